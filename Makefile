@@ -1,0 +1,74 @@
+# make demo | test | lab | lint: each sets itself up once in .venv and again when what is to be
+# installed changes. make demo PYTHON=python3.12 chooses the Python;
+# make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the much smaller CPU-only torch.
+
+SHELL := bash
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+TORCH_INDEX ?=
+
+RUN := $(VENV)/bin/python
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOK_KEYS := metadata.papermill metadata.language_info.version cell.metadata.papermill cell.metadata.execution
+
+# An empty .installing inside the environment says that an installation has begun and not ended:
+# what is there may be torn, so the next one starts from an empty environment.
+define install
+	@if [ -e $(VENV)/.installing ]; then echo "the last set-up was interrupted: starting afresh"; rm -rf $(VENV); fi
+	@if [ ! -e $(VENV)/.created ]; then \
+	  $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	    echo "poselib needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1)." >&2; \
+	    echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }; \
+	  $(PYTHON) -m venv --clear $(VENV) || { \
+	    echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it needs the package python3-venv." >&2; exit 1; }; \
+	  touch $(VENV)/.created; fi
+	@echo "installing .[$(EXTRAS)] into $(VENV): some minutes and gigabytes the first time"
+	@touch $(VENV)/.installing
+	@set -o pipefail; PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 $(RUN) -m pip install --progress-bar off \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint constraints.txt --editable '.[$(EXTRAS)]' \
+	  | { grep --line-buffered -E '^ *Downloading .* [0-9.]+ [MG]B|^Building|^ERROR' || true; }
+	@rm -f $(VENV)/.installing
+	@touch $@
+endef
+
+.PHONY: help demo test lab lint format clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
+
+$(VENV)/.installed: EXTRAS := notebooks,test
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(install)
+
+$(VENV)/.installed-dev: EXTRAS := notebooks,test,dev
+$(VENV)/.installed-dev: pyproject.toml constraints.txt
+	$(install)
+	@touch $(VENV)/.installed
+
+demo: $(VENV)/.installed ## train a model in five minutes on a CPU, evaluate it, draw figures
+	@$(RUN) -m poselib.experiments.notebooks notebooks/01_quickstart.ipynb --preset demo \
+	  --report AP AP50 AR train_seconds
+
+test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal
+
+lab: $(VENV)/.installed ## open the notebooks in JupyterLab
+	@$(RUN) -m jupyterlab --notebook-dir=.
+
+lint: $(VENV)/.installed-dev ## check style, types and that notebooks are stripped
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(if $(NOTEBOOKS),$(RUN) -m nbstripout --verify --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS))
+
+format: $(VENV)/.installed-dev ## put code and notebooks into the agreed form
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+	@$(if $(NOTEBOOKS),$(RUN) -m nbstripout --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS))
+
+clean: ## remove the environment and the caches; runs/ and figures/ stay
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

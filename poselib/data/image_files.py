@@ -1,0 +1,49 @@
+"""Reading image files as they are stored."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return the stored pixels of an image file as (H, W, 3) uint8, RGB.
+
+    A rotation asked for in EXIF is not applied: keypoints are annotated in stored pixels.
+    Greyscale becomes three equal channels, transparency is dropped and 16 bits become 8.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not an image, or is cut short.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"image file {path} does not exist")
+    data = path.read_bytes()
+    _check_complete(data, path)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if image is None:
+        raise ValueError(f"{path}: expected an image, but it cannot be decoded")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def _check_complete(data: bytes, path: Path) -> None:
+    """Raise ValueError for a file cut short, which OpenCV would fill with grey in silence."""
+    if data.startswith(_JPEG_START) and data.endswith(_JPEG_END):
+        return
+    if data.startswith(_PNG_START) and data.endswith(_PNG_END):
+        return
+    # Something may follow the end mark, or the mark may be lacking: decode with a stricter reader.
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: truncated, corrupt or not an image: {error}") from error

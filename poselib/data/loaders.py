@@ -1,0 +1,221 @@
+"""Batches of samples, the same for the same seed and epoch whatever the number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from poselib.structures import Batch, Sample
+
+Prepare = Callable[[Sample], Sample]
+AugmentFunction = Callable[[Sample, np.random.Generator], Sample]
+
+# Tell apart the two uses of chance under one seed.
+_ORDER, _AUGMENT = 0, 1
+
+
+class SampleSource(Protocol):
+    """What a dataset must offer: a length and samples by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples of one size; fewer people than the most are padded with visibility 0.
+
+    Raises:
+        ValueError: no samples, or they differ in image size or in the number of keypoints.
+    """
+    if not samples:
+        raise ValueError("a batch needs at least one sample")
+    _check_alike(samples)
+    people = max(len(sample.keypoints) for sample in samples)
+    keypoints = np.zeros((len(samples), people, *samples[0].keypoints.shape[1:]), np.float32)
+    areas = np.zeros((len(samples), people), np.float32)
+    for b, sample in enumerate(samples):
+        keypoints[b, : len(sample.keypoints)] = sample.keypoints
+        areas[b, : len(sample.areas)] = sample.areas
+    return Batch(
+        images=torch.from_numpy(np.stack([np.ascontiguousarray(s.image) for s in samples])),
+        keypoints=torch.from_numpy(keypoints),
+        areas=torch.from_numpy(areas),
+        ignore=torch.from_numpy(np.stack([s.ignore for s in samples])),
+        image_ids=tuple(s.image_id for s in samples),
+        to_original=tuple(s.to_original for s in samples),
+    )
+
+
+def _check_alike(samples: Sequence[Sample]) -> None:
+    first = samples[0]
+    for sample in samples[1:]:
+        if sample.size != first.size:
+            raise ValueError(
+                f"images {first.image_id} and {sample.image_id} differ in size, {first.size} and "
+                f"{sample.size}; bring them to one size or use batch_size=1"
+            )
+        if sample.keypoints.shape[1] != first.keypoints.shape[1]:
+            raise ValueError(
+                f"images {first.image_id} and {sample.image_id} differ in keypoints, "
+                f"{first.keypoints.shape[1]} and {sample.keypoints.shape[1]}"
+            )
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A dataset keyed by (epoch, index): whatever chance does to a sample follows from the key."""
+
+    source: SampleSource
+    prepare: Prepare | None
+    augment: AugmentFunction | None
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        sample = self.source[index]
+        if self.prepare is not None:
+            sample = self.prepare(sample)
+        if self.augment is not None:
+            sample = self.augment(sample, _generator(self.seed, epoch, _AUGMENT, index))
+        return sample
+
+
+def _generator(seed: int, epoch: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=key))
+
+
+class SampleLoader:
+    """Batches by epoch; see ``make_loader``. Iterating over it gives epoch 0."""
+
+    def __init__(
+        self,
+        dataset: _Prepared,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        workers: int,
+        drop_last: bool,
+        pin_memory: bool,
+    ) -> None:
+        self._count, self._seed = len(dataset), dataset.seed
+        self.batch_size = batch_size
+        self._shuffle, self._drop_last, self._pin = shuffle, drop_last, pin_memory
+        self._plan: list[list[tuple[int, int]]] = []
+        self._loader: DataLoader[Sample] = DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_sampler=_Planned(self),
+            num_workers=workers,
+            collate_fn=collate,
+            worker_init_fn=_quiet_worker,
+            persistent_workers=workers > 0,
+            # A generator of its own keeps the loader off the global one.
+            generator=torch.Generator().manual_seed(self._seed),
+        )
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        whole, rest = divmod(self._count, self.batch_size)
+        return whole if self._drop_last else whole + bool(rest)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, without the first ``skip``, which are not even read.
+
+        Only one epoch can be under way at a time with workers.
+        """
+        self._plan = self.plan(number)[skip:]
+        for batch in self._loader:
+            yield _pinned(batch) if self._pin else batch
+
+    def plan(self, epoch: int) -> list[list[tuple[int, int]]]:
+        """Return the (epoch, index) keys of each batch of an epoch."""
+        order = np.arange(self._count)
+        if self._shuffle:
+            order = _generator(self._seed, epoch, _ORDER).permutation(self._count)
+        starts = [i * self.batch_size for i in range(len(self))]
+        return [[(epoch, int(i)) for i in order[s : s + self.batch_size]] for s in starts]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The batch sampler: reads the loader's current plan each time it is iterated."""
+
+    loader: SampleLoader
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.loader._plan)
+
+    def __len__(self) -> int:
+        return len(self.loader._plan)
+
+
+def make_loader(
+    dataset: SampleSource,
+    batch_size: int,
+    *,
+    augment: AugmentFunction | None = None,
+    prepare: Prepare | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 0,
+    drop_last: bool = False,
+    pin_memory: bool = False,
+) -> SampleLoader:
+    """Return a loader whose order and augmentation follow from (seed, epoch, index) alone.
+
+    Args:
+        dataset: gives samples by index, and the same sample for the same index.
+        batch_size: samples in a batch.
+        augment: random change of a sample, such as ``transforms.Augment``.
+        prepare: fixed change of a sample before that, such as ``partial(fit, size=128)``.
+        shuffle: a new order every epoch.
+        seed: of the order and of the augmentation.
+        workers: processes that prepare samples, each with one thread; 0 means this process.
+        drop_last: leave out a last batch that is not full.
+        pin_memory: page-lock the tensors for a faster copy to a GPU.
+
+    Raises:
+        ValueError: the dataset is empty, a number is out of range, or no batch would be left.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
+    if workers < 0 or seed < 0:
+        raise ValueError(f"workers and seed must be 0 or more, not {workers} and {seed}")
+    if len(dataset) < (batch_size if drop_last else 1):
+        raise ValueError(f"{len(dataset)} samples give no batch of {batch_size}")
+    return SampleLoader(
+        _Prepared(dataset, prepare, augment, seed),
+        batch_size,
+        shuffle=shuffle,
+        workers=workers,
+        drop_last=drop_last,
+        pin_memory=pin_memory,
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    """One thread a worker: more would fight over the cores."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+def _pinned(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        images=batch.images.pin_memory(),
+        keypoints=batch.keypoints.pin_memory(),
+        areas=batch.areas.pin_memory(),
+        ignore=batch.ignore.pin_memory(),
+    )

@@ -1,0 +1,57 @@
+"""Dense supervision from labelled people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from poselib.ops.gaussians import gaussian_heatmaps
+from poselib.structures import Batch, Size, Targets
+
+
+def heatmap_targets(
+    batch: Batch,
+    strides: Sequence[int] = (4, 2),
+    sigma: float | Sequence[float] = 2.0,
+    subpixel: bool = True,
+) -> Targets:
+    """Encode a batch as heatmaps at each output stride (HAE, Eq. 4).
+
+    Args:
+        batch: images and people of one size.
+        strides: px a cell of each output, coarse to fine.
+        sigma: standard deviation of the Gaussians in cells, one for all outputs or one each.
+        subpixel: centre Gaussians on the keypoints rather than on their cells.
+
+    Returns:
+        Targets on the batch's device, whose weights are 0 in ignored regions.
+
+    Raises:
+        ValueError: the image size is not a multiple of a stride.
+    """
+    height, width = batch.size
+    for stride in strides:
+        if height % stride or width % stride:
+            raise ValueError(f"image size {height}x{width} is not a multiple of stride {stride}")
+    sigmas = [float(sigma)] * len(strides) if isinstance(sigma, int | float) else list(sigma)
+    sizes: list[Size] = [(height // stride, width // stride) for stride in strides]
+    heatmaps = [
+        gaussian_heatmaps(batch.keypoints, batch.size, size, spread, subpixel)
+        for size, spread in zip(sizes, sigmas, strict=True)
+    ]
+    return Targets(
+        heatmaps=tuple(heatmaps),
+        weights=tuple(_counted(batch.ignore, size) for size in sizes),
+        keypoints=batch.keypoints,
+        areas=batch.areas,
+        image_size=batch.size,
+    )
+
+
+def _counted(ignore: Tensor, size: Size) -> Tensor:
+    """Return (B, 1, h, w) float32: 1 for cells that are ignored in less than half their area."""
+    share = F.adaptive_avg_pool2d(ignore[:, None].float(), size)
+    return (share < 0.5).to(torch.float32)

@@ -1,0 +1,57 @@
+"""Progressive associative decoding: the keypoint type nearest to the people comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from poselib.decoders.grouping import (
+    Candidates,
+    Chooser,
+    Floats,
+    GroupingOptions,
+    GroupingStep,
+    Groups,
+    grouping_steps,
+    groups_of,
+)
+
+
+def progressive_steps(candidates: Candidates, options: GroupingOptions) -> tuple[GroupingStep, ...]:
+    """Group keypoint types, the easiest first, and return every step (HAE, Algorithm 1).
+
+    The first type with a detection starts the people. From then on the type is chosen that has
+    the smallest distance between one of its candidates and one of the reference embeddings
+    (HAE, Eq. 18); of equally near types, the first. Types without detections are skipped.
+
+    Args:
+        candidates: the peaks of one image and their tags.
+        options: thresholds and cost.
+    """
+    return tuple(grouping_steps(candidates, _nearest_type(candidates, options), options))
+
+
+def group_progressive(candidates: Candidates, options: GroupingOptions) -> Groups:
+    """Group keypoints into people, the easiest type first; see ``progressive_steps``."""
+    return groups_of(progressive_steps(candidates, options), candidates)
+
+
+def _nearest_type(candidates: Candidates, options: GroupingOptions) -> Chooser:
+    # Candidates of all types in one list, type by type: one distance matrix serves them all.
+    types, entries = np.nonzero(candidates.usable(options))
+    tags = candidates.tags[types, entries].astype(np.float64)
+    present, begins = np.unique(types, return_index=True)
+
+    def choose(references: Floats, remaining: Sequence[int]) -> tuple[int, Floats]:
+        distances = np.full(len(candidates.values), np.nan)
+        if len(references) == 0:
+            return remaining[0], distances
+        nearest = cdist(tags, references).min(axis=1)
+        smallest = dict(zip(present.tolist(), np.minimum.reduceat(nearest, begins), strict=True))
+        for keypoint in remaining:
+            distances[keypoint] = smallest[keypoint]
+        return int(np.nanargmin(distances)), distances
+
+    return choose

@@ -1,0 +1,131 @@
+"""Systems as files: weights together with what is needed to build the system again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from poselib.ops.files import replacing
+from poselib.skeleton import Skeleton
+from poselib.skeletons import skeleton_named
+from poselib.systems import System, build
+
+# Trained on synthetic scenes by notebooks/03_train.ipynb; its provenance lies beside it.
+BUNDLED = Path(__file__).parents[1] / "checkpoints" / "hae_tiny_synthetic.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A system from a file, and what the file says of it.
+
+    Attributes:
+        system: ready to predict.
+        size: short side, px, at which the system was trained and should predict.
+        provenance: how it was trained, as it was saved.
+    """
+
+    system: System
+    size: int | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def save_system(
+    path: Path, system: System, *, size: int | None = None, provenance: dict[str, Any] | None = None
+) -> None:
+    """Write a system's weights and description as a safetensors file, atomically.
+
+    Args:
+        path: ends in ``.safetensors``.
+        system: whose model's weights are written.
+        size: short side, px, at which it should predict.
+        provenance: anything that JSON can hold.
+    """
+    description = {
+        "system": system.name,
+        "skeleton": system.skeleton.name,
+        "keypoints": list(system.skeleton.keypoints),
+        "switches": dict(system.switches),
+        "size": size,
+        "provenance": provenance or {},
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
+    with replacing(Path(path)) as temporary:
+        save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
+
+
+def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) -> Checkpoint:
+    """Build a system from a file that ``save_system`` or a training wrote.
+
+    Args:
+        path: ``.safetensors``, or the ``checkpoint.pt`` of a training; the bundled system if not
+            given.
+        skeleton: if given, the checkpoint must be for this one.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not a poselib checkpoint, or is one of another skeleton.
+    """
+    path = Path(path) if path is not None else BUNDLED
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {path} does not exist")
+    read = _read_training if path.suffix == ".pt" else _read_safetensors
+    description, weights = read(path)
+    stored = skeleton_named(description["skeleton"])
+    if list(stored.keypoints) != description.get("keypoints", list(stored.keypoints)):
+        raise ValueError(
+            f"{path}: skeleton {stored.name!r} had keypoints {description['keypoints']}, here it "
+            f"has {list(stored.keypoints)}"
+        )
+    if skeleton is not None and skeleton.name != stored.name:
+        raise ValueError(
+            f"{path}: trained for skeleton {stored.name!r} with {len(stored)} keypoints, but "
+            f"{skeleton.name!r} with {len(skeleton)} was expected"
+        )
+    system = build(description["system"], stored, **description["switches"])
+    try:
+        system.model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: weights do not fit system {system.name!r}: {error}") from error
+    system.model.eval()
+    return Checkpoint(system, description.get("size"), description.get("provenance", {}))
+
+
+Stored = tuple[dict[str, Any], dict[str, Tensor]]
+
+
+def _read_safetensors(path: Path) -> Stored:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+    if "poselib" not in metadata:
+        raise ValueError(
+            f"{path}: holds no description of a system; write it with save_system, or read "
+            f"official weights with poselib.models.pretrained.load_official"
+        )
+    return json.loads(metadata["poselib"]), weights
+
+
+def _read_training(path: Path) -> Stored:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for files that are not its own
+        raise ValueError(f"{path}: not a readable training checkpoint: {error}") from error
+    if not isinstance(state, dict) or not {"system", "model"} <= state.keys():
+        raise ValueError(f"{path}: not a checkpoint that a training of poselib wrote")
+    switches = dict(state["system"])
+    description = {
+        "system": switches.pop("name"),
+        "skeleton": switches.pop("skeleton"),
+        "switches": switches,
+    }
+    return description, state["average"] or state["model"]

@@ -1,0 +1,144 @@
+"""From images to poses in image pixels, for any system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from poselib.data.loaders import SampleSource, collate
+from poselib.data.transforms import letterbox, warp_sample
+from poselib.ops.images import normalise
+from poselib.structures import Poses, Sample, Size, Warp
+from poselib.systems import System
+
+Views = tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How images are presented to the network.
+
+    Attributes:
+        size: px to which the short side is resized (HAE, Sec. IV-B: 512).
+        multiple: the image is padded, right and bottom, to a multiple of this many px.
+        flip: average with the outputs of the mirrored image.
+        scales: factors of ``size`` whose outputs are combined; 1 must be among them, since tags
+            are taken from it.
+        batch_size: images of one size predicted together.
+
+    Raises:
+        ValueError: a number is not positive or ``scales`` lacks 1.
+    """
+
+    size: int = 512
+    multiple: int = 64
+    flip: bool = True
+    scales: tuple[float, ...] = (1.0,)
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("size", "multiple", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"predict: {name} must be 1 or more, not {getattr(self, name)}")
+        if 1.0 not in self.scales or min(self.scales) <= 0:
+            raise ValueError(f"predict: scales must be positive and include 1, not {self.scales}")
+
+
+def predict(
+    system: System,
+    samples: SampleSource | Sequence[Sample],
+    options: PredictOptions | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> list[Poses]:
+    """Find the people in each image.
+
+    Args:
+        system: its model is put into evaluation mode on the device.
+        samples: images; their labels are not looked at.
+        options: defaults to ``PredictOptions()``.
+        device: where the network runs.
+        progress: show a bar.
+
+    Returns:
+        One ``Poses`` a sample, in its order, in px of the file it was read from.
+    """
+    options = options or PredictOptions()
+    system.model.to(device).eval()
+    found: dict[int, Poses] = {}
+    with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
+        for indices, views in _same_sized(samples, options):
+            outputs = infer(system, views, options.flip, device)
+            frames = [view[0].to_original for view in views]
+            for index, frame, poses in zip(indices, frames, system.decode(outputs), strict=True):
+                # The only place where poses leave the network's frame.
+                found[index] = poses.warped(frame)
+            bar.update(len(indices))
+    return [found[i] for i in range(len(samples))]
+
+
+@torch.no_grad()
+def infer(
+    system: System, views: Sequence[Views], flip: bool, device: torch.device | str = "cpu"
+) -> Any:
+    """Return the network's outputs for a batch, combined over scales and mirrored images.
+
+    Args:
+        system: its model is on the device and in evaluation mode.
+        views: of each image, from ``present``; those of one scale are alike in size.
+        flip: combine with the outputs of the mirrored images.
+        device: where the network runs.
+    """
+    scales = []
+    for each in zip(*views, strict=True):
+        images = normalise(collate(each).images.to(device))
+        outputs = system.model(images)
+        if flip:
+            mirrored = system.model(images.flip(-1))
+            outputs = outputs.with_mirrored(mirrored.mirror(system.skeleton))
+        scales.append(outputs)
+    return scales[0].with_scales(scales[1:])
+
+
+def present(sample: Sample, options: PredictOptions) -> Views:
+    """Return the image as the network sees it: resized and padded, then at each other scale.
+
+    Other scales show the very same canvas, padding included, stretched to the nearest multiple,
+    so that their maps cover what the first one's cover.
+    """
+    base = letterbox(sample, options.size, options.multiple)
+    views = [base]
+    for factor in options.scales:
+        if factor != 1.0:
+            height, width = (
+                max(1, round(side * factor / options.multiple)) * options.multiple
+                for side in base.size
+            )
+            stretch = np.diag([width / base.size[1], height / base.size[0], 1.0])[:2]
+            to_base = base.to_original.inverse()
+            from_sample = sample.to_original.then(to_base)
+            views.append(warp_sample(sample, from_sample.then(Warp(stretch)), (height, width)))
+    return tuple(views)
+
+
+def _same_sized(
+    samples: SampleSource | Sequence[Sample], options: PredictOptions
+) -> Iterator[tuple[list[int], list[Views]]]:
+    """Yield the images in batches of one canvas size, with their numbers."""
+    waiting: dict[Size, list[tuple[int, Views]]] = {}
+    for index in range(len(samples)):
+        views = present(samples[index], options)
+        group = waiting.setdefault(views[0].size, [])
+        group.append((index, views))
+        if len(group) == options.batch_size:
+            yield [i for i, _ in group], [v for _, v in group]
+            group.clear()
+    for group in waiting.values():
+        if group:
+            yield [i for i, _ in group], [v for _, v in group]

@@ -1,0 +1,91 @@
+"""How a training is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from poselib.engine.schedule import Schedule
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training.
+
+    Attributes:
+        steps: number of optimiser steps.
+        seconds: if given, the training ends after this much time even if steps are left, and the
+            schedule follows whichever of steps and time is further: the learning rate has
+            always come down at the end, on fast and slow machines alike.
+        batch_size: images a step.
+        optimiser: ``"adam"`` or ``"adamw"``.
+        learning_rate: its peak.
+        weight_decay: of the optimiser.
+        schedule, warmup, milestones, decay: see ``learning_rate_factor``.
+        precision: ``"bfloat16"`` runs the network under autocast; losses stay in float32.
+        channels_last: memory format of images and weights; faster on CPUs and recent GPUs.
+        average: decay of the running mean of the weights that is kept for prediction; 0 for none.
+        clip: largest norm of the gradient; None for no limit.
+        seed: of initial weights, order and augmentation.
+        workers: processes that prepare samples.
+        log_every, checkpoint_every, validate_every: in steps; 0 for never, except that a
+            checkpoint and a validation always end a training.
+
+    Raises:
+        ValueError: a number is out of range or a name unknown.
+    """
+
+    steps: int = 2000
+    seconds: float | None = None
+    batch_size: int = 32
+    optimiser: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    schedule: Schedule = "cosine"
+    warmup: float = 0.05
+    milestones: tuple[float, ...] = ()
+    decay: float = 0.1
+    precision: Precision = "float32"
+    channels_last: bool = True
+    average: float = 0.998
+    clip: float | None = None
+    seed: int = 0
+    workers: int = 0
+    log_every: int = 20
+    checkpoint_every: int = 500
+    validate_every: int = 0
+
+    def __post_init__(self) -> None:
+        positive = {
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+        }
+        if self.seconds is not None:
+            positive["seconds"] = self.seconds
+        for name, value in positive.items():
+            if not value > 0:
+                raise ValueError(f"recipe: {name} must be positive, not {value}")
+        for name in (
+            "weight_decay",
+            "warmup",
+            "seed",
+            "workers",
+            "log_every",
+            "checkpoint_every",
+            "validate_every",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"recipe: {name} must be 0 or more, not {getattr(self, name)}")
+        allowed = {
+            "optimiser": ("adam", "adamw"),
+            "schedule": ("cosine", "steps", "constant"),
+            "precision": ("float32", "bfloat16"),
+        }
+        for name, known in allowed.items():
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"recipe: {name} must be one of {known}, not {getattr(self, name)!r}"
+                )

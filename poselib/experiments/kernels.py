@@ -1,0 +1,29 @@
+"""A Jupyter kernel that is this very interpreter."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+import poselib
+
+
+class ThisInterpreter(AsyncKernelManager):
+    """Starts kernels with the interpreter and the poselib of the calling process.
+
+    A kernel looked up by name may be another Python: the first ``python3`` in the user's folders
+    counts. And a kernel that starts in a notebook's folder does not find a poselib that was
+    found through a relative path.
+    """
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The specification of the kernel, without a look at installed ones."""
+        source = str(Path(poselib.__file__).resolve().parents[1])
+        inherited = os.environ.get("PYTHONPATH")
+        path = os.pathsep.join([source, inherited] if inherited else [source])
+        return KernelSpec(**get_kernel_dict(), env={"PYTHONPATH": path})

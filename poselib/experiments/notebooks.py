@@ -1,0 +1,205 @@
+"""Execute notebooks with parameters, and keep the executed copies.
+
+From a shell: ``python -m poselib.experiments.notebooks NOTEBOOK --preset smoke -p seed 1``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from poselib.experiments.parameters import (
+    check_parameters,
+    notebook_parameters,
+    parse_parameters,
+)
+from poselib.experiments.records import RunRecord, list_runs, load_run, new_id
+
+_HOUR = 3600.0
+
+
+class NotebookError(RuntimeError):
+    """A notebook did not run to its end; the message says where its partial copy is."""
+
+
+def run_notebook(
+    path: Path | str,
+    output_folder: Path | str,
+    parameters: Mapping[str, Any] | None = None,
+    timeout: float = _HOUR,
+    *,
+    stream: bool = False,
+) -> Path:
+    """Execute a notebook in its own folder and return the path of the executed copy.
+
+    The kernel is the interpreter that calls this, whatever kernels are installed, and imports
+    the same poselib. While it runs, the copy is named ``<id>.running.ipynb``; then
+    ``<id>.ipynb``, or ``<id>.failed.ipynb`` with the cells that were executed.
+
+    Args:
+        path: the notebook; it is not changed.
+        output_folder: receives the executed copy; made if absent.
+        parameters: values for the notebook's cell tagged ``parameters``. Relative paths among
+            them are relative to the notebook's folder.
+        timeout: seconds that one cell may take.
+        stream: pass what the cells print on to this process, with a bar of cells.
+
+    Raises:
+        FileNotFoundError: there is no such notebook.
+        ValueError: the notebook lacks one of the parameters or has it with another type.
+        NotebookError: a cell raised an error or took too long, or the kernel died.
+    """
+    path = Path(path).resolve()
+    values = check_parameters(path, parameters or {})
+    if not timeout > 0:
+        raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+    folder = Path(output_folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    run_id = new_id(path.stem)
+    running = folder / f"{run_id}.running.ipynb"
+    ending = "failed.ipynb"
+    try:
+        _execute(path, running, values, timeout, stream)
+        ending = "ipynb"
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        copy = folder / f"{run_id}.{ending}"
+        raise NotebookError(f"{path.name} failed; its partial copy is {copy}\n{reason}") from error
+    finally:
+        done = folder / f"{run_id}.{ending}"
+        if running.exists():
+            os.replace(running, done)
+    return done
+
+
+def _execute(
+    path: Path, output: Path, values: Mapping[str, Any], timeout: float, stream: bool
+) -> None:
+    # Imported here: only those who execute notebooks need papermill installed.
+    import papermill
+
+    from poselib.experiments.kernels import ThisInterpreter
+
+    papermill.execute_notebook(
+        path,
+        output,
+        parameters=dict(values),
+        kernel_name="python3",
+        language="python",
+        cwd=path.parent,
+        progress_bar=stream,
+        stdout_file=sys.stdout if stream else None,
+        stderr_file=sys.stderr if stream else None,
+        execution_timeout=max(1, round(timeout)),
+        kernel_manager_class=ThisInterpreter,
+    )
+
+
+def report_line(record: RunRecord, metrics: Sequence[str]) -> str:
+    """Return ``name: AP=0.31 ... train_seconds=271``: seconds whole, other numbers to 0.01.
+
+    Raises:
+        ValueError: the run lacks one of the metrics.
+    """
+    values = record.metrics
+    missing = [name for name in metrics if not isinstance(values.get(name), int | float)]
+    if missing:
+        raise ValueError(f"run {record.id} has no number {missing[0]!r} among {sorted(values)}")
+    shown = [
+        f"{name}={values[name]:.0f}" if name.endswith("seconds") else f"{name}={values[name]:.2f}"
+        for name in metrics
+    ]
+    return f"{record.name}: {' '.join(shown)}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Execute a notebook from the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    start = time.time()
+    try:
+        values = _values(options)
+        copy = run_notebook(
+            options.notebook, options.output, values, options.timeout, stream=not options.quiet
+        )
+        lines = [f"notebook: {_shown(copy)}", *_figures(options.notebook, values, start)]
+        if options.report:
+            record = _latest(options.notebook, values, start)
+            lines.append(report_line(record, options.report))
+    except (ValueError, OSError, NotebookError) as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{error}\n")
+        return 1
+    # The bar and the cells write to stderr: the last line must come after all of that.
+    sys.stderr.flush()
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m poselib.experiments.notebooks")
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--preset", help="short for: -p preset PRESET")
+    parser.add_argument(
+        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs/notebooks"), metavar="FOLDER")
+    parser.add_argument("--timeout", type=float, default=_HOUR, help="seconds for one cell")
+    parser.add_argument("--quiet", action="store_true", help="do not show what the cells print")
+    parser.add_argument(
+        *("--report",), nargs="+", metavar="METRIC", help="end with metrics of the notebook's run"
+    )
+    return parser
+
+
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    given = dict(options.parameter)
+    if options.preset is not None:
+        given["preset"] = options.preset
+    return parse_parameters(options.notebook, given)
+
+
+def _folder(notebook: Path, values: Mapping[str, Any], name: str) -> Path | None:
+    """Return a folder among a notebook's parameters, or None if it has no such parameter."""
+    folder = {**notebook_parameters(notebook), **values}.get(name)
+    return notebook.resolve().parent / folder if isinstance(folder, str) else None
+
+
+def _figures(notebook: Path, values: Mapping[str, Any], start: float) -> list[str]:
+    folder = _folder(notebook, values, "figures_dir")
+    if folder is None or not folder.is_dir():
+        return []
+    written = sorted(p for s in ("png", "csv") for p in folder.glob(f"*.{s}") if _newer(p, start))
+    return [f"figures: {_shown(path)}" for path in written]
+
+
+def _latest(notebook: Path, values: Mapping[str, Any], start: float) -> RunRecord:
+    """Return the run that a notebook has just finished: it has the notebook's name, unnumbered."""
+    runs_dir = _folder(notebook, values, "runs_dir")
+    if runs_dir is None:
+        raise ValueError(f"{notebook} has no parameter 'runs_dir'")
+    name = notebook.stem.partition("_")[2] if notebook.stem[:1].isdigit() else notebook.stem
+    folders = [Path(folder) for folder in list_runs(runs_dir, name)["folder"]]
+    new = [folder for folder in folders if _newer(folder / "metrics.json", start)]
+    if not new:
+        raise ValueError(f"{notebook} finished no run named {name!r} in {_shown(runs_dir)}")
+    return load_run(new[-1])
+
+
+def _newer(path: Path, start: float) -> bool:
+    # Some file systems keep whole seconds only.
+    return path.exists() and path.stat().st_mtime >= int(start)
+
+
+def _shown(path: Path) -> str:
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""The parameters of a notebook: what its tagged cell declares and what may be passed to it."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Scalar = str | int | float | bool | None
+_TAG = "parameters"
+
+
+def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
+    """Return the names and defaults in a notebook's cell tagged ``parameters``.
+
+    Raises:
+        FileNotFoundError: there is no such notebook.
+        ValueError: the file is not a notebook, does not have exactly one such cell, or the cell
+            does something else than assign plain scalars to names.
+    """
+    path = Path(path)
+    sources = [_source(cell) for cell in _code_cells(path) if _TAG in _tags(cell)]
+    if len(sources) != 1:
+        raise ValueError(f"{path} must have one cell tagged {_TAG!r}, not {len(sources)}")
+    try:
+        statements = ast.parse(sources[0]).body
+    except SyntaxError as error:
+        raise ValueError(f"{path}: its {_TAG} cell is not Python: {error}") from error
+    return dict(_assignment(path, statement) for statement in statements)
+
+
+def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return parameters fit to be passed to a notebook; a ``Path`` becomes a string.
+
+    Raises:
+        ValueError: the notebook has no parameter of that name, or one of another type.
+    """
+    known = notebook_parameters(path)
+    return {name: _fitting(path, known, name, value) for name, value in given.items()}
+
+
+def parse_parameters(path: Path | str, given: Mapping[str, str]) -> dict[str, Scalar]:
+    """Read parameters written as text, as on a command line, by the types of their defaults.
+
+    Raises:
+        ValueError: the notebook has no parameter of that name, or one of another type.
+    """
+    known = notebook_parameters(path)
+    values = {name: _parsed(text, known.get(name)) for name, text in given.items()}
+    return check_parameters(path, values)
+
+
+def _fitting(path: Path | str, known: dict[str, Scalar], name: str, value: Any) -> Scalar:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"{path} has no parameter {name!r}{hint}; it has {', '.join(known)}")
+    value = str(value) if isinstance(value, Path) else value
+    if not _fits(value, known[name]):
+        wanted = "plain scalar" if known[name] is None else type(known[name]).__name__
+        raise ValueError(f"{path}: parameter {name!r} must be a {wanted}, not {value!r}")
+    return value
+
+
+def _fits(value: Any, default: Scalar) -> bool:
+    if not isinstance(value, str | bool | int | float | None):
+        return False
+    if value is None or default is None:
+        return True
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    return isinstance(value, int | float if isinstance(default, float) else type(default))
+
+
+def _parsed(text: str, default: Scalar) -> Scalar:
+    if isinstance(default, str):
+        return text
+    spelled = {"true": "True", "false": "False", "none": "None"}.get(text.lower(), text)
+    try:
+        return ast.literal_eval(spelled)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _assignment(path: Path, statement: ast.stmt) -> tuple[str, Scalar]:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            pass
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            pass
+        case _:
+            raise ValueError(
+                f"{path}: its {_TAG} cell must only assign plain scalars to names, not do "
+                f"{ast.unparse(statement)!r}"
+            )
+    try:
+        default = ast.literal_eval(value)
+    except ValueError:
+        default = ()
+    if not isinstance(default, str | bool | int | float | None):
+        raise ValueError(f"{path}: parameter {name!r} must be a plain scalar")
+    return name, default
+
+
+def _code_cells(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"notebook {path} does not exist")
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return [cell for cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a Jupyter notebook: {error!r}") from error
+
+
+def _tags(cell: dict[str, Any]) -> list[str]:
+    return list(cell.get("metadata", {}).get("tags", []))
+
+
+def _source(cell: dict[str, Any]) -> str:
+    source = cell["source"]
+    return source if isinstance(source, str) else "".join(source)

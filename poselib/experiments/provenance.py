@@ -1,0 +1,70 @@
+"""What a result was made with: code, versions, machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import poselib
+
+UNKNOWN = "unknown"
+_ROOT = Path(poselib.__file__).resolve().parents[1]
+_DISTRIBUTIONS = ("torch", "torchvision", "timm", "numpy", "scipy", "pycocotools")
+_OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
+
+
+def provenance() -> dict[str, Any]:
+    """Return the git commit, whether tracked files differ from it, versions and machine.
+
+    The commit is ``"unknown"`` where poselib does not run from a git repository of its own.
+    """
+    commit = _git("rev-parse", "HEAD") if _in_own_repository() else None
+    changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None
+    return {
+        "git_commit": commit or UNKNOWN,
+        "git_changed": bool(changed),
+        "versions": versions(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, poselib and the libraries that decide about numbers."""
+    found = {name: _version(name) for name in _DISTRIBUTIONS}
+    opencv = next((v for v in map(_version, _OPENCV) if v != "absent"), "absent")
+    return {
+        "python": platform.python_version(),
+        "poselib": poselib.__version__,
+        **found,
+        "opencv": opencv,
+    }
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _in_own_repository() -> bool:
+    # Installed inside somebody else's repository, poselib must not report that one's commit.
+    top = _git("rev-parse", "--show-toplevel")
+    return top is not None and Path(top).resolve() == _ROOT
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

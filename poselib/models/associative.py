@@ -1,0 +1,69 @@
+"""The associative head: one heatmap and one tag map for each keypoint."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from poselib.models.hrnet import HRNetConfig, HRNetTrunk
+from poselib.structures import TagOutputs
+
+
+def associative_layer(
+    inputs: int,
+    keypoints: int,
+    *,
+    tags: bool = True,
+    heatmap_init_std: float = 0.001,
+    tag_init_std: float = 0.1,
+) -> nn.Conv2d:
+    """Return the 1x1 convolution that reads K heatmaps, and K tag maps after them, from features.
+
+    Heatmaps start near zero, as most of their target is. Tags start spread out: the pushing loss
+    has no gradient where all tags are equal, so a narrow start first collapses.
+
+    Args:
+        inputs: channels of the features.
+        keypoints: K.
+        tags: whether the layer gives tag maps.
+        heatmap_init_std: standard deviation of the heatmaps' initial weights.
+        tag_init_std: the same for the tags.
+    """
+    layer = nn.Conv2d(inputs, 2 * keypoints if tags else keypoints, 1)
+    nn.init.normal_(layer.weight[:keypoints], std=heatmap_init_std)
+    nn.init.normal_(layer.weight[keypoints:], std=tag_init_std)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+def split_maps(maps: Tensor, keypoints: int) -> tuple[Tensor, Tensor]:
+    """Split (B, K + K * L, h, w) into heatmaps (B, K, h, w) and tags (B, K, L, h, w), L >= 0."""
+    heatmaps, tags = maps[:, :keypoints], maps[:, keypoints:]
+    return heatmaps, tags.unflatten(1, (keypoints, tags.shape[1] // keypoints))
+
+
+class AssociativeHRNet(HRNetTrunk):
+    """A high-resolution network with an associative head on its finest branch alone.
+
+    Args:
+        config: the backbone's shape.
+        keypoints: K.
+        tags: whether there are tag maps; without them ``TagOutputs.tags`` has L = 0.
+        tag_init_std: standard deviation of the tag layer's initial weights.
+    """
+
+    def __init__(
+        self, config: HRNetConfig, keypoints: int, *, tags: bool = True, tag_init_std: float = 0.1
+    ) -> None:
+        super().__init__(config, multi_scale_output=False)
+        self.keypoints = keypoints
+        layer = associative_layer(config.widths[0], keypoints, tags=tags, tag_init_std=tag_init_std)
+        self.final_layers = nn.ModuleList([layer])
+
+    def forward(self, images: Tensor) -> TagOutputs:
+        """Return one heatmap scale and tags, both at the stem's stride (4).
+
+        Args:
+            images: (B, 3, H, W) normalised float.
+        """
+        heatmaps, tags = split_maps(self.final_layers[0](self.features(images)[0]), self.keypoints)
+        return TagOutputs((heatmaps,), tags, (images.shape[2], images.shape[3]))

@@ -1,0 +1,75 @@
+"""HigherHRNet: heatmaps and tags at the backbone's resolution, heatmaps again at twice that."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from poselib.models.associative import associative_layer, split_maps
+from poselib.models.hrnet import HRNetConfig, HRNetTrunk
+from poselib.models.residual import BasicBlock, initialise
+from poselib.structures import TagOutputs
+
+
+def upsampling_stage(inputs: int, width: int, blocks: int) -> nn.Sequential:
+    """Return a stage that doubles resolution: (B, inputs, h, w) to (B, width, 2h, 2w).
+
+    A transposed convolution with kernel 4 and stride 2, then residual blocks.
+    """
+    deconvolution = nn.Sequential(
+        nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    )
+    # each block sits in a container of its own, as official checkpoints name it
+    refinement = [nn.Sequential(BasicBlock(width, width)) for _ in range(blocks)]
+    return nn.Sequential(deconvolution, *refinement)
+
+
+class HigherHRNet(HRNetTrunk):
+    """A high-resolution network with an associative head, and a finer heatmap head above it.
+
+    Args:
+        config: the backbone's shape.
+        keypoints: K.
+        tags: whether there are tag maps; without them ``TagOutputs.tags`` has L = 0.
+        deconv_channels: width of the upsampled features; that of the finest branch if not given.
+        deconv_blocks: residual blocks at the upsampled resolution (official: 4). They run on four
+            times as many cells as the finest branch, so a small network wants fewer.
+        tag_init_std: standard deviation of the tag layer's initial weights.
+    """
+
+    def __init__(
+        self,
+        config: HRNetConfig,
+        keypoints: int,
+        *,
+        tags: bool = True,
+        deconv_channels: int | None = None,
+        deconv_blocks: int = 4,
+        tag_init_std: float = 0.1,
+    ) -> None:
+        super().__init__(config, multi_scale_output=False)
+        width = config.widths[0]
+        upsampled = deconv_channels or width
+        self.keypoints = keypoints
+        first = associative_layer(width, keypoints, tags=tags, tag_init_std=tag_init_std)
+        self.final_layers = nn.ModuleList(
+            [first, associative_layer(upsampled, keypoints, tags=False)]
+        )
+        stage = upsampling_stage(width + first.out_channels, upsampled, deconv_blocks)
+        self.deconv_layers = nn.ModuleList([stage])
+        initialise(self.deconv_layers)
+
+    def forward(self, images: Tensor) -> TagOutputs:
+        """Return heatmaps at the stem's stride (4) and half of it (2), and tags at the former.
+
+        Args:
+            images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
+        """
+        features = self.features(images)[0]
+        maps = self.final_layers[0](features)
+        finer = self.deconv_layers[0](torch.cat([maps, features], dim=1))
+        heatmaps, tags = split_maps(maps, self.keypoints)
+        size = (images.shape[2], images.shape[3])
+        return TagOutputs((heatmaps, self.final_layers[1](finer)), tags, size)

@@ -1,0 +1,187 @@
+"""Weights made elsewhere: ImageNet backbones and checkpoints of official implementations."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from poselib.models.hrnet import HRNet, HRNetTrunk
+
+Weights = dict[str, Tensor]
+
+FILE_SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
+NESTS = ("state_dict", "model", "best_state_dict")  # where training scripts keep the weights
+# what training scripts put before a name: parallel wrappers, a network beside its loss, toolboxes
+PREFIXES = ("module.", "1.", "model.", "backbone.", "keypoint_head.")
+SHOWN = 4  # names of each kind in an error
+
+
+def load_imagenet(model: HRNetTrunk, source: str | Path) -> None:
+    """Give a network's backbone the weights of an ImageNet classifier; its head stays as it is.
+
+    Args:
+        model: the network, changed in place.
+        source: timm's name of a model (``"hrnet_w32"``), downloaded at its first use, or a file.
+
+    Raises:
+        FileNotFoundError: the file does not exist, or the model cannot be downloaded.
+        ValueError: timm has no such model, the file holds no weights, or they do not fit.
+    """
+    weights = read_weights(source) if _is_file(source) else _timm_weights(str(source))
+    with torch.device("meta"):  # names and shapes alone
+        backbone = HRNet(model.config, multi_scale_output=model.multi_scale_output)
+    expected = backbone.state_dict()
+    weights = _renamed(weights, expected)
+    weights = {name: value for name, value in weights.items() if name in expected}
+    _check(model, expected, weights, source)
+    model.load_state_dict(weights, strict=False)
+
+
+def load_official(model: nn.Module, path: str | Path) -> None:
+    """Give a network all the weights of a checkpoint whose parameters have the official names.
+
+    Training checkpoints that hold the weights under ``state_dict``, and the prefixes of parallel
+    wrappers and toolboxes (``module.``, ``1.``, ``backbone.``, ``keypoint_head.``), are understood.
+
+    Args:
+        model: the network, changed in place.
+        path: a file of ``torch.save`` or safetensors; only tensors and plain values are unpickled.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: the file holds no weights, or they are not exactly those of ``model``.
+    """
+    expected = model.state_dict()
+    weights = _renamed(read_weights(path), expected)
+    _check(model, expected, weights, path)
+    counters = {name: value for name, value in expected.items() if _is_counter(name)}
+    model.load_state_dict(counters | weights)
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Return the named tensors of a checkpoint file, on the CPU.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it cannot be read, or holds no named tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
+    for nest in NESTS:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+            break
+    tensors = content.items() if isinstance(content, Mapping) else ()
+    weights = {name: value for name, value in tensors if isinstance(value, Tensor)}
+    if not weights:
+        raise ValueError(f"{path} holds no named weights, neither at its top nor in one of {NESTS}")
+    return weights
+
+
+def _read_safetensors(path: Path) -> Weights:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def _unpickle(path: Path) -> object:
+    # training checkpoints keep scores as numpy floats beside the weights, the older ones under the
+    # name that numpy 1 gave their constructor
+    scalar: Any = np.float64(0).__reduce__()[0]
+    old_scalar = (scalar, "numpy.core.multiarray.scalar")
+    allowed: list[Any] = [scalar, old_scalar, np.dtype, type(np.dtype("f8"))]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is not a readable file of weights: {reason}") from error
+
+
+def _is_file(source: str | Path) -> bool:
+    return isinstance(source, Path) or source.endswith(FILE_SUFFIXES) or Path(source).is_file()
+
+
+def _timm_weights(name: str) -> Weights:
+    import timm  # seconds to import, and needed here alone
+
+    known = timm.list_models("hrnet*", pretrained=True)
+    names = sorted({entry.split(".")[0] for entry in known})
+    if name.split(".")[0] not in names:
+        raise ValueError(
+            f"timm has no ImageNet weights named {name!r}; it has {names}, or give a file"
+        )
+    try:
+        weights: Weights = timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # the download may fail in the ways of several network libraries
+        raise FileNotFoundError(
+            f"the ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}: "
+            f"{error}). On a machine with a network run timm.create_model({name!r}, "
+            "pretrained=True) and torch.save its state_dict(), or take the file from "
+            "https://github.com/HRNet/HRNet-Image-Classification, and give its path instead"
+        ) from error
+    return weights
+
+
+def _renamed(weights: Weights, expected: Mapping[str, Tensor]) -> Weights:
+    return {_bare(name, expected): value for name, value in weights.items()}
+
+
+def _bare(name: str, expected: Mapping[str, Tensor]) -> str:
+    """Strip known prefixes until the name is one that is expected, or has none left."""
+    prefix = next((p for p in PREFIXES if name.startswith(p)), "")
+    if name in expected or not prefix:
+        return name
+    return _bare(name.removeprefix(prefix), expected)
+
+
+def _is_counter(name: str) -> bool:
+    """Whether this is a batch normalisation's step counter, which old files lack and none needs."""
+    return name.endswith("num_batches_tracked")
+
+
+def _check(
+    model: nn.Module, expected: Mapping[str, Tensor], weights: Weights, source: str | Path
+) -> None:
+    """Raise ValueError with a report unless names and shapes are those expected."""
+    missing = [k for k in expected if k not in weights and not _is_counter(k)]
+    unexpected = [k for k in weights if k not in expected]
+    other = [k for k in weights if k in expected and weights[k].shape != expected[k].shape]
+    shapes = [f"{k} {tuple(weights[k].shape)} for {tuple(expected[k].shape)}" for k in other]
+    findings = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    report = "; ".join(f"{len(v)} {kind} ({_few(v)})" for kind, v in findings.items() if v)
+    if report:
+        hint = _keypoints_hint(model, expected, {k: weights[k] for k in other})
+        raise ValueError(f"{source} does not fit {type(model).__name__}: {hint}{report}")
+
+
+def _keypoints_hint(model: nn.Module, expected: Mapping[str, Tensor], other: Weights) -> str:
+    """Say in plain words that the file is for another number of keypoints, where that is why."""
+    keypoints = getattr(model, "keypoints", None)
+    last = max((k for k in expected if k.startswith("final_layers.")), default="")
+    name = last.replace(".weight", ".bias")
+    if keypoints is None or name not in other:
+        return ""
+    maps_each, rest = divmod(len(expected[name]), keypoints)
+    found, unclear = divmod(len(other[name]), maps_each)
+    # twice or half as many maps is more likely a head with tags against one without
+    if rest or unclear or keypoints in (2 * found, found / 2):
+        return ""
+    return f"it was trained for {found} keypoints, the skeleton has {keypoints}; "
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,24 @@
+"""From stored pixels to what a network is given."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Channel statistics of ImageNet, which every published backbone was trained with.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Return images (B, 3, H, W), RGB uint8, as float32 with ImageNet mean and deviation removed.
+
+    Raises:
+        ValueError: the images are not uint8 with three channels.
+    """
+    if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"images must be uint8 (B, 3, H, W), not {images.dtype} {tuple(images.shape)}"
+        )
+    mean = torch.tensor(MEAN, device=images.device).mul_(255).view(1, 3, 1, 1)
+    scale = torch.tensor(STD, device=images.device).mul_(255).reciprocal_().view(1, 3, 1, 1)
+    return images.float().sub_(mean).mul_(scale)

@@ -1,0 +1,173 @@
+"""Peaks of heatmaps: where they are, how high, and where between the cells.
+
+A *cell* is a pair of integers (column, row) of a map; cell ``(i, j)`` has its centre at
+``(i + 0.5, j + 0.5)`` in the map's own continuous coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Subpixel = Literal["quarter", "neighbour", "parabola", "none"]
+SUBPIXEL: tuple[Subpixel, ...] = ("quarter", "neighbour", "parabola", "none")
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The highest local maxima of each map of a batch, highest first.
+
+    Attributes:
+        cells: (B, K, M, 2) int64, (column, row).
+        values: (B, K, M) float32; 0 for entries that are not a peak.
+    """
+
+    cells: Tensor
+    values: Tensor
+
+
+def without_nonfinite(maps: Tensor) -> Tensor:
+    """Return float32 maps in which NaN and both infinities are -inf: never a peak."""
+    maps = maps.float()
+    return torch.where(maps.isfinite(), maps, -torch.inf)
+
+
+def local_maxima(heatmaps: Tensor, kernel: int = 5) -> Tensor:
+    """Mark the cells that nothing within a square window exceeds.
+
+    Args:
+        heatmaps: (B, K, h, w); values that are not finite are no maxima.
+        kernel: odd side of the window, in cells; windows are cut at the border.
+
+    Returns:
+        (B, K, h, w) bool; every cell of a plateau is a maximum.
+
+    Raises:
+        ValueError: ``kernel`` is even or not positive.
+    """
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"kernel must be an odd positive number of cells, not {kernel}")
+    maps = without_nonfinite(heatmaps)
+    reach = kernel // 2
+    padded = F.pad(maps, (reach, reach, reach, reach), value=-torch.inf)
+    highest = _running_max(_running_max(padded, kernel, -1), kernel, -2)
+    return (maps == highest) & (maps > -torch.inf)
+
+
+def _running_max(maps: Tensor, window: int, dim: int) -> Tensor:
+    """Return the maximum of each full window along one axis, by doubling: log2(window) passes."""
+    span, size = 1, maps.shape[dim] - window + 1
+    while span < window:
+        step = min(span, window - span)
+        length = maps.shape[dim] - step
+        maps = torch.maximum(maps.narrow(dim, 0, length), maps.narrow(dim, step, length))
+        span += step
+    return maps.narrow(dim, 0, size)
+
+
+def find_peaks(heatmaps: Tensor, count: int = 30, kernel: int = 5) -> Peaks:
+    """Find the highest local maxima of each map.
+
+    Args:
+        heatmaps: (B, K, h, w).
+        count: peaks to keep per map; fewer are returned where the map has fewer cells.
+        kernel: odd side of the window of ``local_maxima``, in cells.
+
+    Returns:
+        ``Peaks`` with M = min(count, h * w); maps with fewer peaks are filled with value 0.
+
+    Raises:
+        ValueError: ``kernel`` is even or not positive.
+    """
+    kept = torch.where(local_maxima(heatmaps, kernel), heatmaps.float(), 0.0).flatten(2)
+    values, index = kept.topk(min(count, kept.shape[-1]), dim=-1)
+    width = heatmaps.shape[-1]
+    cells = torch.stack([index % width, index.div(width, rounding_mode="floor")], dim=-1)
+    return Peaks(cells, values)
+
+
+def sample_cells(maps: Tensor, cells: Tensor) -> Tensor:
+    """Read L channels of each of K maps at whole cells.
+
+    Args:
+        maps: (B, K, L, h, w).
+        cells: (B, K, M, 2) int64, (column, row), inside the maps.
+
+    Returns:
+        (B, K, M, L).
+    """
+    index = cells[..., 1] * maps.shape[-1] + cells[..., 0]
+    index = index.unsqueeze(2).expand(-1, -1, maps.shape[2], -1)
+    return maps.flatten(3).gather(3, index).transpose(2, 3)
+
+
+def subpixel_shift(maps: Tensor, channels: Tensor, cells: Tensor, method: Subpixel) -> Tensor:
+    """Estimate how far each peak lies from the centre of its cell (HAE, Eq. 5).
+
+    ``"quarter"``, the reading of the published code, moves a quarter of a cell along each axis
+    towards the higher of the two neighbours; with equal ones, towards zero, and at a border
+    outwards, since the cell stands in for its missing neighbour. ``"neighbour"`` takes Eq. (5)
+    literally: a quarter of a cell towards the highest of the eight neighbours. ``"parabola"``
+    fits a parabola along each axis to the logarithm of the heat, exact for Gaussians, or to the
+    heat itself where it is not positive. ``"none"`` stays at the centre.
+
+    Args:
+        maps: (C, h, w) heatmaps.
+        channels: (n,) int64, the map of each peak.
+        cells: (n, 2) int64, (column, row), inside the maps.
+        method: one of ``SUBPIXEL``.
+
+    Returns:
+        (n, 2) float32, (x, y) in cells, within +-0.5.
+
+    Raises:
+        ValueError: the method is unknown.
+    """
+    if method not in SUBPIXEL:
+        raise ValueError(f"unknown subpixel method {method!r}; known: {SUBPIXEL}")
+    if method == "none" or len(cells) == 0:
+        return torch.zeros(cells.shape, dtype=torch.float32, device=maps.device)
+    patches, inside = _patches(maps, channels, cells)
+    if method == "quarter":
+        low, high = patches[:, [1, 0], [0, 1]], patches[:, [1, 2], [2, 1]]
+        return torch.where(high > low, 0.25, -0.25)
+    if method == "neighbour":
+        return _towards_highest(patches.masked_fill(~inside, -torch.inf))
+    return _parabola(patches, inside)
+
+
+def _patches(maps: Tensor, channels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut (n, 3, 3) patches, rows first, and say which of their cells lie inside the map."""
+    height, width = maps.shape[-2:]
+    step = torch.arange(-1, 2, device=maps.device)
+    x, y = cells[:, 0, None] + step, cells[:, 1, None] + step
+    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+    rows, columns = y.clamp(0, height - 1)[:, :, None], x.clamp(0, width - 1)[:, None, :]
+    return without_nonfinite(maps[channels[:, None, None], rows, columns]), inside
+
+
+def _towards_highest(patches: Tensor) -> Tensor:
+    flat = patches.flatten(1).clone()
+    flat[:, 4] = -torch.inf
+    best = flat.argmax(dim=1)
+    step = torch.stack([best % 3 - 1, best.div(3, rounding_mode="floor") - 1], dim=1).float()
+    exists = flat.amax(dim=1, keepdim=True) > -torch.inf  # a map of one cell has no neighbour
+    return torch.where(exists, 0.25 * step / step.norm(dim=1, keepdim=True).clamp(min=1), 0.0)
+
+
+def _parabola(patches: Tensor, inside: Tensor) -> Tensor:
+    cross = ([1, 0], [0, 1]), ([1, 1], [1, 1]), ([1, 2], [2, 1])
+    low, centre, high = (patches[:, rows, columns] for rows, columns in cross)
+    complete = inside[:, [1, 0], [0, 1]] & inside[:, [1, 2], [2, 1]]
+    positive = (low > 0) & (centre > 0) & (high > 0)
+    low, centre, high = (
+        torch.where(positive, v.clamp(min=1e-30).log(), v) for v in (low, centre, high)
+    )
+    bend = low - 2 * centre + high
+    shift = 0.5 * (low - high) / bend
+    usable = complete & (bend < 0) & shift.isfinite()
+    return torch.where(usable, shift, 0.0).clamp(-0.5, 0.5)

@@ -1,0 +1,192 @@
+"""Associative grouping step by step: over the image, and on the axis of the tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from poselib.plots.legends import side_handles
+from poselib.plots.palette import ALERT, INK, greyed, person_colours
+from poselib.plots.poses import add_people
+from poselib.plots.shapes import people_shapes
+from poselib.plots.sheet import (
+    SMALL,
+    TEXT,
+    WIDTH,
+    image_of,
+    legend_below,
+    line_weight,
+    new_sheet,
+    panel_grid,
+    show_image,
+)
+from poselib.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+
+
+class Step(Protocol):
+    """One iteration of a grouping, in which n candidates of one keypoint type find their people.
+
+    Attributes:
+        keypoint: the type that was grouped.
+        cells: (n, 2) column and row of each candidate in the decoded maps.
+        tags: (n, L) the candidates' embeddings.
+        references: (P, L) reference embeddings before the step.
+        people: (n,) the person each candidate went to.
+        started: (n,) true where the candidate started a person.
+        distances: (K,) smallest distance of each type left to the references; NaN where unknown.
+    """
+
+    @property
+    def keypoint(self) -> int: ...
+    @property
+    def cells(self) -> NDArray[np.int64]: ...
+    @property
+    def tags(self) -> Floats: ...
+    @property
+    def references(self) -> Floats: ...
+    @property
+    def people(self) -> NDArray[np.int64]: ...
+    @property
+    def started(self) -> NDArray[np.bool_]: ...
+    @property
+    def distances(self) -> Floats: ...
+
+
+def show_grouping(
+    image: ArrayLike,
+    steps: Sequence[Step],
+    skeleton: Skeleton,
+    *,
+    stride: float | tuple[float, float] = 1.0,
+    numbers: Sequence[int] | None = None,
+    columns: int = 5,
+    title: str = "",
+) -> Figure:
+    """Draw one panel a step: who has been grouped so far, and which keypoints came just now.
+
+    It is HAE's Fig. 5 (b) on a real image, cut to the part that holds candidates.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        steps: in the order in which they were taken.
+        skeleton: names and limbs.
+        stride: px of ``image`` that a cell of the decoded maps covers, or (across, down).
+        numbers: steps to draw, counted from 1; all if None.
+        columns: panels in a row.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no step, a number has none, or the image is not (3, H, W) uint8.
+    """
+    pixels = image_of(image)
+    if not steps:
+        raise ValueError("show_grouping: no steps; there were no candidates to group")
+    shown = list(numbers) if numbers is not None else list(range(1, len(steps) + 1))
+    if not all(1 <= number <= len(steps) for number in shown):
+        raise ValueError(f"numbers must lie in 1 to {len(steps)}, but are {shown}")
+    size, scale = pixels.shape[1:], np.broadcast_to(np.asarray(stride, dtype=np.float64), 2)
+    left, right, top, bottom = _region(steps, scale, size)
+    shape = (bottom - top, right - left)
+    sheet, axes = panel_grid([shape] * len(shown), columns, title=title, margin=0.45)
+    colours = person_colours(people_in(steps))
+    for ax, number in zip(axes, shown, strict=True):
+        step = steps[number - 1]
+        heading = f"{number}. {type_name(skeleton, step)}\n{_reason(step)}"
+        show_image(ax, greyed(pixels, 0.6), heading)
+        points, there = _grouped(steps[:number], len(skeleton), len(colours), scale)
+        hollow, weight = np.zeros_like(there), line_weight(min(columns, len(shown)))
+        add_people(ax, people_shapes(points, there, hollow, skeleton, colours, size, weight))
+        x, y = points[step.people, step.keypoint].T
+        ax.plot(x, y, "o", ms=11, mfc="none", mec="white", mew=3.0, zorder=5)
+        ax.plot(x, y, "o", ms=11, mfc="none", mec=INK, mew=1.6, zorder=6, gid="new")
+        ax.set(xlim=(left, right), ylim=(bottom, top))
+    ring = Line2D([], [], linestyle="none", marker="o", ms=10, mfc="none", mec=INK, mew=1.6)
+    ring.set_label("grouped in this step")
+    legend_below(sheet, [ring, *side_handles()])
+    return sheet
+
+
+def _grouped(
+    steps: Sequence[Step], keypoints: int, people: int, scale: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Positions (P, K, 2) px of all keypoints grouped so far, and (P, K) which there are."""
+    points, there = np.zeros((people, keypoints, 2)), np.zeros((people, keypoints), dtype=bool)
+    for step in steps:
+        points[step.people, step.keypoint] = (np.asarray(step.cells) + 0.5) * scale
+        there[step.people, step.keypoint] = True
+    return points, there
+
+
+def _region(
+    steps: Sequence[Step], scale: Floats, size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Left, right, top and bottom of the part of the image that holds all candidates, px."""
+    points = (np.concatenate([np.asarray(step.cells) for step in steps]) + 0.5) * scale
+    margin = 0.08 * float(np.ptp(points, axis=0).max()) + 0.03 * max(size)
+    low = np.maximum(points.min(axis=0) - margin, 0)
+    high = np.minimum(points.max(axis=0) + margin, (size[1], size[0]))
+    return float(low[0]), float(high[0]), float(low[1]), float(high[1])
+
+
+def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = "") -> Figure:
+    """Draw, for every step, how far each remaining keypoint type was from the people.
+
+    The framed type is the nearest one, which progressive decoding chooses (HAE, Eq. 18). Empty
+    cells are types that are done, or absent.
+
+    Args:
+        steps: of a grouping that recorded its distances.
+        skeleton: names of the keypoints.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no step.
+    """
+    if not steps:
+        raise ValueError("show_distances needs at least one step")
+    distances = np.stack([np.asarray(step.distances, dtype=np.float64) for step in steps], axis=1)
+    sheet = new_sheet(0.24 * len(skeleton) + 1.6, WIDTH, title)
+    ax = sheet.subplots()
+    known = distances[np.isfinite(distances)]
+    top = float(np.quantile(known, 0.98)) if known.size else 1.0
+    mesh = ax.imshow(distances, cmap="viridis_r", vmin=0, vmax=max(top, 1e-6), aspect="auto")
+    for column, step in enumerate(steps):
+        corner = (column - 0.5, step.keypoint - 0.5)
+        box = Rectangle(corner, 1, 1, fill=False, edgecolor=ALERT, linewidth=1.8, gid="chosen")
+        ax.add_patch(box)
+    ax.set_xticks(range(len(steps)), [str(n + 1) for n in range(len(steps))], fontsize=SMALL)
+    names = [name.replace("_", " ") for name in skeleton.keypoints]
+    ax.set_yticks(list(range(len(names))), names, fontsize=SMALL)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel("step; framed: the keypoint type grouped in it", fontsize=TEXT)
+    bar = sheet.colorbar(mesh, ax=ax, extend="max", fraction=0.03, pad=0.01)
+    bar.set_label("smallest distance to a reference embedding", fontsize=TEXT)
+    bar.ax.tick_params(labelsize=SMALL)
+    return sheet
+
+
+def people_in(steps: Sequence[Step]) -> int:
+    """Return how many people a grouping has found."""
+    return max((int(np.max(step.people)) + 1 for step in steps if len(step.people)), default=0)
+
+
+def type_name(skeleton: Skeleton, step: Step) -> str:
+    """Return the name of the keypoint type that a step grouped."""
+    return skeleton.keypoints[step.keypoint].replace("_", " ")
+
+
+def _reason(step: Step) -> str:
+    new = int(np.sum(step.started))
+    starts = f"starts {new} {'person' if new == 1 else 'people'}" if new else ""
+    distance = float(np.asarray(step.distances)[step.keypoint])
+    gap = f"distance {distance:.3f}" if np.isfinite(distance) else ""
+    return ", ".join(part for part in (gap, starts) if part) or " "

@@ -1,0 +1,286 @@
+"""Poses over images: in a figure, beside the ground truth, or painted into the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+
+from poselib.plots.legends import hidden_handle, side_handles
+from poselib.plots.palette import Colour, as_bytes, person_colours
+from poselib.plots.shapes import PersonShapes, Shape, people_shapes
+from poselib.plots.sheet import image_of, legend_below, line_weight, panel_grid, show_image
+from poselib.skeleton import Skeleton
+from poselib.structures import Poses, Size
+
+_SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px
+
+
+def draw_poses(
+    image: ArrayLike,
+    poses: Poses,
+    skeleton: Skeleton,
+    *,
+    ax: Axes | None = None,
+    min_score: float = 0.0,
+    min_person_score: float = 0.0,
+    colours: Sequence[Colour] | None = None,
+    weight: float = 1.0,
+    title: str = "",
+) -> Figure:
+    """Draw the people found in an image, one colour each.
+
+    The left side is lighter with round markers, the right side darker with squares.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        poses: people in px of ``image``; missing keypoints are left out.
+        skeleton: names and limbs of the keypoints.
+        ax: where to draw; a new figure with a legend if None.
+        min_score: keypoints at or below it are left out.
+        min_person_score: people below it are left out.
+        colours: one per person.
+        weight: factor of line widths and markers.
+        title: heading of the panel.
+
+    Raises:
+        ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
+    """
+    pixels = image_of(image)
+    shapes = _shapes_of(
+        poses, skeleton, pixels.shape[1:], min_score, min_person_score, colours, weight
+    )
+    if ax is None:
+        sheet, (ax,) = panel_grid([pixels.shape[1:]], 1)
+        legend_below(sheet, side_handles())
+    show_image(ax, pixels, title)
+    add_people(ax, shapes)
+    return ax.figure  # type: ignore[return-value]
+
+
+def draw_truth(
+    image: ArrayLike,
+    keypoints: ArrayLike,
+    skeleton: Skeleton,
+    *,
+    ax: Axes | None = None,
+    colours: Sequence[Colour] | None = None,
+    weight: float = 1.0,
+    title: str = "",
+) -> Figure:
+    """Draw annotated people: filled markers are visible keypoints, rings are hidden ones.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        keypoints: (N, K, 3) px of ``image`` and visibility 0 (not drawn), 1 (ring) or 2.
+        skeleton: names and limbs of the keypoints.
+        ax: where to draw; a new figure with a legend if None.
+        colours: one per person.
+        weight: factor of line widths and markers.
+        title: heading of the panel.
+
+    Raises:
+        ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
+    """
+    pixels, people = image_of(image), people_of(keypoints, skeleton)
+    if ax is None:
+        sheet, (ax,) = panel_grid([pixels.shape[1:]], 1)
+        legend_below(sheet, [*side_handles(), hidden_handle()])
+    show_image(ax, pixels, title)
+    add_truth(ax, people, skeleton, pixels.shape[1:], colours, weight)
+    return ax.figure  # type: ignore[return-value]
+
+
+def paint_poses(
+    image: ArrayLike,
+    poses: Poses,
+    skeleton: Skeleton,
+    *,
+    min_score: float = 0.0,
+    min_person_score: float = 0.0,
+) -> NDArray[np.uint8]:
+    """Return a copy of an image with poses painted into it, (H, W, 3) uint8 RGB.
+
+    It looks as ``draw_poses`` does, at the image's own resolution; arguments and errors are those
+    of ``draw_poses``.
+    """
+    pixels = image_of(image)
+    size = pixels.shape[1:]
+    canvas = np.ascontiguousarray(pixels.transpose(1, 2, 0)).copy()
+    for person in _shapes_of(poses, skeleton, size, min_score, min_person_score):
+        for shape in (*person.limbs, *person.keypoints):
+            _paint(canvas, shape)
+    return canvas
+
+
+def compare_poses(
+    images: Sequence[ArrayLike],
+    truths: Sequence[ArrayLike],
+    predictions: Sequence[Poses],
+    skeleton: Skeleton,
+    titles: Sequence[str] | None = None,
+    *,
+    pairs_per_row: int = 1,
+    min_score: float = 0.0,
+    min_person_score: float = 0.0,
+    title: str = "",
+) -> Figure:
+    """Draw ground truth beside prediction for several images.
+
+    A predicted person takes the colour of the annotated person it lies on; one that lies on
+    nobody gets a colour of its own.
+
+    Args:
+        images: each (3, H, W) uint8 RGB.
+        truths: each (N, K, 3), px of its image and visibility, as ``Sample.keypoints``.
+        predictions: one ``Poses`` per image, in px of its image.
+        skeleton: names and limbs of the keypoints.
+        titles: a name per image.
+        pairs_per_row: images side by side.
+        min_score: keypoints at or below it are left out of the predictions.
+        min_person_score: people below it are left out of the predictions.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: the sequences differ in length or are empty, or an entry has a wrong shape.
+    """
+    names = list(titles) if titles is not None else [""] * len(images)
+    if not len(images) == len(truths) == len(predictions) == len(names):
+        raise ValueError(
+            f"compare_poses needs as many truths, predictions and titles as images, not "
+            f"{len(truths)}, {len(predictions)} and {len(names)} for {len(images)}"
+        )
+    shapes = [image_of(image).shape[1:] for image in images for _ in range(2)]
+    sheet, axes = panel_grid(shapes, 2 * pairs_per_row, title=title)
+    weight = line_weight(2 * pairs_per_row)
+    for n, (image, truth, poses) in enumerate(zip(images, truths, predictions, strict=True)):
+        people = people_of(truth, skeleton)
+        poses = _kept(poses, min_person_score)
+        own, others = _matched_colours(people, poses)
+        prefix = f"{names[n]}: " if names[n] else ""
+        left, right = axes[2 * n], axes[2 * n + 1]
+        heading = f"{prefix}ground truth, {_counted(_people_drawn(people))}"
+        draw_truth(image, people, skeleton, ax=left, colours=own, weight=weight, title=heading)
+        heading = f"{prefix}prediction, {_counted(len(poses))}"
+        draw_poses(
+            image,
+            poses,
+            skeleton,
+            ax=right,
+            min_score=min_score,
+            colours=others,
+            weight=weight,
+            title=heading,
+        )
+    legend_below(sheet, [*side_handles(), hidden_handle()])
+    return sheet
+
+
+def add_truth(
+    ax: Axes,
+    keypoints: NDArray[np.float32],
+    skeleton: Skeleton,
+    size: Size,
+    colours: Sequence[Colour] | None = None,
+    weight: float = 1.0,
+) -> None:
+    """Add annotated people (N, K, 3) to ``ax``, which already shows their image of ``size``."""
+    seen = keypoints[..., 2]
+    colours = colours or person_colours(len(keypoints))
+    add_people(
+        ax, people_shapes(keypoints[..., :2], seen > 0, seen == 1, skeleton, colours, size, weight)
+    )
+
+
+def people_of(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
+    """Return annotated people as an array; raises ValueError unless it is (N, K, 3)."""
+    people = np.asarray(keypoints, dtype=np.float32)
+    if people.ndim != 3 or people.shape[1:] != (len(skeleton), 3):
+        raise ValueError(
+            f"keypoints must be (people, {len(skeleton)}, 3) for skeleton "
+            f"{skeleton.name!r}, not {people.shape}"
+        )
+    return people
+
+
+def _kept(poses: Poses, min_person_score: float) -> Poses:
+    keep = poses.person_scores >= min_person_score
+    return Poses(poses.keypoints[keep], poses.scores[keep], poses.person_scores[keep])
+
+
+def _shapes_of(
+    poses: Poses,
+    skeleton: Skeleton,
+    size: Size,
+    min_score: float,
+    min_person_score: float,
+    colours: Sequence[Colour] | None = None,
+    weight: float = 1.0,
+) -> list[PersonShapes]:
+    colours = colours or person_colours(len(poses))
+    keep = poses.person_scores >= min_person_score
+    shown = (poses.scores > max(min_score, 0.0)) & keep[:, None]
+    hollow = np.zeros_like(shown)
+    return people_shapes(poses.keypoints, shown, hollow, skeleton, colours, size, weight)
+
+
+def add_people(ax: Axes, people: Sequence[PersonShapes]) -> None:
+    """Add the polygons of people to an axes that shows their image."""
+    for n, person in enumerate(people):
+        for kind, shapes in (("limbs", person.limbs), ("keypoints", person.keypoints)):
+            if shapes:
+                polygons = PolyCollection(
+                    [shape.points for shape in shapes],
+                    facecolors=[shape.colour for shape in shapes],
+                    linewidths=0,
+                    zorder=3,
+                )
+                polygons.set_gid(f"person {n} {kind}")
+                ax.add_collection(polygons, autolim=False)
+
+
+def _paint(canvas: NDArray[np.uint8], shape: Shape) -> None:
+    # OpenCV puts the centre of a pixel at an integer; poselib at integer + 0.5. The bounds keep
+    # far-away points within OpenCV's 32-bit fixed-point numbers.
+    bound = 4.0 * max(canvas.shape)
+    corners = np.clip(shape.points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS
+    cv2.fillPoly(
+        canvas,
+        [corners.round().astype(np.int32)],
+        as_bytes(shape.colour),
+        lineType=cv2.LINE_AA,
+        shift=_SUBPIXEL_BITS,
+    )
+
+
+def _matched_colours(
+    truth: NDArray[np.float32], poses: Poses
+) -> tuple[tuple[Colour, ...], tuple[Colour, ...]]:
+    """Colours of the annotated and of the found people, the same where they lie on each other."""
+    labelled = truth[..., 2] > 0
+    shared = poses.found[:, None] & labelled[None]
+    gaps = np.linalg.norm(poses.keypoints[:, None] - truth[None, ..., :2], axis=-1)
+    count = shared.sum(-1)
+    mean_gap = np.where(shared, gaps, 0).sum(-1) / np.maximum(count, 1)
+    extent = np.array([np.ptp(p[v, :2], axis=0).max() if v.any() else 0 for p, v in
+                       zip(truth, labelled, strict=True)])  # fmt: skip
+    cost = np.where((count > 0) & (mean_gap < 0.3 * extent), mean_gap, 1e6)
+    place = np.arange(len(truth), len(truth) + len(poses))
+    for n, m in zip(*linear_sum_assignment(cost), strict=True):
+        place[n] = m if cost[n, m] < 1e6 else place[n]
+    colours = person_colours(len(truth) + len(poses))
+    return colours[: len(truth)], tuple(colours[p] for p in place)
+
+
+def _people_drawn(people: NDArray[np.float32]) -> int:
+    return int((people[..., 2] > 0).any(-1).sum())
+
+
+def _counted(people: int) -> str:
+    return f"{people} {'person' if people == 1 else 'people'}"

@@ -1,0 +1,140 @@
+"""Poses as filled polygons in image px: the same ones for matplotlib and for OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.plots.palette import INK, WHITE, Colour, side_colour
+from poselib.skeleton import Skeleton
+from poselib.structures import Size
+
+Points = NDArray[np.float64]
+
+SIDES = ("left", "right", "centre")
+_LIMB, _LIMB_HALO = 1.0, 1.35  # half widths, in units of the person
+_MARKER, _MARKER_CORE, _HOLLOW_CORE = 2.1, 1.65, 1.15  # radii, in units of the person
+_CORNERS = {"left": 20, "right": 4, "centre": 3}
+_TURN = {"left": 0.0, "right": np.pi / 4, "centre": np.pi / 2}
+# Factors that give the three marker shapes the same area.
+_GROW = {"left": 1.0, "right": 1.25, "centre": 1.5}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A filled polygon: ``points`` (P, 2) float64 in image px, and its colour."""
+
+    points: Points
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class PersonShapes:
+    """The polygons of one person in the order of painting, limbs below keypoints."""
+
+    limbs: tuple[Shape, ...]
+    keypoints: tuple[Shape, ...]
+
+
+def side_of(keypoint: str) -> str:
+    """Return ``"left"``, ``"right"`` or ``"centre"`` from the name of a keypoint."""
+    for side in ("left", "right"):
+        if keypoint.startswith(f"{side}_"):
+            return side
+    return "centre"
+
+
+def person_unit(points: NDArray[np.floating], size: Size) -> float:
+    """Return the half width of a limb in px for a person and an image of ``size`` (H, W).
+
+    It follows the person's extent, within bounds set by the image: thin enough to leave small
+    people visible, thick enough to be seen at all.
+    """
+    diagonal = float(np.hypot(*size))
+    extent = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
+    return float(np.clip(0.011 * extent, 0.0022 * diagonal, 0.0055 * diagonal))
+
+
+def capsule(a: Points, b: Points, radius: float) -> Points:
+    """Return the outline (P, 2) of a line from ``a`` to ``b`` with round ends."""
+    angle = np.arctan2(b[1] - a[1], b[0] - a[0])
+    half = np.linspace(-np.pi / 2, np.pi / 2, 9)
+    around_b = np.stack([np.cos(angle + half), np.sin(angle + half)], axis=-1)
+    return np.concatenate([b + radius * around_b, a - radius * around_b])
+
+
+def marker(centre: Points, radius: float, side: str) -> Points:
+    """Return the outline of a marker: a disc left, a square right, a triangle at the centre."""
+    turn = 2 * np.pi * np.arange(_CORNERS[side]) / _CORNERS[side] + _TURN[side]
+    circle = np.stack([np.cos(turn), -np.sin(turn)], axis=-1)
+    return centre + radius * _GROW[side] * circle
+
+
+def person_shapes(
+    points: NDArray[np.floating],
+    shown: NDArray[np.bool_],
+    hollow: NDArray[np.bool_],
+    skeleton: Skeleton,
+    colour: Colour,
+    size: Size,
+    weight: float = 1.0,
+) -> PersonShapes:
+    """Return the polygons of one person.
+
+    Args:
+        points: (K, 2) px of the image.
+        shown: (K,) true where a keypoint is drawn; a limb needs both of its ends.
+        hollow: (K,) true where the marker is a ring.
+        skeleton: names and limbs.
+        colour: the person's colour; lighter on its left side, darker on its right.
+        size: (H, W) of the image, px.
+        weight: factor of all line widths and markers; above 1 for small panels.
+    """
+    xy = np.asarray(points, dtype=np.float64)
+    unit = weight * person_unit(xy[shown], size)
+    sides = [side_of(name) for name in skeleton.keypoints]
+    limbs: list[Shape] = []
+    for i, j in skeleton.limb_indices:
+        if shown[i] and shown[j]:
+            tone = side_colour(colour, sides[i] if sides[i] == sides[j] else "centre")
+            limbs.append(Shape(capsule(xy[i], xy[j], _LIMB_HALO * unit), INK))
+            limbs.append(Shape(capsule(xy[i], xy[j], _LIMB * unit), tone))
+    keypoints: list[Shape] = []
+    for k in np.flatnonzero(shown):
+        tone = side_colour(colour, sides[k])
+        core = _HOLLOW_CORE if hollow[k] else _MARKER_CORE
+        rim, fill = (tone, WHITE) if hollow[k] else (INK, tone)
+        keypoints.append(Shape(marker(xy[k], _MARKER * unit, sides[k]), rim))
+        keypoints.append(Shape(marker(xy[k], core * unit, sides[k]), fill))
+    return PersonShapes(tuple(limbs), tuple(keypoints))
+
+
+def people_shapes(
+    points: NDArray[np.floating],
+    shown: NDArray[np.bool_],
+    hollow: NDArray[np.bool_],
+    skeleton: Skeleton,
+    colours: Sequence[Colour],
+    size: Size,
+    weight: float = 1.0,
+) -> list[PersonShapes]:
+    """Return the polygons of N people; arguments as in ``person_shapes`` with a first axis N.
+
+    Raises:
+        ValueError: the number of keypoints is not the skeleton's.
+    """
+    if points.ndim != 3 or points.shape[1] != len(skeleton):
+        raise ValueError(
+            f"keypoints must be (people, {len(skeleton)}, 2) for skeleton "
+            f"{skeleton.name!r}, not {points.shape}"
+        )
+    finite = np.isfinite(points).all(axis=-1)
+    return [
+        person_shapes(
+            points[n], shown[n] & finite[n], hollow[n], skeleton, colours[n], size, weight
+        )
+        for n in range(len(points))
+    ]

@@ -1,0 +1,109 @@
+"""Published numbers beside measured ones, never mixed."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from poselib.plots.palette import INK
+from poselib.plots.sheet import TEXT, WIDTH, new_sheet
+
+_ROW = 0.27  # inches
+
+
+def comparison_table(
+    published: pd.DataFrame, measured: pd.DataFrame, *, published_on: str, measured_on: str
+) -> pd.DataFrame:
+    """Join published and measured numbers under two headings that name their data.
+
+    Args:
+        published: one row a method, one column a metric.
+        measured: the same; methods and metrics may differ from those of ``published``.
+        published_on: data and scale of the published numbers, such as ``"COCO val2017, 512 px"``.
+        measured_on: data and scale of the measured ones.
+
+    Raises:
+        ValueError: a description is empty, or a method has two rows.
+    """
+    if not (published_on.strip() and measured_on.strip()):
+        raise ValueError("say on which data and at what scale both sets of numbers were obtained")
+    for name, table in (("published", published), ("measured", measured)):
+        if not table.index.is_unique:
+            twice = sorted(set(table.index[table.index.duplicated()]))
+            raise ValueError(f"{name}: more than one row for {twice}")
+    rows = [*published.index, *(name for name in measured.index if name not in published.index)]
+    headed = {
+        f"published: {published_on}": published.reindex(rows),
+        f"measured: {measured_on}": measured.reindex(rows),
+    }
+    return pd.concat(headed, axis=1)
+
+
+def show_comparison(
+    published: pd.DataFrame,
+    measured: pd.DataFrame,
+    *,
+    published_on: str,
+    measured_on: str,
+    decimals: int = 1,
+    title: str = "",
+) -> Figure:
+    """Draw ``comparison_table`` as a figure; a dash where a number is not given.
+
+    Args:
+        published: one row a method, one column a metric.
+        measured: the same.
+        published_on: data and scale of the published numbers.
+        measured_on: data and scale of the measured ones.
+        decimals: digits after the point.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: as ``comparison_table``.
+    """
+    table = comparison_table(
+        published, measured, published_on=published_on, measured_on=measured_on
+    )
+    sheet = new_sheet(_ROW * (len(table) + 2) + (0.35 if title else 0.1), WIDTH, title)
+    ax = sheet.subplots()
+    ax.set_axis_off()
+    widest = max((len(str(name)) for name in table.index), default=0)
+    left = min(0.012 * widest + 0.03, 0.45)
+    step = (1 - left) / max(table.shape[1], 1)
+    ax.set(xlim=(0, 1), ylim=(len(table) - 0.45, -2.3))
+    _headings(ax, table, left, step)
+    blocks = [str(name) for name in table.columns.get_level_values(0)]
+    for row, (name, values) in enumerate(table.iterrows()):
+        if row % 2 == 0:
+            ax.axhspan(row - 0.5, row + 0.5, color="0.955", linewidth=0)
+        ax.text(0.01, row, str(name), fontsize=TEXT, va="center", color=INK)
+        for column, (block, value) in enumerate(zip(blocks, values, strict=True)):
+            known = isinstance(value, (int, float)) and not pd.isna(value)
+            ours = block.startswith("measured")
+            ax.text(
+                left + (column + 0.5) * step,
+                row,
+                f"{value:.{decimals}f}" if known else "–",
+                fontsize=TEXT,
+                ha="center",
+                va="center",
+                color=INK if ours else "0.35",
+                fontweight="bold" if ours and known else "normal",
+            )
+    return sheet
+
+
+def _headings(ax: Axes, table: pd.DataFrame, left: float, step: float) -> None:
+    blocks = [str(name) for name in table.columns.get_level_values(0)]
+    for block in dict.fromkeys(blocks):
+        places = [i for i, name in enumerate(blocks) if name == block]
+        start, end = left + places[0] * step, left + (places[-1] + 1) * step
+        source, _, data = block.partition(": ")
+        ax.text((start + end) / 2, -1.65, f"{source}\n{data}", fontsize=TEXT, ha="center",
+                va="center", color=INK, wrap=True)  # fmt: skip
+        ax.plot([start + 0.01, end - 0.01], [-1.05] * 2, color=INK, linewidth=0.8)
+    for column, metric in enumerate(table.columns.get_level_values(1)):
+        x = left + (column + 0.5) * step
+        ax.text(x, -0.75, str(metric), fontsize=TEXT, ha="center", va="center", color=INK)
+    ax.plot([0, 1], [-0.5] * 2, color=INK, linewidth=0.8)

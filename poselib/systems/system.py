@@ -1,0 +1,39 @@
+"""What every paper's method is to the rest of poselib: a model and the functions around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from poselib.skeleton import Skeleton
+from poselib.structures import Batch, Poses, Targets
+
+LossTerms = dict[str, Tensor]
+Switch = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class System:
+    """A pose estimation method, ready to train, predict and evaluate.
+
+    Attributes:
+        name: key in ``poselib.systems.SYSTEMS``.
+        skeleton: the keypoints it predicts.
+        model: network from normalised images (B, 3, H, W) to outputs; it never sees targets.
+        encode: dense supervision of a batch.
+        losses: weighted terms whose sum is minimised, each a scalar tensor.
+        decode: poses of each image of the outputs, in px of the network input.
+        switches: the keyword arguments it was built with, defaults included, so that a
+            checkpoint can build it again.
+    """
+
+    name: str
+    skeleton: Skeleton
+    model: nn.Module
+    encode: Callable[[Batch], Targets]
+    losses: Callable[[Any, Targets], LossTerms]
+    decode: Callable[[Any], list[Poses]]
+    switches: Mapping[str, Switch]

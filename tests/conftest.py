@@ -1,0 +1,35 @@
+"""What every test may use: the folders of golden arrays and of real samples."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Several test processes share the cores: one thread each. Alone, two are quicker.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+cv2.setNumThreads(1)
+
+
+def _folder(variable: str, default: str) -> Path:
+    folder = Path(os.environ.get(variable) or ROOT / default).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent; set {variable} to the folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Folder of inputs and outputs of the official implementations."""
+    return _folder("POSELIB_GOLDEN", "../shared/golden")
+
+
+@pytest.fixture(scope="session")
+def samples_dir() -> Path:
+    """Folder of a few real images with their annotations, one folder a dataset."""
+    return _folder("POSELIB_SAMPLES", "../shared/samples")

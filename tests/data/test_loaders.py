@@ -1,0 +1,208 @@
+"""Order and augmentation depend on seed, epoch and index, and on nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from poselib.data.loaders import SampleLoader, collate, make_loader
+from poselib.data.transforms import Augment, fit
+from poselib.skeletons import COCO
+from poselib.structures import Batch, Sample, Warp
+
+
+def sample_of(index: int, people: int = 1, size: tuple[int, int] = (40, 56)) -> Sample:
+    rng = np.random.default_rng(index)
+    keypoints = rng.uniform(0, 40, (people, 17, 3)).astype(np.float32)
+    keypoints[..., 2] = 2
+    return Sample(
+        image=rng.integers(0, 256, (3, *size), dtype=np.uint8),
+        keypoints=keypoints,
+        areas=rng.uniform(10, 20, people).astype(np.float32),
+        ignore=rng.random(size) < 0.2,
+        image_id=100 + index,
+        to_original=Warp.identity(),
+    )
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A dataset of 11 images with 0 to 3 people; remembers nothing."""
+
+    count: int = 11
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        return sample_of(index, people=index % 4)
+
+
+def loader(**settings: object) -> SampleLoader:
+    given = {"augment": Augment(COCO, size=32), "shuffle": True, "seed": 3, **settings}
+    return make_loader(Numbers(), 4, **given)  # type: ignore[arg-type]
+
+
+def assert_same(one: list[Batch], two: list[Batch]) -> None:
+    assert len(one) == len(two) > 0
+    for a, b in zip(one, two, strict=True):
+        assert a.image_ids == b.image_ids
+        for field in ("images", "keypoints", "areas", "ignore"):
+            assert torch.equal(getattr(a, field), getattr(b, field)), field
+        for p, q in zip(a.to_original, b.to_original, strict=True):
+            assert (p.matrix == q.matrix).all()
+
+
+def test_collate_pads_people() -> None:
+    samples = [sample_of(0, 2), sample_of(1, 0), sample_of(2, 3)]
+    batch = collate(samples)
+    assert batch.images.shape == (3, 3, 40, 56) and batch.images.dtype == torch.uint8
+    assert batch.keypoints.shape == (3, 3, 17, 3) and batch.keypoints.dtype == torch.float32
+    assert batch.areas.shape == (3, 3) and batch.ignore.dtype == torch.bool
+    assert batch.image_ids == (100, 101, 102) and batch.size == (40, 56)
+    for b, sample in enumerate(samples):
+        n = len(sample.keypoints)
+        assert (batch.keypoints[b, :n].numpy() == sample.keypoints).all()
+        assert (batch.keypoints[b, n:] == 0).all() and (batch.areas[b, n:] == 0).all()
+        assert (batch.images[b].numpy() == sample.image).all()
+        assert (batch.ignore[b].numpy() == sample.ignore).all()
+
+
+def test_collate_of_nobody() -> None:
+    batch = collate([sample_of(0, 0), sample_of(1, 0)])
+    assert batch.keypoints.shape == (2, 0, 17, 3) and batch.areas.shape == (2, 0)
+
+
+def test_collate_copies() -> None:
+    sample = sample_of(0)
+    batch = collate([sample])
+    batch.images.zero_(), batch.ignore.zero_(), batch.keypoints.zero_()
+    assert sample.image.any() and sample.ignore.any() and sample.keypoints.any()
+
+
+def test_collate_refuses_what_cannot_be_stacked() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        collate([])
+    with pytest.raises(ValueError, match=r"100 and 101 differ in size, \(40, 56\) and \(40, 40\)"):
+        collate([sample_of(0), sample_of(1, size=(40, 40))])
+    other = sample_of(1)
+    fewer = Sample(other.image, other.keypoints[:, :14], *list(vars(other).values())[2:])
+    with pytest.raises(ValueError, match="differ in keypoints, 17 and 14"):
+        collate([sample_of(0), fewer])
+
+
+def test_workers_change_nothing() -> None:
+    alone, helped = loader(workers=0), loader(workers=2)
+    for epoch in (0, 1, 2):
+        assert_same(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
+    # Giving up in the middle of an epoch must not leak batches into the next.
+    next(iter(helped.epoch(0)))
+    assert_same(list(alone.epoch(3)), list(helped.epoch(3)))
+    assert_same(list(alone.epoch(3, skip=1)), list(helped.epoch(3, skip=1)))
+
+
+def test_a_resumed_run_sees_the_same_data() -> None:
+    through = loader()
+    epochs = [list(through.epoch(e)) for e in range(4)]
+    assert_same(list(loader().epoch(3)), epochs[3])
+    assert_same(list(loader().epoch(3, skip=2)), epochs[3][2:])
+    assert epochs[2][0].image_ids != epochs[3][0].image_ids
+
+
+def test_global_generators_play_no_part() -> None:
+    torch.manual_seed(0), np.random.seed(0)  # noqa: NPY002
+    before = list(loader().epoch(1))
+    state = torch.get_rng_state()
+    torch.manual_seed(1), np.random.seed(1)  # noqa: NPY002
+    assert_same(before, list(loader().epoch(1)))
+    torch.set_rng_state(state)
+    list(loader().epoch(2))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_same_image_differs_from_epoch_to_epoch_and_seed_to_seed() -> None:
+    def first(seed: int, epoch: int) -> torch.Tensor:
+        return next(iter(loader(shuffle=False, seed=seed).epoch(epoch))).images
+
+    assert not torch.equal(first(0, 0), first(0, 1))
+    assert not torch.equal(first(0, 0), first(1, 0))
+
+
+def test_every_image_comes_once_an_epoch() -> None:
+    ids = [i for batch in loader().epoch(5) for i in batch.image_ids]
+    assert sorted(ids) == [100 + i for i in range(11)] and ids != sorted(ids)
+    assert len(loader()) == 3 and [len(b.image_ids) for b in loader().epoch(0)] == [4, 4, 3]
+    assert len(loader(drop_last=True)) == 2 and len(list(loader(drop_last=True))) == 2
+
+
+def test_without_chance() -> None:
+    plain = make_loader(Numbers(), 4, prepare=partial(fit, size=32))
+    batches = list(plain)
+    assert [b.image_ids[0] for b in batches] == [100, 104, 108]
+    assert (batches[0].images[1].numpy() == fit(Numbers()[1], 32).image).all()
+    assert_same(batches, list(plain.epoch(9)))
+
+
+def test_prepare_comes_before_augment() -> None:
+    sizes = []
+
+    def look(sample: Sample, rng: np.random.Generator) -> Sample:
+        sizes.append(sample.size)
+        return sample
+
+    list(make_loader(Numbers(2), 2, prepare=partial(fit, size=24), augment=look))
+    assert sizes == [(24, 24), (24, 24)]
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Tells in its areas how many threads torch and OpenCV may use where it is read."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Sample:
+        threads = np.array([[torch.get_num_threads(), cv2.getNumThreads()]], np.float32)
+        sample = sample_of(index)
+        return Sample(
+            sample.image,
+            sample.keypoints,
+            threads[0, index : index + 1],
+            *list(vars(sample).values())[3:],
+        )
+
+
+def test_a_worker_has_one_thread() -> None:
+    (batch,) = make_loader(Threads(), 2, workers=1)
+    assert batch.areas.max() <= 1
+
+
+def test_an_error_in_a_worker_keeps_its_message() -> None:
+    mixed = make_loader(Numbers(), 4, workers=1, augment=_sometimes_square)
+    with pytest.raises(ValueError, match="differ in size"):
+        list(mixed)
+
+
+def _sometimes_square(sample: Sample, rng: np.random.Generator) -> Sample:
+    return fit(sample, 16) if sample.image_id % 2 else sample
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_size": 0}, "batch_size must be 1 or more"),
+        ({"batch_size": 4, "workers": -1}, "workers and seed"),
+        ({"batch_size": 4, "seed": -1}, "workers and seed"),
+        ({"batch_size": 12, "drop_last": True}, "11 samples give no batch of 12"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_loader(Numbers(), **settings)
+    with pytest.raises(ValueError, match="0 samples"):
+        make_loader(Numbers(0), 1)

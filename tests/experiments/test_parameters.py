@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poselib.experiments.parameters import (
+    check_parameters,
+    notebook_parameters,
+    parse_parameters,
+)
+from tests.experiments.notebook_files import cell, write_notebook
+
+DECLARED = """# What may be set from outside.
+preset = "small"  # smoke, small or paper
+steps: int = 100
+rate = -1e-3
+flip = True
+checkpoint = None
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    return write_notebook(tmp_path / "01_small.ipynb", cell("1 + 1"), cell(DECLARED, "parameters"))
+
+
+def test_defaults_are_read_without_running_anything(notebook: Path) -> None:
+    assert notebook_parameters(notebook) == {
+        "preset": "small",
+        "steps": 100,
+        "rate": -1e-3,
+        "flip": True,
+        "checkpoint": None,
+    }
+
+
+def test_source_may_be_a_list_of_lines(tmp_path: Path) -> None:
+    lines = cell("", "parameters") | {"source": ["a = 1\n", "b = 2"]}
+    assert notebook_parameters(write_notebook(tmp_path / "n.ipynb", lines)) == {"a": 1, "b": 2}
+
+
+def test_values_that_fit_pass(notebook: Path) -> None:
+    given = {"preset": "smoke", "steps": 3, "rate": 1, "flip": False, "checkpoint": Path("a/b")}
+    assert check_parameters(notebook, given) == {**given, "checkpoint": str(Path("a/b"))}
+    assert check_parameters(notebook, {"steps": None}) == {"steps": None}
+
+
+def test_an_unknown_parameter_is_refused_with_the_known_ones_and_a_guess(notebook: Path) -> None:
+    with pytest.raises(ValueError, match=r"no parameter 'step'.*did you mean 'steps'.*preset, st"):
+        check_parameters(notebook, {"step": 3})
+    with pytest.raises(ValueError, match=r"no parameter 'zzz'; it has preset"):
+        check_parameters(notebook, {"zzz": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 1.5), ("steps", "3"), ("steps", True), ("flip", 1), ("rate", "x"), ("preset", 3)],
+)
+def test_a_value_of_another_type_is_refused(notebook: Path, name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"parameter '{name}' must be a"):
+        check_parameters(notebook, {name: value})
+
+
+def test_only_plain_scalars_can_be_passed(notebook: Path) -> None:
+    with pytest.raises(ValueError, match="must be a plain scalar"):
+        check_parameters(notebook, {"checkpoint": [1, 2]})
+
+
+def test_text_is_read_by_the_type_of_the_default(notebook: Path) -> None:
+    text = {"preset": "1", "steps": "5", "rate": "1e-4", "flip": "false", "checkpoint": "x.pt"}
+    expected = {"preset": "1", "steps": 5, "rate": 1e-4, "flip": False, "checkpoint": "x.pt"}
+    assert parse_parameters(notebook, text) == expected
+    with pytest.raises(ValueError, match="must be a int, not 'many'"):
+        parse_parameters(notebook, {"steps": "many"})
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("a = [1]", "'a' must be a plain scalar"),
+        ("a = 1 + b", "'a' must be a plain scalar"),
+        ("a = b = 1", "must only assign"),
+        ("a, b = 1, 2", "must only assign"),
+        ("print(1)", "must only assign"),
+        ("a =", "not Python"),
+    ],
+)
+def test_a_parameters_cell_that_does_more_is_refused(
+    tmp_path: Path, source: str, message: str
+) -> None:
+    path = write_notebook(tmp_path / "n.ipynb", cell(source, "parameters"))
+    with pytest.raises(ValueError, match=message):
+        notebook_parameters(path)
+
+
+def test_there_must_be_one_such_cell(tmp_path: Path) -> None:
+    none = write_notebook(tmp_path / "none.ipynb", cell("a = 1"))
+    two = write_notebook(
+        tmp_path / "two.ipynb", cell("a = 1", "parameters"), cell("b = 1", "parameters")
+    )
+    for path, count in ((none, 0), (two, 2)):
+        with pytest.raises(ValueError, match=f"one cell tagged 'parameters', not {count}"):
+            notebook_parameters(path)
+
+
+def test_files_that_are_no_notebooks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.ipynb does not exist"):
+        notebook_parameters(tmp_path / "absent.ipynb")
+    for text in ("{", "[]", '{"cells": 3}', '{"nothing": 1}'):
+        path = tmp_path / "torn.ipynb"
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"torn\.ipynb is not a Jupyter notebook"):
+            notebook_parameters(path)

@@ -1,0 +1,330 @@
+"""COCO AP and AR: hand-made cases, an independent evaluation, and the reference's own numbers."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poselib.metrics.ap import APResult, evaluate_ap
+from poselib.skeletons import COCO, CROWDPOSE
+
+Entry = dict[str, Any]
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+MEDIUM, LARGE = (32**2, 96**2), (96**2, 1e10)
+
+
+def keypoints_at(x: float, y: float, spread: float = 10.0, count: int = 17) -> np.ndarray:
+    rng = np.random.default_rng(int(x) + 1000 * int(y))
+    return np.column_stack([rng.uniform(0, spread, (count, 2)) + [x, y], np.full(count, 2.0)])
+
+
+def truth_of(people: list[Entry], images: int = 1) -> Entry:
+    annotations = [
+        {"id": n, "category_id": 1, "image_id": 1, "iscrowd": 0, "bbox": [0, 0, 50, 50], **fields}
+        for n, fields in enumerate(people)
+    ]
+    return {
+        "images": [{"id": i + 1} for i in range(images)],
+        "annotations": annotations,
+        "categories": [{"id": 1}],
+    }
+
+
+def person(keypoints: np.ndarray, area: float = 2500.0, **fields: Any) -> Entry:
+    return {"keypoints": keypoints.ravel().tolist(), "area": area, **fields}
+
+
+def result(keypoints: np.ndarray, score: float, image: int = 1) -> Entry:
+    flat = keypoints.ravel().tolist()
+    return {"image_id": image, "category_id": 1, "keypoints": flat, "score": score}
+
+
+def shifted_to(similarity: float, keypoints: np.ndarray, area: float) -> np.ndarray:
+    """Move every keypoint right by what brings its similarity, and so OKS, to a value."""
+    distance = np.sqrt(-2 * area * (2 * np.array(COCO.sigmas)) ** 2 * np.log(similarity))
+    moved = keypoints.copy()
+    moved[:, 0] += distance
+    return moved
+
+
+def test_truth_as_detections_is_perfect() -> None:
+    people = [person(keypoints_at(10, 10)), person(keypoints_at(70, 20), area=20000)]
+    results = [result(np.reshape(p["keypoints"], (17, 3)), 1.0) for p in people]
+    assert set(evaluate_ap(truth_of(people), results, COCO).as_dict().values()) == {1.0}
+
+
+def test_a_false_positive_between_two_hits() -> None:
+    a, b = keypoints_at(10, 10), keypoints_at(200, 200)
+    results = [result(a, 0.9), result(keypoints_at(900, 900), 0.8), result(b, 0.7)]
+    found = evaluate_ap(truth_of([person(a), person(b)]), results, COCO)
+    # Precision 1 up to recall 0.5 (51 of 101 recall levels), then 2/3.
+    assert found.AP == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert found.AR == 1.0
+
+
+def test_one_person_found_to_a_known_similarity() -> None:
+    a = keypoints_at(10, 10)
+    found = evaluate_ap(truth_of([person(a)]), [result(shifted_to(0.72, a, 2500.0), 1)], COCO)
+    # 0.50, 0.55, 0.60, 0.65 and 0.70 are met.
+    assert found.AP == found.AR == pytest.approx(0.5)
+    assert (found.AP50, found.AP75, found.AR50, found.AR75) == (1, 0, 1, 0)
+
+
+def test_keypoints_without_a_label_do_not_count() -> None:
+    a = keypoints_at(10, 10)
+    partly = a.copy()
+    partly[5:] = 0
+    wild = a.copy()
+    wild[5:, :2] += 400
+    assert evaluate_ap(truth_of([person(partly)]), [result(wild, 1)], COCO).AP == 1.0
+    assert evaluate_ap(truth_of([person(a)]), [result(wild, 1)], COCO).AP == 0.0
+
+
+def test_sizes_split_at_32_and_96_pixels() -> None:
+    small, medium, large = (keypoints_at(x, 10) for x in (0, 200, 400))
+    people = [person(small, area=1000), person(medium, area=1025), person(large, area=9300)]
+    found = evaluate_ap(truth_of(people), [result(small, 1), result(large, 1)], COCO)
+    assert (found.AP_M, found.AP_L, found.AR_M, found.AR_L) == (0, 1, 0, 1)
+    assert found.AR == pytest.approx(2 / 3)
+
+
+def test_missing_fields_of_the_truth_get_defaults() -> None:
+    a = keypoints_at(10, 10)
+    bare = {"keypoints": a.ravel().tolist(), "bbox": [0, 0, 100, 50]}
+    truth = truth_of([bare])
+    del truth["annotations"][0]["iscrowd"]
+    area = 0.53 * 100 * 50
+    for similarity, expected in ((0.72, 0.5), (0.98, 1.0), (0.49, 0.0)):
+        found = evaluate_ap(truth, [result(shifted_to(similarity, a, area), 1)], COCO)
+        assert found.AP == pytest.approx(expected)
+
+
+def test_crowds_and_unlabelled_people_neither_help_nor_hurt() -> None:
+    a, b = keypoints_at(10, 10), keypoints_at(300, 300)
+    crowd = person(np.zeros((17, 3)), iscrowd=1, bbox=[290, 290, 40, 40])
+    blank = person(np.zeros((17, 3)), bbox=[290, 290, 40, 40])
+    results = [result(b, 0.9), result(a, 0.8)]
+    for other in (crowd, blank):
+        assert evaluate_ap(truth_of([person(a), other]), results, COCO).AP == 1.0
+    assert evaluate_ap(truth_of([person(a)]), results, COCO).AP == pytest.approx(0.5)
+
+
+def test_the_person_numbered_zero_counts() -> None:
+    # pycocotools by itself takes a match with annotation 0 for no match.
+    truth = truth_of([person(keypoints_at(10, 10))])
+    assert truth["annotations"][0]["id"] == 0
+    assert evaluate_ap(truth, [result(keypoints_at(10, 10), 1)], COCO).AP == 1.0
+
+
+def test_no_results_give_zero() -> None:
+    found = evaluate_ap(truth_of([person(keypoints_at(10, 10))]), [], COCO)
+    assert (found.AP, found.AP50, found.AP75, found.AR, found.AP_M) == (0, 0, 0, 0, 0)
+    assert np.isnan(found.AP_L) and np.isnan(found.AR_L)
+
+
+def test_nobody_to_find_gives_nan() -> None:
+    for results in ([], [result(keypoints_at(1, 1), 1)]):
+        found = evaluate_ap(truth_of([]), results, COCO)
+        assert np.isnan(list(found.as_dict().values())).all()
+
+
+def test_images_can_be_chosen() -> None:
+    a = keypoints_at(10, 10)
+    truth = truth_of([person(a), person(a, image_id=2)], images=2)
+    results = [result(a, 1)]
+    assert evaluate_ap(truth, results, COCO).AR == 0.5
+    assert evaluate_ap(truth, results, COCO, image_ids=[1]).AP == 1.0
+    assert evaluate_ap(truth, results, COCO, image_ids=[2]).AP == 0.0
+
+
+def test_only_the_best_detections_of_an_image_count() -> None:
+    a = keypoints_at(10, 10)
+    noise = [result(keypoints_at(900 + 20 * n, 900), 0.9) for n in range(20)]
+    truth, results = truth_of([person(a)]), [*noise, result(a, 0.1)]
+    assert evaluate_ap(truth, results, COCO).AR == 0.0
+    assert evaluate_ap(truth, results, COCO, max_detections=21).AR == 1.0
+
+
+def test_a_file_serves_as_truth_and_nothing_is_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = truth_of([person(keypoints_at(10, 10)), {"keypoints": [0] * 51}])
+    results = [result(keypoints_at(10, 10), 1)]
+    before = copy.deepcopy((truth, results))
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(truth))
+    assert evaluate_ap(truth, results, COCO) == evaluate_ap(path, results, COCO)
+    assert (truth, results) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_fourteen_keypoints_use_their_own_constants() -> None:
+    a = keypoints_at(10, 10, count=14)
+    truth = truth_of([person(a, area=2500.0)])
+    distance = np.sqrt(-2 * 2500 * (2 * np.array(CROWDPOSE.sigmas)) ** 2 * np.log(0.72))
+    moved = a.copy()
+    moved[:, 1] += distance
+    assert evaluate_ap(truth, [result(moved, 1)], CROWDPOSE).AP == pytest.approx(0.5)
+
+
+# An independent evaluation, one loop after the other
+
+
+def oks(truth: np.ndarray, found: np.ndarray, area: float, sigmas: np.ndarray) -> float:
+    labelled = truth[:, 2] > 0
+    squared = ((truth[:, :2] - found[:, :2]) ** 2).sum(axis=1)
+    return float(np.exp(-squared / (2 * area * (2 * sigmas) ** 2))[labelled].mean())
+
+
+def slow_numbers(images: list[tuple[list, list]], bounds: tuple[float, float]) -> tuple:
+    """AP and AR over ten thresholds; images are ([(keypoints, area)], [(keypoints, score)])."""
+    precisions, recalls = [], []
+    for threshold in THRESHOLDS:
+        hits: list[tuple[float, bool]] = []
+        total = 0
+        for people, found in images:
+            counted = [bounds[0] <= area <= bounds[1] for _, area in people]
+            total += sum(counted)
+            free = set(range(len(people)))
+            for keypoints, score in sorted(found, key=lambda pair: -pair[1]):
+                values = {
+                    i: oks(people[i][0], keypoints, people[i][1], np.array(COCO.sigmas))
+                    for i in free
+                }
+                good = [i for i in free if values[i] >= threshold]
+                # A person who counts is preferred to one who does not.
+                best = max(good, key=lambda i: (counted[i], values[i]), default=None)
+                if best is not None:
+                    free.discard(best)
+                    if counted[best]:
+                        hits.append((score, True))
+                    continue
+                extent = np.ptp(keypoints[:, 0]) * np.ptp(keypoints[:, 1])
+                if bounds[0] <= extent <= bounds[1]:
+                    hits.append((score, False))
+        hits.sort(key=lambda pair: -pair[0])
+        right = np.cumsum([hit for _, hit in hits])
+        recall, precision = right / total, right / np.arange(1, len(hits) + 1)
+        levels = np.linspace(0, 1, 101)
+        best_after = [precision[recall >= level].max(initial=0) for level in levels]
+        precisions.append(np.mean(best_after))
+        recalls.append(recall[-1])
+    return np.mean(precisions), np.mean(recalls), precisions[0], recalls[5]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_jittered_detections_equal_an_independent_evaluation(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images, annotations, results = [], [], []
+    for image in range(1, 21):
+        people, found = [], []
+        for _ in range(rng.integers(1, 5)):
+            size = rng.uniform(30, 200)
+            keypoints = np.column_stack([rng.uniform(0, size, (17, 2)), rng.integers(0, 3, 17)])
+            keypoints[0, 2] = 2
+            keypoints[:, :2] += rng.uniform(0, 60, 2)
+            area = float(size**2 * 0.6)
+            people.append((keypoints, area))
+            annotations.append(person(keypoints, area, image_id=image))
+            if rng.random() < 0.85:
+                moved = keypoints.copy()
+                moved[:, :2] += rng.normal(0, size * rng.uniform(0, 0.12), (17, 2))
+                found.append((moved, float(rng.random())))
+        for _ in range(rng.integers(0, 2)):
+            found.append((keypoints_at(5, 5, rng.uniform(40, 150)), float(rng.random())))
+        images.append((people, found))
+        results += [result(keypoints, score, image) for keypoints, score in found]
+    got = evaluate_ap(truth_of(annotations, images=20), results, COCO)
+    ap, ar, ap50, ar75 = slow_numbers(images, (0, 1e10))
+    assert 0.1 < ap < 0.9
+    assert (got.AP, got.AR, got.AP50, got.AR75) == pytest.approx((ap, ar, ap50, ar75))
+    assert (got.AP_M, got.AR_M) == pytest.approx(slow_numbers(images, MEDIUM)[:2])
+    assert (got.AP_L, got.AR_L) == pytest.approx(slow_numbers(images, LARGE)[:2])
+
+
+@pytest.mark.golden
+def test_the_ten_numbers_of_the_reference(golden_dir: Path) -> None:
+    with gzip.open(golden_dir / "oks_eval.json.gz") as file:
+        golden = json.load(file)
+    found = evaluate_ap(golden["gt"], golden["dt"], COCO)
+    assert golden["names"] == ["AP", "AP50", "AP75", "APm", "APl"] + [
+        "AR",
+        "AR50",
+        "AR75",
+        "ARm",
+        "ARl",
+    ]
+    assert list(found.as_dict().values()) == pytest.approx(golden["stats"], abs=1e-12)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"keypoints": [float("nan")] * 51}, r"results\[0\]: keypoints: expected 51 finite"),
+        ({"keypoints": [1.0] * 42}, r"results\[0\]: keypoints: expected 51"),
+        ({"keypoints": ["a"] * 51}, r"results\[0\]: keypoints: expected 51"),
+        ({"score": float("inf")}, r"results\[0\]: score: expected 1 finite"),
+        ({"score": None}, r"results\[0\]: score"),
+        ({"image_id": 8}, r"results\[0\]: image_id 8 is not in the ground truth"),
+        ({"category_id": 3}, r"results\[0\]: category_id 3 is not in the ground truth"),
+    ],
+)
+def test_bad_results_are_refused(change: Entry, words: str) -> None:
+    a = keypoints_at(10, 10)
+    with pytest.raises(ValueError, match=words):
+        evaluate_ap(truth_of([person(a)]), [{**result(a, 1), **change}], COCO)
+
+
+def test_results_that_lack_a_field_are_refused() -> None:
+    a = keypoints_at(10, 10)
+    for field in result(a, 1):
+        lacking = result(a, 1)
+        del lacking[field]
+        with pytest.raises(ValueError, match=rf"results\[0\]: lacks {field}"):
+            evaluate_ap(truth_of([person(a)]), [lacking], COCO)
+
+
+def test_bad_truth_is_refused(tmp_path: Path) -> None:
+    a = keypoints_at(10, 10)
+    with pytest.raises(FileNotFoundError, match=r"none\.json does not exist"):
+        evaluate_ap(tmp_path / "none.json", [], COCO)
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(ValueError, match=r"bad\.json: not JSON"):
+        evaluate_ap(tmp_path / "bad.json", [], COCO)
+    with pytest.raises(ValueError, match="expected a list named 'categories'"):
+        evaluate_ap({"images": [], "annotations": []}, [], COCO)
+    with pytest.raises(ValueError, match=r"annotations: an entry lacks \['image_id'\]"):
+        broken = truth_of([person(a)])
+        del broken["annotations"][0]["image_id"]
+        evaluate_ap(broken, [], COCO)
+    with pytest.raises(ValueError, match="annotation 0: keypoints: expected 42"):
+        evaluate_ap(truth_of([person(a)]), [], CROWDPOSE)
+    with pytest.raises(ValueError, match="annotation 0: area: expected 1 finite"):
+        evaluate_ap(truth_of([person(a, area=float("nan"))]), [], COCO)
+    with pytest.raises(ValueError, match="annotation 0: bbox"):
+        evaluate_ap(truth_of([person(a * 0, bbox=None)]), [], COCO)
+    with pytest.raises(ValueError, match=r"image_ids: the ground truth lacks \[4\]"):
+        evaluate_ap(truth_of([person(a)]), [], COCO, image_ids=[1, 4])
+    with pytest.raises(ValueError, match="max_detections must be 1 or more"):
+        evaluate_ap(truth_of([person(a)]), [], COCO, max_detections=0)
+
+
+def test_the_result_is_a_plain_record() -> None:
+    found = APResult(*np.linspace(0, 0.9, 10).tolist())
+    assert list(found.as_dict()) == ["AP", "AP50", "AP75", "AP_M", "AP_L"] + [
+        "AR",
+        "AR50",
+        "AR75",
+        "AR_M",
+        "AR_L",
+    ]
+    assert found.as_dict()["AR"] == found.AR == pytest.approx(0.5)

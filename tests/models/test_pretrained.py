@@ -1,0 +1,200 @@
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from poselib.models import BACKBONES
+from poselib.models.associative import AssociativeHRNet
+from poselib.models.higher_hrnet import HigherHRNet
+from poselib.models.hrnet import HRNet
+from poselib.models.pretrained import load_imagenet, load_official, read_weights
+
+torch.set_num_threads(1)
+
+TINY = BACKBONES["hrnet_tiny"]
+
+
+def network(keypoints: int = 17, tags: bool = True) -> HigherHRNet:
+    return HigherHRNet(TINY, keypoints, tags=tags, deconv_channels=16, deconv_blocks=1)
+
+
+def marked(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a network with another value in every tensor."""
+    state = model.state_dict().items()
+    return {name: torch.full_like(value, number) for number, (name, value) in enumerate(state)}
+
+
+def same(model: nn.Module, weights: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("nest", [None, "state_dict", "model", "best_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "1.", "module.1."])
+def test_official_checkpoints_load_whatever_surrounds_the_weights(
+    tmp_path: Path, nest: str | None, prefix: str
+) -> None:
+    weights = marked(network())
+    renamed = {prefix + name: value for name, value in weights.items()}
+    content = renamed if nest is None else {nest: renamed, "epoch": 3, "perf": np.float64(0.5)}
+    torch.save(content, tmp_path / "official.pth")
+    model = network()
+    load_official(model, tmp_path / "official.pth")
+    assert same(model, weights)
+
+
+def test_checkpoints_of_toolboxes_that_part_backbone_and_head_load(tmp_path: Path) -> None:
+    weights = marked(network())
+    heads = ("final_layers", "deconv_layers")
+    renamed = {
+        ("keypoint_head." if name.startswith(heads) else "backbone.") + name: value
+        for name, value in weights.items()
+    }
+    torch.save({"meta": {"epoch": 1}, "state_dict": renamed}, tmp_path / "toolbox.pth")
+    model = network()
+    load_official(model, tmp_path / "toolbox.pth")
+    assert same(model, weights)
+
+
+def test_a_prefix_that_belongs_to_the_network_is_kept(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"backbone": nn.Linear(2, 2)})
+    torch.save({f"module.{k}": v for k, v in marked(model).items()}, tmp_path / "nested.pth")
+    load_official(model, tmp_path / "nested.pth")
+    assert same(model, marked(model))
+
+
+def test_safetensors_and_files_without_step_counters_load(tmp_path: Path) -> None:
+    weights = marked(network())
+    counted = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
+    save_file(counted, tmp_path / "weights.safetensors")
+    model = network()
+    load_official(model, tmp_path / "weights.safetensors")
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in counted.items())
+
+
+def test_another_number_of_keypoints_is_named(tmp_path: Path) -> None:
+    torch.save(network(14).state_dict(), tmp_path / "crowd.pth")
+    model = network(17)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="trained for 14 keypoints, the skeleton has 17") as info:
+        load_official(model, tmp_path / "crowd.pth")
+    assert "crowd.pth" in str(info.value) and "final_layers.0.weight" in str(info.value)
+    assert same(model, before)
+
+
+@pytest.mark.parametrize(("tags", "tags_in_file"), [(True, False), (False, True)])
+def test_a_head_without_tags_is_not_taken_for_other_keypoints(
+    tmp_path: Path, tags: bool, tags_in_file: bool
+) -> None:
+    torch.save(AssociativeHRNet(TINY, 14, tags=tags_in_file).state_dict(), tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"2 of another shape \(final_layers\.0") as info:
+        load_official(AssociativeHRNet(TINY, 14, tags=tags), tmp_path / "a.pth")
+    assert "trained for" not in str(info.value)
+
+
+def test_missing_and_unexpected_names_are_reported(tmp_path: Path) -> None:
+    weights = marked(network())
+    weights["head.weight"] = weights.pop("conv2.weight")
+    torch.save(weights, tmp_path / "other.pth")
+    with pytest.raises(ValueError) as info:
+        load_official(network(), tmp_path / "other.pth")
+    assert "1 missing (conv2.weight)" in str(info.value)
+    assert "1 unexpected (head.weight)" in str(info.value)
+
+
+class Surprise:
+    def __reduce__(self) -> tuple:
+        return print, ("code in a checkpoint must not run",)
+
+
+def test_files_that_hold_no_weights_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "text.pth").write_text("not weights")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    (tmp_path / "text.safetensors").write_text("not weights")
+    torch.save({"state_dict": Surprise()}, tmp_path / "code.pth")
+    torch.save(network().state_dict(), tmp_path / "whole.pth")
+    whole = (tmp_path / "whole.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
+        archive.writestr("a.txt", "text")
+    for name in ("text.pth", "empty.pth", "text.safetensors", "code.pth", "cut.pth", "zip.pth"):
+        with pytest.raises(ValueError, match="not a readable"):
+            read_weights(tmp_path / name)
+    assert "must not run" not in capsys.readouterr().out
+
+    torch.save({"epoch": 3}, tmp_path / "bare.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name in ("bare.pth", "list.pth"):
+        with pytest.raises(ValueError, match="holds no named weights"):
+            read_weights(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
+        read_weights(tmp_path / "absent.pth")
+
+
+def test_imagenet_file_fills_the_backbone_and_leaves_the_head(tmp_path: Path) -> None:
+    weights = marked(HRNet(TINY)) | {"classifier.weight": torch.zeros(1000, 8)}
+    torch.save(weights, tmp_path / "imagenet.pth")
+    model = network()
+    head = model.final_layers[0].weight.detach().clone()
+    load_imagenet(model, str(tmp_path / "imagenet.pth"))
+    state = model.state_dict()
+    backbone = [name for name in state if not name.startswith(("final", "deconv"))]
+    assert len(backbone) > 200
+    assert all(torch.equal(state[name], weights[name]) for name in backbone)
+    assert torch.equal(model.final_layers[0].weight, head)
+
+
+def test_imagenet_file_of_another_width_is_refused(tmp_path: Path) -> None:
+    torch.save(HRNet(TINY).state_dict(), tmp_path / "tiny.pth")
+    with torch.device("meta"):
+        model = HRNet(BACKBONES["hrnet_w18"])
+    with pytest.raises(ValueError, match=r"tiny.pth does not fit HRNet: \d+ missing .*shape"):
+        load_imagenet(model, tmp_path / "tiny.pth")
+
+
+def test_imagenet_weights_of_timm_load_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = pytest.importorskip("timm")
+    source = timm.create_model("hrnet_w18", pretrained=False)
+    asked: list[tuple[str, bool]] = []
+
+    def create(name: str, pretrained: bool) -> nn.Module:
+        asked.append((name, pretrained))
+        return source
+
+    monkeypatch.setattr(timm, "create_model", create)
+    model = HigherHRNet(BACKBONES["hrnet_w18"], 17)
+    load_imagenet(model, "hrnet_w18")
+    assert asked == [("hrnet_w18", True)]
+    state, expected = model.state_dict(), source.state_dict()
+    loaded = [name for name in state if not name.startswith(("final_layers", "deconv_layers"))]
+    assert all(torch.equal(state[name], expected[name]) for name in loaded)
+
+
+def test_without_a_network_the_error_says_how_to_get_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timm = pytest.importorskip("timm")
+
+    def create(name: str, pretrained: bool) -> nn.Module:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", create)
+    with pytest.raises(FileNotFoundError, match="'hrnet_w32' could not be downloaded") as info:
+        load_imagenet(network(), "hrnet_w32")
+    assert "no route to host" in str(info.value) and "give its path" in str(info.value)
+
+
+def test_a_name_that_timm_does_not_know_is_refused_with_those_it_knows() -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(ValueError, match=r"named 'hrnet_tiny'; it has \[.*'hrnet_w32'"):
+        load_imagenet(network(), "hrnet_tiny")
+
+
+def test_an_absent_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"weights/absent\.pth"):
+        load_imagenet(network(), "weights/absent.pth")
