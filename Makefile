@@ -11,6 +11,11 @@ VENV ?= .venv
 JOBS ?= 2
 TORCH_INDEX ?=
 
+# Threads that wait by spinning take the cores from whatever else runs: on a busy machine training
+# was five times slower with the default.
+OMP_WAIT_POLICY ?= PASSIVE
+export OMP_WAIT_POLICY
+
 RUN := $(VENV)/bin/python
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 NOTEBOOK_KEYS := metadata.papermill metadata.language_info.version cell.metadata.papermill cell.metadata.execution
@@ -30,7 +35,7 @@ define install
 	@touch $(VENV)/.installing
 	@set -o pipefail; PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 $(RUN) -m pip install --progress-bar off \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint constraints.txt --editable '.[$(EXTRAS)]' \
-	  | { grep --line-buffered -E '^ *Downloading .* [0-9.]+ [MG]B|^Building|^ERROR' || true; }
+	  | { grep --line-buffered -oE '^ *Downloading .*\([0-9]{2,}\.[0-9] [MG]B\)|^Installing collected packages' || true; }
 	@rm -f $(VENV)/.installing
 	@touch $@
 endef

@@ -26,8 +26,8 @@ class Skeleton:
             to a partition of the keypoints (HAE, Table I and Fig. 4).
 
     Raises:
-        ValueError: a name is repeated or unknown, the sigmas do not fit the keypoints, or a
-            hierarchy is not a partition of the keypoints.
+        ValueError: a name is repeated or unknown, the sigmas do not fit the keypoints, a keypoint
+            is in two flip pairs, or a hierarchy is not a partition of the keypoints.
     """
 
     name: str
@@ -49,6 +49,9 @@ class Skeleton:
             raise ValueError(f"skeleton {self.name!r}: every sigma must be positive")
         for a, b in (*self.flip_pairs, *self.limbs):
             self.index(a), self.index(b)
+        paired = [name for pair in self.flip_pairs for name in pair]
+        if repeated := sorted({name for name in paired if paired.count(name) > 1}):
+            raise ValueError(f"skeleton {self.name!r}: flip_pairs name {repeated} more than once")
         for hierarchy, groups in self.groups.items():
             members = [name for group in groups for name in group]
             if sorted(members) != sorted(self.keypoints):

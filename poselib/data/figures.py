@@ -51,17 +51,25 @@ class Shapes:
     rim: list[float]
 
 
-def shape(points: Array, px: Array, heights: Array, girth: Array, looks: list[Look]) -> Shapes:
+def shape(
+    points: Array,
+    facing: NDArray[np.bool_],
+    px: Array,
+    heights: Array,
+    girth: Array,
+    looks: list[Look],
+) -> Shapes:
     """Work out the outlines of N people.
 
     Args:
-        points: (N, P, 3) projected, standing heights; they give what is near and what faces.
+        points: (N, P, 3) projected, standing heights; they give what is near.
+        facing: (N, keypoints), from ``parts.facing``.
         px: (N, P, 2) the same points in px of the image.
         heights: (N,) standing heights, px.
         girth: (N,) factor of all radii.
         looks: N looks.
     """
-    there = parts.shown(points, np.array([look.worn for look in looks]), heights)
+    there = parts.shown(facing, np.array([look.worn for look in looks]), heights)
     order = np.argsort(parts.depths(points), axis=1, kind="stable")
     rim = np.maximum(0.45, 0.0055 * heights)
     edge, scale = rim[:, None, None], (heights * girth)[:, None, None]
@@ -74,10 +82,11 @@ def shape(points: Array, px: Array, heights: Array, girth: Array, looks: list[Lo
     hull = px[:, parts.HULL_POINTS][..., None, :]
     ring = parts.HULL_RADII[..., None, None] * _CIRCLE * scale[..., None, None]
     wide = ring + _CIRCLE * edge[..., None, None]
+    capsules = fixed(_capsules(start, end, np.stack([radii, radii + edge])))
     flat = (len(points), len(parts.HULLS), -1, 2)
     return Shapes(
-        capsules=fixed(_capsules(start, end, radii)),
-        capsule_rims=fixed(_capsules(start, end, radii + edge)),
+        capsules=capsules[0],
+        capsule_rims=capsules[1],
         hulls=fixed(hull + ring).reshape(flat),
         hull_rims=fixed(hull + wide).reshape(flat),
         order=[row[show[row]].tolist() for row, show in zip(order, there, strict=True)],
@@ -88,6 +97,13 @@ def shape(points: Array, px: Array, heights: Array, girth: Array, looks: list[Lo
 
 def _capsules(start: Array, end: Array, radii: Array) -> Array:
     """Convex hulls (..., vertices, 2) of circles around ``start`` and ``end`` (..., 2)."""
+    # Of a limb that points at the viewer one circle may hold the other: then it is the hull.
+    larger = radii.max(-1, keepdims=True)
+    gap = np.sqrt(((end - start) ** 2).sum(-1, keepdims=True))
+    held = gap <= larger - radii.min(-1, keepdims=True)
+    centre = np.where(radii[..., :1] >= radii[..., 1:], start, end)
+    start, end = np.where(held, centre, start), np.where(held, centre, end)
+    radii = np.where(held, larger, radii)
     axis = end - start
     length = np.sqrt((axis**2).sum(-1))
     angle = np.arctan2(axis[..., 1], axis[..., 0])

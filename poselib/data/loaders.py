@@ -94,6 +94,22 @@ def _generator(seed: int, epoch: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=key))
 
 
+class _Planned:
+    """The batch sampler: keys of the batches still to come in this epoch.
+
+    It does not know its loader: in a cycle, workers would outlive it until the next collection.
+    """
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, int]]] = []
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
 class SampleLoader:
     """Batches by epoch; see ``make_loader``. Iterating over it gives epoch 0."""
 
@@ -110,10 +126,10 @@ class SampleLoader:
         self._count, self._seed = len(dataset), dataset.seed
         self.batch_size = batch_size
         self._shuffle, self._drop_last, self._pin = shuffle, drop_last, pin_memory
-        self._plan: list[list[tuple[int, int]]] = []
+        self._planned = _Planned()
         self._loader: DataLoader[Sample] = DataLoader(
             dataset,  # type: ignore[arg-type]
-            batch_sampler=_Planned(self),
+            batch_sampler=self._planned,
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=_quiet_worker,
@@ -135,7 +151,7 @@ class SampleLoader:
 
         Only one epoch can be under way at a time with workers.
         """
-        self._plan = self.plan(number)[skip:]
+        self._planned.batches = self.plan(number)[skip:]
         for batch in self._loader:
             yield _pinned(batch) if self._pin else batch
 
@@ -146,19 +162,6 @@ class SampleLoader:
             order = _generator(self._seed, epoch, _ORDER).permutation(self._count)
         starts = [i * self.batch_size for i in range(len(self))]
         return [[(epoch, int(i)) for i in order[s : s + self.batch_size]] for s in starts]
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """The batch sampler: reads the loader's current plan each time it is iterated."""
-
-    loader: SampleLoader
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return iter(self.loader._plan)
-
-    def __len__(self) -> int:
-        return len(self.loader._plan)
 
 
 def make_loader(

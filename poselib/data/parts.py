@@ -135,9 +135,9 @@ def facing(points: Array) -> NDArray[np.bool_]:
     return seen
 
 
-def shown(points: Array, worn: NDArray[np.bool_], heights: Array) -> NDArray[np.bool_]:
-    """(N, parts) which parts to draw of people who wear ``worn`` (N, parts)."""
-    seen, out = facing(points), worn.copy()
+def shown(seen: NDArray[np.bool_], worn: NDArray[np.bool_], heights: Array) -> NDArray[np.bool_]:
+    """(N, parts) which parts to draw; ``heights`` (N,) in px, ``worn`` (N, parts)."""
+    out = worn.copy()
     for name in ("nose", "left_ear", "right_ear", "left_eye", "right_eye"):
         out[:, PART[name]] &= seen[:, KEYPOINTS.index(name)]
     for s in SIDES:
@@ -163,7 +163,7 @@ def depths(points: Array) -> Array:
 
 
 def extents(points: Array, girth: Array) -> Array:
-    """(N, 4) boxes x0, y0, x1, y1 around the shapes, in the units of ``points``."""
+    """(N, 4) left, top, right, bottom, standing heights, close around head, trunk and limbs."""
     low, high = [], []
     for index, radii in ((START, RADII[:, 0]), (END, RADII[:, 1])):
         r = (radii * girth[:, None])[..., None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from poselib.data.backgrounds import background, camera, distractors
 from poselib.data.crowding import Bodies, crowd_index, place_crowded, place_loosely
 from poselib.data.looks import Look, draw_look
 from poselib.data.poses import FAMILIES, draw_angles
+from poselib.data.recipe import SceneRecipe
 from poselib.skeleton import Skeleton
 from poselib.skeletons import CROWDPOSE
 
@@ -21,71 +22,6 @@ Array = NDArray[np.float64]
 _GIRTH = body.LENGTHS.index("girth")
 _LYING = FAMILIES.index("lying")
 _COUNTED = np.array([body.POINT[name] for name in CROWDPOSE.keypoints])
-# The index of n people is below about 0.9 * (n - 1); a little room makes it easy to meet.
-_REACH = 0.8
-
-
-@dataclass(frozen=True)
-class SceneRecipe:
-    """What scenes are like; with a seed it defines a data set.
-
-    Attributes:
-        size: side of the square image, px.
-        people: least and greatest number of people.
-        height: least and greatest standing height, as shares of ``size``.
-        crowd_index: the crowd index that every scene should have (see ``crowd_index``), or
-            None for people who stand loosely and overlap now and then.
-        poses: pose families to draw from, of ``FAMILIES``.
-        views: shares of people seen from the front, the side and the back.
-        distractors: least and greatest number of sticks, blobs and boxes.
-        border: probability that a person is cut by the border.
-
-    Raises:
-        ValueError: a field is out of its range; the message names it.
-    """
-
-    size: int = 128
-    people: tuple[int, int] = (1, 4)
-    height: tuple[float, float] = (0.45, 0.95)
-    crowd_index: float | None = None
-    poses: tuple[str, ...] = FAMILIES
-    views: tuple[float, float, float] = (0.55, 0.25, 0.20)
-    distractors: tuple[int, int] = (0, 4)
-    border: float = 0.12
-
-    def __post_init__(self) -> None:
-        unknown = [pose for pose in self.poses if pose not in FAMILIES]
-        checks = {
-            "size": (32 <= self.size <= 4096, "a number of px from 32 to 4096"),
-            "people": (1 <= self.people[0] <= self.people[1] <= 30, "ordered, from 1 to 30"),
-            "height": (0.05 <= self.height[0] <= self.height[1] <= 3, "ordered, from 0.05 to 3"),
-            "poses": (bool(self.poses) and not unknown, f"some of {FAMILIES}"),
-            "views": (
-                len(self.views) == 3 and min(self.views) >= 0 and sum(self.views) > 0,
-                "three shares of front, side and back, not all 0",
-            ),
-            "distractors": (0 <= self.distractors[0] <= self.distractors[1], "ordered, from 0"),
-            "border": (0 <= self.border <= 1, "a probability"),
-            "crowd_index": (
-                self.crowd_index is None or 0 <= self.crowd_index <= _REACH * (self.people[1] - 1),
-                f"None or from 0 to {_REACH} * (people[1] - 1) = {_REACH * (self.people[1] - 1):g}",
-            ),
-        }
-        for name, (fine, expected) in checks.items():
-            if not fine:
-                given = getattr(self, name)
-                raise ValueError(f"SceneRecipe.{name} must be {expected}, got {given!r}")
-
-    @property
-    def least_people(self) -> int:
-        """Fewest people that can reach the crowd index, and at least ``people[0]``."""
-        needed = 1 if not self.crowd_index else 1 + int(np.ceil(self.crowd_index / _REACH))
-        return max(self.people[0], needed)
-
-    def as_dict(self) -> dict[str, object]:
-        """The fields as JSON holds them: tuples become lists."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True)
@@ -150,12 +86,13 @@ def render_scene(recipe: SceneRecipe, seed: int, index: int) -> Scene:
     low, high = recipe.distractors
     distractors(rng, image, int(rng.integers(low, high + 1)))
     looks = [draw_look(rng) for _ in range(count)]
-    shapes = figures.shape(points, px, heights, girth, looks)
+    facing = parts.facing(points)
+    shapes = figures.shape(points, facing, px, heights, girth, looks)
     # Larger people are mostly nearer.
     order: NDArray[np.int64] = np.argsort(heights * (1 + 0.25 * rng.normal(size=count)))
     painted = _paint(image, shapes, looks, order)
     camera(rng, image)
-    return _seen(image, points, px, painted, family)
+    return _seen(image, facing, px, painted, family)
 
 
 def _bodies(
@@ -226,7 +163,7 @@ def _paint(
 
 def _seen(
     image: NDArray[np.uint8],
-    points: Array,
+    facing: NDArray[np.bool_],
     px: Array,
     painted: _Painted,
     family: NDArray[np.int64],
@@ -239,7 +176,7 @@ def _seen(
     person, keypoint = np.ogrid[: len(xy), : len(body.KEYPOINTS)]
     mine = painted.owners[row, column] == 1 + person
     carried = parts.CARRIERS[keypoint, painted.tops[row, column]]
-    visible = inside & mine & carried & parts.facing(points)
+    visible = inside & mine & carried & facing
     keypoints = np.concatenate([xy, (inside * 1 + visible)[..., None]], -1).astype(np.float32)
     keypoints[~inside] = 0
     # Nobody could find a person of whom no keypoint is seen: such people are not labelled.

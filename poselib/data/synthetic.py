@@ -13,7 +13,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from poselib.data.crowding import crowd_index
-from poselib.data.scene import Scene, SceneRecipe, keypoint_columns, render_scene
+from poselib.data.recipe import SceneRecipe
+from poselib.data.scene import Scene, keypoint_columns, render_scene
 from poselib.data.synthetic_folder import check, document, entries, write_folder
 from poselib.skeleton import Skeleton
 from poselib.structures import Sample, Warp

@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from poselib.data.coco import PIXEL_CENTRE
-from poselib.data.scene import Scene, SceneRecipe, keypoint_columns, render_scene
+from poselib.data.recipe import SceneRecipe
+from poselib.data.scene import Scene, keypoint_columns, render_scene
 from poselib.skeleton import Skeleton
 
 Entry = dict[str, Any]

@@ -19,12 +19,12 @@ from scipy.spatial.distance import cdist
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# (reference embeddings (P, L), keypoint types left) -> (next type, its distances (K,) or None)
+# (reference embeddings (P, L), keypoint types left) -> (next type, ``GroupingStep.distances``)
 Chooser = Callable[[Floats, Sequence[int]], tuple[int, Floats]]
 
 # Weight of the exact distance: it decides only between matchings that cost the same without.
 _TIE_BREAK = 1e-6
-# Above any meaningful distance, below where sums of costs lose the tie-break's digits to overflow.
+# Farther than any tag that means something; what is farther still counts as this far.
 _FAR = 1e12
 
 

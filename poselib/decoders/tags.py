@@ -138,7 +138,7 @@ def _parts(outputs: TagOutputs, options: DecodeOptions) -> Iterator[TagOutputs]:
 def _decode(maps: TagOutputs, options: DecodeOptions) -> list[Poses]:
     candidates = _candidates(maps, options)
     people = _collect(candidates, [group_candidates(c, options) for c in candidates])
-    scores = people.values.mean(axis=1)
+    scores = people.values.mean(axis=1, dtype=np.float64).astype(np.float32)
     if options.refine:
         _add_missing(people, maps)
     points = _points(people, maps, options)

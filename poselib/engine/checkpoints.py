@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,13 @@ def save_system(
         system: whose model's weights are written.
         size: short side, px, at which it should predict.
         provenance: anything that JSON can hold.
+
+    Raises:
+        ValueError: the name ends otherwise.
     """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: a system is saved as .safetensors")
     description = {
         "system": system.name,
         "skeleton": system.skeleton.name,
@@ -56,7 +63,7 @@ def save_system(
         "provenance": provenance or {},
     }
     weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
 
 
@@ -75,26 +82,55 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
     path = Path(path) if path is not None else BUNDLED
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
-    read = _read_training if path.suffix == ".pt" else _read_safetensors
-    description, weights = read(path)
-    stored = skeleton_named(description["skeleton"])
-    if list(stored.keypoints) != description.get("keypoints", list(stored.keypoints)):
-        raise ValueError(
-            f"{path}: skeleton {stored.name!r} had keypoints {description['keypoints']}, here it "
-            f"has {list(stored.keypoints)}"
-        )
+    description, weights = (_read_training if path.suffix == ".pt" else _read_safetensors)(path)
+    try:
+        stored = _stored_skeleton(description)
+        system = build(description["system"], stored, **description["switches"])
+        size = description.get("size")
+        if not (size is None or (isinstance(size, int) and size > 0)):
+            raise ValueError(f"size must be a number of px, not {size!r}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its system cannot be built here: {error}") from error
     if skeleton is not None and skeleton.name != stored.name:
         raise ValueError(
             f"{path}: trained for skeleton {stored.name!r} with {len(stored)} keypoints, but "
             f"{skeleton.name!r} with {len(skeleton)} was expected"
         )
-    system = build(description["system"], stored, **description["switches"])
     try:
         system.model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"{path}: weights do not fit system {system.name!r}: {error}") from error
+        summary = textwrap.shorten(str(error), 300)
+        raise ValueError(f"{path}: weights do not fit system {system.name!r}: {summary}") from error
     system.model.eval()
-    return Checkpoint(system, description.get("size"), description.get("provenance", {}))
+    return Checkpoint(system, size, description.get("provenance", {}))
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Return what a training wrote into its ``checkpoint.pt``, on the CPU.
+
+    Raises:
+        ValueError: the file cannot be read or is not of a training.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for files that are not its own
+        summary = textwrap.shorten(str(error), 200)
+        raise ValueError(f"{path}: not a readable training checkpoint: {summary}") from error
+    needed = {"system", "recipe", "step", "model", "average"}
+    if not isinstance(state, dict) or not needed <= state.keys():
+        raise ValueError(f"{path}: not a checkpoint that a training of poselib wrote")
+    return state
+
+
+def _stored_skeleton(description: dict[str, Any]) -> Skeleton:
+    skeleton = skeleton_named(description["skeleton"])
+    keypoints = description.get("keypoints", list(skeleton.keypoints))
+    if keypoints != list(skeleton.keypoints):
+        raise ValueError(
+            f"skeleton {skeleton.name!r} had keypoints {keypoints}, here it has "
+            f"{list(skeleton.keypoints)}"
+        )
+    return skeleton
 
 
 Stored = tuple[dict[str, Any], dict[str, Tensor]]
@@ -112,20 +148,18 @@ def _read_safetensors(path: Path) -> Stored:
             f"{path}: holds no description of a system; write it with save_system, or read "
             f"official weights with poselib.models.pretrained.load_official"
         )
-    return json.loads(metadata["poselib"]), weights
+    try:
+        return dict(json.loads(metadata["poselib"])), weights
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its description of a system is no JSON object") from error
 
 
 def _read_training(path: Path) -> Stored:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        raise ValueError(f"{path}: not a readable training checkpoint: {error}") from error
-    if not isinstance(state, dict) or not {"system", "model"} <= state.keys():
-        raise ValueError(f"{path}: not a checkpoint that a training of poselib wrote")
+    state = read_training(path)
     switches = dict(state["system"])
     description = {
-        "system": switches.pop("name"),
-        "skeleton": switches.pop("skeleton"),
+        "system": switches.pop("name", None),
+        "skeleton": switches.pop("skeleton", None),
         "switches": switches,
     }
     return description, state["average"] or state["model"]

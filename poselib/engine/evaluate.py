@@ -45,7 +45,7 @@ def evaluate(
     dataset: LabelledImages,
     options: PredictOptions | None = None,
     *,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     progress: bool = False,
 ) -> Evaluated:
     """Predict a dataset and compare with its ground truth as COCO does.
@@ -54,7 +54,7 @@ def evaluate(
         system: what to evaluate.
         dataset: labelled images of the system's skeleton.
         options: how images are presented; defaults to ``PredictOptions()``.
-        device: where the network runs.
+        device: where the network runs; where its weights are if not given.
         progress: show a bar.
     """
     poses = predict(system, dataset, options, device=device, progress=progress)

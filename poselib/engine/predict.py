@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ class PredictOptions:
         for name in ("size", "multiple", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"predict: {name} must be 1 or more, not {getattr(self, name)}")
-        if 1.0 not in self.scales or min(self.scales) <= 0:
+        if 1.0 not in self.scales or not all(0 < s < math.inf for s in self.scales):
             raise ValueError(f"predict: scales must be positive and include 1, not {self.scales}")
 
 
@@ -54,22 +55,23 @@ def predict(
     samples: SampleSource | Sequence[Sample],
     options: PredictOptions | None = None,
     *,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     progress: bool = False,
 ) -> list[Poses]:
     """Find the people in each image.
 
     Args:
-        system: its model is put into evaluation mode on the device.
+        system: its model is put into evaluation mode, and on the device if one is given.
         samples: images; their labels are not looked at.
         options: defaults to ``PredictOptions()``.
-        device: where the network runs.
+        device: where the network runs; where its weights are if not given.
         progress: show a bar.
 
     Returns:
         One ``Poses`` a sample, in its order, in px of the file it was read from.
     """
     options = options or PredictOptions()
+    device = device if device is not None else device_of(system)
     system.model.to(device).eval()
     found: dict[int, Poses] = {}
     with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
@@ -85,7 +87,7 @@ def predict(
 
 @torch.no_grad()
 def infer(
-    system: System, views: Sequence[Views], flip: bool, device: torch.device | str = "cpu"
+    system: System, views: Sequence[Views], flip: bool, device: torch.device | str | None = None
 ) -> Any:
     """Return the network's outputs for a batch, combined over scales and mirrored images.
 
@@ -93,8 +95,9 @@ def infer(
         system: its model is on the device and in evaluation mode.
         views: of each image, from ``present``; those of one scale are alike in size.
         flip: combine with the outputs of the mirrored images.
-        device: where the network runs.
+        device: where the network is, if that is known.
     """
+    device = device if device is not None else device_of(system)
     scales = []
     for each in zip(*views, strict=True):
         images = normalise(collate(each).images.to(device))
@@ -104,6 +107,11 @@ def infer(
             outputs = outputs.with_mirrored(mirrored.mirror(system.skeleton))
         scales.append(outputs)
     return scales[0].with_scales(scales[1:])
+
+
+def device_of(system: System) -> torch.device:
+    """Return the device of a system's weights; the CPU if it has none."""
+    return next((p.device for p in system.model.parameters()), torch.device("cpu"))
 
 
 def present(sample: Sample, options: PredictOptions) -> Views:

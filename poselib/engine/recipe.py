@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from poselib.engine.schedule import Schedule
 
+Optimiser = Literal["adam", "adamw"]
 Precision = Literal["float32", "bfloat16"]
+
+_NAMES = {
+    "optimiser": get_args(Optimiser),
+    "schedule": get_args(Schedule),
+    "precision": get_args(Precision),
+}
+_INTERVALS = ("log_every", "checkpoint_every", "validate_every")
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,8 @@ class Recipe:
         steps: number of optimiser steps.
         seconds: if given, the training ends after this much time even if steps are left, and the
             schedule follows whichever of steps and time is further: the learning rate has
-            always come down at the end, on fast and slow machines alike.
+            always come down at the end, on fast and slow machines alike. Waiting for data
+            counts, validation does not.
         batch_size: images a step.
         optimiser: ``"adam"`` or ``"adamw"``.
         learning_rate: its peak.
@@ -28,7 +37,8 @@ class Recipe:
         channels_last: memory format of images and weights; faster on CPUs and recent GPUs.
         average: decay of the running mean of the weights that is kept for prediction; 0 for none.
         clip: largest norm of the gradient; None for no limit.
-        seed: of initial weights, order and augmentation.
+        seed: of order, augmentation and whatever chance the network uses. Initial weights are
+            drawn when the system is built; see ``engine.seed.seed_everything``.
         workers: processes that prepare samples.
         log_every, checkpoint_every, validate_every: in steps; 0 for never, except that a
             checkpoint and a validation always end a training.
@@ -40,7 +50,7 @@ class Recipe:
     steps: int = 2000
     seconds: float | None = None
     batch_size: int = 32
-    optimiser: Literal["adam", "adamw"] = "adamw"
+    optimiser: Optimiser = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     schedule: Schedule = "cosine"
@@ -58,33 +68,17 @@ class Recipe:
     validate_every: int = 0
 
     def __post_init__(self) -> None:
-        positive = {
-            "steps": self.steps,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-        }
-        if self.seconds is not None:
-            positive["seconds"] = self.seconds
-        for name, value in positive.items():
-            if not value > 0:
+        for name in ("steps", "batch_size", "learning_rate", "decay", "seconds", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise ValueError(f"recipe: {name} must be positive, not {value}")
-        for name in (
-            "weight_decay",
-            "warmup",
-            "seed",
-            "workers",
-            "log_every",
-            "checkpoint_every",
-            "validate_every",
-        ):
-            if getattr(self, name) < 0:
+        for name in ("weight_decay", "seed", "workers", *_INTERVALS):
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"recipe: {name} must be 0 or more, not {getattr(self, name)}")
-        allowed = {
-            "optimiser": ("adam", "adamw"),
-            "schedule": ("cosine", "steps", "constant"),
-            "precision": ("float32", "bfloat16"),
-        }
-        for name, known in allowed.items():
+        for name in ("average", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"recipe: {name} must be in [0, 1), not {getattr(self, name)}")
+        for name, known in _NAMES.items():
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"recipe: {name} must be one of {known}, not {getattr(self, name)!r}"

@@ -7,6 +7,7 @@ arithmetic over batch, people, keypoints and groups: no Python loop runs over an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,11 +33,20 @@ class Push:
         sigma: standard deviation of Eq. (7). The paper gives no value; the official code
             computes ``exp(-difference²)``, which is ``sigma = sqrt(1/2)``, the default.
         factor: multiplies the mean. Eq. (7) has 1; the official code has 0.5.
+
+    Raises:
+        ValueError: the form is unknown or sigma is not positive.
     """
 
     form: PushForm = "gaussian"
     sigma: float = 0.5**0.5
     factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.form not in ("gaussian", "hinge"):
+            raise ValueError(f"unknown push form {self.form!r}; known: 'gaussian', 'hinge'")
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"push sigma must be a positive number, not {self.sigma}")
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,23 @@ class Pull:
         missing: ``"skip"`` sums the labelled keypoints of a group, as Eq. (9) does; ``"rescale"``
             counts their mean as often as the group has members, as the official code does.
         per_keypoint: divide by K, as the official hierarchical loss does; Eqs. (9, 10) do not.
+
+    Raises:
+        ValueError: a reading is unknown or alpha is negative or not finite.
     """
 
     alpha: float = 1.0
     fence_over: FenceOver = "person"
     missing: Missing = "skip"
     per_keypoint: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fence_over not in ("person", "group"):
+            raise ValueError(f"fence_over must be 'person' or 'group', not {self.fence_over!r}")
+        if self.missing not in ("skip", "rescale"):
+            raise ValueError(f"missing must be 'skip' or 'rescale', not {self.missing!r}")
+        if not 0 <= self.alpha < math.inf:
+            raise ValueError(f"alpha must be a finite number, not negative: {self.alpha}")
 
 
 def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ def _official(width: int) -> HRNetConfig:
     )
 
 
-BACKBONES = {
+BACKBONES: dict[str, HRNetConfig] = {
     "hrnet_w18": _official(18),
     "hrnet_w32": _official(32),
     "hrnet_w48": _official(48),

@@ -69,7 +69,7 @@ class HigherHRNet(HRNetTrunk):
         """
         features = self.features(images)[0]
         maps = self.final_layers[0](features)
-        finer = self.deconv_layers[0](torch.cat([maps, features], dim=1))
+        finer = self.deconv_layers[0](torch.cat([features, maps], dim=1))
         heatmaps, tags = split_maps(maps, self.keypoints)
         size = (images.shape[2], images.shape[3])
         return TagOutputs((heatmaps, self.final_layers[1](finer)), tags, size)

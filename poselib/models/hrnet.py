@@ -156,16 +156,12 @@ def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
 class HRNetTrunk(nn.Module):
     """The layers of a high-resolution network, without a ``forward``.
 
-    ``HRNet`` returns the features as they are; a pose network derives from the trunk and adds its
-    head, because official checkpoints name both in one flat namespace.
+    A pose network derives from it and adds its head: official checkpoints name both flatly.
 
     Args:
         config: the network's shape.
         multi_scale_output: whether the last exchange gives every branch or the first alone.
     """
-
-    config: HRNetConfig
-    multi_scale_output: bool
 
     def __init__(self, config: HRNetConfig, *, multi_scale_output: bool = True) -> None:
         super().__init__()
@@ -220,15 +216,9 @@ class HRNetTrunk(nn.Module):
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the branches' maps after the last stage, high resolution first.
 
-        Args:
-            images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
-
-        Returns:
-            One (B, widths[i], H / strides[i], W / strides[i]) per branch (``config.widths``,
-            ``config.strides``); the first alone unless ``multi_scale_output``.
-
-        Raises:
-            ValueError: the images do not have three channels or such a size.
+        Args and errors are those of ``stage_features``. Each map is (B, ``config.widths[i]``,
+        H / ``config.strides[i]``, W / ``config.strides[i]``); there is the first alone unless
+        ``multi_scale_output``.
         """
         return self.stage_features(images)[-1]
 

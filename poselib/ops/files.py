@@ -50,7 +50,17 @@ def append_line(path: Path, content: Any) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file of JSON lines; an absent file has none."""
+    """Read a file of JSON lines; an absent file has none.
+
+    Raises:
+        ValueError: a line is not JSON; the message names the file and the line.
+    """
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    found = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            found += [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not JSON: {error}") from error
+    return found

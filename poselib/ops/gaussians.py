@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -56,7 +57,14 @@ def gaussian_heatmaps(
 
     Returns:
         (B, K, h, w) float32 heatmaps.
+
+    Raises:
+        ValueError: sigma is not a positive number or ``overlap`` is neither of the two.
     """
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"sigma must be a positive number of cells, not {sigma}")
+    if overlap not in ("max", "sum"):
+        raise ValueError(f"overlap must be 'max' or 'sum', not {overlap!r}")
     batch, people, kinds, _ = keypoints.shape
     height, width = size
     stride = (image_size[0] / height, image_size[1] / width)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from poselib.plots.legends import side_handles
 from poselib.plots.palette import ALERT, INK, greyed, person_colours
 from poselib.plots.poses import add_people
-from poselib.plots.shapes import people_shapes
+from poselib.plots.shapes import people_shapes, person_units
 from poselib.plots.sheet import (
     SMALL,
     TEXT,
@@ -96,14 +96,18 @@ def show_grouping(
     left, right, top, bottom = _region(steps, scale, size)
     shape = (bottom - top, right - left)
     sheet, axes = panel_grid([shape] * len(shown), columns, title=title, margin=0.45)
-    colours = person_colours(people_in(steps))
+    colours, weight = person_colours(people_in(steps)), line_weight(min(columns, len(shown)))
+    # From the whole people, so that markers keep their size from panel to panel.
+    units = person_units(*_grouped(steps, len(skeleton), len(colours), scale), size)
     for ax, number in zip(axes, shown, strict=True):
         step = steps[number - 1]
         heading = f"{number}. {type_name(skeleton, step)}\n{_reason(step)}"
         show_image(ax, greyed(pixels, 0.6), heading)
         points, there = _grouped(steps[:number], len(skeleton), len(colours), scale)
-        hollow, weight = np.zeros_like(there), line_weight(min(columns, len(shown)))
-        add_people(ax, people_shapes(points, there, hollow, skeleton, colours, size, weight))
+        shapes = people_shapes(
+            points, there, np.zeros_like(there), skeleton, colours, size, weight=weight, units=units
+        )
+        add_people(ax, shapes)
         x, y = points[step.people, step.keypoint].T
         ax.plot(x, y, "o", ms=11, mfc="none", mec="white", mew=3.0, zorder=5)
         ax.plot(x, y, "o", ms=11, mfc="none", mec=INK, mew=1.6, zorder=6, gid="new")

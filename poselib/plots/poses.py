@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from poselib.plots.legends import hidden_handle, side_handles
+from poselib.plots.matching import matched_colours
 from poselib.plots.palette import Colour, as_bytes, person_colours
 from poselib.plots.shapes import PersonShapes, Shape, people_shapes
 from poselib.plots.sheet import image_of, legend_below, line_weight, panel_grid, show_image
@@ -159,11 +159,12 @@ def compare_poses(
     shapes = [image_of(image).shape[1:] for image in images for _ in range(2)]
     sheet, axes = panel_grid(shapes, 2 * pairs_per_row, title=title)
     weight = line_weight(2 * pairs_per_row)
+    gap = ": " if pairs_per_row == 1 else "\n"
     for n, (image, truth, poses) in enumerate(zip(images, truths, predictions, strict=True)):
         people = people_of(truth, skeleton)
         poses = _kept(poses, min_person_score)
-        own, others = _matched_colours(people, poses)
-        prefix = f"{names[n]}: " if names[n] else ""
+        own, others = matched_colours(people, poses)
+        prefix = f"{names[n]}{gap}" if names[n] else ""
         left, right = axes[2 * n], axes[2 * n + 1]
         heading = f"{prefix}ground truth, {_counted(_people_drawn(people))}"
         draw_truth(image, people, skeleton, ax=left, colours=own, weight=weight, title=heading)
@@ -191,11 +192,11 @@ def add_truth(
     weight: float = 1.0,
 ) -> None:
     """Add annotated people (N, K, 3) to ``ax``, which already shows their image of ``size``."""
-    seen = keypoints[..., 2]
-    colours = colours or person_colours(len(keypoints))
-    add_people(
-        ax, people_shapes(keypoints[..., :2], seen > 0, seen == 1, skeleton, colours, size, weight)
+    seen, colours = keypoints[..., 2], colours or person_colours(len(keypoints))
+    people = people_shapes(
+        keypoints[..., :2], seen > 0, seen == 1, skeleton, colours, size, weight=weight
     )
+    add_people(ax, people)
 
 
 def people_of(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
@@ -227,7 +228,7 @@ def _shapes_of(
     keep = poses.person_scores >= min_person_score
     shown = (poses.scores > max(min_score, 0.0)) & keep[:, None]
     hollow = np.zeros_like(shown)
-    return people_shapes(poses.keypoints, shown, hollow, skeleton, colours, size, weight)
+    return people_shapes(poses.keypoints, shown, hollow, skeleton, colours, size, weight=weight)
 
 
 def add_people(ax: Axes, people: Sequence[PersonShapes]) -> None:
@@ -257,25 +258,6 @@ def _paint(canvas: NDArray[np.uint8], shape: Shape) -> None:
         lineType=cv2.LINE_AA,
         shift=_SUBPIXEL_BITS,
     )
-
-
-def _matched_colours(
-    truth: NDArray[np.float32], poses: Poses
-) -> tuple[tuple[Colour, ...], tuple[Colour, ...]]:
-    """Colours of the annotated and of the found people, the same where they lie on each other."""
-    labelled = truth[..., 2] > 0
-    shared = poses.found[:, None] & labelled[None]
-    gaps = np.linalg.norm(poses.keypoints[:, None] - truth[None, ..., :2], axis=-1)
-    count = shared.sum(-1)
-    mean_gap = np.where(shared, gaps, 0).sum(-1) / np.maximum(count, 1)
-    extent = np.array([np.ptp(p[v, :2], axis=0).max() if v.any() else 0 for p, v in
-                       zip(truth, labelled, strict=True)])  # fmt: skip
-    cost = np.where((count > 0) & (mean_gap < 0.3 * extent), mean_gap, 1e6)
-    place = np.arange(len(truth), len(truth) + len(poses))
-    for n, m in zip(*linear_sum_assignment(cost), strict=True):
-        place[n] = m if cost[n, m] < 1e6 else place[n]
-    colours = person_colours(len(truth) + len(poses))
-    return colours[: len(truth)], tuple(colours[p] for p in place)
 
 
 def _people_drawn(people: NDArray[np.float32]) -> int:

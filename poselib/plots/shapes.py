@@ -79,8 +79,7 @@ def person_shapes(
     hollow: NDArray[np.bool_],
     skeleton: Skeleton,
     colour: Colour,
-    size: Size,
-    weight: float = 1.0,
+    unit: float,
 ) -> PersonShapes:
     """Return the polygons of one person.
 
@@ -90,11 +89,9 @@ def person_shapes(
         hollow: (K,) true where the marker is a ring.
         skeleton: names and limbs.
         colour: the person's colour; lighter on its left side, darker on its right.
-        size: (H, W) of the image, px.
-        weight: factor of all line widths and markers; above 1 for small panels.
+        unit: half width of a limb, px; markers keep pace.
     """
     xy = np.asarray(points, dtype=np.float64)
-    unit = weight * person_unit(xy[shown], size)
     sides = [side_of(name) for name in skeleton.keypoints]
     limbs: list[Shape] = []
     for i, j in skeleton.limb_indices:
@@ -112,6 +109,14 @@ def person_shapes(
     return PersonShapes(tuple(limbs), tuple(keypoints))
 
 
+def person_units(
+    points: NDArray[np.floating], shown: NDArray[np.bool_], size: Size
+) -> NDArray[np.float64]:
+    """Return ``person_unit`` of N people with keypoints (N, K, 2), of which (N, K) are shown."""
+    units = [person_unit(xy[there], size) for xy, there in zip(points, shown, strict=True)]
+    return np.array(units, dtype=np.float64)
+
+
 def people_shapes(
     points: NDArray[np.floating],
     shown: NDArray[np.bool_],
@@ -119,9 +124,21 @@ def people_shapes(
     skeleton: Skeleton,
     colours: Sequence[Colour],
     size: Size,
+    *,
     weight: float = 1.0,
+    units: NDArray[np.float64] | None = None,
 ) -> list[PersonShapes]:
-    """Return the polygons of N people; arguments as in ``person_shapes`` with a first axis N.
+    """Return the polygons of N people.
+
+    Args:
+        points: (N, K, 2) px of the image; those that are not finite are left out.
+        shown: (N, K) true where a keypoint is drawn; a limb needs both of its ends.
+        hollow: (N, K) true where the marker is a ring.
+        skeleton: names and limbs.
+        colours: one per person.
+        size: (H, W) of the image, px.
+        weight: factor of all line widths and markers; above 1 for small panels.
+        units: (N,) half widths of limbs, px; ``person_units`` of what is shown if None.
 
     Raises:
         ValueError: the number of keypoints is not the skeleton's.
@@ -131,10 +148,9 @@ def people_shapes(
             f"keypoints must be (people, {len(skeleton)}, 2) for skeleton "
             f"{skeleton.name!r}, not {points.shape}"
         )
-    finite = np.isfinite(points).all(axis=-1)
+    shown = shown & np.isfinite(points).all(axis=-1)
+    units = person_units(points, shown, size) if units is None else units
     return [
-        person_shapes(
-            points[n], shown[n] & finite[n], hollow[n], skeleton, colours[n], size, weight
-        )
+        person_shapes(points[n], shown[n], hollow[n], skeleton, colours[n], weight * units[n])
         for n in range(len(points))
     ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,6 +28,13 @@ TITLE, TEXT, SMALL = 10.5, 9.0, 8.0
 class Sheet(Figure):
     """A figure outside pyplot: nothing global keeps it, and a notebook displays it once."""
 
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the figure; the layout is solved twice, since images shrink panels in between."""
+        engine = self.get_layout_engine()
+        if engine is not None:
+            engine.execute(self)
+        super().draw(renderer)
+
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
@@ -33,10 +43,18 @@ class Sheet(Figure):
 
 def new_sheet(height: float, width: float = WIDTH, title: str = "") -> Sheet:
     """Return an empty figure, sizes in inches, whose layout keeps every label inside."""
-    sheet = Sheet(figsize=(width, height), dpi=_RENDER_DPI, layout="constrained", facecolor="white")
+    sheet = Sheet(figsize=(width, height), dpi=_RENDER_DPI, facecolor="white")
+    FigureCanvasAgg(sheet)  # a canvas that can draw, which a bare Figure has not
+    sheet.set_layout_engine("constrained", h_pad=0.06, w_pad=0.04)
     if title:
-        sheet.suptitle(title, fontsize=TITLE + 1, color=INK)
+        sheet.suptitle(wrapped(title, width / 1.3), fontsize=TITLE + 1, color=INK)
     return sheet
+
+
+def wrapped(text: str, width: float) -> str:
+    """Return ``text`` broken into lines that fit ``width`` inches at the size ``TEXT``."""
+    letters = max(int(13 * width), 8)
+    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
 
 def panel_grid(
@@ -80,7 +98,7 @@ def panel_grid(
 
 def line_weight(columns: int) -> float:
     """Return the factor of line widths that keeps poses legible in panels ``columns`` abreast."""
-    return max(1.0, columns / 2.2)
+    return max(1.0, columns / 2.6)
 
 
 def image_of(image: ArrayLike) -> NDArray[np.uint8]:
@@ -106,7 +124,13 @@ def frame(ax: Axes, size: tuple[int, int], title: str = "") -> None:
     for spine in ax.spines.values():
         spine.set(color="0.75", linewidth=0.6)
     if title:
-        ax.set_title(title, fontsize=TEXT, color=INK, pad=3)
+        ax.set_title(wrapped(title, _width_of(ax)), fontsize=TEXT, color=INK, pad=3)
+
+
+def _width_of(ax: Axes) -> float:
+    """Inches that a panel may take of its row, before the layout is solved."""
+    grid = ax.get_gridspec()
+    return float(ax.figure.bbox.width / ax.figure.dpi) / (grid.ncols if grid is not None else 1)
 
 
 def show_map(ax: Axes, values: ArrayLike, size: tuple[int, int], **style: Any) -> Any:

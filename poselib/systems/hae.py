@@ -100,8 +100,9 @@ def build(
     groups = torch.as_tensor(skeleton.group_indices(hierarchy if hierarchical else "whole"))
     pull = Pull(alpha if focal else 1.0, fence_over, missing, per_keypoint)
     weights = _Weights(heatmap_weight, push_weight, pull_weight, high_weight, background)
+    fixed_order = keypoint_order(skeleton, order)  # an unknown name is refused in any case
     options = DecodeOptions(
-        order="progressive" if progressive else keypoint_order(skeleton, order),
+        order="progressive" if progressive else fixed_order,
         resolution=resolution,
         subpixel=subpixel,
         kernel=nms_kernel,

@@ -366,8 +366,8 @@ def test_real_samples(name: str, skeleton: Skeleton, people: list[int], samples_
         for result in to_coco_results(poses_of(sample.keypoints), sample.image_id)
     ]
     result = evaluate_ap(dataset.annotation_file, results, skeleton)
-    assert result.AP == result.AP50 == result.AR == 1.0
-    assert evaluate_ap(dataset.ground_truth(), results, skeleton).AP == 1.0
+    assert min(result.AP, result.AP50, result.AR) > 1 - 1e-9
+    assert evaluate_ap(dataset.ground_truth(), results, skeleton).AP > 1 - 1e-9
 
 
 def _with_area(dataset: CocoKeypoints) -> list[Content]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,9 @@ def replay(method: str, candidates: Candidates, out: np.ndarray) -> int:
         known = (members[:, visited] >= 0).any(axis=1)
         references = published_references(candidates, members[known], visited)
         if method == "pad" and visited:
-            keypoint = min(sorted(remaining), key=lambda k: nearest(candidates, k, usable, references))
+            keypoint = min(
+                sorted(remaining), key=lambda k: nearest(candidates, k, usable, references)
+            )
         else:
             keypoint = min(remaining) if method == "pad" else remaining[0]
         chosen = np.flatnonzero(usable[keypoint])
@@ -183,7 +185,7 @@ def exhaustive_match(cost: np.ndarray, allowed: np.ndarray) -> list[int]:
     """Try every matching: the most allowed pairs first, then the least cost."""
     rows, columns = cost.shape
 
-    @lru_cache(maxsize=None)
+    @cache
     def best(row: int, used: int) -> tuple[int, float, tuple[int, ...]]:
         if row == rows:
             return 0, 0.0, ()
@@ -242,7 +244,9 @@ def slow_groups(
 
 
 def as_sets(groups: Groups) -> set[frozenset[tuple[int, int]]]:
-    people = [frozenset((int(k), int(row[k])) for k in np.flatnonzero(row >= 0)) for row in groups.members]
+    people = [
+        frozenset((int(k), int(row[k])) for k in np.flatnonzero(row >= 0)) for row in groups.members
+    ]
     assert len(set(people)) == len(people)
     return set(people)
 
@@ -376,9 +380,9 @@ def test_nothing_detected_gives_nobody(group: Group, count: int) -> None:
 
 
 def test_gate_keeps_a_far_pair_from_displacing_a_near_one() -> None:
-    references, tags = np.array([[0.0], [6.0]]), np.array([[0.4], [-2.6]])
+    references, tags = np.array([[0.0], [6.0]]), np.array([[0.6], [-2.4]])
     values = np.array([0.9, 0.9], np.float32)
-    # 0.4 to 6 and -2.6 to 0 costs as much, rounded, as 0.4 to 0 and -2.6 to 6, and both are too far.
+    # 0.6 to 6 and -2.4 to 0 cost 5 + 2, 0.6 to 0 and -2.4 to 6 cost 1 + 8; only 0.6 to 0 is near.
     for gate, wanted in ((True, [0, -1]), (False, [-1, -1])):
         people = match_people(tags, values, references, GroupingOptions(gate=gate))
         assert people.tolist() == wanted
@@ -406,9 +410,10 @@ def test_steps_tell_the_whole_story() -> None:
         (progressive_steps(scene, options), group_progressive),
         (associative_steps(scene, range(17), options), fixed_order),
     ):
-        assert sorted(s.keypoint for s in steps) == np.flatnonzero(
-            scene.usable(options).any(axis=1)
-        ).tolist()
+        assert (
+            sorted(s.keypoint for s in steps)
+            == np.flatnonzero(scene.usable(options).any(axis=1)).tolist()
+        )
         people = 0
         for step in steps:
             assert len(step.references) == people

@@ -95,7 +95,9 @@ def test_refined_keypoints_equal_the_goldens(golden_dir: Path) -> None:
     with np.load(golden_dir / "adjust_refine.npz") as golden:
         for case in range(10):
             heat = torch.tensor(golden[f"c{case}_heatmap_f16"].astype(np.float32))
-            tags = torch.tensor(golden[f"c{case}_tagmap_f16"].astype(np.float32)).permute(0, 3, 1, 2)
+            tags = torch.tensor(golden[f"c{case}_tagmap_f16"].astype(np.float32)).permute(
+                0, 3, 1, 2
+            )
             for method in ("ae", "pad"):
                 match, refine = (golden[f"c{case}_{method}_{n}"] for n in ("match", "refine"))
                 found = match[..., 2] > 0

@@ -40,7 +40,7 @@ def printed(copy: Path) -> str:
 def test_a_notebook_runs_here_with_its_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its own folder, on this interpreter and poselib, even if another python3 kernel is first."""
+    """In its own folder, on this Python and poselib, even if another python3 kernel is first."""
     kernel = tmp_path / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True)
     spec = {"argv": ["/nonexistent/python"], "display_name": "other", "language": "python"}

@@ -21,7 +21,8 @@ MEDIUM, LARGE = (32**2, 96**2), (96**2, 1e10)
 
 def keypoints_at(x: float, y: float, spread: float = 10.0, count: int = 17) -> np.ndarray:
     rng = np.random.default_rng(int(x) + 1000 * int(y))
-    return np.column_stack([rng.uniform(0, spread, (count, 2)) + [x, y], np.full(count, 2.0)])
+    xy = rng.uniform(0, spread, (count, 2)) + np.array([x, y])
+    return np.column_stack([xy, np.full(count, 2.0)])
 
 
 def truth_of(people: list[Entry], images: int = 1) -> Entry:
@@ -53,10 +54,17 @@ def shifted_to(similarity: float, keypoints: np.ndarray, area: float) -> np.ndar
     return moved
 
 
+def assert_numbers(found: APResult, **expected: float) -> None:
+    # pycocotools divides by a count plus the smallest number: 1 comes out as 1 - 2e-16.
+    numbers = {name: value for name, value in found.as_dict().items() if name in expected}
+    assert numbers == pytest.approx(expected, nan_ok=True)
+
+
 def test_truth_as_detections_is_perfect() -> None:
     people = [person(keypoints_at(10, 10)), person(keypoints_at(70, 20), area=20000)]
     results = [result(np.reshape(p["keypoints"], (17, 3)), 1.0) for p in people]
-    assert set(evaluate_ap(truth_of(people), results, COCO).as_dict().values()) == {1.0}
+    found = evaluate_ap(truth_of(people), results, COCO)
+    assert_numbers(found, **dict.fromkeys(found.as_dict(), 1.0))
 
 
 def test_a_false_positive_between_two_hits() -> None:
@@ -64,16 +72,14 @@ def test_a_false_positive_between_two_hits() -> None:
     results = [result(a, 0.9), result(keypoints_at(900, 900), 0.8), result(b, 0.7)]
     found = evaluate_ap(truth_of([person(a), person(b)]), results, COCO)
     # Precision 1 up to recall 0.5 (51 of 101 recall levels), then 2/3.
-    assert found.AP == pytest.approx((51 + 50 * 2 / 3) / 101)
-    assert found.AR == 1.0
+    assert_numbers(found, AP=(51 + 50 * 2 / 3) / 101, AR=1.0)
 
 
 def test_one_person_found_to_a_known_similarity() -> None:
     a = keypoints_at(10, 10)
     found = evaluate_ap(truth_of([person(a)]), [result(shifted_to(0.72, a, 2500.0), 1)], COCO)
     # 0.50, 0.55, 0.60, 0.65 and 0.70 are met.
-    assert found.AP == found.AR == pytest.approx(0.5)
-    assert (found.AP50, found.AP75, found.AR50, found.AR75) == (1, 0, 1, 0)
+    assert_numbers(found, AP=0.5, AP50=1, AP75=0, AR=0.5, AR50=1, AR75=0)
 
 
 def test_keypoints_without_a_label_do_not_count() -> None:
@@ -82,16 +88,15 @@ def test_keypoints_without_a_label_do_not_count() -> None:
     partly[5:] = 0
     wild = a.copy()
     wild[5:, :2] += 400
-    assert evaluate_ap(truth_of([person(partly)]), [result(wild, 1)], COCO).AP == 1.0
-    assert evaluate_ap(truth_of([person(a)]), [result(wild, 1)], COCO).AP == 0.0
+    assert_numbers(evaluate_ap(truth_of([person(partly)]), [result(wild, 1)], COCO), AP=1)
+    assert_numbers(evaluate_ap(truth_of([person(a)]), [result(wild, 1)], COCO), AP=0)
 
 
 def test_sizes_split_at_32_and_96_pixels() -> None:
     small, medium, large = (keypoints_at(x, 10) for x in (0, 200, 400))
     people = [person(small, area=1000), person(medium, area=1025), person(large, area=9300)]
     found = evaluate_ap(truth_of(people), [result(small, 1), result(large, 1)], COCO)
-    assert (found.AP_M, found.AP_L, found.AR_M, found.AR_L) == (0, 1, 0, 1)
-    assert found.AR == pytest.approx(2 / 3)
+    assert_numbers(found, AP_M=0, AP_L=1, AR_M=0, AR_L=1, AR=2 / 3)
 
 
 def test_missing_fields_of_the_truth_get_defaults() -> None:
@@ -102,7 +107,7 @@ def test_missing_fields_of_the_truth_get_defaults() -> None:
     area = 0.53 * 100 * 50
     for similarity, expected in ((0.72, 0.5), (0.98, 1.0), (0.49, 0.0)):
         found = evaluate_ap(truth, [result(shifted_to(similarity, a, area), 1)], COCO)
-        assert found.AP == pytest.approx(expected)
+        assert_numbers(found, AP=expected)
 
 
 def test_crowds_and_unlabelled_people_neither_help_nor_hurt() -> None:
@@ -111,15 +116,15 @@ def test_crowds_and_unlabelled_people_neither_help_nor_hurt() -> None:
     blank = person(np.zeros((17, 3)), bbox=[290, 290, 40, 40])
     results = [result(b, 0.9), result(a, 0.8)]
     for other in (crowd, blank):
-        assert evaluate_ap(truth_of([person(a), other]), results, COCO).AP == 1.0
-    assert evaluate_ap(truth_of([person(a)]), results, COCO).AP == pytest.approx(0.5)
+        assert_numbers(evaluate_ap(truth_of([person(a), other]), results, COCO), AP=1)
+    assert_numbers(evaluate_ap(truth_of([person(a)]), results, COCO), AP=0.5)
 
 
 def test_the_person_numbered_zero_counts() -> None:
     # pycocotools by itself takes a match with annotation 0 for no match.
     truth = truth_of([person(keypoints_at(10, 10))])
     assert truth["annotations"][0]["id"] == 0
-    assert evaluate_ap(truth, [result(keypoints_at(10, 10), 1)], COCO).AP == 1.0
+    assert_numbers(evaluate_ap(truth, [result(keypoints_at(10, 10), 1)], COCO), AP=1)
 
 
 def test_no_results_give_zero() -> None:
@@ -139,8 +144,8 @@ def test_images_can_be_chosen() -> None:
     truth = truth_of([person(a), person(a, image_id=2)], images=2)
     results = [result(a, 1)]
     assert evaluate_ap(truth, results, COCO).AR == 0.5
-    assert evaluate_ap(truth, results, COCO, image_ids=[1]).AP == 1.0
-    assert evaluate_ap(truth, results, COCO, image_ids=[2]).AP == 0.0
+    assert_numbers(evaluate_ap(truth, results, COCO, image_ids=[1]), AP=1)
+    assert_numbers(evaluate_ap(truth, results, COCO, image_ids=[2]), AP=0)
 
 
 def test_only_the_best_detections_of_an_image_count() -> None:
@@ -159,7 +164,7 @@ def test_a_file_serves_as_truth_and_nothing_is_changed(
     before = copy.deepcopy((truth, results))
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(truth))
-    assert evaluate_ap(truth, results, COCO) == evaluate_ap(path, results, COCO)
+    assert_numbers(evaluate_ap(path, results, COCO), **evaluate_ap(truth, results, COCO).as_dict())
     assert (truth, results) == before
     assert capsys.readouterr().out == ""
 
@@ -170,7 +175,7 @@ def test_fourteen_keypoints_use_their_own_constants() -> None:
     distance = np.sqrt(-2 * 2500 * (2 * np.array(CROWDPOSE.sigmas)) ** 2 * np.log(0.72))
     moved = a.copy()
     moved[:, 1] += distance
-    assert evaluate_ap(truth, [result(moved, 1)], CROWDPOSE).AP == pytest.approx(0.5)
+    assert_numbers(evaluate_ap(truth, [result(moved, 1)], CROWDPOSE), AP=0.5)
 
 
 # An independent evaluation, one loop after the other
@@ -243,9 +248,11 @@ def test_jittered_detections_equal_an_independent_evaluation(seed: int) -> None:
     got = evaluate_ap(truth_of(annotations, images=20), results, COCO)
     ap, ar, ap50, ar75 = slow_numbers(images, (0, 1e10))
     assert 0.1 < ap < 0.9
-    assert (got.AP, got.AR, got.AP50, got.AR75) == pytest.approx((ap, ar, ap50, ar75))
-    assert (got.AP_M, got.AR_M) == pytest.approx(slow_numbers(images, MEDIUM)[:2])
-    assert (got.AP_L, got.AR_L) == pytest.approx(slow_numbers(images, LARGE)[:2])
+    assert_numbers(got, AP=ap, AR=ar, AP50=ap50, AR75=ar75)
+    ap, ar, *_ = slow_numbers(images, MEDIUM)
+    assert_numbers(got, AP_M=ap, AR_M=ar)
+    ap, ar, *_ = slow_numbers(images, LARGE)
+    assert_numbers(got, AP_L=ap, AR_L=ar)
 
 
 @pytest.mark.golden
@@ -253,13 +260,8 @@ def test_the_ten_numbers_of_the_reference(golden_dir: Path) -> None:
     with gzip.open(golden_dir / "oks_eval.json.gz") as file:
         golden = json.load(file)
     found = evaluate_ap(golden["gt"], golden["dt"], COCO)
-    assert golden["names"] == ["AP", "AP50", "AP75", "APm", "APl"] + [
-        "AR",
-        "AR50",
-        "AR75",
-        "ARm",
-        "ARl",
-    ]
+    names = [name.replace("_", "").lower() for name in found.as_dict()]
+    assert names == [name.lower() for name in golden["names"]]
     assert list(found.as_dict().values()) == pytest.approx(golden["stats"], abs=1e-12)
 
 
@@ -316,15 +318,3 @@ def test_bad_truth_is_refused(tmp_path: Path) -> None:
         evaluate_ap(truth_of([person(a)]), [], COCO, image_ids=[1, 4])
     with pytest.raises(ValueError, match="max_detections must be 1 or more"):
         evaluate_ap(truth_of([person(a)]), [], COCO, max_detections=0)
-
-
-def test_the_result_is_a_plain_record() -> None:
-    found = APResult(*np.linspace(0, 0.9, 10).tolist())
-    assert list(found.as_dict()) == ["AP", "AP50", "AP75", "AP_M", "AP_L"] + [
-        "AR",
-        "AR50",
-        "AR75",
-        "AR_M",
-        "AR_L",
-    ]
-    assert found.as_dict()["AR"] == found.AR == pytest.approx(0.5)

@@ -32,8 +32,16 @@ def same(model: nn.Module, weights: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("nest", [None, "state_dict", "model", "best_state_dict"])
-@pytest.mark.parametrize("prefix", ["", "module.", "1.", "module.1."])
+@pytest.mark.parametrize(
+    ("nest", "prefix"),
+    [
+        (None, ""),
+        (None, "1."),
+        ("state_dict", "module."),
+        ("model", "module.1."),
+        ("best_state_dict", ""),
+    ],
+)
 def test_official_checkpoints_load_whatever_surrounds_the_weights(
     tmp_path: Path, nest: str | None, prefix: str
 ) -> None:

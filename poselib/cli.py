@@ -1,0 +1,229 @@
+"""The command line: ``poselib predict`` and ``poselib synthetic``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poselib import __version__
+from poselib.data.coco import to_coco_results, write_results
+from poselib.data.images import CATEGORY_ID, ImageFiles, image_paths
+from poselib.data.synthetic import SceneRecipe, write
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.predict import PredictOptions, predict
+from poselib.ops.files import replacing, write_json
+from poselib.plots.poses import paint_poses
+from poselib.skeleton import Skeleton
+from poselib.skeletons import SKELETONS, skeleton_named
+from poselib.structures import Poses
+
+_EXAMPLES = """examples:
+  poselib predict street.jpg --out poses
+  poselib predict photos/ "more/*.png" --checkpoint runs/x/checkpoint.pt --out poses --size 512
+  poselib predict photos/ --out poses --batch-size 8 --scales 0.5 1 2 --device cuda
+  poselib synthetic data/train --count 5000 --people 1 4
+  poselib synthetic data/crowd --count 500 --size 256 --people 3 6 --crowd-index 0.5
+"""
+_PREDICT = """Find people in images.
+
+OUT receives each image with its poses drawn, results.json with the poses in COCO's results
+format, and images.json, a COCO document that says which image has which id. Images named by
+numbers, as COCO's are, have these as ids.
+"""
+# Short side, px, of the images that a checkpoint without a size of its own is shown.
+_SIZE = 512
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        sys.stdout.write(arguments.run(arguments) + "\n")
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"poselib {arguments.command}: {' '.join(str(error).split())}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"poselib {arguments.command}: interrupted\n")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="poselib",
+        description="Multi-person human pose estimation.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"poselib {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_predict(commands)
+    _add_synthetic(commands)
+    return parser
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="find people in images",
+        description=_PREDICT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="image files, folders or quoted patterns")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="receives images and JSON")
+    add("--checkpoint", type=Path, metavar="FILE", help="default: the one that poselib brings")
+    add("--size", type=int, metavar="PX", help="short side; default: the checkpoint's, or 512")
+    add("--no-flip", action="store_true", help="do not average with the mirrored image")
+    add("--scales", type=float, nargs="+", default=[1.0], metavar="S", help="factors of the size")
+    add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
+    add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
+    add("--draw-score", type=float, default=0.15, help="do not draw people below it (default 0.15)")
+    add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
+    parser.set_defaults(run=_predict)
+
+
+def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "synthetic",
+        help="draw a dataset in COCO's format",
+        description="Write images of drawn people and annotations.json to a new folder.",
+    )
+    add = parser.add_argument
+    add("folder", type=Path, metavar="FOLDER")
+    add("--count", type=int, default=1000, help="images (default 1000)")
+    add("--size", type=int, default=128, metavar="PX", help="side of an image (default 128)")
+    add("--people", type=int, nargs=2, default=(1, 4), metavar=("MIN", "MAX"), help="default 1 4")
+    add("--crowd-index", type=float, metavar="C", help="of every image; default: as it comes")
+    add("--skeleton", choices=sorted(SKELETONS), default="coco", help="keypoints (default coco)")
+    add("--seed", type=int, default=0, help="the same seed draws the same images (default 0)")
+    add("--format", choices=("png", "jpg"), default="png", help="of the images")
+    add("--processes", type=int, default=1, metavar="N", help="that draw (default 1)")
+    parser.set_defaults(run=_synthetic)
+
+
+def _predict(arguments: argparse.Namespace) -> str:
+    """Check every input, find people, write the results; return a summary."""
+    device = _device(arguments.device)
+    options = _options(arguments, arguments.size)
+    files = ImageFiles(image_paths(arguments.images))
+    names = _drawing_names(files.paths, arguments.format)
+    _check_output(arguments.out, files.paths, names)
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    if arguments.size is None:
+        options = _options(arguments, checkpoint.size)
+    system = checkpoint.system
+    found = predict(system, files, options, device=device, progress=sys.stderr.isatty())
+    kept = [_above(poses, arguments.min_score) for poses in found]
+    shown = [_above(poses, arguments.draw_score) for poses in kept]
+    for index, (name, poses) in enumerate(zip(names, shown, strict=True)):
+        drawing = paint_poses(files[index].image, poses, system.skeleton)
+        _write_image(arguments.out / name, drawing)
+    _write_json(files, names, kept, system.skeleton, arguments.out)
+    return _summary(files.paths, shown, arguments.out)
+
+
+def _synthetic(arguments: argparse.Namespace) -> str:
+    recipe = SceneRecipe(
+        size=arguments.size,
+        people=tuple(arguments.people),
+        crowd_index=arguments.crowd_index,
+    )
+    folder = write(
+        arguments.folder,
+        recipe,
+        arguments.count,
+        arguments.seed,
+        skeleton_named(arguments.skeleton),
+        arguments.format,
+        arguments.processes,
+        progress=sys.stderr.isatty(),
+    )
+    return f"{arguments.count} images and annotations.json in {folder}"
+
+
+def _options(arguments: argparse.Namespace, size: int | None) -> PredictOptions:
+    return PredictOptions(
+        size=size if size is not None else _SIZE,
+        flip=not arguments.no_flip,
+        scales=tuple(arguments.scales),
+        batch_size=arguments.batch_size,
+    )
+
+
+def _device(name: str) -> str:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: this machine has no usable GPU")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _above(poses: Poses, score: float) -> Poses:
+    keep = poses.person_scores >= score
+    return Poses(poses.keypoints[keep], poses.scores[keep], poses.person_scores[keep])
+
+
+def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:
+    """Name each drawing after its image; images of one name get _2, _3, ... behind it."""
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        choices = (path.stem if n == 1 else f"{path.stem}_{n}" for n in count(1))
+        # File systems may not tell capitals from small letters.
+        stem = next(choice for choice in choices if choice.lower() not in taken)
+        taken.add(stem.lower())
+        names.append(f"{stem}.{suffix}")
+    return names
+
+
+def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) -> None:
+    """Raise ValueError if results cannot be written there or would replace an input."""
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ValueError(f"--out {folder}: {existing} is not a folder that can be written to")
+    sources = {path.resolve() for path in inputs}
+    for name in names:
+        if (folder / name).resolve() in sources:
+            raise ValueError(f"--out {folder}: the drawing would replace the image {folder / name}")
+
+
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    done, code = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise OSError(f"{path}: the image cannot be encoded")
+    with replacing(path) as temporary:
+        temporary.write_bytes(code.tobytes())
+
+
+def _write_json(
+    files: ImageFiles,
+    names: Sequence[str],
+    found: Sequence[Poses],
+    skeleton: Skeleton,
+    folder: Path,
+) -> None:
+    document = files.document(skeleton)
+    for image, name in zip(document["images"], names, strict=True):
+        image["drawing"] = name
+    results = [
+        entry
+        for number, poses in zip(files.image_ids, found, strict=True)
+        for entry in to_coco_results(poses, number, CATEGORY_ID)
+    ]
+    write_json(folder / "images.json", document)
+    write_results(results, folder / "results.json")
+
+
+def _summary(paths: Sequence[Path], shown: Sequence[Poses], folder: Path) -> str:
+    each = [f"{path.name}: {len(poses)}" for path, poses in zip(paths, shown, strict=True)]
+    listed = ", ".join(each[:10]) + (", ..." if len(each) > 10 else "")
+    return f"people found: {listed}; drawn images, results.json and images.json in {folder}"

@@ -1,0 +1,169 @@
+"""Systems that know the truth, in place of trained ones.
+
+``blob_system`` reads it out of the picture, so that whatever is done to the picture is done to the
+truth: poses must follow. ``truth_system`` looks it up by the colour of the picture, for datasets
+whose pictures show something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from poselib.data.loaders import collate
+from poselib.data.targets import heatmap_targets
+from poselib.data.transforms import letterbox
+from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.engine.evaluate import LabelledImages
+from poselib.engine.predict import PredictOptions
+from poselib.ops.images import MEAN, STD
+from poselib.skeleton import Skeleton
+from poselib.structures import Sample, TagOutputs, Warp
+from poselib.systems import System, build
+
+# Two keypoints that do not change places in a mirror, two colours.
+MIDDLE = Skeleton("middle", ("top", "bottom"), (0.1, 0.1), (), (("top", "bottom"),))
+# Two that do.
+SIDES = Skeleton("sides", ("left", "right"), (0.1, 0.1), (("left", "right"),), ())
+
+
+def pixels(images: Tensor) -> Tensor:
+    """Return RGB in [0, 1] from a network's input."""
+    return images * torch.tensor(STD).view(1, 3, 1, 1) + torch.tensor(MEAN).view(1, 3, 1, 1)
+
+
+class BlobNetwork(nn.Module):
+    """Red is the heat of the first keypoint, green that of the second, blue the tag."""
+
+    def forward(self, images: Tensor) -> TagOutputs:
+        colours = pixels(images)
+        fine, coarse = F.avg_pool2d(colours, 2), F.avg_pool2d(colours, 4)
+        tags = 20 * coarse[:, 2:].expand(-1, 2, -1, -1).unsqueeze(2)
+        size = images.shape[-2], images.shape[-1]
+        return TagOutputs((coarse[:, :2], fine[:, :2]), tags, size)
+
+
+class SidesNetwork(nn.Module):
+    """Red spots: what lies right of the picture's middle is "left", as of one who faces us."""
+
+    def forward(self, images: Tensor) -> TagOutputs:
+        heat = F.avg_pool2d(pixels(images)[:, 0], 2)
+        right = torch.arange(heat.shape[-1]) >= heat.shape[-1] // 2
+        heatmaps = torch.stack([heat * right, heat * ~right], dim=1)
+        size = images.shape[-2], images.shape[-1]
+        return TagOutputs((heatmaps,), torch.zeros_like(heatmaps).unsqueeze(2), size)
+
+
+def system_around(model: nn.Module, skeleton: Skeleton) -> System:
+    options = DecodeOptions(subpixel="parabola", refine=False)
+
+    def nothing(*_: Any) -> Any:
+        raise AssertionError("prediction needs neither targets nor losses")
+
+    return System(
+        "oracle",
+        skeleton,
+        model,
+        encode=nothing,
+        losses=nothing,
+        decode=lambda outputs: decode_tags(outputs, options),
+        switches={},
+    )
+
+
+def blob_image(
+    size: tuple[int, int], people: NDArray[np.float64], sigma: float = 6.0
+) -> NDArray[np.uint8]:
+    """Draw people (N, 2, 2), px, for ``BlobNetwork``; nearby pixels share a person's blue."""
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    d2 = (x - people[..., 0, None, None]) ** 2 + (y - people[..., 1, None, None]) ** 2
+    heat = np.exp(-d2 / (2 * sigma**2)).max(axis=0)
+    owner = d2.min(axis=1).argmin(axis=0)
+    blue = (owner + 1) / (len(people) + 1)
+    return np.rint(255 * np.stack([*heat, blue])).astype(np.uint8)
+
+
+def bare_sample(image: NDArray[np.uint8], image_id: int = 0) -> Sample:
+    return Sample(
+        image=image,
+        keypoints=np.zeros((0, 2, 3), np.float32),
+        areas=np.zeros(0, np.float32),
+        ignore=np.zeros(image.shape[1:], bool),
+        image_id=image_id,
+        to_original=Warp.identity(),
+    )
+
+
+class Marked:
+    """A dataset whose pictures are replaced by marks: red says which, green where left is."""
+
+    def __init__(self, dataset: LabelledImages) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.dataset[index]
+        image = np.zeros_like(sample.image)
+        image[0] = index + 1
+        image[1, :, : sample.size[1] // 2] = 255
+        return replace(sample, image=image)
+
+    def ground_truth(self) -> dict[str, Any]:
+        return self.dataset.ground_truth()
+
+
+class TruthNetwork(nn.Module):
+    """Returns the targets of the marked pictures as outputs, with one tag a person."""
+
+    def __init__(self, samples: Sequence[Sample], options: PredictOptions, skeleton: Skeleton):
+        super().__init__()
+        self.samples = [letterbox(s, options.size, options.multiple) for s in samples]
+        self.skeleton = skeleton
+
+    def forward(self, images: Tensor) -> TagOutputs:
+        colours = pixels(images) * 255
+        batch = collate([self._truth(colours[b]) for b in range(len(images))])
+        targets = heatmap_targets(batch, strides=(4, 2), sigma=2.0)
+        tags = torch.stack([_tag_maps(batch.keypoints[b], targets) for b in range(len(images))])
+        return TagOutputs(targets.heatmaps, tags.unsqueeze(2), batch.size)
+
+    def _truth(self, colours: Tensor) -> Sample:
+        size = colours.shape[-2], colours.shape[-1]
+        mirrored = colours[1, 2, 2] < 128
+        number = round(float(colours[0, 2, -3 if mirrored else 2])) - 1
+        sample = self.samples[number]
+        scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0], 1], np.float32)
+        keypoints = sample.keypoints * scale
+        if mirrored:
+            seen = keypoints[..., 2] > 0
+            keypoints[..., 0] = np.where(seen, size[1] - keypoints[..., 0], 0)
+            keypoints = keypoints[:, self.skeleton.flip_indices]
+        blank = np.zeros((3, *size), np.uint8)
+        return replace(sample, image=blank, keypoints=keypoints, ignore=np.zeros(size, bool))
+
+
+def _tag_maps(people: Tensor, targets: Any) -> Tensor:
+    """Return (K, h, w): ten times the number of the person whose keypoint is nearest."""
+    height, width = targets.heatmaps[0].shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    centres = torch.stack([x, y], dim=-1) * 4 + 2.0
+    d2 = (people[:, :, None, None, :2] - centres).square().sum(-1)
+    d2 = d2.masked_fill(people[..., 2, None, None] == 0, torch.inf)
+    return 10.0 * d2.argmin(dim=0).float() if len(people) else torch.zeros(d2.shape[1:])
+
+
+def truth_system(
+    dataset: LabelledImages, options: PredictOptions, skeleton: Skeleton, **switches: Any
+) -> System:
+    system = build("hae", skeleton, backbone="hrnet_tiny", subpixel="parabola", **switches)
+    samples = [dataset[i] for i in range(len(dataset))]
+    return replace(system, model=TruthNetwork(samples, options, skeleton))

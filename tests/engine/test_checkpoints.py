@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from poselib.engine import checkpoints
+from poselib.engine.checkpoints import load_checkpoint, save_system
+from poselib.engine.seed import seed_everything
+from poselib.engine.train import CHECKPOINT
+from poselib.skeletons import COCO, CROWDPOSE
+from poselib.systems import System, build
+from tests.engine.toys import RECIPE, scenes, train_toy
+
+SWITCHES: dict[str, Any] = {
+    "backbone": "hrnet_tiny",
+    "deconv_blocks": 0,
+    "progressive": False,
+    "tag_threshold": 2.5,
+}
+
+
+def random_system() -> System:
+    seed_everything(3)
+    system = build("hae", CROWDPOSE, **SWITCHES)
+    system.model.to(memory_format=torch.channels_last)
+    # Running statistics that are not the initial ones.
+    system.model.train()(torch.randn(2, 3, 64, 64))
+    return replace(system, model=system.model.eval())
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return random_system()
+
+
+@pytest.fixture
+def file(system: System, tmp_path: Path) -> Path:
+    path = tmp_path / "folder" / "system.safetensors"
+    save_system(path, system, size=128, provenance={"steps": 7, "data": ["a", None]})
+    return path
+
+
+def rewritten(file: Path, change: dict[str, Any]) -> Path:
+    """Write the file again with another description."""
+    description, weights = checkpoints._read_safetensors(file)
+    save_file(weights, file, metadata={"poselib": json.dumps({**description, **change})})
+    return file
+
+
+@torch.no_grad()
+def test_a_saved_system_comes_back(file: Path, system: System) -> None:
+    loaded = load_checkpoint(file)
+    assert (loaded.size, loaded.provenance) == (128, {"steps": 7, "data": ["a", None]})
+    assert loaded.system.skeleton == CROWDPOSE
+    assert loaded.system.switches == system.switches
+    assert loaded.system.switches["tag_threshold"] == 2.5
+    images = torch.randn(2, 3, 64, 96)
+    mine, theirs = loaded.system.model(images), system.model(images)
+    assert torch.allclose(mine.tags, theirs.tags, atol=1e-5)
+    assert not loaded.system.model.training
+    a, b = loaded.system.model.state_dict(), system.model.state_dict()
+    assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_saving_leaves_one_file_that_everyone_may_read(file: Path) -> None:
+    assert [p.name for p in file.parent.iterdir()] == ["system.safetensors"]
+    assert file.stat().st_mode & 0o444 == 0o444
+
+
+def test_a_failed_save_leaves_the_old_file(
+    file: Path, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(weights: Any, path: Path, metadata: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left")
+
+    before = file.read_bytes()
+    monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        save_system(file, system)
+    assert file.read_bytes() == before and len(list(file.parent.iterdir())) == 1
+
+
+def test_another_ending_is_refused(system: System, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"system\.pt: .*\.safetensors"):
+        save_system(tmp_path / "system.pt", system)
+
+
+def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=2)
+    real = build("hae", COCO, backbone="hrnet_tiny", host="plain")
+    trained = train_toy(tmp_path, recipe, system=real, dataset=scenes(4))
+    loaded = load_checkpoint(tmp_path / CHECKPOINT, COCO)
+    mine, averages = loaded.system.model.state_dict(), trained.system.model.state_dict()
+    assert all(torch.equal(mine[key], averages[key]) for key in averages)
+    weights = real.model.state_dict()
+    assert not all(torch.equal(mine[key], weights[key]) for key in averages)
+    assert loaded.system.switches == real.switches and loaded.size is None
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors does not exist"):
+        load_checkpoint(tmp_path / "absent.safetensors")
+
+
+def test_a_checkpoint_of_another_skeleton_is_refused(file: Path) -> None:
+    assert load_checkpoint(file, CROWDPOSE).system.skeleton == CROWDPOSE
+    with pytest.raises(ValueError, match=r"'crowdpose' with 14 .*'coco' with 17") as error:
+        load_checkpoint(file, COCO)
+    assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize("length", [0, 4, 100, 20_000, -1])
+def test_a_truncated_file_is_refused(file: Path, length: int) -> None:
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"system\.safetensors: not a readable safetensors"):
+        load_checkpoint(file)
+
+
+def test_weights_without_description_are_refused(file: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, file)
+    with pytest.raises(ValueError, match="holds no description"):
+        load_checkpoint(file)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+def test_a_description_that_is_no_object_is_refused(file: Path, text: str) -> None:
+    save_file({"weight": torch.zeros(3)}, file, metadata={"poselib": text})
+    with pytest.raises(ValueError, match="no JSON object"):
+        load_checkpoint(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"switches": {**SWITCHES, "colour": 3}}, "no switch 'colour'; known: backbone"),
+        ({"switches": {**SWITCHES, "backbone": "vgg"}}, "unknown backbone 'vgg'"),
+        ({"switches": None}, "cannot be built"),
+        ({"system": "unheard"}, "unknown system 'unheard'"),
+        ({"system": None}, "unknown system None"),
+        ({"skeleton": "spider"}, "unknown skeleton 'spider'"),
+        ({"keypoints": ["nose"]}, "'crowdpose' had keypoints"),
+        ({"switches": {**SWITCHES, "deconv_blocks": 2}}, "weights do not fit system 'hae'"),
+        ({"size": "large"}, "size must be a number of px, not 'large'"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(
+    file: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        load_checkpoint(rewritten(file, change))
+    assert str(error.value).startswith(str(file)) and len(str(error.value)) < 1500
+
+
+@pytest.mark.parametrize("content", [b"", b"text", {"model": {}}, [1, 2]])
+def test_a_pt_file_of_something_else_is_refused(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "other.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ValueError, match=r"other\.pt: not a"):
+        load_checkpoint(path)
+
+
+class Harmful:
+    def __reduce__(self) -> Any:
+        return (exec, ("raise SystemExit('ran code of a checkpoint')",))
+
+
+def test_code_in_a_pt_file_is_not_run(tmp_path: Path) -> None:
+    torch.save({"system": Harmful(), "model": {}}, tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match="not a readable training checkpoint"):
+        load_checkpoint(tmp_path / "evil.pt")
+
+
+@pytest.mark.skipif(not checkpoints.BUNDLED.exists(), reason="no system is bundled")
+def test_the_bundled_system_loads_and_is_small() -> None:
+    loaded = load_checkpoint()
+    assert loaded.size and loaded.provenance
+    assert checkpoints.BUNDLED.stat().st_size <= 8_000_000

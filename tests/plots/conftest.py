@@ -1,0 +1,67 @@
+"""Small scenes for the drawings, and a guard against figures left in pyplot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from poselib.skeletons import COCO
+from poselib.structures import Poses, Sample, Warp
+
+HEIGHT, WIDTH = 96, 128
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks_into_pyplot() -> Iterator[None]:
+    before = plt.get_fignums()
+    yield
+    assert plt.get_fignums() == before
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Two people in a grey image, the second without its face."""
+
+    image: NDArray[np.uint8]
+    keypoints: NDArray[np.float32]
+
+    @property
+    def poses(self) -> Poses:
+        seen = self.keypoints[..., 2] > 0
+        xy = np.where(seen[..., None], self.keypoints[..., :2], 0).astype(np.float32)
+        return Poses(xy, seen.astype(np.float32) * 0.8, np.array([0.9, 0.4], np.float32))
+
+    @property
+    def sample(self) -> Sample:
+        ignore = np.zeros(self.image.shape[1:], bool)
+        ignore[:20, 100:] = True
+        areas = np.array([900, 400], np.float32)
+        return Sample(self.image, self.keypoints, areas, ignore, 7, Warp.identity())
+
+
+def person(x: float, y: float, size: float) -> NDArray[np.float32]:
+    """An upright person (K, 3) with its nose at (x, y), ``size`` px high."""
+    places = {
+        "nose": (0, 0), "eye": (0.04, -0.03), "ear": (0.08, 0), "shoulder": (0.13, 0.15),
+        "elbow": (0.2, 0.3), "wrist": (0.22, 0.45), "hip": (0.09, 0.5), "knee": (0.1, 0.72),
+        "ankle": (0.1, 0.95),
+    }  # fmt: skip
+    rows = []
+    for name in COCO.keypoints:
+        side = 1 if name.startswith("left_") else -1
+        dx, dy = places[name.removeprefix("left_").removeprefix("right_")]
+        rows.append((x + side * dx * size, y + dy * size, 2))
+    return np.array(rows, np.float32)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    people = np.stack([person(30, 10, 70), person(90, 30, 50)])
+    people[1, :5] = 0
+    people[0, COCO.index("left_wrist"), 2] = 1
+    return Scene(np.full((3, HEIGHT, WIDTH), 120, np.uint8), people)

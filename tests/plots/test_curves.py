@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from poselib.plots.curves import show_training
+
+
+@pytest.fixture
+def records():
+    lines = []
+    for step in range(10, 310, 10):
+        terms = {"heatmap": 1 / step, "pull": 0.5 / step, "push": 0.0 if step < 50 else 0.1}
+        lines.append({"step": step, "lr": 1e-3, "loss": sum(terms.values()), **terms})
+        if step % 100 == 0:
+            lines.append({"step": step, "AP": step / 1000, "AP50": step / 500, "images": 200})
+    return lines
+
+
+def test_losses_validation_and_rate_have_a_panel_each(records):
+    figure = show_training(records)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["weighted training loss", "validation", "learning rate"]
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["sum of all terms", "heatmap", "pull", "push"]
+    labels = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert labels == ["AP, last 0.300", "AP50, last 0.600"]
+    np.testing.assert_allclose(figure.axes[1].lines[0].get_xdata(), [100, 200, 300])
+
+
+def test_a_data_frame_is_as_good(records):
+    assert len(show_training(pd.DataFrame(records)).axes) == 3
+
+
+def test_chosen_figures(records):
+    figure = show_training(records, figures=["images"])
+    assert len(figure.axes[1].lines) == 1
+
+
+def test_without_validation_or_rate():
+    figure = show_training([{"step": s, "loss": 1 / s} for s in range(1, 5)])
+    figure.canvas.draw()
+    assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 2
+
+
+def test_one_line_and_a_loss_of_zero_can_be_drawn():
+    show_training([{"step": 1, "loss": 0.0, "lr": 0.1}]).canvas.draw()
+
+
+def test_records_without_a_loss_are_refused():
+    for lines in ([], [{"step": 1, "AP": 0.3}], [{"loss": 1.0}]):
+        with pytest.raises(ValueError, match="'step' and 'loss'"):
+            show_training(lines)

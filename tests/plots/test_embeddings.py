@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from poselib.plots.embeddings import fences, outliers_of, show_embeddings
+from poselib.skeletons import COCO, CROWDPOSE
+
+
+@pytest.fixture
+def people():
+    """Three people at 0, 1 and 2; the second has a wrist far away, the third no face."""
+    rng = np.random.default_rng(0)
+    tags = np.arange(3)[:, None] + rng.uniform(-0.02, 0.02, (3, 17))
+    tags[1, COCO.index("right_wrist")] = 3
+    present = np.ones((3, 17), bool)
+    present[2, :5] = False
+    tags[2, :5] = -99
+    return tags, present
+
+
+def points(ax, gid):
+    return [c.get_offsets() for c in ax.collections if c.get_gid() == gid]
+
+
+def test_fences_by_hand():
+    # Of 1 to 9: ranks 2 and 6, so quartiles 3 and 7, range 4, fences 3 - 6 and 7 + 6.
+    assert fences(np.arange(1, 10)) == (-3.0, 13.0)
+    assert fences([5.0]) == (5.0, 5.0)
+
+
+def test_outliers_are_found_and_named(people):
+    tags, present = people
+    beyond = outliers_of(tags, present)
+    assert np.argwhere(beyond).tolist() == [[1, COCO.index("right_wrist")]]
+    ax = show_embeddings(tags, present, COCO).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["right wrist"]
+    assert [len(p) for p in points(ax, "outliers")] == [0, 1, 0]
+
+
+def test_each_person_has_a_column_of_the_keypoints_it_has(people):
+    tags, present = people
+    ax = show_embeddings(tags, present, COCO).axes[0]
+    columns = points(ax, "keypoints")
+    assert [len(c) for c in columns] == [17, 16, 12]
+    for n, column in enumerate(columns):
+        assert (np.abs(column[:, 0] - n) < 0.5).all()
+    np.testing.assert_allclose(np.sort(columns[2][:, 1]), np.sort(tags[2, 5:]))
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        f"person {n}" for n in (1, 2, 3)
+    ]
+
+
+def test_reference_is_the_mean(people):
+    tags, present = people
+    ax = show_embeddings(tags, present, COCO).axes[0]
+    assert ax.lines[2].get_ydata()[0] == pytest.approx(tags[2, 5:].mean())
+
+
+def test_group_means_are_drawn_with_a_hierarchy(people):
+    tags, present = people
+    ax = show_embeddings(tags, present, COCO, hierarchy="anatomy").axes[0]
+    squares = [line for line in ax.lines if line.get_marker() == "s"]
+    groups = COCO.group_indices("anatomy")
+    expected = [
+        tags[n, present[n] & (groups == g)].mean()
+        for n in range(3)
+        for g in np.unique(groups[present[n]])
+    ]
+    np.testing.assert_allclose([line.get_ydata()[0] for line in squares], expected)
+
+
+def test_one_row_a_model(people):
+    tags, present = people
+    figure = show_embeddings({"without": tags, "with": tags[..., None]}, present, COCO)
+    assert [ax.get_title() for ax in figure.axes] == ["without", "with"]
+
+
+def test_outliers_may_be_given(people):
+    tags, present = people
+    given = np.zeros((3, 17), bool)
+    given[0, 0] = True
+    ax = show_embeddings(tags, present, COCO, outliers=given).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["nose"]
+
+
+def test_nobody_can_be_drawn():
+    figure = show_embeddings(np.zeros((2, 17)), np.zeros((2, 17), bool), COCO)
+    figure.canvas.draw()
+
+
+def test_wrong_input_is_refused(people):
+    tags, present = people
+    with pytest.raises(ValueError, match="14"):
+        show_embeddings(tags, present, CROWDPOSE)
+    with pytest.raises(ValueError, match="at least one"):
+        show_embeddings({}, present, COCO)
+    with pytest.raises(ValueError, match="hierarchy"):
+        show_embeddings(tags, present, COCO, hierarchy="alphabet")

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from poselib.plots.palette import INK, WHITE, person_colours, side_colour
+from poselib.plots.shapes import capsule, marker, people_shapes, person_unit, side_of
+from poselib.skeletons import COCO, CROWDPOSE
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 40])
+def test_people_have_distinct_colours(count):
+    colours = person_colours(count)
+    assert len(colours) == count == len(set(colours))
+    assert all(0 <= part <= 1 for colour in colours for part in colour)
+    if count > 1:
+        gaps = np.linalg.norm(np.array(colours)[:, None] - np.array(colours)[None], axis=-1)
+        assert gaps[~np.eye(count, dtype=bool)].min() > 0.02
+
+
+def test_first_colours_do_not_depend_on_the_number_of_people():
+    assert person_colours(30)[:9] == person_colours(9)
+
+
+def test_the_sides_of_a_person_differ_in_lightness():
+    for colour in person_colours(12):
+        left, centre, right = (sum(side_colour(colour, s)) for s in ("left", "centre", "right"))
+        assert left > centre > right
+
+
+def test_sides_come_from_names():
+    sides = [side_of(name) for name in CROWDPOSE.keypoints]
+    assert sides[:2] == ["left", "right"] and sides[-2:] == ["centre", "centre"]
+
+
+def test_capsule_is_as_wide_as_asked_everywhere():
+    a, b = np.array([3.0, 4.0]), np.array([13.0, 9.0])
+    outline = capsule(a, b, 2.0)
+    along = np.clip((outline - a) @ (b - a) / np.sum((b - a) ** 2), 0, 1)
+    distance = np.linalg.norm(outline - (a + along[:, None] * (b - a)), axis=1)
+    np.testing.assert_allclose(distance, 2.0)
+
+
+def test_capsule_of_a_point_is_finite():
+    assert np.isfinite(capsule(np.ones(2), np.ones(2), 1.0)).all()
+
+
+@pytest.mark.parametrize("side", ["left", "right", "centre"])
+def test_markers_are_centred(side):
+    np.testing.assert_allclose(marker(np.array([5.0, 6.0]), 3.0, side).mean(axis=0), (5, 6))
+
+
+def test_unit_follows_the_person_within_bounds():
+    size = (480, 640)
+    small, middle, large = (person_unit(np.array([[0.0, 0], [0, h]]), size) for h in (5, 250, 5000))
+    assert small < middle < large < 0.01 * 800
+    assert person_unit(np.zeros((0, 2)), size) == small
+
+
+def test_hidden_and_non_finite_keypoints_have_no_shapes(scene):
+    points = scene.keypoints[..., :2].copy()
+    points[0, 10] = np.nan
+    shown = scene.keypoints[..., 2] > 0
+    hollow = scene.keypoints[..., 2] == 1
+    first, second = people_shapes(points, shown, hollow, COCO, person_colours(2), (96, 128))
+    assert len(first.keypoints) == 2 * 16  # an outline and a filling each
+    assert len(second.keypoints) == 2 * 12
+    ends = {tuple(sorted(pair)) for pair in COCO.limb_indices.tolist()}
+    assert len(first.limbs) == 2 * sum(10 not in pair for pair in ends)
+    assert len(second.limbs) == 2 * sum(min(pair) >= 5 for pair in ends)
+
+
+def test_hollow_markers_are_white_inside(scene):
+    shown = scene.keypoints[..., 2] > 0
+    hollow = scene.keypoints[..., 2] == 1
+    shapes = people_shapes(
+        scene.keypoints[..., :2], shown, hollow, COCO, person_colours(2), (96, 128)
+    )
+    fillings = [shape.colour for shape in shapes[0].keypoints[1::2]]
+    wrist = COCO.index("left_wrist")
+    assert [k for k, colour in enumerate(fillings) if colour == WHITE] == [wrist]
+    assert shapes[0].keypoints[2 * wrist].colour != INK
+
+
+def test_another_skeletons_keypoints_are_refused(scene):
+    with pytest.raises(ValueError, match=r"crowdpose.*\(2, 17, 2\)"):
+        people_shapes(
+            scene.keypoints[..., :2], np.ones((2, 17), bool), np.zeros((2, 17), bool),
+            CROWDPOSE, person_colours(2), (96, 128),
+        )  # fmt: skip

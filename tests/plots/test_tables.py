@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from poselib.plots.tables import comparison_table, show_comparison
+
+PUBLISHED = pd.DataFrame({"AP": [66.4, 67.3], "AR": [71.0, 72.0]}, index=["baseline", "ours"])
+MEASURED = pd.DataFrame({"AP": [31.25], "AP50": [64.0]}, index=["ours"])
+WHERE = {"published_on": "COCO val2017, 512 px", "measured_on": "200 synthetic scenes, 128 px"}
+
+
+def test_published_and_measured_stay_apart():
+    table = comparison_table(PUBLISHED, MEASURED, **WHERE)
+    assert table.columns.get_level_values(0).nunique() == 2
+    assert table.loc["ours", ("published: COCO val2017, 512 px", "AP")] == 67.3
+    assert table.loc["ours", ("measured: 200 synthetic scenes, 128 px", "AP")] == 31.25
+    assert table["measured: 200 synthetic scenes, 128 px"].loc["baseline"].isna().all()
+
+
+def test_every_number_is_drawn_and_missing_ones_are_dashes():
+    figure = show_comparison(PUBLISHED, MEASURED, decimals=2, title="table", **WHERE)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"66.40", "67.30", "71.00", "72.00", "31.25", "64.00"} <= set(texts)
+    assert texts.count("–") == 2
+    assert "measured\n200 synthetic scenes, 128 px" in texts
+    (ours,) = [text for text in figure.axes[0].texts if text.get_text() == "31.25"]
+    assert ours.get_fontweight() == "bold"
+
+
+def test_methods_measured_alone_are_added():
+    more = pd.DataFrame({"AP": [1.0]}, index=["new"])
+    assert list(comparison_table(PUBLISHED, more, **WHERE).index) == ["baseline", "ours", "new"]
+
+
+def test_unclear_tables_are_refused():
+    with pytest.raises(ValueError, match="which data"):
+        comparison_table(PUBLISHED, MEASURED, published_on="COCO", measured_on=" ")
+    twice = pd.concat([MEASURED, MEASURED])
+    with pytest.raises(ValueError, match="more than one row"):
+        comparison_table(PUBLISHED, twice, **WHERE)

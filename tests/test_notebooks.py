@@ -1,0 +1,112 @@
+"""Every notebook is thin, stripped and runs with its smallest preset."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poselib.experiments.parameters import notebook_parameters
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SHARED_PARAMETERS = {"preset", "runs_dir", "figures_dir", "seed"}
+PRESETS = ("smoke", "small", "paper")
+CODE_LINES = 100
+MINUTES = 10
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code_cells(path: Path) -> list[dict[str, Any]]:
+    return [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
+
+
+def code(path: Path) -> str:
+    """Return a notebook's Python, without lines for IPython alone."""
+    lines = "\n".join("".join(cell["source"]) for cell in code_cells(path)).splitlines()
+    return "\n".join(line for line in lines if not re.match(r"\s*[%!]", line))
+
+
+@each_notebook
+def test_it_is_stripped(path: Path) -> None:
+    notebook = read(path)
+    assert "papermill" not in notebook["metadata"]
+    assert "widgets" not in notebook["metadata"]
+    for cell in notebook["cells"]:
+        assert not {"papermill", "execution"} & set(cell["metadata"])
+    for cell in code_cells(path):
+        assert cell["outputs"] == [] and cell["execution_count"] is None
+
+
+@each_notebook
+def test_it_begins_with_a_title(path: Path) -> None:
+    first = read(path)["cells"][0]
+    assert first["cell_type"] == "markdown"
+    assert re.match(r"# \S", "".join(first["source"]))
+
+
+@each_notebook
+def test_its_parameters_are_plain_scalars(path: Path) -> None:
+    parameters = notebook_parameters(path)
+    assert set(parameters) >= SHARED_PARAMETERS
+    assert parameters["preset"] in (*PRESETS, "demo")
+
+
+@each_notebook
+def test_it_reads_and_writes_where_its_parameters_say(path: Path) -> None:
+    for cell in code_cells(path):
+        if "parameters" not in cell["metadata"].get("tags", []):
+            assert not re.search(r"[\"'/](runs|figures)[\"'/]", "".join(cell["source"]))
+
+
+@each_notebook
+def test_what_deserves_a_name_is_in_the_library(path: Path) -> None:
+    tree = ast.parse(code(path))
+    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    assert not [node.name for node in ast.walk(tree) if isinstance(node, definitions)]
+    lines = [line for line in code(path).splitlines() if line.strip() and line.strip()[0] != "#"]
+    assert len(lines) <= CODE_LINES
+
+
+@each_notebook
+def test_an_unknown_parameter_is_refused(path: Path, tmp_path: Path) -> None:
+    notebooks = pytest.importorskip("poselib.experiments.notebooks")
+    with pytest.raises(ValueError, match="has no parameter 'presett'"):
+        notebooks.run_notebook(path, tmp_path / "out", {"presett": "smoke"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.notebooks
+@each_notebook
+def test_it_runs(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("papermill")
+    from poselib.experiments.notebooks import run_notebook
+
+    copy = run_notebook(
+        path,
+        tmp_path / "executed",
+        {
+            "preset": "smoke",
+            "runs_dir": str(tmp_path / "runs"),
+            "figures_dir": str(tmp_path / "figures"),
+        },
+        timeout=60 * MINUTES,
+    )
+    assert copy.is_file()
+    for figure in (tmp_path / "figures").glob("*"):
+        assert figure.with_suffix(".json").is_file(), f"{figure.name} has no sidecar"
+
+
+def test_numbers_do_not_repeat() -> None:
+    numbers = [path.stem.partition("_")[0] for path in NOTEBOOKS]
+    assert all(number.isdigit() for number in numbers)
+    assert len(set(numbers)) == len(numbers)
