@@ -11,8 +11,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Several test processes share the cores: one thread each. Alone, two are quicker.
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+# Several test processes share the cores, and threads that wait by spinning take them from others.
+torch.set_num_threads(1)
 cv2.setNumThreads(1)
 
 

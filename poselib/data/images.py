@@ -81,8 +81,11 @@ def image_paths(places: Sequence[str | Path]) -> list[Path]:
     Raises:
         FileNotFoundError: a file is absent, or a folder or pattern has no image.
     """
-    found = [path for place in places for path in _expanded(Path(place))]
-    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+    found: dict[Path, Path] = {}
+    for place in places:
+        for path in _expanded(Path(place)):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
 
 
 def _expanded(place: Path) -> list[Path]:

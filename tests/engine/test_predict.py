@@ -96,9 +96,8 @@ def mixed() -> list[Sample]:
     sizes = [(190, 200), (300, 200), (190, 200), (200, 300), (190, 200), (300, 200), (128, 128)]
     samples = []
     for number, (height, width) in enumerate(sizes):
-        shift = rng.uniform(-0.05, 0.05, (2, 2, 2)) + [[[0.3, 0.3], [0.3, 0.7]], [[0.7, 0.3]] * 2]
-        shift[1, 1, 1] += 0.4
-        people = shift * [width, height]
+        shares = np.array([[[0.3, 0.3], [0.3, 0.7]], [[0.7, 0.3], [0.7, 0.7]]])
+        people = (shares + rng.uniform(-0.05, 0.05, (2, 2, 2))) * [width, height]
         samples.append(bare_sample(blob_image((height, width), people), number))
     return samples
 

@@ -28,6 +28,8 @@ from poselib.losses.associative import (
 )
 from poselib.skeletons import COCO, CROWDPOSE, SKELETONS
 
+torch.set_num_threads(1)
+
 HIERARCHIES = ("anatomy", "spatial_prior", "mutual_information", "none", "whole")
 READINGS = [
     Pull(alpha, fences, missing, per_keypoint)

@@ -63,5 +63,5 @@ def test_nothing_to_draw_is_an_error():
 
 
 def test_lines_are_broken_to_a_width():
-    assert wrapped("one two three four", 0.7).count("\n") == 1
+    assert wrapped("one two three four", 0.8).count("\n") == 1
     assert wrapped("kept\nlines", 9) == "kept\nlines"

@@ -1,0 +1,83 @@
+"""Every paper's system by name: its switches, and refusal of what it does not know."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from poselib.skeletons import COCO, CROWDPOSE
+from poselib.systems import SYSTEMS, System, build, known_switches
+
+torch.set_num_threads(1)
+
+QUICK = {"backbone": "hrnet_tiny", "deconv_blocks": 0}
+
+
+def test_systems_by_lower_case_name() -> None:
+    assert "hae" in SYSTEMS
+    assert all(name == name.lower() for name in SYSTEMS)
+
+
+def test_switches_and_their_defaults() -> None:
+    switches = known_switches("hae")
+    assert "skeleton" not in switches
+    # HAE, Section IV: λ = 1.5, all three parts in use, on HigherHRNet-W32.
+    published = {"high_weight": 1.5, "hierarchical": True, "focal": True, "progressive": True}
+    published |= {"hierarchy": "anatomy", "backbone": "hrnet_w32", "host": "higher"}
+    assert switches.items() >= published.items()
+
+
+@pytest.mark.parametrize("name", sorted(SYSTEMS))
+def test_a_system_knows_all_its_switches(name: str) -> None:
+    system = build(name, CROWDPOSE, **QUICK)
+    assert isinstance(system, System)
+    assert system.name == name and system.skeleton is CROWDPOSE
+    assert dict(system.switches) == {**known_switches(name), **QUICK}
+
+
+@pytest.mark.parametrize("name", sorted(SYSTEMS))
+def test_a_system_can_be_built_again_from_its_switches(name: str) -> None:
+    given = {**QUICK, "hierarchical": False, "high_weight": 3.0, "host": "plain"}
+    first = build(name, COCO, **given)
+    stored = json.loads(json.dumps(dict(first.switches)))
+    second = build(name, COCO, **stored)
+    assert second.switches == first.switches and stored.items() >= given.items()
+    second.model.load_state_dict(first.model.state_dict())
+
+
+def test_unknown_system_lists_the_known_ones() -> None:
+    for ask in (lambda: build("hal", COCO), lambda: known_switches("hal")):
+        with pytest.raises(ValueError, match=r"unknown system 'hal'; known: \[.*'hae'"):
+            ask()
+
+
+def test_unknown_switches_list_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'hae' has no switch 'lambda', 'pad'; known: backbone, "):
+        build("hae", COCO, **QUICK, pad=True, **{"lambda": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("switch", "value", "message"),
+    [
+        ("backbone", "resnet", r"unknown backbone 'resnet'; known: \[.*'hrnet_w32'"),
+        ("host", "highest", "unknown host 'highest'; known: 'higher', 'plain'"),
+        ("hierarchy", "hands", r"'coco' has no hierarchy 'hands'; it has \['anatomy'"),
+        ("push_form", "cosine", "unknown push form 'cosine'"),
+        ("push_sigma", 0.0, "push sigma must be a positive number"),
+        ("fence_over", "image", "fence_over must be 'person' or 'group', not 'image'"),
+        ("missing", "zero", "missing must be 'skip' or 'rescale', not 'zero'"),
+        ("alpha", -2.0, "alpha must be a finite number, not negative"),
+        ("order", "sideways", "unknown keypoint order 'sideways'"),
+        ("resolution", "screen", "resolution must be 'image' or 'map'"),
+        ("subpixel", "cubic", "unknown subpixel method 'cubic'"),
+        ("nms_kernel", 4, "kernel must be an odd positive number"),
+        ("detection_threshold", -0.1, "detection_threshold must be a finite number"),
+        ("tag_threshold", float("nan"), "tag_threshold must be a finite number"),
+        ("max_candidates", 0, "max_candidates must be at least 1"),
+    ],
+)
+def test_unknown_values_are_refused(switch: str, value: float | str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build("hae", COCO, **{**QUICK, switch: value})
