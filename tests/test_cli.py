@@ -213,7 +213,7 @@ def test_images_of_one_name_do_not_replace_each_other(
     image: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     pixels = cv2.imread(str(image))
-    places = [tmp_path / p for p in ("a/x.png", "b/x.jpg", "b/X_2.png", "c/x.png")]
+    places = [tmp_path / p for p in ("a/x.png", "b/x.jpg", "b/X_2.png", "c/X.png")]
     for place in places:
         place.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(place), pixels)

@@ -13,6 +13,8 @@ from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import Batch, Poses, Sample, TagOutputs, Warp
 
+torch.set_num_threads(1)
+
 TRIO = Skeleton(
     name="trio",
     keypoints=("nose", "left_eye", "right_eye"),

@@ -10,6 +10,11 @@ from poselib.data.poses import FAMILIES
 
 # The index of n people is below about 0.9 * (n - 1); a little room makes it easy to meet.
 _REACH = 0.8
+# How often people are seen in each pose.
+COMMON = (
+    *("standing", "standing", "standing", "walking", "walking", "sitting", "sitting"),
+    *("arms_up", "reaching", "crouching", "lying"),
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class SceneRecipe:
         height: least and greatest standing height, as shares of ``size``.
         crowd_index: the crowd index that every scene should have (see ``crowd_index``), or
             None for people who stand loosely and overlap now and then.
-        poses: pose families to draw from, of ``poses.FAMILIES``.
+        poses: pose families to draw from, of ``poses.FAMILIES``; one that is named twice is drawn
+            twice as often. By default people mostly stand and walk and rarely lie.
         views: shares of people seen from the front, the side and the back.
         distractors: least and greatest number of sticks, blobs and boxes.
         border: probability that a person is cut by the border.
@@ -35,8 +41,8 @@ class SceneRecipe:
     people: tuple[int, int] = (1, 4)
     height: tuple[float, float] = (0.45, 0.95)
     crowd_index: float | None = None
-    poses: tuple[str, ...] = FAMILIES
-    views: tuple[float, float, float] = (0.55, 0.25, 0.20)
+    poses: tuple[str, ...] = COMMON
+    views: tuple[float, float, float] = (0.75, 0.15, 0.10)
     distractors: tuple[int, int] = (0, 4)
     border: float = 0.12
 

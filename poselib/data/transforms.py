@@ -68,8 +68,8 @@ def warp_sample(sample: Sample, warp: Warp, size: Size, *, ignore_outside: bool 
 def letterbox(sample: Sample, size: int, multiple: int = 64) -> Sample:
     """Resize the short side to ``size`` px and pad right and bottom to a multiple.
 
-    HigherHRNet's code does the same with the padding on both sides. Keypoints are never lost,
-    except those that lay outside the image.
+    HigherHRNet's code does the same with the padding on both sides. No keypoint is lost, unless
+    it lay outside the image or in the last fraction of a pixel.
 
     Raises:
         ValueError: ``size`` or ``multiple`` is not positive.

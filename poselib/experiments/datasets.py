@@ -11,7 +11,7 @@ from poselib.data.synthetic import SyntheticScenes
 from poselib.engine.evaluate import LabelledImages
 from poselib.experiments.presets import Preset
 from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, skeleton_named
 
 Split = Literal["train", "test"]
 
@@ -41,12 +41,37 @@ def open_dataset(name: str, split: Split, preset: Preset, folder: Path | str = "
     """
     if name == "synthetic":
         count = preset.train_scenes if split == "train" else preset.test_scenes
+        if not count:
+            raise ValueError("this preset is for real data: name a dataset and its data_dir")
         return SyntheticScenes(preset.scenes, count, _SCENE_SEEDS[split], COCO)
     if name not in _REAL:
         raise ValueError(f"unknown dataset {name!r}; known: synthetic, {', '.join(_REAL)}")
     if not str(folder):
         raise ValueError(f"dataset {name!r} needs the folder it lies in, parameter data_dir")
     return _REAL[name](Path(folder), split)
+
+
+def open_files(annotations: Path | str, images: Path | str, skeleton: str) -> CocoKeypoints:
+    """Open any COCO-format keypoint file.
+
+    Args:
+        annotations: the JSON file.
+        images: the folder that its file names are relative to.
+        skeleton: name of the skeleton that it annotates.
+
+    Raises:
+        FileNotFoundError: the file, the folder or an image is absent.
+        ValueError: the skeleton is unknown, no folder is given, or the file does not fit.
+    """
+    known = skeleton_named(skeleton)
+    if not str(images):
+        raise ValueError(f"{annotations} needs the folder of its images, parameter images")
+    return CocoKeypoints(Path(annotations), Path(images), known)
+
+
+def in_memory(dataset: NamedDataset) -> NamedDataset:
+    """Return synthetic scenes drawn once and kept; real images stay where they are."""
+    return dataset.cached() if isinstance(dataset, SyntheticScenes) else dataset
 
 
 def _coco(folder: Path, split: Split) -> CocoKeypoints:

@@ -16,8 +16,10 @@ def heatmap_mse(
         target: (B, K, h, w) float, Gaussian heatmaps.
         weight: (B, 1, h, w) or (B, K, h, w) float; 0 where the loss must not count. The mean is
             over all cells, as in the official code, so ignored cells count as solved.
-        background: weight of cells whose target is below 1% of a peak. Below 1 the few
-            foreground cells are heard sooner, which short trainings need.
+        background: weight of cells near no keypoint of any type (all targets below 1% of a peak).
+            Below 1 the few other cells are heard sooner, which short trainings need. Near any
+            keypoint every type counts fully, or a map would hardly pay for its heat on keypoints
+            of the other side.
 
     Returns:
         (B,) loss of each image.
@@ -29,7 +31,7 @@ def heatmap_mse(
         raise ValueError(
             f"predicted heatmaps {tuple(predicted.shape)} differ from targets {tuple(target.shape)}"
         )
-    error = (predicted - target).square() * weight
     if background != 1.0:
-        error = error * torch.where(target > 0.01, 1.0, background)
-    return error.mean(dim=(1, 2, 3))
+        near = target.amax(dim=1, keepdim=True) > 0.01
+        weight = weight * torch.where(near, 1.0, background)
+    return ((predicted - target).square() * weight).mean(dim=(1, 2, 3))

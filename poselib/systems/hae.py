@@ -37,6 +37,7 @@ def build(
     backbone: str = "hrnet_w32",
     host: Literal["higher", "plain"] = "higher",
     deconv_blocks: int = 4,
+    deconv_channels: int | None = None,
     tag_init_std: float = 0.1,
     sigma: float = 2.0,
     subpixel_targets: bool = True,
@@ -72,12 +73,13 @@ def build(
         backbone: key in ``poselib.models.BACKBONES``.
         host: ``"higher"`` for HigherHRNet with heatmaps at strides 4 and 2, ``"plain"`` for the
             backbone with one head at stride 4.
-        deconv_blocks: residual blocks behind the upsampling of HigherHRNet.
+        deconv_blocks, deconv_channels: residual blocks behind the upsampling of HigherHRNet and
+            their width; None for the width of the finest branch.
         tag_init_std: deviation of the tag head's first weights.
         sigma: of the target Gaussians, in cells of each output (Eq. 4).
         subpixel_targets: Gaussians centred on the keypoints as in Eq. (4), not on their cells as
             in the official code.
-        background: weight of heatmap cells far from any keypoint; 1 in the paper.
+        background: weight of heatmap cells near no keypoint of any type; 1 in the paper.
         heatmap_weight, push_weight, pull_weight: of the loss terms; the paper gives none, the
             defaults are the official configuration's.
         hierarchical: the hierarchical associative loss (HAL); false for the classical one.
@@ -112,7 +114,9 @@ def build(
     return System(
         name="hae",
         skeleton=skeleton,
-        model=_network(backbone, host, len(skeleton), deconv_blocks, tag_init_std),
+        model=_network(
+            backbone, host, len(skeleton), deconv_blocks, deconv_channels, tag_init_std
+        ),
         encode=partial(
             heatmap_targets,
             strides=_strides(backbone, host),
@@ -141,7 +145,12 @@ class _Weights:
 
 
 def _network(
-    backbone: str, host: str, keypoints: int, deconv_blocks: int, tag_init_std: float
+    backbone: str,
+    host: str,
+    keypoints: int,
+    deconv_blocks: int,
+    deconv_channels: int | None,
+    tag_init_std: float,
 ) -> nn.Module:
     if backbone not in BACKBONES:
         raise ValueError(f"unknown backbone {backbone!r}; known: {sorted(BACKBONES)}")
@@ -150,7 +159,11 @@ def _network(
         return AssociativeHRNet(config, keypoints, tag_init_std=tag_init_std)
     if host == "higher":
         return HigherHRNet(
-            config, keypoints, deconv_blocks=deconv_blocks, tag_init_std=tag_init_std
+            config,
+            keypoints,
+            deconv_blocks=deconv_blocks,
+            deconv_channels=deconv_channels,
+            tag_init_std=tag_init_std,
         )
     raise ValueError(f"unknown host {host!r}; known: 'higher', 'plain'")
 
@@ -172,7 +185,7 @@ def _losses(
     """Weighted means over the batch of the heatmap and associative losses (HAE, Eq. 17)."""
     maps = zip(outputs.heatmaps, targets.heatmaps, targets.weights, strict=True)
     heatmap = torch.stack(
-        [heatmap_mse(p.float(), t, w, weights.background).mean() for p, t, w in maps]
+        [heatmap_mse(p.float().contiguous(), t, w, weights.background).mean() for p, t, w in maps]
     ).sum()
     values, visible = tags_at_keypoints(outputs.tags.float(), targets.keypoints, targets.image_size)
     low, high = hierarchical_pull(values, visible, groups.to(values.device), pull)

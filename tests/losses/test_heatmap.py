@@ -8,6 +8,8 @@ import torch
 
 from poselib.losses.heatmap import heatmap_mse
 
+torch.set_num_threads(1)
+
 
 @pytest.mark.golden
 def test_official_loss_and_gradient(golden_dir: Path) -> None:
@@ -56,6 +58,14 @@ def test_background_by_hand() -> None:
     assert loss.tolist() == pytest.approx([expected], rel=1e-5)
 
 
+def test_every_type_counts_fully_near_a_keypoint_of_any_type() -> None:
+    """Heat for the left ankle on the right one must cost as much as heat that is missing."""
+    target = torch.tensor([[1.0, 0.0], [0.0, 0.0]]).view(1, 2, 1, 2)  # the first type, first cell
+    predicted = target + 1
+    loss = heatmap_mse(predicted, target, torch.ones(1, 1, 1, 2), background=0.1)
+    assert loss.tolist() == pytest.approx([(1 + 1 + 0.1 + 0.1) / 4])
+
+
 def test_background_and_ignored_cells_multiply() -> None:
     target = torch.tensor([1.0, 0.0, 0.0]).view(1, 1, 1, 3)
     weight = torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 1, 3)
@@ -65,10 +75,10 @@ def test_background_and_ignored_cells_multiply() -> None:
 
 def test_gradient_is_twice_the_weighted_error_over_the_cells() -> None:
     predicted = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    target = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    target = torch.rand(2, 3, 4, 4, dtype=torch.float64) * (torch.rand(2, 3, 4, 4) > 0.7)
     weight = (torch.rand(2, 1, 4, 4) > 0.5).double()
     heatmap_mse(predicted, target, weight, background=0.1).sum().backward()
-    background = torch.where(target > 0.01, 1.0, 0.1)
+    background = torch.where(target.amax(dim=1, keepdim=True) > 0.01, 1.0, 0.1)
     expected = 2 * (predicted.detach() - target) * weight * background / (3 * 4 * 4)
     torch.testing.assert_close(predicted.grad, expected)
 

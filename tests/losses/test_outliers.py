@@ -9,6 +9,8 @@ from torch import Tensor
 
 from poselib.losses.outliers import fence_weights
 
+torch.set_num_threads(1)
+
 
 def weights_of(numbers: list[float], alpha: float = 3.0) -> list[float]:
     """Weights of one person whose keypoints are all present and in one set."""

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from poselib.ops.gaussians import Overlap, cells_of, gaussian_heatmaps
 
+torch.set_num_threads(1)
+
 SUBPIXEL = pytest.mark.parametrize("subpixel", [True, False])
 
 

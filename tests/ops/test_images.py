@@ -3,6 +3,8 @@ import torch
 
 from poselib.ops.images import MEAN, STD, normalise
 
+torch.set_num_threads(1)
+
 
 def test_statistics_of_imagenet() -> None:
     assert MEAN == (0.485, 0.456, 0.406) and STD == (0.229, 0.224, 0.225)

@@ -1,0 +1,158 @@
+"""A training as a preset describes it, and the file that it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poselib.data.loaders import SampleSource
+from poselib.data.transforms import Augment
+from poselib.engine.checkpoints import save_system
+from poselib.engine.evaluate import LabelledImages, evaluate
+from poselib.engine.recipe import Recipe
+from poselib.engine.seed import seed_everything
+from poselib.engine.train import Trained, Validate, train
+from poselib.experiments.presets import Preset
+from poselib.experiments.provenance import provenance
+from poselib.ops.files import write_json
+from poselib.skeleton import Skeleton
+from poselib.systems import Switch, System, build, known_switches
+
+HEADLINES = ("AP", "AP50", "AP75", "AR")
+
+
+def device_named(name: str) -> torch.device:
+    """Return a device; ``"auto"`` is a GPU if there is one.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+    """
+    gpu = torch.cuda.is_available()
+    try:
+        device = torch.device(("cuda" if gpu else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; known: 'auto', 'cpu', 'cuda'") from error
+    if device.type == "cuda" and not gpu:
+        raise ValueError(f"device {name!r}: this machine has no usable GPU")
+    return device
+
+
+def new_system(
+    preset: Preset, skeleton: Skeleton, seed: int, name: str = "hae", **switches: Switch
+) -> System:
+    """Build a system with its initial weights drawn from the seed.
+
+    Args:
+        preset: gives the switches that are not given here.
+        skeleton: the keypoints to predict.
+        seed: for the weights.
+        name: key in ``poselib.systems.SYSTEMS``.
+        switches: of the system; None stands for the preset's value.
+
+    Raises:
+        ValueError: the system or a switch is unknown, or a switch has a value of another type.
+    """
+    given = {key: value for key, value in switches.items() if value is not None}
+    known = known_switches(name)
+    for key, value in given.items():
+        if key in known and not _alike(value, known[key]):
+            wanted = type(known[key]).__name__
+            raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
+    seed_everything(seed)
+    return build(name, skeleton, **{**preset.switches, **given})
+
+
+def train_by(
+    preset: Preset,
+    system: System,
+    dataset: SampleSource,
+    folder: Path,
+    *,
+    seed: int,
+    seconds: float = 0.0,
+    steps: int = 0,
+    device: torch.device | str = "cpu",
+    validate: Validate | None = None,
+) -> Trained:
+    """Train a system by a preset's recipe, or go on with the training that a folder holds.
+
+    Args:
+        preset: gives the recipe and the augmentation.
+        system: what to train; its model is changed.
+        dataset: training samples.
+        folder: receives the checkpoint and the metrics.
+        seed: of order and augmentation.
+        seconds: if given, the training takes this long.
+        steps: if given, the training takes this many steps, however long that is.
+        device: where to train.
+        validate: measures the system as often as the recipe says.
+
+    Raises:
+        ValueError: as ``engine.train.train``.
+    """
+    recipe = _recipe(preset, len(dataset), seed, seconds, steps)
+    augment = Augment(system.skeleton, preset.input_size, **preset.augment)
+    return train(
+        system,
+        dataset,
+        recipe,
+        folder,
+        augment=augment,
+        validate=validate if recipe.validate_every else None,
+        device=device,
+    )
+
+
+def validator(preset: Preset, dataset: LabelledImages, device: torch.device | str) -> Validate:
+    """Return a function that measures AP and AR on a dataset."""
+
+    def measure(system: System) -> dict[str, float]:
+        figures = evaluate(system, dataset, preset.predict, device=device).ap.as_dict()
+        return {name: figures[name] for name in HEADLINES}
+
+    return measure
+
+
+def export_system(
+    path: Path, trained: Trained, preset: Preset, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a trained system as safetensors with its provenance inside and, as JSON, beside it.
+
+    Args:
+        path: ends in ``.safetensors``.
+        trained: what to write.
+        preset: gives the size at which the system predicts and the recipe of its training.
+        about: how it was trained and what it achieves, in plain values.
+
+    Returns:
+        The provenance.
+    """
+    story = {
+        **about,
+        "switches": dict(trained.system.switches),
+        "train_seconds": round(trained.seconds, 1),
+        "steps": trained.steps,
+        "batch_size": preset.recipe.batch_size,
+        **provenance(),
+    }
+    save_system(path, trained.system, size=preset.input_size, provenance=story)
+    write_json(Path(path).with_suffix(".json"), story)
+    return story
+
+
+def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> Recipe:
+    recipe = replace(preset.recipe_for(samples), seed=seed)
+    if steps:
+        return replace(recipe, steps=steps, seconds=None)
+    return replace(recipe, seconds=seconds) if seconds else recipe
+
+
+def _alike(value: Switch, default: Switch) -> bool:
+    if default is None:
+        return True
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    return isinstance(value, int | float if isinstance(default, float) else type(default))

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.experiments.datasets import in_memory, open_dataset
+from poselib.experiments.presets import PRESETS, Preset, preset_named
+from poselib.experiments.training import (
+    HEADLINES,
+    device_named,
+    export_system,
+    new_system,
+    train_by,
+    validator,
+)
+from poselib.skeletons import COCO
+
+
+@pytest.fixture(scope="module")
+def smoke() -> Preset:
+    preset = preset_named("smoke")
+    recipe = replace(preset.recipe, steps=2, batch_size=2, validate_every=1)
+    return replace(preset, recipe=recipe, train_scenes=4, test_scenes=2)
+
+
+def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: Path) -> None:
+    scenes = in_memory(open_dataset("synthetic", "train", smoke))
+    test = in_memory(open_dataset("synthetic", "test", smoke))
+    system = new_system(smoke, COCO, seed=0)
+    measure = validator(smoke, test, "cpu")
+    trained = train_by(smoke, system, scenes, tmp_path, seed=3, validate=measure)
+    assert trained.steps == 2
+    assert set(HEADLINES) <= set(trained.history[-1])
+    story = export_system(tmp_path / "a.safetensors", trained, smoke, {"metrics": {"AP": 0.5}})
+    assert json.loads((tmp_path / "a.json").read_text()) == story
+    loaded = load_checkpoint(tmp_path / "a.safetensors")
+    assert loaded.size == smoke.input_size
+    assert loaded.provenance["metrics"] == {"AP": 0.5} and loaded.provenance["steps"] == 2
+    assert {"git_commit", "versions", "train_seconds", "switches"} <= set(loaded.provenance)
+    for key, value in trained.system.model.state_dict().items():
+        assert torch.equal(value, loaded.system.model.state_dict()[key])
+
+
+def test_steps_and_seconds_can_be_given(smoke: Preset, tmp_path: Path) -> None:
+    preset = replace(smoke, recipe=replace(smoke.recipe, validate_every=0))
+    scenes = in_memory(open_dataset("synthetic", "train", preset))
+    system = new_system(preset, COCO, seed=0)
+    assert train_by(preset, system, scenes, tmp_path / "a", seed=0, steps=1).steps == 1
+    slow = replace(preset, recipe=replace(preset.recipe, steps=10**6))
+    system = new_system(preset, COCO, seed=0)
+    assert train_by(slow, system, scenes, tmp_path / "b", seed=0, seconds=1e-3).steps == 1
+
+
+def test_the_seed_draws_the_weights(smoke: Preset) -> None:
+    one, same, other = (new_system(smoke, COCO, seed).model.state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(value, same[key]) for key, value in one.items())
+    assert not all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_switches_override_the_preset_and_none_does_not(smoke: Preset) -> None:
+    system = new_system(smoke, COCO, 0, "hae", backbone=None, focal=False, high_weight=2)
+    assert system.switches["backbone"] == smoke.switches["backbone"]
+    assert system.switches["focal"] is False and system.switches["high_weight"] == 2
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"focal": 1}, "'focal' must be a bool, not 1"),
+        ({"hierarchy": True}, "'hierarchy' must be a str, not True"),
+        ({"high_weight": "big"}, "'high_weight' must be a float, not 'big'"),
+        ({"foccal": True}, "no switch 'foccal'"),
+        ({"backbone": "vgg"}, "unknown backbone 'vgg'"),
+    ],
+)
+def test_wrong_switches_are_named(smoke: Preset, switches: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        new_system(smoke, COCO, 0, "hae", **switches)
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_named("auto") == device_named("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="no usable GPU"):
+        device_named("cuda")
+    with pytest.raises(ValueError, match="unknown device 'fast'"):
+        device_named("fast")
+
+
+def test_presets_are_complete() -> None:
+    for name, preset in PRESETS.items():
+        new_system(preset, COCO, 0) if name != "paper" else None
+        assert preset.recipe_for(1000).steps > 0
+    assert PRESETS["paper"].recipe_for(6400).steps == 300 * 200
+    with pytest.raises(ValueError, match="unknown preset 'big'; known: smoke"):
+        preset_named("big")
