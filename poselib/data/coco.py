@@ -7,8 +7,6 @@ which are pixel indices.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from pycocotools import mask as rle
 
 from poselib.data.coco_json import read_json, read_table
 from poselib.data.image_files import read_image
+from poselib.ops.files import replacing
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Sample, Warp
 
@@ -149,15 +148,8 @@ def write_results(results: list[dict[str, Any]], path: Path) -> None:
         text = json.dumps(results, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{path}: results must be finite numbers: {error}") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _centred(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:

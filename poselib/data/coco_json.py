@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
+from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeleton import Skeleton
 from poselib.structures import Size
-
-# Area of a person as a share of the box, for files that give no area: CrowdPose's own rule.
-AREA_OF_BOX = 0.53
 
 Entry = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
 from poselib.data.transforms import letterbox, warp_sample

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from poselib.data.loaders import AugmentFunction, Prepare, SampleLoader, SampleSource, make_loader
 from poselib.engine.recipe import Recipe
@@ -107,19 +107,28 @@ def _steps(
     So a checkpoint's metrics are complete, and a training killed within a step repeats it all.
     """
     recipe, batches = state.recipe, _batches(loader, state.step)
-    with tqdm(
-        total=recipe.steps, initial=state.step, disable=not progress, desc=state.system.name
-    ) as bar:
+    with _bar(state, progress) as bar:
         _measure_if_due(state, validate)
         state.start_clock()
         while state.progress < 1:
             state.advance(next(batches))
-            bar.update()
+            bar.update(100 * min(1.0, state.progress) - bar.n)
             if state.due(recipe.log_every):
-                bar.set_postfix(loss=f"{state.loss()['loss']:.4f}")
+                bar.set_postfix(step=state.step, loss=f"{state.loss()['loss']:.4f}", refresh=False)
             _measure_if_due(state, validate)
             if state.due(recipe.checkpoint_every):
                 state.save()
+
+
+def _bar(state: TrainingState, progress: bool) -> tqdm[Any]:
+    """Return a bar in percent: a training may end by its steps or by its time."""
+    return tqdm(
+        total=100,
+        initial=100 * min(1.0, state.progress),
+        disable=not progress,
+        desc=f"train {state.system.name}",
+        bar_format="{desc}: {percentage:3.0f}%|{bar:30}| {elapsed}<{remaining}{postfix}",
+    )
 
 
 def _measure_if_due(state: TrainingState, validate: Validate | None) -> None:

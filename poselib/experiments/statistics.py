@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.crowding import crowd_index
+from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeleton import Skeleton
 
 
@@ -88,4 +89,4 @@ def _crowding(people: list[Mapping[str, Any]], count: int) -> float:
 def _area(person: Mapping[str, Any]) -> float:
     # The reader's rule for files that give no areas, such as CrowdPose's.
     area = person.get("area")
-    return float(area) if area is not None else 0.53 * person["bbox"][2] * person["bbox"][3]
+    return float(area) if area is not None else AREA_OF_BOX * person["bbox"][2] * person["bbox"][3]

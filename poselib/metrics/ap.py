@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeleton import Skeleton
-
-# Area of a person as a share of the box, for ground truth without areas: CrowdPose's own rule.
-_AREA_OF_BOX = 0.53
 
 Entry = dict[str, Any]
 
@@ -168,7 +166,7 @@ def _person(annotation: Entry, number: int, keypoints: int) -> Entry:
         raise ValueError(f"{where}: bbox: expected [x, y, width, height]")
     box = _checked(box if box is not None else [0, 0, 0, 0], 4, f"{where}: bbox")
     if area is None:
-        area = _AREA_OF_BOX * box[2] * box[3]
+        area = AREA_OF_BOX * box[2] * box[3]
     return {
         "id": number,
         "image_id": annotation["image_id"],

@@ -49,9 +49,7 @@ def show_statistics(
     grid = sheet.add_gridspec(3, 2, width_ratios=[1, 1.15])
     _draw_people(sheet.add_subplot(grid[0, 0]), counts)
     chosen = crowds[counts >= 2]
-    _draw_histogram(
-        sheet.add_subplot(grid[1, 0]), chosen, "crowd index, two people or more"
-    )
+    _draw_histogram(sheet.add_subplot(grid[1, 0]), chosen, "crowd index, two people or more")
     sizes = np.sqrt(np.asarray(areas, dtype=np.float64))
     _draw_histogram(sheet.add_subplot(grid[2, 0]), sizes, "size of a person: √area, px")
     _draw_visibility(sheet.add_subplot(grid[:, 1]), seen, skeleton)

@@ -114,9 +114,7 @@ def build(
     return System(
         name="hae",
         skeleton=skeleton,
-        model=_network(
-            backbone, host, len(skeleton), deconv_blocks, deconv_channels, tag_init_std
-        ),
+        model=_network(backbone, host, len(skeleton), deconv_blocks, deconv_channels, tag_init_std),
         encode=partial(
             heatmap_targets,
             strides=_strides(backbone, host),
