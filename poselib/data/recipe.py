@@ -39,7 +39,7 @@ class SceneRecipe:
 
     size: int = 128
     people: tuple[int, int] = (1, 4)
-    height: tuple[float, float] = (0.45, 0.95)
+    height: tuple[float, float] = (0.6, 0.95)
     crowd_index: float | None = None
     poses: tuple[str, ...] = COMMON
     views: tuple[float, float, float] = (0.75, 0.15, 0.10)

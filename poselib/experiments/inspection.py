@@ -89,9 +89,8 @@ def grouping_of(
     """
     options = decode_options(system)
     if least_heat is not None:
-        options = replace(
-            options, grouping=replace(options.grouping, detection_threshold=least_heat)
-        )
+        least = max(least_heat, options.grouping.detection_threshold)
+        options = replace(options, grouping=replace(options.grouping, detection_threshold=least))
     candidates = tag_candidates(outputs, options)[0]
     if order is None:
         return progressive_steps(candidates, options.grouping)

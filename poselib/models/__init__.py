@@ -32,14 +32,4 @@ BACKBONES: dict[str, HRNetConfig] = {
             StageConfig(1, (1, 1, 2, 2), (32, 32, 64, 128)),
         ),
     ),
-    # twice as wide at low resolution: for an hour of training rather than minutes
-    "hrnet_small": HRNetConfig(
-        stem=(16, 32),
-        stage1=StageConfig(1, (1,), (32,)),
-        stages=(
-            StageConfig(1, (0, 1), (32, 64)),
-            StageConfig(1, (0, 1, 1), (32, 64, 128)),
-            StageConfig(1, (1, 1, 2, 2), (32, 64, 128, 128)),
-        ),
-    ),
 }

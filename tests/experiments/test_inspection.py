@@ -76,6 +76,8 @@ def test_weak_peaks_can_be_left_out(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
     assert all(len(step.people) == 1 for step in grouping_of(system, outputs, least_heat=0.5))
     assert grouping_of(system, outputs, least_heat=0.95) == ()
+    strict = with_switches(new_system(preset_named("smoke"), COCO, 0), detection_threshold=0.5)
+    assert all(len(step.people) == 1 for step in grouping_of(strict, outputs, least_heat=0.05))
 
 
 def test_the_cells_of_the_decoded_maps(system: System, sample) -> None:
