@@ -27,6 +27,8 @@ class Preset:
         input_size: side of the training crops, px.
         augment: keyword arguments of ``data.transforms.Augment`` besides skeleton and size.
         predict: how images are presented in evaluation.
+        imagenet: where the backbone's first weights come from, timm's name of a classifier or a
+            file; empty for weights drawn at random.
         epochs: passes over the dataset, or None to take the recipe's steps.
         scenes: what synthetic scenes are like.
         train_scenes, test_scenes: how many of them.
@@ -37,6 +39,7 @@ class Preset:
     input_size: int
     augment: Mapping[str, Any]
     predict: PredictOptions
+    imagenet: str = ""
     epochs: int | None = None
     scenes: SceneRecipe = field(default_factory=SceneRecipe)
     train_scenes: int = 0
@@ -121,6 +124,7 @@ _PAPER = Preset(
     input_size=512,
     augment={},
     predict=PredictOptions(size=512, multiple=64, flip=True),
+    imagenet="hrnet_w32",
     epochs=300,
 )
 

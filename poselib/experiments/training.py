@@ -17,6 +17,8 @@ from poselib.engine.seed import seed_everything
 from poselib.engine.train import Trained, Validate, train
 from poselib.experiments.presets import Preset
 from poselib.experiments.provenance import provenance
+from poselib.models.hrnet import HRNetTrunk
+from poselib.models.pretrained import load_imagenet
 from poselib.ops.files import write_json
 from poselib.skeleton import Skeleton
 from poselib.systems import Switch, System, build, known_switches
@@ -41,7 +43,13 @@ def device_named(name: str) -> torch.device:
 
 
 def new_system(
-    preset: Preset, skeleton: Skeleton, seed: int, name: str = "hae", **switches: Switch
+    preset: Preset,
+    skeleton: Skeleton,
+    seed: int,
+    name: str = "hae",
+    *,
+    imagenet: str | None = None,
+    **switches: Switch,
 ) -> System:
     """Build a system with its initial weights drawn from the seed.
 
@@ -53,7 +61,9 @@ def new_system(
         switches: of the system; None stands for the preset's value.
 
     Raises:
-        ValueError: the system or a switch is unknown, or a switch has a value of another type.
+        FileNotFoundError: the ImageNet weights are absent or cannot be downloaded.
+        ValueError: the system or a switch is unknown, a switch has a value of another type, or
+            the ImageNet weights do not fit.
     """
     given = {key: value for key, value in switches.items() if value is not None}
     known = known_switches(name)
@@ -62,7 +72,11 @@ def new_system(
             wanted = type(known[key]).__name__
             raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
     seed_everything(seed)
-    return build(name, skeleton, **{**preset.switches, **given})
+    system = build(name, skeleton, **{**preset.switches, **given})
+    source = preset.imagenet if imagenet is None else imagenet
+    if source:
+        _start_from(system, source)
+    return system
 
 
 def train_by(
@@ -141,6 +155,12 @@ def export_system(
     save_system(path, trained.system, size=preset.input_size, provenance=story)
     write_json(Path(path).with_suffix(".json"), story)
     return story
+
+
+def _start_from(system: System, source: str) -> None:
+    if not isinstance(system.model, HRNetTrunk):
+        raise ValueError(f"system {system.name!r} has no backbone for ImageNet weights")
+    load_imagenet(system.model, source)
 
 
 def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> Recipe:

@@ -20,7 +20,7 @@ from tests.engine.oracles import Marked, truth_system
 SMALL = PredictOptions(size=128, batch_size=8, flip=False)
 
 
-def scenes(skeleton: Skeleton = COCO, count: int = 24) -> SyntheticScenes:
+def scenes(skeleton: Skeleton = COCO, count: int = 200) -> SyntheticScenes:
     return SyntheticScenes(SceneRecipe(size=128, people=(1, 3)), count, 7, skeleton).cached()
 
 

@@ -42,7 +42,7 @@ class Blobs(nn.Module):
 
 @pytest.fixture(scope="module")
 def system() -> System:
-    made = new_system(preset_named("smoke"), COCO, 0)
+    made = new_system(preset_named("smoke"), COCO, 0, detection_threshold=0.1)
     return replace(made, model=Blobs())
 
 
@@ -93,7 +93,7 @@ def test_a_system_without_tags_is_refused(system: System) -> None:
 
 
 def test_other_switches_keep_the_weights() -> None:
-    made = new_system(preset_named("smoke"), COCO, 0)
+    made = new_system(preset_named("smoke"), COCO, 0, detection_threshold=0.1)
     fixed = with_switches(made, progressive=False, order="top_down")
     assert fixed.model is made.model
     assert decode_options(fixed).order == keypoint_order(COCO, "top_down")

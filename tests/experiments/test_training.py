@@ -83,6 +83,23 @@ def test_wrong_switches_are_named(smoke: Preset, switches: dict, message: str) -
         new_system(smoke, COCO, 0, "hae", **switches)
 
 
+def test_it_starts_from_imagenet_weights_of_a_file(smoke: Preset, tmp_path: Path) -> None:
+    donor, file = new_system(smoke, COCO, 5).model, tmp_path / "classifier.pth"
+    torch.save(donor.state_dict(), file)
+    from_file = replace(smoke, imagenet=str(file))
+    model = new_system(from_file, COCO, 0).model
+    assert torch.equal(model.conv1.weight, donor.conv1.weight)
+    head = [m.final_layers[0].weight for m in (model, donor, new_system(smoke, COCO, 0).model)]
+    assert torch.equal(head[0], head[2]) and not torch.equal(head[0], head[1])
+    at_random = new_system(from_file, COCO, 0, imagenet="").model
+    assert not torch.equal(at_random.conv1.weight, donor.conv1.weight)
+
+
+def test_absent_imagenet_weights_are_named(smoke: Preset, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no\.pth"):
+        new_system(smoke, COCO, 0, imagenet=str(tmp_path / "no.pth"))
+
+
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_named("auto") == device_named("cpu") == torch.device("cpu")
