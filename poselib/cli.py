@@ -88,7 +88,7 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
-    add("--draw-score", type=float, default=0.15, help="do not draw people below it (default 0.15)")
+    add("--draw-score", type=float, default=0.3, help="do not draw people below it (default 0.3)")
     add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
     parser.set_defaults(run=_predict)
 

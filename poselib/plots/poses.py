@@ -21,6 +21,10 @@ from poselib.structures import Poses, Size
 
 _SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px
 
+# Decoders that look for the keypoints a person lacks place each where it is least unlikely: below
+# this score they are often far away, and a limb drawn to them would hide what was found.
+LEAST_SCORE = 0.2
+
 
 def draw_poses(
     image: ArrayLike,
@@ -28,7 +32,7 @@ def draw_poses(
     skeleton: Skeleton,
     *,
     ax: Axes | None = None,
-    min_score: float = 0.0,
+    min_score: float = LEAST_SCORE,
     min_person_score: float = 0.0,
     colours: Sequence[Colour] | None = None,
     weight: float = 1.0,
@@ -43,7 +47,7 @@ def draw_poses(
         poses: people in px of ``image``; missing keypoints are left out.
         skeleton: names and limbs of the keypoints.
         ax: where to draw; a new figure with a legend if None.
-        min_score: keypoints at or below it are left out.
+        min_score: keypoints at or below it are left out; by default those that are mere guesses.
         min_person_score: people below it are left out.
         colours: one per person.
         weight: factor of line widths and markers.
@@ -102,7 +106,7 @@ def paint_poses(
     poses: Poses,
     skeleton: Skeleton,
     *,
-    min_score: float = 0.0,
+    min_score: float = LEAST_SCORE,
     min_person_score: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with poses painted into it, (H, W, 3) uint8 RGB.
@@ -127,7 +131,7 @@ def compare_poses(
     titles: Sequence[str] | None = None,
     *,
     pairs_per_row: int = 1,
-    min_score: float = 0.0,
+    min_score: float = LEAST_SCORE,
     min_person_score: float = 0.0,
     title: str = "",
 ) -> Figure:
@@ -143,7 +147,8 @@ def compare_poses(
         skeleton: names and limbs of the keypoints.
         titles: a name per image.
         pairs_per_row: images side by side.
-        min_score: keypoints at or below it are left out of the predictions.
+        min_score: keypoints at or below it are left out of the predictions; by default those
+            that are mere guesses.
         min_person_score: people below it are left out of the predictions.
         title: heading of the figure.
 

@@ -43,7 +43,7 @@ def test_a_score_threshold_leaves_out_keypoints_and_people(scene):
     poses = replace(scene.poses, scores=scores)
     kept = draw_poses(scene.image, poses, COCO, min_score=0.2).axes[0]
     assert polygon_count(kept, "keypoints") == 2 * (12 + 12)
-    alone = draw_poses(scene.image, poses, COCO, min_person_score=0.5).axes[0]
+    alone = draw_poses(scene.image, poses, COCO, min_score=0, min_person_score=0.5).axes[0]
     assert polygon_count(alone, "keypoints") == 2 * 17
 
 
