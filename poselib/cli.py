@@ -227,3 +227,7 @@ def _summary(paths: Sequence[Path], shown: Sequence[Poses], folder: Path) -> str
     each = [f"{path.name}: {len(poses)}" for path, poses in zip(paths, shown, strict=True)]
     listed = ", ".join(each[:10]) + (", ..." if len(each) > 10 else "")
     return f"people found: {listed}; drawn images, results.json and images.json in {folder}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
