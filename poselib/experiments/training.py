@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,8 @@ def export_system(
     Returns:
         The provenance.
     """
-    story = {
-        **about,
+    story: dict[str, Any] = {
+        **_without_nan(about),
         "switches": dict(trained.system.switches),
         "train_seconds": round(trained.seconds, 1),
         "steps": trained.steps,
@@ -155,6 +156,13 @@ def export_system(
     save_system(path, trained.system, size=preset.input_size, provenance=story)
     write_json(Path(path).with_suffix(".json"), story)
     return story
+
+
+def _without_nan(value: Any) -> Any:
+    """Put None, which JSON has, in the place of NaN: an AP of sizes that nobody has."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _start_from(system: System, source: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: P
     trained = train_by(smoke, system, scenes, tmp_path, seed=3, validate=measure)
     assert trained.steps == 2
     assert set(HEADLINES) <= set(trained.history[-1])
-    story = export_system(tmp_path / "a.safetensors", trained, smoke, {"metrics": {"AP": 0.5}})
+    story = export_system(tmp_path / "a.safetensors", trained, smoke, {"metrics": {"AP": 0.5, "AP_L": math.nan}})
+    assert story["metrics"] == {"AP": 0.5, "AP_L": None}
     assert json.loads((tmp_path / "a.json").read_text()) == story
     loaded = load_checkpoint(tmp_path / "a.safetensors")
     assert loaded.size == smoke.input_size
