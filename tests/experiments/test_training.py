@@ -37,12 +37,13 @@ def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: P
     trained = train_by(smoke, system, scenes, tmp_path, seed=3, validate=measure)
     assert trained.steps == 2
     assert set(HEADLINES) <= set(trained.history[-1])
-    story = export_system(tmp_path / "a.safetensors", trained, smoke, {"metrics": {"AP": 0.5, "AP_L": math.nan}})
+    about = {"metrics": {"AP": 0.5, "AP_L": math.nan}}
+    story = export_system(tmp_path / "a.safetensors", trained, smoke, about)
     assert story["metrics"] == {"AP": 0.5, "AP_L": None}
     assert json.loads((tmp_path / "a.json").read_text()) == story
     loaded = load_checkpoint(tmp_path / "a.safetensors")
     assert loaded.size == smoke.input_size
-    assert loaded.provenance["metrics"] == {"AP": 0.5} and loaded.provenance["steps"] == 2
+    assert loaded.provenance == story and story["steps"] == 2
     assert {"git_commit", "versions", "train_seconds", "switches"} <= set(loaded.provenance)
     for key, value in trained.system.model.state_dict().items():
         assert torch.equal(value, loaded.system.model.state_dict()[key])
