@@ -205,6 +205,11 @@ def test_weights_scale_their_terms(switch: str, default: float, changed: set[str
         assert tripled[name] == pytest.approx(factor * plain[name])
 
 
+def readable(parameter: object) -> str:
+    """Name a test alike in every process: sets of strings print in any order."""
+    return " ".join(sorted(parameter)) if isinstance(parameter, set) else str(parameter)
+
+
 @pytest.mark.parametrize(
     ("switches", "changed"),
     [
@@ -220,7 +225,7 @@ def test_weights_scale_their_terms(switch: str, default: float, changed: set[str
         ({"progressive": False}, set()),
         ({"refine": False}, set()),
     ],
-    ids=str,
+    ids=readable,
 )
 def test_switches_change_their_terms_alone(switches: dict[str, Any], changed: set[str]) -> None:
     plain, switched = terms_of(), terms_of(**switches)
