@@ -46,15 +46,17 @@ def test_the_truth_stays_perfect_however_it_is_presented(changes: dict) -> None:
 
 
 @pytest.mark.samples
+@pytest.mark.parametrize("progressive", [True, False])
 @pytest.mark.parametrize(
     ("name", "file", "skeleton"),
     [("coco", "test_coco.json", COCO), ("crowdpose", "test_crowdpose.json", CROWDPOSE)],
 )
 def test_the_truth_of_real_samples_is_found(
-    samples_dir: Path, name: str, file: str, skeleton: Skeleton
+    samples_dir: Path, name: str, file: str, skeleton: Skeleton, progressive: bool
 ) -> None:
     dataset = CocoKeypoints(samples_dir / name / file, samples_dir / name, skeleton)
-    evaluated = perfect(dataset, skeleton, PredictOptions(size=512, flip=False))
+    options = PredictOptions(size=512, flip=False)
+    evaluated = perfect(dataset, skeleton, options, progressive=progressive)
     assert evaluated.ap.AP >= 0.98
 
 
