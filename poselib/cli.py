@@ -1,35 +1,35 @@
-"""The command line: ``poselib predict`` and ``poselib synthetic``."""
+"""The command line: ``poselib predict``, ``poselib decode`` and ``poselib synthetic``."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-
-import cv2
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from poselib import __version__
-from poselib.data.coco import to_coco_results, write_results
-from poselib.data.images import CATEGORY_ID, ImageFiles, image_paths
-from poselib.data.synthetic import SceneRecipe, write
-from poselib.engine.checkpoints import load_checkpoint
-from poselib.engine.predict import PredictOptions, predict
-from poselib.ops.files import replacing, write_json
-from poselib.plots.poses import paint_poses
-from poselib.skeleton import Skeleton
 from poselib.skeletons import SKELETONS, skeleton_named
-from poselib.structures import Poses
+
+# What takes long to import is imported by the command that needs it.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from poselib.data.images import ImageFiles
+    from poselib.engine.predict import PredictOptions
+    from poselib.skeleton import Skeleton
+    from poselib.structures import Poses
 
 _EXAMPLES = """examples:
   poselib predict street.jpg --out poses
   poselib predict photos/ "more/*.png" --checkpoint runs/x/checkpoint.pt --out poses --size 512
   poselib predict photos/ --out poses --batch-size 8 --scales 0.5 1 2 --device cuda
+  poselib decode maps.npz --out poses.npz --order associative --threads 2
   poselib synthetic data/train --count 5000 --people 1 4
   poselib synthetic data/crowd --count 500 --size 256 --people 3 6 --crowd-index 0.5
 """
@@ -38,6 +38,16 @@ _PREDICT = """Find people in images.
 OUT receives each image with its poses drawn, results.json with the poses in COCO's results
 format, and images.json, a COCO document that says which image has which id. Images named by
 numbers, as COCO's are, have these as ids.
+"""
+_DECODE = """Group the keypoints of stored maps into people.
+
+MAPS is an npz file of NumPy with two arrays, from whatever network: heatmaps (K, H, W) and tags
+(K, H, W, L), both float32; tags (K, H, W) are taken for L = 1. OUT receives keypoints (N, K, 2),
+scores (N, K) and person_scores (N,), float32: x and y in px of the maps, where the centre of the
+first pixel is at (0.5, 0.5), and (0, 0) with score 0 for what is missing.
+
+One line of JSON says how many people were found and how many milliseconds each stage took, from
+maps in memory to poses: the median of the repeats, before which one is not timed.
 """
 # Short side, px, of the images that a checkpoint without a size of its own is shown.
 _SIZE = 512
@@ -67,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"poselib {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_predict(commands)
+    _add_decode(commands)
     _add_synthetic(commands)
     return parser
 
@@ -93,6 +104,24 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=_predict)
 
 
+def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "decode",
+        help="group the keypoints of stored maps into people",
+        description=_DECODE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("maps", type=Path, metavar="MAPS", help="npz file of heatmaps and tags")
+    add("--out", type=Path, required=True, metavar="OUT", help="npz file, receives the poses")
+    orders = ("progressive", "associative")
+    explained = "of the keypoint types: the easiest first (default), or as they are stored"
+    add("--order", choices=orders, default=orders[0], help=explained)
+    add("--threads", type=int, default=1, metavar="N", help="that may be used (default 1)")
+    add("--repeats", type=int, default=5, metavar="N", help="that are timed (default 5)")
+    parser.set_defaults(run=_decode)
+
+
 def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "synthetic",
@@ -114,6 +143,11 @@ def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _predict(arguments: argparse.Namespace) -> str:
     """Check every input, find people, write the results; return a summary."""
+    from poselib.data.images import ImageFiles, image_paths
+    from poselib.engine.checkpoints import load_checkpoint
+    from poselib.engine.predict import predict
+    from poselib.plots.poses import paint_poses
+
     device = _device(arguments.device)
     options = _options(arguments, arguments.size)
     files = ImageFiles(image_paths(arguments.images))
@@ -133,7 +167,34 @@ def _predict(arguments: argparse.Namespace) -> str:
     return _summary(files.paths, shown, arguments.out)
 
 
+def _decode(arguments: argparse.Namespace) -> str:
+    """Decode stored maps, write the poses; return the times as JSON."""
+    from poselib.decoders.tags import DecodeOptions
+    from poselib.engine.decoding import decode_stages, read_maps, write_poses
+    from poselib.engine.profile import limited_threads
+
+    for name in ("threads", "repeats"):
+        if getattr(arguments, name) < 1:
+            raise ValueError(f"--{name} must be 1 or more, not {getattr(arguments, name)}")
+    _check_file(arguments.out, arguments.maps)
+    maps = read_maps(arguments.maps)
+    associative = arguments.order == "associative"
+    options = DecodeOptions(range(maps.tags.shape[1]) if associative else "progressive")
+    with limited_threads(arguments.threads):
+        times = decode_stages(maps, options, arguments.repeats, warmup=1)
+    write_poses(arguments.out, times.poses[0])
+    facts = {
+        "people": len(times.poses[0]),
+        **{stage: round(ms, 3) for stage, ms in times.medians().items()},
+        "unit": "ms",
+        **{name: getattr(arguments, name) for name in ("order", "threads", "repeats")},
+    }
+    return json.dumps(facts)
+
+
 def _synthetic(arguments: argparse.Namespace) -> str:
+    from poselib.data.synthetic import SceneRecipe, write
+
     recipe = SceneRecipe(
         size=arguments.size,
         people=tuple(arguments.people),
@@ -153,6 +214,8 @@ def _synthetic(arguments: argparse.Namespace) -> str:
 
 
 def _options(arguments: argparse.Namespace, size: int | None) -> PredictOptions:
+    from poselib.engine.predict import PredictOptions
+
     return PredictOptions(
         size=size if size is not None else _SIZE,
         flip=not arguments.no_flip,
@@ -162,6 +225,8 @@ def _options(arguments: argparse.Namespace, size: int | None) -> PredictOptions:
 
 
 def _device(name: str) -> str:
+    import torch
+
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: this machine has no usable GPU")
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
@@ -169,7 +234,10 @@ def _device(name: str) -> str:
 
 def _above(poses: Poses, score: float) -> Poses:
     keep = poses.person_scores >= score
-    return Poses(poses.keypoints[keep], poses.scores[keep], poses.person_scores[keep])
+    scores, person_scores = poses.scores[keep], poses.person_scores[keep]
+    return replace(
+        poses, keypoints=poses.keypoints[keep], scores=scores, person_scores=person_scores
+    )
 
 
 def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:
@@ -185,11 +253,25 @@ def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:
     return names
 
 
-def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) -> None:
-    """Raise ValueError if results cannot be written there or would replace an input."""
+def _check_folder(folder: Path, out: Path) -> None:
+    """Raise ValueError if nothing can be written to a folder, which may still have to be made."""
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"--out {folder}: {existing} is not a folder that can be written to")
+        raise ValueError(f"--out {out}: {existing} is not a folder that can be written to")
+
+
+def _check_file(out: Path, source: Path) -> None:
+    """Raise ValueError if a file cannot be written or would replace what it is made from."""
+    _check_folder(out.absolute().parent, out)
+    if out.is_dir():
+        raise ValueError(f"--out {out}: this is a folder; a file is wanted")
+    if out.resolve() == source.resolve():
+        raise ValueError(f"--out {out}: the poses would replace the maps")
+
+
+def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) -> None:
+    """Raise ValueError if results cannot be written there or would replace an input."""
+    _check_folder(folder, folder)
     sources = {path.resolve() for path in inputs}
     for name in names:
         if (folder / name).resolve() in sources:
@@ -197,6 +279,10 @@ def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) ->
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    import cv2
+
+    from poselib.ops.files import replacing
+
     done, code = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise OSError(f"{path}: the image cannot be encoded")
@@ -211,6 +297,10 @@ def _write_json(
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
+    from poselib.data.coco import to_coco_results, write_results
+    from poselib.data.images import CATEGORY_ID
+    from poselib.ops.files import write_json
+
     document = files.document(skeleton)
     for image, name in zip(document["images"], names, strict=True):
         image["drawing"] = name

@@ -1,12 +1,20 @@
 """One Skeleton per dataset: the only home of keypoint names, sigmas, symmetry and groups.
 
 Groups follow HAE, Table I (``"anatomy"``) and its Fig. 4 (d, e), where joints are grouped by the
-spatial prior or by mutual information. The paper prints annotation numbers; here the same joints
-are named. Its CrowdPose row lists the numbers of left and right the wrong way round (it gives
-the left shoulder as 1, the annotation files as 0); the groups are the same either way.
+spatial prior or by mutual information; the figure draws COCO's joints, and the other datasets'
+follow by analogy. The paper prints annotation numbers; here the same joints are named. Its AIC
+and CrowdPose rows list left and right the wrong way round (it gives CrowdPose's left shoulder as
+1, the annotation files as 0); the groups are the same either way.
+
+Sigmas are those of the dataset's own evaluation where it compares by object keypoint similarity
+(COCO, OCHuman, CrowdPose, AIC); the others are evaluated otherwise, and theirs are the constants
+of the nearest COCO keypoint, with head and neck as in CrowdPose.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
 
 from poselib.skeleton import Names, Skeleton
 
@@ -29,6 +37,40 @@ _LIMBS: tuple[Names, ...] = (
 _ENDS = _single("wrist", "elbow", "knee", "ankle")
 _SHOULDERS, _HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_SIDES = _sides("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+_SIGMAS = {
+    **{"head": 0.079, "neck": 0.079, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062},
+    **{"hip": 0.107, "knee": 0.087, "ankle": 0.089, "nose": 0.026, "eye": 0.025},
+}
+
+
+def _arms_and_legs(*parts: str) -> tuple[tuple[str, str], ...]:
+    """Chains of both sides, such as shoulder to elbow to wrist."""
+    return tuple(
+        (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in pairwise(parts)
+    )
+
+
+def _hierarchies(
+    head: Names,
+    chest: Names = _SHOULDERS,
+    hips: Names = _HIPS,
+    ends: tuple[Names, ...] = _ENDS,
+    limbs: tuple[Names, ...] = _LIMBS,
+) -> dict[str, tuple[Names, ...]]:
+    """HAE, Table I, and Fig. 4 (d, e), from the parts of a body."""
+    return {
+        "anatomy": ((*head, *chest), hips, *ends),
+        "spatial_prior": (head, (*chest, *hips), *limbs),
+        "mutual_information": ((*head, *chest), hips, *limbs),
+    }
+
+
+def _by_analogy(keypoints: Names, **like: str) -> tuple[float, ...]:
+    """Constants of the COCO or CrowdPose keypoint of the same part, or of the part it is like."""
+    parts = [name.removeprefix("left_").removeprefix("right_") for name in keypoints]
+    return tuple(_SIGMAS[like.get(part, part)] for part in parts)
+
 
 COCO = Skeleton(
     name="coco",
@@ -55,11 +97,7 @@ COCO = Skeleton(
         *(("left_eye", "left_ear"), ("right_eye", "right_ear")),
         *(("left_ear", "left_shoulder"), ("right_ear", "right_shoulder")),
     ),
-    groups={
-        "anatomy": ((*_FACE, *_SHOULDERS), _HIPS, *_ENDS),
-        "spatial_prior": (_FACE, (*_SHOULDERS, *_HIPS), *_LIMBS),
-        "mutual_information": ((*_FACE, *_SHOULDERS), _HIPS, *_LIMBS),
-    },
+    groups=_hierarchies(_FACE),
 )
 
 CROWDPOSE = Skeleton(
@@ -84,14 +122,119 @@ CROWDPOSE = Skeleton(
         *(("right_elbow", "right_wrist"), ("head", "neck")),
         *(("neck", "left_shoulder"), ("neck", "right_shoulder")),
     ),
-    groups={
-        "anatomy": (("head", "neck", *_SHOULDERS), _HIPS, *_ENDS),
-        "spatial_prior": (("head", "neck"), (*_SHOULDERS, *_HIPS), *_LIMBS),
-        "mutual_information": (("head", "neck", *_SHOULDERS), _HIPS, *_LIMBS),
-    },
+    groups=_hierarchies(("head", "neck")),
 )
 
-SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (COCO, CROWDPOSE)}
+# The paper's 11 of the 29 columns of the dataset's .mat file, numbered as in its Table I.
+_FLIC_KEYPOINTS = (
+    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    *("nose", "right_eye", "left_eye", "left_hip", "right_hip"),
+)
+FLIC = Skeleton(
+    name="flic",
+    keypoints=_FLIC_KEYPOINTS,
+    sigmas=_by_analogy(_FLIC_KEYPOINTS),
+    flip_pairs=_sides("eye", "shoulder", "elbow", "wrist", "hip"),
+    limbs=(
+        *_arms_and_legs("shoulder", "elbow", "wrist"),
+        *_arms_and_legs("shoulder", "hip"),
+        *(_SHOULDERS, _HIPS, ("left_eye", "right_eye"), ("nose", "left_eye")),
+        *(("nose", "right_eye"), ("nose", "left_shoulder"), ("nose", "right_shoulder")),
+    ),
+    groups=_hierarchies(
+        ("nose", "left_eye", "right_eye"), ends=_single("wrist", "elbow"), limbs=_LIMBS[:2]
+    ),
+)
+
+_LSP_KEYPOINTS = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    *("neck", "head_top"),
+)
+_BODY_LIMBS = (
+    *_arms_and_legs("shoulder", "elbow", "wrist"),
+    *_arms_and_legs("shoulder", "hip", "knee", "ankle"),
+    _HIPS,
+)
+_HEAD_LIMBS = (("head_top", "neck"), ("neck", "left_shoulder"), ("neck", "right_shoulder"))
+LSP = Skeleton(
+    name="lsp",
+    keypoints=_LSP_KEYPOINTS,
+    sigmas=_by_analogy(_LSP_KEYPOINTS, head_top="head"),
+    flip_pairs=_SIDES,
+    limbs=(*_BODY_LIMBS, *_HEAD_LIMBS),
+    groups=_hierarchies(("head_top", "neck")),
+)
+
+AIC = Skeleton(
+    name="aic",
+    keypoints=(
+        *("right_shoulder", "right_elbow", "right_wrist"),
+        *("left_shoulder", "left_elbow", "left_wrist"),
+        *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+        *("head_top", "neck"),
+    ),
+    # Half the constants of the dataset's own evaluation, which are 2 sigma and differ by side.
+    sigmas=(
+        *(0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144),
+        *(0.03909642, 0.03686941, 0.01981803, 0.03843971, 0.03412318, 0.02415081),
+        *(0.01291456, 0.01236173),
+    ),
+    flip_pairs=_SIDES,
+    limbs=(*_BODY_LIMBS, *_HEAD_LIMBS),
+    groups=_hierarchies(("head_top", "neck")),
+)
+
+_HIEVE_KEYPOINTS = (
+    *("nose", "chest", "right_shoulder", "right_elbow", "right_wrist"),
+    *("left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle"),
+    *("left_hip", "left_knee", "left_ankle"),
+)
+HIEVE = Skeleton(
+    name="hieve",
+    keypoints=_HIEVE_KEYPOINTS,
+    sigmas=_by_analogy(_HIEVE_KEYPOINTS, chest="shoulder"),
+    flip_pairs=_SIDES,
+    limbs=(
+        *_BODY_LIMBS,
+        *(("nose", "chest"), ("chest", "left_shoulder"), ("chest", "right_shoulder")),
+    ),
+    groups=_hierarchies(("nose",), chest=("chest", *_SHOULDERS)),
+)
+
+_MPII_KEYPOINTS = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+    *("pelvis", "thorax", "upper_neck", "head_top"),
+    *("right_wrist", "right_elbow", "right_shoulder"),
+    *("left_shoulder", "left_elbow", "left_wrist"),
+)
+MPII = Skeleton(
+    name="mpii",
+    keypoints=_MPII_KEYPOINTS,
+    sigmas=_by_analogy(
+        _MPII_KEYPOINTS, head_top="head", upper_neck="neck", thorax="shoulder", pelvis="hip"
+    ),
+    flip_pairs=_SIDES,
+    limbs=(
+        *_arms_and_legs("shoulder", "elbow", "wrist"),
+        *_arms_and_legs("hip", "knee", "ankle"),
+        *(("head_top", "upper_neck"), ("upper_neck", "thorax"), ("thorax", "pelvis")),
+        *(("thorax", "left_shoulder"), ("thorax", "right_shoulder")),
+        *(("pelvis", "left_hip"), ("pelvis", "right_hip")),
+    ),
+    groups=_hierarchies(
+        ("head_top", "upper_neck"), chest=("thorax", *_SHOULDERS), hips=("pelvis", *_HIPS)
+    ),
+)
+
+# Both annotate COCO's keypoints in COCO's order.
+OCHUMAN = replace(COCO, name="ochuman")
+UAV_HUMAN = replace(COCO, name="uav_human")
+
+SKELETONS: dict[str, Skeleton] = {
+    skeleton.name: skeleton
+    for skeleton in (COCO, CROWDPOSE, OCHUMAN, MPII, AIC, LSP, FLIC, HIEVE, UAV_HUMAN)
+}
 
 
 def skeleton_named(name: str) -> Skeleton:

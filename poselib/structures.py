@@ -156,17 +156,26 @@ class TagOutputs:
         tags: (B, K, L, h, w), L embeddings of each keypoint type; L = 1 from one forward pass
             and 2 after flip testing.
         image_size: (H, W) of the network input that all maps cover.
+        intermediate: what earlier stages of the network said of the same images, first to last.
+            Training supervises them; whatever is made of outputs leaves them out.
     """
 
     heatmaps: tuple[Tensor, ...]
     tags: Tensor
     image_size: Size
+    intermediate: tuple[TagOutputs, ...] = ()
+
+    @property
+    def stages(self) -> tuple[TagOutputs, ...]:
+        """The outputs of every stage of the network, these last."""
+        return (*self.intermediate, self)
 
     def mirror(self, skeleton: Skeleton) -> TagOutputs:
         """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""
         order = torch.as_tensor(skeleton.flip_indices, device=self.tags.device)
         flipped = tuple(h.flip(-1)[:, order] for h in self.heatmaps)
-        return replace(self, heatmaps=flipped, tags=self.tags.flip(-1)[:, order])
+        tags = self.tags.flip(-1)[:, order]
+        return replace(self, heatmaps=flipped, tags=tags, intermediate=())
 
     def with_mirrored(self, mirrored: TagOutputs) -> TagOutputs:
         """Join with the outputs of the mirrored image, brought back by ``mirror``.
@@ -175,7 +184,8 @@ class TagOutputs:
         embeddings of unrelated sign would mean nothing.
         """
         heatmaps = tuple((a + b) / 2 for a, b in zip(self.heatmaps, mirrored.heatmaps, strict=True))
-        return replace(self, heatmaps=heatmaps, tags=torch.cat([self.tags, mirrored.tags], dim=2))
+        tags = torch.cat([self.tags, mirrored.tags], dim=2)
+        return replace(self, heatmaps=heatmaps, tags=tags, intermediate=())
 
     def resize(self, size: Size) -> TagOutputs:
         """Return one heatmap, the mean of all scales, and the tags, both of ``size`` cells.
@@ -186,8 +196,8 @@ class TagOutputs:
         finest = (self.heatmaps[-1].shape[-2], self.heatmaps[-1].shape[-1])
         mean = torch.stack([_resized(h, finest) for h in self.heatmaps]).mean(dim=0)
         tags = _resized(_resized(self.tags.flatten(1, 2), finest), size)
-        heatmaps = (_resized(mean, size),)
-        return replace(self, heatmaps=heatmaps, tags=tags.unflatten(1, self.tags.shape[1:3]))
+        tags = tags.unflatten(1, self.tags.shape[1:3])
+        return replace(self, heatmaps=(_resized(mean, size),), tags=tags, intermediate=())
 
     def with_scales(self, others: Sequence[TagOutputs]) -> TagOutputs:
         """Average the heatmaps with those of other image scales, resized to this one's maps.
@@ -198,7 +208,7 @@ class TagOutputs:
             return self
         size = tuple(self.heatmaps[-1].shape[-2:])
         maps = [outputs.resize((size[0], size[1])).heatmaps[0] for outputs in (self, *others)]
-        return replace(self, heatmaps=(torch.stack(maps).mean(dim=0),))
+        return replace(self, heatmaps=(torch.stack(maps).mean(dim=0),), intermediate=())
 
 
 def _resized(maps: Tensor, size: Size) -> Tensor:

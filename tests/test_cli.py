@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +19,12 @@ from poselib import __version__
 from poselib.cli import main
 from poselib.data.coco import CocoKeypoints
 from poselib.data.image_files import read_image
+from poselib.decoders.tags import DecodeOptions, decode_tags
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, train
+from poselib.engine.workloads import decode_inputs
 from poselib.metrics.ap import evaluate_ap
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
@@ -65,10 +69,10 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    assert "poselib predict street.jpg" in text and "poselib synthetic" in text
+    assert all(f"poselib {command} " in text for command in ("predict", "decode", "synthetic"))
 
 
-@pytest.mark.parametrize("command", ["predict", "synthetic"])
+@pytest.mark.parametrize("command", ["predict", "decode", "synthetic"])
 def test_each_command_explains_its_arguments(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -83,7 +87,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 0 and capsys.readouterr().out == f"poselib {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "a.png"], ["fly"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["predict"], ["predict", "a.png"], ["decode", "a.npz"], ["fly"],
+     ["decode", "a.npz", "--out", "b.npz", "--order", "sideways"]],
+)  # fmt: skip
 def test_incomplete_commands_end_with_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
@@ -190,7 +198,7 @@ def test_options_reach_the_prediction(
         seen.append((options, others["device"]))
         return predict(system, samples, options, **others)
 
-    monkeypatch.setattr("poselib.cli.predict", watched)
+    monkeypatch.setattr("poselib.engine.predict.predict", watched)
     start = ["predict", str(image), "--checkpoint", str(checkpoint), "--out", str(tmp_path)]
     options = ["--size", "128", "--no-flip", "--scales", "0.5", "1", "--batch-size", "3"]
     assert main([*start, *options, "--device", "cpu", "--format", "jpg"]) == 0
@@ -273,7 +281,7 @@ def test_bad_input_is_named_in_one_line_before_anything_is_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     arguments, named = bad_inputs(tmp_path, image, checkpoint)[case]
-    monkeypatch.setattr("poselib.cli.predict", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr("poselib.engine.predict.predict", lambda *_, **__: pytest.fail("predicted"))
     status, text, error = run(capsys, "predict", *arguments, "--out", tmp_path / "out")
     assert (status, text) == (2, "")
     assert error.startswith("poselib predict: ") and named in error and error.count("\n") == 1
@@ -329,7 +337,7 @@ def test_an_interrupt_leaves_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("poselib.cli.predict", interrupted)
+    monkeypatch.setattr("poselib.engine.predict.predict", interrupted)
     out = tmp_path / "out"
     status, _, error = run(capsys, "predict", image, "--checkpoint", checkpoint, "--out", out)
     assert status == 130 and error == "poselib predict: interrupted\n" and not out.exists()
@@ -360,3 +368,75 @@ def test_a_folder_of_something_else_is_left_alone(
     status, _, error = run(capsys, "synthetic", tmp_path, "--count", "1")
     assert status == 2 and str(tmp_path) in error
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+# --- decode -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """Stored maps of four people who share no tag."""
+    outputs = decode_inputs(4, (96, 128), missing=0.3)
+    tags = outputs.tags[0].permute(0, 2, 3, 1)
+    np.savez(tmp_path / "maps.npz", heatmaps=outputs.heatmaps[0][0], tags=tags)
+    return tmp_path / "maps.npz"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "order"),
+    [([], "progressive"), (["--order", "associative", "--threads", "2"], "associative")],
+)
+def test_stored_maps_are_decoded_and_timed(
+    maps: Path, arguments: list[str], order: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads, out = torch.get_num_threads(), maps.parent / "to" / "poses.npz"
+    status, text, error = run(capsys, "decode", maps, "--out", out, "--repeats", "2", *arguments)
+    assert (status, error) == (0, "") and text.count("\n") == 1
+    options = DecodeOptions(range(17) if order == "associative" else order)
+    (poses,) = decode_tags(decode_inputs(4, (96, 128), missing=0.3), options)
+    with np.load(out) as found:
+        assert set(found.files) == {"keypoints", "scores", "person_scores"}
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, getattr(poses, name))
+    facts = json.loads(text)
+    assert facts["people"] == len(poses) >= 4
+    assert (facts["order"], facts["repeats"], facts["unit"]) == (order, 2, "ms")
+    assert facts["threads"] == (2 if arguments else 1) and torch.get_num_threads() == threads
+    stages = [facts[name] for name in ("nms", "match", "adjust", "refine")]
+    assert min(stages) > 0 and facts["total"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"maps": "absent.npz"}, "absent.npz: no such file"),
+        ({"maps": "text.npz"}, "text.npz: no npz file"),
+        ({"maps": "half.npz"}, "half.npz: no npz file with heatmaps and tags: no array 'tags'"),
+        ({"--threads": "0"}, "--threads must be 1 or more, not 0"),
+        ({"--repeats": "-1"}, "--repeats must be 1 or more, not -1"),
+        ({"--out": "folder"}, "folder: this is a folder"),
+        ({"--out": "text.npz/below.npz"}, "text.npz is not a folder"),
+        ({"--out": "maps.npz"}, "the poses would replace the maps"),
+    ],
+)
+def test_bad_input_of_decode_is_named_in_one_line(
+    maps: Path, change: dict[str, str], named: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(maps.parent)
+    monkeypatch.setattr("poselib.engine.decoding.decode_tags", lambda *_: pytest.fail("decoded"))
+    (maps.parent / "text.npz").write_text("mine")
+    (maps.parent / "folder").mkdir()
+    np.savez(maps.parent / "half.npz", heatmaps=np.zeros((2, 8, 8), np.float32))
+    before = sorted(maps.parent.rglob("*"))
+    chosen = {"maps": "maps.npz", "--out": "new/out.npz", **change}
+    options = [each for name, value in chosen.items() if name != "maps" for each in (name, value)]
+    status, text, error = run(capsys, "decode", chosen["maps"], *options)
+    assert (status, text) == (2, "")
+    assert error.startswith("poselib decode: ") and named in error and error.count("\n") == 1
+    assert sorted(maps.parent.rglob("*")) == before
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    code = "import sys, poselib.cli; assert not {'torch', 'cv2', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -201,6 +201,22 @@ def test_scales_of_equal_maps_by_hand() -> None:
 
     joined = flat(0.0, 4).with_scales([flat(0.3, 8), flat(0.9, 2)])
     torch.testing.assert_close(joined.heatmaps[0], torch.full((1, 1, 4, 4), 0.4))
+
+
+def test_earlier_stages_are_kept_for_training_alone() -> None:
+    first, second, last = outputs(8), outputs(9), outputs(10)
+    staged = replace(last, intermediate=(first, second))
+    assert staged.stages == (first, second, staged) and last.stages == (last,)
+    made = [
+        (staged.mirror(TRIO), last.mirror(TRIO)),
+        (staged.with_mirrored(staged), last.with_mirrored(last)),
+        (staged.resize((8, 12)), last.resize((8, 12))),
+        (staged.with_scales([staged]), last.with_scales([last])),
+    ]
+    for got, expected in made:
+        assert got.intermediate == ()
+        assert all(torch.equal(a, b) for a, b in zip(got.heatmaps, expected.heatmaps, strict=True))
+        assert torch.equal(got.tags, expected.tags)
 
 
 # Poses

@@ -1,30 +1,32 @@
-"""The reader of COCO-format keypoint files and the writer of results in COCO format.
-
-The only place where poselib's coordinates, with pixel centres at integer + 0.5, meet COCO's,
-which are pixel indices.
-"""
+"""Readers of COCO-format files and the writer of results in COCO format."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pycocotools import mask as rle
 
-from poselib.data.coco_json import read_json, read_table
-from poselib.data.image_files import read_image
+from poselib.data.coco_document import PIXEL_CENTRE
+from poselib.data.coco_json import read_images, read_json, read_table
+from poselib.data.people import KeypointImages
 from poselib.ops.files import replacing
 from poselib.skeleton import Skeleton
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import Poses
 
-# Added to what COCO writes; taken off what is written for COCO.
-PIXEL_CENTRE = 0.5
+__all__ = [
+    "PIXEL_CENTRE",
+    "CocoImages",
+    "CocoKeypoints",
+    "to_coco_results",
+    "upload_path",
+    "write_results",
+]
 
 
-class CocoKeypoints:
+class CocoKeypoints(KeypointImages):
     """Images and people of a COCO-format keypoint file: COCO, CrowdPose, OCHuman or the like.
 
     Crowds and people without a labelled keypoint become ``Sample.ignore``, from their outline
@@ -46,63 +48,9 @@ class CocoKeypoints:
     def __init__(
         self, annotations: Path, images: Path, skeleton: Skeleton, keep_empty: bool = True
     ) -> None:
-        self.annotation_file, self.image_folder = Path(annotations), Path(images)
-        self.skeleton = skeleton
-        self._table = read_table(self.annotation_file, skeleton, keep_empty)
-        _check_files(self.image_folder, self._table.file_names)
-
-    def __len__(self) -> int:
-        return len(self._table.image_ids)
-
-    @property
-    def image_ids(self) -> tuple[int, ...]:
-        return self._table.image_ids
-
-    @property
-    def category_id(self) -> int:
-        """The number of the category that has keypoints, which results must carry."""
-        return self._table.category_id
-
-    @property
-    def crowd_indices(self) -> dict[int, float]:
-        """CrowdPose's crowd index by image id; without images that have none."""
-        return dict(self._table.crowd_indices)
-
-    def image_path(self, index: int) -> Path:
-        return self.image_folder / self._table.file_names[index]
-
-    def __getitem__(self, index: int) -> Sample:
-        """Read one image with its people, in px of the file.
-
-        Raises:
-            IndexError: no such index.
-            FileNotFoundError, ValueError: the image is absent, unreadable, cut short, or not of
-                the size that the annotations state.
-        """
-        table, index = self._table, range(len(self))[index]
-        image = read_image(self.image_path(index))
-        size = table.sizes[index]
-        if image.shape[:2] != size:
-            raise ValueError(
-                f"{self.image_path(index)}: {image.shape[0]}x{image.shape[1]} px, but "
-                f"{self.annotation_file} states {size[0]}x{size[1]}"
-            )
-        people = slice(table.starts[index], table.starts[index + 1])
-        return Sample(
-            image=image.transpose(2, 0, 1),
-            keypoints=_centred(table.keypoints[people]),
-            areas=table.areas[people].copy(),
-            ignore=self._ignore(index),
-            image_id=table.image_ids[index],
-            to_original=Warp.identity(),
-        )
-
-    def _ignore(self, index: int) -> NDArray[np.bool_]:
-        size = self._table.sizes[index]
-        if index not in self._table.ignored:
-            return np.zeros(size, dtype=bool)
-        code = {"size": list(size), "counts": self._table.ignored[index]}
-        return rle.decode(code).astype(bool)
+        self.annotation_file = Path(annotations)
+        table = read_table(self.annotation_file, skeleton, keep_empty)
+        super().__init__(table, images, skeleton)
 
     def ground_truth(self) -> dict[str, Any]:
         """Read the file's images, annotations and categories, of this dataset's images alone."""
@@ -116,6 +64,33 @@ class CocoKeypoints:
             ],
             "categories": [c for c in content["categories"] if c.get("id") == self.category_id],
         }
+
+
+class CocoImages(KeypointImages):
+    """Images of a COCO-format file that annotates nobody, such as test-dev's.
+
+    They are there to be predicted: ``to_coco_results`` and ``write_results`` make the file that
+    the evaluation server takes, ``upload_path`` gives its name.
+
+    Args:
+        image_info: the JSON file, such as ``image_info_test-dev2017.json``.
+        images: the folder that its file names are relative to.
+        skeleton: which keypoints are predicted.
+
+    Raises:
+        FileNotFoundError: the file, the folder or an image is absent.
+        ValueError: the file is not COCO, or has a bad or missing field.
+    """
+
+    def __init__(self, image_info: Path, images: Path, skeleton: Skeleton) -> None:
+        super().__init__(read_images(Path(image_info), skeleton), images, skeleton)
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Raise ValueError: there is none."""
+        raise ValueError(
+            f"{self.table.source} annotates nobody, so there is nothing to compare with: predict "
+            "its images and upload the results to the evaluation server"
+        )
 
 
 def to_coco_results(poses: Poses, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
@@ -152,18 +127,12 @@ def write_results(results: list[dict[str, Any]], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _centred(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Go from pixel indices to pixel centres; keypoints that are not labelled become zeros."""
-    shift = np.array([PIXEL_CENTRE, PIXEL_CENTRE, 0], dtype=np.float32)
-    return np.where(keypoints[..., 2:] > 0, keypoints + shift, np.float32(0))
+def upload_path(folder: Path, algorithm: str, part: str = "test-dev2017") -> Path:
+    """Return where COCO's server wants results of a part: the name states part and algorithm.
 
-
-def _check_files(folder: Path, names: tuple[str, ...]) -> None:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"image folder {folder} does not exist")
-    absent = [name for name in names if not (folder / name).is_file()]
-    if absent:
-        listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        raise FileNotFoundError(
-            f"image folder {folder} lacks {len(absent)} of {len(names)} images: {listed}"
-        )
+    Raises:
+        ValueError: the algorithm's name is empty, or has anything but letters, digits, - and _.
+    """
+    if not re.fullmatch(r"[\w-]+", algorithm, re.ASCII):
+        raise ValueError(f"algorithm must be letters, digits, - or _, not {algorithm!r}")
+    return Path(folder) / f"person_keypoints_{part}_{algorithm}_results.json"

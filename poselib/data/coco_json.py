@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +12,35 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
+from poselib.data.coco_document import PIXEL_CENTRE
+from poselib.data.json_fields import Entry, integer, load_json, number, text
+from poselib.data.people_table import PeopleTable
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeleton import Skeleton
 from poselib.structures import Size
 
-Entry = dict[str, Any]
+FIELDS = ("images", "annotations", "categories")
 
 
-@dataclass(frozen=True)
-class CocoTable:
-    """What a keypoint file says, in arrays that are cheap to send to another process.
-
-    Attributes:
-        category_id: the category that has keypoints.
-        image_ids: M numbers.
-        file_names: M names, relative to the folder of images.
-        sizes: M (height, width), px.
-        crowd_indices: CrowdPose's crowd index by image id, where given.
-        keypoints: (N, K, 3) float32 of labelled people, as written in the file: pixel indices.
-        areas: (N,) float32, px².
-        starts: (M + 1,) int64; people ``starts[i]:starts[i + 1]`` are in image i.
-        ignored: run-length code of the pixels to ignore, by position of the image.
-    """
-
-    category_id: int
-    image_ids: tuple[int, ...]
-    file_names: tuple[str, ...]
-    sizes: tuple[Size, ...]
-    crowd_indices: dict[int, float]
-    keypoints: NDArray[np.float32]
-    areas: NDArray[np.float32]
-    starts: NDArray[np.int64]
-    ignored: dict[int, bytes]
-
-
-def read_json(path: Path) -> Entry:
-    """Return the three lists of a COCO-format file.
+def read_json(path: Path, fields: Sequence[str] = FIELDS) -> Entry:
+    """Return lists of a COCO-format file: images, annotations and categories by default.
 
     Raises:
         FileNotFoundError: the file is absent.
         ValueError: it is not JSON, or not COCO.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"annotation file {path} does not exist")
-    try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+    content = load_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a COCO object, but it holds a {type(content).__name__}")
-    for field in ("images", "annotations", "categories"):
+    for field in fields:
         if not isinstance(content.get(field), list):
             raise ValueError(f"{path}: not COCO: expected a list named {field!r}")
         if not all(isinstance(entry, dict) for entry in content[field]):
             raise ValueError(f"{path}: not COCO: {field} must hold objects")
-    return {field: content[field] for field in ("images", "annotations", "categories")}
+    return {field: content[field] for field in fields}
 
 
-def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> CocoTable:
+def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> PeopleTable:
     """Read a keypoint file and check every field that is used.
 
     Raises:
@@ -78,42 +49,68 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> CocoTable:
     """
     content = read_json(path)
     category = _category(content["categories"], skeleton, path)
-    images = {_integer(image, "id", f"{path}: images"): image for image in content["images"]}
-    if not images:
-        raise ValueError(f"{path}: empty dataset: images lists none")
-    if len(images) != len(content["images"]):
-        raise ValueError(f"{path}: images: an id is used twice")
+    images = _images(content["images"], path)
     people = [p for p in content["annotations"] if p.get("category_id") == category]
     labelled, unlabelled = _by_image(people, images, len(skeleton), path)
     if not any(labelled.values()):
         raise ValueError(f"{path}: empty dataset: nobody has a labelled keypoint")
-    kept = [number for number in images if keep_empty or labelled[number]]
-    rows = [person for number in kept for person in labelled[number]]
-    where = [f"{path}: images: id {number}" for number in kept]
-    sizes = tuple(_size(images[n], at) for n, at in zip(kept, where, strict=True))
-    ignored = {
-        i: _region(unlabelled[number], size, path)
-        for i, (number, size) in enumerate(zip(kept, sizes, strict=True))
-        if unlabelled[number]
-    }
-    return CocoTable(
-        category_id=category,
-        image_ids=tuple(kept),
-        file_names=tuple(
-            _text(images[n], "file_name", at) for n, at in zip(kept, where, strict=True)
-        ),
-        sizes=sizes,
-        crowd_indices={
-            n: _number(images[n], "crowdIndex", at)
-            for n, at in zip(kept, where, strict=True)
-            if "crowdIndex" in images[n]
-        },
-        keypoints=np.array([p["keypoints"] for p in rows], np.float32).reshape(
-            -1, len(skeleton), 3
-        ),
+    kept = {n: image for n, image in images.items() if keep_empty or labelled[n]}
+    rows = [person for n in kept for person in labelled[n]]
+    points = np.array([p["keypoints"] for p in rows], np.float32).reshape(-1, len(skeleton), 3)
+    table = replace(
+        _image_table(kept, path),
+        keypoints=_centred(points),
         areas=np.array([_area(person, path) for person in rows], np.float32),
-        starts=np.cumsum([0, *(len(labelled[number]) for number in kept)]),
-        ignored=ignored,
+        starts=np.cumsum([0, *(len(labelled[n]) for n in kept)]),
+        category_id=category,
+    )
+    outlines = [unlabelled[n] for n in kept]
+    regions = zip(outlines, table.sizes or (), strict=True)
+    return replace(
+        table,
+        ignored={i: _region(some, size, path) for i, (some, size) in enumerate(regions) if some},
+    )
+
+
+def read_images(path: Path, skeleton: Skeleton) -> PeopleTable:
+    """Read a file that lists images and annotates nobody, such as test-dev's.
+
+    Results carry category 1, a person in every COCO file.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not COCO, or has a bad or missing field.
+    """
+    images = read_json(path, ("images",))["images"]
+    table = _image_table(_images(images, path), path)
+    return replace(table, keypoints=np.zeros((0, len(skeleton), 3), np.float32))
+
+
+def _images(listed: list[Entry], path: Path) -> dict[int, Entry]:
+    images = {integer(image, "id", f"{path}: images"): image for image in listed}
+    if not images:
+        raise ValueError(f"{path}: empty dataset: images lists none")
+    if len(images) != len(listed):
+        raise ValueError(f"{path}: images: an id is used twice")
+    return images
+
+
+def _image_table(images: dict[int, Entry], path: Path) -> PeopleTable:
+    """Table of images with nobody in them."""
+    where = {n: f"{path}: images: id {n}" for n in images}
+    return PeopleTable(
+        source=path,
+        image_ids=tuple(images),
+        sizes=tuple(_size(image, where[n]) for n, image in images.items()),
+        file_names=tuple(text(image, "file_name", where[n]) for n, image in images.items()),
+        keypoints=np.zeros((0, 0, 3), np.float32),
+        areas=np.zeros(0, np.float32),
+        starts=np.zeros(len(images) + 1, np.int64),
+        crowd_indices={
+            n: number(image, "crowdIndex", where[n])
+            for n, image in images.items()
+            if "crowdIndex" in image
+        },
     )
 
 
@@ -127,17 +124,19 @@ def _category(categories: list[Entry], skeleton: Skeleton, path: Path) -> int:
         )
     category = (named or categories)[0]
     names = tuple(category.get("keypoints") or skeleton.keypoints)
+    # Converted files write "Left Shoulder" as well as "left_shoulder".
+    plain = tuple(str(name).strip().lower().replace(" ", "_") for name in names)
     if len(names) != len(skeleton):
         raise ValueError(
             f"{path}: categories: {len(names)} keypoints, but skeleton {skeleton.name!r} has "
             f"{len(skeleton)}"
         )
-    if names != skeleton.keypoints:
+    if plain != skeleton.keypoints:
         raise ValueError(
             f"{path}: categories: keypoints are {names}, but skeleton {skeleton.name!r} expects "
             f"{skeleton.keypoints}"
         )
-    return _integer(category, "id", f"{path}: categories")
+    return integer(category, "id", f"{path}: categories")
 
 
 def _by_image(
@@ -148,12 +147,12 @@ def _by_image(
     unlabelled: dict[int, list[Entry]] = {number: [] for number in images}
     seen: set[int] = set()
     for person in people:
-        number = _integer(person, "id", f"{path}: annotations")
+        number = integer(person, "id", f"{path}: annotations")
         where = f"{path}: annotations: id {number}"
         if number in seen:
             raise ValueError(f"{where}: used twice")
         seen.add(number)
-        image = _integer(person, "image_id", where)
+        image = integer(person, "image_id", where)
         if image not in images:
             raise ValueError(f"{where}: image_id {image} is not among images")
         points = _keypoints(person, keypoints, where)
@@ -181,7 +180,7 @@ def _area(person: Entry, path: Path) -> float:
     if person.get("area") is None:
         _, _, width, height = _box(person, where)
         return AREA_OF_BOX * width * height
-    area = _number(person, "area", where)
+    area = number(person, "area", where)
     if area < 0:
         raise ValueError(f"{where}: area: expected px², found {area}")
     return area
@@ -225,28 +224,13 @@ def _codes(person: Entry, size: Size, where: str) -> list[Any]:
 
 
 def _size(image: Entry, where: str) -> Size:
-    size = _integer(image, "height", where), _integer(image, "width", where)
+    size = integer(image, "height", where), integer(image, "width", where)
     if min(size) < 1:
         raise ValueError(f"{where}: height and width must be positive, found {size}")
     return size
 
 
-def _integer(entry: Entry, field: str, where: str) -> int:
-    value = entry.get(field)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{where}: {field}: expected a whole number, found {value!r}")
-    return value
-
-
-def _number(entry: Entry, field: str, where: str) -> float:
-    value = entry.get(field)
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{where}: {field}: expected a finite number, found {value!r}")
-    return float(value)
-
-
-def _text(entry: Entry, field: str, where: str) -> str:
-    value = entry.get(field)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{where}: {field}: expected text, found {value!r}")
-    return value
+def _centred(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Go from pixel indices to pixel centres; keypoints that are not labelled become zeros."""
+    shift = np.array([PIXEL_CENTRE, PIXEL_CENTRE, 0], dtype=np.float32)
+    return np.where(keypoints[..., 2:] > 0, keypoints + shift, np.float32(0))

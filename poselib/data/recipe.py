@@ -25,8 +25,9 @@ class SceneRecipe:
         size: side of the square image, px.
         people: least and greatest number of people.
         height: least and greatest standing height, as shares of ``size``.
-        crowd_index: the crowd index that every scene should have (see ``crowd_index``), or
-            None for people who stand loosely and overlap now and then.
+        crowd_index: the crowd index that every scene should have (see ``crowd_index``), a pair
+            of the least and greatest to draw it from, or None for people who stand loosely and
+            overlap now and then.
         poses: pose families to draw from, of ``poses.FAMILIES``; one that is named twice is drawn
             twice as often. By default people mostly stand and walk and rarely lie.
         views: shares of people seen from the front, the side and the back.
@@ -40,7 +41,7 @@ class SceneRecipe:
     size: int = 128
     people: tuple[int, int] = (1, 4)
     height: tuple[float, float] = (0.6, 0.95)
-    crowd_index: float | None = None
+    crowd_index: float | tuple[float, float] | None = None
     poses: tuple[str, ...] = COMMON
     views: tuple[float, float, float] = (0.75, 0.15, 0.10)
     distractors: tuple[int, int] = (0, 4)
@@ -50,10 +51,13 @@ class SceneRecipe:
         for name in ("people", "height", "poses", "views", "distractors"):
             # JSON and notebook parameters hold lists.
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if isinstance(self.crowd_index, list | tuple):
+            object.__setattr__(self, "crowd_index", tuple(self.crowd_index))
         for name in ("people", "height", "distractors"):
             if len(getattr(self, name)) != 2:
                 raise ValueError(f"SceneRecipe.{name} must be a pair, got {getattr(self, name)!r}")
         unknown = [pose for pose in self.poses if pose not in FAMILIES]
+        most = _REACH * (self.people[1] - 1)
         checks = {
             "size": (
                 isinstance(self.size, int) and 32 <= self.size <= 4096,
@@ -69,8 +73,9 @@ class SceneRecipe:
             "distractors": (0 <= self.distractors[0] <= self.distractors[1], "ordered, from 0"),
             "border": (0 <= self.border <= 1, "a probability"),
             "crowd_index": (
-                self.crowd_index is None or 0 <= self.crowd_index <= _REACH * (self.people[1] - 1),
-                f"None or from 0 to {_REACH} * (people[1] - 1) = {_REACH * (self.people[1] - 1):g}",
+                self._crowding_fits(),
+                f"None, from 0 to {_REACH} * (people[1] - 1) = {most:g}, or an ordered pair of "
+                "such numbers",
             ),
         }
         for name, (fine, expected) in checks.items():
@@ -79,10 +84,24 @@ class SceneRecipe:
                 raise ValueError(f"SceneRecipe.{name} must be {expected}, got {given!r}")
 
     @property
+    def crowding(self) -> tuple[float, float] | None:
+        """Least and greatest crowd index, or None where none is asked for."""
+        if self.crowd_index is None or isinstance(self.crowd_index, tuple):
+            return self.crowd_index
+        return self.crowd_index, self.crowd_index
+
+    @property
     def least_people(self) -> int:
         """Fewest people that can reach the crowd index, and at least ``people[0]``."""
-        needed = 1 if not self.crowd_index else 1 + int(np.ceil(self.crowd_index / _REACH))
-        return max(self.people[0], needed)
+        if not self.crowding:
+            return self.people[0]
+        return max(self.people[0], 1 + int(np.ceil(self.crowding[1] / _REACH)))
+
+    def _crowding_fits(self) -> bool:
+        if isinstance(self.crowd_index, tuple) and len(self.crowd_index) != 2:
+            return False
+        low, high = self.crowding or (0.0, 0.0)
+        return 0 <= low <= high <= _REACH * (self.people[1] - 1)
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON holds them: tuples become lists."""

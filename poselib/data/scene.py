@@ -123,8 +123,10 @@ def _placed(
     cut[np.arange(count), edge] = np.where(at_border, 0.1 + 0.35 * rng.random(count), 0)
     bodies = Bodies(points[:, _COUNTED, :2], parts.extents(points, girth), cut)
     low, high = (share * size for share in recipe.height)
-    if recipe.crowd_index is not None and count > 1:
-        return place_crowded(rng, bodies, (low, high), size, recipe.crowd_index)
+    if recipe.crowding is not None and count > 1:
+        least, most = recipe.crowding
+        target = least if least == most else float(rng.uniform(least, most))
+        return place_crowded(rng, bodies, (low, high), size, target)
     heights = low + (high - low) * rng.random(count)
     return place_loosely(rng, bodies, heights, size), heights
 

@@ -142,9 +142,10 @@ def grouping_steps(
         tags = candidates.tags[keypoint, chosen].astype(np.float64)
         people = match_people(tags, candidates.values[keypoint, chosen], references, options)
         started = people < 0
-        people[started] = len(sums) + np.arange(started.sum())
-        sums = np.pad(sums, ((0, started.sum()), (0, 0)))
-        counts = np.pad(counts, ((0, started.sum()), (0, 0)))
+        count = np.count_nonzero(started)
+        people[started] = len(sums) + np.arange(count)
+        sums = np.concatenate([sums, np.zeros((count, sums.shape[1]))])
+        counts = np.concatenate([counts, np.zeros((count, 1))])
         sums[people] += tags
         counts[people] += 1
         yield GroupingStep(
@@ -183,10 +184,10 @@ def match_people(
         cost = 100 * np.round(distances) - values[:, None]
     # Bounded, and curved: sums of plain distances are often equal where tags are numbers (L = 1).
     cost = cost + _TIE_BREAK * distances**2 / (1 + distances**2)
-    if options.gate:
+    if options.gate and not near.all():
         # Dearer than all acceptable pairs together: as many of these as possible are made.
-        worst = (np.ptp(cost[near]) + 1) * (len(tags) + 1) + cost[near].max() if near.any() else 0.0
-        cost[~near] = worst
+        fair = cost[near] if near.any() else np.zeros(1)
+        cost[~near] = (np.ptp(fair) + 1) * (len(tags) + 1) + fair.max()
     rows, columns = linear_sum_assignment(cost)
     joined = near[rows, columns]
     people[rows[joined]] = columns[joined]

@@ -43,15 +43,15 @@ def _nearest_type(candidates: Candidates, options: GroupingOptions) -> Chooser:
     types, entries = np.nonzero(candidates.usable(options))
     tags = candidates.tags[types, entries].astype(np.float64)
     present, begins = np.unique(types, return_index=True)
+    nearest = np.full(len(candidates.values), np.nan)
 
     def choose(references: Floats, remaining: Sequence[int]) -> tuple[int, Floats]:
-        distances = np.full(len(candidates.values), np.nan)
+        distances = np.full(len(nearest), np.nan)
         if len(references) == 0:
             return remaining[0], distances
-        nearest = cdist(tags, references).min(axis=1)
-        smallest = dict(zip(present.tolist(), np.minimum.reduceat(nearest, begins), strict=True))
-        for keypoint in remaining:
-            distances[keypoint] = smallest[keypoint]
-        return int(np.nanargmin(distances)), distances
+        to_people = cdist(tags, references).min(axis=1)
+        nearest[present] = np.minimum.reduceat(to_people, begins)
+        distances[remaining] = nearest[remaining]
+        return remaining[int(distances[remaining].argmin())], distances
 
     return choose

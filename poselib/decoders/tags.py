@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -15,8 +15,20 @@ from poselib.decoders.associative import group_associative
 from poselib.decoders.grouping import Candidates, GroupingOptions, Groups
 from poselib.decoders.progressive import group_progressive
 from poselib.decoders.refinement import find_missing
-from poselib.ops.peaks import SUBPIXEL, Subpixel, find_peaks, sample_cells, subpixel_shift
+from poselib.ops.peaks import (
+    SUBPIXEL,
+    Subpixel,
+    find_peaks,
+    finite_maps,
+    sample_cells,
+    subpixel_shift,
+)
 from poselib.structures import Poses, Size, TagOutputs
+
+# What decoding consists of: maps are brought to one size, peaks found, grouped to people, missing
+# keypoints looked for, and all keypoints placed within their cells.
+Stage = Literal["resize", "nms", "match", "refine", "adjust"]
+STAGES: tuple[Stage, ...] = ("resize", "nms", "match", "refine", "adjust")
 
 # Map values decoded at a time (256 MB in float32): bounds the memory, whatever the batch.
 _VALUES = 1 << 26
@@ -67,15 +79,23 @@ class DecodeOptions:
 
 
 @torch.no_grad()
-def decode_tags(outputs: TagOutputs, options: DecodeOptions | None = None) -> list[Poses]:
+def decode_tags(
+    outputs: TagOutputs,
+    options: DecodeOptions | None = None,
+    done: Callable[[Stage], None] | None = None,
+) -> list[Poses]:
     """Find the people in each image of a batch.
 
     A keypoint's score is its heat. A person's score is the sum of the scores of the keypoints that
     were grouped, over K: keypoints that refinement adds do not raise it, as in the published code.
 
+    Maps on a GPU stay there: all that leaves it are candidates and finished poses, once each.
+
     Args:
         outputs: maps of one or more scales; any values, also those that are not finite.
         options: defaults to ``DecodeOptions()``.
+        done: told each stage that has ended, to time it; once for each part of a batch that is too
+            large to be decoded at once.
 
     Returns:
         One ``Poses`` an image, in px of the network input, people in the order they were started.
@@ -83,8 +103,8 @@ def decode_tags(outputs: TagOutputs, options: DecodeOptions | None = None) -> li
     Raises:
         ValueError: a fixed order is not a permutation of the keypoint types.
     """
-    options = options or DecodeOptions()
-    return [poses for part in _parts(outputs, options) for poses in _decode(part, options)]
+    options, done = options or DecodeOptions(), done or _nobody
+    return [poses for part in _parts(outputs, options) for poses in _decode(part, options, done)]
 
 
 @torch.no_grad()
@@ -95,7 +115,11 @@ def tag_candidates(outputs: TagOutputs, options: DecodeOptions | None = None) ->
     input of (H, W), decoded at (h, w) cells.
     """
     options = options or DecodeOptions()
-    return [found for part in _parts(outputs, options) for found in _candidates(part, options)]
+    return [
+        found
+        for part in _parts(outputs, options)
+        for found in _candidates(part, *finite_maps(part.heatmaps[0]), options)
+    ]
 
 
 def decoded_size(outputs: TagOutputs, options: DecodeOptions) -> Size:
@@ -113,14 +137,18 @@ def group_candidates(candidates: Candidates, options: DecodeOptions) -> Groups:
     return group_associative(candidates, options.order, options.grouping)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _People:
-    """All people of several images, one row each, while they are put together."""
+    """All people of several images, one row each, as they were grouped."""
 
     images: NDArray[np.int64]  # (N,)
     cells: NDArray[np.int64]  # (N, K, 2)
     values: NDArray[np.float32]  # (N, K), 0 where missing
     references: NDArray[np.float64]  # (N, L)
+
+
+def _nobody(stage: Stage) -> None:
+    """Hear of a stage's end without caring."""
 
 
 def _parts(outputs: TagOutputs, options: DecodeOptions) -> Iterator[TagOutputs]:
@@ -131,28 +159,48 @@ def _parts(outputs: TagOutputs, options: DecodeOptions) -> Iterator[TagOutputs]:
     for start in range(0, images, count):
         part = slice(start, start + count)
         heatmaps = tuple(h[part].float() for h in outputs.heatmaps)
-        tags = outputs.tags[part].float()
-        yield replace(outputs, heatmaps=heatmaps, tags=tags).resize(size)
+        yield _at(size, replace(outputs, heatmaps=heatmaps, tags=outputs.tags[part].float()))
 
 
-def _decode(maps: TagOutputs, options: DecodeOptions) -> list[Poses]:
-    candidates = _candidates(maps, options)
+def _at(size: Size, outputs: TagOutputs) -> TagOutputs:
+    """Bring all maps to one size; those that are of it already are not copied."""
+    maps = (*outputs.heatmaps, outputs.tags)
+    if len(outputs.heatmaps) == 1 and all(tuple(m.shape[-2:]) == tuple(size) for m in maps):
+        return outputs
+    return outputs.resize(size)
+
+
+def _decode(maps: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None]) -> list[Poses]:
+    done("resize")
+    heatmaps, highest = finite_maps(maps.heatmaps[0])
+    candidates = _candidates(maps, heatmaps, highest, options)
+    done("nms")
     people = _collect(candidates, [group_candidates(c, options) for c in candidates])
+    done("match")
+    cells, values = _complete(people, maps, heatmaps, highest, options)
+    done("refine")
+    found = _placed(people, cells, values, maps.image_size, heatmaps, options)
     scores = people.values.mean(axis=1, dtype=np.float64).astype(np.float32)
-    if options.refine:
-        _add_missing(people, maps)
-    points = _points(people, maps, options)
-    return [
-        Poses(points[rows], people.values[rows], scores[rows])
+    poses = [
+        Poses(found[rows, :, :2], found[rows, :, 2], scores[rows])
         for rows in (people.images == image for image in range(len(candidates)))
     ]
+    done("adjust")
+    return poses
 
 
-def _candidates(maps: TagOutputs, options: DecodeOptions) -> list[Candidates]:
-    peaks = find_peaks(maps.heatmaps[0], options.grouping.max_candidates, options.window)
+def _candidates(
+    maps: TagOutputs, heatmaps: Tensor, highest: Tensor, options: DecodeOptions
+) -> list[Candidates]:
+    grouping = options.grouping
+    peaks = find_peaks(
+        heatmaps, grouping.max_candidates, options.window, grouping.detection_threshold, highest
+    )
     tags = sample_cells(maps.tags, peaks.cells)
-    arrays = (peaks.cells, peaks.values, tags)
-    return [Candidates(*each) for each in zip(*(a.cpu().numpy() for a in arrays), strict=True)]
+    # In one transfer: numbers of columns and rows are exact in float32 too.
+    columns = (peaks.cells.float(), peaks.values[..., None], tags)
+    table = torch.cat(columns, dim=-1).cpu().numpy()
+    return [Candidates(t[..., :2].astype(np.int64), t[..., 2], t[..., 3:]) for t in table]
 
 
 def _collect(candidates: list[Candidates], groups: list[Groups]) -> _People:
@@ -165,30 +213,38 @@ def _collect(candidates: list[Candidates], groups: list[Groups]) -> _People:
     return _People(images, cells, np.where(members >= 0, values, np.float32(0)), references)
 
 
-def _add_missing(people: _People, maps: TagOutputs) -> None:
+def _complete(
+    people: _People, maps: TagOutputs, heatmaps: Tensor, highest: Tensor, options: DecodeOptions
+) -> tuple[Tensor, Tensor]:
+    """Return cells (N, K, 2) and values (N, K) with what refinement finds, where the maps are."""
+    device = heatmaps.device
+    cells = torch.from_numpy(people.cells).to(device)
+    values = torch.from_numpy(people.values.copy()).to(device)
     rows, keypoints = np.nonzero(people.values == 0)
-    device = maps.tags.device
-    cells, values = find_missing(
-        maps.heatmaps[0],
-        maps.tags,
-        torch.as_tensor(people.references[rows], device=device),
-        torch.as_tensor(people.images[rows], device=device),
-        torch.as_tensor(keypoints, device=device),
-    )
-    people.cells[rows, keypoints] = cells.cpu().numpy()
-    people.values[rows, keypoints] = values.clamp(min=0).cpu().numpy()
+    if options.refine and len(rows):
+        row, keypoint = (torch.from_numpy(index).to(device) for index in (rows, keypoints))
+        references = torch.from_numpy(people.references[rows]).to(device)
+        images = torch.from_numpy(people.images[rows]).to(device)
+        found, heat = find_missing(heatmaps, maps.tags, references, images, keypoint, highest)
+        cells[row, keypoint], values[row, keypoint] = found, heat.clamp(min=0)
+    return cells, values
 
 
-def _points(people: _People, maps: TagOutputs, options: DecodeOptions) -> NDArray[np.float32]:
-    """Return (N, K, 2) float32 positions in px of the network input; (0, 0) where missing."""
-    heatmaps: Tensor = maps.heatmaps[0]
-    rows, keypoints = np.nonzero(people.values > 0)
-    channels = people.images[rows] * heatmaps.shape[1] + keypoints
-    cells = torch.as_tensor(people.cells[rows, keypoints], device=heatmaps.device)
-    channel = torch.as_tensor(channels, device=heatmaps.device)
-    shift = subpixel_shift(heatmaps.flatten(0, 1), channel, cells, options.subpixel)
-    (height, width), image = heatmaps.shape[-2:], maps.image_size
-    scale = torch.tensor([image[1] / width, image[0] / height], device=heatmaps.device)
-    points = np.zeros((*people.values.shape, 2), np.float32)
-    points[rows, keypoints] = ((cells + 0.5 + shift) * scale).cpu().numpy()
-    return points
+def _placed(
+    people: _People,
+    cells: Tensor,
+    values: Tensor,
+    image_size: Size,
+    heatmaps: Tensor,
+    options: DecodeOptions,
+) -> NDArray[np.float32]:
+    """Return (N, K, 3): positions in px of the network input and scores; zeros where missing."""
+    keypoints, height, width = heatmaps.shape[1:]
+    images = torch.from_numpy(people.images).to(cells.device)
+    channels = images[:, None] * keypoints + torch.arange(keypoints, device=cells.device)
+    maps, flat = heatmaps.flatten(0, 1), cells.flatten(0, 1)
+    shift = subpixel_shift(maps, channels.flatten(), flat, options.subpixel)
+    scale = torch.tensor([image_size[1] / width, image_size[0] / height], device=cells.device)
+    points = (cells + 0.5 + shift.view(cells.shape)) * scale
+    found = torch.cat([points, values[..., None]], dim=-1)
+    return torch.where(values[..., None] > 0, found, 0.0).cpu().numpy()

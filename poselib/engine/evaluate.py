@@ -1,18 +1,31 @@
-"""Average precision of a system on a dataset."""
+"""How well a system finds the people of a dataset, by every measure that the dataset allows."""
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from poselib.data.coco import to_coco_results
+from poselib.data.coco import PIXEL_CENTRE, to_coco_results
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import APResult, evaluate_ap
+from poselib.metrics.crowding import has_crowd_indices
+from poselib.metrics.diagnosis import LOW_AP, diagnose
+from poselib.metrics.keypoint_ap import keypoint_ap
+from poselib.metrics.pck import PartScores, multi_person_ap, single_person_pckh
+from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
+
+logger = logging.getLogger(__name__)
+
+Entry = dict[str, Any]
 
 
 class LabelledImages(Protocol):
@@ -22,7 +35,22 @@ class LabelledImages(Protocol):
 
     def __getitem__(self, index: int, /) -> Sample: ...
 
-    def ground_truth(self) -> dict[str, Any]: ...
+    def ground_truth(self) -> Entry: ...
+
+
+@runtime_checkable
+class HeadSizedImages(LabelledImages, Protocol):
+    """A dataset that is measured in head sizes, as MPII is.
+
+    ``unit`` says what a sample is: ``"person"`` for one person alone, anything else for people
+    together. ``head_sizes`` gives (n,) px of the image file for the people of a sample, in the
+    order of the ground truth and without crowds; NaN where unknown.
+    """
+
+    @property
+    def unit(self) -> str: ...
+
+    def head_sizes(self, index: int, /) -> NDArray[np.floating]: ...
 
 
 @dataclass(frozen=True)
@@ -30,14 +58,35 @@ class Evaluated:
     """What an evaluation found.
 
     Attributes:
-        ap: average precision and recall.
+        ap: average precision and recall; of easy, medium and hard images too where all images
+            have crowd indices.
         poses: the people of each image, px of the image files.
         results: the same as COCO results.
+        keypoint_ap: average precision of each keypoint type, by name.
+        pckh_ap: MPII's average precision of parts, where people together have head sizes.
+        pckh, pckh_tenth: PCKh of parts at 0.5 and at 0.1, where single people have head sizes.
+        reasons: why AP may be as low as it is, if it is below 0.05 or nobody counts.
     """
 
     ap: APResult
     poses: list[Poses]
-    results: list[dict[str, Any]]
+    results: list[Entry]
+    keypoint_ap: dict[str, float] = field(default_factory=dict)
+    pckh_ap: PartScores | None = None
+    pckh: PartScores | None = None
+    pckh_tenth: PartScores | None = None
+    reasons: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the numbers of whole people and of parts by name, but not of each keypoint."""
+        named = (("pckh_ap", self.pckh_ap), ("pckh", self.pckh), ("pckh_tenth", self.pckh_tenth))
+        parts = {
+            f"{name}_{part}": value
+            for name, scores in named
+            if scores is not None
+            for part, value in scores.as_dict().items()
+        }
+        return {**self.ap.as_dict(), **parts}
 
 
 def evaluate(
@@ -47,8 +96,9 @@ def evaluate(
     *,
     device: torch.device | str | None = None,
     progress: bool = False,
+    explain: bool = True,
 ) -> Evaluated:
-    """Predict a dataset and compare with its ground truth as COCO does.
+    """Predict a dataset and compare with its ground truth.
 
     Args:
         system: what to evaluate.
@@ -56,25 +106,80 @@ def evaluate(
         options: how images are presented; defaults to ``PredictOptions()``.
         device: where the network runs; where its weights are if not given.
         progress: show a bar.
+        explain: look for reasons if AP is low, and log them as warnings.
     """
     poses = predict(system, dataset, options, device=device, progress=progress)
-    return score(system, dataset, poses)
+    return score(system, dataset, poses, explain=explain)
 
 
-def score(system: System, dataset: LabelledImages, poses: Sequence[Poses]) -> Evaluated:
+def score(
+    system: System, dataset: LabelledImages, poses: Sequence[Poses], *, explain: bool = True
+) -> Evaluated:
     """Compare poses that were predicted already, one an image, with the ground truth.
+
+    What is measured depends on what the dataset knows; see ``Evaluated``.
+
+    Args:
+        system: gives the skeleton.
+        dataset: labelled images.
+        poses: of its images, in their order, px of the image files.
+        explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
         ValueError: the number of poses is not that of the images.
     """
     if len(poses) != len(dataset):
         raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
-    truth = dataset.ground_truth()
+    truth, skeleton = dataset.ground_truth(), system.skeleton
     category = truth["categories"][0]["id"]
-    ids = [image["id"] for image in truth["images"]]
     results = [
         entry
-        for image_id, found in zip(ids, poses, strict=True)
-        for entry in to_coco_results(found, image_id, category)
+        for image, found in zip(truth["images"], poses, strict=True)
+        for entry in to_coco_results(found, image["id"], category)
     ]
-    return Evaluated(evaluate_ap(truth, results, system.skeleton), list(poses), results)
+    crowded = has_crowd_indices(truth["images"])
+    ap = evaluate_ap(truth, results, skeleton, by_crowding=crowded)
+    reasons: tuple[str, ...] = ()
+    if explain and (math.isnan(ap.AP) or ap.AP < LOW_AP):
+        reasons = diagnose(truth, results, skeleton)
+    for reason in reasons:
+        logger.warning("AP is %.3f: %s", ap.AP, reason)
+    return Evaluated(
+        ap=ap,
+        poses=list(poses),
+        results=results,
+        keypoint_ap=keypoint_ap(truth, results, skeleton),
+        reasons=reasons,
+        **_in_head_sizes(dataset, truth, poses, skeleton),
+    )
+
+
+def _in_head_sizes(
+    dataset: LabelledImages, truth: Entry, poses: Sequence[Poses], skeleton: Skeleton
+) -> dict[str, PartScores]:
+    """The measures of MPII by their names in ``Evaluated``, if the dataset has head sizes."""
+    if not isinstance(dataset, HeadSizedImages):
+        return {}
+    people = _people(truth, len(skeleton))
+    sizes = [dataset.head_sizes(i) for i in range(len(poses))]
+    if dataset.unit != "person":
+        return {"pckh_ap": multi_person_ap(poses, people, sizes, skeleton)}
+    alone = [n for n, here in enumerate(people) if len(here) == 1]
+    if not alone:
+        return {}
+    found, one = [poses[n] for n in alone], np.concatenate([people[n] for n in alone])
+    size = np.concatenate([sizes[n] for n in alone])
+    return {
+        "pckh": single_person_pckh(found, one, size, skeleton),
+        "pckh_tenth": single_person_pckh(found, one, size, skeleton, threshold=0.1),
+    }
+
+
+def _people(truth: Entry, keypoints: int) -> list[NDArray[np.float64]]:
+    """The annotated people (n, K, 3) of each image, px with pixel centres at integer + 0.5."""
+    rows: dict[Any, list[list[float]]] = {image["id"]: [] for image in truth["images"]}
+    for person in truth["annotations"]:
+        if not person.get("iscrowd", 0):
+            rows[person["image_id"]].append(person["keypoints"])
+    centre = np.array([PIXEL_CENTRE, PIXEL_CENTRE, 0.0])
+    return [np.array(p, np.float64).reshape(-1, keypoints, 3) + centre for p in rows.values()]

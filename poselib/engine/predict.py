@@ -70,19 +70,47 @@ def predict(
     Returns:
         One ``Poses`` a sample, in its order, in px of the file it was read from.
     """
-    options = options or PredictOptions()
-    device = device if device is not None else device_of(system)
-    system.model.to(device).eval()
-    found: dict[int, Poses] = {}
+    return predict_ways([system], samples, options, device=device, progress=progress)[0]
+
+
+def predict_ways(
+    systems: Sequence[System],
+    samples: SampleSource | Sequence[Sample],
+    options: PredictOptions | None = None,
+    *,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> list[list[Poses]]:
+    """Find the people in each image by several decoders, while the network looks once.
+
+    Args:
+        systems: share one network and differ in how they decode it.
+        samples, options, device, progress: as in ``predict``.
+
+    Returns:
+        What ``predict`` returns for each system, in their order.
+
+    Raises:
+        ValueError: there is no system, or two of them have different networks.
+    """
+    if not systems or any(system.model is not systems[0].model for system in systems):
+        raise ValueError("predict: expected one system or more that share one network")
+    first, options = systems[0], options or PredictOptions()
+    device = device if device is not None else device_of(first)
+    first.model.to(device).eval()
+    found: list[dict[int, Poses]] = [{} for _ in systems]
     with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
         for indices, views in _same_sized(samples, options):
-            outputs = infer(system, views, options.flip, device)
+            outputs = infer(first, views, options.flip, device)
             frames = [view[0].to_original for view in views]
-            for index, frame, poses in zip(indices, frames, system.decode(outputs), strict=True):
-                # The only place where poses leave the network's frame.
-                found[index] = poses.warped(frame)
+            for system, mine in zip(systems, found, strict=True):
+                for index, frame, poses in zip(
+                    indices, frames, system.decode(outputs), strict=True
+                ):
+                    # The only place where poses leave the network's frame.
+                    mine[index] = poses.warped(frame)
             bar.update(len(indices))
-    return [found[i] for i in range(len(samples))]
+    return [[mine[i] for i in range(len(samples))] for mine in found]
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from poselib.engine.schedule import Schedule
+from poselib.engine.schedule import Decay, Schedule
 
 Optimiser = Literal["adam", "adamw"]
 Precision = Literal["float32", "bfloat16"]
@@ -56,7 +56,7 @@ class Recipe:
     schedule: Schedule = "cosine"
     warmup: float = 0.05
     milestones: tuple[float, ...] = ()
-    decay: float = 0.1
+    decay: Decay = 0.1
     precision: Precision = "float32"
     channels_last: bool = True
     average: float = 0.998
@@ -68,7 +68,7 @@ class Recipe:
     validate_every: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate", "decay", "seconds", "clip"):
+        for name in ("steps", "batch_size", "learning_rate", "seconds", "clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"recipe: {name} must be positive, not {value}")
@@ -83,3 +83,18 @@ class Recipe:
                 raise ValueError(
                     f"recipe: {name} must be one of {known}, not {getattr(self, name)!r}"
                 )
+        self._check_falls()
+
+    def _check_falls(self) -> None:
+        factors = self.decay if isinstance(self.decay, tuple) else (self.decay,)
+        if not all(factor > 0 for factor in factors):
+            raise ValueError(f"recipe: decay must be positive, not {self.decay}")
+        if isinstance(self.decay, tuple) and len(self.decay) != len(self.milestones):
+            raise ValueError(
+                f"recipe: decay must be one factor or one for each of the milestones "
+                f"{self.milestones}, not {self.decay}"
+            )
+        if not all(0 <= milestone <= 1 for milestone in self.milestones):
+            raise ValueError(
+                f"recipe: milestones must be shares of the training, 0 to 1, not {self.milestones}"
+            )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 Schedule = Literal["cosine", "steps", "constant"]
+Decay = float | tuple[float, ...]
 
 
 def learning_rate_factor(
@@ -14,20 +15,20 @@ def learning_rate_factor(
     progress: float,
     warmup: float = 0.0,
     milestones: Sequence[float] = (),
-    decay: float = 0.1,
+    decay: Decay = 0.1,
 ) -> float:
     """Return what the peak learning rate is multiplied with.
 
     Args:
-        schedule: ``"cosine"`` falls along half a cosine to nothing, ``"steps"`` falls by
-            ``decay`` at each milestone, ``"constant"`` stays.
+        schedule: ``"cosine"`` falls along half a cosine to nothing, ``"steps"`` is multiplied
+            with ``decay`` at each milestone, ``"constant"`` stays.
         progress: share of the training that is done, 0 to 1.
         warmup: share of the training in which the rate rises linearly from a 25th.
-        milestones: progress at which ``"steps"`` falls.
-        decay: factor of each fall.
+        milestones: progress at which ``"steps"`` falls, in order.
+        decay: factor of the falls, one for all or one each.
 
     Raises:
-        ValueError: the schedule is unknown.
+        ValueError: the schedule is unknown, or there is not one factor for each milestone.
     """
     if progress < warmup:
         return 0.04 + 0.96 * progress / warmup
@@ -35,7 +36,9 @@ def learning_rate_factor(
         rest = (progress - warmup) / max(1e-9, 1 - warmup)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
     if schedule == "steps":
-        return decay ** sum(progress >= milestone for milestone in milestones)
+        factors = decay if isinstance(decay, tuple) else (decay,) * len(milestones)
+        falls = zip(milestones, factors, strict=True)
+        return math.prod(factor for milestone, factor in falls if progress >= milestone)
     if schedule == "constant":
         return 1.0
     raise ValueError(f"unknown schedule {schedule!r}; known: 'cosine', 'steps', 'constant'")

@@ -17,7 +17,8 @@ def published(paper: str) -> pd.DataFrame:
 
     Returns:
         One row a number, with the columns ``table`` (its Roman number), ``row``, ``metric``,
-        ``value`` and ``source`` (the paper, and the work it cites the number from).
+        ``value`` and ``source``: the paper, the file of its text that the number was read from,
+        and the work, by the paper's own reference number, that it cites the number from.
 
     Raises:
         ValueError: the paper has no file; the message lists those that have.

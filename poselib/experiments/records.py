@@ -156,6 +156,7 @@ def sidecar(
     *,
     seed: int | None = None,
     runs: Iterable[RunRecord | str] = (),
+    outcome: str = "",
 ) -> Path:
     """Write what a figure or table was made from beside it, and return that file's path.
 
@@ -164,6 +165,7 @@ def sidecar(
         params: parameters of the notebook that drew it.
         seed: by default the ``seed`` among the parameters.
         runs: the runs it shows, or their ids.
+        outcome: what came out, in a line that can stand alone.
     """
     figure = Path(figure)
     plain = _plain(params, "params")
@@ -173,6 +175,7 @@ def sidecar(
         "parameters": plain,
         "seed": plain.get("seed") if seed is None else seed,
         "runs": [run if isinstance(run, str) else run.id for run in runs],
+        "outcome": outcome,
         **provenance(),
     }
     path = figure.with_suffix(".json")
@@ -187,6 +190,7 @@ def save_figure(
     *,
     seed: int | None = None,
     runs: Iterable[RunRecord | str] = (),
+    outcome: str = "",
     dpi: int = 150,
 ) -> Path:
     """Write a figure as PNG with its sidecar and return the path of the PNG.
@@ -199,7 +203,7 @@ def save_figure(
         figure.savefig(
             temporary, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None}
         )
-        sidecar(path, params, seed=seed, runs=runs)
+        sidecar(path, params, seed=seed, runs=runs, outcome=outcome)
     return path
 
 
@@ -210,6 +214,7 @@ def save_table(
     *,
     seed: int | None = None,
     runs: Iterable[RunRecord | str] = (),
+    outcome: str = "",
 ) -> Path:
     """Write a table as CSV, without its index, with its sidecar and return the path of the CSV.
 
@@ -219,7 +224,7 @@ def save_table(
     path = _with_suffix(path, ".csv")
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-        sidecar(path, params, seed=seed, runs=runs)
+        sidecar(path, params, seed=seed, runs=runs, outcome=outcome)
     return path
 
 

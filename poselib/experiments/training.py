@@ -59,6 +59,8 @@ def new_system(
         skeleton: the keypoints to predict.
         seed: for the weights.
         name: key in ``poselib.systems.SYSTEMS``.
+        imagenet: the backbone's first weights, a file or timm's name of a classifier; empty for
+            weights drawn at random; None for what the preset says.
         switches: of the system; None stands for the preset's value.
 
     Raises:
@@ -74,9 +76,10 @@ def new_system(
             raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
     seed_everything(seed)
     system = build(name, skeleton, **{**preset.switches, **given})
-    source = preset.imagenet if imagenet is None else imagenet
-    if source:
-        _start_from(system, source)
+    if imagenet:
+        _start_from(system, imagenet)
+    elif imagenet is None and preset.imagenet and isinstance(system.model, HRNetTrunk):
+        load_imagenet(system.model, str(system.switches["backbone"]))
     return system
 
 
@@ -106,7 +109,7 @@ def train_by(
         validate: measures the system as often as the recipe says.
 
     Raises:
-        ValueError: as ``engine.train.train``.
+        ValueError: both steps and seconds are given; and as ``engine.train.train``.
     """
     recipe = _recipe(preset, len(dataset), seed, seconds, steps)
     augment = Augment(system.skeleton, preset.input_size, **preset.augment)
@@ -125,7 +128,9 @@ def validator(preset: Preset, dataset: LabelledImages, device: torch.device | st
     """Return a function that measures AP and AR on a dataset."""
 
     def measure(system: System) -> dict[str, float]:
-        figures = evaluate(system, dataset, preset.predict, device=device).ap.as_dict()
+        # A system that has just begun to learn needs no reasons for a low AP.
+        found = evaluate(system, dataset, preset.predict, device=device, explain=False)
+        figures = found.ap.as_dict()
         return {name: figures[name] for name in HEADLINES}
 
     return measure
@@ -167,12 +172,15 @@ def _without_nan(value: Any) -> Any:
 
 def _start_from(system: System, source: str) -> None:
     if not isinstance(system.model, HRNetTrunk):
-        raise ValueError(f"system {system.name!r} has no backbone for ImageNet weights")
+        kind = type(system.model).__name__
+        raise ValueError(f"{kind} has no backbone for ImageNet weights, but imagenet={source!r}")
     load_imagenet(system.model, source)
 
 
 def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> Recipe:
     recipe = replace(preset.recipe_for(samples), seed=seed)
+    if steps and seconds:
+        raise ValueError(f"give steps or seconds of training, not both: {steps} and {seconds}")
     if steps:
         return replace(recipe, steps=steps, seconds=None)
     return replace(recipe, seconds=seconds) if seconds else recipe

@@ -7,78 +7,13 @@ arithmetic over batch, people, keypoints and groups: no Python loop runs over an
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from poselib.losses.outliers import fence_weights
+from poselib.losses.outliers import fence_weights, hardest_weights
+from poselib.losses.readings import EQUATION_7, EQUATIONS_9_10, Pull, Push
 from poselib.ops.gaussians import cells_of
 from poselib.structures import Size
-
-PushForm = Literal["gaussian", "hinge"]
-Missing = Literal["skip", "rescale"]
-FenceOver = Literal["person", "group"]
-
-
-@dataclass(frozen=True)
-class Push:
-    """How reference embeddings of different people repel each other (HAE, Eq. 7).
-
-    Attributes:
-        form: ``"gaussian"`` is Eq. (7); ``"hinge"`` is the linear form of the official code,
-            ``max(0, 1 - |difference|)``.
-        sigma: standard deviation of Eq. (7). The paper gives no value; the official code
-            computes ``exp(-difference²)``, which is ``sigma = sqrt(1/2)``, the default.
-        factor: multiplies the mean. Eq. (7) has 1; the official code has 0.5.
-
-    Raises:
-        ValueError: the form is unknown or sigma is not positive.
-    """
-
-    form: PushForm = "gaussian"
-    sigma: float = 0.5**0.5
-    factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.form not in ("gaussian", "hinge"):
-            raise ValueError(f"unknown push form {self.form!r}; known: 'gaussian', 'hinge'")
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"push sigma must be a positive number, not {self.sigma}")
-
-
-@dataclass(frozen=True)
-class Pull:
-    """How keypoints are drawn to their group and groups to their person (HAE, Eqs. 9, 10, 15, 16).
-
-    Attributes:
-        alpha: weight of embeddings beyond the fences, Eqs. (15, 16); 1 switches focal pulling
-            off. The paper leaves it open; the official code uses 2.
-        fence_over: whether a keypoint's fences come from its whole person or from its own group.
-            The paper's array ``t_k(p_ngk)`` can be read both ways; groups of one or two have no
-            outliers, so ``"person"`` is the reading that does something for limbs.
-        missing: ``"skip"`` sums the labelled keypoints of a group, as Eq. (9) does; ``"rescale"``
-            counts their mean as often as the group has members, as the official code does.
-        per_keypoint: divide by K, as the official hierarchical loss does; Eqs. (9, 10) do not.
-
-    Raises:
-        ValueError: a reading is unknown or alpha is negative or not finite.
-    """
-
-    alpha: float = 1.0
-    fence_over: FenceOver = "person"
-    missing: Missing = "skip"
-    per_keypoint: bool = False
-
-    def __post_init__(self) -> None:
-        if self.fence_over not in ("person", "group"):
-            raise ValueError(f"fence_over must be 'person' or 'group', not {self.fence_over!r}")
-        if self.missing not in ("skip", "rescale"):
-            raise ValueError(f"missing must be 'skip' or 'rescale', not {self.missing!r}")
-        if not 0 <= self.alpha < math.inf:
-            raise ValueError(f"alpha must be a finite number, not negative: {self.alpha}")
 
 
 def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tuple[Tensor, Tensor]:
@@ -107,7 +42,7 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
     return total / weight.sum(dim=dim).clamp(min=1)
 
 
-def push_loss(references: Tensor, present: Tensor, push: Push = Push()) -> Tensor:
+def push_loss(references: Tensor, present: Tensor, push: Push = EQUATION_7) -> Tensor:
     """Return the pushing loss of each image (HAE, Eq. 7); 0 with fewer than two people.
 
     Args:
@@ -131,7 +66,7 @@ def push_loss(references: Tensor, present: Tensor, push: Push = Push()) -> Tenso
     return push.factor * total / (count * (count - 1)).clamp(min=1)
 
 
-def classical_pull(values: Tensor, visible: Tensor, pull: Pull = Pull()) -> Tensor:
+def classical_pull(values: Tensor, visible: Tensor, pull: Pull = EQUATIONS_9_10) -> Tensor:
     """Return the pulling term of the classical associative loss of each image (HAE, Eq. 12).
 
     This is the low level of the hierarchy whose only group is the whole person.
@@ -144,43 +79,74 @@ def classical_pull(values: Tensor, visible: Tensor, pull: Pull = Pull()) -> Tens
     Returns:
         (B,) loss.
     """
-    whole = torch.zeros(visible.shape[-1], dtype=torch.long, device=values.device)
+    whole = torch.zeros(visible.shape[-1], dtype=torch.long)
     return hierarchical_pull(values, visible, whole, pull)[0]
 
 
 def hierarchical_pull(
-    values: Tensor, visible: Tensor, groups: Tensor, pull: Pull = Pull()
+    values: Tensor, visible: Tensor, groups: Tensor, pull: Pull = EQUATIONS_9_10
 ) -> tuple[Tensor, Tensor]:
     """Return the low-level and high-level pulling losses of each image (HAE, Eqs. 9, 10, 15, 16).
 
     Args:
         values: (B, N, K, L) embeddings at keypoints.
         visible: (B, N, K) bool.
-        groups: (K,) int64, the group of each keypoint.
+        groups: (K,) int64, the group of each keypoint; on the CPU it costs no wait for the device.
         pull: readings and focal weight.
 
     Returns:
         Two (B,) losses, both without λ.
-    """
-    member = torch.nn.functional.one_hot(groups).to(values.dtype)  # (K, G)
-    counted = visible.to(values.dtype)
-    held = counted @ member  # (B, N, G) labelled keypoints of each group
-    clean = torch.where(visible.unsqueeze(-1), values, 0)
-    group_mean = torch.einsum("bnkl,kg->bngl", clean, member) / held.clamp(min=1).unsqueeze(-1)
-    reference = masked_mean(values, visible, dim=2)
 
-    low = (group_mean[:, :, groups] - clean).square().sum(dim=-1) * counted
-    if pull.alpha != 1.0:
-        fences = groups if pull.fence_over == "group" else torch.zeros_like(groups)
-        low = low * fence_weights(values, visible, fences, pull.alpha)
+    Raises:
+        ValueError: OHKM is to mine all keypoints or more.
+    """
+    pull.check(visible.shape[-1])
+    sizes = groups.bincount()  # (G,)
+    groups = groups.to(values.device)
+    counted = visible.unsqueeze(-1).to(values.dtype)
+    clean = torch.where(visible.unsqueeze(-1), values, 0)
+    held = _sum_groups(counted, groups, len(sizes))  # (B, N, G, 1) labelled members
+    embeddings = _sum_groups(clean, groups, len(sizes)) / held.clamp(min=1)
+    reference = clean.sum(dim=2, keepdim=True) / counted.sum(dim=2, keepdim=True).clamp(min=1)
+
+    low = (_of_members(embeddings, groups) - clean).square().sum(dim=-1) * counted.squeeze(-1)
     if pull.missing == "rescale":
-        low = low * (member.sum(dim=0) / held.clamp(min=1))[:, :, groups]
-    present = held > 0
-    high = (reference[:, :, None] - group_mean).square().sum(dim=-1) * present
-    if pull.alpha != 1.0:
-        one = torch.zeros(present.shape[-1], dtype=torch.long, device=groups.device)
-        high = high * fence_weights(group_mean, present, one, pull.alpha)
+        times = sizes.to(held).unsqueeze(-1) / held.clamp(min=1)
+        low = low * _of_members(times, groups).squeeze(-1)
+    present = held.squeeze(-1) > 0
+    high = (reference - embeddings).square().sum(dim=-1) * present
+    if pull.focal:
+        fences = groups if pull.fence_over == "group" else None
+        low = low * _focal_weights(pull, len(groups), low, values, visible, fences)
+        if pull.focal_levels == "both":
+            high = high * _focal_weights(pull, len(groups), high, embeddings, present, None)
 
     people = visible.any(dim=-1).sum(dim=1).clamp(min=1)
-    divisor = people * (visible.shape[-1] if pull.per_keypoint else 1)
+    divisor = people * (len(groups) if pull.per_keypoint else 1)
     return low.sum(dim=(1, 2)) / divisor, high.sum(dim=(1, 2)) / divisor
+
+
+def _focal_weights(
+    pull: Pull, keypoints: int, losses: Tensor, values: Tensor, present: Tensor, sets: Tensor | None
+) -> Tensor:
+    """Weigh the losses (B, N, K) of embeddings ``values`` (B, N, K, L) by how hard they are."""
+    if pull.mining == "iqr":
+        return fence_weights(values, present, sets, pull.alpha)
+    # M of K keypoints and, rounded up, as large a share of the groups.
+    hardest = -(-pull.hardest * losses.shape[-1] // keypoints)
+    hard, easy = pull.alpha, 1.0
+    if pull.easy == "drop":
+        hard, easy = keypoints / pull.hardest if pull.per_keypoint else 1.0, 0.0
+    return hardest_weights(losses, present, hardest, hard, easy)
+
+
+def _sum_groups(values: Tensor, groups: Tensor, count: int) -> Tensor:
+    """Sum (B, N, K, L) over the members of each group to (B, N, G, L)."""
+    sums = values.new_zeros(*values.shape[:2], count, values.shape[-1])
+    return sums.scatter_add(2, groups[:, None].expand_as(values), values)
+
+
+def _of_members(values: Tensor, groups: Tensor) -> Tensor:
+    """Give each keypoint what (B, N, G, L) holds for its group: (B, N, K, L)."""
+    index = groups[:, None].expand(*values.shape[:2], -1, values.shape[-1])
+    return values.gather(2, index)

@@ -20,6 +20,11 @@ FILE_SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
 NESTS = ("state_dict", "model", "best_state_dict")  # where training scripts keep the weights
 # what training scripts put before a name: parallel wrappers, a network beside its loss, toolboxes
 PREFIXES = ("module.", "1.", "model.", "backbone.", "keypoint_head.")
+# a toolbox's name of a head that is the only one
+LONE_HEAD = {
+    "final_layer.weight": "final_layers.0.weight",
+    "final_layer.bias": "final_layers.0.bias",
+}
 SHOWN = 4  # names of each kind in an error
 
 
@@ -141,10 +146,10 @@ def _renamed(weights: Weights, expected: Mapping[str, Tensor]) -> Weights:
 
 
 def _bare(name: str, expected: Mapping[str, Tensor]) -> str:
-    """Strip known prefixes until the name is one that is expected, or has none left."""
+    """Strip known prefixes until the name is expected or has none left; name a lone head."""
     prefix = next((p for p in PREFIXES if name.startswith(p)), "")
     if name in expected or not prefix:
-        return name
+        return name if name in expected else LONE_HEAD.get(name, name)
     return _bare(name.removeprefix(prefix), expected)
 
 

@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from poselib.plots.palette import INK
-from poselib.plots.sheet import TEXT, WIDTH, new_sheet
+from poselib.plots.sheet import TEXT, WIDTH, new_sheet, wrapped
 
-_ROW = 0.27  # inches
+# Inches: the height of a row, and the least widths of a column and of a letter of a name.
+_ROW, _COLUMN, _LETTER = 0.27, 0.43, 0.078
 
 
 def comparison_table(
@@ -65,14 +66,19 @@ def show_comparison(
     table = comparison_table(
         published, measured, published_on=published_on, measured_on=measured_on
     )
-    sheet = new_sheet(_ROW * (len(table) + 2) + (0.35 if title else 0.1), WIDTH, title)
+    widest = max((len(str(name)) for name in table.index), default=0)
+    names, columns = _LETTER * widest + 0.2, max(table.shape[1], 1)
+    longest = max((len(str(name)) for name in table.columns.get_level_values(1)), default=0)
+    width = max(WIDTH, names + max(_COLUMN, _LETTER * longest) * columns)
+    left, step = names / width, (1 - names / width) / columns
+    headings = _headings(table, width * step)
+    top = 1.4 + 0.6 * max(heading.count("\n") + 1 for heading in headings.values())
+    height = _ROW * (len(table) + top) + (0.35 if title else 0.1)
+    sheet = new_sheet(height, width, title)
     ax = sheet.subplots()
     ax.set_axis_off()
-    widest = max((len(str(name)) for name in table.index), default=0)
-    left = min(0.012 * widest + 0.03, 0.45)
-    step = (1 - left) / max(table.shape[1], 1)
-    ax.set(xlim=(0, 1), ylim=(len(table) - 0.45, -2.3))
-    _headings(ax, table, left, step)
+    ax.set(xlim=(0, 1), ylim=(len(table) - 0.45, -top))
+    _draw_headings(ax, table, headings, left, step)
     blocks = [str(name) for name in table.columns.get_level_values(0)]
     for row, (name, values) in enumerate(table.iterrows()):
         if row % 2 == 0:
@@ -94,14 +100,24 @@ def show_comparison(
     return sheet
 
 
-def _headings(ax: Axes, table: pd.DataFrame, left: float, step: float) -> None:
+def _headings(table: pd.DataFrame, column: float) -> dict[str, str]:
+    """Return the heading of each block of columns, ``column`` inches each, in lines that fit."""
     blocks = [str(name) for name in table.columns.get_level_values(0)]
+    texts = {}
     for block in dict.fromkeys(blocks):
+        source, _, data = block.partition(": ")
+        texts[block] = f"{source}\n{wrapped(data, column * blocks.count(block))}"
+    return texts
+
+
+def _draw_headings(
+    ax: Axes, table: pd.DataFrame, headings: dict[str, str], left: float, step: float
+) -> None:
+    blocks = [str(name) for name in table.columns.get_level_values(0)]
+    for block, text in headings.items():
         places = [i for i, name in enumerate(blocks) if name == block]
         start, end = left + places[0] * step, left + (places[-1] + 1) * step
-        source, _, data = block.partition(": ")
-        ax.text((start + end) / 2, -1.65, f"{source}\n{data}", fontsize=TEXT, ha="center",
-                va="center", color=INK, wrap=True)  # fmt: skip
+        ax.text((start + end) / 2, -1.2, text, fontsize=TEXT, ha="center", va="bottom", color=INK)
         ax.plot([start + 0.01, end - 0.01], [-1.05] * 2, color=INK, linewidth=0.8)
     for column, metric in enumerate(table.columns.get_level_values(1)):
         x = left + (column + 0.5) * step

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from poselib.data.targets import heatmap_targets
 from poselib.decoders.associative import keypoint_order
 from poselib.decoders.grouping import GroupingOptions
 from poselib.decoders.tags import DecodeOptions, decode_tags
 from poselib.losses.associative import (
-    Pull,
-    Push,
     hierarchical_pull,
     masked_mean,
     push_loss,
     tags_at_keypoints,
 )
 from poselib.losses.heatmap import heatmap_mse
-from poselib.models import BACKBONES
-from poselib.models.associative import AssociativeHRNet
-from poselib.models.higher_hrnet import HigherHRNet
+from poselib.losses.readings import Pull, Push
+from poselib.models.hourglass import HourglassConfig
+from poselib.ops.gaussians import Overlap
 from poselib.ops.peaks import Subpixel
 from poselib.skeleton import Skeleton
 from poselib.structures import TagOutputs, Targets
+from poselib.systems.hosts import Host, HostName
 from poselib.systems.system import LossTerms, System
 
 
@@ -35,12 +35,18 @@ def build(
     skeleton: Skeleton,
     *,
     backbone: str = "hrnet_w32",
-    host: Literal["higher", "plain"] = "higher",
+    host: HostName = "higher",
     deconv_blocks: int = 4,
     deconv_channels: int | None = None,
+    stacks: int = 4,
+    features: int = 256,
+    depth: int = 4,
+    increase: int = 128,
+    stack_norm: bool = False,
     tag_init_std: float = 0.1,
     sigma: float = 2.0,
     subpixel_targets: bool = True,
+    overlap: Overlap = "max",
     background: float = 1.0,
     heatmap_weight: float = 1.0,
     push_weight: float = 1e-3,
@@ -51,6 +57,10 @@ def build(
     focal: bool = True,
     alpha: float = 2.0,
     fence_over: Literal["person", "group"] = "person",
+    focal_levels: Literal["both", "low"] = "both",
+    mining: Literal["iqr", "ohkm"] = "iqr",
+    hardest: int = 8,
+    easy: Literal["drop", "keep"] = "drop",
     missing: Literal["skip", "rescale"] = "skip",
     per_keypoint: bool = True,
     push_form: Literal["gaussian", "hinge"] = "gaussian",
@@ -70,37 +80,47 @@ def build(
 
     Args:
         skeleton: the keypoints to predict; it must hold the hierarchy.
-        backbone: key in ``poselib.models.BACKBONES``.
+        backbone: key in ``poselib.models.BACKBONES``; the hourglass has none.
         host: ``"higher"`` for HigherHRNet with heatmaps at strides 4 and 2, ``"plain"`` for the
-            backbone with one head at stride 4.
+            backbone with one head at stride 4, ``"hourglass"`` for stacked hourglasses with a
+            head at stride 4 behind each, all of which are trained alike.
         deconv_blocks, deconv_channels: residual blocks behind the upsampling of HigherHRNet and
             their width; None for the width of the finest branch.
+        stacks, features, depth, increase, stack_norm: of the hourglass; see
+            ``models.hourglass.HourglassConfig``.
         tag_init_std: deviation of the tag head's first weights.
         sigma: of the target Gaussians, in cells of each output (Eq. 4).
         subpixel_targets: Gaussians centred on the keypoints as in Eq. (4), not on their cells as
             in the official code.
+        overlap: of people's Gaussians: the maximum, as in the official code, whose peaks stay at
+            1, or the ``"sum"`` of Eq. (4).
         background: weight of heatmap cells near no keypoint of any type; 1 in the paper.
         heatmap_weight, push_weight, pull_weight: of the loss terms; the paper gives none, the
             defaults are the official configuration's.
         hierarchical: the hierarchical associative loss (HAL); false for the classical one.
         hierarchy: keypoint groups, see ``Skeleton.groups`` (Table VII).
         high_weight: λ of Eq. (11) (Table VI).
-        focal: the focal pulling loss (FPL), Eqs. (15-17).
-        alpha, fence_over, missing: see ``losses.associative.Pull``.
+        focal: the focal pulling loss (FPL), Eqs. (15-17); false for no mining of any kind.
+        mining: the paper's outliers (``"iqr"``) or OHKM's largest losses (Table VIII).
+        alpha, fence_over, focal_levels, hardest, easy, missing: see ``losses.readings.Pull``; the
+            default of alpha is the official code's.
         per_keypoint: divide the pulling losses by K, as the official code, whose weights are the
             defaults here, does.
-        push_form, push_sigma, push_factor: see ``losses.associative.Push``.
+        push_form, push_sigma, push_factor: see ``losses.readings.Push``.
         progressive: progressive associative decoding (PAD); false for the fixed ``order``.
         order: of keypoint types when decoding in a fixed order (Table IX).
         resolution, subpixel, nms_kernel, detection_threshold, tag_threshold, max_candidates,
             refine: see ``decoders.tags.DecodeOptions``.
 
     Raises:
-        ValueError: a name is unknown or the skeleton lacks the hierarchy.
+        ValueError: a name is unknown, a number out of range or the skeleton lacks the hierarchy.
     """
     switches = {key: value for key, value in locals().items() if key != "skeleton"}
     groups = torch.as_tensor(skeleton.group_indices(hierarchy if hierarchical else "whole"))
-    pull = Pull(alpha if focal else 1.0, fence_over, missing, per_keypoint)
+    pull = Pull(alpha, fence_over, missing, per_keypoint, focal_levels, mining, hardest, easy)
+    if not focal:
+        pull = replace(pull, alpha=1.0, mining="iqr")
+    pull.check(len(skeleton))
     weights = _Weights(heatmap_weight, push_weight, pull_weight, high_weight, background)
     fixed_order = keypoint_order(skeleton, order)  # an unknown name is refused in any case
     options = DecodeOptions(
@@ -111,22 +131,28 @@ def build(
         grouping=GroupingOptions(detection_threshold, tag_threshold, max_candidates),
         refine=refine,
     )
+    hourglass = HourglassConfig(stacks, features, depth, increase, stack_norm)
+    carrier = Host(host, backbone, deconv_blocks, deconv_channels, hourglass, tag_init_std)
     return System(
         name="hae",
         skeleton=skeleton,
-        model=_network(backbone, host, len(skeleton), deconv_blocks, deconv_channels, tag_init_std),
+        model=carrier.network(len(skeleton)),
         encode=partial(
             heatmap_targets,
-            strides=_strides(backbone, host),
+            strides=carrier.strides,
             sigma=sigma,
             subpixel=subpixel_targets,
+            overlap=overlap,
         ),
         losses=partial(
-            _losses,
-            groups=groups,
-            pull=pull,
-            push=Push(push_form, push_sigma, push_factor),
-            weights=weights,
+            _mean_over_stages,
+            losses=partial(
+                _losses,
+                groups=groups,
+                pull=pull,
+                push=Push(push_form, push_sigma, push_factor),
+                weights=weights,
+            ),
         ),
         decode=partial(decode_tags, options=options),
         switches=switches,
@@ -142,33 +168,12 @@ class _Weights:
     background: float
 
 
-def _network(
-    backbone: str,
-    host: str,
-    keypoints: int,
-    deconv_blocks: int,
-    deconv_channels: int | None,
-    tag_init_std: float,
-) -> nn.Module:
-    if backbone not in BACKBONES:
-        raise ValueError(f"unknown backbone {backbone!r}; known: {sorted(BACKBONES)}")
-    config = BACKBONES[backbone]
-    if host == "plain":
-        return AssociativeHRNet(config, keypoints, tag_init_std=tag_init_std)
-    if host == "higher":
-        return HigherHRNet(
-            config,
-            keypoints,
-            deconv_blocks=deconv_blocks,
-            deconv_channels=deconv_channels,
-            tag_init_std=tag_init_std,
-        )
-    raise ValueError(f"unknown host {host!r}; known: 'higher', 'plain'")
-
-
-def _strides(backbone: str, host: str) -> tuple[int, ...]:
-    stride = BACKBONES[backbone].stem_stride
-    return (stride, stride // 2) if host == "higher" else (stride,)
+def _mean_over_stages(
+    outputs: TagOutputs, targets: Targets, losses: Callable[[TagOutputs, Targets], LossTerms]
+) -> LossTerms:
+    """Judge every stage of the network alike, as the code of associative embedding does."""
+    terms = [losses(stage, targets) for stage in outputs.stages]
+    return {name: torch.stack([each[name] for each in terms]).mean() for name in terms[0]}
 
 
 def _losses(
@@ -186,7 +191,7 @@ def _losses(
         [heatmap_mse(p.float().contiguous(), t, w, weights.background).mean() for p, t, w in maps]
     ).sum()
     values, visible = tags_at_keypoints(outputs.tags.float(), targets.keypoints, targets.image_size)
-    low, high = hierarchical_pull(values, visible, groups.to(values.device), pull)
+    low, high = hierarchical_pull(values, visible, groups, pull)
     references = masked_mean(values, visible, dim=2)
     apart = push_loss(references, visible.any(dim=-1), push)
     return {

@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pycocotools.coco
 import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from poselib.data.coco import CocoKeypoints, to_coco_results, write_results
+from poselib.data.coco import (
+    CocoImages,
+    CocoKeypoints,
+    to_coco_results,
+    upload_path,
+    write_results,
+)
 from poselib.metrics.ap import evaluate_ap
 from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN
 from poselib.structures import Poses
 
 Content = dict[str, Any]
@@ -177,6 +184,16 @@ def test_a_category_without_names_fits_by_number_alone(tmp_path: Path) -> None:
     data = content()
     del data["categories"][0]["keypoints"]
     assert len(reader(tmp_path, data)) == 3
+
+
+def test_names_of_keypoints_may_be_written_with_spaces_and_capitals(tmp_path: Path) -> None:
+    data = content()
+    names = [name.replace("_", " ").title() for name in COCO.keypoints]
+    data["categories"][0]["keypoints"] = names
+    assert len(reader(tmp_path, data)) == 3
+    data["categories"][0]["keypoints"] = [*names[1:], names[0]]
+    with pytest.raises(ValueError, match=r"keypoints are .*'Left Eye'.*'coco' expects"):
+        reader(tmp_path, data)
 
 
 def test_what_goes_to_a_worker_is_small_and_whole(tmp_path: Path) -> None:
@@ -340,13 +357,83 @@ def test_results_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["results.json"]
 
 
+# Images that nobody annotated
+
+
+def image_info() -> Content:
+    """As image_info_test-dev2017.json has it: no annotations, every category, no keypoints."""
+    data = content()
+    del data["annotations"]
+    data["images"][0].update(license=3, coco_url="http://images.cocodataset.org/5.png")
+    data["categories"] = [{"id": n, "name": name} for n, name in ((1, "person"), (2, "bicycle"))]
+    return data
+
+
+def test_images_alone(tmp_path: Path) -> None:
+    dataset = CocoImages(write(tmp_path, image_info()), tmp_path, COCO)
+    assert dataset.image_ids == (5, 3, 9) and dataset.category_id == 1
+    assert dataset.skeleton is COCO and dataset.image_path(2).name == "9.png"
+    for sample, number in zip(dataset, (5, 3, 9), strict=True):
+        assert sample.image_id == number and int(sample.image[0, 0, 0]) == number
+        assert sample.keypoints.shape == (0, 17, 3) and sample.areas.shape == (0,)
+        assert not sample.ignore.any()
+
+
+def test_images_alone_have_no_ground_truth(tmp_path: Path) -> None:
+    dataset = CocoImages(write(tmp_path, image_info()), tmp_path, COCO)
+    with pytest.raises(ValueError, match=r"people\.json annotates nobody.*upload the results"):
+        dataset.ground_truth()
+
+
+def test_results_for_the_server(tmp_path: Path) -> None:
+    """pycocotools takes them as results of the images that the file lists."""
+    path = write(tmp_path, image_info())
+    dataset = CocoImages(path, tmp_path, COCO)
+    keypoints = np.tile(np.array([7.5, 8.5, 2], np.float32), (2, 17, 1))
+    results = [
+        entry
+        for sample in dataset
+        for entry in to_coco_results(poses_of(keypoints), sample.image_id, dataset.category_id)
+    ]
+    file = upload_path(tmp_path / "out", "progressive-w32_1")
+    assert file.name == "person_keypoints_test-dev2017_progressive-w32_1_results.json"
+    write_results(results, file)
+    listed = pycocotools.coco.COCO(str(path)).loadRes(str(file))
+    assert len(listed.anns) == 6 and set(listed.imgToAnns) == {5, 3, 9}
+    assert listed.anns[1]["keypoints"][:3] == [7, 8, 0.5]
+    assert upload_path(tmp_path, "a", "val2017").name == "person_keypoints_val2017_a_results.json"
+    for name in ("", "a b", "a/b", "é"):
+        with pytest.raises(ValueError, match="algorithm must be letters, digits"):
+            upload_path(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.pop("images"), "not COCO: expected a list named 'images'"),
+        (lambda d: d["images"].clear(), "empty dataset: images lists none"),
+        (lambda d: d["images"].append(d["images"][0]), "images: an id is used twice"),
+        (lambda d: d["images"][1].pop("width"), "images: id 3: width: expected a whole number"),
+    ],
+)
+def test_bad_lists_of_images_are_refused(change: Callable, words: str, tmp_path: Path) -> None:
+    data = image_info()
+    change(data)
+    with pytest.raises(ValueError, match=rf"people\.json: {words}"):
+        CocoImages(write(tmp_path, data), tmp_path, COCO)
+
+
 # Real files
 
 
 @pytest.mark.samples
 @pytest.mark.parametrize(
     ("name", "skeleton", "people"),
-    [("coco", COCO, [1, 2, 4, 5]), ("crowdpose", CROWDPOSE, [2, 2]), ("ochuman", COCO, [1, 2, 2])],
+    [
+        ("coco", COCO, [1, 2, 4, 5]),
+        ("crowdpose", CROWDPOSE, [2, 2]),
+        ("ochuman", OCHUMAN, [1, 2, 2]),
+    ],
 )
 def test_real_samples(name: str, skeleton: Skeleton, people: list[int], samples_dir: Path) -> None:
     folder = samples_dir / name

@@ -202,11 +202,30 @@ def test_the_crowd_index_is_met(target: float) -> None:
     assert np.mean(reached) == pytest.approx(target, abs=0.05)
 
 
+def test_a_range_of_crowd_indices_is_drawn_from() -> None:
+    recipe = SceneRecipe(people=(4, 6), crowd_index=(0.1, 0.9))
+    reached = np.array([render_scene(recipe, 11, i).crowd_index for i in range(80)])
+    assert np.mean(reached) == pytest.approx(0.5, abs=0.08)
+    # A uniform draw from 0.1 to 0.9 has the deviation 0.23.
+    assert 0.18 < np.std(reached) < 0.29
+    assert reached.min() < 0.25 and reached.max() > 0.75
+
+
+def test_a_range_of_no_width_is_a_number() -> None:
+    pair = SceneRecipe(people=(2, 3), crowd_index=(0.4, 0.4))
+    number = SceneRecipe(people=(2, 3), crowd_index=0.4)
+    for index in range(3):
+        np.testing.assert_array_equal(
+            render_scene(pair, 12, index).image, render_scene(number, 12, index).image
+        )
+
+
 def test_a_crowded_scene_has_people_enough() -> None:
     assert SceneRecipe().least_people == 1
     assert SceneRecipe(crowd_index=0.0).least_people == 1
     assert SceneRecipe(crowd_index=0.5).least_people == 2
     assert SceneRecipe(crowd_index=1.5).least_people == 3
+    assert SceneRecipe(crowd_index=(0.0, 1.5)).least_people == 3
 
 
 def test_every_family_is_drawn_and_only_those_asked_for() -> None:
@@ -252,6 +271,10 @@ def test_a_skeleton_with_unknown_keypoints_is_refused_by_name() -> None:
         ("height", (float("nan"), 0.5)),
         ("crowd_index", -0.1),
         ("crowd_index", 9.0),
+        ("crowd_index", (0.5, 0.2)),
+        ("crowd_index", (0.1, 9.0)),
+        ("crowd_index", (0.1,)),
+        ("crowd_index", float("nan")),
         ("poses", ("flying",)),
         ("poses", ()),
         ("views", (0, 0, 0)),
@@ -266,5 +289,5 @@ def test_a_bad_recipe_names_its_field(field: str, value: Any) -> None:
 
 
 def test_a_recipe_takes_the_lists_that_json_holds() -> None:
-    recipe = SceneRecipe(people=(2, 3), poses=("lying",), crowd_index=0.2)
+    recipe = SceneRecipe(people=(2, 3), poses=("lying",), crowd_index=(0.2, 0.4))
     assert SceneRecipe(**recipe.as_dict()) == recipe  # type: ignore[arg-type]

@@ -65,6 +65,15 @@ def test_quantised_on_request() -> None:
     assert not torch.equal(quantised, heatmap_targets(batch, strides=(4,)).heatmaps[0])
 
 
+def test_overlap_on_request() -> None:
+    batch = batch_of(people=6)
+    added = heatmap_targets(batch, strides=(4,), overlap="sum").heatmaps[0]
+    highest = heatmap_targets(batch, strides=(4,)).heatmaps[0]
+    expected = gaussian_heatmaps(batch.keypoints, (32, 48), (8, 12), 2.0, overlap="sum")
+    assert torch.equal(added, expected)
+    assert (added >= highest - 1e-6).all() and (added > highest + 0.1).any()
+
+
 def test_ignored_cells_count_nothing() -> None:
     batch = batch_of()
     batch.ignore[0, :4, 4:8] = True  # one cell of 4 px, four of 2 px
@@ -77,6 +86,20 @@ def test_ignored_cells_count_nothing() -> None:
         *([1, 0, 4, 0], [1, 0, 5, 0]),
     ]
     assert set(coarse.unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4, 16])
+def test_ignored_share_equals_averaging(stride: int) -> None:
+    batch = batch_of((96, 144))
+    shares = torch.rand(2, 96 // stride, 144 // stride, generator=torch.Generator().manual_seed(1))
+    wide = shares.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
+    noise = torch.rand(2, 96, 144, generator=torch.Generator().manual_seed(2))
+    batch.ignore[:] = noise < wide
+    batch.ignore[0, :48] = True  # 256 px of a cell do not fit into a byte
+    (weights,) = heatmap_targets(batch, strides=(stride,)).weights
+    averages = torch.nn.functional.avg_pool2d(batch.ignore[:, None].double(), stride)
+    assert torch.equal(weights, (averages < 0.5).float())
+    assert weights.any() and not weights.all()
 
 
 def test_heatmaps_do_not_depend_on_what_is_ignored() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from poselib.decoders import refinement
+from poselib.decoders import refinement, search
 from poselib.decoders.refinement import find_missing
 from poselib.ops.peaks import subpixel_shift
 
@@ -48,16 +50,126 @@ def test_equals_a_search_of_every_cell(size: tuple[int, int]) -> None:
             assert (tuple(cells[i].tolist()), values[i].item()) == (wanted, heat_there)
 
 
-def test_pruning_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    heat, tags = maps(1, (90, 120))
-    references = torch.randn(40, tags.shape[2]) * 3
-    images, keypoints = torch.arange(40) % 2, torch.arange(40) % 3
-    fast = find_missing(heat, tags, references, images, keypoints)
-    monkeypatch.setattr(refinement, "_PARTS", (1.0,))
-    monkeypatch.setattr(refinement, "_PAIRS", 1)
-    slow = find_missing(heat, tags, references, images, keypoints)
-    assert torch.equal(fast[0], slow[0])
-    assert torch.equal(fast[1], slow[1])
+def every_cell(*arguments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Search as on a GPU, where all cells are scored."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refinement, "_bounded", lambda device: False)
+        return find_missing(*arguments)
+
+
+def wanted_of(
+    heat: torch.Tensor, tags: torch.Tensor, count: int, seed: int = 0, scale: float = 2.0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """References, images and keypoints of ``count`` people, some near the tags of a map."""
+    rng = np.random.default_rng(seed)
+    images, keypoints = rng.integers(len(heat), size=count), rng.integers(heat.shape[1], size=count)
+    references = rng.normal(scale=scale, size=(count, tags.shape[2]))
+    return torch.from_numpy(references), torch.from_numpy(images), torch.from_numpy(keypoints)
+
+
+def kinds_of_maps(
+    size: tuple[int, int], length: int
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Heat (2, 3, h, w) and tags (2, 3, L, h, w): some help bounds, others do not."""
+    generator = torch.Generator().manual_seed(length)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.rand(2, 3, *shape, generator=generator)
+
+    def smooth(*shape: int) -> torch.Tensor:
+        coarse = torch.rand(2, 3, *shape[:-2], 4, 5, generator=generator).flatten(0, -3)
+        large = F.interpolate(coarse[None], shape[-2:], mode="bilinear")[0]
+        return large.view(2, 3, *shape)
+
+    heat, tags = noise(*size), 8 * noise(length, *size) - 4
+    yield "noise", heat, tags
+    yield "floor", 0.02 * heat, tags
+    yield "smooth", smooth(*size), 8 * smooth(length, *size) - 4
+    yield "smooth with a floor", smooth(*size) + 0.02 * heat, 8 * smooth(length, *size) - 4
+    yield "steps", (4 * heat).round() / 4, (2 * tags).round() / 2
+    yield "constant heat", torch.full_like(heat, 0.3), tags
+    yield "constant tags", heat, torch.full_like(tags, 0.7)
+    yield "constant", torch.full_like(heat, -0.3), torch.full_like(tags, 0.7)
+    yield "halves", (2 * heat).round() / 2, torch.full_like(tags, 0.5)
+    yield "far tags", heat, tags + 100
+    yield "huge", 1e38 * (heat - 0.5), 1e30 * tags
+    for bad in (torch.nan, torch.inf, -torch.inf):
+        some, other = noise(*size) < 0.2, noise(length, *size) < 0.2
+        yield f"{bad} heat", heat.masked_fill(some, bad), tags
+        yield f"{bad} tags", heat, tags.masked_fill(other, bad)
+        yield f"{bad} both", heat.masked_fill(some, bad), tags.masked_fill(other, bad)
+        yield f"only {bad} tags", heat, torch.full_like(tags, bad)
+        yield f"only {bad} heat", torch.full_like(heat, bad), tags
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (8, 8), (5, 70), (64, 96), (61, 83)])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_bounds_exclude_no_best_cell(size: tuple[int, int], length: int) -> None:
+    for name, heat, tags in kinds_of_maps(size, length):
+        for seed, scale in enumerate((0.5, 3.0)):
+            wanted = wanted_of(heat, tags, 25, seed, scale)
+            fast, slow = find_missing(heat, tags, *wanted), every_cell(heat, tags, *wanted)
+            assert torch.equal(fast[0], slow[0]), name
+            assert torch.equal(fast[1], slow[1]), name
+
+
+def test_parts_and_rounds_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _, heat, tags in kinds_of_maps((40, 56), 2):
+        wanted = wanted_of(heat, tags, 30)
+        slow = every_cell(heat, tags, *wanted)
+        for first, pairs, bounds in (((), 1, 1), ((1, 3), 7, 100), ((2, 4, 6, 8), 4096, 1 << 20)):
+            monkeypatch.setattr(search, "_FIRST", first)
+            monkeypatch.setattr(search, "_PAIRS", pairs)
+            monkeypatch.setattr(search, "_BOUNDS", bounds)
+            fast = find_missing(heat, tags, *wanted)
+            assert torch.equal(fast[0], slow[0]) and torch.equal(fast[1], slow[1])
+        monkeypatch.setattr(refinement, "_CELLS", 1)
+        again = every_cell(heat, tags, *wanted)
+        assert torch.equal(again[0], slow[0]) and torch.equal(again[1], slow[1])
+        monkeypatch.undo()
+
+
+def test_the_order_of_tags_in_memory_does_not_matter() -> None:
+    for size in ((48, 64), (37, 51)):
+        for _, heat, tags in kinds_of_maps(size, 2):
+            wanted = wanted_of(heat, tags, 20)
+            cells_first = tags.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+            part = torch.zeros(2, 3, 2, size[0], size[1] + 5)
+            part[..., 2:-3] = tags
+            one = find_missing(heat, tags, *wanted)
+            for other in (cells_first, part[..., 2:-3]):
+                found = find_missing(heat, other, *wanted)
+                assert torch.equal(found[0], one[0]) and torch.equal(found[1], one[1])
+
+
+def test_few_blocks_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Otherwise the bounds would be of no use, and no other test would notice.
+    scored = []
+    score = search.Search._score
+
+    def counted(self: search.Search, people: np.ndarray, blocks: np.ndarray) -> None:
+        scored.append(len(people))
+        score(self, people, blocks)
+
+    monkeypatch.setattr(search.Search, "_score", counted)
+    heat, tags = next(m[1:] for m in kinds_of_maps((192, 256), 2) if m[0] == "smooth with a floor")
+    find_missing(heat, tags, *wanted_of(heat, tags, 50, scale=1.0))
+    assert sum(scored) < 0.1 * 50 * (192 * 256) / 64
+
+
+def test_nobody_wants_nothing() -> None:
+    heat, tags = maps(0)
+    for search_of in (find_missing, every_cell):
+        cells, values = search_of(heat, tags, *wanted_of(heat, tags, 0))
+        assert cells.shape == (0, 2) and values.shape == (0,)
+
+
+def test_nothing_is_found_where_no_tag_is_finite() -> None:
+    heat, tags = maps(0)
+    for search_of in (find_missing, every_cell):
+        nowhere = torch.full_like(tags, torch.nan)
+        cells, values = search_of(heat, nowhere, *wanted_of(heat, tags, 4))
+        assert (cells == 0).all() and (values == 0).all()
 
 
 def test_first_of_equal_cells_wins_also_in_a_constant_map() -> None:

@@ -7,13 +7,24 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.decoders import refinement
 from poselib.decoders import tags as decoder
 from poselib.decoders.grouping import GroupingOptions
-from poselib.decoders.tags import DecodeOptions, decode_tags, group_candidates, tag_candidates
+from poselib.decoders.tags import (
+    STAGES,
+    DecodeOptions,
+    decode_tags,
+    group_candidates,
+    tag_candidates,
+)
+from poselib.ops import peaks
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import Poses, TagOutputs
+from tests.references.plain_decoder import PlainOptions, decode_plainly
 
 ORDERS = pytest.mark.parametrize("order", ["progressive", tuple(range(17))], ids=["pad", "fixed"])
+
+ORDERS_OF_FIVE = pytest.mark.parametrize("order", ["progressive", (4, 2, 0, 1, 3)])
 
 
 def scene(
@@ -151,6 +162,101 @@ def test_images_of_a_batch_are_decoded_alone(monkeypatch: pytest.MonkeyPatch) ->
             np.testing.assert_array_equal(one.keypoints, other.keypoints)
             np.testing.assert_array_equal(one.scores, other.scores)
             np.testing.assert_array_equal(one.person_scores, other.person_scores)
+
+
+def assert_equal(found: list[Poses], wanted: list[Poses]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        for name in ("keypoints", "scores", "person_scores"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("resolution", ["image", "map"])
+def test_the_way_of_a_gpu_leads_to_the_same_poses(monkeypatch, resolution) -> None:
+    generator = torch.Generator().manual_seed(1)
+    cases = [scene(scattered(n, seed=n)) for n in (1, 6)]
+    cases += [TagOutputs((heat,), tags, (24, 32)) for _, heat, tags in wild_maps()]
+    noisy = [replace(c, heatmaps=(c.heatmaps[-1] + 0.05,)) for c in cases[:2]]
+    for outputs in (*cases, *noisy):
+        shape = outputs.tags.shape
+        outputs = replace(outputs, tags=outputs.tags + torch.rand(shape, generator=generator))
+        options = DecodeOptions(resolution=resolution)
+        wanted = decode_tags(outputs, options)
+        with monkeypatch.context() as patch:
+            patch.setattr(peaks, "_FEW", -1)
+            patch.setattr(refinement, "_bounded", lambda device: False)
+            assert_equal(decode_tags(outputs, options), wanted)
+
+
+def crowd(
+    people: int, size: tuple[int, int], seed: int, kinds: int = 5
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(K, H, W) heat over a floor of noise and (K, H, W, 2) tags, many of them alike."""
+    rng = np.random.default_rng(seed)
+    y, x = np.ogrid[: size[0], : size[1]]
+    heat, tags = rng.uniform(0, 0.02, (kinds, *size)), rng.normal(0, 0.5, (kinds, *size, 2))
+    for own in rng.uniform(-people / 8, people / 8, (people, 2)):
+        for k in np.flatnonzero(rng.random(kinds) > 0.2):
+            square = (x - rng.integers(size[1])) ** 2 + (y - rng.integers(size[0])) ** 2
+            drawn = rng.uniform(0.05, 1) * np.exp(-square / 18)
+            tags[k] = np.where((drawn > np.maximum(heat[k], 0.03))[..., None], own, tags[k])
+            heat[k] = np.maximum(heat[k], drawn)
+    tags += rng.normal(0, 0.05, tags.shape)
+    return torch.from_numpy(heat.astype(np.float32)), torch.from_numpy(tags.astype(np.float32))
+
+
+@ORDERS_OF_FIVE
+@pytest.mark.parametrize(
+    ("people", "size"),
+    [
+        (0, (40, 56)),
+        (1, (3, 2)),
+        (3, (64, 96)),
+        (12, (101, 67)),
+        (40, (96, 128)),
+        (200, (160, 152)),
+    ],
+)
+def test_crowds_are_decoded_as_plainly(people, size, order) -> None:
+    for seed in range(2):
+        heat, tags = crowd(people, size, seed)
+        # A view of the order in which maps are stored: nothing is copied on the way.
+        outputs = TagOutputs((heat[None],), tags.permute(0, 3, 1, 2)[None], size)
+        grouping = GroupingOptions(max_candidates=250)
+        plain = PlainOptions(order, max_candidates=250, every_keypoint=False)
+        (found,) = decode_tags(outputs, DecodeOptions(order, grouping))
+        wanted = decode_plainly(heat, tags, plain)
+        assert len(found) >= people // 2
+        np.testing.assert_array_equal(found.scores, wanted.scores)
+        np.testing.assert_array_equal(found.keypoints, wanted.keypoints)
+        np.testing.assert_allclose(found.person_scores, wanted.person_scores, rtol=1e-6)
+
+
+def test_each_stage_is_announced_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = scene(scattered(2))
+    two = replace(
+        outputs,
+        heatmaps=tuple(torch.cat([h, h]) for h in outputs.heatmaps),
+        tags=torch.cat([outputs.tags, outputs.tags]),
+    )
+    heard: list[str] = []
+    decode_tags(two, done=heard.append)
+    assert tuple(heard) == STAGES
+    monkeypatch.setattr(decoder, "_VALUES", 1)
+    heard.clear()
+    decode_tags(two, done=heard.append)
+    assert tuple(heard) == STAGES * 2
+
+
+def test_maps_of_the_right_size_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: TagOutputs, size: tuple[int, int]) -> TagOutputs:
+        raise AssertionError("resized")
+
+    monkeypatch.setattr(TagOutputs, "resize", fail)
+    heat, tags = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 2, 16, 24)
+    decode_tags(TagOutputs((heat,), tags, (16, 24)))
+    decode_tags(TagOutputs((heat,), tags, (64, 96)), DecodeOptions(resolution="map"))
+    with pytest.raises(AssertionError, match="resized"):
+        decode_tags(TagOutputs((heat,), tags, (64, 96)))
 
 
 def test_half_precision_outputs_are_decoded() -> None:

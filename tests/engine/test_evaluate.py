@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 
 from poselib.data.coco import CocoKeypoints
+from poselib.data.mpii import MpiiImages
 from poselib.data.synthetic import SceneRecipe, SyntheticScenes
-from poselib.engine.evaluate import LabelledImages, evaluate, score
+from poselib.engine.evaluate import HeadSizedImages, LabelledImages, evaluate, score
 from poselib.engine.predict import PredictOptions, predict
+from poselib.metrics.ap import evaluate_ap
+from poselib.metrics.pck import multi_person_ap, single_person_pckh
 from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import Poses
+from poselib.skeletons import COCO, CROWDPOSE, MPII
+from poselib.structures import Poses, Sample
+from poselib.systems import System, build
 from tests.engine.oracles import Marked, truth_system
 
 SMALL = PredictOptions(size=128, batch_size=8, flip=False)
@@ -87,3 +92,168 @@ def test_one_prediction_an_image_is_asked_for() -> None:
     system = truth_system(dataset, SMALL, COCO)
     with pytest.raises(ValueError, match="2 predictions for 3 images"):
         score(system, dataset, [Poses.empty(17)] * 2)
+
+
+def true_poses(dataset: LabelledImages) -> list[Poses]:
+    """Everyone as annotated, with a score of 1."""
+    poses = []
+    for i in range(len(dataset)):
+        keypoints = dataset[i].keypoints
+        scores = (keypoints[..., 2] > 0).astype(np.float32)
+        xy = np.where(scores[..., None] > 0, keypoints[..., :2], np.float32(0))
+        poses.append(Poses(xy, scores, np.ones(len(keypoints), np.float32)))
+    return poses
+
+
+def any_system(skeleton: Skeleton) -> System:
+    return build("hae", skeleton, backbone="hrnet_tiny")
+
+
+def test_crowd_indices_give_three_numbers_more() -> None:
+    dataset = scenes(CROWDPOSE, 12)
+    system, poses = any_system(CROWDPOSE), true_poses(dataset)
+    found = score(system, dataset, poses)
+    truth = dataset.ground_truth()
+    expected = evaluate_ap(truth, found.results, CROWDPOSE, by_crowding=True)
+    assert found.ap.as_dict() == pytest.approx(expected.as_dict(), nan_ok=True)
+    assert found.ap.AP_crowd_easy == pytest.approx(1)
+    plain = score(system, WithoutIndices(dataset), poses)
+    assert plain.ap.AP == found.ap.AP and plain.ap.AP_crowd_easy is None
+    assert len(plain.ap.as_dict()) == 10
+
+
+def test_each_keypoint_has_its_own_number() -> None:
+    dataset = scenes(count=12)
+    poses = true_poses(dataset)
+    wrist = COCO.index("left_wrist")
+    for one in poses:
+        one.keypoints[:, wrist] += 30
+    found = score(any_system(COCO), dataset, poses)
+    assert found.keypoint_ap["left_wrist"] < 0.1
+    assert found.keypoint_ap["right_wrist"] == pytest.approx(1)
+    assert found.reasons == ()
+
+
+def test_reasons_for_a_low_number_are_given_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    dataset = scenes(count=12)
+    system, poses = any_system(COCO), true_poses(dataset)
+    turned = [replace(p, keypoints=p.keypoints[..., ::-1].copy()) for p in poses]
+    with caplog.at_level(logging.WARNING):
+        found = score(system, dataset, turned)
+    assert found.ap.AP < 0.05
+    assert len(found.reasons) == 1 and "x and y are exchanged" in found.reasons[0]
+    assert [r.getMessage() for r in caplog.records] == [
+        f"AP is {found.ap.AP:.3f}: {found.reasons[0]}"
+    ]
+    caplog.clear()
+    assert score(system, dataset, poses).reasons == () and not caplog.records
+    assert score(system, dataset, turned, explain=False).reasons == () and not caplog.records
+    assert score(system, dataset, [Poses.empty(17)] * 12).reasons == ("there are no detections",)
+
+
+class WithoutIndices:
+    """A dataset whose images have no crowd index."""
+
+    def __init__(self, dataset: LabelledImages) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[index]
+
+    def ground_truth(self) -> dict:
+        truth = self.dataset.ground_truth()
+        for image in truth["images"]:
+            del image["crowdIndex"]
+        return truth
+
+
+class WithHeads:
+    """People with head sizes, the i-th image's of 8 + i px; some crowds between them."""
+
+    def __init__(self, unit: str, counts: list[int]) -> None:
+        self.unit, self.counts = unit, counts
+        rng = np.random.default_rng(0)
+        self.people = [rng.uniform(5, 120, (n, len(MPII), 3)) for n in counts]
+        for people in self.people:
+            people[..., 2] = rng.random(people.shape[:2]) < 0.9
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, index: int) -> Sample:
+        raise AssertionError("images are not needed")
+
+    def head_sizes(self, index: int) -> np.ndarray:
+        return np.full(self.counts[index], 8.0 + index)
+
+    def ground_truth(self) -> dict:
+        crowd = {"keypoints": [0] * 48, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 1}
+        rows = []
+        for image, people in enumerate(self.people):
+            rows.append({"image_id": image, **crowd})
+            for one in people - (0.5, 0.5, 0):
+                box = [0, 0, 120, 120]
+                rows.append({"image_id": image, "keypoints": one.ravel().tolist(), "bbox": box})
+        return {
+            "images": [{"id": i} for i in range(len(self))],
+            "annotations": [{"id": n, "category_id": 1, **row} for n, row in enumerate(rows, 1)],
+            "categories": [{"id": 1}],
+        }
+
+    def poses(self) -> list[Poses]:
+        """Everyone, up to 6 px beside the truth."""
+        rng = np.random.default_rng(1)
+        found = []
+        for people in self.people:
+            xy = (people[..., :2] + rng.uniform(-6, 6, people[..., :2].shape)).astype(np.float32)
+            scores = rng.random(xy.shape[:2]).astype(np.float32)
+            found.append(Poses(xy, scores, scores.mean(axis=1)))
+        return found
+
+
+def test_people_with_head_sizes_are_measured_as_mpii_does() -> None:
+    dataset = WithHeads("group", [2, 0, 3, 1])
+    poses, sizes = dataset.poses(), [dataset.head_sizes(i) for i in range(4)]
+    assert isinstance(dataset, HeadSizedImages)
+    found = score(any_system(MPII), dataset, poses)
+    assert found.pckh_ap == multi_person_ap(poses, dataset.people, sizes, MPII)
+    assert found.pckh_ap is not None and 0.2 < found.pckh_ap.total < 0.9
+    assert found.pckh is None and found.pckh_tenth is None
+    numbers = found.as_dict()
+    assert numbers["pckh_ap_wrist"] == found.pckh_ap.wrist and numbers["AP"] == found.ap.AP
+    assert len(numbers) == 10 + 8
+
+
+def test_single_people_with_head_sizes_are_measured_as_mpii_does() -> None:
+    dataset = WithHeads("person", [1, 1, 0, 1])
+    poses = dataset.poses()
+    found = score(any_system(MPII), dataset, poses)
+    kept = [poses[n] for n in (0, 1, 3)]
+    people, sizes = np.concatenate(dataset.people), np.array([8.0, 9.0, 11.0])
+    assert found.pckh == single_person_pckh(kept, people, sizes, MPII)
+    assert found.pckh_tenth == single_person_pckh(kept, people, sizes, MPII, 0.1)
+    assert found.pckh_ap is None and found.pckh.total > found.pckh_tenth.total
+    assert found.as_dict()["pckh_tenth_total"] == found.pckh_tenth.total
+    nobody = WithHeads("person", [0, 0])
+    assert score(any_system(MPII), nobody, nobody.poses()).pckh is None
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize("unit", ["person", "image"])
+def test_real_mpii_samples_have_head_sizes(samples_dir: Path, unit: str) -> None:
+    folder = samples_dir / "mpii"
+    dataset = MpiiImages.from_json(folder / "test_mpii.json", folder, unit)  # type: ignore[arg-type]
+    found = score(any_system(MPII), dataset, true_poses(dataset))
+    assert found.ap.AP > 0.999
+    parts = found.pckh if unit == "person" else found.pckh_ap
+    assert parts is not None and parts.total == 1
+
+
+def test_other_datasets_have_no_head_sizes() -> None:
+    dataset = scenes(count=2)
+    assert not isinstance(dataset, HeadSizedImages)
+    found = score(any_system(COCO), dataset, true_poses(dataset))
+    assert found.pckh_ap is None and found.pckh is None

@@ -11,7 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from poselib.data.transforms import crop_warp, warp_sample
-from poselib.engine.predict import PredictOptions, device_of, infer, predict, present
+from poselib.engine.predict import (
+    PredictOptions,
+    device_of,
+    infer,
+    predict,
+    predict_ways,
+    present,
+)
 from poselib.structures import Poses, Sample, Warp
 from tests.engine.oracles import (
     MIDDLE,
@@ -22,6 +29,7 @@ from tests.engine.oracles import (
     blob_image,
     system_around,
 )
+from tests.engine.toys import scenes, toy_system
 
 SYSTEM = system_around(BlobNetwork(), MIDDLE)
 PEOPLE = np.array([[[40.3, 50.1], [60.8, 120.4]], [[150.2, 40.7], [140.9, 130.6]]])
@@ -201,3 +209,27 @@ def test_the_network_is_evaluated_where_its_weights_are(picture: Sample) -> None
 def test_a_bad_option_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"predict: {name}"):
         replace(OPTIONS, **{name: value})
+
+
+def test_several_decoders_share_one_look_of_the_network() -> None:
+    system = toy_system(detection_threshold=0.0)
+    other = toy_system(detection_threshold=0.0, progressive=False)
+    ways = [system, replace(other, model=system.model)]
+    calls: list[int] = []
+    system.model.register_forward_hook(lambda *_: calls.append(1))
+    samples = [scenes(3)[i] for i in range(3)]
+    options = PredictOptions(size=64, multiple=32, batch_size=2)
+    together = predict_ways(ways, samples, options)
+    looks = len(calls)
+    for way, found in zip(ways, together, strict=True):
+        for mine, alone in zip(found, predict(way, samples, options), strict=True):
+            np.testing.assert_array_equal(mine.keypoints, alone.keypoints)
+            np.testing.assert_array_equal(mine.person_scores, alone.person_scores)
+    assert len(calls) == 3 * looks  # once together, once more for each
+
+
+def test_decoders_of_different_networks_are_refused() -> None:
+    with pytest.raises(ValueError, match="share one network"):
+        predict_ways([toy_system(), toy_system()], [])
+    with pytest.raises(ValueError, match="share one network"):
+        predict_ways([], [])

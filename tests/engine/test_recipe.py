@@ -22,6 +22,9 @@ def test_the_defaults_are_valid_and_every_field_is_documented() -> None:
         *[(name, -1) for name in ("log_every", "checkpoint_every", "validate_every")],
         *[(name, value) for name in ("average", "warmup") for value in (-0.1, 1.0)],
         *[(name, float("nan")) for name in ("learning_rate", "weight_decay", "average", "clip")],
+        ("decay", (0.5, 0.0)),
+        ("decay", (0.5,)),
+        ("milestones", (200, 260)),
         ("optimiser", "sgd"),
         ("schedule", "linear"),
         ("precision", "float16"),
@@ -29,5 +32,5 @@ def test_the_defaults_are_valid_and_every_field_is_documented() -> None:
 )
 def test_a_bad_setting_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"recipe: {name} must be") as error:
-        replace(Recipe(), **{name: value})
+        replace(Recipe(milestones=(0.5, 0.8)), **{name: value})
     assert repr(value) in str(error.value)

@@ -33,6 +33,20 @@ def test_steps_fall_at_their_milestones() -> None:
         assert factor == pytest.approx(expected)
 
 
+def test_steps_may_fall_by_factors_of_their_own() -> None:
+    milestones, decay = (0.25, 0.5, 0.75), (0.5, 0.2, 3.0)
+    factors = [
+        learning_rate_factor("steps", progress, milestones=milestones, decay=decay)
+        for progress in (0.0, 0.24, 0.25, 0.5, 0.74, 0.75, 1.0)
+    ]
+    assert factors == pytest.approx([1, 1, 0.5, 0.1, 0.1, 0.3, 0.3])
+
+
+def test_a_factor_without_a_milestone_is_refused() -> None:
+    with pytest.raises(ValueError):
+        learning_rate_factor("steps", 0.5, milestones=(0.2,), decay=(0.1, 0.1))
+
+
 def test_constant_stays() -> None:
     assert {learning_rate_factor("constant", p) for p in (0.0, 0.3, 1.0)} == {1.0}
 

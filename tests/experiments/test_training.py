@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import ast
 import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from poselib.engine.checkpoints import load_checkpoint
+from poselib.experiments import training
 from poselib.experiments.datasets import in_memory, open_dataset
-from poselib.experiments.presets import PRESETS, Preset, preset_named
+from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.presets import Preset, preset_named
 from poselib.experiments.training import (
     HEADLINES,
     device_named,
@@ -20,6 +24,11 @@ from poselib.experiments.training import (
     validator,
 )
 from poselib.skeletons import COCO
+from poselib.systems import known_switches
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_train.ipynb"
+# Where a run reads, works and writes does not change what comes out.
+ELSEWHERE = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir"}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +58,7 @@ def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: P
         assert torch.equal(value, loaded.system.model.state_dict()[key])
 
 
-def test_steps_and_seconds_can_be_given(smoke: Preset, tmp_path: Path) -> None:
+def test_steps_or_seconds_can_be_given(smoke: Preset, tmp_path: Path) -> None:
     preset = replace(smoke, recipe=replace(smoke.recipe, validate_every=0))
     scenes = in_memory(open_dataset("synthetic", "train", preset))
     system = new_system(preset, COCO, seed=0)
@@ -57,6 +66,8 @@ def test_steps_and_seconds_can_be_given(smoke: Preset, tmp_path: Path) -> None:
     slow = replace(preset, recipe=replace(preset.recipe, steps=10**6))
     system = new_system(preset, COCO, seed=0)
     assert train_by(slow, system, scenes, tmp_path / "b", seed=0, seconds=1e-3).steps == 1
+    with pytest.raises(ValueError, match="give steps or seconds"):
+        train_by(slow, system, scenes, tmp_path / "c", seed=0, seconds=1.0, steps=1)
 
 
 def test_the_seed_draws_the_weights(smoke: Preset) -> None:
@@ -89,13 +100,33 @@ def test_wrong_switches_are_named(smoke: Preset, switches: dict, message: str) -
 def test_it_starts_from_imagenet_weights_of_a_file(smoke: Preset, tmp_path: Path) -> None:
     donor, file = new_system(smoke, COCO, 5).model, tmp_path / "classifier.pth"
     torch.save(donor.state_dict(), file)
-    from_file = replace(smoke, imagenet=str(file))
-    model = new_system(from_file, COCO, 0).model
-    assert torch.equal(model.conv1.weight, donor.conv1.weight)
-    head = [m.final_layers[0].weight for m in (model, donor, new_system(smoke, COCO, 0).model)]
-    assert torch.equal(head[0], head[2]) and not torch.equal(head[0], head[1])
-    at_random = new_system(from_file, COCO, 0, imagenet="").model
-    assert not torch.equal(at_random.conv1.weight, donor.conv1.weight)
+    for host in ("higher", "plain"):
+        model = new_system(smoke, COCO, 0, imagenet=str(file), host=host).model
+        assert torch.equal(model.conv1.weight, donor.conv1.weight)
+        fresh = new_system(smoke, COCO, 0, host=host).model
+        head = [m.final_layers[0].weight for m in (model, donor, fresh)]
+        assert torch.equal(head[0], head[2]) and not torch.equal(head[0], head[1])
+
+
+def test_a_preset_names_the_imagenet_weights_of_its_backbone(
+    smoke: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(training, "load_imagenet", lambda model, source: asked.append(source))
+    preset = replace(smoke, imagenet=True)
+    new_system(preset, COCO, 0)
+    assert asked == ["hrnet_tiny"]
+    new_system(preset, COCO, 0, backbone="hrnet_w18")
+    assert asked.pop() == "hrnet_w18"
+    new_system(preset, COCO, 0, imagenet="")
+    new_system(preset, COCO, 0, host="hourglass")
+    new_system(smoke, COCO, 0)
+    assert asked == ["hrnet_tiny"]
+
+
+def test_a_network_without_a_backbone_refuses_imagenet_weights(smoke: Preset) -> None:
+    with pytest.raises(ValueError, match="StackedHourglass has no backbone for ImageNet weights"):
+        new_system(smoke, COCO, 0, imagenet="hrnet_w32", host="hourglass")
 
 
 def test_absent_imagenet_weights_are_named(smoke: Preset, tmp_path: Path) -> None:
@@ -112,10 +143,42 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         device_named("fast")
 
 
-def test_presets_are_complete() -> None:
-    for name, preset in PRESETS.items():
-        new_system(preset, COCO, 0) if name != "paper" else None
-        assert preset.recipe_for(1000).steps > 0
-    assert PRESETS["paper"].recipe_for(6400).steps == 300 * 200
-    with pytest.raises(ValueError, match="unknown preset 'big'; known: smoke"):
-        preset_named("big")
+# The notebook
+
+
+def recorded() -> dict[str, Any]:
+    """The names ``switches`` and ``params`` as the notebook makes them from its defaults."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    made: dict[str, Any] = dict(notebook_parameters(NOTEBOOK))
+    for statement in ast.parse(code).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="switches" | "params")]):
+                exec(ast.unparse(statement), made)
+            case ast.AugAssign(target=ast.Name(id="switches" | "params")):
+                exec(ast.unparse(statement), made)
+    return made
+
+
+def test_whatever_changes_results_is_in_the_record() -> None:
+    parameters = notebook_parameters(NOTEBOOK)
+    params = recorded()["params"]
+    assert set(params) == set(parameters) - ELSEWHERE
+    assert params == {name: parameters[name] for name in params}
+
+
+def test_switches_are_those_of_the_system_and_left_to_the_preset() -> None:
+    made = recorded()
+    assert set(made["switches"]) <= set(known_switches(made["system"]))
+    assert set(made["switches"].values()) == {None}
+    assert set(made["params"]) - set(made["switches"]) == {
+        *("preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "imagenet")
+    }
+
+
+@pytest.mark.parametrize("host", ["higher", "plain", "hourglass"])
+def test_a_host_is_one_parameter(host: str) -> None:
+    made = recorded()
+    system = new_system(preset_named("smoke"), COCO, 0, **{**made["switches"], "host": host})
+    assert system.switches["host"] == host
+    assert 0.5e6 < sum(p.numel() for p in system.model.parameters()) < 1.5e6

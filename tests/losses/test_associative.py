@@ -18,25 +18,35 @@ import torch
 from torch import Tensor
 
 from poselib.losses.associative import (
-    Pull,
-    Push,
     classical_pull,
     hierarchical_pull,
     masked_mean,
     push_loss,
     tags_at_keypoints,
 )
+from poselib.losses.readings import Pull, Push
 from poselib.skeletons import COCO, CROWDPOSE, SKELETONS
 
 torch.set_num_threads(1)
 
 HIERARCHIES = ("anatomy", "spatial_prior", "mutual_information", "none", "whole")
-READINGS = [
+FENCES = [
     Pull(alpha, fences, missing, per_keypoint)
     for alpha, fences, missing, per_keypoint in product(
         (1.0, 2.0), ("person", "group"), ("skip", "rescale"), (False, True)
     )
 ]
+MINING = [
+    Pull(2.5, "person", missing, per_keypoint, "both", "ohkm", hardest, easy)
+    for missing, per_keypoint, hardest, easy in product(
+        ("skip", "rescale"), (False, True), (3, 8), ("drop", "keep")
+    )
+]
+KEYPOINTS_ALONE = [
+    Pull(2.0, focal_levels="low"),
+    Pull(per_keypoint=True, focal_levels="low", mining="ohkm", hardest=5),
+]
+READINGS = [*FENCES, *MINING, *KEYPOINTS_ALONE]
 
 
 class People(NamedTuple):
@@ -96,26 +106,49 @@ def slow_is_outlier(one: np.ndarray, array: list[np.ndarray]) -> bool:
     return False
 
 
+def slow_weights(
+    losses: dict[int, float], outliers: set[int], pull: Pull, count: int, keypoints: int
+) -> dict[int, float]:
+    """Weights of the losses of one level of one person, of which the hardest are ``count``."""
+    if pull.mining == "iqr":
+        return {i: pull.alpha if i in outliers else 1.0 for i in losses}
+    mined = sorted(losses, key=lambda i: -losses[i])[:count]
+    if pull.easy == "keep":
+        return {i: pull.alpha if i in mined else 1.0 for i in losses}
+    scale = keypoints / pull.hardest if pull.per_keypoint else 1
+    return {i: scale if i in mined else 0.0 for i in losses}
+
+
 def slow_person(tags: dict[int, np.ndarray], groups: np.ndarray, pull: Pull) -> tuple[float, float]:
     """Both pulling terms of one person, whose labelled keypoints have these tags."""
     reference = slow_mean(list(tags.values()))
-    embeddings, low = [], 0.0
+    embeddings: dict[int, np.ndarray] = {}
+    low: dict[int, float] = {}
+    high: dict[int, float] = {}
+    strays: set[int] = set()
     for group in sorted(set(groups.tolist())):
         held = [k for k in tags if groups[k] == group]
         if not held:
             continue
-        embeddings.append(slow_mean([tags[k] for k in held]))
+        embeddings[group] = slow_mean([tags[k] for k in held])
+        high[group] = sum((reference - embeddings[group]) ** 2)
         array = list(tags.values()) if pull.fence_over == "person" else [tags[k] for k in held]
+        strays |= {k for k in held if slow_is_outlier(tags[k], array)}
         for k in held:
-            weight = pull.alpha if slow_is_outlier(tags[k], array) else 1.0
+            low[k] = sum((embeddings[group] - tags[k]) ** 2)
             if pull.missing == "rescale":
-                weight *= sum(groups == group) / len(held)
-            low += weight * sum((embeddings[-1] - tags[k]) ** 2)
-    high = 0.0
-    for embedding in embeddings:
-        weight = pull.alpha if slow_is_outlier(embedding, embeddings) else 1.0
-        high += weight * sum((reference - embedding) ** 2)
-    return low, high
+                low[k] *= sum(groups == group) / len(held)
+    kinds, kept = len(groups), list(embeddings.values())
+    low_weights = slow_weights(low, strays, pull, pull.hardest, kinds)
+    stray_groups = {g for g in embeddings if slow_is_outlier(embeddings[g], kept)}
+    share = math.ceil(len(set(groups.tolist())) * pull.hardest / kinds - 1e-9)
+    high_weights = slow_weights(high, stray_groups, pull, share, kinds)
+    if pull.focal_levels == "low":
+        high_weights = dict.fromkeys(high, 1.0)
+    return (
+        sum(low_weights[k] * low[k] for k in low),
+        sum(high_weights[g] * high[g] for g in high),
+    )
 
 
 class SlowLosses(NamedTuple):
@@ -155,15 +188,33 @@ def test_pulling_equals_loops(skeleton: Any, hierarchy: str, channels: int) -> N
         np.testing.assert_allclose(high, [s.high for s in slow], rtol=1e-10, atol=1e-12)
 
 
-def test_the_readings_differ() -> None:
-    """Or the comparison above would not tell them apart."""
-    people = random_people(1)
+def pulls(pull: Pull, groups: Tensor, seed: int = 1) -> tuple[float, float]:
+    low, high = hierarchical_pull(*random_people(seed), groups, pull)
+    return low.sum().item(), high.sum().item()
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "levels"),
+    [
+        (Pull(2.0), Pull(3.0), "both"),
+        (Pull(2.0), Pull(1.0), "both"),
+        (Pull(2.0), Pull(2.0, fence_over="group"), "low"),
+        (Pull(), Pull(missing="rescale"), "low"),
+        (Pull(), Pull(per_keypoint=True), "both"),
+        (Pull(2.0), Pull(2.0, focal_levels="low"), "high"),
+        (Pull(2.0), Pull(2.0, mining="ohkm"), "both"),
+        (Pull(mining="ohkm"), Pull(mining="ohkm", hardest=7), "low"),
+        (Pull(mining="ohkm"), Pull(mining="ohkm", hardest=4), "both"),
+        (Pull(mining="ohkm"), Pull(mining="ohkm", focal_levels="low"), "high"),
+        (Pull(2.0, mining="ohkm"), Pull(2.0, mining="ohkm", easy="keep"), "both"),
+    ],
+)
+def test_each_reading_is_told_apart(one: Pull, two: Pull, levels: str) -> None:
+    """Or the comparison above would not notice one that is ignored."""
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
-    low = [tuple(hierarchical_pull(*people, groups, pull)[0].tolist()) for pull in READINGS]
-    # With alpha 1 there are no fences to read; so 8 readings give 4 values and 8 give 8.
-    assert len(set(low)) == 12
-    high = [hierarchical_pull(*people, groups, Pull(alpha))[1] for alpha in (1.0, 2.0)]
-    assert not torch.allclose(high[0], high[1])
+    pairs = zip(("low", "high"), pulls(one, groups), pulls(two, groups), strict=True)
+    changed = {level for level, a, b in pairs if a != pytest.approx(b)}
+    assert changed == ({"low", "high"} if levels == "both" else {levels})
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -220,6 +271,42 @@ def test_focal_pulling_by_hand() -> None:
     of_person, _ = hierarchical_pull(values, visible, groups, Pull(2, fence_over="person"))
     assert of_groups.item() == pytest.approx(plain.item())
     assert of_person.item() == pytest.approx(plain.item() + 5.5**2)
+
+
+def test_hard_keypoints_are_mined_by_hand() -> None:
+    """The person's mean is 25/6, the groups' 1/2, 5/2 and 19/2."""
+    values = torch.tensor([0.0, 1, 2, 3, 4, 15]).view(1, 1, 6, 1)
+    visible = torch.ones(1, 1, 6, dtype=torch.bool)
+    squares = sorted((v - 25 / 6) ** 2 for v in (0, 1, 2, 3, 4, 15))
+    drop = classical_pull(values, visible, Pull(mining="ohkm", hardest=2))
+    assert drop.item() == pytest.approx(sum(squares[-2:]))
+    mean = classical_pull(values, visible, Pull(per_keypoint=True, mining="ohkm", hardest=2))
+    assert mean.item() == pytest.approx(sum(squares[-2:]) / 2)
+    keep = classical_pull(values, visible, Pull(3.0, mining="ohkm", hardest=2, easy="keep"))
+    assert keep.item() == pytest.approx(sum(squares) + 2 * sum(squares[-2:]))
+    # Two of six keypoints, so one of three groups; both of its keypoints, and none of a limb.
+    groups = torch.tensor([0, 0, 1, 1, 2, 2])
+    low, high = hierarchical_pull(values, visible, groups, Pull(mining="ohkm", hardest=2))
+    assert low.item() == pytest.approx(2 * 5.5**2)
+    assert high.item() == pytest.approx((19 / 2 - 25 / 6) ** 2)
+
+
+def test_people_with_fewer_keypoints_than_are_mined_count_whole() -> None:
+    people = random_people(16, seen=0.4)
+    assert people.visible.sum(dim=-1).max() < 16
+    groups = torch.as_tensor(COCO.group_indices("anatomy"))
+    plain = hierarchical_pull(*people, groups)
+    assert_same(
+        list(plain), list(hierarchical_pull(*people, groups, Pull(mining="ohkm", hardest=16)))
+    )
+
+
+@pytest.mark.parametrize("hardest", [17, 30])
+def test_not_all_keypoints_can_be_hard(hardest: int) -> None:
+    people = random_people(17)
+    with pytest.raises(ValueError, match=f"hardest must be less than 17 keypoints, not {hardest}"):
+        classical_pull(*people, Pull(mining="ohkm", hardest=hardest))
+    classical_pull(*people, Pull(hardest=hardest))
 
 
 def test_high_level_fences_are_over_the_groups_of_a_person() -> None:
@@ -375,6 +462,32 @@ def test_gradient_of_focal_pulling(fence_over: Any, missing: Any) -> None:
     )
 
 
+def test_either_keypoint_of_a_limb_may_be_mined() -> None:
+    """Both have the same loss but for rounding; one is taken, and both get the same gradient."""
+    rng = np.random.default_rng(18)
+    one, two = torch.tensor(rng.normal(size=(2, 300)))
+    values = torch.stack([one, two, one / 2, two / 2], dim=1).view(300, 1, 4, 1).requires_grad_()
+    visible = torch.ones(300, 1, 4, dtype=torch.bool)
+    pull = Pull(mining="ohkm", hardest=1, focal_levels="low")
+    low, _ = hierarchical_pull(values, visible, torch.tensor([0, 0, 1, 1]), pull)
+    half = (one - two) / 2
+    torch.testing.assert_close(low, half**2)
+    (gradient,) = torch.autograd.grad(low.sum(), values)
+    nothing = torch.zeros(300, dtype=torch.float64)
+    expected = torch.stack([half, -half, nothing, nothing], dim=1)
+    torch.testing.assert_close(gradient.view(300, 4), expected)
+
+
+@pytest.mark.parametrize("easy", ["drop", "keep"])
+def test_gradient_of_mining(easy: Any) -> None:
+    people = random_people(9, (1, 4, 17, 1))
+    groups = torch.as_tensor(COCO.group_indices("anatomy"))
+    pull = Pull(2.0, per_keypoint=True, mining="ohkm", hardest=6, easy=easy)
+    assert torch.autograd.gradcheck(
+        lambda v: hierarchical_pull(v, people.visible, groups, pull), people.values.requires_grad_()
+    )
+
+
 @pytest.mark.parametrize("form", ["gaussian", "hinge"])
 def test_equal_references_have_a_finite_gradient(form: Any) -> None:
     """Tags start nearly equal; the root in the hinge must not divide by their distance."""
@@ -512,26 +625,6 @@ def test_gradient_reaches_the_cells_of_labelled_keypoints_alone() -> None:
     assert visible.flatten().tolist() == [True, False, False, False]
     masked_mean(values, visible, dim=2).sum().backward()
     assert tags.grad is not None and tags.grad.nonzero().tolist() == [[0, 0, 0, 1, 2]]
-
-
-# Options
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Push(form="cosine"), "unknown push form 'cosine'; known: 'gaussian', 'hinge'"),  # type: ignore[arg-type]
-        (lambda: Push(sigma=0), "push sigma must be a positive number, not 0"),
-        (lambda: Push(sigma=math.nan), "push sigma must be a positive number"),
-        (lambda: Pull(fence_over="image"), "fence_over must be 'person' or 'group', not 'image'"),  # type: ignore[arg-type]
-        (lambda: Pull(missing="zero"), "missing must be 'skip' or 'rescale', not 'zero'"),  # type: ignore[arg-type]
-        (lambda: Pull(alpha=-1), "alpha must be a finite number, not negative: -1"),
-        (lambda: Pull(alpha=math.nan), "alpha must be a finite number"),
-    ],
-)
-def test_options_are_checked(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()
 
 
 # The official losses. They halve the pushing loss, scale a group's mean by its full size where

@@ -1,4 +1,4 @@
-"""Fences of masked sets against plain numpy quantiles."""
+"""Fences of masked sets against plain numpy quantiles, and the hardest against sorting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.losses.outliers import fence_weights
+from poselib.losses.outliers import fence_weights, hardest_weights
 
 torch.set_num_threads(1)
 
@@ -80,6 +80,8 @@ def test_equals_numpy(seed: int, channels: int) -> None:
         slow = slow_weights(values, present, torch.as_tensor(sets), 2.5)
         np.testing.assert_array_equal(fast, slow)
     assert (slow_weights(values, present, torch.zeros(17), 2.5) > 1).any()
+    one = fence_weights(values, present, None, 2.5)
+    assert torch.equal(one, fence_weights(values, present, torch.zeros(17, dtype=torch.long), 2.5))
 
 
 def test_absent_values_take_no_part() -> None:
@@ -112,4 +114,49 @@ def test_no_people() -> None:
     nobody = fence_weights(
         torch.zeros(2, 0, 5, 1), torch.zeros(2, 0, 5, dtype=torch.bool), torch.arange(5), 2.0
     )
+    assert nobody.shape == (2, 0, 5)
+
+
+# The hardest
+
+
+def mined(losses: list[float], count: int, present: list[bool] | None = None) -> list[float]:
+    row = torch.tensor(losses, dtype=torch.float64).view(1, 1, -1)
+    here = torch.tensor(present or [True] * len(losses)).view(1, 1, -1)
+    return hardest_weights(row, here, count, 3.0, 0.5).flatten().tolist()
+
+
+def test_the_largest_are_hard() -> None:
+    assert mined([1, 4, 0, 3, 2], 2) == [0.5, 3, 0.5, 3, 0.5]
+    assert mined([1, 4, 0, 3, 2], 5) == mined([1, 4, 0, 3, 2], 9) == [3] * 5
+
+
+def test_no_more_are_hard_where_losses_are_equal() -> None:
+    weights = mined([1, 4, 3, 3, 2], 2)
+    assert weights[1] == 3 and weights.count(3) == 2
+    assert weights[2] + weights[3] == 3.5
+
+
+def test_absent_losses_are_never_hard() -> None:
+    here = [True, False, True, True, False]
+    assert mined([1, 9, 2, 3, torch.nan], 2, here) == [0.5, 0.5, 3, 3, 0.5]
+    assert mined([1, 9, 2, 3, torch.nan], 4, here) == [3, 0.5, 3, 3, 0.5]
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_the_hardest_equal_sorting(count: int) -> None:
+    rng = np.random.default_rng(count)
+    losses = torch.tensor(rng.standard_cauchy((3, 5, 17)) ** 2).requires_grad_()
+    present = torch.tensor(rng.random((3, 5, 17)) < 0.6)
+    present[0, 0] = False
+    weights = hardest_weights(losses, present, count, 2.0, 0.25)
+    assert weights.dtype == losses.dtype and not weights.requires_grad
+    for b, n in np.ndindex(3, 5):
+        here = [k for k in range(17) if present[b, n, k]]
+        hardest = sorted(here, key=lambda k: losses[b, n, k].item())[-count:]
+        assert weights[b, n].tolist() == [2.0 if k in hardest else 0.25 for k in range(17)]
+
+
+def test_nobody_to_mine() -> None:
+    nobody = hardest_weights(torch.zeros(2, 0, 5), torch.zeros(2, 0, 5, dtype=torch.bool), 2, 1, 0)
     assert nobody.shape == (2, 0, 5)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from poselib.models import BACKBONES
+from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet, upsampling_stage
+from poselib.models.pretrained import load_official
 
 torch.set_num_threads(1)
 
@@ -48,6 +50,33 @@ def test_equals_the_official_network(keypoints: int, golden_dir: Path) -> None:
         assert relative(outputs.heatmaps[1], arrays["out1"]) < 1e-5
         features = model.features(images)[0][:, ::8]
         assert relative(features, arrays["stage4_out_ch_step8"]) < 1e-5
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("prefixes", "head"),
+    [(("module.", "module."), "final_layers.0"), (("backbone.", "keypoint_head."), "final_layer")],
+    ids=["official", "toolbox"],
+)
+def test_the_plain_network_is_the_official_one_below_its_second_head(
+    prefixes: tuple[str, str], head: str, golden_dir: Path, tmp_path: Path
+) -> None:
+    keys = json.loads((golden_dir / "higherhrnet_w32_k17.keys.json").read_text())
+    plain = [key for key in keys if not key[0].startswith(("deconv_layers", "final_layers.1"))]
+    model = AssociativeHRNet(BACKBONES["hrnet_w32"], 17).eval()
+    assert [[k, list(v.shape)] for k, v in model.state_dict().items()] == [k[:2] for k in plain]
+
+    rule = weights_rule(golden_dir).fill(plain)
+    renamed = {
+        prefixes[k.startswith("final")] + k.replace("final_layers.0", head): torch.from_numpy(v)
+        for k, v in rule.items()
+    }
+    torch.save({"state_dict": renamed}, tmp_path / "plain.pth")
+    load_official(model, tmp_path / "plain.pth")
+    with np.load(golden_dir / "higherhrnet_w32_k17.npz") as arrays, torch.no_grad():
+        outputs = model(torch.from_numpy(arrays["input"]))
+        maps = torch.cat([outputs.heatmaps[0], outputs.tags[:, :, 0]], dim=1)
+        assert relative(maps, arrays["out0"]) < 1e-5
 
 
 def small(keypoints: int = 5, tags: bool = True) -> HigherHRNet:

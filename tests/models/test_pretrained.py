@@ -10,6 +10,7 @@ from torch import nn
 from poselib.models import BACKBONES
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet
+from poselib.models.hourglass import HourglassConfig, StackedHourglass
 from poselib.models.hrnet import HRNet
 from poselib.models.pretrained import load_imagenet, load_official, read_weights
 
@@ -64,6 +65,29 @@ def test_checkpoints_of_toolboxes_that_part_backbone_and_head_load(tmp_path: Pat
     torch.save({"meta": {"epoch": 1}, "state_dict": renamed}, tmp_path / "toolbox.pth")
     model = network()
     load_official(model, tmp_path / "toolbox.pth")
+    assert same(model, weights)
+
+
+def test_a_toolbox_may_name_the_only_head_otherwise(tmp_path: Path) -> None:
+    weights = marked(AssociativeHRNet(TINY, 17))
+    renamed = {
+        ("keypoint_head." if name.startswith("final") else "backbone.")
+        + name.replace("final_layers.0", "final_layer"): value
+        for name, value in weights.items()
+    }
+    torch.save({"state_dict": renamed}, tmp_path / "lone.pth")
+    model = AssociativeHRNet(TINY, 17)
+    load_official(model, tmp_path / "lone.pth")
+    assert same(model, weights)
+
+
+@pytest.mark.parametrize("prefix", ["", "model.module."])
+def test_hourglasses_load_by_their_official_names(tmp_path: Path, prefix: str) -> None:
+    config = HourglassConfig(2, 8, 2, 4)
+    weights = marked(StackedHourglass(config, 5))
+    torch.save({"state_dict": {prefix + k: v for k, v in weights.items()}}, tmp_path / "h.pth")
+    model = StackedHourglass(config, 5)
+    load_official(model, tmp_path / "h.pth")
     assert same(model, weights)
 
 

@@ -82,6 +82,15 @@ def test_equals_loops_over_cells(
     np.testing.assert_allclose(single, slow, atol=1e-5)
 
 
+@SUBPIXEL
+def test_images_of_a_batch_are_independent(subpixel: bool) -> None:
+    keypoints = random_keypoints(6, (32, 48), people=5)
+    keypoints[0, 2:, :, 2] = 0  # padding
+    both = gaussian_heatmaps(keypoints, (32, 48), (8, 12), 1.0, subpixel)
+    alone = [gaussian_heatmaps(k[None], (32, 48), (8, 12), 1.0, subpixel) for k in keypoints]
+    assert both[0].any() and torch.equal(both, torch.cat(alone))
+
+
 def test_window_leaves_out_only_small_values() -> None:
     """Eq. (4) has no window: what is cut is below exp(-3.0²/2) of the peak, in any case."""
     keypoints = keypoints_of((33.9, 32.1))

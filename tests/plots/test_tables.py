@@ -39,3 +39,16 @@ def test_unclear_tables_are_refused():
     twice = pd.concat([MEASURED, MEASURED])
     with pytest.raises(ValueError, match="more than one row"):
         comparison_table(PUBLISHED, twice, **WHERE)
+
+
+def test_no_text_lies_on_another_one_in_wide_tables():
+    metrics = ["AP", "AP50", "AP75", "shoulder", "AP_L", "AR", "AR_M", "AR_L"]
+    published = pd.DataFrame(88.8, index=["a method, with a long backbone-104"], columns=metrics)
+    measured = pd.DataFrame(77.7, index=["ours"], columns=metrics)
+    where = "200 drawn scenes of 5 to 7 people, crowd index 0 to 1, 128 px, network input 128 px"
+    figure = show_comparison(published, measured, published_on=where, measured_on=where)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 40
+    for n, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:n])

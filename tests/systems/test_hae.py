@@ -15,8 +15,6 @@ import torch
 from poselib.decoders.associative import keypoint_order
 from poselib.decoders.tags import DecodeOptions, decode_tags
 from poselib.losses.associative import (
-    Pull,
-    Push,
     classical_pull,
     hierarchical_pull,
     masked_mean,
@@ -24,6 +22,8 @@ from poselib.losses.associative import (
     tags_at_keypoints,
 )
 from poselib.losses.heatmap import heatmap_mse
+from poselib.losses.readings import Pull, Push
+from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.ops.images import normalise
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE
@@ -118,6 +118,8 @@ def test_other_skeleton(hierarchy: str) -> None:
         *({"resolution": "map"}, {"refine": False}, {"subpixel": "parabola", "nms_kernel": 3}),
         *({"fence_over": "group"}, {"missing": "rescale"}, {"per_keypoint": False}),
         *({"push_form": "hinge"}, {"subpixel_targets": False}, {"background": 0.1}),
+        *({"mining": "ohkm"}, {"mining": "ohkm", "easy": "keep"}, {"mining": "ohkm", "hardest": 3}),
+        *({"focal_levels": "low"}, {"overlap": "sum"}),
         {"hierarchy": "none"},
         {"hierarchy": "whole"},
         {"deconv_blocks": 1, "deconv_channels": 8},
@@ -220,6 +222,8 @@ def readable(parameter: object) -> str:
         ({"focal": False}, {"pull_low", "pull_high"}),
         ({"alpha": 3.0}, {"pull_low", "pull_high"}),
         ({"fence_over": "group"}, {"pull_low"}),
+        ({"focal_levels": "low"}, {"pull_high"}),
+        ({"mining": "ohkm"}, {"pull_low", "pull_high"}),
         ({"missing": "rescale"}, {"pull_low"}),
         ({"per_keypoint": False}, {"pull_low", "pull_high"}),
         ({"progressive": False}, set()),
@@ -235,6 +239,49 @@ def test_switches_change_their_terms_alone(switches: dict[str, Any], changed: se
 def test_focal_off_is_alpha_one() -> None:
     assert terms_of(focal=False) == terms_of(alpha=1.0)
     assert terms_of(focal=False)["pull_low"] < terms_of()["pull_low"]
+
+
+def test_focal_off_is_off_whatever_is_mined() -> None:
+    assert terms_of(focal=False) == terms_of(focal=False, mining="ohkm", hardest=17)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"hardest": 5}, {"easy": "keep"}, {"focal_levels": "low"}], ids=str
+)
+def test_switches_of_mining(changed: dict[str, Any]) -> None:
+    """Table VIII; the fences and alpha play no part where only the hardest count."""
+    plain, switched = terms_of(mining="ohkm"), terms_of(mining="ohkm", **changed)
+    assert plain != pytest.approx(switched)
+    assert plain == terms_of(mining="ohkm", alpha=3.0, fence_over="group")
+    outputs, targets = given()
+    values, visible = tags_at_keypoints(outputs.tags, targets.keypoints, targets.image_size)
+    pull = Pull(2.0, per_keypoint=True, **{"mining": "ohkm", **changed})
+    groups = torch.as_tensor(COCO.group_indices("anatomy"))
+    low, high = hierarchical_pull(values, visible, groups, pull)
+    assert switched["pull_low"] == pytest.approx(1e-3 * low.mean().item())
+    assert switched["pull_high"] == pytest.approx(1e-3 * 1.5 * high.mean().item())
+
+
+def test_mining_of_all_keypoints_is_refused() -> None:
+    with pytest.raises(ValueError, match="hardest must be less than 17 keypoints, not 17"):
+        build("hae", COCO, **QUICK, mining="ohkm", hardest=17)
+
+
+@pytest.mark.parametrize(
+    ("switches", "options"),
+    [
+        ({"subpixel_targets": False}, {"subpixel": False}),
+        ({"overlap": "sum"}, {"overlap": "sum"}),
+        ({"sigma": 1.0}, {"sigma": 1.0}),
+    ],
+)
+def test_switches_of_the_targets(switches: dict[str, Any], options: dict[str, Any]) -> None:
+    batch = batch_of(COCO)
+    plain = system_of().encode(batch).heatmaps
+    switched = system_of(**switches).encode(batch).heatmaps
+    for each, default, size in zip(switched, plain, ((16, 16), (32, 32)), strict=True):
+        drawn = gaussian_heatmaps(batch.keypoints, (64, 64), size, **{"sigma": 2.0, **options})
+        assert torch.equal(each, drawn) and not torch.equal(each, default)
 
 
 def test_pulling_per_keypoint_divides_by_their_number() -> None:

@@ -1,0 +1,117 @@
+"""Reading MATLAB files as datasets publish them: structures, cells, and their many empty values.
+
+MATLAB leaves a field empty where Python would leave it out, writes a lone structure as an array of
+one, and counts from 1. Everything here takes all forms of the same value alike.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+Value = NDArray[Any]
+
+# Added to a pixel that MATLAB counts from 1, whose centre is 0.5 here.
+PIXEL_CENTRE = -0.5
+
+# What scipy raises for files that are torn or of another kind.
+_UNREADABLE = (
+    *(EOFError, IndexError, KeyError, MatReadError, OSError, RuntimeError, TypeError),
+    *(ValueError, zlib.error),
+)
+
+
+def read_mat(path: Path, name: str) -> Value:
+    """Return one variable of a MATLAB file.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not a MATLAB file of version 4 to 7.2, is cut short, or lacks the
+            variable.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"annotation file {path} does not exist")
+    with path.open("rb") as file:
+        if file.read(10) == b"MATLAB 7.3":
+            raise ValueError(f"{path}: a MATLAB 7.3 file; save it again in MATLAB with -v7")
+    try:
+        content = loadmat(str(path), variable_names=[name])
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: not a MATLAB file, or cut short: {error}") from error
+    if name not in content:
+        raise ValueError(f"{path}: expected a variable named {name!r}")
+    return np.asarray(content[name])
+
+
+def structures(value: Value | None) -> list[np.void]:
+    """Return the elements of a structure array; none if it is empty or no structure at all."""
+    if value is None or value.dtype.names is None:
+        return []
+    return list(value.ravel())
+
+
+def cells(value: Value | None) -> list[Value]:
+    """Return the elements of a cell array; none if it is empty or no cell array at all."""
+    if value is None or value.dtype != object:
+        return []
+    return [np.asarray(element) for element in value.ravel()]
+
+
+def field(entry: np.void, name: str) -> Value | None:
+    """Return a field of a structure, or None where it is absent or empty."""
+    names = entry.dtype.names or ()
+    value = np.asarray(entry[name]) if name in names else None
+    return value if value is not None and value.size else None
+
+
+def number(entry: np.void, name: str, where: str) -> float:
+    """Return a field that holds one number, as number or as text; NaN where absent or empty.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    value = field(entry, name)
+    if value is None:
+        return math.nan
+    try:
+        return float(value.item())
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {name}: expected a number, found {_shown(value)}") from error
+
+
+def text(entry: np.void, name: str, where: str) -> str:
+    """Return a field that holds text.
+
+    Raises:
+        ValueError: it is absent, empty or something else.
+    """
+    value = field(entry, name)
+    if value is None or value.dtype.kind != "U" or value.size != 1:
+        raise ValueError(f"{where}: {name}: expected text, found {_shown(value)}")
+    return str(value.item())
+
+
+def positions(value: Value, count: int, where: str) -> tuple[int, ...]:
+    """Return numbers that count from 1 as positions that count from 0.
+
+    Raises:
+        ValueError: they are not whole numbers from 1 to ``count``.
+    """
+    if value.dtype.kind not in "iufb" or not np.isin(value, np.arange(1, count + 1)).all():
+        raise ValueError(
+            f"{where}: expected whole numbers from 1 to {count}, found {_shown(value)}"
+        )
+    return tuple((value.ravel().astype(np.int64) - 1).tolist())
+
+
+def _shown(value: Value | None) -> str:
+    if value is None:
+        return "nothing"
+    return repr(value.tolist()) if value.size < 9 else f"{value.dtype} {value.shape}"

@@ -1,0 +1,189 @@
+"""Trained runs of a sweep, decoded and measured alike, for the tables of an ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.evaluate import LabelledImages, score
+from poselib.engine.predict import PredictOptions, predict_ways
+from poselib.experiments.failures import association_errors
+from poselib.experiments.inspection import with_switches
+from poselib.experiments.sweep import PlannedRun, mean_and_spread
+from poselib.systems import Switch, System
+
+# What the tables show besides average precision, from ``association_errors``.
+ERRORS = ("association_error", "swap_rate", "miss_rate")
+
+
+def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
+    """Return the trained system of a finished run.
+
+    Raises:
+        FileNotFoundError: the run is not finished, or its folder holds no trained system or
+            several.
+    """
+    folder = Path(runs_dir) / run.run_id
+    if run.record(runs_dir) is None:
+        raise FileNotFoundError(f"run {folder} is not finished")
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        raise FileNotFoundError(f"{folder} holds {len(files)} .safetensors files, expected one")
+    return files[0]
+
+
+def measure_ways(
+    system: System,
+    dataset: LabelledImages,
+    options: PredictOptions,
+    decodings: Mapping[str, Mapping[str, Switch]],
+    *,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Measure one network under several ways of decoding; it looks at each image once.
+
+    Args:
+        system: trained.
+        dataset: labelled images of its skeleton.
+        options: how images are presented.
+        decodings: the switches of each way, by its name.
+        device: where the network runs; where its weights are if not given.
+        progress: show a bar.
+
+    Returns:
+        One line a way: ``decoding``, the fields of ``APResult``, and the rates ``ERRORS`` over all
+        keypoints. Errors are counted without refinement, which would fill the gaps that a
+        grouping leaves with copies of other people's keypoints.
+    """
+    ways = {name: with_switches(system, **switches) for name, switches in decodings.items()}
+    bare = {name: with_switches(way, refine=False) for name, way in ways.items()}
+    each = [*ways.values(), *bare.values()]
+    poses = predict_ways(each, dataset, options, device=device, progress=progress)
+    lines = []
+    for name, found, grouped in zip(ways, poses[: len(ways)], poses[len(ways) :], strict=True):
+        errors = association_errors(dataset, grouped, system.skeleton).loc["all"]
+        figures = score(system, dataset, found).ap.as_dict()
+        lines.append({"decoding": name, **figures, **{key: errors[key] for key in ERRORS}})
+    return pd.DataFrame(lines)
+
+
+def measure_runs(
+    runs: Sequence[PlannedRun],
+    runs_dir: Path | str,
+    dataset: LabelledImages,
+    options: PredictOptions,
+    decodings: Mapping[str, Mapping[str, Switch]],
+    *,
+    device: torch.device | str | None = None,
+) -> pd.DataFrame:
+    """Measure every finished run of a sweep with ``measure_ways``.
+
+    Returns:
+        One line a finished run and way, with ``row``, ``seed`` and ``run`` in front.
+
+    Raises:
+        FileNotFoundError: no run is finished, or one has no trained system.
+    """
+    parts = []
+    for run in runs:
+        if run.record(runs_dir) is None:
+            continue
+        system = load_checkpoint(trained_file(run, runs_dir)).system
+        table = measure_ways(system, dataset, options, decodings, device=device)
+        table.insert(0, "row", run.row)
+        table.insert(1, "seed", run.seed)
+        table.insert(2, "run", run.run_id)
+        parts.append(table)
+    if not parts:
+        raise FileNotFoundError(
+            f"none of the {len(runs)} runs of {sorted({run.sweep for run in runs})} is finished in "
+            f"{runs_dir}; python -m poselib.experiments.batch makes them"
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def missing_runs(runs: Sequence[PlannedRun], runs_dir: Path | str) -> pd.DataFrame:
+    """Return ``row``, ``seed`` and ``run`` of what is planned but not finished."""
+    absent = [run for run in runs if run.record(runs_dir) is None]
+    return pd.DataFrame(
+        [(run.row, run.seed, run.run_id) for run in absent], columns=["row", "seed", "run"]
+    )
+
+
+def gains(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.DataFrame:
+    """Return each run's metrics minus those of the baseline's run with the same seed.
+
+    Runs of one seed have the same first weights and the same order of images, so much of
+    what differs between seeds is not in the difference.
+
+    Args:
+        results: one line a row and seed.
+        metrics: columns to compare.
+        baseline: the row to compare with.
+
+    Raises:
+        ValueError: the baseline is not among the rows, or a row has a seed twice.
+    """
+    if baseline not in set(results["row"]):
+        raise ValueError(f"no row {baseline!r} among {sorted(set(results['row']))}")
+    if results.duplicated(["row", "seed"]).any():
+        raise ValueError("a row has more than one line for a seed")
+    reference = results[results["row"] == baseline].set_index("seed")
+    difference = results[["row", "seed"]].copy()
+    for metric in metrics:
+        difference[metric] = results[metric] - results["seed"].map(reference[metric])
+    return difference
+
+
+def summary(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.DataFrame:
+    """Return mean and deviation over seeds of each row and of what it gains over the baseline.
+
+    Args:
+        results: one line a row and seed.
+        metrics: columns to sum up.
+        baseline: the row to compare with.
+
+    Returns:
+        One line a row: ``row``, ``seeds``, and for each metric ``<metric>``, ``<metric>_std``,
+        ``<metric>_gain`` and ``<metric>_gain_std``; see ``gains``.
+    """
+    means = mean_and_spread(results, metrics)
+    more = mean_and_spread(gains(results, metrics, baseline), metrics)
+    for metric in metrics:
+        means[f"{metric}_gain"] = more[metric]
+        means[f"{metric}_gain_std"] = more[f"{metric}_std"]
+    ordered = [
+        f"{metric}{ending}" for metric in metrics for ending in ("", "_std", "_gain", "_gain_std")
+    ]
+    return means[["row", "seeds", *ordered]]
+
+
+def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = "") -> str:
+    """Say in one line what each row gained over the baseline, and whether more than by chance.
+
+    A gain is called one where its mean is larger than its standard deviation over three seeds
+    or more.
+
+    Args:
+        table: of ``summary``.
+        baseline: its row.
+        metric: which gain to tell.
+        unit: what stands behind the metric's name.
+    """
+    parts = []
+    for _, line in table[table["row"] != baseline].iterrows():
+        gain, spread = line[f"{metric}_gain"], line[f"{metric}_gain_std"]
+        if line["seeds"] < 3:
+            verdict = f"{line['seeds']} seeds, too few to tell"
+        elif abs(gain) <= spread:
+            verdict = "within the spread"
+        else:
+            verdict = "more" if gain > 0 else "less"
+        deviation = "" if pd.isna(spread) else f" ± {spread:.1f}"
+        parts.append(f"{line['row']} {gain:+.1f}{deviation} ({verdict})")
+    return f"{metric}{unit} against {baseline}: {'; '.join(parts)}"

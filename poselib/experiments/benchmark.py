@@ -1,0 +1,88 @@
+"""Pieces of work, each beside a plain implementation of it, timed under several settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from poselib.engine.profile import Work, compare, measure
+
+Setting = tuple[str, int]  # device and threads
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A piece of work and the two ways to do it.
+
+    Attributes:
+        work: what is done, as a table shows it.
+        device: where, ``"cpu"`` or ``"cuda"``.
+        fast: poselib's way.
+        baseline: the plain way; None where there is nothing to compare with.
+        same: whether the results of both ways, in this order, are the same.
+    """
+
+    work: str
+    device: str
+    fast: Work
+    baseline: Work | None = None
+    same: Callable[[Any, Any], bool] | None = None
+
+
+def time_contests(
+    contests: Sequence[Contest],
+    settings: Sequence[Setting],
+    *,
+    repeats: int = 3,
+    seconds: float = 0.0,
+    warmup: int = 1,
+) -> pd.DataFrame:
+    """Time each piece of work under each setting of its device.
+
+    Args:
+        contests: what is done.
+        settings: devices and the threads that one operation may use there.
+        repeats: turns of each pair, more of them until ``seconds`` have passed.
+        seconds: see ``engine.profile.measure``.
+        warmup: calls before those.
+
+    Returns:
+        One row a contest and setting: ``work``, ``setting``, ``same``, the columns of
+        ``Comparison.as_dict`` (NaN without a baseline).
+
+    Raises:
+        ValueError: a contest has a baseline and no ``same``, or none is of a setting's device.
+    """
+    for contest in contests:
+        if contest.baseline and not contest.same:
+            raise ValueError(f"{contest.work!r} has a baseline: say when the results are the same")
+    devices = {contest.device for contest in contests}
+    if unknown := {device for device, _ in settings} - devices:
+        raise ValueError(f"no work is for {sorted(unknown)}; there is some for {sorted(devices)}")
+    turns = {"repeats": repeats, "seconds": seconds, "warmup": warmup}
+    return pd.DataFrame(list(_rows(contests, settings, turns)))
+
+
+def _rows(
+    contests: Sequence[Contest], settings: Sequence[Setting], turns: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    for device, threads in settings:
+        for contest in (each for each in contests if each.device == device):
+            row: dict[str, Any] = {"work": contest.work, "setting": setting_name(device, threads)}
+            shared = {"threads": threads, "device": device, **turns}
+            if contest.baseline and contest.same:
+                row["same"] = bool(contest.same(contest.fast(), contest.baseline()))
+                row |= compare(contest.fast, contest.baseline, **shared).as_dict()
+            else:
+                row |= measure(contest.fast, **shared).as_dict()
+            yield row
+
+
+def setting_name(device: str, threads: int) -> str:
+    """Return ``"1 thread"``, ``"2 threads"`` or ``"GPU"``."""
+    if device != "cpu":
+        return "GPU"
+    return "1 thread" if threads == 1 else f"{threads} threads"

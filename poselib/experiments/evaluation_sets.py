@@ -1,0 +1,54 @@
+"""Test images for a checkpoint, and in words what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from poselib.data.synthetic import SyntheticScenes
+from poselib.experiments.datasets import NamedDataset, in_memory, open_dataset
+from poselib.experiments.presets import Preset
+from poselib.skeleton import Skeleton
+
+
+def evaluation_set(
+    name: str, preset: Preset, folder: Path | str, skeleton: Skeleton
+) -> tuple[NamedDataset, str]:
+    """Open the test split of a dataset for a checkpoint of a given skeleton.
+
+    Args:
+        name, preset, folder: see ``open_dataset``.
+        skeleton: the checkpoint's; drawn people get it, real ones must have it.
+
+    Returns:
+        The images, drawn scenes kept in memory, and what they are, such as ``"300 drawn scenes,
+        5 to 7 people, crowd index 0 to 1, 128 px"``.
+
+    Raises:
+        FileNotFoundError: a file of the dataset is absent.
+        ValueError: as ``open_dataset``, or the people of a real dataset have other keypoints.
+    """
+    dataset = open_dataset(name, "test", preset, folder)
+    if isinstance(dataset, SyntheticScenes):
+        # Scenes follow from recipe and seed: people are the same, their keypoints the skeleton's.
+        dataset = SyntheticScenes(dataset.recipe, len(dataset), dataset.seed, skeleton)
+    elif dataset.skeleton.keypoints != skeleton.keypoints:
+        raise ValueError(
+            f"dataset {name!r} annotates skeleton {dataset.skeleton.name!r}, but the checkpoint "
+            f"predicts {skeleton.name!r}: their keypoints differ"
+        )
+    return in_memory(dataset), described(dataset, name)
+
+
+def described(dataset: NamedDataset, name: str) -> str:
+    """Return how many images of what a dataset holds."""
+    if not isinstance(dataset, SyntheticScenes):
+        return f"{len(dataset)} {'image' if len(dataset) == 1 else 'images'} of {name}"
+    recipe = dataset.recipe
+    words = [f"{len(dataset)} drawn scenes", f"{_span(*recipe.people)} people"]
+    if recipe.crowding is not None:
+        words.append(f"crowd index {_span(*recipe.crowding)}")
+    return ", ".join([*words, f"{recipe.size} px"])
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -1,0 +1,199 @@
+"""Sweeps: one notebook run many times, a row of a table for each set of parameters.
+
+A sweep is a JSON file beside the notebooks::
+
+    {
+      "about": "what the rows compare",
+      "notebook": "../03_train.ipynb",
+      "parameters": {"dataset": "crowd", "steps": 4000},
+      "rows": {"baseline": {"focal": false}, "focal": {"focal": true}}
+    }
+
+``parameters`` are common to all rows. A run's id follows from its parameters, so that a run is
+never made twice, whichever sweeps ask for it, and a stopped one is taken up where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from poselib.experiments.parameters import Scalar, check_parameters, notebook_parameters
+from poselib.experiments.records import RunRecord, load_run
+
+# What does not change a run's results does not change its id.
+_ELSEWHERE = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")
+_FIELDS = {"about": str, "notebook": str, "parameters": dict, "rows": dict}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep file says.
+
+    Attributes:
+        name: the file's stem.
+        about: what the rows compare.
+        notebook: path of the notebook to run.
+        parameters: common to all rows.
+        rows: the name of each row and the parameters that it adds.
+    """
+
+    name: str
+    about: str
+    notebook: Path
+    parameters: Mapping[str, Scalar]
+    rows: Mapping[str, Mapping[str, Scalar]]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One execution of a sweep's notebook.
+
+    Attributes:
+        sweep, row: where it was asked for first.
+        seed: of the run.
+        notebook: path of the notebook.
+        parameters: what to pass to it besides folders.
+        run_id: name of the folder among all runs.
+    """
+
+    sweep: str
+    row: str
+    seed: int
+    notebook: Path
+    parameters: Mapping[str, Scalar]
+    run_id: str
+
+    def record(self, runs_dir: Path | str) -> RunRecord | None:
+        """Return the run if it is finished, else None."""
+        try:
+            record = load_run(Path(runs_dir) / self.run_id)
+        except FileNotFoundError:
+            return None
+        return record if record.finished else None
+
+
+def read_sweep(path: Path | str) -> Sweep:
+    """Read a sweep file and check its parameters against the notebook.
+
+    Raises:
+        FileNotFoundError: the file or its notebook is absent.
+        ValueError: the file is not JSON, a field is missing or of another type, it has no rows,
+            or a parameter is not one of the notebook.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"sweep file {path} does not exist")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    for field, kind in _FIELDS.items():
+        if not isinstance(content, dict) or not isinstance(content.get(field), kind):
+            raise ValueError(f"{path}: expected a {kind.__name__} named {field!r}")
+    if not content["rows"]:
+        raise ValueError(f"{path}: rows: expected one row or more")
+    notebook = (path.parent / content["notebook"]).resolve()
+    try:
+        for row in content["rows"].values():
+            check_parameters(notebook, {**content["parameters"], **row})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Sweep(
+        path.stem, content["about"], notebook, content["parameters"], dict(content["rows"])
+    )
+
+
+def plan(
+    sweep: Sweep,
+    seeds: Sequence[int],
+    parameters: Mapping[str, Any] | None = None,
+    rows: Sequence[str] | None = None,
+) -> list[PlannedRun]:
+    """Return the runs of a sweep: all rows with the first seed, then all with the next.
+
+    Args:
+        sweep: what to run.
+        seeds: each row is run with each of them.
+        parameters: override those that are common to all rows.
+        rows: the rows wanted; all of them by default.
+
+    Raises:
+        ValueError: a row or a parameter is unknown, or a parameter has another type.
+    """
+    wanted = list(sweep.rows) if rows is None else list(rows)
+    if unknown := [row for row in wanted if row not in sweep.rows]:
+        raise ValueError(f"sweep {sweep.name!r} has no rows {unknown}; it has {list(sweep.rows)}")
+    return [
+        _planned(sweep, row, seed, {**sweep.parameters, **(parameters or {})})
+        for seed in seeds
+        for row in wanted
+    ]
+
+
+def sweep_results(runs: Sequence[PlannedRun], runs_dir: Path | str) -> pd.DataFrame:
+    """Return one line a planned run: ``row``, ``seed``, ``run``, ``finished`` and its metrics."""
+    lines = []
+    for planned in runs:
+        record = planned.record(runs_dir)
+        found = {} if record is None else record.metrics
+        line = {"row": planned.row, "seed": planned.seed, "run": planned.run_id}
+        lines.append({**line, "finished": record is not None, **found})
+    return pd.DataFrame(lines)
+
+
+def mean_and_spread(
+    results: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] = ("row",)
+) -> pd.DataFrame:
+    """Return mean and standard deviation over seeds of each row's metrics, rows in their order.
+
+    Args:
+        results: one line a run, as of ``sweep_results``; lines without a metric do not count.
+        metrics: columns to average.
+        by: columns that name a row.
+
+    Returns:
+        Columns of ``by``, ``seeds``, and ``<metric>`` and ``<metric>_std`` for each metric. The
+        deviation is the sample's (n - 1), NaN with fewer than two seeds.
+    """
+    lines = []
+    for names, part in results.groupby(list(by), sort=False, dropna=False):
+        line: dict[str, Any] = dict(zip(by, names, strict=True))
+        counted = part.reindex(columns=list(metrics)).astype(float)
+        line["seeds"] = int(counted.notna().any(axis=1).sum())
+        for metric in metrics:
+            line[metric] = counted[metric].mean()
+            line[f"{metric}_std"] = counted[metric].std()
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> PlannedRun:
+    given = {**common, **sweep.rows[row], "seed": seed}
+    values = check_parameters(sweep.notebook, given)
+    return PlannedRun(
+        sweep.name, row, seed, sweep.notebook, values, _run_id(sweep.notebook, values)
+    )
+
+
+def _run_id(notebook: Path, values: Mapping[str, Scalar]) -> str:
+    """Name a run by the parameters that differ from the notebook's own defaults.
+
+    A parameter that the notebook gains later then leaves the ids of old runs as they were.
+    """
+    defaults = notebook_parameters(notebook)
+    telling = {
+        key: value
+        for key, value in values.items()
+        if key not in _ELSEWHERE
+        and (value != defaults[key] or type(value) is not type(defaults[key]))
+    }
+    text = json.dumps(telling, sort_keys=True)
+    stem = notebook.stem.partition("_")[2] if notebook.stem[:1].isdigit() else notebook.stem
+    return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

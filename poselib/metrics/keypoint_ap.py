@@ -1,0 +1,136 @@
+"""Average precision of each keypoint type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.metrics.entries import Comparison, compare, read_truth
+from poselib.metrics.pairs import LEAST_AREA, Pairs, pair_up, similarity
+from poselib.skeleton import Skeleton
+
+Entry = dict[str, Any]
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
+
+
+def keypoint_ap(
+    ground_truth: Entry | Path,
+    results: Sequence[Entry],
+    skeleton: Skeleton,
+    image_ids: Sequence[int] | None = None,
+    max_detections: int = 20,
+    *,
+    least_similarity: float = 0.1,
+) -> dict[str, float]:
+    """Return COCO's average precision of each keypoint type by name; NaN where none is labelled.
+
+    COCO defines none. People are matched once, as the evaluations of MPII and PoseTrack match
+    them before they count joints: by the whole person, best score first, each to the free person
+    of the greatest OKS. From there on each keypoint is on its own and counted as COCO counts
+    people: its similarity ``exp(-d² / (2 s² k²))`` is held against 0.50, 0.55, ..., 0.95,
+    precision over the ranked scores of the people is interpolated at 101 recalls, and AP is the
+    mean. A keypoint of someone who matches nobody is a false positive. A keypoint does not count
+    where the matched person's is not labelled, where the person matched is a crowd or has no
+    labelled keypoint, or where it was not found (0, 0, 0 in the results): then it is only missed.
+
+    Args:
+        ground_truth, results, skeleton, image_ids, max_detections: as in ``evaluate_ap``.
+        least_similarity: OKS from which people match; 0.1 is what the error analysis of Ronchi
+            and Perona (2017) uses.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``evaluate_ap`` does.
+    """
+    content = read_truth(ground_truth)
+    comparison = compare(content, results, len(skeleton), image_ids)
+    pairs = pair_up(comparison, max_detections)
+    values = similarity(comparison, pairs, skeleton.sigmas)
+    matched = match_people(comparison, pairs, values, least_similarity)
+    each, counted = _keypoints(comparison, pairs.order, matched, skeleton)
+    # Across images as within them: of equal scores the first comes first.
+    ranked = np.argsort(-comparison.found.scores[pairs.order], kind="stable")
+    truth = comparison.truth
+    labelled = (truth.labelled & ~truth.ignored[:, None]).sum(axis=0)
+    return {
+        name: _average_precision(each[ranked, k], counted[ranked, k], int(labelled[k]))
+        for k, name in enumerate(skeleton.keypoints)
+    }
+
+
+def match_people(comparison: Comparison, pairs: Pairs, values: Float, least: float) -> Int:
+    """Match people found to annotated ones: best score first, each to the most similar free one.
+
+    Whoever finds no free person that counts may match one who is ignored, and crowds as often as
+    need be.
+
+    Args:
+        pairs: of the comparison.
+        values: (Q,) similarity of each pair.
+        least: similarity from which two may match.
+
+    Returns:
+        (D,) for each of ``pairs.order`` its position in ``comparison.truth``; -1 for nobody.
+    """
+    truth = comparison.truth
+    matched = np.full(len(pairs.order), -1, dtype=np.int64)
+    free = np.ones(len(truth), dtype=bool)
+    starts = np.cumsum(pairs.counts) - pairs.counts
+    for rank in range(int(pairs.ranks.max(initial=-1)) + 1):
+        (rows,) = np.nonzero((pairs.ranks == rank) & (pairs.counts > 0))
+        for people in (~truth.ignored, truth.ignored):
+            rows = rows[matched[rows] < 0]
+            counts = pairs.counts[rows]
+            if not len(rows):
+                break
+            first = np.cumsum(counts) - counts
+            within = np.arange(counts.sum()) - np.repeat(first, counts)
+            chosen = np.repeat(starts[rows], counts) + within
+            candidate = pairs.truth[chosen]
+            usable = people[candidate] & (free | truth.crowds)[candidate]
+            value = np.where(usable & (values[chosen] >= least), values[chosen], -1.0)
+            best = np.maximum.reduceat(value, first)
+            at_best = (value == np.repeat(best, counts)) & (value >= 0)
+            # Of equals the last is kept, as pycocotools does.
+            matched[np.repeat(rows, counts)[at_best]] = candidate[at_best]
+            free[matched[rows][matched[rows] >= 0]] = False
+    return matched
+
+
+def _keypoints(
+    comparison: Comparison, order: Int, matched: Int, skeleton: Skeleton
+) -> tuple[Float, Bool]:
+    """Similarity (D, K) of each keypoint to that of the matched person, and whether it counts."""
+    truth, found = comparison.truth, comparison.found
+    each = np.zeros((len(order), len(skeleton)))
+    counted = found.present[order]
+    (hit,) = np.nonzero(matched >= 0)
+    person, candidate = matched[hit], order[hit]
+    apart = found.keypoints[candidate, :, :2] - truth.keypoints[person, :, :2]
+    spread = (np.array(skeleton.sigmas) * 2) ** 2
+    scale = 2 * (truth.areas[person, None] + LEAST_AREA) * spread
+    each[hit] = np.exp(-(apart**2).sum(axis=-1) / scale)
+    counted[hit] &= truth.labelled[person] & ~truth.ignored[person, None]
+    return each, counted
+
+
+def _average_precision(values: Float, counted: Bool, labelled: int) -> float:
+    """COCO's average precision of one keypoint: values (D,) by rank, of which some count."""
+    if not labelled:
+        return float("nan")
+    hits = (values[counted] >= THRESHOLDS[:, None]).cumsum(axis=1)
+    recall = hits / labelled
+    precision = hits / np.arange(1, hits.shape[1] + 1)
+    best_after = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # Recalls that are never reached have precision 0.
+    padded = np.concatenate([best_after, np.zeros((len(THRESHOLDS), 1))], axis=1)
+    levels = [row[np.searchsorted(r, RECALLS)] for r, row in zip(recall, padded, strict=True)]
+    return float(np.mean(levels))

@@ -1,0 +1,177 @@
+"""Stacked hourglasses: networks that go down to coarse maps and up again, several times over.
+
+Newell et al., "Stacked hourglass networks for human pose estimation" (ECCV 2016), in the shape
+that associative embedding uses (Newell et al., NeurIPS 2017): plain 3x3 convolutions, widths that
+grow towards coarse maps, heatmaps and tags after every stack. Parameters carry the names of the
+latter's official code; its published weights, which belong to images in [0, 1] and have K maps of
+two kinds more that mean nothing, do not load.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from poselib.models.associative import associative_layer, split_maps
+from poselib.models.hrnet import check_images
+from poselib.models.residual import initialise
+from poselib.structures import TagOutputs
+
+STRIDE = 4
+
+
+@dataclass(frozen=True)
+class HourglassConfig:
+    """The shape of stacked hourglasses; the defaults are those of associative embedding.
+
+    At these, with K = 17, a network has 138.8 million parameters and takes 221.2 GMAC for an
+    image of 512 x 512 px (convolutions, counted by ``torch.utils.flop_counter``).
+
+    Attributes:
+        stacks: hourglasses in a row, each with heatmaps and tags of its own.
+        features: channels at stride 4; the stem has a quarter and half of them.
+        depth: how often an hourglass halves the resolution.
+        increase: channels that each halving adds.
+        norm: batch normalisation behind the convolutions, which the official code can do but
+            its configuration does not.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    stacks: int = 4
+    features: int = 256
+    depth: int = 4
+    increase: int = 128
+    norm: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("stacks", 1), ("features", 4), ("depth", 1), ("increase", 0)):
+            if getattr(self, name) < least:
+                value = getattr(self, name)
+                raise ValueError(f"hourglass: {name} must be {least} or more, not {value}")
+
+    @property
+    def multiple(self) -> int:
+        """Image sides are multiples of this many px."""
+        return STRIDE * 2**self.depth
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, norm: bool = False
+) -> nn.Sequential:
+    """Convolution, batch normalisation if asked for, and a ReLU.
+
+    The official code, where it normalises, does so behind the ReLU.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["conv"] = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not norm)
+    if norm:
+        layers["bn"] = nn.BatchNorm2d(outputs)
+    layers["relu"] = nn.ReLU(inplace=True)
+    return nn.Sequential(layers)
+
+
+class Hourglass(nn.Module):
+    """One hourglass: (B, features, h, w) to the same; h and w are multiples of 2^depth.
+
+    Each level adds what it sees at its own resolution to what a smaller hourglass, or a
+    convolution at the bottom, sees at half of it.
+    """
+
+    def __init__(self, depth: int, features: int, increase: int, norm: bool = False) -> None:
+        super().__init__()
+        wider = features + increase
+        self.up1 = convolution(features, features, norm=norm)
+        self.pool1 = nn.MaxPool2d(2)
+        self.low1 = convolution(features, wider, norm=norm)
+        self.low2: nn.Module = (
+            Hourglass(depth - 1, wider, increase, norm)
+            if depth > 1
+            else convolution(wider, wider, norm=norm)
+        )
+        self.low3 = convolution(wider, features, norm=norm)
+        self.up2 = nn.Upsample(scale_factor=2, mode="nearest")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up1(x) + self.up2(self.low3(self.low2(self.low1(self.pool1(x)))))
+
+
+class StackedHourglass(nn.Module):
+    """Stacked hourglasses with an associative head behind each; the last one's is the result.
+
+    Args:
+        config: the network's shape.
+        keypoints: K.
+        tags: whether there are tag maps; without them ``TagOutputs.tags`` has L = 0.
+        tag_init_std: standard deviation of the tag layers' initial weights.
+    """
+
+    def __init__(
+        self,
+        config: HourglassConfig,
+        keypoints: int,
+        *,
+        tags: bool = True,
+        tag_init_std: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.config, self.keypoints = config, keypoints
+        width, between = config.features, range(config.stacks - 1)
+        heads = [
+            associative_layer(width, keypoints, tags=tags, tag_init_std=tag_init_std)
+            for _ in range(config.stacks)
+        ]
+        maps = heads[0].out_channels
+        self.pre = _stem(config)
+        self.features = nn.ModuleList(_stack(config) for _ in range(config.stacks))
+        self.merge_features = nn.ModuleList(_merge(width, width) for _ in between)
+        self.merge_preds = nn.ModuleList(_merge(maps, width) for _ in between)
+        initialise(self)
+        self.outs = nn.ModuleList(_named(head) for head in heads)
+
+    def forward(self, images: Tensor) -> TagOutputs:
+        """Return one heatmap scale and tags at stride 4; those of earlier stacks are intermediate.
+
+        Args:
+            images: (B, 3, H, W) normalised float; H and W multiples of ``config.multiple``.
+        """
+        check_images(images, self.config.multiple)
+        x = self.pre(images)
+        stages = []
+        for stack, (hourglass, head) in enumerate(zip(self.features, self.outs, strict=True)):
+            features = hourglass(x)
+            maps = head(features)
+            heatmaps, tags = split_maps(maps, self.keypoints)
+            stages.append(TagOutputs((heatmaps,), tags, (images.shape[2], images.shape[3])))
+            if stack < len(self.merge_preds):
+                x = x + self.merge_preds[stack](maps) + self.merge_features[stack](features)
+        return replace(stages[-1], intermediate=tuple(stages[:-1]))
+
+
+def _stem(config: HourglassConfig) -> nn.Sequential:
+    width = config.features
+    return nn.Sequential(
+        convolution(3, width // 4, kernel=7, stride=2, norm=config.norm),
+        convolution(width // 4, width // 2, norm=config.norm),
+        nn.MaxPool2d(2),
+        convolution(width // 2, width // 2, norm=config.norm),
+        convolution(width // 2, width, norm=config.norm),
+    )
+
+
+def _stack(config: HourglassConfig) -> nn.Sequential:
+    width = config.features
+    hourglass = Hourglass(config.depth, width, config.increase, config.norm)
+    return nn.Sequential(hourglass, convolution(width, width), convolution(width, width))
+
+
+def _merge(inputs: int, outputs: int) -> nn.Sequential:
+    return _named(_named(nn.Conv2d(inputs, outputs, 1)))
+
+
+def _named(layer: nn.Module) -> nn.Sequential:
+    """Put a layer where official checkpoints name it: under ``conv``."""
+    return nn.Sequential(OrderedDict(conv=layer))

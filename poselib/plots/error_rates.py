@@ -1,0 +1,85 @@
+"""Shares of keypoints that were right or wrong, by type: two stacks of bars side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from poselib.plots.fields import readable
+from poselib.plots.palette import ALERT, GREY, INK, OKABE_ITO, WHITE, Colour, mixed
+from poselib.plots.sheet import SMALL, TEXT, WIDTH, new_sheet
+
+_ROW = 0.23  # inches
+_RIGHT: Colour = mixed(GREY, WHITE, 0.6)
+_WRONG: tuple[Colour, ...] = (OKABE_ITO[6], OKABE_ITO[0], OKABE_ITO[2], OKABE_ITO[1], ALERT)
+_MISSED: tuple[Colour, ...] = (OKABE_ITO[5], mixed(INK, WHITE, 0.25))
+
+
+def show_error_rates(
+    table: pd.DataFrame,
+    predicted: Mapping[str, str],
+    annotated: Mapping[str, str],
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw what became of each type's predicted keypoints (left) and annotated ones (right).
+
+    Bars are shares; what is right is grey and comes first. A type without any has no bar.
+
+    Args:
+        table: one row a keypoint type and a last one of their sum, counts in columns.
+        predicted: columns that are drawn on the left, what is right first, and what the legend
+            calls them.
+        annotated: the same for the right.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: a column is not in the table, there are more than six on the left or three on
+            the right, or the table is empty.
+    """
+    for names, colours in ((predicted, _WRONG), (annotated, _MISSED)):
+        lacking = [name for name in names if name not in table]
+        if lacking or not 1 <= len(names) <= 1 + len(colours):
+            raise ValueError(
+                f"one to {1 + len(colours)} columns of {list(table)} can be drawn, not {[*names]}"
+            )
+    if len(table) == 0:
+        raise ValueError("nothing to draw: the table has no row")
+    sheet = new_sheet(_ROW * len(table) + 1.7, WIDTH, title)
+    left, right = sheet.subplots(1, 2, sharey=True)
+    _draw(left, table, predicted, _WRONG, "keypoints predicted")
+    _draw(right, table, annotated, _MISSED, "visible keypoints annotated")
+    left.set_yticks(
+        range(len(table)), [readable(str(name)) for name in table.index], fontsize=SMALL
+    )
+    left.invert_yaxis()
+    return sheet
+
+
+def _draw(
+    ax: Axes,
+    table: pd.DataFrame,
+    columns: Mapping[str, str],
+    wrong: tuple[Colour, ...],
+    title: str,
+) -> None:
+    counts = table[list(columns)].to_numpy(dtype=np.float64)
+    total = counts.sum(axis=1, keepdims=True)
+    shares = 100 * counts / np.where(total > 0, total, 1)
+    start = np.zeros(len(table))
+    for values, label, colour in zip(shares.T, columns.values(), (_RIGHT, *wrong), strict=False):
+        ax.barh(np.arange(len(table)), values, left=start, height=0.8, color=colour, label=label)
+        start = start + values
+    ax.set_title(f"{title}, {int(total[-1, 0])} in all", fontsize=TEXT, color=INK)
+    ax.set_xlabel("%", fontsize=TEXT)
+    ax.set_xlim(0, 100)
+    ax.tick_params(axis="x", labelsize=SMALL)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=SMALL, frameon=False
+    )

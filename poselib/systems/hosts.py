@@ -1,0 +1,70 @@
+"""The networks that can carry an associative head, by the names that systems' switches give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import nn
+
+from poselib.models import BACKBONES
+from poselib.models.associative import AssociativeHRNet
+from poselib.models.higher_hrnet import HigherHRNet
+from poselib.models.hourglass import STRIDE, HourglassConfig, StackedHourglass
+
+HostName = Literal["higher", "plain", "hourglass"]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network that predicts heatmaps and tags.
+
+    Attributes:
+        name: ``"higher"`` for HigherHRNet with heatmaps at strides 4 and 2, ``"plain"`` for the
+            backbone with one head at stride 4, ``"hourglass"`` for stacked hourglasses with a
+            head at stride 4 behind each.
+        backbone: of the first two, key in ``poselib.models.BACKBONES``.
+        deconv_blocks, deconv_channels: of HigherHRNet; see there.
+        hourglass: shape of the last.
+        tag_init_std: deviation of the tag head's first weights.
+
+    Raises:
+        ValueError: the name or the backbone is unknown.
+    """
+
+    name: HostName
+    backbone: str
+    deconv_blocks: int
+    deconv_channels: int | None
+    hourglass: HourglassConfig
+    tag_init_std: float
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(HostName):
+            known = ", ".join(map(repr, get_args(HostName)))
+            raise ValueError(f"unknown host {self.name!r}; known: {known}")
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"unknown backbone {self.backbone!r}; known: {sorted(BACKBONES)}")
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Px a cell of each heatmap scale, coarse to fine."""
+        if self.name == "hourglass":
+            return (STRIDE,)
+        stride = BACKBONES[self.backbone].stem_stride
+        return (stride, stride // 2) if self.name == "higher" else (stride,)
+
+    def network(self, keypoints: int) -> nn.Module:
+        """Build the network for K keypoints."""
+        if self.name == "hourglass":
+            return StackedHourglass(self.hourglass, keypoints, tag_init_std=self.tag_init_std)
+        config = BACKBONES[self.backbone]
+        if self.name == "plain":
+            return AssociativeHRNet(config, keypoints, tag_init_std=self.tag_init_std)
+        return HigherHRNet(
+            config,
+            keypoints,
+            deconv_blocks=self.deconv_blocks,
+            deconv_channels=self.deconv_channels,
+            tag_init_std=self.tag_init_std,
+        )

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+
+from poselib.experiments.benchmark import Contest, setting_name, time_contests
+from tests.references import contests as references
+
+
+def contests() -> list[Contest]:
+    return [
+        Contest("count", "cpu", torch.get_num_threads, lambda: 2, lambda a, b: a == b),
+        Contest("rest", "cpu", lambda: None),
+    ]
+
+
+def test_each_contest_has_a_row_for_each_setting() -> None:
+    table = time_contests(contests(), [("cpu", 1), ("cpu", 2)], repeats=2, warmup=0)
+    assert list(table["work"]) == ["count", "rest"] * 2
+    assert list(table["setting"]) == ["1 thread"] * 2 + ["2 threads"] * 2
+    assert list(table["repeats"]) == [6, 2] * 2  # three calls of the fast one in each turn
+    count, rest = table.iloc[0], table.iloc[1]
+    assert count["ratio"] == pytest.approx(count["baseline_ms"] / count["ms"])
+    assert pd.isna(rest[["baseline_ms", "ratio", "same"]]).all()
+
+
+@pytest.mark.parametrize(("result", "same"), [(3, False), (4, True)])
+def test_results_are_compared(result: int, same: bool) -> None:
+    contest = Contest("sum", "cpu", lambda: 2 + 2, lambda: result, lambda a, b: a == b)
+    assert time_contests([contest], [("cpu", 1)])["same"].item() is same
+
+
+def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
+    each = [
+        *references.decoding([2, 5], (96, 128), seed=1, device="cpu"),
+        references.loss(2, (64, 96), seed=1, device="cpu"),
+        references.targets((64, 96), seed=1),
+        references.average_precision(20, seed=1),
+    ]
+    pairs = [contest for contest in each if contest.baseline]
+    assert len(pairs) == 5
+    for contest in pairs:
+        assert contest.same(contest.fast(), contest.baseline()), contest.work
+
+
+def test_what_has_no_reference_is_only_timed() -> None:
+    each = references.without_reference("hrnet_tiny", (64, 96), seed=1)
+    table = time_contests(each, [("cpu", 1)], repeats=1, warmup=0)
+    assert list(table["work"]) == ["network hrnet_tiny, 64x96 px", "draw 50 scenes of 128 px"]
+    assert "ratio" not in table
+
+
+def test_settings_are_named() -> None:
+    names = [setting_name(*each) for each in (("cpu", 1), ("cpu", 8), ("cuda", 1))]
+    assert names == ["1 thread", "8 threads", "GPU"]
+
+
+def test_a_baseline_without_a_check_is_refused() -> None:
+    with pytest.raises(ValueError, match="'sum' has a baseline: say when"):
+        time_contests([Contest("sum", "cpu", lambda: 4, lambda: 4)], [("cpu", 1)])
+
+
+def test_a_setting_without_work_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no work is for \['cuda'\]; there is some for \['cpu'\]"):
+        time_contests(contests(), [("cuda", 1)])

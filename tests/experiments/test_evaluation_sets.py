@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from poselib.data.recipe import SceneRecipe
+from poselib.data.synthetic import SyntheticScenes
+from poselib.experiments.datasets import open_dataset
+from poselib.experiments.evaluation_sets import described, evaluation_set
+from poselib.experiments.presets import preset_named
+from poselib.skeletons import COCO, CROWDPOSE
+
+SMOKE = preset_named("smoke")
+
+
+@pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
+def test_the_same_drawn_people_get_the_keypoints_of_the_checkpoint(skeleton) -> None:
+    dataset, _ = evaluation_set("synthetic", SMOKE, "", skeleton)
+    usual = open_dataset("synthetic", "test", SMOKE)
+    assert dataset.skeleton is skeleton and len(dataset) == len(usual)
+    for index in range(len(dataset)):
+        assert np.array_equal(dataset[index].image, usual[index].image)
+        assert dataset[index].keypoints.shape[1] == len(skeleton)
+    elbow, other = (s.index("left_elbow") for s in (skeleton, COCO))
+    assert np.array_equal(dataset[0].keypoints[:, elbow], usual[0].keypoints[:, other])
+
+
+def test_they_are_described() -> None:
+    _, words = evaluation_set("synthetic", SMOKE, "", COCO)
+    low, high = SMOKE.scenes.people
+    assert words == f"4 drawn scenes, {low} to {high} people, 128 px"
+    recipe = SceneRecipe(size=96, people=(5, 5), crowd_index=0.5)
+    scenes = SyntheticScenes(recipe, 7, 0, COCO)
+    assert described(scenes, "any") == "7 drawn scenes, 5 people, crowd index 0.5, 96 px"
+    spread = SyntheticScenes(replace(recipe, crowd_index=(0, 1)), 7, 0, COCO)
+    assert "crowd index 0 to 1" in described(spread, "any")
+
+
+def crowdpose_folder(folder: Path) -> Path:
+    (folder / "images").mkdir()
+    (folder / "json").mkdir()
+    cv2.imwrite(str(folder / "images" / "1.jpg"), np.zeros((20, 20, 3), np.uint8))
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9],
+              "keypoints": [5, 5, 2] * 14, "iscrowd": 0, "num_keypoints": 14}  # fmt: skip
+    image = {"id": 1, "file_name": "1.jpg", "width": 20, "height": 20, "crowdIndex": 0.1}
+    names = list(CROWDPOSE.keypoints)
+    category = {"id": 1, "name": "person", "keypoints": names, "skeleton": []}
+    content = {"images": [image], "annotations": [person], "categories": [category]}
+    (folder / "json" / "crowdpose_test.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_real_people_must_have_the_keypoints_of_the_checkpoint(tmp_path: Path) -> None:
+    folder = crowdpose_folder(tmp_path)
+    dataset, words = evaluation_set("crowdpose", SMOKE, folder, CROWDPOSE)
+    assert len(dataset) == 1 and words == "1 image of crowdpose"
+    with pytest.raises(ValueError, match="'crowdpose', but the checkpoint predicts 'coco'"):
+        evaluation_set("crowdpose", SMOKE, folder, COCO)

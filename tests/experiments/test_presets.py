@@ -1,0 +1,77 @@
+"""Presets: complete, and as the paper has them."""
+
+from __future__ import annotations
+
+import pytest
+
+from poselib.data.transforms import Augment
+from poselib.engine.schedule import learning_rate_factor
+from poselib.experiments.presets import PRESETS, VARIANTS, preset_named
+from poselib.experiments.training import new_system
+from poselib.skeletons import COCO
+
+
+def test_presets_are_complete() -> None:
+    for name, preset in PRESETS.items():
+        new_system(preset, COCO, 0) if name != "paper" else None
+        assert preset.recipe_for(1000).steps > 0
+    assert PRESETS["paper"].recipe_for(6400).steps == 300 * 200
+    with pytest.raises(ValueError, match="unknown preset 'big'; known: smoke"):
+        preset_named("big")
+
+
+def test_a_preset_follows_its_dataset() -> None:
+    assert preset_named("paper", "coco") == preset_named("paper", "crowdpose") == PRESETS["paper"]
+    assert preset_named("small", "mpii") == PRESETS["small"]
+    assert preset_named("paper", "mpii") != PRESETS["paper"]
+    for name, _ in VARIANTS:
+        assert name in PRESETS
+
+
+@pytest.mark.parametrize(
+    ("dataset", "rates"),
+    [
+        # HAE, Sec. IV-B; the paper prints MPII's last rate as 1.5e4
+        ("coco", {0: 1.5e-3, 199: 1.5e-3, 200: 1.5e-4, 259: 1.5e-4, 260: 1.5e-5, 299: 1.5e-5}),
+        ("crowdpose", {0: 1.5e-3, 200: 1.5e-4, 260: 1.5e-5}),
+        (
+            "mpii",
+            {0: 3e-3, 99: 3e-3, 100: 1.5e-3, 149: 1.5e-3, 150: 7.5e-4, 169: 7.5e-4, 170: 3e-4}
+            | {199: 3e-4, 200: 1.5e-4, 299: 1.5e-4},
+        ),
+    ],
+)
+def test_the_published_learning_rates(dataset: str, rates: dict[int, float]) -> None:
+    batches = 123
+    recipe = preset_named("paper", dataset).recipe_for(32 * batches + 7)
+    assert recipe.steps == 300 * batches and recipe.batch_size == 32
+    assert recipe.optimiser == "adam" and recipe.warmup == 0
+    for epoch, rate in rates.items():
+        for step in (epoch * batches, (epoch + 1) * batches - 1):
+            factor = learning_rate_factor(
+                recipe.schedule,
+                step / recipe.steps,
+                recipe.warmup,
+                recipe.milestones,
+                recipe.decay,
+            )
+            assert recipe.learning_rate * factor == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size", "rotation", "scale"),
+    [
+        ("coco", 512, 30, (0.75, 1.5)),
+        ("crowdpose", 512, 30, (0.75, 1.5)),
+        ("mpii", 384, 40, (0.7, 1.3)),
+    ],
+)
+def test_the_published_sizes_and_augmentation(
+    dataset: str, size: int, rotation: float, scale: tuple[float, float]
+) -> None:
+    preset = preset_named("paper", dataset)
+    augment = Augment(COCO, preset.input_size, **preset.augment)
+    assert preset.input_size == preset.predict.size == size and preset.predict.flip
+    assert augment.rotation == rotation and augment.scale == scale and augment.flip == 0.5
+    assert augment.translation * size == pytest.approx(40)  # px of the input
+    assert preset.switches["backbone"] == "hrnet_w32" and preset.imagenet

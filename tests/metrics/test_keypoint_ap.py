@@ -1,0 +1,235 @@
+"""AP of each keypoint type: by hand, against loops, and against COCO's AP of one keypoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poselib.metrics.ap import evaluate_ap
+from poselib.metrics.entries import compare
+from poselib.metrics.keypoint_ap import keypoint_ap, match_people
+from poselib.metrics.pairs import pair_up, similarity
+from poselib.metrics.workload import evaluation_workload
+from poselib.skeletons import COCO, CROWDPOSE
+
+Entry = dict[str, Any]
+K = len(COCO)
+SPREAD = (2 * np.array(COCO.sigmas)) ** 2
+
+
+def person(image: int, points: np.ndarray, area: float = 2500.0, **fields: Any) -> Entry:
+    return {
+        "image_id": image,
+        "category_id": 1,
+        "keypoints": points.ravel().tolist(),
+        "bbox": [0, 0, 50, 50],
+        "area": area,
+        **fields,
+    }
+
+
+def truth_of(people: list[Entry], images: int = 3) -> Entry:
+    return {
+        "images": [{"id": n} for n in range(images)],
+        "annotations": [{"id": n, **p} for n, p in enumerate(people)],
+        "categories": [{"id": 1}],
+    }
+
+
+def result(image: int, points: np.ndarray, score: float) -> Entry:
+    return {
+        "image_id": image,
+        "category_id": 1,
+        "keypoints": points.ravel().tolist(),
+        "score": score,
+    }
+
+
+def points_at(x: float, y: float) -> np.ndarray:
+    grid = np.stack([x + 10 * (np.arange(K) % 5), y + 10 * (np.arange(K) // 5)], axis=1)
+    return np.column_stack([grid, np.full(K, 2.0)])
+
+
+def beside(points: np.ndarray, k: int, value: float, area: float = 2500.0) -> np.ndarray:
+    """Move keypoint k to where its similarity is a given value."""
+    moved = points.copy()
+    moved[k, 0] += np.sqrt(-2 * area * SPREAD[k] * np.log(value))
+    return moved
+
+
+def test_three_people_by_hand() -> None:
+    a, b, c = points_at(10, 10), points_at(200, 10), points_at(10, 200)
+    b_truth = b.copy()
+    b_truth[4] = 0  # not labelled
+    truth = truth_of([person(0, a), person(0, b_truth), person(1, c)])
+    partly = beside(c, 3, 0.72)
+    partly[6] = 0  # not found
+    results = [
+        result(0, a, 0.9),
+        result(0, b, 0.8),
+        result(1, partly, 0.7),
+        result(2, points_at(50, 50), 0.95),  # nobody is there
+    ]
+    found = keypoint_ap(truth, results, COCO)
+    # Ranked: wrong, right, right, right; recall in thirds, so precision 3/4 throughout.
+    assert found["nose"] == pytest.approx(0.75)
+    # The third is right at five of ten thresholds; up to recall 2/3 (67 of 101) precision is 2/3.
+    assert found[COCO.keypoints[3]] == pytest.approx((0.75 + 67 / 101 * 2 / 3) / 2)
+    # One of the three is not labelled and counts neither way.
+    assert found[COCO.keypoints[4]] == pytest.approx(2 / 3)
+    # One was not found: recall stops at 2/3.
+    assert found[COCO.keypoints[6]] == pytest.approx(67 / 101 * 2 / 3)
+
+
+def test_a_keypoint_that_nobody_has_labelled_has_no_number() -> None:
+    points = points_at(10, 10)
+    points[2] = 0
+    found = keypoint_ap(truth_of([person(0, points)]), [result(0, points, 1)], COCO)
+    assert np.isnan(found[COCO.keypoints[2]]) and found["nose"] == 1
+
+
+def test_crowds_neither_help_nor_hurt() -> None:
+    a = points_at(10, 10)
+    crowd = person(0, np.zeros((K, 3)), iscrowd=1, bbox=[190, 190, 60, 60])
+    inside = [result(0, points_at(200, 200), 0.9 + n / 100) for n in range(3)]
+    truth = truth_of([person(0, a), crowd])
+    assert keypoint_ap(truth, [*inside, result(0, a, 0.5)], COCO)["nose"] == 1
+    alone = keypoint_ap(truth_of([person(0, a)]), [*inside, result(0, a, 0.5)], COCO)
+    assert alone["nose"] == pytest.approx(1 / 4)
+
+
+def test_each_person_is_matched_once_best_score_first() -> None:
+    a = points_at(10, 10)
+    better, worse = a, beside(a, 0, 0.62)
+    truth = truth_of([person(0, a)])
+    found = keypoint_ap(truth, [result(0, better, 0.5), result(0, worse, 0.9)], COCO)
+    # The first match counts: at 0.50 to 0.60 it is right, above it the second is a duplicate.
+    assert found["nose"] == pytest.approx(0.3)
+    assert found["left_eye"] == 1
+    assert keypoint_ap(truth, [result(0, worse, 0.9)], COCO, least_similarity=0.99)["left_eye"] == 0
+
+
+def test_people_far_apart_give_cocos_ap_of_each_keypoint_alone() -> None:
+    rng = np.random.default_rng(0)
+    people, results = [], []
+    for image in range(40):
+        for place in range(rng.integers(0, 4)):
+            points = points_at(300 * place, 0)
+            points[rng.random(K) < 0.3] = 0
+            if not points.any():
+                continue
+            people.append(person(image, points))
+            if rng.random() < 0.8:
+                noise = rng.normal(0, 0.04, (K, 1)) * 50
+                moved = points_at(300 * place, 0)
+                moved[:, :2] += noise
+                results.append(result(image, moved, float(rng.random())))
+        if rng.random() < 0.4:
+            results.append(result(image, points_at(0, 900), float(rng.random())))
+    truth = truth_of(people, 40)
+    found = keypoint_ap(truth, results, COCO)
+    for k, name in enumerate(COCO.keypoints):
+        single = []
+        for p in truth["annotations"]:
+            points = np.reshape(p["keypoints"], (K, 3)).copy()
+            box = [float(points[:, 0].max() // 300 * 300), 0.0, 60.0, 60.0]
+            points[np.arange(K) != k] = 0
+            single.append({**p, "keypoints": points.ravel().tolist(), "bbox": box})
+        alone = evaluate_ap({**truth, "annotations": single}, results, COCO)
+        assert 0.05 < alone.AP < 0.95
+        assert found[name] == pytest.approx(alone.AP, abs=1e-12), name
+
+
+# An independent evaluation, one loop after the other
+
+
+def slow(truth: Entry, results: list[Entry], k: int, least: float = 0.1) -> float:
+    images = [i["id"] for i in truth["images"]]
+    people = {i: [p for p in truth["annotations"] if p["image_id"] == i] for i in images}
+    marks: list[tuple[float, float]] = []  # score, similarity of keypoint k; -1 if wrong
+    labelled = 0
+    for image in images:
+        points = [np.reshape(p["keypoints"], (K, 3)) for p in people[image]]
+        out = [
+            bool(p["iscrowd"]) or not (q[:, 2] > 0).any()
+            for p, q in zip(people[image], points, strict=True)
+        ]
+        labelled += sum(q[k, 2] > 0 for q, ignored in zip(points, out, strict=True) if not ignored)
+        free = set(range(len(points)))
+        found = [r for r in results if r["image_id"] == image]
+        for entry in sorted(found, key=lambda r: -r["score"])[:20]:
+            xy = np.reshape(entry["keypoints"], (K, 3))
+            best, best_value = None, least
+            for ignored in (False, True):
+                for i, q in enumerate(points):
+                    crowd = people[image][i]["iscrowd"]
+                    if out[i] != ignored or (i not in free and not crowd):
+                        continue
+                    value = whole(q, xy, people[image][i])
+                    if value >= best_value:
+                        best, best_value = i, value
+                if best is not None:
+                    break
+            if best is not None:
+                free.discard(best)
+            if not xy[k].any() or (best is not None and (out[best] or points[best][k, 2] == 0)):
+                continue
+            if best is None:
+                marks.append((entry["score"], -1.0))
+            else:
+                square = ((xy[k, :2] - points[best][k, :2]) ** 2).sum()
+                area = people[image][best]["area"]
+                marks.append((entry["score"], float(np.exp(-square / 2 / area / SPREAD[k]))))
+    marks.sort(key=lambda mark: -mark[0])
+    total = 0.0
+    for threshold in np.linspace(0.5, 0.95, 10):
+        right = np.cumsum([value >= threshold for _, value in marks])
+        precision = right / np.arange(1, len(marks) + 1)
+        for level in np.linspace(0, 1, 101):
+            total += precision[right / labelled >= level].max(initial=0)
+    return total / 1010
+
+
+def whole(truth: np.ndarray, found: np.ndarray, entry: Entry) -> float:
+    labelled = truth[:, 2] > 0
+    if labelled.any():
+        square = ((truth[:, :2] - found[:, :2]) ** 2).sum(axis=1)
+    else:
+        x, y, w, h = entry["bbox"]
+        low, high = np.array([x - w, y - h]), np.array([x + 2 * w, y + 2 * h])
+        apart = np.maximum(low - found[:, :2], 0) + np.maximum(found[:, :2] - high, 0)
+        square, labelled = (apart**2).sum(axis=1), ~labelled
+    return float(np.exp(-square / (2 * entry["area"] * SPREAD))[labelled].mean())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_workload_equals_loops(seed: int) -> None:
+    truth, results = evaluation_workload(COCO, 30, seed)
+    results[3]["keypoints"][0:3] = [0, 0, 0]
+    found = keypoint_ap(truth, results, COCO)
+    for k in (0, 5, 16):
+        expected = slow(truth, results, k)
+        assert 0.01 < expected < 0.95
+        assert found[COCO.keypoints[k]] == pytest.approx(expected, abs=1e-12)
+
+
+def test_matching_takes_everyone_at_most_once() -> None:
+    comparison = compare(*evaluation_workload(COCO, 200, 3), K)
+    pairs = pair_up(comparison, 20)
+    values = similarity(comparison, pairs, COCO.sigmas)
+    matched = match_people(comparison, pairs, values, 0.1)
+    (hit,) = np.nonzero(matched >= 0)
+    truth, found = comparison.truth, comparison.found
+    assert (truth.images[matched[hit]] == found.images[pairs.order[hit]]).all()
+    taken = np.bincount(matched[hit], minlength=len(truth))
+    assert taken[~truth.crowds].max() == 1 and len(hit) > 100
+
+
+def test_names_are_those_of_the_skeleton() -> None:
+    found = keypoint_ap(*evaluation_workload(CROWDPOSE, 20), CROWDPOSE)
+    assert tuple(found) == CROWDPOSE.keypoints
+    assert all(0 < value < 1 for value in found.values())
+    nothing = keypoint_ap(evaluation_workload(CROWDPOSE, 20)[0], [], CROWDPOSE)
+    assert set(nothing.values()) == {0.0}

@@ -1,0 +1,81 @@
+"""Pairs of found and annotated people, and their similarity."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pycocotools.coco
+import pytest
+from pycocotools.cocoeval import COCOeval
+
+from poselib.metrics import pairs as module
+from poselib.metrics.entries import Comparison, compare
+from poselib.metrics.pairs import pair_up, similarity
+from poselib.metrics.workload import evaluation_workload
+from poselib.ops.oks import object_keypoint_similarity
+from poselib.skeletons import COCO
+
+
+def workload(images: int = 40, seed: int = 0) -> Comparison:
+    return compare(*evaluation_workload(COCO, images, seed), len(COCO))
+
+
+@pytest.mark.parametrize("most", [1, 3, 20])
+def test_pairs_are_those_of_a_loop_over_images(most: int) -> None:
+    comparison = workload()
+    expected, ranks = [], []
+    for image in range(len(comparison.images)):
+        (found,) = np.nonzero(comparison.found.images == image)
+        (people,) = np.nonzero(comparison.truth.images == image)
+        best = sorted(found, key=lambda i: -comparison.found.scores[i])[:most]
+        ranks += range(len(best))
+        expected += [(int(f), int(t)) for f in best for t in people]
+    pairs = pair_up(comparison, most)
+    assert list(zip(pairs.found.tolist(), pairs.truth.tolist(), strict=True)) == expected
+    assert pairs.ranks.tolist() == ranks and pairs.counts.sum() == len(expected)
+
+
+def test_similarity_equals_that_of_pycocotools_to_the_last_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 7)  # several parts
+    truth, results = evaluation_workload(COCO, 60, seed=1)
+    comparison = compare(truth, results, len(COCO))
+    pairs = pair_up(comparison, 20)
+    values = similarity(comparison, pairs, COCO.sigmas)
+    with contextlib.redirect_stdout(io.StringIO()):
+        index = pycocotools.coco.COCO()
+        index.dataset = truth
+        index.createIndex()
+        evaluation = COCOeval(index, index.loadRes(results), "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.array(COCO.sigmas)
+        evaluation.evaluate()
+    expected = [np.ravel(evaluation.ious[image, 1]) for image in comparison.images]
+    assert len(values) > 300 and (comparison.truth.labelled.sum(1) == 0).any()
+    np.testing.assert_array_equal(values, np.concatenate(expected))
+
+
+def test_similarity_is_that_of_one_image_at_a_time() -> None:
+    comparison = workload(seed=2)
+    pairs = pair_up(comparison, 20)
+    values = similarity(comparison, pairs, COCO.sigmas)
+    truth, found = comparison.truth, comparison.found
+    labelled = truth.labelled.any(axis=1)
+    for value, f, t in zip(values, pairs.found, pairs.truth, strict=True):
+        if labelled[t]:
+            alone = object_keypoint_similarity(
+                found.keypoints[[f], :, :2], truth.keypoints[[t]], truth.areas[[t]], COCO.sigmas
+            )
+            assert value == pytest.approx(alone.item(), abs=1e-12)
+
+
+def test_nobody_makes_no_pairs() -> None:
+    truth, results = evaluation_workload(COCO, 5)
+    for content, found in (({**truth, "annotations": []}, results), (truth, [])):
+        comparison = compare(content, found, len(COCO))
+        pairs = pair_up(comparison, 20)
+        assert len(pairs.found) == len(pairs.truth) == 0
+        assert len(pairs.order) == len(pairs.counts)
+        assert similarity(comparison, pairs, COCO.sigmas).shape == (0,)

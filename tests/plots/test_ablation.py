@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from poselib.plots.ablation import show_ablation
+
+
+@pytest.fixture
+def results() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "row": ["a", "b", "a", "b", "a"],
+            "seed": [0, 0, 1, 1, 2],
+            "AP": [40.0, 50.0, 42.0, 54.0, 44.0],
+            "AR": [1.0, 2.0, 1.0, np.nan, 1.0],
+        }
+    )
+
+
+def test_every_seed_and_the_means_are_drawn(results: pd.DataFrame) -> None:
+    figure = show_ablation(results, {"AP": "average precision"}, title="rows")
+    (ax,) = figure.axes
+    assert ax.get_title() == "average precision"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    bars = [container.lines[0] for container in ax.containers]
+    assert [(float(bar.get_xdata()[0]), float(bar.get_ydata()[0])) for bar in bars] == [
+        (42.0, 0.0),
+        (52.0, 1.0),
+    ]
+    whiskers = [container.lines[2][0].get_segments()[0] for container in ax.containers]
+    np.testing.assert_allclose(whiskers[0][:, 0], [40, 44])  # sample deviation of 40, 42, 44
+    dots = [line.get_xdata() for line in ax.lines if line.get_marker() == "o"]
+    assert sorted(len(each) for each in dots) == [2, 3]
+
+
+def test_rows_without_runs_keep_their_place(results: pd.DataFrame) -> None:
+    figure = show_ablation(results, {"AP": "AP", "AR": "AR"}, rows=["c", "b", "a"])
+    ap, ar = figure.axes
+    assert [label.get_text() for label in ap.get_yticklabels()] == ["c", "b", "a"]
+    assert sorted(float(c.lines[0].get_ydata()[0]) for c in ap.containers) == [1, 2]
+    assert len(ar.containers) == 2  # a seed without the metric does not count
+
+
+def test_published_numbers_have_panels_of_their_own(results: pd.DataFrame) -> None:
+    published = pd.DataFrame({"AP": [64.2]}, index=["b"])
+    figure = show_ablation(
+        results, {"AP": "AP"}, published=published, published_on="CrowdPose test"
+    )
+    theirs, ours = figure.axes
+    assert "CrowdPose test" in theirs.get_title() and ours.get_title() == "AP"
+    np.testing.assert_array_equal(theirs.lines[0].get_xdata(), [np.nan, 64.2])
+    with pytest.raises(ValueError, match="on which data"):
+        show_ablation(results, {"AP": "AP"}, published=published)
+
+
+def test_a_missing_column_is_named(results: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"lack the columns \['AP9'\]"):
+        show_ablation(results, {"AP9": "AP"})

@@ -1,0 +1,100 @@
+"""Everything the library claims to be fast at, beside the plain references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from poselib.data.synthetic import SceneRecipe, SyntheticScenes
+from poselib.data.targets import heatmap_targets
+from poselib.decoders.tags import decode_tags
+from poselib.engine import workloads
+from poselib.experiments.benchmark import Contest
+from poselib.metrics.ap import evaluate_ap
+from poselib.metrics.workload import evaluation_workload
+from poselib.skeletons import COCO
+from poselib.structures import Size
+from poselib.systems import build
+
+from .plain_ap import evaluate_plainly
+from .plain_decoder import decode_plainly
+from .plain_losses import associative_step_plainly
+from .plain_targets import PlainTargets
+
+STRIDE = 4  # of tagmaps and targets
+
+
+def decoding(people: Sequence[int], size: Size, seed: int, device: str) -> list[Contest]:
+    """From full-resolution maps, 17 keypoints and two tags, to refined poses, progressively."""
+    found = []
+    for count in people:
+        maps = workloads.decode_inputs(count, size, seed=seed, device=device)
+        plain = maps.heatmaps[0][0], maps.tags[0].permute(0, 2, 3, 1).contiguous()
+        fast, slow = partial(decode_tags, maps), partial(decode_plainly, *plain)
+        found.append(Contest(f"decode {count} people", device, fast, slow, _same_poses))
+    four = workloads.decode_inputs(people[0], size, images=4, seed=seed, device=device)
+    name = f"decode 4 images of {people[0]} people"
+    found.append(Contest(name, device, partial(decode_tags, four)))
+    found.append(Contest("read the maps once", device, partial(workloads.read_once, maps)))
+    return found
+
+
+def loss(batch: int, size: Size, seed: int, device: str) -> Contest:
+    """Forward and backward of the hierarchical associative loss, ten people in each image."""
+    inputs = workloads.loss_inputs(batch, 10, size, stride=STRIDE, seed=seed, device=device)
+    groups = torch.as_tensor(COCO.group_indices("anatomy"), device=device)
+    encode = PlainTargets((size[0] // STRIDE, size[1] // STRIDE), STRIDE, sigma=2)
+    joints = np.stack([encode.joints(each) for each in inputs.keypoints.cpu().numpy()])
+    slow = partial(associative_step_plainly, inputs.tags, torch.from_numpy(joints), groups.tolist())
+    fast = partial(workloads.associative_step, inputs, groups)
+    return Contest(f"hierarchical loss, batch of {batch}", device, fast, slow, _same_gradients)
+
+
+def targets(size: Size, seed: int) -> Contest:
+    """Heatmaps of an image with ten people, with weights here and places of tags there."""
+    batch = workloads.target_inputs(1, 10, size, seed=seed)
+    encode = PlainTargets((size[0] // STRIDE, size[1] // STRIDE), STRIDE, sigma=2)
+    fast = partial(heatmap_targets, batch, strides=(STRIDE,), subpixel=False)
+    slow = partial(encode, batch.keypoints[0].numpy())
+    return Contest("targets of an image", "cpu", fast, slow, _same_heatmaps)
+
+
+def average_precision(images: int, seed: int) -> Contest:
+    """The ten numbers of a COCO evaluation, compared with pycocotools."""
+    truth, results = evaluation_workload(COCO, images, seed)
+    fast = partial(evaluate_ap, truth, results, COCO)
+    slow = partial(evaluate_plainly, truth, results, COCO.sigmas)
+    return Contest(f"average precision, {images} images", "cpu", fast, slow, _same_numbers)
+
+
+def without_reference(backbone: str, size: Size, seed: int) -> list[Contest]:
+    """What there is nothing to compare with: a network's forward pass and drawn scenes."""
+    network = build("hae", COCO, backbone=backbone).model.eval().requires_grad_(False)
+    scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 4)), 50, seed, COCO)
+    name = f"network {backbone}, {size[0]}x{size[1]} px"
+    return [
+        Contest(name, "cpu", partial(network, torch.zeros(1, 3, *size))),
+        Contest("draw 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
+    ]
+
+
+def _same_poses(fast: Any, slow: Any) -> bool:
+    return np.array_equal(fast[0].keypoints, slow.keypoints) and np.array_equal(
+        fast[0].scores, slow.scores
+    )
+
+
+def _same_gradients(fast: Any, slow: Any) -> bool:
+    return torch.allclose(fast, slow, atol=1e-7)
+
+
+def _same_heatmaps(fast: Any, slow: Any) -> bool:
+    return np.allclose(fast.heatmaps[0][0].numpy(), slow[0], atol=1e-6)
+
+
+def _same_numbers(fast: Any, slow: Any) -> bool:
+    return np.allclose(list(fast.as_dict().values()), slow, rtol=0, atol=1e-12)
