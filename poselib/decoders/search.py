@@ -27,7 +27,7 @@ _TILE = (2, 4)
 # How many of those that may hold the best cell are looked into before others are dropped.
 _FIRST = (2, 8, 32)
 # Pairs of a person and a block that are scored at a time: their cells fit a processor's cache.
-_PAIRS = 1024
+_PAIRS = 2048
 # Pairs of a person and a tile that are bounded at a time: limits the memory.
 _BOUNDS = 1 << 17
 

@@ -225,8 +225,9 @@ def _complete(
         row, keypoint = (torch.from_numpy(index).to(device) for index in (rows, keypoints))
         references = torch.from_numpy(people.references[rows]).to(device)
         images = torch.from_numpy(people.images[rows]).to(device)
-        found, heat = find_missing(heatmaps, maps.tags, references, images, keypoint, highest)
-        cells[row, keypoint], values[row, keypoint] = found, heat.clamp(min=0)
+        cells[row, keypoint], values[row, keypoint] = find_missing(
+            heatmaps, maps.tags, references, images, keypoint, highest
+        )
     return cells, values
 
 
@@ -238,7 +239,7 @@ def _placed(
     heatmaps: Tensor,
     options: DecodeOptions,
 ) -> NDArray[np.float32]:
-    """Return (N, K, 3): positions in px of the network input and scores; zeros where missing."""
+    """Return (N, K, 3): px of the network input and scores; zeros where there is no heat."""
     keypoints, height, width = heatmaps.shape[1:]
     images = torch.from_numpy(people.images).to(cells.device)
     channels = images[:, None] * keypoints + torch.arange(keypoints, device=cells.device)

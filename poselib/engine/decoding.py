@@ -94,7 +94,7 @@ def read_maps(path: Path) -> TagOutputs:
     """Read the maps of one image, of whatever origin.
 
     The file, of NumPy's npz format, holds ``heatmaps`` (K, H, W) and ``tags`` (K, H, W, L), both
-    float32; of tags (K, H, W), L is 1. Nothing is converted or copied: tags become a view.
+    float32; of tags (K, H, W), L is 1. What is returned are views of the arrays as they are read.
 
     Raises:
         FileNotFoundError: there is no such file.

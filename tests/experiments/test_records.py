@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from poselib.experiments import provenance as provenance_module
 from poselib.experiments.records import (
@@ -209,3 +210,18 @@ def test_the_commit_of_a_repository_around_is_not_ours(
 def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert provenance()["git_commit"] == "unknown"
+
+
+def test_large_figures_are_kept_in_few_colours(tmp_path: Path) -> None:
+    figure = Figure(figsize=(6, 6))
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8)
+    figure.add_axes((0, 0, 1, 1)).imshow(noise, interpolation="nearest")
+    path = save_figure(figure, tmp_path / "noise.png", {})
+    small = save_figure(Figure(figsize=(2, 2)), tmp_path / "blank.png", {})
+    with Image.open(path) as many, Image.open(small) as few:
+        assert many.mode == "P" and few.mode == "RGBA"
+        seen = np.asarray(many.convert("RGB"), float)
+    figure.savefig(tmp_path / "full.png", dpi=150, bbox_inches="tight")
+    with Image.open(tmp_path / "full.png") as full:
+        difference = np.abs(seen - np.asarray(full.convert("RGB"), float)).mean()
+    assert difference < 25 and path.stat().st_size < (tmp_path / "full.png").stat().st_size / 2
