@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from scipy.spatial.distance import cdist
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+Nearness = Literal["least", "mean"]
 # (reference embeddings (P, L), keypoint types left) -> (next type, ``GroupingStep.distances``)
 Chooser = Callable[[Floats, Sequence[int]], tuple[int, Floats]]
 
@@ -43,9 +45,14 @@ class GroupingOptions:
         gate: when ``tag_threshold`` applies. True: before the assignment, so that as many
             candidates as possible find a person. False: after it, as in the published code, where
             a pair that is too far can take the place of a near one and people fall apart.
+        nearness: how near a keypoint type is to the people, for progressive grouping. ``"least"``:
+            as its nearest candidate, HAE's Eq. (18) and the published code. ``"mean"``: as its
+            candidates on average, each to its nearest person; in a crowd nearly every type
+            has some candidate that lies on a person's tag by chance.
 
     Raises:
-        ValueError: a threshold is negative or not finite, or ``max_candidates`` is below 1.
+        ValueError: a threshold is negative or not finite, ``max_candidates`` is below 1, or
+            ``nearness`` is unknown.
     """
 
     detection_threshold: float = 0.1
@@ -53,6 +60,7 @@ class GroupingOptions:
     max_candidates: int = 30
     round_distance: bool = True
     gate: bool = True
+    nearness: Nearness = "least"
 
     def __post_init__(self) -> None:
         for name in ("detection_threshold", "tag_threshold"):
@@ -61,6 +69,8 @@ class GroupingOptions:
                 raise ValueError(f"{name} must be a finite number, not negative: {value}")
         if self.max_candidates < 1:
             raise ValueError(f"max_candidates must be at least 1, not {self.max_candidates}")
+        if self.nearness not in ("least", "mean"):
+            raise ValueError(f"nearness must be 'least' or 'mean', not {self.nearness!r}")
 
 
 @dataclass(frozen=True)
@@ -96,9 +106,9 @@ class GroupingStep:
         references: (P, L) float64, reference embeddings before this step.
         people: (n,) int64, the person each candidate went to; P and above are new.
         started: (n,) bool, true where the candidate started a person.
-        distances: (K,) float64, smallest distance between a type's candidates and the references,
-            what progressive grouping chooses by (HAE, Eq. 18); NaN for types that are done or
-            absent, in the first step, and in groupings of fixed order.
+        distances: (K,) float64, distance of each type to the references, what progressive
+            grouping chooses by (HAE, Eq. 18, and ``GroupingOptions.nearness``); NaN for types that
+            are done or absent, in the first step, and in groupings of fixed order.
     """
 
     keypoint: int

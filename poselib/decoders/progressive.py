@@ -24,11 +24,12 @@ def progressive_steps(candidates: Candidates, options: GroupingOptions) -> tuple
 
     The first type with a detection starts the people. From then on the type is chosen that has
     the smallest distance between one of its candidates and one of the reference embeddings
-    (HAE, Eq. 18); of equally near types, the first. Types without detections are skipped.
+    (HAE, Eq. 18), or what else ``options.nearness`` asks for; of equally near types, the first.
+    Types without detections are skipped.
 
     Args:
         candidates: the peaks of one image and their tags.
-        options: thresholds and cost.
+        options: thresholds, cost and nearness.
     """
     return tuple(grouping_steps(candidates, _nearest_type(candidates, options), options))
 
@@ -42,7 +43,7 @@ def _nearest_type(candidates: Candidates, options: GroupingOptions) -> Chooser:
     # Candidates of all types in one list, type by type: one distance matrix serves them all.
     types, entries = np.nonzero(candidates.usable(options))
     tags = candidates.tags[types, entries].astype(np.float64)
-    present, begins = np.unique(types, return_index=True)
+    present, begins, counts = np.unique(types, return_index=True, return_counts=True)
     nearest = np.full(len(candidates.values), np.nan)
 
     def choose(references: Floats, remaining: Sequence[int]) -> tuple[int, Floats]:
@@ -50,7 +51,10 @@ def _nearest_type(candidates: Candidates, options: GroupingOptions) -> Chooser:
         if len(references) == 0:
             return remaining[0], distances
         to_people = cdist(tags, references).min(axis=1)
-        nearest[present] = np.minimum.reduceat(to_people, begins)
+        if options.nearness == "least":
+            nearest[present] = np.minimum.reduceat(to_people, begins)
+        else:
+            nearest[present] = np.add.reduceat(to_people, begins) / counts
         distances[remaining] = nearest[remaining]
         return remaining[int(distances[remaining].argmin())], distances
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from poselib.data.targets import heatmap_targets
 from poselib.decoders.associative import keypoint_order
-from poselib.decoders.grouping import GroupingOptions
+from poselib.decoders.grouping import GroupingOptions, Nearness
 from poselib.decoders.tags import DecodeOptions, decode_tags
 from poselib.losses.associative import (
     hierarchical_pull,
@@ -67,6 +67,7 @@ def build(
     push_sigma: float = 0.5**0.5,
     push_factor: float = 1.0,
     progressive: bool = True,
+    nearness: Nearness = "least",
     order: Literal["dataset", "top_down", "bottom_up"] = "dataset",
     resolution: Literal["image", "map"] = "image",
     subpixel: Subpixel = "quarter",
@@ -108,6 +109,7 @@ def build(
             defaults here, does.
         push_form, push_sigma, push_factor: see ``losses.readings.Push``.
         progressive: progressive associative decoding (PAD); false for the fixed ``order``.
+        nearness: by what PAD chooses, see ``decoders.grouping.GroupingOptions``.
         order: of keypoint types when decoding in a fixed order (Table IX).
         resolution, subpixel, nms_kernel, detection_threshold, tag_threshold, max_candidates,
             refine: see ``decoders.tags.DecodeOptions``.
@@ -128,7 +130,9 @@ def build(
         resolution=resolution,
         subpixel=subpixel,
         kernel=nms_kernel,
-        grouping=GroupingOptions(detection_threshold, tag_threshold, max_candidates),
+        grouping=GroupingOptions(
+            detection_threshold, tag_threshold, max_candidates, nearness=nearness
+        ),
         refine=refine,
     )
     hourglass = HourglassConfig(stacks, features, depth, increase, stack_norm)
