@@ -86,3 +86,33 @@ def setting_name(device: str, threads: int) -> str:
     if device != "cpu":
         return "GPU"
     return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def decoding_ratios(measured: pd.DataFrame, shown: int) -> pd.DataFrame:
+    """Compare decodings: with plain loops, of progressive and fixed order, and with more people.
+
+    Args:
+        measured: one line for each ``by`` ("plain" or "poselib"), ``decoding`` ("fixed order" or
+            "progressive") and number of ``people``, with ``total`` and ``cpu_total`` in ms.
+        shown: the number of people that growth is counted from.
+
+    Returns:
+        One line a number of people: how many times faster poselib is (``speed-up``, of both
+        orders and, of progressive decoding, in CPU time), what share of the time of a fixed order
+        progressive decoding takes (``progressive / fixed``, of both implementations), and
+        ``growth``.
+    """
+    total = measured.pivot(index="people", columns=["by", "decoding"], values="total")
+    nearest = measured[measured["decoding"] == "progressive"]
+    cpu = nearest.pivot(index="people", columns="by", values="cpu_total")
+    plain, ours = total["plain"], total["poselib"]
+    return pd.DataFrame(
+        {
+            "speed-up, fixed order": plain["fixed order"] / ours["fixed order"],
+            "speed-up, progressive": plain["progressive"] / ours["progressive"],
+            "speed-up, progressive, CPU time": cpu["plain"] / cpu["poselib"],
+            "plain: progressive / fixed": plain["progressive"] / plain["fixed order"],
+            "poselib: progressive / fixed": ours["progressive"] / ours["fixed order"],
+            f"poselib: growth from {shown}": ours["progressive"] / ours.loc[shown, "progressive"],
+        }
+    )

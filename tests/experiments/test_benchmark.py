@@ -4,7 +4,12 @@ import pandas as pd
 import pytest
 import torch
 
-from poselib.experiments.benchmark import Contest, setting_name, time_contests
+from poselib.experiments.benchmark import (
+    Contest,
+    decoding_ratios,
+    setting_name,
+    time_contests,
+)
 from tests.references import contests as references
 
 
@@ -64,3 +69,25 @@ def test_a_baseline_without_a_check_is_refused() -> None:
 def test_a_setting_without_work_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no work is for \['cuda'\]; there is some for \['cpu'\]"):
         time_contests(contests(), [("cuda", 1)])
+
+
+def test_decodings_are_compared_by_people() -> None:
+    times = {
+        ("plain", "fixed order"): (100.0, 400.0),
+        ("plain", "progressive"): (110.0, 380.0),
+        ("poselib", "fixed order"): (4.0, 8.0),
+        ("poselib", "progressive"): (5.0, 10.0),
+    }
+    lines = [
+        {"by": by, "decoding": way, "people": people, "total": ms, "cpu_total": ms / 2}
+        for (by, way), each in times.items()
+        for people, ms in zip((10, 30), each, strict=True)
+    ]
+    found = decoding_ratios(pd.DataFrame(lines), 10)
+    assert found.index.tolist() == [10, 30]
+    assert found["speed-up, fixed order"].tolist() == [25, 50]
+    assert found["speed-up, progressive"].tolist() == [22, 38]
+    assert found["speed-up, progressive, CPU time"].tolist() == [22, 38]
+    assert found["plain: progressive / fixed"].tolist() == [1.1, 0.95]
+    assert found["poselib: progressive / fixed"].tolist() == [1.25, 1.25]
+    assert found["poselib: growth from 10"].tolist() == [1, 2]
