@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -122,3 +123,17 @@ def _measures(tags: PeopleTags) -> tuple[NDArray[np.generic], ...]:
     spread = np.abs(values - references[:, None])
     beyond = outliers_of(values, present)
     return apart.min(axis=1), spread[present], nearest[present], beyond[present]
+
+
+def told_of_tags(table: pd.DataFrame) -> str:
+    """Say in one line how the tags of some models differ.
+
+    Args:
+        table: one row a model, by name: the fields of ``Separation`` and ``AP``.
+    """
+    parts = [
+        f"{name}: outliers {row.outliers:.1%}, distance to others over own spread {row.ratio:.2f}, "
+        f"AP {row.AP:.1%}"
+        for name, row in table.iterrows()
+    ]
+    return "; ".join(parts)

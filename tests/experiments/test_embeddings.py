@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from poselib.data.recipe import SceneRecipe
 from poselib.data.synthetic import SyntheticScenes
-from poselib.experiments.embeddings import PeopleTags, people_tags, separation
+from poselib.experiments.embeddings import (
+    PeopleTags,
+    people_tags,
+    separation,
+    told_of_tags,
+)
 from poselib.skeletons import COCO
 from poselib.structures import TagOutputs
 
@@ -53,3 +59,14 @@ def test_tags_are_read_where_the_keypoints_lie() -> None:
     assert np.array_equal(found.values[found.present], cells[found.present])
     mean = [row[there].mean() for row, there in zip(cells, found.present, strict=True)]
     assert found.references == pytest.approx(np.array(mean))
+
+
+def test_tags_are_told_of_in_one_line() -> None:
+    table = pd.DataFrame(
+        {"outliers": [0.043, 0.052], "ratio": [4.731, 4.96], "AP": [0.32, 0.333]},
+        ["with", "without"],
+    )
+    assert told_of_tags(table) == (
+        "with: outliers 4.3%, distance to others over own spread 4.73, AP 32.0%; "
+        "without: outliers 5.2%, distance to others over own spread 4.96, AP 33.3%"
+    )
