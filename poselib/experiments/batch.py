@@ -128,6 +128,8 @@ def _execute(
     timeout: float,
     environment: Mapping[str, str],
 ) -> Outcome:
+    if run.record(runs_dir) is not None:  # somebody else has made it in the meantime
+        return Outcome(run, "done before", None)
     log = runs_dir / "notebooks" / f"{run.run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     values = {**run.parameters, **folders, "runs_dir": str(runs_dir), "run_id": run.run_id}

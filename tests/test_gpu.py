@@ -1,0 +1,135 @@
+"""The whole way on a GPU: the same results as on the CPU.
+
+Without a GPU the same tests compare the CPU with itself, which only shows that they run;
+the first test then says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from poselib.data.loaders import collate
+from poselib.data.targets import heatmap_targets
+from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.decoding import decode_stages
+from poselib.engine.evaluate import evaluate
+from poselib.engine.predict import PredictOptions
+from poselib.engine.workloads import associative_step, decode_inputs, loss_inputs
+from poselib.losses.heatmap import heatmap_mse
+from poselib.skeletons import COCO
+from poselib.structures import TagOutputs
+from poselib.systems import build
+from tests.engine.test_train import interrupted_at
+from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+pytestmark = pytest.mark.gpu
+
+
+def test_there_is_a_gpu() -> None:
+    if DEVICE == "cpu":
+        pytest.skip("this machine has no GPU: the tests below compare the CPU with itself")
+    assert torch.zeros(1, device=DEVICE).device.type == "cuda"
+
+
+@pytest.mark.parametrize("order", ["progressive", tuple(range(17))])
+@pytest.mark.parametrize("refine", [True, False])
+def test_decoding_finds_the_same_people(order: object, refine: bool) -> None:
+    options = DecodeOptions(order=order, refine=refine)  # type: ignore[arg-type]
+    maps = decode_inputs(6, (256, 320), images=3, seed=1)
+    expected = decode_tags(maps, options)
+    for mine, theirs in zip(decode_tags(_moved(maps), options), expected, strict=True):
+        assert len(theirs) >= 6
+        np.testing.assert_allclose(mine.keypoints, theirs.keypoints, atol=1e-4)
+        np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-6)
+        np.testing.assert_allclose(mine.person_scores, theirs.person_scores, atol=1e-6)
+
+
+def test_ties_and_what_is_not_finite_are_decoded_alike() -> None:
+    maps = decode_inputs(3, (96, 128), seed=2)
+    heat = (maps.heatmaps[0] * 8).round() / 8  # plateaus and equal peaks
+    heat[0, 3, :5], heat[0, 4, 7, 9], heat[0, 5] = torch.nan, torch.inf, 0.0
+    tags = maps.tags.clone()
+    tags[0, 6, 0, 20:30] = torch.nan
+    maps = replace(maps, heatmaps=(heat,), tags=tags)
+    (expected,), (found,) = decode_tags(maps), decode_tags(_moved(maps))
+    np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=1e-4)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+
+
+def test_the_stages_are_timed_where_the_maps_are() -> None:
+    times = decode_stages(_moved(decode_inputs(2, (64, 96))), repeats=2, warmup=1)
+    assert times.wall.shape == (2, len(times.stages)) and (times.wall >= 0).all()
+
+
+def test_gradients_are_the_same() -> None:
+    gradients = []
+    for device in ("cpu", DEVICE):
+        inputs = loss_inputs(batch=3, people=5, size=(128, 128), seed=3, device=device)
+        groups = torch.as_tensor(COCO.group_indices("anatomy"), device=device)
+        gradients.append(associative_step(inputs, groups).cpu())
+    assert gradients[0].any()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("overlap", ["max", "sum"])
+def test_targets_are_the_same(overlap: str) -> None:
+    batch = collate([scenes(3)[i] for i in range(3)])
+    expected = heatmap_targets(batch, overlap=overlap)  # type: ignore[arg-type]
+    found = heatmap_targets(batch.to(DEVICE), overlap=overlap)  # type: ignore[arg-type]
+    for mine, theirs in zip(found.heatmaps, expected.heatmaps, strict=True):
+        torch.testing.assert_close(mine.cpu(), theirs, rtol=1e-5, atol=1e-6)
+    for mine, theirs in zip(found.weights, expected.weights, strict=True):
+        assert torch.equal(mine.cpu(), theirs)
+    same = heatmap_mse(found.heatmaps[0], found.heatmaps[0], found.weights[0], 0.1)
+    assert not same.any()
+
+
+@pytest.mark.parametrize("host", ["higher", "plain", "hourglass"])
+def test_every_host_answers_the_same(host: str) -> None:
+    torch.manual_seed(4)
+    small = {"stacks": 2, "features": 16, "depth": 2, "increase": 8}
+    network = build("hae", COCO, backbone="hrnet_tiny", host=host, **small).model.eval()
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = network(images)
+        found = network.to(DEVICE)(images.to(DEVICE))
+    for mine, theirs in zip(found.heatmaps, expected.heatmaps, strict=True):
+        # TF32 convolutions of recent GPUs keep ten bits.
+        torch.testing.assert_close(mine.cpu(), theirs, rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(found.tags.cpu(), expected.tags, rtol=2e-2, atol=2e-2)
+
+
+def test_an_interrupted_training_ends_where_a_whole_one_does(tmp_path: Path) -> None:
+    whole = train_toy(tmp_path / "whole", device=DEVICE)
+    with pytest.raises(KeyboardInterrupt):
+        train_toy(tmp_path / "parts", device=DEVICE, system=interrupted_at(13))
+    parts = train_toy(tmp_path / "parts", device=DEVICE, system=toy_system(seed=99))
+    assert parts.steps == whole.steps == RECIPE.steps
+    for mine, theirs in zip(
+        parts.system.model.parameters(), whole.system.model.parameters(), strict=True
+    ):
+        assert mine.device.type == DEVICE
+        # On a GPU sums are added up in any order.
+        torch.testing.assert_close(mine, theirs, rtol=1e-2, atol=1e-3)
+
+
+def test_the_bundled_model_is_as_good() -> None:
+    options = PredictOptions(size=128, multiple=32, batch_size=8)
+    dataset = scenes(16, seed=5, size=128)
+    system = load_checkpoint(None).system
+    ap = [evaluate(system, dataset, options, device=device).ap.AP for device in ("cpu", DEVICE)]
+    assert ap[0] > 0.3
+    assert ap[1] == pytest.approx(ap[0], abs=0.02)
+
+
+def _moved(maps: TagOutputs) -> TagOutputs:
+    heatmaps = tuple(heat.to(DEVICE) for heat in maps.heatmaps)
+    return replace(maps, heatmaps=heatmaps, tags=maps.tags.to(DEVICE))
