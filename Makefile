@@ -62,8 +62,11 @@ demo: $(VENV)/.installed ## train a model in five minutes on a CPU, evaluate it,
 test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes
 	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal
 
+# In a container one is often root, which Jupyter wants to be told.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+
 lab: $(VENV)/.installed ## open the notebooks in JupyterLab
-	@$(RUN) -m jupyterlab --notebook-dir=.
+	@$(RUN) -m jupyterlab --notebook-dir=. $(AS_ROOT)
 
 lint: $(VENV)/.installed-dev ## check style, types and that notebooks are stripped
 	@$(RUN) -m ruff check .
