@@ -138,4 +138,4 @@ def test_the_script_for_ci_is_executable() -> None:
 
 def test_every_marker_of_pytest_is_declared_once() -> None:
     declared = [m.partition(":")[0] for m in PROJECT["tool"]["pytest"]["ini_options"]["markers"]]
-    assert declared == ["golden", "samples", "overfit", "notebooks"]
+    assert declared == ["golden", "samples", "overfit", "notebooks", "gpu"]
