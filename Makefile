@@ -80,4 +80,4 @@ format: $(VENV)/.installed-dev ## put code and notebooks into the agreed form
 	@$(if $(NOTEBOOKS),$(RUN) -m nbstripout --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS))
 
 clean: ## remove the environment and the caches; runs/ and figures/ stay
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from poselib.engine.predict import PredictOptions
     from poselib.skeleton import Skeleton
     from poselib.structures import Poses
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Run = Callable[[argparse.Namespace], str]
 
 _EXAMPLES = """examples:
   poselib predict street.jpg --out poses
@@ -49,6 +52,7 @@ first pixel is at (0.5, 0.5), and (0, 0) with score 0 for what is missing.
 One line of JSON says how many people were found and how many milliseconds each stage took, from
 maps in memory to poses: the median of the repeats, before which one is not timed.
 """
+_SYNTHETIC = "Write images of drawn people and annotations.json to a new folder."
 # Short side, px, of the images that a checkpoint without a size of its own is shown.
 _SIZE = 512
 
@@ -82,14 +86,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _command(
+    commands: Commands, name: str, run: Run, summary: str, description: str
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(
-        "predict",
-        help="find people in images",
-        description=_PREDICT,
+        name,
+        help=summary,
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_predict(commands: Commands) -> None:
+    add = _command(commands, "predict", _predict, "find people in images", _PREDICT).add_argument
     add("images", nargs="+", metavar="IMAGE", help="image files, folders or quoted patterns")
     add("--out", type=Path, required=True, metavar="FOLDER", help="receives images and JSON")
     add("--checkpoint", type=Path, metavar="FILE", help="default: the one that poselib brings")
@@ -101,17 +112,11 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
     add("--draw-score", type=float, default=0.3, help="do not draw people below it (default 0.3)")
     add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
-    parser.set_defaults(run=_predict)
 
 
-def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "decode",
-        help="group the keypoints of stored maps into people",
-        description=_DECODE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
+def _add_decode(commands: Commands) -> None:
+    summary = "group the keypoints of stored maps into people"
+    add = _command(commands, "decode", _decode, summary, _DECODE).add_argument
     add("maps", type=Path, metavar="MAPS", help="npz file of heatmaps and tags")
     add("--out", type=Path, required=True, metavar="OUT", help="npz file, receives the poses")
     orders = ("progressive", "associative")
@@ -119,16 +124,11 @@ def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add("--order", choices=orders, default=orders[0], help=explained)
     add("--threads", type=int, default=1, metavar="N", help="that may be used (default 1)")
     add("--repeats", type=int, default=5, metavar="N", help="that are timed (default 5)")
-    parser.set_defaults(run=_decode)
 
 
-def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "synthetic",
-        help="draw a dataset in COCO's format",
-        description="Write images of drawn people and annotations.json to a new folder.",
-    )
-    add = parser.add_argument
+def _add_synthetic(commands: Commands) -> None:
+    summary = "draw a dataset in COCO's format"
+    add = _command(commands, "synthetic", _synthetic, summary, _SYNTHETIC).add_argument
     add("folder", type=Path, metavar="FOLDER")
     add("--count", type=int, default=1000, help="images (default 1000)")
     add("--size", type=int, default=128, metavar="PX", help="side of an image (default 128)")
@@ -138,7 +138,6 @@ def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     add("--seed", type=int, default=0, help="the same seed draws the same images (default 0)")
     add("--format", choices=("png", "jpg"), default="png", help="of the images")
     add("--processes", type=int, default=1, metavar="N", help="that draw (default 1)")
-    parser.set_defaults(run=_synthetic)
 
 
 def _predict(arguments: argparse.Namespace) -> str:

@@ -38,9 +38,11 @@ _ENDS = _single("wrist", "elbow", "knee", "ankle")
 _SHOULDERS, _HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 _SIDES = _sides("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+# Of COCO's and CrowdPose's own evaluations, which agree where they share a keypoint.
 _SIGMAS = {
-    **{"head": 0.079, "neck": 0.079, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062},
-    **{"hip": 0.107, "knee": 0.087, "ankle": 0.089, "nose": 0.026, "eye": 0.025},
+    **{"nose": 0.026, "eye": 0.025, "ear": 0.035, "head": 0.079, "neck": 0.079},
+    **{"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062},
+    **{"hip": 0.107, "knee": 0.087, "ankle": 0.089},
 }
 
 
@@ -66,26 +68,20 @@ def _hierarchies(
     }
 
 
-def _by_analogy(keypoints: Names, **like: str) -> tuple[float, ...]:
+def _sigmas(keypoints: Names, **like: str) -> tuple[float, ...]:
     """Constants of the COCO or CrowdPose keypoint of the same part, or of the part it is like."""
     parts = [name.removeprefix("left_").removeprefix("right_") for name in keypoints]
     return tuple(_SIGMAS[like.get(part, part)] for part in parts)
 
 
+# COCO and CrowdPose list the body from shoulders to ankles, the left one of each pair first.
+_PAIRED = tuple(name for pair in _SIDES for name in pair)
+_COCO_KEYPOINTS = (*_FACE, *_PAIRED)
 COCO = Skeleton(
     name="coco",
-    keypoints=(
-        "nose",
-        *("left_eye", "right_eye", "left_ear", "right_ear"),
-        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
-        *("left_wrist", "right_wrist", "left_hip", "right_hip"),
-        *("left_knee", "right_knee", "left_ankle", "right_ankle"),
-    ),
-    sigmas=(
-        *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
-        *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
-    ),
-    flip_pairs=_sides("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
+    keypoints=_COCO_KEYPOINTS,
+    sigmas=_sigmas(_COCO_KEYPOINTS),
+    flip_pairs=(*_sides("eye", "ear"), *_SIDES),
     limbs=(
         *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
         *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
@@ -100,19 +96,12 @@ COCO = Skeleton(
     groups=_hierarchies(_FACE),
 )
 
+_CROWDPOSE_KEYPOINTS = (*_PAIRED, "head", "neck")
 CROWDPOSE = Skeleton(
     name="crowdpose",
-    keypoints=(
-        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
-        *("left_wrist", "right_wrist", "left_hip", "right_hip"),
-        *("left_knee", "right_knee", "left_ankle", "right_ankle", "head", "neck"),
-    ),
-    # The constants of the dataset's own evaluation.
-    sigmas=(
-        *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107),
-        *(0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
-    ),
-    flip_pairs=_sides("shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
+    keypoints=_CROWDPOSE_KEYPOINTS,
+    sigmas=_sigmas(_CROWDPOSE_KEYPOINTS),
+    flip_pairs=_SIDES,
     limbs=(
         *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
         *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
@@ -133,7 +122,7 @@ _FLIC_KEYPOINTS = (
 FLIC = Skeleton(
     name="flic",
     keypoints=_FLIC_KEYPOINTS,
-    sigmas=_by_analogy(_FLIC_KEYPOINTS),
+    sigmas=_sigmas(_FLIC_KEYPOINTS),
     flip_pairs=_sides("eye", "shoulder", "elbow", "wrist", "hip"),
     limbs=(
         *_arms_and_legs("shoulder", "elbow", "wrist"),
@@ -160,7 +149,7 @@ _HEAD_LIMBS = (("head_top", "neck"), ("neck", "left_shoulder"), ("neck", "right_
 LSP = Skeleton(
     name="lsp",
     keypoints=_LSP_KEYPOINTS,
-    sigmas=_by_analogy(_LSP_KEYPOINTS, head_top="head"),
+    sigmas=_sigmas(_LSP_KEYPOINTS, head_top="head"),
     flip_pairs=_SIDES,
     limbs=(*_BODY_LIMBS, *_HEAD_LIMBS),
     groups=_hierarchies(("head_top", "neck")),
@@ -193,7 +182,7 @@ _HIEVE_KEYPOINTS = (
 HIEVE = Skeleton(
     name="hieve",
     keypoints=_HIEVE_KEYPOINTS,
-    sigmas=_by_analogy(_HIEVE_KEYPOINTS, chest="shoulder"),
+    sigmas=_sigmas(_HIEVE_KEYPOINTS, chest="shoulder"),
     flip_pairs=_SIDES,
     limbs=(
         *_BODY_LIMBS,
@@ -211,7 +200,7 @@ _MPII_KEYPOINTS = (
 MPII = Skeleton(
     name="mpii",
     keypoints=_MPII_KEYPOINTS,
-    sigmas=_by_analogy(
+    sigmas=_sigmas(
         _MPII_KEYPOINTS, head_top="head", upper_neck="neck", thorax="shoulder", pelvis="hip"
     ),
     flip_pairs=_SIDES,

@@ -7,7 +7,7 @@ has a cell ``i`` that covers ``[i * s, (i + 1) * s)`` of the network's input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -104,12 +104,19 @@ class Batch:
         return self.images.shape[-2], self.images.shape[-1]
 
     def to(self, device: torch.device | str) -> Batch:
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in page-locked memory, from which a GPU copies faster."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
             self,
-            images=self.images.to(device, non_blocking=True),
-            keypoints=self.keypoints.to(device, non_blocking=True),
-            areas=self.areas.to(device, non_blocking=True),
-            ignore=self.ignore.to(device, non_blocking=True),
+            images=change(self.images),
+            keypoints=change(self.keypoints),
+            areas=change(self.areas),
+            ignore=change(self.ignore),
         )
 
 
@@ -130,6 +137,23 @@ class Targets:
     keypoints: Tensor
     areas: Tensor
     image_size: Size
+
+
+@dataclass(frozen=True)
+class RegressionTargets(Targets):
+    """Supervision of keypoint heatmaps with a centre map, and of offsets around the centres.
+
+    There is one scale; its heatmaps are (B, K + 1, h, w), the centre map last, with weights of the
+    same shape. Offsets follow from ``owners`` and ``keypoints`` where a loss needs them: maps of
+    them would be nearly empty, and the largest of all.
+
+    Attributes:
+        centers: (B, N, 3) float32, px of the network input, and 1 where the person has a centre.
+        owners: (B, h, w) int64, the person to whose centre region a cell belongs; -1 for nobody.
+    """
+
+    centers: Tensor
+    owners: Tensor
 
 
 class Outputs(Protocol):
@@ -187,17 +211,29 @@ class TagOutputs:
         tags = torch.cat([self.tags, mirrored.tags], dim=2)
         return replace(self, heatmaps=heatmaps, tags=tags, intermediate=())
 
+    @property
+    def finest(self) -> Size:
+        """(h, w) of the finest heatmaps, in cells."""
+        return self.heatmaps[-1].shape[-2], self.heatmaps[-1].shape[-1]
+
     def resize(self, size: Size) -> TagOutputs:
         """Return one heatmap, the mean of all scales, and the tags, both of ``size`` cells.
 
         Coarser maps are brought to the finest one first and from there to ``size``, as in the
         official code: fewer cells are interpolated twice than once from each scale.
         """
-        finest = (self.heatmaps[-1].shape[-2], self.heatmaps[-1].shape[-1])
-        mean = torch.stack([_resized(h, finest) for h in self.heatmaps]).mean(dim=0)
-        tags = _resized(_resized(self.tags.flatten(1, 2), finest), size)
-        tags = tags.unflatten(1, self.tags.shape[1:3])
-        return replace(self, heatmaps=(_resized(mean, size),), tags=tags, intermediate=())
+        heatmap, tags = self.resized_heatmap(size), self.resized_tags(size)
+        return replace(self, heatmaps=(heatmap,), tags=tags, intermediate=())
+
+    def resized_heatmap(self, size: Size) -> Tensor:
+        """Return the heatmap of ``resize`` alone, (B, K, h, w)."""
+        maps = [_resized(each, self.finest) for each in self.heatmaps]
+        return _resized(torch.stack(maps).mean(dim=0) if len(maps) > 1 else maps[0], size)
+
+    def resized_tags(self, size: Size) -> Tensor:
+        """Return the tags of ``resize`` alone, (B, K, L, h, w)."""
+        tags = _resized(_resized(self.tags.flatten(1, 2), self.finest), size)
+        return tags.unflatten(1, self.tags.shape[1:3])
 
     def with_scales(self, others: Sequence[TagOutputs]) -> TagOutputs:
         """Average the heatmaps with those of other image scales, resized to this one's maps.
@@ -206,9 +242,60 @@ class TagOutputs:
         """
         if not others:
             return self
-        size = tuple(self.heatmaps[-1].shape[-2:])
-        maps = [outputs.resize((size[0], size[1])).heatmaps[0] for outputs in (self, *others)]
+        maps = [outputs.resized_heatmap(self.finest) for outputs in (self, *others)]
         return replace(self, heatmaps=(torch.stack(maps).mean(dim=0),), intermediate=())
+
+
+@dataclass(frozen=True)
+class RegressionOutputs:
+    """Heatmaps, a centre map and, for every cell, the pose of the person whose centre it may be.
+
+    Attributes:
+        heatmaps: (B, K, h, w); values near [0, 1].
+        centers: (B, 1, h, w), how likely a cell is a person's centre; near [0, 1].
+        offsets: (B, K, 2, h, w), in cells, (x, y): the cell's own place minus the keypoint's.
+        image_size: (H, W) of the network input that all maps cover.
+        others: what the network said of the same images at other scales.
+    """
+
+    heatmaps: Tensor
+    centers: Tensor
+    offsets: Tensor
+    image_size: Size
+    others: tuple[RegressionOutputs, ...] = ()
+
+    def mirror(self, skeleton: Skeleton) -> RegressionOutputs:
+        """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""
+        order = torch.as_tensor(skeleton.flip_indices, device=self.heatmaps.device)
+        sign = self.offsets.new_tensor([-1.0, 1.0])[:, None, None]
+        return replace(
+            self,
+            heatmaps=self.heatmaps.flip(-1)[:, order],
+            centers=self.centers.flip(-1),
+            offsets=self.offsets.flip(-1)[:, order] * sign,
+            others=tuple(other.mirror(skeleton) for other in self.others),
+        )
+
+    def with_mirrored(self, mirrored: RegressionOutputs) -> RegressionOutputs:
+        """Average with the outputs of the mirrored image, brought back by ``mirror``."""
+        return replace(
+            self,
+            heatmaps=(self.heatmaps + mirrored.heatmaps) / 2,
+            centers=(self.centers + mirrored.centers) / 2,
+            offsets=(self.offsets + mirrored.offsets) / 2,
+        )
+
+    def resize(self, size: Size) -> RegressionOutputs:
+        """Return the outputs with maps of ``size`` cells; offsets are in cells of these."""
+        height, width = self.heatmaps.shape[-2:]
+        ratio = self.offsets.new_tensor([size[1] / width, size[0] / height])[:, None, None]
+        offsets = _resized(self.offsets.flatten(1, 2), size).unflatten(1, (-1, 2)) * ratio
+        heatmaps, centers = _resized(self.heatmaps, size), _resized(self.centers, size)
+        return replace(self, heatmaps=heatmaps, centers=centers, offsets=offsets)
+
+    def with_scales(self, others: Sequence[RegressionOutputs]) -> RegressionOutputs:
+        """Keep the outputs of other scales: people are looked for in each (DEKR, Sec. 4.1)."""
+        return replace(self, others=(*self.others, *others))
 
 
 def _resized(maps: Tensor, size: Size) -> Tensor:

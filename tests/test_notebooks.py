@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SHARED_PARAMETERS = {"preset", "runs_dir", "figures_dir", "seed"}
-PRESETS = ("smoke", "small", "paper")
 CODE_LINES = 100
 MINUTES = 10
 
@@ -58,7 +58,7 @@ def test_it_begins_with_a_title(path: Path) -> None:
 def test_its_parameters_are_plain_scalars(path: Path) -> None:
     parameters = notebook_parameters(path)
     assert set(parameters) >= SHARED_PARAMETERS
-    assert parameters["preset"] in (*PRESETS, "demo")
+    assert parameters["preset"] in PRESETS
 
 
 @each_notebook

@@ -134,8 +134,3 @@ def test_files_that_are_read_at_run_time_lie_inside_the_package() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="no executable bits")
 def test_the_script_for_ci_is_executable() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-
-
-def test_every_marker_of_pytest_is_declared_once() -> None:
-    declared = [m.partition(":")[0] for m in PROJECT["tool"]["pytest"]["ini_options"]["markers"]]
-    assert declared == ["golden", "samples", "overfit", "notebooks", "gpu"]

@@ -11,9 +11,8 @@ import torch
 
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import Batch, Poses, Sample, TagOutputs, Warp
-
-torch.set_num_threads(1)
+from poselib.structures import Batch, Poses, RegressionOutputs, Sample, TagOutputs, Warp
+from tests.decoders.dense_poses import dense_outputs, scattered
 
 TRIO = Skeleton(
     name="trio",
@@ -97,7 +96,7 @@ def test_sizes_are_height_then_width() -> None:
     assert sample.size == (6, 9)
 
 
-def test_batch_moves_every_tensor() -> None:
+def test_batch_moves_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = Batch(
         images=torch.zeros(1, 3, 6, 9, dtype=torch.uint8),
         keypoints=torch.zeros(1, 2, 17, 3),
@@ -112,6 +111,9 @@ def test_batch_moves_every_tensor() -> None:
     assert len(tensors) == 4
     assert all(getattr(moved, name).device.type == "meta" for name in tensors)
     assert moved.image_ids == (1,)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
+    pinned = batch.pin_memory()
+    assert all((getattr(pinned, name) == 1).all() for name in tensors)
 
 
 # Tag outputs
@@ -217,6 +219,96 @@ def test_earlier_stages_are_kept_for_training_alone() -> None:
         assert got.intermediate == ()
         assert all(torch.equal(a, b) for a, b in zip(got.heatmaps, expected.heatmaps, strict=True))
         assert torch.equal(got.tags, expected.tags)
+
+
+# Regression outputs
+
+
+def regressed(
+    seed: int = 0, keypoints: int = 3, size: tuple[int, int] = (4, 6)
+) -> RegressionOutputs:
+    make = torch.Generator().manual_seed(seed)
+    return RegressionOutputs(
+        torch.rand(2, keypoints, *size, generator=make),
+        torch.rand(2, 1, *size, generator=make),
+        torch.randn(2, keypoints, 2, *size, generator=make),
+        (16, 24),
+    )
+
+
+def assert_same(a: RegressionOutputs, b: RegressionOutputs, tolerance: float = 0.0) -> None:
+    for name in ("heatmaps", "centers", "offsets"):
+        torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=0, atol=tolerance)
+    assert a.image_size == b.image_size and len(a.others) == len(b.others)
+    for one, other in zip(a.others, b.others, strict=True):
+        assert_same(one, other, tolerance)
+
+
+def test_mirror_of_offsets_by_hand() -> None:
+    maps = torch.arange(6.0).view(1, 3, 1, 2)
+    offsets = torch.stack([10 + maps, 20 + maps], dim=2)
+    mirrored = RegressionOutputs(maps, maps[:, :1], offsets, (4, 8)).mirror(TRIO)
+    assert mirrored.heatmaps[0, :, 0].tolist() == [[1, 0], [5, 4], [3, 2]]
+    assert mirrored.centers[0, :, 0].tolist() == [[1, 0]]
+    assert mirrored.offsets[0, :, 0, 0].tolist() == [[-11, -10], [-15, -14], [-13, -12]]
+    assert mirrored.offsets[0, :, 1, 0].tolist() == [[21, 20], [25, 24], [23, 22]]
+    assert mirrored.image_size == (4, 8)
+
+
+@pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
+def test_mirroring_regression_twice_changes_nothing(skeleton: Skeleton) -> None:
+    once = regressed(1, len(skeleton)).with_scales([regressed(2, len(skeleton), (8, 12))])
+    assert_same(once.mirror(skeleton).mirror(skeleton), once)
+
+
+@pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
+def test_mirrored_outputs_are_those_of_mirrored_people(skeleton: Skeleton) -> None:
+    people = scattered(2, 5, len(skeleton))
+    mirrored = people[:, :, skeleton.flip_indices] * [-1, 1] + [320, 0]
+    expected = dense_outputs(mirrored, (256, 320))
+    assert_same(dense_outputs(people, (256, 320)).mirror(skeleton), expected, 1e-4)
+
+
+def test_flip_test_averages_everything() -> None:
+    a, b = regressed(1), regressed(2)
+    joined = a.with_mirrored(b)
+    for name in ("heatmaps", "centers", "offsets"):
+        assert torch.equal(getattr(joined, name), (getattr(a, name) + getattr(b, name)) / 2)
+
+
+@pytest.mark.parametrize("size", [(16, 20), (64, 80), (64, 40)])
+def test_resized_offsets_point_to_the_same_place(size: tuple[int, int]) -> None:
+    """Offsets are linear in the cell, which bilinear resizing keeps but for the border."""
+    keypoint = torch.tensor([37.0, 90.0])
+
+    def offsets(height: int, width: int) -> torch.Tensor:
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        step = torch.tensor([160 / width, 128 / height])
+        cells = torch.stack([x, y], dim=-1) + 0.5 - keypoint / step
+        return cells.permute(2, 0, 1)[None, None]
+
+    flat = torch.full((1, 1, 32, 40), 0.25)
+    outputs = RegressionOutputs(flat, 2 * flat, offsets(32, 40), (128, 160))
+    resized = outputs.resize(size)
+    inside = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(resized.offsets[inside], offsets(*size)[inside], rtol=0, atol=1e-4)
+    assert (resized.heatmaps == 0.25).all() and (resized.centers == 0.5).all()
+    assert resized.heatmaps.shape[-2:] == resized.centers.shape[-2:] == size
+    assert resized.image_size == (128, 160)
+
+
+def test_resize_of_regression_commutes_with_mirroring() -> None:
+    given = regressed(3)
+    assert_same(given.resize(given.heatmaps.shape[-2:]), given)
+    assert_same(given.mirror(TRIO).resize((16, 24)), given.resize((16, 24)).mirror(TRIO), 1e-6)
+
+
+def test_scales_of_regression_are_kept_side_by_side() -> None:
+    first, fine, coarse = regressed(4), regressed(5, size=(8, 12)), regressed(6, size=(2, 3))
+    joined = first.with_scales([fine]).with_scales([coarse])
+    assert joined.others == (fine, coarse)
+    assert_same(replace(joined, others=()), first)
+    assert_same(first.with_scales([]), first)
 
 
 # Poses

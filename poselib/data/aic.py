@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from poselib.data.coco_document import PIXEL_CENTRE
+from poselib.data.extents import box_areas
 from poselib.data.json_fields import Entry, corners, entries, entry, load_json, numbers, text
 from poselib.data.people import AnnotatedImage, KeypointImages, PeopleTable, gather
 from poselib.skeletons import AIC
@@ -66,7 +67,7 @@ def _image(image: Entry, path: Path) -> AnnotatedImage:
         file_name=f"{name}.jpg",
         keypoints=np.array(rows, np.float64).reshape(-1, len(AIC), 3),
         boxes=sides,
-        areas=(sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1]),
+        areas=box_areas(sides, share=1),
     )
 
 

@@ -7,6 +7,7 @@ which are pixel indices.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,11 @@ from pycocotools import mask as rle
 
 from poselib.data.extents import extents
 from poselib.data.json_fields import Entry
-from poselib.data.people_table import PeopleTable
 from poselib.skeleton import Skeleton
-from poselib.structures import Size
+
+if TYPE_CHECKING:  # Processes that draw scenes would wait for torch.
+    from poselib.data.people_table import PeopleTable
+    from poselib.structures import Size
 
 # Added to what COCO writes; taken off what is written for COCO.
 PIXEL_CENTRE = 0.5
@@ -64,23 +67,39 @@ def coco_category(skeleton: Skeleton, category_id: int = 1) -> Entry:
     }
 
 
-def _people(table: PeopleTable) -> Iterator[Entry]:
-    labelled = table.keypoints[..., 2] > 0
-    points = table.keypoints.astype(np.float64)
+def coco_people(
+    keypoints: NDArray[np.float32], boxes: NDArray[np.float32], areas: NDArray[np.float32]
+) -> list[Entry]:
+    """Describe people in COCO's format, without numbers of their own, image and category.
+
+    Args:
+        keypoints: (N, K, 3), px with centres at integer + 0.5, and visibility.
+        boxes: (N, 4) left, top, right, bottom, px.
+        areas: (N,) px².
+    """
+    labelled = keypoints[..., 2] > 0
+    points = keypoints.astype(np.float64)
     points[..., :2] = np.where(labelled[..., None], points[..., :2] - PIXEL_CENTRE, 0)
-    # The table holds float32: more places would be noise.
+    # float32 has no more than three places to give: more would be noise.
     rows = np.round(points, 3).reshape(len(points), 3 * points.shape[1]).tolist()
-    boxes = extents(table.keypoints) if table.boxes is None else table.boxes
-    image_ids = np.repeat(np.array(table.image_ids), np.diff(table.starts)).tolist()
-    for i, image_id in enumerate(image_ids):
-        yield {
-            "image_id": image_id,
-            "keypoints": rows[i],
-            "num_keypoints": int(labelled[i].sum()),
-            "bbox": _box(boxes[i]),
-            "area": float(table.areas[i]),
+    return [
+        {
+            "keypoints": row,
+            "num_keypoints": int(mine.sum()),
+            "bbox": _box(box),
+            "area": float(area),
             "iscrowd": 0,
         }
+        for row, mine, box, area in zip(rows, labelled, boxes, areas, strict=True)
+    ]
+
+
+def _people(table: PeopleTable) -> Iterator[Entry]:
+    boxes = extents(table.keypoints) if table.boxes is None else table.boxes
+    people = coco_people(table.keypoints, boxes, table.areas)
+    image_ids = np.repeat(np.array(table.image_ids), np.diff(table.starts)).tolist()
+    for image_id, person in zip(image_ids, people, strict=True):
+        yield {"image_id": image_id, **person}
 
 
 def _ignored(table: PeopleTable, sizes: Sequence[Size], keypoints: int) -> Iterator[Entry]:

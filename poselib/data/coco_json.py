@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,16 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from poselib.data.coco_document import PIXEL_CENTRE
-from poselib.data.json_fields import Entry, integer, load_json, number, text
+from poselib.data.json_fields import (
+    Entry,
+    entries,
+    entry,
+    integer,
+    load_json,
+    number,
+    numbers,
+    text,
+)
 from poselib.data.people_table import PeopleTable
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeleton import Skeleton
@@ -27,17 +35,10 @@ def read_json(path: Path, fields: Sequence[str] = FIELDS) -> Entry:
 
     Raises:
         FileNotFoundError: the file is absent.
-        ValueError: it is not JSON, or not COCO.
+        ValueError: it is not JSON, or lacks a list.
     """
-    content = load_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a COCO object, but it holds a {type(content).__name__}")
-    for field in fields:
-        if not isinstance(content.get(field), list):
-            raise ValueError(f"{path}: not COCO: expected a list named {field!r}")
-        if not all(isinstance(entry, dict) for entry in content[field]):
-            raise ValueError(f"{path}: not COCO: {field} must hold objects")
-    return {field: content[field] for field in fields}
+    content = entry(load_json(path), str(path))
+    return {field: entries(content.get(field), f"{path}: {field}") for field in fields}
 
 
 def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> PeopleTable:
@@ -57,18 +58,15 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> PeopleTable:
     kept = {n: image for n, image in images.items() if keep_empty or labelled[n]}
     rows = [person for n in kept for person in labelled[n]]
     points = np.array([p["keypoints"] for p in rows], np.float32).reshape(-1, len(skeleton), 3)
-    table = replace(
-        _image_table(kept, path),
+    table = _image_table(kept, len(skeleton), path)
+    regions = zip((unlabelled[n] for n in kept), table.sizes or (), strict=True)
+    return replace(
+        table,
         keypoints=_centred(points),
         areas=np.array([_area(person, path) for person in rows], np.float32),
         starts=np.cumsum([0, *(len(labelled[n]) for n in kept)]),
-        category_id=category,
-    )
-    outlines = [unlabelled[n] for n in kept]
-    regions = zip(outlines, table.sizes or (), strict=True)
-    return replace(
-        table,
         ignored={i: _region(some, size, path) for i, (some, size) in enumerate(regions) if some},
+        category_id=category,
     )
 
 
@@ -82,8 +80,7 @@ def read_images(path: Path, skeleton: Skeleton) -> PeopleTable:
         ValueError: it is not COCO, or has a bad or missing field.
     """
     images = read_json(path, ("images",))["images"]
-    table = _image_table(_images(images, path), path)
-    return replace(table, keypoints=np.zeros((0, len(skeleton), 3), np.float32))
+    return _image_table(_images(images, path), len(skeleton), path)
 
 
 def _images(listed: list[Entry], path: Path) -> dict[int, Entry]:
@@ -95,7 +92,7 @@ def _images(listed: list[Entry], path: Path) -> dict[int, Entry]:
     return images
 
 
-def _image_table(images: dict[int, Entry], path: Path) -> PeopleTable:
+def _image_table(images: dict[int, Entry], keypoints: int, path: Path) -> PeopleTable:
     """Table of images with nobody in them."""
     where = {n: f"{path}: images: id {n}" for n in images}
     return PeopleTable(
@@ -103,7 +100,7 @@ def _image_table(images: dict[int, Entry], path: Path) -> PeopleTable:
         image_ids=tuple(images),
         sizes=tuple(_size(image, where[n]) for n, image in images.items()),
         file_names=tuple(text(image, "file_name", where[n]) for n, image in images.items()),
-        keypoints=np.zeros((0, 0, 3), np.float32),
+        keypoints=np.zeros((0, keypoints, 3), np.float32),
         areas=np.zeros(0, np.float32),
         starts=np.zeros(len(images) + 1, np.int64),
         crowd_indices={
@@ -162,14 +159,7 @@ def _by_image(
 
 
 def _keypoints(person: Entry, keypoints: int, where: str) -> list[float]:
-    points = person.get("keypoints")
-    if not isinstance(points, list) or len(points) != 3 * keypoints:
-        found = f"{len(points)}" if isinstance(points, list) else f"{points!r}"
-        raise ValueError(
-            f"{where}: keypoints: expected 3 x {keypoints} = {3 * keypoints} numbers, found {found}"
-        )
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in points):
-        raise ValueError(f"{where}: keypoints: expected finite numbers, found {points}")
+    points = numbers(person, "keypoints", 3 * keypoints, where)
     if not all(value in (0, 1, 2) for value in points[2::3]):
         raise ValueError(f"{where}: keypoints: visibility must be 0, 1 or 2, found {points[2::3]}")
     return points
@@ -178,21 +168,12 @@ def _keypoints(person: Entry, keypoints: int, where: str) -> list[float]:
 def _area(person: Entry, path: Path) -> float:
     where = f"{path}: annotations: id {person['id']}"
     if person.get("area") is None:
-        _, _, width, height = _box(person, where)
+        _, _, width, height = numbers(person, "bbox", 4, where)
         return AREA_OF_BOX * width * height
     area = number(person, "area", where)
     if area < 0:
         raise ValueError(f"{where}: area: expected px², found {area}")
     return area
-
-
-def _box(person: Entry, where: str) -> tuple[float, float, float, float]:
-    box = person.get("bbox")
-    if not isinstance(box, list) or len(box) != 4:
-        raise ValueError(f"{where}: bbox: expected [x, y, width, height], found {box!r}")
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in box):
-        raise ValueError(f"{where}: bbox: expected finite numbers, found {box}")
-    return box[0], box[1], box[2], box[3]
 
 
 def _region(people: list[Entry], size: Size, path: Path) -> bytes:
@@ -220,7 +201,7 @@ def _codes(person: Entry, size: Size, where: str) -> list[Any]:
         raise ValueError(
             f"{where}: segmentation: neither polygons nor a run-length code: {error}"
         ) from error
-    return rle.frPyObjects(np.array([_box(person, where)], np.float64), *size)
+    return rle.frPyObjects(np.array([numbers(person, "bbox", 4, where)], np.float64), *size)
 
 
 def _size(image: Entry, where: str) -> Size:

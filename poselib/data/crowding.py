@@ -22,6 +22,9 @@ def crowd_index(keypoints: ArrayLike, boxes: ArrayLike) -> float:
 
     Returns:
         0 for nobody or one person, and at most about N - 1.
+
+    Raises:
+        ValueError: a shape does not fit.
     """
     people = np.asarray(keypoints, dtype=np.float64)
     if people.ndim != 3 or people.shape[-1] != 3:
@@ -71,14 +74,11 @@ def _ranges(bodies: Bodies, heights: Array, size: int) -> tuple[Array, Array]:
     low = -boxes[..., :2]
     high = size - boxes[..., 2:]
     # What does not fit sticks out on both sides alike.
-    low, high = (
-        np.where(low > high, (low + high) / 2, low),
-        np.where(low > high, (low + high) / 2, high),
-    )
+    middle = (low + high) / 2
+    low, high = np.minimum(low, middle), np.maximum(high, middle)
     before, after = extent[..., :2], extent[..., 2:]
-    low = np.where(after > 0, high + after, low) - np.where(before > 0, before, 0)
-    high = np.where(before > 0, low, np.where(after > 0, low, high))
-    return low, high
+    low = np.where(after > 0, high + after, low) - before
+    return low, np.where(before + after > 0, low, high)
 
 
 def place_loosely(rng: np.random.Generator, bodies: Bodies, heights: Array, size: int) -> Array:
@@ -87,14 +87,10 @@ def place_loosely(rng: np.random.Generator, bodies: Bodies, heights: Array, size
     n, tries = len(heights), 12
     spots = low + (high - low) * rng.random((tries, n, 2))
     boxes = np.tile(spots, 2) + bodies.boxes * heights[:, None]
-    area = np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
     bearable = 0.5 * rng.random(n)
     chosen = np.zeros(n, dtype=np.int64)
     for i in range(1, n):
-        others, mine = boxes[chosen[:i], np.arange(i)], boxes[:, i, None]
-        shared = np.minimum(mine[..., 2:], others[:, 2:]) - np.maximum(mine[..., :2], others[:, :2])
-        smaller = np.minimum(area[:, i, None], area[chosen[:i], np.arange(i)])
-        overlap = (np.prod(np.maximum(shared, 0), axis=-1) / smaller).max(-1)
+        overlap = _shared(boxes[:, i, None], boxes[chosen[:i], np.arange(i)]).max(-1)
         fine = overlap <= bearable[i]
         chosen[i] = int(np.argmax(fine)) if fine.any() else int(np.argmin(overlap))
     return spots[chosen, np.arange(n)]
@@ -141,14 +137,18 @@ def place_crowded(
 
 def _stacked(boxes: Array) -> Array:
     """(L,) how far the worst pair of boxes (L, N, 4) goes beyond sharing 0.7 of the smaller."""
-    a, b = boxes[:, :, None], boxes[:, None]
-    shared = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    area = np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
-    smaller = np.maximum(np.minimum(area[:, :, None], area[:, None]), 1e-6)
-    share = np.prod(np.maximum(shared, 0), axis=-1) / smaller
+    share = _shared(boxes[:, :, None], boxes[:, None])
     np.einsum("lii->li", share)[:] = 0
     excess: Array = np.maximum(share.max((1, 2)) - 0.7, 0)
     return excess
+
+
+def _shared(a: Array, b: Array) -> Array:
+    """What boxes (..., 4) have in common, as a share of the smaller one."""
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    areas = (np.prod(box[..., 2:] - box[..., :2], axis=-1) for box in (a, b))
+    share: Array = np.prod(np.maximum(sides, 0), axis=-1) / np.maximum(np.minimum(*areas), 1e-6)
+    return share
 
 
 def _try(bodies: Bodies, centres: Array, heights: Array, size: int) -> tuple[Array, Array, Array]:

@@ -27,7 +27,7 @@ def extents(keypoints: NDArray[Any]) -> NDArray[np.float32]:
     return corners.astype(np.float32)
 
 
-def box_areas(boxes: NDArray[Any]) -> NDArray[np.float32]:
-    """Return (N,) px² of people from (N, 4) boxes: 0.53 of the box, as CrowdPose does."""
+def box_areas(boxes: NDArray[Any], share: float = AREA_OF_BOX) -> NDArray[np.float32]:
+    """Return (N,) px² of people from (N, 4) boxes: 0.53 of the box by default, as in CrowdPose."""
     sides = boxes[:, 2:] - boxes[:, :2]
-    return (AREA_OF_BOX * sides[:, 0] * sides[:, 1]).astype(np.float32)
+    return (share * sides[:, 0] * sides[:, 1]).astype(np.float32)

@@ -130,7 +130,7 @@ def paint(
         cv2.fillConvexPoly(image, inner, colour, cv2.LINE_AA, SHIFT)
         if part not in parts.FLAT:
             cv2.fillConvexPoly(owner, inner, 1 + part, cv2.LINE_8, SHIFT)
-        if part == len(parts.CAPSULES) and look.stripes > 1:
+        if part == parts.PART["chest"] and look.stripes > 1:
             _stripes(image, shapes.chest[person], look, shapes.rim[person])
 
 

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from poselib.data.extents import box_areas, extents
 from poselib.data.matlab import PIXEL_CENTRE, field, number, read_mat, structures, text
 from poselib.data.people import AnnotatedImage, KeypointImages, gather
-from poselib.skeleton import Skeleton
 from poselib.skeletons import FLIC
 from poselib.structures import Size
 
 # Columns of ``coords``, from 0; the other 18 joints of the file's scheme are never annotated.
-_COLUMNS = {
+_COLUMN = {
     **{"left_shoulder": 0, "left_elbow": 1, "left_wrist": 2},
     **{"right_shoulder": 3, "right_elbow": 4, "right_wrist": 5},
     **{"left_hip": 6, "right_hip": 9, "left_eye": 12, "right_eye": 13, "nose": 16},
 }
+_COLUMNS = [_COLUMN[name] for name in FLIC.keypoints]
 _COORDINATES = 29
 
 
@@ -46,7 +46,6 @@ class FlicImages(KeypointImages):
         annotations: ``examples.mat`` of FLIC or FLIC-full.
         images: the folder of frames.
         split: ``"train"`` or ``"test"``.
-        skeleton: names the joints to take, in which order.
         unchecked: take the bad and the unchecked examples of FLIC-full too.
 
     Raises:
@@ -59,7 +58,6 @@ class FlicImages(KeypointImages):
         annotations: Path,
         images: Path,
         split: Literal["train", "test"],
-        skeleton: Skeleton = FLIC,
         *,
         unchecked: bool = False,
     ) -> None:
@@ -67,37 +65,32 @@ class FlicImages(KeypointImages):
             raise ValueError(f"unknown split {split!r}; known: train, test")
         source = Path(annotations)
         frames: dict[str, list[_Example]] = {}
-        for example in _read_examples(source, f"is{split}", skeleton, unchecked):
+        for example in _read_examples(source, f"is{split}", unchecked):
             frames.setdefault(example.file_name, []).append(example)
         chosen = [frame for frame in frames.values() if any(e.chosen for e in frame)]
         if not chosen:
             raise ValueError(f"{source}: examples: none of them for {split}")
         found = [_image(frame) for frame in chosen]
         self._torsos = [np.stack([e.torso for e in frame if e.chosen]) for frame in chosen]
-        super().__init__(gather(source, found, len(skeleton)), Path(images), skeleton)
+        super().__init__(gather(source, found, len(FLIC)), Path(images), FLIC)
 
     def torso_boxes(self, index: int) -> NDArray[np.float64]:
         """(n, 4) left, top, right, bottom in px of the torsos that FLIC's detector found."""
         return self._torsos[index].copy()
 
 
-def _read_examples(path: Path, flag: str, skeleton: Skeleton, unchecked: bool) -> list[_Example]:
-    if absent := [name for name in skeleton.keypoints if name not in _COLUMNS]:
-        raise ValueError(f"skeleton {skeleton.name!r}: FLIC does not annotate {absent}")
-    columns = [_COLUMNS[name] for name in skeleton.keypoints]
+def _read_examples(path: Path, flag: str, unchecked: bool) -> list[_Example]:
     entries = structures(read_mat(path, "examples"))
     if not entries:
         raise ValueError(f"{path}: examples: expected a structure array, found none")
     return [
-        _example(entry, f"{path}: examples({n})", flag, columns, unchecked)
+        _example(entry, f"{path}: examples({n})", flag, unchecked)
         for n, entry in enumerate(entries, start=1)
     ]
 
 
-def _example(
-    entry: np.void, where: str, flag: str, columns: Sequence[int], unchecked: bool
-) -> _Example:
-    xy = _numbers(entry, "coords", (2, _COORDINATES), where)[:, columns].T + PIXEL_CENTRE
+def _example(entry: np.void, where: str, flag: str, unchecked: bool) -> _Example:
+    xy = _numbers(entry, "coords", (2, _COORDINATES), where)[:, _COLUMNS].T + PIXEL_CENTRE
     labelled = np.isfinite(xy).all(axis=1, keepdims=True)
     torso = _numbers(entry, "torsobox", (1, 4), where)[0] + PIXEL_CENTRE
     if not np.isfinite(torso).all():

@@ -87,12 +87,11 @@ def _frame(frame: Entry, where: str, video: str) -> AnnotatedImage:
     image = entries(frame.get("image"), f"{where}: image")
     if len(image) != 1:
         raise ValueError(f"{where}: image: expected one, found {len(image)}")
-    people = entries(frame.get("annorect"), f"{where}: annorect")
-    places = [f"{where}: annorect[{i}]" for i in range(len(people))]
-    sides = np.array(
-        [[_value(p, field, at) for field in _CORNERS] for p, at in zip(people, places, strict=True)]
-    ).reshape(-1, 4)
-    points = [_points(p, at) for p, at in zip(people, places, strict=True)]
+    listed = entries(frame.get("annorect"), f"{where}: annorect")
+    people = [(person, f"{where}: annorect[{i}]") for i, person in enumerate(listed)]
+    boxes = [[_value(person, field, at) for field in _CORNERS] for person, at in people]
+    points = [_points(person, at) for person, at in people]
+    sides = np.array(boxes).reshape(-1, 4)
     return AnnotatedImage(
         file_name=f"{video}/{text(image[0], 'name', f'{where}: image')}",
         keypoints=np.array(points).reshape(-1, len(HIEVE), 3),

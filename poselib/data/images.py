@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from poselib.data.coco_document import coco_category
 from poselib.data.image_files import read_image
 from poselib.skeleton import Skeleton
 from poselib.structures import Sample, Warp
@@ -48,7 +49,7 @@ class ImageFiles:
         """Read one image, in its own px."""
         image = read_image(self.paths[index])
         return Sample(
-            image=np.ascontiguousarray(image.transpose(2, 0, 1)),
+            image=image.transpose(2, 0, 1),
             keypoints=np.zeros((0, 0, 3), np.float32),
             areas=np.zeros(0, np.float32),
             ignore=np.zeros(image.shape[:2], dtype=bool),
@@ -64,13 +65,8 @@ class ImageFiles:
                 self.image_ids, self.paths, self.sizes, strict=True
             )
         ]
-        category = {
-            "id": CATEGORY_ID,
-            "name": "person",
-            "keypoints": list(skeleton.keypoints),
-            "skeleton": (skeleton.limb_indices + 1).tolist(),
-        }
-        return {"images": images, "annotations": [], "categories": [category]}
+        categories = [coco_category(skeleton, CATEGORY_ID)]
+        return {"images": images, "annotations": [], "categories": categories}
 
 
 def image_paths(places: Sequence[str | Path]) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -153,7 +153,7 @@ class SampleLoader:
         """
         self._planned.batches = self.plan(number)[skip:]
         for batch in self._loader:
-            yield _pinned(batch) if self._pin else batch
+            yield batch.pin_memory() if self._pin else batch
 
     def plan(self, epoch: int) -> list[list[tuple[int, int]]]:
         """Return the (epoch, index) keys of each batch of an epoch."""
@@ -212,13 +212,3 @@ def _quiet_worker(_: int) -> None:
     """One thread a worker: more would fight over the cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-
-
-def _pinned(batch: Batch) -> Batch:
-    return replace(
-        batch,
-        images=batch.images.pin_memory(),
-        keypoints=batch.keypoints.pin_memory(),
-        areas=batch.areas.pin_memory(),
-        ignore=batch.ignore.pin_memory(),
-    )

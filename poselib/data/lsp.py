@@ -37,7 +37,7 @@ class LspImages(KeypointImages):
 
     def __init__(self, annotations: Path, images: Path, split: Literal["train", "test"]) -> None:
         source = Path(annotations)
-        keypoints, extended = _read_joints(source, len(LSP))
+        keypoints, extended = _read_joints(source)
         numbers = _numbers(split, len(keypoints), extended, source)
         digits = 5 if extended else 4
         boxes = extents(keypoints)
@@ -57,9 +57,9 @@ class LspImages(KeypointImages):
         super().__init__(gather(source, found, len(LSP)), Path(images), LSP)
 
 
-def _read_joints(path: Path, joints: int) -> tuple[NDArray[np.float32], bool]:
+def _read_joints(path: Path) -> tuple[NDArray[np.float32], bool]:
     """Return (N, K, 3) keypoints and whether they are of the extended set."""
-    content = read_mat(path, "joints")
+    content, joints = read_mat(path, "joints"), len(LSP)
     extended = content.shape[:2] == (joints, 3)
     known = extended or content.shape[:2] == (3, joints)
     if not known or content.ndim != 3 or content.dtype.kind not in "iuf":

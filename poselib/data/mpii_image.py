@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +101,3 @@ class MpiiImage:
         place = np.where(np.isnan(square).any(axis=1, keepdims=True), self.head_boxes, square)
         labelled = self.labelled[:, None]
         return np.where(labelled, extents(self.keypoints), place).astype(np.float32)
-
-
-def stacked(rows: Sequence[Any], *shape: int) -> NDArray[np.float64]:
-    """Return the rows of people as (n, \\*shape), also if there are none."""
-    return np.array(rows, dtype=np.float64).reshape(-1, *shape)

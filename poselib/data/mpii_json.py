@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.json_fields import Entry, entries, load_json, text
+from poselib.data.json_fields import Entry, entries, load_json, number, text
 from poselib.data.matlab import PIXEL_CENTRE, read_mat
-from poselib.data.mpii_image import MpiiImage, stacked
+from poselib.data.mpii_image import MpiiImage
 from poselib.skeletons import MPII
 
 
@@ -42,17 +42,17 @@ def read_entries(path: Path, head_boxes: Path | None = None) -> list[MpiiImage]:
 
 
 def _person(entry: Entry, order: int, head_box: NDArray[np.float64], where: str) -> MpiiImage:
-    name, scale = text(entry, "image", where), entry.get("scale")
-    if not isinstance(scale, int | float) or not (scale > 0 or scale == -1):
-        raise ValueError(f"{where}: scale: expected a positive number, found {scale!r}")
-    centre = _numbers(entry, "center", (2,), where)
+    name, scale = text(entry, "image", where), number(entry, "scale", where)
     # Test images of unknown scale or place say -1.
+    if not (scale > 0 or scale == -1):
+        raise ValueError(f"{where}: scale: expected a positive number, found {scale:g}")
+    centre = _numbers(entry, "center", (2,), where)
     known = scale > 0 and (centre != -1).any()
     return MpiiImage(
         number=order,
         file_name=name,
         keypoints=_joints(entry, where)[None].astype(np.float32),
-        centres=stacked([centre + PIXEL_CENTRE if known else np.full(2, np.nan)], 2),
+        centres=np.where(known, centre + PIXEL_CENTRE, np.nan)[None],
         scales=np.array([scale if known else math.nan]),
         head_boxes=head_box[None],
         single=(0,),

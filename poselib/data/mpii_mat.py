@@ -6,8 +6,10 @@ the head never have it), and visibility is a number in some places and text in o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from poselib.data.matlab import (
     structures,
     text,
 )
-from poselib.data.mpii_image import MpiiImage, stacked
+from poselib.data.mpii_image import MpiiImage
 from poselib.skeletons import MPII
 
 _HEAD_BOX = ("x1", "y1", "x2", "y2")
@@ -86,21 +88,25 @@ def _image(entry: np.void, order: int, train: bool, single: Value, where: str) -
     name = structures(field(entry, "image"))
     if len(name) != 1:
         raise ValueError(f"{where}.image: expected one structure, found {len(name)}")
-    people = structures(field(entry, "annorect"))
-    places = [f"{where}.annorect({n})" for n in range(1, len(people) + 1)]
-    located = list(zip(people, places, strict=True))
-    heads = [[number(p, corner, at) for corner in _HEAD_BOX] for p, at in located]
+    annorect = structures(field(entry, "annorect"))
+    people = [(person, f"{where}.annorect({n})") for n, person in enumerate(annorect, start=1)]
+    heads = [[number(p, corner, at) for corner in _HEAD_BOX] for p, at in people]
     return MpiiImage(
         number=order,
         file_name=text(name[0], "name", f"{where}.image"),
-        keypoints=stacked([_joints(p, at) for p, at in located], len(MPII), 3).astype(np.float32),
-        centres=stacked([_centre(p, at) for p, at in located], 2),
-        scales=stacked([_scale(p, at) for p, at in located]),
-        head_boxes=stacked(heads, 4) + PIXEL_CENTRE,
+        keypoints=_stacked([_joints(p, at) for p, at in people], len(MPII), 3).astype(np.float32),
+        centres=_stacked([_centre(p, at) for p, at in people], 2),
+        scales=_stacked([_scale(p, at) for p, at in people]),
+        head_boxes=_stacked(heads, 4) + PIXEL_CENTRE,
         train=train,
         # An empty list of numbers may be of any type, an empty text among them.
         single=positions(single, len(people), f"{where}: single_person") if single.size else (),
     )
+
+
+def _stacked(rows: Sequence[Any], *shape: int) -> NDArray[np.float64]:
+    """(n, \\*shape) rows of people, also if there are none."""
+    return np.array(rows, dtype=np.float64).reshape(-1, *shape)
 
 
 def _joints(person: np.void, where: str) -> NDArray[np.float64]:

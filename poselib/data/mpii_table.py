@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.extents import box_areas
-from poselib.data.mpii_image import MpiiImage, stacked
+from poselib.data.mpii_image import MpiiImage
 from poselib.data.people_table import AnnotatedImage, PeopleTable, gather
 from poselib.skeletons import MPII
 
@@ -44,9 +44,9 @@ def join_entries(entries: Sequence[MpiiImage]) -> list[MpiiImage]:
         replace(
             people[0],
             keypoints=np.concatenate([p.keypoints for p in people]),
-            centres=stacked([p.centres[0] for p in people], 2),
-            scales=stacked([p.scales[0] for p in people]),
-            head_boxes=stacked([p.head_boxes[0] for p in people], 4),
+            centres=np.concatenate([p.centres for p in people]),
+            scales=np.concatenate([p.scales for p in people]),
+            head_boxes=np.concatenate([p.head_boxes for p in people]),
             single=tuple(range(len(people))),
         )
         for people in by_name.values()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.coco_document import PIXEL_CENTRE
+from poselib.data.extents import box_areas
 from poselib.data.json_fields import (
     Entry,
     corners,
@@ -72,7 +73,7 @@ def read_ochuman(path: Path, subset: Subset = "all", keep_empty: bool = True) ->
         raise ValueError(f"subset must be one of {get_args(Subset)}, not {subset!r}")
     content = entry(load_json(path), str(path))
     names = content.get("keypoint_names")
-    if not isinstance(names, list) or not set(names).issuperset(OCHUMAN.keypoints):
+    if not isinstance(names, list) or not all(name in names for name in OCHUMAN.keypoints):
         raise ValueError(f"{path}: keypoint_names: expected COCO's among others, found {names!r}")
     columns = np.array([names.index(name) for name in OCHUMAN.keypoints])
     images = entries(content.get("images"), f"{path}: images")
@@ -98,16 +99,16 @@ def _people(image: Entry, path: Path) -> list[Entry]:
 
 
 def _image(image: Entry, named: int, columns: NDArray[np.intp], path: Path) -> AnnotatedImage:
-    people, name = _people(image, path), text(image, "file_name", f"{path}: images")
+    name = text(image, "file_name", f"{path}: images")
     where = f"{path}: images: {name}"
-    boxes = [corners(p, "bbox", f"{where}: annotations[{i}]") for i, p in enumerate(people)]
-    sides = np.array(boxes, np.float64).reshape(-1, 4)
-    points = [_points(p, named, f"{where}: annotations[{i}]") for i, p in enumerate(people)]
+    people = [(p, f"{where}: annotations[{i}]") for i, p in enumerate(_people(image, path))]
+    sides = np.array([corners(p, "bbox", at) for p, at in people], np.float64).reshape(-1, 4)
+    points = [_points(p, named, at) for p, at in people]
     return AnnotatedImage(
         file_name=name,
         keypoints=np.array(points, np.float64).reshape(-1, named, 3)[:, columns],
         boxes=sides,
-        areas=(sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1]),
+        areas=box_areas(sides, share=1),
         size=(integer(image, "height", where), integer(image, "width", where)),
     )
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pycocotools import mask as rle
 
 from poselib.data.coco_document import coco_document
-from poselib.data.image_files import read_image
+from poselib.data.image_files import image_size, read_image
 from poselib.data.people_table import AnnotatedImage, PeopleTable, gather
 from poselib.skeleton import Skeleton
 from poselib.structures import Sample, Size, Warp
@@ -25,9 +24,7 @@ __all__ = [
     "AnnotatedImage",
     "KeypointImages",
     "PeopleTable",
-    "check_images",
     "gather",
-    "image_size",
 ]
 
 
@@ -55,7 +52,7 @@ class KeypointImages:
                 f"{skeleton.name!r} has {len(skeleton)}"
             )
         self.table, self.image_folder, self.skeleton = table, Path(images), skeleton
-        check_images(self.image_folder, table.file_names)
+        _check_images(self.image_folder, table.file_names)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -133,25 +130,7 @@ class KeypointImages:
         return coco_document(self.table, self.sizes(), self.skeleton)
 
 
-def image_size(path: Path) -> Size:
-    """Return the (height, width) in px that the header of an image file states.
-
-    A rotation asked for in EXIF is not applied, as in ``read_image``.
-
-    Raises:
-        FileNotFoundError: the file is absent.
-        ValueError: it is not an image.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"image file {path} does not exist")
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: expected an image: {error}") from error
-
-
-def check_images(folder: Path, names: Sequence[str]) -> None:
+def _check_images(folder: Path, names: Sequence[str]) -> None:
     """Raise FileNotFoundError unless the folder holds all images."""
     if not folder.is_dir():
         raise FileNotFoundError(f"image folder {folder} does not exist")

@@ -63,14 +63,20 @@ class SceneRecipe:
                 isinstance(self.size, int) and 32 <= self.size <= 4096,
                 "a whole number of px from 32 to 4096",
             ),
-            "people": (1 <= self.people[0] <= self.people[1] <= 30, "ordered, from 1 to 30"),
+            "people": (
+                _whole(self.people) and 1 <= self.people[0] <= self.people[1] <= 30,
+                "ordered whole numbers from 1 to 30",
+            ),
             "height": (0.05 <= self.height[0] <= self.height[1] <= 3, "ordered, from 0.05 to 3"),
             "poses": (bool(self.poses) and not unknown, f"some of {FAMILIES}"),
             "views": (
                 len(self.views) == 3 and min(self.views) >= 0 and sum(self.views) > 0,
                 "three shares of front, side and back, not all 0",
             ),
-            "distractors": (0 <= self.distractors[0] <= self.distractors[1], "ordered, from 0"),
+            "distractors": (
+                _whole(self.distractors) and 0 <= self.distractors[0] <= self.distractors[1],
+                "ordered whole numbers from 0",
+            ),
             "border": (0 <= self.border <= 1, "a probability"),
             "crowd_index": (
                 self._crowding_fits(),
@@ -107,3 +113,7 @@ class SceneRecipe:
         """The fields as JSON holds them: tuples become lists."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _whole(values: tuple[int, ...]) -> bool:
+    return all(isinstance(value, int) for value in values)

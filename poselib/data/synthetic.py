@@ -6,23 +6,20 @@ the same scenes, which ``poselib.data.coco.CocoKeypoints`` reads like any other.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
-from poselib.data.crowding import crowd_index
 from poselib.data.recipe import SceneRecipe
-from poselib.data.scene import Scene, keypoint_columns, render_scene
-from poselib.data.synthetic_folder import check, document, entries, write_folder
+from poselib.data.scene import Scene, render_scene
+from poselib.data.synthetic_folder import check, document, entries, write
 from poselib.skeleton import Skeleton
 from poselib.structures import Sample, Warp
 
-__all__ = ["Scene", "SceneRecipe", "SyntheticScenes", "crowd_index", "render_scene", "write"]
+__all__ = ["SceneRecipe", "SyntheticScenes", "write"]
 
 
-class SyntheticScenes(Dataset[Sample]):
+class SyntheticScenes:
     """Drawn scenes, each made when asked for, from (seed, index) alone.
 
     Args:
@@ -39,7 +36,7 @@ class SyntheticScenes(Dataset[Sample]):
     def __init__(self, recipe: SceneRecipe, count: int, seed: int, skeleton: Skeleton) -> None:
         check(count, seed, skeleton)
         self.recipe, self.seed, self.skeleton = recipe, seed, skeleton
-        self._count, self._columns = count, keypoint_columns(skeleton)
+        self._count = count
         self._scenes: list[Scene] | None = None
 
     def __len__(self) -> int:
@@ -59,7 +56,7 @@ class SyntheticScenes(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         scene = self.scene(index)
-        keypoints = scene.keypoints[:, self._columns]
+        keypoints = scene.keypoints_of(self.skeleton)
         kept = (keypoints[..., 2] > 0).any(1)
         return Sample(
             image=np.ascontiguousarray(scene.image.transpose(2, 0, 1)),
@@ -80,35 +77,3 @@ class SyntheticScenes(Dataset[Sample]):
         """Describe all scenes as a COCO-format document, with COCO's pixel indices."""
         described = (entries(self.scene(i), self.skeleton, i, "png") for i in range(self._count))
         return document(described, self.recipe, self._count, self.seed, self.skeleton)
-
-
-def write(
-    folder: Path,
-    recipe: SceneRecipe,
-    count: int,
-    seed: int,
-    skeleton: Skeleton,
-    image_format: str = "png",
-    processes: int = 1,
-    progress: bool = False,
-) -> Path:
-    """Write scenes as a COCO-format folder: ``images/000000.png`` ... and ``annotations.json``.
-
-    The folder appears whole or not at all. If it already holds these very scenes, nothing is
-    done.
-
-    Args:
-        image_format: ``"png"`` or ``"jpg"``.
-        processes: how many processes draw; the result does not depend on it.
-        progress: show a progress bar.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: an argument is out of range, or the folder holds something else.
-    """
-    check(count, seed, skeleton, image_format)
-    return write_folder(
-        Path(folder), recipe, count, seed, skeleton, image_format, processes, progress
-    )

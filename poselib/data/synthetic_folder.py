@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
-from poselib.data.coco import PIXEL_CENTRE
+from poselib.data.coco_document import coco_category, coco_people
+from poselib.data.json_fields import Entry
 from poselib.data.recipe import SceneRecipe
 from poselib.data.scene import Scene, keypoint_columns, render_scene
 from poselib.skeleton import Skeleton
-
-Entry = dict[str, Any]
 
 # Raised whenever the same recipe and seed give other scenes than before.
 VERSION = 1
@@ -31,10 +28,6 @@ FORMATS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpg": [cv2.IMWRITE_JPEG_QUA
 
 def entries(scene: Scene, skeleton: Skeleton, index: int, suffix: str) -> tuple[Entry, list[Entry]]:
     """Describe a scene in COCO's terms: its image and its people, without their ids."""
-    keypoints = scene.keypoints_of(skeleton).astype(np.float64)
-    labelled = keypoints[..., 2] > 0
-    keypoints[..., :2] -= PIXEL_CENTRE
-    keypoints[~labelled] = 0
     image: Entry = {
         "id": index,
         "file_name": f"{index:06d}.{suffix}",
@@ -42,20 +35,10 @@ def entries(scene: Scene, skeleton: Skeleton, index: int, suffix: str) -> tuple[
         "height": scene.image.shape[0],
         "crowdIndex": round(scene.crowd_index, 4),
     }
-    people = [
-        {
-            "image_id": index,
-            "category_id": 1,
-            "keypoints": np.round(keypoints[i].ravel(), 3).tolist(),
-            "num_keypoints": int(labelled[i].sum()),
-            "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
-            "area": float(scene.areas[i]),
-            "iscrowd": 0,
-        }
-        for i, (left, top, right, bottom) in enumerate(scene.boxes)
-        if labelled[i].any()
-    ]
-    return image, people
+    keypoints = scene.keypoints_of(skeleton)
+    kept = (keypoints[..., 2] > 0).any(axis=1)
+    people = coco_people(keypoints[kept], scene.boxes[kept], scene.areas[kept])
+    return image, [{"image_id": index, "category_id": 1, **person} for person in people]
 
 
 def document(
@@ -70,19 +53,12 @@ def document(
     for image, here in described:
         images.append(image)
         people.extend(here)
-    category = {
-        "id": 1,
-        "name": "person",
-        "supercategory": "person",
-        "keypoints": list(skeleton.keypoints),
-        "skeleton": (skeleton.limb_indices + 1).tolist(),
-    }
     return {
         "info": _info(recipe, count, seed, skeleton),
         "images": images,
         # The evaluation takes an id of 0 for no match, so ids start at 1.
         "annotations": [{"id": number, **person} for number, person in enumerate(people, 1)],
-        "categories": [category],
+        "categories": [coco_category(skeleton)],
     }
 
 
@@ -98,17 +74,35 @@ def _info(recipe: SceneRecipe, count: int, seed: int, skeleton: Skeleton) -> Ent
     }
 
 
-def write_folder(
+def write(
     folder: Path,
     recipe: SceneRecipe,
     count: int,
     seed: int,
     skeleton: Skeleton,
-    image_format: str,
-    processes: int,
-    progress: bool,
+    image_format: str = "png",
+    processes: int = 1,
+    progress: bool = False,
 ) -> Path:
-    """Write scenes once; see ``poselib.data.synthetic.write``."""
+    """Write scenes as a COCO-format folder: ``images/000000.png`` ... and ``annotations.json``.
+
+    The folder appears whole or not at all. If it already holds these very scenes, nothing is
+    done.
+
+    Args:
+        folder: where to write.
+        recipe, count, seed, skeleton: which scenes; see ``synthetic.SyntheticScenes``.
+        image_format: ``"png"`` or ``"jpg"``.
+        processes: how many processes draw; the result does not depend on it.
+        progress: show a progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: an argument is out of range, or the folder holds something else.
+    """
+    check(count, seed, skeleton, image_format)
     folder = Path(folder)
     wanted = {**_info(recipe, count, seed, skeleton), "image_format": image_format}
     if _holds(folder, wanted):
@@ -151,16 +145,12 @@ def _holds(folder: Path, wanted: Entry) -> bool:
 def _filling(folder: Path) -> Iterator[Path]:
     """Give a new folder beside ``folder`` that takes its place when the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as holder:
+        # The holder itself is one that only its owner may enter.
+        temporary = Path(holder) / folder.name
+        temporary.mkdir()
         yield temporary
-        # mkdtemp makes folders that only their owner may enter.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
         os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -46,14 +46,14 @@ def heatmap_targets(
     ]
     return Targets(
         heatmaps=tuple(heatmaps),
-        weights=tuple(_counted(batch.ignore, size) for size in sizes),
+        weights=tuple(counted_cells(batch.ignore, size) for size in sizes),
         keypoints=batch.keypoints,
         areas=batch.areas,
         image_size=batch.size,
     )
 
 
-def _counted(ignore: Tensor, size: Size) -> Tensor:
+def counted_cells(ignore: Tensor, size: Size) -> Tensor:
     """Return (B, 1, h, w) float32: 1 for cells that are ignored in less than half their area."""
     # Adding the few rows and columns of a cell as bytes is many times faster than pooling floats.
     rows = ignore.view(torch.uint8).unflatten(1, (size[0], -1)).unbind(2)

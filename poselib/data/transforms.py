@@ -54,13 +54,12 @@ def warp_sample(sample: Sample, warp: Warp, size: Size, *, ignore_outside: bool 
         ignore_outside: mark pixels from outside the image as ignored, as HigherHRNet's code
             does; otherwise they are background.
     """
-    outside = float(ignore_outside)
     return replace(
         sample,
         image=_warped(sample.image.transpose(1, 2, 0), warp, size).transpose(2, 0, 1),
         keypoints=_inside(_moved(sample.keypoints, warp), size),
         areas=(sample.areas * warp.scale**2).astype(np.float32),
-        ignore=_warped_mask(sample.ignore, warp, size, outside),
+        ignore=_warped_mask(sample.ignore, warp, size, ignore_outside),
         to_original=warp.inverse().then(sample.to_original),
     )
 
@@ -128,7 +127,7 @@ class Augment:
 
     def __post_init__(self) -> None:
         _check_positive(size=self.size, scale=min(self.scale))
-        if self.scale[0] > self.scale[1]:
+        if not self.scale[0] <= self.scale[1]:
             raise ValueError(f"Augment: scale must be (low, high), not {self.scale}")
         for name in ("rotation", "translation", "flip", "brightness", "contrast"):
             if not getattr(self, name) >= 0:
@@ -216,11 +215,11 @@ def _reduced(image: NDArray[np.uint8], warp: Warp) -> tuple[NDArray[np.uint8], W
 
 
 def _warped_mask(
-    mask: NDArray[np.bool_], warp: Warp, size: Size, outside: float
+    mask: NDArray[np.bool_], warp: Warp, size: Size, ignore_outside: bool
 ) -> NDArray[np.bool_]:
-    if not outside and not mask.any():
+    if not ignore_outside and not mask.any():
         return np.zeros(size, dtype=bool)
-    return _warped(mask.astype(np.uint8) * 255, warp, size, 255 * outside) > 127
+    return _warped(mask.astype(np.uint8) * 255, warp, size, 255 * ignore_outside) > 127
 
 
 def _relit(sample: Sample, brightness: float, contrast: float) -> Sample:

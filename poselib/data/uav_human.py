@@ -1,4 +1,4 @@
-"""The reader of UAV-Human's pose labels: a frame beside each JSON file of the annotation tool.
+"""The reader of UAV-Human's pose labels: one JSON file of the annotation tool a frame.
 
 ``completions[-1].result`` lists keypoints, each with ``value.keypointlabels`` (one name, such as
 ``leftKnee``) and ``value.x`` and ``value.y``, percent of ``original_width`` and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from poselib.decoders.grouping import (
 from poselib.skeleton import Skeleton
 
 OrderName = Literal["dataset", "top_down", "bottom_up", "torso_first"]
-ORDERS: tuple[OrderName, ...] = ("dataset", "top_down", "bottom_up", "torso_first")
+ORDERS: tuple[OrderName, ...] = get_args(OrderName)
 
 # Body parts from head to toe; parts of one line are equally high.
 _HEIGHTS = (

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.search import Search
+from poselib.ops.blocks import Blocks
+from poselib.ops.enlarging import Enlarged
 from poselib.ops.peaks import finite_maps
 
 # Cells of the maps of several people that are scored at a time: bounds the memory.
@@ -14,7 +16,7 @@ _CELLS = 1 << 24
 
 def find_missing(
     heatmaps: Tensor,
-    tags: Tensor,
+    tags: Tensor | Enlarged,
     references: Tensor,
     images: Tensor,
     keypoints: Tensor,
@@ -29,7 +31,7 @@ def find_missing(
 
     Args:
         heatmaps: (B, K, h, w).
-        tags: (B, K, L, h, w).
+        tags: (B, K, L, h, w), or maps (B * K, L, h, w) that are still to be enlarged.
         references: (n, L), embedding of the person that lacks the keypoint.
         images: (n,) int64, the person's image in the batch.
         keypoints: (n,) int64, the keypoint type that is missing.
@@ -41,15 +43,17 @@ def find_missing(
     """
     if highest is None:
         heatmaps, highest = finite_maps(heatmaps)
-    heat, tags = heatmaps.flatten(0, 1), tags.detach().flatten(0, 1).float()
+    heat, highest = heatmaps.flatten(0, 1), highest.flatten(0, 1)
     maps, references = images * heatmaps.shape[1] + keypoints, references.float()
-    if _bounded(heat.device):
-        arrays = (heat, tags, highest.flatten(0, 1), maps, references)
-        search = Search(*(array.numpy() for array in arrays))
+    if isinstance(tags, Tensor):
+        tags = tags.detach().flatten(0, 1).float()
+    if isinstance(tags, Tensor) and not _bounded(heat.device):
+        places, scores = _score_all(heat, tags, maps, references)
+    else:
+        blocks = Blocks(tags.numpy()) if isinstance(tags, Tensor) else tags
+        search = Search(heat.numpy(), blocks, highest.numpy(), maps.numpy(), references.numpy())
         search.run()
         places, scores = torch.from_numpy(search.places), torch.from_numpy(search.scores)
-    else:
-        places, scores = _score_all(heat, tags, maps, references)
     width = heat.shape[-1]
     cells = torch.stack([places % width, places // width], dim=1)
     found = scores > -torch.inf

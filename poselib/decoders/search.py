@@ -9,15 +9,17 @@ one found. A bound is rounded as a score is, step by step, so that no score exce
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from poselib.ops.blocks import SIDE, Blocks, block_extremes, row_extremes
+from poselib.ops.blocks import SIDE, Blocks, block_extremes
+from poselib.ops.enlarging import Enlarged
 
 Reals = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -91,7 +93,7 @@ class Search:
 
     Attributes:
         heat: (M, h, w), without NaN and inf.
-        tags: (M, L, h, w); any values.
+        tags: those of (M, L, h, w); any values.
         hottest: (M, rows, columns) of blocks, their highest heat.
         maps: (n,), the map of each person.
         references: (n, L), the embedding of each person.
@@ -100,7 +102,7 @@ class Search:
     """
 
     heat: Reals
-    tags: Reals
+    tags: Blocks | Enlarged
     hottest: Reals
     maps: Ints
     references: Reals
@@ -110,7 +112,7 @@ class Search:
     def __post_init__(self) -> None:
         self.scores = np.full(len(self.maps), -np.inf, np.float32)
         self.places = np.zeros(len(self.maps), np.int64)
-        self._heat, self._tags = Blocks(self.heat), Blocks(self.tags)
+        self._heat = Blocks(self.heat)
         self._corners = self._heat.rows * self.heat.shape[-1] + self._heat.columns
 
     def run(self) -> None:
@@ -137,11 +139,9 @@ class Search:
     def _tiles(self, maps: Ints) -> _Tiles:
         """Bound all tiles of some maps."""
         rows, columns = _TILE[0] * SIDE, _TILE[1] * SIDE
-        tags = [torch.from_numpy(self.tags[each]) for each in maps]
-        # Both extremes of a map before the next: its tags are still in the processor's cache.
-        found = [(row_extremes(t, "lowest", rows), row_extremes(t, "highest", rows)) for t in tags]
-        low = _in_tiles([lowest for lowest, _ in found], columns, torch.inf)
-        high = _in_tiles([highest for _, highest in found], columns, -torch.inf)
+        lowest, highest = self.tags.bounds(maps, rows)
+        low = _in_tiles(lowest, columns, torch.inf)
+        high = _in_tiles(highest, columns, -torch.inf)
         heat = block_extremes(torch.from_numpy(self.hottest[maps]), "highest", _TILE)
         return _Tiles(
             heat=heat.flatten(1).numpy(),
@@ -193,7 +193,7 @@ class Search:
     def _score(self, people: Ints, blocks: Ints) -> None:
         """Score the cells of pairs of a person, ascending, and a block; keep the best."""
         maps, references = self.maps[people], self.references[people]
-        tags = self._tags.cut(maps, blocks)
+        tags = self.tags.cut(maps, blocks)
         squares = np.square(tags[:, 0] - references[:, 0, None])
         for i in range(1, tags.shape[1]):
             away = tags[:, i] - references[:, i, None]
@@ -219,15 +219,10 @@ class Search:
         self.scores[people[better]], self.places[people[better]] = scores[better], places[better]
 
 
-def _in_tiles(maps: Sequence[Tensor], side: int, beyond: float) -> Tensor:
-    """Stack maps, (L, rows, w), and divide rows into ``side`` columns: (m, L, tiles, side)."""
-    length, rows, width = maps[0].shape
-    padding = -width % side
-    stacked = maps[0].new_empty(len(maps), length, rows, width + padding)
-    stacked[..., width:] = beyond
-    for one, other in zip(stacked, maps, strict=True):
-        one[..., :width] = other
-    return stacked.view(len(maps), length, -1, side)
+def _in_tiles(bounds: Tensor, side: int, beyond: float) -> Tensor:
+    """Divide the rows of bounds, (m, L, rows, w), into ``side`` columns: (m, L, tiles, side)."""
+    padded = F.pad(bounds, (0, -bounds.shape[-1] % side), value=beyond)
+    return padded.reshape(*bounds.shape[:2], -1, side)
 
 
 def _blocks_of_tiles(rows: int, columns: int) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from poselib.decoders.associative import group_associative
 from poselib.decoders.grouping import Candidates, GroupingOptions, Groups
 from poselib.decoders.progressive import group_progressive
 from poselib.decoders.refinement import find_missing
+from poselib.ops.enlarging import Enlarged
 from poselib.ops.peaks import (
     SUBPIXEL,
     Subpixel,
@@ -28,7 +29,7 @@ from poselib.structures import Poses, Size, TagOutputs
 # What decoding consists of: maps are brought to one size, peaks found, grouped to people, missing
 # keypoints looked for, and all keypoints placed within their cells.
 Stage = Literal["resize", "nms", "match", "refine", "adjust"]
-STAGES: tuple[Stage, ...] = ("resize", "nms", "match", "refine", "adjust")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 # Map values decoded at a time (256 MB in float32): bounds the memory, whatever the batch.
 _VALUES = 1 << 26
@@ -118,16 +119,13 @@ def tag_candidates(outputs: TagOutputs, options: DecodeOptions | None = None) ->
     return [
         found
         for part in _parts(outputs, options)
-        for found in _candidates(part, *finite_maps(part.heatmaps[0]), options)
+        for found in _candidates(_maps_of(part, options), options)
     ]
 
 
 def decoded_size(outputs: TagOutputs, options: DecodeOptions) -> Size:
     """Return the (h, w) of the maps in which people are looked for."""
-    if options.resolution == "image":
-        return outputs.image_size
-    height, width = outputs.heatmaps[-1].shape[-2:]
-    return height, width
+    return outputs.image_size if options.resolution == "image" else outputs.finest
 
 
 def group_candidates(candidates: Candidates, options: DecodeOptions) -> Groups:
@@ -151,35 +149,58 @@ def _nobody(stage: Stage) -> None:
     """Hear of a stage's end without caring."""
 
 
+@dataclass(frozen=True)
+class _Maps:
+    """What is decoded, all of one size."""
+
+    heatmaps: Tensor  # (B, K, h, w), finite or -inf
+    highest: Tensor  # of each of their blocks
+    tags: Tensor | Enlarged  # (B, K, L, h, w)
+    image_size: Size
+
+
 def _parts(outputs: TagOutputs, options: DecodeOptions) -> Iterator[TagOutputs]:
-    """Yield as many images at a time as fit the memory, with all maps at the decoded size."""
+    """Yield as many images at a time as fit the memory with all maps at the decoded size."""
     images, keypoints, length = outputs.tags.shape[:3]
-    size = decoded_size(outputs, options)
-    count = max(1, _VALUES // max(1, keypoints * (1 + length) * size[0] * size[1]))
+    height, width = decoded_size(outputs, options)
+    count = max(1, _VALUES // max(1, keypoints * (1 + length) * height * width))
     for start in range(0, images, count):
         part = slice(start, start + count)
         heatmaps = tuple(h[part].float() for h in outputs.heatmaps)
-        yield _at(size, replace(outputs, heatmaps=heatmaps, tags=outputs.tags[part].float()))
+        yield replace(outputs, heatmaps=heatmaps, tags=outputs.tags[part].float())
 
 
-def _at(size: Size, outputs: TagOutputs) -> TagOutputs:
-    """Bring all maps to one size; those that are of it already are not copied."""
-    maps = (*outputs.heatmaps, outputs.tags)
-    if len(outputs.heatmaps) == 1 and all(tuple(m.shape[-2:]) == tuple(size) for m in maps):
-        return outputs
-    return outputs.resize(size)
-
-
-def _decode(maps: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None]) -> list[Poses]:
+def _maps_of(
+    outputs: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None] = _nobody
+) -> _Maps:
+    size = decoded_size(outputs, options)
+    heatmaps, tags = outputs.resized_heatmap(size), _tags_at(outputs, size)
     done("resize")
-    heatmaps, highest = finite_maps(maps.heatmaps[0])
-    candidates = _candidates(maps, heatmaps, highest, options)
+    return _Maps(*finite_maps(heatmaps), tags, outputs.image_size)
+
+
+def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | Enlarged:
+    """Bring tags to a size; those that are of it already are not copied."""
+    tags = outputs.tags
+    if tuple(tags.shape[-2:]) == outputs.finest == tuple(size):
+        return tags
+    # On a CPU it is slow to write maps of which little is read.
+    if tags.device.type == "cpu" and tags.isfinite().all():
+        return Enlarged(tags.flatten(0, 1), (outputs.finest, size))
+    return outputs.resized_tags(size)
+
+
+def _decode(
+    outputs: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None]
+) -> list[Poses]:
+    maps = _maps_of(outputs, options, done)
+    candidates = _candidates(maps, options)
     done("nms")
     people = _collect(candidates, [group_candidates(c, options) for c in candidates])
     done("match")
-    cells, values = _complete(people, maps, heatmaps, highest, options)
+    cells, values = _complete(people, maps, options)
     done("refine")
-    found = _placed(people, cells, values, maps.image_size, heatmaps, options)
+    found = _placed(people, cells, values, maps, options)
     scores = people.values.mean(axis=1, dtype=np.float64).astype(np.float32)
     poses = [
         Poses(found[rows, :, :2], found[rows, :, 2], scores[rows])
@@ -189,14 +210,13 @@ def _decode(maps: TagOutputs, options: DecodeOptions, done: Callable[[Stage], No
     return poses
 
 
-def _candidates(
-    maps: TagOutputs, heatmaps: Tensor, highest: Tensor, options: DecodeOptions
-) -> list[Candidates]:
-    grouping = options.grouping
-    peaks = find_peaks(
-        heatmaps, grouping.max_candidates, options.window, grouping.detection_threshold, highest
-    )
-    tags = sample_cells(maps.tags, peaks.cells)
+def _candidates(maps: _Maps, options: DecodeOptions) -> list[Candidates]:
+    most, threshold = options.grouping.max_candidates, options.grouping.detection_threshold
+    peaks = find_peaks(maps.heatmaps, most, options.window, threshold, maps.highest)
+    if isinstance(maps.tags, Enlarged):
+        tags = maps.tags.sample(peaks.cells)
+    else:
+        tags = sample_cells(maps.tags, peaks.cells)
     # In one transfer: numbers of columns and rows are exact in float32 too.
     columns = (peaks.cells.float(), peaks.values[..., None], tags)
     table = torch.cat(columns, dim=-1).cpu().numpy()
@@ -213,11 +233,9 @@ def _collect(candidates: list[Candidates], groups: list[Groups]) -> _People:
     return _People(images, cells, np.where(members >= 0, values, np.float32(0)), references)
 
 
-def _complete(
-    people: _People, maps: TagOutputs, heatmaps: Tensor, highest: Tensor, options: DecodeOptions
-) -> tuple[Tensor, Tensor]:
+def _complete(people: _People, maps: _Maps, options: DecodeOptions) -> tuple[Tensor, Tensor]:
     """Return cells (N, K, 2) and values (N, K) with what refinement finds, where the maps are."""
-    device = heatmaps.device
+    device = maps.heatmaps.device
     cells = torch.from_numpy(people.cells).to(device)
     values = torch.from_numpy(people.values.copy()).to(device)
     rows, keypoints = np.nonzero(people.values == 0)
@@ -226,26 +244,22 @@ def _complete(
         references = torch.from_numpy(people.references[rows]).to(device)
         images = torch.from_numpy(people.images[rows]).to(device)
         cells[row, keypoint], values[row, keypoint] = find_missing(
-            heatmaps, maps.tags, references, images, keypoint, highest
+            maps.heatmaps, maps.tags, references, images, keypoint, maps.highest
         )
     return cells, values
 
 
 def _placed(
-    people: _People,
-    cells: Tensor,
-    values: Tensor,
-    image_size: Size,
-    heatmaps: Tensor,
-    options: DecodeOptions,
+    people: _People, cells: Tensor, values: Tensor, maps: _Maps, options: DecodeOptions
 ) -> NDArray[np.float32]:
     """Return (N, K, 3): px of the network input and scores; zeros where there is no heat."""
-    keypoints, height, width = heatmaps.shape[1:]
+    keypoints, height, width = maps.heatmaps.shape[1:]
     images = torch.from_numpy(people.images).to(cells.device)
     channels = images[:, None] * keypoints + torch.arange(keypoints, device=cells.device)
-    maps, flat = heatmaps.flatten(0, 1), cells.flatten(0, 1)
-    shift = subpixel_shift(maps, channels.flatten(), flat, options.subpixel)
-    scale = torch.tensor([image_size[1] / width, image_size[0] / height], device=cells.device)
+    heatmaps, flat = maps.heatmaps.flatten(0, 1), cells.flatten(0, 1)
+    shift = subpixel_shift(heatmaps, channels.flatten(), flat, options.subpixel)
+    size = maps.image_size
+    scale = torch.tensor([size[1] / width, size[0] / height], device=cells.device)
     points = (cells + 0.5 + shift.view(cells.shape)) * scale
     found = torch.cat([points, values[..., None]], dim=-1)
     return torch.where(values[..., None] > 0, found, 0.0).cpu().numpy()

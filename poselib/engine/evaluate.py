@@ -107,9 +107,13 @@ def evaluate(
         device: where the network runs; where its weights are if not given.
         progress: show a bar.
         explain: look for reasons if AP is low, and log them as warnings.
+
+    Raises:
+        ValueError: nobody is annotated; before anything is predicted.
     """
+    truth = dataset.ground_truth()  # refused before the network looks at all images
     poses = predict(system, dataset, options, device=device, progress=progress)
-    return score(system, dataset, poses, explain=explain)
+    return _compared(system, dataset, truth, poses, explain)
 
 
 def score(
@@ -130,7 +134,13 @@ def score(
     """
     if len(poses) != len(dataset):
         raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
-    truth, skeleton = dataset.ground_truth(), system.skeleton
+    return _compared(system, dataset, dataset.ground_truth(), poses, explain)
+
+
+def _compared(
+    system: System, dataset: LabelledImages, truth: Entry, poses: Sequence[Poses], explain: bool
+) -> Evaluated:
+    skeleton = system.skeleton
     category = truth["categories"][0]["id"]
     results = [
         entry

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
@@ -96,12 +97,11 @@ def predict_ways(
     if not systems or any(system.model is not systems[0].model for system in systems):
         raise ValueError("predict: expected one system or more that share one network")
     first, options = systems[0], options or PredictOptions()
-    device = device if device is not None else device_of(first)
-    first.model.to(device).eval()
+    first.model.to(device_of(first) if device is None else device).eval()
     found: list[dict[int, Poses]] = [{} for _ in systems]
     with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
         for indices, views in _same_sized(samples, options):
-            outputs = infer(first, views, options.flip, device)
+            outputs = infer(first, views, options.flip)
             frames = [view[0].to_original for view in views]
             for system, mine in zip(systems, found, strict=True):
                 for index, frame, poses in zip(
@@ -114,27 +114,31 @@ def predict_ways(
 
 
 @torch.no_grad()
-def infer(
-    system: System, views: Sequence[Views], flip: bool, device: torch.device | str | None = None
-) -> Any:
+def infer(system: System, views: Sequence[Views], flip: bool) -> Any:
     """Return the network's outputs for a batch, combined over scales and mirrored images.
 
     Args:
-        system: its model is on the device and in evaluation mode.
+        system: its model is in evaluation mode.
         views: of each image, from ``present``; those of one scale are alike in size.
         flip: combine with the outputs of the mirrored images.
-        device: where the network is, if that is known.
     """
-    device = device if device is not None else device_of(system)
-    scales = []
+    device, scales = device_of(system), []
     for each in zip(*views, strict=True):
         images = normalise(collate(each).images.to(device))
         outputs = system.model(images)
         if flip:
-            mirrored = system.model(images.flip(-1))
+            mirrored = system.model(_mirrored(images, system.mirror_shift))
             outputs = outputs.with_mirrored(mirrored.mirror(system.skeleton))
         scales.append(outputs)
     return scales[0].with_scales(scales[1:])
+
+
+def _mirrored(images: Tensor, shift: int) -> Tensor:
+    """Mirror images and move them to the left; the last columns stay, as in DEKR's code."""
+    images = images.flip(-1)
+    if shift:
+        images[..., :-shift] = images[..., shift:].clone()
+    return images
 
 
 def device_of(system: System) -> torch.device:

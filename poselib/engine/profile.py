@@ -30,15 +30,11 @@ class Timing:
         cpu: one a repeat, of all threads of the process; steadier than ``wall`` where others
             use the machine.
         gpu: one a repeat, between two events on the GPU; NaN on a CPU.
-        threads: that one operation could use.
-        device: where the work was done.
     """
 
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
     gpu: tuple[float, ...]
-    threads: int = 1
-    device: str = "cpu"
 
     @property
     def median(self) -> float:
@@ -212,12 +208,7 @@ def _in_turns(
             for (work, calls), taken in zip(works, times, strict=True):
                 taken.extend(_timed(work, device) for _ in range(calls))
             turns += 1
-    return [_timing(taken, threads, device) for taken in times]
-
-
-def _timing(taken: Sequence[Passed], threads: int, device: torch.device) -> Timing:
-    wall, cpu, gpu = zip(*taken, strict=True)
-    return Timing(wall, cpu, gpu, threads, device.type)
+    return [Timing(*zip(*taken, strict=True)) for taken in times]
 
 
 def _timed(work: Work, device: torch.device) -> Passed:

@@ -210,7 +210,6 @@ def _drop_lines_after(step: int, path: Path) -> None:
     if len(kept) == len(lines):
         return
     with replacing(path) as temporary:
-        temporary.touch()
         for line in kept:
             append_line(temporary, line)
 

@@ -59,7 +59,11 @@ def measure_ways(
         One line a way: ``decoding``, the fields of ``APResult``, and the rates ``ERRORS`` over all
         keypoints. Errors are counted without refinement, which would fill the gaps that a
         grouping leaves with copies of other people's keypoints.
+
+    Raises:
+        ValueError: nobody is annotated; before anything is predicted.
     """
+    dataset.ground_truth()  # refused before the network looks at all images
     ways = {name: with_switches(system, **switches) for name, switches in decodings.items()}
     bare = {name: with_switches(way, refine=False) for name, way in ways.items()}
     each = [*ways.values(), *bare.values()]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from poselib.experiments.parameters import parse_parameters
+from poselib.experiments.parameters import add_parameter_options, given_parameters
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep, sweep_results
 
 _DAY = 86400.0
@@ -103,10 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plans(path: Path, options: argparse.Namespace) -> list[PlannedRun]:
     sweep = read_sweep(path)
-    given = dict(options.parameter)
-    if options.preset is not None:
-        given["preset"] = options.preset
-    return plan(sweep, options.seeds, parse_parameters(sweep.notebook, given), options.rows)
+    return plan(sweep, options.seeds, given_parameters(sweep.notebook, options), options.rows)
 
 
 def _report(outcomes: Sequence[Outcome], runs: Sequence[PlannedRun], runs_dir: Path) -> None:
@@ -154,16 +151,13 @@ def _environment(workers: int) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m poselib.experiments.batch")
     parser.add_argument("sweeps", type=Path, nargs="+", help="sweep files, as notebooks/sweeps/*")
-    parser.add_argument("--preset", help="short for: -p preset PRESET")
+    add_parameter_options(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", help="only these rows")
     parser.add_argument("--workers", type=int, default=1, help="processes side by side")
     parser.add_argument("--device", help="where to train: cpu, cuda or auto")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER")
     parser.add_argument("--timeout", type=float, default=_DAY, help="seconds for one cell")
-    parser.add_argument(
-        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
-    )
     return parser
 
 

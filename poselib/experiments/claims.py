@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+
+from poselib.ops.files import read_json
 
 _FOLDER = Path(__file__).with_name("published") / "items"
 
@@ -58,7 +58,7 @@ def _told(folder: Path, artefact: str) -> dict[str, str]:
     path = folder / f"{artefact}.json"
     if not path.is_file():
         return {**told, "what came out": "not run yet"}
-    content = _read(path)
+    content = read_json(path)
     parameters = content.get("parameters", {})
     return {
         "data": str(parameters.get("data", "")),
@@ -66,13 +66,3 @@ def _told(folder: Path, artefact: str) -> dict[str, str]:
         "what came out": str(content.get("outcome", "")),
         "made": str(content.get("created", ""))[:10],
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, not a {type(content).__name__}")
-    return content

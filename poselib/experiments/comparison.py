@@ -141,21 +141,20 @@ def comparison_lines(
         ``measured_on`` and ``checkpoint``. Every line has a number in one of the two columns and
         leaves the other columns about the other one empty.
     """
-    published = _lines(table.number, published_table("hae", table.number))
-    ours = _lines(table.number, measured)
-    ours = ours.rename(columns={"value": "measured"})
+    printed = published_table("hae", table.number)
+    published = _lines(table.number, printed, "published").assign(published_on=table.about)
+    ours = _lines(table.number, measured, "measured")
     ours = ours.assign(measured_on=measured_on, checkpoint=checkpoint)
-    published = published.rename(columns={"value": "published"})
     columns = ["table", "row", "metric", "published", "published_on", "measured", "measured_on"]
-    parts = [part for part in (published.assign(published_on=table.about), ours) if len(part)]
+    parts = [part for part in (published, ours) if len(part)]
     return pd.concat(parts, ignore_index=True).reindex(columns=[*columns, "checkpoint"])
 
 
-def _lines(number: str, table: pd.DataFrame) -> pd.DataFrame:
+def _lines(number: str, table: pd.DataFrame, name: str) -> pd.DataFrame:
     rows = [
-        {"table": number, "row": row, "metric": metric, "value": value}
+        {"table": number, "row": row, "metric": metric, name: value}
         for row, values in table.to_dict("index").items()
         for metric, value in values.items()
         if pd.notna(value)
     ]
-    return pd.DataFrame(rows, columns=["table", "row", "metric", "value"])
+    return pd.DataFrame(rows, columns=["table", "row", "metric", name])

@@ -83,9 +83,8 @@ def drawn_domains(preset: Preset, skeleton: Skeleton, size: int) -> list[Domain]
     domains = []
     for name, recipe in shifted_recipes(preset.scenes).items():
         scenes = SyntheticScenes(recipe, preset.test_scenes, _SEED, skeleton).cached()
-        factor = recipe.size / preset.scenes.size
-        about = described(scenes, "drawn")
-        domains.append(Domain(name, about, scenes, scenes, round(size * factor)))
+        scaled = round(size * recipe.size / preset.scenes.size)
+        domains.append(Domain(name, described(scenes, "drawn"), scenes, scenes, scaled))
     return domains
 
 
@@ -116,24 +115,15 @@ def real_domain(
     """
     if not (dataset or annotations or images):
         raise ValueError("name a dataset, annotations or images")
-    if images and not (dataset or annotations):
-        files = ImageFiles(image_paths([images]))
-        return Domain(
-            Path(images).name,
-            f"{len(files)} {'image' if len(files) == 1 else 'images'}",
-            files,
-            None,
-            size,
-        )
-    named = dataset or Path(annotations).stem
-    opened = (
-        open_dataset(dataset, "test", preset, data_dir)
-        if dataset
-        else open_files(annotations, images, annotated)
-    )
+    if not (dataset or annotations):
+        files, name = ImageFiles(image_paths([images])), Path(images).name
+        return Domain(name, described(files, name), files, None, size)
+    if dataset:
+        name, opened = dataset, open_dataset(dataset, "test", preset, data_dir)
+    else:
+        name, opened = Path(annotations).stem, open_files(annotations, images, annotated)
     fits = opened.skeleton.keypoints == skeleton.keypoints
-    about = described(opened, named)
-    return Domain(named, about, opened, opened if fits else None, size)
+    return Domain(name, described(opened, name), opened, opened if fits else None, size)
 
 
 def transfer(

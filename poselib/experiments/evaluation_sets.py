@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from poselib.data.loaders import SampleSource
 from poselib.data.synthetic import SyntheticScenes
 from poselib.experiments.datasets import NamedDataset, in_memory, open_dataset
 from poselib.experiments.presets import Preset
@@ -39,8 +40,8 @@ def evaluation_set(
     return in_memory(dataset), described(dataset, name)
 
 
-def described(dataset: NamedDataset, name: str) -> str:
-    """Return how many images of what a dataset holds."""
+def described(dataset: SampleSource, name: str) -> str:
+    """Return how many images of what a dataset holds; drawn scenes need no name."""
     if not isinstance(dataset, SyntheticScenes):
         return f"{len(dataset)} {'image' if len(dataset) == 1 else 'images'} of {name}"
     recipe = dataset.recipe

@@ -12,32 +12,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from poselib.data.loaders import SampleSource
-from poselib.metrics.keypoint_errors import NEAR, Fate, Judgement, Kind, judge_keypoints
+from poselib.metrics.entries import Float
+from poselib.metrics.keypoint_errors import Fate, Judgement, Kind, judge_keypoints
+from poselib.ops.oks import LEAST_AREA
 from poselib.plots.poses import LEAST_SCORE
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Sample
 
-Ints = NDArray[np.int64]
-
 
 def association_errors(
-    dataset: SampleSource,
-    poses: Sequence[Poses],
-    skeleton: Skeleton,
-    *,
-    near: float = NEAR,
-    min_score: float = LEAST_SCORE,
+    dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
 ) -> pd.DataFrame:
     """Count what became of the keypoints of a dataset, by type, and how often association failed.
+
+    Guesses that no figure draws are no predictions: scores up to ``plots.poses.LEAST_SCORE``.
 
     Args:
         dataset: labelled images.
         poses: people found in each, px of the image; see the top of this file for which to give.
         skeleton: of both.
-        near, min_score: see ``judge_keypoints``.
 
     Returns:
         One row a keypoint type, by name, and a last one ``"all"``. Counts of predicted keypoints:
@@ -54,7 +49,7 @@ def association_errors(
     """
     kinds = np.zeros((len(skeleton), len(Kind)), dtype=np.int64)
     fates = np.zeros((len(skeleton), len(Fate)), dtype=np.int64)
-    for _, _, sample, judged in _judged(dataset, poses, skeleton, near, min_score):
+    for _, _, sample, judged in _judged(dataset, poses, skeleton):
         kinds += (judged.kinds[..., None] == np.arange(len(Kind))).sum(axis=0)
         visible = np.where(sample.keypoints[..., 2] == 2, judged.fates, Fate.UNLABELLED)
         fates += (visible[..., None] == np.arange(len(Fate))).sum(axis=0)
@@ -67,12 +62,7 @@ def association_errors(
 
 
 def people_counts(
-    dataset: SampleSource,
-    poses: Sequence[Poses],
-    skeleton: Skeleton,
-    *,
-    near: float = NEAR,
-    min_score: float = LEAST_SCORE,
+    dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
 ) -> dict[str, int]:
     """Count the people of a dataset who were found whole, mixed up, or in pieces.
 
@@ -87,7 +77,7 @@ def people_counts(
     """
     names = ("annotated", "found", "matched", "mixed", "fragments", "isolated", "ghosts")
     total = dict.fromkeys(names, 0)
-    for _, _, _, judged in _judged(dataset, poses, skeleton, near, min_score):
+    for _, _, _, judged in _judged(dataset, poses, skeleton):
         kinds, matched = judged.kinds, judged.partners >= 0
         astray = kinds == Kind.FRAGMENT
         there = kinds != Kind.ABSENT
@@ -129,12 +119,7 @@ class FailureCase:
 
 
 def failure_cases(
-    dataset: SampleSource,
-    poses: Sequence[Poses],
-    skeleton: Skeleton,
-    *,
-    near: float = NEAR,
-    min_score: float = LEAST_SCORE,
+    dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
 ) -> list[FailureCase]:
     """Find all failures of a dataset, the largest first.
 
@@ -143,7 +128,7 @@ def failure_cases(
     ``association_errors``.
     """
     cases: list[FailureCase] = []
-    for index, found, sample, judged in _judged(dataset, poses, skeleton, near, min_score):
+    for index, found, sample, judged in _judged(dataset, poses, skeleton):
         cases += _wrong_predictions(index, found, sample, judged)
         cases += _misses(index, sample, judged)
     # Rounded: what is equal but for rounding errors keeps the order of the dataset.
@@ -169,18 +154,13 @@ def largest_failures(
 
 
 def _judged(
-    dataset: SampleSource,
-    poses: Sequence[Poses],
-    skeleton: Skeleton,
-    near: float,
-    min_score: float,
+    dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
 ) -> Iterator[tuple[int, Poses, Sample, Judgement]]:
     if len(poses) != len(dataset):
         raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
     for index, found in enumerate(poses):
         sample = dataset[index]
-        judged = judge_keypoints(found, sample, skeleton, near=near, min_score=min_score)
-        yield index, found, sample, judged
+        yield index, found, sample, judge_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
 
 
 def _rates(table: pd.DataFrame) -> dict[str, pd.Series]:
@@ -203,27 +183,21 @@ def _wrong_predictions(
     for kind in (Kind.SWAP, Kind.FRAGMENT, Kind.INVERSION, Kind.FALSE):
         wrong = judged.kinds == kind
         for person in np.flatnonzero(wrong.any(axis=1)).tolist():
+            apart = _distances(found, person, sample, int(judged.partners[person]))
             for other in np.unique(judged.onto[person, wrong[person]]).tolist():
                 which = np.flatnonzero(wrong[person] & (judged.onto[person] == other))
-                yield FailureCase(
-                    kind=kind.name.lower(),
-                    index=index,
-                    person=person,
-                    other=other,
-                    keypoints=tuple(which.tolist()),
-                    carried=_carried(found.keypoints[person, which], sample,
-                                     int(judged.partners[person]), which),
-                )  # fmt: skip
+                carried, types = float(apart[which].sum()), tuple(which.tolist())
+                yield FailureCase(kind.name.lower(), index, person, other, types, carried)
 
 
-def _carried(points: NDArray[np.float32], sample: Sample, partner: int, keypoints: Ints) -> float:
-    """Return the summed distances of predicted keypoints to those of a partner, in its sizes."""
+def _distances(found: Poses, person: int, sample: Sample, partner: int) -> Float:
+    """(K,) distances of predicted keypoints to those of a partner, in its sizes; 0 if unknown."""
     if partner < 0:
-        return 0.0
-    there = sample.keypoints[partner, keypoints]
-    known = there[:, 2] > 0
-    distances = np.linalg.norm(points[known] - there[known, :2], axis=-1)
-    return float(distances.sum() / np.sqrt(max(float(sample.areas[partner]), np.spacing(1))))
+        return np.zeros(found.keypoints.shape[1])
+    there = sample.keypoints[partner].astype(np.float64)
+    distances = np.linalg.norm(found.keypoints[person] - there[:, :2], axis=-1)
+    size = np.sqrt(max(float(sample.areas[partner]), LEAST_AREA))
+    return np.where(there[:, 2] > 0, distances / size, 0.0)
 
 
 def _misses(index: int, sample: Sample, judged: Judgement) -> Iterator[FailureCase]:

@@ -42,8 +42,7 @@ class Inspected:
 
     @property
     def _maps(self) -> TagOutputs:
-        height, width = self.outputs.heatmaps[-1].shape[-2:]
-        return self.outputs.resize((height, width))
+        return self.outputs.resize(self.outputs.finest)
 
 
 def inspect_image(

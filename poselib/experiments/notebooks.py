@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from poselib.experiments.parameters import (
+    add_parameter_options,
     check_parameters,
+    given_parameters,
     notebook_parameters,
-    parse_parameters,
+    unnumbered,
 )
 from poselib.experiments.records import RunRecord, list_runs, load_run, new_id
 
@@ -61,20 +63,17 @@ def run_notebook(
     folder = Path(output_folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     run_id = new_id(path.stem)
-    running = folder / f"{run_id}.running.ipynb"
-    ending = "failed.ipynb"
+    running, copy = folder / f"{run_id}.running.ipynb", folder / f"{run_id}.failed.ipynb"
     try:
         _execute(path, running, values, timeout, stream)
-        ending = "ipynb"
+        copy = folder / f"{run_id}.ipynb"
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
-        copy = folder / f"{run_id}.{ending}"
         raise NotebookError(f"{path.name} failed; its partial copy is {copy}\n{reason}") from error
     finally:
-        done = folder / f"{run_id}.{ending}"
         if running.exists():
-            os.replace(running, done)
-    return done
+            os.replace(running, copy)
+    return copy
 
 
 def _execute(
@@ -122,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     start = time.time()
     try:
-        values = _values(options)
+        values = given_parameters(options.notebook, options)
         copy = run_notebook(
             options.notebook, options.output, values, options.timeout, stream=not options.quiet
         )
@@ -144,24 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m poselib.experiments.notebooks")
     parser.add_argument("notebook", type=Path)
-    parser.add_argument("--preset", help="short for: -p preset PRESET")
-    parser.add_argument(
-        *("-p", "--parameter"), nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
-    )
+    add_parameter_options(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/notebooks"), metavar="FOLDER")
     parser.add_argument("--timeout", type=float, default=_HOUR, help="seconds for one cell")
     parser.add_argument("--quiet", action="store_true", help="do not show what the cells print")
-    parser.add_argument(
-        *("--report",), nargs="+", metavar="METRIC", help="end with metrics of the notebook's run"
-    )
+    told = "end with these metrics of the notebook's run"
+    parser.add_argument("--report", nargs="+", metavar="METRIC", help=told)
     return parser
-
-
-def _values(options: argparse.Namespace) -> dict[str, Any]:
-    given = dict(options.parameter)
-    if options.preset is not None:
-        given["preset"] = options.preset
-    return parse_parameters(options.notebook, given)
 
 
 def _folder(notebook: Path, values: Mapping[str, Any], name: str) -> Path | None:
@@ -179,11 +167,11 @@ def _figures(notebook: Path, values: Mapping[str, Any], start: float) -> list[st
 
 
 def _latest(notebook: Path, values: Mapping[str, Any], start: float) -> RunRecord:
-    """Return the run that a notebook has just finished: it has the notebook's name, unnumbered."""
+    """Return the run that a notebook has just finished."""
     runs_dir = _folder(notebook, values, "runs_dir")
     if runs_dir is None:
         raise ValueError(f"{notebook} has no parameter 'runs_dir'")
-    name = notebook.stem.partition("_")[2] if notebook.stem[:1].isdigit() else notebook.stem
+    name = unnumbered(notebook)
     folders = [Path(folder) for folder in list_runs(runs_dir, name)["folder"]]
     new = [folder for folder in folders if _newer(folder / "metrics.json", start)]
     if not new:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import difflib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from poselib.ops.files import read_json
 
 Scalar = str | int | float | bool | None
 _TAG = "parameters"
@@ -53,19 +55,28 @@ def parse_parameters(path: Path | str, given: Mapping[str, str]) -> dict[str, Sc
     return check_parameters(path, values)
 
 
-def _fitting(path: Path | str, known: dict[str, Scalar], name: str, value: Any) -> Scalar:
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"{path} has no parameter {name!r}{hint}; it has {', '.join(known)}")
-    value = str(value) if isinstance(value, Path) else value
-    if not _fits(value, known[name]):
-        wanted = "plain scalar" if known[name] is None else type(known[name]).__name__
-        raise ValueError(f"{path}: parameter {name!r} must be a {wanted}, not {value!r}")
-    return value
+def add_parameter_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options ``--preset`` and ``-p``, which ``given_parameters`` reads."""
+    parser.add_argument("--preset", help="short for: -p preset PRESET")
+    names = ("-p", "--parameter")
+    parser.add_argument(
+        *names, nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="to be set"
+    )
 
 
-def _fits(value: Any, default: Scalar) -> bool:
+def given_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, Scalar]:
+    """Return what ``--preset`` and ``-p`` set; raises as ``parse_parameters`` does."""
+    preset = {} if options.preset is None else {"preset": options.preset}
+    return parse_parameters(path, {**dict(options.parameter), **preset})
+
+
+def unnumbered(path: Path) -> str:
+    """Return a notebook's name without the number before it, which its runs bear."""
+    return path.stem.partition("_")[2] if path.stem[:1].isdigit() else path.stem
+
+
+def fits(value: Any, default: Scalar) -> bool:
+    """Whether a value is a plain scalar of the default's type; None fits all and any fits None."""
     if not isinstance(value, str | bool | int | float | None):
         return False
     if value is None or default is None:
@@ -73,6 +84,18 @@ def _fits(value: Any, default: Scalar) -> bool:
     if isinstance(value, bool) or isinstance(default, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     return isinstance(value, int | float if isinstance(default, float) else type(default))
+
+
+def _fitting(path: Path | str, known: dict[str, Scalar], name: str, value: Any) -> Scalar:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"{path} has no parameter {name!r}{hint}; it has {', '.join(known)}")
+    value = str(value) if isinstance(value, Path) else value
+    if not fits(value, known[name]):
+        wanted = "plain scalar" if known[name] is None else type(known[name]).__name__
+        raise ValueError(f"{path}: parameter {name!r} must be a {wanted}, not {value!r}")
+    return value
 
 
 def _parsed(text: str, default: Scalar) -> Scalar:
@@ -109,7 +132,7 @@ def _code_cells(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"notebook {path} does not exist")
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = read_json(path)["cells"]
         return [cell for cell in cells if cell["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a Jupyter notebook: {error!r}") from error

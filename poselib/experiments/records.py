@@ -8,10 +8,8 @@ JSON file of the same name beside them.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
@@ -24,23 +22,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from poselib.experiments.provenance import provenance
-from poselib.ops.files import append_line, read_lines, replacing, write_json
-
-__all__ = [
-    "RunRecord",
-    "start_run",
-    "load_run",
-    "list_runs",
-    "new_id",
-    "sidecar",
-    "save_figure",
-    "save_table",
-    "provenance",
-]
+from poselib.ops.files import append_line, read_json, read_lines, replacing, write_json
 
 Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
-_LARGE = 400_000  # bytes
+_DPI, _LARGE = 150, 400_000  # px an inch, bytes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -69,7 +55,7 @@ class RunRecord:
     @property
     def metrics(self) -> dict[str, Any]:
         """Results of the run; empty while it is not finished."""
-        return _read_json(self.folder / _METRICS) if self.finished else {}
+        return read_json(self.folder / _METRICS) if self.finished else {}
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -78,11 +64,11 @@ class RunRecord:
 
     def log(self, values: Params) -> None:
         """Append one line of measurements to ``metrics.jsonl``."""
-        append_line(self.folder / _LINES, _plain(values, "metrics"))
+        append_line(self.folder / _LINES, plain(values, "metrics"))
 
     def finish(self, metrics: Params) -> None:
         """Write the results, which makes the run a finished one."""
-        write_json(self.folder / _METRICS, _plain(metrics, "metrics"))
+        write_json(self.folder / _METRICS, plain(metrics, "metrics"))
 
 
 def start_run(
@@ -95,21 +81,21 @@ def start_run(
         name: what is run: letters, digits, ``.``, ``_`` and ``-``.
         params: plain values; a ``seed`` among them is noted as the run's seed.
         run_id: folder name to use. If it exists already, the run is taken up again: look at
-            ``finished``. By default an id is made of the time, the name and a short hash.
+            ``finished``. By default an id is made of the time, the name and chance.
 
     Raises:
         ValueError: the name or id holds other characters, a parameter cannot be written as
             JSON, or the id belongs to a run with another name or other parameters.
     """
-    plain = _plain(params, "params")
+    values = plain(params, "params")
     folder = Path(runs_dir) / _checked(run_id or new_id(name))
     if (folder / _RUN).exists():
-        return _same_run(load_run(folder), name, plain)
+        return _same_run(load_run(folder), name, values)
     folder.mkdir(parents=True, exist_ok=run_id is not None)
-    write_json(folder / _PARAMS, plain)
-    about = {"name": name, "started": _now(), "seed": plain.get("seed"), **provenance()}
+    write_json(folder / _PARAMS, values)
+    about = {"name": name, "started": _now(), "seed": values.get("seed"), **provenance()}
     write_json(folder / _RUN, {"id": folder.name, **about})
-    return RunRecord(folder, name, plain)
+    return RunRecord(folder, name, values)
 
 
 def load_run(folder: Path | str) -> RunRecord:
@@ -122,8 +108,8 @@ def load_run(folder: Path | str) -> RunRecord:
     folder = Path(folder)
     if not (folder / _RUN).exists():
         raise FileNotFoundError(f"{folder} holds no run: it has no {_RUN}")
-    name = _read_json(folder / _RUN)["name"]
-    return RunRecord(folder, name, _read_json(folder / _PARAMS))
+    name = read_json(folder / _RUN)["name"]
+    return RunRecord(folder, name, read_json(folder / _PARAMS))
 
 
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
@@ -148,15 +134,13 @@ def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
 def new_id(name: str) -> str:
     """Return an id that sorts by time, can be read and does not come twice."""
     _checked(name)
-    mark = hashlib.sha256(f"{name}{os.getpid()}".encode() + os.urandom(16)).hexdigest()[:6]
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{mark}"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(4)}"
 
 
 def sidecar(
     figure: Path | str,
     params: Params,
     *,
-    seed: int | None = None,
     runs: Iterable[RunRecord | str] = (),
     outcome: str = "",
 ) -> Path:
@@ -164,18 +148,17 @@ def sidecar(
 
     Args:
         figure: path of the figure; the same name with ``.json`` is written.
-        params: parameters of the notebook that drew it.
-        seed: by default the ``seed`` among the parameters.
+        params: parameters of the notebook that drew it; a ``seed`` among them is noted.
         runs: the runs it shows, or their ids.
         outcome: what came out, in a line that can stand alone.
     """
     figure = Path(figure)
-    plain = _plain(params, "params")
+    parameters = plain(params, "params")
     content = {
         "figure": figure.name,
         "created": _now(),
-        "parameters": plain,
-        "seed": plain.get("seed") if seed is None else seed,
+        "parameters": parameters,
+        "seed": parameters.get("seed"),
         "runs": [run if isinstance(run, str) else run.id for run in runs],
         "outcome": outcome,
         **provenance(),
@@ -190,10 +173,8 @@ def save_figure(
     path: Path | str,
     params: Params,
     *,
-    seed: int | None = None,
     runs: Iterable[RunRecord | str] = (),
     outcome: str = "",
-    dpi: int = 150,
 ) -> Path:
     """Write a figure as PNG with its sidecar and return the path of the PNG.
 
@@ -206,11 +187,11 @@ def save_figure(
     path = _with_suffix(path, ".png")
     with replacing(path) as temporary:
         figure.savefig(
-            temporary, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None}
+            temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
         )
         if temporary.stat().st_size > _LARGE:
             _paletted(temporary)
-        sidecar(path, params, seed=seed, runs=runs, outcome=outcome)
+        sidecar(path, params, runs=runs, outcome=outcome)
     return path
 
 
@@ -219,7 +200,6 @@ def save_table(
     path: Path | str,
     params: Params,
     *,
-    seed: int | None = None,
     runs: Iterable[RunRecord | str] = (),
     outcome: str = "",
 ) -> Path:
@@ -231,8 +211,35 @@ def save_table(
     path = _with_suffix(path, ".csv")
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-        sidecar(path, params, seed=seed, runs=runs, outcome=outcome)
+        sidecar(path, params, runs=runs, outcome=outcome)
     return path
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return a value as JSON can hold it; NaN and infinity, which it cannot, become None.
+
+    Args:
+        value: scalars, paths, arrays, dataclasses, and mappings and sequences of them.
+        where: what an error calls it.
+
+    Raises:
+        ValueError: something in it is of another type; the message says where.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    raise ValueError(f"{where}: a {type(value).__name__} cannot be written as JSON")
 
 
 def _paletted(path: Path) -> None:
@@ -245,7 +252,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "name": record.name,
-        "started": _read_json(record.folder / _RUN)["started"],
+        "started": read_json(record.folder / _RUN)["started"],
         "finished": record.finished,
         "folder": str(record.folder),
         **{f"params.{key}": value for key, value in record.params.items()},
@@ -266,38 +273,9 @@ def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:
     return record
 
 
-def _plain(value: Any, where: str) -> Any:
-    """Turn a value into what JSON can hold; NaN and infinity, which it cannot, become null."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise ValueError(f"{where}: a {type(value).__name__} cannot be written as JSON")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, not a {type(content).__name__}")
-    return content
-
-
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} must be letters, digits, '.', '_' and '-', a letter first")
+        raise ValueError(f"{name!r} must be letters, digits, '.', '_' and '-', no sign first")
     return name
 
 

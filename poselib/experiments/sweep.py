@@ -24,8 +24,14 @@ from typing import Any
 
 import pandas as pd
 
-from poselib.experiments.parameters import Scalar, check_parameters, notebook_parameters
+from poselib.experiments.parameters import (
+    Scalar,
+    check_parameters,
+    notebook_parameters,
+    unnumbered,
+)
 from poselib.experiments.records import RunRecord, load_run
+from poselib.ops.files import read_json
 
 # What does not change a run's results does not change its id.
 _ELSEWHERE = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")
@@ -84,18 +90,15 @@ def read_sweep(path: Path | str) -> Sweep:
 
     Raises:
         FileNotFoundError: the file or its notebook is absent.
-        ValueError: the file is not JSON, a field is missing or of another type, it has no rows,
-            or a parameter is not one of the notebook.
+        ValueError: the file is no JSON object, a field is missing or of another type, it has no
+            rows, or a parameter is not one of the notebook.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"sweep file {path} does not exist")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+    content = read_json(path)
     for field, kind in _FIELDS.items():
-        if not isinstance(content, dict) or not isinstance(content.get(field), kind):
+        if not isinstance(content.get(field), kind):
             raise ValueError(f"{path}: expected a {kind.__name__} named {field!r}")
     if not content["rows"]:
         raise ValueError(f"{path}: rows: expected one row or more")
@@ -148,25 +151,21 @@ def sweep_results(runs: Sequence[PlannedRun], runs_dir: Path | str) -> pd.DataFr
     return pd.DataFrame(lines)
 
 
-def mean_and_spread(
-    results: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] = ("row",)
-) -> pd.DataFrame:
+def mean_and_spread(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Return mean and standard deviation over seeds of each row's metrics, rows in their order.
 
     Args:
         results: one line a run, as of ``sweep_results``; lines without a metric do not count.
         metrics: columns to average.
-        by: columns that name a row.
 
     Returns:
-        Columns of ``by``, ``seeds``, and ``<metric>`` and ``<metric>_std`` for each metric. The
+        Columns ``row``, ``seeds``, and ``<metric>`` and ``<metric>_std`` for each metric. The
         deviation is the sample's (n - 1), NaN with fewer than two seeds.
     """
     lines = []
-    for names, part in results.groupby(list(by), sort=False, dropna=False):
-        line: dict[str, Any] = dict(zip(by, names, strict=True))
+    for row, part in results.groupby("row", sort=False):
         counted = part.reindex(columns=list(metrics)).astype(float)
-        line["seeds"] = int(counted.notna().any(axis=1).sum())
+        line: dict[str, Any] = {"row": row, "seeds": int(counted.notna().any(axis=1).sum())}
         for metric in metrics:
             line[metric] = counted[metric].mean()
             line[f"{metric}_std"] = counted[metric].std()
@@ -195,5 +194,4 @@ def _run_id(notebook: Path, values: Mapping[str, Scalar]) -> str:
         and (value != defaults[key] or type(value) is not type(defaults[key]))
     }
     text = json.dumps(telling, sort_keys=True)
-    stem = notebook.stem.partition("_")[2] if notebook.stem[:1].isdigit() else notebook.stem
-    return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{unnumbered(notebook)}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from poselib.engine.evaluate import LabelledImages, evaluate
 from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import Trained, Validate, train
+from poselib.experiments.parameters import fits
 from poselib.experiments.presets import Preset
 from poselib.experiments.provenance import provenance
+from poselib.experiments.records import plain
 from poselib.models.hrnet import HRNetTrunk
 from poselib.models.pretrained import load_imagenet
 from poselib.ops.files import write_json
@@ -71,7 +72,7 @@ def new_system(
     given = {key: value for key, value in switches.items() if value is not None}
     known = known_switches(name)
     for key, value in given.items():
-        if key in known and not _alike(value, known[key]):
+        if key in known and not fits(value, known[key]):
             wanted = type(known[key]).__name__
             raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
     seed_everything(seed)
@@ -145,13 +146,16 @@ def export_system(
         path: ends in ``.safetensors``.
         trained: what to write.
         preset: gives the size at which the system predicts and the recipe of its training.
-        about: how it was trained and what it achieves, in plain values.
+        about: how it was trained and what it achieves.
 
     Returns:
         The provenance.
+
+    Raises:
+        ValueError: the name ends otherwise, or JSON cannot hold something about it.
     """
     story: dict[str, Any] = {
-        **_without_nan(about),
+        **plain(about, "about"),  # an AP of sizes that nobody has is NaN
         "switches": dict(trained.system.switches),
         "train_seconds": round(trained.seconds, 1),
         "steps": trained.steps,
@@ -161,13 +165,6 @@ def export_system(
     save_system(path, trained.system, size=preset.input_size, provenance=story)
     write_json(Path(path).with_suffix(".json"), story)
     return story
-
-
-def _without_nan(value: Any) -> Any:
-    """Put None, which JSON has, in the place of NaN: an AP of sizes that nobody has."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _start_from(system: System, source: str) -> None:
@@ -184,11 +181,3 @@ def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int)
     if steps:
         return replace(recipe, steps=steps, seconds=None)
     return replace(recipe, seconds=seconds) if seconds else recipe
-
-
-def _alike(value: Switch, default: Switch) -> bool:
-    if default is None:
-        return True
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    return isinstance(value, int | float if isinstance(default, float) else type(default))

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poselib.metrics.crowding import images_by_crowding
 from poselib.metrics.curves import Backend, Curves, chosen_backend, curves
-from poselib.metrics.entries import Comparison, compare, read_truth
+from poselib.metrics.entries import Comparison, Entry, compare, read_truth
 from poselib.skeleton import Skeleton
-
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)

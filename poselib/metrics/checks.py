@@ -18,26 +18,14 @@ def numbers(rows: list[Any], count: int, name: Callable[[int], str], field: str)
     Raises:
         ValueError: a row has another length or is not of finite numbers; it names the first.
     """
-    try:
-        values = np.array(rows, dtype=np.float64)
-        if values.shape == (len(rows), count) and np.isfinite(values).all():
-            return values
-    except (TypeError, ValueError):
-        pass
-    # Something is wrong: look for it row by row.
-    for row, given in enumerate(rows):
-        found = given[0] if isinstance(given, list) and len(given) == 1 else given
-        try:
-            one = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{name(row)}: {field}: expected {count} numbers, found {found!r}"
-            ) from error
-        if one.shape != (count,) or not np.isfinite(one).all():
-            raise ValueError(
-                f"{name(row)}: {field}: expected {count} finite numbers, found {found!r}"
-            )
-    return np.zeros((0, count))
+    if not rows:
+        return np.zeros((0, count))
+    values = _finite(rows, (len(rows), count))
+    if values is not None:
+        return values
+    wrong = next(row for row, given in enumerate(rows) if _finite(given, (count,)) is None)
+    found = rows[wrong][0] if count == 1 else rows[wrong]
+    raise ValueError(f"{name(wrong)}: {field}: expected {count} finite numbers, found {found!r}")
 
 
 def numbers_or(
@@ -53,3 +41,12 @@ def numbers_or(
         return numbers(rows, 1, name, field), absent
     rows = [default if value is None else value for value in values]
     return numbers(rows, len(default), name, field), absent
+
+
+def _finite(given: Any, shape: tuple[int, ...]) -> Float | None:
+    """Return finite numbers of a shape as an array, None for anything else."""
+    try:
+        values = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return values if values.shape == shape and np.isfinite(values).all() else None

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from poselib.metrics.entries import Comparison
+from poselib.metrics.entries import Comparison, Entry, Float
 from poselib.metrics.pairs import pair_up, similarity
 from poselib.skeleton import Skeleton
 
-Backend = Literal["auto", "faster", "pycocotools"]
-Entry = dict[str, Any]
-Float = NDArray[np.float64]
+Chosen = Literal["faster", "pycocotools"]
+Backend = Literal["auto"] | Chosen
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Curves:
     recall: Float
 
 
-def chosen_backend(backend: Backend) -> Literal["faster", "pycocotools"]:
+def chosen_backend(backend: Backend) -> Chosen:
     """Return the evaluation that a name stands for; raises ValueError if it cannot be had."""
     if backend not in ("auto", "faster", "pycocotools"):
         raise ValueError(f"backend must be 'auto', 'faster' or 'pycocotools', not {backend!r}")
@@ -51,7 +50,7 @@ def chosen_backend(backend: Backend) -> Literal["faster", "pycocotools"]:
 
 
 def curves(
-    comparison: Comparison, skeleton: Skeleton, max_detections: int, backend: Backend = "auto"
+    comparison: Comparison, skeleton: Skeleton, max_detections: int, backend: Chosen
 ) -> Curves:
     """Compare what was found with what is there as COCO does.
 
@@ -59,12 +58,10 @@ def curves(
         comparison: who is where.
         skeleton: gives the OKS constants.
         max_detections: results counted in an image, best scores first.
-        backend: what matches and counts; see ``evaluate_ap``.
+        backend: what matches and counts.
     """
-    if chosen_backend(backend) == "faster":
-        evaluation = _faster(comparison, skeleton, max_detections)
-    else:
-        evaluation = _plain(comparison, skeleton, max_detections)
+    run = _faster if backend == "faster" else _plain
+    evaluation = run(comparison, skeleton, max_detections)
     return Curves(
         np.asarray(evaluation["precision"])[..., 0], np.asarray(evaluation["recall"])[..., 0]
     )
@@ -103,7 +100,6 @@ def _faster(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> 
         _indexed(fast.COCO(), comparison, _truth_entries(comparison)),
         _indexed(fast.COCO(), comparison, _found_entries(comparison)),
         "keypoints",
-        kpt_oks_sigmas=np.array(skeleton.sigmas),
     )
     _set(evaluation.params, comparison, skeleton, max_detections)
     evaluation.evaluate()
@@ -117,17 +113,14 @@ def _matrices(
     """Similarities (found, annotated) by the positions of image and category."""
     pairs = pair_up(comparison, max_detections)
     values = similarity(comparison, pairs, skeleton.sigmas)
-    starts = np.flatnonzero(pairs.ranks == 0)
-    ends = np.append(np.cumsum(pairs.counts), 0)
-    first = ends[starts] - pairs.counts[starts]
-    sizes = np.diff(np.append(starts, len(pairs.order)))
+    (best,) = np.nonzero(pairs.ranks == 0)
+    sizes = np.diff(np.append(best, len(pairs.order)))
     keys = np.stack([comparison.found.images, comparison.found.categories], axis=1)
+    columns = keys[pairs.order[best]], pairs.starts[best], sizes, pairs.counts[best]
     return {
         (image, category): values[start : start + rows * people].reshape(rows, people)
         for (image, category), start, rows, people in zip(
-            keys[pairs.order[starts]].tolist(),
-            *(first.tolist(), sizes.tolist(), pairs.counts[starts].tolist()),
-            strict=True,
+            *(column.tolist() for column in columns), strict=True
         )
         if people
     }

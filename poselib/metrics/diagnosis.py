@@ -9,22 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.entries import Comparison, compare, read_truth
-from poselib.metrics.frames import Frame, best_similarity, fit_frame, moved
+from poselib.metrics.entries import Comparison, Entry, Float, Found, compare, read_truth
+from poselib.metrics.frames import Frame, fit_frame, moved
 from poselib.metrics.likeness import keypoint_likeness
 from poselib.metrics.misplaced import elsewhere
+from poselib.metrics.pairs import most_similar
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeleton import Skeleton
 from poselib.skeletons import SKELETONS
-
-Entry = dict[str, Any]
-Float = NDArray[np.float64]
 
 # Average precision from which nothing needs an explanation.
 LOW_AP = 0.05
@@ -126,7 +122,7 @@ def _of_coordinates(
 ) -> Iterator[Suspicion]:
     """Suspicions without a parameter: x and y, left and right, mirrored, relative."""
 
-    def value(found: Any) -> float:
+    def value(found: Found) -> float:
         return _mean(replace(sample, found=found), skeleton, most)
 
     found, size = sample.found, sizes[sample.found.images][:, None]
@@ -152,17 +148,17 @@ def _of_coordinates(
 
 def _of_frames(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Suspicion]:
     """Suspicions that coordinates are of another frame, the same in all images or in each."""
-    for parameters, (scale, shift) in enumerate(((False, True), (True, False), (True, True))):
+    for scale, shift in ((False, True), (True, False), (True, True)):
         frame = fit_frame(sample, skeleton, most, scale=scale, shift=shift)
         value = _mean(replace(sample, found=frame(sample.found)), skeleton, most)
-        yield Suspicion(value, _described(frame, scale, shift), 1 + (parameters > 1))
+        yield Suspicion(value, _described(frame, scale, shift), scale + shift)
     few = _sample(sample, _IMAGES_ONE_BY_ONE)
     factors, values = [], []
     for image in few.images:
         one = few.of_images({image})
         frame = fit_frame(one, skeleton, most, scale=True, shift=False)
         factors.append(1 / frame.scale)
-        each = best_similarity(replace(one, found=frame(one.found)), skeleton, most)
+        each, _ = most_similar(replace(one, found=frame(one.found)), skeleton, most)
         values.extend(each[~one.truth.ignored].tolist())
     low, high = np.percentile(factors, [10, 90])
     yield Suspicion(
@@ -250,8 +246,8 @@ def _of_scores(sample: Comparison, skeleton: Skeleton, base: float, most: int) -
 
 
 def _mean(comparison: Comparison, skeleton: Skeleton, most: int) -> float:
-    counted = ~comparison.truth.ignored
-    return float(best_similarity(comparison, skeleton, most)[counted].mean())
+    best, _ = most_similar(comparison, skeleton, most)
+    return float(best[~comparison.truth.ignored].mean())
 
 
 def _sample(comparison: Comparison, most: int) -> Comparison:

@@ -147,10 +147,8 @@ def read_truth(ground_truth: Entry | Path) -> Entry:
         if not isinstance(content, dict) or not isinstance(content.get(field), list):
             raise ValueError(f"{name}: not COCO: expected a list named {field!r}")
         for entry in content[field]:
-            for key in needed:
-                if key not in entry:
-                    lacking = [key for key in needed if key not in entry]
-                    raise ValueError(f"{name}: {field}: an entry lacks {lacking}")
+            if lacking := [key for key in needed if key not in entry]:
+                raise ValueError(f"{name}: {field}: an entry lacks {lacking}")
     return content
 
 
@@ -199,7 +197,7 @@ def _truth(
 
     points = numbers([a["keypoints"] for a in people], 3 * keypoints, name, "keypoints")
     points = points.reshape(-1, keypoints, 3)
-    labelled = np.count_nonzero(points[..., 2], axis=1)
+    labelled = (points[..., 2] > 0).sum(axis=1)
     boxes, no_box = numbers_or([a.get("bbox") for a in people], [0, 0, 0, 0], name, "bbox")
     areas, no_area = numbers_or([a.get("area") for a in people], None, name, "area")
     for row in np.flatnonzero(no_box & (no_area | (labelled == 0)))[:1]:

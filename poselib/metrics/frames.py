@@ -6,14 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poselib.metrics.entries import Comparison, Found
-from poselib.metrics.pairs import pair_up, similarity
+from poselib.metrics.entries import Comparison, Float, Found, Int
+from poselib.metrics.pairs import most_similar
 from poselib.skeleton import Skeleton
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
 
 _ROUNDS = 4
 # People are paired by a similarity that reaches this many times as far as OKS.
@@ -35,17 +31,6 @@ def moved(found: Found, change: Callable[[Float], Float]) -> Found:
     """Return people found with other coordinates; keypoints that are not present stay so."""
     xy = np.where(found.present[..., None], change(found.keypoints[..., :2]), 0.0)
     return replace(found, keypoints=np.concatenate([xy, found.keypoints[..., 2:]], axis=-1))
-
-
-def best_similarity(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> Float:
-    """Return (N,) the greatest OKS of anybody found with each annotated person, from 0 to 1.
-
-    Nothing is matched: two may be most like the same.
-    """
-    pairs = pair_up(comparison, max_detections)
-    best = np.zeros(len(comparison.truth))
-    np.maximum.at(best, pairs.truth, similarity(comparison, pairs, skeleton.sigmas))
-    return best
 
 
 def fit_frame(
@@ -84,6 +69,7 @@ def fit_frame(
 def _coarse(comparison: Comparison, scale: bool, shift: bool) -> Frame:
     """Compare where the keypoints of each image are on the whole."""
     truth, found = comparison.truth, comparison.found
+    labelled, present = truth.labelled, found.present
     rows = []
     for image in np.unique(truth.images[~truth.ignored]):
         people = (truth.images == image) & ~truth.ignored
@@ -91,8 +77,8 @@ def _coarse(comparison: Comparison, scale: bool, shift: bool) -> Frame:
         # As many as there are people: the rest are hardly people.
         order = np.argsort(-found.scores[candidates], kind="stable")
         best = candidates[order][: people.sum()]
-        there = truth.keypoints[people][truth.labelled[people]][:, :2]
-        here = found.keypoints[best][found.present[best]][:, :2]
+        there = truth.keypoints[people][labelled[people]][:, :2]
+        here = found.keypoints[best][present[best]][:, :2]
         if len(here) and len(there):
             rows.append((*_place(here, shift), *_place(there, shift)))
     if not rows:
@@ -116,16 +102,11 @@ def _nearest(comparison: Comparison, skeleton: Skeleton, max_detections: int) ->
     """Who was found nearest to each annotated person, and that person; the nearer half of them."""
     truth = comparison.truth
     wide = replace(comparison, truth=replace(truth, areas=truth.areas * _REACH**2))
-    pairs = pair_up(wide, max_detections)
-    values = similarity(wide, pairs, skeleton.sigmas)
-    values = np.where(truth.ignored[pairs.truth], 0.0, values)
-    best = np.zeros(len(truth))
-    np.maximum.at(best, pairs.truth, values)
-    chosen = (values > 0) & (values == best[pairs.truth])
-    if not chosen.any():
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    chosen &= values >= np.median(best[pairs.truth[chosen]])
-    return pairs.found[chosen], pairs.truth[chosen]
+    best, who = most_similar(wide, skeleton, max_detections)
+    (people,) = np.nonzero(~truth.ignored & (best > 0))
+    if len(people):
+        people = people[best[people] >= np.median(best[people])]
+    return who[people], people
 
 
 def _solved(here: Float, there: Float, scale: bool, shift: bool) -> Frame:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poselib.metrics.entries import Comparison, compare, read_truth
-from poselib.metrics.pairs import LEAST_AREA, Pairs, pair_up, similarity
+from poselib.metrics.entries import Bool, Comparison, Entry, Float, Int, compare, read_truth
+from poselib.metrics.matching import match_people
+from poselib.metrics.pairs import pair_up, similarity
+from poselib.ops.oks import keypoint_similarity
 from poselib.skeleton import Skeleton
-
-Entry = dict[str, Any]
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -66,45 +61,6 @@ def keypoint_ap(
     }
 
 
-def match_people(comparison: Comparison, pairs: Pairs, values: Float, least: float) -> Int:
-    """Match people found to annotated ones: best score first, each to the most similar free one.
-
-    Whoever finds no free person that counts may match one who is ignored, and crowds as often as
-    need be.
-
-    Args:
-        pairs: of the comparison.
-        values: (Q,) similarity of each pair.
-        least: similarity from which two may match.
-
-    Returns:
-        (D,) for each of ``pairs.order`` its position in ``comparison.truth``; -1 for nobody.
-    """
-    truth = comparison.truth
-    matched = np.full(len(pairs.order), -1, dtype=np.int64)
-    free = np.ones(len(truth), dtype=bool)
-    starts = np.cumsum(pairs.counts) - pairs.counts
-    for rank in range(int(pairs.ranks.max(initial=-1)) + 1):
-        (rows,) = np.nonzero((pairs.ranks == rank) & (pairs.counts > 0))
-        for people in (~truth.ignored, truth.ignored):
-            rows = rows[matched[rows] < 0]
-            counts = pairs.counts[rows]
-            if not len(rows):
-                break
-            first = np.cumsum(counts) - counts
-            within = np.arange(counts.sum()) - np.repeat(first, counts)
-            chosen = np.repeat(starts[rows], counts) + within
-            candidate = pairs.truth[chosen]
-            usable = people[candidate] & (free | truth.crowds)[candidate]
-            value = np.where(usable & (values[chosen] >= least), values[chosen], -1.0)
-            best = np.maximum.reduceat(value, first)
-            at_best = (value == np.repeat(best, counts)) & (value >= 0)
-            # Of equals the last is kept, as pycocotools does.
-            matched[np.repeat(rows, counts)[at_best]] = candidate[at_best]
-            free[matched[rows][matched[rows] >= 0]] = False
-    return matched
-
-
 def _keypoints(
     comparison: Comparison, order: Int, matched: Int, skeleton: Skeleton
 ) -> tuple[Float, Bool]:
@@ -114,10 +70,8 @@ def _keypoints(
     counted = found.present[order]
     (hit,) = np.nonzero(matched >= 0)
     person, candidate = matched[hit], order[hit]
-    apart = found.keypoints[candidate, :, :2] - truth.keypoints[person, :, :2]
-    spread = (np.array(skeleton.sigmas) * 2) ** 2
-    scale = 2 * (truth.areas[person, None] + LEAST_AREA) * spread
-    each[hit] = np.exp(-(apart**2).sum(axis=-1) / scale)
+    here, there = found.keypoints[candidate, :, :2], truth.keypoints[person, :, :2]
+    each[hit] = keypoint_similarity(here, there, truth.areas[person], skeleton.sigmas)
     counted[hit] &= truth.labelled[person] & ~truth.ignored[person, None]
     return each, counted
 

@@ -17,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from poselib.metrics.entries import Bool, Float, Int
+from poselib.ops.oks import keypoint_similarity
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Sample
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 NEAR, LOOSE = 0.5, 0.1  # similarities
 
@@ -75,19 +73,14 @@ class Judgement:
         fates: (N, K) int64, of ``Fate``.
     """
 
-    partners: Ints
-    kinds: Ints
-    onto: Ints
-    fates: Ints
+    partners: Int
+    kinds: Int
+    onto: Int
+    fates: Int
 
 
 def judge_keypoints(
-    poses: Poses,
-    sample: Sample,
-    skeleton: Skeleton,
-    *,
-    near: float = NEAR,
-    min_score: float = 0.0,
+    poses: Poses, sample: Sample, skeleton: Skeleton, *, min_score: float = 0.0
 ) -> Judgement:
     """Match the people found in an image to the annotated ones and judge every keypoint.
 
@@ -95,31 +88,30 @@ def judge_keypoints(
         poses: people found, px of the sample's image.
         sample: the image's annotated people.
         skeleton: gives the OKS constants, and which keypoints are left and right.
-        near: similarity from which on a keypoint is near another.
         min_score: keypoints at or below it are no predictions.
 
     Raises:
-        ValueError: the keypoints are not the skeleton's, or ``near`` is not from 0.1 to 1.
+        ValueError: the keypoints are not the skeleton's.
     """
-    _check(poses, sample, skeleton, near)
+    _check(poses, sample, skeleton)
     # The last of the annotated people is nobody, without keypoints: partner -1.
     truth = np.pad(sample.keypoints.astype(np.float64), ((0, 1), (0, 0), (0, 0)))
     areas = np.pad(sample.areas.astype(np.float64), (0, 1))
     predicted = poses.scores > max(min_score, 0.0)
     values = _similarity(poses.keypoints, predicted, truth, areas, skeleton)
-    partners = _partners(values, truth[..., 2] > 0, near)
+    partners = _partners(values, truth[..., 2] > 0)
     matched, rows = (partners >= 0)[:, None], np.arange(len(poses))
     # Who is near another's keypoint but not its own has the other's as the most similar of all.
     own, best = values[rows, partners], values.max(axis=1)
     sides = truth[:, skeleton.flip_indices]
     side = _similarity(poses.keypoints, predicted, sides, areas, skeleton)[rows, partners]
     unlabelled = matched & (truth[partners, :, 2] == 0)
-    rules: list[tuple[Bools, Kind]] = [
+    rules: list[tuple[Bool, Kind]] = [
         (~predicted, Kind.ABSENT),
-        (own >= near, Kind.GOOD),
-        (matched & (best >= np.maximum(near, side)), Kind.SWAP),
-        (best >= np.maximum(near, side), Kind.FRAGMENT),
-        (side >= near, Kind.INVERSION),
+        (own >= NEAR, Kind.GOOD),
+        (matched & (best >= np.maximum(NEAR, side)), Kind.SWAP),
+        (best >= np.maximum(NEAR, side), Kind.FRAGMENT),
+        (side >= NEAR, Kind.INVERSION),
         (np.where(matched, own, best) >= LOOSE, Kind.IMPRECISE),
         (unlabelled | _ignored(poses.keypoints, sample.ignore), Kind.UNKNOWN),
     ]
@@ -127,11 +119,11 @@ def judge_keypoints(
     elsewhere = (kinds == Kind.SWAP) | (kinds == Kind.FRAGMENT)
     onto = np.where(kinds == Kind.GOOD, partners[:, None], -1)
     onto = np.where(elsewhere, values.argmax(axis=1), onto)
-    fates = _fates(values[:, :-1] >= near, kinds, partners, sample.keypoints[..., 2] > 0)
+    fates = _fates(values[:, :-1] >= NEAR, kinds, partners, sample.keypoints[..., 2] > 0)
     return Judgement(partners, kinds.astype(np.int64), onto, fates)
 
 
-def _check(poses: Poses, sample: Sample, skeleton: Skeleton, near: float) -> None:
+def _check(poses: Poses, sample: Sample, skeleton: Skeleton) -> None:
     keypoints = len(skeleton)
     if poses.keypoints.shape[1:] != (keypoints, 2) or sample.keypoints.shape[1:] != (keypoints, 3):
         raise ValueError(
@@ -139,33 +131,27 @@ def _check(poses: Poses, sample: Sample, skeleton: Skeleton, near: float) -> Non
             f"with the {keypoints} keypoints of skeleton {skeleton.name!r}, not "
             f"{poses.keypoints.shape} and {sample.keypoints.shape}"
         )
-    if not LOOSE <= near <= 1:
-        raise ValueError(f"near must be a similarity from {LOOSE} to 1, not {near}")
 
 
 def _similarity(
-    points: NDArray[np.float32], predicted: Bools, truth: Floats, areas: Floats, skeleton: Skeleton
-) -> Floats:
+    points: NDArray[np.float32], predicted: Bool, truth: Float, areas: Float, skeleton: Skeleton
+) -> Float:
     """(P, N, K) similarity of predicted to annotated keypoints; 0 where one of them is absent."""
-    square = ((points[:, None].astype(np.float64) - truth[None, ..., :2]) ** 2).sum(axis=-1)
-    spread = 2 * areas[:, None] * (2 * np.array(skeleton.sigmas)) ** 2
-    near = np.exp(-square / np.maximum(spread, np.spacing(1)))
-    shared: Bools = predicted[:, None] & (truth[..., 2] > 0)
-    return np.where(shared, near, 0.0)
+    near = keypoint_similarity(points[:, None], truth[..., :2], areas, skeleton.sigmas)
+    return np.where(predicted[:, None] & (truth[..., 2] > 0), near, 0.0)
 
 
-def _partners(values: Floats, labelled: Bools, near: float) -> Ints:
+def _partners(values: Float, labelled: Bool) -> Int:
     """(P,) the annotated person that each person found is matched to, or -1."""
     similarity = values.sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1)
-    similarity = np.where((values >= near).any(axis=-1), similarity, 0.0)
+    similarity = np.where((values >= NEAR).any(axis=-1), similarity, 0.0)
+    rows, columns = linear_sum_assignment(-similarity)
     partners = np.full(len(values), -1, dtype=np.int64)
-    for found, annotated in zip(*linear_sum_assignment(-similarity), strict=True):
-        if similarity[found, annotated] > 0:
-            partners[found] = annotated
+    partners[rows] = np.where(similarity[rows, columns] > 0, columns, -1)
     return partners
 
 
-def _ignored(points: NDArray[np.float32], ignore: Bools) -> Bools:
+def _ignored(points: NDArray[np.float32], ignore: Bool) -> Bool:
     """(P, K) true where a keypoint lies on a pixel whose people are not labelled."""
     height, width = ignore.shape
     column, row = np.floor(points).astype(np.int64).transpose(2, 0, 1)
@@ -175,7 +161,7 @@ def _ignored(points: NDArray[np.float32], ignore: Bools) -> Bools:
     return where
 
 
-def _fates(near: Bools, kinds: Ints, partners: Ints, labelled: Bools) -> Ints:
+def _fates(near: Bool, kinds: Int, partners: Int, labelled: Bool) -> Int:
     fates = np.where(labelled, Fate.UNDETECTED, Fate.UNLABELLED).astype(np.int64)
     fates[(near & (kinds != Kind.GOOD)[:, None]).any(axis=0)] = Fate.ASTRAY
     people, keypoints = np.nonzero(kinds == Kind.GOOD)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from pycocotools import mask
 
-from poselib.metrics.entries import Comparison
+from poselib.metrics.entries import Bool, Comparison, Float, Int
+from poselib.ops.oks import keypoint_similarity
 from poselib.skeleton import Skeleton
-
-Float = NDArray[np.float64]
 
 
 def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> Float:
@@ -26,29 +25,26 @@ def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> Float:
     truth, found = sample.truth, sample.found
     f, t = _same_box(sample)
     labelled = truth.labelled[t]
-    apart = truth.keypoints[t][:, :, None, :2] - found.keypoints[f][:, None, :, :2]
-    spread = (2 * np.array(skeleton.sigmas)) ** 2
-    scale = 2 * np.maximum(truth.areas[t], 1)[:, None] * spread
-    alike = np.exp(-(apart**2).sum(axis=-1) / scale[..., None]) * labelled[..., None]
-    mean: Float = alike.sum(axis=0) / np.maximum(labelled.sum(axis=0), 1)[:, None]
-    return mean
+    here, there = found.keypoints[f][:, :, None, :2], truth.keypoints[t][:, None, :, :2]
+    areas = np.maximum(truth.areas[t], 1)[:, None]
+    alike = keypoint_similarity(here, there, areas, skeleton.sigmas) * labelled[:, None]
+    mean: Float = alike.sum(axis=0) / np.maximum(labelled.sum(axis=0), 1)
+    return mean.T
 
 
-def _same_box(sample: Comparison) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _same_box(sample: Comparison) -> tuple[Int, Int]:
     """For each annotated person whoever was found in the most similar box, if similar at all."""
+    truth, found = sample.truth, sample.found
+    annotated, present = _boxes(truth.keypoints, truth.labelled), found.present
+    predicted, someone = _boxes(found.keypoints, present), present.any(axis=1)
     f, t = [], []
-    for image in np.unique(sample.found.images):
-        (people,) = np.nonzero((sample.truth.images == image) & ~sample.truth.ignored)
-        (candidates,) = np.nonzero((sample.found.images == image) & sample.found.present.any(1))
+    for image in np.unique(found.images):
+        (people,) = np.nonzero((truth.images == image) & ~truth.ignored)
+        (candidates,) = np.nonzero((found.images == image) & someone)
         if not len(people) or not len(candidates):
             continue
-        a = _extent(sample.truth.keypoints[people], sample.truth.labelled[people])[:, None]
-        b = _extent(sample.found.keypoints[candidates], sample.found.present[candidates])[None]
-        shared = np.prod(
-            (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0), -1
-        )
-        areas = [np.prod(box[..., 2:] - box[..., :2], axis=-1) for box in (a, b)]
-        overlap = shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)
+        nobody = np.zeros(len(candidates), np.uint8)  # is a crowd
+        overlap = mask.iou(annotated[people], predicted[candidates], nobody)
         best = overlap.argmax(axis=1)
         sure = overlap[np.arange(len(people)), best] > 0.3
         f.extend(candidates[best[sure]].tolist())
@@ -56,8 +52,8 @@ def _same_box(sample: Comparison) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return np.array(f, np.int64), np.array(t, np.int64)
 
 
-def _extent(keypoints: Float, counted: NDArray[np.bool_]) -> Float:
-    """Left, top, right and bottom (N, 4) of some keypoints."""
+def _boxes(keypoints: Float, counted: Bool) -> Float:
+    """Left, top, width and height (N, 4) of some keypoints."""
     xy, there = keypoints[..., :2], counted[..., None]
     low = np.where(there, xy, np.inf).min(axis=1)
-    return np.concatenate([low, np.where(there, xy, -np.inf).max(axis=1)], axis=1)
+    return np.concatenate([low, np.where(there, xy, -np.inf).max(axis=1) - low], axis=1)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from poselib.metrics.entries import Comparison, Float, Int
+from poselib.metrics.pairs import Pairs, runs
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Sample
 
 
-def matched_similarity(poses: Poses, sample: Sample, skeleton: Skeleton) -> NDArray[np.float64]:
+def matched_similarity(poses: Poses, sample: Sample, skeleton: Skeleton) -> Float:
     """Return how well each annotated person was found: its OKS with a person of its own.
 
     People are matched one to one so that the similarities add up to the most.
@@ -31,4 +32,41 @@ def matched_similarity(poses: Poses, sample: Sample, skeleton: Skeleton) -> NDAr
     matched = np.zeros(len(sample.keypoints))
     matched[rows] = values[rows, columns]
     matched[~(sample.keypoints[..., 2] > 0).any(axis=1)] = np.nan
+    return matched
+
+
+def match_people(comparison: Comparison, pairs: Pairs, values: Float, least: float) -> Int:
+    """Match people found to annotated ones: best score first, each to the most similar free one.
+
+    Whoever finds no free person that counts may match one who is ignored, and crowds as often as
+    need be.
+
+    Args:
+        pairs: of the comparison.
+        values: (Q,) similarity of each pair.
+        least: similarity from which two may match.
+
+    Returns:
+        (D,) for each of ``pairs.order`` its position in ``comparison.truth``; -1 for nobody.
+    """
+    truth = comparison.truth
+    matched = np.full(len(pairs.order), -1, dtype=np.int64)
+    free = np.ones(len(truth), dtype=bool)
+    starts = pairs.starts
+    for rank in range(int(pairs.ranks.max(initial=-1)) + 1):
+        (rows,) = np.nonzero((pairs.ranks == rank) & (pairs.counts > 0))
+        for people in (~truth.ignored, truth.ignored):
+            rows = rows[matched[rows] < 0]
+            counts = pairs.counts[rows]
+            if not len(rows):
+                break
+            chosen = runs(starts[rows], counts)
+            candidate = pairs.truth[chosen]
+            usable = people[candidate] & (free | truth.crowds)[candidate]
+            value = np.where(usable & (values[chosen] >= least), values[chosen], -1.0)
+            best = np.maximum.reduceat(value, np.cumsum(counts) - counts)
+            at_best = (value == np.repeat(best, counts)) & (value >= 0)
+            # Of equals the last is kept, as pycocotools does.
+            matched[np.repeat(rows, counts)[at_best]] = candidate[at_best]
+            free[matched[rows][matched[rows] >= 0]] = False
     return matched

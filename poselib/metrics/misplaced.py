@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poselib.metrics.entries import Comparison, Truth
-from poselib.metrics.pairs import pair_up, similarity
+from poselib.metrics.pairs import most_similar
 from poselib.skeleton import Skeleton
 
 # People and detections that are compared across images.
@@ -41,12 +40,13 @@ def elsewhere(
     candidates = everything.found.only(np.isin(np.arange(len(everything.found)), best))
     together = replace(
         everything,
-        truth=_in_one_image(truth),
+        truth=replace(truth, images=np.zeros_like(truth.images)),
         found=replace(candidates, images=np.zeros_like(candidates.images)),
         images=(0,),
     )
-    value, who = _most_alike(together, skeleton)
-    chance, _ = _most_alike(replace(together, truth=_mirrored(together.truth, skeleton)), skeleton)
+    value, who = most_similar(together, skeleton, _DETECTIONS)
+    mirrored = replace(together, truth=_mirrored(together.truth, skeleton))
+    chance, _ = most_similar(mirrored, skeleton, _DETECTIONS)
     if value.mean() < chance.mean() + _ABOVE_CHANCE:
         return
     home = np.searchsorted(everything.images, np.array(sample.images)[truth.images])
@@ -63,26 +63,11 @@ def elsewhere(
     yield float(value.mean()), f"detections are in the wrong images{where}"
 
 
-def _most_alike(
-    comparison: Comparison, skeleton: Skeleton
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(N,) the greatest similarity of each annotated person, and (N,) with whom."""
-    pairs = pair_up(comparison, len(comparison.found))
-    values = similarity(comparison, pairs, skeleton.sigmas)
-    order = np.lexsort((values, pairs.truth))
-    last = np.searchsorted(pairs.truth[order], np.arange(len(comparison.truth)), "right") - 1
-    return values[order][last], pairs.found[order][last]
-
-
-def _in_one_image(truth: Truth) -> Truth:
-    return replace(truth, images=np.zeros_like(truth.images))
-
-
 def _mirrored(truth: Truth, skeleton: Skeleton) -> Truth:
     """Mirror everyone about the middle of their own keypoints."""
-    xy, labelled = truth.keypoints[..., :2], truth.labelled[..., None]
-    low = np.where(labelled, xy, np.inf).min(axis=1, keepdims=True)
-    high = np.where(labelled, xy, -np.inf).max(axis=1, keepdims=True)
-    x = (low + high)[..., 0] - xy[..., 0]
-    keypoints = np.stack([x, xy[..., 1], truth.keypoints[..., 2]], axis=-1)
+    keypoints, labelled = truth.keypoints.copy(), truth.labelled
+    x = truth.keypoints[..., 0]
+    low = np.where(labelled, x, np.inf).min(axis=1, keepdims=True)
+    high = np.where(labelled, x, -np.inf).max(axis=1, keepdims=True)
+    keypoints[..., 0] = low + high - x
     return replace(truth, keypoints=keypoints[:, skeleton.flip_indices])

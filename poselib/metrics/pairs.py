@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from poselib.metrics.entries import Comparison, Found, Truth
+from poselib.metrics.entries import Comparison, Float, Found, Int, Truth
+from poselib.ops.oks import LEAST_AREA
+from poselib.skeleton import Skeleton
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-
-# What pycocotools adds to areas: nobody has none.
-LEAST_AREA = np.spacing(1)
 # Pairs that are compared at once: a few MB of memory.
 _AT_ONCE = 1 << 15
 
@@ -39,6 +36,11 @@ class Pairs:
     truth: Int
     counts: Int
 
+    @property
+    def starts(self) -> Int:
+        """(D,) the position of the first pair of each of ``order``."""
+        return np.cumsum(self.counts) - self.counts
+
 
 def pair_up(comparison: Comparison, max_detections: int) -> Pairs:
     """Pair the best detections of each image with the people annotated there."""
@@ -54,15 +56,18 @@ def pair_up(comparison: Comparison, max_detections: int) -> Pairs:
     by_group = np.argsort(people, kind="stable")
     first, last = (np.searchsorted(people[by_group], group, side) for side in ("left", "right"))
     counts = last - first
-    # Position of each pair within those of its detection.
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return Pairs(
         order=order,
         ranks=ranks,
         found=np.repeat(order, counts),
-        truth=by_group[np.repeat(first, counts) + within],
+        truth=by_group[runs(first, counts)],
         counts=counts,
     )
+
+
+def runs(starts: Int, counts: Int) -> Int:
+    """Return so many numbers from each start on, one run after the other."""
+    return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
 
 
 def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float:
@@ -98,6 +103,26 @@ def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float
             exponent = square / spread[chosen] / (truth.areas[t, None] + LEAST_AREA) / 2
             values[some] = np.exp(-exponent).sum(axis=1) / chosen.shape[1]
     return values
+
+
+def most_similar(
+    comparison: Comparison, skeleton: Skeleton, max_detections: int
+) -> tuple[Float, Int]:
+    """Return how similar anybody found is at most to each annotated person, and who that is.
+
+    Nothing is matched: two may be most like the same.
+
+    Returns:
+        (N,) OKS from 0 to 1, and (N,) positions in ``found``, of equals any; 0 and -1 where
+        nobody was found.
+    """
+    pairs = pair_up(comparison, max_detections)
+    values = similarity(comparison, pairs, skeleton.sigmas)
+    best, who = np.zeros(len(comparison.truth)), np.full(len(comparison.truth), -1)
+    np.maximum.at(best, pairs.truth, values)
+    equal = values == best[pairs.truth]
+    who[pairs.truth[equal]] = pairs.found[equal]
+    return best, who
 
 
 def _to_keypoints(truth: Truth, found: Found, t: Int, f: Int, columns: Int) -> Float:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from poselib.metrics.entries import Entry
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeleton import Skeleton
-
-Entry = dict[str, Any]
 
 _WIDTH, _HEIGHT = 640, 480
 

@@ -89,6 +89,11 @@ def _runs(maps: Tensor, dim: int, side: int) -> list[Tensor]:
     return [maps.narrow(dim, 0, length - left).view(*before, count, side, *after), last]
 
 
+def corners_of(length: int, side: int) -> Ints:
+    """Return where runs of ``side`` cells along an axis begin as they are cut."""
+    return np.minimum(np.arange(0, length, side), max(0, length - side))
+
+
 class Blocks:
     """The blocks of maps, to be cut out.
 
@@ -101,7 +106,7 @@ class Blocks:
     def __init__(self, maps: NDArray[np.float32]) -> None:
         """Look at maps (M, h, w) or (M, L, h, w) of any strides."""
         size = maps.shape[-2:]
-        rows, columns = (np.minimum(np.arange(0, n, SIDE), max(0, n - SIDE)) for n in size)
+        rows, columns = (corners_of(n, SIDE) for n in size)
         self.rows, self.columns = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
         self.shape = min(SIDE, size[0]), min(SIDE, size[1])
         self._maps = maps if maps.ndim == 4 else maps[:, None]
@@ -115,6 +120,18 @@ class Blocks:
         """Return blocks (n,) of maps (n,): their cells row by row, (n, cells) or (n, L, cells)."""
         cut = self._cut(which, self.rows[blocks], self.columns[blocks])
         return cut[:, 0] if self._flat else cut
+
+    def bounds(self, which: Ints, side: int) -> tuple[Tensor, Tensor]:
+        """Bound each column of each run of rows of maps (m,) from below and from above.
+
+        Returns:
+            Two (m, L, runs, w); NaN where a column holds one.
+        """
+        maps = [torch.from_numpy(self._maps[each]) for each in which]
+        # Both extremes of a map before the next: it is still in the processor's cache.
+        found = [(row_extremes(m, "lowest", side), row_extremes(m, "highest", side)) for m in maps]
+        lowest, highest = (torch.stack(each) for each in zip(*found, strict=True))
+        return lowest, highest
 
     def _cut(self, which: Ints, y: Ints, x: Ints) -> NDArray[np.float32]:
         _, length, height, width = self._maps.shape

@@ -38,6 +38,22 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON or holds something else; the message names the file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, not a {type(content).__name__}")
+    return content
+
+
 def append_line(path: Path, content: Any) -> None:
     """Append one JSON line in a single write, so that no kill leaves half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)

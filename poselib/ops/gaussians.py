@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from poselib.structures import Size
 
 Overlap = Literal["max", "sum"]
+Window = Literal["cell", "point"]
 
 
 def cells_of(keypoints: Tensor, stride: tuple[float, float], size: Size) -> tuple[Tensor, Tensor]:
@@ -37,9 +39,10 @@ def gaussian_heatmaps(
     keypoints: Tensor,
     image_size: Size,
     size: Size,
-    sigma: float,
+    sigma: float | Sequence[float],
     subpixel: bool = True,
     overlap: Overlap = "max",
+    window: Window = "cell",
 ) -> Tensor:
     """Draw each keypoint type's Gaussians into one map (HAE, Eq. 4).
 
@@ -51,36 +54,60 @@ def gaussian_heatmaps(
             keypoints and those outside the image are left out.
         image_size: (H, W) of the network input, px.
         size: (h, w) of the maps, cells.
-        sigma: standard deviation in cells.
+        sigma: standard deviation in cells, one for all types or one each.
         subpixel: centre the Gaussian on the keypoint, as Eq. (4) writes; false centres it on
             the cell that contains the keypoint, as the official code does.
         overlap: how two people's Gaussians meet. Eq. (4) is a sum, but a sum of two near
             neighbours peaks between them and above 1, and the official code takes the maximum.
+        window: what the window is measured from: the cell that contains the keypoint, as in
+            HigherHRNet's code, or the very keypoint, whole cells then, as in DEKR's.
 
     Returns:
-        (B, K, h, w) float32 heatmaps.
+        (B, K, h, w) float32 heatmaps; above 0 in the windows and 0 elsewhere.
 
     Raises:
-        ValueError: sigma is not a positive number or ``overlap`` is neither of the two.
+        ValueError: a sigma is not a positive number or not one a type, or ``overlap`` or
+            ``window`` is unknown.
     """
-    if not 0 < sigma < math.inf:
-        raise ValueError(f"sigma must be a positive number of cells, not {sigma}")
-    if overlap not in ("max", "sum"):
-        raise ValueError(f"overlap must be 'max' or 'sum', not {overlap!r}")
     batch, _, kinds, _ = keypoints.shape
+    spreads = _of_each(sigma, kinds)
+    _check_known(overlap=(overlap, Overlap), window=(window, Window))
     height, width = size
     stride = (image_size[0] / height, image_size[1] / width)
     _, inside = cells_of(keypoints, stride, size)
-    image, person, kind = inside.nonzero(as_tuple=True)  # padding and the unlabelled cost nothing
-    points = keypoints[image, person, kind, :2] / keypoints.new_tensor([stride[1], stride[0]])
-    near, profile = _windows(points, size, sigma, subpixel)
-    rows = ((image * kinds + kind) * height)[:, None] + near[:, 1]
-    index = (rows * width)[:, :, None] + near[:, 0, None]
-    patches = (profile[:, 1, :, None] * profile[:, 0, None]).float()
-    maps = _zeros(batch * kinds * height * width, keypoints.device)
     reduce = "amax" if overlap == "max" else "sum"
-    maps.scatter_reduce_(0, index.flatten(), patches.flatten(), reduce=reduce)
+    maps = _zeros(batch * kinds * height * width, keypoints.device)
+    several = sorted(set(spreads))
+    for spread in several:
+        drawn = inside
+        if len(several) > 1:
+            drawn = inside & inside.new_tensor([each == spread for each in spreads])
+        image, person, kind = drawn.nonzero(as_tuple=True)  # padding and the unlabelled are free
+        points = keypoints[image, person, kind, :2] / keypoints.new_tensor([stride[1], stride[0]])
+        near, profile = _windows(points, size, spread, subpixel, window)
+        rows = ((image * kinds + kind) * height)[:, None] + near[:, 1]
+        index = (rows * width)[:, :, None] + near[:, 0, None]
+        patches = (profile[:, 1, :, None] * profile[:, 0, None]).float()
+        maps.scatter_reduce_(0, index.flatten(), patches.flatten(), reduce=reduce)
     return maps.view(batch, kinds, height, width)
+
+
+def _of_each(sigma: float | Sequence[float], kinds: int) -> list[float]:
+    """Return the standard deviation of each keypoint type."""
+    sigmas = [float(each) for each in (sigma if isinstance(sigma, Sequence) else [sigma])]
+    for each in sigmas:
+        if not 0 < each < math.inf:
+            raise ValueError(f"sigma must be a positive number of cells, not {each}")
+    if isinstance(sigma, Sequence) and len(sigmas) != kinds:
+        raise ValueError(f"sigma must be one number or {kinds}, not {len(sigmas)}")
+    return sigmas if isinstance(sigma, Sequence) else sigmas * kinds
+
+
+def _check_known(**choices: tuple[str, object]) -> None:
+    for name, (value, literal) in choices.items():
+        known = get_args(literal)
+        if value not in known:
+            raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, not {value!r}")
 
 
 def _zeros(count: int, device: torch.device) -> Tensor:
@@ -92,7 +119,9 @@ def _zeros(count: int, device: torch.device) -> Tensor:
     return torch.from_numpy(np.zeros(count, np.float32))
 
 
-def _windows(points: Tensor, size: Size, sigma: float, subpixel: bool) -> tuple[Tensor, Tensor]:
+def _windows(
+    points: Tensor, size: Size, sigma: float, subpixel: bool, window: Window
+) -> tuple[Tensor, Tensor]:
     """Return the columns and rows around points of a map and the Gaussian along each.
 
     A Gaussian in the plane is the product of one along each axis: nothing else is computed, nor
@@ -101,17 +130,26 @@ def _windows(points: Tensor, size: Size, sigma: float, subpixel: bool) -> tuple[
     Args:
         points: (M, 2) float (x, y) in cells, inside the map.
         size: (h, w) of the map.
-        sigma, subpixel: see ``gaussian_heatmaps``.
+        sigma, subpixel, window: see ``gaussian_heatmaps``.
 
     Returns:
         (M, 2, r) int64 columns and rows, clamped to the map, and (M, 2, r) values, 0 beyond it.
     """
-    radius = int(3 * sigma + 1)
-    reach = torch.arange(-radius, radius + 1, device=points.device)
     cells = points.floor()
-    near = cells.long()[..., None] + reach
-    clamped = near.clamp(near.new_zeros(()), near.new_tensor([[size[1] - 1], [size[0] - 1]]))
     # The centre relative to the middle of its own cell.
     shift = points - cells - 0.5 if subpixel else torch.zeros_like(points)
-    profile = torch.exp((reach - shift[..., None]).square() / (-2 * sigma**2))
-    return clamped, profile * (clamped == near)
+    extent = 3 * sigma + 1
+    if window == "cell":
+        radius = int(extent)
+        reach = torch.arange(-radius, radius + 1, device=points.device)
+    else:  # every cell that the window covers or touches
+        steps = torch.arange(math.ceil(2 * extent) + 2, device=points.device)
+        reach = (shift - extent).floor().long()[..., None] + steps
+    near = cells.long()[..., None] + reach
+    clamped = near.clamp(near.new_zeros(()), near.new_tensor([[size[1] - 1], [size[0] - 1]]))
+    apart = reach - shift[..., None]
+    profile = torch.exp(apart.square() / (-2 * sigma**2))
+    drawn = clamped == near
+    if window == "point":
+        drawn &= apart.abs() < extent + 1
+    return clamped, profile * drawn

@@ -7,7 +7,7 @@ A *cell* is a pair of integers (column, row) of a map; cell ``(i, j)`` has its c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from poselib.ops.blocks import block_extremes, maxima_in_blocks
 
 Subpixel = Literal["quarter", "neighbour", "parabola", "none"]
-SUBPIXEL: tuple[Subpixel, ...] = ("quarter", "neighbour", "parabola", "none")
+SUBPIXEL: tuple[Subpixel, ...] = get_args(Subpixel)
 
 # On a CPU, up to this part of all blocks is searched block by block; beyond, whole maps are.
 _FEW = 1 / 2

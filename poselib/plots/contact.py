@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from poselib.plots.legends import area_handle, hidden_handle, ignore_handle, side_handles
 from poselib.plots.palette import ALERT, WHITE, person_colours
-from poselib.plots.poses import add_truth, people_of
-from poselib.plots.sheet import SMALL, legend_below, line_weight, panel_grid, show_image
+from poselib.plots.poses import add_truth, labelled_people, people_of
+from poselib.plots.sheet import SMALL, counted, legend_below, line_weight, panel_grid, show_image
 from poselib.skeleton import Skeleton
 from poselib.structures import Sample
 
@@ -22,9 +22,8 @@ from poselib.structures import Sample
 def contact_sheet(
     samples: Sequence[Sample],
     skeleton: Skeleton,
-    columns: int = 4,
-    draw_keypoints: bool = True,
     *,
+    columns: int = 4,
     show_areas: bool = True,
     titles: Sequence[str] | None = None,
     title: str = "",
@@ -35,7 +34,6 @@ def contact_sheet(
         samples: what to draw; each keeps its own aspect.
         skeleton: names and limbs of the keypoints.
         columns: samples in a row.
-        draw_keypoints: false shows the bare images.
         show_areas: write the square root of each person's area, px, above the person.
         titles: one per sample; the image's number and its people if None.
         title: heading of the figure.
@@ -50,24 +48,21 @@ def contact_sheet(
     weight = line_weight(min(columns, len(samples)))
     for ax, sample, name in zip(axes, samples, names, strict=True):
         show_image(ax, sample.image, name)
-        if draw_keypoints:
-            add_truth(
-                ax, people_of(sample.keypoints, skeleton), skeleton, sample.size, weight=weight
-            )
-            if show_areas:
-                _add_areas(ax, sample)
-        hatch(ax, sample.ignore)
-    handles: list[Artist] = [*side_handles(), hidden_handle()] if draw_keypoints else []
-    if draw_keypoints and show_areas:
+        people = people_of(sample.keypoints, skeleton)
+        add_truth(ax, people, skeleton, sample.size, weight=weight)
+        if show_areas:
+            _add_areas(ax, sample)
+        _hatch(ax, sample.ignore)
+    handles: list[Artist] = [*side_handles(), hidden_handle()]
+    if show_areas:
         handles.append(area_handle())
     if any(sample.ignore.any() for sample in samples):
         handles.append(ignore_handle())
-    if handles:
-        legend_below(sheet, handles)
+    legend_below(sheet, handles)
     return sheet
 
 
-def hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
+def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
     """Hatch the true part of a mask (H, W) on an axes that shows its image."""
     if not ignore.any():
         return
@@ -84,8 +79,7 @@ def hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
 
 
 def _title(sample: Sample) -> str:
-    people = int((sample.keypoints[..., 2] > 0).any(-1).sum())
-    return f"#{sample.image_id} · {people} {'person' if people == 1 else 'people'}"
+    return f"#{sample.image_id} · {counted(labelled_people(sample.keypoints))}"
 
 
 def _add_areas(ax: Axes, sample: Sample) -> None:

@@ -1,4 +1,4 @@
-"""Keypoint embeddings of people on the tag axis, their means, and the outliers among them."""
+"""Keypoint embeddings of people on the tag axis, the means of groups, and the outliers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.palette import ALERT, GREY, INK, person_colours
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet
+from poselib.plots.palette import ALERT, GREEN, GREY, INK, WHITE, Colour, person_colours
+from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet, readable, style_axes
 from poselib.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_GROUP = "#00754a"
 _ROW = 2.7  # inches
 
 
@@ -50,52 +49,44 @@ def outliers_of(tags: ArrayLike, present: ArrayLike) -> Bools:
 
 
 def show_embeddings(
-    tags: ArrayLike | Mapping[str, ArrayLike],
+    tags: Mapping[str, ArrayLike],
     present: ArrayLike,
     skeleton: Skeleton,
     *,
-    hierarchy: str | None = None,
-    outliers: Mapping[str, ArrayLike] | ArrayLike | None = None,
+    hierarchy: str = "anatomy",
     title: str = "",
 ) -> Figure:
-    """Draw each person's keypoint tags in a column of dots, with mean, fences and outliers.
+    """Draw each person's keypoint tags, the means of groups, their mean, fences and outliers.
 
-    It is HAE's Fig. 6, and with a hierarchy the tree of its Fig. 5 (a): keypoints, the means of
-    their groups, and the reference embedding.
+    It is HAE's Fig. 6 and the tree of its Fig. 5 (a): keypoints, the means of their groups, and
+    the reference embedding.
 
     Args:
-        tags: (N, K) tag values at the people's keypoints, or one such array per model; each
-            gets a row and an axis of its own, because tags of two models are not comparable.
+        tags: name of each model to (N, K) tag values at the people's keypoints; each gets a row
+            and an axis of its own, because tags of two models are not comparable.
         present: (N, K) true where a person has the keypoint.
         skeleton: names of the keypoints, and groups.
-        hierarchy: name of the keypoint groups to draw; none if None.
-        outliers: (N, K) bool, or one per model; by ``outliers_of`` if None.
+        hierarchy: name of the keypoint groups.
         title: heading of the figure.
 
     Raises:
         ValueError: a shape does not fit or the hierarchy is unknown.
     """
-    models = tags if isinstance(tags, Mapping) else {"": tags}
     there = np.asarray(present, dtype=bool)
-    groups = None if hierarchy is None else skeleton.group_indices(hierarchy)
-    if not models:
+    groups = skeleton.group_indices(hierarchy)
+    if not tags:
         raise ValueError("show_embeddings needs the tags of at least one model")
-    sheet = new_sheet(_ROW * len(models) + 0.7, WIDTH, title)
-    axes = sheet.subplots(len(models), 1, squeeze=False)[:, 0]
-    for ax, (name, array) in zip(axes, models.items(), strict=True):
-        values = _tags_of(array, there, skeleton, name)
-        given = outliers[name] if isinstance(outliers, Mapping) else outliers
-        beyond = outliers_of(values, there) if given is None else np.asarray(given, dtype=bool)
-        _draw_panel(ax, values, there, beyond & there, groups, skeleton)
-        ax.set_title(name, fontsize=TEXT, color=INK)
-    legend_below(sheet, _handles(groups is not None))
+    sheet = new_sheet(_ROW * len(tags) + 0.7, WIDTH, title)
+    axes = sheet.subplots(len(tags), 1, squeeze=False)[:, 0]
+    for ax, (name, array) in zip(axes, tags.items(), strict=True):
+        style_axes(ax, name, grid="y")
+        _draw_panel(ax, _tags_of(array, there, skeleton, name), there, groups, skeleton)
+    legend_below(sheet, _handles())
     return sheet
 
 
 def _tags_of(tags: ArrayLike, present: Bools, skeleton: Skeleton, name: str) -> Floats:
     values = np.asarray(tags, dtype=np.float64)
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[..., 0]
     if values.shape != present.shape or present.shape[1:] != (len(skeleton),):
         raise ValueError(
             f"tags {name!r} must be (people, {len(skeleton)}) for skeleton {skeleton.name!r} "
@@ -108,13 +99,12 @@ def _draw_panel(
     ax: Axes,
     tags: Floats,
     present: Bools,
-    beyond: Bools,
-    groups: NDArray[np.int64] | None,
+    groups: NDArray[np.int64],
     skeleton: Skeleton,
 ) -> None:
     people = np.flatnonzero(present.any(axis=1))
     colours = person_colours(len(present))
-    shown = tags[present]
+    shown, beyond = tags[present], outliers_of(tags, present)
     span = max(float(np.ptp(shown)) if shown.size else 1.0, 1e-3)
     if shown.size:
         ax.set_ylim(shown.min() - 0.12 * span, shown.max() + 0.12 * span)
@@ -124,11 +114,7 @@ def _draw_panel(
     ax.set_xticks(range(len(people)), [f"person {n + 1}" for n in people], fontsize=TEXT)
     ax.set(xlim=(-0.5, max(len(people), 1) - 0.5))
     ax.set_ylabel("tag value", fontsize=TEXT)
-    ax.tick_params(axis="y", labelsize=SMALL)
     ax.tick_params(axis="x", length=0)
-    ax.grid(axis="y", color="0.92")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_person(
@@ -137,17 +123,13 @@ def _draw_person(
     tags: Floats,
     present: Bools,
     beyond: Bools,
-    colour: tuple[float, float, float],
-    groups: NDArray[np.int64] | None,
+    colour: Colour,
+    groups: NDArray[np.int64],
 ) -> None:
     low, high = fences(tags[present])
     ax.fill_between([place - 0.45, place + 0.45], low, high, color="0.88", alpha=0.6, linewidth=0)
     x = place - 0.1 + _offsets(tags, present)
-    reference = float(tags[present].mean())
-    if groups is None:
-        ax.plot([place - 0.3, place + 0.1], [reference] * 2, color=INK, linewidth=1.6, zorder=2)
-    else:
-        _draw_tree(ax, place, x, tags, present, groups, reference)
+    _draw_tree(ax, place, x, tags, present, groups)
     inside = present & ~beyond
     ax.scatter(
         x[inside], tags[inside], s=26, color=[colour], edgecolor=INK, linewidth=0.5, zorder=4
@@ -164,16 +146,16 @@ def _draw_tree(
     tags: Floats,
     present: Bools,
     groups: NDArray[np.int64],
-    reference: float,
 ) -> None:
     middle, end = place + 0.14, place + 0.36
+    reference = float(tags[present].mean())
     for group in np.unique(groups[present]):
         members = present & (groups == group)
         mean = float(tags[members].mean())
         for k in np.flatnonzero(members):
             ax.plot([x[k], middle], [tags[k], mean], color="0.65", linewidth=0.6, zorder=2)
         ax.plot([middle, end], [mean, reference], color="0.65", linewidth=0.6, zorder=2)
-        ax.plot(middle, mean, marker="s", ms=5.5, mfc="white", mec=_GROUP, mew=1.4, zorder=4)
+        ax.plot(middle, mean, marker="s", ms=5.5, mfc="white", mec=GREEN, mew=1.4, zorder=4)
     ax.plot(end, reference, marker="D", ms=6.5, mfc="white", mec=INK, mew=1.5, zorder=4)
 
 
@@ -194,7 +176,7 @@ def _label(
     for k in order:
         height = max(float(tags[k]), height + 0.085 * span)
         ax.annotate(
-            skeleton.keypoints[k].replace("_", " "),
+            readable(skeleton.keypoints[k]),
             (place - 0.2, tags[k]),
             (place - 0.23, height),
             ha="right",
@@ -205,17 +187,17 @@ def _label(
         )
 
 
-def _handles(grouped: bool) -> list[Artist]:
-    dot = Line2D([], [], linestyle="none", marker="o", ms=6, color=GREY, mec=INK, mew=0.5)
-    dot.set_label("keypoint")
-    out = Line2D([], [], linestyle="none", marker="o", ms=6.5, mfc="white", mec=ALERT, mew=1.5)
-    out.set_label("outlier")
-    band = Patch(color="0.88", label="within 1.5 IQR of the quartiles")
-    if not grouped:
-        line = Line2D([], [], color=INK, linewidth=1.6, label="reference embedding (mean)")
-        return [dot, out, line, band]
-    group = Line2D([], [], linestyle="none", marker="s", ms=6, mfc="white", mec=_GROUP, mew=1.4)
-    group.set_label("mean of a keypoint group")
-    mean = Line2D([], [], linestyle="none", marker="D", ms=6.5, mfc="white", mec=INK, mew=1.5)
-    mean.set_label("reference embedding")
-    return [dot, out, group, mean, band]
+def _handles() -> list[Artist]:
+    looks = (
+        ("keypoint", "o", GREY, INK, 0.5),
+        ("outlier", "o", WHITE, ALERT, 1.5),
+        ("mean of a keypoint group", "s", WHITE, GREEN, 1.4),
+        ("reference embedding", "D", WHITE, INK, 1.5),
+    )
+    return [
+        *(
+            Line2D([], [], linestyle="none", ms=6, marker=m, mfc=face, mec=edge, mew=w, label=label)
+            for label, m, face, edge, w in looks
+        ),
+        Patch(color="0.88", label="within 1.5 IQR of the quartiles"),
+    ]

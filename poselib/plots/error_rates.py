@@ -9,14 +9,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from poselib.plots.fields import readable
-from poselib.plots.palette import ALERT, GREY, INK, OKABE_ITO, WHITE, Colour, mixed
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, new_sheet
+from poselib.plots.palette import (
+    ALERT,
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WHITE,
+    Colour,
+    mixed,
+)
+from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
 
 _ROW = 0.23  # inches
-_RIGHT: Colour = mixed(GREY, WHITE, 0.6)
-_WRONG: tuple[Colour, ...] = (OKABE_ITO[6], OKABE_ITO[0], OKABE_ITO[2], OKABE_ITO[1], ALERT)
-_MISSED: tuple[Colour, ...] = (OKABE_ITO[5], mixed(INK, WHITE, 0.25))
+_RIGHT = mixed(GREY, WHITE, 0.6)
+_WRONG = (VERMILION, ORANGE, PURPLE, SKY, ALERT)
+_MISSED = (BLUE, mixed(INK, WHITE, 0.25))
 
 
 def show_error_rates(
@@ -56,7 +67,7 @@ def show_error_rates(
     left.set_yticks(
         range(len(table)), [readable(str(name)) for name in table.index], fontsize=SMALL
     )
-    left.invert_yaxis()
+    left.set_ylim(len(table) - 0.5, -0.5)
     return sheet
 
 
@@ -74,12 +85,9 @@ def _draw(
     for values, label, colour in zip(shares.T, columns.values(), (_RIGHT, *wrong), strict=False):
         ax.barh(np.arange(len(table)), values, left=start, height=0.8, color=colour, label=label)
         start = start + values
-    ax.set_title(f"{title}, {int(total[-1, 0])} in all", fontsize=TEXT, color=INK)
+    style_axes(ax, f"{title}, {int(total[-1, 0])} in all", grid="x")
     ax.set_xlabel("%", fontsize=TEXT)
     ax.set_xlim(0, 100)
-    ax.tick_params(axis="x", labelsize=SMALL)
     ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=SMALL, frameon=False
-    )
+    ax.spines["left"].set_visible(False)
+    legend_under(ax, columns=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots.legends import hidden_handle, side_handles
 from poselib.plots.palette import ALERT, WHITE, person_colours
-from poselib.plots.poses import LEAST_SCORE, draw_poses, draw_truth, people_of
+from poselib.plots.poses import draw_poses, draw_truth, people_of
 from poselib.plots.sheet import image_of, legend_below, line_weight, panel_grid
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses
@@ -21,7 +21,7 @@ from poselib.structures import Poses
 Points = NDArray[np.float64]
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom; px
-_RING = 12.0  # points
+_RING = 9.0  # points
 _MARGIN = 0.15  # around what a window must show, of its side
 
 
@@ -61,7 +61,6 @@ def show_panels(
     skeleton: Skeleton,
     *,
     columns: int = 4,
-    min_score: float = LEAST_SCORE,
     marked: str = "marked",
     title: str = "",
 ) -> Figure:
@@ -71,7 +70,6 @@ def show_panels(
         panels: row by row.
         skeleton: names and limbs of the keypoints.
         columns: panels in a row.
-        min_score: keypoints found at or below it are left out.
         marked: what the legend calls the rings.
         title: heading of the figure.
 
@@ -83,7 +81,7 @@ def show_panels(
     sheet, axes = panel_grid([panel.image.shape[1:] for panel in cut], columns, title=title)
     weight = line_weight(min(columns, len(panels)))
     for ax, panel in zip(axes, cut, strict=True):
-        _draw(ax, panel, skeleton, min_score, weight)
+        _draw(ax, panel, skeleton, weight)
         _mark(ax, panel)
     handles = [*side_handles(), hidden_handle()]
     if any(len(panel.rings) for panel in cut):
@@ -126,18 +124,18 @@ def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
         raise ValueError(f"{len(panel.partners)} partners for {len(poses)} people found")
     if poses is not None:
         poses = Poses(poses.keypoints - corner, poses.scores, poses.person_scores)
-    return Panel(
+    return replace(
+        panel,
         image=image[:, top:bottom, left:right],
         truth=np.concatenate([truth[..., :2] - corner, truth[..., 2:]], axis=-1),
         poses=poses,
-        partners=panel.partners,
-        title=panel.title,
-        rings=np.asarray(panel.rings, dtype=np.float64).reshape(-1, 2) - corner,
-        targets=np.asarray(panel.targets, dtype=np.float64).reshape(-1, 2) - corner,
+        rings=panel.rings - corner,
+        targets=panel.targets - corner,
+        window=None,
     )
 
 
-def _draw(ax: Axes, panel: Panel, skeleton: Skeleton, min_score: float, weight: float) -> None:
+def _draw(ax: Axes, panel: Panel, skeleton: Skeleton, weight: float) -> None:
     people, found = len(panel.truth), panel.poses
     colours = person_colours(people + (0 if found is None else len(found)))
     if found is None:
@@ -157,7 +155,6 @@ def _draw(ax: Axes, panel: Panel, skeleton: Skeleton, min_score: float, weight: 
         found,
         skeleton,
         ax=ax,
-        min_score=min_score,
         colours=[colours[place] for place in places],
         weight=weight,
         title=panel.title,

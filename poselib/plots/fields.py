@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots.palette import ALERT, INK, greyed
+from poselib.plots.poses import people_of
 from poselib.plots.sheet import (
-    SMALL,
     TEXT,
+    bar_beside,
     image_of,
     legend_below,
     panel_grid,
+    readable,
     show_image,
     show_map,
 )
@@ -65,7 +66,7 @@ def show_heatmaps(
     for ax, (name, values) in zip(axes, panels, strict=True):
         show_image(ax, greyed(pixels), readable(name))
         mesh = add_heat(ax, values, size, top)
-    _heat_bar(sheet, mesh, axes)
+    bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heat")
     return sheet
 
 
@@ -76,7 +77,6 @@ def show_targets(
     skeleton: Skeleton,
     *,
     weights: ArrayLike | None = None,
-    zoom_on: str | None = None,
     title: str = "",
 ) -> Figure:
     """Draw target heatmaps under the keypoints they were made from, whole and close up.
@@ -90,26 +90,21 @@ def show_targets(
         keypoints: (N, K, 3) px of ``image`` and visibility; 0 is not drawn.
         skeleton: names of the K maps.
         weights: (h, w) or (1, h, w), 0 where the loss does not count; shaded.
-        zoom_on: name of the keypoint in the close view; the first labelled one if None.
         title: heading of the figure.
 
     Raises:
-        ValueError: a shape does not fit, or a keypoint is unknown.
+        ValueError: a shape does not fit.
     """
     pixels, heat = image_of(image), maps_of(heatmaps, skeleton, "heatmaps")
-    people = np.asarray(keypoints, dtype=np.float64)
-    if people.ndim != 3 or people.shape[1:] != (len(skeleton), 3):
-        raise ValueError(f"keypoints must be (N, {len(skeleton)}, 3), not {people.shape}")
-    size = pixels.shape[1:]
-    labelled = people[..., 2] > 0
+    people, size = people_of(keypoints, skeleton), pixels.shape[1:]
     sheet, (whole, close) = panel_grid([size, size], 2, title=title, side=0.8)
     show_image(whole, greyed(pixels), "targets of all keypoints over the image")
     mesh = add_heat(whole, heat.max(axis=0), size, 1.0)
     if weights is not None:
         _shade(whole, np.asarray(weights, dtype=np.float64).reshape(heat.shape[1:]), size)
-    _dots(whole, people[labelled], 3.0)
-    _close_up(close, pixels, heat, people, skeleton, zoom_on)
-    _heat_bar(sheet, mesh, [whole, close])
+    _dots(whole, people[people[..., 2] > 0], 3.0)
+    _close_up(close, pixels, heat, people, skeleton)
+    bar_beside(close, mesh, "heat")
     legend_below(sheet, _target_handles(weights is not None))
     return sheet
 
@@ -131,11 +126,6 @@ def add_heat(ax: Axes, values: Floats, size: Size, top: float) -> Any:
     return show_map(ax, values, size, cmap=HEAT, vmin=0.0, vmax=top, alpha=alpha, zorder=1)
 
 
-def readable(keypoint: str) -> str:
-    """Return a keypoint's name as a reader expects it, ``left hip`` for ``left_hip``."""
-    return keypoint.replace("_", " ")
-
-
 def spread(skeleton: Skeleton, count: int) -> list[str]:
     """Return up to ``count`` keypoint names, evenly spread over the skeleton."""
     count = min(max(count, 1), len(skeleton))
@@ -143,26 +133,9 @@ def spread(skeleton: Skeleton, count: int) -> list[str]:
     return [skeleton.keypoints[place] for place in places]
 
 
-def style_bar(bar: Any, label: str) -> None:
-    """Give a colour bar its label and the text size of all figures."""
-    bar.set_label(label, fontsize=TEXT, color=INK)
-    bar.ax.tick_params(labelsize=SMALL)
-    bar.outline.set_visible(False)
-
-
-def _heat_bar(sheet: Figure, mesh: Any, axes: Sequence[Axes]) -> None:
-    # The map itself has a transparency per cell, which a bar cannot show.
-    colours = ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
-    style_bar(sheet.colorbar(colours, ax=list(axes), fraction=0.025, pad=0.01), "heat")
-
-
-def _dots(ax: Axes, points: Floats, size: float) -> None:
-    style: dict[str, Any] = {
-        "markersize": size,
-        "markeredgecolor": INK,
-        "markeredgewidth": 0.1 * size,
-    }
-    ax.plot(points[:, 0], points[:, 1], "o", color=_MARK, zorder=4, **style)
+def _dots(ax: Axes, points: NDArray[np.float32], size: float) -> None:
+    x, y = points[:, 0], points[:, 1]
+    ax.plot(x, y, "o", color=_MARK, ms=size, mec=INK, mew=0.1 * size, zorder=4)
 
 
 def _target_handles(weighted: bool) -> list[Artist]:
@@ -174,9 +147,7 @@ def _target_handles(weighted: bool) -> list[Artist]:
 
 
 def _shade(ax: Axes, weights: Floats, size: Size) -> None:
-    shade = np.zeros((*weights.shape, 4))
-    shade[...] = (*ALERT, 0.0)
-    shade[..., 3] = np.where(weights <= 0, 0.3, 0.0)
+    shade = np.where(weights[..., None] <= 0, (*ALERT, 0.3), (*ALERT, 0.0))
     show_map(ax, shade, size, zorder=2)
 
 
@@ -184,17 +155,12 @@ def _close_up(
     ax: Axes,
     pixels: NDArray[np.uint8],
     heat: Floats,
-    people: Floats,
+    people: NDArray[np.float32],
     skeleton: Skeleton,
-    zoom_on: str | None,
 ) -> None:
-    """Show one keypoint's map around one person's keypoint with the borders of the cells."""
+    """Show the map around the first labelled keypoint with the borders of the cells."""
     size: Size = (pixels.shape[1], pixels.shape[2])
     labelled = people[..., 2] > 0
-    if zoom_on is not None:
-        chosen = np.zeros_like(labelled)
-        chosen[:, skeleton.index(zoom_on)] = True
-        labelled &= chosen
     show_image(ax, greyed(pixels), "close up: nobody is labelled")
     if not labelled.any():
         return
@@ -216,6 +182,5 @@ def _close_up(
     ax.set_yticks(np.arange(np.ceil((y - half_y) / stride_y), (y + half_y) / stride_y) * stride_y)
     ax.grid(color="white", linewidth=0.4, alpha=0.7)
     ax.tick_params(length=0, labelbottom=False, labelleft=False)
-    name = readable(skeleton.keypoints[k])
-    heading = f"close up of {name} alone, cells of {stride_x:g} px"
+    heading = f"close up of {readable(skeleton.keypoints[k])} alone, cells of {stride_x:g} px"
     ax.set_title(heading, fontsize=TEXT, color=INK, pad=3)

@@ -19,11 +19,14 @@ from poselib.plots.sheet import (
     SMALL,
     TEXT,
     WIDTH,
+    bar_beside,
+    counted,
     image_of,
     legend_below,
     line_weight,
     new_sheet,
     panel_grid,
+    readable,
     show_image,
 )
 from poselib.skeleton import Skeleton
@@ -38,7 +41,6 @@ class Step(Protocol):
         keypoint: the type that was grouped.
         cells: (n, 2) column and row of each candidate in the decoded maps.
         tags: (n, L) the candidates' embeddings.
-        references: (P, L) reference embeddings before the step.
         people: (n,) the person each candidate went to.
         started: (n,) true where the candidate started a person.
         distances: (K,) smallest distance of each type left to the references; NaN where unknown.
@@ -50,8 +52,6 @@ class Step(Protocol):
     def cells(self) -> NDArray[np.int64]: ...
     @property
     def tags(self) -> Floats: ...
-    @property
-    def references(self) -> Floats: ...
     @property
     def people(self) -> NDArray[np.int64]: ...
     @property
@@ -65,8 +65,7 @@ def show_grouping(
     steps: Sequence[Step],
     skeleton: Skeleton,
     *,
-    stride: float | tuple[float, float] = 1.0,
-    numbers: Sequence[int] | None = None,
+    stride: tuple[float, float],
     columns: int = 5,
     title: str = "",
 ) -> Figure:
@@ -78,29 +77,24 @@ def show_grouping(
         image: (3, H, W) uint8 RGB.
         steps: in the order in which they were taken.
         skeleton: names and limbs.
-        stride: px of ``image`` that a cell of the decoded maps covers, or (across, down).
-        numbers: steps to draw, counted from 1; all if None.
+        stride: px of ``image`` that a cell of the decoded maps covers, (across, down).
         columns: panels in a row.
         title: heading of the figure.
 
     Raises:
-        ValueError: there is no step, a number has none, or the image is not (3, H, W) uint8.
+        ValueError: there is no step, or the image is not (3, H, W) uint8.
     """
     pixels = image_of(image)
     if not steps:
         raise ValueError("show_grouping: no steps; there were no candidates to group")
-    shown = list(numbers) if numbers is not None else list(range(1, len(steps) + 1))
-    if not all(1 <= number <= len(steps) for number in shown):
-        raise ValueError(f"numbers must lie in 1 to {len(steps)}, but are {shown}")
-    size, scale = pixels.shape[1:], np.broadcast_to(np.asarray(stride, dtype=np.float64), 2)
+    size, scale = pixels.shape[1:], np.array(stride, dtype=np.float64)
     left, right, top, bottom = _region(steps, scale, size)
     shape = (bottom - top, right - left)
-    sheet, axes = panel_grid([shape] * len(shown), columns, title=title, margin=0.45)
-    colours, weight = person_colours(people_in(steps)), line_weight(min(columns, len(shown)))
+    sheet, axes = panel_grid([shape] * len(steps), columns, title=title, margin=0.45)
+    colours, weight = person_colours(people_in(steps)), line_weight(min(columns, len(steps)))
     # From the whole people, so that markers keep their size from panel to panel.
     units = person_units(*_grouped(steps, len(skeleton), len(colours), scale), size)
-    for ax, number in zip(axes, shown, strict=True):
-        step = steps[number - 1]
+    for number, (ax, step) in enumerate(zip(axes, steps, strict=True), start=1):
         heading = f"{number}. {type_name(skeleton, step)}\n{_reason(step)}"
         show_image(ax, greyed(pixels, 0.6), heading)
         points, there = _grouped(steps[:number], len(skeleton), len(colours), scale)
@@ -167,14 +161,12 @@ def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = ""
         box = Rectangle(corner, 1, 1, fill=False, edgecolor=ALERT, linewidth=1.8, gid="chosen")
         ax.add_patch(box)
     ax.set_xticks(range(len(steps)), [str(n + 1) for n in range(len(steps))], fontsize=SMALL)
-    names = [name.replace("_", " ") for name in skeleton.keypoints]
-    ax.set_yticks(list(range(len(names))), names, fontsize=SMALL)
+    names = [readable(name) for name in skeleton.keypoints]
+    ax.set_yticks(range(len(names)), names, fontsize=SMALL)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_xlabel("step; framed: the keypoint type grouped in it", fontsize=TEXT)
-    bar = sheet.colorbar(mesh, ax=ax, extend="max", fraction=0.03, pad=0.01)
-    bar.set_label("smallest distance to a reference embedding", fontsize=TEXT)
-    bar.ax.tick_params(labelsize=SMALL)
+    bar_beside(ax, mesh, "smallest distance to a reference embedding", extend="max")
     return sheet
 
 
@@ -185,12 +177,12 @@ def people_in(steps: Sequence[Step]) -> int:
 
 def type_name(skeleton: Skeleton, step: Step) -> str:
     """Return the name of the keypoint type that a step grouped."""
-    return skeleton.keypoints[step.keypoint].replace("_", " ")
+    return readable(skeleton.keypoints[step.keypoint])
 
 
 def _reason(step: Step) -> str:
     new = int(np.sum(step.started))
-    starts = f"starts {new} {'person' if new == 1 else 'people'}" if new else ""
+    starts = f"starts {counted(new)}" if new else ""
     distance = float(np.asarray(step.distances)[step.keypoint])
     gap = f"distance {distance:.3f}" if np.isfinite(distance) else ""
     return ", ".join(part for part in (gap, starts) if part) or " "

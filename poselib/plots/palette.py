@@ -9,22 +9,21 @@ from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
-# Okabe and Ito's palette without black, which is lost on photographs; the order keeps the first
-# few people as far apart as possible.
-OKABE_ITO: tuple[Colour, ...] = (
-    (0.902, 0.624, 0.000),
-    (0.337, 0.706, 0.914),
-    (0.800, 0.475, 0.655),
-    (0.000, 0.620, 0.451),
-    (0.941, 0.894, 0.259),
-    (0.000, 0.447, 0.698),
-    (0.835, 0.369, 0.000),
-)
+# Okabe and Ito's palette without black, which is lost on photographs.
+ORANGE: Colour = (0.902, 0.624, 0.000)
+SKY: Colour = (0.337, 0.706, 0.914)
+PURPLE: Colour = (0.800, 0.475, 0.655)
+GREEN: Colour = (0.000, 0.620, 0.451)
+YELLOW: Colour = (0.941, 0.894, 0.259)
+BLUE: Colour = (0.000, 0.447, 0.698)
+VERMILION: Colour = (0.835, 0.369, 0.000)
 WHITE: Colour = (1.0, 1.0, 1.0)
 INK: Colour = (0.13, 0.13, 0.15)
 GREY: Colour = (0.55, 0.55, 0.58)
 ALERT: Colour = (0.80, 0.10, 0.12)
 
+# The order keeps the first few people as far apart as possible.
+_PEOPLE = (ORANGE, SKY, PURPLE, GREEN, YELLOW, BLUE, VERMILION)
 _GOLDEN = 0.6180339887  # spreads any number of hues evenly
 
 
@@ -36,12 +35,12 @@ def mixed(colour: Colour, other: Colour, amount: float) -> Colour:
 
 def person_colours(count: int) -> tuple[Colour, ...]:
     """Return ``count`` distinct colours: Okabe and Ito's seven first, then spread hues."""
-    extra = max(count - len(OKABE_ITO), 0)
+    extra = max(count - len(_PEOPLE), 0)
     more = tuple(
         colorsys.hls_to_rgb((0.12 + i * _GOLDEN) % 1.0, (0.45, 0.65)[i % 2], 0.75)
         for i in range(extra)
     )
-    return (*OKABE_ITO, *more)[:count]
+    return (*_PEOPLE, *more)[:count]
 
 
 def side_colour(colour: Colour, side: str) -> Colour:

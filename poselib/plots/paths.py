@@ -15,32 +15,30 @@ from scipy.optimize import linear_sum_assignment
 
 from poselib.plots.grouping import Floats, Step, people_in, type_name
 from poselib.plots.palette import GREY, INK, Colour, person_colours
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet
+from poselib.plots.sheet import SMALL, TEXT, WIDTH, counted, legend_below, new_sheet, style_axes
 from poselib.skeleton import Skeleton
 
 
 def show_reference_paths(
-    steps: Sequence[Step] | Mapping[str, Sequence[Step]],
+    groupings: Mapping[str, Sequence[Step]],
     skeleton: Skeleton,
     *,
-    component: int = 0,
     title: str = "",
 ) -> Figure:
     """Draw the tags that join each person and its moving reference embedding, step by step.
 
     Several groupings of the same candidates, such as a fixed and a progressive order, get a row
-    each with the same tag axis; a person has one colour in all of them.
+    each with the same tag axis; a person has one colour in all of them. Where keypoints have
+    several embeddings, the first is drawn.
 
     Args:
-        steps: one grouping, or one for each name.
+        groupings: the steps of each, by name.
         skeleton: names of the keypoints.
-        component: which of the L embeddings is drawn.
         title: heading of the figure.
 
     Raises:
         ValueError: there is no grouping or one has no steps.
     """
-    groupings = dict(steps) if isinstance(steps, Mapping) else {"": steps}
     if not groupings or not all(groupings.values()):
         raise ValueError("show_reference_paths needs at least one step in each grouping")
     sheet = new_sheet(2.9 * len(groupings) + 0.6, WIDTH, title)
@@ -49,15 +47,13 @@ def show_reference_paths(
     for ax, (name, grouping) in zip(axes, groupings.items(), strict=True):
         numbers = _aligned(first, grouping)
         colours = person_colours(max(int(numbers.max()) + 1, 1))
-        _draw_paths(ax, grouping, [colours[n] for n in numbers], component)
+        style_axes(ax, f"{name}: {counted(people_in(grouping))} found")
+        _draw_paths(ax, grouping, [colours[n] for n in numbers])
         labels = [type_name(skeleton, step) for step in grouping]
         ax.set_xticks(
-            list(range(len(labels))), labels, rotation=40, ha="right", rotation_mode="anchor",
+            range(len(labels)), labels, rotation=40, ha="right", rotation_mode="anchor",
             fontsize=SMALL,
         )  # fmt: skip
-        people = people_in(grouping)
-        found = f"{people} {'person' if people == 1 else 'people'} found"
-        ax.set_title(f"{name}: {found}" if name else found, fontsize=TEXT, color=INK)
     axes[-1].set_xlabel("keypoint types in the order of grouping", fontsize=TEXT)
     legend_below(sheet, _path_handles())
     return sheet
@@ -77,13 +73,13 @@ def reference_paths(steps: Sequence[Step]) -> Floats:
     return paths
 
 
-def _draw_paths(ax: Axes, steps: Sequence[Step], colours: Sequence[Colour], component: int) -> None:
-    paths = reference_paths(steps)[..., component]
+def _draw_paths(ax: Axes, steps: Sequence[Step], colours: Sequence[Colour]) -> None:
+    paths = reference_paths(steps)[..., 0]
     for person, colour in enumerate(colours):
         ax.plot(paths[:, person], color=INK, linewidth=2.6, zorder=2)
         ax.plot(paths[:, person], color=colour, linewidth=1.6, zorder=3, gid="reference")
     for number, step in enumerate(steps):
-        tags = np.asarray(step.tags)[:, component]
+        tags = np.asarray(step.tags)[:, 0]
         for kind, size, chosen in (("o", 26, ~step.started), ("*", 110, step.started)):
             ax.scatter(
                 np.full(int(chosen.sum()), number),
@@ -97,10 +93,6 @@ def _draw_paths(ax: Axes, steps: Sequence[Step], colours: Sequence[Colour], comp
             )
     ax.set_xlim(-0.5, len(steps) - 0.5)
     ax.set_ylabel("tag value", fontsize=TEXT)
-    ax.tick_params(axis="y", labelsize=SMALL)
-    ax.grid(color="0.93")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _aligned(first: Sequence[Step], other: Sequence[Step]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from poselib.plots.legends import hidden_handle, side_handles
 from poselib.plots.matching import matched_colours
 from poselib.plots.palette import Colour, as_bytes, person_colours
 from poselib.plots.shapes import PersonShapes, Shape, people_shapes
-from poselib.plots.sheet import image_of, legend_below, line_weight, panel_grid, show_image
+from poselib.plots.sheet import counted, image_of, legend_below, line_weight, panel_grid, show_image
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Size
 
@@ -101,23 +101,14 @@ def draw_truth(
     return ax.figure  # type: ignore[return-value]
 
 
-def paint_poses(
-    image: ArrayLike,
-    poses: Poses,
-    skeleton: Skeleton,
-    *,
-    min_score: float = LEAST_SCORE,
-    min_person_score: float = 0.0,
-) -> NDArray[np.uint8]:
+def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[np.uint8]:
     """Return a copy of an image with poses painted into it, (H, W, 3) uint8 RGB.
 
-    It looks as ``draw_poses`` does, at the image's own resolution; arguments and errors are those
-    of ``draw_poses``.
+    It looks as ``draw_poses`` does, at the image's own resolution, and refuses what that refuses.
     """
     pixels = image_of(image)
-    size = pixels.shape[1:]
     canvas = np.ascontiguousarray(pixels.transpose(1, 2, 0)).copy()
-    for person in _shapes_of(poses, skeleton, size, min_score, min_person_score):
+    for person in _shapes_of(poses, skeleton, pixels.shape[1:]):
         for shape in (*person.limbs, *person.keypoints):
             _paint(canvas, shape)
     return canvas
@@ -131,7 +122,6 @@ def compare_poses(
     titles: Sequence[str] | None = None,
     *,
     pairs_per_row: int = 1,
-    min_score: float = LEAST_SCORE,
     min_person_score: float = 0.0,
     title: str = "",
 ) -> Figure:
@@ -147,8 +137,6 @@ def compare_poses(
         skeleton: names and limbs of the keypoints.
         titles: a name per image.
         pairs_per_row: images side by side.
-        min_score: keypoints at or below it are left out of the predictions; by default those
-            that are mere guesses.
         min_person_score: people below it are left out of the predictions.
         title: heading of the figure.
 
@@ -171,19 +159,10 @@ def compare_poses(
         own, others = matched_colours(people, poses)
         prefix = f"{names[n]}{gap}" if names[n] else ""
         left, right = axes[2 * n], axes[2 * n + 1]
-        heading = f"{prefix}ground truth, {_counted(_people_drawn(people))}"
+        heading = f"{prefix}ground truth, {counted(labelled_people(people))}"
         draw_truth(image, people, skeleton, ax=left, colours=own, weight=weight, title=heading)
-        heading = f"{prefix}prediction, {_counted(len(poses))}"
-        draw_poses(
-            image,
-            poses,
-            skeleton,
-            ax=right,
-            min_score=min_score,
-            colours=others,
-            weight=weight,
-            title=heading,
-        )
+        heading = f"{prefix}prediction, {counted(len(poses))}"
+        draw_poses(image, poses, skeleton, ax=right, colours=others, weight=weight, title=heading)
     legend_below(sheet, [*side_handles(), hidden_handle()])
     return sheet
 
@@ -215,6 +194,11 @@ def people_of(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
     return people
 
 
+def labelled_people(keypoints: NDArray[np.float32]) -> int:
+    """Return how many of the people (N, K, 3) have a labelled keypoint."""
+    return int((keypoints[..., 2] > 0).any(axis=-1).sum())
+
+
 def _kept(poses: Poses, min_person_score: float) -> Poses:
     keep = poses.person_scores >= min_person_score
     return Poses(poses.keypoints[keep], poses.scores[keep], poses.person_scores[keep])
@@ -224,8 +208,8 @@ def _shapes_of(
     poses: Poses,
     skeleton: Skeleton,
     size: Size,
-    min_score: float,
-    min_person_score: float,
+    min_score: float = LEAST_SCORE,
+    min_person_score: float = 0.0,
     colours: Sequence[Colour] | None = None,
     weight: float = 1.0,
 ) -> list[PersonShapes]:
@@ -263,11 +247,3 @@ def _paint(canvas: NDArray[np.uint8], shape: Shape) -> None:
         lineType=cv2.LINE_AA,
         shift=_SUBPIXEL_BITS,
     )
-
-
-def _people_drawn(people: NDArray[np.float32]) -> int:
-    return int((people[..., 2] > 0).any(-1).sum())
-
-
-def _counted(people: int) -> str:
-    return f"{people} {'person' if people == 1 else 'people'}"

@@ -14,7 +14,6 @@ from poselib.structures import Size
 
 Points = NDArray[np.float64]
 
-SIDES = ("left", "right", "centre")
 _LIMB, _LIMB_HALO = 1.0, 1.35  # half widths, in units of the person
 _MARKER, _MARKER_CORE, _HOLLOW_CORE = 2.1, 1.65, 1.15  # radii, in units of the person
 _CORNERS = {"left": 20, "right": 4, "centre": 3}

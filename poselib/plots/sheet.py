@@ -1,4 +1,4 @@
-"""A figure that shows itself once in a notebook, and the image panels that fill it."""
+"""A figure that shows itself once in a notebook, and the look that all figures share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import io
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -55,6 +56,16 @@ def wrapped(text: str, width: float) -> str:
     """Return ``text`` broken into lines that fit ``width`` inches at the size ``TEXT``."""
     letters = max(int(13 * width), 8)
     return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+
+
+def readable(keypoint: str) -> str:
+    """Return a keypoint's name as a reader expects it, ``left hip`` for ``left_hip``."""
+    return keypoint.replace("_", " ")
+
+
+def counted(people: int) -> str:
+    """Return ``1 person``, ``2 people`` and so on."""
+    return f"{people} {'person' if people == 1 else 'people'}"
 
 
 def panel_grid(
@@ -143,14 +154,47 @@ def show_map(ax: Axes, values: ArrayLike, size: tuple[int, int], **style: Any) -
     return ax.imshow(np.asarray(values), extent=(0, size[1], size[0], 0), **style)
 
 
-def legend_below(sheet: Figure, handles: Sequence[Any], columns: int | None = None) -> None:
+def style_axes(ax: Axes, title: str = "", grid: Literal["x", "y", "both"] = "both") -> None:
+    """Give axes of numbers a title, small labels, a pale grid behind the data and open corners."""
+    ax.set_title(title, fontsize=TEXT, color=INK)
+    ax.tick_params(labelsize=SMALL)
+    ax.grid(axis=grid, color="0.92")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neither") -> None:
+    """Add the bar of a map's colours on the right of ``ax``, as high as what it shows."""
+    # The map itself may have a transparency per cell, which a bar cannot show.
+    colours = ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
+    inch = 1 / _width_of(ax)
+    place = ax.inset_axes((1 + 0.08 * inch, 0.0, 0.15 * inch, 1.0), label="<colorbar>")
+    bar = ax.figure.colorbar(colours, cax=place, extend=extend)
+    bar.set_label(label, fontsize=TEXT, color=INK)
+    place.tick_params(labelsize=SMALL)
+    bar.outline.set_visible(False)
+
+
+def legend_below(sheet: Figure, handles: Sequence[Any]) -> None:
     """Add one legend for the whole figure, below all panels."""
     sheet.legend(
         handles=list(handles),
         loc="outside lower center",
-        ncols=columns or len(handles),
+        ncols=len(handles),
         fontsize=SMALL,
         frameon=False,
         handletextpad=0.4,
         columnspacing=1.4,
+    )
+
+
+def legend_under(ax: Axes, columns: int) -> None:
+    """Add the legend of what is drawn in ``ax`` below its axis, whatever its height."""
+    ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        borderaxespad=5.0,
+        ncols=columns,
+        fontsize=SMALL,
+        frameon=False,
     )

@@ -8,12 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.fields import readable
-from poselib.plots.palette import INK, OKABE_ITO
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, new_sheet
+from poselib.plots.palette import BLUE, INK, SKY
+from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
 from poselib.skeleton import Skeleton
-
-_BAR, _PALE = OKABE_ITO[5], OKABE_ITO[1]
 
 
 def show_statistics(
@@ -49,52 +46,43 @@ def show_statistics(
     grid = sheet.add_gridspec(3, 2, width_ratios=[1, 1.15])
     _draw_people(sheet.add_subplot(grid[0, 0]), counts)
     chosen = crowds[counts >= 2]
-    _draw_histogram(sheet.add_subplot(grid[1, 0]), chosen, "crowd index, two people or more")
+    title = "crowd index, two people or more"
+    _draw_histogram(sheet.add_subplot(grid[1, 0]), chosen, title, "images")
     sizes = np.sqrt(np.asarray(areas, dtype=np.float64))
-    _draw_histogram(sheet.add_subplot(grid[2, 0]), sizes, "size of a person: √area, px")
+    title = "size of a person: √area, px"
+    _draw_histogram(sheet.add_subplot(grid[2, 0]), sizes, title, "people")
     _draw_visibility(sheet.add_subplot(grid[:, 1]), seen, skeleton)
     return sheet
 
 
 def _draw_people(ax: Axes, counts: NDArray[np.int64]) -> None:
     heights = np.bincount(counts)
-    ax.bar(np.arange(len(heights)), heights, color=_BAR, width=0.8)
+    ax.bar(np.arange(len(heights)), heights, color=BLUE, width=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _style(ax, f"people in an image, mean {counts.mean():.2f}", "images")
+    style_axes(ax, f"people in an image, mean {counts.mean():.2f}", grid="y")
+    ax.set_ylabel("images", fontsize=TEXT)
 
 
-def _draw_histogram(ax: Axes, values: NDArray[np.float64], title: str) -> None:
+def _draw_histogram(ax: Axes, values: NDArray[np.float64], title: str, label: str) -> None:
     values = values[np.isfinite(values)]
     if len(values):
-        ax.hist(values, bins=min(30, max(5, len(values) // 8)), color=_BAR)
+        ax.hist(values, bins=min(30, max(5, len(values) // 8)), color=BLUE)
         ax.axvline(float(values.mean()), color=INK, linewidth=1.0, linestyle="--")
         title = f"{title}, mean {values.mean():.3g}"
-    _style(ax, title, "count")
+    style_axes(ax, title, grid="y")
+    ax.set_ylabel(label, fontsize=TEXT)
 
 
 def _draw_visibility(ax: Axes, seen: NDArray[np.float64], skeleton: Skeleton) -> None:
     shares = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
     rows = np.arange(len(skeleton))
     left = np.zeros(len(skeleton))
-    kinds = (("visible", 2, _BAR), ("hidden", 1, _PALE), ("not labelled", 0, (0.88,) * 3))
+    kinds = (("visible", 2, BLUE), ("hidden", 1, SKY), ("not labelled", 0, (0.88,) * 3))
     for label, column, colour in kinds:
         ax.barh(rows, shares[:, column], left=left, color=colour, height=0.8, label=label)
         left = left + shares[:, column]
+    style_axes(ax, "keypoints of labelled people", grid="x")
     ax.set_yticks(rows, [readable(name) for name in skeleton.keypoints], fontsize=SMALL)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    _style(ax, "keypoints of labelled people", "")
-    ax.grid(visible=False)
+    ax.set(xlim=(0, 1), ylim=(len(skeleton) - 0.5, -0.5))
     ax.set_xlabel("share of people", fontsize=TEXT)
-    ax.legend(
-        fontsize=SMALL, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1)
-    )
-
-
-def _style(ax: Axes, title: str, label: str) -> None:
-    ax.set_title(title, fontsize=TEXT, color=INK)
-    ax.set_ylabel(label, fontsize=TEXT)
-    ax.tick_params(labelsize=SMALL)
-    ax.grid(axis="y", color="0.92")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    legend_under(ax, columns=3)

@@ -47,7 +47,6 @@ def show_comparison(
     *,
     published_on: str,
     measured_on: str,
-    decimals: int = 1,
     title: str = "",
 ) -> Figure:
     """Draw ``comparison_table`` as a figure; a dash where a number is not given.
@@ -57,7 +56,6 @@ def show_comparison(
         measured: the same.
         published_on: data and scale of the published numbers.
         measured_on: data and scale of the measured ones.
-        decimals: digits after the point.
         title: heading of the figure.
 
     Raises:
@@ -90,11 +88,11 @@ def show_comparison(
             ax.text(
                 left + (column + 0.5) * step,
                 row,
-                f"{value:.{decimals}f}" if known else "–",
+                f"{value:.1f}" if known else "–",
                 fontsize=TEXT,
                 ha="center",
                 va="center",
-                color=INK if ours else "0.35",
+                color="0.75" if not known else INK if ours else "0.35",
                 fontweight="bold" if ours and known else "normal",
             )
     return sheet

@@ -9,12 +9,21 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from poselib.plots.fields import Floats, maps_of, readable, style_bar
+from poselib.plots.fields import Floats, maps_of
 from poselib.plots.palette import greyed
-from poselib.plots.sheet import frame, image_of, panel_grid, show_image, show_map
+from poselib.plots.sheet import (
+    bar_beside,
+    frame,
+    image_of,
+    panel_grid,
+    readable,
+    show_image,
+    show_map,
+)
 from poselib.skeleton import Skeleton
 
 TAG = "viridis"
+_BACKGROUND = 0.1  # heat at and below it
 
 
 def show_tagmaps(
@@ -23,24 +32,19 @@ def show_tagmaps(
     skeleton: Skeleton,
     *,
     keypoints: Sequence[str] = ("nose", "left_hip"),
-    shared_scale: bool = False,
-    floor: float = 0.1,
     title: str = "",
 ) -> Figure:
     """Draw tags as colours, one row a model: on the people alone, and whole maps (HAE, Fig. 7).
 
     The first panel takes at each cell the tag of the keypoint with the strongest heat, and fades
     where there is no heat. People are told apart where their colours differ; which colour a
-    person has means nothing, nor does the same colour in two rows with scales of their own.
+    person has means nothing, nor does the same colour in two rows: each has a scale of its own.
 
     Args:
         image: (3, H, W) uint8 RGB.
         models: name of each model to its tags (K, h, w) and heatmaps (K, h, w).
         skeleton: names of the K maps.
         keypoints: names of the maps drawn whole.
-        shared_scale: use the same colours for the same tag values in all rows.
-        floor: heat at and below which a cell counts as background in the first panel and in the
-            limits of the colours.
         title: heading of the figure.
 
     Raises:
@@ -53,48 +57,43 @@ def show_tagmaps(
         name: (maps_of(tags, skeleton, "tags"), maps_of(heat, skeleton, "heatmaps"))
         for name, (tags, heat) in models.items()
     }
-    limits = [tag_limits(tags, heat, floor) for tags, heat in maps.values()]
-    if shared_scale:
-        limits = [(min(a for a, _ in limits), max(b for _, b in limits))] * len(limits)
     columns, size = 1 + len(indices), pixels.shape[1:]
     sheet, axes = panel_grid([size] * (columns * len(maps)), columns, title=title, side=0.8)
-    for row, ((name, (tags, heat)), limit) in enumerate(zip(maps.items(), limits, strict=True)):
+    for row, (name, (tags, heat)) in enumerate(maps.items()):
+        limits = tag_limits(tags, heat)
         first, *rest = axes[row * columns : (row + 1) * columns]
         show_image(first, greyed(pixels, 0.7), f"{name}: tags on people" if name else "on people")
-        mesh = show_map(first, masked_tags(tags, heat, limit, floor), size, zorder=1)
+        mesh = show_map(first, masked_tags(tags, heat, limits), size, zorder=1)
         for ax, index in zip(rest, indices, strict=True):
-            mesh = show_map(ax, tags[index], size, cmap=TAG, vmin=limit[0], vmax=limit[1])
+            show_map(ax, tags[index], size, cmap=TAG, clim=limits)
             frame(ax, size, f"whole tagmap of {readable(skeleton.keypoints[index])}")
-        mesh.set(cmap=TAG, clim=limit)
-        bar = sheet.colorbar(mesh, ax=[first, *rest], fraction=0.03, pad=0.01)
-        style_bar(bar, "tag value")
+        mesh.set(cmap=TAG, clim=limits)  # of its bar: the colours of its cells are given
+        bar_beside(axes[(row + 1) * columns - 1], mesh, "tag value")
     return sheet
 
 
-def masked_tags(
-    tags: Floats, heatmaps: Floats, limits: tuple[float, float], floor: float = 0.1
-) -> Floats:
+def masked_tags(tags: Floats, heatmaps: Floats, limits: tuple[float, float]) -> Floats:
     """Return colours (h, w, 4): the tag of the strongest keypoint, faded where heat is low.
 
     Args:
         tags: (K, h, w).
         heatmaps: (K, h, w).
         limits: tag values at the two ends of the colours.
-        floor: heat at and below which a cell is transparent.
     """
     best = heatmaps.argmax(axis=0)[None]
     heat = np.take_along_axis(heatmaps, best, axis=0)[0]
     tag = np.take_along_axis(tags, best, axis=0)[0]
     scaled = (tag - limits[0]) / max(limits[1] - limits[0], 1e-9)
     colours = colormaps[TAG](np.clip(scaled, 0.0, 1.0))
-    top = max(float(heat.max(initial=0.0)), 1e-6)
-    colours[..., 3] = np.clip(1.6 * (heat - floor) / max(top - floor, 1e-6), 0.0, 1.0)
+    top = float(heat.max(initial=0.0))
+    above = (heat - _BACKGROUND) / max(top - _BACKGROUND, 1e-6)
+    colours[..., 3] = np.clip(1.6 * above, 0.0, 1.0)
     return colours
 
 
-def tag_limits(tags: Floats, heatmaps: Floats, floor: float = 0.1) -> tuple[float, float]:
-    """Return the range of the tags where any heat exceeds ``floor``, widened if it is empty."""
-    inside = tags[heatmaps > floor]
+def tag_limits(tags: Floats, heatmaps: Floats) -> tuple[float, float]:
+    """Return the range of the tags (K, h, w) where there is heat, of all if there is none."""
+    inside = tags[heatmaps > _BACKGROUND]
     values = inside if inside.size else tags.ravel()
     low, high = (float(v) for v in np.nanpercentile(values, (1, 99)))
     middle = (low + high) / 2

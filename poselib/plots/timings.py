@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from poselib.plots.palette import GREY, INK, OKABE_ITO, Colour
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, new_sheet
+from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
+from poselib.plots.sheet import (
+    SMALL,
+    TEXT,
+    WIDTH,
+    legend_below,
+    legend_under,
+    new_sheet,
+    style_axes,
+)
 
-_OURS: Colour = OKABE_ITO[5]
-_STAGE_COLOURS: tuple[Colour, ...] = tuple(OKABE_ITO[i] for i in (1, 5, 3, 0, 2, 6))
-_LINES = ("-", "--", ":", "-.")
-_MARKERS = "osD^v"
+_STAGES = (SKY, BLUE, GREEN, ORANGE)
+_WAYS = (GREY, INK, PURPLE, VERMILION)  # none of a stage's colours
+_MARKERS = "osD^"
 
 
 def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
@@ -40,8 +47,9 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
     for ax, setting in zip(axes, settings, strict=True):
         for _, row in table[table["setting"] == setting].iterrows():
             _draw_speed(ax, works.index(row["work"]), row)
-        _time_axis(ax, ax.xaxis)
-        ax.set_title(str(setting), fontsize=TEXT, color=INK)
+        style_axes(ax, str(setting), grid="x")
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))
         ax.set_xlabel("median time", fontsize=TEXT)
     times = table[["lower_ms", "baseline_ms", "upper_ms"]].to_numpy(dtype=float)
     # Room on the right for the ratios.
@@ -49,16 +57,14 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
     axes[0].set_yticks(range(len(works)), works, fontsize=TEXT)
     axes[0].set_ylim(len(works) - 0.5, -0.5)
     looks = (
-        ("poselib: median and middle half", _OURS, "o-"),
-        ("plain reference: median", GREY, "o"),
+        ("poselib: median and middle half", BLUE, "o-"),
+        ("plain reference: median, and how many times longer it takes", GREY, "o"),
     )
     handles = [
         axes[0].plot([], [], style, color=colour, ms=6, linewidth=3, label=label)[0]
         for label, colour, style in looks
     ]
-    sheet.legend(
-        handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False
-    )
+    legend_below(sheet, handles)
     return sheet
 
 
@@ -88,7 +94,8 @@ def show_stages(
     sheet = new_sheet(1.6 + 0.32 * len(chosen) + (0.3 if title else 0), WIDTH, title)
     left, right = sheet.subplots(1, 2, width_ratios=[1.35, 1])
     _draw_shares(left, chosen, stages)
-    left.set_title(f"where the time goes, {people} people; total", fontsize=TEXT, color=INK)
+    style_axes(left, f"shares of the total time, {people} people", grid="x")
+    left.set_yticks(range(len(chosen)), chosen["way"].tolist(), fontsize=TEXT)
     _draw_growth(right, table[table["people"].notna()])
     return sheet
 
@@ -112,8 +119,8 @@ def _draw_speed(ax: Axes, place: int, row: pd.Series) -> None:
         text = f" ×{baseline / ours:.3g}"
     else:
         text = f" {_time(ours)}"
-    ax.plot([row["lower_ms"], row["upper_ms"]], [place] * 2, color=_OURS, linewidth=3, zorder=2)
-    ax.plot(ours, place, "o", color=_OURS, ms=6, zorder=3)
+    ax.plot([row["lower_ms"], row["upper_ms"]], [place] * 2, color=BLUE, linewidth=3, zorder=2)
+    ax.plot(ours, place, "o", color=BLUE, ms=6, zorder=3)
     end = np.nanmax([float(row["upper_ms"]), baseline])
     ax.annotate(
         text, (end, place), (5, 0), textcoords="offset points", fontsize=SMALL, va="center",
@@ -125,22 +132,15 @@ def _draw_shares(ax: Axes, table: pd.DataFrame, stages: Sequence[str]) -> None:
     start = np.zeros(len(table))
     places = np.arange(len(table))
     total = table[list(stages)].sum(axis=1).to_numpy(dtype=float)
-    for stage, colour in zip(stages, _STAGE_COLOURS, strict=False):
+    for stage, colour in zip(stages, cycle(_STAGES), strict=False):
         share = table[stage].to_numpy(dtype=float) / total
         ax.barh(places, share, left=start, color=colour, height=0.7, label=stage)
         start = start + share
     for place, ms in enumerate(table["total"]):
         ax.text(1.02, place, _time(float(ms)), fontsize=SMALL, va="center", color=INK)
-    ax.set_yticks(places, table["way"].astype(str).tolist(), fontsize=TEXT)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
-    ax.tick_params(labelsize=SMALL)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(
-        fontsize=SMALL, frameon=False, ncols=len(stages), loc="upper center",
-        bbox_to_anchor=(0.5, -0.12),
-    )  # fmt: skip
+    ax.set(xlim=(0, 1), ylim=(len(table) - 0.5, -0.5))
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    legend_under(ax, columns=len(stages))
 
 
 def _draw_growth(ax: Axes, table: pd.DataFrame) -> None:
@@ -149,25 +149,14 @@ def _draw_growth(ax: Axes, table: pd.DataFrame) -> None:
         wide = i % 2 == 0  # ways that take equally long are seen both
         ax.plot(
             line["people"], line["total"], marker=_MARKERS[i % len(_MARKERS)], ms=8 if wide else 4,
-            linestyle=_LINES[i % len(_LINES)], linewidth=3 if wide else 1.4,
-            color=_STAGE_COLOURS[(i + 1) % len(_STAGE_COLOURS)], label=str(way),
+            linewidth=3 if wide else 1.4, color=_WAYS[i % len(_WAYS)], label=str(way),
         )  # fmt: skip
-    _time_axis(ax, ax.yaxis)
+    style_axes(ax, "total time", grid="y")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))
     ax.set_xticks(sorted(table["people"].unique()))
-    ax.set_ylim(top=1.5 * float(table["total"].max()))
     ax.set_xlabel("people in the image", fontsize=TEXT)
-    ax.set_title("total time", fontsize=TEXT, color=INK)
-    ax.legend(fontsize=SMALL, frameon=False)
-
-
-def _time_axis(ax: Axes, axis: Axis) -> None:
-    scale = ax.set_xscale if axis is ax.xaxis else ax.set_yscale
-    scale("log")
-    axis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))
-    ax.tick_params(labelsize=SMALL)
-    ax.grid(axis="x" if axis is ax.xaxis else "y", color="0.92")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    legend_under(ax, columns=2)
 
 
 def _time(ms: float) -> str:

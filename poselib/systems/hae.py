@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poselib.data.targets import heatmap_targets
-from poselib.decoders.associative import keypoint_order
+from poselib.decoders.associative import OrderName, keypoint_order
 from poselib.decoders.grouping import GroupingOptions, Nearness
 from poselib.decoders.tags import DecodeOptions, decode_tags
 from poselib.losses.associative import (
@@ -21,7 +21,7 @@ from poselib.losses.associative import (
     tags_at_keypoints,
 )
 from poselib.losses.heatmap import heatmap_mse
-from poselib.losses.readings import Pull, Push
+from poselib.losses.readings import Easy, FenceOver, Levels, Mining, Missing, Pull, Push, PushForm
 from poselib.models.hourglass import HourglassConfig
 from poselib.ops.gaussians import Overlap
 from poselib.ops.peaks import Subpixel
@@ -34,6 +34,7 @@ from poselib.systems.system import LossTerms, System
 def build(
     skeleton: Skeleton,
     *,
+    # The network
     backbone: str = "hrnet_w32",
     host: HostName = "higher",
     deconv_blocks: int = 4,
@@ -44,11 +45,13 @@ def build(
     increase: int = 128,
     stack_norm: bool = False,
     tag_init_std: float = 0.1,
+    # Heatmaps
     sigma: float = 2.0,
     subpixel_targets: bool = True,
     overlap: Overlap = "max",
     background: float = 1.0,
     heatmap_weight: float = 1.0,
+    # Pushing and pulling
     push_weight: float = 1e-3,
     pull_weight: float = 1e-3,
     hierarchical: bool = True,
@@ -56,19 +59,20 @@ def build(
     high_weight: float = 1.5,
     focal: bool = True,
     alpha: float = 2.0,
-    fence_over: Literal["person", "group"] = "person",
-    focal_levels: Literal["both", "low"] = "both",
-    mining: Literal["iqr", "ohkm"] = "iqr",
+    fence_over: FenceOver = "person",
+    focal_levels: Levels = "both",
+    mining: Mining = "iqr",
     hardest: int = 8,
-    easy: Literal["drop", "keep"] = "drop",
-    missing: Literal["skip", "rescale"] = "skip",
+    easy: Easy = "drop",
+    missing: Missing = "skip",
     per_keypoint: bool = True,
-    push_form: Literal["gaussian", "hinge"] = "gaussian",
+    push_form: PushForm = "gaussian",
     push_sigma: float = 0.5**0.5,
     push_factor: float = 1.0,
+    # Decoding
     progressive: bool = True,
     nearness: Nearness = "least",
-    order: Literal["dataset", "top_down", "bottom_up"] = "dataset",
+    order: OrderName = "dataset",
     resolution: Literal["image", "map"] = "image",
     subpixel: Subpixel = "quarter",
     nms_kernel: int | None = None,
@@ -81,38 +85,42 @@ def build(
 
     Args:
         skeleton: the keypoints to predict; it must hold the hierarchy.
-        backbone: key in ``poselib.models.BACKBONES``; the hourglass has none.
-        host: ``"higher"`` for HigherHRNet with heatmaps at strides 4 and 2, ``"plain"`` for the
-            backbone with one head at stride 4, ``"hourglass"`` for stacked hourglasses with a
-            head at stride 4 behind each, all of which are trained alike.
-        deconv_blocks, deconv_channels: residual blocks behind the upsampling of HigherHRNet and
-            their width; None for the width of the finest branch.
-        stacks, features, depth, increase, stack_norm: of the hourglass; see
+
+    The network:
+        host, backbone, deconv_blocks, deconv_channels, tag_init_std: see ``systems.hosts.Host``.
+        stacks, features, depth, increase, stack_norm: of the hourglass, see
             ``models.hourglass.HourglassConfig``.
-        tag_init_std: deviation of the tag head's first weights.
+
+    Heatmaps:
         sigma: of the target Gaussians, in cells of each output (Eq. 4).
         subpixel_targets: Gaussians centred on the keypoints as in Eq. (4), not on their cells as
             in the official code.
         overlap: of people's Gaussians: the maximum, as in the official code, whose peaks stay at
             1, or the ``"sum"`` of Eq. (4).
         background: weight of heatmap cells near no keypoint of any type; 1 in the paper.
-        heatmap_weight, push_weight, pull_weight: of the loss terms; the paper gives none, the
-            defaults are the official configuration's.
+        heatmap_weight: of their loss; the paper gives no weights, the defaults of this and the
+            next two are the official configuration's.
+
+    Pushing and pulling:
+        push_weight, pull_weight: of the losses.
         hierarchical: the hierarchical associative loss (HAL); false for the classical one.
         hierarchy: keypoint groups, see ``Skeleton.groups`` (Table VII).
         high_weight: λ of Eq. (11) (Table VI).
         focal: the focal pulling loss (FPL), Eqs. (15-17); false for no mining of any kind.
         mining: the paper's outliers (``"iqr"``) or OHKM's largest losses (Table VIII).
-        alpha, fence_over, focal_levels, hardest, easy, missing: see ``losses.readings.Pull``; the
-            default of alpha is the official code's.
-        per_keypoint: divide the pulling losses by K, as the official code, whose weights are the
-            defaults here, does.
+        alpha, fence_over, focal_levels, hardest, easy, missing, per_keypoint: see
+            ``losses.readings.Pull``. Alpha is the official code's, and so is the division by K,
+            which the weights above belong to.
         push_form, push_sigma, push_factor: see ``losses.readings.Push``.
+
+    Decoding:
         progressive: progressive associative decoding (PAD); false for the fixed ``order``.
         nearness: by what PAD chooses, see ``decoders.grouping.GroupingOptions``.
-        order: of keypoint types when decoding in a fixed order (Table IX).
-        resolution, subpixel, nms_kernel, detection_threshold, tag_threshold, max_candidates,
-            refine: see ``decoders.tags.DecodeOptions``.
+        order: of keypoint types when decoding in a fixed order (Table IX), see
+            ``decoders.associative.keypoint_order``.
+        resolution, subpixel, refine: see ``decoders.tags.DecodeOptions``; ``nms_kernel`` is its
+            ``kernel``.
+        detection_threshold, tag_threshold, max_candidates: see ``GroupingOptions``.
 
     Raises:
         ValueError: a name is unknown, a number out of range or the skeleton lacks the hierarchy.

@@ -22,9 +22,9 @@ class Host:
     Attributes:
         name: ``"higher"`` for HigherHRNet with heatmaps at strides 4 and 2, ``"plain"`` for the
             backbone with one head at stride 4, ``"hourglass"`` for stacked hourglasses with a
-            head at stride 4 behind each.
+            head at stride 4 behind each, all of which are trained alike.
         backbone: of the first two, key in ``poselib.models.BACKBONES``.
-        deconv_blocks, deconv_channels: of HigherHRNet; see there.
+        deconv_blocks, deconv_channels: of ``models.higher_hrnet.HigherHRNet``.
         hourglass: shape of the last.
         tag_init_std: deviation of the tag head's first weights.
 

@@ -28,6 +28,10 @@ class System:
         decode: poses of each image of the outputs, in px of the network input.
         switches: the keyword arguments it was built with, defaults included, so that a
             checkpoint can build it again.
+        mirror_shift: px by which flip testing moves the mirrored image to the left, so that its
+            outputs meet those of the image. 0 for maps whose cells are symmetric, as they are
+            after training here; weights trained with pixel indices instead of pixel centres need
+            the stride less one.
     """
 
     name: str
@@ -37,3 +41,4 @@ class System:
     losses: Callable[[Any, Targets], LossTerms]
     decode: Callable[[Any], list[Poses]]
     switches: Mapping[str, Switch]
+    mirror_shift: int = 0

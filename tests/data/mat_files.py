@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy.io import savemat
 
 NOTHING = np.zeros((0, 0), np.uint8)
@@ -33,11 +32,3 @@ def cell(values: Sequence[Any], *, column: bool = True) -> np.ndarray:
 def save(path: Path, **variables: Any) -> Path:
     savemat(path, variables, do_compression=True)
     return path
-
-
-def images(folder: Path, names: Sequence[str], size: tuple[int, int] = (40, 60)) -> Path:
-    """Write grey images of (height, width) px."""
-    folder.mkdir(exist_ok=True)
-    for name in names:
-        Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(folder / name)
-    return folder

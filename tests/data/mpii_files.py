@@ -1,7 +1,8 @@
-"""Writing MPII's own files, with all that is empty or of another type in the real ones."""
+"""Writing MPII's files, with all that is empty or of another type in the real ones."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,22 @@ def write_groups(folder: Path, *images: Fields) -> Path:
         for i in images
     ]
     return save(folder / "groups_v12.mat", groups=cell(cells))
+
+
+def entry(name: str = "a.jpg", x: float = 10, y: float = 20, **fields: Any) -> Fields:
+    """An entry of the JSON files: joint k at (x + k, y + 2 k), but no left ankle."""
+    given = {
+        "image": name,
+        "center": [x + 7, y + 15],
+        "scale": 0.2,
+        "joints": [[x + k, y + 2 * k] if k != 5 else [-1, -1] for k in range(16)],
+        "joints_vis": [int(k != 5) for k in range(16)],
+    }
+    given.update(fields)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def write_entries(folder: Path, content: Any) -> Path:
+    path = folder / "train.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path

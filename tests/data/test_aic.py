@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from poselib.data.aic import AicKeypoints
-from poselib.data.coco import CocoKeypoints, to_coco_results
+from poselib.data.coco import CocoKeypoints
 from poselib.metrics.ap import evaluate_ap
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import AIC, CROWDPOSE
-from poselib.structures import Poses
+from tests.data.datasets import images, perfect_results
 
 NAMES = ("d8eeddddcc042544a2570d4c452778b912726720", "a1", "b2")
 
@@ -53,8 +52,7 @@ def content() -> list[dict[str, Any]]:
 
 
 def write(folder: Path, data: object) -> Path:
-    for name in NAMES:
-        Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(folder / f"{name}.jpg")
+    images(folder, [f"{name}.jpg" for name in NAMES], (50, 60))
     path = folder / "people.json"
     path.write_text(json.dumps(data))
     return path
@@ -110,15 +108,10 @@ def test_similarity_is_that_of_the_own_evaluation(tmp_path: Path) -> None:
 
 def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
     dataset = AicKeypoints(write(tmp_path, content()), tmp_path)
-    results = []
-    for sample in dataset:
-        marks = sample.keypoints[..., 2] > 0
-        poses = Poses(sample.keypoints[..., :2], marks.astype(np.float32), marks.mean(axis=1))
-        results += to_coco_results(poses, sample.image_id)
     truth = dataset.ground_truth()
     assert truth["images"][0]["height"] == 50 and truth["images"][0]["width"] == 60
     assert truth["annotations"][0]["keypoints"][:3] == [3, 6, 2]
-    assert evaluate_ap(truth, results, AIC).AP > 1 - 1e-9
+    assert evaluate_ap(truth, perfect_results(dataset), AIC).AP > 1 - 1e-9
 
 
 # Bad input

@@ -95,3 +95,15 @@ def test_crowded_placement_meets_the_index_and_the_heights(target: float) -> Non
         labelled = np.concatenate([xy, np.full((*xy.shape[:2], 1), 2.0)], -1)
         reached.append(slow_index(labelled, boxes))
     assert np.mean(reached) == pytest.approx(target, abs=0.05)
+
+
+@pytest.mark.parametrize("target", [0.4, 0.8])
+def test_nobody_stands_right_behind_somebody_else(target: float) -> None:
+    rng, people = np.random.default_rng(3), bodies(3)
+    for _ in range(20):
+        spots, heights = place_crowded(rng, people, (40.0, 70.0), 128, target)
+        low, high = np.split(people.boxes * heights[:, None] + np.tile(spots, 2), 2, axis=1)
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            sides = np.minimum(high[i], high[j]) - np.maximum(low[i], low[j])
+            smaller = min(np.prod(high[k] - low[k]) for k in (i, j))
+            assert np.prod(np.maximum(sides, 0)) / smaller < 0.8

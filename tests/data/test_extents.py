@@ -20,6 +20,7 @@ def test_extent_of_the_labelled_keypoints() -> None:
     boxes = extents(keypoints)
     assert boxes.tolist() == [[1, 9, 5, 20], [0, 0, 0, 0], [3, 4, 3, 4]]
     assert box_areas(boxes) == pytest.approx([0.53 * 4 * 11, 0, 0])
+    assert box_areas(boxes, share=1).tolist() == [44, 0, 0]
     assert boxes.dtype == box_areas(boxes).dtype == np.float32
 
 

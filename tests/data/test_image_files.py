@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poselib.data.image_files import read_image
+from poselib.data.image_files import image_size, read_image
 
 RED_TO_BLUE = np.zeros((20, 32, 3), np.uint8)
 RED_TO_BLUE[:, :16, 0] = 250
@@ -58,7 +58,7 @@ def test_rotation_in_exif_is_not_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turn by 90 degrees to view
     path = written(tmp_path, encoded(Image.fromarray(RED_TO_BLUE), "JPEG", exif=exif.tobytes()))
     image = read_image(path)
-    assert image.shape == (20, 32, 3)
+    assert image.shape == (20, 32, 3) and image_size(path) == (20, 32)
     assert image[10, 2, 0] > 200 and image[10, 30, 2] > 200
 
 
@@ -94,5 +94,8 @@ def test_other_bytes_are_refused(tmp_path: Path) -> None:
     for data in (b"", b"not an image at all", b"\xff\xd8\xff\xd9"):
         with pytest.raises(ValueError, match=r"picture\.jpg"):
             read_image(written(tmp_path, data))
-    with pytest.raises(FileNotFoundError, match=r"absent\.jpg does not exist"):
-        read_image(tmp_path / "absent.jpg")
+        with pytest.raises(ValueError, match=r"picture\.jpg: expected an image"):
+            image_size(tmp_path / "picture.jpg")
+    for read in (read_image, image_size):
+        with pytest.raises(FileNotFoundError, match=r"absent\.jpg does not exist"):
+            read(tmp_path / "absent.jpg")

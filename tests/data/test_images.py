@@ -1,3 +1,5 @@
+"""Image files of one's own as a dataset without people."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
@@ -91,7 +91,7 @@ def test_collate_refuses_what_cannot_be_stacked() -> None:
     with pytest.raises(ValueError, match=r"100 and 101 differ in size, \(40, 56\) and \(40, 40\)"):
         collate([sample_of(0), sample_of(1, size=(40, 40))])
     other = sample_of(1)
-    fewer = Sample(other.image, other.keypoints[:, :14], *list(vars(other).values())[2:])
+    fewer = replace(other, keypoints=other.keypoints[:, :14])
     with pytest.raises(ValueError, match="differ in keypoints, 17 and 14"):
         collate([sample_of(0), fewer])
 
@@ -167,14 +167,8 @@ class Threads:
         return 2
 
     def __getitem__(self, index: int) -> Sample:
-        threads = np.array([[torch.get_num_threads(), cv2.getNumThreads()]], np.float32)
-        sample = sample_of(index)
-        return Sample(
-            sample.image,
-            sample.keypoints,
-            threads[0, index : index + 1],
-            *list(vars(sample).values())[3:],
-        )
+        threads = (torch.get_num_threads(), cv2.getNumThreads())[index]
+        return replace(sample_of(index), areas=np.array([threads], np.float32))
 
 
 def test_a_worker_has_one_thread() -> None:

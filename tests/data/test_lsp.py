@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 
 from poselib.data.lsp import TRAIN_IMAGES, LspImages
 from poselib.skeletons import LSP
-from tests.data.mat_files import NOTHING, images, save
+from tests.data.datasets import images
+from tests.data.mat_files import NOTHING, save
 
 COUNT = 2000
 
@@ -35,10 +35,11 @@ def extended(count: int = 30) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def lsp_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = images(tmp_path_factory.mktemp("lsp"), ["im0001.jpg"])
-    for number in range(2, COUNT + 1):
-        shutil.copyfile(folder / "im0001.jpg", folder / f"im{number:04d}.jpg")
-    return folder
+    """All 2000 files, of which the first for training and the first for testing are images."""
+    folder = tmp_path_factory.mktemp("lsp")
+    for number in range(1, COUNT + 1):
+        (folder / f"im{number:04d}.jpg").touch()
+    return images(folder, ["im0001.jpg", "im1001.jpg"])
 
 
 def opened(

@@ -11,11 +11,19 @@ import numpy as np
 import pytest
 
 from poselib.data.mpii import MpiiImages
-from poselib.data.mpii_mat import read_release
 from poselib.structures import Sample
-from tests.data.mat_files import NOTHING, images, struct
-from tests.data.mpii_files import Fields, image, person, unlabelled, write_groups, write_release
-from tests.data.test_mpii_json import entry, write
+from tests.data.datasets import images
+from tests.data.mat_files import NOTHING
+from tests.data.mpii_files import (
+    Fields,
+    entry,
+    image,
+    person,
+    unlabelled,
+    write_entries,
+    write_groups,
+    write_release,
+)
 
 NAMES = ("a.jpg", "b.jpg", "c.jpg", "t.jpg")
 SIZE = (100, 200)
@@ -206,7 +214,7 @@ def test_the_order_of_numbers_in_the_file_is_kept(tmp_path: Path) -> None:
 
 def from_json(folder: Path, entries: list[Any], *options: Any, **named: Any) -> MpiiImages:
     return MpiiImages.from_json(
-        write(folder, entries), images(folder / "images", NAMES, SIZE), *options, **named
+        write_entries(folder, entries), images(folder / "images", NAMES, SIZE), *options, **named
     )
 
 
@@ -297,34 +305,3 @@ def test_real_people_fill_their_crops(samples_dir: Path) -> None:
         xy = sample.keypoints[0][sample.keypoints[0, :, 2] > 0, :2]
         assert len(xy) >= 14, "a labelled joint was cut off"
         assert np.ptp(xy[:, 1]) > 0.5 * 256 and sample.image.std() > 20
-
-
-def test_the_parser_sees_what_was_written(tmp_path: Path) -> None:
-    """Round trip: everything of a random image, written as MPII does, comes back."""
-    rng = np.random.default_rng(3)
-    for _ in range(5):
-        people = rng.integers(1, 500, (4, 16, 2))
-        flags = rng.integers(0, 3, (4, 16))
-        rows = [
-            person(
-                *(1, 1, float(scale)),
-                annopoints=struct({"point": _points(xy, flag)}) if flag.any() else NOTHING,
-                objpos=struct({"x": float(scale * 3), "y": float(scale * 5)}),
-            )
-            for xy, flag, scale in zip(people, flags, rng.uniform(0.5, 9, 4), strict=True)
-        ]
-        (found,) = read_release(write_release(tmp_path, image("a.jpg", *rows)))
-        assert (found.keypoints[..., 2] == flags).all()
-        expected = np.where(flags[..., None] > 0, people - 0.5, 0)
-        assert (found.keypoints[..., :2] == expected).all()
-        assert (found.centres + 0.5)[:, 0] / 3 == pytest.approx(found.scales)
-
-
-def _points(xy: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    visible = {1: "0", 2: np.uint8(1)}
-    return struct(
-        *(
-            {"id": np.uint8(k), "x": xy[k, 0], "y": xy[k, 1], "is_visible": visible[int(flags[k])]}
-            for k in np.flatnonzero(flags)
-        )
-    )

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from poselib.data.mpii_json import read_entries
 from tests.data.mat_files import save
-
-Entry = dict[str, Any]
-
-
-def entry(name: str = "a.jpg", x: float = 10, y: float = 20, **fields: Any) -> Entry:
-    """A person with joint k at (x + k, y + 2 k), counted from 1; the left ankle is not labelled."""
-    given = {
-        "image": name,
-        "center": [x + 7, y + 15],
-        "scale": 0.2,
-        "joints": [[x + k, y + 2 * k] if k != 5 else [-1, -1] for k in range(16)],
-        "joints_vis": [int(k != 5) for k in range(16)],
-    }
-    given.update(fields)
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def write(folder: Path, content: Any) -> Path:
-    path = folder / "train.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
+from tests.data.mpii_files import Fields, entry, write_entries
 
 
 def test_an_entry_is_a_person_and_counts_pixels_from_one(tmp_path: Path) -> None:
-    first, second = read_entries(write(tmp_path, [entry(), entry("b.jpg", 30)]))
+    first, second = read_entries(write_entries(tmp_path, [entry(), entry("b.jpg", 30)]))
     assert (first.number, second.number, second.file_name) == (1, 2, "b.jpg")
     keypoints = first.keypoints
     assert keypoints.shape == (1, 16, 3) and keypoints.dtype == np.float32
@@ -45,7 +23,7 @@ def test_an_entry_is_a_person_and_counts_pixels_from_one(tmp_path: Path) -> None
 
 
 def test_head_sizes_from_the_joints_or_from_the_file_of_head_boxes(tmp_path: Path) -> None:
-    path = write(tmp_path, [entry(), entry("b.jpg")])
+    path = write_entries(tmp_path, [entry(), entry("b.jpg")])
     assert read_entries(path)[0].head_sizes() == pytest.approx([0.75 * np.hypot(1, 2)])
     # (corner, axis, person): (5, 6) to (8, 10) and (1, 2) to (7, 10).
     boxes = np.array([[[5, 1], [6, 2]], [[8, 7], [10, 10]]], np.float64)
@@ -54,13 +32,13 @@ def test_head_sizes_from_the_joints_or_from_the_file_of_head_boxes(tmp_path: Pat
     assert first.head_boxes.tolist() == [[4.5, 5.5, 7.5, 9.5]]
     assert [float(i.head_sizes()[0]) for i in (first, second)] == pytest.approx([3, 6])
     with pytest.raises(ValueError, match="headboxes_src: expected 2 x 2 x 1 numbers, one box an"):
-        read_entries(write(tmp_path, [entry()]), truth)
+        read_entries(write_entries(tmp_path, [entry()]), truth)
 
 
 def test_entries_for_testing(tmp_path: Path) -> None:
     known = entry(joints=None, joints_vis=None)
     unknown = entry("b.jpg", center=[-1, -1], scale=-1, joints=None, joints_vis=None)
-    first, second = read_entries(write(tmp_path, [known, unknown]))
+    first, second = read_entries(write_entries(tmp_path, [known, unknown]))
     assert not first.labelled.any() and not second.labelled.any()
     assert first.scales.tolist() == [0.2] and np.isnan(second.scales).all()
     assert np.isnan(second.centres).all()
@@ -72,8 +50,9 @@ def test_entries_for_testing(tmp_path: Path) -> None:
         ({"image": None}, "entry 1: image: expected text, found None"),
         ({"image": 3}, "entry 1: image: expected text, found 3"),
         ({"scale": 0}, "scale: expected a positive number, found 0"),
-        ({"scale": "1"}, "scale: expected a positive number, found '1'"),
-        ({"scale": float("nan")}, "scale: expected a positive number, found nan"),
+        ({"scale": "1"}, "scale: expected a finite number, found '1'"),
+        ({"scale": float("nan")}, "scale: expected a finite number, found nan"),
+        ({"scale": float("inf")}, "scale: expected a finite number, found inf"),
         ({"center": [1]}, r"center: expected 2 numbers, found \[1\]"),
         ({"center": None}, "center: expected 2 numbers, found None"),
         ({"center": ["a", 2]}, "center: expected 2 numbers: "),
@@ -85,18 +64,18 @@ def test_entries_for_testing(tmp_path: Path) -> None:
         ({"joints_vis": None}, "joints_vis: expected 16 numbers, found None"),
     ],
 )
-def test_bad_entries(fields: Entry, message: str, tmp_path: Path) -> None:
+def test_bad_entries(fields: Fields, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"train\.json: .*{message}"):
-        read_entries(write(tmp_path, [entry() | fields]))
+        read_entries(write_entries(tmp_path, [entry() | fields]))
 
 
 def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.json does not exist"):
         read_entries(tmp_path / "no.json")
     with pytest.raises(ValueError, match="not JSON"):
-        read_entries(write(tmp_path, "[{"))
+        read_entries(write_entries(tmp_path, "[{"))
     for content in ({"images": []}, "7"):
         with pytest.raises(ValueError, match=r"train\.json: expected a list of objects, found"):
-            read_entries(write(tmp_path, content))
+            read_entries(write_entries(tmp_path, content))
     with pytest.raises(ValueError, match=r"train\.json\[1\]: expected an object, found int"):
-        read_entries(write(tmp_path, [entry(), 1]))
+        read_entries(write_entries(tmp_path, [entry(), 1]))

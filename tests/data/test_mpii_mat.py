@@ -149,6 +149,37 @@ def test_groups_with_anyone_who_stands_apart_are_left_out(
     assert found.multi_person_groups == kept
 
 
+def test_the_parser_sees_what_was_written(tmp_path: Path) -> None:
+    """Round trip: everything of a random image, written as MPII does, comes back."""
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        people = rng.integers(1, 500, (4, 16, 2))
+        flags = rng.integers(0, 3, (4, 16))
+        rows = [
+            person(
+                *(1, 1, float(scale)),
+                annopoints=struct({"point": _point_array(xy, flag)}) if flag.any() else NOTHING,
+                objpos=struct({"x": float(scale * 3), "y": float(scale * 5)}),
+            )
+            for xy, flag, scale in zip(people, flags, rng.uniform(0.5, 9, 4), strict=True)
+        ]
+        found = only(tmp_path, *rows)
+        assert (found.keypoints[..., 2] == flags).all()
+        expected = np.where(flags[..., None] > 0, people - 0.5, 0)
+        assert (found.keypoints[..., :2] == expected).all()
+        assert (found.centres + 0.5)[:, 0] / 3 == pytest.approx(found.scales)
+
+
+def _point_array(xy: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    visible = {1: "0", 2: np.uint8(1)}
+    return struct(
+        *(
+            {"id": np.uint8(k), "x": xy[k, 0], "y": xy[k, 1], "is_visible": visible[int(flags[k])]}
+            for k in np.flatnonzero(flags)
+        )
+    )
+
+
 # Bad input
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from poselib.data import ochuman
 from poselib.data.coco import CocoKeypoints
 from poselib.data.ochuman import OcHumanKeypoints
 from poselib.skeletons import COCO, OCHUMAN
+from tests.data.datasets import images
 
 Content = dict[str, Any]
 # The file names its keypoints in an order of its own, and more than COCO's.
@@ -61,8 +61,7 @@ def content() -> Content:
 
 
 def write(folder: Path, data: object) -> Path:
-    for number in (4, 7, 9):
-        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(folder / f"{number:06d}.jpg")
+    images(folder, [f"{number:06d}.jpg" for number in (4, 7, 9)])
     path = folder / "ochuman.json"
     path.write_text(json.dumps(data))
     return path
@@ -123,9 +122,14 @@ def in_person(field: str, value: object) -> Change:
     return lambda data: data["images"][0]["annotations"][1].__setitem__(field, value)
 
 
+def in_names(value: object) -> Change:
+    return lambda data: data["keypoint_names"].__setitem__(FILE_NAMES.index("nose"), value)
+
+
 BAD: list[tuple[Change, str]] = [
     (lambda d: d.pop("keypoint_names"), "keypoint_names: expected COCO's among others"),
     (lambda d: d["keypoint_names"].remove("nose"), "keypoint_names: expected COCO's among others"),
+    (in_names(["nose"]), "keypoint_names: expected COCO's among others"),
     (lambda d: d.pop("images"), "images: expected a list of objects"),
     (lambda d: d["images"][0].pop("file_name"), "file_name: expected text"),
     (lambda d: d["images"][0].pop("annotations"), "000004.jpg: annotations: expected a list"),
@@ -150,7 +154,7 @@ def test_both_layouts_give_the_same_people(samples_dir: Path, tmp_path: Path) ->
     folder = samples_dir / "ochuman"
     converted = json.loads((folder / "test_ochuman.json").read_text())
     own = np.array([0, 3, 1])  # not labelled, hidden, visible
-    images = []
+    entries = []
     for entry in converted["images"]:
         people = []
         for found in converted["annotations"]:
@@ -166,9 +170,9 @@ def test_both_layouts_give_the_same_people(samples_dir: Path, tmp_path: Path) ->
                         "max_iou": 0.7,
                     }
                 )
-        images.append({**entry, "annotations": people})
+        entries.append({**entry, "annotations": people})
     path = tmp_path / "ochuman.json"
-    path.write_text(json.dumps({"keypoint_names": list(COCO.keypoints), "images": images}))
+    path.write_text(json.dumps({"keypoint_names": list(COCO.keypoints), "images": entries}))
     expected = CocoKeypoints(folder / "test_ochuman.json", folder, OCHUMAN)
     found = OcHumanKeypoints(path, folder, "val")
     assert len(found) == len(expected) == 3

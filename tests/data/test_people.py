@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from poselib.data.coco import CocoKeypoints, to_coco_results
-from poselib.data.people import AnnotatedImage, KeypointImages, PeopleTable, gather, image_size
+from poselib.data.coco import CocoKeypoints
+from poselib.data.people import AnnotatedImage, KeypointImages, PeopleTable, gather
 from poselib.metrics.ap import evaluate_ap
 from poselib.skeleton import Skeleton
-from poselib.structures import Poses
+from tests.data.datasets import perfect_results
 
 TRIO = Skeleton(
     name="trio",
@@ -142,18 +142,6 @@ def test_sizes_come_from_the_headers_unless_they_are_stated(folder: Path) -> Non
         stated[1]
 
 
-def test_size_of_an_image_is_that_of_its_stored_pixels(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
-    Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=exif)
-    assert image_size(tmp_path / "turned.jpg") == (20, 40)
-    (tmp_path / "text.jpg").write_text("no image")
-    with pytest.raises(ValueError, match=r"text\.jpg: expected an image"):
-        image_size(tmp_path / "text.jpg")
-    with pytest.raises(FileNotFoundError, match=r"none\.jpg does not exist"):
-        image_size(tmp_path / "none.jpg")
-
-
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
     two = replace(TRIO, keypoints=TRIO.keypoints[:2], sigmas=(1, 1), flip_pairs=(), limbs=())
     with pytest.raises(ValueError, match=r"file\.txt: 3 keypoints, but skeleton 'trio' has 2"):
@@ -219,23 +207,9 @@ def test_outlines_and_crowd_indices_are_described(folder: Path) -> None:
     assert {a["category_id"] for a in truth["annotations"]} == {4} == {truth["categories"][0]["id"]}
 
 
-def perfect(dataset: KeypointImages, shift: float = 0.0) -> list:
-    """Results that are the truth, moved by some px."""
-    results = []
-    for sample in dataset:
-        marks = sample.keypoints[..., 2] > 0
-        poses = Poses(
-            np.where(marks[..., None], sample.keypoints[..., :2] + shift, 0).astype(np.float32),
-            marks.astype(np.float32),
-            np.ones(len(marks), np.float32),
-        )
-        results += to_coco_results(poses, sample.image_id, dataset.category_id)
-    return results
-
-
 def test_the_truth_evaluates_to_one_and_what_is_ignored_costs_nothing(folder: Path) -> None:
     dataset = KeypointImages(table(), folder, TRIO)
-    truth, results = dataset.ground_truth(), perfect(dataset)
+    truth, results = dataset.ground_truth(), perfect_results(dataset)
     assert evaluate_ap(truth, results, TRIO).AP > 1 - 1e-9
     # A detection in the ignored corner of the first image, surer than any other.
     stray = {
@@ -247,7 +221,7 @@ def test_the_truth_evaluates_to_one_and_what_is_ignored_costs_nothing(folder: Pa
     assert evaluate_ap(truth, [*results, stray], TRIO).AP > 1 - 1e-9
     elsewhere = {**stray, "image_id": 2}
     assert evaluate_ap(truth, [*results, elsewhere], TRIO).AP < 0.9
-    assert evaluate_ap(truth, perfect(dataset, shift=2.0), TRIO).AP < 0.9
+    assert evaluate_ap(truth, perfect_results(dataset, shift=2.0), TRIO).AP < 0.9
 
 
 def test_the_document_reads_back_as_the_same_people(folder: Path) -> None:

@@ -10,8 +10,6 @@ from poselib.data.targets import heatmap_targets
 from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.structures import Batch, Warp
 
-torch.set_num_threads(1)
-
 
 def batch_of(size: tuple[int, int] = (32, 48), people: int = 3, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,17 @@ def scene(size: tuple[int, int] = (240, 320), sigma: float = 6.0) -> Sample:
     )
 
 
+def nobody(height: int, width: int) -> Sample:
+    return Sample(
+        image=np.zeros((3, height, width), np.uint8),
+        keypoints=np.zeros((0, 17, 3), np.float32),
+        areas=np.zeros(0, np.float32),
+        ignore=np.zeros((height, width), bool),
+        image_id=1,
+        to_original=Warp.identity(),
+    )
+
+
 def assert_blobs_at_keypoints(sample: Sample, tolerance: float = 0.1) -> None:
     drawn = sample.keypoints[0, DRAWN]
     assert (drawn[:, 2] == 2).all()
@@ -75,7 +87,7 @@ def test_letterbox_and_fit_keep_blobs_on_their_keypoints(
 def test_strong_reduction_averages_pixels_and_keeps_the_place() -> None:
     sample = scene((600, 801), sigma=12)
     noise = np.random.default_rng(0).integers(0, 2, sample.size, dtype=np.uint8) * 255
-    speckled = Sample(np.stack([noise] * 3), *list(vars(sample).values())[1:])
+    speckled = replace(sample, image=np.stack([noise] * 3))
     assert_blobs_at_keypoints(fit(sample, 100))
     # Eight by eight pixels of noise average out; skipping pixels would keep its full spread.
     assert fit(speckled, 100).image[:, 10:60, 10:90].std() < 30
@@ -144,13 +156,10 @@ def test_keypoints_that_leave_become_zeros_and_people_without_any_are_dropped() 
     sample = scene()
     far = sample.keypoints.copy()
     far[..., 0] += 1000 * (far[..., 2] > 0)
-    two = Sample(
-        sample.image,
-        np.concatenate([far, sample.keypoints]),
-        np.array([5.0, 9.0], np.float32),
-        sample.ignore,
-        7,
-        sample.to_original,
+    two = replace(
+        sample,
+        keypoints=np.concatenate([far, sample.keypoints]),
+        areas=np.array([5.0, 9.0], np.float32),
     )
     augment = Augment(COCO, size=240, rotation=0, scale=(1, 1), translation=0, flip=0)
     kept = augment(two, np.random.default_rng(0))
@@ -162,20 +171,11 @@ def test_keypoints_that_leave_become_zeros_and_people_without_any_are_dropped() 
     # On the right edge is outside: cells cover [i, i + 1).
     edge = scene().keypoints
     edge[0, 0, :2] = (320, 10)
-    on_edge = Sample(sample.image, edge, sample.areas, sample.ignore, 7, sample.to_original)
-    assert (letterbox(on_edge, 240).keypoints[0, 0] == 0).all()
+    assert (letterbox(replace(sample, keypoints=edge), 240).keypoints[0, 0] == 0).all()
 
 
 def test_nobody_is_fine() -> None:
-    sample = scene()
-    empty = Sample(
-        sample.image,
-        np.zeros((0, 17, 3), np.float32),
-        np.zeros(0, np.float32),
-        sample.ignore,
-        7,
-        sample.to_original,
-    )
+    empty = nobody(240, 320)
     for result in (
         Augment(COCO, size=64)(empty, np.random.default_rng(0)),
         letterbox(empty, 64),
@@ -187,15 +187,7 @@ def test_nobody_is_fine() -> None:
 
 
 def test_random_parameters_fill_their_ranges() -> None:
-    image = np.zeros((3, 40, 60), np.uint8)
-    sample = Sample(
-        image,
-        np.zeros((0, 17, 3), np.float32),
-        np.zeros(0, np.float32),
-        np.zeros((40, 60), bool),
-        1,
-        Warp.identity(),
-    )
+    sample = nobody(40, 60)
     augment, rng = Augment(COCO, size=8, translation=0.1), np.random.default_rng(0)
     warps = [augment(sample, rng).to_original for _ in range(800)]
     linear = np.array([w.matrix[:, :2] for w in warps])
@@ -235,7 +227,7 @@ def test_light_changes_pixels_alone() -> None:
 def test_outside_is_background_unless_asked() -> None:
     settings = {"size": 64, "rotation": 0, "scale": (1.5, 1.5), "translation": 0, "flip": 0}
     sample = scene((100, 100))
-    clear = Sample(*list(vars(sample).values())[:3], np.zeros((100, 100), bool), 1, Warp.identity())
+    clear = replace(sample, ignore=np.zeros((100, 100), bool))
     rng = np.random.default_rng(0)
     assert not Augment(COCO, **settings)(clear, rng).ignore.any()
     ignored = Augment(COCO, **settings, ignore_outside=True)(clear, rng).ignore
@@ -251,6 +243,7 @@ def test_outside_is_background_unless_asked() -> None:
         {"size": 0},
         {"scale": (0, 1)},
         {"scale": (1.5, 0.75)},
+        {"scale": (1.0, float("nan"))},
         {"rotation": -1},
         {"translation": float("nan")},
         {"flip": 1.5},
@@ -293,15 +286,7 @@ def test_letterbox_sizes_equal_the_official_ones(golden_dir: Path) -> None:
     for height, width, size, scale, least, *official in rows:
         # The official code pads at the smallest scale, rounded up to 64, and enlarges that.
         ratio, short = scale / least, int((least * size + 63) // 64 * 64)
-        image = np.zeros((3, int(height), int(width)), np.uint8)
-        sample = Sample(
-            image,
-            np.zeros((0, 17, 3), np.float32),
-            np.zeros(0, np.float32),
-            np.zeros(image.shape[1:], bool),
-            1,
-            Warp.identity(),
-        )
+        sample = nobody(int(height), int(width))
         enlarged = tuple(side * ratio for side in letterbox(sample, short).size)
         assert enlarged == (official[1], official[0])
 

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from poselib.data.coco import to_coco_results
 from poselib.data.uav_human import UavHumanKeypoints
 from poselib.metrics.ap import evaluate_ap
 from poselib.skeletons import COCO, UAV_HUMAN
-from poselib.structures import Poses
+from tests.data.datasets import images, perfect_results
 
 Content = dict[str, Any]
 HEIGHT, WIDTH = 40, 80
@@ -69,13 +67,11 @@ def content() -> dict[str, Content]:
 
 
 def write(folder: Path, data: dict[str, Any]) -> tuple[Path, Path]:
-    annotations, frames = folder / "annotations", folder / "frames"
+    annotations = folder / "annotations"
     for name, value in data.items():
-        for place in (annotations / name, frames / name):
-            place.parent.mkdir(parents=True, exist_ok=True)
+        (annotations / name).parent.mkdir(parents=True, exist_ok=True)
         (annotations / f"{name}.json").write_text(json.dumps(value))
-        Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(frames / f"{name}.jpg")
-    return annotations, frames
+    return annotations, images(folder / "frames", [f"{name}.jpg" for name in data], (HEIGHT, WIDTH))
 
 
 def test_frames_have_the_names_of_their_labels(tmp_path: Path) -> None:
@@ -133,14 +129,9 @@ def test_frames_without_people_can_be_left_out(tmp_path: Path) -> None:
 
 def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
     dataset = UavHumanKeypoints(*write(tmp_path, content()))
-    results = []
-    for sample in dataset:
-        marks = (sample.keypoints[..., 2] > 0).astype(np.float32)
-        poses = Poses(sample.keypoints[..., :2], marks, marks.mean(axis=1))
-        results += to_coco_results(poses, sample.image_id)
     truth = dataset.ground_truth()
     assert truth["annotations"][0]["keypoints"][:3] == pytest.approx([1.5, 0.5, 2], abs=1e-3)
-    assert evaluate_ap(truth, results, UAV_HUMAN).AP > 1 - 1e-9
+    assert evaluate_ap(truth, perfect_results(dataset), UAV_HUMAN).AP > 1 - 1e-9
 
 
 Change = Callable[[Content], object]

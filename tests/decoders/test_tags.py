@@ -171,7 +171,32 @@ def assert_equal(found: list[Poses], wanted: list[Poses]) -> None:
 
 
 @pytest.mark.parametrize("resolution", ["image", "map"])
+@pytest.mark.parametrize("length", [1, 2])
+def test_tags_read_where_they_are_wanted_lead_to_the_same_people(
+    monkeypatch, length, resolution
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    for seed, people in enumerate((1, 5, 12)):
+        outputs = scene(scattered(people, seed, missing=0.4), length=length)
+        noise = 0.02 * torch.rand(outputs.heatmaps[1].shape, generator=generator)
+        outputs = replace(
+            outputs,
+            heatmaps=(outputs.heatmaps[0], outputs.heatmaps[1] + noise),
+            tags=outputs.tags[..., ::2, ::2],
+        )
+        options = DecodeOptions(resolution=resolution)
+        found, candidates = decode_tags(outputs, options), tag_candidates(outputs, options)
+        with monkeypatch.context() as patch:
+            patch.setattr(decoder, "_tags_at", TagOutputs.resized_tags)
+            assert_equal(found, decode_tags(outputs, options))
+            wanted = tag_candidates(outputs, options)
+        np.testing.assert_array_equal(candidates[0].cells, wanted[0].cells)
+        np.testing.assert_allclose(candidates[0].tags, wanted[0].tags, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("resolution", ["image", "map"])
 def test_the_way_of_a_gpu_leads_to_the_same_poses(monkeypatch, resolution) -> None:
+    monkeypatch.setattr(decoder, "_tags_at", TagOutputs.resized_tags)
     generator = torch.Generator().manual_seed(1)
     cases = [scene(scattered(n, seed=n)) for n in (1, 6)]
     cases += [TagOutputs((heat,), tags, (24, 32)) for _, heat, tags in wild_maps()]
@@ -247,14 +272,16 @@ def test_each_stage_is_announced_when_it_ends(monkeypatch: pytest.MonkeyPatch) -
     assert tuple(heard) == STAGES * 2
 
 
-def test_maps_of_the_right_size_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: TagOutputs, size: tuple[int, int]) -> TagOutputs:
+def test_tags_are_enlarged_only_where_they_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: TagOutputs, size: tuple[int, int]) -> torch.Tensor:
         raise AssertionError("resized")
 
-    monkeypatch.setattr(TagOutputs, "resize", fail)
+    monkeypatch.setattr(TagOutputs, "resized_tags", fail)
     heat, tags = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 2, 16, 24)
     decode_tags(TagOutputs((heat,), tags, (16, 24)))
     decode_tags(TagOutputs((heat,), tags, (64, 96)), DecodeOptions(resolution="map"))
+    decode_tags(TagOutputs((heat,), tags, (64, 96)))
+    tags[0, 0, 0, 3, 4] = torch.nan  # weights of zero would spread it
     with pytest.raises(AssertionError, match="resized"):
         decode_tags(TagOutputs((heat,), tags, (64, 96)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
 from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE, MPII
+from poselib.skeletons import COCO, CROWDPOSE, MPII, skeleton_named
 from poselib.structures import Poses, Sample
 from poselib.systems import System, build
 from tests.engine.oracles import Marked, truth_system
@@ -25,8 +26,14 @@ from tests.engine.oracles import Marked, truth_system
 SMALL = PredictOptions(size=128, batch_size=8, flip=False)
 
 
-def scenes(skeleton: Skeleton = COCO, count: int = 200) -> SyntheticScenes:
-    return SyntheticScenes(SceneRecipe(size=128, people=(1, 3)), count, 7, skeleton).cached()
+def scenes(skeleton: Skeleton = COCO, count: int = 60) -> SyntheticScenes:
+    return drawn(skeleton.name, count)
+
+
+@cache
+def drawn(skeleton: str, count: int) -> SyntheticScenes:
+    recipe = SceneRecipe(size=128, people=(1, 3))
+    return SyntheticScenes(recipe, count, 7, skeleton_named(skeleton)).cached()
 
 
 def perfect(dataset: LabelledImages, skeleton: Skeleton, options: PredictOptions, **switches):
@@ -63,6 +70,18 @@ def test_the_truth_of_real_samples_is_found(
     options = PredictOptions(size=512, flip=False)
     evaluated = perfect(dataset, skeleton, options, progressive=progressive)
     assert evaluated.ap.AP >= 0.98
+
+
+def test_without_annotations_nothing_is_predicted() -> None:
+    class Bare(Marked):
+        def ground_truth(self) -> dict:
+            raise ValueError("annotates nobody")
+
+        def __getitem__(self, index: int) -> Sample:
+            raise AssertionError("read an image")
+
+    with pytest.raises(ValueError, match="annotates nobody"):
+        evaluate(any_system(COCO), Bare(scenes(count=2)))
 
 
 def test_poses_of_the_wrong_image_score_nothing() -> None:

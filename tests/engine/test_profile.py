@@ -67,7 +67,6 @@ def test_milliseconds_are_those_that_the_work_took(clock: Clock) -> None:
     taken = measure(lambda: clock.work(*next(times)), repeats=2)
     assert (taken.wall, taken.cpu) == ((250.0, 500.0), (500.0, 1000.0))
     assert all(math.isnan(gpu) for gpu in taken.gpu)
-    assert (taken.threads, taken.device) == (1, "cpu")
 
 
 def test_short_work_is_repeated_until_the_time_is_over(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -98,13 +99,13 @@ def _hang_in_second_save(folder: Path) -> None:
 
 
 def main() -> None:
-    """Train until a moment to be killed at: ``toys.py FOLDER loading|saving``."""
-    folder, moment = Path(sys.argv[1]), sys.argv[2]
+    """Train twice, until moments to be killed at, in ``FOLDER/saving`` and ``FOLDER/loading``."""
     torch.set_num_threads(1)
-    if moment == "saving":
-        _hang_in_second_save(folder)
+    if os.fork():
+        _hang_in_second_save(folder := Path(sys.argv[1], "saving"))
         train_toy(folder)
     else:
+        folder = Path(sys.argv[1], "loading")
         train_toy(folder, augment=HangingAugment(folder, after=13 * RECIPE.batch_size))
 
 

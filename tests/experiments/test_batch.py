@@ -44,25 +44,18 @@ def test_failures_are_reported_and_only_they_run_again(
 ) -> None:
     runs = plan(read_sweep(sweep), [3])
     folder = tmp_path / "runs"
-    outcomes = run_batch([*runs, runs[0]], folder, workers=2)
-    assert [outcome.state for outcome in outcomes] == ["done", "failed", "done"]
-    assert outcomes[1].log is not None and "this row is broken" in outcomes[1].log.read_text()
+    assert main([str(sweep), "--seeds", "3", "--runs", str(folder), "--workers", "2"]) == 1
+    printed = capsys.readouterr().out
+    log = folder / "notebooks" / f"{runs[1].run_id}.log"
+    assert f"failed: bad, seed 3: {log}" in printed and "0.300" in printed
+    assert "this row is broken" in log.read_text()
 
     (folder / "mended").touch()
-    assert main([str(sweep), "--seeds", "3", "--runs", str(folder)]) == 0
-    printed = capsys.readouterr().out
-    assert "done before" in printed and "failed" not in printed and "0.300" in printed
+    outcomes = run_batch([*runs, runs[0]], folder)
+    assert [outcome.state for outcome in outcomes] == ["done before", "done", "done before"]
+    assert [outcome.log for outcome in outcomes] == [None, log, None]
     assert (folder / runs[0].run_id / "times").read_text() == "x"
     assert (folder / runs[1].run_id / "times").read_text() == "xx"
-
-
-@pytest.mark.notebooks
-def test_the_command_fails_when_a_run_does(
-    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = [str(sweep), "--seeds", "1", "--rows", "bad", "--runs", str(tmp_path / "runs")]
-    assert main(given) == 1
-    assert "failed: bad, seed 1" in capsys.readouterr().out
 
 
 def test_bad_input_is_refused_before_anything_runs(

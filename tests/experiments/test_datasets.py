@@ -19,12 +19,12 @@ from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, skeleton_named
 from tests.data import mpii_files
 from tests.data.mat_files import save, struct
+from tests.data.mpii_files import entry as mpii_entry
 from tests.data.test_aic import person as aic_person
 from tests.data.test_flic import example
 from tests.data.test_hieve import frame as hieve_frame
 from tests.data.test_hieve import person as hieve_person
 from tests.data.test_lsp import joints
-from tests.data.test_mpii_json import entry as mpii_entry
 from tests.data.test_ochuman import content as ochuman_content
 from tests.data.test_uav_human import TEST, TRAIN
 from tests.data.test_uav_human import labels as uav_labels

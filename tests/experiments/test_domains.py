@@ -70,7 +70,7 @@ def test_coco_files_with_the_same_keypoints_are_measured_and_others_only_looked_
 def test_any_folder_of_images_is_looked_at(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "b.png"), np.full((40, 60, 3), 90, np.uint8))
     domain = real_domain(SMOKE, COCO, 64, images=str(tmp_path))
-    assert domain.about == "1 image" and domain.labels is None
+    assert domain.about == f"1 image of {tmp_path.name}" and domain.labels is None
     found = transfer(load_checkpoint().system, domain, LOOK)
     assert set(found.numbers) == {"images", "px", "found"}
 

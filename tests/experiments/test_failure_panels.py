@@ -5,36 +5,9 @@ import pytest
 
 from poselib.experiments.failure_panels import case_panels, isolated_panels
 from poselib.experiments.failures import FailureCase, failure_cases, largest_failures
-from poselib.skeleton import Skeleton
-from poselib.structures import Poses, Sample, Warp
+from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
 
-# sigma 0.05 and area 100 px²: a keypoint is near up to 1.18 px.
-TOY = Skeleton(
-    name="toy",
-    keypoints=("nose", "left_hand", "right_hand", "tail"),
-    sigmas=(0.05,) * 4,
-    flip_pairs=(("left_hand", "right_hand"),),
-    limbs=(("nose", "tail"),),
-)
-ANN = [(10, 10, 2), (20, 10, 2), (30, 10, 2), (40, 10, 2)]
-BOB = [(10, 50, 2), (20, 50, 2), (30, 50, 2), (40, 50, 2)]
-a, b = ([(x, y) for x, y, _ in person] for person in (ANN, BOB))
-NONE = (0, 0)
-
-
-def sample(*people: list[tuple[float, float, int]]) -> Sample:
-    keypoints = np.array(people, np.float32).reshape(-1, 4, 3)
-    areas = np.full(len(keypoints), 100, np.float32)
-    image, ignore = np.zeros((3, 64, 64), np.uint8), np.zeros((64, 64), bool)
-    return Sample(image, keypoints, areas, ignore, 1, Warp.identity())
-
-
-def poses(*people: list[tuple[float, float]]) -> Poses:
-    keypoints = np.array(people, np.float32).reshape(-1, 4, 2)
-    scores = (keypoints != 0).any(-1).astype(np.float32)
-    return Poses(keypoints, scores, scores.mean(1))
-
-
+a, b = at(ANN), at(BOB)
 DATASET = [sample(ANN, BOB)] * 2
 FOUND = [
     poses(b, [*a[:3], b[3]]),  # Ann has Bob's tail

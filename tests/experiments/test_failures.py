@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,36 +9,13 @@ from poselib.experiments.failures import (
     largest_failures,
     people_counts,
 )
-from poselib.skeleton import Skeleton
-from poselib.structures import Poses, Sample, Warp
+from poselib.plots.poses import LEAST_SCORE
+from poselib.structures import Poses
+from tests import toy_people
+from tests.toy_people import ANN, NONE, TOY, at, poses, sample
 
-# sigma 0.05 and area 100 px²: a keypoint is near up to 1.18 px.
-TOY = Skeleton(
-    name="toy",
-    keypoints=("nose", "left_hand", "right_hand", "tail"),
-    sigmas=(0.05,) * 4,
-    flip_pairs=(("left_hand", "right_hand"),),
-    limbs=(("nose", "tail"),),
-)
-ANN = [(10, 10, 2), (20, 10, 2), (30, 10, 2), (40, 10, 2)]
-BOB = [(10, 50, 2), (20, 50, 2), (30, 50, 1), (40, 50, 2)]
-NONE = (0, 0)
-
-
-def sample(*people: list[tuple[float, float, int]]) -> Sample:
-    keypoints = np.array(people, np.float32).reshape(-1, 4, 3)
-    areas = np.full(len(keypoints), 100, np.float32)
-    image, ignore = np.zeros((3, 64, 64), np.uint8), np.zeros((64, 64), bool)
-    return Sample(image, keypoints, areas, ignore, 1, Warp.identity())
-
-
-def poses(*people: list[tuple[float, float]]) -> Poses:
-    keypoints = np.array(people, np.float32).reshape(-1, 4, 2)
-    scores = (keypoints != 0).any(-1).astype(np.float32)
-    return Poses(keypoints, scores, scores.mean(1))
-
-
-a, b = ([(x, y) for x, y, _ in person] for person in (ANN, BOB))
+BOB = [*toy_people.BOB[:2], (30, 50, 1), toy_people.BOB[3]]  # one hand is hidden
+a, b = at(ANN), at(BOB)
 off = [[(x, y - 0.2) for x, y in person[2:]] for person in (a, b)]
 # Image 0: right but for one hand exchanged. Image 1: Ann in two pieces, Bob lacks two keypoints, a
 # tail that is nobody's. Image 2: nobody is there, and one is found. Image 3: Bob and Ann mixed up
@@ -53,8 +29,8 @@ FOUND = [
 ]
 
 
-def errors(**options: float) -> pd.DataFrame:
-    return association_errors(DATASET, FOUND, TOY, **options)
+def errors() -> pd.DataFrame:
+    return association_errors(DATASET, FOUND, TOY)
 
 
 def test_errors_of_four_images_counted_by_hand() -> None:
@@ -88,12 +64,10 @@ def test_rates_of_nothing_are_not_numbers_and_perfect_ones_are_zero() -> None:
     assert nothing[rates].isna().all()
 
 
-def test_guesses_count_only_if_asked_for() -> None:
+def test_guesses_that_are_not_drawn_do_not_count() -> None:
     weak = poses(a)
-    weak.scores[0, 1] = 0.15
-    truth = [sample(ANN)]
-    assert association_errors(truth, [weak], TOY).loc["all", "good"] == 3
-    assert association_errors(truth, [weak], TOY, min_score=0.1).loc["all", "good"] == 4
+    weak.scores[0, :2] = LEAST_SCORE, LEAST_SCORE + 0.01
+    assert association_errors([sample(ANN)], [weak], TOY).loc["all", "good"] == 3
 
 
 def test_the_order_of_images_and_people_does_not_count() -> None:

@@ -67,7 +67,7 @@ def test_times_add_up() -> None:
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'nothing'; there are those of \['hae'"):
+    with pytest.raises(ValueError, match=r"'nothing'; there are those of \[.*'hae'"):
         published("nothing")
     with pytest.raises(ValueError, match=r"no table 'XX'; it has \['II'"):
         published_table("hae", "XX")

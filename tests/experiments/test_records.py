@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from poselib.experiments import provenance as provenance_module
+from poselib.experiments.provenance import provenance
 from poselib.experiments.records import (
     list_runs,
     load_run,
     new_id,
-    provenance,
     save_figure,
     save_table,
     sidecar,
@@ -144,7 +144,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_table_has_its_sidecar(tmp_path: Path) -> None:
     table = pd.DataFrame({"method": ["x"], "AP": [0.5]})
-    path = save_table(table, tmp_path / "t.csv", {}, seed=3)
+    path = save_table(table, tmp_path / "t.csv", {"seed": 3})
     assert path.read_text() == "method,AP\nx,0.5\n"
     assert json.loads(path.with_suffix(".json").read_text())["seed"] == 3
 

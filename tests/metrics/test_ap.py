@@ -6,15 +6,14 @@ import copy
 import gzip
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.skeletons import COCO, CROWDPOSE
+from tests.metrics.coco_entries import Entry, person, result, truth_of
 
-Entry = dict[str, Any]
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MEDIUM, LARGE = (32**2, 96**2), (96**2, 1e10)
 
@@ -23,27 +22,6 @@ def keypoints_at(x: float, y: float, spread: float = 10.0, count: int = 17) -> n
     rng = np.random.default_rng(int(x) + 1000 * int(y))
     xy = rng.uniform(0, spread, (count, 2)) + np.array([x, y])
     return np.column_stack([xy, np.full(count, 2.0)])
-
-
-def truth_of(people: list[Entry], images: int = 1) -> Entry:
-    annotations = [
-        {"id": n, "category_id": 1, "image_id": 1, "iscrowd": 0, "bbox": [0, 0, 50, 50], **fields}
-        for n, fields in enumerate(people)
-    ]
-    return {
-        "images": [{"id": i + 1} for i in range(images)],
-        "annotations": annotations,
-        "categories": [{"id": 1}],
-    }
-
-
-def person(keypoints: np.ndarray, area: float = 2500.0, **fields: Any) -> Entry:
-    return {"keypoints": keypoints.ravel().tolist(), "area": area, **fields}
-
-
-def result(keypoints: np.ndarray, score: float, image: int = 1) -> Entry:
-    flat = keypoints.ravel().tolist()
-    return {"image_id": image, "category_id": 1, "keypoints": flat, "score": score}
 
 
 def shifted_to(similarity: float, keypoints: np.ndarray, area: float) -> np.ndarray:

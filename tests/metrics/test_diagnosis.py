@@ -95,17 +95,17 @@ SPOILED: dict[str, tuple[Change, str]] = {
 }
 
 
+def only(reasons: tuple[str, ...], words: str) -> bool:
+    return len(reasons) == 1 and re.search(words, reasons[0]) is not None
+
+
 @pytest.mark.parametrize("name", SPOILED)
 def test_spoiled_coordinates_are_recognised(name: str) -> None:
     change, words = SPOILED[name]
     results = spoiled(RESULTS, change)
     assert evaluate_ap(TRUTH, results, COCO).AP < 0.2 < 0.8 < evaluate_ap(TRUTH, RESULTS, COCO).AP
     reasons = diagnose(TRUTH, results, COCO)
-    assert len(reasons) == 1 and re.search(words, reasons[0]), reasons
-
-
-def only(reasons: tuple[str, ...], words: str) -> bool:
-    return len(reasons) == 1 and re.search(words, reasons[0]) is not None
+    assert only(reasons, words), reasons
 
 
 @pytest.mark.parametrize("step", [1, -1, 4])
@@ -144,6 +144,22 @@ def test_results_of_another_skeleton_cut_to_length_are_recognised() -> None:
     results = spoiled(detections(truth), lambda xy, _: xy[places])
     reasons = diagnose(truth, results, CROWDPOSE)
     assert only(reasons, "in another order, as in skeleton '(coco|ochuman|uav_human)'"), reasons
+
+
+def test_people_of_a_category_without_detections_are_like_nobody() -> None:
+    first, *rest = TRUTH["annotations"]
+    people = [first, *({**person, "category_id": 7} for person in rest)]
+    truth = {**TRUTH, "annotations": people, "categories": [{"id": 1}, {"id": 7}]}
+    # One person of many, in another image than their own.
+    elsewhere = {**RESULTS[0], "image_id": TRUTH["images"][-1]["id"]}
+    reasons = diagnose(truth, [elsewhere], COCO)
+    assert only(reasons, "is like nobody annotated"), reasons
+    # Only some of very many people are looked at, none of them of the category that was found.
+    many = [{**person, "category_id": 1} for person in people * 3]
+    many[-2]["category_id"] = 7
+    results = [{**result, "category_id": 7} for result in RESULTS]
+    reasons = diagnose({**truth, "annotations": many}, results, COCO)
+    assert only(reasons, "is like nobody annotated"), reasons
 
 
 def test_areas_that_are_no_areas_are_recognised() -> None:
@@ -192,8 +208,14 @@ def test_nothing_is_made_up_for_random_people(seed: int) -> None:
 
 
 def test_among_very_many_somebody_is_alike_by_chance() -> None:
-    truth, strangers = (scenes(seed=seed, count=600, size=64) for seed in (5, 77))
-    reasons = diagnose(truth, detections(strangers), COCO)
+    truth, strangers = (scenes(seed=s, count=n, size=64) for s, n in ((5, 60), (77, 150)))
+    many = [
+        {**result, "image_id": result["image_id"] % 60}
+        for shift in np.random.default_rng(0).uniform(-8, 8, (4, 2))
+        for result in spoiled(detections(strangers), lambda xy, _, shift=shift: xy + shift)
+    ]
+    assert len(many) > 2500
+    reasons = diagnose(truth, many, COCO)
     assert only(reasons, "is like nobody annotated"), reasons
 
 

@@ -11,32 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from poselib.metrics.keypoint_errors import Fate, Judgement, Kind, judge_keypoints
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Sample, Warp
-
-# sigma 0.05 and area 100 px² of a person: s k = 1 px, so that near ends at 1.18 px and loose at
-# 2.15 px.
-TOY = Skeleton(
-    name="toy",
-    keypoints=("nose", "left_hand", "right_hand", "tail"),
-    sigmas=(0.05,) * 4,
-    flip_pairs=(("left_hand", "right_hand"),),
-    limbs=(("nose", "tail"),),
-)
-ANN = [(10, 10, 2), (20, 10, 2), (30, 10, 2), (40, 10, 2)]
-BOB = [(10, 50, 2), (20, 50, 2), (30, 50, 2), (40, 50, 2)]
-NONE = (0, 0)  # a keypoint that was not predicted
-
-
-def sample(*people: list[tuple[float, float, int]]) -> Sample:
-    keypoints = np.array(people, np.float32).reshape(-1, 4, 3)
-    areas = np.full(len(keypoints), 100, np.float32)
-    image, ignore = np.zeros((3, 64, 64), np.uint8), np.zeros((64, 64), bool)
-    return Sample(image, keypoints, areas, ignore, 1, Warp.identity())
-
-
-def poses(*people: list[tuple[float, float]]) -> Poses:
-    keypoints = np.array(people, np.float32).reshape(-1, 4, 2)
-    scores = (keypoints != 0).any(-1).astype(np.float32)
-    return Poses(keypoints, scores, scores.mean(1))
+from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
 
 
 def judged(truth: Sample, found: Poses) -> tuple[list[str], list[str]]:
@@ -44,10 +19,6 @@ def judged(truth: Sample, found: Poses) -> tuple[list[str], list[str]]:
     judgement = judge_keypoints(found, truth, TOY)
     kinds = [Kind(kind).name for kind in judgement.kinds[0]]
     return kinds, [Fate(fate).name for fate in judgement.fates[0]]
-
-
-def at(person: list[tuple[float, float, int]]) -> list[tuple[float, float]]:
-    return [(x, y) for x, y, _ in person]
 
 
 def test_near_ends_at_the_distance_that_is_stated() -> None:
@@ -147,8 +118,6 @@ def test_a_missing_keypoint_is_not_one_in_the_corner() -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="4 keypoints of skeleton 'toy'"):
         judge_keypoints(Poses.empty(5), sample(ANN), TOY)
-    with pytest.raises(ValueError, match=r"near must be a similarity from 0.1 to 1, not 0.05"):
-        judge_keypoints(poses(at(ANN)), sample(ANN), TOY, near=0.05)
 
 
 # Random crowds, so dense that everything happens.

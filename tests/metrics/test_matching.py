@@ -3,41 +3,39 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.metrics.matching import matched_similarity
+from poselib.metrics.entries import compare
+from poselib.metrics.matching import match_people, matched_similarity
+from poselib.metrics.pairs import pair_up, similarity
+from poselib.metrics.workload import evaluation_workload
 from poselib.skeletons import COCO
-from poselib.structures import Poses, Sample, Warp
-
-
-def sample(people: int) -> Sample:
-    rng = np.random.default_rng(people)
-    keypoints = rng.uniform(0, 100, (people, len(COCO), 3)).astype(np.float32)
-    keypoints[..., 2] = 2
-    areas = np.full(people, 900, np.float32)
-    image, ignore = np.zeros((3, 100, 100), np.uint8), np.zeros((100, 100), bool)
-    return Sample(image, keypoints, areas, ignore, 1, Warp.identity())
-
-
-def poses(keypoints: np.ndarray) -> Poses:
-    ones = np.ones(keypoints.shape[:2], np.float32)
-    return Poses(keypoints[..., :2].astype(np.float32), ones, ones.mean(1))
+from poselib.structures import Poses
+from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 
 def test_people_are_found_in_any_order() -> None:
-    truth = sample(3)
-    assert matched_similarity(poses(truth.keypoints[[2, 0, 1]]), truth, COCO) == pytest.approx(1)
+    beside = [(x + 1, y) for x, y in at(BOB)]
+    values = matched_similarity(poses(beside, at(ANN)), sample(ANN, BOB), TOY)
+    assert values == pytest.approx([1.0, np.exp(-1 / 2)])
 
 
 def test_one_person_found_stands_for_one_annotated_person() -> None:
-    truth = sample(1)
-    twice = Sample(
-        truth.image, truth.keypoints[[0, 0]], truth.areas[[0, 0]], truth.ignore, 1, Warp.identity()
-    )
-    values = matched_similarity(poses(truth.keypoints), twice, COCO)
+    values = matched_similarity(poses(at(ANN)), sample(ANN, ANN), TOY)
     assert sorted(values) == pytest.approx([0.0, 1.0])
 
 
 def test_nobody_found_and_nobody_labelled() -> None:
-    truth = sample(2)
-    truth.keypoints[1, :, 2] = 0
-    values = matched_similarity(Poses.empty(len(COCO)), truth, COCO)
+    unlabelled = [(0, 0, 0)] * len(TOY)
+    values = matched_similarity(Poses.empty(len(TOY)), sample(ANN, unlabelled), TOY)
     assert values[0] == 0 and np.isnan(values[1])
+
+
+def test_matching_takes_everyone_at_most_once() -> None:
+    comparison = compare(*evaluation_workload(COCO, 200, 3), len(COCO))
+    pairs = pair_up(comparison, 20)
+    values = similarity(comparison, pairs, COCO.sigmas)
+    matched = match_people(comparison, pairs, values, 0.1)
+    (hit,) = np.nonzero(matched >= 0)
+    truth, found = comparison.truth, comparison.found
+    assert (truth.images[matched[hit]] == found.images[pairs.order[hit]]).all()
+    taken = np.bincount(matched[hit], minlength=len(truth))
+    assert taken[~truth.crowds].max() == 1 and len(hit) > 100

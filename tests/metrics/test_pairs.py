@@ -12,9 +12,8 @@ from pycocotools.cocoeval import COCOeval
 
 from poselib.metrics import pairs as module
 from poselib.metrics.entries import Comparison, compare
-from poselib.metrics.pairs import pair_up, similarity
+from poselib.metrics.pairs import most_similar, pair_up, similarity
 from poselib.metrics.workload import evaluation_workload
-from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import COCO
 
 
@@ -57,18 +56,17 @@ def test_similarity_equals_that_of_pycocotools_to_the_last_bit(
     np.testing.assert_array_equal(values, np.concatenate(expected))
 
 
-def test_similarity_is_that_of_one_image_at_a_time() -> None:
-    comparison = workload(seed=2)
+def test_the_most_similar_is_that_of_a_loop() -> None:
+    truth, results = evaluation_workload(COCO, 40, seed=2)
+    comparison = compare(truth, results[:60], len(COCO))
+    best, who = most_similar(comparison, COCO, 20)
     pairs = pair_up(comparison, 20)
     values = similarity(comparison, pairs, COCO.sigmas)
-    truth, found = comparison.truth, comparison.found
-    labelled = truth.labelled.any(axis=1)
-    for value, f, t in zip(values, pairs.found, pairs.truth, strict=True):
-        if labelled[t]:
-            alone = object_keypoint_similarity(
-                found.keypoints[[f], :, :2], truth.keypoints[[t]], truth.areas[[t]], COCO.sigmas
-            )
-            assert value == pytest.approx(alone.item(), abs=1e-12)
+    for person, (value, found) in enumerate(zip(best, who, strict=True)):
+        mine = pairs.truth == person
+        assert value == values[mine].max(initial=0) and (found >= 0) == mine.any()
+        assert found < 0 or value in values[mine & (pairs.found == found)]
+    assert (who < 0).any() and (best > 0.5).any()
 
 
 def test_nobody_makes_no_pairs() -> None:

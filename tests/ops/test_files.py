@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from poselib.ops.files import append_line, read_lines, replacing, write_json
+from poselib.ops.files import append_line, read_json, read_lines, replacing, write_json
 
 KILLED = """
 import os, signal, sys
@@ -134,3 +134,14 @@ def test_writers_at_the_same_time_do_not_mix_lines(tmp_path: Path) -> None:
         list(pool.map(write, range(4)))
     found = [line["writer"] for line in read_lines(path)]
     assert sorted(found) == sorted([*range(4)] * 50)
+
+
+def test_only_an_object_is_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"é": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"é": [1, None]}
+    for content, told in ((b"{", "is not JSON"), (b"[1]", "not a list"), (b"\xff", "is not JSON")):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.json .*{told}"):
+            read_json(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "b.json")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.gaussians import Overlap, cells_of, gaussian_heatmaps
+from poselib.ops.gaussians import Overlap, Window, cells_of, gaussian_heatmaps
 
 torch.set_num_threads(1)
 
@@ -80,6 +80,39 @@ def test_equals_loops_over_cells(
     np.testing.assert_allclose(fast, slow, atol=1e-6)
     single = gaussian_heatmaps(keypoints.float(), image_size, size, sigma, subpixel, overlap)
     np.testing.assert_allclose(single, slow, atol=1e-5)
+
+
+@SUBPIXEL
+@pytest.mark.parametrize("sigma", [0.6, 1.0, 1.5])
+def test_window_around_the_keypoint(sigma: float, subpixel: bool) -> None:
+    """Cells nearer than three sigmas and two cells along both axes hold the whole of Eq. (4)."""
+    keypoints = random_keypoints(5, (32, 48), people=1)
+    maps = gaussian_heatmaps(keypoints, (32, 48), (16, 24), sigma, subpixel, window="point")
+    drawn = 0
+    for b, k in np.ndindex(2, 3):
+        x, y, visibility = (keypoints[b, 0, k] / torch.tensor([2, 2, 1])).tolist()
+        if not (visibility > 0 and 0 <= x < 24 and 0 <= y < 16):
+            assert not maps[b, k].any()
+            continue
+        centre = (x, y) if subpixel else (math.floor(x) + 0.5, math.floor(y) + 0.5)
+        along = [np.arange(n) + 0.5 - c for n, c in zip((24, 16), centre, strict=True)]
+        whole = np.exp(-(along[0] ** 2 + along[1][:, None] ** 2) / (2 * sigma**2))
+        near = [np.abs(each) < 3 * sigma + 2 for each in along]
+        np.testing.assert_allclose(maps[b, k], whole * near[0] * near[1][:, None], atol=1e-6)
+        assert np.array_equal(maps[b, k] > 0, near[0] & near[1][:, None])
+        drawn += 1
+    assert drawn >= 3
+
+
+@SUBPIXEL
+@pytest.mark.parametrize("window", ["cell", "point"])
+def test_deviation_of_each_type(window: Window, subpixel: bool) -> None:
+    keypoints = random_keypoints(7, (32, 48))
+    sizes, options = ((32, 48), (8, 12)), {"subpixel": subpixel, "window": window}
+    maps = gaussian_heatmaps(keypoints, *sizes, (1.0, 2.5, 1.0), **options)
+    narrow, wide = (gaussian_heatmaps(keypoints, *sizes, each, **options) for each in (1.0, 2.5))
+    assert torch.equal(maps[:, ::2], narrow[:, ::2]) and torch.equal(maps[:, 1], wide[:, 1])
+    assert not torch.equal(narrow[:, 1], wide[:, 1])
 
 
 @SUBPIXEL
@@ -230,9 +263,19 @@ def test_deviation_must_be_positive(sigma: float) -> None:
         gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), sigma)
 
 
-def test_unknown_overlap() -> None:
+@pytest.mark.parametrize("sigmas", [(), (1.0, 2.0, 3.0)])
+def test_deviations_must_be_one_or_one_a_type(sigmas: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=f"sigma must be one number or 1, not {len(sigmas)}"):
+        gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), sigmas)
+    with pytest.raises(ValueError, match="positive number of cells, not 0"):
+        gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), (0.0,))
+
+
+def test_unknown_names() -> None:
     with pytest.raises(ValueError, match="overlap must be 'max' or 'sum', not 'mean'"):
         gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), 1.0, overlap="mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="window must be 'cell' or 'point', not 'map'"):
+        gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), 1.0, window="map")  # type: ignore[arg-type]
 
 
 # The official targets. Their keypoints are in cells (a map of stride 1), their deviation too; -1

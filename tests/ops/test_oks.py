@@ -5,7 +5,7 @@ import pycocotools.coco
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from poselib.ops.oks import object_keypoint_similarity
+from poselib.ops.oks import keypoint_similarity, object_keypoint_similarity
 from poselib.skeletons import COCO
 
 
@@ -23,6 +23,17 @@ def test_it_is_one_on_the_truth_and_the_equation_off_it() -> None:
     found = np.array([[[10.0, 20.0], [99.0, 99.0]], [[13.0, 24.0], [0.0, 0.0]]])
     values = object_keypoint_similarity(found, truth, [400.0], [0.1, 0.1])
     assert values == pytest.approx(np.array([[1.0, np.exp(-25 / (2 * 400 * 0.2**2))]]))
+
+
+def test_keypoints_are_compared_one_by_one_and_nobody_needs_an_area() -> None:
+    truth, found = people(3, 1)[..., :2], people(4, 2)[..., :2]
+    areas, sigmas = np.array([900.0, 2500.0, 0.0]), np.array(COCO.sigmas)
+    values = keypoint_similarity(found[:, None], truth, areas, sigmas)
+    assert values.shape == (4, 3, len(COCO))
+    square = ((found[3, 5] - truth[1, 5]) ** 2).sum()
+    assert values[3, 1, 5] == pytest.approx(np.exp(-square / (2 * 2500 * (2 * sigmas[5]) ** 2)))
+    assert (values[:, 2] == 0).all()
+    assert (keypoint_similarity(truth, truth, areas, sigmas) == 1).all()
 
 
 def test_it_equals_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:

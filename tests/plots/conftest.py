@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from poselib.skeletons import COCO
 from poselib.structures import Poses, Sample, Warp
+from tests.plots.groupings import Step, step
 
 HEIGHT, WIDTH = 96, 128
 
@@ -65,3 +66,13 @@ def scene() -> Scene:
     people[1, :5] = 0
     people[0, COCO.index("left_wrist"), 2] = 1
     return Scene(np.full((3, HEIGHT, WIDTH), 120, np.uint8), people)
+
+
+@pytest.fixture
+def steps() -> list[Step]:
+    """Noses start two people, hips join them, and a wrist starts a third."""
+    return [
+        step(0, [[10, 5], [25, 8]], [0.0, 2.0], [0, 1], [True, True]),
+        step(11, [[26, 20], [10, 18]], [2.2, 0.2], [1, 0], [False, False], {11: 0.2, 9: 3.0}),
+        step(9, [[30, 12]], [5.0], [2], [True], {9: 2.8}),
+    ]

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from poselib.plots.ablation import show_ablation
 
@@ -19,11 +22,17 @@ def results() -> pd.DataFrame:
     )
 
 
+PUBLISHED = pd.DataFrame({"AP": [64.2]}, index=["b"])
+
+
+def draw(results: pd.DataFrame, metrics: dict[str, str], rows: str = "ab", **more: Any) -> Figure:
+    more = {"published": PUBLISHED, "published_on": "CrowdPose test", **more}
+    return show_ablation(results, metrics, rows=list(rows), **more)
+
+
 def test_every_seed_and_the_means_are_drawn(results: pd.DataFrame) -> None:
-    figure = show_ablation(results, {"AP": "average precision"}, title="rows")
-    (ax,) = figure.axes
+    _, ax = draw(results, {"AP": "average precision"}).axes
     assert ax.get_title() == "average precision"
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     bars = [container.lines[0] for container in ax.containers]
     assert [(float(bar.get_xdata()[0]), float(bar.get_ydata()[0])) for bar in bars] == [
         (42.0, 0.0),
@@ -36,25 +45,21 @@ def test_every_seed_and_the_means_are_drawn(results: pd.DataFrame) -> None:
 
 
 def test_rows_without_runs_keep_their_place(results: pd.DataFrame) -> None:
-    figure = show_ablation(results, {"AP": "AP", "AR": "AR"}, rows=["c", "b", "a"])
-    ap, ar = figure.axes
-    assert [label.get_text() for label in ap.get_yticklabels()] == ["c", "b", "a"]
+    first, ap, ar = draw(results, {"AP": "AP", "AR": "AR"}, rows="cba").axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["c", "b", "a"]
+    assert first.get_ylim() == ap.get_ylim() == (2.5, -0.5)
     assert sorted(float(c.lines[0].get_ydata()[0]) for c in ap.containers) == [1, 2]
     assert len(ar.containers) == 2  # a seed without the metric does not count
 
 
 def test_published_numbers_have_panels_of_their_own(results: pd.DataFrame) -> None:
-    published = pd.DataFrame({"AP": [64.2]}, index=["b"])
-    figure = show_ablation(
-        results, {"AP": "AP"}, published=published, published_on="CrowdPose test"
-    )
-    theirs, ours = figure.axes
+    theirs, ours = draw(results, {"AP": "AP"}).axes
     assert "CrowdPose test" in theirs.get_title() and ours.get_title() == "AP"
     np.testing.assert_array_equal(theirs.lines[0].get_xdata(), [np.nan, 64.2])
     with pytest.raises(ValueError, match="on which data"):
-        show_ablation(results, {"AP": "AP"}, published=published)
+        draw(results, {"AP": "AP"}, published_on=" ")
 
 
 def test_a_missing_column_is_named(results: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match=r"lack the columns \['AP9'\]"):
-        show_ablation(results, {"AP9": "AP"})
+        draw(results, {"AP9": "AP"})

@@ -29,23 +29,35 @@ def test_losses_validation_and_rate_have_a_panel_each(records):
     np.testing.assert_allclose(figure.axes[1].lines[0].get_xdata(), [100, 200, 300])
 
 
+def test_losses_are_drawn_pale_and_averaged_over_a_tenth_of_them(records):
+    raw, mean = show_training(records).axes[0].lines[:2]
+    losses = np.array([line["loss"] for line in records if "loss" in line])
+    np.testing.assert_allclose(raw.get_ydata(), losses)
+    threes = (losses[:-2] + losses[1:-1] + losses[2:]) / 3
+    np.testing.assert_allclose(mean.get_ydata()[1:-1], threes)
+    assert raw.get_alpha() < 1 and mean.get_alpha() is None
+
+
 def test_a_data_frame_is_as_good(records):
     assert len(show_training(pd.DataFrame(records)).axes) == 3
 
 
-def test_chosen_figures(records):
-    figure = show_training(records, figures=["images"])
-    assert len(figure.axes[1].lines) == 1
+def test_other_figures_are_drawn_where_there_is_no_ap(records):
+    others = pd.DataFrame(records).drop(columns=["AP", "AP50"])
+    (label,) = show_training(others).axes[1].get_legend().get_texts()
+    assert label.get_text() == "images, last 200.000"
 
 
 def test_without_validation_or_rate():
     figure = show_training([{"step": s, "loss": 1 / s} for s in range(1, 5)])
-    figure.canvas.draw()
     assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 2
 
 
-def test_one_line_and_a_loss_of_zero_can_be_drawn():
-    show_training([{"step": 1, "loss": 0.0, "lr": 0.1}]).canvas.draw()
+def test_one_line_and_a_loss_of_zero_have_no_place_on_a_logarithmic_axis():
+    losses, rate = show_training([{"step": 1, "loss": 0.0, "lr": 0.1}]).axes
+    assert losses.get_yscale() == "log"
+    assert [np.isnan(line.get_ydata()).all() for line in losses.lines] == [True, True]
+    np.testing.assert_array_equal(rate.lines[0].get_xydata(), [[1, 0.1]])
 
 
 def test_records_without_a_loss_are_refused():

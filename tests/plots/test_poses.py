@@ -7,8 +7,6 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from poselib.plots.matching import matched_colours
-from poselib.plots.palette import as_bytes
 from poselib.plots.poses import compare_poses, draw_poses, draw_truth, paint_poses
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import Poses
@@ -137,33 +135,6 @@ def test_comparison_has_a_pair_of_panels_per_image(scene):
     assert titles[0] == "a: ground truth, 2 people" and titles[5] == "c: prediction, 2 people"
 
 
-def test_a_found_person_takes_the_colour_of_the_true_one(scene):
-    poses = scene.poses
-    swapped = Poses(poses.keypoints[::-1], poses.scores[::-1], poses.person_scores[::-1])
-    own, others = matched_colours(scene.keypoints, swapped)
-    assert others == own[::-1]
-
-
-def test_a_found_person_on_nobody_takes_a_new_colour(scene):
-    poses = replace(scene.poses, keypoints=scene.poses.keypoints + np.float32(60))
-    own, others = matched_colours(scene.keypoints, poses)
-    assert len({*own, *others}) == 4
-    own, others = matched_colours(scene.keypoints[:0], poses)
-    assert own == () and len(set(others)) == 2
-    own, others = matched_colours(scene.keypoints, Poses.empty(17))
-    assert len(own) == 2 and others == ()
-
-
-def test_two_found_people_never_share_a_colour(scene):
-    poses = scene.poses
-    twice = Poses(
-        np.concatenate([poses.keypoints] * 2),
-        np.concatenate([poses.scores] * 2),
-        np.concatenate([poses.person_scores] * 2),
-    )
-    assert len(set(matched_colours(scene.keypoints, twice)[1])) == 4
-
-
 @pytest.mark.parametrize(
     "image",
     [
@@ -188,7 +159,3 @@ def test_wrong_keypoints_are_refused(scene):
         compare_poses([scene.image], [], [scene.poses], COCO)
     with pytest.raises(ValueError, match="empty"):
         compare_poses([], [], [], COCO)
-
-
-def test_colours_become_bytes():
-    assert as_bytes((1.0, 0.5, 0.0)) == (255, 128, 0)

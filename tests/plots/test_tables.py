@@ -19,12 +19,13 @@ def test_published_and_measured_stay_apart():
 
 
 def test_every_number_is_drawn_and_missing_ones_are_dashes():
-    figure = show_comparison(PUBLISHED, MEASURED, decimals=2, title="table", **WHERE)
+    figure = show_comparison(PUBLISHED, MEASURED, title="table", **WHERE)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert {"66.40", "67.30", "71.00", "72.00", "31.25", "64.00"} <= set(texts)
-    assert texts.count("–") == 2
+    assert {"66.4", "67.3", "71.0", "72.0", "31.2", "64.0"} <= set(texts)
+    dashes = [text for text in figure.axes[0].texts if text.get_text() == "–"]
+    assert [dash.get_color() for dash in dashes] == ["0.75"] * 2
     assert "measured\n200 synthetic scenes, 128 px" in texts
-    (ours,) = [text for text in figure.axes[0].texts if text.get_text() == "31.25"]
+    (ours,) = [text for text in figure.axes[0].texts if text.get_text() == "31.2"]
     assert ours.get_fontweight() == "bold"
 
 

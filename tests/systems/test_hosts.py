@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,8 @@ import torch
 
 from poselib.data.recipe import SceneRecipe
 from poselib.data.synthetic import SyntheticScenes
-from poselib.engine.evaluate import evaluate
-from poselib.engine.predict import PredictOptions, infer
-from poselib.engine.recipe import Recipe
+from poselib.engine.predict import infer
 from poselib.engine.seed import seed_everything
-from poselib.engine.train import train
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hourglass import HourglassConfig, StackedHourglass
@@ -63,11 +59,10 @@ def test_unknown_names_are_refused(changes: dict[str, Any], message: str) -> Non
         host_named("plain", **changes)
 
 
-@pytest.mark.parametrize("stds", [(0.1, 1.0)])
 @each_host
-def test_the_spread_of_fresh_tags_is_a_switch(host: str, stds: tuple[float, float]) -> None:
+def test_the_spread_of_fresh_tags_is_a_switch(host: str) -> None:
     spread = []
-    for std in stds:
+    for std in (0.1, 1.0):
         torch.manual_seed(0)
         outputs = host_named(host, tag_init_std=std).network(5)(torch.randn(1, 3, 64, 64))
         spread.append(float(outputs.tags.detach().std(dim=(3, 4)).mean()))
@@ -141,31 +136,3 @@ def test_a_picture_and_its_mirror_image_give_mirrored_maps(host: str) -> None:
     for a, b in zip(seen.heatmaps, back.heatmaps, strict=True):
         torch.testing.assert_close(a, b)
     torch.testing.assert_close(seen.tags, back.tags.flip(2))
-
-
-@pytest.mark.overfit
-@each_host
-def test_it_overfits_drawn_scenes(host: str, tmp_path: Path) -> None:
-    scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 3)), 4, 1, COCO).cached()
-    recipe = Recipe(
-        steps=200,
-        batch_size=4,
-        learning_rate=8e-3,
-        precision="bfloat16",
-        average=0.95,
-        log_every=0,
-        checkpoint_every=0,
-    )
-    seed_everything(0)
-    system = system_of(
-        host,
-        background=0.1,
-        push_weight=1e-2,
-        pull_weight=3e-3,
-        resolution="map",
-        subpixel="parabola",
-        detection_threshold=0.3,
-    )
-    trained = train(system, scenes, recipe, tmp_path, progress=False)
-    options = PredictOptions(size=128, multiple=32, flip=False)
-    assert evaluate(trained.system, scenes, options).ap.AP >= 0.9
