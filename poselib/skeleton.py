@@ -22,8 +22,9 @@ class Skeleton:
             ``k_i = 2 * sigma_i`` (HAE, Eq. 19).
         flip_pairs: pairs of names that exchange places in a mirrored image.
         limbs: pairs of names to join when a pose is drawn.
-        groups: hierarchy name (``"anatomy"``, ``"spatial_prior"``, ``"mutual_information"``)
-            to a partition of the keypoints (HAE, Table I and Fig. 4).
+        groups: hierarchy name to a partition of the keypoints: ``"anatomy"``, ``"spatial_prior"``
+            and ``"mutual_information"`` (HAE, Table I and Fig. 4), ``"head"`` and ``"body_parts"``
+            (DEKR, Sec. 3.4: the head's keypoints together, or also those of each limb).
 
     Raises:
         ValueError: a name is repeated or unknown, the sigmas do not fit the keypoints, a keypoint

@@ -4,7 +4,8 @@ Groups follow HAE, Table I (``"anatomy"``) and its Fig. 4 (d, e), where joints a
 spatial prior or by mutual information; the figure draws COCO's joints, and the other datasets'
 follow by analogy. The paper prints annotation numbers; here the same joints are named. Its AIC
 and CrowdPose rows list left and right the wrong way round (it gives CrowdPose's left shoulder as
-1, the annotation files as 0); the groups are the same either way.
+1, the annotation files as 0); the groups are the same either way. ``"head"`` and ``"body_parts"``
+are the branches of DEKR, Sec. 3.4, for COCO, and by analogy for the others.
 
 Sigmas are those of the dataset's own evaluation where it compares by object keypoint similarity
 (COCO, OCHuman, CrowdPose, AIC); the others are evaluated otherwise, and theirs are the constants
@@ -60,12 +61,27 @@ def _hierarchies(
     ends: tuple[Names, ...] = _ENDS,
     limbs: tuple[Names, ...] = _LIMBS,
 ) -> dict[str, tuple[Names, ...]]:
-    """HAE, Table I, and Fig. 4 (d, e), from the parts of a body."""
+    """HAE, Table I and Fig. 4 (d, e), and DEKR, Sec. 3.4, from the parts of a body."""
+    trunk = (*chest, *hips)
+    central = tuple((name,) for name in trunk if not name.startswith(("left_", "right_")))
     return {
         "anatomy": ((*head, *chest), hips, *ends),
-        "spatial_prior": (head, (*chest, *hips), *limbs),
+        "spatial_prior": (head, trunk, *limbs),
         "mutual_information": ((*head, *chest), hips, *limbs),
+        "head": (head, *((name,) for name in trunk), *ends),
+        "body_parts": (head, *_whole_limbs(trunk, limbs), *central),
     }
+
+
+def _whole_limbs(trunk: Names, limbs: tuple[Names, ...]) -> tuple[Names, ...]:
+    """Arms from the shoulder and legs from the hip; a shoulder or hip alone where there is none."""
+    root_of = {"elbow": "shoulder", "knee": "hip"}
+    chains = {}
+    for chain in limbs:
+        side, _, part = chain[0].partition("_")
+        chains[f"{side}_{root_of[part]}"] = chain
+    roots = [name for name in trunk if name.startswith(("left_", "right_"))]
+    return tuple((root, *chains.get(root, ())) for root in roots)
 
 
 def _sigmas(keypoints: Names, **like: str) -> tuple[float, ...]:

@@ -256,6 +256,8 @@ class RegressionOutputs:
         offsets: (B, K, 2, h, w), in cells, (x, y): the cell's own place minus the keypoint's.
         image_size: (H, W) of the network input that all maps cover.
         others: what the network said of the same images at other scales.
+        scorer: what the network has to judge poses by, if anything: from keypoints (N, K, 2) in px
+            and their scores (N, K) to a factor (N,) of each person's score.
     """
 
     heatmaps: Tensor
@@ -263,6 +265,7 @@ class RegressionOutputs:
     offsets: Tensor
     image_size: Size
     others: tuple[RegressionOutputs, ...] = ()
+    scorer: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def mirror(self, skeleton: Skeleton) -> RegressionOutputs:
         """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""

@@ -22,6 +22,8 @@ from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.engine.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.losses.heatmap import heatmap_mse
+from poselib.ops.images import normalise
+from poselib.ops.offsets import offset_maps
 from poselib.skeletons import COCO
 from poselib.structures import TagOutputs
 from poselib.systems import build
@@ -105,6 +107,40 @@ def test_every_host_answers_the_same(host: str) -> None:
         # TF32 convolutions of recent GPUs keep ten bits.
         torch.testing.assert_close(mine.cpu(), theirs, rtol=2e-2, atol=2e-2)
     torch.testing.assert_close(found.tags.cpu(), expected.tags, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("match", [False, True])
+def test_regression_answers_the_same(match: bool) -> None:
+    """From targets to losses, gradients and poses."""
+    images = collate([scenes(4)[i] for i in range(4)])
+    found = []
+    for device in ("cpu", DEVICE):
+        torch.manual_seed(0)
+        system = build("dekr", COCO, backbone="hrnet_tiny", width=4, match=match, radius=2.0)
+        model, batch = system.model.to(device).eval(), images.to(device)
+        outputs, targets = model(normalise(batch.images)), system.encode(batch)
+        losses = system.losses(outputs, targets)
+        sum(losses.values()).backward()  # type: ignore[union-attr]
+        gradient = next(model.parameters()).grad
+        assert gradient is not None
+        true = offset_maps(targets)[0]
+        perfect = replace(
+            outputs,
+            heatmaps=targets.heatmaps[0][:, :-1],
+            centers=targets.heatmaps[0][:, -1:],
+            offsets=true,
+        )
+        found.append((losses, gradient.cpu(), system.decode(perfect)))
+    (losses, gradient, poses), (theirs, their_gradient, their_poses) = found
+    for name, value in losses.items():
+        # TF32 convolutions of recent GPUs keep ten bits.
+        torch.testing.assert_close(theirs[name].cpu(), value, rtol=2e-2, atol=1e-4)
+    apart = (their_gradient - gradient).norm()
+    assert apart <= 5e-2 * gradient.norm()
+    assert sum(map(len, poses)) >= 4
+    for one, other in zip(poses, their_poses, strict=True):
+        np.testing.assert_allclose(other.keypoints, one.keypoints, atol=1e-3)
+        np.testing.assert_allclose(other.person_scores, one.person_scores, atol=1e-5)
 
 
 def test_an_interrupted_training_ends_where_a_whole_one_does(tmp_path: Path) -> None:

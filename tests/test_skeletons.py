@@ -26,7 +26,7 @@ from poselib.skeletons import (
 )
 
 EACH = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
-HIERARCHIES = ("anatomy", "spatial_prior", "mutual_information")
+HIERARCHIES = ("anatomy", "spatial_prior", "mutual_information", "head", "body_parts")
 
 # HAE, Table I, as printed: the serial number of Fig. 4 (a), with L and R, and in brackets the
 # annotation number; the groups from 1 to 10.
@@ -325,3 +325,15 @@ def test_skeletons_by_name() -> None:
     assert skeleton_named("crowdpose") is CROWDPOSE and skeleton_named("uav_human") is UAV_HUMAN
     with pytest.raises(ValueError, match=r"unknown skeleton 'dog'; known: \['aic', 'coco'"):
         skeleton_named("dog")
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "head", "parts"),
+    [(COCO, 13, 5), (CROWDPOSE, 13, 5), (MPII, 15, 7), (FLIC, 9, 5)],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_branches_of_shared_keypoints(skeleton: Skeleton, head: int, parts: int) -> None:
+    """DEKR, Sec. 3.4, counts 13 and 5 of COCO's; legless FLIC's hips stand alone."""
+    assert (len(skeleton.groups["head"]), len(skeleton.groups["body_parts"])) == (head, parts)
+    arms = [group for group in skeleton.groups["body_parts"] if "left_wrist" in group]
+    assert arms == [("left_shoulder", "left_elbow", "left_wrist")]

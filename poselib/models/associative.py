@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.structures import TagOutputs
 
@@ -13,7 +14,6 @@ def associative_layer(
     keypoints: int,
     *,
     tags: bool = True,
-    heatmap_init_std: float = 0.001,
     tag_init_std: float = 0.1,
 ) -> nn.Conv2d:
     """Return the 1x1 convolution that reads K heatmaps, and K tag maps after them, from features.
@@ -25,11 +25,10 @@ def associative_layer(
         inputs: channels of the features.
         keypoints: K.
         tags: whether the layer gives tag maps.
-        heatmap_init_std: standard deviation of the heatmaps' initial weights.
-        tag_init_std: the same for the tags.
+        tag_init_std: standard deviation of the tag maps' initial weights.
     """
     layer = nn.Conv2d(inputs, 2 * keypoints if tags else keypoints, 1)
-    nn.init.normal_(layer.weight[:keypoints], std=heatmap_init_std)
+    nn.init.normal_(layer.weight[:keypoints], std=0.001)
     nn.init.normal_(layer.weight[keypoints:], std=tag_init_std)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
@@ -49,14 +48,22 @@ class AssociativeHRNet(HRNetTrunk):
         keypoints: K.
         tags: whether there are tag maps; without them ``TagOutputs.tags`` has L = 0.
         tag_init_std: standard deviation of the tag layer's initial weights.
+        relation: of ``HRNetTrunk``.
     """
 
     def __init__(
-        self, config: HRNetConfig, keypoints: int, *, tags: bool = True, tag_init_std: float = 0.1
+        self,
+        config: HRNetConfig,
+        keypoints: int,
+        *,
+        tags: bool = True,
+        tag_init_std: float = 0.1,
+        relation: RelationConfig | None = None,
     ) -> None:
-        super().__init__(config, multi_scale_output=False)
+        super().__init__(config, multi_scale_output=False, relation=relation)
         self.keypoints = keypoints
-        layer = associative_layer(config.widths[0], keypoints, tags=tags, tag_init_std=tag_init_std)
+        width = self.feature_widths[0]
+        layer = associative_layer(width, keypoints, tags=tags, tag_init_std=tag_init_std)
         self.final_layers = nn.ModuleList([layer])
 
     def forward(self, images: Tensor) -> TagOutputs:

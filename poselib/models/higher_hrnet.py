@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from poselib.models.associative import associative_layer, split_maps
+from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.residual import BasicBlock, initialise
 from poselib.structures import TagOutputs
@@ -37,6 +38,7 @@ class HigherHRNet(HRNetTrunk):
         deconv_blocks: residual blocks at the upsampled resolution (official: 4). They run on four
             times as many cells as the finest branch, so a small network wants fewer.
         tag_init_std: standard deviation of the tag layer's initial weights.
+        relation: of ``HRNetTrunk``.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class HigherHRNet(HRNetTrunk):
         deconv_channels: int | None = None,
         deconv_blocks: int = 4,
         tag_init_std: float = 0.1,
+        relation: RelationConfig | None = None,
     ) -> None:
-        super().__init__(config, multi_scale_output=False)
-        width = config.widths[0]
-        upsampled = deconv_channels or width
+        super().__init__(config, multi_scale_output=False, relation=relation)
+        width = self.feature_widths[0]
+        upsampled = deconv_channels or config.widths[0]
         self.keypoints = keypoints
         first = associative_layer(width, keypoints, tags=tags, tag_init_std=tag_init_std)
         self.final_layers = nn.ModuleList(

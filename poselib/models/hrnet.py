@@ -7,12 +7,14 @@ load without translation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import cast
 
 from torch import Tensor, nn
 
+from poselib.models.feature_align import EVERY_BLOCK, AlignConfig, aligned_blocks, check_width
+from poselib.models.global_relation import GlobalRelation, RelationConfig
 from poselib.models.residual import BLOCKS, BlockKind, conv_norm, initialise, residual_blocks
 
 
@@ -26,15 +28,18 @@ class StageConfig:
         channels: inner width of the blocks of each branch.
         block: ``"basic"`` (two 3x3 convolutions, output as wide as ``channels``) or
             ``"bottleneck"`` (1x1, 3x3, 1x1, output four times as wide).
+        align: if given, blocks that align fused features replace basic ones, all or some.
 
     Raises:
-        ValueError: the lengths differ, a number is out of range or the block is unknown.
+        ValueError: the lengths differ, a number is out of range, the block is unknown, or one that
+            aligns cannot replace it: it is no basic block, or 4 does not divide its width.
     """
 
     modules: int
     blocks: tuple[int, ...]
     channels: tuple[int, ...]
     block: BlockKind = "basic"
+    align: AlignConfig | None = None
 
     def __post_init__(self) -> None:
         if self.block not in BLOCKS:
@@ -43,6 +48,11 @@ class StageConfig:
             raise ValueError(f"stage: blocks {self.blocks} and channels {self.channels} differ")
         if self.modules < 1 or min(self.blocks) < 0 or min(self.channels) < 1:
             raise ValueError(f"stage: modules, blocks or channels out of range in {self}")
+        if self.align and self.block != "basic":
+            raise ValueError(f"stage: alignment replaces basic blocks, not {self.block!r}")
+        for count, width in zip(self.blocks, self.channels, strict=True):
+            if self.align and count:
+                check_width(width)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -95,6 +105,22 @@ class HRNetConfig:
         return tuple(self.stem_stride * 2**i for i in range(len(self.widths)))
 
 
+def with_alignment(config: HRNetConfig, align: AlignConfig = EVERY_BLOCK) -> HRNetConfig:
+    """Return the network whose last stage aligns fused features (GRM/MFA, Eq. 3).
+
+    In a light-weight network, where only the coarsest branch has blocks, those alone align.
+
+    Args:
+        config: the network; its last stage has basic blocks.
+        align: readings, above all which of the blocks are replaced.
+
+    Raises:
+        ValueError: the stage has other blocks, or 4 does not divide the width of some.
+    """
+    *earlier, last = config.stages
+    return replace(config, stages=(*earlier, replace(last, align=align)))
+
+
 class HighResolutionModule(nn.Module):
     """Residual blocks in every branch, then each output branch sums all branches, resampled.
 
@@ -105,8 +131,7 @@ class HighResolutionModule(nn.Module):
     def __init__(self, stage: StageConfig, fuse_all: bool = True) -> None:
         super().__init__()
         widths = stage.widths
-        branches = zip(widths, stage.channels, stage.blocks, strict=True)
-        self.branches = nn.ModuleList(residual_blocks(stage.block, *b) for b in branches)
+        self.branches = nn.ModuleList(_branch(stage, i, width) for i, width in enumerate(widths))
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_resample(widths, j, i) for j in range(len(widths)))
             for i in range(len(widths) if fuse_all else 1)
@@ -124,6 +149,14 @@ class HighResolutionModule(nn.Module):
         for other in others:  # never in place: the identity hands on a branch's own map
             first = first + other
         return self.relu(first)
+
+
+def _branch(stage: StageConfig, index: int, inputs: int) -> nn.Sequential:
+    """Return the blocks of one branch in a row."""
+    width, count = stage.channels[index], stage.blocks[index]
+    if stage.align:
+        return aligned_blocks(inputs, width, count, stage.align)
+    return residual_blocks(stage.block, inputs, width, count)
 
 
 def _resample(widths: Sequence[int], source: int, target: int) -> nn.Module:
@@ -161,9 +194,21 @@ class HRNetTrunk(nn.Module):
     Args:
         config: the network's shape.
         multi_scale_output: whether the last exchange gives every branch or the first alone.
+        relation: if given, global relation modelling takes the place of the finest features. The
+            paper feeds its output to the head and does not say what becomes of the coarser maps;
+            here they stay beside it, for heads that read all resolutions.
+
+    Raises:
+        ValueError: there is one multi-branch stage alone and it is to be related to others.
     """
 
-    def __init__(self, config: HRNetConfig, *, multi_scale_output: bool = True) -> None:
+    def __init__(
+        self,
+        config: HRNetConfig,
+        *,
+        multi_scale_output: bool = True,
+        relation: RelationConfig | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.multi_scale_output = multi_scale_output
@@ -175,10 +220,11 @@ class HRNetTrunk(nn.Module):
         )
         self.bn2 = nn.BatchNorm2d(second)
         self.relu = nn.ReLU(inplace=True)
-        stage1 = config.stage1
-        self.layer1 = residual_blocks(stage1.block, second, stage1.channels[0], stage1.blocks[0])
+        self.layer1 = _branch(config.stage1, 0, second)
         self._add_stages()
         initialise(self)
+        finest = [stage.widths[0] for stage in config.stages]
+        self.relation = GlobalRelation(finest, relation) if relation else None
 
     def _add_stages(self) -> None:
         for number, (before, stage) in enumerate(
@@ -189,6 +235,12 @@ class HRNetTrunk(nn.Module):
             fuse_all = [True] * (stage.modules - 1) + [self.multi_scale_output or not last]
             modules = [HighResolutionModule(stage, fuse) for fuse in fuse_all]
             self.add_module(f"stage{number + 1}", nn.Sequential(*modules))
+
+    @property
+    def feature_widths(self) -> tuple[int, ...]:
+        """Channels of each map that ``features`` returns; a head reads them here."""
+        widths = self.config.widths if self.multi_scale_output else self.config.widths[:1]
+        return (self.relation.channels, *widths[1:]) if self.relation else widths
 
     def stage_features(self, images: Tensor) -> tuple[tuple[Tensor, ...], ...]:
         """Return the branches' maps after every multi-branch stage, in order.
@@ -216,11 +268,14 @@ class HRNetTrunk(nn.Module):
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the branches' maps after the last stage, high resolution first.
 
-        Args and errors are those of ``stage_features``. Each map is (B, ``config.widths[i]``,
+        Args and errors are those of ``stage_features``. Each map is (B, ``feature_widths[i]``,
         H / ``config.strides[i]``, W / ``config.strides[i]``); there is the first alone unless
-        ``multi_scale_output``.
+        ``multi_scale_output``. With ``relation`` the first holds what it makes of all stages.
         """
-        return self.stage_features(images)[-1]
+        stages = self.stage_features(images)
+        if self.relation is None:
+            return stages[-1]
+        return (self.relation([maps[0] for maps in stages]), *stages[-1][1:])
 
     def _stage(self, number: int, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         transition = cast(nn.ModuleList, self.get_submodule(f"transition{number}"))

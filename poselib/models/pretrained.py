@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from poselib.models.feature_align import AlignBlock
 from poselib.models.hrnet import HRNet, HRNetTrunk
 
 Weights = dict[str, Tensor]
@@ -25,11 +27,35 @@ LONE_HEAD = {
     "final_layer.weight": "final_layers.0.weight",
     "final_layer.bias": "final_layers.0.bias",
 }
+CENTER_HEAD = "head_heatmap.1."  # of K heatmaps and one map of people's centres
+CONSTANTS = ("regular_matrix",)  # ends of names of what official code keeps beside its weights
 SHOWN = 4  # names of each kind in an error
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How official checkpoints keep a parameter that a network here has whole.
+
+    Attributes:
+        names: of the parts, which are joined along their first axis.
+        rows: the order of the joined rows; as they are if not given.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[int, ...] | None = None
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """A network with parameters that official checkpoints keep in parts."""
+
+    def official_parts(self) -> Mapping[str, Parts]: ...
 
 
 def load_imagenet(model: HRNetTrunk, source: str | Path) -> None:
     """Give a network's backbone the weights of an ImageNet classifier; its head stays as it is.
+
+    So do global relation modelling and the blocks that align, which no classifier has.
 
     Args:
         model: the network, changed in place.
@@ -42,7 +68,8 @@ def load_imagenet(model: HRNetTrunk, source: str | Path) -> None:
     weights = read_weights(source) if _is_file(source) else _timm_weights(str(source))
     with torch.device("meta"):  # names and shapes alone
         backbone = HRNet(model.config, multi_scale_output=model.multi_scale_output)
-    expected = backbone.state_dict()
+    added = tuple(f"{k}." for k, v in backbone.named_modules() if isinstance(v, AlignBlock))
+    expected = {k: v for k, v in backbone.state_dict().items() if not k.startswith(added)}
     weights = _renamed(weights, expected)
     weights = {name: value for name, value in weights.items() if name in expected}
     _check(model, expected, weights, source)
@@ -54,6 +81,8 @@ def load_official(model: nn.Module, path: str | Path) -> None:
 
     Training checkpoints that hold the weights under ``state_dict``, and the prefixes of parallel
     wrappers and toolboxes (``module.``, ``1.``, ``backbone.``, ``keypoint_head.``), are understood.
+    Parameters that official checkpoints keep in parts are put together; a scoring net, which is
+    trained afterwards and kept elsewhere, stays as it is.
 
     Args:
         model: the network, changed in place.
@@ -65,9 +94,11 @@ def load_official(model: nn.Module, path: str | Path) -> None:
     """
     expected = model.state_dict()
     weights = _renamed(read_weights(path), expected)
+    if isinstance(model, InParts):
+        weights = _joined(weights, model.official_parts())
     _check(model, expected, weights, path)
-    counters = {name: value for name, value in expected.items() if _is_counter(name)}
-    model.load_state_dict(counters | weights)
+    own = {name: value for name, value in expected.items() if _may_lack(name)}
+    model.load_state_dict(own | weights)
 
 
 def read_weights(path: str | Path) -> Weights:
@@ -153,16 +184,31 @@ def _bare(name: str, expected: Mapping[str, Tensor]) -> str:
     return _bare(name.removeprefix(prefix), expected)
 
 
-def _is_counter(name: str) -> bool:
-    """Whether this is a batch normalisation's step counter, which old files lack and none needs."""
-    return name.endswith("num_batches_tracked")
+def _joined(weights: Weights, whole: Mapping[str, Parts]) -> Weights:
+    """Put together what is there in parts; a parameter that lacks some is left to ``_check``."""
+    joined = {k: v for k, v in weights.items() if not k.endswith(CONSTANTS)}
+    for name, parts in whole.items():
+        found = [weights[part] for part in parts.names if part in weights]
+        if len(found) < len(parts.names) or len({part.shape[1:] for part in found}) > 1:
+            continue
+        # step counters, which are no arrays, are the same in all parts
+        value = torch.cat(found) if found[0].ndim else found[0]
+        joined[name] = value if parts.rows is None else value[list(parts.rows)]
+        for part in parts.names:
+            del joined[part]
+    return joined
+
+
+def _may_lack(name: str) -> bool:
+    """Whether a file may lack this: a step counter, which none needs, or a scoring net's part."""
+    return name.endswith("num_batches_tracked") or name.startswith("scoring.")
 
 
 def _check(
     model: nn.Module, expected: Mapping[str, Tensor], weights: Weights, source: str | Path
 ) -> None:
     """Raise ValueError with a report unless names and shapes are those expected."""
-    missing = [k for k in expected if k not in weights and not _is_counter(k)]
+    missing = [k for k in expected if k not in weights and not _may_lack(k)]
     unexpected = [k for k in weights if k not in expected]
     other = [k for k in weights if k in expected and weights[k].shape != expected[k].shape]
     shapes = [f"{k} {tuple(weights[k].shape)} for {tuple(expected[k].shape)}" for k in other]
@@ -176,12 +222,13 @@ def _check(
 def _keypoints_hint(model: nn.Module, expected: Mapping[str, Tensor], other: Weights) -> str:
     """Say in plain words that the file is for another number of keypoints, where that is why."""
     keypoints = getattr(model, "keypoints", None)
-    last = max((k for k in expected if k.startswith("final_layers.")), default="")
+    last = max((k for k in expected if k.startswith(("final_layers.", CENTER_HEAD))), default="")
     name = last.replace(".weight", ".bias")
     if keypoints is None or name not in other:
         return ""
-    maps_each, rest = divmod(len(expected[name]), keypoints)
-    found, unclear = divmod(len(other[name]), maps_each)
+    centers = int(last.startswith(CENTER_HEAD))
+    maps_each, rest = divmod(len(expected[name]) - centers, keypoints)
+    found, unclear = divmod(len(other[name]) - centers, maps_each)
     # twice or half as many maps is more likely a head with tags against one without
     if rest or unclear or keypoints in (2 * found, found / 2):
         return ""

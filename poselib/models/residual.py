@@ -37,7 +37,7 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(inputs, width)
+        self.downsample = shortcut(inputs, width)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
@@ -60,7 +60,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(inputs, outputs)
+        self.downsample = shortcut(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
@@ -75,7 +75,8 @@ BLOCKS: dict[BlockKind, type[BasicBlock] | type[Bottleneck]] = {
 }
 
 
-def _shortcut(inputs: int, outputs: int) -> nn.Module:
+def shortcut(inputs: int, outputs: int) -> nn.Module:
+    """Return what a block adds its input through: the identity, or a 1x1 convolution to fit."""
     return nn.Identity() if inputs == outputs else conv_norm(inputs, outputs, kernel=1, relu=False)
 
 

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from poselib.skeleton import Skeleton
-from poselib.systems import hae
+from poselib.systems import dekr, grm, hae
+from poselib.systems.regression import regression_system
 from poselib.systems.system import LossTerms, Switch, System
 
-SYSTEMS: dict[str, Callable[..., System]] = {"hae": hae.build}
+SYSTEMS: dict[str, Callable[..., System]] = {
+    "hae": hae.build,
+    "dekr": dekr.build,
+    "grm": grm.build,
+}
+# What else a system takes, by its ``head`` where it has a choice: it hands these switches on.
+_HOSTS: dict[str, Mapping[str, Callable[..., System]]] = {
+    "dekr": {"": regression_system},
+    "grm": {"": regression_system, "regression": regression_system, "associative": hae.build},
+}
 
 
-def known_switches(name: str) -> dict[str, Switch]:
-    """Return the switches of a system with their defaults; raises ValueError if it is unknown."""
+def known_switches(name: str, head: Switch = "") -> dict[str, Switch]:
+    """Return the switches of a system with their defaults.
+
+    Args:
+        name: key in ``SYSTEMS``.
+        head: of the system, if it has a choice; what it takes depends on it.
+
+    Raises:
+        ValueError: the system is unknown.
+    """
     if name not in SYSTEMS:
         raise ValueError(f"unknown system {name!r}; known: {sorted(SYSTEMS)}")
-    parameters = inspect.signature(SYSTEMS[name]).parameters
-    return {key: p.default for key, p in parameters.items() if key != "skeleton"}
+    host = _HOSTS.get(name, {}).get(str(head))
+    sources = (SYSTEMS[name], host) if host else (SYSTEMS[name],)
+    known: dict[str, Switch] = {}
+    for source in sources:
+        for key, parameter in inspect.signature(source).parameters.items():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                known.setdefault(key, parameter.default)
+    return known
 
 
 def build(name: str, skeleton: Skeleton, **switches: Switch) -> System:
@@ -31,7 +55,7 @@ def build(name: str, skeleton: Skeleton, **switches: Switch) -> System:
     Raises:
         ValueError: the system or a switch is unknown; the message lists the known ones.
     """
-    known = known_switches(name)
+    known = known_switches(name, switches.get("head", ""))
     unknown = sorted(set(switches) - set(known))
     if unknown:
         raise ValueError(

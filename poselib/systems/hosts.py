@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from poselib.models import BACKBONES
+from poselib.models import BACKBONES, backbone_named
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hourglass import STRIDE, HourglassConfig, StackedHourglass
@@ -43,8 +43,7 @@ class Host:
         if self.name not in get_args(HostName):
             known = ", ".join(map(repr, get_args(HostName)))
             raise ValueError(f"unknown host {self.name!r}; known: {known}")
-        if self.backbone not in BACKBONES:
-            raise ValueError(f"unknown backbone {self.backbone!r}; known: {sorted(BACKBONES)}")
+        backbone_named(self.backbone)
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -28,10 +28,10 @@ def test_several_embeddings_of_a_keypoint_stand_together() -> None:
 @pytest.mark.parametrize("tags", [True, False])
 def test_layer_starts_with_narrow_heatmaps_and_wide_tags(tags: bool) -> None:
     torch.manual_seed(0)
-    layer = associative_layer(64, 17, tags=tags, heatmap_init_std=0.002, tag_init_std=0.3)
+    layer = associative_layer(64, 17, tags=tags, tag_init_std=0.3)
     weight = layer.weight.detach()
     assert weight.shape == (34 if tags else 17, 64, 1, 1)
-    assert float(weight[:17].std()) == pytest.approx(0.002, rel=0.1)
+    assert float(weight[:17].std()) == pytest.approx(0.001, rel=0.1)
     assert torch.all(layer.bias == 0)
     if tags:
         assert float(weight[17:].std()) == pytest.approx(0.3, rel=0.1)

@@ -9,6 +9,7 @@ from poselib.models import BACKBONES
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig
 from poselib.models.residual import conv_norm, initialise
+from tests.references.plain_counts import count_hrnet
 
 torch.set_num_threads(1)
 
@@ -37,7 +38,16 @@ def images(*size: int, batch: int = 1) -> Tensor:
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", ["hrnet_w18", "hrnet_w32"])
+def sizes_of(config: HRNetConfig, height: int, width: int) -> list[tuple[int, ...]]:
+    """(C, h, w) of the map of each branch."""
+    branches = zip(config.widths, config.strides, strict=True)
+    return [(channels, height // stride, width // stride) for channels, stride in branches]
+
+
+IN_TIMM = ("hrnet_w18", "hrnet_w32")
+
+
+@pytest.mark.parametrize("name", IN_TIMM)
 def test_equals_the_network_of_timm(name: str) -> None:
     timm = pytest.importorskip("timm")
     theirs = timm.create_model(name, pretrained=False, features_only=True, feature_location="")
@@ -49,20 +59,18 @@ def test_equals_the_network_of_timm(name: str) -> None:
     ours.load_state_dict(theirs.state_dict())
     with torch.no_grad():
         expected, got = theirs(images(64, 96))[1:], ours(images(64, 96))
+    assert [tuple(m.shape[1:]) for m in got] == sizes_of(BACKBONES[name], 64, 96)
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5 * float(b.abs().max()))
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - set(IN_TIMM)))
 def test_maps_have_the_widths_and_strides_of_the_configuration(name: str) -> None:
     config = BACKBONES[name]
     with torch.device("meta"):
         maps = HRNet(config)(torch.zeros(2, 3, 64, 128))
     assert config.strides[0] == 4
-    assert [tuple(m.shape) for m in maps] == [
-        (2, width, 64 // stride, 128 // stride)
-        for width, stride in zip(config.widths, config.strides, strict=True)
-    ]
+    assert [tuple(m.shape) for m in maps] == [(2, *size) for size in sizes_of(config, 64, 128)]
 
 
 def test_stem_of_stride_two_doubles_every_map() -> None:
@@ -236,3 +244,79 @@ def test_parameters_and_operations(
     digits = len(str(millions).split(".")[1])
     assert round(parameters, digits) == millions
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["hrnet_w32", "hrnet_w48", "hrnet_tiny"])
+def test_light_network_keeps_the_blocks_of_the_last_branch_alone(name: str) -> None:
+    full, light = BACKBONES[name], BACKBONES[f"{name}_light"]
+    for before, after in zip(full.stages, light.stages, strict=True):
+        bare = (0,) * (len(before.blocks) - 1)
+        assert after == dataclasses.replace(before, blocks=(*bare, before.blocks[-1]))
+    assert dataclasses.replace(light, stages=full.stages) == full
+    if name != "hrnet_tiny":  # as GRM/MFA, Eq. 1 prints it
+        blocks = [list(stage.blocks) for stage in (light.stage1, *light.stages)]
+        assert blocks == [[4], [0, 4], [0, 0, 4], [0, 0, 0, 4]]
+
+
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("config", [SMALL, BACKBONES["hrnet_tiny_light"]], ids=["small", "light"])
+def test_counts_convolution_by_convolution(config: HRNetConfig, every: bool) -> None:
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = HRNet(config, multi_scale_output=every)
+        model(torch.zeros(1, 3, 64, 64))
+    count = count_hrnet(config, 64, None if every else 1)
+    assert sum(p.numel() for p in model.parameters()) == count.parameters
+    assert counter.get_total_flops() == 2 * count.macs
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "parameters", "macs"),
+    [
+        ("hrnet_w32", 512, 29_305_536, 41_228_959_744),
+        ("hrnet_w32_light", 512, 23_094_976, 19_485_687_808),
+        ("hrnet_w48", 640, 65_325_120, 132_377_395_200),
+        ("hrnet_w48_light", 640, 51_364_416, 55_936_204_800),
+        ("hrnet_tiny", 128, 1_337_616, 110_690_304),
+        ("hrnet_tiny_light", 128, 1_133_968, 72_941_568),
+    ],
+)
+def test_what_a_light_network_saves(name: str, size: int, parameters: int, macs: int) -> None:
+    config = BACKBONES[name]
+    count = count_hrnet(config, size)
+    assert (count.parameters, count.macs) == (parameters, macs)
+    with torch.device("meta"):
+        model = HRNet(config)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_small_light_network_by_hand() -> None:
+    """Stages of widths 4, then 4 and 6, on 8 x 8 and 4 x 4 cells; one block in the coarser one."""
+    config = HRNetConfig((3, 4), StageConfig(1, (1,), (4,)), (StageConfig(1, (0, 1), (4, 6)),))
+    stem, first = 9 * (3 * 3 * 4 + 3 * 4), 2 * 9 * 4 * 4  # the first halving has 4 x as many cells
+    start, block, up, down = 9 * 4 * 6, 2 * 9 * 6 * 6, 6 * 4, 9 * 4 * 6
+    norms = 2 * (3 + 4 + 2 * 4 + 6 + 2 * 6 + 4 + 6)
+    count = count_hrnet(config, 32)
+    assert count.macs == 64 * (stem + first) + 16 * (start + block + up + down)
+    with torch.device("meta"):
+        model = HRNet(config)
+    weights = 9 * (3 * 3 + 3 * 4) + first + start + block + up + down
+    assert sum(p.numel() for p in model.parameters()) == count.parameters == weights + norms
+
+
+def test_light_network_takes_what_it_has_from_the_weights_of_the_full_one() -> None:
+    with torch.device("meta"):
+        full = HRNet(BACKBONES["hrnet_w32"]).state_dict()
+        light = HRNet(BACKBONES["hrnet_w32_light"]).state_dict()
+    assert {k: v.shape for k, v in light.items()}.items() <= {
+        k: v.shape for k, v in full.items()
+    }.items()
+
+
+def test_light_network_gives_maps_of_every_stage() -> None:
+    model = HRNet(BACKBONES["hrnet_w32_light"]).eval()
+    with torch.no_grad():
+        stages = model.stage_features(images(64, 96))
+    assert [[tuple(m.shape[1:]) for m in maps] for maps in stages] == [
+        sizes_of(BACKBONES["hrnet_w32_light"], 64, 96)[:branches] for branches in (2, 3, 4)
+    ]
+    assert all(m.isfinite().all() and float(m.std()) > 0.01 for maps in stages for m in maps)

@@ -13,6 +13,7 @@ from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hourglass import HourglassConfig, StackedHourglass
 from poselib.models.hrnet import HRNet
 from poselib.models.pretrained import load_imagenet, load_official, read_weights
+from poselib.models.regression import RegressionHRNet
 
 torch.set_num_threads(1)
 
@@ -135,6 +136,105 @@ def test_missing_and_unexpected_names_are_reported(tmp_path: Path) -> None:
         load_official(network(), tmp_path / "other.pth")
     assert "1 missing (conv2.weight)" in str(info.value)
     assert "1 unexpected (head.weight)" in str(info.value)
+
+
+def regression(keypoints: int = 5, **switches: object) -> RegressionHRNet:
+    return RegressionHRNet(TINY, keypoints, width=3, heatmap_width=8, **switches)
+
+
+def in_parts(weights: dict[str, torch.Tensor], keypoints: int = 5) -> dict[str, torch.Tensor]:
+    """The weights of a regression network as official checkpoints name and part them."""
+    parted = {k: v for k, v in weights.items() if not k.startswith("head_offset.")}
+    layers = {"conv": "adapt_conv", "bn": "bn"}
+    for name in [name for name in weights if name not in parted]:
+        *_, number, layer, leaf = name.split(".")
+        whole = weights[name]
+        parts = whole.chunk(keypoints) if whole.ndim else [whole] * keypoints
+        for k, part in enumerate(parts):
+            branch = f"offset_feature_layers.{k}.{number}"
+            if layer == "final":
+                parted[f"offset_final_layer.{k}.{leaf}"] = part
+            elif layer == "affine":
+                # here the rows are those of (x, y), each with its move; there of (y, x), moves last
+                parted[f"{branch}.transform_matrix_conv.{leaf}"] = part[[4, 3, 1, 0]]
+                parted[f"{branch}.translation_conv.{leaf}"] = part[[5, 2]]
+                parted[f"{branch}.regular_matrix"] = torch.zeros(2, 9)
+            else:
+                parted[f"{branch}.{layers[layer]}.{leaf}"] = part
+    return parted
+
+
+def numbered(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a network with another value in every place."""
+    weights, start = {}, 0
+    for name, value in model.state_dict().items():
+        numbers = torch.arange(start, start + value.numel())
+        weights[name] = numbers.view(value.shape).to(value.dtype)
+        start += value.numel()
+    return weights
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_official_branches_are_put_together(tmp_path: Path, prefix: str) -> None:
+    weights = numbered(regression())
+    parted = in_parts(weights)
+    assert "offset_feature_layers.4.1.translation_conv.bias" in parted
+    torch.save({prefix + k: v for k, v in parted.items()}, tmp_path / "official.pth")
+    model = regression()
+    load_official(model, tmp_path / "official.pth")
+    assert same(model, weights)
+
+    torch.save(model.state_dict(), tmp_path / "own.pth")
+    model = regression()
+    load_official(model, tmp_path / "own.pth")
+    assert same(model, weights)
+
+
+def test_official_branches_load_beside_a_scoring_net(tmp_path: Path) -> None:
+    weights = numbered(regression())
+    torch.save(in_parts(weights), tmp_path / "official.pth")
+    scoring = nn.Linear(3, 1)
+    before = marked(scoring)
+    scoring.load_state_dict(before)
+    model = regression(scoring=scoring)
+    load_official(model, tmp_path / "official.pth")
+    assert same(model, weights | {f"scoring.{k}": v for k, v in before.items()})
+
+
+@pytest.mark.parametrize(("here", "there"), [(5, 4), (4, 5)])
+def test_branches_for_another_number_of_keypoints_are_named(
+    tmp_path: Path, here: int, there: int
+) -> None:
+    torch.save(in_parts(numbered(regression(there)), there), tmp_path / "other.pth")
+    with pytest.raises(
+        ValueError, match=f"trained for {there} keypoints, the skeleton has {here}"
+    ) as info:
+        load_official(regression(here), tmp_path / "other.pth")
+    assert "offset_feature_layers" in str(info.value)
+
+
+def test_parts_that_are_missing_or_do_not_fit_are_reported(tmp_path: Path) -> None:
+    parted = in_parts(numbered(regression()))
+    del parted["offset_final_layer.2.bias"]
+    kernels = "offset_feature_layers.1.0.adapt_conv.weight"
+    parted[kernels] = parted[kernels][:, :2]
+    torch.save(parted, tmp_path / "broken.pth")
+    with pytest.raises(ValueError) as info:
+        load_official(regression(), tmp_path / "broken.pth")
+    message = str(info.value)
+    assert "2 missing (head_offset.groups.0.blocks.0.conv.weight, head_offset.groups.0.final.b" in (
+        message
+    )
+    assert "9 unexpected (offset_feature_layers.0.0.adapt_conv.weight" in message
+
+
+@pytest.mark.parametrize("switches", [{"adaptive": False}, {"branches": ((0, 1), (2, 3, 4))}])
+def test_branches_do_not_load_into_a_network_without_them(
+    tmp_path: Path, switches: dict[str, object]
+) -> None:
+    torch.save(in_parts(numbered(regression())), tmp_path / "official.pth")
+    with pytest.raises(ValueError, match=r"missing \(head_offset.*unexpected \(offset_feature"):
+        load_official(regression(**switches), tmp_path / "official.pth")
 
 
 class Surprise:

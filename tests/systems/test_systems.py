@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,16 @@ from poselib.systems import SYSTEMS, System, build, known_switches
 
 torch.set_num_threads(1)
 
-QUICK = {"backbone": "hrnet_tiny", "deconv_blocks": 0}
+QUICK: dict[str, dict[str, Any]] = {
+    "hae": {"backbone": "hrnet_tiny", "deconv_blocks": 0, "hierarchical": False, "host": "plain"},
+    "dekr": {"backbone": "hrnet_tiny", "width": 4, "adaptive": False, "radius": 3.0},
+    "grm": {"backbone": "hrnet_tiny_light", "width": 4, "align": False, "gate": "multiply"},
+}
+HAE = {"backbone": "hrnet_tiny", "deconv_blocks": 0}
 
 
 def test_systems_by_lower_case_name() -> None:
-    assert "hae" in SYSTEMS
+    assert set(SYSTEMS) == set(QUICK)
     assert all(name == name.lower() for name in SYSTEMS)
 
 
@@ -31,19 +37,18 @@ def test_switches_and_their_defaults() -> None:
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
 def test_a_system_knows_all_its_switches(name: str) -> None:
-    system = build(name, CROWDPOSE, **QUICK)
+    system = build(name, CROWDPOSE, **QUICK[name])
     assert isinstance(system, System)
     assert system.name == name and system.skeleton is CROWDPOSE
-    assert dict(system.switches) == {**known_switches(name), **QUICK}
+    assert dict(system.switches) == {**known_switches(name), **QUICK[name]}
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
 def test_a_system_can_be_built_again_from_its_switches(name: str) -> None:
-    given = {**QUICK, "hierarchical": False, "high_weight": 3.0, "host": "plain"}
-    first = build(name, COCO, **given)
+    first = build(name, COCO, **QUICK[name])
     stored = json.loads(json.dumps(dict(first.switches)))
     second = build(name, COCO, **stored)
-    assert second.switches == first.switches and stored.items() >= given.items()
+    assert second.switches == first.switches and stored.items() >= QUICK[name].items()
     second.model.load_state_dict(first.model.state_dict())
 
 
@@ -55,7 +60,7 @@ def test_unknown_system_lists_the_known_ones() -> None:
 
 def test_unknown_switches_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'hae' has no switch 'lambda', 'pad'; known: backbone, "):
-        build("hae", COCO, **QUICK, pad=True, **{"lambda": 1.5})
+        build("hae", COCO, **HAE, pad=True, **{"lambda": 1.5})
 
 
 @pytest.mark.parametrize(
@@ -80,4 +85,4 @@ def test_unknown_switches_list_the_known_ones() -> None:
 )
 def test_unknown_values_are_refused(switch: str, value: float | str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build("hae", COCO, **{**QUICK, switch: value})
+        build("hae", COCO, **{**HAE, switch: value})

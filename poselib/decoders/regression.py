@@ -1,0 +1,227 @@
+"""From centre maps, heatmaps and offset maps to poses: the whole decoding of regression outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from poselib.decoders.absorb import absorb_keypoints
+from poselib.decoders.frames import FRAMES, Frame, offset_of, px_of, read_maps
+from poselib.decoders.pose_nms import suppress_poses
+from poselib.ops.peaks import SUBPIXEL, Subpixel, find_peaks
+from poselib.structures import Poses, RegressionOutputs, Size
+
+# ((N, K, 2) keypoints in px, (N, K) their scores) -> (N,) factors of the persons' scores
+Scorer = Callable[[Tensor, Tensor], Tensor]
+
+# Mean of a centre map's height and width, cells, above which its window is larger, as published.
+_WINDOWS = ((300, 7), (200, 5))
+# What a keypoint's score is at least: one that was regressed is there, however low its heat.
+_LEAST = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True)
+class RegressionOptions:
+    """How regression outputs become poses; the defaults are those of DEKR's code for COCO.
+
+    Attributes:
+        frame: what a cell stands for: ``"centre"``, as trained here, the middle of the square that
+            it covers; ``"index"``, as in DEKR's published weights, its first pixel, whose centre
+            is at its index.
+        kernel: odd side, in cells, of the window in which a centre is the highest. None: 7, 5 or 3
+            by the size of the map, as published.
+        threshold: a centre must exceed this.
+        max_people: centres of each scale, and people in the end, at most.
+        distance: keypoints of two poses are the same where they are nearer than this, in sizes of
+            the pose. None: as published, 0.05 for one scale and 0.15 for several.
+        share: more than this part of all keypoints is the same in poses of the same person; a half
+            for both COCO (more than 8) and CrowdPose (more than 7).
+        decrease: factor of the centres of all scales but the first, after their highest was made
+            as high as the first one's; 0.9 for COCO and 0.8 for CrowdPose.
+        match: whether keypoints are moved to the nearest peak of the heatmaps (DEKR, Table 6).
+        match_distance: px of the network input from which on a peak is too far.
+        subpixel: how peaks are placed within their cell, one of ``poselib.ops.peaks.SUBPIXEL``.
+
+    Raises:
+        ValueError: an option is none of those above.
+    """
+
+    frame: Frame = "centre"
+    kernel: int | None = None
+    threshold: float = 0.01
+    max_people: int = 30
+    distance: float | None = None
+    share: float = 0.5
+    decrease: float = 0.9
+    match: bool = False
+    match_distance: float = 75.0
+    subpixel: Subpixel = "parabola"
+
+    def __post_init__(self) -> None:
+        if self.frame not in FRAMES:
+            raise ValueError(f"frame must be one of {FRAMES}, not {self.frame!r}")
+        if self.kernel is not None and (self.kernel < 1 or self.kernel % 2 == 0):
+            raise ValueError(f"kernel must be an odd positive number of cells, not {self.kernel}")
+        if self.max_people < 1:
+            raise ValueError(f"max_people must be at least 1, not {self.max_people}")
+        for name in ("threshold", "distance", "decrease", "match_distance"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number, not negative: {value}")
+        if not 0 <= self.share < 1:
+            raise ValueError(f"share must be at least 0 and below 1, not {self.share}")
+        if self.subpixel not in SUBPIXEL:
+            raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
+
+    def window(self, size: Size) -> int:
+        """Side of the window of a centre in a map of (h, w) cells."""
+        if self.kernel is not None:
+            return self.kernel
+        mean = (size[0] + size[1]) / 2
+        return next((side for limit, side in _WINDOWS if mean > limit), 3)
+
+
+@torch.no_grad()
+def decode_regression(
+    outputs: RegressionOutputs,
+    options: RegressionOptions | None = None,
+    score: Scorer | None = None,
+) -> list[Poses]:
+    """Find the people in each image of a batch (DEKR, Sec. 3.3).
+
+    A keypoint's score is its heat times the centre's; a person's is the mean of these, times what
+    ``score`` says. All keypoints of a person are present, those of no heat with a score just above
+    0. A pose that is not finite is nobody's, and heat that is not finite counts as 0.
+
+    Maps on a GPU stay there: what leaves it are the poses at the centres, and the finished ones.
+
+    Args:
+        outputs: of one or more scales; any values.
+        options: defaults to ``RegressionOptions()``.
+        score: given the keypoints and scores of all people of the batch, as they will be
+            returned, on the device of the outputs, says what to multiply their own scores with;
+            NaN counts as 0. It is not called if there are none. Defaults to that of the outputs.
+
+    Returns:
+        One ``Poses`` an image, in px of the network input.
+
+    Raises:
+        ValueError: ``score`` returns no number for each person.
+    """
+    options, score = options or RegressionOptions(), score or outputs.scorer
+    scales = (outputs, *outputs.others)
+    people = _centred(scales, outputs.image_size, options)
+    read = [
+        read_maps(s.heatmaps, people.images, people.points, outputs.image_size, options.frame)
+        for s in scales
+    ]
+    heat = torch.stack(read).mean(dim=0)
+    kept = _kept(people, heat, options, several=len(scales) > 1)
+    points, images, values = people.points[kept], people.images[kept], heat[kept]
+    if options.match:
+        points = absorb_keypoints(
+            points,
+            images,
+            [s.heatmaps for s in scales],
+            outputs.image_size,
+            options.frame,
+            distance=options.match_distance,
+            count=options.max_people,
+            subpixel=options.subpixel,
+        )
+    scores = people.centres[kept, None] * values
+    return _poses(points + offset_of(options.frame), scores, images, len(outputs.centers), score)
+
+
+@dataclass(frozen=True)
+class _People:
+    """The poses at the centres of several images, one row each, images one after another."""
+
+    images: Tensor  # (n,)
+    centres: Tensor  # (n,), how likely each is one
+    points: Tensor  # (n, K, 2), px of the frame
+
+
+def _centred(
+    scales: Sequence[RegressionOutputs], image_size: Size, options: RegressionOptions
+) -> _People:
+    """Find the centres of each scale and the poses there: finer scales first, higher ones first."""
+    peaks = [
+        find_peaks(s.centers, options.max_people, options.window(_size(s)), options.threshold)
+        for s in scales
+    ]
+    highest = [_or_one(found.values[:, 0, :1]) for found in peaks]
+    people = []
+    for which in sorted(range(len(scales)), key=lambda i: scales[i].centers.numel(), reverse=True):
+        scale, values = scales[which], peaks[which].values[:, 0]
+        images, entries = (values > 0).nonzero(as_tuple=True)
+        cells = peaks[which].cells[images, 0, entries]
+        if which > 0:
+            values = values / highest[which] * highest[0] * options.decrease
+        offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()
+        points = px_of(cells[:, None] - offsets, image_size, _size(scale), options.frame)
+        people.append((images, values[images, entries], points))
+    images, centres, points = (torch.cat(column) for column in zip(*people, strict=True))
+    order = images.sort(stable=True).indices
+    order = order[points[order].isfinite().flatten(1).all(dim=1)]
+    return _People(images[order], centres[order], points[order])
+
+
+def _size(scale: RegressionOutputs) -> Size:
+    height, width = scale.centers.shape[-2:]
+    return height, width
+
+
+def _or_one(highest: Tensor) -> Tensor:
+    """Replace 0, the value of a map without peaks."""
+    return torch.where(highest > 0, highest, 1.0)
+
+
+def _kept(people: _People, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
+    """Return the rows of people to keep, of each image one after another."""
+    distance = options.distance
+    if distance is None:
+        distance = 0.15 if several else 0.05
+    columns = (people.images[:, None].float(), heat.mean(dim=1, keepdim=True))
+    table = torch.cat([*columns, people.points.flatten(1)], dim=1).cpu().numpy()
+    poses = table[:, 2:].reshape(people.points.shape)
+    begins = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
+    chosen = [np.zeros(0, dtype=np.int64)]
+    for rows in np.split(np.arange(len(table)), begins)[1:]:
+        best = suppress_poses(
+            poses[rows], table[rows, 1], distance, options.share, options.max_people
+        )
+        chosen.append(rows[best])
+    return torch.from_numpy(np.concatenate(chosen)).to(heat.device)
+
+
+def _poses(
+    points: Tensor, scores: Tensor, images: Tensor, count: int, score: Scorer | None
+) -> list[Poses]:
+    people, kinds = scores.shape
+    person_scores = scores.mean(dim=1)
+    scores = scores.clamp(min=_LEAST)
+    if score is not None and people:
+        person_scores = person_scores * _factors(score, points, scores)
+    columns = (points.flatten(1), scores, person_scores[:, None], images[:, None].float())
+    table: NDArray[np.float32] = torch.cat(columns, dim=1).cpu().numpy()
+    xy, heights, totals, owners = np.split(table, [2 * kinds, 3 * kinds, 3 * kinds + 1], axis=1)
+    return [
+        Poses(xy[rows].reshape(-1, kinds, 2), heights[rows], totals[rows, 0])
+        for rows in (owners[:, 0] == image for image in range(count))
+    ]
+
+
+def _factors(score: Scorer, points: Tensor, scores: Tensor) -> Tensor:
+    factors = score(points, scores)
+    if factors.shape != scores.shape[:1]:
+        raise ValueError(
+            f"score must return {len(scores)} numbers, one a person, not {tuple(factors.shape)}"
+        )
+    return torch.where(factors.isnan(), 0.0, factors)

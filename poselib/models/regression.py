@@ -1,0 +1,269 @@
+"""Offsets from every cell to the keypoints of the person whose centre it may be, and heatmaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from poselib.models.adaptive import AdaptiveBlock, Start
+from poselib.models.global_relation import RelationConfig
+from poselib.models.hrnet import HRNetConfig, HRNetTrunk
+from poselib.models.pretrained import Parts
+from poselib.models.residual import BasicBlock, conv_norm, initialise
+from poselib.structures import RegressionOutputs
+
+Branches = tuple[tuple[int, ...], ...]
+
+_INIT_STD = 0.001  # of the last layers: outputs start near zero
+_AFFINE = ("transform_matrix_conv", "translation_conv")
+_AFFINE_ROWS = (3, 2, 5, 1, 0, 4)  # of A and t in (y, x), as official checkpoints have them
+
+
+class OffsetBranches(nn.Module):
+    """G branches of n keypoints each: blocks, then a 1x1 convolution (DEKR, Fig. 3).
+
+    Args:
+        branches: G.
+        keypoints: of one branch, n.
+        width: channels of one branch.
+        blocks: adaptive convolutions in a row.
+        adaptive, start: see ``AdaptiveBlock``.
+    """
+
+    def __init__(
+        self, branches: int, keypoints: int, width: int, blocks: int, adaptive: bool, start: Start
+    ) -> None:
+        super().__init__()
+        self.channels = branches * width
+        self.blocks = nn.Sequential(
+            *[AdaptiveBlock(branches, width, adaptive=adaptive, start=start) for _ in range(blocks)]
+        )
+        self.final = nn.Conv2d(self.channels, branches * keypoints * 2, 1, groups=branches)
+        nn.init.normal_(self.final.weight, std=_INIT_STD)
+        nn.init.zeros_(self.final.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, h, w) to (B, G * n, 2, h, w)."""
+        offsets: Tensor = self.final(self.blocks(x))
+        return offsets.unflatten(1, (-1, 2))
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """Return what ``AdaptiveBlock.taps`` says of each block, (B, G * n, 9, 2, h, w) each."""
+        shared = self.final.out_channels // (2 * self.final.groups)
+        found = []
+        for block in cast(list[AdaptiveBlock], self.blocks):
+            found.append(block.taps(x).repeat_interleave(shared, dim=1))
+            x = block(x)
+        return found
+
+
+class OffsetHead(nn.Module):
+    """Offsets of K keypoints from features, in branches that share nothing (DEKR, Eqs. 2-4).
+
+    Branches of one size are computed together. Their features are adjacent channels, in the order
+    in which ``branches`` names sizes and, of one size, branches.
+
+    Args:
+        branches: the keypoints of each branch; every keypoint of 0 to K - 1 is in one.
+        width: channels of a branch for each of its keypoints.
+        shared_width: channels of a branch that is the only one.
+        blocks, adaptive, start: see ``OffsetBranches``.
+
+    Raises:
+        ValueError: the branches are not a partition of the keypoints, there are no blocks or the
+            start is unknown.
+    """
+
+    def __init__(
+        self,
+        branches: Branches,
+        *,
+        width: int = 15,
+        shared_width: int = 256,
+        blocks: int = 2,
+        adaptive: bool = True,
+        start: Start = "grid",
+    ) -> None:
+        super().__init__()
+        alike = [
+            [branch for branch in branches if len(branch) == size]
+            for size in dict.fromkeys(map(len, branches))
+        ]
+        order = [k for same in alike for branch in same for k in branch]
+        if sorted(order) != list(range(len(order))) or () in branches:
+            raise ValueError(f"branches must name every keypoint from 0 on once, not {branches}")
+        if blocks < 1:
+            raise ValueError(f"offset head: blocks must be 1 or more, not {blocks}")
+        self.branches, self.blocks, self.adaptive = branches, blocks, adaptive
+        groups = []
+        for same in alike:
+            size = len(same[0])
+            channels = shared_width if len(branches) == 1 else width * size
+            groups.append(OffsetBranches(len(same), size, channels, blocks, adaptive, start))
+        self.groups = nn.ModuleList(groups)
+        self.channels = [group.channels for group in groups]
+        self.register_buffer("places", torch.tensor(order).argsort(), persistent=False)
+        self.places: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, sum of ``channels``, h, w) to (B, K, 2, h, w), keypoints in their own order."""
+        parts = features.split(self.channels, dim=1)
+        offsets = [group(part) for group, part in zip(self.groups, parts, strict=True)]
+        return torch.cat(offsets, dim=1)[:, self.places]
+
+    def taps(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Return where each block looks for each keypoint, (B, K, 9, 2, h, w) each, in cells."""
+        parts = features.split(self.channels, dim=1)
+        branches = cast(list[OffsetBranches], self.groups)
+        groups = [group.taps(part) for group, part in zip(branches, parts, strict=True)]
+        return tuple(torch.cat(same, dim=1)[:, self.places] for same in zip(*groups, strict=True))
+
+
+class RegressionHRNet(HRNetTrunk):
+    """A high-resolution network that regresses poses from their centres (DEKR, Fig. 3).
+
+    Both heads read the maps of all resolutions that ``features`` returns.
+
+    Args:
+        config: the backbone's shape.
+        keypoints: K.
+        adaptive: adaptive convolutions; false for ordinary ones (DEKR, Table 5: AA).
+        branches: the keypoints of each branch of the offset head; one each if not given. A
+            single branch of all is no separate regression (DEKR, Table 5: SR; others: Sec. 3.4).
+        width: channels of a branch for each of its keypoints.
+        shared_width: channels of a branch that is the only one.
+        blocks: convolutions in a row in each branch.
+        heatmap_width: channels of the heatmap head.
+        start: where the taps of adaptive convolutions lie before training; see
+            ``models.adaptive.AdaptiveBlock``.
+        relation: see ``HRNetTrunk``.
+        scoring: judges finished poses; it goes with the outputs and has no part in making them.
+
+    Raises:
+        ValueError: the branches are not a partition of the keypoints, or the start is unknown.
+    """
+
+    def __init__(
+        self,
+        config: HRNetConfig,
+        keypoints: int,
+        *,
+        adaptive: bool = True,
+        branches: Branches | None = None,
+        width: int = 15,
+        shared_width: int = 256,
+        blocks: int = 2,
+        heatmap_width: int = 32,
+        start: Start = "grid",
+        relation: RelationConfig | None = None,
+        scoring: nn.Module | None = None,
+    ) -> None:
+        super().__init__(config, relation=relation)
+        self.keypoints = keypoints
+        self.scoring = scoring
+        branches = tuple((k,) for k in range(keypoints)) if branches is None else branches
+        if sum(map(len, branches)) != keypoints:
+            raise ValueError(f"branches must hold {keypoints} keypoints, not {branches}")
+        self.head_offset = OffsetHead(
+            branches,
+            width=width,
+            shared_width=shared_width,
+            blocks=blocks,
+            adaptive=adaptive,
+            start=start,
+        )
+        inputs = sum(self.feature_widths)
+        self.transition_heatmap = conv_norm(inputs, heatmap_width, kernel=1)
+        self.transition_offset = conv_norm(inputs, sum(self.head_offset.channels), kernel=1)
+        block = nn.Sequential(BasicBlock(heatmap_width, heatmap_width))
+        heatmaps = nn.Conv2d(heatmap_width, keypoints + 1, 1)
+        self.head_heatmap = nn.ModuleList([block, heatmaps])
+        for module in (self.transition_heatmap, self.transition_offset, self.head_heatmap):
+            initialise(module)
+        nn.init.normal_(heatmaps.weight, std=_INIT_STD)
+
+    def forward(self, images: Tensor) -> RegressionOutputs:
+        """Return heatmaps, the centre map and offsets at the stem's stride (4).
+
+        Args:
+            images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
+        """
+        maps = self.features(images)
+        features = mixed(self.transition_heatmap, maps)
+        heatmaps = self.head_heatmap[1](self.head_heatmap[0](features))
+        offsets = self.head_offset(mixed(self.transition_offset, maps))
+        size = (images.shape[2], images.shape[3])
+        return RegressionOutputs(
+            heatmaps[:, :-1], heatmaps[:, -1:], offsets, size, scorer=self.scoring
+        )
+
+    def taps(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the places that each cell's regression of each keypoint looks at (DEKR, Fig. 4).
+
+        Args:
+            images: (B, 3, H, W) normalised float.
+
+        Returns:
+            For each block of the offset head (B, K, 9, 2, h, w), (x, y) in cells of its maps,
+            whose cell i has its centre at i + 0.5.
+        """
+        return self.head_offset.taps(mixed(self.transition_offset, self.features(images)))
+
+    def official_parts(self) -> dict[str, Parts]:
+        """Return where official checkpoints keep parameters of the offset head.
+
+        They have a branch for each keypoint and adaptive convolutions: for other networks there
+        are none.
+        """
+        single = tuple((k,) for k in range(self.keypoints))
+        if self.head_offset.branches != single or not self.head_offset.adaptive:
+            return {}
+        ours, parts = "head_offset.groups.0", {}
+        for leaf in ("weight", "bias"):
+            names = [f"offset_final_layer.{k}.{leaf}" for k in range(self.keypoints)]
+            parts[f"{ours}.final.{leaf}"] = Parts(tuple(names))
+        for number in range(self.head_offset.blocks):
+            theirs = [f"offset_feature_layers.{k}.{number}" for k in range(self.keypoints)]
+            parts |= _official_block(f"{ours}.blocks.{number}", theirs)
+        return parts
+
+
+def _official_block(ours: str, theirs: Sequence[str]) -> dict[str, Parts]:
+    """Return where one block's parameters are, given its name in each official branch."""
+    rows = tuple(6 * k + row for k in range(len(theirs)) for row in _AFFINE_ROWS)
+    parts = {f"{ours}.conv.weight": Parts(tuple(f"{name}.adapt_conv.weight" for name in theirs))}
+    for leaf in ("weight", "bias"):
+        names = [f"{name}.{layer}.{leaf}" for name in theirs for layer in _AFFINE]
+        parts[f"{ours}.affine.{leaf}"] = Parts(tuple(names), rows)
+    for leaf in nn.BatchNorm2d(1).state_dict():
+        parts[f"{ours}.bn.{leaf}"] = Parts(tuple(f"{name}.bn.{leaf}" for name in theirs))
+    return parts
+
+
+def mixed(transition: nn.Sequential, maps: Sequence[Tensor]) -> Tensor:
+    """Apply a 1x1 ``conv_norm`` to maps enlarged to the first one's size and concatenated.
+
+    Each map goes through its part of the convolution at its own resolution and is enlarged
+    afterwards. That gives the same, as both are linear, from fewer operations and without a
+    concatenation to be kept for the gradient.
+
+    Args:
+        transition: what ``conv_norm`` returns for as many inputs as all maps have channels.
+        maps: (B, C_i, h_i, w_i), the largest first.
+
+    Returns:
+        (B, outputs, h_0, w_0).
+    """
+    convolution, *after = transition
+    weight = cast(Tensor, convolution.weight)
+    weights = weight.split([m.shape[1] for m in maps], dim=1)
+    first, *others = (F.conv2d(m, part) for m, part in zip(maps, weights, strict=True))
+    for other in others:
+        first += F.interpolate(other, size=first.shape[2:], mode="bilinear")
+    for layer in after:
+        first = layer(first)
+    return first

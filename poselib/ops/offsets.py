@@ -1,0 +1,88 @@
+"""What the offsets of the cells in people's centre regions are (DEKR, Sec. 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from poselib.ops.gaussians import cells_of
+from poselib.structures import RegressionTargets
+
+
+@dataclass(frozen=True)
+class OwnedCells:
+    """The M cells that lie in a person's centre region, and what they are to regress.
+
+    Attributes:
+        images, rows, columns: (M,) int64, where each cell is in maps (B, ..., h, w).
+        offsets: (M, K, 2) float, in cells, (x, y): the cell's middle minus the keypoint; 0 where
+            the keypoint does not count.
+        weights: (M, K) float, 1 over the person's size in px where the keypoint is labelled and
+            inside the image, 0 elsewhere (DEKR, Eq. 5).
+    """
+
+    images: Tensor
+    rows: Tensor
+    columns: Tensor
+    offsets: Tensor
+    weights: Tensor
+
+
+def owned_cells(targets: RegressionTargets) -> OwnedCells:
+    """Return the cells of all centre regions with their true offsets and weights."""
+    height, width = targets.owners.shape[-2:]
+    stride = (targets.image_size[0] / height, targets.image_size[1] / width)
+    images, rows, columns = (targets.owners >= 0).nonzero(as_tuple=True)
+    people = targets.owners[images, rows, columns]
+    step = targets.keypoints.new_tensor([stride[1], stride[0]])
+    _, counted = cells_of(targets.keypoints, stride, (height, width))
+    sizes = person_sizes(targets.keypoints, targets.areas).clamp(min=min(stride))
+    weights = counted / sizes[..., None]
+
+    here = torch.stack([columns, rows], dim=-1) + 0.5
+    offsets = here[:, None] - targets.keypoints[images, people, :, :2] / step
+    offsets = torch.where(counted[images, people][..., None], offsets, 0)
+    return OwnedCells(images, rows, columns, offsets, weights[images, people])
+
+
+def person_sizes(keypoints: Tensor, areas: Tensor) -> Tensor:
+    """Return the diagonal of each person's box (DEKR, Eq. 5: Z).
+
+    The box is that of the labelled keypoints, as in the official code; the paper speaks of the
+    instance's. Where few are labelled or a crop has left few, it says nothing of the person: the
+    diagonal is at least the side of a square of the person's area, which no box that holds the
+    person falls short of. The official code also counts a centre row that is still zero, so that
+    its boxes reach to the origin of the image file; that is not repeated.
+
+    Args:
+        keypoints: (B, N, K, 3) float, px and visibility.
+        areas: (B, N) float, px².
+
+    Returns:
+        (B, N) px; 0 for people without area and with fewer than two labelled keypoints.
+    """
+    labelled = (keypoints[..., 2] > 0)[..., None]
+    xy = keypoints[..., :2]
+    low = torch.where(labelled, xy, torch.inf).amin(dim=-2)
+    high = torch.where(labelled, xy, -torch.inf).amax(dim=-2)
+    box = torch.where(labelled.any(dim=-2), high - low, 0)
+    return torch.maximum(box.norm(dim=-1), areas.to(xy).clamp(min=0).sqrt())
+
+
+def offset_maps(targets: RegressionTargets) -> tuple[Tensor, Tensor]:
+    """Lay the true offsets out as maps, to be drawn or compared; training needs none.
+
+    Returns:
+        Offsets (B, K, 2, h, w) in cells and weights (B, K, h, w), as of ``OwnedCells``; both 0
+        in cells that nobody owns.
+    """
+    owned = owned_cells(targets)
+    where = (owned.images, owned.rows, owned.columns)
+    batch, height, width = targets.owners.shape
+    kinds = targets.keypoints.shape[2]
+    offsets = owned.offsets.new_zeros(batch, height, width, kinds, 2)
+    weights = owned.weights.new_zeros(batch, height, width, kinds)
+    offsets[where], weights[where] = owned.offsets, owned.weights
+    return offsets.permute(0, 3, 4, 1, 2), weights.permute(0, 3, 1, 2)

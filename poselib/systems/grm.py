@@ -1,0 +1,92 @@
+"""GRM/MFA: global relation modelling and multi-branch feature alignment, under any head.
+
+The paper regresses poses as DEKR does, and also writes of tag maps and of grouping by associative
+embedding. Its loss is DEKR's, which has no tags: regression is the default, grouping a switch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+from poselib.models import backbone_named
+from poselib.models.associative import AssociativeHRNet
+from poselib.models.feature_align import AlignConfig, First, Which
+from poselib.models.global_relation import Gate, RelationConfig
+from poselib.models.hrnet import HRNetConfig, with_alignment
+from poselib.skeleton import Skeleton
+from poselib.systems import hae
+from poselib.systems.regression import regression_system
+from poselib.systems.system import Switch, System
+
+Head = Literal["regression", "associative"]
+
+
+def build(
+    skeleton: Skeleton,
+    *,
+    backbone: str = "hrnet_w32_light",
+    head: Head = "regression",
+    relation: bool = True,
+    gate: Gate = "add",
+    relation_norm: bool = False,
+    align: bool = True,
+    align_blocks: Which = "every",
+    align_residual: bool = False,
+    align_first: First = "output",
+    **switches: Switch,
+) -> System:
+    """Build the system of the GRM/MFA paper; each of its ablations is a switch.
+
+    Args:
+        skeleton: the keypoints to predict.
+        backbone: key in ``poselib.models.BACKBONES``; the ``_light`` ones are A_our of Eq. (1).
+        head: ``"regression"``, DEKR's, or ``"associative"``, heatmaps and tags at one resolution,
+            grouped in a fixed order.
+        relation: global relation modelling (GRM; Table I).
+        gate, relation_norm: see ``models.global_relation.RelationConfig``; the latter is its
+            ``batch_norm``.
+        align: multi-branch feature alignment (MFA; Table I).
+        align_blocks, align_residual, align_first: see ``models.feature_align.AlignConfig``.
+        **switches: of ``systems.regression.regression_system``, or of ``systems.hae.build``.
+
+    Raises:
+        ValueError: as there, or a name is unknown.
+    """
+    own = {key: value for key, value in locals().items() if key not in ("skeleton", "switches")}
+    if head not in get_args(Head):
+        raise ValueError(f"head must be one of {get_args(Head)}, not {head!r}")
+    config = backbone_named(backbone)
+    if align:
+        config = with_alignment(config, AlignConfig(align_blocks, align_residual, align_first))
+    related = RelationConfig(gate, batch_norm=relation_norm) if relation else None
+    if head == "regression":
+        system = regression_system(skeleton, config, related, **switches)  # type: ignore[arg-type]
+    else:
+        system = _associative(skeleton, backbone, config, related, switches)
+    return replace(system, name="grm", switches={**system.switches, **own})
+
+
+# The classical associative embedding that the paper cites: none of HAE's parts.
+_CLASSICAL: dict[str, Switch] = {
+    "host": "plain",
+    "hierarchical": False,
+    "focal": False,
+    "progressive": False,
+}
+
+
+def _associative(
+    skeleton: Skeleton,
+    backbone: str,
+    config: HRNetConfig,
+    relation: RelationConfig | None,
+    switches: dict[str, Switch],
+) -> System:
+    given = {**_CLASSICAL, **switches, "backbone": backbone}
+    if given["host"] != "plain":
+        raise ValueError(f"head 'associative' needs host 'plain', not {given['host']!r}")
+    system = hae.build(skeleton, **given)  # type: ignore[arg-type]
+    std = float(system.switches["tag_init_std"])  # type: ignore[arg-type]
+    model = AssociativeHRNet(config, len(skeleton), tag_init_std=std, relation=relation)
+    return replace(system, model=model)

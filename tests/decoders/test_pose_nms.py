@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from poselib.decoders.pose_nms import same_people, suppress_poses
+
+
+def slowly_alike(poses: np.ndarray, distance: float, share: float) -> list[list[bool]]:
+    """Compare pair by pair and keypoint by keypoint."""
+    rows = []
+    for one in poses:
+        extent = one.max(axis=0) - one.min(axis=0)
+        size = float(np.hypot(*extent))
+        row = []
+        for other in poses:
+            near = 0
+            for a, b in zip(one, other, strict=True):
+                apart = float(np.hypot(*(a - b)))
+                near += apart < distance * size or apart == 0
+            row.append(near > share * len(one))
+        rows.append(row)
+    return rows
+
+
+def slowly_kept(alike: list[list[bool]], scores: np.ndarray) -> list[int]:
+    kept: list[int] = []
+    gone: set[int] = set()
+    for i, row in enumerate(alike):
+        if i in gone:
+            continue
+        group = [j for j, same in enumerate(row) if same]
+        best = max(group, key=lambda j: scores[j])
+        if best in gone:
+            continue
+        kept.append(best)
+        gone.update(group)
+    return kept
+
+
+def crowd(seed: int, people: int = 12, keypoints: int = 17) -> tuple[np.ndarray, np.ndarray]:
+    """Poses, many of them near copies of one another, and scores."""
+    rng = np.random.default_rng(seed)
+    originals = rng.uniform(0, 200, (4, keypoints, 2))
+    copies = originals[rng.integers(4, size=people)]
+    moved = copies + rng.normal(scale=rng.uniform(0, 15, (people, 1, 1)), size=copies.shape)
+    return moved.astype(np.float32), rng.random(people).astype(np.float32)
+
+
+@pytest.mark.parametrize("keypoints", [1, 2, 3, 14, 17])
+@pytest.mark.parametrize(("distance", "share"), [(0.05, 0.5), (0.15, 0.5), (0.05, 0.0), (0.1, 0.9)])
+def test_equals_a_comparison_one_by_one(keypoints: int, distance: float, share: float) -> None:
+    fewer = 0
+    for seed in range(30):
+        poses, scores = crowd(seed, keypoints=keypoints)
+        alike = slowly_alike(poses, distance, share)
+        assert same_people(poses, distance, share).tolist() == alike
+        kept = suppress_poses(poses, scores, distance, share)
+        assert kept.tolist() == slowly_kept(alike, scores)
+        fewer += len(kept) < len(poses)
+    assert fewer or keypoints == 1  # a single keypoint has no size, and nothing is near it
+
+
+def pose(near: int, away: float = 50.0) -> np.ndarray:
+    """A pose of size 100 (60 x 80 px), all but ``near`` keypoints of which are moved away."""
+    points = np.stack([np.linspace(0, 60, 17), np.linspace(0, 80, 17)], axis=-1)
+    moved = np.where(np.arange(17) < near, 0.0, away)[:, None] * np.array([0.0, 1.0])
+    return (points + moved).astype(np.float32)
+
+
+@pytest.mark.parametrize(("near", "same"), [(17, True), (9, True), (8, False), (0, False)])
+def test_more_than_half_of_the_keypoints(near: int, same: bool) -> None:
+    alike = same_people(np.stack([pose(17), pose(near)]), 0.05, 0.5)
+    assert alike[0, 1] == same
+
+
+@pytest.mark.parametrize(("apart", "same"), [(4.9, True), (5.0, False), (5.1, False)])
+def test_nearer_than_a_twentieth_of_the_size(apart: float, same: bool) -> None:
+    poses = np.stack([pose(17), pose(0, away=apart)])
+    assert same_people(poses, 0.05, 0.5)[0, 1] == same
+
+
+def test_published_counts() -> None:
+    """More than 8 of COCO's 17 keypoints and more than 7 of CrowdPose's 14."""
+    for keypoints, least in ((17, 9), (14, 8)):
+        for near in range(keypoints + 1):
+            other = pose(17)[:keypoints].copy()
+            other[near:] += 50
+            alike = same_people(np.stack([pose(17)[:keypoints], other]), 0.05, 0.5)
+            assert alike[0, 1] == (near >= least)
+
+
+def test_size_is_that_of_the_first_of_a_pair() -> None:
+    large = np.zeros((17, 2), np.float32)
+    large[0], small = (60, 80), large + 3  # 4.2 px apart but for a keypoint that makes the size
+    assert np.ptp(large, axis=0).tolist() == [60, 80] and np.ptp(small, axis=0).tolist() == [0, 0]
+    alike = same_people(np.stack([large, small]), 0.05, 0.5)
+    assert alike.tolist() == [[True, True], [False, True]]
+
+
+def test_the_best_of_a_group_is_kept() -> None:
+    poses = np.stack([pose(17), pose(17) + 1, pose(17) + 300, pose(17) + 2])
+    scores = np.array([0.3, 0.9, 0.1, 0.5], np.float32)
+    assert suppress_poses(poses, scores).tolist() == [1, 2]
+    assert suppress_poses(poses, np.ones(4, np.float32)).tolist() == [0, 2]
+
+
+def test_the_best_remain_of_too_many() -> None:
+    poses = np.stack([pose(17) + 200 * n for n in range(40)]).astype(np.float32)
+    scores = np.random.default_rng(0).permutation(40).astype(np.float32)
+    assert suppress_poses(poses, scores).tolist() == np.argsort(-scores)[:30].tolist()
+    assert suppress_poses(poses, scores, count=40).tolist() == list(range(40))
+
+
+def test_people_without_extent() -> None:
+    points = np.zeros((4, 17, 2), np.float32)
+    points[2:] = 30.0
+    points[3, 5:] = 31.0
+    scores = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    # Two lie in the same place; the last one is not within a twentieth of its size of the third.
+    assert suppress_poses(points, scores).tolist() == [1, 2, 3]
+
+
+def test_nobody() -> None:
+    assert suppress_poses(np.zeros((0, 17, 2), np.float32), np.zeros(0, np.float32)).shape == (0,)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("case", [0, 1, 2, 3, 4, 5, 7])
+def test_equals_published_code(golden_dir: Path, case: int) -> None:
+    with np.load(golden_dir / "dekr_decode.npz") as golden:
+        poses = golden[f"c{case}_proposals"][..., :2]
+        heat, keep = golden[f"c{case}_heatval"][..., 0], golden[f"c{case}_keep"]
+    assert suppress_poses(poses, heat.mean(axis=1)).tolist() == keep.tolist()

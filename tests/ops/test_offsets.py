@@ -1,0 +1,96 @@
+"""True offsets around people's centres, and how large people are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poselib.ops.offsets import offset_maps, owned_cells, person_sizes
+from poselib.structures import RegressionTargets
+
+
+def targets_of(keypoints: Tensor, owners: Tensor, stride: int = 4) -> RegressionTargets:
+    """Targets of which only people and owners matter."""
+    height, width = owners.shape[-2:]
+    return RegressionTargets(
+        heatmaps=(),
+        weights=(),
+        keypoints=keypoints,
+        areas=torch.zeros(keypoints.shape[:2]),
+        image_size=(stride * height, stride * width),
+        centers=keypoints.mean(dim=2),
+        owners=owners,
+    )
+
+
+def random_targets(seed: int = 0) -> RegressionTargets:
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-4, (52, 36), (2, 3, 4, 2))
+    seen = rng.integers(0, 3, (2, 3, 4, 1))
+    keypoints = torch.tensor(np.concatenate([points, seen], -1), dtype=torch.float32)
+    return targets_of(keypoints, torch.tensor(rng.integers(-1, 3, (2, 8, 12))))
+
+
+def test_a_cell_less_its_offset_is_the_keypoint_of_its_person() -> None:
+    targets = random_targets()
+    offsets, weights = offset_maps(targets)
+    assert offsets.shape == (2, 4, 2, 8, 12) and weights.shape == (2, 4, 8, 12)
+    counted = 0
+    for b, row, column in np.ndindex(2, 8, 12):
+        owner = int(targets.owners[b, row, column])
+        if owner < 0:
+            assert not weights[b, :, row, column].any() and not offsets[b, ..., row, column].any()
+            continue
+        person = targets.keypoints[b, owner]
+        inside = (person[:, 0] >= 0) & (person[:, 0] < 48) & (person[:, 1] >= 0)
+        inside &= (person[:, 1] < 32) & (person[:, 2] > 0)
+        assert torch.equal(weights[b, :, row, column] > 0, inside)
+        here = 4 * (torch.tensor([column, row]) + 0.5 - offsets[b, :, :, row, column])
+        torch.testing.assert_close(here[inside], person[inside, :2])
+        assert not offsets[b, ~inside, :, row, column].any()
+        counted += int(inside.sum())
+    assert counted > 100
+
+
+def test_owned_cells_are_those_that_somebody_owns() -> None:
+    targets = random_targets(1)
+    owned = owned_cells(targets)
+    count = int((targets.owners >= 0).sum())
+    assert owned.offsets.shape == (count, 4, 2) and owned.weights.shape == (count, 4)
+    assert (targets.owners[owned.images, owned.rows, owned.columns] >= 0).all()
+
+
+def test_weight_is_one_over_the_size_of_the_person() -> None:
+    keypoints = torch.tensor(
+        [[[[1.0, 1, 2], [31, 41, 1], [0, 0, 0]], [[9.0, 9, 2]] + [[0.0] * 3] * 2]]
+    )
+    owners = torch.tensor([[[0, 1], [-1, 1]]]).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    _, weights = offset_maps(targets_of(keypoints, owners))
+    assert weights[0, :, 0, 0].tolist() == pytest.approx([1 / 50, 1 / 50, 0])
+    # One keypoint has no box: it counts as a cell.
+    assert weights[0, :, 0, -1].tolist() == pytest.approx([1 / 4, 0, 0])
+
+
+def test_sizes_by_hand() -> None:
+    nan = math.nan
+    keypoints = torch.tensor(
+        [
+            [[10.0, 20, 2], [13, 24, 1], [900, 900, 0]],  # 3 by 4
+            [[10.0, 20, 2], [nan, nan, 0], [0, 0, 0]],  # a single one
+            [[0.0, 0, 0], [0, 0, 0], [0, 0, 0]],
+            [[10.0, 20, 2], [13, 24, 1], [11, 21, 2]],  # a large person, of whom a crop left little
+        ]
+    )[None]
+    areas = torch.tensor([[24.0, 0, 0, 900]])
+    assert person_sizes(keypoints, areas)[0].tolist() == pytest.approx([5, 0, 0, 30])
+
+
+def test_nobody() -> None:
+    targets = targets_of(torch.zeros(2, 0, 4, 3), torch.full((2, 3, 5), -1))
+    offsets, weights = offset_maps(targets)
+    assert offsets.shape == (2, 4, 2, 3, 5) and not offsets.any() and not weights.any()
+    assert len(owned_cells(targets).images) == 0

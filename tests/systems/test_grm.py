@@ -1,0 +1,77 @@
+"""GRM/MFA: its parts come and go by switches, under either head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from poselib.models.feature_align import AlignBlock
+from poselib.models.global_relation import GlobalRelation
+from poselib.skeletons import COCO, CROWDPOSE
+from poselib.structures import RegressionOutputs, TagOutputs
+from poselib.systems import System, build, known_switches
+
+torch.set_num_threads(1)
+
+QUICK: dict[str, Any] = {"backbone": "hrnet_tiny_light"}
+REGRESSION: dict[str, Any] = {**QUICK, "width": 4, "heatmap_width": 16}
+
+
+def parts_of(system: System) -> set[type]:
+    return {type(part) for part in system.model.modules()} & {AlignBlock, GlobalRelation}
+
+
+@pytest.mark.parametrize("relation", [False, True])
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("head", ["regression", "associative"])
+def test_parts_come_and_go(head: str, relation: bool, align: bool) -> None:
+    """GRM/MFA, Table I."""
+    host = REGRESSION if head == "regression" else QUICK
+    system = build("grm", CROWDPOSE, head=head, relation=relation, align=align, **host)
+    expected = {AlignBlock} if align else set()
+    expected |= {GlobalRelation} if relation else set()
+    assert parts_of(system) == expected
+    outputs = system.model.eval()(torch.rand(1, 3, 64, 64))
+    assert isinstance(outputs, RegressionOutputs if head == "regression" else TagOutputs)
+    assert len(system.decode(outputs)) == 1
+
+
+def test_switches_depend_on_the_head() -> None:
+    regression, associative = known_switches("grm"), known_switches("grm", "associative")
+    assert "adaptive" in regression and "tag_threshold" not in regression
+    assert "tag_threshold" in associative and "adaptive" not in associative
+    assert regression["backbone"] == associative["backbone"] == "hrnet_w32_light"
+    with pytest.raises(ValueError, match="'grm' has no switch 'adaptive'; known: backbone, head"):
+        build("grm", COCO, head="associative", adaptive=False, **QUICK)
+
+
+@pytest.mark.parametrize("head", ["regression", "associative"])
+def test_it_can_be_built_again(head: str) -> None:
+    given = {**QUICK, "head": head, "gate": "multiply", "align_blocks": "last"}
+    first = build("grm", COCO, **given)
+    second = build("grm", COCO, **first.switches)
+    assert second.switches == first.switches and first.switches.items() >= given.items()
+    second.model.load_state_dict(first.model.state_dict())
+
+
+def test_grouping_is_the_classical_one() -> None:
+    """The paper follows associative embedding, which has none of HAE's parts."""
+    switches = build("grm", COCO, head="associative", **QUICK).switches
+    classical = {"hierarchical": False, "focal": False, "progressive": False, "host": "plain"}
+    assert switches.items() >= classical.items()
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"head": "boxes"}, "head must be one of"),
+        ({"head": "associative", "host": "higher"}, "needs host 'plain', not 'higher'"),
+        ({"gate": "divide"}, "gate must be one of"),
+        ({"align_blocks": "first"}, "blocks must be one of"),
+    ],
+)
+def test_unknown_values_are_refused(switches: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build("grm", COCO, **{**QUICK, **switches})

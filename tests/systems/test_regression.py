@@ -1,0 +1,127 @@
+"""Regression of poses as a whole: switches, losses, decoding and its own judgement of poses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from poselib.data.loaders import collate
+from poselib.data.recipe import SceneRecipe
+from poselib.data.synthetic import SyntheticScenes
+from poselib.engine.evaluate import score
+from poselib.models import backbone_named
+from poselib.models.regression import RegressionHRNet
+from poselib.ops.offsets import offset_maps
+from poselib.skeletons import COCO, CROWDPOSE
+from poselib.structures import RegressionOutputs
+from poselib.systems import System
+from poselib.systems.regression import regression_system
+
+torch.set_num_threads(1)
+
+TINY = backbone_named("hrnet_tiny")
+SMALL: dict[str, Any] = {"width": 4, "shared_width": 16, "heatmap_width": 16}
+
+
+def system_of(skeleton: Any = COCO, **switches: Any) -> System:
+    return regression_system(skeleton, TINY, **{**SMALL, **switches})
+
+
+def truth_as_outputs(system: System, scenes: SyntheticScenes) -> RegressionOutputs:
+    """What a perfect network would say."""
+    targets = system.encode(collate([scenes[i] for i in range(len(scenes))]))
+    maps = targets.heatmaps[0]
+    offsets, _ = offset_maps(targets)
+    return RegressionOutputs(maps[:, :-1], maps[:, -1:], offsets, targets.image_size)
+
+
+@pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
+def test_what_is_encoded_is_decoded(skeleton: Any) -> None:
+    """DEKR, Secs. 3.3 and 4.1: AP of the training targets themselves."""
+    scenes = SyntheticScenes(SceneRecipe(size=256, people=(1, 3)), 40, 3, skeleton)
+    system = system_of(skeleton, center_sigma=1.5, sigma=1.0, radius=2.0)
+    poses = [
+        found.warped(scenes[i].to_original)
+        for i, found in enumerate(system.decode(truth_as_outputs(system, scenes)))
+    ]
+    assert score(system, scenes, poses).ap.AP >= 0.98
+
+
+def test_losses_of_a_perfect_network_are_zero() -> None:
+    scenes = SyntheticScenes(SceneRecipe(size=128, people=(2, 3)), 3, 5, COCO)
+    system = system_of(offset_weight=0.5)
+    outputs = truth_as_outputs(system, scenes)
+    targets = system.encode(collate([scenes[i] for i in range(3)]))
+    right = system.losses(outputs, targets)
+    assert set(right) == {"heatmap", "offset"}
+    assert float(right["heatmap"]) == 0 and float(right["offset"]) < 1e-9
+    outputs.offsets.add_(1.0)
+    outputs.heatmaps.add_(0.1)
+    wrong = system.losses(outputs, targets)
+    assert all(float(wrong[name]) > 0 for name in wrong)
+    # Eq. 8: λ scales the offset loss alone.
+    heavier = system_of(offset_weight=1.0).losses(outputs, targets)
+    torch.testing.assert_close(heavier["offset"], 2 * wrong["offset"])
+    torch.testing.assert_close(heavier["heatmap"], wrong["heatmap"])
+
+
+@pytest.mark.parametrize(
+    ("switches", "count"),
+    [
+        ({}, 17),
+        ({"branches": "head"}, 13),
+        ({"branches": "body_parts"}, 5),
+        ({"separate": False}, 1),
+        ({"separate": False, "branches": "head"}, 1),
+    ],
+    ids=["each", "head", "parts", "one", "not separate"],
+)
+def test_branches_are_those_of_the_paper(switches: dict[str, Any], count: int) -> None:
+    """DEKR, Sec. 3.4: 17, 13 and 5 branches, and one without separate regression."""
+    model = system_of(**switches).model
+    assert isinstance(model, RegressionHRNet)
+    assert len(model.head_offset.branches) == count
+
+
+def test_official_weights_are_read_in_their_own_frame() -> None:
+    """Pixel indices need the mirrored image moved by the stride less one."""
+    assert system_of().mirror_shift == 0
+    assert system_of(frame="index").mirror_shift == TINY.stem_stride - 1
+
+
+def test_a_scoring_net_ranks_what_the_network_finds() -> None:
+    torch.manual_seed(0)
+    system = system_of(scoring=True, center_threshold=0.0)
+    model = system.model.eval()
+    assert isinstance(model, RegressionHRNet) and model.scoring is not None
+    assert any(name.startswith("scoring.") for name in model.state_dict())
+    with torch.no_grad():
+        outputs = model(torch.rand(2, 3, 64, 64))
+    plain = system_of(center_threshold=0.0).decode(
+        RegressionOutputs(outputs.heatmaps, outputs.centers, outputs.offsets, outputs.image_size)
+    )
+    ranked = system.decode(outputs)
+    assert sum(map(len, plain)) > 0
+    for ours, theirs in zip(ranked, plain, strict=True):
+        np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
+        factors = model.scoring(torch.tensor(ours.keypoints), torch.tensor(ours.scores))
+        expected = theirs.person_scores * factors.detach().numpy()
+        np.testing.assert_allclose(ours.person_scores, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"branches": "hands"}, "'coco' has no hierarchy 'hands'"),
+        ({"frame": "corner"}, "frame must be one of"),
+        ({"start": "nowhere"}, "unknown start 'nowhere'"),
+        ({"scoring": True, "scoring_unit": "arm"}, "unit must be one of"),
+        ({"nms_share": 1.5}, "share must be at least 0 and below 1"),
+    ],
+)
+def test_unknown_values_are_refused(switches: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        system_of(**switches)
