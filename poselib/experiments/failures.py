@@ -101,7 +101,8 @@ class FailureCase:
 
     Attributes:
         kind: ``"swap"``, ``"fragment"``, ``"false"``, ``"inversion"``: of a person found;
-            ``"astray"``, ``"undetected"``: of an annotated one.
+            ``"astray"``, ``"undetected"``: of an annotated one. Those of ``error_analysis`` are
+            ``"jitter"``, ``"miss"``, ``"inversion"`` and ``"swap"``, of a person found.
         index: the image, by its place in the dataset.
         person: who: the number of the person found, or of the annotated one.
         other: the annotated person on whose keypoints a person found lies by mistake, or -1.
@@ -121,16 +122,23 @@ class FailureCase:
 def failure_cases(
     dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
 ) -> list[FailureCase]:
-    """Find all failures of a dataset, the largest first.
+    """Find all failures of a dataset, the largest first, see ``largest_first``.
 
-    The more keypoints, the larger; then the farther they were carried; then the first of the
-    dataset. Misses are counted among visible keypoints. Arguments and errors are those of
+    Misses are counted among visible keypoints. Arguments and errors are those of
     ``association_errors``.
     """
     cases: list[FailureCase] = []
     for index, found, sample, judged in _judged(dataset, poses, skeleton):
         cases += _wrong_predictions(index, found, sample, judged)
         cases += _misses(index, sample, judged)
+    return largest_first(cases)
+
+
+def largest_first(cases: Sequence[FailureCase]) -> list[FailureCase]:
+    """Sort cases: the more keypoints the larger, then the farther they were carried.
+
+    Of equals the first of the dataset comes first.
+    """
     # Rounded: what is equal but for rounding errors keeps the order of the dataset.
     return sorted(cases, key=lambda c: (-len(c.keypoints), -round(c.carried, 4), c.index, c.person))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -62,32 +62,44 @@ def show_error_rates(
         raise ValueError("nothing to draw: the table has no row")
     sheet = new_sheet(_ROW * len(table) + 1.7, WIDTH, title)
     left, right = sheet.subplots(1, 2, sharey=True)
-    _draw(left, table, predicted, _WRONG, "keypoints predicted")
-    _draw(right, table, annotated, _MISSED, "visible keypoints annotated")
-    left.set_yticks(
-        range(len(table)), [readable(str(name)) for name in table.index], fontsize=SMALL
-    )
-    left.set_ylim(len(table) - 0.5, -0.5)
+    for ax, names, colours, heading in (
+        (left, predicted, _WRONG, "keypoints predicted"),
+        (right, annotated, _MISSED, "visible keypoints annotated"),
+    ):
+        total = int(table[list(names)].iloc[-1].sum())
+        draw_shares(ax, table, names, colours, f"{heading}, {total} in all")
+        legend_under(ax, columns=3)
     return sheet
 
 
-def _draw(
+def draw_shares(
     ax: Axes,
     table: pd.DataFrame,
     columns: Mapping[str, str],
-    wrong: tuple[Colour, ...],
+    wrong: Sequence[Colour],
     title: str,
 ) -> None:
+    """Draw one stack of bars a row: its shares of the sum of the columns, the first one in grey.
+
+    Args:
+        ax: where to draw.
+        table: names of the rows, and what is shared in columns; rows without any have no bar.
+        columns: which are drawn, what is right first, and what the legend calls them.
+        wrong: the colours of all but the first.
+        title: heading of the panel.
+    """
     counts = table[list(columns)].to_numpy(dtype=np.float64)
     total = counts.sum(axis=1, keepdims=True)
-    shares = 100 * counts / np.where(total > 0, total, 1)
+    shares = 100 * np.nan_to_num(counts) / np.where(total > 0, total, 1)
     start = np.zeros(len(table))
     for values, label, colour in zip(shares.T, columns.values(), (_RIGHT, *wrong), strict=False):
         ax.barh(np.arange(len(table)), values, left=start, height=0.8, color=colour, label=label)
         start = start + values
-    style_axes(ax, f"{title}, {int(total[-1, 0])} in all", grid="x")
+    style_axes(ax, title, grid="x")
     ax.set_xlabel("%", fontsize=TEXT)
     ax.set_xlim(0, 100)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    legend_under(ax, columns=3)
+    names = [readable(str(name)) for name in table.index]
+    ax.set_yticks(range(len(names)), names, fontsize=SMALL)
+    ax.set_ylim(len(names) - 0.5, -0.5)

@@ -36,7 +36,9 @@ def random_crowd(seed: int, images: int = 12) -> tuple[Entry, list[Entry]]:
             box = [*corner[n].tolist(), float(size[n]), float(size[n])]
             fields = {"image_id": image, "bbox": box, "iscrowd": int(rng.random() < 0.07)}
             people.append(person(np.column_stack([labelled, seen[n]]), float(areas[n]), **fields))
-        for n in rng.permutation(np.repeat(np.arange(count), rng.choice(3, count, p=[0.1, 0.7, 0.2]))):
+        for n in rng.permutation(
+            np.repeat(np.arange(count), rng.choice(3, count, p=[0.1, 0.7, 0.2]))
+        ):
             xy = _found(rng, points, int(n), float(np.sqrt(areas[n])))
             results.append(result(xy, float(rng.random()), image))
         if rng.random() < 0.3:
