@@ -70,6 +70,23 @@ def given_parameters(path: Path | str, options: argparse.Namespace) -> dict[str,
     return parse_parameters(path, {**dict(options.parameter), **preset})
 
 
+def read_switches(text: str) -> dict[str, Scalar]:
+    """Read a system's switches, written as one parameter: ``"adaptive=false width=8"``.
+
+    Raises:
+        ValueError: a part has no name, no ``=`` or a name that another one has too.
+    """
+    switches: dict[str, Scalar] = {}
+    for part in text.split():
+        name, equals, value = part.partition("=")
+        if not (name and equals) or name in switches:
+            raise ValueError(
+                f"switches must be name=value pairs of different names, not {part!r} in {text!r}"
+            )
+        switches[name] = _parsed(value, None)
+    return switches
+
+
 def unnumbered(path: Path) -> str:
     """Return a notebook's name without the number before it, which its runs bear."""
     return path.stem.partition("_")[2] if path.stem[:1].isdigit() else path.stem

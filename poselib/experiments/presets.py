@@ -14,6 +14,7 @@ from typing import Any
 from poselib.data.recipe import SceneRecipe
 from poselib.engine.predict import PredictOptions
 from poselib.engine.recipe import Recipe
+from poselib.experiments.switches import SWITCHES, switches_named
 from poselib.systems import Switch
 
 
@@ -53,27 +54,6 @@ class Preset:
         return replace(self.recipe, steps=self.epochs * batches)
 
 
-# A network for CPUs has minutes, not days: what differs from the paper is there to be quick. Cells
-# near no keypoint count a tenth, or the maps stay at zero for most of the time; push counts more
-# than pull, or the tags first collapse to one value and have no gradient there to part again; the
-# bends of the Gaussians are fitted (parabola), which matters where a cell is 2 of 128 px; and weak
-# peaks, of which a short training leaves many, do not start people.
-_TINY: dict[str, Switch] = {
-    "backbone": "hrnet_tiny",
-    "deconv_blocks": 1,
-    "deconv_channels": 16,
-    "stacks": 2,
-    "features": 32,
-    "depth": 3,
-    "increase": 16,
-    "stack_norm": True,
-    "sigma": 2.0,
-    "background": 0.1,
-    "push_weight": 1e-2,
-    "pull_weight": 3e-3,
-    "subpixel": "parabola",
-    "detection_threshold": 0.3,
-}
 _TINY_AUGMENT = {"rotation": 15.0, "scale": (0.8, 1.25), "translation": 0.05}
 _TINY_RECIPE = Recipe(
     steps=1_000_000,
@@ -86,7 +66,7 @@ _TINY_RECIPE = Recipe(
 _TINY_PREDICT = PredictOptions(size=128, multiple=32, flip=True, batch_size=50)
 
 _DEMO = Preset(
-    switches=_TINY,
+    switches=SWITCHES["demo"]["hae"],
     recipe=replace(_TINY_RECIPE, seconds=270.0),
     input_size=128,
     augment=_TINY_AUGMENT,
@@ -97,7 +77,7 @@ _DEMO = Preset(
 )
 _SMALL = replace(
     _DEMO,
-    switches={**_TINY, "deconv_channels": 32},
+    switches=SWITCHES["small"]["hae"],
     recipe=replace(_TINY_RECIPE, seconds=3600.0, average=0.999, checkpoint_every=500),
     scenes=SceneRecipe(size=128, people=(1, 4)),
     train_scenes=24000,
@@ -110,10 +90,9 @@ _SMOKE = replace(
     train_scenes=8,
     test_scenes=4,
 )
-# HAE, Sec. IV-B, for COCO and CrowdPose; weights of the losses are those of the official
-# configuration.
+# HAE, Sec. IV-B, for COCO and CrowdPose.
 _PAPER = Preset(
-    switches={"backbone": "hrnet_w32"},
+    switches=SWITCHES["paper"]["hae"],
     recipe=Recipe(
         batch_size=32,
         optimiser="adam",
@@ -175,20 +154,43 @@ def _crowded(preset: Preset, steps: int, train_scenes: int, test_scenes: int) ->
     )
 
 
-VARIANTS: dict[tuple[str, str], Preset] = {
-    ("paper", "mpii"): _PAPER_MPII,
-    ("smoke", "crowd"): _crowded(_SMOKE, 4, 8, 4),
-    ("demo", "crowd"): _crowded(_DEMO, 1000, 4000, 200),
-    ("small", "crowd"): _crowded(_SMALL, 4000, 12000, 300),
+# DEKR, Secs. 4.1 and 4.4, and GRM/MFA, Sec. IV-A, who train alike. The papers do not say how many
+# images a batch has: 4 GPUs of 10 in the official configuration.
+_PAPER_REGRESSION = replace(
+    _PAPER,
+    recipe=replace(
+        _PAPER.recipe, batch_size=40, learning_rate=1e-3, milestones=(90 / 140, 120 / 140)
+    ),
+    epochs=140,
+)
+_PAPER_REGRESSION_CROWDPOSE = replace(
+    _PAPER_REGRESSION,
+    recipe=replace(_PAPER_REGRESSION.recipe, milestones=(200 / 300, 260 / 300)),
+    epochs=300,
+)
+
+# By preset, system and dataset; an empty name stands for all that have none of their own.
+VARIANTS: dict[tuple[str, str, str], Preset] = {
+    ("paper", "hae", "mpii"): _PAPER_MPII,
+    ("paper", "dekr", ""): _PAPER_REGRESSION,
+    ("paper", "dekr", "crowdpose"): _PAPER_REGRESSION_CROWDPOSE,
+    ("paper", "grm", ""): _PAPER_REGRESSION,
+    ("paper", "grm", "crowdpose"): _PAPER_REGRESSION_CROWDPOSE,
+    ("smoke", "", "crowd"): _crowded(_SMOKE, 4, 8, 4),
+    ("demo", "", "crowd"): _crowded(_DEMO, 1000, 4000, 200),
+    ("small", "", "crowd"): _crowded(_SMALL, 4000, 12000, 300),
 }
 
 
-def preset_named(name: str, dataset: str = "") -> Preset:
-    """Return a preset, as it is for a dataset if one is given.
+def preset_named(name: str, dataset: str = "", system: str = "hae") -> Preset:
+    """Return a preset, as it is for a dataset, if one is given, and a system.
 
     Raises:
-        ValueError: the preset is unknown; the message lists the known ones.
+        ValueError: the preset or the system is unknown; the message lists the known ones.
     """
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
-    return VARIANTS.get((name, dataset), PRESETS[name])
+    for known, kind, asked in ((PRESETS, "preset", name), (SWITCHES["paper"], "system", system)):
+        if asked not in known:
+            raise ValueError(f"unknown {kind} {asked!r}; known: {', '.join(known)}")
+    keys = [(name, s, d) for s in (system, "") for d in (dataset, "")]
+    preset = next((VARIANTS[key] for key in keys if key in VARIANTS), PRESETS[name])
+    return replace(preset, switches=switches_named(name, system, dataset))

@@ -70,17 +70,21 @@ def new_system(
             the ImageNet weights do not fit.
     """
     given = {key: value for key, value in switches.items() if value is not None}
-    known = known_switches(name)
+    known = known_switches(name, given.get("head", ""))
     for key, value in given.items():
         if key in known and not fits(value, known[key]):
             wanted = type(known[key]).__name__
             raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
+    # Another head than the preset's own has no use for some of what the preset says.
+    usual = {key: value for key, value in preset.switches.items() if key in known}
     seed_everything(seed)
-    system = build(name, skeleton, **{**preset.switches, **given})
+    system = build(name, skeleton, **{**usual, **given})
     if imagenet:
         _start_from(system, imagenet)
     elif imagenet is None and preset.imagenet and isinstance(system.model, HRNetTrunk):
-        load_imagenet(system.model, str(system.switches["backbone"]))
+        # A light network's layers are some of the full one's.
+        full = str(system.switches["backbone"]).removesuffix("_light")
+        load_imagenet(system.model, full)
     return system
 
 

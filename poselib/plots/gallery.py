@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from poselib.plots.legends import side_handles
-from poselib.plots.poses import draw_poses
+from poselib.plots.poses import LEAST_SCORE, draw_poses
 from poselib.plots.sheet import image_of, legend_below, line_weight, panel_grid
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses
@@ -21,6 +21,7 @@ def show_poses(
     titles: Sequence[str] | None = None,
     *,
     columns: int = 3,
+    min_score: float = LEAST_SCORE,
     min_person_score: float = 0.0,
     title: str = "",
 ) -> Figure:
@@ -32,6 +33,7 @@ def show_poses(
         skeleton: names and limbs of the keypoints.
         titles: a name per image.
         columns: images side by side.
+        min_score: keypoints at or below it are left out; by default those that are mere guesses.
         min_person_score: people below it are left out.
         title: heading of the figure.
 
@@ -52,6 +54,7 @@ def show_poses(
             found,
             skeleton,
             ax=ax,
+            min_score=min_score,
             min_person_score=min_person_score,
             weight=weight,
             title=name,

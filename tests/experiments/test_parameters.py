@@ -8,6 +8,7 @@ from poselib.experiments.parameters import (
     check_parameters,
     notebook_parameters,
     parse_parameters,
+    read_switches,
 )
 from tests.experiments.notebook_files import cell, write_notebook
 
@@ -112,3 +113,16 @@ def test_files_that_are_no_notebooks_are_named(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ValueError, match=r"torn\.ipynb is not a Jupyter notebook"):
             notebook_parameters(path)
+
+
+def test_switches_in_one_parameter() -> None:
+    text = " adaptive=false width=8 sigma=1.5  start=centre relation=none "
+    expected = {"adaptive": False, "width": 8, "sigma": 1.5, "start": "centre", "relation": None}
+    assert read_switches(text) == expected
+    assert read_switches("") == {}
+
+
+@pytest.mark.parametrize("text", ["adaptive", "=3", "a=1 a=2", "width = 8"])
+def test_switches_must_be_pairs(text: str) -> None:
+    with pytest.raises(ValueError, match="name=value pairs of different names"):
+        read_switches(text)

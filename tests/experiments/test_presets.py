@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from poselib.data.transforms import Augment
@@ -9,6 +10,7 @@ from poselib.engine.schedule import learning_rate_factor
 from poselib.experiments.presets import PRESETS, VARIANTS, preset_named
 from poselib.experiments.training import new_system
 from poselib.skeletons import COCO
+from poselib.systems import SYSTEMS, known_switches
 
 
 def test_presets_are_complete() -> None:
@@ -24,8 +26,37 @@ def test_a_preset_follows_its_dataset() -> None:
     assert preset_named("paper", "coco") == preset_named("paper", "crowdpose") == PRESETS["paper"]
     assert preset_named("small", "mpii") == PRESETS["small"]
     assert preset_named("paper", "mpii") != PRESETS["paper"]
-    for name, _ in VARIANTS:
-        assert name in PRESETS
+    for name, system, _ in VARIANTS:
+        assert name in PRESETS and system in ("", *SYSTEMS)
+
+
+@pytest.mark.parametrize("system", sorted(SYSTEMS))
+def test_every_system_has_presets(system: str) -> None:
+    for name in PRESETS:
+        preset = preset_named(name, "crowd", system)
+        assert preset.switches.keys() <= known_switches(system).keys()
+    assert new_system(preset_named("smoke", "", system), COCO, 0, system).name == system
+    with pytest.raises(ValueError, match="unknown system 'hal'; known: hae"):
+        preset_named("small", "", "hal")
+
+
+@pytest.mark.parametrize("system", ["dekr", "grm"])
+def test_regression_as_published(system: str) -> None:
+    """DEKR, Secs. 4.1 and 4.4; GRM/MFA, Sec. IV-A."""
+    coco, crowd = (preset_named("paper", dataset, system) for dataset in ("coco", "crowdpose"))
+    assert (coco.epochs, crowd.epochs) == (140, 300)
+    assert coco.recipe.learning_rate == crowd.recipe.learning_rate == 1e-3
+    assert np.allclose(np.array(coco.recipe.milestones) * 140, [90, 120])
+    assert np.allclose(np.array(crowd.recipe.milestones) * 300, [200, 260])
+    assert coco.switches["least_area"] == 32**2 and "least_area" not in crowd.switches
+    assert coco.input_size == 512 and coco.imagenet
+
+
+def test_another_head_leaves_out_what_it_has_no_use_for() -> None:
+    preset = preset_named("smoke", "", "grm")
+    system = new_system(preset, COCO, 0, "grm", head="associative")
+    assert system.switches["backbone"] == preset.switches["backbone"]
+    assert "radius" in preset.switches and "radius" not in system.switches
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.experiments import training
 from poselib.experiments.datasets import in_memory, open_dataset
-from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.parameters import notebook_parameters, read_switches
 from poselib.experiments.presets import Preset, preset_named
 from poselib.experiments.training import (
     HEADLINES,
@@ -27,8 +27,9 @@ from poselib.skeletons import COCO
 from poselib.systems import known_switches
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_train.ipynb"
-# Where a run reads, works and writes does not change what comes out.
-ELSEWHERE = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir"}
+# Where a run reads, works and writes does not change what comes out; switches that are written
+# in one text are recorded one by one.
+ELSEWHERE = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir", "switches"}
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,16 @@ def test_a_preset_names_the_imagenet_weights_of_its_backbone(
     assert asked == ["hrnet_tiny"]
 
 
+def test_a_light_network_starts_from_the_full_ones_weights(
+    smoke: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(training, "load_imagenet", lambda model, source: asked.append(source))
+    preset = replace(smoke, imagenet=True, switches={})
+    new_system(preset, COCO, 0, "dekr", backbone="hrnet_tiny_light", width=4)
+    assert asked == ["hrnet_tiny"]
+
+
 def test_a_network_without_a_backbone_refuses_imagenet_weights(smoke: Preset) -> None:
     with pytest.raises(ValueError, match="StackedHourglass has no backbone for ImageNet weights"):
         new_system(smoke, COCO, 0, imagenet="hrnet_w32", host="hourglass")
@@ -147,15 +158,15 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recorded() -> dict[str, Any]:
-    """The names ``switches`` and ``params`` as the notebook makes them from its defaults."""
+    """The names ``chosen`` and ``params`` as the notebook makes them from its defaults."""
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    made: dict[str, Any] = dict(notebook_parameters(NOTEBOOK))
+    made: dict[str, Any] = {**notebook_parameters(NOTEBOOK), "read_switches": read_switches}
     for statement in ast.parse(code).body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id="switches" | "params")]):
+            case ast.Assign(targets=[ast.Name(id="chosen" | "params")]):
                 exec(ast.unparse(statement), made)
-            case ast.AugAssign(target=ast.Name(id="switches" | "params")):
+            case ast.AugAssign(target=ast.Name(id="chosen" | "params")):
                 exec(ast.unparse(statement), made)
     return made
 
@@ -169,9 +180,9 @@ def test_whatever_changes_results_is_in_the_record() -> None:
 
 def test_switches_are_those_of_the_system_and_left_to_the_preset() -> None:
     made = recorded()
-    assert set(made["switches"]) <= set(known_switches(made["system"]))
-    assert set(made["switches"].values()) == {None}
-    assert set(made["params"]) - set(made["switches"]) == {
+    assert set(made["chosen"]) <= set(known_switches(made["system"]))
+    assert set(made["chosen"].values()) == {None}
+    assert set(made["params"]) - set(made["chosen"]) == {
         *("preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "imagenet")
     }
 
@@ -179,6 +190,6 @@ def test_switches_are_those_of_the_system_and_left_to_the_preset() -> None:
 @pytest.mark.parametrize("host", ["higher", "plain", "hourglass"])
 def test_a_host_is_one_parameter(host: str) -> None:
     made = recorded()
-    system = new_system(preset_named("smoke"), COCO, 0, **{**made["switches"], "host": host})
+    system = new_system(preset_named("smoke"), COCO, 0, **{**made["chosen"], "host": host})
     assert system.switches["host"] == host
     assert 0.5e6 < sum(p.numel() for p in system.model.parameters()) < 1.5e6

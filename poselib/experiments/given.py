@@ -1,0 +1,53 @@
+"""The trained systems that a notebook is given, or what to do where it is given none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from poselib.engine.checkpoints import Checkpoint, load_checkpoint
+from poselib.experiments.datasets import open_dataset
+from poselib.experiments.parameters import read_switches
+from poselib.experiments.presets import preset_named
+from poselib.experiments.training import new_system
+
+
+def given_system(
+    file: str,
+    preset: str,
+    dataset: str,
+    folder: str = "",
+    *,
+    name: str,
+    switches: str = "",
+    seed: int = 0,
+    parameter: str = "checkpoint",
+) -> Checkpoint:
+    """Load a checkpoint for a notebook that trains nothing.
+
+    Args:
+        file: the notebook's parameter; if empty, ``preset`` must be ``"smoke"``, and the system is
+            an untrained one.
+        preset, dataset, folder: the notebook's; see ``preset_named`` and ``open_dataset``.
+        name: of the system to train or to begin with, as in ``poselib.systems.SYSTEMS``.
+        switches: of that system, as in ``read_switches``.
+        seed: of untrained weights.
+        parameter: what the notebook calls ``file``.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: there is neither a file nor an untrained system to show; the message has the
+            command that makes the file. Or it is not a checkpoint.
+    """
+    if file:
+        return load_checkpoint(Path(file))
+    if preset != "smoke":
+        given = f" -p switches '{switches}'" if switches else ""
+        raise ValueError(
+            f"parameter {parameter!r} needs the file of a trained system, such as\n"
+            f"python -m poselib.experiments.notebooks notebooks/03_train.ipynb --preset {preset} "
+            f"-p system {name} -p dataset {dataset}{given}\nleaves in the folder of its run"
+        )
+    settings = preset_named(preset, dataset, name)
+    skeleton = open_dataset(dataset, "test", settings, folder).skeleton
+    read = read_switches(switches)
+    return Checkpoint(new_system(settings, skeleton, seed, name, **read))  # type: ignore[arg-type]
