@@ -90,8 +90,8 @@ class CentreView:
 
         The paper used a collection of tools and does not say which of them. Here it is the plain
         gradient: it is what "depends on" means, and follows from the weights alone. Guided
-        backpropagation, whose pictures are cleaner, is known to show edges of the image whatever
-        the weights are (Adebayo et al., 2018).
+        backpropagation, whose pictures are cleaner, is known to show edges of the image almost
+        whatever the weights are (Adebayo et al., 2018).
 
         Args:
             person: one of ``people``.

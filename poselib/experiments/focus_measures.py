@@ -186,7 +186,7 @@ def saliency_panels(
             point[None],
             saliency=values,
             radius=px,
-            title=f"{title}\n{readable(name)}: {share:.0%} near",
+            title=f"{title}\n{readable(name)}: {share:.0%}",
         )
         for name, point, values, share in zip(
             names, points, maps, shares_near(maps, points, px), strict=True
