@@ -31,7 +31,7 @@ def show_tagmaps(
     models: Mapping[str, tuple[ArrayLike, ArrayLike]],
     skeleton: Skeleton,
     *,
-    keypoints: Sequence[str] = ("nose", "left_hip"),
+    keypoints: Sequence[str] | None = None,
     title: str = "",
 ) -> Figure:
     """Draw tags as colours, one row a model: on the people alone, and whole maps (HAE, Fig. 7).
@@ -44,7 +44,8 @@ def show_tagmaps(
         image: (3, H, W) uint8 RGB.
         models: name of each model to its tags (K, h, w) and heatmaps (K, h, w).
         skeleton: names of the K maps.
-        keypoints: names of the maps drawn whole.
+        keypoints: names of the maps drawn whole; if not given, one of the head and a hip, or the
+            first and the last where a skeleton does not say which they are.
         title: heading of the figure.
 
     Raises:
@@ -52,7 +53,8 @@ def show_tagmaps(
     """
     if not models:
         raise ValueError("show_tagmaps needs at least one model")
-    pixels, indices = image_of(image), [skeleton.index(name) for name in keypoints]
+    chosen = _two_of(skeleton) if keypoints is None else keypoints
+    pixels, indices = image_of(image), [skeleton.index(name) for name in chosen]
     maps = {
         name: (maps_of(tags, skeleton, "tags"), maps_of(heat, skeleton, "heatmaps"))
         for name, (tags, heat) in models.items()
@@ -99,3 +101,8 @@ def tag_limits(tags: Floats, heatmaps: Floats) -> tuple[float, float]:
     middle = (low + high) / 2
     half = max((high - low) / 2 * 1.05, 1e-3)
     return middle - half, middle + half
+
+
+def _two_of(skeleton: Skeleton) -> tuple[str, str]:
+    head, hip = skeleton.groups.get("body_parts", ((skeleton.keypoints[0],),))[0][0], "left_hip"
+    return head, hip if hip in skeleton.keypoints else skeleton.keypoints[-1]

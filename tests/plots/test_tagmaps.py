@@ -5,7 +5,7 @@ import pytest
 from matplotlib import colormaps
 
 from poselib.plots.tagmaps import TAG, masked_tags, show_tagmaps, tag_limits
-from poselib.skeletons import COCO
+from poselib.skeletons import COCO, CROWDPOSE
 
 
 @pytest.fixture
@@ -48,6 +48,15 @@ def test_only_tagmaps_without_whole_panels(scene, maps):
     (ax,) = show_tagmaps(scene.image, {"": maps}, COCO, keypoints=[]).axes
     (bar,) = ax.child_axes
     assert ax.get_title() == "on people" and bar.get_ylim() == tag_limits(*maps)
+
+
+@pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
+def test_whole_tagmaps_are_of_the_head_and_a_hip(scene, maps, skeleton):
+    kinds = len(skeleton)
+    own = {"": (maps[0][:kinds], maps[1][:kinds])}
+    titles = [ax.get_title() for ax in show_tagmaps(scene.image, own, skeleton).axes]
+    assert any(skeleton.groups["body_parts"][0][0] in title for title in titles)
+    assert any("left hip" in title for title in titles)
 
 
 def test_wrong_input_is_refused(scene, maps):
