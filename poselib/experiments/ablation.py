@@ -167,6 +167,31 @@ def summary(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.
     return means[["row", "seeds", *ordered]]
 
 
+def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Return a table to read: a line a metric, a column a row of ``summary``.
+
+    A cell says mean and deviation, and in brackets the gain over the baseline and its deviation.
+    """
+    columns = {}
+    for _, line in table.iterrows():
+        gains = [
+            f" ({line[f'{metric}_gain']:+.1f}{_spread(line[f'{metric}_gain_std'])})"
+            if line[f"{metric}_gain"] != 0
+            else ""
+            for metric in metrics
+        ]
+        seeds = f"{line['seeds']} seed" + ("s" if line["seeds"] != 1 else "")
+        columns[f"{line['row']}, {seeds}"] = [
+            f"{line[metric]:.1f}{_spread(line[f'{metric}_std'])}{gain}"
+            for metric, gain in zip(metrics, gains, strict=True)
+        ]
+    return pd.DataFrame(columns, index=list(metrics))
+
+
+def _spread(deviation: float) -> str:
+    return "" if pd.isna(deviation) else f" ± {deviation:.1f}"
+
+
 def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = "") -> str:
     """Say in one line what each row gained over the baseline, and whether more than by chance.
 
@@ -188,6 +213,5 @@ def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = 
             verdict = "within the spread"
         else:
             verdict = "more" if gain > 0 else "less"
-        deviation = "" if pd.isna(spread) else f" ± {spread:.1f}"
-        parts.append(f"{line['row']} {gain:+.1f}{deviation} ({verdict})")
+        parts.append(f"{line['row']} {gain:+.1f}{_spread(spread)} ({verdict})")
     return f"{metric}{unit} against {baseline}: {'; '.join(parts)}"

@@ -17,6 +17,7 @@ from poselib.experiments.ablation import (
     measure_ways,
     missing_runs,
     outcome,
+    side_by_side,
     summary,
     trained_file,
 )
@@ -108,6 +109,20 @@ def test_a_summary_has_means_gains_and_spreads() -> None:
     assert told == (
         "AP in % against base: up +2.8 ± 0.8 (more); same +0.2 ± 1.0 (within the spread)"
     )
+
+
+def test_a_summary_can_be_read() -> None:
+    lines = [
+        *({"row": "base", "seed": n, "AP": v} for n, v in enumerate((40.0, 44.0, 42.0))),
+        *({"row": "up", "seed": n, "AP": v} for n, v in enumerate((43.0, 46.0, 45.5))),
+    ]
+    table = side_by_side(summary(pd.DataFrame(lines), ["AP"], "base"), ["AP"])
+    assert table.loc["AP"].to_dict() == {
+        "base, 3 seeds": "42.0 ± 2.0",
+        "up, 3 seeds": "44.8 ± 1.6 (+2.8 ± 0.8)",
+    }
+    alone = side_by_side(summary(pd.DataFrame(lines[3:4]), ["AP"], "up"), ["AP"])
+    assert alone.loc["AP"].to_dict() == {"up, 1 seed": "43.0"}
 
 
 def test_few_seeds_decide_nothing() -> None:
