@@ -14,6 +14,7 @@ from poselib.models.feature_align import AlignBlock, AlignConfig, aligned_blocks
 from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig, with_alignment
 from poselib.models.pretrained import load_imagenet
 from poselib.models.residual import BasicBlock
+from tests.models.random_weights import randomised
 from tests.references import plain_attention as plain
 from tests.references.plain_counts import count_hrnet
 
@@ -28,16 +29,6 @@ SMALL = HRNetConfig(
     stage1=StageConfig(1, (1,), (8,)),
     stages=(StageConfig(1, (1, 1), (8, 12)), StageConfig(2, (2, 0, 1), (8, 10, 16))),
 )
-
-
-def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Double precision, and a value of its own for every weight and statistic."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in module.double().state_dict().items():
-        if value.is_floating_point():
-            noise = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-            value.copy_(noise.abs() + 0.5 if name.endswith("running_var") else 0.5 * noise)
-    return module.eval()
 
 
 def features(*shape: int) -> Tensor:

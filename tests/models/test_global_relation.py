@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from poselib.models import BACKBONES
@@ -19,6 +19,7 @@ from poselib.models.global_relation import (
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig
 from poselib.models.pretrained import load_imagenet
+from tests.models.random_weights import randomised
 from tests.references import plain_attention as plain
 
 torch.set_num_threads(1)
@@ -40,16 +41,6 @@ TRUNK = HRNetConfig(
         StageConfig(1, (0, 0, 1), (4, 6, 7)),
     ),
 )
-
-
-def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Double precision, and a value of its own for every weight and statistic."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in module.double().state_dict().items():
-        if value.is_floating_point():
-            noise = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-            value.copy_(noise.abs() + 0.5 if name.endswith("running_var") else 0.5 * noise)
-    return module.eval()
 
 
 def maps_of(*widths: int, batch: int = 1, size: tuple[int, int] = (4, 5)) -> list[Tensor]:

@@ -1,34 +1,19 @@
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from poselib.models import BACKBONES
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet, upsampling_stage
 from poselib.models.pretrained import load_official
+from tests.models.official import relative, weights_rule
 
 torch.set_num_threads(1)
 
 TINY = BACKBONES["hrnet_tiny"]
-
-
-def weights_rule(folder: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weights_rule", folder / "weights_rule.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def relative(got: Tensor, expected: np.ndarray) -> float:
-    assert got.shape == expected.shape
-    return float(np.abs(got.numpy() - expected).max() / np.abs(expected).max())
 
 
 @pytest.mark.golden

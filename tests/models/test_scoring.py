@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from torch import Tensor
 from poselib.models.scoring import ScoringNet, Unit, load_official_scoring, neighbours
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE, LSP, SKELETONS
+from tests.models.official import weights_rule
 
 torch.set_num_threads(1)
 
@@ -25,14 +24,6 @@ HAND = Skeleton(
     "hand", ("palm", "thumb", "index"), (0.1,) * 3, (), (("palm", "thumb"), ("thumb", "index"))
 )
 HAND_POSE = torch.tensor([[[0.0, 0.0], [3.0, 0.0], [3.0, 5.0]]])
-
-
-def weights_rule(folder: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weights_rule", folder / "weights_rule.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def official_file(golden_dir: Path, keypoints: int, path: Path, prefix: str = "") -> Path:
