@@ -16,6 +16,8 @@ _STARTS: dict[Start, tuple[float, ...]] = {
     "centre": (0.0,) * 6,
 }
 
+_CACHED = 2**20  # samples, of four bytes
+
 
 class AdaptiveBlock(nn.Module):
     """An adaptive 3x3 convolution and a residual, in G branches side by side (DEKR, Sec. 3.1).
@@ -78,10 +80,12 @@ class AdaptiveBlock(nn.Module):
         maps = x.view(batch * self.branches, -1, height, width)
         # x and y stay in planes of their own, as they were made: pairs would take a copy
         grid = self._grid(x).view(len(maps), 2, 9 * height, width).permute(0, 2, 3, 1)
-        samples = F.grid_sample(maps.to(grid.dtype), grid, align_corners=False).to(x.dtype)
         kernels = self.conv.weight.reshape(self.branches, channels // self.branches, -1)
-        y = kernels @ samples.view(batch, self.branches, -1, height * width)
-        return y.view(x.shape)
+        parts = zip(
+            *(t.split(_together(maps)) for t in (maps, grid, kernels.repeat(batch, 1, 1))),
+            strict=True,
+        )
+        return torch.cat([_sampled_convolution(*part) for part in parts]).view(x.shape)
 
     def _grid(self, x: Tensor) -> Tensor:
         """Return the taps as (B, G, 2, 3, 3, h, w), where the map spans [-1, 1]."""
@@ -98,6 +102,23 @@ class AdaptiveBlock(nn.Module):
         if self.affine is None:
             return torch.eye(2, 3, device=x.device)[..., None, None].expand(shape)
         return self.affine(x).contiguous().view(shape)
+
+
+def _together(maps: Tensor) -> int:
+    """Return of how many maps (n, C, h, w) the taps are sampled at a time: what a cache holds.
+
+    On a CPU this is faster than all at once: in training maps of 32 x 32 cells by a quarter, in
+    prediction of 128 x 176 by a third.
+    """
+    if not maps.is_cpu:
+        return len(maps)
+    return max(1, _CACHED // (9 * maps[0].numel()))
+
+
+def _sampled_convolution(maps: Tensor, grid: Tensor, kernels: Tensor) -> Tensor:
+    """Convolve (n, C, h, w) with kernels (n, C, 9C) where a grid (n, 9h, w, 2) has the taps."""
+    samples = F.grid_sample(maps.to(grid.dtype), grid, align_corners=False).to(maps.dtype)
+    return kernels @ samples.view(len(maps), -1, maps[0, 0].numel())
 
 
 def _affine_layer(branches: int, width: int, start: Start) -> nn.Conv2d:

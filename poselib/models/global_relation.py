@@ -96,6 +96,10 @@ class ChannelAttention(nn.Module):
         gates = self.norm(self.expand(self.value(seen)).flatten(1)).sigmoid()
         return gates[:, :, None, None]
 
+    def spared_macs(self, x: Tensor) -> int:
+        """Return the multiply-accumulates spared: published, W_d and W_c meet every cell."""
+        return (self.value.weight.numel() + self.expand.weight.numel()) * _further_cells(x)
+
 
 class SpatialAttention(nn.Module):
     """One gate for each cell, from the channels that a softmax over their means chooses.
@@ -114,6 +118,10 @@ class SpatialAttention(nn.Module):
         weights = self.query(x.mean(dim=(2, 3), keepdim=True)).flatten(1).softmax(dim=-1)
         seen = weights[:, None] @ self.value(x).flatten(2)  # (B, 1, hw)
         return seen.unflatten(2, x.shape[2:]).sigmoid()
+
+    def spared_macs(self, x: Tensor) -> int:
+        """Return the multiply-accumulates spared: published, W_e meets every cell."""
+        return self.query.weight.numel() * _further_cells(x)
 
 
 class GlobalRelation(nn.Module):
@@ -175,6 +183,11 @@ def inner_channels(channels: int, config: RelationConfig) -> int:
     if config.reduction > channels:
         raise ValueError(f"relation: reduction {config.reduction} leaves none of {channels}")
     return channels // config.reduction
+
+
+def _further_cells(x: Tensor) -> int:
+    """Return how many cells the maps of a batch have beyond one each."""
+    return x[:, 0].numel() - len(x)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, config: RelationConfig) -> nn.Module:

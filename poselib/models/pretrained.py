@@ -52,14 +52,18 @@ class InParts(Protocol):
     def official_parts(self) -> Mapping[str, Parts]: ...
 
 
-def load_imagenet(model: HRNetTrunk, source: str | Path) -> None:
-    """Give a network's backbone the weights of an ImageNet classifier; its head stays as it is.
+def load_backbone(model: HRNetTrunk, source: str | Path, stages: int = 4) -> None:
+    """Give a network's backbone the weights of another's, such as an ImageNet classifier.
 
-    So do global relation modelling and the blocks that align, which no classifier has.
+    Its head stays as it is, and so do global relation modelling and the blocks that align, which
+    others lack; and what makes the last stage's lower resolutions, where the other network has
+    the highest alone.
 
     Args:
         model: the network, changed in place.
-        source: timm's name of a model (``"hrnet_w32"``), downloaded at its first use, or a file.
+        source: timm's name of a model (``"hrnet_w32"``), downloaded at its first use, or a file:
+            of a classifier, or of a network with the same backbone.
+        stages: how many of the four stages to fill; those behind stay as they are.
 
     Raises:
         FileNotFoundError: the file does not exist, or the model cannot be downloaded.
@@ -68,10 +72,16 @@ def load_imagenet(model: HRNetTrunk, source: str | Path) -> None:
     weights = read_weights(source) if _is_file(source) else _timm_weights(str(source))
     with torch.device("meta"):  # names and shapes alone
         backbone = HRNet(model.config, multi_scale_output=model.multi_scale_output)
-    added = tuple(f"{k}." for k, v in backbone.named_modules() if isinstance(v, AlignBlock))
-    expected = {k: v for k, v in backbone.state_dict().items() if not k.startswith(added)}
+    own = [f"{k}." for k, v in backbone.named_modules() if isinstance(v, AlignBlock)]
+    final = len(model.config.stages) + 1
+    own += [f"stage{n}." for n in range(stages + 1, final + 1)]
+    expected = {k: v for k, v in backbone.state_dict().items() if not k.startswith(tuple(own))}
     weights = _renamed(weights, expected)
     weights = {name: value for name, value in weights.items() if name in expected}
+    end = f"stage{final}.{model.config.stages[-1].modules - 1}.fuse_layers"
+    lower = tuple(f"{end}.{branch}." for branch in range(1, len(model.config.widths)))
+    if not any(name.startswith(lower) for name in weights):
+        expected = {k: v for k, v in expected.items() if not k.startswith(lower)}
     _check(model, expected, weights, source)
     model.load_state_dict(weights, strict=False)
 

@@ -123,6 +123,19 @@ class OffsetHead(nn.Module):
         return tuple(torch.cat(same, dim=1)[:, self.places] for same in zip(*groups, strict=True))
 
 
+class Mixing(nn.Sequential):
+    """The layers of a 1x1 ``conv_norm``, applied by ``mixed`` to maps of several resolutions."""
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        return mixed(self, maps)
+
+    def spared_macs(self, maps: Sequence[Tensor]) -> int:
+        """Return the multiply-accumulates spared: published, the maps are enlarged first."""
+        cells = maps[0][:, 0].numel()
+        outputs = cast(nn.Conv2d, self[0]).out_channels
+        return outputs * sum(m.shape[1] * (cells - m[:, 0].numel()) for m in maps)
+
+
 class RegressionHRNet(HRNetTrunk):
     """A high-resolution network that regresses poses from their centres (DEKR, Fig. 3).
 
@@ -137,7 +150,7 @@ class RegressionHRNet(HRNetTrunk):
         width: channels of a branch for each of its keypoints.
         shared_width: channels of a branch that is the only one.
         blocks: convolutions in a row in each branch.
-        heatmap_width: channels of the heatmap head.
+        heatmap_width: channels of the heatmap head; 0 for those of the finest branch, as published.
         start: where the taps of adaptive convolutions lie before training; see
             ``models.adaptive.AdaptiveBlock``.
         relation: see ``HRNetTrunk``.
@@ -157,7 +170,7 @@ class RegressionHRNet(HRNetTrunk):
         width: int = 15,
         shared_width: int = 256,
         blocks: int = 2,
-        heatmap_width: int = 32,
+        heatmap_width: int = 0,
         start: Start = "grid",
         relation: RelationConfig | None = None,
         scoring: nn.Module | None = None,
@@ -177,8 +190,10 @@ class RegressionHRNet(HRNetTrunk):
             start=start,
         )
         inputs = sum(self.feature_widths)
-        self.transition_heatmap = conv_norm(inputs, heatmap_width, kernel=1)
-        self.transition_offset = conv_norm(inputs, sum(self.head_offset.channels), kernel=1)
+        outputs = sum(self.head_offset.channels)
+        heatmap_width = heatmap_width or config.widths[0]
+        self.transition_heatmap = Mixing(*conv_norm(inputs, heatmap_width, kernel=1))
+        self.transition_offset = Mixing(*conv_norm(inputs, outputs, kernel=1))
         block = nn.Sequential(BasicBlock(heatmap_width, heatmap_width))
         heatmaps = nn.Conv2d(heatmap_width, keypoints + 1, 1)
         self.head_heatmap = nn.ModuleList([block, heatmaps])
@@ -193,9 +208,9 @@ class RegressionHRNet(HRNetTrunk):
             images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
         """
         maps = self.features(images)
-        features = mixed(self.transition_heatmap, maps)
+        features = self.transition_heatmap(maps)
         heatmaps = self.head_heatmap[1](self.head_heatmap[0](features))
-        offsets = self.head_offset(mixed(self.transition_offset, maps))
+        offsets = self.head_offset(self.transition_offset(maps))
         size = (images.shape[2], images.shape[3])
         return RegressionOutputs(
             heatmaps[:, :-1], heatmaps[:, -1:], offsets, size, scorer=self.scoring
@@ -211,7 +226,7 @@ class RegressionHRNet(HRNetTrunk):
             For each block of the offset head (B, K, 9, 2, h, w), (x, y) in cells of its maps,
             whose cell i has its centre at i + 0.5.
         """
-        return self.head_offset.taps(mixed(self.transition_offset, self.features(images)))
+        return self.head_offset.taps(self.transition_offset(self.features(images)))
 
     def official_parts(self) -> dict[str, Parts]:
         """Return where official checkpoints keep parameters of the offset head.

@@ -74,7 +74,7 @@ class ScoringNet(nn.Module):
 
         Args:
             poses: (N, K, 2) float, px of any image.
-            heats: (N, K) float, of the keypoints; in the official code times that of the centre.
+            heats: (N, K) float, of the keypoints times that of the centre, as a decoder gives them.
         """
         return self.layers(self.features(poses, heats)).squeeze(-1)
 

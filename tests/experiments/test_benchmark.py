@@ -42,9 +42,10 @@ def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
         references.loss(2, (64, 96), seed=1, device="cpu"),
         references.targets((64, 96), seed=1),
         references.average_precision(20, seed=1),
+        references.regression_network("hrnet_tiny", (64, 96), seed=1),
     ]
     pairs = [contest for contest in each if contest.baseline]
-    assert len(pairs) == 5
+    assert len(pairs) == 6
     for contest in pairs:
         assert contest.same(contest.fast(), contest.baseline()), contest.work
 
@@ -52,7 +53,11 @@ def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
 def test_what_has_no_reference_is_only_timed() -> None:
     each = references.without_reference("hrnet_tiny", (64, 96), seed=1)
     table = time_contests(each, [("cpu", 1)], repeats=1, warmup=0)
-    assert list(table["work"]) == ["network hrnet_tiny, 64x96 px", "draw 50 scenes of 128 px"]
+    assert list(table["work"]) == [
+        "network hrnet_tiny, 64x96 px",
+        "regression targets of an image",
+        "draw 50 scenes of 128 px",
+    ]
     assert "ratio" not in table
 
 

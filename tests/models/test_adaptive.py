@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
+from poselib.models import adaptive
 from poselib.models.adaptive import AdaptiveBlock
 from tests.models.official import official_weights, relative
 
@@ -223,3 +224,21 @@ def test_compiles_to_one_graph_and_returns_the_same() -> None:
 def test_an_unknown_start_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown start 'zero'; known: 'grid', 'centre'"):
         AdaptiveBlock(1, 4, start="zero")
+
+
+@pytest.mark.parametrize("together", [1, 2, 5])
+def test_it_does_not_matter_how_many_maps_are_sampled_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    torch.manual_seed(0)
+    block = AdaptiveBlock(3, 4)
+    with torch.no_grad():
+        block.affine.weight.normal_(std=0.1)
+    x = torch.randn(2, 12, 5, 6, requires_grad=True)
+    results = []
+    for samples in (2**20, together * 9 * 4 * 5 * 6):
+        monkeypatch.setattr(adaptive, "_CACHED", samples)
+        y = block(x)
+        results.append((y, torch.autograd.grad(y.square().sum(), x)[0]))
+    for whole, parts in zip(*results, strict=True):
+        torch.testing.assert_close(whole, parts)

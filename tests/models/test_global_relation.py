@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from poselib.models.global_relation import (
 )
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig
-from poselib.models.pretrained import load_imagenet
+from poselib.models.pretrained import load_backbone
 from tests.models.random_weights import randomised
 from tests.references import plain_attention as plain
 
@@ -185,6 +186,36 @@ def test_parameters_and_operations_by_hand() -> None:
     assert counter.get_total_flops() / 2 == gather + channel + spatial
 
 
+def channel_gates_as_printed(module: ChannelAttention, x: Tensor) -> Tensor:
+    weights = module.query(x).flatten(2).softmax(dim=-1)
+    values = module.expand(module.value(x)).flatten(2)
+    return (values @ weights.transpose(1, 2)).sigmoid()[..., None]
+
+
+def spatial_gates_as_printed(module: SpatialAttention, x: Tensor) -> Tensor:
+    weights = module.query(x).mean(dim=(2, 3)).softmax(dim=-1)
+    return (weights[:, None] @ module.value(x).flatten(2)).sigmoid().unflatten(2, x.shape[2:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "as_printed"),
+    [
+        (ChannelAttention, channel_gates_as_printed),
+        (SpatialAttention, spatial_gates_as_printed),
+    ],
+)
+def test_attention_says_what_its_order_spares(kind: type, as_printed: Callable) -> None:
+    module = randomised(kind(6, RelationConfig(reduction=3)))
+    x = maps_of(6, batch=2)[0]
+    found, counts = [], []
+    for call in (lambda: as_printed(module, x), lambda: module(x)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            found.append(call())
+        counts.append(counter.get_total_flops() // 2)
+    torch.testing.assert_close(*found)
+    assert module.spared_macs(x) == counts[0] - counts[1] > 0
+
+
 @pytest.mark.parametrize("every", [True, False])
 def test_trunk_puts_the_relation_in_place_of_its_finest_features(every: bool) -> None:
     torch.manual_seed(0)
@@ -241,7 +272,7 @@ def test_imagenet_weights_leave_the_relation_as_it_is(tmp_path: Path) -> None:
     torch.save(source.state_dict(), tmp_path / "imagenet.pth")
     model = HRNet(TRUNK, relation=PUBLISHED)
     drawn = {k: v.clone() for k, v in model.relation.state_dict().items()}
-    load_imagenet(model, tmp_path / "imagenet.pth")
+    load_backbone(model, tmp_path / "imagenet.pth")
     state = model.state_dict()
     assert all(torch.equal(state[k], v) for k, v in source.state_dict().items())
     assert all(torch.equal(state[f"relation.{k}"], v) for k, v in drawn.items())

@@ -12,7 +12,7 @@ from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hourglass import HourglassConfig, StackedHourglass
 from poselib.models.hrnet import HRNet
-from poselib.models.pretrained import load_imagenet, load_official, read_weights
+from poselib.models.pretrained import load_backbone, load_official, read_weights
 from poselib.models.regression import RegressionHRNet
 
 torch.set_num_threads(1)
@@ -273,7 +273,7 @@ def test_imagenet_file_fills_the_backbone_and_leaves_the_head(tmp_path: Path) ->
     torch.save(weights, tmp_path / "imagenet.pth")
     model = network()
     head = model.final_layers[0].weight.detach().clone()
-    load_imagenet(model, str(tmp_path / "imagenet.pth"))
+    load_backbone(model, str(tmp_path / "imagenet.pth"))
     state = model.state_dict()
     backbone = [name for name in state if not name.startswith(("final", "deconv"))]
     assert len(backbone) > 200
@@ -286,7 +286,7 @@ def test_imagenet_file_of_another_width_is_refused(tmp_path: Path) -> None:
     with torch.device("meta"):
         model = HRNet(BACKBONES["hrnet_w18"])
     with pytest.raises(ValueError, match=r"tiny.pth does not fit HRNet: \d+ missing .*shape"):
-        load_imagenet(model, tmp_path / "tiny.pth")
+        load_backbone(model, tmp_path / "tiny.pth")
 
 
 def test_imagenet_weights_of_timm_load_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ def test_imagenet_weights_of_timm_load_by_name(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(timm, "create_model", create)
     model = HigherHRNet(BACKBONES["hrnet_w18"], 17)
-    load_imagenet(model, "hrnet_w18")
+    load_backbone(model, "hrnet_w18")
     assert asked == [("hrnet_w18", True)]
     state, expected = model.state_dict(), source.state_dict()
     loaded = [name for name in state if not name.startswith(("final_layers", "deconv_layers"))]
@@ -317,16 +317,16 @@ def test_without_a_network_the_error_says_how_to_get_the_file(
 
     monkeypatch.setattr(timm, "create_model", create)
     with pytest.raises(FileNotFoundError, match="'hrnet_w32' could not be downloaded") as info:
-        load_imagenet(network(), "hrnet_w32")
+        load_backbone(network(), "hrnet_w32")
     assert "no route to host" in str(info.value) and "give its path" in str(info.value)
 
 
 def test_a_name_that_timm_does_not_know_is_refused_with_those_it_knows() -> None:
     pytest.importorskip("timm")
     with pytest.raises(ValueError, match=r"named 'hrnet_tiny'; it has \[.*'hrnet_w32'"):
-        load_imagenet(network(), "hrnet_tiny")
+        load_backbone(network(), "hrnet_tiny")
 
 
 def test_an_absent_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"weights/absent\.pth"):
-        load_imagenet(network(), "weights/absent.pth")
+        load_backbone(network(), "weights/absent.pth")

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from poselib.engine.complexity import complexity
 from poselib.models import BACKBONES
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, StageConfig
 from poselib.models.pretrained import load_official
-from poselib.models.regression import Branches, OffsetHead, RegressionHRNet, mixed
+from poselib.models.regression import Branches, Mixing, OffsetHead, RegressionHRNet, mixed
 from poselib.models.residual import conv_norm
 from poselib.skeletons import COCO, CROWDPOSE
 from tests.models.official import official_weights, relative
@@ -80,30 +81,25 @@ COMPLEXITY = {
 @pytest.mark.parametrize("row", COMPLEXITY)
 def test_parameters_and_operations_are_the_published_ones(row: str) -> None:
     adaptive, separate, *published = COMPLEXITY[row]
-    with torch.device("meta"), FlopCounterMode(display=False, depth=4) as counter:
-        model = RegressionHRNet(
-            BACKBONES["hrnet_w32"],
-            17,
-            adaptive=adaptive,
-            branches=None if separate else (tuple(range(17)),),
-        )
-        model(torch.zeros(1, 3, 512, 512))
-    flops = counter.get_flop_counts()
-    transitions = (model.transition_heatmap, model.transition_offset)
-    heat, offset = (layer[0].out_channels for layer in transitions)
-    # the paper counts a 1x1 convolution of 480 channels at the finest resolution
-    concatenated = 480 * 128 * 128
-    apart = sum(w * (128 // 2**i) ** 2 for i, w in enumerate(model.feature_widths))
-    head = sum(flops["RegressionHRNet.head_offset"].values()) / 2 + offset * concatenated
-    whole = counter.get_total_flops() / 2 + (heat + offset) * (concatenated - apart)
-    sizes = [
-        sum(p.numel() for part in parts for p in part.parameters())
-        for parts in ((model.transition_offset, model.head_offset), (model,))
-    ]
-    got = (sizes[0] / 1e6, head / 1e9, sizes[1] / 1e6, whole / 1e9)
-    assert [round(size, 2) for size in got[::2]] == published[::2]
-    assert got[1] == pytest.approx(published[1], abs=0.006)
-    assert got[3] == pytest.approx(published[3], abs=0.03)
+    branches = None if separate else (tuple(range(17)),)
+    with torch.device("meta"):
+        model = RegressionHRNet(BACKBONES["hrnet_w32"], 17, adaptive=adaptive, branches=branches)
+    whole = complexity(model, 512)
+    head = whole.of("transition_offset", "head_offset")
+    got = [(cost.params / 1e6, cost.macs_as_published / 1e9) for cost in (head, whole)]
+    assert [round(number, 2) for pair in got for number in pair] == published
+    # 1x1 convolutions of 480 channels, of which 32 alone are at the finest resolution
+    apart = sum(w * (128 // 2**i) ** 2 for i, w in enumerate((32, 64, 128, 256)))
+    outputs = 32 + (17 * 15 if separate else 256)
+    assert whole.macs_as_published - whole.macs == outputs * (480 * 128 * 128 - apart)
+
+
+def test_the_larger_network_is_the_published_one() -> None:
+    """DEKR, Table 3; the official configuration widens the heatmap head with the backbone."""
+    with torch.device("meta"):
+        found = complexity(RegressionHRNet(BACKBONES["hrnet_w48"], 17), 640)
+    assert round(found.params / 1e6, 1) == 65.7
+    assert round(found.macs_as_published / 1e9, 1) == 141.5
 
 
 SMALL = HRNetConfig(
@@ -210,6 +206,18 @@ def test_mixing_before_enlarging_equals_mixing_after(
         values.append([result, *torch.autograd.grad((result * weights).sum(), inputs)])
     for got, expected in zip(*values, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_mixing_says_what_it_spares() -> None:
+    layers = Mixing(*conv_norm(13, 5, kernel=1)).eval()
+    maps = [torch.zeros(2, *shape) for shape in [(4, 8, 12), (6, 4, 6), (3, 2, 3)]]
+    counts = []
+    for call in (lambda: concatenated(nn.Sequential(*layers), maps), lambda: layers(maps)):
+        with FlopCounterMode(display=False) as counter:
+            call()
+        counts.append(counter.get_total_flops() // 2)
+    assert counts[0] == 2 * 13 * 5 * 96
+    assert layers.spared_macs(maps) == counts[0] - counts[1] > 0
 
 
 def test_taps_are_those_of_the_branch_that_a_keypoint_is_in() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from poselib.data.regression_targets import regression_targets
 from poselib.data.synthetic import SceneRecipe, SyntheticScenes
 from poselib.data.targets import heatmap_targets
 from poselib.decoders.tags import decode_tags
@@ -21,6 +23,7 @@ from poselib.structures import Size
 from poselib.systems import build
 
 from .plain_ap import evaluate_plainly
+from .plain_branches import regress_plainly
 from .plain_decoder import decode_plainly
 from .plain_losses import associative_step_plainly
 from .plain_targets import PlainTargets
@@ -71,13 +74,37 @@ def average_precision(images: int, seed: int) -> Contest:
     return Contest(f"average precision, {images} images", "cpu", fast, slow, _same_numbers)
 
 
+def regression_network(backbone: str, size: Size, seed: int) -> Contest:
+    """Forward pass of DEKR's network for one image, with taps that have moved."""
+    torch.manual_seed(seed)
+    network = build("dekr", COCO, backbone=backbone).model.requires_grad_(False)
+    for name, module in network.named_modules():
+        if name.endswith("affine"):
+            module.weight.normal_(std=0.05)
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    image = torch.randn(1, 3, *size)
+    network(image)  # normalises by these statistics from now on: values stay near 1
+    network.eval()
+    fast, slow = partial(network, image), partial(regress_plainly, network, image)
+    return Contest(
+        f"network dekr, {backbone}, {size[0]}x{size[1]} px", "cpu", fast, slow, _same_maps
+    )
+
+
 def without_reference(backbone: str, size: Size, seed: int) -> list[Contest]:
-    """What there is nothing to compare with: a network's forward pass and drawn scenes."""
+    """What there is nothing to compare with here.
+
+    Forward passes, targets and decoding of regression (whose plain references are written to be
+    read, cell by cell, and not like the published code), and drawn scenes.
+    """
     network = build("hae", COCO, backbone=backbone).model.eval().requires_grad_(False)
     scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 4)), 50, seed, COCO)
+    labelled = workloads.target_inputs(1, 10, (512, 512), seed=seed)
     name = f"network {backbone}, {size[0]}x{size[1]} px"
     return [
         Contest(name, "cpu", partial(network, torch.zeros(1, 3, *size))),
+        Contest("regression targets of an image", "cpu", partial(regression_targets, labelled)),
         Contest("draw 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
     ]
 
@@ -85,6 +112,13 @@ def without_reference(backbone: str, size: Size, seed: int) -> list[Contest]:
 def _same_poses(fast: Any, slow: Any) -> bool:
     return np.array_equal(fast[0].keypoints, slow.keypoints) and np.array_equal(
         fast[0].scores, slow.scores
+    )
+
+
+def _same_maps(fast: Any, slow: Any) -> bool:
+    got = torch.cat([fast.heatmaps, fast.centers], dim=1), fast.offsets.flatten(1, 2)
+    return all(
+        bool((a - b).abs().max() <= 1e-4 * b.abs().max()) for a, b in zip(got, slow, strict=True)
     )
 
 

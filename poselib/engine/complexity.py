@@ -1,0 +1,161 @@
+"""How large a network is: its parameters, and the multiplications that an image takes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, cast
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from poselib.systems.system import System
+
+
+class Sparing(Protocol):
+    """A module that computes what was published from fewer operations, and says so."""
+
+    def spared_macs(self, *inputs: Any) -> int:
+        """Return how many multiply-accumulates fewer a call with these inputs takes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network, or some of its parts, takes.
+
+    Attributes:
+        params: numbers that training changes: weights, biases and the scales of normalisations,
+            not their statistics.
+        macs: multiply-accumulates of convolutions and matrix products, as the network computes.
+        macs_as_published: the same, had each layer been computed in the order of its paper.
+    """
+
+    params: int
+    macs: int
+    macs_as_published: int
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the numbers as papers print them, by the names of the published tables.
+
+        These are ``params_m``, millions, ``gmac``, 10^9 multiply-accumulates as published, and
+        beside them ``gmac_run``, as the network computes.
+        """
+        return {
+            "params_m": self.params / 1e6,
+            "gmac": self.macs_as_published / 1e9,
+            "gmac_run": self.macs / 1e9,
+        }
+
+
+@dataclass(frozen=True)
+class Complexity(Cost):
+    """What a network takes, and each of its parts.
+
+    Attributes:
+        by_part: by the name of an attribute of the network; what belongs to none is under ``""``.
+    """
+
+    by_part: Mapping[str, Cost]
+
+    def of(self, *parts: str) -> Cost:
+        """Return what some parts take together.
+
+        Raises:
+            ValueError: the network has no such part.
+        """
+        if unknown := [part for part in parts if part not in self.by_part]:
+            raise ValueError(f"no part {unknown[0]!r}; the network has {', '.join(self.by_part)}")
+        return Cost(*_totals(self.by_part[part] for part in parts))
+
+
+def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Complexity:
+    """Count the parameters of a network and what it multiplies for one image.
+
+    As in the papers, that is convolutions, deformable ones included, and matrix products alone:
+    no normalisation, activation or interpolation. Shapes are all that is computed, on the meta
+    device; the model stays as it is. Modules with a method ``spared_macs``, see ``Sparing``, are
+    asked what to add for the count as published.
+
+    Args:
+        model: a network for images (B, 3, H, W), or a system; on any device.
+        size: height and width of the image in px, or the side of a square one.
+
+    Raises:
+        ValueError: the size is not positive, or the network does not take it.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise ValueError(f"size must be positive, not {size}")
+    source = model.model if isinstance(model, System) else model
+    network = copy.deepcopy(source).to("meta").eval()
+    spared: Counter[str] = Counter()
+    for name, module in network.named_modules():
+        if hasattr(module, "spared_macs"):
+            module.register_forward_hook(partial(_note, spared, _part(name)))
+    counter = FlopCounterMode(display=False, custom_mapping=_own_formulas())
+    with torch.no_grad(), counter:
+        network(torch.zeros(1, 3, height, width, device="meta"))
+    macs, params = _macs_by_part(counter, type(network).__name__), Counter[str]()
+    for name, parameter in network.named_parameters():
+        params[_part(name.rpartition(".")[0])] += parameter.numel()
+    names = [name for name, _ in network.named_children()]
+    if macs[""] or params[""] or spared[""]:
+        names.append("")
+    by_part = {name: Cost(params[name], macs[name], macs[name] + spared[name]) for name in names}
+    return Complexity(*_totals(by_part.values()), by_part)
+
+
+def _part(name: str) -> str:
+    """Return which attribute of the network a module belongs to; ``""`` for the network itself."""
+    return name.partition(".")[0]
+
+
+def _note(
+    spared: Counter[str], part: str, module: nn.Module, inputs: tuple[Any, ...], _output: object
+) -> None:
+    spared[part] += cast(Sparing, module).spared_macs(*inputs)
+
+
+def _totals(costs: Iterable[Cost]) -> tuple[int, int, int]:
+    costs = list(costs)
+    return (
+        sum(cost.params for cost in costs),
+        sum(cost.macs for cost in costs),
+        sum(cost.macs_as_published for cost in costs),
+    )
+
+
+def _macs_by_part(counter: FlopCounterMode, root: str) -> Counter[str]:
+    """Return the multiply-accumulates of each attribute of the network whose class is ``root``."""
+    inside = {
+        name.removeprefix(f"{root}."): sum(flops.values()) // 2
+        for name, flops in counter.get_flop_counts().items()
+        if name.startswith(f"{root}.")
+    }
+    macs: Counter[str] = Counter()
+    for name, count in inside.items():
+        # lists of modules are never called: what counts are the outermost modules that are
+        if not any(name.startswith(f"{outer}.") for outer in inside):
+            macs[_part(name)] += count
+    macs[""] = counter.get_total_flops() // 2 - macs.total()
+    return macs
+
+
+def _own_formulas() -> dict[Any, Callable[..., int]]:
+    """Return how to count operations that torch does not know, for one counter alone."""
+    # absent as long as nobody has imported torchvision, and then no network can call it
+    deformable = getattr(torch.ops.torchvision, "deform_conv2d", None)
+    return {} if deformable is None else {deformable: _deformable_flops}
+
+
+def _deformable_flops(
+    _images: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any
+) -> int:
+    """Count as for an ordinary convolution; each argument is the shape of a tensor."""
+    return 2 * math.prod(weight) * out_shape[0] * math.prod(out_shape[2:])
