@@ -17,12 +17,13 @@ from poselib.decoders.pose_nms import suppress_poses
 from poselib.ops.peaks import SUBPIXEL, Subpixel, find_peaks
 from poselib.structures import Poses, RegressionOutputs, Size
 
-# ((N, K, 2) keypoints in px, (N, K) their scores) -> (N,) factors of the persons' scores
+# ((N, K, 2) keypoints in px, (N, K) their heats times the centre's) -> (N,) factors of the
+# persons' scores
 Scorer = Callable[[Tensor, Tensor], Tensor]
 
 # Mean of a centre map's height and width, cells, above which its window is larger, as published.
 _WINDOWS = ((300, 7), (200, 5))
-# What a keypoint's score is at least: one that was regressed is there, however low its heat.
+# What a keypoint's heat counts as at least: one that was regressed is there, however low it is.
 _LEAST = float(np.finfo(np.float32).tiny)
 
 
@@ -95,18 +96,21 @@ def decode_regression(
 ) -> list[Poses]:
     """Find the people in each image of a batch (DEKR, Sec. 3.3).
 
-    A keypoint's score is its heat times the centre's; a person's is the mean of these, times what
-    ``score`` says. All keypoints of a person are present, those of no heat with a score just above
-    0. A pose that is not finite is nobody's, and heat that is not finite counts as 0.
+    A keypoint's score is its heat; a person's is the mean of the heats times the centre's, times
+    what ``score`` says. The official code multiplies each keypoint's with the centre's too, so that
+    it no longer says how sure the keypoint is; its scores of persons are the same. All keypoints of
+    a person are present, those of no heat with a score just above 0. A pose that is not finite is
+    nobody's, and heat that is not finite counts as 0.
 
     Maps on a GPU stay there: what leaves it are the poses at the centres, and the finished ones.
 
     Args:
         outputs: of one or more scales; any values.
         options: defaults to ``RegressionOptions()``.
-        score: given the keypoints and scores of all people of the batch, as they will be
-            returned, on the device of the outputs, says what to multiply their own scores with;
-            NaN counts as 0. It is not called if there are none. Defaults to that of the outputs.
+        score: given the keypoints of all people of the batch, as they will be returned, and their
+            heats times the centre's, which may be negative, on the device of the outputs, says what
+            to multiply the persons' scores with; NaN counts as 0. It is not called if there are
+            none. Defaults to that of the outputs.
 
     Returns:
         One ``Poses`` an image, in px of the network input.
@@ -135,8 +139,8 @@ def decode_regression(
             count=options.max_people,
             subpixel=options.subpixel,
         )
-    scores = people.centres[kept, None] * values
-    return _poses(points + offset_of(options.frame), scores, images, len(outputs.centers), score)
+    found = _People(images, people.centres[kept], points + offset_of(options.frame))
+    return _poses(found, values, len(outputs.centers), score)
 
 
 @dataclass(frozen=True)
@@ -201,15 +205,14 @@ def _kept(people: _People, heat: Tensor, options: RegressionOptions, several: bo
     return torch.from_numpy(np.concatenate(chosen)).to(heat.device)
 
 
-def _poses(
-    points: Tensor, scores: Tensor, images: Tensor, count: int, score: Scorer | None
-) -> list[Poses]:
-    people, kinds = scores.shape
-    person_scores = scores.mean(dim=1)
-    scores = scores.clamp(min=_LEAST)
-    if score is not None and people:
-        person_scores = person_scores * _factors(score, points, scores)
-    columns = (points.flatten(1), scores, person_scores[:, None], images[:, None].float())
+def _poses(people: _People, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
+    kinds = heat.shape[1]
+    weighted = people.centres[:, None] * heat
+    person_scores = weighted.mean(dim=1)
+    if score is not None and len(heat):
+        person_scores = person_scores * _factors(score, people.points, weighted)
+    images, scores = people.images[:, None].float(), heat.clamp(min=_LEAST)
+    columns = (people.points.flatten(1), scores, person_scores[:, None], images)
     table: NDArray[np.float32] = torch.cat(columns, dim=1).cpu().numpy()
     xy, heights, totals, owners = np.split(table, [2 * kinds, 3 * kinds, 3 * kinds + 1], axis=1)
     return [
@@ -218,10 +221,10 @@ def _poses(
     ]
 
 
-def _factors(score: Scorer, points: Tensor, scores: Tensor) -> Tensor:
-    factors = score(points, scores)
-    if factors.shape != scores.shape[:1]:
+def _factors(score: Scorer, points: Tensor, heats: Tensor) -> Tensor:
+    factors = score(points, heats)
+    if factors.shape != heats.shape[:1]:
         raise ValueError(
-            f"score must return {len(scores)} numbers, one a person, not {tuple(factors.shape)}"
+            f"score must return {len(heats)} numbers, one a person, not {tuple(factors.shape)}"
         )
     return torch.where(factors.isnan(), 0.0, factors)

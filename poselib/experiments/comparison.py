@@ -1,57 +1,131 @@
-"""The comparison with other methods in HAE's Tables II to V, measured on what is at hand."""
+"""The papers' comparisons with other methods, measured on what is at hand."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 
-from poselib.engine.checkpoints import Checkpoint
-from poselib.engine.evaluate import Evaluated, score
-from poselib.engine.predict import PredictOptions, predict_ways
+from poselib.engine.checkpoints import Checkpoint, load_checkpoint
+from poselib.engine.evaluate import Evaluated, LabelledImages
+from poselib.engine.predict import PredictOptions
 from poselib.experiments.evaluation_sets import evaluation_set
-from poselib.experiments.inspection import with_switches
-from poselib.experiments.presets import Preset
-from poselib.experiments.published import published_table
+from poselib.experiments.given import given_system
+from poselib.experiments.paper_tables import (
+    COMPARISONS,
+    MAIN,
+    METRICS,
+    SCALES,
+    ComparisonTable,
+    Protocol,
+    ways_of,
+)
+from poselib.experiments.presets import preset_named
+from poselib.experiments.ways import Way, evaluate_ways
 
-Protocol = Literal["coco", "crowdpose", "mpii"]
-
-# The names that the published tables use for what is measured here.
-_COCO = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "APM": "AP_M", "APL": "AP_L", "AR": "AR",
-         "ARM": "AR_M", "ARL": "AR_L"}  # fmt: skip
-_CROWD = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "APE": "AP_crowd_easy",
-          "APM": "AP_crowd_medium", "APH": "AP_crowd_hard"}  # fmt: skip
+Device = torch.device | str | None
 
 
 @dataclass(frozen=True)
-class ComparisonTable:
-    """One of the paper's tables, and how it is measured here.
+class Measured:
+    """What was measured for one of the tables.
 
     Attributes:
-        number: Roman, as the paper has it.
-        about: what the published numbers were obtained on, and at which size.
-        dataset: its name for ``open_dataset`` where its folder is at hand.
-        drawn: drawn scenes to take where it is not; empty if there are none to take.
-        protocol: which numbers are counted, and how.
+        table: which one.
+        numbers: one row a way of testing, one column a metric of the table, in per cent; before
+            them ``params_m``, millions of weights, and where the paper prints it ``input_size``,
+            px. Empty where there is nothing to measure on.
+        on: data and size of it all; empty likewise.
+        ways: what the rows are.
+        checkpoint: what was measured.
     """
 
-    number: str
-    about: str
-    dataset: str
-    drawn: str
-    protocol: Protocol
+    table: ComparisonTable
+    numbers: pd.DataFrame
+    on: str = ""
+    ways: tuple[str, ...] = ()
+    checkpoint: str = ""
+
+    def to_show(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return published and measured metrics as ``plots.tables.show_comparison`` takes them.
+
+        Where the paper prints a method's input size, its row says it too.
+        """
+        columns = {name: name.removeprefix("AP_") for name in self.table.metrics}
+        published, measured = (
+            table.reindex(columns=list(columns)).rename(columns=columns)
+            for table in (self.table.published, self.numbers)
+        )
+        sizes = self.table.published.get("input_size", pd.Series(dtype=float)).dropna()
+        named = {row: f"{row}, {size:g} px" for row, size in sizes.items() if " px" not in str(row)}
+        return published.rename(index=named), measured
+
+    def lines(self) -> pd.DataFrame:
+        """Return published and measured numbers as lines of one long table.
+
+        Returns:
+            Columns ``table``, ``row``, ``metric``, ``published``, ``published_on``, ``measured``,
+            ``measured_on`` and ``checkpoint``. Every line has a number in one of the two columns
+            and leaves the other columns about the other one empty.
+        """
+        published = _lines(self.table, "published").assign(published_on=self.table.about)
+        ours = _lines(self.table, "measured", self.numbers)
+        ours = ours.assign(measured_on=self.on, checkpoint=self.checkpoint)
+        columns = ["table", "row", "metric", "published", "published_on", "measured", "measured_on"]
+        parts = [part for part in (published, ours) if len(part)]
+        return pd.concat(parts, ignore_index=True).reindex(columns=[*columns, "checkpoint"])
 
 
-# The labels of COCO's test-dev are not public: nothing but drawn scenes can be measured for it.
-COMPARISONS = (
-    ComparisonTable("II", "COCO test-dev2017, short side 512 px", "", "synthetic", "coco"),
-    ComparisonTable("III", "COCO val2017, short side 512 px", "coco", "synthetic", "coco"),
-    ComparisonTable("IV", "CrowdPose test, short side 512 px", "crowdpose", "crowd", "crowdpose"),
-    ComparisonTable("V", "MPII test, groups of people, 384 px", "mpii", "", "mpii"),
-)
+def compare(
+    paper: str,
+    preset: str,
+    checkpoint: str = "",
+    real: Mapping[str, tuple[str, str]] | None = None,
+    *,
+    scales: Sequence[float] = SCALES,
+    seed: int = 0,
+    device: Device = None,
+    progress: bool = False,
+) -> list[Measured]:
+    """Measure a checkpoint for each table in which a paper compares itself with others.
+
+    Drawn scenes take the place of a dataset that is not at hand, if the preset has any. What
+    several tables have in common is measured once.
+
+    Args:
+        paper: key in ``COMPARISONS``.
+        preset: says how drawn scenes look and how images are presented.
+        checkpoint: file of what is tested on drawn scenes. If empty it is the system that comes
+            with poselib if that is the paper's, or else as in ``given_system``.
+        real: folder and checkpoint by the names of datasets; those without a folder are left out.
+        scales: of multi-scale testing, see ``ways_of``.
+        seed: of untrained weights.
+        device: where the network runs; where its weights are if not given.
+        progress: show bars.
+
+    Raises:
+        FileNotFoundError: a checkpoint or a file of a dataset is absent.
+        ValueError: the paper, the preset or ``scales`` are none, there is no checkpoint, or its
+            keypoints are not those of the dataset's people. Both before anything is measured.
+    """
+    ways = ways_of(paper, scales)
+    subjects = [_subject(table, preset, checkpoint, real or {}) for table in COMPARISONS[paper]]
+    opened = {each: _open(each, preset, seed) for each in dict.fromkeys(subjects) if each.data}
+    found = {
+        each: evaluate_ways(
+            test.loaded.system, test.dataset, test.options, ways, device=device, progress=progress
+        )
+        for each, test in opened.items()
+    }
+    return [
+        _measured(table, subject, opened[subject], found[subject])
+        if subject.data
+        else Measured(table, pd.DataFrame())
+        for table, subject in zip(COMPARISONS[paper], subjects, strict=True)
+    ]
 
 
 def scores_of(protocol: Protocol, found: Evaluated) -> dict[str, float]:
@@ -66,94 +140,104 @@ def scores_of(protocol: Protocol, found: Evaluated) -> dict[str, float]:
         ValueError: images have no crowd index or people no head size, though the protocol needs
             them.
     """
+    names, values = METRICS[protocol], found.ap.as_dict()
     if protocol == "mpii":
         if found.pckh_ap is None:
             raise ValueError("protocol 'mpii' needs people together, with head sizes")
-        return {f"AP_{part}": 100 * value for part, value in found.pckh_ap.as_dict().items()}
-    values, names = found.ap.as_dict(), _COCO if protocol == "coco" else _CROWD
+        values = found.pckh_ap.as_dict()
     if not set(names.values()) <= set(values):
         raise ValueError(f"protocol {protocol!r} needs images that have a crowd index")
-    return {name: 100 * values[field] for name, field in names.items()}
+    return {name: 100 * values[key] for name, key in names.items()}
 
 
-def measured_table(
-    table: ComparisonTable,
-    loaded: Checkpoint,
-    preset: Preset,
-    folder: Path | str = "",
-    *,
-    device: torch.device | str | None = None,
-    progress: bool = False,
-) -> tuple[pd.DataFrame, str]:
-    """Measure a checkpoint for one of the tables, with progressive decoding and in fixed order.
+def outcome(measured: Sequence[Measured]) -> str:
+    """Say in one line what came out, the main number of each way; empty if nothing did."""
+    told = []
+    for each in measured:
+        if each.on:
+            main = MAIN[each.table.protocol]
+            values = zip(each.numbers[main], each.ways, strict=True)
+            rows = ", ".join(f"{value:.1f} ({way})" for value, way in values)
+            told.append(f"Table {each.table.number}: {main} {rows} on {each.on}")
+    return "; ".join(told)
 
-    Args:
-        table: which one.
-        loaded: the checkpoint.
-        preset: says how drawn scenes look and how images are presented.
-        folder: where the table's dataset lies; if empty, the drawn scenes of the preset, if it
-            has any, take its place.
-        device: where the network runs; where its weights are if not given.
-        progress: show a bar.
 
-    Returns:
-        One row a way of decoding, one column a metric of the published table, in per cent, with
-        ``params_m``, millions of weights; and the data and size of it all. Where there is
-        nothing to measure on, no row and an empty text.
+class _Subject(NamedTuple):
+    """What is tested on which images, by name: ``data`` is empty if there are none."""
 
-    Raises:
-        FileNotFoundError, ValueError: the dataset cannot be read, or its people do not have the
-            keypoints of the checkpoint.
-    """
-    name = table.dataset if folder else table.drawn if preset.test_scenes else ""
-    if not name:
-        return pd.DataFrame(), ""
-    system = loaded.system
-    dataset, words = evaluation_set(name, preset, folder, system.skeleton)
-    size = loaded.size or preset.predict.size
-    options = PredictOptions(size, preset.predict.multiple, flip=True)
-    ways = {"progressive": {"progressive": True}, "fixed order": {"progressive": False}}
-    systems = [with_switches(system, **switches) for switches in ways.values()]
-    found = predict_ways(systems, dataset, options, device=device, progress=progress)
+    paper: str
+    data: str
+    folder: str
+    checkpoint: str
+
+
+class _Test(NamedTuple):
+    loaded: Checkpoint
+    dataset: LabelledImages
+    words: str
+    options: PredictOptions
+
+
+def _subject(
+    table: ComparisonTable, preset: str, checkpoint: str, real: Mapping[str, tuple[str, str]]
+) -> _Subject:
+    folder, file = real.get(table.dataset, ("", ""))
+    if folder:
+        return _Subject(table.paper, table.dataset, folder, file)
+    drawn = table.drawn if preset_named(preset, table.drawn, table.paper).test_scenes else ""
+    return _Subject(table.paper, drawn, "", checkpoint)
+
+
+def _open(subject: _Subject, preset: str, seed: int) -> _Test:
+    paper, data, folder, file = subject
+    settings = preset_named(preset, data, paper)
+    if _bundled(subject):
+        loaded = load_checkpoint()
+    else:
+        parameter = f"checkpoint_{data}" if folder else "checkpoint"
+        loaded = given_system(
+            file, preset, data, folder, name=paper, seed=seed, parameter=parameter
+        )
+    dataset, words = evaluation_set(data, settings, folder, loaded.system.skeleton)
+    size = loaded.size or settings.predict.size
+    options = PredictOptions(size, settings.predict.multiple, flip=True)
+    return _Test(loaded, dataset, f"{words}, network input {size} px", options)
+
+
+def _bundled(subject: _Subject) -> bool:
+    return subject.paper == "hae" and not subject.checkpoint
+
+
+def _measured(
+    table: ComparisonTable, subject: _Subject, test: _Test, found: list[tuple[Way, Evaluated]]
+) -> Measured:
+    system = test.loaded.system
     network = system.switches.get("backbone") or system.switches.get("host")
+    about = {"params_m": sum(p.numel() for p in system.model.parameters()) / 1e6}
+    if "input_size" in table.published:
+        about["input_size"] = test.options.size
     rows = {
-        f"poselib, {network}, {way}": {
-            "params_m": sum(p.numel() for p in system.model.parameters()) / 1e6,
-            **scores_of(table.protocol, score(system, dataset, poses)),
-        }
-        for way, poses in zip(ways, found, strict=True)
+        f"poselib, {network}, {way.name}": about | scores_of(table.protocol, each)
+        for way, each in found
     }
-    return pd.DataFrame.from_dict(rows, orient="index"), f"{words}, network input {size} px"
+    numbers = pd.DataFrame.from_dict(rows, orient="index")[[*about, *table.metrics]]
+    scales = sorted({scale for way, _ in found for scale in way.scales})
+    several = f", multi-scale at {_and(scales)}" if len(scales) > 1 else ""
+    file = subject.checkpoint or ("bundled" if _bundled(subject) else "untrained")
+    ways = tuple(way.name for way, _ in found)
+    return Measured(table, numbers, test.words + several, ways, file)
 
 
-def comparison_lines(
-    table: ComparisonTable, measured: pd.DataFrame, measured_on: str, checkpoint: str
-) -> pd.DataFrame:
-    """Return published and measured numbers as lines of one long table, in columns of their own.
-
-    Args:
-        table: which one.
-        measured, measured_on: from ``measured_table``.
-        checkpoint: what was measured.
-
-    Returns:
-        Columns ``table``, ``row``, ``metric``, ``published``, ``published_on``, ``measured``,
-        ``measured_on`` and ``checkpoint``. Every line has a number in one of the two columns and
-        leaves the other columns about the other one empty.
-    """
-    printed = published_table("hae", table.number)
-    published = _lines(table.number, printed, "published").assign(published_on=table.about)
-    ours = _lines(table.number, measured, "measured")
-    ours = ours.assign(measured_on=measured_on, checkpoint=checkpoint)
-    columns = ["table", "row", "metric", "published", "published_on", "measured", "measured_on"]
-    parts = [part for part in (published, ours) if len(part)]
-    return pd.concat(parts, ignore_index=True).reindex(columns=[*columns, "checkpoint"])
+def _and(numbers: Sequence[float]) -> str:
+    words = [f"{number:g}" for number in numbers]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _lines(number: str, table: pd.DataFrame, name: str) -> pd.DataFrame:
+def _lines(table: ComparisonTable, name: str, numbers: pd.DataFrame | None = None) -> pd.DataFrame:
+    chosen = table.published if numbers is None else numbers
     rows = [
-        {"table": number, "row": row, "metric": metric, name: value}
-        for row, values in table.to_dict("index").items()
+        {"table": table.number, "row": row, "metric": metric, name: value}
+        for row, values in chosen.to_dict("index").items()
         for metric, value in values.items()
         if pd.notna(value)
     ]

@@ -1,4 +1,4 @@
-"""Test images for a checkpoint, and in words what they are."""
+"""Images for a checkpoint, and in words what they are."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from pathlib import Path
 
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic import SyntheticScenes
-from poselib.experiments.datasets import NamedDataset, in_memory, open_dataset
+from poselib.experiments.datasets import NamedDataset, Split, in_memory, open_dataset
 from poselib.experiments.presets import Preset
 from poselib.skeleton import Skeleton
 
 
 def evaluation_set(
-    name: str, preset: Preset, folder: Path | str, skeleton: Skeleton
+    name: str, preset: Preset, folder: Path | str, skeleton: Skeleton, split: Split = "test"
 ) -> tuple[NamedDataset, str]:
-    """Open the test split of a dataset for a checkpoint of a given skeleton.
+    """Open a dataset for a checkpoint of a given skeleton.
 
     Args:
         name, preset, folder: see ``open_dataset``.
         skeleton: the checkpoint's; drawn people get it, real ones must have it.
+        split: ``"test"``, or ``"train"`` for what a checkpoint has learnt from.
 
     Returns:
         The images, drawn scenes kept in memory, and what they are, such as ``"300 drawn scenes,
@@ -28,7 +29,7 @@ def evaluation_set(
         FileNotFoundError: a file of the dataset is absent.
         ValueError: as ``open_dataset``, or the people of a real dataset have other keypoints.
     """
-    dataset = open_dataset(name, "test", preset, folder)
+    dataset = open_dataset(name, split, preset, folder)
     if isinstance(dataset, SyntheticScenes):
         # Scenes follow from recipe and seed: people are the same, their keypoints the skeleton's.
         dataset = SyntheticScenes(dataset.recipe, len(dataset), dataset.seed, skeleton)

@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from poselib.plots.palette import INK
 from poselib.plots.sheet import TEXT, WIDTH, new_sheet, wrapped
 
-# Inches: the height of a row, and the least widths of a column and of a letter of a name.
-_ROW, _COLUMN, _LETTER = 0.27, 0.43, 0.078
+# Inches: the height of a row, and the least widths of a column, of a letter of a name and of one
+# of a bold number.
+_ROW, _COLUMN, _LETTER, _DIGIT = 0.27, 0.43, 0.078, 0.09
+_UNKNOWN = "–"
 
 
 def comparison_table(
@@ -48,6 +50,7 @@ def show_comparison(
     published_on: str,
     measured_on: str,
     title: str = "",
+    digits: int = 1,
 ) -> Figure:
     """Draw ``comparison_table`` as a figure; a dash where a number is not given.
 
@@ -57,6 +60,7 @@ def show_comparison(
         published_on: data and scale of the published numbers.
         measured_on: data and scale of the measured ones.
         title: heading of the figure.
+        digits: of each number behind the point.
 
     Raises:
         ValueError: as ``comparison_table``.
@@ -66,8 +70,11 @@ def show_comparison(
     )
     widest = max((len(str(name)) for name in table.index), default=0)
     names, columns = _LETTER * widest + 0.2, max(table.shape[1], 1)
+    written = table.map(lambda value: _written(value, digits))
     longest = max((len(str(name)) for name in table.columns.get_level_values(1)), default=0)
-    width = max(WIDTH, names + max(_COLUMN, _LETTER * longest) * columns)
+    figures = max(map(len, written.to_numpy().ravel()), default=0)
+    column = max(_COLUMN, _LETTER * longest, _DIGIT * figures)
+    width = max(WIDTH, names + column * columns)
     left, step = names / width, (1 - names / width) / columns
     headings = _headings(table, width * step)
     top = 1.4 + 0.6 * max(heading.count("\n") + 1 for heading in headings.values())
@@ -78,17 +85,16 @@ def show_comparison(
     ax.set(xlim=(0, 1), ylim=(len(table) - 0.45, -top))
     _draw_headings(ax, table, headings, left, step)
     blocks = [str(name) for name in table.columns.get_level_values(0)]
-    for row, (name, values) in enumerate(table.iterrows()):
+    for row, (name, values) in enumerate(written.iterrows()):
         if row % 2 == 0:
             ax.axhspan(row - 0.5, row + 0.5, color="0.955", linewidth=0)
         ax.text(0.01, row, str(name), fontsize=TEXT, va="center", color=INK)
-        for column, (block, value) in enumerate(zip(blocks, values, strict=True)):
-            known = isinstance(value, (int, float)) and not pd.isna(value)
-            ours = block.startswith("measured")
+        for column, (block, text) in enumerate(zip(blocks, values, strict=True)):
+            known, ours = text != _UNKNOWN, block.startswith("measured")
             ax.text(
                 left + (column + 0.5) * step,
                 row,
-                f"{value:.1f}" if known else "–",
+                text,
                 fontsize=TEXT,
                 ha="center",
                 va="center",
@@ -96,6 +102,11 @@ def show_comparison(
                 fontweight="bold" if ours and known else "normal",
             )
     return sheet
+
+
+def _written(value: object, digits: int) -> str:
+    known = isinstance(value, (int, float)) and not pd.isna(value)
+    return f"{value:.{digits}f}" if known else _UNKNOWN
 
 
 def _headings(table: pd.DataFrame, column: float) -> dict[str, str]:

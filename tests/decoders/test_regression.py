@@ -46,9 +46,12 @@ def equal(a: Poses, b: Poses) -> None:
 @pytest.mark.parametrize("case", range(8))
 def test_equals_published_code(golden_dir: Path, case: int) -> None:
     outputs = golden_outputs(golden_dir, f"c{case}", (96, 144))
-    (poses,) = decode_regression(outputs, RegressionOptions(frame="index"))
     with np.load(golden_dir / "dekr_decode.npz") as golden:
-        check_golden(poses, golden[f"c{case}_poses"], golden[f"c{case}_scores"])
+        poses = check_golden(outputs, golden[f"c{case}_poses"], golden[f"c{case}_scores"])
+    # Scores are heats alone: what the official ones are more is a value of the centre map.
+    centres = poses.person_scores / poses.scores.mean(axis=1)
+    apart = np.abs(centres[:, None] - outputs.centers.flatten().numpy())
+    assert (apart.min(axis=1) < 1e-5).all()
 
 
 @pytest.mark.golden
@@ -58,16 +61,32 @@ def test_several_scales_equal_published_code(golden_dir: Path) -> None:
         for s, size in (("0.5", (48, 72)), ("2", (192, 288)))
     )
     outputs = golden_outputs(golden_dir, "ms_s1", (96, 144), others)
-    (poses,) = decode_regression(outputs, RegressionOptions(frame="index", distance=0.05))
     with np.load(golden_dir / "dekr_decode.npz") as golden:
-        check_golden(poses, golden["ms_poses"], golden["ms_scores"])
+        check_golden(outputs, golden["ms_poses"], golden["ms_scores"])
 
 
-def check_golden(poses: Poses, expected: np.ndarray, scores: np.ndarray) -> None:
-    # Published coordinates are pixel indices.
+def check_golden(outputs: RegressionOutputs, expected: np.ndarray, scores: np.ndarray) -> Poses:
+    (poses,), heats = heats_for_scoring(outputs, RegressionOptions(frame="index", distance=0.05))
+    # Published coordinates are pixel indices, and heats of keypoints times those of centres.
     np.testing.assert_allclose(poses.keypoints - 0.5, expected[..., :2], atol=1e-5)
-    np.testing.assert_allclose(poses.scores, expected[..., 2], atol=1e-6)
+    np.testing.assert_allclose(heats, expected[..., 2], atol=1e-6)
     np.testing.assert_allclose(poses.person_scores, scores, atol=1e-6)
+    centres = poses.person_scores / poses.scores.mean(axis=1)
+    np.testing.assert_allclose(poses.scores * centres[:, None], expected[..., 2], atol=1e-6)
+    return poses
+
+
+def heats_for_scoring(
+    outputs: RegressionOutputs, options: RegressionOptions | None = None
+) -> tuple[list[Poses], np.ndarray]:
+    """The poses, and what a scoring net is told of the heats of all of them (N, K)."""
+    seen = [torch.zeros(0, outputs.heatmaps.shape[1])]
+
+    def scorer(points: torch.Tensor, heats: torch.Tensor) -> torch.Tensor:
+        seen.append(heats)
+        return torch.ones(len(heats))
+
+    return decode_regression(outputs, options, scorer), torch.cat(seen).numpy()
 
 
 # People that were drawn are found
@@ -86,7 +105,8 @@ def test_people_are_found_where_they_were_drawn(frame: Frame, stride: int, keypo
         assert sorted(errors.argmin(axis=1)) == list(range(len(people_of_image)))
         assert errors.min(axis=1).max() < 1e-3
         assert poses.scores.min() > 0.8 and poses.scores.max() <= 1
-        np.testing.assert_allclose(poses.person_scores, poses.scores.mean(axis=1), rtol=1e-6)
+        centres = poses.person_scores / poses.scores.mean(axis=1)
+        assert (centres > 0.9).all() and (centres < 1).all()
 
 
 def test_heat_and_scores_by_hand() -> None:
@@ -97,13 +117,14 @@ def test_heat_and_scores_by_hand() -> None:
     outputs.centers[0, 0, 1, 2] = 0.8
     outputs.heatmaps[0, 0, 1, 2], outputs.heatmaps[0, 1, 3, 1] = 0.5, 1.0
     outputs.offsets[0, 1, :, 1, 2] = torch.tensor([0.5, -2.0])
-    (poses,) = decode_regression(outputs)
+    (poses,), heats = heats_for_scoring(outputs)
     assert poses.keypoints.tolist() == [[[10, 6], [8, 14]]]
-    np.testing.assert_allclose(poses.scores, [[0.4, 0.4]])
+    np.testing.assert_allclose(poses.scores, [[0.5, 0.5]])
+    np.testing.assert_allclose(heats, [[0.4, 0.4]])
     np.testing.assert_allclose(poses.person_scores, [0.4])
     (poses,) = decode_regression(outputs, RegressionOptions(frame="index"))
     assert poses.keypoints.tolist() == [[[8.5, 4.5], [6.5, 12.5]]]
-    np.testing.assert_allclose(poses.scores, [[0.4, 0.4]])
+    np.testing.assert_allclose(poses.scores, [[0.5, 0.5]])
 
 
 def test_two_poses_of_one_person_are_one() -> None:
@@ -348,9 +369,10 @@ def test_people_of_another_scale_are_added_with_rescaled_centres() -> None:
     (theirs,) = decode_regression(other)
     # The finer scale's people come first.
     np.testing.assert_allclose(poses.keypoints, np.concatenate([theirs.keypoints, mine.keypoints]))
+    np.testing.assert_allclose(poses.scores, np.concatenate([theirs.scores, mine.scores]))
     height = 0.8 * first.centers.max().item() / other.centers.max().item()
-    expected = np.concatenate([theirs.scores * height, mine.scores])
-    np.testing.assert_allclose(poses.scores, expected, rtol=1e-5)
+    expected = np.concatenate([theirs.person_scores * height, mine.person_scores])
+    np.testing.assert_allclose(poses.person_scores, expected, rtol=1e-5)
 
 
 def test_scales_without_people_change_heat_alone() -> None:
@@ -360,11 +382,13 @@ def test_scales_without_people_change_heat_alone() -> None:
     (poses,) = decode_regression(replace(outputs, others=(empty,)))
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
     np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)
+    np.testing.assert_allclose(poses.person_scores, alone.person_scores / 2, rtol=1e-6)
     # The other way round nobody at the first scale tells how high centres should be.
     (poses,) = decode_regression(replace(empty, others=(outputs,)))
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
+    np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)
     scale = 0.9 / outputs.centers.max().item()
-    np.testing.assert_allclose(poses.scores, alone.scores / 2 * scale, rtol=1e-5)
+    np.testing.assert_allclose(poses.person_scores, alone.person_scores / 2 * scale, rtol=1e-5)
 
 
 def test_poses_of_one_person_are_farther_apart_in_several_scales() -> None:
@@ -415,9 +439,11 @@ def test_keypoints_without_heat_are_present() -> None:
         torch.zeros(1, 3, 6, 6), torch.zeros(1, 1, 6, 6), torch.ones(1, 3, 2, 6, 6), (24, 24)
     )
     outputs.heatmaps[0, 0], outputs.heatmaps[0, 2], outputs.centers[0, 0, 2, 3] = 0.5, -0.25, 0.8
-    (poses,) = decode_regression(outputs)
+    (poses,), heats = heats_for_scoring(outputs)
     assert poses.found.all() and (poses.keypoints == [10, 6]).all()
-    np.testing.assert_allclose(poses.scores, [[0.4, 0, 0]], atol=1e-30)
+    np.testing.assert_allclose(poses.scores, [[0.5, 0, 0]], atol=1e-30)
+    # The official code hides no negative heat from the scoring net.
+    np.testing.assert_allclose(heats, [[0.4, 0, -0.2]], rtol=1e-6)
     # The person's score is the mean of what heat there was.
     np.testing.assert_allclose(poses.person_scores, [0.8 * (0.5 - 0.25) / 3], rtol=1e-6)
 
@@ -461,18 +487,23 @@ def test_a_score_multiplies_that_of_each_person() -> None:
     plain = decode_regression(outputs)
     seen: list[torch.Tensor] = []
 
-    def scorer(points: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        seen.extend([points, scores])
+    def scorer(points: torch.Tensor, heats: torch.Tensor) -> torch.Tensor:
+        seen.extend([points, heats])
         factors = torch.arange(1.0, len(points) + 1)
         factors[1] = math.nan
         return factors
 
     scored = decode_regression(outputs, score=scorer)
-    points, scores = seen  # called once, with all people of the batch as they are returned
+    points, heats = seen  # called once, with all people of the batch as they are returned
     np.testing.assert_array_equal(points, np.concatenate([p.keypoints for p in plain]))
-    np.testing.assert_array_equal(scores, np.concatenate([p.scores for p in plain]))
+    persons = np.concatenate([p.person_scores for p in plain])
+    np.testing.assert_array_equal(heats.mean(dim=1), persons)
+    others = np.arange(17) != 3  # all that have heat everywhere
+    ratios = heats.numpy()[:, others] / np.concatenate([p.scores for p in plain])[:, others]
+    np.testing.assert_allclose(ratios, ratios[:, :1].repeat(16, axis=1), rtol=1e-5)
+    assert (ratios > 0.9).all() and (ratios < 1).all()
     factors = np.array([1, 0, 3, 4, 5, 6, 7, 8])
-    expected = np.concatenate([p.person_scores for p in plain]) * factors
+    expected = persons * factors
     np.testing.assert_allclose(np.concatenate([p.person_scores for p in scored]), expected)
     for a, b in zip(plain, scored, strict=True):
         np.testing.assert_array_equal(a.keypoints, b.keypoints)

@@ -1,52 +1,95 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from poselib.data.recipe import SceneRecipe
-from poselib.engine.checkpoints import Checkpoint
-from poselib.engine.evaluate import Evaluated
-from poselib.experiments.comparison import (
-    COMPARISONS,
-    comparison_lines,
-    measured_table,
-    scores_of,
-)
+from poselib.data.synthetic_folder import write
+from poselib.engine.checkpoints import save_system
+from poselib.engine.evaluate import Evaluated, score
+from poselib.engine.predict import PredictOptions
+from poselib.experiments import ways
+from poselib.experiments.comparison import Measured, compare, outcome, scores_of
+from poselib.experiments.datasets import NamedDataset, open_dataset
+from poselib.experiments.paper_tables import COMPARISONS
 from poselib.experiments.presets import preset_named
 from poselib.experiments.published import published_table
+from poselib.experiments.training import new_system
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartScores
 from poselib.skeletons import COCO
-from poselib.systems import build
+from poselib.structures import Poses
+from poselib.systems import System
 
-TABLES = {table.number: table for table in COMPARISONS}
+TABLES = {f"{table.paper} {table.number}": table for of in COMPARISONS.values() for table in of}
 AP = APResult(*(n / 100 for n in range(1, 11)))
 CROWDED = replace(AP, AP_crowd_easy=0.5, AP_crowd_medium=0.4, AP_crowd_hard=0.3)
 PARTS = PartScores(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.6)
+# How far a way's poses are from the truth below, px.
+SINGLE, MULTI, MATCHED = 0.0, 4.0, 2.0
+
+
+class Look(NamedTuple):
+    """At which scales and short side which weights looked at how many images."""
+
+    scales: tuple[float, ...]
+    size: int
+    weights: float
+    images: int
+
+
+def weights_of(system: System) -> float:
+    return float(sum(p.detach().abs().sum() for p in system.model.parameters()))
 
 
 def evaluated(ap: APResult, parts: PartScores | None = None) -> Evaluated:
     return Evaluated(ap, [], [], pckh_ap=parts)
 
 
-def test_what_is_measured_has_the_names_of_the_published_tables() -> None:
-    found = evaluated(CROWDED, PARTS)
-    for table in COMPARISONS:
-        wanted = set(published_table("hae", table.number)) - {"params_m"}
-        assert set(scores_of(table.protocol, found)) == wanted
+def moved(dataset: NamedDataset, by: float) -> list[Poses]:
+    found = []
+    for index in range(len(dataset)):
+        people = dataset[index].keypoints
+        xy = (people[..., :2] + by).astype(np.float32)
+        ones = np.ones(people.shape[:2], np.float32)
+        found.append(Poses(xy, ones, ones[:, 0]))
+    return found
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
+    """Let every system find the truth, moved by a distance that tells how it looked for it."""
+    seen: list[Look] = []
+
+    def found(
+        systems: Sequence[System], dataset: NamedDataset, options: PredictOptions, **_: Any
+    ) -> list[list[Poses]]:
+        look = Look(options.scales, options.size, weights_of(systems[0]), len(dataset))
+        seen.append(look)
+        several = len(options.scales) > 1
+        matched = [bool(system.switches.get("match")) for system in systems]
+        return [
+            moved(dataset, (MATCHED if match else MULTI) if several else SINGLE)
+            for match in matched
+        ]
+
+    monkeypatch.setattr(ways, "predict_ways", found)
+    return seen
 
 
 def test_numbers_are_in_per_cent_and_in_their_places() -> None:
     # AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M and AR_L are 1 to 10 %.
     found = scores_of("coco", evaluated(AP))
-    assert found == pytest.approx(
-        {"AP": 1, "AP50": 2, "AP75": 3, "APM": 4, "APL": 5, "AR": 6, "ARM": 9, "ARL": 10}
-    )
+    assert list(found.values()) == pytest.approx(range(1, 11))
+    assert " ".join(found) == "AP AP50 AP75 APM APL AR AR50 AR75 ARM ARL"
     crowd = scores_of("crowdpose", evaluated(CROWDED))
     assert (crowd["APE"], crowd["APM"], crowd["APH"]) == pytest.approx((50, 40, 30))
+    assert (crowd["AR"], crowd["AR50"], crowd["AR75"]) == pytest.approx((6, 7, 8))
     parts = scores_of("mpii", evaluated(AP, PARTS))
     assert parts["AP_head"] == pytest.approx(90) and parts["AP_total"] == pytest.approx(60)
 
@@ -58,33 +101,125 @@ def test_a_protocol_that_does_not_fit_is_refused() -> None:
         scores_of("mpii", evaluated(AP))
 
 
-def test_drawn_scenes_take_the_place_of_a_dataset_that_is_not_at_hand() -> None:
-    smoke = preset_named("smoke", "crowd")
-    smoke = replace(smoke, scenes=SceneRecipe(size=64, people=(2, 2)), test_scenes=2)
-    system = build("hae", COCO, **smoke.switches)
-    loaded = Checkpoint(system, size=64)
-    found, measured_on = measured_table(TABLES["IV"], loaded, smoke)
-    assert list(found.index) == [f"poselib, hrnet_tiny, {way}" for way in
-                                 ("progressive", "fixed order")]  # fmt: skip
-    assert list(found) == ["params_m", "AP", "AP50", "AP75", "APE", "APM", "APH"]
+def test_each_way_has_its_own_row(looks: list[Look]) -> None:
+    found = {each.table.number: each for each in compare("dekr", "smoke")}
+    assert list(found) == ["2", "4", "7"]
+    crowd = open_dataset("crowd", "test", preset_named("smoke", "crowd", "dekr"))
+    system = new_system(preset_named("smoke", "crowd", "dekr"), crowd.skeleton, 0, "dekr")
+    numbers = found["7"].numbers
+    assert " ".join(numbers) == "params_m input_size AP AP50 AP75 APE APM APH"
+    rows = {"single scale": SINGLE, "multi-scale": MULTI, "multi-scale, matched": MATCHED}
+    assert list(numbers.index) == [f"poselib, hrnet_tiny, {way}" for way in rows]
+    assert found["7"].ways == tuple(rows)
+    for (_, row), by in zip(numbers.iterrows(), rows.values(), strict=True):
+        expected = scores_of("crowdpose", score(system, crowd, moved(crowd, by)))
+        for name in ("AP", "AP75", "APE", "APM", "APH"):
+            assert row[name] == pytest.approx(expected[name], nan_ok=True)
+    assert numbers["AP"].is_unique and numbers["AP"].iloc[0] == pytest.approx(100)
     weights = sum(p.numel() for p in system.model.parameters())
-    assert found["params_m"].tolist() == [weights / 1e6] * 2
-    assert measured_on == "2 drawn scenes, 2 people, 64 px, network input 64 px"
+    assert (numbers["params_m"] == weights / 1e6).all() and (numbers["input_size"] == 128).all()
+    assert found["7"].on == (
+        "4 drawn scenes, 5 to 7 people, crowd index 0 to 1, 128 px, network input 128 px, "
+        "multi-scale at 0.5, 1 and 2"
+    )
 
 
-def test_without_images_nothing_is_measured() -> None:
-    smoke = preset_named("smoke")
-    system = build("hae", COCO, **smoke.switches)
-    found, measured_on = measured_table(TABLES["V"], Checkpoint(system), smoke)
-    assert found.empty and measured_on == ""
-    lines = comparison_lines(TABLES["V"], found, measured_on, "bundled")
+def test_what_tables_have_in_common_is_measured_once(looks: list[Look]) -> None:
+    found = compare("grm", "smoke", scales=(1.0, 2.0))
+    one, several = (1.0,), (1.0, 2.0)
+    # Crowds, then the scenes of both other tables.
+    assert [look.scales for look in looks] == [one, several, one, several]
+    assert list(found[1].numbers["AP"]) == list(found[2].numbers["AP"])
+    assert [each.checkpoint for each in found] == ["untrained"] * 3
+    assert list(found[0].numbers)[-3:] == ["AR", "AR50", "AR75"]
+
+
+def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_path: Path) -> None:
+    file = str(tmp_path / "tiny.safetensors")
+    preset = preset_named("smoke", "", "grm")
+    save_system(Path(file), new_system(preset, COCO, 0, "grm", head="associative"), size=96)
+    found = compare("grm", "smoke", file)[0]
+    assert {look.size for look in looks} == {96}
+    assert (found.numbers["input_size"] == 96).all() and "network input 96 px" in found.on
+    assert found.ways == ("single scale", "multi-scale")  # tags are grouped, nothing is matched
+    assert found.lines()["checkpoint"].dropna().unique().tolist() == [file]
+
+
+def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
+    looks: list[Look], tmp_path: Path
+) -> None:
+    folder, preset = tmp_path / "coco", preset_named("smoke", "coco", "dekr")
+    write(tmp_path / "drawn", preset.scenes, 3, 7, COCO)
+    folder.mkdir()
+    (tmp_path / "drawn" / "images").rename(folder / "val2017")
+    (folder / "annotations").mkdir()
+    annotations = folder / "annotations" / "person_keypoints_val2017.json"
+    (tmp_path / "drawn" / "annotations.json").rename(annotations)
+    file, trained = str(tmp_path / "coco.safetensors"), new_system(preset, COCO, 5, "dekr")
+    save_system(Path(file), trained, size=64)
+    real = {"coco": (str(folder), file), "crowdpose": ("", "not looked at")}
+    val, testdev, _ = compare("dekr", "smoke", real=real, seed=3)
+    assert val.checkpoint == file and testdev.checkpoint == "untrained"
+    assert val.on.startswith("3 images of coco, network input 64 px")
+    assert testdev.on.startswith("4 drawn scenes, 1 to 3 people")
+    assert [(look.images, look.size) for look in looks] == [(3, 64)] * 2 + [(4, 128)] * 4
+    untrained = new_system(preset_named("smoke", "synthetic", "dekr"), COCO, 3, "dekr")
+    expected = [weights_of(trained)] * 2 + [weights_of(untrained)] * 2
+    assert [look.weights for look in looks[:4]] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_system_that_comes_with_poselib_is_measured(looks: list[Look]) -> None:
+    second, third, fourth, fifth = compare("hae", "smoke")
+    assert " ".join(fourth.numbers) == "params_m AP AP50 AP75 APE APM APH"
+    assert " ".join(second.numbers) == "params_m AP AP50 AP75 APM APL AR ARM ARL"
+    assert [name.split(", ")[2] for name in third.numbers.index] == ["progressive", "fixed order"]
+    assert second.checkpoint == "bundled"
+    assert second.on == "4 drawn scenes, 1 to 3 people, 128 px, network input 128 px"
+    assert fifth.numbers.empty and fifth.on == fifth.checkpoint == ""
+    assert [(look.scales, look.size) for look in looks] == [((1.0,), 128)] * 2
+
+
+def test_without_images_nothing_is_measured(looks: list[Look]) -> None:
+    found = compare("dekr", "paper")  # draws no scenes, and so needs no checkpoint
+    assert all(each.numbers.empty and each.on == "" for each in found) and outcome(found) == ""
+    lines = found[0].lines()
     assert lines["measured"].isna().all() and lines["checkpoint"].isna().all()
-    assert len(lines) == published_table("hae", "V").size
+    assert len(lines) == published_table("dekr", "2").notna().to_numpy().sum()
+    assert not looks
+
+
+def test_what_is_missing_is_said_before_anything_is_measured(
+    looks: list[Look], tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"crowdpose_test\.json"):
+        compare("dekr", "smoke", real={"crowdpose": (str(tmp_path), "")})  # the last table's
+    with pytest.raises(ValueError, match="parameter 'checkpoint' needs"):
+        compare("dekr", "small")
+    with pytest.raises(ValueError, match="parameter 'checkpoint_coco' needs"):
+        compare("dekr", "paper", real={"coco": (str(tmp_path), "")})
+    with pytest.raises(ValueError, match="unknown preset 'tiny'"):
+        compare("dekr", "tiny")
+    assert not looks
+
+
+def test_figures_show_metrics_alone_and_sizes_where_they_are_published() -> None:
+    table = TABLES["dekr 4"]
+    measured = pd.DataFrame({"input_size": [64], "AP": [31.0]}, index=["poselib, net, way"])
+    published, ours = Measured(table, measured).to_show()
+    assert " ".join(published) == " ".join(ours) == "AP AP50 AP75 APM APL AR ARM ARL"
+    assert published.loc["Ours, HRNet-W48, multi-scale, 640 px", "AP"] == 71.0
+    assert {"OpenPose*", "PersonLab at 1401 px"} <= set(published.index)
+    assert ours.loc["poselib, net, way", "AP"] == 31.0 and ours["AR"].isna().all()
+    parts, _ = Measured(TABLES["hae V"], pd.DataFrame()).to_show()
+    assert list(parts)[-1] == "total" and list(parts.index) == list(
+        published_table("hae", "V").index
+    )
 
 
 def test_published_and_measured_numbers_never_share_a_column() -> None:
+    table = TABLES["hae IV"]
     measured = pd.DataFrame({"AP": [31.0], "APM": [np.nan]}, index=["poselib, net, progressive"])
-    lines = comparison_lines(TABLES["IV"], measured, "4 drawn scenes, 128 px", "bundled")
+    lines = Measured(table, measured, "4 drawn scenes, 128 px", (), "bundled").lines()
     assert (lines["published"].notna() ^ lines["measured"].notna()).all()
     ours = lines[lines["measured"].notna()]
     assert ours.to_dict("records") == [
@@ -94,7 +229,22 @@ def test_published_and_measured_numbers_never_share_a_column() -> None:
          "measured_on": "4 drawn scenes, 128 px", "checkpoint": "bundled"}
     ]  # fmt: skip
     theirs = lines[lines["published"].notna()]
-    assert (theirs["published_on"] == TABLES["IV"].about).all()
+    assert (theirs["published_on"] == table.about).all()
     assert theirs["measured_on"].isna().all()
     row = theirs[(theirs["row"] == "Ours, HrHRNet-W32") & (theirs["metric"] == "AP")]
     assert row["published"].tolist() == [67.6]
+
+
+def test_the_outcome_tells_every_way() -> None:
+    rows = pd.DataFrame({"AP": [31.04, 29.0]}, index=["poselib, net, one", "poselib, net, two"])
+    parts = pd.DataFrame({"AP_head": [5.0], "AP_total": [44.0]}, index=["poselib, net, one"])
+    told = outcome(
+        [
+            Measured(TABLES["dekr 2"], rows, "2 scenes", ("one", "two"), "file"),
+            Measured(TABLES["dekr 4"], pd.DataFrame()),
+            Measured(TABLES["hae V"], parts, "groups", ("one",), "file"),
+        ]
+    )
+    assert told == (
+        "Table 2: AP 31.0 (one), 29.0 (two) on 2 scenes; Table V: AP_total 44.0 (one) on groups"
+    )

@@ -30,6 +30,14 @@ def test_the_same_drawn_people_get_the_keypoints_of_the_checkpoint(skeleton) -> 
     assert np.array_equal(dataset[0].keypoints[:, elbow], usual[0].keypoints[:, other])
 
 
+def test_training_images_are_those_that_were_trained_on() -> None:
+    dataset, words = evaluation_set("synthetic", SMOKE, "", CROWDPOSE, split="train")
+    trained, tested = (open_dataset("synthetic", split, SMOKE) for split in ("train", "test"))
+    assert words.startswith("8 drawn scenes") and len(dataset) == len(trained) == 8
+    assert np.array_equal(dataset[0].image, trained[0].image)
+    assert not np.array_equal(dataset[0].image, tested[0].image)
+
+
 def test_they_are_described() -> None:
     _, words = evaluation_set("synthetic", SMOKE, "", COCO)
     low, high = SMOKE.scenes.people

@@ -29,6 +29,14 @@ def test_every_number_is_drawn_and_missing_ones_are_dashes():
     assert ours.get_fontweight() == "bold"
 
 
+def test_numbers_have_as_many_digits_as_wanted():
+    figure = show_comparison(PUBLISHED, MEASURED, digits=2, **WHERE)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"66.40", "67.30", "71.00", "72.00", "31.25", "64.00"} <= set(texts)
+    whole = show_comparison(PUBLISHED, MEASURED, digits=0, **WHERE)
+    assert {"66", "31"} <= {text.get_text() for text in whole.axes[0].texts}
+
+
 def test_methods_measured_alone_are_added():
     more = pd.DataFrame({"AP": [1.0]}, index=["new"])
     assert list(comparison_table(PUBLISHED, more, **WHERE).index) == ["baseline", "ours", "new"]
@@ -42,12 +50,15 @@ def test_unclear_tables_are_refused():
         comparison_table(PUBLISHED, twice, **WHERE)
 
 
-def test_no_text_lies_on_another_one_in_wide_tables():
+@pytest.mark.parametrize(("value", "digits"), [(88.8, 1), (20888.8, 4)])
+def test_no_text_lies_on_another_one_in_wide_tables(value: float, digits: int):
     metrics = ["AP", "AP50", "AP75", "shoulder", "AP_L", "AR", "AR_M", "AR_L"]
-    published = pd.DataFrame(88.8, index=["a method, with a long backbone-104"], columns=metrics)
-    measured = pd.DataFrame(77.7, index=["ours"], columns=metrics)
+    published = pd.DataFrame(value, index=["a method, with a long backbone-104"], columns=metrics)
+    measured = pd.DataFrame(value, index=["ours"], columns=metrics)
     where = "200 drawn scenes of 5 to 7 people, crowd index 0 to 1, 128 px, network input 128 px"
-    figure = show_comparison(published, measured, published_on=where, measured_on=where)
+    figure = show_comparison(
+        published, measured, published_on=where, measured_on=where, digits=digits
+    )
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) > 40

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+
+from poselib.experiments.paper_tables import COMPARISONS, METRICS, ways_of
+from poselib.experiments.published import published
+
+TABLES = list(chain.from_iterable(COMPARISONS.values()))
+BY_NAME = {table.paper + " " + table.number: table for table in TABLES}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=list(BY_NAME))
+def test_all_that_a_table_prints_of_poses_can_be_measured(table) -> None:
+    assert set(table.published) - set(table.metrics) <= {"params_m", "input_size"}
+    assert len(table.metrics) >= 6
+
+
+def test_every_comparison_of_a_paper_is_here() -> None:
+    for paper, tables in COMPARISONS.items():
+        numbers = published(paper)
+        cited = numbers["source"].str.contains("citing")
+        compared = numbers[cited & numbers["metric"].isin(["AP", "AP_total"])]
+        assert {table.number for table in tables} == set(compared["table"])
+        assert {table.paper for table in tables} == {paper}
+
+
+def test_metrics_are_in_the_order_of_the_papers() -> None:
+    # In the files of published numbers, the first row of DEKR's Table 7 has APE, APM and APH alone.
+    assert next(iter(BY_NAME["dekr 7"].published)) == "APE"
+    assert BY_NAME["dekr 7"].metrics == ["AP", "AP50", "AP75", "APE", "APM", "APH"]
+    assert BY_NAME["grm III"].metrics == list(METRICS["coco"])
+    assert " ".join(BY_NAME["dekr 2"].metrics) == "AP AP50 AP75 APM APL AR ARM ARL"
+    assert BY_NAME["hae V"].metrics[0] == "AP_head" and BY_NAME["hae V"].metrics[-1] == "AP_total"
+
+
+def test_ways_are_those_of_the_paper() -> None:
+    progressive, fixed = ways_of("hae")
+    assert progressive.switches == {"progressive": True} and fixed.scales == (1.0,)
+    assert fixed.switches == {"progressive": False}
+    assert ways_of("dekr") == ways_of("grm")
+    single, several, matched = ways_of("dekr")
+    assert single.scales == (1.0,) and several.scales == matched.scales == (0.5, 1.0, 2.0)
+    assert "match" in single.off and "match" in several.off and matched.switches == {"match": True}
+    assert ways_of("grm", [1.0, 1.5])[1].scales == (1.0, 1.5)
+
+
+def test_ways_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown paper 'posenet'; known: hae, dekr, grm"):
+        ways_of("posenet")
+    with pytest.raises(ValueError, match="two scales or more"):
+        ways_of("dekr", (1.0,))
