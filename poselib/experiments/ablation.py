@@ -14,10 +14,14 @@ from poselib.engine.predict import PredictOptions, predict_ways
 from poselib.experiments.failures import association_errors
 from poselib.experiments.inspection import with_switches
 from poselib.experiments.sweep import PlannedRun, mean_and_spread
+from poselib.metrics.localisation_errors import error_shares, judge_localisation
+from poselib.structures import Poses
 from poselib.systems import Switch, System
 
-# What the tables show besides average precision, from ``association_errors``.
+# What the tables show besides average precision: from ``association_errors``, in shares of what is
+# labelled or detected, and from ``error_shares``, in shares of the keypoints of people found.
 ERRORS = ("association_error", "swap_rate", "miss_rate")
+LOCALISATION = ("good", "jitter", "miss", "inversion", "swap")
 
 
 def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
@@ -56,24 +60,38 @@ def measure_ways(
         progress: show a bar.
 
     Returns:
-        One line a way: ``decoding``, the fields of ``APResult``, and the rates ``ERRORS`` over all
-        keypoints. Errors are counted without refinement, which would fill the gaps that a
-        grouping leaves with copies of other people's keypoints.
+        One line a way: ``decoding``, the fields of ``APResult``, and over all keypoints the rates
+        ``ERRORS`` and the shares ``LOCALISATION``, from 0 to 1. The rates are counted without the
+        refinement that a system of groups may have, which would fill the gaps that a grouping
+        leaves with copies of other people's keypoints.
 
     Raises:
         ValueError: nobody is annotated; before anything is predicted.
     """
     dataset.ground_truth()  # refused before the network looks at all images
-    ways = {name: with_switches(system, **switches) for name, switches in decodings.items()}
-    bare = {name: with_switches(way, refine=False) for name, way in ways.items()}
-    each = [*ways.values(), *bare.values()]
-    poses = predict_ways(each, dataset, options, device=device, progress=progress)
-    lines = []
-    for name, found, grouped in zip(ways, poses[: len(ways)], poses[len(ways) :], strict=True):
-        errors = association_errors(dataset, grouped, system.skeleton).loc["all"]
-        figures = score(system, dataset, found).ap.as_dict()
-        lines.append({"decoding": name, **figures, **{key: errors[key] for key in ERRORS}})
-    return pd.DataFrame(lines)
+    ways = [with_switches(system, **switches) for switches in decodings.values()]
+    bare = [with_switches(way, refine=False) for way in ways if "refine" in way.switches]
+    poses = predict_ways([*ways, *bare], dataset, options, device=device, progress=progress)
+    whole, grouped = poses[: len(ways)], poses[-len(ways) :]
+    return pd.DataFrame(
+        {"decoding": name, **_measured(system, dataset, found, before)}
+        for name, found, before in zip(decodings, whole, grouped, strict=True)
+    )
+
+
+def _measured(
+    system: System, dataset: LabelledImages, found: list[Poses], grouped: list[Poses]
+) -> dict[str, float]:
+    """All that ``measure_ways`` returns of poses and of the groups that they were refined from."""
+    scored = score(system, dataset, found)
+    judged = judge_localisation(dataset.ground_truth(), scored.results, system.skeleton)
+    rates = association_errors(dataset, grouped, system.skeleton).loc["all", list(ERRORS)]
+    shares = error_shares(judged).loc["all", list(LOCALISATION)] / 100
+    return {
+        **scored.ap.as_dict(),
+        **dict(zip(ERRORS, rates.to_numpy(float), strict=True)),
+        **dict(zip(LOCALISATION, shares.to_numpy(float), strict=True)),
+    }
 
 
 def measure_runs(
@@ -176,7 +194,7 @@ def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     for _, line in table.iterrows():
         gains = [
             f" ({line[f'{metric}_gain']:+.1f}{_spread(line[f'{metric}_gain_std'])})"
-            if line[f"{metric}_gain"] != 0
+            if abs(line[f"{metric}_gain"]) > 0
             else ""
             for metric in metrics
         ]

@@ -14,6 +14,7 @@ from poselib.plots.palette import BLUE, GREY, INK
 from poselib.plots.sheet import TEXT, WIDTH, legend_below, new_sheet, style_axes
 
 _ROW = 0.34  # inches
+_ABREAST = 5  # panels; with more, the published ones have a line of their own
 
 
 def show_ablation(
@@ -31,7 +32,8 @@ def show_ablation(
         results: one line a run: ``row`` and the metrics.
         metrics: columns of ``results`` and the headings of their panels.
         published: numbers of a paper, one line a row and one column a metric; they are
-            drawn in panels of their own, since they come from other data.
+            drawn in panels of their own, since they come from other data: on the left, or above
+            where there are more than five panels.
         published_on: data of the published numbers.
         rows: which, from the top; one without numbers keeps its place.
         title: heading of the figure.
@@ -43,22 +45,32 @@ def show_ablation(
         raise ValueError(f"results lack the columns {absent}; they have {list(results)}")
     if not published_on.strip():
         raise ValueError("say on which data the published numbers were obtained")
-    panels = published.shape[1] + len(metrics)
-    sheet = new_sheet(_ROW * len(rows) + 1.35, WIDTH, title)
-    axes = iter(sheet.subplots(1, panels, sharey=True, squeeze=False)[0])
-    for metric, values in published.reindex(list(rows)).items():
-        ax = next(axes)
+    lines = 1 if published.shape[1] + len(metrics) <= _ABREAST else 2
+    sheet = new_sheet(lines * (_ROW * len(rows) + 0.75) + 0.6, WIDTH, title)
+    theirs, ours = _panels(sheet, lines, published.shape[1], len(metrics))
+    for ax, (metric, values) in zip(theirs, published.reindex(list(rows)).items(), strict=True):
         ax.plot(values.to_numpy(float), range(len(rows)), "D", color=GREY, markersize=5)
-        _style(ax, f"published {metric}\n{published_on}")
-    for metric, heading in metrics.items():
-        ax = next(axes)
-        _draw_seeds(ax, [_values(results, row, metric) for row in rows])
-        _style(ax, heading)
-    first = sheet.axes[0]
-    first.set_yticks(range(len(rows)), rows, fontsize=TEXT)
-    first.set_ylim(len(rows) - 0.5, -0.5)
-    legend_below(sheet, _handles())
+        style_seeds(ax, f"published {metric}\n{published_on}")
+    for ax, (metric, heading) in zip(ours, metrics.items(), strict=True):
+        draw_seeds(ax, results, metric, rows)
+        style_seeds(ax, heading)
+    sheet.axes[0].set_yticks(range(len(rows)), rows)
+    sheet.axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    for ax in (*theirs, *ours):
+        ax.tick_params(axis="y", labelsize=TEXT)
+    legend_below(sheet, [_published_handle(), *seed_handles()])
     return sheet
+
+
+def _panels(sheet: Figure, lines: int, theirs: int, ours: int) -> tuple[list[Axes], list[Axes]]:
+    """Return the panels of published and of measured numbers, abreast or in two lines."""
+    columns = theirs + ours if lines == 1 else max(theirs, ours)
+    grid = sheet.subplots(lines, columns, sharey=True, squeeze=False)
+    if lines == 1:
+        return list(grid[0, :theirs]), list(grid[0, theirs:])
+    for spare in (*grid[0, theirs:], *grid[1, ours:]):
+        spare.remove()
+    return list(grid[0, :theirs]), list(grid[1, :ours])
 
 
 def _values(results: pd.DataFrame, row: str, metric: str) -> np.ndarray:
@@ -66,8 +78,10 @@ def _values(results: pd.DataFrame, row: str, metric: str) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _draw_seeds(ax: Axes, rows: Sequence[np.ndarray]) -> None:
-    for place, values in enumerate(rows):
+def draw_seeds(ax: Axes, results: pd.DataFrame, metric: str, rows: Sequence[str]) -> None:
+    """Draw every seed of each row, their mean and standard deviation, the first row at 0."""
+    for place, row in enumerate(rows):
+        values = _values(results, row, metric)
         if not len(values):
             continue
         spread = values.std(ddof=1) if len(values) > 1 else 0.0
@@ -83,7 +97,8 @@ def _draw_seeds(ax: Axes, rows: Sequence[np.ndarray]) -> None:
         ax.plot(values, np.full(len(values), place), "o", color=INK, markersize=3, alpha=0.6)
 
 
-def _style(ax: Axes, title: str) -> None:
+def style_seeds(ax: Axes, title: str) -> None:
+    """Give axes that ``draw_seeds`` has drawn in a title and the look of a panel of rows."""
     style_axes(ax, title, grid="x")
     ax.tick_params(length=0)
     ax.margins(x=0.12)
@@ -91,9 +106,13 @@ def _style(ax: Axes, title: str) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def _handles() -> list[Line2D]:
+def _published_handle() -> Line2D:
+    return Line2D([], [], marker="D", linestyle="", color=GREY, markersize=5, label="published")
+
+
+def seed_handles() -> list[Line2D]:
+    """Return the legend entries of what ``draw_seeds`` draws."""
     return [
-        Line2D([], [], marker="D", linestyle="", color=GREY, markersize=5, label="published"),
         Line2D([], [], marker="o", linestyle="", color=INK, markersize=3, label="one seed, here"),
         Line2D([], [], marker="|", color=BLUE, markersize=10, label="mean ± std, here"),
     ]

@@ -12,6 +12,7 @@ from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.experiments.ablation import (
     ERRORS,
+    LOCALISATION,
     gains,
     measure_runs,
     measure_ways,
@@ -25,6 +26,7 @@ from poselib.experiments.failures import association_errors
 from poselib.experiments.inspection import with_switches
 from poselib.experiments.records import start_run
 from poselib.experiments.sweep import PlannedRun
+from poselib.metrics.localisation_errors import error_shares, judge_localisation
 from poselib.skeletons import COCO
 from poselib.systems import System, build
 from tests.engine.toys import scenes
@@ -53,6 +55,20 @@ def test_every_way_is_measured_as_if_alone(system: System) -> None:
         errors = association_errors(dataset, bare.poses, COCO).loc["all"]
         for rate in ERRORS:
             np.testing.assert_equal(table.loc[name, rate], errors[rate])
+        judged = judge_localisation(dataset.ground_truth(), alone.results, COCO)
+        shares = 100 * table.loc[name, list(LOCALISATION)].astype(float)
+        np.testing.assert_allclose(shares, error_shares(judged).loc["all", list(LOCALISATION)])
+
+
+def test_poses_without_groups_are_measured_as_they_are() -> None:
+    dataset, system = scenes(3), build("dekr", COCO, backbone="hrnet_tiny", width=4)
+    ways = {"": {}, "matched": {"match": True}}
+    table = measure_ways(system, dataset, OPTIONS, ways).set_index("decoding")
+    for name, switches in ways.items():
+        alone = evaluate(with_switches(system, **switches), dataset, OPTIONS)
+        assert table.loc[name, "AR50"] == alone.ap.AR50
+        errors = association_errors(dataset, alone.poses, COCO).loc["all", list(ERRORS)]
+        np.testing.assert_equal(table.loc[name, list(ERRORS)].tolist(), errors.tolist())
 
 
 def test_finished_runs_are_measured_and_others_listed(system: System, tmp_path: Path) -> None:
@@ -123,6 +139,9 @@ def test_a_summary_can_be_read() -> None:
     }
     alone = side_by_side(summary(pd.DataFrame(lines[3:4]), ["AP"], "up"), ["AP"])
     assert alone.loc["AP"].to_dict() == {"up, 1 seed": "43.0"}
+    unknown = pd.DataFrame(lines).assign(AP=np.nan)
+    table = side_by_side(summary(unknown, ["AP"], "base"), ["AP"])
+    assert set(table.loc["AP"]) == {"nan"}
 
 
 def test_few_seeds_decide_nothing() -> None:

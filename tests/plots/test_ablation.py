@@ -60,6 +60,31 @@ def test_published_numbers_have_panels_of_their_own(results: pd.DataFrame) -> No
         draw(results, {"AP": "AP"}, published_on=" ")
 
 
+def test_many_panels_stand_in_two_lines(results: pd.DataFrame) -> None:
+    many = pd.DataFrame({name: [1.0, 2.0] for name in ("AP", "AR", "swap")}, index=["a", "b"])
+    metrics = {"AP": "AP", "AR": "AR"}
+    figure = draw(results, metrics, published=many)
+    assert len({ax.get_position().y0 for ax in figure.axes}) == 1
+    figure = draw(results.assign(miss=1.0), {**metrics, "miss": "misses"}, published=many)
+    assert [ax.get_title().partition("\n")[0] for ax in figure.axes] == [
+        *("published AP", "published AR", "published swap"),
+        *("AP", "AR", "misses"),
+    ]
+    figure.draw_without_rendering()
+    above, below = figure.axes[:3], figure.axes[3:]
+    assert min(ax.get_position().y0 for ax in above) > max(ax.get_position().y1 for ax in below)
+    for ax in (above[0], below[0]):
+        labels = [label for label in ax.get_yticklabels() if label.get_visible()]
+        assert [label.get_text() for label in labels] == ["a", "b"]
+        assert {label.get_fontsize() for label in labels} == {9.0}
+
+
+def test_fewer_panels_in_a_line_leave_the_rest_empty(results: pd.DataFrame) -> None:
+    many = pd.DataFrame({str(n): [1.0, 2.0] for n in range(5)}, index=["a", "b"])
+    figure = draw(results, {"AP": "AP"}, published=many)
+    assert len(figure.axes) == 6 and figure.axes[-1].get_title() == "AP"
+
+
 def test_a_missing_column_is_named(results: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match=r"lack the columns \['AP9'\]"):
         draw(results, {"AP9": "AP"})

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from poselib.engine.checkpoints import save_system
+from poselib.experiments import ablation_study
+from poselib.experiments.ablation import ERRORS, LOCALISATION, measure_runs
+from poselib.experiments.ablation_study import Study, open_study
+from poselib.experiments.batch import run_batch
+from poselib.experiments.presets import preset_named
+from poselib.experiments.records import start_run
+from poselib.experiments.sweep import plan, read_sweep
+from poselib.skeletons import CROWDPOSE
+from poselib.systems import build
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+ROWS = {"with": {"switches": "background=0.2"}, "without": {}}
+WAYS = {"": {}, "matched": {"match": True}}
+
+
+def sweep_file(folder: Path, rows: Any = ROWS, **parameters: Any) -> Path:
+    content = {
+        "about": "for tests",
+        "notebook": str(NOTEBOOKS / "03_train.ipynb"),
+        "parameters": {"dataset": "crowd", "system": "dekr", **parameters},
+        "rows": rows,
+    }
+    path = folder / "sweep.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def finish(study: Study, place: int, **metrics: float) -> None:
+    """Make the folder of a run as its notebook would leave it, without training."""
+    run = study.runs[place]
+    record = start_run(study.runs_dir, "train", dict(run.parameters), run.run_id)
+    system = build("dekr", CROWDPOSE, backbone="hrnet_tiny", width=4, center_threshold=0.0)
+    save_system(record.folder / "dekr_crowd.safetensors", system, size=128)
+    record.finish(metrics)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return open_study(sweep_file(tmp_path), "smoke", "0 1", tmp_path / "runs")
+
+
+def ids(runs: Any) -> list[str]:
+    return [run.run_id for run in runs]
+
+
+@pytest.mark.parametrize("name", ["hae_components", "dekr_branches"])
+def test_runs_are_those_that_the_command_line_makes(name: str, tmp_path: Path) -> None:
+    path = NOTEBOOKS / "sweeps" / f"{name}.json"
+    sweep = read_sweep(path)
+    study = open_study(path, "small", "0 1 2", tmp_path)
+    assert ids(study.runs) == ids(plan(sweep, [0, 1, 2]))
+    assert study.seeds == [0, 1, 2]
+    shorter = open_study(path, "small", "0 1 2", tmp_path, steps=2000)
+    assert ids(shorter.runs) == ids(plan(sweep, [0, 1, 2], {"steps": 2000}))
+    assert not set(ids(shorter.runs)) & set(ids(study.runs))
+
+
+def test_a_sweep_keeps_its_own_steps_unless_others_are_given(tmp_path: Path) -> None:
+    path = sweep_file(tmp_path, steps=30)
+    assert open_study(path, "smoke", "0", tmp_path).runs[0].parameters["steps"] == 30
+    assert open_study(path, "smoke", "0", tmp_path, steps=9).runs[0].parameters["steps"] == 9
+
+
+def test_smoke_takes_the_first_seed_and_few_scenes(study: Study) -> None:
+    assert study.seeds == [0]
+    assert study.settings == preset_named("smoke", "crowd", "dekr")
+    assert len(study.test_set) == study.settings.test_scenes
+    assert study.test_set.skeleton is CROWDPOSE
+
+
+def test_what_is_finished_and_missing_is_told(study: Study) -> None:
+    assert study.state == "0 of 2 runs are finished" and study.steps == []
+    assert study.missing["row"].tolist() == ["with", "without"]
+    finish(study, 1, steps=40)
+    assert study.state == "1 of 2 runs are finished" and study.steps == [40]
+    assert study.missing["row"].tolist() == ["with"]
+    finish(study, 0, steps=40)
+    assert study.steps == [40] and study.missing.empty
+
+
+def test_missing_runs_are_left_to_the_batch(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(ablation_study, "run_batch", lambda *given: asked.append(given))
+    study.train(3, "cpu")
+    assert asked == [(study.runs, study.runs_dir, 3, {"device": "cpu"})]
+    assert run_batch.__code__.co_varnames[:4] == ("runs", "runs_dir", "workers", "folders")
+
+
+def test_runs_are_measured_in_per_cent(study: Study) -> None:
+    with pytest.raises(FileNotFoundError, match="none of the 2 runs"):
+        study.measure(WAYS, "cpu")
+    finish(study, 1)
+    found = study.measure(WAYS, "cpu")
+    options = study.settings.predict
+    expected = measure_runs(study.runs, study.runs_dir, study.test_set, options, WAYS)
+    told = ["row", "seed", "run", "decoding"]
+    pd.testing.assert_frame_equal(found[told], expected[told])
+    assert found["decoding"].tolist() == ["", "matched"] and found["seed"].tolist() == [0, 0]
+    rates = ["AP", "AR50", "AP_crowd_hard", *ERRORS, *LOCALISATION]
+    np.testing.assert_allclose(found[rates], 100 * expected[rates])
+    assert (found["miss_rate"] > 1).all()
+
+
+@pytest.mark.parametrize("seeds", ["", "0, 1", "one", "-1"])
+def test_seeds_must_be_whole_numbers(seeds: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="seeds must be whole numbers"):
+        open_study(sweep_file(tmp_path), "smoke", seeds, tmp_path)
+
+
+def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None:
+    path = sweep_file(tmp_path, {"crowd": {}, "few": {"dataset": "synthetic"}})
+    with pytest.raises(ValueError, match=r"differ in dataset: \['crowd', 'synthetic'\]"):
+        open_study(path, "smoke", "0", tmp_path)
