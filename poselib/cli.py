@@ -110,7 +110,7 @@ def _add_predict(commands: Commands) -> None:
     add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
-    add("--draw-score", type=float, default=0.3, help="do not draw people below it (default 0.3)")
+    add("--draw-score", type=float, help="do not draw people below it (0.3, or 0.1 of regression)")
     add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
 
 
@@ -158,7 +158,8 @@ def _predict(arguments: argparse.Namespace) -> str:
     system = checkpoint.system
     found = predict(system, files, options, device=device, progress=sys.stderr.isatty())
     kept = [_above(poses, arguments.min_score) for poses in found]
-    shown = [_above(poses, arguments.draw_score) for poses in kept]
+    least = system.draw_score if arguments.draw_score is None else arguments.draw_score
+    shown = [_above(poses, least) for poses in kept]
     for index, (name, poses) in enumerate(zip(names, shown, strict=True)):
         drawing = paint_poses(files[index].image, poses, system.skeleton)
         _write_image(arguments.out / name, drawing)

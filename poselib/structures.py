@@ -257,7 +257,7 @@ class RegressionOutputs:
         image_size: (H, W) of the network input that all maps cover.
         others: what the network said of the same images at other scales.
         scorer: what the network has to judge poses by, if anything: from keypoints (N, K, 2) in px
-            and their scores (N, K) to a factor (N,) of each person's score.
+            and their heats times that of the centre (N, K) to a factor (N,) of each person's score.
     """
 
     heatmaps: Tensor

@@ -20,6 +20,7 @@ from poselib.cli import main
 from poselib.data.coco import CocoKeypoints
 from poselib.data.image_files import read_image
 from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.engine import checkpoints
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
@@ -320,6 +321,23 @@ def test_an_image_is_never_replaced_by_its_drawing(
     assert status == 2 and str(own) in error
     assert own.read_bytes() == image.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["own.png"]
+
+
+@pytest.mark.parametrize(("least", "drawn"), [(0.0, True), (99.0, False)])
+def test_a_system_says_from_which_score_on_people_are_drawn(
+    image: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    least: float,
+    drawn: bool,
+) -> None:
+    loaded = load_checkpoint(checkpoint)
+    told = replace(loaded, system=replace(loaded.system, draw_score=least))
+    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path: told)
+    status, text, _ = run(capsys, "predict", image, "--checkpoint", checkpoint, "--out", tmp_path)
+    assert status == 0 and ("000000.png: 0" not in text) == drawn
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")

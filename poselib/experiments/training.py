@@ -10,7 +10,7 @@ import torch
 
 from poselib.data.loaders import SampleSource
 from poselib.data.transforms import Augment
-from poselib.engine.checkpoints import save_system
+from poselib.engine.checkpoints import BUNDLED, save_system
 from poselib.engine.evaluate import LabelledImages, evaluate
 from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
@@ -20,7 +20,7 @@ from poselib.experiments.presets import Preset
 from poselib.experiments.provenance import provenance
 from poselib.experiments.records import plain
 from poselib.models.hrnet import HRNetTrunk
-from poselib.models.pretrained import load_imagenet
+from poselib.models.pretrained import load_backbone
 from poselib.ops.files import write_json
 from poselib.skeleton import Skeleton
 from poselib.systems import Switch, System, build, known_switches
@@ -50,7 +50,7 @@ def new_system(
     seed: int,
     name: str = "hae",
     *,
-    imagenet: str | None = None,
+    pretrained: str | None = None,
     **switches: Switch,
 ) -> System:
     """Build a system with its initial weights drawn from the seed.
@@ -60,14 +60,15 @@ def new_system(
         skeleton: the keypoints to predict.
         seed: for the weights.
         name: key in ``poselib.systems.SYSTEMS``.
-        imagenet: the backbone's first weights, a file or timm's name of a classifier; empty for
-            weights drawn at random; None for what the preset says.
+        pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
+            timm's name of a classifier, or a file; empty for weights drawn at random; None for
+            what the preset says, for networks with a backbone.
         switches: of the system; None stands for the preset's value.
 
     Raises:
-        FileNotFoundError: the ImageNet weights are absent or cannot be downloaded.
+        FileNotFoundError: the pretrained weights are absent or cannot be downloaded.
         ValueError: the system or a switch is unknown, a switch has a value of another type, or
-            the ImageNet weights do not fit.
+            the pretrained weights do not fit.
     """
     given = {key: value for key, value in switches.items() if value is not None}
     known = known_switches(name, given.get("head", ""))
@@ -79,12 +80,10 @@ def new_system(
     usual = {key: value for key, value in preset.switches.items() if key in known}
     seed_everything(seed)
     system = build(name, skeleton, **{**usual, **given})
-    if imagenet:
-        _start_from(system, imagenet)
-    elif imagenet is None and preset.imagenet and isinstance(system.model, HRNetTrunk):
-        # A light network's layers are some of the full one's.
-        full = str(system.switches["backbone"]).removesuffix("_light")
-        load_imagenet(system.model, full)
+    if pretrained is None and isinstance(system.model, HRNetTrunk):
+        pretrained = preset.pretrained
+    if pretrained:
+        _start_from(system, pretrained, preset.pretrained_stages)
     return system
 
 
@@ -171,11 +170,14 @@ def export_system(
     return story
 
 
-def _start_from(system: System, source: str) -> None:
+def _start_from(system: System, source: str, stages: int) -> None:
     if not isinstance(system.model, HRNetTrunk):
         kind = type(system.model).__name__
-        raise ValueError(f"{kind} has no backbone for ImageNet weights, but imagenet={source!r}")
-    load_imagenet(system.model, source)
+        raise ValueError(f"{kind} has no backbone for weights, but pretrained={source!r}")
+    # A light network's layers are some of the full one's.
+    full = str(system.switches["backbone"]).removesuffix("_light")
+    named = {"imagenet": full, "bundled": str(BUNDLED)}
+    load_backbone(system.model, named.get(source, source), stages)
 
 
 def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> Recipe:

@@ -37,7 +37,7 @@ def regression_system(
     width: int = 15,
     shared_width: int = 256,
     blocks: int = 2,
-    heatmap_width: int = 32,
+    heatmap_width: int = 0,
     start: Start = "grid",
     # Targets and losses
     sigma: float = 2.0,
@@ -143,6 +143,7 @@ def regression_system(
         decode=partial(decode_regression, options=options),
         switches=switches,
         mirror_shift=config.stem_stride - 1 if frame == "index" else 0,
+        draw_score=0.1,  # of a product of heats
     )
 
 

@@ -32,6 +32,7 @@ class System:
             outputs meet those of the image. 0 for maps whose cells are symmetric, as they are
             after training here; weights trained with pixel indices instead of pixel centres need
             the stride less one.
+        draw_score: from which person score on someone is sure enough to be drawn.
     """
 
     name: str
@@ -42,3 +43,4 @@ class System:
     decode: Callable[[Any], list[Poses]]
     switches: Mapping[str, Switch]
     mirror_shift: int = 0
+    draw_score: float = 0.3

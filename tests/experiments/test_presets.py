@@ -49,7 +49,7 @@ def test_regression_as_published(system: str) -> None:
     assert np.allclose(np.array(coco.recipe.milestones) * 140, [90, 120])
     assert np.allclose(np.array(crowd.recipe.milestones) * 300, [200, 260])
     assert coco.switches["least_area"] == 32**2 and "least_area" not in crowd.switches
-    assert coco.input_size == 512 and coco.imagenet
+    assert coco.input_size == 512 and coco.pretrained == "imagenet"
 
 
 def test_another_head_leaves_out_what_it_has_no_use_for() -> None:
@@ -105,4 +105,4 @@ def test_the_published_sizes_and_augmentation(
     assert preset.input_size == preset.predict.size == size and preset.predict.flip
     assert augment.rotation == rotation and augment.scale == scale and augment.flip == 0.5
     assert augment.translation * size == pytest.approx(40)  # px of the input
-    assert preset.switches["backbone"] == "hrnet_w32" and preset.imagenet
+    assert preset.switches["backbone"] == "hrnet_w32" and preset.pretrained == "imagenet"

@@ -102,7 +102,7 @@ def test_it_starts_from_imagenet_weights_of_a_file(smoke: Preset, tmp_path: Path
     donor, file = new_system(smoke, COCO, 5).model, tmp_path / "classifier.pth"
     torch.save(donor.state_dict(), file)
     for host in ("higher", "plain"):
-        model = new_system(smoke, COCO, 0, imagenet=str(file), host=host).model
+        model = new_system(smoke, COCO, 0, pretrained=str(file), host=host).model
         assert torch.equal(model.conv1.weight, donor.conv1.weight)
         fresh = new_system(smoke, COCO, 0, host=host).model
         head = [m.final_layers[0].weight for m in (model, donor, fresh)]
@@ -113,13 +113,15 @@ def test_a_preset_names_the_imagenet_weights_of_its_backbone(
     smoke: Preset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(training, "load_imagenet", lambda model, source: asked.append(source))
-    preset = replace(smoke, imagenet=True)
+    monkeypatch.setattr(
+        training, "load_backbone", lambda model, source, stages: asked.append(source)
+    )
+    preset = replace(smoke, pretrained="imagenet")
     new_system(preset, COCO, 0)
     assert asked == ["hrnet_tiny"]
     new_system(preset, COCO, 0, backbone="hrnet_w18")
     assert asked.pop() == "hrnet_w18"
-    new_system(preset, COCO, 0, imagenet="")
+    new_system(preset, COCO, 0, pretrained="")
     new_system(preset, COCO, 0, host="hourglass")
     new_system(smoke, COCO, 0)
     assert asked == ["hrnet_tiny"]
@@ -129,20 +131,48 @@ def test_a_light_network_starts_from_the_full_ones_weights(
     smoke: Preset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(training, "load_imagenet", lambda model, source: asked.append(source))
-    preset = replace(smoke, imagenet=True, switches={})
+    monkeypatch.setattr(
+        training, "load_backbone", lambda model, source, stages: asked.append(source)
+    )
+    preset = replace(smoke, pretrained="imagenet", switches={})
     new_system(preset, COCO, 0, "dekr", backbone="hrnet_tiny_light", width=4)
     assert asked == ["hrnet_tiny"]
 
 
+def test_a_backbone_starts_from_the_bundled_model() -> None:
+    bundled = load_checkpoint().system.model.state_dict()
+    preset = preset_named("small", "crowd", "dekr")
+    model = new_system(preset, COCO, 0, "dekr", pretrained="bundled", adaptive=False).model
+    fresh = new_system(preset, COCO, 0, "dekr", pretrained="", adaptive=False).model
+    state, drawn = model.state_dict(), fresh.state_dict()
+    # The bundled network has no need of the last stage's lower resolutions: they stay as drawn.
+    lower = [k for k in state if k.startswith("stage4.0.fuse_layers.") and k[21] != "0"]
+    shared = [k for k in state if k in bundled and not k.startswith("head")]
+    assert len(lower) > 50 and len(shared) > 200 and not set(lower) & set(shared)
+    assert all(torch.equal(state[k], bundled[k]) for k in shared)
+    assert all(torch.equal(state[k], drawn[k]) for k in state if k not in shared)
+
+
+def test_all_rows_of_feature_alignment_draw_the_last_stage() -> None:
+    bundled = load_checkpoint().system.model.state_dict()
+    preset = preset_named("small", "crowd", "grm")
+    for align in (False, True):
+        given = {"adaptive": False, "align": align}
+        state = new_system(preset, COCO, 0, "grm", **given).model.state_dict()
+        drawn = new_system(preset, COCO, 0, "grm", pretrained="", **given).model.state_dict()
+        for name, value in state.items():
+            taken = name in bundled and not name.startswith(("head", "stage4."))
+            assert torch.equal(value, bundled[name] if taken else drawn[name])
+
+
 def test_a_network_without_a_backbone_refuses_imagenet_weights(smoke: Preset) -> None:
-    with pytest.raises(ValueError, match="StackedHourglass has no backbone for ImageNet weights"):
-        new_system(smoke, COCO, 0, imagenet="hrnet_w32", host="hourglass")
+    with pytest.raises(ValueError, match="StackedHourglass has no backbone for weights"):
+        new_system(smoke, COCO, 0, pretrained="hrnet_w32", host="hourglass")
 
 
 def test_absent_imagenet_weights_are_named(smoke: Preset, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.pth"):
-        new_system(smoke, COCO, 0, imagenet=str(tmp_path / "no.pth"))
+        new_system(smoke, COCO, 0, pretrained=str(tmp_path / "no.pth"))
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +213,7 @@ def test_switches_are_those_of_the_system_and_left_to_the_preset() -> None:
     assert set(made["chosen"]) <= set(known_switches(made["system"]))
     assert set(made["chosen"].values()) == {None}
     assert set(made["params"]) - set(made["chosen"]) == {
-        *("preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "imagenet")
+        *("preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "pretrained")
     }
 
 
