@@ -16,11 +16,12 @@ PACKAGE = ROOT / "poselib"
 LEVELS = {
     "skeleton": 0,
     **dict.fromkeys(("skeletons", "structures"), 1),
-    "ops": 2,
-    **dict.fromkeys(("data", "models", "losses", "decoders", "metrics", "plots"), 3),
-    "systems": 4,
-    "engine": 5,
-    **dict.fromkeys(("widgets", "experiments", "cli"), 6),
+    "outputs": 2,
+    "ops": 3,
+    **dict.fromkeys(("data", "models", "losses", "decoders", "metrics", "plots"), 4),
+    "systems": 5,
+    "engine": 6,
+    **dict.fromkeys(("widgets", "experiments", "cli"), 7),
 }
 PAPER_ROOMS = ("systems", "experiments")
 LONG_NAMES = ("dekr", "logocap", "rpstn")  # wherever they occur in a name

@@ -24,8 +24,8 @@ from poselib.engine.workloads import associative_step, decode_inputs, loss_input
 from poselib.losses.heatmap import heatmap_mse
 from poselib.ops.images import normalise
 from poselib.ops.offsets import offset_maps
+from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
-from poselib.structures import TagOutputs
 from poselib.systems import build
 from tests.engine.test_train import interrupted_at
 from tests.engine.toys import RECIPE, scenes, toy_system, train_toy

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.outputs import RegressionOutputs, TagOutputs
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import Batch, Poses, RegressionOutputs, Sample, TagOutputs, Warp
+from poselib.structures import Batch, Poses, Sample, Warp
 from tests.decoders.dense_poses import dense_outputs, scattered
 
 TRIO = Skeleton(

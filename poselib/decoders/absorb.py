@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from poselib.decoders.frames import Frame, mean_map, px_of
+from poselib.ops.frames import Frame, mean_map, px_of
 from poselib.ops.peaks import Subpixel, find_peaks, subpixel_shift
 from poselib.structures import Size
 

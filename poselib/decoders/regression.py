@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poselib.decoders.absorb import absorb_keypoints
-from poselib.decoders.frames import FRAMES, Frame, offset_of, px_of, read_maps
 from poselib.decoders.pose_nms import suppress_poses
+from poselib.ops.frames import FRAMES, Frame, offset_of, px_of, read_maps
 from poselib.ops.peaks import SUBPIXEL, Subpixel, find_peaks
-from poselib.structures import Poses, RegressionOutputs, Size
+from poselib.outputs import RegressionOutputs
+from poselib.structures import Poses, Size
 
 # ((N, K, 2) keypoints in px, (N, K) their heats times the centre's) -> (N,) factors of the
 # persons' scores

@@ -24,7 +24,8 @@ from poselib.ops.peaks import (
     sample_cells,
     subpixel_shift,
 )
-from poselib.structures import Poses, Size, TagOutputs
+from poselib.outputs import TagOutputs
+from poselib.structures import Poses, Size
 
 # What decoding consists of: maps are brought to one size, peaks found, grouped to people, missing
 # keypoints looked for, and all keypoints placed within their cells.

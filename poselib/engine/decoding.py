@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from poselib.decoders.tags import STAGES, DecodeOptions, Stage, decode_tags
 from poselib.ops.files import replacing
-from poselib.structures import Poses, TagOutputs
+from poselib.outputs import TagOutputs
+from poselib.structures import Poses
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from poselib.losses.associative import (
 )
 from poselib.losses.readings import Pull
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.structures import Batch, Size, TagOutputs, Warp
+from poselib.outputs import TagOutputs
+from poselib.structures import Batch, Size, Warp
 
 Device = torch.device | str
 

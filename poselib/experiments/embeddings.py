@@ -14,8 +14,9 @@ from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions
 from poselib.experiments.inspection import inspect_image
 from poselib.losses.associative import tags_at_keypoints
+from poselib.outputs import TagOutputs
 from poselib.plots.embeddings import outliers_of
-from poselib.structures import Sample, TagOutputs
+from poselib.structures import Sample
 from poselib.systems import System
 
 

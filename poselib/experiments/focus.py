@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from poselib.data.loaders import collate
 from poselib.data.regression_targets import mean_positions
-from poselib.decoders.frames import FRAMES, Frame, offset_of, px_of
 from poselib.engine.predict import PredictOptions, device_of, present
+from poselib.ops.frames import FRAMES, Frame, offset_of, px_of
 from poselib.ops.images import normalise
 from poselib.structures import Sample, Size
 from poselib.systems import System
@@ -36,7 +36,7 @@ class CentreView:
         system: whose network looks; in evaluation mode.
         sample: image and people in px of the network input.
         image: (1, 3, H, W) float, normalised, on the network's device.
-        frame: what a cell of the network's maps stands for, see ``poselib.decoders.frames``.
+        frame: what a cell of the network's maps stands for, see ``poselib.ops.frames``.
         taps: where its convolutions look, see ``RegressionHRNet.taps``; (K, 9, 2, h, w) each.
     """
 

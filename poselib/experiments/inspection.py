@@ -12,7 +12,8 @@ from poselib.decoders.grouping import GroupingStep
 from poselib.decoders.progressive import progressive_steps
 from poselib.decoders.tags import DecodeOptions, decoded_size, tag_candidates
 from poselib.engine.predict import PredictOptions, infer, present
-from poselib.structures import Poses, Sample, TagOutputs
+from poselib.outputs import TagOutputs
+from poselib.structures import Poses, Sample
 from poselib.systems import Switch, System, build
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
-from poselib.structures import TagOutputs
+from poselib.outputs import TagOutputs
 
 
 def associative_layer(

@@ -9,7 +9,7 @@ from poselib.models.associative import associative_layer, split_maps
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.residual import BasicBlock, initialise
-from poselib.structures import TagOutputs
+from poselib.outputs import TagOutputs
 
 
 def upsampling_stage(inputs: int, width: int, blocks: int) -> nn.Sequential:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from poselib.models.associative import associative_layer, split_maps
 from poselib.models.hrnet import check_images
 from poselib.models.residual import initialise
-from poselib.structures import TagOutputs
+from poselib.outputs import TagOutputs
 
 STRIDE = 4
 

@@ -14,7 +14,7 @@ from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.pretrained import Parts
 from poselib.models.residual import BasicBlock, conv_norm, initialise
-from poselib.structures import RegressionOutputs
+from poselib.outputs import RegressionOutputs
 
 Branches = tuple[tuple[int, ...], ...]
 

@@ -25,8 +25,9 @@ from poselib.losses.readings import Easy, FenceOver, Levels, Mining, Missing, Pu
 from poselib.models.hourglass import HourglassConfig
 from poselib.ops.gaussians import Overlap
 from poselib.ops.peaks import Subpixel
+from poselib.outputs import TagOutputs
 from poselib.skeleton import Skeleton
-from poselib.structures import TagOutputs, Targets
+from poselib.structures import Targets
 from poselib.systems.hosts import Host, HostName
 from poselib.systems.system import LossTerms, System
 

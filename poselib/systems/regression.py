@@ -10,7 +10,6 @@ from functools import partial
 import torch
 
 from poselib.data.regression_targets import Foreground, Region, regression_targets
-from poselib.decoders.frames import Frame
 from poselib.decoders.regression import RegressionOptions, decode_regression
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.offset import offset_loss
@@ -19,9 +18,11 @@ from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig
 from poselib.models.regression import Branches, RegressionHRNet
 from poselib.models.scoring import ScoringNet, Unit
+from poselib.ops.frames import Frame
 from poselib.ops.peaks import Subpixel
+from poselib.outputs import RegressionOutputs
 from poselib.skeleton import Skeleton
-from poselib.structures import RegressionOutputs, RegressionTargets
+from poselib.structures import RegressionTargets
 from poselib.systems.system import LossTerms, System
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poselib.decoders.frames import Frame
+from poselib.ops.frames import Frame
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.structures import Poses, RegressionOutputs
+from poselib.outputs import RegressionOutputs
+from poselib.structures import Poses
 
 RADIUS = 4  # cells around a centre that know its person
 

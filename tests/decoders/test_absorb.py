@@ -9,11 +9,11 @@ from scipy.optimize import curve_fit
 from torch.nn import functional as F
 
 from poselib.decoders.absorb import absorb_keypoints
-from poselib.decoders.frames import FRAMES, Frame, offset_of
 from poselib.decoders.regression import RegressionOptions
+from poselib.ops.frames import FRAMES, Frame, offset_of
 from tests.decoders.dense_poses import dense_outputs
-from tests.decoders.test_frames import enlarged
 from tests.decoders.test_regression import golden_outputs, heats_for_scoring
+from tests.ops.test_frames import enlarged
 
 HERE = torch.zeros(1, dtype=torch.long)
 

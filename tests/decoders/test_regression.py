@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.decoders.frames import FRAMES, Frame
 from poselib.decoders.regression import RegressionOptions, decode_regression
+from poselib.ops.frames import FRAMES, Frame
+from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO
-from poselib.structures import Poses, RegressionOutputs
+from poselib.structures import Poses
 from tests.decoders.dense_poses import by_place, dense_outputs, scattered
 
 SIZE = (256, 320)

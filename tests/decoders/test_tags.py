@@ -18,8 +18,9 @@ from poselib.decoders.tags import (
     tag_candidates,
 )
 from poselib.ops import peaks
+from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import Poses, TagOutputs
+from poselib.structures import Poses
 from tests.references.plain_decoder import PlainOptions, decode_plainly
 
 ORDERS = pytest.mark.parametrize("order", ["progressive", tuple(range(17))], ids=["pad", "fixed"])

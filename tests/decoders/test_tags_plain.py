@@ -10,7 +10,8 @@ import torch
 
 from poselib.decoders.grouping import GroupingOptions
 from poselib.decoders.tags import DecodeOptions, decode_tags
-from poselib.structures import Poses, TagOutputs
+from poselib.outputs import TagOutputs
+from poselib.structures import Poses
 from tests.references.plain_decoder import STAGES, PlainOptions, decode_plainly, time_stages
 
 

@@ -24,8 +24,9 @@ from poselib.decoders.tags import DecodeOptions, decode_tags
 from poselib.engine.evaluate import LabelledImages
 from poselib.engine.predict import PredictOptions
 from poselib.ops.images import MEAN, STD
+from poselib.outputs import TagOutputs
 from poselib.skeleton import Skeleton
-from poselib.structures import Sample, TagOutputs, Warp
+from poselib.structures import Sample, Warp
 from poselib.systems import System, build
 
 # Two keypoints that do not change places in a mirror, two colours.

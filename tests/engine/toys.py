@@ -18,8 +18,9 @@ from poselib.data.transforms import Augment
 from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import Trained, train
+from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
-from poselib.structures import Sample, TagOutputs
+from poselib.structures import Sample
 from poselib.systems import System, build
 
 RECIPE = Recipe(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from poselib.decoders.regression import decode_regression
 from poselib.engine.predict import PredictOptions
 from poselib.experiments.focus import ordinary_taps
-from poselib.structures import RegressionOutputs, Sample, Warp
+from poselib.outputs import RegressionOutputs
+from poselib.structures import Sample, Warp
 from poselib.systems import System
 from tests.toy_people import TOY, Annotated
 

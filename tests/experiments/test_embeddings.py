@@ -13,8 +13,8 @@ from poselib.experiments.embeddings import (
     separation,
     told_of_tags,
 )
+from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
-from poselib.structures import TagOutputs
 
 
 def tags(*people: list[float]) -> PeopleTags:

@@ -19,8 +19,9 @@ from poselib.experiments.focus import (
 from poselib.experiments.presets import preset_named
 from poselib.experiments.training import new_system
 from poselib.models.adaptive import AdaptiveBlock
+from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO
-from poselib.structures import RegressionOutputs, Sample
+from poselib.structures import Sample
 from tests.experiments.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
 from tests.toy_people import TOY
 

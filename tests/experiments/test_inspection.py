@@ -20,8 +20,8 @@ from poselib.experiments.inspection import (
 )
 from poselib.experiments.presets import preset_named
 from poselib.experiments.training import new_system
+from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
-from poselib.structures import TagOutputs
 from poselib.systems import System
 
 OPTIONS = PredictOptions(size=128, multiple=32, flip=False)

@@ -22,9 +22,10 @@ from poselib.experiments.scoring import (
 )
 from poselib.models.scoring import ScoringNet, Unit
 from poselib.ops.oks import object_keypoint_similarity
+from poselib.outputs import RegressionOutputs
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE, LSP
-from poselib.structures import Poses, RegressionOutputs, Warp
+from poselib.structures import Poses, Warp
 from poselib.systems import System, build
 from tests.experiments.standing_people import (
     OPTIONS,

@@ -9,8 +9,8 @@ import torch
 
 from poselib.models.feature_align import AlignBlock
 from poselib.models.global_relation import GlobalRelation
+from poselib.outputs import RegressionOutputs, TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import RegressionOutputs, TagOutputs
 from poselib.systems import System, build, known_switches
 
 torch.set_num_threads(1)

@@ -25,9 +25,10 @@ from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.readings import Pull, Push
 from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.ops.images import normalise
+from poselib.outputs import TagOutputs
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import Batch, Poses, TagOutputs, Targets, Warp
+from poselib.structures import Batch, Poses, Targets, Warp
 from poselib.systems import LossTerms, Switch, System, build
 
 torch.set_num_threads(1)

@@ -16,8 +16,9 @@ from poselib.engine.seed import seed_everything
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hourglass import HourglassConfig, StackedHourglass
+from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
-from poselib.structures import TagOutputs, Targets
+from poselib.structures import Targets
 from poselib.systems import System, build
 from poselib.systems.hosts import Host
 

@@ -16,8 +16,8 @@ from poselib.engine.evaluate import score
 from poselib.models import backbone_named
 from poselib.models.regression import RegressionHRNet
 from poselib.ops.offsets import offset_maps
+from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import RegressionOutputs
 from poselib.systems import System
 from poselib.systems.regression import regression_system
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from poselib.decoders.frames import FRAMES, Frame, mean_map, offset_of, px_of, read_maps
+from poselib.ops.frames import FRAMES, Frame, mean_map, offset_of, px_of, read_maps
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
