@@ -129,7 +129,7 @@ class RegressionOutputs:
     others: tuple[RegressionOutputs, ...] = ()
     scorer: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    def mirror(self, skeleton: Skeleton) -> RegressionOutputs:
+    def mirror(self, skeleton: Skeleton) -> Self:
         """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""
         order = torch.as_tensor(skeleton.flip_indices, device=self.heatmaps.device)
         sign = self.offsets.new_tensor([-1.0, 1.0])[:, None, None]
@@ -141,7 +141,7 @@ class RegressionOutputs:
             others=tuple(other.mirror(skeleton) for other in self.others),
         )
 
-    def with_mirrored(self, mirrored: RegressionOutputs) -> RegressionOutputs:
+    def with_mirrored(self, mirrored: Self) -> Self:
         """Average with the outputs of the mirrored image, brought back by ``mirror``."""
         return replace(
             self,
@@ -150,7 +150,7 @@ class RegressionOutputs:
             offsets=(self.offsets + mirrored.offsets) / 2,
         )
 
-    def resize(self, size: Size) -> RegressionOutputs:
+    def resize(self, size: Size) -> Self:
         """Return the outputs with maps of ``size`` cells; offsets are in cells of these."""
         height, width = self.heatmaps.shape[-2:]
         ratio = self.offsets.new_tensor([size[1] / width, size[0] / height])[:, None, None]
@@ -158,9 +158,43 @@ class RegressionOutputs:
         heatmaps, centers = _resized(self.heatmaps, size), _resized(self.centers, size)
         return replace(self, heatmaps=heatmaps, centers=centers, offsets=offsets)
 
-    def with_scales(self, others: Sequence[RegressionOutputs]) -> RegressionOutputs:
+    def with_scales(self, others: Sequence[Self]) -> Self:
         """Keep the outputs of other scales: people are looked for in each (DEKR, Sec. 4.1)."""
         return replace(self, others=(*self.others, *others))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalGlobalOutputs(RegressionOutputs):
+    """Regressed poses, and what it takes to adapt them to their surroundings.
+
+    Attributes:
+        embedding: (B, D, h, w), what is read around each keypoint of a pose.
+        attract: the network that says from what was read around all K keypoints of n poses,
+            (n, K * D, r, r), how much each place of the r x r window attracts each keypoint:
+            (n, K, r, r), near [0, 1]. It sees poses alone, and none that it is not asked about.
+    """
+
+    embedding: Tensor
+    attract: Callable[[Tensor], Tensor]
+
+    def mirror(self, skeleton: Skeleton) -> Self:
+        """Return the outputs of the mirrored image.
+
+        The embedding's columns are reversed; it has no left and right to be exchanged.
+        """
+        return replace(super().mirror(skeleton), embedding=self.embedding.flip(-1))
+
+    def with_mirrored(self, mirrored: Self) -> Self:
+        """Average with the outputs of the mirrored image, but for the embedding.
+
+        That of the image itself is kept, as in the official code: what the mirrored image's says
+        of a left keypoint is not comparable.
+        """
+        return super().with_mirrored(mirrored)
+
+    def resize(self, size: Size) -> Self:
+        """Return the outputs with maps of ``size`` cells; offsets are in cells of these."""
+        return replace(super().resize(size), embedding=_resized(self.embedding, size))
 
 
 def _resized(maps: Tensor, size: Size) -> Tensor:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from poselib.decoders.absorb import absorb_keypoints
-from poselib.decoders.pose_nms import suppress_poses
-from poselib.ops.frames import FRAMES, Frame, offset_of, px_of, read_maps
-from poselib.ops.peaks import SUBPIXEL, Subpixel, find_peaks
+from poselib.decoders.centred import keep_best, people_of_images
+from poselib.ops.centred import CentredPoses, centred_poses
+from poselib.ops.frames import FRAMES, Frame, offset_of, read_maps
+from poselib.ops.peaks import SUBPIXEL, Subpixel
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Poses, Size
 
@@ -24,8 +23,6 @@ Scorer = Callable[[Tensor, Tensor], Tensor]
 
 # Mean of a centre map's height and width, cells, above which its window is larger, as published.
 _WINDOWS = ((300, 7), (200, 5))
-# What a keypoint's heat counts as at least: one that was regressed is there, however low it is.
-_LEAST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,15 @@ def decode_regression(
     """
     options, score = options or RegressionOptions(), score or outputs.scorer
     scales = (outputs, *outputs.others)
-    people = _centred(scales, outputs.image_size, options)
+    people = centred_poses(
+        scales,
+        outputs.image_size,
+        count=options.max_people,
+        window=options.window,
+        threshold=options.threshold,
+        decrease=options.decrease,
+        frame=options.frame,
+    )
     read = [
         read_maps(s.heatmaps, people.images, people.points, outputs.image_size, options.frame)
         for s in scales
@@ -140,86 +145,30 @@ def decode_regression(
             count=options.max_people,
             subpixel=options.subpixel,
         )
-    found = _People(images, people.centres[kept], points + offset_of(options.frame))
+    found = CentredPoses(images, people.centres[kept], points + offset_of(options.frame))
     return _poses(found, values, len(outputs.centers), score)
 
 
-@dataclass(frozen=True)
-class _People:
-    """The poses at the centres of several images, one row each, images one after another."""
-
-    images: Tensor  # (n,)
-    centres: Tensor  # (n,), how likely each is one
-    points: Tensor  # (n, K, 2), px of the frame
-
-
-def _centred(
-    scales: Sequence[RegressionOutputs], image_size: Size, options: RegressionOptions
-) -> _People:
-    """Find the centres of each scale and the poses there: finer scales first, higher ones first."""
-    peaks = [
-        find_peaks(s.centers, options.max_people, options.window(_size(s)), options.threshold)
-        for s in scales
-    ]
-    highest = [_or_one(found.values[:, 0, :1]) for found in peaks]
-    people = []
-    for which in sorted(range(len(scales)), key=lambda i: scales[i].centers.numel(), reverse=True):
-        scale, values = scales[which], peaks[which].values[:, 0]
-        images, entries = (values > 0).nonzero(as_tuple=True)
-        cells = peaks[which].cells[images, 0, entries]
-        if which > 0:
-            values = values / highest[which] * highest[0] * options.decrease
-        offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()
-        points = px_of(cells[:, None] - offsets, image_size, _size(scale), options.frame)
-        people.append((images, values[images, entries], points))
-    images, centres, points = (torch.cat(column) for column in zip(*people, strict=True))
-    order = images.sort(stable=True).indices
-    order = order[points[order].isfinite().flatten(1).all(dim=1)]
-    return _People(images[order], centres[order], points[order])
-
-
-def _size(scale: RegressionOutputs) -> Size:
-    height, width = scale.centers.shape[-2:]
-    return height, width
-
-
-def _or_one(highest: Tensor) -> Tensor:
-    """Replace 0, the value of a map without peaks."""
-    return torch.where(highest > 0, highest, 1.0)
-
-
-def _kept(people: _People, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
+def _kept(people: CentredPoses, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
     """Return the rows of people to keep, of each image one after another."""
     distance = options.distance
     if distance is None:
         distance = 0.15 if several else 0.05
-    columns = (people.images[:, None].float(), heat.mean(dim=1, keepdim=True))
-    table = torch.cat([*columns, people.points.flatten(1)], dim=1).cpu().numpy()
-    poses = table[:, 2:].reshape(people.points.shape)
-    begins = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
-    chosen = [np.zeros(0, dtype=np.int64)]
-    for rows in np.split(np.arange(len(table)), begins)[1:]:
-        best = suppress_poses(
-            poses[rows], table[rows, 1], distance, options.share, options.max_people
-        )
-        chosen.append(rows[best])
-    return torch.from_numpy(np.concatenate(chosen)).to(heat.device)
+    return keep_best(
+        people,
+        heat.mean(dim=1),
+        distance=distance,
+        share=options.share,
+        count=options.max_people,
+    )
 
 
-def _poses(people: _People, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
-    kinds = heat.shape[1]
+def _poses(people: CentredPoses, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
     weighted = people.centres[:, None] * heat
     person_scores = weighted.mean(dim=1)
     if score is not None and len(heat):
         person_scores = person_scores * _factors(score, people.points, weighted)
-    images, scores = people.images[:, None].float(), heat.clamp(min=_LEAST)
-    columns = (people.points.flatten(1), scores, person_scores[:, None], images)
-    table: NDArray[np.float32] = torch.cat(columns, dim=1).cpu().numpy()
-    xy, heights, totals, owners = np.split(table, [2 * kinds, 3 * kinds, 3 * kinds + 1], axis=1)
-    return [
-        Poses(xy[rows].reshape(-1, kinds, 2), heights[rows], totals[rows, 0])
-        for rows in (owners[:, 0] == image for image in range(count))
-    ]
+    return people_of_images(people, heat, person_scores, count)
 
 
 def _factors(score: Scorer, points: Tensor, heats: Tensor) -> Tensor:

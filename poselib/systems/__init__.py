@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from poselib.skeleton import Skeleton
-from poselib.systems import dekr, grm, hae
+from poselib.systems import dekr, grm, hae, logocap
 from poselib.systems.regression import regression_system
 from poselib.systems.system import LossTerms, Switch, System
 
@@ -14,6 +14,7 @@ SYSTEMS: dict[str, Callable[..., System]] = {
     "hae": hae.build,
     "dekr": dekr.build,
     "grm": grm.build,
+    "logocap": logocap.build,
 }
 # What else a system takes, by its ``head`` where it has a choice: it hands these switches on.
 _HOSTS: dict[str, Mapping[str, Callable[..., System]]] = {

@@ -1,0 +1,191 @@
+"""From regressed poses and their local and global context to the people of each image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from poselib.decoders.centred import keep_best, people_of_images
+from poselib.ops.adaptation import convolve_each, highest_places
+from poselib.ops.centred import CentredPoses, centred_poses
+from poselib.ops.context import sample_windows
+from poselib.ops.frames import mean_map, offset_of
+from poselib.ops.local_global import Meshes, global_context, local_context, local_places
+from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
+from poselib.structures import Poses
+
+Prior = Literal["both", "expansion", "attraction"]
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """How outputs become poses; the defaults are those of LOGO-CAP's paper and code.
+
+    Attributes:
+        meshes: the places around keypoints that are looked at.
+        adapt: whether poses are adapted at all; without it they stay as they are regressed.
+        prior: what they are adapted to (Table 7): ``"both"``, global heat convolved with
+            the learned attraction; ``"expansion"``, the global keypoint expansion maps, that is
+            heat around the keypoint, alone; ``"attraction"``, the local place that attracts most.
+        share: weight of the highest place in the mean of the two highest ones.
+        kernel: odd side, in cells, of the window in which a centre is the highest.
+        threshold: a centre must exceed this.
+        max_people: centres of each scale, and people in the end, at most.
+        distance, part: keypoints of two poses are the same where they are nearer than ``distance``
+            sizes of the pose; more than this part of all are the same in poses of the same person.
+        decrease: factor of the centres of all scales but the first.
+
+    Raises:
+        ValueError: an option is none of those above.
+    """
+
+    meshes: Meshes
+    adapt: bool = True
+    prior: Prior = "both"
+    share: float = 0.75
+    kernel: int = 3
+    threshold: float = 0.01
+    max_people: int = 30
+    distance: float = 0.05
+    part: float = 0.5
+    decrease: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.prior not in get_args(Prior):
+            raise ValueError(f"prior must be one of {get_args(Prior)}, not {self.prior!r}")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be an odd positive number of cells, not {self.kernel}")
+        if self.max_people < 1:
+            raise ValueError(f"max_people must be at least 1, not {self.max_people}")
+        for name in ("threshold", "distance", "decrease"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a finite number, not negative: {value}")
+        if not 0.5 <= self.share <= 1:
+            raise ValueError(f"share must be a weight from 0.5 to 1, not {self.share}")
+        if not 0 <= self.part < 1:
+            raise ValueError(f"part must be at least 0 and below 1, not {self.part}")
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """Poses at the centres of people, adapted or as they are regressed.
+
+    Attributes:
+        people: the poses, px of the frame.
+        scores: (n, K), how sure each keypoint is: its adapted heat.
+    """
+
+    people: CentredPoses
+    scores: Tensor
+
+
+@torch.no_grad()
+def decode_local_global(outputs: RegressionOutputs, options: AdaptOptions) -> list[Poses]:
+    """Find the people in each image of a batch, all of them together (LOGO-CAP, Sec. 3.1).
+
+    A keypoint's score is the product of its adapted heat and the centre's, a person's their mean
+    (Eq. 3). A person whose score is not above 0 is nobody, as in the official code. A keypoint
+    whose own is not, which the paper drops, stays where it was regressed, with a score just
+    above 0. Outputs without an embedding cannot be adapted: their poses stay as regressed.
+
+    With several scales, the poses of all are candidates, and heatmaps and embeddings are averaged.
+    That is what the official code means to do; a slip keeps it from taking other scales' poses.
+
+    Args:
+        outputs: of one or more scales; any values. What is not finite counts as 0 in maps, and a
+            pose that is not finite is nobody's.
+        options: meshes and the rest.
+
+    Returns:
+        One ``Poses`` an image, in px of the network input.
+    """
+    people = propose(outputs, options)
+    adapted = adapt(outputs, people, options)
+    weighted = people.centres[:, None] * adapted.scores
+    totals = weighted.mean(dim=1)
+    found = (totals > 0).nonzero().squeeze(1)
+    kept = keep_best(
+        adapted.people[found],
+        totals[found],
+        distance=options.distance,
+        share=options.part,
+        count=options.max_people,
+    )
+    kept = found[kept]
+    best = adapted.people[kept]
+    placed = replace(best, points=best.points + offset_of(options.meshes.frame))
+    return people_of_images(placed, weighted[kept], totals[kept], len(outputs.centers))
+
+
+def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CentredPoses:
+    """Return the poses at the centres of people, as they are regressed."""
+    return centred_poses(
+        (outputs, *outputs.others),
+        outputs.image_size,
+        count=options.max_people,
+        window=lambda _: options.kernel,
+        threshold=options.threshold,
+        decrease=options.decrease,
+        frame=options.meshes.frame,
+        enlarge=options.meshes.frame == "index",
+    )
+
+
+def adapt(outputs: RegressionOutputs, people: CentredPoses, options: AdaptOptions) -> Adapted:
+    """Move the keypoints of poses to where their context says that they are."""
+    meshes, size = options.meshes, outputs.image_size
+    scales = (outputs, *outputs.others)
+    if not options.adapt or not isinstance(outputs, LocalGlobalOutputs):
+        heatmaps = _mean([s.heatmaps for s in scales], outputs, meshes)
+        read = sample_windows(
+            heatmaps, people.images, people.points, 1, size, frame=meshes.frame
+        ).flatten(1)
+        return Adapted(people, read)
+    if options.prior == "attraction":
+        return strongest(people, attraction(outputs, people, meshes), meshes)
+    heatmaps = _mean([s.heatmaps for s in scales], outputs, meshes)
+    heat = global_context(heatmaps, people, meshes, size)
+    if options.prior == "both":
+        heat = convolve_each(heat, attraction(outputs, people, meshes))
+    return highest(people, heat, meshes, options.share)
+
+
+def attraction(outputs: LocalGlobalOutputs, people: CentredPoses, meshes: Meshes) -> Tensor:
+    """Return the keypoint attraction maps of poses, (n, K, r, r) from 0 to 1."""
+    scales = (outputs, *outputs.others)
+    embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
+    embedding = _mean(embeddings, outputs, meshes)
+    context = local_context(embedding, people, meshes, outputs.image_size)
+    return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
+
+
+def highest(people: CentredPoses, heat: Tensor, meshes: Meshes, share: float) -> Adapted:
+    """Move keypoints to the two highest places of their global windows, by their mean (Eq. 3)."""
+    moved, scores = highest_places(heat, share)
+    return _moved(people, people.points + meshes.step * moved, scores)
+
+
+def strongest(people: CentredPoses, maps: Tensor, meshes: Meshes) -> Adapted:
+    """Move keypoints to the place of their local window that attracts most (Table 7: KAMs)."""
+    scores, best = maps.flatten(2).max(dim=-1)
+    places = local_places(people, meshes).flatten(1, 2)  # (n, r * r, K, 2)
+    index = best[:, None, :, None].expand(-1, 1, -1, 2)
+    return _moved(people, places.gather(1, index).squeeze(1), scores)
+
+
+def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:
+    """Move the keypoints that anything speaks for; where nothing does, any place is the highest."""
+    points = torch.where((scores > 0)[..., None], points, people.points)
+    return Adapted(replace(people, points=points), torch.where(scores > 0, scores, 0.0))
+
+
+def _mean(maps: Sequence[Tensor], outputs: RegressionOutputs, meshes: Meshes) -> Tensor:
+    if len(maps) == 1:
+        return maps[0]
+    return mean_map(maps, outputs.image_size, meshes.frame)

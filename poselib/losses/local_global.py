@@ -1,0 +1,211 @@
+"""The losses of what adapts poses: attraction of places, and heat after adaptation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from poselib.ops.adaptation import convolve_each
+from poselib.ops.centred import CentredPoses, centred_poses
+from poselib.ops.expansion import window_steps
+from poselib.ops.frames import offset_of
+from poselib.ops.local_global import Meshes, global_context, local_context, local_places
+from poselib.outputs import LocalGlobalOutputs
+from poselib.structures import Targets
+
+Partner = Literal["mean", "reach"]
+Weighting = Literal["similarity", "improvement"]
+
+
+@dataclass(frozen=True)
+class AdaptLosses:
+    """How poses that the network proposes are taught to be adapted.
+
+    Attributes:
+        meshes: the places around keypoints that are looked at.
+        sigmas: (K,), the OKS constants.
+        partner: which annotated person a pose is taught by. ``"mean"``: the one whose keypoint
+            similarities, of at least ``floor``, are highest in the mean over all places (LOGO-CAP,
+            Sec. 3.2); ``"reach"``: the one whose labelled keypoints could be reached best, the
+            mean of the best place's similarity, as in the official code.
+        weighting: how much each keypoint counts. ``"similarity"``: as much as the pose is alike
+            (s_n* of Eq. 7) times as much as the keypoint is (s_k); ``"improvement"``, of the
+            official code: as much as the best place is better than the middle one, for both losses.
+        floor: similarities count as at least this in the mean of ``"mean"``.
+        least: poses all of whose shifts by a place have a lower OKS are not taught, as in the
+            official code; the paper does not say.
+        refined_sigma: standard deviation of the Gaussian that adapted heat is to be, px. None: that
+            of the Gaussian of Eq. (1), as in Sec. 3.2; the official code has 4 px.
+        max_people, kernel: of the centres in each image; see ``decoders.local_global``.
+
+    Raises:
+        ValueError: a name is unknown or a number out of range.
+    """
+
+    meshes: Meshes
+    sigmas: Tensor
+    partner: Partner = "mean"
+    weighting: Weighting = "similarity"
+    floor: float = 0.5
+    least: float = 0.5
+    refined_sigma: float | None = None
+    max_people: int = 30
+    kernel: int = 3
+
+    def __post_init__(self) -> None:
+        for name, known in (("partner", Partner), ("weighting", Weighting)):
+            if getattr(self, name) not in get_args(known):
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be one of {get_args(known)}, not {value!r}")
+        if self.refined_sigma is not None and not 0 < self.refined_sigma < math.inf:
+            raise ValueError(f"refined_sigma must be positive px, not {self.refined_sigma}")
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Poses that the network proposed, and what their places are worth.
+
+    Attributes:
+        people: n poses, px of the frame.
+        similarity: (n, K, r, r), of each place to its partner's keypoint; 0 where that is not
+            labelled.
+        alike: (n,), s_n* of Eq. (7).
+        truth: (n, K, 3), the partner's keypoints, px of the frame and visibility.
+    """
+
+    people: CentredPoses
+    similarity: Tensor
+    alike: Tensor
+    truth: Tensor
+
+
+def adapt_losses(
+    outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of the attraction maps and that of adapted heat (LOGO-CAP, Sec. 3.2).
+
+    Poses are those that the outputs propose, which get no gradient by this: what is learnt is to
+    adapt them, not to change them. Both losses are means over what is taught; the paper's sum over
+    the places of one pose (Eq. 7) is a mean here, as in the official code, to which λ belongs.
+
+    Args:
+        outputs: in training.
+        targets: of the same batch.
+        options: see there.
+
+    Returns:
+        Two scalars; 0 where no pose is near enough to anybody to be taught.
+    """
+    taught = teach(outputs, targets, options)
+    size, meshes = targets.image_size, options.meshes
+    if not len(taught.people):
+        # not a constant: whatever asks for a gradient finds one
+        nothing = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
+        return nothing, nothing
+    attraction = outputs.attract(local_context(outputs.embedding, taught.people, meshes, size))
+    heat = convolve_each(global_context(outputs.heatmaps, taught.people, meshes, size), attraction)
+    weights, refined_weights = keypoint_weights(taught, options.weighting)
+    error = (attraction.float() - taught.similarity).square().mean(dim=(2, 3))
+    attract_loss = (error * weights).mean(dim=1).mean()
+    wanted = refined_targets(taught, options)
+    refined = (heat.float() - wanted).square().mean(dim=(2, 3))
+    return attract_loss, (refined * refined_weights).mean(dim=1).mean()
+
+
+@torch.no_grad()
+def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -> Taught:
+    """Choose the poses that can be taught, and by whom."""
+    people = centred_poses(
+        (outputs,),
+        outputs.image_size,
+        count=options.max_people,
+        window=lambda _: options.kernel,
+        threshold=0.0,
+        frame=options.meshes.frame,
+        enlarge=options.meshes.frame == "index",
+    )
+    places = local_places(people, options.meshes)  # (n, r, r, K, 2)
+    # The truth in px of the frame that the poses are in.
+    moved = targets.keypoints.new_tensor([*[offset_of(options.meshes.frame)] * 2, 0.0])
+    targets = replace(targets, keypoints=targets.keypoints - moved)
+    partner, alike = find_partners(people, places, targets, options)
+    truth = targets.keypoints[people.images, partner]
+    areas = targets.areas[people.images, partner]
+    similarity = _similarity(places, truth[:, None, None], areas[:, None, None], options.sigmas)
+    labelled = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
+    shifted = similarity.sum(dim=-1) / labelled[:, None, None]
+    near = shifted.flatten(1).amax(dim=1) >= options.least
+    return Taught(people[near], similarity[near].permute(0, 3, 1, 2), alike[near], truth[near])
+
+
+def find_partners(
+    people: CentredPoses, places: Tensor, targets: Targets, options: AdaptLosses
+) -> tuple[Tensor, Tensor]:
+    """Return the annotated person that teaches each pose, and how alike the two are.
+
+    Args:
+        people: n poses.
+        places: (n, r, r, K, 2) px.
+        targets: the truth.
+        options: ``partner`` says by which rule.
+
+    Returns:
+        (n,) int64 and (n,) float.
+    """
+    count = targets.keypoints.shape[1]
+    alike = places.new_full((len(people), count), -1.0)
+    # One annotated person of each image at a time: similarities of all at once would be the
+    # largest tensor of a training.
+    for person in range(count):
+        truth = targets.keypoints[people.images, person]
+        areas = targets.areas[people.images, person]
+        near = _similarity(places, truth[:, None, None], areas[:, None, None], options.sigmas)
+        labelled = truth[..., 2] > 0  # (n, K)
+        if options.partner == "mean":
+            each = near.clamp(min=options.floor).mean(dim=(1, 2))
+        else:
+            each = near.flatten(1, 2).amax(dim=1)
+        total = (each * labelled).sum(dim=1) / labelled.sum(dim=1).clamp(min=1)
+        alike[:, person] = torch.where(labelled.any(dim=1), total, -1.0)
+    best = alike.max(dim=1)
+    return best.indices, best.values
+
+
+def keypoint_weights(taught: Taught, weighting: Weighting) -> tuple[Tensor, Tensor]:
+    """Return how much each keypoint (n, K) counts in the loss of attraction and of adapted heat.
+
+    Where the paper does not say (adapted heat under ``"similarity"``) all labelled ones are alike.
+    """
+    middle = taught.similarity.shape[-1] // 2
+    here = taught.similarity[:, :, middle, middle]
+    if weighting == "similarity":
+        return taught.alike[:, None] * here, (taught.truth[..., 2] > 0).to(here)
+    gain = taught.similarity.flatten(2).amax(dim=2) - here
+    return gain, gain
+
+
+def refined_targets(taught: Taught, options: AdaptLosses) -> Tensor:
+    """Return what adapted heat is to be: a Gaussian where the keypoint is, (n, K, a, a)."""
+    meshes = options.meshes
+    sigma = meshes.sigma if options.refined_sigma is None else options.refined_sigma
+    steps = meshes.step * window_steps(meshes.global_window, taught.truth.device)
+    away = taught.people.points - taught.truth[..., :2]  # (n, K, 2)
+    x, y = (
+        torch.exp(-(away[..., axis, None] + steps).square() / (2 * sigma**2)) for axis in (0, 1)
+    )
+    return y[..., :, None] * x[..., None, :]
+
+
+def _similarity(places: Tensor, truth: Tensor, areas: Tensor, sigmas: Tensor) -> Tensor:
+    """Return how similar places (..., K, 2) are to keypoints (..., K, 3), 0 if unlabelled.
+
+    ``areas`` (...) are px²; spreads below a millionth count as that, as in the official code.
+    """
+    distance = (places - truth[..., :2]).square().sum(dim=-1)
+    spread = 2 * (2 * sigmas.to(places)) ** 2 * areas[..., None]
+    near = torch.exp(-distance / spread.clamp(min=1e-6))
+    return torch.where(truth[..., 2] > 0, near, 0.0)

@@ -1,0 +1,61 @@
+"""Attentive normalisation: an affine transformation mixed anew for each input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_STD = 0.1  # of the first weights
+
+
+class ComponentWeights(nn.Module):
+    """How much of each component an input gets, from its channels' means over deviations.
+
+    Args:
+        features: C.
+        components: of the mixture.
+        batch_norm: normalise the weights over the batch before they are squashed.
+        eps: added to variances.
+    """
+
+    def __init__(self, features: int, components: int, batch_norm: bool, eps: float = 1e-3) -> None:
+        super().__init__()
+        self.eps = eps
+        layers: list[nn.Module] = [nn.Conv2d(features, components, 1, bias=False)]
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(components))
+        self.attention = nn.Sequential(*layers)
+        nn.init.kaiming_normal_(layers[0].weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, C, h, w) to (n, components), between 0 and 1."""
+        variance, mean = torch.var_mean(x, dim=(2, 3), keepdim=True)
+        weights: Tensor = self.attention(mean * (variance + self.eps).rsqrt())
+        return F.hardsigmoid(weights.flatten(1))
+
+
+class AttentiveNorm2d(nn.BatchNorm2d):
+    """Batch normalisation whose scale and shift are mixed of several by the input itself.
+
+    As in Li, Sun and Wu, "Attentive Normalization", ECCV 2020, with batch normalisation; LOGO-CAP,
+    Sec. 3.1, has it in the second layer of its message passing.
+
+    Args:
+        features: C, channels of the input.
+        components: scales and shifts to mix; 20 in LOGO-CAP's configuration.
+        batch_norm: see ``ComponentWeights``; LOGO-CAP has none.
+    """
+
+    def __init__(self, features: int, components: int = 20, batch_norm: bool = False) -> None:
+        super().__init__(features, affine=False)
+        # the names of the official code, whose checkpoints have them
+        self.weight_ = nn.Parameter(1 + _STD * torch.randn(components, features))
+        self.bias_ = nn.Parameter(_STD * torch.randn(components, features))
+        self.attn_weights = ComponentWeights(features, components, batch_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixture = self.attn_weights(x)
+        scale, shift = mixture @ self.weight_, mixture @ self.bias_
+        normal: Tensor = super().forward(x)
+        return torch.addcmul(shift[..., None, None], normal, scale[..., None, None])

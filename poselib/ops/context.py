@@ -1,0 +1,168 @@
+"""What maps say in windows around the keypoints of poses.
+
+The places of a window form a grid, so that bilinear reading, and a Gaussian around the middle, are
+products of a factor along x and one along y: the few cells under a window are cut out and
+multiplied with a matrix on either side. Gradients flow to the maps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from poselib.ops.expansion import window_steps
+from poselib.ops.frames import Frame
+from poselib.structures import Size
+
+
+def sample_windows(
+    maps: Tensor,
+    images: Tensor,
+    points: Tensor,
+    window: int,
+    image_size: Size,
+    *,
+    step: float = 1.0,
+    sigma: float | None = None,
+    frame: Frame = "centre",
+) -> Tensor:
+    """Read each of K maps in a window around its keypoint, weighed by a Gaussian (LOGO-CAP, Eq. 1).
+
+    Args:
+        maps: (B, K, h, w) float; values that are not finite count as 0.
+        images: (n,) int64, the image of each pose.
+        points: (n, K, 2) float, finite, px of the frame: the middles of the windows.
+        window: odd side of a window, in places.
+        image_size: (H, W) of the network input that the maps cover, px.
+        step: px between neighbouring places.
+        sigma: standard deviation of the Gaussian around the middle, px; none if not given. The
+            official code makes weights below 1e-4 zero; three deviations to either side, as in the
+            paper, have none.
+        frame: of the points. In ``"index"`` the maps are enlarged to the image first and read
+            between its pixels, as in the published code.
+
+    Returns:
+        (n, K, window, window) float32, rows first. Beyond the image the border's value is read.
+
+    Raises:
+        ValueError: the window is not odd and positive.
+    """
+    steps = step * window_steps(window, points.device)
+    gaussian = None if sigma is None else torch.exp(-steps.square() / (2 * sigma**2))
+    (height, width), reach = maps.shape[-2:], step * (window - 1)
+    parts = []
+    for axis, (length, cells) in enumerate(zip(image_size[::-1], (width, height), strict=True)):
+        px = points[..., axis, None] + steps
+        where = (_enlarged if frame == "index" else _between_cells)(px, length, cells)
+        parts.append(_reading(where, (reach + 1) * cells / length, cells, gaussian))
+    (columns, across), (rows, down) = parts
+    kinds = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
+    under = maps[images[:, None, None, None], kinds, rows[..., :, None], columns[..., None, :]]
+    # The narrow side first: fewer numbers pass through the second product.
+    return down @ (_finite(under) @ across.mT)
+
+
+def sample_features(
+    maps: Tensor,
+    images: Tensor,
+    points: Tensor,
+    rates: Tensor,
+    window: int,
+    image_size: Size,
+    *,
+    step: float = 1.0,
+    frame: Frame = "centre",
+) -> Tensor:
+    """Read all channels of maps in a window around each keypoint (LOGO-CAP, Sec. 3.1).
+
+    Args:
+        maps: (B, D, h, w) float; values that are not finite count as 0.
+        images: (n,) int64, the image of each pose.
+        points: (n, K, 2) float, finite, px of the frame: the middles of the windows.
+        rates: (K,), how far apart the places of each keypoint lie, in steps.
+        window: odd side of a window, in places.
+        image_size: (H, W) of the network input that the maps cover, px.
+        step: px between neighbouring places of a keypoint whose rate is 1.
+        frame: of the points. In ``"index"`` cell i has its value at pixel i * stride.
+
+    Returns:
+        (n, K * D, window, window) float32, keypoint after keypoint, rows first; channels last in
+        memory. Beyond the image the border's value is read.
+
+    Raises:
+        ValueError: the window is not odd and positive.
+    """
+    (people, kinds), (channels, height, width) = points.shape[:2], maps.shape[1:]
+    steps = step * rates.to(points)[:, None] * window_steps(window, points.device)
+    reach, shift = float(rates.max()) * step * (window - 1), 0.5 if frame == "index" else 0.0
+    parts = []
+    for axis, (length, cells) in enumerate(zip(image_size[::-1], (width, height), strict=True)):
+        px = points[..., axis, None] + steps + shift * length / cells
+        where = _between_cells(px, length, cells)
+        parts.append(_reading(where, reach * cells / length, cells))
+    (columns, across), (rows, down) = parts
+    span = (rows.shape[2], columns.shape[2])
+    # Rows of a table are read faster than channels that lie apart.
+    table = _finite(maps).permute(0, 2, 3, 1).reshape(-1, channels)
+    lines = images[:, None, None] * height + rows
+    chosen = lines[..., :, None] * width + columns[..., None, :]
+    under = table[chosen.flatten()].view(people, kinds, span[0], span[1] * channels)
+    read = (down @ under).view(people, kinds, window, span[1], channels)
+    read = across[:, :, None] @ read  # (n, K, rows, columns, D)
+    return read.permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)
+
+
+Places = list[tuple[Tensor, Tensor | int]]  # coordinates among the cells, and the weight of each
+
+
+def _cell(px: Tensor, length: int, cells: int) -> Tensor:
+    """Return where coordinates along an axis lie among the cells, 0 being the first one's value."""
+    return (px * (cells / length) - 0.5).clamp(0, cells - 1)
+
+
+def _between_cells(px: Tensor, length: int, cells: int) -> Places:
+    return [(_cell(px, length, cells), 1)]
+
+
+def _enlarged(px: Tensor, length: int, cells: int) -> Places:
+    """Return the two pixels on either side, as coordinates among the cells, and their weights.
+
+    Pixel i of a map that is enlarged to the image lies at (i + 0.5) / stride - 0.5.
+    """
+    low = px.floor()
+    share = px - low
+    beside = [_cell((low + more).clamp(0, length - 1) + 0.5, length, cells) for more in (0, 1)]
+    return list(zip(beside, (1 - share, share), strict=True))
+
+
+def _reading(
+    where: Places, reach: float, cells: int, gaussian: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return which cells of an axis the places of windows read, and with which weights.
+
+    Args:
+        where: coordinates (n, K, r) among the cells, clamped to them, the lowest first; what is
+            read is the weighted sum of all of these.
+        reach: how many cells the places of a window span at most.
+        cells: of the axis.
+        gaussian: (r,), factors of the places.
+
+    Returns:
+        (n, K, s) int64 cells of the axis, the same s for all, and (n, K, r, s) float32.
+    """
+    first = where[0][0].amin(dim=-1, keepdim=True).floor()
+    span = torch.arange(min(int(reach + 1) + 2, cells + 1), device=first.device)
+    index, weight = [], []
+    for place, share in where:
+        share = share if gaussian is None else share * gaussian
+        low = place.floor()
+        right = place - low
+        index += [low - first, low - first + 1]
+        weight += [(1 - right) * share, right * share]
+    weights = first.new_zeros((*where[0][0].shape, len(span)))
+    weights.scatter_add_(-1, torch.stack(index, dim=-1).long(), torch.stack(weight, dim=-1))
+    return (first.long() + span).clamp(max=cells - 1), weights
+
+
+def _finite(maps: Tensor) -> Tensor:
+    return maps.float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,0 +1,175 @@
+"""LOGO-CAP: local-global contextual adaptation of regressed poses."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from poselib.data.regression_targets import Foreground, Region, regression_targets
+from poselib.decoders.local_global import AdaptOptions, Prior, decode_local_global
+from poselib.losses.heatmap import heatmap_mse
+from poselib.losses.local_global import AdaptLosses, Partner, Weighting, adapt_losses
+from poselib.losses.offset import offset_loss
+from poselib.models import backbone_named
+from poselib.models.local_global import LocalGlobalHRNet
+from poselib.ops.expansion import expansion_rates
+from poselib.ops.frames import Frame
+from poselib.ops.local_global import Meshes
+from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
+from poselib.skeleton import Skeleton
+from poselib.structures import RegressionTargets
+from poselib.systems.system import LossTerms, System
+
+
+def build(
+    skeleton: Skeleton,
+    *,
+    # The network
+    backbone: str = "hrnet_w32",
+    heatmap_width: int = 0,
+    offset_width: int = 256,
+    adaptation: bool = True,
+    embedding: int = 64,
+    message_layers: int = 3,
+    message_width: int = 512,
+    attentive: bool = True,
+    # Local and global context
+    local_window: int = 11,
+    global_window: int = 97,
+    step: float = 1.0,
+    reweigh: bool = True,
+    # Targets and losses
+    sigma: float = 2.0,
+    center_sigma: float = 4.0,
+    radius: float = 4.0,
+    region: Region = "disc",
+    background: float = 0.1,
+    foreground: Foreground = "any",
+    least_area: float = 0.0,
+    heatmap_weight: float = 1.0,
+    refined_weight: float = 1.0,
+    offset_weight: float = 0.01,
+    oks_weight: float = 0.01,
+    partner: Partner = "mean",
+    weighting: Weighting = "similarity",
+    refined_sigma: float | None = None,
+    # Decoding
+    frame: Frame = "centre",
+    adapt: bool = True,
+    prior: Prior = "both",
+    top_share: float = 0.75,
+    nms_kernel: int = 3,
+    center_threshold: float = 0.01,
+    max_people: int = 30,
+    nms_distance: float = 0.05,
+    nms_share: float = 0.5,
+    decrease: float = 0.9,
+) -> System:
+    """Build the system of the LOGO-CAP paper; each of its ablations is a switch.
+
+    Args:
+        skeleton: the keypoints to predict; its sigmas say how far each is expanded.
+
+    The network:
+        backbone: key in ``poselib.models.BACKBONES``.
+        heatmap_width, offset_width, embedding, message_layers, message_width, attentive: see
+            ``models.local_global``; ``attentive`` is Table 5's AttNorm, and ``message_layers=0``
+            Table 6's design "1".
+        adaptation: local-global adaptation; false for the centre-offset baseline of Table 5.
+
+    Local and global context:
+        local_window, global_window, step, reweigh: see ``ops.local_global.Meshes``; the first is
+            Table 6's size of local KEMs, the last Table 5's Reweigh.
+
+    Targets and losses:
+        sigma, center_sigma, radius, region, background, least_area: see
+            ``data.regression_targets.regression_targets``; ``foreground`` is its ``weights``:
+            ``"any"``, one mask for all maps, is w(x) of Eq. (4).
+        heatmap_weight, refined_weight, offset_weight, oks_weight: of the four losses; the last
+            two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss. The offset loss divides
+            by a person's size where Eq. (5) multiplies by A(p): the official code divides too.
+        partner, weighting, refined_sigma: see ``losses.local_global.AdaptLosses``; ``"reach"``,
+            ``"improvement"`` and 4 px are the official code's.
+
+    Decoding:
+        frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
+            ``ops.context``. The flip test needs no shift: the official one has none.
+        adapt, prior, max_people, decrease: see ``decoders.local_global.AdaptOptions``; ``prior``
+            is Table 7. ``top_share``, ``nms_kernel``, ``center_threshold``, ``nms_distance`` and
+            ``nms_share`` are its ``share``, ``kernel``, ``threshold``, ``distance`` and ``part``.
+
+    Raises:
+        ValueError: a name is unknown or a number out of range.
+    """
+    switches = {key: value for key, value in locals().items() if key != "skeleton"}
+    config = backbone_named(backbone)
+    rates, sigmas = expansion_rates(skeleton.sigmas), torch.tensor(skeleton.sigmas)
+    meshes = Meshes(rates, local_window, global_window, step, reweigh, frame)
+    model = LocalGlobalHRNet(
+        config,
+        len(skeleton),
+        heatmap_width=heatmap_width,
+        offset_width=offset_width,
+        adaptation=adaptation,
+        embedding=embedding,
+        message_layers=message_layers,
+        message_width=message_width,
+        attentive=attentive,
+    )
+    encode = partial(
+        regression_targets,
+        stride=config.stem_stride,
+        sigma=sigma,
+        center_sigma=center_sigma,
+        radius=radius,
+        region=region,
+        background=background,
+        weights=foreground,
+        least_area=least_area,
+    )
+    weights = (heatmap_weight, offset_weight, oks_weight, refined_weight)
+    taught = AdaptLosses(meshes, sigmas, partner, weighting, refined_sigma=refined_sigma)
+    options = AdaptOptions(
+        meshes,
+        adapt=adapt,
+        prior=prior,
+        share=top_share,
+        kernel=nms_kernel,
+        threshold=center_threshold,
+        max_people=max_people,
+        distance=nms_distance,
+        part=nms_share,
+        decrease=decrease,
+    )
+    return System(
+        name="logocap",
+        skeleton=skeleton,
+        model=model,
+        encode=encode,
+        losses=partial(_losses, options=taught, weights=weights),
+        decode=partial(decode_local_global, options=options),
+        switches=switches,
+        draw_score=0.1,  # of a product of heats
+    )
+
+
+def _losses(
+    outputs: RegressionOutputs,
+    targets: RegressionTargets,
+    *,
+    options: AdaptLosses,
+    weights: tuple[float, float, float, float],
+) -> LossTerms:
+    """Weighted means over the batch of all losses (LOGO-CAP, Sec. 3.2: the total loss)."""
+    heatmap_weight, offset_weight, oks_weight, refined_weight = weights
+    maps = torch.cat([outputs.heatmaps, outputs.centers], dim=1).float()
+    heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.weights[0])
+    terms = {
+        "heatmap": heatmap_weight * heatmap.mean(),
+        "offset": offset_weight * offset_loss(outputs.offsets.float(), targets),
+    }
+    if isinstance(outputs, LocalGlobalOutputs):
+        attraction, refined = adapt_losses(outputs, targets, options)
+        terms |= {"oks": oks_weight * attraction, "refined": refined_weight * refined}
+    return terms
