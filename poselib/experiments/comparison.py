@@ -12,6 +12,7 @@ import torch
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
 from poselib.engine.evaluate import Evaluated, LabelledImages
 from poselib.engine.predict import PredictOptions
+from poselib.experiments.datasets import trained_on
 from poselib.experiments.evaluation_sets import evaluation_set
 from poselib.experiments.given import given_system
 from poselib.experiments.paper_tables import (
@@ -194,7 +195,7 @@ def _open(subject: _Subject, preset: str, seed: int) -> _Test:
     if _bundled(subject):
         loaded = load_checkpoint()
     else:
-        parameter = f"checkpoint_{data}" if folder else "checkpoint"
+        parameter = f"checkpoint_{trained_on(data)}" if folder else "checkpoint"
         loaded = given_system(
             file, preset, data, folder, name=paper, seed=seed, parameter=parameter
         )

@@ -48,11 +48,11 @@ def open_dataset(
     Args:
         name: ``"synthetic"``, drawn by the preset's recipe; ``"crowd"``, the crowd benchmark, drawn
             by the recipe of ``preset_named(..., "crowd")``; or a real dataset: ``"coco"``,
-            ``"coco_testdev"``, ``"crowdpose"``, ``"ochuman"``, ``"mpii"``, ``"aic"``, ``"lsp"``,
-            ``"flic"``, ``"hieve"`` or ``"uav_human"``.
+            ``"coco_testdev"``, ``"crowdpose"``, ``"ochuman"``, ``"ochuman_val"``, ``"mpii"``,
+            ``"aic"``, ``"lsp"``, ``"flic"``, ``"hieve"`` or ``"uav_human"``.
         split: ``"train"`` or ``"test"``. Tested is what has public labels: val2017, AIC's
             validation set, the last three of HiEve's training videos; OCHuman's test set has its
-            validation set to train on.
+            validation set to train on, which ``"ochuman_val"`` tests.
         preset: tells what synthetic scenes are like and how many there are.
         folder: where a real dataset lies; the README shows the layout.
         skeleton: name of the skeleton that drawn people get, by default COCO's and in the crowd
@@ -76,6 +76,14 @@ def open_dataset(
     if not str(folder):
         raise ValueError(f"dataset {name!r} needs the folder it lies in, parameter data_dir")
     return _REAL[name](Path(folder), split)
+
+
+def trained_on(name: str) -> str:
+    """Return the dataset that networks to be tested on a dataset are trained on.
+
+    Test-dev has no training images, and OCHuman is for testing alone: both are COCO's otherwise.
+    """
+    return "coco" if name in ("coco_testdev", "ochuman", "ochuman_val") else name
 
 
 def open_files(annotations: Path | str, images: Path | str, skeleton: str) -> CocoKeypoints:
@@ -122,8 +130,17 @@ def _crowdpose(folder: Path, split: Split) -> KeypointImages:
 
 def _ochuman(folder: Path, split: Split) -> KeypointImages:
     """Its validation set is what there is to train on; most train on COCO and test on both."""
-    part: Literal["val", "test"] = "val" if split == "train" else "test"
-    keep_empty, images = split == "test", folder / "images"
+    return _ochuman_part(folder, "val" if split == "train" else "test", split == "test")
+
+
+def _ochuman_val(folder: Path, split: Split) -> KeypointImages:
+    if split == "train":
+        raise ValueError("ochuman_val has no training images; train on coco")
+    return _ochuman_part(folder, "val", keep_empty=True)
+
+
+def _ochuman_part(folder: Path, part: Literal["val", "test"], keep_empty: bool) -> KeypointImages:
+    images = folder / "images"
     annotations = folder / "annotations" / f"ochuman_coco_format_{part}_range_0.00_1.00.json"
     own = folder / "annotations" / "ochuman.json"
     if own.is_file() and not annotations.is_file():
@@ -200,6 +217,7 @@ _REAL: dict[str, Callable[[Path, Split], KeypointImages]] = {
     "coco_testdev": _coco_testdev,
     "crowdpose": _crowdpose,
     "ochuman": _ochuman,
+    "ochuman_val": _ochuman_val,
     "mpii": _mpii,
     "aic": _aic,
     "lsp": _lsp,

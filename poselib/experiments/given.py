@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.experiments.datasets import open_dataset
+from poselib.experiments.datasets import open_dataset, trained_on
 from poselib.experiments.parameters import read_switches
 from poselib.experiments.presets import preset_named
 from poselib.experiments.training import new_system
@@ -42,10 +42,11 @@ def given_system(
         return load_checkpoint(Path(file))
     if preset != "smoke":
         given = f" -p switches '{switches}'" if switches else ""
+        trained = trained_on(dataset)
         raise ValueError(
             f"parameter {parameter!r} needs the file of a trained system, such as\n"
             f"python -m poselib.experiments.notebooks notebooks/03_train.ipynb --preset {preset} "
-            f"-p system {name} -p dataset {dataset}{given}\nleaves in the folder of its run"
+            f"-p system {name} -p dataset {trained}{given}\nleaves in the folder of its run"
         )
     settings = preset_named(preset, dataset, name)
     skeleton = open_dataset(dataset, "test", settings, folder).skeleton

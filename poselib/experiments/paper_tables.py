@@ -36,7 +36,7 @@ class ComparisonTable:
 
     Attributes:
         paper: its short name.
-        number: as the paper has it.
+        number: as the paper has it, with what tells two parts of a table apart: see ``published``.
         about: what the published numbers were obtained on, and at which size.
         dataset: its name for ``open_dataset`` where its folder is at hand.
         drawn: drawn scenes to take where it is not; empty if there are none to take.
@@ -67,6 +67,9 @@ _BOTH = "the paper's own at 512 px (W32) or 640 px (W48), multi-scale at 0.5, 1 
 _CROWD, _VAL = f"CrowdPose test, {_BOTH}", f"COCO val2017, {_BOTH}"
 _TESTDEV = f"COCO test-dev2017, {_BOTH}"
 
+_ONCE = "one scale unless the row says otherwise, sizes not told"
+_TRAINED = "the paper's own trained on COCO, sizes not told"
+
 # By paper. The labels of COCO's test-dev are not public: nothing but drawn scenes can be measured
 # for it.
 COMPARISONS: Mapping[str, tuple[ComparisonTable, ...]] = {
@@ -86,6 +89,19 @@ COMPARISONS: Mapping[str, tuple[ComparisonTable, ...]] = {
         ComparisonTable("grm", "III", _VAL, "coco", "synthetic", "coco"),
         ComparisonTable("grm", "IV", _TESTDEV, "", "synthetic", "coco"),
     ),
+    # Its tables have two sets of images each. OCHuman's people hide each other, as drawn crowds do.
+    "logocap": (
+        ComparisonTable("logocap", "1 val", f"COCO val2017, {_ONCE}", "coco", "synthetic", "coco"),
+        ComparisonTable(
+            "logocap", "1 test-dev", f"COCO test-dev2017, {_ONCE}", "", "synthetic", "coco"
+        ),
+        ComparisonTable(
+            "logocap", "2 val", f"OCHuman val, {_TRAINED}", "ochuman_val", "crowd", "coco"
+        ),
+        ComparisonTable(
+            "logocap", "2 test", f"OCHuman test, {_TRAINED}", "ochuman", "crowd", "coco"
+        ),
+    ),
 }
 
 
@@ -94,7 +110,8 @@ def ways_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Way, ...]:
 
     HAE decodes progressively or in a fixed order. DEKR and GRM/MFA look at one scale or several,
     the poses of all of which are candidates; matching moves keypoints to the peaks of the mean
-    heatmap (DEKR, Table 6; GRM/MFA does not tell of it).
+    heatmap (DEKR, Table 6; GRM/MFA does not tell of it). LOGO-CAP adapts the poses that centres and
+    offsets give, or leaves them as they are.
 
     Args:
         paper: key in ``COMPARISONS``.
@@ -110,6 +127,8 @@ def ways_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Way, ...]:
             Way("progressive", {"progressive": True}),
             Way("fixed order", {"progressive": False}),
         )
+    if paper == "logocap":
+        return (Way("adapted", {"adapt": True}), Way("center-offset", {"adapt": False}))
     if len(set(scales)) < 2:
         raise ValueError(f"multi-scale testing needs two scales or more, not {tuple(scales)}")
     return (

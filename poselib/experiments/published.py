@@ -16,7 +16,8 @@ def published(paper: str) -> pd.DataFrame:
         paper: lower-case short name, such as ``"hae"``.
 
     Returns:
-        One row a number, with the columns ``table`` (its Roman number), ``row``, ``metric``,
+        One row a number, with the columns ``table`` (its number as the paper writes it, and where a
+        table shows two sets of images which of them, as in ``"1 val"``), ``row``, ``metric``,
         ``value`` and ``source``: the paper, the file of its text that the number was read from,
         and the work, by the paper's own reference number, that it cites the number from.
 

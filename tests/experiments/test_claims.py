@@ -12,7 +12,7 @@ from poselib.experiments.records import save_table
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-@pytest.mark.parametrize("paper", ["hae", "dekr", "grm"])
+@pytest.mark.parametrize("paper", ["hae", "dekr", "grm", "logocap"])
 def test_every_notebook_that_is_named_exists_and_writes_its_artefact(paper: str) -> None:
     for item in paper_items(paper).itertuples():
         notebook = NOTEBOOKS / f"{item.notebook}.ipynb"
@@ -21,7 +21,7 @@ def test_every_notebook_that_is_named_exists_and_writes_its_artefact(paper: str)
 
 
 def test_every_published_table_has_a_notebook() -> None:
-    named = {"hae": "VI VII VIII IX X XI", "dekr": "1 3 5 6", "grm": "I"}
+    named = {"hae": "VI VII VIII IX X XI", "dekr": "1 3 5 6", "grm": "I", "logocap": "3 4 5 6 7"}
     for paper, tables in named.items():
         items = set(paper_items(paper)["item"])
         for table in tables.split():
@@ -29,6 +29,7 @@ def test_every_published_table_has_a_notebook() -> None:
     assert {"Tables II–V"} <= set(paper_items("hae")["item"])
     assert {"Tables 2, 4, 7"} <= set(paper_items("dekr")["item"])
     assert {"Tables II–IV"} <= set(paper_items("grm")["item"])
+    assert {"Tables 1, 2"} <= set(paper_items("logocap")["item"])
 
 
 def test_outcomes_come_from_the_sidecars(tmp_path: Path) -> None:

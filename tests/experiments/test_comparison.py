@@ -31,7 +31,7 @@ AP = APResult(*(n / 100 for n in range(1, 11)))
 CROWDED = replace(AP, AP_crowd_easy=0.5, AP_crowd_medium=0.4, AP_crowd_hard=0.3)
 PARTS = PartScores(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.6)
 # How far a way's poses are from the truth below, px.
-SINGLE, MULTI, MATCHED = 0.0, 4.0, 2.0
+SINGLE, MULTI, MATCHED, PLAIN = 0.0, 4.0, 2.0, 3.0
 
 
 class Look(NamedTuple):
@@ -61,6 +61,13 @@ def moved(dataset: NamedDataset, by: float) -> list[Poses]:
     return found
 
 
+def distance(system: System, several: bool) -> float:
+    if system.switches.get("adapt") is False:
+        return PLAIN
+    match = bool(system.switches.get("match"))
+    return (MATCHED if match else MULTI) if several else SINGLE
+
+
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
     """Let every system find the truth, moved by a distance that tells how it looked for it."""
@@ -72,11 +79,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
         look = Look(options.scales, options.size, weights_of(systems[0]), len(dataset))
         seen.append(look)
         several = len(options.scales) > 1
-        matched = [bool(system.switches.get("match")) for system in systems]
-        return [
-            moved(dataset, (MATCHED if match else MULTI) if several else SINGLE)
-            for match in matched
-        ]
+        return [moved(dataset, distance(system, several)) for system in systems]
 
     monkeypatch.setattr(ways, "predict_ways", found)
     return seen
@@ -166,6 +169,48 @@ def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
     untrained = new_system(preset_named("smoke", "synthetic", "dekr"), COCO, 3, "dekr")
     expected = [weights_of(trained)] * 2 + [weights_of(untrained)] * 2
     assert [look.weights for look in looks[:4]] == pytest.approx(expected, rel=1e-12)
+
+
+def test_poses_are_measured_before_and_after_adaptation(looks: list[Look]) -> None:
+    val, testdev, *ochuman = compare("logocap", "smoke")
+    assert [each.table.number for each in ochuman] == ["2 val", "2 test"]
+    for each in (val, testdev, *ochuman):
+        assert each.ways == ("adapted", "center-offset")
+        adapted, plain = each.numbers["AP"]
+        assert adapted == pytest.approx(100) and plain < adapted
+        assert each.checkpoint == "untrained"
+    assert list(val.numbers) == ["params_m", "AP", "AP50", "AP75", "APM", "APL"]
+    assert list(ochuman[0].numbers) == ["params_m", "AP"]
+    # Scenes for both halves of Table 1 and crowds for both of Table 2; one look serves both ways.
+    assert [look.scales for look in looks] == [(1.0,)] * 2
+    assert val.on == testdev.on and "5 to 7 people" in ochuman[0].on == ochuman[1].on
+
+
+def test_one_checkpoint_is_tested_on_both_parts_of_ochuman(
+    looks: list[Look], tmp_path: Path
+) -> None:
+    scenes, folder = preset_named("smoke").scenes, tmp_path / "ochuman"
+    (folder / "images").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    for part, count in (("val", 2), ("test", 3)):
+        write(tmp_path / part, scenes, count, 7, COCO)
+        for image in (tmp_path / part / "images").iterdir():
+            image.rename(folder / "images" / image.name)
+        name = f"ochuman_coco_format_{part}_range_0.00_1.00.json"
+        (tmp_path / part / "annotations.json").rename(folder / "annotations" / name)
+    file = str(tmp_path / "coco.safetensors")
+    save_system(
+        Path(file), new_system(preset_named("smoke", "", "logocap"), COCO, 1, "logocap"), size=64
+    )
+    real = dict.fromkeys(("ochuman_val", "ochuman"), (str(folder), file))
+    _, _, val, test = compare("logocap", "smoke", real=real)
+    assert val.on == "2 images of ochuman_val, network input 64 px"
+    assert test.on == "3 images of ochuman, network input 64 px"
+    assert [look.images for look in looks] == [4, 2, 3]
+    with pytest.raises(
+        ValueError, match=r"parameter 'checkpoint_coco' needs .*\n.* -p dataset coco"
+    ):
+        compare("logocap", "paper", real={"ochuman": (str(folder), "")})
 
 
 def test_the_system_that_comes_with_poselib_is_measured(looks: list[Look]) -> None:

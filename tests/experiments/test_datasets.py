@@ -13,7 +13,7 @@ from PIL import Image
 
 from poselib.data.recipe import SceneRecipe
 from poselib.data.synthetic import write
-from poselib.experiments.datasets import Split, in_memory, open_dataset, open_files
+from poselib.experiments.datasets import Split, in_memory, open_dataset, open_files, trained_on
 from poselib.experiments.presets import preset_named
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, skeleton_named
@@ -212,6 +212,7 @@ LAYOUTS: list[tuple[str, Callable[[Path], None], Split, int, int]] = [
     ("crowdpose", crowdpose, "test", 2, 1),
     ("ochuman", ochuman, "train", 1, 1),
     ("ochuman", ochuman, "test", 2, 1),
+    ("ochuman_val", ochuman, "test", 2, 1),
     ("mpii", mpii, "train", 1, 1),
     ("mpii", mpii, "test", 1, 1),
     ("aic", aic, "train", 1, 1),
@@ -242,7 +243,7 @@ def test_a_dataset_opens_in_its_published_folder(
 ) -> None:
     layout(tmp_path)
     dataset = open_dataset(name, split, SMOKE, tmp_path)
-    assert dataset.skeleton is SKELETONS[name.removesuffix("_testdev")]
+    assert dataset.skeleton is SKELETONS[name.removesuffix("_testdev").removesuffix("_val")]
     assert len(dataset) == images
     first = dataset[0]
     assert first.image.shape == (3, 40, 60)
@@ -284,6 +285,28 @@ def test_what_has_no_public_labels_is_told(tmp_path: Path) -> None:
     testdev = open_dataset("coco_testdev", "test", SMOKE, tmp_path)
     with pytest.raises(ValueError, match=r"annotates nobody.*upload"):
         testdev.ground_truth()
+
+
+def test_ochuman_is_tested_on_either_part(tmp_path: Path) -> None:
+    ochuman(tmp_path)
+    part = {
+        name: {dataset.image_path(i) for i in range(len(dataset))}  # type: ignore[attr-defined]
+        for name in ("ochuman", "ochuman_val")
+        for dataset in [open_dataset(name, "test", SMOKE, tmp_path)]
+    }
+    assert not part["ochuman"] & part["ochuman_val"]
+    trained = open_dataset("ochuman", "train", SMOKE, tmp_path)
+    assert trained.image_path(0) in part["ochuman_val"]  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="ochuman_val has no training images; train on coco"):
+        open_dataset("ochuman_val", "train", SMOKE, tmp_path)
+
+
+def test_networks_for_what_is_tested_alone_are_trained_on_coco() -> None:
+    alone = ("coco", "coco_testdev", "ochuman", "ochuman_val")
+    assert {trained_on(name) for name in alone} == {"coco"}
+    assert [trained_on(name) for name in ("crowdpose", "crowd", "mpii")] == [
+        "crowdpose", "crowd", "mpii"
+    ]  # fmt: skip
 
 
 def test_ochuman_opens_with_its_own_file_alone(tmp_path: Path) -> None:
@@ -339,6 +362,7 @@ def test_aic_is_found_under_either_date(tmp_path: Path) -> None:
         ("crowdpose", "test", r"json/crowdpose_test\.json"),
         ("ochuman", "train", r"annotations/ochuman_coco_format_val_range_0\.00_1\.00\.json"),
         ("ochuman", "test", r"annotations/ochuman_coco_format_test_range_0\.00_1\.00\.json"),
+        ("ochuman_val", "test", r"annotations/ochuman_coco_format_val_range_0\.00_1\.00\.json"),
         ("mpii", "train", r"mpii_human_pose_v1_u12_1\.mat nor .*annot/train\.json exists"),
         ("mpii", "test", r"mpii_human_pose_v1_u12_1\.mat nor .*annot/valid\.json exists"),
         ("aic", "train", r"train_20170909/keypoint_train_annotations_20170909\.json"),

@@ -39,3 +39,5 @@ def test_the_command_that_makes_a_missing_file_is_told() -> None:
     assert told.startswith("parameter 'ours' needs")
     command = "notebooks/03_train.ipynb --preset small -p system dekr -p dataset crowd"
     assert f"python -m poselib.experiments.notebooks {command} -p switches 'width=8'\n" in told
+    with pytest.raises(ValueError, match="-p system dekr -p dataset coco\n"):
+        given_system("", "paper", "ochuman", "folder", name="dekr")

@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from poselib.experiments.paper_tables import COMPARISONS, METRICS, ways_of
+from poselib.experiments.paper_tables import COMPARISONS, MAIN, METRICS, ways_of
 from poselib.experiments.published import published
 
 TABLES = list(chain.from_iterable(COMPARISONS.values()))
@@ -14,14 +14,19 @@ BY_NAME = {table.paper + " " + table.number: table for table in TABLES}
 @pytest.mark.parametrize("table", TABLES, ids=list(BY_NAME))
 def test_all_that_a_table_prints_of_poses_can_be_measured(table) -> None:
     assert set(table.published) - set(table.metrics) <= {"params_m", "input_size"}
-    assert len(table.metrics) >= 6
+    # LOGO-CAP prints AP alone on OCHuman, and no AR on COCO.
+    least = {"logocap 1": 5, "logocap 2": 1}.get(f"{table.paper} {table.number[0]}", 6)
+    assert len(table.metrics) >= least and MAIN[table.protocol] in table.metrics
 
 
 def test_every_comparison_of_a_paper_is_here() -> None:
     for paper, tables in COMPARISONS.items():
         numbers = published(paper)
         cited = numbers["source"].str.contains("citing")
-        compared = numbers[cited & numbers["metric"].isin(["AP", "AP_total"])]
+        timed = numbers[numbers["metric"] == "time_ms"]["table"]  # compares speed
+        compared = numbers[
+            cited & numbers["metric"].isin(["AP", "AP_total"]) & ~numbers["table"].isin(timed)
+        ]
         assert {table.number for table in tables} == set(compared["table"])
         assert {table.paper for table in tables} == {paper}
 
@@ -32,6 +37,8 @@ def test_metrics_are_in_the_order_of_the_papers() -> None:
     assert BY_NAME["dekr 7"].metrics == ["AP", "AP50", "AP75", "APE", "APM", "APH"]
     assert BY_NAME["grm III"].metrics == list(METRICS["coco"])
     assert " ".join(BY_NAME["dekr 2"].metrics) == "AP AP50 AP75 APM APL AR ARM ARL"
+    for part in ("val", "test-dev"):
+        assert " ".join(BY_NAME[f"logocap 1 {part}"].metrics) == "AP AP50 AP75 APM APL"
     assert BY_NAME["hae V"].metrics[0] == "AP_head" and BY_NAME["hae V"].metrics[-1] == "AP_total"
 
 
@@ -46,8 +53,23 @@ def test_ways_are_those_of_the_paper() -> None:
     assert ways_of("grm", [1.0, 1.5])[1].scales == (1.0, 1.5)
 
 
+def test_local_global_adaptation_is_on_or_off_at_one_scale() -> None:
+    adapted, plain = ways_of("logocap", (0.5, 2.0))
+    assert adapted.name == "adapted" and adapted.switches == {"adapt": True}
+    assert plain.name == "center-offset" and plain.switches == {"adapt": False}
+    assert adapted.scales == plain.scales == (1.0,)
+
+
+def test_both_parts_of_ochuman_are_compared_on() -> None:
+    of = {table.number: table for table in COMPARISONS["logocap"]}
+    assert (of["2 val"].dataset, of["2 test"].dataset) == ("ochuman_val", "ochuman")
+    assert of["2 val"].drawn == of["2 test"].drawn == "crowd"
+    assert of["2 val"].published.loc["Ours, HRNet-W48", "AP"] == 41.2
+    assert of["2 test"].published.loc["Ours, HRNet-W48", "AP"] == 40.4
+
+
 def test_ways_that_do_not_exist_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown paper 'posenet'; known: hae, dekr, grm"):
+    with pytest.raises(ValueError, match="unknown paper 'posenet'; known: hae, dekr, grm, logocap"):
         ways_of("posenet")
     with pytest.raises(ValueError, match="two scales or more"):
         ways_of("dekr", (1.0,))
