@@ -74,12 +74,17 @@ def letterbox(sample: Sample, size: int, multiple: int = 64) -> Sample:
         ValueError: ``size`` or ``multiple`` is not positive.
     """
     _check_positive(size=size, multiple=multiple)
-    scale = size / min(sample.size)
+    scale = letterbox_scale(sample.size, size)
     # Less than a pixel beyond a multiple is cut off: it must not cost another 64 of padding.
     height, width = (
         int((side * scale + multiple - 1) // multiple) * multiple for side in sample.size
     )
     return warp_sample(sample, _scaling(scale), (height, width))
+
+
+def letterbox_scale(image: Size, size: int) -> float:
+    """Return how long a px of an image is after ``letterbox``, for the (H, W) of the image."""
+    return size / min(image)
 
 
 def fit(sample: Sample, size: int) -> Sample:
