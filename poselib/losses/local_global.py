@@ -107,12 +107,16 @@ def adapt_losses(
         nothing = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
         return nothing, nothing
     attraction = outputs.attract(local_context(outputs.embedding, taught.people, meshes, size))
-    heat = convolve_each(global_context(outputs.heatmaps, taught.people, meshes, size), attraction)
+    attraction = attraction.float()
+    # In full precision under autocast too: places are told apart by small differences of heat.
+    with torch.autocast(attraction.device.type, enabled=False):
+        before = global_context(outputs.heatmaps, taught.people, meshes, size)
+        heat = convolve_each(before, attraction)
     weights, refined_weights = keypoint_weights(taught, options.weighting)
-    error = (attraction.float() - taught.similarity).square().mean(dim=(2, 3))
+    error = (attraction - taught.similarity).square().mean(dim=(2, 3))
     attract_loss = (error * weights).mean(dim=1).mean()
     wanted = refined_targets(taught, options)
-    refined = (heat.float() - wanted).square().mean(dim=(2, 3))
+    refined = (heat - wanted).square().mean(dim=(2, 3))
     return attract_loss, (refined * refined_weights).mean(dim=1).mean()
 
 

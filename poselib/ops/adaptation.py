@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,13 +23,43 @@ def convolve_each(windows: Tensor, kernels: Tensor) -> Tensor:
     Returns:
         (n, K, a, a).
     """
-    people, kinds, side = kernels.shape[:3]
-    # One image whose channels are all windows, and a group for each.
-    flat = windows.reshape(1, people * kinds, *windows.shape[2:])
-    weight = kernels.flip(-2, -1).reshape(people * kinds, 1, side, side) / side**2
-    if not people:
+    if not len(windows):
         return windows
-    return F.conv2d(flat, weight, padding=side // 2, groups=people * kinds).view_as(windows)
+    return _ConvolveEach.apply(windows, kernels / kernels.shape[-1] ** 2)
+
+
+class _ConvolveEach(torch.autograd.Function):
+    """One group for each window; both gradients are such convolutions themselves.
+
+    torch's own gradient of the kernels takes ten times as long on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, windows: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(windows, kernels)
+        return _correlated(windows, kernels.flip(-2, -1), kernels.shape[-1] // 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        windows, kernels = ctx.saved_tensors
+        gradient, reach = gradients[0].contiguous(), kernels.shape[-1] // 2
+        of_windows = _correlated(gradient, kernels, reach) if ctx.needs_input_grad[0] else None
+        # How the gradient lies over the windows, moved by each place of the kernel.
+        of_kernels = (
+            _correlated(windows, gradient, reach).flip(-2, -1) if ctx.needs_input_grad[1] else None
+        )
+        return of_windows, of_kernels
+
+
+def _correlated(windows: Tensor, kernels: Tensor, padding: int) -> Tensor:
+    """Correlate each of (n, K, a, a) with its own of (n, K, r, r); around them lie zeros."""
+    people, kinds = windows.shape[:2]
+    groups = people * kinds
+    flat = windows.reshape(1, groups, *windows.shape[2:])
+    found = F.conv2d(
+        flat, kernels.reshape(groups, 1, *kernels.shape[2:]), padding=padding, groups=groups
+    )
+    return found.unflatten(1, (people, kinds))[0]
 
 
 def highest_places(windows: Tensor, share: float = 0.75) -> tuple[Tensor, Tensor]:
