@@ -30,6 +30,8 @@ def build(
     relation: bool = True,
     gate: Gate = "add",
     relation_norm: bool = False,
+    relation_reduction: int = 2,
+    relation_gate_norm: bool = False,
     align: bool = True,
     align_blocks: Which = "every",
     align_residual: bool = False,
@@ -44,8 +46,9 @@ def build(
         head: ``"regression"``, DEKR's, or ``"associative"``, heatmaps and tags at one resolution,
             grouped in a fixed order.
         relation: global relation modelling (GRM; Table I).
-        gate, relation_norm: see ``models.global_relation.RelationConfig``; the latter is its
-            ``batch_norm``.
+        gate, relation_norm, relation_reduction, relation_gate_norm: see
+            ``models.global_relation.RelationConfig``; the last three are its ``batch_norm``,
+            ``reduction`` and ``layer_norm``.
         align: multi-branch feature alignment (MFA; Table I).
         align_blocks, align_residual, align_first: see ``models.feature_align.AlignConfig``.
         **switches: of ``systems.regression.regression_system``, or of ``systems.hae.build``.
@@ -59,7 +62,8 @@ def build(
     config = backbone_named(backbone)
     if align:
         config = with_alignment(config, AlignConfig(align_blocks, align_residual, align_first))
-    related = RelationConfig(gate, batch_norm=relation_norm) if relation else None
+    reading = RelationConfig(gate, relation_norm, relation_reduction, relation_gate_norm)
+    related = reading if relation else None
     if head == "regression":
         system = regression_system(skeleton, config, related, **switches)  # type: ignore[arg-type]
     else:

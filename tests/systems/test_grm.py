@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from poselib.models.feature_align import AlignBlock
-from poselib.models.global_relation import GlobalRelation
+from poselib.models.global_relation import GlobalRelation, RelationConfig
 from poselib.outputs import RegressionOutputs, TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System, build, known_switches
@@ -36,6 +36,15 @@ def test_parts_come_and_go(head: str, relation: bool, align: bool) -> None:
     outputs = system.model.eval()(torch.rand(1, 3, 64, 64))
     assert isinstance(outputs, RegressionOutputs if head == "regression" else TagOutputs)
     assert len(system.decode(outputs)) == 1
+
+
+def test_every_reading_of_the_relation_is_a_switch() -> None:
+    switches = {"relation_norm": True, "relation_reduction": 4, "relation_gate_norm": True}
+    relation = build("grm", COCO, gate="multiply", **switches, **REGRESSION).model.relation
+    config = RelationConfig("multiply", batch_norm=True, reduction=4, layer_norm=True)
+    expected = GlobalRelation((32, 32, 32), config)
+    assert repr(relation) == repr(expected)
+    assert all(gate.gate == "multiply" for gate in relation.gates)
 
 
 def test_switches_depend_on_the_head() -> None:
@@ -69,6 +78,7 @@ def test_grouping_is_the_classical_one() -> None:
         ({"head": "boxes"}, "head must be one of"),
         ({"head": "associative", "host": "higher"}, "needs host 'plain', not 'higher'"),
         ({"gate": "divide"}, "gate must be one of"),
+        ({"relation_reduction": 0}, "reduction must be 1 or more, not 0"),
         ({"align_blocks": "first"}, "blocks must be one of"),
     ],
 )
