@@ -39,7 +39,8 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
 
     Returns:
         Columns ``item``, ``about``, ``notebook``, ``data`` (what it was run on), ``preset``, ``what
-        came out`` and ``made`` (the day). An artefact that is absent reads ``"not run yet"``.
+        came out`` and ``made`` (the day). An artefact that is absent reads ``"not run yet"``, an
+        item that needs none ``"shown in the notebook"``.
 
     Raises:
         ValueError: the paper is unknown, or a sidecar is not JSON.
@@ -54,7 +55,7 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
 def _told(folder: Path, artefact: str) -> dict[str, str]:
     told = {"data": "", "preset": "", "what came out": "", "made": ""}
     if not artefact:
-        return told
+        return {**told, "what came out": "shown in the notebook"}
     path = folder / f"{artefact}.json"
     if not path.is_file():
         return {**told, "what came out": "not run yet"}

@@ -41,7 +41,7 @@ def test_outcomes_come_from_the_sidecars(tmp_path: Path) -> None:
     assert told.loc["Table VI", "data"] == "12 scenes"
     assert told.loc["Table VI", "made"][:2] == "20"
     assert told.loc["Table IX", "what came out"] == "not run yet"
-    assert told.loc["Table I", "what came out"] == ""
+    assert told.loc["Table I", "what came out"] == "shown in the notebook"
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
