@@ -17,6 +17,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "hae": {"backbone": "hrnet_tiny", "deconv_blocks": 0, "hierarchical": False, "host": "plain"},
     "dekr": {"backbone": "hrnet_tiny", "width": 4, "adaptive": False, "radius": 3.0},
     "grm": {"backbone": "hrnet_tiny_light", "width": 4, "align": False, "gate": "multiply"},
+    "logocap": {"backbone": "hrnet_tiny", "embedding": 4, "message_width": 8, "oks_weight": 0.1},
 }
 HAE = {"backbone": "hrnet_tiny", "deconv_blocks": 0}
 
