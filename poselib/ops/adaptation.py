@@ -73,8 +73,12 @@ def highest_places(windows: Tensor, share: float = 0.75) -> tuple[Tensor, Tensor
         (n, K, 2) float32 (x, y), in places from the middle, and the value (n, K).
     """
     side = windows.shape[-1]
-    value, place = windows.flatten(2).topk(min(2, side**2))
-    xy = torch.stack([place % side, place.div(side, rounding_mode="floor")], dim=-1)
+    # The two highest places lie in the two rows that reach highest.
+    rows = windows.amax(dim=-1).topk(min(2, side)).indices
+    highest = windows.gather(2, rows[..., None].expand(-1, -1, -1, side))
+    value, place = highest.flatten(2).topk(min(2, side**2))
+    y = rows.gather(2, place.div(side, rounding_mode="floor"))
+    xy = torch.stack([place % side, y], dim=-1)
     weights = value.new_tensor([share, 1 - share])[: value.shape[-1]]
     weights = weights / weights.sum()  # a window of one place has no second one
     found = (xy * weights[:, None]).sum(dim=-2) - side // 2
