@@ -42,7 +42,7 @@ def sample_windows(
             between its pixels, as in the published code.
 
     Returns:
-        (n, K, window, window) float32, rows first. Beyond the image the border's value is read.
+        (n, K, window, window) float32, or float64 as the maps, rows first. Beyond the image the border's value is read.
 
     Raises:
         ValueError: the window is not odd and positive.
@@ -59,7 +59,8 @@ def sample_windows(
     kinds = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
     under = maps[images[:, None, None, None], kinds, rows[..., :, None], columns[..., None, :]]
     # The narrow side first: fewer numbers pass through the second product.
-    return down @ (_finite(under) @ across.mT)
+    under = _finite(under)
+    return down.to(under) @ (under @ across.to(under).mT)
 
 
 def sample_features(
@@ -86,8 +87,8 @@ def sample_features(
         frame: of the points. In ``"index"`` cell i has its value at pixel i * stride.
 
     Returns:
-        (n, K * D, window, window) float32, keypoint after keypoint, rows first; channels last in
-        memory. Beyond the image the border's value is read.
+        (n, K * D, window, window) float32, or float64 as the maps, keypoint after keypoint, rows
+        first; channels last in memory. Beyond the image the border's value is read.
 
     Raises:
         ValueError: the window is not odd and positive.
@@ -107,8 +108,8 @@ def sample_features(
     lines = images[:, None, None] * height + rows
     chosen = lines[..., :, None] * width + columns[..., None, :]
     under = table[chosen.flatten()].view(people, kinds, span[0], span[1] * channels)
-    read = (down @ under).view(people, kinds, window, span[1], channels)
-    read = across[:, :, None] @ read  # (n, K, rows, columns, D)
+    read = (down.to(under) @ under).view(people, kinds, window, span[1], channels)
+    read = across[:, :, None].to(under) @ read  # (n, K, rows, columns, D)
     return read.permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)
 
 
@@ -165,4 +166,5 @@ def _reading(
 
 
 def _finite(maps: Tensor) -> Tensor:
-    return maps.float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    maps = maps if maps.dtype == torch.float64 else maps.float()
+    return maps.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
