@@ -42,7 +42,8 @@ def sample_windows(
             between its pixels, as in the published code.
 
     Returns:
-        (n, K, window, window) float32, or float64 as the maps, rows first. Beyond the image the border's value is read.
+        (n, K, window, window) float32, or float64 as the maps, rows first. Beyond the image the
+        border's value is read.
 
     Raises:
         ValueError: the window is not odd and positive.

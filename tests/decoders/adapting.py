@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from poselib.decoders.local_global import AdaptOptions
 from poselib.ops.expansion import expansion_rates
 from poselib.ops.frames import Frame
 from poselib.ops.local_global import Meshes
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO
-from tests.decoders.dense_poses import dense_outputs
+from poselib.structures import Poses
+from tests.decoders.dense_poses import dense_outputs, scattered
 
 RATES = expansion_rates(COCO.sigmas)
+SIZE = (256, 320)  # of images, px
 
 
 def meshes_of(frame: Frame = "centre", rates: Tensor = RATES, **switches: object) -> Meshes:
@@ -37,6 +40,7 @@ def truly_attracted(
     image_size: tuple[int, int],
     sigma: float = 2.0,
     frame: Frame = "centre",
+    stride: int = 4,
 ) -> LocalGlobalOutputs:
     """Draw heat where people are, and offsets to where they are not.
 
@@ -48,13 +52,15 @@ def truly_attracted(
         errors: of the same shape, px: how far the regressed poses are from the truth.
         image_size: (H, W) px.
         sigma: of attraction, px.
-        frame: see ``dense_outputs``.
+        frame, stride: see ``dense_outputs``.
     """
-    perfect, wrong = (dense_outputs(each, image_size, 4, frame) for each in (truth, truth + errors))
+    perfect, wrong = (
+        dense_outputs(each, image_size, stride, frame) for each in (truth, truth + errors)
+    )
     moved = RegressionOutputs(perfect.heatmaps, wrong.centers, wrong.offsets, image_size)
     size, kinds = perfect.heatmaps.shape[-2:], truth.shape[2]
-    middle = 2.0 if frame == "centre" else 0.5  # of the first cell, poselib's px
-    y, x = torch.meshgrid(*(4.0 * torch.arange(n) + middle for n in size), indexing="ij")
+    middle = stride / 2 if frame == "centre" else 0.5  # of the first cell, poselib's px
+    y, x = torch.meshgrid(*(stride * torch.arange(n) + middle for n in size), indexing="ij")
     number = torch.arange(float(len(truth))).view(-1, 1, 1, 1).expand(-1, 1, *size)
     places = torch.stack([x, y]).expand(len(truth), 2, *size)
     goals = torch.tensor(truth, dtype=torch.float32)
@@ -87,3 +93,23 @@ def random_outputs(
         embedding=torch.randn(images, 3, *size, generator=make),
         attract=attract,
     )
+
+
+def options_of(frame: Frame = "centre", **switches: object) -> AdaptOptions:
+    return AdaptOptions(meshes_of(frame), **switches)  # type: ignore[arg-type]
+
+
+def wrong(seed: int, images: int, people: int, px: float) -> tuple[np.ndarray, np.ndarray]:
+    truth = scattered(images, people, seed=seed)
+    errors = np.random.default_rng(seed).uniform(-px, px, truth.shape)
+    return truth, errors.astype(np.float32)
+
+
+def largest_errors(found: list[Poses], truth: np.ndarray) -> list[float]:
+    """The largest error in x or y of each image; everybody is found, once."""
+    largest = []
+    for poses, people in zip(found, truth, strict=True):
+        apart = np.abs(poses.keypoints[:, None] - people).max(axis=(2, 3))
+        assert sorted(apart.argmin(axis=1)) == list(range(len(people)))
+        largest.append(float(apart.min(axis=1).max()))
+    return largest

@@ -9,8 +9,8 @@ Exceptions, all of them counted below:
 - A keypoint whose adapted heat is not above 0 stays where it was regressed; the official code
   puts it at any place of a window of zeros.
 - Of equal centres any may come first, and any of the lowest may be the last that is taken.
-- Of places of nearly equal heat any may be the highest: in windows of noise, which reach beyond
-  the image, a few are; the heat found there is the same.
+- Of places of equal heat, as they are many beyond the image and about its border, any may be the
+  highest, and rounding decides: so it is with noise. The heat found is the same.
 """
 
 from __future__ import annotations
@@ -218,10 +218,10 @@ def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
         assert relative(mesh[0], of["allposes_n0"]) < 1e-6
         codes = local_codes(outputs, people.points[:1], options.meshes, slip=True)
         assert relative(outputs.attract(codes)[0], of["mlp_out_n0"]) < 1e-5
-    assert relative(points, of[way][..., :2]) < 1e-5
-    assert relative(heat, of[way][..., 2]) < 1e-5
+        assert relative(points, of[way][..., :2]) < 1e-5
+        assert relative(heat, of[way][..., 2]) < 1e-5
 
-    ours = adapt(outputs, people, options)
+        ours = adapt(outputs, people, options)
     equals_plain(ours.people.points, ours.scores, outputs, people, options)
     free = ~slips(people, (96, 144), options) & (ours.scores > 0)
     assert free.sum() == COMPARED[way][case]
@@ -252,4 +252,4 @@ def test_noise_is_adapted_as_plainly(
             outputs,
             **{n: getattr(outputs, n)[image, None] for n in ("heatmaps", "centers", "embedding")},
         )
-        equals_plain(ours.people.points[of], ours.scores[of], one, people[of], options, ties=0.03)
+        equals_plain(ours.people.points[of], ours.scores[of], one, people[of], options, ties=0.05)

@@ -65,7 +65,7 @@ def test_weights_lie_between_0_and_1_and_start_near_a_plain_norm() -> None:
     norm = AttentiveNorm2d(64).requires_grad_(False)
     x = 100 * torch.randn(8, 64, 5, 5)
     weights = norm.attn_weights(x)
-    assert weights.shape == (8, 20) and 0 <= weights.min() and weights.max() <= 1
+    assert weights.shape == (8, 20) and weights.min() >= 0 and weights.max() <= 1
     assert abs(float(norm.weight_.mean()) - 1) < 0.02 and abs(float(norm.bias_.mean())) < 0.02
     assert float(norm.weight_.std()) == pytest.approx(0.1, abs=0.01)
     plain = nn.BatchNorm2d(64, affine=False)

@@ -201,9 +201,7 @@ def propose_plainly(outputs: LocalGlobalOutputs, options: AdaptOptions) -> Centr
     return CentredPoses(torch.zeros_like(index), values, points)
 
 
-def _heat_there(
-    outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool
-) -> Tensor:
+def _heat_there(outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool) -> Tensor:
     alone = Meshes(meshes.rates, 1, 1, meshes.step, reweigh=False, frame=meshes.frame)
     return global_heat(outputs, points, alone, slip).flatten(1)
 
