@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from poselib.ops.adaptation import convolve_each
 from poselib.ops.centred import CentredPoses, centred_poses
@@ -135,6 +136,9 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
     # The truth in px of the frame that the poses are in.
     moved = targets.keypoints.new_tensor([*[offset_of(options.meshes.frame)] * 2, 0.0])
     targets = replace(targets, keypoints=targets.keypoints - moved)
+    if not targets.areas.numel():  # nobody in all images: as if one person each were unlabelled
+        keypoints = F.pad(targets.keypoints, (0, 0, 0, 0, 0, 1))
+        targets = replace(targets, keypoints=keypoints, areas=F.pad(targets.areas, (0, 1)))
     partner, alike = find_partners(people, places, targets, options)
     truth = targets.keypoints[people.images, partner]
     areas = targets.areas[people.images, partner]

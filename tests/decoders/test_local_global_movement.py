@@ -24,7 +24,8 @@ def regressed(
 ) -> tuple[LocalGlobalOutputs, CentredPoses, Tensor]:
     """Maps of a cell a pixel, the pose at the highest centre of each image, and its error.
 
-    Errors are (n, K, 2) px. Each image has one person; where the windows reach beyond the border the error is NaN.
+    Errors are (n, K, 2) px, and NaN where windows reach beyond the border. Each image has one
+    person.
     """
     size = (128, 160)
     truth = scattered(6, 1, image_size=size, seed=seed)
