@@ -187,5 +187,5 @@ def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:
 
 def _mean(maps: Sequence[Tensor], outputs: RegressionOutputs, meshes: Meshes) -> Tensor:
     if len(maps) == 1:
-        return maps[0]
+        return maps[0].float()
     return mean_map(maps, outputs.image_size, meshes.frame)

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from poselib.ops.adaptation import convolve_each
 from poselib.ops.centred import CentredPoses, centred_poses
@@ -110,14 +111,13 @@ def adapt_losses(
     attraction = attraction.float()
     # In full precision under autocast too: places are told apart by small differences of heat.
     with torch.autocast(attraction.device.type, enabled=False):
-        before = global_context(outputs.heatmaps, taught.people, meshes, size)
+        before = global_context(outputs.heatmaps.float(), taught.people, meshes, size)
         heat = convolve_each(before, attraction)
     weights, refined_weights = keypoint_weights(taught, options.weighting)
-    error = (attraction - taught.similarity).square().mean(dim=(2, 3))
-    attract_loss = (error * weights).mean(dim=1).mean()
-    wanted = refined_targets(taught, options)
-    refined = (heat - wanted).square().mean(dim=(2, 3))
-    return attract_loss, (refined * refined_weights).mean(dim=1).mean()
+    return (
+        weighted_error(attraction, taught.similarity, weights),
+        weighted_error(heat, refined_targets(taught, options), refined_weights),
+    )
 
 
 @torch.no_grad()
@@ -136,6 +136,9 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
     # The truth in px of the frame that the poses are in.
     moved = targets.keypoints.new_tensor([*[offset_of(options.meshes.frame)] * 2, 0.0])
     targets = replace(targets, keypoints=targets.keypoints - moved)
+    if not targets.areas.numel():  # nobody in all images: as if one person each were unlabelled
+        keypoints = F.pad(targets.keypoints, (0, 0, 0, 0, 0, 1))
+        targets = replace(targets, keypoints=keypoints, areas=F.pad(targets.areas, (0, 1)))
     partner, alike = find_partners(people, places, targets, options)
     truth = targets.keypoints[people.images, partner]
     areas = targets.areas[people.images, partner]
@@ -202,6 +205,11 @@ def refined_targets(taught: Taught, options: AdaptLosses) -> Tensor:
         torch.exp(-(away[..., axis, None] + steps).square() / (2 * sigma**2)) for axis in (0, 1)
     )
     return y[..., :, None] * x[..., None, :]
+
+
+def weighted_error(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean of squared errors of maps (n, K, r, r), each times its weight (n, K)."""
+    return ((found - wanted).square().mean(dim=(2, 3)) * weights).mean()
 
 
 def _similarity(places: Tensor, truth: Tensor, areas: Tensor, sigmas: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ def sample_windows(
             between its pixels, as in the published code.
 
     Returns:
-        (n, K, window, window) float32, rows first. Beyond the image the border's value is read.
+        (n, K, window, window) float32, or float64 as the maps, rows first. Beyond the image the
+        border's value is read.
 
     Raises:
         ValueError: the window is not odd and positive.
@@ -59,7 +60,8 @@ def sample_windows(
     kinds = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
     under = maps[images[:, None, None, None], kinds, rows[..., :, None], columns[..., None, :]]
     # The narrow side first: fewer numbers pass through the second product.
-    return down @ (_finite(under) @ across.mT)
+    under = _finite(under)
+    return down.to(under) @ (under @ across.to(under).mT)
 
 
 def sample_features(
@@ -86,8 +88,8 @@ def sample_features(
         frame: of the points. In ``"index"`` cell i has its value at pixel i * stride.
 
     Returns:
-        (n, K * D, window, window) float32, keypoint after keypoint, rows first. Beyond the
-        image the border's value is read.
+        (n, K * D, window, window) float32, or float64 as the maps, keypoint after keypoint, rows
+        first. Beyond the image the border's value is read.
 
     Raises:
         ValueError: the window is not odd and positive.
@@ -108,9 +110,9 @@ def sample_features(
     chosen = lines[..., None, :] + columns[..., :, None]  # column after column
     under = table.index_select(0, chosen.flatten()).view(-1, sides[1], channels)
     # Down each column first: then channels, rows and columns come out in the order of maps.
-    down = down.mT[:, :, None].expand(-1, -1, sides[0], -1, -1)
+    down = down.to(under).mT[:, :, None].expand(-1, -1, sides[0], -1, -1)
     read = under.mT @ down.reshape(-1, sides[1], window)  # (n * K * columns, D, r)
-    read = read.view(people, kinds, sides[0], -1).mT @ across.mT  # (n, K, D * r, r)
+    read = read.view(people, kinds, sides[0], channels * window).mT @ across.to(under).mT
     return read.view(people, kinds * channels, window, window)
 
 
@@ -167,4 +169,5 @@ def _reading(
 
 
 def _finite(maps: Tensor) -> Tensor:
-    return maps.float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    maps = maps if maps.dtype == torch.float64 else maps.float()
+    return maps.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

@@ -134,3 +134,20 @@ def test_equals_published_code(golden_dir: Path, case: int) -> None:
         poses = golden[f"c{case}_proposals"][..., :2]
         heat, keep = golden[f"c{case}_heatval"][..., 0], golden[f"c{case}_keep"]
     assert suppress_poses(poses, heat.mean(axis=1)).tolist() == keep.tolist()
+
+
+@pytest.mark.golden
+def test_equals_the_published_suppression(golden_dir: Path) -> None:
+    """That of LOGO-CAP, which it applies in px of the photograph; what is kept is the same."""
+    with np.load(golden_dir / "logocap_funcs.npz") as golden:
+        poses, scores, kept, kept_scores = (
+            golden[f"nms_{name}"] for name in ("poses_in", "scores_in", "poses_out", "scores_out")
+        )
+    chosen = suppress_poses(poses[..., :2], scores, distance=0.05, share=0.5)
+    np.testing.assert_array_equal(scores[chosen], kept_scores)
+    np.testing.assert_array_equal(poses[chosen, :, 2], kept[..., 2])
+    # The published warp to the photograph keeps shapes.
+    scale = np.linalg.norm(np.ptp(kept[..., :2], axis=1), axis=1)
+    ratio = scale / np.linalg.norm(np.ptp(poses[chosen, :, :2], axis=1), axis=1)
+    np.testing.assert_allclose(ratio, 15 / 16, rtol=1e-4)
+    np.testing.assert_array_equal(suppress_poses(kept[..., :2], kept_scores), np.arange(8))

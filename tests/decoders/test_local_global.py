@@ -1,0 +1,338 @@
+"""From regressed poses and their context to people: what holds whatever the network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poselib.decoders.local_global import (
+    AdaptOptions,
+    Prior,
+    adapt,
+    attraction,
+    decode_local_global,
+    propose,
+)
+from poselib.ops.frames import FRAMES, Frame
+from poselib.outputs import LocalGlobalOutputs
+from poselib.skeletons import COCO
+from poselib.structures import Poses
+from tests.decoders.adapting import (
+    SIZE,
+    largest_errors,
+    meshes_of,
+    options_of,
+    random_outputs,
+    truly_attracted,
+    with_embedding,
+    wrong,
+)
+from tests.decoders.dense_poses import dense_outputs, scattered
+
+torch.set_num_threads(1)
+
+
+def equal(a: Poses, b: Poses, tolerance: float = 0.0) -> None:
+    for name in ("keypoints", "scores", "person_scores"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=0, atol=tolerance)
+
+
+def part(outputs: LocalGlobalOutputs, image: int) -> LocalGlobalOutputs:
+    names = ("heatmaps", "centers", "offsets", "embedding")
+    return replace(outputs, **{name: getattr(outputs, name)[image, None] for name in names})
+
+
+# Places and scores
+
+
+def test_poses_that_are_right_stay() -> None:
+    truth, errors = wrong(3, 6, 1, px=0.0)
+    outputs = truly_attracted(truth, errors, SIZE)
+    # Heat that is read between cells of 4 px is highest in the middle of one.
+    assert max(largest_errors(decode_local_global(outputs, options_of()), truth)) < 2.3
+
+
+def test_scores_by_hand() -> None:
+    """One cell of heat under one centre, and attraction that is 1 everywhere."""
+    heat, centre = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    heat[:], centre[0, 0, 8, 8] = 0.5, 0.8
+    plain = replace(random_outputs(0, 1, (16, 16), 1), heatmaps=heat, centers=centre)
+    outputs = replace(
+        plain, offsets=torch.zeros(1, 1, 2, 16, 16), attract=lambda c: torch.ones_like(c[:, :1])
+    )
+    meshes = meshes_of(rates=torch.ones(1), global_window=9, local_window=3, reweigh=False)
+    (poses,) = decode_local_global(outputs, AdaptOptions(meshes))
+    assert len(poses) == 1 and poses.scores[0, 0] == pytest.approx(0.4)
+    assert poses.person_scores.tolist() == [pytest.approx(0.4)]
+    (poses,) = decode_local_global(outputs, AdaptOptions(meshes, adapt=False))
+    assert poses.keypoints.tolist() == [[[34, 34]]] and poses.scores[0, 0] == pytest.approx(0.4)
+    (poses,) = decode_local_global(outputs, AdaptOptions(meshes, prior="attraction"))
+    assert poses.scores[0, 0] == pytest.approx(0.8)
+    # What attracts more than fully attracts fully; what is not a number attracts not at all.
+    more = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], 7.0))
+    assert float(attraction(more, propose(more, options_of()), meshes).max()) == 1
+    nothing = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], math.nan))
+    assert [len(p) for p in decode_local_global(nothing, AdaptOptions(meshes))] == [0]
+
+
+def test_a_keypoint_that_nothing_speaks_for_stays() -> None:
+    truth, errors = wrong(4, 1, 1, px=3.0)
+    outputs = truly_attracted(truth, errors, SIZE)
+    outputs.heatmaps[:, 5] = 0.0
+    outputs.heatmaps[:, 6] = -1.0
+    (poses,) = decode_local_global(outputs, options_of())
+    (stay,) = decode_local_global(outputs, options_of(adapt=False))
+    np.testing.assert_array_equal(poses.keypoints[0, 5:7], stay.keypoints[0, 5:7])
+    assert poses.found.all() and (poses.scores[0, 5:7] < 1e-30).all()
+    assert (poses.scores[0, 7:] > 1e-3).all()
+
+
+# Message passing
+
+
+def counted(outputs: LocalGlobalOutputs) -> tuple[LocalGlobalOutputs, list[int]]:
+    asked: list[int] = []
+
+    def attract(context: Tensor) -> Tensor:
+        asked.append(len(context))
+        return outputs.attract(context)
+
+    return replace(outputs, attract=attract), asked
+
+
+def test_message_passing_is_asked_once_with_everybody() -> None:
+    truth, errors = wrong(5, 3, 4, px=2.0)
+    outputs, asked = counted(truly_attracted(truth, errors, SIZE))
+    decode_local_global(outputs, options_of())
+    assert asked == [len(propose(outputs, options_of()))] and asked[0] >= 12
+
+
+def test_message_passing_is_never_asked_about_low_centres() -> None:
+    outputs, asked = counted(random_outputs(0))
+    options = options_of(threshold=0.97)
+    few = propose(outputs, options)
+    assert 0 < len(few) < 60 and (few.centres > 0.97).all()
+    decode_local_global(outputs, options)
+    for unasked in ({"adapt": False}, {"prior": "expansion"}):
+        decode_local_global(outputs, options_of(**unasked))
+    assert asked == [len(few)]
+
+
+def test_without_an_embedding_poses_stay() -> None:
+    points = scattered(1, 4)
+    found = decode_local_global(dense_outputs(points, SIZE), options_of())
+    assert max(largest_errors(found, points)) < 1e-3
+
+
+# Order, number and place of people
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("prior", ["both", "attraction"])
+def test_an_image_is_decoded_alike_alone_and_in_a_batch(frame: Frame, prior: Prior) -> None:
+    truth, errors = wrong(6, 3, 5, px=3.0)
+    outputs = truly_attracted(truth, errors, SIZE, frame=frame)
+    outputs.centers[1] = 0  # an image of nobody among others
+    options = options_of(frame, prior=prior)
+    for image, poses in enumerate(decode_local_global(outputs, options)):
+        (alone,) = decode_local_global(part(outputs, image), options)
+        equal(poses, alone, 1e-4)
+        assert (len(poses) > 0) == (image != 1)
+
+
+def test_people_may_come_in_any_order() -> None:
+    outputs = random_outputs(7)
+    people = propose(outputs, options_of())
+    order = torch.randperm(len(people), generator=torch.Generator().manual_seed(0))
+    for prior in ("both", "expansion", "attraction"):
+        options = options_of(prior=prior)
+        found, shuffled = (adapt(outputs, p, options) for p in (people, people[order]))
+        torch.testing.assert_close(shuffled.scores, found.scores[order], rtol=1e-4, atol=1e-6)
+        same = (shuffled.people.points - found.people.points[order]).abs() < 1e-4
+        assert same.float().mean() > 0.99  # equal places may change places
+
+
+def test_keypoints_may_come_in_any_order() -> None:
+    truth, errors = wrong(8, 1, 4, px=3.0)
+    order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
+    found = decode_local_global(truly_attracted(truth, errors, SIZE), options_of())
+    meshes = meshes_of(rates=meshes_of().rates[order])
+    permuted = truly_attracted(truth[:, :, order], errors[:, :, order], SIZE)
+    for a, b in zip(found, decode_local_global(permuted, AdaptOptions(meshes)), strict=True):
+        np.testing.assert_allclose(a.keypoints[:, order], b.keypoints, atol=1e-3)
+        np.testing.assert_allclose(a.scores[:, order], b.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
+def test_nobody(prior: Prior) -> None:
+    outputs, asked = counted(random_outputs(9))
+    empty = replace(outputs, centers=torch.zeros_like(outputs.centers))
+    empty = replace(empty, attract=lambda c: torch.zeros(len(c), 17, *c.shape[2:]))
+    found = decode_local_global(empty, options_of(prior=prior))
+    assert [poses.keypoints.shape for poses in found] == [(0, 17, 2)] * 2
+    assert asked == []
+
+
+def test_two_hundred_proposals() -> None:
+    outputs = random_outputs(10, images=1, size=(40, 60))
+    options = AdaptOptions(meshes_of(global_window=11), max_people=200, distance=0.0)
+    people = propose(outputs, options)
+    assert len(people) == 200
+    adapted = adapt(outputs, people, options)
+    first, last = (adapt(outputs, people[rows], options) for rows in (slice(3), slice(197, None)))
+    for few, rows in ((first, slice(3)), (last, slice(197, None))):
+        torch.testing.assert_close(few.scores, adapted.scores[rows], rtol=1e-4, atol=1e-6)
+    (poses,) = decode_local_global(outputs, options)
+    assert 0 < len(poses) <= 200 and np.isfinite(poses.keypoints).all()
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("place", [(8, 128), (312, 128), (160, 8), (160, 248)], ids=str)
+def test_a_person_at_each_border(frame: Frame, place: tuple[float, float]) -> None:
+    truth = np.random.default_rng(0).uniform(-6, 6, (1, 1, 17, 2)) + place
+    outputs = truly_attracted(truth, np.zeros_like(truth), SIZE, sigma=1.5, frame=frame)
+    for prior in ("both", "expansion", "attraction"):
+        (poses,) = decode_local_global(outputs, options_of(frame, prior=prior, distance=0.5))
+        assert len(poses) == 1 and (poses.scores > 1e-30).all()
+        # Beyond the middles of the outermost cells all places are alike.
+        found, goals = (np.clip(p, 2, [318, 254]) for p in (poses.keypoints, truth[0]))
+        # In the other frame a pose begins up to three pixels beside its cell.
+        assert np.abs(found - goals).max() < (3.1 if frame == "centre" else 6.1)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (6, 1)])
+def test_maps_of_few_cells(frame: Frame, size: tuple[int, int]) -> None:
+    found = decode_local_global(random_outputs(11, size=size), options_of(frame))
+    assert all(np.isfinite(poses.keypoints).all() for poses in found)
+
+
+# Odd values
+
+
+@pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_maps_without_a_finite_number(prior: Prior, value: float) -> None:
+    outputs = random_outputs(12)
+    for name in ("heatmaps", "embedding"):
+        broken = replace(outputs, **{name: torch.full_like(getattr(outputs, name), value)})
+        for poses in decode_local_global(broken, options_of(prior=prior)):
+            assert np.isfinite(poses.keypoints).all() and np.isfinite(poses.person_scores).all()
+    for name in ("centers", "offsets"):
+        broken = replace(outputs, **{name: torch.full_like(getattr(outputs, name), value)})
+        assert [len(p) for p in decode_local_global(broken, options_of(prior=prior))] == [0, 0]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_counts_as_zero(bad: float) -> None:
+    truth, errors = wrong(13, 1, 4, px=2.0)
+    outputs = truly_attracted(truth, errors, SIZE)
+    here, there = outputs.heatmaps.clone(), outputs.heatmaps.clone()
+    here[0, 3, ::2], there[0, 3, ::2] = bad, 0.0
+    found, expected = (
+        decode_local_global(replace(outputs, heatmaps=maps), options_of()) for maps in (here, there)
+    )
+    equal(found[0], expected[0])
+    lost = outputs.offsets.clone()
+    cell = np.floor(truth[0, 0].mean(axis=0) / 4).astype(int)
+    lost[0, 2, 1, cell[1] - 2 : cell[1] + 3, cell[0] - 2 : cell[0] + 3] = bad
+    (poses,) = decode_local_global(replace(outputs, offsets=lost), options_of())
+    assert len(poses) == 3
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_maps_of_any_precision(kind: torch.dtype) -> None:
+    outputs = random_outputs(14)
+    names = ("heatmaps", "centers", "offsets", "embedding")
+    given = {name: getattr(outputs, name).to(kind) for name in names}
+    for prior in ("both", "attraction"):
+        found = decode_local_global(replace(outputs, **given), options_of(prior=prior))
+        single = replace(outputs, **{name: maps.float() for name, maps in given.items()})
+        expected = decode_local_global(single, options_of(prior=prior))
+        for a, b in zip(found, expected, strict=True):
+            equal(a, b)
+            assert a.keypoints.dtype == a.scores.dtype == a.person_scores.dtype == np.float32
+
+
+# Flip and several scales
+
+
+def test_mirrored_outputs_give_mirrored_poses() -> None:
+    truth, errors = wrong(15, 2, 4, px=3.0)
+    back = np.array([-1, 1]), np.array([320, 0])
+    order = list(COCO.flip_indices)
+    mirrored = truth[:, :, order] * back[0] + back[1], errors[:, :, order] * back[0]
+    plain = decode_local_global(truly_attracted(truth, errors, SIZE), options_of())
+    found = decode_local_global(truly_attracted(*mirrored, SIZE), options_of())
+    for one, other in zip(plain, found, strict=True):
+        expected = one.keypoints[:, order] * back[0] + back[1]
+        apart = np.abs(expected[:, None] - other.keypoints).max(axis=(2, 3)).min(axis=1)
+        assert len(one) == len(other) == 4 and apart.max() < 0.5
+
+
+@pytest.mark.parametrize("adapts", [True, False])
+def test_people_of_another_scale_are_added(adapts: bool) -> None:
+    truth, errors = wrong(16, 1, 6, px=2.0)
+    both = truly_attracted(truth, errors, SIZE)
+    few = truly_attracted(truth[:, :3], errors[:, :3], SIZE)
+    # Heat and embedding know everybody; the first scale has centres of three alone.
+    first = replace(both, centers=few.centers, offsets=few.offsets)
+    finer = both.resize((128, 160))
+    found = decode_local_global(first.with_scales([finer]), options_of(adapt=adapts))
+    assert max(largest_errors(found, truth)) < 3
+    assert len(decode_local_global(first, options_of())[0]) == 3
+
+
+def test_scales_are_averaged_in_heat_and_embedding() -> None:
+    outputs = random_outputs(17)
+    doubled = replace(outputs, embedding=2 * outputs.embedding, heatmaps=3 * outputs.heatmaps)
+    nobody = replace(doubled, centers=torch.zeros_like(doubled.centers))
+    options = options_of()
+    people = propose(outputs, options)
+    found = adapt(outputs.with_scales([nobody]), people, options)
+    mean = replace(outputs, embedding=1.5 * outputs.embedding, heatmaps=2 * outputs.heatmaps)
+    torch.testing.assert_close(found.scores, adapt(mean, people, options).scores)
+    # A scale that has no embedding is left out of its mean, and of nothing else.
+    bare = dense_outputs(scattered(2, 0, image_size=outputs.image_size), outputs.image_size)
+    joined = replace(outputs, others=(bare,))
+    half = replace(outputs, heatmaps=outputs.heatmaps / 2)
+    found = adapt(joined, people, options)
+    torch.testing.assert_close(found.scores, adapt(half, people, options).scores)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prior", "none"),
+        ("kernel", 4),
+        ("max_people", 0),
+        ("threshold", -0.1),
+        ("threshold", math.nan),
+        ("distance", math.inf),
+        ("decrease", -1.0),
+        ("share", 0.4),
+        ("share", math.nan),
+        ("part", 1.0),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        options_of(**{name: value})
+
+
+def test_more_of_the_highest_place() -> None:
+    outputs = with_embedding(
+        random_outputs(18), random_outputs(18).embedding, random_outputs(18).attract
+    )
+    people = propose(outputs, options_of())
+    heats = [adapt(outputs, people, options_of(share=s)).scores for s in (0.5, 0.75, 1.0)]
+    torch.testing.assert_close((heats[0] + heats[2]) / 2, heats[1], rtol=1e-4, atol=1e-6)
+    assert (heats[2] >= heats[0]).all()

@@ -1,0 +1,85 @@
+"""Where adaptation moves keypoints, where that can be said beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poselib.decoders.local_global import AdaptOptions, adapt, propose
+from poselib.ops.centred import CentredPoses
+from poselib.ops.frames import FRAMES, Frame, offset_of
+from poselib.outputs import LocalGlobalOutputs
+from tests.decoders.adapting import RATES, meshes_of, options_of, truly_attracted
+from tests.decoders.dense_poses import scattered
+
+torch.set_num_threads(1)
+
+
+def regressed(
+    frame: Frame, px: float, seed: int
+) -> tuple[LocalGlobalOutputs, CentredPoses, Tensor]:
+    """Maps of a cell a pixel, the pose at the highest centre of each image, and its error.
+
+    Errors are (n, K, 2) px, and NaN where windows reach beyond the border. Each image has one
+    person.
+    """
+    size = (128, 160)
+    truth = scattered(6, 1, image_size=size, seed=seed)
+    wrong = np.random.default_rng(seed).uniform(-px, px, truth.shape)
+    outputs = truly_attracted(truth, wrong, size, sigma=1.5, frame=frame, stride=1)
+    people = propose(outputs, options_of(frame))
+    best = [int(((people.images == i) * people.centres).argmax()) for i in range(6)]
+    people = people[torch.tensor(best)]
+    assert people.images.tolist() == list(range(6))
+    goals = torch.from_numpy(truth[:, 0])
+    inside = torch.minimum(goals, torch.tensor([160, 128]) - goals).amin(dim=2) > 26
+    assert inside.sum() > 12
+    errors = people.points + offset_of(frame) - goals
+    assert (errors.abs() < px + 0.01).all()
+    return outputs, people, torch.where(inside[..., None], errors, torch.nan)
+
+
+def movement(outputs: LocalGlobalOutputs, people: CentredPoses, options: AdaptOptions) -> Tensor:
+    """How much adaptation moves each keypoint, (n, K, 2) px."""
+    return adapt(outputs, people, options).people.points - people.points
+
+
+def largest(differences: Tensor) -> float:
+    return float(differences.nan_to_num(0.0).abs().max())
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_attraction_finds_the_nearest_place(frame: Frame) -> None:
+    outputs, people, errors = regressed(frame, 4.5, seed=1)
+    found = errors + movement(outputs, people, options_of(frame, prior="attraction"))
+    assert largest(found / RATES[:, None]) < 0.51 and largest(errors) > 4
+
+
+@pytest.mark.parametrize("reweigh", [True, False])
+@pytest.mark.parametrize("frame", FRAMES)
+def test_heat_around_a_wrong_keypoint_leads_back(frame: Frame, reweigh: bool) -> None:
+    """A Gaussian around the truth times one around the keypoint is one between the two."""
+    outputs, people, errors = regressed(frame, 3.0, seed=2)
+    meshes = meshes_of(frame, global_window=13, reweigh=reweigh)
+    found = errors + movement(outputs, people, AdaptOptions(meshes, prior="expansion"))
+    kept = errors / 2 if reweigh else 0 * errors  # both have a deviation of 2 px
+    assert largest(found - kept) < 0.8 and largest(errors) > 2.9
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_attraction_moves_heat_as_far_again(frame: Frame) -> None:
+    """Eq. (2) is a convolution: where heat and attraction both know the truth, it is passed by.
+
+    A kernel whose places count as one px each moves heat by the error over the keypoint's rate.
+    """
+    outputs, people, errors = regressed(frame, 2.5, seed=3)
+    options = AdaptOptions(meshes_of(frame, reweigh=False))
+    found = errors + movement(outputs, people, options)
+    assert largest(found + errors / RATES[:, None]) < 1.1 and largest(found) > 2.4
+    # Attraction that says nothing, the same on all sides, leaves heat where it is.
+    even = replace(outputs, attract=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
+    assert largest(errors + movement(even, people, options)) < 0.8

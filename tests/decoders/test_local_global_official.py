@@ -1,0 +1,255 @@
+"""Adaptation against the official code, and against the plain reference of one image.
+
+Exceptions, all of them counted below:
+
+- The official code reads a place in the last column or row of a map as 0 or in part (see
+  ``plain_adaptation.taps``). The plain reference with this slip equals it everywhere; poselib and
+  the plain reference without it are equal everywhere, and equal to the official arrays wherever no
+  place that is read lies there: for the message passing no place of any keypoint of the person.
+- A keypoint whose adapted heat is not above 0 stays where it was regressed; the official code
+  puts it at any place of a window of zeros.
+- Of equal centres any may come first, and any of the lowest may be the last that is taken.
+- Of places of equal heat, as they are many beyond the image and about its border, any may be the
+  highest, and rounding decides: so it is with noise. The heat found is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poselib.decoders.local_global import AdaptOptions, adapt, propose
+from poselib.models.local_global import LocalGlobalHRNet
+from poselib.ops.centred import CentredPoses
+from poselib.ops.frames import FRAMES, Frame
+from poselib.ops.local_global import Meshes, local_places
+from poselib.outputs import LocalGlobalOutputs
+from poselib.skeletons import COCO
+from tests.decoders.adapting import RATES, random_outputs
+from tests.models.adapting import message_passing_of_functions, official_network
+from tests.models.official import relative
+from tests.references.plain_adaptation import (
+    adapt_plainly,
+    local_codes,
+    local_mesh,
+    propose_plainly,
+)
+
+torch.set_num_threads(1)
+
+OFFICIAL = AdaptOptions(Meshes(RATES, frame="index"))
+WAYS: dict[str, dict[str, object]] = {
+    "refine": {},
+    "refine_partial": {"prior": "attraction"},
+    "refine_none": {"adapt": False},
+}
+
+
+@pytest.fixture(scope="module")
+def network(golden_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalGlobalHRNet:
+    return official_network(golden_dir, tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def arrays(golden_dir: Path) -> dict[str, np.ndarray]:
+    with np.load(golden_dir / "logocap_w32.npz") as golden:
+        return dict(golden)
+
+
+def slips(people: CentredPoses, size: tuple[int, int], options: AdaptOptions) -> Tensor:
+    """Say which keypoints (n, K) are read anywhere in the last column or row of a map."""
+    limit = torch.tensor([size[1], size[0]])
+
+    def last(places: Tensor, stride: int) -> Tensor:
+        return ((places >= limit - stride) & (places < limit)).any(dim=-1)
+
+    reach = options.meshes.global_window // 2 if options.adapt else 0
+    steps = torch.arange(-reach, reach + 1)
+    window = last(people.points[:, :, None] + steps[:, None], 1).any(dim=2)
+    mesh = last(local_places(people, options.meshes), 4).flatten(1).any(dim=1)
+    if options.adapt and options.prior != "expansion":
+        window = window & torch.tensor(options.prior == "both") | mesh[:, None]
+    return window
+
+
+def same_order(found: Tensor, expected: np.ndarray) -> Tensor:
+    """Return which of the poses found is which of those expected; each is one."""
+    apart = (found[None] - torch.from_numpy(expected)[:, None]).abs().amax(dim=(2, 3))
+    best = apart.min(dim=1)
+    assert (best.values < 1e-3).all() and len(best.indices.unique()) == len(found)
+    return best.indices
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("flip", "compared"), [(False, 154), (True, 138)])
+def test_whole_network(
+    network: LocalGlobalHRNet, arrays: dict[str, np.ndarray], flip: bool, compared: int
+) -> None:
+    images, prefix = torch.from_numpy(arrays["input"]), "flip_" * flip
+    poses, scores = arrays[f"{prefix}poses"], arrays[f"{prefix}scores"]
+    with torch.no_grad():
+        outputs = network(images)
+        if flip:
+            outputs = outputs.with_mirrored(network(images.flip(-1)).mirror(COCO))
+        people = propose_plainly(outputs, OFFICIAL)
+        points, heat = adapt_plainly(outputs, people, OFFICIAL, slip=True)
+        order = same_order(points, poses[..., :2])
+        weighted = (heat * people.centres[:, None])[order]
+        assert relative(points[order], poses[..., :2]) < 1e-5
+        assert relative(weighted, poses[..., 2]) < 1e-5
+        assert relative(weighted.mean(dim=1), scores) < 1e-5
+        centres = people.centres.sort(descending=True).values
+        assert relative(centres, arrays[f"{prefix}centers"][:, 2]) < 1e-5
+
+        ours = adapt(outputs, people, OFFICIAL)
+    equals_plain(ours.people.points, ours.scores, outputs, people, OFFICIAL)
+    free = (~slips(people, (128, 192), OFFICIAL) & (ours.scores > 0))[order]
+    assert free.sum() == compared
+    assert relative(ours.people.points[order][free], poses[..., :2][free.numpy()]) < 1e-5
+    ours_weighted = (ours.scores * people.centres[:, None])[order][free]
+    assert relative(ours_weighted, poses[..., 2][free.numpy()]) < 1e-5
+    # What else differs is read in a last column or row, or has no heat.
+    differs = (ours.people.points[order] - torch.from_numpy(poses[..., :2])).abs().amax(-1) > 1e-3
+    assert not (differs & free).any() and differs.any()
+
+
+@pytest.mark.golden
+def test_what_the_message_passing_reads_and_says(
+    network: LocalGlobalHRNet, arrays: dict[str, np.ndarray]
+) -> None:
+    with torch.no_grad():
+        outputs = network(torch.from_numpy(arrays["input"]))
+        people = propose_plainly(outputs, OFFICIAL)
+        points, _ = adapt_plainly(outputs, people, OFFICIAL, slip=True)
+        people = people[same_order(points, arrays["poses"][..., :2])]
+        codes = local_codes(outputs, people.points, OFFICIAL.meshes, slip=True)
+        mesh = local_mesh(people.points, OFFICIAL.meshes).permute(0, 2, 3, 1, 4)
+        assert relative(mesh[::5], arrays["allposes_n_step5"]) < 1e-5
+        assert relative(codes[:1, ::32], arrays["latent_n0_ch_step32"]) < 1e-5
+        attraction = network.joints_mlp(codes)
+        assert relative(attraction[::3], arrays["joints_mlp_out_step3"]) < 1e-5
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_same_poses_are_proposed(
+    network: LocalGlobalHRNet, arrays: dict[str, np.ndarray], flip: bool
+) -> None:
+    images = torch.from_numpy(arrays["input"])
+    with torch.no_grad():
+        outputs = network(images)
+        if flip:
+            outputs = outputs.with_mirrored(network(images.flip(-1)).mirror(COCO))
+    same_people(propose(outputs, OFFICIAL), propose_plainly(outputs, OFFICIAL))
+
+
+def same_people(found: CentredPoses, expected: CentredPoses) -> None:
+    assert len(found) == len(expected)
+    torch.testing.assert_close(*(p.centres.sort().values for p in (found, expected)))
+    if len(found) == OFFICIAL.max_people:
+        # Of centres as low as the last one any may be left out.
+        least = expected.centres.min() + 1e-6
+        found, expected = (p[p.centres > least] for p in (found, expected))
+        assert len(found) >= 28
+    order = same_order(found.points, expected.points.numpy())
+    torch.testing.assert_close(found.points[order], expected.points)
+    torch.testing.assert_close(found.centres[order], expected.centres)
+
+
+def equals_plain(
+    points: Tensor,
+    scores: Tensor,
+    outputs: LocalGlobalOutputs,
+    people: CentredPoses,
+    options: AdaptOptions,
+    ties: float = 0.0,
+) -> None:
+    """Compare; at most a part ``ties`` of all keypoints may be put elsewhere with the same heat."""
+    with torch.no_grad():
+        plain, heat = adapt_plainly(outputs, people, options)
+    torch.testing.assert_close(scores, heat.clamp(min=0), rtol=1e-4, atol=1e-5)
+    plain = torch.where((heat > 0)[..., None], plain, people.points)
+    elsewhere = (points - plain).abs().amax(dim=2) > 1e-3
+    assert elsewhere.sum() <= ties * elsewhere.numel()
+
+
+def functions_outputs(golden_dir: Path, case: int) -> tuple[LocalGlobalOutputs, dict]:
+    with np.load(golden_dir / "logocap_funcs.npz") as golden:
+        prefix = f"d{case}_"
+        of = {n.removeprefix(prefix): golden[n] for n in golden if n.startswith(prefix)}
+    heat, offsets, embedding = (
+        torch.from_numpy(of[f"{name}_f16"].astype(np.float32))
+        for name in ("heatmap", "offset", "embedding")
+    )
+    outputs = LocalGlobalOutputs(
+        heat[:, :-1],
+        heat[:, -1:],
+        offsets.unflatten(1, (-1, 2)),
+        (96, 144),
+        embedding=embedding,
+        attract=message_passing_of_functions(golden_dir),
+    )
+    return outputs, of
+
+
+# Keypoints that are compared with the official ones, of (51, 85, 170): windows of 97 places seldom
+# keep clear of the last column and row of images of 96 x 144 px.
+COMPARED = {"refine": (0, 0, 54), "refine_partial": (0, 58, 74), "refine_none": (51, 85, 170)}
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", range(3))
+def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
+    outputs, of = functions_outputs(golden_dir, case)
+    options = replace(OFFICIAL, **WAYS[way])
+    people = propose_plainly(outputs, options)
+    assert np.array_equal(people.points, of["centerposes"])
+    torch.testing.assert_close(people.centres, torch.tensor(of["centers"][0, : len(people), 2]))
+    same_people(propose(outputs, options), people)
+    with torch.no_grad():
+        points, heat = adapt_plainly(outputs, people, options, slip=True)
+        mesh = local_mesh(people.points[:1], options.meshes).permute(0, 2, 3, 1, 4)
+        assert relative(mesh[0], of["allposes_n0"]) < 1e-6
+        codes = local_codes(outputs, people.points[:1], options.meshes, slip=True)
+        assert relative(outputs.attract(codes)[0], of["mlp_out_n0"]) < 1e-5
+        assert relative(points, of[way][..., :2]) < 1e-5
+        assert relative(heat, of[way][..., 2]) < 1e-5
+
+        ours = adapt(outputs, people, options)
+    equals_plain(ours.people.points, ours.scores, outputs, people, options)
+    free = ~slips(people, (96, 144), options) & (ours.scores > 0)
+    assert free.sum() == COMPARED[way][case]
+    if free.any():
+        expected = of[way][free.numpy()]
+        assert relative(ours.people.points[free], expected[..., :2]) < 1e-5
+        assert relative(ours.scores[free], expected[..., 2]) < 1e-5
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize(
+    "switches",
+    [{}, {"prior": "expansion"}, {"prior": "attraction"}, {"adapt": False}, {"share": 1.0}],
+    ids=str,
+)
+@pytest.mark.parametrize("mesh", [(5, 21, 1.0, True), (11, 15, 0.5, False)], ids=str)
+def test_noise_is_adapted_as_plainly(
+    frame: Frame, switches: dict[str, object], mesh: tuple[int, int, float, bool]
+) -> None:
+    outputs = random_outputs(1)
+    options = AdaptOptions(Meshes(RATES, *mesh, frame), **switches)  # type: ignore[arg-type]
+    people = propose(outputs, options)
+    assert len(people) == 60
+    ours = adapt(outputs, people, options)
+    for image in (0, 1):
+        of = people.images == image
+        one = replace(
+            outputs,
+            **{n: getattr(outputs, n)[image, None] for n in ("heatmaps", "centers", "embedding")},
+        )
+        equals_plain(ours.people.points[of], ours.scores[of], one, people[of], options, ties=0.05)

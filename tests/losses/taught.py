@@ -1,0 +1,36 @@
+"""What tests of the losses of adaptation are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poselib.losses.local_global import AdaptLosses
+from poselib.ops.centred import CentredPoses
+from poselib.ops.frames import Frame
+from poselib.ops.local_global import Meshes
+from poselib.skeletons import COCO
+from poselib.structures import Targets
+from tests.decoders.adapting import RATES
+
+SIGMAS = torch.tensor(COCO.sigmas)
+SIZE = (128, 160)
+
+
+def losses_of(frame: Frame = "centre", **switches: object) -> AdaptLosses:
+    meshes = Meshes(RATES, 5, 25, frame=frame)
+    return AdaptLosses(meshes, SIGMAS, **switches)  # type: ignore[arg-type]
+
+
+def targets_of(keypoints: Tensor, areas: Tensor, size: tuple[int, int] = SIZE) -> Targets:
+    return Targets((), (), keypoints, areas, size)
+
+
+def labelled(points: np.ndarray) -> Tensor:
+    points = torch.from_numpy(points).float()
+    return torch.cat([points, torch.full_like(points[..., :1], 2.0)], dim=-1)
+
+
+def poses_of(images: list[int], points: Tensor) -> CentredPoses:
+    return CentredPoses(torch.tensor(images), torch.ones(len(images)), points)

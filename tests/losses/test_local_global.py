@@ -1,0 +1,283 @@
+"""The losses of adaptation: cases by hand, whom to teach, and where gradients go."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poselib.losses.local_global import (
+    AdaptLosses,
+    Taught,
+    adapt_losses,
+    find_partners,
+    keypoint_weights,
+    refined_targets,
+    teach,
+    weighted_error,
+)
+from poselib.ops.centred import CentredPoses
+from poselib.ops.frames import FRAMES, Frame, offset_of
+from poselib.ops.local_global import Meshes
+from poselib.outputs import LocalGlobalOutputs
+from poselib.skeletons import COCO
+from poselib.structures import Targets
+from tests.decoders.adapting import RATES, truly_attracted
+from tests.decoders.dense_poses import scattered
+from tests.losses.taught import SIZE, labelled, losses_of, poses_of, targets_of
+
+torch.set_num_threads(1)
+
+# By hand
+
+
+def pair() -> tuple[Targets, CentredPoses, Tensor]:
+    """A pose of two keypoints between two people, of which the second has one labelled."""
+    keypoints = torch.tensor([[[[10.0, 10, 2], [30, 10, 1]], [[40.0, 10, 2], [0, 0, 0]]]])
+    targets = targets_of(keypoints, torch.tensor([[100.0, 400.0]]))
+    people = poses_of([0], torch.tensor([[[12.0, 10.0], [30.0, 13.0]]]))
+    places = people.points[:, None, None] + torch.zeros(1, 1, 1, 2, 2)
+    return targets, people, places
+
+
+def two(**switches: object) -> AdaptLosses:
+    sigmas = torch.tensor([0.1, 0.2])
+    return AdaptLosses(Meshes(torch.ones(2), 1, 5), sigmas, **switches)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("partner", "floor"), [("mean", 0.0), ("mean", 0.5), ("reach", 0.5)])
+def test_similarity_by_hand(partner: str, floor: float) -> None:
+    """exp(-d² / (2 (2σ)² A)), in the mean over labelled keypoints."""
+    targets, people, places = pair()
+    found, alike = find_partners(people, places, targets, two(partner=partner, floor=floor))
+    first = math.exp(-4 / (2 * 0.2**2 * 100))
+    second = math.exp(-9 / (2 * 0.4**2 * 100))
+    assert found.tolist() == [0]
+    floor = floor if partner == "mean" else 0.0
+    assert float(alike) == pytest.approx((max(first, floor) + max(second, floor)) / 2, rel=1e-5)
+
+
+def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
+    """One person is at one place of five exactly, the other in the middle of all, farther off."""
+    places = torch.tensor([-2.0, -1, 0, 1, 2])[:, None].expand(5, 2) * torch.tensor([10.0, 0])
+    places = (places + 100).view(1, 1, 5, 1, 2)
+    keypoints = torch.tensor([[[[120.0, 100, 1]], [[100.0, 103, 1]]]])
+    people = poses_of([0], torch.full((1, 1, 2), 100.0))
+    targets = targets_of(keypoints, torch.tensor([[1250.0, 1250.0]]))
+    chosen = {}
+    for partner in ("mean", "reach"):
+        options = AdaptLosses(
+            Meshes(torch.ones(1)),
+            torch.tensor([0.1]),
+            partner,
+            floor=0.0,  # type: ignore[arg-type]
+        )
+        chosen[partner] = find_partners(people, places, targets, options)
+    assert chosen["mean"][0].tolist() == [1] and chosen["reach"][0].tolist() == [0]
+    assert float(chosen["reach"][1]) == 1
+    each = [math.exp(-((10 * i) ** 2 + 9) / 100) for i in (-2, -1, 0, 1, 2)]
+    assert float(chosen["mean"][1]) == pytest.approx(sum(each) / 5, rel=1e-5)
+
+
+def test_nobody_labelled_is_nobodys_partner() -> None:
+    targets, people, places = pair()
+    nobody = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
+    for partner in ("mean", "reach"):
+        _, alike = find_partners(people, places, nobody, two(partner=partner))
+        assert alike.tolist() == [-1]
+
+
+def test_people_of_other_images_are_no_partners() -> None:
+    targets, people, places = pair()
+    far = targets.keypoints + torch.tensor([500.0, 0, 0])
+    both = replace(
+        targets,
+        keypoints=torch.cat([targets.keypoints, far]),
+        areas=targets.areas.expand(2, -1),
+    )
+    moved = replace(people, images=torch.tensor([1]))
+    _, alike = find_partners(moved, places, both, two(partner="reach"))
+    assert float(alike) < 1e-6
+
+
+def by_hand() -> Taught:
+    """Two keypoints, 3 x 3 places; the second is not labelled."""
+    similarity = torch.zeros(1, 2, 3, 3)
+    similarity[0, 0, 1, 1], similarity[0, 0, 0, 2] = 0.5, 0.9
+    truth = torch.tensor([[[13.0, 9.0, 2.0], [0.0, 0.0, 0.0]]])
+    people = poses_of([0], torch.tensor([[[10.0, 10.0], [20.0, 20.0]]]))
+    return Taught(people, similarity, torch.tensor([0.8]), truth)
+
+
+def test_weights_by_hand() -> None:
+    attraction, refined = keypoint_weights(by_hand(), "similarity")
+    torch.testing.assert_close(attraction, torch.tensor([[0.4, 0.0]]))  # Eq. (7)
+    assert refined.tolist() == [[1, 0]]
+    for weights in keypoint_weights(by_hand(), "improvement"):
+        torch.testing.assert_close(weights, torch.tensor([[0.4, 0.0]]))
+
+
+def test_an_error_by_hand() -> None:
+    found, wanted = torch.zeros(2, 2, 1, 2), torch.zeros(2, 2, 1, 2)
+    found[0, 0, 0], wanted[1, 1, 0] = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0])
+    weights = torch.tensor([[0.5, 1.0], [1.0, 3.0]])
+    assert float(weighted_error(found, wanted, weights)) == (0.5 * 5 + 3 * 2) / 4
+
+
+@pytest.mark.parametrize(("sigma", "step"), [(None, 1.0), (4.0, 1.0), (3.0, 0.5)])
+def test_refined_heat_is_highest_at_the_truth(sigma: float | None, step: float) -> None:
+    meshes = Meshes(torch.ones(2), 3, 25, step)
+    options = AdaptLosses(meshes, torch.ones(2), refined_sigma=sigma)
+    heat = refined_targets(by_hand(), options)[0, 0]
+    assert heat.shape == (25, 25)
+    row, column = divmod(int(heat.argmax()), 25)
+    assert ((column - 12) * step, (row - 12) * step) == (3, -1) and float(heat.max()) == 1
+    spread = meshes.sigma if sigma is None else sigma
+    expected = math.exp(-((2 * step) ** 2) / (2 * spread**2))
+    assert float(heat[row + 2, column]) == pytest.approx(expected, rel=1e-5)
+    assert float(heat[row, column - 2]) == pytest.approx(expected, rel=1e-5)
+
+
+# Whom to teach
+
+
+def scene(frame: Frame, px: float, seed: int = 1) -> tuple[LocalGlobalOutputs, Targets]:
+    truth = scattered(3, 2, image_size=SIZE, seed=seed)
+    errors = np.random.default_rng(seed).uniform(-px, px, truth.shape)
+    outputs = truly_attracted(truth, errors, SIZE, frame=frame)
+    return outputs, targets_of(labelled(truth), torch.full((3, 2), 4000.0))
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("partner", ["mean", "reach"])
+def test_poses_are_taught_by_who_they_are(frame: Frame, partner: str) -> None:
+    outputs, targets = scene(frame, 1.0)
+    taught = teach(outputs, targets, losses_of(frame, partner=partner))
+    assert len(taught.people) >= 6
+    assert (taught.alike > 0.5).all() and taught.similarity.shape[1:] == (17, 5, 5)
+    apart = (taught.people.points - taught.truth[..., :2]).abs().amax(dim=(1, 2))
+    assert (apart < 1.01 + 4 * (frame == "index")).all()
+    # The truth is in px of the frame.
+    there = taught.truth[..., :2] + offset_of(frame)
+    for image, people in zip(taught.people.images, there, strict=True):
+        same = (targets.keypoints[image, :, :, :2] - people).abs().amax(dim=(1, 2))
+        assert float(same.min()) < 1e-4
+
+
+def test_similarity_is_that_of_places_one_by_one() -> None:
+    outputs, targets = scene("centre", 2.0)
+    taught = teach(outputs, targets, losses_of())
+    for n, k, row, column in [(0, 0, 0, 0), (1, 5, 4, 1), (2, 16, 2, 2), (3, 11, 0, 3)]:
+        step = torch.tensor([column - 2.0, row - 2.0]) * RATES[k]
+        away = taught.people.points[n, k] + step - taught.truth[n, k, :2]
+        expected = math.exp(-float(away.square().sum()) / (8 * COCO.sigmas[k] ** 2 * 4000))
+        assert float(taught.similarity[n, k, row, column]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_poses_that_are_like_nobody_are_not_taught() -> None:
+    outputs, targets = scene("centre", 1.0)
+    far = replace(targets, keypoints=targets.keypoints + torch.tensor([300.0, 0, 0]))
+    assert len(teach(outputs, far, losses_of()).people) == 0
+    assert len(teach(outputs, far, losses_of(least=0.0)).people) > 0
+    none = targets_of(torch.zeros(3, 0, 17, 3), torch.zeros(3, 0))
+    hidden = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
+    for lonely in (far, none, hidden):
+        outputs.embedding.requires_grad_()
+        outputs.heatmaps.requires_grad_()
+        losses = adapt_losses(outputs, lonely, losses_of())
+        assert [float(loss.detach()) for loss in losses] == [0, 0]
+        gradients = torch.autograd.grad(sum(losses), [outputs.embedding, outputs.heatmaps])  # type: ignore[arg-type]
+        assert not any(gradient.any() for gradient in gradients)
+
+
+def test_keypoints_that_are_not_labelled_teach_nothing() -> None:
+    outputs, targets = scene("centre", 1.0)
+    targets.keypoints[:, :, 3:, 2] = 0.0
+    found = adapt_losses(outputs, targets, losses_of())
+    wild = replace(targets, keypoints=targets.keypoints.clone())
+    wild.keypoints[:, :, 3:, :2] += 1e3
+    for one, other in zip(found, adapt_losses(outputs, wild, losses_of()), strict=True):
+        assert torch.equal(one, other) and float(one) > 0
+
+
+# Gradients
+
+
+@pytest.mark.parametrize("weighting", ["similarity", "improvement"])
+@pytest.mark.parametrize("frame", FRAMES)
+def test_gradients_reach_heat_and_embedding_and_not_poses(frame: Frame, weighting: str) -> None:
+    outputs, targets = scene(frame, 2.0)
+    kernel = torch.full((17, 51, 1, 1), 1e-4).requires_grad_()
+    attract = lambda c: torch.nn.functional.conv2d(c, kernel)  # noqa: E731
+    maps = {
+        name: getattr(outputs, name).clone().requires_grad_()
+        for name in ("heatmaps", "centers", "offsets", "embedding")
+    }
+    outputs = replace(outputs, attract=attract, **maps)
+    attraction, refined = adapt_losses(outputs, targets, losses_of(frame, weighting=weighting))
+    for loss, reached in (
+        (attraction, {"embedding"}),
+        (refined, {"embedding", "heatmaps"}),
+    ):
+        found = torch.autograd.grad(
+            loss, [*maps.values(), kernel], allow_unused=True, retain_graph=True
+        )
+        assert found[-1] is not None and found[-1].any()
+        named = dict(zip(maps, found, strict=False))
+        assert {name for name, g in named.items() if g is not None and g.any()} == reached
+        assert all(g is None or g.isfinite().all() for g in found)
+
+
+def test_a_gradient_equals_a_small_difference() -> None:
+    outputs, targets = scene("centre", 2.0)
+    heat = outputs.heatmaps.clone().requires_grad_()
+    outputs = replace(outputs, attract=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
+
+    def refined(maps: Tensor) -> Tensor:
+        return adapt_losses(replace(outputs, heatmaps=maps), targets, losses_of())[1]
+
+    (gradient,) = torch.autograd.grad(refined(heat), heat)
+    step = gradient / gradient.norm()
+    with torch.no_grad():
+        slope = (refined(heat + 0.5 * step) - refined(heat - 0.5 * step)).item()
+    # The loss is a parabola in the heat: central differences are exact at any length.
+    assert slope == pytest.approx(float(gradient.norm()), rel=1e-3)
+
+
+def test_true_attraction_has_no_loss() -> None:
+    outputs, targets = scene("centre", 2.0)
+    options = losses_of()
+    taught = teach(outputs, targets, options)
+    right = replace(outputs, attract=lambda _: taught.similarity)
+    assert float(adapt_losses(right, targets, options)[0]) == 0
+    wrong = replace(outputs, attract=lambda _: taught.similarity + 0.5)
+    weights, _ = keypoint_weights(taught, "similarity")
+    expected = 0.25 * float(weights.mean())
+    assert float(adapt_losses(wrong, targets, options)[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_losses_under_autocast_are_in_full_precision() -> None:
+    outputs, targets = scene("centre", 2.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = adapt_losses(outputs, targets, losses_of())
+    for found, expected in zip(losses, adapt_losses(outputs, targets, losses_of()), strict=True):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"partner": "nearest"}, "partner must be one of"),
+        ({"weighting": "even"}, "weighting must be one of"),
+        ({"refined_sigma": 0.0}, "refined_sigma must be positive px"),
+        ({"refined_sigma": math.nan}, "refined_sigma must be positive px"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(switches: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        losses_of(**switches)

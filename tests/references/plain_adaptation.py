@@ -1,0 +1,215 @@
+"""Local-global adaptation of the poses of one image, step by step as LOGO-CAP's code takes it.
+
+Maps are read by gathering the four cells around each place, windows are convolved by a grouped
+convolution, and the message passing is asked once for the people of the image. ``read_between`` and
+``read_at`` are the same reading for one place, and for one place in one map after another.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from poselib.decoders.local_global import AdaptOptions
+from poselib.ops.centred import CentredPoses
+from poselib.ops.local_global import Meshes
+from poselib.outputs import LocalGlobalOutputs
+from poselib.structures import Size
+
+
+def read_between(table: list[list[float]], x: float, y: float) -> float:
+    """Return the value of a map at (x, y) cells, (0, 0) being the first one's; the border's beyond.
+
+    What is not finite is 0.
+    """
+    height, width = len(table), len(table[0])
+    x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+    total = 0.0
+    for row in (math.floor(y), math.floor(y) + 1):
+        for column in (math.floor(x), math.floor(x) + 1):
+            share = (1 - abs(x - column)) * (1 - abs(y - row))
+            if share > 0 and math.isfinite(table[row][column]):
+                total += share * table[row][column]
+    return total
+
+
+def read_at(
+    table: list[list[float]], x: float, y: float, image_size: Size, frame: str, enlarged: bool
+) -> float:
+    """Return the value of a map at (x, y) px of the frame; see ``bilinear_windows`` for both."""
+    down, across = image_size[0] / len(table), image_size[1] / len(table[0])
+    if frame == "centre":
+        return read_between(table, x / across - 0.5, y / down - 0.5)
+    if not enlarged:
+        return read_between(table, x / across, y / down)
+    # Between the four pixels around the place, each read between cells where its middle is.
+    total = 0.0
+    for row in (math.floor(y), math.floor(y) + 1):
+        for column in (math.floor(x), math.floor(x) + 1):
+            share = (1 - abs(x - column)) * (1 - abs(y - row))
+            px = min(max(column, 0), image_size[1] - 1), min(max(row, 0), image_size[0] - 1)
+            at = (px[0] + 0.5) / across - 0.5, (px[1] + 0.5) / down - 0.5
+            total += share * read_between(table, *at)
+    return total
+
+
+def taps(x: Tensor, cells: int, slip: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the cells on either side of coordinates, and their weights.
+
+    With ``slip``, the weights of the published code: the right one of a place in the last cell or
+    beyond is the last cell too, and both weights are measured from it, so that they are 0 in its
+    middle and sum up to 1 a whole cell further on only.
+    """
+    if not slip:
+        x = x.clamp(0, cells - 1)
+    first = x.floor().clamp(0, cells - 1)
+    second = (first + 1).clamp(0, cells - 1)
+    right = (x - first).clamp(0, 1)
+    left = (second - x).clamp(0, 1) if slip else 1 - right
+    return first.long(), second.long(), left, right
+
+
+def bilinear(maps: Tensor, x: Tensor, y: Tensor, slip: bool = False) -> Tensor:
+    """Read all of (C, h, w) maps at places (...) in cells: (C, ...)."""
+    x0, x1, left, right = taps(x, maps.shape[2], slip)
+    y0, y1, upper, lower = taps(y, maps.shape[1], slip)
+    return (
+        maps[:, y0, x0] * upper * left
+        + maps[:, y0, x1] * upper * right
+        + maps[:, y1, x0] * lower * left
+        + maps[:, y1, x1] * lower * right
+    )
+
+
+def bilinear_each(maps: Tensor, x: Tensor, y: Tensor, slip: bool = False) -> Tensor:
+    """Read each of (K, h, w) maps at places (n, K, ...) of its own."""
+    kinds = torch.arange(len(maps)).view(1, -1, *[1] * (x.dim() - 2)).expand(x.shape)
+    x0, x1, left, right = taps(x, maps.shape[2], slip)
+    y0, y1, upper, lower = taps(y, maps.shape[1], slip)
+    return (
+        maps[kinds, y0, x0] * upper * left
+        + maps[kinds, y0, x1] * upper * right
+        + maps[kinds, y1, x0] * lower * left
+        + maps[kinds, y1, x1] * lower * right
+    )
+
+
+def local_mesh(points: Tensor, meshes: Meshes) -> Tensor:
+    """Algorithm 1: the places around (n, K, 2) keypoints, (n, K, r, r, 2)."""
+    reach = meshes.local_window // 2
+    along = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    dy, dx = torch.meshgrid(along, along, indexing="ij")
+    dxy = torch.stack([dx, dy], dim=-1) * meshes.rates.view(1, -1, 1, 1, 1) * meshes.step
+    return points[:, :, None, None] + dxy
+
+
+def local_codes(
+    outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool = False
+) -> Tensor:
+    """The embedding at all places of the local meshes: (n, K * D, r, r)."""
+    places, embedding = local_mesh(points, meshes), outputs.embedding[0]
+    x, y = _in_cells(places, outputs.image_size, embedding, 0.5 * (meshes.frame == "centre"))
+    codes = bilinear(embedding, x, y, slip)  # (D, n, K, r, r)
+    return codes.permute(1, 2, 0, 3, 4).flatten(1, 2)
+
+
+def global_heat(
+    outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool = False
+) -> Tensor:
+    """Heatmaps in the global window of each keypoint, weighed (Eq. 1): (n, K, a, a)."""
+    reach, size = meshes.global_window // 2, outputs.image_size
+    along = torch.arange(-reach, reach + 1, dtype=torch.float32) * meshes.step
+    dy, dx = torch.meshgrid(along, along, indexing="ij")
+    places = points[:, :, None, None] + torch.stack([dx, dy], dim=-1)
+    heatmaps, shift = outputs.heatmaps, 0.5
+    if meshes.frame == "index":
+        heatmaps, shift = F.interpolate(heatmaps, size, mode="bilinear", align_corners=False), 0.0
+    x, y = _in_cells(places, size, heatmaps[0], shift)
+    heat = bilinear_each(heatmaps[0], x, y, slip)
+    if meshes.reweigh:
+        gaussian = torch.exp(-(dx**2 + dy**2) / (2 * meshes.sigma**2))
+        heat = heat * (gaussian * (gaussian >= 1e-4))
+    return heat
+
+
+def convolved_each(heat: Tensor, kernels: Tensor) -> Tensor:
+    """Eq. (2): each window of (n, K, a, a) convolved with its own of (n, K, r, r) kernels."""
+    side = kernels.shape[-1]
+    flipped = (kernels / side**2).reshape(-1, 1, side, side).flip(2, 3)
+    flat = heat.reshape(1, -1, *heat.shape[2:])
+    return F.conv2d(flat, flipped, padding=side // 2, groups=len(flipped)).reshape(heat.shape)
+
+
+def two_highest(heat: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Eq. (3): the mean of the two highest places, from the middle, and of their values."""
+    side = heat.shape[-1]
+    value, index = heat.flatten(2).topk(2)
+    y, x = torch.div(index, side, rounding_mode="trunc"), index % side
+    first, second = (torch.stack([x[..., i], y[..., i]], dim=-1).float() for i in (0, 1))
+    moved = share * first + (1 - share) * second - side // 2
+    return moved, share * value[..., 0] + (1 - share) * value[..., 1]
+
+
+def adapt_plainly(
+    outputs: LocalGlobalOutputs, people: CentredPoses, options: AdaptOptions, slip: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Adapt the poses of one image.
+
+    Args:
+        outputs: of one image at one scale, finite.
+        people: of that image, px of the frame.
+        options: meshes and prior.
+        slip: read the last row and column as the published code does; see ``taps``.
+
+    Returns:
+        (n, K, 2) px of the frame and (n, K) adapted heat. Where it is not above 0 the place means
+        nothing.
+    """
+    meshes, points = options.meshes, people.points
+    if not options.adapt:
+        return points, _heat_there(outputs, points, meshes, slip)
+    if options.prior == "expansion":
+        moved, scores = two_highest(global_heat(outputs, points, meshes, slip), options.share)
+        return points + meshes.step * moved, scores
+    attraction = outputs.attract(local_codes(outputs, points, meshes, slip)).clamp(0, 1)
+    if options.prior == "attraction":
+        scores, best = attraction.flatten(2).max(dim=2)
+        places = local_mesh(points, meshes).flatten(2, 3)
+        return places.gather(2, best[..., None, None].expand(-1, -1, 1, 2)).squeeze(2), scores
+    heat = convolved_each(global_heat(outputs, points, meshes, slip), attraction)
+    moved, scores = two_highest(heat, options.share)
+    return points + meshes.step * moved, scores
+
+
+def propose_plainly(outputs: LocalGlobalOutputs, options: AdaptOptions) -> CentredPoses:
+    """Find the poses at the centres of one image as the published code does, the highest first.
+
+    Centres are the highest of their window in maps enlarged to the image. Of equal ones any may
+    come first.
+    """
+    size, stride = outputs.image_size, outputs.image_size[0] // outputs.centers.shape[2]
+    maps = F.interpolate(outputs.centers, size, mode="bilinear", align_corners=False)
+    highest = F.max_pool2d(maps.clamp(min=0), options.kernel, 1, options.kernel // 2)
+    values, index = ((highest == maps) * maps).flatten().topk(options.max_people)
+    values, index = values[values >= options.threshold], index[values >= options.threshold]
+    centres = torch.stack([index % size[1], index // size[1]], dim=1) / stride
+    offsets = outputs.offsets[0, :, :, centres[:, 1].long(), centres[:, 0].long()]
+    points = (centres[:, None] - offsets.permute(2, 0, 1)) * stride
+    return CentredPoses(torch.zeros_like(index), values, points)
+
+
+def _heat_there(outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool) -> Tensor:
+    alone = Meshes(meshes.rates, 1, 1, meshes.step, reweigh=False, frame=meshes.frame)
+    return global_heat(outputs, points, alone, slip).flatten(1)
+
+
+def _in_cells(
+    places: Tensor, image_size: Size, maps: Tensor, shift: float
+) -> tuple[Tensor, Tensor]:
+    """Return the x and the y of places (..., 2) px among the cells of (C, h, w) maps."""
+    x = places[..., 0] / (image_size[1] / maps.shape[2]) - shift
+    y = places[..., 1] / (image_size[0] / maps.shape[1]) - shift
+    return x, y
