@@ -49,11 +49,11 @@ class AdaptLosses:
 
     meshes: Meshes
     sigmas: Tensor
-    partner: Partner = "mean"
-    weighting: Weighting = "similarity"
+    partner: Partner = "reach"
+    weighting: Weighting = "improvement"
     floor: float = 0.5
     least: float = 0.5
-    refined_sigma: float | None = None
+    refined_sigma: float | None = 4.0
     max_people: int = 30
     kernel: int = 3
 
