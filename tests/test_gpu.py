@@ -168,7 +168,7 @@ def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
     assert (apart < 1e-3).float().mean() > (0.9 if prior != "expansion" else 0.95)
 
 
-@pytest.mark.parametrize("switches", [{}, {"partner": "reach", "weighting": "improvement"}])
+@pytest.mark.parametrize("switches", [{}, {"partner": "mean", "weighting": "similarity"}])
 def test_losses_of_adaptation_are_the_same(switches: dict[str, str]) -> None:
     """From targets to losses, gradients and poses."""
     images, found = collate([scenes(4, size=128)[i] for i in range(4)]), []
