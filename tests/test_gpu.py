@@ -15,6 +15,7 @@ import torch
 
 from poselib.data.loaders import collate
 from poselib.data.targets import heatmap_targets
+from poselib.decoders.local_global import AdaptOptions, adapt, propose
 from poselib.decoders.tags import DecodeOptions, decode_tags
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.decoding import decode_stages
@@ -27,6 +28,7 @@ from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.systems import build
+from tests.decoders.adapting import meshes_of, random_outputs
 from tests.engine.test_train import interrupted_at
 from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
 
@@ -141,6 +143,60 @@ def test_regression_answers_the_same(match: bool) -> None:
     for one, other in zip(poses, their_poses, strict=True):
         np.testing.assert_allclose(other.keypoints, one.keypoints, atol=1e-3)
         np.testing.assert_allclose(other.person_scores, one.person_scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("frame", ["centre", "index"])
+@pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
+def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
+    outputs = random_outputs(1, images=3)
+    options = AdaptOptions(meshes_of(frame), prior=prior)  # type: ignore[arg-type]
+    people = propose(outputs, options)
+    expected = adapt(outputs, people, options)
+    there = replace(
+        outputs,
+        **{n: getattr(outputs, n).to(DEVICE) for n in ("heatmaps", "centers", "embedding")},
+        offsets=outputs.offsets.to(DEVICE),
+    )
+    moved = replace(
+        people, **{n: getattr(people, n).to(DEVICE) for n in ("images", "centres", "points")}
+    )
+    assert len(propose(there, options)) == len(people)
+    found = adapt(there, moved, replace(options, meshes=meshes_of(frame)))  # type: ignore[arg-type]
+    # TF32 convolutions of recent GPUs keep ten bits.
+    torch.testing.assert_close(found.scores.cpu(), expected.scores, rtol=2e-2, atol=2e-3)
+    apart = (found.people.points.cpu() - expected.people.points).abs().amax(dim=-1)
+    assert (apart < 1e-3).float().mean() > (0.9 if prior != "expansion" else 0.95)
+
+
+@pytest.mark.parametrize("switches", [{}, {"partner": "mean", "weighting": "similarity"}])
+def test_losses_of_adaptation_are_the_same(switches: dict[str, str]) -> None:
+    """From targets to losses, gradients and poses."""
+    images, found = collate([scenes(4, size=128)[i] for i in range(4)]), []
+    small = {"backbone": "hrnet_tiny", "embedding": 8, "message_width": 32, "global_window": 25}
+    for device in ("cpu", DEVICE):
+        torch.manual_seed(0)
+        system = build("logocap", COCO, **small, **switches)
+        model, batch = system.model.to(device), images.to(device)
+        outputs, targets = model(normalise(batch.images)), system.encode(batch)
+        maps = targets.heatmaps[0] + 0.05
+        right = replace(
+            outputs,
+            heatmaps=maps[:, :-1].requires_grad_(),
+            centers=maps[:, -1:],
+            offsets=offset_maps(targets)[0] + 0.25,
+        )
+        losses = system.losses(right, targets)
+        sum(losses.values()).backward()  # type: ignore[union-attr]
+        gradients = [right.heatmaps.grad, next(model.joints_mlp.parameters()).grad]
+        poses = system.decode(replace(right, attract=model.joints_mlp.eval()))
+        found.append((losses, [g.cpu() for g in gradients], poses))
+    (losses, gradients, poses), (theirs, their_gradients, their_poses) = found
+    for name, value in losses.items():
+        assert float(value.detach()) > 0
+        torch.testing.assert_close(theirs[name].cpu(), value, rtol=2e-2, atol=1e-4)
+    for mine, other in zip(gradients, their_gradients, strict=True):
+        assert mine.any() and (other - mine).norm() < 0.05 * mine.norm()
+    assert [len(p) for p in poses] == [len(p) for p in their_poses]
 
 
 def test_an_interrupted_training_ends_where_a_whole_one_does(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from poselib.ops.centred import CentredPoses
 from poselib.ops.context import sample_features, sample_windows
 from poselib.ops.expansion import expand_keypoints, window_steps
-from poselib.ops.frames import Frame
+from poselib.ops.frames import FRAMES, Frame
 from poselib.structures import Size
 
 
@@ -30,7 +30,8 @@ class Meshes:
         frame: what a cell of the maps stands for; see ``ops.context``.
 
     Raises:
-        ValueError: a window is not odd and positive, or the step is not positive.
+        ValueError: a window is not odd and positive, the step is not positive, or the frame is
+            unknown.
     """
 
     rates: Tensor
@@ -45,6 +46,8 @@ class Meshes:
             window_steps(window)
         if not 0 < self.step < math.inf:
             raise ValueError(f"step must be a positive number of px, not {self.step}")
+        if self.frame not in FRAMES:
+            raise ValueError(f"frame must be one of {FRAMES}, not {self.frame!r}")
 
     @property
     def sigma(self) -> float:

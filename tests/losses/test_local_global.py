@@ -250,7 +250,7 @@ def test_a_gradient_equals_a_small_difference() -> None:
 
 def test_true_attraction_has_no_loss() -> None:
     outputs, targets = scene("centre", 2.0)
-    options = losses_of()
+    options = losses_of(partner="mean", weighting="similarity")
     taught = teach(outputs, targets, options)
     right = replace(outputs, attract=lambda _: taught.similarity)
     assert float(adapt_losses(right, targets, options)[0]) == 0
@@ -260,13 +260,14 @@ def test_true_attraction_has_no_loss() -> None:
     assert float(adapt_losses(wrong, targets, options)[0]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_losses_under_autocast_are_in_full_precision() -> None:
+def test_losses_under_autocast_are_single() -> None:
     outputs, targets = scene("centre", 2.0)
     with torch.autocast("cpu", torch.bfloat16):
         losses = adapt_losses(outputs, targets, losses_of())
     for found, expected in zip(losses, adapt_losses(outputs, targets, losses_of()), strict=True):
         assert found.dtype == torch.float32
-        torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-6)
+        # The embedding, here coordinates, is read in bfloat16 as the network wrote it.
+        torch.testing.assert_close(found, expected, rtol=5e-2, atol=1e-6)
 
 
 @pytest.mark.parametrize(

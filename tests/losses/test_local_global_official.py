@@ -10,7 +10,6 @@ What the official arrays cannot be compared with:
 - ``loss_value_loss.oks`` is the mean over poses whose ``oks_person`` is at least 0.5 and
   ``loss_value_loss.hm`` that over all poses, with zeros for the others; in training there are no
   others. They are compared after those are left out, times how many are left.
-- The official targets of heat have 4 px where the paper has 16: a switch here.
 """
 
 from __future__ import annotations

@@ -30,11 +30,12 @@ def test_three_deviations_reach_to_the_border() -> None:
         ({"local_window": 10}, "odd positive side, not 10"),
         ({"global_window": 0}, "odd positive side, not 0"),
         ({"step": 0.0}, "step must be a positive number of px"),
+        ({"frame": "corner"}, "frame must be one of"),
         ({"step": math.inf}, "step must be a positive number of px"),
         ({"step": math.nan}, "step must be a positive number of px"),
     ],
 )
-def test_meshes_that_make_no_sense_are_refused(switches: dict[str, float], message: str) -> None:
+def test_meshes_that_make_no_sense_are_refused(switches: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Meshes(RATES, **switches)  # type: ignore[arg-type]
 

@@ -1,0 +1,212 @@
+"""LOGO-CAP as a whole: every ablation builds, learns and decodes, and what is saved comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from poselib.data.loaders import collate
+from poselib.data.recipe import SceneRecipe
+from poselib.data.synthetic import SyntheticScenes
+from poselib.engine.checkpoints import load_checkpoint, save_system
+from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.recipe import Recipe
+from poselib.engine.train import train
+from poselib.models.attentive_norm import AttentiveNorm2d
+from poselib.models.pretrained import load_official
+from poselib.ops.images import normalise
+from poselib.ops.offsets import offset_maps
+from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
+from poselib.skeletons import COCO, CROWDPOSE
+from poselib.systems import System, build
+from tests.decoders.adapting import with_embedding
+from tests.models.official import official_weights
+
+torch.set_num_threads(1)
+
+SMALL: dict[str, Any] = {
+    "backbone": "hrnet_tiny_light",
+    "heatmap_width": 8,
+    "offset_width": 8,
+    "embedding": 4,
+    "message_width": 16,
+    "local_window": 5,
+    "global_window": 25,
+}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "Table 5, baseline": {"adaptation": False},
+    "Table 5, no OKS loss": {"oks_weight": 0.0},
+    "Table 5, no reweighing": {"reweigh": False},
+    "Table 5, no attentive norm": {"attentive": False},
+    "Table 6, window 3": {"local_window": 3},
+    "Table 6, one convolution": {"message_layers": 0},
+    "Table 7, KEMs": {"prior": "expansion"},
+    "Table 7, KAMs": {"prior": "attraction"},
+    "not adapted": {"adapt": False},
+    "the paper's losses": {"partner": "mean", "weighting": "similarity", "refined_sigma": None},
+    "in the official frame": {"frame": "index"},
+}
+
+
+def system_of(skeleton: Any = COCO, **switches: Any) -> System:
+    torch.manual_seed(0)
+    return build("logocap", skeleton, **{**SMALL, **switches})
+
+
+def scenes(count: int, size: int = 128, people: tuple[int, int] = (1, 2)) -> SyntheticScenes:
+    return SyntheticScenes(SceneRecipe(size=size, people=people), count, 3, COCO).cached()
+
+
+def right_poses(system: System, batch: Any, error: float = 0.0) -> tuple[RegressionOutputs, Any]:
+    """Outputs of the network whose maps of heat, centres and offsets are the truth.
+
+    But for ``error``, in cells, of all offsets.
+    """
+    outputs, targets = system.model(normalise(batch.images)), system.encode(batch)
+    maps, offsets = targets.heatmaps[0], offset_maps(targets)[0]
+    maps, offsets = maps.clone(), offsets + error
+    right = RegressionOutputs(maps[:, :-1], maps[:, -1:], offsets, targets.image_size)
+    if isinstance(outputs, LocalGlobalOutputs):
+        right = with_embedding(right, outputs.embedding, outputs.attract)
+    return right, targets
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_ablation_builds_learns_and_decodes(name: str) -> None:
+    switches = ABLATIONS[name]
+    system = system_of(**switches)
+    batch = collate([scenes(2)[i] for i in range(2)])
+    outputs, targets = right_poses(system, batch, error=0.5)
+    terms = system.losses(outputs, targets)
+    adapts = switches.get("adaptation", True)
+    expected = {"heatmap", "offset"} | ({"oks", "refined"} if adapts else set())
+    assert set(terms) == expected and all(term.isfinite() for term in terms.values())
+    if adapts:
+        assert (float(terms["oks"].detach()) > 0) == ("no OKS" not in name)
+        assert float(terms["refined"].detach()) > 0
+        before = [p.detach().clone() for p in system.model.joints_mlp.parameters()]
+        optimiser = torch.optim.SGD(system.model.parameters(), lr=0.1)
+        sum(terms.values()).backward()  # type: ignore[union-attr]
+        optimiser.step()
+        after = system.model.joints_mlp.parameters()
+        assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    system.model.eval()
+    decoded = system.decode(right_poses(system, batch)[0])
+    assert len(decoded) == 2 and all(np.isfinite(p.keypoints).all() for p in decoded)
+    assert len(system.decode(system.model(normalise(batch.images)))) == 2
+
+
+def test_weights_of_the_losses() -> None:
+    batch = collate([scenes(2)[i] for i in range(2)])
+    plain = system_of()
+    outputs, targets = right_poses(plain, batch, error=0.2)
+    outputs.heatmaps.add_(0.1)
+    weights = ("heatmap_weight", "offset_weight", "oks_weight", "refined_weight")
+    terms = plain.losses(outputs, targets)
+    ones = system_of(**dict.fromkeys(weights, 1.0)).losses(outputs, targets)
+    # Sec. 3.2: λ = 0.01 for offsets and for attraction.
+    shares = {"heatmap": 1.0, "offset": 0.01, "oks": 0.01, "refined": 1.0}
+    for name, share in shares.items():
+        assert float(ones[name].detach()) > 0
+        torch.testing.assert_close(terms[name], share * ones[name])
+
+
+def test_what_is_not_adapted_is_what_was_encoded() -> None:
+    system = system_of(adapt=False, center_sigma=1.5, sigma=1.0, radius=2.0)
+    data = scenes(6, 256, (1, 1))
+    batch = collate([data[i] for i in range(6)])
+    outputs, _ = right_poses(system, batch)
+    for image, poses in enumerate(system.decode(outputs)):
+        truth = batch.keypoints[image, 0].numpy()
+        inside = (
+            (truth[:, 2] > 0) & (truth[:, :2] > 0).all(axis=1) & (truth[:, :2] < 256).all(axis=1)
+        )
+        apart = np.abs(poses.keypoints[:, inside] - truth[inside, :2]).max(axis=(1, 2))
+        assert len(apart) > 0 and apart.min() < 1e-2
+
+
+def test_a_batch_without_people_is_learnt_from_too() -> None:
+    system = system_of()
+    batch = collate([scenes(2)[i] for i in range(2)])
+    batch = replace(batch, keypoints=batch.keypoints[:, :0], areas=batch.areas[:, :0])
+    terms = system.losses(system.model(normalise(batch.images)), system.encode(batch))
+    assert float(terms["oks"].detach()) == float(terms["refined"].detach()) == 0
+    sum(terms.values()).backward()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_runs_and_what_it_saves_comes_back(tmp_path: Path, precision: Any) -> None:
+    system = system_of(weighting="similarity", prior="attraction")
+    recipe = Recipe(steps=3, batch_size=2, precision=precision, log_every=1, checkpoint_every=2)
+    trained = train(system, scenes(4, 64), recipe, tmp_path, progress=False).system
+    save_system(tmp_path / "saved.safetensors", trained, size=64, provenance={})
+    loaded = load_checkpoint(tmp_path / "saved.safetensors").system
+    assert loaded.name == "logocap" and loaded.switches == trained.switches
+    images, near = torch.randn(1, 3, 64, 96), {"rtol": 0, "atol": 1e-3}
+    with torch.no_grad():
+        mine, theirs = (each.model.eval()(images) for each in (loaded, trained))
+        for name in ("heatmaps", "centers", "offsets", "embedding"):
+            torch.testing.assert_close(getattr(mine, name), getattr(theirs, name), **near)
+        context = torch.randn(2, 17 * 4, 5, 5)
+        torch.testing.assert_close(mine.attract(context), theirs.attract(context), **near)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 0.5)])
+def test_prediction_with_flip_and_scales(scales: tuple[float, ...]) -> None:
+    system = system_of(center_threshold=0.0)
+    data = scenes(2, 64)
+    options = PredictOptions(size=64, multiple=32, flip=True, scales=scales)
+    found = list(predict(system, data, options))
+    assert len(found) == 2
+
+
+@pytest.mark.golden
+def test_official_weights_are_read_in_their_own_frame(golden_dir: Path, tmp_path: Path) -> None:
+    torch.save(official_weights(golden_dir, "logocap_w32"), tmp_path / "official.pth")
+    system = build("logocap", COCO, frame="index")
+    load_official(system.model, tmp_path / "official.pth")
+    assert system.mirror_shift == 0  # the official flip test has none
+    with np.load(golden_dir / "logocap_w32.npz") as golden, torch.no_grad():
+        (poses,) = system.decode(system.model.eval()(torch.from_numpy(golden["input"])))
+        kept = golden["centers"][:, 2] > 0.01
+    assert 0 < len(poses) <= kept.sum() and np.isfinite(poses.keypoints).all()
+
+
+def test_meshes_are_those_of_the_skeleton() -> None:
+    system = build("logocap", CROWDPOSE, **SMALL)
+    outputs = system.model(torch.rand(1, 3, 64, 64))
+    assert outputs.heatmaps.shape[1] == 14
+    assert outputs.attract(torch.zeros(2, 14 * 4, 5, 5)).shape == (2, 14, 5, 5)
+    assert sum(isinstance(m, AttentiveNorm2d) for m in system.model.modules()) == 1
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"frame": "corner"}, "frame must be one of"),
+        ({"prior": "none"}, "prior must be one of"),
+        ({"partner": "nearest"}, "partner must be one of"),
+        ({"weighting": "even"}, "weighting must be one of"),
+        ({"local_window": 4}, "odd positive side"),
+        ({"global_window": 96}, "odd positive side"),
+        ({"step": 0.0}, "step must be a positive number"),
+        ({"refined_sigma": -1.0}, "refined_sigma must be positive"),
+        ({"top_share": 0.3}, "share must be a weight from 0.5 to 1"),
+        ({"nms_kernel": 2}, "kernel must be an odd positive number"),
+        ({"nms_share": 1.5}, "part must be at least 0 and below 1"),
+        ({"max_people": 0}, "max_people must be at least 1"),
+        ({"message_layers": -1}, "message passing: -1 layers"),
+        ({"message_width": 6}, "message passing: 3 layers of width 6"),
+        ({"embedding": 0}, "one channel or more"),
+        ({"adaptive": True}, "'logocap' has no switch 'adaptive'"),
+    ],
+)
+def test_unknown_values_are_refused(switches: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        system_of(**switches)
