@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from poselib.decoders.local_global import (
-    AdaptOptions,
     Adapted,
+    AdaptOptions,
     attracted,
     decode_local_global,
     propose,
@@ -176,7 +176,8 @@ def _convolutions(outputs: LocalGlobalOutputs, context: Tensor) -> Work | None:
         module.register_forward_pre_hook(lambda m, given: met.append((m, given[0].clone())))
         for module in outputs.attract.modules()
         # those that mix channels of one place, as attentive normalisation's, are not meant
-        if isinstance(module, nn.Conv2d) and (module.kernel_size != (1, 1) or module.bias is not None)
+        if isinstance(module, nn.Conv2d)
+        and (module.kernel_size != (1, 1) or module.bias is not None)
     ]
     with torch.no_grad():
         outputs.attract(context)

@@ -75,9 +75,7 @@ def adapt_inputs(
     )
 
 
-def _spots(
-    rng: np.random.Generator, images: int, people: int, cells: Size
-) -> NDArray[np.float64]:
+def _spots(rng: np.random.Generator, images: int, people: int, cells: Size) -> NDArray[np.float64]:
     """Return cells (B, N, 2), (column, row), of a coarse grid, each at most once an image."""
     rows, columns = (max(1, length // _APART) for length in cells)
     if people > rows * columns:
