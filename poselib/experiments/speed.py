@@ -70,10 +70,12 @@ def drawn_outputs(
     shared |= {"seed": seed, "device": image.device}
     if isinstance(own, TagOutputs):
         drawn = decode_inputs(people, size, length=own.tags.shape[2], **shared)
-        return drawn.resize(own.finest)
+        tags = drawn.resized_tags((own.tags.shape[3], own.tags.shape[4]))
+        return replace(drawn.resize(own.finest), tags=tags)
     stride = size[0] // own.heatmaps.shape[-2]
     if not isinstance(own, LocalGlobalOutputs):
-        return adapt_inputs(people, size, embedding=1, stride=stride, **shared)
+        made = adapt_inputs(people, size, embedding=1, stride=stride, **shared)
+        return RegressionOutputs(made.heatmaps, made.centers, made.offsets, size)
     maps = adapt_inputs(people, size, embedding=own.embedding.shape[1], stride=stride, **shared)
     return replace(maps, attract=own.attract)
 

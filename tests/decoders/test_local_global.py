@@ -336,3 +336,16 @@ def test_more_of_the_highest_place() -> None:
     heats = [adapt(outputs, people, options_of(share=s)).scores for s in (0.5, 0.75, 1.0)]
     torch.testing.assert_close((heats[0] + heats[2]) / 2, heats[1], rtol=1e-4, atol=1e-6)
     assert (heats[2] >= heats[0]).all()
+
+
+def test_many_poses_are_adapted_in_parts_as_alone() -> None:
+    outputs, options = random_outputs(3, images=2), options_of(max_people=30)
+    people = propose(outputs, options)
+    assert len(people) > 40
+    together = adapt(outputs, people, options)
+    for rows in torch.arange(len(people)).split(7):
+        alone = adapt(outputs, people[rows], options)
+        torch.testing.assert_close(together.people.points[rows], alone.people.points)
+        torch.testing.assert_close(together.scores[rows], alone.scores)
+    assert torch.equal(together.people.images, people.images)
+    assert torch.equal(together.people.centres, people.centres)

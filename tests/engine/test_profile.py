@@ -15,6 +15,7 @@ from poselib.engine.profile import (
     compare,
     machine,
     measure,
+    measure_all,
 )
 
 NAN = float("nan")
@@ -90,6 +91,16 @@ def test_two_ways_are_timed_in_turns() -> None:
     )
     assert calls == ["slow", "fast", *(["slow", "fast", "fast", "fast"] * 2)]
     assert (len(both.fast.wall), len(both.baseline.wall)) == (6, 2)
+
+
+def test_all_works_are_timed_in_turns(clock: Clock) -> None:
+    calls: list[str] = []
+    works = {name: lambda name=name: calls.append(name) or clock.work(1.0, 0.5) for name in "abc"}
+    times = measure_all(works, repeats=2, warmup=1)
+    assert calls == [*"abc", *"abcabc"]
+    assert list(times) == [*"abc"]
+    assert all(taken.wall == (1000.0, 1000.0) for taken in times.values())
+    assert all(taken.cpu == (500.0, 500.0) for taken in times.values())
 
 
 def test_threads_are_limited_while_it_is_measured() -> None:

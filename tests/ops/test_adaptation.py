@@ -89,3 +89,18 @@ def test_a_window_of_one_place_has_one_highest() -> None:
     places, values = highest_places(torch.full((1, 2, 1, 1), 0.6))
     assert places.tolist() == [[[0, 0], [0, 0]]]
     torch.testing.assert_close(values, torch.full((1, 2), 0.6))
+
+
+@pytest.mark.parametrize("side", [1, 2, 31, 32, 33, 61])
+@pytest.mark.parametrize("levels", [1, 2, 5, 400, 100000])
+def test_of_equally_high_places_those_of_topk_are_taken(side: int, levels: int) -> None:
+    make = torch.Generator().manual_seed(side + levels)
+    windows = (torch.rand(40, 5, side, side, generator=make).square() * levels).floor()
+    windows[-5:, :, : side // 2] = 0
+    if side > 1:
+        for found, plain in zip(highest_places(windows), two_highest(windows, 0.75), strict=True):
+            torch.testing.assert_close(found, plain)
+    value, place = (each[..., 0] for each in windows.flatten(2).topk(min(2, side**2)))
+    found, heat = highest_places(windows, 1.0)
+    xy = torch.stack([place % side, place // side], dim=-1) - side // 2
+    assert torch.equal(found, xy.float()) and torch.equal(heat, value)

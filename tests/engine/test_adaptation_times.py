@@ -1,0 +1,110 @@
+"""Which stages are timed and how they are summed up; nothing here says how long they may take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from poselib.decoders.local_global import AdaptOptions, decode_local_global
+from poselib.engine.adaptation_times import (
+    STAGES,
+    AdaptationTimes,
+    StagedAdaptation,
+    time_adaptation,
+)
+from poselib.engine.adaptation_workload import adapt_inputs
+from poselib.engine.profile import Timing
+from poselib.models.attentive_norm import AttentiveNorm2d
+from poselib.ops.expansion import expansion_rates
+from poselib.ops.local_global import Meshes
+from poselib.skeletons import COCO
+
+OPTIONS = AdaptOptions(Meshes(expansion_rates(COCO.sigmas), local_window=5, global_window=21))
+NAN = float("nan")
+
+
+def timing(ms: float, gpu: float = NAN) -> Timing:
+    return Timing((ms,), (2 * ms,), (gpu,))
+
+
+@pytest.mark.parametrize(("people", "images"), [(0, 1), (3, 2), (14, 2)])
+def test_stages_together_are_the_decoder(people: int, images: int) -> None:
+    outputs = adapt_inputs(people, (128, 192), images=images, embedding=4)
+    staged = StagedAdaptation(outputs, OPTIONS)
+    proposed, context = staged.local_kems()
+    adapted = staged.global_kams(proposed, staged.local_kams(context))
+    found, expected = staged.rest(adapted), decode_local_global(outputs, OPTIONS)
+    assert len(found) == len(expected) == images
+    for one, other in zip(found, expected, strict=True):
+        assert len(one) == people
+        for name in ("keypoints", "scores", "person_scores"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_works_are_the_stages_in_their_order() -> None:
+    staged = StagedAdaptation(adapt_inputs(2, (64, 96), embedding=4), OPTIONS)
+    works = staged.works()
+    assert tuple(works) == STAGES
+    people, context = works["local_kems"]()  # type: ignore[misc]
+    assert len(people) == 2 and context.shape == (2, 17 * 4, 5, 5)
+    kernels = works["local_kams"]()
+    assert torch.equal(kernels, staged.local_kams(context))  # type: ignore[arg-type]
+    assert len(works["rest"]()[0]) == 2  # type: ignore[index]
+
+
+@pytest.mark.parametrize("options", [{"adapt": False}, {"prior": "expansion"}])
+def test_other_ways_to_decode_have_no_such_stages(options: dict) -> None:
+    outputs = adapt_inputs(1, (64, 96), embedding=4)
+    with pytest.raises(ValueError, match="adaptation to both priors"):
+        StagedAdaptation(outputs, replace(OPTIONS, **options))
+
+
+def test_everything_is_timed_as_often_as_asked_for() -> None:
+    outputs, calls = adapt_inputs(2, (64, 96), embedding=4), []
+    times = time_adaptation(outputs, OPTIONS, lambda: calls.append(1), repeats=3, warmup=1)
+    assert len(calls) == 4
+    assert tuple(times.stages) == STAGES
+    every = [*times.stages.values(), times.decoding, times.convolutions, times.network]
+    assert all(each is not None and len(each.wall) == 3 for each in every)
+    alone = time_adaptation(outputs, OPTIONS, repeats=1)
+    assert alone.network is None and "network_ms" not in alone.as_dict()
+
+
+def test_convolutions_are_those_that_pass_messages() -> None:
+    outputs, called = adapt_inputs(1, (64, 96), embedding=4), list[nn.Module]()
+    assert isinstance(outputs.attract, nn.Module)
+    for module in outputs.attract.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda m, given, found: called.append(m))
+    time_adaptation(outputs, OPTIONS, repeats=1, warmup=0)
+    own = [m for m in outputs.attract if isinstance(m, nn.Conv2d)]
+    norm = next(m for m in outputs.attract if isinstance(m, AttentiveNorm2d))
+    attention = norm.attn_weights.attention[0]
+    assert len(own) == 4 and called.count(own[0]) == called.count(attention) + 1
+
+
+def test_a_function_has_no_convolutions() -> None:
+    outputs = adapt_inputs(1, (64, 96), embedding=4)
+    network = outputs.attract
+    times = time_adaptation(replace(outputs, attract=lambda c: network(c)), OPTIONS, repeats=1)
+    assert times.convolutions is None and times.overhead == 1
+
+
+def test_overhead_is_what_is_no_convolution() -> None:
+    stages = {stage: timing(ms) for stage, ms in zip(STAGES, (1, 12, 5, 2), strict=True)}
+    times = AdaptationTimes(stages, timing(21), timing(10), timing(100))
+    assert times.overhead == pytest.approx(0.5)
+    told = times.as_dict()
+    assert told["local_kams_ms"] == 12 and told["cpu_local_kams_ms"] == 24
+    assert told["decoding_ms"] == 21 and told["network_ms"] == 100
+    assert told["convolutions_ms"] == 10 and told["overhead"] == pytest.approx(0.5)
+
+
+def test_the_clock_counts_on_a_gpu() -> None:
+    stages = {stage: Timing((4.0,), (1.0,), (3.0,)) for stage in STAGES}
+    times = AdaptationTimes(stages, timing(16, gpu=15.0), Timing((2.0,), (1.0,), (2.0,)))
+    assert times.overhead == pytest.approx(1 - 2 / 16)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from poselib.plots.tradeoff import show_tradeoff
+
+PRINTED = pd.DataFrame(
+    {"method": ["ours", "ours", "other"], "ms": [48.0, 112.0, 560.0], "AP": [69.6, 72.2, 67.1]},
+    index=["W32", "W48", "W32"],
+)
+MEASURED = pd.DataFrame(
+    {"method": ["ours", "third"], "ms": [6.0, 6.5], "AP": [40.0, 41.0]}, index=["small", "third"]
+)
+
+
+def test_a_method_looks_alike_in_all_panels() -> None:
+    figure = show_tradeoff({"printed": PRINTED, "measured": MEASURED}, title="fast and good")
+    left, right = figure.axes
+    assert [left.get_title(), right.get_title()] == ["printed", "measured"]
+    ours = left.lines[0]
+    np.testing.assert_allclose(ours.get_xydata(), [[48, 69.6], [112, 72.2]])
+    assert ours.get_color() == right.lines[0].get_color() != left.lines[1].get_color()
+    assert [text.get_text() for text in left.texts] == ["W32", "W48", "W32"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ours", "other", "third"]
+
+
+def test_panels_have_axes_of_their_own_with_round_times() -> None:
+    figure = show_tradeoff({"printed": PRINTED, "measured": MEASURED, "one": MEASURED.head(1)})
+    figure.draw_without_rendering()
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [
+        "50", "100", "200", "500",
+    ]  # fmt: skip
+    for ax in figure.axes:
+        assert ax.get_xscale() == "log" and len(ax.get_xticks()) >= 3
+        box = ax.get_window_extent()
+        for text in ax.texts:
+            extent = text.get_window_extent()
+            assert box.x0 <= extent.x0 and extent.x1 <= box.x1
+            assert box.y0 <= extent.y0 and extent.y1 <= box.y1
+
+
+def test_names_of_networks_that_are_alike_stay_apart() -> None:
+    near = MEASURED.assign(method="ours", ms=[6.0, 6.01], AP=[40.0, 40.0])
+    figure = show_tradeoff({"measured": near, "printed": PRINTED})
+    figure.draw_without_rendering()
+    one, other = (text.get_window_extent() for text in figure.axes[0].texts)
+    assert not one.overlaps(other)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: show_tradeoff({}), "there is no panel"),
+        (lambda: show_tradeoff({"a": PRINTED.head(0)}), "'a' has no network"),
+        (lambda: show_tradeoff({"a": PRINTED.drop(columns="ms")}), r"'a' lacks the columns \['ms'"),
+        (lambda: show_tradeoff({"a": PRINTED}, metric="AR"), r"lacks the columns \['AR'\]"),
+        (lambda: show_tradeoff({"a": PRINTED.assign(AP=np.nan)}), "'a' lacks a number"),
+        (lambda: show_tradeoff({"a": PRINTED.assign(ms=0.0)}), "a time is not positive"),
+        (
+            lambda: show_tradeoff(
+                {"a": pd.concat([PRINTED.head(1)] * 8).assign(method=list("abcdefgh"))}
+            ),
+            "up to 7 methods",
+        ),
+    ],
+)
+def test_bad_panels_are_refused(draw: Callable[[], Figure], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
