@@ -13,14 +13,11 @@ from torch import Tensor
 from poselib.decoders.centred import keep_best, people_of_images
 from poselib.ops.adaptation import convolve_each, highest_places
 from poselib.ops.centred import CentredPoses, centred_poses
-from poselib.ops.context import sample_windows
+from poselib.ops.context import in_parts, sample_windows
 from poselib.ops.frames import mean_map, offset_of
 from poselib.ops.local_global import Meshes, global_context, local_context, local_places
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.structures import Poses
-
-# Poses that are looked at together, on a CPU and elsewhere.
-_FEW, _MANY = 10, 512
 
 Prior = Literal["both", "expansion", "attraction"]
 
@@ -146,15 +143,8 @@ def surroundings(outputs: LocalGlobalOutputs, people: CentredPoses, meshes: Mesh
     """Return the local context of poses, (n, K * D, r, r)."""
     scales = (outputs, *outputs.others)
     embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
-    embedding, size = _mean(embeddings, outputs, meshes), outputs.image_size
-    parts = _in_parts(people)
-    if len(parts) == 1:
-        return local_context(embedding, people, meshes, size)
-    shape = (people.points.shape[1] * embedding.shape[1], *[meshes.local_window] * 2)
-    context = embedding.new_empty((len(people), *shape))
-    for rows in parts:
-        context[rows] = local_context(embedding, people[rows], meshes, size)
-    return context
+    embedding = _mean(embeddings, outputs, meshes)
+    return local_context(embedding, people, meshes, outputs.image_size)
 
 
 def attracted(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
@@ -181,7 +171,7 @@ def search(
     meshes = options.meshes
     heatmaps = _mean([s.heatmaps for s in (outputs, *outputs.others)], outputs, meshes)
     found = []
-    for rows in _in_parts(people):
+    for rows in in_parts(people.points):
         part = people[rows]
         heat = global_context(heatmaps, part, meshes, outputs.image_size)
         if kernels is not None:
@@ -224,16 +214,6 @@ def settle(adapted: Adapted, options: AdaptOptions, images: int) -> list[Poses]:
     best = people[kept]
     placed = replace(best, points=best.points + offset_of(options.meshes.frame))
     return people_of_images(placed, weighted[kept], totals[kept], images)
-
-
-def _in_parts(people: CentredPoses) -> list[slice]:
-    """Return rows of poses that are looked at together: their windows must not outgrow memory.
-
-    On a CPU few at once are quicker: what fits into caches is not fetched from memory, and a
-    process keeps it for the next ones instead of giving it back. A GPU has work for many.
-    """
-    count = _FEW if people.points.device.type == "cpu" else _MANY
-    return [slice(begin, begin + count) for begin in range(0, max(len(people), 1), count)]
 
 
 def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:

@@ -14,6 +14,9 @@ from poselib.ops.expansion import window_steps
 from poselib.ops.frames import Frame
 from poselib.structures import Size
 
+# Poses that are looked at together, on a CPU and elsewhere.
+_FEW, _MANY = 10, 512
+
 
 def sample_windows(
     maps: Tensor,
@@ -94,25 +97,47 @@ def sample_features(
     Raises:
         ValueError: the window is not odd and positive.
     """
-    (people, kinds), (channels, height, width) = points.shape[:2], maps.shape[1:]
+    # Rows of a table are read faster than channels that lie apart.
+    table = _finite(maps).permute(0, 2, 3, 1).contiguous()
     steps = step * rates.to(points)[:, None] * window_steps(window, points.device)
     reach, shift = float(rates.max()) * step * (window - 1), 0.5 if frame == "index" else 0.0
-    parts = []
-    for axis, (length, cells) in enumerate(zip(image_size[::-1], (width, height), strict=True)):
-        px = points[..., axis, None] + steps + shift * length / cells
-        where = _between_cells(px, length, cells)
-        parts.append(_reading(where, reach * cells / length, cells))
-    (columns, across), (rows, down) = parts
-    sides = (columns.shape[2], rows.shape[2])
-    # Rows of a table are read faster than channels that lie apart.
-    table = _finite(maps).permute(0, 2, 3, 1).reshape(-1, channels)
+    found = []
+    for rows in in_parts(points):
+        parts = []
+        for axis, (length, cells) in enumerate(
+            zip(image_size[::-1], (maps.shape[3], maps.shape[2]), strict=True)
+        ):
+            px = points[rows, :, axis, None] + steps + shift * length / cells
+            where = _between_cells(px, length, cells)
+            parts.append(_reading(where, reach * cells / length, cells))
+        found.append(_read_channels(table, images[rows], *parts))
+    return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def in_parts(points: Tensor) -> list[slice]:
+    """Return which poses (n, ...) are to be looked at together, all of them in order.
+
+    On a CPU few at once are quicker: what is read around them stays in caches, and a process keeps
+    the memory for the next ones instead of giving it back. A GPU has work for many.
+    """
+    count = _FEW if points.device.type == "cpu" else _MANY
+    return [slice(begin, begin + count) for begin in range(0, max(len(points), 1), count)]
+
+
+def _read_channels(
+    table: Tensor, images: Tensor, along_x: tuple[Tensor, Tensor], along_y: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Read (B, h, w, D) at places of windows, each axis as ``_reading`` says: (n, K * D, r, r)."""
+    (columns, across), (rows, down) = along_x, along_y
+    (people, kinds, span), (height, width, channels) = columns.shape, table.shape[1:]
+    window, deep = across.shape[2], rows.shape[2]
     lines = (images[:, None, None] * height + rows) * width
     chosen = lines[..., None, :] + columns[..., :, None]  # column after column
-    under = table.index_select(0, chosen.flatten()).view(-1, sides[1], channels)
+    under = table.reshape(-1, channels).index_select(0, chosen.flatten()).view(-1, deep, channels)
     # Down each column first: then channels, rows and columns come out in the order of maps.
-    down = down.to(under).mT[:, :, None].expand(-1, -1, sides[0], -1, -1)
-    read = under.mT @ down.reshape(-1, sides[1], window)  # (n * K * columns, D, r)
-    read = read.view(people, kinds, sides[0], channels * window).mT @ across.to(under).mT
+    down = down.to(under).mT[:, :, None].expand(-1, -1, span, -1, -1)
+    read = under.mT @ down.reshape(-1, deep, window)  # (n * K * columns, D, r)
+    read = read.view(people, kinds, span, channels * window).mT @ across.to(under).mT
     return read.view(people, kinds * channels, window, window)
 
 
