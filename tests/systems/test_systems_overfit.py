@@ -21,6 +21,7 @@ from poselib.engine.predict import PredictOptions
 from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import train
+from poselib.experiments.switches import SWITCHES as PRESET_SWITCHES
 from poselib.models.pretrained import load_backbone
 from poselib.skeleton import Skeleton
 from poselib.skeletons import COCO, CROWDPOSE
@@ -50,15 +51,8 @@ SWITCHES: dict[str, Any] = {
     "subpixel": "parabola",
     "detection_threshold": 0.3,
 }
-REGRESSION: dict[str, Any] = {
-    "backbone": "hrnet_tiny",
-    "width": 8,
-    "sigma": 1.0,
-    "center_sigma": 1.5,
-    "radius": 2.0,
-    "foreground": "any",
-}
-REGRESSING = [("dekr", "hrnet_tiny"), ("grm", "hrnet_tiny_light")]
+SMALL = PRESET_SWITCHES["small"]
+REGRESSING = ("dekr", "grm", "logocap")
 HOURGLASS = {"stacks": 2, "features": 32, "depth": 3, "increase": 16, "stack_norm": True}
 SHORT_SIDE, CANVAS = 192, 320
 
@@ -93,12 +87,12 @@ def test_it_overfits_photographs(samples_dir: Path, tmp_path: Path, skeleton: Sk
 
 @pytest.mark.samples
 @pytest.mark.parametrize(("skeleton", "steps"), [(COCO, 160), (CROWDPOSE, 120)], ids=["coco", "cp"])
-@pytest.mark.parametrize(("name", "backbone"), REGRESSING, ids=lambda value: value)
+@pytest.mark.parametrize("name", REGRESSING)
 def test_regression_overfits_photographs(
-    samples_dir: Path, tmp_path: Path, name: str, backbone: str, skeleton: Skeleton, steps: int
+    samples_dir: Path, tmp_path: Path, name: str, skeleton: Skeleton, steps: int
 ) -> None:
     seed_everything(0)
-    system = build(name, skeleton, **{**REGRESSION, "backbone": backbone})
+    system = build(name, skeleton, **SMALL[name])
     # The papers' backbones come from ImageNet, this one knows drawn people.
     load_backbone(system.model, BUNDLED)
     recipe = replace(RECIPE, steps=steps, learning_rate=8e-3)
@@ -117,10 +111,11 @@ def test_it_overfits_drawn_scenes(host: str, tmp_path: Path) -> None:
     assert evaluate(trained.system, scenes, options).ap.AP >= 0.9
 
 
-def test_regression_overfits_drawn_scenes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["dekr", "logocap"])
+def test_regression_overfits_drawn_scenes(tmp_path: Path, name: str) -> None:
     scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 3)), 4, 1, COCO).cached()
     seed_everything(0)
-    system = build("dekr", COCO, **REGRESSION)
+    system = build(name, COCO, **SMALL[name])
     recipe = replace(RECIPE, learning_rate=8e-3)
     trained = train(system, scenes, recipe, tmp_path, progress=False)
     options = PredictOptions(size=128, multiple=32, flip=False)
