@@ -54,7 +54,7 @@ SWITCHES: dict[str, Any] = {
 SMALL = PRESET_SWITCHES["small"]
 REGRESSING = ("dekr", "grm", "logocap")
 HOURGLASS = {"stacks": 2, "features": 32, "depth": 3, "increase": 16, "stack_norm": True}
-SHORT_SIDE, CANVAS = 192, 320
+SHORT_SIDE, CANVAS = 144, 256
 
 
 def shifted(sample: Sample, rng: np.random.Generator) -> Sample:
