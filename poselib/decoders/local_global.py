@@ -105,22 +105,80 @@ def decode_local_global(outputs: RegressionOutputs, options: AdaptOptions) -> li
     Returns:
         One ``Poses`` an image, in px of the network input.
     """
+    found = _found(outputs, options)
+    return _of_images(found, found.adapted.people, outputs, options)
+
+
+@torch.no_grad()
+def decode_unmoved(outputs: RegressionOutputs, options: AdaptOptions) -> list[Poses]:
+    """Return whom ``decode_local_global`` finds, where they were before they were adapted.
+
+    Row for row the same people with the same scores: what differs is adaptation alone, while a
+    decoding with ``adapt=False`` has scores of its own and keeps others of those found twice.
+
+    Args:
+        outputs, options: as there.
+    """
+    found = _found(outputs, options)
+    return _of_images(found, found.regressed, outputs, options)
+
+
+@torch.no_grad()
+def attraction_of_found(outputs: LocalGlobalOutputs, options: AdaptOptions) -> Tensor:
+    """Return the keypoint attraction maps of whom ``decode_local_global`` finds, row for row.
+
+    Args:
+        outputs: of one image.
+        options: as there.
+
+    Returns:
+        (P, K, r, r) float32 from 0 to 1, r being the side of the local windows.
+    """
+    return attraction(outputs, _found(outputs, options).regressed, options.meshes)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The people of a batch, one row each, before and after they are adapted."""
+
+    regressed: CentredPoses
+    adapted: Adapted
+
+    @property
+    def scores(self) -> Tensor:
+        """(n, K), of keypoints: how sure each is, times the centre (Eq. 3)."""
+        return self.regressed.centres[:, None] * self.adapted.scores
+
+    @property
+    def totals(self) -> Tensor:
+        """(n,), of people."""
+        return self.scores.mean(dim=1)
+
+    def __getitem__(self, rows: Tensor) -> _Found:
+        adapted = Adapted(self.adapted.people[rows], self.adapted.scores[rows])
+        return _Found(self.regressed[rows], adapted)
+
+
+def _found(outputs: RegressionOutputs, options: AdaptOptions) -> _Found:
+    """Adapt the poses at all centres and keep the best of those of the same person."""
     people = propose(outputs, options)
-    adapted = adapt(outputs, people, options)
-    weighted = people.centres[:, None] * adapted.scores
-    totals = weighted.mean(dim=1)
-    found = (totals > 0).nonzero().squeeze(1)
+    everyone = _Found(people, adapt(outputs, people, options))
+    somebody = everyone[(everyone.totals > 0).nonzero().squeeze(1)]
     kept = keep_best(
-        adapted.people[found],
-        totals[found],
+        somebody.adapted.people,
+        somebody.totals,
         distance=options.distance,
         share=options.part,
         count=options.max_people,
     )
-    kept = found[kept]
-    best = adapted.people[kept]
-    placed = replace(best, points=best.points + offset_of(options.meshes.frame))
-    return people_of_images(placed, weighted[kept], totals[kept], len(outputs.centers))
+    return somebody[kept]
+
+
+def _of_images(
+    found: _Found, people: CentredPoses, outputs: RegressionOutputs, options: AdaptOptions
+) -> list[Poses]:
+    placed = replace(people, points=people.points + offset_of(options.meshes.frame))
+    return people_of_images(placed, found.scores, found.totals, len(outputs.centers))
 
 
 def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CentredPoses:
