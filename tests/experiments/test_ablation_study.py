@@ -13,9 +13,11 @@ from poselib.experiments import ablation_study
 from poselib.experiments.ablation import ERRORS, LOCALISATION, measure_runs
 from poselib.experiments.ablation_study import Study, open_study
 from poselib.experiments.batch import run_batch
+from poselib.experiments.parameters import read_switches
 from poselib.experiments.presets import preset_named
 from poselib.experiments.records import start_run
 from poselib.experiments.sweep import plan, read_sweep
+from poselib.experiments.training import new_system
 from poselib.skeletons import CROWDPOSE
 from poselib.systems import build
 
@@ -74,6 +76,18 @@ def test_some_rows_of_a_sweep(tmp_path: Path) -> None:
     assert ids(some.runs) == ids(plan(read_sweep(path), [0, 1], rows=["without"]))
     with pytest.raises(ValueError, match=r"no rows \['neither'\]"):
         open_study(path, "small", "0", tmp_path, rows=["neither"])
+
+
+@pytest.mark.parametrize("name", ["logocap_components", "logocap_windows"])
+def test_every_row_has_a_network_of_its_own(name: str, tmp_path: Path) -> None:
+    """Smoke trains some of the rows alone: the switches of all of them must be known."""
+    study = open_study(NOTEBOOKS / "sweeps" / f"{name}.json", "small", "0", tmp_path)
+    built = []
+    for run in study.runs:
+        switches = read_switches(str(run.parameters.get("switches", "")))
+        system = new_system(study.settings, study.test_set.skeleton, 0, "logocap", **switches)
+        built.append(tuple(sorted(system.switches.items(), key=str)))
+    assert len(set(built)) == len(study.runs)
 
 
 def test_the_row_that_two_tables_share_is_trained_once(tmp_path: Path) -> None:
