@@ -151,7 +151,7 @@ def build(
         losses=partial(_losses, options=taught, weights=weights),
         decode=partial(decode_local_global, options=options),
         switches=switches,
-        draw_score=0.1,  # of a product of heats
+        draw_score=0.05,  # of a product of heats, one of them a mean over a kernel
     )
 
 
