@@ -19,6 +19,9 @@ from poselib.ops.local_global import Meshes, global_context, local_context, loca
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.structures import Poses
 
+# Poses that are looked at together, on a CPU and elsewhere.
+_FEW, _MANY = 10, 512
+
 Prior = Literal["both", "expansion", "attraction"]
 
 
@@ -77,12 +80,25 @@ class Adapted:
     """Poses at the centres of people, adapted or as they are regressed.
 
     Attributes:
-        people: the poses, px of the frame.
+        people: n poses, px of the frame.
         scores: (n, K), how sure each keypoint is: its adapted heat.
     """
 
     people: CentredPoses
     scores: Tensor
+
+    @property
+    def weighted(self) -> Tensor:
+        """(n, K), the scores of keypoints times the centre's (Eq. 3)."""
+        return self.people.centres[:, None] * self.scores
+
+    @property
+    def totals(self) -> Tensor:
+        """(n,), the scores of people."""
+        return self.weighted.mean(dim=1)
+
+    def __getitem__(self, rows: Tensor) -> Adapted:
+        return Adapted(self.people[rows], self.scores[rows])
 
 
 @torch.no_grad()
@@ -105,8 +121,7 @@ def decode_local_global(outputs: RegressionOutputs, options: AdaptOptions) -> li
     Returns:
         One ``Poses`` an image, in px of the network input.
     """
-    found = _found(outputs, options)
-    return _of_images(found, found.adapted.people, outputs, options)
+    return settle(adapt(outputs, propose(outputs, options), options), options, len(outputs.centers))
 
 
 @torch.no_grad()
@@ -119,8 +134,10 @@ def decode_unmoved(outputs: RegressionOutputs, options: AdaptOptions) -> list[Po
     Args:
         outputs, options: as there.
     """
-    found = _found(outputs, options)
-    return _of_images(found, found.regressed, outputs, options)
+    people = propose(outputs, options)
+    adapted = adapt(outputs, people, options)
+    rows = best_rows(adapted, options)
+    return _of_images(adapted[rows], people[rows], options, len(outputs.centers))
 
 
 @torch.no_grad()
@@ -134,51 +151,9 @@ def attraction_of_found(outputs: LocalGlobalOutputs, options: AdaptOptions) -> T
     Returns:
         (P, K, r, r) float32 from 0 to 1, r being the side of the local windows.
     """
-    return attraction(outputs, _found(outputs, options).regressed, options.meshes)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The people of a batch, one row each, before and after they are adapted."""
-
-    regressed: CentredPoses
-    adapted: Adapted
-
-    @property
-    def scores(self) -> Tensor:
-        """(n, K), of keypoints: how sure each is, times the centre (Eq. 3)."""
-        return self.regressed.centres[:, None] * self.adapted.scores
-
-    @property
-    def totals(self) -> Tensor:
-        """(n,), of people."""
-        return self.scores.mean(dim=1)
-
-    def __getitem__(self, rows: Tensor) -> _Found:
-        adapted = Adapted(self.adapted.people[rows], self.adapted.scores[rows])
-        return _Found(self.regressed[rows], adapted)
-
-
-def _found(outputs: RegressionOutputs, options: AdaptOptions) -> _Found:
-    """Adapt the poses at all centres and keep the best of those of the same person."""
     people = propose(outputs, options)
-    everyone = _Found(people, adapt(outputs, people, options))
-    somebody = everyone[(everyone.totals > 0).nonzero().squeeze(1)]
-    kept = keep_best(
-        somebody.adapted.people,
-        somebody.totals,
-        distance=options.distance,
-        share=options.part,
-        count=options.max_people,
-    )
-    return somebody[kept]
-
-
-def _of_images(
-    found: _Found, people: CentredPoses, outputs: RegressionOutputs, options: AdaptOptions
-) -> list[Poses]:
-    placed = replace(people, points=people.points + offset_of(options.meshes.frame))
-    return people_of_images(placed, found.scores, found.totals, len(outputs.centers))
+    found = people[best_rows(adapt(outputs, people, options), options)]
+    return attraction(outputs, found, options.meshes)
 
 
 def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CentredPoses:
@@ -207,20 +182,59 @@ def adapt(outputs: RegressionOutputs, people: CentredPoses, options: AdaptOption
         return Adapted(people, read)
     if options.prior == "attraction":
         return strongest(people, attraction(outputs, people, meshes), meshes)
-    heatmaps = _mean([s.heatmaps for s in scales], outputs, meshes)
-    heat = global_context(heatmaps, people, meshes, size)
-    if options.prior == "both":
-        heat = convolve_each(heat, attraction(outputs, people, meshes))
-    return highest(people, heat, meshes, options.share)
+    kernels = attraction(outputs, people, meshes) if options.prior == "both" else None
+    return search(outputs, people, kernels, options)
+
+
+def surroundings(outputs: LocalGlobalOutputs, people: CentredPoses, meshes: Meshes) -> Tensor:
+    """Return the local context of poses, (n, K * D, r, r)."""
+    scales = (outputs, *outputs.others)
+    embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
+    embedding, size = _mean(embeddings, outputs, meshes), outputs.image_size
+    parts = _in_parts(people)
+    if len(parts) == 1:
+        return local_context(embedding, people, meshes, size)
+    shape = (people.points.shape[1] * embedding.shape[1], *[meshes.local_window] * 2)
+    context = embedding.new_empty((len(people), *shape))
+    for rows in parts:
+        context[rows] = local_context(embedding, people[rows], meshes, size)
+    return context
+
+
+def attracted(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
+    """Return the keypoint attraction maps of local context, (n, K, r, r) from 0 to 1."""
+    return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
 
 
 def attraction(outputs: LocalGlobalOutputs, people: CentredPoses, meshes: Meshes) -> Tensor:
     """Return the keypoint attraction maps of poses, (n, K, r, r) from 0 to 1."""
-    scales = (outputs, *outputs.others)
-    embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
-    embedding = _mean(embeddings, outputs, meshes)
-    context = local_context(embedding, people, meshes, outputs.image_size)
-    return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
+    return attracted(outputs, surroundings(outputs, people, meshes))
+
+
+def search(
+    outputs: RegressionOutputs, people: CentredPoses, kernels: Tensor | None, options: AdaptOptions
+) -> Adapted:
+    """Move keypoints to where their global windows are highest, once convolved with kernels.
+
+    Args:
+        outputs: of one or more scales.
+        people: n poses.
+        kernels: (n, K, r, r), the keypoint attraction maps; None for heat alone.
+        options: meshes and share.
+    """
+    meshes = options.meshes
+    heatmaps = _mean([s.heatmaps for s in (outputs, *outputs.others)], outputs, meshes)
+    found = []
+    for rows in _in_parts(people):
+        part = people[rows]
+        heat = global_context(heatmaps, part, meshes, outputs.image_size)
+        if kernels is not None:
+            heat = convolve_each(heat, kernels[rows])
+        found.append(highest(part, heat, meshes, options.share))
+    if len(found) == 1:
+        return found[0]
+    points = torch.cat([each.people.points for each in found])
+    return Adapted(replace(people, points=points), torch.cat([each.scores for each in found]))
 
 
 def highest(people: CentredPoses, heat: Tensor, meshes: Meshes, share: float) -> Adapted:
@@ -235,6 +249,43 @@ def strongest(people: CentredPoses, maps: Tensor, meshes: Meshes) -> Adapted:
     places = local_places(people, meshes).flatten(1, 2)  # (n, r * r, K, 2)
     index = best[:, None, :, None].expand(-1, 1, -1, 2)
     return _moved(people, places.gather(1, index).squeeze(1), scores)
+
+
+def settle(adapted: Adapted, options: AdaptOptions, images: int) -> list[Poses]:
+    """Keep of adapted poses of one person the best: the people of each image."""
+    kept = adapted[best_rows(adapted, options)]
+    return _of_images(kept, kept.people, options, images)
+
+
+def best_rows(adapted: Adapted, options: AdaptOptions) -> Tensor:
+    """Return which poses are people, and of those of one person the best: (m,) int64."""
+    totals = adapted.totals
+    found = (totals > 0).nonzero().squeeze(1)
+    kept = keep_best(
+        adapted.people[found],
+        totals[found],
+        distance=options.distance,
+        share=options.part,
+        count=options.max_people,
+    )
+    return found[kept]
+
+
+def _of_images(
+    adapted: Adapted, people: CentredPoses, options: AdaptOptions, images: int
+) -> list[Poses]:
+    placed = replace(people, points=people.points + offset_of(options.meshes.frame))
+    return people_of_images(placed, adapted.weighted, adapted.totals, images)
+
+
+def _in_parts(people: CentredPoses) -> list[slice]:
+    """Return rows of poses that are looked at together: their windows must not outgrow memory.
+
+    On a CPU few at once are quicker: what fits into caches is not fetched from memory, and a
+    process keeps it for the next ones instead of giving it back. A GPU has work for many.
+    """
+    count = _FEW if people.points.device.type == "cpu" else _MANY
+    return [slice(begin, begin + count) for begin in range(0, max(len(people), 1), count)]
 
 
 def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,28 @@ def measure(
         ValueError: ``repeats`` or ``threads`` is below 1, or ``warmup`` is negative.
     """
     return _in_turns([(work, 1)], repeats, threads, torch.device(device), warmup, seconds)[0]
+
+
+def measure_all(
+    works: Mapping[str, Work],
+    repeats: int = 5,
+    threads: int = 1,
+    device: Device = "cpu",
+    warmup: int = 1,
+    seconds: float = 0.0,
+) -> dict[str, Timing]:
+    """Time pieces of work in turns, one call each, so that whatever else runs slows all of them.
+
+    Args:
+        works: by name.
+        repeats, threads, device, warmup, seconds: as in ``measure``, of turns.
+
+    Raises:
+        ValueError: a number is too small.
+    """
+    turns = [(work, 1) for work in works.values()]
+    times = _in_turns(turns, repeats, threads, torch.device(device), warmup, seconds)
+    return dict(zip(works, times, strict=True))
 
 
 def compare(

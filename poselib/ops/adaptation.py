@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Side of windows whose rows are looked at first. torch takes others of equally high places where
+# it has fewer than 128 to choose from.
+_LARGE = 43
+
 
 def convolve_each(windows: Tensor, kernels: Tensor) -> Tensor:
     """Convolve each window with its own kernel (LOGO-CAP, Eq. 2).
@@ -73,9 +77,30 @@ def highest_places(windows: Tensor, share: float = 0.75) -> tuple[Tensor, Tensor
         (n, K, 2) float32 (x, y), in places from the middle, and the value (n, K).
     """
     side = windows.shape[-1]
-    value, place = windows.flatten(2).topk(min(2, side**2))
+    value, place = _two_highest(windows)
     xy = torch.stack([place % side, place.div(side, rounding_mode="floor")], dim=-1)
     weights = value.new_tensor([share, 1 - share])[: value.shape[-1]]
     weights = weights / weights.sum()  # a window of one place has no second one
     found = (xy * weights[:, None]).sum(dim=-2) - side // 2
     return found, (value * weights).sum(dim=-1)
+
+
+def _two_highest(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values and places of the ``topk`` of flattened windows, of equal ones the same.
+
+    They lie in the rows that reach highest, and to look for these takes a quarter of the time. Of
+    equally high places torch takes the first or the second one on a CPU: of as many rows one more
+    than two is enough.
+    """
+    side = windows.shape[-1]
+    if side < _LARGE:
+        return windows.flatten(2).topk(min(2, side**2))
+    reach, first = windows.amax(dim=-1), list[Tensor]()
+    for _ in range(3):
+        first.append(reach.argmax(dim=-1, keepdim=True))  # of equal ones the first
+        reach = reach.scatter(-1, first[-1], -torch.inf)
+    rows = torch.cat(first, dim=-1).sort(dim=-1).values
+    highest = windows.gather(2, rows[..., None].expand(*rows.shape, side))
+    value, place = highest.flatten(2).topk(2)
+    row = rows.gather(2, place.div(side, rounding_mode="floor"))
+    return value, row * side + place % side

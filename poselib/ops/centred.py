@@ -29,8 +29,8 @@ class CentredPoses:
     centres: Tensor
     points: Tensor
 
-    def __getitem__(self, rows: Tensor) -> CentredPoses:
-        """Return some of them: ``rows`` are numbers (m,) or a mask (n,)."""
+    def __getitem__(self, rows: Tensor | slice) -> CentredPoses:
+        """Return some of them: ``rows`` are numbers (m,), a mask (n,) or a slice."""
         return CentredPoses(self.images[rows], self.centres[rows], self.points[rows])
 
     def __len__(self) -> int:

@@ -89,7 +89,7 @@ def sample_features(
 
     Returns:
         (n, K * D, window, window) float32, or float64 as the maps, keypoint after keypoint, rows
-        first; channels last in memory. Beyond the image the border's value is read.
+        first. Beyond the image the border's value is read.
 
     Raises:
         ValueError: the window is not odd and positive.
@@ -103,15 +103,17 @@ def sample_features(
         where = _between_cells(px, length, cells)
         parts.append(_reading(where, reach * cells / length, cells))
     (columns, across), (rows, down) = parts
-    span = (rows.shape[2], columns.shape[2])
+    sides = (columns.shape[2], rows.shape[2])
     # Rows of a table are read faster than channels that lie apart.
     table = _finite(maps).permute(0, 2, 3, 1).reshape(-1, channels)
-    lines = images[:, None, None] * height + rows
-    chosen = lines[..., :, None] * width + columns[..., None, :]
-    under = table[chosen.flatten()].view(people, kinds, span[0], span[1] * channels)
-    read = (down.to(under) @ under).view(people, kinds, window, span[1], channels)
-    read = across[:, :, None].to(under) @ read  # (n, K, rows, columns, D)
-    return read.permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)
+    lines = (images[:, None, None] * height + rows) * width
+    chosen = lines[..., None, :] + columns[..., :, None]  # column after column
+    under = table.index_select(0, chosen.flatten()).view(-1, sides[1], channels)
+    # Down each column first: then channels, rows and columns come out in the order of maps.
+    down = down.to(under).mT[:, :, None].expand(-1, -1, sides[0], -1, -1)
+    read = under.mT @ down.reshape(-1, sides[1], window)  # (n * K * columns, D, r)
+    read = read.view(people, kinds, sides[0], channels * window).mT @ across.to(under).mT
+    return read.view(people, kinds * channels, window, window)
 
 
 Places = list[tuple[Tensor, Tensor | int]]  # coordinates among the cells, and the weight of each

@@ -72,7 +72,7 @@ def local_context(
         image_size: (H, W) of the network input, px.
 
     Returns:
-        (n, K * D, r, r) float32, keypoint after keypoint; channels last in memory.
+        (n, K * D, r, r) float32, keypoint after keypoint.
     """
     return sample_features(
         embedding,

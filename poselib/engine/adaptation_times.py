@@ -1,0 +1,196 @@
+"""Where the time goes from maps to adapted poses, and how it grows with the people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from poselib.decoders.local_global import (
+    Adapted,
+    AdaptOptions,
+    attracted,
+    decode_local_global,
+    propose,
+    search,
+    settle,
+    surroundings,
+)
+from poselib.engine.profile import Device, Timing, Work, measure_all
+from poselib.ops.centred import CentredPoses
+from poselib.outputs import LocalGlobalOutputs
+from poselib.structures import Poses
+
+Stage = Literal["local_kems", "local_kams", "global_kams", "rest"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+class StagedAdaptation:
+    """``decode_local_global`` cut into stages that follow one another (LOGO-CAP, Table 4).
+
+    Args:
+        outputs: maps on any device.
+        options: adapt poses to both priors.
+
+    Raises:
+        ValueError: the options adapt nothing, or to one prior alone.
+    """
+
+    def __init__(self, outputs: LocalGlobalOutputs, options: AdaptOptions) -> None:
+        if not options.adapt or options.prior != "both":
+            raise ValueError(
+                "stages are those of adaptation to both priors, not of "
+                f"adapt={options.adapt}, prior={options.prior!r}"
+            )
+        self.outputs, self.options = outputs, options
+
+    @torch.no_grad()
+    def local_kems(self) -> tuple[CentredPoses, Tensor]:
+        """Find the poses at the centres of people, and read their local context."""
+        people = propose(self.outputs, self.options)
+        return people, surroundings(self.outputs, people, self.options.meshes)
+
+    @torch.no_grad()
+    def local_kams(self, context: Tensor) -> Tensor:
+        """Pass messages: the keypoint attraction maps of local context."""
+        return attracted(self.outputs, context)
+
+    @torch.no_grad()
+    def global_kams(self, people: CentredPoses, kernels: Tensor) -> Adapted:
+        """Read global context, convolve it with the attraction maps, and find its highest places.
+
+        These are what the paper's Table 4 leaves for its third column.
+        """
+        return search(self.outputs, people, kernels, self.options)
+
+    @torch.no_grad()
+    def rest(self, adapted: Adapted) -> list[Poses]:
+        """Score the poses and suppress those of people found twice."""
+        return settle(adapted, self.options, len(self.outputs.centers))
+
+    def works(self) -> dict[Stage, Work]:
+        """Return each stage as a piece of work, on what the stages before it come to."""
+        people, context = self.local_kems()
+        kernels = self.local_kams(context)
+        adapted = self.global_kams(people, kernels)
+        return {
+            "local_kems": self.local_kems,
+            "local_kams": partial(self.local_kams, context),
+            "global_kams": partial(self.global_kams, people, kernels),
+            "rest": partial(self.rest, adapted),
+        }
+
+
+@dataclass(frozen=True)
+class AdaptationTimes:
+    """Times of the stages of adaptation, taken in turns.
+
+    Attributes:
+        stages: of each.
+        decoding: of all of them as ``decode_local_global`` runs them, without a stop in between.
+        convolutions: of message passing alone, part of its second stage; None if it has none.
+        network: of the forward pass; None if it was not timed.
+    """
+
+    stages: Mapping[Stage, Timing]
+    decoding: Timing
+    convolutions: Timing | None = None
+    network: Timing | None = None
+
+    @property
+    def overhead(self) -> float:
+        """Share of everything but convolutions of message passing in the sum of the stages.
+
+        Of the processor's time; on a GPU, which leaves the processor waiting, by the clock.
+        """
+        on_gpu = np.isfinite(self.decoding.gpu).all()
+        taken = [_median(timing, bool(on_gpu)) for timing in self.stages.values()]
+        spared = _median(self.convolutions, bool(on_gpu)) if self.convolutions else 0.0
+        return 1 - spared / sum(taken) if sum(taken) else float("nan")
+
+    def as_dict(self) -> dict[str, float]:
+        """Return median ms by the clock, those of the processor as ``cpu_<name>``, and overhead.
+
+        Names are those of the stages with ``_ms`` behind them, ``decoding_ms``, and
+        ``convolutions_ms`` and ``network_ms`` where there are any.
+        """
+        named: dict[str, Timing | None] = {"network": self.network, **self.stages}
+        named |= {"decoding": self.decoding, "convolutions": self.convolutions}
+        known = {name: timing for name, timing in named.items() if timing is not None}
+        wall = {f"{name}_ms": timing.median for name, timing in known.items()}
+        cpu = {f"cpu_{name}_ms": timing.cpu_median for name, timing in known.items()}
+        return {**wall, **cpu, "overhead": self.overhead}
+
+
+def time_adaptation(
+    outputs: LocalGlobalOutputs,
+    options: AdaptOptions,
+    network: Work | None = None,
+    *,
+    repeats: int = 5,
+    threads: int = 1,
+    device: Device = "cpu",
+    warmup: int = 1,
+    seconds: float = 0.0,
+) -> AdaptationTimes:
+    """Take the times of the stages from maps to adapted poses, in turns.
+
+    Args:
+        outputs: maps on the device.
+        options: adapt poses to both priors.
+        network: a forward pass, if it is to be timed too.
+        repeats, threads, device, warmup, seconds: see ``engine.profile.measure_all``.
+
+    Raises:
+        ValueError: as for ``StagedAdaptation`` and ``measure_all``.
+    """
+    staged = StagedAdaptation(outputs, options)
+    stages = staged.works()
+    works: dict[str, Work] = dict(stages)
+    works["decoding"] = partial(decode_local_global, outputs, options)
+    if convolutions := _convolutions(outputs, staged.local_kems()[1]):
+        works["convolutions"] = convolutions
+    if network is not None:
+        works["network"] = network
+    times = measure_all(works, repeats, threads, device, warmup, seconds)
+    return AdaptationTimes(
+        {stage: times[stage] for stage in STAGES},
+        times["decoding"],
+        times.get("convolutions"),
+        times.get("network"),
+    )
+
+
+def _convolutions(outputs: LocalGlobalOutputs, context: Tensor) -> Work | None:
+    """Return all convolutions of message passing, each on what it gets there, or None."""
+    if not isinstance(outputs.attract, nn.Module):
+        return None
+    met: list[tuple[nn.Conv2d, Tensor]] = []
+    hooks = [
+        # what it gets is kept as it is: later layers work in place
+        module.register_forward_pre_hook(lambda m, given: met.append((m, given[0].clone())))
+        for module in outputs.attract.modules()
+        # those that mix channels of one place, as attentive normalisation's, are not meant
+        if isinstance(module, nn.Conv2d)
+        and (module.kernel_size != (1, 1) or module.bias is not None)
+    ]
+    with torch.no_grad():
+        outputs.attract(context)
+    for hook in hooks:
+        hook.remove()
+    return partial(_run_all, met) if met else None
+
+
+@torch.no_grad()
+def _run_all(met: list[tuple[nn.Conv2d, Tensor]]) -> None:
+    for module, given in met:
+        module(given)
+
+
+def _median(timing: Timing, on_gpu: bool) -> float:
+    return timing.median if on_gpu else timing.cpu_median
