@@ -119,7 +119,8 @@ class AdaptationTimes:
         Names are those of the stages with ``_ms`` behind them, ``decoding_ms``, and
         ``convolutions_ms`` and ``network_ms`` where there are any.
         """
-        named: dict[str, Timing | None] = {"network": self.network, **self.stages}
+        named: dict[str, Timing | None] = {"network": self.network}
+        named.update(self.stages.items())
         named |= {"decoding": self.decoding, "convolutions": self.convolutions}
         known = {name: timing for name, timing in named.items() if timing is not None}
         wall = {f"{name}_ms": timing.median for name, timing in known.items()}
@@ -150,8 +151,8 @@ def time_adaptation(
         ValueError: as for ``StagedAdaptation`` and ``measure_all``.
     """
     staged = StagedAdaptation(outputs, options)
-    stages = staged.works()
-    works: dict[str, Work] = dict(stages)
+    works: dict[str, Work] = {}
+    works.update(staged.works().items())
     works["decoding"] = partial(decode_local_global, outputs, options)
     if convolutions := _convolutions(outputs, staged.local_kems()[1]):
         works["convolutions"] = convolutions

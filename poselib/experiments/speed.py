@@ -17,7 +17,7 @@ from poselib.engine.adaptation_workload import adapt_inputs
 from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions, predict
-from poselib.engine.profile import measure, measure_all
+from poselib.engine.profile import Timing, Work, measure, measure_all
 from poselib.engine.seed import seed_everything
 from poselib.engine.workloads import decode_inputs
 from poselib.experiments.benchmark import Setting, setting_name
@@ -90,6 +90,8 @@ def time_systems(
 ) -> pd.DataFrame:
     """Take the time of one image: of the network, and of decoding maps with people.
 
+    All networks and decoders take turns, so that whatever else runs slows all of them.
+
     Args:
         networks: by the name of their row.
         skeleton: the keypoints.
@@ -104,22 +106,35 @@ def time_systems(
         ``time_ms``, their sum, ``fps`` and ``cpu_ms``, that of the processor.
     """
     lines = []
-    for (row, network), device in ((n, d) for n in networks.items() for d in _devices(settings)):
-        system = network.built(skeleton, seed, device)
-        image = torch.zeros(1, 3, *size, device=device)
-        outputs = drawn_outputs(system, image, people, seed)
-        works = {
-            "network": partial(_forward, system, image),
-            "decoding": partial(system.decode, outputs),
-        }
+    for device in _devices(settings):
+        networks_here: dict[str, Work] = {}
+        decoders: dict[str, Work] = {}
+        for row, network in networks.items():
+            system = network.built(skeleton, seed, device)
+            image = torch.zeros(1, 3, *size, device=device)
+            outputs = drawn_outputs(system, image, people, seed)
+            networks_here[row] = partial(_forward, system, image)
+            decoders[f"decoding {row}"] = partial(system.decode, outputs)
         for threads in (count for where, count in settings if where == device):
-            taken = measure_all(works, threads=threads, device=device, **turns)
-            ms = {f"{name}_ms": timing.median for name, timing in taken.items()}
-            total = sum(ms.values())
-            cpu = sum(timing.cpu_median for timing in taken.values())
-            line = {"row": row, "setting": setting_name(device, threads), **ms}
-            lines.append({**line, "time_ms": total, "fps": 1000 / total, "cpu_ms": cpu})
+            both = networks_here | decoders
+            taken = measure_all(both, threads=threads, device=device, **turns)
+            lines += [
+                {"row": row, "setting": setting_name(device, threads)}
+                | _both(taken[row], taken[f"decoding {row}"])
+                for row in networks
+            ]
     return pd.DataFrame(lines)
+
+
+def _both(network: Timing, decoding: Timing) -> dict[str, float]:
+    total = network.median + decoding.median
+    return {
+        "network_ms": network.median,
+        "decoding_ms": decoding.median,
+        "time_ms": total,
+        "fps": 1000 / total,
+        "cpu_ms": network.cpu_median + decoding.cpu_median,
+    }
 
 
 def time_stages(
@@ -237,8 +252,8 @@ def accuracy_and_time(
     systems: Mapping[str, Checkpoint],
     dataset: NamedDataset,
     options: PredictOptions,
-    *,
     images: int,
+    *,
     threads: int = 1,
     device: torch.device | str = "cpu",
     **turns: Any,

@@ -13,15 +13,21 @@ from torch import nn
 from poselib.data.regression_targets import regression_targets
 from poselib.data.synthetic import SceneRecipe, SyntheticScenes
 from poselib.data.targets import heatmap_targets
+from poselib.decoders.local_global import AdaptOptions, adapt, propose
 from poselib.decoders.tags import decode_tags
 from poselib.engine import workloads
+from poselib.engine.adaptation_workload import adapt_inputs
 from poselib.experiments.benchmark import Contest
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.workload import evaluation_workload
+from poselib.ops.expansion import expansion_rates
+from poselib.ops.local_global import Meshes
+from poselib.plots.sheet import counted
 from poselib.skeletons import COCO
 from poselib.structures import Size
 from poselib.systems import build
 
+from .plain_adaptation import adapt_plainly
 from .plain_ap import evaluate_plainly
 from .plain_branches import regress_plainly
 from .plain_decoder import decode_plainly
@@ -74,6 +80,17 @@ def average_precision(images: int, seed: int) -> Contest:
     return Contest(f"average precision, {images} images", "cpu", fast, slow, _same_numbers)
 
 
+def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Contest]:
+    """From poses at centres to adapted ones, message passing with its full width included."""
+    options, found = AdaptOptions(Meshes(expansion_rates(COCO.sigmas))), []
+    for count in people:
+        outputs = adapt_inputs(count, size, seed=seed)
+        given = outputs, propose(outputs, options), options
+        fast, slow = partial(adapt, *given), partial(adapt_plainly, *given)
+        found.append(Contest(f"adapt {counted(count)}", "cpu", fast, slow, _same_places))
+    return found
+
+
 def regression_network(backbone: str, size: Size, seed: int) -> Contest:
     """Forward pass of DEKR's network for one image, with taps that have moved."""
     torch.manual_seed(seed)
@@ -113,6 +130,14 @@ def _same_poses(fast: Any, slow: Any) -> bool:
     return np.array_equal(fast[0].keypoints, slow.keypoints) and np.array_equal(
         fast[0].scores, slow.scores
     )
+
+
+def _same_places(fast: Any, slow: Any) -> bool:
+    """Equal heat; of places that are as high but for rounding, few may be others."""
+    points, heat = slow
+    elsewhere = (fast.people.points - points).abs().amax(dim=-1)[heat > 0] > 1e-3
+    same = torch.allclose(fast.scores, heat.clamp(min=0), rtol=1e-4, atol=1e-5)
+    return same and bool(elsewhere.float().mean() < 0.01)
 
 
 def _same_maps(fast: Any, slow: Any) -> bool:
