@@ -77,12 +77,25 @@ class Adapted:
     """Poses at the centres of people, adapted or as they are regressed.
 
     Attributes:
-        people: the poses, px of the frame.
+        people: n poses, px of the frame.
         scores: (n, K), how sure each keypoint is: its adapted heat.
     """
 
     people: CentredPoses
     scores: Tensor
+
+    @property
+    def weighted(self) -> Tensor:
+        """(n, K), the scores of keypoints times the centre's (Eq. 3)."""
+        return self.people.centres[:, None] * self.scores
+
+    @property
+    def totals(self) -> Tensor:
+        """(n,), the scores of people."""
+        return self.weighted.mean(dim=1)
+
+    def __getitem__(self, rows: Tensor) -> Adapted:
+        return Adapted(self.people[rows], self.scores[rows])
 
 
 @torch.no_grad()
@@ -105,8 +118,39 @@ def decode_local_global(outputs: RegressionOutputs, options: AdaptOptions) -> li
     Returns:
         One ``Poses`` an image, in px of the network input.
     """
+    return settle(adapt(outputs, propose(outputs, options), options), options, len(outputs.centers))
+
+
+@torch.no_grad()
+def decode_unmoved(outputs: RegressionOutputs, options: AdaptOptions) -> list[Poses]:
+    """Return whom ``decode_local_global`` finds, where they were before they were adapted.
+
+    Row for row the same people with the same scores: what differs is adaptation alone, while a
+    decoding with ``adapt=False`` has scores of its own and keeps others of those found twice.
+
+    Args:
+        outputs, options: as there.
+    """
     people = propose(outputs, options)
-    return settle(adapt(outputs, people, options), options, len(outputs.centers))
+    adapted = adapt(outputs, people, options)
+    rows = best_rows(adapted, options)
+    return _of_images(adapted[rows], people[rows], options, len(outputs.centers))
+
+
+@torch.no_grad()
+def attraction_of_found(outputs: LocalGlobalOutputs, options: AdaptOptions) -> Tensor:
+    """Return the keypoint attraction maps of whom ``decode_local_global`` finds, row for row.
+
+    Args:
+        outputs: of one image.
+        options: as there.
+
+    Returns:
+        (P, K, r, r) float32 from 0 to 1, r being the side of the local windows.
+    """
+    people = propose(outputs, options)
+    found = people[best_rows(adapt(outputs, people, options), options)]
+    return attraction(outputs, found, options.meshes)
 
 
 def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CentredPoses:
@@ -198,22 +242,30 @@ def strongest(people: CentredPoses, maps: Tensor, meshes: Meshes) -> Adapted:
 
 
 def settle(adapted: Adapted, options: AdaptOptions, images: int) -> list[Poses]:
-    """Score adapted poses and keep of those of one person the best: the people of each image."""
-    people = adapted.people
-    weighted = people.centres[:, None] * adapted.scores
-    totals = weighted.mean(dim=1)
+    """Keep of adapted poses of one person the best: the people of each image."""
+    kept = adapted[best_rows(adapted, options)]
+    return _of_images(kept, kept.people, options, images)
+
+
+def best_rows(adapted: Adapted, options: AdaptOptions) -> Tensor:
+    """Return which poses are people, and of those of one person the best: (m,) int64."""
+    totals = adapted.totals
     found = (totals > 0).nonzero().squeeze(1)
     kept = keep_best(
-        people[found],
+        adapted.people[found],
         totals[found],
         distance=options.distance,
         share=options.part,
         count=options.max_people,
     )
-    kept = found[kept]
-    best = people[kept]
-    placed = replace(best, points=best.points + offset_of(options.meshes.frame))
-    return people_of_images(placed, weighted[kept], totals[kept], images)
+    return found[kept]
+
+
+def _of_images(
+    adapted: Adapted, people: CentredPoses, options: AdaptOptions, images: int
+) -> list[Poses]:
+    placed = replace(people, points=people.points + offset_of(options.meshes.frame))
+    return people_of_images(placed, adapted.weighted, adapted.totals, images)
 
 
 def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from poselib.experiments.ablation import measure_runs, missing_runs
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.predict import predict
+from poselib.engine.profile import measure
+from poselib.experiments.ablation import measure_runs, missing_runs, trained_file
 from poselib.experiments.batch import run_batch
 from poselib.experiments.datasets import NamedDataset, in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters
@@ -85,9 +89,41 @@ class Study:
         told = ["row", "seed", "run", "decoding"]
         return pd.concat([found[told], 100 * found.drop(columns=told)], axis=1)
 
+    def time_rows(self, images: int = 8, repeats: int = 5, device: str = "auto") -> pd.Series:
+        """Time a trained network of each row: one image after another, not mirrored.
+
+        Args:
+            images: how many of the test set, its first.
+            repeats: of all of them; the median counts.
+            device: where the networks run.
+
+        Returns:
+            ms an image by row, from the image in memory to its people: of the processor, with one
+            thread, where it does the work, since that is steadier if others use the machine;
+            by the clock on a GPU. Rows of which no run is finished are absent.
+        """
+        where, seen = device_named(device), range(min(images, len(self.test_set)))
+        options = replace(self.settings.predict, flip=False, batch_size=1)
+        samples = [self.test_set[index] for index in seen]
+        finished = {run.row: run for run in reversed(self.runs) if run.record(self.runs_dir)}
+        taken = {}
+        for row in dict.fromkeys(run.row for run in self.runs if run.row in finished):
+            system = load_checkpoint(trained_file(finished[row], self.runs_dir)).system
+            work = partial(predict, system, samples, options, device=where)
+            timing = measure(work, repeats, device=where)
+            whole = timing.cpu_median if where.type == "cpu" else timing.median
+            taken[row] = whole / len(samples)
+        return pd.Series(taken, dtype=float)
+
 
 def open_study(
-    sweep: Path | str, preset: str, seeds: str, runs_dir: Path | str, *, steps: int = 0
+    sweep: Path | str,
+    preset: str,
+    seeds: str,
+    runs_dir: Path | str,
+    *,
+    steps: int = 0,
+    rows: Sequence[str] | None = None,
 ) -> Study:
     """Plan the runs of a sweep as the parameters of a notebook ask for them.
 
@@ -97,11 +133,12 @@ def open_study(
         seeds: whole numbers with spaces between, each row is trained with each of them.
         runs_dir: folder of all runs.
         steps: of every training; 0 for what the sweep and the preset say.
+        rows: those wanted of the sweep; all of them by default.
 
     Raises:
         FileNotFoundError: the sweep or its notebook is absent.
-        ValueError: seeds are no whole numbers, the preset is unknown, the sweep has a fault, or
-            its rows are trained for different datasets or systems.
+        ValueError: seeds are no whole numbers, the preset or a row is unknown, the sweep has a
+            fault, or its rows are trained for different datasets or systems.
     """
     parts = seeds.split()
     if not parts or not all(part.isdecimal() for part in parts):
@@ -109,7 +146,7 @@ def open_study(
     numbers = [int(part) for part in parts][: 1 if preset == "smoke" else None]
     # Only where they are given: a sweep may have steps of its own.
     common = {"preset": preset, **({"steps": steps} if steps else {})}
-    runs = tuple(plan(read_sweep(sweep), numbers, common))
+    runs = tuple(plan(read_sweep(sweep), numbers, common, rows))
     dataset, system = _shared(runs, "dataset"), _shared(runs, "system")
     settings = preset_named(preset, dataset, system)
     return Study(runs, Path(runs_dir), settings, open_dataset(dataset, "test", settings))

@@ -19,6 +19,7 @@ from poselib.metrics.keypoint_errors import judge_keypoints
 from poselib.plots.failures import Panel
 from poselib.skeleton import Skeleton
 from poselib.structures import Poses, Sample
+from poselib.systems import System
 
 
 @dataclass(frozen=True)
@@ -90,17 +91,38 @@ def compare_systems(
             f"two systems of the same keypoints can be compared, not {len(systems)} of "
             f"{[skeleton.name for skeleton in skeletons]}"
         )
-    totals, poses, columns = {}, {}, {}
+    found = {}
     for name, checkpoint in systems.items():
         look = replace(options, size=checkpoint.size or options.size)
-        everyone = predict(checkpoint.system, dataset, look, device=device, progress=progress)
-        ap = score(checkpoint.system, dataset, everyone).ap
-        poses[name] = sure_people(everyone, least)
-        ranked = ranked_images(dataset, poses[name], checkpoint.system.skeleton)
+        found[name] = predict(checkpoint.system, dataset, look, device=device, progress=progress)
+    named = {name: checkpoint.system for name, checkpoint in systems.items()}
+    return compare_found(named, dataset, found, least=least)
+
+
+def compare_found(
+    systems: Mapping[str, System],
+    dataset: LabelledImages,
+    found: Mapping[str, Sequence[Poses]],
+    *,
+    least: float = 0.0,
+) -> ComparedSystems:
+    """Compare the people whom two systems, or two decodings of one, have found in a dataset.
+
+    Args:
+        systems: the two by name, of the same keypoints.
+        dataset: labelled images of their skeleton.
+        found: the people of each image by each system, px of the image files.
+        least: people with a lower score count for AP alone.
+    """
+    totals, poses, columns = {}, {}, {}
+    for name, system in systems.items():
+        ap = score(system, dataset, found[name]).ap
+        poses[name] = sure_people(found[name], least)
+        ranked = ranked_images(dataset, poses[name], system.skeleton)
         columns["people"] = ranked.set_index("index")["people"]
         columns[name] = ranked.set_index("index")["similarity"]
-        found = int(ranked["found"].sum())
-        numbers = {"AP": ap.AP, "AP50": ap.AP50, "AP75": ap.AP75, "AR": ap.AR, "found": found}
+        numbers = {"AP": ap.AP, "AP50": ap.AP50, "AP75": ap.AP75, "AR": ap.AR}
+        numbers["found"] = int(ranked["found"].sum())
         totals[name] = {**numbers, "OKS": mean_similarity(ranked)}
     images = pd.DataFrame(columns).sort_index()
     table = pd.DataFrame.from_dict(totals, orient="index").rename_axis("system")

@@ -43,24 +43,24 @@ _TINY_REGRESSION: Switches = {
     "foreground": "any",
 }
 _TINY_RELATED: Switches = {**_TINY_REGRESSION, "backbone": "hrnet_tiny_light"}
-# Places are half as far apart as in images of 512 px, whose people are about twice as large, and a
-# global window holds a quarter of the published places: it is what a training spends most time on.
-# A short training must hear of offsets and of attraction sooner: three and ten times the published
-# weights. With these themselves, attraction was hardly learnt in 500 steps.
+# Local places are half as far apart as in images of 512 px, whose people are about twice as large.
+# A global window reaches half as far too, so that its Gaussian is twice as wide as those of the
+# heatmaps, as published; its places are not halved but a quarter as many, since it is these that a
+# training spends most time on.
+# A short training must hear of offsets sooner: three times the published weight, which is DEKR's.
 _TINY_ADAPTED: Switches = {
     "backbone": "hrnet_tiny",
     "heatmap_width": 32,
     "offset_width": 128,
     "embedding": 16,
     "message_width": 64,
-    "step": 0.5,
+    "local_step": 0.5,
     "global_window": 49,
     "sigma": 1.0,
     "center_sigma": 1.5,
     "radius": 2.0,
     "refined_sigma": 2.0,
     "offset_weight": 0.03,
-    "oks_weight": 0.1,
 }
 _TINY_OF: Mapping[str, Switches] = {
     "hae": _TINY,

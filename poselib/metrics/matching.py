@@ -25,14 +25,27 @@ def matched_similarity(poses: Poses, sample: Sample, skeleton: Skeleton) -> Floa
     Returns:
         (N,) from 0 to 1; 0 for who was matched to nobody, NaN for who has no labelled keypoint.
     """
+    return matched_people(poses, sample, skeleton)[1]
+
+
+def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[Int, Float]:
+    """Return who was found of each annotated person, matched as by ``matched_similarity``.
+
+    Args:
+        poses, sample, skeleton: as there.
+
+    Returns:
+        (N,) int64 numbers of people found, -1 for nobody; and their similarity, as there.
+    """
     values = object_keypoint_similarity(
         poses.keypoints, sample.keypoints, sample.areas, skeleton.sigmas
     )
     rows, columns = linear_sum_assignment(-values)
-    matched = np.zeros(len(sample.keypoints))
+    partners, matched = np.full(len(values), -1, np.int64), np.zeros(len(values))
     matched[rows] = values[rows, columns]
+    partners[rows] = np.where(matched[rows] > 0, columns, -1)
     matched[~(sample.keypoints[..., 2] > 0).any(axis=1)] = np.nan
-    return matched
+    return partners, matched
 
 
 def match_people(comparison: Comparison, pairs: Pairs, values: Float, least: float) -> Int:

@@ -38,6 +38,7 @@ def build(
     local_window: int = 11,
     global_window: int = 97,
     step: float = 1.0,
+    local_step: float | None = None,
     reweigh: bool = True,
     # Targets and losses
     sigma: float = 2.0,
@@ -79,8 +80,8 @@ def build(
         adaptation: local-global adaptation; false for the centre-offset baseline of Table 5.
 
     Local and global context:
-        local_window, global_window, step, reweigh: see ``ops.local_global.Meshes``; the first is
-            Table 6's size of local KEMs, the last Table 5's Reweigh.
+        local_window, global_window, step, local_step, reweigh: see ``ops.local_global.Meshes``;
+            the first is Table 6's size of local KEMs, the last Table 5's Reweigh.
 
     Targets and losses:
         sigma, center_sigma, radius, region, background, least_area: see
@@ -106,7 +107,7 @@ def build(
     switches = {key: value for key, value in locals().items() if key != "skeleton"}
     config = backbone_named(backbone)
     rates, sigmas = expansion_rates(skeleton.sigmas), torch.tensor(skeleton.sigmas)
-    meshes = Meshes(rates, local_window, global_window, step, reweigh, frame)
+    meshes = Meshes(rates, local_window, global_window, step, reweigh, frame, local_step)
     model = LocalGlobalHRNet(
         config,
         len(skeleton),
@@ -151,7 +152,7 @@ def build(
         losses=partial(_losses, options=taught, weights=weights),
         decode=partial(decode_local_global, options=options),
         switches=switches,
-        draw_score=0.1,  # of a product of heats
+        draw_score=0.05,  # of a product of heats, one of them a mean over a kernel
     )
 
 

@@ -92,6 +92,16 @@ def test_a_keypoint_that_nothing_speaks_for_stays() -> None:
     assert (poses.scores[0, 7:] > 1e-3).all()
 
 
+@pytest.mark.parametrize(("frame", "middle"), [("centre", 0.0), ("index", 0.5)])
+def test_poses_are_in_px_of_the_network_input(frame: Frame, middle: float) -> None:
+    outputs, options = random_outputs(19), options_of(frame, adapt=False, distance=0.0)
+    people = propose(outputs, options)
+    for image, poses in enumerate(decode_local_global(outputs, options)):
+        expected = people.points[people.images == image].numpy() + middle
+        assert len(poses) == len(expected) == 30
+        np.testing.assert_allclose(poses.keypoints, expected, atol=1e-4)
+
+
 # Message passing
 
 

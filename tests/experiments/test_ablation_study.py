@@ -13,9 +13,11 @@ from poselib.experiments import ablation_study
 from poselib.experiments.ablation import ERRORS, LOCALISATION, measure_runs
 from poselib.experiments.ablation_study import Study, open_study
 from poselib.experiments.batch import run_batch
+from poselib.experiments.parameters import read_switches
 from poselib.experiments.presets import preset_named
 from poselib.experiments.records import start_run
 from poselib.experiments.sweep import plan, read_sweep
+from poselib.experiments.training import new_system
 from poselib.skeletons import CROWDPOSE
 from poselib.systems import build
 
@@ -54,7 +56,9 @@ def ids(runs: Any) -> list[str]:
     return [run.run_id for run in runs]
 
 
-@pytest.mark.parametrize("name", ["hae_components", "dekr_branches"])
+@pytest.mark.parametrize(
+    "name", ["hae_components", "dekr_branches", "logocap_components", "logocap_windows"]
+)
 def test_runs_are_those_that_the_command_line_makes(name: str, tmp_path: Path) -> None:
     path = NOTEBOOKS / "sweeps" / f"{name}.json"
     sweep = read_sweep(path)
@@ -64,6 +68,38 @@ def test_runs_are_those_that_the_command_line_makes(name: str, tmp_path: Path) -
     shorter = open_study(path, "small", "0 1 2", tmp_path, steps=2000)
     assert ids(shorter.runs) == ids(plan(sweep, [0, 1, 2], {"steps": 2000}))
     assert not set(ids(shorter.runs)) & set(ids(study.runs))
+
+
+def test_some_rows_of_a_sweep(tmp_path: Path) -> None:
+    path = sweep_file(tmp_path)
+    some = open_study(path, "small", "0 1", tmp_path, rows=["without"])
+    assert ids(some.runs) == ids(plan(read_sweep(path), [0, 1], rows=["without"]))
+    with pytest.raises(ValueError, match=r"no rows \['neither'\]"):
+        open_study(path, "small", "0", tmp_path, rows=["neither"])
+
+
+@pytest.mark.parametrize("name", ["logocap_components", "logocap_windows"])
+def test_every_row_has_a_network_of_its_own(name: str, tmp_path: Path) -> None:
+    """Smoke trains some of the rows alone: the switches of all of them must be known."""
+    study = open_study(NOTEBOOKS / "sweeps" / f"{name}.json", "small", "0", tmp_path)
+    built = []
+    for run in study.runs:
+        switches = read_switches(str(run.parameters.get("switches", "")))
+        system = new_system(study.settings, study.test_set.skeleton, 0, "logocap", **switches)
+        built.append(tuple(sorted(system.switches.items(), key=str)))
+    assert len(set(built)) == len(study.runs)
+
+
+def test_the_row_that_two_tables_share_is_trained_once(tmp_path: Path) -> None:
+    ids_of = [
+        {run.row: run.run_id for run in open_study(path, "small", "0", tmp_path).runs}
+        for path in (
+            NOTEBOOKS / "sweeps" / f"logocap_{name}.json" for name in ("components", "windows")
+        )
+    ]
+    components, windows = ids_of
+    assert components["OKS Loss+Reweigh+AttNorm"] == windows["11x11, 3+1"]
+    assert len({*components.values(), *windows.values()}) == len(components) + len(windows) - 1
 
 
 def test_a_sweep_keeps_its_own_steps_unless_others_are_given(tmp_path: Path) -> None:
@@ -110,6 +146,23 @@ def test_runs_are_measured_in_per_cent(study: Study) -> None:
     rates = ["AP", "AR50", "AP_crowd_hard", *ERRORS, *LOCALISATION]
     np.testing.assert_allclose(found[rates], 100 * expected[rates])
     assert (found["miss_rate"] > 1).all()
+
+
+def test_one_finished_run_of_each_row_is_timed(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert study.time_rows(2, 1, "cpu").empty
+    finish(study, 1)
+    seen = []
+
+    def looked(system: Any, samples: Any, options: Any, device: Any) -> None:
+        seen.append((system.name, len(samples), options.flip, options.batch_size, str(device)))
+        sum(range(100_000))  # takes some time
+
+    monkeypatch.setattr(ablation_study, "predict", looked)
+    taken = study.time_rows(2, 3, "cpu")
+    assert set(seen) == {("dekr", 2, False, 1, "cpu")} and len(seen) >= 3
+    assert list(taken.index) == ["without"] and taken["without"] > 0
 
 
 @pytest.mark.parametrize("seeds", ["", "0, 1", "one", "-1"])

@@ -61,6 +61,16 @@ def test_similarity_by_hand(partner: str, floor: float) -> None:
     assert float(alike) == pytest.approx((max(first, floor) + max(second, floor)) / 2, rel=1e-5)
 
 
+def test_what_is_far_counts_as_the_floor_in_the_mean() -> None:
+    targets, people, places = pair()
+    far = torch.stack([places[..., 0, :], places[..., 1, :] + 1e3], dim=-2)
+    first = math.exp(-4 / (2 * 0.2**2 * 100))
+    for partner, least in (("mean", 0.3), ("reach", 0.0)):
+        found, alike = find_partners(people, far, targets, two(partner=partner, floor=0.3))
+        assert found.tolist() == [0]
+        assert float(alike) == pytest.approx((first + least) / 2, rel=1e-5)
+
+
 def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
     """One person is at one place of five exactly, the other in the middle of all, farther off."""
     places = torch.tensor([-2.0, -1, 0, 1, 2])[:, None].expand(5, 2) * torch.tensor([10.0, 0])

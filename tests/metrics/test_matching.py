@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from poselib.metrics.entries import compare
-from poselib.metrics.matching import match_people, matched_similarity
+from poselib.metrics.matching import match_people, matched_people, matched_similarity
 from poselib.metrics.pairs import pair_up, similarity
 from poselib.metrics.workload import evaluation_workload
 from poselib.skeletons import COCO
@@ -21,6 +21,15 @@ def test_people_are_found_in_any_order() -> None:
 def test_one_person_found_stands_for_one_annotated_person() -> None:
     values = matched_similarity(poses(at(ANN)), sample(ANN, ANN), TOY)
     assert sorted(values) == pytest.approx([0.0, 1.0])
+
+
+def test_partners_are_told_with_their_similarity() -> None:
+    far = [(x + 5000, y) for x, y in at(ANN)]
+    found = poses(far, at(BOB), at(ANN))
+    partners, values = matched_people(found, sample(ANN, BOB), TOY)
+    assert partners.tolist() == [2, 1] and values.tolist() == [1, 1]
+    partners, values = matched_people(poses(far, far), sample(ANN, BOB, ANN), TOY)
+    assert partners.tolist() == [-1, -1, -1] and values.tolist() == [0, 0, 0]
 
 
 def test_nobody_found_and_nobody_labelled() -> None:

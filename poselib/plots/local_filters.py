@@ -1,0 +1,171 @@
+"""How local filters move the keypoints of a pose: the pose before and after, and the filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from poselib.plots.failures import window_around
+from poselib.plots.fields import HEAT, maps_of
+from poselib.plots.palette import ALERT, INK, SKY, WHITE, Colour, greyed
+from poselib.plots.poses import draw_poses
+from poselib.plots.sheet import (
+    SMALL,
+    TEXT,
+    bar_beside,
+    image_of,
+    legend_below,
+    new_sheet,
+    readable,
+)
+from poselib.skeleton import Skeleton
+from poselib.structures import Poses
+
+Floats = NDArray[np.float64]
+
+_ROW, _SIDES = 2.95, [1.0, 1.0, 1.95]  # inches of a row, and shares of its width
+_DEEP = 3  # rows of filters
+
+
+@dataclass(frozen=True)
+class FilterPanel:
+    """One person of a figure.
+
+    Attributes:
+        image: (3, H, W) uint8 RGB.
+        truth: (K, 3) px of ``image`` and visibility; 0 is not drawn.
+        poses: (2, K, 2) px of ``image``, before and after.
+        headings: of the two.
+        filters: (K, r, r), rows first.
+        places: (K, 2) where the truth lies in the filters, in places from the middle; NaN where
+            that is unknown.
+        title: why the person is shown.
+    """
+
+    image: NDArray[np.uint8]
+    truth: Floats
+    poses: Floats
+    headings: tuple[str, str]
+    filters: Floats
+    places: Floats
+    title: str = ""
+
+
+def show_local_filters(
+    panels: Sequence[FilterPanel], skeleton: Skeleton, *, title: str = ""
+) -> Figure:
+    """Draw poses before and after, what they lack to the truth, and filters (LOGO-CAP, Fig. 1).
+
+    The filters of one person share a scale. The dot is the keypoint before, the cross the truth,
+    where it lies inside.
+
+    Args:
+        panels: a row each.
+        skeleton: names and limbs of the keypoints.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no panel, or a shape does not fit.
+    """
+    if not panels:
+        raise ValueError("nothing to draw: there is nobody")
+    for panel in panels:
+        _check(panel, skeleton)
+    sheet = new_sheet(_ROW * len(panels) + 0.7, title=title)
+    grid = sheet.add_gridspec(len(panels), 3, width_ratios=_SIDES)
+    for row, panel in enumerate(panels):
+        for column, (pose, heading) in enumerate(zip(panel.poses, panel.headings, strict=True)):
+            text = f"{panel.title}\n{heading}" if panel.title and column == 0 else heading
+            _draw_pose(sheet.add_subplot(grid[row, column]), panel, pose, skeleton, text)
+        _draw_filters(sheet, grid[row, 2], panel, skeleton)
+    legend_below(sheet, _handles())
+    return sheet
+
+
+def _check(panel: FilterPanel, skeleton: Skeleton) -> None:
+    count = len(skeleton)
+    maps_of(panel.filters, skeleton, "filters")
+    shapes = {"truth": (count, 3), "poses": (2, count, 2), "places": (count, 2)}
+    for name, shape in shapes.items():
+        if (given := np.shape(getattr(panel, name))) != shape:
+            raise ValueError(f"{name} must be {shape}, not {given}")
+
+
+def _draw_pose(
+    ax: Axes, panel: FilterPanel, pose: Floats, skeleton: Skeleton, heading: str
+) -> None:
+    """Draw a pose over the part of the image that both poses and the truth need."""
+    labelled = panel.truth[:, 2] > 0
+    truth = panel.truth[labelled, :2]
+    size = image_of(panel.image).shape[1:]
+    window = window_around(np.concatenate([*panel.poses, truth]), (size[0], size[1]))
+    left, top, right, bottom = window
+    one = Poses(
+        pose[None].astype(np.float32),
+        np.ones((1, len(pose)), np.float32),
+        np.ones(1, np.float32),
+    )
+    # Lines are in px of the image, and a part of it is shown.
+    weight = max(right - left, bottom - top) / max(size)
+    draw_poses(greyed(panel.image, 0.3), one, skeleton, ax=ax, colours=[SKY], weight=weight)
+    for found, place in zip(pose[labelled], truth, strict=True):
+        ends = np.stack([found, place], axis=-1)
+        for colour, width in ((WHITE, 2.8), (ALERT, 1.4)):
+            ax.plot(*ends, color=colour, linewidth=width, zorder=5, gid="residual")
+    ax.plot(*truth.T, zorder=6, gid="truth", **_CROSS)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.set_title(heading, fontsize=TEXT, color=INK, pad=3)
+
+
+def _draw_filters(
+    sheet: Figure, where: SubplotSpec, panel: FilterPanel, skeleton: Skeleton
+) -> None:
+    columns = math.ceil(len(skeleton) / _DEEP)
+    inner = where.subgridspec(_DEEP, columns)
+    filters = maps_of(panel.filters, skeleton, "filters")
+    half, top = filters.shape[-1] / 2, max(float(filters.max()), 1e-6)
+    for number, (name, values) in enumerate(zip(skeleton.keypoints, filters, strict=True)):
+        ax = sheet.add_subplot(inner[divmod(number, columns)])
+        mesh = ax.imshow(values, extent=(-half, half, half, -half), cmap=HEAT, vmin=0.0, vmax=top)
+        ax.plot(0, 0, gid="middle", **_DOT)
+        x, y = panel.places[number]
+        if max(abs(x), abs(y)) <= half:  # false for NaN
+            ax.plot(x, y, gid="truth", **_CROSS)
+        ax.set(xticks=[], yticks=[], xlim=(-half, half), ylim=(half, -half))
+        ax.set_title(readable(name).replace(" ", "\n"), fontsize=SMALL, color=INK, pad=2)
+        if number == columns - 1:
+            bar_beside(ax, mesh, "attraction")
+
+
+def _mark(marker: str, size: float, face: Colour, edge: Colour) -> dict[str, Any]:
+    return {
+        "linestyle": "none",
+        "marker": marker,
+        "markersize": size,
+        "markerfacecolor": face,
+        "markeredgecolor": edge,
+        "markeredgewidth": 0.7,
+    }
+
+
+_CROSS = _mark("P", 5.5, (0.0, 0.85, 0.45), INK)
+_DOT = _mark("o", 3.5, WHITE, INK)
+
+
+def _handles() -> list[Artist]:
+    return [
+        Line2D([], [], color=SKY, linewidth=3, label="pose"),
+        Line2D([], [], label="truth", **_CROSS),
+        Line2D([], [], color=ALERT, linewidth=1.4, label="from the pose to the truth"),
+        Line2D([], [], label="keypoint as regressed, in its filter", **_DOT),
+    ]

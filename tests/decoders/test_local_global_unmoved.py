@@ -1,0 +1,74 @@
+"""The people that adaptation finds, before it moved them, and what attracts them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from poselib.decoders.local_global import (
+    AdaptOptions,
+    attraction,
+    attraction_of_found,
+    decode_local_global,
+    decode_unmoved,
+    propose,
+)
+from poselib.ops.local_global import Meshes
+from poselib.outputs import LocalGlobalOutputs
+
+KEYPOINTS, CELLS = 3, 12
+OPTIONS = AdaptOptions(Meshes(torch.ones(KEYPOINTS), 5, 13), threshold=0.2, max_people=20)
+
+
+def outputs(batch: int = 2, seed: int = 0) -> LocalGlobalOutputs:
+    draw = torch.Generator().manual_seed(seed)
+    weights = torch.randn(KEYPOINTS, 4 * KEYPOINTS, generator=draw)
+    return LocalGlobalOutputs(
+        heatmaps=torch.rand(batch, KEYPOINTS, CELLS, CELLS, generator=draw),
+        centers=torch.rand(batch, 1, CELLS, CELLS, generator=draw),
+        offsets=2 * torch.randn(batch, KEYPOINTS, 2, CELLS, CELLS, generator=draw),
+        image_size=(4 * CELLS, 4 * CELLS),
+        embedding=torch.randn(batch, 4, CELLS, CELLS, generator=draw),
+        attract=lambda context: torch.einsum("kd,ndxy->nkxy", weights, context).sigmoid(),
+    )
+
+
+@pytest.mark.parametrize("frame", ["centre", "index"])
+def test_people_and_scores_are_the_same_and_the_places_those_of_before(frame: str) -> None:
+    options = replace(OPTIONS, meshes=replace(OPTIONS.meshes, frame=frame))
+    regressed = propose(outputs(), options)
+    shift = 0.5 if frame == "index" else 0.0
+    adapted, unmoved = decode_local_global(outputs(), options), decode_unmoved(outputs(), options)
+    for image, (after, before) in enumerate(zip(adapted, unmoved, strict=True)):
+        assert len(before) == len(after) > 3
+        np.testing.assert_array_equal(before.scores, after.scores)
+        np.testing.assert_array_equal(before.person_scores, after.person_scores)
+        known = regressed.points[regressed.images == image].numpy() + shift
+        apart = np.abs(before.keypoints[:, None] - known[None]).max(axis=(2, 3))
+        assert (apart.min(axis=1) < 1e-4).all()
+        moved = np.abs(after.keypoints - before.keypoints)
+        assert 0.1 < moved.max() <= 6 + 1e-4  # half a global window
+
+
+def test_who_is_not_adapted_is_where_he_was() -> None:
+    options = replace(OPTIONS, adapt=False)
+    pairs = zip(
+        decode_local_global(outputs(), options), decode_unmoved(outputs(), options), strict=True
+    )
+    for after, before in pairs:
+        np.testing.assert_array_equal(after.keypoints, before.keypoints)
+
+
+def test_attraction_is_told_row_for_row() -> None:
+    one = outputs(batch=1)
+    (before,) = decode_unmoved(one, OPTIONS)
+    maps = attraction_of_found(one, OPTIONS)
+    assert maps.shape == (len(before), KEYPOINTS, 5, 5)
+    people = propose(one, OPTIONS)
+    everyone = attraction(one, people, OPTIONS.meshes)
+    for row, pose in enumerate(before.keypoints):
+        place = np.abs(people.points.numpy() - pose).max(axis=(1, 2)).argmin()
+        torch.testing.assert_close(maps[row], everyone[place])
