@@ -92,7 +92,8 @@ def build(
             by a person's size where Eq. (5) multiplies by A(p): the official code divides too.
         partner, weighting, refined_sigma: see ``losses.local_global.AdaptLosses``. The defaults
             are those of the official code, by which the published numbers were made, and which
-            learnt more here too; ``"mean"``, ``"similarity"`` and None are the paper's.
+            had more AP in one pair of trainings; ``"mean"``, ``"similarity"`` and None are the
+            paper's.
 
     Decoding:
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
