@@ -88,6 +88,37 @@ def setting_name(device: str, threads: int) -> str:
     return "1 thread" if threads == 1 else f"{threads} threads"
 
 
+def growth_of_times(table: pd.DataFrame, less: str, more: str) -> pd.DataFrame:
+    """Say how many times as long the larger of two works takes.
+
+    Args:
+        table: of ``time_contests``.
+        less: the smaller work.
+        more: the larger one.
+
+    Returns:
+        One line a setting: ``setting``, ``less``, ``more``, ``less_ms``, ``more_ms``, ``growth``,
+        of the medians, and ``cpu_growth``, of the processor's time.
+
+    Raises:
+        ValueError: a work is not in the table, or not under the same settings as the other.
+    """
+    rows = {work: table[table["work"] == work].set_index("setting") for work in (less, more)}
+    if rows[less].empty or set(rows[less].index) != set(rows[more].index):
+        raise ValueError(f"{less!r} and {more!r} were not timed under the same settings")
+    small, large = rows[less], rows[more].loc[rows[less].index]
+    return pd.DataFrame(
+        {
+            "less": less,
+            "more": more,
+            "less_ms": small["ms"],
+            "more_ms": large["ms"],
+            "growth": large["ms"] / small["ms"],
+            "cpu_growth": large["cpu_ms"] / small["cpu_ms"],
+        }
+    ).reset_index()
+
+
 def decoding_ratios(measured: pd.DataFrame, shown: int) -> pd.DataFrame:
     """Compare decodings: with plain loops, of progressive and fixed order, and with more people.
 

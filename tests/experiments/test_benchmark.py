@@ -7,6 +7,7 @@ import torch
 from poselib.experiments.benchmark import (
     Contest,
     decoding_ratios,
+    growth_of_times,
     setting_name,
     time_contests,
 )
@@ -96,3 +97,37 @@ def test_decodings_are_compared_by_people() -> None:
     assert found["plain: progressive / fixed"].tolist() == [1.1, 0.95]
     assert found["poselib: progressive / fixed"].tolist() == [1.25, 1.25]
     assert found["poselib: growth from 10"].tolist() == [1, 2]
+
+
+def timed_scenes() -> pd.DataFrame:
+    rows = [
+        {"work": "more", "setting": "2 threads", "ms": 12.0, "cpu_ms": 21.0},
+        {"work": "less", "setting": "1 thread", "ms": 10.0, "cpu_ms": 9.0},
+        {"work": "less", "setting": "2 threads", "ms": 8.0, "cpu_ms": 14.0},
+        {"work": "more", "setting": "1 thread", "ms": 19.0, "cpu_ms": 18.0},
+        {"work": "other", "setting": "1 thread", "ms": 1.0, "cpu_ms": 1.0},
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_growth_is_that_of_the_same_setting() -> None:
+    found = growth_of_times(timed_scenes(), "less", "more")
+    assert found["setting"].tolist() == ["1 thread", "2 threads"]
+    assert found["growth"].tolist() == [1.9, 1.5]
+    assert found["cpu_growth"].tolist() == [2.0, 1.5]
+    assert found[["less_ms", "more_ms"]].to_numpy().tolist() == [[10, 19], [8, 12]]
+
+
+@pytest.mark.parametrize(("less", "more"), [("less", "most"), ("least", "more"), ("other", "more")])
+def test_growth_of_what_was_not_timed_together_is_refused(less: str, more: str) -> None:
+    with pytest.raises(ValueError, match=f"'{less}' and '{more}' were not timed under the same"):
+        growth_of_times(timed_scenes(), less, more)
+
+
+def test_scenes_are_decoded_for_each_number_of_people() -> None:
+    each = references.several_scenes([1, 3], (64, 96), seed=1, device="cpu")
+    assert [contest.work for contest in each] == [
+        "decode 5 scenes of 1 person",
+        "decode 5 scenes of 3 people",
+    ]
+    time_contests(each, [("cpu", 1)], repeats=1, warmup=0)

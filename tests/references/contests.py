@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.workload import evaluation_workload
 from poselib.ops.expansion import expansion_rates
 from poselib.ops.local_global import Meshes
+from poselib.outputs import TagOutputs
 from poselib.plots.sheet import counted
 from poselib.skeletons import COCO
 from poselib.structures import Size
@@ -35,6 +36,8 @@ from .plain_losses import associative_step_plainly
 from .plain_targets import PlainTargets
 
 STRIDE = 4  # of tagmaps and targets
+# How many maps have to be searched for missing keypoints differs much from scene to scene.
+SCENES = 5
 
 
 def decoding(people: Sequence[int], size: Size, seed: int, device: str) -> list[Contest]:
@@ -49,6 +52,22 @@ def decoding(people: Sequence[int], size: Size, seed: int, device: str) -> list[
     name = f"decode 4 images of {people[0]} people"
     found.append(Contest(name, device, partial(decode_tags, four)))
     found.append(Contest("read the maps once", device, partial(workloads.read_once, maps)))
+    return found
+
+
+def several_scenes(people: Iterable[int], size: Size, seed: int, device: str) -> list[Contest]:
+    """Decode scenes one after the other, as many for each number of people."""
+
+    def decode(scenes: Sequence[TagOutputs]) -> None:
+        for scene in scenes:
+            decode_tags(scene)
+
+    found = []
+    for count in people:
+        seeds = range(seed, seed + SCENES)
+        scenes = [workloads.decode_inputs(count, size, seed=s, device=device) for s in seeds]
+        name = f"decode {SCENES} scenes of {counted(count)}"
+        found.append(Contest(name, device, partial(decode, scenes)))
     return found
 
 
