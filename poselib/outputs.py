@@ -169,6 +169,8 @@ class LocalGlobalOutputs(RegressionOutputs):
 
     Attributes:
         embedding: (B, D, h, w), what is read around each keypoint of a pose.
+            Of a mirrored image it is not used: what that says of a left keypoint is not comparable,
+            and the official code leaves it too.
         attract: the network that says from what was read around all K keypoints of n poses,
             (n, K * D, r, r), how much each place of the r x r window attracts each keypoint:
             (n, K, r, r), near [0, 1]. It sees poses alone, and none that it is not asked about.
@@ -183,14 +185,6 @@ class LocalGlobalOutputs(RegressionOutputs):
         The embedding's columns are reversed; it has no left and right to be exchanged.
         """
         return replace(super().mirror(skeleton), embedding=self.embedding.flip(-1))
-
-    def with_mirrored(self, mirrored: Self) -> Self:
-        """Average with the outputs of the mirrored image, but for the embedding.
-
-        That of the image itself is kept, as in the official code: what the mirrored image's says
-        of a left keypoint is not comparable.
-        """
-        return super().with_mirrored(mirrored)
 
     def resize(self, size: Size) -> Self:
         """Return the outputs with maps of ``size`` cells; offsets are in cells of these."""

@@ -14,7 +14,7 @@ from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.structures import Batch, RegressionTargets, Size
 
 Region = Literal["disc", "square"]
-Foreground = Literal["per_map", "any"]
+Foreground = Literal["per_map", "any", "all"]
 
 
 def regression_targets(
@@ -49,7 +49,8 @@ def regression_targets(
             the official code does not: it is meant for the squared error.
         weights: ``"per_map"``: the foreground of a map is the windows of its own Gaussians, three
             sigmas and one cell wide, as in the paper; ``"any"``: also those of keypoints of any
-            type, so that heat for a left ankle on the right one costs as much as missing heat.
+            type, so that heat for a left ankle on the right one costs as much as missing heat;
+            ``"all"``: also those of centres, one foreground for all maps, as LOGO-CAP has it.
         least_area: people whose area is below this many px² of the image file have no centre;
             32² in the official code for COCO, which does not evaluate them.
         centers: (B, N, 2) px, if they are not to be the means of the labelled keypoints.
@@ -69,7 +70,7 @@ def regression_targets(
     if not least_area >= 0:
         raise ValueError(f"least_area must be px², 0 or more, not {least_area}")
     if weights not in get_args(Foreground):
-        raise ValueError(f"weights must be 'per_map' or 'any', not {weights!r}")
+        raise ValueError(f"weights must be one of {get_args(Foreground)}, not {weights!r}")
     size = (height // stride, width // stride)
     places = _with_presence(batch, centers, least_area)
     drawn = torch.cat([batch.keypoints, places[:, :, None]], dim=2)
@@ -166,6 +167,7 @@ def _with_presence(batch: Batch, centers: Tensor | None, least_area: float) -> T
 def _weights(heatmaps: Tensor, counted: Tensor, background: float, rule: Foreground) -> Tensor:
     """Weigh the cells of maps (B, K + 1, h, w), counted (B, 1, h, w) or not."""
     foreground = heatmaps.sign()  # 1 in the windows, 0 elsewhere
-    if rule == "any":
-        foreground = torch.maximum(foreground, foreground[:, :-1].amax(dim=1, keepdim=True))
+    if rule != "per_map":
+        shared = foreground if rule == "all" else foreground[:, :-1]
+        foreground = torch.maximum(foreground, shared.amax(dim=1, keepdim=True))
     return foreground.clamp_(min=background).mul_(counted)

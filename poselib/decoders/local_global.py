@@ -33,7 +33,8 @@ class AdaptOptions:
             the learned attraction; ``"expansion"``, the global keypoint expansion maps, that is
             heat around the keypoint, alone; ``"attraction"``, the local place that attracts most.
         share: weight of the highest place in the mean of the two highest ones.
-        kernel: odd side, in cells, of the window in which a centre is the highest.
+        kernel: odd side of the window in which a centre is the highest: cells, and in frame
+            ``"index"`` px, since centres are looked for in enlarged maps there.
         threshold: a centre must exceed this.
         max_people: centres of each scale, and people in the end, at most.
         distance, part: keypoints of two poses are the same where they are nearer than ``distance``
@@ -172,7 +173,7 @@ def adapt(outputs: RegressionOutputs, people: CentredPoses, options: AdaptOption
     meshes, size = options.meshes, outputs.image_size
     scales = (outputs, *outputs.others)
     if not options.adapt or not isinstance(outputs, LocalGlobalOutputs):
-        heatmaps = _mean([s.heatmaps for s in scales], outputs, meshes)
+        heatmaps = _mean([s.heatmaps for s in scales], outputs)
         read = sample_windows(
             heatmaps, people.images, people.points, 1, size, frame=meshes.frame
         ).flatten(1)
@@ -187,7 +188,7 @@ def surroundings(outputs: LocalGlobalOutputs, people: CentredPoses, meshes: Mesh
     """Return the local context of poses, (n, K * D, r, r)."""
     scales = (outputs, *outputs.others)
     embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
-    embedding = _mean(embeddings, outputs, meshes)
+    embedding = _mean(embeddings, outputs)
     return local_context(embedding, people, meshes, outputs.image_size)
 
 
@@ -213,7 +214,7 @@ def search(
         options: meshes and share.
     """
     meshes = options.meshes
-    heatmaps = _mean([s.heatmaps for s in (outputs, *outputs.others)], outputs, meshes)
+    heatmaps = _mean([s.heatmaps for s in (outputs, *outputs.others)], outputs)
     found = []
     for rows in in_parts(people.points):
         part = people[rows]
@@ -274,7 +275,6 @@ def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:
     return Adapted(replace(people, points=points), torch.where(scores > 0, scores, 0.0))
 
 
-def _mean(maps: Sequence[Tensor], outputs: RegressionOutputs, meshes: Meshes) -> Tensor:
-    if len(maps) == 1:
-        return maps[0].float()
-    return mean_map(maps, outputs.image_size, meshes.frame)
+def _mean(maps: Sequence[Tensor], outputs: RegressionOutputs) -> Tensor:
+    # Maps are enlarged alike in both frames, as the official code does: what differs is reading.
+    return maps[0].float() if len(maps) == 1 else mean_map(maps, outputs.image_size, "centre")

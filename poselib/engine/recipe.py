@@ -33,7 +33,8 @@ class Recipe:
         learning_rate: its peak.
         weight_decay: of the optimiser.
         schedule, warmup, milestones, decay: see ``learning_rate_factor``.
-        precision: ``"bfloat16"`` runs the network under autocast; losses stay in float32.
+        precision: ``"bfloat16"`` runs the network under autocast; losses stay in float32, and what
+            they ask of it, as LOGO-CAP's message passing, too.
         channels_last: memory format of images and weights; faster on CPUs and recent GPUs.
         average: decay of the running mean of the weights that is kept for prediction; 0 for none.
         clip: largest norm of the gradient; None for no limit.

@@ -227,9 +227,15 @@ def _identity(system: System) -> dict[str, Any]:
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Leave biases and normalisations, which have one dimension, without weight decay."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    """Leave biases and normalisations without weight decay."""
+    norms = (module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+    # All have one dimension but those of attentive normalisation.
+    mixed = {id(p) for norm in norms for p in norm.parameters(recurse=False)}
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for p in model.parameters():
+        if p.requires_grad:
+            groups[p.ndim <= 1 or id(p) in mixed].append(p)
     return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": groups[0], "weight_decay": weight_decay},
+        {"params": groups[1], "weight_decay": 0.0},
     ]

@@ -197,7 +197,7 @@ def adapted_person(
         regressed=both[0],
         adapted=both[1],
         filters=attraction_of_found(outputs, adapting)[row].double().cpu().numpy(),
-        spacing=meshes.apart * meshes.rates.double().numpy(),
+        spacing=meshes.step * meshes.rates.double().numpy(),
         before=float(similar[0]),
         after=float(similar[1]),
     )

@@ -132,6 +132,7 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
         frame=options.meshes.frame,
         enlarge=options.meshes.frame == "index",
     )
+    options = replace(options, sigmas=options.sigmas.to(people.points))
     places = local_places(people, options.meshes)  # (n, r, r, K, 2)
     # The truth in px of the frame that the poses are in.
     moved = targets.keypoints.new_tensor([*[offset_of(options.meshes.frame)] * 2, 0.0])
@@ -218,6 +219,6 @@ def _similarity(places: Tensor, truth: Tensor, areas: Tensor, sigmas: Tensor) ->
     ``areas`` (...) are px²; spreads below a millionth count as that, as in the official code.
     """
     distance = (places - truth[..., :2]).square().sum(dim=-1)
-    spread = 2 * (2 * sigmas.to(places)) ** 2 * areas[..., None]
+    spread = 2 * (2 * sigmas) ** 2 * areas[..., None]
     near = torch.exp(-distance / spread.clamp(min=1e-6))
     return torch.where(truth[..., 2] > 0, near, 0.0)

@@ -6,13 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.offsets import owned_cells
+from poselib.ops.offsets import PersonSize, owned_cells
 from poselib.structures import RegressionTargets
 
 BETA = 1 / 9  # of the official code; the paper names the smooth L1 loss and gives none
 
 
-def offset_loss(predicted: Tensor, targets: RegressionTargets, beta: float = BETA) -> Tensor:
+def offset_loss(
+    predicted: Tensor,
+    targets: RegressionTargets,
+    beta: float = BETA,
+    size: PersonSize = "diagonal",
+) -> Tensor:
     """Return the regression loss of a batch, divided by the size of each person (DEKR, Eq. 5).
 
     Only cells of centre regions are read. Offsets are in cells and the size is in px of the
@@ -22,19 +27,21 @@ def offset_loss(predicted: Tensor, targets: RegressionTargets, beta: float = BET
         predicted: (B, K, 2, h, w) float, in cells, (x, y): the cell minus the keypoint.
         targets: of the same batch.
         beta: errors below this many cells are squared.
+        size: of a person; see ``ops.offsets.owned_cells``.
 
     Returns:
         The mean over the coordinates of labelled keypoints inside the image, of all owned cells
         of the batch, as in the official code, where Eq. (5) has a sum; 0 if there are none.
 
     Raises:
-        ValueError: the shape is not that of the targets, or beta is not positive.
+        ValueError: the shape is not that of the targets, beta is not positive, or the size is
+            unknown.
     """
     batch, height, width = targets.owners.shape
     expected = (batch, targets.keypoints.shape[2], 2, height, width)
     if tuple(predicted.shape) != expected:
         raise ValueError(f"predicted offsets {tuple(predicted.shape)} differ from {expected}")
-    owned = owned_cells(targets)
+    owned = owned_cells(targets, size)
     where = (owned.images, owned.rows, owned.columns)
     error = predicted.permute(0, 3, 4, 1, 2)[where] - owned.offsets
     return weighted_smooth_l1(error, owned.weights[..., None], beta)

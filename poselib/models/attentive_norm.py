@@ -34,7 +34,7 @@ class ComponentWeights(nn.Module):
         values = x.to(torch.promote_types(x.dtype, torch.float32))
         mean = values.mean(dim=(2, 3), keepdim=True)
         spread = (values - mean).square().sum(dim=(2, 3), keepdim=True)
-        variance = spread / (x.shape[2] * x.shape[3] - 1)
+        variance = spread / max(1, x.shape[2] * x.shape[3] - 1)
         ratio = mean * (variance + self.eps).rsqrt()
         weights: Tensor = self.attention(ratio.to(x.dtype))
         return F.hardsigmoid(weights.flatten(1))

@@ -57,7 +57,7 @@ def centred_poses(
         image_size: (H, W) of the network input that all of them cover, px.
         count: centres of each scale at most.
         window: odd side of the window in which a centre is the highest, in cells of a map of
-            (h, w) cells.
+            (h, w) cells, or px with ``enlarge``.
         threshold: a centre must exceed this.
         decrease: factor of the centres of all scales but the first, after their highest was made
             as high as the first one's.
@@ -76,8 +76,10 @@ def centred_poses(
             values = values / highest[which] * highest[0] * decrease
         size = _size(scale)
         if enlarge:
-            step = places.new_tensor([image_size[1] // size[1], image_size[0] // size[0]])
-            cells, places = places.div(step, rounding_mode="floor"), places / step
+            # No whole number at other scales, whose sides are rounded to multiples of their own.
+            step = torch.tensor([image_size[1] / size[1], image_size[0] / size[0]])
+            places = places / step.to(places.device)
+            cells = places.floor().long()
         else:
             cells = places
         offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()

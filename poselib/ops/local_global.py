@@ -23,9 +23,8 @@ class Meshes:
             keypoint's local window lie.
         local_window: odd side of the local windows, in places (11).
         global_window: odd side of the global windows, in places (97).
-        step: px of the network input between neighbouring places of a global window.
-        local_step: the same of the local window of a keypoint whose rate is 1; as ``step``, if not
-            given.
+        step: px of the network input between neighbouring places of a global window, and of the
+            local one of a keypoint whose rate is 1.
         reweigh: whether the heat of a global window is weighed by a Gaussian around its middle,
             three of whose standard deviations reach to the border (Eq. 1).
         frame: what a cell of the maps stands for; see ``ops.context``.
@@ -41,21 +40,14 @@ class Meshes:
     step: float = 1.0
     reweigh: bool = True
     frame: Frame = "centre"
-    local_step: float | None = None
 
     def __post_init__(self) -> None:
         for window in (self.local_window, self.global_window):
             window_steps(window)
-        for step in (self.step, self.apart):
-            if not 0 < step < math.inf:
-                raise ValueError(f"step must be a positive number of px, not {step}")
+        if not 0 < self.step < math.inf:
+            raise ValueError(f"step must be a positive number of px, not {self.step}")
         if self.frame not in FRAMES:
             raise ValueError(f"frame must be one of {FRAMES}, not {self.frame!r}")
-
-    @property
-    def apart(self) -> float:
-        """How far apart the places of the local window of a keypoint whose rate is 1 lie, px."""
-        return self.step if self.local_step is None else self.local_step
 
     @property
     def sigma(self) -> float:
@@ -65,7 +57,7 @@ class Meshes:
 
 def local_places(people: CentredPoses, meshes: Meshes) -> Tensor:
     """Return the local keypoint expansion maps: (n, r, r, K, 2) px of the frame (Algorithm 1)."""
-    return expand_keypoints(people.points, meshes.rates, meshes.local_window, meshes.apart)
+    return expand_keypoints(people.points, meshes.rates, meshes.local_window, meshes.step)
 
 
 def local_context(
@@ -89,7 +81,7 @@ def local_context(
         meshes.rates,
         meshes.local_window,
         image_size,
-        step=meshes.apart,
+        step=meshes.step,
         frame=meshes.frame,
     )
 

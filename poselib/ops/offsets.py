@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from poselib.ops.gaussians import cells_of
 from poselib.structures import RegressionTargets
+
+PersonSize = Literal["diagonal", "area"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,29 @@ class OwnedCells:
     weights: Tensor
 
 
-def owned_cells(targets: RegressionTargets) -> OwnedCells:
-    """Return the cells of all centre regions with their true offsets and weights."""
+def owned_cells(targets: RegressionTargets, size: PersonSize = "diagonal") -> OwnedCells:
+    """Return the cells of all centre regions with their true offsets and weights.
+
+    Args:
+        targets: of a batch.
+        size: of a person. ``"diagonal"``: ``person_sizes``, which DEKR divides by; ``"area"``: the
+            root of the person's area, with which LOGO-CAP's code replaces it. Whatever is smaller
+            than a cell counts as a cell.
+
+    Raises:
+        ValueError: the size is unknown.
+    """
+    if size not in get_args(PersonSize):
+        raise ValueError(f"size must be one of {get_args(PersonSize)}, not {size!r}")
     height, width = targets.owners.shape[-2:]
     stride = (targets.image_size[0] / height, targets.image_size[1] / width)
     images, rows, columns = (targets.owners >= 0).nonzero(as_tuple=True)
     people = targets.owners[images, rows, columns]
     step = targets.keypoints.new_tensor([stride[1], stride[0]])
     _, counted = cells_of(targets.keypoints, stride, (height, width))
-    sizes = person_sizes(targets.keypoints, targets.areas).clamp(min=min(stride))
-    weights = counted / sizes[..., None]
+    diagonal = size == "diagonal"
+    sizes = person_sizes(targets.keypoints, targets.areas) if diagonal else targets.areas.sqrt()
+    weights = counted / sizes.clamp(min=min(stride))[..., None]
 
     here = torch.stack([columns, rows], dim=-1) + 0.5
     offsets = here[:, None] - targets.keypoints[images, people, :, :2] / step

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from poselib.data.regression_targets import Foreground, Region, regression_targets
 from poselib.decoders.local_global import AdaptOptions, Prior, decode_local_global
@@ -16,6 +18,7 @@ from poselib.models.local_global import LocalGlobalHRNet
 from poselib.ops.expansion import expansion_rates
 from poselib.ops.frames import Frame
 from poselib.ops.local_global import Meshes
+from poselib.ops.offsets import PersonSize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeleton import Skeleton
 from poselib.structures import RegressionTargets
@@ -38,7 +41,6 @@ def build(
     local_window: int = 11,
     global_window: int = 97,
     step: float = 1.0,
-    local_step: float | None = None,
     reweigh: bool = True,
     # Targets and losses
     sigma: float = 2.0,
@@ -46,12 +48,13 @@ def build(
     radius: float = 4.0,
     region: Region = "disc",
     background: float = 0.1,
-    foreground: Foreground = "any",
+    foreground: Foreground = "all",
     least_area: float = 0.0,
     heatmap_weight: float = 1.0,
     refined_weight: float = 1.0,
     offset_weight: float = 0.01,
     oks_weight: float = 0.01,
+    person_size: PersonSize = "area",
     partner: Partner = "reach",
     weighting: Weighting = "improvement",
     refined_sigma: float | None = 4.0,
@@ -80,16 +83,17 @@ def build(
         adaptation: local-global adaptation; false for the centre-offset baseline of Table 5.
 
     Local and global context:
-        local_window, global_window, step, local_step, reweigh: see ``ops.local_global.Meshes``;
+        local_window, global_window, step, reweigh: see ``ops.local_global.Meshes``;
             the first is Table 6's size of local KEMs, the last Table 5's Reweigh.
 
     Targets and losses:
         sigma, center_sigma, radius, region, background, least_area: see
             ``data.regression_targets.regression_targets``; ``foreground`` is its ``weights``:
-            ``"any"``, one mask for all maps, is w(x) of Eq. (4).
+            ``"all"``, one mask for all maps, is w(x) of Eq. (4).
         heatmap_weight, refined_weight, offset_weight, oks_weight: of the four losses; the last
-            two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss. The offset loss divides
-            by a person's size where Eq. (5) multiplies by A(p): the official code divides too.
+            two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss.
+        person_size: what the offset loss divides by, see ``ops.offsets.owned_cells``: ``"area"``,
+            the root of A(p), as in the official code, where Eq. (5) multiplies by A(p).
         partner, weighting, refined_sigma: see ``losses.local_global.AdaptLosses``. The defaults
             are those of the official code, by which the published numbers were made, and which
             had more AP in one pair of trainings; ``"mean"``, ``"similarity"`` and None are the
@@ -99,8 +103,9 @@ def build(
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
             ``ops.context``. The flip test needs no shift: the official one has none.
         adapt, prior, max_people, decrease: see ``decoders.local_global.AdaptOptions``; ``prior``
-            is Table 7. ``top_share``, ``nms_kernel``, ``center_threshold``, ``nms_distance`` and
-            ``nms_share`` are its ``share``, ``kernel``, ``threshold``, ``distance`` and ``part``.
+            is Table 7. In training too so many poses are looked at. ``top_share``,
+            ``nms_kernel``, ``center_threshold``, ``nms_distance`` and ``nms_share`` are its
+            ``share``, ``kernel``, ``threshold``, ``distance`` and ``part``.
 
     Raises:
         ValueError: a name is unknown or a number out of range.
@@ -108,7 +113,7 @@ def build(
     switches = {key: value for key, value in locals().items() if key != "skeleton"}
     config = backbone_named(backbone)
     rates, sigmas = expansion_rates(skeleton.sigmas), torch.tensor(skeleton.sigmas)
-    meshes = Meshes(rates, local_window, global_window, step, reweigh, frame, local_step)
+    meshes = Meshes(rates, local_window, global_window, step, reweigh, frame)
     model = LocalGlobalHRNet(
         config,
         len(skeleton),
@@ -132,7 +137,16 @@ def build(
         least_area=least_area,
     )
     weights = (heatmap_weight, offset_weight, oks_weight, refined_weight)
-    taught = AdaptLosses(meshes, sigmas, partner, weighting, refined_sigma=refined_sigma)
+    regression = partial(offset_loss, size=person_size)
+    taught = AdaptLosses(
+        meshes,
+        sigmas,
+        partner,
+        weighting,
+        refined_sigma=refined_sigma,
+        max_people=max_people,
+        kernel=nms_kernel,
+    )
     options = AdaptOptions(
         meshes,
         adapt=adapt,
@@ -150,7 +164,7 @@ def build(
         skeleton=skeleton,
         model=model,
         encode=encode,
-        losses=partial(_losses, options=taught, weights=weights),
+        losses=partial(_losses, options=taught, regression=regression, weights=weights),
         decode=partial(decode_local_global, options=options),
         switches=switches,
         draw_score=0.05,  # of a product of heats, one of them a mean over a kernel
@@ -162,6 +176,7 @@ def _losses(
     targets: RegressionTargets,
     *,
     options: AdaptLosses,
+    regression: Callable[[Tensor, RegressionTargets], Tensor],
     weights: tuple[float, float, float, float],
 ) -> LossTerms:
     """Weighted means over the batch of all losses (LOGO-CAP, Sec. 3.2: the total loss)."""
@@ -170,7 +185,7 @@ def _losses(
     heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.weights[0])
     terms = {
         "heatmap": heatmap_weight * heatmap.mean(),
-        "offset": offset_weight * offset_loss(outputs.offsets.float(), targets),
+        "offset": offset_weight * regression(outputs.offsets.float(), targets),
     }
     if isinstance(outputs, LocalGlobalOutputs):
         attraction, refined = adapt_losses(outputs, targets, options)

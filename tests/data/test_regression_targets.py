@@ -260,9 +260,11 @@ def test_a_cell_is_foreground_on_its_own_map_or_on_all() -> None:
     assert [float(every[2][c]) for c in (first, second, centre)] == [1, 1, 1]
     assert every[:, 8, 20].tolist() == [0.25] * 3
     assert torch.equal(every, torch.maximum(own, own[:2].amax(dim=0)))
+    one = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25, weights="all")
+    assert torch.equal(one.weights[0][0], own.amax(dim=0).expand(3, -1, -1))
 
 
-@pytest.mark.parametrize("weights", ["per_map", "any"])
+@pytest.mark.parametrize("weights", ["per_map", "any", "all"])
 def test_ignored_cells_count_nothing_on_any_map(weights: Foreground) -> None:
     batch = random_batch(3)
     batch.ignore[0, :12, 8:40] = True
@@ -334,7 +336,7 @@ def test_no_people() -> None:
         ({"least_area": -1.0}, "least_area must be px², 0 or more, not -1.0"),
         ({"radius": 0.0}, "radius must be a positive number of cells, not 0.0"),
         ({"region": "ring"}, "region must be 'disc' or 'square', not 'ring'"),
-        ({"weights": "all"}, "weights must be 'per_map' or 'any', not 'all'"),
+        ({"weights": "both"}, "weights must be one of .*, not 'both'"),
         ({"sigma": 0.0}, "sigma must be a positive number of cells, not 0.0"),
         ({"center_sigma": -2.0}, "sigma must be a positive number of cells, not -2.0"),
     ],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from poselib.decoders.local_global import (
     AdaptOptions,
@@ -180,12 +181,10 @@ def test_keypoints_may_come_in_any_order() -> None:
 
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
 def test_nobody(prior: Prior) -> None:
-    outputs, asked = counted(random_outputs(9))
+    outputs = random_outputs(9)
     empty = replace(outputs, centers=torch.zeros_like(outputs.centers))
-    empty = replace(empty, attract=lambda c: torch.zeros(len(c), 17, *c.shape[2:]))
     found = decode_local_global(empty, options_of(prior=prior))
     assert [poses.keypoints.shape for poses in found] == [(0, 17, 2)] * 2
-    assert asked == []
 
 
 def test_two_hundred_proposals() -> None:
@@ -296,6 +295,45 @@ def test_people_of_another_scale_are_added(adapts: bool) -> None:
     found = decode_local_global(first.with_scales([finer]), options_of(adapt=adapts))
     assert max(largest_errors(found, truth)) < 3
     assert len(decode_local_global(first, options_of())[0]) == 3
+
+
+@pytest.mark.parametrize(("frame", "within"), [("centre", 1e-3), ("index", 4.0)])
+def test_a_scale_whose_cells_are_no_whole_number_of_px(frame: Frame, within: float) -> None:
+    """Half of 512x704 px is rounded to 256x384: a cell of it stands for 7.33 px.
+
+    In frame "index" a pose begins at a pixel of its cell.
+    """
+    size, smaller = (512, 704), (256, 384)
+    truth = scattered(1, 12, image_size=size, seed=3)
+    half = truth * np.array([smaller[1] / size[1], smaller[0] / size[0]])
+    whole, other = (dense_outputs(p, s, 4, frame) for p, s in ((truth, size), (half, smaller)))
+    nobody = replace(whole, centers=torch.zeros_like(whole.centers))
+    both = nobody.with_scales([replace(other, image_size=size)])
+    options = options_of(frame, adapt=False, decrease=1.0, threshold=0.9)
+    found = decode_local_global(both, options)
+    assert max(largest_errors(found, truth)) < within
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_maps_of_scales_are_enlarged_alike_in_both_frames(frame: Frame) -> None:
+    """As torch enlarges them, and the official code with it."""
+    outputs, options = random_outputs(23, size=(20, 28)), options_of(frame)
+    other = replace(
+        random_outputs(24, size=(10, 14)),
+        image_size=outputs.image_size,
+        centers=torch.zeros(2, 1, 10, 14),
+    )
+    maps = {
+        name: (
+            getattr(outputs, name) + F.interpolate(getattr(other, name), (20, 28), mode="bilinear")
+        )
+        / 2
+        for name in ("heatmaps", "embedding")
+    }
+    people = propose(outputs, options)
+    found = adapt(outputs.with_scales([other]), people, options)
+    expected = adapt(replace(outputs, **maps), people, options)
+    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-4, atol=1e-6)
 
 
 def test_scales_are_averaged_in_heat_and_embedding() -> None:

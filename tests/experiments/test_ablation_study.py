@@ -57,7 +57,8 @@ def ids(runs: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["hae_components", "dekr_branches", "logocap_components", "logocap_windows"]
+    "name",
+    ["hae_components", "dekr_branches", "logocap_components", "logocap_windows", "logocap_losses"],
 )
 def test_runs_are_those_that_the_command_line_makes(name: str, tmp_path: Path) -> None:
     path = NOTEBOOKS / "sweeps" / f"{name}.json"
@@ -78,7 +79,7 @@ def test_some_rows_of_a_sweep(tmp_path: Path) -> None:
         open_study(path, "small", "0", tmp_path, rows=["neither"])
 
 
-@pytest.mark.parametrize("name", ["logocap_components", "logocap_windows"])
+@pytest.mark.parametrize("name", ["logocap_components", "logocap_windows", "logocap_losses"])
 def test_every_row_has_a_network_of_its_own(name: str, tmp_path: Path) -> None:
     """Smoke trains some of the rows alone: the switches of all of them must be known."""
     study = open_study(NOTEBOOKS / "sweeps" / f"{name}.json", "small", "0", tmp_path)

@@ -82,3 +82,10 @@ def test_gradients(batch_norm: bool) -> None:
     assert isinstance(norm.attn_weights, ComponentWeights)
     norm.train()(x).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in norm.parameters())
+
+
+def test_a_single_place_has_a_mean_and_no_deviation() -> None:
+    norm = AttentiveNorm2d(1, 2).eval()
+    x = torch.full((3, 1, 1, 1), 0.03)
+    wide = norm(torch.full((3, 1, 4, 4), 0.03))
+    torch.testing.assert_close(norm(x), wide[:, :, :1, :1])

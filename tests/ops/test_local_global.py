@@ -30,7 +30,6 @@ def test_three_deviations_reach_to_the_border() -> None:
         ({"local_window": 10}, "odd positive side, not 10"),
         ({"global_window": 0}, "odd positive side, not 0"),
         ({"step": 0.0}, "step must be a positive number of px"),
-        ({"local_step": 0.0}, "step must be a positive number of px, not 0.0"),
         ({"frame": "corner"}, "frame must be one of"),
         ({"step": math.inf}, "step must be a positive number of px"),
         ({"step": math.nan}, "step must be a positive number of px"),
@@ -41,12 +40,10 @@ def test_meshes_that_make_no_sense_are_refused(switches: dict[str, object], mess
         Meshes(RATES, **switches)  # type: ignore[arg-type]
 
 
-def test_local_places_have_a_step_of_their_own() -> None:
+def test_local_places_lie_apart_by_the_step_times_the_rate() -> None:
     people = CentredPoses(torch.zeros(1).long(), torch.ones(1), torch.zeros(1, 17, 2))
-    meshes = Meshes(RATES, local_window=3, global_window=13, step=1.0, local_step=0.25)
-    places = local_places(people, meshes)
+    places = local_places(people, Meshes(RATES, local_window=3, step=0.25))
     torch.testing.assert_close(places[0, 1, 2, :, 0], 0.25 * RATES)
-    assert meshes.sigma == 2 and Meshes(RATES, step=0.5).apart == 0.5
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,20 @@ def test_weight_is_one_over_the_size_of_the_person() -> None:
     assert weights[0, :, 0, 0].tolist() == pytest.approx([1 / 50, 1 / 50, 0])
     # One keypoint has no box: it counts as a cell.
     assert weights[0, :, 0, -1].tolist() == pytest.approx([1 / 4, 0, 0])
+
+
+def test_size_may_be_the_root_of_the_area() -> None:
+    areas = torch.tensor([[25.0, 100.0, 400.0], [30.0, 900.0, 64.0]])
+    targets = replace(random_targets(2), areas=areas)
+    owned = owned_cells(targets, "area")
+    people = targets.owners[owned.images, owned.rows, owned.columns]
+    roots = areas[owned.images, people].sqrt()
+    counted = owned_cells(targets).weights > 0
+    torch.testing.assert_close(owned.weights, counted / roots[:, None])
+    # Without an area a person counts as a cell.
+    assert owned_cells(random_targets(2), "area").weights.max() == 1 / 4
+    with pytest.raises(ValueError, match="size must be one of"):
+        owned_cells(targets, "height")  # type: ignore[arg-type]
 
 
 def test_sizes_by_hand() -> None:

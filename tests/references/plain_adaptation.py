@@ -102,7 +102,7 @@ def local_mesh(points: Tensor, meshes: Meshes) -> Tensor:
     reach = meshes.local_window // 2
     along = torch.arange(-reach, reach + 1, dtype=torch.float32)
     dy, dx = torch.meshgrid(along, along, indexing="ij")
-    dxy = torch.stack([dx, dy], dim=-1) * meshes.rates.view(1, -1, 1, 1, 1) * meshes.apart
+    dxy = torch.stack([dx, dy], dim=-1) * meshes.rates.view(1, -1, 1, 1, 1) * meshes.step
     return points[:, :, None, None] + dxy
 
 

@@ -19,6 +19,7 @@ from poselib.engine.recipe import Recipe
 from poselib.engine.train import train
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.pretrained import load_official
+from poselib.ops.expansion import expansion_rates
 from poselib.ops.images import normalise
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
@@ -102,6 +103,46 @@ def test_every_ablation_builds_learns_and_decodes(name: str) -> None:
     assert len(system.decode(system.model(normalise(batch.images)))) == 2
 
 
+def test_switches_reach_what_they_are_of() -> None:
+    """Each with a value that no default has."""
+    decoding = {"share": 0.6, "kernel": 5, "threshold": 0.2, "max_people": 7}
+    decoding |= {
+        "distance": 0.1,
+        "part": 0.4,
+        "decrease": 0.8,
+        "adapt": False,
+        "prior": "expansion",
+    }
+    renamed = {"share": "top_share", "kernel": "nms_kernel", "threshold": "center_threshold"}
+    renamed |= {"distance": "nms_distance", "part": "nms_share"}
+    meshes = {"local_window": 7, "global_window": 31, "step": 0.7, "reweigh": False}
+    meshes |= {"frame": "index"}
+    taught = {"partner": "mean", "weighting": "similarity", "refined_sigma": 3.0}
+    switches = {renamed.get(name, name): value for name, value in decoding.items()}
+    system = system_of(CROWDPOSE, **switches, **meshes, **taught)
+    options, losses = system.decode.keywords["options"], system.losses.keywords["options"]  # type: ignore[attr-defined]
+    assert {name: getattr(options, name) for name in decoding} == decoding
+    for each in (options.meshes, losses.meshes):
+        assert {name: getattr(each, name) for name in meshes} == meshes
+        assert torch.equal(each.rates, expansion_rates(CROWDPOSE.sigmas))
+    assert {name: getattr(losses, name) for name in taught} == taught
+    assert losses.sigmas.tolist() == pytest.approx(CROWDPOSE.sigmas)
+
+
+@pytest.mark.parametrize(
+    ("switch", "value"),
+    [("person_size", "diagonal"), ("foreground", "any"), ("region", "square"), ("radius", 2.0)],
+)
+def test_readings_of_the_targets_are_heard(switch: str, value: Any) -> None:
+    batch = collate([scenes(2)[i] for i in range(2)])
+    plain, other = system_of(), system_of(**{switch: value})
+    outputs, _ = right_poses(plain, batch, error=0.2)
+    outputs.heatmaps.add_(0.1)
+    terms = [system.losses(outputs, system.encode(batch)) for system in (plain, other)]
+    changed = "heatmap" if switch == "foreground" else "offset"
+    assert float(terms[0][changed].detach()) != float(terms[1][changed].detach())
+
+
 def test_weights_of_the_losses() -> None:
     batch = collate([scenes(2)[i] for i in range(2)])
     plain = system_of()
@@ -160,10 +201,11 @@ def test_training_runs_and_what_it_saves_comes_back(tmp_path: Path, precision: A
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 0.5)])
 def test_prediction_with_flip_and_scales(scales: tuple[float, ...]) -> None:
     system = system_of(center_threshold=0.0)
-    data = scenes(2, 64)
+    torch.nn.init.ones_(system.model.final_layer_cls.bias)  # or nothing is found
     options = PredictOptions(size=64, multiple=32, flip=True, scales=scales)
-    found = list(predict(system, data, options))
+    found = list(predict(system, scenes(2, 64), options))
     assert len(found) == 2
+    assert all(len(poses) > 0 and np.isfinite(poses.keypoints).all() for poses in found)
 
 
 @pytest.mark.golden
