@@ -55,8 +55,10 @@ SMALL = PRESET_SWITCHES["small"]
 # Steps to learn COCO's and CrowdPose's photographs by heart.
 REGRESSING = {"dekr": (160, 120), "grm": (160, 120), "logocap": (240, 200)}
 HOURGLASS = {"stacks": 2, "features": 32, "depth": 3, "increase": 16, "stack_norm": True}
-# Short side and canvas, px: networks that regress take longer, and see smaller pictures.
+# Short side and canvas, px: networks that regress take longer, and see smaller pictures, except one
+# whose places are a pixel apart, too far for faces in these.
 LARGE, SMALLER = (192, 320), (144, 256)
+SIZES = {"dekr": SMALLER, "grm": SMALLER, "logocap": LARGE}
 
 
 def shifted(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -101,7 +103,7 @@ def test_regression_overfits_photographs(
     load_backbone(system.model, BUNDLED)
     steps = REGRESSING[name][skeleton is CROWDPOSE]
     recipe = replace(RECIPE, steps=steps, learning_rate=8e-3)
-    assert learn_photographs(system, recipe, samples_dir, tmp_path, SMALLER) >= 0.9
+    assert learn_photographs(system, recipe, samples_dir, tmp_path, SIZES[name]) >= 0.9
 
 
 @pytest.mark.parametrize("host", get_args(HostName))
