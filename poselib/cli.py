@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poselib import __version__
+from poselib.ops.threads import spin_briefly
 from poselib.skeletons import SKELETONS, skeleton_named
 
 # What takes long to import is imported by the command that needs it.
@@ -59,6 +60,7 @@ _SIZE = 512
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted."""
+    spin_briefly()
     arguments = _parser().parse_args(argv)
     try:
         sys.stdout.write(arguments.run(arguments) + "\n")

@@ -21,6 +21,7 @@ from poselib.experiments.parameters import (
     unnumbered,
 )
 from poselib.experiments.records import RunRecord, list_runs, load_run, new_id
+from poselib.ops.threads import spin_briefly
 
 _HOUR = 3600.0
 
@@ -84,6 +85,7 @@ def _execute(
 
     from poselib.experiments.kernels import ThisInterpreter
 
+    spin_briefly()
     papermill.execute_notebook(
         path,
         output,

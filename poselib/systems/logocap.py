@@ -167,7 +167,7 @@ def build(
         losses=partial(_losses, options=taught, regression=regression, weights=weights),
         decode=partial(decode_local_global, options=options),
         switches=switches,
-        draw_score=0.05,  # of a product of heats, one of them a mean over a kernel
+        draw_score=0.03,  # of a product of heats, one of them a mean over a kernel
     )
 
 

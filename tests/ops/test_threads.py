@@ -1,0 +1,33 @@
+"""What is said to OpenMP before it is loaded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from poselib.ops.threads import spin_briefly
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    spin_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
+def test_the_command_line_says_it_before_torch_is_loaded() -> None:
+    code = """
+import os, sys
+from poselib import cli
+heard = []
+cli.spin_briefly = lambda: heard.append("torch" in sys.modules)
+try:
+    cli.main(["--help"])
+except SystemExit:
+    pass
+sys.exit(heard != [False])
+"""
+    bare = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    assert subprocess.run([sys.executable, "-c", code], env=bare, check=False).returncode == 0
