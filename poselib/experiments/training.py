@@ -63,23 +63,22 @@ def new_system(
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
             timm's name of a classifier, or a file; empty for weights drawn at random; None for
             what the preset says, for networks with a backbone.
-        switches: of the system; None stands for the preset's value.
+        switches: of the system; None is a value like others, for switches that have it.
 
     Raises:
         FileNotFoundError: the pretrained weights are absent or cannot be downloaded.
         ValueError: the system or a switch is unknown, a switch has a value of another type, or
             the pretrained weights do not fit.
     """
-    given = {key: value for key, value in switches.items() if value is not None}
-    known = known_switches(name, given.get("head", ""))
-    for key, value in given.items():
+    known = known_switches(name, switches.get("head", ""))
+    for key, value in switches.items():
         if key in known and not fits(value, known[key]):
             wanted = type(known[key]).__name__
             raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
     # Another head than the preset's own has no use for some of what the preset says.
     usual = {key: value for key, value in preset.switches.items() if key in known}
     seed_everything(seed)
-    system = build(name, skeleton, **{**usual, **given})
+    system = build(name, skeleton, **{**usual, **switches})
     if pretrained is None and isinstance(system.model, HRNetTrunk):
         pretrained = preset.pretrained
     if pretrained:
