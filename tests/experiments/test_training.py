@@ -77,10 +77,18 @@ def test_the_seed_draws_the_weights(smoke: Preset) -> None:
     assert not all(torch.equal(value, other[key]) for key, value in one.items())
 
 
-def test_switches_override_the_preset_and_none_does_not(smoke: Preset) -> None:
-    system = new_system(smoke, COCO, 0, "hae", backbone=None, focal=False, high_weight=2)
+def test_switches_override_the_preset(smoke: Preset) -> None:
+    system = new_system(smoke, COCO, 0, "hae", focal=False, high_weight=2)
     assert system.switches["backbone"] == smoke.switches["backbone"]
     assert system.switches["focal"] is False and system.switches["high_weight"] == 2
+
+
+def test_none_is_a_value_where_a_switch_has_it() -> None:
+    preset = preset_named("smoke", "", "logocap")
+    assert preset.switches["refined_sigma"] == 2.0
+    given = read_switches("refined_sigma=none")
+    system = new_system(preset, COCO, 0, "logocap", **given)
+    assert system.switches["refined_sigma"] is None
 
 
 @pytest.mark.parametrize(
@@ -210,11 +218,10 @@ def test_whatever_changes_results_is_in_the_record() -> None:
 
 def test_switches_are_those_of_the_system_and_left_to_the_preset() -> None:
     made = recorded()
-    assert set(made["chosen"]) <= set(known_switches(made["system"]))
-    assert set(made["chosen"].values()) == {None}
-    assert set(made["params"]) - set(made["chosen"]) == {
-        *("preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "pretrained")
-    }
+    others = {"preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "pretrained"}
+    named = {name: value for name, value in made["params"].items() if name not in others}
+    assert made["chosen"] == {} and set(named.values()) == {None}
+    assert set(named) <= set(known_switches(made["system"]))
 
 
 @pytest.mark.parametrize("host", ["higher", "plain", "hourglass"])
