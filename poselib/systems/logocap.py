@@ -95,9 +95,8 @@ def build(
         person_size: what the offset loss divides by, see ``ops.offsets.owned_cells``: ``"area"``,
             the root of A(p), as in the official code, where Eq. (5) multiplies by A(p).
         partner, weighting, refined_sigma: see ``losses.local_global.AdaptLosses``. The defaults
-            are those of the official code, by which the published numbers were made, and which
-            had more AP in one pair of trainings; ``"mean"``, ``"similarity"`` and None are the
-            paper's.
+            are those of the official code, by which the published numbers were made; ``"mean"``,
+            ``"similarity"`` and None are the paper's.
 
     Decoding:
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
