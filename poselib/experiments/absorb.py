@@ -43,7 +43,7 @@ def published_matching() -> pd.DataFrame:
         plain = published_table("dekr", table)["AP"]
         for scales, ending in ((ONE, ""), (SEVERAL, ", multi-scale")):
             for network in _NETWORKS:
-                direct = plain[f"Ours, {network}{ending}"]
+                direct = plain[f"DEKR, {network}{ending}"]
                 matched = absorbed.loc[f"{network}{ending}", metric]
                 gain = round(matched - direct, 1)
                 lines.append((data, network, scales, direct, matched, gain))

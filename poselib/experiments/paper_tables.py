@@ -128,7 +128,7 @@ def ways_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Way, ...]:
             Way("fixed order", {"progressive": False}),
         )
     if paper == "logocap":
-        return (Way("adapted", {"adapt": True}), Way("center-offset", {"adapt": False}))
+        return (Way("adapted", {"adapt": True}), Way("centre-offset", {"adapt": False}))
     if len(set(scales)) < 2:
         raise ValueError(f"multi-scale testing needs two scales or more, not {tuple(scales)}")
     return (

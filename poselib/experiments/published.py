@@ -19,7 +19,8 @@ def published(paper: str) -> pd.DataFrame:
         One row a number, with the columns ``table`` (its number as the paper writes it, and where a
         table shows two sets of images which of them, as in ``"1 val"``), ``row``, ``metric``,
         ``value`` and ``source``: the paper, the file of its text that the number was read from,
-        and the work, by the paper's own reference number, that it cites the number from.
+        and the work, by the paper's own reference number, that it cites the number from. What a
+        paper calls its own has the name of its method.
 
     Raises:
         ValueError: the paper has no file; the message lists those that have.

@@ -13,7 +13,7 @@ from poselib.plots.sheet import counted
 
 PUBLISHED_ON = "COCO val2017, TITAN RTX"
 
-_METHODS = {"Ours": "logocap", "DEKR": "dekr", "AE": "hae"}  # as Table 3 names them
+_METHODS = {"LOGO-CAP": "logocap", "DEKR": "dekr", "AE": "hae"}  # as Table 3 names them
 _STAGE_NAMES = {
     f"{stage}_ms": stage.replace("_", " ").replace("kems", "KEMs").replace("kams", "KAMs")
     for stage in STAGES
@@ -120,7 +120,7 @@ def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
         measured: by where, of ``speed.accuracy_and_time``; there may be nothing.
     """
     paper = published_table("logocap", "3").rename(columns={"time_ms": "ms"})[["ms", "AP"]]
-    method = [_method(row).replace("Ours", "LOGO-CAP") for row in paper.index]
+    method = [_method(row) for row in paper.index]
     panels = {f"published: {PUBLISHED_ON}": paper.assign(method=method)}
     panels |= {f"measured: {where}": found for where, found in measured.items()}
     return {heading: some.rename(index=_network) for heading, some in panels.items()}

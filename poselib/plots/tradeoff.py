@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from poselib.plots.palette import (
     BLUE,
@@ -26,6 +27,10 @@ from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet, sty
 
 _METHODS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
 _MARKERS = "osD^vPX"
+_SIZE = 7.0  # of a marker, points
+_POINTS = 72  # an inch
+_LETTER, _LINE = 0.62, 1.3  # of the size of type: about how wide and how high letters are
+_UP = (4.0, -4.0, 9.0, -9.0, 14.0, -14.0)  # of names beside their points
 _STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), tuple(np.arange(10, 100, 2) / 10))  # of a decade
 
 
@@ -63,6 +68,9 @@ def show_tradeoff(
         _style(ax, table, metric, heading, WIDTH / len(panels) - 0.5)
     axes[0].set_ylabel(f"{metric}, %", fontsize=TEXT)
     legend_below(sheet, [_handle(name, *look) for name, look in looks.items()])
+    sheet.draw_without_rendering()  # where points lie is only known now
+    for ax, table in zip(axes, panels.values(), strict=True):
+        _name(ax, table, metric, sheet.dpi)
     return sheet
 
 
@@ -79,20 +87,50 @@ def _check(heading: str, table: pd.DataFrame, metric: str) -> None:
 def _draw(
     ax: Axes, table: pd.DataFrame, metric: str, looks: Mapping[str, tuple[Colour, str]]
 ) -> None:
-    middle = float(np.sqrt(table["ms"].min() * table["ms"].max()))
     for method, rows in table.groupby("method", sort=False):
         colour, marker = looks[str(method)]
-        ax.plot(rows["ms"], rows[metric], marker, color=colour, ms=7, zorder=3)
-        ranks = rows[metric].rank(method="first")
-        for (name, row), rank in zip(rows.iterrows(), ranks, strict=True):
-            left = row["ms"] > middle  # towards the middle there is room
-            # The names of networks that are nearly alike go apart.
-            up = 4 if rank == len(rows) else -12 if rank == 1 else -4
-            ax.annotate(
-                str(name), (row["ms"], row[metric]), (-7 if left else 7, up),
-                textcoords="offset points", fontsize=SMALL, color=INK,
-                ha="right" if left else "left",
-            )  # fmt: skip
+        ax.plot(rows["ms"], rows[metric], marker, color=colour, ms=_SIZE, zorder=3)
+
+
+def _name(ax: Axes, table: pd.DataFrame, metric: str, dpi: float) -> None:
+    """Write names beside their points, each where it covers least of what is there already."""
+    places = table[["ms", metric]].to_numpy(float)
+    points = _POINTS / dpi  # a pixel
+    taken = [_box(place, (_SIZE, _SIZE)) for place in ax.transData.transform(places) * points]
+    inside = np.array(ax.get_window_extent().extents) * points
+    for name, place in zip(map(str, table.index), places, strict=True):
+        size = (_LETTER * SMALL * len(name), _LINE * SMALL)
+        middle = ax.transData.transform(place) * points
+        spots = _spots(size[0], towards=-1 if middle[0] > inside[::2].mean() else 1)
+        boxes = [_box(middle + spot, size) for spot in spots]
+        hidden = [
+            sum(_shared(box, other) for other in taken) + size[0] * size[1] - _shared(box, inside)
+            for box in boxes
+        ]
+        best = int(np.argmin(np.round(hidden)))  # of those that cover as little the first
+        taken.append(boxes[best])
+        ax.annotate(
+            name, tuple(place), spots[best], textcoords="offset points", fontsize=SMALL, color=INK,
+            ha="center", va="center",
+        )  # fmt: skip
+
+
+def _spots(width: float, towards: int) -> list[tuple[float, float]]:
+    """Return where the middle of a name may lie from its point: where there is room first."""
+    aside = [(side * (_SIZE + width / 2), up) for up in _UP for side in (towards, -towards)]
+    return [*aside[:4], (0.0, 1.6 * _SIZE), (0.0, -1.6 * _SIZE), *aside[4:]]
+
+
+def _box(middle: NDArray[np.float64], size: tuple[float, float]) -> NDArray[np.float64]:
+    """Return (left, bottom, right, top)."""
+    half = np.array(size) / 2
+    return np.concatenate([middle - half, middle + half])
+
+
+def _shared(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the area that two boxes share."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    return float(sides.clip(0).prod())
 
 
 def _style(ax: Axes, table: pd.DataFrame, metric: str, heading: str, share: float) -> None:

@@ -175,7 +175,7 @@ def test_poses_are_measured_before_and_after_adaptation(looks: list[Look]) -> No
     val, testdev, *ochuman = compare("logocap", "smoke")
     assert [each.table.number for each in ochuman] == ["2 val", "2 test"]
     for each in (val, testdev, *ochuman):
-        assert each.ways == ("adapted", "center-offset")
+        assert each.ways == ("adapted", "centre-offset")
         adapted, plain = each.numbers["AP"]
         assert adapted == pytest.approx(100) and plain < adapted
         assert each.checkpoint == "untrained"
@@ -252,7 +252,7 @@ def test_figures_show_metrics_alone_and_sizes_where_they_are_published() -> None
     measured = pd.DataFrame({"input_size": [64], "AP": [31.0]}, index=["poselib, net, way"])
     published, ours = Measured(table, measured).to_show()
     assert " ".join(published) == " ".join(ours) == "AP AP50 AP75 APM APL AR ARM ARL"
-    assert published.loc["Ours, HRNet-W48, multi-scale, 640 px", "AP"] == 71.0
+    assert published.loc["DEKR, HRNet-W48, multi-scale, 640 px", "AP"] == 71.0
     assert {"OpenPose*", "PersonLab at 1401 px"} <= set(published.index)
     assert ours.loc["poselib, net, way", "AP"] == 31.0 and ours["AR"].isna().all()
     parts, _ = Measured(TABLES["hae V"], pd.DataFrame()).to_show()
@@ -276,7 +276,7 @@ def test_published_and_measured_numbers_never_share_a_column() -> None:
     theirs = lines[lines["published"].notna()]
     assert (theirs["published_on"] == table.about).all()
     assert theirs["measured_on"].isna().all()
-    row = theirs[(theirs["row"] == "Ours, HrHRNet-W32") & (theirs["metric"] == "AP")]
+    row = theirs[(theirs["row"] == "HAE/PAD, HrHRNet-W32") & (theirs["metric"] == "AP")]
     assert row["published"].tolist() == [67.6]
 
 

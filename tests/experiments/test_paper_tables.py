@@ -56,7 +56,7 @@ def test_ways_are_those_of_the_paper() -> None:
 def test_local_global_adaptation_is_on_or_off_at_one_scale() -> None:
     adapted, plain = ways_of("logocap", (0.5, 2.0))
     assert adapted.name == "adapted" and adapted.switches == {"adapt": True}
-    assert plain.name == "center-offset" and plain.switches == {"adapt": False}
+    assert plain.name == "centre-offset" and plain.switches == {"adapt": False}
     assert adapted.scales == plain.scales == (1.0,)
 
 
@@ -64,8 +64,8 @@ def test_both_parts_of_ochuman_are_compared_on() -> None:
     of = {table.number: table for table in COMPARISONS["logocap"]}
     assert (of["2 val"].dataset, of["2 test"].dataset) == ("ochuman_val", "ochuman")
     assert of["2 val"].drawn == of["2 test"].drawn == "crowd"
-    assert of["2 val"].published.loc["Ours, HRNet-W48", "AP"] == 41.2
-    assert of["2 test"].published.loc["Ours, HRNet-W48", "AP"] == 40.4
+    assert of["2 val"].published.loc["LOGO-CAP, HRNet-W48", "AP"] == 41.2
+    assert of["2 test"].published.loc["LOGO-CAP, HRNet-W48", "AP"] == 40.4
 
 
 def test_ways_that_do_not_exist_are_refused() -> None:

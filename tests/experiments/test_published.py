@@ -30,12 +30,12 @@ def test_it_holds_every_table_once() -> None:
 @pytest.mark.parametrize(
     ("table", "better", "worse", "metric", "gain"),
     [
-        ("II", "Ours, HrHRNet-W32", "AE, HrHRNet-W32", "AP", 1.4),
-        ("IV", "Ours, HrHRNet-W32", "AE, HrHRNet-W32", "AP", 3.4),
-        ("IV", "Ours, HrHRNet-W32", "AE, HrHRNet-W48", "AP", 1.7),
-        ("IV", "Ours, HrHRNet-W32", "RMPE, 4-stack Hourglass", "AP", 6.6),
-        ("V", "Ours", "AE", "AP_elbow", 3.7),
-        ("V", "Ours", "AE", "AP_ankle", 3.6),
+        ("II", "HAE/PAD, HrHRNet-W32", "AE, HrHRNet-W32", "AP", 1.4),
+        ("IV", "HAE/PAD, HrHRNet-W32", "AE, HrHRNet-W32", "AP", 3.4),
+        ("IV", "HAE/PAD, HrHRNet-W32", "AE, HrHRNet-W48", "AP", 1.7),
+        ("IV", "HAE/PAD, HrHRNet-W32", "RMPE, 4-stack Hourglass", "AP", 6.6),
+        ("V", "HAE/PAD", "AE", "AP_elbow", 3.7),
+        ("V", "HAE/PAD", "AE", "AP_ankle", 3.6),
         ("VI", "lambda=1.5", "Baseline", "AP", 1.9),
         ("VIII", "OHKM", "Baseline", "AP", 1.3),
         ("VIII", "IQR", "Baseline", "AP", 1.7),
@@ -100,9 +100,10 @@ def names_in(table: str, heading: list[str], cells: list[str], group: str) -> tu
     if table in ("II", "III", "IV"):
         work, cited = split_citation(cells[1])
         ours = group == "Ours"
-        return f"{'Ours' if ours else work}, {cells[2]}", "" if ours else cited, 3
+        return f"{'HAE/PAD' if ours else work}, {cells[2]}", "" if ours else cited, 3
     if table == "V":
-        return *split_citation(cells[0]), 1
+        work, cited = split_citation(cells[0])
+        return "HAE/PAD" if work == "Ours" else work, cited, 1
     if table == "XI":
         parts = [name for name, cell in zip(heading[:3], cells[:3], strict=True) if cell]
         return "+".join(parts) or "Baseline", "", 3

@@ -10,7 +10,7 @@ from poselib.plots.tradeoff import show_tradeoff
 
 SPEED = pd.DataFrame(
     {
-        "row": ["Ours, HRNet-W32", "DEKR, HRNet-W32"] * 2,
+        "row": ["LOGO-CAP, HRNet-W32", "DEKR, HRNet-W32"] * 2,
         "setting": ["1 thread"] * 2 + ["2 threads"] * 2,
         "network_ms": [900.0, 950.0, 500.0, 550.0],
         "decoding_ms": [100.0, 50.0, 80.0, 50.0],
@@ -46,7 +46,7 @@ def test_networks_have_the_names_of_published_rows() -> None:
     compared = speed_tables.compared_networks(["hrnet_w32", "hrnet_w48"])
     printed = set(published_table("logocap", "3").index)
     assert printed & set(compared) == {
-        "Ours, HRNet-W32", "Ours, HRNet-W48", "DEKR, HRNet-W32", "DEKR, HRNet-W48",
+        "LOGO-CAP, HRNet-W32", "LOGO-CAP, HRNet-W48", "DEKR, HRNet-W32", "DEKR, HRNet-W48",
         "AE, HRNet-W32",
     }  # fmt: skip
     assert compared["DEKR, HRNet-W48"].switches == {"backbone": "hrnet_w48"}
@@ -68,7 +68,10 @@ def test_the_table_shows_the_first_setting() -> None:
     printed, measured = speed_tables.speed_columns(SPEED)
     assert list(printed) == ["AP, %", "time, ms", "FPS"]
     assert list(measured) == ["network, ms", "decoding, ms", "time, ms", "FPS"]
-    assert measured["time, ms"].to_dict() == {"Ours, HRNet-W32": 1000.0, "DEKR, HRNet-W32": 1000.0}
+    assert measured["time, ms"].to_dict() == {
+        "LOGO-CAP, HRNet-W32": 1000.0,
+        "DEKR, HRNet-W32": 1000.0,
+    }
 
 
 def test_bars_are_of_published_and_measured_stages() -> None:
@@ -103,7 +106,7 @@ def test_points_are_of_published_and_measured_networks() -> None:
 @pytest.mark.parametrize(
     ("told", "wanted"),
     [
-        (speed_tables.told_of_speed(SPEED, 10), "Ours, HRNet-W32: 1000 ms (90% network)"),
+        (speed_tables.told_of_speed(SPEED, 10), "LOGO-CAP, HRNet-W32: 1000 ms (90% network)"),
         (speed_tables.told_of_speed(SPEED, 1), "one image of 1 person, 1 thread, random weights"),
         (speed_tables.told_of_stages(GROWN), "adapting 30 people takes 13.00 times"),
         (speed_tables.told_of_stages(GROWN), "20% are not convolutions"),

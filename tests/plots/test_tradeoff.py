@@ -53,6 +53,21 @@ def test_names_of_networks_that_are_alike_stay_apart() -> None:
     assert not one.overlaps(other)
 
 
+def test_names_cover_neither_points_nor_one_another() -> None:
+    crowd = pd.DataFrame(
+        {"method": ["a", "a", "a", "b", "c"], "ms": [45.8, 41.7, 35.1, 20.1, 32.3],
+         "AP": [45.8, 46.3, 46.4, 28.2, 43.6]}, index=[f"seed {number}" for number in range(5)],
+    )  # fmt: skip
+    figure = show_tradeoff({"printed": PRINTED, "measured": crowd})
+    figure.draw_without_rendering()
+    (ax,) = figure.axes[1:]
+    names = [text.get_window_extent() for text in ax.texts]
+    points = ax.transData.transform(crowd[["ms", "AP"]].to_numpy(float))
+    for number, name in enumerate(names):
+        assert not name.count_contains(points)
+        assert not name.count_overlaps(names[:number])
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [

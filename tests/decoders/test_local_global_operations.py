@@ -1,0 +1,44 @@
+"""How often torch is asked to adapt poses: what a GPU waits for does not grow with the people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from poselib.decoders.local_global import AdaptOptions, Prior, decode_local_global
+from poselib.engine.adaptation_workload import adapt_inputs
+from poselib.ops import context
+from tests.decoders.adapting import meshes_of
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations that are carried out within."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(people: int, images: int, prior: Prior) -> int:
+    outputs = adapt_inputs(people, (256, 256), images=images)
+    with torch.no_grad(), Counted() as counted:
+        found = decode_local_global(outputs, AdaptOptions(meshes_of(), prior=prior))
+    assert [len(poses) for poses in found] == [people] * images
+    return counted.number
+
+
+@pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
+def test_many_people_of_many_images_ask_for_no_more(
+    prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a GPU; a CPU looks at a few at once, to keep what it reads in its caches.
+    monkeypatch.setattr(context, "_FEW", context._MANY)
+    one = operations(1, 1, prior)
+    assert operations(12, 1, prior) == operations(12, 3, prior) == one
