@@ -15,7 +15,7 @@ def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Te
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-@pytest.mark.parametrize(("side", "kernel"), [(7, 3), (6, 5), (3, 5), (1, 3), (5, 1)])
+@pytest.mark.parametrize(("side", "kernel"), [(7, 3), (6, 5), (3, 5), (1, 3), (5, 1), (4, 15)])
 def test_convolution_place_by_place(side: int, kernel: int) -> None:
     """Eq. (2): the sum of heat at x - s times the kernel at s, with no heat beyond the window."""
     windows, kernels = random(2, 3, side, side), random(2, 3, kernel, kernel, seed=1)
@@ -50,8 +50,9 @@ def test_gradients_of_convolution(wanted: tuple[bool, bool]) -> None:
     assert torch.autograd.gradgradcheck(convolve_each, (windows, kernels))
 
 
-def test_gradients_equal_those_of_a_grouped_convolution() -> None:
-    windows, kernels = random(3, 2, 21, 21).float(), random(3, 2, 11, 11, seed=1).float()
+@pytest.mark.parametrize("side", [11, 15])
+def test_gradients_equal_those_of_a_grouped_convolution(side: int) -> None:
+    windows, kernels = random(3, 2, 21, 21).float(), random(3, 2, side, side, seed=1).float()
     weights, found = random(3, 2, 21, 21, seed=2).float(), []
     for function in (convolve_each, convolved_each):
         given = [windows.clone().requires_grad_(), kernels.clone().requires_grad_()]
