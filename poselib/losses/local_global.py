@@ -143,7 +143,8 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
     partner, alike = find_partners(people, places, targets, options)
     truth = targets.keypoints[people.images, partner]
     areas = targets.areas[people.images, partner]
-    similarity = _similarity(places, truth[:, None, None], areas[:, None, None], options.sigmas)
+    x, y = factors(places, truth[:, None], areas[:, None], options.sigmas)
+    similarity = y[:, 0, :, None] * x[:, 0, None]
     labelled = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
     shifted = similarity.sum(dim=-1) / labelled[:, None, None]
     near = shifted.flatten(1).amax(dim=1) >= options.least
@@ -157,29 +158,40 @@ def find_partners(
 
     Args:
         people: n poses.
-        places: (n, r, r, K, 2) px.
+        places: (n, r, r, K, 2) px, of ``local_places``.
         targets: the truth.
         options: ``partner`` says by which rule.
 
     Returns:
         (n,) int64 and (n,) float.
     """
-    count = targets.keypoints.shape[1]
-    alike = places.new_full((len(people), count), -1.0)
-    # One annotated person of each image at a time: similarities of all at once would be the
-    # largest tensor of a training.
-    for person in range(count):
-        truth = targets.keypoints[people.images, person]
-        areas = targets.areas[people.images, person]
-        near = _similarity(places, truth[:, None, None], areas[:, None, None], options.sigmas)
-        labelled = truth[..., 2] > 0  # (n, K)
-        if options.partner == "mean":
-            each = near.clamp(min=options.floor).mean(dim=(1, 2))
-        else:
-            each = near.flatten(1, 2).amax(dim=1)
-        total = (each * labelled).sum(dim=1) / labelled.sum(dim=1).clamp(min=1)
-        alike[:, person] = torch.where(labelled.any(dim=1), total, -1.0)
-    best = alike.max(dim=1)
+    truth = targets.keypoints[people.images]  # (n, P, K, 3)
+    x, y = factors(places, truth, targets.areas[people.images], options.sigmas)
+    if options.partner == "mean":
+        # One annotated person of each image at a time: similarities of all places to all at once
+        # would be the largest tensor of a training.
+        near = [
+            (down[:, :, None] * across[:, None]).clamp(min=options.floor).mean(dim=(1, 2))
+            for across, down in zip(x.unbind(dim=1), y.unbind(dim=1), strict=True)
+        ]
+        each = torch.stack(near, dim=1)
+    else:
+        each = x.amax(dim=2) * y.amax(dim=2)  # the best column in the best row
+    return most_alike(each, truth[..., 2] > 0)
+
+
+def most_alike(similarity: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whom poses are most like, in the mean over the person's labelled keypoints.
+
+    Args:
+        similarity: (n, P, K), of each keypoint to each person's.
+        labelled: (n, P, K), which these have; whoever has none is nobody's partner.
+
+    Returns:
+        (n,) int64 and (n,) float, -1 where nobody is labelled.
+    """
+    total = (similarity * labelled).sum(dim=-1) / labelled.sum(dim=-1).clamp(min=1)
+    best = torch.where(labelled.any(dim=-1), total, -1.0).max(dim=1)
     return best.indices, best.values
 
 
@@ -213,12 +225,26 @@ def weighted_error(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
     return ((found - wanted).square().mean(dim=(2, 3)) * weights).mean()
 
 
-def _similarity(places: Tensor, truth: Tensor, areas: Tensor, sigmas: Tensor) -> Tensor:
-    """Return how similar places (..., K, 2) are to keypoints (..., K, 3), 0 if unlabelled.
+def factors(places: Tensor, truth: Tensor, areas: Tensor, sigmas: Tensor) -> tuple[Tensor, Tensor]:
+    """Return of what the similarity of places to keypoints is a product, along x and along y.
 
-    ``areas`` (...) are px²; spreads below a millionth count as that, as in the official code.
+    Places of a column have their x in common and those of a row their y: hence exponentials of 2r
+    numbers and not of r².
+
+    Args:
+        places: (n, r, r, K, 2) px, rows first.
+        truth: (n, P, K, 3), the annotated people that each pose is compared with.
+        areas: (n, P) px²; spreads below a millionth count as that, as in the official code.
+        sigmas: (K,), the OKS constants.
+
+    Returns:
+        Of the columns and of the rows, (n, P, r, K); those of unlabelled keypoints are 0.
     """
-    distance = (places - truth[..., :2]).square().sum(dim=-1)
-    spread = 2 * (2 * sigmas) ** 2 * areas[..., None]
-    near = torch.exp(-distance / spread.clamp(min=1e-6))
-    return torch.where(truth[..., 2] > 0, near, 0.0)
+    spread = (2 * (2 * sigmas) ** 2 * areas[..., None]).clamp(min=1e-6)[:, :, None]
+    along = (places[:, 0, :, :, 0], places[:, :, 0, :, 1])
+    x, y = (
+        torch.exp(-(at[:, None] - truth[:, :, None, :, axis]).square() / spread)
+        for axis, at in enumerate(along)
+    )
+    labelled = truth[:, :, None, :, 2] > 0
+    return torch.where(labelled, x, 0.0), torch.where(labelled, y, 0.0)

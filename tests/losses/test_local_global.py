@@ -22,7 +22,7 @@ from poselib.losses.local_global import (
 )
 from poselib.ops.centred import CentredPoses
 from poselib.ops.frames import FRAMES, Frame, offset_of
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import Meshes, local_places
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Targets
@@ -91,6 +91,27 @@ def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
     assert float(chosen["reach"][1]) == 1
     each = [math.exp(-((10 * i) ** 2 + 9) / 100) for i in (-2, -1, 0, 1, 2)]
     assert float(chosen["mean"][1]) == pytest.approx(sum(each) / 5, rel=1e-5)
+
+
+@pytest.mark.parametrize("partner", ["mean", "reach"])
+def test_partners_are_those_of_all_places_one_by_one(partner: str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    points = 100 * torch.rand(6, 17, 2, generator=rng)
+    truth = torch.cat([points[None, :4], torch.ones(1, 4, 17, 1)], dim=-1)
+    truth[..., :2] += 12 * torch.randn(truth[..., :2].shape, generator=rng)
+    truth[..., 2] *= torch.rand(1, 4, 17, generator=rng) > 0.3
+    areas = torch.tensor([[900.0, 2000.0, 4000.0, 1500.0]])
+    options = losses_of(partner=partner)
+    people = poses_of([0] * 6, points)
+    places = local_places(people, options.meshes)
+    found = find_partners(people, places, targets_of(truth, areas), options)
+    away = (places[:, None] - truth[0, :, None, None, :, :2]).square().sum(dim=-1)
+    spread = 2 * (2 * torch.tensor(COCO.sigmas)) ** 2 * areas[0, :, None, None, None]
+    near, labelled = torch.exp(-away / spread).flatten(2, 3), truth[0, ..., 2] > 0  # (6, 4, 25, 17)
+    each = near.clamp(min=0.5).mean(dim=2) if partner == "mean" else near.amax(dim=2)
+    total = (each * labelled).sum(dim=-1) / labelled.sum(dim=-1)
+    assert torch.equal(found[0], total.argmax(dim=1)) and len(found[0].unique()) > 2
+    torch.testing.assert_close(found[1], total.amax(dim=1))
 
 
 def test_nobody_labelled_is_nobodys_partner() -> None:

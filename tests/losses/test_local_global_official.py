@@ -24,8 +24,9 @@ from torch import Tensor
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.local_global import (
     Taught,
-    find_partners,
+    factors,
     keypoint_weights,
+    most_alike,
     teach,
     weighted_error,
 )
@@ -50,12 +51,24 @@ def close(value: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(value.detach(), expected, rtol=0, atol=tolerance)
 
 
+def one_by_one(pool: Tensor) -> Tensor:
+    """Windows of one place each: those of the golden lie anywhere and form no grid."""
+    return pool.reshape(-1, 1, 1, *pool.shape[3:])
+
+
+def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
+    """Whom four poses are taught by, from the best of their places."""
+    places = one_by_one(pool)
+    truth, areas = (each.expand(len(places), *each.shape) for each in (keypoints, areas))
+    x, y = factors(places, truth, areas, SIGMAS)
+    best = (x * y)[:, :, 0].unflatten(0, (4, -1)).amax(dim=1)
+    return most_alike(best, (keypoints[..., 2] > 0).expand_as(best))
+
+
 @pytest.mark.golden
 def test_partners_are_those_of_the_official_rule(golden_dir: Path) -> None:
     of = golden_of(golden_dir, "oks_")
-    people = poses_of([0] * 4, of["pool"][:, 1, 1])
-    targets = targets_of(of["kpts"][None], of["areas"][None])
-    partner, alike = find_partners(people, of["pool"], targets, losses_of(partner="reach"))
+    partner, alike = partners(of["pool"], of["kpts"], of["areas"])
     best = of["person_best"].max(dim=1)
     assert torch.equal(partner, best.indices)
     torch.testing.assert_close(alike, best.values)
@@ -73,21 +86,28 @@ def test_similarities_are_the_official_ones(
     if flip:
         keypoints[..., 0] = 127 - keypoints[..., 0]  # pixel indices, of a width of 128
     areas = of["areas"] * transform[:2, :2].det()
-    people = poses_of([0] * 4, of["pool"][:, 1, 1])
-    # Poses and places are given, the choice of whom to teach is not in question.
+    places, each = one_by_one(of["pool"]), of["pool"].shape[1] ** 2
+    partner, alike = (
+        found.repeat_interleave(each) for found in partners(of["pool"], keypoints, areas)
+    )
+    people = poses_of([0] * len(places), places[:, 0, 0])
+    # Poses, places and partners are given, the choice of whom to teach is not in question.
     module = "poselib.losses.local_global."
     monkeypatch.setattr(f"{module}centred_poses", lambda *_, **__: people)
-    monkeypatch.setattr(f"{module}local_places", lambda *_: of["pool"])
+    monkeypatch.setattr(f"{module}local_places", lambda *_: places)
+    monkeypatch.setattr(f"{module}find_partners", lambda *_: (partner, alike))
     targets = targets_of(keypoints[None] + torch.tensor([0.5, 0.5, 0]), areas[None])
-    taught = teach(random_outputs(0), targets, losses_of("index", partner="reach", least=0.0))
-    torch.testing.assert_close(taught.similarity.permute(0, 2, 3, 1), expected["parts"])
-    torch.testing.assert_close(taught.truth[..., :2], expected["pose_gt"][..., :2])
-    count = (taught.truth[..., 2] > 0).sum(dim=1).clamp(min=1)
-    whole = taught.similarity.sum(dim=1) / count[:, None, None]
+    taught = teach(random_outputs(0), targets, losses_of("index", least=0.0))
+    similarity = taught.similarity.reshape(expected["parts"].shape)
+    torch.testing.assert_close(similarity, expected["parts"])
+    truth = taught.truth.unflatten(0, (4, -1))
+    torch.testing.assert_close(truth[:, 0, :, :2], expected["pose_gt"][..., :2])
+    count = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
+    whole = similarity.sum(dim=-1) / count.reshape(similarity.shape[:3])
     torch.testing.assert_close(whole, expected["person"])
-    least = losses_of("index", partner="reach", least=0.2)
-    near = expected["person"].amax(dim=(1, 2)) >= 0.2
-    assert len(teach(random_outputs(0), targets, least).people) == near.sum() == (0 if flip else 2)
+    near = int((expected["person"] >= 0.2).sum())
+    assert len(teach(random_outputs(0), targets, losses_of("index", least=0.2)).people) == near
+    assert near == (0 if flip else 2)
 
 
 @pytest.mark.golden
