@@ -14,7 +14,7 @@ from poselib.ops.adaptation import convolve_each
 from poselib.ops.centred import CentredPoses, centred_poses
 from poselib.ops.expansion import window_steps
 from poselib.ops.frames import offset_of
-from poselib.ops.local_global import Meshes, global_context, local_context, local_places
+from poselib.ops.local_global import Meshes, global_context, local_context
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Targets
 
@@ -132,18 +132,16 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
         frame=options.meshes.frame,
         enlarge=options.meshes.frame == "index",
     )
-    options = replace(options, sigmas=options.sigmas.to(people.points))
-    places = local_places(people, options.meshes)  # (n, r, r, K, 2)
     # The truth in px of the frame that the poses are in.
     moved = targets.keypoints.new_tensor([*[offset_of(options.meshes.frame)] * 2, 0.0])
     targets = replace(targets, keypoints=targets.keypoints - moved)
     if not targets.areas.numel():  # nobody in all images: as if one person each were unlabelled
         keypoints = F.pad(targets.keypoints, (0, 0, 0, 0, 0, 1))
         targets = replace(targets, keypoints=keypoints, areas=F.pad(targets.areas, (0, 1)))
-    partner, alike = find_partners(people, places, targets, options)
+    partner, alike = find_partners(people, targets, options)
     truth = targets.keypoints[people.images, partner]
     areas = targets.areas[people.images, partner]
-    x, y = factors(places, truth[:, None], areas[:, None], options.sigmas)
+    x, y = factors(people.points, truth[:, None], areas[:, None], options)
     similarity = y[:, 0, :, None] * x[:, 0, None]
     labelled = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
     shifted = similarity.sum(dim=-1) / labelled[:, None, None]
@@ -152,21 +150,20 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
 
 
 def find_partners(
-    people: CentredPoses, places: Tensor, targets: Targets, options: AdaptLosses
+    people: CentredPoses, targets: Targets, options: AdaptLosses
 ) -> tuple[Tensor, Tensor]:
     """Return the annotated person that teaches each pose, and how alike the two are.
 
     Args:
         people: n poses.
-        places: (n, r, r, K, 2) px, of ``local_places``.
-        targets: the truth.
+        targets: the truth, in the frame of the poses.
         options: ``partner`` says by which rule.
 
     Returns:
         (n,) int64 and (n,) float.
     """
     truth = targets.keypoints[people.images]  # (n, P, K, 3)
-    x, y = factors(places, truth, targets.areas[people.images], options.sigmas)
+    x, y = factors(people.points, truth, targets.areas[people.images], options)
     if options.partner == "mean":
         # One annotated person of each image at a time: similarities of all places to all at once
         # would be the largest tensor of a training.
@@ -225,26 +222,31 @@ def weighted_error(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
     return ((found - wanted).square().mean(dim=(2, 3)) * weights).mean()
 
 
-def factors(places: Tensor, truth: Tensor, areas: Tensor, sigmas: Tensor) -> tuple[Tensor, Tensor]:
+def factors(
+    points: Tensor, truth: Tensor, areas: Tensor, options: AdaptLosses
+) -> tuple[Tensor, Tensor]:
     """Return of what the similarity of places to keypoints is a product, along x and along y.
 
-    Places of a column have their x in common and those of a row their y: hence exponentials of 2r
-    numbers and not of r².
+    The places around a keypoint are a grid (Algorithm 1): those of a column have their x in common
+    and those of a row their y, hence exponentials of 2r numbers and not of r².
 
     Args:
-        places: (n, r, r, K, 2) px, rows first.
+        points: (n, K, 2) px, the keypoints of poses.
         truth: (n, P, K, 3), the annotated people that each pose is compared with.
         areas: (n, P) px²; spreads below a millionth count as that, as in the official code.
-        sigmas: (K,), the OKS constants.
+        options: of which places, and the OKS constants.
 
     Returns:
         Of the columns and of the rows, (n, P, r, K); those of unlabelled keypoints are 0.
     """
-    spread = (2 * (2 * sigmas) ** 2 * areas[..., None]).clamp(min=1e-6)[:, :, None]
-    along = (places[:, 0, :, :, 0], places[:, :, 0, :, 1])
-    x, y = (
-        torch.exp(-(at[:, None] - truth[:, :, None, :, axis]).square() / spread)
-        for axis, at in enumerate(along)
-    )
+    meshes = options.meshes
+    along = window_steps(meshes.local_window, points.device)[:, None]
+    steps = meshes.step * meshes.rates.to(points) * along  # (r, K)
+    spread = (2 * (2 * options.sigmas.to(points)) ** 2 * areas[..., None]).clamp(min=1e-6)
+    apart = points[:, None] - truth[..., :2]  # (n, P, K, 2)
     labelled = truth[:, :, None, :, 2] > 0
+    x, y = (
+        torch.exp(-(apart[:, :, None, :, axis] + steps).square() / spread[:, :, None])
+        for axis in (0, 1)
+    )
     return torch.where(labelled, x, 0.0), torch.where(labelled, y, 0.0)

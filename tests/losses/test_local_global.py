@@ -35,13 +35,11 @@ torch.set_num_threads(1)
 # By hand
 
 
-def pair() -> tuple[Targets, CentredPoses, Tensor]:
+def pair() -> tuple[Targets, CentredPoses]:
     """A pose of two keypoints between two people, of which the second has one labelled."""
     keypoints = torch.tensor([[[[10.0, 10, 2], [30, 10, 1]], [[40.0, 10, 2], [0, 0, 0]]]])
     targets = targets_of(keypoints, torch.tensor([[100.0, 400.0]]))
-    people = poses_of([0], torch.tensor([[[12.0, 10.0], [30.0, 13.0]]]))
-    places = people.points[:, None, None] + torch.zeros(1, 1, 1, 2, 2)
-    return targets, people, places
+    return targets, poses_of([0], torch.tensor([[[12.0, 10.0], [30.0, 13.0]]]))
 
 
 def two(**switches: object) -> AdaptLosses:
@@ -52,8 +50,8 @@ def two(**switches: object) -> AdaptLosses:
 @pytest.mark.parametrize(("partner", "floor"), [("mean", 0.0), ("mean", 0.5), ("reach", 0.5)])
 def test_similarity_by_hand(partner: str, floor: float) -> None:
     """exp(-d² / (2 (2σ)² A)), in the mean over labelled keypoints."""
-    targets, people, places = pair()
-    found, alike = find_partners(people, places, targets, two(partner=partner, floor=floor))
+    targets, people = pair()
+    found, alike = find_partners(people, targets, two(partner=partner, floor=floor))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
     second = math.exp(-9 / (2 * 0.4**2 * 100))
     assert found.tolist() == [0]
@@ -62,35 +60,34 @@ def test_similarity_by_hand(partner: str, floor: float) -> None:
 
 
 def test_what_is_far_counts_as_the_floor_in_the_mean() -> None:
-    targets, people, places = pair()
-    far = torch.stack([places[..., 0, :], places[..., 1, :] + 1e3], dim=-2)
+    targets, people = pair()
+    far = replace(people, points=people.points + torch.tensor([[0.0], [1e3]]))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
     for partner, least in (("mean", 0.3), ("reach", 0.0)):
-        found, alike = find_partners(people, far, targets, two(partner=partner, floor=0.3))
+        found, alike = find_partners(far, targets, two(partner=partner, floor=0.3))
         assert found.tolist() == [0]
         assert float(alike) == pytest.approx((first + least) / 2, rel=1e-5)
 
 
 def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
-    """One person is at one place of five exactly, the other in the middle of all, farther off."""
-    places = torch.tensor([-2.0, -1, 0, 1, 2])[:, None].expand(5, 2) * torch.tensor([10.0, 0])
-    places = (places + 100).view(1, 1, 5, 1, 2)
+    """One person is at a place at the border exactly, the other near the middle of all."""
     keypoints = torch.tensor([[[[120.0, 100, 1]], [[100.0, 103, 1]]]])
     people = poses_of([0], torch.full((1, 1, 2), 100.0))
     targets = targets_of(keypoints, torch.tensor([[1250.0, 1250.0]]))
     chosen = {}
     for partner in ("mean", "reach"):
         options = AdaptLosses(
-            Meshes(torch.ones(1)),
+            Meshes(torch.ones(1), 5, step=10.0),
             torch.tensor([0.1]),
             partner,
             floor=0.0,  # type: ignore[arg-type]
         )
-        chosen[partner] = find_partners(people, places, targets, options)
+        chosen[partner] = find_partners(people, targets, options)
     assert chosen["mean"][0].tolist() == [1] and chosen["reach"][0].tolist() == [0]
     assert float(chosen["reach"][1]) == 1
-    each = [math.exp(-((10 * i) ** 2 + 9) / 100) for i in (-2, -1, 0, 1, 2)]
-    assert float(chosen["mean"][1]) == pytest.approx(sum(each) / 5, rel=1e-5)
+    steps = (-20, -10, 0, 10, 20)
+    each = [math.exp(-(x**2 + (y - 3) ** 2) / 100) for x in steps for y in steps]
+    assert float(chosen["mean"][1]) == pytest.approx(sum(each) / 25, rel=1e-5)
 
 
 @pytest.mark.parametrize("partner", ["mean", "reach"])
@@ -104,7 +101,7 @@ def test_partners_are_those_of_all_places_one_by_one(partner: str) -> None:
     options = losses_of(partner=partner)
     people = poses_of([0] * 6, points)
     places = local_places(people, options.meshes)
-    found = find_partners(people, places, targets_of(truth, areas), options)
+    found = find_partners(people, targets_of(truth, areas), options)
     away = (places[:, None] - truth[0, :, None, None, :, :2]).square().sum(dim=-1)
     spread = 2 * (2 * torch.tensor(COCO.sigmas)) ** 2 * areas[0, :, None, None, None]
     near, labelled = torch.exp(-away / spread).flatten(2, 3), truth[0, ..., 2] > 0  # (6, 4, 25, 17)
@@ -115,15 +112,15 @@ def test_partners_are_those_of_all_places_one_by_one(partner: str) -> None:
 
 
 def test_nobody_labelled_is_nobodys_partner() -> None:
-    targets, people, places = pair()
+    targets, people = pair()
     nobody = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
     for partner in ("mean", "reach"):
-        _, alike = find_partners(people, places, nobody, two(partner=partner))
+        _, alike = find_partners(people, nobody, two(partner=partner))
         assert alike.tolist() == [-1]
 
 
 def test_people_of_other_images_are_no_partners() -> None:
-    targets, people, places = pair()
+    targets, people = pair()
     far = targets.keypoints + torch.tensor([500.0, 0, 0])
     both = replace(
         targets,
@@ -131,7 +128,7 @@ def test_people_of_other_images_are_no_partners() -> None:
         areas=targets.areas.expand(2, -1),
     )
     moved = replace(people, images=torch.tensor([1]))
-    _, alike = find_partners(moved, places, both, two(partner="reach"))
+    _, alike = find_partners(moved, both, two(partner="reach"))
     assert float(alike) < 1e-6
 
 

@@ -14,6 +14,7 @@ What the official arrays cannot be compared with:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.local_global import (
+    AdaptLosses,
     Taught,
     factors,
     keypoint_weights,
@@ -52,15 +54,20 @@ def close(value: Tensor, expected: Tensor) -> None:
 
 
 def one_by_one(pool: Tensor) -> Tensor:
-    """Windows of one place each: those of the golden lie anywhere and form no grid."""
-    return pool.reshape(-1, 1, 1, *pool.shape[3:])
+    """The places of the golden, (m, 17, 2): they lie anywhere and form no grid."""
+    return pool.reshape(-1, *pool.shape[3:])
+
+
+def of_one_place(**switches: object) -> AdaptLosses:
+    options = losses_of("index", **switches)
+    return replace(options, meshes=replace(options.meshes, local_window=1))
 
 
 def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
     """Whom four poses are taught by, from the best of their places."""
-    places = one_by_one(pool)
-    truth, areas = (each.expand(len(places), *each.shape) for each in (keypoints, areas))
-    x, y = factors(places, truth, areas, SIGMAS)
+    points = one_by_one(pool)
+    truth, areas = (each.expand(len(points), *each.shape) for each in (keypoints, areas))
+    x, y = factors(points, truth, areas, of_one_place())
     best = (x * y)[:, :, 0].unflatten(0, (4, -1)).amax(dim=1)
     return most_alike(best, (keypoints[..., 2] > 0).expand_as(best))
 
@@ -86,18 +93,17 @@ def test_similarities_are_the_official_ones(
     if flip:
         keypoints[..., 0] = 127 - keypoints[..., 0]  # pixel indices, of a width of 128
     areas = of["areas"] * transform[:2, :2].det()
-    places, each = one_by_one(of["pool"]), of["pool"].shape[1] ** 2
+    points, each = one_by_one(of["pool"]), of["pool"].shape[1] ** 2
     partner, alike = (
         found.repeat_interleave(each) for found in partners(of["pool"], keypoints, areas)
     )
-    people = poses_of([0] * len(places), places[:, 0, 0])
-    # Poses, places and partners are given, the choice of whom to teach is not in question.
+    people = poses_of([0] * len(points), points)
+    # Poses and partners are given, the choice of whom to teach is not in question.
     module = "poselib.losses.local_global."
     monkeypatch.setattr(f"{module}centred_poses", lambda *_, **__: people)
-    monkeypatch.setattr(f"{module}local_places", lambda *_: places)
     monkeypatch.setattr(f"{module}find_partners", lambda *_: (partner, alike))
     targets = targets_of(keypoints[None] + torch.tensor([0.5, 0.5, 0]), areas[None])
-    taught = teach(random_outputs(0), targets, losses_of("index", least=0.0))
+    taught = teach(random_outputs(0), targets, of_one_place(least=0.0))
     similarity = taught.similarity.reshape(expected["parts"].shape)
     torch.testing.assert_close(similarity, expected["parts"])
     truth = taught.truth.unflatten(0, (4, -1))
@@ -106,7 +112,7 @@ def test_similarities_are_the_official_ones(
     whole = similarity.sum(dim=-1) / count.reshape(similarity.shape[:3])
     torch.testing.assert_close(whole, expected["person"])
     near = int((expected["person"] >= 0.2).sum())
-    assert len(teach(random_outputs(0), targets, losses_of("index", least=0.2)).people) == near
+    assert len(teach(random_outputs(0), targets, of_one_place(least=0.2)).people) == near
     assert near == (0 if flip else 2)
 
 
