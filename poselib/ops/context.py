@@ -60,10 +60,8 @@ def sample_windows(
         where = (_enlarged if frame == "index" else _between_cells)(px, length, cells)
         parts.append(_reading(where, (reach + 1) * cells / length, cells, gaussian))
     (columns, across), (rows, down) = parts
-    kinds = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
-    under = maps[images[:, None, None, None], kinds, rows[..., :, None], columns[..., None, :]]
     # The narrow side first: fewer numbers pass through the second product.
-    under = _finite(under)
+    under = _finite(_cut(maps, images, rows, columns))
     return down.to(under) @ (under @ across.to(under).mT)
 
 
@@ -122,6 +120,16 @@ def in_parts(points: Tensor) -> list[slice]:
     """
     count = _FEW if points.device.type == "cpu" else _MANY
     return [slice(begin, begin + count) for begin in range(0, max(len(points), 1), count)]
+
+
+def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Cut rows (n, K, s) and columns (n, K, t) out of (B, K, h, w): (n, K, s, t)."""
+    _, kinds, height, width = maps.shape
+    each = images[:, None] * kinds + torch.arange(kinds, device=maps.device)
+    lines = (each[..., None] * height + rows) * width
+    chosen = lines[..., :, None] + columns[..., None, :]
+    # One index into all numbers is three times as fast as one for each dimension.
+    return maps.reshape(-1).index_select(0, chosen.flatten()).view(chosen.shape)
 
 
 def _read_channels(
