@@ -27,7 +27,8 @@ class Recipe:
         seconds: if given, the training ends after this much time even if steps are left, and the
             schedule follows whichever of steps and time is further: the learning rate has
             always come down at the end, on fast and slow machines alike. Waiting for data
-            counts, validation does not.
+            counts, validation does not. On a CPU such a training also finds out how many threads
+            are fastest; see ``engine.thread_choice``.
         batch_size: images a step.
         optimiser: ``"adam"`` or ``"adamw"``.
         learning_rate: its peak.

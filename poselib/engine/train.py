@@ -14,6 +14,7 @@ from tqdm import tqdm
 from poselib.data.loaders import AugmentFunction, Prepare, SampleLoader, SampleSource, make_loader
 from poselib.engine.recipe import Recipe
 from poselib.engine.state import CHECKPOINT, METRICS, TrainingState, Validate
+from poselib.engine.thread_choice import stepping
 from poselib.ops.files import read_lines
 from poselib.structures import Batch
 from poselib.systems import System
@@ -107,11 +108,12 @@ def _steps(
     So a checkpoint's metrics are complete, and a training killed within a step repeats it all.
     """
     recipe, batches = state.recipe, _batches(loader, state.step)
-    with _bar(state, progress) as bar:
+    with _bar(state, progress) as bar, stepping(recipe, state.device) as step:
         _measure_if_due(state, validate)
         state.start_clock()
         while state.progress < 1:
-            state.advance(next(batches))
+            with step():
+                state.advance(next(batches))
             bar.update(100 * min(1.0, state.progress) - bar.n)
             if state.due(recipe.log_every):
                 bar.set_postfix(step=state.step, loss=f"{state.loss()['loss']:.4f}", refresh=False)
