@@ -24,9 +24,9 @@ _AGAIN, _SELDOM = 60.0, 480.0  # seconds from one trial to the next
 class ThreadChoice:
     """One thread or all of them, whichever makes steps faster, tried again now and then.
 
-    Threads of one step wait for each other many times, in convolutions without ever giving their
-    core away. While another process holds a core, steps with two threads took twelve times as
-    long as with one; on a quiet machine they take three quarters as long.
+    Threads of one step wait for each other many times. While another process held a core, steps
+    with two threads took twelve times as long as with one; on a quiet machine they take three
+    quarters as long.
 
     Args:
         most: threads that may be used.
@@ -115,7 +115,7 @@ def stepping(
         device: where it runs.
     """
     before = torch.get_num_threads()
-    if recipe.seconds is None or device.type != "cpu" or before == 1:
+    if recipe.seconds is None or device.type != "cpu":
         yield contextlib.nullcontext
         return
     try:
