@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from statistics import median
+from time import perf_counter
 
 import torch
 
@@ -95,9 +95,9 @@ class ThreadChoice:
     def step(self) -> Iterator[None]:
         """Take a step with the threads chosen, and time it."""
         torch.set_num_threads(self.threads)
-        started = time.perf_counter()
+        started = perf_counter()
         yield
-        self.took(time.perf_counter() - started)
+        self.took(perf_counter() - started)
 
 
 @contextlib.contextmanager

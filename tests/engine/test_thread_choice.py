@@ -97,7 +97,7 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("two_threads")
 def test_training_by_time_uses_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(np.cumsum([0, 0.4] * 4 + [0, 4.8] + [0, 0.4] * 3))
-    monkeypatch.setattr(thread_choice.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(thread_choice, "perf_counter", lambda: next(now))
     seen = []
     with stepping(Recipe(seconds=60.0), torch.device("cpu")) as step:
         for _ in range(8):
