@@ -17,13 +17,17 @@ from poselib.data.loaders import collate
 from poselib.data.targets import heatmap_targets
 from poselib.decoders.local_global import AdaptOptions, adapt, propose
 from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.engine.adaptation_times import time_adaptation
+from poselib.engine.adaptation_workload import adapt_inputs
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.decoding import decode_stages
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.engine.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.losses.heatmap import heatmap_mse
+from poselib.ops.expansion import expansion_rates
 from poselib.ops.images import normalise
+from poselib.ops.local_global import Meshes
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
@@ -71,6 +75,16 @@ def test_ties_and_what_is_not_finite_are_decoded_alike() -> None:
 def test_the_stages_are_timed_where_the_maps_are() -> None:
     times = decode_stages(_moved(decode_inputs(2, (64, 96))), repeats=2, warmup=1)
     assert times.wall.shape == (2, len(times.stages)) and (times.wall >= 0).all()
+
+
+def test_message_passing_is_timed_within_adaptation() -> None:
+    outputs = adapt_inputs(3, (64, 96), embedding=4, device=DEVICE)
+    options = AdaptOptions(Meshes(expansion_rates(COCO.sigmas).to(DEVICE), 5, 21))
+    times = time_adaptation(outputs, options, repeats=3, device=DEVICE)
+    within = times.convolutions
+    assert within is not None and 0 < within.median < times.decoding.median
+    assert 0 < times.overhead < 1
+    assert (within.gpu_median == within.median) == (DEVICE == "cuda")
 
 
 def test_gradients_are_the_same() -> None:

@@ -22,6 +22,7 @@ from poselib.decoders.local_global import (
     surroundings,
 )
 from poselib.engine.profile import Device, Timing, Work, measure_all
+from poselib.engine.timed_within import TimedWithin
 from poselib.ops.centred import CentredPoses
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Poses
@@ -93,7 +94,7 @@ class AdaptationTimes:
     Attributes:
         stages: of each.
         decoding: of all of them as ``decode_local_global`` runs them, without a stop in between.
-        convolutions: of message passing alone, part of its second stage; None if it has none.
+        convolutions: of message passing, within each ``decoding``; None if it has none.
         network: of the forward pass; None if it was not timed.
     """
 
@@ -104,14 +105,15 @@ class AdaptationTimes:
 
     @property
     def overhead(self) -> float:
-        """Share of everything but convolutions of message passing in the sum of the stages.
+        """Share of everything but convolutions of message passing in decoding, the median.
 
-        Of the processor's time; on a GPU, which leaves the processor waiting, by the clock.
+        By the clock; on a GPU, which leaves the processor waiting, by its own.
         """
-        on_gpu = np.isfinite(self.decoding.gpu).all()
-        taken = [_median(timing, bool(on_gpu)) for timing in self.stages.values()]
-        spared = _median(self.convolutions, bool(on_gpu)) if self.convolutions else 0.0
-        return 1 - spared / sum(taken) if sum(taken) else float("nan")
+        if self.convolutions is None:
+            return 1.0
+        on_gpu = bool(np.isfinite(self.decoding.gpu).all())
+        whole, spared = (t.gpu if on_gpu else t.wall for t in (self.decoding, self.convolutions))
+        return float(np.median(1 - np.divide(spared, whole)))
 
     def as_dict(self) -> dict[str, float]:
         """Return median ms by the clock, those of the processor as ``cpu_<name>``, and overhead.
@@ -153,45 +155,29 @@ def time_adaptation(
     staged = StagedAdaptation(outputs, options)
     works: dict[str, Work] = {}
     works.update(staged.works().items())
-    works["decoding"] = partial(decode_local_global, outputs, options)
-    if convolutions := _convolutions(outputs, staged.local_kems()[1]):
-        works["convolutions"] = convolutions
+    decoding = TimedWithin(
+        partial(decode_local_global, outputs, options),
+        _convolutions(outputs.attract),
+        torch.device(device),
+    )
+    works["decoding"] = decoding
     if network is not None:
         works["network"] = network
     times = measure_all(works, repeats, threads, device, warmup, seconds)
     return AdaptationTimes(
         {stage: times[stage] for stage in STAGES},
         times["decoding"],
-        times.get("convolutions"),
+        decoding.last(len(times["decoding"].wall)) if decoding.modules else None,
         times.get("network"),
     )
 
 
-def _convolutions(outputs: LocalGlobalOutputs, context: Tensor) -> Work | None:
-    """Return all convolutions of message passing, each on what it gets there, or None."""
-    if not isinstance(outputs.attract, nn.Module):
-        return None
-    met: list[tuple[nn.Conv2d, Tensor]] = []
-    hooks = [
-        # what it gets is kept as it is: later layers work in place
-        module.register_forward_pre_hook(lambda m, given: met.append((m, given[0].clone())))
-        for module in outputs.attract.modules()
+def _convolutions(attract: object) -> list[nn.Module]:
+    """Return the convolutions of message passing."""
+    return [
+        module
+        for module in (attract.modules() if isinstance(attract, nn.Module) else ())
         # those that mix channels of one place, as attentive normalisation's, are not meant
         if isinstance(module, nn.Conv2d)
         and (module.kernel_size != (1, 1) or module.bias is not None)
     ]
-    with torch.no_grad():
-        outputs.attract(context)
-    for hook in hooks:
-        hook.remove()
-    return partial(_run_all, met) if met else None
-
-
-@torch.no_grad()
-def _run_all(met: list[tuple[nn.Conv2d, Tensor]]) -> None:
-    for module, given in met:
-        module(given)
-
-
-def _median(timing: Timing, on_gpu: bool) -> float:
-    return timing.median if on_gpu else timing.cpu_median

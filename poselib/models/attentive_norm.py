@@ -62,5 +62,10 @@ class AttentiveNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         mixture = self.attn_weights(x)
         scale, shift = mixture @ self.weight_, mixture @ self.bias_
-        normal: Tensor = super().forward(x)
-        return torch.addcmul(shift[..., None, None], normal, scale[..., None, None])
+        if self.training or self.running_var is None or self.running_mean is None:
+            x = super().forward(x)
+        else:  # what the batch does not change is one affine transformation with what it does
+            scale = scale * (self.running_var + self.eps).rsqrt()
+            shift = shift - scale * self.running_mean
+        scale, shift = scale.to(x.dtype), shift.to(x.dtype)
+        return torch.addcmul(shift[..., None, None], x, scale[..., None, None])

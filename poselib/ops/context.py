@@ -7,6 +7,8 @@ multiplied with a matrix on either side. Gradients flow to the maps.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from poselib.ops.frames import Frame
 from poselib.structures import Size
 
 # Poses that are looked at together, on a CPU and elsewhere.
-_FEW, _MANY = 10, 512
+_FEW, _MANY = 16, 512
 
 
 def sample_windows(
@@ -96,20 +98,31 @@ def sample_features(
         ValueError: the window is not odd and positive.
     """
     # Rows of a table are read faster than channels that lie apart.
-    table = _finite(maps).permute(0, 2, 3, 1).contiguous()
+    table = _finite_copy(maps.permute(0, 2, 3, 1))
     steps = step * rates.to(points)[:, None] * window_steps(window, points.device)
     reach, shift = float(rates.max()) * step * (window - 1), 0.5 if frame == "index" else 0.0
-    found = []
-    for rows in in_parts(points):
-        parts = []
-        for axis, (length, cells) in enumerate(
-            zip(image_size[::-1], (maps.shape[3], maps.shape[2]), strict=True)
-        ):
-            px = points[rows, :, axis, None] + steps + shift * length / cells
-            where = _between_cells(px, length, cells)
-            parts.append(_reading(where, reach * cells / length, cells))
-        found.append(_read_channels(table, images[rows], *parts))
-    return found[0] if len(found) == 1 else torch.cat(found)
+
+    def along(px: Tensor, length: int, cells: int) -> tuple[Tensor, Tensor]:
+        where = _between_cells(px[..., None] + steps + shift * length / cells, length, cells)
+        return _reading(where, reach * cells / length, cells)
+
+    def read(rows: slice, into: Tensor | None = None) -> Tensor:
+        x, y = points[rows].unbind(dim=-1)
+        across = along(x, image_size[1], maps.shape[3])
+        down = along(y, image_size[0], maps.shape[2])
+        return _read_channels(table, images[rows], across, down, into)
+
+    parts = in_parts(points)
+    if len(parts) == 1:
+        return read(parts[0])
+    if torch.is_grad_enabled():
+        return torch.cat([read(rows) for rows in parts])
+    # Parts beside the whole are more memory than a process keeps, and to ask the system for it
+    # again takes longer than reading.
+    found = table.new_empty((*points.shape[:2], maps.shape[1], window, window)).flatten(1, 2)
+    for rows in parts:
+        read(rows, found[rows])
+    return found
 
 
 def in_parts(points: Tensor) -> list[slice]:
@@ -118,8 +131,10 @@ def in_parts(points: Tensor) -> list[slice]:
     On a CPU few at once are quicker: what is read around them stays in caches, and a process keeps
     the memory for the next ones instead of giving it back. A GPU has work for many.
     """
-    count = _FEW if points.device.type == "cpu" else _MANY
-    return [slice(begin, begin + count) for begin in range(0, max(len(points), 1), count)]
+    most = _FEW if points.device.type == "cpu" else _MANY
+    parts = max(1, math.ceil(len(points) / most))
+    count = max(1, math.ceil(len(points) / parts))
+    return [slice(part * count, (part + 1) * count) for part in range(parts)]
 
 
 def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -133,7 +148,11 @@ def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _read_channels(
-    table: Tensor, images: Tensor, along_x: tuple[Tensor, Tensor], along_y: tuple[Tensor, Tensor]
+    table: Tensor,
+    images: Tensor,
+    along_x: tuple[Tensor, Tensor],
+    along_y: tuple[Tensor, Tensor],
+    into: Tensor | None,
 ) -> Tensor:
     """Read (B, h, w, D) at places of windows, each axis as ``_reading`` says: (n, K * D, r, r)."""
     (columns, across), (rows, down) = along_x, along_y
@@ -141,12 +160,19 @@ def _read_channels(
     window, deep = across.shape[2], rows.shape[2]
     lines = (images[:, None, None] * height + rows) * width
     chosen = lines[..., None, :] + columns[..., :, None]  # column after column
-    under = table.reshape(-1, channels).index_select(0, chosen.flatten()).view(-1, deep, channels)
     # Down each column first: then channels, rows and columns come out in the order of maps.
-    down = down.to(under).mT[:, :, None].expand(-1, -1, span, -1, -1)
-    read = under.mT @ down.reshape(-1, deep, window)  # (n * K * columns, D, r)
-    read = read.view(people, kinds, span, channels * window).mT @ across.to(under).mT
+    down = down.mT[:, :, None].expand(-1, -1, span, -1, -1).reshape(-1, deep, window)
+    read = _read_columns(table.reshape(-1, channels), chosen.view(-1, deep), down)
+    read = read.view(people * kinds, span, channels * window).mT
+    out = None if into is None else into.view(people * kinds, channels * window, window)
+    read = torch.bmm(read, across.to(table).mT.flatten(0, 1), out=out)
     return read.view(people, kinds * channels, window, window)
+
+
+def _read_columns(table: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """Weigh chosen rows (m, s) of a table (cells, D), by (m, s, r) for r places: (m, D, r)."""
+    under = table.index_select(0, chosen.flatten()).view(*chosen.shape, table.shape[1])
+    return under.mT @ weights.to(table)
 
 
 Places = list[tuple[Tensor, Tensor | int]]  # coordinates among the cells, and the weight of each
@@ -204,3 +230,10 @@ def _reading(
 def _finite(maps: Tensor) -> Tensor:
     maps = maps if maps.dtype == torch.float64 else maps.float()
     return maps.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _finite_copy(maps: Tensor) -> Tensor:
+    """Return numbers that lie one after another, those that are not finite as 0."""
+    dtype = torch.promote_types(maps.dtype, torch.float32)
+    copy = torch.empty(maps.shape, dtype=dtype, device=maps.device).copy_(maps)
+    return copy.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)

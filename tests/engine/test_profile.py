@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import platform
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -150,3 +153,36 @@ def test_a_gpu_is_waited_for() -> None:
     # The clock runs from before the first event to after the second.
     assert all(0 < gpu <= wall for gpu, wall in zip(taken.gpu, taken.wall, strict=True))
     assert machine("cuda")["gpu"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the GNU allocator alone")
+def test_memory_is_not_asked_for_again_in_each_repeat() -> None:
+    """A process in which no network has run gives it back each time."""
+    told = subprocess.run(
+        [sys.executable, "-c", _FAULTS], check=True, capture_output=True, text=True
+    ).stdout.split()
+    plain, measured = map(int, told)
+    assert 4 * measured < plain
+
+
+_FAULTS = """
+import resource
+import torch
+from poselib.engine.profile import measure
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def work():
+    kept = [torch.zeros(1_000_000) for _ in range(10)]
+
+work()
+begin = faults()
+for _ in range(12):
+    work()
+print(faults() - begin)
+measure(work)
+begin = faults()
+measure(work, repeats=11)
+print(faults() - begin)
+"""

@@ -89,3 +89,17 @@ def test_a_single_place_has_a_mean_and_no_deviation() -> None:
     x = torch.full((3, 1, 1, 1), 0.03)
     wide = norm(torch.full((3, 1, 4, 4), 0.03))
     torch.testing.assert_close(norm(x), wide[:, :, :1, :1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_prediction_is_the_plain_norm_mixed(dtype: torch.dtype) -> None:
+    norm = randomised(AttentiveNorm2d(4, 3)).to(dtype).requires_grad_(False).eval()
+    x = torch.randn(5, 4, 6, 6).to(dtype)
+    plain = nn.BatchNorm2d(4, affine=False).to(dtype).eval()
+    plain.load_state_dict(dict(norm.named_buffers(recurse=False)))
+    mixture = norm.attn_weights(x)
+    scale, shift = ((mixture @ mixed)[..., None, None] for mixed in (norm.weight_, norm.bias_))
+    found = norm(x)
+    assert found.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(found, plain(x) * scale + shift, rtol=tolerance, atol=tolerance)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.context import sample_features, sample_windows
+from poselib.ops.context import in_parts, sample_features, sample_windows
 from poselib.ops.frames import FRAMES, Frame
 from tests.references.plain_adaptation import bilinear, read_at, read_between
 
@@ -106,6 +106,30 @@ SAMPLERS: dict[str, Callable[..., Tensor]] = {
     "features": lambda given, *rest, **more: sample_features(given, *rest, RATES, 5, SIZE, **more),
 }
 SAMPLER = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("people", [16, 17, 53])
+def test_many_poses_are_read_as_each_alone(people: int, frame: Frame) -> None:
+    embedding, points = maps(2, 4, 5, 7).requires_grad_(), inside_and_beyond(people)
+    images = torch.arange(people) % 2
+
+    def read(rows: slice) -> Tensor:
+        return sample_features(embedding, images[rows], points[rows], RATES, 5, SIZE, frame=frame)
+
+    alone = torch.cat([read(slice(n, n + 1)) for n in range(people)])
+    torch.testing.assert_close(read(slice(None)), alone)
+    with torch.no_grad():
+        torch.testing.assert_close(read(slice(None)), alone)
+
+
+@pytest.mark.parametrize("people", [0, 1, 16, 17, 30, 53])
+def test_parts_are_about_as_large_as_each_other(people: int) -> None:
+    parts = in_parts(torch.zeros(people, 3, 2))
+    rows = [torch.arange(people)[part] for part in parts]
+    assert torch.equal(torch.cat(rows), torch.arange(people))
+    sizes = [len(each) for each in rows]
+    assert max(sizes) <= 16 and max(sizes) - min(sizes) < len(sizes)
 
 
 @SAMPLER
