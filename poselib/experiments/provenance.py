@@ -12,6 +12,7 @@ import poselib
 
 UNKNOWN = "unknown"
 _ROOT = Path(poselib.__file__).resolve().parents[1]
+_CODE = ("--", ".", ":!figures")  # paths of a git command
 _DISTRIBUTIONS = ("torch", "torchvision", "timm", "numpy", "scipy", "pycocotools")
 _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
 
@@ -19,10 +20,12 @@ _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
 def provenance() -> dict[str, Any]:
     """Return the git commit, whether tracked files differ from it, versions and machine.
 
-    The commit is ``"unknown"`` where poselib does not run from a git repository of its own.
+    Files in ``figures/`` do not count: they are what comes out, and after the first figure of a
+    notebook all others would be called changed. The commit is ``"unknown"`` where poselib does not
+    run from a git repository of its own.
     """
     commit = _git("rev-parse", "HEAD") if _in_own_repository() else None
-    changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None
+    changed = _git("status", "--porcelain", "--untracked-files=no", *_CODE) if commit else None
     return {
         "git_commit": commit or UNKNOWN,
         "git_changed": bool(changed),

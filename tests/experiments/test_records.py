@@ -179,10 +179,12 @@ def test_a_sidecar_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "repository"
     root.mkdir()
-    (root / "file").write_text("1")
+    (root / "figures").mkdir()
+    for name in ("file", "figures/figure.json"):
+        (root / name).write_text("1")
     for command in (
         ["init", "--quiet"],
-        ["add", "file"],
+        ["add", "."],
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first"],
     ):
         subprocess.run(["git", "-C", str(root), *command], check=True, capture_output=True)
@@ -193,6 +195,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_commit_and_changes_are_noted(repository: Path) -> None:
     about = provenance()
     assert len(about["git_commit"]) == 40 and about["git_changed"] is False
+    (repository / "figures" / "figure.json").write_text("2")
+    assert provenance()["git_changed"] is False  # figures do not make figures
     (repository / "file").write_text("2")
     assert provenance()["git_changed"] is True
 
