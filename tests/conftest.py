@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # Several test processes share the cores, and threads that wait by spinning take them from others.
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
+
+# A shell that starts the tests in the background lets them ignore interrupts; some send themselves
+# one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _folder(variable: str, default: str) -> Path:
