@@ -98,7 +98,7 @@ def sample_features(
         ValueError: the window is not odd and positive.
     """
     # Rows of a table are read faster than channels that lie apart.
-    table = _finite_copy(maps.permute(0, 2, 3, 1))
+    table = _finite(maps.permute(0, 2, 3, 1).contiguous())
     steps = step * rates.to(points)[:, None] * window_steps(window, points.device)
     reach, shift = float(rates.max()) * step * (window - 1), 0.5 if frame == "index" else 0.0
 
@@ -230,10 +230,3 @@ def _reading(
 def _finite(maps: Tensor) -> Tensor:
     maps = maps if maps.dtype == torch.float64 else maps.float()
     return maps.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _finite_copy(maps: Tensor) -> Tensor:
-    """Return numbers that lie one after another, those that are not finite as 0."""
-    dtype = torch.promote_types(maps.dtype, torch.float32)
-    copy = torch.empty(maps.shape, dtype=dtype, device=maps.device).copy_(maps)
-    return copy.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
