@@ -1,16 +1,18 @@
 """What maps say in windows around the keypoints of poses.
 
 The places of a window form a grid, so that bilinear reading, and a Gaussian around the middle, are
-products of a factor along x and one along y: the few cells under a window are cut out and
-multiplied with a matrix on either side. Gradients flow to the maps.
+products of a factor along x and one along y. What lies at a place is a weighted sum of a few rows
+of a table, which torch takes of all places at once. Gradients flow to the maps.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from poselib.ops.expansion import window_steps
 from poselib.ops.frames import Frame
@@ -54,17 +56,21 @@ def sample_windows(
         ValueError: the window is not odd and positive.
     """
     steps = step * window_steps(window, points.device)
-    gaussian = None if sigma is None else torch.exp(-steps.square() / (2 * sigma**2))
-    (height, width), reach = maps.shape[-2:], step * (window - 1)
-    parts = []
-    for axis, (length, cells) in enumerate(zip(image_size[::-1], (width, height), strict=True)):
-        px = points[..., axis, None] + steps
-        where = (_enlarged if frame == "index" else _between_cells)(px, length, cells)
-        parts.append(_reading(where, (reach + 1) * cells / length, cells, gaussian))
-    (columns, across), (rows, down) = parts
-    # The narrow side first: fewer numbers pass through the second product.
+    places = _enlarged if frame == "index" else _between_cells
+    reach = step * (window - 1) + 1
+
+    def along(axis: int, length: int, cells: int) -> tuple[Tensor, Reading]:
+        reading = places(points[..., axis, None] + steps, length, cells)
+        return _from_first(reading, reach * cells / length, cells)
+
+    columns, across = along(0, image_size[1], maps.shape[3])
+    rows, down = along(1, image_size[0], maps.shape[2])
+    if sigma is not None:
+        gaussian = torch.exp(-steps.square() / (2 * sigma**2))[:, None]
+        across, down = (Reading(each.cells, each.weights * gaussian) for each in (across, down))
+    # Columns are weighed first: they are short.
     under = _finite(_cut(maps, images, rows, columns))
-    return down.to(under) @ (under @ across.to(under).mT)
+    return _weighed(_weighed(under, across).mT.contiguous(), down)
 
 
 def sample_features(
@@ -100,29 +106,27 @@ def sample_features(
     # Rows of a table are read faster than channels that lie apart.
     table = _finite(maps.permute(0, 2, 3, 1).contiguous())
     steps = step * rates.to(points)[:, None] * window_steps(window, points.device)
-    reach, shift = float(rates.max()) * step * (window - 1), 0.5 if frame == "index" else 0.0
+    shift = 0.5 if frame == "index" else 0.0
 
-    def along(px: Tensor, length: int, cells: int) -> tuple[Tensor, Tensor]:
-        where = _between_cells(px[..., None] + steps + shift * length / cells, length, cells)
-        return _reading(where, reach * cells / length, cells)
+    def along(px: Tensor, length: int, cells: int) -> Reading:
+        return _between_cells(px[..., None] + steps + shift * length / cells, length, cells)
 
-    def read(rows: slice, into: Tensor | None = None) -> Tensor:
+    def read(rows: slice) -> Tensor:
         x, y = points[rows].unbind(dim=-1)
         across = along(x, image_size[1], maps.shape[3])
         down = along(y, image_size[0], maps.shape[2])
-        return _read_channels(table, images[rows], across, down, into)
+        return _corners(table, images[rows], across, down)
 
     parts = in_parts(points)
-    if len(parts) == 1:
-        return read(parts[0])
-    if torch.is_grad_enabled():
-        return torch.cat([read(rows) for rows in parts])
-    # Parts beside the whole are more memory than a process keeps, and to ask the system for it
-    # again takes longer than reading.
-    found = table.new_empty((*points.shape[:2], maps.shape[1], window, window)).flatten(1, 2)
-    for rows in parts:
-        read(rows, found[rows])
-    return found
+    if len(parts) == 1 or torch.is_grad_enabled():
+        found = torch.cat([read(rows) for rows in parts])
+    else:
+        # Parts beside the whole are more memory than a process keeps, and to ask the system for it
+        # again takes longer than reading.
+        found = table.new_empty((*points.shape[:2], maps.shape[1], window**2))
+        for rows in parts:
+            found[rows] = read(rows)
+    return found.view(len(points), points.shape[1] * maps.shape[1], window, window)
 
 
 def in_parts(points: Tensor) -> list[slice]:
@@ -137,94 +141,88 @@ def in_parts(points: Tensor) -> list[slice]:
     return [slice(part * count, (part + 1) * count) for part in range(parts)]
 
 
-def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Cut rows (n, K, s) and columns (n, K, t) out of (B, K, h, w): (n, K, s, t)."""
-    _, kinds, height, width = maps.shape
-    each = images[:, None] * kinds + torch.arange(kinds, device=maps.device)
-    lines = (each[..., None] * height + rows) * width
-    chosen = lines[..., :, None] + columns[..., None, :]
-    # One index into all numbers is three times as fast as one for each dimension.
-    return maps.reshape(-1).index_select(0, chosen.flatten()).view(chosen.shape)
+class Reading(NamedTuple):
+    """How the places of windows are read along an axis: as weighted sums of few cells.
+
+    Attributes:
+        cells: (n, K, r, e) int64, from 0 to those of the axis, or from the first one of a window.
+        weights: (n, K, r, e) of each.
+    """
+
+    cells: Tensor
+    weights: Tensor
 
 
-def _read_channels(
-    table: Tensor,
-    images: Tensor,
-    along_x: tuple[Tensor, Tensor],
-    along_y: tuple[Tensor, Tensor],
-    into: Tensor | None,
-) -> Tensor:
-    """Read (B, h, w, D) at places of windows, each axis as ``_reading`` says: (n, K * D, r, r)."""
-    (columns, across), (rows, down) = along_x, along_y
-    (people, kinds, span), (height, width, channels) = columns.shape, table.shape[1:]
-    window, deep = across.shape[2], rows.shape[2]
-    lines = (images[:, None, None] * height + rows) * width
-    chosen = lines[..., None, :] + columns[..., :, None]  # column after column
-    # Down each column first: then channels, rows and columns come out in the order of maps.
-    down = down.mT[:, :, None].expand(-1, -1, span, -1, -1).reshape(-1, deep, window)
-    read = _read_columns(table.reshape(-1, channels), chosen.view(-1, deep), down)
-    read = read.view(people * kinds, span, channels * window).mT
-    out = None if into is None else into.view(people * kinds, channels * window, window)
-    read = torch.bmm(read, across.to(table).mT.flatten(0, 1), out=out)
-    return read.view(people, kinds * channels, window, window)
+def _between_cells(px: Tensor, length: int, cells: int) -> Reading:
+    """Read (n, K, r) px of an axis between the two cells on either side."""
+    where = (px * (cells / length) - 0.5).clamp(0, cells - 1)
+    low = where.floor()
+    first, right = low.long(), where - low
+    beside = (first + 1).clamp(max=cells - 1)
+    return Reading(torch.stack([first, beside], -1), torch.stack([1 - right, right], -1))
 
 
-def _read_columns(table: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-    """Weigh chosen rows (m, s) of a table (cells, D), by (m, s, r) for r places: (m, D, r)."""
-    under = table.index_select(0, chosen.flatten()).view(*chosen.shape, table.shape[1])
-    return under.mT @ weights.to(table)
-
-
-Places = list[tuple[Tensor, Tensor | int]]  # coordinates among the cells, and the weight of each
-
-
-def _cell(px: Tensor, length: int, cells: int) -> Tensor:
-    """Return where coordinates along an axis lie among the cells, 0 being the first one's value."""
-    return (px * (cells / length) - 0.5).clamp(0, cells - 1)
-
-
-def _between_cells(px: Tensor, length: int, cells: int) -> Places:
-    return [(_cell(px, length, cells), 1)]
-
-
-def _enlarged(px: Tensor, length: int, cells: int) -> Places:
-    """Return the two pixels on either side, as coordinates among the cells, and their weights.
+def _enlarged(px: Tensor, length: int, cells: int) -> Reading:
+    """Read (n, K, r) px of an axis between the two pixels on either side, of enlarged cells.
 
     Pixel i of a map that is enlarged to the image lies at (i + 0.5) / stride - 0.5.
     """
     low = px.floor()
-    share = px - low
-    beside = [_cell((low + more).clamp(0, length - 1) + 0.5, length, cells) for more in (0, 1)]
-    return list(zip(beside, (1 - share, share), strict=True))
+    share = (px - low)[..., None]
+    pixels = [(low + more).clamp(0, length - 1) + 0.5 for more in (0, 1)]
+    left, right = (_between_cells(pixel, length, cells) for pixel in pixels)
+    weights = torch.cat([(1 - share) * left.weights, share * right.weights], -1)
+    return Reading(torch.cat([left.cells, right.cells], -1), weights)
 
 
-def _reading(
-    where: Places, reach: float, cells: int, gaussian: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return which cells of an axis the places of windows read, and with which weights.
+def _from_first(reading: Reading, reach: float, cells: int) -> tuple[Tensor, Reading]:
+    """Return the cells under windows that reach over so many, (n, K, s), and how these are read."""
+    span = min(int(reach + 1) + 2, cells)
+    first = reading.cells.amin(dim=(-2, -1))[..., None]
+    under = (first + torch.arange(span, device=first.device)).clamp(max=cells - 1)
+    return under, Reading(reading.cells - first[..., None], reading.weights)
 
-    Args:
-        where: coordinates (n, K, r) among the cells, clamped to them, the lowest first; what is
-            read is the weighted sum of all of these.
-        reach: how many cells the places of a window span at most.
-        cells: of the axis.
-        gaussian: (r,), factors of the places.
 
-    Returns:
-        (n, K, s) int64 cells of the axis, the same s for all, and (n, K, r, s) float32.
-    """
-    first = where[0][0].amin(dim=-1, keepdim=True).floor()
-    span = torch.arange(min(int(reach + 1) + 2, cells + 1), device=first.device)
-    index, weight = [], []
-    for place, share in where:
-        share = share if gaussian is None else share * gaussian
-        low = place.floor()
-        right = place - low
-        index += [low - first, low - first + 1]
-        weight += [(1 - right) * share, right * share]
-    weights = first.new_zeros((*where[0][0].shape, len(span)))
-    weights.scatter_add_(-1, torch.stack(index, dim=-1).long(), torch.stack(weight, dim=-1))
-    return (first.long() + span).clamp(max=cells - 1), weights
+def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Cut rows (n, K, s) and columns (n, K, t) out of (B, K, h, w): (n, K, t, s)."""
+    _, kinds, height, width = maps.shape
+    each = images[:, None] * kinds + torch.arange(kinds, device=maps.device)
+    lines = (each[..., None] * height + rows) * width
+    chosen = lines[..., None, :] + columns[..., :, None]
+    # One index into all numbers is three times as fast as one for each dimension.
+    return maps.reshape(-1).index_select(0, chosen.flatten()).view(chosen.shape)
+
+
+def _weighed(windows: Tensor, reading: Reading) -> Tensor:
+    """Read rows of windows (n, K, s, D) at the places of an axis: (n, K, r, D)."""
+    people, kinds, span, width = windows.shape
+    first = torch.arange(0, people * kinds * span, span, device=windows.device)
+    chosen = reading.cells + first.view(people, kinds, 1, 1)
+    found = _sums(windows.reshape(-1, width), chosen, reading.weights)
+    return found.view(people, kinds, reading.cells.shape[2], width)
+
+
+def _corners(table: Tensor, images: Tensor, across: Reading, down: Reading) -> Tensor:
+    """Read (B, h, w, D) at the places of windows, at each between four cells: (n, K, D, r * r)."""
+    height, width, channels = table.shape[1:]
+    lines = (images[:, None, None, None] * height + down.cells) * width
+    # All four cells of a place side by side: torch is slow at many dimensions of two.
+    columns, right = (each.repeat(1, 1, 1, 2)[:, :, None] for each in across)
+    rows, below = (each.repeat_interleave(2, -1)[:, :, :, None] for each in (lines, down.weights))
+    read = _sums(table.view(-1, channels), rows + columns, below * right)
+    people, kinds, window = across.cells.shape[:3]
+    return read.view(people, kinds, window**2, channels).mT
+
+
+def _sums(table: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """Sum chosen rows (..., e) of a table (cells, D), each with a weight: (m, D)."""
+    count = chosen.shape[-1]
+    return F.embedding_bag(
+        chosen.view(-1, count),
+        table,
+        per_sample_weights=weights.to(table).view(-1, count),
+        mode="sum",
+    )
 
 
 def _finite(maps: Tensor) -> Tensor:
