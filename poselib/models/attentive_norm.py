@@ -33,8 +33,8 @@ class ComponentWeights(nn.Module):
         # torch.var_mean takes three times as long on a CPU, over so few numbers each.
         values = x.to(torch.promote_types(x.dtype, torch.float32))
         mean = values.mean(dim=(2, 3), keepdim=True)
-        spread = (values - mean).square().sum(dim=(2, 3), keepdim=True)
-        variance = spread / max(1, x.shape[2] * x.shape[3] - 1)
+        spread = torch.linalg.vector_norm(values - mean, dim=(2, 3), keepdim=True)
+        variance = spread.square() / max(1, x.shape[2] * x.shape[3] - 1)
         ratio = mean * (variance + self.eps).rsqrt()
         weights: Tensor = self.attention(ratio.to(x.dtype))
         return F.hardsigmoid(weights.flatten(1))
