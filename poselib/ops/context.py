@@ -2,16 +2,17 @@
 
 The places of a window form a grid, so that bilinear reading, and a Gaussian around the middle, are
 products of a factor along x and one along y. What lies at a place is a weighted sum of a few rows
-of a table, which torch takes of all places at once. Gradients flow to the maps.
+of a table, which torch takes of all places at once. Gradients flow to maps and points.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from poselib.ops.expansion import window_steps
@@ -217,12 +218,39 @@ def _corners(table: Tensor, images: Tensor, across: Reading, down: Reading) -> T
 def _sums(table: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
     """Sum chosen rows (..., e) of a table (cells, D), each with a weight: (m, D)."""
     count = chosen.shape[-1]
-    return F.embedding_bag(
-        chosen.view(-1, count),
-        table,
-        per_sample_weights=weights.to(table).view(-1, count),
-        mode="sum",
-    )
+    sums: Tensor = _Sums.apply(table, chosen.view(-1, count), weights.to(table).view(-1, count))
+    return sums
+
+
+class _Sums(torch.autograd.Function):
+    """Weighted sums of rows; their gradient is one, of rows that are found by sorting.
+
+    torch's own gradient takes twice as long on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(table, chosen, weights)
+        return F.embedding_bag(chosen, table, per_sample_weights=weights, mode="sum")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        table, chosen, weights = ctx.saved_tensors
+        of_table = of_weights = None
+        if ctx.needs_input_grad[0]:
+            cells, order = chosen.flatten().int().sort()  # half as long as of int64
+            first = torch.searchsorted(cells, torch.arange(len(table)).to(cells))
+            of_table = F.embedding_bag(
+                order.div(chosen.shape[1], rounding_mode="floor"),
+                gradient.contiguous(),
+                first,
+                per_sample_weights=weights.flatten()[order],
+                mode="sum",
+            )
+        if ctx.needs_input_grad[2]:
+            of_weights = (table[chosen] * gradient[:, None]).sum(dim=-1)
+        return of_table, None, of_weights
 
 
 def _finite(maps: Tensor) -> Tensor:

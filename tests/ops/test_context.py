@@ -134,12 +134,16 @@ def test_parts_are_about_as_large_as_each_other(people: int) -> None:
 
 @SAMPLER
 @pytest.mark.parametrize("frame", FRAMES)
-def test_gradients_of_maps(sampler: Callable[..., Tensor], frame: Frame) -> None:
+def test_gradients_of_maps_and_points(sampler: Callable[..., Tensor], frame: Frame) -> None:
     given = maps(2, 3, 5, 7, dtype=torch.float64).requires_grad_()
     images, points = torch.tensor([1, 0, 1]), inside_and_beyond(3)
     found = sampler(given, images, points, frame=frame)
     assert found.dtype == torch.float64
     assert torch.autograd.gradcheck(lambda m: sampler(m, images, points, frame=frame), given)
+    moved = points.double().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda p: sampler(given.detach(), images, p, frame=frame), moved, atol=1e-4
+    )
     single = sampler(given.detach().float(), images, points, frame=frame)
     torch.testing.assert_close(single.double(), found.detach(), rtol=1e-4, atol=1e-5)
 
