@@ -133,8 +133,8 @@ def sample_features(
 def in_parts(points: Tensor) -> list[slice]:
     """Return which poses (n, ...) are to be looked at together, all of them in order.
 
-    On a CPU few at once are quicker: what is read around them stays in caches, and a process keeps
-    the memory for the next ones instead of giving it back. A GPU has work for many.
+    On a CPU few at once are quicker: a process keeps the memory for the next ones instead of giving
+    it back, which some processes do from 30 poses on. A GPU has work for many.
     """
     most = _FEW if points.device.type == "cpu" else _MANY
     parts = max(1, math.ceil(len(points) / most))
