@@ -240,7 +240,8 @@ class _Sums(torch.autograd.Function):
         of_table = of_weights = None
         if ctx.needs_input_grad[0]:
             cells, order = chosen.flatten().int().sort()  # half as long as of int64
-            first = torch.searchsorted(cells, torch.arange(len(table)).to(cells))
+            each = torch.arange(len(table), dtype=cells.dtype, device=cells.device)
+            first = torch.searchsorted(cells, each)
             of_table = F.embedding_bag(
                 order.div(chosen.shape[1], rounding_mode="floor"),
                 gradient.contiguous(),
