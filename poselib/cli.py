@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from poselib.data.images import ImageFiles
+    from poselib.data.image_folder import ImageFiles
     from poselib.engine.predict import PredictOptions
-    from poselib.skeleton import Skeleton
+    from poselib.skeletons import Skeleton
     from poselib.structures import Poses
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -144,7 +144,7 @@ def _add_synthetic(commands: Commands) -> None:
 
 def _predict(arguments: argparse.Namespace) -> str:
     """Check every input, find people, write the results; return a summary."""
-    from poselib.data.images import ImageFiles, image_paths
+    from poselib.data.image_folder import ImageFiles, image_paths
     from poselib.engine.checkpoints import load_checkpoint
     from poselib.engine.predict import predict
     from poselib.plots.poses import paint_poses
@@ -171,9 +171,9 @@ def _predict(arguments: argparse.Namespace) -> str:
 
 def _decode(arguments: argparse.Namespace) -> str:
     """Decode stored maps, write the poses; return the times as JSON."""
-    from poselib.decoders.tags import DecodeOptions
-    from poselib.engine.decoding import decode_stages, read_maps, write_poses
-    from poselib.engine.profile import limited_threads
+    from poselib.decoders.associative import DecodeOptions
+    from poselib.engine.decode_maps import decode_stages, read_maps, write_poses
+    from poselib.engine.timing import limited_threads
 
     for name in ("threads", "repeats"):
         if getattr(arguments, name) < 1:
@@ -195,7 +195,7 @@ def _decode(arguments: argparse.Namespace) -> str:
 
 
 def _synthetic(arguments: argparse.Namespace) -> str:
-    from poselib.data.synthetic import SceneRecipe, write
+    from poselib.data.synthetic.dataset import SceneRecipe, write
 
     recipe = SceneRecipe(
         size=arguments.size,
@@ -283,7 +283,7 @@ def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) ->
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
     import cv2
 
-    from poselib.ops.files import replacing
+    from poselib.ops.io import replacing
 
     done, code = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
@@ -299,9 +299,9 @@ def _write_json(
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
-    from poselib.data.coco import to_coco_results, write_results
-    from poselib.data.images import CATEGORY_ID
-    from poselib.ops.files import write_json
+    from poselib.data.image_folder import CATEGORY_ID
+    from poselib.data.readers.coco import to_coco_results, write_results
+    from poselib.ops.io import write_json
 
     document = files.document(skeleton)
     for image, name in zip(document["images"], names, strict=True):

@@ -16,16 +16,16 @@ import torch
 from pycocotools import coco as pycocotools
 
 from poselib import __version__
+from poselib.benchmarks.workloads import decode_inputs
 from poselib.cli import main
-from poselib.data.coco import CocoKeypoints
-from poselib.data.image_files import read_image
-from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.data.image_io import read_image
+from poselib.data.readers.coco import CocoKeypoints
+from poselib.decoders.associative import DecodeOptions, decode_tags
 from poselib.engine import checkpoints
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, train
-from poselib.engine.workloads import decode_inputs
 from poselib.metrics.ap import evaluate_ap
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
@@ -442,7 +442,7 @@ def test_bad_input_of_decode_is_named_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(maps.parent)
-    monkeypatch.setattr("poselib.engine.decoding.decode_tags", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("poselib.engine.decode_maps.decode_tags", lambda *_: pytest.fail("decoded"))
     (maps.parent / "text.npz").write_text("mine")
     (maps.parent / "folder").mkdir()
     np.savez(maps.parent / "half.npz", heatmaps=np.zeros((2, 8, 8), np.float32))

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.benchmarks.adaptation_inputs import adapt_inputs
+from poselib.benchmarks.adaptation_stages import time_adaptation
+from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.data.loaders import collate
-from poselib.data.targets import heatmap_targets
+from poselib.decoders.associative import DecodeOptions, decode_tags
 from poselib.decoders.local_global import AdaptOptions, adapt, propose
-from poselib.decoders.tags import DecodeOptions, decode_tags
-from poselib.engine.adaptation_times import time_adaptation
-from poselib.engine.adaptation_workload import adapt_inputs
+from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.checkpoints import load_checkpoint
-from poselib.engine.decoding import decode_stages
+from poselib.engine.decode_maps import decode_stages
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
-from poselib.engine.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.losses.heatmap import heatmap_mse
-from poselib.ops.expansion import expansion_rates
-from poselib.ops.images import normalise
+from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.local_global import Meshes
+from poselib.ops.normalization import normalise
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
-from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from tests.decoders.dense_poses import dense_outputs, scattered
 
 TRIO = Skeleton(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 
 TOY = Skeleton(
     name="toy",

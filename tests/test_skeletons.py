@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from pycocotools.cocoeval import Params
 
-from poselib.skeleton import Skeleton
 from poselib.skeletons import (
     AIC,
     COCO,
@@ -22,6 +21,7 @@ from poselib.skeletons import (
     OCHUMAN,
     SKELETONS,
     UAV_HUMAN,
+    Skeleton,
     skeleton_named,
 )
 

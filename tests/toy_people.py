@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Warp
 
 Annotated = list[tuple[float, float, int]]

@@ -1,102 +1,266 @@
-"""Associative decoding: keypoint types are grouped in a fixed order."""
+"""From heatmaps and tag maps to poses: the whole decoding of tag outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from poselib.decoders.grouping import (
-    Candidates,
-    Floats,
-    GroupingOptions,
-    GroupingStep,
-    Groups,
-    grouping_steps,
-    groups_of,
+from poselib.decoders.grouping import Candidates, GroupingOptions, Groups
+from poselib.decoders.keypoint_order import group_associative
+from poselib.decoders.progressive import group_progressive
+from poselib.decoders.refinement import find_missing
+from poselib.ops.lazy_upsampling import Enlarged
+from poselib.ops.peaks import (
+    SUBPIXEL,
+    Subpixel,
+    find_peaks,
+    finite_maps,
+    sample_cells,
+    subpixel_shift,
 )
-from poselib.skeleton import Skeleton
+from poselib.outputs import TagOutputs
+from poselib.structures import Poses, Size
 
-OrderName = Literal["dataset", "top_down", "bottom_up", "torso_first"]
-ORDERS: tuple[OrderName, ...] = get_args(OrderName)
+# What decoding consists of: maps are brought to one size, peaks found, grouped to people, missing
+# keypoints looked for, and all keypoints placed within their cells.
+Stage = Literal["resize", "nms", "match", "refine", "adjust"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
-# Body parts from head to toe; parts of one line are equally high.
-_HEIGHTS = (
-    ("head", "head_top", "top_head"),
-    ("nose", "eye", "ear", "mouth", "chin", "face", "head_bottom"),
-    ("neck", "upper_neck"),
-    ("thorax", "chest"),
-    ("shoulder",),
-    ("elbow",),
-    ("wrist", "hand"),
-    ("spine", "belly", "torso"),
-    ("pelvis", "hip"),
-    ("knee",),
-    ("ankle", "heel", "foot", "toe", "big_toe", "small_toe"),
-)
-_HEIGHT = {part: rank for rank, parts in enumerate(_HEIGHTS) for part in parts}
-_ARMS = ("elbow", "wrist", "hand")
+# Map values decoded at a time (256 MB in float32): bounds the memory, whatever the batch.
+_VALUES = 1 << 26
 
 
-def keypoint_order(skeleton: Skeleton, name: OrderName) -> tuple[int, ...]:
-    """Return one of the fixed orders of keypoint types that are compared in HAE, Table IX.
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How tag outputs become poses; the defaults are those of HAE's published configuration.
 
-    Args:
-        skeleton: gives the keypoint names that heights are read from.
-        name: ``"dataset"``: as annotated; ``"top_down"``: from head to toe; ``"bottom_up"``:
-            the reverse; ``"torso_first"``: top down, but with the arms after the hips, as
-            HigherHRNet has it for COCO.
+    Attributes:
+        order: ``"progressive"`` (HAE, Algorithm 1) or every keypoint type once, in a fixed order;
+            ``keypoint_order`` makes the usual ones.
+        grouping: thresholds and cost of the grouping.
+        resolution: ``"image"`` enlarges all maps to the network input before decoding; ``"map"``
+            decodes at the finest map's own resolution, faster and coarser.
+        kernel: odd side, in decoded cells, of the window in which a peak is the highest. None:
+            5 at image resolution, as published, and 3 at map resolution.
+        subpixel: how peaks are placed within their cell, one of ``poselib.ops.peaks.SUBPIXEL``.
+        refine: whether to look for the keypoints that a person lacks.
 
     Raises:
-        ValueError: the name is unknown, or a keypoint's height is.
+        ValueError: an option is none of those above.
     """
-    if name not in ORDERS:
-        raise ValueError(f"unknown keypoint order {name!r}; known: {ORDERS}")
-    if name == "dataset":
-        return tuple(range(len(skeleton)))
-    parts = [k.removeprefix("left_").removeprefix("right_") for k in skeleton.keypoints]
-    unknown = [k for k, part in zip(skeleton.keypoints, parts, strict=True) if part not in _HEIGHT]
-    if unknown:
-        raise ValueError(f"skeleton {skeleton.name!r}: how high are the keypoints {unknown}?")
-    heights = [_height(part, arms_last=name == "torso_first") for part in parts]
-    order = tuple(np.argsort(heights, kind="stable").tolist())
-    return order[::-1] if name == "bottom_up" else order
+
+    order: Literal["progressive"] | Sequence[int] = "progressive"
+    grouping: GroupingOptions = field(default_factory=GroupingOptions)
+    resolution: Literal["image", "map"] = "image"
+    kernel: int | None = None
+    subpixel: Subpixel = "quarter"
+    refine: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.order, str) and self.order != "progressive":
+            raise ValueError(
+                f"order must be 'progressive' or a sequence of keypoint types, not {self.order!r}"
+            )
+        if self.resolution not in ("image", "map"):
+            raise ValueError(f"resolution must be 'image' or 'map', not {self.resolution!r}")
+        if self.kernel is not None and (self.kernel < 1 or self.kernel % 2 == 0):
+            raise ValueError(f"kernel must be an odd positive number of cells, not {self.kernel}")
+        if self.subpixel not in SUBPIXEL:
+            raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
+
+    @property
+    def window(self) -> int:
+        """Side of the window of a peak, in decoded cells."""
+        return self.kernel or (5 if self.resolution == "image" else 3)
 
 
-def _height(part: str, arms_last: bool) -> float:
-    rank = _HEIGHT[part]
-    return _HEIGHT["hip"] + rank / 100 if arms_last and part in _ARMS else rank
+@torch.no_grad()
+def decode_tags(
+    outputs: TagOutputs,
+    options: DecodeOptions | None = None,
+    done: Callable[[Stage], None] | None = None,
+) -> list[Poses]:
+    """Find the people in each image of a batch.
 
+    A keypoint's score is its heat. A person's score is the sum of the scores of the keypoints that
+    were grouped, over K: keypoints that refinement adds do not raise it, as in the published code.
 
-def associative_steps(
-    candidates: Candidates, order: Sequence[int], options: GroupingOptions
-) -> tuple[GroupingStep, ...]:
-    """Group keypoint types in a fixed order and return every step.
+    Maps on a GPU stay there: all that leaves it are candidates and finished poses, once each.
 
     Args:
-        candidates: the peaks of one image and their tags.
-        order: every keypoint type once; types without detections are skipped.
-        options: thresholds and cost.
+        outputs: maps of one or more scales; any values, also those that are not finite.
+        options: defaults to ``DecodeOptions()``.
+        done: told each stage that has ended, to time it; once for each part of a batch that is too
+            large to be decoded at once.
+
+    Returns:
+        One ``Poses`` an image, in px of the network input, people in the order they were started.
 
     Raises:
-        ValueError: ``order`` is not a permutation of the K keypoint types.
+        ValueError: a fixed order is not a permutation of the keypoint types.
     """
-    if sorted(order) != list(range(len(candidates.values))):
-        raise ValueError(
-            f"order must hold each of the {len(candidates.values)} keypoint types once, "
-            f"but is {tuple(order)}"
+    options, done = options or DecodeOptions(), done or _nobody
+    return [poses for part in _parts(outputs, options) for poses in _decode(part, options, done)]
+
+
+@torch.no_grad()
+def tag_candidates(outputs: TagOutputs, options: DecodeOptions | None = None) -> list[Candidates]:
+    """Find the peaks that decoding would group, for each image of a batch.
+
+    The centre of cell (i, j) lies at ((i + 0.5) * W / w, (j + 0.5) * H / h) px of the network
+    input of (H, W), decoded at (h, w) cells.
+    """
+    options = options or DecodeOptions()
+    return [
+        found
+        for part in _parts(outputs, options)
+        for found in _candidates(_maps_of(part, options), options)
+    ]
+
+
+def decoded_size(outputs: TagOutputs, options: DecodeOptions) -> Size:
+    """Return the (h, w) of the maps in which people are looked for."""
+    return outputs.image_size if options.resolution == "image" else outputs.finest
+
+
+def group_candidates(candidates: Candidates, options: DecodeOptions) -> Groups:
+    """Group one image's candidates into people in the order that the options name."""
+    if isinstance(options.order, str):
+        return group_progressive(candidates, options.grouping)
+    return group_associative(candidates, options.order, options.grouping)
+
+
+@dataclass(frozen=True)
+class _People:
+    """All people of several images, one row each, as they were grouped."""
+
+    images: NDArray[np.int64]  # (N,)
+    cells: NDArray[np.int64]  # (N, K, 2)
+    values: NDArray[np.float32]  # (N, K), 0 where missing
+    references: NDArray[np.float64]  # (N, L)
+
+
+def _nobody(stage: Stage) -> None:
+    """Hear of a stage's end without caring."""
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """What is decoded, all of one size."""
+
+    heatmaps: Tensor  # (B, K, h, w), finite or -inf
+    highest: Tensor  # of each of their blocks
+    tags: Tensor | Enlarged  # (B, K, L, h, w)
+    image_size: Size
+
+
+def _parts(outputs: TagOutputs, options: DecodeOptions) -> Iterator[TagOutputs]:
+    """Yield as many images at a time as fit the memory with all maps at the decoded size."""
+    images, keypoints, length = outputs.tags.shape[:3]
+    height, width = decoded_size(outputs, options)
+    count = max(1, _VALUES // max(1, keypoints * (1 + length) * height * width))
+    for start in range(0, images, count):
+        part = slice(start, start + count)
+        heatmaps = tuple(h[part].float() for h in outputs.heatmaps)
+        yield replace(outputs, heatmaps=heatmaps, tags=outputs.tags[part].float())
+
+
+def _maps_of(
+    outputs: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None] = _nobody
+) -> _Maps:
+    size = decoded_size(outputs, options)
+    heatmaps, tags = outputs.resized_heatmap(size), _tags_at(outputs, size)
+    done("resize")
+    return _Maps(*finite_maps(heatmaps), tags, outputs.image_size)
+
+
+def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | Enlarged:
+    """Bring tags to a size; those that are of it already are not copied."""
+    tags = outputs.tags
+    if tuple(tags.shape[-2:]) == outputs.finest == tuple(size):
+        return tags
+    # On a CPU it is slow to write maps of which little is read.
+    if tags.device.type == "cpu" and tags.isfinite().all():
+        return Enlarged(tags.flatten(0, 1), (outputs.finest, size))
+    return outputs.resized_tags(size)
+
+
+def _decode(
+    outputs: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None]
+) -> list[Poses]:
+    maps = _maps_of(outputs, options, done)
+    candidates = _candidates(maps, options)
+    done("nms")
+    people = _collect(candidates, [group_candidates(c, options) for c in candidates])
+    done("match")
+    cells, values = _complete(people, maps, options)
+    done("refine")
+    found = _placed(people, cells, values, maps, options)
+    scores = people.values.mean(axis=1, dtype=np.float64).astype(np.float32)
+    poses = [
+        Poses(found[rows, :, :2], found[rows, :, 2], scores[rows])
+        for rows in (people.images == image for image in range(len(candidates)))
+    ]
+    done("adjust")
+    return poses
+
+
+def _candidates(maps: _Maps, options: DecodeOptions) -> list[Candidates]:
+    most, threshold = options.grouping.max_candidates, options.grouping.detection_threshold
+    peaks = find_peaks(maps.heatmaps, most, options.window, threshold, maps.highest)
+    if isinstance(maps.tags, Enlarged):
+        tags = maps.tags.sample(peaks.cells)
+    else:
+        tags = sample_cells(maps.tags, peaks.cells)
+    # In one transfer: numbers of columns and rows are exact in float32 too.
+    columns = (peaks.cells.float(), peaks.values[..., None], tags)
+    table = torch.cat(columns, dim=-1).cpu().numpy()
+    return [Candidates(t[..., :2].astype(np.int64), t[..., 2], t[..., 3:]) for t in table]
+
+
+def _collect(candidates: list[Candidates], groups: list[Groups]) -> _People:
+    keypoints = np.arange(len(candidates[0].values))
+    images = np.repeat(np.arange(len(groups)), [len(g.members) for g in groups])
+    members = np.concatenate([g.members for g in groups])
+    cells = np.stack([c.cells for c in candidates])[images[:, None], keypoints, members]
+    values = np.stack([c.values for c in candidates])[images[:, None], keypoints, members]
+    references = np.concatenate([g.references for g in groups])
+    return _People(images, cells, np.where(members >= 0, values, np.float32(0)), references)
+
+
+def _complete(people: _People, maps: _Maps, options: DecodeOptions) -> tuple[Tensor, Tensor]:
+    """Return cells (N, K, 2) and values (N, K) with what refinement finds, where the maps are."""
+    device = maps.heatmaps.device
+    cells = torch.from_numpy(people.cells).to(device)
+    values = torch.from_numpy(people.values.copy()).to(device)
+    rows, keypoints = np.nonzero(people.values == 0)
+    if options.refine and len(rows):
+        row, keypoint = (torch.from_numpy(index).to(device) for index in (rows, keypoints))
+        references = torch.from_numpy(people.references[rows]).to(device)
+        images = torch.from_numpy(people.images[rows]).to(device)
+        cells[row, keypoint], values[row, keypoint] = find_missing(
+            maps.heatmaps, maps.tags, references, images, keypoint, maps.highest
         )
-    unknown = np.full(len(order), np.nan)
-
-    def choose(references: Floats, remaining: Sequence[int]) -> tuple[int, Floats]:
-        return min(remaining, key=list(order).index), unknown
-
-    return tuple(grouping_steps(candidates, choose, options))
+    return cells, values
 
 
-def group_associative(
-    candidates: Candidates, order: Sequence[int], options: GroupingOptions
-) -> Groups:
-    """Group keypoints into people in a fixed order of types; see ``associative_steps``."""
-    return groups_of(associative_steps(candidates, order, options), candidates)
+def _placed(
+    people: _People, cells: Tensor, values: Tensor, maps: _Maps, options: DecodeOptions
+) -> NDArray[np.float32]:
+    """Return (N, K, 3): px of the network input and scores; zeros where there is no heat."""
+    keypoints, height, width = maps.heatmaps.shape[1:]
+    images = torch.from_numpy(people.images).to(cells.device)
+    channels = images[:, None] * keypoints + torch.arange(keypoints, device=cells.device)
+    heatmaps, flat = maps.heatmaps.flatten(0, 1), cells.flatten(0, 1)
+    shift = subpixel_shift(heatmaps, channels.flatten(), flat, options.subpixel)
+    size = maps.image_size
+    scale = torch.tensor([size[1] / width, size[0] / height], device=cells.device)
+    points = (cells + 0.5 + shift.view(cells.shape)) * scale
+    found = torch.cat([points, values[..., None]], dim=-1)
+    return torch.where(values[..., None] > 0, found, 0.0).cpu().numpy()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poselib.decoders.pose_nms import suppress_poses
-from poselib.ops.centred import CentredPoses
+from poselib.ops.center_poses import CentredPoses
 from poselib.structures import Poses
 
 # What a keypoint's heat counts as at least: one that was regressed is there, however low it is.

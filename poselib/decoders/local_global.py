@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.centred import keep_best, people_of_images
-from poselib.ops.adaptation import convolve_each, highest_places
-from poselib.ops.centred import CentredPoses, centred_poses
-from poselib.ops.context import in_parts, sample_windows
-from poselib.ops.frames import mean_map, offset_of
+from poselib.ops.center_poses import CentredPoses, centred_poses
+from poselib.ops.dynamic_convolution import convolve_each, highest_places
 from poselib.ops.local_global import Meshes, global_context, local_context, local_places
+from poselib.ops.map_coordinates import mean_map, offset_of
+from poselib.ops.window_sampling import in_parts, sample_windows
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.structures import Poses
 

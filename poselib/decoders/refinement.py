@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poselib.decoders.search import Search
-from poselib.ops.blocks import Blocks
-from poselib.ops.enlarging import Enlarged
+from poselib.decoders.branch_and_bound import Search
+from poselib.ops.block_extrema import Blocks
+from poselib.ops.lazy_upsampling import Enlarged
 from poselib.ops.peaks import finite_maps
 
 # Cells of the maps of several people that are scored at a time: bounds the memory.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from poselib.decoders.absorb import absorb_keypoints
 from poselib.decoders.centred import keep_best, people_of_images
-from poselib.ops.centred import CentredPoses, centred_poses
-from poselib.ops.frames import FRAMES, Frame, offset_of, read_maps
+from poselib.decoders.peak_matching import absorb_keypoints
+from poselib.ops.center_poses import CentredPoses, centred_poses
+from poselib.ops.map_coordinates import FRAMES, Frame, offset_of, read_maps
 from poselib.ops.peaks import SUBPIXEL, Subpixel
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Poses, Size

@@ -13,9 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from poselib.ops.files import replacing
-from poselib.skeleton import Skeleton
-from poselib.skeletons import skeleton_named
+from poselib.ops.io import replacing
+from poselib.skeletons import Skeleton, skeleton_named
 from poselib.systems import System, build
 
 # Trained on synthetic scenes by notebooks/03_train.ipynb; its provenance lies beside it.

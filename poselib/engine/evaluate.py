@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poselib.data.coco import PIXEL_CENTRE, to_coco_results
+from poselib.data.readers.coco import PIXEL_CENTRE, to_coco_results
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.crowding import has_crowd_indices
-from poselib.metrics.diagnosis import LOW_AP, diagnose
+from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
 from poselib.metrics.keypoint_ap import keypoint_ap
 from poselib.metrics.pck import PartScores, multi_person_ap, single_person_pckh
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
 from poselib.data.transforms import letterbox, warp_sample
-from poselib.ops.images import normalise
+from poselib.ops.normalization import normalise
 from poselib.structures import Poses, Sample, Size, Warp
 from poselib.systems import System
 

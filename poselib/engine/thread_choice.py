@@ -11,7 +11,7 @@ from time import perf_counter
 
 import torch
 
-from poselib.engine.recipe import Recipe
+from poselib.engine.train_config import Recipe
 
 _STEPS = 3  # that are timed in a trial, after one that prepares what a number of threads needs
 _RECENT = 5  # steps whose median tells how long one takes

@@ -12,10 +12,10 @@ import torch
 from tqdm import tqdm
 
 from poselib.data.loaders import AugmentFunction, Prepare, SampleLoader, SampleSource, make_loader
-from poselib.engine.recipe import Recipe
-from poselib.engine.state import CHECKPOINT, METRICS, TrainingState, Validate
 from poselib.engine.thread_choice import stepping
-from poselib.ops.files import read_lines
+from poselib.engine.train_config import Recipe
+from poselib.engine.trainer import CHECKPOINT, METRICS, TrainingState, Validate
+from poselib.ops.io import read_lines
 from poselib.structures import Batch
 from poselib.systems import System
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from poselib.analysis.association_errors import association_errors
+from poselib.analysis.inspect_image import with_switches
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import LabelledImages, score
 from poselib.engine.predict import PredictOptions, predict_ways
-from poselib.experiments.failures import association_errors
-from poselib.experiments.inspection import with_switches
 from poselib.experiments.sweep import PlannedRun, mean_and_spread
-from poselib.metrics.localisation_errors import error_shares, judge_localisation
+from poselib.metrics.localization_errors import error_shares, judge_localisation
 from poselib.structures import Poses
 from poselib.systems import Switch, System
 
@@ -124,7 +124,7 @@ def measure_runs(
     if not parts:
         raise FileNotFoundError(
             f"none of the {len(runs)} runs of {sorted({run.sweep for run in runs})} is finished in "
-            f"{runs_dir}; python -m poselib.experiments.batch makes them"
+            f"{runs_dir}; python -m poselib.experiments.run_sweep makes them"
         )
     return pd.concat(parts, ignore_index=True)
 

@@ -11,12 +11,12 @@ import pandas as pd
 
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.predict import predict
-from poselib.engine.profile import measure
+from poselib.engine.timing import measure
 from poselib.experiments.ablation import measure_runs, missing_runs, trained_file
-from poselib.experiments.batch import run_batch
-from poselib.experiments.datasets import NamedDataset, in_memory, open_dataset
+from poselib.experiments.catalog import NamedDataset, in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.presets import Preset, preset_named
+from poselib.experiments.run_sweep import run_batch
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import device_named
 from poselib.systems import Switch

@@ -12,7 +12,7 @@ import torch
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
 from poselib.engine.evaluate import Evaluated, LabelledImages
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.datasets import trained_on
+from poselib.experiments.catalog import trained_on
 from poselib.experiments.evaluation_sets import evaluation_set
 from poselib.experiments.given import given_system
 from poselib.experiments.paper_tables import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from poselib.data.loaders import SampleSource
-from poselib.data.synthetic import SyntheticScenes
-from poselib.experiments.datasets import NamedDataset, Split, in_memory, open_dataset
+from poselib.data.synthetic.dataset import SyntheticScenes
+from poselib.experiments.catalog import NamedDataset, Split, in_memory, open_dataset
 from poselib.experiments.presets import Preset
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 
 
 def evaluation_set(

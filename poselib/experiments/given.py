@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.experiments.datasets import open_dataset, trained_on
+from poselib.experiments.catalog import open_dataset, trained_on
 from poselib.experiments.parameters import read_switches
 from poselib.experiments.presets import preset_named
 from poselib.experiments.training import new_system

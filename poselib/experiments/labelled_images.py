@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from poselib.experiments.datasets import NamedDataset
+from poselib.experiments.catalog import NamedDataset
 from poselib.structures import Sample
 
 

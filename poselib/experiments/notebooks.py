@@ -20,7 +20,7 @@ from poselib.experiments.parameters import (
     notebook_parameters,
     unnumbered,
 )
-from poselib.experiments.records import RunRecord, list_runs, load_run, new_id
+from poselib.experiments.runs import RunRecord, list_runs, load_run, new_id
 from poselib.ops.threads import spin_briefly
 
 _HOUR = 3600.0

@@ -8,9 +8,9 @@ from typing import Literal
 
 import pandas as pd
 
-from poselib.experiments.published import published_table
 from poselib.experiments.ways import Way
 from poselib.metrics.pck import PartScores
+from poselib.papers.published import published_table
 
 Protocol = Literal["coco", "crowdpose", "mpii"]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from poselib.ops.files import read_json
+from poselib.ops.io import read_json
 
 Scalar = str | int | float | bool | None
 _TAG = "parameters"

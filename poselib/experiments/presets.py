@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from poselib.data.recipe import SceneRecipe
+from poselib.data.synthetic.config import SceneRecipe
 from poselib.engine.predict import PredictOptions
-from poselib.engine.recipe import Recipe
+from poselib.engine.train_config import Recipe
 from poselib.experiments.switches import SWITCHES, switches_named
 from poselib.systems import Switch
 

@@ -30,8 +30,8 @@ from poselib.experiments.parameters import (
     notebook_parameters,
     unnumbered,
 )
-from poselib.experiments.records import RunRecord, load_run
-from poselib.ops.files import read_json
+from poselib.experiments.runs import RunRecord, load_run
+from poselib.ops.io import read_json
 
 # What does not change a run's results does not change its id.
 _ELSEWHERE = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")

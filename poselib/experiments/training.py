@@ -12,17 +12,17 @@ from poselib.data.loaders import SampleSource
 from poselib.data.transforms import Augment
 from poselib.engine.checkpoints import BUNDLED, save_system
 from poselib.engine.evaluate import LabelledImages, evaluate
-from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import Trained, Validate, train
+from poselib.engine.train_config import Recipe
 from poselib.experiments.parameters import fits
 from poselib.experiments.presets import Preset
 from poselib.experiments.provenance import provenance
-from poselib.experiments.records import plain
+from poselib.experiments.runs import plain
 from poselib.models.hrnet import HRNetTrunk
 from poselib.models.pretrained import load_backbone
-from poselib.ops.files import write_json
-from poselib.skeleton import Skeleton
+from poselib.ops.io import write_json
+from poselib.skeletons import Skeleton
 from poselib.systems import Switch, System, build, known_switches
 
 HEADLINES = ("AP", "AP50", "AP75", "AR")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from poselib.analysis.inspect_image import with_switches
 from poselib.engine.evaluate import Evaluated, LabelledImages, score
 from poselib.engine.predict import PredictOptions, predict_ways
-from poselib.experiments.absorb import match_reach
-from poselib.experiments.inspection import with_switches
+from poselib.experiments.peak_matching import match_reach
 from poselib.systems import Switch, System
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poselib.losses.outliers import fence_weights, hardest_weights
-from poselib.losses.readings import EQUATION_7, EQUATIONS_9_10, Pull, Push
+from poselib.losses.associative_options import EQUATION_7, EQUATIONS_9_10, Pull, Push
+from poselib.losses.hard_keypoints import fence_weights, hardest_weights
 from poselib.ops.gaussians import cells_of
 from poselib.structures import Size
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.adaptation import convolve_each
-from poselib.ops.centred import CentredPoses, centred_poses
-from poselib.ops.expansion import window_steps
-from poselib.ops.frames import offset_of
+from poselib.ops.center_poses import CentredPoses, centred_poses
+from poselib.ops.dynamic_convolution import convolve_each
+from poselib.ops.keypoint_expansion import window_steps
 from poselib.ops.local_global import Meshes, global_context, local_context
+from poselib.ops.map_coordinates import offset_of
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Targets
 

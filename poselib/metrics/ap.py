@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from poselib.metrics.coco_eval import Backend, Curves, chosen_backend, curves
+from poselib.metrics.coco_tables import Comparison, Entry, compare, read_truth
 from poselib.metrics.crowding import images_by_crowding
-from poselib.metrics.curves import Backend, Curves, chosen_backend, curves
-from poselib.metrics.entries import Comparison, Entry, compare, read_truth
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 
 
 @dataclass(frozen=True)

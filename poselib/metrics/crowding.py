@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from poselib.metrics.entries import Entry
+from poselib.metrics.coco_tables import Entry
 
 # Crowd indices from which an image is medium and hard: the thresholds of CrowdPose's evaluation.
 MEDIUM, HARD = 0.2, 0.8

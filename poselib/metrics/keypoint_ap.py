@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from poselib.metrics.entries import Bool, Comparison, Entry, Float, Int, compare, read_truth
+from poselib.metrics.coco_tables import Bool, Comparison, Entry, Float, Int, compare, read_truth
 from poselib.metrics.matching import match_people
-from poselib.metrics.pairs import pair_up, similarity
+from poselib.metrics.pairwise_oks import pair_up, similarity
 from poselib.ops.oks import keypoint_similarity
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)

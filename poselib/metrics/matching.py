@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.entries import Comparison, Float, Int
-from poselib.metrics.pairs import Pairs, runs
+from poselib.metrics.coco_tables import Comparison, Float, Int
+from poselib.metrics.pairwise_oks import Pairs, runs
 from poselib.ops.oks import object_keypoint_similarity
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 
 

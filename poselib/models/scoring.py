@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from poselib.models.pretrained import read_weights
-from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
 Pairs = tuple[tuple[str, str], ...]
 Unit = Literal["torso", "left_leg"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from poselib.ops.centred import CentredPoses
-from poselib.ops.context import sample_features, sample_windows
-from poselib.ops.expansion import expand_keypoints, window_steps
-from poselib.ops.frames import FRAMES, Frame
+from poselib.ops.center_poses import CentredPoses
+from poselib.ops.keypoint_expansion import expand_keypoints, window_steps
+from poselib.ops.map_coordinates import FRAMES, Frame
+from poselib.ops.window_sampling import sample_features, sample_windows
 from poselib.structures import Size
 
 
@@ -19,7 +19,7 @@ class Meshes:
     """The places around keypoints at which context is read (LOGO-CAP, Sec. 3.1).
 
     Attributes:
-        rates: (K,) of ``ops.expansion.expansion_rates``: how far apart the places of each
+        rates: (K,) of ``ops.keypoint_expansion.expansion_rates``: how far apart the places of each
             keypoint's local window lie.
         local_window: odd side of the local windows, in places (11).
         global_window: odd side of the global windows, in places (97).
@@ -27,7 +27,7 @@ class Meshes:
             local one of a keypoint whose rate is 1.
         reweigh: whether the heat of a global window is weighed by a Gaussian around its middle,
             three of whose standard deviations reach to the border (Eq. 1).
-        frame: what a cell of the maps stands for; see ``ops.context``.
+        frame: what a cell of the maps stands for; see ``ops.window_sampling``.
 
     Raises:
         ValueError: a window is not odd and positive, a step is not positive, or the frame is

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.blocks import block_extremes, maxima_in_blocks
+from poselib.ops.block_extrema import block_extremes, maxima_in_blocks
 
 Subpixel = Literal["quarter", "neighbour", "parabola", "none"]
 SUBPIXEL: tuple[Subpixel, ...] = get_args(Subpixel)

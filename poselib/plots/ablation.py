@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from poselib.plots.figure import TEXT, WIDTH, legend_below, new_sheet, style_axes
 from poselib.plots.palette import BLUE, GREY, INK
-from poselib.plots.sheet import TEXT, WIDTH, legend_below, new_sheet, style_axes
 
 _ROW = 0.34  # inches
 _ABREAST = 5  # panels; with more, the published ones have a line of their own

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
 from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
 
 _ROW = 0.3  # inches of a bar
 _ROOM = 1.16  # the longest bar times this is the width of a panel: its sum stands behind it

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
 from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
 
 _ROW, _LETTER, _DIGIT = 0.3, 0.078, 0.075  # inches: of a bar, and letters of names and of sums
 _PARTS = (GREY, SKY, BLUE, GREEN, VERMILION, ORANGE, PURPLE)

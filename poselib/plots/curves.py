@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
 from poselib.plots.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
 
 # What a line of metrics says besides loss terms and validation figures.
 _CLOCK = ("step", "epoch", "seconds", "lr")

@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, readable, style_axes
 from poselib.plots.palette import ALERT, GREEN, GREY, INK, WHITE, Colour, person_colours
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet, readable, style_axes
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
 from poselib.plots.palette import (
     ALERT,
     BLUE,
@@ -22,7 +23,6 @@ from poselib.plots.palette import (
     Colour,
     mixed,
 )
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
 
 _ROW = 0.23  # inches
 _RIGHT = mixed(GREY, WHITE, 0.6)

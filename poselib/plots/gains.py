@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from poselib.plots.ablation import draw_seeds, seed_handles, style_seeds
+from poselib.plots.figure import TEXT, WIDTH, legend_below, new_sheet
 from poselib.plots.palette import GREY, INK, WHITE
-from poselib.plots.sheet import TEXT, WIDTH, legend_below, new_sheet
 
 _ROW = 0.34  # inches
 

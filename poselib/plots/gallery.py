@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from poselib.plots.figure import image_of, legend_below, line_weight, panel_grid
 from poselib.plots.legends import side_handles
 from poselib.plots.poses import LEAST_SCORE, draw_poses
-from poselib.plots.sheet import image_of, legend_below, line_weight, panel_grid
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 
 

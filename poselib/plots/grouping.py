@@ -11,11 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.legends import side_handles
-from poselib.plots.palette import ALERT, INK, greyed, person_colours
-from poselib.plots.poses import add_people
-from poselib.plots.shapes import people_shapes, person_units
-from poselib.plots.sheet import (
+from poselib.plots.figure import (
     SMALL,
     TEXT,
     WIDTH,
@@ -29,7 +25,11 @@ from poselib.plots.sheet import (
     readable,
     show_image,
 )
-from poselib.skeleton import Skeleton
+from poselib.plots.legends import side_handles
+from poselib.plots.palette import ALERT, INK, greyed, person_colours
+from poselib.plots.poses import add_people
+from poselib.plots.shapes import people_shapes, person_units
+from poselib.skeletons import Skeleton
 
 Floats = NDArray[np.float64]
 

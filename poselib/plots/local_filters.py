@@ -15,11 +15,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from poselib.plots.failures import window_around
-from poselib.plots.fields import HEAT, maps_of
-from poselib.plots.palette import ALERT, INK, SKY, WHITE, Colour, greyed
-from poselib.plots.poses import draw_poses
-from poselib.plots.sheet import (
+from poselib.plots.figure import (
     SMALL,
     TEXT,
     bar_beside,
@@ -28,7 +24,11 @@ from poselib.plots.sheet import (
     new_sheet,
     readable,
 )
-from poselib.skeleton import Skeleton
+from poselib.plots.heatmaps import HEAT, maps_of
+from poselib.plots.palette import ALERT, INK, SKY, WHITE, Colour, greyed
+from poselib.plots.panels import window_around
+from poselib.plots.poses import draw_poses
+from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from poselib.plots.ablation import draw_seeds, seed_handles, style_seeds
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
 from poselib.plots.palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
 
 _LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _STYLES = ("-", "--", "-.", ":")

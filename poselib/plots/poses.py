@@ -11,12 +11,19 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from poselib.plots.colors import matched_colours
+from poselib.plots.figure import (
+    counted,
+    image_of,
+    legend_below,
+    line_weight,
+    panel_grid,
+    show_image,
+)
 from poselib.plots.legends import hidden_handle, side_handles
-from poselib.plots.matching import matched_colours
 from poselib.plots.palette import Colour, as_bytes, person_colours
 from poselib.plots.shapes import PersonShapes, Shape, people_shapes
-from poselib.plots.sheet import counted, image_of, legend_below, line_weight, panel_grid, show_image
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Size
 
 _SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px

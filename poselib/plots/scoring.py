@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from poselib.plots.figure import TEXT, WIDTH, legend_under, new_sheet, style_axes
 from poselib.plots.palette import BLUE, GREY, INK, VERMILION
-from poselib.plots.sheet import TEXT, WIDTH, legend_under, new_sheet, style_axes
 
 _GROUPS = 10
 

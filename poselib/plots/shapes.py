@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.plots.palette import INK, WHITE, Colour, side_colour
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Size
 
 Points = NDArray[np.float64]

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
 from poselib.plots.palette import BLUE, INK, SKY
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 
 
 def show_statistics(

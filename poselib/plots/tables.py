@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from poselib.plots.figure import TEXT, WIDTH, new_sheet, wrapped
 from poselib.plots.palette import INK
-from poselib.plots.sheet import TEXT, WIDTH, new_sheet, wrapped
 
 # Inches: the height of a row, and the least widths of a column, of a letter of a name and of one
 # of a bold number.

@@ -9,9 +9,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from poselib.plots.fields import Floats, maps_of
-from poselib.plots.palette import greyed
-from poselib.plots.sheet import (
+from poselib.plots.figure import (
     bar_beside,
     frame,
     image_of,
@@ -20,7 +18,9 @@ from poselib.plots.sheet import (
     show_image,
     show_map,
 )
-from poselib.skeleton import Skeleton
+from poselib.plots.heatmaps import Floats, maps_of
+from poselib.plots.palette import greyed
+from poselib.skeletons import Skeleton
 
 TAG = "viridis"
 _BACKGROUND = 0.1  # heat at and below it

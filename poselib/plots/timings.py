@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
-from poselib.plots.sheet import (
+from poselib.plots.figure import (
     SMALL,
     TEXT,
     WIDTH,
@@ -21,6 +20,7 @@ from poselib.plots.sheet import (
     new_sheet,
     style_axes,
 )
+from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 
 _STAGES = (SKY, BLUE, GREEN, ORANGE)
 _WAYS = (GREY, INK, PURPLE, VERMILION)  # none of a stage's colours

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes, wrapped
 from poselib.plots.palette import (
     BLUE,
     GREEN,
@@ -23,7 +24,6 @@ from poselib.plots.palette import (
     VERMILION,
     Colour,
 )
-from poselib.plots.sheet import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes, wrapped
 
 _METHODS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
 _MARKERS = "osD^vPX"

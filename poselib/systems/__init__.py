@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.systems import dekr, grm, hae, logocap
 from poselib.systems.regression import regression_system
 from poselib.systems.system import LossTerms, Switch, System

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poselib.models import backbone_named
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.systems.regression import regression_system
 from poselib.systems.system import Switch, System
 

@@ -14,7 +14,7 @@ from poselib.models.associative import AssociativeHRNet
 from poselib.models.feature_align import AlignConfig, First, Which
 from poselib.models.global_relation import Gate, RelationConfig
 from poselib.models.hrnet import HRNetConfig, with_alignment
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.systems import hae
 from poselib.systems.regression import regression_system
 from poselib.systems.system import Switch, System

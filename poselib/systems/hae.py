@@ -10,25 +10,34 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from poselib.data.targets import heatmap_targets
-from poselib.decoders.associative import OrderName, keypoint_order
+from poselib.decoders.associative import DecodeOptions, decode_tags
 from poselib.decoders.grouping import GroupingOptions, Nearness
-from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.decoders.keypoint_order import OrderName, keypoint_order
+from poselib.encoders.heatmap import heatmap_targets
 from poselib.losses.associative import (
     hierarchical_pull,
     masked_mean,
     push_loss,
     tags_at_keypoints,
 )
+from poselib.losses.associative_options import (
+    Easy,
+    FenceOver,
+    Levels,
+    Mining,
+    Missing,
+    Pull,
+    Push,
+    PushForm,
+)
 from poselib.losses.heatmap import heatmap_mse
-from poselib.losses.readings import Easy, FenceOver, Levels, Mining, Missing, Pull, Push, PushForm
 from poselib.models.hourglass import HourglassConfig
 from poselib.ops.gaussians import Overlap
 from poselib.ops.peaks import Subpixel
 from poselib.outputs import TagOutputs
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Targets
-from poselib.systems.hosts import Host, HostName
+from poselib.systems.associative_networks import Host, HostName
 from poselib.systems.system import LossTerms, System
 
 
@@ -88,7 +97,8 @@ def build(
         skeleton: the keypoints to predict; it must hold the hierarchy.
 
     The network:
-        host, backbone, deconv_blocks, deconv_channels, tag_init_std: see ``systems.hosts.Host``.
+        host, backbone, deconv_blocks, deconv_channels, tag_init_std: see
+            ``systems.associative_networks.Host``.
         stacks, features, depth, increase, stack_norm: of the hourglass, see
             ``models.hourglass.HourglassConfig``.
 
@@ -110,17 +120,17 @@ def build(
         focal: the focal pulling loss (FPL), Eqs. (15-17); false for no mining of any kind.
         mining: the paper's outliers (``"iqr"``) or OHKM's largest losses (Table VIII).
         alpha, fence_over, focal_levels, hardest, easy, missing, per_keypoint: see
-            ``losses.readings.Pull``. Alpha is the official code's, and so is the division by K,
-            which the weights above belong to.
-        push_form, push_sigma, push_factor: see ``losses.readings.Push``.
+            ``losses.associative_options.Pull``. Alpha is the official code's, and so is the
+            division by K, which the weights above belong to.
+        push_form, push_sigma, push_factor: see ``losses.associative_options.Push``.
 
     Decoding:
         progressive: progressive associative decoding (PAD); false for the fixed ``order``.
         nearness: by what PAD chooses, see ``decoders.grouping.GroupingOptions``.
         order: of keypoint types when decoding in a fixed order (Table IX), see
-            ``decoders.associative.keypoint_order``.
-        resolution, subpixel, refine: see ``decoders.tags.DecodeOptions``; ``nms_kernel`` is its
-            ``kernel``.
+            ``decoders.keypoint_order.keypoint_order``.
+        resolution, subpixel, refine: see ``decoders.associative.DecodeOptions``; ``nms_kernel`` is
+            its ``kernel``.
         detection_threshold, tag_threshold, max_candidates: see ``GroupingOptions``.
 
     Raises:

@@ -8,19 +8,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from poselib.data.regression_targets import Foreground, Region, regression_targets
 from poselib.decoders.local_global import AdaptOptions, Prior, decode_local_global
+from poselib.encoders.regression import Foreground, Region, regression_targets
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.local_global import AdaptLosses, Partner, Weighting, adapt_losses
 from poselib.losses.offset import offset_loss
 from poselib.models import backbone_named
 from poselib.models.local_global import LocalGlobalHRNet
-from poselib.ops.expansion import expansion_rates
-from poselib.ops.frames import Frame
+from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.local_global import Meshes
+from poselib.ops.map_coordinates import Frame
 from poselib.ops.offsets import PersonSize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import RegressionTargets
 from poselib.systems.system import LossTerms, System
 
@@ -88,7 +88,7 @@ def build(
 
     Targets and losses:
         sigma, center_sigma, radius, region, background, least_area: see
-            ``data.regression_targets.regression_targets``; ``foreground`` is its ``weights``:
+            ``encoders.regression.regression_targets``; ``foreground`` is its ``weights``:
             ``"all"``, one mask for all maps, is w(x) of Eq. (4).
         heatmap_weight, refined_weight, offset_weight, oks_weight: of the four losses; the last
             two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss.
@@ -100,7 +100,7 @@ def build(
 
     Decoding:
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
-            ``ops.context``. The flip test needs no shift: the official one has none.
+            ``ops.window_sampling``. The flip test needs no shift: the official one has none.
         adapt, prior, max_people, decrease: see ``decoders.local_global.AdaptOptions``; ``prior``
             is Table 7. In training too so many poses are looked at. ``top_share``,
             ``nms_kernel``, ``center_threshold``, ``nms_distance`` and ``nms_share`` are its

@@ -9,8 +9,8 @@ from functools import partial
 
 import torch
 
-from poselib.data.regression_targets import Foreground, Region, regression_targets
 from poselib.decoders.regression import RegressionOptions, decode_regression
+from poselib.encoders.regression import Foreground, Region, regression_targets
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.offset import offset_loss
 from poselib.models.adaptive import Start
@@ -18,10 +18,10 @@ from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig
 from poselib.models.regression import Branches, RegressionHRNet
 from poselib.models.scoring import ScoringNet, Unit
-from poselib.ops.frames import Frame
+from poselib.ops.map_coordinates import Frame
 from poselib.ops.peaks import Subpixel
 from poselib.outputs import RegressionOutputs
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import RegressionTargets
 from poselib.systems.system import LossTerms, System
 
@@ -82,7 +82,7 @@ def regression_system(
 
     Targets and losses:
         sigma, center_sigma, radius, region, background, least_area: see
-            ``data.regression_targets.regression_targets``; ``foreground`` is its ``weights``.
+            ``encoders.regression.regression_targets``; ``foreground`` is its ``weights``.
         heatmap_weight, offset_weight: of the losses; the latter is λ of DEKR, Eq. 8.
 
     Decoding:

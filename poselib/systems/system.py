@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Batch, Poses, Targets
 
 LossTerms = dict[str, Tensor]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from poselib.data.coco import to_coco_results
-from poselib.data.people import KeypointImages
+from poselib.data.keypoint_dataset import KeypointImages
+from poselib.data.readers.coco import to_coco_results
 from poselib.structures import Poses
 
 

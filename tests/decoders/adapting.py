@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.local_global import AdaptOptions
-from poselib.ops.expansion import expansion_rates
-from poselib.ops.frames import Frame
+from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.local_global import Meshes
+from poselib.ops.map_coordinates import Frame
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Poses

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poselib.ops.frames import Frame
 from poselib.ops.gaussians import gaussian_heatmaps
+from poselib.ops.map_coordinates import Frame
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Poses
 

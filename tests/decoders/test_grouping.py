@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from poselib.decoders.associative import associative_steps, group_associative, keypoint_order
 from poselib.decoders.grouping import Candidates, GroupingOptions, Groups, groups_of, match_people
+from poselib.decoders.keypoint_order import associative_steps, group_associative, keypoint_order
 from poselib.decoders.progressive import group_progressive, progressive_steps
 from poselib.skeletons import COCO
 

@@ -19,7 +19,7 @@ from poselib.decoders.local_global import (
     decode_local_global,
     propose,
 )
-from poselib.ops.frames import FRAMES, Frame
+from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Poses

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.local_global import AdaptOptions, adapt, propose
-from poselib.ops.centred import CentredPoses
-from poselib.ops.frames import FRAMES, Frame, offset_of
+from poselib.ops.center_poses import CentredPoses
+from poselib.ops.map_coordinates import FRAMES, Frame, offset_of
 from poselib.outputs import LocalGlobalOutputs
 from tests.decoders.adapting import RATES, meshes_of, options_of, truly_attracted
 from tests.decoders.dense_poses import scattered

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from poselib.decoders.local_global import AdaptOptions, adapt, propose
 from poselib.models.local_global import LocalGlobalHRNet
-from poselib.ops.centred import CentredPoses
-from poselib.ops.frames import FRAMES, Frame
+from poselib.ops.center_poses import CentredPoses
 from poselib.ops.local_global import Meshes, local_places
+from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from tests.decoders.adapting import RATES, random_outputs

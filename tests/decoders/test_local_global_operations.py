@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.decoders.local_global import AdaptOptions, Prior, decode_local_global
-from poselib.engine.adaptation_workload import adapt_inputs
-from poselib.ops import context
+from poselib.ops import window_sampling as context
 from tests.decoders.adapting import meshes_of
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from poselib.decoders import refinement, search
+from poselib.decoders import branch_and_bound as search
+from poselib.decoders import refinement
 from poselib.decoders.refinement import find_missing
 from poselib.ops.peaks import subpixel_shift
 

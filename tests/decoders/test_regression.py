@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from poselib.decoders.regression import RegressionOptions, decode_regression
-from poselib.ops.frames import FRAMES, Frame
+from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Poses

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from poselib.data.loaders import collate
-from poselib.data.targets import heatmap_targets
 from poselib.data.transforms import letterbox
-from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.decoders.associative import DecodeOptions, decode_tags
+from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.evaluate import LabelledImages
 from poselib.engine.predict import PredictOptions
-from poselib.ops.images import MEAN, STD
+from poselib.ops.normalization import MEAN, STD
 from poselib.outputs import TagOutputs
-from poselib.skeleton import Skeleton
+from poselib.skeletons import Skeleton
 from poselib.structures import Sample, Warp
 from poselib.systems import System, build
 

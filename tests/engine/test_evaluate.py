@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poselib.data.coco import CocoKeypoints
-from poselib.data.mpii import MpiiImages
-from poselib.data.synthetic import SceneRecipe, SyntheticScenes
+from poselib.data.readers.coco import CocoKeypoints
+from poselib.data.readers.mpii import MpiiImages
+from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
 from poselib.engine.evaluate import HeadSizedImages, LabelledImages, evaluate, score
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
-from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE, MPII, skeleton_named
+from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, skeleton_named
 from poselib.structures import Poses, Sample
 from poselib.systems import System, build
 from tests.engine.oracles import Marked, truth_system

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from poselib.engine import thread_choice
-from poselib.engine.recipe import Recipe
 from poselib.engine.thread_choice import ThreadChoice, stepping
+from poselib.engine.train_config import Recipe
 
 # Seconds of a step by threads, as measured: quiet, and beside a process that holds a core.
 QUIET, BUSY = {1: 0.40, 2: 0.28}, {1: 0.42, 2: 4.8}

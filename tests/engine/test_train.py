@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from poselib.data.transforms import Augment
-from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, METRICS, Trained, train
+from poselib.engine.train_config import Recipe
 from poselib.skeletons import COCO
 from poselib.structures import Targets
 from poselib.systems import System, build
@@ -310,7 +310,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("poselib.engine.state.time.perf_counter", clock)
+    monkeypatch.setattr("poselib.engine.trainer.time.perf_counter", clock)
     return clock
 
 

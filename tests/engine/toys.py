@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poselib.data.synthetic import SceneRecipe, SyntheticScenes
+from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
 from poselib.data.transforms import Augment
-from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import Trained, train
+from poselib.engine.train_config import Recipe
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Sample

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from poselib.analysis.saliency import ordinary_taps
 from poselib.decoders.regression import decode_regression
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.focus import ordinary_taps
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Sample, Warp
 from poselib.systems import System

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from poselib.data.recipe import SceneRecipe
-from poselib.data.synthetic import SyntheticScenes
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.predict import PredictOptions
-from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO
+from poselib.skeletons import COCO, Skeleton
 from poselib.structures import Poses, Sample, Warp
 from poselib.systems import Switch, System, build
 

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poselib.analysis.association_errors import association_errors
+from poselib.analysis.inspect_image import with_switches
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
@@ -22,11 +24,9 @@ from poselib.experiments.ablation import (
     summary,
     trained_file,
 )
-from poselib.experiments.failures import association_errors
-from poselib.experiments.inspection import with_switches
-from poselib.experiments.records import start_run
+from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import PlannedRun
-from poselib.metrics.localisation_errors import error_shares, judge_localisation
+from poselib.metrics.localization_errors import error_shares, judge_localisation
 from poselib.skeletons import COCO
 from poselib.systems import System, build
 from tests.engine.toys import scenes

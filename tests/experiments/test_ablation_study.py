@@ -12,10 +12,10 @@ from poselib.engine.checkpoints import save_system
 from poselib.experiments import ablation_study
 from poselib.experiments.ablation import ERRORS, LOCALISATION, measure_runs
 from poselib.experiments.ablation_study import Study, open_study
-from poselib.experiments.batch import run_batch
 from poselib.experiments.parameters import read_switches
 from poselib.experiments.presets import preset_named
-from poselib.experiments.records import start_run
+from poselib.experiments.run_sweep import run_batch
+from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import plan, read_sweep
 from poselib.experiments.training import new_system
 from poselib.skeletons import CROWDPOSE

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poselib.data.synthetic_folder import write
+from poselib.data.synthetic.export import write
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import Evaluated, score
 from poselib.engine.predict import PredictOptions
 from poselib.experiments import ways
+from poselib.experiments.catalog import NamedDataset, open_dataset
 from poselib.experiments.comparison import Measured, compare, outcome, scores_of
-from poselib.experiments.datasets import NamedDataset, open_dataset
 from poselib.experiments.paper_tables import COMPARISONS
 from poselib.experiments.presets import preset_named
-from poselib.experiments.published import published_table
 from poselib.experiments.training import new_system
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartScores
+from poselib.papers.published import published_table
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.systems import System

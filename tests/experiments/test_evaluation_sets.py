@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from poselib.data.recipe import SceneRecipe
-from poselib.data.synthetic import SyntheticScenes
-from poselib.experiments.datasets import open_dataset
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import SyntheticScenes
+from poselib.experiments.catalog import open_dataset
 from poselib.experiments.evaluation_sets import described, evaluation_set
 from poselib.experiments.presets import preset_named
 from poselib.skeletons import COCO, CROWDPOSE

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from poselib.experiments.loss_history import final_losses, training_losses
-from poselib.experiments.records import start_run
+from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import PlannedRun
 
 STEPS = range(10, 210, 10)

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("papermill")
 
 from poselib.experiments.notebooks import NotebookError, main, report_line, run_notebook
-from poselib.experiments.records import start_run
+from poselib.experiments.runs import start_run
 from tests.experiments.notebook_files import cell, write_notebook
 
 DECLARED = cell('preset = "small"\nruns_dir = "runs"\nfigures_dir = "figures"', "parameters")
@@ -18,7 +18,7 @@ WORK = cell(
     "import os, sys\n"
     "from pathlib import Path\n"
     "import poselib\n"
-    "from poselib.experiments.records import save_table, start_run\n"
+    "from poselib.experiments.runs import save_table, start_run\n"
     "import pandas as pd\n"
     "print('preset', preset)\n"
     "print(sys.executable, poselib.__file__, Path.cwd(), sep='|')"

@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 
 from poselib.experiments.paper_tables import COMPARISONS, MAIN, METRICS, ways_of
-from poselib.experiments.published import published
+from poselib.papers.published import published
 
 TABLES = list(chain.from_iterable(COMPARISONS.values()))
 BY_NAME = {table.paper + " " + table.number: table for table in TABLES}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poselib.experiments.records import start_run
+from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import mean_and_spread, plan, read_sweep, sweep_results
 from tests.experiments.notebook_files import cell, write_notebook
 

@@ -12,7 +12,7 @@ import torch
 
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.experiments import training
-from poselib.experiments.datasets import in_memory, open_dataset
+from poselib.experiments.catalog import in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters, read_switches
 from poselib.experiments.presets import Preset, preset_named
 from poselib.experiments.training import (

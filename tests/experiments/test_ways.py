@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from poselib.data.recipe import SceneRecipe
-from poselib.data.synthetic import SyntheticScenes
+from poselib.analysis.inspect_image import with_switches
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.predict import PredictOptions, predict
-from poselib.experiments.inspection import with_switches
 from poselib.experiments.presets import preset_named
 from poselib.experiments.training import new_system
 from poselib.experiments.ways import Way, evaluate_ways

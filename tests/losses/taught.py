@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from poselib.losses.local_global import AdaptLosses
-from poselib.ops.centred import CentredPoses
-from poselib.ops.frames import Frame
+from poselib.ops.center_poses import CentredPoses
 from poselib.ops.local_global import Meshes
+from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import COCO
 from poselib.structures import Targets
 from tests.decoders.adapting import RATES

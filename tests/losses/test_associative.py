@@ -24,7 +24,7 @@ from poselib.losses.associative import (
     push_loss,
     tags_at_keypoints,
 )
-from poselib.losses.readings import Pull, Push
+from poselib.losses.associative_options import Pull, Push
 from poselib.skeletons import COCO, CROWDPOSE, SKELETONS
 
 torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from poselib.losses.associative import (
     push_loss,
     tags_at_keypoints,
 )
-from poselib.losses.readings import Pull, Push
+from poselib.losses.associative_options import Pull, Push
 from poselib.skeletons import COCO
 from tests.references.plain_losses import associative_losses_plainly
 

@@ -20,9 +20,9 @@ from poselib.losses.local_global import (
     teach,
     weighted_error,
 )
-from poselib.ops.centred import CentredPoses
-from poselib.ops.frames import FRAMES, Frame, offset_of
+from poselib.ops.center_poses import CentredPoses
 from poselib.ops.local_global import Meshes, local_places
+from poselib.ops.map_coordinates import FRAMES, Frame, offset_of
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Targets

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics.ap import evaluate_ap
+from poselib.metrics.coco_eval import Backend
 from poselib.metrics.crowding import has_crowd_indices, images_by_crowding
-from poselib.metrics.curves import Backend
-from poselib.metrics.workload import evaluation_workload
 from poselib.skeletons import CROWDPOSE
 
 

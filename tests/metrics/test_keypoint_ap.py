@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.keypoint_ap import keypoint_ap
-from poselib.metrics.workload import evaluation_workload
 from poselib.skeletons import COCO, CROWDPOSE
 from tests.metrics.coco_entries import Entry, person, result, truth_of
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.metrics.entries import compare
+from poselib.benchmarks.evaluation_inputs import evaluation_workload
+from poselib.metrics.coco_tables import compare
 from poselib.metrics.matching import match_people, matched_people, matched_similarity
-from poselib.metrics.pairs import pair_up, similarity
-from poselib.metrics.workload import evaluation_workload
+from poselib.metrics.pairwise_oks import pair_up, similarity
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from tests.toy_people import ANN, BOB, TOY, at, poses, sample

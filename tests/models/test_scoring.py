@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from poselib.models.scoring import ScoringNet, Unit, load_official_scoring, neighbours
-from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE, LSP, SKELETONS
+from poselib.skeletons import COCO, CROWDPOSE, LSP, SKELETONS, Skeleton
 from tests.models.official import weights_rule
 
 torch.set_num_threads(1)

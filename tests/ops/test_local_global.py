@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from poselib.ops.centred import CentredPoses
-from poselib.ops.expansion import expansion_rates
-from poselib.ops.frames import FRAMES, Frame
+from poselib.ops.center_poses import CentredPoses
+from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.local_global import Meshes, global_context, local_context, local_places
+from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from tests.references.plain_adaptation import global_heat, local_codes, local_mesh

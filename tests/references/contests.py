@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from poselib.data.regression_targets import regression_targets
-from poselib.data.synthetic import SceneRecipe, SyntheticScenes
-from poselib.data.targets import heatmap_targets
+from poselib.benchmarks import workloads
+from poselib.benchmarks.adaptation_inputs import adapt_inputs
+from poselib.benchmarks.evaluation_inputs import evaluation_workload
+from poselib.benchmarks.run import Contest
+from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
+from poselib.decoders.associative import decode_tags
 from poselib.decoders.local_global import AdaptOptions, adapt, propose
-from poselib.decoders.tags import decode_tags
-from poselib.engine import workloads
-from poselib.engine.adaptation_workload import adapt_inputs
-from poselib.experiments.benchmark import Contest
+from poselib.encoders.heatmap import heatmap_targets
+from poselib.encoders.regression import regression_targets
 from poselib.metrics.ap import evaluate_ap
-from poselib.metrics.workload import evaluation_workload
-from poselib.ops.expansion import expansion_rates
+from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.local_global import Meshes
 from poselib.outputs import TagOutputs
-from poselib.plots.sheet import counted
+from poselib.plots.figure import counted
 from poselib.skeletons import COCO
 from poselib.structures import Size
 from poselib.systems import build

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.decoders.local_global import AdaptOptions
-from poselib.ops.centred import CentredPoses
+from poselib.ops.center_poses import CentredPoses
 from poselib.ops.local_global import Meshes
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Size

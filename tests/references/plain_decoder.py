@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.engine.profile import measure
+from poselib.engine.timing import measure
 from poselib.structures import Poses
 
 Array = NDArray[np.generic]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.decoders.associative import keypoint_order
-from poselib.decoders.tags import DecodeOptions, decode_tags
+from poselib.decoders.associative import DecodeOptions, decode_tags
+from poselib.decoders.keypoint_order import keypoint_order
 from poselib.losses.associative import (
     classical_pull,
     hierarchical_pull,
@@ -21,13 +21,12 @@ from poselib.losses.associative import (
     push_loss,
     tags_at_keypoints,
 )
+from poselib.losses.associative_options import Pull, Push
 from poselib.losses.heatmap import heatmap_mse
-from poselib.losses.readings import Pull, Push
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.ops.images import normalise
+from poselib.ops.normalization import normalise
 from poselib.outputs import TagOutputs
-from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from poselib.structures import Batch, Poses, Targets, Warp
 from poselib.systems import LossTerms, Switch, System, build
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from poselib.data.loaders import collate
-from poselib.data.recipe import SceneRecipe
-from poselib.data.synthetic import SyntheticScenes
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
-from poselib.engine.recipe import Recipe
 from poselib.engine.train import train
+from poselib.engine.train_config import Recipe
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.pretrained import load_official
-from poselib.ops.expansion import expansion_rates
-from poselib.ops.images import normalise
+from poselib.ops.keypoint_expansion import expansion_rates
+from poselib.ops.normalization import normalise
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE

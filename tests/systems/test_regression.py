@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from poselib.data.loaders import collate
-from poselib.data.recipe import SceneRecipe
-from poselib.data.synthetic import SyntheticScenes
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import score
 from poselib.models import backbone_named
 from poselib.models.regression import RegressionHRNet

@@ -11,23 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.data.coco import CocoKeypoints
-from poselib.data.recipe import SceneRecipe
-from poselib.data.synthetic import SyntheticScenes
+from poselib.data.readers.coco import CocoKeypoints
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.data.transforms import letterbox, warp_sample
 from poselib.engine.checkpoints import BUNDLED
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
-from poselib.engine.recipe import Recipe
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import train
+from poselib.engine.train_config import Recipe
 from poselib.experiments.switches import SWITCHES as PRESET_SWITCHES
 from poselib.models.pretrained import load_backbone
-from poselib.skeleton import Skeleton
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from poselib.structures import Sample, Warp
 from poselib.systems import System, build
-from poselib.systems.hosts import HostName
+from poselib.systems.associative_networks import HostName
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,115 @@
+"""Pictures of failures: the annotated people and those found, with what went wrong marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.analysis.association_errors import FailureCase
+from poselib.data.loaders import SampleSource
+from poselib.metrics.association_errors import Kind, judge_keypoints
+from poselib.plots.panels import Panel, window_around
+from poselib.plots.poses import LEAST_SCORE
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses, Sample
+
+Points = NDArray[np.float64]
+
+_WORDS = {
+    "swap": "on another person's",
+    "fragment": "apart from the rest of the person",
+    "false": "where there is none",
+    "inversion": "on the other side",
+    "astray": "found, but in somebody else",
+    "undetected": "not found",
+}
+_OF_ANNOTATED = ("astray", "undetected")
+
+
+def case_panels(
+    cases: Sequence[FailureCase],
+    dataset: SampleSource,
+    poses: Sequence[Poses],
+    skeleton: Skeleton,
+) -> list[Panel]:
+    """Return two panels a failure, the annotated people and the people found.
+
+    The part of the image is shown where the people concerned are. Wrong keypoints are marked where
+    they were found, with a line to where they belong if that is labelled; missed ones where they
+    are, in both panels.
+    """
+    return [
+        panel
+        for case in cases
+        for panel in _panels(case, dataset[case.index], poses[case.index], skeleton)
+    ]
+
+
+def isolated_panels(
+    sample: Sample, poses: Sequence[Poses], skeleton: Skeleton, titles: Sequence[str]
+) -> list[Panel]:
+    """Return a panel of the annotated people and one for each way in which people were found.
+
+    Marked are the isolated keypoints: they lie on an annotated person, but their own person was
+    matched to nobody, since another one has the rest (HAE, Fig. 8).
+
+    Args:
+        sample: an image and its annotated people.
+        poses: people found in it, px of the image, in several ways.
+        skeleton: of all.
+        titles: of all panels, the annotated one's first.
+    """
+    panels = [Panel(sample.image, sample.keypoints, title=titles[0])]
+    for found, title in zip(poses, titles[1:], strict=True):
+        judged = judge_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
+        rings = found.keypoints[judged.kinds == Kind.FRAGMENT].astype(np.float64)
+        panels.append(Panel(sample.image, sample.keypoints, found, judged.partners, title, rings))
+    return panels
+
+
+def _panels(
+    case: FailureCase, sample: Sample, poses: Poses, skeleton: Skeleton
+) -> tuple[Panel, Panel]:
+    types = list(case.keypoints)
+    judged = judge_keypoints(poses, sample, skeleton, min_score=LEAST_SCORE)
+    of_annotated = case.kind in _OF_ANNOTATED
+    if of_annotated:
+        found, own = np.flatnonzero(judged.partners == case.person), case.person
+        wrong = right = sample.keypoints[own, types, :2].astype(np.float64)
+        lines = np.zeros((0, 2))
+    else:
+        found, own = np.array([case.person]), int(judged.partners[case.person])
+        wrong = poses.keypoints[case.person, types].astype(np.float64)
+        lines = _labelled(sample, own)[types]
+        right = lines[np.isfinite(lines).all(axis=-1)]
+    concerned = [_labelled(sample, person) for person in (own, case.other)]
+    concerned += [poses.keypoints[n][poses.scores[n] > LEAST_SCORE] for n in found]
+    points = np.concatenate(concerned)
+    window = window_around(points[np.isfinite(points).all(axis=-1)], sample.size)
+    count = f"{len(types)} keypoint{'s' if len(types) > 1 else ''} {_WORDS[case.kind]}"
+    truth = Panel(
+        sample.image,
+        sample.keypoints,
+        title=f"image {case.index}: annotated",
+        rings=right,
+        window=window,
+    )
+    return truth, replace(
+        truth,
+        poses=poses,
+        partners=judged.partners,
+        title=f"image {case.index}: {count}",
+        rings=wrong,
+        targets=lines,
+    )
+
+
+def _labelled(sample: Sample, person: int) -> Points:
+    """(K, 2) keypoints of an annotated person, or of nobody (-1); NaN where not labelled."""
+    if person < 0:
+        return np.full((sample.keypoints.shape[1], 2), np.nan)
+    keypoints = sample.keypoints[person].astype(np.float64)
+    return np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan)

@@ -1,0 +1,137 @@
+"""The worst jitter, misses, inversions and swaps of any COCO results, as pictures.
+
+What is judged, and how, is said in ``poselib.metrics.localization_errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from poselib.analysis.association_errors import FailureCase, largest_first
+from poselib.data.loaders import SampleSource
+from poselib.data.readers.coco import PIXEL_CENTRE
+from poselib.data.readers.json_fields import entries, load_json
+from poselib.metrics.coco_tables import Bool, Entry, Float
+from poselib.metrics.localization_errors import ERRORS, Localisation
+from poselib.ops.oks import LEAST_AREA
+from poselib.plots.panels import Panel, window_around
+from poselib.structures import Poses, Sample
+
+_WORDS = {
+    "jitter": "a little off",
+    "miss": "far off or not found",
+    "inversion": "on the other side",
+    "swap": "on another person's",
+}
+
+
+def read_results(path: Path | str) -> list[Entry]:
+    """Read COCO results, of whatever program.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not JSON or not a list of objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"results file {path} does not exist")
+    return entries(load_json(path), str(path))
+
+
+def error_cases(judged: Localisation) -> list[FailureCase]:
+    """Return the errors of each person found, the largest first, see ``largest_first``.
+
+    One case holds all keypoints of a person with one kind of error; swaps with different people
+    are different cases. ``index`` is the image's place in the ground truth; ``person`` and
+    ``other`` are positions in ``judged.comparison``.
+    """
+    images = _places(judged)
+    apart = _distances(judged)
+    cases = []
+    for error in ERRORS:
+        wrong = judged.verdicts == error
+        for row in np.flatnonzero(wrong.any(axis=1)).tolist():
+            for other in np.unique(judged.onto[row, wrong[row]]).tolist():
+                which = np.flatnonzero(wrong[row] & (judged.onto[row] == other))
+                cases.append(
+                    FailureCase(
+                        kind=error.name.lower(),
+                        index=images[judged.comparison.truth.images[judged.truth[row]]],
+                        person=int(judged.found[row]),
+                        other=other,
+                        keypoints=tuple(which.tolist()),
+                        carried=float(apart[row, which].sum()),
+                    )
+                )
+    return largest_first(cases)
+
+
+def error_panels(
+    cases: Sequence[FailureCase], judged: Localisation, dataset: SampleSource
+) -> list[Panel]:
+    """Return two panels a case, the annotated people of the image and the one person found.
+
+    The part of the image is shown where the people concerned are. Wrong keypoints are marked where
+    they were found, with a line to where they belong; those that were not found where they belong.
+
+    Args:
+        cases: from ``error_cases``.
+        judged: what they were found in.
+        dataset: the images, in the order of the ground truth.
+    """
+    return [panel for case in cases for panel in _panels(case, judged, dataset[case.index])]
+
+
+def _places(judged: Localisation) -> list[int]:
+    """The place in the ground truth of each image that was compared."""
+    place = {image["id"]: n for n, image in enumerate(judged.content["images"])}
+    return [place[image] for image in judged.comparison.images]
+
+
+def _distances(judged: Localisation) -> Float:
+    """(R, K) from where keypoints belong, √area of the person; 0 if not found."""
+    truth, found = judged.comparison.truth, judged.comparison.found
+    here = found.keypoints[judged.found, :, :2]
+    far = np.linalg.norm(here - truth.keypoints[judged.truth, :, :2], axis=-1)
+    size = np.sqrt(np.maximum(truth.areas[judged.truth], LEAST_AREA))
+    return np.where(found.present[judged.found], far / size[:, None], 0.0)
+
+
+def _panels(case: FailureCase, judged: Localisation, sample: Sample) -> tuple[Panel, Panel]:
+    truth, found, types = judged.comparison.truth, judged.comparison.found, list(case.keypoints)
+    own = int(judged.truth[judged.found == case.person][0])
+    people = np.flatnonzero(truth.images == truth.images[own])
+    annotated = _in_image(truth.keypoints[people], truth.labelled[people], sample)
+    there = found.present[case.person]
+    points = _in_image(found.keypoints[case.person], there, sample)[:, :2]
+    right = annotated[people == own][0, types, :2]
+    concerned = annotated[np.isin(people, (own, case.other))]
+    shown = np.concatenate([concerned[concerned[..., 2] > 0][:, :2], points[there]])
+    count = f"{len(types)} keypoint{'s' if len(types) > 1 else ''} {_WORDS[case.kind]}"
+    panel = Panel(
+        sample.image,
+        annotated.astype(np.float32),
+        title=f"image {case.index}: annotated",
+        rings=right,
+        window=window_around(shown, sample.size),
+    )
+    return panel, replace(
+        panel,
+        poses=Poses(
+            points[None].astype(np.float32), there[None].astype(np.float32), np.ones(1, np.float32)
+        ),
+        partners=np.flatnonzero(people == own),
+        title=f"image {case.index}: {count}",
+        rings=np.where(there[types, None], points[types], right),
+        targets=np.where(there[types, None], right, np.nan),
+    )
+
+
+def _in_image(keypoints: Float, there: Bool, sample: Sample) -> Float:
+    """Keypoints (..., K, 3) of the file in px of the sample's image; 0, 0, 0 if not there."""
+    xy = sample.to_original.inverse()(keypoints[..., :2] + PIXEL_CENTRE)
+    return np.where(there[..., None], np.concatenate([xy, keypoints[..., 2:]], axis=-1), 0.0)

@@ -1,0 +1,183 @@
+"""Where the time goes from maps to adapted poses, and how it grows with the people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from poselib.benchmarks.module_timer import TimedWithin
+from poselib.decoders.local_global import (
+    Adapted,
+    AdaptOptions,
+    attracted,
+    decode_local_global,
+    propose,
+    search,
+    settle,
+    surroundings,
+)
+from poselib.engine.timing import Device, Timing, Work, measure_all
+from poselib.ops.center_poses import CentredPoses
+from poselib.outputs import LocalGlobalOutputs
+from poselib.structures import Poses
+
+Stage = Literal["local_kems", "local_kams", "global_kams", "rest"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+class StagedAdaptation:
+    """``decode_local_global`` cut into stages that follow one another (LOGO-CAP, Table 4).
+
+    Args:
+        outputs: maps on any device.
+        options: adapt poses to both priors.
+
+    Raises:
+        ValueError: the options adapt nothing, or to one prior alone.
+    """
+
+    def __init__(self, outputs: LocalGlobalOutputs, options: AdaptOptions) -> None:
+        if not options.adapt or options.prior != "both":
+            raise ValueError(
+                "stages are those of adaptation to both priors, not of "
+                f"adapt={options.adapt}, prior={options.prior!r}"
+            )
+        self.outputs, self.options = outputs, options
+
+    @torch.no_grad()
+    def local_kems(self) -> tuple[CentredPoses, Tensor]:
+        """Find the poses at the centres of people, and read their local context."""
+        people = propose(self.outputs, self.options)
+        return people, surroundings(self.outputs, people, self.options.meshes)
+
+    @torch.no_grad()
+    def local_kams(self, context: Tensor) -> Tensor:
+        """Pass messages: the keypoint attraction maps of local context."""
+        return attracted(self.outputs, context)
+
+    @torch.no_grad()
+    def global_kams(self, people: CentredPoses, kernels: Tensor) -> Adapted:
+        """Read global context, convolve it with the attraction maps, and find its highest places.
+
+        These are what the paper's Table 4 leaves for its third column.
+        """
+        return search(self.outputs, people, kernels, self.options)
+
+    @torch.no_grad()
+    def rest(self, adapted: Adapted) -> list[Poses]:
+        """Score the poses and suppress those of people found twice."""
+        return settle(adapted, self.options, len(self.outputs.centers))
+
+    def works(self) -> dict[Stage, Work]:
+        """Return each stage as a piece of work, on what the stages before it come to."""
+        people, context = self.local_kems()
+        kernels = self.local_kams(context)
+        adapted = self.global_kams(people, kernels)
+        return {
+            "local_kems": self.local_kems,
+            "local_kams": partial(self.local_kams, context),
+            "global_kams": partial(self.global_kams, people, kernels),
+            "rest": partial(self.rest, adapted),
+        }
+
+
+@dataclass(frozen=True)
+class AdaptationTimes:
+    """Times of the stages of adaptation, taken in turns.
+
+    Attributes:
+        stages: of each.
+        decoding: of all of them as ``decode_local_global`` runs them, without a stop in between.
+        convolutions: of message passing, within each ``decoding``; None if it has none.
+        network: of the forward pass; None if it was not timed.
+    """
+
+    stages: Mapping[Stage, Timing]
+    decoding: Timing
+    convolutions: Timing | None = None
+    network: Timing | None = None
+
+    @property
+    def overhead(self) -> float:
+        """Share of everything but convolutions of message passing in decoding, the median.
+
+        By the clock; on a GPU, which leaves the processor waiting, by its own.
+        """
+        if self.convolutions is None:
+            return 1.0
+        on_gpu = bool(np.isfinite(self.decoding.gpu).all())
+        whole, spared = (t.gpu if on_gpu else t.wall for t in (self.decoding, self.convolutions))
+        return float(np.median(1 - np.divide(spared, whole)))
+
+    def as_dict(self) -> dict[str, float]:
+        """Return median ms by the clock, those of the processor as ``cpu_<name>``, and overhead.
+
+        Names are those of the stages with ``_ms`` behind them, ``decoding_ms``, and
+        ``convolutions_ms`` and ``network_ms`` where there are any.
+        """
+        named: dict[str, Timing | None] = {"network": self.network}
+        named.update(self.stages.items())
+        named |= {"decoding": self.decoding, "convolutions": self.convolutions}
+        known = {name: timing for name, timing in named.items() if timing is not None}
+        wall = {f"{name}_ms": timing.median for name, timing in known.items()}
+        cpu = {f"cpu_{name}_ms": timing.cpu_median for name, timing in known.items()}
+        return {**wall, **cpu, "overhead": self.overhead}
+
+
+def time_adaptation(
+    outputs: LocalGlobalOutputs,
+    options: AdaptOptions,
+    network: Work | None = None,
+    *,
+    repeats: int = 5,
+    threads: int = 1,
+    device: Device = "cpu",
+    warmup: int = 1,
+    seconds: float = 0.0,
+) -> AdaptationTimes:
+    """Take the times of the stages from maps to adapted poses, in turns.
+
+    Args:
+        outputs: maps on the device.
+        options: adapt poses to both priors.
+        network: a forward pass, if it is to be timed too.
+        repeats, threads, device, warmup, seconds: see ``engine.timing.measure_all``.
+
+    Raises:
+        ValueError: as for ``StagedAdaptation`` and ``measure_all``.
+    """
+    staged = StagedAdaptation(outputs, options)
+    works: dict[str, Work] = {}
+    works.update(staged.works().items())
+    decoding = TimedWithin(
+        partial(decode_local_global, outputs, options),
+        _convolutions(outputs.attract),
+        torch.device(device),
+    )
+    works["decoding"] = decoding
+    if network is not None:
+        works["network"] = network
+    times = measure_all(works, repeats, threads, device, warmup, seconds)
+    return AdaptationTimes(
+        {stage: times[stage] for stage in STAGES},
+        times["decoding"],
+        decoding.last(len(times["decoding"].wall)) if decoding.modules else None,
+        times.get("network"),
+    )
+
+
+def _convolutions(attract: object) -> list[nn.Module]:
+    """Return the convolutions of message passing."""
+    return [
+        module
+        for module in (attract.modules() if isinstance(attract, nn.Module) else ())
+        # those that mix channels of one place, as attentive normalisation's, are not meant
+        if isinstance(module, nn.Conv2d)
+        and (module.kernel_size != (1, 1) or module.bias is not None)
+    ]

@@ -1,0 +1,149 @@
+"""Pieces of work, each beside a plain implementation of it, timed under several settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from poselib.engine.timing import Work, compare, measure
+
+Setting = tuple[str, int]  # device and threads
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A piece of work and the two ways to do it.
+
+    Attributes:
+        work: what is done, as a table shows it.
+        device: where, ``"cpu"`` or ``"cuda"``.
+        fast: poselib's way.
+        baseline: the plain way; None where there is nothing to compare with.
+        same: whether the results of both ways, in this order, are the same.
+    """
+
+    work: str
+    device: str
+    fast: Work
+    baseline: Work | None = None
+    same: Callable[[Any, Any], bool] | None = None
+
+
+def time_contests(
+    contests: Sequence[Contest],
+    settings: Sequence[Setting],
+    *,
+    repeats: int = 3,
+    seconds: float = 0.0,
+    warmup: int = 1,
+) -> pd.DataFrame:
+    """Time each piece of work under each setting of its device.
+
+    Args:
+        contests: what is done.
+        settings: devices and the threads that one operation may use there.
+        repeats: turns of each pair, more of them until ``seconds`` have passed.
+        seconds: see ``engine.timing.measure``.
+        warmup: calls before those.
+
+    Returns:
+        One row a contest and setting: ``work``, ``setting``, ``same``, the columns of
+        ``Comparison.as_dict`` (NaN without a baseline).
+
+    Raises:
+        ValueError: a contest has a baseline and no ``same``, or none is of a setting's device.
+    """
+    for contest in contests:
+        if contest.baseline and not contest.same:
+            raise ValueError(f"{contest.work!r} has a baseline: say when the results are the same")
+    devices = {contest.device for contest in contests}
+    if unknown := {device for device, _ in settings} - devices:
+        raise ValueError(f"no work is for {sorted(unknown)}; there is some for {sorted(devices)}")
+    turns = {"repeats": repeats, "seconds": seconds, "warmup": warmup}
+    return pd.DataFrame(list(_rows(contests, settings, turns)))
+
+
+def _rows(
+    contests: Sequence[Contest], settings: Sequence[Setting], turns: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    for device, threads in settings:
+        for contest in (each for each in contests if each.device == device):
+            row: dict[str, Any] = {"work": contest.work, "setting": setting_name(device, threads)}
+            shared = {"threads": threads, "device": device, **turns}
+            if contest.baseline and contest.same:
+                row["same"] = bool(contest.same(contest.fast(), contest.baseline()))
+                row |= compare(contest.fast, contest.baseline, **shared).as_dict()
+            else:
+                row |= measure(contest.fast, **shared).as_dict()
+            yield row
+
+
+def setting_name(device: str, threads: int) -> str:
+    """Return ``"1 thread"``, ``"2 threads"`` or ``"GPU"``."""
+    if device != "cpu":
+        return "GPU"
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def growth_of_times(table: pd.DataFrame, less: str, more: str) -> pd.DataFrame:
+    """Say how many times as long the larger of two works takes.
+
+    Args:
+        table: of ``time_contests``.
+        less: the smaller work.
+        more: the larger one.
+
+    Returns:
+        One line a setting: ``setting``, ``less``, ``more``, ``less_ms``, ``more_ms``, ``growth``,
+        of the medians, and ``cpu_growth``, of the processor's time.
+
+    Raises:
+        ValueError: a work is not in the table, or not under the same settings as the other.
+    """
+    rows = {work: table[table["work"] == work].set_index("setting") for work in (less, more)}
+    if rows[less].empty or set(rows[less].index) != set(rows[more].index):
+        raise ValueError(f"{less!r} and {more!r} were not timed under the same settings")
+    small, large = rows[less], rows[more].loc[rows[less].index]
+    return pd.DataFrame(
+        {
+            "less": less,
+            "more": more,
+            "less_ms": small["ms"],
+            "more_ms": large["ms"],
+            "growth": large["ms"] / small["ms"],
+            "cpu_growth": large["cpu_ms"] / small["cpu_ms"],
+        }
+    ).reset_index()
+
+
+def decoding_ratios(measured: pd.DataFrame, shown: int) -> pd.DataFrame:
+    """Compare decodings: with plain loops, of progressive and fixed order, and with more people.
+
+    Args:
+        measured: one line for each ``by`` ("plain" or "poselib"), ``decoding`` ("fixed order" or
+            "progressive") and number of ``people``, with ``total`` and ``cpu_total`` in ms.
+        shown: the number of people that growth is counted from.
+
+    Returns:
+        One line a number of people: how many times faster poselib is (``speed-up``, of both
+        orders and, of progressive decoding, in CPU time), what share of the time of a fixed order
+        progressive decoding takes (``progressive / fixed``, of both implementations), and
+        ``growth``.
+    """
+    total = measured.pivot(index="people", columns=["by", "decoding"], values="total")
+    nearest = measured[measured["decoding"] == "progressive"]
+    cpu = nearest.pivot(index="people", columns="by", values="cpu_total")
+    plain, ours = total["plain"], total["poselib"]
+    return pd.DataFrame(
+        {
+            "speed-up, fixed order": plain["fixed order"] / ours["fixed order"],
+            "speed-up, progressive": plain["progressive"] / ours["progressive"],
+            "speed-up, progressive, CPU time": cpu["plain"] / cpu["poselib"],
+            "plain: progressive / fixed": plain["progressive"] / plain["fixed order"],
+            "poselib: progressive / fixed": ours["progressive"] / ours["fixed order"],
+            f"poselib: growth from {shown}": ours["progressive"] / ours.loc[shown, "progressive"],
+        }
+    )

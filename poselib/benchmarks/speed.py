@@ -1,0 +1,296 @@
+"""How fast systems are: networks and decoders, stages of adaptation, and accuracy beside time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from poselib.benchmarks.adaptation_inputs import adapt_inputs
+from poselib.benchmarks.adaptation_stages import time_adaptation
+from poselib.benchmarks.run import Setting, setting_name
+from poselib.benchmarks.workloads import decode_inputs
+from poselib.decoders.local_global import AdaptOptions
+from poselib.engine.checkpoints import Checkpoint
+from poselib.engine.evaluate import evaluate
+from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.seed import seed_everything
+from poselib.engine.timing import Timing, Work, measure, measure_all
+from poselib.experiments.catalog import NamedDataset
+from poselib.experiments.given import given_system
+from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
+from poselib.skeletons import Skeleton
+from poselib.structures import Size
+from poselib.systems import Switch, System, build
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A network that is to be timed, with weights drawn at random.
+
+    Attributes:
+        system: key in ``poselib.systems.SYSTEMS``.
+        switches: of the system.
+    """
+
+    system: str
+    switches: Mapping[str, Switch] = field(default_factory=dict)
+
+    def built(self, skeleton: Skeleton, seed: int, device: str) -> System:
+        """Return the system, ready to predict on a device."""
+        seed_everything(seed)
+        system = build(self.system, skeleton, **self.switches)
+        system.model.to(device).eval().requires_grad_(False)
+        return system
+
+
+def drawn_outputs(
+    system: System, image: Tensor, people: int, seed: int
+) -> TagOutputs | RegressionOutputs:
+    """Return what the network would say of images with people, had it learnt to.
+
+    Drawn maps of the size, number and kind of its own, since a network that has not learnt
+    anything sees either nobody or people everywhere. Where it passes messages, these are its own.
+
+    Args:
+        system: on the device of the image.
+        image: (B, 3, H, W).
+        people: in each image.
+        seed: of what is drawn.
+    """
+    with torch.no_grad():
+        own = system.model(image)
+    size = own.image_size
+    shared: dict[str, Any] = {"keypoints": len(system.skeleton), "images": len(image)}
+    shared |= {"seed": seed, "device": image.device}
+    if isinstance(own, TagOutputs):
+        drawn = decode_inputs(people, size, length=own.tags.shape[2], **shared)
+        tags = drawn.resized_tags((own.tags.shape[3], own.tags.shape[4]))
+        return replace(drawn.resize(own.finest), tags=tags)
+    stride = size[0] // own.heatmaps.shape[-2]
+    if not isinstance(own, LocalGlobalOutputs):
+        made = adapt_inputs(people, size, embedding=1, stride=stride, **shared)
+        return RegressionOutputs(made.heatmaps, made.centers, made.offsets, size)
+    maps = adapt_inputs(people, size, embedding=own.embedding.shape[1], stride=stride, **shared)
+    return replace(maps, attract=own.attract)
+
+
+def time_systems(
+    networks: Mapping[str, Timed],
+    skeleton: Skeleton,
+    size: Size,
+    people: int,
+    settings: Sequence[Setting],
+    *,
+    seed: int = 0,
+    **turns: Any,
+) -> pd.DataFrame:
+    """Take the time of one image: of the network, and of decoding maps with people.
+
+    All networks and decoders take turns, so that whatever else runs slows all of them.
+
+    Args:
+        networks: by the name of their row.
+        skeleton: the keypoints.
+        size: (H, W) of the image, px.
+        people: in the decoded maps.
+        settings: devices and threads, each for all networks.
+        seed: of weights and maps.
+        **turns: of ``engine.timing.measure_all``.
+
+    Returns:
+        One line a network and setting: ``row``, ``setting``, ``network_ms``, ``decoding_ms``,
+        ``time_ms``, their sum, ``fps`` and ``cpu_ms``, that of the processor.
+    """
+    lines = []
+    for device in _devices(settings):
+        networks_here: dict[str, Work] = {}
+        decoders: dict[str, Work] = {}
+        for row, network in networks.items():
+            system = network.built(skeleton, seed, device)
+            image = torch.zeros(1, 3, *size, device=device)
+            outputs = drawn_outputs(system, image, people, seed)
+            networks_here[row] = partial(_forward, system, image)
+            decoders[f"decoding {row}"] = partial(system.decode, outputs)
+        for threads in (count for where, count in settings if where == device):
+            both = networks_here | decoders
+            taken = measure_all(both, threads=threads, device=device, **turns)
+            lines += [
+                {"row": row, "setting": setting_name(device, threads)}
+                | _both(taken[row], taken[f"decoding {row}"])
+                for row in networks
+            ]
+    return pd.DataFrame(lines)
+
+
+def _both(network: Timing, decoding: Timing) -> dict[str, float]:
+    total = network.median + decoding.median
+    return {
+        "network_ms": network.median,
+        "decoding_ms": decoding.median,
+        "time_ms": total,
+        "fps": 1000 / total,
+        "cpu_ms": network.cpu_median + decoding.cpu_median,
+    }
+
+
+def time_stages(
+    networks: Mapping[str, Timed],
+    skeleton: Skeleton,
+    size: Size,
+    people: Sequence[int],
+    settings: Sequence[Setting],
+    *,
+    seed: int = 0,
+    **turns: Any,
+) -> pd.DataFrame:
+    """Take the times of the stages of adaptation, by the number of people (LOGO-CAP, Table 4).
+
+    Args:
+        networks: by the name of their row; all adapt poses.
+        skeleton, size, settings, seed: see ``time_systems``.
+        people: numbers of them.
+        **turns: of ``benchmarks.adaptation_stages.time_adaptation``.
+
+    Returns:
+        One line a network, setting and number of people: ``row``, ``setting``, ``people`` and what
+        ``AdaptationTimes.as_dict`` has.
+
+    Raises:
+        ValueError: a network does not adapt poses.
+    """
+    return pd.DataFrame(list(_stages(networks, skeleton, size, people, settings, seed, turns)))
+
+
+def _stages(
+    networks: Mapping[str, Timed],
+    skeleton: Skeleton,
+    size: Size,
+    people: Sequence[int],
+    settings: Sequence[Setting],
+    seed: int,
+    turns: Mapping[str, Any],
+) -> Iterator[dict[str, Any]]:
+    for (row, network), device in ((n, d) for n in networks.items() for d in _devices(settings)):
+        system = network.built(skeleton, seed, device)
+        image = torch.zeros(1, 3, *size, device=device)
+        for count in people:
+            outputs = drawn_outputs(system, image, count, seed)
+            options = getattr(system.decode, "keywords", {}).get("options")
+            if not isinstance(outputs, LocalGlobalOutputs) or not isinstance(options, AdaptOptions):
+                raise ValueError(f"{row!r} does not adapt poses")
+            work = partial(_forward, system, image)
+            for threads in (each for where, each in settings if where == device):
+                shared = {"threads": threads, "device": device, **turns}
+                times = time_adaptation(outputs, options, work, **shared)
+                line = {"row": row, "setting": setting_name(device, threads), "people": count}
+                yield {**line, **times.as_dict()}
+
+
+def growth(stages: pd.DataFrame) -> pd.DataFrame:
+    """Return how many times longer most people take than fewest, for each network and setting.
+
+    Args:
+        stages: of ``time_stages``.
+
+    Returns:
+        One line each: ``row``, ``setting``, ``fewest``, ``most``, ``decoding``, the ratio from maps
+        to poses, ``image``, that with the network, and ``overhead``, the share of everything but
+        convolutions of message passing with most people.
+    """
+    lines = []
+    for (row, setting), part in stages.groupby(["row", "setting"], sort=False):
+        ordered = part.sort_values("people")
+        few, many = ordered.iloc[0], ordered.iloc[-1]
+        whole = [each["network_ms"] + each["decoding_ms"] for each in (few, many)]
+        lines.append(
+            {
+                "row": row,
+                "setting": setting,
+                "fewest": few["people"],
+                "most": many["people"],
+                "decoding": many["decoding_ms"] / few["decoding_ms"],
+                "image": whole[1] / whole[0],
+                "overhead": many["overhead"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def named_systems(text: str, preset: str, dataset: str, *, seed: int) -> dict[str, Checkpoint]:
+    """Read the parameter of a notebook that is given several systems by name.
+
+    Args:
+        text: ``name=file`` pairs separated by spaces; an underscore in a name is read as a space.
+            If empty, nothing is given, but to ``"smoke"`` an untrained system of each kind.
+        preset, dataset: the notebook's.
+        seed: of untrained weights.
+
+    Raises:
+        FileNotFoundError: a file is absent.
+        ValueError: a pair is none, or two have the same name.
+    """
+    if not text.strip() and preset == "smoke":
+        kinds = {"LOGO-CAP": "logocap", "DEKR": "dekr", "AE": "hae"}
+        return {
+            name: given_system("", preset, dataset, name=kind, seed=seed)
+            for name, kind in kinds.items()
+        }
+    found: dict[str, Checkpoint] = {}
+    for pair in text.split():
+        name, equals, file = pair.partition("=")
+        if not (name and equals and file) or name.replace("_", " ") in found:
+            raise ValueError(f"checkpoints must be name=file, each name once, not {pair!r}")
+        found[name.replace("_", " ")] = given_system(file, preset, dataset, name="logocap")
+    return found
+
+
+def accuracy_and_time(
+    systems: Mapping[str, Checkpoint],
+    dataset: NamedDataset,
+    options: PredictOptions,
+    images: int,
+    *,
+    threads: int = 1,
+    device: torch.device | str = "cpu",
+    **turns: Any,
+) -> pd.DataFrame:
+    """Evaluate systems, and take the time from an image to its poses, one image after another.
+
+    Args:
+        systems: by name; what stands before the last comma of it is the method.
+        dataset: labelled images of their skeleton.
+        options: how images are presented, one at a time and without the mirrored one; a
+            checkpoint's own size goes before.
+        images: the time is the mean over this many.
+        threads, device, turns: see ``engine.timing.measure``.
+
+    Returns:
+        One line a system, named by it: ``method``, ``ms`` an image, and ``AP`` in per cent.
+    """
+    lines = {}
+    for name, given in systems.items():
+        size = given.size or options.size
+        look = replace(options, size=size, flip=False, scales=(1.0,), batch_size=1)
+        found = evaluate(given.system, dataset, look, device=device, explain=False)
+        some = [dataset[index] for index in range(min(images, len(dataset)))]
+        work = partial(predict, given.system, some, look, device=device)
+        taken = measure(work, threads=threads, device=device, **turns)
+        ms = taken.median / len(some)
+        method = name.rpartition(",")[0] or name
+        lines[name] = {"method": method, "ms": ms, "AP": 100 * found.ap.AP}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+
+
+def _devices(settings: Sequence[Setting]) -> list[str]:
+    return list(dict.fromkeys(device for device, _ in settings))
+
+
+@torch.no_grad()
+def _forward(system: System, image: Tensor) -> object:
+    return system.model(image)

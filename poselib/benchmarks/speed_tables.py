@@ -1,0 +1,144 @@
+"""Measured times beside those that a paper prints: lines of tables, panels and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from poselib.benchmarks.adaptation_stages import STAGES
+from poselib.benchmarks.speed import Timed
+from poselib.papers.published import published_table
+from poselib.plots.figure import counted
+
+PUBLISHED_ON = "COCO val2017, TITAN RTX"
+
+_METHODS = {"LOGO-CAP": "logocap", "DEKR": "dekr", "AE": "hae"}  # as Table 3 names them
+_STAGE_NAMES = {
+    f"{stage}_ms": stage.replace("_", " ").replace("kems", "KEMs").replace("kams", "KAMs")
+    for stage in STAGES
+}
+_SPEED_NAMES = {
+    "AP": "AP, %",
+    "network_ms": "network, ms",
+    "decoding_ms": "decoding, ms",
+    "time_ms": "time, ms",
+    "fps": "FPS",
+}
+
+
+def compared_networks(backbones: Sequence[str]) -> dict[str, Timed]:
+    """Return the networks of LOGO-CAP's Table 3 that are built here, by its names of the rows."""
+    return {
+        f"{method}, {name.replace('hrnet_w', 'HRNet-W')}": Timed(system, {"backbone": name})
+        for method, system in _METHODS.items()
+        for name in backbones
+    }
+
+
+def adapting_networks(backbones: Sequence[str]) -> dict[str, Timed]:
+    """Return the networks of LOGO-CAP's Table 4, by its names of the rows."""
+    return {
+        name.replace("hrnet_w", "W"): Timed("logocap", {"backbone": name}) for name in backbones
+    }
+
+
+def beside_paper(table: str, measured: pd.DataFrame) -> pd.DataFrame:
+    """Return published lines of a table of LOGO-CAP, then measured ones, told apart by ``by``."""
+    paper = published_table("logocap", table).rename(columns={"backbone_ms": "network_ms"})
+    lines = [paper.rename_axis("row").reset_index().assign(by="published")]
+    return pd.concat([*lines, measured.assign(by="measured")], ignore_index=True).round(4)
+
+
+def speed_columns(speed: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return LOGO-CAP's Table 3, published and measured, with headings to be read.
+
+    Args:
+        speed: of ``speed.time_systems``; its first setting is what is shown.
+    """
+    paper = published_table("logocap", "3").rename(columns=_SPEED_NAMES)
+    measured = first_setting(speed).rename(columns=_SPEED_NAMES)
+    return paper, measured[[name for name in _SPEED_NAMES.values() if name in measured]]
+
+
+def first_setting(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of the first setting, by their row."""
+    return lines[lines["setting"] == lines["setting"].iloc[0]].set_index("row")
+
+
+def told_of_speed(speed: pd.DataFrame, people: int) -> str:
+    """Say in a sentence what ``speed.time_systems`` found in its first setting."""
+    main = first_setting(speed)
+    times = [
+        f"{row}: {line['time_ms']:.0f} ms ({line['network_ms'] / line['time_ms']:.0%} network)"
+        for row, line in main.iterrows()
+    ]
+    setting = main["setting"].iloc[0]
+    return f"one image of {counted(people)}, {setting}, random weights: {'; '.join(times)}"
+
+
+def told_of_stages(grown: pd.DataFrame) -> str:
+    """Say in a sentence what ``speed.growth`` found."""
+    told = []
+    for line in grown.to_dict("records"):
+        few, many = counted(int(line["fewest"])), counted(int(line["most"]))
+        told.append(
+            f"{line['row']}, {line['setting']}: adapting {many} takes {line['decoding']:.2f} times "
+            f"as long as {few}, an image with the network {line['image']:.2f} times; of adapting "
+            f"{many}, {line['overhead']:.0%} are not convolutions of message passing"
+        )
+    return "; ".join(told)
+
+
+def stage_panels(stages: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return panels for ``plots.breakdown``: LOGO-CAP's Table 4, then what was measured.
+
+    Args:
+        stages: of ``speed.time_stages``.
+    """
+    paper = published_table("logocap", "4")
+    panels = {}
+    for row in (name for name in stages["row"].unique() if name in paper.index):
+        some = paper[paper.index.str.startswith(row)].rename({row: "mean of COCO"})
+        some.index = some.index.str.removeprefix(f"{row}, ").str.replace("persons", "people")
+        network = paper.loc[row, "backbone_ms"]
+        panels[f"published, {row}, TITAN RTX: besides a network of {network:.1f} ms"] = some
+    for (row, setting), some in stages.groupby(["row", "setting"], sort=False):
+        network = some["network_ms"].median()
+        heading = f"measured, {row}, {setting}: besides a network of {network:.0f} ms"
+        panels[heading] = some.set_index(some["people"].map(counted))
+    return {
+        heading: some.reindex(columns=list(_STAGE_NAMES)).rename(columns=_STAGE_NAMES)
+        for heading, some in panels.items()
+    }
+
+
+def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return panels for ``plots.tradeoff``: LOGO-CAP's Table 3, then what was measured.
+
+    Args:
+        measured: by where, of ``speed.accuracy_and_time``; there may be nothing.
+    """
+    paper = published_table("logocap", "3").rename(columns={"time_ms": "ms"})[["ms", "AP"]]
+    method = [_method(row) for row in paper.index]
+    panels = {f"published: {PUBLISHED_ON}": paper.assign(method=method)}
+    panels |= {f"measured: {where}": found for where, found in measured.items()}
+    return {heading: some.rename(index=_network) for heading, some in panels.items()}
+
+
+def told_of_tradeoff(measured: Mapping[str, pd.DataFrame]) -> str:
+    """Say in a sentence what ``speed.accuracy_and_time`` found, by where."""
+    told = [
+        f"{where}: "
+        + "; ".join(f"{n} AP {found.AP[n]:.1f} % at {found.ms[n]:.1f} ms" for n in found.index)
+        for where, found in measured.items()
+    ]
+    return "; ".join(told) or "no checkpoint was given to be measured"
+
+
+def _method(row: str) -> str:
+    return row.partition(",")[0]
+
+
+def _network(row: str) -> str:
+    return row.rpartition(", ")[2]

@@ -1,0 +1,235 @@
+"""Inputs to measure with, of the sizes and the kind that networks have, made from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from poselib.losses.associative import (
+    hierarchical_pull,
+    masked_mean,
+    push_loss,
+    tags_at_keypoints,
+)
+from poselib.losses.associative_options import Pull
+from poselib.ops.gaussians import gaussian_heatmaps
+from poselib.outputs import TagOutputs
+from poselib.structures import Batch, Size, Warp
+
+Device = torch.device | str
+
+# The published reading and λ of Eq. (11).
+FOCAL, HIGH_WEIGHT = Pull(alpha=2.0, per_keypoint=True), 1.5
+
+_STRIDE = 2  # of a network's finest maps, which are enlarged before decoding
+_SIGMA = 8.0  # of the Gaussians, px
+_NOISE = 0.02  # background heat lies between 0 and this
+_SPACING = 1.0  # between the tag of one person and the next
+_SPREAD = 0.05  # of the tags of one person
+_PATCH = 32  # cells over which the tags of the background change
+
+
+@dataclass(frozen=True)
+class TagInputs:
+    """What an associative loss reads.
+
+    Attributes:
+        tags: (B, K, L, h, w) float32, which gradients flow to.
+        keypoints: (B, N, K, 3) float32, px and visibility.
+        image_size: (H, W) px.
+    """
+
+    tags: Tensor
+    keypoints: Tensor
+    image_size: Size
+
+
+def decode_inputs(
+    people: int,
+    size: Size = (512, 704),
+    *,
+    keypoints: int = 17,
+    length: int = 2,
+    images: int = 1,
+    missing: float = 0.15,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> TagOutputs:
+    """Make heatmaps and tags of scenes with people, at the resolution of the image.
+
+    They are drawn at stride 2 and enlarged, as those of a network are: Gaussians of 8 px and
+    heats of 0.5 to 1 over noise of up to 0.02. Each person has a tag, one from the next person's,
+    which all of its keypoints have but for a deviation of 0.05; between people, tags vary slowly
+    over the range of theirs.
+
+    Args:
+        people: in each image.
+        size: (H, W) px.
+        keypoints: types, K.
+        length: tags a keypoint, L; 2 after flip testing.
+        images: B.
+        missing: share of keypoints that leave no trace.
+        seed: of everything that is drawn.
+        device: where the maps are put.
+
+    Raises:
+        ValueError: the size is not even.
+    """
+    if size[0] % _STRIDE or size[1] % _STRIDE:
+        raise ValueError(f"size must be even numbers of px, not {size}")
+    rng = np.random.default_rng(seed)
+    points = random_people(rng, images, people, keypoints, size, missing)
+    scenes = [_scene(rng, torch.from_numpy(each), length, size) for each in points]
+    heat, tags = (
+        _enlarged(torch.stack(maps), size).to(device) for maps in zip(*scenes, strict=True)
+    )
+    return TagOutputs((heat,), tags, size)
+
+
+def random_people(
+    rng: np.random.Generator,
+    images: int,
+    people: int,
+    keypoints: int,
+    size: Size,
+    missing: float = 0.15,
+) -> NDArray[np.float32]:
+    """Scatter keypoints over boxes, half as wide as high, of a third to two thirds of the image.
+
+    Returns:
+        (B, N, K, 3) float32, px of an image of (H, W) = ``size`` and visibility, 0 or 2.
+    """
+    room = np.array([size[1], size[0]])
+    height = size[0] * rng.uniform(1 / 3, 2 / 3, (images, people, 1, 1))
+    extent = np.minimum(height * np.array([0.5, 1.0]), room)
+    corner = rng.random((images, people, 1, 2)) * (room - extent)
+    xy = corner + extent * rng.random((images, people, keypoints, 2))
+    seen = 2 * (rng.random((images, people, keypoints, 1)) >= missing)
+    return np.concatenate([xy, seen], axis=-1).astype(np.float32)
+
+
+def loss_inputs(
+    batch: int = 8,
+    people: int = 10,
+    size: Size = (512, 512),
+    *,
+    keypoints: int = 17,
+    length: int = 1,
+    stride: int = 4,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> TagInputs:
+    """Make tagmaps of noise and the labelled people of a training batch.
+
+    Args:
+        batch: images, B.
+        people: in each image, N.
+        size: (H, W) of the network input, px.
+        keypoints: types, K.
+        length: tags a keypoint, L.
+        stride: px a cell of the tagmaps.
+        seed: of everything that is drawn.
+        device: where tensors are put.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (batch, keypoints, length, size[0] // stride, size[1] // stride)
+    tags = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(device)
+    points = random_people(rng, batch, people, keypoints, size)
+    return TagInputs(tags.requires_grad_(), torch.from_numpy(points).to(device), size)
+
+
+def associative_step(inputs: TagInputs, groups: Tensor, pull: Pull = FOCAL) -> Tensor:
+    """Return the gradient of the hierarchical associative loss with respect to the tags.
+
+    Forward and backward from tagmaps and keypoints, as in training with the published weights
+    (HAE, Eq. 17).
+
+    Args:
+        inputs: tags, keypoints and the size of the image.
+        groups: (K,) int64, the group of each keypoint.
+        pull: readings of the pulling loss.
+    """
+    values, visible = tags_at_keypoints(inputs.tags, inputs.keypoints, inputs.image_size)
+    low, high = hierarchical_pull(values, visible, groups, pull)
+    references = masked_mean(values, visible, dim=2)
+    push = push_loss(references, visible.any(dim=-1))
+    loss = push.mean() + low.mean() + HIGH_WEIGHT * high.mean()
+    return torch.autograd.grad(loss, inputs.tags)[0]
+
+
+def target_inputs(
+    batch: int = 1,
+    people: int = 10,
+    size: Size = (512, 512),
+    *,
+    keypoints: int = 17,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> Batch:
+    """Make black images with labelled people, to be encoded.
+
+    Args:
+        batch: images, B.
+        people: in each image, N.
+        size: (H, W) of the images, px.
+        keypoints: types, K.
+        seed: of everything that is drawn.
+        device: where tensors are put.
+    """
+    rng = np.random.default_rng(seed)
+    labelled = Batch(
+        images=torch.zeros((batch, 3, *size), dtype=torch.uint8),
+        keypoints=torch.from_numpy(random_people(rng, batch, people, keypoints, size)),
+        areas=torch.full((batch, people), size[0] * size[1] / 16),
+        ignore=torch.zeros((batch, *size), dtype=torch.bool),
+        image_ids=tuple(range(batch)),
+        to_original=(Warp.identity(),) * batch,
+    )
+    return labelled.to(device)
+
+
+def read_once(outputs: TagOutputs) -> Tensor:
+    """Read every value of all maps: no decoding of them can be faster than this."""
+    return torch.stack([*(maps.sum() for maps in outputs.heatmaps), outputs.tags.sum()])
+
+
+def _scene(
+    rng: np.random.Generator, people: Tensor, length: int, size: Size
+) -> tuple[Tensor, Tensor]:
+    """Draw one scene's heat (K, h, w) and tags (K, L, h, w) at stride 2."""
+    count, kinds, _ = people.shape
+    maps = (size[0] // _STRIDE, size[1] // _STRIDE)
+    base = _SPACING * (rng.permutation(count) - (count - 1) / 2)
+    own = _floats(base[:, None, None] + _SPREAD * rng.standard_normal((count, kinds, length)))
+    heights = _floats(rng.uniform(0.5, 1, (count, kinds, 1, 1)))
+    heat = torch.zeros(kinds, *maps)
+    tags = _background(rng, (kinds, length, *maps), _SPACING * count / 2)
+    noise = _floats(_SPREAD * rng.standard_normal(tags.shape))
+    for person, tag, height in zip(people, own, heights, strict=True):
+        drawn = gaussian_heatmaps(person[None, None], size, maps, _SIGMA / _STRIDE)[0] * height
+        nearest = (drawn > heat) & (drawn > _NOISE)
+        heat = torch.maximum(heat, drawn)
+        tags = torch.where(nearest[:, None], tag[:, :, None, None], tags)
+    return heat + _floats(rng.uniform(0, _NOISE, heat.shape)), tags + noise
+
+
+def _background(rng: np.random.Generator, shape: tuple[int, int, int, int], reach: float) -> Tensor:
+    """Return (K, L, h, w) tags between -reach and reach that change over some cells."""
+    nodes = [max(2, side // _PATCH) for side in shape[2:]]
+    return _enlarged(_floats(rng.uniform(-reach, reach, (*shape[:2], *nodes))), shape[2:])
+
+
+def _floats(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _enlarged(maps: Tensor, size: Size) -> Tensor:
+    """Resize the last two axes."""
+    flat = maps.flatten(0, -3)[None]
+    large = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)[0]
+    return large.unflatten(0, maps.shape[:-2])

@@ -1,0 +1,109 @@
+"""Plain image files as a dataset: nobody is annotated."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poselib.data.coco_export import coco_category
+from poselib.data.image_io import read_image
+from poselib.skeletons import Skeleton
+from poselib.structures import Sample, Warp
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+CATEGORY_ID = 1
+
+
+class ImageFiles:
+    """Images without people; all of them are read once to find out whether they can be.
+
+    Args:
+        paths: image files.
+
+    Attributes:
+        paths: the files.
+        sizes: (height, width) of each, px.
+        image_ids: the numbers that the files are named by, as COCO's are, or 1, 2, ... unless all
+            are named by different numbers.
+
+    Raises:
+        FileNotFoundError: a file is absent.
+        ValueError: no file is given, or one is not an image or is cut short.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        if not paths:
+            raise ValueError("no image file is given")
+        self.paths = tuple(Path(path) for path in paths)
+        self.sizes = tuple(read_image(path).shape[:2] for path in self.paths)
+        self.image_ids = _numbers(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one image, in its own px."""
+        image = read_image(self.paths[index])
+        return Sample(
+            image=image.transpose(2, 0, 1),
+            keypoints=np.zeros((0, 0, 3), np.float32),
+            areas=np.zeros(0, np.float32),
+            ignore=np.zeros(image.shape[:2], dtype=bool),
+            image_id=self.image_ids[index],
+            to_original=Warp.identity(),
+        )
+
+    def document(self, skeleton: Skeleton) -> dict[str, Any]:
+        """Describe the images in COCO's format, as results of this skeleton refer to them."""
+        images = [
+            {"id": number, "file_name": str(path), "height": height, "width": width}
+            for number, path, (height, width) in zip(
+                self.image_ids, self.paths, self.sizes, strict=True
+            )
+        ]
+        categories = [coco_category(skeleton, CATEGORY_ID)]
+        return {"images": images, "annotations": [], "categories": categories}
+
+
+def image_paths(places: Sequence[str | Path]) -> list[Path]:
+    """Return the image files that files, folders and patterns such as ``a/*.jpg`` stand for.
+
+    A folder stands for the images in it, not for those of its subfolders. Each file comes once.
+
+    Raises:
+        FileNotFoundError: a file is absent, or a folder or pattern has no image.
+    """
+    found: dict[Path, Path] = {}
+    for place in places:
+        for path in _expanded(Path(place)):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _expanded(place: Path) -> list[Path]:
+    if place.is_dir():
+        inside = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not inside:
+            raise FileNotFoundError(f"folder {place} holds no image ({', '.join(SUFFIXES)})")
+        return inside
+    if place.exists() or not glob.has_magic(str(place)):
+        if not place.is_file():
+            raise FileNotFoundError(f"image file {place} does not exist")
+        return [place]
+    matches = sorted(Path(p) for p in glob.glob(str(place), recursive=True) if Path(p).is_file())
+    if not matches:
+        raise FileNotFoundError(f"no file matches {place}")
+    return matches
+
+
+def _numbers(paths: Sequence[Path]) -> tuple[int, ...]:
+    stems = [path.stem for path in paths]
+    if all(stem.isascii() and stem.isdigit() for stem in stems):
+        numbers = tuple(int(stem) for stem in stems)
+        if len(set(numbers)) == len(numbers):
+            return numbers
+    return tuple(range(1, len(paths) + 1))

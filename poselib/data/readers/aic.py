@@ -1,0 +1,90 @@
+"""The reader of AI Challenger's own keypoint files.
+
+One JSON list, an entry an image: ``image_id`` (the file's name without ``.jpg``),
+``human_annotations`` (boxes by person) and ``keypoint_annotations`` (triples by person, whose
+third number is 1 visible, 2 hidden, 3 not labelled).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from poselib.data.boxes import box_areas
+from poselib.data.coco_export import PIXEL_CENTRE
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.readers.json_fields import (
+    Entry,
+    corners,
+    entries,
+    entry,
+    load_json,
+    numbers,
+    text,
+)
+from poselib.skeletons import AIC
+
+# The dataset's mark of visibility to ours.
+_VISIBILITY = {1: 2, 2: 1, 3: 0}
+
+
+class AicKeypoints(KeypointImages):
+    """Images and people of AI Challenger's training or validation file.
+
+    The area of a person is the whole box, as in the dataset's own evaluation. Files that others
+    converted to COCO's format are read by ``CocoKeypoints`` with the same skeleton.
+
+    Args:
+        annotations: the JSON file, such as ``keypoint_validation_annotations_20170911.json``.
+        images: the folder of its images.
+        keep_empty: keep images without labelled people, as evaluation must.
+
+    Raises:
+        FileNotFoundError: the file, the folder or an image is absent.
+        ValueError: the file is not of this format, or has a bad or missing field.
+    """
+
+    def __init__(self, annotations: Path, images: Path, keep_empty: bool = True) -> None:
+        super().__init__(read_aic(Path(annotations), keep_empty), images, AIC)
+
+
+def read_aic(path: Path, keep_empty: bool = True) -> PeopleTable:
+    """Read AI Challenger's file as a table; images are numbered from 1 in its order.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not of this format, or has a bad or missing field.
+    """
+    images = entries(load_json(path), str(path))
+    return gather(path, [_image(image, path) for image in images], len(AIC), keep_empty)
+
+
+def _image(image: Entry, path: Path) -> AnnotatedImage:
+    name = text(image, "image_id", str(path))
+    where = f"{path}: image {name}"
+    boxes = entry(image.get("human_annotations"), f"{where}: human_annotations")
+    points = entry(image.get("keypoint_annotations"), f"{where}: keypoint_annotations")
+    if boxes.keys() != points.keys():
+        odd = sorted(boxes.keys() ^ points.keys())
+        raise ValueError(f"{where}: {odd} have a box or keypoints, but not both")
+    found = [corners(boxes, person, f"{where}: human_annotations") for person in boxes]
+    rows = [_points(points, person, f"{where}: keypoint_annotations") for person in boxes]
+    sides = np.array(found, np.float64).reshape(-1, 4)
+    return AnnotatedImage(
+        file_name=f"{name}.jpg",
+        keypoints=np.array(rows, np.float64).reshape(-1, len(AIC), 3),
+        boxes=sides,
+        areas=box_areas(sides, share=1),
+    )
+
+
+def _points(points: Entry, person: str, where: str) -> list[tuple[float, float, int]]:
+    values = numbers(points, person, 3 * len(AIC), where)
+    marks = values[2::3]
+    if not all(mark in _VISIBILITY for mark in marks):
+        raise ValueError(f"{where}: {person}: visibility must be 1, 2 or 3, found {marks}")
+    return [
+        (x + PIXEL_CENTRE, y + PIXEL_CENTRE, _VISIBILITY[int(mark)])
+        for x, y, mark in zip(values[::3], values[1::3], marks, strict=True)
+    ]

@@ -1,0 +1,139 @@
+"""The reader of Frames Labeled In Cinema, the published selection and the full set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.data.boxes import box_areas, extents
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
+from poselib.data.readers.mat_io import PIXEL_CENTRE, field, number, read_mat, structures, text
+from poselib.skeletons import FLIC
+from poselib.structures import Size
+
+# Columns of ``coords``, from 0; the other 18 joints of the file's scheme are never annotated.
+_COLUMN = {
+    **{"left_shoulder": 0, "left_elbow": 1, "left_wrist": 2},
+    **{"right_shoulder": 3, "right_elbow": 4, "right_wrist": 5},
+    **{"left_hip": 6, "right_hip": 9, "left_eye": 12, "right_eye": 13, "nose": 16},
+}
+_COLUMNS = [_COLUMN[name] for name in FLIC.keypoints]
+_COORDINATES = 29
+
+
+@dataclass(frozen=True)
+class _Example:
+    file_name: str
+    keypoints: NDArray[np.float64]
+    torso: NDArray[np.float64]
+    size: Size
+    chosen: bool
+
+
+class FlicImages(KeypointImages):
+    """FLIC: ``examples.mat``, one structure a person, and a folder of film frames.
+
+    Examples of the same frame become people of one image. Those of another split, and those of
+    FLIC-full that its makers call bad or unchecked, are ignored where their torso is. Every joint
+    with coordinates counts as visible: FLIC does not tell. Joints may lie outside the frame.
+
+    Args:
+        annotations: ``examples.mat`` of FLIC or FLIC-full.
+        images: the folder of frames.
+        split: ``"train"`` or ``"test"``.
+        unchecked: take the bad and the unchecked examples of FLIC-full too.
+
+    Raises:
+        FileNotFoundError: the file, the folder or an image is absent.
+        ValueError: the file is not FLIC's, a field is missing or bad, or the split is empty.
+    """
+
+    def __init__(
+        self,
+        annotations: Path,
+        images: Path,
+        split: Literal["train", "test"],
+        *,
+        unchecked: bool = False,
+    ) -> None:
+        if split not in ("train", "test"):
+            raise ValueError(f"unknown split {split!r}; known: train, test")
+        source = Path(annotations)
+        frames: dict[str, list[_Example]] = {}
+        for example in _read_examples(source, f"is{split}", unchecked):
+            frames.setdefault(example.file_name, []).append(example)
+        chosen = [frame for frame in frames.values() if any(e.chosen for e in frame)]
+        if not chosen:
+            raise ValueError(f"{source}: examples: none of them for {split}")
+        found = [_image(frame) for frame in chosen]
+        self._torsos = [np.stack([e.torso for e in frame if e.chosen]) for frame in chosen]
+        super().__init__(gather(source, found, len(FLIC)), Path(images), FLIC)
+
+    def torso_boxes(self, index: int) -> NDArray[np.float64]:
+        """(n, 4) left, top, right, bottom in px of the torsos that FLIC's detector found."""
+        return self._torsos[index].copy()
+
+
+def _read_examples(path: Path, flag: str, unchecked: bool) -> list[_Example]:
+    entries = structures(read_mat(path, "examples"))
+    if not entries:
+        raise ValueError(f"{path}: examples: expected a structure array, found none")
+    return [
+        _example(entry, f"{path}: examples({n})", flag, unchecked)
+        for n, entry in enumerate(entries, start=1)
+    ]
+
+
+def _example(entry: np.void, where: str, flag: str, unchecked: bool) -> _Example:
+    xy = _numbers(entry, "coords", (2, _COORDINATES), where)[:, _COLUMNS].T + PIXEL_CENTRE
+    labelled = np.isfinite(xy).all(axis=1, keepdims=True)
+    torso = _numbers(entry, "torsobox", (1, 4), where)[0] + PIXEL_CENTRE
+    if not np.isfinite(torso).all():
+        raise ValueError(f"{where}: torsobox: expected finite numbers, found {torso}")
+    height, width, _ = _numbers(entry, "imgdims", (1, 3), where)[0].astype(int).tolist()
+    doubtful = any(_flag(entry, name, where) for name in ("isbad", "isunchecked"))
+    if field(entry, flag) is None:
+        raise ValueError(f"{where}: {flag}: expected 0 or 1, found nothing")
+    return _Example(
+        file_name=text(entry, "filepath", where),
+        keypoints=np.concatenate([np.where(labelled, xy, 0), 2 * labelled], axis=1),
+        torso=torso,
+        size=(height, width),
+        chosen=_flag(entry, flag, where) and bool(labelled.any()) and (unchecked or not doubtful),
+    )
+
+
+def _image(frame: Sequence[_Example]) -> AnnotatedImage:
+    chosen = [example for example in frame if example.chosen]
+    keypoints = np.stack([example.keypoints for example in chosen])
+    boxes = extents(keypoints)
+    others = [example.torso for example in frame if not example.chosen]
+    return AnnotatedImage(
+        file_name=frame[0].file_name,
+        keypoints=keypoints,
+        boxes=boxes,
+        areas=box_areas(boxes),
+        ignored=np.reshape(others, (-1, 4)),
+        size=frame[0].size,
+    )
+
+
+def _numbers(entry: np.void, name: str, shape: tuple[int, int], where: str) -> NDArray[np.float64]:
+    value = field(entry, name)
+    if value is None or value.dtype.kind not in "iuf" or value.shape != shape:
+        found = "nothing" if value is None else f"{value.dtype} {value.shape}"
+        raise ValueError(f"{where}: {name}: expected numbers {shape}, found {found}")
+    return value.astype(np.float64)
+
+
+def _flag(entry: np.void, name: str, where: str) -> bool:
+    """A flag of 0 or 1; false where absent, as FLIC lacks those of FLIC-full."""
+    value = number(entry, name, where)
+    if not (np.isnan(value) or value in (0, 1)):
+        raise ValueError(f"{where}: {name}: expected 0 or 1, found {value:g}")
+    return value == 1

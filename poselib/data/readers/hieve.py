@@ -1,0 +1,120 @@
+"""The reader of HiEve's pose labels: one JSON file a video, in PoseTrack's older layout.
+
+``annolist`` has an entry a frame: ``image[0].name`` and ``annorect``, the people, each with the
+corners ``x1``, ``y1``, ``x2``, ``y2`` of a box and ``annopoints[0].point``, where a keypoint has
+``id``, ``x``, ``y`` and ``score``. Every number is in a list of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.data.boxes import box_areas
+from poselib.data.coco_export import PIXEL_CENTRE
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.readers.json_fields import Entry, entries, entry, load_json, numbers, text
+from poselib.skeletons import HIEVE
+
+_CORNERS = ("x1", "y1", "x2", "y2")
+
+
+class HieveKeypoints(KeypointImages):
+    """Frames and people of HiEve's training videos.
+
+    The dataset gives videos; their frames are expected as ``<video>/<name in the labels>`` in
+    the folder of images, such as ``7/000000.jpg``. A keypoint is labelled where it is listed with
+    a positive score; these labels do not say which of them are hidden.
+
+    Args:
+        labels: the folder of ``<video>.json``, ``labels/train/track2&3`` of the dataset.
+        images: the folder of frames.
+        videos: names of the videos to read, in this order; all by default, by number.
+        keep_empty: keep frames without labelled people, as evaluation must.
+
+    Raises:
+        FileNotFoundError: the folder of labels, a label file or a frame is absent.
+        ValueError: a file is not of this format, or has a bad or missing field.
+    """
+
+    def __init__(
+        self,
+        labels: Path,
+        images: Path,
+        videos: Sequence[str] | None = None,
+        keep_empty: bool = True,
+    ) -> None:
+        super().__init__(read_hieve(Path(labels), videos, keep_empty), images, HIEVE)
+
+
+def hieve_videos(labels: Path) -> list[str]:
+    """Return the names of the videos that a folder has labels of, by number.
+
+    Raises:
+        FileNotFoundError: the folder is absent or holds no label file.
+    """
+    # Ten comes after nine.
+    names = sorted((p.stem for p in labels.glob("*.json")), key=lambda stem: (len(stem), stem))
+    if not names:
+        raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
+    return names
+
+
+def read_hieve(
+    labels: Path, videos: Sequence[str] | None = None, keep_empty: bool = True
+) -> PeopleTable:
+    """Read label files as one table; frames are numbered from 1 over all of them.
+
+    Raises:
+        FileNotFoundError: the folder holds no label file, or lacks one.
+        ValueError: a file is not of this format, or has a bad or missing field.
+    """
+    videos = hieve_videos(labels) if videos is None else videos
+    rows = [frame for video in videos for frame in _video(labels / f"{video}.json")]
+    return gather(labels, rows, len(HIEVE), keep_empty)
+
+
+def _video(path: Path) -> list[AnnotatedImage]:
+    content = entry(load_json(path), str(path))
+    frames = entries(content.get("annolist"), f"{path}: annolist")
+    return [_frame(frame, f"{path}: annolist[{i}]", path.stem) for i, frame in enumerate(frames)]
+
+
+def _frame(frame: Entry, where: str, video: str) -> AnnotatedImage:
+    image = entries(frame.get("image"), f"{where}: image")
+    if len(image) != 1:
+        raise ValueError(f"{where}: image: expected one, found {len(image)}")
+    listed = entries(frame.get("annorect"), f"{where}: annorect")
+    people = [(person, f"{where}: annorect[{i}]") for i, person in enumerate(listed)]
+    boxes = [[_value(person, field, at) for field in _CORNERS] for person, at in people]
+    points = [_points(person, at) for person, at in people]
+    sides = np.array(boxes).reshape(-1, 4)
+    return AnnotatedImage(
+        file_name=f"{video}/{text(image[0], 'name', f'{where}: image')}",
+        keypoints=np.array(points).reshape(-1, len(HIEVE), 3),
+        boxes=sides,
+        areas=box_areas(sides),
+    )
+
+
+def _points(person: Entry, where: str) -> NDArray[np.float64]:
+    """(K, 3) keypoints of a person; zeros for those that are not listed."""
+    found = np.zeros((len(HIEVE), 3))
+    at = f"{where}: annopoints"
+    for holder in entries(person.get("annopoints") or [], at):
+        for point in entries(holder.get("point") or [], f"{at}: point"):
+            k = _value(point, "id", at)
+            if k not in range(len(HIEVE)):
+                raise ValueError(f"{at}: id must be 0 to {len(HIEVE) - 1}, found {k:g}")
+            if _value(point, "score", at) > 0:
+                x, y = _value(point, "x", at), _value(point, "y", at)
+                found[int(k)] = x + PIXEL_CENTRE, y + PIXEL_CENTRE, 2
+    return found
+
+
+def _value(holder: Entry, field: str, where: str) -> float:
+    """Return the number that a field holds in a list of one."""
+    return numbers(holder, field, 1, where)[0]

@@ -1,0 +1,221 @@
+"""The reader of the MPII Human Pose dataset: images, single people or groups of people."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.data.keypoint_dataset import KeypointImages
+from poselib.data.readers.mpii_image import HEIGHT, MpiiImage
+from poselib.data.readers.mpii_json import read_entries
+from poselib.data.readers.mpii_mat import read_release
+from poselib.data.readers.mpii_table import Unit, build_table, join_entries, split_image
+from poselib.data.transforms import crop_warp, warp_sample
+from poselib.skeletons import MPII
+from poselib.structures import Sample, Warp
+
+# Listed by the annotations, but not in the published archive of images.
+_NOT_PUBLISHED = frozenset(("002878268.jpg", "013401523.jpg", "040348287.jpg"))
+# Around the centres of a group, in heights of its people: 150 px of 200, as in the cropping code
+# of DeepCut, whose authors made the dataset.
+_MARGIN = 0.75
+# A single person's square as the code of the hourglass networks and of HRNet cuts it: 1.25
+# heights, its middle 15 px of 200 below the centre.
+_PERSON_SIDE, _PERSON_DROP = 1.25, 15 / HEIGHT
+_CORNERS = np.array([[-1.0], [1.0]])
+
+
+class MpiiImages(KeypointImages):
+    """MPII in samples of whole images, of single people or of groups of people.
+
+    A sample holds what the ``unit`` says:
+
+    - ``"image"``: everyone in an image, as bottom-up training needs. People without joints are
+      ignored where their centre and scale, or their head box, say that they are.
+    - ``"person"``: one person who stands sufficiently apart, as the single-person evaluation
+      (PCKh) takes them; nobody else is in the sample.
+    - ``"group"``: one group of people close together, as the multi-person evaluation (mAP) takes
+      them: those without anyone who stands apart. Labelled people outside the group are ignored.
+
+    Whoever has joints of unknown visibility, as those of the head always are, has them visible.
+
+    Args:
+        images: what the annotations say.
+        folder: the folder of images.
+        source: the annotation file, for error messages.
+        unit: what makes a sample.
+        keep_empty: keep samples without labelled people, as evaluation must.
+        crop_size: give samples of people or groups as the square crop of this many px, see
+            ``crop``; whole images if not given. Annotations and ground truth stay those of the
+            whole image.
+
+    Raises:
+        FileNotFoundError: the folder or an image is absent.
+        ValueError: no sample is left, or whole images are to be cropped.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[MpiiImage],
+        folder: Path,
+        source: Path,
+        unit: Unit = "image",
+        keep_empty: bool = True,
+        crop_size: int | None = None,
+    ) -> None:
+        if unit not in ("image", "person", "group"):
+            raise ValueError(f"unknown unit {unit!r}; known: image, person, group")
+        if crop_size is not None and (unit == "image" or crop_size < 1):
+            raise ValueError(f"crop_size {crop_size} with unit {unit!r}: crop a person or a group")
+        self.unit, self.crop_size = unit, crop_size
+        present = _published(images, Path(folder))
+        parts = [part for image in present for part in split_image(image, unit)]
+        parts = [part for part in parts if keep_empty or part[0].labelled.any()]
+        if not parts:
+            raise ValueError(f"{source}: empty dataset: it has no sample of unit {unit!r}")
+        self._centres = [image.centres for image, _ in parts]
+        self._scales = [image.scales for image, _ in parts]
+        self._head_sizes = [image.head_sizes()[image.labelled] for image, _ in parts]
+        super().__init__(build_table(parts, Path(source), unit), Path(folder), MPII)
+
+    @classmethod
+    def from_mat(
+        cls,
+        annotations: Path,
+        images: Path,
+        split: Literal["train", "test"],
+        unit: Unit = "image",
+        *,
+        groups: Path | None = None,
+        file_names: Collection[str] | None = None,
+        crop_size: int | None = None,
+    ) -> Self:
+        """Open the original annotations.
+
+        Args:
+            annotations: ``mpii_human_pose_v1_u12_1.mat``.
+            images: the folder of images.
+            split: as the annotations divide the images. Those for testing may have no joints,
+                which MPII withheld for long; samples for training without any are left out.
+            unit: what makes a sample.
+            groups: ``groups_v12.mat`` of MPII's evaluation toolkit, which unit ``"group"`` needs.
+            file_names: only these images, to hold some of those for training back as others do.
+            crop_size: see the class.
+
+        Raises:
+            FileNotFoundError: a file, the folder or an image is absent.
+            ValueError: a file is not MPII's, a field is bad, or nothing is left.
+        """
+        if split not in ("train", "test"):
+            raise ValueError(f"unknown split {split!r}; known: train, test")
+        if unit == "group" and groups is None:
+            raise ValueError("unit 'group' needs groups, the file groups_v12.mat")
+        found = read_release(Path(annotations), None if groups is None else Path(groups))
+        kept = [image for image in found if image.train == (split == "train")]
+        if file_names is not None:
+            kept = [image for image in kept if image.file_name in file_names]
+        return cls(kept, images, Path(annotations), unit, split == "test", crop_size)
+
+    @classmethod
+    def from_json(
+        cls,
+        annotations: Path,
+        images: Path,
+        unit: Unit = "image",
+        *,
+        head_boxes: Path | None = None,
+        crop_size: int | None = None,
+    ) -> Self:
+        """Open annotations as HRNet's code publishes them, one JSON entry a person.
+
+        They leave out some people of the original; who is in them counts as standing apart.
+
+        Args:
+            annotations: ``train.json``, ``valid.json``, ``trainval.json`` or ``test.json``.
+            images: the folder of images.
+            unit: what makes a sample; ``"group"`` is an error, these files know none.
+            head_boxes: ``gt_valid.mat``, which belongs to ``valid.json``. Without it head sizes
+                come from the joints of the head.
+            crop_size: see the class.
+
+        Raises:
+            FileNotFoundError: a file, the folder or an image is absent.
+            ValueError: a file is not of this kind, a field is bad, or nothing is left.
+        """
+        if unit == "group":
+            raise ValueError(f"{annotations}: has no groups; unit 'group' needs the original file")
+        boxes = None if head_boxes is None else Path(head_boxes)
+        entries = read_entries(Path(annotations), boxes)
+        found = entries if unit == "person" else join_entries(entries)
+        return cls(found, images, Path(annotations), unit, crop_size=crop_size)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample; see ``KeypointImages``."""
+        sample = super().__getitem__(index)
+        if self.crop_size is None:
+            return sample
+        size, warp = self.crop_size, self.crop(index, self.crop_size)
+        return _padded(warp_sample(sample, warp, (size, size)), warp(self.place(index)))
+
+    def head_sizes(self, index: int) -> NDArray[np.float32]:
+        """Return (n,) px of the image file, one for each person of the sample's truth.
+
+        0.6 of the diagonal of the head box, what PCKh measures by; NaN where unknown.
+        """
+        return self._head_sizes[index].copy()
+
+    def place(self, index: int) -> NDArray[np.float64]:
+        """Return where the person or the group is, without saying where the people are.
+
+        A group's is the extent of its centres with 0.75 heights of its people around; the height
+        is the mean of the group's. MPII's protocol allows no more to be known of a group.
+
+        Returns:
+            (2, 2) left top and right bottom, px of the image file.
+
+        Raises:
+            ValueError: the unit is ``"image"``, or the file gives neither centre nor scale.
+        """
+        if self.unit == "image":
+            raise ValueError("a sample of unit 'image' is the whole image")
+        centres, scales = self._centres[index], self._scales[index]
+        if np.isnan(centres).all(axis=0).any() or np.isnan(scales).all():
+            raise ValueError(
+                f"{self.table.source}: {self.table.file_names[index]}: {self.unit} "
+                f"{self.table.image_ids[index]} has no objpos or no scale"
+            )
+        height = HEIGHT * np.nanmean(scales)
+        if self.unit == "person":
+            middle = centres[0] + (0.0, _PERSON_DROP * height)
+            return middle + _CORNERS * (_PERSON_SIDE / 2 * height)
+        corners = np.stack([np.nanmin(centres, axis=0), np.nanmax(centres, axis=0)])
+        return corners + _CORNERS * (_MARGIN * height)
+
+    def crop(self, index: int, size: int) -> Warp:
+        """Return the warp from px of the image file to the square that ``place`` fits in.
+
+        The place keeps its proportions and lies in the middle: HAE, Sec. IV-B, "cropped image
+        patches using the given position and averaged the person scale", "resized and padded".
+        """
+        low, high = self.place(index)
+        x, y = ((low + high) / 2).tolist()
+        return crop_warp((x, y), float((high - low).max()), size)
+
+
+def _published(images: Sequence[MpiiImage], folder: Path) -> list[MpiiImage]:
+    absent = {name for name in _NOT_PUBLISHED if not (folder / name).is_file()}
+    return [image for image in images if image.file_name not in absent]
+
+
+def _padded(sample: Sample, place: NDArray[np.float64]) -> Sample:
+    """Blacken what lies outside the place: the crop is padded, not widened."""
+    left, top, right, bottom = np.rint(place).astype(int).ravel().tolist()
+    image = np.zeros_like(sample.image)
+    inside = slice(max(top, 0), bottom), slice(max(left, 0), right)
+    image[(..., *inside)] = sample.image[(..., *inside)]
+    return replace(sample, image=image)

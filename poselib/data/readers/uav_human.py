@@ -1,0 +1,134 @@
+"""The reader of UAV-Human's pose labels: one JSON file of the annotation tool a frame.
+
+``completions[-1].result`` lists keypoints, each with ``value.keypointlabels`` (one name, such as
+``leftKnee``) and ``value.x`` and ``value.y``, percent of ``original_width`` and
+``original_height``. Percentages measure from the image's edge, so that no half pixel is added.
+The frame has the name of the label file, with the suffix ``.jpg``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.data.boxes import box_areas, extents
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.readers.json_fields import Entry, entries, entry, integer, load_json, number
+from poselib.skeletons import UAV_HUMAN
+
+Subset = Literal["all", "train", "test"]
+
+# Those of 0 to 118 whom the published training subjects of cross-subject-v1 leave out.
+_TEST_SUBJECTS = frozenset(
+    (
+        *(1, 3, 4, 9, 22, 23, 24, 31, 41, 54, 58, 60, 66, 72, 74, 75, 91, 92, 93, 94, 95, 96, 97),
+        *(99, 101, 104, 107, 108, 109, 113),
+    )
+)
+
+
+class UavHumanKeypoints(KeypointImages):
+    """Frames and people of UAV-Human's pose estimation task.
+
+    The labels do not say which keypoints are hidden, nor where one person ends: a name that comes
+    again begins the next person. Boxes are those of the keypoints, areas 0.53 of them.
+
+    Args:
+        labels: the folder of label files, with any folders in it.
+        images: the folder of frames, with the same folders in it.
+        subset: ``"train"`` and ``"test"`` take the subjects of the dataset's protocol
+            cross-subject-v1, which it publishes for action recognition; ``"all"`` takes everyone.
+        keep_empty: keep frames without labelled people, as evaluation must.
+
+    Raises:
+        FileNotFoundError: the folder of labels or a frame is absent.
+        ValueError: a file is not of this format, has a bad or missing field, or the subset is
+            unknown.
+    """
+
+    def __init__(
+        self, labels: Path, images: Path, subset: Subset = "all", keep_empty: bool = True
+    ) -> None:
+        super().__init__(read_uav_human(Path(labels), subset, keep_empty), images, UAV_HUMAN)
+
+
+def read_uav_human(labels: Path, subset: Subset = "all", keep_empty: bool = True) -> PeopleTable:
+    """Read label files as one table; frames are numbered from 1 in the order of their names.
+
+    Raises:
+        FileNotFoundError: the folder holds no label file of the subset.
+        ValueError: a file is not of this format, has a bad or missing field, or the subset is
+            unknown.
+    """
+    if subset not in get_args(Subset):
+        raise ValueError(f"subset must be one of {get_args(Subset)}, not {subset!r}")
+    files = sorted(p for p in labels.rglob("*.json") if subset == "all" or _subset(p) == subset)
+    if not files:
+        raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
+    rows = [_frame(file, file.relative_to(labels)) for file in files]
+    return gather(labels, rows, len(UAV_HUMAN), keep_empty)
+
+
+def _subset(path: Path) -> str:
+    """Tell train from test by the subject that a name such as P070S01G10... begins with."""
+    subject = re.match(r"P(\d{3})S\d", path.name)
+    if subject is None:
+        raise ValueError(f"{path}: expected a name that begins with the subject, as P070S01")
+    return "test" if int(subject.group(1)) in _TEST_SUBJECTS else "train"
+
+
+def _frame(path: Path, name: Path) -> AnnotatedImage:
+    content = entry(load_json(path), str(path))
+    done = entries(content.get("completions"), f"{path}: completions")
+    if not done:
+        raise ValueError(f"{path}: completions: expected at least one, found none")
+    where = f"{path}: completions: result"
+    marks = [
+        mark
+        for mark in entries(done[-1].get("result"), where)
+        if mark.get("type") == "keypointlabels"
+    ]
+    people = _people([_mark(mark, where) for mark in marks])
+    boxes = extents(people)
+    sizes = {
+        (integer(m, "original_height", where), integer(m, "original_width", where)) for m in marks
+    }
+    if len(sizes) > 1:
+        raise ValueError(f"{where}: keypoints of one frame state different sizes: {sorted(sizes)}")
+    return AnnotatedImage(
+        file_name=name.with_suffix(".jpg").as_posix(),
+        keypoints=people,
+        boxes=boxes,
+        areas=box_areas(boxes),
+        size=next(iter(sizes), None),
+    )
+
+
+def _mark(mark: Entry, where: str) -> tuple[int, float, float]:
+    """Return the number of a keypoint and its place, px."""
+    value = entry(mark.get("value"), f"{where}: value")
+    names = value.get("keypointlabels")
+    name = names[0] if isinstance(names, list) and len(names) == 1 else names
+    plain = re.sub(r"(?=[A-Z])", "_", str(name)).lower()
+    if plain not in UAV_HUMAN.keypoints:
+        raise ValueError(
+            f"{where}: keypointlabels: expected one of COCO's keypoints, found {name!r}"
+        )
+    x = number(value, "x", where) / 100 * integer(mark, "original_width", where)
+    y = number(value, "y", where) / 100 * integer(mark, "original_height", where)
+    return UAV_HUMAN.index(plain), x, y
+
+
+def _people(marks: Sequence[tuple[int, float, float]]) -> NDArray[np.float64]:
+    """(n, K, 3) people, of whom each ends where a keypoint comes a second time."""
+    people: list[NDArray[np.float64]] = []
+    for k, x, y in marks:
+        if not people or people[-1][k, 2]:
+            people.append(np.zeros((len(UAV_HUMAN), 3)))
+        people[-1][k] = x, y, 2
+    return np.array(people).reshape(-1, len(UAV_HUMAN), 3)

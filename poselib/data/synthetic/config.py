@@ -1,0 +1,119 @@
+"""What synthetic scenes are like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from poselib.data.synthetic.pose_sampling import FAMILIES
+
+# The index of n people is below about 0.9 * (n - 1); a little room makes it easy to meet.
+_REACH = 0.8
+# How often people are seen in each pose.
+COMMON = (
+    *("standing", "standing", "standing", "walking", "walking", "sitting", "sitting"),
+    *("arms_up", "reaching", "crouching", "lying"),
+)
+
+
+@dataclass(frozen=True)
+class SceneRecipe:
+    """What scenes are like; with a seed it defines a data set.
+
+    Attributes:
+        size: side of the square image, px.
+        people: least and greatest number of people.
+        height: least and greatest standing height, as shares of ``size``.
+        crowd_index: the crowd index that every scene should have (see ``crowd_index``), a pair
+            of the least and greatest to draw it from, or None for people who stand loosely and
+            overlap now and then.
+        poses: pose families to draw from, of ``poses.FAMILIES``; one that is named twice is drawn
+            twice as often. By default people mostly stand and walk and rarely lie.
+        views: shares of people seen from the front, the side and the back.
+        distractors: least and greatest number of sticks, blobs and boxes.
+        border: probability that a person is cut by the border.
+
+    Raises:
+        ValueError: a field is out of its range; the message names it.
+    """
+
+    size: int = 128
+    people: tuple[int, int] = (1, 4)
+    height: tuple[float, float] = (0.6, 0.95)
+    crowd_index: float | tuple[float, float] | None = None
+    poses: tuple[str, ...] = COMMON
+    views: tuple[float, float, float] = (0.75, 0.15, 0.10)
+    distractors: tuple[int, int] = (0, 4)
+    border: float = 0.12
+
+    def __post_init__(self) -> None:
+        for name in ("people", "height", "poses", "views", "distractors"):
+            # JSON and notebook parameters hold lists.
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if isinstance(self.crowd_index, list | tuple):
+            object.__setattr__(self, "crowd_index", tuple(self.crowd_index))
+        for name in ("people", "height", "distractors"):
+            if len(getattr(self, name)) != 2:
+                raise ValueError(f"SceneRecipe.{name} must be a pair, got {getattr(self, name)!r}")
+        unknown = [pose for pose in self.poses if pose not in FAMILIES]
+        most = _REACH * (self.people[1] - 1)
+        checks = {
+            "size": (
+                isinstance(self.size, int) and 32 <= self.size <= 4096,
+                "a whole number of px from 32 to 4096",
+            ),
+            "people": (
+                _whole(self.people) and 1 <= self.people[0] <= self.people[1] <= 30,
+                "ordered whole numbers from 1 to 30",
+            ),
+            "height": (0.05 <= self.height[0] <= self.height[1] <= 3, "ordered, from 0.05 to 3"),
+            "poses": (bool(self.poses) and not unknown, f"some of {FAMILIES}"),
+            "views": (
+                len(self.views) == 3 and min(self.views) >= 0 and sum(self.views) > 0,
+                "three shares of front, side and back, not all 0",
+            ),
+            "distractors": (
+                _whole(self.distractors) and 0 <= self.distractors[0] <= self.distractors[1],
+                "ordered whole numbers from 0",
+            ),
+            "border": (0 <= self.border <= 1, "a probability"),
+            "crowd_index": (
+                self._crowding_fits(),
+                f"None, from 0 to {_REACH} * (people[1] - 1) = {most:g}, or an ordered pair of "
+                "such numbers",
+            ),
+        }
+        for name, (fine, expected) in checks.items():
+            if not fine:
+                given = getattr(self, name)
+                raise ValueError(f"SceneRecipe.{name} must be {expected}, got {given!r}")
+
+    @property
+    def crowding(self) -> tuple[float, float] | None:
+        """Least and greatest crowd index, or None where none is asked for."""
+        if self.crowd_index is None or isinstance(self.crowd_index, tuple):
+            return self.crowd_index
+        return self.crowd_index, self.crowd_index
+
+    @property
+    def least_people(self) -> int:
+        """Fewest people that can reach the crowd index, and at least ``people[0]``."""
+        if not self.crowding:
+            return self.people[0]
+        return max(self.people[0], 1 + int(np.ceil(self.crowding[1] / _REACH)))
+
+    def _crowding_fits(self) -> bool:
+        if isinstance(self.crowd_index, tuple) and len(self.crowd_index) != 2:
+            return False
+        low, high = self.crowding or (0.0, 0.0)
+        return 0 <= low <= high <= _REACH * (self.people[1] - 1)
+
+    def as_dict(self) -> dict[str, object]:
+        """The fields as JSON holds them: tuples become lists."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _whole(values: tuple[int, ...]) -> bool:
+    return all(isinstance(value, int) for value in values)

@@ -1,0 +1,79 @@
+"""The embedded default data: scenes of drawn people, from a recipe and a seed.
+
+``SyntheticScenes`` draws them when asked for; ``write`` makes an ordinary COCO-format folder of
+the same scenes, which ``poselib.data.readers.coco.CocoKeypoints`` reads like any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.export import check, document, entries, write
+from poselib.data.synthetic.scene import Scene, render_scene
+from poselib.skeletons import Skeleton
+from poselib.structures import Sample, Warp
+
+__all__ = ["SceneRecipe", "SyntheticScenes", "write"]
+
+
+class SyntheticScenes:
+    """Drawn scenes, each made when asked for, from (seed, index) alone.
+
+    Args:
+        recipe: what the scenes are like.
+        count: number of scenes.
+        seed: scenes of two seeds are unrelated.
+        skeleton: which keypoints a sample has, found by name.
+
+    Raises:
+        ValueError: the count or the seed is negative, or the skeleton has a keypoint that the
+            body lacks.
+    """
+
+    def __init__(self, recipe: SceneRecipe, count: int, seed: int, skeleton: Skeleton) -> None:
+        check(count, seed, skeleton)
+        self.recipe, self.seed, self.skeleton = recipe, seed, skeleton
+        self._count = count
+        self._scenes: list[Scene] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def image_ids(self) -> tuple[int, ...]:
+        return tuple(range(self._count))
+
+    def scene(self, index: int) -> Scene:
+        """Draw a scene with everything known of it; raises IndexError past the end."""
+        if not 0 <= index < self._count:
+            raise IndexError(f"scene {index} of {self._count}")
+        if self._scenes is not None:
+            return self._scenes[index]
+        return render_scene(self.recipe, self.seed, index)
+
+    def __getitem__(self, index: int) -> Sample:
+        scene = self.scene(index)
+        keypoints = scene.keypoints_of(self.skeleton)
+        kept = (keypoints[..., 2] > 0).any(1)
+        return Sample(
+            image=np.ascontiguousarray(scene.image.transpose(2, 0, 1)),
+            keypoints=keypoints[kept],
+            areas=scene.areas[kept],
+            ignore=np.zeros(scene.image.shape[:2], dtype=bool),
+            image_id=index,
+            to_original=Warp.identity(),
+        )
+
+    def cached(self) -> SyntheticScenes:
+        """Draw all scenes once and return a data set that keeps them in memory."""
+        copy = SyntheticScenes(self.recipe, self._count, self.seed, self.skeleton)
+        copy._scenes = [self.scene(i) for i in range(self._count)]
+        return copy
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Describe all scenes as a COCO-format document, with COCO's pixel indices."""
+        described = (entries(self.scene(i), self.skeleton, i, "png") for i in range(self._count))
+        return document(described, self.recipe, self._count, self.seed, self.skeleton)

@@ -1,0 +1,102 @@
+"""Associative decoding: keypoint types are grouped in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from poselib.decoders.grouping import (
+    Candidates,
+    Floats,
+    GroupingOptions,
+    GroupingStep,
+    Groups,
+    grouping_steps,
+    groups_of,
+)
+from poselib.skeletons import Skeleton
+
+OrderName = Literal["dataset", "top_down", "bottom_up", "torso_first"]
+ORDERS: tuple[OrderName, ...] = get_args(OrderName)
+
+# Body parts from head to toe; parts of one line are equally high.
+_HEIGHTS = (
+    ("head", "head_top", "top_head"),
+    ("nose", "eye", "ear", "mouth", "chin", "face", "head_bottom"),
+    ("neck", "upper_neck"),
+    ("thorax", "chest"),
+    ("shoulder",),
+    ("elbow",),
+    ("wrist", "hand"),
+    ("spine", "belly", "torso"),
+    ("pelvis", "hip"),
+    ("knee",),
+    ("ankle", "heel", "foot", "toe", "big_toe", "small_toe"),
+)
+_HEIGHT = {part: rank for rank, parts in enumerate(_HEIGHTS) for part in parts}
+_ARMS = ("elbow", "wrist", "hand")
+
+
+def keypoint_order(skeleton: Skeleton, name: OrderName) -> tuple[int, ...]:
+    """Return one of the fixed orders of keypoint types that are compared in HAE, Table IX.
+
+    Args:
+        skeleton: gives the keypoint names that heights are read from.
+        name: ``"dataset"``: as annotated; ``"top_down"``: from head to toe; ``"bottom_up"``:
+            the reverse; ``"torso_first"``: top down, but with the arms after the hips, as
+            HigherHRNet has it for COCO.
+
+    Raises:
+        ValueError: the name is unknown, or a keypoint's height is.
+    """
+    if name not in ORDERS:
+        raise ValueError(f"unknown keypoint order {name!r}; known: {ORDERS}")
+    if name == "dataset":
+        return tuple(range(len(skeleton)))
+    parts = [k.removeprefix("left_").removeprefix("right_") for k in skeleton.keypoints]
+    unknown = [k for k, part in zip(skeleton.keypoints, parts, strict=True) if part not in _HEIGHT]
+    if unknown:
+        raise ValueError(f"skeleton {skeleton.name!r}: how high are the keypoints {unknown}?")
+    heights = [_height(part, arms_last=name == "torso_first") for part in parts]
+    order = tuple(np.argsort(heights, kind="stable").tolist())
+    return order[::-1] if name == "bottom_up" else order
+
+
+def _height(part: str, arms_last: bool) -> float:
+    rank = _HEIGHT[part]
+    return _HEIGHT["hip"] + rank / 100 if arms_last and part in _ARMS else rank
+
+
+def associative_steps(
+    candidates: Candidates, order: Sequence[int], options: GroupingOptions
+) -> tuple[GroupingStep, ...]:
+    """Group keypoint types in a fixed order and return every step.
+
+    Args:
+        candidates: the peaks of one image and their tags.
+        order: every keypoint type once; types without detections are skipped.
+        options: thresholds and cost.
+
+    Raises:
+        ValueError: ``order`` is not a permutation of the K keypoint types.
+    """
+    if sorted(order) != list(range(len(candidates.values))):
+        raise ValueError(
+            f"order must hold each of the {len(candidates.values)} keypoint types once, "
+            f"but is {tuple(order)}"
+        )
+    unknown = np.full(len(order), np.nan)
+
+    def choose(references: Floats, remaining: Sequence[int]) -> tuple[int, Floats]:
+        return min(remaining, key=list(order).index), unknown
+
+    return tuple(grouping_steps(candidates, choose, options))
+
+
+def group_associative(
+    candidates: Candidates, order: Sequence[int], options: GroupingOptions
+) -> Groups:
+    """Group keypoints into people in a fixed order of types; see ``associative_steps``."""
+    return groups_of(associative_steps(candidates, order, options), candidates)

@@ -1,0 +1,147 @@
+"""Decoding of stored maps, stage by stage: what is found, and how long each stage takes."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poselib.decoders.associative import STAGES, DecodeOptions, Stage, decode_tags
+from poselib.ops.io import replacing
+from poselib.outputs import TagOutputs
+from poselib.structures import Poses
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """How long the stages of a decoding took, and what was found.
+
+    Attributes:
+        stages: names in the order in which they come, ``poselib.decoders.associative.STAGES``.
+        wall: (repeats, stages) float64, ms by the clock.
+        cpu: (repeats, stages) float64, ms of all threads of the process; steadier than ``wall``
+            where others use the machine.
+        poses: one an image.
+    """
+
+    stages: tuple[Stage, ...]
+    wall: NDArray[np.float64]
+    cpu: NDArray[np.float64]
+    poses: tuple[Poses, ...]
+
+    def medians(self) -> dict[str, float]:
+        """Return the median wall ms of each stage and, as ``"total"``, of whole decodings."""
+        medians = dict(zip(self.stages, np.median(self.wall, axis=0).tolist(), strict=True))
+        return {**medians, "total": float(np.median(self.wall.sum(axis=1)))}
+
+
+def decode_stages(
+    outputs: TagOutputs, options: DecodeOptions | None = None, repeats: int = 1, warmup: int = 0
+) -> StageTimes:
+    """Decode, and take the time of each stage.
+
+    The stages follow one another without a gap: together they are all the time from maps to poses.
+    On a GPU each is waited for, as it is not where nobody takes the time.
+
+    Args:
+        outputs: maps on any device.
+        options: defaults to ``DecodeOptions()``.
+        repeats: decodings that are timed.
+        warmup: decodings before those.
+
+    Raises:
+        ValueError: ``repeats`` is below 1, ``warmup`` is negative, or as for ``decode_tags``.
+    """
+    if repeats < 1 or warmup < 0:
+        raise ValueError(f"repeats must be 1 or more and warmup not negative: {repeats}, {warmup}")
+    for _ in range(warmup):
+        decode_tags(outputs, options)
+    clocks = []
+    for _ in range(repeats):
+        clocks.append(_Clock(outputs.tags.device))
+        poses = decode_tags(outputs, options, clocks[-1].stop)
+    wall, cpu = np.array([clock.wall for clock in clocks]), np.array([c.cpu for c in clocks])
+    return StageTimes(STAGES, wall, cpu, tuple(poses))
+
+
+class _Clock:
+    """Adds up the ms of each stage, from its own making on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.wall, self.cpu = [0.0] * len(STAGES), [0.0] * len(STAGES)
+        self._device = device
+        self._last = self._now()
+
+    def stop(self, stage: Stage) -> None:
+        """Ascribe the time that has passed since the last stop to a stage."""
+        index, now = STAGES.index(stage), self._now()
+        self.wall[index] += 1e3 * (now[0] - self._last[0])
+        self.cpu[index] += 1e3 * (now[1] - self._last[1])
+        self._last = now
+
+    def _now(self) -> tuple[float, float]:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter(), time.process_time()
+
+
+def read_maps(path: Path) -> TagOutputs:
+    """Read the maps of one image, of whatever origin.
+
+    The file, of NumPy's npz format, holds ``heatmaps`` (K, H, W) and ``tags`` (K, H, W, L), both
+    float32; of tags (K, H, W), L is 1. What is returned are views of the arrays as they are read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no npz file, lacks an array, or one has another type or shape; the
+            message names the file and the array.
+    """
+    heatmaps, tags = _read_arrays(path, "heatmaps", "tags")
+    tags = tags[..., None] if tags.ndim == 3 else tags
+    if heatmaps.ndim != 3 or 0 in heatmaps.shape:
+        raise ValueError(f"{path}: heatmaps must be (K, H, W), not {heatmaps.shape}")
+    if tags.ndim != 4 or tags.shape[:3] != heatmaps.shape or tags.shape[3] == 0:
+        wanted = ", ".join(map(str, heatmaps.shape))
+        raise ValueError(f"{path}: tags must be (K, H, W, L) = ({wanted}, L), not {tags.shape}")
+    height, width = heatmaps.shape[1:]
+    maps = torch.from_numpy(tags).permute(0, 3, 1, 2)
+    return TagOutputs((torch.from_numpy(heatmaps)[None],), maps[None], (height, width))
+
+
+def _read_arrays(path: Path, *names: str) -> list[NDArray[np.float32]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays")
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [name for name in names if name not in stored.files]
+            if missing:
+                raise ValueError(f"no array {missing[0]!r}, only {sorted(stored.files)}")
+            arrays = [np.ascontiguousarray(stored[name]) for name in names]
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: no npz file with {' and '.join(names)}: {error}") from error
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype != np.float32:
+            raise ValueError(f"{path}: {name} must be float32, not {array.dtype}")
+    return arrays
+
+
+def write_poses(path: Path, poses: Poses) -> None:
+    """Write poses atomically to an npz file with the names and types of ``Poses``.
+
+    ``keypoints`` (N, K, 2) float32, ``scores`` (N, K) float32, ``person_scores`` (N,) float32.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            keypoints=poses.keypoints,
+            scores=poses.scores,
+            person_scores=poses.person_scores,
+        )

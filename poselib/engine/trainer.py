@@ -1,0 +1,241 @@
+"""The state of a training: one step of it, what it writes, and how it is taken up again."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from poselib.engine.averaging import AveragedModel
+from poselib.engine.checkpoints import read_training
+from poselib.engine.interrupts import interrupts_held
+from poselib.engine.schedule import learning_rate_factor
+from poselib.engine.train_config import Recipe
+from poselib.ops.io import append_line, read_lines, replacing
+from poselib.ops.normalization import normalise
+from poselib.structures import Batch
+from poselib.systems import System
+
+log = logging.getLogger(__name__)
+
+# Measures the system, whose model is in evaluation mode, and returns its figures.
+Validate = Callable[[System], dict[str, float]]
+CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+
+
+class TrainingState:
+    """All that a training changes and a checkpoint holds.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: time spent, that of earlier sittings included and validation left out.
+        measured: whether the weights of this step have been validated.
+        saved: whether the checkpoint holds this very state.
+    """
+
+    def __init__(self, system: System, recipe: Recipe, folder: Path, device: torch.device) -> None:
+        self.system, self.recipe, self.folder, self.device = system, recipe, folder, device
+        self.form = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.model = system.model.to(device).to(memory_format=self.form)
+        kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
+        self.optimiser = kind(
+            _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
+        )
+        self.average = AveragedModel(self.model, recipe.average) if recipe.average else None
+        self.step, self.seconds, self.measured, self.saved = 0, 0.0, False, False
+        self._terms: dict[str, Tensor] = {}
+        self._mark = time.perf_counter()
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done."""
+        by_time = self.seconds / self.recipe.seconds if self.recipe.seconds else 0.0
+        return max(self.step / self.recipe.steps, by_time)
+
+    @property
+    def predictor(self) -> System:
+        """The system with the weights to predict with."""
+        model = self.average.model if self.average else self.model
+        return replace(self.system, model=model.eval())
+
+    def due(self, every: int) -> bool:
+        """Whether something that happens every so many steps, or never for 0, happens now."""
+        return every > 0 and self.step > 0 and self.step % every == 0
+
+    def start_clock(self) -> None:
+        """Begin to count time; what came before does not belong to the training."""
+        self._mark = time.perf_counter()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._mark = self.seconds + now - self._mark, now
+
+    def advance(self, batch: Batch) -> None:
+        """Take one optimiser step, as a whole even if interrupted."""
+        with interrupts_held():
+            self._set_learning_rate()
+            self._terms = self._losses(batch.to(self.device))
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.stack(list(self._terms.values())).sum().backward()
+            if self.recipe.clip is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+            self.optimiser.step()
+            if self.average is not None:
+                self.average.update(self.model)
+            self.step, self.measured, self.saved = self.step + 1, False, False
+            # From one step's end to the next: waiting for data is training time too.
+            self._tick()
+            if self.due(self.recipe.log_every):
+                self._record()
+
+    def _set_learning_rate(self) -> None:
+        recipe = self.recipe
+        factor = learning_rate_factor(
+            recipe.schedule, self.progress, recipe.warmup, recipe.milestones, recipe.decay
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * factor
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        self.model.train()
+        targets = self.system.encode(batch)
+        images = normalise(batch.images).contiguous(memory_format=self.form)
+        lower = self.recipe.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+            outputs = self.model(images)
+        return self.system.losses(outputs, targets)
+
+    def loss(self) -> dict[str, float]:
+        """Return the last step's loss and its terms.
+
+        Raises:
+            ValueError: one is not finite; the message names it.
+        """
+        values = {name: float(term.detach()) for name, term in self._terms.items()}
+        wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
+        if wrong:
+            raise ValueError(
+                f"step {self.step}: the loss is not finite ({wrong}); lower learning_rate or set "
+                f"clip; {self.folder / CHECKPOINT} keeps the last good state, if there was one"
+            )
+        return {"loss": sum(values.values()), **values}
+
+    def _record(self) -> None:
+        rate = self.optimiser.param_groups[0]["lr"]
+        head = {"step": self.step, "seconds": round(self.seconds, 3), "lr": rate}
+        append_line(self.folder / METRICS, {**head, **self.loss()})
+
+    def measure(self, validate: Validate) -> None:
+        """Validate the predictor and append its figures to the metrics; its time is not counted."""
+        self._tick()
+        figures = {name: float(value) for name, value in validate(self.predictor).items()}
+        head = {"step": self.step, "seconds": round(self.seconds, 3)}
+        with interrupts_held():
+            append_line(self.folder / METRICS, {**head, **figures})
+            self.measured, self.saved = True, False
+        self.start_clock()
+
+    def save(self) -> None:
+        """Write the checkpoint.
+
+        Raises:
+            ValueError: the loss or a weight is not finite; the old checkpoint stays.
+        """
+        self.loss()
+        _check_weights(self.model, self.step)
+        state = {
+            "system": _identity(self.system),
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "seconds": self.seconds,
+            "measured": self.measured,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.model.state_dict() if self.average else None,
+            "updates": self.average.updates if self.average else 0,
+            "random": torch.get_rng_state(),
+        }
+        with replacing(self.folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
+        self.saved = True
+
+    def resume(self) -> None:
+        """Take up the folder's checkpoint, if there is one, and drop metrics that came after it.
+
+        Raises:
+            ValueError: the checkpoint cannot be read or is of another system or recipe.
+        """
+        path = self.folder / CHECKPOINT
+        for abandoned in self.folder.glob(f".{CHECKPOINT}.*"):  # by a process that was killed
+            abandoned.unlink(missing_ok=True)
+        if not path.exists():
+            (self.folder / METRICS).unlink(missing_ok=True)
+            torch.manual_seed(self.recipe.seed)
+            return
+        state = read_training(path)
+        self._check(state, path)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.model.load_state_dict(state["average"])
+            self.average.updates = state["updates"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.measured, self.saved = state["measured"], True
+        torch.set_rng_state(state["random"])
+        _drop_lines_after(self.step, self.folder / METRICS)
+        log.info("resumed %s at step %d", path, self.step)
+
+    def _check(self, state: dict[str, Any], path: Path) -> None:
+        for name, mine in (("system", _identity(self.system)), ("recipe", asdict(self.recipe))):
+            theirs = state[name]
+            different = sorted(key for key in mine if theirs.get(key) != mine[key])
+            if different:
+                key = different[0]
+                raise ValueError(
+                    f"{path}: its {name} has {key}={theirs.get(key)!r}, this one {mine[key]!r}; "
+                    f"use another folder or the same settings to resume"
+                )
+
+
+def _drop_lines_after(step: int, path: Path) -> None:
+    lines = read_lines(path)
+    kept = [line for line in lines if line["step"] <= step]
+    if len(kept) == len(lines):
+        return
+    with replacing(path) as temporary:
+        for line in kept:
+            append_line(temporary, line)
+
+
+def _check_weights(model: nn.Module, step: int) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(
+                f"step {step}: {name} is no longer finite; lower learning_rate or set clip"
+            )
+
+
+def _identity(system: System) -> dict[str, Any]:
+    return {"name": system.name, "skeleton": system.skeleton.name, **system.switches}
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Leave biases and normalisations without weight decay."""
+    norms = (module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+    # All have one dimension but those of attentive normalisation.
+    mixed = {id(p) for norm in norms for p in norm.parameters(recurse=False)}
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for p in model.parameters():
+        if p.requires_grad:
+            groups[p.ndim <= 1 or id(p) in mixed].append(p)
+    return [
+        {"params": groups[0], "weight_decay": weight_decay},
+        {"params": groups[1], "weight_decay": 0.0},
+    ]

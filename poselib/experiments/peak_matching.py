@@ -1,0 +1,175 @@
+"""What it adds to move regressed keypoints to the peaks of heatmaps, at one scale and at several.
+
+That is DEKR's Table 6; how keypoints are moved is said in ``poselib.decoders.peak_matching``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from poselib.engine.evaluate import LabelledImages
+from poselib.engine.predict import PredictOptions
+from poselib.experiments.ablation import gains, measure_ways, outcome, summary
+from poselib.papers.published import published_table
+from poselib.systems import System
+
+DIRECT, MATCHED = "direct", "matched"
+ONE, SEVERAL = "one scale", "several scales"
+
+# Matched numbers of Table 6, and which table has those of direct regression on the same images.
+_TABLES = {
+    "AP_coco_val": ("COCO val2017", "2"),
+    "AP_coco_testdev": ("COCO test-dev2017", "4"),
+    "AP_crowdpose_test": ("CrowdPose test", "7"),
+}
+_NETWORKS = ("HRNet-W32", "HRNet-W48")
+# DEKR's code absorbs within 75 px of inputs whose short side has 512 or 640 px.
+_REACH, _SIZE = 75.0, 512
+
+
+def published_matching() -> pd.DataFrame:
+    """Return what the paper's tables say of direct and of matched regression, AP in per cent.
+
+    Returns:
+        One line a data set, network and number of scales: ``data``, ``network``, ``scales``,
+        ``direct`` (Tables 2, 4 and 7), ``matched`` (Table 6) and ``gain``.
+    """
+    absorbed, lines = published_table("dekr", "6"), []
+    for metric, (data, table) in _TABLES.items():
+        plain = published_table("dekr", table)["AP"]
+        for scales, ending in ((ONE, ""), (SEVERAL, ", multi-scale")):
+            for network in _NETWORKS:
+                direct = plain[f"DEKR, {network}{ending}"]
+                matched = absorbed.loc[f"{network}{ending}", metric]
+                gain = round(matched - direct, 1)
+                lines.append((data, network, scales, direct, matched, gain))
+    return pd.DataFrame(lines, columns=["data", "network", "scales", DIRECT, MATCHED, "gain"])
+
+
+def read_scales(text: str) -> tuple[float, ...]:
+    """Read the scales of multi-scale testing, such as ``"0.5 1 2"``.
+
+    Raises:
+        ValueError: one is not a positive number or comes twice, 1 is not among them, or no other.
+    """
+    try:
+        scales = tuple(float(word) for word in text.split())
+        PredictOptions(scales=scales)
+    except ValueError as error:
+        raise ValueError(f"scales {text!r}: {error}") from error
+    if len(scales) < 2 or len(set(scales)) < len(scales):
+        raise ValueError(f"scales {text!r}: expected 1 and other numbers, none of them twice")
+    return scales
+
+
+def match_reach(size: int) -> float:
+    """Return how near a peak must be to absorb a keypoint, px of a network input of this size.
+
+    As published from 512 px on; less in proportion where people are drawn smaller.
+
+    Args:
+        size: px of the short side.
+    """
+    return _REACH * min(1.0, size / _SIZE)
+
+
+def measure_matching(
+    systems: Sequence[System],
+    dataset: LabelledImages,
+    options: PredictOptions,
+    scales: Sequence[float],
+    distance: float,
+    *,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Measure systems with regressed keypoints as they are and matched, at one scale and several.
+
+    Args:
+        systems: regress poses; one a seed.
+        dataset: labelled images of their skeleton.
+        options: how images are presented; its scales are not looked at.
+        scales: of the second half; 1 is among them.
+        distance: see ``match_reach``.
+        device: where the networks run; where their weights are if not given.
+        progress: show bars.
+
+    Returns:
+        One line a system, number of scales and way: ``seed``, the system's place; ``scales``,
+        ``"one scale"`` or ``"several scales"``; ``row``, ``"direct"`` or ``"matched"``; and all
+        that ``measure_ways`` measures, from 0 to 1.
+
+    Raises:
+        ValueError: a system does not regress poses, or as ``measure_ways``.
+    """
+    ways = {way: {"match": way == MATCHED, "match_distance": distance} for way in (DIRECT, MATCHED)}
+    parts = []
+    for seed, system in enumerate(systems):
+        if "match" not in system.switches:
+            raise ValueError(f"system {system.name!r} does not regress keypoints to be matched")
+        for name, factors in ((ONE, (1.0,)), (SEVERAL, tuple(scales))):
+            look = replace(options, scales=factors)
+            table = measure_ways(system, dataset, look, ways, device=device, progress=progress)
+            table = table.rename(columns={"decoding": "row"})
+            table.insert(0, "seed", seed)
+            table.insert(1, "scales", name)
+            parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def matching_summary(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Return ``ablation.summary`` of each number of scales, named in a column ``scales`` in front.
+
+    Args:
+        results: from ``measure_matching``.
+        metrics: columns to sum up; gains are those over direct regression at the same scales.
+    """
+    parts = []
+    for name, part in results.groupby("scales", sort=False):
+        table = summary(part, metrics, DIRECT)
+        table.insert(0, "scales", name)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def matching_gains(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Return what matching adds for each seed, one line a number of scales, which ``row`` names."""
+    parts = [
+        gains(part, metrics, DIRECT).query("row == @MATCHED").assign(row=name)
+        for name, part in results.groupby("scales", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def matching_lines(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
+    """Return published and measured numbers as lines of one table, in columns of their own.
+
+    Args:
+        table: from ``matching_summary``.
+        measured_on: on what.
+
+    Returns:
+        Lines of ``published_matching``, with ``published_on`` for ``data`` and ``published_``
+        before the names of its AP, and those of ``table`` with ``measured_on``.
+    """
+    names = {name: f"published_AP_{name}" for name in (DIRECT, MATCHED, "gain")}
+    printed = published_matching().rename(columns={"data": "published_on", **names})
+    return pd.concat([printed, table.assign(measured_on=measured_on)], ignore_index=True)
+
+
+def matching_outcome(table: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """Say in one line what matching adds, and whether more than by chance; see ``outcome``.
+
+    Args:
+        table: from ``matching_summary``, in per cent; AP is among its metrics.
+        metrics: whose gains to tell.
+    """
+    direct = table[table["row"] == DIRECT]
+    begin = [f"{line['AP']:.1f} at {line['scales']}" for _, line in direct.iterrows()]
+    cases = table.assign(row=table["row"].where(table["row"] == DIRECT, table["scales"]))
+    told = [f"matched {outcome(cases, DIRECT, metric, ' in %')}" for metric in metrics]
+    return "; ".join([f"direct AP {', '.join(begin)}", *told])

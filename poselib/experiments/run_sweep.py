@@ -1,0 +1,165 @@
+"""Run sweeps: many executions of notebooks side by side, each in a process of its own.
+
+From a shell: ``python -m poselib.experiments.run_sweep notebooks/sweeps/NAME.json --seeds 0 1 2``.
+What is finished on disk is not run again, what was stopped is taken up, and one failure does not
+stop the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from poselib.experiments.parameters import add_parameter_options, given_parameters
+from poselib.experiments.sweep import PlannedRun, plan, read_sweep, sweep_results
+
+_DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a planned run ended.
+
+    Attributes:
+        run: the run.
+        state: ``"done before"``, ``"done"`` or ``"failed"``.
+        log: what its process wrote, or None if it did not have to run.
+    """
+
+    run: PlannedRun
+    state: str
+    log: Path | None
+
+
+def run_batch(
+    runs: Sequence[PlannedRun],
+    runs_dir: Path | str,
+    workers: int = 1,
+    folders: Mapping[str, str] | None = None,
+    timeout: float = _DAY,
+) -> list[Outcome]:
+    """Execute planned runs, several at a time, and return how each ended, in the given order.
+
+    Runs of equal id are executed once. Each process gets its share of the cores as threads.
+
+    Args:
+        runs: what to run.
+        runs_dir: receives the runs; executed notebooks and logs go to ``notebooks`` in it.
+        workers: processes at a time.
+        folders: more parameters for every run that do not change its results, as ``device``.
+        timeout: seconds that one cell may take.
+
+    Raises:
+        ValueError: ``workers`` is below 1.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be 1 or more, not {workers}")
+    runs_dir = Path(runs_dir).resolve()
+    once = {run.run_id: run for run in runs}
+    waiting = [run for run in once.values() if run.record(runs_dir) is None]
+    outcomes = {run.run_id: Outcome(run, "done before", None) for run in once.values()}
+    environment = _environment(min(workers, len(waiting) or 1))
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=len(once), initial=len(once) - len(waiting), desc="runs", unit="run") as bar,
+    ):
+        started = [
+            pool.submit(_execute, run, runs_dir, dict(folders or {}), timeout, environment)
+            for run in waiting
+        ]
+        try:
+            for future in as_completed(started):
+                outcome = future.result()
+                outcomes[outcome.run.run_id] = outcome
+                bar.update()
+        except BaseException:
+            # Runs that have not begun must not begin; those that have get the same Ctrl-C.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [outcomes[run.run_id] for run in runs]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run sweeps from the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        runs = [run for path in options.sweeps for run in _plans(path, options)]
+        given = {"device": options.device} if options.device else {}
+        outcomes = run_batch(runs, options.runs, options.workers, given, options.timeout)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    _report(outcomes, runs, options.runs)
+    return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
+
+
+def _plans(path: Path, options: argparse.Namespace) -> list[PlannedRun]:
+    sweep = read_sweep(path)
+    return plan(sweep, options.seeds, given_parameters(sweep.notebook, options), options.rows)
+
+
+def _report(outcomes: Sequence[Outcome], runs: Sequence[PlannedRun], runs_dir: Path) -> None:
+    results = sweep_results(runs, runs_dir)
+    shown = [c for c in ("row", "seed", "run", "AP", "AP50", "AR") if c in results]
+    table = results[shown].assign(state=[outcome.state for outcome in outcomes])
+    sys.stderr.flush()
+    sys.stdout.write(table.drop_duplicates().to_string(index=False, float_format="%.3f") + "\n")
+    for outcome in outcomes:
+        if outcome.state == "failed":
+            sys.stdout.write(f"failed: {outcome.run.row}, seed {outcome.run.seed}: {outcome.log}\n")
+    sys.stdout.flush()
+
+
+def _execute(
+    run: PlannedRun,
+    runs_dir: Path,
+    folders: Mapping[str, str],
+    timeout: float,
+    environment: Mapping[str, str],
+) -> Outcome:
+    if run.record(runs_dir) is not None:  # somebody else has made it in the meantime
+        return Outcome(run, "done before", None)
+    log = runs_dir / "notebooks" / f"{run.run_id}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    values = {**run.parameters, **folders, "runs_dir": str(runs_dir), "run_id": run.run_id}
+    given = [text for key, value in values.items() for text in ("-p", key, str(value))]
+    command = [sys.executable, "-m", "poselib.experiments.notebooks", str(run.notebook), *given]
+    command += ["--output", str(log.parent), "--timeout", str(timeout)]
+    with log.open("ab") as output:
+        status = subprocess.run(
+            command, stdout=output, stderr=subprocess.STDOUT, env=dict(environment), check=False
+        ).returncode
+    # A notebook that ends well without a finished run has not done what a sweep needs.
+    good = status == 0 and run.record(runs_dir) is not None
+    return Outcome(run, "done" if good else "failed", log)
+
+
+def _environment(workers: int) -> dict[str, str]:
+    """Return this process's environment with the cores shared out among the workers."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m poselib.experiments.run_sweep")
+    parser.add_argument("sweeps", type=Path, nargs="+", help="sweep files, as notebooks/sweeps/*")
+    add_parameter_options(parser)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", help="only these rows")
+    parser.add_argument("--workers", type=int, default=1, help="processes side by side")
+    parser.add_argument("--device", help="where to train: cpu, cuda or auto")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER")
+    parser.add_argument("--timeout", type=float, default=_DAY, help="seconds for one cell")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

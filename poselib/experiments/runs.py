@@ -1,0 +1,290 @@
+"""One folder a run, and figures that say where they came from.
+
+A run's folder ``runs/<id>/`` holds ``params.json``, ``run.json`` (name, start, seed, git commit,
+versions), ``metrics.jsonl`` (one line a measurement, while it runs) and ``metrics.json`` (its
+results; written last, so a run that has it is finished). Figures and tables are written with a
+JSON file of the same name beside them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from poselib.experiments.provenance import provenance
+from poselib.ops.io import append_line, read_json, read_lines, replacing, write_json
+
+Params = Mapping[str, Any]
+_PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
+_DPI, _LARGE = 150, 400_000  # px an inch, bytes
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run on disk.
+
+    Attributes:
+        folder: the run's folder; its last part is the run's id.
+        name: what was run, such as ``"quickstart"``.
+        params: the parameters it was started with, as read back from JSON.
+    """
+
+    folder: Path
+    name: str
+    params: Params
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / _METRICS).exists()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Results of the run; empty while it is not finished."""
+        return read_json(self.folder / _METRICS) if self.finished else {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``, oldest first."""
+        return read_lines(self.folder / _LINES)
+
+    def log(self, values: Params) -> None:
+        """Append one line of measurements to ``metrics.jsonl``."""
+        append_line(self.folder / _LINES, plain(values, "metrics"))
+
+    def finish(self, metrics: Params) -> None:
+        """Write the results, which makes the run a finished one."""
+        write_json(self.folder / _METRICS, plain(metrics, "metrics"))
+
+
+def start_run(
+    runs_dir: Path | str, name: str, params: Params, run_id: str | None = None
+) -> RunRecord:
+    """Make the folder of a new run, or take up an old one.
+
+    Args:
+        runs_dir: folder of all runs; made if absent.
+        name: what is run: letters, digits, ``.``, ``_`` and ``-``.
+        params: plain values; a ``seed`` among them is noted as the run's seed.
+        run_id: folder name to use. If it exists already, the run is taken up again: look at
+            ``finished``. By default an id is made of the time, the name and chance.
+
+    Raises:
+        ValueError: the name or id holds other characters, a parameter cannot be written as
+            JSON, or the id belongs to a run with another name or other parameters.
+    """
+    values = plain(params, "params")
+    folder = Path(runs_dir) / _checked(run_id or new_id(name))
+    if (folder / _RUN).exists():
+        return _same_run(load_run(folder), name, values)
+    folder.mkdir(parents=True, exist_ok=run_id is not None)
+    write_json(folder / _PARAMS, values)
+    about = {"name": name, "started": _now(), "seed": values.get("seed"), **provenance()}
+    write_json(folder / _RUN, {"id": folder.name, **about})
+    return RunRecord(folder, name, values)
+
+
+def load_run(folder: Path | str) -> RunRecord:
+    """Open the run in a folder.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+        ValueError: one of its files is not JSON.
+    """
+    folder = Path(folder)
+    if not (folder / _RUN).exists():
+        raise FileNotFoundError(f"{folder} holds no run: it has no {_RUN}")
+    name = read_json(folder / _RUN)["name"]
+    return RunRecord(folder, name, read_json(folder / _PARAMS))
+
+
+def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
+    """Return one row a run, oldest first.
+
+    Args:
+        runs_dir: folder of all runs; it may be absent.
+        name: keep only runs of this name.
+
+    Returns:
+        Columns ``id``, ``name``, ``started``, ``finished``, ``folder`` and, for each parameter
+        and metric of any of the runs, ``params.<name>`` and ``metrics.<name>``.
+    """
+    records = [load_run(path.parent) for path in Path(runs_dir).glob(f"*/{_RUN}")]
+    rows = [_row(record) for record in records if name in (None, record.name)]
+    columns = ["id", "name", "started", "finished", "folder"]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    return pd.DataFrame(rows).sort_values(["started", "id"], ignore_index=True)
+
+
+def new_id(name: str) -> str:
+    """Return an id that sorts by time, can be read and does not come twice."""
+    _checked(name)
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(4)}"
+
+
+def sidecar(
+    figure: Path | str,
+    params: Params,
+    *,
+    runs: Iterable[RunRecord | str] = (),
+    outcome: str = "",
+) -> Path:
+    """Write what a figure or table was made from beside it, and return that file's path.
+
+    Args:
+        figure: path of the figure; the same name with ``.json`` is written.
+        params: parameters of the notebook that drew it; a ``seed`` among them is noted.
+        runs: the runs it shows, or their ids.
+        outcome: what came out, in a line that can stand alone.
+    """
+    figure = Path(figure)
+    parameters = plain(params, "params")
+    content = {
+        "figure": figure.name,
+        "created": _now(),
+        "parameters": parameters,
+        "seed": parameters.get("seed"),
+        "runs": [run if isinstance(run, str) else run.id for run in runs],
+        "outcome": outcome,
+        **provenance(),
+    }
+    path = figure.with_suffix(".json")
+    write_json(path, content)
+    return path
+
+
+def save_figure(
+    figure: Figure,
+    path: Path | str,
+    params: Params,
+    *,
+    runs: Iterable[RunRecord | str] = (),
+    outcome: str = "",
+) -> Path:
+    """Write a figure as PNG with its sidecar and return the path of the PNG.
+
+    One of more than 0.4 MB, as pages of grainy images are, is kept in 256 colours, which makes
+    it three to five times smaller: figures are kept under version control.
+
+    Raises:
+        ValueError: the path does not end in ``.png``.
+    """
+    path = _with_suffix(path, ".png")
+    with replacing(path) as temporary:
+        figure.savefig(
+            temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
+        )
+        if temporary.stat().st_size > _LARGE:
+            _paletted(temporary)
+        sidecar(path, params, runs=runs, outcome=outcome)
+    return path
+
+
+def save_table(
+    table: pd.DataFrame,
+    path: Path | str,
+    params: Params,
+    *,
+    runs: Iterable[RunRecord | str] = (),
+    outcome: str = "",
+) -> Path:
+    """Write a table as CSV, without its index, with its sidecar and return the path of the CSV.
+
+    Raises:
+        ValueError: the path does not end in ``.csv``.
+    """
+    path = _with_suffix(path, ".csv")
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+        sidecar(path, params, runs=runs, outcome=outcome)
+    return path
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return a value as JSON can hold it; NaN and infinity, which it cannot, become None.
+
+    Args:
+        value: scalars, paths, arrays, dataclasses, and mappings and sequences of them.
+        where: what an error calls it.
+
+    Raises:
+        ValueError: something in it is of another type; the message says where.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    raise ValueError(f"{where}: a {type(value).__name__} cannot be written as JSON")
+
+
+def _paletted(path: Path) -> None:
+    with Image.open(path) as image:
+        colours = image.convert("RGB").quantize(256)
+    colours.save(path, format="png", optimize=True)
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "started": read_json(record.folder / _RUN)["started"],
+        "finished": record.finished,
+        "folder": str(record.folder),
+        **{f"params.{key}": value for key, value in record.params.items()},
+        **{f"metrics.{key}": value for key, value in record.metrics.items()},
+    }
+
+
+def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:
+    if record.name != name:
+        raise ValueError(f"run {record.id!r} is one of {record.name!r}, not of {name!r}")
+    keys = sorted({*record.params, *params})
+    other = [k for k in keys if record.params.get(k) != params.get(k)]
+    if other:
+        raise ValueError(
+            f"run {record.id!r} has {other[0]}={record.params.get(other[0])!r}, not "
+            f"{params.get(other[0])!r}; take up a run with its own parameters or use another id"
+        )
+    return record
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} must be letters, digits, '.', '_' and '-', no sign first")
+    return name
+
+
+def _with_suffix(path: Path | str, suffix: str) -> Path:
+    path = Path(path)
+    if path.suffix != suffix:
+        raise ValueError(f"{path} must end in {suffix}")
+    return path
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,169 @@
+"""Where keypoints went wrong: to another person, to the other side, or to where nobody is.
+
+A predicted keypoint is compared with annotated ones by one term of OKS (HAE, Eq. 19),
+``exp(-d² / (2 s² k²))`` with the scale s of the annotated person and k = 2 sigma, and is near where
+this similarity is 0.5 or more, up to a distance of 1.18 s k. A person found is matched to at most
+one annotated person, so that the OKS of all pairs add up to the most; a pair must share a
+keypoint, near enough. Then each predicted keypoint is judged by ``Kind`` and each annotated one
+by ``Fate``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from poselib.metrics.coco_tables import Bool, Float, Int
+from poselib.ops.oks import keypoint_similarity
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses, Sample
+
+NEAR, LOOSE = 0.5, 0.1  # similarities
+
+
+class Kind(IntEnum):
+    """What a predicted keypoint is; of several, the first from ``GOOD`` on.
+
+    ``ABSENT``: nothing was predicted. ``GOOD``: near the keypoint of its own person. ``SWAP``: near
+    another annotated person's. ``FRAGMENT``: near an annotated person's, while its own person was
+    matched to nobody, as when somebody falls apart into two people. ``INVERSION``: near its own
+    person's keypoint of the other side, and nearer to that than to another person's.
+    ``IMPRECISE``: not near, but similar to the keypoint of its own person, or of anybody if it has
+    no match, by 0.1 or more. ``UNKNOWN``: its own person's is not labelled, or it lies where people
+    are not labelled. ``FALSE``: near nothing.
+    """
+
+    ABSENT = 0
+    GOOD = 1
+    SWAP = 2
+    FRAGMENT = 3
+    INVERSION = 4
+    IMPRECISE = 5
+    UNKNOWN = 6
+    FALSE = 7
+
+
+class Fate(IntEnum):
+    """What became of an annotated keypoint.
+
+    ``UNLABELLED``: it does not count. ``FOUND``: the person found that was matched has it.
+    ``ASTRAY``: it was detected, but is part of somebody else. ``UNDETECTED``: no prediction is near
+    it, save those that are right where they are in somebody else.
+    """
+
+    UNLABELLED = 0
+    FOUND = 1
+    ASTRAY = 2
+    UNDETECTED = 3
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of the keypoints of the P people found and the N annotated in one image.
+
+    Attributes:
+        partners: (P,) int64, the annotated person that each was matched to, or -1.
+        kinds: (P, K) int64, of ``Kind``.
+        onto: (P, K) int64, the annotated person on whose keypoint a good, swapped or fragment's
+            keypoint lies; -1 for the others.
+        fates: (N, K) int64, of ``Fate``.
+    """
+
+    partners: Int
+    kinds: Int
+    onto: Int
+    fates: Int
+
+
+def judge_keypoints(
+    poses: Poses, sample: Sample, skeleton: Skeleton, *, min_score: float = 0.0
+) -> Judgement:
+    """Match the people found in an image to the annotated ones and judge every keypoint.
+
+    Args:
+        poses: people found, px of the sample's image.
+        sample: the image's annotated people.
+        skeleton: gives the OKS constants, and which keypoints are left and right.
+        min_score: keypoints at or below it are no predictions.
+
+    Raises:
+        ValueError: the keypoints are not the skeleton's.
+    """
+    _check(poses, sample, skeleton)
+    # The last of the annotated people is nobody, without keypoints: partner -1.
+    truth = np.pad(sample.keypoints.astype(np.float64), ((0, 1), (0, 0), (0, 0)))
+    areas = np.pad(sample.areas.astype(np.float64), (0, 1))
+    predicted = poses.scores > max(min_score, 0.0)
+    values = _similarity(poses.keypoints, predicted, truth, areas, skeleton)
+    partners = _partners(values, truth[..., 2] > 0)
+    matched, rows = (partners >= 0)[:, None], np.arange(len(poses))
+    # Who is near another's keypoint but not its own has the other's as the most similar of all.
+    own, best = values[rows, partners], values.max(axis=1)
+    sides = truth[:, skeleton.flip_indices]
+    side = _similarity(poses.keypoints, predicted, sides, areas, skeleton)[rows, partners]
+    unlabelled = matched & (truth[partners, :, 2] == 0)
+    rules: list[tuple[Bool, Kind]] = [
+        (~predicted, Kind.ABSENT),
+        (own >= NEAR, Kind.GOOD),
+        (matched & (best >= np.maximum(NEAR, side)), Kind.SWAP),
+        (best >= np.maximum(NEAR, side), Kind.FRAGMENT),
+        (side >= NEAR, Kind.INVERSION),
+        (np.where(matched, own, best) >= LOOSE, Kind.IMPRECISE),
+        (unlabelled | _ignored(poses.keypoints, sample.ignore), Kind.UNKNOWN),
+    ]
+    kinds = np.select([rule for rule, _ in rules], [int(kind) for _, kind in rules], Kind.FALSE)
+    elsewhere = (kinds == Kind.SWAP) | (kinds == Kind.FRAGMENT)
+    onto = np.where(kinds == Kind.GOOD, partners[:, None], -1)
+    onto = np.where(elsewhere, values.argmax(axis=1), onto)
+    fates = _fates(values[:, :-1] >= NEAR, kinds, partners, sample.keypoints[..., 2] > 0)
+    return Judgement(partners, kinds.astype(np.int64), onto, fates)
+
+
+def _check(poses: Poses, sample: Sample, skeleton: Skeleton) -> None:
+    keypoints = len(skeleton)
+    if poses.keypoints.shape[1:] != (keypoints, 2) or sample.keypoints.shape[1:] != (keypoints, 3):
+        raise ValueError(
+            f"image {sample.image_id}: people found and annotated must be (P, K, 2) and (N, K, 3) "
+            f"with the {keypoints} keypoints of skeleton {skeleton.name!r}, not "
+            f"{poses.keypoints.shape} and {sample.keypoints.shape}"
+        )
+
+
+def _similarity(
+    points: NDArray[np.float32], predicted: Bool, truth: Float, areas: Float, skeleton: Skeleton
+) -> Float:
+    """(P, N, K) similarity of predicted to annotated keypoints; 0 where one of them is absent."""
+    near = keypoint_similarity(points[:, None], truth[..., :2], areas, skeleton.sigmas)
+    return np.where(predicted[:, None] & (truth[..., 2] > 0), near, 0.0)
+
+
+def _partners(values: Float, labelled: Bool) -> Int:
+    """(P,) the annotated person that each person found is matched to, or -1."""
+    similarity = values.sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1)
+    similarity = np.where((values >= NEAR).any(axis=-1), similarity, 0.0)
+    rows, columns = linear_sum_assignment(-similarity)
+    partners = np.full(len(values), -1, dtype=np.int64)
+    partners[rows] = np.where(similarity[rows, columns] > 0, columns, -1)
+    return partners
+
+
+def _ignored(points: NDArray[np.float32], ignore: Bool) -> Bool:
+    """(P, K) true where a keypoint lies on a pixel whose people are not labelled."""
+    height, width = ignore.shape
+    column, row = np.floor(points).astype(np.int64).transpose(2, 0, 1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    where = np.zeros(inside.shape, dtype=bool)
+    where[inside] = ignore[row[inside], column[inside]]
+    return where
+
+
+def _fates(near: Bool, kinds: Int, partners: Int, labelled: Bool) -> Int:
+    fates = np.where(labelled, Fate.UNDETECTED, Fate.UNLABELLED).astype(np.int64)
+    fates[(near & (kinds != Kind.GOOD)[:, None]).any(axis=0)] = Fate.ASTRAY
+    people, keypoints = np.nonzero(kinds == Kind.GOOD)
+    fates[partners[people], keypoints] = Fate.FOUND
+    return fates

@@ -1,0 +1,264 @@
+"""A reason in plain words why average precision is 0 or near it.
+
+Each suspicion is put to the test: the people found are changed as if it held, and it is believed
+if they are then much more similar to the annotated ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from poselib.metrics.coco_tables import Comparison, Entry, Float, Found, compare, read_truth
+from poselib.metrics.diagnosis.coordinate_fit import Frame, fit_frame, moved
+from poselib.metrics.diagnosis.image_mismatch import elsewhere
+from poselib.metrics.diagnosis.keypoint_permutation import keypoint_likeness
+from poselib.metrics.pairwise_oks import most_similar
+from poselib.ops.oks import AREA_OF_BOX
+from poselib.skeletons import SKELETONS, Skeleton
+
+# Average precision from which nothing needs an explanation.
+LOW_AP = 0.05
+# A suspicion is believed if the mean similarity rises by this much, to this much.
+_GAIN, _ENOUGH = 0.2, 0.4
+# One that explains less than the best by this is dropped.
+_AS_GOOD = 0.05
+# Images that are looked at.
+_IMAGES, _IMAGES_ONE_BY_ONE = 200, 40
+_ALL = 1 << 30
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What may be wrong.
+
+    Attributes:
+        value: mean greatest similarity of annotated people if it were put right.
+        reason: a sentence.
+        parameters: how freely it was fitted; the least free wins of those that explain as much.
+    """
+
+    value: float
+    reason: str
+    parameters: int = 0
+
+
+def diagnose(
+    ground_truth: Entry | Path,
+    results: Sequence[Entry],
+    skeleton: Skeleton,
+    image_ids: Sequence[int] | None = None,
+    max_detections: int = 20,
+) -> tuple[str, ...]:
+    """Return likely reasons why results have a low average precision, each a sentence.
+
+    It knows: nobody to find, nothing found, results of other images or categories, scores that
+    rank the wrong ones first, coordinates that are scaled, shifted, scaled or shifted
+    differently in each image, relative to the image's size, mirrored or with x and y exchanged,
+    left and right exchanged, keypoints in another order, and annotated areas that are too small.
+    If nothing of that explains it, the one sentence says how similar people are.
+
+    Args:
+        ground_truth, results, skeleton, image_ids, max_detections: as in ``evaluate_ap``. The
+            ``width`` and ``height`` of the images are used where they are given.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``evaluate_ap`` does.
+    """
+    content = read_truth(ground_truth)
+    everything = compare(content, results, len(skeleton), image_ids)
+    if (obvious := _obvious(everything, len(results))) is not None:
+        return (obvious,)
+    sample = _sample(everything, _IMAGES)
+    sizes = _sizes(content, sample)
+    base = _mean(sample, skeleton, max_detections)
+    suspicions = [
+        *_of_coordinates(sample, sizes, skeleton, max_detections),
+        *_of_frames(sample, skeleton, max_detections),
+        *_of_order(sample, skeleton, max_detections),
+        *_of_annotations(sample, skeleton, max_detections),
+        *(Suspicion(*found) for found in elsewhere(everything, sample, skeleton)),
+    ]
+    believed = _believed(suspicions, base)
+    return believed or _of_scores(sample, skeleton, base, max_detections)
+
+
+def _obvious(comparison: Comparison, results: int) -> str | None:
+    truth, found = comparison.truth, comparison.found
+    if truth.ignored.all():
+        return (
+            "nobody counts: the ground truth has no person with a labelled keypoint in the "
+            "images that are evaluated"
+        )
+    if not results:
+        return "there are no detections"
+    if not len(found):
+        return f"none of the {results} detections is in an image that is evaluated"
+    if not set(found.categories.tolist()) & set(truth.categories[~truth.ignored].tolist()):
+        written = sorted({comparison.categories[c] for c in found.categories.tolist()})
+        return f"no annotated person is of the category that the detections name: {written}"
+    if not found.present.any():
+        return "every keypoint of every detection is written as missing (0, 0, 0)"
+    return None
+
+
+def _believed(suspicions: Sequence[Suspicion], base: float) -> tuple[str, ...]:
+    """Return the reasons that explain the most; of equal ones, those with fewer parameters."""
+    good = [s for s in suspicions if s.value >= max(base + _GAIN, _ENOUGH)]
+    best = max((s.value for s in good), default=0.0)
+    good = [s for s in good if s.value >= best - _AS_GOOD]
+    least = min((s.parameters for s in good), default=0)
+    kept = sorted((s for s in good if s.parameters == least), key=lambda s: -s.value)
+    return tuple(f"{s.reason} (mean similarity {base:.2f}, then {s.value:.2f})" for s in kept)
+
+
+def _of_coordinates(
+    sample: Comparison, sizes: Float, skeleton: Skeleton, most: int
+) -> Iterator[Suspicion]:
+    """Suspicions without a parameter: x and y, left and right, mirrored, relative."""
+
+    def value(found: Found) -> float:
+        return _mean(replace(sample, found=found), skeleton, most)
+
+    found, size = sample.found, sizes[sample.found.images][:, None]
+    flip = skeleton.flip_indices
+    exchanged = replace(found, keypoints=found.keypoints[:, flip])
+    yield Suspicion(
+        value(moved(found, lambda xy: xy[..., ::-1])),
+        "x and y are exchanged: keypoints must be written as x, y",
+    )
+    yield Suspicion(value(exchanged), "left and right are exchanged")
+    if np.isfinite(sizes).all():
+        for kept, words in ((found, ""), (exchanged, ", and left and right are exchanged")):
+            mirrored = moved(kept, lambda xy: xy * [-1, 1] + (size - 1) * [1, 0])
+            yield Suspicion(
+                value(mirrored), f"the images were mirrored, and the coordinates still are{words}"
+            )
+        if np.abs(found.keypoints[..., :2]).max(initial=0) <= 2:
+            yield Suspicion(
+                value(moved(found, lambda xy: xy * size)),
+                "coordinates are relative to the size of the image: they must be px",
+            )
+
+
+def _of_frames(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Suspicion]:
+    """Suspicions that coordinates are of another frame, the same in all images or in each."""
+    for scale, shift in ((False, True), (True, False), (True, True)):
+        frame = fit_frame(sample, skeleton, most, scale=scale, shift=shift)
+        value = _mean(replace(sample, found=frame(sample.found)), skeleton, most)
+        yield Suspicion(value, _described(frame, scale, shift), scale + shift)
+    few = _sample(sample, _IMAGES_ONE_BY_ONE)
+    factors, values = [], []
+    for image in few.images:
+        one = few.of_images({image})
+        frame = fit_frame(one, skeleton, most, scale=True, shift=False)
+        factors.append(1 / frame.scale)
+        each, _ = most_similar(replace(one, found=frame(one.found)), skeleton, most)
+        values.extend(each[~one.truth.ignored].tolist())
+    low, high = np.percentile(factors, [10, 90])
+    yield Suspicion(
+        float(np.mean(values)),
+        f"coordinates are scaled, by {low:.3g} to {high:.3g} in different images: they must be px "
+        "of the image files, not of resized images",
+        3,
+    )
+
+
+def _described(frame: Frame, scale: bool, shift: bool) -> str:
+    parts = []
+    if scale:
+        factor, size = (frame.scale, "small") if frame.scale > 1 else (1 / frame.scale, "large")
+        parts.append(f"{factor:.3g} times too {size}")
+    if shift:
+        x, y = (-offset / frame.scale for offset in frame.shift)
+        parts.append(f"shifted by {x:.3g}, {y:.3g} px")
+    return f"coordinates are {' and '.join(parts)}"
+
+
+def _of_order(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Suspicion]:
+    """The suspicion that keypoints are written in another order than the skeleton's."""
+    likeness = keypoint_likeness(sample, skeleton)
+    rows, columns = linear_sum_assignment(-likeness)
+    if (rows == columns).all():
+        return
+    ordered = replace(sample.found, keypoints=sample.found.keypoints[:, columns])
+    value = _mean(replace(sample, found=ordered), skeleton, most)
+    wrong = [k for k in rows if columns[k] != k and likeness[k, columns[k]] > _ENOUGH]
+    names = skeleton.keypoints
+    examples = ", ".join(f"{names[columns[k]]} lies on {names[k]}" for k in wrong[:3])
+    found = {int(columns[k]): names[k] for k in rows if likeness[k, columns[k]] > _ENOUGH}
+    other = next((s.name for s in SKELETONS.values() if _fits(s, skeleton, found)), None)
+    like = f", as in skeleton {other!r}" if other else ""
+    yield Suspicion(
+        value, f"keypoints are in another order{like}: what is written as {examples}", 1
+    )
+
+
+def _fits(other: Skeleton, skeleton: Skeleton, found: dict[int, str]) -> bool:
+    """Whether a skeleton has keypoints where they were found, so far as it has them at all."""
+    if other.keypoints == skeleton.keypoints or len(other) < len(skeleton):
+        return False
+    shared = [name == other.keypoints[k] for k, name in found.items() if name in other.keypoints]
+    return len(shared) >= len(skeleton) // 2 and bool(np.mean(shared) > 0.8)
+
+
+def _of_annotations(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Suspicion]:
+    """The suspicion that areas in the ground truth are no px²."""
+    truth = sample.truth
+    boxes = AREA_OF_BOX * truth.boxes[:, 2] * truth.boxes[:, 3]
+    known = ~truth.ignored & (boxes > 0)
+    if not known.any():
+        return
+    share = float(np.median(truth.areas[known] / boxes[known]))
+    put_right = replace(truth, areas=np.where(boxes > 0, boxes, truth.areas))
+    yield Suspicion(
+        _mean(replace(sample, truth=put_right), skeleton, most),
+        f"the annotated areas are about {share:.2g} of what the boxes have: OKS needs px²",
+    )
+
+
+def _of_scores(sample: Comparison, skeleton: Skeleton, base: float, most: int) -> tuple[str, ...]:
+    """Say how the ranking fails, or else that the people do."""
+    beyond = _mean(sample, skeleton, _ALL)
+    if beyond >= max(base + _GAIN, _ENOUGH):
+        return (
+            f"the right detections are not among the best {most} of their image, which alone "
+            f"count: their scores are too low (mean similarity {base:.2f}, of all {beyond:.2f})",
+        )
+    scores = sample.found.scores
+    if base < _ENOUGH:
+        return (
+            f"whoever was found is like nobody annotated (mean similarity {base:.2f}), and "
+            "neither scale, shift, order of keypoints nor image explains it",
+        )
+    if len(scores) > 1 and np.ptp(scores) == 0:
+        return (f"people are found, but every score is {scores[0]:.3g}: their ranking is chance",)
+    return (
+        f"people are found (mean similarity {base:.2f}), but not precisely enough, or wrong "
+        f"detections have better scores than right ones: {len(scores)} detections for "
+        f"{int((~sample.truth.ignored).sum())} people",
+    )
+
+
+def _mean(comparison: Comparison, skeleton: Skeleton, most: int) -> float:
+    best, _ = most_similar(comparison, skeleton, most)
+    return float(best[~comparison.truth.ignored].mean())
+
+
+def _sample(comparison: Comparison, most: int) -> Comparison:
+    """Keep some images with annotated people, evenly spread."""
+    truth = comparison.truth
+    used = np.unique(truth.images[~truth.ignored])
+    some = used[np.linspace(0, len(used) - 1, min(most, len(used))).astype(int)]
+    return comparison.of_images({comparison.images[i] for i in some})
+
+
+def _sizes(content: Entry, sample: Comparison) -> Float:
+    """(M, 2) width and height of each image, px; NaN where not given."""
+    known = {image["id"]: image for image in content["images"]}
+    rows = [[known[i].get(side) for side in ("width", "height")] for i in sample.images]
+    return np.array(rows, dtype=np.float64)

@@ -1,0 +1,69 @@
+"""The tables and figures of a paper: which notebook makes each, on what data, what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from poselib.ops.io import read_json
+
+_FOLDER = Path(__file__).with_name("published") / "items"
+
+
+def paper_items(paper: str) -> pd.DataFrame:
+    """Return the tables and figures of a paper that are rebuilt here.
+
+    Args:
+        paper: lower-case short name, such as ``"hae"``.
+
+    Returns:
+        Columns ``item`` (as the paper counts it), ``about``, ``notebook`` and ``artefact``, the
+        stem of the file in ``figures`` whose sidecar tells the outcome; empty where there is none.
+
+    Raises:
+        ValueError: the paper is unknown; the message lists those that are known.
+    """
+    known = sorted(path.stem for path in _FOLDER.glob("*.csv"))
+    if paper not in known:
+        raise ValueError(f"no list of tables and figures of {paper!r}; there are those of {known}")
+    return pd.read_csv(_FOLDER / f"{paper}.csv", dtype=str, keep_default_na=False)
+
+
+def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
+    """Return for each table and figure of a paper what was made of it, from the sidecars.
+
+    Args:
+        paper: lower-case short name.
+        figures_dir: where the notebooks wrote their figures and tables.
+
+    Returns:
+        Columns ``item``, ``about``, ``notebook``, ``data`` (what it was run on), ``preset``, ``what
+        came out`` and ``made`` (the day). An artefact that is absent reads ``"not run yet"``, an
+        item that needs none ``"shown in the notebook"``.
+
+    Raises:
+        ValueError: the paper is unknown, or a sidecar is not JSON.
+    """
+    lines = []
+    for item in paper_items(paper).to_dict("records"):
+        told = _told(Path(figures_dir), str(item["artefact"]))
+        lines.append({key: item[key] for key in ("item", "about", "notebook")} | told)
+    return pd.DataFrame(lines)
+
+
+def _told(folder: Path, artefact: str) -> dict[str, str]:
+    told = {"data": "", "preset": "", "what came out": "", "made": ""}
+    if not artefact:
+        return {**told, "what came out": "shown in the notebook"}
+    path = folder / f"{artefact}.json"
+    if not path.is_file():
+        return {**told, "what came out": "not run yet"}
+    content = read_json(path)
+    parameters = content.get("parameters", {})
+    return {
+        "data": str(parameters.get("data", "")),
+        "preset": str(parameters.get("preset", "")),
+        "what came out": str(content.get("outcome", "")),
+        "made": str(content.get("created", ""))[:10],
+    }

@@ -1,0 +1,105 @@
+"""A sheet of samples as a dataset gives them: people, visibility, areas and ignored regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from poselib.plots.figure import SMALL, counted, legend_below, line_weight, panel_grid, show_image
+from poselib.plots.legends import area_handle, hidden_handle, ignore_handle, side_handles
+from poselib.plots.palette import ALERT, WHITE, person_colours
+from poselib.plots.poses import add_truth, labelled_people, people_of
+from poselib.skeletons import Skeleton
+from poselib.structures import Sample
+
+
+def contact_sheet(
+    samples: Sequence[Sample],
+    skeleton: Skeleton,
+    *,
+    columns: int = 4,
+    show_areas: bool = True,
+    titles: Sequence[str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw samples side by side with all that a dataset says about them.
+
+    Args:
+        samples: what to draw; each keeps its own aspect.
+        skeleton: names and limbs of the keypoints.
+        columns: samples in a row.
+        show_areas: write the square root of each person's area, px, above the person.
+        titles: one per sample; the image's number and its people if None.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there are no samples, or a sample does not fit the skeleton.
+    """
+    if titles is not None and len(titles) != len(samples):
+        raise ValueError(f"contact_sheet got {len(titles)} titles for {len(samples)} samples")
+    names = titles if titles is not None else [_title(sample) for sample in samples]
+    sheet, axes = panel_grid([sample.size for sample in samples], columns, title=title)
+    weight = line_weight(min(columns, len(samples)))
+    for ax, sample, name in zip(axes, samples, names, strict=True):
+        show_image(ax, sample.image, name)
+        people = people_of(sample.keypoints, skeleton)
+        add_truth(ax, people, skeleton, sample.size, weight=weight)
+        if show_areas:
+            _add_areas(ax, sample)
+        _hatch(ax, sample.ignore)
+    handles: list[Artist] = [*side_handles(), hidden_handle()]
+    if show_areas:
+        handles.append(area_handle())
+    if any(sample.ignore.any() for sample in samples):
+        handles.append(ignore_handle())
+    legend_below(sheet, handles)
+    return sheet
+
+
+def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
+    """Hatch the true part of a mask (H, W) on an axes that shows its image."""
+    if not ignore.any():
+        return
+    height, width = ignore.shape
+    # A border of false closes regions that reach the edge of the image.
+    padded = np.pad(ignore.astype(np.float64), 1)
+    xs, ys = np.arange(-0.5, width + 1), np.arange(-0.5, height + 1)
+    region = ax.contourf(
+        xs, ys, padded, levels=[0.5, 1.5], colors=[(*WHITE, 0.35)], hatches=["////"], zorder=2
+    )
+    region.set_edgecolor(ALERT)
+    region.set_linewidth(0.0)
+    region.set_gid("ignore")
+
+
+def _title(sample: Sample) -> str:
+    return f"#{sample.image_id} · {counted(labelled_people(sample.keypoints))}"
+
+
+def _add_areas(ax: Axes, sample: Sample) -> None:
+    colours = person_colours(len(sample.keypoints))
+    outline = [patheffects.withStroke(linewidth=2.0, foreground="black")]
+    margin = 0.03 * sample.size[0]
+    for person, area, colour in zip(sample.keypoints, sample.areas, colours, strict=True):
+        points = person[person[:, 2] > 0, :2]
+        if len(points):
+            top = points[points[:, 1].argmin()]
+            label = ax.text(
+                float(np.clip(top[0], margin, sample.size[1] - margin)),
+                float(max(top[1] - margin, 3 * margin)),
+                f"{np.sqrt(area):.0f}",
+                color=colour,
+                fontsize=SMALL,
+                fontweight="bold",
+                ha="center",
+                va="bottom",
+                path_effects=outline,
+                zorder=5,
+            )
+            label.set_clip_on(True)

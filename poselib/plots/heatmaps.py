@@ -1,0 +1,186 @@
+"""Heatmaps and training targets over images, cell for cell where they belong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from poselib.plots.figure import (
+    TEXT,
+    bar_beside,
+    image_of,
+    legend_below,
+    panel_grid,
+    readable,
+    show_image,
+    show_map,
+)
+from poselib.plots.palette import ALERT, INK, greyed
+from poselib.plots.poses import people_of
+from poselib.skeletons import Skeleton
+from poselib.structures import Size
+
+HEAT = "inferno"
+_MARK = "#00c8ff"  # cyan: absent from the colours of heat
+
+Floats = NDArray[np.float64]
+
+
+def show_heatmaps(
+    image: ArrayLike,
+    heatmaps: ArrayLike,
+    skeleton: Skeleton,
+    *,
+    keypoints: Sequence[str] | None = None,
+    columns: int = 4,
+    title: str = "",
+) -> Figure:
+    """Draw the strongest heat of all keypoints over the image, and single keypoints beside it.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        heatmaps: (K, h, w), covering the image; any resolution.
+        skeleton: names of the K maps.
+        keypoints: names of the maps to draw alone; up to seven spread over the skeleton if None.
+        columns: panels in a row.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: a shape does not fit, or a keypoint is unknown.
+    """
+    pixels, heat = image_of(image), maps_of(heatmaps, skeleton, "heatmaps")
+    names = list(keypoints) if keypoints is not None else spread(skeleton, 2 * columns - 1)
+    indices = [skeleton.index(name) for name in names]
+    size = pixels.shape[1:]
+    top = max(float(np.nanmax(heat, initial=0.0)), 1e-6)
+    sheet, axes = panel_grid([size] * (len(names) + 1), columns, title=title, side=0.8)
+    panels = [("all keypoints", heat.max(axis=0)), *zip(names, heat[indices], strict=True)]
+    for ax, (name, values) in zip(axes, panels, strict=True):
+        show_image(ax, greyed(pixels), readable(name))
+        mesh = add_heat(ax, values, size, top)
+    bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heat")
+    return sheet
+
+
+def show_targets(
+    image: ArrayLike,
+    heatmaps: ArrayLike,
+    keypoints: ArrayLike,
+    skeleton: Skeleton,
+    *,
+    weights: ArrayLike | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw target heatmaps under the keypoints they were made from, whole and close up.
+
+    Where the two disagree, so do the image and the map frames: each bright spot must lie around
+    its dot, and the close view shows it cell by cell.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        heatmaps: (K, h, w) targets that cover the image.
+        keypoints: (N, K, 3) px of ``image`` and visibility; 0 is not drawn.
+        skeleton: names of the K maps.
+        weights: (h, w) or (1, h, w), 0 where the loss does not count; shaded.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: a shape does not fit.
+    """
+    pixels, heat = image_of(image), maps_of(heatmaps, skeleton, "heatmaps")
+    people, size = people_of(keypoints, skeleton), pixels.shape[1:]
+    sheet, (whole, close) = panel_grid([size, size], 2, title=title, side=0.8)
+    show_image(whole, greyed(pixels), "targets of all keypoints over the image")
+    mesh = add_heat(whole, heat.max(axis=0), size, 1.0)
+    if weights is not None:
+        _shade(whole, np.asarray(weights, dtype=np.float64).reshape(heat.shape[1:]), size)
+    _dots(whole, people[people[..., 2] > 0], 3.0)
+    _close_up(close, pixels, heat, people, skeleton)
+    bar_beside(close, mesh, "heat")
+    legend_below(sheet, _target_handles(weights is not None))
+    return sheet
+
+
+def maps_of(maps: ArrayLike, skeleton: Skeleton, name: str) -> Floats:
+    """Return maps as an array; raises ValueError unless it is (K, h, w) for the skeleton."""
+    array = np.asarray(maps, dtype=np.float64)
+    if array.ndim != 3 or len(array) != len(skeleton):
+        raise ValueError(
+            f"{name} must be ({len(skeleton)}, h, w) for skeleton {skeleton.name!r}, "
+            f"not {array.shape}"
+        )
+    return array
+
+
+def add_heat(ax: Axes, values: Floats, size: Size, top: float) -> Any:
+    """Lay a map (h, w) over an image of ``size``: opaque where hot, clear where cold."""
+    alpha = np.clip(1.5 * np.nan_to_num(values) / top, 0.0, 0.9)
+    return show_map(ax, values, size, cmap=HEAT, vmin=0.0, vmax=top, alpha=alpha, zorder=1)
+
+
+def spread(skeleton: Skeleton, count: int) -> list[str]:
+    """Return up to ``count`` keypoint names, evenly spread over the skeleton."""
+    count = min(max(count, 1), len(skeleton))
+    places = np.linspace(0, len(skeleton) - 1, count).round().astype(int)
+    return [skeleton.keypoints[place] for place in places]
+
+
+def _dots(ax: Axes, points: NDArray[np.float32], size: float) -> None:
+    x, y = points[:, 0], points[:, 1]
+    ax.plot(x, y, "o", color=_MARK, ms=size, mec=INK, mew=0.1 * size, zorder=4)
+
+
+def _target_handles(weighted: bool) -> list[Artist]:
+    dot = Line2D([], [], linestyle="none", marker="o", color=_MARK, markeredgecolor=INK)
+    dot.set_label("labelled keypoint")
+    cell = Patch(facecolor="none", edgecolor=_MARK, linewidth=1.4, label="the cell it lies in")
+    ignored = Patch(facecolor=(*ALERT, 0.3), label="not counted by the loss")
+    return [dot, cell, ignored] if weighted else [dot, cell]
+
+
+def _shade(ax: Axes, weights: Floats, size: Size) -> None:
+    shade = np.where(weights[..., None] <= 0, (*ALERT, 0.3), (*ALERT, 0.0))
+    show_map(ax, shade, size, zorder=2)
+
+
+def _close_up(
+    ax: Axes,
+    pixels: NDArray[np.uint8],
+    heat: Floats,
+    people: NDArray[np.float32],
+    skeleton: Skeleton,
+) -> None:
+    """Show the map around the first labelled keypoint with the borders of the cells."""
+    size: Size = (pixels.shape[1], pixels.shape[2])
+    labelled = people[..., 2] > 0
+    show_image(ax, greyed(pixels), "close up: nobody is labelled")
+    if not labelled.any():
+        return
+    n, k = np.argwhere(labelled)[0]
+    add_heat(ax, heat[k], size, 1.0)
+    _dots(ax, people[labelled[:, k], k], 7.0)
+    stride_y, stride_x = size[0] / heat.shape[1], size[1] / heat.shape[2]
+    column, row = np.floor(people[n, k, :2] / (stride_x, stride_y))
+    cell = Rectangle(
+        (column * stride_x, row * stride_y), stride_x, stride_y,
+        fill=False, edgecolor=_MARK, linewidth=1.4, zorder=3,
+    )  # fmt: skip
+    ax.add_patch(cell)
+    half_y = 8 * stride_y
+    half_x = half_y * size[1] / size[0]
+    x, y = people[n, k, :2]
+    ax.set(xlim=(x - half_x, x + half_x), ylim=(y + half_y, y - half_y))
+    ax.set_xticks(np.arange(np.ceil((x - half_x) / stride_x), (x + half_x) / stride_x) * stride_x)
+    ax.set_yticks(np.arange(np.ceil((y - half_y) / stride_y), (y + half_y) / stride_y) * stride_y)
+    ax.grid(color="white", linewidth=0.4, alpha=0.7)
+    ax.tick_params(length=0, labelbottom=False, labelleft=False)
+    heading = f"close up of {readable(skeleton.keypoints[k])} alone, cells of {stride_x:g} px"
+    ax.set_title(heading, fontsize=TEXT, color=INK, pad=3)

@@ -1,0 +1,128 @@
+"""Reference embeddings on their way through a grouping, beside those of another order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from poselib.plots.figure import SMALL, TEXT, WIDTH, counted, legend_below, new_sheet, style_axes
+from poselib.plots.grouping import Floats, Step, people_in, type_name
+from poselib.plots.palette import GREY, INK, Colour, person_colours
+from poselib.skeletons import Skeleton
+
+
+def show_reference_paths(
+    groupings: Mapping[str, Sequence[Step]],
+    skeleton: Skeleton,
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw the tags that join each person and its moving reference embedding, step by step.
+
+    Several groupings of the same candidates, such as a fixed and a progressive order, get a row
+    each with the same tag axis; a person has one colour in all of them. Where keypoints have
+    several embeddings, the first is drawn.
+
+    Args:
+        groupings: the steps of each, by name.
+        skeleton: names of the keypoints.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no grouping or one has no steps.
+    """
+    if not groupings or not all(groupings.values()):
+        raise ValueError("show_reference_paths needs at least one step in each grouping")
+    sheet = new_sheet(2.9 * len(groupings) + 0.6, WIDTH, title)
+    axes = sheet.subplots(len(groupings), 1, squeeze=False, sharey=True)[:, 0]
+    first = next(iter(groupings.values()))
+    for ax, (name, grouping) in zip(axes, groupings.items(), strict=True):
+        numbers = _aligned(first, grouping)
+        colours = person_colours(max(int(numbers.max()) + 1, 1))
+        style_axes(ax, f"{name}: {counted(people_in(grouping))} found")
+        _draw_paths(ax, grouping, [colours[n] for n in numbers])
+        labels = [type_name(skeleton, step) for step in grouping]
+        ax.set_xticks(
+            range(len(labels)), labels, rotation=40, ha="right", rotation_mode="anchor",
+            fontsize=SMALL,
+        )  # fmt: skip
+    axes[-1].set_xlabel("keypoint types in the order of grouping", fontsize=TEXT)
+    legend_below(sheet, _path_handles())
+    return sheet
+
+
+def reference_paths(steps: Sequence[Step]) -> Floats:
+    """Return (S, P, L) reference embeddings after each step; NaN before a person starts."""
+    people = people_in(steps)
+    length = np.asarray(steps[0].tags).shape[-1]
+    sums, counts = np.zeros((people, length)), np.zeros((people, 1))
+    paths = np.full((len(steps), people, length), np.nan)
+    for number, step in enumerate(steps):
+        np.add.at(sums, step.people, np.asarray(step.tags, dtype=np.float64))
+        np.add.at(counts, step.people, 1)
+        begun = counts[:, 0] > 0
+        paths[number, begun] = sums[begun] / counts[begun]
+    return paths
+
+
+def _draw_paths(ax: Axes, steps: Sequence[Step], colours: Sequence[Colour]) -> None:
+    paths = reference_paths(steps)[..., 0]
+    for person, colour in enumerate(colours):
+        ax.plot(paths[:, person], color=INK, linewidth=2.6, zorder=2)
+        ax.plot(paths[:, person], color=colour, linewidth=1.6, zorder=3, gid="reference")
+    for number, step in enumerate(steps):
+        tags = np.asarray(step.tags)[:, 0]
+        for kind, size, chosen in (("o", 26, ~step.started), ("*", 110, step.started)):
+            ax.scatter(
+                np.full(int(chosen.sum()), number),
+                tags[chosen],
+                s=size,
+                marker=kind,
+                color=[colours[p] for p in step.people[chosen]],
+                edgecolor=INK,
+                linewidth=0.6,
+                zorder=4,
+            )
+    ax.set_xlim(-0.5, len(steps) - 0.5)
+    ax.set_ylabel("tag value", fontsize=TEXT)
+
+
+def _aligned(first: Sequence[Step], other: Sequence[Step]) -> NDArray[np.int64]:
+    """Number the people of ``other`` as those of ``first`` with whom they share most keypoints."""
+    owner = dict(_members(first))
+    shared = np.zeros((people_in(other), people_in(first)))
+    for place, person in _members(other):
+        if place in owner:
+            shared[person, owner[place]] += 1
+    numbers = np.full(len(shared), -1)
+    for mine, same in zip(*linear_sum_assignment(-shared), strict=True):
+        if shared[mine, same]:
+            numbers[mine] = same
+    strangers = numbers < 0
+    numbers[strangers] = shared.shape[1] + np.arange(strangers.sum())
+    return numbers
+
+
+def _members(steps: Sequence[Step]) -> list[tuple[tuple[int, int, int], int]]:
+    return [
+        ((step.keypoint, int(cell[0]), int(cell[1])), int(person))
+        for step in steps
+        for cell, person in zip(step.cells, step.people, strict=True)
+    ]
+
+
+def _path_handles() -> list[Artist]:
+    style: dict[str, Any] = {"linestyle": "none", "color": GREY, "markeredgecolor": INK}
+    return [
+        Line2D([], [], marker="*", ms=11, mew=0.6, label="candidate that starts a person", **style),
+        Line2D([], [], marker="o", ms=6, mew=0.6, label="candidate that joins a person", **style),
+        Line2D([], [], color=GREY, linewidth=2.4, label="reference embedding (mean so far)"),
+    ]

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from poselib.analysis.inspect_image import (
+    cell_size,
+    decode_options,
+    grouping_of,
+    inspect_image,
+    with_switches,
+)
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import SyntheticScenes
+from poselib.decoders.keypoint_order import keypoint_order
+from poselib.engine.predict import PredictOptions, predict
+from poselib.experiments.presets import preset_named
+from poselib.experiments.training import new_system
+from poselib.outputs import TagOutputs
+from poselib.skeletons import COCO
+from poselib.systems import System
+
+OPTIONS = PredictOptions(size=128, multiple=32, flip=False)
+
+
+class Blobs(nn.Module):
+    """Two people: each keypoint type has a strong peak with tag 0 and a weak one with tag 5."""
+
+    def forward(self, images: torch.Tensor) -> TagOutputs:
+        cells = torch.arange(64.0)
+        row = torch.exp(-((cells - (3 * torch.arange(17.0)[:, None] + 5.2)) ** 2) / 4)
+        left, right = (torch.exp(-((cells - centre) ** 2) / 4) for centre in (15.3, 45.3))
+        heat = row[:, :, None] * (0.9 * left + 0.3 * right)
+        tags = torch.zeros(17, 64, 64)
+        tags[:, :, 32:] = 5.0 + torch.arange(17.0)[:, None, None] / 100
+        return TagOutputs((heat[None],), tags[None, :, None], (images.shape[-2], images.shape[-1]))
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    made = new_system(preset_named("smoke"), COCO, 0, detection_threshold=0.1)
+    return replace(made, model=Blobs())
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return SyntheticScenes(SceneRecipe(people=(2, 2)), 1, 0, COCO)[0]
+
+
+def test_what_is_shown_is_what_is_predicted(system: System, sample) -> None:
+    seen = inspect_image(system, sample, OPTIONS)
+    assert seen.heatmaps.shape == seen.tags.shape == (17, 64, 64)
+    assert len(seen.poses) == 2
+    predicted = predict(system, [sample], OPTIONS)[0]
+    assert np.allclose(seen.poses.keypoints, predicted.keypoints)
+    assert np.array_equal(seen.sample.keypoints, sample.keypoints)
+
+
+def test_the_mirrored_image_adds_a_tag(system: System, sample) -> None:
+    assert inspect_image(system, sample, OPTIONS, flip=True).outputs.tags.shape[2] == 2
+
+
+def test_a_grouping_is_the_decoders_own(system: System, sample) -> None:
+    outputs = inspect_image(system, sample, OPTIONS).outputs
+    steps = grouping_of(system, outputs)
+    assert len(steps) == 17 and max(step.people.max() for step in steps) == 1
+    fixed = grouping_of(system, outputs, "bottom_up")
+    assert tuple(step.keypoint for step in fixed) == keypoint_order(COCO, "bottom_up")
+
+
+def test_weak_peaks_can_be_left_out(system: System, sample) -> None:
+    outputs = inspect_image(system, sample, OPTIONS).outputs
+    assert all(len(step.people) == 1 for step in grouping_of(system, outputs, least_heat=0.5))
+    assert grouping_of(system, outputs, least_heat=0.95) == ()
+    strict = with_switches(new_system(preset_named("smoke"), COCO, 0), detection_threshold=0.5)
+    assert all(len(step.people) == 1 for step in grouping_of(strict, outputs, least_heat=0.05))
+
+
+def test_the_cells_of_the_decoded_maps(system: System, sample) -> None:
+    outputs = inspect_image(system, sample, OPTIONS).outputs
+    assert cell_size(system, outputs) == (1, 1)
+    coarse = replace(new_system(preset_named("smoke"), COCO, 0, resolution="map"), model=Blobs())
+    assert cell_size(coarse, outputs) == (2, 2)
+
+
+def test_a_system_without_tags_is_refused(system: System) -> None:
+    with pytest.raises(ValueError, match="does not group keypoints by tags"):
+        decode_options(replace(system, decode=lambda outputs: []))
+
+
+def test_other_switches_keep_the_weights() -> None:
+    made = new_system(preset_named("smoke"), COCO, 0, detection_threshold=0.1)
+    fixed = with_switches(made, progressive=False, order="top_down")
+    assert fixed.model is made.model
+    assert decode_options(fixed).order == keypoint_order(COCO, "top_down")
+    assert decode_options(made).order == "progressive"
+    with pytest.raises(ValueError, match="make another network"):
+        with_switches(made, host="plain")
+    with pytest.raises(ValueError, match="no switch 'ordre'"):
+        with_switches(made, ordre="top_down")

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from poselib.analysis import local_filters
+from poselib.analysis.local_filters import (
+    adapt_options,
+    adapted_person,
+    before_and_after,
+    can_adapt,
+    filter_panels,
+    filters_outcome,
+    measure_adaptation,
+    person_gains,
+    telling_people,
+)
+from poselib.engine.predict import predict_ways
+from poselib.ops.keypoint_expansion import expansion_rates
+from poselib.ops.oks import object_keypoint_similarity
+from poselib.plots.local_filters import show_local_filters
+from poselib.skeletons import COCO
+from poselib.structures import Poses
+from poselib.systems import System, build
+from tests.experiments.adapting_people import OPTIONS, TINY, standing, told_system
+from tests.experiments.standing_people import STANDING, build_tiny, moved, poses_at
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> System:
+    """A system whose network is kept where another one would be built."""
+
+    def kept(system: System, **changes: object) -> System:
+        other = build(system.name, system.skeleton, **{**system.switches, **changes})  # type: ignore[arg-type]
+        return replace(other, model=system.model)
+
+    monkeypatch.setattr(local_filters, "with_switches", kept)
+    return told_system()
+
+
+def test_systems_that_can_adapt_poses() -> None:
+    assert can_adapt(build("logocap", COCO, **TINY))
+    for other in (build("logocap", COCO, adaptation=False, **TINY), build_tiny()):
+        assert not can_adapt(other)
+        for function in (before_and_after, adapt_options):
+            with pytest.raises(ValueError, match="cannot adapt poses"):
+                function(other)
+
+
+def test_before_and_after_are_the_same_people_with_the_same_scores(told: System) -> None:
+    ways = before_and_after(told)
+    assert list(ways) == ["regressed", "adapted"]
+    (before,), (after,) = predict_ways(list(ways.values()), [standing()], OPTIONS)
+    assert len(before) == len(after) == 1
+    np.testing.assert_array_equal(before.scores, after.scores)
+    np.testing.assert_array_equal(before.person_scores, after.person_scores)
+    np.testing.assert_allclose(before.keypoints[0], moved(3.0, 0.0), atol=0.01)
+    # Reweighing keeps them from reaching the heat.
+    assert (np.linalg.norm(after.keypoints[0] - STANDING, axis=1) < 2.5).all()
+
+
+def test_a_checkpoint_that_does_not_adapt_is_adapted_all_the_same(told: System) -> None:
+    asleep = told_system(adapt=False)
+    (_,), (after,) = predict_ways(list(before_and_after(asleep).values()), [standing()], OPTIONS)
+    (expected,) = told.decode(told.model(torch.zeros(1, 3, 128, 128)))
+    np.testing.assert_array_equal(after.keypoints, expected.keypoints)
+
+
+def test_gains_are_of_the_person_to_whom_the_adapted_pose_is_matched() -> None:
+    other = STANDING * 0.5 + 60
+    sample = standing(STANDING, other)
+    before, after = poses_at(other + 2, moved(3, 0)), poses_at(other + 1, moved(1, 0))
+    table = person_gains([sample, standing()], [before, Poses.empty(17)],
+                         [after, Poses.empty(17)], COCO)  # fmt: skip
+    assert table[["index", "person"]].to_numpy().tolist() == [[0, 0], [0, 1]]
+    for name, poses in (("before", before), ("after", after)):
+        similar = object_keypoint_similarity(
+            poses.keypoints, sample.keypoints, sample.areas, COCO.sigmas
+        )
+        assert table[name].tolist() == pytest.approx([similar[0, 1], similar[1, 0]])
+    assert (table["gain"] == table["after"] - table["before"]).all() and (table["gain"] > 0).all()
+    with pytest.raises(ValueError, match="1 and 2 predictions for 2 images"):
+        person_gains([sample, sample], [before], [after, after], COCO)
+
+
+def gains(before: list[float], gain: list[float]) -> pd.DataFrame:
+    table = pd.DataFrame({"index": range(len(gain)), "person": 0, "before": before, "gain": gain})
+    return table.assign(after=table["before"] + table["gain"])
+
+
+def chosen(table: pd.DataFrame) -> dict[str, int]:
+    return {reason: int(line["index"]) for reason, line in telling_people(table).items()}
+
+
+def test_people_are_chosen_by_their_gain() -> None:
+    table = gains([0.6, 0.7, 0.8, 0.5, 0.2], [0.1, -0.2, 0.05, 0.3, 0.7])
+    assert chosen(table) == {"largest gain": 3, "median gain": 0, "largest loss": 1}
+    assert chosen(gains([0.6, 0.7, 0.6], [0.1, 0.2, 0.3])) == {"largest gain": 2, "median gain": 1}
+
+
+def test_nobody_is_chosen_twice_and_few_people_suffice() -> None:
+    assert chosen(gains([0.9], [-0.1])) == {"largest gain": 0}
+    assert chosen(gains([0.1, 0.2], [0.3, 0.1])) == {"largest gain": 0}
+    with pytest.raises(ValueError, match="nobody was found"):
+        telling_people(gains([], []))
+
+
+def test_a_person_is_looked_at_closely(told: System) -> None:
+    one = adapted_person(told, standing(), OPTIONS, 0)
+    np.testing.assert_allclose(one.regressed, moved(3.0, 0.0), atol=0.01)
+    assert one.filters.shape == (17, 11, 11)
+    np.testing.assert_allclose(one.filters[:, 5, 5], np.linspace(0.5, 1, 17), rtol=1e-6)
+    rates = expansion_rates(COCO.sigmas).numpy()
+    np.testing.assert_allclose(one.spacing, rates, rtol=1e-6)
+    np.testing.assert_allclose(one.places_of_truth[:, 0], -3 / rates, atol=0.01)
+    table = person_gains([standing()], *predict_ways(
+        list(before_and_after(told).values()), [standing()], OPTIONS), COCO)  # fmt: skip
+    assert table.loc[0, ["before", "after"]].tolist() == pytest.approx([one.before, one.after])
+    assert one.after > one.before
+
+
+def test_an_unlabelled_keypoint_has_no_place(told: System) -> None:
+    sample = standing()
+    sample.keypoints[0, 4, 2] = 0
+    places = adapted_person(told, sample, OPTIONS, 0).places_of_truth
+    assert np.isnan(places[4]).all() and np.isfinite(np.delete(places, 4, axis=0)).all()
+
+
+def test_spacing_and_truth_are_px_of_the_network_input(told: System) -> None:
+    one = adapted_person(told, standing(), OPTIONS, 0)
+    twice = standing()
+    large = replace(
+        twice,
+        image=np.repeat(np.repeat(twice.image, 2, axis=1), 2, axis=2),
+        ignore=np.repeat(np.repeat(twice.ignore, 2, axis=0), 2, axis=1),
+        keypoints=twice.keypoints * np.float32([2, 2, 1]),
+        areas=4 * twice.areas,
+    )
+    same = adapted_person(told, large, OPTIONS, 0)
+    assert same.sample.image.shape == (3, 128, 128)
+    np.testing.assert_allclose(same.places_of_truth, one.places_of_truth, atol=1e-3)
+    assert same.before == pytest.approx(one.before, abs=1e-4)
+
+
+def test_somebody_who_is_not_found_cannot_be_shown(told: System) -> None:
+    away = STANDING + 5000
+    with pytest.raises(ValueError, match="person 1 is not found"):
+        adapted_person(told, standing(STANDING, away), OPTIONS, 1)
+
+
+def test_whole_datasets_are_measured_and_drawn(told: System) -> None:
+    people, table = measure_adaptation(told, [standing(), standing()], OPTIONS, progress=False)
+    assert list(people) == ["largest gain", "median gain"][: len(people)] and len(table) == 2
+    panels = filter_panels(people)
+    first = people["largest gain"]
+    assert panels[0].title == "largest gain, image 0"
+    assert panels[0].headings[0] == f"regressed: OKS {first.before:.3f}"
+    assert f"({first.after - first.before:+.3f})" in panels[0].headings[1]
+    assert show_local_filters(panels, COCO).axes
+    words = filters_outcome(people, table)
+    assert f"OKS {first.before:.3f}, adapted {first.after:.3f}" in words
+    assert "of 2 people found 2 gain and 0 lose" in words

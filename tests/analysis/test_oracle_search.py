@@ -1,0 +1,219 @@
+"""The empirical upper bound on people whose places are known, and on whole systems."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from poselib.analysis.oracle_search import (
+    WINDOWS,
+    measure_local_search,
+    published_bound,
+    search_lines,
+    search_outcome,
+    search_step,
+    steps_to_truth,
+    window_shares,
+)
+from poselib.data.readers.coco import to_coco_results
+from poselib.engine.evaluate import evaluate, score
+from poselib.engine.predict import PredictOptions, present
+from poselib.metrics.ap import evaluate_ap
+from poselib.metrics.oracle_search import search_locally
+from poselib.skeletons import COCO
+from poselib.structures import Poses, Sample, Warp
+from tests.engine.toys import scenes
+from tests.experiments.standing_people import (
+    STANDING,
+    build_tiny,
+    labelled,
+    moved,
+    poses_at,
+    sample_of,
+)
+from tests.metrics.coco_entries import person, truth_of
+
+OPTIONS = PredictOptions(size=64, multiple=32, flip=False)
+SYSTEM = build_tiny()
+
+
+class Files:
+    """Images of several sizes; samples may be smaller than their files."""
+
+    def __init__(self, *samples: Sample) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def ground_truth(self) -> dict[str, Any]:
+        people = []
+        for number, sample in enumerate(self.samples, start=1):
+            for row, area in zip(sample.keypoints, sample.areas, strict=True):
+                xy = sample.to_original(row[:, :2]) - 0.5
+                size = float(area) * sample.to_original.scale**2
+                people.append(person(np.column_stack([xy, row[:, 2]]), size, image_id=number))
+        return truth_of(people, len(self.samples))
+
+
+def at_size(height: int, width: int, shrunk: float = 1.0) -> Sample:
+    """Somebody in an image of this size, which may have been shrunk from its file."""
+    frame = Warp(np.array([[shrunk, 0, 3.0], [0, shrunk, 5.0]]) if shrunk != 1 else np.eye(2, 3))
+    blank = np.zeros((3, height, width), np.uint8)
+    standing = sample_of(np.stack([labelled(STANDING), labelled(moved(60, 4))]), frame)
+    return replace(standing, image=blank, ignore=np.zeros((height, width), bool))
+
+
+FILES = Files(at_size(160, 200), at_size(320, 240), at_size(128, 190, shrunk=2.0))
+
+
+def found_in(dataset: Files, off: float, seed: int = 0) -> list[Poses]:
+    """Everyone, with keypoints as far off as normal noise of ``off`` px of the files."""
+    rng, each = np.random.default_rng(seed), []
+    for sample in (dataset[index] for index in range(len(dataset))):
+        points = sample.to_original(sample.keypoints[..., :2])
+        each.append(poses_at(*(points + off * rng.normal(size=points.shape))))
+    return each
+
+
+def test_published_numbers_and_their_gains() -> None:
+    table = published_bound()
+    assert table["AP"].tolist() == [60.1, 88.9, 70.0]
+    assert table["window"].tolist()[:2] == [1, 11] and np.isnan(table["window"][2])
+    # "an absolute increase of 9.9 AP compared to the vanilla center-offset method"
+    assert table["AP"][2] - table["AP"][0] == pytest.approx(9.9)
+
+
+def test_candidates_are_nearer_where_people_are_smaller() -> None:
+    assert [search_step(size) for size in (128, 512, 640)] == [0.25, 1.0, 1.0]
+
+
+def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
+    """Each image is searched by a step that is found by letting the network's view be made."""
+    poses, step = found_in(FILES, 4.0), 0.5
+    table, _ = measure_local_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=step, windows=[5])
+    assert table["window"].tolist() == [1, 5]
+    truth, results, steps = FILES.ground_truth(), [], []
+    for index, found in enumerate(poses):
+        sample = FILES[index]
+        steps.append(step * present(sample, OPTIONS)[0].to_original.scale)
+        people = sample.keypoints.astype(np.float64)
+        people[..., :2] = sample.to_original(people[..., :2])
+        areas = sample.areas * sample.to_original.scale**2
+        after = search_locally(found, people, areas, COCO.sigmas, 5, steps[-1])
+        results += to_coco_results(after, index + 1)
+    assert steps == pytest.approx([0.5 * 160 / 64, 0.5 * 240 / 64, 2 * 0.5 * 128 / 64])
+    expected = evaluate_ap(truth, results, COCO)
+    assert table["AP"][1] == expected.AP > table["AP"][0] > 0.1
+    assert table["AP75"][1] == expected.AP75
+    assert table["gain"].tolist() == pytest.approx([0, expected.AP - table["AP"][0]])
+
+
+def test_larger_windows_gain_more_until_everybody_is_found_exactly() -> None:
+    poses = found_in(FILES, 6.0)
+    sides = [1, 3, 7, 11, 201]
+    table, shares = measure_local_search(
+        SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.25, windows=sides
+    )
+    ap = table["AP"].tolist()
+    assert ap == sorted(ap) and ap[0] < 0.8 and ap[-1] == pytest.approx(1.0)
+    inside = shares.set_index("keypoint").loc["all", [f"within_{side}" for side in sides]]
+    assert inside.tolist() == sorted(inside) and inside.iloc[-1] == 100
+
+
+def test_as_predicted_is_what_an_evaluation_says_and_window_one_is_always_there() -> None:
+    dataset = scenes(3)
+    system = build_tiny(nms_kernel=1, nms_distance=0.0)
+    whole = evaluate(system, dataset, OPTIONS, explain=False)
+    exact = [poses_at(*dataset[i].keypoints[..., :2]) for i in range(len(dataset))]
+    ways = {"found": whole.poses, "exact": exact}
+    table, shares = measure_local_search(system, dataset, ways, OPTIONS, step=1.0, windows=(3,))
+    assert table["row"].tolist() == ["found", "found", "exact", "exact"]
+    first = table.iloc[0][list(whole.ap.as_dict())].to_dict()
+    np.testing.assert_equal(first, whole.ap.as_dict())
+    assert table["AP"].tolist()[2:] == [1, 1]
+    assert shares["row"].unique().tolist() == ["found", "exact"]
+    all_exact = shares[(shares["row"] == "exact") & (shares["keypoint"] == "all")].iloc[0]
+    assert all_exact["within_1"] == 100 and all_exact["missing"] == 0
+    assert all_exact["counted"] == sum((s.keypoints[..., 2] > 0).sum() for s in map(
+        dataset.__getitem__, range(len(dataset))))  # fmt: skip
+
+
+def test_distances_are_in_spacings_of_each_keypoint() -> None:
+    """One person; 2 px a step; the nose has a sigma of 0.026 and the least one, eyes', 0.025."""
+    truth = labelled(STANDING)
+    truth[3, 2] = 0
+    dataset = Files(sample_of(truth[None]))
+    people = poses_at(moved(0, -3.0))
+    scores = people.scores.copy()
+    scores[0, 5] = 0
+    people = replace(people, scores=scores, keypoints=people.keypoints * (scores > 0)[..., None])
+    found = score(SYSTEM, dataset, [people], explain=False)
+    steps = steps_to_truth(found, dataset, [2.0], COCO)
+    assert steps.shape == (1, 17)
+    assert steps[0, 0] == pytest.approx(1.5 * 0.025 / 0.026, rel=1e-5)
+    assert steps[0, 1] == pytest.approx(1.5, rel=1e-5)
+    assert np.isnan(steps[0, 3]) and np.isinf(steps[0, 5])
+    far = score(SYSTEM, dataset, [poses_at(moved(500, 0))], explain=False)
+    assert steps_to_truth(far, dataset, [2.0], COCO).shape == (0, 17)
+
+
+def test_shares_by_hand() -> None:
+    steps = np.full((4, 17), np.nan)
+    steps[:, 0] = [0.2, 1.5, 1.6, np.inf]
+    steps[0, 1] = 0.5
+    table = window_shares(steps, COCO, [1, 3]).set_index("keypoint")
+    assert list(table) == ["counted", "within_1", "within_3", "missing"]
+    assert table.loc["nose"].tolist() == [4, 25, 50, 25]
+    assert table.loc["left_eye"].tolist() == [1, 100, 100, 0]
+    assert table.loc["all"].tolist() == [5, 40, 60, 20]
+    assert table.loc["right_eye", "counted"] == 0 and np.isnan(table.loc["right_eye", "within_1"])
+    assert pd.api.types.is_integer_dtype(table["counted"])
+    nobody = window_shares(np.zeros((0, 17)), COCO, [1])
+    assert nobody["counted"].sum() == 0 and nobody["within_1"].isna().all()
+
+
+def test_published_and_measured_numbers_have_columns_of_their_own() -> None:
+    table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.0], "gain": [0, 30.0]})
+    lines = search_lines(table, "3 scenes")
+    assert lines["published_AP"].tolist()[:3] == [60.1, 88.9, 70.0]
+    assert lines["published_AP"][3:].isna().all() and lines["AP"][:3].isna().all()
+    assert lines["measured_on"].tolist()[3:] == ["3 scenes"] * 2
+    assert lines["window"].tolist() == [1, 11, pd.NA, 1, 11]
+
+
+def test_the_outcome_names_the_nearest_and_the_farthest_keypoint() -> None:
+    table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.04]})
+    names, inside = ["nose", "hip", "tail", "all"], [90.0, 60.0, np.nan, 75.0]
+    shares = pd.DataFrame({"row": "it", "keypoint": names, "within_11": inside})
+    assert search_outcome(table, shares, 11) == (
+        "it: AP 50.0, 80.0 at best within 11x11; truth inside for 75.0 % of the keypoints of "
+        "people found, from 60.0 % (hip) to 90.0 % (nose)"
+    )
+    nothing = shares.assign(within_11=np.nan)
+    assert search_outcome(table, nothing, 11) == "it: AP 50.0, 80.0 at best within 11x11"
+
+
+def test_nobody_found() -> None:
+    nobody = [Poses.empty(17)] * 3
+    table, shares = measure_local_search(SYSTEM, FILES, {"it": nobody}, OPTIONS, step=1.0)
+    assert table["AP"].tolist() == [0] * len(WINDOWS) and shares["counted"].sum() == 0
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    poses = found_in(FILES, 0.0)
+    with pytest.raises(ValueError, match="one way or more"):
+        measure_local_search(SYSTEM, FILES, {}, OPTIONS, step=1.0)
+    with pytest.raises(ValueError, match="2 predictions for 3 images"):
+        measure_local_search(SYSTEM, FILES, {"it": poses[:2]}, OPTIONS, step=1.0)
+    with pytest.raises(ValueError, match=r"odd positive sides, not \[-1, 4\]"):
+        measure_local_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=1.0, windows=[4, -1])
+    with pytest.raises(ValueError, match="must be positive"):
+        measure_local_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.0)

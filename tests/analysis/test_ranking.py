@@ -1,0 +1,82 @@
+"""How well scores rank people: by hand, and of whole systems."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from poselib.analysis.ranking import compare_rankings, rank_correlation, ranked_people
+from poselib.engine.evaluate import evaluate
+from poselib.engine.scoring_net import with_scoring, without_scoring
+from poselib.models.scoring import ScoringNet
+from poselib.ops.oks import object_keypoint_similarity
+from poselib.skeletons import COCO
+from poselib.structures import Poses
+from tests.experiments.standing_people import (
+    OPTIONS,
+    SCENES,
+    STANDING,
+    build_tiny,
+    labelled,
+    moved,
+    poses_at,
+    sample_of,
+)
+
+torch.set_num_threads(1)
+
+
+def test_people_are_put_beside_how_good_they_are() -> None:
+    samples = [
+        sample_of(np.zeros((0, 17, 3))),
+        sample_of(np.stack([labelled(STANDING), labelled(moved(40, 0))])),
+        sample_of(labelled(STANDING)[None]),
+    ]
+    found = [poses_at(STANDING), poses_at(moved(2, 0), STANDING, moved(41, 0)), Poses.empty(17)]
+    scores = [np.array(s, np.float32) for s in ([9], [1, 2, 3], [])]
+    other = [replace(p, person_scores=s) for p, s in zip(found, scores, strict=True)]
+    table = ranked_people(samples, {"heats": found, "net": other}, COCO)
+    assert list(table) == ["index", "oks", "heats", "net"] and table["index"].tolist() == [1] * 3
+    alike = object_keypoint_similarity(
+        found[1].keypoints, samples[1].keypoints, samples[1].areas, COCO.sigmas
+    )
+    np.testing.assert_allclose(table["oks"], alike.max(axis=0))
+    assert table["heats"].tolist() == [1, 1, 1] and table["net"].tolist() == [1, 2, 3]
+    nobody = ranked_people(samples[:1], {"heats": found[:1]}, COCO)
+    assert list(nobody) == ["index", "oks", "heats"] and len(nobody) == 0
+
+
+def test_ways_must_be_of_the_same_people() -> None:
+    sample = sample_of(labelled(STANDING)[None])
+    one, two = poses_at(STANDING), poses_at(STANDING, STANDING)
+    for ways in ({}, {"a": [one], "b": [two]}, {"a": [one], "b": []}):
+        with pytest.raises(ValueError, match="the same people of the same images"):
+            ranked_people([sample], ways, COCO)
+    with pytest.raises(ValueError, match="2 predictions for 1 images"):
+        ranked_people([sample], {"a": [one, one]}, COCO)
+
+
+def test_rank_correlation_by_hand() -> None:
+    """1 - 6 * sum(d^2) / (n (n^2 - 1)) with rank differences 0, 1, 1, 0."""
+    assert rank_correlation([1, 5, 20, 300], [0.1, 0.5, 0.3, 0.9]) == pytest.approx(0.8)
+    assert rank_correlation([3, 2, 1], [0.1, 0.2, 0.3]) == pytest.approx(-1)
+    for scores, oks in (([], []), ([1], [1]), ([1, 1], [0, 1]), ([1, 2], [1, 1])):
+        assert np.isnan(rank_correlation(scores, oks))
+
+
+def test_systems_are_compared_as_if_each_were_alone() -> None:
+    torch.manual_seed(0)
+    ranked = with_scoring(build_tiny(nms_distance=0.0), ScoringNet(COCO))
+    systems = {"heats": without_scoring(ranked), "net": ranked}
+    table, people = compare_rankings(systems, SCENES, OPTIONS)
+    assert table["ranked_by"].tolist() == ["heats", "net"]
+    for row, (name, system) in zip(table.to_dict("records"), systems.items(), strict=True):
+        alone = evaluate(system, SCENES, OPTIONS, explain=False)
+        np.testing.assert_equal({key: row[key] for key in alone.ap.as_dict()}, alone.ap.as_dict())
+        scores = np.concatenate([found.person_scores for found in alone.poses])
+        np.testing.assert_array_equal(people[name], scores)
+        assert row["rank_correlation"] == rank_correlation(scores, people["oks"])
+    assert table["rank_correlation"].nunique() == 2

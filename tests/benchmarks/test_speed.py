@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from poselib.benchmarks.speed import (
+    Timed,
+    accuracy_and_time,
+    drawn_outputs,
+    growth,
+    named_systems,
+    time_stages,
+    time_systems,
+)
+from poselib.engine.checkpoints import BUNDLED
+from poselib.experiments.catalog import open_dataset
+from poselib.experiments.presets import preset_named
+from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
+from poselib.skeletons import COCO, CROWDPOSE
+
+SIZE = (64, 96)
+TINY = {"backbone": "hrnet_tiny"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("hae", TagOutputs), ("dekr", RegressionOutputs), ("logocap", LocalGlobalOutputs)],
+)
+def test_drawn_maps_have_the_shapes_of_the_network_and_people(name: str, kind: type) -> None:
+    system = Timed(name, TINY).built(CROWDPOSE, 0, "cpu")
+    image = torch.zeros(2, 3, *SIZE)
+    own, drawn = system.model(image), drawn_outputs(system, image, 2, seed=1)
+    assert isinstance(drawn, kind) and drawn.image_size == own.image_size
+    names = (
+        ("heatmaps", "centers", "offsets") if isinstance(drawn, RegressionOutputs) else ("tags",)
+    )
+    for each in names:
+        assert getattr(drawn, each).shape == getattr(own, each).shape
+    if isinstance(own, LocalGlobalOutputs):
+        assert drawn.embedding.shape == own.embedding.shape and drawn.attract is own.attract
+    assert [len(poses) for poses in system.decode(drawn)] == [2, 2]
+
+
+def test_an_image_takes_as_long_as_network_and_decoding() -> None:
+    networks = {"ours": Timed("logocap", TINY), "other": Timed("hae", TINY)}
+    settings = [("cpu", 1), ("cpu", 2)]
+    lines = time_systems(networks, COCO, SIZE, 2, settings, repeats=1, warmup=0)
+    assert list(zip(lines["row"], lines["setting"], strict=True)) == [
+        (row, setting) for setting in ("1 thread", "2 threads") for row in networks
+    ]
+    torch.testing.assert_close(
+        torch.tensor(lines["time_ms"]), torch.tensor(lines["network_ms"] + lines["decoding_ms"])
+    )
+    torch.testing.assert_close(torch.tensor(lines["fps"]), torch.tensor(1000 / lines["time_ms"]))
+
+
+def test_stages_are_timed_for_each_number_of_people() -> None:
+    lines = time_stages(
+        {"W": Timed("logocap", TINY)}, COCO, SIZE, [1, 3], [("cpu", 1)], repeats=1, warmup=0
+    )
+    assert lines["people"].tolist() == [1, 3] and set(lines["row"]) == {"W"}
+    assert (lines[["network_ms", "local_kems_ms", "global_kams_ms", "decoding_ms"]] > 0).all(
+        axis=None
+    )
+    with pytest.raises(ValueError, match="'D' does not adapt poses"):
+        time_stages({"D": Timed("dekr", TINY)}, COCO, SIZE, [1], [("cpu", 1)], repeats=1)
+
+
+def test_growth_is_from_fewest_to_most_people() -> None:
+    lines = pd.DataFrame(
+        {
+            "row": ["a"] * 3 + ["b"],
+            "setting": "1 thread",
+            "people": [30, 1, 10, 1],
+            "network_ms": [100.0, 90.0, 95.0, 10.0],
+            "decoding_ms": [50.0, 10.0, 20.0, 1.0],
+            "overhead": [0.2, 0.5, 0.3, 0.5],
+        }
+    )
+    first, second = growth(lines).to_dict("records")
+    assert first == {
+        "row": "a", "setting": "1 thread", "fewest": 1, "most": 30, "decoding": 5.0,
+        "image": 1.5, "overhead": 0.2,
+    }  # fmt: skip
+    assert second["decoding"] == second["image"] == 1.0
+
+
+def test_systems_are_given_by_name() -> None:
+    assert list(named_systems("", "smoke", "synthetic", seed=0)) == ["LOGO-CAP", "DEKR", "AE"]
+    assert named_systems(" ", "small", "crowd", seed=0) == {}
+    given = named_systems(f"AE,_seed_0={BUNDLED} AE={BUNDLED}", "small", "synthetic", seed=0)
+    assert list(given) == ["AE, seed 0", "AE"] and given["AE"].system.name == "hae"
+
+
+@pytest.mark.parametrize("text", ["file.pt", "=file.pt", "name="])
+def test_pairs_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be name=file"):
+        named_systems(text, "small", "crowd", seed=0)
+
+
+def test_absent_files_and_names_given_twice_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
+        named_systems(f"a={tmp_path / 'absent.safetensors'}", "small", "crowd", seed=0)
+    with pytest.raises(ValueError, match="each name once"):
+        named_systems(f"a={BUNDLED} a={BUNDLED}", "small", "crowd", seed=0)
+
+
+def test_accuracy_and_time_are_of_the_same_systems() -> None:
+    preset = preset_named("smoke", "synthetic", "logocap")
+    scenes = open_dataset("synthetic", "test", preset)
+    given = named_systems("", "smoke", "synthetic", seed=0)
+    renamed = {f"{name}, seed 0": system for name, system in given.items()}
+    found = accuracy_and_time(renamed, scenes, preset.predict, 2, repeats=1, warmup=0)
+    assert list(found.index) == list(renamed) and list(found["method"]) == list(given)
+    assert (found["ms"] > 0).all() and found["AP"].between(0, 100).all()

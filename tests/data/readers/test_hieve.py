@@ -1,0 +1,149 @@
+"""HiEve's pose labels, written here in their published layout: a file a video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poselib.data.readers.hieve import HieveKeypoints
+from poselib.metrics.ap import evaluate_ap
+from poselib.skeletons import HIEVE
+from tests.data.datasets import perfect_results
+
+Content = dict[str, Any]
+
+
+def point(k: int, x: float, y: float, score: float = 1) -> Content:
+    return {"id": [k], "x": [x], "y": [y], "score": [score]}
+
+
+def person(
+    x: float, absent: tuple[int, ...] = (), scores: dict[int, float] | None = None
+) -> Content:
+    """Keypoint k is at pixel (x + k, 2 k), last one first."""
+    listed = [k for k in reversed(range(14)) if k not in absent]
+    points = [point(k, x + k, 2 * k, (scores or {}).get(k, 1)) for k in listed]
+    return {
+        **{"x1": [x], "y1": [0], "x2": [x + 20], "y2": [30], "score": [1], "track_id": [3]},
+        "annopoints": [{"point": points}],
+    }
+
+
+def frame(name: str, people: list[Content]) -> Content:
+    return {"image": [{"name": name}], "ignore_regions": [], "annorect": people}
+
+
+def labels() -> dict[str, Content]:
+    return {
+        "2": {"annolist": [frame("000000.jpg", [person(1)]), frame("000001.jpg", [])]},
+        "10": {
+            "annolist": [
+                frame("000000.jpg", [person(5, absent=(0, 13), scores={4: 0}), person(30)]),
+                frame("000002.jpg", [{**person(8), "annopoints": []}]),
+            ]
+        },
+    }
+
+
+def write(folder: Path, data: dict[str, Any]) -> tuple[Path, Path]:
+    annotations, images = folder / "labels", folder / "images"
+    annotations.mkdir(exist_ok=True)
+    for video, number in [("2", 0), ("2", 1), ("10", 0), ("10", 2)]:
+        (images / video).mkdir(parents=True, exist_ok=True)
+        pixels = np.full((40, 60, 3), 10 * int(video) + number, np.uint8)
+        Image.fromarray(pixels).save(images / video / f"{number:06d}.jpg", quality=100)
+    for video, content in data.items():
+        (annotations / f"{video}.json").write_text(json.dumps(content))
+    return annotations, images
+
+
+def test_frames_of_all_videos_follow_each_other(tmp_path: Path) -> None:
+    dataset = HieveKeypoints(*write(tmp_path, labels()))
+    assert dataset.skeleton is HIEVE and dataset.image_ids == (1, 2, 3, 4)
+    names = ("2/000000.jpg", "2/000001.jpg", "10/000000.jpg", "10/000002.jpg")
+    assert dataset.table.file_names == names
+    assert [int(sample.image.mean().round()) for sample in dataset] == [20, 21, 100, 102]
+    assert [len(sample.keypoints) for sample in dataset] == [1, 0, 2, 0]
+
+
+def test_people(tmp_path: Path) -> None:
+    first, _, third, fourth = HieveKeypoints(*write(tmp_path, labels()))
+    assert first.keypoints[0, :, 0].tolist() == [1.5 + k for k in range(14)]
+    assert first.keypoints[0, :, 1].tolist() == [0.5 + 2 * k for k in range(14)]
+    assert (first.keypoints[0, :, 2] == 2).all()
+    assert first.areas.tolist() == pytest.approx([0.53 * 20 * 30])
+    # Not listed, or listed without a score: not labelled.
+    labelled = third.keypoints[0, :, 2] > 0
+    assert np.flatnonzero(~labelled).tolist() == [0, 4, 13]
+    assert (third.keypoints[0][~labelled] == 0).all()
+    # Who has no keypoint is ignored.
+    assert fourth.ignore[0:30, 8:28].all() and fourth.ignore.sum() == 600
+
+
+def test_some_videos_alone_and_in_any_order(tmp_path: Path) -> None:
+    annotations, images = write(tmp_path, labels())
+    dataset = HieveKeypoints(annotations, images, videos=["10"], keep_empty=False)
+    assert dataset.table.file_names == ("10/000000.jpg",)
+    with pytest.raises(FileNotFoundError, match=r"7\.json does not exist"):
+        HieveKeypoints(annotations, images, videos=["7"])
+
+
+def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
+    dataset = HieveKeypoints(*write(tmp_path, labels()))
+    truth = dataset.ground_truth()
+    assert truth["annotations"][0]["keypoints"][:6] == [1, 0, 2, 2, 2, 2]
+    assert sum(a["iscrowd"] for a in truth["annotations"]) == 1
+    assert evaluate_ap(truth, perfect_results(dataset), HIEVE).AP > 1 - 1e-9
+
+
+Change = Callable[[Content], object]
+
+
+def in_person(field: str, value: object) -> Change:
+    return lambda data: data["annolist"][0]["annorect"][0].__setitem__(field, value)
+
+
+def in_point(field: str, value: object) -> Change:
+    return lambda data: data["annolist"][0]["annorect"][0]["annopoints"][0]["point"][2].__setitem__(
+        field, value
+    )
+
+
+WHERE = r"annolist\[0\]: "
+BAD: list[tuple[Change, str]] = [
+    (lambda d: d.pop("annolist"), "annolist: expected a list of objects, found nothing"),
+    (lambda d: d["annolist"][0].pop("image"), WHERE + "image: expected a list of objects"),
+    (lambda d: d["annolist"][0]["image"].clear(), WHERE + "image: expected one, found 0"),
+    (lambda d: d["annolist"][0]["image"][0].pop("name"), WHERE + "image: name: expected text"),
+    (lambda d: d["annolist"][0].pop("annorect"), WHERE + "annorect: expected a list of objects"),
+    (in_person("x2", 7), r"annorect\[0\]: x2: expected 1 numbers, found 7"),
+    (in_person("y1", ["a"]), r"annorect\[0\]: y1: expected finite numbers"),
+    (in_point("id", [14]), r"annorect\[0\]: annopoints: id must be 0 to 13, found 14"),
+    (in_point("id", [1.5]), r"annopoints: id must be 0 to 13, found 1\.5"),
+    (in_point("x", [float("nan")]), r"annopoints: x: expected finite numbers"),
+    (in_point("y", []), r"annopoints: y: expected 1 numbers, found 0"),
+    (in_point("score", None), r"annopoints: score: expected 1 numbers, found None"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD, ids=[words[-28:] for _, words in BAD])
+def test_bad_files_are_refused_by_name(change: Change, words: str, tmp_path: Path) -> None:
+    data = labels()
+    change(data["10"])
+    with pytest.raises(ValueError, match=rf"10\.json: {words}|10\.json: .*{words}"):
+        HieveKeypoints(*write(tmp_path, data))
+
+
+def test_absent_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"label folder .*none.* holds no \.json file"):
+        HieveKeypoints(tmp_path / "none", tmp_path)
+    annotations, images = write(tmp_path, labels())
+    (images / "10" / "000002.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of 4 images: 10/000002\.jpg"):
+        HieveKeypoints(annotations, images)

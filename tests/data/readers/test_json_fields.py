@@ -1,0 +1,71 @@
+"""Fields of annotation files, each refused by name where it is not what it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poselib.data.readers import json_fields as fields
+
+
+def test_good_fields() -> None:
+    holder: dict[str, Any] = {"n": 3, "x": 2.5, "s": "a", "v": [1, 2.5], "box": [9, 2, 1, 8]}
+    assert fields.integer(holder, "n", "f") == 3 and fields.number(holder, "n", "f") == 3.0
+    assert fields.number(holder, "x", "f") == 2.5 and fields.text(holder, "s", "f") == "a"
+    assert fields.numbers(holder, "v", 2, "f") == [1, 2.5]
+    # Any two opposite corners make a box.
+    assert fields.corners(holder, "box", "f") == [1, 2, 9, 8]
+    assert fields.entry({"a": 1}, "f") == {"a": 1} and fields.entries([{}, {}], "f") == [{}, {}]
+
+
+@pytest.mark.parametrize("value", [None, "3", 3.0, True, [3]])
+def test_whole_numbers(value: object) -> None:
+    with pytest.raises(ValueError, match=r"f\.json: n: expected a whole number, found"):
+        fields.integer({"n": value}, "n", "f.json")
+
+
+@pytest.mark.parametrize("value", [None, "3", float("nan"), float("inf"), [3]])
+def test_numbers(value: object) -> None:
+    with pytest.raises(ValueError, match=r"f\.json: n: expected a finite number, found"):
+        fields.number({"n": value}, "n", "f.json")
+
+
+@pytest.mark.parametrize("value", [None, "", 3])
+def test_text(value: object) -> None:
+    with pytest.raises(ValueError, match=r"f\.json: n: expected text, found"):
+        fields.text({"n": value}, "n", "f.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "expected 2 numbers, found None"),
+        ([1], "expected 2 numbers, found 1"),
+        ([1, "2"], "expected finite numbers"),
+        ([1, float("nan")], "expected finite numbers"),
+    ],
+)
+def test_lists_of_numbers(value: object, words: str) -> None:
+    with pytest.raises(ValueError, match=rf"f\.json: n: {words}"):
+        fields.numbers({"n": value}, "n", 2, "f.json")
+
+
+def test_objects() -> None:
+    with pytest.raises(ValueError, match=r"f\.json: expected an object, found list"):
+        fields.entry([], "f.json")
+    with pytest.raises(ValueError, match=r"f\.json: expected a list of objects, found nothing"):
+        fields.entries(None, "f.json")
+    with pytest.raises(ValueError, match=r"f\.json\[1\]: expected an object, found int"):
+        fields.entries([{}, 3], "f.json")
+
+
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[1, 2]")
+    assert fields.load_json(tmp_path / "a.json") == [1, 2]
+    with pytest.raises(FileNotFoundError, match=r"annotation file .*b\.json does not exist"):
+        fields.load_json(tmp_path / "b.json")
+    (tmp_path / "b.json").write_bytes(b'\xff\xfe{"a"')
+    with pytest.raises(ValueError, match=r"b\.json: not JSON"):
+        fields.load_json(tmp_path / "b.json")

@@ -1,0 +1,300 @@
+"""Scenes: what is visible, against a slow reference; determinism; recipes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poselib.data.synthetic import body
+from poselib.data.synthetic import body_parts as parts
+from poselib.data.synthetic import rendering as figures
+from poselib.data.synthetic.pose_sampling import FAMILIES
+from poselib.data.synthetic.scene import Scene, SceneRecipe, keypoint_columns, render_scene
+from poselib.skeletons import COCO, CROWDPOSE, Skeleton
+
+CROWD = SceneRecipe(people=(3, 4), crowd_index=0.6)
+
+
+def same(a: Scene, b: Scene) -> bool:
+    names = ("image", "keypoints", "areas", "boxes", "owners")
+    return all(np.array_equal(getattr(a, n), getattr(b, n)) for n in names)
+
+
+def test_a_scene_depends_on_seed_and_index_alone() -> None:
+    recipe = SceneRecipe(size=96)
+    first = [render_scene(recipe, 7, i) for i in range(6)]
+    again = [render_scene(recipe, 7, i) for i in reversed(range(6))][::-1]
+    assert all(same(a, b) for a, b in zip(first, again, strict=True))
+    assert not same(first[0], first[1])
+    assert not same(first[0], render_scene(recipe, 8, 0))
+
+
+def test_shapes_dtypes_and_ranges() -> None:
+    for size in (128, 256, 1024):
+        scene = render_scene(SceneRecipe(size=size), 0, 3)
+        people = len(scene.areas)
+        assert scene.image.shape == (size, size, 3) and scene.image.dtype == np.uint8
+        assert scene.keypoints.shape == (people, len(body.KEYPOINTS), 3)
+        assert scene.keypoints.dtype == scene.areas.dtype == scene.boxes.dtype == np.float32
+        assert scene.boxes.shape == (people, 4) and len(scene.families) == people
+        assert scene.owners.max() <= people
+        assert np.isfinite(scene.keypoints).all() and scene.image.std() > 5
+
+
+def test_flags_agree_with_the_image() -> None:
+    hidden = 0
+    for index in range(40):
+        scene = render_scene(CROWD, 1, index)
+        v, xy = scene.keypoints[..., 2], scene.keypoints[..., :2]
+        assert set(np.unique(v)) <= {0.0, 1.0, 2.0}
+        assert (xy[v == 0] == 0).all()
+        inside = (xy[v > 0] >= 0).all() and (xy[v > 0] < scene.image.shape[0]).all()
+        assert inside
+        person, keypoint = np.nonzero(v == 2)
+        column, row = np.floor(xy[person, keypoint]).astype(int).T
+        np.testing.assert_array_equal(scene.owners[row, column], 1 + person)
+        assert (v == 2).any(1).all(), "nobody is labelled of whom nothing is seen"
+        hidden += int((v == 1).sum())
+    assert hidden > 100
+
+
+def _weights(corners: int) -> np.ndarray:
+    """Weights of two or four corners that make points all over what lies between them."""
+    steps = np.linspace(0, 1, 41 if corners == 2 else 17)
+    if corners == 2:
+        return np.stack([1 - steps, steps], -1)
+    a, b = (grid.ravel() for grid in np.meshgrid(steps, steps))
+    # Two points on opposite edges, and what lies between them.
+    low = np.stack([1 - a, a, 0 * a, 0 * a], -1)
+    high = np.stack([0 * a, 0 * a, 1 - b, b], -1)
+    return np.concatenate([low * (1 - t) + high * t for t in steps[::2]])
+
+
+WEIGHTS = {corners: _weights(corners) for corners in (2, 4)}
+
+
+def _depths_inside(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """How far points lie inside the convex hull of circles: px, negative outside."""
+    weights = WEIGHTS[len(centres)]
+    x, y = (points[:, axis, None] - weights @ centres[:, axis] for axis in (0, 1))
+    return (weights @ radii - np.hypot(x, y)).max(axis=1)
+
+
+def _reference(
+    shaped: dict[str, Any], order: list[int], points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Person and part on top at points, and how far from any edge the decision is, px."""
+    owners, tops = (np.full(len(points), -1) for _ in range(2))
+    margins = np.full(len(points), np.inf)
+    for person in order:
+        scale = shaped["heights"][person] * shaped["girth"][person]
+        head = 1 / np.sqrt(shaped["girth"][person])
+        for part in shaped["shapes"].order[person]:
+            if part in parts.FLAT:
+                continue
+            if part < len(parts.CAPSULES):
+                capsule = parts.CAPSULES[part]
+                names, radii = (capsule.start, capsule.end), np.array(capsule.radii) * scale
+                radii = radii * head if part >= parts.PART["hair"] else radii
+                radii = radii - 0.35 if part in parts.PLAIN else radii
+            else:
+                _, names, (first, second), _ = parts.HULLS[part - len(parts.CAPSULES)]
+                radii = np.array([first, first, second, second]) * scale
+            centres = shaped["px"][person][[body.POINT[name] for name in names]]
+            depths = _depths_inside(points, centres, np.maximum(radii, 0.1))
+            margins = np.minimum(margins, np.abs(depths))
+            owners[depths > 0], tops[depths > 0] = person, part
+    return owners, tops, margins
+
+
+def test_visibility_equals_a_slow_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    shaped: dict[str, Any] = {}
+    painted: list[int] = []
+    shape, paint = figures.shape, figures.paint
+
+    def record_shape(
+        points: Any, facing: Any, px: Any, heights: Any, girth: Any, looks: Any
+    ) -> Any:
+        shapes = shape(points, facing, px, heights, girth, looks)
+        shaped.update(facing=facing, px=px, heights=heights, girth=girth, shapes=shapes)
+        painted.clear()
+        return shapes
+
+    def record_paint(image: Any, owner: Any, shapes: Any, person: int, look: Any) -> None:
+        painted.append(person)
+        paint(image, owner, shapes, person, look)
+
+    monkeypatch.setattr(figures, "shape", record_shape)
+    monkeypatch.setattr(figures, "paint", record_paint)
+    compared = 0
+    recipe = SceneRecipe(size=256, people=(3, 3), crowd_index=0.7)
+    for index in range(4):
+        scene = render_scene(recipe, 2, index)
+        if len(scene.areas) < 3:
+            continue
+        person, keypoint = np.nonzero(scene.keypoints[..., 2] > 0)
+        x, y, flag = scene.keypoints[person, keypoint].T
+        cells = np.floor(np.stack([x, y], -1)) + 0.5
+        owners, tops, margins = _reference(shaped, painted, cells)
+        seen = shaped["facing"][person, keypoint] & parts.CARRIERS[keypoint, 1 + tops]
+        clear = margins >= 1.5
+        np.testing.assert_array_equal(((owners == person) & seen)[clear], (flag == 2)[clear])
+        compared += clear.sum()
+    assert compared > 100
+
+
+def test_faces_show_from_the_front_and_not_from_behind() -> None:
+    face = keypoint_columns(COCO)[:3]
+    straight = {"people": (1, 1), "poses": ("standing",), "border": 0.0}
+    front = SceneRecipe(views=(1, 0, 0), **straight)  # type: ignore[arg-type]
+    back = SceneRecipe(views=(0, 0, 1), **straight)  # type: ignore[arg-type]
+    shoulders = [body.KEYPOINTS.index(f"{s}_shoulder") for s in ("left", "right")]
+    for recipe, seen in ((front, True), (back, False)):
+        v, left_is_right = [], []
+        for index in range(40):
+            person = render_scene(recipe, 0, index).keypoints[0]
+            v.append(person[face, 2])
+            left_is_right.append(person[shoulders[0], 0] > person[shoulders[1], 0])
+        assert np.mean(left_is_right) == pytest.approx(1.0 if seen else 0.0, abs=0.05)
+        assert (np.mean(v) > 1.75) if seen else (np.mean(v) < 1.2)
+
+
+def test_boxes_and_areas_are_those_of_the_silhouette() -> None:
+    for index in range(10):
+        scene = render_scene(SceneRecipe(people=(1, 1), border=0.5), 3, index)
+        if len(scene.areas) == 0:
+            continue
+        rows, columns = np.nonzero(scene.owners == 1)
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_array_equal(scene.boxes[0], box)
+        assert scene.areas[0] == len(rows)
+
+
+def test_hidden_parts_of_a_person_count_for_the_area() -> None:
+    more = 0
+    for index in range(20):
+        scene = render_scene(CROWD, 4, index)
+        seen = np.bincount(scene.owners.ravel(), minlength=len(scene.areas) + 1)[1:]
+        assert (scene.areas >= seen).all()
+        more += int((scene.areas > 1.2 * seen).sum())
+    assert more > 5
+
+
+def test_people_are_as_tall_as_asked() -> None:
+    recipe = SceneRecipe(people=(1, 1), poses=("standing",), height=(0.5, 0.6), border=0.0)
+    for index in range(20):
+        scene = render_scene(recipe, 5, index)
+        tall = scene.boxes[0, 3] - scene.boxes[0, 1]
+        assert 0.42 * 128 < tall < 0.68 * 128
+
+
+def test_the_border_cuts_as_many_as_asked() -> None:
+    def outside(border: float) -> float:
+        recipe = SceneRecipe(people=(1, 2), height=(0.4, 0.6), border=border)
+        scenes = [render_scene(recipe, 6, i) for i in range(60)]
+        return float(np.mean(np.concatenate([(s.keypoints[..., 2] == 0).any(1) for s in scenes])))
+
+    assert outside(0.0) == 0.0
+    assert outside(1.0) > 0.7
+
+
+@pytest.mark.parametrize("target", [0.0, 0.3, 0.6, 0.8])
+def test_the_crowd_index_is_met(target: float) -> None:
+    recipe = SceneRecipe(people=(2, 4), crowd_index=target)
+    reached = [render_scene(recipe, 7, i).crowd_index for i in range(60)]
+    assert np.mean(reached) == pytest.approx(target, abs=0.05)
+
+
+def test_a_range_of_crowd_indices_is_drawn_from() -> None:
+    recipe = SceneRecipe(people=(4, 6), crowd_index=(0.1, 0.9))
+    reached = np.array([render_scene(recipe, 11, i).crowd_index for i in range(80)])
+    assert np.mean(reached) == pytest.approx(0.5, abs=0.08)
+    # A uniform draw from 0.1 to 0.9 has the deviation 0.23.
+    assert 0.18 < np.std(reached) < 0.29
+    assert reached.min() < 0.25 and reached.max() > 0.75
+
+
+def test_a_range_of_no_width_is_a_number() -> None:
+    pair = SceneRecipe(people=(2, 3), crowd_index=(0.4, 0.4))
+    number = SceneRecipe(people=(2, 3), crowd_index=0.4)
+    for index in range(3):
+        np.testing.assert_array_equal(
+            render_scene(pair, 12, index).image, render_scene(number, 12, index).image
+        )
+
+
+def test_a_crowded_scene_has_people_enough() -> None:
+    assert SceneRecipe().least_people == 1
+    assert SceneRecipe(crowd_index=0.0).least_people == 1
+    assert SceneRecipe(crowd_index=0.5).least_people == 2
+    assert SceneRecipe(crowd_index=1.5).least_people == 3
+    assert SceneRecipe(crowd_index=(0.0, 1.5)).least_people == 3
+
+
+def test_every_family_is_drawn_and_only_those_asked_for() -> None:
+    seen = {f for i in range(60) for f in render_scene(SceneRecipe(), 8, i).families}
+    assert seen == set(FAMILIES)
+    some = SceneRecipe(poses=("lying", "sitting"))
+    assert {f for i in range(20) for f in render_scene(some, 8, i).families} == {"lying", "sitting"}
+
+
+def test_lying_people_are_wider_than_tall() -> None:
+    recipe = SceneRecipe(people=(1, 1), poses=("lying",), border=0.0, height=(0.4, 0.7))
+    boxes = np.array([render_scene(recipe, 9, i).boxes[0] for i in range(20)])
+    assert ((boxes[:, 2] - boxes[:, 0]) > (boxes[:, 3] - boxes[:, 1])).mean() > 0.8
+
+
+def test_skeletons_share_coordinates_by_name() -> None:
+    scene = render_scene(SceneRecipe(), 10, 0)
+    coco, crowdpose = scene.keypoints_of(COCO), scene.keypoints_of(CROWDPOSE)
+    shared = [name for name in COCO.keypoints if name in CROWDPOSE.keypoints]
+    assert len(shared) == 12
+    for name in shared:
+        np.testing.assert_array_equal(
+            coco[:, COCO.index(name)], crowdpose[:, CROWDPOSE.index(name)]
+        )
+
+
+def test_a_skeleton_with_unknown_keypoints_is_refused_by_name() -> None:
+    odd = Skeleton("odd", ("nose", "left_wing"), (0.1, 0.1), (), ())
+    with pytest.raises(ValueError, match="left_wing"):
+        keypoint_columns(odd)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", 8),
+        ("size", 128.5),
+        ("people", (3, 1)),
+        ("people", (0, 2)),
+        ("people", (2,)),
+        ("people", (1.5, 3)),
+        ("height", (0.0, 0.5)),
+        ("height", (0.9, 0.5)),
+        ("height", (float("nan"), 0.5)),
+        ("crowd_index", -0.1),
+        ("crowd_index", 9.0),
+        ("crowd_index", (0.5, 0.2)),
+        ("crowd_index", (0.1, 9.0)),
+        ("crowd_index", (0.1,)),
+        ("crowd_index", float("nan")),
+        ("poses", ("flying",)),
+        ("poses", ()),
+        ("views", (0, 0, 0)),
+        ("views", (1, 1)),
+        ("distractors", (2, 1)),
+        ("distractors", (0, 2.5)),
+        ("border", 1.5),
+    ],
+)
+def test_a_bad_recipe_names_its_field(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=field):
+        SceneRecipe(**{field: value})
+
+
+def test_a_recipe_takes_the_lists_that_json_holds() -> None:
+    recipe = SceneRecipe(people=(2, 3), poses=("lying",), crowd_index=(0.2, 0.4))
+    assert SceneRecipe(**recipe.as_dict()) == recipe  # type: ignore[arg-type]

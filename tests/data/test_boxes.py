@@ -1,0 +1,29 @@
+"""Boxes and areas from keypoints."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from poselib.data.boxes import box_areas, extents
+
+
+def test_extent_of_the_labelled_keypoints() -> None:
+    keypoints = np.array(
+        [
+            [[5, 9, 2], [1, 20, 1], [-99, 99, 0]],
+            [[0, 0, 0], [0, 0, 0], [0, 0, 0]],
+            [[3, 4, 2], [0, 0, 0], [0, 0, 0]],
+        ],
+        np.float32,
+    )
+    boxes = extents(keypoints)
+    assert boxes.tolist() == [[1, 9, 5, 20], [0, 0, 0, 0], [3, 4, 3, 4]]
+    assert box_areas(boxes) == pytest.approx([0.53 * 4 * 11, 0, 0])
+    assert box_areas(boxes, share=1).tolist() == [44, 0, 0]
+    assert boxes.dtype == box_areas(boxes).dtype == np.float32
+
+
+def test_nobody() -> None:
+    boxes = extents(np.zeros((0, 14, 3)))
+    assert boxes.shape == (0, 4) and box_areas(boxes).shape == (0,)

@@ -1,0 +1,236 @@
+"""Tables of images and people, the datasets they make, and their ground truth."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as rle
+
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.readers.coco import CocoKeypoints
+from poselib.metrics.ap import evaluate_ap
+from poselib.skeletons import Skeleton
+from tests.data.datasets import perfect_results
+
+TRIO = Skeleton(
+    name="trio",
+    keypoints=("head", "left_hand", "right_hand"),
+    sigmas=(0.05, 0.1, 0.1),
+    flip_pairs=(("left_hand", "right_hand"),),
+    limbs=(("head", "left_hand"), ("head", "right_hand")),
+)
+HEIGHT, WIDTH = 30, 50
+# Somebody whole, somebody with one hidden keypoint, and somebody with none.
+WHOLE = [[20.5, 4.5, 2], [25.25, 14.5, 2], [15.5, 14.5, 1]]
+HIDDEN = [[9, 9, 0], [40.5, 8.5, 1], [7, 7, 0]]
+NOBODY = [[3, 3, 0], [0, 0, 0], [1, 1, 0]]
+
+
+def annotated(name: str, people: list, **fields: object) -> AnnotatedImage:
+    count = len(people)
+    given = {
+        "keypoints": np.array(people, np.float64).reshape(-1, 3, 3),
+        "boxes": np.array([[10 + i, 2, 30 + i, 18] for i in range(count)]).reshape(-1, 4),
+        "areas": np.array([100.0 + i for i in range(count)]),
+    }
+    return AnnotatedImage(name, **{**given, **fields})
+
+
+def images() -> list[AnnotatedImage]:
+    return [
+        annotated("a.png", [WHOLE, NOBODY, HIDDEN], ignored=np.array([[0, 20, 5, 25]])),
+        annotated("b.png", []),
+        annotated("c.png", [HIDDEN]),
+    ]
+
+
+def table(keep_empty: bool = True) -> PeopleTable:
+    return gather(Path("file.txt"), images(), 3, keep_empty)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, name in enumerate("abc"):
+        pixels = np.full((HEIGHT, WIDTH + number, 3), 10 * number, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_people_are_gathered_by_image() -> None:
+    found = table()
+    assert len(found) == 3 and found.image_ids == (1, 2, 3)
+    assert found.file_names == ("a.png", "b.png", "c.png") and found.sizes is None
+    assert found.starts.tolist() == [0, 2, 2, 3]
+    assert found.keypoints.dtype == found.areas.dtype == np.float32
+    assert found.keypoints[0].tolist() == WHOLE
+    # Keypoints that are not labelled are zeros, whatever the file wrote there.
+    assert found.keypoints[1].tolist() == [[0, 0, 0], HIDDEN[1], [0, 0, 0]]
+    # The box and the area go with the person, and who has no keypoint is ignored there.
+    assert found.areas.tolist() == [100, 102, 100]
+    assert found.boxes is not None and found.boxes[:, 0].tolist() == [10, 12, 10]
+    assert {i: b.tolist() for i, b in found.ignored_boxes.items()} == {
+        0: [[0, 20, 5, 25], [11, 2, 31, 18]]
+    }
+
+
+def test_images_without_people_can_be_left_out() -> None:
+    found = table(keep_empty=False)
+    # An image keeps its number.
+    assert found.image_ids == (1, 3) and found.file_names == ("a.png", "c.png")
+    assert found.starts.tolist() == [0, 2, 3] and list(found.ignored_boxes) == [0]
+
+
+def test_numbers_and_sizes_of_the_format_are_kept() -> None:
+    stated = [replace(image, image_id=7 - n, size=(30, 50 + n)) for n, image in enumerate(images())]
+    found = gather(Path("file.txt"), stated, 3)
+    assert found.image_ids == (7, 6, 5) and found.sizes == ((30, 50), (30, 51), (30, 52))
+    # Where one image lacks its size, all are read from the files.
+    assert gather(Path("f"), [*stated[:2], images()[2]], 3).sizes is None
+    with pytest.raises(ValueError, match=r"file\.txt: images: an id is used twice"):
+        gather(Path("file.txt"), [stated[0], stated[0]], 3)
+
+
+def test_an_empty_dataset_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"file\.txt: empty dataset: it lists no images"):
+        gather(Path("file.txt"), [], 3)
+    with pytest.raises(ValueError, match=r"file\.txt: empty dataset: nobody has a labelled"):
+        gather(Path("file.txt"), [annotated("a.png", [NOBODY])], 3)
+
+
+def test_samples(folder: Path) -> None:
+    dataset = KeypointImages(table(), folder, TRIO)
+    assert len(dataset) == 3 and dataset.image_ids == (1, 2, 3) and dataset.skeleton is TRIO
+    first, second, third = dataset
+    assert first.image.shape == (3, HEIGHT, WIDTH) and third.image.shape == (3, HEIGHT, WIDTH + 2)
+    assert [sample.image_id for sample in (first, second, third)] == [1, 2, 3]
+    assert [len(sample.keypoints) for sample in (first, second, third)] == [2, 0, 1]
+    assert first.keypoints[0].tolist() == WHOLE and first.areas.tolist() == [100, 102]
+    assert dataset[-1].image_id == 3 and dataset.image_path(1) == folder / "b.png"
+    with pytest.raises(IndexError):
+        dataset[3]
+    first.keypoints[:] = 0
+    assert dataset[0].keypoints.any()
+
+
+def test_regions_to_ignore_are_boxes_and_outlines(folder: Path) -> None:
+    outline = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
+    outline[25:28, 40:50] = 1
+    code = rle.encode(outline)["counts"]
+    boxes = np.array([[2.4, 3, 5, 4.6], [-9, 28, 1, 99]], np.float32)
+    found = replace(table(), ignored={0: code}, ignored_boxes={0: boxes})
+    dataset = KeypointImages(found, folder, TRIO)
+    expected = outline.astype(bool)
+    # Pixels whose centre is inside: columns 2 to 4, rows 3 and 4; what is outside is cut.
+    expected[3:5, 2:5] = True
+    expected[28:, 0] = True
+    assert (dataset[0].ignore == expected).all()
+    assert not dataset[1].ignore.any()
+
+
+def test_sizes_come_from_the_headers_unless_they_are_stated(folder: Path) -> None:
+    dataset = KeypointImages(table(), folder, TRIO)
+    assert dataset.sizes() == ((30, 50), (30, 51), (30, 52))
+    stated = KeypointImages(replace(table(), sizes=((30, 50), (31, 51), (30, 52))), folder, TRIO)
+    assert stated.sizes()[1] == (31, 51)
+    with pytest.raises(ValueError, match=r"b\.png: 30x51 px, but file\.txt states 31x51"):
+        stated[1]
+
+
+def test_what_does_not_fit_is_refused(folder: Path) -> None:
+    two = replace(TRIO, keypoints=TRIO.keypoints[:2], sigmas=(1, 1), flip_pairs=(), limbs=())
+    with pytest.raises(ValueError, match=r"file\.txt: 3 keypoints, but skeleton 'trio' has 2"):
+        KeypointImages(table(), folder, two)
+    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere does not exist"):
+        KeypointImages(table(), folder / "nowhere", TRIO)
+    (folder / "b.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of 3 images: b\.png"):
+        KeypointImages(table(), folder, TRIO)
+
+
+def test_what_goes_to_a_worker_is_whole(folder: Path) -> None:
+    dataset = KeypointImages(table(), folder, TRIO)
+    for a, b in zip(dataset, pickle.loads(pickle.dumps(dataset)), strict=True):
+        assert (a.image == b.image).all() and (a.keypoints == b.keypoints).all()
+
+
+# Ground truth
+
+
+def test_ground_truth_counts_pixels_from_zero(folder: Path) -> None:
+    truth = KeypointImages(table(), folder, TRIO).ground_truth()
+    assert truth["images"][2] == {"id": 3, "file_name": "c.png", "height": 30, "width": 52}
+    assert truth["categories"] == [
+        {
+            "id": 1,
+            "name": "person",
+            "supercategory": "person",
+            "keypoints": ["head", "left_hand", "right_hand"],
+            "skeleton": [[1, 2], [1, 3]],
+        }
+    ]
+    first, second, third, *ignored = truth["annotations"]
+    assert first == {
+        **{"id": 1, "category_id": 1, "image_id": 1, "iscrowd": 0, "num_keypoints": 3},
+        **{"keypoints": [20, 4, 2, 24.75, 14, 2, 15, 14, 1], "bbox": [10, 2, 20, 16], "area": 100},
+    }
+    assert second["keypoints"] == [0, 0, 0, 40, 8, 1, 0, 0, 0] and second["num_keypoints"] == 1
+    assert third["image_id"] == 3 and third["id"] == 3
+    assert [(a["bbox"], a["iscrowd"], a["keypoints"]) for a in ignored] == [
+        ([0, 20, 5, 5], 1, [0] * 9),
+        ([11, 2, 20, 16], 1, [0] * 9),
+    ]
+    assert [a["id"] for a in truth["annotations"]] == [1, 2, 3, 4, 5]
+
+
+def test_boxes_are_those_of_the_keypoints_where_none_are_given(folder: Path) -> None:
+    truth = KeypointImages(replace(table(), boxes=None), folder, TRIO).ground_truth()
+    assert truth["annotations"][0]["bbox"] == [15.5, 4.5, 9.75, 10]
+    assert truth["annotations"][1]["bbox"] == [40.5, 8.5, 0, 0]
+
+
+def test_outlines_and_crowd_indices_are_described(folder: Path) -> None:
+    outline = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
+    outline[5:8, 10:20] = 1
+    code = rle.encode(outline)["counts"]
+    found = replace(table(), ignored={0: code}, ignored_boxes={}, crowd_indices={3: 0.25})
+    truth = KeypointImages(replace(found, category_id=4), folder, TRIO).ground_truth()
+    region = truth["annotations"][-1]
+    assert region["bbox"] == [10, 5, 10, 3] and region["area"] == 30 and region["iscrowd"] == 1
+    assert region["segmentation"] == {"size": [HEIGHT, WIDTH], "counts": code.decode()}
+    assert [image.get("crowdIndex") for image in truth["images"]] == [None, None, 0.25]
+    assert {a["category_id"] for a in truth["annotations"]} == {4} == {truth["categories"][0]["id"]}
+
+
+def test_the_truth_evaluates_to_one_and_what_is_ignored_costs_nothing(folder: Path) -> None:
+    dataset = KeypointImages(table(), folder, TRIO)
+    truth, results = dataset.ground_truth(), perfect_results(dataset)
+    assert evaluate_ap(truth, results, TRIO).AP > 1 - 1e-9
+    # A detection in the ignored corner of the first image, surer than any other.
+    stray = {
+        "image_id": 1,
+        "category_id": 1,
+        "score": 9.0,
+        "keypoints": [2, 22, 1, 3, 23, 1, 4, 22, 1],
+    }
+    assert evaluate_ap(truth, [*results, stray], TRIO).AP > 1 - 1e-9
+    elsewhere = {**stray, "image_id": 2}
+    assert evaluate_ap(truth, [*results, elsewhere], TRIO).AP < 0.9
+    assert evaluate_ap(truth, perfect_results(dataset, shift=2.0), TRIO).AP < 0.9
+
+
+def test_the_document_reads_back_as_the_same_people(folder: Path) -> None:
+    """Through the COCO reader, which takes half a pixel off and puts it on again."""
+    stated = replace(table(), sizes=((30, 50), (30, 51), (30, 52)), crowd_indices={2: 0.5})
+    dataset = KeypointImages(stated, folder, TRIO)
+    (folder / "people.json").write_text(json.dumps(dataset.ground_truth()))
+    again = CocoKeypoints(folder / "people.json", folder, TRIO)
+    assert again.crowd_indices == dataset.crowd_indices == {2: 0.5}
+    for a, b in zip(dataset, again, strict=True):
+        assert (a.keypoints == b.keypoints).all() and (a.areas == b.areas).all()
+        assert (a.ignore == b.ignore).all() and a.image_id == b.image_id

@@ -1,0 +1,120 @@
+"""Targets: a map per stride, the ignored regions and the people they were made from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from poselib.encoders.heatmap import heatmap_targets
+from poselib.ops.gaussians import gaussian_heatmaps
+from poselib.structures import Batch, Warp
+
+
+def batch_of(size: tuple[int, int] = (32, 48), people: int = 3, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(0, size, (2, people, 5, 2))[..., ::-1]
+    visibility = rng.integers(0, 3, (2, people, 5, 1))
+    points = np.concatenate([keypoints, visibility], axis=-1)
+    return Batch(
+        images=torch.zeros(2, 3, *size, dtype=torch.uint8),
+        keypoints=torch.tensor(points, dtype=torch.float32),
+        areas=torch.tensor(rng.uniform(10, 99, (2, people)), dtype=torch.float32),
+        ignore=torch.zeros(2, *size, dtype=torch.bool),
+        image_ids=(1, 2),
+        to_original=(Warp.identity(), Warp.identity()),
+    )
+
+
+def test_one_map_per_stride_coarse_to_fine() -> None:
+    batch = batch_of()
+    targets = heatmap_targets(batch)
+    assert [tuple(h.shape) for h in targets.heatmaps] == [(2, 5, 8, 12), (2, 5, 16, 24)]
+    assert [tuple(w.shape) for w in targets.weights] == [(2, 1, 8, 12), (2, 1, 16, 24)]
+    assert {t.dtype for t in (*targets.heatmaps, *targets.weights)} == {torch.float32}
+    for maps, size in zip(targets.heatmaps, ((8, 12), (16, 24)), strict=True):
+        expected = gaussian_heatmaps(batch.keypoints, (32, 48), size, 2.0)
+        assert torch.equal(maps, expected) and maps.any()
+
+
+def test_people_travel_along() -> None:
+    batch = batch_of()
+    targets = heatmap_targets(batch, strides=(8,))
+    assert targets.keypoints is batch.keypoints and targets.areas is batch.areas
+    assert targets.image_size == (32, 48) and len(targets.heatmaps) == 1
+
+
+def test_deviation_for_each_stride() -> None:
+    batch = batch_of()
+    both = heatmap_targets(batch, sigma=(1.0, 3.0), subpixel=False).heatmaps
+    narrow, wide = (heatmap_targets(batch, sigma=s, subpixel=False).heatmaps for s in (1, 3.0))
+    assert torch.equal(both[0], narrow[0]) and torch.equal(both[1], wide[1])
+    assert not torch.equal(narrow[0], wide[0])
+    with pytest.raises(ValueError):
+        heatmap_targets(batch, sigma=(1.0, 2.0, 3.0))
+
+
+def test_quantised_on_request() -> None:
+    batch = batch_of()
+    quantised = heatmap_targets(batch, strides=(4,), subpixel=False).heatmaps[0]
+    assert torch.equal(
+        quantised, gaussian_heatmaps(batch.keypoints, (32, 48), (8, 12), 2.0, subpixel=False)
+    )
+    assert not torch.equal(quantised, heatmap_targets(batch, strides=(4,)).heatmaps[0])
+
+
+def test_overlap_on_request() -> None:
+    batch = batch_of(people=6)
+    added = heatmap_targets(batch, strides=(4,), overlap="sum").heatmaps[0]
+    highest = heatmap_targets(batch, strides=(4,)).heatmaps[0]
+    expected = gaussian_heatmaps(batch.keypoints, (32, 48), (8, 12), 2.0, overlap="sum")
+    assert torch.equal(added, expected)
+    assert (added >= highest - 1e-6).all() and (added > highest + 0.1).any()
+
+
+def test_ignored_cells_count_nothing() -> None:
+    batch = batch_of()
+    batch.ignore[0, :4, 4:8] = True  # one cell of 4 px, four of 2 px
+    batch.ignore[1, 8:12, 0:2] = True  # half a cell of 4 px, two of 2 px
+    batch.ignore[1, 20, 20] = True  # a sixteenth, a quarter
+    coarse, fine = heatmap_targets(batch).weights
+    assert (1 - coarse).nonzero().tolist() == [[0, 0, 0, 1], [1, 0, 2, 0]]
+    assert (1 - fine).nonzero().tolist() == [
+        *([0, 0, 0, 2], [0, 0, 0, 3], [0, 0, 1, 2], [0, 0, 1, 3]),
+        *([1, 0, 4, 0], [1, 0, 5, 0]),
+    ]
+    assert set(coarse.unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4, 16])
+def test_ignored_share_equals_averaging(stride: int) -> None:
+    batch = batch_of((96, 144))
+    shares = torch.rand(2, 96 // stride, 144 // stride, generator=torch.Generator().manual_seed(1))
+    wide = shares.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
+    noise = torch.rand(2, 96, 144, generator=torch.Generator().manual_seed(2))
+    batch.ignore[:] = noise < wide
+    batch.ignore[0, :48] = True  # 256 px of a cell do not fit into a byte
+    (weights,) = heatmap_targets(batch, strides=(stride,)).weights
+    averages = torch.nn.functional.avg_pool2d(batch.ignore[:, None].double(), stride)
+    assert torch.equal(weights, (averages < 0.5).float())
+    assert weights.any() and not weights.all()
+
+
+def test_heatmaps_do_not_depend_on_what_is_ignored() -> None:
+    plain, ignoring = batch_of(), batch_of()
+    ignoring.ignore[:] = True
+    a, b = heatmap_targets(plain), heatmap_targets(ignoring)
+    assert all(torch.equal(x, y) for x, y in zip(a.heatmaps, b.heatmaps, strict=True))
+    assert not any(w.any() for w in b.weights)
+
+
+def test_no_people() -> None:
+    targets = heatmap_targets(batch_of(people=0))
+    assert not any(h.any() for h in targets.heatmaps) and all(w.all() for w in targets.weights)
+
+
+@pytest.mark.parametrize("size", [(32, 46), (30, 48)])
+def test_size_must_be_a_multiple_of_the_strides(size: tuple[int, int]) -> None:
+    message = f"image size {size[0]}x{size[1]} is not a multiple of stride 4"
+    with pytest.raises(ValueError, match=message):
+        heatmap_targets(batch_of(size), strides=(4, 2))

@@ -1,0 +1,346 @@
+"""Targets of keypoint regression: against loops over cells, the official arrays and by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poselib.encoders.regression import (
+    Foreground,
+    Region,
+    center_regions,
+    mean_positions,
+    regression_targets,
+)
+from poselib.ops.offsets import offset_maps
+from poselib.structures import Batch, Warp
+from tests.references.plain_regression import PlainRegression
+
+torch.set_num_threads(1)
+
+
+def batch_of(keypoints: Tensor, size: tuple[int, int], areas: Tensor | None = None) -> Batch:
+    """A batch of black images with keypoints (B, N, K, 3), px."""
+    count = len(keypoints)
+    return Batch(
+        images=torch.zeros(count, 3, *size, dtype=torch.uint8),
+        keypoints=keypoints,
+        areas=torch.ones(keypoints.shape[:2]) if areas is None else areas,
+        ignore=torch.zeros(count, *size, dtype=torch.bool),
+        image_ids=tuple(range(count)),
+        to_original=(Warp.identity(),) * count,
+    )
+
+
+def random_batch(seed: int, size: tuple[int, int] = (64, 96), people: int = 6) -> Batch:
+    """People who overlap; some keypoints are unlabelled or outside, and one person has none."""
+    rng = np.random.default_rng(seed)
+    limits = np.array([size[1], size[0]])
+    middle = rng.uniform(0.2, 0.8, (2, people, 1, 2)) * limits
+    xy = middle + rng.normal(0, 12, (2, people, 5, 2))
+    seen = rng.choice([0, 1, 2], (2, people, 5, 1), p=[0.2, 0.3, 0.5])
+    seen[0, 0] = 0
+    points = torch.tensor(np.concatenate([xy, seen], axis=-1))
+    return batch_of(points, size, torch.tensor(rng.uniform(10, 3000, (2, people))))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("region", "weights"), [("disc", "per_map"), ("square", "per_map"), ("disc", "any")]
+)
+def test_equals_loops_over_cells(seed: int, region: Region, weights: Foreground) -> None:
+    batch = random_batch(seed)
+    targets = regression_targets(
+        batch, sigma=0.7, center_sigma=1.2, radius=2.6, region=region, weights=weights
+    )
+    offsets, sizes = offset_maps(targets)
+    sigmas = [0.7] * 5 + [1.2]
+    plain = PlainRegression((16, 24), sigmas, 2.6, region == "square", 0.1, weights == "any")
+    contested = 0
+    for b, areas in enumerate(batch.areas.numpy()):
+        people = batch.keypoints[b].numpy() / (4, 4, 1)
+        heat, weight = plain.heatmaps(people)
+        np.testing.assert_allclose(targets.heatmaps[0][b], heat, atol=1e-6)
+        np.testing.assert_allclose(targets.weights[0][b], weight, atol=1e-7)
+        np.testing.assert_array_equal(targets.owners[b], plain.owners(people))
+        offset, size = plain.offsets(people, areas, 4)
+        np.testing.assert_allclose(offsets[b], offset, atol=1e-6)
+        np.testing.assert_allclose(sizes[b], size, atol=1e-8)
+        alone = [(plain.owners(people[n : n + 1]) == 0) for n in range(len(people))]
+        contested += int((np.sum(alone, axis=0) > 1).sum())
+    assert contested > 10, "regions overlap"
+
+
+# The official targets. Their keypoints are by pixel index, in cells: a cell i stands for index i.
+# A map of theirs is an image of 4 px a cell here, where index i is the middle of a cell.
+
+
+def official(golden_dir: Path, case: int) -> tuple[Batch, Tensor, int, dict[str, np.ndarray]]:
+    with np.load(golden_dir / "dekr_targets.npz") as data:
+        names = ("joints", "area", "res", "heatmap", "ignored", "offset", "weight")
+        arrays = {name: data[f"c{case}_{name}"] for name in names}
+    points = torch.tensor(arrays["joints"])[None]
+    points[..., :2] = (points[..., :2] + 0.5) * 4
+    size, kinds = int(arrays["res"]), points.shape[2] - 1
+    batch = batch_of(points[:, :, :kinds], (4 * size, 4 * size))
+    return batch, points[:, :, kinds, :2], kinds, arrays
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("case", range(6))
+def test_official_heatmaps_and_weights(golden_dir: Path, case: int) -> None:
+    batch, centers, kinds, arrays = official(golden_dir, case)
+    # A fault of the official code: CrowdPose's centres get the deviation of keypoints.
+    center_sigma = 4.0 if kinds == 17 else 2.0
+    targets = regression_targets(batch, center_sigma=center_sigma, centers=centers)
+    # Not the same: what lies in the last half cell of the image by pixel index lies beyond it by
+    # pixel centre. Two keypoints of case 1 do; the maps of their types differ and no other.
+    points = arrays["joints"][:, :kinds]
+    inside = ((points[..., :2] >= 0) & (points[..., :2] < arrays["res"])).all(axis=-1)
+    edge = (points[..., :2] >= arrays["res"] - 0.5).any(axis=-1) & inside & (points[..., 2] > 0)
+    same = np.append(~edge.any(axis=0), True)
+    assert np.flatnonzero(~same).tolist() == ([11, 12] if case == 1 else [])
+    heat, weights = targets.heatmaps[0][0].numpy(), targets.weights[0][0].numpy()
+    np.testing.assert_allclose(heat[same], arrays["heatmap"][same], atol=1e-6)
+    np.testing.assert_array_equal(weights.astype(np.float16)[same], arrays["ignored"][same])
+    assert (np.abs(heat - arrays["heatmap"])[~same].max(axis=(1, 2)) > 0.5).all()
+
+
+@pytest.mark.golden
+def test_official_deviation_of_crowdpose_centres_is_another(golden_dir: Path) -> None:
+    batch, centers, _, arrays = official(golden_dir, 3)
+    heat = regression_targets(batch, centers=centers).heatmaps[0][0].numpy()
+    np.testing.assert_allclose(heat[:-1], arrays["heatmap"][:-1], atol=1e-6)
+    assert np.abs(heat[-1] - arrays["heatmap"][-1]).max() > 0.1
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("case", [0, 2, 3, 5])
+def test_official_centres_are_means_of_labelled_keypoints(golden_dir: Path, case: int) -> None:
+    """In the other cases they were rounded or moved together by hand."""
+    batch, centers, _, _ = official(golden_dir, case)
+    torch.testing.assert_close(mean_positions(batch.keypoints), centers)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("region", ["disc", "square"])
+@pytest.mark.parametrize("case", range(6))
+def test_official_offsets(golden_dir: Path, case: int, region: Region) -> None:
+    batch, centers, kinds, arrays = official(golden_dir, case)
+    targets = regression_targets(batch, centers=centers, region=region)
+    ours, weights = (maps[0].numpy() for maps in offset_maps(targets))
+    theirs = arrays["offset"].reshape(ours.shape)
+    both = (weights > 0) & (arrays["weight"].reshape(ours.shape)[:, 0] > 0)
+    equal = (np.abs(ours - theirs) < 1e-5).all(axis=1)
+    assert equal[both].mean() > 0.85 and both.sum() > 500
+    # Where regions overlap, the smaller person wins in the official code, keypoint by keypoint,
+    # and the nearest centre here. Nothing else differs: there the offset is another person's.
+    cells = np.stack(np.meshgrid(*(np.arange(s) for s in ours.shape[:1:-1])), axis=0)
+    joints = arrays["joints"]
+    for k, row, column in np.argwhere(both & ~equal):
+        joint = cells[:, row, column] - theirs[k, :, row, column]
+        (person,) = np.flatnonzero((np.abs(joints[:, k, :2] - joint) < 1e-3).all(axis=1))[:1]
+        apart = np.linalg.norm(joints[:, kinds, :2] - cells[:, row, column], axis=1)
+        mine = int(targets.owners[0, row, column])
+        assert person != mine and apart[mine] <= apart[person]
+        assert (np.abs(joints[person, kinds, :2].astype(int) - cells[:, row, column]) <= 4).all()
+
+
+@pytest.mark.golden
+def test_squares_hold_as_many_cells_as_the_official_ones(golden_dir: Path) -> None:
+    batch, centers, _, arrays = official(golden_dir, 0)
+    targets = regression_targets(batch, centers=centers, region="square")
+    assert int((targets.owners >= 0).sum()) == 64 == int((arrays["weight"] > 0).any(axis=0).sum())
+
+
+def one_person(*points: tuple[float, float, float]) -> Tensor:
+    return torch.tensor([[points]])
+
+
+def test_people_without_a_centre() -> None:
+    nobody, far, here = (
+        [(9.0, 9.0, 0.0), (40.0, 40.0, 0.0)],
+        [(4.0, 4.0, 2.0), (150.0, 4.0, 2.0)],  # the mean lies right of the image
+        [(16.0, 16.0, 1.0), (32.0, 48.0, 2.0)],
+    )
+    batch = batch_of(torch.tensor([[nobody, far, here]]), (64, 64))
+    targets = regression_targets(batch)
+    assert targets.centers[0, :, 2].tolist() == [0, 0, 1]
+    assert targets.centers[0, 2].tolist() == [24, 32, 1]
+    assert set(targets.owners.unique().tolist()) == {-1, 2}
+    assert targets.heatmaps[0][0, 0, 1, 1] > 0.7, "the keypoint is drawn all the same"
+    alone = regression_targets(batch_of(torch.tensor([[here]]), (64, 64)))
+    assert torch.equal(targets.heatmaps[0][:, 2], alone.heatmaps[0][:, 2])
+    assert targets.heatmaps[0][0, 2, 8, 6] == targets.heatmaps[0][0, 2].max() > 0.9
+
+
+def test_unlabelled_keypoints_do_not_move_the_centre() -> None:
+    people = one_person((10.0, 20.0, 2.0), (0.0, 0.0, 0.0), (30.0, 40.0, 1.0))
+    assert mean_positions(people).tolist() == [[[20.0, 30.0]]]
+    wild = one_person((10.0, 20.0, 2.0), (float("nan"), 9e9, 0.0), (30.0, 40.0, 1.0))
+    assert mean_positions(wild).tolist() == [[[20.0, 30.0]]]
+
+
+def test_small_people_are_measured_in_the_image_file() -> None:
+    """Areas of 900 px² of images twice as large and half as large as their files."""
+    batch = batch_of(one_person((8.0, 8.0, 2.0)).repeat(2, 1, 1, 1), (32, 32))
+    warps = (Warp(np.diag([2.0, 2.0, 1.0])[:2]), Warp(np.diag([0.5, 0.5, 1.0])[:2]))
+    batch = replace(batch, areas=torch.full((2, 1), 900.0), to_original=warps)
+    assert regression_targets(batch).centers[..., 2].flatten().tolist() == [1, 1]
+    targets = regression_targets(batch, least_area=32.0**2)
+    assert targets.centers[..., 2].flatten().tolist() == [1, 0]
+    assert (targets.owners >= 0).flatten(1).any(dim=1).tolist() == [True, False]
+    assert targets.heatmaps[0][:, 0].flatten(1).amax(dim=1).min() > 0.7
+    assert targets.heatmaps[0][1, 1].max() == 0
+    exactly = regression_targets(batch, least_area=3600.0)
+    assert exactly.centers[0, 0, 2] == 1, "least means at least"
+
+
+def test_given_centers_take_the_place_of_means() -> None:
+    batch = batch_of(one_person((8.0, 8.0, 2.0)), (64, 64))
+    targets = regression_targets(batch, centers=torch.tensor([[[50.0, 34.0]]]))
+    assert targets.centers.tolist() == [[[50.0, 34.0, 1.0]]]
+    assert targets.heatmaps[0][0, 1].argmax() == 8 * 16 + 12
+
+
+def test_disc_and_square_by_hand() -> None:
+    centre = torch.tensor([[[18.0, 18.0, 1.0]]])  # the middle of a cell of 4 px
+    disc = center_regions(centre, (36, 36), (9, 9), 2.0) >= 0
+    square = center_regions(centre, (36, 36), (9, 9), 2.0, "square") >= 0
+    assert disc[0, 2:7, 2:7].int().tolist() == [
+        *([0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0])
+    ]
+    assert int(disc.sum()) == 13 and int(square.sum()) == 25
+    assert bool(square[0, 2:7, 2:7].all())
+
+
+@pytest.mark.parametrize("region", ["disc", "square"])
+@pytest.mark.parametrize("radius", [0.7, 1.0, 3.5, 4.0])
+def test_regions_are_symmetric_about_the_centre(region: Region, radius: float) -> None:
+    """Wherever in its cell the centre lies, and also beyond the border."""
+    rng = np.random.default_rng(0)
+    for x, y in rng.uniform(0, 64, (30, 2)):
+        centre = torch.tensor([[[x, y, 1.0]]], dtype=torch.float64)
+        owners = center_regions(centre, (64, 64), (16, 16), radius, region)[0]
+        grid = np.arange(16) + 0.5
+        apart = np.abs(np.stack(np.meshgrid(grid, grid)) - np.reshape([x / 4, y / 4], (2, 1, 1)))
+        reach = np.hypot(*apart) if region == "disc" else apart.max(axis=0)
+        np.testing.assert_array_equal(owners >= 0, reach <= radius)
+
+
+def test_the_nearest_centre_wins() -> None:
+    centers = torch.tensor([[[10.0, 18.0, 1.0], [24.0, 18.0, 1.0], [24.0, 18.0, 0.0]]])
+    owners = center_regions(centers, (36, 36), (9, 9))[0]
+    assert owners[4].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    swapped = center_regions(centers[:, [1, 0, 2]], (36, 36), (9, 9))[0]
+    assert torch.equal(torch.tensor([1, 0, -1])[owners], swapped)
+
+
+def test_of_centres_equally_near_the_later_person_wins() -> None:
+    centers = torch.tensor([[[18.0, 18.0, 1.0], [18.0, 18.0, 1.0]]])
+    owners = center_regions(centers, (36, 36), (9, 9))
+    assert set(owners.unique().tolist()) == {-1, 1}
+
+
+def test_a_cell_is_foreground_on_its_own_map_or_on_all() -> None:
+    batch = batch_of(one_person((6.0, 6.0, 2.0), (120.0, 120.0, 2.0)), (128, 128))
+    own = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25).weights[0][0]
+    every = regression_targets(
+        batch, sigma=0.5, center_sigma=0.5, background=0.25, weights="any"
+    ).weights[0][0]
+    first, second, centre = (1, 1), (30, 30), (16, 16)
+    assert [float(own[0][c]) for c in (first, second, centre)] == [1, 0.25, 0.25]
+    assert [float(own[2][c]) for c in (first, second, centre)] == [0.25, 0.25, 1]
+    assert [float(every[0][c]) for c in (first, second, centre)] == [1, 1, 0.25]
+    assert [float(every[2][c]) for c in (first, second, centre)] == [1, 1, 1]
+    assert every[:, 8, 20].tolist() == [0.25] * 3
+    assert torch.equal(every, torch.maximum(own, own[:2].amax(dim=0)))
+    one = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25, weights="all")
+    assert torch.equal(one.weights[0][0], own.amax(dim=0).expand(3, -1, -1))
+
+
+@pytest.mark.parametrize("weights", ["per_map", "any", "all"])
+def test_ignored_cells_count_nothing_on_any_map(weights: Foreground) -> None:
+    batch = random_batch(3)
+    batch.ignore[0, :12, 8:40] = True
+    whole = regression_targets(random_batch(3), weights=weights).weights[0]
+    cut = regression_targets(batch, weights=weights).weights[0]
+    assert not cut[0, :, :3, 2:10].any() and whole[0, :, :3, 2:10].any()
+    cut[0, :, :3, 2:10] = whole[0, :, :3, 2:10]
+    assert torch.equal(cut, whole)
+
+
+def test_shapes_and_what_travels_along() -> None:
+    batch = random_batch(0)
+    batch = replace(batch, keypoints=batch.keypoints.float(), areas=batch.areas.float())
+    targets = regression_targets(batch, stride=8)
+    assert [tuple(maps.shape) for maps in targets.heatmaps] == [(2, 6, 8, 12)]
+    assert [tuple(maps.shape) for maps in targets.weights] == [(2, 6, 8, 12)]
+    assert targets.heatmaps[0].dtype == targets.weights[0].dtype == torch.float32
+    assert targets.centers.shape == (2, 6, 3) and targets.centers.dtype == torch.float32
+    assert targets.owners.shape == (2, 8, 12) and targets.owners.dtype == torch.int64
+    assert targets.keypoints is batch.keypoints and targets.areas is batch.areas
+    assert targets.image_size == (64, 96)
+
+
+def test_mirrored_people_give_mirrored_targets() -> None:
+    batch = random_batch(5)
+    points = batch.keypoints.clone()
+    points[..., 0] = 96 - points[..., 0]
+    plain, other = regression_targets(batch), regression_targets(replace(batch, keypoints=points))
+    torch.testing.assert_close(plain.heatmaps[0].flip(-1), other.heatmaps[0])
+    assert torch.equal(plain.weights[0].flip(-1), other.weights[0])
+    assert torch.equal(plain.owners.flip(-1), other.owners) and (plain.owners >= 0).any()
+
+
+def test_people_moved_by_whole_cells_move_the_targets() -> None:
+    points = torch.tensor([[[[30.3, 33.1, 2.0], [41.7, 50.2, 1.0]]]])
+    moved = points + torch.tensor([8.0, 4.0, 0.0])
+    a, b = (
+        regression_targets(batch_of(p, (128, 128)), sigma=1.0, center_sigma=1.5)
+        for p in (points, moved)
+    )
+    for one, other in ((a.heatmaps[0], b.heatmaps[0]), (a.weights[0], b.weights[0])):
+        torch.testing.assert_close(one.roll((1, 2), (-2, -1)), other, atol=1e-5, rtol=0)
+    assert torch.equal(a.owners.roll((1, 2), (-2, -1)), b.owners)
+
+
+def test_images_of_a_batch_are_independent_and_padding_costs_nothing() -> None:
+    batch = random_batch(1)
+    together = regression_targets(batch)
+    for b in range(2):
+        people = torch.cat([batch.keypoints[b], torch.zeros(3, 5, 3)])[None]
+        alone = regression_targets(batch_of(people, batch.size))
+        assert torch.equal(alone.heatmaps[0][0], together.heatmaps[0][b])
+        assert torch.equal(alone.owners[0], together.owners[b])
+
+
+def test_no_people() -> None:
+    targets = regression_targets(batch_of(torch.zeros(2, 0, 5, 3), (32, 32)))
+    assert not targets.heatmaps[0].any() and targets.heatmaps[0].shape == (2, 6, 8, 8)
+    assert (targets.owners == -1).all() and targets.centers.shape == (2, 0, 3)
+    torch.testing.assert_close(targets.weights[0], torch.full((2, 6, 8, 8), 0.1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": 5}, "image size 64x96 is not a multiple of stride 5"),
+        ({"background": 1.5}, "background must be a weight from 0 to 1, not 1.5"),
+        ({"background": float("nan")}, "background must be a weight"),
+        ({"least_area": -1.0}, "least_area must be px², 0 or more, not -1.0"),
+        ({"radius": 0.0}, "radius must be a positive number of cells, not 0.0"),
+        ({"region": "ring"}, "region must be 'disc' or 'square', not 'ring'"),
+        ({"weights": "both"}, "weights must be one of .*, not 'both'"),
+        ({"sigma": 0.0}, "sigma must be a positive number of cells, not 0.0"),
+        ({"center_sigma": -2.0}, "sigma must be a positive number of cells, not -2.0"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        regression_targets(random_batch(0), **options)

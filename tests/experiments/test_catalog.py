@@ -1,0 +1,377 @@
+"""Datasets by name, in the folders that their own pages give."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.dataset import write
+from poselib.experiments.catalog import Split, in_memory, open_dataset, open_files, trained_on
+from poselib.experiments.presets import preset_named
+from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, skeleton_named
+from tests.data import mpii_files
+from tests.data.mat_files import save, struct
+from tests.data.mpii_files import entry as mpii_entry
+from tests.data.readers.test_aic import person as aic_person
+from tests.data.readers.test_flic import example
+from tests.data.readers.test_hieve import frame as hieve_frame
+from tests.data.readers.test_hieve import person as hieve_person
+from tests.data.readers.test_lsp import joints
+from tests.data.readers.test_ochuman import content as ochuman_content
+from tests.data.readers.test_uav_human import TEST, TRAIN
+from tests.data.readers.test_uav_human import labels as uav_labels
+from tests.data.readers.test_uav_human import person as uav_person
+
+SMOKE = preset_named("smoke")
+SPLITS: tuple[Split, Split] = ("train", "test")
+
+
+def test_training_and_test_scenes_differ() -> None:
+    train, test = (open_dataset("synthetic", split, SMOKE) for split in ("train", "test"))
+    assert (len(train), len(test)) == (SMOKE.train_scenes, SMOKE.test_scenes)
+    assert not np.array_equal(train[0].image, test[0].image)
+
+
+def test_scenes_in_memory_are_the_same_scenes() -> None:
+    scenes = open_dataset("synthetic", "test", SMOKE)
+    kept = in_memory(scenes)
+    assert np.array_equal(kept[1].image, scenes[1].image)
+    assert kept[1] is not scenes[1] and kept.skeleton is COCO
+
+
+@pytest.mark.parametrize("name", SKELETONS)
+def test_drawn_people_may_have_any_skeleton(name: str) -> None:
+    scenes = open_dataset("synthetic", "train", SMOKE, skeleton=name)
+    assert scenes.skeleton is skeleton_named(name)
+    keypoints = scenes[0].keypoints
+    assert keypoints.shape[1:] == (len(SKELETONS[name]), 3) and keypoints[..., 2].any()
+
+
+def test_any_coco_file_can_be_opened(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", SceneRecipe(size=64), 2, 0, COCO)
+    files = open_files(folder / "annotations.json", folder / "images", "coco")
+    assert len(files) == 2 and in_memory(files) is files
+    with pytest.raises(ValueError, match="needs the folder of its images"):
+        open_files(folder / "annotations.json", "", "coco")
+    with pytest.raises(ValueError, match="unknown skeleton 'mpi'"):
+        open_files(folder / "annotations.json", folder / "images", "mpi")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "message"),
+    [
+        ("imagenet", "", "unknown dataset 'imagenet'; known: .*synthetic.* coco.* uav_human"),
+        ("coco", "", "'coco' needs the folder"),
+        ("mpii", "", "'mpii' needs the folder"),
+    ],
+)
+def test_what_cannot_be_opened_is_named(name: str, folder: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_dataset(name, "train", SMOKE, folder)
+
+
+def test_a_preset_for_real_data_has_no_scenes() -> None:
+    with pytest.raises(ValueError, match="for real data"):
+        open_dataset("synthetic", "train", preset_named("paper"))
+
+
+def test_real_people_have_the_skeleton_of_their_dataset(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'coco' has a skeleton of its own; 'mpii' does not apply"):
+        open_dataset("coco", "train", SMOKE, tmp_path, skeleton="mpii")
+    with pytest.raises(ValueError, match="unknown skeleton 'mpi'"):
+        open_dataset("synthetic", "train", SMOKE, skeleton="mpi")
+
+
+# Every real dataset, in a folder as its page gives it. Sizes are those of 40 x 60 px images.
+
+
+def put(path: Path, content: object = None) -> Path:
+    """Write JSON, or a grey image where the name is that of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jpg":
+        Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(path)
+    else:
+        path.write_text(json.dumps(content))
+    return path
+
+
+def coco_like(name: str, skeleton: Skeleton) -> dict[str, Any]:
+    """Somebody in the first of two images."""
+    return {
+        "images": [
+            {"id": n, "file_name": f"{name}{n}.jpg", "height": 40, "width": 60} for n in (1, 2)
+        ],
+        "annotations": [
+            {
+                **{"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 300.0},
+                **{"bbox": [5, 5, 20, 30], "keypoints": [10, 12, 2] * len(skeleton)},
+            }
+        ],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.keypoints)}],
+    }
+
+
+def coco(folder: Path) -> None:
+    for part in ("train2017", "val2017", "test2017"):
+        content = coco_like(part, COCO)
+        name = f"person_keypoints_{part}.json"
+        if part == "test2017":
+            name = "image_info_test-dev2017.json"
+            del content["annotations"]
+        put(folder / "annotations" / name, content)
+        for image in content["images"]:
+            put(folder / part / image["file_name"])
+
+
+def crowdpose(folder: Path) -> None:
+    for part in ("trainval", "test"):
+        put(folder / "json" / f"crowdpose_{part}.json", coco_like(part, CROWDPOSE))
+        for number in (1, 2):
+            put(folder / "images" / f"{part}{number}.jpg")
+
+
+def ochuman(folder: Path) -> None:
+    for part in ("val", "test"):
+        name = f"ochuman_coco_format_{part}_range_0.00_1.00.json"
+        put(folder / "annotations" / name, coco_like(part, OCHUMAN))
+        for number in (1, 2):
+            put(folder / "images" / f"{part}{number}.jpg")
+
+
+def mpii(folder: Path) -> None:
+    (folder / "images").mkdir()
+    names = ("a.jpg", "b.jpg")
+    for name in names:
+        put(folder / "images" / name)
+    mpii_files.write_release(
+        folder,
+        mpii_files.image("a.jpg", mpii_files.person(5, 4)),
+        mpii_files.image("b.jpg", mpii_files.person(9, 4), train=0),
+    )
+
+
+def aic(folder: Path) -> None:
+    for part, day, shot in (("train", "20170909", "20170902"), ("validation",) + ("20170911",) * 2):
+        home = folder / f"ai_challenger_keypoint_{part}_{shot}"
+        people = {"human1": aic_person(3, 6)}
+        content = [
+            {
+                "image_id": f"{part}{number}",
+                "human_annotations": {name: [0, 5, 40, 40] for name in found},
+                "keypoint_annotations": found,
+            }
+            for number, found in ((1, people), (2, {}))
+        ]
+        put(home / f"keypoint_{part}_annotations_{day}.json", content)
+        for number in (1, 2):
+            put(home / f"keypoint_{part}_images_{shot}" / f"{part}{number}.jpg")
+
+
+def lsp(folder: Path) -> None:
+    save(folder / "joints.mat", joints=joints(1002))
+    first = put(folder / "images" / "im0001.jpg").read_bytes()
+    for number in range(2, 1003):
+        (folder / "images" / f"im{number:04d}.jpg").write_bytes(first)
+
+
+def flic(folder: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        put(folder / "images" / name)
+    save(folder / "examples.mat", examples=struct(example("a.jpg", 1), example("b.jpg", 0)))
+
+
+def hieve(folder: Path) -> None:
+    for video in ("1", "2", "9", "10", "11"):
+        frames = [hieve_frame("000000.jpg", [hieve_person(4)]), hieve_frame("000001.jpg", [])]
+        put(folder / "labels" / "train" / "track2&3" / f"{video}.json", {"annolist": frames})
+        for number in (0, 1):
+            put(folder / "images" / "train" / video / f"{number:06d}.jpg")
+
+
+def uav_human(folder: Path) -> None:
+    for name, people in ((TRAIN, [uav_person(3)]), (TEST, [uav_person(3)]), (f"{TEST}1", [])):
+        content = json.loads(json.dumps(uav_labels(*people)).replace(": 80", ": 60"))
+        put(folder / "annotations" / f"{name}.json", content)
+        put(folder / "frames" / f"{name}.jpg")
+
+
+# Number of images and of people in each split; without people an image is only kept for testing.
+LAYOUTS: list[tuple[str, Callable[[Path], None], Split, int, int]] = [
+    ("coco", coco, "train", 1, 1),
+    ("coco", coco, "test", 2, 1),
+    ("coco_testdev", coco, "test", 2, 0),
+    ("crowdpose", crowdpose, "train", 1, 1),
+    ("crowdpose", crowdpose, "test", 2, 1),
+    ("ochuman", ochuman, "train", 1, 1),
+    ("ochuman", ochuman, "test", 2, 1),
+    ("ochuman_val", ochuman, "test", 2, 1),
+    ("mpii", mpii, "train", 1, 1),
+    ("mpii", mpii, "test", 1, 1),
+    ("aic", aic, "train", 1, 1),
+    ("aic", aic, "test", 2, 1),
+    ("lsp", lsp, "train", 1000, 1000),
+    ("lsp", lsp, "test", 2, 2),
+    ("flic", flic, "train", 1, 1),
+    ("flic", flic, "test", 1, 1),
+    ("hieve", hieve, "train", 2, 2),
+    ("hieve", hieve, "test", 6, 3),
+    ("uav_human", uav_human, "train", 1, 1),
+    ("uav_human", uav_human, "test", 2, 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "split", "images", "people"),
+    LAYOUTS,
+    ids=[f"{name}-{split}" for name, _, split, _, _ in LAYOUTS],
+)
+def test_a_dataset_opens_in_its_published_folder(
+    name: str,
+    layout: Callable[[Path], None],
+    split: Split,
+    images: int,
+    people: int,
+    tmp_path: Path,
+) -> None:
+    layout(tmp_path)
+    dataset = open_dataset(name, split, SMOKE, tmp_path)
+    assert dataset.skeleton is SKELETONS[name.removesuffix("_testdev").removesuffix("_val")]
+    assert len(dataset) == images
+    first = dataset[0]
+    assert first.image.shape == (3, 40, 60)
+    assert first.keypoints.shape[1:] == (len(dataset.skeleton), 3)
+    if name != "coco_testdev":
+        assert len(first.keypoints) > 0
+        counted = [a for a in dataset.ground_truth()["annotations"] if not a["iscrowd"]]
+        assert len(counted) == people
+
+
+@pytest.mark.parametrize(("name", "layout"), [(n, f) for n, f, s, *_ in LAYOUTS if s == "train"])
+def test_training_and_testing_never_share_an_image(
+    name: str, layout: Callable[[Path], None], tmp_path: Path
+) -> None:
+    layout(tmp_path)
+    train, test = (open_dataset(name, split, SMOKE, tmp_path) for split in SPLITS)
+    paths = [{d.image_path(i) for i in range(len(d))} for d in (train, test)]  # type: ignore[attr-defined]
+    assert paths[0] and paths[1] and not paths[0] & paths[1]
+
+
+def test_the_last_videos_of_hieve_are_held_back(tmp_path: Path) -> None:
+    hieve(tmp_path)
+    train, test = (open_dataset("hieve", split, SMOKE, tmp_path) for split in SPLITS)
+    videos = [
+        [d.image_path(i).parent.name for i in range(len(d))]  # type: ignore[attr-defined]
+        for d in (train, test)
+    ]
+    assert videos == [["1", "2"], ["9", "9", "10", "10", "11", "11"]]
+    for video in ("9", "10"):
+        (tmp_path / "labels" / "train" / "track2&3" / f"{video}.json").unlink()
+    with pytest.raises(ValueError, match=r"track2&3: 3 videos, but 3 are held back"):
+        open_dataset("hieve", "train", SMOKE, tmp_path)
+
+
+def test_what_has_no_public_labels_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="coco_testdev has no training images; train on coco"):
+        open_dataset("coco_testdev", "train", SMOKE, tmp_path)
+    coco(tmp_path)
+    testdev = open_dataset("coco_testdev", "test", SMOKE, tmp_path)
+    with pytest.raises(ValueError, match=r"annotates nobody.*upload"):
+        testdev.ground_truth()
+
+
+def test_ochuman_is_tested_on_either_part(tmp_path: Path) -> None:
+    ochuman(tmp_path)
+    part = {
+        name: {dataset.image_path(i) for i in range(len(dataset))}  # type: ignore[attr-defined]
+        for name in ("ochuman", "ochuman_val")
+        for dataset in [open_dataset(name, "test", SMOKE, tmp_path)]
+    }
+    assert not part["ochuman"] & part["ochuman_val"]
+    trained = open_dataset("ochuman", "train", SMOKE, tmp_path)
+    assert trained.image_path(0) in part["ochuman_val"]  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="ochuman_val has no training images; train on coco"):
+        open_dataset("ochuman_val", "train", SMOKE, tmp_path)
+
+
+def test_networks_for_what_is_tested_alone_are_trained_on_coco() -> None:
+    alone = ("coco", "coco_testdev", "ochuman", "ochuman_val")
+    assert {trained_on(name) for name in alone} == {"coco"}
+    assert [trained_on(name) for name in ("crowdpose", "crowd", "mpii")] == [
+        "crowdpose", "crowd", "mpii"
+    ]  # fmt: skip
+
+
+def test_ochuman_opens_with_its_own_file_alone(tmp_path: Path) -> None:
+    put(tmp_path / "annotations" / "ochuman.json", ochuman_content())
+    for number in (4, 7, 9):
+        put(tmp_path / "images" / f"{number:06d}.jpg")
+    dataset = open_dataset("ochuman", "train", SMOKE, tmp_path)
+    # The two images with somebody outlined are among the first 2500: its validation set.
+    assert len(dataset) == 2 and dataset.skeleton is OCHUMAN
+    with pytest.raises(ValueError, match=r"ochuman\.json: empty dataset"):
+        open_dataset("ochuman", "test", SMOKE, tmp_path)
+
+
+def test_mpii_opens_with_converted_annotations_too(tmp_path: Path) -> None:
+    for part in ("train", "valid"):
+        put(tmp_path / "annot" / f"{part}.json", [mpii_entry(f"{part}.jpg")])
+        put(tmp_path / "images" / f"{part}.jpg")
+    train, test = (open_dataset("mpii", split, SMOKE, tmp_path) for split in SPLITS)
+    assert (len(train), len(test)) == (1, 1)
+    assert train.image_path(0).name == "train.jpg"  # type: ignore[attr-defined]
+    assert test.image_path(0).name == "valid.jpg"  # type: ignore[attr-defined]
+
+
+def test_mpii_is_tested_on_its_groups_where_they_are_known(tmp_path: Path) -> None:
+    mpii(tmp_path)
+    people = mpii_files.person(5, 4), mpii_files.person(30, 20)
+    shown = (
+        mpii_files.image("a.jpg", mpii_files.person(5, 4)),
+        mpii_files.image("b.jpg", *people, train=0, groups=[[1], [2]]),
+    )
+    mpii_files.write_release(tmp_path, *shown)
+    mpii_files.write_groups(tmp_path, *shown)
+    train, test = (open_dataset("mpii", split, SMOKE, tmp_path) for split in SPLITS)
+    assert (len(train), len(test)) == (1, 2)
+    assert [test[i].size for i in range(2)] == [(384, 384)] * 2
+    assert [len(test[i].keypoints) for i in range(2)] == [1, 1]
+
+
+def test_aic_is_found_under_either_date(tmp_path: Path) -> None:
+    aic(tmp_path)
+    one = tmp_path / "ai_challenger_keypoint_train_20170902"
+    one.rename(tmp_path / "ai_challenger_keypoint_train_20170909")
+    assert len(open_dataset("aic", "train", SMOKE, tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "file"),
+    [
+        ("coco", "train", r"annotations/person_keypoints_train2017\.json"),
+        ("coco", "test", r"annotations/person_keypoints_val2017\.json"),
+        ("coco_testdev", "test", r"annotations/image_info_test-dev2017\.json"),
+        ("crowdpose", "train", r"json/crowdpose_trainval\.json"),
+        ("crowdpose", "test", r"json/crowdpose_test\.json"),
+        ("ochuman", "train", r"annotations/ochuman_coco_format_val_range_0\.00_1\.00\.json"),
+        ("ochuman", "test", r"annotations/ochuman_coco_format_test_range_0\.00_1\.00\.json"),
+        ("ochuman_val", "test", r"annotations/ochuman_coco_format_val_range_0\.00_1\.00\.json"),
+        ("mpii", "train", r"mpii_human_pose_v1_u12_1\.mat nor .*annot/train\.json exists"),
+        ("mpii", "test", r"mpii_human_pose_v1_u12_1\.mat nor .*annot/valid\.json exists"),
+        ("aic", "train", r"train_20170909/keypoint_train_annotations_20170909\.json"),
+        ("aic", "test", r"validation_20170911/keypoint_validation_annotations_20170911\.json"),
+        ("lsp", "train", r"joints\.mat"),
+        ("flic", "test", r"examples\.mat"),
+        ("hieve", "train", r"labels/train/track2&3"),
+        ("uav_human", "test", r"annotations"),
+    ],
+)
+def test_an_absent_file_is_named(name: str, split: Split, file: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=file):
+        open_dataset(name, split, SMOKE, tmp_path)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from poselib.analysis.inspect_image import with_switches
+from poselib.engine.evaluate import evaluate
+from poselib.engine.predict import PredictOptions
+from poselib.experiments import peak_matching as absorb
+from poselib.experiments.ablation import LOCALISATION
+from poselib.experiments.peak_matching import (
+    match_reach,
+    matching_gains,
+    matching_lines,
+    matching_outcome,
+    matching_summary,
+    measure_matching,
+    published_matching,
+    read_scales,
+)
+from poselib.experiments.training import new_system
+from poselib.metrics.localization_errors import error_shares, judge_localisation
+from poselib.skeletons import COCO
+from poselib.systems import System, build
+from tests.engine.toys import scenes
+from tests.experiments.test_seeds import SMOKE
+
+OPTIONS = PredictOptions(size=64, multiple=32, flip=False, batch_size=3)
+
+
+def guessing(seed: int) -> System:
+    """A system with untrained weights that takes every cell of an image for a person's centre."""
+    near = {"nms_kernel": 1, "nms_distance": 0.0}
+    system = new_system(SMOKE, COCO, seed, "dekr", **near)
+    with torch.no_grad():
+        system.model.head_heatmap[1].bias += 0.5
+    return system
+
+
+def test_published_gains_are_those_that_the_table_prints_beside_its_numbers() -> None:
+    table = published_matching().set_index(["data", "network", "scales"])
+    assert len(table) == 12 and list(table.columns) == ["direct", "matched", "gain"]
+    # As small numbers with arrows in DEKR, Table 6; from left to right.
+    printed = {
+        "COCO val2017": [0.0, 0.0, 0.3, 0.5],
+        "COCO test-dev2017": [0.0, 0.1, 0.4, 0.4],
+        "CrowdPose test": [-0.2, -0.3, 0.5, 0.3],
+    }
+    for data, expected in printed.items():
+        gains = [
+            table.loc[(data, network, scales), "gain"]
+            for scales in ("one scale", "several scales")
+            for network in ("HRNet-W32", "HRNet-W48")
+        ]
+        assert gains == expected
+    assert table.loc[("CrowdPose test", "HRNet-W48", "several scales"), "direct"] == 68.0
+
+
+def test_scales_are_read_and_checked() -> None:
+    assert read_scales("0.5 1 2") == (0.5, 1.0, 2.0)
+    for text in ("1", "0.5 2", "1 1", "1 two", "", "1 -2"):
+        with pytest.raises(ValueError, match=f"scales '{text}'"):
+            read_scales(text)
+
+
+def test_small_people_are_matched_less_far() -> None:
+    assert [match_reach(size) for size in (128, 512, 640)] == [18.75, 75.0, 75.0]
+
+
+def test_each_system_looks_at_one_scale_and_at_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def measure_ways(system, dataset, options, decodings, **more):
+        asked.append((system, options, decodings, more["device"]))
+        return pd.DataFrame({"decoding": [*decodings], "AP": [len(asked), len(asked) + 0.5]})
+
+    monkeypatch.setattr(absorb, "measure_ways", measure_ways)
+    systems = [guessing(0), guessing(1)]
+    look = replace(OPTIONS, scales=(1.0, 3.0))
+    table = measure_matching(systems, scenes(1), look, (0.5, 1.0), 6.0, device="cpu")
+    assert [(system, options.scales) for system, options, _, _ in asked] == [
+        (system, scales) for system in systems for scales in ((1.0,), (0.5, 1.0))
+    ]
+    reach = {"match_distance": 6.0}
+    ways = {"direct": {"match": False, **reach}, "matched": {"match": True, **reach}}
+    assert all((o.size, ways, device) == (64, w, "cpu") for _, o, w, device in asked)
+    one, several = "one scale", "several scales"
+    assert table.to_numpy().tolist() == [
+        [0, one, "direct", 1.0],
+        [0, one, "matched", 1.5],
+        [0, several, "direct", 2.0],
+        [0, several, "matched", 2.5],
+        [1, one, "direct", 3.0],
+        [1, one, "matched", 3.5],
+        [1, several, "direct", 4.0],
+        [1, several, "matched", 4.5],
+    ]
+    assert list(table) == ["seed", "scales", "row", "AP"]
+
+
+def test_numbers_are_those_of_an_evaluation() -> None:
+    dataset, system = scenes(3), guessing(1)
+    table = measure_matching([system], dataset, OPTIONS, (0.5, 1.0), distance=6.0)
+    way = with_switches(system, match=True, match_distance=6.0)
+    alone = evaluate(way, dataset, replace(OPTIONS, scales=(0.5, 1.0)), explain=False)
+    judged = judge_localisation(dataset.ground_truth(), alone.results, COCO)
+    expected = error_shares(judged).loc["all", list(LOCALISATION)] / 100
+    assert table.loc[3, "AR50"] == alone.ap.AR50
+    np.testing.assert_allclose(table.loc[3, list(LOCALISATION)].astype(float), expected)
+
+
+def test_systems_without_regression_are_refused() -> None:
+    system = build("hae", COCO, backbone="hrnet_tiny", host="plain")
+    with pytest.raises(ValueError, match="'hae' does not regress"):
+        measure_matching([system], scenes(1), OPTIONS, (1.0, 2.0), distance=6.0)
+
+
+RESULTS = pd.DataFrame(
+    [
+        (seed, scales, row, 50.0 + seed + 10 * (scales == "several scales") + add)
+        for seed, one, several in ((0, 1.0, 2.0), (1, -1.0, 3.0), (2, 0.0, 4.0))
+        for scales, gain in (("one scale", one), ("several scales", several))
+        for row, add in (("direct", 0.0), ("matched", gain))
+    ],
+    columns=["seed", "scales", "row", "AP"],
+)
+
+
+def test_gains_are_over_direct_regression_at_the_same_scales() -> None:
+    gains = matching_gains(RESULTS, ["AP"])
+    assert gains["row"].tolist() == ["one scale"] * 3 + ["several scales"] * 3
+    assert gains["AP"].tolist() == [1, -1, 0, 2, 3, 4]
+    table = matching_summary(RESULTS, ["AP"]).set_index(["scales", "row"])
+    assert table["AP"].tolist() == [51, 51, 61, 64]
+    assert table.loc[("several scales", "matched"), ["AP_gain", "AP_gain_std"]].tolist() == [3, 1]
+    told = matching_outcome(table.reset_index(), ["AP"])
+    assert told == (
+        "direct AP 51.0 at one scale, 61.0 at several scales; matched AP in % against direct: "
+        "one scale +0.0 ± 1.0 (within the spread); several scales +3.0 ± 1.0 (more)"
+    )
+
+
+def test_published_and_measured_numbers_have_columns_of_their_own() -> None:
+    lines = matching_lines(matching_summary(RESULTS, ["AP"]), "3 scenes")
+    theirs = lines["published_on"].notna()
+    assert theirs.sum() == 12 and (lines["measured_on"].notna() == ~theirs).all()
+    assert lines.loc[theirs, "published_AP_gain"].notna().all()
+    assert lines.loc[~theirs, [name for name in lines if "published" in name]].isna().all(axis=None)
+    assert lines.loc[theirs, ["AP", "AP_gain", "seeds"]].isna().all(axis=None)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from poselib.experiments import provenance as provenance_module
+from poselib.experiments.provenance import provenance
+from poselib.experiments.runs import (
+    list_runs,
+    load_run,
+    new_id,
+    save_figure,
+    save_table,
+    sidecar,
+    start_run,
+)
+
+PARAMS = {"preset": "smoke", "seed": 7, "rate": 1e-3}
+
+
+def test_a_run_writes_what_it_was_and_what_came_out(tmp_path: Path) -> None:
+    run = start_run(tmp_path, "train", PARAMS)
+    assert json.loads((run.folder / "params.json").read_text()) == PARAMS
+    about = json.loads((run.folder / "run.json").read_text())
+    assert about["id"] == run.id and about["name"] == "train" and about["seed"] == 7
+    assert {"python", "torch", "numpy", "poselib"} <= set(about["versions"])
+    assert about["git_commit"]
+    assert not run.finished and run.metrics == {}
+    run.log({"step": 1, "loss": np.float32(0.5)})
+    run.log({"step": 2, "loss": float("nan")})
+    assert run.history == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": None}]
+    run.finish({"AP": np.float64(0.25), "per_keypoint": np.arange(2)})
+    assert run.finished and run.metrics == {"AP": 0.25, "per_keypoint": [0, 1]}
+    again = load_run(run.folder)
+    assert (again.name, again.params, again.metrics) == (run.name, run.params, run.metrics)
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "metrics.json",
+        "metrics.jsonl",
+        "params.json",
+        "run.json",
+    ]
+
+
+def test_ids_do_not_repeat_sort_by_time_and_say_the_name() -> None:
+    ids = [new_id("hrnet_w32") for _ in range(200)]
+    assert len(set(ids)) == 200
+    assert all("-hrnet_w32-" in run_id for run_id in ids)
+    times = [run_id[:15] for run_id in ids]
+    assert times == sorted(times)
+
+
+def test_an_interrupted_run_is_taken_up_by_its_id(tmp_path: Path) -> None:
+    run = start_run(tmp_path, "train", PARAMS, run_id="mine")
+    run.log({"step": 1})
+    again = start_run(tmp_path, "train", PARAMS, run_id="mine")
+    assert again.folder == run.folder and again.history == [{"step": 1}]
+    with pytest.raises(ValueError, match=r"'mine' has rate=0\.001, not 0\.1"):
+        start_run(tmp_path, "train", {**PARAMS, "rate": 0.1}, run_id="mine")
+    with pytest.raises(ValueError, match="is one of 'train', not of 'evaluate'"):
+        start_run(tmp_path, "evaluate", PARAMS, run_id="mine")
+
+
+def test_a_start_that_was_interrupted_is_no_run_and_can_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "params.json").write_text("{}")
+    assert list_runs(tmp_path).empty
+    assert start_run(tmp_path, "train", PARAMS, run_id="mine").params == PARAMS
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../up", "with space", ".hidden"])
+def test_names_that_are_no_folder_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="must be letters"):
+        start_run(tmp_path, name, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parameter_that_json_cannot_hold_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"params\.model\[1\]: a object cannot"):
+        start_run(tmp_path, "train", {"model": [1, object()]})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dataclasses_and_paths_are_plain(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Recipe:
+        steps: int
+        milestones: tuple[float, ...]
+
+    run = start_run(tmp_path, "train", {"recipe": Recipe(3, (0.5,)), "data": Path("a")})
+    assert run.params == {"recipe": {"steps": 3, "milestones": [0.5]}, "data": "a"}
+
+
+def test_runs_are_listed_with_parameters_and_metrics(tmp_path: Path) -> None:
+    assert list_runs(tmp_path / "absent").empty
+    first = start_run(tmp_path, "train", {"seed": 1})
+    second = start_run(tmp_path, "train", {"seed": 2, "flip": True}, run_id="a-run-of-mine")
+    start_run(tmp_path, "evaluate", {})
+    first.finish({"AP": 0.5})
+    (tmp_path / "notebooks").mkdir()
+    runs = list_runs(tmp_path)
+    assert list(runs["id"])[:2] == [first.id, second.id]  # by time, not by name
+    assert list(runs["name"]) == ["train", "train", "evaluate"]
+    assert list(runs["finished"]) == [True, False, False]
+    train = list_runs(tmp_path, "train")
+    assert list(train["params.seed"]) == [1, 2]
+    assert train.loc[0, "metrics.AP"] == 0.5 and pd.isna(train.loc[1, "metrics.AP"])
+
+
+def test_a_torn_file_is_named(tmp_path: Path) -> None:
+    run = start_run(tmp_path, "train", {})
+    (run.folder / "params.json").write_text('{"a":')
+    with pytest.raises(ValueError, match=r"params\.json is not JSON"):
+        list_runs(tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        load_run(tmp_path)
+
+
+def test_a_figure_has_its_sidecar(tmp_path: Path) -> None:
+    figure = Figure(figsize=(2, 2))
+    figure.add_subplot().plot([0, 1])
+    run = start_run(tmp_path / "runs", "train", {})
+    path = save_figure(figure, tmp_path / "figures" / "a.png", PARAMS, runs=[run, "other"])
+    assert path.read_bytes().startswith(b"\x89PNG")
+    about = json.loads(path.with_suffix(".json").read_text())
+    assert about["figure"] == "a.png" and about["parameters"] == PARAMS and about["seed"] == 7
+    assert about["runs"] == [run.id, "other"] and "git_commit" in about and "versions" in about
+    assert sorted(p.name for p in path.parent.iterdir()) == ["a.json", "a.png"]
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
+    figure = Figure(figsize=(2, 2))
+    figure.add_subplot().plot([0, 1])
+    a, b = (save_figure(figure, tmp_path / f"{name}.png", {}) for name in "ab")
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_a_table_has_its_sidecar(tmp_path: Path) -> None:
+    table = pd.DataFrame({"method": ["x"], "AP": [0.5]})
+    path = save_table(table, tmp_path / "t.csv", {"seed": 3})
+    assert path.read_text() == "method,AP\nx,0.5\n"
+    assert json.loads(path.with_suffix(".json").read_text())["seed"] == 3
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> None:
+    class Broken(Figure):
+        def savefig(self, fname: Path, *args: object, **kwargs: object) -> None:
+            Path(fname).write_bytes(b"half")
+            raise RuntimeError("no ink")
+
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="no ink"):
+        save_figure(Broken(), path, {})
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_other_suffixes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end in \.png"):
+        save_figure(Figure(), tmp_path / "a.jpg", {})
+    with pytest.raises(ValueError, match=r"must end in \.csv"):
+        save_table(pd.DataFrame(), tmp_path / "a.tsv", {})
+
+
+def test_a_sidecar_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    for value in (1, 2):
+        path = sidecar(tmp_path / "a.png", {"x": value})
+    assert json.loads(path.read_text())["parameters"] == {"x": 2}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / "figures").mkdir()
+    for name in ("file", "figures/figure.json"):
+        (root / name).write_text("1")
+    for command in (
+        ["init", "--quiet"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first"],
+    ):
+        subprocess.run(["git", "-C", str(root), *command], check=True, capture_output=True)
+    monkeypatch.setattr(provenance_module, "_ROOT", root.resolve())
+    return root
+
+
+def test_the_commit_and_changes_are_noted(repository: Path) -> None:
+    about = provenance()
+    assert len(about["git_commit"]) == 40 and about["git_changed"] is False
+    (repository / "figures" / "figure.json").write_text("2")
+    assert provenance()["git_changed"] is False  # figures do not make figures
+    (repository / "file").write_text("2")
+    assert provenance()["git_changed"] is True
+
+
+def test_the_commit_of_a_repository_around_is_not_ours(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = repository / "site-packages"
+    inner.mkdir()
+    monkeypatch.setattr(provenance_module, "_ROOT", inner.resolve())
+    about = provenance()
+    assert about["git_commit"] == "unknown" and about["git_changed"] is False
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert provenance()["git_commit"] == "unknown"
+
+
+def test_large_figures_are_kept_in_few_colours(tmp_path: Path) -> None:
+    figure = Figure(figsize=(6, 6))
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8)
+    figure.add_axes((0, 0, 1, 1)).imshow(noise, interpolation="nearest")
+    path = save_figure(figure, tmp_path / "noise.png", {})
+    small = save_figure(Figure(figsize=(2, 2)), tmp_path / "blank.png", {})
+    with Image.open(path) as many, Image.open(small) as few:
+        assert many.mode == "P" and few.mode == "RGBA"
+        seen = np.asarray(many.convert("RGB"), float)
+    figure.savefig(tmp_path / "full.png", dpi=150, bbox_inches="tight")
+    with Image.open(tmp_path / "full.png") as full:
+        difference = np.abs(seen - np.asarray(full.convert("RGB"), float)).mean()
+    assert difference < 25 and path.stat().st_size < (tmp_path / "full.png").stat().st_size / 2

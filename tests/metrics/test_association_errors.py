@@ -1,0 +1,281 @@
+"""Errors computed by hand, and by a slow loop that shares no code with the judge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from poselib.metrics.association_errors import Fate, Judgement, Kind, judge_keypoints
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses, Sample, Warp
+from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
+
+
+def judged(truth: Sample, found: Poses) -> tuple[list[str], list[str]]:
+    """Kinds and fates of the keypoints of the first person found and annotated, by name."""
+    judgement = judge_keypoints(found, truth, TOY)
+    kinds = [Kind(kind).name for kind in judgement.kinds[0]]
+    return kinds, [Fate(fate).name for fate in judgement.fates[0]]
+
+
+def test_near_ends_at_the_distance_that_is_stated() -> None:
+    x, y, _ = ANN[0]
+    for shift, kind in ((0.0, "GOOD"), (1.17, "GOOD"), (1.19, "IMPRECISE"), (2.14, "IMPRECISE"),
+                        (2.16, "FALSE")):  # fmt: skip
+        kinds, fates = judged(sample(ANN), poses([(x + shift, y), *at(ANN)[1:]]))
+        assert kinds == [kind, "GOOD", "GOOD", "GOOD"]
+        assert fates[0] == ("FOUND" if kind == "GOOD" else "UNDETECTED")
+
+
+def test_two_people_who_exchange_a_hand() -> None:
+    mine, theirs = at(ANN), at(BOB)
+    mine[1], theirs[1] = theirs[1], mine[1]
+    judgement = judge_keypoints(poses(mine, theirs), sample(ANN, BOB), TOY)
+    assert judgement.partners.tolist() == [0, 1]
+    assert judgement.kinds.tolist() == [[Kind.GOOD, Kind.SWAP, Kind.GOOD, Kind.GOOD]] * 2
+    assert judgement.onto.tolist() == [[0, 1, 0, 0], [1, 0, 1, 1]]
+    assert judgement.fates.tolist() == [[Fate.FOUND, Fate.ASTRAY, Fate.FOUND, Fate.FOUND]] * 2
+
+
+def test_a_person_in_two_pieces_has_a_fragment() -> None:
+    whole, piece = [*at(ANN)[:3], NONE], [NONE, NONE, NONE, at(ANN)[3]]
+    judgement = judge_keypoints(poses(piece, whole), sample(ANN), TOY)
+    assert judgement.partners.tolist() == [-1, 0]
+    assert judgement.kinds[0].tolist() == [Kind.ABSENT] * 3 + [Kind.FRAGMENT]
+    assert judgement.onto.tolist() == [[-1, -1, -1, 0], [0, 0, 0, -1]]
+    assert judgement.fates.tolist() == [[Fate.FOUND] * 3 + [Fate.ASTRAY]]
+
+
+def test_one_person_found_in_place_of_two_is_matched_to_the_nearer() -> None:
+    mixed = [*at(ANN)[:3], at(BOB)[3]]
+    judgement = judge_keypoints(poses(mixed), sample(BOB, ANN), TOY)
+    assert judgement.partners.tolist() == [1]
+    assert judgement.kinds.tolist() == [[Kind.GOOD] * 3 + [Kind.SWAP]]
+    assert judgement.fates[0].tolist() == [Fate.UNDETECTED] * 3 + [Fate.ASTRAY]
+
+
+def test_hands_on_the_wrong_side_are_inversions_and_centre_keypoints_have_no_other_side() -> None:
+    nose, left, right, tail = at(ANN)
+    kinds, fates = judged(sample(ANN), poses([nose, right, left, nose]))
+    assert kinds == ["GOOD", "INVERSION", "INVERSION", "FALSE"]
+    assert fates == ["FOUND", "UNDETECTED", "UNDETECTED", "UNDETECTED"]
+
+
+def test_the_nearer_of_another_person_and_the_other_side_decides() -> None:
+    nose, left, right, tail = at(ANN)
+    beside = [(10, 50, 2), (right[0] + 1, right[1], 2), (30, 50, 2), (40, 50, 2)]
+    for x, kind in ((0.4, "INVERSION"), (0.6, "SWAP")):
+        found = poses([nose, (right[0] + x, right[1]), right, tail], at(beside))
+        assert judged(sample(ANN, beside), found)[0][1] == kind
+
+
+def test_a_keypoint_near_its_own_is_good_whoever_is_nearer() -> None:
+    beside = [(11, 10, 2), *BOB[1:]]
+    judgement = judge_keypoints(poses([(11, 10), *at(ANN)[1:]]), sample(ANN, beside), TOY)
+    assert judgement.kinds[0, 0] == Kind.GOOD
+    # The one prediction is Ann's: of Bob's nose there is none, and it is not astray either.
+    assert judgement.fates[:, 0].tolist() == [Fate.FOUND, Fate.UNDETECTED]
+
+
+def test_what_is_not_labelled_cannot_be_judged() -> None:
+    partly = [*ANN[:3], (0, 0, 0)]
+    truth = sample(partly, BOB)
+    nose, left, right, _ = at(ANN)
+    assert judged(truth, poses([nose, left, right, (50, 30)]))[0][3] == "UNKNOWN"
+    assert judged(truth, poses([nose, left, right, at(BOB)[3]]))[0][3] == "SWAP"
+    assert judged(truth, poses(at(ANN)))[1] == ["FOUND", "FOUND", "FOUND", "UNLABELLED"]
+    stranger = poses([(50, 30), NONE, NONE, NONE])
+    assert judged(truth, stranger)[0][0] == "FALSE"
+    truth.ignore[30, 50] = True
+    assert judged(truth, stranger)[0][0] == "UNKNOWN"
+
+
+def test_hidden_keypoints_are_found_like_others_and_guesses_do_not_count() -> None:
+    hidden = [(x, y, 1) for x, y, _ in ANN]
+    assert judged(sample(hidden), poses(at(ANN)))[1] == ["FOUND"] * 4
+    weak = replace(poses(at(ANN)), scores=np.array([[0.9, 0.2, 0.21, 0.0]], np.float32))
+    judgement = judge_keypoints(weak, sample(ANN), TOY, min_score=0.2)
+    assert judgement.kinds.tolist() == [[Kind.GOOD, Kind.ABSENT, Kind.GOOD, Kind.ABSENT]]
+
+
+def test_nobody() -> None:
+    judgement = judge_keypoints(Poses.empty(4), sample(ANN), TOY)
+    assert judgement.kinds.shape == (0, 4) and (judgement.fates == Fate.UNDETECTED).all()
+    judgement = judge_keypoints(poses(at(ANN)), sample(), TOY)
+    assert (judgement.kinds == Kind.FALSE).all() and judgement.fates.shape == (0, 4)
+    assert judgement.partners.tolist() == [-1]
+
+
+def test_a_missing_keypoint_is_not_one_in_the_corner() -> None:
+    corner = [(0, 0, 2), *ANN[1:]]
+    kinds, fates = judged(sample(corner), poses([NONE, *at(ANN)[1:]]))
+    assert kinds[0] == "ABSENT" and fates[0] == "UNDETECTED"
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="4 keypoints of skeleton 'toy'"):
+        judge_keypoints(Poses.empty(5), sample(ANN), TOY)
+
+
+# Random crowds, so dense that everything happens.
+
+
+def crowd(seed: int) -> tuple[Sample, Poses]:
+    rng = np.random.default_rng(seed)
+    people, found = int(rng.integers(0, 6)), int(rng.integers(0, 7))
+    truth = np.zeros((people, 4, 3), np.float32)
+    truth[..., :2] = rng.uniform(20, 40, (people, 1, 2)) + rng.normal(0, 3, (people, 4, 2))
+    truth[..., 2] = rng.choice([0, 1, 2], (people, 4), p=[0.15, 0.25, 0.6])
+    truth[truth[..., 2] == 0] = 0
+    everywhere = np.concatenate([truth[..., :2].reshape(-1, 2), rng.uniform(15, 45, (8, 2))])
+    keypoints = np.empty((found, 4, 2), np.float32)
+    for person in range(found):
+        own = truth[rng.integers(people), :, :2] if people else rng.uniform(15, 45, (4, 2))
+        stray = everywhere[rng.integers(0, len(everywhere), 4)]
+        keypoints[person] = np.where(rng.random((4, 1)) < 0.7, own, stray)
+    keypoints += rng.normal(0, 0.8, keypoints.shape).astype(np.float32)
+    scores = (rng.random((found, 4)) < 0.85).astype(np.float32) * rng.random((found, 4))
+    keypoints[scores == 0] = 0
+    areas = rng.uniform(60, 300, people).astype(np.float32)
+    ignore = rng.random((64, 64)) < 0.2
+    image = np.zeros((3, 64, 64), np.uint8)
+    scores = scores.astype(np.float32)
+    return (
+        Sample(image, truth, areas, ignore, 1, Warp.identity()),
+        Poses(keypoints, scores, scores.mean(1)),
+    )
+
+
+def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgement:
+    """Judge one keypoint after another."""
+    people, count = len(truth.keypoints), len(found)
+
+    def like(p: int, k: int, n: int, other: int) -> float:
+        x, y, visible = (float(v) for v in truth.keypoints[n, other])
+        if found.scores[p, k] <= 0 or visible == 0:
+            return 0.0
+        px, py = (float(v) for v in found.keypoints[p, k])
+        wide = (2 * skeleton.sigmas[k]) ** 2 * float(truth.areas[n])
+        return float(np.exp(-((px - x) ** 2 + (py - y) ** 2) / (2 * wide)))
+
+    cost = np.zeros((count, people))
+    for p in range(count):
+        for n in range(people):
+            terms = [like(p, k, n, k) for k in range(4)]
+            labelled = int((truth.keypoints[n, :, 2] > 0).sum())
+            if max(terms) >= 0.5:
+                cost[p, n] = -sum(terms) / labelled
+    partners = np.full(count, -1)
+    for p, n in zip(*linear_sum_assignment(cost), strict=True):
+        partners[p] = n if cost[p, n] < 0 else -1
+
+    kinds, onto = np.full((count, 4), int(Kind.ABSENT)), np.full((count, 4), -1)
+    for p in range(count):
+        for k in range(4):
+            if found.scores[p, k] <= 0:
+                continue
+            mine = int(partners[p])
+            own = like(p, k, mine, k) if mine >= 0 else 0.0
+            side = like(p, k, mine, int(skeleton.flip_indices[k])) if mine >= 0 else 0.0
+            best, whose = 0.0, -1
+            for n in range(people):
+                if n != mine and like(p, k, n, k) > best:
+                    best, whose = like(p, k, n, k), n
+            column, row = (int(v) for v in np.floor(found.keypoints[p, k]))
+            inside = 0 <= column < 64 and 0 <= row < 64
+            hidden = inside and bool(truth.ignore[row, column])
+            if own >= 0.5:
+                kinds[p, k], onto[p, k] = Kind.GOOD, mine
+            elif best >= 0.5 and best >= side:
+                kinds[p, k] = Kind.SWAP if mine >= 0 else Kind.FRAGMENT
+                onto[p, k] = whose
+            elif side >= 0.5:
+                kinds[p, k] = Kind.INVERSION
+            elif (own if mine >= 0 else best) >= 0.1:
+                kinds[p, k] = Kind.IMPRECISE
+            elif hidden or (mine >= 0 and truth.keypoints[mine, k, 2] == 0):
+                kinds[p, k] = Kind.UNKNOWN
+            else:
+                kinds[p, k] = Kind.FALSE
+
+    fates = np.full((people, 4), int(Fate.UNLABELLED))
+    for n in range(people):
+        for k in range(4):
+            if truth.keypoints[n, k, 2] > 0:
+                good = [p for p in range(count) if kinds[p, k] == Kind.GOOD and partners[p] == n]
+                stray = [
+                    p for p in range(count) if kinds[p, k] != Kind.GOOD and like(p, k, n, k) >= 0.5
+                ]
+                fates[n, k] = Fate.FOUND if good else Fate.ASTRAY if stray else Fate.UNDETECTED
+    return Judgement(partners, kinds, onto, fates)
+
+
+SEEDS = range(60)
+
+
+def same(one: Judgement, other: Judgement) -> bool:
+    fields = ("partners", "kinds", "onto", "fates")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in fields)
+
+
+def test_the_loop_agrees_and_everything_happens() -> None:
+    kinds, fates = set(), set()
+    for seed in SEEDS:
+        truth, found = crowd(seed)
+        judgement = judge_keypoints(found, truth, TOY)
+        assert same(judgement, slowly(found, truth, TOY)), seed
+        kinds |= set(judgement.kinds.ravel().tolist())
+        fates |= set(judgement.fates.ravel().tolist())
+    assert kinds == set(Kind) and fates == set(Fate)
+
+
+def test_the_order_of_people_does_not_count() -> None:
+    for seed in SEEDS:
+        truth, found = crowd(seed)
+        rng = np.random.default_rng(seed)
+        a, b = rng.permutation(len(found)), rng.permutation(len(truth.keypoints))
+        plain = judge_keypoints(found, truth, TOY)
+        moved = judge_keypoints(
+            Poses(found.keypoints[a], found.scores[a], found.person_scores[a]),
+            replace(truth, keypoints=truth.keypoints[b], areas=truth.areas[b]),
+            TOY,
+        )
+        back = np.append(np.argsort(b), -1)  # the new number of an annotated person; -1 stays
+        expected = Judgement(back[plain.partners][a], plain.kinds[a], back[plain.onto][a],
+                             plain.fates[b])  # fmt: skip
+        assert same(moved, expected)
+
+
+def test_the_order_of_keypoints_does_not_count() -> None:
+    order = [2, 0, 3, 1]
+    shuffled = replace(TOY, keypoints=tuple(TOY.keypoints[k] for k in order))
+    for seed in SEEDS:
+        truth, found = crowd(seed)
+        plain = judge_keypoints(found, truth, TOY)
+        moved = judge_keypoints(
+            Poses(found.keypoints[:, order], found.scores[:, order], found.person_scores),
+            replace(truth, keypoints=truth.keypoints[:, order]),
+            shuffled,
+        )
+        expected = Judgement(plain.partners, plain.kinds[:, order], plain.onto[:, order],
+                             plain.fates[:, order])  # fmt: skip
+        assert same(moved, expected)
+
+
+def test_scale_and_place_do_not_count() -> None:
+    for seed in SEEDS:
+        truth, found = crowd(seed)
+        truth = replace(truth, ignore=np.zeros((64, 64), bool))
+        there = truth.keypoints[..., 2:] > 0
+        xy = np.where(there, truth.keypoints[..., :2] * 4 + 100, 0)
+        larger = replace(
+            truth,
+            keypoints=np.concatenate([xy, truth.keypoints[..., 2:]], -1).astype(np.float32),
+            areas=truth.areas * 16,
+            ignore=np.zeros((512, 512), bool),
+        )
+        moved = replace(found, keypoints=found.keypoints * 4 + 100)
+        assert same(judge_keypoints(moved, larger, TOY), judge_keypoints(found, truth, TOY))

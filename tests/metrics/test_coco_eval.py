@@ -1,0 +1,185 @@
+"""Both evaluations give what pycocotools gives for the plain JSON, in awkward cases too."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+import pycocotools.coco
+import pytest
+from pycocotools.cocoeval import COCOeval
+
+from poselib.benchmarks.evaluation_inputs import evaluation_workload
+from poselib.metrics.ap import evaluate_ap
+from poselib.metrics.coco_eval import Backend, chosen_backend
+from poselib.skeletons import COCO, CROWDPOSE
+
+Entry = dict[str, Any]
+BACKENDS: tuple[Backend, ...] = ("faster", "pycocotools")
+K = len(COCO)
+
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def plain(
+    truth: Entry, results: list[Entry], images: list | None = None, most: int = 20
+) -> list[float]:
+    """The ten numbers by pycocotools as anybody would call it; NaN for its -1."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        index = pycocotools.coco.COCO()
+        index.dataset = truth
+        index.createIndex()
+        found = index.loadRes(results)
+        evaluation = COCOeval(index, found, "keypoints")
+        if images is not None:
+            evaluation.params.imgIds = images
+        evaluation.params.maxDets = [most]
+        evaluation.params.kpt_oks_sigmas = np.array(COCO.sigmas)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    parts = [precision[..., 0, 0], precision[0, ..., 0, 0], precision[5, ..., 0, 0]]
+    parts += [precision[..., 1, 0], precision[..., 2, 0]]
+    parts += [recall[..., 0, 0], recall[0, ..., 0, 0], recall[5, ..., 0, 0]]
+    parts += [recall[..., 1, 0], recall[..., 2, 0]]
+    return [float(p[p > -1].mean()) if (p > -1).any() else float("nan") for p in parts]
+
+
+def ours(truth: Entry, results: list[Entry], backend: Backend, **options: Any) -> list[float]:
+    return list(evaluate_ap(truth, results, COCO, backend=backend, **options).as_dict().values())
+
+
+def assert_same(found: list[float], expected: list[float]) -> None:
+    assert found == pytest.approx(expected, abs=1e-14, rel=0, nan_ok=True)
+
+
+@each_backend
+@pytest.mark.parametrize("seed", range(4))
+def test_a_workload(backend: Backend, seed: int) -> None:
+    truth, results = evaluation_workload(COCO, 60, seed)
+    expected = plain(truth, results)
+    assert 0.1 < expected[0] < 0.9
+    assert_same(ours(truth, results, backend), expected)
+
+
+def test_the_evaluations_agree_to_the_last_bit_on_a_workload() -> None:
+    truth, results = evaluation_workload(COCO, 400)
+    assert ours(truth, results, "faster") == ours(truth, results, "pycocotools")
+
+
+def awkward(rng: np.random.Generator) -> tuple[Entry, list[Entry]]:
+    """A few crowded images with everything that could make two evaluations differ."""
+    images = [int(n) for n in rng.permutation(40)[:6] * 7919]
+    people: list[Entry] = []
+    results: list[Entry] = []
+    for image in images:
+        for _ in range(rng.integers(0, 7)):
+            points = np.dstack(
+                [rng.integers(0, 12, (1, K, 2)), rng.choice(3, (1, K, 1), p=[0.5, 0.2, 0.3])]
+            )[0].astype(float)
+            points[:, 2] *= rng.random() > 0.15
+            person = {
+                "id": len(people) + 1,
+                "image_id": image,
+                "category_id": int(rng.integers(1, 3)),
+                "keypoints": points.ravel().tolist(),
+                "num_keypoints": int((points[:, 2] > 0).sum()),
+                "bbox": [*rng.integers(0, 9, 2).tolist(), *rng.integers(0, 9, 2).tolist()],
+                "area": float(rng.choice([0.0, 1.0, 900.0, 1024.0, 5000.0, 9216.0, 2e4])),
+                "iscrowd": int(rng.random() < 0.2),
+            }
+            people.append(person)
+            if rng.random() < 0.2:  # the very same person twice
+                people.append({**person, "id": len(people) + 1})
+            for _ in range(rng.integers(0, 9)):
+                moved = points.copy()
+                moved[:, :2] += rng.choice([0.0, 1.0, 40.0], (K, 1), p=[0.6, 0.3, 0.1])
+                results.append(
+                    {
+                        "image_id": image,
+                        "category_id": int(rng.integers(1, 3)),
+                        "keypoints": moved.ravel().tolist(),
+                        "score": float(rng.choice([-1.0, 0.0, 0.5, 0.5, 0.9])),
+                    }
+                )
+    results = [results[i] for i in rng.permutation(len(results))]
+    truth = {
+        "images": [{"id": image} for image in images],
+        "annotations": people,
+        "categories": [{"id": 2}, {"id": 1}, {"id": 3}],
+    }
+    return truth, results
+
+
+@each_backend
+@pytest.mark.parametrize("seed", range(30))
+def test_awkward_cases(backend: Backend, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, results = awkward(rng)
+    most = int(rng.choice([1, 3, 20]))
+    images = [image["id"] for image in truth["images"]][:: int(rng.integers(1, 3))]
+    expected = plain(truth, results, images, most)
+    found = ours(truth, results, backend, image_ids=images, max_detections=most)
+    assert_same(found, expected)
+
+
+@each_backend
+def test_images_without_people_results_or_both(backend: Backend) -> None:
+    truth, results = evaluation_workload(COCO, 12, seed=3)
+    nobody = {**truth, "annotations": []}
+    assert np.isnan(ours(nobody, results, backend)).all()
+    assert np.isnan(ours(nobody, [], backend)).all()
+    assert np.isnan(ours(truth, results, backend, image_ids=[])).all()
+    only = [r for r in results if r["image_id"] < 4]
+    assert_same(ours(truth, only, backend), plain(truth, only))
+    some = {**truth, "annotations": [a for a in truth["annotations"] if a["image_id"] > 4]}
+    assert_same(ours(some, results, backend), plain(some, results))
+
+
+@each_backend
+def test_images_may_have_any_ids(backend: Backend) -> None:
+    truth, results = evaluation_workload(COCO, 20, seed=1)
+    expected = plain(truth, results)
+    for name in (lambda n: f"{n:09d}", lambda n: 2**60 + n, lambda n: n - 50):
+        renamed = {
+            **truth,
+            "images": [{**image, "id": name(image["id"])} for image in truth["images"]],
+            "annotations": [
+                {**person, "image_id": name(person["image_id"])} for person in truth["annotations"]
+            ],
+        }
+        found = [{**result, "image_id": name(result["image_id"])} for result in results]
+        assert_same(ours(renamed, found, backend), expected)
+
+
+@each_backend
+def test_other_skeletons(backend: Backend) -> None:
+    truth, results = evaluation_workload(CROWDPOSE, 30, seed=2)
+    by = {b: evaluate_ap(truth, results, CROWDPOSE, backend=b) for b in (backend, "pycocotools")}
+    assert by[backend] == by["pycocotools"] and 0.1 < by[backend].AP < 0.9
+
+
+def test_without_the_faster_evaluation_there_is_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    importing = builtins.__import__
+
+    def absent(name: str, *rest: Any) -> Any:
+        if name.startswith("faster_coco_eval"):
+            raise ImportError("no such package")
+        return importing(name, *rest)
+
+    assert chosen_backend("auto") == "faster"
+    monkeypatch.setattr(builtins, "__import__", absent)
+    assert chosen_backend("auto") == "pycocotools"
+    truth, results = evaluation_workload(COCO, 5)
+    assert_same(ours(truth, results, "auto"), plain(truth, results))
+    with pytest.raises(ValueError, match="'faster' needs faster-coco-eval: no such package"):
+        evaluate_ap(truth, results, COCO, backend="faster")
+
+
+def test_an_unknown_evaluation_is_refused() -> None:
+    truth, results = evaluation_workload(COCO, 2)
+    with pytest.raises(ValueError, match="'auto', 'faster' or 'pycocotools', not 'slow'"):
+        evaluate_ap(truth, results, COCO, backend="slow")  # type: ignore[arg-type]

@@ -1,0 +1,147 @@
+"""Whatever happens while a file is written, the old one or the new one is there, whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from poselib.ops.io import append_line, read_json, read_lines, replacing, write_json
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from poselib.ops.io import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.json"
+    for content in ("first", "second"):
+        with replacing(path) as temporary:
+            assert temporary.parent == path.parent, "a rename must stay on one file system"
+            assert temporary.suffix == ".json", "writers choose the format by the suffix"
+            temporary.write_text(content)
+            assert not path.exists() or path.read_text() == "first"
+        assert path.read_text() == content
+    assert [p.name for p in path.parent.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("before", [None, "old"])
+def test_failure_keeps_the_old_state(
+    tmp_path: Path, error: type[BaseException], before: str | None
+) -> None:
+    path = tmp_path / "a.txt"
+    if before:
+        path.write_text(before)
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert [p.name for p in tmp_path.iterdir()] == (["a.txt"] if before else [])
+    assert not before or path.read_text() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal that cannot be caught")
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_files_are_readable_as_if_opened_directly(tmp_path: Path, usual_umask: None) -> None:
+    write_json(tmp_path / "a.json", {})
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o644
+    assert os.umask(0o022) == 0o022, "the umask is as before"
+
+
+def test_json_is_written_indented_and_read_back(tmp_path: Path) -> None:
+    content = {"b": [1, 2.5, None], "a": "Größe"}
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == content
+    assert text.startswith('{\n  "b"') and text.endswith("}\n")
+
+
+def test_json_that_cannot_be_written_keeps_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"key": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_lines_are_appended_and_read_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "log.jsonl"
+    assert read_lines(path) == []
+    lines = [{"step": i, "text": "two\nlines \u2028 and more"} for i in range(3)]
+    for line in lines:
+        append_line(path, line)
+    assert read_lines(path) == lines
+    assert path.read_text().count("\n") == 3
+
+
+def test_a_line_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    append_line(path, {"a": 1})
+    with pytest.raises(TypeError):
+        append_line(path, {"a": object()})
+    assert read_lines(path) == [{"a": 1}]
+
+
+def test_blank_lines_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"a": 1}\n\n  \n{"a": 2}\n')
+    assert read_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(ValueError, match=r"log\.jsonl, line 2: not JSON"):
+        read_lines(path)
+
+
+def test_writers_at_the_same_time_do_not_mix_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+
+    def write(writer: int) -> None:
+        for _ in range(50):
+            append_line(path, {"writer": writer, "filling": "x" * 3000})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = [line["writer"] for line in read_lines(path)]
+    assert sorted(found) == sorted([*range(4)] * 50)
+
+
+def test_only_an_object_is_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"é": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"é": [1, None]}
+    for content, told in ((b"{", "is not JSON"), (b"[1]", "not a list"), (b"\xff", "is not JSON")):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.json .*{told}"):
+            read_json(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "b.json")

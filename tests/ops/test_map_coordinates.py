@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from poselib.ops.map_coordinates import FRAMES, Frame, mean_map, offset_of, px_of, read_maps
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def enlarged(maps: torch.Tensor, size: tuple[int, int], frame: Frame) -> torch.Tensor:
+    """Enlarge whole maps; in frame "index" keep the first and last cell, and repeat the last."""
+    if frame == "centre":
+        return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+    steps = [n // m for n, m in zip(size, maps.shape[-2:], strict=True)]
+    inner = [n - step + 1 for n, step in zip(size, steps, strict=True)]
+    grown = F.interpolate(maps, inner, mode="bilinear", align_corners=True)
+    return F.pad(grown, (0, steps[1] - 1, 0, steps[0] - 1), mode="replicate")
+
+
+def test_what_cells_stand_for_by_hand() -> None:
+    cells = torch.tensor([[0, 0], [3, 2]])
+    assert px_of(cells, (32, 40), (8, 10), "centre").tolist() == [[2, 2], [14, 10]]
+    assert px_of(cells, (32, 40), (8, 10), "index").tolist() == [[0, 0], [12, 8]]
+    assert px_of(cells + 0.25, (16, 20), (8, 5), "centre").tolist() == [[3, 1.5], [15, 5.5]]
+    # A pixel of index 12 has its centre at 12.5 px.
+    assert offset_of("index") == 0.5 and offset_of("centre") == 0
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("size", [(6, 9), (12, 18), (3, 9), (7, 11), (1, 1), (24, 36)])
+def test_points_are_read_as_from_enlarged_maps(frame: Frame, size: tuple[int, int]) -> None:
+    image_size = (24, 36)
+    maps = noise(3, 2, *size)
+    large = enlarged(maps, image_size, frame)
+    # Every pixel, and points up to two images away, which are at the border.
+    y, x = torch.meshgrid(torch.arange(-48, 72), torch.arange(-72, 108), indexing="ij")
+    pixels = torch.stack([x, y], dim=-1).reshape(-1, 1, 2).expand(-1, 2, -1)
+    inside = pixels.clamp(torch.tensor([0, 0]), torch.tensor([35, 23]))
+    images = torch.arange(len(pixels)) % 3
+    within = noise(*pixels.shape) if frame == "index" else 0.5  # of a pixel: read as it is
+    read = read_maps(maps, images, pixels + within, image_size, frame)
+    kinds = torch.arange(2)
+    expected = large[images[:, None], kinds, inside[..., 1], inside[..., 0]]
+    torch.testing.assert_close(read, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_cells_are_read_where_they_lie(frame: Frame) -> None:
+    maps = noise(1, 1, 5, 7)
+    y, x = torch.meshgrid(torch.arange(5), torch.arange(7), indexing="ij")
+    cells = torch.stack([x, y], dim=-1).view(-1, 1, 2)
+    points = px_of(cells, (20, 28), (5, 7), frame)
+    read = read_maps(maps, torch.zeros(35, dtype=torch.long), points, (20, 28), frame)
+    torch.testing.assert_close(read.view(5, 7), maps[0, 0])
+
+
+def test_frames_differ_between_pixels() -> None:
+    """Read at 5.9 px of cells of 4 px: in the middle frame there, in the other at pixel 5."""
+    row = torch.tensor([0.0, 1.0, 0.0]).view(1, 1, 1, 3)
+    point, image = torch.tensor([[[5.9, 0.0]]]), torch.zeros(1, dtype=torch.long)
+    assert read_maps(row, image, point, (4, 12), "centre").item() == pytest.approx(0.975)
+    assert read_maps(row, image, point, (4, 12), "index").item() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_counts_as_nothing(frame: Frame, bad: float) -> None:
+    maps = noise(1, 1, 4, 4)
+    zeroed, broken = maps.clone(), maps.clone()
+    zeroed[0, 0, 1:3, 2], broken[0, 0, 1:3, 2] = 0.0, bad
+    points, images = 16 * noise(50, 1, 2), torch.zeros(50, dtype=torch.long)
+    expected = read_maps(zeroed, images, points, (16, 16), frame)
+    assert torch.equal(read_maps(broken, images, points, (16, 16), frame), expected)
+    assert torch.equal(
+        mean_map([broken, maps], (16, 16), frame), mean_map([zeroed, maps], (16, 16), frame)
+    )
+
+
+def test_no_points() -> None:
+    empty, nobody = torch.zeros(0, 2, 2), torch.zeros(0, dtype=torch.long)
+    assert read_maps(noise(1, 2, 4, 4), nobody, empty, (16, 16), "centre").shape == (0, 2)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_mean_of_scales_is_that_of_their_enlarged_maps(frame: Frame) -> None:
+    """Where the finest cells lie at pixels, which those of an odd number of px do."""
+    image_size = (36, 54)
+    stride = 3 if frame == "centre" else 2
+    sizes = [(36 // (stride * n), 54 // (stride * n)) for n in (3, 1, 9)]
+    maps = [noise(2, 3, *size, seed=n) for n, size in enumerate(sizes)]
+    mean = mean_map(maps, image_size, frame)
+    large = torch.stack([enlarged(m, image_size, frame) for m in maps]).mean(dim=0)
+    first = 1 if frame == "centre" else 0
+    expected = large[..., first::stride, first::stride]
+    assert mean.shape == (2, 3, *sizes[1])
+    torch.testing.assert_close(mean, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_mean_of_one_map_is_itself(frame: Frame) -> None:
+    maps = noise(1, 2, 5, 6)
+    assert torch.equal(mean_map([maps], (20, 24), frame), maps)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_numbers_of_half_precision_are_read_in_full(frame: Frame) -> None:
+    maps = noise(1, 2, 6, 6).half()
+    points, images = 24 * noise(9, 2, 2), torch.zeros(9, dtype=torch.long)
+    read = read_maps(maps, images, points, (24, 24), frame)
+    assert read.dtype == torch.float32
+    assert torch.equal(read, read_maps(maps.float(), images, points, (24, 24), frame))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from poselib.experiments.runs import save_table
+from poselib.papers.outcomes import outcomes, paper_items
+from poselib.papers.published import published
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+@pytest.mark.parametrize("paper", ["hae", "dekr", "grm", "logocap"])
+def test_every_notebook_that_is_named_exists_and_writes_its_artefact(paper: str) -> None:
+    for item in paper_items(paper).itertuples():
+        notebook = NOTEBOOKS / f"{item.notebook}.ipynb"
+        assert notebook.is_file(), item
+        assert str(item.artefact) in notebook.read_text(encoding="utf-8"), item
+
+
+def test_every_published_table_has_a_notebook() -> None:
+    named = {"hae": "VI VII VIII IX X XI", "dekr": "1 3 5 6", "grm": "I", "logocap": "3 4 5 6 7"}
+    for paper, tables in named.items():
+        items = set(paper_items(paper)["item"])
+        for table in tables.split():
+            assert table in set(published(paper)["table"]) and f"Table {table}" in items
+    assert {"Tables II–V"} <= set(paper_items("hae")["item"])
+    assert {"Tables 2, 4, 7"} <= set(paper_items("dekr")["item"])
+    assert {"Tables II–IV"} <= set(paper_items("grm")["item"])
+    assert {"Tables 1, 2"} <= set(paper_items("logocap")["item"])
+
+
+def test_outcomes_come_from_the_sidecars(tmp_path: Path) -> None:
+    params = {"preset": "small", "data": "12 scenes"}
+    table = pd.DataFrame({"a": [1]})
+    save_table(table, tmp_path / "hae_lambda.csv", params, outcome="no difference")
+    told = outcomes("hae", tmp_path).set_index("item")
+    assert told.loc["Table VI", "what came out"] == "no difference"
+    assert told.loc["Table VI", "data"] == "12 scenes"
+    assert told.loc["Table VI", "made"][:2] == "20"
+    assert told.loc["Table IX", "what came out"] == "not run yet"
+    assert told.loc["Table I", "what came out"] == "shown in the notebook"
+
+
+def test_bad_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"of 'hea'; there are those of \[.*'hae'"):
+        paper_items("hea")
+    (tmp_path / "hae_lambda.json").write_text("{")
+    with pytest.raises(ValueError, match=r"hae_lambda\.json is not JSON"):
+        outcomes("hae", tmp_path)

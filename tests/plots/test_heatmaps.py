@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from poselib.plots.heatmaps import show_heatmaps, show_targets, spread
+from poselib.skeletons import COCO, CROWDPOSE
+
+
+def blobs(keypoints, size, stride):
+    """One-hot maps: the cell floor(x / stride) of each labelled keypoint is 1."""
+    maps = np.zeros((17, size[0] // stride, size[1] // stride))
+    for person in keypoints:
+        for k, (x, y, seen) in enumerate(person):
+            if seen > 0:
+                maps[k, int(y // stride), int(x // stride)] = 1
+    return maps
+
+
+def panels(figure):
+    return [ax for ax in figure.axes if ax.axison]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_a_peak_lands_on_its_keypoint(scene, stride):
+    """The drawn rectangle of the hottest cell holds the keypoint's own coordinates."""
+    heat = blobs(scene.keypoints[:1], (96, 128), stride)
+    figure = show_heatmaps(scene.image, heat, COCO, keypoints=["left_knee"])
+    _, ax = panels(figure)
+    mesh = ax.images[-1]
+    left, right, bottom, top = mesh.get_extent()
+    values = np.asarray(mesh.get_array())
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    wide, high = (right - left) / values.shape[1], (bottom - top) / values.shape[0]
+    x, y, _ = scene.keypoints[0, COCO.index("left_knee")]
+    assert left + column * wide <= x < left + (column + 1) * wide
+    assert top + row * high <= y < top + (row + 1) * high
+
+
+def test_a_hot_cell_colours_the_pixels_of_its_keypoint(scene):
+    heat = blobs(scene.keypoints[:1], (96, 128), 4)
+    others = heat.copy()
+    others[0] = 0
+    cold = show_heatmaps(scene.image, others, COCO, keypoints=["nose"])
+    hot = show_heatmaps(scene.image, heat, COCO, keypoints=["nose"])
+    pictures = []
+    for figure in (cold, hot):
+        figure.set_dpi(50)
+        figure.canvas.draw()
+        pictures.append(np.asarray(figure.canvas.buffer_rgba()).astype(int))
+    ax = panels(hot)[1]
+    box = ax.get_window_extent()
+    height = pictures[0].shape[0]
+    rows = slice(int(height - box.y1) + 2, int(height - box.y0) - 2)
+    columns = slice(int(box.x0) + 2, int(box.x1) - 2)
+    changed = np.abs(pictures[0] - pictures[1]).sum(-1)[rows, columns] > 30
+    ys, xs = np.nonzero(changed)
+    display = np.array([columns.start + xs.mean() + 0.5, height - (rows.start + ys.mean() + 0.5)])
+    x, y = ax.transData.inverted().transform(display)
+    nose = scene.keypoints[0, 0]
+    np.testing.assert_allclose((x, y), np.floor(nose[:2] / 4) * 4 + 2, atol=0.5)
+
+
+def test_heatmap_panels(scene):
+    heat = blobs(scene.keypoints, (96, 128), 4)
+    figure = show_heatmaps(scene.image, heat, COCO, columns=3, title="heat")
+    titles = [ax.get_title() for ax in panels(figure)]
+    assert titles[0] == "all keypoints" and titles[1] == "nose" and len(titles) == 6
+    np.testing.assert_array_equal(panels(figure)[0].images[-1].get_array(), heat.max(axis=0))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_without_heat_the_image_shows_through(scene, value):
+    figure = show_heatmaps(scene.image, np.full((17, 8, 8), value), COCO)
+    assert len(panels(figure)) == 8
+    assert all((ax.images[-1].get_alpha() == 0).all() for ax in panels(figure))
+
+
+def test_the_bar_is_as_high_as_the_panel_and_beside_the_last_of_its_row(scene):
+    figure = show_heatmaps(scene.image, blobs(scene.keypoints, (96, 128), 4), COCO, columns=3)
+    figure.draw_without_rendering()
+    ax = panels(figure)[2]
+    (bar,) = ax.child_axes
+    place, beside = ax.get_window_extent(), bar.get_window_extent()
+    np.testing.assert_allclose((beside.y0, beside.y1), (place.y0, place.y1), atol=1)
+    assert place.x1 < beside.x0 < beside.x1 < figure.bbox.x1
+    assert bar.get_ylabel() == "heat" and bar.get_ylim() == (0, 1)
+
+
+def test_targets_are_drawn_whole_and_close_up(scene):
+    heat = blobs(scene.keypoints, (96, 128), 4)
+    figure = show_targets(scene.image, heat, scene.keypoints, COCO)
+    whole, close = panels(figure)
+    dots = whole.lines[0].get_xydata()
+    np.testing.assert_allclose(dots, scene.keypoints[scene.keypoints[..., 2] > 0][:, :2])
+    assert "nose" in close.get_title()
+    x, y, _ = scene.keypoints[0, 0]
+    (cell,) = close.patches
+    assert cell.get_x() <= x < cell.get_x() + cell.get_width() == cell.get_x() + 4
+    assert cell.get_y() <= y < cell.get_y() + cell.get_height()
+    assert close.get_xlim()[0] < x < close.get_xlim()[1]
+
+
+def test_uncounted_cells_are_shaded(scene):
+    heat = blobs(scene.keypoints, (96, 128), 4)
+    weights = np.ones((1, 24, 32))
+    weights[0, :5] = 0
+    figure = show_targets(scene.image, heat, scene.keypoints, COCO, weights=weights)
+    shade = np.asarray(panels(figure)[0].images[-1].get_array())[..., 3]
+    np.testing.assert_array_equal(shade > 0, weights[0] == 0)
+
+
+def test_targets_without_people(scene):
+    figure = show_targets(scene.image, np.zeros((17, 24, 32)), scene.keypoints[:0], COCO)
+    assert "nobody" in panels(figure)[1].get_title()
+
+
+def test_wrong_input_is_refused(scene):
+    with pytest.raises(ValueError, match=r"heatmaps must be \(17, h, w\)"):
+        show_heatmaps(scene.image, np.zeros((14, 8, 8)), COCO)
+    with pytest.raises(ValueError, match="tail"):
+        show_heatmaps(scene.image, np.zeros((17, 8, 8)), COCO, keypoints=["tail"])
+    with pytest.raises(ValueError, match=r"keypoints must be \(people, 14, 3\)"):
+        show_targets(scene.image, np.zeros((14, 8, 8)), scene.keypoints, CROWDPOSE)
+
+
+def test_spread_names_are_distinct():
+    for count in (1, 3, 7, 17, 99):
+        names = spread(COCO, count)
+        assert len(set(names)) == len(names) == min(count, 17)
