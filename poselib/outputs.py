@@ -110,16 +110,16 @@ class TagOutputs:
 
 @dataclass(frozen=True)
 class RegressionOutputs:
-    """Heatmaps, a centre map and, for every cell, the pose of the person whose centre it may be.
+    """Heatmaps, a center map and, for every cell, the pose of the person whose center it may be.
 
     Attributes:
         heatmaps: (B, K, h, w); values near [0, 1].
-        centers: (B, 1, h, w), how likely a cell is a person's centre; near [0, 1].
+        centers: (B, 1, h, w), how likely a cell is a person's center; near [0, 1].
         offsets: (B, K, 2, h, w), in cells, (x, y): the cell's own place minus the keypoint's.
         image_size: (H, W) of the network input that all maps cover.
         others: what the network said of the same images at other scales.
         scorer: what the network has to judge poses by, if anything: from keypoints (N, K, 2) in px
-            and their heats times that of the centre (N, K) to a factor (N,) of each person's score.
+            and their heats times that of the center (N, K) to a factor (N,) of each person's score.
     """
 
     heatmaps: Tensor

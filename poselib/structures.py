@@ -1,7 +1,7 @@
 """What flows through poselib: warps, samples, batches, targets, outputs and poses.
 
-Every coordinate is ``(x, y)`` with pixel centres at integer + 0.5, so the pixel in the first row
-and column covers ``[0, 1) x [0, 1)`` and its centre is ``(0.5, 0.5)``. A map with stride ``s``
+Every coordinate is ``(x, y)`` with pixel centers at integer + 0.5, so the pixel in the first row
+and column covers ``[0, 1) x [0, 1)`` and its center is ``(0.5, 0.5)``. A map with stride ``s``
 has a cell ``i`` that covers ``[i * s, (i + 1) * s)`` of the network's input.
 """
 
@@ -56,9 +56,9 @@ class Sample:
     Attributes:
         image: (3, H, W) uint8, RGB.
         keypoints: (N, K, 3) float32, x and y in px of ``image`` and the visibility: 0 not
-            labelled, 1 labelled but hidden, 2 visible.
+            labeled, 1 labeled but hidden, 2 visible.
         areas: (N,) float32, px² of ``image``; the ``s²`` of OKS.
-        ignore: (H, W) bool, true where people are present but not labelled.
+        ignore: (H, W) bool, true where people are present but not labeled.
         image_id: the dataset's number of the image.
         to_original: warp from px of ``image`` to px of the file it was read from.
     """
@@ -137,15 +137,15 @@ class Targets:
 
 @dataclass(frozen=True)
 class RegressionTargets(Targets):
-    """Supervision of keypoint heatmaps with a centre map, and of offsets around the centres.
+    """Supervision of keypoint heatmaps with a center map, and of offsets around the centers.
 
-    There is one scale; its heatmaps are (B, K + 1, h, w), the centre map last, with weights of the
+    There is one scale; its heatmaps are (B, K + 1, h, w), the center map last, with weights of the
     same shape. Offsets follow from ``owners`` and ``keypoints`` where a loss needs them: maps of
     them would be nearly empty, and the largest of all.
 
     Attributes:
-        centers: (B, N, 3) float32, px of the network input, and 1 where the person has a centre.
-        owners: (B, h, w) int64, the person to whose centre region a cell belongs; -1 for nobody.
+        centers: (B, N, 3) float32, px of the network input, and 1 where the person has a center.
+        owners: (B, h, w) int64, the person to whose center region a cell belongs; -1 for nobody.
     """
 
     centers: Tensor

@@ -232,7 +232,7 @@ def test_an_import_that_does_not_point_down_is_found(module: str, source: str) -
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("poselib.data.readers.coco", "from poselib.ops.normalization import normalise"),
+        ("poselib.data.readers.coco", "from poselib.ops.normalization import normalize"),
         ("poselib.data.readers.coco", "from poselib.data.readers.coco_json import read"),
         ("poselib.data.readers.coco", "from .coco_json import read"),
         ("poselib.systems.hae", "from poselib.models import higher_hrnet"),

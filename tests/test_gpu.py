@@ -27,7 +27,7 @@ from poselib.engine.predict import PredictOptions
 from poselib.losses.heatmap import heatmap_mse
 from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.local_global import Meshes
-from poselib.ops.normalization import normalise
+from poselib.ops.normalization import normalize
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
@@ -134,7 +134,7 @@ def test_regression_answers_the_same(match: bool) -> None:
         torch.manual_seed(0)
         system = build("dekr", COCO, backbone="hrnet_tiny", width=4, match=match, radius=2.0)
         model, batch = system.model.to(device).eval(), images.to(device)
-        outputs, targets = model(normalise(batch.images)), system.encode(batch)
+        outputs, targets = model(normalize(batch.images)), system.encode(batch)
         losses = system.losses(outputs, targets)
         sum(losses.values()).backward()  # type: ignore[union-attr]
         gradient = next(model.parameters()).grad
@@ -159,7 +159,7 @@ def test_regression_answers_the_same(match: bool) -> None:
         np.testing.assert_allclose(other.person_scores, one.person_scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("frame", ["centre", "index"])
+@pytest.mark.parametrize("frame", ["center", "index"])
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
 def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
     outputs = random_outputs(1, images=3)
@@ -172,7 +172,7 @@ def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
         offsets=outputs.offsets.to(DEVICE),
     )
     moved = replace(
-        people, **{n: getattr(people, n).to(DEVICE) for n in ("images", "centres", "points")}
+        people, **{n: getattr(people, n).to(DEVICE) for n in ("images", "centers", "points")}
     )
     assert len(propose(there, options)) == len(people)
     found = adapt(there, moved, replace(options, meshes=meshes_of(frame)))  # type: ignore[arg-type]
@@ -191,7 +191,7 @@ def test_losses_of_adaptation_are_the_same(switches: dict[str, str]) -> None:
         torch.manual_seed(0)
         system = build("logocap", COCO, **small, **switches)
         model, batch = system.model.to(device), images.to(device)
-        outputs, targets = model(normalise(batch.images)), system.encode(batch)
+        outputs, targets = model(normalize(batch.images)), system.encode(batch)
         maps = targets.heatmaps[0] + 0.05
         right = replace(
             outputs,

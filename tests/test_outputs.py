@@ -62,7 +62,7 @@ def test_flip_test_averages_heat_and_keeps_both_tags() -> None:
 
 
 def test_resize_to_the_finest_map_by_hand() -> None:
-    """Bilinear between cell centres: half a cell out at the border, quarters inside."""
+    """Bilinear between cell centers: half a cell out at the border, quarters inside."""
     row = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
     coarse_and_fine = TagOutputs((row, torch.zeros(1, 1, 2, 4)), row[:, :, None], (4, 8))
     resized = coarse_and_fine.resize((2, 4))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from poselib.data.loaders import SampleSource
-from poselib.metrics.association_errors import Fate, Judgement, Kind, judge_keypoints
+from poselib.metrics.association_errors import Fate, Judgment, Kind, judge_keypoints
 from poselib.metrics.coco_tables import Float
 from poselib.ops.oks import LEAST_AREA
 from poselib.plots.poses import LEAST_SCORE
@@ -30,7 +30,7 @@ def association_errors(
     Guesses that no figure draws are no predictions: scores up to ``plots.poses.LEAST_SCORE``.
 
     Args:
-        dataset: labelled images.
+        dataset: labeled images.
         poses: people found in each, px of the image; see the top of this file for which to give.
         skeleton: of both.
 
@@ -51,12 +51,12 @@ def association_errors(
     fates = np.zeros((len(skeleton), len(Fate)), dtype=np.int64)
     for _, _, sample, judged in _judged(dataset, poses, skeleton):
         kinds += (judged.kinds[..., None] == np.arange(len(Kind))).sum(axis=0)
-        visible = np.where(sample.keypoints[..., 2] == 2, judged.fates, Fate.UNLABELLED)
+        visible = np.where(sample.keypoints[..., 2] == 2, judged.fates, Fate.UNLABELED)
         fates += (visible[..., None] == np.arange(len(Fate))).sum(axis=0)
     kinds, fates = (np.vstack([counts, counts.sum(axis=0)]) for counts in (kinds, fates))
     columns = {kind.name.lower(): kinds[:, kind] for kind in Kind if kind != Kind.ABSENT}
     columns["visible"] = fates[:, 1:].sum(axis=1)
-    columns |= {fate.name.lower(): fates[:, fate] for fate in Fate if fate != Fate.UNLABELLED}
+    columns |= {fate.name.lower(): fates[:, fate] for fate in Fate if fate != Fate.UNLABELED}
     table = pd.DataFrame(columns, index=pd.Index([*skeleton.keypoints, "all"], name="keypoint"))
     return table.assign(**_rates(table))
 
@@ -69,7 +69,7 @@ def people_counts(
     Arguments and errors are those of ``association_errors``.
 
     Returns:
-        ``annotated``: people with a labelled keypoint; ``found``: people with a predicted one;
+        ``annotated``: people with a labeled keypoint; ``found``: people with a predicted one;
         ``matched``: of these, who was matched to an annotated person; ``mixed``: of the matched,
         who has a keypoint of another person (a swap); ``fragments``: of the others, who
         has a keypoint of an annotated person; ``isolated``: those keypoints, HAE's isolated
@@ -82,7 +82,7 @@ def people_counts(
         astray = kinds == Kind.FRAGMENT
         there = kinds != Kind.ABSENT
         counted = {
-            "annotated": (judged.fates != Fate.UNLABELLED).any(axis=1),
+            "annotated": (judged.fates != Fate.UNLABELED).any(axis=1),
             "found": there.any(axis=1),
             "matched": matched,
             "mixed": (kinds == Kind.SWAP).any(axis=1),
@@ -163,7 +163,7 @@ def largest_failures(
 
 def _judged(
     dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
-) -> Iterator[tuple[int, Poses, Sample, Judgement]]:
+) -> Iterator[tuple[int, Poses, Sample, Judgment]]:
     if len(poses) != len(dataset):
         raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
     for index, found in enumerate(poses):
@@ -185,7 +185,7 @@ def _rates(table: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _wrong_predictions(
-    index: int, found: Poses, sample: Sample, judged: Judgement
+    index: int, found: Poses, sample: Sample, judged: Judgment
 ) -> Iterator[FailureCase]:
     """Yield the cases of people found: one a kind, and for swaps one an annotated person."""
     for kind in (Kind.SWAP, Kind.FRAGMENT, Kind.INVERSION, Kind.FALSE):
@@ -208,7 +208,7 @@ def _distances(found: Poses, person: int, sample: Sample, partner: int) -> Float
     return np.where(there[:, 2] > 0, distances / size, 0.0)
 
 
-def _misses(index: int, sample: Sample, judged: Judgement) -> Iterator[FailureCase]:
+def _misses(index: int, sample: Sample, judged: Judgment) -> Iterator[FailureCase]:
     for fate in (Fate.ASTRAY, Fate.UNDETECTED):
         missed = (judged.fates == fate) & (sample.keypoints[..., 2] == 2)
         for person in np.flatnonzero(missed.any(axis=1)).tolist():

@@ -13,7 +13,7 @@ from poselib.analysis.examples import mean_similarity, sure_people
 from poselib.analysis.select_images import ranked_images
 from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import Checkpoint
-from poselib.engine.evaluate import LabelledImages, score
+from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.association_errors import judge_keypoints
 from poselib.plots.panels import Panel
@@ -31,7 +31,7 @@ class ComparedSystems:
             found; and, of people who are sure enough, ``found``, how many, ``OKS``, see
             ``mean_similarity``, and ``better``, in how many images it is higher than the other's.
         poses: the people of each image who are sure enough, px of the image files.
-        images: one row an image with labelled people, by its place in the dataset: ``people``,
+        images: one row an image with labeled people, by its place in the dataset: ``people``,
             and for each system the mean OKS of the people, see ``ranked_images``.
     """
 
@@ -65,7 +65,7 @@ class ComparedSystems:
 
 def compare_systems(
     systems: Mapping[str, Checkpoint],
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions,
     *,
     least: float = 0.0,
@@ -76,7 +76,7 @@ def compare_systems(
 
     Args:
         systems: the two by name, each with the size that it is to see images at, if it has one.
-        dataset: labelled images of their skeleton.
+        dataset: labeled images of their skeleton.
         options: how images are presented.
         least: people with a lower score count for AP alone.
         device: where the networks run; where their weights are if not given.
@@ -101,7 +101,7 @@ def compare_systems(
 
 def compare_found(
     systems: Mapping[str, System],
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     found: Mapping[str, Sequence[Poses]],
     *,
     least: float = 0.0,
@@ -110,7 +110,7 @@ def compare_found(
 
     Args:
         systems: the two by name, of the same keypoints.
-        dataset: labelled images of their skeleton.
+        dataset: labeled images of their skeleton.
         found: the people of each image by each system, px of the image files.
         least: people with a lower score count for AP alone.
     """
@@ -162,7 +162,7 @@ def comparison_panels(
 ) -> list[Panel]:
     """Return three panels an image: the annotated people, and those that each system found.
 
-    A person found has the colour of the annotated person it is matched to. All keypoints that were
+    A person found has the color of the annotated person it is matched to. All keypoints that were
     found are drawn, however unsure.
 
     Args:

@@ -16,12 +16,12 @@ from poselib.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class DatasetStatistics:
-    """Counts over I images and their N labelled people.
+    """Counts over I images and their N labeled people.
 
     Attributes:
-        people: (I,) labelled people of each image.
+        people: (I,) labeled people of each image.
         crowding: (I,) crowd index of each image, as CrowdPose defines it; 0 below two people.
-        visibility: (K, 3) people whose keypoint is not labelled, labelled but hidden, visible.
+        visibility: (K, 3) people whose keypoint is not labeled, labeled but hidden, visible.
         areas: (N,) px².
         ignored: annotated regions that are not counted: crowds, and people without keypoints.
     """
@@ -35,14 +35,14 @@ class DatasetStatistics:
     def summary(self) -> dict[str, float]:
         """Return the main numbers by name."""
         crowding = self.crowding[self.people >= 2]
-        labelled = self.visibility[:, 1:].sum()
+        labeled = self.visibility[:, 1:].sum()
         return {
             "images": len(self.people),
             "people": int(self.people.sum()),
             "people per image": float(self.people.mean()) if len(self.people) else 0.0,
             "crowd index of two or more": float(crowding.mean()) if len(crowding) else 0.0,
-            "keypoints labelled": int(labelled),
-            "of them hidden": float(self.visibility[:, 1].sum() / max(labelled, 1)),
+            "keypoints labeled": int(labeled),
+            "of them hidden": float(self.visibility[:, 1].sum() / max(labeled, 1)),
             "median √area, px": float(np.sqrt(np.median(self.areas))) if len(self.areas) else 0.0,
             "ignored regions": self.ignored,
         }

@@ -26,7 +26,7 @@ class PeopleTags:
 
     Attributes:
         values: (N, K) float64, tag at each keypoint.
-        present: (N, K) bool, labelled and inside the image.
+        present: (N, K) bool, labeled and inside the image.
     """
 
     values: NDArray[np.float64]
@@ -97,7 +97,7 @@ def separation(images: Sequence[PeopleTags]) -> Separation:
     """
     counted = [tags for tags in images if tags.present.any(axis=1).sum() >= 2]
     if not counted:
-        raise ValueError(f"none of {len(images)} images has two labelled people to tell apart")
+        raise ValueError(f"none of {len(images)} images has two labeled people to tell apart")
     gaps, spreads, own, beyond = zip(*(_measures(tags) for tags in counted), strict=True)
     between = float(np.concatenate(gaps).mean())
     within = float(np.sqrt((np.concatenate(spreads) ** 2).mean()))

@@ -38,7 +38,7 @@ def case_panels(
     """Return two panels a failure, the annotated people and the people found.
 
     The part of the image is shown where the people concerned are. Wrong keypoints are marked where
-    they were found, with a line to where they belong if that is labelled; missed ones where they
+    they were found, with a line to where they belong if that is labeled; missed ones where they
     are, in both panels.
     """
     return [
@@ -83,9 +83,9 @@ def _panels(
     else:
         found, own = np.array([case.person]), int(judged.partners[case.person])
         wrong = poses.keypoints[case.person, types].astype(np.float64)
-        lines = _labelled(sample, own)[types]
+        lines = _labeled(sample, own)[types]
         right = lines[np.isfinite(lines).all(axis=-1)]
-    concerned = [_labelled(sample, person) for person in (own, case.other)]
+    concerned = [_labeled(sample, person) for person in (own, case.other)]
     concerned += [poses.keypoints[n][poses.scores[n] > LEAST_SCORE] for n in found]
     points = np.concatenate(concerned)
     window = window_around(points[np.isfinite(points).all(axis=-1)], sample.size)
@@ -107,8 +107,8 @@ def _panels(
     )
 
 
-def _labelled(sample: Sample, person: int) -> Points:
-    """(K, 2) keypoints of an annotated person, or of nobody (-1); NaN where not labelled."""
+def _labeled(sample: Sample, person: int) -> Points:
+    """(K, 2) keypoints of an annotated person, or of nobody (-1); NaN where not labeled."""
     if person < 0:
         return np.full((sample.keypoints.shape[1], 2), np.nan)
     keypoints = sample.keypoints[person].astype(np.float64)

@@ -11,7 +11,7 @@ import torch
 from poselib.analysis.association_errors import association_errors, people_counts
 from poselib.analysis.inspect_image import with_switches
 from poselib.analysis.select_images import ranked_images
-from poselib.engine.evaluate import LabelledImages, score
+from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_ways
 from poselib.structures import Poses
 from poselib.systems import Switch, System
@@ -26,7 +26,7 @@ class ComparedWays:
             of the groups before refinement, ``mean OKS``, ``higher``, in how many images it is
             higher than by the other way, ``people_counts``, and ``association error``.
         groups: the people of each image by each way, before refinement, px of the image files.
-        similarity: one row an image with labelled people, by its place in the dataset, one column a
+        similarity: one row an image with labeled people, by its place in the dataset, one column a
             way: the mean OKS of the annotated people with the person found of each.
     """
 
@@ -43,7 +43,7 @@ class ComparedWays:
 
 def compare_ways(
     system: System,
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions,
     ways: Mapping[str, Mapping[str, Switch]],
     *,
@@ -54,7 +54,7 @@ def compare_ways(
 
     Args:
         system: its weights and all other switches.
-        dataset: labelled images of its skeleton.
+        dataset: labeled images of its skeleton.
         options: how images are presented.
         ways: the switches of each of the two ways, by its name.
         device: where the network runs; where its weights are if not given.

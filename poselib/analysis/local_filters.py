@@ -41,7 +41,7 @@ class AdaptedPerson:
         person: the annotated person.
         regressed, adapted: (K, 2) px of the network input.
         filters: (K, r, r) from 0 to 1, rows first, the attraction maps.
-        spacing: (K,) px between neighbouring places of the maps.
+        spacing: (K,) px between neighboring places of the maps.
         before, after: OKS of both poses with the annotated person.
     """
 
@@ -61,7 +61,7 @@ class AdaptedPerson:
 
     @property
     def places_of_truth(self) -> Floats:
-        """(K, 2) where the truth lies in the maps, in places from the middle; NaN if unlabelled."""
+        """(K, 2) where the truth lies in the maps, in places from the middle; NaN if unlabeled."""
         places = (self.truth[:, :2] - self.regressed) / self.spacing[:, None]
         places[self.truth[:, 2] == 0] = np.nan
         return places
@@ -108,7 +108,7 @@ def person_gains(
     """Return what adaptation gains for each annotated person who was found.
 
     Args:
-        dataset: labelled images.
+        dataset: labeled images.
         before, after: the people of each image by the decodings of ``before_and_after``, px of
             the image.
         skeleton: of all.
@@ -215,7 +215,7 @@ def measure_adaptation(
 
     Args:
         system: one that ``can_adapt``.
-        dataset: labelled images.
+        dataset: labeled images.
         options: how they are presented.
         device: where the network runs; where its weights are if not given.
         progress: show a bar, since it may be of thousands of images.

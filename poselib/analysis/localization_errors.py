@@ -13,10 +13,10 @@ import numpy as np
 
 from poselib.analysis.association_errors import FailureCase, largest_first
 from poselib.data.loaders import SampleSource
-from poselib.data.readers.coco import PIXEL_CENTRE
+from poselib.data.readers.coco import PIXEL_CENTER
 from poselib.data.readers.json_fields import entries, load_json
 from poselib.metrics.coco_tables import Bool, Entry, Float
-from poselib.metrics.localization_errors import ERRORS, Localisation
+from poselib.metrics.localization_errors import ERRORS, Localization
 from poselib.ops.oks import LEAST_AREA
 from poselib.plots.panels import Panel, window_around
 from poselib.structures import Poses, Sample
@@ -42,7 +42,7 @@ def read_results(path: Path | str) -> list[Entry]:
     return entries(load_json(path), str(path))
 
 
-def error_cases(judged: Localisation) -> list[FailureCase]:
+def error_cases(judged: Localization) -> list[FailureCase]:
     """Return the errors of each person found, the largest first, see ``largest_first``.
 
     One case holds all keypoints of a person with one kind of error; swaps with different people
@@ -71,7 +71,7 @@ def error_cases(judged: Localisation) -> list[FailureCase]:
 
 
 def error_panels(
-    cases: Sequence[FailureCase], judged: Localisation, dataset: SampleSource
+    cases: Sequence[FailureCase], judged: Localization, dataset: SampleSource
 ) -> list[Panel]:
     """Return two panels a case, the annotated people of the image and the one person found.
 
@@ -86,13 +86,13 @@ def error_panels(
     return [panel for case in cases for panel in _panels(case, judged, dataset[case.index])]
 
 
-def _places(judged: Localisation) -> list[int]:
+def _places(judged: Localization) -> list[int]:
     """The place in the ground truth of each image that was compared."""
     place = {image["id"]: n for n, image in enumerate(judged.content["images"])}
     return [place[image] for image in judged.comparison.images]
 
 
-def _distances(judged: Localisation) -> Float:
+def _distances(judged: Localization) -> Float:
     """(R, K) from where keypoints belong, √area of the person; 0 if not found."""
     truth, found = judged.comparison.truth, judged.comparison.found
     here = found.keypoints[judged.found, :, :2]
@@ -101,11 +101,11 @@ def _distances(judged: Localisation) -> Float:
     return np.where(found.present[judged.found], far / size[:, None], 0.0)
 
 
-def _panels(case: FailureCase, judged: Localisation, sample: Sample) -> tuple[Panel, Panel]:
+def _panels(case: FailureCase, judged: Localization, sample: Sample) -> tuple[Panel, Panel]:
     truth, found, types = judged.comparison.truth, judged.comparison.found, list(case.keypoints)
     own = int(judged.truth[judged.found == case.person][0])
     people = np.flatnonzero(truth.images == truth.images[own])
-    annotated = _in_image(truth.keypoints[people], truth.labelled[people], sample)
+    annotated = _in_image(truth.keypoints[people], truth.labeled[people], sample)
     there = found.present[case.person]
     points = _in_image(found.keypoints[case.person], there, sample)[:, :2]
     right = annotated[people == own][0, types, :2]
@@ -133,5 +133,5 @@ def _panels(case: FailureCase, judged: Localisation, sample: Sample) -> tuple[Pa
 
 def _in_image(keypoints: Float, there: Bool, sample: Sample) -> Float:
     """Keypoints (..., K, 3) of the file in px of the sample's image; 0, 0, 0 if not there."""
-    xy = sample.to_original.inverse()(keypoints[..., :2] + PIXEL_CENTRE)
+    xy = sample.to_original.inverse()(keypoints[..., :2] + PIXEL_CENTER)
     return np.where(there[..., None], np.concatenate([xy, keypoints[..., 2:]], axis=-1), 0.0)

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from poselib.data.transforms import letterbox_scale
-from poselib.engine.evaluate import Evaluated, LabelledImages, score
+from poselib.engine.evaluate import Evaluated, LabeledImages, score
 from poselib.engine.predict import PredictOptions
 from poselib.metrics.coco_tables import Float
-from poselib.metrics.localization_errors import judge_localisation
+from poselib.metrics.localization_errors import judge_localization
 from poselib.metrics.oracle_search import candidate_spacing, search_locally, steps_apart
 from poselib.papers.published import published_table
 from poselib.skeletons import Skeleton
@@ -55,7 +55,7 @@ def search_step(size: int) -> float:
 
 def measure_local_search(
     system: System,
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     ways: Mapping[str, Sequence[Poses]],
     options: PredictOptions,
     *,
@@ -66,11 +66,11 @@ def measure_local_search(
 
     Args:
         system: gives the skeleton.
-        dataset: labelled images of that skeleton.
+        dataset: labeled images of that skeleton.
         ways: the people found in each image, as ``predict`` returns them or as they were stored,
             px of the image files, by the name of what found them.
         options: how the network saw the images; its size tells how large its px are in the files.
-        step: px of the network input between neighbouring candidates of the keypoint of least
+        step: px of the network input between neighboring candidates of the keypoint of least
             sigma.
         windows: odd sides of the square of candidates; 1, as predicted, is added if need be.
 
@@ -111,7 +111,7 @@ def measure_local_search(
 
 
 def steps_to_truth(
-    found: Evaluated, dataset: LabelledImages, steps: Sequence[float], skeleton: Skeleton
+    found: Evaluated, dataset: LabeledImages, steps: Sequence[float], skeleton: Skeleton
 ) -> Float:
     """Return how far the keypoints of people found are from the truth, in spacings.
 
@@ -119,15 +119,15 @@ def steps_to_truth(
 
     Args:
         found: an evaluation of the dataset.
-        dataset: labelled images.
+        dataset: labeled images.
         steps: px of each image file between candidates of the keypoint of least sigma.
         skeleton: of both.
 
     Returns:
-        (R, K) as ``steps_apart``; NaN where nothing is labelled, infinite where nothing was found.
+        (R, K) as ``steps_apart``; NaN where nothing is labeled, infinite where nothing was found.
     """
     truth = dataset.ground_truth()
-    judged = judge_localisation(truth, found.results, skeleton)
+    judged = judge_localization(truth, found.results, skeleton)
     both = judged.comparison
     pairs = zip(truth["images"], steps, strict=True)
     of_image = {image["id"]: step for image, step in pairs}
@@ -136,7 +136,7 @@ def steps_to_truth(
     predicted, annotated = both.found.keypoints[judged.found], both.truth.keypoints[judged.truth]
     apart = steps_apart(predicted[..., :2], annotated[..., :2], spacing)
     apart[~both.found.present[judged.found]] = np.inf
-    apart[~both.truth.labelled[judged.truth]] = np.nan
+    apart[~both.truth.labeled[judged.truth]] = np.nan
     return apart
 
 
@@ -149,7 +149,7 @@ def window_shares(steps: Float, skeleton: Skeleton, windows: Sequence[int]) -> p
         windows: sides of the square of candidates.
 
     Returns:
-        One row a keypoint, and a last one ``"all"``: ``keypoint``, ``counted``, labelled keypoints
+        One row a keypoint, and a last one ``"all"``: ``keypoint``, ``counted``, labeled keypoints
         of people who were found, and in per cent of them ``within_1`` and so on for each window,
         and ``missing``, which were not found; NaN where none is counted.
     """

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
 from poselib.data.loaders import SampleSource
-from poselib.engine.evaluate import LabelledImages, score
+from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_ways
-from poselib.engine.scoring_net import best_oks, is_labelled
+from poselib.engine.scoring_net import best_oks, is_labeled
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.systems import System
@@ -21,7 +21,7 @@ from poselib.systems import System
 
 def compare_rankings(
     systems: Mapping[str, System],
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions | None = None,
     *,
     device: torch.device | str | None = None,
@@ -31,7 +31,7 @@ def compare_rankings(
 
     Args:
         systems: by name; they share a network and differ in the scores that they give to people.
-        dataset: labelled images.
+        dataset: labeled images.
         options: how images are presented; defaults to ``PredictOptions()``.
         device: where the network runs; where its weights are if not given.
         progress: show a bar.
@@ -66,10 +66,10 @@ def ranked_people(
 ) -> pd.DataFrame:
     """Put the scores of the people found beside how good they are.
 
-    People in images without a labelled person are left out, see ``scoring.scoring_examples``.
+    People in images without a labeled person are left out, see ``scoring.scoring_examples``.
 
     Args:
-        dataset: labelled images.
+        dataset: labeled images.
         ways: the people found in each image, px of the file, by the name of what gave them their
             scores; the same people in the same order.
         skeleton: of all.
@@ -89,7 +89,7 @@ def ranked_people(
     tables = [pd.DataFrame(columns=["index", "oks", *ways], dtype=float).astype({"index": int})]
     for index, people in enumerate(first):
         sample = dataset[index]
-        if len(people) and is_labelled(sample):
+        if len(people) and is_labeled(sample):
             scores = {name: found[index].person_scores for name, found in ways.items()}
             oks = best_oks(people, sample, skeleton)
             tables.append(pd.DataFrame({"index": index, "oks": oks, **scores}))

@@ -1,6 +1,6 @@
 """Which part of an image the regression of a keypoint looks at.
 
-Two answers for the cell of a person's centre, from which its pose is regressed: saliency, how much
+Two answers for the cell of a person's center, from which its pose is regressed: saliency, how much
 each pixel changes the offset to a keypoint (DEKR, Fig. 1), and activated pixels, where the taps of
 the adaptive convolutions lie (DEKR, Fig. 4).
 """
@@ -21,7 +21,7 @@ from poselib.data.loaders import collate
 from poselib.encoders.regression import mean_positions
 from poselib.engine.predict import PredictOptions, device_of, present
 from poselib.ops.map_coordinates import FRAMES, Frame, offset_of, px_of
-from poselib.ops.normalization import normalise
+from poselib.ops.normalization import normalize
 from poselib.structures import Sample, Size
 from poselib.systems import System
 
@@ -29,13 +29,13 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class CentreView:
-    """An image as a network sees it that regresses poses from the centres of people.
+class CenterView:
+    """An image as a network sees it that regresses poses from the centers of people.
 
     Attributes:
         system: whose network looks; in evaluation mode.
         sample: image and people in px of the network input.
-        image: (1, 3, H, W) float, normalised, on the network's device.
+        image: (1, 3, H, W) float, normalized, on the network's device.
         frame: what a cell of the network's maps stands for, see ``poselib.ops.map_coordinates``.
         taps: where its convolutions look, see ``RegressionHRNet.taps``; (K, 9, 2, h, w) each.
     """
@@ -53,25 +53,25 @@ class CentreView:
         return height, width
 
     @property
-    def centres(self) -> Floats:
-        """(N, 2) px, the mean of each person's labelled keypoints; 0 without any."""
+    def centers(self) -> Floats:
+        """(N, 2) px, the mean of each person's labeled keypoints; 0 without any."""
         return mean_positions(torch.from_numpy(self.sample.keypoints)).double().numpy()
 
     @property
     def cells(self) -> NDArray[np.int64]:
         """(N, 2) column and row of the cell that regresses each person; -1 where none does.
 
-        It is the one nearest to the person's centre, unless another person's is nearer to it, whom
-        it regresses then (DEKR, Sec. 4.1, footnote 2). Who has no labelled keypoint has none.
+        It is the one nearest to the person's center, unless another person's is nearer to it, whom
+        it regresses then (DEKR, Sec. 4.1, footnote 2). Who has no labeled keypoint has none.
         """
         step = np.array([self.sample.size[1] / self.size[1], self.sample.size[0] / self.size[0]])
         first = self._px(torch.zeros(2))
         last = np.array(self.size)[::-1] - 1
-        cells = np.rint((self.centres - first) / step).clip(0, last).astype(np.int64)
-        apart = np.linalg.norm((cells * step + first)[:, None] - self.centres, axis=-1)
-        labelled = self.sample.keypoints[..., 2].any(axis=-1)
-        nearest = np.where(labelled, apart, np.inf).min(axis=1, initial=np.inf)
-        return np.where((labelled & (apart.diagonal() <= nearest))[:, None], cells, -1)
+        cells = np.rint((self.centers - first) / step).clip(0, last).astype(np.int64)
+        apart = np.linalg.norm((cells * step + first)[:, None] - self.centers, axis=-1)
+        labeled = self.sample.keypoints[..., 2].any(axis=-1)
+        nearest = np.where(labeled, apart, np.inf).min(axis=1, initial=np.inf)
+        return np.where((labeled & (apart.diagonal() <= nearest))[:, None], cells, -1)
 
     @property
     def people(self) -> list[int]:
@@ -86,7 +86,7 @@ class CentreView:
     def saliency(
         self, person: int, keypoints: Sequence[int], *, guided: bool = False
     ) -> NDArray[np.float32]:
-        """Return how much each pixel changes the offset from a person's centre (DEKR, Fig. 1).
+        """Return how much each pixel changes the offset from a person's center (DEKR, Fig. 1).
 
         The paper used a collection of tools and does not say which of them. Here it is the plain
         gradient: it is what "depends on" means, and follows from the weights alone. Guided
@@ -100,7 +100,7 @@ class CentreView:
 
         Returns:
             (J, H, W): at each pixel the norm of the derivatives of the offset's two coordinates,
-            cells, by the pixel's three normalised colours.
+            cells, by the pixel's three normalized colors.
         """
         column, row = self.cells[person]
         image = self.image.clone().requires_grad_()
@@ -132,21 +132,21 @@ class CentreView:
         return places
 
 
-def centre_view(system: System, sample: Sample, options: PredictOptions) -> CentreView:
+def center_view(system: System, sample: Sample, options: PredictOptions) -> CenterView:
     """Let a system that regresses poses look at one image.
 
     Args:
         system: its model is put into evaluation mode.
-        sample: image and people; keypoints that are not labelled do not count.
+        sample: image and people; keypoints that are not labeled do not count.
         options: how the image is presented; one scale, not mirrored.
 
     Raises:
-        ValueError: the system does not regress poses from centres, or the people have another
+        ValueError: the system does not regress poses from centers, or the people have another
             number of keypoints.
     """
     frame = system.switches.get("frame")
     if frame not in FRAMES:
-        raise ValueError(f"system {system.name!r} does not regress poses from centres")
+        raise ValueError(f"system {system.name!r} does not regress poses from centers")
     if sample.keypoints.shape[1] != len(system.skeleton):
         raise ValueError(
             f"people with {sample.keypoints.shape[1]} keypoints for a system that regresses the "
@@ -154,10 +154,10 @@ def centre_view(system: System, sample: Sample, options: PredictOptions) -> Cent
         )
     system.model.eval()
     seen = present(sample, options)[0]
-    image = normalise(collate([seen]).images.to(device_of(system)))
+    image = normalize(collate([seen]).images.to(device_of(system)))
     with torch.no_grad():
         taps = tuple(block[0].float() for block in system.model.taps(image))  # type: ignore[operator]
-    return CentreView(system, seen, image, frame, taps)
+    return CenterView(system, seen, image, frame, taps)
 
 
 @contextmanager

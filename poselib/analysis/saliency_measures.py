@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.analysis.saliency import CentreView, centre_view
+from poselib.analysis.saliency import CenterView, center_view
 from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions
 from poselib.ops.oks import LEAST_AREA
@@ -58,30 +58,30 @@ def measure_focus(
     """Measure how near the keypoints the regression looks, for people whom a cell regresses.
 
     Args:
-        system: regresses poses from centres.
-        dataset: labelled images.
-        options: see ``centre_view``.
+        system: regresses poses from centers.
+        dataset: labeled images.
+        options: see ``center_view``.
         count: images, from the first on.
         radius: what is near, in sizes of the person, its √area.
-        guided: see ``CentreView.saliency``.
+        guided: see ``CenterView.saliency``.
         keypoints: names of those to measure; all if None. Each costs two gradients a person.
 
     Returns:
-        One row a labelled keypoint. ``index``, ``person``, ``keypoint`` say
-        which. Of the saliency, the shares ``near`` the keypoint and ``at_centre``, as near to the
-        person's centre, and ``chance``, the part of the image that is near the keypoint. Of the
+        One row a labeled keypoint. ``index``, ``person``, ``keypoint`` say
+        which. Of the saliency, the shares ``near`` the keypoint and ``at_center``, as near to the
+        person's center, and ``chance``, the part of the image that is near the keypoint. Of the
         activated pixels, the mean distance to the keypoint, ``taps``, and what it would be with
         ordinary convolutions, ``unmoved``, in sizes of the person.
 
     Raises:
-        ValueError: as ``centre_view``, or a keypoint is unknown.
+        ValueError: as ``center_view``, or a keypoint is unknown.
     """
     skeleton = system.skeleton
     names = skeleton.keypoints if keypoints is None else tuple(keypoints)
     asked = np.isin(np.arange(len(skeleton)), [skeleton.index(name) for name in names])
     tables = []
     for index in range(min(count, len(dataset))):
-        view = centre_view(system, dataset[index], options)
+        view = center_view(system, dataset[index], options)
         activated, unmoved = view.activated(), view.unmoved()
         for person in view.people:
             truth = view.sample.keypoints[person].astype(np.float64)
@@ -94,21 +94,21 @@ def measure_focus(
                 place = {"index": index, "person": person}
                 named = {"keypoint": [skeleton.keypoints[k] for k in which]}
                 tables.append(pd.DataFrame({**place, **named, **columns}))
-    names_of = ("index", "person", "keypoint", "near", "at_centre", "chance", "taps", "unmoved")
+    names_of = ("index", "person", "keypoint", "near", "at_center", "chance", "taps", "unmoved")
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names_of)
 
 
 def _measured(
-    view: CentreView, person: int, which: NDArray[np.intp], radius: float, guided: bool
+    view: CenterView, person: int, which: NDArray[np.intp], radius: float, guided: bool
 ) -> dict[str, Floats]:
     """The shares of saliency of some of a person's keypoints, (J,) each."""
     saliency = view.saliency(person, which.tolist(), guided=guided)
     points = view.sample.keypoints[person, which, :2].astype(np.float64)
-    centre = np.broadcast_to(view.centres[person], points.shape)
+    center = np.broadcast_to(view.centers[person], points.shape)
     px = radius * person_size(view.sample, person)
     return {
         "near": shares_near(saliency, points, px),
-        "at_centre": shares_near(saliency, centre, px),
+        "at_center": shares_near(saliency, center, px),
         "chance": _disc(view.sample.size, points, px).mean(axis=(1, 2)),
     }
 
@@ -134,9 +134,9 @@ def largest_people(
     """Choose people to show: of each image the largest on whom all keypoints can be seen.
 
     Args:
-        system: regresses them from their centres.
-        dataset: labelled images.
-        options: see ``centre_view``.
+        system: regresses them from their centers.
+        dataset: labeled images.
+        options: see ``center_view``.
         keypoints: names of the keypoints.
         count: people to return, of the first images that have one; fewer if there are fewer.
 
@@ -148,7 +148,7 @@ def largest_people(
     for index in range(len(dataset)):
         if len(chosen) == count:
             break
-        view = centre_view(system, dataset[index], options)
+        view = center_view(system, dataset[index], options)
         seen = (view.sample.keypoints[:, which, 2] == 2).all(axis=1)
         people = [person for person in view.people if seen[person]]
         if people:
@@ -157,7 +157,7 @@ def largest_people(
 
 
 def saliency_panels(
-    view: CentreView,
+    view: CenterView,
     person: int,
     names: Sequence[str],
     *,
@@ -173,7 +173,7 @@ def saliency_panels(
         names: of the keypoints.
         radius: what is near, in sizes of the person.
         title: what the system is called.
-        guided: see ``CentreView.saliency``.
+        guided: see ``CenterView.saliency``.
     """
     which = [view.system.skeleton.index(name) for name in names]
     points = view.sample.keypoints[person, which, :2].astype(np.float64)
@@ -182,7 +182,7 @@ def saliency_panels(
     return [
         FocusPanel(
             view.sample.image,
-            view.centres[person],
+            view.centers[person],
             point[None],
             saliency=values,
             radius=px,
@@ -195,7 +195,7 @@ def saliency_panels(
 
 
 def activation_panels(
-    view: CentreView, person: int, names: Sequence[str], *, title: str
+    view: CenterView, person: int, names: Sequence[str], *, title: str
 ) -> list[FocusPanel]:
     """Return a panel for each keypoint of a person, with the pixels that its regression activates.
 
@@ -208,7 +208,7 @@ def activation_panels(
     return [
         FocusPanel(
             view.sample.image,
-            view.centres[person],
+            view.centers[person],
             point,
             activated=places,
             title=f"{title}\n{readable(name)}: {distance:.2f} sizes away",

@@ -14,13 +14,13 @@ from poselib.structures import Poses, Sample
 
 
 def first_crowds(dataset: SampleSource, people: int, count: int, within: int = 1000) -> list[int]:
-    """Return the first ``count`` images with at least so many labelled people, in their order.
+    """Return the first ``count`` images with at least so many labeled people, in their order.
 
     Where there are not enough, those with the most people follow, again the first first.
 
     Args:
         dataset: is read from its start.
-        people: labelled people that an image should have.
+        people: labeled people that an image should have.
         count: images to return; fewer if the dataset has fewer.
         within: no image after this many is looked at.
     """
@@ -37,10 +37,10 @@ def first_crowds(dataset: SampleSource, people: int, count: int, within: int = 1
 def ranked_images(
     dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
 ) -> pd.DataFrame:
-    """Return the images with labelled people, those in which they were found worst first.
+    """Return the images with labeled people, those in which they were found worst first.
 
     Args:
-        dataset: labelled images.
+        dataset: labeled images.
         poses: people found in each, px of the image.
         skeleton: of both.
 

@@ -13,10 +13,10 @@ from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Size
 
-_SIGMA = 2.0  # of the Gaussians of keypoints, cells; a centre's is half as wide
+_SIGMA = 2.0  # of the Gaussians of keypoints, cells; a center's is half as wide
 _NOISE = 0.02  # background heat lies between 0 and this
-_CALM = 0.005  # that of the centre map, below what counts as a centre
-_APART = 6  # cells between one centre and the next at least
+_CALM = 0.005  # that of the center map, below what counts as a center
+_APART = 6  # cells between one center and the next at least
 
 
 def adapt_inputs(
@@ -33,7 +33,7 @@ def adapt_inputs(
 ) -> LocalGlobalOutputs:
     """Make the outputs of a network that regresses and adapts the poses of scenes with people.
 
-    Heatmaps have a Gaussian of two cells at each keypoint over noise of up to 0.02, the centre map
+    Heatmaps have a Gaussian of two cells at each keypoint over noise of up to 0.02, the center map
     has one of a cell at each person, and the offsets there lead to poses whose keypoints are up
     to ``error`` px off. The embedding is noise, and ``attract`` the published message passing
     with random weights: what they say changes nothing in the time that it takes.
@@ -50,7 +50,7 @@ def adapt_inputs(
         device: where maps and weights are put.
 
     Raises:
-        ValueError: the size is no multiple of the stride, or so many centres do not fit.
+        ValueError: the size is no multiple of the stride, or so many centers do not fit.
     """
     if size[0] % stride or size[1] % stride:
         raise ValueError(f"size must be multiples of {stride} px, not {size}")
@@ -79,7 +79,7 @@ def _spots(rng: np.random.Generator, images: int, people: int, cells: Size) -> N
     """Return cells (B, N, 2), (column, row), of a coarse grid, each at most once an image."""
     rows, columns = (max(1, length // _APART) for length in cells)
     if people > rows * columns:
-        raise ValueError(f"{people} centres do not fit into maps of {cells} cells")
+        raise ValueError(f"{people} centers do not fit into maps of {cells} cells")
     chosen = np.array([rng.permutation(rows * columns)[:people] for _ in range(images)])
     places = np.stack([chosen % columns, chosen // columns], axis=-1)
     return _APART * places + _APART // 2.0

@@ -23,7 +23,7 @@ from poselib.decoders.local_global import (
     surroundings,
 )
 from poselib.engine.timing import Device, Timing, Work, measure_all
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Poses
 
@@ -51,8 +51,8 @@ class StagedAdaptation:
         self.outputs, self.options = outputs, options
 
     @torch.no_grad()
-    def local_kems(self) -> tuple[CentredPoses, Tensor]:
-        """Find the poses at the centres of people, and read their local context."""
+    def local_kems(self) -> tuple[CenteredPoses, Tensor]:
+        """Find the poses at the centers of people, and read their local context."""
         people = propose(self.outputs, self.options)
         return people, surroundings(self.outputs, people, self.options.meshes)
 
@@ -62,7 +62,7 @@ class StagedAdaptation:
         return attracted(self.outputs, context)
 
     @torch.no_grad()
-    def global_kams(self, people: CentredPoses, kernels: Tensor) -> Adapted:
+    def global_kams(self, people: CenteredPoses, kernels: Tensor) -> Adapted:
         """Read global context, convolve it with the attraction maps, and find its highest places.
 
         These are what the paper's Table 4 leaves for its third column.
@@ -177,7 +177,7 @@ def _convolutions(attract: object) -> list[nn.Module]:
     return [
         module
         for module in (attract.modules() if isinstance(attract, nn.Module) else ())
-        # those that mix channels of one place, as attentive normalisation's, are not meant
+        # those that mix channels of one place, as attentive normalization's, are not meant
         if isinstance(module, nn.Conv2d)
         and (module.kernel_size != (1, 1) or module.bias is not None)
     ]

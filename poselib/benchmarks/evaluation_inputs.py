@@ -18,7 +18,7 @@ def evaluation_workload(
     """Make ground truth and results of the size of a COCO validation set; measure nothing.
 
     About two people an image, in some images none, of COCO's range of sizes and with a third of
-    the keypoints unlabelled; one in fifty is a crowd and one in twenty has no labelled keypoint.
+    the keypoints unlabeled; one in fifty is a crowd and one in twenty has no labeled keypoint.
     Nine people in ten are found, more or less exactly, some twice, and four detections an image
     find nobody. 5000 images have about 10,000 people and 30,000 detections.
 
@@ -67,7 +67,7 @@ def _annotations(
 ) -> list[Entry]:
     crowds = (rng.random(len(people)) < 0.02).tolist()
     areas = AREA_OF_BOX * boxes[:, 2:].prod(axis=1) * rng.uniform(0.7, 1.3, len(people))
-    labelled = (people[..., 2] > 0).sum(axis=1)
+    labeled = (people[..., 2] > 0).sum(axis=1)
     return [
         {
             "id": number,
@@ -81,7 +81,7 @@ def _annotations(
         }
         for number, (owner, crowd, count, points, box, area) in enumerate(
             zip(
-                *(owners.tolist(), crowds, labelled.tolist()),
+                *(owners.tolist(), crowds, labeled.tolist()),
                 *(people.reshape(len(people), -1).tolist(), boxes.tolist(), areas.tolist()),
                 strict=True,
             ),
@@ -100,10 +100,10 @@ def _results(
     found = np.flatnonzero(rng.random(len(people)) < 0.9)
     found = np.concatenate([found, rng.permutation(found)[: len(found) // 10]])
     error = np.exp(rng.normal(-3.5, 1, (len(found), 1, 1))) * boxes[found, None, 2:]
-    # Keypoints that nobody labelled are somewhere in the person's box.
+    # Keypoints that nobody labeled are somewhere in the person's box.
     guess = boxes[found, None, :2] + boxes[found, None, 2:] * rng.random(people[found, :, :2].shape)
-    labelled = people[found, :, 2:] > 0
-    hits = np.where(labelled, people[found, :, :2], guess)
+    labeled = people[found, :, 2:] > 0
+    hits = np.where(labeled, people[found, :, :2], guess)
     hits = hits + error * rng.normal(size=hits.shape)
     misses, _ = _people(rng, 4 * images, people.shape[1])
     xy = np.concatenate([hits, misses[..., :2]])

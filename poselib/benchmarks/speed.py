@@ -52,9 +52,9 @@ class Timed:
 def drawn_outputs(
     system: System, image: Tensor, people: int, seed: int
 ) -> TagOutputs | RegressionOutputs:
-    """Return what the network would say of images with people, had it learnt to.
+    """Return what the network would say of images with people, had it learned to.
 
-    Drawn maps of the size, number and kind of its own, since a network that has not learnt
+    Drawn maps of the size, number and kind of its own, since a network that has not learned
     anything sees either nobody or people everywhere. Where it passes messages, these are its own.
 
     Args:
@@ -264,7 +264,7 @@ def accuracy_and_time(
 
     Args:
         systems: by name; what stands before the last comma of it is the method.
-        dataset: labelled images of their skeleton.
+        dataset: labeled images of their skeleton.
         options: how images are presented, one at a time and without the mirrored one; a
             checkpoint's own size goes before.
         images: the time is the mean over this many.

@@ -124,7 +124,7 @@ def loss_inputs(
     seed: int = 0,
     device: Device = "cpu",
 ) -> TagInputs:
-    """Make tagmaps of noise and the labelled people of a training batch.
+    """Make tagmaps of noise and the labeled people of a training batch.
 
     Args:
         batch: images, B.
@@ -171,7 +171,7 @@ def target_inputs(
     seed: int = 0,
     device: Device = "cpu",
 ) -> Batch:
-    """Make black images with labelled people, to be encoded.
+    """Make black images with labeled people, to be encoded.
 
     Args:
         batch: images, B.
@@ -182,7 +182,7 @@ def target_inputs(
         device: where tensors are put.
     """
     rng = np.random.default_rng(seed)
-    labelled = Batch(
+    labeled = Batch(
         images=torch.zeros((batch, 3, *size), dtype=torch.uint8),
         keypoints=torch.from_numpy(random_people(rng, batch, people, keypoints, size)),
         areas=torch.full((batch, people), size[0] * size[1] / 16),
@@ -190,7 +190,7 @@ def target_inputs(
         image_ids=tuple(range(batch)),
         to_original=(Warp.identity(),) * batch,
     )
-    return labelled.to(device)
+    return labeled.to(device)
 
 
 def read_once(outputs: TagOutputs) -> Tensor:

@@ -11,13 +11,13 @@ from poselib.ops.oks import AREA_OF_BOX
 
 
 def extents(keypoints: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the boxes of labelled keypoints.
+    """Return the boxes of labeled keypoints.
 
     Args:
         keypoints: (N, K, 3), px and visibility.
 
     Returns:
-        (N, 4) left, top, right, bottom, px; zeros for whoever has no labelled keypoint.
+        (N, 4) left, top, right, bottom, px; zeros for whoever has no labeled keypoint.
     """
     hidden = keypoints[..., 2:] == 0
     low = np.where(hidden, np.inf, keypoints[..., :2]).min(axis=1, initial=np.inf)

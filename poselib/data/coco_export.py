@@ -1,6 +1,6 @@
 """A table of people as a COCO-format document, which the evaluation reads.
 
-Here and in the reader poselib's coordinates, with pixel centres at integer + 0.5, meet COCO's,
+Here and in the reader poselib's coordinates, with pixel centers at integer + 0.5, meet COCO's,
 which are pixel indices.
 """
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:  # Processes that draw scenes would wait for torch.
     from poselib.structures import Size
 
 # Added to what COCO writes; taken off what is written for COCO.
-PIXEL_CENTRE = 0.5
+PIXEL_CENTER = 0.5
 
 
 def coco_document(table: PeopleTable, sizes: Sequence[Size], skeleton: Skeleton) -> Entry:
     """Describe images and people in COCO's format.
 
-    Regions to ignore become annotations with ``iscrowd`` 1 and no labelled keypoint.
+    Regions to ignore become annotations with ``iscrowd`` 1 and no labeled keypoint.
 
     Args:
-        table: who is where, pixel centres at integer + 0.5.
+        table: who is where, pixel centers at integer + 0.5.
         sizes: (height, width) of each image, px.
         skeleton: names the keypoints.
 
@@ -73,13 +73,13 @@ def coco_people(
     """Describe people in COCO's format, without numbers of their own, image and category.
 
     Args:
-        keypoints: (N, K, 3), px with centres at integer + 0.5, and visibility.
+        keypoints: (N, K, 3), px with centers at integer + 0.5, and visibility.
         boxes: (N, 4) left, top, right, bottom, px.
         areas: (N,) px².
     """
-    labelled = keypoints[..., 2] > 0
+    labeled = keypoints[..., 2] > 0
     points = keypoints.astype(np.float64)
-    points[..., :2] = np.where(labelled[..., None], points[..., :2] - PIXEL_CENTRE, 0)
+    points[..., :2] = np.where(labeled[..., None], points[..., :2] - PIXEL_CENTER, 0)
     # float32 has no more than three places to give: more would be noise.
     rows = np.round(points, 3).reshape(len(points), 3 * points.shape[1]).tolist()
     return [
@@ -90,7 +90,7 @@ def coco_people(
             "area": float(area),
             "iscrowd": 0,
         }
-        for row, mine, box, area in zip(rows, labelled, boxes, areas, strict=True)
+        for row, mine, box, area in zip(rows, labeled, boxes, areas, strict=True)
     ]
 
 

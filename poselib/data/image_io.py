@@ -24,7 +24,7 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Return the stored pixels of an image file as (H, W, 3) uint8, RGB.
 
-    Greyscale becomes three equal channels, transparency is dropped and 16 bits become 8.
+    Grayscale becomes three equal channels, transparency is dropped and 16 bits become 8.
 
     Raises:
         FileNotFoundError: the file is absent.
@@ -61,7 +61,7 @@ def _check_present(path: Path) -> None:
 
 
 def _check_complete(data: bytes, path: Path) -> None:
-    """Raise ValueError for a file cut short, which OpenCV would fill with grey in silence."""
+    """Raise ValueError for a file cut short, which OpenCV would fill with gray in silence."""
     if data.startswith(_JPEG_START) and data.endswith(_JPEG_END):
         return
     if data.startswith(_PNG_START) and data.endswith(_PNG_END):

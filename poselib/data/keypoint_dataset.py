@@ -117,7 +117,7 @@ class KeypointImages:
             code = {"size": list(size), "counts": self.table.ignored[index]}
             mask |= rle.decode(code).astype(bool)
         for left, top, right, bottom in self.table.ignored_boxes.get(index, ()):
-            # The pixels whose centre is inside.
+            # The pixels whose center is inside.
             rows, columns = _inside(top, bottom), _inside(left, right)
             mask[rows, columns] = True
         return mask
@@ -125,7 +125,7 @@ class KeypointImages:
     def ground_truth(self) -> dict[str, Any]:
         """Describe images and people in COCO's format, as the evaluation reads it.
 
-        Pixel indices, not centres; regions to ignore are annotations with ``iscrowd`` 1.
+        Pixel indices, not centers; regions to ignore are annotations with ``iscrowd`` 1.
         """
         return coco_document(self.table, self.sizes(), self.skeleton)
 

@@ -1,7 +1,7 @@
 """Geometry of samples: one affine matrix for the image, the ignore mask and the keypoints.
 
-Everything here is in continuous coordinates with pixel centres at integer + 0.5. OpenCV puts
-pixel centres at integers; only ``_warped`` knows that.
+Everything here is in continuous coordinates with pixel centers at integer + 0.5. OpenCV puts
+pixel centers at integers; only ``_warped`` knows that.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Range = tuple[float, float]
 
 
 def crop_warp(
-    centre: tuple[float, float], side: float, size: int, rotation: float = 0.0, flip: bool = False
+    center: tuple[float, float], side: float, size: int, rotation: float = 0.0, flip: bool = False
 ) -> Warp:
     """Return the warp from a turned square of an image to an upright image of ``size`` px.
 
     Args:
-        centre: (x, y) of the square, px of the source; it lands in the middle of the target.
+        center: (x, y) of the square, px of the source; it lands in the middle of the target.
         side: of the square, px of the source.
         size: of the target, px.
         rotation: degrees; a positive angle turns the picture anticlockwise as it is seen.
@@ -34,7 +34,7 @@ def crop_warp(
     scale, angle = size / side, math.radians(rotation)
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     linear = np.array([[cosine, sine], [-sine, cosine]])
-    offset = np.full(2, size / 2) - linear @ np.asarray(centre, dtype=np.float64)
+    offset = np.full(2, size / 2) - linear @ np.asarray(center, dtype=np.float64)
     warp = Warp(np.column_stack([linear, offset]))
     # x -> size - x maps the left edge to the right one; with pixel indices it would lose one.
     mirror = Warp(np.array([[-1.0, 0.0, float(size)], [0.0, 1.0, 0.0]]))
@@ -164,8 +164,8 @@ class Augment:
         low, high = self.scale
         side = min(size) * (low + (high - low) * (draws[0] + 1) / 2)
         shift = self.translation * side * draws[2:4]
-        centre = (size[1] / 2 + shift[0], size[0] / 2 + shift[1])
-        return crop_warp(centre, side, self.size, self.rotation * draws[1], flip)
+        center = (size[1] / 2 + shift[0], size[0] / 2 + shift[1])
+        return crop_warp(center, side, self.size, self.rotation * draws[1], flip)
 
 
 def _scaling(scale: float) -> Warp:
@@ -182,11 +182,11 @@ def _moved(keypoints: NDArray[np.float32], warp: Warp) -> NDArray[np.float32]:
 
 
 def _inside(keypoints: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """Zero the rows of keypoints that are not labelled or not in [0, W) x [0, H)."""
+    """Zero the rows of keypoints that are not labeled or not in [0, W) x [0, H)."""
     limits = np.array([size[1], size[0]], dtype=np.float32)
     within = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < limits)).all(axis=-1)
-    labelled = within & (keypoints[..., 2] > 0)
-    return np.where(labelled[..., None], keypoints, np.float32(0))
+    labeled = within & (keypoints[..., 2] > 0)
+    return np.where(labeled[..., None], keypoints, np.float32(0))
 
 
 def _with_people_left(sample: Sample) -> Sample:
@@ -199,7 +199,7 @@ def _warped(
 ) -> NDArray[np.uint8]:
     """Resample an image (H, W) or (H, W, 3) bilinearly; ``outside`` is the value beyond it."""
     image, warp = _reduced(np.ascontiguousarray(image), warp)
-    # OpenCV counts pixel centres as 0, 1, ...: go to our frame, warp, and come back.
+    # OpenCV counts pixel centers as 0, 1, ...: go to our frame, warp, and come back.
     index_warp = _shifting(0.5).then(warp).then(_shifting(-0.5))
     border = (outside, outside, outside)
     return cv2.warpAffine(

@@ -113,7 +113,7 @@ def decode_tags(
 def tag_candidates(outputs: TagOutputs, options: DecodeOptions | None = None) -> list[Candidates]:
     """Find the peaks that decoding would group, for each image of a batch.
 
-    The centre of cell (i, j) lies at ((i + 0.5) * W / w, (j + 0.5) * H / h) px of the network
+    The center of cell (i, j) lies at ((i + 0.5) * W / w, (j + 0.5) * H / h) px of the network
     input of (H, W), decoded at (h, w) cells.
     """
     options = options or DecodeOptions()

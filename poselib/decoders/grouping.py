@@ -40,7 +40,7 @@ class GroupingOptions:
             does not join it.
         max_candidates: peaks kept per keypoint type. The number of people is not limited.
         round_distance: cost of a match. True: ``100 * round(distance) - heat``, what the published
-            code minimises; the exact distance decides between matchings of equal cost. False:
+            code minimizes; the exact distance decides between matchings of equal cost. False:
             the distance alone, as the paper has it (HAE, Eq. 18).
         gate: when ``tag_threshold`` applies. True: before the assignment, so that as many
             candidates as possible find a person. False: after it, as in the published code, where

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from poselib.decoders.centred import keep_best, people_of_images
-from poselib.ops.center_poses import CentredPoses, centred_poses
+from poselib.decoders.centered import keep_best, people_of_images
+from poselib.ops.center_poses import CenteredPoses, centered_poses
 from poselib.ops.dynamic_convolution import convolve_each, highest_places
 from poselib.ops.local_global import Meshes, global_context, local_context, local_places
 from poselib.ops.map_coordinates import mean_map, offset_of
@@ -33,13 +33,13 @@ class AdaptOptions:
             the learned attraction; ``"expansion"``, the global keypoint expansion maps, that is
             heat around the keypoint, alone; ``"attraction"``, the local place that attracts most.
         share: weight of the highest place in the mean of the two highest ones.
-        kernel: odd side of the window in which a centre is the highest: cells, and in frame
-            ``"index"`` px, since centres are looked for in enlarged maps there.
-        threshold: a centre must exceed this.
-        max_people: centres of each scale, and people in the end, at most.
+        kernel: odd side of the window in which a center is the highest: cells, and in frame
+            ``"index"`` px, since centers are looked for in enlarged maps there.
+        threshold: a center must exceed this.
+        max_people: centers of each scale, and people in the end, at most.
         distance, part: keypoints of two poses are the same where they are nearer than ``distance``
             sizes of the pose; more than this part of all are the same in poses of the same person.
-        decrease: factor of the centres of all scales but the first.
+        decrease: factor of the centers of all scales but the first.
 
     Raises:
         ValueError: an option is none of those above.
@@ -75,20 +75,20 @@ class AdaptOptions:
 
 @dataclass(frozen=True)
 class Adapted:
-    """Poses at the centres of people, adapted or as they are regressed.
+    """Poses at the centers of people, adapted or as they are regressed.
 
     Attributes:
         people: n poses, px of the frame.
         scores: (n, K), how sure each keypoint is: its adapted heat.
     """
 
-    people: CentredPoses
+    people: CenteredPoses
     scores: Tensor
 
     @property
     def weighted(self) -> Tensor:
-        """(n, K), the scores of keypoints times the centre's (Eq. 3)."""
-        return self.people.centres[:, None] * self.scores
+        """(n, K), the scores of keypoints times the center's (Eq. 3)."""
+        return self.people.centers[:, None] * self.scores
 
     @property
     def totals(self) -> Tensor:
@@ -103,7 +103,7 @@ class Adapted:
 def decode_local_global(outputs: RegressionOutputs, options: AdaptOptions) -> list[Poses]:
     """Find the people in each image of a batch, all of them together (LOGO-CAP, Sec. 3.1).
 
-    A keypoint's score is the product of its adapted heat and the centre's, a person's their mean
+    A keypoint's score is the product of its adapted heat and the center's, a person's their mean
     (Eq. 3). A person whose score is not above 0 is nobody, as in the official code. A keypoint
     whose own is not, which the paper drops, stays where it was regressed, with a score just
     above 0. Outputs without an embedding cannot be adapted: their poses stay as regressed.
@@ -154,9 +154,9 @@ def attraction_of_found(outputs: LocalGlobalOutputs, options: AdaptOptions) -> T
     return attraction(outputs, found, options.meshes)
 
 
-def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CentredPoses:
-    """Return the poses at the centres of people, as they are regressed."""
-    return centred_poses(
+def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CenteredPoses:
+    """Return the poses at the centers of people, as they are regressed."""
+    return centered_poses(
         (outputs, *outputs.others),
         outputs.image_size,
         count=options.max_people,
@@ -168,7 +168,7 @@ def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CentredPoses:
     )
 
 
-def adapt(outputs: RegressionOutputs, people: CentredPoses, options: AdaptOptions) -> Adapted:
+def adapt(outputs: RegressionOutputs, people: CenteredPoses, options: AdaptOptions) -> Adapted:
     """Move the keypoints of poses to where their context says that they are."""
     meshes, size = options.meshes, outputs.image_size
     scales = (outputs, *outputs.others)
@@ -184,7 +184,7 @@ def adapt(outputs: RegressionOutputs, people: CentredPoses, options: AdaptOption
     return search(outputs, people, kernels, options)
 
 
-def surroundings(outputs: LocalGlobalOutputs, people: CentredPoses, meshes: Meshes) -> Tensor:
+def surroundings(outputs: LocalGlobalOutputs, people: CenteredPoses, meshes: Meshes) -> Tensor:
     """Return the local context of poses, (n, K * D, r, r)."""
     scales = (outputs, *outputs.others)
     embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
@@ -197,13 +197,13 @@ def attracted(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
     return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
 
 
-def attraction(outputs: LocalGlobalOutputs, people: CentredPoses, meshes: Meshes) -> Tensor:
+def attraction(outputs: LocalGlobalOutputs, people: CenteredPoses, meshes: Meshes) -> Tensor:
     """Return the keypoint attraction maps of poses, (n, K, r, r) from 0 to 1."""
     return attracted(outputs, surroundings(outputs, people, meshes))
 
 
 def search(
-    outputs: RegressionOutputs, people: CentredPoses, kernels: Tensor | None, options: AdaptOptions
+    outputs: RegressionOutputs, people: CenteredPoses, kernels: Tensor | None, options: AdaptOptions
 ) -> Adapted:
     """Move keypoints to where their global windows are highest, once convolved with kernels.
 
@@ -228,13 +228,13 @@ def search(
     return Adapted(replace(people, points=points), torch.cat([each.scores for each in found]))
 
 
-def highest(people: CentredPoses, heat: Tensor, meshes: Meshes, share: float) -> Adapted:
+def highest(people: CenteredPoses, heat: Tensor, meshes: Meshes, share: float) -> Adapted:
     """Move keypoints to the two highest places of their global windows, by their mean (Eq. 3)."""
     moved, scores = highest_places(heat, share)
     return _moved(people, people.points + meshes.step * moved, scores)
 
 
-def strongest(people: CentredPoses, maps: Tensor, meshes: Meshes) -> Adapted:
+def strongest(people: CenteredPoses, maps: Tensor, meshes: Meshes) -> Adapted:
     """Move keypoints to the place of their local window that attracts most (Table 7: KAMs)."""
     scores, best = maps.flatten(2).max(dim=-1)
     places = local_places(people, meshes).flatten(1, 2)  # (n, r * r, K, 2)
@@ -263,13 +263,13 @@ def best_rows(adapted: Adapted, options: AdaptOptions) -> Tensor:
 
 
 def _of_images(
-    adapted: Adapted, people: CentredPoses, options: AdaptOptions, images: int
+    adapted: Adapted, people: CenteredPoses, options: AdaptOptions, images: int
 ) -> list[Poses]:
     placed = replace(people, points=people.points + offset_of(options.meshes.frame))
     return people_of_images(placed, adapted.weighted, adapted.totals, images)
 
 
-def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:
+def _moved(people: CenteredPoses, points: Tensor, scores: Tensor) -> Adapted:
     """Move the keypoints that anything speaks for; where nothing does, any place is the highest."""
     points = torch.where((scores > 0)[..., None], points, people.points)
     return Adapted(replace(people, points=points), torch.where(scores > 0, scores, 0.0))
@@ -277,4 +277,4 @@ def _moved(people: CentredPoses, points: Tensor, scores: Tensor) -> Adapted:
 
 def _mean(maps: Sequence[Tensor], outputs: RegressionOutputs) -> Tensor:
     # Maps are enlarged alike in both frames, as the official code does: what differs is reading.
-    return maps[0].float() if len(maps) == 1 else mean_map(maps, outputs.image_size, "centre")
+    return maps[0].float() if len(maps) == 1 else mean_map(maps, outputs.image_size, "center")

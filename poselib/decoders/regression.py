@@ -1,4 +1,4 @@
-"""From centre maps, heatmaps and offset maps to poses: the whole decoding of regression outputs."""
+"""From center maps, heatmaps and offset maps to poses: the whole decoding of regression outputs."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from poselib.decoders.centred import keep_best, people_of_images
+from poselib.decoders.centered import keep_best, people_of_images
 from poselib.decoders.peak_matching import absorb_keypoints
-from poselib.ops.center_poses import CentredPoses, centred_poses
+from poselib.ops.center_poses import CenteredPoses, centered_poses
 from poselib.ops.map_coordinates import FRAMES, Frame, offset_of, read_maps
 from poselib.ops.peaks import SUBPIXEL, Subpixel
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Poses, Size
 
-# ((N, K, 2) keypoints in px, (N, K) their heats times the centre's) -> (N,) factors of the
+# ((N, K, 2) keypoints in px, (N, K) their heats times the center's) -> (N,) factors of the
 # persons' scores
 Scorer = Callable[[Tensor, Tensor], Tensor]
 
-# Mean of a centre map's height and width, cells, above which its window is larger, as published.
+# Mean of a center map's height and width, cells, above which its window is larger, as published.
 _WINDOWS = ((300, 7), (200, 5))
 
 
@@ -30,18 +30,18 @@ class RegressionOptions:
     """How regression outputs become poses; the defaults are those of DEKR's code for COCO.
 
     Attributes:
-        frame: what a cell stands for: ``"centre"``, as trained here, the middle of the square that
-            it covers; ``"index"``, as in DEKR's published weights, its first pixel, whose centre
+        frame: what a cell stands for: ``"center"``, as trained here, the middle of the square that
+            it covers; ``"index"``, as in DEKR's published weights, its first pixel, whose center
             is at its index.
-        kernel: odd side, in cells, of the window in which a centre is the highest. None: 7, 5 or 3
+        kernel: odd side, in cells, of the window in which a center is the highest. None: 7, 5 or 3
             by the size of the map, as published.
-        threshold: a centre must exceed this.
-        max_people: centres of each scale, and people in the end, at most.
+        threshold: a center must exceed this.
+        max_people: centers of each scale, and people in the end, at most.
         distance: keypoints of two poses are the same where they are nearer than this, in sizes of
             the pose. None: as published, 0.05 for one scale and 0.15 for several.
         share: more than this part of all keypoints is the same in poses of the same person; a half
             for both COCO (more than 8) and CrowdPose (more than 7).
-        decrease: factor of the centres of all scales but the first, after their highest was made
+        decrease: factor of the centers of all scales but the first, after their highest was made
             as high as the first one's; 0.9 for COCO and 0.8 for CrowdPose.
         match: whether keypoints are moved to the nearest peak of the heatmaps (DEKR, Table 6).
         match_distance: px of the network input from which on a peak is too far.
@@ -51,7 +51,7 @@ class RegressionOptions:
         ValueError: an option is none of those above.
     """
 
-    frame: Frame = "centre"
+    frame: Frame = "center"
     kernel: int | None = None
     threshold: float = 0.01
     max_people: int = 30
@@ -79,7 +79,7 @@ class RegressionOptions:
             raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
 
     def window(self, size: Size) -> int:
-        """Side of the window of a centre in a map of (h, w) cells."""
+        """Side of the window of a center in a map of (h, w) cells."""
         if self.kernel is not None:
             return self.kernel
         mean = (size[0] + size[1]) / 2
@@ -94,19 +94,19 @@ def decode_regression(
 ) -> list[Poses]:
     """Find the people in each image of a batch (DEKR, Sec. 3.3).
 
-    A keypoint's score is its heat; a person's is the mean of the heats times the centre's, times
-    what ``score`` says. The official code multiplies each keypoint's with the centre's too, so that
+    A keypoint's score is its heat; a person's is the mean of the heats times the center's, times
+    what ``score`` says. The official code multiplies each keypoint's with the center's too, so that
     it no longer says how sure the keypoint is; its scores of persons are the same. All keypoints of
     a person are present, those of no heat with a score just above 0. A pose that is not finite is
     nobody's, and heat that is not finite counts as 0.
 
-    Maps on a GPU stay there: what leaves it are the poses at the centres, and the finished ones.
+    Maps on a GPU stay there: what leaves it are the poses at the centers, and the finished ones.
 
     Args:
         outputs: of one or more scales; any values.
         options: defaults to ``RegressionOptions()``.
         score: given the keypoints of all people of the batch, as they will be returned, and their
-            heats times the centre's, which may be negative, on the device of the outputs, says what
+            heats times the center's, which may be negative, on the device of the outputs, says what
             to multiply the persons' scores with; NaN counts as 0. It is not called if there are
             none. Defaults to that of the outputs.
 
@@ -118,7 +118,7 @@ def decode_regression(
     """
     options, score = options or RegressionOptions(), score or outputs.scorer
     scales = (outputs, *outputs.others)
-    people = centred_poses(
+    people = centered_poses(
         scales,
         outputs.image_size,
         count=options.max_people,
@@ -145,11 +145,11 @@ def decode_regression(
             count=options.max_people,
             subpixel=options.subpixel,
         )
-    found = CentredPoses(images, people.centres[kept], points + offset_of(options.frame))
+    found = CenteredPoses(images, people.centers[kept], points + offset_of(options.frame))
     return _poses(found, values, len(outputs.centers), score)
 
 
-def _kept(people: CentredPoses, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
+def _kept(people: CenteredPoses, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
     """Return the rows of people to keep, of each image one after another."""
     distance = options.distance
     if distance is None:
@@ -163,8 +163,8 @@ def _kept(people: CentredPoses, heat: Tensor, options: RegressionOptions, severa
     )
 
 
-def _poses(people: CentredPoses, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
-    weighted = people.centres[:, None] * heat
+def _poses(people: CenteredPoses, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
+    weighted = people.centers[:, None] * heat
     person_scores = weighted.mean(dim=1)
     if score is not None and len(heat):
         person_scores = person_scores * _factors(score, people.points, weighted)

@@ -1,4 +1,4 @@
-"""Dense supervision from labelled people."""
+"""Dense supervision from labeled people."""
 
 from __future__ import annotations
 

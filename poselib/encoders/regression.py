@@ -1,4 +1,4 @@
-"""Dense supervision of keypoint regression: heatmaps, a centre map and centre regions."""
+"""Dense supervision of keypoint regression: heatmaps, a center map and center regions."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ def regression_targets(
     least_area: float = 0.0,
     centers: Tensor | None = None,
 ) -> RegressionTargets:
-    """Encode a batch as keypoint heatmaps, a centre map and centre regions (DEKR, Sec. 4.1).
+    """Encode a batch as keypoint heatmaps, a center map and center regions (DEKR, Sec. 4.1).
 
-    A person has a centre if a keypoint is labelled, the centre lies inside the image and the area
+    A person has a center if a keypoint is labeled, the center lies inside the image and the area
     is not too small; its keypoints are drawn in any case.
 
     Args:
         batch: images and people of one size.
         stride: px a cell.
-        sigma, center_sigma: standard deviations of the Gaussians of keypoints and of centres, in
-            cells. The paper also says that heat beyond the centre region is zero; the official
+        sigma, center_sigma: standard deviations of the Gaussians of keypoints and of centers, in
+            cells. The paper also says that heat beyond the center region is zero; the official
             code draws the whole Gaussian, and so does this.
-        radius: of a centre region, in cells.
-        region: ``"disc"`` holds the cells whose middles lie within ``radius`` of the centre, as
+        radius: of a center region, in cells.
+        region: ``"disc"`` holds the cells whose middles lie within ``radius`` of the center, as
             "around the center point with the radius 4" says; ``"square"`` those within it along
             either axis, as many as in the official code, whose square reaches a cell further to
-            the left and up than to the right and down and begins at the centre's cell.
+            the left and up than to the right and down and begins at the center's cell.
         background: weight of cells that are no foreground (DEKR, Eq. 7). The equation squares it,
             the official code does not: it is meant for the squared error.
         weights: ``"per_map"``: the foreground of a map is the windows of its own Gaussians, three
             sigmas and one cell wide, as in the paper; ``"any"``: also those of keypoints of any
             type, so that heat for a left ankle on the right one costs as much as missing heat;
-            ``"all"``: also those of centres, one foreground for all maps, as LOGO-CAP has it.
-        least_area: people whose area is below this many px² of the image file have no centre;
+            ``"all"``: also those of centers, one foreground for all maps, as LOGO-CAP has it.
+        least_area: people whose area is below this many px² of the image file have no center;
             32² in the official code for COCO, which does not evaluate them.
-        centers: (B, N, 2) px, if they are not to be the means of the labelled keypoints.
+        centers: (B, N, 2) px, if they are not to be the means of the labeled keypoints.
 
     Returns:
         Targets on the batch's device, whose weights are 0 in ignored regions.
@@ -88,20 +88,20 @@ def regression_targets(
 
 
 def mean_positions(keypoints: Tensor) -> Tensor:
-    """Return the mean (B, N, 2) of each person's labelled keypoints (B, N, K, 3); 0 without any.
+    """Return the mean (B, N, 2) of each person's labeled keypoints (B, N, K, 3); 0 without any.
 
     The paper's mean is over all K; annotations lack some, and the official code divides by those
     that it has.
     """
-    labelled = (keypoints[..., 2] > 0)[..., None]
-    total = torch.where(labelled, keypoints[..., :2], 0).sum(dim=-2)
-    return total / labelled.sum(dim=-2).clamp(min=1)
+    labeled = (keypoints[..., 2] > 0)[..., None]
+    total = torch.where(labeled, keypoints[..., :2], 0).sum(dim=-2)
+    return total / labeled.sum(dim=-2).clamp(min=1)
 
 
 def center_regions(
     centers: Tensor, image_size: Size, size: Size, radius: float = 4.0, region: Region = "disc"
 ) -> Tensor:
-    """Return whose centre region each cell is in; of several people the nearest (DEKR, Sec. 4.1).
+    """Return whose center region each cell is in; of several people the nearest (DEKR, Sec. 4.1).
 
     The official code lets the smaller person win instead, keypoint by keypoint; the paper's second
     footnote says the nearest.
@@ -126,7 +126,7 @@ def center_regions(
     step = centers.new_tensor([image_size[1] / width, image_size[0] / height])
     image, person = (centers[..., 2] > 0).nonzero(as_tuple=True)
     middle = centers[image, person, :2] / step
-    reach = int(radius + 0.5)  # a centre may lie half a cell from the middle of its own cell
+    reach = int(radius + 0.5)  # a center may lie half a cell from the middle of its own cell
     steps = torch.arange(-reach, reach + 1, device=centers.device)
     near = middle.floor().long()[..., None] + steps  # (M, 2, r)
     clamped = near.clamp(near.new_zeros(()), near.new_tensor([[width - 1], [height - 1]]))
@@ -146,13 +146,13 @@ def center_regions(
     wins = (distance == nearest[index]) & (distance < torch.inf)
     people = torch.where(wins, person.repeat_interleave(len(steps) ** 2), -1)
     owners = people.new_full((batch * height * width,), -1)
-    # Of two centres as near as each other the later person's, whatever the order of the writes.
+    # Of two centers as near as each other the later person's, whatever the order of the writes.
     owners.scatter_reduce_(0, index, people, "amax")
     return owners.view(batch, height, width)
 
 
 def _with_presence(batch: Batch, centers: Tensor | None, least_area: float) -> Tensor:
-    """Return (B, N, 3) centres, px, and 1 for people who have one."""
+    """Return (B, N, 3) centers, px, and 1 for people who have one."""
     places = mean_positions(batch.keypoints) if centers is None else centers.to(batch.keypoints)
     limit = places.new_tensor([batch.size[1], batch.size[0]])
     present = (batch.keypoints[..., 2] > 0).any(dim=-1)

@@ -30,7 +30,7 @@ class Cost:
     """What a network, or some of its parts, takes.
 
     Attributes:
-        params: numbers that training changes: weights, biases and the scales of normalisations,
+        params: numbers that training changes: weights, biases and the scales of normalizations,
             not their statistics.
         macs: multiply-accumulates of convolutions and matrix products, as the network computes.
         macs_as_published: the same, had each layer been computed in the order of its paper.
@@ -78,7 +78,7 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
     """Count the parameters of a network and what it multiplies for one image.
 
     As in the papers, that is convolutions, deformable ones included, and matrix products alone:
-    no normalisation, activation or interpolation. Shapes are all that is computed, on the meta
+    no normalization, activation or interpolation. Shapes are all that is computed, on the meta
     device; the model stays as it is. Modules with a method ``spared_macs``, see ``Sparing``, are
     asked what to add for the count as published.
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poselib.data.readers.coco import PIXEL_CENTRE, to_coco_results
+from poselib.data.readers.coco import PIXEL_CENTER, to_coco_results
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.crowding import has_crowd_indices
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Entry = dict[str, Any]
 
 
-class LabelledImages(Protocol):
+class LabeledImages(Protocol):
     """A dataset that knows its ground truth in COCO's format."""
 
     def __len__(self) -> int: ...
@@ -39,7 +39,7 @@ class LabelledImages(Protocol):
 
 
 @runtime_checkable
-class HeadSizedImages(LabelledImages, Protocol):
+class HeadSizedImages(LabeledImages, Protocol):
     """A dataset that is measured in head sizes, as MPII is.
 
     ``unit`` says what a sample is: ``"person"`` for one person alone, anything else for people
@@ -91,7 +91,7 @@ class Evaluated:
 
 def evaluate(
     system: System,
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions | None = None,
     *,
     device: torch.device | str | None = None,
@@ -102,7 +102,7 @@ def evaluate(
 
     Args:
         system: what to evaluate.
-        dataset: labelled images of the system's skeleton.
+        dataset: labeled images of the system's skeleton.
         options: how images are presented; defaults to ``PredictOptions()``.
         device: where the network runs; where its weights are if not given.
         progress: show a bar.
@@ -117,7 +117,7 @@ def evaluate(
 
 
 def score(
-    system: System, dataset: LabelledImages, poses: Sequence[Poses], *, explain: bool = True
+    system: System, dataset: LabeledImages, poses: Sequence[Poses], *, explain: bool = True
 ) -> Evaluated:
     """Compare poses that were predicted already, one an image, with the ground truth.
 
@@ -125,7 +125,7 @@ def score(
 
     Args:
         system: gives the skeleton.
-        dataset: labelled images.
+        dataset: labeled images.
         poses: of its images, in their order, px of the image files.
         explain: look for reasons if AP is low, and log them as warnings.
 
@@ -138,7 +138,7 @@ def score(
 
 
 def _compared(
-    system: System, dataset: LabelledImages, truth: Entry, poses: Sequence[Poses], explain: bool
+    system: System, dataset: LabeledImages, truth: Entry, poses: Sequence[Poses], explain: bool
 ) -> Evaluated:
     skeleton = system.skeleton
     category = truth["categories"][0]["id"]
@@ -165,7 +165,7 @@ def _compared(
 
 
 def _in_head_sizes(
-    dataset: LabelledImages, truth: Entry, poses: Sequence[Poses], skeleton: Skeleton
+    dataset: LabeledImages, truth: Entry, poses: Sequence[Poses], skeleton: Skeleton
 ) -> dict[str, PartScores]:
     """The measures of MPII by their names in ``Evaluated``, if the dataset has head sizes."""
     if not isinstance(dataset, HeadSizedImages):
@@ -186,10 +186,10 @@ def _in_head_sizes(
 
 
 def _people(truth: Entry, keypoints: int) -> list[NDArray[np.float64]]:
-    """The annotated people (n, K, 3) of each image, px with pixel centres at integer + 0.5."""
+    """The annotated people (n, K, 3) of each image, px with pixel centers at integer + 0.5."""
     rows: dict[Any, list[list[float]]] = {image["id"]: [] for image in truth["images"]}
     for person in truth["annotations"]:
         if not person.get("iscrowd", 0):
             rows[person["image_id"]].append(person["keypoints"])
-    centre = np.array([PIXEL_CENTRE, PIXEL_CENTRE, 0.0])
-    return [np.array(p, np.float64).reshape(-1, keypoints, 3) + centre for p in rows.values()]
+    center = np.array([PIXEL_CENTER, PIXEL_CENTER, 0.0])
+    return [np.array(p, np.float64).reshape(-1, keypoints, 3) + center for p in rows.values()]

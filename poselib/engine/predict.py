@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
 from poselib.data.transforms import letterbox, warp_sample
-from poselib.ops.normalization import normalise
+from poselib.ops.normalization import normalize
 from poselib.structures import Poses, Sample, Size, Warp
 from poselib.systems import System
 
@@ -124,7 +124,7 @@ def infer(system: System, views: Sequence[Views], flip: bool) -> Any:
     """
     device, scales = device_of(system), []
     for each in zip(*views, strict=True):
-        images = normalise(collate(each).images.to(device))
+        images = normalize(collate(each).images.to(device))
         outputs = system.model(images)
         if flip:
             mirrored = system.model(_mirrored(images, system.mirror_shift))

@@ -28,7 +28,7 @@ class ScoringExamples:
 
     Attributes:
         poses: (P, K, 2) float32, px of the image files.
-        heats: (P, K) float32, of their keypoints times that of their centre: what a decoder gives
+        heats: (P, K) float32, of their keypoints times that of their center: what a decoder gives
             to a scoring net.
         oks: (P,) float32, the highest OKS with any annotated person of the image.
     """
@@ -52,14 +52,14 @@ def scoring_examples(
 ) -> ScoringExamples:
     """Find the people of a dataset and measure each (DEKR, Sec. 3.3).
 
-    Images without a labelled person teach nothing, as in the official code: whoever is found there
-    may well be someone whom nobody labelled. That code sets an OKS of exactly 1 to 0, which is what
-    its evaluation gives to a pose within the box of a person without labelled keypoints; here such
+    Images without a labeled person teach nothing, as in the official code: whoever is found there
+    may well be someone whom nobody labeled. That code sets an OKS of exactly 1 to 0, which is what
+    its evaluation gives to a pose within the box of a person without labeled keypoints; here such
     people are not compared with at all.
 
     Args:
         system: finds the people; if it has a scoring net already, that has no part in it.
-        dataset: labelled images of its skeleton, such as its training set.
+        dataset: labeled images of its skeleton, such as its training set.
         options: how images are presented, one at a time; defaults to ``PredictOptions()``.
         count: images, from the first on; 0 for all.
         device: where the network runs; where its weights are if not given.
@@ -80,7 +80,7 @@ def scoring_examples(
     images = range(min(count, len(dataset)) if count else len(dataset))
     for index in tqdm(images, disable=not progress, desc="examples"):
         sample = dataset[index]
-        if is_labelled(sample):
+        if is_labeled(sample):
             people, given = _found(system, sample, options)
             poses.append(people.keypoints)
             heats.append(given)
@@ -198,8 +198,8 @@ def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> Float:
     return best
 
 
-def is_labelled(sample: Sample) -> bool:
-    """Return whether anybody in an image has a labelled keypoint."""
+def is_labeled(sample: Sample) -> bool:
+    """Return whether anybody in an image has a labeled keypoint."""
     return bool((sample.keypoints[..., 2] > 0).any())
 
 
@@ -211,7 +211,7 @@ def _check_scorable(system: System) -> None:
 def _found(system: System, sample: Sample, options: PredictOptions) -> tuple[Poses, Tensor]:
     """Return the people of an image, px of the file, and what a scoring net is told of them.
 
-    No ``Poses`` hold the heats times that of the centre, (P, K), and they cannot be had from scores
+    No ``Poses`` hold the heats times that of the center, (P, K), and they cannot be had from scores
     where heats are negative. So the decoder is given a net that listens.
     """
     given = [torch.zeros(0, len(system.skeleton))]

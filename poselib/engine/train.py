@@ -28,7 +28,7 @@ class Trained:
 
     Attributes:
         system: the system with the weights to predict with: the averages if the recipe keeps any.
-        steps: optimiser steps done.
+        steps: optimizer steps done.
         seconds: time spent in training, earlier sittings counted in, validation not.
         history: the lines of ``metrics.jsonl``.
     """

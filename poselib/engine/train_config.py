@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 from poselib.engine.schedule import Decay, Schedule
 
-Optimiser = Literal["adam", "adamw"]
+Optimizer = Literal["adam", "adamw"]
 Precision = Literal["float32", "bfloat16"]
 
 _NAMES = {
-    "optimiser": get_args(Optimiser),
+    "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
     "precision": get_args(Precision),
 }
@@ -23,16 +23,16 @@ class Recipe:
     """Settings of a training.
 
     Attributes:
-        steps: number of optimiser steps.
+        steps: number of optimizer steps.
         seconds: if given, the training ends after this much time even if steps are left, and the
             schedule follows whichever of steps and time is further: the learning rate has
             always come down at the end, on fast and slow machines alike. Waiting for data
             counts, validation does not. On a CPU such a training also finds out how many threads
             are fastest; see ``engine.thread_choice``.
         batch_size: images a step.
-        optimiser: ``"adam"`` or ``"adamw"``.
+        optimizer: ``"adam"`` or ``"adamw"``.
         learning_rate: its peak.
-        weight_decay: of the optimiser.
+        weight_decay: of the optimizer.
         schedule, warmup, milestones, decay: see ``learning_rate_factor``.
         precision: ``"bfloat16"`` runs the network under autocast; losses stay in float32, and what
             they ask of it, as LOGO-CAP's message passing, too.
@@ -52,7 +52,7 @@ class Recipe:
     steps: int = 2000
     seconds: float | None = None
     batch_size: int = 32
-    optimiser: Optimiser = "adamw"
+    optimizer: Optimizer = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     schedule: Schedule = "cosine"

@@ -19,7 +19,7 @@ from poselib.engine.interrupts import interrupts_held
 from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import Recipe
 from poselib.ops.io import append_line, read_lines, replacing
-from poselib.ops.normalization import normalise
+from poselib.ops.normalization import normalize
 from poselib.structures import Batch
 from poselib.systems import System
 
@@ -34,7 +34,7 @@ class TrainingState:
     """All that a training changes and a checkpoint holds.
 
     Attributes:
-        step: optimiser steps done.
+        step: optimizer steps done.
         seconds: time spent, that of earlier sittings included and validation left out.
         measured: whether the weights of this step have been validated.
         saved: whether the checkpoint holds this very state.
@@ -44,8 +44,8 @@ class TrainingState:
         self.system, self.recipe, self.folder, self.device = system, recipe, folder, device
         self.form = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = system.model.to(device).to(memory_format=self.form)
-        kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-        self.optimiser = kind(
+        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+        self.optimizer = kind(
             _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
         )
         self.average = AveragedModel(self.model, recipe.average) if recipe.average else None
@@ -78,15 +78,15 @@ class TrainingState:
         self.seconds, self._mark = self.seconds + now - self._mark, now
 
     def advance(self, batch: Batch) -> None:
-        """Take one optimiser step, as a whole even if interrupted."""
+        """Take one optimizer step, as a whole even if interrupted."""
         with interrupts_held():
             self._set_learning_rate()
             self._terms = self._losses(batch.to(self.device))
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             torch.stack(list(self._terms.values())).sum().backward()
             if self.recipe.clip is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-            self.optimiser.step()
+            self.optimizer.step()
             if self.average is not None:
                 self.average.update(self.model)
             self.step, self.measured, self.saved = self.step + 1, False, False
@@ -100,13 +100,13 @@ class TrainingState:
         factor = learning_rate_factor(
             recipe.schedule, self.progress, recipe.warmup, recipe.milestones, recipe.decay
         )
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * factor
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         self.model.train()
         targets = self.system.encode(batch)
-        images = normalise(batch.images).contiguous(memory_format=self.form)
+        images = normalize(batch.images).contiguous(memory_format=self.form)
         lower = self.recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
             outputs = self.model(images)
@@ -128,7 +128,7 @@ class TrainingState:
         return {"loss": sum(values.values()), **values}
 
     def _record(self) -> None:
-        rate = self.optimiser.param_groups[0]["lr"]
+        rate = self.optimizer.param_groups[0]["lr"]
         head = {"step": self.step, "seconds": round(self.seconds, 3), "lr": rate}
         append_line(self.folder / METRICS, {**head, **self.loss()})
 
@@ -157,7 +157,7 @@ class TrainingState:
             "seconds": self.seconds,
             "measured": self.measured,
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "average": self.average.model.state_dict() if self.average else None,
             "updates": self.average.updates if self.average else 0,
             "random": torch.get_rng_state(),
@@ -182,7 +182,7 @@ class TrainingState:
         state = read_training(path)
         self._check(state, path)
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.model.load_state_dict(state["average"])
             self.average.updates = state["updates"]
@@ -227,9 +227,9 @@ def _identity(system: System) -> dict[str, Any]:
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Leave biases and normalisations without weight decay."""
+    """Leave biases and normalizations without weight decay."""
     norms = (module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
-    # All have one dimension but those of attentive normalisation.
+    # All have one dimension but those of attentive normalization.
     mixed = {id(p) for norm in norms for p in norm.parameters(recurse=False)}
     groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for p in model.parameters():

@@ -11,17 +11,17 @@ import torch
 from poselib.analysis.association_errors import association_errors
 from poselib.analysis.inspect_image import with_switches
 from poselib.engine.checkpoints import load_checkpoint
-from poselib.engine.evaluate import LabelledImages, score
+from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_ways
 from poselib.experiments.sweep import PlannedRun, mean_and_spread
-from poselib.metrics.localization_errors import error_shares, judge_localisation
+from poselib.metrics.localization_errors import error_shares, judge_localization
 from poselib.structures import Poses
 from poselib.systems import Switch, System
 
 # What the tables show besides average precision: from ``association_errors``, in shares of what is
-# labelled or detected, and from ``error_shares``, in shares of the keypoints of people found.
+# labeled or detected, and from ``error_shares``, in shares of the keypoints of people found.
 ERRORS = ("association_error", "swap_rate", "miss_rate")
-LOCALISATION = ("good", "jitter", "miss", "inversion", "swap")
+LOCALIZATION = ("good", "jitter", "miss", "inversion", "swap")
 
 
 def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
@@ -42,7 +42,7 @@ def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
 
 def measure_ways(
     system: System,
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions,
     decodings: Mapping[str, Mapping[str, Switch]],
     *,
@@ -53,7 +53,7 @@ def measure_ways(
 
     Args:
         system: trained.
-        dataset: labelled images of its skeleton.
+        dataset: labeled images of its skeleton.
         options: how images are presented.
         decodings: the switches of each way, by its name.
         device: where the network runs; where its weights are if not given.
@@ -61,7 +61,7 @@ def measure_ways(
 
     Returns:
         One line a way: ``decoding``, the fields of ``APResult``, and over all keypoints the rates
-        ``ERRORS`` and the shares ``LOCALISATION``, from 0 to 1. The rates are counted without the
+        ``ERRORS`` and the shares ``LOCALIZATION``, from 0 to 1. The rates are counted without the
         refinement that a system of groups may have, which would fill the gaps that a grouping
         leaves with copies of other people's keypoints.
 
@@ -80,24 +80,24 @@ def measure_ways(
 
 
 def _measured(
-    system: System, dataset: LabelledImages, found: list[Poses], grouped: list[Poses]
+    system: System, dataset: LabeledImages, found: list[Poses], grouped: list[Poses]
 ) -> dict[str, float]:
     """All that ``measure_ways`` returns of poses and of the groups that they were refined from."""
     scored = score(system, dataset, found)
-    judged = judge_localisation(dataset.ground_truth(), scored.results, system.skeleton)
+    judged = judge_localization(dataset.ground_truth(), scored.results, system.skeleton)
     rates = association_errors(dataset, grouped, system.skeleton).loc["all", list(ERRORS)]
-    shares = error_shares(judged).loc["all", list(LOCALISATION)] / 100
+    shares = error_shares(judged).loc["all", list(LOCALIZATION)] / 100
     return {
         **scored.ap.as_dict(),
         **dict(zip(ERRORS, rates.to_numpy(float), strict=True)),
-        **dict(zip(LOCALISATION, shares.to_numpy(float), strict=True)),
+        **dict(zip(LOCALIZATION, shares.to_numpy(float), strict=True)),
     }
 
 
 def measure_runs(
     runs: Sequence[PlannedRun],
     runs_dir: Path | str,
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions,
     decodings: Mapping[str, Mapping[str, Switch]],
     *,

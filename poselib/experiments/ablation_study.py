@@ -54,7 +54,7 @@ class Study:
 
     @property
     def steps(self) -> list[int]:
-        """Optimiser steps of the finished trainings, each number once."""
+        """Optimizer steps of the finished trainings, each number once."""
         records = [record for run in self.runs if (record := run.record(self.runs_dir))]
         return sorted({steps for record in records if (steps := record.metrics.get("steps"))})
 

@@ -16,7 +16,7 @@ from poselib.data.readers.mpii import MpiiImages
 from poselib.data.readers.ochuman import OcHumanKeypoints
 from poselib.data.readers.uav_human import UavHumanKeypoints
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.engine.evaluate import LabelledImages
+from poselib.engine.evaluate import LabeledImages
 from poselib.experiments.presets import Preset
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton, skeleton_named
 
@@ -29,8 +29,8 @@ _MPII_CROP = 384  # px
 _HIEVE_HELD_BACK = 3
 
 
-class NamedDataset(LabelledImages, Protocol):
-    """Labelled images that know their skeleton."""
+class NamedDataset(LabeledImages, Protocol):
+    """Labeled images that know their skeleton."""
 
     skeleton: Skeleton
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.engine.evaluate import Evaluated, LabelledImages
+from poselib.engine.evaluate import Evaluated, LabeledImages
 from poselib.engine.predict import PredictOptions
 from poselib.experiments.catalog import trained_on
 from poselib.experiments.evaluation_sets import evaluation_set
@@ -174,7 +174,7 @@ class _Subject(NamedTuple):
 
 class _Test(NamedTuple):
     loaded: Checkpoint
-    dataset: LabelledImages
+    dataset: LabeledImages
     words: str
     options: PredictOptions
 

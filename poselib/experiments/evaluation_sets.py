@@ -19,7 +19,7 @@ def evaluation_set(
     Args:
         name, preset, folder: see ``open_dataset``.
         skeleton: the checkpoint's; drawn people get it, real ones must have it.
-        split: ``"test"``, or ``"train"`` for what a checkpoint has learnt from.
+        split: ``"test"``, or ``"train"`` for what a checkpoint has learned from.
 
     Returns:
         The images, drawn scenes kept in memory, and what they are, such as ``"300 drawn scenes,

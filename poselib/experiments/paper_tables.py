@@ -110,7 +110,7 @@ def ways_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Way, ...]:
 
     HAE decodes progressively or in a fixed order. DEKR and GRM/MFA look at one scale or several,
     the poses of all of which are candidates; matching moves keypoints to the peaks of the mean
-    heatmap (DEKR, Table 6; GRM/MFA does not tell of it). LOGO-CAP adapts the poses that centres and
+    heatmap (DEKR, Table 6; GRM/MFA does not tell of it). LOGO-CAP adapts the poses that centers and
     offsets give, or leaves them as they are.
 
     Args:
@@ -128,7 +128,7 @@ def ways_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Way, ...]:
             Way("fixed order", {"progressive": False}),
         )
     if paper == "logocap":
-        return (Way("adapted", {"adapt": True}), Way("centre-offset", {"adapt": False}))
+        return (Way("adapted", {"adapt": True}), Way("center-offset", {"adapt": False}))
     if len(set(scales)) < 2:
         raise ValueError(f"multi-scale testing needs two scales or more, not {tuple(scales)}")
     return (

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from poselib.engine.evaluate import LabelledImages
+from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
 from poselib.experiments.ablation import gains, measure_ways, outcome, summary
 from poselib.papers.published import published_table
@@ -79,7 +79,7 @@ def match_reach(size: int) -> float:
 
 def measure_matching(
     systems: Sequence[System],
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions,
     scales: Sequence[float],
     distance: float,
@@ -91,7 +91,7 @@ def measure_matching(
 
     Args:
         systems: regress poses; one a seed.
-        dataset: labelled images of their skeleton.
+        dataset: labeled images of their skeleton.
         options: how images are presented; its scales are not looked at.
         scales: of the second half; 1 is among them.
         distance: see ``match_reach``.

@@ -178,7 +178,7 @@ def save_figure(
 ) -> Path:
     """Write a figure as PNG with its sidecar and return the path of the PNG.
 
-    One of more than 0.4 MB, as pages of grainy images are, is kept in 256 colours, which makes
+    One of more than 0.4 MB, as pages of grainy images are, is kept in 256 colors, which makes
     it three to five times smaller: figures are kept under version control.
 
     Raises:
@@ -244,8 +244,8 @@ def plain(value: Any, where: str) -> Any:
 
 def _paletted(path: Path) -> None:
     with Image.open(path) as image:
-        colours = image.convert("RGB").quantize(256)
-    colours.save(path, format="png", optimize=True)
+        colors = image.convert("RGB").quantize(256)
+    colors.save(path, format="png", optimize=True)
 
 
 def _row(record: RunRecord) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _TINY: Switches = {
     "subpixel": "parabola",
     "detection_threshold": 0.3,
 }
-# A map of 32 x 32 cells is a sixteenth of the paper's: Gaussians and centre regions of published
+# A map of 32 x 32 cells is a sixteenth of the paper's: Gaussians and center regions of published
 # size would cover most of it. A branch is as wide as fits vector registers, and the only branch as
 # wide as all others together. A cell near any keypoint counts fully on every map: see above.
 _TINY_REGRESSION: Switches = {
@@ -44,7 +44,7 @@ _TINY_REGRESSION: Switches = {
 }
 _TINY_RELATED: Switches = {**_TINY_REGRESSION, "backbone": "hrnet_tiny_light"}
 # People are half as large as in images of 512 px, and so is all that is measured in their maps: the
-# Gaussians of keypoints and of centres, centre regions, and the reach of a global window, whose
+# Gaussians of keypoints and of centers, center regions, and the reach of a global window, whose
 # Gaussian is twice as wide as those of the heatmaps then, as published. Places stay a pixel apart:
 # between the cells there is no more to be read, and by these places a training is long.
 _TINY_ADAPTED: Switches = {
@@ -78,7 +78,7 @@ SWITCHES: Mapping[str, Mapping[str, Switches]] = {
     },
 }
 
-# What the official code does for COCO alone: people too small to be evaluated have no centre.
+# What the official code does for COCO alone: people too small to be evaluated have no center.
 _COCO: Switches = {"least_area": 32.0**2}
 _OWN: Mapping[tuple[str, str, str], Switches] = {
     ("paper", "dekr", "coco"): _COCO,

@@ -11,7 +11,7 @@ import torch
 from poselib.data.loaders import SampleSource
 from poselib.data.transforms import Augment
 from poselib.engine.checkpoints import BUNDLED, save_system
-from poselib.engine.evaluate import LabelledImages, evaluate
+from poselib.engine.evaluate import LabeledImages, evaluate
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import Trained, Validate, train
 from poselib.engine.train_config import Recipe
@@ -127,7 +127,7 @@ def train_by(
     )
 
 
-def validator(preset: Preset, dataset: LabelledImages, device: torch.device | str) -> Validate:
+def validator(preset: Preset, dataset: LabeledImages, device: torch.device | str) -> Validate:
     """Return a function that measures AP and AR on a dataset."""
 
     def measure(system: System) -> dict[str, float]:

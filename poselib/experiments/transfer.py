@@ -13,7 +13,7 @@ from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.config import SceneRecipe
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.engine.evaluate import LabelledImages, score
+from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_ways
 from poselib.experiments.catalog import open_dataset, open_files
 from poselib.experiments.evaluation_sets import described
@@ -43,7 +43,7 @@ class Domain:
     name: str
     about: str
     images: SampleSource
-    labels: LabelledImages | None
+    labels: LabeledImages | None
     size: int
 
 
@@ -103,7 +103,7 @@ def real_domain(
 
     Args:
         preset: for ``open_dataset``.
-        skeleton: the network's. People with other keypoints are as good as not labelled.
+        skeleton: the network's. People with other keypoints are as good as not labeled.
         size: px of the network input.
         dataset, data_dir: a dataset and its folder.
         annotations: a COCO-format file instead, of skeleton ``annotated``.

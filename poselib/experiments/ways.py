@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from poselib.analysis.inspect_image import with_switches
-from poselib.engine.evaluate import Evaluated, LabelledImages, score
+from poselib.engine.evaluate import Evaluated, LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_ways
 from poselib.experiments.peak_matching import match_reach
 from poselib.systems import Switch, System
@@ -50,7 +50,7 @@ class Way:
 
 def evaluate_ways(
     system: System,
-    dataset: LabelledImages,
+    dataset: LabeledImages,
     options: PredictOptions,
     ways: Sequence[Way],
     *,
@@ -63,7 +63,7 @@ def evaluate_ways(
 
     Args:
         system: trained.
-        dataset: labelled images of its skeleton.
+        dataset: labeled images of its skeleton.
         options: how images are presented, but for ``scales``.
         ways: of different names.
         device: where the network runs; where its weights are if not given.

@@ -1,7 +1,7 @@
 """Associative losses: classical, hierarchical and with focal pulling.
 
-Every function works on the embeddings found at labelled keypoints, ``values`` (B, N, K, L), and
-on ``visible`` (B, N, K), which is false where a keypoint is not labelled. Everything is masked
+Every function works on the embeddings found at labeled keypoints, ``values`` (B, N, K, L), and
+on ``visible`` (B, N, K), which is false where a keypoint is not labeled. Everything is masked
 arithmetic over batch, people, keypoints and groups: no Python loop runs over any of them.
 """
 
@@ -25,7 +25,7 @@ def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tupl
         image_size: (H, W) of the network input, px.
 
     Returns:
-        values (B, N, K, L) and visible (B, N, K) bool: labelled and inside the image.
+        values (B, N, K, L) and visible (B, N, K) bool: labeled and inside the image.
     """
     batch, kinds, channels, height, width = tags.shape
     stride = (image_size[0] / height, image_size[1] / width)
@@ -47,7 +47,7 @@ def push_loss(references: Tensor, present: Tensor, push: Push = EQUATION_7) -> T
 
     Args:
         references: (B, N, L) reference embedding of each person.
-        present: (B, N) bool, false for padding and for people without labelled keypoints.
+        present: (B, N) bool, false for padding and for people without labeled keypoints.
         push: form, deviation and factor.
 
     Returns:
@@ -105,7 +105,7 @@ def hierarchical_pull(
     groups = groups.to(values.device)
     counted = visible.unsqueeze(-1).to(values.dtype)
     clean = torch.where(visible.unsqueeze(-1), values, 0)
-    held = _sum_groups(counted, groups, len(sizes))  # (B, N, G, 1) labelled members
+    held = _sum_groups(counted, groups, len(sizes))  # (B, N, G, 1) labeled members
     embeddings = _sum_groups(clean, groups, len(sizes)) / held.clamp(min=1)
     reference = clean.sum(dim=2, keepdim=True) / counted.sum(dim=2, keepdim=True).clamp(min=1)
 

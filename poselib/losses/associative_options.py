@@ -71,7 +71,7 @@ class Pull:
             The paper's array ``t_k(p_ngk)`` can be read both ways, and the official code has both;
             groups of one or two have no outliers, so ``"person"`` is the reading that does
             something for limbs.
-        missing: ``"skip"`` sums the labelled keypoints of a group, as Eq. (9) does; ``"rescale"``
+        missing: ``"skip"`` sums the labeled keypoints of a group, as Eq. (9) does; ``"rescale"``
             counts their mean as often as the group has members, as the official code does.
         per_keypoint: divide by K, as the official hierarchical loss does; Eqs. (9, 10) do not.
         focal_levels: ``"both"`` weighs keypoints and groups, Eqs. (15, 16); ``"low"`` keypoints

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.center_poses import CentredPoses, centred_poses
+from poselib.ops.center_poses import CenteredPoses, centered_poses
 from poselib.ops.dynamic_convolution import convolve_each
 from poselib.ops.keypoint_expansion import window_steps
 from poselib.ops.local_global import Meshes, global_context, local_context
@@ -31,7 +31,7 @@ class AdaptLosses:
         sigmas: (K,), the OKS constants.
         partner: which annotated person a pose is taught by. ``"mean"``: the one whose keypoint
             similarities, of at least ``floor``, are highest in the mean over all places (LOGO-CAP,
-            Sec. 3.2); ``"reach"``: the one whose labelled keypoints could be reached best, the
+            Sec. 3.2); ``"reach"``: the one whose labeled keypoints could be reached best, the
             mean of the best place's similarity, as in the official code.
         weighting: how much each keypoint counts. ``"similarity"``: as much as the pose is alike
             (s_n* of Eq. 7) times as much as the keypoint is (s_k); ``"improvement"``, of the
@@ -41,7 +41,7 @@ class AdaptLosses:
             official code; the paper does not say.
         refined_sigma: standard deviation of the Gaussian that adapted heat is to be, px. None: that
             of the Gaussian of Eq. (1), as in Sec. 3.2; the official code has 4 px.
-        max_people, kernel: of the centres in each image; see ``decoders.local_global``.
+        max_people, kernel: of the centers in each image; see ``decoders.local_global``.
 
     Raises:
         ValueError: a name is unknown or a number out of range.
@@ -73,12 +73,12 @@ class Taught:
     Attributes:
         people: n poses, px of the frame.
         similarity: (n, K, r, r), of each place to its partner's keypoint; 0 where that is not
-            labelled.
+            labeled.
         alike: (n,), s_n* of Eq. (7).
         truth: (n, K, 3), the partner's keypoints, px of the frame and visibility.
     """
 
-    people: CentredPoses
+    people: CenteredPoses
     similarity: Tensor
     alike: Tensor
     truth: Tensor
@@ -89,7 +89,7 @@ def adapt_losses(
 ) -> tuple[Tensor, Tensor]:
     """Return the loss of the attraction maps and that of adapted heat (LOGO-CAP, Sec. 3.2).
 
-    Poses are those that the outputs propose, which get no gradient by this: what is learnt is to
+    Poses are those that the outputs propose, which get no gradient by this: what is learned is to
     adapt them, not to change them. Both losses are means over what is taught; the paper's sum over
     the places of one pose (Eq. 7) is a mean here, as in the official code, to which λ belongs.
 
@@ -123,7 +123,7 @@ def adapt_losses(
 @torch.no_grad()
 def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -> Taught:
     """Choose the poses that can be taught, and by whom."""
-    people = centred_poses(
+    people = centered_poses(
         (outputs,),
         outputs.image_size,
         count=options.max_people,
@@ -135,7 +135,7 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
     # The truth in px of the frame that the poses are in.
     moved = targets.keypoints.new_tensor([*[offset_of(options.meshes.frame)] * 2, 0.0])
     targets = replace(targets, keypoints=targets.keypoints - moved)
-    if not targets.areas.numel():  # nobody in all images: as if one person each were unlabelled
+    if not targets.areas.numel():  # nobody in all images: as if one person each were unlabeled
         keypoints = F.pad(targets.keypoints, (0, 0, 0, 0, 0, 1))
         targets = replace(targets, keypoints=keypoints, areas=F.pad(targets.areas, (0, 1)))
     partner, alike = find_partners(people, targets, options)
@@ -143,14 +143,14 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
     areas = targets.areas[people.images, partner]
     x, y = factors(people.points, truth[:, None], areas[:, None], options)
     similarity = y[:, 0, :, None] * x[:, 0, None]
-    labelled = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
-    shifted = similarity.sum(dim=-1) / labelled[:, None, None]
+    labeled = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
+    shifted = similarity.sum(dim=-1) / labeled[:, None, None]
     near = shifted.flatten(1).amax(dim=1) >= options.least
     return Taught(people[near], similarity[near].permute(0, 3, 1, 2), alike[near], truth[near])
 
 
 def find_partners(
-    people: CentredPoses, targets: Targets, options: AdaptLosses
+    people: CenteredPoses, targets: Targets, options: AdaptLosses
 ) -> tuple[Tensor, Tensor]:
     """Return the annotated person that teaches each pose, and how alike the two are.
 
@@ -178,25 +178,25 @@ def find_partners(
     return most_alike(each, truth[..., 2] > 0)
 
 
-def most_alike(similarity: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whom poses are most like, in the mean over the person's labelled keypoints.
+def most_alike(similarity: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whom poses are most like, in the mean over the person's labeled keypoints.
 
     Args:
         similarity: (n, P, K), of each keypoint to each person's.
-        labelled: (n, P, K), which these have; whoever has none is nobody's partner.
+        labeled: (n, P, K), which these have; whoever has none is nobody's partner.
 
     Returns:
-        (n,) int64 and (n,) float, -1 where nobody is labelled.
+        (n,) int64 and (n,) float, -1 where nobody is labeled.
     """
-    total = (similarity * labelled).sum(dim=-1) / labelled.sum(dim=-1).clamp(min=1)
-    best = torch.where(labelled.any(dim=-1), total, -1.0).max(dim=1)
+    total = (similarity * labeled).sum(dim=-1) / labeled.sum(dim=-1).clamp(min=1)
+    best = torch.where(labeled.any(dim=-1), total, -1.0).max(dim=1)
     return best.indices, best.values
 
 
 def keypoint_weights(taught: Taught, weighting: Weighting) -> tuple[Tensor, Tensor]:
     """Return how much each keypoint (n, K) counts in the loss of attraction and of adapted heat.
 
-    Where the paper does not say (adapted heat under ``"similarity"``) all labelled ones are alike.
+    Where the paper does not say (adapted heat under ``"similarity"``) all labeled ones are alike.
     """
     middle = taught.similarity.shape[-1] // 2
     here = taught.similarity[:, :, middle, middle]
@@ -238,16 +238,16 @@ def factors(
         options: of which places, and the OKS constants.
 
     Returns:
-        Of the columns and of the rows, (n, P, r, K); those of unlabelled keypoints are 0.
+        Of the columns and of the rows, (n, P, r, K); those of unlabeled keypoints are 0.
     """
     meshes = options.meshes
     along = window_steps(meshes.local_window, points.device)[:, None]
     steps = meshes.step * meshes.rates.to(points) * along  # (r, K)
     spread = (2 * (2 * options.sigmas.to(points)) ** 2 * areas[..., None]).clamp(min=1e-6)
     apart = points[:, None] - truth[..., :2]  # (n, P, K, 2)
-    labelled = truth[:, :, None, :, 2] > 0
+    labeled = truth[:, :, None, :, 2] > 0
     x, y = (
         torch.exp(-(apart[:, :, None, :, axis] + steps).square() / spread[:, :, None])
         for axis in (0, 1)
     )
-    return torch.where(labelled, x, 0.0), torch.where(labelled, y, 0.0)
+    return torch.where(labeled, x, 0.0), torch.where(labeled, y, 0.0)

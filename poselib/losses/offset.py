@@ -1,4 +1,4 @@
-"""Regression of keypoints from the centres of people."""
+"""Regression of keypoints from the centers of people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def offset_loss(
 ) -> Tensor:
     """Return the regression loss of a batch, divided by the size of each person (DEKR, Eq. 5).
 
-    Only cells of centre regions are read. Offsets are in cells and the size is in px of the
+    Only cells of center regions are read. Offsets are in cells and the size is in px of the
     network input, as in the official code: the published λ of 0.03 belongs to this pair of units.
 
     Args:
@@ -30,7 +30,7 @@ def offset_loss(
         size: of a person; see ``ops.offsets.owned_cells``.
 
     Returns:
-        The mean over the coordinates of labelled keypoints inside the image, of all owned cells
+        The mean over the coordinates of labeled keypoints inside the image, of all owned cells
         of the batch, as in the official code, where Eq. (5) has a sum; 0 if there are none.
 
     Raises:

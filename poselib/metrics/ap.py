@@ -62,7 +62,7 @@ def evaluate_ap(
     Args:
         ground_truth: images, annotations and categories, or the JSON file that holds them.
             Annotations without ``area`` get 0.53 of their box, without ``iscrowd`` 0 and
-            without ``num_keypoints`` the count of their labelled keypoints.
+            without ``num_keypoints`` the count of their labeled keypoints.
         results: dictionaries of image_id, category_id, keypoints (3K) and score.
         skeleton: gives K and the OKS constants.
         image_ids: images to evaluate; all of the ground truth by default.

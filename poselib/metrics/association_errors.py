@@ -33,8 +33,8 @@ class Kind(IntEnum):
     matched to nobody, as when somebody falls apart into two people. ``INVERSION``: near its own
     person's keypoint of the other side, and nearer to that than to another person's.
     ``IMPRECISE``: not near, but similar to the keypoint of its own person, or of anybody if it has
-    no match, by 0.1 or more. ``UNKNOWN``: its own person's is not labelled, or it lies where people
-    are not labelled. ``FALSE``: near nothing.
+    no match, by 0.1 or more. ``UNKNOWN``: its own person's is not labeled, or it lies where people
+    are not labeled. ``FALSE``: near nothing.
     """
 
     ABSENT = 0
@@ -50,19 +50,19 @@ class Kind(IntEnum):
 class Fate(IntEnum):
     """What became of an annotated keypoint.
 
-    ``UNLABELLED``: it does not count. ``FOUND``: the person found that was matched has it.
+    ``UNLABELED``: it does not count. ``FOUND``: the person found that was matched has it.
     ``ASTRAY``: it was detected, but is part of somebody else. ``UNDETECTED``: no prediction is near
     it, save those that are right where they are in somebody else.
     """
 
-    UNLABELLED = 0
+    UNLABELED = 0
     FOUND = 1
     ASTRAY = 2
     UNDETECTED = 3
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What became of the keypoints of the P people found and the N annotated in one image.
 
     Attributes:
@@ -81,7 +81,7 @@ class Judgement:
 
 def judge_keypoints(
     poses: Poses, sample: Sample, skeleton: Skeleton, *, min_score: float = 0.0
-) -> Judgement:
+) -> Judgment:
     """Match the people found in an image to the annotated ones and judge every keypoint.
 
     Args:
@@ -105,7 +105,7 @@ def judge_keypoints(
     own, best = values[rows, partners], values.max(axis=1)
     sides = truth[:, skeleton.flip_indices]
     side = _similarity(poses.keypoints, predicted, sides, areas, skeleton)[rows, partners]
-    unlabelled = matched & (truth[partners, :, 2] == 0)
+    unlabeled = matched & (truth[partners, :, 2] == 0)
     rules: list[tuple[Bool, Kind]] = [
         (~predicted, Kind.ABSENT),
         (own >= NEAR, Kind.GOOD),
@@ -113,14 +113,14 @@ def judge_keypoints(
         (best >= np.maximum(NEAR, side), Kind.FRAGMENT),
         (side >= NEAR, Kind.INVERSION),
         (np.where(matched, own, best) >= LOOSE, Kind.IMPRECISE),
-        (unlabelled | _ignored(poses.keypoints, sample.ignore), Kind.UNKNOWN),
+        (unlabeled | _ignored(poses.keypoints, sample.ignore), Kind.UNKNOWN),
     ]
     kinds = np.select([rule for rule, _ in rules], [int(kind) for _, kind in rules], Kind.FALSE)
     elsewhere = (kinds == Kind.SWAP) | (kinds == Kind.FRAGMENT)
     onto = np.where(kinds == Kind.GOOD, partners[:, None], -1)
     onto = np.where(elsewhere, values.argmax(axis=1), onto)
     fates = _fates(values[:, :-1] >= NEAR, kinds, partners, sample.keypoints[..., 2] > 0)
-    return Judgement(partners, kinds.astype(np.int64), onto, fates)
+    return Judgment(partners, kinds.astype(np.int64), onto, fates)
 
 
 def _check(poses: Poses, sample: Sample, skeleton: Skeleton) -> None:
@@ -141,9 +141,9 @@ def _similarity(
     return np.where(predicted[:, None] & (truth[..., 2] > 0), near, 0.0)
 
 
-def _partners(values: Float, labelled: Bool) -> Int:
+def _partners(values: Float, labeled: Bool) -> Int:
     """(P,) the annotated person that each person found is matched to, or -1."""
-    similarity = values.sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1)
+    similarity = values.sum(axis=-1) / np.maximum(labeled.sum(axis=-1), 1)
     similarity = np.where((values >= NEAR).any(axis=-1), similarity, 0.0)
     rows, columns = linear_sum_assignment(-similarity)
     partners = np.full(len(values), -1, dtype=np.int64)
@@ -152,7 +152,7 @@ def _partners(values: Float, labelled: Bool) -> Int:
 
 
 def _ignored(points: NDArray[np.float32], ignore: Bool) -> Bool:
-    """(P, K) true where a keypoint lies on a pixel whose people are not labelled."""
+    """(P, K) true where a keypoint lies on a pixel whose people are not labeled."""
     height, width = ignore.shape
     column, row = np.floor(points).astype(np.int64).transpose(2, 0, 1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -161,8 +161,8 @@ def _ignored(points: NDArray[np.float32], ignore: Bool) -> Bool:
     return where
 
 
-def _fates(near: Bool, kinds: Int, partners: Int, labelled: Bool) -> Int:
-    fates = np.where(labelled, Fate.UNDETECTED, Fate.UNLABELLED).astype(np.int64)
+def _fates(near: Bool, kinds: Int, partners: Int, labeled: Bool) -> Int:
+    fates = np.where(labeled, Fate.UNDETECTED, Fate.UNLABELED).astype(np.int64)
     fates[(near & (kinds != Kind.GOOD)[:, None]).any(axis=0)] = Fate.ASTRAY
     people, keypoints = np.nonzero(kinds == Kind.GOOD)
     fates[partners[people], keypoints] = Fate.FOUND

@@ -53,7 +53,7 @@ class Truth:
         return len(self.keypoints)
 
     @property
-    def labelled(self) -> Bool:
+    def labeled(self) -> Bool:
         """(N, K) true for keypoints that count."""
         return self.keypoints[..., 2] > 0
 
@@ -197,15 +197,15 @@ def _truth(
 
     points = numbers([a["keypoints"] for a in people], 3 * keypoints, name, "keypoints")
     points = points.reshape(-1, keypoints, 3)
-    labelled = (points[..., 2] > 0).sum(axis=1)
+    labeled = (points[..., 2] > 0).sum(axis=1)
     boxes, no_box = numbers_or([a.get("bbox") for a in people], [0, 0, 0, 0], name, "bbox")
     areas, no_area = numbers_or([a.get("area") for a in people], None, name, "area")
-    for row in np.flatnonzero(no_box & (no_area | (labelled == 0)))[:1]:
+    for row in np.flatnonzero(no_box & (no_area | (labeled == 0)))[:1]:
         raise ValueError(f"{name(row)}: bbox: expected [x, y, width, height]")
     size = np.where(no_area, AREA_OF_BOX * boxes[:, 2] * boxes[:, 3], areas[:, 0])
     for row in np.flatnonzero(size < 0)[:1]:
         raise ValueError(f"{name(row)}: area: expected px², found {size[row]}")
-    counts = [a.get("num_keypoints", n) for a, n in zip(people, labelled.tolist(), strict=True)]
+    counts = [a.get("num_keypoints", n) for a, n in zip(people, labeled.tolist(), strict=True)]
     crowds = np.array([bool(a.get("iscrowd", 0)) for a in people], dtype=bool)
     return Truth(
         keypoints=points,

@@ -26,7 +26,7 @@ def keypoint_ap(
     *,
     least_similarity: float = 0.1,
 ) -> dict[str, float]:
-    """Return COCO's average precision of each keypoint type by name; NaN where none is labelled.
+    """Return COCO's average precision of each keypoint type by name; NaN where none is labeled.
 
     COCO defines none. People are matched once, as the evaluations of MPII and PoseTrack match
     them before they count joints: by the whole person, best score first, each to the free person
@@ -34,8 +34,8 @@ def keypoint_ap(
     people: its similarity ``exp(-d² / (2 s² k²))`` is held against 0.50, 0.55, ..., 0.95,
     precision over the ranked scores of the people is interpolated at 101 recalls, and AP is the
     mean. A keypoint of someone who matches nobody is a false positive. A keypoint does not count
-    where the matched person's is not labelled, where the person matched is a crowd or has no
-    labelled keypoint, or where it was not found (0, 0, 0 in the results): then it is only missed.
+    where the matched person's is not labeled, where the person matched is a crowd or has no
+    labeled keypoint, or where it was not found (0, 0, 0 in the results): then it is only missed.
 
     Args:
         ground_truth, results, skeleton, image_ids, max_detections: as in ``evaluate_ap``.
@@ -54,9 +54,9 @@ def keypoint_ap(
     # Across images as within them: of equal scores the first comes first.
     ranked = np.argsort(-comparison.found.scores[pairs.order], kind="stable")
     truth = comparison.truth
-    labelled = (truth.labelled & ~truth.ignored[:, None]).sum(axis=0)
+    labeled = (truth.labeled & ~truth.ignored[:, None]).sum(axis=0)
     return {
-        name: _average_precision(each[ranked, k], counted[ranked, k], int(labelled[k]))
+        name: _average_precision(each[ranked, k], counted[ranked, k], int(labeled[k]))
         for k, name in enumerate(skeleton.keypoints)
     }
 
@@ -72,16 +72,16 @@ def _keypoints(
     person, candidate = matched[hit], order[hit]
     here, there = found.keypoints[candidate, :, :2], truth.keypoints[person, :, :2]
     each[hit] = keypoint_similarity(here, there, truth.areas[person], skeleton.sigmas)
-    counted[hit] &= truth.labelled[person] & ~truth.ignored[person, None]
+    counted[hit] &= truth.labeled[person] & ~truth.ignored[person, None]
     return each, counted
 
 
-def _average_precision(values: Float, counted: Bool, labelled: int) -> float:
+def _average_precision(values: Float, counted: Bool, labeled: int) -> float:
     """COCO's average precision of one keypoint: values (D,) by rank, of which some count."""
-    if not labelled:
+    if not labeled:
         return float("nan")
     hits = (values[counted] >= THRESHOLDS[:, None]).cumsum(axis=1)
-    recall = hits / labelled
+    recall = hits / labeled
     precision = hits / np.arange(1, hits.shape[1] + 1)
     best_after = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     # Recalls that are never reached have precision 0.

@@ -1,7 +1,7 @@
 """Jitter, misses, inversions and swaps, counted as coco-analyze does (Ronchi and Perona, 2017).
 
 People are matched as COCO matches them, from an OKS of 0.1 on. Every keypoint of a person found
-whose own truth is labelled is then compared by similarity, one term of OKS, with the keypoints of
+whose own truth is labeled is then compared by similarity, one term of OKS, with the keypoints of
 its type of everyone annotated in the image, and with those of the other side. The most similar
 one, and how similar it is, say what the keypoint is: see ``Verdict``.
 
@@ -41,7 +41,7 @@ _PLACES: dict[str, float] = {"circle": 2.0, "published": 1.0, "truth": 0.0}
 class Verdict(IntEnum):
     """What a keypoint of a matched person is, by the annotated keypoint that it is most like.
 
-    ``UNCOUNTED``: its own truth is not labelled. ``GOOD``: similar to its own by 0.85 or more
+    ``UNCOUNTED``: its own truth is not labeled. ``GOOD``: similar to its own by 0.85 or more
     (coco-analyze puts 0.85 itself into no class); ``JITTER``: by 0.5 or more. ``INVERSION``: by 0.5
     or more to the other side's of its own person. ``SWAP``: by 0.5 or more to somebody else's, of
     either side. ``MISS``: by less than 0.5 to all of them. Of equals its own comes first, then
@@ -63,10 +63,10 @@ ERRORS = (Verdict.JITTER, Verdict.MISS, Verdict.INVERSION, Verdict.SWAP)
 
 
 @dataclass(frozen=True)
-class Localisation:
+class Localization:
     """What became of the keypoints of the R people found who were matched to somebody.
 
-    Matches with crowds are left out (coco-analyze keeps those with labelled keypoints).
+    Matches with crowds are left out (coco-analyze keeps those with labeled keypoints).
 
     Attributes:
         content: the ground truth.
@@ -91,13 +91,13 @@ class Localisation:
     onto: Int
 
 
-def judge_localisation(
+def judge_localization(
     ground_truth: Entry | Path,
     results: Sequence[Entry],
     skeleton: Skeleton,
     image_ids: Sequence[int] | None = None,
     max_detections: int = 20,
-) -> Localisation:
+) -> Localization:
     """Match the people of COCO results to the annotated ones and judge every keypoint.
 
     Arguments and errors are those of ``evaluate_ap``.
@@ -111,10 +111,10 @@ def judge_localisation(
     rows = rows[~comparison.truth.ignored[matched[rows]]]
     partners = matched[rows]
     rivals = _compare_keypoints(comparison, pairs, rows, partners, skeleton)
-    labelled = comparison.truth.labelled[partners]
+    labeled = comparison.truth.labeled[partners]
     greatest = np.maximum.reduce([rivals.own, rivals.side, rivals.others, rivals.other_sides])
     rules: list[tuple[Bool, Verdict]] = [
-        (~labelled, Verdict.UNCOUNTED),
+        (~labeled, Verdict.UNCOUNTED),
         (greatest < NEAR, Verdict.MISS),
         (rivals.own == greatest, Verdict.JITTER),
         (rivals.others == greatest, Verdict.SWAP),
@@ -122,7 +122,7 @@ def judge_localisation(
     ]
     verdicts = np.select([r for r, _ in rules], [int(v) for _, v in rules], Verdict.SWAP)
     verdicts[(verdicts == Verdict.JITTER) & (greatest >= GOOD)] = Verdict.GOOD
-    return Localisation(
+    return Localization(
         content=content,
         comparison=comparison,
         skeleton=skeleton,
@@ -135,27 +135,27 @@ def judge_localisation(
     )
 
 
-def error_shares(judged: Localisation) -> pd.DataFrame:
+def error_shares(judged: Localization) -> pd.DataFrame:
     """Return how large a part of the keypoints is good and has each error, by type.
 
     Returns:
         One row a keypoint type, by name, and a last one ``"all"``: ``good``, ``jitter``, ``miss``,
         ``inversion`` and ``swap`` in per cent of the ``counted`` keypoints, NaN where none is, as
-        in DEKR, Table 5; and ``labelled``, how many are annotated, be their person found or not.
+        in DEKR, Table 5; and ``labeled``, how many are annotated, be their person found or not.
     """
     truth = judged.comparison.truth
     kinds = (judged.verdicts[..., None] == np.arange(len(Verdict))).sum(axis=0)[:, 1:]
-    labelled = (truth.labelled & ~truth.ignored[:, None]).sum(axis=0)
+    labeled = (truth.labeled & ~truth.ignored[:, None]).sum(axis=0)
     kinds = np.vstack([kinds, kinds.sum(axis=0)])
     counted = kinds.sum(axis=1)
     shares = 100 * kinds / np.where(counted > 0, counted, np.nan)[:, None]
     columns = [verdict.name.lower() for verdict in Verdict if verdict != Verdict.UNCOUNTED]
     rows = pd.Index([*judged.skeleton.keypoints, "all"], name="keypoint")
     table = pd.DataFrame(shares, index=rows, columns=columns)
-    return table.assign(counted=counted, labelled=[*labelled, labelled.sum()])
+    return table.assign(counted=counted, labeled=[*labeled, labeled.sum()])
 
 
-def ap_without_errors(judged: Localisation, placement: Placement = "circle") -> pd.DataFrame:
+def ap_without_errors(judged: Localization, placement: Placement = "circle") -> pd.DataFrame:
     """Return the average precision that there would be without each kind of error.
 
     Args:
@@ -185,7 +185,7 @@ def ap_without_errors(judged: Localisation, placement: Placement = "circle") -> 
 
 
 def corrected_results(
-    judged: Localisation, errors: Collection[Verdict], placement: Placement = "circle"
+    judged: Localization, errors: Collection[Verdict], placement: Placement = "circle"
 ) -> list[Entry]:
     """Return the COCO results with some kinds of errors corrected; whose is whose stays.
 
@@ -218,7 +218,7 @@ def corrected_results(
 
 @dataclass(frozen=True)
 class _Rivals:
-    """Similarities (R, K) to what a keypoint may be taken for; -1 where nothing is labelled.
+    """Similarities (R, K) to what a keypoint may be taken for; -1 where nothing is labeled.
 
     Attributes:
         own, side: to its own truth, and to its own person's of the other side.

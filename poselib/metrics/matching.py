@@ -23,7 +23,7 @@ def matched_similarity(poses: Poses, sample: Sample, skeleton: Skeleton) -> Floa
         skeleton: gives the OKS constants.
 
     Returns:
-        (N,) from 0 to 1; 0 for who was matched to nobody, NaN for who has no labelled keypoint.
+        (N,) from 0 to 1; 0 for who was matched to nobody, NaN for who has no labeled keypoint.
     """
     return matched_people(poses, sample, skeleton)[1]
 

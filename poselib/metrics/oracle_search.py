@@ -2,7 +2,7 @@
 
 Around each keypoint found lies a square of candidates; an oracle that knows the truth takes the
 best one. Scores stay, and nobody is added or left out: what is still missing then is no matter of
-localisation within the window, but of detection, of scores, or of keypoints that are far off
+localization within the window, but of detection, of scores, or of keypoints that are far off
 (LOGO-CAP, Sec. 1, "An Empirical Observation").
 """
 
@@ -23,7 +23,7 @@ def candidate_spacing(sigmas: ArrayLike, step: float) -> Float:
 
     Args:
         sigmas: (K,) constants of the keypoints, ``Skeleton.sigmas``.
-        step: px between neighbouring candidates of the keypoint of least sigma.
+        step: px between neighboring candidates of the keypoint of least sigma.
 
     Returns:
         (K,) px, ``step * sigma / min(sigma)``.
@@ -94,21 +94,21 @@ def reachable_similarity(
 ) -> Float:
     """Return the OKS that everyone found could reach with every annotated person.
 
-    The mean over an annotated person's labelled keypoints of the similarity of the best candidate
+    The mean over an annotated person's labeled keypoints of the similarity of the best candidate
     (``oks_person_best`` in the official code); 0 for a keypoint that was not found.
 
     Args and errors are those of ``search_locally``.
 
     Returns:
-        (P, N) from 0 to 1; 0 for annotated people without a labelled keypoint.
+        (P, N) from 0 to 1; 0 for annotated people without a labeled keypoint.
     """
     annotated, size = _checked(poses, truth, areas, sigmas)
     places = poses.keypoints[:, None], annotated[..., :2]
     best = nearest_candidates(*places, candidate_spacing(sigmas, step), window)
     near = keypoint_similarity(best, annotated[..., :2], size, sigmas)
-    labelled = annotated[..., 2] > 0
-    total = np.where(poses.found[:, None] & labelled, near, 0.0).sum(axis=-1)
-    mean: Float = total / np.maximum(labelled.sum(axis=-1), 1)
+    labeled = annotated[..., 2] > 0
+    total = np.where(poses.found[:, None] & labeled, near, 0.0).sum(axis=-1)
+    mean: Float = total / np.maximum(labeled.sum(axis=-1), 1)
     return mean
 
 
@@ -124,11 +124,11 @@ def search_locally(
 
     Each person found is taken for the annotated one with whom it could reach the highest OKS, the
     first of equals; several may be taken for the same. Its keypoints go to the candidates most
-    similar to that person's labelled ones, so that its OKS with that person never falls. Whoever
+    similar to that person's labeled ones, so that its OKS with that person never falls. Whoever
     could reach nobody, not even by a similarity above 0, stays as it is.
 
-    The paper does not say how keypoints that are not labelled are treated: they stay. Nor is
-    anybody moved for the sake of a crowd or of a person without labelled keypoints.
+    The paper does not say how keypoints that are not labeled are treated: they stay. Nor is
+    anybody moved for the sake of a crowd or of a person without labeled keypoints.
 
     Args:
         poses: the P people found in an image, px.
@@ -136,7 +136,7 @@ def search_locally(
         areas: (N,) px², the ``s²`` of OKS.
         sigmas: (K,) constants of the keypoints, ``Skeleton.sigmas``.
         window: odd side of the square of candidates; with 1 nothing is moved.
-        step: px between neighbouring candidates of the keypoint of least sigma.
+        step: px between neighboring candidates of the keypoint of least sigma.
 
     Returns:
         The same people in the same order, with the same scores. Missing keypoints stay missing.

@@ -73,7 +73,7 @@ def runs(starts: Int, counts: Int) -> Int:
 def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float:
     """Return the object keypoint similarity of each pair, to the last bit as pycocotools does.
 
-    Who has no labelled keypoint is compared by the distance of the keypoints found to a box of
+    Who has no labeled keypoint is compared by the distance of the keypoints found to a box of
     thrice the size, as pycocotools does.
 
     Args:
@@ -86,13 +86,13 @@ def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float
     """
     truth, found = comparison.truth, comparison.found
     spread = (np.asarray(sigmas, np.float64) * 2) ** 2
-    labelled = truth.labelled.sum(axis=1)
-    # Labelled keypoints first, so that the people with as many of them make a full matrix:
+    labeled = truth.labeled.sum(axis=1)
+    # Labeled keypoints first, so that the people with as many of them make a full matrix:
     # summed over its rows the similarity is rounded as that of a single person is.
-    columns = np.argsort(~truth.labelled, axis=1, kind="stable")
+    columns = np.argsort(~truth.labeled, axis=1, kind="stable")
     values = np.empty(len(pairs.found))
-    for count in np.unique(labelled[pairs.truth]):
-        (rows,) = np.nonzero(labelled[pairs.truth] == count)
+    for count in np.unique(labeled[pairs.truth]):
+        (rows,) = np.nonzero(labeled[pairs.truth] == count)
         for some in np.array_split(rows, len(rows) // _AT_ONCE + 1):
             f, t = pairs.found[some], pairs.truth[some]
             chosen = columns[t, :count] if count else np.arange(len(spread))[None]

@@ -108,12 +108,12 @@ def joint_ap(
     for found, truth, sizes in zip(poses, people, head_sizes, strict=True):
         known = np.isfinite(sizes)
         truth, sizes = truth[known][:, counted], sizes[known]
-        labelled = truth[..., 2] > 0
-        annotated += labelled.sum(axis=0)
+        labeled = truth[..., 2] > 0
+        annotated += labeled.sum(axis=0)
         present = found.found[:, counted]
         apart = _in_heads(found.keypoints[:, counted], present, truth, sizes)
         scores.append(np.where(present, found.scores[:, counted], np.nan).astype(np.float64))
-        hits.append(_right(apart, labelled, levels))
+        hits.append(_right(apart, labeled, levels))
     return _average_precision(np.concatenate(scores), np.concatenate(hits, axis=1), annotated)
 
 
@@ -149,28 +149,28 @@ def single_person_pckh(
             best = int(found.person_scores.argmax())
             apart = np.linalg.norm(found.keypoints[best] - truth[row, :, :2], axis=-1)
             distance[row] = np.where(found.found[best], apart / sizes[row], np.inf)
-    labelled = (truth[..., 2] > 0) & np.isfinite(sizes)[:, None]
-    right = pckh(distance, labelled, [threshold])[0]
+    labeled = (truth[..., 2] > 0) & np.isfinite(sizes)[:, None]
+    right = pckh(distance, labeled, [threshold])[0]
     shares = {skeleton.keypoints[k]: float(right[k]) for k in counted}
-    times = labelled[:, counted].sum(axis=0)
+    times = labeled[:, counted].sum(axis=0)
     total = (
         float((right[counted] * times)[times > 0].sum() / times.sum()) if times.any() else np.nan
     )
     return _parts(shares, ("head_top",), total)
 
 
-def pckh(distances: ArrayLike, labelled: ArrayLike, thresholds: ArrayLike) -> Float:
+def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> Float:
     """Return the share of each keypoint that is right at each threshold.
 
     Args:
         distances: (N, K) from the truth, in head sizes; infinite where nothing was found.
-        labelled: (N, K) which of them count.
+        labeled: (N, K) which of them count.
         thresholds: (T,) greatest distances, in head sizes.
 
     Returns:
         (T, K) from 0 to 1; NaN where none counts.
     """
-    apart, counts = np.asarray(distances, np.float64), np.asarray(labelled, bool)
+    apart, counts = np.asarray(distances, np.float64), np.asarray(labeled, bool)
     levels = np.asarray(thresholds, np.float64)[:, None, None]
     number = counts.sum(axis=0)
     right = ((apart <= levels) & counts).sum(axis=1)
@@ -189,20 +189,20 @@ def _in_heads(
     return np.where(comparable, apart / sizes[None, :, None], np.inf)
 
 
-def _right(apart: Float, labelled: Bool, thresholds: Float) -> Bool:
+def _right(apart: Float, labeled: Bool, thresholds: Float) -> Bool:
     """Which joints found (T, P, J) are near that of their match, by distances (P, N, J)."""
     near = apart <= thresholds[:, None, None, None]
     number_found, number = apart.shape[:2]
     if number_found == 0 or number == 0:
         return np.zeros((len(thresholds), number_found, apart.shape[2]), bool)
-    share = near.sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1)
-    favourite = share.argmax(axis=2)  # (T, P) the annotated person of each one found
-    mutual = np.where(np.arange(number) == favourite[..., None], share, 0)
+    share = near.sum(axis=-1) / np.maximum(labeled.sum(axis=-1), 1)
+    favorite = share.argmax(axis=2)  # (T, P) the annotated person of each one found
+    mutual = np.where(np.arange(number) == favorite[..., None], share, 0)
     chosen = mutual.argmax(axis=1)  # (T, N) the one found of each annotated person
-    t, p = np.indices(favourite.shape)
+    t, p = np.indices(favorite.shape)
     # Who has nothing right may be matched here by chance, and still has nothing right.
-    matched = chosen[t, favourite] == p
-    return near[t, p, favourite] & matched[..., None]
+    matched = chosen[t, favorite] == p
+    return near[t, p, favorite] & matched[..., None]
 
 
 def _average_precision(scores: Float, hits: Bool, annotated: Float) -> Float:

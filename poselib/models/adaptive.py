@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Start = Literal["grid", "centre"]
+Start = Literal["grid", "center"]
 
 _STARTS: dict[Start, tuple[float, ...]] = {
     "grid": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    "centre": (0.0,) * 6,
+    "center": (0.0,) * 6,
 }
 
 _CACHED = 2**20  # samples, of four bytes
@@ -24,7 +24,7 @@ class AdaptiveBlock(nn.Module):
 
     In each branch and for each cell, a 3x3 convolution gives an affine map: a matrix A and a
     translation t that move the taps of an ordinary 3x3 convolution, G_s = A G_t + t. Values
-    between cells are interpolated, those outside the map are 0. Batch normalisation, the input
+    between cells are interpolated, those outside the map are 0. Batch normalization, the input
     and a ReLU follow.
 
     Parameters of the affine map are A's first row and t's x, A's second row and t's y.
@@ -34,7 +34,7 @@ class AdaptiveBlock(nn.Module):
         width: channels of each branch, C.
         adaptive: false for taps that stay where they are: an ordinary convolution.
         start: where taps lie before training: on the ``"grid"`` of an ordinary convolution
-            (A = 1), or all at the ``"centre"`` (A = 0), as in the official code. The former learned
+            (A = 1), or all at the ``"center"`` (A = 0), as in the official code. The former learned
             offsets of two drawn keypoints sooner: after 200 steps the smooth L1 loss was 0.20
             cells against 0.36, means of three seeds; 1.28 without adaptation.
 
@@ -66,7 +66,7 @@ class AdaptiveBlock(nn.Module):
     def taps(self, x: Tensor) -> Tensor:
         """Return where each branch looks from each cell: (B, G, 9, 2, h, w), (x, y).
 
-        Row by row of the kernel, in cells of the map, whose cell i has its centre at i + 0.5.
+        Row by row of the kernel, in cells of the map, whose cell i has its center at i + 0.5.
 
         Args:
             x: (B, G * C, h, w), the block's input.
@@ -92,7 +92,7 @@ class AdaptiveBlock(nn.Module):
         matrices = self._matrices(x) * (2 / _size(x))[:, None]
         across, down, move = matrices[..., None, :, :].unbind(3)
         steps = matrices.new_tensor([-1.0, 0.0, 1.0])[:, None, None]
-        rows = _centres(matrices)[:, None] + move + down * steps
+        rows = _centers(matrices)[:, None] + move + down * steps
         return rows[..., None, :, :] + (across * steps)[:, :, :, None]
 
     def _matrices(self, x: Tensor) -> Tensor:
@@ -139,8 +139,8 @@ def _size(x: Tensor) -> Tensor:
     return torch.tensor([width, height], dtype=torch.float32, device=x.device)[:, None, None]
 
 
-def _centres(like: Tensor) -> Tensor:
-    """Return (2, h, w): where the cells of maps have their centres, if a map spans [-1, 1]."""
+def _centers(like: Tensor) -> Tensor:
+    """Return (2, h, w): where the cells of maps have their centers, if a map spans [-1, 1]."""
     height, width = like.shape[-2:]
     down, across = (
         (2 * torch.arange(n, dtype=like.dtype, device=like.device) + 1) / n - 1

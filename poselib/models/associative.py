@@ -70,7 +70,7 @@ class AssociativeHRNet(HRNetTrunk):
         """Return one heatmap scale and tags, both at the stem's stride (4).
 
         Args:
-            images: (B, 3, H, W) normalised float.
+            images: (B, 3, H, W) normalized float.
         """
         heatmaps, tags = split_maps(self.final_layers[0](self.features(images)[0]), self.keypoints)
         return TagOutputs((heatmaps,), tags, (images.shape[2], images.shape[3]))

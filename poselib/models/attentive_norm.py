@@ -1,4 +1,4 @@
-"""Attentive normalisation: an affine transformation mixed anew for each input."""
+"""Attentive normalization: an affine transformation mixed anew for each input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ComponentWeights(nn.Module):
     Args:
         features: C.
         components: of the mixture.
-        batch_norm: normalise the weights over the batch before they are squashed.
+        batch_norm: normalize the weights over the batch before they are squashed.
         eps: added to variances.
     """
 
@@ -41,9 +41,9 @@ class ComponentWeights(nn.Module):
 
 
 class AttentiveNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose scale and shift are mixed of several by the input itself.
+    """Batch normalization whose scale and shift are mixed of several by the input itself.
 
-    As in Li, Sun and Wu, "Attentive Normalization", ECCV 2020, with batch normalisation; LOGO-CAP,
+    As in Li, Sun and Wu, "Attentive Normalization", ECCV 2020, with batch normalization; LOGO-CAP,
     Sec. 3.1, has it in the second layer of its message passing.
 
     Args:

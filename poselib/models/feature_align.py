@@ -30,7 +30,7 @@ class AlignConfig:
             original Basic Block"), or the ``"last"`` of each branch in each module (Eq. 3 applies
             it to the input of the 4th block).
         residual: whether the block's input is added to its output, before the last ReLU. Eq. 10
-            adds nothing; the basic block that it replaces and the network it is modelled on do.
+            adds nothing; the basic block that it replaces and the network it is modeled on do.
         first: what stands for x_b^1 among the concatenated maps of Eq. 9: the first layer's
             ``"output"`` ("the feature-maps produced in layers 0, ..., l - 1"), or its ``"input"``
             x_0 + o_{b-1} of Eq. 8, which the first convolution then sees beside x_0.
@@ -56,7 +56,7 @@ EVERY_BLOCK = AlignConfig()
 class AlignBlock(nn.Module):
     """The multi-branch feature align module; (B, inputs, H, W) to (B, width, H, W).
 
-    The equations show bare convolutions. Here batch normalisation and a ReLU follow each, as in
+    The equations show bare convolutions. Here batch normalization and a ReLU follow each, as in
     the blocks of the network and in dense blocks; the one of the last comes after the addition
     where there is one.
 

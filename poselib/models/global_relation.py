@@ -22,17 +22,17 @@ Gate = Literal["add", "multiply"]
 
 @dataclass(frozen=True)
 class RelationConfig:
-    """Readings of the global relation modelling module.
+    """Readings of the global relation modeling module.
 
     Attributes:
         gate: what a gate does to its map. The paper writes ``"add"`` (``-> Sigmoid -> +p_i``); the
             squeeze-and-excitation block that it cites is to ``"multiply"``.
-        batch_norm: whether batch normalisation and a ReLU follow each convolution of Eq. 4, as
+        batch_norm: whether batch normalization and a ReLU follow each convolution of Eq. 4, as
             everywhere else in the network. The paper writes out every step and none of these.
         reduction: by what the channels of the gathered maps, twice those of the last stage's, are
             divided inside the attention. The paper's C / 2 means 2 if C counts the channels of
             the attention's input X, as where its formulas come from, and 4 if those of a p_i.
-        layer_norm: whether the channel gate is normalised before its sigmoid, as in polarized
+        layer_norm: whether the channel gate is normalized before its sigmoid, as in polarized
             self-attention; the paper's Eq. 5 has no such step.
 
     Raises:

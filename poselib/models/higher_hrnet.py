@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from poselib.models.associative import associative_layer, split_maps
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
-from poselib.models.residual import BasicBlock, initialise
+from poselib.models.residual import BasicBlock, initialize
 from poselib.outputs import TagOutputs
 
 
@@ -62,13 +62,13 @@ class HigherHRNet(HRNetTrunk):
         )
         stage = upsampling_stage(width + first.out_channels, upsampled, deconv_blocks)
         self.deconv_layers = nn.ModuleList([stage])
-        initialise(self.deconv_layers)
+        initialize(self.deconv_layers)
 
     def forward(self, images: Tensor) -> TagOutputs:
         """Return heatmaps at the stem's stride (4) and half of it (2), and tags at the former.
 
         Args:
-            images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
+            images: (B, 3, H, W) normalized float; H and W multiples of the largest stride.
         """
         features = self.features(images)[0]
         maps = self.final_layers[0](features)

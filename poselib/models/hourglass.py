@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from poselib.models.associative import associative_layer, split_maps
 from poselib.models.hrnet import check_images
-from poselib.models.residual import initialise
+from poselib.models.residual import initialize
 from poselib.outputs import TagOutputs
 
 STRIDE = 4
@@ -34,7 +34,7 @@ class HourglassConfig:
         features: channels at stride 4; the stem has a quarter and half of them.
         depth: how often an hourglass halves the resolution.
         increase: channels that each halving adds.
-        norm: batch normalisation behind the convolutions, which the official code can do but
+        norm: batch normalization behind the convolutions, which the official code can do but
             its configuration does not.
 
     Raises:
@@ -62,9 +62,9 @@ class HourglassConfig:
 def convolution(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, norm: bool = False
 ) -> nn.Sequential:
-    """Convolution, batch normalisation if asked for, and a ReLU.
+    """Convolution, batch normalization if asked for, and a ReLU.
 
-    The official code, where it normalises, does so behind the ReLU.
+    The official code, where it normalizes, does so behind the ReLU.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["conv"] = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not norm)
@@ -129,14 +129,14 @@ class StackedHourglass(nn.Module):
         self.features = nn.ModuleList(_stack(config) for _ in range(config.stacks))
         self.merge_features = nn.ModuleList(_merge(width, width) for _ in between)
         self.merge_preds = nn.ModuleList(_merge(maps, width) for _ in between)
-        initialise(self)
+        initialize(self)
         self.outs = nn.ModuleList(_named(head) for head in heads)
 
     def forward(self, images: Tensor) -> TagOutputs:
         """Return one heatmap scale and tags at stride 4; those of earlier stacks are intermediate.
 
         Args:
-            images: (B, 3, H, W) normalised float; H and W multiples of ``config.multiple``.
+            images: (B, 3, H, W) normalized float; H and W multiples of ``config.multiple``.
         """
         check_images(images, self.config.multiple)
         x = self.pre(images)

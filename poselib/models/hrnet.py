@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from poselib.models.feature_align import EVERY_BLOCK, AlignConfig, aligned_blocks, check_width
 from poselib.models.global_relation import GlobalRelation, RelationConfig
-from poselib.models.residual import BLOCKS, BlockKind, conv_norm, initialise, residual_blocks
+from poselib.models.residual import BLOCKS, BlockKind, conv_norm, initialize, residual_blocks
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class HRNetTrunk(nn.Module):
     Args:
         config: the network's shape.
         multi_scale_output: whether the last exchange gives every branch or the first alone.
-        relation: if given, global relation modelling takes the place of the finest features. The
+        relation: if given, global relation modeling takes the place of the finest features. The
             paper feeds its output to the head and does not say what becomes of the coarser maps;
             here they stay beside it, for heads that read all resolutions.
 
@@ -222,7 +222,7 @@ class HRNetTrunk(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = _branch(config.stage1, 0, second)
         self._add_stages()
-        initialise(self)
+        initialize(self)
         finest = [stage.widths[0] for stage in config.stages]
         self.relation = GlobalRelation(finest, relation) if relation else None
 
@@ -246,7 +246,7 @@ class HRNetTrunk(nn.Module):
         """Return the branches' maps after every multi-branch stage, in order.
 
         Args:
-            images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
+            images: (B, 3, H, W) normalized float; H and W multiples of the largest stride.
 
         Returns:
             For each entry of ``config.stages`` one (B, C, H / stride, W / stride) per branch, high

@@ -1,4 +1,4 @@
-"""Poses regressed from centres, and the network that says what attracts their keypoints."""
+"""Poses regressed from centers, and the network that says what attracts their keypoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.regression import Mixing
-from poselib.models.residual import conv_norm, initialise
+from poselib.models.residual import conv_norm, initialize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 
 _INIT_STD = 0.001  # of the last layers of the heads: outputs start near zero
@@ -16,7 +16,7 @@ _INIT_STD = 0.001  # of the last layers of the heads: outputs start near zero
 class MessagePassing(nn.Sequential):
     """From the local context of a pose to what attracts its keypoints (LOGO-CAP, Sec. 3.1).
 
-    Layers of 3x3 convolution, normalisation and ReLU, each half as wide as the one before, let the
+    Layers of 3x3 convolution, normalization and ReLU, each half as wide as the one before, let the
     contexts of all keypoints of a pose inform one another; a 1x1 convolution ends them.
 
     Args:
@@ -24,7 +24,7 @@ class MessagePassing(nn.Sequential):
         embedding: D, channels of the context of each keypoint.
         layers: before the last convolution; 0 leaves it alone (LOGO-CAP, Table 6).
         width: channels of the first layer.
-        attentive: attentive normalisation in the second layer (LOGO-CAP, Table 5).
+        attentive: attentive normalization in the second layer (LOGO-CAP, Table 5).
 
     Raises:
         ValueError: ``layers`` is negative, or the width cannot be halved so often.
@@ -114,16 +114,16 @@ class LocalGlobalHRNet(HRNetTrunk):
             )
         self.adaptation = adaptation
         for module in heads:
-            initialise(module)
+            initialize(module)
         for last in (self.final_layer_cls, self.final_layer_reg):
             nn.init.normal_(last.weight, std=_INIT_STD)
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> RegressionOutputs:
-        """Return heatmaps, the centre map, offsets and the embedding at the stem's stride (4).
+        """Return heatmaps, the center map, offsets and the embedding at the stem's stride (4).
 
         Args:
-            images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
+            images: (B, 3, H, W) normalized float; H and W multiples of the largest stride.
         """
         maps = self.features(images)
         heatmaps = self.final_layer_cls(self.transition_cls(maps))

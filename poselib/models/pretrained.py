@@ -27,7 +27,7 @@ LONE_HEAD = {
     "final_layer.weight": "final_layers.0.weight",
     "final_layer.bias": "final_layers.0.bias",
 }
-CENTER_HEAD = "head_heatmap.1."  # of K heatmaps and one map of people's centres
+CENTER_HEAD = "head_heatmap.1."  # of K heatmaps and one map of people's centers
 CONSTANTS = ("regular_matrix",)  # ends of names of what official code keeps beside its weights
 SHOWN = 4  # names of each kind in an error
 
@@ -55,7 +55,7 @@ class InParts(Protocol):
 def load_backbone(model: HRNetTrunk, source: str | Path, stages: int = 4) -> None:
     """Give a network's backbone the weights of another's, such as an ImageNet classifier.
 
-    Its head stays as it is, and so do global relation modelling and the blocks that align, which
+    Its head stays as it is, and so do global relation modeling and the blocks that align, which
     others lack; and what makes the last stage's lower resolutions, where the other network has
     the highest alone.
 

@@ -1,4 +1,4 @@
-"""Offsets from every cell to the keypoints of the person whose centre it may be, and heatmaps."""
+"""Offsets from every cell to the keypoints of the person whose center it may be, and heatmaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poselib.models.adaptive import AdaptiveBlock, Start
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.pretrained import Parts
-from poselib.models.residual import BasicBlock, conv_norm, initialise
+from poselib.models.residual import BasicBlock, conv_norm, initialize
 from poselib.outputs import RegressionOutputs
 
 Branches = tuple[tuple[int, ...], ...]
@@ -137,7 +137,7 @@ class Mixing(nn.Sequential):
 
 
 class RegressionHRNet(HRNetTrunk):
-    """A high-resolution network that regresses poses from their centres (DEKR, Fig. 3).
+    """A high-resolution network that regresses poses from their centers (DEKR, Fig. 3).
 
     Both heads read the maps of all resolutions that ``features`` returns.
 
@@ -198,14 +198,14 @@ class RegressionHRNet(HRNetTrunk):
         heatmaps = nn.Conv2d(heatmap_width, keypoints + 1, 1)
         self.head_heatmap = nn.ModuleList([block, heatmaps])
         for module in (self.transition_heatmap, self.transition_offset, self.head_heatmap):
-            initialise(module)
+            initialize(module)
         nn.init.normal_(heatmaps.weight, std=_INIT_STD)
 
     def forward(self, images: Tensor) -> RegressionOutputs:
-        """Return heatmaps, the centre map and offsets at the stem's stride (4).
+        """Return heatmaps, the center map and offsets at the stem's stride (4).
 
         Args:
-            images: (B, 3, H, W) normalised float; H and W multiples of the largest stride.
+            images: (B, 3, H, W) normalized float; H and W multiples of the largest stride.
         """
         maps = self.features(images)
         features = self.transition_heatmap(maps)
@@ -220,11 +220,11 @@ class RegressionHRNet(HRNetTrunk):
         """Return the places that each cell's regression of each keypoint looks at (DEKR, Fig. 4).
 
         Args:
-            images: (B, 3, H, W) normalised float.
+            images: (B, 3, H, W) normalized float.
 
         Returns:
             For each block of the offset head (B, K, 9, 2, h, w), (x, y) in cells of its maps,
-            whose cell i has its centre at i + 0.5.
+            whose cell i has its center at i + 0.5.
         """
         return self.head_offset.taps(self.transition_offset(self.features(images)))
 

@@ -16,7 +16,7 @@ BlockKind = Literal["basic", "bottleneck"]
 def conv_norm(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Convolution, batch normalisation and, unless told otherwise, a ReLU."""
+    """Convolution, batch normalization and, unless told otherwise, a ReLU."""
     padding = kernel // 2
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
@@ -90,8 +90,8 @@ def residual_blocks(kind: BlockKind, inputs: int, width: int, count: int) -> nn.
     return nn.Sequential(*[block(entry, width) for entry in entries])
 
 
-def initialise(module: nn.Module) -> None:
-    """Give every convolution inside He's normal weights and reset every batch normalisation.
+def initialize(module: nn.Module) -> None:
+    """Give every convolution inside He's normal weights and reset every batch normalization.
 
     The official code draws all weights with a standard deviation of 0.001 because it starts from
     ImageNet weights; from scratch that trains slowly.

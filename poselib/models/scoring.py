@@ -25,20 +25,20 @@ LEAST_UNIT = 1.0  # px, as in the official code
 class ScoringNet(nn.Module):
     """Two hidden layers that predict the OKS of a pose from its shape and its heats.
 
-    The shape is the offset and the distance between neighbouring keypoints, in units of the
+    The shape is the offset and the distance between neighboring keypoints, in units of the
     person's own size, so that neither its place nor its size matters. The paper names no unit; the
     official code takes the torso's length.
 
     Args:
-        skeleton: gives the keypoints and, by ``neighbours``, which are neighbours.
+        skeleton: gives the keypoints and, by ``neighbors``, which are neighbors.
         hidden: width of the hidden layers.
         unit: what lengths are divided by: ``"torso"``, the mean distance of a shoulder and the hip
             below it, or ``"left_leg"``, the mean of thigh and shin, which the official code takes
             for the torso of CrowdPose by mistake and its weights expect. The mean distance of
-            neighbours stands in for either where the skeleton lacks a keypoint of it.
+            neighbors stands in for either where the skeleton lacks a keypoint of it.
 
     Raises:
-        ValueError: the unit is unknown or no two keypoints are neighbours.
+        ValueError: the unit is unknown or no two keypoints are neighbors.
     """
 
     edges: Tensor
@@ -48,7 +48,7 @@ class ScoringNet(nn.Module):
         super().__init__()
         if unit not in get_args(Unit):
             raise ValueError(f"unit must be one of {get_args(Unit)}, not {unit!r}")
-        pairs = neighbours(skeleton)
+        pairs = neighbors(skeleton)
         if not pairs:
             raise ValueError(f"skeleton {skeleton.name!r} has no limbs to be scored")
         known = {name for pair in UNITS[unit] for name in pair} <= set(skeleton.keypoints)
@@ -73,7 +73,7 @@ class ScoringNet(nn.Module):
 
         Args:
             poses: (N, K, 2) float, px of any image.
-            heats: (N, K) float, of the keypoints times that of the centre, as a decoder gives them.
+            heats: (N, K) float, of the keypoints times that of the center, as a decoder gives them.
         """
         return self.layers(self.features(poses, heats)).squeeze(-1)
 
@@ -86,7 +86,7 @@ class ScoringNet(nn.Module):
         return torch.cat([relative, apart.norm(dim=-1) / unit, heats], dim=1)
 
 
-def neighbours(skeleton: Skeleton) -> Pairs:
+def neighbors(skeleton: Skeleton) -> Pairs:
     """Return the limbs, and the line of the shoulders where they lack it.
 
     These are COCO's 19 sticks, and for CrowdPose the 15 pairs of the official code.
@@ -151,7 +151,7 @@ def _official_columns(model: ScoringNet) -> tuple[Tensor, Tensor]:
     if model.unit != unit:
         raise ValueError(f"official files of {skeleton.name!r} need unit={unit!r}")
     if {frozenset(pair) for pair in pairs} != {frozenset(edge) for edge in edges}:
-        raise ValueError(f"official files of {skeleton.name!r} have other neighbours: {pairs}")
+        raise ValueError(f"official files of {skeleton.name!r} have other neighbors: {pairs}")
     places = [pairs.index(e if e in pairs else (e[1], e[0])) for e in edges]
     offsets = [2 * place + axis for place in places for axis in (0, 1)]
     lengths = [2 * len(pairs) + place for place in places]

@@ -177,15 +177,15 @@ def maxima_in_blocks(maps: NDArray[np.float32], blocks: Ints, kernel: int, level
 
 
 def _ridges(cells: NDArray[np.float32], side: int, level: np.float32) -> NDArray[np.bool_]:
-    """Mark the cells of blocks, (n, cells), above the level that no neighbour exceeds.
+    """Mark the cells of blocks, (n, cells), above the level that no neighbor exceeds.
 
-    Of the four neighbours only those in the same block count: a cheap test that few cells pass.
+    Of the four neighbors only those in the same block count: a cheap test that few cells pass.
     """
     flat = cells.ravel()
     found = flat > level
     exceeded = np.empty(flat.shape, dtype=np.bool_)
     # Each cell against the next one, in its row and in its column, and against the one before. One
-    # whose neighbour would be in another row or block is not exceeded.
+    # whose neighbor would be in another row or block is not exceeded.
     for step, length in ((1, side), (side, cells.shape[1])):
         np.less(flat[:-step], flat[step:], out=exceeded[:-step])
         exceeded.reshape(-1, length)[:, length - step :] = False

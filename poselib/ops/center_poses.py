@@ -1,4 +1,4 @@
-"""From centre maps and offset maps to the poses at the centres of people."""
+"""From center maps and offset maps to the poses at the centers of people."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from poselib.structures import Size
 
 
 @dataclass(frozen=True)
-class CentredPoses:
-    """The poses at the centres of several images, one row each, images one after another.
+class CenteredPoses:
+    """The poses at the centers of several images, one row each, images one after another.
 
     Attributes:
         images: (n,) int64, the image of each.
-        centres: (n,) float32, how likely each centre is one.
+        centers: (n,) float32, how likely each center is one.
         points: (n, K, 2) float32, finite, px of the frame.
     """
 
     images: Tensor
-    centres: Tensor
+    centers: Tensor
     points: Tensor
 
-    def __getitem__(self, rows: Tensor | slice) -> CentredPoses:
+    def __getitem__(self, rows: Tensor | slice) -> CenteredPoses:
         """Return some of them: ``rows`` are numbers (m,), a mask (n,) or a slice."""
-        return CentredPoses(self.images[rows], self.centres[rows], self.points[rows])
+        return CenteredPoses(self.images[rows], self.centers[rows], self.points[rows])
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def centred_poses(
+def centered_poses(
     scales: Sequence[RegressionOutputs],
     image_size: Size,
     *,
@@ -45,25 +45,25 @@ def centred_poses(
     window: Callable[[Size], int],
     threshold: float,
     decrease: float = 1.0,
-    frame: Frame = "centre",
+    frame: Frame = "center",
     enlarge: bool = False,
-) -> CentredPoses:
-    """Find the centres of each scale and the poses there: finer scales first, higher ones first.
+) -> CenteredPoses:
+    """Find the centers of each scale and the poses there: finer scales first, higher ones first.
 
     Poses that are not finite are left out.
 
     Args:
         scales: of the same images; the first is the main one.
         image_size: (H, W) of the network input that all of them cover, px.
-        count: centres of each scale at most.
-        window: odd side of the window in which a centre is the highest, in cells of a map of
+        count: centers of each scale at most.
+        window: odd side of the window in which a center is the highest, in cells of a map of
             (h, w) cells, or px with ``enlarge``.
-        threshold: a centre must exceed this.
-        decrease: factor of the centres of all scales but the first, after their highest was made
+        threshold: a center must exceed this.
+        decrease: factor of the centers of all scales but the first, after their highest was made
             as high as the first one's.
         frame: of the result.
-        enlarge: look for centres in maps enlarged to the image, as LOGO-CAP's published code does.
-            A pose then begins at the pixel of its centre, though its offset is read in a cell.
+        enlarge: look for centers in maps enlarged to the image, as LOGO-CAP's published code does.
+            A pose then begins at the pixel of its center, though its offset is read in a cell.
     """
     found = [_peaks(s, image_size, count, window, threshold, enlarge) for s in scales]
     highest = [_or_one(peaks.values[:, 0, :1]) for peaks in found]
@@ -85,10 +85,10 @@ def centred_poses(
         offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()
         points = px_of(places[:, None] - offsets, image_size, size, frame)
         people.append((images, values[images, entries], points))
-    images, centres, points = (torch.cat(column) for column in zip(*people, strict=True))
+    images, centers, points = (torch.cat(column) for column in zip(*people, strict=True))
     order = images.sort(stable=True).indices
     order = order[points[order].isfinite().flatten(1).all(dim=1)]
-    return CentredPoses(images[order], centres[order], points[order])
+    return CenteredPoses(images[order], centers[order], points[order])
 
 
 def _peaks(

@@ -17,7 +17,7 @@ Window = Literal["cell", "point"]
 
 
 def cells_of(keypoints: Tensor, stride: tuple[float, float], size: Size) -> tuple[Tensor, Tensor]:
-    """Return the map cell that contains each keypoint and whether it is labelled and inside.
+    """Return the map cell that contains each keypoint and whether it is labeled and inside.
 
     Args:
         keypoints: (..., 3) float, px of the network input and visibility.
@@ -50,15 +50,15 @@ def gaussian_heatmaps(
     grows with the keypoints and not with the map.
 
     Args:
-        keypoints: (B, N, K, 3) float, px of the network input and visibility; unlabelled
+        keypoints: (B, N, K, 3) float, px of the network input and visibility; unlabeled
             keypoints and those outside the image are left out.
         image_size: (H, W) of the network input, px.
         size: (h, w) of the maps, cells.
         sigma: standard deviation in cells, one for all types or one each.
-        subpixel: centre the Gaussian on the keypoint, as Eq. (4) writes; false centres it on
+        subpixel: center the Gaussian on the keypoint, as Eq. (4) writes; false centers it on
             the cell that contains the keypoint, as the official code does.
         overlap: how two people's Gaussians meet. Eq. (4) is a sum, but a sum of two near
-            neighbours peaks between them and above 1, and the official code takes the maximum.
+            neighbors peaks between them and above 1, and the official code takes the maximum.
         window: what the window is measured from: the cell that contains the keypoint, as in
             HigherHRNet's code, or the very keypoint, whole cells then, as in DEKR's.
 
@@ -82,7 +82,7 @@ def gaussian_heatmaps(
         drawn = inside
         if len(several) > 1:
             drawn = inside & inside.new_tensor([each == spread for each in spreads])
-        image, person, kind = drawn.nonzero(as_tuple=True)  # padding and the unlabelled are free
+        image, person, kind = drawn.nonzero(as_tuple=True)  # padding and the unlabeled are free
         points = keypoints[image, person, kind, :2] / keypoints.new_tensor([stride[1], stride[0]])
         near, profile = _windows(points, size, spread, subpixel, window)
         rows = ((image * kinds + kind) * height)[:, None] + near[:, 1]
@@ -136,7 +136,7 @@ def _windows(
         (M, 2, r) int64 columns and rows, clamped to the map, and (M, 2, r) values, 0 beyond it.
     """
     cells = points.floor()
-    # The centre relative to the middle of its own cell.
+    # The center relative to the middle of its own cell.
     shift = points - cells - 0.5 if subpixel else torch.zeros_like(points)
     extent = 3 * sigma + 1
     if window == "cell":

@@ -47,7 +47,7 @@ def expand_keypoints(points: Tensor, rates: Tensor, window: int, step: float = 1
         points: (n, K, 2) float, px.
         rates: (K,) of ``expansion_rates``.
         window: odd side of the square of places.
-        step: px between neighbouring places of a keypoint whose rate is 1.
+        step: px between neighboring places of a keypoint whose rate is 1.
 
     Returns:
         (n, window, window, K, 2) px, rows first: the keypoints come last so that what is read at

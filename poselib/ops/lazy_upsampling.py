@@ -1,6 +1,6 @@
 """Maps enlarged bilinearly, of which only what is read is ever computed.
 
-Along an axis each cell of an enlarged map is a weighted mean of a few neighbours in the small one,
+Along an axis each cell of an enlarged map is a weighted mean of a few neighbors in the small one,
 however many steps lie between the two: to read a window, the cells that it is made of are cut out
 and multiplied with the weights of both axes.
 """

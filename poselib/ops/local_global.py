@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.ops.keypoint_expansion import expand_keypoints, window_steps
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.ops.window_sampling import sample_features, sample_windows
@@ -23,7 +23,7 @@ class Meshes:
             keypoint's local window lie.
         local_window: odd side of the local windows, in places (11).
         global_window: odd side of the global windows, in places (97).
-        step: px of the network input between neighbouring places of a global window, and of the
+        step: px of the network input between neighboring places of a global window, and of the
             local one of a keypoint whose rate is 1.
         reweigh: whether the heat of a global window is weighed by a Gaussian around its middle,
             three of whose standard deviations reach to the border (Eq. 1).
@@ -39,7 +39,7 @@ class Meshes:
     global_window: int = 97
     step: float = 1.0
     reweigh: bool = True
-    frame: Frame = "centre"
+    frame: Frame = "center"
 
     def __post_init__(self) -> None:
         for window in (self.local_window, self.global_window):
@@ -55,13 +55,13 @@ class Meshes:
         return self.step * (self.global_window - 1) / 6
 
 
-def local_places(people: CentredPoses, meshes: Meshes) -> Tensor:
+def local_places(people: CenteredPoses, meshes: Meshes) -> Tensor:
     """Return the local keypoint expansion maps: (n, r, r, K, 2) px of the frame (Algorithm 1)."""
     return expand_keypoints(people.points, meshes.rates, meshes.local_window, meshes.step)
 
 
 def local_context(
-    embedding: Tensor, people: CentredPoses, meshes: Meshes, image_size: Size
+    embedding: Tensor, people: CenteredPoses, meshes: Meshes, image_size: Size
 ) -> Tensor:
     """Read an embedding at the local places of poses (LOGO-CAP, Sec. 3.1: the local context).
 
@@ -87,7 +87,7 @@ def local_context(
 
 
 def global_context(
-    heatmaps: Tensor, people: CentredPoses, meshes: Meshes, image_size: Size
+    heatmaps: Tensor, people: CenteredPoses, meshes: Meshes, image_size: Size
 ) -> Tensor:
     """Read heatmaps in a global window around each keypoint of poses (LOGO-CAP, Eq. 1).
 

@@ -1,9 +1,9 @@
 """Where the cells of maps lie in the image, and what maps say at points of it.
 
-Two frames are in use. ``"centre"``, poselib's own: a cell stands for the middle of the square that
-it covers, pixel centres are at integer + 0.5. ``"index"``, of weights that were trained with pixel
+Two frames are in use. ``"center"``, poselib's own: a cell stands for the middle of the square that
+it covers, pixel centers are at integer + 0.5. ``"index"``, of weights that were trained with pixel
 indices: cell i stands for the pixel of index stride * i, the first one that it covers, and pixel
-i has its centre at i. Points here are in the px of the frame; ``offset_of`` leads to poselib's.
+i has its center at i. Points here are in the px of the frame; ``offset_of`` leads to poselib's.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from poselib.structures import Size
 
-Frame = Literal["centre", "index"]
+Frame = Literal["center", "index"]
 FRAMES: tuple[Frame, ...] = get_args(Frame)
 
 
 def offset_of(frame: Frame) -> float:
     """Return what is to be added to px of the frame to make them poselib's."""
-    return 0.0 if frame == "centre" else 0.5
+    return 0.0 if frame == "center" else 0.5
 
 
 def px_of(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Tensor:
@@ -38,7 +38,7 @@ def px_of(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Tensor:
         (..., 2) float32, px of the frame.
     """
     stride = torch.tensor([image_size[1] / size[1], image_size[0] / size[0]], device=cells.device)
-    return (cells + (0.5 if frame == "centre" else 0.0)) * stride
+    return (cells + (0.5 if frame == "center" else 0.0)) * stride
 
 
 def map_coordinate(px: Tensor, length: int, cells: int, frame: Frame) -> Tensor:
@@ -54,7 +54,7 @@ def map_coordinate(px: Tensor, length: int, cells: int, frame: Frame) -> Tensor:
         cells: of the axis.
         frame: of ``px``.
     """
-    if frame == "centre":
+    if frame == "center":
         where = px * (cells / length) - 0.5
     else:
         where = px.floor().clamp(0, length - 1) * ((cells - 1) / max(1, length - length // cells))
@@ -98,7 +98,7 @@ def mean_map(maps: Sequence[Tensor], image_size: Size, frame: Frame) -> Tensor:
         (B, K, h, w) float32, of the size of the finest.
     """
     finest = max(maps, key=torch.Tensor.numel)
-    size, middle = finest.shape[-2:], 0.5 if frame == "centre" else 0.0
+    size, middle = finest.shape[-2:], 0.5 if frame == "center" else 0.0
     y, x = (
         (torch.arange(cells, device=finest.device) + middle) * (length / cells)
         for cells, length in zip(size, image_size, strict=True)

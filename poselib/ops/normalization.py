@@ -9,7 +9,7 @@ from torch import Tensor
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalize(images: Tensor) -> Tensor:
     """Return images (B, 3, H, W), RGB uint8, as float32 with ImageNet mean and deviation removed.
 
     Raises:

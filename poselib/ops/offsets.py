@@ -1,4 +1,4 @@
-"""What the offsets of the cells in people's centre regions are (DEKR, Sec. 4.1)."""
+"""What the offsets of the cells in people's center regions are (DEKR, Sec. 4.1)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PersonSize = Literal["diagonal", "area"]
 
 @dataclass(frozen=True)
 class OwnedCells:
-    """The M cells that lie in a person's centre region, and what they are to regress.
+    """The M cells that lie in a person's center region, and what they are to regress.
 
     Attributes:
         images, rows, columns: (M,) int64, where each cell is in maps (B, ..., h, w).
         offsets: (M, K, 2) float, in cells, (x, y): the cell's middle minus the keypoint; 0 where
             the keypoint does not count.
-        weights: (M, K) float, 1 over the person's size in px where the keypoint is labelled and
+        weights: (M, K) float, 1 over the person's size in px where the keypoint is labeled and
             inside the image, 0 elsewhere (DEKR, Eq. 5).
     """
 
@@ -34,7 +34,7 @@ class OwnedCells:
 
 
 def owned_cells(targets: RegressionTargets, size: PersonSize = "diagonal") -> OwnedCells:
-    """Return the cells of all centre regions with their true offsets and weights.
+    """Return the cells of all center regions with their true offsets and weights.
 
     Args:
         targets: of a batch.
@@ -66,10 +66,10 @@ def owned_cells(targets: RegressionTargets, size: PersonSize = "diagonal") -> Ow
 def person_sizes(keypoints: Tensor, areas: Tensor) -> Tensor:
     """Return the diagonal of each person's box (DEKR, Eq. 5: Z).
 
-    The box is that of the labelled keypoints, as in the official code; the paper speaks of the
-    instance's. Where few are labelled or a crop has left few, it says nothing of the person: the
+    The box is that of the labeled keypoints, as in the official code; the paper speaks of the
+    instance's. Where few are labeled or a crop has left few, it says nothing of the person: the
     diagonal is at least the side of a square of the person's area, which no box that holds the
-    person falls short of. The official code also counts a centre row that is still zero, so that
+    person falls short of. The official code also counts a center row that is still zero, so that
     its boxes reach to the origin of the image file; that is not repeated.
 
     Args:
@@ -77,13 +77,13 @@ def person_sizes(keypoints: Tensor, areas: Tensor) -> Tensor:
         areas: (B, N) float, px².
 
     Returns:
-        (B, N) px; 0 for people without area and with fewer than two labelled keypoints.
+        (B, N) px; 0 for people without area and with fewer than two labeled keypoints.
     """
-    labelled = (keypoints[..., 2] > 0)[..., None]
+    labeled = (keypoints[..., 2] > 0)[..., None]
     xy = keypoints[..., :2]
-    low = torch.where(labelled, xy, torch.inf).amin(dim=-2)
-    high = torch.where(labelled, xy, -torch.inf).amax(dim=-2)
-    box = torch.where(labelled.any(dim=-2), high - low, 0)
+    low = torch.where(labeled, xy, torch.inf).amin(dim=-2)
+    high = torch.where(labeled, xy, -torch.inf).amax(dim=-2)
+    box = torch.where(labeled.any(dim=-2), high - low, 0)
     return torch.maximum(box.norm(dim=-1), areas.to(xy).clamp(min=0).sqrt())
 
 

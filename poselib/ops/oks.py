@@ -38,7 +38,7 @@ def object_keypoint_similarity(
 ) -> NDArray[np.float64]:
     """Return the similarity of every annotated person to every person found (HAE, Eq. 19).
 
-    The mean of ``keypoint_similarity`` over a person's labelled keypoints.
+    The mean of ``keypoint_similarity`` over a person's labeled keypoints.
 
     Args:
         found: (P, K, 2) px.
@@ -47,7 +47,7 @@ def object_keypoint_similarity(
         sigmas: (K,) constants of the keypoints, ``Skeleton.sigmas``.
 
     Returns:
-        (N, P) from 0 to 1; 0 for people without a labelled keypoint.
+        (N, P) from 0 to 1; 0 for people without a labeled keypoint.
 
     Raises:
         ValueError: a shape does not fit.
@@ -65,7 +65,7 @@ def object_keypoint_similarity(
             f"not {people.shape}, {annotated.shape} and {size.shape}"
         )
     near = keypoint_similarity(people, annotated[:, None, :, :2], size[:, None], sigmas)
-    labelled = annotated[:, None, :, 2] > 0
-    total = np.where(labelled, near, 0.0).sum(axis=-1)
-    mean: NDArray[np.float64] = total / np.maximum(labelled.sum(axis=-1), 1)
+    labeled = annotated[:, None, :, 2] > 0
+    total = np.where(labeled, near, 0.0).sum(axis=-1)
+    mean: NDArray[np.float64] = total / np.maximum(labeled.sum(axis=-1), 1)
     return mean

@@ -1,6 +1,6 @@
 """Peaks of heatmaps: where they are, how high, and where between the cells.
 
-A *cell* is a pair of integers (column, row) of a map; cell ``(i, j)`` has its centre at
+A *cell* is a pair of integers (column, row) of a map; cell ``(i, j)`` has its center at
 ``(i + 0.5, j + 0.5)`` in the map's own continuous coordinates.
 """
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from poselib.ops.block_extrema import block_extremes, maxima_in_blocks
 
-Subpixel = Literal["quarter", "neighbour", "parabola", "none"]
+Subpixel = Literal["quarter", "neighbor", "parabola", "none"]
 SUBPIXEL: tuple[Subpixel, ...] = get_args(Subpixel)
 
 # On a CPU, up to this part of all blocks is searched block by block; beyond, whole maps are.
@@ -185,14 +185,14 @@ def sample_cells(maps: Tensor, cells: Tensor) -> Tensor:
 
 
 def subpixel_shift(maps: Tensor, channels: Tensor, cells: Tensor, method: Subpixel) -> Tensor:
-    """Estimate how far each peak lies from the centre of its cell (HAE, Eq. 5).
+    """Estimate how far each peak lies from the center of its cell (HAE, Eq. 5).
 
     ``"quarter"``, the reading of the published code, moves a quarter of a cell along each axis
-    towards the higher of the two neighbours; with equal ones, towards zero, and at a border
-    outwards, since the cell stands in for its missing neighbour. ``"neighbour"`` takes Eq. (5)
-    literally: a quarter of a cell towards the highest of the eight neighbours. ``"parabola"``
+    towards the higher of the two neighbors; with equal ones, towards zero, and at a border
+    outwards, since the cell stands in for its missing neighbor. ``"neighbor"`` takes Eq. (5)
+    literally: a quarter of a cell towards the highest of the eight neighbors. ``"parabola"``
     fits a parabola along each axis to the logarithm of the heat, exact for Gaussians, or to the
-    heat itself where it is not positive. ``"none"`` stays at the centre.
+    heat itself where it is not positive. ``"none"`` stays at the center.
 
     Args:
         maps: (C, h, w) heatmaps.
@@ -214,7 +214,7 @@ def subpixel_shift(maps: Tensor, channels: Tensor, cells: Tensor, method: Subpix
         low, high = (_beside(maps, channels, cells, step) for step in (-1, 1))
         return torch.where(high > low, 0.25, -0.25)
     patches, inside = _patches(maps, channels, cells)
-    if method == "neighbour":
+    if method == "neighbor":
         return _towards_highest(patches.masked_fill(~inside, -torch.inf))
     return _parabola(patches, inside)
 
@@ -247,19 +247,19 @@ def _towards_highest(patches: Tensor) -> Tensor:
     flat[:, 4] = -torch.inf
     best = flat.argmax(dim=1)
     step = torch.stack([best % 3 - 1, best.div(3, rounding_mode="floor") - 1], dim=1).float()
-    exists = flat.amax(dim=1, keepdim=True) > -torch.inf  # a map of one cell has no neighbour
+    exists = flat.amax(dim=1, keepdim=True) > -torch.inf  # a map of one cell has no neighbor
     return torch.where(exists, 0.25 * step / step.norm(dim=1, keepdim=True).clamp(min=1), 0.0)
 
 
 def _parabola(patches: Tensor, inside: Tensor) -> Tensor:
     cross = ([1, 0], [0, 1]), ([1, 1], [1, 1]), ([1, 2], [2, 1])
-    low, centre, high = (patches[:, rows, columns] for rows, columns in cross)
+    low, center, high = (patches[:, rows, columns] for rows, columns in cross)
     complete = inside[:, [1, 0], [0, 1]] & inside[:, [1, 2], [2, 1]]
-    positive = (low > 0) & (centre > 0) & (high > 0)
-    low, centre, high = (
-        torch.where(positive, v.clamp(min=1e-30).log(), v) for v in (low, centre, high)
+    positive = (low > 0) & (center > 0) & (high > 0)
+    low, center, high = (
+        torch.where(positive, v.clamp(min=1e-30).log(), v) for v in (low, center, high)
     )
-    bend = low - 2 * centre + high
+    bend = low - 2 * center + high
     shift = 0.5 * (low - high) / bend
     usable = complete & (bend < 0) & shift.isfinite()
     return torch.where(usable, shift, 0.0).clamp(-0.5, 0.5)

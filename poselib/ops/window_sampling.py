@@ -32,7 +32,7 @@ def sample_windows(
     *,
     step: float = 1.0,
     sigma: float | None = None,
-    frame: Frame = "centre",
+    frame: Frame = "center",
 ) -> Tensor:
     """Read each of K maps in a window around its keypoint, weighed by a Gaussian (LOGO-CAP, Eq. 1).
 
@@ -42,7 +42,7 @@ def sample_windows(
         points: (n, K, 2) float, finite, px of the frame: the middles of the windows.
         window: odd side of a window, in places.
         image_size: (H, W) of the network input that the maps cover, px.
-        step: px between neighbouring places.
+        step: px between neighboring places.
         sigma: standard deviation of the Gaussian around the middle, px; none if not given. The
             official code makes weights below 1e-4 zero; three deviations to either side, as in the
             paper, have none.
@@ -83,7 +83,7 @@ def sample_features(
     image_size: Size,
     *,
     step: float = 1.0,
-    frame: Frame = "centre",
+    frame: Frame = "center",
 ) -> Tensor:
     """Read all channels of maps in a window around each keypoint (LOGO-CAP, Sec. 3.1).
 
@@ -94,7 +94,7 @@ def sample_features(
         rates: (K,), how far apart the places of each keypoint lie, in steps.
         window: odd side of a window, in places.
         image_size: (H, W) of the network input that the maps cover, px.
-        step: px between neighbouring places of a keypoint whose rate is 1.
+        step: px between neighboring places of a keypoint whose rate is 1.
         frame: of the points. In ``"index"`` cell i has its value at pixel i * stride.
 
     Returns:

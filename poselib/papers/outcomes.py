@@ -18,7 +18,7 @@ def paper_items(paper: str) -> pd.DataFrame:
         paper: lower-case short name, such as ``"hae"``.
 
     Returns:
-        Columns ``item`` (as the paper counts it), ``about``, ``notebook`` and ``artefact``, the
+        Columns ``item`` (as the paper counts it), ``about``, ``notebook`` and ``artifact``, the
         stem of the file in ``figures`` whose sidecar tells the outcome; empty where there is none.
 
     Raises:
@@ -39,7 +39,7 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
 
     Returns:
         Columns ``item``, ``about``, ``notebook``, ``data`` (what it was run on), ``preset``, ``what
-        came out`` and ``made`` (the day). An artefact that is absent reads ``"not run yet"``, an
+        came out`` and ``made`` (the day). An artifact that is absent reads ``"not run yet"``, an
         item that needs none ``"shown in the notebook"``.
 
     Raises:
@@ -47,16 +47,16 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
     """
     lines = []
     for item in paper_items(paper).to_dict("records"):
-        told = _told(Path(figures_dir), str(item["artefact"]))
+        told = _told(Path(figures_dir), str(item["artifact"]))
         lines.append({key: item[key] for key in ("item", "about", "notebook")} | told)
     return pd.DataFrame(lines)
 
 
-def _told(folder: Path, artefact: str) -> dict[str, str]:
+def _told(folder: Path, artifact: str) -> dict[str, str]:
     told = {"data": "", "preset": "", "what came out": "", "made": ""}
-    if not artefact:
+    if not artifact:
         return {**told, "what came out": "shown in the notebook"}
-    path = folder / f"{artefact}.json"
+    path = folder / f"{artifact}.json"
     if not path.is_file():
         return {**told, "what came out": "not run yet"}
     content = read_json(path)

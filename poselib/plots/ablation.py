@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from poselib.plots.figure import TEXT, WIDTH, legend_below, new_sheet, style_axes
-from poselib.plots.palette import BLUE, GREY, INK
+from poselib.plots.palette import BLUE, GRAY, INK
 
 _ROW = 0.34  # inches
 _ABREAST = 5  # panels; with more, the published ones have a line of their own
@@ -49,7 +49,7 @@ def show_ablation(
     sheet = new_sheet(lines * (_ROW * len(rows) + 0.75) + 0.6, WIDTH, title)
     theirs, ours = _panels(sheet, lines, published.shape[1], len(metrics))
     for ax, (metric, values) in zip(theirs, published.reindex(list(rows)).items(), strict=True):
-        ax.plot(values.to_numpy(float), range(len(rows)), "D", color=GREY, markersize=5)
+        ax.plot(values.to_numpy(float), range(len(rows)), "D", color=GRAY, markersize=5)
         style_seeds(ax, f"published {metric}\n{published_on}")
     for ax, (metric, heading) in zip(ours, metrics.items(), strict=True):
         draw_seeds(ax, results, metric, rows)
@@ -107,7 +107,7 @@ def style_seeds(ax: Axes, title: str) -> None:
 
 
 def _published_handle() -> Line2D:
-    return Line2D([], [], marker="D", linestyle="", color=GREY, markersize=5, label="published")
+    return Line2D([], [], marker="D", linestyle="", color=GRAY, markersize=5, label="published")
 
 
 def seed_handles() -> list[Line2D]:

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
-from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY
+from poselib.plots.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY
 
 _ROW = 0.3  # inches of a bar
 _ROOM = 1.16  # the longest bar times this is the width of a panel: its sum stands behind it
-_STAGES = (SKY, BLUE, GREEN, ORANGE, PURPLE, GREY)
+_STAGES = (SKY, BLUE, GREEN, ORANGE, PURPLE, GRAY)
 
 
 def show_breakdown(
@@ -57,15 +57,15 @@ def show_breakdown(
     for spare in axes[len(panels) :]:
         spare.set_axis_off()
     named = zip(stages, _STAGES, strict=False)
-    legend_below(sheet, [Patch(color=colour, label=str(stage)) for stage, colour in named])
+    legend_below(sheet, [Patch(color=color, label=str(stage)) for stage, color in named])
     return sheet
 
 
 def _draw(ax: Axes, table: pd.DataFrame, heading: str) -> None:
     places, start = np.arange(len(table)), np.zeros(len(table))
-    for (_, values), colour in zip(table.items(), _STAGES, strict=False):
+    for (_, values), color in zip(table.items(), _STAGES, strict=False):
         widths = values.fillna(0.0).to_numpy(dtype=float)
-        ax.barh(places, widths, left=start, height=0.7, color=colour)
+        ax.barh(places, widths, left=start, height=0.7, color=color)
         start = start + widths
     for place, total in zip(places, start, strict=True):
         ax.annotate(

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes
-from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
+from poselib.plots.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
 _ROW, _LETTER, _DIGIT = 0.3, 0.078, 0.075  # inches: of a bar, and letters of names and of sums
-_PARTS = (GREY, SKY, BLUE, GREEN, VERMILION, ORANGE, PURPLE)
+_PARTS = (GRAY, SKY, BLUE, GREEN, VERMILION, ORANGE, PURPLE)
 
 
 def show_parts(
@@ -56,16 +56,16 @@ def show_parts(
     for spare in axes[len(panels) :]:
         spare.set_axis_off()
     named = zip(first.columns, _PARTS, strict=False)
-    legend_below(sheet, [Patch(color=colour, label=str(part)) for part, colour in named])
+    legend_below(sheet, [Patch(color=color, label=str(part)) for part, color in named])
     return sheet
 
 
 def _draw(ax: Axes, table: pd.DataFrame, heading: str, digits: int, width: float) -> None:
     """Fill a panel, ``width`` inches wide, with room for the sum behind the longest bar."""
     places, start = np.arange(len(table)), np.zeros(len(table))
-    for (_, values), colour in zip(table.items(), _PARTS, strict=False):
+    for (_, values), color in zip(table.items(), _PARTS, strict=False):
         widths = values.to_numpy(dtype=float)
-        ax.barh(places, widths, left=start, height=0.7, color=colour)
+        ax.barh(places, widths, left=start, height=0.7, color=color)
         start = start + widths
     sums = [f"{total:.{digits}f}" for total in start]
     for place, total, text in zip(places, start, sums, strict=True):

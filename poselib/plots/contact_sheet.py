@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from poselib.plots.figure import SMALL, counted, legend_below, line_weight, panel_grid, show_image
 from poselib.plots.legends import area_handle, hidden_handle, ignore_handle, side_handles
-from poselib.plots.palette import ALERT, WHITE, person_colours
-from poselib.plots.poses import add_truth, labelled_people, people_of
+from poselib.plots.palette import ALERT, WHITE, person_colors
+from poselib.plots.poses import add_truth, labeled_people, people_of
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
 
@@ -79,14 +79,14 @@ def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
 
 
 def _title(sample: Sample) -> str:
-    return f"#{sample.image_id} · {counted(labelled_people(sample.keypoints))}"
+    return f"#{sample.image_id} · {counted(labeled_people(sample.keypoints))}"
 
 
 def _add_areas(ax: Axes, sample: Sample) -> None:
-    colours = person_colours(len(sample.keypoints))
+    colors = person_colors(len(sample.keypoints))
     outline = [patheffects.withStroke(linewidth=2.0, foreground="black")]
     margin = 0.03 * sample.size[0]
-    for person, area, colour in zip(sample.keypoints, sample.areas, colours, strict=True):
+    for person, area, color in zip(sample.keypoints, sample.areas, colors, strict=True):
         points = person[person[:, 2] > 0, :2]
         if len(points):
             top = points[points[:, 1].argmin()]
@@ -94,7 +94,7 @@ def _add_areas(ax: Axes, sample: Sample) -> None:
                 float(np.clip(top[0], margin, sample.size[1] - margin)),
                 float(max(top[1] - margin, 3 * margin)),
                 f"{np.sqrt(area):.0f}",
-                color=colour,
+                color=color,
                 fontsize=SMALL,
                 fontweight="bold",
                 ha="center",

@@ -29,7 +29,7 @@ def show_training(
 ) -> Figure:
     """Draw the loss and its terms, the validation figures and the learning rate over the steps.
 
-    Losses are averaged over neighbouring lines; what they were is drawn pale.
+    Losses are averaged over neighboring lines; what they were is drawn pale.
 
     Args:
         records: lines of ``metrics.jsonl``: training lines hold ``step``, ``loss``, its terms and
@@ -76,15 +76,15 @@ def _draw_losses(ax: Axes, training: pd.DataFrame) -> None:
     floor = np.inf
     window = max(1, min(_SMOOTH, len(training) // 10))
     for i, name in enumerate(names):
-        colour = INK if i == 0 else _LINES[(i - 1) % len(_LINES)]
+        color = INK if i == 0 else _LINES[(i - 1) % len(_LINES)]
         # Zero has no place on a logarithmic axis.
         values = training[name].astype(float)
         values = values.where(values > 0)
         mean = values.rolling(window, center=True, min_periods=1).mean()
-        ax.plot(training["step"], values, color=colour, alpha=0.18, linewidth=0.7)
+        ax.plot(training["step"], values, color=color, alpha=0.18, linewidth=0.7)
         label = "sum of all terms" if name == "loss" and terms else readable(name)
         style = _STYLES[i % len(_STYLES)]
-        ax.plot(training["step"], mean, style, color=colour, linewidth=1.6, label=label)
+        ax.plot(training["step"], mean, style, color=color, linewidth=1.6, label=label)
         floor = float(np.nanmin([floor, mean.min()]))
     ax.set_yscale("log")
     # A single batch with hardly any loss must not squeeze the curves.
@@ -110,4 +110,4 @@ def _draw_figures(ax: Axes, measured: pd.DataFrame, names: Sequence[str]) -> Non
 
 def _style(ax: Axes, title: str) -> None:
     style_axes(ax, title)
-    ax.set_xlabel("optimiser step", fontsize=TEXT)
+    ax.set_xlabel("optimizer step", fontsize=TEXT)

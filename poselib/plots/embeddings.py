@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, readable, style_axes
-from poselib.plots.palette import ALERT, GREEN, GREY, INK, WHITE, Colour, person_colours
+from poselib.plots.palette import ALERT, GRAY, GREEN, INK, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
 
 Floats = NDArray[np.float64]
@@ -103,13 +103,13 @@ def _draw_panel(
     skeleton: Skeleton,
 ) -> None:
     people = np.flatnonzero(present.any(axis=1))
-    colours = person_colours(len(present))
+    colors = person_colors(len(present))
     shown, beyond = tags[present], outliers_of(tags, present)
     span = max(float(np.ptp(shown)) if shown.size else 1.0, 1e-3)
     if shown.size:
         ax.set_ylim(shown.min() - 0.12 * span, shown.max() + 0.12 * span)
     for place, n in enumerate(people):
-        _draw_person(ax, place, tags[n], present[n], beyond[n], colours[n], groups)
+        _draw_person(ax, place, tags[n], present[n], beyond[n], colors[n], groups)
         _label(ax, place, tags[n], beyond[n], skeleton, span)
     ax.set_xticks(range(len(people)), [f"person {n + 1}" for n in people], fontsize=TEXT)
     ax.set(xlim=(-0.5, max(len(people), 1) - 0.5))
@@ -123,7 +123,7 @@ def _draw_person(
     tags: Floats,
     present: Bools,
     beyond: Bools,
-    colour: Colour,
+    color: Color,
     groups: NDArray[np.int64],
 ) -> None:
     low, high = fences(tags[present])
@@ -132,7 +132,7 @@ def _draw_person(
     _draw_tree(ax, place, x, tags, present, groups)
     inside = present & ~beyond
     ax.scatter(
-        x[inside], tags[inside], s=26, color=[colour], edgecolor=INK, linewidth=0.5, zorder=4
+        x[inside], tags[inside], s=26, color=[color], edgecolor=INK, linewidth=0.5, zorder=4
     ).set_gid("keypoints")
     ax.scatter(
         x[beyond], tags[beyond], s=34, facecolor="white", edgecolor=[ALERT], linewidth=1.5, zorder=5
@@ -160,7 +160,7 @@ def _draw_tree(
 
 
 def _offsets(tags: Floats, present: Bools) -> Floats:
-    """Sideways shifts (K,) that keep neighbouring dots of a column apart."""
+    """Sideways shifts (K,) that keep neighboring dots of a column apart."""
     shift = np.zeros(len(tags))
     order = np.flatnonzero(present)[np.argsort(tags[present], kind="stable")]
     shift[order] = np.resize([-0.06, 0.0, 0.06], len(order))
@@ -189,7 +189,7 @@ def _label(
 
 def _handles() -> list[Artist]:
     looks = (
-        ("keypoint", "o", GREY, INK, 0.5),
+        ("keypoint", "o", GRAY, INK, 0.5),
         ("outlier", "o", WHITE, ALERT, 1.5),
         ("mean of a keypoint group", "s", WHITE, GREEN, 1.4),
         ("reference embedding", "D", WHITE, INK, 1.5),

@@ -13,19 +13,19 @@ from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_under, new_sheet, re
 from poselib.plots.palette import (
     ALERT,
     BLUE,
-    GREY,
+    GRAY,
     INK,
     ORANGE,
     PURPLE,
     SKY,
     VERMILION,
     WHITE,
-    Colour,
+    Color,
     mixed,
 )
 
 _ROW = 0.23  # inches
-_RIGHT = mixed(GREY, WHITE, 0.6)
+_RIGHT = mixed(GRAY, WHITE, 0.6)
 _WRONG = (VERMILION, ORANGE, PURPLE, SKY, ALERT)
 _MISSED = (BLUE, mixed(INK, WHITE, 0.25))
 
@@ -39,7 +39,7 @@ def show_error_rates(
 ) -> Figure:
     """Draw what became of each type's predicted keypoints (left) and annotated ones (right).
 
-    Bars are shares; what is right is grey and comes first. A type without any has no bar.
+    Bars are shares; what is right is gray and comes first. A type without any has no bar.
 
     Args:
         table: one row a keypoint type and a last one of their sum, counts in columns.
@@ -52,22 +52,22 @@ def show_error_rates(
         ValueError: a column is not in the table, there are more than six on the left or three on
             the right, or the table is empty.
     """
-    for names, colours in ((predicted, _WRONG), (annotated, _MISSED)):
+    for names, colors in ((predicted, _WRONG), (annotated, _MISSED)):
         lacking = [name for name in names if name not in table]
-        if lacking or not 1 <= len(names) <= 1 + len(colours):
+        if lacking or not 1 <= len(names) <= 1 + len(colors):
             raise ValueError(
-                f"one to {1 + len(colours)} columns of {list(table)} can be drawn, not {[*names]}"
+                f"one to {1 + len(colors)} columns of {list(table)} can be drawn, not {[*names]}"
             )
     if len(table) == 0:
         raise ValueError("nothing to draw: the table has no row")
     sheet = new_sheet(_ROW * len(table) + 1.7, WIDTH, title)
     left, right = sheet.subplots(1, 2, sharey=True)
-    for ax, names, colours, heading in (
+    for ax, names, colors, heading in (
         (left, predicted, _WRONG, "keypoints predicted"),
         (right, annotated, _MISSED, "visible keypoints annotated"),
     ):
         total = int(table[list(names)].iloc[-1].sum())
-        draw_shares(ax, table, names, colours, f"{heading}, {total} in all")
+        draw_shares(ax, table, names, colors, f"{heading}, {total} in all")
         legend_under(ax, columns=3)
     return sheet
 
@@ -76,24 +76,24 @@ def draw_shares(
     ax: Axes,
     table: pd.DataFrame,
     columns: Mapping[str, str],
-    wrong: Sequence[Colour],
+    wrong: Sequence[Color],
     title: str,
 ) -> None:
-    """Draw one stack of bars a row: its shares of the sum of the columns, the first one in grey.
+    """Draw one stack of bars a row: its shares of the sum of the columns, the first one in gray.
 
     Args:
         ax: where to draw.
         table: names of the rows, and what is shared in columns; rows without any have no bar.
         columns: which are drawn, what is right first, and what the legend calls them.
-        wrong: the colours of all but the first.
+        wrong: the colors of all but the first.
         title: heading of the panel.
     """
     counts = table[list(columns)].to_numpy(dtype=np.float64)
     total = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.nan_to_num(counts) / np.where(total > 0, total, 1)
     start = np.zeros(len(table))
-    for values, label, colour in zip(shares.T, columns.values(), (_RIGHT, *wrong), strict=False):
-        ax.barh(np.arange(len(table)), values, left=start, height=0.8, color=colour, label=label)
+    for values, label, color in zip(shares.T, columns.values(), (_RIGHT, *wrong), strict=False):
+        ax.barh(np.arange(len(table)), values, left=start, height=0.8, color=color, label=label)
         start = start + values
     style_axes(ax, title, grid="x")
     ax.set_xlabel("%", fontsize=TEXT)

@@ -83,7 +83,7 @@ def panel_grid(
         columns: panels in a row.
         title: heading of the figure.
         margin: inches of text above each row.
-        side: inches that colour bars take from the width.
+        side: inches that color bars take from the width.
 
     Raises:
         ValueError: there is no image, or ``columns`` is below 1.
@@ -121,7 +121,7 @@ def image_of(image: ArrayLike) -> NDArray[np.uint8]:
 
 
 def show_image(ax: Axes, image: ArrayLike, title: str = "") -> None:
-    """Fill ``ax`` with an image (3, H, W) uint8; data coordinates are px, centres at + 0.5."""
+    """Fill ``ax`` with an image (3, H, W) uint8; data coordinates are px, centers at + 0.5."""
     pixels = image_of(image)
     height, width = pixels.shape[1:]
     ax.imshow(pixels.transpose(1, 2, 0), extent=(0, width, height, 0), zorder=0)
@@ -145,7 +145,7 @@ def _width_of(ax: Axes) -> float:
 
 
 def show_map(ax: Axes, values: ArrayLike, size: tuple[int, int], **style: Any) -> Any:
-    """Draw a map (h, w), or (h, w, 4) of colours, stretched over an image of ``size`` (H, W).
+    """Draw a map (h, w), or (h, w, 4) of colors, stretched over an image of ``size`` (H, W).
 
     The cell grid covers the image exactly, so a cell of stride s lies on the s by s pixels that
     it describes. ``style`` goes to matplotlib's ``imshow``; returns what that returns.
@@ -164,12 +164,12 @@ def style_axes(ax: Axes, title: str = "", grid: Literal["x", "y", "both"] = "bot
 
 
 def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neither") -> None:
-    """Add the bar of a map's colours on the right of ``ax``, as high as what it shows."""
+    """Add the bar of a map's colors on the right of ``ax``, as high as what it shows."""
     # The map itself may have a transparency per cell, which a bar cannot show.
-    colours = ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
+    colors = ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
     inch = 1 / _width_of(ax)
     place = ax.inset_axes((1 + 0.08 * inch, 0.0, 0.15 * inch, 1.0), label="<colorbar>")
-    bar = ax.figure.colorbar(colours, cax=place, extend=extend)
+    bar = ax.figure.colorbar(colors, cax=place, extend=extend)
     bar.set_label(label, fontsize=TEXT, color=INK)
     place.tick_params(labelsize=SMALL)
     bar.outline.set_visible(False)

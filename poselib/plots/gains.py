@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from poselib.plots.ablation import draw_seeds, seed_handles, style_seeds
 from poselib.plots.figure import TEXT, WIDTH, legend_below, new_sheet
-from poselib.plots.palette import GREY, INK, WHITE
+from poselib.plots.palette import GRAY, INK, WHITE
 
 _ROW = 0.34  # inches
 
@@ -74,9 +74,9 @@ _SHAPE: dict[str, Any] = {
     "linestyle": "none",
     "marker": "D",
     "markersize": 6,
-    "markeredgecolor": GREY,
+    "markeredgecolor": GRAY,
 }
-_MARKERS = ({**_SHAPE, "markerfacecolor": WHITE}, {**_SHAPE, "markerfacecolor": GREY})
+_MARKERS = ({**_SHAPE, "markerfacecolor": WHITE}, {**_SHAPE, "markerfacecolor": GRAY})
 
 
 def _handles(rows: Sequence[str]) -> list[Line2D]:

@@ -26,7 +26,7 @@ from poselib.plots.figure import (
     show_image,
 )
 from poselib.plots.legends import side_handles
-from poselib.plots.palette import ALERT, INK, greyed, person_colours
+from poselib.plots.palette import ALERT, INK, grayed, person_colors
 from poselib.plots.poses import add_people
 from poselib.plots.shapes import people_shapes, person_units
 from poselib.skeletons import Skeleton
@@ -91,15 +91,15 @@ def show_grouping(
     left, right, top, bottom = _region(steps, scale, size)
     shape = (bottom - top, right - left)
     sheet, axes = panel_grid([shape] * len(steps), columns, title=title, margin=0.45)
-    colours, weight = person_colours(people_in(steps)), line_weight(min(columns, len(steps)))
+    colors, weight = person_colors(people_in(steps)), line_weight(min(columns, len(steps)))
     # From the whole people, so that markers keep their size from panel to panel.
-    units = person_units(*_grouped(steps, len(skeleton), len(colours), scale), size)
+    units = person_units(*_grouped(steps, len(skeleton), len(colors), scale), size)
     for number, (ax, step) in enumerate(zip(axes, steps, strict=True), start=1):
         heading = f"{number}. {type_name(skeleton, step)}\n{_reason(step)}"
-        show_image(ax, greyed(pixels, 0.6), heading)
-        points, there = _grouped(steps[:number], len(skeleton), len(colours), scale)
+        show_image(ax, grayed(pixels, 0.6), heading)
+        points, there = _grouped(steps[:number], len(skeleton), len(colors), scale)
         shapes = people_shapes(
-            points, there, np.zeros_like(there), skeleton, colours, size, weight=weight, units=units
+            points, there, np.zeros_like(there), skeleton, colors, size, weight=weight, units=units
         )
         add_people(ax, shapes)
         x, y = points[step.people, step.keypoint].T

@@ -23,13 +23,13 @@ from poselib.plots.figure import (
     show_image,
     show_map,
 )
-from poselib.plots.palette import ALERT, INK, greyed
+from poselib.plots.palette import ALERT, INK, grayed
 from poselib.plots.poses import people_of
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
 
 HEAT = "inferno"
-_MARK = "#00c8ff"  # cyan: absent from the colours of heat
+_MARK = "#00c8ff"  # cyan: absent from the colors of heat
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def show_heatmaps(
     sheet, axes = panel_grid([size] * (len(names) + 1), columns, title=title, side=0.8)
     panels = [("all keypoints", heat.max(axis=0)), *zip(names, heat[indices], strict=True)]
     for ax, (name, values) in zip(axes, panels, strict=True):
-        show_image(ax, greyed(pixels), readable(name))
+        show_image(ax, grayed(pixels), readable(name))
         mesh = add_heat(ax, values, size, top)
     bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heat")
     return sheet
@@ -98,7 +98,7 @@ def show_targets(
     pixels, heat = image_of(image), maps_of(heatmaps, skeleton, "heatmaps")
     people, size = people_of(keypoints, skeleton), pixels.shape[1:]
     sheet, (whole, close) = panel_grid([size, size], 2, title=title, side=0.8)
-    show_image(whole, greyed(pixels), "targets of all keypoints over the image")
+    show_image(whole, grayed(pixels), "targets of all keypoints over the image")
     mesh = add_heat(whole, heat.max(axis=0), size, 1.0)
     if weights is not None:
         _shade(whole, np.asarray(weights, dtype=np.float64).reshape(heat.shape[1:]), size)
@@ -140,7 +140,7 @@ def _dots(ax: Axes, points: NDArray[np.float32], size: float) -> None:
 
 def _target_handles(weighted: bool) -> list[Artist]:
     dot = Line2D([], [], linestyle="none", marker="o", color=_MARK, markeredgecolor=INK)
-    dot.set_label("labelled keypoint")
+    dot.set_label("labeled keypoint")
     cell = Patch(facecolor="none", edgecolor=_MARK, linewidth=1.4, label="the cell it lies in")
     ignored = Patch(facecolor=(*ALERT, 0.3), label="not counted by the loss")
     return [dot, cell, ignored] if weighted else [dot, cell]
@@ -158,15 +158,15 @@ def _close_up(
     people: NDArray[np.float32],
     skeleton: Skeleton,
 ) -> None:
-    """Show the map around the first labelled keypoint with the borders of the cells."""
+    """Show the map around the first labeled keypoint with the borders of the cells."""
     size: Size = (pixels.shape[1], pixels.shape[2])
-    labelled = people[..., 2] > 0
-    show_image(ax, greyed(pixels), "close up: nobody is labelled")
-    if not labelled.any():
+    labeled = people[..., 2] > 0
+    show_image(ax, grayed(pixels), "close up: nobody is labeled")
+    if not labeled.any():
         return
-    n, k = np.argwhere(labelled)[0]
+    n, k = np.argwhere(labeled)[0]
     add_heat(ax, heat[k], size, 1.0)
-    _dots(ax, people[labelled[:, k], k], 7.0)
+    _dots(ax, people[labeled[:, k], k], 7.0)
     stride_y, stride_x = size[0] / heat.shape[1], size[1] / heat.shape[2]
     column, row = np.floor(people[n, k, :2] / (stride_x, stride_y))
     cell = Rectangle(

@@ -25,7 +25,7 @@ from poselib.plots.figure import (
     readable,
 )
 from poselib.plots.heatmaps import HEAT, maps_of
-from poselib.plots.palette import ALERT, INK, SKY, WHITE, Colour, greyed
+from poselib.plots.palette import ALERT, INK, SKY, WHITE, Color, grayed
 from poselib.plots.panels import window_around
 from poselib.plots.poses import draw_poses
 from poselib.skeletons import Skeleton
@@ -105,8 +105,8 @@ def _draw_pose(
     ax: Axes, panel: FilterPanel, pose: Floats, skeleton: Skeleton, heading: str
 ) -> None:
     """Draw a pose over the part of the image that both poses and the truth need."""
-    labelled = panel.truth[:, 2] > 0
-    truth = panel.truth[labelled, :2]
+    labeled = panel.truth[:, 2] > 0
+    truth = panel.truth[labeled, :2]
     size = image_of(panel.image).shape[1:]
     window = window_around(np.concatenate([*panel.poses, truth]), (size[0], size[1]))
     left, top, right, bottom = window
@@ -117,11 +117,11 @@ def _draw_pose(
     )
     # Lines are in px of the image, and a part of it is shown.
     weight = max(right - left, bottom - top) / max(size)
-    draw_poses(greyed(panel.image, 0.3), one, skeleton, ax=ax, colours=[SKY], weight=weight)
-    for found, place in zip(pose[labelled], truth, strict=True):
+    draw_poses(grayed(panel.image, 0.3), one, skeleton, ax=ax, colors=[SKY], weight=weight)
+    for found, place in zip(pose[labeled], truth, strict=True):
         ends = np.stack([found, place], axis=-1)
-        for colour, width in ((WHITE, 2.8), (ALERT, 1.4)):
-            ax.plot(*ends, color=colour, linewidth=width, zorder=5, gid="residual")
+        for color, width in ((WHITE, 2.8), (ALERT, 1.4)):
+            ax.plot(*ends, color=color, linewidth=width, zorder=5, gid="residual")
     ax.plot(*truth.T, zorder=6, gid="truth", **_CROSS)
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.set_title(heading, fontsize=TEXT, color=INK, pad=3)
@@ -147,7 +147,7 @@ def _draw_filters(
             bar_beside(ax, mesh, "attraction")
 
 
-def _mark(marker: str, size: float, face: Colour, edge: Colour) -> dict[str, Any]:
+def _mark(marker: str, size: float, face: Color, edge: Color) -> dict[str, Any]:
     return {
         "linestyle": "none",
         "marker": marker,

@@ -15,7 +15,7 @@ _ROW = 0.23  # inches
 _KINDS = {"jitter": SKY, "miss": BLUE, "inversion": PURPLE, "swap": VERMILION}
 
 
-def show_localisation_errors(
+def show_localization_errors(
     shares: pd.DataFrame, gains: pd.DataFrame, *, title: str = ""
 ) -> Figure:
     """Draw the errors of each keypoint type (left) and the AP gained by correcting them (right).

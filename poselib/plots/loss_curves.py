@@ -30,7 +30,7 @@ def show_loss_curves(
 ) -> Figure:
     """Draw the loss of every row over the steps (left) and what each row came to (right).
 
-    A curve is the mean over the seeds, each averaged over neighbouring steps, a tenth of all; the
+    A curve is the mean over the seeds, each averaged over neighboring steps, a tenth of all; the
     band about it spans the seeds. The first tenth of the training, where all fall steeply, is not
     drawn.
 
@@ -70,14 +70,14 @@ def _draw_curves(ax: Axes, losses: pd.DataFrame, rows: Sequence[str]) -> None:
         curves = _smoothed(losses[losses["row"] == row])
         if curves.empty:
             continue
-        colour = _LINES[place]
+        color = _LINES[place]
         steps, values = curves.index.to_numpy(float), curves.to_numpy(float)
-        ax.fill_between(steps, values.min(1), values.max(1), color=colour, alpha=0.15, linewidth=0)
+        ax.fill_between(steps, values.min(1), values.max(1), color=color, alpha=0.15, linewidth=0)
         style = _STYLES[place % len(_STYLES)]
-        ax.plot(steps, values.mean(axis=1), style, color=colour, linewidth=1.6, label=row)
+        ax.plot(steps, values.mean(axis=1), style, color=color, linewidth=1.6, label=row)
     ax.ticklabel_format(axis="y", scilimits=(-2, 3))
     ax.yaxis.get_offset_text().set_fontsize(SMALL)
-    ax.set_xlabel("optimiser step", fontsize=TEXT)
+    ax.set_xlabel("optimizer step", fontsize=TEXT)
     ax.legend(fontsize=SMALL, frameon=False)
 
 

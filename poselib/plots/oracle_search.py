@@ -22,21 +22,21 @@ from poselib.plots.figure import (
 )
 from poselib.plots.palette import (
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     INK,
     ORANGE,
     PURPLE,
     VERMILION,
     WHITE,
-    Colour,
+    Color,
     mixed,
 )
 
 _ROW = 0.2  # inches
 _LINES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, ORANGE), "osD^v", strict=True))
-_MISSING = mixed(GREY, WHITE, 0.35)
-_OUTSIDE = mixed(GREY, WHITE, 0.8)
+_MISSING = mixed(GRAY, WHITE, 0.35)
+_OUTSIDE = mixed(GRAY, WHITE, 0.8)
 # Windows larger than the one the figure is about are orange.
 _LARGER = mixed(ORANGE, WHITE, 0.45)
 
@@ -103,14 +103,14 @@ def _draw_published(ax: Axes, published: pd.DataFrame, window: int, about: str) 
     for _, line in published.iterrows():
         value = float(line["AP"])
         if np.isnan(line["window"]):
-            ax.axhline(value, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
+            ax.axhline(value, color=GRAY, linestyle="--", linewidth=1.2, zorder=1)
             ax.annotate(
                 f"{line['row']}  {value:.1f}", (0.98, value), (0, 3),
                 xycoords=ax.get_yaxis_transform(), textcoords="offset points",
                 ha="right", va="bottom", fontsize=SMALL, color=INK,
             )  # fmt: skip
         else:
-            ax.plot(line["window"], value, "D", color=GREY, markersize=6, zorder=3)
+            ax.plot(line["window"], value, "D", color=GRAY, markersize=6, zorder=3)
             _number(ax, float(line["window"]), value)
     known = published["window"].dropna()
     _style_windows(ax, sorted({*known.astype(int), window}), f"published,\n{about}")
@@ -120,10 +120,10 @@ def _draw_published(ax: Axes, published: pd.DataFrame, window: int, about: str) 
 
 def _draw_measured(ax: Axes, results: pd.DataFrame, window: int) -> None:
     ways = results.groupby("row", sort=False)
-    for (colour, marker), (name, part) in zip(_LINES, ways, strict=False):
+    for (color, marker), (name, part) in zip(_LINES, ways, strict=False):
         line = part.sort_values("window")
         style: dict[str, Any] = {
-            "color": colour,
+            "color": color,
             "marker": marker,
             "markersize": 4.5,
             "linewidth": 1.6,
@@ -133,7 +133,7 @@ def _draw_measured(ax: Axes, results: pd.DataFrame, window: int) -> None:
             marked = line[line["window"].isin([1, window])]
             for side, value in zip(marked["window"], marked["AP"], strict=True):
                 _number(ax, float(side), float(value))
-    ax.axvline(window, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+    ax.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
     sides = sorted(set(results["window"]))
     _style_windows(ax, sides, "measured here")
     ax.set_xlim(min(sides) - 1.5, max(sides) + 1)
@@ -161,9 +161,9 @@ def _style_windows(ax: Axes, sides: Sequence[int], title: str) -> None:
 def _draw_shares(ax: Axes, shares: pd.DataFrame, sides: Sequence[int], window: int) -> None:
     rows = np.arange(len(shares))
     # Windows lie in each other: the smaller ones are drawn over the larger ones.
-    for n, (side, colour) in enumerate(zip(sides, _shades(sides, window), strict=True)):
+    for n, (side, color) in enumerate(zip(sides, _shades(sides, window), strict=True)):
         inside = shares[f"within_{side}"].fillna(0)
-        _bars(ax, inside, colour, f"within {_square(side)}", order=1 + len(sides) - n)
+        _bars(ax, inside, color, f"within {_square(side)}", order=1 + len(sides) - n)
     whole = np.where(shares[f"within_{window}"].notna(), 100.0, 0.0)
     _bars(ax, whole, _OUTSIDE, "farther off", order=0)
     missing = shares["missing"].fillna(0)
@@ -182,10 +182,10 @@ def _draw_shares(ax: Axes, shares: pd.DataFrame, sides: Sequence[int], window: i
 
 
 def _bars(
-    ax: Axes, values: ArrayLike, colour: Colour, label: str, *, order: int, left: ArrayLike = 0.0
+    ax: Axes, values: ArrayLike, color: Color, label: str, *, order: int, left: ArrayLike = 0.0
 ) -> None:
     widths = np.asarray(values, np.float64)
-    style: dict[str, Any] = {"height": 0.8, "color": colour, "label": label, "zorder": 2 + order}
+    style: dict[str, Any] = {"height": 0.8, "color": color, "label": label, "zorder": 2 + order}
     ax.barh(np.arange(len(widths)), widths, left=left, **style)
 
 
@@ -193,8 +193,8 @@ def _square(side: int) -> str:
     return f"{side}×{side}"
 
 
-def _shades(sides: Sequence[int], window: int) -> list[Colour]:
-    """A colour for each window: the smaller the darker, and those beyond the main one orange."""
+def _shades(sides: Sequence[int], window: int) -> list[Color]:
+    """A color for each window: the smaller the darker, and those beyond the main one orange."""
     inner = [side for side in sides if side <= window]
     dark, light = mixed(BLUE, INK, 0.5), mixed(BLUE, WHITE, 0.45)
     shades = [mixed(light, dark, 1 - n / max(len(inner) - 1, 1)) for n in range(len(inner))]

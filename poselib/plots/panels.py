@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots.figure import image_of, legend_below, line_weight, panel_grid
 from poselib.plots.legends import hidden_handle, side_handles
-from poselib.plots.palette import ALERT, WHITE, person_colours
+from poselib.plots.palette import ALERT, WHITE, person_colors
 from poselib.plots.poses import draw_poses, draw_truth, people_of
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
@@ -37,8 +37,8 @@ class Panel:
         image: (3, H, W) uint8 RGB.
         truth: (N, K, 3) annotated people, px of ``image`` and visibility.
         poses: people found, px of ``image``; if None, the annotated people are drawn.
-        partners: (P,) the annotated person whose colour each person found gets; who has none
-            (-1) gets a colour of its own.
+        partners: (P,) the annotated person whose color each person found gets; who has none
+            (-1) gets a color of its own.
         title: heading.
         rings: (M, 2) px, keypoints to mark.
         targets: (M, 2) px, where each marked keypoint belongs, joined with it by a line; NaN where
@@ -137,14 +137,14 @@ def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
 
 def _draw(ax: Axes, panel: Panel, skeleton: Skeleton, weight: float) -> None:
     people, found = len(panel.truth), panel.poses
-    colours = person_colours(people + (0 if found is None else len(found)))
+    colors = person_colors(people + (0 if found is None else len(found)))
     if found is None:
         draw_truth(
             panel.image,
             panel.truth,
             skeleton,
             ax=ax,
-            colours=colours,
+            colors=colors,
             weight=weight,
             title=panel.title,
         )
@@ -155,7 +155,7 @@ def _draw(ax: Axes, panel: Panel, skeleton: Skeleton, weight: float) -> None:
         found,
         skeleton,
         ax=ax,
-        colours=[colours[place] for place in places],
+        colors=[colors[place] for place in places],
         weight=weight,
         title=panel.title,
     )

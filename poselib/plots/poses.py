@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.colors import matched_colours
+from poselib.plots.colors import matched_colors
 from poselib.plots.figure import (
     counted,
     image_of,
@@ -21,7 +21,7 @@ from poselib.plots.figure import (
     show_image,
 )
 from poselib.plots.legends import hidden_handle, side_handles
-from poselib.plots.palette import Colour, as_bytes, person_colours
+from poselib.plots.palette import Color, as_bytes, person_colors
 from poselib.plots.shapes import PersonShapes, Shape, people_shapes
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Size
@@ -41,11 +41,11 @@ def draw_poses(
     ax: Axes | None = None,
     min_score: float = LEAST_SCORE,
     min_person_score: float = 0.0,
-    colours: Sequence[Colour] | None = None,
+    colors: Sequence[Color] | None = None,
     weight: float = 1.0,
     title: str = "",
 ) -> Figure:
-    """Draw the people found in an image, one colour each.
+    """Draw the people found in an image, one color each.
 
     The left side is lighter with round markers, the right side darker with squares.
 
@@ -56,7 +56,7 @@ def draw_poses(
         ax: where to draw; a new figure with a legend if None.
         min_score: keypoints at or below it are left out; by default those that are mere guesses.
         min_person_score: people below it are left out.
-        colours: one per person.
+        colors: one per person.
         weight: factor of line widths and markers.
         title: heading of the panel.
 
@@ -65,7 +65,7 @@ def draw_poses(
     """
     pixels = image_of(image)
     shapes = _shapes_of(
-        poses, skeleton, pixels.shape[1:], min_score, min_person_score, colours, weight
+        poses, skeleton, pixels.shape[1:], min_score, min_person_score, colors, weight
     )
     if ax is None:
         sheet, (ax,) = panel_grid([pixels.shape[1:]], 1)
@@ -81,7 +81,7 @@ def draw_truth(
     skeleton: Skeleton,
     *,
     ax: Axes | None = None,
-    colours: Sequence[Colour] | None = None,
+    colors: Sequence[Color] | None = None,
     weight: float = 1.0,
     title: str = "",
 ) -> Figure:
@@ -92,7 +92,7 @@ def draw_truth(
         keypoints: (N, K, 3) px of ``image`` and visibility 0 (not drawn), 1 (ring) or 2.
         skeleton: names and limbs of the keypoints.
         ax: where to draw; a new figure with a legend if None.
-        colours: one per person.
+        colors: one per person.
         weight: factor of line widths and markers.
         title: heading of the panel.
 
@@ -104,7 +104,7 @@ def draw_truth(
         sheet, (ax,) = panel_grid([pixels.shape[1:]], 1)
         legend_below(sheet, [*side_handles(), hidden_handle()])
     show_image(ax, pixels, title)
-    add_truth(ax, people, skeleton, pixels.shape[1:], colours, weight)
+    add_truth(ax, people, skeleton, pixels.shape[1:], colors, weight)
     return ax.figure  # type: ignore[return-value]
 
 
@@ -134,8 +134,8 @@ def compare_poses(
 ) -> Figure:
     """Draw ground truth beside prediction for several images.
 
-    A predicted person takes the colour of the annotated person it lies on; one that lies on
-    nobody gets a colour of its own.
+    A predicted person takes the color of the annotated person it lies on; one that lies on
+    nobody gets a color of its own.
 
     Args:
         images: each (3, H, W) uint8 RGB.
@@ -163,13 +163,13 @@ def compare_poses(
     for n, (image, truth, poses) in enumerate(zip(images, truths, predictions, strict=True)):
         people = people_of(truth, skeleton)
         poses = _kept(poses, min_person_score)
-        own, others = matched_colours(people, poses)
+        own, others = matched_colors(people, poses)
         prefix = f"{names[n]}{gap}" if names[n] else ""
         left, right = axes[2 * n], axes[2 * n + 1]
-        heading = f"{prefix}ground truth, {counted(labelled_people(people))}"
-        draw_truth(image, people, skeleton, ax=left, colours=own, weight=weight, title=heading)
+        heading = f"{prefix}ground truth, {counted(labeled_people(people))}"
+        draw_truth(image, people, skeleton, ax=left, colors=own, weight=weight, title=heading)
         heading = f"{prefix}prediction, {counted(len(poses))}"
-        draw_poses(image, poses, skeleton, ax=right, colours=others, weight=weight, title=heading)
+        draw_poses(image, poses, skeleton, ax=right, colors=others, weight=weight, title=heading)
     legend_below(sheet, [*side_handles(), hidden_handle()])
     return sheet
 
@@ -179,13 +179,13 @@ def add_truth(
     keypoints: NDArray[np.float32],
     skeleton: Skeleton,
     size: Size,
-    colours: Sequence[Colour] | None = None,
+    colors: Sequence[Color] | None = None,
     weight: float = 1.0,
 ) -> None:
     """Add annotated people (N, K, 3) to ``ax``, which already shows their image of ``size``."""
-    seen, colours = keypoints[..., 2], colours or person_colours(len(keypoints))
+    seen, colors = keypoints[..., 2], colors or person_colors(len(keypoints))
     people = people_shapes(
-        keypoints[..., :2], seen > 0, seen == 1, skeleton, colours, size, weight=weight
+        keypoints[..., :2], seen > 0, seen == 1, skeleton, colors, size, weight=weight
     )
     add_people(ax, people)
 
@@ -201,8 +201,8 @@ def people_of(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
     return people
 
 
-def labelled_people(keypoints: NDArray[np.float32]) -> int:
-    """Return how many of the people (N, K, 3) have a labelled keypoint."""
+def labeled_people(keypoints: NDArray[np.float32]) -> int:
+    """Return how many of the people (N, K, 3) have a labeled keypoint."""
     return int((keypoints[..., 2] > 0).any(axis=-1).sum())
 
 
@@ -217,14 +217,14 @@ def _shapes_of(
     size: Size,
     min_score: float = LEAST_SCORE,
     min_person_score: float = 0.0,
-    colours: Sequence[Colour] | None = None,
+    colors: Sequence[Color] | None = None,
     weight: float = 1.0,
 ) -> list[PersonShapes]:
-    colours = colours or person_colours(len(poses))
+    colors = colors or person_colors(len(poses))
     keep = poses.person_scores >= min_person_score
     shown = (poses.scores > max(min_score, 0.0)) & keep[:, None]
     hollow = np.zeros_like(shown)
-    return people_shapes(poses.keypoints, shown, hollow, skeleton, colours, size, weight=weight)
+    return people_shapes(poses.keypoints, shown, hollow, skeleton, colors, size, weight=weight)
 
 
 def add_people(ax: Axes, people: Sequence[PersonShapes]) -> None:
@@ -234,7 +234,7 @@ def add_people(ax: Axes, people: Sequence[PersonShapes]) -> None:
             if shapes:
                 polygons = PolyCollection(
                     [shape.points for shape in shapes],
-                    facecolors=[shape.colour for shape in shapes],
+                    facecolors=[shape.color for shape in shapes],
                     linewidths=0,
                     zorder=3,
                 )
@@ -243,14 +243,14 @@ def add_people(ax: Axes, people: Sequence[PersonShapes]) -> None:
 
 
 def _paint(canvas: NDArray[np.uint8], shape: Shape) -> None:
-    # OpenCV puts the centre of a pixel at an integer; poselib at integer + 0.5. The bounds keep
+    # OpenCV puts the center of a pixel at an integer; poselib at integer + 0.5. The bounds keep
     # far-away points within OpenCV's 32-bit fixed-point numbers.
     bound = 4.0 * max(canvas.shape)
     corners = np.clip(shape.points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS
     cv2.fillPoly(
         canvas,
         [corners.round().astype(np.int32)],
-        as_bytes(shape.colour),
+        as_bytes(shape.color),
         lineType=cv2.LINE_AA,
         shift=_SUBPIXEL_BITS,
     )

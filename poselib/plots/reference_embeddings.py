@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from poselib.plots.figure import SMALL, TEXT, WIDTH, counted, legend_below, new_sheet, style_axes
 from poselib.plots.grouping import Floats, Step, people_in, type_name
-from poselib.plots.palette import GREY, INK, Colour, person_colours
+from poselib.plots.palette import GRAY, INK, Color, person_colors
 from poselib.skeletons import Skeleton
 
 
@@ -28,7 +28,7 @@ def show_reference_paths(
     """Draw the tags that join each person and its moving reference embedding, step by step.
 
     Several groupings of the same candidates, such as a fixed and a progressive order, get a row
-    each with the same tag axis; a person has one colour in all of them. Where keypoints have
+    each with the same tag axis; a person has one color in all of them. Where keypoints have
     several embeddings, the first is drawn.
 
     Args:
@@ -46,9 +46,9 @@ def show_reference_paths(
     first = next(iter(groupings.values()))
     for ax, (name, grouping) in zip(axes, groupings.items(), strict=True):
         numbers = _aligned(first, grouping)
-        colours = person_colours(max(int(numbers.max()) + 1, 1))
+        colors = person_colors(max(int(numbers.max()) + 1, 1))
         style_axes(ax, f"{name}: {counted(people_in(grouping))} found")
-        _draw_paths(ax, grouping, [colours[n] for n in numbers])
+        _draw_paths(ax, grouping, [colors[n] for n in numbers])
         labels = [type_name(skeleton, step) for step in grouping]
         ax.set_xticks(
             range(len(labels)), labels, rotation=40, ha="right", rotation_mode="anchor",
@@ -73,11 +73,11 @@ def reference_paths(steps: Sequence[Step]) -> Floats:
     return paths
 
 
-def _draw_paths(ax: Axes, steps: Sequence[Step], colours: Sequence[Colour]) -> None:
+def _draw_paths(ax: Axes, steps: Sequence[Step], colors: Sequence[Color]) -> None:
     paths = reference_paths(steps)[..., 0]
-    for person, colour in enumerate(colours):
+    for person, color in enumerate(colors):
         ax.plot(paths[:, person], color=INK, linewidth=2.6, zorder=2)
-        ax.plot(paths[:, person], color=colour, linewidth=1.6, zorder=3, gid="reference")
+        ax.plot(paths[:, person], color=color, linewidth=1.6, zorder=3, gid="reference")
     for number, step in enumerate(steps):
         tags = np.asarray(step.tags)[:, 0]
         for kind, size, chosen in (("o", 26, ~step.started), ("*", 110, step.started)):
@@ -86,7 +86,7 @@ def _draw_paths(ax: Axes, steps: Sequence[Step], colours: Sequence[Colour]) -> N
                 tags[chosen],
                 s=size,
                 marker=kind,
-                color=[colours[p] for p in step.people[chosen]],
+                color=[colors[p] for p in step.people[chosen]],
                 edgecolor=INK,
                 linewidth=0.6,
                 zorder=4,
@@ -120,9 +120,9 @@ def _members(steps: Sequence[Step]) -> list[tuple[tuple[int, int, int], int]]:
 
 
 def _path_handles() -> list[Artist]:
-    style: dict[str, Any] = {"linestyle": "none", "color": GREY, "markeredgecolor": INK}
+    style: dict[str, Any] = {"linestyle": "none", "color": GRAY, "markeredgecolor": INK}
     return [
         Line2D([], [], marker="*", ms=11, mew=0.6, label="candidate that starts a person", **style),
         Line2D([], [], marker="o", ms=6, mew=0.6, label="candidate that joins a person", **style),
-        Line2D([], [], color=GREY, linewidth=2.4, label="reference embedding (mean so far)"),
+        Line2D([], [], color=GRAY, linewidth=2.4, label="reference embedding (mean so far)"),
     ]

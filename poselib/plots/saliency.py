@@ -17,11 +17,11 @@ from scipy.ndimage import gaussian_filter
 
 from poselib.plots.figure import image_of, legend_below, panel_grid, show_image
 from poselib.plots.heatmaps import add_heat
-from poselib.plots.palette import INK, SKY, VERMILION, WHITE, greyed
+from poselib.plots.palette import INK, SKY, VERMILION, WHITE, grayed
 
 Points = NDArray[np.float64]
 
-# Convolutions of stride 2 read neighbouring pixels unequally often: regions are what is to be seen.
+# Convolutions of stride 2 read neighboring pixels unequally often: regions are what is to be seen.
 _BLUR = 2.0  # px
 _BRIGHTEST = 99.5  # per cent of pixels below what is drawn brightest: single pixels stand out far
 _MARGIN = 0.45  # inches, for a heading of two lines
@@ -37,7 +37,7 @@ class FocusPanel:
 
     Attributes:
         image: (3, H, W) uint8 RGB.
-        centre: (2,) px, from where keypoints are regressed.
+        center: (2,) px, from where keypoints are regressed.
         keypoints: (J, 2) px, where they truly are.
         saliency: (H, W), not negative; if None, none is drawn.
         activated: (P, 2) px; those outside the image are not seen.
@@ -46,7 +46,7 @@ class FocusPanel:
     """
 
     image: NDArray[np.uint8]
-    centre: Points
+    center: Points
     keypoints: Points
     saliency: ArrayLike | None = None
     activated: Points = field(default_factory=_nowhere)
@@ -72,7 +72,7 @@ def show_focus(panels: Sequence[FocusPanel], *, columns: int = 3, title: str = "
         [image_of(panel.image).shape[1:] for panel in panels], columns, title=title, margin=_MARGIN
     )
     for ax, panel in zip(axes, panels, strict=True):
-        show_image(ax, greyed(panel.image, 0.4), panel.title)
+        show_image(ax, grayed(panel.image, 0.4), panel.title)
         if panel.saliency is not None:
             _add_saliency(ax, panel)
         _add_marks(ax, panel)
@@ -92,11 +92,11 @@ def _add_saliency(ax: Axes, panel: FocusPanel) -> None:
 def _add_marks(ax: Axes, panel: FocusPanel) -> None:
     ax.plot(*panel.activated.T, gid="activated", zorder=3, **_DOT)
     for place in panel.keypoints if panel.radius else ():
-        for width, colour in ((2.4, INK), (1.2, SKY)):
-            ring = Circle(place, panel.radius, fill=False, linewidth=width, edgecolor=colour)
+        for width, color in ((2.4, INK), (1.2, SKY)):
+            ring = Circle(place, panel.radius, fill=False, linewidth=width, edgecolor=color)
             ax.add_patch(ring).set_zorder(4)
     ax.plot(*panel.keypoints.T, gid="keypoints", zorder=5, **_CROSS)
-    ax.plot(*panel.centre, gid="centre", zorder=5, **_STAR)
+    ax.plot(*panel.center, gid="center", zorder=5, **_STAR)
 
 
 def _mark(marker: str, size: float, face: object, edge: object, width: float) -> dict[str, Any]:
@@ -118,7 +118,7 @@ _STAR = _mark("*", 8.0, WHITE, INK, 0.7)
 def _handles(panels: Sequence[FocusPanel]) -> list[Artist]:
     handles: list[Artist] = [
         Line2D([], [], label="keypoint", **_CROSS),
-        Line2D([], [], label="centre of the person", **_STAR),
+        Line2D([], [], label="center of the person", **_STAR),
     ]
     if any(panel.radius for panel in panels):
         handles.append(Line2D([], [], label="near", **_mark("o", 9, "none", SKY, 1.2)))

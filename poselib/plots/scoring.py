@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from poselib.plots.figure import TEXT, WIDTH, legend_under, new_sheet, style_axes
-from poselib.plots.palette import BLUE, GREY, INK, VERMILION
+from poselib.plots.palette import BLUE, GRAY, INK, VERMILION
 
 _GROUPS = 10
 
@@ -94,7 +94,7 @@ def _draw_people(
 def _draw_losses(ax: Axes, losses: Sequence[float], constant: float) -> None:
     epochs = np.arange(1, len(losses) + 1)
     ax.plot(epochs, losses, "-o", ms=3, color=INK, label="scoring net")
-    ax.axhline(constant, color=GREY, linestyle="--", label="always the mean")
+    ax.axhline(constant, color=GRAY, linestyle="--", label="always the mean")
     style_axes(ax, "learning the OKS")
     ax.set_xlabel("epoch", fontsize=TEXT)
     ax.set_ylabel("mean squared error", fontsize=TEXT)

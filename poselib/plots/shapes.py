@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.plots.palette import INK, WHITE, Colour, side_colour
+from poselib.plots.palette import INK, WHITE, Color, side_color
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
 
@@ -16,18 +16,18 @@ Points = NDArray[np.float64]
 
 _LIMB, _LIMB_HALO = 1.0, 1.35  # half widths, in units of the person
 _MARKER, _MARKER_CORE, _HOLLOW_CORE = 2.1, 1.65, 1.15  # radii, in units of the person
-_CORNERS = {"left": 20, "right": 4, "centre": 3}
-_TURN = {"left": 0.0, "right": np.pi / 4, "centre": np.pi / 2}
+_CORNERS = {"left": 20, "right": 4, "center": 3}
+_TURN = {"left": 0.0, "right": np.pi / 4, "center": np.pi / 2}
 # Factors that give the three marker shapes the same area.
-_GROW = {"left": 1.0, "right": 1.25, "centre": 1.5}
+_GROW = {"left": 1.0, "right": 1.25, "center": 1.5}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A filled polygon: ``points`` (P, 2) float64 in image px, and its colour."""
+    """A filled polygon: ``points`` (P, 2) float64 in image px, and its color."""
 
     points: Points
-    colour: Colour
+    color: Color
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class PersonShapes:
 
 
 def side_of(keypoint: str) -> str:
-    """Return ``"left"``, ``"right"`` or ``"centre"`` from the name of a keypoint."""
+    """Return ``"left"``, ``"right"`` or ``"center"`` from the name of a keypoint."""
     for side in ("left", "right"):
         if keypoint.startswith(f"{side}_"):
             return side
-    return "centre"
+    return "center"
 
 
 def person_unit(points: NDArray[np.floating], size: Size) -> float:
@@ -65,11 +65,11 @@ def capsule(a: Points, b: Points, radius: float) -> Points:
     return np.concatenate([b + radius * around_b, a - radius * around_b])
 
 
-def marker(centre: Points, radius: float, side: str) -> Points:
-    """Return the outline of a marker: a disc left, a square right, a triangle at the centre."""
+def marker(center: Points, radius: float, side: str) -> Points:
+    """Return the outline of a marker: a disc left, a square right, a triangle at the center."""
     turn = 2 * np.pi * np.arange(_CORNERS[side]) / _CORNERS[side] + _TURN[side]
     circle = np.stack([np.cos(turn), -np.sin(turn)], axis=-1)
-    return centre + radius * _GROW[side] * circle
+    return center + radius * _GROW[side] * circle
 
 
 def person_shapes(
@@ -77,7 +77,7 @@ def person_shapes(
     shown: NDArray[np.bool_],
     hollow: NDArray[np.bool_],
     skeleton: Skeleton,
-    colour: Colour,
+    color: Color,
     unit: float,
 ) -> PersonShapes:
     """Return the polygons of one person.
@@ -87,7 +87,7 @@ def person_shapes(
         shown: (K,) true where a keypoint is drawn; a limb needs both of its ends.
         hollow: (K,) true where the marker is a ring.
         skeleton: names and limbs.
-        colour: the person's colour; lighter on its left side, darker on its right.
+        color: the person's color; lighter on its left side, darker on its right.
         unit: half width of a limb, px; markers keep pace.
     """
     xy = np.asarray(points, dtype=np.float64)
@@ -95,12 +95,12 @@ def person_shapes(
     limbs: list[Shape] = []
     for i, j in skeleton.limb_indices:
         if shown[i] and shown[j]:
-            tone = side_colour(colour, sides[i] if sides[i] == sides[j] else "centre")
+            tone = side_color(color, sides[i] if sides[i] == sides[j] else "center")
             limbs.append(Shape(capsule(xy[i], xy[j], _LIMB_HALO * unit), INK))
             limbs.append(Shape(capsule(xy[i], xy[j], _LIMB * unit), tone))
     keypoints: list[Shape] = []
     for k in np.flatnonzero(shown):
-        tone = side_colour(colour, sides[k])
+        tone = side_color(color, sides[k])
         core = _HOLLOW_CORE if hollow[k] else _MARKER_CORE
         rim, fill = (tone, WHITE) if hollow[k] else (INK, tone)
         keypoints.append(Shape(marker(xy[k], _MARKER * unit, sides[k]), rim))
@@ -121,7 +121,7 @@ def people_shapes(
     shown: NDArray[np.bool_],
     hollow: NDArray[np.bool_],
     skeleton: Skeleton,
-    colours: Sequence[Colour],
+    colors: Sequence[Color],
     size: Size,
     *,
     weight: float = 1.0,
@@ -134,7 +134,7 @@ def people_shapes(
         shown: (N, K) true where a keypoint is drawn; a limb needs both of its ends.
         hollow: (N, K) true where the marker is a ring.
         skeleton: names and limbs.
-        colours: one per person.
+        colors: one per person.
         size: (H, W) of the image, px.
         weight: factor of all line widths and markers; above 1 for small panels.
         units: (N,) half widths of limbs, px; ``person_units`` of what is shown if None.
@@ -150,6 +150,6 @@ def people_shapes(
     shown = shown & np.isfinite(points).all(axis=-1)
     units = person_units(points, shown, size) if units is None else units
     return [
-        person_shapes(points[n], shown[n], hollow[n], skeleton, colours[n], weight * units[n])
+        person_shapes(points[n], shown[n], hollow[n], skeleton, colors[n], weight * units[n])
         for n in range(len(points))
     ]

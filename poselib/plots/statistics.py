@@ -27,7 +27,7 @@ def show_statistics(
     Args:
         people: (I,) people of each image.
         crowding: (I,) crowd index of each image; drawn for images with two people or more.
-        visibility: (K, 3) people whose keypoint is not labelled, hidden, visible.
+        visibility: (K, 3) people whose keypoint is not labeled, hidden, visible.
         areas: (N,) px² of each person.
         skeleton: names of the keypoints.
         title: heading of the figure.
@@ -77,11 +77,11 @@ def _draw_visibility(ax: Axes, seen: NDArray[np.float64], skeleton: Skeleton) ->
     shares = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
     rows = np.arange(len(skeleton))
     left = np.zeros(len(skeleton))
-    kinds = (("visible", 2, BLUE), ("hidden", 1, SKY), ("not labelled", 0, (0.88,) * 3))
-    for label, column, colour in kinds:
-        ax.barh(rows, shares[:, column], left=left, color=colour, height=0.8, label=label)
+    kinds = (("visible", 2, BLUE), ("hidden", 1, SKY), ("not labeled", 0, (0.88,) * 3))
+    for label, column, color in kinds:
+        ax.barh(rows, shares[:, column], left=left, color=color, height=0.8, label=label)
         left = left + shares[:, column]
-    style_axes(ax, "keypoints of labelled people", grid="x")
+    style_axes(ax, "keypoints of labeled people", grid="x")
     ax.set_yticks(rows, [readable(name) for name in skeleton.keypoints], fontsize=SMALL)
     ax.set(xlim=(0, 1), ylim=(len(skeleton) - 0.5, -0.5))
     ax.set_xlabel("share of people", fontsize=TEXT)

@@ -1,4 +1,4 @@
-"""Tags as colours over the image, for one or several models."""
+"""Tags as colors over the image, for one or several models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from poselib.plots.figure import (
     show_map,
 )
 from poselib.plots.heatmaps import Floats, maps_of
-from poselib.plots.palette import greyed
+from poselib.plots.palette import grayed
 from poselib.skeletons import Skeleton
 
 TAG = "viridis"
@@ -34,11 +34,11 @@ def show_tagmaps(
     keypoints: Sequence[str] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw tags as colours, one row a model: on the people alone, and whole maps (HAE, Fig. 7).
+    """Draw tags as colors, one row a model: on the people alone, and whole maps (HAE, Fig. 7).
 
     The first panel takes at each cell the tag of the keypoint with the strongest heat, and fades
-    where there is no heat. People are told apart where their colours differ; which colour a
-    person has means nothing, nor does the same colour in two rows: each has a scale of its own.
+    where there is no heat. People are told apart where their colors differ; which color a
+    person has means nothing, nor does the same color in two rows: each has a scale of its own.
 
     Args:
         image: (3, H, W) uint8 RGB.
@@ -64,33 +64,33 @@ def show_tagmaps(
     for row, (name, (tags, heat)) in enumerate(maps.items()):
         limits = tag_limits(tags, heat)
         first, *rest = axes[row * columns : (row + 1) * columns]
-        show_image(first, greyed(pixels, 0.7), f"{name}: tags on people" if name else "on people")
+        show_image(first, grayed(pixels, 0.7), f"{name}: tags on people" if name else "on people")
         mesh = show_map(first, masked_tags(tags, heat, limits), size, zorder=1)
         for ax, index in zip(rest, indices, strict=True):
             show_map(ax, tags[index], size, cmap=TAG, clim=limits)
             frame(ax, size, f"whole tagmap of {readable(skeleton.keypoints[index])}")
-        mesh.set(cmap=TAG, clim=limits)  # of its bar: the colours of its cells are given
+        mesh.set(cmap=TAG, clim=limits)  # of its bar: the colors of its cells are given
         bar_beside(axes[(row + 1) * columns - 1], mesh, "tag value")
     return sheet
 
 
 def masked_tags(tags: Floats, heatmaps: Floats, limits: tuple[float, float]) -> Floats:
-    """Return colours (h, w, 4): the tag of the strongest keypoint, faded where heat is low.
+    """Return colors (h, w, 4): the tag of the strongest keypoint, faded where heat is low.
 
     Args:
         tags: (K, h, w).
         heatmaps: (K, h, w).
-        limits: tag values at the two ends of the colours.
+        limits: tag values at the two ends of the colors.
     """
     best = heatmaps.argmax(axis=0)[None]
     heat = np.take_along_axis(heatmaps, best, axis=0)[0]
     tag = np.take_along_axis(tags, best, axis=0)[0]
     scaled = (tag - limits[0]) / max(limits[1] - limits[0], 1e-9)
-    colours = colormaps[TAG](np.clip(scaled, 0.0, 1.0))
+    colors = colormaps[TAG](np.clip(scaled, 0.0, 1.0))
     top = float(heat.max(initial=0.0))
     above = (heat - _BACKGROUND) / max(top - _BACKGROUND, 1e-6)
-    colours[..., 3] = np.clip(1.6 * above, 0.0, 1.0)
-    return colours
+    colors[..., 3] = np.clip(1.6 * above, 0.0, 1.0)
+    return colors
 
 
 def tag_limits(tags: Floats, heatmaps: Floats) -> tuple[float, float]:

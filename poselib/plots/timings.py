@@ -20,10 +20,10 @@ from poselib.plots.figure import (
     new_sheet,
     style_axes,
 )
-from poselib.plots.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
+from poselib.plots.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
 _STAGES = (SKY, BLUE, GREEN, ORANGE)
-_WAYS = (GREY, INK, PURPLE, VERMILION)  # none of a stage's colours
+_WAYS = (GRAY, INK, PURPLE, VERMILION)  # none of a stage's colors
 _MARKERS = "osD^"
 
 
@@ -58,11 +58,11 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
     axes[0].set_ylim(len(works) - 0.5, -0.5)
     looks = (
         ("poselib: median and middle half", BLUE, "o-"),
-        ("plain reference: median, and how many times longer it takes", GREY, "o"),
+        ("plain reference: median, and how many times longer it takes", GRAY, "o"),
     )
     handles = [
-        axes[0].plot([], [], style, color=colour, ms=6, linewidth=3, label=label)[0]
-        for label, colour, style in looks
+        axes[0].plot([], [], style, color=color, ms=6, linewidth=3, label=label)[0]
+        for label, color, style in looks
     ]
     legend_below(sheet, handles)
     return sheet
@@ -115,7 +115,7 @@ def _draw_speed(ax: Axes, place: int, row: pd.Series) -> None:
     ours, baseline = float(row["ms"]), float(row["baseline_ms"])
     if np.isfinite(baseline):
         ax.plot([ours, baseline], [place, place], color="0.85", linewidth=2, zorder=1)
-        ax.plot(baseline, place, "o", color=GREY, ms=6, zorder=2)
+        ax.plot(baseline, place, "o", color=GRAY, ms=6, zorder=2)
         text = f" ×{baseline / ours:.3g}"
     else:
         text = f" {_time(ours)}"
@@ -132,9 +132,9 @@ def _draw_shares(ax: Axes, table: pd.DataFrame, stages: Sequence[str]) -> None:
     start = np.zeros(len(table))
     places = np.arange(len(table))
     total = table[list(stages)].sum(axis=1).to_numpy(dtype=float)
-    for stage, colour in zip(stages, cycle(_STAGES), strict=False):
+    for stage, color in zip(stages, cycle(_STAGES), strict=False):
         share = table[stage].to_numpy(dtype=float) / total
-        ax.barh(places, share, left=start, color=colour, height=0.7, label=stage)
+        ax.barh(places, share, left=start, color=color, height=0.7, label=stage)
         start = start + share
     for place, ms in enumerate(table["total"]):
         ax.text(1.02, place, _time(float(ms)), fontsize=SMALL, va="center", color=INK)

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes, wrapped
 from poselib.plots.palette import (
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     INK,
     ORANGE,
     PURPLE,
     SKY,
     VERMILION,
-    Colour,
+    Color,
 )
 
-_METHODS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
+_METHODS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, GRAY)
 _MARKERS = "osD^vPX"
 _SIZE = 7.0  # of a marker, points
 _POINTS = 72  # an inch
@@ -39,7 +39,7 @@ def show_tradeoff(
 ) -> Figure:
     """Draw how accurate networks are against the time that they take for an image.
 
-    Networks of one method have its colour and marker in all panels. Upwards is better, and to the
+    Networks of one method have its color and marker in all panels. Upwards is better, and to the
     left is faster; panels share neither axis, since what is measured on other images and machines
     does not compare.
 
@@ -85,11 +85,11 @@ def _check(heading: str, table: pd.DataFrame, metric: str) -> None:
 
 
 def _draw(
-    ax: Axes, table: pd.DataFrame, metric: str, looks: Mapping[str, tuple[Colour, str]]
+    ax: Axes, table: pd.DataFrame, metric: str, looks: Mapping[str, tuple[Color, str]]
 ) -> None:
     for method, rows in table.groupby("method", sort=False):
-        colour, marker = looks[str(method)]
-        ax.plot(rows["ms"], rows[metric], marker, color=colour, ms=_SIZE, zorder=3)
+        color, marker = looks[str(method)]
+        ax.plot(rows["ms"], rows[metric], marker, color=color, ms=_SIZE, zorder=3)
 
 
 def _name(ax: Axes, table: pd.DataFrame, metric: str, dpi: float) -> None:
@@ -159,5 +159,5 @@ def _ticks(low: float, high: float) -> list[float]:
     return inside
 
 
-def _handle(name: str, colour: Colour, marker: str) -> Line2D:
-    return Line2D([], [], color=colour, marker=marker, ms=7, linestyle="none", label=name)
+def _handle(name: str, color: Color, marker: str) -> Line2D:
+    return Line2D([], [], color=color, marker=marker, ms=7, linestyle="none", label=name)

@@ -1,4 +1,4 @@
-"""GRM/MFA: global relation modelling and multi-branch feature alignment, under any head.
+"""GRM/MFA: global relation modeling and multi-branch feature alignment, under any head.
 
 The paper regresses poses as DEKR does, and also writes of tag maps and of grouping by associative
 embedding. Its loss is DEKR's, which has no tags: regression is the default, grouping a switch.
@@ -45,7 +45,7 @@ def build(
         backbone: key in ``poselib.models.BACKBONES``; the ``_light`` ones are A_our of Eq. (1).
         head: ``"regression"``, DEKR's, or ``"associative"``, heatmaps and tags at one resolution,
             grouped in a fixed order.
-        relation: global relation modelling (GRM; Table I).
+        relation: global relation modeling (GRM; Table I).
         gate, relation_norm, relation_reduction, relation_gate_norm: see
             ``models.global_relation.RelationConfig``; the last three are its ``batch_norm``,
             ``reduction`` and ``layer_norm``.

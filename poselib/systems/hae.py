@@ -104,7 +104,7 @@ def build(
 
     Heatmaps:
         sigma: of the target Gaussians, in cells of each output (Eq. 4).
-        subpixel_targets: Gaussians centred on the keypoints as in Eq. (4), not on their cells as
+        subpixel_targets: Gaussians centered on the keypoints as in Eq. (4), not on their cells as
             in the official code.
         overlap: of people's Gaussians: the maximum, as in the official code, whose peaks stay at
             1, or the ``"sum"`` of Eq. (4).

@@ -59,7 +59,7 @@ def build(
     weighting: Weighting = "improvement",
     refined_sigma: float | None = 4.0,
     # Decoding
-    frame: Frame = "centre",
+    frame: Frame = "center",
     adapt: bool = True,
     prior: Prior = "both",
     top_share: float = 0.75,
@@ -80,7 +80,7 @@ def build(
         heatmap_width, offset_width, embedding, message_layers, message_width, attentive: see
             ``models.local_global``; ``attentive`` is Table 5's AttNorm, and ``message_layers=0``
             Table 6's design "1".
-        adaptation: local-global adaptation; false for the centre-offset baseline of Table 5.
+        adaptation: local-global adaptation; false for the center-offset baseline of Table 5.
 
     Local and global context:
         local_window, global_window, step, reweigh: see ``ops.local_global.Meshes``;

@@ -1,4 +1,4 @@
-"""The system of a network that regresses poses from the centres of people, whatever its backbone.
+"""The system of a network that regresses poses from the centers of people, whatever its backbone.
 
 DEKR is this system on a high-resolution network; other papers put another network under it.
 """
@@ -51,7 +51,7 @@ def regression_system(
     heatmap_weight: float = 1.0,
     offset_weight: float = 0.03,
     # Decoding
-    frame: Frame = "centre",
+    frame: Frame = "center",
     nms_kernel: int | None = None,
     center_threshold: float = 0.01,
     max_people: int = 30,

@@ -22,15 +22,15 @@ class System:
     Attributes:
         name: key in ``poselib.systems.SYSTEMS``.
         skeleton: the keypoints it predicts.
-        model: network from normalised images (B, 3, H, W) to outputs; it never sees targets.
+        model: network from normalized images (B, 3, H, W) to outputs; it never sees targets.
         encode: dense supervision of a batch.
-        losses: weighted terms whose sum is minimised, each a scalar tensor.
+        losses: weighted terms whose sum is minimized, each a scalar tensor.
         decode: poses of each image of the outputs, in px of the network input.
         switches: the keyword arguments it was built with, defaults included, so that a
             checkpoint can build it again.
         mirror_shift: px by which flip testing moves the mirrored image to the left, so that its
             outputs meet those of the image. 0 for maps whose cells are symmetric, as they are
-            after training here; weights trained with pixel indices instead of pixel centres need
+            after training here; weights trained with pixel indices instead of pixel centers need
             the stride less one.
         draw_score: from which person score on someone is sure enough to be drawn.
     """

@@ -33,7 +33,7 @@ class Blobs(nn.Module):
     def forward(self, images: torch.Tensor) -> TagOutputs:
         cells = torch.arange(64.0)
         row = torch.exp(-((cells - (3 * torch.arange(17.0)[:, None] + 5.2)) ** 2) / 4)
-        left, right = (torch.exp(-((cells - centre) ** 2) / 4) for centre in (15.3, 45.3))
+        left, right = (torch.exp(-((cells - center) ** 2) / 4) for center in (15.3, 45.3))
         heat = row[:, :, None] * (0.9 * left + 0.3 * right)
         tags = torch.zeros(17, 64, 64)
         tags[:, :, 32:] = 5.0 + torch.arange(17.0)[:, None, None] / 100

@@ -123,7 +123,7 @@ def test_a_person_is_looked_at_closely(told: System) -> None:
     assert one.after > one.before
 
 
-def test_an_unlabelled_keypoint_has_no_place(told: System) -> None:
+def test_an_unlabeled_keypoint_has_no_place(told: System) -> None:
     sample = standing()
     sample.keypoints[0, 4, 2] = 0
     places = adapted_person(told, sample, OPTIONS, 0).places_of_truth

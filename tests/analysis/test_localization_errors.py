@@ -9,7 +9,7 @@ import pytest
 from poselib.analysis.association_errors import FailureCase, largest_failures
 from poselib.analysis.localization_errors import error_cases, error_panels, read_results
 from poselib.data.readers.coco import to_coco_results
-from poselib.metrics.localization_errors import Localisation, Verdict, judge_localisation
+from poselib.metrics.localization_errors import Localization, Verdict, judge_localization
 from poselib.plots.panels import Panel, show_panels
 from poselib.structures import Sample, Warp
 from tests.toy_people import ANN, BOB, NONE, TOY, Annotated, Predicted, at, poses, sample
@@ -28,13 +28,13 @@ FOUND: tuple[list[Predicted], ...] = (
 
 
 def entry(image: int, number: int, person: Annotated) -> dict:
-    # The file counts pixels from their corners' neighbours: half a px less than an image does.
+    # The file counts pixels from their corners' neighbors: half a px less than an image does.
     keypoints = [v for x, y, seen in person for v in (x - 0.5, y - 0.5, seen)]
     return {"id": number, "image_id": image, "category_id": 1, "iscrowd": 0, "area": 100,
             "bbox": [0, 0, 50, 50], "keypoints": keypoints}  # fmt: skip
 
 
-def judged() -> Localisation:
+def judged() -> Localization:
     people = [(image, one) for image, here in zip(IDS, PEOPLE, strict=True) for one in here]
     truth = {
         "images": [{"id": image} for image in IDS],
@@ -46,7 +46,7 @@ def judged() -> Localisation:
         for image, here in zip(IDS, FOUND, strict=True)
         for result in to_coco_results(poses(*here), image)
     ]
-    return judge_localisation(truth, results, TOY)
+    return judge_localization(truth, results, TOY)
 
 
 DATASET = [sample(*people) for people in PEOPLE]
@@ -90,7 +90,7 @@ def test_swaps_with_two_people_are_two_cases() -> None:
         "categories": [{"id": 1}],
     }
     mixed = poses([a[0], b[1], c[2], c[3]])
-    one = judge_localisation(truth, to_coco_results(mixed, 1), TOY)
+    one = judge_localization(truth, to_coco_results(mixed, 1), TOY)
     own = int(one.truth[0])
     told = [(case.other, case.keypoints) for case in error_cases(one)]
     wrong = {0: (0,), 1: (1,), 2: (2, 3)}

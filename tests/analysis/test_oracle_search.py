@@ -30,7 +30,7 @@ from tests.engine.toys import scenes
 from tests.experiments.standing_people import (
     STANDING,
     build_tiny,
-    labelled,
+    labeled,
     moved,
     poses_at,
     sample_of,
@@ -67,7 +67,7 @@ def at_size(height: int, width: int, shrunk: float = 1.0) -> Sample:
     """Somebody in an image of this size, which may have been shrunk from its file."""
     frame = Warp(np.array([[shrunk, 0, 3.0], [0, shrunk, 5.0]]) if shrunk != 1 else np.eye(2, 3))
     blank = np.zeros((3, height, width), np.uint8)
-    standing = sample_of(np.stack([labelled(STANDING), labelled(moved(60, 4))]), frame)
+    standing = sample_of(np.stack([labeled(STANDING), labeled(moved(60, 4))]), frame)
     return replace(standing, image=blank, ignore=np.zeros((height, width), bool))
 
 
@@ -148,7 +148,7 @@ def test_as_predicted_is_what_an_evaluation_says_and_window_one_is_always_there(
 
 def test_distances_are_in_spacings_of_each_keypoint() -> None:
     """One person; 2 px a step; the nose has a sigma of 0.026 and the least one, eyes', 0.025."""
-    truth = labelled(STANDING)
+    truth = labeled(STANDING)
     truth[3, 2] = 0
     dataset = Files(sample_of(truth[None]))
     people = poses_at(moved(0, -3.0))

@@ -20,7 +20,7 @@ from tests.experiments.standing_people import (
     SCENES,
     STANDING,
     build_tiny,
-    labelled,
+    labeled,
     moved,
     poses_at,
     sample_of,
@@ -32,8 +32,8 @@ torch.set_num_threads(1)
 def test_people_are_put_beside_how_good_they_are() -> None:
     samples = [
         sample_of(np.zeros((0, 17, 3))),
-        sample_of(np.stack([labelled(STANDING), labelled(moved(40, 0))])),
-        sample_of(labelled(STANDING)[None]),
+        sample_of(np.stack([labeled(STANDING), labeled(moved(40, 0))])),
+        sample_of(labeled(STANDING)[None]),
     ]
     found = [poses_at(STANDING), poses_at(moved(2, 0), STANDING, moved(41, 0)), Poses.empty(17)]
     scores = [np.array(s, np.float32) for s in ([9], [1, 2, 3], [])]
@@ -50,7 +50,7 @@ def test_people_are_put_beside_how_good_they_are() -> None:
 
 
 def test_ways_must_be_of_the_same_people() -> None:
-    sample = sample_of(labelled(STANDING)[None])
+    sample = sample_of(labeled(STANDING)[None])
     one, two = poses_at(STANDING), poses_at(STANDING, STANDING)
     for ways in ({}, {"a": [one], "b": [two]}, {"a": [one], "b": []}):
         with pytest.raises(ValueError, match="the same people of the same images"):

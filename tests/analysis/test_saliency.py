@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from poselib.analysis.saliency import (
-    centre_view,
+    center_view,
     composed_taps,
     guided_backpropagation,
     ordinary_taps,
@@ -30,46 +30,46 @@ def drawn() -> Sample:
     return SyntheticScenes(SceneRecipe(size=64, people=(1, 1)), 1, 0, COCO)[0]
 
 
-def test_the_cell_of_a_person_holds_its_centre() -> None:
-    view = centre_view(regressor(), image_of(around(20.1, 31.9), around(43.9, 40.1)), OPTIONS)
+def test_the_cell_of_a_person_holds_its_center() -> None:
+    view = center_view(regressor(), image_of(around(20.1, 31.9), around(43.9, 40.1)), OPTIONS)
     assert view.size == (16, 16)
-    np.testing.assert_allclose(view.centres, [[20.1, 31.9], [43.9, 40.1]], atol=1e-5)
+    np.testing.assert_allclose(view.centers, [[20.1, 31.9], [43.9, 40.1]], atol=1e-5)
     assert view.cells.tolist() == [[5, 7], [10, 10]] and view.people == [0, 1]
 
 
 def test_in_the_frame_of_indices_a_cell_stands_for_its_first_pixel() -> None:
     people = image_of(around(22.4, 30.6), around(42.6, 42.4))
-    view = centre_view(regressor(frame="index"), people, OPTIONS)
+    view = center_view(regressor(frame="index"), people, OPTIONS)
     assert view.cells.tolist() == [[5, 8], [11, 10]]  # nearest to 4 i + 0.5 px
 
 
-def test_the_nearest_centre_has_the_cell() -> None:
+def test_the_nearest_center_has_the_cell() -> None:
     near, far, alone = around(21.5, 30.0), around(20.5, 31.5), around(50, 50)
-    view = centre_view(regressor(), image_of(far, near, alone), OPTIONS)
+    view = center_view(regressor(), image_of(far, near, alone), OPTIONS)
     assert view.people == [1, 2]
 
 
-def test_who_is_not_labelled_has_no_cell_and_takes_none_away() -> None:
+def test_who_is_not_labeled_has_no_cell_and_takes_none_away() -> None:
     people = image_of([(0, 0, 0)] * 4, around(6, 2))  # the first one's mean would be (0, 0)
-    assert centre_view(regressor(), people, OPTIONS).people == [1]
-    assert centre_view(regressor(), image_of(), OPTIONS).people == []
+    assert center_view(regressor(), people, OPTIONS).people == [1]
+    assert center_view(regressor(), image_of(), OPTIONS).people == []
 
 
-@pytest.mark.parametrize("frame", ["centre", "index"])
-def test_a_centre_at_the_border_has_a_cell_of_the_map(frame: str) -> None:
+@pytest.mark.parametrize("frame", ["center", "index"])
+def test_a_center_at_the_border_has_a_cell_of_the_map(frame: str) -> None:
     person = [(63.8, 63.9, 2), (63.8, 63.9, 2), (0, 0, 0), (0, 0, 0)]
-    view = centre_view(regressor(frame=frame), image_of(person), OPTIONS)
+    view = center_view(regressor(frame=frame), image_of(person), OPTIONS)
     assert view.cells.tolist() == [[15, 15]]
 
 
-def test_missing_keypoints_do_not_move_the_centre() -> None:
+def test_missing_keypoints_do_not_move_the_center() -> None:
     person = [*around(30, 30)[:2], (0, 0, 0), (0, 0, 0)]
-    view = centre_view(regressor(), image_of(person), OPTIONS)
-    assert view.centres.tolist() == [[30, 28]]
+    view = center_view(regressor(), image_of(person), OPTIONS)
+    assert view.centers.tolist() == [[30, 28]]
 
 
 def test_saliency_of_a_linear_network_is_its_weights() -> None:
-    view = centre_view(regressor(), image_of(around(30, 22), [(1, 1, 2)] * 4), OPTIONS)
+    view = center_view(regressor(), image_of(around(30, 22), [(1, 1, 2)] * 4), OPTIONS)
     weights = view.system.model.conv.weight.detach().view(len(TOY), 2, 3, 12, 12)
     expected = weights.square().sum((1, 2)).sqrt().numpy()
     found = view.saliency(0, [2, 0])
@@ -88,10 +88,10 @@ def test_saliency_is_mirrored_with_the_image_and_the_network() -> None:
         sample, image=sample.image[..., ::-1].copy(), keypoints=turned.astype(np.float32)
     )
     system = regressor()
-    found = centre_view(system, sample, OPTIONS).saliency(0, [1])
+    found = center_view(system, sample, OPTIONS).saliency(0, [1])
     weights = system.model.conv.weight
     system.model.conv.weight = nn.Parameter(weights.detach().flip(-1))
-    again = centre_view(system, mirrored, OPTIONS).saliency(0, [1])
+    again = center_view(system, mirrored, OPTIONS).saliency(0, [1])
     np.testing.assert_allclose(again[..., ::-1], found, rtol=1e-5, atol=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_guided_backpropagation_lets_positive_gradients_alone_through() -> None:
 
 def test_guided_backpropagation_leaves_the_model_as_it_was() -> None:
     system = regressor(Rectified())
-    view = centre_view(system, image_of(around(30, 22)), OPTIONS)
+    view = center_view(system, image_of(around(30, 22)), OPTIONS)
     before = view.saliency(0, [0, 1])
     guided = view.saliency(0, [0, 1], guided=True)
     assert not np.allclose(guided, before)
@@ -140,7 +140,7 @@ def test_ordinary_taps_are_those_of_an_adaptive_convolution_that_has_not_moved()
     torch.testing.assert_close(ordinary_taps((5, 7)), block.taps(torch.zeros(1, 8, 5, 7))[0])
 
 
-def test_two_ordinary_convolutions_read_the_five_by_five_neighbourhood() -> None:
+def test_two_ordinary_convolutions_read_the_five_by_five_neighborhood() -> None:
     places = composed_taps([ordinary_taps((8, 9))] * 2, torch.tensor([[4, 3]]))
     assert places.shape == (1, 1, 81, 2)
     found = Counter((round(x, 4), round(y, 4)) for x, y in places[0, 0].tolist())
@@ -185,7 +185,7 @@ def test_composed_taps_are_mirrored_with_the_map() -> None:
 
 def test_activated_pixels_are_in_px_of_the_image() -> None:
     people = image_of(around(30, 22), [(0, 0, 0)] * 4)
-    view = centre_view(regressor(LinearRegressor(shift=1.5)), people, OPTIONS)
+    view = center_view(regressor(LinearRegressor(shift=1.5)), people, OPTIONS)
     activated = view.activated()
     assert activated.shape == (2, len(TOY), 81, 2) and np.isnan(activated[1]).all()
     # the middle of its cell is at (30, 22); two convolutions look 1.5 cells further each
@@ -195,19 +195,19 @@ def test_activated_pixels_are_in_px_of_the_image() -> None:
 
 
 def test_in_the_frame_of_indices_they_lie_at_whole_indices() -> None:
-    view = centre_view(regressor(frame="index"), image_of(around(28.5, 20.5)), OPTIONS)
+    view = center_view(regressor(frame="index"), image_of(around(28.5, 20.5)), OPTIONS)
     np.testing.assert_allclose(view.unmoved()[0, 0].mean(axis=0), [28.5, 20.5], atol=1e-4)
 
 
 def test_one_convolution_activates_nine_pixels() -> None:
     system = regressor(LinearRegressor(blocks=1))
-    view = centre_view(system, image_of(around(30, 22)), OPTIONS)
+    view = center_view(system, image_of(around(30, 22)), OPTIONS)
     assert view.activated().shape == view.unmoved().repeat(4, axis=1).shape == (1, 4, 9, 2)
 
 
 def test_who_does_not_move_taps_activates_what_ordinary_convolutions_do() -> None:
     system = new_system(preset_named("smoke", "", "dekr"), COCO, 0, "dekr", separate=False)
-    seen = centre_view(system, drawn(), OPTIONS)
+    seen = center_view(system, drawn(), OPTIONS)
     activated = seen.activated()
     np.testing.assert_allclose(activated, np.broadcast_to(seen.unmoved(), activated.shape), 1e-4)
 
@@ -215,7 +215,7 @@ def test_who_does_not_move_taps_activates_what_ordinary_convolutions_do() -> Non
 def test_gradients_are_those_of_the_network() -> None:
     """Against differences: a pixel moved a little moves the offset as its derivative says."""
     system = new_system(preset_named("smoke", "", "dekr"), COCO, 0, "dekr")
-    view = centre_view(system, drawn(), OPTIONS)
+    view = center_view(system, drawn(), OPTIONS)
     system.model.double()
     view = replace(view, image=view.image.double())
     (person,) = view.people
@@ -224,9 +224,9 @@ def test_gradients_are_those_of_the_network() -> None:
     y, x = np.unravel_index(found.argmax(), found.shape)
     square = 0.0
     with torch.no_grad():
-        for colour in range(3):
+        for color in range(3):
             step = torch.zeros_like(view.image)
-            step[0, colour, y, x] = 1e-5
+            step[0, color, y, x] = 1e-5
             high, low = (
                 system.model(view.image + sign * step).offsets[0, 5, :, row, column]
                 for sign in (1, -1)
@@ -237,10 +237,10 @@ def test_gradients_are_those_of_the_network() -> None:
 
 def test_people_of_another_skeleton_are_refused() -> None:
     with pytest.raises(ValueError, match=r"17 keypoints for .* the 4 of skeleton 'toy'"):
-        centre_view(regressor(), drawn(), OPTIONS)
+        center_view(regressor(), drawn(), OPTIONS)
 
 
-def test_a_system_without_centres_is_refused() -> None:
+def test_a_system_without_centers_is_refused() -> None:
     system = new_system(preset_named("smoke"), COCO, 0)
-    with pytest.raises(ValueError, match="'hae' does not regress poses from centres"):
-        centre_view(system, drawn(), OPTIONS)
+    with pytest.raises(ValueError, match="'hae' does not regress poses from centers"):
+        center_view(system, drawn(), OPTIONS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.analysis.saliency import centre_view
+from poselib.analysis.saliency import center_view
 from poselib.analysis.saliency_measures import (
     activation_panels,
     largest_people,
@@ -50,16 +50,16 @@ class Pointer(LinearRegressor):
             self.conv.weight[:, :, 4:8, 4:8] = 1.0
 
 
-def test_the_measures_of_a_network_that_looks_at_the_centre() -> None:
+def test_the_measures_of_a_network_that_looks_at_the_center() -> None:
     """It looks at the cell of 16 px around (30, 22); the person is 10 px large."""
     person = [(30, 22, 2), (34, 22, 1), (26, 22, 2), (0, 0, 0)]
-    (centre, right, left) = measure_focus(
+    (center, right, left) = measure_focus(
         regressor(Pointer()), [image_of(person)], OPTIONS, count=1, radius=0.3
     ).to_dict("records")
-    assert [row["keypoint"] for row in (centre, right, left)] == list(TOY.keypoints[:3])
-    assert {row["index"] for row in (centre, right, left)} == {0}
-    # 3 px around the centre lie all of them, around keypoints 4 px beside it some
-    assert centre["near"] == centre["at_centre"] == right["at_centre"] == pytest.approx(1.0)
+    assert [row["keypoint"] for row in (center, right, left)] == list(TOY.keypoints[:3])
+    assert {row["index"] for row in (center, right, left)} == {0}
+    # 3 px around the center lie all of them, around keypoints 4 px beside it some
+    assert center["near"] == center["at_center"] == right["at_center"] == pytest.approx(1.0)
     middles = np.stack(np.meshgrid(np.arange(28.5, 32), np.arange(20.5, 24)), axis=-1)
     beside = (np.linalg.norm(middles - [34, 22], axis=-1) <= 3).mean()
     assert 0 < beside < 0.5
@@ -92,7 +92,7 @@ def test_only_what_is_asked_for_is_measured() -> None:
         [0, 0, "nose"], [0, 0, "tail"], [0, 1, "nose"], [0, 1, "tail"],
         [2, 0, "nose"], [2, 0, "tail"],
     ]  # fmt: skip
-    shares = table[["near", "at_centre", "chance"]]
+    shares = table[["near", "at_center", "chance"]]
     assert ((shares >= 0) & (shares <= 1)).all(axis=None)
     empty = measure_focus(regressor(), images[1:], OPTIONS, count=1, radius=0.5)
     assert list(empty.columns) == list(table.columns) and len(empty) == 0
@@ -119,10 +119,10 @@ def test_the_largest_person_of_each_image_with_all_keypoints_is_shown() -> None:
 
 
 def test_panels_say_what_was_measured() -> None:
-    view = centre_view(regressor(Pointer(shift=1.5)), image_of(around(30, 22)), OPTIONS)
+    view = center_view(regressor(Pointer(shift=1.5)), image_of(around(30, 22)), OPTIONS)
     near, tail = saliency_panels(view, 0, ["nose", "tail"], radius=2.0, title="ours")
     assert near.title == "ours\nnose: 100%" and near.radius == 20
-    assert near.centre.tolist() == [30, 22] and near.keypoints.tolist() == [[24, 20]]
+    assert near.center.tolist() == [30, 22] and near.keypoints.tolist() == [[24, 20]]
     assert np.asarray(near.saliency).argmax() == 20 * 64 + 28
     assert tail.keypoints.tolist() == [[36, 24]]
     (panel,) = activation_panels(view, 0, ["tail"], title="ours")

@@ -8,16 +8,16 @@ from poselib.skeletons import COCO
 from poselib.structures import Poses, Sample, Warp
 
 
-def sample(people: int, unlabelled: int = 0) -> Sample:
+def sample(people: int, unlabeled: int = 0) -> Sample:
     rng = np.random.default_rng(people)
-    keypoints = rng.uniform(0, 60, (people + unlabelled, 17, 3)).astype(np.float32)
+    keypoints = rng.uniform(0, 60, (people + unlabeled, 17, 3)).astype(np.float32)
     keypoints[:people, :, 2], keypoints[people:, :, 2] = 2, 0
     areas = np.full(len(keypoints), 400, np.float32)
     image, ignore = np.zeros((3, 64, 64), np.uint8), np.zeros((64, 64), bool)
     return Sample(image, keypoints, areas, ignore, 1, Warp.identity())
 
 
-CROWDS = [sample(1), sample(3), sample(2, unlabelled=5), sample(3), sample(4)]
+CROWDS = [sample(1), sample(3), sample(2, unlabeled=5), sample(3), sample(4)]
 
 
 def found(truth: Sample, shift: float) -> Poses:

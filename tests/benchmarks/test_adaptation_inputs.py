@@ -55,5 +55,5 @@ def test_what_is_made_depends_on_the_seed_alone() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"multiples of 4 px, not \(62, 96\)"):
         adapt_inputs(1, (62, 96))
-    with pytest.raises(ValueError, match="9 centres do not fit"):
+    with pytest.raises(ValueError, match="9 centers do not fit"):
         adapt_inputs(9, (64, 96))

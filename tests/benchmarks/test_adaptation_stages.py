@@ -82,7 +82,7 @@ def test_convolutions_are_those_that_pass_messages_and_lie_within_decoding() -> 
     own = [m for m in outputs.attract if isinstance(m, nn.Conv2d)]
     norm = next(m for m in outputs.attract if isinstance(m, AttentiveNorm2d))
     convolutions = [m for m in outputs.attract.modules() if isinstance(m, nn.Conv2d)]
-    assert len(own) == 4 and len(convolutions) == 5  # and that of attentive normalisation
+    assert len(own) == 4 and len(convolutions) == 5  # and that of attentive normalization
     for module in convolutions:
         pause = 0.01 if module in own else 0.02 if module is norm.attn_weights.attention[0] else 0
         # within the convolution: hooks that were there before do not count

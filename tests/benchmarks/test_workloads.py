@@ -83,7 +83,7 @@ def test_a_step_of_the_loss_moves_the_tags_that_it_reads() -> None:
     assert inputs.tags.grad is None
 
 
-def test_targets_have_a_batch_of_labelled_images() -> None:
+def test_targets_have_a_batch_of_labeled_images() -> None:
     batch = target_inputs(2, 5, (64, 96))
     assert batch.images.shape == (2, 3, 64, 96)
     assert batch.keypoints.shape == (2, 5, 17, 3)

@@ -15,7 +15,7 @@ from poselib.structures import Poses
 
 
 def images(folder: Path, names: Sequence[str], size: tuple[int, int] = (40, 60)) -> Path:
-    """Write grey images of (height, width) px; names may have folders in them."""
+    """Write gray images of (height, width) px; names may have folders in them."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(folder / name)
@@ -23,7 +23,7 @@ def images(folder: Path, names: Sequence[str], size: tuple[int, int] = (40, 60))
 
 
 def poses_of(keypoints: np.ndarray, shift: float = 0.0) -> Poses:
-    """Poses at labelled keypoints (N, K, 3), which score 0.5 a keypoint and 1 a person."""
+    """Poses at labeled keypoints (N, K, 3), which score 0.5 a keypoint and 1 a person."""
     found = keypoints[..., 2] > 0
     return Poses(
         np.where(found[..., None], keypoints[..., :2] + shift, 0).astype(np.float32),

@@ -27,7 +27,7 @@ def points(x: float, y: float) -> list[Fields]:
 
 
 def person(x: float, y: float, scale: float = 0.2, **fields: Any) -> Fields:
-    """A person with joints from (x, y), centre (x + 7, y + 15), and a head box of 3 x 4 px."""
+    """A person with joints from (x, y), center (x + 7, y + 15), and a head box of 3 x 4 px."""
     given = {
         **{"x1": np.uint16(x), "y1": np.uint16(y), "x2": np.uint16(x + 3), "y2": np.uint16(y + 4)},
         "annopoints": struct({"point": struct(*points(x, y))}),
@@ -38,8 +38,8 @@ def person(x: float, y: float, scale: float = 0.2, **fields: Any) -> Fields:
     return given
 
 
-def unlabelled(x: float, y: float, scale: float = 0.2) -> Fields:
-    """Of people in images for testing the file gives centre and scale alone."""
+def unlabeled(x: float, y: float, scale: float = 0.2) -> Fields:
+    """Of people in images for testing the file gives center and scale alone."""
     return {"scale": scale, "objpos": struct({"x": np.uint16(x), "y": np.uint16(y)})}
 
 

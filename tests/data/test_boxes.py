@@ -8,7 +8,7 @@ import pytest
 from poselib.data.boxes import box_areas, extents
 
 
-def test_extent_of_the_labelled_keypoints() -> None:
+def test_extent_of_the_labeled_keypoints() -> None:
     keypoints = np.array(
         [
             [[5, 9, 2], [1, 20, 1], [-99, 99, 0]],

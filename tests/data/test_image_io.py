@@ -28,18 +28,18 @@ def written(folder: Path, data: bytes, name: str = "picture.jpg") -> Path:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
-def test_colours_come_in_the_order_red_green_blue(kind: str, tmp_path: Path) -> None:
+def test_colors_come_in_the_order_red_green_blue(kind: str, tmp_path: Path) -> None:
     path = written(tmp_path, encoded(Image.fromarray(RED_TO_BLUE), kind))
     image = read_image(path)
     assert image.shape == (20, 32, 3) and image.dtype == np.uint8
     assert np.abs(image[:, [0, 31]].astype(int) - RED_TO_BLUE[:, [0, 31]]).max() < 40
 
 
-def test_grey_palette_transparent_and_16_bit_files(tmp_path: Path) -> None:
+def test_gray_palette_transparent_and_16_bit_files(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(32, dtype=np.uint8) * 8, (20, 1))
-    grey = Image.fromarray(ramp)
+    gray = Image.fromarray(ramp)
     for kind in ("PNG", "JPEG"):
-        image = read_image(written(tmp_path, encoded(grey, kind)))
+        image = read_image(written(tmp_path, encoded(gray, kind)))
         assert np.abs(image.astype(int) - ramp[..., None]).max() <= 3
     alpha = np.dstack([RED_TO_BLUE, np.full((20, 32), 7, np.uint8)])
     assert (

@@ -69,7 +69,7 @@ def test_people_are_gathered_by_image() -> None:
     assert found.starts.tolist() == [0, 2, 2, 3]
     assert found.keypoints.dtype == found.areas.dtype == np.float32
     assert found.keypoints[0].tolist() == WHOLE
-    # Keypoints that are not labelled are zeros, whatever the file wrote there.
+    # Keypoints that are not labeled are zeros, whatever the file wrote there.
     assert found.keypoints[1].tolist() == [[0, 0, 0], HIDDEN[1], [0, 0, 0]]
     # The box and the area go with the person, and who has no keypoint is ignored there.
     assert found.areas.tolist() == [100, 102, 100]
@@ -99,7 +99,7 @@ def test_numbers_and_sizes_of_the_format_are_kept() -> None:
 def test_an_empty_dataset_is_refused() -> None:
     with pytest.raises(ValueError, match=r"file\.txt: empty dataset: it lists no images"):
         gather(Path("file.txt"), [], 3)
-    with pytest.raises(ValueError, match=r"file\.txt: empty dataset: nobody has a labelled"):
+    with pytest.raises(ValueError, match=r"file\.txt: empty dataset: nobody has a labeled"):
         gather(Path("file.txt"), [annotated("a.png", [NOBODY])], 3)
 
 
@@ -126,7 +126,7 @@ def test_regions_to_ignore_are_boxes_and_outlines(folder: Path) -> None:
     found = replace(table(), ignored={0: code}, ignored_boxes={0: boxes})
     dataset = KeypointImages(found, folder, TRIO)
     expected = outline.astype(bool)
-    # Pixels whose centre is inside: columns 2 to 4, rows 3 and 4; what is outside is cut.
+    # Pixels whose center is inside: columns 2 to 4, rows 3 and 4; what is outside is cut.
     expected[3:5, 2:5] = True
     expected[28:, 0] = True
     assert (dataset[0].ignore == expected).all()

@@ -12,12 +12,12 @@ from poselib.data.transforms import Augment, crop_warp, fit, letterbox, warp_sam
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import Sample, Warp
 
-# The keypoints that are drawn, one in each colour channel.
+# The keypoints that are drawn, one in each color channel.
 DRAWN = (COCO.index("nose"), COCO.index("left_wrist"), COCO.index("right_wrist"))
 
 
 def blob(size: tuple[int, int], xy: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian at (x, y) where the first pixel's centre is (0.5, 0.5)."""
+    """A Gaussian at (x, y) where the first pixel's center is (0.5, 0.5)."""
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
     return np.exp(-((x - xy[0]) ** 2 + (y - xy[1]) ** 2) / (2 * sigma**2))
 
@@ -269,7 +269,7 @@ def test_other_bad_input_is_refused() -> None:
 
 @pytest.mark.golden
 def test_crop_warp_equals_the_official_augmentation_matrix(golden_dir: Path) -> None:
-    # The official code takes the image's centre as w / 2, which is right for pixel centres at
+    # The official code takes the image's center as w / 2, which is right for pixel centers at
     # + 0.5, and then applies the matrix to pixel indices, which moves everything by up to half a
     # pixel. The matrix itself is the one wanted here.
     rows = np.load(golden_dir / "geometry.npz")[
@@ -293,7 +293,7 @@ def test_letterbox_sizes_equal_the_official_ones(golden_dir: Path) -> None:
 
 @pytest.mark.golden
 def test_letterbox_scale_equals_the_official_one(golden_dir: Path) -> None:
-    # The official matrix puts half the padding on each side and rounds the image's centre to a
+    # The official matrix puts half the padding on each side and rounds the image's center to a
     # whole pixel; the scale is the same.
     arrays = np.load(golden_dir / "geometry.npz")
     for height, width in ((480, 640), (640, 480), (361, 641)):

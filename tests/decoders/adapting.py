@@ -22,7 +22,7 @@ RATES = expansion_rates(COCO.sigmas)
 SIZE = (256, 320)  # of images, px
 
 
-def meshes_of(frame: Frame = "centre", rates: Tensor = RATES, **switches: object) -> Meshes:
+def meshes_of(frame: Frame = "center", rates: Tensor = RATES, **switches: object) -> Meshes:
     """The paper's meshes, with windows small enough for images of 300 px."""
     return Meshes(rates, frame=frame, **{"global_window": 33, **switches})  # type: ignore[arg-type]
 
@@ -39,7 +39,7 @@ def truly_attracted(
     errors: np.ndarray,
     image_size: tuple[int, int],
     sigma: float = 2.0,
-    frame: Frame = "centre",
+    frame: Frame = "center",
     stride: int = 4,
 ) -> LocalGlobalOutputs:
     """Draw heat where people are, and offsets to where they are not.
@@ -59,7 +59,7 @@ def truly_attracted(
     )
     moved = RegressionOutputs(perfect.heatmaps, wrong.centers, wrong.offsets, image_size)
     size, kinds = perfect.heatmaps.shape[-2:], truth.shape[2]
-    middle = stride / 2 if frame == "centre" else 0.5  # of the first cell, poselib's px
+    middle = stride / 2 if frame == "center" else 0.5  # of the first cell, poselib's px
     y, x = torch.meshgrid(*(stride * torch.arange(n) + middle for n in size), indexing="ij")
     number = torch.arange(float(len(truth))).view(-1, 1, 1, 1).expand(-1, 1, *size)
     places = torch.stack([x, y]).expand(len(truth), 2, *size)
@@ -95,7 +95,7 @@ def random_outputs(
     )
 
 
-def options_of(frame: Frame = "centre", **switches: object) -> AdaptOptions:
+def options_of(frame: Frame = "center", **switches: object) -> AdaptOptions:
     return AdaptOptions(meshes_of(frame), **switches)  # type: ignore[arg-type]
 
 

@@ -47,9 +47,9 @@ def scene(
 
 def drawn(points: np.ndarray, size: tuple[int, int], stride: int) -> torch.Tensor:
     y, x = (torch.arange(n // stride) + 0.5 for n in size)
-    centres = torch.tensor(points / stride, dtype=torch.float32)
-    square = (x - centres[..., 0, None, None]) ** 2 + (
-        y[:, None] - centres[..., 1, None, None]
+    centers = torch.tensor(points / stride, dtype=torch.float32)
+    square = (x - centers[..., 0, None, None]) ** 2 + (
+        y[:, None] - centers[..., 1, None, None]
     ) ** 2
     return torch.exp(-square / (2 * 1.5**2)).nan_to_num(0).amax(dim=0)
 

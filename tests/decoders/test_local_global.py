@@ -59,10 +59,10 @@ def test_poses_that_are_right_stay() -> None:
 
 
 def test_scores_by_hand() -> None:
-    """One cell of heat under one centre, and attraction that is 1 everywhere."""
-    heat, centre = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
-    heat[:], centre[0, 0, 8, 8] = 0.5, 0.8
-    plain = replace(random_outputs(0, 1, (16, 16), 1), heatmaps=heat, centers=centre)
+    """One cell of heat under one center, and attraction that is 1 everywhere."""
+    heat, center = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    heat[:], center[0, 0, 8, 8] = 0.5, 0.8
+    plain = replace(random_outputs(0, 1, (16, 16), 1), heatmaps=heat, centers=center)
     outputs = replace(
         plain, offsets=torch.zeros(1, 1, 2, 16, 16), attract=lambda c: torch.ones_like(c[:, :1])
     )
@@ -93,7 +93,7 @@ def test_a_keypoint_that_nothing_speaks_for_stays() -> None:
     assert (poses.scores[0, 7:] > 1e-3).all()
 
 
-@pytest.mark.parametrize(("frame", "middle"), [("centre", 0.0), ("index", 0.5)])
+@pytest.mark.parametrize(("frame", "middle"), [("center", 0.0), ("index", 0.5)])
 def test_poses_are_in_px_of_the_network_input(frame: Frame, middle: float) -> None:
     outputs, options = random_outputs(19), options_of(frame, adapt=False, distance=0.0)
     people = propose(outputs, options)
@@ -123,11 +123,11 @@ def test_message_passing_is_asked_once_with_everybody() -> None:
     assert asked == [len(propose(outputs, options_of()))] and asked[0] >= 12
 
 
-def test_message_passing_is_never_asked_about_low_centres() -> None:
+def test_message_passing_is_never_asked_about_low_centers() -> None:
     outputs, asked = counted(random_outputs(0))
     options = options_of(threshold=0.97)
     few = propose(outputs, options)
-    assert 0 < len(few) < 60 and (few.centres > 0.97).all()
+    assert 0 < len(few) < 60 and (few.centers > 0.97).all()
     decode_local_global(outputs, options)
     for unasked in ({"adapt": False}, {"prior": "expansion"}):
         decode_local_global(outputs, options_of(**unasked))
@@ -211,7 +211,7 @@ def test_a_person_at_each_border(frame: Frame, place: tuple[float, float]) -> No
         # Beyond the middles of the outermost cells all places are alike.
         found, goals = (np.clip(p, 2, [318, 254]) for p in (poses.keypoints, truth[0]))
         # In the other frame a pose begins up to three pixels beside its cell.
-        assert np.abs(found - goals).max() < (3.1 if frame == "centre" else 6.1)
+        assert np.abs(found - goals).max() < (3.1 if frame == "center" else 6.1)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -289,7 +289,7 @@ def test_people_of_another_scale_are_added(adapts: bool) -> None:
     truth, errors = wrong(16, 1, 6, px=2.0)
     both = truly_attracted(truth, errors, SIZE)
     few = truly_attracted(truth[:, :3], errors[:, :3], SIZE)
-    # Heat and embedding know everybody; the first scale has centres of three alone.
+    # Heat and embedding know everybody; the first scale has centers of three alone.
     first = replace(both, centers=few.centers, offsets=few.offsets)
     finer = both.resize((128, 160))
     found = decode_local_global(first.with_scales([finer]), options_of(adapt=adapts))
@@ -297,7 +297,7 @@ def test_people_of_another_scale_are_added(adapts: bool) -> None:
     assert len(decode_local_global(first, options_of())[0]) == 3
 
 
-@pytest.mark.parametrize(("frame", "within"), [("centre", 1e-3), ("index", 4.0)])
+@pytest.mark.parametrize(("frame", "within"), [("center", 1e-3), ("index", 4.0)])
 def test_a_scale_whose_cells_are_no_whole_number_of_px(frame: Frame, within: float) -> None:
     """Half of 512x704 px is rounded to 256x384: a cell of it stands for 7.33 px.
 
@@ -396,4 +396,4 @@ def test_many_poses_are_adapted_in_parts_as_alone() -> None:
         torch.testing.assert_close(together.people.points[rows], alone.people.points)
         torch.testing.assert_close(together.scores[rows], alone.scores)
     assert torch.equal(together.people.images, people.images)
-    assert torch.equal(together.people.centres, people.centres)
+    assert torch.equal(together.people.centers, people.centers)

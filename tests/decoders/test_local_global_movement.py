@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.local_global import AdaptOptions, adapt, propose
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.ops.map_coordinates import FRAMES, Frame, offset_of
 from poselib.outputs import LocalGlobalOutputs
 from tests.decoders.adapting import RATES, meshes_of, options_of, truly_attracted
@@ -21,8 +21,8 @@ torch.set_num_threads(1)
 
 def regressed(
     frame: Frame, px: float, seed: int
-) -> tuple[LocalGlobalOutputs, CentredPoses, Tensor]:
-    """Maps of a cell a pixel, the pose at the highest centre of each image, and its error.
+) -> tuple[LocalGlobalOutputs, CenteredPoses, Tensor]:
+    """Maps of a cell a pixel, the pose at the highest center of each image, and its error.
 
     Errors are (n, K, 2) px, and NaN where windows reach beyond the border. Each image has one
     person.
@@ -32,7 +32,7 @@ def regressed(
     wrong = np.random.default_rng(seed).uniform(-px, px, truth.shape)
     outputs = truly_attracted(truth, wrong, size, sigma=1.5, frame=frame, stride=1)
     people = propose(outputs, options_of(frame))
-    best = [int(((people.images == i) * people.centres).argmax()) for i in range(6)]
+    best = [int(((people.images == i) * people.centers).argmax()) for i in range(6)]
     people = people[torch.tensor(best)]
     assert people.images.tolist() == list(range(6))
     goals = torch.from_numpy(truth[:, 0])
@@ -43,7 +43,7 @@ def regressed(
     return outputs, people, torch.where(inside[..., None], errors, torch.nan)
 
 
-def movement(outputs: LocalGlobalOutputs, people: CentredPoses, options: AdaptOptions) -> Tensor:
+def movement(outputs: LocalGlobalOutputs, people: CenteredPoses, options: AdaptOptions) -> Tensor:
     """How much adaptation moves each keypoint, (n, K, 2) px."""
     return adapt(outputs, people, options).people.points - people.points
 

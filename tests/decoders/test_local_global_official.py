@@ -8,7 +8,7 @@ Exceptions, all of them counted below:
   place that is read lies there: for the message passing no place of any keypoint of the person.
 - A keypoint whose adapted heat is not above 0 stays where it was regressed; the official code
   puts it at any place of a window of zeros.
-- Of equal centres any may come first, and any of the lowest may be the last that is taken.
+- Of equal centers any may come first, and any of the lowest may be the last that is taken.
 - Of places of equal heat, as they are many beyond the image and about its border, any may be the
   highest, and rounding decides: so it is with noise. The heat found is the same.
 """
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from poselib.decoders.local_global import AdaptOptions, adapt, propose
 from poselib.models.local_global import LocalGlobalHRNet
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.ops.local_global import Meshes, local_places
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
@@ -61,7 +61,7 @@ def arrays(golden_dir: Path) -> dict[str, np.ndarray]:
         return dict(golden)
 
 
-def slips(people: CentredPoses, size: tuple[int, int], options: AdaptOptions) -> Tensor:
+def slips(people: CenteredPoses, size: tuple[int, int], options: AdaptOptions) -> Tensor:
     """Say which keypoints (n, K) are read anywhere in the last column or row of a map."""
     limit = torch.tensor([size[1], size[0]])
 
@@ -99,19 +99,19 @@ def test_whole_network(
         people = propose_plainly(outputs, OFFICIAL)
         points, heat = adapt_plainly(outputs, people, OFFICIAL, slip=True)
         order = same_order(points, poses[..., :2])
-        weighted = (heat * people.centres[:, None])[order]
+        weighted = (heat * people.centers[:, None])[order]
         assert relative(points[order], poses[..., :2]) < 1e-5
         assert relative(weighted, poses[..., 2]) < 1e-5
         assert relative(weighted.mean(dim=1), scores) < 1e-5
-        centres = people.centres.sort(descending=True).values
-        assert relative(centres, arrays[f"{prefix}centers"][:, 2]) < 1e-5
+        centers = people.centers.sort(descending=True).values
+        assert relative(centers, arrays[f"{prefix}centers"][:, 2]) < 1e-5
 
         ours = adapt(outputs, people, OFFICIAL)
     equals_plain(ours.people.points, ours.scores, outputs, people, OFFICIAL)
     free = (~slips(people, (128, 192), OFFICIAL) & (ours.scores > 0))[order]
     assert free.sum() == compared
     assert relative(ours.people.points[order][free], poses[..., :2][free.numpy()]) < 1e-5
-    ours_weighted = (ours.scores * people.centres[:, None])[order][free]
+    ours_weighted = (ours.scores * people.centers[:, None])[order][free]
     assert relative(ours_weighted, poses[..., 2][free.numpy()]) < 1e-5
     # What else differs is read in a last column or row, or has no heat.
     differs = (ours.people.points[order] - torch.from_numpy(poses[..., :2])).abs().amax(-1) > 1e-3
@@ -148,24 +148,24 @@ def test_the_same_poses_are_proposed(
     same_people(propose(outputs, OFFICIAL), propose_plainly(outputs, OFFICIAL))
 
 
-def same_people(found: CentredPoses, expected: CentredPoses) -> None:
+def same_people(found: CenteredPoses, expected: CenteredPoses) -> None:
     assert len(found) == len(expected)
-    torch.testing.assert_close(*(p.centres.sort().values for p in (found, expected)))
+    torch.testing.assert_close(*(p.centers.sort().values for p in (found, expected)))
     if len(found) == OFFICIAL.max_people:
-        # Of centres as low as the last one any may be left out.
-        least = expected.centres.min() + 1e-6
-        found, expected = (p[p.centres > least] for p in (found, expected))
+        # Of centers as low as the last one any may be left out.
+        least = expected.centers.min() + 1e-6
+        found, expected = (p[p.centers > least] for p in (found, expected))
         assert len(found) >= 28
     order = same_order(found.points, expected.points.numpy())
     torch.testing.assert_close(found.points[order], expected.points)
-    torch.testing.assert_close(found.centres[order], expected.centres)
+    torch.testing.assert_close(found.centers[order], expected.centers)
 
 
 def equals_plain(
     points: Tensor,
     scores: Tensor,
     outputs: LocalGlobalOutputs,
-    people: CentredPoses,
+    people: CenteredPoses,
     options: AdaptOptions,
     ties: float = 0.0,
 ) -> None:
@@ -210,7 +210,7 @@ def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
     options = replace(OFFICIAL, **WAYS[way])
     people = propose_plainly(outputs, options)
     assert np.array_equal(people.points, of["centerposes"])
-    torch.testing.assert_close(people.centres, torch.tensor(of["centers"][0, : len(people), 2]))
+    torch.testing.assert_close(people.centers, torch.tensor(of["centers"][0, : len(people), 2]))
     same_people(propose(outputs, options), people)
     with torch.no_grad():
         points, heat = adapt_plainly(outputs, people, options, slip=True)

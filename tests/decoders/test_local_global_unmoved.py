@@ -36,7 +36,7 @@ def outputs(batch: int = 2, seed: int = 0) -> LocalGlobalOutputs:
     )
 
 
-@pytest.mark.parametrize("frame", ["centre", "index"])
+@pytest.mark.parametrize("frame", ["center", "index"])
 def test_people_and_scores_are_the_same_and_the_places_those_of_before(frame: str) -> None:
     options = replace(OPTIONS, meshes=replace(OPTIONS.meshes, frame=frame))
     regressed = propose(outputs(), options)

@@ -29,7 +29,7 @@ def absorbed(points: list[list[float]], maps: torch.Tensor, **options: object) -
     images = torch.zeros(len(points), dtype=torch.long)
     size = 4 * maps.shape[-2], 4 * maps.shape[-1]
     given = torch.tensor(points)[:, None]
-    moved = absorb_keypoints(given, images, [maps], size, "centre", **options)  # type: ignore[arg-type]
+    moved = absorb_keypoints(given, images, [maps], size, "center", **options)  # type: ignore[arg-type]
     return moved[:, 0].tolist()
 
 
@@ -42,14 +42,14 @@ def test_nearest_peak_absorbs() -> None:
 def test_only_peaks_of_its_own_type_absorb() -> None:
     maps = torch.cat([one_peak(10, 10), one_peak(12, 10), torch.zeros(1, 1, 40, 40)], dim=1)
     points = torch.full((1, 3, 2), 43.0)
-    moved = absorb_keypoints(points, HERE, [maps], (160, 160), "centre")
+    moved = absorb_keypoints(points, HERE, [maps], (160, 160), "center")
     assert moved.tolist() == [[[42, 42], [50, 42], [43, 43]]]
 
 
 def test_only_peaks_of_its_own_image_absorb() -> None:
     maps = torch.cat([one_peak(10, 10), one_peak(12, 10), torch.zeros(1, 1, 40, 40)])
     points, images = torch.full((4, 1, 2), 43.0), torch.tensor([1, 0, 2, 1])
-    moved = absorb_keypoints(points, images, [maps], (160, 160), "centre")
+    moved = absorb_keypoints(points, images, [maps], (160, 160), "center")
     assert moved[:, 0].tolist() == [[50, 42], [42, 42], [43, 43], [50, 42]]
 
 
@@ -71,12 +71,12 @@ def test_maps_without_heat_absorb_nothing() -> None:
     for value in (0.0, -1.0, float("nan"), float("inf")):
         assert absorbed([[45.0, 42.0]], torch.full((1, 1, 40, 40), value)) == [[45.0, 42.0]]
     nobody = torch.zeros(0, 1, 2), torch.zeros(0, dtype=torch.long)
-    assert absorb_keypoints(*nobody, [one_peak(1, 1)], (160, 160), "centre").shape == (0, 1, 2)
+    assert absorb_keypoints(*nobody, [one_peak(1, 1)], (160, 160), "center").shape == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
     ("frame", "strides"),
-    [("index", (4,)), ("index", (2,)), ("index", (2, 4, 8)), ("index", (8, 2)), ("centre", (3,))],
+    [("index", (4,)), ("index", (2,)), ("index", (2, 4, 8)), ("index", (8, 2)), ("center", (3,))],
 )
 def test_same_peaks_as_in_enlarged_maps(frame: Frame, strides: tuple[int, ...]) -> None:
     """Each is the pixel that is the highest as far as the next cells, 2 px away as published.

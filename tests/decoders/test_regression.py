@@ -49,9 +49,9 @@ def test_equals_published_code(golden_dir: Path, case: int) -> None:
     outputs = golden_outputs(golden_dir, f"c{case}", (96, 144))
     with np.load(golden_dir / "dekr_decode.npz") as golden:
         poses = check_golden(outputs, golden[f"c{case}_poses"], golden[f"c{case}_scores"])
-    # Scores are heats alone: what the official ones are more is a value of the centre map.
-    centres = poses.person_scores / poses.scores.mean(axis=1)
-    apart = np.abs(centres[:, None] - outputs.centers.flatten().numpy())
+    # Scores are heats alone: what the official ones are more is a value of the center map.
+    centers = poses.person_scores / poses.scores.mean(axis=1)
+    apart = np.abs(centers[:, None] - outputs.centers.flatten().numpy())
     assert (apart.min(axis=1) < 1e-5).all()
 
 
@@ -68,12 +68,12 @@ def test_several_scales_equal_published_code(golden_dir: Path) -> None:
 
 def check_golden(outputs: RegressionOutputs, expected: np.ndarray, scores: np.ndarray) -> Poses:
     (poses,), heats = heats_for_scoring(outputs, RegressionOptions(frame="index", distance=0.05))
-    # Published coordinates are pixel indices, and heats of keypoints times those of centres.
+    # Published coordinates are pixel indices, and heats of keypoints times those of centers.
     np.testing.assert_allclose(poses.keypoints - 0.5, expected[..., :2], atol=1e-5)
     np.testing.assert_allclose(heats, expected[..., 2], atol=1e-6)
     np.testing.assert_allclose(poses.person_scores, scores, atol=1e-6)
-    centres = poses.person_scores / poses.scores.mean(axis=1)
-    np.testing.assert_allclose(poses.scores * centres[:, None], expected[..., 2], atol=1e-6)
+    centers = poses.person_scores / poses.scores.mean(axis=1)
+    np.testing.assert_allclose(poses.scores * centers[:, None], expected[..., 2], atol=1e-6)
     return poses
 
 
@@ -106,12 +106,12 @@ def test_people_are_found_where_they_were_drawn(frame: Frame, stride: int, keypo
         assert sorted(errors.argmin(axis=1)) == list(range(len(people_of_image)))
         assert errors.min(axis=1).max() < 1e-3
         assert poses.scores.min() > 0.8 and poses.scores.max() <= 1
-        centres = poses.person_scores / poses.scores.mean(axis=1)
-        assert (centres > 0.9).all() and (centres < 1).all()
+        centers = poses.person_scores / poses.scores.mean(axis=1)
+        assert (centers > 0.9).all() and (centers < 1).all()
 
 
 def test_heat_and_scores_by_hand() -> None:
-    """A centre of 0.8 at cell (2, 1); keypoints at its middle and half way to the next cell."""
+    """A center of 0.8 at cell (2, 1); keypoints at its middle and half way to the next cell."""
     outputs = RegressionOutputs(
         torch.zeros(1, 2, 4, 5), torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 2, 4, 5), (16, 20)
     )
@@ -129,18 +129,18 @@ def test_heat_and_scores_by_hand() -> None:
 
 
 def test_two_poses_of_one_person_are_one() -> None:
-    """Of two centres with nearly the same pose the one remains whose keypoints have more heat."""
+    """Of two centers with nearly the same pose the one remains whose keypoints have more heat."""
     points = scattered(1, 1, seed=5)
     outputs = dense_outputs(points, SIZE)
-    centre = np.floor(points[0, 0].mean(axis=0) / 4).astype(int)
+    center = np.floor(points[0, 0].mean(axis=0) / 4).astype(int)
     outputs.centers.zero_()
     for shift, height in ((-2, 0.9), (2, 0.6)):
-        outputs.centers[0, 0, centre[1], centre[0] + shift] = height
-    right = outputs.offsets[0, :, :, centre[1], centre[0] + 2]
-    outputs.offsets[0, :, 0, centre[1], centre[0] - 2] += 0.2
+        outputs.centers[0, 0, center[1], center[0] + shift] = height
+    right = outputs.offsets[0, :, :, center[1], center[0] + 2]
+    outputs.offsets[0, :, 0, center[1], center[0] - 2] += 0.2
     (poses,) = decode_regression(outputs)
     assert len(poses) == 1
-    expected = torch.tensor(centre) + torch.tensor([2.5, 0.5]) - right
+    expected = torch.tensor(center) + torch.tensor([2.5, 0.5]) - right
     np.testing.assert_allclose(poses.keypoints[0], 4 * expected, rtol=1e-5)
     assert 0.5 < poses.person_scores[0] < 0.6
     assert len(decode_regression(outputs, RegressionOptions(distance=0.0))[0]) == 2
@@ -150,7 +150,7 @@ def test_two_poses_of_one_person_are_one() -> None:
 @pytest.mark.parametrize(
     ("size", "kernel"), [((200, 200), 3), ((200, 202), 5), ((300, 300), 5), ((300, 302), 7)]
 )
-def test_window_of_a_centre_grows_with_the_map(size: tuple[int, int], kernel: int) -> None:
+def test_window_of_a_center_grows_with_the_map(size: tuple[int, int], kernel: int) -> None:
     assert RegressionOptions().window(size) == kernel
     assert RegressionOptions(kernel=9).window(size) == 9
 
@@ -181,7 +181,7 @@ def test_an_option_that_makes_no_sense_is_refused(name: str, value: object) -> N
         RegressionOptions(**{name: value})  # type: ignore[arg-type]
 
 
-def test_only_what_exceeds_the_threshold_is_a_centre() -> None:
+def test_only_what_exceeds_the_threshold_is_a_center() -> None:
     outputs = dense_outputs(scattered(1, 4), SIZE)
     top = outputs.centers.max().item()
     dimmed = replace(outputs, centers=outputs.centers * 0.01 / top)
@@ -275,7 +275,7 @@ def part(outputs: RegressionOutputs, image: int) -> RegressionOutputs:
 def random_outputs(
     seed: int, images: int = 2, size: tuple[int, int] = (30, 41)
 ) -> RegressionOutputs:
-    """Maps of noise: centres everywhere, poses far beyond the image, equal ones never."""
+    """Maps of noise: centers everywhere, poses far beyond the image, equal ones never."""
     make = torch.Generator().manual_seed(seed)
     return RegressionOutputs(
         torch.rand(images, 17, *size, generator=make),
@@ -357,7 +357,7 @@ def test_scales_of_the_same_people_do_not_repeat_them() -> None:
     np.testing.assert_allclose(by_place(poses), by_place(alone), atol=1e-3)
 
 
-def test_people_of_another_scale_are_added_with_rescaled_centres() -> None:
+def test_people_of_another_scale_are_added_with_rescaled_centers() -> None:
     near, far = scattered(1, 2, seed=7)[:, :1], scattered(1, 2, seed=7)[:, 1:]
     first, other = dense_outputs(near, SIZE), dense_outputs(far, SIZE, stride=2)
     first.centers.mul_(0.5)
@@ -384,7 +384,7 @@ def test_scales_without_people_change_heat_alone() -> None:
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
     np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)
     np.testing.assert_allclose(poses.person_scores, alone.person_scores / 2, rtol=1e-6)
-    # The other way round nobody at the first scale tells how high centres should be.
+    # The other way round nobody at the first scale tells how high centers should be.
     (poses,) = decode_regression(replace(empty, others=(outputs,)))
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
     np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)

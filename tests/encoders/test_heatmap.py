@@ -54,13 +54,13 @@ def test_deviation_for_each_stride() -> None:
         heatmap_targets(batch, sigma=(1.0, 2.0, 3.0))
 
 
-def test_quantised_on_request() -> None:
+def test_quantized_on_request() -> None:
     batch = batch_of()
-    quantised = heatmap_targets(batch, strides=(4,), subpixel=False).heatmaps[0]
+    quantized = heatmap_targets(batch, strides=(4,), subpixel=False).heatmaps[0]
     assert torch.equal(
-        quantised, gaussian_heatmaps(batch.keypoints, (32, 48), (8, 12), 2.0, subpixel=False)
+        quantized, gaussian_heatmaps(batch.keypoints, (32, 48), (8, 12), 2.0, subpixel=False)
     )
-    assert not torch.equal(quantised, heatmap_targets(batch, strides=(4,)).heatmaps[0])
+    assert not torch.equal(quantized, heatmap_targets(batch, strides=(4,)).heatmaps[0])
 
 
 def test_overlap_on_request() -> None:

@@ -38,7 +38,7 @@ def batch_of(keypoints: Tensor, size: tuple[int, int], areas: Tensor | None = No
 
 
 def random_batch(seed: int, size: tuple[int, int] = (64, 96), people: int = 6) -> Batch:
-    """People who overlap; some keypoints are unlabelled or outside, and one person has none."""
+    """People who overlap; some keypoints are unlabeled or outside, and one person has none."""
     rng = np.random.default_rng(seed)
     limits = np.array([size[1], size[0]])
     middle = rng.uniform(0.2, 0.8, (2, people, 1, 2)) * limits
@@ -95,11 +95,11 @@ def official(golden_dir: Path, case: int) -> tuple[Batch, Tensor, int, dict[str,
 @pytest.mark.parametrize("case", range(6))
 def test_official_heatmaps_and_weights(golden_dir: Path, case: int) -> None:
     batch, centers, kinds, arrays = official(golden_dir, case)
-    # A fault of the official code: CrowdPose's centres get the deviation of keypoints.
+    # A fault of the official code: CrowdPose's centers get the deviation of keypoints.
     center_sigma = 4.0 if kinds == 17 else 2.0
     targets = regression_targets(batch, center_sigma=center_sigma, centers=centers)
     # Not the same: what lies in the last half cell of the image by pixel index lies beyond it by
-    # pixel centre. Two keypoints of case 1 do; the maps of their types differ and no other.
+    # pixel center. Two keypoints of case 1 do; the maps of their types differ and no other.
     points = arrays["joints"][:, :kinds]
     inside = ((points[..., :2] >= 0) & (points[..., :2] < arrays["res"])).all(axis=-1)
     edge = (points[..., :2] >= arrays["res"] - 0.5).any(axis=-1) & inside & (points[..., 2] > 0)
@@ -112,7 +112,7 @@ def test_official_heatmaps_and_weights(golden_dir: Path, case: int) -> None:
 
 
 @pytest.mark.golden
-def test_official_deviation_of_crowdpose_centres_is_another(golden_dir: Path) -> None:
+def test_official_deviation_of_crowdpose_centers_is_another(golden_dir: Path) -> None:
     batch, centers, _, arrays = official(golden_dir, 3)
     heat = regression_targets(batch, centers=centers).heatmaps[0][0].numpy()
     np.testing.assert_allclose(heat[:-1], arrays["heatmap"][:-1], atol=1e-6)
@@ -121,7 +121,7 @@ def test_official_deviation_of_crowdpose_centres_is_another(golden_dir: Path) ->
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", [0, 2, 3, 5])
-def test_official_centres_are_means_of_labelled_keypoints(golden_dir: Path, case: int) -> None:
+def test_official_centers_are_means_of_labeled_keypoints(golden_dir: Path, case: int) -> None:
     """In the other cases they were rounded or moved together by hand."""
     batch, centers, _, _ = official(golden_dir, case)
     torch.testing.assert_close(mean_positions(batch.keypoints), centers)
@@ -139,7 +139,7 @@ def test_official_offsets(golden_dir: Path, case: int, region: Region) -> None:
     equal = (np.abs(ours - theirs) < 1e-5).all(axis=1)
     assert equal[both].mean() > 0.85 and both.sum() > 500
     # Where regions overlap, the smaller person wins in the official code, keypoint by keypoint,
-    # and the nearest centre here. Nothing else differs: there the offset is another person's.
+    # and the nearest center here. Nothing else differs: there the offset is another person's.
     cells = np.stack(np.meshgrid(*(np.arange(s) for s in ours.shape[:1:-1])), axis=0)
     joints = arrays["joints"]
     for k, row, column in np.argwhere(both & ~equal):
@@ -162,7 +162,7 @@ def one_person(*points: tuple[float, float, float]) -> Tensor:
     return torch.tensor([[points]])
 
 
-def test_people_without_a_centre() -> None:
+def test_people_without_a_center() -> None:
     nobody, far, here = (
         [(9.0, 9.0, 0.0), (40.0, 40.0, 0.0)],
         [(4.0, 4.0, 2.0), (150.0, 4.0, 2.0)],  # the mean lies right of the image
@@ -179,7 +179,7 @@ def test_people_without_a_centre() -> None:
     assert targets.heatmaps[0][0, 2, 8, 6] == targets.heatmaps[0][0, 2].max() > 0.9
 
 
-def test_unlabelled_keypoints_do_not_move_the_centre() -> None:
+def test_unlabeled_keypoints_do_not_move_the_center() -> None:
     people = one_person((10.0, 20.0, 2.0), (0.0, 0.0, 0.0), (30.0, 40.0, 1.0))
     assert mean_positions(people).tolist() == [[[20.0, 30.0]]]
     wild = one_person((10.0, 20.0, 2.0), (float("nan"), 9e9, 0.0), (30.0, 40.0, 1.0))
@@ -209,9 +209,9 @@ def test_given_centers_take_the_place_of_means() -> None:
 
 
 def test_disc_and_square_by_hand() -> None:
-    centre = torch.tensor([[[18.0, 18.0, 1.0]]])  # the middle of a cell of 4 px
-    disc = center_regions(centre, (36, 36), (9, 9), 2.0) >= 0
-    square = center_regions(centre, (36, 36), (9, 9), 2.0, "square") >= 0
+    center = torch.tensor([[[18.0, 18.0, 1.0]]])  # the middle of a cell of 4 px
+    disc = center_regions(center, (36, 36), (9, 9), 2.0) >= 0
+    square = center_regions(center, (36, 36), (9, 9), 2.0, "square") >= 0
     assert disc[0, 2:7, 2:7].int().tolist() == [
         *([0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0])
     ]
@@ -221,19 +221,19 @@ def test_disc_and_square_by_hand() -> None:
 
 @pytest.mark.parametrize("region", ["disc", "square"])
 @pytest.mark.parametrize("radius", [0.7, 1.0, 3.5, 4.0])
-def test_regions_are_symmetric_about_the_centre(region: Region, radius: float) -> None:
-    """Wherever in its cell the centre lies, and also beyond the border."""
+def test_regions_are_symmetric_about_the_center(region: Region, radius: float) -> None:
+    """Wherever in its cell the center lies, and also beyond the border."""
     rng = np.random.default_rng(0)
     for x, y in rng.uniform(0, 64, (30, 2)):
-        centre = torch.tensor([[[x, y, 1.0]]], dtype=torch.float64)
-        owners = center_regions(centre, (64, 64), (16, 16), radius, region)[0]
+        center = torch.tensor([[[x, y, 1.0]]], dtype=torch.float64)
+        owners = center_regions(center, (64, 64), (16, 16), radius, region)[0]
         grid = np.arange(16) + 0.5
         apart = np.abs(np.stack(np.meshgrid(grid, grid)) - np.reshape([x / 4, y / 4], (2, 1, 1)))
         reach = np.hypot(*apart) if region == "disc" else apart.max(axis=0)
         np.testing.assert_array_equal(owners >= 0, reach <= radius)
 
 
-def test_the_nearest_centre_wins() -> None:
+def test_the_nearest_center_wins() -> None:
     centers = torch.tensor([[[10.0, 18.0, 1.0], [24.0, 18.0, 1.0], [24.0, 18.0, 0.0]]])
     owners = center_regions(centers, (36, 36), (9, 9))[0]
     assert owners[4].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
@@ -241,7 +241,7 @@ def test_the_nearest_centre_wins() -> None:
     assert torch.equal(torch.tensor([1, 0, -1])[owners], swapped)
 
 
-def test_of_centres_equally_near_the_later_person_wins() -> None:
+def test_of_centers_equally_near_the_later_person_wins() -> None:
     centers = torch.tensor([[[18.0, 18.0, 1.0], [18.0, 18.0, 1.0]]])
     owners = center_regions(centers, (36, 36), (9, 9))
     assert set(owners.unique().tolist()) == {-1, 1}
@@ -253,11 +253,11 @@ def test_a_cell_is_foreground_on_its_own_map_or_on_all() -> None:
     every = regression_targets(
         batch, sigma=0.5, center_sigma=0.5, background=0.25, weights="any"
     ).weights[0][0]
-    first, second, centre = (1, 1), (30, 30), (16, 16)
-    assert [float(own[0][c]) for c in (first, second, centre)] == [1, 0.25, 0.25]
-    assert [float(own[2][c]) for c in (first, second, centre)] == [0.25, 0.25, 1]
-    assert [float(every[0][c]) for c in (first, second, centre)] == [1, 1, 0.25]
-    assert [float(every[2][c]) for c in (first, second, centre)] == [1, 1, 1]
+    first, second, center = (1, 1), (30, 30), (16, 16)
+    assert [float(own[0][c]) for c in (first, second, center)] == [1, 0.25, 0.25]
+    assert [float(own[2][c]) for c in (first, second, center)] == [0.25, 0.25, 1]
+    assert [float(every[0][c]) for c in (first, second, center)] == [1, 1, 0.25]
+    assert [float(every[2][c]) for c in (first, second, center)] == [1, 1, 1]
     assert every[:, 8, 20].tolist() == [0.25] * 3
     assert torch.equal(every, torch.maximum(own, own[:2].amax(dim=0)))
     one = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25, weights="all")

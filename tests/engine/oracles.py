@@ -1,7 +1,7 @@
 """Systems that know the truth, in place of trained ones.
 
 ``blob_system`` reads it out of the picture, so that whatever is done to the picture is done to the
-truth: poses must follow. ``truth_system`` looks it up by the colour of the picture, for datasets
+truth: poses must follow. ``truth_system`` looks it up by the color of the picture, for datasets
 whose pictures show something else.
 """
 
@@ -21,7 +21,7 @@ from poselib.data.loaders import collate
 from poselib.data.transforms import letterbox
 from poselib.decoders.associative import DecodeOptions, decode_tags
 from poselib.encoders.heatmap import heatmap_targets
-from poselib.engine.evaluate import LabelledImages
+from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
 from poselib.ops.normalization import MEAN, STD
 from poselib.outputs import TagOutputs
@@ -29,7 +29,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Sample, Warp
 from poselib.systems import System, build
 
-# Two keypoints that do not change places in a mirror, two colours.
+# Two keypoints that do not change places in a mirror, two colors.
 MIDDLE = Skeleton("middle", ("top", "bottom"), (0.1, 0.1), (), (("top", "bottom"),))
 # Two that do.
 SIDES = Skeleton("sides", ("left", "right"), (0.1, 0.1), (("left", "right"),), ())
@@ -44,8 +44,8 @@ class BlobNetwork(nn.Module):
     """Red is the heat of the first keypoint, green that of the second, blue the tag."""
 
     def forward(self, images: Tensor) -> TagOutputs:
-        colours = pixels(images)
-        fine, coarse = F.avg_pool2d(colours, 2), F.avg_pool2d(colours, 4)
+        colors = pixels(images)
+        fine, coarse = F.avg_pool2d(colors, 2), F.avg_pool2d(colors, 4)
         tags = 20 * coarse[:, 2:].expand(-1, 2, -1, -1).unsqueeze(2)
         size = images.shape[-2], images.shape[-1]
         return TagOutputs((coarse[:, :2], fine[:, :2]), tags, size)
@@ -105,7 +105,7 @@ def bare_sample(image: NDArray[np.uint8], image_id: int = 0) -> Sample:
 class Marked:
     """A dataset whose pictures are replaced by marks: red says which, green where left is."""
 
-    def __init__(self, dataset: LabelledImages) -> None:
+    def __init__(self, dataset: LabeledImages) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
@@ -131,16 +131,16 @@ class TruthNetwork(nn.Module):
         self.skeleton = skeleton
 
     def forward(self, images: Tensor) -> TagOutputs:
-        colours = pixels(images) * 255
-        batch = collate([self._truth(colours[b]) for b in range(len(images))])
+        colors = pixels(images) * 255
+        batch = collate([self._truth(colors[b]) for b in range(len(images))])
         targets = heatmap_targets(batch, strides=(4, 2), sigma=2.0)
         tags = torch.stack([_tag_maps(batch.keypoints[b], targets) for b in range(len(images))])
         return TagOutputs(targets.heatmaps, tags.unsqueeze(2), batch.size)
 
-    def _truth(self, colours: Tensor) -> Sample:
-        size = colours.shape[-2], colours.shape[-1]
-        mirrored = colours[1, 2, 2] < 128
-        number = round(float(colours[0, 2, -3 if mirrored else 2])) - 1
+    def _truth(self, colors: Tensor) -> Sample:
+        size = colors.shape[-2], colors.shape[-1]
+        mirrored = colors[1, 2, 2] < 128
+        number = round(float(colors[0, 2, -3 if mirrored else 2])) - 1
         sample = self.samples[number]
         scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0], 1], np.float32)
         keypoints = sample.keypoints * scale
@@ -156,14 +156,14 @@ def _tag_maps(people: Tensor, targets: Any) -> Tensor:
     """Return (K, h, w): ten times the number of the person whose keypoint is nearest."""
     height, width = targets.heatmaps[0].shape[-2:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    centres = torch.stack([x, y], dim=-1) * 4 + 2.0
-    d2 = (people[:, :, None, None, :2] - centres).square().sum(-1)
+    centers = torch.stack([x, y], dim=-1) * 4 + 2.0
+    d2 = (people[:, :, None, None, :2] - centers).square().sum(-1)
     d2 = d2.masked_fill(people[..., 2, None, None] == 0, torch.inf)
     return 10.0 * d2.argmin(dim=0).float() if len(people) else torch.zeros(d2.shape[1:])
 
 
 def truth_system(
-    dataset: LabelledImages, options: PredictOptions, skeleton: Skeleton, **switches: Any
+    dataset: LabeledImages, options: PredictOptions, skeleton: Skeleton, **switches: Any
 ) -> System:
     system = build("hae", skeleton, backbone="hrnet_tiny", subpixel="parabola", **switches)
     samples = [dataset[i] for i in range(len(dataset))]

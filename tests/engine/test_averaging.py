@@ -7,7 +7,7 @@ from torch import nn
 from poselib.engine.averaging import AveragedModel
 
 
-def normalised() -> nn.Sequential:
+def normalized() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
 
 
@@ -21,7 +21,7 @@ def changed(model: nn.Module, generator: torch.Generator) -> None:
 
 
 def test_it_equals_a_slow_mean_with_a_warm_up() -> None:
-    model, generator = normalised(), torch.Generator().manual_seed(0)
+    model, generator = normalized(), torch.Generator().manual_seed(0)
     average = AveragedModel(model, decay=0.3)
     expected = {k: v.double().clone() for k, v in model.state_dict().items()}
     for update in range(1, 12):
@@ -38,7 +38,7 @@ def test_it_equals_a_slow_mean_with_a_warm_up() -> None:
 
 
 def test_it_is_a_copy_for_evaluation() -> None:
-    model = normalised().train()
+    model = normalized().train()
     average = AveragedModel(model, decay=0.9)
     assert not average.model.training and model.training
     assert not any(p.requires_grad for p in average.model.parameters())
@@ -48,7 +48,7 @@ def test_it_is_a_copy_for_evaluation() -> None:
 
 
 def test_without_decay_it_follows_the_model() -> None:
-    model = normalised()
+    model = normalized()
     average = AveragedModel(model, decay=0.0)
     changed(model, torch.Generator().manual_seed(0))
     average.update(model)
@@ -59,4 +59,4 @@ def test_without_decay_it_follows_the_model() -> None:
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_a_decay_out_of_range_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match="decay"):
-        AveragedModel(normalised(), decay)
+        AveragedModel(normalized(), decay)

@@ -139,7 +139,7 @@ def test_a_description_that_is_no_object_is_refused(file: Path, text: str) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"switches": {**SWITCHES, "colour": 3}}, "no switch 'colour'; known: backbone"),
+        ({"switches": {**SWITCHES, "color": 3}}, "no switch 'color'; known: backbone"),
         ({"switches": {**SWITCHES, "backbone": "vgg"}}, "unknown backbone 'vgg'"),
         ({"switches": None}, "cannot be built"),
         ({"system": "unheard"}, "unknown system 'unheard'"),

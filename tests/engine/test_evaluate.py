@@ -13,7 +13,7 @@ import pytest
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
-from poselib.engine.evaluate import HeadSizedImages, LabelledImages, evaluate, score
+from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, score
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
@@ -35,7 +35,7 @@ def drawn(skeleton: str, count: int) -> SyntheticScenes:
     return SyntheticScenes(recipe, count, 7, skeleton_named(skeleton)).cached()
 
 
-def perfect(dataset: LabelledImages, skeleton: Skeleton, options: PredictOptions, **switches):
+def perfect(dataset: LabeledImages, skeleton: Skeleton, options: PredictOptions, **switches):
     system = truth_system(dataset, options, skeleton, **switches)
     return evaluate(system, Marked(dataset), options)
 
@@ -112,7 +112,7 @@ def test_one_prediction_an_image_is_asked_for() -> None:
         score(system, dataset, [Poses.empty(17)] * 2)
 
 
-def true_poses(dataset: LabelledImages) -> list[Poses]:
+def true_poses(dataset: LabeledImages) -> list[Poses]:
     """Everyone as annotated, with a score of 1."""
     poses = []
     for i in range(len(dataset)):
@@ -172,7 +172,7 @@ def test_reasons_for_a_low_number_are_given_and_logged(caplog: pytest.LogCapture
 class WithoutIndices:
     """A dataset whose images have no crowd index."""
 
-    def __init__(self, dataset: LabelledImages) -> None:
+    def __init__(self, dataset: LabeledImages) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ from tests.experiments.standing_people import (
     SCENES,
     STANDING,
     build_tiny,
-    labelled,
+    labeled,
     moved,
     poses_at,
     sample_of,
@@ -39,7 +39,7 @@ from tests.experiments.standing_people import (
 
 torch.set_num_threads(1)
 
-CENTRE = 0.8  # heat of the centre of every person that is known beforehand
+CENTER = 0.8  # heat of the center of every person that is known beforehand
 
 
 class Blind(nn.Module):
@@ -58,7 +58,7 @@ def system_that_finds(people: list[Poses]) -> System:
         assert len(outputs.centers) == 1 and outputs.scorer is not None
         poses = next(found)
         if len(poses):
-            told = torch.from_numpy(CENTRE * poses.scores)
+            told = torch.from_numpy(CENTER * poses.scores)
             assert outputs.scorer(torch.from_numpy(poses.keypoints), told).tolist() == [1.0] * len(
                 poses
             )
@@ -69,19 +69,19 @@ def system_that_finds(people: list[Poses]) -> System:
 
 def test_target_is_the_highest_oks_with_anyone() -> None:
     far = moved(300, 0)
-    sample = sample_of(np.stack([labelled(STANDING), labelled(far), labelled(moved(2, 2))]))
+    sample = sample_of(np.stack([labeled(STANDING), labeled(far), labeled(moved(2, 2))]))
     found = poses_at(moved(1, 0), moved(2, 2), moved(300, -3), moved(-999, -999))
     examples = scoring_examples(system_that_finds([found]), [sample], OPTIONS)
     alike = object_keypoint_similarity(found.keypoints, sample.keypoints, sample.areas, COCO.sigmas)
     np.testing.assert_allclose(examples.oks, alike.max(axis=0), atol=1e-6)
     assert examples.oks[1] == 1 and 0.5 < examples.oks[2] < 1 and examples.oks[3] < 1e-3
     np.testing.assert_array_equal(examples.poses, found.keypoints)
-    np.testing.assert_allclose(examples.heats, np.full((4, 17), CENTRE * 0.5), rtol=1e-6)
+    np.testing.assert_allclose(examples.heats, np.full((4, 17), CENTER * 0.5), rtol=1e-6)
 
 
 def test_samples_that_are_not_their_files_are_compared_in_px_of_the_file() -> None:
     """The file is twice as large as the sample: so are distances, and areas four times."""
-    sample = sample_of(labelled(STANDING)[None])
+    sample = sample_of(labeled(STANDING)[None])
     enlarged = replace(sample, to_original=Warp(np.array([[2.0, 0, 7], [0, 2.0, 3]])))
     found = poses_at(moved(2, 1))
     one, other = (
@@ -92,23 +92,23 @@ def test_samples_that_are_not_their_files_are_compared_in_px_of_the_file() -> No
     torch.testing.assert_close(other.poses, 2 * one.poses + torch.tensor([7.0, 3.0]))
 
 
-def test_images_without_a_labelled_person_teach_nothing() -> None:
+def test_images_without_a_labeled_person_teach_nothing() -> None:
     samples = [
         sample_of(np.zeros((0, 17, 3))),
-        sample_of(labelled(STANDING, 0)[None]),
-        sample_of(np.stack([labelled(STANDING, 0), labelled(moved(300, 300))])),
-        sample_of(labelled(STANDING)[None]),
+        sample_of(labeled(STANDING, 0)[None]),
+        sample_of(np.stack([labeled(STANDING, 0), labeled(moved(300, 300))])),
+        sample_of(labeled(STANDING)[None]),
     ]
     found = [poses_at(STANDING), Poses.empty(17)]  # in images that have labels
     examples = scoring_examples(system_that_finds(found), samples, OPTIONS)
-    # The unlabelled person of the third image is nobody, where the official code says exactly 1.
+    # The unlabeled person of the third image is nobody, where the official code says exactly 1.
     assert len(examples) == 1 and float(examples.oks[0]) < 1e-3
     none = scoring_examples(system_that_finds([]), samples[:2], OPTIONS)
     assert len(none) == 0 and none.poses.shape == (0, 17, 2) and none.heats.shape == (0, 17)
 
 
 def test_only_the_first_images_are_looked_at() -> None:
-    samples = [sample_of(labelled(STANDING)[None]) for _ in range(3)]
+    samples = [sample_of(labeled(STANDING)[None]) for _ in range(3)]
     for count, seen in ((0, 3), (1, 1), (2, 2), (9, 3)):
         system = system_that_finds([poses_at(STANDING) for _ in range(seen)])
         assert len(scoring_examples(system, samples, OPTIONS, count=count)) == seen
@@ -156,7 +156,7 @@ def made_examples(count: int, seed: int) -> ScoringExamples:
     true = size * (STANDING + rng.normal(0, 3, (count, 17, 2)))
     found = true + size * bend * rng.normal(0, 1, (count, 17, 2))
     oks = [
-        object_keypoint_similarity(f[None], labelled(t)[None], 2000 * s.ravel() ** 2, COCO.sigmas)
+        object_keypoint_similarity(f[None], labeled(t)[None], 2000 * s.ravel() ** 2, COCO.sigmas)
         for f, t, s in zip(found, true, size, strict=True)
     ]
     heats = 0.7 - 0.01 * bend[..., 0] + rng.normal(0, 0.6, (count, 17))

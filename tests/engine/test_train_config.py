@@ -25,7 +25,7 @@ def test_the_defaults_are_valid_and_every_field_is_documented() -> None:
         ("decay", (0.5, 0.0)),
         ("decay", (0.5,)),
         ("milestones", (200, 260)),
-        ("optimiser", "sgd"),
+        ("optimizer", "sgd"),
         ("schedule", "linear"),
         ("precision", "float16"),
     ],

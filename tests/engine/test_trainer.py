@@ -8,8 +8,8 @@ from poselib.engine.trainer import _parameter_groups
 from poselib.models.attentive_norm import AttentiveNorm2d
 
 
-def test_normalisations_and_biases_do_not_decay() -> None:
-    """Those of attentive normalisation have two dimensions; its convolution does decay."""
+def test_normalizations_and_biases_do_not_decay() -> None:
+    """Those of attentive normalization have two dimensions; its convolution does decay."""
     norm, conv = AttentiveNorm2d(4, 3), nn.Conv2d(2, 4, 1)
     model = nn.Sequential(conv, norm, nn.BatchNorm2d(4))
     decayed, kept = _parameter_groups(model, 0.1)

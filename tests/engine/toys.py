@@ -35,7 +35,7 @@ RECIPE = Recipe(
 
 
 class ToyNetwork(nn.Module):
-    """Maps at stride 4; with normalisation, whose buffers must be kept, and chance (dropout)."""
+    """Maps at stride 4; with normalization, whose buffers must be kept, and chance (dropout)."""
 
     def __init__(self, keypoints: int) -> None:
         super().__init__()

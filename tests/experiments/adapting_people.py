@@ -13,7 +13,7 @@ from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Sample
 from poselib.systems import Switch, System, build
-from tests.experiments.standing_people import STANDING, labelled, sample_of
+from tests.experiments.standing_people import STANDING, labeled, sample_of
 
 OPTIONS = PredictOptions(size=128, multiple=64, flip=False)
 TINY: dict[str, Switch] = {
@@ -44,14 +44,14 @@ class Told(nn.Module):
         y, x = ((torch.arange(n) + 0.5) * STRIDE for n in cells)
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"))  # (2, h, w) px
         heat = _heat(grid, self.truth).amax(dim=0)
-        centres = self.truth.mean(dim=1)
-        owner = (grid[None] - centres[..., None, None]).norm(dim=1).argmin(dim=0)
+        centers = self.truth.mean(dim=1)
+        owner = (grid[None] - centers[..., None, None]).norm(dim=1).argmin(dim=0)
         regressed = self.truth + torch.tensor([self.off, 0.0])
         offsets = (grid[None] - regressed[owner].permute(2, 3, 0, 1)) / STRIDE
         batch = (len(images), 1, 1, 1)
         return LocalGlobalOutputs(
             heatmaps=heat.repeat(batch),
-            centers=_heat(grid, centres[:, None]).amax(dim=0).repeat(batch),
+            centers=_heat(grid, centers[:, None]).amax(dim=0).repeat(batch),
             offsets=offsets.repeat((*batch, 1)),
             image_size=(images.shape[-2], images.shape[-1]),
             embedding=torch.zeros(len(images), 2, *cells),
@@ -81,5 +81,5 @@ def told_system(*people: np.ndarray, off: float = 3.0, **switches: Switch) -> Sy
 
 
 def standing(*people: np.ndarray) -> Sample:
-    """An image with these people, all labelled; with one in the middle without any."""
-    return sample_of(np.stack([labelled(each) for each in people or (STANDING,)]))
+    """An image with these people, all labeled; with one in the middle without any."""
+    return sample_of(np.stack([labeled(each) for each in people or (STANDING,)]))

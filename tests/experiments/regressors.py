@@ -1,4 +1,4 @@
-"""Systems of a few weights that regress poses from centres, and their people."""
+"""Systems of a few weights that regress poses from centers, and their people."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LinearRegressor(nn.Module):
         return (taps,) * self.blocks
 
 
-def regressor(model: nn.Module | None = None, frame: str = "centre") -> System:
+def regressor(model: nn.Module | None = None, frame: str = "center") -> System:
     return System(
         name="toy",
         skeleton=TOY,
@@ -63,5 +63,5 @@ def image_of(*people: Annotated, seed: int = 0) -> Sample:
 
 
 def around(x: float, y: float) -> Annotated:
-    """A person whose centre is (x, y)."""
+    """A person whose center is (x, y)."""
     return [(x - 6, y - 2, 2), (x + 6, y - 2, 2), (x - 6, y + 2, 2), (x + 6, y + 2, 2)]

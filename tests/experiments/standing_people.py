@@ -40,7 +40,7 @@ def sample_of(people: np.ndarray, to_original: Warp | None = None) -> Sample:
     )
 
 
-def labelled(points: np.ndarray, visibility: int = 2) -> np.ndarray:
+def labeled(points: np.ndarray, visibility: int = 2) -> np.ndarray:
     return np.concatenate([points, np.full((17, 1), visibility)], axis=1)
 
 

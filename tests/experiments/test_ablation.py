@@ -14,7 +14,7 @@ from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.experiments.ablation import (
     ERRORS,
-    LOCALISATION,
+    LOCALIZATION,
     gains,
     measure_runs,
     measure_ways,
@@ -26,7 +26,7 @@ from poselib.experiments.ablation import (
 )
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import PlannedRun
-from poselib.metrics.localization_errors import error_shares, judge_localisation
+from poselib.metrics.localization_errors import error_shares, judge_localization
 from poselib.skeletons import COCO
 from poselib.systems import System, build
 from tests.engine.toys import scenes
@@ -55,9 +55,9 @@ def test_every_way_is_measured_as_if_alone(system: System) -> None:
         errors = association_errors(dataset, bare.poses, COCO).loc["all"]
         for rate in ERRORS:
             np.testing.assert_equal(table.loc[name, rate], errors[rate])
-        judged = judge_localisation(dataset.ground_truth(), alone.results, COCO)
-        shares = 100 * table.loc[name, list(LOCALISATION)].astype(float)
-        np.testing.assert_allclose(shares, error_shares(judged).loc["all", list(LOCALISATION)])
+        judged = judge_localization(dataset.ground_truth(), alone.results, COCO)
+        shares = 100 * table.loc[name, list(LOCALIZATION)].astype(float)
+        np.testing.assert_allclose(shares, error_shares(judged).loc["all", list(LOCALIZATION)])
 
 
 def test_poses_without_groups_are_measured_as_they_are() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from poselib.engine.checkpoints import save_system
 from poselib.experiments import ablation_study
-from poselib.experiments.ablation import ERRORS, LOCALISATION, measure_runs
+from poselib.experiments.ablation import ERRORS, LOCALIZATION, measure_runs
 from poselib.experiments.ablation_study import Study, open_study
 from poselib.experiments.parameters import read_switches
 from poselib.experiments.presets import preset_named
@@ -144,7 +144,7 @@ def test_runs_are_measured_in_per_cent(study: Study) -> None:
     told = ["row", "seed", "run", "decoding"]
     pd.testing.assert_frame_equal(found[told], expected[told])
     assert found["decoding"].tolist() == ["", "matched"] and found["seed"].tolist() == [0, 0]
-    rates = ["AP", "AR50", "AP_crowd_hard", *ERRORS, *LOCALISATION]
+    rates = ["AP", "AR50", "AP_crowd_hard", *ERRORS, *LOCALIZATION]
     np.testing.assert_allclose(found[rates], 100 * expected[rates])
     assert (found["miss_rate"] > 1).all()
 

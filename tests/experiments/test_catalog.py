@@ -93,7 +93,7 @@ def test_real_people_have_the_skeleton_of_their_dataset(tmp_path: Path) -> None:
 
 
 def put(path: Path, content: object = None) -> Path:
-    """Write JSON, or a grey image where the name is that of one."""
+    """Write JSON, or a gray image where the name is that of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jpg":
         Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(path)

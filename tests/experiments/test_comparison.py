@@ -175,7 +175,7 @@ def test_poses_are_measured_before_and_after_adaptation(looks: list[Look]) -> No
     val, testdev, *ochuman = compare("logocap", "smoke")
     assert [each.table.number for each in ochuman] == ["2 val", "2 test"]
     for each in (val, testdev, *ochuman):
-        assert each.ways == ("adapted", "centre-offset")
+        assert each.ways == ("adapted", "center-offset")
         adapted, plain = each.numbers["AP"]
         assert adapted == pytest.approx(100) and plain < adapted
         assert each.checkpoint == "untrained"

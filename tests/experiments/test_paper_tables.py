@@ -56,7 +56,7 @@ def test_ways_are_those_of_the_paper() -> None:
 def test_local_global_adaptation_is_on_or_off_at_one_scale() -> None:
     adapted, plain = ways_of("logocap", (0.5, 2.0))
     assert adapted.name == "adapted" and adapted.switches == {"adapt": True}
-    assert plain.name == "centre-offset" and plain.switches == {"adapt": False}
+    assert plain.name == "center-offset" and plain.switches == {"adapt": False}
     assert adapted.scales == plain.scales == (1.0,)
 
 

@@ -116,8 +116,8 @@ def test_files_that_are_no_notebooks_are_named(tmp_path: Path) -> None:
 
 
 def test_switches_in_one_parameter() -> None:
-    text = " adaptive=false width=8 sigma=1.5  start=centre relation=none "
-    expected = {"adaptive": False, "width": 8, "sigma": 1.5, "start": "centre", "relation": None}
+    text = " adaptive=false width=8 sigma=1.5  start=center relation=none "
+    expected = {"adaptive": False, "width": 8, "sigma": 1.5, "start": "center", "relation": None}
     assert read_switches(text) == expected
     assert read_switches("") == {}
 

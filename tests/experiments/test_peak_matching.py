@@ -11,7 +11,7 @@ from poselib.analysis.inspect_image import with_switches
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.experiments import peak_matching as absorb
-from poselib.experiments.ablation import LOCALISATION
+from poselib.experiments.ablation import LOCALIZATION
 from poselib.experiments.peak_matching import (
     match_reach,
     matching_gains,
@@ -23,7 +23,7 @@ from poselib.experiments.peak_matching import (
     read_scales,
 )
 from poselib.experiments.training import new_system
-from poselib.metrics.localization_errors import error_shares, judge_localisation
+from poselib.metrics.localization_errors import error_shares, judge_localization
 from poselib.skeletons import COCO
 from poselib.systems import System, build
 from tests.engine.toys import scenes
@@ -33,7 +33,7 @@ OPTIONS = PredictOptions(size=64, multiple=32, flip=False, batch_size=3)
 
 
 def guessing(seed: int) -> System:
-    """A system with untrained weights that takes every cell of an image for a person's centre."""
+    """A system with untrained weights that takes every cell of an image for a person's center."""
     near = {"nms_kernel": 1, "nms_distance": 0.0}
     system = new_system(SMOKE, COCO, seed, "dekr", **near)
     with torch.no_grad():
@@ -107,10 +107,10 @@ def test_numbers_are_those_of_an_evaluation() -> None:
     table = measure_matching([system], dataset, OPTIONS, (0.5, 1.0), distance=6.0)
     way = with_switches(system, match=True, match_distance=6.0)
     alone = evaluate(way, dataset, replace(OPTIONS, scales=(0.5, 1.0)), explain=False)
-    judged = judge_localisation(dataset.ground_truth(), alone.results, COCO)
-    expected = error_shares(judged).loc["all", list(LOCALISATION)] / 100
+    judged = judge_localization(dataset.ground_truth(), alone.results, COCO)
+    expected = error_shares(judged).loc["all", list(LOCALIZATION)] / 100
     assert table.loc[3, "AR50"] == alone.ap.AR50
-    np.testing.assert_allclose(table.loc[3, list(LOCALISATION)].astype(float), expected)
+    np.testing.assert_allclose(table.loc[3, list(LOCALIZATION)].astype(float), expected)
 
 
 def test_systems_without_regression_are_refused() -> None:

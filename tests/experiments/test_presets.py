@@ -76,7 +76,7 @@ def test_the_published_learning_rates(dataset: str, rates: dict[int, float]) -> 
     batches = 123
     recipe = preset_named("paper", dataset).recipe_for(32 * batches + 7)
     assert recipe.steps == 300 * batches and recipe.batch_size == 32
-    assert recipe.optimiser == "adam" and recipe.warmup == 0
+    assert recipe.optimizer == "adam" and recipe.warmup == 0
     for epoch, rate in rates.items():
         for step in (epoch * batches, (epoch + 1) * batches - 1):
             factor = learning_rate_factor(

@@ -40,7 +40,7 @@ def test_drawn_people_are_as_large_for_the_network_in_larger_scenes() -> None:
     assert usual.images[0].keypoints.shape[1] == len(CROWDPOSE)
 
 
-def test_a_labelled_domain_has_the_numbers_of_an_evaluation() -> None:
+def test_a_labeled_domain_has_the_numbers_of_an_evaluation() -> None:
     system = load_checkpoint().system
     domain = drawn_domains(SMOKE, system.skeleton, 128)[0]
     found = transfer(system, domain, LOOK)

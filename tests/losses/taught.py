@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from poselib.losses.local_global import AdaptLosses
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.ops.local_global import Meshes
 from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import COCO
@@ -18,7 +18,7 @@ SIGMAS = torch.tensor(COCO.sigmas)
 SIZE = (128, 160)
 
 
-def losses_of(frame: Frame = "centre", **switches: object) -> AdaptLosses:
+def losses_of(frame: Frame = "center", **switches: object) -> AdaptLosses:
     meshes = Meshes(RATES, 5, 25, frame=frame)
     return AdaptLosses(meshes, SIGMAS, **switches)  # type: ignore[arg-type]
 
@@ -27,10 +27,10 @@ def targets_of(keypoints: Tensor, areas: Tensor, size: tuple[int, int] = SIZE) -
     return Targets((), (), keypoints, areas, size)
 
 
-def labelled(points: np.ndarray) -> Tensor:
+def labeled(points: np.ndarray) -> Tensor:
     points = torch.from_numpy(points).float()
     return torch.cat([points, torch.full_like(points[..., :1], 2.0)], dim=-1)
 
 
-def poses_of(images: list[int], points: Tensor) -> CentredPoses:
-    return CentredPoses(torch.tensor(images), torch.ones(len(images)), points)
+def poses_of(images: list[int], points: Tensor) -> CenteredPoses:
+    return CenteredPoses(torch.tensor(images), torch.ones(len(images)), points)

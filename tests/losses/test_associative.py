@@ -69,8 +69,8 @@ def random_people(
 ) -> People:
     """People one apart, with strays among their keypoints; some lack keypoints, one all of them."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(*shape[:2], 1, shape[-1]))
-    values = centres + spread * rng.standard_t(1.5, shape)
+    centers = rng.normal(size=(*shape[:2], 1, shape[-1]))
+    values = centers + spread * rng.standard_t(1.5, shape)
     visible = rng.random(shape[:3]) < seen
     if seen < 1:
         visible[0, 0] = False
@@ -120,7 +120,7 @@ def slow_weights(
 
 
 def slow_person(tags: dict[int, np.ndarray], groups: np.ndarray, pull: Pull) -> tuple[float, float]:
-    """Both pulling terms of one person, whose labelled keypoints have these tags."""
+    """Both pulling terms of one person, whose labeled keypoints have these tags."""
     reference = slow_mean(list(tags.values()))
     embeddings: dict[int, np.ndarray] = {}
     low: dict[int, float] = {}
@@ -231,7 +231,7 @@ def test_pushing_equals_loops(push: Push, channels: int) -> None:
 def test_classical_loss_of_two_people_by_hand() -> None:
     values = torch.tensor([[0.0, 2.0, 4.0], [3.0, 3.0, 9.0]]).view(1, 2, 3, 1)
     visible = torch.tensor([[[True, True, True], [True, True, False]]])
-    # References 2 and 3: squares 4 + 0 + 4 and none; the third keypoint is not labelled.
+    # References 2 and 3: squares 4 + 0 + 4 and none; the third keypoint is not labeled.
     assert classical_pull(values, visible).tolist() == pytest.approx([8 / 2])
     references = masked_mean(values, visible, dim=2)
     assert references.flatten().tolist() == [2, 3]
@@ -550,7 +550,7 @@ def test_images_of_a_batch_are_independent() -> None:
 
 
 @pytest.mark.parametrize("junk", [1e9, torch.nan, torch.inf, -torch.inf])
-def test_tags_of_unlabelled_keypoints_do_not_matter(junk: float) -> None:
+def test_tags_of_unlabeled_keypoints_do_not_matter(junk: float) -> None:
     people = random_people(13)
     spoilt = torch.where(people.visible[..., None], people.values, junk).requires_grad_()
     losses = all_losses(People(spoilt, people.visible))
@@ -609,13 +609,13 @@ def test_tags_are_read_from_the_cell_and_map_of_each_keypoint() -> None:
     assert values.shape == (2, 5, 3, 2) and visible.shape == (2, 5, 3)
     assert visible.any() and not visible.all()
     for b, n, k in np.ndindex(2, 5, 3):
-        x, y, labelled = points[b, n, k].tolist()
-        assert bool(visible[b, n, k]) == (labelled > 0 and 0 <= x < 48 and 0 <= y < 32)
+        x, y, labeled = points[b, n, k].tolist()
+        assert bool(visible[b, n, k]) == (labeled > 0 and 0 <= x < 48 and 0 <= y < 32)
         if visible[b, n, k]:
             assert values[b, n, k].tolist() == tags[b, k, :, int(y // 8), int(x // 8)].tolist()
 
 
-def test_gradient_reaches_the_cells_of_labelled_keypoints_alone() -> None:
+def test_gradient_reaches_the_cells_of_labeled_keypoints_alone() -> None:
     tags = torch.full((1, 1, 1, 4, 4), torch.nan)
     tags[..., 1, 2] = 5
     tags.requires_grad_()
@@ -690,7 +690,7 @@ def test_official_classical_loss(golden_dir: Path, case: int, form: str) -> None
     official = official_case(golden_dir, "ae_loss.npz", case, "joints", square=False)
     people = official.people
     official.expect(push_loss(people.references, people.present, FORMS[form]), f"{form}_push")
-    # The official mean over the labelled keypoints is the rescaled sum over K.
+    # The official mean over the labeled keypoints is the rescaled sum over K.
     official.expect(classical_pull(*people, OFFICIAL), f"{form}_pull")
 
 

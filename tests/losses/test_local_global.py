@@ -20,7 +20,7 @@ from poselib.losses.local_global import (
     teach,
     weighted_error,
 )
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.ops.local_global import Meshes, local_places
 from poselib.ops.map_coordinates import FRAMES, Frame, offset_of
 from poselib.outputs import LocalGlobalOutputs
@@ -28,15 +28,15 @@ from poselib.skeletons import COCO
 from poselib.structures import Targets
 from tests.decoders.adapting import RATES, truly_attracted
 from tests.decoders.dense_poses import scattered
-from tests.losses.taught import SIZE, labelled, losses_of, poses_of, targets_of
+from tests.losses.taught import SIZE, labeled, losses_of, poses_of, targets_of
 
 torch.set_num_threads(1)
 
 # By hand
 
 
-def pair() -> tuple[Targets, CentredPoses]:
-    """A pose of two keypoints between two people, of which the second has one labelled."""
+def pair() -> tuple[Targets, CenteredPoses]:
+    """A pose of two keypoints between two people, of which the second has one labeled."""
     keypoints = torch.tensor([[[[10.0, 10, 2], [30, 10, 1]], [[40.0, 10, 2], [0, 0, 0]]]])
     targets = targets_of(keypoints, torch.tensor([[100.0, 400.0]]))
     return targets, poses_of([0], torch.tensor([[[12.0, 10.0], [30.0, 13.0]]]))
@@ -49,7 +49,7 @@ def two(**switches: object) -> AdaptLosses:
 
 @pytest.mark.parametrize(("partner", "floor"), [("mean", 0.0), ("mean", 0.5), ("reach", 0.5)])
 def test_similarity_by_hand(partner: str, floor: float) -> None:
-    """exp(-d² / (2 (2σ)² A)), in the mean over labelled keypoints."""
+    """exp(-d² / (2 (2σ)² A)), in the mean over labeled keypoints."""
     targets, people = pair()
     found, alike = find_partners(people, targets, two(partner=partner, floor=floor))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
@@ -104,14 +104,14 @@ def test_partners_are_those_of_all_places_one_by_one(partner: str) -> None:
     found = find_partners(people, targets_of(truth, areas), options)
     away = (places[:, None] - truth[0, :, None, None, :, :2]).square().sum(dim=-1)
     spread = 2 * (2 * torch.tensor(COCO.sigmas)) ** 2 * areas[0, :, None, None, None]
-    near, labelled = torch.exp(-away / spread).flatten(2, 3), truth[0, ..., 2] > 0  # (6, 4, 25, 17)
+    near, labeled = torch.exp(-away / spread).flatten(2, 3), truth[0, ..., 2] > 0  # (6, 4, 25, 17)
     each = near.clamp(min=0.5).mean(dim=2) if partner == "mean" else near.amax(dim=2)
-    total = (each * labelled).sum(dim=-1) / labelled.sum(dim=-1)
+    total = (each * labeled).sum(dim=-1) / labeled.sum(dim=-1)
     assert torch.equal(found[0], total.argmax(dim=1)) and len(found[0].unique()) > 2
     torch.testing.assert_close(found[1], total.amax(dim=1))
 
 
-def test_nobody_labelled_is_nobodys_partner() -> None:
+def test_nobody_labeled_is_nobodys_partner() -> None:
     targets, people = pair()
     nobody = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
     for partner in ("mean", "reach"):
@@ -133,7 +133,7 @@ def test_people_of_other_images_are_no_partners() -> None:
 
 
 def by_hand() -> Taught:
-    """Two keypoints, 3 x 3 places; the second is not labelled."""
+    """Two keypoints, 3 x 3 places; the second is not labeled."""
     similarity = torch.zeros(1, 2, 3, 3)
     similarity[0, 0, 1, 1], similarity[0, 0, 0, 2] = 0.5, 0.9
     truth = torch.tensor([[[13.0, 9.0, 2.0], [0.0, 0.0, 0.0]]])
@@ -177,7 +177,7 @@ def scene(frame: Frame, px: float, seed: int = 1) -> tuple[LocalGlobalOutputs, T
     truth = scattered(3, 2, image_size=SIZE, seed=seed)
     errors = np.random.default_rng(seed).uniform(-px, px, truth.shape)
     outputs = truly_attracted(truth, errors, SIZE, frame=frame)
-    return outputs, targets_of(labelled(truth), torch.full((3, 2), 4000.0))
+    return outputs, targets_of(labeled(truth), torch.full((3, 2), 4000.0))
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -197,7 +197,7 @@ def test_poses_are_taught_by_who_they_are(frame: Frame, partner: str) -> None:
 
 
 def test_similarity_is_that_of_places_one_by_one() -> None:
-    outputs, targets = scene("centre", 2.0)
+    outputs, targets = scene("center", 2.0)
     taught = teach(outputs, targets, losses_of())
     for n, k, row, column in [(0, 0, 0, 0), (1, 5, 4, 1), (2, 16, 2, 2), (3, 11, 0, 3)]:
         step = torch.tensor([column - 2.0, row - 2.0]) * RATES[k]
@@ -207,7 +207,7 @@ def test_similarity_is_that_of_places_one_by_one() -> None:
 
 
 def test_poses_that_are_like_nobody_are_not_taught() -> None:
-    outputs, targets = scene("centre", 1.0)
+    outputs, targets = scene("center", 1.0)
     far = replace(targets, keypoints=targets.keypoints + torch.tensor([300.0, 0, 0]))
     assert len(teach(outputs, far, losses_of()).people) == 0
     assert len(teach(outputs, far, losses_of(least=0.0)).people) > 0
@@ -222,8 +222,8 @@ def test_poses_that_are_like_nobody_are_not_taught() -> None:
         assert not any(gradient.any() for gradient in gradients)
 
 
-def test_keypoints_that_are_not_labelled_teach_nothing() -> None:
-    outputs, targets = scene("centre", 1.0)
+def test_keypoints_that_are_not_labeled_teach_nothing() -> None:
+    outputs, targets = scene("center", 1.0)
     targets.keypoints[:, :, 3:, 2] = 0.0
     found = adapt_losses(outputs, targets, losses_of())
     wild = replace(targets, keypoints=targets.keypoints.clone())
@@ -261,7 +261,7 @@ def test_gradients_reach_heat_and_embedding_and_not_poses(frame: Frame, weightin
 
 
 def test_a_gradient_equals_a_small_difference() -> None:
-    outputs, targets = scene("centre", 2.0)
+    outputs, targets = scene("center", 2.0)
     heat = outputs.heatmaps.clone().requires_grad_()
     outputs = replace(outputs, attract=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
 
@@ -277,7 +277,7 @@ def test_a_gradient_equals_a_small_difference() -> None:
 
 
 def test_true_attraction_has_no_loss() -> None:
-    outputs, targets = scene("centre", 2.0)
+    outputs, targets = scene("center", 2.0)
     options = losses_of(partner="mean", weighting="similarity")
     taught = teach(outputs, targets, options)
     right = replace(outputs, attract=lambda _: taught.similarity)
@@ -289,7 +289,7 @@ def test_true_attraction_has_no_loss() -> None:
 
 
 def test_losses_under_autocast_are_single() -> None:
-    outputs, targets = scene("centre", 2.0)
+    outputs, targets = scene("center", 2.0)
     with torch.autocast("cpu", torch.bfloat16):
         losses = adapt_losses(outputs, targets, losses_of())
     for found, expected in zip(losses, adapt_losses(outputs, targets, losses_of()), strict=True):

@@ -100,7 +100,7 @@ def test_similarities_are_the_official_ones(
     people = poses_of([0] * len(points), points)
     # Poses and partners are given, the choice of whom to teach is not in question.
     module = "poselib.losses.local_global."
-    monkeypatch.setattr(f"{module}centred_poses", lambda *_, **__: people)
+    monkeypatch.setattr(f"{module}centered_poses", lambda *_, **__: people)
     monkeypatch.setattr(f"{module}find_partners", lambda *_: (partner, alike))
     targets = targets_of(keypoints[None] + torch.tensor([0.5, 0.5, 0]), areas[None])
     taught = teach(random_outputs(0), targets, of_one_place(least=0.0))

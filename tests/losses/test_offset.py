@@ -101,7 +101,7 @@ def test_by_hand() -> None:
     predicted = offset_maps(targets)[0]
     predicted[0, 0, 0, 5, 7] += 2.0  # linear: 2 - 1/18
     predicted[0, 1, 1, 5, 7] -= 0.1  # quadratic: 0.5 * 0.01 * 9
-    predicted[0, 2, :, 5, 7] = 99.0  # not labelled
+    predicted[0, 2, :, 5, 7] = 99.0  # not labeled
     predicted[0, :, :, 5, 8] = 99.0  # nobody's cell
     # Two keypoints have four coordinates.
     expected = ((2 - 1 / 18) + 0.045) / 50 / 4
@@ -131,7 +131,7 @@ def test_truth_has_no_loss_and_nobody_neither() -> None:
     assert float(offset_loss(predicted.detach(), nobody)) == 0
 
 
-def test_only_owned_cells_of_labelled_keypoints_are_heard() -> None:
+def test_only_owned_cells_of_labeled_keypoints_are_heard() -> None:
     targets = random_targets(5)
     predicted = torch.randn(2, 4, 2, 8, 10, requires_grad=True)
     offset_loss(predicted, targets).backward()

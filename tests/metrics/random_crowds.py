@@ -9,13 +9,13 @@ from tests.metrics.coco_entries import Entry, person, result, truth_of
 
 K = len(COCO)
 SPREAD = 2 * np.array(COCO.sigmas)
-CENTRE = np.array([320.0, 240.0])
+CENTER = np.array([320.0, 240.0])
 
 
 def random_crowd(seed: int, images: int = 12) -> tuple[Entry, list[Entry]]:
     """Up to five people an image who stand in each other's way; COCO ground truth and results.
 
-    A third of the keypoints is not labelled; a few people are crowds and a few are not labelled at
+    A third of the keypoints is not labeled; a few people are crowds and a few are not labeled at
     all. A keypoint was found near its own place, near one of the other side or of somebody else, or
     anywhere, and one in thirty was not found. Some people are found twice, some not at all.
     """
@@ -26,16 +26,16 @@ def random_crowd(seed: int, images: int = 12) -> tuple[Entry, list[Entry]]:
         count = int(rng.integers(0, 6))
         size = rng.uniform(60, 200, count)
         # Not at the corner, where a keypoint that was not found would be near something.
-        corner = CENTRE + rng.uniform(-100, 100, (count, 2))
+        corner = CENTER + rng.uniform(-100, 100, (count, 2))
         points = corner[:, None] + size[:, None, None] * rng.random((count, K, 2))
         seen = rng.choice(3, (count, K), p=[0.33, 0.17, 0.5])
         seen[rng.random(count) < 0.1] = 0
         areas = size**2 * rng.uniform(0.4, 0.7, count)
         for n in range(count):
-            labelled = np.where(seen[n, :, None] > 0, points[n], 0)
+            labeled = np.where(seen[n, :, None] > 0, points[n], 0)
             box = [*corner[n].tolist(), float(size[n]), float(size[n])]
             fields = {"image_id": image, "bbox": box, "iscrowd": int(rng.random() < 0.07)}
-            people.append(person(np.column_stack([labelled, seen[n]]), float(areas[n]), **fields))
+            people.append(person(np.column_stack([labeled, seen[n]]), float(areas[n]), **fields))
         for n in rng.permutation(
             np.repeat(np.arange(count), rng.choice(3, count, p=[0.1, 0.7, 0.2]))
         ):

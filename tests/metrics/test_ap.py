@@ -88,7 +88,7 @@ def test_missing_fields_of_the_truth_get_defaults() -> None:
         assert_numbers(found, AP=expected)
 
 
-def test_crowds_and_unlabelled_people_neither_help_nor_hurt() -> None:
+def test_crowds_and_unlabeled_people_neither_help_nor_hurt() -> None:
     a, b = keypoints_at(10, 10), keypoints_at(300, 300)
     crowd = person(np.zeros((17, 3)), iscrowd=1, bbox=[290, 290, 40, 40])
     blank = person(np.zeros((17, 3)), bbox=[290, 290, 40, 40])
@@ -160,9 +160,9 @@ def test_fourteen_keypoints_use_their_own_constants() -> None:
 
 
 def oks(truth: np.ndarray, found: np.ndarray, area: float, sigmas: np.ndarray) -> float:
-    labelled = truth[:, 2] > 0
+    labeled = truth[:, 2] > 0
     squared = ((truth[:, :2] - found[:, :2]) ** 2).sum(axis=1)
-    return float(np.exp(-squared / (2 * area * (2 * sigmas) ** 2))[labelled].mean())
+    return float(np.exp(-squared / (2 * area * (2 * sigmas) ** 2))[labeled].mean())
 
 
 def slow_numbers(images: list[tuple[list, list]], bounds: tuple[float, float]) -> tuple:

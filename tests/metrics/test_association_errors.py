@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.association_errors import Fate, Judgement, Kind, judge_keypoints
+from poselib.metrics.association_errors import Fate, Judgment, Kind, judge_keypoints
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Warp
 from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
@@ -16,9 +16,9 @@ from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
 
 def judged(truth: Sample, found: Poses) -> tuple[list[str], list[str]]:
     """Kinds and fates of the keypoints of the first person found and annotated, by name."""
-    judgement = judge_keypoints(found, truth, TOY)
-    kinds = [Kind(kind).name for kind in judgement.kinds[0]]
-    return kinds, [Fate(fate).name for fate in judgement.fates[0]]
+    judgment = judge_keypoints(found, truth, TOY)
+    kinds = [Kind(kind).name for kind in judgment.kinds[0]]
+    return kinds, [Fate(fate).name for fate in judgment.fates[0]]
 
 
 def test_near_ends_at_the_distance_that_is_stated() -> None:
@@ -33,31 +33,31 @@ def test_near_ends_at_the_distance_that_is_stated() -> None:
 def test_two_people_who_exchange_a_hand() -> None:
     mine, theirs = at(ANN), at(BOB)
     mine[1], theirs[1] = theirs[1], mine[1]
-    judgement = judge_keypoints(poses(mine, theirs), sample(ANN, BOB), TOY)
-    assert judgement.partners.tolist() == [0, 1]
-    assert judgement.kinds.tolist() == [[Kind.GOOD, Kind.SWAP, Kind.GOOD, Kind.GOOD]] * 2
-    assert judgement.onto.tolist() == [[0, 1, 0, 0], [1, 0, 1, 1]]
-    assert judgement.fates.tolist() == [[Fate.FOUND, Fate.ASTRAY, Fate.FOUND, Fate.FOUND]] * 2
+    judgment = judge_keypoints(poses(mine, theirs), sample(ANN, BOB), TOY)
+    assert judgment.partners.tolist() == [0, 1]
+    assert judgment.kinds.tolist() == [[Kind.GOOD, Kind.SWAP, Kind.GOOD, Kind.GOOD]] * 2
+    assert judgment.onto.tolist() == [[0, 1, 0, 0], [1, 0, 1, 1]]
+    assert judgment.fates.tolist() == [[Fate.FOUND, Fate.ASTRAY, Fate.FOUND, Fate.FOUND]] * 2
 
 
 def test_a_person_in_two_pieces_has_a_fragment() -> None:
     whole, piece = [*at(ANN)[:3], NONE], [NONE, NONE, NONE, at(ANN)[3]]
-    judgement = judge_keypoints(poses(piece, whole), sample(ANN), TOY)
-    assert judgement.partners.tolist() == [-1, 0]
-    assert judgement.kinds[0].tolist() == [Kind.ABSENT] * 3 + [Kind.FRAGMENT]
-    assert judgement.onto.tolist() == [[-1, -1, -1, 0], [0, 0, 0, -1]]
-    assert judgement.fates.tolist() == [[Fate.FOUND] * 3 + [Fate.ASTRAY]]
+    judgment = judge_keypoints(poses(piece, whole), sample(ANN), TOY)
+    assert judgment.partners.tolist() == [-1, 0]
+    assert judgment.kinds[0].tolist() == [Kind.ABSENT] * 3 + [Kind.FRAGMENT]
+    assert judgment.onto.tolist() == [[-1, -1, -1, 0], [0, 0, 0, -1]]
+    assert judgment.fates.tolist() == [[Fate.FOUND] * 3 + [Fate.ASTRAY]]
 
 
 def test_one_person_found_in_place_of_two_is_matched_to_the_nearer() -> None:
     mixed = [*at(ANN)[:3], at(BOB)[3]]
-    judgement = judge_keypoints(poses(mixed), sample(BOB, ANN), TOY)
-    assert judgement.partners.tolist() == [1]
-    assert judgement.kinds.tolist() == [[Kind.GOOD] * 3 + [Kind.SWAP]]
-    assert judgement.fates[0].tolist() == [Fate.UNDETECTED] * 3 + [Fate.ASTRAY]
+    judgment = judge_keypoints(poses(mixed), sample(BOB, ANN), TOY)
+    assert judgment.partners.tolist() == [1]
+    assert judgment.kinds.tolist() == [[Kind.GOOD] * 3 + [Kind.SWAP]]
+    assert judgment.fates[0].tolist() == [Fate.UNDETECTED] * 3 + [Fate.ASTRAY]
 
 
-def test_hands_on_the_wrong_side_are_inversions_and_centre_keypoints_have_no_other_side() -> None:
+def test_hands_on_the_wrong_side_are_inversions_and_center_keypoints_have_no_other_side() -> None:
     nose, left, right, tail = at(ANN)
     kinds, fates = judged(sample(ANN), poses([nose, right, left, nose]))
     assert kinds == ["GOOD", "INVERSION", "INVERSION", "FALSE"]
@@ -74,19 +74,19 @@ def test_the_nearer_of_another_person_and_the_other_side_decides() -> None:
 
 def test_a_keypoint_near_its_own_is_good_whoever_is_nearer() -> None:
     beside = [(11, 10, 2), *BOB[1:]]
-    judgement = judge_keypoints(poses([(11, 10), *at(ANN)[1:]]), sample(ANN, beside), TOY)
-    assert judgement.kinds[0, 0] == Kind.GOOD
+    judgment = judge_keypoints(poses([(11, 10), *at(ANN)[1:]]), sample(ANN, beside), TOY)
+    assert judgment.kinds[0, 0] == Kind.GOOD
     # The one prediction is Ann's: of Bob's nose there is none, and it is not astray either.
-    assert judgement.fates[:, 0].tolist() == [Fate.FOUND, Fate.UNDETECTED]
+    assert judgment.fates[:, 0].tolist() == [Fate.FOUND, Fate.UNDETECTED]
 
 
-def test_what_is_not_labelled_cannot_be_judged() -> None:
+def test_what_is_not_labeled_cannot_be_judged() -> None:
     partly = [*ANN[:3], (0, 0, 0)]
     truth = sample(partly, BOB)
     nose, left, right, _ = at(ANN)
     assert judged(truth, poses([nose, left, right, (50, 30)]))[0][3] == "UNKNOWN"
     assert judged(truth, poses([nose, left, right, at(BOB)[3]]))[0][3] == "SWAP"
-    assert judged(truth, poses(at(ANN)))[1] == ["FOUND", "FOUND", "FOUND", "UNLABELLED"]
+    assert judged(truth, poses(at(ANN)))[1] == ["FOUND", "FOUND", "FOUND", "UNLABELED"]
     stranger = poses([(50, 30), NONE, NONE, NONE])
     assert judged(truth, stranger)[0][0] == "FALSE"
     truth.ignore[30, 50] = True
@@ -97,16 +97,16 @@ def test_hidden_keypoints_are_found_like_others_and_guesses_do_not_count() -> No
     hidden = [(x, y, 1) for x, y, _ in ANN]
     assert judged(sample(hidden), poses(at(ANN)))[1] == ["FOUND"] * 4
     weak = replace(poses(at(ANN)), scores=np.array([[0.9, 0.2, 0.21, 0.0]], np.float32))
-    judgement = judge_keypoints(weak, sample(ANN), TOY, min_score=0.2)
-    assert judgement.kinds.tolist() == [[Kind.GOOD, Kind.ABSENT, Kind.GOOD, Kind.ABSENT]]
+    judgment = judge_keypoints(weak, sample(ANN), TOY, min_score=0.2)
+    assert judgment.kinds.tolist() == [[Kind.GOOD, Kind.ABSENT, Kind.GOOD, Kind.ABSENT]]
 
 
 def test_nobody() -> None:
-    judgement = judge_keypoints(Poses.empty(4), sample(ANN), TOY)
-    assert judgement.kinds.shape == (0, 4) and (judgement.fates == Fate.UNDETECTED).all()
-    judgement = judge_keypoints(poses(at(ANN)), sample(), TOY)
-    assert (judgement.kinds == Kind.FALSE).all() and judgement.fates.shape == (0, 4)
-    assert judgement.partners.tolist() == [-1]
+    judgment = judge_keypoints(Poses.empty(4), sample(ANN), TOY)
+    assert judgment.kinds.shape == (0, 4) and (judgment.fates == Fate.UNDETECTED).all()
+    judgment = judge_keypoints(poses(at(ANN)), sample(), TOY)
+    assert (judgment.kinds == Kind.FALSE).all() and judgment.fates.shape == (0, 4)
+    assert judgment.partners.tolist() == [-1]
 
 
 def test_a_missing_keypoint_is_not_one_in_the_corner() -> None:
@@ -149,7 +149,7 @@ def crowd(seed: int) -> tuple[Sample, Poses]:
     )
 
 
-def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgement:
+def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgment:
     """Judge one keypoint after another."""
     people, count = len(truth.keypoints), len(found)
 
@@ -165,9 +165,9 @@ def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgement:
     for p in range(count):
         for n in range(people):
             terms = [like(p, k, n, k) for k in range(4)]
-            labelled = int((truth.keypoints[n, :, 2] > 0).sum())
+            labeled = int((truth.keypoints[n, :, 2] > 0).sum())
             if max(terms) >= 0.5:
-                cost[p, n] = -sum(terms) / labelled
+                cost[p, n] = -sum(terms) / labeled
     partners = np.full(count, -1)
     for p, n in zip(*linear_sum_assignment(cost), strict=True):
         partners[p] = n if cost[p, n] < 0 else -1
@@ -201,7 +201,7 @@ def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgement:
             else:
                 kinds[p, k] = Kind.FALSE
 
-    fates = np.full((people, 4), int(Fate.UNLABELLED))
+    fates = np.full((people, 4), int(Fate.UNLABELED))
     for n in range(people):
         for k in range(4):
             if truth.keypoints[n, k, 2] > 0:
@@ -210,13 +210,13 @@ def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgement:
                     p for p in range(count) if kinds[p, k] != Kind.GOOD and like(p, k, n, k) >= 0.5
                 ]
                 fates[n, k] = Fate.FOUND if good else Fate.ASTRAY if stray else Fate.UNDETECTED
-    return Judgement(partners, kinds, onto, fates)
+    return Judgment(partners, kinds, onto, fates)
 
 
 SEEDS = range(60)
 
 
-def same(one: Judgement, other: Judgement) -> bool:
+def same(one: Judgment, other: Judgment) -> bool:
     fields = ("partners", "kinds", "onto", "fates")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in fields)
 
@@ -225,10 +225,10 @@ def test_the_loop_agrees_and_everything_happens() -> None:
     kinds, fates = set(), set()
     for seed in SEEDS:
         truth, found = crowd(seed)
-        judgement = judge_keypoints(found, truth, TOY)
-        assert same(judgement, slowly(found, truth, TOY)), seed
-        kinds |= set(judgement.kinds.ravel().tolist())
-        fates |= set(judgement.fates.ravel().tolist())
+        judgment = judge_keypoints(found, truth, TOY)
+        assert same(judgment, slowly(found, truth, TOY)), seed
+        kinds |= set(judgment.kinds.ravel().tolist())
+        fates |= set(judgment.fates.ravel().tolist())
     assert kinds == set(Kind) and fates == set(Fate)
 
 
@@ -244,7 +244,7 @@ def test_the_order_of_people_does_not_count() -> None:
             TOY,
         )
         back = np.append(np.argsort(b), -1)  # the new number of an annotated person; -1 stays
-        expected = Judgement(back[plain.partners][a], plain.kinds[a], back[plain.onto][a],
+        expected = Judgment(back[plain.partners][a], plain.kinds[a], back[plain.onto][a],
                              plain.fates[b])  # fmt: skip
         assert same(moved, expected)
 
@@ -260,7 +260,7 @@ def test_the_order_of_keypoints_does_not_count() -> None:
             replace(truth, keypoints=truth.keypoints[:, order]),
             shuffled,
         )
-        expected = Judgement(plain.partners, plain.kinds[:, order], plain.onto[:, order],
+        expected = Judgment(plain.partners, plain.kinds[:, order], plain.onto[:, order],
                              plain.fates[:, order])  # fmt: skip
         assert same(moved, expected)
 

@@ -30,7 +30,7 @@ def beside(points: np.ndarray, k: int, value: float, area: float = 2500.0) -> np
 def test_three_people_by_hand() -> None:
     a, b, c = points_at(10, 10), points_at(200, 10), points_at(10, 200)
     b_truth = b.copy()
-    b_truth[4] = 0  # not labelled
+    b_truth[4] = 0  # not labeled
     truth = truth_of([person(a), person(b_truth), person(c, image_id=2)], images=3)
     partly = beside(c, 3, 0.72)
     partly[6] = 0  # not found
@@ -45,13 +45,13 @@ def test_three_people_by_hand() -> None:
     assert found["nose"] == pytest.approx(0.75)
     # The third is right at five of ten thresholds; up to recall 2/3 (67 of 101) precision is 2/3.
     assert found[COCO.keypoints[3]] == pytest.approx((0.75 + 67 / 101 * 2 / 3) / 2)
-    # One of the three is not labelled and counts neither way.
+    # One of the three is not labeled and counts neither way.
     assert found[COCO.keypoints[4]] == pytest.approx(2 / 3)
     # One was not found: recall stops at 2/3.
     assert found[COCO.keypoints[6]] == pytest.approx(67 / 101 * 2 / 3)
 
 
-def test_a_keypoint_that_nobody_has_labelled_has_no_number() -> None:
+def test_a_keypoint_that_nobody_has_labeled_has_no_number() -> None:
     points = points_at(10, 10)
     points[2] = 0
     found = keypoint_ap(truth_of([person(points)]), [result(points, 1)], COCO)
@@ -117,14 +117,14 @@ def slow(truth: Entry, results: list[Entry], k: int, least: float = 0.1) -> floa
     images = [i["id"] for i in truth["images"]]
     people = {i: [p for p in truth["annotations"] if p["image_id"] == i] for i in images}
     marks: list[tuple[float, float]] = []  # score, similarity of keypoint k; -1 if wrong
-    labelled = 0
+    labeled = 0
     for image in images:
         points = [np.reshape(p["keypoints"], (K, 3)) for p in people[image]]
         out = [
             bool(p["iscrowd"]) or not (q[:, 2] > 0).any()
             for p, q in zip(people[image], points, strict=True)
         ]
-        labelled += sum(q[k, 2] > 0 for q, ignored in zip(points, out, strict=True) if not ignored)
+        labeled += sum(q[k, 2] > 0 for q, ignored in zip(points, out, strict=True) if not ignored)
         free = set(range(len(points)))
         found = [r for r in results if r["image_id"] == image]
         for entry in sorted(found, key=lambda r: -r["score"])[:20]:
@@ -156,20 +156,20 @@ def slow(truth: Entry, results: list[Entry], k: int, least: float = 0.1) -> floa
         right = np.cumsum([value >= threshold for _, value in marks])
         precision = right / np.arange(1, len(marks) + 1)
         for level in np.linspace(0, 1, 101):
-            total += precision[right / labelled >= level].max(initial=0)
+            total += precision[right / labeled >= level].max(initial=0)
     return total / 1010
 
 
 def whole(truth: np.ndarray, found: np.ndarray, entry: Entry) -> float:
-    labelled = truth[:, 2] > 0
-    if labelled.any():
+    labeled = truth[:, 2] > 0
+    if labeled.any():
         square = ((truth[:, :2] - found[:, :2]) ** 2).sum(axis=1)
     else:
         x, y, w, h = entry["bbox"]
         low, high = np.array([x - w, y - h]), np.array([x + 2 * w, y + 2 * h])
         apart = np.maximum(low - found[:, :2], 0) + np.maximum(found[:, :2] - high, 0)
-        square, labelled = (apart**2).sum(axis=1), ~labelled
-    return float(np.exp(-square / (2 * entry["area"] * SPREAD))[labelled].mean())
+        square, labeled = (apart**2).sum(axis=1), ~labeled
+    return float(np.exp(-square / (2 * entry["area"] * SPREAD))[labeled].mean())
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -14,12 +14,12 @@ from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.coco_tables import compare
 from poselib.metrics.localization_errors import (
     ERRORS,
-    Localisation,
+    Localization,
     Verdict,
     ap_without_errors,
     corrected_results,
     error_shares,
-    judge_localisation,
+    judge_localization,
 )
 from poselib.metrics.matching import match_people
 from poselib.metrics.pairwise_oks import pair_up, similarity
@@ -46,9 +46,9 @@ def like(points: np.ndarray, k: int, value: float) -> list[float]:
     return [x, y - SCALE * SPREAD[k] * math.sqrt(-2 * math.log(value)), 1.0]
 
 
-def judged(people: list[np.ndarray], *found: np.ndarray, **fields: object) -> Localisation:
+def judged(people: list[np.ndarray], *found: np.ndarray, **fields: object) -> Localization:
     truth = truth_of([person(points, AREA, **fields) for points in people])
-    return judge_localisation(truth, [result(p, 1 - n / 9) for n, p in enumerate(found)], COCO)
+    return judge_localization(truth, [result(p, 1 - n / 9) for n, p in enumerate(found)], COCO)
 
 
 def changed(points: np.ndarray, **moved: list[float]) -> np.ndarray:
@@ -58,7 +58,7 @@ def changed(points: np.ndarray, **moved: list[float]) -> np.ndarray:
     return copy
 
 
-def verdicts(one: Localisation) -> dict[str, Verdict]:
+def verdicts(one: Localization) -> dict[str, Verdict]:
     """What the first person found has, but for what is good."""
     pairs = zip(COCO.keypoints, one.verdicts[0].tolist(), strict=True)
     return {name: Verdict(value) for name, value in pairs if value != Verdict.GOOD}
@@ -150,18 +150,18 @@ def test_of_equals_its_own_comes_first_then_strangers_then_the_other_side() -> N
     assert verdicts(judged([a, b], found)) == {"left_wrist": Verdict.INVERSION}
 
 
-def test_what_is_not_labelled_does_not_count() -> None:
+def test_what_is_not_labeled_does_not_count() -> None:
     a, b = someone(), someone(500, 100)
     partly = changed(a, nose=[0, 0, 0], left_wrist=[0, 0, 0])
-    # Its own nose is not labelled; that it lies on a stranger's does not count either.
+    # Its own nose is not labeled; that it lies on a stranger's does not count either.
     found = changed(a, nose=b[NOSE], right_wrist=[0.1, 0.1, 1])
     one = judged([partly, b], found)
     assert verdicts(one) == {
         "nose": Verdict.UNCOUNTED, "left_wrist": Verdict.UNCOUNTED, "right_wrist": Verdict.MISS
     }  # fmt: skip
-    unlabelled = changed(b, left_wrist=[*b[LEFT, :2], 0])
+    unlabeled = changed(b, left_wrist=[*b[LEFT, :2], 0])
     on_nothing = changed(a, left_wrist=b[LEFT])
-    assert verdicts(judged([a, unlabelled], on_nothing)) == {"left_wrist": Verdict.MISS}
+    assert verdicts(judged([a, unlabeled], on_nothing)) == {"left_wrist": Verdict.MISS}
 
 
 def test_what_was_not_found_is_a_miss_even_at_the_corner() -> None:
@@ -175,11 +175,11 @@ def test_only_people_who_match_somebody_who_counts_are_judged() -> None:
     a, far, crowd = someone(), someone(3000, 3000), someone(500, 100)
     truth = truth_of([person(a, AREA), person(crowd, AREA, iscrowd=1)])
     found = [result(a, 0.9), result(a, 0.8), result(far, 0.7), result(crowd, 0.6)]
-    one = judge_localisation(truth, found, COCO)
+    one = judge_localization(truth, found, COCO)
     assert one.found.tolist() == [0] and one.truth.tolist() == [0]
-    assert error_shares(one).loc["all", ["counted", "labelled"]].tolist() == [K, K]
-    # A crowd's labelled keypoints can be taken for one's own all the same.
-    on_crowd = judge_localisation(truth, [result(changed(a, nose=crowd[NOSE]), 1)], COCO)
+    assert error_shares(one).loc["all", ["counted", "labeled"]].tolist() == [K, K]
+    # A crowd's labeled keypoints can be taken for one's own all the same.
+    on_crowd = judge_localization(truth, [result(changed(a, nose=crowd[NOSE]), 1)], COCO)
     assert verdicts(on_crowd) == {"nose": Verdict.SWAP}
 
 
@@ -192,42 +192,42 @@ def test_shares_by_hand() -> None:
     found_a = changed(a, nose=like(a, NOSE, 0.7), left_wrist=a[RIGHT], right_wrist=b[RIGHT])
     found_b = changed(b, nose=like(b, NOSE, 0.7), left_wrist=[1, 1, 1])
     table = error_shares(judged([partly, a, someone(100, 900)], found_a, found_b))
-    assert list(table) == [*NAMES, "counted", "labelled"] and table.index.name == "keypoint"
+    assert list(table) == [*NAMES, "counted", "labeled"] and table.index.name == "keypoint"
     assert list(table.index) == [*COCO.keypoints, "all"]
     assert table.loc["nose", NAMES].tolist() == [0, 100, 0, 0, 0]
     assert table.loc["left_wrist", NAMES].tolist() == [0, 0, 50, 50, 0]
     assert table.loc["right_wrist", NAMES].tolist() == [50, 0, 0, 0, 50]
-    assert table.loc["left_elbow", ["good", "counted", "labelled"]].tolist() == [100, 1, 2]
+    assert table.loc["left_elbow", ["good", "counted", "labeled"]].tolist() == [100, 1, 2]
     everything = table.loc["all"]
-    assert everything[["counted", "labelled"]].tolist() == [33, 50]
+    assert everything[["counted", "labeled"]].tolist() == [33, 50]
     assert everything[[*NAMES]].tolist() == pytest.approx([100 * n / 33 for n in (28, 2, 1, 1, 1)])
 
 
 def test_nobody_found_and_nobody_annotated() -> None:
     truth = truth_of([person(someone(), AREA)])
     nothing = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1}]}
-    for content, found, labelled in (
+    for content, found, labeled in (
         (truth, [], K), (nothing, [result(someone(), 1)], 0), (nothing, [], 0)
     ):  # fmt: skip
-        one = judge_localisation(content, found, COCO)
+        one = judge_localization(content, found, COCO)
         assert one.verdicts.shape == one.similarity.shape == one.onto.shape == (0, K)
         table = error_shares(one)
         assert table[[*NAMES]].isna().all(axis=None)
-        assert table.loc["all", ["counted", "labelled"]].tolist() == [0, labelled]
+        assert table.loc["all", ["counted", "labeled"]].tolist() == [0, labeled]
         gains = ap_without_errors(one)
         assert gains["AP"].isna().all() or (gains["AP"] == 0).all()
 
 
 def test_images_and_detections_can_be_left_out() -> None:
     truth, results = random_crowd(1)
-    part = judge_localisation(truth, results, COCO, image_ids=[3, 5, 8])
+    part = judge_localization(truth, results, COCO, image_ids=[3, 5, 8])
     alone = {**truth, "images": [i for i in truth["images"] if i["id"] in (3, 5, 8)]}
     alone["annotations"] = [a for a in truth["annotations"] if a["image_id"] in (3, 5, 8)]
     there = [r for r in results if r["image_id"] in (3, 5, 8)]
-    same = judge_localisation(alone, there, COCO)
+    same = judge_localization(alone, there, COCO)
     pd.testing.assert_frame_equal(error_shares(part), error_shares(same))
     pd.testing.assert_frame_equal(ap_without_errors(part), ap_without_errors(same))
-    best = judge_localisation(truth, results, COCO, max_detections=1)
+    best = judge_localization(truth, results, COCO, max_detections=1)
     images = best.comparison.found.images[best.found]
     assert len(best.found) > 5 and len(set(images.tolist())) == len(images)
     best_alone, everyone = (evaluate_ap(truth, results, COCO, None, most).AP for most in (1, 20))
@@ -238,11 +238,11 @@ def test_bad_input_is_refused_by_name() -> None:
     truth, results = random_crowd(0)
     without = [{name: value for name, value in results[0].items() if name != "score"}]
     with pytest.raises(ValueError, match=r"results\[0\]: lacks score"):
-        judge_localisation(truth, without, COCO)
+        judge_localization(truth, without, COCO)
     with pytest.raises(ValueError, match="keypoints: expected 42"):
-        judge_localisation(truth, results, CROWDPOSE)
-    with pytest.raises(ValueError, match="'truth'\\], not 'centre'"):
-        corrected_results(judge_localisation(truth, results, COCO), ERRORS, "centre")  # type: ignore[arg-type]
+        judge_localization(truth, results, CROWDPOSE)
+    with pytest.raises(ValueError, match="'truth'\\], not 'center'"):
+        corrected_results(judge_localization(truth, results, COCO), ERRORS, "center")  # type: ignore[arg-type]
 
 
 # An independent count, one keypoint after the other
@@ -299,7 +299,7 @@ def test_crowds_equal_loops() -> None:
     total: Counter[str] = Counter()
     for seed in range(6):
         truth, results = random_crowd(seed)
-        one = judge_localisation(truth, results, COCO)
+        one = judge_localization(truth, results, COCO)
         words = {
             who: [Verdict(v).name.lower() for v in row]
             for who, row in zip(one.found.tolist(), one.verdicts, strict=True)
@@ -318,7 +318,7 @@ def test_crowds_equal_loops() -> None:
 
 def test_swaps_say_on_whom_they_lie() -> None:
     truth, results = random_crowd(7, images=30)
-    one = judge_localisation(truth, results, COCO)
+    one = judge_localization(truth, results, COCO)
     rows, types = np.nonzero(one.verdicts == Verdict.SWAP)
     assert len(rows) > 30 and (one.onto[one.verdicts != Verdict.SWAP] == -1).all()
     people = one.comparison.truth
@@ -328,7 +328,7 @@ def test_swaps_say_on_whom_they_lie() -> None:
         here = one.comparison.found.keypoints[one.found[row], k, :2]
         values = []
         for there in (k, COCO.flip_indices[k]):
-            if people.labelled[other, there]:
+            if people.labeled[other, there]:
                 away = ((here - people.keypoints[other, there, :2]) ** 2).sum()
                 values.append(math.exp(-away / (2 * people.areas[other] * SPREAD[k] ** 2)))
         assert max(values) == pytest.approx(one.similarity[row, k]) and max(values) >= 0.5
@@ -337,7 +337,7 @@ def test_swaps_say_on_whom_they_lie() -> None:
 # Corrections
 
 
-def similarities(one: Localisation, results: list[Entry]) -> np.ndarray:
+def similarities(one: Localization, results: list[Entry]) -> np.ndarray:
     """(R, K) similarity of corrected keypoints to their own."""
     people = one.comparison.truth
     found = np.array([results[who]["keypoints"] for who in one.found]).reshape(-1, K, 3)
@@ -356,7 +356,7 @@ def similarities(one: Localisation, results: list[Entry]) -> np.ndarray:
 def test_corrected_keypoints_are_as_similar_as_they_should_be(
     placement: str, jitter: float, miss: float, power: float
 ) -> None:
-    one = judge_localisation(*random_crowd(3), COCO)
+    one = judge_localization(*random_crowd(3), COCO)
     after = similarities(one, corrected_results(one, ERRORS, placement))  # type: ignore[arg-type]
     assert after[one.verdicts == Verdict.JITTER] == pytest.approx(jitter)
     assert after[one.verdicts == Verdict.MISS] == pytest.approx(miss)
@@ -367,7 +367,7 @@ def test_corrected_keypoints_are_as_similar_as_they_should_be(
 
 def test_only_the_named_errors_are_corrected() -> None:
     truth, results = random_crowd(4)
-    one = judge_localisation(truth, results, COCO)
+    one = judge_localization(truth, results, COCO)
     assert corrected_results(one, ()) == results
     for kind in ERRORS:
         after = corrected_results(one, [kind])
@@ -389,7 +389,7 @@ def test_gains_by_hand() -> None:
     inverted = changed(a, left_eye=a[COCO.index("right_eye")], right_eye=a[COCO.index("left_eye")])
     missed = changed(b, nose=[1, 900, 1])
     truth = truth_of([person(a, AREA), person(b, AREA)])
-    one = judge_localisation(truth, [result(inverted, 0.9), result(missed, 0.8)], COCO)
+    one = judge_localization(truth, [result(inverted, 0.9), result(missed, 0.8)], COCO)
     table = ap_without_errors(one)
     assert list(table.index) == ["nothing", "jitter", "miss", "inversion", "swap", "all"]
     # OKS 0.6 and 0.8: right at 3 and at 7 of ten thresholds, where the first one stays before it.
@@ -420,7 +420,7 @@ def test_nothing_corrected_is_the_ap_of_the_results() -> None:
     truth, results = evaluation_workload(CROWDPOSE, 40)
     ids = [image["id"] for image in truth["images"][:30]]
     there = [r for r in results if r["image_id"] in ids]
-    one = judge_localisation(truth, there, CROWDPOSE, ids)
+    one = judge_localization(truth, there, CROWDPOSE, ids)
     table = ap_without_errors(one)
     plain = evaluate_ap(truth, there, CROWDPOSE, ids)
     assert table.loc["nothing", ["AP", "AP50", "AP75"]].tolist() == [

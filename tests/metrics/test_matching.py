@@ -32,9 +32,9 @@ def test_partners_are_told_with_their_similarity() -> None:
     assert partners.tolist() == [-1, -1, -1] and values.tolist() == [0, 0, 0]
 
 
-def test_nobody_found_and_nobody_labelled() -> None:
-    unlabelled = [(0, 0, 0)] * len(TOY)
-    values = matched_similarity(Poses.empty(len(TOY)), sample(ANN, unlabelled), TOY)
+def test_nobody_found_and_nobody_labeled() -> None:
+    unlabeled = [(0, 0, 0)] * len(TOY)
+    values = matched_similarity(Poses.empty(len(TOY)), sample(ANN, unlabeled), TOY)
     assert values[0] == 0 and np.isnan(values[1])
 
 

@@ -25,7 +25,7 @@ Crowd = tuple[Poses, np.ndarray, np.ndarray]
 
 
 def random_crowd(seed: int, skeleton: Skeleton = COCO, people: int = 4) -> Crowd:
-    """People who were found somewhat off, some twice and one nowhere near; a third unlabelled."""
+    """People who were found somewhat off, some twice and one nowhere near; a third unlabeled."""
     rng = np.random.default_rng(seed)
     kinds = len(skeleton)
     size = rng.uniform(60, 200, people)
@@ -59,11 +59,11 @@ def every_candidate(
     for p in range(len(people)):
         places = {}
         for n in range(len(truth)):
-            labelled, total = 0, 0.0
+            labeled, total = 0, 0.0
             for k, sigma in enumerate(sigmas):
                 if truth[n, k, 2] == 0:
                     continue
-                labelled += 1
+                labeled += 1
                 if people.scores[p, k] == 0:
                     continue
                 best = -1.0
@@ -75,7 +75,7 @@ def every_candidate(
                         if value > best:
                             best, places[n, k] = value, (x, y)
                 total += best
-            reach[p, n] = total / labelled if labelled else 0.0
+            reach[p, n] = total / labeled if labeled else 0.0
         who = int(reach[p].argmax())
         for k in range(len(sigmas)):
             if reach[p, who] > 0 and (who, k) in places:
@@ -107,8 +107,8 @@ def test_the_oks_with_the_chosen_person_never_falls_and_is_what_was_within_reach
             keypoint_similarity(p.keypoints, truth[who, :, :2], areas[who], COCO.sigmas)
             for p in (people, after)
         )
-        labelled = truth[who, :, 2] > 0
-        assert (nearer >= near - 1e-6)[labelled].all()
+        labeled = truth[who, :, 2] > 0
+        assert (nearer >= near - 1e-6)[labeled].all()
         oks = object_keypoint_similarity(after.keypoints, truth, areas, COCO.sigmas)
         np.testing.assert_allclose(oks.T[range(len(who)), who], reach.max(axis=1), atol=1e-5)
 
@@ -134,15 +134,15 @@ def test_a_window_of_one_changes_nothing() -> None:
     np.testing.assert_array_equal(after.keypoints, people.keypoints)
 
 
-def test_scores_missing_and_unlabelled_keypoints_stay() -> None:
+def test_scores_missing_and_unlabeled_keypoints_stay() -> None:
     people, truth, areas = random_crowd(6)
     after = search_locally(people, truth, areas, COCO.sigmas, 11, 1.0)
     np.testing.assert_array_equal(after.scores, people.scores)
     np.testing.assert_array_equal(after.person_scores, people.person_scores)
     assert not people.found.all() and (after.keypoints[~people.found] == 0).all()
     who = reachable_similarity(people, truth, areas, COCO.sigmas, 11, 1.0).argmax(axis=1)
-    unlabelled = truth[who, :, 2] == 0
-    np.testing.assert_array_equal(after.keypoints[unlabelled], people.keypoints[unlabelled])
+    unlabeled = truth[who, :, 2] == 0
+    np.testing.assert_array_equal(after.keypoints[unlabeled], people.keypoints[unlabeled])
     assert after.keypoints.dtype == np.float32
 
 
@@ -192,14 +192,14 @@ def test_a_missing_keypoint_counts_against_a_person() -> None:
     np.testing.assert_allclose(reach, [[0.75, 0]], atol=1e-9)
 
 
-def test_nobody_found_nobody_annotated_nobody_labelled() -> None:
+def test_nobody_found_nobody_annotated_nobody_labeled() -> None:
     nobody, scene = Poses.empty(4), sample(ANN, BOB)
     given = TOY.sigmas, 11, 1.0
     assert len(search_locally(nobody, scene.keypoints, scene.areas, *given)) == 0
     found, empty = poses(at(ANN)), sample()
     after = search_locally(found, empty.keypoints, empty.areas, *given)
     np.testing.assert_array_equal(after.keypoints, found.keypoints)
-    # As in a crowd: somebody is there, but nothing of them is labelled.
+    # As in a crowd: somebody is there, but nothing of them is labeled.
     crowd = sample([(11, 10, 0), (21, 10, 0), (31, 10, 0), (41, 10, 0)])
     after = search_locally(found, crowd.keypoints, crowd.areas, *given)
     np.testing.assert_array_equal(after.keypoints, found.keypoints)

@@ -52,7 +52,7 @@ def test_similarity_equals_that_of_pycocotools_to_the_last_bit(
         evaluation.params.kpt_oks_sigmas = np.array(COCO.sigmas)
         evaluation.evaluate()
     expected = [np.ravel(evaluation.ious[image, 1]) for image in comparison.images]
-    assert len(values) > 300 and (comparison.truth.labelled.sum(1) == 0).any()
+    assert len(values) > 300 and (comparison.truth.labeled.sum(1) == 0).any()
     np.testing.assert_array_equal(values, np.concatenate(expected))
 
 

@@ -272,14 +272,14 @@ def test_a_keypoint_that_was_not_found_is_wrong() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_shares_rise_with_the_threshold_and_equal_a_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    distances, labelled = rng.exponential(0.5, (30, K)), rng.random((30, K)) < 0.7
-    labelled[:, 3] = False
+    distances, labeled = rng.exponential(0.5, (30, K)), rng.random((30, K)) < 0.7
+    labeled[:, 3] = False
     thresholds = np.linspace(0, 2, 9)
-    shares = pckh(distances, labelled, thresholds)
+    shares = pckh(distances, labeled, thresholds)
     assert np.isnan(shares[:, 3]).all()
     for t, threshold in enumerate(thresholds):
         for k in set(range(K)) - {3}:
-            counted = [d for d, there in zip(distances[:, k], labelled[:, k], strict=True) if there]
+            counted = [d for d, there in zip(distances[:, k], labeled[:, k], strict=True) if there]
             assert shares[t, k] == sum(d <= threshold for d in counted) / len(counted)
     rest = np.delete(shares, 3, axis=1)
     assert (np.diff(rest, axis=0) >= 0).all() and (rest[0] == 0).all()

@@ -97,13 +97,13 @@ def test_a_matrix_turns_and_stretches_the_kernel() -> None:
         torch.testing.assert_close(made(x), surrounded(made, x, expected), rtol=1e-5, atol=1e-5)
 
 
-def test_starts_as_an_ordinary_convolution_or_with_all_taps_at_the_centre() -> None:
+def test_starts_as_an_ordinary_convolution_or_with_all_taps_at_the_center() -> None:
     x = features(2, 6, 5, 7)
-    for start in ("grid", "centre"):
+    for start in ("grid", "center"):
         torch.manual_seed(0)
         made = AdaptiveBlock(2, 3, start=start).eval()
         kernel = made.conv.weight.detach()
-        if start == "centre":
+        if start == "center":
             kernel = F.pad(kernel.sum(dim=(2, 3), keepdim=True), (1, 1, 1, 1))
         with torch.no_grad():
             expected = F.conv2d(x, kernel, padding=1, groups=2)
@@ -135,7 +135,7 @@ def test_a_branch_sees_nothing_of_the_others(adaptive: bool) -> None:
     assert same.tolist() == [[True, False, True]] * 2
 
 
-def test_taps_lie_row_by_row_around_the_centre_of_a_cell() -> None:
+def test_taps_lie_row_by_row_around_the_center_of_a_cell() -> None:
     made, x = AdaptiveBlock(2, 3), features(1, 6, 5, 8)
     taps = made.taps(x)
     assert taps.shape == (1, 2, 9, 2, 5, 8)
@@ -180,7 +180,7 @@ def test_gradients_are_those_of_the_function(adaptive: bool) -> None:
     assert torch.autograd.gradcheck(run, (x, *parameters.values()))
 
 
-@pytest.mark.parametrize("start", ["grid", "centre"])
+@pytest.mark.parametrize("start", ["grid", "center"])
 def test_gradients_reach_every_parameter_from_the_start(start: str) -> None:
     torch.manual_seed(0)
     made = AdaptiveBlock(2, 3, start=start)
@@ -222,7 +222,7 @@ def test_compiles_to_one_graph_and_returns_the_same() -> None:
 
 
 def test_an_unknown_start_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown start 'zero'; known: 'grid', 'centre'"):
+    with pytest.raises(ValueError, match="unknown start 'zero'; known: 'grid', 'center'"):
         AdaptiveBlock(1, 4, start="zero")
 
 

@@ -1,4 +1,4 @@
-"""Attentive normalisation against the official one, its own parts and plain batch normalisation."""
+"""Attentive normalization against the official one, its own parts and plain batch normalization."""
 
 from __future__ import annotations
 

@@ -158,8 +158,8 @@ def test_parameters_and_operations_by_hand() -> None:
         block = AlignBlock(8, 8)
         block(torch.zeros(1, 8, 5, 6))
     weights = 2 * 8 * 8 + 20 * 2 * 2 * 9
-    normalisation = 2 * (8 + 10 * 2 + 8)
-    assert sum(p.numel() for p in block.parameters()) == weights + normalisation == 920
+    normalization = 2 * (8 + 10 * 2 + 8)
+    assert sum(p.numel() for p in block.parameters()) == weights + normalization == 920
     assert counter.get_total_flops() / 2 == weights * 30
     basic = sum(p.numel() for p in BasicBlock(8, 8).parameters())
     assert basic == 2 * (9 * 8 * 8 + 16) > 920

@@ -221,11 +221,11 @@ def test_fresh_heatmaps_are_near_zero_and_fresh_tags_spread_out() -> None:
         assert 0.2 < float(stage.tags.std(dim=(0, 2, 3, 4)).mean()) < 1.0
 
 
-def test_normalisation_stands_before_the_relu_and_takes_the_bias() -> None:
-    plain, normalised = convolution(3, 4), convolution(3, 4, norm=True)
+def test_normalization_stands_before_the_relu_and_takes_the_bias() -> None:
+    plain, normalized = convolution(3, 4), convolution(3, 4, norm=True)
     assert list(dict(plain.named_children())) == ["conv", "relu"]
-    assert list(dict(normalised.named_children())) == ["conv", "bn", "relu"]
-    assert plain.conv.bias is not None and normalised.conv.bias is None
+    assert list(dict(normalized.named_children())) == ["conv", "bn", "relu"]
+    assert plain.conv.bias is not None and normalized.conv.bias is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from poselib.engine.complexity import complexity
 from poselib.models import BACKBONES
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig
-from poselib.models.residual import conv_norm, initialise
+from poselib.models.residual import conv_norm, initialize
 from tests.references.plain_counts import count_hrnet
 
 torch.set_num_threads(1)
@@ -168,16 +168,16 @@ def test_signal_keeps_its_size_through_a_fresh_network() -> None:
         assert 0.1 < float(m.std()) < 10
 
 
-def test_initialise_resets_what_is_inside() -> None:
+def test_initialize_resets_what_is_inside() -> None:
     layers = nn.Sequential(conv_norm(16, 64), nn.ConvTranspose2d(64, 128, 4, 2, 1))
     for parameter in layers.parameters():
         nn.init.constant_(parameter, 7.0)
-    initialise(layers)
-    convolution, normalisation = layers[0][0], layers[0][1]
+    initialize(layers)
+    convolution, normalization = layers[0][0], layers[0][1]
     assert float(convolution.weight.detach().std()) == pytest.approx(
         (2 / (64 * 9)) ** 0.5, rel=0.05
     )
-    assert torch.all(normalisation.weight == 1) and torch.all(normalisation.bias == 0)
+    assert torch.all(normalization.weight == 1) and torch.all(normalization.bias == 0)
     # each output of a transposed convolution with kernel 4 and stride 2 sums 64 * 4 terms
     assert float(layers[1].weight.detach().std()) == pytest.approx((2 / (64 * 4)) ** 0.5, rel=0.05)
     assert torch.all(layers[1].bias == 0)

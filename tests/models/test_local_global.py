@@ -71,7 +71,7 @@ def test_the_forward_pass_sees_images_alone_and_asks_about_nobody(train: bool) -
     ]
 
 
-def test_the_centre_map_is_the_last() -> None:
+def test_the_center_map_is_the_last() -> None:
     model = network().eval()
     with torch.no_grad():
         model.final_layer_cls.weight.zero_()
@@ -119,7 +119,7 @@ def test_heads_have_channels(switch: str) -> None:
 
 
 def test_message_passing_is_that_of_the_paper() -> None:
-    """Sec. 3.1: three layers, attentive normalisation in the second, a 1x1 convolution."""
+    """Sec. 3.1: three layers, attentive normalization in the second, a 1x1 convolution."""
     passing = MessagePassing(17, 64, attentive=True)
     kinds = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Conv2d, AttentiveNorm2d, nn.ReLU]
     kinds += [nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Conv2d]

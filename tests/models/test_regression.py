@@ -135,7 +135,7 @@ def test_both_heads_read_what_relates_the_stages() -> None:
     assert all((p.grad != 0).any() for p in model.relation.parameters())
 
 
-def test_the_centre_map_is_the_last() -> None:
+def test_the_center_map_is_the_last() -> None:
     model = network().eval()
     with torch.no_grad():
         model.head_heatmap[1].weight.zero_()
@@ -239,7 +239,7 @@ def test_taps_are_those_of_the_branch_that_a_keypoint_is_in() -> None:
 
 
 def test_gradients_reach_every_parameter_in_bfloat16_and_channels_last() -> None:
-    model = network(branches=UNEQUAL, start="centre").to(memory_format=torch.channels_last)
+    model = network(branches=UNEQUAL, start="center").to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         outputs = model(images(64, 64, batch=2).to(memory_format=torch.channels_last))
     maps = (outputs.heatmaps, outputs.centers, outputs.offsets)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.models.scoring import ScoringNet, Unit, load_official_scoring, neighbours
+from poselib.models.scoring import ScoringNet, Unit, load_official_scoring, neighbors
 from poselib.skeletons import COCO, CROWDPOSE, LSP, SKELETONS, Skeleton
 from tests.models.official import weights_rule
 
@@ -87,12 +87,12 @@ def test_torso_of_crowdpose_is_not_what_official_weights_expect(golden_dir: Path
     assert (right - leg)[:, :45].abs().max() > 0.1 and torch.equal(right[:, 45:], leg[:, 45:])
 
 
-def test_neighbours() -> None:
-    assert neighbours(COCO) == COCO.limbs and len(COCO.limbs) == 19
-    crowdpose = neighbours(CROWDPOSE)
+def test_neighbors() -> None:
+    assert neighbors(COCO) == COCO.limbs and len(COCO.limbs) == 19
+    crowdpose = neighbors(CROWDPOSE)
     assert len(crowdpose) == 15
     assert frozenset(("left_shoulder", "right_shoulder")) in {frozenset(e) for e in crowdpose}
-    assert neighbours(HAND) == HAND.limbs
+    assert neighbors(HAND) == HAND.limbs
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
@@ -125,7 +125,7 @@ def test_units_by_hand(unit: Unit) -> None:
     length = {"torso": (30 + 50) / 2, "left_leg": (40 + 60) / 2}[unit]
     features = net.features(poses, torch.zeros(1, 14))
     lengths = features[0, 2 * len(net.edges) : 3 * len(net.edges)]
-    limb = neighbours(LSP).index(("left_shoulder", "left_hip"))
+    limb = neighbors(LSP).index(("left_shoulder", "left_hip"))
     assert float(lengths[limb]) == pytest.approx(30 / length)
 
 
@@ -175,7 +175,7 @@ def saved(path: Path, inputs: int = 74, **more: Tensor) -> Path:
         (ScoringNet(CROWDPOSE), "official files of 'crowdpose' need unit='left_leg'"),
         (ScoringNet(COCO, unit="left_leg"), "official files of 'coco' need unit='torso'"),
         (ScoringNet(LSP), "no official scoring net has the keypoints of 'lsp'"),
-        (ScoringNet(replace(COCO, limbs=COCO.limbs[1:])), "'coco' have other neighbours"),
+        (ScoringNet(replace(COCO, limbs=COCO.limbs[1:])), "'coco' have other neighbors"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, net: ScoringNet, message: str) -> None:

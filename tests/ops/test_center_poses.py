@@ -1,4 +1,4 @@
-"""The poses at the centres of people, in both frames."""
+"""The poses at the centers of people, in both frames."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.decoders.centred import LEAST_HEAT, keep_best, people_of_images
-from poselib.ops.center_poses import CentredPoses, centred_poses
+from poselib.decoders.centered import LEAST_HEAT, keep_best, people_of_images
+from poselib.ops.center_poses import CenteredPoses, centered_poses
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import RegressionOutputs
 from tests.decoders.dense_poses import dense_outputs, scattered
@@ -27,21 +27,21 @@ def maps() -> RegressionOutputs:
     )
 
 
-def found(*scales: RegressionOutputs, **options: Any) -> CentredPoses:
+def found(*scales: RegressionOutputs, **options: Any) -> CenteredPoses:
     given = {"count": 5, "window": WINDOW, "threshold": 0.1, **options}
-    return centred_poses(scales, scales[0].image_size, **given)
+    return centered_poses(scales, scales[0].image_size, **given)
 
 
-@pytest.mark.parametrize(("frame", "place"), [("centre", 2.0), ("index", 0.0)])
+@pytest.mark.parametrize(("frame", "place"), [("center", 2.0), ("index", 0.0)])
 def test_a_pose_begins_at_its_cell_less_the_offset(frame: Frame, place: float) -> None:
     outputs = maps()
     outputs.centers[0, 0, 1, 3], outputs.offsets[0, 0, :, 1, 3] = 0.7, torch.tensor([0.5, -1.0])
     people = found(outputs, frame=frame)
-    assert people.images.tolist() == [0] and people.centres.tolist() == [pytest.approx(0.7)]
+    assert people.images.tolist() == [0] and people.centers.tolist() == [pytest.approx(0.7)]
     assert people.points.tolist() == [[[12 + place - 2, 4 + place + 4]]]
 
 
-def test_in_enlarged_maps_a_pose_begins_at_the_pixel_of_its_centre() -> None:
+def test_in_enlarged_maps_a_pose_begins_at_the_pixel_of_its_center() -> None:
     """Heat of two cells is highest between their middles; the offset is that of the cell."""
     outputs = maps()
     outputs.centers[0, 0, 1, 2], outputs.centers[0, 0, 1, 3] = 0.8, 0.6
@@ -57,7 +57,7 @@ def test_thresholds_and_numbers() -> None:
         outputs.centers[0, 0, 0, column] = height
     assert len(found(outputs, threshold=0.125)) == 2
     assert len(found(outputs, threshold=0.05)) == 3
-    assert found(outputs, threshold=0.05, count=1).centres.tolist() == [pytest.approx(0.9)]
+    assert found(outputs, threshold=0.05, count=1).centers.tolist() == [pytest.approx(0.9)]
     assert len(found(outputs, window=lambda _: 5)) == 1
     nobody = found(outputs, threshold=1.0)
     assert len(nobody) == 0 and nobody.points.shape == (0, 1, 2)
@@ -73,7 +73,7 @@ def test_people_come_image_after_image(frame: Frame, enlarge: bool) -> None:
     half = 0.5 * (frame == "index")
     for image in range(3):
         of = people[people.images == image]
-        assert (of.centres.diff() <= 0).all()
+        assert (of.centers.diff() <= 0).all()
         apart = (of.points[:, None] + half - torch.from_numpy(points[image])).abs().amax(dim=(2, 3))
         assert sorted(set(apart.argmin(dim=1).tolist())) == [0, 1, 2, 3]
         # In enlarged maps a pose begins up to three pixels beside what its cell stands for.
@@ -87,13 +87,13 @@ def test_what_is_not_finite_is_nobody(bad: float, enlarge: bool) -> None:
     outputs.centers[0, 0, 0, 0], outputs.centers[0, 0, 3, 4] = 0.9, 0.8
     outputs.offsets[0, 0, 1, 0, 0] = bad
     people = found(outputs, enlarge=enlarge, count=1 if not enlarge else 5)
-    assert (people.centres < 0.85).all() or len(people) == 0
+    assert (people.centers < 0.85).all() or len(people) == 0
     outputs = replace(maps(), centers=torch.full((1, 1, 4, 5), bad))
     assert len(found(outputs, enlarge=enlarge)) == 0
 
 
 def test_rows_and_masks_choose_people() -> None:
-    people = CentredPoses(torch.arange(3), torch.rand(3), torch.rand(3, 2, 2))
+    people = CenteredPoses(torch.arange(3), torch.rand(3), torch.rand(3, 2, 2))
     for rows in (torch.tensor([2, 0]), torch.tensor([True, False, True])):
         some = people[rows]
         assert len(some) == 2 and torch.equal(some.points, people.points[rows])
@@ -106,7 +106,7 @@ def test_rows_and_masks_choose_people() -> None:
 def test_the_best_of_each_image_is_kept() -> None:
     square = torch.tensor([[0.0, 0], [10, 0], [10, 10], [0, 10]])
     points = torch.stack([square, square + 0.1, square + 50, square])
-    people = CentredPoses(torch.tensor([0, 0, 0, 2]), torch.ones(4), points)
+    people = CenteredPoses(torch.tensor([0, 0, 0, 2]), torch.ones(4), points)
     scores = torch.tensor([0.5, 0.7, 0.2, 0.1])
     options: dict[str, Any] = {"distance": 0.05, "share": 0.5}
     assert keep_best(people, scores, **options, count=30).tolist() == [1, 2, 3]
@@ -116,7 +116,7 @@ def test_the_best_of_each_image_is_kept() -> None:
 
 
 def test_people_go_to_their_images() -> None:
-    people = CentredPoses(torch.tensor([0, 0, 2]), torch.ones(3), torch.rand(3, 2, 2))
+    people = CenteredPoses(torch.tensor([0, 0, 2]), torch.ones(3), torch.rand(3, 2, 2))
     scores = torch.tensor([[0.5, -1.0], [0.0, 0.25], [0.5, 0.5]])
     poses = people_of_images(people, scores, torch.tensor([0.3, 0.2, 0.1]), 4)
     assert [len(p) for p in poses] == [2, 0, 1, 0]

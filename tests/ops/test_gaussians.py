@@ -23,7 +23,7 @@ def keypoints_of(*points: tuple[float, float], visibility: float = 2.0) -> Tenso
 
 
 def random_keypoints(seed: int, size: tuple[int, int], people: int = 4, kinds: int = 3) -> Tensor:
-    """(2, N, K, 3) float64, a fifth of them unlabelled and some beyond the border."""
+    """(2, N, K, 3) float64, a fifth of them unlabeled and some beyond the border."""
     rng = np.random.default_rng(seed)
     xy = rng.uniform(-0.15, 1.15, (2, people, kinds, 2)) * (size[1], size[0])
     visibility = rng.choice([0, 1, 2], (2, people, kinds), p=[0.2, 0.3, 0.5])
@@ -94,8 +94,8 @@ def test_window_around_the_keypoint(sigma: float, subpixel: bool) -> None:
         if not (visibility > 0 and 0 <= x < 24 and 0 <= y < 16):
             assert not maps[b, k].any()
             continue
-        centre = (x, y) if subpixel else (math.floor(x) + 0.5, math.floor(y) + 0.5)
-        along = [np.arange(n) + 0.5 - c for n, c in zip((24, 16), centre, strict=True)]
+        center = (x, y) if subpixel else (math.floor(x) + 0.5, math.floor(y) + 0.5)
+        along = [np.arange(n) + 0.5 - c for n, c in zip((24, 16), center, strict=True)]
         whole = np.exp(-(along[0] ** 2 + along[1][:, None] ** 2) / (2 * sigma**2))
         near = [np.abs(each) < 3 * sigma + 2 for each in along]
         np.testing.assert_allclose(maps[b, k], whole * near[0] * near[1][:, None], atol=1e-6)
@@ -147,11 +147,11 @@ def test_peak_is_the_cell_that_contains_the_keypoint(stride: int, subpixel: bool
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
-def test_subpixel_gaussians_are_centred_on_the_keypoint(stride: int) -> None:
-    """The centre of mass, in px, is the keypoint at every stride; quantised, the cell's middle."""
+def test_subpixel_gaussians_are_centered_on_the_keypoint(stride: int) -> None:
+    """The center of mass, in px, is the keypoint at every stride; quantized, the cell's middle."""
     cells = 128 // stride
     x, y = 65.3, 62.9
-    centres = (torch.arange(cells) + 0.5) * stride
+    centers = (torch.arange(cells) + 0.5) * stride
     for subpixel, expected in (
         (True, (x, y)),
         (False, ((x // stride + 0.5) * stride, (y // stride + 0.5) * stride)),
@@ -160,8 +160,8 @@ def test_subpixel_gaussians_are_centred_on_the_keypoint(stride: int) -> None:
             0, 0
         ]
         mass = maps / maps.sum()
-        found = (float((mass.sum(0) * centres).sum()), float((mass.sum(1) * centres).sum()))
-        # The window is cut around the cell, which pulls the centre of mass by a trifle.
+        found = (float((mass.sum(0) * centers).sum()), float((mass.sum(1) * centers).sum()))
+        # The window is cut around the cell, which pulls the center of mass by a trifle.
         assert found == pytest.approx(expected, abs=0.01 * stride)
 
 
@@ -222,7 +222,7 @@ def test_people_in_any_order_and_padding_people(subpixel: bool) -> None:
         *((5, 5, 0), (5, 5, -1), (5, 5, math.nan)),
     ],
 )
-def test_unlabelled_outside_and_not_finite_keypoints_are_left_out(
+def test_unlabeled_outside_and_not_finite_keypoints_are_left_out(
     x: float, y: float, visibility: float
 ) -> None:
     keypoints = keypoints_of((x, y), visibility=visibility)
@@ -282,7 +282,7 @@ def test_unknown_names() -> None:
 # stands for a 64th of the map. Two faults are left out here:
 # - the official code rounds coordinates towards zero, so keypoints less than a cell left of or
 #   above the image are drawn at its border (one keypoint, in case 0);
-# - its kernel is sampled off its own centre unless 3 sigma is whole (case 3, sigma 0.75: by a
+# - its kernel is sampled off its own center unless 3 sigma is whole (case 3, sigma 0.75: by a
 #   quarter of a cell).
 
 
@@ -315,12 +315,12 @@ def test_official_heatmaps(golden_dir: Path, case: int) -> None:
 
 
 @pytest.mark.golden
-def test_official_heatmaps_of_a_kernel_off_its_centre(golden_dir: Path) -> None:
+def test_official_heatmaps_of_a_kernel_off_its_center(golden_dir: Path) -> None:
     keypoints, size, sigma, maps, _ = official(golden_dir, 3)
     assert sigma == 0.75
-    off_centre = keypoints.clone()
-    off_centre[..., :2] = keypoints[..., :2].floor() + 0.5 + 0.25
-    drawn = gaussian_heatmaps(off_centre, (size, size), (size, size), sigma)
+    off_center = keypoints.clone()
+    off_center[..., :2] = keypoints[..., :2].floor() + 0.5 + 0.25
+    drawn = gaussian_heatmaps(off_center, (size, size), (size, size), sigma)
     np.testing.assert_allclose(drawn[0], maps, atol=1e-5)
 
 

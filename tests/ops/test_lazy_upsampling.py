@@ -65,7 +65,7 @@ def test_bounds_hold_and_are_of_use(small: Size, sizes: list[Size], side: int) -
     lowest, highest = Blocks(large.flatten(0, 1).numpy()).bounds(which, side)
     assert low.shape == high.shape == lowest.shape
     assert (low <= lowest).all() and (high >= highest).all()
-    if side == 1:  # a run of one row is bounded by the neighbours that it lies between
+    if side == 1:  # a run of one row is bounded by the neighbors that it lies between
         rows = maps.flatten(0, 1)[which]
         assert (low >= rows.amin((-2, -1), keepdim=True) - 1e-4).all()
         assert (high <= rows.amax((-2, -1), keepdim=True) + 1e-4).all()
@@ -74,7 +74,7 @@ def test_bounds_hold_and_are_of_use(small: Size, sizes: list[Size], side: int) -
 def test_bounds_of_a_slope_are_near_it() -> None:
     rows = torch.linspace(0, 1, 16)[:, None].expand(16, 24)
     low, high = Enlarged(rows[None, None].contiguous(), [(64, 96)]).bounds(np.array([0]), 16)
-    assert float((high - low).max()) < 0.4  # of a run of 16 rows in 64, and a neighbour each side
+    assert float((high - low).max()) < 0.4  # of a run of 16 rows in 64, and a neighbor each side
 
 
 def test_maps_of_any_strides_are_read_and_left_alone() -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.local_global import Meshes, global_context, local_context, local_places
 from poselib.ops.map_coordinates import FRAMES, Frame
@@ -41,7 +41,7 @@ def test_meshes_that_make_no_sense_are_refused(switches: dict[str, object], mess
 
 
 def test_local_places_lie_apart_by_the_step_times_the_rate() -> None:
-    people = CentredPoses(torch.zeros(1).long(), torch.ones(1), torch.zeros(1, 17, 2))
+    people = CenteredPoses(torch.zeros(1).long(), torch.ones(1), torch.zeros(1, 17, 2))
     places = local_places(people, Meshes(RATES, local_window=3, step=0.25))
     torch.testing.assert_close(places[0, 1, 2, :, 0], 0.25 * RATES)
 
@@ -56,7 +56,7 @@ def test_context_is_what_is_read_plainly(frame: Frame, reweigh: bool, step: floa
         maps[:, :17], maps[:, :1], maps, (48, 72), embedding=maps[:, 17:], attract=lambda x: x
     )
     points = torch.rand(4, 17, 2, generator=make) * torch.tensor([100.0, 70.0]) - 14
-    people = CentredPoses(torch.zeros(4, dtype=torch.int64), torch.ones(4), points)
+    people = CenteredPoses(torch.zeros(4, dtype=torch.int64), torch.ones(4), points)
     meshes = Meshes(RATES, 5, 21, step, reweigh, frame)
     places = local_places(people, meshes).permute(0, 3, 1, 2, 4)
     torch.testing.assert_close(places, local_mesh(points, meshes))

@@ -15,7 +15,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def enlarged(maps: torch.Tensor, size: tuple[int, int], frame: Frame) -> torch.Tensor:
     """Enlarge whole maps; in frame "index" keep the first and last cell, and repeat the last."""
-    if frame == "centre":
+    if frame == "center":
         return F.interpolate(maps, size, mode="bilinear", align_corners=False)
     steps = [n // m for n, m in zip(size, maps.shape[-2:], strict=True)]
     inner = [n - step + 1 for n, step in zip(size, steps, strict=True)]
@@ -25,11 +25,11 @@ def enlarged(maps: torch.Tensor, size: tuple[int, int], frame: Frame) -> torch.T
 
 def test_what_cells_stand_for_by_hand() -> None:
     cells = torch.tensor([[0, 0], [3, 2]])
-    assert px_of(cells, (32, 40), (8, 10), "centre").tolist() == [[2, 2], [14, 10]]
+    assert px_of(cells, (32, 40), (8, 10), "center").tolist() == [[2, 2], [14, 10]]
     assert px_of(cells, (32, 40), (8, 10), "index").tolist() == [[0, 0], [12, 8]]
-    assert px_of(cells + 0.25, (16, 20), (8, 5), "centre").tolist() == [[3, 1.5], [15, 5.5]]
-    # A pixel of index 12 has its centre at 12.5 px.
-    assert offset_of("index") == 0.5 and offset_of("centre") == 0
+    assert px_of(cells + 0.25, (16, 20), (8, 5), "center").tolist() == [[3, 1.5], [15, 5.5]]
+    # A pixel of index 12 has its center at 12.5 px.
+    assert offset_of("index") == 0.5 and offset_of("center") == 0
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -64,7 +64,7 @@ def test_frames_differ_between_pixels() -> None:
     """Read at 5.9 px of cells of 4 px: in the middle frame there, in the other at pixel 5."""
     row = torch.tensor([0.0, 1.0, 0.0]).view(1, 1, 1, 3)
     point, image = torch.tensor([[[5.9, 0.0]]]), torch.zeros(1, dtype=torch.long)
-    assert read_maps(row, image, point, (4, 12), "centre").item() == pytest.approx(0.975)
+    assert read_maps(row, image, point, (4, 12), "center").item() == pytest.approx(0.975)
     assert read_maps(row, image, point, (4, 12), "index").item() == pytest.approx(0.75)
 
 
@@ -84,19 +84,19 @@ def test_what_is_not_finite_counts_as_nothing(frame: Frame, bad: float) -> None:
 
 def test_no_points() -> None:
     empty, nobody = torch.zeros(0, 2, 2), torch.zeros(0, dtype=torch.long)
-    assert read_maps(noise(1, 2, 4, 4), nobody, empty, (16, 16), "centre").shape == (0, 2)
+    assert read_maps(noise(1, 2, 4, 4), nobody, empty, (16, 16), "center").shape == (0, 2)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_mean_of_scales_is_that_of_their_enlarged_maps(frame: Frame) -> None:
     """Where the finest cells lie at pixels, which those of an odd number of px do."""
     image_size = (36, 54)
-    stride = 3 if frame == "centre" else 2
+    stride = 3 if frame == "center" else 2
     sizes = [(36 // (stride * n), 54 // (stride * n)) for n in (3, 1, 9)]
     maps = [noise(2, 3, *size, seed=n) for n, size in enumerate(sizes)]
     mean = mean_map(maps, image_size, frame)
     large = torch.stack([enlarged(m, image_size, frame) for m in maps]).mean(dim=0)
-    first = 1 if frame == "centre" else 0
+    first = 1 if frame == "center" else 0
     expected = large[..., first::stride, first::stride]
     assert mean.shape == (2, 3, *sizes[1])
     torch.testing.assert_close(mean, expected, rtol=0, atol=2e-6)

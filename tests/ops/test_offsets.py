@@ -1,4 +1,4 @@
-"""True offsets around people's centres, and how large people are."""
+"""True offsets around people's centers, and how large people are."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from poselib.ops.peaks import (
 
 
 def blob(x: float, y: float, size: tuple[int, int] = (12, 15), sigma: float = 1.7) -> torch.Tensor:
-    """(1, h, w) Gaussian with its centre at the continuous point (x, y)."""
+    """(1, h, w) Gaussian with its center at the continuous point (x, y)."""
     rows, columns = torch.meshgrid(*(torch.arange(n) + 0.5 for n in size), indexing="ij")
     return torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))[None]
 
@@ -153,7 +153,7 @@ def test_sampling_reads_the_named_cell() -> None:
         assert torch.equal(read[b, k, m], maps[b, k, :, y, x])
 
 
-def test_quarter_moves_towards_the_higher_neighbour_on_each_axis() -> None:
+def test_quarter_moves_towards_the_higher_neighbor_on_each_axis() -> None:
     heat = torch.zeros(1, 5, 5)
     heat[0, 2, 2], heat[0, 2, 3], heat[0, 2, 1], heat[0, 1, 2] = 1, 0.5, 0.4, 0.3
     assert shift_at(heat, (2, 2), "quarter") == [0.25, -0.25]
@@ -167,13 +167,13 @@ def test_quarter_moves_outwards_at_borders_as_published() -> None:
     assert shift_at(heat, (5, 3), "quarter") == [0.25, 0.25]
 
 
-def test_neighbour_moves_towards_the_highest_of_eight() -> None:
+def test_neighbor_moves_towards_the_highest_of_eight() -> None:
     heat = torch.zeros(1, 5, 5)
     heat[0, 2, 2], heat[0, 1, 3], heat[0, 2, 3] = 1, 0.7, 0.6
     diagonal = 0.25 / 2**0.5
-    assert shift_at(heat, (2, 2), "neighbour") == pytest.approx([diagonal, -diagonal])
+    assert shift_at(heat, (2, 2), "neighbor") == pytest.approx([diagonal, -diagonal])
     heat[0, 2, 1] = 0.8
-    assert shift_at(heat, (2, 2), "neighbour") == pytest.approx([-0.25, 0])
+    assert shift_at(heat, (2, 2), "neighbor") == pytest.approx([-0.25, 0])
 
 
 @pytest.mark.parametrize("sigma", [0.8, 2.0, 4.0])

@@ -13,11 +13,11 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 @pytest.mark.parametrize("paper", ["hae", "dekr", "grm", "logocap"])
-def test_every_notebook_that_is_named_exists_and_writes_its_artefact(paper: str) -> None:
+def test_every_notebook_that_is_named_exists_and_writes_its_artifact(paper: str) -> None:
     for item in paper_items(paper).itertuples():
         notebook = NOTEBOOKS / f"{item.notebook}.ipynb"
         assert notebook.is_file(), item
-        assert str(item.artefact) in notebook.read_text(encoding="utf-8"), item
+        assert str(item.artifact) in notebook.read_text(encoding="utf-8"), item
 
 
 def test_every_published_table_has_a_notebook() -> None:

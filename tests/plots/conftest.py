@@ -26,7 +26,7 @@ def nothing_leaks_into_pyplot() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scene:
-    """Two people in a grey image, the second without its face."""
+    """Two people in a gray image, the second without its face."""
 
     image: NDArray[np.uint8]
     keypoints: NDArray[np.float32]

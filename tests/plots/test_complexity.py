@@ -34,9 +34,9 @@ def test_bars_are_the_parts_and_their_sum_is_written_behind() -> None:
     assert low > high  # the first network is on top
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(GMAC)
-    colours = [patch.get_facecolor() for patch in legend.get_patches()]
-    assert colours == [bar.get_facecolor() for bar in drawn[0].patches[::2]]
-    assert len(set(colours)) == 3
+    colors = [patch.get_facecolor() for patch in legend.get_patches()]
+    assert colors == [bar.get_facecolor() for bar in drawn[0].patches[::2]]
+    assert len(set(colors)) == 3
 
 
 def test_numbers_stay_inside_and_apart() -> None:

@@ -33,10 +33,10 @@ def test_names_are_readable_and_run_from_the_top() -> None:
     assert labels == ["good", "swapped"]
 
 
-def test_right_and_wrong_differ_in_colour() -> None:
+def test_right_and_wrong_differ_in_color() -> None:
     for ax in show_error_rates(TABLE, PREDICTED, ANNOTATED).axes:
-        colours = {patch.get_facecolor() for patch in ax.patches}
-        assert len(colours) == 2
+        colors = {patch.get_facecolor() for patch in ax.patches}
+        assert len(colors) == 2
 
 
 def test_unknown_columns_and_empty_tables_are_refused() -> None:

@@ -30,7 +30,7 @@ def test_people_grow_and_new_keypoints_are_ringed(scene, steps):
     np.testing.assert_allclose(ring.get_xydata(), [[106, 82], [42, 74]])  # (cell + 0.5) * 4
 
 
-def test_a_person_keeps_its_colour_and_size_through_the_steps(scene, steps):
+def test_a_person_keeps_its_color_and_size_through_the_steps(scene, steps):
     axes = show_grouping(scene.image, steps, COCO, stride=(4, 4)).axes
     marks = [next(c for c in ax.collections if c.get_gid() == "person 0 keypoints") for ax in axes]
     first = [mark.get_paths()[0].get_extents().size for mark in marks]

@@ -8,7 +8,7 @@ from poselib.skeletons import COCO, CROWDPOSE
 
 
 def blobs(keypoints, size, stride):
-    """One-hot maps: the cell floor(x / stride) of each labelled keypoint is 1."""
+    """One-hot maps: the cell floor(x / stride) of each labeled keypoint is 1."""
     maps = np.zeros((17, size[0] // stride, size[1] // stride))
     for person in keypoints:
         for k, (x, y, seen) in enumerate(person):
@@ -37,7 +37,7 @@ def test_a_peak_lands_on_its_keypoint(scene, stride):
     assert top + row * high <= y < top + (row + 1) * high
 
 
-def test_a_hot_cell_colours_the_pixels_of_its_keypoint(scene):
+def test_a_hot_cell_colors_the_pixels_of_its_keypoint(scene):
     heat = blobs(scene.keypoints[:1], (96, 128), 4)
     others = heat.copy()
     others[0] = 0

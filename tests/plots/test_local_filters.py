@@ -38,9 +38,9 @@ def test_both_poses_and_every_filter_are_drawn(panel) -> None:
 
 
 def test_residuals_lead_from_the_pose_to_the_truth(panel) -> None:
-    unlabelled = panel.truth.copy()
-    unlabelled[2:, 2] = 0
-    before, after = show_local_filters([replace(panel, truth=unlabelled)], COCO).axes[:2]
+    unlabeled = panel.truth.copy()
+    unlabeled[2:, 2] = 0
+    before, after = show_local_filters([replace(panel, truth=unlabeled)], COCO).axes[:2]
     for ax, pose in zip((before, after), panel.poses, strict=True):
         found = lines(ax, "residual")[::2]  # each is drawn twice, the first time wider
         expected = [np.stack([pose[i], panel.truth[i, :2]]) for i in (0, 1)]

@@ -39,7 +39,7 @@ def test_a_curve_is_the_mean_over_seeds_of_smoothed_losses(losses: pd.DataFrame)
     assert [line.get_label() for line in curves.lines] == ["SR", "AA"]
     first, second = (line.get_xydata() for line in curves.lines)
     np.testing.assert_array_equal(first[:, 0], STEPS[STEPS > 40])
-    # Four neighbours are averaged, the step and one after it among them: 5 less than the step's.
+    # Four neighbors are averaged, the step and one after it among them: 5 less than the step's.
     inner = slice(0, -1)
     np.testing.assert_allclose(first[inner, 1], 2.0 * (first[inner, 0] - 5))
     np.testing.assert_allclose(second[inner, 1], 7.0 * (second[inner, 0] - 5))
@@ -68,7 +68,7 @@ def test_each_metric_has_a_panel_of_the_rows(losses: pd.DataFrame) -> None:
     assert final.get_ylim() == ap.get_ylim() == (1.5, -0.5)
 
 
-def test_a_row_without_runs_keeps_its_place_and_its_colour(losses: pd.DataFrame) -> None:
+def test_a_row_without_runs_keeps_its_place_and_its_color(losses: pd.DataFrame) -> None:
     whole, part = draw(losses, "none AA").axes[0], draw(losses).axes[0]
     assert [line.get_label() for line in whole.lines] == ["AA"]
     assert whole.lines[0].get_color() == part.lines[1].get_color()

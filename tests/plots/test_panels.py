@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from poselib.plots.palette import person_colours, side_colour
+from poselib.plots.palette import person_colors, side_color
 from poselib.plots.panels import Panel, show_panels, window_around
 from poselib.skeletons import COCO
 
@@ -38,14 +38,14 @@ def test_without_marks_the_legend_does_not_name_them(scene) -> None:
     assert "wrong" not in names and "where it belongs" not in names
 
 
-def test_people_found_have_the_colour_of_their_partner_or_one_of_their_own(scene) -> None:
+def test_people_found_have_the_color_of_their_partner_or_one_of_their_own(scene) -> None:
     panel = Panel(scene.image, scene.keypoints, scene.poses, PARTNERS)
     (ax,) = show_panels([panel], COCO).axes
     drawn = {c.get_gid(): c.get_facecolor() for c in ax.collections}
-    colours = person_colours(4)
-    for person, expected in ((0, colours[1]), (1, colours[3])):
+    colors = person_colors(4)
+    for person, expected in ((0, colors[1]), (1, colors[3])):
         tones = {tuple(np.round(tone[:3], 6)) for tone in drawn[f"person {person} limbs"]}
-        assert tuple(np.round(to_rgb(side_colour(expected, "left")), 6)) in tones
+        assert tuple(np.round(to_rgb(side_color(expected, "left")), 6)) in tones
 
 
 def test_a_window_shows_its_part_alone(scene) -> None:
@@ -60,10 +60,10 @@ def test_a_window_shows_its_part_alone(scene) -> None:
     assert marks(ax, "marked") == [[[10, 10]]]
     whole = show_panels([replace(panel, window=None)], COCO).axes[0]
     for mine, theirs in zip(ax.collections, whole.collections, strict=True):
-        centres = [path.vertices.mean(axis=0) for path in mine.get_paths()]
+        centers = [path.vertices.mean(axis=0) for path in mine.get_paths()]
         others = [path.vertices.mean(axis=0) for path in theirs.get_paths()]
         # Line widths follow the part that is shown, so corners differ a little.
-        assert np.allclose(np.array(centres), np.array(others) - (60, 30), atol=0.5)
+        assert np.allclose(np.array(centers), np.array(others) - (60, 30), atol=0.5)
 
 
 def test_windows_are_square_hold_their_points_and_lie_inside() -> None:

@@ -26,7 +26,7 @@ def rendered(figure):
     return np.asarray(figure.canvas.buffer_rgba())
 
 
-def test_each_person_is_drawn_in_a_colour_of_its_own(scene):
+def test_each_person_is_drawn_in_a_color_of_its_own(scene):
     figure = draw_poses(scene.image, scene.poses, COCO)
     assert isinstance(figure, Figure)
     first, second = polygons(figure.axes[0], "keypoints")
@@ -58,13 +58,13 @@ def test_drawing_into_given_axes_returns_their_figure(scene):
     assert len(figure.axes) == 1 and not figure.legends
 
 
-def test_unlabelled_keypoints_are_not_drawn(scene):
+def test_unlabeled_keypoints_are_not_drawn(scene):
     ax = draw_truth(scene.image, scene.keypoints, COCO).axes[0]
     assert polygon_count(ax, "keypoints") == 2 * (17 + 12)
 
 
 def test_keypoints_lie_where_the_image_shows_them():
-    """A keypoint at the centre of a bright pixel is drawn on that pixel."""
+    """A keypoint at the center of a bright pixel is drawn on that pixel."""
     image = np.zeros((3, 24, 32), np.uint8)
     image[:, 5, 20] = 255
     keypoints = np.zeros((1, 17, 3), np.float32)
@@ -76,11 +76,11 @@ def test_keypoints_lie_where_the_image_shows_them():
     corners = ax.transData.transform([(20, 6), (21, 5)])  # display coordinates grow upwards
     (left, low), (right, high) = corners
     height = before.shape[0]
-    centre = np.array([(left + right) / 2, height - (low + high) / 2])
+    center = np.array([(left + right) / 2, height - (low + high) / 2])
     white = before[int(height - high) + 2 : int(height - low) - 1, int(left) + 2 : int(right) - 1]
     assert white.size and (white[..., :3] > 250).all()
     changed = np.argwhere((before != after).any(-1))[:, ::-1]
-    np.testing.assert_allclose(changed.mean(axis=0), centre, atol=1.0)
+    np.testing.assert_allclose(changed.mean(axis=0), center, atol=1.0)
 
 
 def test_painting_changes_pixels_near_the_limbs_only(scene):
@@ -103,7 +103,7 @@ def test_painting_changes_pixels_near_the_limbs_only(scene):
             assert (painted[int(y), int(x)] != 120).any()
 
 
-def test_painted_markers_are_centred_on_the_keypoint():
+def test_painted_markers_are_centered_on_the_keypoint():
     keypoints = np.zeros((1, 17, 2), np.float32)
     keypoints[0, 1] = (200.5, 150.5)
     scores = np.zeros((1, 17), np.float32)

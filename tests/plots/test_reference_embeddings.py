@@ -14,7 +14,7 @@ def test_references_are_running_means(steps):
     np.testing.assert_allclose(paths, [[0, 2, nan], [0.1, 2.1, nan], [0.1, 2.1, 5]])
 
 
-def test_orders_are_compared_on_one_axis_with_the_same_colours(steps):
+def test_orders_are_compared_on_one_axis_with_the_same_colors(steps):
     # The same people, found in another order and hence numbered otherwise.
     other = [
         step(9, [[30, 12]], [5.0], [0], [True]),
@@ -26,7 +26,7 @@ def test_orders_are_compared_on_one_axis_with_the_same_colours(steps):
     assert second.get_title() == "progressive: 3 people found"
     labels = [label.get_text() for label in second.get_xticklabels()]
     assert labels == ["left wrist", "nose", "left hip"]
-    colours = [
+    colors = [
         {
             round(float(line.get_ydata()[-1]), 3): line.get_color()
             for line in ax.lines
@@ -34,7 +34,7 @@ def test_orders_are_compared_on_one_axis_with_the_same_colours(steps):
         }
         for ax in (first, second)
     ]
-    assert colours[0] == colours[1] and len(set(colours[0].values())) == 3
+    assert colors[0] == colors[1] and len(set(colors[0].values())) == 3
 
 
 def test_no_steps_is_an_error():

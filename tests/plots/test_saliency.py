@@ -36,7 +36,7 @@ def test_saliency_covers_the_image_with_its_own_brightness(panel) -> None:
     circles = [patch for patch in figure.axes[1].patches if isinstance(patch, Circle)]
     assert {tuple(circle.center) for circle in circles} == set(map(tuple, panel.keypoints))
     assert {circle.radius for circle in circles} == {5.0}
-    assert labels(figure) == ["keypoint", "centre of the person", "near"]
+    assert labels(figure) == ["keypoint", "center of the person", "near"]
 
 
 def test_a_saliency_of_nothing_is_clear(panel) -> None:
@@ -51,7 +51,7 @@ def test_activated_pixels_are_drawn_where_they_are(panel) -> None:
     assert len(ax.images) == 1 and ax.get_xlim() == (0, 128)
     np.testing.assert_array_equal(line(ax, "activated"), places)
     np.testing.assert_array_equal(line(ax, "keypoints"), panel.keypoints)
-    np.testing.assert_array_equal(line(ax, "centre"), [panel.centre])
+    np.testing.assert_array_equal(line(ax, "center"), [panel.center])
     assert labels(figure)[-1] == "activated pixel"
 
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.palette import INK, WHITE, person_colours
+from poselib.plots.palette import INK, WHITE, person_colors
 from poselib.plots.shapes import capsule, marker, people_shapes, person_unit, side_of
 from poselib.skeletons import COCO, CROWDPOSE
 
 
 def test_sides_come_from_names():
     sides = [side_of(name) for name in CROWDPOSE.keypoints]
-    assert sides[:2] == ["left", "right"] and sides[-2:] == ["centre", "centre"]
+    assert sides[:2] == ["left", "right"] and sides[-2:] == ["center", "center"]
 
 
 def test_capsule_is_as_wide_as_asked_everywhere():
@@ -25,8 +25,8 @@ def test_capsule_of_a_point_is_finite():
     assert np.isfinite(capsule(np.ones(2), np.ones(2), 1.0)).all()
 
 
-@pytest.mark.parametrize("side", ["left", "right", "centre"])
-def test_markers_are_centred(side):
+@pytest.mark.parametrize("side", ["left", "right", "center"])
+def test_markers_are_centered(side):
     np.testing.assert_allclose(marker(np.array([5.0, 6.0]), 3.0, side).mean(axis=0), (5, 6))
 
 
@@ -42,7 +42,7 @@ def test_hidden_and_non_finite_keypoints_have_no_shapes(scene):
     points[0, 10] = np.nan
     shown = scene.keypoints[..., 2] > 0
     hollow = scene.keypoints[..., 2] == 1
-    first, second = people_shapes(points, shown, hollow, COCO, person_colours(2), (96, 128))
+    first, second = people_shapes(points, shown, hollow, COCO, person_colors(2), (96, 128))
     assert len(first.keypoints) == 2 * 16  # an outline and a filling each
     assert len(second.keypoints) == 2 * 12
     ends = {tuple(sorted(pair)) for pair in COCO.limb_indices.tolist()}
@@ -54,17 +54,17 @@ def test_hollow_markers_are_white_inside(scene):
     shown = scene.keypoints[..., 2] > 0
     hollow = scene.keypoints[..., 2] == 1
     shapes = people_shapes(
-        scene.keypoints[..., :2], shown, hollow, COCO, person_colours(2), (96, 128)
+        scene.keypoints[..., :2], shown, hollow, COCO, person_colors(2), (96, 128)
     )
-    fillings = [shape.colour for shape in shapes[0].keypoints[1::2]]
+    fillings = [shape.color for shape in shapes[0].keypoints[1::2]]
     wrist = COCO.index("left_wrist")
-    assert [k for k, colour in enumerate(fillings) if colour == WHITE] == [wrist]
-    assert shapes[0].keypoints[2 * wrist].colour != INK
+    assert [k for k, color in enumerate(fillings) if color == WHITE] == [wrist]
+    assert shapes[0].keypoints[2 * wrist].color != INK
 
 
 def test_another_skeletons_keypoints_are_refused(scene):
     with pytest.raises(ValueError, match=r"crowdpose.*\(2, 17, 2\)"):
         people_shapes(
             scene.keypoints[..., :2], np.ones((2, 17), bool), np.zeros((2, 17), bool),
-            CROWDPOSE, person_colours(2), (96, 128),
+            CROWDPOSE, person_colors(2), (96, 128),
         )  # fmt: skip

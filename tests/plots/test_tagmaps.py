@@ -36,12 +36,12 @@ def test_limits_come_from_the_people_alone(maps):
     assert low < 0 < high
 
 
-def test_people_are_coloured_by_their_tag_and_the_rest_is_clear(maps):
-    colours = masked_tags(*maps, limits=(-1, 2))
-    assert (colours[:, 1:7, 3] == 0).all()
-    assert (colours[:, [0, 7], 3] > 0.9).all()
-    np.testing.assert_allclose(colours[0, 0, :3], colormaps[TAG](0.0)[:3])
-    np.testing.assert_allclose(colours[0, 7, :3], colormaps[TAG](1.0)[:3])
+def test_people_are_colored_by_their_tag_and_the_rest_is_clear(maps):
+    colors = masked_tags(*maps, limits=(-1, 2))
+    assert (colors[:, 1:7, 3] == 0).all()
+    assert (colors[:, [0, 7], 3] > 0.9).all()
+    np.testing.assert_allclose(colors[0, 0, :3], colormaps[TAG](0.0)[:3])
+    np.testing.assert_allclose(colors[0, 7, :3], colormaps[TAG](1.0)[:3])
 
 
 def test_only_tagmaps_without_whole_panels(scene, maps):

@@ -100,7 +100,7 @@ def average_precision(images: int, seed: int) -> Contest:
 
 
 def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Contest]:
-    """From poses at centres to adapted ones, message passing with its full width included."""
+    """From poses at centers to adapted ones, message passing with its full width included."""
     options, found = AdaptOptions(Meshes(expansion_rates(COCO.sigmas))), []
     for count in people:
         outputs = adapt_inputs(count, size, seed=seed)
@@ -120,7 +120,7 @@ def regression_network(backbone: str, size: Size, seed: int) -> Contest:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     image = torch.randn(1, 3, *size)
-    network(image)  # normalises by these statistics from now on: values stay near 1
+    network(image)  # normalizes by these statistics from now on: values stay near 1
     network.eval()
     fast, slow = partial(network, image), partial(regress_plainly, network, image)
     return Contest(
@@ -136,11 +136,11 @@ def without_reference(backbone: str, size: Size, seed: int) -> list[Contest]:
     """
     network = build("hae", COCO, backbone=backbone).model.eval().requires_grad_(False)
     scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 4)), 50, seed, COCO)
-    labelled = workloads.target_inputs(1, 10, (512, 512), seed=seed)
+    labeled = workloads.target_inputs(1, 10, (512, 512), seed=seed)
     name = f"network {backbone}, {size[0]}x{size[1]} px"
     return [
         Contest(name, "cpu", partial(network, torch.zeros(1, 3, *size))),
-        Contest("regression targets of an image", "cpu", partial(regression_targets, labelled)),
+        Contest("regression targets of an image", "cpu", partial(regression_targets, labeled)),
         Contest("draw 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
     ]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.decoders.local_global import AdaptOptions
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.ops.local_global import Meshes
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Size
@@ -41,7 +41,7 @@ def read_at(
 ) -> float:
     """Return the value of a map at (x, y) px of the frame; see ``bilinear_windows`` for both."""
     down, across = image_size[0] / len(table), image_size[1] / len(table[0])
-    if frame == "centre":
+    if frame == "center":
         return read_between(table, x / across - 0.5, y / down - 0.5)
     if not enlarged:
         return read_between(table, x / across, y / down)
@@ -111,7 +111,7 @@ def local_codes(
 ) -> Tensor:
     """The embedding at all places of the local meshes: (n, K * D, r, r)."""
     places, embedding = local_mesh(points, meshes), outputs.embedding[0]
-    x, y = _in_cells(places, outputs.image_size, embedding, 0.5 * (meshes.frame == "centre"))
+    x, y = _in_cells(places, outputs.image_size, embedding, 0.5 * (meshes.frame == "center"))
     codes = bilinear(embedding, x, y, slip)  # (D, n, K, r, r)
     return codes.permute(1, 2, 0, 3, 4).flatten(1, 2)
 
@@ -154,7 +154,7 @@ def two_highest(heat: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def adapt_plainly(
-    outputs: LocalGlobalOutputs, people: CentredPoses, options: AdaptOptions, slip: bool = False
+    outputs: LocalGlobalOutputs, people: CenteredPoses, options: AdaptOptions, slip: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Adapt the poses of one image.
 
@@ -184,10 +184,10 @@ def adapt_plainly(
     return points + meshes.step * moved, scores
 
 
-def propose_plainly(outputs: LocalGlobalOutputs, options: AdaptOptions) -> CentredPoses:
-    """Find the poses at the centres of one image as the published code does, the highest first.
+def propose_plainly(outputs: LocalGlobalOutputs, options: AdaptOptions) -> CenteredPoses:
+    """Find the poses at the centers of one image as the published code does, the highest first.
 
-    Centres are the highest of their window in maps enlarged to the image. Of equal ones any may
+    Centers are the highest of their window in maps enlarged to the image. Of equal ones any may
     come first.
     """
     size, stride = outputs.image_size, outputs.image_size[0] // outputs.centers.shape[2]
@@ -195,10 +195,10 @@ def propose_plainly(outputs: LocalGlobalOutputs, options: AdaptOptions) -> Centr
     highest = F.max_pool2d(maps.clamp(min=0), options.kernel, 1, options.kernel // 2)
     values, index = ((highest == maps) * maps).flatten().topk(options.max_people)
     values, index = values[values >= options.threshold], index[values >= options.threshold]
-    centres = torch.stack([index % size[1], index // size[1]], dim=1) / stride
-    offsets = outputs.offsets[0, :, :, centres[:, 1].long(), centres[:, 0].long()]
-    points = (centres[:, None] - offsets.permute(2, 0, 1)) * stride
-    return CentredPoses(torch.zeros_like(index), values, points)
+    centers = torch.stack([index % size[1], index // size[1]], dim=1) / stride
+    offsets = outputs.offsets[0, :, :, centers[:, 1].long(), centers[:, 0].long()]
+    points = (centers[:, None] - offsets.permute(2, 0, 1)) * stride
+    return CenteredPoses(torch.zeros_like(index), values, points)
 
 
 def _heat_there(outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool) -> Tensor:

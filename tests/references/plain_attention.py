@@ -1,4 +1,4 @@
-"""Global relation modelling and feature alignment, number by number from the paper's equations.
+"""Global relation modeling and feature alignment, number by number from the paper's equations.
 
 Maps are (C, h, w) arrays of float64, one image; weights come from the modules under test. Each
 product is taken where the paper takes it.
@@ -41,8 +41,8 @@ def convolved(x: Floats, layer: nn.Module) -> Floats:
     return y
 
 
-def normalised(x: Floats, layer: nn.Module) -> Floats:
-    """Batch normalisation by its running statistics."""
+def normalized(x: Floats, layer: nn.Module) -> Floats:
+    """Batch normalization by its running statistics."""
     assert isinstance(layer, nn.BatchNorm2d)
     state = {name: numbers(value) for name, value in layer.state_dict().items()}
     y = np.zeros_like(x)
@@ -61,7 +61,7 @@ def layered(x: Floats, layers: nn.Module) -> Floats:
         if isinstance(layer, nn.ReLU):
             x = np.maximum(x, 0)
         else:
-            x = convolved(x, layer) if isinstance(layer, nn.Conv2d) else normalised(x, layer)
+            x = convolved(x, layer) if isinstance(layer, nn.Conv2d) else normalized(x, layer)
     return x
 
 

@@ -12,7 +12,7 @@ from poselib.models.regression import RegressionHRNet
 
 
 def regress_plainly(model: RegressionHRNet, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return heatmaps with the centre map (B, K + 1, h, w) and offsets (B, 2K, h, w).
+    """Return heatmaps with the center map (B, K + 1, h, w) and offsets (B, 2K, h, w).
 
     Args:
         model: in evaluation mode, with an adaptive branch for each keypoint.

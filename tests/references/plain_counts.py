@@ -12,7 +12,7 @@ from poselib.models.hrnet import HRNetConfig, StageConfig
 
 @dataclass
 class Count:
-    """What convolutions behind which batch normalisation stands, and others, add up to."""
+    """What convolutions behind which batch normalization stands, and others, add up to."""
 
     parameters: int = 0
     macs: int = 0

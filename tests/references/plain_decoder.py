@@ -55,7 +55,7 @@ class PlainCandidates:
 def decode_plainly(heatmaps: Tensor, tags: Tensor, options: PlainOptions | None = None) -> Poses:
     """Decode one image: heatmaps (K, H, W) and tags (K, H, W, L), at the resolution of the image.
 
-    Keypoints are in cells, with the centre of cell (i, j) at (i + 0.5, j + 0.5).
+    Keypoints are in cells, with the center of cell (i, j) at (i + 0.5, j + 0.5).
     """
     options = options or PlainOptions()
     people = match(find_candidates(heatmaps, tags, options), options)
@@ -176,7 +176,7 @@ def _assign(joints: Array, references: list[Array], options: PlainOptions) -> li
 
 
 def adjust(people: list[Array], heatmaps: Tensor) -> list[Array]:
-    """Stage "adjust": a quarter of a cell towards the higher neighbour along each axis."""
+    """Stage "adjust": a quarter of a cell towards the higher neighbor along each axis."""
     adjusted = [person.copy() for person in people]
     for person in adjusted:
         for kind, joint in enumerate(person):

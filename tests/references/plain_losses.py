@@ -2,7 +2,7 @@
 
 As published: the tags of every person and of every group of its keypoints are stacked one by one,
 and fences come from ``np.quantile``. The readings are the library's defaults: a group sums its
-labelled keypoints, fences are those of the whole person, and pulling is divided by K.
+labeled keypoints, fences are those of the whole person, and pulling is divided by K.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def associative_losses_plainly(
 
     Args:
         tags: (B, K * h * w, L) tagmaps, flattened.
-        joints: (B, N, K, 2) int64, the place of each keypoint's tag and whether it is labelled.
+        joints: (B, N, K, 2) int64, the place of each keypoint's tag and whether it is labeled.
         groups: the keypoints of each group.
         alpha: weight of outliers; 1 switches focal pulling off.
 
@@ -53,7 +53,7 @@ def _one_image(
     references: list[Tensor] = []
     low = high = tags.new_zeros(())
     for person in joints:
-        held = [tags[place] for place, labelled in person if labelled > 0]
+        held = [tags[place] for place, labeled in person if labeled > 0]
         if not held:
             continue
         stacked = torch.stack(held)

@@ -1,6 +1,6 @@
 """Targets and loss of keypoint regression cell by cell, person by person.
 
-They follow the paper: of several centre regions a cell belongs to that of the nearest centre.
+They follow the paper: of several center regions a cell belongs to that of the nearest center.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class PlainRegression:
 
     Args:
         size: (h, w) of the maps.
-        sigmas: standard deviation of each keypoint type and, last, of the centres.
-        radius: of the centre regions, measured straight or, for squares, along the axes.
+        sigmas: standard deviation of each keypoint type and, last, of the centers.
+        radius: of the center regions, measured straight or, for squares, along the axes.
         square: whether regions are squares.
         background: weight of a cell outside the windows of its map.
         shared: whether the windows of all keypoint types count on every map.
@@ -40,12 +40,12 @@ class PlainRegression:
     def inside(self, x: float, y: float) -> bool:
         return 0 <= x < self.size[1] and 0 <= y < self.size[0]
 
-    def centres(self, people: Floats) -> list[tuple[float, float] | None]:
+    def centers(self, people: Floats) -> list[tuple[float, float] | None]:
         found: list[tuple[float, float] | None] = []
         for person in people:
-            labelled = [(x, y) for x, y, v in person if v > 0]
-            if labelled:
-                x, y = (sum(each) / len(labelled) for each in zip(*labelled, strict=True))
+            labeled = [(x, y) for x, y, v in person if v > 0]
+            if labeled:
+                x, y = (sum(each) / len(labeled) for each in zip(*labeled, strict=True))
                 found.append((x, y) if self.inside(x, y) else None)
             else:
                 found.append(None)
@@ -56,9 +56,9 @@ class PlainRegression:
         kinds = people.shape[1]
         heat = np.zeros((kinds + 1, *self.size))
         marked = np.zeros(heat.shape, bool)
-        for person, centre in zip(people, self.centres(people), strict=True):
+        for person, center in zip(people, self.centers(people), strict=True):
             points = [(k, x, y) for k, (x, y, v) in enumerate(person) if v > 0]
-            points += [(kinds, *centre)] if centre else []
+            points += [(kinds, *center)] if center else []
             for kind, x, y in points:
                 if not self.inside(x, y):
                     continue
@@ -78,13 +78,13 @@ class PlainRegression:
 
     def owners(self, people: Floats) -> NDArray[np.int64]:
         owner = np.full(self.size, -1)
-        centres = self.centres(people)
+        centers = self.centers(people)
         for row, column in np.ndindex(self.size):
             nearest = math.inf
-            for person, centre in enumerate(centres):
-                if centre is None:
+            for person, center in enumerate(centers):
+                if center is None:
                     continue
-                x, y = column + 0.5 - centre[0], row + 0.5 - centre[1]
+                x, y = column + 0.5 - center[0], row + 0.5 - center[1]
                 reach = max(abs(x), abs(y)) if self.square else math.hypot(x, y)
                 if reach <= self.radius and math.hypot(x, y) < nearest:
                     owner[row, column], nearest = person, math.hypot(x, y)
@@ -96,8 +96,8 @@ class PlainRegression:
         offset, weight = np.zeros((kinds, 2, *self.size)), np.zeros((kinds, *self.size))
         for row, column in np.argwhere(owner >= 0):
             person = people[owner[row, column]]
-            labelled = person[person[:, 2] > 0, :2] * stride
-            extent = labelled.max(axis=0) - labelled.min(axis=0)
+            labeled = person[person[:, 2] > 0, :2] * stride
+            extent = labeled.max(axis=0) - labeled.min(axis=0)
             size = max(math.hypot(*extent), math.sqrt(areas[owner[row, column]]), stride)
             for kind, (x, y, v) in enumerate(person):
                 if v > 0 and self.inside(x, y):

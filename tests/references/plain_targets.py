@@ -11,7 +11,7 @@ Floats = NDArray[np.float32]
 class PlainTargets:
     """Heatmaps and places of tags of one image, as the published code encodes them.
 
-    Gaussians are centred on the cell that contains the keypoint and are cut three deviations and
+    Gaussians are centered on the cell that contains the keypoint and are cut three deviations and
     one cell from it, rounded to cells.
     """
 
@@ -26,7 +26,7 @@ class PlainTargets:
 
         Returns:
             (K, h, w) heatmaps and (people, K, 2) int64: the place of each keypoint's tag in the
-            flattened (K, h, w) maps, and 1 where it is labelled.
+            flattened (K, h, w) maps, and 1 where it is labeled.
         """
         return self.heatmaps(keypoints), self.joints(keypoints)
 

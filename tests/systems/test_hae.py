@@ -24,7 +24,7 @@ from poselib.losses.associative import (
 from poselib.losses.associative_options import Pull, Push
 from poselib.losses.heatmap import heatmap_mse
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.ops.normalization import normalise
+from poselib.ops.normalization import normalize
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from poselib.structures import Batch, Poses, Targets, Warp
@@ -92,7 +92,7 @@ ABLATIONS = [
 def run(system: System, batch: Batch) -> tuple[LossTerms, list[Poses]]:
     """One step of training and the decoding of what came out."""
     torch.manual_seed(0)
-    outputs = system.model(normalise(batch.images))
+    outputs = system.model(normalize(batch.images))
     terms = system.losses(outputs, system.encode(batch))
     system.model.zero_grad()
     torch.stack(list(terms.values())).sum().backward()
@@ -149,7 +149,7 @@ def check_one_step(system: System) -> None:
 @pytest.mark.parametrize(("host", "sizes"), [("higher", [16, 32]), ("plain", [16])])
 def test_targets_have_the_scales_of_the_outputs(host: str, sizes: list[int]) -> None:
     system, batch = system_of(host=host), batch_of(COCO)
-    outputs, targets = system.model(normalise(batch.images)), system.encode(batch)
+    outputs, targets = system.model(normalize(batch.images)), system.encode(batch)
     assert [h.shape for h in outputs.heatmaps] == [h.shape for h in targets.heatmaps]
     assert [h.shape[-1] for h in targets.heatmaps] == sizes
     assert outputs.tags.shape == (2, 17, 1, 16, 16)
@@ -340,8 +340,8 @@ def truth(targets: Targets, apart: float) -> TagOutputs:
     stride = targets.image_size[0] / height
     nearest = torch.full((batch, kinds, height, width), torch.inf)
     for b, n, k in np.ndindex(batch, people, kinds):
-        x, y, labelled = targets.keypoints[b, n, k].tolist()
-        if labelled > 0:
+        x, y, labeled = targets.keypoints[b, n, k].tolist()
+        if labeled > 0:
             distance = (columns - x / stride) ** 2 + (rows - y / stride) ** 2
             closer = distance < nearest[b, k]
             tags[b, k, 0][closer] = apart * n
@@ -385,9 +385,9 @@ def test_targets_decode_to_the_people_they_were_made_from(
     for person, keypoints, seen in zip(
         expected, found.keypoints[order], found.found[order], strict=True
     ):
-        labelled = person[:, 2] > 0
-        assert (seen == labelled).all()
-        error = np.abs(keypoints - person[:, :2])[labelled]
+        labeled = person[:, 2] > 0
+        assert (seen == labeled).all()
+        error = np.abs(keypoints - person[:, :2])[labeled]
         assert error.max() < (2.0 if host == "higher" else 3.0)
 
 

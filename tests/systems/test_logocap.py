@@ -20,7 +20,7 @@ from poselib.engine.train_config import Recipe
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.pretrained import load_official
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.normalization import normalise
+from poselib.ops.normalization import normalize
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE
@@ -65,11 +65,11 @@ def scenes(count: int, size: int = 128, people: tuple[int, int] = (1, 2)) -> Syn
 
 
 def right_poses(system: System, batch: Any, error: float = 0.0) -> tuple[RegressionOutputs, Any]:
-    """Outputs of the network whose maps of heat, centres and offsets are the truth.
+    """Outputs of the network whose maps of heat, centers and offsets are the truth.
 
     But for ``error``, in cells, of all offsets.
     """
-    outputs, targets = system.model(normalise(batch.images)), system.encode(batch)
+    outputs, targets = system.model(normalize(batch.images)), system.encode(batch)
     maps, offsets = targets.heatmaps[0], offset_maps(targets)[0]
     maps, offsets = maps.clone(), offsets + error
     right = RegressionOutputs(maps[:, :-1], maps[:, -1:], offsets, targets.image_size)
@@ -92,15 +92,15 @@ def test_every_ablation_builds_learns_and_decodes(name: str) -> None:
         assert (float(terms["oks"].detach()) > 0) == ("no OKS" not in name)
         assert float(terms["refined"].detach()) > 0
         before = [p.detach().clone() for p in system.model.joints_mlp.parameters()]
-        optimiser = torch.optim.SGD(system.model.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(system.model.parameters(), lr=0.1)
         sum(terms.values()).backward()  # type: ignore[union-attr]
-        optimiser.step()
+        optimizer.step()
         after = system.model.joints_mlp.parameters()
         assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     system.model.eval()
     decoded = system.decode(right_poses(system, batch)[0])
     assert len(decoded) == 2 and all(np.isfinite(p.keypoints).all() for p in decoded)
-    assert len(system.decode(system.model(normalise(batch.images)))) == 2
+    assert len(system.decode(system.model(normalize(batch.images)))) == 2
 
 
 def test_switches_reach_what_they_are_of() -> None:
@@ -172,11 +172,11 @@ def test_what_is_not_adapted_is_what_was_encoded() -> None:
         assert len(apart) > 0 and apart.min() < 1e-2
 
 
-def test_a_batch_without_people_is_learnt_from_too() -> None:
+def test_a_batch_without_people_is_learned_from_too() -> None:
     system = system_of()
     batch = collate([scenes(2)[i] for i in range(2)])
     batch = replace(batch, keypoints=batch.keypoints[:, :0], areas=batch.areas[:, :0])
-    terms = system.losses(system.model(normalise(batch.images)), system.encode(batch))
+    terms = system.losses(system.model(normalize(batch.images)), system.encode(batch))
     assert float(terms["oks"].detach()) == float(terms["refined"].detach()) == 0
     sum(terms.values()).backward()  # type: ignore[union-attr]
 

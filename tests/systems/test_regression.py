@@ -1,4 +1,4 @@
-"""Regression of poses as a whole: switches, losses, decoding and its own judgement of poses."""
+"""Regression of poses as a whole: switches, losses, decoding and its own judgment of poses."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def learn_photographs(
     name = system.skeleton.name
     dataset = CocoKeypoints(samples / name / f"test_{name}.json", samples / name, system.skeleton)
     # One canvas for photographs of all shapes, so that they fit in a batch, and the same one in
-    # prediction: a network that has learnt four pictures by heart knows nothing else.
+    # prediction: a network that has learned four pictures by heart knows nothing else.
     present = partial(letterbox, size=size[0], multiple=size[1])
     trained = train(
         system, dataset, recipe, folder, prepare=present, augment=shifted, progress=False

@@ -2,7 +2,7 @@
 
 One JSON list, an entry an image: ``image_id`` (the file's name without ``.jpg``),
 ``human_annotations`` (boxes by person) and ``keypoint_annotations`` (triples by person, whose
-third number is 1 visible, 2 hidden, 3 not labelled).
+third number is 1 visible, 2 hidden, 3 not labeled).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from poselib.data.boxes import box_areas
-from poselib.data.coco_export import PIXEL_CENTRE
+from poselib.data.coco_export import PIXEL_CENTER
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
 from poselib.data.readers.json_fields import (
     Entry,
@@ -38,7 +38,7 @@ class AicKeypoints(KeypointImages):
     Args:
         annotations: the JSON file, such as ``keypoint_validation_annotations_20170911.json``.
         images: the folder of its images.
-        keep_empty: keep images without labelled people, as evaluation must.
+        keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
         FileNotFoundError: the file, the folder or an image is absent.
@@ -85,6 +85,6 @@ def _points(points: Entry, person: str, where: str) -> list[tuple[float, float, 
     if not all(mark in _VISIBILITY for mark in marks):
         raise ValueError(f"{where}: {person}: visibility must be 1, 2 or 3, found {marks}")
     return [
-        (x + PIXEL_CENTRE, y + PIXEL_CENTRE, _VISIBILITY[int(mark)])
+        (x + PIXEL_CENTER, y + PIXEL_CENTER, _VISIBILITY[int(mark)])
         for x, y, mark in zip(values[::3], values[1::3], marks, strict=True)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from poselib.data.coco_export import PIXEL_CENTRE
+from poselib.data.coco_export import PIXEL_CENTER
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco_json import read_images, read_json, read_table
 from poselib.ops.io import replacing
@@ -17,7 +17,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 
 __all__ = [
-    "PIXEL_CENTRE",
+    "PIXEL_CENTER",
     "CocoImages",
     "CocoKeypoints",
     "to_coco_results",
@@ -29,7 +29,7 @@ __all__ = [
 class CocoKeypoints(KeypointImages):
     """Images and people of a COCO-format keypoint file: COCO, CrowdPose, OCHuman or the like.
 
-    Crowds and people without a labelled keypoint become ``Sample.ignore``, from their outline
+    Crowds and people without a labeled keypoint become ``Sample.ignore``, from their outline
     where the file gives one and from their box where not. Everyone else is a row of
     ``Sample.keypoints``, with the file's area or 0.53 of the box where it gives none.
 
@@ -37,7 +37,7 @@ class CocoKeypoints(KeypointImages):
         annotations: the JSON file.
         images: the folder that its file names are relative to.
         skeleton: which keypoints it annotates, in which order.
-        keep_empty: keep images without labelled people, as evaluation must.
+        keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
         FileNotFoundError: the file, the folder or an image is absent.
@@ -101,7 +101,7 @@ def to_coco_results(poses: Poses, image_id: int, category_id: int = 1) -> list[d
         image_id: the dataset's number of the image.
         category_id: the dataset's number of the category.
     """
-    xy = np.where(poses.found[..., None], poses.keypoints - PIXEL_CENTRE, 0.0)
+    xy = np.where(poses.found[..., None], poses.keypoints - PIXEL_CENTER, 0.0)
     scores = np.where(poses.found, poses.scores, 0.0)
     rows = np.concatenate([xy, scores[..., None]], axis=-1).astype(float)
     rows = rows.reshape(len(poses), 3 * scores.shape[1])

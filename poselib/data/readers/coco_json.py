@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from poselib.data.annotation_table import PeopleTable
-from poselib.data.coco_export import PIXEL_CENTRE
+from poselib.data.coco_export import PIXEL_CENTER
 from poselib.data.readers.json_fields import (
     Entry,
     entries,
@@ -52,19 +52,19 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> PeopleTable:
     category = _category(content["categories"], skeleton, path)
     images = _images(content["images"], path)
     people = [p for p in content["annotations"] if p.get("category_id") == category]
-    labelled, unlabelled = _by_image(people, images, len(skeleton), path)
-    if not any(labelled.values()):
-        raise ValueError(f"{path}: empty dataset: nobody has a labelled keypoint")
-    kept = {n: image for n, image in images.items() if keep_empty or labelled[n]}
-    rows = [person for n in kept for person in labelled[n]]
+    labeled, unlabeled = _by_image(people, images, len(skeleton), path)
+    if not any(labeled.values()):
+        raise ValueError(f"{path}: empty dataset: nobody has a labeled keypoint")
+    kept = {n: image for n, image in images.items() if keep_empty or labeled[n]}
+    rows = [person for n in kept for person in labeled[n]]
     points = np.array([p["keypoints"] for p in rows], np.float32).reshape(-1, len(skeleton), 3)
     table = _image_table(kept, len(skeleton), path)
-    regions = zip((unlabelled[n] for n in kept), table.sizes or (), strict=True)
+    regions = zip((unlabeled[n] for n in kept), table.sizes or (), strict=True)
     return replace(
         table,
-        keypoints=_centred(points),
+        keypoints=_centered(points),
         areas=np.array([_area(person, path) for person in rows], np.float32),
-        starts=np.cumsum([0, *(len(labelled[n]) for n in kept)]),
+        starts=np.cumsum([0, *(len(labeled[n]) for n in kept)]),
         ignored={i: _region(some, size, path) for i, (some, size) in enumerate(regions) if some},
         category_id=category,
     )
@@ -139,9 +139,9 @@ def _category(categories: list[Entry], skeleton: Skeleton, path: Path) -> int:
 def _by_image(
     people: list[Entry], images: dict[int, Entry], keypoints: int, path: Path
 ) -> tuple[dict[int, list[Entry]], dict[int, list[Entry]]]:
-    """Check people and split them by image into labelled ones and those to ignore."""
-    labelled: dict[int, list[Entry]] = {number: [] for number in images}
-    unlabelled: dict[int, list[Entry]] = {number: [] for number in images}
+    """Check people and split them by image into labeled ones and those to ignore."""
+    labeled: dict[int, list[Entry]] = {number: [] for number in images}
+    unlabeled: dict[int, list[Entry]] = {number: [] for number in images}
     seen: set[int] = set()
     for person in people:
         number = integer(person, "id", f"{path}: annotations")
@@ -154,8 +154,8 @@ def _by_image(
             raise ValueError(f"{where}: image_id {image} is not among images")
         points = _keypoints(person, keypoints, where)
         visible = any(points[2::3]) and not person.get("iscrowd", 0)
-        (labelled if visible else unlabelled)[image].append(person)
-    return labelled, unlabelled
+        (labeled if visible else unlabeled)[image].append(person)
+    return labeled, unlabeled
 
 
 def _keypoints(person: Entry, keypoints: int, where: str) -> list[float]:
@@ -211,7 +211,7 @@ def _size(image: Entry, where: str) -> Size:
     return size
 
 
-def _centred(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Go from pixel indices to pixel centres; keypoints that are not labelled become zeros."""
-    shift = np.array([PIXEL_CENTRE, PIXEL_CENTRE, 0], dtype=np.float32)
+def _centered(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Go from pixel indices to pixel centers; keypoints that are not labeled become zeros."""
+    shift = np.array([PIXEL_CENTER, PIXEL_CENTER, 0], dtype=np.float32)
     return np.where(keypoints[..., 2:] > 0, keypoints + shift, np.float32(0))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas, extents
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
-from poselib.data.readers.mat_io import PIXEL_CENTRE, field, number, read_mat, structures, text
+from poselib.data.readers.mat_io import PIXEL_CENTER, field, number, read_mat, structures, text
 from poselib.skeletons import FLIC
 from poselib.structures import Size
 
@@ -90,9 +90,9 @@ def _read_examples(path: Path, flag: str, unchecked: bool) -> list[_Example]:
 
 
 def _example(entry: np.void, where: str, flag: str, unchecked: bool) -> _Example:
-    xy = _numbers(entry, "coords", (2, _COORDINATES), where)[:, _COLUMNS].T + PIXEL_CENTRE
-    labelled = np.isfinite(xy).all(axis=1, keepdims=True)
-    torso = _numbers(entry, "torsobox", (1, 4), where)[0] + PIXEL_CENTRE
+    xy = _numbers(entry, "coords", (2, _COORDINATES), where)[:, _COLUMNS].T + PIXEL_CENTER
+    labeled = np.isfinite(xy).all(axis=1, keepdims=True)
+    torso = _numbers(entry, "torsobox", (1, 4), where)[0] + PIXEL_CENTER
     if not np.isfinite(torso).all():
         raise ValueError(f"{where}: torsobox: expected finite numbers, found {torso}")
     height, width, _ = _numbers(entry, "imgdims", (1, 3), where)[0].astype(int).tolist()
@@ -101,10 +101,10 @@ def _example(entry: np.void, where: str, flag: str, unchecked: bool) -> _Example
         raise ValueError(f"{where}: {flag}: expected 0 or 1, found nothing")
     return _Example(
         file_name=text(entry, "filepath", where),
-        keypoints=np.concatenate([np.where(labelled, xy, 0), 2 * labelled], axis=1),
+        keypoints=np.concatenate([np.where(labeled, xy, 0), 2 * labeled], axis=1),
         torso=torso,
         size=(height, width),
-        chosen=_flag(entry, flag, where) and bool(labelled.any()) and (unchecked or not doubtful),
+        chosen=_flag(entry, flag, where) and bool(labeled.any()) and (unchecked or not doubtful),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas
-from poselib.data.coco_export import PIXEL_CENTRE
+from poselib.data.coco_export import PIXEL_CENTER
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
 from poselib.data.readers.json_fields import Entry, entries, entry, load_json, numbers, text
 from poselib.skeletons import HIEVE
@@ -26,14 +26,14 @@ class HieveKeypoints(KeypointImages):
     """Frames and people of HiEve's training videos.
 
     The dataset gives videos; their frames are expected as ``<video>/<name in the labels>`` in
-    the folder of images, such as ``7/000000.jpg``. A keypoint is labelled where it is listed with
+    the folder of images, such as ``7/000000.jpg``. A keypoint is labeled where it is listed with
     a positive score; these labels do not say which of them are hidden.
 
     Args:
         labels: the folder of ``<video>.json``, ``labels/train/track2&3`` of the dataset.
         images: the folder of frames.
         videos: names of the videos to read, in this order; all by default, by number.
-        keep_empty: keep frames without labelled people, as evaluation must.
+        keep_empty: keep frames without labeled people, as evaluation must.
 
     Raises:
         FileNotFoundError: the folder of labels, a label file or a frame is absent.
@@ -111,7 +111,7 @@ def _points(person: Entry, where: str) -> NDArray[np.float64]:
                 raise ValueError(f"{at}: id must be 0 to {len(HIEVE) - 1}, found {k:g}")
             if _value(point, "score", at) > 0:
                 x, y = _value(point, "x", at), _value(point, "y", at)
-                found[int(k)] = x + PIXEL_CENTRE, y + PIXEL_CENTRE, 2
+                found[int(k)] = x + PIXEL_CENTER, y + PIXEL_CENTER, 2
     return found
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas, extents
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
-from poselib.data.readers.mat_io import PIXEL_CENTRE, read_mat
+from poselib.data.readers.mat_io import PIXEL_CENTER, read_mat
 from poselib.skeletons import LSP
 
 # The first thousand of the 2000 images are for training, the rest for testing.
@@ -23,7 +23,7 @@ class LspImages(KeypointImages):
     The shape of ``joints`` tells the two datasets apart. LSP is (3, 14, 2000) with images
     ``im0001.jpg``, and its third row is 1 where a joint is *hidden*. The extended set is
     (14, 3, 10000) with images ``im00001.jpg``, all for training, and its third column is 1 where a
-    joint is *visible*; the others are not labelled, whatever their coordinates.
+    joint is *visible*; the others are not labeled, whatever their coordinates.
 
     Args:
         annotations: ``joints.mat``.
@@ -51,7 +51,7 @@ class LspImages(KeypointImages):
                 image_id=n + 1,
             )
             for n in numbers
-            # Whoever has no labelled joint has no place either.
+            # Whoever has no labeled joint has no place either.
             if keypoints[n, :, 2].any()
         ]
         super().__init__(gather(source, found, len(LSP)), Path(images), LSP)
@@ -68,12 +68,12 @@ def _read_joints(path: Path) -> tuple[NDArray[np.float32], bool]:
             f"(extended), found {content.dtype} {' x '.join(map(str, content.shape))}"
         )
     rows = content.transpose((2, 0, 1) if extended else (2, 1, 0))
-    xy, flags = rows[..., :2] + PIXEL_CENTRE, rows[..., 2:]
+    xy, flags = rows[..., :2] + PIXEL_CENTER, rows[..., 2:]
     if not np.isin(flags, (0, 1)).all():
         raise ValueError(f"{path}: joints: visibility must be 0 or 1, found {np.unique(flags)[:5]}")
     visibility = np.where(flags == 1, 2, 0) if extended else np.where(flags == 1, 1, 2)
     if not np.isfinite(xy[visibility[..., 0] > 0]).all():
-        raise ValueError(f"{path}: joints: expected finite coordinates of labelled joints")
+        raise ValueError(f"{path}: joints: expected finite coordinates of labeled joints")
     keypoints = np.concatenate([np.where(visibility > 0, xy, 0), visibility], axis=-1)
     return keypoints.astype(np.float32), extended
 

@@ -18,8 +18,8 @@ from scipy.io.matlab import MatReadError
 
 Value = NDArray[Any]
 
-# Added to a pixel that MATLAB counts from 1, whose centre is 0.5 here.
-PIXEL_CENTRE = -0.5
+# Added to a pixel that MATLAB counts from 1, whose center is 0.5 here.
+PIXEL_CENTER = -0.5
 
 # What scipy raises for files that are torn or of another kind.
 _UNREADABLE = (

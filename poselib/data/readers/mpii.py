@@ -21,11 +21,11 @@ from poselib.structures import Sample, Warp
 
 # Listed by the annotations, but not in the published archive of images.
 _NOT_PUBLISHED = frozenset(("002878268.jpg", "013401523.jpg", "040348287.jpg"))
-# Around the centres of a group, in heights of its people: 150 px of 200, as in the cropping code
+# Around the centers of a group, in heights of its people: 150 px of 200, as in the cropping code
 # of DeepCut, whose authors made the dataset.
 _MARGIN = 0.75
 # A single person's square as the code of the hourglass networks and of HRNet cuts it: 1.25
-# heights, its middle 15 px of 200 below the centre.
+# heights, its middle 15 px of 200 below the center.
 _PERSON_SIDE, _PERSON_DROP = 1.25, 15 / HEIGHT
 _CORNERS = np.array([[-1.0], [1.0]])
 
@@ -36,11 +36,11 @@ class MpiiImages(KeypointImages):
     A sample holds what the ``unit`` says:
 
     - ``"image"``: everyone in an image, as bottom-up training needs. People without joints are
-      ignored where their centre and scale, or their head box, say that they are.
+      ignored where their center and scale, or their head box, say that they are.
     - ``"person"``: one person who stands sufficiently apart, as the single-person evaluation
       (PCKh) takes them; nobody else is in the sample.
     - ``"group"``: one group of people close together, as the multi-person evaluation (mAP) takes
-      them: those without anyone who stands apart. Labelled people outside the group are ignored.
+      them: those without anyone who stands apart. Labeled people outside the group are ignored.
 
     Whoever has joints of unknown visibility, as those of the head always are, has them visible.
 
@@ -49,7 +49,7 @@ class MpiiImages(KeypointImages):
         folder: the folder of images.
         source: the annotation file, for error messages.
         unit: what makes a sample.
-        keep_empty: keep samples without labelled people, as evaluation must.
+        keep_empty: keep samples without labeled people, as evaluation must.
         crop_size: give samples of people or groups as the square crop of this many px, see
             ``crop``; whole images if not given. Annotations and ground truth stay those of the
             whole image.
@@ -75,12 +75,12 @@ class MpiiImages(KeypointImages):
         self.unit, self.crop_size = unit, crop_size
         present = _published(images, Path(folder))
         parts = [part for image in present for part in split_image(image, unit)]
-        parts = [part for part in parts if keep_empty or part[0].labelled.any()]
+        parts = [part for part in parts if keep_empty or part[0].labeled.any()]
         if not parts:
             raise ValueError(f"{source}: empty dataset: it has no sample of unit {unit!r}")
-        self._centres = [image.centres for image, _ in parts]
+        self._centers = [image.centers for image, _ in parts]
         self._scales = [image.scales for image, _ in parts]
-        self._head_sizes = [image.head_sizes()[image.labelled] for image, _ in parts]
+        self._head_sizes = [image.head_sizes()[image.labeled] for image, _ in parts]
         super().__init__(build_table(parts, Path(source), unit), Path(folder), MPII)
 
     @classmethod
@@ -172,28 +172,28 @@ class MpiiImages(KeypointImages):
     def place(self, index: int) -> NDArray[np.float64]:
         """Return where the person or the group is, without saying where the people are.
 
-        A group's is the extent of its centres with 0.75 heights of its people around; the height
+        A group's is the extent of its centers with 0.75 heights of its people around; the height
         is the mean of the group's. MPII's protocol allows no more to be known of a group.
 
         Returns:
             (2, 2) left top and right bottom, px of the image file.
 
         Raises:
-            ValueError: the unit is ``"image"``, or the file gives neither centre nor scale.
+            ValueError: the unit is ``"image"``, or the file gives neither center nor scale.
         """
         if self.unit == "image":
             raise ValueError("a sample of unit 'image' is the whole image")
-        centres, scales = self._centres[index], self._scales[index]
-        if np.isnan(centres).all(axis=0).any() or np.isnan(scales).all():
+        centers, scales = self._centers[index], self._scales[index]
+        if np.isnan(centers).all(axis=0).any() or np.isnan(scales).all():
             raise ValueError(
                 f"{self.table.source}: {self.table.file_names[index]}: {self.unit} "
                 f"{self.table.image_ids[index]} has no objpos or no scale"
             )
         height = HEIGHT * np.nanmean(scales)
         if self.unit == "person":
-            middle = centres[0] + (0.0, _PERSON_DROP * height)
+            middle = centers[0] + (0.0, _PERSON_DROP * height)
             return middle + _CORNERS * (_PERSON_SIDE / 2 * height)
-        corners = np.stack([np.nanmin(centres, axis=0), np.nanmax(centres, axis=0)])
+        corners = np.stack([np.nanmin(centers, axis=0), np.nanmax(centers, axis=0)])
         return corners + _CORNERS * (_MARGIN * height)
 
     def crop(self, index: int, size: int) -> Warp:

@@ -21,15 +21,15 @@ _HEAD_OF_NECK_TO_TOP = 0.75
 
 @dataclass(frozen=True)
 class MpiiImage:
-    """One image with everyone in it; coordinates are px, pixel centres at integer + 0.5.
+    """One image with everyone in it; coordinates are px, pixel centers at integer + 0.5.
 
     What the file does not give is NaN.
 
     Attributes:
         number: the image's place in the file, from 1.
         file_name: relative to the folder of images.
-        keypoints: (n, 16, 3) and visibility; zeros for people who are not labelled.
-        centres: (n, 2) rough positions of the people (``objpos``).
+        keypoints: (n, 16, 3) and visibility; zeros for people who are not labeled.
+        centers: (n, 2) rough positions of the people (``objpos``).
         scales: (n,) heights of the people, in 200 px.
         head_boxes: (n, 4) left, top, right, bottom.
         train: whether it is for training.
@@ -40,7 +40,7 @@ class MpiiImage:
     number: int
     file_name: str
     keypoints: NDArray[np.float32]
-    centres: NDArray[np.float64]
+    centers: NDArray[np.float64]
     scales: NDArray[np.float64]
     head_boxes: NDArray[np.float64]
     train: bool = True
@@ -51,8 +51,8 @@ class MpiiImage:
         return len(self.keypoints)
 
     @property
-    def labelled(self) -> NDArray[np.bool_]:
-        """(n,) who has a labelled keypoint."""
+    def labeled(self) -> NDArray[np.bool_]:
+        """(n,) who has a labeled keypoint."""
         return np.any(self.keypoints[..., 2] > 0, axis=1)
 
     @property
@@ -70,7 +70,7 @@ class MpiiImage:
         return replace(
             self,
             keypoints=self.keypoints[chosen],
-            centres=self.centres[chosen],
+            centers=self.centers[chosen],
             scales=self.scales[chosen],
             head_boxes=self.head_boxes[chosen],
             single=(),
@@ -81,7 +81,7 @@ class MpiiImage:
         """Return (n,) px, what PCKh measures by: 0.6 of the head box's diagonal.
 
         Without a head box it is 0.75 of the way from neck to top of the head, and NaN if those
-        are not labelled either.
+        are not labeled either.
         """
         sides = self.head_boxes[:, 2:] - self.head_boxes[:, :2]
         neck, top = (self.keypoints[:, MPII.index(name)] for name in ("upper_neck", "head_top"))
@@ -93,11 +93,11 @@ class MpiiImage:
     def boxes(self) -> NDArray[np.float32]:
         """Return (n, 4) px: the extent of the keypoints, or what is known of the place.
 
-        People who are not labelled get a square of their height around their centre, or else
+        People who are not labeled get a square of their height around their center, or else
         their head box, or else NaN.
         """
         half = HEIGHT / 2 * self.scales[:, None]
-        square = np.concatenate([self.centres - half, self.centres + half], axis=1)
+        square = np.concatenate([self.centers - half, self.centers + half], axis=1)
         place = np.where(np.isnan(square).any(axis=1, keepdims=True), self.head_boxes, square)
-        labelled = self.labelled[:, None]
-        return np.where(labelled, extents(self.keypoints), place).astype(np.float32)
+        labeled = self.labeled[:, None]
+        return np.where(labeled, extents(self.keypoints), place).astype(np.float32)

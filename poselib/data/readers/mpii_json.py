@@ -1,6 +1,6 @@
 """Parsing of MPII's annotations as JSON, one entry a person, as HRNet's code publishes them.
 
-Coordinates are those of the original file, which counts pixels from 1; joints are labelled or not,
+Coordinates are those of the original file, which counts pixels from 1; joints are labeled or not,
 without word on who is hidden.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.readers.json_fields import Entry, entries, load_json, number, text
-from poselib.data.readers.mat_io import PIXEL_CENTRE, read_mat
+from poselib.data.readers.mat_io import PIXEL_CENTER, read_mat
 from poselib.data.readers.mpii_image import MpiiImage
 from poselib.skeletons import MPII
 
@@ -34,7 +34,7 @@ def read_entries(path: Path, head_boxes: Path | None = None) -> list[MpiiImage]:
     if head_boxes is None:
         boxes = np.full((len(people), 4), np.nan)
     else:
-        boxes = _head_boxes(head_boxes, len(people)) + PIXEL_CENTRE
+        boxes = _head_boxes(head_boxes, len(people)) + PIXEL_CENTER
     return [
         _person(entry, n, box, f"{path}: entry {n}")
         for n, (entry, box) in enumerate(zip(people, boxes, strict=True), start=1)
@@ -46,13 +46,13 @@ def _person(entry: Entry, order: int, head_box: NDArray[np.float64], where: str)
     # Test images of unknown scale or place say -1.
     if not (scale > 0 or scale == -1):
         raise ValueError(f"{where}: scale: expected a positive number, found {scale:g}")
-    centre = _numbers(entry, "center", (2,), where)
-    known = scale > 0 and (centre != -1).any()
+    center = _numbers(entry, "center", (2,), where)
+    known = scale > 0 and (center != -1).any()
     return MpiiImage(
         number=order,
         file_name=name,
         keypoints=_joints(entry, where)[None].astype(np.float32),
-        centres=np.where(known, centre + PIXEL_CENTRE, np.nan)[None],
+        centers=np.where(known, center + PIXEL_CENTER, np.nan)[None],
         scales=np.array([scale if known else math.nan]),
         head_boxes=head_box[None],
         single=(0,),
@@ -64,10 +64,10 @@ def _joints(entry: Entry, where: str) -> NDArray[np.float64]:
     if "joints" not in entry and "joints_vis" not in entry:
         return np.zeros((count, 3))
     xy = _numbers(entry, "joints", (count, 2), where)
-    labelled = _numbers(entry, "joints_vis", (count,), where)[:, None]
-    if not np.isin(labelled, (0, 1)).all():
+    labeled = _numbers(entry, "joints_vis", (count,), where)[:, None]
+    if not np.isin(labeled, (0, 1)).all():
         raise ValueError(f"{where}: joints_vis: expected 0 or 1, found {entry['joints_vis']}")
-    return np.concatenate([np.where(labelled == 1, xy + PIXEL_CENTRE, 0), 2 * labelled], axis=1)
+    return np.concatenate([np.where(labeled == 1, xy + PIXEL_CENTER, 0), 2 * labeled], axis=1)
 
 
 def _numbers(entry: Entry, name: str, shape: tuple[int, ...], where: str) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.readers.mat_io import (
-    PIXEL_CENTRE,
+    PIXEL_CENTER,
     Value,
     cells,
     field,
@@ -95,9 +95,9 @@ def _image(entry: np.void, order: int, train: bool, single: Value, where: str) -
         number=order,
         file_name=text(name[0], "name", f"{where}.image"),
         keypoints=_stacked([_joints(p, at) for p, at in people], len(MPII), 3).astype(np.float32),
-        centres=_stacked([_centre(p, at) for p, at in people], 2),
+        centers=_stacked([_center(p, at) for p, at in people], 2),
         scales=_stacked([_scale(p, at) for p, at in people]),
-        head_boxes=_stacked(heads, 4) + PIXEL_CENTRE,
+        head_boxes=_stacked(heads, 4) + PIXEL_CENTER,
         train=train,
         # An empty list of numbers may be of any type, an empty text among them.
         single=positions(single, len(people), f"{where}: single_person") if single.size else (),
@@ -124,7 +124,7 @@ def _joints(person: np.void, where: str) -> NDArray[np.float64]:
             raise ValueError(f"{at}: id: expected 0 to {len(MPII) - 1}, found {joint:g}")
         if not np.isfinite([x, y]).all():
             raise ValueError(f"{at}: expected finite x and y, found {x:g} and {y:g}")
-        keypoints[int(joint)] = x + PIXEL_CENTRE, y + PIXEL_CENTRE, _visibility(point, at)
+        keypoints[int(joint)] = x + PIXEL_CENTER, y + PIXEL_CENTER, _visibility(point, at)
     return keypoints
 
 
@@ -136,12 +136,12 @@ def _visibility(point: np.void, where: str) -> int:
     return 1 if value == 0 else 2
 
 
-def _centre(person: np.void, where: str) -> tuple[float, float]:
+def _center(person: np.void, where: str) -> tuple[float, float]:
     place = structures(field(person, "objpos"))
     if not place:
         return np.nan, np.nan
     x, y = (number(place[0], name, f"{where}.objpos") for name in ("x", "y"))
-    return x + PIXEL_CENTRE, y + PIXEL_CENTRE
+    return x + PIXEL_CENTER, y + PIXEL_CENTER
 
 
 def _scale(person: np.void, where: str) -> float:

@@ -30,7 +30,7 @@ def split_image(image: MpiiImage, unit: Unit) -> Iterator[Part]:
             yield image.people([place]), nobody
     else:
         for group in image.multi_person_groups:
-            others = image.labelled
+            others = image.labeled
             others[list(group)] = False
             yield image.people(group), image.boxes()[others]
 
@@ -44,7 +44,7 @@ def join_entries(entries: Sequence[MpiiImage]) -> list[MpiiImage]:
         replace(
             people[0],
             keypoints=np.concatenate([p.keypoints for p in people]),
-            centres=np.concatenate([p.centres for p in people]),
+            centers=np.concatenate([p.centers for p in people]),
             scales=np.concatenate([p.scales for p in people]),
             head_boxes=np.concatenate([p.head_boxes for p in people]),
             single=tuple(range(len(people))),
@@ -59,7 +59,7 @@ def build_table(parts: Sequence[Part], source: Path, unit: Unit) -> PeopleTable:
     Only whole images keep the numbers of the file: others share theirs, and count from 1.
     """
     found = [_annotated(image, others, unit) for image, others in parts]
-    if any(image.labelled.any() for image in found):
+    if any(image.labeled.any() for image in found):
         return gather(source, found, len(MPII))
     # Images for testing, whose annotations are withheld: there is no one to gather.
     ids = [n if i.image_id is None else i.image_id for n, i in enumerate(found, start=1)]
@@ -75,7 +75,7 @@ def build_table(parts: Sequence[Part], source: Path, unit: Unit) -> PeopleTable:
 
 
 def _annotated(image: MpiiImage, others: NDArray[np.float32], unit: Unit) -> AnnotatedImage:
-    # Whoever is not labelled and is nowhere cannot even be ignored.
+    # Whoever is not labeled and is nowhere cannot even be ignored.
     image = image.people(np.flatnonzero(np.isfinite(image.boxes()).all(axis=1)).tolist())
     boxes = image.boxes()
     return AnnotatedImage(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas
-from poselib.data.coco_export import PIXEL_CENTRE
+from poselib.data.coco_export import PIXEL_CENTER
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
 from poselib.data.readers.json_fields import (
     Entry,
@@ -47,7 +47,7 @@ class OcHumanKeypoints(KeypointImages):
         images: the folder of its images.
         subset: ``"val"`` and ``"test"`` are the first 2500 and the remaining ones of the images
             in which somebody has both keypoints and an outline; ``"all"`` is every image.
-        keep_empty: keep images without labelled people, as evaluation must.
+        keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
         FileNotFoundError: the file, the folder or an image is absent.
@@ -123,4 +123,4 @@ def _points(person: Entry, named: int, where: str) -> NDArray[np.float64]:
             f"{where}: keypoints: visibility must be 0 to 3, found {points[:, 2].tolist()}"
         )
     visibility = _VISIBILITY[points[:, 2].astype(np.int64)]
-    return np.column_stack([points[:, :2] + PIXEL_CENTRE, visibility])
+    return np.column_stack([points[:, :2] + PIXEL_CENTER, visibility])

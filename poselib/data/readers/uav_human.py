@@ -43,7 +43,7 @@ class UavHumanKeypoints(KeypointImages):
         images: the folder of frames, with the same folders in it.
         subset: ``"train"`` and ``"test"`` take the subjects of the dataset's protocol
             cross-subject-v1, which it publishes for action recognition; ``"all"`` takes everyone.
-        keep_empty: keep frames without labelled people, as evaluation must.
+        keep_empty: keep frames without labeled people, as evaluation must.
 
     Raises:
         FileNotFoundError: the folder of labels or a frame is absent.

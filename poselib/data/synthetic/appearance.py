@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from poselib.data.synthetic.body_parts import CAPSULES, HULLS, PART, PARTS
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Look:
-    """One person's colours, in the order of ``PARTS``, the parts that exist, and stripes."""
+    """One person's colors, in the order of ``PARTS``, the parts that exist, and stripes."""
 
-    colours: list[Colour]
-    rims: list[Colour]
+    colors: list[Color]
+    rims: list[Color]
     worn: NDArray[np.bool_]
     stripes: int  # across the shirt; 1 or fewer for none
-    stripe: Colour
+    stripe: Color
 
 
 _SKINS = np.array(
@@ -64,17 +64,17 @@ def draw_look(rng: np.random.Generator) -> Look:
         "pelvis": lower,
         "skirt": lower,
     }
-    names = [part.colour for part in CAPSULES] + [hull[0] for hull in HULLS]
+    names = [part.color for part in CAPSULES] + [hull[0] for hull in HULLS]
     rgb = np.clip(np.array([table[name] for name in names]), 0, 255).astype(int)
     worn = np.ones(len(PARTS), dtype=bool)
     worn[PART["long_hair"]] = u[6] < 0.35 and u[4] >= 0.06
     worn[PART["skirt"]] = skirt
     pattern = _PALETTE[int(u[7] * len(_PALETTE))].tolist()
-    # A rim tells limbs of one colour apart: darker, or lighter where that would not show.
+    # A rim tells limbs of one color apart: darker, or lighter where that would not show.
     dark = rgb.sum(-1, keepdims=True) < 150
     rims = np.where(dark, rgb + 45, (0.55 * rgb).astype(int))
     return Look(
-        colours=[(r, g, b) for r, g, b in rgb.tolist()],
+        colors=[(r, g, b) for r, g, b in rgb.tolist()],
         rims=[(r, g, b) for r, g, b in rims.tolist()],
         worn=worn,
         stripes=int(u[8] * 12) - 5,

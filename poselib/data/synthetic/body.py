@@ -25,7 +25,7 @@ _LEG_POINTS = ("hip", "knee", "ankle", "heel", "toe", "hem")
 _ARM_POINTS = ("shoulder", "elbow", "wrist", "fingers")
 _TORSO_POINTS = ("neck", "thorax", "chest", "belly", "upper_neck", "collar")
 _HEAD_POINTS: dict[str, tuple[float, float, float]] = {
-    # In units of the head's scale, from the centre of the head.
+    # In units of the head's scale, from the center of the head.
     "nose": (0.0, 0.012, 0.062),
     "left_eye": (0.020, -0.005, 0.050),
     "right_eye": (-0.020, -0.005, 0.050),
@@ -150,12 +150,12 @@ def pose(angles: Array, proportions: Array) -> Array:
         (N, len(POINTS), 3) in the person's frame, standing heights.
     """
     lengths = dict(zip(LENGTHS, proportions.T, strict=True))
-    centre = dict(zip(ANGLES, angles.T, strict=True))
-    side = {a: np.stack([centre[f"{s}_{a}"] for s in SIDES], -1) for a in SIDE_LIMITS}
-    torso = _rotation(1, centre["twist"]) @ _rotation(0, centre["lean"])
-    torso = torso @ _rotation(2, centre["bend"])
-    head = torso @ _rotation(1, centre["head_yaw"]) @ _rotation(0, centre["head_pitch"])
-    head = head @ _rotation(2, centre["head_roll"])
+    center = dict(zip(ANGLES, angles.T, strict=True))
+    side = {a: np.stack([center[f"{s}_{a}"] for s in SIDES], -1) for a in SIDE_LIMITS}
+    torso = _rotation(1, center["twist"]) @ _rotation(0, center["lean"])
+    torso = torso @ _rotation(2, center["bend"])
+    head = torso @ _rotation(1, center["head_yaw"]) @ _rotation(0, center["head_pitch"])
+    head = head @ _rotation(2, center["head_roll"])
 
     n, out = len(angles), {}
     up = -torso[:, :, 1]
@@ -191,8 +191,8 @@ def pose(angles: Array, proportions: Array) -> Array:
 
 def _head(rotation: Array, base: Array, scale: Array) -> dict[str, Array]:
     local = np.array(list(_HEAD_POINTS.values()))
-    centre = base + rotation @ np.array([0.0, -0.062, 0.012]) * scale[:, None]
-    points = centre[:, None] + np.einsum("nij,pj->npi", rotation, local) * scale[:, None, None]
+    center = base + rotation @ np.array([0.0, -0.062, 0.012]) * scale[:, None]
+    points = center[:, None] + np.einsum("nij,pj->npi", rotation, local) * scale[:, None, None]
     return {name: points[:, i] for i, name in enumerate(_HEAD_POINTS)}
 
 

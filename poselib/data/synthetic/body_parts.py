@@ -25,7 +25,7 @@ class Part:
     end: str
     radii: tuple[float, float]
     bias: float
-    colour: str
+    color: str
 
 
 def _pair(name: str, start: str, end: str, radii: tuple[float, float], bias: float) -> list[Part]:

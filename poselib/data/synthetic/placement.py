@@ -13,8 +13,8 @@ Array = NDArray[np.float64]
 def crowd_index(keypoints: ArrayLike, boxes: ArrayLike) -> float:
     """Measure how much people stand in each other's boxes, as CrowdPose defines it.
 
-    The mean over people of the number of other people's labelled keypoints inside a person's
-    box, divided by the number of that person's own labelled keypoints.
+    The mean over people of the number of other people's labeled keypoints inside a person's
+    box, divided by the number of that person's own labeled keypoints.
 
     Args:
         keypoints: (N, K, 3), px and visibility; visibility 0 does not count.
@@ -37,14 +37,14 @@ def crowd_index(keypoints: ArrayLike, boxes: ArrayLike) -> float:
     return float(_index(people[None, ..., :2], people[None, ..., 2] > 0, box[None])[0])
 
 
-def _index(xy: Array, labelled: NDArray[np.bool_], boxes: Array) -> Array:
-    """(L,) crowd indices of L layouts: xy (L, N, K, 2), labelled (L, N, K), boxes (L, N, 4)."""
+def _index(xy: Array, labeled: NDArray[np.bool_], boxes: Array) -> Array:
+    """(L,) crowd indices of L layouts: xy (L, N, K, 2), labeled (L, N, K), boxes (L, N, 4)."""
     low, high = boxes[:, :, None, None, :2], boxes[:, :, None, None, 2:]
     others = xy[:, None]
-    inside = ((others >= low) & (others <= high)).all(-1) & labelled[:, None]
+    inside = ((others >= low) & (others <= high)).all(-1) & labeled[:, None]
     count = inside.sum(-1)
     alien = count.sum(-1) - np.einsum("lii->li", count)
-    own = labelled.sum(-1)
+    own = labeled.sum(-1)
     present = own > 0
     share = np.where(present, alien / np.maximum(own, 1), 0.0)
     mean: Array = share.sum(-1) / np.maximum(present.sum(-1), 1)
@@ -117,19 +117,19 @@ def place_crowded(
     n, layouts = len(bodies.boxes), 40
     spread = np.linspace(0.02, 1.6, layouts)[:, None, None]
     middle = size * (0.3 + 0.4 * rng.random((layouts, 1, 2)))
-    centres = middle + spread * size * (rng.random((layouts, n, 2)) - 0.5)
+    centers = middle + spread * size * (rng.random((layouts, n, 2)) - 0.5)
     heights = span[0] + (span[1] - span[0]) * rng.random((layouts, n))
-    best: tuple[float, Array, Array] = (np.inf, centres[0], heights[0])
+    best: tuple[float, Array, Array] = (np.inf, centers[0], heights[0])
     for step in range(6):
-        _, boxes, index = _try(bodies, centres, heights, size)
+        _, boxes, index = _try(bodies, centers, heights, size)
         cost = np.abs(index - target) + 0.3 * _stacked(boxes)
         nearest = int(np.argmin(cost))
         if cost[nearest] < best[0]:
-            best = (cost[nearest], centres[nearest], heights[nearest])
+            best = (cost[nearest], centers[nearest], heights[nearest])
         if best[0] < 0.02:
             break
         reach = 0.25 / 2**step
-        centres = best[1] + reach * size * rng.normal(0, 0.5, (layouts // 2, n, 2))
+        centers = best[1] + reach * size * rng.normal(0, 0.5, (layouts // 2, n, 2))
         factor = np.exp(reach * rng.normal(0, 0.5, (layouts // 2, n)))
         heights = np.clip(best[2] * factor, *span)
     return _try(bodies, best[1][None], best[2][None], size)[0][0], best[2]
@@ -151,15 +151,15 @@ def _shared(a: Array, b: Array) -> Array:
     return share
 
 
-def _try(bodies: Bodies, centres: Array, heights: Array, size: int) -> tuple[Array, Array, Array]:
+def _try(bodies: Bodies, centers: Array, heights: Array, size: int) -> tuple[Array, Array, Array]:
     """Pelvis positions (L, N, 2), boxes (L, N, 4) and crowd indices (L,) of L layouts.
 
-    Layouts are given by the centres of boxes (L, N, 2) and standing heights (L, N), px.
+    Layouts are given by the centers of boxes (L, N, 2) and standing heights (L, N), px.
     """
     local = bodies.boxes * heights[..., None]
     low, high = _ranges(bodies, heights, size)
-    spots = np.clip(centres - (local[..., :2] + local[..., 2:]) / 2, low, high)
+    spots = np.clip(centers - (local[..., :2] + local[..., 2:]) / 2, low, high)
     xy = bodies.keypoints * heights[..., None, None] + spots[..., None, :]
-    labelled: NDArray[np.bool_] = ((xy >= 0) & (xy < size)).all(-1)  # type: ignore[assignment]
+    labeled: NDArray[np.bool_] = ((xy >= 0) & (xy < size)).all(-1)  # type: ignore[assignment]
     boxes = np.clip(local + np.tile(spots, 2), 0, size)
-    return spots, boxes, _index(xy, labelled, boxes)
+    return spots, boxes, _index(xy, labeled, boxes)

@@ -25,7 +25,7 @@ _HEAD_FROM = parts.PART["hair"]
 
 
 def fixed(points: Array) -> NDArray[np.int32]:
-    """Px with centres at integer + 0.5 to the fixed point of cv2, whose centres are integers."""
+    """Px with centers at integer + 0.5 to the fixed point of cv2, whose centers are integers."""
     scaled: NDArray[np.int32] = np.rint((points - 0.5) * (1 << SHIFT)).astype(np.int32)
     return scaled
 
@@ -101,8 +101,8 @@ def _capsules(start: Array, end: Array, radii: Array) -> Array:
     larger = radii.max(-1, keepdims=True)
     gap = np.sqrt(((end - start) ** 2).sum(-1, keepdims=True))
     held = gap <= larger - radii.min(-1, keepdims=True)
-    centre = np.where(radii[..., :1] >= radii[..., 1:], start, end)
-    start, end = np.where(held, centre, start), np.where(held, centre, end)
+    center = np.where(radii[..., :1] >= radii[..., 1:], start, end)
+    start, end = np.where(held, center, start), np.where(held, center, end)
     radii = np.where(held, larger, radii)
     axis = end - start
     length = np.sqrt((axis**2).sum(-1))
@@ -123,11 +123,11 @@ def paint(
 ) -> None:
     """Paint one person onto ``image``, and 1 + the part on top onto ``owner``, both in place."""
     for part in shapes.order[person]:
-        colour = look.colours[part]
+        color = look.colors[part]
         inner, outer = _outline(shapes, person, part)
         if part not in parts.PLAIN:
             cv2.fillConvexPoly(image, outer, look.rims[part], cv2.LINE_AA, SHIFT)
-        cv2.fillConvexPoly(image, inner, colour, cv2.LINE_AA, SHIFT)
+        cv2.fillConvexPoly(image, inner, color, cv2.LINE_AA, SHIFT)
         if part not in parts.FLAT:
             cv2.fillConvexPoly(owner, inner, 1 + part, cv2.LINE_8, SHIFT)
         if part == parts.PART["chest"] and look.stripes > 1:

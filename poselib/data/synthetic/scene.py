@@ -182,7 +182,7 @@ def _seen(
     visible = inside & mine & carried & facing
     keypoints = np.concatenate([xy, (inside * 1 + visible)[..., None]], -1).astype(np.float32)
     keypoints[~inside] = 0
-    # Nobody could find a person of whom no keypoint is seen: such people are not labelled.
+    # Nobody could find a person of whom no keypoint is seen: such people are not labeled.
     kept = np.flatnonzero(visible.any(1))
     names = np.zeros(len(xy) + 1, np.uint8)
     names[1 + kept] = 1 + np.arange(len(kept))

@@ -57,7 +57,7 @@ def fit_frame(
     for _ in range(_ROUNDS):
         brought = replace(comparison, found=frame(comparison.found))
         f, t = _nearest(brought, skeleton, max_detections)
-        common = comparison.truth.labelled[t] & comparison.found.present[f]
+        common = comparison.truth.labeled[t] & comparison.found.present[f]
         if not common.any():
             break
         here = comparison.found.keypoints[f][common][:, :2]
@@ -69,7 +69,7 @@ def fit_frame(
 def _coarse(comparison: Comparison, scale: bool, shift: bool) -> Frame:
     """Compare where the keypoints of each image are on the whole."""
     truth, found = comparison.truth, comparison.found
-    labelled, present = truth.labelled, found.present
+    labeled, present = truth.labeled, found.present
     rows = []
     for image in np.unique(truth.images[~truth.ignored]):
         people = (truth.images == image) & ~truth.ignored
@@ -77,7 +77,7 @@ def _coarse(comparison: Comparison, scale: bool, shift: bool) -> Frame:
         # As many as there are people: the rest are hardly people.
         order = np.argsort(-found.scores[candidates], kind="stable")
         best = candidates[order][: people.sum()]
-        there = truth.keypoints[people][labelled[people]][:, :2]
+        there = truth.keypoints[people][labeled[people]][:, :2]
         here = found.keypoints[best][present[best]][:, :2]
         if len(here) and len(there):
             rows.append((*_place(here, shift), *_place(there, shift)))

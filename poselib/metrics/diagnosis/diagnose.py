@@ -91,7 +91,7 @@ def _obvious(comparison: Comparison, results: int) -> str | None:
     truth, found = comparison.truth, comparison.found
     if truth.ignored.all():
         return (
-            "nobody counts: the ground truth has no person with a labelled keypoint in the "
+            "nobody counts: the ground truth has no person with a labeled keypoint in the "
             "images that are evaluated"
         )
     if not results:

@@ -65,9 +65,9 @@ def elsewhere(
 
 def _mirrored(truth: Truth, skeleton: Skeleton) -> Truth:
     """Mirror everyone about the middle of their own keypoints."""
-    keypoints, labelled = truth.keypoints.copy(), truth.labelled
+    keypoints, labeled = truth.keypoints.copy(), truth.labeled
     x = truth.keypoints[..., 0]
-    low = np.where(labelled, x, np.inf).min(axis=1, keepdims=True)
-    high = np.where(labelled, x, -np.inf).max(axis=1, keepdims=True)
+    low = np.where(labeled, x, np.inf).min(axis=1, keepdims=True)
+    high = np.where(labeled, x, -np.inf).max(axis=1, keepdims=True)
     keypoints[..., 0] = low + high - x
     return replace(truth, keypoints=keypoints[:, skeleton.flip_indices])

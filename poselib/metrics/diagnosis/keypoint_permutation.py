@@ -24,18 +24,18 @@ def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> Float:
     """
     truth, found = sample.truth, sample.found
     f, t = _same_box(sample)
-    labelled = truth.labelled[t]
+    labeled = truth.labeled[t]
     here, there = found.keypoints[f][:, :, None, :2], truth.keypoints[t][:, None, :, :2]
     areas = np.maximum(truth.areas[t], 1)[:, None]
-    alike = keypoint_similarity(here, there, areas, skeleton.sigmas) * labelled[:, None]
-    mean: Float = alike.sum(axis=0) / np.maximum(labelled.sum(axis=0), 1)
+    alike = keypoint_similarity(here, there, areas, skeleton.sigmas) * labeled[:, None]
+    mean: Float = alike.sum(axis=0) / np.maximum(labeled.sum(axis=0), 1)
     return mean.T
 
 
 def _same_box(sample: Comparison) -> tuple[Int, Int]:
     """For each annotated person whoever was found in the most similar box, if similar at all."""
     truth, found = sample.truth, sample.found
-    annotated, present = _boxes(truth.keypoints, truth.labelled), found.present
+    annotated, present = _boxes(truth.keypoints, truth.labeled), found.present
     predicted, someone = _boxes(found.keypoints, present), present.any(axis=1)
     f, t = [], []
     for image in np.unique(found.images):

@@ -66,7 +66,7 @@ def test_people(tmp_path: Path) -> None:
     # Boxes and keypoints meet by the person's name, not by their order.
     assert first.keypoints[0, 0].tolist() == [3.5, 6.5, 2]
     assert first.keypoints[1, 1].tolist() == [23.5, 14.5, 2]
-    # Mark 1 is visible, 2 is hidden and 3 is not labelled.
+    # Mark 1 is visible, 2 is hidden and 3 is not labeled.
     assert first.keypoints[1, 0].tolist() == [22.5, 12.5, 1]
     assert first.keypoints[1, 5].tolist() == [0, 0, 0] == first.keypoints[1, 13].tolist()
     # The whole box, as the dataset's own evaluation has it.

@@ -102,11 +102,11 @@ def test_images_keep_the_order_of_the_file_and_people_find_theirs(tmp_path: Path
         dataset[3]
 
 
-def test_pixel_indices_become_pixel_centres(tmp_path: Path) -> None:
+def test_pixel_indices_become_pixel_centers(tmp_path: Path) -> None:
     sample = reader(tmp_path)[0]
     assert sample.keypoints[0, 0].tolist() == [12.5, 6.5, 2]
     assert sample.keypoints[0, 16].tolist() == [28.5, 14.5, 2]
-    # Keypoints that are not labelled are zeros, not (0.5, 0.5).
+    # Keypoints that are not labeled are zeros, not (0.5, 0.5).
     assert (sample.keypoints[1, :10] == 0).all()
     assert sample.keypoints[1, 10].tolist() == [30.5, 13.5, 2]
 
@@ -242,7 +242,7 @@ BAD: list[tuple[Callable[[Content], object], str]] = [
     (lambda d: d.pop("categories"), "categories: expected a list of objects"),
     (lambda d: d["images"].append(4), r"images\[3\]: expected an object, found int"),
     (lambda d: d["images"].clear(), "empty dataset: images lists none"),
-    (lambda d: d["annotations"].clear(), "empty dataset: nobody has a labelled keypoint"),
+    (lambda d: d["annotations"].clear(), "empty dataset: nobody has a labeled keypoint"),
     (lambda d: d["categories"].clear(), "categories: expected one with keypoints, found 0 among 0"),
     (lambda d: d["categories"].append(d["categories"][0]), "categories: .* found 2 among 2"),
     (set_names(list(CROWDPOSE.keypoints)), "14 keypoints, but skeleton 'coco' has 17"),
@@ -438,10 +438,10 @@ def test_real_samples(name: str, skeleton: Skeleton, people: list[int], samples_
     assert [len(sample.keypoints) for sample in samples] == people
     truth = {(p["image_id"], round(p["area"])) for p in _with_area(dataset)}
     for sample in samples:
-        labelled = sample.keypoints[..., 2] > 0
+        labeled = sample.keypoints[..., 2] > 0
         limits = np.array(sample.size[::-1])
         assert ((sample.keypoints[..., :2] >= 0) & (sample.keypoints[..., :2] <= limits)).all()
-        assert labelled.any(axis=1).all() and sample.image.std() > 20
+        assert labeled.any(axis=1).all() and sample.image.std() > 20
         assert {(sample.image_id, round(float(area))) for area in sample.areas} <= truth
     results = perfect_results(dataset)
     result = evaluate_ap(dataset.annotation_file, results, skeleton)

@@ -87,7 +87,7 @@ def test_joints_are_found_by_name(tmp_path: Path) -> None:
 def test_another_splits_person_in_the_frame_is_ignored(tmp_path: Path) -> None:
     train = opened(tmp_path, content())
     expected = np.zeros((40, 60), bool)
-    # The torso (40.5, 10.5) to (50.5, 30.5): the pixels with their centres in it.
+    # The torso (40.5, 10.5) to (50.5, 30.5): the pixels with their centers in it.
     expected[10:30, 40:50] = True
     assert (train[1].ignore == expected).all() and not train[0].ignore.any()
 

@@ -78,10 +78,10 @@ def test_people(tmp_path: Path) -> None:
     assert first.keypoints[0, :, 1].tolist() == [0.5 + 2 * k for k in range(14)]
     assert (first.keypoints[0, :, 2] == 2).all()
     assert first.areas.tolist() == pytest.approx([0.53 * 20 * 30])
-    # Not listed, or listed without a score: not labelled.
-    labelled = third.keypoints[0, :, 2] > 0
-    assert np.flatnonzero(~labelled).tolist() == [0, 4, 13]
-    assert (third.keypoints[0][~labelled] == 0).all()
+    # Not listed, or listed without a score: not labeled.
+    labeled = third.keypoints[0, :, 2] > 0
+    assert np.flatnonzero(~labeled).tolist() == [0, 4, 13]
+    assert (third.keypoints[0][~labeled] == 0).all()
     # Who has no keypoint is ignored.
     assert fourth.ignore[0:30, 8:28].all() and fourth.ignore.sum() == 600
 

@@ -26,7 +26,7 @@ def joints(count: int = COUNT) -> np.ndarray:
 
 
 def extended(count: int = 30) -> np.ndarray:
-    """(14, 3, N): as above; only the right knee is not labelled, and is somewhere odd."""
+    """(14, 3, N): as above; only the right knee is not labeled, and is somewhere odd."""
     array = joints(count).transpose(1, 0, 2).copy()
     array[:, 2] = 1
     array[1] = np.array([-777, 1e6, 0])[:, None]
@@ -82,7 +82,7 @@ def test_one_means_visible_in_the_extended_set(tmp_path: Path) -> None:
     assert dataset[29].areas == pytest.approx([0.53 * 13 * 13])
 
 
-def test_nobody_labelled_is_nobody_to_place(tmp_path: Path) -> None:
+def test_nobody_labeled_is_nobody_to_place(tmp_path: Path) -> None:
     content = extended(3)
     content[:, 2, 1] = 0
     names = [f"im{n:05d}.jpg" for n in (1, 2, 3)]

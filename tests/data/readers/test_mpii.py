@@ -19,7 +19,7 @@ from tests.data.mpii_files import (
     entry,
     image,
     person,
-    unlabelled,
+    unlabeled,
     write_entries,
     write_groups,
     write_release,
@@ -42,7 +42,7 @@ def content() -> tuple[Fields, ...]:
         ),
         image("b.jpg"),
         image("c.jpg", person(20, 20), single=[1], groups=[[1]]),
-        image("t.jpg", unlabelled(40, 50), unlabelled(80, 30), train=0, groups=[[1, 2]]),
+        image("t.jpg", unlabeled(40, 50), unlabeled(80, 30), train=0, groups=[[1, 2]]),
     )
 
 
@@ -55,7 +55,7 @@ def opened(folder: Path, unit: Any = "image", split: Any = "train", **options: A
 
 def test_whole_images_hold_everyone(tmp_path: Path) -> None:
     dataset = opened(tmp_path)
-    # The second image, where nobody is labelled, teaches nothing.
+    # The second image, where nobody is labeled, teaches nothing.
     assert dataset.image_ids == (1, 3) and [len(sample.keypoints) for sample in dataset] == [4, 1]
     sample = dataset[0]
     assert sample.size == SIZE and sample.keypoints[1, 0].tolist() == [29.5, 11.5, 2]
@@ -110,8 +110,8 @@ def test_images_for_testing_have_crops_but_no_truth(tmp_path: Path) -> None:
     assert len(opened(tmp_path, "image", "test")[0].keypoints) == 0
 
 
-def test_a_groups_place_is_its_centres_and_their_surroundings(tmp_path: Path) -> None:
-    # Centres (16.5, 24.5) and (36.5, 26.5), heights 40 and 80 px: 0.75 * 60 px around.
+def test_a_groups_place_is_its_centers_and_their_surroundings(tmp_path: Path) -> None:
+    # Centers (16.5, 24.5) and (36.5, 26.5), heights 40 and 80 px: 0.75 * 60 px around.
     place = opened(tmp_path, "group").place(0)
     assert place == pytest.approx(np.array([[16.5 - 45, 24.5 - 45], [36.5 + 45, 26.5 + 45]]))
 
@@ -128,7 +128,7 @@ def test_a_groups_crop_is_padded_to_a_square(tmp_path: Path) -> None:
 
 
 def test_a_single_persons_crop(tmp_path: Path) -> None:
-    # Centre (106.5, 54.5), height 40 px: 50 px wide, its middle 3 px lower.
+    # Center (106.5, 54.5), height 40 px: 50 px wide, its middle 3 px lower.
     warp = opened(tmp_path, "person").crop(0, 256)
     assert warp([106.5, 57.5]) == pytest.approx([128, 128])
     assert warp.scale == pytest.approx(256 / 50)
@@ -233,8 +233,8 @@ def test_json_and_original_agree(tmp_path: Path) -> None:
     original = opened(tmp_path, "person")
     written = [entry("a.jpg", 100, 40), entry("c.jpg", 20, 20)]
     for a, b in zip(original, from_json(tmp_path, written, "person"), strict=True):
-        labelled = b.keypoints[..., 2] > 0
-        assert labelled.sum() == 15 and (a.keypoints[labelled] == b.keypoints[labelled]).all()
+        labeled = b.keypoints[..., 2] > 0
+        assert labeled.sum() == 15 and (a.keypoints[labeled] == b.keypoints[labeled]).all()
 
 
 def test_json_for_testing_has_crops_but_no_truth(tmp_path: Path) -> None:
@@ -273,10 +273,10 @@ def test_json_has_no_groups(tmp_path: Path) -> None:
 
 
 def within(sample: Sample) -> bool:
-    labelled = sample.keypoints[..., 2] > 0
+    labeled = sample.keypoints[..., 2] > 0
     limits = np.array(sample.size[::-1])
     return bool(
-        ((sample.keypoints[..., :2] >= 0) & (sample.keypoints[..., :2] < limits))[labelled].all()
+        ((sample.keypoints[..., :2] >= 0) & (sample.keypoints[..., :2] < limits))[labeled].all()
     )
 
 
@@ -303,5 +303,5 @@ def test_real_people_fill_their_crops(samples_dir: Path) -> None:
     dataset = MpiiImages.from_json(folder / "test_mpii.json", folder, "person", crop_size=256)
     for sample in dataset:
         xy = sample.keypoints[0][sample.keypoints[0, :, 2] > 0, :2]
-        assert len(xy) >= 14, "a labelled joint was cut off"
+        assert len(xy) >= 14, "a labeled joint was cut off"
         assert np.ptp(xy[:, 1]) > 0.5 * 256 and sample.image.std() > 20

@@ -18,7 +18,7 @@ def test_an_entry_is_a_person_and_counts_pixels_from_one(tmp_path: Path) -> None
     keypoints = first.keypoints
     assert keypoints.shape == (1, 16, 3) and keypoints.dtype == np.float32
     assert keypoints[0, 4].tolist() == [13.5, 27.5, 2] and keypoints[0, 5].tolist() == [0, 0, 0]
-    assert second.centres.tolist() == [[36.5, 34.5]] and second.scales.tolist() == [0.2]
+    assert second.centers.tolist() == [[36.5, 34.5]] and second.scales.tolist() == [0.2]
     assert first.single == (0,) and first.groups == ()
 
 
@@ -39,9 +39,9 @@ def test_entries_for_testing(tmp_path: Path) -> None:
     known = entry(joints=None, joints_vis=None)
     unknown = entry("b.jpg", center=[-1, -1], scale=-1, joints=None, joints_vis=None)
     first, second = read_entries(write_entries(tmp_path, [known, unknown]))
-    assert not first.labelled.any() and not second.labelled.any()
+    assert not first.labeled.any() and not second.labeled.any()
     assert first.scales.tolist() == [0.2] and np.isnan(second.scales).all()
-    assert np.isnan(second.centres).all()
+    assert np.isnan(second.centers).all()
 
 
 @pytest.mark.parametrize(

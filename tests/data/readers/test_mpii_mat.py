@@ -20,7 +20,7 @@ from tests.data.mpii_files import (
     point,
     points,
     release,
-    unlabelled,
+    unlabeled,
     write_groups,
     write_release,
 )
@@ -49,7 +49,7 @@ def test_joints_are_placed_by_number_and_counted_from_one_once(tmp_path: Path) -
     assert (found.keypoints[0, :, 0] == 99.5 + k).all()
     assert (found.keypoints[0, :, 1] == 49.5 + 2 * k).all()
     assert (found.keypoints[0, :, 2] == 2).all()
-    assert found.centres.tolist() == [[106.5, 64.5]] and found.scales.tolist() == [0.2]
+    assert found.centers.tolist() == [[106.5, 64.5]] and found.scales.tolist() == [0.2]
     assert found.head_boxes.tolist() == [[99.5, 49.5, 102.5, 53.5]]
     assert found.head_sizes() == pytest.approx([0.6 * 5])
     assert (found.number, found.file_name, found.train) == (1, "a.jpg", True)
@@ -70,15 +70,15 @@ def test_a_lone_point_without_the_field_of_visibility(tmp_path: Path) -> None:
     joint = {key: value for key, value in point(9, 10, 20).items() if key != "is_visible"}
     found = only(tmp_path, person(1, 1, annopoints=struct({"point": struct(joint)})))
     assert found.keypoints[0, 9].tolist() == [9.5, 19.5, 2]
-    assert found.labelled.tolist() == [True] and (found.keypoints[0, :, 2] > 0).sum() == 1
+    assert found.labeled.tolist() == [True] and (found.keypoints[0, :, 2] > 0).sum() == 1
 
 
 @pytest.mark.parametrize("points", [NOTHING, "", struct({"point": NOTHING}), struct({"id": 1})])
 def test_people_without_joints(points: Any, tmp_path: Path) -> None:
     found = only(tmp_path, person(30, 30), person(100, 50, annopoints=points))
-    assert found.labelled.tolist() == [True, False] and not found.keypoints[1].any()
-    assert found.centres[1].tolist() == [106.5, 64.5]
-    # A square of the height, 0.2 * 200 px, around the centre.
+    assert found.labeled.tolist() == [True, False] and not found.keypoints[1].any()
+    assert found.centers[1].tolist() == [106.5, 64.5]
+    # A square of the height, 0.2 * 200 px, around the center.
     assert found.boxes()[1].tolist() == [86.5, 44.5, 126.5, 84.5]
 
 
@@ -87,7 +87,7 @@ def test_people_of_whom_only_the_head_or_nothing_is_known(tmp_path: Path) -> Non
         name: np.uint16(v) for name, v in zip(("x1", "y1", "x2", "y2"), (3, 4, 9, 12), strict=True)
     }
     found = only(tmp_path, person(30, 30), head, {"scale": NOTHING, "objpos": NOTHING})
-    assert np.isnan(found.centres[1:]).all() and np.isnan(found.scales[1:]).all()
+    assert np.isnan(found.centers[1:]).all() and np.isnan(found.scales[1:]).all()
     assert found.boxes()[1].tolist() == [2.5, 3.5, 8.5, 11.5] and np.isnan(found.boxes()[2]).all()
     assert found.head_sizes()[1] == pytest.approx(6) and np.isnan(found.head_sizes()[2])
 
@@ -107,14 +107,14 @@ def test_images_without_anyone(annorect: Any, tmp_path: Path) -> None:
     content = release(image("a.jpg", person(5, 5)), image("b.jpg"))
     content["annolist"][0, 1]["annorect"] = annorect
     first, second = read_release(save(tmp_path / "a.mat", RELEASE=struct(content)))
-    assert len(first) == 1 and not second.labelled.any()
+    assert len(first) == 1 and not second.labeled.any()
     assert second.keypoints.shape[1:] == (16, 3) and second.boxes().shape[1:] == (4,)
 
 
-def test_images_for_testing_have_centres_and_scales_alone(tmp_path: Path) -> None:
-    found = only(tmp_path, unlabelled(50, 60, 1.5), unlabelled(70, 60, 2.5), train=0, single=[2])
-    assert not found.train and not found.labelled.any() and found.single == (1,)
-    assert found.centres.tolist() == [[49.5, 59.5], [69.5, 59.5]]
+def test_images_for_testing_have_centers_and_scales_alone(tmp_path: Path) -> None:
+    found = only(tmp_path, unlabeled(50, 60, 1.5), unlabeled(70, 60, 2.5), train=0, single=[2])
+    assert not found.train and not found.labeled.any() and found.single == (1,)
+    assert found.centers.tolist() == [[49.5, 59.5], [69.5, 59.5]]
     assert found.scales.tolist() == [1.5, 2.5] and np.isnan(found.head_sizes()).all()
 
 
@@ -167,7 +167,7 @@ def test_the_parser_sees_what_was_written(tmp_path: Path) -> None:
         assert (found.keypoints[..., 2] == flags).all()
         expected = np.where(flags[..., None] > 0, people - 0.5, 0)
         assert (found.keypoints[..., :2] == expected).all()
-        assert (found.centres + 0.5)[:, 0] / 3 == pytest.approx(found.scales)
+        assert (found.centers + 0.5)[:, 0] / 3 == pytest.approx(found.scales)
 
 
 def _point_array(xy: np.ndarray, flags: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_people(tmp_path: Path) -> None:
     assert (dataset[2].keypoints[0, :, 2] == 2).all()
 
 
-def test_missing_keypoints_are_not_labelled(tmp_path: Path) -> None:
+def test_missing_keypoints_are_not_labeled(tmp_path: Path) -> None:
     data = content()
     data["images"][0]["annotations"][0]["keypoints"] = points(1, mark=0)
     sample = OcHumanKeypoints(write(tmp_path, data), tmp_path)[0]
@@ -153,7 +153,7 @@ def test_both_layouts_give_the_same_people(samples_dir: Path, tmp_path: Path) ->
     """The sample is a converted file; undoing the conversion must not change who is read."""
     folder = samples_dir / "ochuman"
     converted = json.loads((folder / "test_ochuman.json").read_text())
-    own = np.array([0, 3, 1])  # not labelled, hidden, visible
+    own = np.array([0, 3, 1])  # not labeled, hidden, visible
     entries = []
     for entry in converted["images"]:
         people = []

@@ -97,10 +97,10 @@ def test_areas_are_those_of_the_keypoints(tmp_path: Path) -> None:
 def test_a_name_that_comes_again_begins_the_next_person(tmp_path: Path) -> None:
     """The first lacks the ankles, the second the nose: neither gets the other's."""
     keypoints = UavHumanKeypoints(*write(tmp_path, content()))[1].keypoints
-    labelled = keypoints[..., 2] > 0
-    assert np.flatnonzero(~labelled[0]).tolist() == [15, 16]
-    assert np.flatnonzero(~labelled[1]).tolist() == [0]
-    assert (keypoints[~labelled] == 0).all()
+    labeled = keypoints[..., 2] > 0
+    assert np.flatnonzero(~labeled[0]).tolist() == [15, 16]
+    assert np.flatnonzero(~labeled[1]).tolist() == [0]
+    assert (keypoints[~labeled] == 0).all()
     assert keypoints[1, 16, 0] == pytest.approx(56, abs=1e-4)
 
 

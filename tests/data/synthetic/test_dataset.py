@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pycocotools import coco as pycoco
 
-from poselib.data.readers.coco import PIXEL_CENTRE, CocoKeypoints
-from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes, write
+from poselib.data.readers.coco import PIXEL_CENTER, CocoKeypoints
 from poselib.data.synthetic import export as synthetic_folder
+from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes, write
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
 RECIPE = SceneRecipe(size=96, people=(1, 3))
@@ -65,7 +65,7 @@ def test_ground_truth_is_coco(skeleton: Skeleton) -> None:
         for row, area, person in zip(sample.keypoints, sample.areas, people, strict=True):
             kept = row[:, 2] > 0
             stored = np.array(person["keypoints"]).reshape(-1, 3)
-            np.testing.assert_allclose(stored[kept, :2], row[kept, :2] - PIXEL_CENTRE, atol=1e-3)
+            np.testing.assert_allclose(stored[kept, :2], row[kept, :2] - PIXEL_CENTER, atol=1e-3)
             np.testing.assert_array_equal(stored[:, 2], row[:, 2])
             assert person["num_keypoints"] == kept.sum() and person["area"] == area
             left, top, width, height = person["bbox"]

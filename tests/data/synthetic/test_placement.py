@@ -43,7 +43,7 @@ def test_equals_the_definition_in_loops() -> None:
         assert crowd_index(keypoints, boxes) == pytest.approx(slow_index(keypoints, boxes))
 
 
-def test_nobody_and_unlabelled_people_count_nothing() -> None:
+def test_nobody_and_unlabeled_people_count_nothing() -> None:
     assert crowd_index(np.zeros((0, 14, 3)), np.zeros((0, 4))) == 0
     assert crowd_index(np.zeros((3, 14, 3)), np.zeros((3, 4))) == 0
 
@@ -92,8 +92,8 @@ def test_crowded_placement_meets_the_index_and_the_heights(target: float) -> Non
         assert (heights >= 40).all() and (heights <= 70).all()
         xy = people.keypoints * heights[:, None, None] + spots[:, None]
         boxes = people.boxes * heights[:, None] + np.tile(spots, 2)
-        labelled = np.concatenate([xy, np.full((*xy.shape[:2], 1), 2.0)], -1)
-        reached.append(slow_index(labelled, boxes))
+        labeled = np.concatenate([xy, np.full((*xy.shape[:2], 1), 2.0)], -1)
+        reached.append(slow_index(labeled, boxes))
     assert np.mean(reached) == pytest.approx(target, abs=0.05)
 
 

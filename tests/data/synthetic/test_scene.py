@@ -55,7 +55,7 @@ def test_flags_agree_with_the_image() -> None:
         person, keypoint = np.nonzero(v == 2)
         column, row = np.floor(xy[person, keypoint]).astype(int).T
         np.testing.assert_array_equal(scene.owners[row, column], 1 + person)
-        assert (v == 2).any(1).all(), "nobody is labelled of whom nothing is seen"
+        assert (v == 2).any(1).all(), "nobody is labeled of whom nothing is seen"
         hidden += int((v == 1).sum())
     assert hidden > 100
 
@@ -75,10 +75,10 @@ def _weights(corners: int) -> np.ndarray:
 WEIGHTS = {corners: _weights(corners) for corners in (2, 4)}
 
 
-def _depths_inside(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
+def _depths_inside(points: np.ndarray, centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """How far points lie inside the convex hull of circles: px, negative outside."""
-    weights = WEIGHTS[len(centres)]
-    x, y = (points[:, axis, None] - weights @ centres[:, axis] for axis in (0, 1))
+    weights = WEIGHTS[len(centers)]
+    x, y = (points[:, axis, None] - weights @ centers[:, axis] for axis in (0, 1))
     return (weights @ radii - np.hypot(x, y)).max(axis=1)
 
 
@@ -102,8 +102,8 @@ def _reference(
             else:
                 _, names, (first, second), _ = parts.HULLS[part - len(parts.CAPSULES)]
                 radii = np.array([first, first, second, second]) * scale
-            centres = shaped["px"][person][[body.POINT[name] for name in names]]
-            depths = _depths_inside(points, centres, np.maximum(radii, 0.1))
+            centers = shaped["px"][person][[body.POINT[name] for name in names]]
+            depths = _depths_inside(points, centers, np.maximum(radii, 0.1))
             margins = np.minimum(margins, np.abs(depths))
             owners[depths > 0], tops[depths > 0] = person, part
     return owners, tops, margins

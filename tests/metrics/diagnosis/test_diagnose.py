@@ -1,4 +1,4 @@
-"""Each way of spoiling right results is recognised, and right results are left in peace."""
+"""Each way of spoiling right results is recognized, and right results are left in peace."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def only(reasons: tuple[str, ...], words: str) -> bool:
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_spoiled_coordinates_are_recognised(name: str) -> None:
+def test_spoiled_coordinates_are_recognized(name: str) -> None:
     change, words = SPOILED[name]
     results = spoiled(RESULTS, change)
     assert evaluate_ap(TRUTH, results, COCO).AP < 0.2 < 0.8 < evaluate_ap(TRUTH, RESULTS, COCO).AP
@@ -108,7 +108,7 @@ def test_spoiled_coordinates_are_recognised(name: str) -> None:
 
 
 @pytest.mark.parametrize("step", [1, -1, 4])
-def test_results_of_other_images_are_recognised(step: int) -> None:
+def test_results_of_other_images_are_recognized(step: int) -> None:
     ids = [image["id"] for image in TRUTH["images"]]
     other = {image: ids[(n - step) % len(ids)] for n, image in enumerate(ids)}
     results = [{**result, "image_id": other[result["image_id"]]} for result in RESULTS]
@@ -117,7 +117,7 @@ def test_results_of_other_images_are_recognised(step: int) -> None:
     assert only(reasons, rf"in the wrong images: most are {abs(step)} {side} their own"), reasons
 
 
-def test_results_in_random_images_are_recognised() -> None:
+def test_results_in_random_images_are_recognized() -> None:
     ids = [image["id"] for image in TRUTH["images"]]
     other = dict(zip(ids, np.random.default_rng(0).permutation(ids).tolist(), strict=True))
     results = [{**result, "image_id": other[result["image_id"]]} for result in RESULTS]
@@ -126,7 +126,7 @@ def test_results_in_random_images_are_recognised() -> None:
 
 
 @pytest.mark.parametrize("other", [LSP, AIC])
-def test_the_order_of_another_skeleton_is_recognised(other: Skeleton) -> None:
+def test_the_order_of_another_skeleton_is_recognized(other: Skeleton) -> None:
     truth = scenes(CROWDPOSE)
     like = {"head_top": "head"}
     places = [CROWDPOSE.index(like.get(name, name)) for name in other.keypoints]
@@ -135,7 +135,7 @@ def test_the_order_of_another_skeleton_is_recognised(other: Skeleton) -> None:
     assert only(reasons, f"in another order, as in skeleton '{other.name}'"), reasons
 
 
-def test_results_of_another_skeleton_cut_to_length_are_recognised() -> None:
+def test_results_of_another_skeleton_cut_to_length_are_recognized() -> None:
     truth = scenes(CROWDPOSE)
     # COCO's first fourteen: the face, then from the shoulders down to one knee.
     names = [name if name in CROWDPOSE.keypoints else "head" for name in COCO.keypoints[:14]]
@@ -161,13 +161,13 @@ def test_people_of_a_category_without_detections_are_like_nobody() -> None:
     assert only(reasons, "is like nobody annotated"), reasons
 
 
-def test_areas_that_are_no_areas_are_recognised() -> None:
+def test_areas_that_are_no_areas_are_recognized() -> None:
     people = [{**person, "area": 1.0} for person in TRUTH["annotations"]]
     reasons = diagnose({**TRUTH, "annotations": people}, RESULTS, COCO)
     assert only(reasons, "annotated areas are about 0.00"), reasons
 
 
-def test_right_detections_with_low_scores_are_recognised() -> None:
+def test_right_detections_with_low_scores_are_recognized() -> None:
     wrong = [r for r in RESULTS if r["score"] < 0.5]
     right = [{**r, "score": 0.1} for r in RESULTS if r["score"] >= 0.5]
     many = [{**r, "score": 0.9} for r in wrong for _ in range(20)]

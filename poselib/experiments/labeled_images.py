@@ -1,4 +1,4 @@
-"""The images of a dataset in which somebody's keypoints are labelled."""
+"""The images of a dataset in which somebody's keypoints are labeled."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from poselib.experiments.catalog import NamedDataset
 from poselib.structures import Sample
 
 
-class LabelledOnly:
-    """The images of a dataset in which somebody has a labelled keypoint, in its order.
+class LabeledOnly:
+    """The images of a dataset in which somebody has a labeled keypoint, in its order.
 
     LOGO-CAP, Sec. 1, measures on "2346 testing samples that are fully annotated with keypoint
-    annotations" of COCO's val2017. As many of its 5000 images have a person with a labelled
+    annotations" of COCO's val2017. As many of its 5000 images have a person with a labeled
     keypoint, and no more is asked by the official code (``filter_for_keypoint_annotations``). So
     images without people are left out, and those in which people have boxes alone; an image in
     which some have keypoints and others only a box is kept, with the latter ignored as ever.
 
     Args:
-        dataset: labelled images.
+        dataset: labeled images.
 
     Attributes:
         dataset: as given.
@@ -31,13 +31,13 @@ class LabelledOnly:
 
     def __init__(self, dataset: NamedDataset) -> None:
         truth = dataset.ground_truth()
-        labelled = {
+        labeled = {
             person["image_id"]
             for person in truth["annotations"]
             if any(mark > 0 for mark in (person.get("keypoints") or ())[2::3])
         }
         self.dataset, self.skeleton = dataset, dataset.skeleton
-        self.indices = tuple(i for i, e in enumerate(truth["images"]) if e["id"] in labelled)
+        self.indices = tuple(i for i, e in enumerate(truth["images"]) if e["id"] in labeled)
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from poselib.engine.evaluate import score
-from poselib.experiments.labelled_images import LabelledOnly
+from poselib.experiments.labeled_images import LabeledOnly
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from tests.engine.toys import scenes
 from tests.experiments.standing_people import build_tiny, poses_at
 
 
-class PartlyLabelled:
+class PartlyLabeled:
     """Five scenes: the second has a box alone, the third nobody, the fourth one of either kind."""
 
     skeleton = COCO
@@ -41,9 +41,9 @@ class PartlyLabelled:
 
 
 def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> None:
-    whole = PartlyLabelled()
+    whole = PartlyLabeled()
     assert [image["id"] for image in whole.truth["images"]] == [0, 1, 2, 3, 4]
-    kept = LabelledOnly(whole)
+    kept = LabeledOnly(whole)
     assert kept.indices == (0, 3, 4) and len(kept) == 3 and kept.skeleton is COCO
     assert [kept[i].image_id for i in range(3)] == [0, 3, 4]
     truth = kept.ground_truth()
@@ -56,8 +56,8 @@ def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> Non
 
 
 def test_people_found_in_other_images_do_not_count() -> None:
-    whole = PartlyLabelled()
-    kept = LabelledOnly(whole)
+    whole = PartlyLabeled()
+    kept = LabeledOnly(whole)
     exact = [poses_at(*whole[i].keypoints[..., :2]) for i in range(5)]
     system = build_tiny()
     everywhere = score(system, whole, exact, explain=False).ap.AP

@@ -1,4 +1,4 @@
-"""From the poses at the centres of people to the people of each image."""
+"""From the poses at the centers of people to the people of each image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poselib.decoders.pose_nms import suppress_poses
-from poselib.ops.center_poses import CentredPoses
+from poselib.ops.center_poses import CenteredPoses
 from poselib.structures import Poses
 
 # What a keypoint's heat counts as at least: one that was regressed is there, however low it is.
@@ -16,7 +16,7 @@ LEAST_HEAT = float(np.finfo(np.float32).tiny)
 
 
 def keep_best(
-    people: CentredPoses, scores: Tensor, *, distance: float, share: float, count: int
+    people: CenteredPoses, scores: Tensor, *, distance: float, share: float, count: int
 ) -> Tensor:
     """Return which poses to keep: of those that mark the same person the best one.
 
@@ -40,7 +40,7 @@ def keep_best(
 
 
 def people_of_images(
-    people: CentredPoses, scores: Tensor, person_scores: Tensor, count: int
+    people: CenteredPoses, scores: Tensor, person_scores: Tensor, count: int
 ) -> list[Poses]:
     """Bring finished poses to the CPU, all at once.
 
