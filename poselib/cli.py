@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from poselib import __version__
 from poselib.ops.threads import spin_briefly
-from poselib.skeletons import SKELETONS, skeleton_named
+from poselib.skeletons import SKELETONS, get_skeleton
 
 # What takes long to import is imported by the command that needs it.
 if TYPE_CHECKING:
@@ -160,7 +160,11 @@ def _predict(arguments: argparse.Namespace) -> str:
     system = checkpoint.system
     found = predict(system, files, options, device=device, progress=sys.stderr.isatty())
     kept = [_above(poses, arguments.min_score) for poses in found]
-    least = system.draw_score if arguments.draw_score is None else arguments.draw_score
+    least = (
+        system.visualization_threshold
+        if arguments.visualization_threshold is None
+        else arguments.visualization_threshold
+    )
     shown = [_above(poses, least) for poses in kept]
     for index, (name, poses) in enumerate(zip(names, shown, strict=True)):
         drawing = paint_poses(files[index].image, poses, system.skeleton)
@@ -195,9 +199,9 @@ def _decode(arguments: argparse.Namespace) -> str:
 
 
 def _synthetic(arguments: argparse.Namespace) -> str:
-    from poselib.data.synthetic.dataset import SceneRecipe, write
+    from poselib.data.synthetic.dataset import SceneConfig, write
 
-    recipe = SceneRecipe(
+    recipe = SceneConfig(
         size=arguments.size,
         people=tuple(arguments.people),
         crowd_index=arguments.crowd_index,
@@ -207,7 +211,7 @@ def _synthetic(arguments: argparse.Namespace) -> str:
         recipe,
         arguments.count,
         arguments.seed,
-        skeleton_named(arguments.skeleton),
+        get_skeleton(arguments.skeleton),
         arguments.format,
         arguments.processes,
         progress=sys.stderr.isatty(),

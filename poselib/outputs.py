@@ -26,11 +26,11 @@ class Outputs(Protocol):
 
     def mirror(self, skeleton: Skeleton) -> Self: ...
 
-    def with_mirrored(self, mirrored: Self) -> Self: ...
+    def merge_flipped(self, mirrored: Self) -> Self: ...
 
     def resize(self, size: Size) -> Self: ...
 
-    def with_scales(self, others: Sequence[Self]) -> Self: ...
+    def merge_scales(self, others: Sequence[Self]) -> Self: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TagOutputs:
         tags = self.tags.flip(-1)[:, order]
         return replace(self, heatmaps=flipped, tags=tags, intermediate=())
 
-    def with_mirrored(self, mirrored: TagOutputs) -> TagOutputs:
+    def merge_flipped(self, mirrored: TagOutputs) -> TagOutputs:
         """Join with the outputs of the mirrored image, brought back by ``mirror``.
 
         Heatmaps are averaged. Tags are kept side by side (L doubles): the mean of two
@@ -97,7 +97,7 @@ class TagOutputs:
         tags = _resized(_resized(self.tags.flatten(1, 2), self.finest), size)
         return tags.unflatten(1, self.tags.shape[1:3])
 
-    def with_scales(self, others: Sequence[TagOutputs]) -> TagOutputs:
+    def merge_scales(self, others: Sequence[TagOutputs]) -> TagOutputs:
         """Average the heatmaps with those of other image scales, resized to this one's maps.
 
         Tags are taken from this scale alone: embeddings of other scales are not comparable.
@@ -141,7 +141,7 @@ class RegressionOutputs:
             others=tuple(other.mirror(skeleton) for other in self.others),
         )
 
-    def with_mirrored(self, mirrored: Self) -> Self:
+    def merge_flipped(self, mirrored: Self) -> Self:
         """Average with the outputs of the mirrored image, brought back by ``mirror``."""
         return replace(
             self,
@@ -158,7 +158,7 @@ class RegressionOutputs:
         heatmaps, centers = _resized(self.heatmaps, size), _resized(self.centers, size)
         return replace(self, heatmaps=heatmaps, centers=centers, offsets=offsets)
 
-    def with_scales(self, others: Sequence[Self]) -> Self:
+    def merge_scales(self, others: Sequence[Self]) -> Self:
         """Keep the outputs of other scales: people are looked for in each (DEKR, Sec. 4.1)."""
         return replace(self, others=(*self.others, *others))
 

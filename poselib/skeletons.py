@@ -344,7 +344,7 @@ SKELETONS: dict[str, Skeleton] = {
 }
 
 
-def skeleton_named(name: str) -> Skeleton:
+def get_skeleton(name: str) -> Skeleton:
     """Return a skeleton by its lower-case name; raises ValueError that lists the known names."""
     if name not in SKELETONS:
         raise ValueError(f"unknown skeleton {name!r}; known: {sorted(SKELETONS)}")

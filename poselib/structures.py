@@ -19,13 +19,13 @@ Size = tuple[int, int]  # (height, width)
 
 
 @dataclass(frozen=True)
-class Warp:
+class AffineTransform:
     """An affine map between two pixel frames; ``matrix`` is (2, 3) float64."""
 
     matrix: NDArray[np.float64]
 
     @classmethod
-    def identity(cls) -> Warp:
+    def identity(cls) -> AffineTransform:
         return cls(np.eye(2, 3))
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
@@ -33,12 +33,12 @@ class Warp:
         xy = np.asarray(points, dtype=np.float64)
         return xy @ self.matrix[:, :2].T + self.matrix[:, 2]
 
-    def then(self, after: Warp) -> Warp:
+    def then(self, after: AffineTransform) -> AffineTransform:
         """Return the warp that applies this one first and ``after`` second."""
-        return Warp((after._square() @ self._square())[:2])
+        return AffineTransform((after._square() @ self._square())[:2])
 
-    def inverse(self) -> Warp:
-        return Warp(np.asarray(np.linalg.inv(self._square())[:2], dtype=np.float64))
+    def inverse(self) -> AffineTransform:
+        return AffineTransform(np.asarray(np.linalg.inv(self._square())[:2], dtype=np.float64))
 
     def _square(self) -> NDArray[np.float64]:
         return np.vstack([self.matrix, [0.0, 0.0, 1.0]])
@@ -68,7 +68,7 @@ class Sample:
     areas: NDArray[np.float32]
     ignore: NDArray[np.bool_]
     image_id: int
-    to_original: Warp
+    to_original: AffineTransform
 
     @property
     def size(self) -> Size:
@@ -93,7 +93,7 @@ class Batch:
     areas: Tensor
     ignore: Tensor
     image_ids: tuple[int, ...]
-    to_original: tuple[Warp, ...]
+    to_original: tuple[AffineTransform, ...]
 
     @property
     def size(self) -> Size:
@@ -182,7 +182,7 @@ class Poses:
         """(N, K) true where a keypoint is present."""
         return self.scores > 0
 
-    def warped(self, warp: Warp) -> Poses:
+    def warped(self, warp: AffineTransform) -> Poses:
         """Return the poses in another frame; missing keypoints stay at (0, 0)."""
         moved = warp(self.keypoints).astype(np.float32)
         return replace(self, keypoints=np.where(self.found[..., None], moved, np.float32(0)))

@@ -18,7 +18,7 @@ from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.data.loaders import collate
 from poselib.decoders.associative import DecodeOptions, decode_tags
-from poselib.decoders.local_global import AdaptOptions, adapt, propose
+from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.decode_maps import decode_stages
@@ -26,7 +26,7 @@ from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.losses.heatmap import heatmap_mse
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import KeypointExpansion
 from poselib.ops.normalization import normalize
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
@@ -79,7 +79,7 @@ def test_the_stages_are_timed_where_the_maps_are() -> None:
 
 def test_message_passing_is_timed_within_adaptation() -> None:
     outputs = adapt_inputs(3, (64, 96), embedding=4, device=DEVICE)
-    options = AdaptOptions(Meshes(expansion_rates(COCO.sigmas).to(DEVICE), 5, 21))
+    options = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas).to(DEVICE), 5, 21))
     times = time_adaptation(outputs, options, repeats=3, device=DEVICE)
     within = times.convolutions
     assert within is not None and 0 < within.median < times.decoding.median
@@ -163,7 +163,7 @@ def test_regression_answers_the_same(match: bool) -> None:
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
 def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
     outputs = random_outputs(1, images=3)
-    options = AdaptOptions(meshes_of(frame), prior=prior)  # type: ignore[arg-type]
+    options = LocalGlobalOptions(meshes_of(frame), prior=prior)  # type: ignore[arg-type]
     people = propose(outputs, options)
     expected = adapt(outputs, people, options)
     there = replace(

@@ -51,14 +51,14 @@ def test_mirroring_twice_changes_nothing(skeleton: Skeleton) -> None:
 
 def test_flip_test_averages_heat_and_keeps_both_tags() -> None:
     a, b = outputs(1), outputs(2)
-    joined = a.with_mirrored(b)
+    joined = a.merge_flipped(b)
     for both, one, other in zip(joined.heatmaps, a.heatmaps, b.heatmaps, strict=True):
         assert torch.equal(both, (one + other) / 2)
     assert joined.tags.shape[2] == 2
     assert torch.equal(joined.tags[:, :, 0], a.tags[:, :, 0])
     assert torch.equal(joined.tags[:, :, 1], b.tags[:, :, 0])
     with pytest.raises(ValueError):
-        a.with_mirrored(outputs(2, sizes=(4,)))
+        a.merge_flipped(outputs(2, sizes=(4,)))
 
 
 def test_resize_to_the_finest_map_by_hand() -> None:
@@ -101,11 +101,11 @@ def test_resize_commutes_with_mirroring() -> None:
 
 def test_scales_average_heat_and_keep_the_first_tags() -> None:
     first, other = outputs(6), outputs(7, sizes=(8, 16))
-    joined = first.with_scales([other])
+    joined = first.merge_scales([other])
     expected = (first.resize((8, 12)).heatmaps[0] + other.resize((8, 12)).heatmaps[0]) / 2
     torch.testing.assert_close(joined.heatmaps[0], expected)
     assert torch.equal(joined.tags, first.tags)
-    assert first.with_scales([]) is first
+    assert first.merge_scales([]) is first
 
 
 def test_scales_of_equal_maps_by_hand() -> None:
@@ -114,7 +114,7 @@ def test_scales_of_equal_maps_by_hand() -> None:
             (torch.full((1, 1, size, size), value),), torch.zeros(1, 1, 1, 2, 2), (8, 8)
         )
 
-    joined = flat(0.0, 4).with_scales([flat(0.3, 8), flat(0.9, 2)])
+    joined = flat(0.0, 4).merge_scales([flat(0.3, 8), flat(0.9, 2)])
     torch.testing.assert_close(joined.heatmaps[0], torch.full((1, 1, 4, 4), 0.4))
 
 
@@ -124,9 +124,9 @@ def test_earlier_stages_are_kept_for_training_alone() -> None:
     assert staged.stages == (first, second, staged) and last.stages == (last,)
     made = [
         (staged.mirror(TRIO), last.mirror(TRIO)),
-        (staged.with_mirrored(staged), last.with_mirrored(last)),
+        (staged.merge_flipped(staged), last.merge_flipped(last)),
         (staged.resize((8, 12)), last.resize((8, 12))),
-        (staged.with_scales([staged]), last.with_scales([last])),
+        (staged.merge_scales([staged]), last.merge_scales([last])),
     ]
     for got, expected in made:
         assert got.intermediate == ()
@@ -170,7 +170,7 @@ def test_mirror_of_offsets_by_hand() -> None:
 
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
 def test_mirroring_regression_twice_changes_nothing(skeleton: Skeleton) -> None:
-    once = regressed(1, len(skeleton)).with_scales([regressed(2, len(skeleton), (8, 12))])
+    once = regressed(1, len(skeleton)).merge_scales([regressed(2, len(skeleton), (8, 12))])
     assert_same(once.mirror(skeleton).mirror(skeleton), once)
 
 
@@ -184,7 +184,7 @@ def test_mirrored_outputs_are_those_of_mirrored_people(skeleton: Skeleton) -> No
 
 def test_flip_test_averages_everything() -> None:
     a, b = regressed(1), regressed(2)
-    joined = a.with_mirrored(b)
+    joined = a.merge_flipped(b)
     for name in ("heatmaps", "centers", "offsets"):
         assert torch.equal(getattr(joined, name), (getattr(a, name) + getattr(b, name)) / 2)
 
@@ -218,10 +218,10 @@ def test_resize_of_regression_commutes_with_mirroring() -> None:
 
 def test_scales_of_regression_are_kept_side_by_side() -> None:
     first, fine, coarse = regressed(4), regressed(5, size=(8, 12)), regressed(6, size=(2, 3))
-    joined = first.with_scales([fine]).with_scales([coarse])
+    joined = first.merge_scales([fine]).merge_scales([coarse])
     assert joined.others == (fine, coarse)
     assert_same(replace(joined, others=()), first)
-    assert_same(first.with_scales([]), first)
+    assert_same(first.merge_scales([]), first)
 
 
 # Local and global outputs
@@ -255,10 +255,10 @@ def test_mirror_reverses_the_columns_of_an_embedding() -> None:
 
 def test_flip_test_keeps_the_embedding_of_the_image_itself() -> None:
     a, b = adaptable(1), adaptable(2)
-    joined = a.with_mirrored(b)
+    joined = a.merge_flipped(b)
     assert isinstance(joined, LocalGlobalOutputs)
     assert joined.embedding is a.embedding and joined.attract is a.attract
-    assert_same(joined, regressed(1).with_mirrored(regressed(2)))
+    assert_same(joined, regressed(1).merge_flipped(regressed(2)))
 
 
 def test_resize_takes_the_embedding_along() -> None:
@@ -273,7 +273,7 @@ def test_resize_takes_the_embedding_along() -> None:
 
 def test_scales_keep_their_embeddings() -> None:
     first, fine = adaptable(4), adaptable(5, size=(8, 12))
-    joined = first.with_scales([fine])
+    joined = first.merge_scales([fine])
     assert joined.others == (fine,) and joined.embedding is first.embedding
     (other,) = joined.mirror(TRIO).others
     assert isinstance(other, LocalGlobalOutputs)

@@ -22,7 +22,7 @@ from poselib.skeletons import (
     SKELETONS,
     UAV_HUMAN,
     Skeleton,
-    skeleton_named,
+    get_skeleton,
 )
 
 EACH = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
@@ -322,9 +322,9 @@ def test_skeletons_by_name() -> None:
     names = {"coco", "crowdpose", "ochuman", "mpii", "aic", "lsp", "flic", "hieve", "uav_human"}
     assert set(SKELETONS) == names
     assert all(skeleton.name == name for name, skeleton in SKELETONS.items())
-    assert skeleton_named("crowdpose") is CROWDPOSE and skeleton_named("uav_human") is UAV_HUMAN
+    assert get_skeleton("crowdpose") is CROWDPOSE and get_skeleton("uav_human") is UAV_HUMAN
     with pytest.raises(ValueError, match=r"unknown skeleton 'dog'; known: \['aic', 'coco'"):
-        skeleton_named("dog")
+        get_skeleton("dog")
 
 
 @pytest.mark.parametrize(

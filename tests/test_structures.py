@@ -9,29 +9,29 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.structures import Batch, Poses, Sample, Warp
+from poselib.structures import AffineTransform, Batch, Poses, Sample
 
 
-def random_warp(seed: int) -> Warp:
-    return Warp(np.random.default_rng(seed).normal(size=(2, 3)) + np.eye(2, 3))
+def random_warp(seed: int) -> AffineTransform:
+    return AffineTransform(np.random.default_rng(seed).normal(size=(2, 3)) + np.eye(2, 3))
 
 
-def shift(x: float, y: float) -> Warp:
-    return Warp(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]))
+def shift(x: float, y: float) -> AffineTransform:
+    return AffineTransform(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]))
 
 
-def zoom(factor: float) -> Warp:
-    return Warp(np.array([[factor, 0.0, 0.0], [0.0, factor, 0.0]]))
+def zoom(factor: float) -> AffineTransform:
+    return AffineTransform(np.array([[factor, 0.0, 0.0], [0.0, factor, 0.0]]))
 
 
 # Warps
 
 
 def test_warp_of_points_by_hand() -> None:
-    quarter_turn = Warp(np.array([[0.0, -1.0, 10.0], [1.0, 0.0, 20.0]]))
+    quarter_turn = AffineTransform(np.array([[0.0, -1.0, 10.0], [1.0, 0.0, 20.0]]))
     assert quarter_turn([3.0, 4.0]).tolist() == [6.0, 23.0]
     assert quarter_turn(np.zeros((0, 17, 2))).shape == (0, 17, 2)
-    assert Warp.identity()([[1.5, 2.5]]).tolist() == [[1.5, 2.5]]
+    assert AffineTransform.identity()([[1.5, 2.5]]).tolist() == [[1.5, 2.5]]
 
 
 def test_then_applies_the_argument_second() -> None:
@@ -58,7 +58,7 @@ def test_warps_form_a_group(seed: int) -> None:
 def test_scale_ignores_rotation_mirroring_and_shift() -> None:
     turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     mirrored = 2.5 * turn @ np.diag([-1.0, 1.0])
-    assert Warp(np.column_stack([mirrored, [7.0, -3.0]])).scale == pytest.approx(2.5)
+    assert AffineTransform(np.column_stack([mirrored, [7.0, -3.0]])).scale == pytest.approx(2.5)
 
 
 # Samples and batches
@@ -71,7 +71,7 @@ def test_sizes_are_height_then_width() -> None:
         areas=np.zeros(0, np.float32),
         ignore=np.zeros((6, 9), bool),
         image_id=1,
-        to_original=Warp.identity(),
+        to_original=AffineTransform.identity(),
     )
     assert sample.size == (6, 9)
 
@@ -83,7 +83,7 @@ def test_batch_moves_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
         areas=torch.zeros(1, 2),
         ignore=torch.zeros(1, 6, 9, dtype=torch.bool),
         image_ids=(1,),
-        to_original=(Warp.identity(),),
+        to_original=(AffineTransform.identity(),),
     )
     moved = batch.to("meta")
     assert batch.size == moved.size == (6, 9)
@@ -106,7 +106,7 @@ def people() -> Poses:
 
 
 @pytest.mark.parametrize("make", [lambda: shift(10, 20), lambda: random_warp(3)])
-def test_missing_keypoints_stay_at_zero(make: Callable[[], Warp]) -> None:
+def test_missing_keypoints_stay_at_zero(make: Callable[[], AffineTransform]) -> None:
     poses, warp = people(), make()
     moved = poses.warped(warp)
     assert poses.found.tolist() == [[True, False], [True, True]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from poselib.skeletons import Skeleton
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import AffineTransform, Poses, Sample
 
 Annotated = list[tuple[float, float, int]]
 Predicted = list[tuple[float, float]]
@@ -34,7 +34,7 @@ def sample(*people: Annotated) -> Sample:
     keypoints = np.array(people, np.float32).reshape(-1, 4, 3)
     areas = np.full(len(keypoints), 100, np.float32)
     image, ignore = np.zeros((3, 64, 64), np.uint8), np.zeros((64, 64), bool)
-    return Sample(image, keypoints, areas, ignore, 1, Warp.identity())
+    return Sample(image, keypoints, areas, ignore, 1, AffineTransform.identity())
 
 
 def poses(*people: Predicted) -> Poses:

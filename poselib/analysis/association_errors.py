@@ -14,7 +14,12 @@ import numpy as np
 import pandas as pd
 
 from poselib.data.loaders import SampleSource
-from poselib.metrics.association_errors import Fate, Judgment, Kind, judge_keypoints
+from poselib.metrics.association_errors import (
+    GroundTruthOutcome,
+    KeypointErrors,
+    PredictionError,
+    classify_keypoints,
+)
 from poselib.metrics.coco_tables import Float
 from poselib.ops.oks import LEAST_AREA
 from poselib.plots.poses import LEAST_SCORE
@@ -45,18 +50,28 @@ def association_errors(
         but unknown; ``miss_rate``, astray and undetected among visible.
 
     Raises:
-        ValueError: as ``judge_keypoints``, or the number of poses is not that of the images.
+        ValueError: as ``classify_keypoints``, or the number of poses is not that of the images.
     """
-    kinds = np.zeros((len(skeleton), len(Kind)), dtype=np.int64)
-    fates = np.zeros((len(skeleton), len(Fate)), dtype=np.int64)
+    kinds = np.zeros((len(skeleton), len(PredictionError)), dtype=np.int64)
+    fates = np.zeros((len(skeleton), len(GroundTruthOutcome)), dtype=np.int64)
     for _, _, sample, judged in _judged(dataset, poses, skeleton):
-        kinds += (judged.kinds[..., None] == np.arange(len(Kind))).sum(axis=0)
-        visible = np.where(sample.keypoints[..., 2] == 2, judged.fates, Fate.UNLABELED)
-        fates += (visible[..., None] == np.arange(len(Fate))).sum(axis=0)
+        kinds += (judged.kinds[..., None] == np.arange(len(PredictionError))).sum(axis=0)
+        visible = np.where(
+            sample.keypoints[..., 2] == 2, judged.fates, GroundTruthOutcome.UNLABELED
+        )
+        fates += (visible[..., None] == np.arange(len(GroundTruthOutcome))).sum(axis=0)
     kinds, fates = (np.vstack([counts, counts.sum(axis=0)]) for counts in (kinds, fates))
-    columns = {kind.name.lower(): kinds[:, kind] for kind in Kind if kind != Kind.ABSENT}
+    columns = {
+        kind.name.lower(): kinds[:, kind]
+        for kind in PredictionError
+        if kind != PredictionError.ABSENT
+    }
     columns["visible"] = fates[:, 1:].sum(axis=1)
-    columns |= {fate.name.lower(): fates[:, fate] for fate in Fate if fate != Fate.UNLABELED}
+    columns |= {
+        fate.name.lower(): fates[:, fate]
+        for fate in GroundTruthOutcome
+        if fate != GroundTruthOutcome.UNLABELED
+    }
     table = pd.DataFrame(columns, index=pd.Index([*skeleton.keypoints, "all"], name="keypoint"))
     return table.assign(**_rates(table))
 
@@ -79,16 +94,16 @@ def people_counts(
     total = dict.fromkeys(names, 0)
     for _, _, _, judged in _judged(dataset, poses, skeleton):
         kinds, matched = judged.kinds, judged.partners >= 0
-        astray = kinds == Kind.FRAGMENT
-        there = kinds != Kind.ABSENT
+        astray = kinds == PredictionError.FRAGMENT
+        there = kinds != PredictionError.ABSENT
         counted = {
-            "annotated": (judged.fates != Fate.UNLABELED).any(axis=1),
+            "annotated": (judged.fates != GroundTruthOutcome.UNLABELED).any(axis=1),
             "found": there.any(axis=1),
             "matched": matched,
-            "mixed": (kinds == Kind.SWAP).any(axis=1),
+            "mixed": (kinds == PredictionError.SWAP).any(axis=1),
             "fragments": astray.any(axis=1),
             "isolated": astray,
-            "ghosts": there.any(axis=1) & (~there | (kinds == Kind.FALSE)).all(axis=1),
+            "ghosts": there.any(axis=1) & (~there | (kinds == PredictionError.FALSE)).all(axis=1),
         }
         for name, which in counted.items():
             total[name] += int(which.sum())
@@ -163,17 +178,28 @@ def largest_failures(
 
 def _judged(
     dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
-) -> Iterator[tuple[int, Poses, Sample, Judgment]]:
+) -> Iterator[tuple[int, Poses, Sample, KeypointErrors]]:
     if len(poses) != len(dataset):
         raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
     for index, found in enumerate(poses):
         sample = dataset[index]
-        yield index, found, sample, judge_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
+        yield (
+            index,
+            found,
+            sample,
+            classify_keypoints(found, sample, skeleton, min_score=LEAST_SCORE),
+        )
 
 
 def _rates(table: pd.DataFrame) -> dict[str, pd.Series]:
     good, swap, fragment = table["good"], table["swap"], table["fragment"]
-    judged = table[[k.name.lower() for k in Kind if k not in (Kind.ABSENT, Kind.UNKNOWN)]]
+    judged = table[
+        [
+            k.name.lower()
+            for k in PredictionError
+            if k not in (PredictionError.ABSENT, PredictionError.UNKNOWN)
+        ]
+    ]
     shares = {
         "swap_rate": (swap, good + swap),
         "association_error": (swap + fragment, good + swap + fragment),
@@ -185,10 +211,15 @@ def _rates(table: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _wrong_predictions(
-    index: int, found: Poses, sample: Sample, judged: Judgment
+    index: int, found: Poses, sample: Sample, judged: KeypointErrors
 ) -> Iterator[FailureCase]:
     """Yield the cases of people found: one a kind, and for swaps one an annotated person."""
-    for kind in (Kind.SWAP, Kind.FRAGMENT, Kind.INVERSION, Kind.FALSE):
+    for kind in (
+        PredictionError.SWAP,
+        PredictionError.FRAGMENT,
+        PredictionError.INVERSION,
+        PredictionError.FALSE,
+    ):
         wrong = judged.kinds == kind
         for person in np.flatnonzero(wrong.any(axis=1)).tolist():
             apart = _distances(found, person, sample, int(judged.partners[person]))
@@ -208,8 +239,8 @@ def _distances(found: Poses, person: int, sample: Sample, partner: int) -> Float
     return np.where(there[:, 2] > 0, distances / size, 0.0)
 
 
-def _misses(index: int, sample: Sample, judged: Judgment) -> Iterator[FailureCase]:
-    for fate in (Fate.ASTRAY, Fate.UNDETECTED):
+def _misses(index: int, sample: Sample, judged: KeypointErrors) -> Iterator[FailureCase]:
+    for fate in (GroundTruthOutcome.ASTRAY, GroundTruthOutcome.UNDETECTED):
         missed = (judged.fates == fate) & (sample.keypoints[..., 2] == 2)
         for person in np.flatnonzero(missed.any(axis=1)).tolist():
             which = tuple(np.flatnonzero(missed[person]).tolist())

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from poselib.analysis.examples import mean_similarity, sure_people
+from poselib.analysis.examples import filter_by_score, mean_similarity
 from poselib.analysis.select_images import ranked_images
 from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict
-from poselib.metrics.association_errors import judge_keypoints
+from poselib.metrics.association_errors import classify_keypoints
 from poselib.plots.panels import Panel
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
@@ -117,7 +117,7 @@ def compare_found(
     totals, poses, columns = {}, {}, {}
     for name, system in systems.items():
         ap = score(system, dataset, found[name]).ap
-        poses[name] = sure_people(found[name], least)
+        poses[name] = filter_by_score(found[name], least)
         ranked = ranked_images(dataset, poses[name], system.skeleton)
         columns["people"] = ranked.set_index("index")["people"]
         columns[name] = ranked.set_index("index")["similarity"]
@@ -131,7 +131,7 @@ def compare_found(
     return ComparedSystems(table.assign(better=higher), poses, images)
 
 
-def telling_images(gain: pd.Series, count: int) -> dict[str, list[int]]:
+def extreme_images(gain: pd.Series, count: int) -> dict[str, list[int]]:
     """Choose images: ``count`` that gain most, as many in the middle, as many that lose most.
 
     No image is chosen twice; the largest gains and losses go first where there are few images.
@@ -186,6 +186,6 @@ def comparison_panels(
 
 
 def _found(sample: Sample, poses: Poses, skeleton: Skeleton, title: str) -> Panel:
-    partners = judge_keypoints(poses, sample, skeleton).partners
+    partners = classify_keypoints(poses, sample, skeleton).partners
     drawn = replace(poses, scores=poses.found.astype(np.float32))
     return Panel(sample.image, sample.keypoints, drawn, partners, title)

@@ -126,7 +126,7 @@ def _measures(tags: PeopleTags) -> tuple[NDArray[np.generic], ...]:
     return apart.min(axis=1), spread[present], nearest[present], beyond[present]
 
 
-def told_of_tags(table: pd.DataFrame) -> str:
+def summarize_tags(table: pd.DataFrame) -> str:
     """Say in one line how the tags of some models differ.
 
     Args:

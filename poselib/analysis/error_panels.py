@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from poselib.analysis.association_errors import FailureCase
 from poselib.data.loaders import SampleSource
-from poselib.metrics.association_errors import Kind, judge_keypoints
+from poselib.metrics.association_errors import PredictionError, classify_keypoints
 from poselib.plots.panels import Panel, window_around
 from poselib.plots.poses import LEAST_SCORE
 from poselib.skeletons import Skeleton
@@ -64,8 +64,8 @@ def isolated_panels(
     """
     panels = [Panel(sample.image, sample.keypoints, title=titles[0])]
     for found, title in zip(poses, titles[1:], strict=True):
-        judged = judge_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
-        rings = found.keypoints[judged.kinds == Kind.FRAGMENT].astype(np.float64)
+        judged = classify_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
+        rings = found.keypoints[judged.kinds == PredictionError.FRAGMENT].astype(np.float64)
         panels.append(Panel(sample.image, sample.keypoints, found, judged.partners, title, rings))
     return panels
 
@@ -74,7 +74,7 @@ def _panels(
     case: FailureCase, sample: Sample, poses: Poses, skeleton: Skeleton
 ) -> tuple[Panel, Panel]:
     types = list(case.keypoints)
-    judged = judge_keypoints(poses, sample, skeleton, min_score=LEAST_SCORE)
+    judged = classify_keypoints(poses, sample, skeleton, min_score=LEAST_SCORE)
     of_annotated = case.kind in _OF_ANNOTATED
     if of_annotated:
         found, own = np.flatnonzero(judged.partners == case.person), case.person

@@ -14,7 +14,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 
 
-def sure_people(poses: Sequence[Poses], least: float) -> list[Poses]:
+def filter_by_score(poses: Sequence[Poses], least: float) -> list[Poses]:
     """Return the people of each image whose score is at least so high."""
     kept = [found.person_scores >= least for found in poses]
     return [
@@ -23,7 +23,7 @@ def sure_people(poses: Sequence[Poses], least: float) -> list[Poses]:
     ]
 
 
-def evenly_spread(ranked: pd.DataFrame, count: int) -> pd.DataFrame:
+def evenly_spaced(ranked: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return ``count`` rows at even steps from the first to the last; all if there are fewer.
 
     Raises:

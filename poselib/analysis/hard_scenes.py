@@ -12,7 +12,7 @@ from poselib.analysis.association_errors import association_errors, people_count
 from poselib.analysis.inspect_image import with_switches
 from poselib.analysis.select_images import ranked_images
 from poselib.engine.evaluate import LabeledImages, score
-from poselib.engine.predict import PredictOptions, predict_ways
+from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.structures import Poses
 from poselib.systems import Switch, System
 
@@ -41,7 +41,7 @@ class ComparedWays:
         return (self.similarity[second] - self.similarity[first]).sort_values(kind="stable")
 
 
-def compare_ways(
+def compare_variants(
     system: System,
     dataset: LabeledImages,
     options: PredictOptions,
@@ -68,7 +68,7 @@ def compare_ways(
     each = [
         with_switches(system, **s, refine=refine) for refine in (True, False) for s in ways.values()
     ]
-    poses = predict_ways(each, dataset, options, device=device, progress=progress)
+    poses = predict_variants(each, dataset, options, device=device, progress=progress)
     whole, groups = (dict(zip(ways, part, strict=True)) for part in (poses[:2], poses[2:]))
     columns = {
         way: ranked_images(dataset, found, system.skeleton).set_index("index")["similarity"]

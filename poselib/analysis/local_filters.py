@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 
 from poselib.analysis.inspect_image import with_switches
 from poselib.data.loaders import SampleSource
-from poselib.decoders.local_global import AdaptOptions, attraction_of_found, decode_unmoved
-from poselib.engine.predict import PredictOptions, infer, predict_ways, present
+from poselib.decoders.local_global import (
+    LocalGlobalOptions,
+    attraction_maps_of_detections,
+    decode_without_adaptation,
+)
+from poselib.engine.predict import PredictOptions, infer, predict_variants, present
 from poselib.metrics.matching import matched_people
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.plots.local_filters import FilterPanel
@@ -67,14 +71,14 @@ class AdaptedPerson:
         return places
 
 
-def adapt_options(system: System) -> AdaptOptions:
+def adapt_options(system: System) -> LocalGlobalOptions:
     """Return the options a system adapts poses with.
 
     Raises:
         ValueError: it has nothing to adapt poses with.
     """
     options = getattr(system.decode, "keywords", {}).get("options")
-    if not isinstance(options, AdaptOptions) or not system.switches.get("adaptation"):
+    if not isinstance(options, LocalGlobalOptions) or not system.switches.get("adaptation"):
         raise ValueError(f"system {system.name!r} as it was built cannot adapt poses")
     return options
 
@@ -91,14 +95,16 @@ def can_adapt(system: System) -> bool:
 def before_and_after(system: System) -> dict[str, System]:
     """Return two decodings of one network, ``"regressed"`` and ``"adapted"``.
 
-    Both find the same people with the same scores, row for row: see ``decode_unmoved``.
+    Both find the same people with the same scores, row for row: see ``decode_without_adaptation``.
 
     Raises:
         ValueError: the system cannot adapt poses.
     """
     adapt_options(system)  # refused here, not as an unknown switch
     adapted = with_switches(system, adapt=True)
-    unmoved = replace(adapted, decode=partial(decode_unmoved, options=adapt_options(adapted)))
+    unmoved = replace(
+        adapted, decode=partial(decode_without_adaptation, options=adapt_options(adapted))
+    )
     return {BEFORE: unmoved, AFTER: adapted}
 
 
@@ -135,7 +141,7 @@ def person_gains(
     return pd.DataFrame(lines, columns=["index", "person", "before", "after", "gain"])
 
 
-def telling_people(gains: pd.DataFrame, least: float = _FOUND) -> dict[str, pd.Series]:
+def extreme_people(gains: pd.DataFrame, least: float = _FOUND) -> dict[str, pd.Series]:
     """Choose people by a rule: whose OKS gains most, gains the median and loses most.
 
     Args:
@@ -196,7 +202,7 @@ def adapted_person(
         person=person,
         regressed=both[0],
         adapted=both[1],
-        filters=attraction_of_found(outputs, adapting)[row].double().cpu().numpy(),
+        filters=attraction_maps_of_detections(outputs, adapting)[row].double().cpu().numpy(),
         spacing=meshes.step * meshes.rates.double().numpy(),
         before=float(similar[0]),
         after=float(similar[1]),
@@ -211,7 +217,7 @@ def measure_adaptation(
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> tuple[dict[str, AdaptedPerson], pd.DataFrame]:
-    """Adapt everybody in a dataset, and look closely at those whom ``telling_people`` chooses.
+    """Adapt everybody in a dataset, and look closely at those whom ``extreme_people`` chooses.
 
     Args:
         system: one that ``can_adapt``.
@@ -227,11 +233,11 @@ def measure_adaptation(
         ValueError: the system cannot adapt poses, or nobody is found.
     """
     ways = list(before_and_after(system).values())
-    before, after = predict_ways(ways, dataset, options, device=device, progress=progress)
+    before, after = predict_variants(ways, dataset, options, device=device, progress=progress)
     gains = person_gains(dataset, before, after, system.skeleton)
     people = {
         reason: adapted_person(system, dataset[int(line["index"])], options, int(line["person"]))
-        for reason, line in telling_people(gains).items()
+        for reason, line in extreme_people(gains).items()
     }
     return people, gains
 

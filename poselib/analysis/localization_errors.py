@@ -16,7 +16,7 @@ from poselib.data.loaders import SampleSource
 from poselib.data.readers.coco import PIXEL_CENTER
 from poselib.data.readers.json_fields import entries, load_json
 from poselib.metrics.coco_tables import Bool, Entry, Float
-from poselib.metrics.localization_errors import ERRORS, Localization
+from poselib.metrics.localization_errors import ERRORS, LocalizationErrors
 from poselib.ops.oks import LEAST_AREA
 from poselib.plots.panels import Panel, window_around
 from poselib.structures import Poses, Sample
@@ -42,7 +42,7 @@ def read_results(path: Path | str) -> list[Entry]:
     return entries(load_json(path), str(path))
 
 
-def error_cases(judged: Localization) -> list[FailureCase]:
+def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
     """Return the errors of each person found, the largest first, see ``largest_first``.
 
     One case holds all keypoints of a person with one kind of error; swaps with different people
@@ -71,7 +71,7 @@ def error_cases(judged: Localization) -> list[FailureCase]:
 
 
 def error_panels(
-    cases: Sequence[FailureCase], judged: Localization, dataset: SampleSource
+    cases: Sequence[FailureCase], judged: LocalizationErrors, dataset: SampleSource
 ) -> list[Panel]:
     """Return two panels a case, the annotated people of the image and the one person found.
 
@@ -86,13 +86,13 @@ def error_panels(
     return [panel for case in cases for panel in _panels(case, judged, dataset[case.index])]
 
 
-def _places(judged: Localization) -> list[int]:
+def _places(judged: LocalizationErrors) -> list[int]:
     """The place in the ground truth of each image that was compared."""
     place = {image["id"]: n for n, image in enumerate(judged.content["images"])}
     return [place[image] for image in judged.comparison.images]
 
 
-def _distances(judged: Localization) -> Float:
+def _distances(judged: LocalizationErrors) -> Float:
     """(R, K) from where keypoints belong, √area of the person; 0 if not found."""
     truth, found = judged.comparison.truth, judged.comparison.found
     here = found.keypoints[judged.found, :, :2]
@@ -101,7 +101,7 @@ def _distances(judged: Localization) -> Float:
     return np.where(found.present[judged.found], far / size[:, None], 0.0)
 
 
-def _panels(case: FailureCase, judged: Localization, sample: Sample) -> tuple[Panel, Panel]:
+def _panels(case: FailureCase, judged: LocalizationErrors, sample: Sample) -> tuple[Panel, Panel]:
     truth, found, types = judged.comparison.truth, judged.comparison.found, list(case.keypoints)
     own = int(judged.truth[judged.found == case.person][0])
     people = np.flatnonzero(truth.images == truth.images[own])

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from poselib.data.transforms import letterbox_scale
-from poselib.engine.evaluate import Evaluated, LabeledImages, score
+from poselib.engine.evaluate import Evaluation, LabeledImages, score
 from poselib.engine.predict import PredictOptions
 from poselib.metrics.coco_tables import Float
-from poselib.metrics.localization_errors import judge_localization
-from poselib.metrics.oracle_search import candidate_spacing, search_locally, steps_apart
+from poselib.metrics.localization_errors import classify_localization
+from poselib.metrics.oracle_search import candidate_spacing, offset_in_steps, search_locally
 from poselib.papers.published import published_table
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
@@ -111,7 +111,7 @@ def measure_local_search(
 
 
 def steps_to_truth(
-    found: Evaluated, dataset: LabeledImages, steps: Sequence[float], skeleton: Skeleton
+    found: Evaluation, dataset: LabeledImages, steps: Sequence[float], skeleton: Skeleton
 ) -> Float:
     """Return how far the keypoints of people found are from the truth, in spacings.
 
@@ -124,17 +124,18 @@ def steps_to_truth(
         skeleton: of both.
 
     Returns:
-        (R, K) as ``steps_apart``; NaN where nothing is labeled, infinite where nothing was found.
+        (R, K) as ``offset_in_steps``; NaN where nothing is labeled, infinite where nothing was
+        found.
     """
     truth = dataset.ground_truth()
-    judged = judge_localization(truth, found.results, skeleton)
+    judged = classify_localization(truth, found.results, skeleton)
     both = judged.comparison
     pairs = zip(truth["images"], steps, strict=True)
     of_image = {image["id"]: step for image, step in pairs}
     here = np.array([of_image[image] for image in both.images])[both.found.images[judged.found]]
     spacing = here[:, None] * candidate_spacing(skeleton.sigmas, 1.0)
     predicted, annotated = both.found.keypoints[judged.found], both.truth.keypoints[judged.truth]
-    apart = steps_apart(predicted[..., :2], annotated[..., :2], spacing)
+    apart = offset_in_steps(predicted[..., :2], annotated[..., :2], spacing)
     apart[~both.found.present[judged.found]] = np.inf
     apart[~both.truth.labeled[judged.truth]] = np.nan
     return apart

@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import LabeledImages, score
-from poselib.engine.predict import PredictOptions, predict_ways
-from poselib.engine.scoring_net import best_oks, is_labeled
+from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.engine.scoring_net import best_oks, has_labels
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.systems import System
@@ -42,12 +42,12 @@ def compare_rankings(
         ``ranked_people``.
 
     Raises:
-        ValueError: nobody is annotated, before anything is predicted; as ``predict_ways``; or the
-            systems find other people.
+        ValueError: nobody is annotated, before anything is predicted; as ``predict_variants``; or
+            the systems find other people.
     """
     dataset.ground_truth()  # refused before the network looks at all images
     each = list(systems.values())
-    found = predict_ways(each, dataset, options, device=device, progress=progress)
+    found = predict_variants(each, dataset, options, device=device, progress=progress)
     ways = dict(zip(systems, found, strict=True))
     people = ranked_people(dataset, ways, each[0].skeleton)
     rows = [
@@ -66,7 +66,7 @@ def ranked_people(
 ) -> pd.DataFrame:
     """Put the scores of the people found beside how good they are.
 
-    People in images without a labeled person are left out, see ``scoring.scoring_examples``.
+    People in images without a labeled person are left out, see ``scoring.collect_scoring_data``.
 
     Args:
         dataset: labeled images.
@@ -89,7 +89,7 @@ def ranked_people(
     tables = [pd.DataFrame(columns=["index", "oks", *ways], dtype=float).astype({"index": int})]
     for index, people in enumerate(first):
         sample = dataset[index]
-        if len(people) and is_labeled(sample):
+        if len(people) and has_labels(sample):
             scores = {name: found[index].person_scores for name, found in ways.items()}
             oks = best_oks(people, sample, skeleton)
             tables.append(pd.DataFrame({"index": index, "oks": oks, **scores}))

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from poselib.data.loaders import collate
 from poselib.encoders.regression import mean_positions
 from poselib.engine.predict import PredictOptions, device_of, present
-from poselib.ops.map_coordinates import FRAMES, Frame, offset_of, px_of
+from poselib.ops.map_coordinates import FRAMES, Frame, cell_to_px, half_pixel
 from poselib.ops.normalization import normalize
 from poselib.structures import Sample, Size
 from poselib.systems import System
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class CenterView:
+class CenterAnalysis:
     """An image as a network sees it that regresses poses from the centers of people.
 
     Attributes:
@@ -80,8 +80,8 @@ class CenterView:
 
     def _px(self, places: Tensor) -> Floats:
         """Bring places (..., 2), where a cell's own is whole numbers, to px of the sample."""
-        px = px_of(places, self.sample.size, self.size, self.frame)
-        return px.double().cpu().numpy() + offset_of(self.frame)
+        px = cell_to_px(places, self.sample.size, self.size, self.frame)
+        return px.double().cpu().numpy() + half_pixel(self.frame)
 
     def saliency(
         self, person: int, keypoints: Sequence[int], *, guided: bool = False
@@ -132,7 +132,7 @@ class CenterView:
         return places
 
 
-def center_view(system: System, sample: Sample, options: PredictOptions) -> CenterView:
+def analyze_center(system: System, sample: Sample, options: PredictOptions) -> CenterAnalysis:
     """Let a system that regresses poses look at one image.
 
     Args:
@@ -157,7 +157,7 @@ def center_view(system: System, sample: Sample, options: PredictOptions) -> Cent
     image = normalize(collate([seen]).images.to(device_of(system)))
     with torch.no_grad():
         taps = tuple(block[0].float() for block in system.model.taps(image))  # type: ignore[operator]
-    return CenterView(system, seen, image, frame, taps)
+    return CenterAnalysis(system, seen, image, frame, taps)
 
 
 @contextmanager

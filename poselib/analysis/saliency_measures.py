@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.analysis.saliency import CenterView, center_view
+from poselib.analysis.saliency import CenterAnalysis, analyze_center
 from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions
 from poselib.ops.oks import LEAST_AREA
@@ -20,7 +20,7 @@ from poselib.systems import System
 Floats = NDArray[np.float64]
 
 
-def shares_near(maps: ArrayLike, points: ArrayLike, radius: float) -> Floats:
+def energy_within(maps: ArrayLike, points: ArrayLike, radius: float) -> Floats:
     """Return the share of each map's sum that lies around a point.
 
     Args:
@@ -60,10 +60,10 @@ def measure_focus(
     Args:
         system: regresses poses from centers.
         dataset: labeled images.
-        options: see ``center_view``.
+        options: see ``analyze_center``.
         count: images, from the first on.
         radius: what is near, in sizes of the person, its √area.
-        guided: see ``CenterView.saliency``.
+        guided: see ``CenterAnalysis.saliency``.
         keypoints: names of those to measure; all if None. Each costs two gradients a person.
 
     Returns:
@@ -74,14 +74,14 @@ def measure_focus(
         ordinary convolutions, ``unmoved``, in sizes of the person.
 
     Raises:
-        ValueError: as ``center_view``, or a keypoint is unknown.
+        ValueError: as ``analyze_center``, or a keypoint is unknown.
     """
     skeleton = system.skeleton
     names = skeleton.keypoints if keypoints is None else tuple(keypoints)
     asked = np.isin(np.arange(len(skeleton)), [skeleton.index(name) for name in names])
     tables = []
     for index in range(min(count, len(dataset))):
-        view = center_view(system, dataset[index], options)
+        view = analyze_center(system, dataset[index], options)
         activated, unmoved = view.activated(), view.unmoved()
         for person in view.people:
             truth = view.sample.keypoints[person].astype(np.float64)
@@ -99,7 +99,7 @@ def measure_focus(
 
 
 def _measured(
-    view: CenterView, person: int, which: NDArray[np.intp], radius: float, guided: bool
+    view: CenterAnalysis, person: int, which: NDArray[np.intp], radius: float, guided: bool
 ) -> dict[str, Floats]:
     """The shares of saliency of some of a person's keypoints, (J,) each."""
     saliency = view.saliency(person, which.tolist(), guided=guided)
@@ -107,8 +107,8 @@ def _measured(
     center = np.broadcast_to(view.centers[person], points.shape)
     px = radius * person_size(view.sample, person)
     return {
-        "near": shares_near(saliency, points, px),
-        "at_center": shares_near(saliency, center, px),
+        "near": energy_within(saliency, points, px),
+        "at_center": energy_within(saliency, center, px),
         "chance": _disc(view.sample.size, points, px).mean(axis=(1, 2)),
     }
 
@@ -136,7 +136,7 @@ def largest_people(
     Args:
         system: regresses them from their centers.
         dataset: labeled images.
-        options: see ``center_view``.
+        options: see ``analyze_center``.
         keypoints: names of the keypoints.
         count: people to return, of the first images that have one; fewer if there are fewer.
 
@@ -148,7 +148,7 @@ def largest_people(
     for index in range(len(dataset)):
         if len(chosen) == count:
             break
-        view = center_view(system, dataset[index], options)
+        view = analyze_center(system, dataset[index], options)
         seen = (view.sample.keypoints[:, which, 2] == 2).all(axis=1)
         people = [person for person in view.people if seen[person]]
         if people:
@@ -157,7 +157,7 @@ def largest_people(
 
 
 def saliency_panels(
-    view: CenterView,
+    view: CenterAnalysis,
     person: int,
     names: Sequence[str],
     *,
@@ -173,7 +173,7 @@ def saliency_panels(
         names: of the keypoints.
         radius: what is near, in sizes of the person.
         title: what the system is called.
-        guided: see ``CenterView.saliency``.
+        guided: see ``CenterAnalysis.saliency``.
     """
     which = [view.system.skeleton.index(name) for name in names]
     points = view.sample.keypoints[person, which, :2].astype(np.float64)
@@ -189,13 +189,13 @@ def saliency_panels(
             title=f"{title}\n{readable(name)}: {share:.0%}",
         )
         for name, point, values, share in zip(
-            names, points, maps, shares_near(maps, points, px), strict=True
+            names, points, maps, energy_within(maps, points, px), strict=True
         )
     ]
 
 
 def activation_panels(
-    view: CenterView, person: int, names: Sequence[str], *, title: str
+    view: CenterAnalysis, person: int, names: Sequence[str], *, title: str
 ) -> list[FocusPanel]:
     """Return a panel for each keypoint of a person, with the pixels that its regression activates.
 

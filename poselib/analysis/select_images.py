@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from poselib.data.loaders import SampleSource
-from poselib.metrics.matching import matched_similarity
+from poselib.metrics.matching import matched_oks
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 
 
-def first_crowds(dataset: SampleSource, people: int, count: int, within: int = 1000) -> list[int]:
+def first_crowded(dataset: SampleSource, people: int, count: int, within: int = 1000) -> list[int]:
     """Return the first ``count`` images with at least so many labeled people, in their order.
 
     Where there are not enough, those with the most people follow, again the first first.
@@ -57,7 +57,7 @@ def ranked_images(
     for index, found in enumerate(poses):
         sample = dataset[index]
         if people := _people(sample):
-            mean = float(np.nanmean(matched_similarity(found, sample, skeleton)))
+            mean = float(np.nanmean(matched_oks(found, sample, skeleton)))
             rows.append({"index": index, "people": people, "found": len(found), "similarity": mean})
     table = pd.DataFrame(rows, columns=["index", "people", "found", "similarity"])
     return table.sort_values(["similarity", "index"], ignore_index=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from poselib.benchmarks.module_timer import TimedWithin
 from poselib.decoders.local_global import (
     Adapted,
-    AdaptOptions,
+    LocalGlobalOptions,
     attracted,
     decode_local_global,
     propose,
@@ -23,7 +23,7 @@ from poselib.decoders.local_global import (
     surroundings,
 )
 from poselib.engine.timing import Device, Timing, Work, measure_all
-from poselib.ops.center_poses import CenteredPoses
+from poselib.ops.center_poses import CenterPoses
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Poses
 
@@ -42,7 +42,7 @@ class StagedAdaptation:
         ValueError: the options adapt nothing, or to one prior alone.
     """
 
-    def __init__(self, outputs: LocalGlobalOutputs, options: AdaptOptions) -> None:
+    def __init__(self, outputs: LocalGlobalOutputs, options: LocalGlobalOptions) -> None:
         if not options.adapt or options.prior != "both":
             raise ValueError(
                 "stages are those of adaptation to both priors, not of "
@@ -51,7 +51,7 @@ class StagedAdaptation:
         self.outputs, self.options = outputs, options
 
     @torch.no_grad()
-    def local_kems(self) -> tuple[CenteredPoses, Tensor]:
+    def local_kems(self) -> tuple[CenterPoses, Tensor]:
         """Find the poses at the centers of people, and read their local context."""
         people = propose(self.outputs, self.options)
         return people, surroundings(self.outputs, people, self.options.meshes)
@@ -62,7 +62,7 @@ class StagedAdaptation:
         return attracted(self.outputs, context)
 
     @torch.no_grad()
-    def global_kams(self, people: CenteredPoses, kernels: Tensor) -> Adapted:
+    def global_kams(self, people: CenterPoses, kernels: Tensor) -> Adapted:
         """Read global context, convolve it with the attraction maps, and find its highest places.
 
         These are what the paper's Table 4 leaves for its third column.
@@ -132,7 +132,7 @@ class AdaptationTimes:
 
 def time_adaptation(
     outputs: LocalGlobalOutputs,
-    options: AdaptOptions,
+    options: LocalGlobalOptions,
     network: Work | None = None,
     *,
     repeats: int = 5,

@@ -14,7 +14,7 @@ Setting = tuple[str, int]  # device and threads
 
 
 @dataclass(frozen=True)
-class Contest:
+class Benchmark:
     """A piece of work and the two ways to do it.
 
     Attributes:
@@ -32,8 +32,8 @@ class Contest:
     same: Callable[[Any, Any], bool] | None = None
 
 
-def time_contests(
-    contests: Sequence[Contest],
+def run_benchmarks(
+    contests: Sequence[Benchmark],
     settings: Sequence[Setting],
     *,
     repeats: int = 3,
@@ -67,7 +67,7 @@ def time_contests(
 
 
 def _rows(
-    contests: Sequence[Contest], settings: Sequence[Setting], turns: dict[str, Any]
+    contests: Sequence[Benchmark], settings: Sequence[Setting], turns: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     for device, threads in settings:
         for contest in (each for each in contests if each.device == device):
@@ -92,7 +92,7 @@ def growth_of_times(table: pd.DataFrame, less: str, more: str) -> pd.DataFrame:
     """Say how many times as long the larger of two works takes.
 
     Args:
-        table: of ``time_contests``.
+        table: of ``run_benchmarks``.
         less: the smaller work.
         more: the larger one.
 

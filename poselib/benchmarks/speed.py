@@ -15,14 +15,14 @@ from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.run import Setting, setting_name
 from poselib.benchmarks.workloads import decode_inputs
-from poselib.decoders.local_global import AdaptOptions
+from poselib.decoders.local_global import LocalGlobalOptions
 from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.timing import Timing, Work, measure, measure_all
-from poselib.experiments.catalog import NamedDataset
-from poselib.experiments.given import given_system
+from poselib.experiments.catalog import KeypointDataset
+from poselib.experiments.given import load_or_init
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
@@ -49,7 +49,7 @@ class Timed:
         return system
 
 
-def drawn_outputs(
+def synthetic_outputs(
     system: System, image: Tensor, people: int, seed: int
 ) -> TagOutputs | RegressionOutputs:
     """Return what the network would say of images with people, had it learned to.
@@ -114,7 +114,7 @@ def time_systems(
         for row, network in networks.items():
             system = network.built(skeleton, seed, device)
             image = torch.zeros(1, 3, *size, device=device)
-            outputs = drawn_outputs(system, image, people, seed)
+            outputs = synthetic_outputs(system, image, people, seed)
             networks_here[row] = partial(_forward, system, image)
             decoders[f"decoding {row}"] = partial(system.decode, outputs)
         for threads in (count for where, count in settings if where == device):
@@ -180,9 +180,11 @@ def _stages(
         system = network.built(skeleton, seed, device)
         image = torch.zeros(1, 3, *size, device=device)
         for count in people:
-            outputs = drawn_outputs(system, image, count, seed)
+            outputs = synthetic_outputs(system, image, count, seed)
             options = getattr(system.decode, "keywords", {}).get("options")
-            if not isinstance(outputs, LocalGlobalOutputs) or not isinstance(options, AdaptOptions):
+            if not isinstance(outputs, LocalGlobalOutputs) or not isinstance(
+                options, LocalGlobalOptions
+            ):
                 raise ValueError(f"{row!r} does not adapt poses")
             work = partial(_forward, system, image)
             for threads in (each for where, each in settings if where == device):
@@ -222,7 +224,9 @@ def growth(stages: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def named_systems(text: str, preset: str, dataset: str, *, seed: int) -> dict[str, Checkpoint]:
+def parse_named_checkpoints(
+    text: str, preset: str, dataset: str, *, seed: int
+) -> dict[str, Checkpoint]:
     """Read the parameter of a notebook that is given several systems by name.
 
     Args:
@@ -238,7 +242,7 @@ def named_systems(text: str, preset: str, dataset: str, *, seed: int) -> dict[st
     if not text.strip() and preset == "smoke":
         kinds = {"LOGO-CAP": "logocap", "DEKR": "dekr", "AE": "hae"}
         return {
-            name: given_system("", preset, dataset, name=kind, seed=seed)
+            name: load_or_init("", preset, dataset, name=kind, seed=seed)
             for name, kind in kinds.items()
         }
     found: dict[str, Checkpoint] = {}
@@ -246,13 +250,13 @@ def named_systems(text: str, preset: str, dataset: str, *, seed: int) -> dict[st
         name, equals, file = pair.partition("=")
         if not (name and equals and file) or name.replace("_", " ") in found:
             raise ValueError(f"checkpoints must be name=file, each name once, not {pair!r}")
-        found[name.replace("_", " ")] = given_system(file, preset, dataset, name="logocap")
+        found[name.replace("_", " ")] = load_or_init(file, preset, dataset, name="logocap")
     return found
 
 
-def accuracy_and_time(
+def speed_accuracy(
     systems: Mapping[str, Checkpoint],
-    dataset: NamedDataset,
+    dataset: KeypointDataset,
     options: PredictOptions,
     images: int,
     *,

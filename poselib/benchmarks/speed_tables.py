@@ -43,7 +43,7 @@ def adapting_networks(backbones: Sequence[str]) -> dict[str, Timed]:
     }
 
 
-def beside_paper(table: str, measured: pd.DataFrame) -> pd.DataFrame:
+def with_published(table: str, measured: pd.DataFrame) -> pd.DataFrame:
     """Return published lines of a table of LOGO-CAP, then measured ones, told apart by ``by``."""
     paper = published_table("logocap", table).rename(columns={"backbone_ms": "network_ms"})
     lines = [paper.rename_axis("row").reset_index().assign(by="published")]
@@ -57,18 +57,18 @@ def speed_columns(speed: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         speed: of ``speed.time_systems``; its first setting is what is shown.
     """
     paper = published_table("logocap", "3").rename(columns=_SPEED_NAMES)
-    measured = first_setting(speed).rename(columns=_SPEED_NAMES)
+    measured = main_setting(speed).rename(columns=_SPEED_NAMES)
     return paper, measured[[name for name in _SPEED_NAMES.values() if name in measured]]
 
 
-def first_setting(lines: pd.DataFrame) -> pd.DataFrame:
+def main_setting(lines: pd.DataFrame) -> pd.DataFrame:
     """Return the lines of the first setting, by their row."""
     return lines[lines["setting"] == lines["setting"].iloc[0]].set_index("row")
 
 
-def told_of_speed(speed: pd.DataFrame, people: int) -> str:
+def summarize_speed(speed: pd.DataFrame, people: int) -> str:
     """Say in a sentence what ``speed.time_systems`` found in its first setting."""
-    main = first_setting(speed)
+    main = main_setting(speed)
     times = [
         f"{row}: {line['time_ms']:.0f} ms ({line['network_ms'] / line['time_ms']:.0%} network)"
         for row, line in main.iterrows()
@@ -77,7 +77,7 @@ def told_of_speed(speed: pd.DataFrame, people: int) -> str:
     return f"one image of {counted(people)}, {setting}, random weights: {'; '.join(times)}"
 
 
-def told_of_stages(grown: pd.DataFrame) -> str:
+def summarize_stages(grown: pd.DataFrame) -> str:
     """Say in a sentence what ``speed.growth`` found."""
     told = []
     for line in grown.to_dict("records"):
@@ -117,7 +117,7 @@ def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
     """Return panels for ``plots.tradeoff``: LOGO-CAP's Table 3, then what was measured.
 
     Args:
-        measured: by where, of ``speed.accuracy_and_time``; there may be nothing.
+        measured: by where, of ``speed.speed_accuracy``; there may be nothing.
     """
     paper = published_table("logocap", "3").rename(columns={"time_ms": "ms"})[["ms", "AP"]]
     method = [_method(row) for row in paper.index]
@@ -126,8 +126,8 @@ def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
     return {heading: some.rename(index=_network) for heading, some in panels.items()}
 
 
-def told_of_tradeoff(measured: Mapping[str, pd.DataFrame]) -> str:
-    """Say in a sentence what ``speed.accuracy_and_time`` found, by where."""
+def summarize_tradeoff(measured: Mapping[str, pd.DataFrame]) -> str:
+    """Say in a sentence what ``speed.speed_accuracy`` found, by where."""
     told = [
         f"{where}: "
         + "; ".join(f"{n} AP {found.AP[n]:.1f} % at {found.ms[n]:.1f} ms" for n in found.index)

@@ -16,15 +16,15 @@ from poselib.losses.associative import (
     push_loss,
     tags_at_keypoints,
 )
-from poselib.losses.associative_options import Pull
+from poselib.losses.associative_options import PullOptions
 from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.outputs import TagOutputs
-from poselib.structures import Batch, Size, Warp
+from poselib.structures import AffineTransform, Batch, Size
 
 Device = torch.device | str
 
 # The published reading and λ of Eq. (11).
-FOCAL, HIGH_WEIGHT = Pull(alpha=2.0, per_keypoint=True), 1.5
+FOCAL, HIGH_WEIGHT = PullOptions(alpha=2.0, per_keypoint=True), 1.5
 
 _STRIDE = 2  # of a network's finest maps, which are enlarged before decoding
 _SIGMA = 8.0  # of the Gaussians, px
@@ -143,7 +143,7 @@ def loss_inputs(
     return TagInputs(tags.requires_grad_(), torch.from_numpy(points).to(device), size)
 
 
-def associative_step(inputs: TagInputs, groups: Tensor, pull: Pull = FOCAL) -> Tensor:
+def associative_step(inputs: TagInputs, groups: Tensor, pull: PullOptions = FOCAL) -> Tensor:
     """Return the gradient of the hierarchical associative loss with respect to the tags.
 
     Forward and backward from tagmaps and keypoints, as in training with the published weights
@@ -188,7 +188,7 @@ def target_inputs(
         areas=torch.full((batch, people), size[0] * size[1] / 16),
         ignore=torch.zeros((batch, *size), dtype=torch.bool),
         image_ids=tuple(range(batch)),
-        to_original=(Warp.identity(),) * batch,
+        to_original=(AffineTransform.identity(),) * batch,
     )
     return labeled.to(device)
 

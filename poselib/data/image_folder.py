@@ -12,7 +12,7 @@ import numpy as np
 from poselib.data.coco_export import coco_category
 from poselib.data.image_io import read_image
 from poselib.skeletons import Skeleton
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 CATEGORY_ID = 1
@@ -54,7 +54,7 @@ class ImageFiles:
             areas=np.zeros(0, np.float32),
             ignore=np.zeros(image.shape[:2], dtype=bool),
             image_id=self.image_ids[index],
-            to_original=Warp.identity(),
+            to_original=AffineTransform.identity(),
         )
 
     def document(self, skeleton: Skeleton) -> dict[str, Any]:

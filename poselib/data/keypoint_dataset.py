@@ -18,7 +18,7 @@ from poselib.data.annotation_table import AnnotatedImage, PeopleTable, gather
 from poselib.data.coco_export import coco_document
 from poselib.data.image_io import image_size, read_image
 from poselib.skeletons import Skeleton
-from poselib.structures import Sample, Size, Warp
+from poselib.structures import AffineTransform, Sample, Size
 
 __all__ = [
     "AnnotatedImage",
@@ -108,7 +108,7 @@ class KeypointImages:
             areas=table.areas[people].copy(),
             ignore=self._ignore(index, size),
             image_id=table.image_ids[index],
-            to_original=Warp.identity(),
+            to_original=AffineTransform.identity(),
         )
 
     def _ignore(self, index: int, size: Size) -> NDArray[np.bool_]:

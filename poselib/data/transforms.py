@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.skeletons import Skeleton
-from poselib.structures import Sample, Size, Warp
+from poselib.structures import AffineTransform, Sample, Size
 
 Range = tuple[float, float]
 
 
 def crop_warp(
     center: tuple[float, float], side: float, size: int, rotation: float = 0.0, flip: bool = False
-) -> Warp:
+) -> AffineTransform:
     """Return the warp from a turned square of an image to an upright image of ``size`` px.
 
     Args:
@@ -35,13 +35,15 @@ def crop_warp(
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     linear = np.array([[cosine, sine], [-sine, cosine]])
     offset = np.full(2, size / 2) - linear @ np.asarray(center, dtype=np.float64)
-    warp = Warp(np.column_stack([linear, offset]))
+    warp = AffineTransform(np.column_stack([linear, offset]))
     # x -> size - x maps the left edge to the right one; with pixel indices it would lose one.
-    mirror = Warp(np.array([[-1.0, 0.0, float(size)], [0.0, 1.0, 0.0]]))
+    mirror = AffineTransform(np.array([[-1.0, 0.0, float(size)], [0.0, 1.0, 0.0]]))
     return warp.then(mirror) if flip else warp
 
 
-def warp_sample(sample: Sample, warp: Warp, size: Size, *, ignore_outside: bool = False) -> Sample:
+def warp_sample(
+    sample: Sample, warp: AffineTransform, size: Size, *, ignore_outside: bool = False
+) -> Sample:
     """Warp image, ignore mask, keypoints and areas of a sample with one matrix.
 
     Keypoints that leave the image become (0, 0, 0); nobody is dropped and left and right keep
@@ -160,7 +162,7 @@ class Augment:
             _with_people_left(result), self.brightness * draws[4], self.contrast * draws[5]
         )
 
-    def _warp(self, size: Size, draws: NDArray[np.float64], flip: bool) -> Warp:
+    def _warp(self, size: Size, draws: NDArray[np.float64], flip: bool) -> AffineTransform:
         low, high = self.scale
         side = min(size) * (low + (high - low) * (draws[0] + 1) / 2)
         shift = self.translation * side * draws[2:4]
@@ -168,15 +170,15 @@ class Augment:
         return crop_warp(center, side, self.size, self.rotation * draws[1], flip)
 
 
-def _scaling(scale: float) -> Warp:
-    return Warp(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
+def _scaling(scale: float) -> AffineTransform:
+    return AffineTransform(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
 
 
-def _shifting(shift: float) -> Warp:
-    return Warp(np.array([[1.0, 0.0, shift], [0.0, 1.0, shift]]))
+def _shifting(shift: float) -> AffineTransform:
+    return AffineTransform(np.array([[1.0, 0.0, shift], [0.0, 1.0, shift]]))
 
 
-def _moved(keypoints: NDArray[np.float32], warp: Warp) -> NDArray[np.float32]:
+def _moved(keypoints: NDArray[np.float32], warp: AffineTransform) -> NDArray[np.float32]:
     xy, visibility = warp(keypoints[..., :2]), keypoints[..., 2:]
     return np.concatenate([xy, visibility], axis=-1).astype(np.float32)
 
@@ -195,7 +197,7 @@ def _with_people_left(sample: Sample) -> Sample:
 
 
 def _warped(
-    image: NDArray[np.uint8], warp: Warp, size: Size, outside: float = 0.0
+    image: NDArray[np.uint8], warp: AffineTransform, size: Size, outside: float = 0.0
 ) -> NDArray[np.uint8]:
     """Resample an image (H, W) or (H, W, 3) bilinearly; ``outside`` is the value beyond it."""
     image, warp = _reduced(np.ascontiguousarray(image), warp)
@@ -207,7 +209,9 @@ def _warped(
     )  # type: ignore[return-value]
 
 
-def _reduced(image: NDArray[np.uint8], warp: Warp) -> tuple[NDArray[np.uint8], Warp]:
+def _reduced(
+    image: NDArray[np.uint8], warp: AffineTransform
+) -> tuple[NDArray[np.uint8], AffineTransform]:
     """Shrink by averaging first where bilinear sampling would skip whole pixels."""
     factor = int(1 / warp.scale)
     if factor < 2:
@@ -216,11 +220,11 @@ def _reduced(image: NDArray[np.uint8], warp: Warp) -> tuple[NDArray[np.uint8], W
     small = max(1, round(height / factor)), max(1, round(width / factor))
     image = cv2.resize(image, (small[1], small[0]), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     stretch = np.diag([width / small[1], height / small[0], 1.0])[:2]
-    return image, Warp(stretch).then(warp)
+    return image, AffineTransform(stretch).then(warp)
 
 
 def _warped_mask(
-    mask: NDArray[np.bool_], warp: Warp, size: Size, ignore_outside: bool
+    mask: NDArray[np.bool_], warp: AffineTransform, size: Size, ignore_outside: bool
 ) -> NDArray[np.bool_]:
     if not ignore_outside and not mask.any():
         return np.zeros(size, dtype=bool)

@@ -15,7 +15,7 @@ from poselib.decoders.grouping import Candidates, GroupingOptions, Groups
 from poselib.decoders.keypoint_order import group_associative
 from poselib.decoders.progressive import group_progressive
 from poselib.decoders.refinement import find_missing
-from poselib.ops.lazy_upsampling import Enlarged
+from poselib.ops.lazy_upsampling import LazyUpsampled
 from poselib.ops.peaks import (
     SUBPIXEL,
     Subpixel,
@@ -156,7 +156,7 @@ class _Maps:
 
     heatmaps: Tensor  # (B, K, h, w), finite or -inf
     highest: Tensor  # of each of their blocks
-    tags: Tensor | Enlarged  # (B, K, L, h, w)
+    tags: Tensor | LazyUpsampled  # (B, K, L, h, w)
     image_size: Size
 
 
@@ -180,14 +180,14 @@ def _maps_of(
     return _Maps(*finite_maps(heatmaps), tags, outputs.image_size)
 
 
-def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | Enlarged:
+def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | LazyUpsampled:
     """Bring tags to a size; those that are of it already are not copied."""
     tags = outputs.tags
     if tuple(tags.shape[-2:]) == outputs.finest == tuple(size):
         return tags
     # On a CPU it is slow to write maps of which little is read.
     if tags.device.type == "cpu" and tags.isfinite().all():
-        return Enlarged(tags.flatten(0, 1), (outputs.finest, size))
+        return LazyUpsampled(tags.flatten(0, 1), (outputs.finest, size))
     return outputs.resized_tags(size)
 
 
@@ -214,7 +214,7 @@ def _decode(
 def _candidates(maps: _Maps, options: DecodeOptions) -> list[Candidates]:
     most, threshold = options.grouping.max_candidates, options.grouping.detection_threshold
     peaks = find_peaks(maps.heatmaps, most, options.window, threshold, maps.highest)
-    if isinstance(maps.tags, Enlarged):
+    if isinstance(maps.tags, LazyUpsampled):
         tags = maps.tags.sample(peaks.cells)
     else:
         tags = sample_cells(maps.tags, peaks.cells)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.block_extrema import SIDE, Blocks, block_extremes
-from poselib.ops.lazy_upsampling import Enlarged
+from poselib.ops.block_extrema import SIDE, BlockExtrema, block_extremes
+from poselib.ops.lazy_upsampling import LazyUpsampled
 
 Reals = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -103,7 +103,7 @@ class Search:
     """
 
     heat: Reals
-    tags: Blocks | Enlarged
+    tags: BlockExtrema | LazyUpsampled
     hottest: Reals
     maps: Ints
     references: Reals
@@ -113,7 +113,7 @@ class Search:
     def __post_init__(self) -> None:
         self.scores = np.full(len(self.maps), -np.inf, np.float32)
         self.places = np.zeros(len(self.maps), np.int64)
-        self._heat = Blocks(self.heat)
+        self._heat = BlockExtrema(self.heat)
         self._corners = self._heat.rows * self.heat.shape[-1] + self._heat.columns
 
     def run(self) -> None:

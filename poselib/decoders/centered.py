@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poselib.decoders.pose_nms import suppress_poses
-from poselib.ops.center_poses import CenteredPoses
+from poselib.ops.center_poses import CenterPoses
 from poselib.structures import Poses
 
 # What a keypoint's heat counts as at least: one that was regressed is there, however low it is.
@@ -16,7 +16,7 @@ LEAST_HEAT = float(np.finfo(np.float32).tiny)
 
 
 def keep_best(
-    people: CenteredPoses, scores: Tensor, *, distance: float, share: float, count: int
+    people: CenterPoses, scores: Tensor, *, distance: float, share: float, count: int
 ) -> Tensor:
     """Return which poses to keep: of those that mark the same person the best one.
 
@@ -39,9 +39,7 @@ def keep_best(
     return torch.from_numpy(np.concatenate(chosen)).to(scores.device)
 
 
-def people_of_images(
-    people: CenteredPoses, scores: Tensor, person_scores: Tensor, count: int
-) -> list[Poses]:
+def to_poses(people: CenterPoses, scores: Tensor, person_scores: Tensor, count: int) -> list[Poses]:
     """Bring finished poses to the CPU, all at once.
 
     Args:

@@ -3,7 +3,7 @@
 All groupings visit the keypoint types one after another, compare the tags of a type's candidates
 with the reference embedding of every person found so far (the mean tag of its keypoints, HAE,
 Eq. 6), and match them by the Hungarian algorithm; who matches nobody starts a person. They differ
-in the order of the types alone, which a ``Chooser`` decides.
+in the order of the types alone, which a ``NextType`` decides.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from scipy.spatial.distance import cdist
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-Nearness = Literal["least", "mean"]
+DistanceReduction = Literal["least", "mean"]
 # (reference embeddings (P, L), keypoint types left) -> (next type, ``GroupingStep.distances``)
-Chooser = Callable[[Floats, Sequence[int]], tuple[int, Floats]]
+NextType = Callable[[Floats, Sequence[int]], tuple[int, Floats]]
 
 # Weight of the exact distance: it decides only between matchings that cost the same without.
 _TIE_BREAK = 1e-6
@@ -60,7 +60,7 @@ class GroupingOptions:
     max_candidates: int = 30
     round_distance: bool = True
     gate: bool = True
-    nearness: Nearness = "least"
+    nearness: DistanceReduction = "least"
 
     def __post_init__(self) -> None:
         for name in ("detection_threshold", "tag_threshold"):
@@ -135,7 +135,7 @@ class Groups:
 
 
 def grouping_steps(
-    candidates: Candidates, choose: Chooser, options: GroupingOptions
+    candidates: Candidates, choose: NextType, options: GroupingOptions
 ) -> Iterator[GroupingStep]:
     """Group one keypoint type after another, in the order that ``choose`` decides.
 

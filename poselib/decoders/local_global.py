@@ -10,11 +10,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from poselib.decoders.centered import keep_best, people_of_images
-from poselib.ops.center_poses import CenteredPoses, centered_poses
+from poselib.decoders.centered import keep_best, to_poses
+from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.dynamic_convolution import convolve_each, highest_places
-from poselib.ops.local_global import Meshes, global_context, local_context, local_places
-from poselib.ops.map_coordinates import mean_map, offset_of
+from poselib.ops.local_global import KeypointExpansion, global_context, local_context, local_places
+from poselib.ops.map_coordinates import average_heatmaps, half_pixel
 from poselib.ops.window_sampling import in_parts, sample_windows
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.structures import Poses
@@ -23,7 +23,7 @@ Prior = Literal["both", "expansion", "attraction"]
 
 
 @dataclass(frozen=True)
-class AdaptOptions:
+class LocalGlobalOptions:
     """How outputs become poses; the defaults are those of LOGO-CAP's paper and code.
 
     Attributes:
@@ -45,7 +45,7 @@ class AdaptOptions:
         ValueError: an option is none of those above.
     """
 
-    meshes: Meshes
+    meshes: KeypointExpansion
     adapt: bool = True
     prior: Prior = "both"
     share: float = 0.75
@@ -82,7 +82,7 @@ class Adapted:
         scores: (n, K), how sure each keypoint is: its adapted heat.
     """
 
-    people: CenteredPoses
+    people: CenterPoses
     scores: Tensor
 
     @property
@@ -100,7 +100,7 @@ class Adapted:
 
 
 @torch.no_grad()
-def decode_local_global(outputs: RegressionOutputs, options: AdaptOptions) -> list[Poses]:
+def decode_local_global(outputs: RegressionOutputs, options: LocalGlobalOptions) -> list[Poses]:
     """Find the people in each image of a batch, all of them together (LOGO-CAP, Sec. 3.1).
 
     A keypoint's score is the product of its adapted heat and the center's, a person's their mean
@@ -123,7 +123,9 @@ def decode_local_global(outputs: RegressionOutputs, options: AdaptOptions) -> li
 
 
 @torch.no_grad()
-def decode_unmoved(outputs: RegressionOutputs, options: AdaptOptions) -> list[Poses]:
+def decode_without_adaptation(
+    outputs: RegressionOutputs, options: LocalGlobalOptions
+) -> list[Poses]:
     """Return whom ``decode_local_global`` finds, where they were before they were adapted.
 
     Row for row the same people with the same scores: what differs is adaptation alone, while a
@@ -139,7 +141,9 @@ def decode_unmoved(outputs: RegressionOutputs, options: AdaptOptions) -> list[Po
 
 
 @torch.no_grad()
-def attraction_of_found(outputs: LocalGlobalOutputs, options: AdaptOptions) -> Tensor:
+def attraction_maps_of_detections(
+    outputs: LocalGlobalOutputs, options: LocalGlobalOptions
+) -> Tensor:
     """Return the keypoint attraction maps of whom ``decode_local_global`` finds, row for row.
 
     Args:
@@ -154,9 +158,9 @@ def attraction_of_found(outputs: LocalGlobalOutputs, options: AdaptOptions) -> T
     return attraction(outputs, found, options.meshes)
 
 
-def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CenteredPoses:
+def propose(outputs: RegressionOutputs, options: LocalGlobalOptions) -> CenterPoses:
     """Return the poses at the centers of people, as they are regressed."""
-    return centered_poses(
+    return poses_at_centers(
         (outputs, *outputs.others),
         outputs.image_size,
         count=options.max_people,
@@ -168,7 +172,7 @@ def propose(outputs: RegressionOutputs, options: AdaptOptions) -> CenteredPoses:
     )
 
 
-def adapt(outputs: RegressionOutputs, people: CenteredPoses, options: AdaptOptions) -> Adapted:
+def adapt(outputs: RegressionOutputs, people: CenterPoses, options: LocalGlobalOptions) -> Adapted:
     """Move the keypoints of poses to where their context says that they are."""
     meshes, size = options.meshes, outputs.image_size
     scales = (outputs, *outputs.others)
@@ -184,7 +188,9 @@ def adapt(outputs: RegressionOutputs, people: CenteredPoses, options: AdaptOptio
     return search(outputs, people, kernels, options)
 
 
-def surroundings(outputs: LocalGlobalOutputs, people: CenteredPoses, meshes: Meshes) -> Tensor:
+def surroundings(
+    outputs: LocalGlobalOutputs, people: CenterPoses, meshes: KeypointExpansion
+) -> Tensor:
     """Return the local context of poses, (n, K * D, r, r)."""
     scales = (outputs, *outputs.others)
     embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
@@ -197,13 +203,18 @@ def attracted(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
     return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
 
 
-def attraction(outputs: LocalGlobalOutputs, people: CenteredPoses, meshes: Meshes) -> Tensor:
+def attraction(
+    outputs: LocalGlobalOutputs, people: CenterPoses, meshes: KeypointExpansion
+) -> Tensor:
     """Return the keypoint attraction maps of poses, (n, K, r, r) from 0 to 1."""
     return attracted(outputs, surroundings(outputs, people, meshes))
 
 
 def search(
-    outputs: RegressionOutputs, people: CenteredPoses, kernels: Tensor | None, options: AdaptOptions
+    outputs: RegressionOutputs,
+    people: CenterPoses,
+    kernels: Tensor | None,
+    options: LocalGlobalOptions,
 ) -> Adapted:
     """Move keypoints to where their global windows are highest, once convolved with kernels.
 
@@ -228,13 +239,13 @@ def search(
     return Adapted(replace(people, points=points), torch.cat([each.scores for each in found]))
 
 
-def highest(people: CenteredPoses, heat: Tensor, meshes: Meshes, share: float) -> Adapted:
+def highest(people: CenterPoses, heat: Tensor, meshes: KeypointExpansion, share: float) -> Adapted:
     """Move keypoints to the two highest places of their global windows, by their mean (Eq. 3)."""
     moved, scores = highest_places(heat, share)
     return _moved(people, people.points + meshes.step * moved, scores)
 
 
-def strongest(people: CenteredPoses, maps: Tensor, meshes: Meshes) -> Adapted:
+def strongest(people: CenterPoses, maps: Tensor, meshes: KeypointExpansion) -> Adapted:
     """Move keypoints to the place of their local window that attracts most (Table 7: KAMs)."""
     scores, best = maps.flatten(2).max(dim=-1)
     places = local_places(people, meshes).flatten(1, 2)  # (n, r * r, K, 2)
@@ -242,13 +253,13 @@ def strongest(people: CenteredPoses, maps: Tensor, meshes: Meshes) -> Adapted:
     return _moved(people, places.gather(1, index).squeeze(1), scores)
 
 
-def settle(adapted: Adapted, options: AdaptOptions, images: int) -> list[Poses]:
+def settle(adapted: Adapted, options: LocalGlobalOptions, images: int) -> list[Poses]:
     """Keep of adapted poses of one person the best: the people of each image."""
     kept = adapted[best_rows(adapted, options)]
     return _of_images(kept, kept.people, options, images)
 
 
-def best_rows(adapted: Adapted, options: AdaptOptions) -> Tensor:
+def best_rows(adapted: Adapted, options: LocalGlobalOptions) -> Tensor:
     """Return which poses are people, and of those of one person the best: (m,) int64."""
     totals = adapted.totals
     found = (totals > 0).nonzero().squeeze(1)
@@ -263,13 +274,13 @@ def best_rows(adapted: Adapted, options: AdaptOptions) -> Tensor:
 
 
 def _of_images(
-    adapted: Adapted, people: CenteredPoses, options: AdaptOptions, images: int
+    adapted: Adapted, people: CenterPoses, options: LocalGlobalOptions, images: int
 ) -> list[Poses]:
-    placed = replace(people, points=people.points + offset_of(options.meshes.frame))
-    return people_of_images(placed, adapted.weighted, adapted.totals, images)
+    placed = replace(people, points=people.points + half_pixel(options.meshes.frame))
+    return to_poses(placed, adapted.weighted, adapted.totals, images)
 
 
-def _moved(people: CenteredPoses, points: Tensor, scores: Tensor) -> Adapted:
+def _moved(people: CenterPoses, points: Tensor, scores: Tensor) -> Adapted:
     """Move the keypoints that anything speaks for; where nothing does, any place is the highest."""
     points = torch.where((scores > 0)[..., None], points, people.points)
     return Adapted(replace(people, points=points), torch.where(scores > 0, scores, 0.0))
@@ -277,4 +288,6 @@ def _moved(people: CenteredPoses, points: Tensor, scores: Tensor) -> Adapted:
 
 def _mean(maps: Sequence[Tensor], outputs: RegressionOutputs) -> Tensor:
     # Maps are enlarged alike in both frames, as the official code does: what differs is reading.
-    return maps[0].float() if len(maps) == 1 else mean_map(maps, outputs.image_size, "center")
+    return (
+        maps[0].float() if len(maps) == 1 else average_heatmaps(maps, outputs.image_size, "center")
+    )

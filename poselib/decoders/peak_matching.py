@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from poselib.ops.map_coordinates import Frame, mean_map, px_of
+from poselib.ops.map_coordinates import Frame, average_heatmaps, cell_to_px
 from poselib.ops.peaks import Subpixel, find_peaks, subpixel_shift
 from poselib.structures import Size
 
 
-def absorb_keypoints(
+def snap_to_peaks(
     points: Tensor,
     images: Tensor,
     heatmaps: Sequence[Tensor],
@@ -49,10 +49,10 @@ def absorb_keypoints(
     Raises:
         ValueError: the subpixel method is unknown.
     """
-    maps = mean_map(heatmaps, image_size, frame)
+    maps = average_heatmaps(heatmaps, image_size, frame)
     kinds, height, width = maps.shape[1:]
     peaks = find_peaks(maps, count, kernel=3)
-    places = px_of(peaks.cells, image_size, (height, width), frame)  # (B, K, M, 2)
+    places = cell_to_px(peaks.cells, image_size, (height, width), frame)  # (B, K, M, 2)
     apart = (places[images] - points[:, :, None]).norm(dim=-1)
     apart, nearest = apart.masked_fill(peaks.values[images] <= 0, torch.inf).min(dim=-1)
     cells = peaks.cells[images].take_along_dim(nearest[..., None, None], dim=2).squeeze(2)
@@ -60,5 +60,5 @@ def absorb_keypoints(
     shift = subpixel_shift(
         maps.flatten(0, 1), channels.flatten(), cells.flatten(0, 1), subpixel
     ).view_as(points)
-    peak = px_of(cells + shift, image_size, (height, width), frame)
+    peak = cell_to_px(cells + shift, image_size, (height, width), frame)
     return torch.where((apart < distance)[..., None], peak, points)

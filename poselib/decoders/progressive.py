@@ -9,11 +9,11 @@ from scipy.spatial.distance import cdist
 
 from poselib.decoders.grouping import (
     Candidates,
-    Chooser,
     Floats,
     GroupingOptions,
     GroupingStep,
     Groups,
+    NextType,
     grouping_steps,
     groups_of,
 )
@@ -39,7 +39,7 @@ def group_progressive(candidates: Candidates, options: GroupingOptions) -> Group
     return groups_of(progressive_steps(candidates, options), candidates)
 
 
-def _nearest_type(candidates: Candidates, options: GroupingOptions) -> Chooser:
+def _nearest_type(candidates: Candidates, options: GroupingOptions) -> NextType:
     # Candidates of all types in one list, type by type: one distance matrix serves them all.
     types, entries = np.nonzero(candidates.usable(options))
     tags = candidates.tags[types, entries].astype(np.float64)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.branch_and_bound import Search
-from poselib.ops.block_extrema import Blocks
-from poselib.ops.lazy_upsampling import Enlarged
+from poselib.ops.block_extrema import BlockExtrema
+from poselib.ops.lazy_upsampling import LazyUpsampled
 from poselib.ops.peaks import finite_maps
 
 # Cells of the maps of several people that are scored at a time: bounds the memory.
@@ -16,7 +16,7 @@ _CELLS = 1 << 24
 
 def find_missing(
     heatmaps: Tensor,
-    tags: Tensor | Enlarged,
+    tags: Tensor | LazyUpsampled,
     references: Tensor,
     images: Tensor,
     keypoints: Tensor,
@@ -50,7 +50,7 @@ def find_missing(
     if isinstance(tags, Tensor) and not _bounded(heat.device):
         places, scores = _score_all(heat, tags, maps, references)
     else:
-        blocks = Blocks(tags.numpy()) if isinstance(tags, Tensor) else tags
+        blocks = BlockExtrema(tags.numpy()) if isinstance(tags, Tensor) else tags
         search = Search(heat.numpy(), blocks, highest.numpy(), maps.numpy(), references.numpy())
         search.run()
         places, scores = torch.from_numpy(search.places), torch.from_numpy(search.scores)

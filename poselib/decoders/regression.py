@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from poselib.decoders.centered import keep_best, people_of_images
-from poselib.decoders.peak_matching import absorb_keypoints
-from poselib.ops.center_poses import CenteredPoses, centered_poses
-from poselib.ops.map_coordinates import FRAMES, Frame, offset_of, read_maps
+from poselib.decoders.centered import keep_best, to_poses
+from poselib.decoders.peak_matching import snap_to_peaks
+from poselib.ops.center_poses import CenterPoses, poses_at_centers
+from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel, read_maps
 from poselib.ops.peaks import SUBPIXEL, Subpixel
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Poses, Size
@@ -118,7 +118,7 @@ def decode_regression(
     """
     options, score = options or RegressionOptions(), score or outputs.scorer
     scales = (outputs, *outputs.others)
-    people = centered_poses(
+    people = poses_at_centers(
         scales,
         outputs.image_size,
         count=options.max_people,
@@ -135,7 +135,7 @@ def decode_regression(
     kept = _kept(people, heat, options, several=len(scales) > 1)
     points, images, values = people.points[kept], people.images[kept], heat[kept]
     if options.match:
-        points = absorb_keypoints(
+        points = snap_to_peaks(
             points,
             images,
             [s.heatmaps for s in scales],
@@ -145,11 +145,11 @@ def decode_regression(
             count=options.max_people,
             subpixel=options.subpixel,
         )
-    found = CenteredPoses(images, people.centers[kept], points + offset_of(options.frame))
+    found = CenterPoses(images, people.centers[kept], points + half_pixel(options.frame))
     return _poses(found, values, len(outputs.centers), score)
 
 
-def _kept(people: CenteredPoses, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
+def _kept(people: CenterPoses, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
     """Return the rows of people to keep, of each image one after another."""
     distance = options.distance
     if distance is None:
@@ -163,12 +163,12 @@ def _kept(people: CenteredPoses, heat: Tensor, options: RegressionOptions, sever
     )
 
 
-def _poses(people: CenteredPoses, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
+def _poses(people: CenterPoses, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
     weighted = people.centers[:, None] * heat
     person_scores = weighted.mean(dim=1)
     if score is not None and len(heat):
         person_scores = person_scores * _factors(score, people.points, weighted)
-    return people_of_images(people, heat, person_scores, count)
+    return to_poses(people, heat, person_scores, count)
 
 
 def _factors(score: Scorer, points: Tensor, heats: Tensor) -> Tensor:

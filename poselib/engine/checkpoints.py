@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from poselib.ops.io import replacing
-from poselib.skeletons import Skeleton, skeleton_named
+from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import System, build
 
 # Trained on synthetic scenes by notebooks/03_train.ipynb; its provenance lies beside it.
@@ -122,7 +122,7 @@ def read_training(path: Path) -> dict[str, Any]:
 
 
 def _stored_skeleton(description: dict[str, Any]) -> Skeleton:
-    skeleton = skeleton_named(description["skeleton"])
+    skeleton = get_skeleton(description["skeleton"])
     keypoints = description.get("keypoints", list(skeleton.keypoints))
     if keypoints != list(skeleton.keypoints):
         raise ValueError(

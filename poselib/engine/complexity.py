@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from poselib.systems.system import System
 
 
-class Sparing(Protocol):
+class HasSavedMacs(Protocol):
     """A module that computes what was published from fewer operations, and says so."""
 
-    def spared_macs(self, *inputs: Any) -> int:
+    def saved_macs(self, *inputs: Any) -> int:
         """Return how many multiply-accumulates fewer a call with these inputs takes."""
         ...
 
@@ -79,8 +79,8 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
 
     As in the papers, that is convolutions, deformable ones included, and matrix products alone:
     no normalization, activation or interpolation. Shapes are all that is computed, on the meta
-    device; the model stays as it is. Modules with a method ``spared_macs``, see ``Sparing``, are
-    asked what to add for the count as published.
+    device; the model stays as it is. Modules with a method ``saved_macs``, see ``HasSavedMacs``,
+    are asked what to add for the count as published.
 
     Args:
         model: a network for images (B, 3, H, W), or a system; on any device.
@@ -119,7 +119,7 @@ def _part(name: str) -> str:
 def _note(
     spared: Counter[str], part: str, module: nn.Module, inputs: tuple[Any, ...], _output: object
 ) -> None:
-    spared[part] += cast(Sparing, module).spared_macs(*inputs)
+    spared[part] += cast(HasSavedMacs, module).saved_macs(*inputs)
 
 
 def _totals(costs: Iterable[Cost]) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.crowding import has_crowd_indices
 from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
 from poselib.metrics.keypoint_ap import keypoint_ap
-from poselib.metrics.pck import PartScores, multi_person_ap, single_person_pckh
+from poselib.metrics.pck import PartAP, multi_person_ap, single_person_pckh
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
@@ -54,7 +54,7 @@ class HeadSizedImages(LabeledImages, Protocol):
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluation:
     """What an evaluation found.
 
     Attributes:
@@ -72,9 +72,9 @@ class Evaluated:
     poses: list[Poses]
     results: list[Entry]
     keypoint_ap: dict[str, float] = field(default_factory=dict)
-    pckh_ap: PartScores | None = None
-    pckh: PartScores | None = None
-    pckh_tenth: PartScores | None = None
+    pckh_ap: PartAP | None = None
+    pckh: PartAP | None = None
+    pckh_tenth: PartAP | None = None
     reasons: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, float]:
@@ -97,7 +97,7 @@ def evaluate(
     device: torch.device | str | None = None,
     progress: bool = False,
     explain: bool = True,
-) -> Evaluated:
+) -> Evaluation:
     """Predict a dataset and compare with its ground truth.
 
     Args:
@@ -118,10 +118,10 @@ def evaluate(
 
 def score(
     system: System, dataset: LabeledImages, poses: Sequence[Poses], *, explain: bool = True
-) -> Evaluated:
+) -> Evaluation:
     """Compare poses that were predicted already, one an image, with the ground truth.
 
-    What is measured depends on what the dataset knows; see ``Evaluated``.
+    What is measured depends on what the dataset knows; see ``Evaluation``.
 
     Args:
         system: gives the skeleton.
@@ -139,7 +139,7 @@ def score(
 
 def _compared(
     system: System, dataset: LabeledImages, truth: Entry, poses: Sequence[Poses], explain: bool
-) -> Evaluated:
+) -> Evaluation:
     skeleton = system.skeleton
     category = truth["categories"][0]["id"]
     results = [
@@ -154,7 +154,7 @@ def _compared(
         reasons = diagnose(truth, results, skeleton)
     for reason in reasons:
         logger.warning("AP is %.3f: %s", ap.AP, reason)
-    return Evaluated(
+    return Evaluation(
         ap=ap,
         poses=list(poses),
         results=results,
@@ -166,8 +166,8 @@ def _compared(
 
 def _in_head_sizes(
     dataset: LabeledImages, truth: Entry, poses: Sequence[Poses], skeleton: Skeleton
-) -> dict[str, PartScores]:
-    """The measures of MPII by their names in ``Evaluated``, if the dataset has head sizes."""
+) -> dict[str, PartAP]:
+    """The measures of MPII by their names in ``Evaluation``, if the dataset has head sizes."""
     if not isinstance(dataset, HeadSizedImages):
         return {}
     people = _people(truth, len(skeleton))

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Put off an interrupt (Ctrl-C, a notebook's stop button) until the block has ended.
 
     Only the main thread receives interrupts; elsewhere nothing is done.

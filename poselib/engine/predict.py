@@ -15,7 +15,7 @@ from tqdm import tqdm
 from poselib.data.loaders import SampleSource, collate
 from poselib.data.transforms import letterbox, warp_sample
 from poselib.ops.normalization import normalize
-from poselib.structures import Poses, Sample, Size, Warp
+from poselib.structures import AffineTransform, Poses, Sample, Size
 from poselib.systems import System
 
 Views = tuple[Sample, ...]
@@ -71,10 +71,10 @@ def predict(
     Returns:
         One ``Poses`` a sample, in its order, in px of the file it was read from.
     """
-    return predict_ways([system], samples, options, device=device, progress=progress)[0]
+    return predict_variants([system], samples, options, device=device, progress=progress)[0]
 
 
-def predict_ways(
+def predict_variants(
     systems: Sequence[System],
     samples: SampleSource | Sequence[Sample],
     options: PredictOptions | None = None,
@@ -127,10 +127,10 @@ def infer(system: System, views: Sequence[Views], flip: bool) -> Any:
         images = normalize(collate(each).images.to(device))
         outputs = system.model(images)
         if flip:
-            mirrored = system.model(_mirrored(images, system.mirror_shift))
-            outputs = outputs.with_mirrored(mirrored.mirror(system.skeleton))
+            mirrored = system.model(_mirrored(images, system.flip_shift))
+            outputs = outputs.merge_flipped(mirrored.mirror(system.skeleton))
         scales.append(outputs)
-    return scales[0].with_scales(scales[1:])
+    return scales[0].merge_scales(scales[1:])
 
 
 def _mirrored(images: Tensor, shift: int) -> Tensor:
@@ -163,7 +163,9 @@ def present(sample: Sample, options: PredictOptions) -> Views:
             stretch = np.diag([width / base.size[1], height / base.size[0], 1.0])[:2]
             to_base = base.to_original.inverse()
             from_sample = sample.to_original.then(to_base)
-            views.append(warp_sample(sample, from_sample.then(Warp(stretch)), (height, width)))
+            views.append(
+                warp_sample(sample, from_sample.then(AffineTransform(stretch)), (height, width))
+            )
     return tuple(views)
 
 

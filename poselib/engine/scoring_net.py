@@ -41,7 +41,7 @@ class ScoringExamples:
         return len(self.poses)
 
 
-def scoring_examples(
+def collect_scoring_data(
     system: System,
     dataset: SampleSource,
     options: PredictOptions | None = None,
@@ -80,7 +80,7 @@ def scoring_examples(
     images = range(min(count, len(dataset)) if count else len(dataset))
     for index in tqdm(images, disable=not progress, desc="examples"):
         sample = dataset[index]
-        if is_labeled(sample):
+        if has_labels(sample):
             people, given = _found(system, sample, options)
             poses.append(people.keypoints)
             heats.append(given)
@@ -92,7 +92,7 @@ def scoring_examples(
     )
 
 
-def fit_scoring(
+def train_scoring_net(
     net: ScoringNet,
     examples: ScoringExamples,
     *,
@@ -144,7 +144,7 @@ def fit_scoring(
     return losses
 
 
-def with_scoring(system: System, net: ScoringNet) -> System:
+def attach_scoring_net(system: System, net: ScoringNet) -> System:
     """Return a system of the same weights whose network has a scoring net, which ranks its poses.
 
     Args:
@@ -174,10 +174,11 @@ def with_scoring(system: System, net: ScoringNet) -> System:
     return ranked
 
 
-def without_scoring(system: System) -> System:
+def detach_scoring_net(system: System) -> System:
     """Return a system on the very same network that does not ask its scoring net.
 
-    It is for comparison, in one go of ``predict_ways``: its switches are those of the given one.
+    It is for comparison, in one go of ``predict_variants``: its switches are those of the given
+    one.
     """
     return replace(system, decode=lambda outputs: system.decode(replace(outputs, scorer=None)))
 
@@ -198,7 +199,7 @@ def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> Float:
     return best
 
 
-def is_labeled(sample: Sample) -> bool:
+def has_labels(sample: Sample) -> bool:
     """Return whether anybody in an image has a labeled keypoint."""
     return bool((sample.keypoints[..., 2] > 0).any())
 

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import torch
 
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 
 _STEPS = 3  # that are timed in a trial, after one that prepares what a number of threads needs
 _RECENT = 5  # steps whose median tells how long one takes
@@ -102,7 +102,7 @@ class ThreadChoice:
 
 @contextlib.contextmanager
 def stepping(
-    recipe: Recipe, device: torch.device
+    recipe: TrainConfig, device: torch.device
 ) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """Yield what each step of a training is to be taken in; afterwards threads are as before.
 

@@ -13,17 +13,17 @@ from tqdm import tqdm
 
 from poselib.data.loaders import AugmentFunction, Prepare, SampleLoader, SampleSource, make_loader
 from poselib.engine.thread_choice import stepping
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 from poselib.engine.trainer import CHECKPOINT, METRICS, TrainingState, Validate
 from poselib.ops.io import read_lines
 from poselib.structures import Batch
 from poselib.systems import System
 
-__all__ = ["CHECKPOINT", "METRICS", "Trained", "Validate", "train"]
+__all__ = ["CHECKPOINT", "METRICS", "TrainResult", "Validate", "train"]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainResult:
     """What a training leaves behind.
 
     Attributes:
@@ -42,7 +42,7 @@ class Trained:
 def train(
     system: System,
     dataset: SampleSource,
-    recipe: Recipe,
+    recipe: TrainConfig,
     folder: Path,
     *,
     augment: AugmentFunction | None = None,
@@ -50,7 +50,7 @@ def train(
     validate: Validate | None = None,
     device: torch.device | str = "cpu",
     progress: bool = True,
-) -> Trained:
+) -> TrainResult:
     """Train a system and keep checkpoint and metrics in a folder; continue if it holds some.
 
     An interrupted training is taken up at its last checkpoint by calling this again with the same
@@ -97,7 +97,9 @@ def train(
         raise
     if not state.saved:
         state.save()
-    return Trained(state.predictor, state.step, state.seconds, read_lines(state.folder / METRICS))
+    return TrainResult(
+        state.predictor, state.step, state.seconds, read_lines(state.folder / METRICS)
+    )
 
 
 def _steps(

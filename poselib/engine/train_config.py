@@ -19,7 +19,7 @@ _INTERVALS = ("log_every", "checkpoint_every", "validate_every")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """Settings of a training.
 
     Attributes:

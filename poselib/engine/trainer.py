@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from poselib.engine.averaging import AveragedModel
 from poselib.engine.checkpoints import read_training
-from poselib.engine.interrupts import interrupts_held
+from poselib.engine.interrupts import defer_interrupts
 from poselib.engine.schedule import learning_rate_factor
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 from poselib.ops.io import append_line, read_lines, replacing
 from poselib.ops.normalization import normalize
 from poselib.structures import Batch
@@ -40,7 +40,9 @@ class TrainingState:
         saved: whether the checkpoint holds this very state.
     """
 
-    def __init__(self, system: System, recipe: Recipe, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, system: System, recipe: TrainConfig, folder: Path, device: torch.device
+    ) -> None:
         self.system, self.recipe, self.folder, self.device = system, recipe, folder, device
         self.form = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = system.model.to(device).to(memory_format=self.form)
@@ -79,7 +81,7 @@ class TrainingState:
 
     def advance(self, batch: Batch) -> None:
         """Take one optimizer step, as a whole even if interrupted."""
-        with interrupts_held():
+        with defer_interrupts():
             self._set_learning_rate()
             self._terms = self._losses(batch.to(self.device))
             self.optimizer.zero_grad(set_to_none=True)
@@ -137,7 +139,7 @@ class TrainingState:
         self._tick()
         figures = {name: float(value) for name, value in validate(self.predictor).items()}
         head = {"step": self.step, "seconds": round(self.seconds, 3)}
-        with interrupts_held():
+        with defer_interrupts():
             append_line(self.folder / METRICS, {**head, **figures})
             self.measured, self.saved = True, False
         self.start_clock()

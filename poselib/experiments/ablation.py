@@ -12,9 +12,9 @@ from poselib.analysis.association_errors import association_errors
 from poselib.analysis.inspect_image import with_switches
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import LabeledImages, score
-from poselib.engine.predict import PredictOptions, predict_ways
+from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.experiments.sweep import PlannedRun, mean_and_spread
-from poselib.metrics.localization_errors import error_shares, judge_localization
+from poselib.metrics.localization_errors import classify_localization, error_shares
 from poselib.structures import Poses
 from poselib.systems import Switch, System
 
@@ -40,7 +40,7 @@ def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
     return files[0]
 
 
-def measure_ways(
+def measure_variants(
     system: System,
     dataset: LabeledImages,
     options: PredictOptions,
@@ -71,7 +71,7 @@ def measure_ways(
     dataset.ground_truth()  # refused before the network looks at all images
     ways = [with_switches(system, **switches) for switches in decodings.values()]
     bare = [with_switches(way, refine=False) for way in ways if "refine" in way.switches]
-    poses = predict_ways([*ways, *bare], dataset, options, device=device, progress=progress)
+    poses = predict_variants([*ways, *bare], dataset, options, device=device, progress=progress)
     whole, grouped = poses[: len(ways)], poses[-len(ways) :]
     return pd.DataFrame(
         {"decoding": name, **_measured(system, dataset, found, before)}
@@ -82,9 +82,9 @@ def measure_ways(
 def _measured(
     system: System, dataset: LabeledImages, found: list[Poses], grouped: list[Poses]
 ) -> dict[str, float]:
-    """All that ``measure_ways`` returns of poses and of the groups that they were refined from."""
+    """Return what ``measure_variants`` returns of poses and of the groups before refinement."""
     scored = score(system, dataset, found)
-    judged = judge_localization(dataset.ground_truth(), scored.results, system.skeleton)
+    judged = classify_localization(dataset.ground_truth(), scored.results, system.skeleton)
     rates = association_errors(dataset, grouped, system.skeleton).loc["all", list(ERRORS)]
     shares = error_shares(judged).loc["all", list(LOCALIZATION)] / 100
     return {
@@ -103,7 +103,7 @@ def measure_runs(
     *,
     device: torch.device | str | None = None,
 ) -> pd.DataFrame:
-    """Measure every finished run of a sweep with ``measure_ways``.
+    """Measure every finished run of a sweep with ``measure_variants``.
 
     Returns:
         One line a finished run and way, with ``row``, ``seed`` and ``run`` in front.
@@ -116,7 +116,7 @@ def measure_runs(
         if run.record(runs_dir) is None:
             continue
         system = load_checkpoint(trained_file(run, runs_dir)).system
-        table = measure_ways(system, dataset, options, decodings, device=device)
+        table = measure_variants(system, dataset, options, decodings, device=device)
         table.insert(0, "row", run.row)
         table.insert(1, "seed", run.seed)
         table.insert(2, "run", run.run_id)

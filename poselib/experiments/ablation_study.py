@@ -13,12 +13,12 @@ from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.predict import predict
 from poselib.engine.timing import measure
 from poselib.experiments.ablation import measure_runs, missing_runs, trained_file
-from poselib.experiments.catalog import NamedDataset, in_memory, open_dataset
+from poselib.experiments.catalog import KeypointDataset, cache_in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters
-from poselib.experiments.presets import Preset, preset_named
+from poselib.experiments.presets import Preset, get_preset
 from poselib.experiments.run_sweep import run_batch
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
-from poselib.experiments.training import device_named
+from poselib.experiments.training import get_device
 from poselib.systems import Switch
 
 
@@ -36,7 +36,7 @@ class Study:
     runs: tuple[PlannedRun, ...]
     runs_dir: Path
     settings: Preset
-    test_set: NamedDataset
+    test_set: KeypointDataset
 
     @property
     def seeds(self) -> list[int]:
@@ -73,7 +73,7 @@ class Study:
 
         Returns:
             One line a run and way: ``row``, ``seed``, ``run``, ``decoding`` and, in per cent, all
-            that ``ablation.measure_ways`` measures.
+            that ``ablation.measure_variants`` measures.
 
         Raises:
             FileNotFoundError: no run is finished, or one has no trained system.
@@ -81,10 +81,10 @@ class Study:
         found = measure_runs(
             self.runs,
             self.runs_dir,
-            in_memory(self.test_set),
+            cache_in_memory(self.test_set),
             self.settings.predict,
             decodings,
-            device=device_named(device),
+            device=get_device(device),
         )
         told = ["row", "seed", "run", "decoding"]
         return pd.concat([found[told], 100 * found.drop(columns=told)], axis=1)
@@ -102,7 +102,7 @@ class Study:
             thread, where it does the work, since that is steadier if others use the machine;
             by the clock on a GPU. Rows of which no run is finished are absent.
         """
-        where, seen = device_named(device), range(min(images, len(self.test_set)))
+        where, seen = get_device(device), range(min(images, len(self.test_set)))
         options = replace(self.settings.predict, flip=False, batch_size=1)
         samples = [self.test_set[index] for index in seen]
         finished = {run.row: run for run in reversed(self.runs) if run.record(self.runs_dir)}
@@ -148,7 +148,7 @@ def open_study(
     common = {"preset": preset, **({"steps": steps} if steps else {})}
     runs = tuple(plan(read_sweep(sweep), numbers, common, rows))
     dataset, system = _shared(runs, "dataset"), _shared(runs, "system")
-    settings = preset_named(preset, dataset, system)
+    settings = get_preset(preset, dataset, system)
     return Study(runs, Path(runs_dir), settings, open_dataset(dataset, "test", settings))
 
 

@@ -18,7 +18,7 @@ from poselib.data.readers.uav_human import UavHumanKeypoints
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import LabeledImages
 from poselib.experiments.presets import Preset
-from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton, skeleton_named
+from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton, get_skeleton
 
 Split = Literal["train", "test"]
 
@@ -29,7 +29,7 @@ _MPII_CROP = 384  # px
 _HIEVE_HELD_BACK = 3
 
 
-class NamedDataset(LabeledImages, Protocol):
+class KeypointDataset(LabeledImages, Protocol):
     """Labeled images that know their skeleton."""
 
     skeleton: Skeleton
@@ -41,12 +41,12 @@ def open_dataset(
     preset: Preset,
     folder: Path | str = "",
     skeleton: str = "",
-) -> NamedDataset:
+) -> KeypointDataset:
     """Open a split of a dataset.
 
     Args:
         name: ``"synthetic"``, drawn by the preset's recipe; ``"crowd"``, the crowd benchmark, drawn
-            by the recipe of ``preset_named(..., "crowd")``; or a real dataset: ``"coco"``,
+            by the recipe of ``get_preset(..., "crowd")``; or a real dataset: ``"coco"``,
             ``"coco_testdev"``, ``"crowdpose"``, ``"ochuman"``, ``"ochuman_val"``, ``"mpii"``,
             ``"aic"``, ``"lsp"``, ``"flic"``, ``"hieve"`` or ``"uav_human"``.
         split: ``"train"`` or ``"test"``. Tested is what has public labels: val2017, AIC's
@@ -66,7 +66,7 @@ def open_dataset(
         count = preset.train_scenes if split == "train" else preset.test_scenes
         if not count:
             raise ValueError("this preset is for real data: name a dataset and its data_dir")
-        drawn = skeleton_named(skeleton) if skeleton else _DRAWN[name]
+        drawn = get_skeleton(skeleton) if skeleton else _DRAWN[name]
         return SyntheticScenes(preset.scenes, count, _SCENE_SEEDS[split], drawn)
     if name not in _REAL:
         raise ValueError(f"unknown dataset {name!r}; known: {', '.join([*_DRAWN, *_REAL])}")
@@ -77,7 +77,7 @@ def open_dataset(
     return _REAL[name](Path(folder), split)
 
 
-def trained_on(name: str) -> str:
+def training_dataset_for(name: str) -> str:
     """Return the dataset that networks to be tested on a dataset are trained on.
 
     Test-dev has no training images, and OCHuman is for testing alone: both are COCO's otherwise.
@@ -97,13 +97,13 @@ def open_files(annotations: Path | str, images: Path | str, skeleton: str) -> Co
         FileNotFoundError: the file, the folder or an image is absent.
         ValueError: the skeleton is unknown, no folder is given, or the file does not fit.
     """
-    known = skeleton_named(skeleton)
+    known = get_skeleton(skeleton)
     if not str(images):
         raise ValueError(f"{annotations} needs the folder of its images, parameter images")
     return CocoKeypoints(Path(annotations), Path(images), known)
 
 
-def in_memory(dataset: NamedDataset) -> NamedDataset:
+def cache_in_memory(dataset: KeypointDataset) -> KeypointDataset:
     """Return synthetic scenes drawn once and kept; real images stay where they are."""
     return dataset.cached() if isinstance(dataset, SyntheticScenes) else dataset
 

@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.engine.evaluate import Evaluated, LabeledImages
+from poselib.engine.evaluate import Evaluation, LabeledImages
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.catalog import trained_on
+from poselib.experiments.catalog import training_dataset_for
 from poselib.experiments.evaluation_sets import evaluation_set
-from poselib.experiments.given import given_system
+from poselib.experiments.given import load_or_init
 from poselib.experiments.paper_tables import (
     COMPARISONS,
     MAIN,
@@ -22,10 +22,10 @@ from poselib.experiments.paper_tables import (
     SCALES,
     ComparisonTable,
     Protocol,
-    ways_of,
+    variants_of,
 )
-from poselib.experiments.presets import preset_named
-from poselib.experiments.ways import Way, evaluate_ways
+from poselib.experiments.presets import get_preset
+from poselib.experiments.ways import Variant, evaluate_variants
 
 Device = torch.device | str | None
 
@@ -100,9 +100,9 @@ def compare(
         paper: key in ``COMPARISONS``.
         preset: says how drawn scenes look and how images are presented.
         checkpoint: file of what is tested on drawn scenes. If empty it is the system that comes
-            with poselib if that is the paper's, or else as in ``given_system``.
+            with poselib if that is the paper's, or else as in ``load_or_init``.
         real: folder and checkpoint by the names of datasets; those without a folder are left out.
-        scales: of multi-scale testing, see ``ways_of``.
+        scales: of multi-scale testing, see ``variants_of``.
         seed: of untrained weights.
         device: where the network runs; where its weights are if not given.
         progress: show bars.
@@ -112,11 +112,11 @@ def compare(
         ValueError: the paper, the preset or ``scales`` are none, there is no checkpoint, or its
             keypoints are not those of the dataset's people. Both before anything is measured.
     """
-    ways = ways_of(paper, scales)
+    ways = variants_of(paper, scales)
     subjects = [_subject(table, preset, checkpoint, real or {}) for table in COMPARISONS[paper]]
     opened = {each: _open(each, preset, seed) for each in dict.fromkeys(subjects) if each.data}
     found = {
-        each: evaluate_ways(
+        each: evaluate_variants(
             test.loaded.system, test.dataset, test.options, ways, device=device, progress=progress
         )
         for each, test in opened.items()
@@ -129,7 +129,7 @@ def compare(
     ]
 
 
-def scores_of(protocol: Protocol, found: Evaluated) -> dict[str, float]:
+def scores_of(protocol: Protocol, found: Evaluation) -> dict[str, float]:
     """Return the numbers of a protocol under the names of the published tables, in per cent.
 
     Args:
@@ -185,18 +185,18 @@ def _subject(
     folder, file = real.get(table.dataset, ("", ""))
     if folder:
         return _Subject(table.paper, table.dataset, folder, file)
-    drawn = table.drawn if preset_named(preset, table.drawn, table.paper).test_scenes else ""
+    drawn = table.drawn if get_preset(preset, table.drawn, table.paper).test_scenes else ""
     return _Subject(table.paper, drawn, "", checkpoint)
 
 
 def _open(subject: _Subject, preset: str, seed: int) -> _Test:
     paper, data, folder, file = subject
-    settings = preset_named(preset, data, paper)
+    settings = get_preset(preset, data, paper)
     if _bundled(subject):
         loaded = load_checkpoint()
     else:
-        parameter = f"checkpoint_{trained_on(data)}" if folder else "checkpoint"
-        loaded = given_system(
+        parameter = f"checkpoint_{training_dataset_for(data)}" if folder else "checkpoint"
+        loaded = load_or_init(
             file, preset, data, folder, name=paper, seed=seed, parameter=parameter
         )
     dataset, words = evaluation_set(data, settings, folder, loaded.system.skeleton)
@@ -210,7 +210,10 @@ def _bundled(subject: _Subject) -> bool:
 
 
 def _measured(
-    table: ComparisonTable, subject: _Subject, test: _Test, found: list[tuple[Way, Evaluated]]
+    table: ComparisonTable,
+    subject: _Subject,
+    test: _Test,
+    found: list[tuple[Variant, Evaluation]],
 ) -> Measured:
     system = test.loaded.system
     network = system.switches.get("backbone") or system.switches.get("host")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.experiments.catalog import NamedDataset, Split, in_memory, open_dataset
+from poselib.experiments.catalog import KeypointDataset, Split, cache_in_memory, open_dataset
 from poselib.experiments.presets import Preset
 from poselib.skeletons import Skeleton
 
 
 def evaluation_set(
     name: str, preset: Preset, folder: Path | str, skeleton: Skeleton, split: Split = "test"
-) -> tuple[NamedDataset, str]:
+) -> tuple[KeypointDataset, str]:
     """Open a dataset for a checkpoint of a given skeleton.
 
     Args:
@@ -38,7 +38,7 @@ def evaluation_set(
             f"dataset {name!r} annotates skeleton {dataset.skeleton.name!r}, but the checkpoint "
             f"predicts {skeleton.name!r}: their keypoints differ"
         )
-    return in_memory(dataset), described(dataset, name)
+    return cache_in_memory(dataset), described(dataset, name)
 
 
 def described(dataset: SampleSource, name: str) -> str:

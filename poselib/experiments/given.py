@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.experiments.catalog import open_dataset, trained_on
+from poselib.experiments.catalog import open_dataset, training_dataset_for
 from poselib.experiments.parameters import read_switches
-from poselib.experiments.presets import preset_named
-from poselib.experiments.training import new_system
+from poselib.experiments.presets import get_preset
+from poselib.experiments.training import init_system
 
 
-def given_system(
+def load_or_init(
     file: str,
     preset: str,
     dataset: str,
@@ -27,7 +27,7 @@ def given_system(
     Args:
         file: the notebook's parameter; if empty, ``preset`` must be ``"smoke"``, and the system is
             an untrained one.
-        preset, dataset, folder: the notebook's; see ``preset_named`` and ``open_dataset``.
+        preset, dataset, folder: the notebook's; see ``get_preset`` and ``open_dataset``.
         name: of the system to train or to begin with, as in ``poselib.systems.SYSTEMS``.
         switches: of that system, as in ``read_switches``.
         seed: of untrained weights.
@@ -42,13 +42,13 @@ def given_system(
         return load_checkpoint(Path(file))
     if preset != "smoke":
         given = f" -p switches '{switches}'" if switches else ""
-        trained = trained_on(dataset)
+        trained = training_dataset_for(dataset)
         raise ValueError(
             f"parameter {parameter!r} needs the file of a trained system, such as\n"
             f"python -m poselib.experiments.notebooks notebooks/03_train.ipynb --preset {preset} "
             f"-p system {name} -p dataset {trained}{given}\nleaves in the folder of its run"
         )
-    settings = preset_named(preset, dataset, name)
+    settings = get_preset(preset, dataset, name)
     skeleton = open_dataset(dataset, "test", settings, folder).skeleton
     read = read_switches(switches)
-    return Checkpoint(new_system(settings, skeleton, seed, name, **read))  # type: ignore[arg-type]
+    return Checkpoint(init_system(settings, skeleton, seed, name, **read))  # type: ignore[arg-type]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from poselib.experiments.catalog import NamedDataset
+from poselib.experiments.catalog import KeypointDataset
 from poselib.structures import Sample
 
 
-class LabeledOnly:
+class LabeledSubset:
     """The images of a dataset in which somebody has a labeled keypoint, in its order.
 
     LOGO-CAP, Sec. 1, measures on "2346 testing samples that are fully annotated with keypoint
@@ -29,7 +29,7 @@ class LabeledOnly:
         ValueError: nobody is annotated.
     """
 
-    def __init__(self, dataset: NamedDataset) -> None:
+    def __init__(self, dataset: KeypointDataset) -> None:
         truth = dataset.ground_truth()
         labeled = {
             person["image_id"]

@@ -16,7 +16,7 @@ from typing import Any
 from poselib.experiments.parameters import (
     add_parameter_options,
     check_parameters,
-    given_parameters,
+    cli_parameters,
     notebook_parameters,
     unnumbered,
 )
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     start = time.time()
     try:
-        values = given_parameters(options.notebook, options)
+        values = cli_parameters(options.notebook, options)
         copy = run_notebook(
             options.notebook, options.output, values, options.timeout, stream=not options.quiet
         )

@@ -8,8 +8,8 @@ from typing import Literal
 
 import pandas as pd
 
-from poselib.experiments.ways import Way
-from poselib.metrics.pck import PartScores
+from poselib.experiments.ways import Variant
+from poselib.metrics.pck import PartAP
 from poselib.papers.published import published_table
 
 Protocol = Literal["coco", "crowdpose", "mpii"]
@@ -21,7 +21,7 @@ _EASY = {"APE": "AP_crowd_easy", "APM": "AP_crowd_medium", "APH": "AP_crowd_hard
 METRICS: Mapping[Protocol, Mapping[str, str]] = {
     "coco": {**_AP, "APM": "AP_M", "APL": "AP_L", **_AR, "ARM": "AR_M", "ARL": "AR_L"},
     "crowdpose": {**_AP, **_EASY, **_AR},
-    "mpii": {f"AP_{part.name}": part.name for part in fields(PartScores)},
+    "mpii": {f"AP_{part.name}": part.name for part in fields(PartAP)},
 }
 # The one to tell in a word.
 MAIN: Mapping[Protocol, str] = {"coco": "AP", "crowdpose": "AP", "mpii": "AP_total"}
@@ -105,7 +105,7 @@ COMPARISONS: Mapping[str, tuple[ComparisonTable, ...]] = {
 }
 
 
-def ways_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Way, ...]:
+def variants_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Variant, ...]:
     """Return the ways of testing that a paper compares.
 
     HAE decodes progressively or in a fixed order. DEKR and GRM/MFA look at one scale or several,
@@ -124,15 +124,18 @@ def ways_of(paper: str, scales: Sequence[float] = SCALES) -> tuple[Way, ...]:
         raise ValueError(f"unknown paper {paper!r}; known: {', '.join(COMPARISONS)}")
     if paper == "hae":
         return (
-            Way("progressive", {"progressive": True}),
-            Way("fixed order", {"progressive": False}),
+            Variant("progressive", {"progressive": True}),
+            Variant("fixed order", {"progressive": False}),
         )
     if paper == "logocap":
-        return (Way("adapted", {"adapt": True}), Way("center-offset", {"adapt": False}))
+        return (
+            Variant("adapted", {"adapt": True}),
+            Variant("center-offset", {"adapt": False}),
+        )
     if len(set(scales)) < 2:
         raise ValueError(f"multi-scale testing needs two scales or more, not {tuple(scales)}")
     return (
-        Way("single scale", off=("match",)),
-        Way("multi-scale", off=("match",), scales=tuple(scales)),
-        Way("multi-scale, matched", {"match": True}, scales=tuple(scales)),
+        Variant("single scale", off=("match",)),
+        Variant("multi-scale", off=("match",), scales=tuple(scales)),
+        Variant("multi-scale, matched", {"match": True}, scales=tuple(scales)),
     )

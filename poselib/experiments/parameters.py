@@ -56,7 +56,7 @@ def parse_parameters(path: Path | str, given: Mapping[str, str]) -> dict[str, Sc
 
 
 def add_parameter_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options ``--preset`` and ``-p``, which ``given_parameters`` reads."""
+    """Add the options ``--preset`` and ``-p``, which ``cli_parameters`` reads."""
     parser.add_argument("--preset", help="short for: -p preset PRESET")
     names = ("-p", "--parameter")
     parser.add_argument(
@@ -64,7 +64,7 @@ def add_parameter_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def given_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, Scalar]:
+def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, Scalar]:
     """Return what ``--preset`` and ``-p`` set; raises as ``parse_parameters`` does."""
     preset = {} if options.preset is None else {"preset": options.preset}
     return parse_parameters(path, {**dict(options.parameter), **preset})

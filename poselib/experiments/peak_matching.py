@@ -13,7 +13,7 @@ import torch
 
 from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.ablation import gains, measure_ways, outcome, summary
+from poselib.experiments.ablation import gains, measure_variants, outcome, summary
 from poselib.papers.published import published_table
 from poselib.systems import System
 
@@ -66,7 +66,7 @@ def read_scales(text: str) -> tuple[float, ...]:
     return scales
 
 
-def match_reach(size: int) -> float:
+def match_distance_for(size: int) -> float:
     """Return how near a peak must be to absorb a keypoint, px of a network input of this size.
 
     As published from 512 px on; less in proportion where people are drawn smaller.
@@ -94,17 +94,17 @@ def measure_matching(
         dataset: labeled images of their skeleton.
         options: how images are presented; its scales are not looked at.
         scales: of the second half; 1 is among them.
-        distance: see ``match_reach``.
+        distance: see ``match_distance_for``.
         device: where the networks run; where their weights are if not given.
         progress: show bars.
 
     Returns:
         One line a system, number of scales and way: ``seed``, the system's place; ``scales``,
         ``"one scale"`` or ``"several scales"``; ``row``, ``"direct"`` or ``"matched"``; and all
-        that ``measure_ways`` measures, from 0 to 1.
+        that ``measure_variants`` measures, from 0 to 1.
 
     Raises:
-        ValueError: a system does not regress poses, or as ``measure_ways``.
+        ValueError: a system does not regress poses, or as ``measure_variants``.
     """
     ways = {way: {"match": way == MATCHED, "match_distance": distance} for way in (DIRECT, MATCHED)}
     parts = []
@@ -113,7 +113,7 @@ def measure_matching(
             raise ValueError(f"system {system.name!r} does not regress keypoints to be matched")
         for name, factors in ((ONE, (1.0,)), (SEVERAL, tuple(scales))):
             look = replace(options, scales=factors)
-            table = measure_ways(system, dataset, look, ways, device=device, progress=progress)
+            table = measure_variants(system, dataset, look, ways, device=device, progress=progress)
             table = table.rename(columns={"decoding": "row"})
             table.insert(0, "seed", seed)
             table.insert(1, "scales", name)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.engine.predict import PredictOptions
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 from poselib.experiments.switches import SWITCHES, switches_named
 from poselib.systems import Switch
 
@@ -38,18 +38,18 @@ class Preset:
     """
 
     switches: Mapping[str, Switch]
-    recipe: Recipe
+    recipe: TrainConfig
     input_size: int
     augment: Mapping[str, Any]
     predict: PredictOptions
     pretrained: str = ""
     pretrained_stages: int = 4
     epochs: int | None = None
-    scenes: SceneRecipe = field(default_factory=SceneRecipe)
+    scenes: SceneConfig = field(default_factory=SceneConfig)
     train_scenes: int = 0
     test_scenes: int = 0
 
-    def recipe_for(self, samples: int) -> Recipe:
+    def recipe_for(self, samples: int) -> TrainConfig:
         """Return the recipe with the steps that ``epochs`` passes over ``samples`` take."""
         if self.epochs is None:
             return self.recipe
@@ -58,7 +58,7 @@ class Preset:
 
 
 _TINY_AUGMENT = {"rotation": 15.0, "scale": (0.8, 1.25), "translation": 0.05}
-_TINY_RECIPE = Recipe(
+_TINY_RECIPE = TrainConfig(
     steps=1_000_000,
     batch_size=32,
     learning_rate=4e-3,
@@ -74,7 +74,7 @@ _DEMO = Preset(
     input_size=128,
     augment=_TINY_AUGMENT,
     predict=_TINY_PREDICT,
-    scenes=SceneRecipe(size=128, people=(1, 3)),
+    scenes=SceneConfig(size=128, people=(1, 3)),
     train_scenes=6000,
     test_scenes=200,
 )
@@ -82,7 +82,7 @@ _SMALL = replace(
     _DEMO,
     switches=SWITCHES["small"]["hae"],
     recipe=replace(_TINY_RECIPE, seconds=3600.0, average=0.999, checkpoint_every=500),
-    scenes=SceneRecipe(size=128, people=(1, 4)),
+    scenes=SceneConfig(size=128, people=(1, 4)),
     train_scenes=24000,
 )
 _SMOKE = replace(
@@ -96,7 +96,7 @@ _SMOKE = replace(
 # HAE, Sec. IV-B, for COCO and CrowdPose.
 _PAPER = Preset(
     switches=SWITCHES["paper"]["hae"],
-    recipe=Recipe(
+    recipe=TrainConfig(
         batch_size=32,
         optimizer="adam",
         learning_rate=1.5e-3,
@@ -144,7 +144,7 @@ _PAPER_MPII = replace(
 # thirds of CrowdPose's evaluation. Steps are counted, not seconds, so that all rows of a
 # table are trained alike whatever else the machine does, and there are fewer scenes to train
 # on, since one that must meet a crowd index takes five times as long to draw.
-_CROWD = SceneRecipe(size=128, people=(5, 7), height=(0.45, 0.85), crowd_index=(0.0, 1.0))
+_CROWD = SceneConfig(size=128, people=(5, 7), height=(0.45, 0.85), crowd_index=(0.0, 1.0))
 
 
 def _crowded(preset: Preset, steps: int, train_scenes: int, test_scenes: int) -> Preset:
@@ -208,7 +208,7 @@ VARIANTS: dict[tuple[str, str, str], Preset] = {
 }
 
 
-def preset_named(name: str, dataset: str = "", system: str = "hae") -> Preset:
+def get_preset(name: str, dataset: str = "", system: str = "hae") -> Preset:
     """Return a preset, as it is for a dataset, if one is given, and a system.
 
     Raises:

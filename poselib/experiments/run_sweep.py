@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from poselib.experiments.parameters import add_parameter_options, given_parameters
+from poselib.experiments.parameters import add_parameter_options, cli_parameters
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep, sweep_results
 
 _DAY = 86400.0
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plans(path: Path, options: argparse.Namespace) -> list[PlannedRun]:
     sweep = read_sweep(path)
-    return plan(sweep, options.seeds, given_parameters(sweep.notebook, options), options.rows)
+    return plan(sweep, options.seeds, cli_parameters(sweep.notebook, options), options.rows)
 
 
 def _report(outcomes: Sequence[Outcome], runs: Sequence[PlannedRun], runs_dir: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from poselib.engine.checkpoints import Checkpoint
-from poselib.experiments.given import given_system
+from poselib.experiments.given import load_or_init
 
 
-def given_seeds(
+def load_seeds(
     files: str,
     preset: str,
     dataset: str,
@@ -22,20 +22,20 @@ def given_seeds(
 
     Args:
         files: the notebook's parameter, paths without spaces, separated by spaces; if empty,
-            one untrained system is made, or refused, as ``given_system`` says.
-        preset, dataset, folder, name, seed: see ``given_system``.
+            one untrained system is made, or refused, as ``load_or_init`` says.
+        preset, dataset, folder, name, seed: see ``load_or_init``.
         parameter: what the notebook calls ``files``.
 
     Raises:
         FileNotFoundError: a file is absent.
-        ValueError: as ``given_system``, a file is named twice, or the systems differ in more than
+        ValueError: as ``load_or_init``, a file is named twice, or the systems differ in more than
             their weights.
     """
     paths = files.split()
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
         raise ValueError(f"parameter {parameter!r} names {twice} more than once")
     loaded = [
-        given_system(path, preset, dataset, folder, name=name, seed=seed, parameter=parameter)
+        load_or_init(path, preset, dataset, folder, name=name, seed=seed, parameter=parameter)
         for path in paths or [""]
     ]
     _check_alike(loaded, paths, parameter)

@@ -13,8 +13,8 @@ from poselib.data.transforms import Augment
 from poselib.engine.checkpoints import BUNDLED, save_system
 from poselib.engine.evaluate import LabeledImages, evaluate
 from poselib.engine.seed import seed_everything
-from poselib.engine.train import Trained, Validate, train
-from poselib.engine.train_config import Recipe
+from poselib.engine.train import TrainResult, Validate, train
+from poselib.engine.train_config import TrainConfig
 from poselib.experiments.parameters import fits
 from poselib.experiments.presets import Preset
 from poselib.experiments.provenance import provenance
@@ -28,7 +28,7 @@ from poselib.systems import Switch, System, build, known_switches
 HEADLINES = ("AP", "AP50", "AP75", "AR")
 
 
-def device_named(name: str) -> torch.device:
+def get_device(name: str) -> torch.device:
     """Return a device; ``"auto"`` is a GPU if there is one.
 
     Raises:
@@ -44,7 +44,7 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def new_system(
+def init_system(
     preset: Preset,
     skeleton: Skeleton,
     seed: int,
@@ -86,7 +86,7 @@ def new_system(
     return system
 
 
-def train_by(
+def train_preset(
     preset: Preset,
     system: System,
     dataset: SampleSource,
@@ -97,7 +97,7 @@ def train_by(
     steps: int = 0,
     device: torch.device | str = "cpu",
     validate: Validate | None = None,
-) -> Trained:
+) -> TrainResult:
     """Train a system by a preset's recipe, or go on with the training that a folder holds.
 
     Args:
@@ -140,7 +140,7 @@ def validator(preset: Preset, dataset: LabeledImages, device: torch.device | str
 
 
 def export_system(
-    path: Path, trained: Trained, preset: Preset, about: dict[str, Any]
+    path: Path, trained: TrainResult, preset: Preset, about: dict[str, Any]
 ) -> dict[str, Any]:
     """Write a trained system as safetensors with its provenance inside and, as JSON, beside it.
 
@@ -179,7 +179,7 @@ def _start_from(system: System, source: str, stages: int) -> None:
     load_backbone(system.model, named.get(source, source), stages)
 
 
-def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> Recipe:
+def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> TrainConfig:
     recipe = replace(preset.recipe_for(samples), seed=seed)
     if steps and seconds:
         raise ValueError(f"give steps or seconds of training, not both: {steps} and {seconds}")

@@ -11,10 +11,10 @@ from poselib.analysis.association_errors import association_errors
 from poselib.analysis.inspect_image import with_switches
 from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.data.loaders import SampleSource
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import LabeledImages, score
-from poselib.engine.predict import PredictOptions, predict_ways
+from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.experiments.catalog import open_dataset, open_files
 from poselib.experiments.evaluation_sets import described
 from poselib.experiments.presets import Preset
@@ -48,14 +48,14 @@ class Domain:
 
 
 @dataclass(frozen=True)
-class Transferred:
+class TransferResult:
     """How a network did on a domain: its numbers, and the people of each image."""
 
     numbers: dict[str, float]
     poses: list[Poses]
 
 
-def shifted_recipes(recipe: SceneRecipe) -> dict[str, SceneRecipe]:
+def shifted_recipes(recipe: SceneConfig) -> dict[str, SceneConfig]:
     """Return drawn scenes as given and, each in one respect, of other kinds."""
     low, high = recipe.height
     small = (low / 2, high / 2)
@@ -133,7 +133,7 @@ def transfer(
     *,
     device: torch.device | str | None = None,
     progress: bool = False,
-) -> Transferred:
+) -> TransferResult:
     """Let a network find people in a domain it was not trained on.
 
     Returns:
@@ -143,7 +143,7 @@ def transfer(
     """
     bare = with_switches(system, refine=False)
     look = replace(options, size=domain.size)
-    found, groups = predict_ways(
+    found, groups = predict_variants(
         [system, bare], domain.images, look, device=device, progress=progress
     )
     surely = sum(int((poses.person_scores >= 0.3).sum()) for poses in found)
@@ -157,4 +157,4 @@ def transfer(
         errors = association_errors(domain.labels, groups, system.skeleton).T["all"]
         numbers |= {"AP": ap.AP, "AP50": ap.AP50, "AR": ap.AR}
         numbers |= {rate: float(errors[rate]) for rate in RATES}
-    return Transferred(numbers, found)
+    return TransferResult(numbers, found)

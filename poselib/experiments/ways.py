@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from poselib.analysis.inspect_image import with_switches
-from poselib.engine.evaluate import Evaluated, LabeledImages, score
-from poselib.engine.predict import PredictOptions, predict_ways
-from poselib.experiments.peak_matching import match_reach
+from poselib.engine.evaluate import Evaluation, LabeledImages, score
+from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.experiments.peak_matching import match_distance_for
 from poselib.systems import Switch, System
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """A way of testing a network.
 
     Attributes:
@@ -40,23 +40,23 @@ class Way:
         Args:
             system: one that fits.
             size: px of the short side of the network input: matching to peaks reaches as far as
-                ``match_reach`` says for it.
+                ``match_distance_for`` says for it.
         """
         changes = {name: False for name in self.off if name in system.switches} | {**self.switches}
         if changes.get("match"):
-            changes["match_distance"] = match_reach(size)
+            changes["match_distance"] = match_distance_for(size)
         return with_switches(system, **changes)
 
 
-def evaluate_ways(
+def evaluate_variants(
     system: System,
     dataset: LabeledImages,
     options: PredictOptions,
-    ways: Sequence[Way],
+    ways: Sequence[Variant],
     *,
     device: torch.device | str | None = None,
     progress: bool = False,
-) -> list[tuple[Way, Evaluated]]:
+) -> list[tuple[Variant, Evaluation]]:
     """Evaluate a network in those ways of testing that fit it, in their order.
 
     Ways of the same scales share one look at each image.
@@ -82,7 +82,7 @@ def evaluate_ways(
         alike = [way for way in fitting if way.scales == scales]
         systems = [way.decoding(system, options.size) for way in alike]
         look = replace(options, scales=scales)
-        poses = predict_ways(systems, dataset, look, device=device, progress=progress)
+        poses = predict_variants(systems, dataset, look, device=device, progress=progress)
         for way, each in zip(alike, poses, strict=True):
             found[way.name] = score(system, dataset, each)
     return [(way, found[way.name]) for way in fitting]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poselib.losses.associative_options import EQUATION_7, EQUATIONS_9_10, Pull, Push
-from poselib.losses.hard_keypoints import fence_weights, hardest_weights
+from poselib.losses.associative_options import EQUATION_7, EQUATIONS_9_10, PullOptions, PushOptions
+from poselib.losses.hard_keypoints import iqr_outlier_weights, ohkm_weights
 from poselib.ops.gaussians import cells_of
 from poselib.structures import Size
 
@@ -42,7 +42,7 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
     return total / weight.sum(dim=dim).clamp(min=1)
 
 
-def push_loss(references: Tensor, present: Tensor, push: Push = EQUATION_7) -> Tensor:
+def push_loss(references: Tensor, present: Tensor, push: PushOptions = EQUATION_7) -> Tensor:
     """Return the pushing loss of each image (HAE, Eq. 7); 0 with fewer than two people.
 
     Args:
@@ -66,7 +66,7 @@ def push_loss(references: Tensor, present: Tensor, push: Push = EQUATION_7) -> T
     return push.factor * total / (count * (count - 1)).clamp(min=1)
 
 
-def classical_pull(values: Tensor, visible: Tensor, pull: Pull = EQUATIONS_9_10) -> Tensor:
+def classical_pull(values: Tensor, visible: Tensor, pull: PullOptions = EQUATIONS_9_10) -> Tensor:
     """Return the pulling term of the classical associative loss of each image (HAE, Eq. 12).
 
     This is the low level of the hierarchy whose only group is the whole person.
@@ -84,7 +84,7 @@ def classical_pull(values: Tensor, visible: Tensor, pull: Pull = EQUATIONS_9_10)
 
 
 def hierarchical_pull(
-    values: Tensor, visible: Tensor, groups: Tensor, pull: Pull = EQUATIONS_9_10
+    values: Tensor, visible: Tensor, groups: Tensor, pull: PullOptions = EQUATIONS_9_10
 ) -> tuple[Tensor, Tensor]:
     """Return the low-level and high-level pulling losses of each image (HAE, Eqs. 9, 10, 15, 16).
 
@@ -127,17 +127,22 @@ def hierarchical_pull(
 
 
 def _focal_weights(
-    pull: Pull, keypoints: int, losses: Tensor, values: Tensor, present: Tensor, sets: Tensor | None
+    pull: PullOptions,
+    keypoints: int,
+    losses: Tensor,
+    values: Tensor,
+    present: Tensor,
+    sets: Tensor | None,
 ) -> Tensor:
     """Weigh the losses (B, N, K) of embeddings ``values`` (B, N, K, L) by how hard they are."""
     if pull.mining == "iqr":
-        return fence_weights(values, present, sets, pull.alpha)
+        return iqr_outlier_weights(values, present, sets, pull.alpha)
     # M of K keypoints and, rounded up, as large a share of the groups.
     hardest = -(-pull.hardest * losses.shape[-1] // keypoints)
     hard, easy = pull.alpha, 1.0
     if pull.easy == "drop":
         hard, easy = keypoints / pull.hardest if pull.per_keypoint else 1.0, 0.0
-    return hardest_weights(losses, present, hardest, hard, easy)
+    return ohkm_weights(losses, present, hardest, hard, easy)
 
 
 def _sum_groups(values: Tensor, groups: Tensor, count: int) -> Tensor:

@@ -1,7 +1,7 @@
 """How the associative losses are read where paper and official code differ or say nothing.
 
-Each difference is a field of ``Push`` or ``Pull``; their defaults are the equations as printed.
-The official losses are ``Push(factor=0.5)`` and one of::
+Each difference is a field of ``PushOptions`` or ``PullOptions``; their defaults are the equations
+as printed. The official losses are ``PushOptions(factor=0.5)`` and one of::
 
     Pull(missing="rescale", per_keypoint=True)  # what its configurations run
     Pull(2.0, "group", "rescale", per_keypoint=True, focal_levels="low")  # its focal hierarchy
@@ -19,23 +19,23 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 PushForm = Literal["gaussian", "hinge"]
-Missing = Literal["skip", "rescale"]
-FenceOver = Literal["person", "group"]
+MissingKeypoints = Literal["skip", "rescale"]
+OutlierScope = Literal["person", "group"]
 Mining = Literal["iqr", "ohkm"]
-Easy = Literal["drop", "keep"]
-Levels = Literal["both", "low"]
+OhkmRest = Literal["drop", "keep"]
+FocalLevels = Literal["both", "low"]
 
 _READINGS: dict[str, tuple[str, str]] = {
-    "fence_over": get_args(FenceOver),
-    "missing": get_args(Missing),
-    "focal_levels": get_args(Levels),
+    "fence_over": get_args(OutlierScope),
+    "missing": get_args(MissingKeypoints),
+    "focal_levels": get_args(FocalLevels),
     "mining": get_args(Mining),
-    "easy": get_args(Easy),
+    "easy": get_args(OhkmRest),
 }
 
 
 @dataclass(frozen=True)
-class Push:
+class PushOptions:
     """How reference embeddings of different people repel each other (HAE, Eq. 7).
 
     Attributes:
@@ -61,7 +61,7 @@ class Push:
 
 
 @dataclass(frozen=True)
-class Pull:
+class PullOptions:
     """How keypoints are drawn to their group and groups to their person (HAE, Eqs. 9, 10, 15, 16).
 
     Attributes:
@@ -90,13 +90,13 @@ class Pull:
     """
 
     alpha: float = 1.0
-    fence_over: FenceOver = "person"
-    missing: Missing = "skip"
+    fence_over: OutlierScope = "person"
+    missing: MissingKeypoints = "skip"
     per_keypoint: bool = False
-    focal_levels: Levels = "both"
+    focal_levels: FocalLevels = "both"
     mining: Mining = "iqr"
     hardest: int = 8
-    easy: Easy = "drop"
+    easy: OhkmRest = "drop"
 
     def __post_init__(self) -> None:
         for field, known in _READINGS.items():
@@ -121,5 +121,5 @@ class Pull:
             raise ValueError(f"hardest must be less than {keypoints} keypoints, not {self.hardest}")
 
 
-EQUATION_7 = Push()
-EQUATIONS_9_10 = Pull()
+EQUATION_7 = PushOptions()
+EQUATIONS_9_10 = PullOptions()

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def fence_weights(values: Tensor, present: Tensor, sets: Tensor | None, alpha: float) -> Tensor:
+def iqr_outlier_weights(
+    values: Tensor, present: Tensor, sets: Tensor | None, alpha: float
+) -> Tensor:
     """Weight each value by ``alpha`` where it lies beyond the fences of its set (HAE, Eqs. 15, 16).
 
     The fences are ``Q1 - 1.5 IQR`` and ``Q3 + 1.5 IQR``. Quartiles are order statistics, the
@@ -39,9 +41,7 @@ def fence_weights(values: Tensor, present: Tensor, sets: Tensor | None, alpha: f
     return torch.where(outside, values.new_full((), alpha), 1.0)
 
 
-def hardest_weights(
-    losses: Tensor, present: Tensor, count: int, hard: float, easy: float
-) -> Tensor:
+def ohkm_weights(losses: Tensor, present: Tensor, count: int, hard: float, easy: float) -> Tensor:
     """Weight each person's ``count`` largest losses by ``hard``, the others by ``easy``.
 
     Online hard keypoint mining (HAE, Sec. IV-D). Never more than ``count`` are hard: the two

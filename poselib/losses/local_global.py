@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.center_poses import CenteredPoses, centered_poses
+from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.dynamic_convolution import convolve_each
 from poselib.ops.keypoint_expansion import window_steps
-from poselib.ops.local_global import Meshes, global_context, local_context
-from poselib.ops.map_coordinates import offset_of
+from poselib.ops.local_global import KeypointExpansion, global_context, local_context
+from poselib.ops.map_coordinates import half_pixel
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Targets
 
@@ -23,7 +23,7 @@ Weighting = Literal["similarity", "improvement"]
 
 
 @dataclass(frozen=True)
-class AdaptLosses:
+class AdaptationLossOptions:
     """How poses that the network proposes are taught to be adapted.
 
     Attributes:
@@ -47,7 +47,7 @@ class AdaptLosses:
         ValueError: a name is unknown or a number out of range.
     """
 
-    meshes: Meshes
+    meshes: KeypointExpansion
     sigmas: Tensor
     partner: Partner = "reach"
     weighting: Weighting = "improvement"
@@ -78,14 +78,14 @@ class Taught:
         truth: (n, K, 3), the partner's keypoints, px of the frame and visibility.
     """
 
-    people: CenteredPoses
+    people: CenterPoses
     similarity: Tensor
     alike: Tensor
     truth: Tensor
 
 
 def adapt_losses(
-    outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses
+    outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLossOptions
 ) -> tuple[Tensor, Tensor]:
     """Return the loss of the attraction maps and that of adapted heat (LOGO-CAP, Sec. 3.2).
 
@@ -121,9 +121,9 @@ def adapt_losses(
 
 
 @torch.no_grad()
-def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -> Taught:
+def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLossOptions) -> Taught:
     """Choose the poses that can be taught, and by whom."""
-    people = centered_poses(
+    people = poses_at_centers(
         (outputs,),
         outputs.image_size,
         count=options.max_people,
@@ -133,12 +133,12 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
         enlarge=options.meshes.frame == "index",
     )
     # The truth in px of the frame that the poses are in.
-    moved = targets.keypoints.new_tensor([*[offset_of(options.meshes.frame)] * 2, 0.0])
+    moved = targets.keypoints.new_tensor([*[half_pixel(options.meshes.frame)] * 2, 0.0])
     targets = replace(targets, keypoints=targets.keypoints - moved)
     if not targets.areas.numel():  # nobody in all images: as if one person each were unlabeled
         keypoints = F.pad(targets.keypoints, (0, 0, 0, 0, 0, 1))
         targets = replace(targets, keypoints=keypoints, areas=F.pad(targets.areas, (0, 1)))
-    partner, alike = find_partners(people, targets, options)
+    partner, alike = match_ground_truth(people, targets, options)
     truth = targets.keypoints[people.images, partner]
     areas = targets.areas[people.images, partner]
     x, y = factors(people.points, truth[:, None], areas[:, None], options)
@@ -149,8 +149,8 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptLosses) -
     return Taught(people[near], similarity[near].permute(0, 3, 1, 2), alike[near], truth[near])
 
 
-def find_partners(
-    people: CenteredPoses, targets: Targets, options: AdaptLosses
+def match_ground_truth(
+    people: CenterPoses, targets: Targets, options: AdaptationLossOptions
 ) -> tuple[Tensor, Tensor]:
     """Return the annotated person that teaches each pose, and how alike the two are.
 
@@ -175,10 +175,10 @@ def find_partners(
         each = torch.stack(near, dim=1)
     else:
         each = x.amax(dim=2) * y.amax(dim=2)  # the best column in the best row
-    return most_alike(each, truth[..., 2] > 0)
+    return best_match(each, truth[..., 2] > 0)
 
 
-def most_alike(similarity: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
+def best_match(similarity: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
     """Return whom poses are most like, in the mean over the person's labeled keypoints.
 
     Args:
@@ -206,7 +206,7 @@ def keypoint_weights(taught: Taught, weighting: Weighting) -> tuple[Tensor, Tens
     return gain, gain
 
 
-def refined_targets(taught: Taught, options: AdaptLosses) -> Tensor:
+def refined_targets(taught: Taught, options: AdaptationLossOptions) -> Tensor:
     """Return what adapted heat is to be: a Gaussian where the keypoint is, (n, K, a, a)."""
     meshes = options.meshes
     sigma = meshes.sigma if options.refined_sigma is None else options.refined_sigma
@@ -224,7 +224,7 @@ def weighted_error(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
 
 
 def factors(
-    points: Tensor, truth: Tensor, areas: Tensor, options: AdaptLosses
+    points: Tensor, truth: Tensor, areas: Tensor, options: AdaptationLossOptions
 ) -> tuple[Tensor, Tensor]:
     """Return of what the similarity of places to keypoints is a product, along x and along y.
 

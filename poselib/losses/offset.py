@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.offsets import PersonSize, owned_cells
+from poselib.ops.offsets import PersonSize, positive_cells
 from poselib.structures import RegressionTargets
 
 BETA = 1 / 9  # of the official code; the paper names the smooth L1 loss and gives none
@@ -27,7 +27,7 @@ def offset_loss(
         predicted: (B, K, 2, h, w) float, in cells, (x, y): the cell minus the keypoint.
         targets: of the same batch.
         beta: errors below this many cells are squared.
-        size: of a person; see ``ops.offsets.owned_cells``.
+        size: of a person; see ``ops.offsets.positive_cells``.
 
     Returns:
         The mean over the coordinates of labeled keypoints inside the image, of all owned cells
@@ -41,7 +41,7 @@ def offset_loss(
     expected = (batch, targets.keypoints.shape[2], 2, height, width)
     if tuple(predicted.shape) != expected:
         raise ValueError(f"predicted offsets {tuple(predicted.shape)} differ from {expected}")
-    owned = owned_cells(targets, size)
+    owned = positive_cells(targets, size)
     where = (owned.images, owned.rows, owned.columns)
     error = predicted.permute(0, 3, 4, 1, 2)[where] - owned.offsets
     return weighted_smooth_l1(error, owned.weights[..., None], beta)

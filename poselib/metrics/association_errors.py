@@ -4,8 +4,8 @@ A predicted keypoint is compared with annotated ones by one term of OKS (HAE, Eq
 ``exp(-d² / (2 s² k²))`` with the scale s of the annotated person and k = 2 sigma, and is near where
 this similarity is 0.5 or more, up to a distance of 1.18 s k. A person found is matched to at most
 one annotated person, so that the OKS of all pairs add up to the most; a pair must share a
-keypoint, near enough. Then each predicted keypoint is judged by ``Kind`` and each annotated one
-by ``Fate``.
+keypoint, near enough. Then each predicted keypoint is judged by ``PredictionError`` and each
+annotated one by ``GroundTruthOutcome``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from poselib.structures import Poses, Sample
 NEAR, LOOSE = 0.5, 0.1  # similarities
 
 
-class Kind(IntEnum):
+class PredictionError(IntEnum):
     """What a predicted keypoint is; of several, the first from ``GOOD`` on.
 
     ``ABSENT``: nothing was predicted. ``GOOD``: near the keypoint of its own person. ``SWAP``: near
@@ -47,7 +47,7 @@ class Kind(IntEnum):
     FALSE = 7
 
 
-class Fate(IntEnum):
+class GroundTruthOutcome(IntEnum):
     """What became of an annotated keypoint.
 
     ``UNLABELED``: it does not count. ``FOUND``: the person found that was matched has it.
@@ -62,15 +62,15 @@ class Fate(IntEnum):
 
 
 @dataclass(frozen=True)
-class Judgment:
+class KeypointErrors:
     """What became of the keypoints of the P people found and the N annotated in one image.
 
     Attributes:
         partners: (P,) int64, the annotated person that each was matched to, or -1.
-        kinds: (P, K) int64, of ``Kind``.
+        kinds: (P, K) int64, of ``PredictionError``.
         onto: (P, K) int64, the annotated person on whose keypoint a good, swapped or fragment's
             keypoint lies; -1 for the others.
-        fates: (N, K) int64, of ``Fate``.
+        fates: (N, K) int64, of ``GroundTruthOutcome``.
     """
 
     partners: Int
@@ -79,9 +79,9 @@ class Judgment:
     fates: Int
 
 
-def judge_keypoints(
+def classify_keypoints(
     poses: Poses, sample: Sample, skeleton: Skeleton, *, min_score: float = 0.0
-) -> Judgment:
+) -> KeypointErrors:
     """Match the people found in an image to the annotated ones and judge every keypoint.
 
     Args:
@@ -106,21 +106,23 @@ def judge_keypoints(
     sides = truth[:, skeleton.flip_indices]
     side = _similarity(poses.keypoints, predicted, sides, areas, skeleton)[rows, partners]
     unlabeled = matched & (truth[partners, :, 2] == 0)
-    rules: list[tuple[Bool, Kind]] = [
-        (~predicted, Kind.ABSENT),
-        (own >= NEAR, Kind.GOOD),
-        (matched & (best >= np.maximum(NEAR, side)), Kind.SWAP),
-        (best >= np.maximum(NEAR, side), Kind.FRAGMENT),
-        (side >= NEAR, Kind.INVERSION),
-        (np.where(matched, own, best) >= LOOSE, Kind.IMPRECISE),
-        (unlabeled | _ignored(poses.keypoints, sample.ignore), Kind.UNKNOWN),
+    rules: list[tuple[Bool, PredictionError]] = [
+        (~predicted, PredictionError.ABSENT),
+        (own >= NEAR, PredictionError.GOOD),
+        (matched & (best >= np.maximum(NEAR, side)), PredictionError.SWAP),
+        (best >= np.maximum(NEAR, side), PredictionError.FRAGMENT),
+        (side >= NEAR, PredictionError.INVERSION),
+        (np.where(matched, own, best) >= LOOSE, PredictionError.IMPRECISE),
+        (unlabeled | _ignored(poses.keypoints, sample.ignore), PredictionError.UNKNOWN),
     ]
-    kinds = np.select([rule for rule, _ in rules], [int(kind) for _, kind in rules], Kind.FALSE)
-    elsewhere = (kinds == Kind.SWAP) | (kinds == Kind.FRAGMENT)
-    onto = np.where(kinds == Kind.GOOD, partners[:, None], -1)
+    kinds = np.select(
+        [rule for rule, _ in rules], [int(kind) for _, kind in rules], PredictionError.FALSE
+    )
+    elsewhere = (kinds == PredictionError.SWAP) | (kinds == PredictionError.FRAGMENT)
+    onto = np.where(kinds == PredictionError.GOOD, partners[:, None], -1)
     onto = np.where(elsewhere, values.argmax(axis=1), onto)
     fates = _fates(values[:, :-1] >= NEAR, kinds, partners, sample.keypoints[..., 2] > 0)
-    return Judgment(partners, kinds.astype(np.int64), onto, fates)
+    return KeypointErrors(partners, kinds.astype(np.int64), onto, fates)
 
 
 def _check(poses: Poses, sample: Sample, skeleton: Skeleton) -> None:
@@ -162,8 +164,10 @@ def _ignored(points: NDArray[np.float32], ignore: Bool) -> Bool:
 
 
 def _fates(near: Bool, kinds: Int, partners: Int, labeled: Bool) -> Int:
-    fates = np.where(labeled, Fate.UNDETECTED, Fate.UNLABELED).astype(np.int64)
-    fates[(near & (kinds != Kind.GOOD)[:, None]).any(axis=0)] = Fate.ASTRAY
-    people, keypoints = np.nonzero(kinds == Kind.GOOD)
-    fates[partners[people], keypoints] = Fate.FOUND
+    fates = np.where(labeled, GroundTruthOutcome.UNDETECTED, GroundTruthOutcome.UNLABELED).astype(
+        np.int64
+    )
+    fates[(near & (kinds != PredictionError.GOOD)[:, None]).any(axis=0)] = GroundTruthOutcome.ASTRAY
+    people, keypoints = np.nonzero(kinds == PredictionError.GOOD)
+    fates[partners[people], keypoints] = GroundTruthOutcome.FOUND
     return fates

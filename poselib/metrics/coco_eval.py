@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from poselib.metrics.coco_tables import Comparison, Entry, Float
-from poselib.metrics.pairwise_oks import pair_up, similarity
+from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.skeletons import Skeleton
 
 Chosen = Literal["faster", "pycocotools"]
@@ -90,13 +90,13 @@ def _faster(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> 
 
     matrices = _matrices(comparison, skeleton, max_detections)
 
-    class Evaluation(fast.COCOeval_faster):
+    class CocoEvaluation(fast.COCOeval_faster):
         """Looks similarities up; computing them one image at a time takes longer than the rest."""
 
         def computeOks(self, imgId: int, catId: int) -> Any:  # noqa: N802
             return matrices.get((int(imgId), int(catId)), [])
 
-    evaluation = Evaluation(
+    evaluation = CocoEvaluation(
         _indexed(fast.COCO(), comparison, _truth_entries(comparison)),
         _indexed(fast.COCO(), comparison, _found_entries(comparison)),
         "keypoints",
@@ -111,7 +111,7 @@ def _matrices(
     comparison: Comparison, skeleton: Skeleton, max_detections: int
 ) -> dict[tuple[int, int], Float]:
     """Similarities (found, annotated) by the positions of image and category."""
-    pairs = pair_up(comparison, max_detections)
+    pairs = pair_detections(comparison, max_detections)
     values = similarity(comparison, pairs, skeleton.sigmas)
     (best,) = np.nonzero(pairs.ranks == 0)
     sizes = np.diff(np.append(best, len(pairs.order)))

@@ -29,7 +29,7 @@ _RESULT_FIELDS = ("image_id", "category_id", "keypoints", "score")
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """Annotated people, in the order of the file.
 
     Attributes:
@@ -57,12 +57,12 @@ class Truth:
         """(N, K) true for keypoints that count."""
         return self.keypoints[..., 2] > 0
 
-    def only(self, rows: Bool) -> Truth:
+    def only(self, rows: Bool) -> GroundTruth:
         return _only(self, rows)
 
 
 @dataclass(frozen=True)
-class Found:
+class Detections:
     """People found, in the order of the results.
 
     Attributes:
@@ -90,11 +90,11 @@ class Found:
         """(P, K) false for a keypoint that is written as 0, 0, 0: it was not found."""
         return (self.keypoints != 0).any(axis=-1)
 
-    def only(self, rows: Bool) -> Found:
+    def only(self, rows: Bool) -> Detections:
         return _only(self, rows)
 
 
-_Rows = TypeVar("_Rows", Truth, Found)
+_Rows = TypeVar("_Rows", GroundTruth, Detections)
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Comparison:
         categories: C category ids, likewise.
     """
 
-    truth: Truth
-    found: Found
+    truth: GroundTruth
+    found: Detections
     images: tuple[Any, ...]
     categories: tuple[Any, ...]
 
@@ -189,7 +189,7 @@ def compare(
 
 def _truth(
     annotations: list[Entry], keypoints: int, place: dict[Any, int], kind: dict[Any, int]
-) -> Truth:
+) -> GroundTruth:
     people = [a for a in annotations if "keypoints" in a]
 
     def name(row: int) -> str:
@@ -207,7 +207,7 @@ def _truth(
         raise ValueError(f"{name(row)}: area: expected px², found {size[row]}")
     counts = [a.get("num_keypoints", n) for a, n in zip(people, labeled.tolist(), strict=True)]
     crowds = np.array([bool(a.get("iscrowd", 0)) for a in people], dtype=bool)
-    return Truth(
+    return GroundTruth(
         keypoints=points,
         boxes=boxes,
         areas=size,
@@ -220,7 +220,7 @@ def _truth(
 
 def _found(
     results: Sequence[Entry], keypoints: int, place: dict[Any, int], kind: dict[Any, int]
-) -> Found:
+) -> Detections:
     def name(row: int) -> str:
         return f"results[{row}]"
 
@@ -231,7 +231,7 @@ def _found(
         scores = [[result["score"]] for result in results]
     except (KeyError, TypeError) as error:
         raise ValueError(_fault(results, place, kind)) from error
-    return Found(
+    return Detections(
         keypoints=numbers(points, 3 * keypoints, name, "keypoints").reshape(-1, keypoints, 3),
         scores=numbers(scores, 1, name, "score")[:, 0],
         images=np.array(images, dtype=np.int64),

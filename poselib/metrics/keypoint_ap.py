@@ -9,7 +9,7 @@ import numpy as np
 
 from poselib.metrics.coco_tables import Bool, Comparison, Entry, Float, Int, compare, read_truth
 from poselib.metrics.matching import match_people
-from poselib.metrics.pairwise_oks import pair_up, similarity
+from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
 
@@ -47,7 +47,7 @@ def keypoint_ap(
     """
     content = read_truth(ground_truth)
     comparison = compare(content, results, len(skeleton), image_ids)
-    pairs = pair_up(comparison, max_detections)
+    pairs = pair_detections(comparison, max_detections)
     values = similarity(comparison, pairs, skeleton.sigmas)
     matched = match_people(comparison, pairs, values, least_similarity)
     each, counted = _keypoints(comparison, pairs.order, matched, skeleton)

@@ -3,7 +3,7 @@
 People are matched as COCO matches them, from an OKS of 0.1 on. Every keypoint of a person found
 whose own truth is labeled is then compared by similarity, one term of OKS, with the keypoints of
 its type of everyone annotated in the image, and with those of the other side. The most similar
-one, and how similar it is, say what the keypoint is: see ``Verdict``.
+one, and how similar it is, say what the keypoint is: see ``LocalizationError``.
 
 This answers another question than ``keypoint_errors``. There everything predicted is judged, even
 of people matched to nobody, to see what association did. Here the keypoints of matched people
@@ -24,7 +24,7 @@ import pandas as pd
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.coco_tables import Bool, Comparison, Entry, Float, Int, compare, read_truth
 from poselib.metrics.matching import match_people
-from poselib.metrics.pairwise_oks import Pairs, pair_up, runs, similarity
+from poselib.metrics.pairwise_oks import Pairs, pair_detections, runs, similarity
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
 
@@ -38,7 +38,7 @@ Placement = Literal["circle", "published", "truth"]
 _PLACES: dict[str, float] = {"circle": 2.0, "published": 1.0, "truth": 0.0}
 
 
-class Verdict(IntEnum):
+class LocalizationError(IntEnum):
     """What a keypoint of a matched person is, by the annotated keypoint that it is most like.
 
     ``UNCOUNTED``: its own truth is not labeled. ``GOOD``: similar to its own by 0.85 or more
@@ -59,11 +59,16 @@ class Verdict(IntEnum):
     SWAP = 5
 
 
-ERRORS = (Verdict.JITTER, Verdict.MISS, Verdict.INVERSION, Verdict.SWAP)
+ERRORS = (
+    LocalizationError.JITTER,
+    LocalizationError.MISS,
+    LocalizationError.INVERSION,
+    LocalizationError.SWAP,
+)
 
 
 @dataclass(frozen=True)
-class Localization:
+class LocalizationErrors:
     """What became of the keypoints of the R people found who were matched to somebody.
 
     Matches with crowds are left out (coco-analyze keeps those with labeled keypoints).
@@ -74,7 +79,7 @@ class Localization:
         skeleton: of both.
         max_detections: people counted in an image.
         found, truth: (R,) who was matched to whom, by position in ``comparison``.
-        verdicts: (R, K) int64, of ``Verdict``.
+        verdicts: (R, K) int64, of ``LocalizationError``.
         similarity: (R, K) to the annotated keypoint that it is most like; 0 if it was not found.
         onto: (R, K) int64, on whose keypoint a swap lies, by position in ``comparison.truth``; -1
             for all else.
@@ -91,20 +96,20 @@ class Localization:
     onto: Int
 
 
-def judge_localization(
+def classify_localization(
     ground_truth: Entry | Path,
     results: Sequence[Entry],
     skeleton: Skeleton,
     image_ids: Sequence[int] | None = None,
     max_detections: int = 20,
-) -> Localization:
+) -> LocalizationErrors:
     """Match the people of COCO results to the annotated ones and judge every keypoint.
 
     Arguments and errors are those of ``evaluate_ap``.
     """
     content = read_truth(ground_truth)
     comparison = compare(content, results, len(skeleton), image_ids)
-    pairs = pair_up(comparison, max_detections)
+    pairs = pair_detections(comparison, max_detections)
     values = similarity(comparison, pairs, skeleton.sigmas)
     matched = match_people(comparison, pairs, values, MATCHED)
     (rows,) = np.nonzero(matched >= 0)
@@ -113,16 +118,16 @@ def judge_localization(
     rivals = _compare_keypoints(comparison, pairs, rows, partners, skeleton)
     labeled = comparison.truth.labeled[partners]
     greatest = np.maximum.reduce([rivals.own, rivals.side, rivals.others, rivals.other_sides])
-    rules: list[tuple[Bool, Verdict]] = [
-        (~labeled, Verdict.UNCOUNTED),
-        (greatest < NEAR, Verdict.MISS),
-        (rivals.own == greatest, Verdict.JITTER),
-        (rivals.others == greatest, Verdict.SWAP),
-        (rivals.side == greatest, Verdict.INVERSION),
+    rules: list[tuple[Bool, LocalizationError]] = [
+        (~labeled, LocalizationError.UNCOUNTED),
+        (greatest < NEAR, LocalizationError.MISS),
+        (rivals.own == greatest, LocalizationError.JITTER),
+        (rivals.others == greatest, LocalizationError.SWAP),
+        (rivals.side == greatest, LocalizationError.INVERSION),
     ]
-    verdicts = np.select([r for r, _ in rules], [int(v) for _, v in rules], Verdict.SWAP)
-    verdicts[(verdicts == Verdict.JITTER) & (greatest >= GOOD)] = Verdict.GOOD
-    return Localization(
+    verdicts = np.select([r for r, _ in rules], [int(v) for _, v in rules], LocalizationError.SWAP)
+    verdicts[(verdicts == LocalizationError.JITTER) & (greatest >= GOOD)] = LocalizationError.GOOD
+    return LocalizationErrors(
         content=content,
         comparison=comparison,
         skeleton=skeleton,
@@ -131,11 +136,11 @@ def judge_localization(
         truth=partners,
         verdicts=verdicts.astype(np.int64),
         similarity=np.maximum(greatest, 0.0),
-        onto=np.where(verdicts == Verdict.SWAP, rivals.who, -1),
+        onto=np.where(verdicts == LocalizationError.SWAP, rivals.who, -1),
     )
 
 
-def error_shares(judged: Localization) -> pd.DataFrame:
+def error_shares(judged: LocalizationErrors) -> pd.DataFrame:
     """Return how large a part of the keypoints is good and has each error, by type.
 
     Returns:
@@ -144,18 +149,22 @@ def error_shares(judged: Localization) -> pd.DataFrame:
         in DEKR, Table 5; and ``labeled``, how many are annotated, be their person found or not.
     """
     truth = judged.comparison.truth
-    kinds = (judged.verdicts[..., None] == np.arange(len(Verdict))).sum(axis=0)[:, 1:]
+    kinds = (judged.verdicts[..., None] == np.arange(len(LocalizationError))).sum(axis=0)[:, 1:]
     labeled = (truth.labeled & ~truth.ignored[:, None]).sum(axis=0)
     kinds = np.vstack([kinds, kinds.sum(axis=0)])
     counted = kinds.sum(axis=1)
     shares = 100 * kinds / np.where(counted > 0, counted, np.nan)[:, None]
-    columns = [verdict.name.lower() for verdict in Verdict if verdict != Verdict.UNCOUNTED]
+    columns = [
+        verdict.name.lower()
+        for verdict in LocalizationError
+        if verdict != LocalizationError.UNCOUNTED
+    ]
     rows = pd.Index([*judged.skeleton.keypoints, "all"], name="keypoint")
     table = pd.DataFrame(shares, index=rows, columns=columns)
     return table.assign(counted=counted, labeled=[*labeled, labeled.sum()])
 
 
-def ap_without_errors(judged: Localization, placement: Placement = "circle") -> pd.DataFrame:
+def ap_without_errors(judged: LocalizationErrors, placement: Placement = "circle") -> pd.DataFrame:
     """Return the average precision that there would be without each kind of error.
 
     Args:
@@ -167,7 +176,7 @@ def ap_without_errors(judged: Localization, placement: Placement = "circle") -> 
         ``swap``, each alone, and ``all`` of them. ``AP``, ``AP50`` and ``AP75``, from 0 to 1, and
         ``gain`` and ``gain75``, what of AP and AP75 is gained.
     """
-    kinds: dict[str, tuple[Verdict, ...]] = {"nothing": ()}
+    kinds: dict[str, tuple[LocalizationError, ...]] = {"nothing": ()}
     kinds |= {error.name.lower(): (error,) for error in ERRORS} | {"all": ERRORS}
     rows = []
     for errors in kinds.values():
@@ -185,7 +194,9 @@ def ap_without_errors(judged: Localization, placement: Placement = "circle") -> 
 
 
 def corrected_results(
-    judged: Localization, errors: Collection[Verdict], placement: Placement = "circle"
+    judged: LocalizationErrors,
+    errors: Collection[LocalizationError],
+    placement: Placement = "circle",
 ) -> list[Entry]:
     """Return the COCO results with some kinds of errors corrected; whose is whose stays.
 
@@ -206,8 +217,8 @@ def corrected_results(
     comparison = judged.comparison
     rows, types = np.nonzero(np.isin(judged.verdicts, [*errors]))
     verdicts, people = judged.verdicts[rows, types], judged.truth[rows]
-    goal = np.where(verdicts == Verdict.JITTER, GOOD, judged.similarity[rows, types])
-    goal = np.where(verdicts == Verdict.MISS, NEAR, goal)
+    goal = np.where(verdicts == LocalizationError.JITTER, GOOD, judged.similarity[rows, types])
+    goal = np.where(verdicts == LocalizationError.MISS, NEAR, goal)
     spread = _PLACES[placement] * np.array(judged.skeleton.sigmas)[types]
     apart = np.sqrt(-2 * np.log(goal) * comparison.truth.areas[people]) * spread * _INSIDE
     points = comparison.found.keypoints.copy()

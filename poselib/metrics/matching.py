@@ -12,7 +12,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 
 
-def matched_similarity(poses: Poses, sample: Sample, skeleton: Skeleton) -> Float:
+def matched_oks(poses: Poses, sample: Sample, skeleton: Skeleton) -> Float:
     """Return how well each annotated person was found: its OKS with a person of its own.
 
     People are matched one to one so that the similarities add up to the most.
@@ -29,7 +29,7 @@ def matched_similarity(poses: Poses, sample: Sample, skeleton: Skeleton) -> Floa
 
 
 def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[Int, Float]:
-    """Return who was found of each annotated person, matched as by ``matched_similarity``.
+    """Return who was found of each annotated person, matched as by ``matched_oks``.
 
     Args:
         poses, sample, skeleton: as there.

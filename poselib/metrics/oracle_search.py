@@ -38,7 +38,7 @@ def candidate_spacing(sigmas: ArrayLike, step: float) -> Float:
     return spacing
 
 
-def steps_apart(found: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> Float:
+def offset_in_steps(found: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> Float:
     """Return how far keypoints are from the truth in x or in y, whichever is more, in spacings.
 
     The square that a window of w by w candidates covers, each for the places next to it, has the
@@ -84,7 +84,7 @@ def nearest_candidates(
     return best
 
 
-def reachable_similarity(
+def best_reachable_oks(
     poses: Poses,
     truth: ArrayLike,
     areas: ArrayLike,
@@ -146,7 +146,7 @@ def search_locally(
             step is not positive.
     """
     annotated, _ = _checked(poses, truth, areas, sigmas)
-    reach = reachable_similarity(poses, annotated, areas, sigmas, window, step)
+    reach = best_reachable_oks(poses, annotated, areas, sigmas, window, step)
     if not reach.size:
         return poses
     who = reach.argmax(axis=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from poselib.metrics.coco_tables import Comparison, Float, Found, Int, Truth
+from poselib.metrics.coco_tables import Comparison, Detections, Float, GroundTruth, Int
 from poselib.ops.oks import LEAST_AREA
 from poselib.skeletons import Skeleton
 
@@ -42,7 +42,7 @@ class Pairs:
         return np.cumsum(self.counts) - self.counts
 
 
-def pair_up(comparison: Comparison, max_detections: int) -> Pairs:
+def pair_detections(comparison: Comparison, max_detections: int) -> Pairs:
     """Pair the best detections of each image with the people annotated there."""
     truth, found = comparison.truth, comparison.found
     kinds = max(len(comparison.categories), 1)
@@ -116,7 +116,7 @@ def most_similar(
         (N,) OKS from 0 to 1, and (N,) positions in ``found``, of equals any; 0 and -1 where
         nobody was found.
     """
-    pairs = pair_up(comparison, max_detections)
+    pairs = pair_detections(comparison, max_detections)
     values = similarity(comparison, pairs, skeleton.sigmas)
     best, who = np.zeros(len(comparison.truth)), np.full(len(comparison.truth), -1)
     np.maximum.at(best, pairs.truth, values)
@@ -125,13 +125,13 @@ def most_similar(
     return best, who
 
 
-def _to_keypoints(truth: Truth, found: Found, t: Int, f: Int, columns: Int) -> Float:
+def _to_keypoints(truth: GroundTruth, found: Detections, t: Int, f: Int, columns: Int) -> Float:
     """Squared distances (pairs, columns) of the same keypoints, px²."""
     apart = found.keypoints[f[:, None], columns, :2] - truth.keypoints[t[:, None], columns, :2]
     return apart[..., 0] ** 2 + apart[..., 1] ** 2
 
 
-def _to_box(truth: Truth, found: Found, t: Int, f: Int) -> Float:
+def _to_box(truth: GroundTruth, found: Detections, t: Int, f: Int) -> Float:
     """Squared distances (pairs, K) of keypoints found to a box of thrice the size, px²."""
     xy, corner, size = found.keypoints[f, :, :2], truth.boxes[t, None, :2], truth.boxes[t, None, 2:]
     before, after = (corner - size) - xy, xy - (corner + size * 2)

@@ -24,7 +24,7 @@ NOT_COUNTED = ("pelvis", "thorax")
 
 
 @dataclass(frozen=True)
-class PartScores:
+class PartAP:
     """A number for each part of the body and one for all, each in [0, 1]; NaN where nobody counts.
 
     The mean of left and right, or for the head of what the function says, so far as they are
@@ -50,7 +50,7 @@ def multi_person_ap(
     head_sizes: Sequence[NDArray[np.floating]],
     skeleton: Skeleton,
     threshold: float = 0.5,
-) -> PartScores:
+) -> PartAP:
     """Return the average precision of each part over groups of people, as MPII measures it.
 
     See ``joint_ap``. ``head`` is the mean of upper neck and top of the head, ``total`` that of
@@ -123,7 +123,7 @@ def single_person_pckh(
     head_sizes: NDArray[np.floating],
     skeleton: Skeleton,
     threshold: float = 0.5,
-) -> PartScores:
+) -> PartAP:
     """Return the share of correct keypoints of each part, as HRNet's evaluation of MPII does.
 
     Of each image the person of the best score counts; who was not found is wrong. ``head`` is the
@@ -219,9 +219,7 @@ def _average_precision(scores: Float, hits: Bool, annotated: Float) -> Float:
     return values
 
 
-def _parts(
-    joints: dict[str, float], head: tuple[str, ...], total: float | None = None
-) -> PartScores:
+def _parts(joints: dict[str, float], head: tuple[str, ...], total: float | None = None) -> PartAP:
     """Average the sides; the total is the mean of all joints if not given."""
     sides = {part: (f"left_{part}", f"right_{part}") for part in PARTS}
     wanted = {"head": head, **sides}
@@ -229,7 +227,7 @@ def _parts(
     if lacking:
         raise ValueError(f"the skeleton lacks {lacking}, which MPII's evaluations report")
     means = {part: _mean([joints[name] for name in names]) for part, names in wanted.items()}
-    return PartScores(**means, total=_mean(list(joints.values())) if total is None else total)
+    return PartAP(**means, total=_mean(list(joints.values())) if total is None else total)
 
 
 def _mean(values: list[float]) -> float:

@@ -52,7 +52,7 @@ BACKBONES: dict[str, HRNetConfig] = {
 }
 
 
-def backbone_named(name: str) -> HRNetConfig:
+def get_backbone(name: str) -> HRNetConfig:
     """Return the shape of a backbone; raises ValueError if there is none of this name."""
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; known: {sorted(BACKBONES)}")

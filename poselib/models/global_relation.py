@@ -54,7 +54,7 @@ class RelationConfig:
 AS_PUBLISHED = RelationConfig()
 
 
-class StageGate(nn.Module):
+class SEGate(nn.Module):
     """F_SE: shift or scale each channel by its mean, then mix channels; (B, C, h, w) both ways.
 
     The paper's chain, GAP, ReLU, FC, sigmoid, ``+p_i``, 1x1 convolution, has one FC where the
@@ -96,7 +96,7 @@ class ChannelAttention(nn.Module):
         gates = self.norm(self.expand(self.value(seen)).flatten(1)).sigmoid()
         return gates[:, :, None, None]
 
-    def spared_macs(self, x: Tensor) -> int:
+    def saved_macs(self, x: Tensor) -> int:
         """Return the multiply-accumulates spared: published, W_d and W_c meet every cell."""
         return (self.value.weight.numel() + self.expand.weight.numel()) * _further_cells(x)
 
@@ -119,7 +119,7 @@ class SpatialAttention(nn.Module):
         seen = weights[:, None] @ self.value(x).flatten(2)  # (B, 1, hw)
         return seen.unflatten(2, x.shape[2:]).sigmoid()
 
-    def spared_macs(self, x: Tensor) -> int:
+    def saved_macs(self, x: Tensor) -> int:
         """Return the multiply-accumulates spared: published, W_e meets every cell."""
         return self.query.weight.numel() * _further_cells(x)
 
@@ -144,7 +144,7 @@ class GlobalRelation(nn.Module):
             raise ValueError(f"relation needs the maps of two stages or more, not {len(widths)}")
         *earlier, last = widths
         self.channels = 2 * last
-        self.gates = nn.ModuleList(StageGate(width, config) for width in earlier)
+        self.gates = nn.ModuleList(SEGate(width, config) for width in earlier)
         self.convolutions = nn.ModuleList(_convolution(w, last, 3, config) for w in earlier)
         self.channel_attention = ChannelAttention(self.channels, config)
         self.spatial_attention = SpatialAttention(self.channels, config)

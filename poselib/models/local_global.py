@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
-from poselib.models.regression import Mixing
+from poselib.models.regression import SplitConv1x1
 from poselib.models.residual import conv_norm, initialize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 
@@ -101,13 +101,13 @@ class LocalGlobalHRNet(HRNetTrunk):
         inputs, heatmap_width = sum(self.feature_widths), heatmap_width or config.widths[0]
         if min(heatmap_width, offset_width, embedding) < 1:
             raise ValueError("heads must have one channel or more")
-        self.transition_cls = Mixing(*conv_norm(inputs, heatmap_width, kernel=1))
-        self.transition_reg = Mixing(*conv_norm(inputs, offset_width, kernel=1))
+        self.transition_cls = SplitConv1x1(*conv_norm(inputs, heatmap_width, kernel=1))
+        self.transition_reg = SplitConv1x1(*conv_norm(inputs, offset_width, kernel=1))
         self.final_layer_cls = nn.Conv2d(heatmap_width, keypoints + 1, 1)
         self.final_layer_reg = nn.Conv2d(offset_width, 2 * keypoints, 1)
         heads = [self.transition_cls, self.transition_reg]
         if adaptation:
-            self.transition_embedding = Mixing(*conv_norm(inputs, embedding, kernel=1))
+            self.transition_embedding = SplitConv1x1(*conv_norm(inputs, embedding, kernel=1))
             heads.append(self.transition_embedding)
             self.joints_mlp = MessagePassing(
                 keypoints, embedding, message_layers, message_width, attentive=attentive

@@ -46,7 +46,7 @@ class Parts:
 
 
 @runtime_checkable
-class InParts(Protocol):
+class HasOfficialParts(Protocol):
     """A network with parameters that official checkpoints keep in parts."""
 
     def official_parts(self) -> Mapping[str, Parts]: ...
@@ -104,7 +104,7 @@ def load_official(model: nn.Module, path: str | Path) -> None:
     """
     expected = model.state_dict()
     weights = _renamed(read_weights(path), expected)
-    if isinstance(model, InParts):
+    if isinstance(model, HasOfficialParts):
         weights = _joined(weights, model.official_parts())
     _check(model, expected, weights, path)
     own = {name: value for name, value in expected.items() if _may_lack(name)}

@@ -123,13 +123,13 @@ class OffsetHead(nn.Module):
         return tuple(torch.cat(same, dim=1)[:, self.places] for same in zip(*groups, strict=True))
 
 
-class Mixing(nn.Sequential):
+class SplitConv1x1(nn.Sequential):
     """The layers of a 1x1 ``conv_norm``, applied by ``mixed`` to maps of several resolutions."""
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         return mixed(self, maps)
 
-    def spared_macs(self, maps: Sequence[Tensor]) -> int:
+    def saved_macs(self, maps: Sequence[Tensor]) -> int:
         """Return the multiply-accumulates spared: published, the maps are enlarged first."""
         cells = maps[0][:, 0].numel()
         outputs = cast(nn.Conv2d, self[0]).out_channels
@@ -192,8 +192,8 @@ class RegressionHRNet(HRNetTrunk):
         inputs = sum(self.feature_widths)
         outputs = sum(self.head_offset.channels)
         heatmap_width = heatmap_width or config.widths[0]
-        self.transition_heatmap = Mixing(*conv_norm(inputs, heatmap_width, kernel=1))
-        self.transition_offset = Mixing(*conv_norm(inputs, outputs, kernel=1))
+        self.transition_heatmap = SplitConv1x1(*conv_norm(inputs, heatmap_width, kernel=1))
+        self.transition_offset = SplitConv1x1(*conv_norm(inputs, outputs, kernel=1))
         block = nn.Sequential(BasicBlock(heatmap_width, heatmap_width))
         heatmaps = nn.Conv2d(heatmap_width, keypoints + 1, 1)
         self.head_heatmap = nn.ModuleList([block, heatmaps])

@@ -94,7 +94,7 @@ def corners_of(length: int, side: int) -> Ints:
     return np.minimum(np.arange(0, length, side), max(0, length - side))
 
 
-class Blocks:
+class BlockExtrema:
     """The blocks of maps, to be cut out.
 
     Attributes:
@@ -163,7 +163,7 @@ def maxima_in_blocks(maps: NDArray[np.float32], blocks: Ints, kernel: int, level
         (m,), places in the flattened maps, ascending.
     """
     _, height, width = maps.shape
-    division = Blocks(maps)
+    division = BlockExtrema(maps)
     which, blocks = np.divmod(blocks, len(division.rows))
     cells, side = division.cut(which, blocks), division.shape[1]
     hit, inside = np.divmod(np.flatnonzero(_ridges(cells, side, np.float32(level))), cells.shape[1])

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.map_coordinates import Frame, px_of
+from poselib.ops.map_coordinates import Frame, cell_to_px
 from poselib.ops.peaks import Peaks, find_peaks
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Size
 
 
 @dataclass(frozen=True)
-class CenteredPoses:
+class CenterPoses:
     """The poses at the centers of several images, one row each, images one after another.
 
     Attributes:
@@ -29,15 +29,15 @@ class CenteredPoses:
     centers: Tensor
     points: Tensor
 
-    def __getitem__(self, rows: Tensor | slice) -> CenteredPoses:
+    def __getitem__(self, rows: Tensor | slice) -> CenterPoses:
         """Return some of them: ``rows`` are numbers (m,), a mask (n,) or a slice."""
-        return CenteredPoses(self.images[rows], self.centers[rows], self.points[rows])
+        return CenterPoses(self.images[rows], self.centers[rows], self.points[rows])
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def centered_poses(
+def poses_at_centers(
     scales: Sequence[RegressionOutputs],
     image_size: Size,
     *,
@@ -47,7 +47,7 @@ def centered_poses(
     decrease: float = 1.0,
     frame: Frame = "center",
     enlarge: bool = False,
-) -> CenteredPoses:
+) -> CenterPoses:
     """Find the centers of each scale and the poses there: finer scales first, higher ones first.
 
     Poses that are not finite are left out.
@@ -83,12 +83,12 @@ def centered_poses(
         else:
             cells = places
         offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()
-        points = px_of(places[:, None] - offsets, image_size, size, frame)
+        points = cell_to_px(places[:, None] - offsets, image_size, size, frame)
         people.append((images, values[images, entries], points))
     images, centers, points = (torch.cat(column) for column in zip(*people, strict=True))
     order = images.sort(stable=True).indices
     order = order[points[order].isfinite().flatten(1).all(dim=1)]
-    return CenteredPoses(images[order], centers[order], points[order])
+    return CenterPoses(images[order], centers[order], points[order])
 
 
 def _peaks(

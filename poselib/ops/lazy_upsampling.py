@@ -27,7 +27,7 @@ Reals = NDArray[np.float32]
 _ROUNDING = 1e-6
 
 
-class Enlarged:
+class LazyUpsampled:
     """Maps as they would be if they were enlarged."""
 
     def __init__(self, maps: Tensor, sizes: Sequence[Size]) -> None:
@@ -46,13 +46,13 @@ class Enlarged:
         return read.view(*cells.shape[:3], self._maps.shape[1])
 
     def cut(self, which: Ints, blocks: Ints) -> Reals:
-        """Return blocks (n,) of maps (n,), as ``Blocks.cut`` does: (n, L, cells)."""
+        """Return blocks (n,) of maps (n,), as ``BlockExtrema.cut`` does: (n, L, cells)."""
         y, x = np.divmod(blocks, len(_windows(*self._steps[1], SIDE).first))
         cut = self._read(which, y, x, SIDE)
         return cut.reshape(*cut.shape[:2], -1)
 
     def bounds(self, which: Ints, side: int) -> tuple[Tensor, Tensor]:
-        """Bound each column of each run of rows of maps (m,), as ``Blocks.bounds`` does.
+        """Bound each column of each run of rows of maps (m,), as ``BlockExtrema.bounds`` does.
 
         Extremes are taken over the small maps' rows that a run is made of, and then enlarged along
         the columns: weighted means lie between those of the extremes.
@@ -94,7 +94,7 @@ class _Windows:
 
 @lru_cache(maxsize=64)
 def _windows(length: int, sizes: tuple[int, ...], side: int) -> _Windows:
-    """Divide an axis, enlarged from ``length`` to each size in turn, as ``Blocks`` does."""
+    """Divide an axis, enlarged from ``length`` to each size in turn, as ``BlockExtrema`` does."""
     axis = torch.eye(length)[None]
     for size in sizes:
         axis = F.interpolate(axis, size, mode="linear")

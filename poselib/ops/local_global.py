@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from poselib.ops.center_poses import CenteredPoses
+from poselib.ops.center_poses import CenterPoses
 from poselib.ops.keypoint_expansion import expand_keypoints, window_steps
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.ops.window_sampling import sample_features, sample_windows
@@ -15,7 +15,7 @@ from poselib.structures import Size
 
 
 @dataclass(frozen=True)
-class Meshes:
+class KeypointExpansion:
     """The places around keypoints at which context is read (LOGO-CAP, Sec. 3.1).
 
     Attributes:
@@ -55,13 +55,13 @@ class Meshes:
         return self.step * (self.global_window - 1) / 6
 
 
-def local_places(people: CenteredPoses, meshes: Meshes) -> Tensor:
+def local_places(people: CenterPoses, meshes: KeypointExpansion) -> Tensor:
     """Return the local keypoint expansion maps: (n, r, r, K, 2) px of the frame (Algorithm 1)."""
     return expand_keypoints(people.points, meshes.rates, meshes.local_window, meshes.step)
 
 
 def local_context(
-    embedding: Tensor, people: CenteredPoses, meshes: Meshes, image_size: Size
+    embedding: Tensor, people: CenterPoses, meshes: KeypointExpansion, image_size: Size
 ) -> Tensor:
     """Read an embedding at the local places of poses (LOGO-CAP, Sec. 3.1: the local context).
 
@@ -87,7 +87,7 @@ def local_context(
 
 
 def global_context(
-    heatmaps: Tensor, people: CenteredPoses, meshes: Meshes, image_size: Size
+    heatmaps: Tensor, people: CenterPoses, meshes: KeypointExpansion, image_size: Size
 ) -> Tensor:
     """Read heatmaps in a global window around each keypoint of poses (LOGO-CAP, Eq. 1).
 

@@ -3,7 +3,7 @@
 Two frames are in use. ``"center"``, poselib's own: a cell stands for the middle of the square that
 it covers, pixel centers are at integer + 0.5. ``"index"``, of weights that were trained with pixel
 indices: cell i stands for the pixel of index stride * i, the first one that it covers, and pixel
-i has its center at i. Points here are in the px of the frame; ``offset_of`` leads to poselib's.
+i has its center at i. Points here are in the px of the frame; ``half_pixel`` leads to poselib's.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Frame = Literal["center", "index"]
 FRAMES: tuple[Frame, ...] = get_args(Frame)
 
 
-def offset_of(frame: Frame) -> float:
+def half_pixel(frame: Frame) -> float:
     """Return what is to be added to px of the frame to make them poselib's."""
     return 0.0 if frame == "center" else 0.5
 
 
-def px_of(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Tensor:
+def cell_to_px(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Tensor:
     """Return the points that cells stand for.
 
     Args:
@@ -41,7 +41,7 @@ def px_of(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Tensor:
     return (cells + (0.5 if frame == "center" else 0.0)) * stride
 
 
-def map_coordinate(px: Tensor, length: int, cells: int, frame: Frame) -> Tensor:
+def px_to_cell(px: Tensor, length: int, cells: int, frame: Frame) -> Tensor:
     """Return where coordinates along an axis lie among the cells, 0 being the first cell's value.
 
     In frame ``"index"`` a point is read where DEKR's code reads it: at the pixel that it is in, of
@@ -77,8 +77,8 @@ def read_maps(
         (n, K) float32.
     """
     height, width = maps.shape[-2:]
-    x, right = _between(map_coordinate(points[..., 0], image_size[1], width, frame), width)
-    y, down = _between(map_coordinate(points[..., 1], image_size[0], height, frame), height)
+    x, right = _between(px_to_cell(points[..., 0], image_size[1], width, frame), width)
+    y, down = _between(px_to_cell(points[..., 1], image_size[0], height, frame), height)
     kinds = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
     # Only the four cells around each point are ever looked at: (n, K, rows, columns).
     around = maps[images[:, None, None, None], kinds, y[..., :, None], x[..., None, :]].float()
@@ -86,7 +86,7 @@ def read_maps(
     return (around * down[..., :, None] * right[..., None, :]).sum(dim=(-2, -1))
 
 
-def mean_map(maps: Sequence[Tensor], image_size: Size, frame: Frame) -> Tensor:
+def average_heatmaps(maps: Sequence[Tensor], image_size: Size, frame: Frame) -> Tensor:
     """Return the mean of the maps of several scales, at the resolution of the finest.
 
     Args:
@@ -107,10 +107,8 @@ def mean_map(maps: Sequence[Tensor], image_size: Size, frame: Frame) -> Tensor:
     for each in maps:
         finite = torch.where(each.isfinite(), each, 0.0).float()
         if each.shape[-2:] != size:
-            rows = _weights(map_coordinate(y, image_size[0], each.shape[-2], frame), each.shape[-2])
-            columns = _weights(
-                map_coordinate(x, image_size[1], each.shape[-1], frame), each.shape[-1]
-            )
+            rows = _weights(px_to_cell(y, image_size[0], each.shape[-2], frame), each.shape[-2])
+            columns = _weights(px_to_cell(x, image_size[1], each.shape[-1], frame), each.shape[-1])
             finite = rows @ finite @ columns.T
         total += finite
     return total / len(maps)

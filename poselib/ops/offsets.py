@@ -15,7 +15,7 @@ PersonSize = Literal["diagonal", "area"]
 
 
 @dataclass(frozen=True)
-class OwnedCells:
+class PositiveCells:
     """The M cells that lie in a person's center region, and what they are to regress.
 
     Attributes:
@@ -33,7 +33,7 @@ class OwnedCells:
     weights: Tensor
 
 
-def owned_cells(targets: RegressionTargets, size: PersonSize = "diagonal") -> OwnedCells:
+def positive_cells(targets: RegressionTargets, size: PersonSize = "diagonal") -> PositiveCells:
     """Return the cells of all center regions with their true offsets and weights.
 
     Args:
@@ -60,7 +60,7 @@ def owned_cells(targets: RegressionTargets, size: PersonSize = "diagonal") -> Ow
     here = torch.stack([columns, rows], dim=-1) + 0.5
     offsets = here[:, None] - targets.keypoints[images, people, :, :2] / step
     offsets = torch.where(counted[images, people][..., None], offsets, 0)
-    return OwnedCells(images, rows, columns, offsets, weights[images, people])
+    return PositiveCells(images, rows, columns, offsets, weights[images, people])
 
 
 def person_sizes(keypoints: Tensor, areas: Tensor) -> Tensor:
@@ -91,10 +91,10 @@ def offset_maps(targets: RegressionTargets) -> tuple[Tensor, Tensor]:
     """Lay the true offsets out as maps, to be drawn or compared; training needs none.
 
     Returns:
-        Offsets (B, K, 2, h, w) in cells and weights (B, K, h, w), as of ``OwnedCells``; both 0
+        Offsets (B, K, 2, h, w) in cells and weights (B, K, h, w), as of ``PositiveCells``; both 0
         in cells that nobody owns.
     """
-    owned = owned_cells(targets)
+    owned = positive_cells(targets)
     where = (owned.images, owned.rows, owned.columns)
     batch, height, width = targets.owners.shape
     kinds = targets.keypoints.shape[2]

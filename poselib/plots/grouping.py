@@ -26,7 +26,7 @@ from poselib.plots.figure import (
     show_image,
 )
 from poselib.plots.legends import side_handles
-from poselib.plots.palette import ALERT, INK, grayed, person_colors
+from poselib.plots.palette import ALERT, INK, person_colors, to_pale_gray
 from poselib.plots.poses import add_people
 from poselib.plots.shapes import people_shapes, person_units
 from poselib.skeletons import Skeleton
@@ -96,7 +96,7 @@ def show_grouping(
     units = person_units(*_grouped(steps, len(skeleton), len(colors), scale), size)
     for number, (ax, step) in enumerate(zip(axes, steps, strict=True), start=1):
         heading = f"{number}. {type_name(skeleton, step)}\n{_reason(step)}"
-        show_image(ax, grayed(pixels, 0.6), heading)
+        show_image(ax, to_pale_gray(pixels, 0.6), heading)
         points, there = _grouped(steps[:number], len(skeleton), len(colors), scale)
         shapes = people_shapes(
             points, there, np.zeros_like(there), skeleton, colors, size, weight=weight, units=units

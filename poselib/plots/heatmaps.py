@@ -23,7 +23,7 @@ from poselib.plots.figure import (
     show_image,
     show_map,
 )
-from poselib.plots.palette import ALERT, INK, grayed
+from poselib.plots.palette import ALERT, INK, to_pale_gray
 from poselib.plots.poses import people_of
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
@@ -64,7 +64,7 @@ def show_heatmaps(
     sheet, axes = panel_grid([size] * (len(names) + 1), columns, title=title, side=0.8)
     panels = [("all keypoints", heat.max(axis=0)), *zip(names, heat[indices], strict=True)]
     for ax, (name, values) in zip(axes, panels, strict=True):
-        show_image(ax, grayed(pixels), readable(name))
+        show_image(ax, to_pale_gray(pixels), readable(name))
         mesh = add_heat(ax, values, size, top)
     bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heat")
     return sheet
@@ -98,7 +98,7 @@ def show_targets(
     pixels, heat = image_of(image), maps_of(heatmaps, skeleton, "heatmaps")
     people, size = people_of(keypoints, skeleton), pixels.shape[1:]
     sheet, (whole, close) = panel_grid([size, size], 2, title=title, side=0.8)
-    show_image(whole, grayed(pixels), "targets of all keypoints over the image")
+    show_image(whole, to_pale_gray(pixels), "targets of all keypoints over the image")
     mesh = add_heat(whole, heat.max(axis=0), size, 1.0)
     if weights is not None:
         _shade(whole, np.asarray(weights, dtype=np.float64).reshape(heat.shape[1:]), size)
@@ -161,7 +161,7 @@ def _close_up(
     """Show the map around the first labeled keypoint with the borders of the cells."""
     size: Size = (pixels.shape[1], pixels.shape[2])
     labeled = people[..., 2] > 0
-    show_image(ax, grayed(pixels), "close up: nobody is labeled")
+    show_image(ax, to_pale_gray(pixels), "close up: nobody is labeled")
     if not labeled.any():
         return
     n, k = np.argwhere(labeled)[0]

@@ -25,7 +25,7 @@ from poselib.plots.figure import (
     readable,
 )
 from poselib.plots.heatmaps import HEAT, maps_of
-from poselib.plots.palette import ALERT, INK, SKY, WHITE, Color, grayed
+from poselib.plots.palette import ALERT, INK, SKY, WHITE, Color, to_pale_gray
 from poselib.plots.panels import window_around
 from poselib.plots.poses import draw_poses
 from poselib.skeletons import Skeleton
@@ -117,7 +117,7 @@ def _draw_pose(
     )
     # Lines are in px of the image, and a part of it is shown.
     weight = max(right - left, bottom - top) / max(size)
-    draw_poses(grayed(panel.image, 0.3), one, skeleton, ax=ax, colors=[SKY], weight=weight)
+    draw_poses(to_pale_gray(panel.image, 0.3), one, skeleton, ax=ax, colors=[SKY], weight=weight)
     for found, place in zip(pose[labeled], truth, strict=True):
         ends = np.stack([found, place], axis=-1)
         for color, width in ((WHITE, 2.8), (ALERT, 1.4)):

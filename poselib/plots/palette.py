@@ -50,13 +50,13 @@ def side_color(color: Color, side: str) -> Color:
     return mixed(color, INK, 0.2) if side == "right" else color
 
 
-def as_bytes(color: Color) -> tuple[int, int, int]:
+def to_rgb8(color: Color) -> tuple[int, int, int]:
     """Return a color as three integers in [0, 255]."""
     red, green, blue = (round(255 * part) for part in color)
     return red, green, blue
 
 
-def grayed(image: NDArray[np.uint8], strength: float = 0.55) -> NDArray[np.uint8]:
+def to_pale_gray(image: NDArray[np.uint8], strength: float = 0.55) -> NDArray[np.uint8]:
     """Return an image (3, H, W) uint8 as pale gray, so that colors drawn over it carry meaning.
 
     ``strength`` in [0, 1] is how far the gray is moved to white.

@@ -21,7 +21,7 @@ from poselib.plots.figure import (
     show_image,
 )
 from poselib.plots.legends import hidden_handle, side_handles
-from poselib.plots.palette import Color, as_bytes, person_colors
+from poselib.plots.palette import Color, person_colors, to_rgb8
 from poselib.plots.shapes import PersonShapes, Shape, people_shapes
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Size
@@ -250,7 +250,7 @@ def _paint(canvas: NDArray[np.uint8], shape: Shape) -> None:
     cv2.fillPoly(
         canvas,
         [corners.round().astype(np.int32)],
-        as_bytes(shape.color),
+        to_rgb8(shape.color),
         lineType=cv2.LINE_AA,
         shift=_SUBPIXEL_BITS,
     )

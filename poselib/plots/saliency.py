@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from poselib.plots.figure import image_of, legend_below, panel_grid, show_image
 from poselib.plots.heatmaps import add_heat
-from poselib.plots.palette import INK, SKY, VERMILION, WHITE, grayed
+from poselib.plots.palette import INK, SKY, VERMILION, WHITE, to_pale_gray
 
 Points = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def show_focus(panels: Sequence[FocusPanel], *, columns: int = 3, title: str = "
         [image_of(panel.image).shape[1:] for panel in panels], columns, title=title, margin=_MARGIN
     )
     for ax, panel in zip(axes, panels, strict=True):
-        show_image(ax, grayed(panel.image, 0.4), panel.title)
+        show_image(ax, to_pale_gray(panel.image, 0.4), panel.title)
         if panel.saliency is not None:
             _add_saliency(ax, panel)
         _add_marks(ax, panel)

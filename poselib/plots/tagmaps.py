@@ -19,7 +19,7 @@ from poselib.plots.figure import (
     show_map,
 )
 from poselib.plots.heatmaps import Floats, maps_of
-from poselib.plots.palette import grayed
+from poselib.plots.palette import to_pale_gray
 from poselib.skeletons import Skeleton
 
 TAG = "viridis"
@@ -64,7 +64,9 @@ def show_tagmaps(
     for row, (name, (tags, heat)) in enumerate(maps.items()):
         limits = tag_limits(tags, heat)
         first, *rest = axes[row * columns : (row + 1) * columns]
-        show_image(first, grayed(pixels, 0.7), f"{name}: tags on people" if name else "on people")
+        show_image(
+            first, to_pale_gray(pixels, 0.7), f"{name}: tags on people" if name else "on people"
+        )
         mesh = show_map(first, masked_tags(tags, heat, limits), size, zorder=1)
         for ax, index in zip(rest, indices, strict=True):
             show_map(ax, tags[index], size, cmap=TAG, clim=limits)

@@ -7,16 +7,16 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from poselib.models import BACKBONES, backbone_named
+from poselib.models import BACKBONES, get_backbone
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hourglass import STRIDE, HourglassConfig, StackedHourglass
 
-HostName = Literal["higher", "plain", "hourglass"]
+NetworkName = Literal["higher", "plain", "hourglass"]
 
 
 @dataclass(frozen=True)
-class Host:
+class AssociativeNetwork:
     """A network that predicts heatmaps and tags.
 
     Attributes:
@@ -32,7 +32,7 @@ class Host:
         ValueError: the name or the backbone is unknown.
     """
 
-    name: HostName
+    name: NetworkName
     backbone: str
     deconv_blocks: int
     deconv_channels: int | None
@@ -40,10 +40,10 @@ class Host:
     tag_init_std: float
 
     def __post_init__(self) -> None:
-        if self.name not in get_args(HostName):
-            known = ", ".join(map(repr, get_args(HostName)))
+        if self.name not in get_args(NetworkName):
+            known = ", ".join(map(repr, get_args(NetworkName)))
             raise ValueError(f"unknown host {self.name!r}; known: {known}")
-        backbone_named(self.backbone)
+        get_backbone(self.backbone)
 
     @property
     def strides(self) -> tuple[int, ...]:

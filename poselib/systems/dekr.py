@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from poselib.models import backbone_named
+from poselib.models import get_backbone
 from poselib.skeletons import Skeleton
 from poselib.systems.regression import regression_system
 from poselib.systems.system import Switch, System
@@ -21,5 +21,5 @@ def build(skeleton: Skeleton, *, backbone: str = "hrnet_w32", **switches: Switch
     Raises:
         ValueError: as there, or the backbone is unknown.
     """
-    system = regression_system(skeleton, backbone_named(backbone), **switches)  # type: ignore[arg-type]
+    system = regression_system(skeleton, get_backbone(backbone), **switches)  # type: ignore[arg-type]
     return replace(system, name="dekr", switches={"backbone": backbone, **system.switches})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, get_args
 
-from poselib.models import backbone_named
+from poselib.models import get_backbone
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.feature_align import AlignConfig, First, Which
 from poselib.models.global_relation import Gate, RelationConfig
@@ -59,7 +59,7 @@ def build(
     own = {key: value for key, value in locals().items() if key not in ("skeleton", "switches")}
     if head not in get_args(Head):
         raise ValueError(f"head must be one of {get_args(Head)}, not {head!r}")
-    config = backbone_named(backbone)
+    config = get_backbone(backbone)
     if align:
         config = with_alignment(config, AlignConfig(align_blocks, align_residual, align_first))
     reading = RelationConfig(gate, relation_norm, relation_reduction, relation_gate_norm)

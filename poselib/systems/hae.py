@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.associative import DecodeOptions, decode_tags
-from poselib.decoders.grouping import GroupingOptions, Nearness
+from poselib.decoders.grouping import DistanceReduction, GroupingOptions
 from poselib.decoders.keypoint_order import OrderName, keypoint_order
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.losses.associative import (
@@ -21,14 +21,14 @@ from poselib.losses.associative import (
     tags_at_keypoints,
 )
 from poselib.losses.associative_options import (
-    Easy,
-    FenceOver,
-    Levels,
+    FocalLevels,
     Mining,
-    Missing,
-    Pull,
-    Push,
+    MissingKeypoints,
+    OhkmRest,
+    OutlierScope,
+    PullOptions,
     PushForm,
+    PushOptions,
 )
 from poselib.losses.heatmap import heatmap_mse
 from poselib.models.hourglass import HourglassConfig
@@ -37,7 +37,7 @@ from poselib.ops.peaks import Subpixel
 from poselib.outputs import TagOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Targets
-from poselib.systems.associative_networks import Host, HostName
+from poselib.systems.associative_networks import AssociativeNetwork, NetworkName
 from poselib.systems.system import LossTerms, System
 
 
@@ -46,7 +46,7 @@ def build(
     *,
     # The network
     backbone: str = "hrnet_w32",
-    host: HostName = "higher",
+    host: NetworkName = "higher",
     deconv_blocks: int = 4,
     deconv_channels: int | None = None,
     stacks: int = 4,
@@ -69,19 +69,19 @@ def build(
     high_weight: float = 1.5,
     focal: bool = True,
     alpha: float = 2.0,
-    fence_over: FenceOver = "person",
-    focal_levels: Levels = "both",
+    fence_over: OutlierScope = "person",
+    focal_levels: FocalLevels = "both",
     mining: Mining = "iqr",
     hardest: int = 8,
-    easy: Easy = "drop",
-    missing: Missing = "skip",
+    easy: OhkmRest = "drop",
+    missing: MissingKeypoints = "skip",
     per_keypoint: bool = True,
     push_form: PushForm = "gaussian",
     push_sigma: float = 0.5**0.5,
     push_factor: float = 1.0,
     # Decoding
     progressive: bool = True,
-    nearness: Nearness = "least",
+    nearness: DistanceReduction = "least",
     order: OrderName = "dataset",
     resolution: Literal["image", "map"] = "image",
     subpixel: Subpixel = "quarter",
@@ -98,7 +98,7 @@ def build(
 
     The network:
         host, backbone, deconv_blocks, deconv_channels, tag_init_std: see
-            ``systems.associative_networks.Host``.
+            ``systems.associative_networks.AssociativeNetwork``.
         stacks, features, depth, increase, stack_norm: of the hourglass, see
             ``models.hourglass.HourglassConfig``.
 
@@ -120,9 +120,9 @@ def build(
         focal: the focal pulling loss (FPL), Eqs. (15-17); false for no mining of any kind.
         mining: the paper's outliers (``"iqr"``) or OHKM's largest losses (Table VIII).
         alpha, fence_over, focal_levels, hardest, easy, missing, per_keypoint: see
-            ``losses.associative_options.Pull``. Alpha is the official code's, and so is the
+            ``losses.associative_options.PullOptions``. Alpha is the official code's, and so is the
             division by K, which the weights above belong to.
-        push_form, push_sigma, push_factor: see ``losses.associative_options.Push``.
+        push_form, push_sigma, push_factor: see ``losses.associative_options.PushOptions``.
 
     Decoding:
         progressive: progressive associative decoding (PAD); false for the fixed ``order``.
@@ -138,7 +138,9 @@ def build(
     """
     switches = {key: value for key, value in locals().items() if key != "skeleton"}
     groups = torch.as_tensor(skeleton.group_indices(hierarchy if hierarchical else "whole"))
-    pull = Pull(alpha, fence_over, missing, per_keypoint, focal_levels, mining, hardest, easy)
+    pull = PullOptions(
+        alpha, fence_over, missing, per_keypoint, focal_levels, mining, hardest, easy
+    )
     if not focal:
         pull = replace(pull, alpha=1.0, mining="iqr")
     pull.check(len(skeleton))
@@ -155,7 +157,9 @@ def build(
         refine=refine,
     )
     hourglass = HourglassConfig(stacks, features, depth, increase, stack_norm)
-    carrier = Host(host, backbone, deconv_blocks, deconv_channels, hourglass, tag_init_std)
+    carrier = AssociativeNetwork(
+        host, backbone, deconv_blocks, deconv_channels, hourglass, tag_init_std
+    )
     return System(
         name="hae",
         skeleton=skeleton,
@@ -173,7 +177,7 @@ def build(
                 _losses,
                 groups=groups,
                 pull=pull,
-                push=Push(push_form, push_sigma, push_factor),
+                push=PushOptions(push_form, push_sigma, push_factor),
                 weights=weights,
             ),
         ),
@@ -204,8 +208,8 @@ def _losses(
     targets: Targets,
     *,
     groups: Tensor,
-    pull: Pull,
-    push: Push,
+    pull: PullOptions,
+    push: PushOptions,
     weights: _Weights,
 ) -> LossTerms:
     """Weighted means over the batch of the heatmap and associative losses (HAE, Eq. 17)."""

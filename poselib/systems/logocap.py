@@ -8,15 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from poselib.decoders.local_global import AdaptOptions, Prior, decode_local_global
+from poselib.decoders.local_global import LocalGlobalOptions, Prior, decode_local_global
 from poselib.encoders.regression import Foreground, Region, regression_targets
 from poselib.losses.heatmap import heatmap_mse
-from poselib.losses.local_global import AdaptLosses, Partner, Weighting, adapt_losses
+from poselib.losses.local_global import AdaptationLossOptions, Partner, Weighting, adapt_losses
 from poselib.losses.offset import offset_loss
-from poselib.models import backbone_named
+from poselib.models import get_backbone
 from poselib.models.local_global import LocalGlobalHRNet
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import KeypointExpansion
 from poselib.ops.map_coordinates import Frame
 from poselib.ops.offsets import PersonSize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
@@ -83,7 +83,7 @@ def build(
         adaptation: local-global adaptation; false for the center-offset baseline of Table 5.
 
     Local and global context:
-        local_window, global_window, step, reweigh: see ``ops.local_global.Meshes``;
+        local_window, global_window, step, reweigh: see ``ops.local_global.KeypointExpansion``;
             the first is Table 6's size of local KEMs, the last Table 5's Reweigh.
 
     Targets and losses:
@@ -92,17 +92,17 @@ def build(
             ``"all"``, one mask for all maps, is w(x) of Eq. (4).
         heatmap_weight, refined_weight, offset_weight, oks_weight: of the four losses; the last
             two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss.
-        person_size: what the offset loss divides by, see ``ops.offsets.owned_cells``: ``"area"``,
-            the root of A(p), as in the official code, where Eq. (5) multiplies by A(p).
-        partner, weighting, refined_sigma: see ``losses.local_global.AdaptLosses``. The defaults
-            are those of the official code, by which the published numbers were made; ``"mean"``,
-            ``"similarity"`` and None are the paper's.
+        person_size: what the offset loss divides by, see ``ops.offsets.positive_cells``:
+            ``"area"``, the root of A(p), as in the official code, where Eq. (5) multiplies by A(p).
+        partner, weighting, refined_sigma: see ``losses.local_global.AdaptationLossOptions``. The
+            defaults are those of the official code, by which the published numbers were made;
+            ``"mean"``, ``"similarity"`` and None are the paper's.
 
     Decoding:
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
             ``ops.window_sampling``. The flip test needs no shift: the official one has none.
-        adapt, prior, max_people, decrease: see ``decoders.local_global.AdaptOptions``; ``prior``
-            is Table 7. In training too so many poses are looked at. ``top_share``,
+        adapt, prior, max_people, decrease: see ``decoders.local_global.LocalGlobalOptions``;
+            ``prior`` is Table 7. In training too so many poses are looked at. ``top_share``,
             ``nms_kernel``, ``center_threshold``, ``nms_distance`` and ``nms_share`` are its
             ``share``, ``kernel``, ``threshold``, ``distance`` and ``part``.
 
@@ -110,9 +110,9 @@ def build(
         ValueError: a name is unknown or a number out of range.
     """
     switches = {key: value for key, value in locals().items() if key != "skeleton"}
-    config = backbone_named(backbone)
+    config = get_backbone(backbone)
     rates, sigmas = expansion_rates(skeleton.sigmas), torch.tensor(skeleton.sigmas)
-    meshes = Meshes(rates, local_window, global_window, step, reweigh, frame)
+    meshes = KeypointExpansion(rates, local_window, global_window, step, reweigh, frame)
     model = LocalGlobalHRNet(
         config,
         len(skeleton),
@@ -137,7 +137,7 @@ def build(
     )
     weights = (heatmap_weight, offset_weight, oks_weight, refined_weight)
     regression = partial(offset_loss, size=person_size)
-    taught = AdaptLosses(
+    taught = AdaptationLossOptions(
         meshes,
         sigmas,
         partner,
@@ -146,7 +146,7 @@ def build(
         max_people=max_people,
         kernel=nms_kernel,
     )
-    options = AdaptOptions(
+    options = LocalGlobalOptions(
         meshes,
         adapt=adapt,
         prior=prior,
@@ -166,7 +166,7 @@ def build(
         losses=partial(_losses, options=taught, regression=regression, weights=weights),
         decode=partial(decode_local_global, options=options),
         switches=switches,
-        draw_score=0.03,  # of a product of heats, one of them a mean over a kernel
+        visualization_threshold=0.03,  # of a product of heats, one of them a mean over a kernel
     )
 
 
@@ -174,7 +174,7 @@ def _losses(
     outputs: RegressionOutputs,
     targets: RegressionTargets,
     *,
-    options: AdaptLosses,
+    options: AdaptationLossOptions,
     regression: Callable[[Tensor, RegressionTargets], Tensor],
     weights: tuple[float, float, float, float],
 ) -> LossTerms:

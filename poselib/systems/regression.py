@@ -143,8 +143,8 @@ def regression_system(
         losses=partial(_losses, heatmap_weight=heatmap_weight, offset_weight=offset_weight),
         decode=partial(decode_regression, options=options),
         switches=switches,
-        mirror_shift=config.stem_stride - 1 if frame == "index" else 0,
-        draw_score=0.1,  # of a product of heats
+        flip_shift=config.stem_stride - 1 if frame == "index" else 0,
+        visualization_threshold=0.1,  # of a product of heats
     )
 
 

@@ -42,5 +42,5 @@ class System:
     losses: Callable[[Any, Targets], LossTerms]
     decode: Callable[[Any], list[Poses]]
     switches: Mapping[str, Switch]
-    mirror_shift: int = 0
-    draw_score: float = 0.3
+    flip_shift: int = 0
+    visualization_threshold: float = 0.3

@@ -11,9 +11,9 @@ from poselib.analysis.compare_systems import (
     ComparedSystems,
     compare_systems,
     comparison_panels,
-    telling_images,
+    extreme_images,
 )
-from poselib.analysis.examples import sure_people
+from poselib.analysis.examples import filter_by_score
 from poselib.analysis.select_images import ranked_images
 from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import evaluate
@@ -40,7 +40,7 @@ def test_systems_are_compared_as_one_by_one() -> None:
     compared = compare_systems(systems, dataset, OPTIONS, least=least)
     assert list(compared.totals.index) == list(compared.poses) == ["a", "b"]
     for name, alone in everyone.items():
-        sure = sure_people(alone.poses, least)
+        sure = filter_by_score(alone.poses, least)
         assert 0 < sum(map(len, sure)) < sum(map(len, alone.poses))
         for mine, theirs in zip(compared.poses[name], sure, strict=True):
             np.testing.assert_array_equal(mine.keypoints, theirs.keypoints)
@@ -121,7 +121,7 @@ def test_the_table_has_a_line_for_all_images_and_one_for_each() -> None:
 
 def telling(gains: list[float], count: int) -> dict[str, list[int]]:
     gain = pd.Series(gains, index=[10 + n for n in range(len(gains))])
-    return telling_images(gain.sort_values(kind="stable"), count)
+    return extreme_images(gain.sort_values(kind="stable"), count)
 
 
 def test_largest_gains_and_losses_and_what_lies_in_the_middle_are_chosen() -> None:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from poselib.analysis.dataset_statistics import annotation_statistics
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.skeletons import COCO
 
 
 def test_scenes_are_counted_as_they_were_drawn() -> None:
-    scenes = SyntheticScenes(SceneRecipe(people=(1, 3)), 6, 4, COCO).cached()
+    scenes = SyntheticScenes(SceneConfig(people=(1, 3)), 6, 4, COCO).cached()
     found = annotation_statistics(scenes.ground_truth(), COCO)
     samples = [scenes[i] for i in range(6)]
     assert list(found.people) == [len(sample.keypoints) for sample in samples]

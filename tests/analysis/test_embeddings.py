@@ -9,9 +9,9 @@ from poselib.analysis.embeddings import (
     PeopleTags,
     people_tags,
     separation,
-    told_of_tags,
+    summarize_tags,
 )
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
@@ -50,7 +50,7 @@ def test_without_two_people_there_is_nothing_to_tell_apart() -> None:
 
 
 def test_tags_are_read_where_the_keypoints_lie() -> None:
-    sample = SyntheticScenes(SceneRecipe(people=(2, 2)), 1, 0, COCO)[0]
+    sample = SyntheticScenes(SceneConfig(people=(2, 2)), 1, 0, COCO)[0]
     columns = torch.arange(32.0).expand(1, len(COCO), 1, 32, 32)
     outputs = TagOutputs((torch.zeros(1, len(COCO), 32, 32),), columns, (128, 128))
     found = people_tags(sample, outputs)
@@ -66,7 +66,7 @@ def test_tags_are_told_of_in_one_line() -> None:
         {"outliers": [0.043, 0.052], "ratio": [4.731, 4.96], "AP": [0.32, 0.333]},
         ["with", "without"],
     )
-    assert told_of_tags(table) == (
+    assert summarize_tags(table) == (
         "with: outliers 4.3%, distance to others over own spread 4.73, AP 32.0%; "
         "without: outliers 5.2%, distance to others over own spread 4.96, AP 33.3%"
     )

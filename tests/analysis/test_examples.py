@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from poselib.analysis.examples import (
-    evenly_spread,
+    evenly_spaced,
+    filter_by_score,
     mean_similarity,
     show_examples,
-    sure_people,
 )
 from poselib.analysis.select_images import ranked_images
 from poselib.structures import Poses
@@ -28,21 +28,21 @@ FOUND = [
 
 
 def test_who_is_not_sure_enough_is_left_out() -> None:
-    kept = sure_people(FOUND, 0.1)
+    kept = filter_by_score(FOUND, 0.1)
     assert [len(each) for each in kept] == [1, 1, 1]
     np.testing.assert_array_equal(kept[0].keypoints, FOUND[0].keypoints[:1])
     assert kept[0].scores.shape == (1, 4) and kept[0].person_scores.tolist() == [np.float32(0.9)]
-    assert [len(each) for each in sure_people(FOUND, 0.5)] == [1, 0, 1]
+    assert [len(each) for each in filter_by_score(FOUND, 0.5)] == [1, 0, 1]
 
 
 def test_examples_go_in_even_steps_from_the_first_to_the_last() -> None:
     table = pd.DataFrame({"index": range(10, 21)})
-    assert evenly_spread(table, 3)["index"].tolist() == [10, 15, 20]
-    assert evenly_spread(table, 1)["index"].tolist() == [10]
-    assert evenly_spread(table, 99)["index"].tolist() == [*range(10, 21)]
-    assert len(evenly_spread(table.iloc[:0], 3)) == 0
+    assert evenly_spaced(table, 3)["index"].tolist() == [10, 15, 20]
+    assert evenly_spaced(table, 1)["index"].tolist() == [10]
+    assert evenly_spaced(table, 99)["index"].tolist() == [*range(10, 21)]
+    assert len(evenly_spaced(table.iloc[:0], 3)) == 0
     with pytest.raises(ValueError, match="at least 1 example must be shown, not 0"):
-        evenly_spread(table, 0)
+        evenly_spaced(table, 0)
 
 
 def test_the_mean_counts_people_not_images() -> None:

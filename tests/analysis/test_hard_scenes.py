@@ -6,23 +6,23 @@ import pandas as pd
 import pytest
 
 from poselib.analysis.association_errors import association_errors, people_counts
-from poselib.analysis.hard_scenes import ComparedWays, compare_ways
+from poselib.analysis.hard_scenes import ComparedWays, compare_variants
 from poselib.analysis.inspect_image import with_switches
 from poselib.analysis.select_images import ranked_images
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import evaluate
-from poselib.experiments.presets import preset_named
+from poselib.experiments.presets import get_preset
 
 WAYS = {"fixed": {"progressive": False, "order": "bottom_up"}, "ours": {"progressive": True}}
 
 
 def test_ways_are_compared_as_one_by_one() -> None:
     system = load_checkpoint().system
-    scenes = SyntheticScenes(SceneRecipe(size=128, people=(4, 5)), 4, 5, system.skeleton).cached()
-    look = replace(preset_named("smoke").predict, flip=False)
-    compared = compare_ways(system, scenes, look, WAYS)
+    scenes = SyntheticScenes(SceneConfig(size=128, people=(4, 5)), 4, 5, system.skeleton).cached()
+    look = replace(get_preset("smoke").predict, flip=False)
+    compared = compare_variants(system, scenes, look, WAYS)
     assert list(compared.table["decoding"]) == list(compared.groups) == list(WAYS)
     for row, (way, switches) in zip(compared.table.to_dict("records"), WAYS.items(), strict=True):
         whole = evaluate(with_switches(system, **switches), scenes, look)
@@ -47,6 +47,6 @@ def test_the_gain_is_the_second_less_the_first_and_ties_keep_their_order() -> No
 
 def test_two_ways_are_wanted() -> None:
     system = load_checkpoint().system
-    scenes = SyntheticScenes(SceneRecipe(), 1, 5, system.skeleton)
+    scenes = SyntheticScenes(SceneConfig(), 1, 5, system.skeleton)
     with pytest.raises(ValueError, match="two ways can be compared, not 1"):
-        compare_ways(system, scenes, preset_named("smoke").predict, {"ours": {}})
+        compare_variants(system, scenes, get_preset("smoke").predict, {"ours": {}})

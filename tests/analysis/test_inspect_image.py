@@ -14,12 +14,12 @@ from poselib.analysis.inspect_image import (
     inspect_image,
     with_switches,
 )
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.keypoint_order import keypoint_order
 from poselib.engine.predict import PredictOptions, predict
-from poselib.experiments.presets import preset_named
-from poselib.experiments.training import new_system
+from poselib.experiments.presets import get_preset
+from poselib.experiments.training import init_system
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.systems import System
@@ -42,13 +42,13 @@ class Blobs(nn.Module):
 
 @pytest.fixture(scope="module")
 def system() -> System:
-    made = new_system(preset_named("smoke"), COCO, 0, detection_threshold=0.1)
+    made = init_system(get_preset("smoke"), COCO, 0, detection_threshold=0.1)
     return replace(made, model=Blobs())
 
 
 @pytest.fixture(scope="module")
 def sample():
-    return SyntheticScenes(SceneRecipe(people=(2, 2)), 1, 0, COCO)[0]
+    return SyntheticScenes(SceneConfig(people=(2, 2)), 1, 0, COCO)[0]
 
 
 def test_what_is_shown_is_what_is_predicted(system: System, sample) -> None:
@@ -76,14 +76,14 @@ def test_weak_peaks_can_be_left_out(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
     assert all(len(step.people) == 1 for step in grouping_of(system, outputs, least_heat=0.5))
     assert grouping_of(system, outputs, least_heat=0.95) == ()
-    strict = with_switches(new_system(preset_named("smoke"), COCO, 0), detection_threshold=0.5)
+    strict = with_switches(init_system(get_preset("smoke"), COCO, 0), detection_threshold=0.5)
     assert all(len(step.people) == 1 for step in grouping_of(strict, outputs, least_heat=0.05))
 
 
 def test_the_cells_of_the_decoded_maps(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
     assert cell_size(system, outputs) == (1, 1)
-    coarse = replace(new_system(preset_named("smoke"), COCO, 0, resolution="map"), model=Blobs())
+    coarse = replace(init_system(get_preset("smoke"), COCO, 0, resolution="map"), model=Blobs())
     assert cell_size(coarse, outputs) == (2, 2)
 
 
@@ -93,7 +93,7 @@ def test_a_system_without_tags_is_refused(system: System) -> None:
 
 
 def test_other_switches_keep_the_weights() -> None:
-    made = new_system(preset_named("smoke"), COCO, 0, detection_threshold=0.1)
+    made = init_system(get_preset("smoke"), COCO, 0, detection_threshold=0.1)
     fixed = with_switches(made, progressive=False, order="top_down")
     assert fixed.model is made.model
     assert decode_options(fixed).order == keypoint_order(COCO, "top_down")

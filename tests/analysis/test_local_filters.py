@@ -13,13 +13,13 @@ from poselib.analysis.local_filters import (
     adapted_person,
     before_and_after,
     can_adapt,
+    extreme_people,
     filter_panels,
     filters_outcome,
     measure_adaptation,
     person_gains,
-    telling_people,
 )
-from poselib.engine.predict import predict_ways
+from poselib.engine.predict import predict_variants
 from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.plots.local_filters import show_local_filters
@@ -54,7 +54,7 @@ def test_systems_that_can_adapt_poses() -> None:
 def test_before_and_after_are_the_same_people_with_the_same_scores(told: System) -> None:
     ways = before_and_after(told)
     assert list(ways) == ["regressed", "adapted"]
-    (before,), (after,) = predict_ways(list(ways.values()), [standing()], OPTIONS)
+    (before,), (after,) = predict_variants(list(ways.values()), [standing()], OPTIONS)
     assert len(before) == len(after) == 1
     np.testing.assert_array_equal(before.scores, after.scores)
     np.testing.assert_array_equal(before.person_scores, after.person_scores)
@@ -65,7 +65,9 @@ def test_before_and_after_are_the_same_people_with_the_same_scores(told: System)
 
 def test_a_checkpoint_that_does_not_adapt_is_adapted_all_the_same(told: System) -> None:
     asleep = told_system(adapt=False)
-    (_,), (after,) = predict_ways(list(before_and_after(asleep).values()), [standing()], OPTIONS)
+    (_,), (after,) = predict_variants(
+        list(before_and_after(asleep).values()), [standing()], OPTIONS
+    )
     (expected,) = told.decode(told.model(torch.zeros(1, 3, 128, 128)))
     np.testing.assert_array_equal(after.keypoints, expected.keypoints)
 
@@ -93,7 +95,7 @@ def gains(before: list[float], gain: list[float]) -> pd.DataFrame:
 
 
 def chosen(table: pd.DataFrame) -> dict[str, int]:
-    return {reason: int(line["index"]) for reason, line in telling_people(table).items()}
+    return {reason: int(line["index"]) for reason, line in extreme_people(table).items()}
 
 
 def test_people_are_chosen_by_their_gain() -> None:
@@ -106,7 +108,7 @@ def test_nobody_is_chosen_twice_and_few_people_suffice() -> None:
     assert chosen(gains([0.9], [-0.1])) == {"largest gain": 0}
     assert chosen(gains([0.1, 0.2], [0.3, 0.1])) == {"largest gain": 0}
     with pytest.raises(ValueError, match="nobody was found"):
-        telling_people(gains([], []))
+        extreme_people(gains([], []))
 
 
 def test_a_person_is_looked_at_closely(told: System) -> None:
@@ -117,7 +119,7 @@ def test_a_person_is_looked_at_closely(told: System) -> None:
     rates = expansion_rates(COCO.sigmas).numpy()
     np.testing.assert_allclose(one.spacing, rates, rtol=1e-6)
     np.testing.assert_allclose(one.places_of_truth[:, 0], -3 / rates, atol=0.01)
-    table = person_gains([standing()], *predict_ways(
+    table = person_gains([standing()], *predict_variants(
         list(before_and_after(told).values()), [standing()], OPTIONS), COCO)  # fmt: skip
     assert table.loc[0, ["before", "after"]].tolist() == pytest.approx([one.before, one.after])
     assert one.after > one.before

@@ -9,9 +9,13 @@ import pytest
 from poselib.analysis.association_errors import FailureCase, largest_failures
 from poselib.analysis.localization_errors import error_cases, error_panels, read_results
 from poselib.data.readers.coco import to_coco_results
-from poselib.metrics.localization_errors import Localization, Verdict, judge_localization
+from poselib.metrics.localization_errors import (
+    LocalizationError,
+    LocalizationErrors,
+    classify_localization,
+)
 from poselib.plots.panels import Panel, show_panels
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 from tests.toy_people import ANN, BOB, NONE, TOY, Annotated, Predicted, at, poses, sample
 
 a, b = at(ANN), at(BOB)
@@ -34,7 +38,7 @@ def entry(image: int, number: int, person: Annotated) -> dict:
             "bbox": [0, 0, 50, 50], "keypoints": keypoints}  # fmt: skip
 
 
-def judged() -> Localization:
+def judged() -> LocalizationErrors:
     people = [(image, one) for image, here in zip(IDS, PEOPLE, strict=True) for one in here]
     truth = {
         "images": [{"id": image} for image in IDS],
@@ -46,7 +50,7 @@ def judged() -> Localization:
         for image, here in zip(IDS, FOUND, strict=True)
         for result in to_coco_results(poses(*here), image)
     ]
-    return judge_localization(truth, results, TOY)
+    return classify_localization(truth, results, TOY)
 
 
 DATASET = [sample(*people) for people in PEOPLE]
@@ -90,12 +94,12 @@ def test_swaps_with_two_people_are_two_cases() -> None:
         "categories": [{"id": 1}],
     }
     mixed = poses([a[0], b[1], c[2], c[3]])
-    one = judge_localization(truth, to_coco_results(mixed, 1), TOY)
+    one = classify_localization(truth, to_coco_results(mixed, 1), TOY)
     own = int(one.truth[0])
     told = [(case.other, case.keypoints) for case in error_cases(one)]
     wrong = {0: (0,), 1: (1,), 2: (2, 3)}
     assert sorted(told) == sorted((who, which) for who, which in wrong.items() if who != own)
-    assert (one.verdicts == Verdict.SWAP).sum() == sum(len(which) for _, which in told)
+    assert (one.verdicts == LocalizationError.SWAP).sum() == sum(len(which) for _, which in told)
 
 
 def test_a_swap_is_drawn_where_it_is_and_where_it_belongs() -> None:
@@ -123,7 +127,7 @@ def test_what_was_not_found_is_marked_where_it_belongs() -> None:
 
 def test_panels_are_in_px_of_the_sample() -> None:
     _, plain = pair("jitter")
-    halves = Warp(np.array([[2.0, 0, 0], [0, 2.0, 0]]))
+    halves = AffineTransform(np.array([[2.0, 0, 0], [0, 2.0, 0]]))
     half = [Sample(s.image, s.keypoints, s.areas, s.ignore, s.image_id, halves) for s in DATASET]
     _, small = pair("jitter", half)
     np.testing.assert_allclose(small.rings, plain.rings / 2)

@@ -25,7 +25,7 @@ from poselib.engine.predict import PredictOptions, present
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.oracle_search import search_locally
 from poselib.skeletons import COCO
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import AffineTransform, Poses, Sample
 from tests.engine.toys import scenes
 from tests.experiments.standing_people import (
     STANDING,
@@ -65,7 +65,9 @@ class Files:
 
 def at_size(height: int, width: int, shrunk: float = 1.0) -> Sample:
     """Somebody in an image of this size, which may have been shrunk from its file."""
-    frame = Warp(np.array([[shrunk, 0, 3.0], [0, shrunk, 5.0]]) if shrunk != 1 else np.eye(2, 3))
+    frame = AffineTransform(
+        np.array([[shrunk, 0, 3.0], [0, shrunk, 5.0]]) if shrunk != 1 else np.eye(2, 3)
+    )
     blank = np.zeros((3, height, width), np.uint8)
     standing = sample_of(np.stack([labeled(STANDING), labeled(moved(60, 4))]), frame)
     return replace(standing, image=blank, ignore=np.zeros((height, width), bool))

@@ -10,7 +10,7 @@ import torch
 
 from poselib.analysis.ranking import compare_rankings, rank_correlation, ranked_people
 from poselib.engine.evaluate import evaluate
-from poselib.engine.scoring_net import with_scoring, without_scoring
+from poselib.engine.scoring_net import attach_scoring_net, detach_scoring_net
 from poselib.models.scoring import ScoringNet
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import COCO
@@ -69,8 +69,8 @@ def test_rank_correlation_by_hand() -> None:
 
 def test_systems_are_compared_as_if_each_were_alone() -> None:
     torch.manual_seed(0)
-    ranked = with_scoring(build_tiny(nms_distance=0.0), ScoringNet(COCO))
-    systems = {"heats": without_scoring(ranked), "net": ranked}
+    ranked = attach_scoring_net(build_tiny(nms_distance=0.0), ScoringNet(COCO))
+    systems = {"heats": detach_scoring_net(ranked), "net": ranked}
     table, people = compare_rankings(systems, SCENES, OPTIONS)
     assert table["ranked_by"].tolist() == ["heats", "net"]
     for row, (name, system) in zip(table.to_dict("records"), systems.items(), strict=True):

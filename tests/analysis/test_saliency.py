@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from poselib.analysis.saliency import (
-    center_view,
+    analyze_center,
     composed_taps,
     guided_backpropagation,
     ordinary_taps,
 )
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.experiments.presets import preset_named
-from poselib.experiments.training import new_system
+from poselib.experiments.presets import get_preset
+from poselib.experiments.training import init_system
 from poselib.models.adaptive import AdaptiveBlock
 from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO
@@ -27,11 +27,11 @@ from tests.toy_people import TOY
 
 
 def drawn() -> Sample:
-    return SyntheticScenes(SceneRecipe(size=64, people=(1, 1)), 1, 0, COCO)[0]
+    return SyntheticScenes(SceneConfig(size=64, people=(1, 1)), 1, 0, COCO)[0]
 
 
 def test_the_cell_of_a_person_holds_its_center() -> None:
-    view = center_view(regressor(), image_of(around(20.1, 31.9), around(43.9, 40.1)), OPTIONS)
+    view = analyze_center(regressor(), image_of(around(20.1, 31.9), around(43.9, 40.1)), OPTIONS)
     assert view.size == (16, 16)
     np.testing.assert_allclose(view.centers, [[20.1, 31.9], [43.9, 40.1]], atol=1e-5)
     assert view.cells.tolist() == [[5, 7], [10, 10]] and view.people == [0, 1]
@@ -39,37 +39,37 @@ def test_the_cell_of_a_person_holds_its_center() -> None:
 
 def test_in_the_frame_of_indices_a_cell_stands_for_its_first_pixel() -> None:
     people = image_of(around(22.4, 30.6), around(42.6, 42.4))
-    view = center_view(regressor(frame="index"), people, OPTIONS)
+    view = analyze_center(regressor(frame="index"), people, OPTIONS)
     assert view.cells.tolist() == [[5, 8], [11, 10]]  # nearest to 4 i + 0.5 px
 
 
 def test_the_nearest_center_has_the_cell() -> None:
     near, far, alone = around(21.5, 30.0), around(20.5, 31.5), around(50, 50)
-    view = center_view(regressor(), image_of(far, near, alone), OPTIONS)
+    view = analyze_center(regressor(), image_of(far, near, alone), OPTIONS)
     assert view.people == [1, 2]
 
 
 def test_who_is_not_labeled_has_no_cell_and_takes_none_away() -> None:
     people = image_of([(0, 0, 0)] * 4, around(6, 2))  # the first one's mean would be (0, 0)
-    assert center_view(regressor(), people, OPTIONS).people == [1]
-    assert center_view(regressor(), image_of(), OPTIONS).people == []
+    assert analyze_center(regressor(), people, OPTIONS).people == [1]
+    assert analyze_center(regressor(), image_of(), OPTIONS).people == []
 
 
 @pytest.mark.parametrize("frame", ["center", "index"])
 def test_a_center_at_the_border_has_a_cell_of_the_map(frame: str) -> None:
     person = [(63.8, 63.9, 2), (63.8, 63.9, 2), (0, 0, 0), (0, 0, 0)]
-    view = center_view(regressor(frame=frame), image_of(person), OPTIONS)
+    view = analyze_center(regressor(frame=frame), image_of(person), OPTIONS)
     assert view.cells.tolist() == [[15, 15]]
 
 
 def test_missing_keypoints_do_not_move_the_center() -> None:
     person = [*around(30, 30)[:2], (0, 0, 0), (0, 0, 0)]
-    view = center_view(regressor(), image_of(person), OPTIONS)
+    view = analyze_center(regressor(), image_of(person), OPTIONS)
     assert view.centers.tolist() == [[30, 28]]
 
 
 def test_saliency_of_a_linear_network_is_its_weights() -> None:
-    view = center_view(regressor(), image_of(around(30, 22), [(1, 1, 2)] * 4), OPTIONS)
+    view = analyze_center(regressor(), image_of(around(30, 22), [(1, 1, 2)] * 4), OPTIONS)
     weights = view.system.model.conv.weight.detach().view(len(TOY), 2, 3, 12, 12)
     expected = weights.square().sum((1, 2)).sqrt().numpy()
     found = view.saliency(0, [2, 0])
@@ -88,10 +88,10 @@ def test_saliency_is_mirrored_with_the_image_and_the_network() -> None:
         sample, image=sample.image[..., ::-1].copy(), keypoints=turned.astype(np.float32)
     )
     system = regressor()
-    found = center_view(system, sample, OPTIONS).saliency(0, [1])
+    found = analyze_center(system, sample, OPTIONS).saliency(0, [1])
     weights = system.model.conv.weight
     system.model.conv.weight = nn.Parameter(weights.detach().flip(-1))
-    again = center_view(system, mirrored, OPTIONS).saliency(0, [1])
+    again = analyze_center(system, mirrored, OPTIONS).saliency(0, [1])
     np.testing.assert_allclose(again[..., ::-1], found, rtol=1e-5, atol=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_guided_backpropagation_lets_positive_gradients_alone_through() -> None:
 
 def test_guided_backpropagation_leaves_the_model_as_it_was() -> None:
     system = regressor(Rectified())
-    view = center_view(system, image_of(around(30, 22)), OPTIONS)
+    view = analyze_center(system, image_of(around(30, 22)), OPTIONS)
     before = view.saliency(0, [0, 1])
     guided = view.saliency(0, [0, 1], guided=True)
     assert not np.allclose(guided, before)
@@ -185,7 +185,7 @@ def test_composed_taps_are_mirrored_with_the_map() -> None:
 
 def test_activated_pixels_are_in_px_of_the_image() -> None:
     people = image_of(around(30, 22), [(0, 0, 0)] * 4)
-    view = center_view(regressor(LinearRegressor(shift=1.5)), people, OPTIONS)
+    view = analyze_center(regressor(LinearRegressor(shift=1.5)), people, OPTIONS)
     activated = view.activated()
     assert activated.shape == (2, len(TOY), 81, 2) and np.isnan(activated[1]).all()
     # the middle of its cell is at (30, 22); two convolutions look 1.5 cells further each
@@ -195,27 +195,27 @@ def test_activated_pixels_are_in_px_of_the_image() -> None:
 
 
 def test_in_the_frame_of_indices_they_lie_at_whole_indices() -> None:
-    view = center_view(regressor(frame="index"), image_of(around(28.5, 20.5)), OPTIONS)
+    view = analyze_center(regressor(frame="index"), image_of(around(28.5, 20.5)), OPTIONS)
     np.testing.assert_allclose(view.unmoved()[0, 0].mean(axis=0), [28.5, 20.5], atol=1e-4)
 
 
 def test_one_convolution_activates_nine_pixels() -> None:
     system = regressor(LinearRegressor(blocks=1))
-    view = center_view(system, image_of(around(30, 22)), OPTIONS)
+    view = analyze_center(system, image_of(around(30, 22)), OPTIONS)
     assert view.activated().shape == view.unmoved().repeat(4, axis=1).shape == (1, 4, 9, 2)
 
 
 def test_who_does_not_move_taps_activates_what_ordinary_convolutions_do() -> None:
-    system = new_system(preset_named("smoke", "", "dekr"), COCO, 0, "dekr", separate=False)
-    seen = center_view(system, drawn(), OPTIONS)
+    system = init_system(get_preset("smoke", "", "dekr"), COCO, 0, "dekr", separate=False)
+    seen = analyze_center(system, drawn(), OPTIONS)
     activated = seen.activated()
     np.testing.assert_allclose(activated, np.broadcast_to(seen.unmoved(), activated.shape), 1e-4)
 
 
 def test_gradients_are_those_of_the_network() -> None:
     """Against differences: a pixel moved a little moves the offset as its derivative says."""
-    system = new_system(preset_named("smoke", "", "dekr"), COCO, 0, "dekr")
-    view = center_view(system, drawn(), OPTIONS)
+    system = init_system(get_preset("smoke", "", "dekr"), COCO, 0, "dekr")
+    view = analyze_center(system, drawn(), OPTIONS)
     system.model.double()
     view = replace(view, image=view.image.double())
     (person,) = view.people
@@ -237,10 +237,10 @@ def test_gradients_are_those_of_the_network() -> None:
 
 def test_people_of_another_skeleton_are_refused() -> None:
     with pytest.raises(ValueError, match=r"17 keypoints for .* the 4 of skeleton 'toy'"):
-        center_view(regressor(), drawn(), OPTIONS)
+        analyze_center(regressor(), drawn(), OPTIONS)
 
 
 def test_a_system_without_centers_is_refused() -> None:
-    system = new_system(preset_named("smoke"), COCO, 0)
+    system = init_system(get_preset("smoke"), COCO, 0)
     with pytest.raises(ValueError, match="'hae' does not regress poses from centers"):
-        center_view(system, drawn(), OPTIONS)
+        analyze_center(system, drawn(), OPTIONS)

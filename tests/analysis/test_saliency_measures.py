@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.analysis.saliency import center_view
+from poselib.analysis.saliency import analyze_center
 from poselib.analysis.saliency_measures import (
     activation_panels,
+    energy_within,
     largest_people,
     measure_focus,
     saliency_panels,
-    shares_near,
 )
 from poselib.structures import Sample
 from tests.experiments.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
@@ -23,20 +23,20 @@ def test_shares_of_maps_made_by_hand() -> None:
     maps[1, 2, 5], maps[1, 7, 0] = 1.0, 3.0
     maps[2] = 1.0
     points = np.array([[5.5, 2.5], [5.5, 3.5], [4.0, 4.0], [4.0, 4.0]])
-    assert shares_near(maps, points, 1.0).tolist()[:2] == [1.0, 0.25]
+    assert energy_within(maps, points, 1.0).tolist()[:2] == [1.0, 0.25]
     # within 1 px of (4, 4) lie the middles of the four pixels around it
-    assert shares_near(maps, points, 1.0)[2] == 4 / 64
-    assert np.isnan(shares_near(maps, points, 1.0)[3])
-    assert shares_near(maps, points, 20.0).tolist()[:3] == [1, 1, 1]
-    assert shares_near(maps, points + 0.1, 0.0).tolist()[:3] == [0, 0, 0]
+    assert energy_within(maps, points, 1.0)[2] == 4 / 64
+    assert np.isnan(energy_within(maps, points, 1.0)[3])
+    assert energy_within(maps, points, 20.0).tolist()[:3] == [1, 1, 1]
+    assert energy_within(maps, points + 0.1, 0.0).tolist()[:3] == [0, 0, 0]
 
 
 def test_shares_are_mirrored_with_the_map() -> None:
     maps = np.random.default_rng(0).random((3, 10, 12))
     points = np.array([[1.0, 2.0], [11.5, 9.0], [6.2, 4.4]])
     turned = points * [-1, 1] + [12, 0]
-    found = shares_near(maps, points, 2.5)
-    np.testing.assert_allclose(shares_near(maps[..., ::-1], turned, 2.5), found)
+    found = energy_within(maps, points, 2.5)
+    np.testing.assert_allclose(energy_within(maps[..., ::-1], turned, 2.5), found)
     assert ((found > 0) & (found < 1)).all()
 
 
@@ -119,7 +119,7 @@ def test_the_largest_person_of_each_image_with_all_keypoints_is_shown() -> None:
 
 
 def test_panels_say_what_was_measured() -> None:
-    view = center_view(regressor(Pointer(shift=1.5)), image_of(around(30, 22)), OPTIONS)
+    view = analyze_center(regressor(Pointer(shift=1.5)), image_of(around(30, 22)), OPTIONS)
     near, tail = saliency_panels(view, 0, ["nose", "tail"], radius=2.0, title="ours")
     assert near.title == "ours\nnose: 100%" and near.radius == 20
     assert near.center.tolist() == [30, 22] and near.keypoints.tolist() == [[24, 20]]

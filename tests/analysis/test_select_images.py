@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.analysis.select_images import first_crowds, ranked_images
+from poselib.analysis.select_images import first_crowded, ranked_images
 from poselib.skeletons import COCO
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import AffineTransform, Poses, Sample
 
 
 def sample(people: int, unlabeled: int = 0) -> Sample:
@@ -14,7 +14,7 @@ def sample(people: int, unlabeled: int = 0) -> Sample:
     keypoints[:people, :, 2], keypoints[people:, :, 2] = 2, 0
     areas = np.full(len(keypoints), 400, np.float32)
     image, ignore = np.zeros((3, 64, 64), np.uint8), np.zeros((64, 64), bool)
-    return Sample(image, keypoints, areas, ignore, 1, Warp.identity())
+    return Sample(image, keypoints, areas, ignore, 1, AffineTransform.identity())
 
 
 CROWDS = [sample(1), sample(3), sample(2, unlabeled=5), sample(3), sample(4)]
@@ -26,13 +26,13 @@ def found(truth: Sample, shift: float) -> Poses:
 
 
 def test_the_first_with_enough_people_are_taken() -> None:
-    assert first_crowds(CROWDS, people=3, count=2) == [1, 3]
-    assert first_crowds(CROWDS, people=2, count=9) == [1, 2, 3, 4, 0]
+    assert first_crowded(CROWDS, people=3, count=2) == [1, 3]
+    assert first_crowded(CROWDS, people=2, count=9) == [1, 2, 3, 4, 0]
 
 
 def test_where_there_are_not_enough_the_largest_follow() -> None:
-    assert first_crowds(CROWDS, people=4, count=3) == [4, 1, 3]
-    assert first_crowds(CROWDS, people=4, count=1, within=3) == [1]
+    assert first_crowded(CROWDS, people=4, count=3) == [4, 1, 3]
+    assert first_crowded(CROWDS, people=4, count=1, within=3) == [1]
 
 
 def test_images_are_ranked_from_the_worst() -> None:

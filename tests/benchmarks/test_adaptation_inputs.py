@@ -6,12 +6,12 @@ import torch
 
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.workloads import random_people
-from poselib.decoders.local_global import AdaptOptions, decode_local_global, propose
+from poselib.decoders.local_global import LocalGlobalOptions, decode_local_global, propose
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import KeypointExpansion
 from poselib.skeletons import COCO
 
-OPTIONS = AdaptOptions(Meshes(expansion_rates(COCO.sigmas), global_window=33))
+OPTIONS = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas), global_window=33))
 
 
 @pytest.mark.parametrize(("people", "images"), [(0, 1), (1, 2), (4, 2), (30, 1)])

@@ -18,14 +18,16 @@ from poselib.benchmarks.adaptation_stages import (
     StagedAdaptation,
     time_adaptation,
 )
-from poselib.decoders.local_global import AdaptOptions, decode_local_global
+from poselib.decoders.local_global import LocalGlobalOptions, decode_local_global
 from poselib.engine.timing import Timing
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import KeypointExpansion
 from poselib.skeletons import COCO
 
-OPTIONS = AdaptOptions(Meshes(expansion_rates(COCO.sigmas), local_window=5, global_window=21))
+OPTIONS = LocalGlobalOptions(
+    KeypointExpansion(expansion_rates(COCO.sigmas), local_window=5, global_window=21)
+)
 NAN = float("nan")
 
 

@@ -5,24 +5,24 @@ import pytest
 import torch
 
 from poselib.benchmarks.run import (
-    Contest,
+    Benchmark,
     decoding_ratios,
     growth_of_times,
+    run_benchmarks,
     setting_name,
-    time_contests,
 )
 from tests.references import contests as references
 
 
-def contests() -> list[Contest]:
+def contests() -> list[Benchmark]:
     return [
-        Contest("count", "cpu", torch.get_num_threads, lambda: 2, lambda a, b: a == b),
-        Contest("rest", "cpu", lambda: None),
+        Benchmark("count", "cpu", torch.get_num_threads, lambda: 2, lambda a, b: a == b),
+        Benchmark("rest", "cpu", lambda: None),
     ]
 
 
 def test_each_contest_has_a_row_for_each_setting() -> None:
-    table = time_contests(contests(), [("cpu", 1), ("cpu", 2)], repeats=2, warmup=0)
+    table = run_benchmarks(contests(), [("cpu", 1), ("cpu", 2)], repeats=2, warmup=0)
     assert list(table["work"]) == ["count", "rest"] * 2
     assert list(table["setting"]) == ["1 thread"] * 2 + ["2 threads"] * 2
     assert list(table["repeats"]) == [6, 2] * 2  # three calls of the fast one in each turn
@@ -33,8 +33,8 @@ def test_each_contest_has_a_row_for_each_setting() -> None:
 
 @pytest.mark.parametrize(("result", "same"), [(3, False), (4, True)])
 def test_results_are_compared(result: int, same: bool) -> None:
-    contest = Contest("sum", "cpu", lambda: 2 + 2, lambda: result, lambda a, b: a == b)
-    assert time_contests([contest], [("cpu", 1)])["same"].item() is same
+    contest = Benchmark("sum", "cpu", lambda: 2 + 2, lambda: result, lambda a, b: a == b)
+    assert run_benchmarks([contest], [("cpu", 1)])["same"].item() is same
 
 
 def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
@@ -53,7 +53,7 @@ def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
 
 def test_what_has_no_reference_is_only_timed() -> None:
     each = references.without_reference("hrnet_tiny", (64, 96), seed=1)
-    table = time_contests(each, [("cpu", 1)], repeats=1, warmup=0)
+    table = run_benchmarks(each, [("cpu", 1)], repeats=1, warmup=0)
     assert list(table["work"]) == [
         "network hrnet_tiny, 64x96 px",
         "regression targets of an image",
@@ -69,12 +69,12 @@ def test_settings_are_named() -> None:
 
 def test_a_baseline_without_a_check_is_refused() -> None:
     with pytest.raises(ValueError, match="'sum' has a baseline: say when"):
-        time_contests([Contest("sum", "cpu", lambda: 4, lambda: 4)], [("cpu", 1)])
+        run_benchmarks([Benchmark("sum", "cpu", lambda: 4, lambda: 4)], [("cpu", 1)])
 
 
 def test_a_setting_without_work_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no work is for \['cuda'\]; there is some for \['cpu'\]"):
-        time_contests(contests(), [("cuda", 1)])
+        run_benchmarks(contests(), [("cuda", 1)])
 
 
 def test_decodings_are_compared_by_people() -> None:
@@ -130,4 +130,4 @@ def test_scenes_are_decoded_for_each_number_of_people() -> None:
         "decode 5 scenes of 1 person",
         "decode 5 scenes of 3 people",
     ]
-    time_contests(each, [("cpu", 1)], repeats=1, warmup=0)
+    run_benchmarks(each, [("cpu", 1)], repeats=1, warmup=0)

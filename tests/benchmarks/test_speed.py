@@ -8,16 +8,16 @@ import torch
 
 from poselib.benchmarks.speed import (
     Timed,
-    accuracy_and_time,
-    drawn_outputs,
     growth,
-    named_systems,
+    parse_named_checkpoints,
+    speed_accuracy,
+    synthetic_outputs,
     time_stages,
     time_systems,
 )
 from poselib.engine.checkpoints import BUNDLED
 from poselib.experiments.catalog import open_dataset
-from poselib.experiments.presets import preset_named
+from poselib.experiments.presets import get_preset
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 
@@ -32,7 +32,7 @@ TINY = {"backbone": "hrnet_tiny"}
 def test_drawn_maps_have_the_shapes_of_the_network_and_people(name: str, kind: type) -> None:
     system = Timed(name, TINY).built(CROWDPOSE, 0, "cpu")
     image = torch.zeros(2, 3, *SIZE)
-    own, drawn = system.model(image), drawn_outputs(system, image, 2, seed=1)
+    own, drawn = system.model(image), synthetic_outputs(system, image, 2, seed=1)
     assert isinstance(drawn, kind) and drawn.image_size == own.image_size
     names = (
         ("heatmaps", "centers", "offsets") if isinstance(drawn, RegressionOutputs) else ("tags",)
@@ -89,30 +89,36 @@ def test_growth_is_from_fewest_to_most_people() -> None:
 
 
 def test_systems_are_given_by_name() -> None:
-    assert list(named_systems("", "smoke", "synthetic", seed=0)) == ["LOGO-CAP", "DEKR", "AE"]
-    assert named_systems(" ", "small", "crowd", seed=0) == {}
-    given = named_systems(f"AE,_seed_0={BUNDLED} AE={BUNDLED}", "small", "synthetic", seed=0)
+    assert list(parse_named_checkpoints("", "smoke", "synthetic", seed=0)) == [
+        "LOGO-CAP",
+        "DEKR",
+        "AE",
+    ]
+    assert parse_named_checkpoints(" ", "small", "crowd", seed=0) == {}
+    given = parse_named_checkpoints(
+        f"AE,_seed_0={BUNDLED} AE={BUNDLED}", "small", "synthetic", seed=0
+    )
     assert list(given) == ["AE, seed 0", "AE"] and given["AE"].system.name == "hae"
 
 
 @pytest.mark.parametrize("text", ["file.pt", "=file.pt", "name="])
 def test_pairs_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be name=file"):
-        named_systems(text, "small", "crowd", seed=0)
+        parse_named_checkpoints(text, "small", "crowd", seed=0)
 
 
 def test_absent_files_and_names_given_twice_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
-        named_systems(f"a={tmp_path / 'absent.safetensors'}", "small", "crowd", seed=0)
+        parse_named_checkpoints(f"a={tmp_path / 'absent.safetensors'}", "small", "crowd", seed=0)
     with pytest.raises(ValueError, match="each name once"):
-        named_systems(f"a={BUNDLED} a={BUNDLED}", "small", "crowd", seed=0)
+        parse_named_checkpoints(f"a={BUNDLED} a={BUNDLED}", "small", "crowd", seed=0)
 
 
 def test_accuracy_and_time_are_of_the_same_systems() -> None:
-    preset = preset_named("smoke", "synthetic", "logocap")
+    preset = get_preset("smoke", "synthetic", "logocap")
     scenes = open_dataset("synthetic", "test", preset)
-    given = named_systems("", "smoke", "synthetic", seed=0)
+    given = parse_named_checkpoints("", "smoke", "synthetic", seed=0)
     renamed = {f"{name}, seed 0": system for name, system in given.items()}
-    found = accuracy_and_time(renamed, scenes, preset.predict, 2, repeats=1, warmup=0)
+    found = speed_accuracy(renamed, scenes, preset.predict, 2, repeats=1, warmup=0)
     assert list(found.index) == list(renamed) and list(found["method"]) == list(given)
     assert (found["ms"] > 0).all() and found["AP"].between(0, 100).all()

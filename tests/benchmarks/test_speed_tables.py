@@ -55,10 +55,10 @@ def test_networks_have_the_names_of_published_rows() -> None:
 
 
 def test_published_and_measured_lines_stay_apart() -> None:
-    lines = speed_tables.beside_paper("3", SPEED)
+    lines = speed_tables.with_published("3", SPEED)
     assert lines.groupby("by").size().to_dict() == {"measured": 4, "published": 7}
     assert lines.loc[lines["by"] == "published", "network_ms"].isna().all()
-    lines = speed_tables.beside_paper("4", STAGES)
+    lines = speed_tables.with_published("4", STAGES)
     printed = lines[lines["by"] == "published"].set_index("row")
     assert printed.loc["W32", "network_ms"] == 38.6
     assert printed.loc["W48, 30 persons", "global_kams_ms"] == 5.97
@@ -106,12 +106,15 @@ def test_points_are_of_published_and_measured_networks() -> None:
 @pytest.mark.parametrize(
     ("told", "wanted"),
     [
-        (speed_tables.told_of_speed(SPEED, 10), "LOGO-CAP, HRNet-W32: 1000 ms (90% network)"),
-        (speed_tables.told_of_speed(SPEED, 1), "one image of 1 person, 1 thread, random weights"),
-        (speed_tables.told_of_stages(GROWN), "adapting 30 people takes 13.00 times"),
-        (speed_tables.told_of_stages(GROWN), "20% are not convolutions"),
-        (speed_tables.told_of_tradeoff({"here": FOUND}), "here: LOGO-CAP, seed 0 AP 41.2 % at 6.0"),
-        (speed_tables.told_of_tradeoff({}), "no checkpoint was given"),
+        (speed_tables.summarize_speed(SPEED, 10), "LOGO-CAP, HRNet-W32: 1000 ms (90% network)"),
+        (speed_tables.summarize_speed(SPEED, 1), "one image of 1 person, 1 thread, random weights"),
+        (speed_tables.summarize_stages(GROWN), "adapting 30 people takes 13.00 times"),
+        (speed_tables.summarize_stages(GROWN), "20% are not convolutions"),
+        (
+            speed_tables.summarize_tradeoff({"here": FOUND}),
+            "here: LOGO-CAP, seed 0 AP 41.2 % at 6.0",
+        ),
+        (speed_tables.summarize_tradeoff({}), "no checkpoint was given"),
     ],
 )
 def test_outcomes_are_told(told: str, wanted: str) -> None:

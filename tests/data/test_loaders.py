@@ -13,7 +13,7 @@ import torch
 from poselib.data.loaders import SampleLoader, collate, make_loader
 from poselib.data.transforms import Augment, fit
 from poselib.skeletons import COCO
-from poselib.structures import Batch, Sample, Warp
+from poselib.structures import AffineTransform, Batch, Sample
 
 
 def sample_of(index: int, people: int = 1, size: tuple[int, int] = (40, 56)) -> Sample:
@@ -26,7 +26,7 @@ def sample_of(index: int, people: int = 1, size: tuple[int, int] = (40, 56)) -> 
         areas=rng.uniform(10, 20, people).astype(np.float32),
         ignore=rng.random(size) < 0.2,
         image_id=100 + index,
-        to_original=Warp.identity(),
+        to_original=AffineTransform.identity(),
     )
 
 

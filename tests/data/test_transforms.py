@@ -10,7 +10,7 @@ import pytest
 
 from poselib.data.transforms import Augment, crop_warp, fit, letterbox, warp_sample
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 
 # The keypoints that are drawn, one in each color channel.
 DRAWN = (COCO.index("nose"), COCO.index("left_wrist"), COCO.index("right_wrist"))
@@ -42,7 +42,7 @@ def scene(size: tuple[int, int] = (240, 320), sigma: float = 6.0) -> Sample:
         areas=np.array([1000.0], np.float32),
         ignore=blobs[0] > 0.1,
         image_id=7,
-        to_original=Warp.identity(),
+        to_original=AffineTransform.identity(),
     )
 
 
@@ -53,7 +53,7 @@ def nobody(height: int, width: int) -> Sample:
         areas=np.zeros(0, np.float32),
         ignore=np.zeros((height, width), bool),
         image_id=1,
-        to_original=Warp.identity(),
+        to_original=AffineTransform.identity(),
     )
 
 

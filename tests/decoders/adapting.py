@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poselib.decoders.local_global import AdaptOptions
+from poselib.decoders.local_global import LocalGlobalOptions
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import KeypointExpansion
 from poselib.ops.map_coordinates import Frame
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO
@@ -22,9 +22,11 @@ RATES = expansion_rates(COCO.sigmas)
 SIZE = (256, 320)  # of images, px
 
 
-def meshes_of(frame: Frame = "center", rates: Tensor = RATES, **switches: object) -> Meshes:
+def meshes_of(
+    frame: Frame = "center", rates: Tensor = RATES, **switches: object
+) -> KeypointExpansion:
     """The paper's meshes, with windows small enough for images of 300 px."""
-    return Meshes(rates, frame=frame, **{"global_window": 33, **switches})  # type: ignore[arg-type]
+    return KeypointExpansion(rates, frame=frame, **{"global_window": 33, **switches})  # type: ignore[arg-type]
 
 
 def with_embedding(
@@ -95,8 +97,8 @@ def random_outputs(
     )
 
 
-def options_of(frame: Frame = "center", **switches: object) -> AdaptOptions:
-    return AdaptOptions(meshes_of(frame), **switches)  # type: ignore[arg-type]
+def options_of(frame: Frame = "center", **switches: object) -> LocalGlobalOptions:
+    return LocalGlobalOptions(meshes_of(frame), **switches)  # type: ignore[arg-type]
 
 
 def wrong(seed: int, images: int, people: int, px: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.decoders.local_global import (
-    AdaptOptions,
+    LocalGlobalOptions,
     Prior,
     adapt,
     attraction,
@@ -67,18 +67,18 @@ def test_scores_by_hand() -> None:
         plain, offsets=torch.zeros(1, 1, 2, 16, 16), attract=lambda c: torch.ones_like(c[:, :1])
     )
     meshes = meshes_of(rates=torch.ones(1), global_window=9, local_window=3, reweigh=False)
-    (poses,) = decode_local_global(outputs, AdaptOptions(meshes))
+    (poses,) = decode_local_global(outputs, LocalGlobalOptions(meshes))
     assert len(poses) == 1 and poses.scores[0, 0] == pytest.approx(0.4)
     assert poses.person_scores.tolist() == [pytest.approx(0.4)]
-    (poses,) = decode_local_global(outputs, AdaptOptions(meshes, adapt=False))
+    (poses,) = decode_local_global(outputs, LocalGlobalOptions(meshes, adapt=False))
     assert poses.keypoints.tolist() == [[[34, 34]]] and poses.scores[0, 0] == pytest.approx(0.4)
-    (poses,) = decode_local_global(outputs, AdaptOptions(meshes, prior="attraction"))
+    (poses,) = decode_local_global(outputs, LocalGlobalOptions(meshes, prior="attraction"))
     assert poses.scores[0, 0] == pytest.approx(0.8)
     # What attracts more than fully attracts fully; what is not a number attracts not at all.
     more = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], 7.0))
     assert float(attraction(more, propose(more, options_of()), meshes).max()) == 1
     nothing = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], math.nan))
-    assert [len(p) for p in decode_local_global(nothing, AdaptOptions(meshes))] == [0]
+    assert [len(p) for p in decode_local_global(nothing, LocalGlobalOptions(meshes))] == [0]
 
 
 def test_a_keypoint_that_nothing_speaks_for_stays() -> None:
@@ -174,7 +174,7 @@ def test_keypoints_may_come_in_any_order() -> None:
     found = decode_local_global(truly_attracted(truth, errors, SIZE), options_of())
     meshes = meshes_of(rates=meshes_of().rates[order])
     permuted = truly_attracted(truth[:, :, order], errors[:, :, order], SIZE)
-    for a, b in zip(found, decode_local_global(permuted, AdaptOptions(meshes)), strict=True):
+    for a, b in zip(found, decode_local_global(permuted, LocalGlobalOptions(meshes)), strict=True):
         np.testing.assert_allclose(a.keypoints[:, order], b.keypoints, atol=1e-3)
         np.testing.assert_allclose(a.scores[:, order], b.scores, atol=1e-5)
 
@@ -189,7 +189,7 @@ def test_nobody(prior: Prior) -> None:
 
 def test_two_hundred_proposals() -> None:
     outputs = random_outputs(10, images=1, size=(40, 60))
-    options = AdaptOptions(meshes_of(global_window=11), max_people=200, distance=0.0)
+    options = LocalGlobalOptions(meshes_of(global_window=11), max_people=200, distance=0.0)
     people = propose(outputs, options)
     assert len(people) == 200
     adapted = adapt(outputs, people, options)
@@ -292,7 +292,7 @@ def test_people_of_another_scale_are_added(adapts: bool) -> None:
     # Heat and embedding know everybody; the first scale has centers of three alone.
     first = replace(both, centers=few.centers, offsets=few.offsets)
     finer = both.resize((128, 160))
-    found = decode_local_global(first.with_scales([finer]), options_of(adapt=adapts))
+    found = decode_local_global(first.merge_scales([finer]), options_of(adapt=adapts))
     assert max(largest_errors(found, truth)) < 3
     assert len(decode_local_global(first, options_of())[0]) == 3
 
@@ -308,7 +308,7 @@ def test_a_scale_whose_cells_are_no_whole_number_of_px(frame: Frame, within: flo
     half = truth * np.array([smaller[1] / size[1], smaller[0] / size[0]])
     whole, other = (dense_outputs(p, s, 4, frame) for p, s in ((truth, size), (half, smaller)))
     nobody = replace(whole, centers=torch.zeros_like(whole.centers))
-    both = nobody.with_scales([replace(other, image_size=size)])
+    both = nobody.merge_scales([replace(other, image_size=size)])
     options = options_of(frame, adapt=False, decrease=1.0, threshold=0.9)
     found = decode_local_global(both, options)
     assert max(largest_errors(found, truth)) < within
@@ -331,7 +331,7 @@ def test_maps_of_scales_are_enlarged_alike_in_both_frames(frame: Frame) -> None:
         for name in ("heatmaps", "embedding")
     }
     people = propose(outputs, options)
-    found = adapt(outputs.with_scales([other]), people, options)
+    found = adapt(outputs.merge_scales([other]), people, options)
     expected = adapt(replace(outputs, **maps), people, options)
     torch.testing.assert_close(found.scores, expected.scores, rtol=1e-4, atol=1e-6)
 
@@ -342,7 +342,7 @@ def test_scales_are_averaged_in_heat_and_embedding() -> None:
     nobody = replace(doubled, centers=torch.zeros_like(doubled.centers))
     options = options_of()
     people = propose(outputs, options)
-    found = adapt(outputs.with_scales([nobody]), people, options)
+    found = adapt(outputs.merge_scales([nobody]), people, options)
     mean = replace(outputs, embedding=1.5 * outputs.embedding, heatmaps=2 * outputs.heatmaps)
     torch.testing.assert_close(found.scores, adapt(mean, people, options).scores)
     # A scale that has no embedding is left out of its mean, and of nothing else.

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.decoders.local_global import AdaptOptions, adapt, propose
-from poselib.ops.center_poses import CenteredPoses
-from poselib.ops.map_coordinates import FRAMES, Frame, offset_of
+from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
+from poselib.ops.center_poses import CenterPoses
+from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.outputs import LocalGlobalOutputs
 from tests.decoders.adapting import RATES, meshes_of, options_of, truly_attracted
 from tests.decoders.dense_poses import scattered
@@ -19,9 +19,7 @@ from tests.decoders.dense_poses import scattered
 torch.set_num_threads(1)
 
 
-def regressed(
-    frame: Frame, px: float, seed: int
-) -> tuple[LocalGlobalOutputs, CenteredPoses, Tensor]:
+def regressed(frame: Frame, px: float, seed: int) -> tuple[LocalGlobalOutputs, CenterPoses, Tensor]:
     """Maps of a cell a pixel, the pose at the highest center of each image, and its error.
 
     Errors are (n, K, 2) px, and NaN where windows reach beyond the border. Each image has one
@@ -38,12 +36,14 @@ def regressed(
     goals = torch.from_numpy(truth[:, 0])
     inside = torch.minimum(goals, torch.tensor([160, 128]) - goals).amin(dim=2) > 26
     assert inside.sum() > 12
-    errors = people.points + offset_of(frame) - goals
+    errors = people.points + half_pixel(frame) - goals
     assert (errors.abs() < px + 0.01).all()
     return outputs, people, torch.where(inside[..., None], errors, torch.nan)
 
 
-def movement(outputs: LocalGlobalOutputs, people: CenteredPoses, options: AdaptOptions) -> Tensor:
+def movement(
+    outputs: LocalGlobalOutputs, people: CenterPoses, options: LocalGlobalOptions
+) -> Tensor:
     """How much adaptation moves each keypoint, (n, K, 2) px."""
     return adapt(outputs, people, options).people.points - people.points
 
@@ -65,7 +65,7 @@ def test_heat_around_a_wrong_keypoint_leads_back(frame: Frame, reweigh: bool) ->
     """A Gaussian around the truth times one around the keypoint is one between the two."""
     outputs, people, errors = regressed(frame, 3.0, seed=2)
     meshes = meshes_of(frame, global_window=13, reweigh=reweigh)
-    found = errors + movement(outputs, people, AdaptOptions(meshes, prior="expansion"))
+    found = errors + movement(outputs, people, LocalGlobalOptions(meshes, prior="expansion"))
     kept = errors / 2 if reweigh else 0 * errors  # both have a deviation of 2 px
     assert largest(found - kept) < 0.8 and largest(errors) > 2.9
 
@@ -77,7 +77,7 @@ def test_attraction_moves_heat_as_far_again(frame: Frame) -> None:
     A kernel whose places count as one px each moves heat by the error over the keypoint's rate.
     """
     outputs, people, errors = regressed(frame, 2.5, seed=3)
-    options = AdaptOptions(meshes_of(frame, reweigh=False))
+    options = LocalGlobalOptions(meshes_of(frame, reweigh=False))
     found = errors + movement(outputs, people, options)
     assert largest(found + errors / RATES[:, None]) < 1.1 and largest(found) > 2.4
     # Attraction that says nothing, the same on all sides, leaves heat where it is.

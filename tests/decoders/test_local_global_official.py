@@ -23,10 +23,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.decoders.local_global import AdaptOptions, adapt, propose
+from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
 from poselib.models.local_global import LocalGlobalHRNet
-from poselib.ops.center_poses import CenteredPoses
-from poselib.ops.local_global import Meshes, local_places
+from poselib.ops.center_poses import CenterPoses
+from poselib.ops.local_global import KeypointExpansion, local_places
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
@@ -42,7 +42,7 @@ from tests.references.plain_adaptation import (
 
 torch.set_num_threads(1)
 
-OFFICIAL = AdaptOptions(Meshes(RATES, frame="index"))
+OFFICIAL = LocalGlobalOptions(KeypointExpansion(RATES, frame="index"))
 WAYS: dict[str, dict[str, object]] = {
     "refine": {},
     "refine_partial": {"prior": "attraction"},
@@ -61,7 +61,7 @@ def arrays(golden_dir: Path) -> dict[str, np.ndarray]:
         return dict(golden)
 
 
-def slips(people: CenteredPoses, size: tuple[int, int], options: AdaptOptions) -> Tensor:
+def slips(people: CenterPoses, size: tuple[int, int], options: LocalGlobalOptions) -> Tensor:
     """Say which keypoints (n, K) are read anywhere in the last column or row of a map."""
     limit = torch.tensor([size[1], size[0]])
 
@@ -95,7 +95,7 @@ def test_whole_network(
     with torch.no_grad():
         outputs = network(images)
         if flip:
-            outputs = outputs.with_mirrored(network(images.flip(-1)).mirror(COCO))
+            outputs = outputs.merge_flipped(network(images.flip(-1)).mirror(COCO))
         people = propose_plainly(outputs, OFFICIAL)
         points, heat = adapt_plainly(outputs, people, OFFICIAL, slip=True)
         order = same_order(points, poses[..., :2])
@@ -144,11 +144,11 @@ def test_the_same_poses_are_proposed(
     with torch.no_grad():
         outputs = network(images)
         if flip:
-            outputs = outputs.with_mirrored(network(images.flip(-1)).mirror(COCO))
+            outputs = outputs.merge_flipped(network(images.flip(-1)).mirror(COCO))
     same_people(propose(outputs, OFFICIAL), propose_plainly(outputs, OFFICIAL))
 
 
-def same_people(found: CenteredPoses, expected: CenteredPoses) -> None:
+def same_people(found: CenterPoses, expected: CenterPoses) -> None:
     assert len(found) == len(expected)
     torch.testing.assert_close(*(p.centers.sort().values for p in (found, expected)))
     if len(found) == OFFICIAL.max_people:
@@ -165,8 +165,8 @@ def equals_plain(
     points: Tensor,
     scores: Tensor,
     outputs: LocalGlobalOutputs,
-    people: CenteredPoses,
-    options: AdaptOptions,
+    people: CenterPoses,
+    options: LocalGlobalOptions,
     ties: float = 0.0,
 ) -> None:
     """Compare; at most a part ``ties`` of all keypoints may be put elsewhere with the same heat."""
@@ -242,7 +242,7 @@ def test_noise_is_adapted_as_plainly(
     frame: Frame, switches: dict[str, object], mesh: tuple[int, int, float, bool]
 ) -> None:
     outputs = random_outputs(1)
-    options = AdaptOptions(Meshes(RATES, *mesh, frame), **switches)  # type: ignore[arg-type]
+    options = LocalGlobalOptions(KeypointExpansion(RATES, *mesh, frame), **switches)  # type: ignore[arg-type]
     people = propose(outputs, options)
     assert len(people) == 60
     ours = adapt(outputs, people, options)

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
-from poselib.decoders.local_global import AdaptOptions, Prior, decode_local_global
+from poselib.decoders.local_global import LocalGlobalOptions, Prior, decode_local_global
 from poselib.ops import window_sampling as context
 from tests.decoders.adapting import meshes_of
 
@@ -29,7 +29,7 @@ class Counted(TorchDispatchMode):
 def operations(people: int, images: int, prior: Prior) -> int:
     outputs = adapt_inputs(people, (256, 256), images=images)
     with torch.no_grad(), Counted() as counted:
-        found = decode_local_global(outputs, AdaptOptions(meshes_of(), prior=prior))
+        found = decode_local_global(outputs, LocalGlobalOptions(meshes_of(), prior=prior))
     assert [len(poses) for poses in found] == [people] * images
     return counted.number
 

@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from poselib.decoders.local_global import (
-    AdaptOptions,
+    LocalGlobalOptions,
     attraction,
-    attraction_of_found,
+    attraction_maps_of_detections,
     decode_local_global,
-    decode_unmoved,
+    decode_without_adaptation,
     propose,
 )
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import KeypointExpansion
 from poselib.outputs import LocalGlobalOutputs
 
 KEYPOINTS, CELLS = 3, 12
-OPTIONS = AdaptOptions(Meshes(torch.ones(KEYPOINTS), 5, 13), threshold=0.2, max_people=20)
+OPTIONS = LocalGlobalOptions(
+    KeypointExpansion(torch.ones(KEYPOINTS), 5, 13), threshold=0.2, max_people=20
+)
 
 
 def outputs(batch: int = 2, seed: int = 0) -> LocalGlobalOutputs:
@@ -41,7 +43,10 @@ def test_people_and_scores_are_the_same_and_the_places_those_of_before(frame: st
     options = replace(OPTIONS, meshes=replace(OPTIONS.meshes, frame=frame))
     regressed = propose(outputs(), options)
     shift = 0.5 if frame == "index" else 0.0
-    adapted, unmoved = decode_local_global(outputs(), options), decode_unmoved(outputs(), options)
+    adapted, unmoved = (
+        decode_local_global(outputs(), options),
+        decode_without_adaptation(outputs(), options),
+    )
     for image, (after, before) in enumerate(zip(adapted, unmoved, strict=True)):
         assert len(before) == len(after) > 3
         np.testing.assert_array_equal(before.scores, after.scores)
@@ -56,7 +61,9 @@ def test_people_and_scores_are_the_same_and_the_places_those_of_before(frame: st
 def test_who_is_not_adapted_is_where_he_was() -> None:
     options = replace(OPTIONS, adapt=False)
     pairs = zip(
-        decode_local_global(outputs(), options), decode_unmoved(outputs(), options), strict=True
+        decode_local_global(outputs(), options),
+        decode_without_adaptation(outputs(), options),
+        strict=True,
     )
     for after, before in pairs:
         np.testing.assert_array_equal(after.keypoints, before.keypoints)
@@ -64,8 +71,8 @@ def test_who_is_not_adapted_is_where_he_was() -> None:
 
 def test_attraction_is_told_row_for_row() -> None:
     one = outputs(batch=1)
-    (before,) = decode_unmoved(one, OPTIONS)
-    maps = attraction_of_found(one, OPTIONS)
+    (before,) = decode_without_adaptation(one, OPTIONS)
+    maps = attraction_maps_of_detections(one, OPTIONS)
     assert maps.shape == (len(before), KEYPOINTS, 5, 5)
     people = propose(one, OPTIONS)
     everyone = attraction(one, people, OPTIONS.meshes)

@@ -8,9 +8,9 @@ import torch
 from scipy.optimize import curve_fit
 from torch.nn import functional as F
 
-from poselib.decoders.peak_matching import absorb_keypoints
+from poselib.decoders.peak_matching import snap_to_peaks
 from poselib.decoders.regression import RegressionOptions
-from poselib.ops.map_coordinates import FRAMES, Frame, offset_of
+from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from tests.decoders.dense_poses import dense_outputs
 from tests.decoders.test_regression import golden_outputs, heats_for_scoring
 from tests.ops.test_map_coordinates import enlarged
@@ -29,7 +29,7 @@ def absorbed(points: list[list[float]], maps: torch.Tensor, **options: object) -
     images = torch.zeros(len(points), dtype=torch.long)
     size = 4 * maps.shape[-2], 4 * maps.shape[-1]
     given = torch.tensor(points)[:, None]
-    moved = absorb_keypoints(given, images, [maps], size, "center", **options)  # type: ignore[arg-type]
+    moved = snap_to_peaks(given, images, [maps], size, "center", **options)  # type: ignore[arg-type]
     return moved[:, 0].tolist()
 
 
@@ -42,14 +42,14 @@ def test_nearest_peak_absorbs() -> None:
 def test_only_peaks_of_its_own_type_absorb() -> None:
     maps = torch.cat([one_peak(10, 10), one_peak(12, 10), torch.zeros(1, 1, 40, 40)], dim=1)
     points = torch.full((1, 3, 2), 43.0)
-    moved = absorb_keypoints(points, HERE, [maps], (160, 160), "center")
+    moved = snap_to_peaks(points, HERE, [maps], (160, 160), "center")
     assert moved.tolist() == [[[42, 42], [50, 42], [43, 43]]]
 
 
 def test_only_peaks_of_its_own_image_absorb() -> None:
     maps = torch.cat([one_peak(10, 10), one_peak(12, 10), torch.zeros(1, 1, 40, 40)])
     points, images = torch.full((4, 1, 2), 43.0), torch.tensor([1, 0, 2, 1])
-    moved = absorb_keypoints(points, images, [maps], (160, 160), "center")
+    moved = snap_to_peaks(points, images, [maps], (160, 160), "center")
     assert moved[:, 0].tolist() == [[50, 42], [42, 42], [43, 43], [50, 42]]
 
 
@@ -71,7 +71,7 @@ def test_maps_without_heat_absorb_nothing() -> None:
     for value in (0.0, -1.0, float("nan"), float("inf")):
         assert absorbed([[45.0, 42.0]], torch.full((1, 1, 40, 40), value)) == [[45.0, 42.0]]
     nobody = torch.zeros(0, 1, 2), torch.zeros(0, dtype=torch.long)
-    assert absorb_keypoints(*nobody, [one_peak(1, 1)], (160, 160), "center").shape == (0, 1, 2)
+    assert snap_to_peaks(*nobody, [one_peak(1, 1)], (160, 160), "center").shape == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_same_peaks_as_in_enlarged_maps(frame: Frame, strides: tuple[int, ...]) 
     rng = np.random.default_rng(0)
     points = torch.tensor(rng.uniform(10, 86, (60, 2, 2)), dtype=torch.float32)
     images = torch.arange(60) % 2
-    moved = absorb_keypoints(
+    moved = snap_to_peaks(
         points, images, maps, image_size, frame, distance=40.0, count=400, subpixel="none"
     )
     large = torch.stack([enlarged(m, image_size, frame) for m in maps]).mean(dim=0)
     for n in range(60):
         for k in range(2):
-            peaks = highest_pixels(large[images[n], k], min(strides)) + 0.5 - offset_of(frame)
+            peaks = highest_pixels(large[images[n], k], min(strides)) + 0.5 - half_pixel(frame)
             apart = np.linalg.norm(peaks - points[n, k].numpy(), axis=-1)
             expected = peaks[apart.argmin()] if apart.min() < 40 else points[n, k]
             np.testing.assert_allclose(moved[n, k], expected, atol=1e-4)
@@ -120,8 +120,8 @@ def test_a_gaussian_that_stands_alone_is_placed_exactly(frame: Frame, stride: in
     size = (32 * stride, 40 * stride)
     truth = np.random.default_rng(1).uniform(10 * stride, 20 * stride, (1, 1, 9, 2))
     maps = dense_outputs(truth, size, stride, frame).heatmaps
-    given = torch.tensor(truth[0], dtype=torch.float32) - offset_of(frame)
-    moved = absorb_keypoints(given + stride * 1.4, HERE, [maps], size, frame)
+    given = torch.tensor(truth[0], dtype=torch.float32) - half_pixel(frame)
+    moved = snap_to_peaks(given + stride * 1.4, HERE, [maps], size, frame)
     torch.testing.assert_close(moved, given, rtol=0, atol=1e-3 * stride)
 
 
@@ -129,8 +129,8 @@ def test_as_exact_as_a_least_squares_fit() -> None:
     """The published fit, of a Gaussian to 13 x 13 px of the enlarged map, and a parabola here."""
     truth = np.random.default_rng(2).uniform(40, 80, (1, 1, 6, 2))
     maps = dense_outputs(truth, (128, 128), 4, "index").heatmaps
-    given = torch.tensor(truth[0], dtype=torch.float32) - offset_of("index")
-    moved = absorb_keypoints(given + 5, HERE, [maps], (128, 128), "index")
+    given = torch.tensor(truth[0], dtype=torch.float32) - half_pixel("index")
+    moved = snap_to_peaks(given + 5, HERE, [maps], (128, 128), "index")
     fitted = [
         fit_of_gaussian(m.numpy(), np.rint(xy.numpy() / 4).astype(int) * 4)
         for m, xy in zip(enlarged(maps, (128, 128), "index")[0], given[0], strict=True)

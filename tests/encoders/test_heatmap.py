@@ -8,7 +8,7 @@ import torch
 
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.structures import Batch, Warp
+from poselib.structures import AffineTransform, Batch
 
 
 def batch_of(size: tuple[int, int] = (32, 48), people: int = 3, seed: int = 0) -> Batch:
@@ -22,7 +22,7 @@ def batch_of(size: tuple[int, int] = (32, 48), people: int = 3, seed: int = 0) -
         areas=torch.tensor(rng.uniform(10, 99, (2, people)), dtype=torch.float32),
         ignore=torch.zeros(2, *size, dtype=torch.bool),
         image_ids=(1, 2),
-        to_original=(Warp.identity(), Warp.identity()),
+        to_original=(AffineTransform.identity(), AffineTransform.identity()),
     )
 
 

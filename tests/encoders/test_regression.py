@@ -18,7 +18,7 @@ from poselib.encoders.regression import (
     regression_targets,
 )
 from poselib.ops.offsets import offset_maps
-from poselib.structures import Batch, Warp
+from poselib.structures import AffineTransform, Batch
 from tests.references.plain_regression import PlainRegression
 
 torch.set_num_threads(1)
@@ -33,7 +33,7 @@ def batch_of(keypoints: Tensor, size: tuple[int, int], areas: Tensor | None = No
         areas=torch.ones(keypoints.shape[:2]) if areas is None else areas,
         ignore=torch.zeros(count, *size, dtype=torch.bool),
         image_ids=tuple(range(count)),
-        to_original=(Warp.identity(),) * count,
+        to_original=(AffineTransform.identity(),) * count,
     )
 
 
@@ -189,7 +189,10 @@ def test_unlabeled_keypoints_do_not_move_the_center() -> None:
 def test_small_people_are_measured_in_the_image_file() -> None:
     """Areas of 900 px² of images twice as large and half as large as their files."""
     batch = batch_of(one_person((8.0, 8.0, 2.0)).repeat(2, 1, 1, 1), (32, 32))
-    warps = (Warp(np.diag([2.0, 2.0, 1.0])[:2]), Warp(np.diag([0.5, 0.5, 1.0])[:2]))
+    warps = (
+        AffineTransform(np.diag([2.0, 2.0, 1.0])[:2]),
+        AffineTransform(np.diag([0.5, 0.5, 1.0])[:2]),
+    )
     batch = replace(batch, areas=torch.full((2, 1), 900.0), to_original=warps)
     assert regression_targets(batch).centers[..., 2].flatten().tolist() == [1, 1]
     targets = regression_targets(batch, least_area=32.0**2)

@@ -26,7 +26,7 @@ from poselib.engine.predict import PredictOptions
 from poselib.ops.normalization import MEAN, STD
 from poselib.outputs import TagOutputs
 from poselib.skeletons import Skeleton
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 from poselib.systems import System, build
 
 # Two keypoints that do not change places in a mirror, two colors.
@@ -98,7 +98,7 @@ def bare_sample(image: NDArray[np.uint8], image_id: int = 0) -> Sample:
         areas=np.zeros(0, np.float32),
         ignore=np.zeros(image.shape[1:], bool),
         image_id=image_id,
-        to_original=Warp.identity(),
+        to_original=AffineTransform.identity(),
     )
 
 

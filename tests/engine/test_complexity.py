@@ -80,7 +80,7 @@ class Thrifty(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         return nn.functional.interpolate(self.conv(maps[0]), scale_factor=2.0)
 
-    def spared_macs(self, maps: Sequence[Tensor]) -> int:
+    def saved_macs(self, maps: Sequence[Tensor]) -> int:
         return 3 * maps[0][:, 0].numel() * 3 * 2
 
 
@@ -108,7 +108,7 @@ def test_what_the_network_itself_spares_belongs_to_no_part() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return super().forward([images])
 
-        def spared_macs(self, images: Tensor) -> int:
+        def saved_macs(self, images: Tensor) -> int:
             return 10 * len(images)
 
     by_part = complexity(Whole(), 4).by_part

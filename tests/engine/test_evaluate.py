@@ -12,12 +12,12 @@ import pytest
 
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.data.readers.mpii import MpiiImages
-from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
+from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, score
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
-from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, skeleton_named
+from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, get_skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System, build
 from tests.engine.oracles import Marked, truth_system
@@ -31,8 +31,8 @@ def scenes(skeleton: Skeleton = COCO, count: int = 60) -> SyntheticScenes:
 
 @cache
 def drawn(skeleton: str, count: int) -> SyntheticScenes:
-    recipe = SceneRecipe(size=128, people=(1, 3))
-    return SyntheticScenes(recipe, count, 7, skeleton_named(skeleton)).cached()
+    recipe = SceneConfig(size=128, people=(1, 3))
+    return SyntheticScenes(recipe, count, 7, get_skeleton(skeleton)).cached()
 
 
 def perfect(dataset: LabeledImages, skeleton: Skeleton, options: PredictOptions, **switches):

@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from poselib.engine.interrupts import interrupts_held
+from poselib.engine.interrupts import defer_interrupts
 
 
 def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts_held():
+    with pytest.raises(KeyboardInterrupt), defer_interrupts():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         done.append(True)
@@ -19,7 +19,7 @@ def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
 
 
 def test_an_error_passes_and_gives_interrupts_back() -> None:
-    with pytest.raises(ValueError, match="mine"), interrupts_held():
+    with pytest.raises(ValueError, match="mine"), defer_interrupts():
         raise ValueError("mine")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -28,7 +28,7 @@ def test_other_threads_are_left_alone() -> None:
     handlers = []
 
     def work() -> None:
-        with interrupts_held():
+        with defer_interrupts():
             handlers.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

@@ -16,10 +16,10 @@ from poselib.engine.predict import (
     device_of,
     infer,
     predict,
-    predict_ways,
+    predict_variants,
     present,
 )
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import AffineTransform, Poses, Sample
 from tests.engine.oracles import (
     MIDDLE,
     SIDES,
@@ -95,7 +95,7 @@ def test_a_sample_that_was_warped_before_is_warped_back_to_its_file(
 
 def test_the_warp_is_applied_once(picture: Sample) -> None:
     """A frame far away: applied twice or not at all it would not go unseen."""
-    far = replace(picture, to_original=Warp(np.array([[3.0, 0, 1000], [0, 3.0, -500]])))
+    far = replace(picture, to_original=AffineTransform(np.array([[3.0, 0, 1000], [0, 3.0, -500]])))
     assert np.abs(found(far) - (3 * PEOPLE + [1000, -500])).max() < 3 * CLOSE
 
 
@@ -219,7 +219,7 @@ def test_several_decoders_share_one_look_of_the_network() -> None:
     system.model.register_forward_hook(lambda *_: calls.append(1))
     samples = [scenes(3)[i] for i in range(3)]
     options = PredictOptions(size=64, multiple=32, batch_size=2)
-    together = predict_ways(ways, samples, options)
+    together = predict_variants(ways, samples, options)
     looks = len(calls)
     for way, found in zip(ways, together, strict=True):
         for mine, alone in zip(found, predict(way, samples, options), strict=True):
@@ -230,6 +230,6 @@ def test_several_decoders_share_one_look_of_the_network() -> None:
 
 def test_decoders_of_different_networks_are_refused() -> None:
     with pytest.raises(ValueError, match="share one network"):
-        predict_ways([toy_system(), toy_system()], [])
+        predict_variants([toy_system(), toy_system()], [])
     with pytest.raises(ValueError, match="share one network"):
-        predict_ways([], [])
+        predict_variants([], [])

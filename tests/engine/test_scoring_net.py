@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 from poselib.analysis.ranking import rank_correlation
 from poselib.engine.checkpoints import load_checkpoint, save_system
-from poselib.engine.predict import PredictOptions, predict, predict_ways
+from poselib.engine.predict import PredictOptions, predict, predict_variants
 from poselib.engine.scoring_net import (
     ScoringExamples,
-    fit_scoring,
-    scoring_examples,
-    with_scoring,
-    without_scoring,
+    attach_scoring_net,
+    collect_scoring_data,
+    detach_scoring_net,
+    train_scoring_net,
 )
 from poselib.models.scoring import ScoringNet, Unit
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE, LSP, Skeleton
-from poselib.structures import Poses, Warp
+from poselib.structures import AffineTransform, Poses
 from poselib.systems import System, build
 from tests.experiments.standing_people import (
     OPTIONS,
@@ -71,7 +71,7 @@ def test_target_is_the_highest_oks_with_anyone() -> None:
     far = moved(300, 0)
     sample = sample_of(np.stack([labeled(STANDING), labeled(far), labeled(moved(2, 2))]))
     found = poses_at(moved(1, 0), moved(2, 2), moved(300, -3), moved(-999, -999))
-    examples = scoring_examples(system_that_finds([found]), [sample], OPTIONS)
+    examples = collect_scoring_data(system_that_finds([found]), [sample], OPTIONS)
     alike = object_keypoint_similarity(found.keypoints, sample.keypoints, sample.areas, COCO.sigmas)
     np.testing.assert_allclose(examples.oks, alike.max(axis=0), atol=1e-6)
     assert examples.oks[1] == 1 and 0.5 < examples.oks[2] < 1 and examples.oks[3] < 1e-3
@@ -82,10 +82,11 @@ def test_target_is_the_highest_oks_with_anyone() -> None:
 def test_samples_that_are_not_their_files_are_compared_in_px_of_the_file() -> None:
     """The file is twice as large as the sample: so are distances, and areas four times."""
     sample = sample_of(labeled(STANDING)[None])
-    enlarged = replace(sample, to_original=Warp(np.array([[2.0, 0, 7], [0, 2.0, 3]])))
+    enlarged = replace(sample, to_original=AffineTransform(np.array([[2.0, 0, 7], [0, 2.0, 3]])))
     found = poses_at(moved(2, 1))
     one, other = (
-        scoring_examples(system_that_finds([found]), [each], OPTIONS) for each in (sample, enlarged)
+        collect_scoring_data(system_that_finds([found]), [each], OPTIONS)
+        for each in (sample, enlarged)
     )
     torch.testing.assert_close(one.oks, other.oks)
     assert 0.3 < float(one.oks[0]) < 0.99
@@ -100,10 +101,10 @@ def test_images_without_a_labeled_person_teach_nothing() -> None:
         sample_of(labeled(STANDING)[None]),
     ]
     found = [poses_at(STANDING), Poses.empty(17)]  # in images that have labels
-    examples = scoring_examples(system_that_finds(found), samples, OPTIONS)
+    examples = collect_scoring_data(system_that_finds(found), samples, OPTIONS)
     # The unlabeled person of the third image is nobody, where the official code says exactly 1.
     assert len(examples) == 1 and float(examples.oks[0]) < 1e-3
-    none = scoring_examples(system_that_finds([]), samples[:2], OPTIONS)
+    none = collect_scoring_data(system_that_finds([]), samples[:2], OPTIONS)
     assert len(none) == 0 and none.poses.shape == (0, 17, 2) and none.heats.shape == (0, 17)
 
 
@@ -111,7 +112,7 @@ def test_only_the_first_images_are_looked_at() -> None:
     samples = [sample_of(labeled(STANDING)[None]) for _ in range(3)]
     for count, seen in ((0, 3), (1, 1), (2, 2), (9, 3)):
         system = system_that_finds([poses_at(STANDING) for _ in range(seen)])
-        assert len(scoring_examples(system, samples, OPTIONS, count=count)) == seen
+        assert len(collect_scoring_data(system, samples, OPTIONS, count=count)) == seen
 
 
 @pytest.mark.parametrize("look", [{}, {"flip": True}, {"scales": (1.0, 2.0)}], ids=str)
@@ -125,27 +126,27 @@ def test_examples_are_what_the_net_is_told_when_it_ranks(look: dict) -> None:
         system.model.head_heatmap[1].bias[0] = 0
         system.model.head_offset.groups[0].final.weight.normal_(0, 3)
     options = PredictOptions(**{"size": 64, "multiple": 32, "flip": False, "batch_size": 2, **look})
-    ranked = with_scoring(system, ScoringNet(COCO))
-    examples = scoring_examples(system, SCENES, options)
+    ranked = attach_scoring_net(system, ScoringNet(COCO))
+    examples = collect_scoring_data(system, SCENES, options)
     assert (examples.heats[:, 0] == 0).all() and len(examples) > 20
     assert (examples.heats < -1e-3).any() and (examples.heats > 1e-3).any()
     with torch.no_grad():
         factors = ranked.model.scoring(examples.poses, examples.heats).numpy()
-    plain, scored = predict_ways([without_scoring(ranked), ranked], SCENES, options)
+    plain, scored = predict_variants([detach_scoring_net(ranked), ranked], SCENES, options)
     persons = [np.concatenate([p.person_scores for p in each]) for each in (plain, scored)]
     np.testing.assert_allclose(persons[1], persons[0] * factors, rtol=2e-3, atol=1e-5)
     np.testing.assert_allclose(persons[0], examples.heats.mean(dim=1), rtol=1e-4, atol=1e-5)
     # A net that is there already changes nothing.
-    again = scoring_examples(ranked, SCENES, options)
+    again = collect_scoring_data(ranked, SCENES, options)
     torch.testing.assert_close(again.heats, examples.heats)
 
 
 def test_only_regressed_poses_are_scored() -> None:
     tags = build("hae", COCO, backbone="hrnet_tiny", deconv_channels=8)
     with pytest.raises(ValueError, match="'hae' regresses no poses"):
-        scoring_examples(tags, SCENES, OPTIONS)
+        collect_scoring_data(tags, SCENES, OPTIONS)
     with pytest.raises(ValueError, match="'hae' regresses no poses"):
-        with_scoring(tags, ScoringNet(COCO))
+        attach_scoring_net(tags, ScoringNet(COCO))
 
 
 def made_examples(count: int, seed: int) -> ScoringExamples:
@@ -168,7 +169,7 @@ def test_the_loss_falls_and_the_score_ranks_better_than_the_mean_heat() -> None:
     examples, others = made_examples(2000, 0), made_examples(500, 1)
     torch.manual_seed(0)
     net = ScoringNet(COCO, hidden=64)
-    losses = fit_scoring(net, examples, epochs=15, batch_size=128)
+    losses = train_scoring_net(net, examples, epochs=15, batch_size=128)
     assert len(losses) == 15 and losses[-1] < 0.3 * losses[0]
     assert losses[-1] < float(examples.oks.var()) / 2, "better than to say the mean"
     with torch.no_grad():
@@ -185,7 +186,7 @@ def test_the_seed_gives_the_order_and_every_example_counts() -> None:
     def trained(seed: int, batch_size: int = 16) -> tuple[list[float], Tensor]:
         net = ScoringNet(COCO, hidden=8)
         net.load_state_dict(before)
-        return fit_scoring(net, examples, epochs=2, batch_size=batch_size, seed=seed), net(
+        return train_scoring_net(net, examples, epochs=2, batch_size=batch_size, seed=seed), net(
             examples.poses, examples.heats
         )
 
@@ -201,10 +202,10 @@ def test_the_seed_gives_the_order_and_every_example_counts() -> None:
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}])
 def test_what_cannot_be_fitted(options: dict) -> None:
     with pytest.raises(ValueError, match="scoring: expected examples and positive numbers"):
-        fit_scoring(ScoringNet(COCO), made_examples(3, 0), **options)
+        train_scoring_net(ScoringNet(COCO), made_examples(3, 0), **options)
     empty = ScoringExamples(torch.zeros(0, 17, 2), torch.zeros(0, 17), torch.zeros(0))
     with pytest.raises(ValueError, match="not 0 examples"):
-        fit_scoring(ScoringNet(COCO), empty)
+        train_scoring_net(ScoringNet(COCO), empty)
 
 
 # Systems with a scoring net
@@ -220,7 +221,7 @@ def test_a_system_with_its_net_is_one_file(
     torch.manual_seed(0)
     system, net = build_tiny(skeleton, name, match=True), ScoringNet(skeleton, unit=unit)
     before = {key: value.clone() for key, value in system.model.state_dict().items()}
-    ranked = with_scoring(system, net)
+    ranked = attach_scoring_net(system, net)
     save_system(tmp_path / "ranked.safetensors", ranked, size=64)
     loaded = load_checkpoint(tmp_path / "ranked.safetensors").system
     assert loaded.name == name and loaded.switches == {
@@ -243,7 +244,7 @@ def test_a_system_with_its_net_is_one_file(
 def test_the_given_system_and_net_stay_as_they_are() -> None:
     torch.manual_seed(0)
     system, net = build_tiny(), ScoringNet(COCO)
-    ranked = with_scoring(system, net)
+    ranked = attach_scoring_net(system, net)
     assert not ranked.model.training and system.switches["scoring"] is False
     assert system.model.scoring is None
     before = system.model.conv1.weight.clone(), net.layers[0].weight.clone()
@@ -253,7 +254,7 @@ def test_the_given_system_and_net_stay_as_they_are() -> None:
     assert torch.equal(system.model.conv1.weight, before[0])
     assert torch.equal(net.layers[0].weight, before[1])
     # Another net takes the place of the one that is there.
-    again = with_scoring(ranked, net)
+    again = attach_scoring_net(ranked, net)
     assert torch.equal(again.model.scoring.layers[0].weight, net.layers[0].weight)
     assert torch.equal(again.model.conv1.weight, before[0] + 1)
 
@@ -267,12 +268,12 @@ def test_the_given_system_and_net_stay_as_they_are() -> None:
 )
 def test_a_net_must_be_the_systems(net: ScoringNet, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        with_scoring(build_tiny(), net)
+        attach_scoring_net(build_tiny(), net)
 
 
 def test_one_network_looks_with_and_without_its_net() -> None:
-    ranked = with_scoring(build_tiny(), ScoringNet(COCO))
-    plain = without_scoring(ranked)
+    ranked = attach_scoring_net(build_tiny(), ScoringNet(COCO))
+    plain = detach_scoring_net(ranked)
     assert plain.model is ranked.model
     found = predict(plain, SCENES, OPTIONS)
     expected = predict(build_plain(ranked), SCENES, OPTIONS)

@@ -10,7 +10,7 @@ import torch
 
 from poselib.engine import thread_choice
 from poselib.engine.thread_choice import ThreadChoice, stepping
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 
 # Seconds of a step by threads, as measured: quiet, and beside a process that holds a core.
 QUIET, BUSY = {1: 0.40, 2: 0.28}, {1: 0.42, 2: 4.8}
@@ -99,7 +99,7 @@ def test_training_by_time_uses_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -
     now = iter(np.cumsum([0, 0.4] * 4 + [0, 4.8] + [0, 0.4] * 3))
     monkeypatch.setattr(thread_choice, "perf_counter", lambda: next(now))
     seen = []
-    with stepping(Recipe(seconds=60.0), torch.device("cpu")) as step:
+    with stepping(TrainConfig(seconds=60.0), torch.device("cpu")) as step:
         for _ in range(8):
             with step():
                 seen.append(torch.get_num_threads())
@@ -109,7 +109,7 @@ def test_training_by_time_uses_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("two_threads")
 def test_it_ends_with_the_threads_it_began_with_whatever_happens() -> None:
-    timed = Recipe(seconds=1.0)
+    timed = TrainConfig(seconds=1.0)
     with (
         pytest.raises(KeyboardInterrupt),
         stepping(timed, torch.device("cpu")) as step,
@@ -121,9 +121,11 @@ def test_it_ends_with_the_threads_it_began_with_whatever_happens() -> None:
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(
-    ("recipe", "device"), [(Recipe(), "cpu"), (Recipe(seconds=9.0), "meta")], ids=["steps", "gpu"]
+    ("recipe", "device"),
+    [(TrainConfig(), "cpu"), (TrainConfig(seconds=9.0), "meta")],
+    ids=["steps", "gpu"],
 )
-def test_other_trainings_keep_their_threads(recipe: Recipe, device: str) -> None:
+def test_other_trainings_keep_their_threads(recipe: TrainConfig, device: str) -> None:
     with stepping(recipe, torch.device(device)) as step:
         for _ in range(6):
             with step():

@@ -17,8 +17,8 @@ import torch
 
 from poselib.data.transforms import Augment
 from poselib.engine.seed import seed_everything
-from poselib.engine.train import CHECKPOINT, METRICS, Trained, train
-from poselib.engine.train_config import Recipe
+from poselib.engine.train import CHECKPOINT, METRICS, TrainResult, train
+from poselib.engine.train_config import TrainConfig
 from poselib.skeletons import COCO
 from poselib.structures import Targets
 from poselib.systems import System, build
@@ -100,7 +100,7 @@ class Interrupt:
 def test_the_loss_of_a_network_falls(tmp_path: Path) -> None:
     seed_everything(0)
     system = build("hae", COCO, backbone="hrnet_tiny", deconv_blocks=0, background=0.1)
-    recipe = Recipe(steps=25, batch_size=4, learning_rate=3e-3, log_every=1, warmup=0.1)
+    recipe = TrainConfig(steps=25, batch_size=4, learning_rate=3e-3, log_every=1, warmup=0.1)
     trained = train(system, scenes(4), recipe, tmp_path, progress=False)
     losses = [line["loss"] for line in trained.history]
     assert sum(losses[-3:]) < 0.5 * sum(losses[:3])
@@ -231,7 +231,7 @@ def test_metrics_of_another_training_without_checkpoint_are_dropped(tmp_path: Pa
     ],
 )
 def test_another_recipe_or_system_is_refused(
-    whole: Path, recipe: Recipe, switches: dict[str, Any], named: str
+    whole: Path, recipe: TrainConfig, switches: dict[str, Any], named: str
 ) -> None:
     before = (whole / CHECKPOINT).read_bytes()
     with pytest.raises(ValueError, match=named) as error:
@@ -374,5 +374,5 @@ def test_without_averages_the_last_weights_predict(tmp_path: Path) -> None:
 
 
 def test_a_small_dataset_makes_small_batches(tmp_path: Path) -> None:
-    trained: Trained = train_toy(tmp_path, replace(RECIPE, steps=3), dataset=scenes(2))
+    trained: TrainResult = train_toy(tmp_path, replace(RECIPE, steps=3), dataset=scenes(2))
     assert trained.steps == 3

@@ -4,14 +4,14 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 
 
 def test_the_defaults_are_valid_and_every_field_is_documented() -> None:
-    recipe = Recipe()
-    assert Recipe(**asdict(recipe)) == recipe
-    documented = (Recipe.__doc__ or "").split("Attributes:")[1]
-    assert not [f.name for f in fields(Recipe) if f.name not in documented]
+    recipe = TrainConfig()
+    assert TrainConfig(**asdict(recipe)) == recipe
+    documented = (TrainConfig.__doc__ or "").split("Attributes:")[1]
+    assert not [f.name for f in fields(TrainConfig) if f.name not in documented]
 
 
 @pytest.mark.parametrize(
@@ -32,5 +32,5 @@ def test_the_defaults_are_valid_and_every_field_is_documented() -> None:
 )
 def test_a_bad_setting_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"recipe: {name} must be") as error:
-        replace(Recipe(milestones=(0.5, 0.8)), **{name: value})
+        replace(TrainConfig(milestones=(0.5, 0.8)), **{name: value})
     assert repr(value) in str(error.value)

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
+from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.data.transforms import Augment
 from poselib.engine.seed import seed_everything
-from poselib.engine.train import Trained, train
-from poselib.engine.train_config import Recipe
+from poselib.engine.train import TrainResult, train
+from poselib.engine.train_config import TrainConfig
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Sample
 from poselib.systems import System, build
 
-RECIPE = Recipe(
+RECIPE = TrainConfig(
     steps=24,
     batch_size=4,
     learning_rate=1e-2,
@@ -56,11 +56,11 @@ def toy_system(seed: int = 0, **switches: Any) -> System:
 
 
 def scenes(count: int = 14, seed: int = 1, size: int = 64) -> SyntheticScenes:
-    recipe = SceneRecipe(size=size, people=(1, 2), distractors=(0, 0))
+    recipe = SceneConfig(size=size, people=(1, 2), distractors=(0, 0))
     return SyntheticScenes(recipe, count, seed, COCO).cached()
 
 
-def train_toy(folder: Path, recipe: Recipe = RECIPE, **changes: Any) -> Trained:
+def train_toy(folder: Path, recipe: TrainConfig = RECIPE, **changes: Any) -> TrainResult:
     arguments: dict[str, Any] = {"augment": Augment(COCO, 64), "progress": False, **changes}
     system = arguments.pop("system", None) or toy_system()
     dataset = arguments.pop("dataset") if "dataset" in arguments else scenes()

@@ -12,7 +12,7 @@ from poselib.analysis.saliency import ordinary_taps
 from poselib.decoders.regression import decode_regression
 from poselib.engine.predict import PredictOptions
 from poselib.outputs import RegressionOutputs
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 from poselib.systems import System
 from tests.toy_people import TOY, Annotated
 
@@ -59,7 +59,7 @@ def image_of(*people: Annotated, seed: int = 0) -> Sample:
     noise = np.random.default_rng(seed).integers(0, 256, (3, 64, 64), np.uint8)
     keypoints = np.array(people, np.float32).reshape(-1, len(TOY), 3)
     areas = np.full(len(keypoints), 100, np.float32)
-    return Sample(noise, keypoints, areas, np.zeros((64, 64), bool), 1, Warp.identity())
+    return Sample(noise, keypoints, areas, np.zeros((64, 64), bool), 1, AffineTransform.identity())
 
 
 def around(x: float, y: float) -> Annotated:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.predict import PredictOptions
 from poselib.skeletons import COCO, Skeleton
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import AffineTransform, Poses, Sample
 from poselib.systems import Switch, System, build
 
 OPTIONS = PredictOptions(size=128, multiple=64, flip=False)
-SCENES = SyntheticScenes(SceneRecipe(size=96, people=(2, 3)), 3, 4, COCO).cached()
+SCENES = SyntheticScenes(SceneConfig(size=96, people=(2, 3)), 3, 4, COCO).cached()
 
 STANDING = np.array(
     [
@@ -28,7 +28,7 @@ def moved(x: float, y: float) -> np.ndarray:
     return STANDING + np.array([x, y])
 
 
-def sample_of(people: np.ndarray, to_original: Warp | None = None) -> Sample:
+def sample_of(people: np.ndarray, to_original: AffineTransform | None = None) -> Sample:
     """People (N, 17, 3) in an image of 128 px."""
     return Sample(
         image=np.zeros((3, 128, 128), np.uint8),
@@ -36,7 +36,7 @@ def sample_of(people: np.ndarray, to_original: Warp | None = None) -> Sample:
         areas=np.full(len(people), 2000, np.float32),
         ignore=np.zeros((128, 128), bool),
         image_id=0,
-        to_original=to_original or Warp.identity(),
+        to_original=to_original or AffineTransform.identity(),
     )
 
 

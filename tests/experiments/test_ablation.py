@@ -17,7 +17,7 @@ from poselib.experiments.ablation import (
     LOCALIZATION,
     gains,
     measure_runs,
-    measure_ways,
+    measure_variants,
     missing_runs,
     outcome,
     side_by_side,
@@ -26,7 +26,7 @@ from poselib.experiments.ablation import (
 )
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import PlannedRun
-from poselib.metrics.localization_errors import error_shares, judge_localization
+from poselib.metrics.localization_errors import classify_localization, error_shares
 from poselib.skeletons import COCO
 from poselib.systems import System, build
 from tests.engine.toys import scenes
@@ -46,7 +46,7 @@ def planned(rows: Sequence[str]) -> list[PlannedRun]:
 
 def test_every_way_is_measured_as_if_alone(system: System) -> None:
     dataset = scenes(4)
-    table = measure_ways(system, dataset, OPTIONS, WAYS).set_index("decoding")
+    table = measure_variants(system, dataset, OPTIONS, WAYS).set_index("decoding")
     assert list(table.index) == ["fixed", "PAD"]
     for name, switches in WAYS.items():
         alone = evaluate(with_switches(system, **switches), dataset, OPTIONS)
@@ -55,7 +55,7 @@ def test_every_way_is_measured_as_if_alone(system: System) -> None:
         errors = association_errors(dataset, bare.poses, COCO).loc["all"]
         for rate in ERRORS:
             np.testing.assert_equal(table.loc[name, rate], errors[rate])
-        judged = judge_localization(dataset.ground_truth(), alone.results, COCO)
+        judged = classify_localization(dataset.ground_truth(), alone.results, COCO)
         shares = 100 * table.loc[name, list(LOCALIZATION)].astype(float)
         np.testing.assert_allclose(shares, error_shares(judged).loc["all", list(LOCALIZATION)])
 
@@ -63,7 +63,7 @@ def test_every_way_is_measured_as_if_alone(system: System) -> None:
 def test_poses_without_groups_are_measured_as_they_are() -> None:
     dataset, system = scenes(3), build("dekr", COCO, backbone="hrnet_tiny", width=4)
     ways = {"": {}, "matched": {"match": True}}
-    table = measure_ways(system, dataset, OPTIONS, ways).set_index("decoding")
+    table = measure_variants(system, dataset, OPTIONS, ways).set_index("decoding")
     for name, switches in ways.items():
         alone = evaluate(with_switches(system, **switches), dataset, OPTIONS)
         assert table.loc[name, "AR50"] == alone.ap.AR50
@@ -82,7 +82,7 @@ def test_finished_runs_are_measured_and_others_listed(system: System, tmp_path: 
     assert missing_runs(runs, tmp_path)["row"].tolist() == ["b"]
     table = measure_runs(runs, tmp_path, scenes(2), OPTIONS, WAYS)
     assert table[["row", "decoding"]].values.tolist() == [["a", "fixed"], ["a", "PAD"]]
-    expected = measure_ways(system, scenes(2), OPTIONS, WAYS)
+    expected = measure_variants(system, scenes(2), OPTIONS, WAYS)
     np.testing.assert_allclose(table["AP"], expected["AP"])
 
 

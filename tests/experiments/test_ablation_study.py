@@ -13,11 +13,11 @@ from poselib.experiments import ablation_study
 from poselib.experiments.ablation import ERRORS, LOCALIZATION, measure_runs
 from poselib.experiments.ablation_study import Study, open_study
 from poselib.experiments.parameters import read_switches
-from poselib.experiments.presets import preset_named
+from poselib.experiments.presets import get_preset
 from poselib.experiments.run_sweep import run_batch
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import plan, read_sweep
-from poselib.experiments.training import new_system
+from poselib.experiments.training import init_system
 from poselib.skeletons import CROWDPOSE
 from poselib.systems import build
 
@@ -86,7 +86,7 @@ def test_every_row_has_a_network_of_its_own(name: str, tmp_path: Path) -> None:
     built = []
     for run in study.runs:
         switches = read_switches(str(run.parameters.get("switches", "")))
-        system = new_system(study.settings, study.test_set.skeleton, 0, "logocap", **switches)
+        system = init_system(study.settings, study.test_set.skeleton, 0, "logocap", **switches)
         built.append(tuple(sorted(system.switches.items(), key=str)))
     assert len(set(built)) == len(study.runs)
 
@@ -111,7 +111,7 @@ def test_a_sweep_keeps_its_own_steps_unless_others_are_given(tmp_path: Path) -> 
 
 def test_smoke_takes_the_first_seed_and_few_scenes(study: Study) -> None:
     assert study.seeds == [0]
-    assert study.settings == preset_named("smoke", "crowd", "dekr")
+    assert study.settings == get_preset("smoke", "crowd", "dekr")
     assert len(study.test_set) == study.settings.test_scenes
     assert study.test_set.skeleton is CROWDPOSE
 

@@ -11,11 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import write
-from poselib.experiments.catalog import Split, in_memory, open_dataset, open_files, trained_on
-from poselib.experiments.presets import preset_named
-from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, skeleton_named
+from poselib.experiments.catalog import (
+    Split,
+    cache_in_memory,
+    open_dataset,
+    open_files,
+    training_dataset_for,
+)
+from poselib.experiments.presets import get_preset
+from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, get_skeleton
 from tests.data import mpii_files
 from tests.data.mat_files import save, struct
 from tests.data.mpii_files import entry as mpii_entry
@@ -29,7 +35,7 @@ from tests.data.readers.test_uav_human import TEST, TRAIN
 from tests.data.readers.test_uav_human import labels as uav_labels
 from tests.data.readers.test_uav_human import person as uav_person
 
-SMOKE = preset_named("smoke")
+SMOKE = get_preset("smoke")
 SPLITS: tuple[Split, Split] = ("train", "test")
 
 
@@ -41,7 +47,7 @@ def test_training_and_test_scenes_differ() -> None:
 
 def test_scenes_in_memory_are_the_same_scenes() -> None:
     scenes = open_dataset("synthetic", "test", SMOKE)
-    kept = in_memory(scenes)
+    kept = cache_in_memory(scenes)
     assert np.array_equal(kept[1].image, scenes[1].image)
     assert kept[1] is not scenes[1] and kept.skeleton is COCO
 
@@ -49,15 +55,15 @@ def test_scenes_in_memory_are_the_same_scenes() -> None:
 @pytest.mark.parametrize("name", SKELETONS)
 def test_drawn_people_may_have_any_skeleton(name: str) -> None:
     scenes = open_dataset("synthetic", "train", SMOKE, skeleton=name)
-    assert scenes.skeleton is skeleton_named(name)
+    assert scenes.skeleton is get_skeleton(name)
     keypoints = scenes[0].keypoints
     assert keypoints.shape[1:] == (len(SKELETONS[name]), 3) and keypoints[..., 2].any()
 
 
 def test_any_coco_file_can_be_opened(tmp_path: Path) -> None:
-    folder = write(tmp_path / "a", SceneRecipe(size=64), 2, 0, COCO)
+    folder = write(tmp_path / "a", SceneConfig(size=64), 2, 0, COCO)
     files = open_files(folder / "annotations.json", folder / "images", "coco")
-    assert len(files) == 2 and in_memory(files) is files
+    assert len(files) == 2 and cache_in_memory(files) is files
     with pytest.raises(ValueError, match="needs the folder of its images"):
         open_files(folder / "annotations.json", "", "coco")
     with pytest.raises(ValueError, match="unknown skeleton 'mpi'"):
@@ -79,7 +85,7 @@ def test_what_cannot_be_opened_is_named(name: str, folder: str, message: str) ->
 
 def test_a_preset_for_real_data_has_no_scenes() -> None:
     with pytest.raises(ValueError, match="for real data"):
-        open_dataset("synthetic", "train", preset_named("paper"))
+        open_dataset("synthetic", "train", get_preset("paper"))
 
 
 def test_real_people_have_the_skeleton_of_their_dataset(tmp_path: Path) -> None:
@@ -302,8 +308,8 @@ def test_ochuman_is_tested_on_either_part(tmp_path: Path) -> None:
 
 def test_networks_for_what_is_tested_alone_are_trained_on_coco() -> None:
     alone = ("coco", "coco_testdev", "ochuman", "ochuman_val")
-    assert {trained_on(name) for name in alone} == {"coco"}
-    assert [trained_on(name) for name in ("crowdpose", "crowd", "mpii")] == [
+    assert {training_dataset_for(name) for name in alone} == {"coco"}
+    assert [training_dataset_for(name) for name in ("crowdpose", "crowd", "mpii")] == [
         "crowdpose", "crowd", "mpii"
     ]  # fmt: skip
 

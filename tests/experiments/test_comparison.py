@@ -11,16 +11,16 @@ import pytest
 
 from poselib.data.synthetic.export import write
 from poselib.engine.checkpoints import save_system
-from poselib.engine.evaluate import Evaluated, score
+from poselib.engine.evaluate import Evaluation, score
 from poselib.engine.predict import PredictOptions
 from poselib.experiments import ways
-from poselib.experiments.catalog import NamedDataset, open_dataset
+from poselib.experiments.catalog import KeypointDataset, open_dataset
 from poselib.experiments.comparison import Measured, compare, outcome, scores_of
 from poselib.experiments.paper_tables import COMPARISONS
-from poselib.experiments.presets import preset_named
-from poselib.experiments.training import new_system
+from poselib.experiments.presets import get_preset
+from poselib.experiments.training import init_system
 from poselib.metrics.ap import APResult
-from poselib.metrics.pck import PartScores
+from poselib.metrics.pck import PartAP
 from poselib.papers.published import published_table
 from poselib.skeletons import COCO
 from poselib.structures import Poses
@@ -29,7 +29,7 @@ from poselib.systems import System
 TABLES = {f"{table.paper} {table.number}": table for of in COMPARISONS.values() for table in of}
 AP = APResult(*(n / 100 for n in range(1, 11)))
 CROWDED = replace(AP, AP_crowd_easy=0.5, AP_crowd_medium=0.4, AP_crowd_hard=0.3)
-PARTS = PartScores(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.6)
+PARTS = PartAP(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.6)
 # How far a way's poses are from the truth below, px.
 SINGLE, MULTI, MATCHED, PLAIN = 0.0, 4.0, 2.0, 3.0
 
@@ -47,11 +47,11 @@ def weights_of(system: System) -> float:
     return float(sum(p.detach().abs().sum() for p in system.model.parameters()))
 
 
-def evaluated(ap: APResult, parts: PartScores | None = None) -> Evaluated:
-    return Evaluated(ap, [], [], pckh_ap=parts)
+def evaluated(ap: APResult, parts: PartAP | None = None) -> Evaluation:
+    return Evaluation(ap, [], [], pckh_ap=parts)
 
 
-def moved(dataset: NamedDataset, by: float) -> list[Poses]:
+def moved(dataset: KeypointDataset, by: float) -> list[Poses]:
     found = []
     for index in range(len(dataset)):
         people = dataset[index].keypoints
@@ -74,14 +74,14 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
     seen: list[Look] = []
 
     def found(
-        systems: Sequence[System], dataset: NamedDataset, options: PredictOptions, **_: Any
+        systems: Sequence[System], dataset: KeypointDataset, options: PredictOptions, **_: Any
     ) -> list[list[Poses]]:
         look = Look(options.scales, options.size, weights_of(systems[0]), len(dataset))
         seen.append(look)
         several = len(options.scales) > 1
         return [moved(dataset, distance(system, several)) for system in systems]
 
-    monkeypatch.setattr(ways, "predict_ways", found)
+    monkeypatch.setattr(ways, "predict_variants", found)
     return seen
 
 
@@ -107,8 +107,8 @@ def test_a_protocol_that_does_not_fit_is_refused() -> None:
 def test_each_way_has_its_own_row(looks: list[Look]) -> None:
     found = {each.table.number: each for each in compare("dekr", "smoke")}
     assert list(found) == ["2", "4", "7"]
-    crowd = open_dataset("crowd", "test", preset_named("smoke", "crowd", "dekr"))
-    system = new_system(preset_named("smoke", "crowd", "dekr"), crowd.skeleton, 0, "dekr")
+    crowd = open_dataset("crowd", "test", get_preset("smoke", "crowd", "dekr"))
+    system = init_system(get_preset("smoke", "crowd", "dekr"), crowd.skeleton, 0, "dekr")
     numbers = found["7"].numbers
     assert " ".join(numbers) == "params_m input_size AP AP50 AP75 APE APM APH"
     rows = {"single scale": SINGLE, "multi-scale": MULTI, "multi-scale, matched": MATCHED}
@@ -139,8 +139,8 @@ def test_what_tables_have_in_common_is_measured_once(looks: list[Look]) -> None:
 
 def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_path: Path) -> None:
     file = str(tmp_path / "tiny.safetensors")
-    preset = preset_named("smoke", "", "grm")
-    save_system(Path(file), new_system(preset, COCO, 0, "grm", head="associative"), size=96)
+    preset = get_preset("smoke", "", "grm")
+    save_system(Path(file), init_system(preset, COCO, 0, "grm", head="associative"), size=96)
     found = compare("grm", "smoke", file)[0]
     assert {look.size for look in looks} == {96}
     assert (found.numbers["input_size"] == 96).all() and "network input 96 px" in found.on
@@ -151,14 +151,14 @@ def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_
 def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
     looks: list[Look], tmp_path: Path
 ) -> None:
-    folder, preset = tmp_path / "coco", preset_named("smoke", "coco", "dekr")
+    folder, preset = tmp_path / "coco", get_preset("smoke", "coco", "dekr")
     write(tmp_path / "drawn", preset.scenes, 3, 7, COCO)
     folder.mkdir()
     (tmp_path / "drawn" / "images").rename(folder / "val2017")
     (folder / "annotations").mkdir()
     annotations = folder / "annotations" / "person_keypoints_val2017.json"
     (tmp_path / "drawn" / "annotations.json").rename(annotations)
-    file, trained = str(tmp_path / "coco.safetensors"), new_system(preset, COCO, 5, "dekr")
+    file, trained = str(tmp_path / "coco.safetensors"), init_system(preset, COCO, 5, "dekr")
     save_system(Path(file), trained, size=64)
     real = {"coco": (str(folder), file), "crowdpose": ("", "not looked at")}
     val, testdev, _ = compare("dekr", "smoke", real=real, seed=3)
@@ -166,7 +166,7 @@ def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
     assert val.on.startswith("3 images of coco, network input 64 px")
     assert testdev.on.startswith("4 drawn scenes, 1 to 3 people")
     assert [(look.images, look.size) for look in looks] == [(3, 64)] * 2 + [(4, 128)] * 4
-    untrained = new_system(preset_named("smoke", "synthetic", "dekr"), COCO, 3, "dekr")
+    untrained = init_system(get_preset("smoke", "synthetic", "dekr"), COCO, 3, "dekr")
     expected = [weights_of(trained)] * 2 + [weights_of(untrained)] * 2
     assert [look.weights for look in looks[:4]] == pytest.approx(expected, rel=1e-12)
 
@@ -189,7 +189,7 @@ def test_poses_are_measured_before_and_after_adaptation(looks: list[Look]) -> No
 def test_one_checkpoint_is_tested_on_both_parts_of_ochuman(
     looks: list[Look], tmp_path: Path
 ) -> None:
-    scenes, folder = preset_named("smoke").scenes, tmp_path / "ochuman"
+    scenes, folder = get_preset("smoke").scenes, tmp_path / "ochuman"
     (folder / "images").mkdir(parents=True)
     (folder / "annotations").mkdir()
     for part, count in (("val", 2), ("test", 3)):
@@ -200,7 +200,7 @@ def test_one_checkpoint_is_tested_on_both_parts_of_ochuman(
         (tmp_path / part / "annotations.json").rename(folder / "annotations" / name)
     file = str(tmp_path / "coco.safetensors")
     save_system(
-        Path(file), new_system(preset_named("smoke", "", "logocap"), COCO, 1, "logocap"), size=64
+        Path(file), init_system(get_preset("smoke", "", "logocap"), COCO, 1, "logocap"), size=64
     )
     real = dict.fromkeys(("ochuman_val", "ochuman"), (str(folder), file))
     _, _, val, test = compare("logocap", "smoke", real=real)

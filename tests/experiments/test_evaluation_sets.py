@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.experiments.catalog import open_dataset
 from poselib.experiments.evaluation_sets import described, evaluation_set
-from poselib.experiments.presets import preset_named
+from poselib.experiments.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 
-SMOKE = preset_named("smoke")
+SMOKE = get_preset("smoke")
 
 
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
@@ -42,7 +42,7 @@ def test_they_are_described() -> None:
     _, words = evaluation_set("synthetic", SMOKE, "", COCO)
     low, high = SMOKE.scenes.people
     assert words == f"4 drawn scenes, {low} to {high} people, 128 px"
-    recipe = SceneRecipe(size=96, people=(5, 5), crowd_index=0.5)
+    recipe = SceneConfig(size=96, people=(5, 5), crowd_index=0.5)
     scenes = SyntheticScenes(recipe, 7, 0, COCO)
     assert described(scenes, "any") == "7 drawn scenes, 5 people, crowd index 0.5, 96 px"
     spread = SyntheticScenes(replace(recipe, crowd_index=(0, 1)), 7, 0, COCO)

@@ -6,24 +6,24 @@ import pytest
 import torch
 
 from poselib.engine.checkpoints import save_system
-from poselib.experiments.given import given_system
-from poselib.experiments.presets import preset_named
-from poselib.experiments.training import new_system
+from poselib.experiments.given import load_or_init
+from poselib.experiments.presets import get_preset
+from poselib.experiments.training import init_system
 from poselib.skeletons import COCO
 
 
 def test_a_file_is_loaded_whatever_the_preset(tmp_path: Path) -> None:
-    system = new_system(preset_named("smoke", "", "dekr"), COCO, 3, "dekr", separate=False)
+    system = init_system(get_preset("smoke", "", "dekr"), COCO, 3, "dekr", separate=False)
     save_system(tmp_path / "trained.safetensors", system, size=96)
-    found = given_system(str(tmp_path / "trained.safetensors"), "small", "crowd", name="dekr")
+    found = load_or_init(str(tmp_path / "trained.safetensors"), "small", "crowd", name="dekr")
     assert (found.system.name, found.size) == ("dekr", 96)
     assert found.system.switches["separate"] is False and found.system.skeleton is COCO
 
 
 def test_without_a_file_smoke_begins_with_untrained_weights() -> None:
-    found = given_system("", "smoke", "crowd", name="dekr", switches="adaptive=false", seed=2)
-    expected = new_system(
-        preset_named("smoke", "crowd", "dekr"), found.system.skeleton, 2, "dekr", adaptive=False
+    found = load_or_init("", "smoke", "crowd", name="dekr", switches="adaptive=false", seed=2)
+    expected = init_system(
+        get_preset("smoke", "crowd", "dekr"), found.system.skeleton, 2, "dekr", adaptive=False
     )
     assert found.system.skeleton.name == "crowdpose" and found.system.switches == expected.switches
     for mine, theirs in zip(
@@ -34,10 +34,10 @@ def test_without_a_file_smoke_begins_with_untrained_weights() -> None:
 
 def test_the_command_that_makes_a_missing_file_is_told() -> None:
     with pytest.raises(ValueError) as caught:
-        given_system("", "small", "crowd", name="dekr", switches="width=8", parameter="ours")
+        load_or_init("", "small", "crowd", name="dekr", switches="width=8", parameter="ours")
     told = str(caught.value)
     assert told.startswith("parameter 'ours' needs")
     command = "notebooks/03_train.ipynb --preset small -p system dekr -p dataset crowd"
     assert f"python -m poselib.experiments.notebooks {command} -p switches 'width=8'\n" in told
     with pytest.raises(ValueError, match="-p system dekr -p dataset coco\n"):
-        given_system("", "paper", "ochuman", "folder", name="dekr")
+        load_or_init("", "paper", "ochuman", "folder", name="dekr")

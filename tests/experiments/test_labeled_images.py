@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from poselib.engine.evaluate import score
-from poselib.experiments.labeled_images import LabeledOnly
+from poselib.experiments.labeled_images import LabeledSubset
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from tests.engine.toys import scenes
@@ -43,7 +43,7 @@ class PartlyLabeled:
 def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> None:
     whole = PartlyLabeled()
     assert [image["id"] for image in whole.truth["images"]] == [0, 1, 2, 3, 4]
-    kept = LabeledOnly(whole)
+    kept = LabeledSubset(whole)
     assert kept.indices == (0, 3, 4) and len(kept) == 3 and kept.skeleton is COCO
     assert [kept[i].image_id for i in range(3)] == [0, 3, 4]
     truth = kept.ground_truth()
@@ -57,7 +57,7 @@ def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> Non
 
 def test_people_found_in_other_images_do_not_count() -> None:
     whole = PartlyLabeled()
-    kept = LabeledOnly(whole)
+    kept = LabeledSubset(whole)
     exact = [poses_at(*whole[i].keypoints[..., :2]) for i in range(5)]
     system = build_tiny()
     everywhere = score(system, whole, exact, explain=False).ap.AP

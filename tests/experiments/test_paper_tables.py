@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from poselib.experiments.paper_tables import COMPARISONS, MAIN, METRICS, ways_of
+from poselib.experiments.paper_tables import COMPARISONS, MAIN, METRICS, variants_of
 from poselib.papers.published import published
 
 TABLES = list(chain.from_iterable(COMPARISONS.values()))
@@ -43,18 +43,18 @@ def test_metrics_are_in_the_order_of_the_papers() -> None:
 
 
 def test_ways_are_those_of_the_paper() -> None:
-    progressive, fixed = ways_of("hae")
+    progressive, fixed = variants_of("hae")
     assert progressive.switches == {"progressive": True} and fixed.scales == (1.0,)
     assert fixed.switches == {"progressive": False}
-    assert ways_of("dekr") == ways_of("grm")
-    single, several, matched = ways_of("dekr")
+    assert variants_of("dekr") == variants_of("grm")
+    single, several, matched = variants_of("dekr")
     assert single.scales == (1.0,) and several.scales == matched.scales == (0.5, 1.0, 2.0)
     assert "match" in single.off and "match" in several.off and matched.switches == {"match": True}
-    assert ways_of("grm", [1.0, 1.5])[1].scales == (1.0, 1.5)
+    assert variants_of("grm", [1.0, 1.5])[1].scales == (1.0, 1.5)
 
 
 def test_local_global_adaptation_is_on_or_off_at_one_scale() -> None:
-    adapted, plain = ways_of("logocap", (0.5, 2.0))
+    adapted, plain = variants_of("logocap", (0.5, 2.0))
     assert adapted.name == "adapted" and adapted.switches == {"adapt": True}
     assert plain.name == "center-offset" and plain.switches == {"adapt": False}
     assert adapted.scales == plain.scales == (1.0,)
@@ -70,6 +70,6 @@ def test_both_parts_of_ochuman_are_compared_on() -> None:
 
 def test_ways_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown paper 'posenet'; known: hae, dekr, grm, logocap"):
-        ways_of("posenet")
+        variants_of("posenet")
     with pytest.raises(ValueError, match="two scales or more"):
-        ways_of("dekr", (1.0,))
+        variants_of("dekr", (1.0,))

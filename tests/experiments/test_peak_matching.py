@@ -13,7 +13,7 @@ from poselib.engine.predict import PredictOptions
 from poselib.experiments import peak_matching as absorb
 from poselib.experiments.ablation import LOCALIZATION
 from poselib.experiments.peak_matching import (
-    match_reach,
+    match_distance_for,
     matching_gains,
     matching_lines,
     matching_outcome,
@@ -22,8 +22,8 @@ from poselib.experiments.peak_matching import (
     published_matching,
     read_scales,
 )
-from poselib.experiments.training import new_system
-from poselib.metrics.localization_errors import error_shares, judge_localization
+from poselib.experiments.training import init_system
+from poselib.metrics.localization_errors import classify_localization, error_shares
 from poselib.skeletons import COCO
 from poselib.systems import System, build
 from tests.engine.toys import scenes
@@ -35,7 +35,7 @@ OPTIONS = PredictOptions(size=64, multiple=32, flip=False, batch_size=3)
 def guessing(seed: int) -> System:
     """A system with untrained weights that takes every cell of an image for a person's center."""
     near = {"nms_kernel": 1, "nms_distance": 0.0}
-    system = new_system(SMOKE, COCO, seed, "dekr", **near)
+    system = init_system(SMOKE, COCO, seed, "dekr", **near)
     with torch.no_grad():
         system.model.head_heatmap[1].bias += 0.5
     return system
@@ -68,17 +68,17 @@ def test_scales_are_read_and_checked() -> None:
 
 
 def test_small_people_are_matched_less_far() -> None:
-    assert [match_reach(size) for size in (128, 512, 640)] == [18.75, 75.0, 75.0]
+    assert [match_distance_for(size) for size in (128, 512, 640)] == [18.75, 75.0, 75.0]
 
 
 def test_each_system_looks_at_one_scale_and_at_several(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def measure_ways(system, dataset, options, decodings, **more):
+    def measure_variants(system, dataset, options, decodings, **more):
         asked.append((system, options, decodings, more["device"]))
         return pd.DataFrame({"decoding": [*decodings], "AP": [len(asked), len(asked) + 0.5]})
 
-    monkeypatch.setattr(absorb, "measure_ways", measure_ways)
+    monkeypatch.setattr(absorb, "measure_ways", measure_variants)
     systems = [guessing(0), guessing(1)]
     look = replace(OPTIONS, scales=(1.0, 3.0))
     table = measure_matching(systems, scenes(1), look, (0.5, 1.0), 6.0, device="cpu")
@@ -107,7 +107,7 @@ def test_numbers_are_those_of_an_evaluation() -> None:
     table = measure_matching([system], dataset, OPTIONS, (0.5, 1.0), distance=6.0)
     way = with_switches(system, match=True, match_distance=6.0)
     alone = evaluate(way, dataset, replace(OPTIONS, scales=(0.5, 1.0)), explain=False)
-    judged = judge_localization(dataset.ground_truth(), alone.results, COCO)
+    judged = classify_localization(dataset.ground_truth(), alone.results, COCO)
     expected = error_shares(judged).loc["all", list(LOCALIZATION)] / 100
     assert table.loc[3, "AR50"] == alone.ap.AR50
     np.testing.assert_allclose(table.loc[3, list(LOCALIZATION)].astype(float), expected)

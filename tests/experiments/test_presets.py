@@ -7,25 +7,25 @@ import pytest
 
 from poselib.data.transforms import Augment
 from poselib.engine.schedule import learning_rate_factor
-from poselib.experiments.presets import PRESETS, VARIANTS, preset_named
-from poselib.experiments.training import new_system
+from poselib.experiments.presets import PRESETS, VARIANTS, get_preset
+from poselib.experiments.training import init_system
 from poselib.skeletons import COCO
 from poselib.systems import SYSTEMS, known_switches
 
 
 def test_presets_are_complete() -> None:
     for name, preset in PRESETS.items():
-        new_system(preset, COCO, 0) if name != "paper" else None
+        init_system(preset, COCO, 0) if name != "paper" else None
         assert preset.recipe_for(1000).steps > 0
     assert PRESETS["paper"].recipe_for(6400).steps == 300 * 200
     with pytest.raises(ValueError, match="unknown preset 'big'; known: smoke"):
-        preset_named("big")
+        get_preset("big")
 
 
 def test_a_preset_follows_its_dataset() -> None:
-    assert preset_named("paper", "coco") == preset_named("paper", "crowdpose") == PRESETS["paper"]
-    assert preset_named("small", "mpii") == PRESETS["small"]
-    assert preset_named("paper", "mpii") != PRESETS["paper"]
+    assert get_preset("paper", "coco") == get_preset("paper", "crowdpose") == PRESETS["paper"]
+    assert get_preset("small", "mpii") == PRESETS["small"]
+    assert get_preset("paper", "mpii") != PRESETS["paper"]
     for name, system, _ in VARIANTS:
         assert name in PRESETS and system in ("", *SYSTEMS)
 
@@ -33,17 +33,17 @@ def test_a_preset_follows_its_dataset() -> None:
 @pytest.mark.parametrize("system", sorted(SYSTEMS))
 def test_every_system_has_presets(system: str) -> None:
     for name in PRESETS:
-        preset = preset_named(name, "crowd", system)
+        preset = get_preset(name, "crowd", system)
         assert preset.switches.keys() <= known_switches(system).keys()
-    assert new_system(preset_named("smoke", "", system), COCO, 0, system).name == system
+    assert init_system(get_preset("smoke", "", system), COCO, 0, system).name == system
     with pytest.raises(ValueError, match="unknown system 'hal'; known: hae"):
-        preset_named("small", "", "hal")
+        get_preset("small", "", "hal")
 
 
 @pytest.mark.parametrize("system", ["dekr", "grm"])
 def test_regression_as_published(system: str) -> None:
     """DEKR, Secs. 4.1 and 4.4; GRM/MFA, Sec. IV-A."""
-    coco, crowd = (preset_named("paper", dataset, system) for dataset in ("coco", "crowdpose"))
+    coco, crowd = (get_preset("paper", dataset, system) for dataset in ("coco", "crowdpose"))
     assert (coco.epochs, crowd.epochs) == (140, 300)
     assert coco.recipe.learning_rate == crowd.recipe.learning_rate == 1e-3
     assert np.allclose(np.array(coco.recipe.milestones) * 140, [90, 120])
@@ -53,8 +53,8 @@ def test_regression_as_published(system: str) -> None:
 
 
 def test_another_head_leaves_out_what_it_has_no_use_for() -> None:
-    preset = preset_named("smoke", "", "grm")
-    system = new_system(preset, COCO, 0, "grm", head="associative")
+    preset = get_preset("smoke", "", "grm")
+    system = init_system(preset, COCO, 0, "grm", head="associative")
     assert system.switches["backbone"] == preset.switches["backbone"]
     assert "radius" in preset.switches and "radius" not in system.switches
 
@@ -74,7 +74,7 @@ def test_another_head_leaves_out_what_it_has_no_use_for() -> None:
 )
 def test_the_published_learning_rates(dataset: str, rates: dict[int, float]) -> None:
     batches = 123
-    recipe = preset_named("paper", dataset).recipe_for(32 * batches + 7)
+    recipe = get_preset("paper", dataset).recipe_for(32 * batches + 7)
     assert recipe.steps == 300 * batches and recipe.batch_size == 32
     assert recipe.optimizer == "adam" and recipe.warmup == 0
     for epoch, rate in rates.items():
@@ -100,7 +100,7 @@ def test_the_published_learning_rates(dataset: str, rates: dict[int, float]) -> 
 def test_the_published_sizes_and_augmentation(
     dataset: str, size: int, rotation: float, scale: tuple[float, float]
 ) -> None:
-    preset = preset_named("paper", dataset)
+    preset = get_preset("paper", dataset)
     augment = Augment(COCO, preset.input_size, **preset.augment)
     assert preset.input_size == preset.predict.size == size and preset.predict.flip
     assert augment.rotation == rotation and augment.scale == scale and augment.flip == 0.5

@@ -90,11 +90,11 @@ def test_a_parameter_that_json_cannot_hold_is_named(tmp_path: Path) -> None:
 
 def test_dataclasses_and_paths_are_plain(tmp_path: Path) -> None:
     @dataclass(frozen=True)
-    class Recipe:
+    class TrainConfig:
         steps: int
         milestones: tuple[float, ...]
 
-    run = start_run(tmp_path, "train", {"recipe": Recipe(3, (0.5,)), "data": Path("a")})
+    run = start_run(tmp_path, "train", {"recipe": TrainConfig(3, (0.5,)), "data": Path("a")})
     assert run.params == {"recipe": {"steps": 3, "milestones": [0.5]}, "data": "a"}
 
 

@@ -6,34 +6,34 @@ import pytest
 import torch
 
 from poselib.engine.checkpoints import save_system
-from poselib.experiments.presets import preset_named
-from poselib.experiments.seeds import given_seeds
-from poselib.experiments.training import new_system
+from poselib.experiments.presets import get_preset
+from poselib.experiments.seeds import load_seeds
+from poselib.experiments.training import init_system
 from poselib.skeletons import COCO, CROWDPOSE
 
-SMOKE = preset_named("smoke", "", "dekr")
+SMOKE = get_preset("smoke", "", "dekr")
 
 
 def saved(folder: Path, seed: int, size: int = 96, skeleton=COCO, **switches) -> str:
     path = folder / f"{seed}.safetensors"
-    save_system(path, new_system(SMOKE, skeleton, seed, "dekr", **switches), size=size)
+    save_system(path, init_system(SMOKE, skeleton, seed, "dekr", **switches), size=size)
     return str(path)
 
 
 def test_every_file_is_loaded_in_its_order(tmp_path: Path) -> None:
     files = [saved(tmp_path, seed) for seed in (2, 0)]
-    found = given_seeds("  ".join(files), "small", "crowd", name="dekr")
+    found = load_seeds("  ".join(files), "small", "crowd", name="dekr")
     assert [each.size for each in found] == [96, 96]
     for seed, each in zip((2, 0), found, strict=True):
-        expected = new_system(SMOKE, COCO, seed, "dekr").model.state_dict()
+        expected = init_system(SMOKE, COCO, seed, "dekr").model.state_dict()
         assert all(torch.equal(w, expected[k]) for k, w in each.system.model.state_dict().items())
 
 
 def test_without_files_there_is_one_untrained_system_at_smoke_alone() -> None:
-    (found,) = given_seeds("", "smoke", "crowd", name="dekr", seed=3)
+    (found,) = load_seeds("", "smoke", "crowd", name="dekr", seed=3)
     assert found.system.skeleton is CROWDPOSE and found.size is None
     with pytest.raises(ValueError, match="parameter 'files' needs the file"):
-        given_seeds(" ", "small", "crowd", name="dekr", parameter="files")
+        load_seeds(" ", "small", "crowd", name="dekr", parameter="files")
 
 
 def test_systems_that_differ_are_refused(tmp_path: Path) -> None:
@@ -45,6 +45,6 @@ def test_systems_that_differ_are_refused(tmp_path: Path) -> None:
     }
     for what, other in others.items():
         with pytest.raises(ValueError, match=f"safetensors are not .* they differ in {what}$"):
-            given_seeds(f"{first} {other}", "small", "crowd", name="dekr")
+            load_seeds(f"{first} {other}", "small", "crowd", name="dekr")
     with pytest.raises(ValueError, match="more than once"):
-        given_seeds(f"{first} {first}", "small", "crowd", name="dekr")
+        load_seeds(f"{first} {first}", "small", "crowd", name="dekr")

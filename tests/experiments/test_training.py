@@ -12,15 +12,15 @@ import torch
 
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.experiments import training
-from poselib.experiments.catalog import in_memory, open_dataset
+from poselib.experiments.catalog import cache_in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters, read_switches
-from poselib.experiments.presets import Preset, preset_named
+from poselib.experiments.presets import Preset, get_preset
 from poselib.experiments.training import (
     HEADLINES,
-    device_named,
     export_system,
-    new_system,
-    train_by,
+    get_device,
+    init_system,
+    train_preset,
     validator,
 )
 from poselib.skeletons import COCO
@@ -34,17 +34,17 @@ ELSEWHERE = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir"
 
 @pytest.fixture(scope="module")
 def smoke() -> Preset:
-    preset = preset_named("smoke")
+    preset = get_preset("smoke")
     recipe = replace(preset.recipe, steps=2, batch_size=2, validate_every=1)
     return replace(preset, recipe=recipe, train_scenes=4, test_scenes=2)
 
 
 def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: Path) -> None:
-    scenes = in_memory(open_dataset("synthetic", "train", smoke))
-    test = in_memory(open_dataset("synthetic", "test", smoke))
-    system = new_system(smoke, COCO, seed=0)
+    scenes = cache_in_memory(open_dataset("synthetic", "train", smoke))
+    test = cache_in_memory(open_dataset("synthetic", "test", smoke))
+    system = init_system(smoke, COCO, seed=0)
     measure = validator(smoke, test, "cpu")
-    trained = train_by(smoke, system, scenes, tmp_path, seed=3, validate=measure)
+    trained = train_preset(smoke, system, scenes, tmp_path, seed=3, validate=measure)
     assert trained.steps == 2
     assert set(HEADLINES) <= set(trained.history[-1])
     about = {"metrics": {"AP": 0.5, "AP_L": math.nan}}
@@ -61,33 +61,33 @@ def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: P
 
 def test_steps_or_seconds_can_be_given(smoke: Preset, tmp_path: Path) -> None:
     preset = replace(smoke, recipe=replace(smoke.recipe, validate_every=0))
-    scenes = in_memory(open_dataset("synthetic", "train", preset))
-    system = new_system(preset, COCO, seed=0)
-    assert train_by(preset, system, scenes, tmp_path / "a", seed=0, steps=1).steps == 1
+    scenes = cache_in_memory(open_dataset("synthetic", "train", preset))
+    system = init_system(preset, COCO, seed=0)
+    assert train_preset(preset, system, scenes, tmp_path / "a", seed=0, steps=1).steps == 1
     slow = replace(preset, recipe=replace(preset.recipe, steps=10**6))
-    system = new_system(preset, COCO, seed=0)
-    assert train_by(slow, system, scenes, tmp_path / "b", seed=0, seconds=1e-3).steps == 1
+    system = init_system(preset, COCO, seed=0)
+    assert train_preset(slow, system, scenes, tmp_path / "b", seed=0, seconds=1e-3).steps == 1
     with pytest.raises(ValueError, match="give steps or seconds"):
-        train_by(slow, system, scenes, tmp_path / "c", seed=0, seconds=1.0, steps=1)
+        train_preset(slow, system, scenes, tmp_path / "c", seed=0, seconds=1.0, steps=1)
 
 
 def test_the_seed_draws_the_weights(smoke: Preset) -> None:
-    one, same, other = (new_system(smoke, COCO, seed).model.state_dict() for seed in (1, 1, 2))
+    one, same, other = (init_system(smoke, COCO, seed).model.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(value, same[key]) for key, value in one.items())
     assert not all(torch.equal(value, other[key]) for key, value in one.items())
 
 
 def test_switches_override_the_preset(smoke: Preset) -> None:
-    system = new_system(smoke, COCO, 0, "hae", focal=False, high_weight=2)
+    system = init_system(smoke, COCO, 0, "hae", focal=False, high_weight=2)
     assert system.switches["backbone"] == smoke.switches["backbone"]
     assert system.switches["focal"] is False and system.switches["high_weight"] == 2
 
 
 def test_none_is_a_value_where_a_switch_has_it() -> None:
-    preset = preset_named("smoke", "", "logocap")
+    preset = get_preset("smoke", "", "logocap")
     assert preset.switches["refined_sigma"] == 2.0
     given = read_switches("refined_sigma=none")
-    system = new_system(preset, COCO, 0, "logocap", **given)
+    system = init_system(preset, COCO, 0, "logocap", **given)
     assert system.switches["refined_sigma"] is None
 
 
@@ -103,16 +103,16 @@ def test_none_is_a_value_where_a_switch_has_it() -> None:
 )
 def test_wrong_switches_are_named(smoke: Preset, switches: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        new_system(smoke, COCO, 0, "hae", **switches)
+        init_system(smoke, COCO, 0, "hae", **switches)
 
 
 def test_it_starts_from_imagenet_weights_of_a_file(smoke: Preset, tmp_path: Path) -> None:
-    donor, file = new_system(smoke, COCO, 5).model, tmp_path / "classifier.pth"
+    donor, file = init_system(smoke, COCO, 5).model, tmp_path / "classifier.pth"
     torch.save(donor.state_dict(), file)
     for host in ("higher", "plain"):
-        model = new_system(smoke, COCO, 0, pretrained=str(file), host=host).model
+        model = init_system(smoke, COCO, 0, pretrained=str(file), host=host).model
         assert torch.equal(model.conv1.weight, donor.conv1.weight)
-        fresh = new_system(smoke, COCO, 0, host=host).model
+        fresh = init_system(smoke, COCO, 0, host=host).model
         head = [m.final_layers[0].weight for m in (model, donor, fresh)]
         assert torch.equal(head[0], head[2]) and not torch.equal(head[0], head[1])
 
@@ -125,13 +125,13 @@ def test_a_preset_names_the_imagenet_weights_of_its_backbone(
         training, "load_backbone", lambda model, source, stages: asked.append(source)
     )
     preset = replace(smoke, pretrained="imagenet")
-    new_system(preset, COCO, 0)
+    init_system(preset, COCO, 0)
     assert asked == ["hrnet_tiny"]
-    new_system(preset, COCO, 0, backbone="hrnet_w18")
+    init_system(preset, COCO, 0, backbone="hrnet_w18")
     assert asked.pop() == "hrnet_w18"
-    new_system(preset, COCO, 0, pretrained="")
-    new_system(preset, COCO, 0, host="hourglass")
-    new_system(smoke, COCO, 0)
+    init_system(preset, COCO, 0, pretrained="")
+    init_system(preset, COCO, 0, host="hourglass")
+    init_system(smoke, COCO, 0)
     assert asked == ["hrnet_tiny"]
 
 
@@ -143,15 +143,15 @@ def test_a_light_network_starts_from_the_full_ones_weights(
         training, "load_backbone", lambda model, source, stages: asked.append(source)
     )
     preset = replace(smoke, pretrained="imagenet", switches={})
-    new_system(preset, COCO, 0, "dekr", backbone="hrnet_tiny_light", width=4)
+    init_system(preset, COCO, 0, "dekr", backbone="hrnet_tiny_light", width=4)
     assert asked == ["hrnet_tiny"]
 
 
 def test_a_backbone_starts_from_the_bundled_model() -> None:
     bundled = load_checkpoint().system.model.state_dict()
-    preset = preset_named("small", "crowd", "dekr")
-    model = new_system(preset, COCO, 0, "dekr", pretrained="bundled", adaptive=False).model
-    fresh = new_system(preset, COCO, 0, "dekr", pretrained="", adaptive=False).model
+    preset = get_preset("small", "crowd", "dekr")
+    model = init_system(preset, COCO, 0, "dekr", pretrained="bundled", adaptive=False).model
+    fresh = init_system(preset, COCO, 0, "dekr", pretrained="", adaptive=False).model
     state, drawn = model.state_dict(), fresh.state_dict()
     # The bundled network has no need of the last stage's lower resolutions: they stay as drawn.
     lower = [k for k in state if k.startswith("stage4.0.fuse_layers.") and k[21] != "0"]
@@ -163,11 +163,11 @@ def test_a_backbone_starts_from_the_bundled_model() -> None:
 
 def test_all_rows_of_feature_alignment_draw_the_last_stage() -> None:
     bundled = load_checkpoint().system.model.state_dict()
-    preset = preset_named("small", "crowd", "grm")
+    preset = get_preset("small", "crowd", "grm")
     for align in (False, True):
         given = {"adaptive": False, "align": align}
-        state = new_system(preset, COCO, 0, "grm", **given).model.state_dict()
-        drawn = new_system(preset, COCO, 0, "grm", pretrained="", **given).model.state_dict()
+        state = init_system(preset, COCO, 0, "grm", **given).model.state_dict()
+        drawn = init_system(preset, COCO, 0, "grm", pretrained="", **given).model.state_dict()
         for name, value in state.items():
             taken = name in bundled and not name.startswith(("head", "stage4."))
             assert torch.equal(value, bundled[name] if taken else drawn[name])
@@ -175,21 +175,21 @@ def test_all_rows_of_feature_alignment_draw_the_last_stage() -> None:
 
 def test_a_network_without_a_backbone_refuses_imagenet_weights(smoke: Preset) -> None:
     with pytest.raises(ValueError, match="StackedHourglass has no backbone for weights"):
-        new_system(smoke, COCO, 0, pretrained="hrnet_w32", host="hourglass")
+        init_system(smoke, COCO, 0, pretrained="hrnet_w32", host="hourglass")
 
 
 def test_absent_imagenet_weights_are_named(smoke: Preset, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.pth"):
-        new_system(smoke, COCO, 0, pretrained=str(tmp_path / "no.pth"))
+        init_system(smoke, COCO, 0, pretrained=str(tmp_path / "no.pth"))
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device_named("auto") == device_named("cpu") == torch.device("cpu")
+    assert get_device("auto") == get_device("cpu") == torch.device("cpu")
     with pytest.raises(ValueError, match="no usable GPU"):
-        device_named("cuda")
+        get_device("cuda")
     with pytest.raises(ValueError, match="unknown device 'fast'"):
-        device_named("fast")
+        get_device("fast")
 
 
 # The notebook
@@ -227,6 +227,6 @@ def test_switches_are_those_of_the_system_and_left_to_the_preset() -> None:
 @pytest.mark.parametrize("host", ["higher", "plain", "hourglass"])
 def test_a_host_is_one_parameter(host: str) -> None:
     made = recorded()
-    system = new_system(preset_named("smoke"), COCO, 0, **{**made["chosen"], "host": host})
+    system = init_system(get_preset("smoke"), COCO, 0, **{**made["chosen"], "host": host})
     assert system.switches["host"] == host
     assert 0.5e6 < sum(p.numel() for p in system.model.parameters()) < 1.5e6

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import write
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import evaluate
-from poselib.experiments.presets import preset_named
+from poselib.experiments.presets import get_preset
 from poselib.experiments.transfer import (
     RATES,
     drawn_domains,
@@ -21,7 +21,7 @@ from poselib.experiments.transfer import (
 )
 from poselib.skeletons import COCO, CROWDPOSE
 
-SMOKE = replace(preset_named("smoke"), test_scenes=2)
+SMOKE = replace(get_preset("smoke"), test_scenes=2)
 LOOK = replace(SMOKE.predict, flip=False)
 
 
@@ -57,7 +57,7 @@ def test_coco_files_with_the_same_keypoints_are_measured_and_others_only_looked_
     tmp_path: Path,
 ) -> None:
     system = load_checkpoint().system
-    recipe = SceneRecipe(size=96, people=(1, 1))
+    recipe = SceneConfig(size=96, people=(1, 1))
     for skeleton, fits in ((COCO, True), (CROWDPOSE, False)):
         folder = write(tmp_path / skeleton.name, recipe, 2, 3, skeleton)
         domain = real_domain(SMOKE, system.skeleton, 96, images=str(folder / "images"),

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poselib.losses.local_global import AdaptLosses
-from poselib.ops.center_poses import CenteredPoses
-from poselib.ops.local_global import Meshes
+from poselib.losses.local_global import AdaptationLossOptions
+from poselib.ops.center_poses import CenterPoses
+from poselib.ops.local_global import KeypointExpansion
 from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import COCO
 from poselib.structures import Targets
@@ -18,9 +18,9 @@ SIGMAS = torch.tensor(COCO.sigmas)
 SIZE = (128, 160)
 
 
-def losses_of(frame: Frame = "center", **switches: object) -> AdaptLosses:
-    meshes = Meshes(RATES, 5, 25, frame=frame)
-    return AdaptLosses(meshes, SIGMAS, **switches)  # type: ignore[arg-type]
+def losses_of(frame: Frame = "center", **switches: object) -> AdaptationLossOptions:
+    meshes = KeypointExpansion(RATES, 5, 25, frame=frame)
+    return AdaptationLossOptions(meshes, SIGMAS, **switches)  # type: ignore[arg-type]
 
 
 def targets_of(keypoints: Tensor, areas: Tensor, size: tuple[int, int] = SIZE) -> Targets:
@@ -32,5 +32,5 @@ def labeled(points: np.ndarray) -> Tensor:
     return torch.cat([points, torch.full_like(points[..., :1], 2.0)], dim=-1)
 
 
-def poses_of(images: list[int], points: Tensor) -> CenteredPoses:
-    return CenteredPoses(torch.tensor(images), torch.ones(len(images)), points)
+def poses_of(images: list[int], points: Tensor) -> CenterPoses:
+    return CenterPoses(torch.tensor(images), torch.ones(len(images)), points)

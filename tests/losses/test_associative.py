@@ -24,27 +24,27 @@ from poselib.losses.associative import (
     push_loss,
     tags_at_keypoints,
 )
-from poselib.losses.associative_options import Pull, Push
+from poselib.losses.associative_options import PullOptions, PushOptions
 from poselib.skeletons import COCO, CROWDPOSE, SKELETONS
 
 torch.set_num_threads(1)
 
 HIERARCHIES = ("anatomy", "spatial_prior", "mutual_information", "none", "whole")
 FENCES = [
-    Pull(alpha, fences, missing, per_keypoint)
+    PullOptions(alpha, fences, missing, per_keypoint)
     for alpha, fences, missing, per_keypoint in product(
         (1.0, 2.0), ("person", "group"), ("skip", "rescale"), (False, True)
     )
 ]
 MINING = [
-    Pull(2.5, "person", missing, per_keypoint, "both", "ohkm", hardest, easy)
+    PullOptions(2.5, "person", missing, per_keypoint, "both", "ohkm", hardest, easy)
     for missing, per_keypoint, hardest, easy in product(
         ("skip", "rescale"), (False, True), (3, 8), ("drop", "keep")
     )
 ]
 KEYPOINTS_ALONE = [
-    Pull(2.0, focal_levels="low"),
-    Pull(per_keypoint=True, focal_levels="low", mining="ohkm", hardest=5),
+    PullOptions(2.0, focal_levels="low"),
+    PullOptions(per_keypoint=True, focal_levels="low", mining="ohkm", hardest=5),
 ]
 READINGS = [*FENCES, *MINING, *KEYPOINTS_ALONE]
 
@@ -84,7 +84,7 @@ def slow_mean(vectors: list[np.ndarray]) -> np.ndarray:
     return sum(vectors, np.zeros_like(vectors[0])) / len(vectors)
 
 
-def slow_push(references: list[np.ndarray], push: Push) -> float:
+def slow_push(references: list[np.ndarray], push: PushOptions) -> float:
     people, total = len(references), 0.0
     for n, m in product(range(people), repeat=2):
         distance = math.sqrt(sum((references[n] - references[m]) ** 2))
@@ -107,7 +107,7 @@ def slow_is_outlier(one: np.ndarray, array: list[np.ndarray]) -> bool:
 
 
 def slow_weights(
-    losses: dict[int, float], outliers: set[int], pull: Pull, count: int, keypoints: int
+    losses: dict[int, float], outliers: set[int], pull: PullOptions, count: int, keypoints: int
 ) -> dict[int, float]:
     """Weights of the losses of one level of one person, of which the hardest are ``count``."""
     if pull.mining == "iqr":
@@ -119,7 +119,9 @@ def slow_weights(
     return {i: scale if i in mined else 0.0 for i in losses}
 
 
-def slow_person(tags: dict[int, np.ndarray], groups: np.ndarray, pull: Pull) -> tuple[float, float]:
+def slow_person(
+    tags: dict[int, np.ndarray], groups: np.ndarray, pull: PullOptions
+) -> tuple[float, float]:
     """Both pulling terms of one person, whose labeled keypoints have these tags."""
     reference = slow_mean(list(tags.values()))
     embeddings: dict[int, np.ndarray] = {}
@@ -157,7 +159,9 @@ class SlowLosses(NamedTuple):
     high: float
 
 
-def slow_losses(people: People, groups: np.ndarray, pull: Pull, push: Push) -> Iterator[SlowLosses]:
+def slow_losses(
+    people: People, groups: np.ndarray, pull: PullOptions, push: PushOptions
+) -> Iterator[SlowLosses]:
     values, visible = people.values.numpy(), people.visible.numpy()
     for image, seen in zip(values, visible, strict=True):
         persons = [
@@ -182,13 +186,13 @@ def test_pulling_equals_loops(skeleton: Any, hierarchy: str, channels: int) -> N
     groups = skeleton.group_indices(hierarchy)
     for pull in READINGS:
         low, high = hierarchical_pull(*people, torch.as_tensor(groups), pull)
-        slow = list(slow_losses(people, groups, pull, Push()))
+        slow = list(slow_losses(people, groups, pull, PushOptions()))
         assert low.shape == high.shape == (3,)
         np.testing.assert_allclose(low, [s.low for s in slow], rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(high, [s.high for s in slow], rtol=1e-10, atol=1e-12)
 
 
-def pulls(pull: Pull, groups: Tensor, seed: int = 1) -> tuple[float, float]:
+def pulls(pull: PullOptions, groups: Tensor, seed: int = 1) -> tuple[float, float]:
     low, high = hierarchical_pull(*random_people(seed), groups, pull)
     return low.sum().item(), high.sum().item()
 
@@ -196,20 +200,20 @@ def pulls(pull: Pull, groups: Tensor, seed: int = 1) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("one", "two", "levels"),
     [
-        (Pull(2.0), Pull(3.0), "both"),
-        (Pull(2.0), Pull(1.0), "both"),
-        (Pull(2.0), Pull(2.0, fence_over="group"), "low"),
-        (Pull(), Pull(missing="rescale"), "low"),
-        (Pull(), Pull(per_keypoint=True), "both"),
-        (Pull(2.0), Pull(2.0, focal_levels="low"), "high"),
-        (Pull(2.0), Pull(2.0, mining="ohkm"), "both"),
-        (Pull(mining="ohkm"), Pull(mining="ohkm", hardest=7), "low"),
-        (Pull(mining="ohkm"), Pull(mining="ohkm", hardest=4), "both"),
-        (Pull(mining="ohkm"), Pull(mining="ohkm", focal_levels="low"), "high"),
-        (Pull(2.0, mining="ohkm"), Pull(2.0, mining="ohkm", easy="keep"), "both"),
+        (PullOptions(2.0), PullOptions(3.0), "both"),
+        (PullOptions(2.0), PullOptions(1.0), "both"),
+        (PullOptions(2.0), PullOptions(2.0, fence_over="group"), "low"),
+        (PullOptions(), PullOptions(missing="rescale"), "low"),
+        (PullOptions(), PullOptions(per_keypoint=True), "both"),
+        (PullOptions(2.0), PullOptions(2.0, focal_levels="low"), "high"),
+        (PullOptions(2.0), PullOptions(2.0, mining="ohkm"), "both"),
+        (PullOptions(mining="ohkm"), PullOptions(mining="ohkm", hardest=7), "low"),
+        (PullOptions(mining="ohkm"), PullOptions(mining="ohkm", hardest=4), "both"),
+        (PullOptions(mining="ohkm"), PullOptions(mining="ohkm", focal_levels="low"), "high"),
+        (PullOptions(2.0, mining="ohkm"), PullOptions(2.0, mining="ohkm", easy="keep"), "both"),
     ],
 )
-def test_each_reading_is_told_apart(one: Pull, two: Pull, levels: str) -> None:
+def test_each_reading_is_told_apart(one: PullOptions, two: PullOptions, levels: str) -> None:
     """Or the comparison above would not notice one that is ignored."""
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     pairs = zip(("low", "high"), pulls(one, groups), pulls(two, groups), strict=True)
@@ -219,11 +223,17 @@ def test_each_reading_is_told_apart(one: Pull, two: Pull, levels: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(
-    "push", [Push(), Push(sigma=0.3, factor=2.0), Push("hinge"), Push("hinge", factor=0.5)]
+    "push",
+    [
+        PushOptions(),
+        PushOptions(sigma=0.3, factor=2.0),
+        PushOptions("hinge"),
+        PushOptions("hinge", factor=0.5),
+    ],
 )
-def test_pushing_equals_loops(push: Push, channels: int) -> None:
+def test_pushing_equals_loops(push: PushOptions, channels: int) -> None:
     people = random_people(2, (4, 6, 5, channels), seen=0.4)
-    slow = slow_losses(people, np.zeros(5, int), Pull(), push)
+    slow = slow_losses(people, np.zeros(5, int), PullOptions(), push)
     fast = push_loss(people.references, people.present, push)
     np.testing.assert_allclose(fast, [s.push for s in slow], rtol=1e-10)
 
@@ -237,9 +247,11 @@ def test_classical_loss_of_two_people_by_hand() -> None:
     assert references.flatten().tolist() == [2, 3]
     present = visible.any(dim=-1)
     assert push_loss(references, present).tolist() == pytest.approx([math.exp(-1)])
-    assert push_loss(references, present, Push(sigma=1)).tolist() == pytest.approx([math.exp(-0.5)])
+    assert push_loss(references, present, PushOptions(sigma=1)).tolist() == pytest.approx(
+        [math.exp(-0.5)]
+    )
     assert push_loss(
-        references + torch.tensor([[0.0], [-0.25]]), present, Push("hinge")
+        references + torch.tensor([[0.0], [-0.25]]), present, PushOptions("hinge")
     ).tolist() == (pytest.approx([0.25]))
 
 
@@ -262,13 +274,13 @@ def test_focal_pulling_by_hand() -> None:
     visible = torch.ones(1, 1, 6, dtype=torch.bool)
     squares = [(v - 25 / 6) ** 2 for v in (0, 1, 2, 3, 4, 15)]
     assert classical_pull(values, visible).item() == pytest.approx(sum(squares))
-    focal = classical_pull(values, visible, Pull(alpha=2)).item()
+    focal = classical_pull(values, visible, PullOptions(alpha=2)).item()
     assert focal == pytest.approx(sum(squares) + squares[-1])
     # In groups of two no fence can be crossed by its own members; by the person's it can.
     groups = torch.tensor([0, 0, 1, 1, 2, 2])
     plain, _ = hierarchical_pull(values, visible, groups)
-    of_groups, _ = hierarchical_pull(values, visible, groups, Pull(2, fence_over="group"))
-    of_person, _ = hierarchical_pull(values, visible, groups, Pull(2, fence_over="person"))
+    of_groups, _ = hierarchical_pull(values, visible, groups, PullOptions(2, fence_over="group"))
+    of_person, _ = hierarchical_pull(values, visible, groups, PullOptions(2, fence_over="person"))
     assert of_groups.item() == pytest.approx(plain.item())
     assert of_person.item() == pytest.approx(plain.item() + 5.5**2)
 
@@ -278,15 +290,15 @@ def test_hard_keypoints_are_mined_by_hand() -> None:
     values = torch.tensor([0.0, 1, 2, 3, 4, 15]).view(1, 1, 6, 1)
     visible = torch.ones(1, 1, 6, dtype=torch.bool)
     squares = sorted((v - 25 / 6) ** 2 for v in (0, 1, 2, 3, 4, 15))
-    drop = classical_pull(values, visible, Pull(mining="ohkm", hardest=2))
+    drop = classical_pull(values, visible, PullOptions(mining="ohkm", hardest=2))
     assert drop.item() == pytest.approx(sum(squares[-2:]))
-    mean = classical_pull(values, visible, Pull(per_keypoint=True, mining="ohkm", hardest=2))
+    mean = classical_pull(values, visible, PullOptions(per_keypoint=True, mining="ohkm", hardest=2))
     assert mean.item() == pytest.approx(sum(squares[-2:]) / 2)
-    keep = classical_pull(values, visible, Pull(3.0, mining="ohkm", hardest=2, easy="keep"))
+    keep = classical_pull(values, visible, PullOptions(3.0, mining="ohkm", hardest=2, easy="keep"))
     assert keep.item() == pytest.approx(sum(squares) + 2 * sum(squares[-2:]))
     # Two of six keypoints, so one of three groups; both of its keypoints, and none of a limb.
     groups = torch.tensor([0, 0, 1, 1, 2, 2])
-    low, high = hierarchical_pull(values, visible, groups, Pull(mining="ohkm", hardest=2))
+    low, high = hierarchical_pull(values, visible, groups, PullOptions(mining="ohkm", hardest=2))
     assert low.item() == pytest.approx(2 * 5.5**2)
     assert high.item() == pytest.approx((19 / 2 - 25 / 6) ** 2)
 
@@ -297,7 +309,8 @@ def test_people_with_fewer_keypoints_than_are_mined_count_whole() -> None:
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     plain = hierarchical_pull(*people, groups)
     assert_same(
-        list(plain), list(hierarchical_pull(*people, groups, Pull(mining="ohkm", hardest=16)))
+        list(plain),
+        list(hierarchical_pull(*people, groups, PullOptions(mining="ohkm", hardest=16))),
     )
 
 
@@ -305,16 +318,18 @@ def test_people_with_fewer_keypoints_than_are_mined_count_whole() -> None:
 def test_not_all_keypoints_can_be_hard(hardest: int) -> None:
     people = random_people(17)
     with pytest.raises(ValueError, match=f"hardest must be less than 17 keypoints, not {hardest}"):
-        classical_pull(*people, Pull(mining="ohkm", hardest=hardest))
-    classical_pull(*people, Pull(hardest=hardest))
+        classical_pull(*people, PullOptions(mining="ohkm", hardest=hardest))
+    classical_pull(*people, PullOptions(hardest=hardest))
 
 
 def test_high_level_fences_are_over_the_groups_of_a_person() -> None:
     values = torch.tensor([0.0, 1, 2, 3, 4, 15]).view(1, 1, 6, 1)
     visible = torch.ones(1, 1, 6, dtype=torch.bool)
-    low, high = hierarchical_pull(values, visible, torch.arange(6), Pull(alpha=2))
+    low, high = hierarchical_pull(values, visible, torch.arange(6), PullOptions(alpha=2))
     assert low.item() == 0
-    assert high.item() == pytest.approx(classical_pull(values, visible, Pull(alpha=2)).item())
+    assert high.item() == pytest.approx(
+        classical_pull(values, visible, PullOptions(alpha=2)).item()
+    )
 
 
 # Eq. (13): the difference between the hierarchical and the classical loss
@@ -443,7 +458,7 @@ def test_gradient_of_pushing(form: Any, channels: int) -> None:
     people = random_people(8, (2, 4, 5, channels), seen=0.5)
     references = people.references.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda r: push_loss(r, people.present, Push(form, sigma=0.8)), references
+        lambda r: push_loss(r, people.present, PushOptions(form, sigma=0.8)), references
     )
 
 
@@ -452,8 +467,8 @@ def test_gradient_of_pushing(form: Any, channels: int) -> None:
 def test_gradient_of_focal_pulling(fence_over: Any, missing: Any) -> None:
     people = random_people(9, (1, 4, 17, 1))
     groups = torch.as_tensor(COCO.group_indices("spatial_prior"))
-    pull = Pull(2.0, fence_over, missing)
-    plain = hierarchical_pull(*people, groups, Pull(1.0, fence_over, missing))
+    pull = PullOptions(2.0, fence_over, missing)
+    plain = hierarchical_pull(*people, groups, PullOptions(1.0, fence_over, missing))
     focal = hierarchical_pull(*people, groups, pull)
     assert all((a < b).any() for a, b in zip(plain, focal, strict=True)), "there are outliers"
     assert torch.autograd.gradcheck(
@@ -467,7 +482,7 @@ def test_either_keypoint_of_a_limb_may_be_mined() -> None:
     one, two = torch.tensor(rng.normal(size=(2, 300)))
     values = torch.stack([one, two, one / 2, two / 2], dim=1).view(300, 1, 4, 1).requires_grad_()
     visible = torch.ones(300, 1, 4, dtype=torch.bool)
-    pull = Pull(mining="ohkm", hardest=1, focal_levels="low")
+    pull = PullOptions(mining="ohkm", hardest=1, focal_levels="low")
     low, _ = hierarchical_pull(values, visible, torch.tensor([0, 0, 1, 1]), pull)
     half = (one - two) / 2
     torch.testing.assert_close(low, half**2)
@@ -481,7 +496,7 @@ def test_either_keypoint_of_a_limb_may_be_mined() -> None:
 def test_gradient_of_mining(easy: Any) -> None:
     people = random_people(9, (1, 4, 17, 1))
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
-    pull = Pull(2.0, per_keypoint=True, mining="ohkm", hardest=6, easy=easy)
+    pull = PullOptions(2.0, per_keypoint=True, mining="ohkm", hardest=6, easy=easy)
     assert torch.autograd.gradcheck(
         lambda v: hierarchical_pull(v, people.visible, groups, pull), people.values.requires_grad_()
     )
@@ -491,7 +506,7 @@ def test_gradient_of_mining(easy: Any) -> None:
 def test_equal_references_have_a_finite_gradient(form: Any) -> None:
     """Tags start nearly equal; the root in the hinge must not divide by their distance."""
     references = torch.zeros(1, 3, 2, requires_grad=True)
-    loss = push_loss(references, torch.ones(1, 3, dtype=torch.bool), Push(form))
+    loss = push_loss(references, torch.ones(1, 3, dtype=torch.bool), PushOptions(form))
     assert loss.tolist() == [1]
     loss.sum().backward()
     assert references.grad is not None and references.grad.tolist() == [[[0, 0]] * 3]
@@ -504,7 +519,9 @@ Losses = Callable[[People], list[Tensor]]
 
 def all_losses(people: People) -> list[Tensor]:
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
-    pushes = [push_loss(people.references, people.present, Push(f)) for f in ("gaussian", "hinge")]
+    pushes = [
+        push_loss(people.references, people.present, PushOptions(f)) for f in ("gaussian", "hinge")
+    ]
     pulls = [term for p in READINGS for term in hierarchical_pull(*people, groups, p)]
     return pushes + pulls + [classical_pull(*people, p) for p in READINGS]
 
@@ -629,8 +646,11 @@ def test_gradient_reaches_the_cells_of_labeled_keypoints_alone() -> None:
 # The official losses. They halve the pushing loss, scale a group's mean by its full size where
 # keypoints are missing, and divide by K.
 
-OFFICIAL = Pull(missing="rescale", per_keypoint=True)
-FORMS: dict[str, Push] = {"exp": Push("gaussian", factor=0.5), "max": Push("hinge", factor=0.5)}
+OFFICIAL = PullOptions(missing="rescale", per_keypoint=True)
+FORMS: dict[str, PushOptions] = {
+    "exp": PushOptions("gaussian", factor=0.5),
+    "max": PushOptions("hinge", factor=0.5),
+}
 OFFICIAL_NAMES = {
     "hierarchical": "anatomy",
     "spatial_prior": "spatial_prior",
@@ -734,7 +754,7 @@ def test_official_focal_pulling(golden_dir: Path, case: int) -> None:
     official.expect(
         push_loss(people.references, people.present, FORMS["exp"]), "exp_normal_AS_CODED_push"
     )
-    pull = classical_pull(*people, Pull(2.0, missing="rescale", per_keypoint=True)).detach()
+    pull = classical_pull(*people, PullOptions(2.0, missing="rescale", per_keypoint=True)).detach()
     np.testing.assert_allclose(pull, official.data[f"c{case}_pull_corrected_value"], rtol=1e-5)
     plain = classical_pull(*people, OFFICIAL).detach()
     assert (pull > plain * 1.01).all(), "there are outliers in every image"

@@ -12,7 +12,7 @@ from poselib.losses.associative import (
     push_loss,
     tags_at_keypoints,
 )
-from poselib.losses.associative_options import Pull, Push
+from poselib.losses.associative_options import PullOptions, PushOptions
 from poselib.skeletons import COCO
 from tests.references.plain_losses import associative_losses_plainly
 
@@ -39,8 +39,8 @@ def test_losses_and_gradients_are_equal(people: int, length: int, alpha: float) 
     tags.requires_grad_()
 
     values, visible = tags_at_keypoints(tags, keypoints, SIZE)
-    low, high = hierarchical_pull(values, visible, groups, Pull(alpha, per_keypoint=True))
-    push = push_loss(masked_mean(values, visible, dim=2), visible.any(dim=-1), Push())
+    low, high = hierarchical_pull(values, visible, groups, PullOptions(alpha, per_keypoint=True))
+    push = push_loss(masked_mean(values, visible, dim=2), visible.any(dim=-1), PushOptions())
     fast = (push, low, high)
     (fast_gradient,) = torch.autograd.grad(sum(t.sum() for t in fast), tags)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.losses.hard_keypoints import fence_weights, hardest_weights
+from poselib.losses.hard_keypoints import iqr_outlier_weights, ohkm_weights
 
 torch.set_num_threads(1)
 
@@ -17,7 +17,7 @@ def weights_of(numbers: list[float], alpha: float = 3.0) -> list[float]:
     values = torch.tensor(numbers).view(1, 1, -1, 1)
     present = torch.ones(1, 1, len(numbers), dtype=torch.bool)
     sets = torch.zeros(len(numbers), dtype=torch.long)
-    return fence_weights(values, present, sets, alpha).flatten().tolist()
+    return iqr_outlier_weights(values, present, sets, alpha).flatten().tolist()
 
 
 def slow_weights(values: Tensor, present: Tensor, sets: Tensor, alpha: float) -> np.ndarray:
@@ -75,19 +75,21 @@ def test_equals_numpy(seed: int, channels: int) -> None:
     present[0, 0] = False
     present[0, 1, 3:] = False
     for sets in (np.zeros(17, int), np.arange(17) // 6, rng.permutation(17) % 2, np.arange(17)):
-        fast = fence_weights(values, present, torch.as_tensor(sets), 2.5)
+        fast = iqr_outlier_weights(values, present, torch.as_tensor(sets), 2.5)
         assert fast.dtype == values.dtype
         slow = slow_weights(values, present, torch.as_tensor(sets), 2.5)
         np.testing.assert_array_equal(fast, slow)
     assert (slow_weights(values, present, torch.zeros(17), 2.5) > 1).any()
-    one = fence_weights(values, present, None, 2.5)
-    assert torch.equal(one, fence_weights(values, present, torch.zeros(17, dtype=torch.long), 2.5))
+    one = iqr_outlier_weights(values, present, None, 2.5)
+    assert torch.equal(
+        one, iqr_outlier_weights(values, present, torch.zeros(17, dtype=torch.long), 2.5)
+    )
 
 
 def test_absent_values_take_no_part() -> None:
     values = torch.tensor([0.0, 1, 2, 3, 6.1, 1e9, torch.nan, -torch.inf]).view(1, 1, -1, 1)
     present = torch.tensor([1, 1, 1, 1, 1, 0, 0, 0], dtype=torch.bool).view(1, 1, -1)
-    weights = fence_weights(values, present, torch.zeros(8, dtype=torch.long), 3.0)
+    weights = iqr_outlier_weights(values, present, torch.zeros(8, dtype=torch.long), 3.0)
     assert weights.flatten().tolist() == [1, 1, 1, 1, 3, 1, 1, 1]
 
 
@@ -95,7 +97,7 @@ def test_any_component_makes_an_outlier() -> None:
     calm = torch.arange(5.0)
     stray = torch.tensor([0.0, 9, 1, 2, 3])
     values = torch.stack([calm, stray], dim=-1).view(1, 1, 5, 2)
-    weights = fence_weights(
+    weights = iqr_outlier_weights(
         values, torch.ones(1, 1, 5, dtype=torch.bool), torch.zeros(5, dtype=torch.long), 2.0
     )
     assert weights.flatten().tolist() == [1, 2, 1, 1, 1]
@@ -104,14 +106,14 @@ def test_any_component_makes_an_outlier() -> None:
 def test_weights_ignore_shift_and_scale_and_carry_no_gradient() -> None:
     values = torch.randn(2, 3, 17, 1, dtype=torch.float64).pow(3).requires_grad_()
     present, sets = torch.ones(2, 3, 17, dtype=torch.bool), torch.zeros(17, dtype=torch.long)
-    weights = fence_weights(values, present, sets, 2.0)
+    weights = iqr_outlier_weights(values, present, sets, 2.0)
     assert not weights.requires_grad
-    assert torch.equal(weights, fence_weights(values * 4 - 16, present, sets, 2.0))
-    assert torch.equal(weights, fence_weights(-values, present, sets, 2.0))
+    assert torch.equal(weights, iqr_outlier_weights(values * 4 - 16, present, sets, 2.0))
+    assert torch.equal(weights, iqr_outlier_weights(-values, present, sets, 2.0))
 
 
 def test_no_people() -> None:
-    nobody = fence_weights(
+    nobody = iqr_outlier_weights(
         torch.zeros(2, 0, 5, 1), torch.zeros(2, 0, 5, dtype=torch.bool), torch.arange(5), 2.0
     )
     assert nobody.shape == (2, 0, 5)
@@ -123,7 +125,7 @@ def test_no_people() -> None:
 def mined(losses: list[float], count: int, present: list[bool] | None = None) -> list[float]:
     row = torch.tensor(losses, dtype=torch.float64).view(1, 1, -1)
     here = torch.tensor(present or [True] * len(losses)).view(1, 1, -1)
-    return hardest_weights(row, here, count, 3.0, 0.5).flatten().tolist()
+    return ohkm_weights(row, here, count, 3.0, 0.5).flatten().tolist()
 
 
 def test_the_largest_are_hard() -> None:
@@ -149,7 +151,7 @@ def test_the_hardest_equal_sorting(count: int) -> None:
     losses = torch.tensor(rng.standard_cauchy((3, 5, 17)) ** 2).requires_grad_()
     present = torch.tensor(rng.random((3, 5, 17)) < 0.6)
     present[0, 0] = False
-    weights = hardest_weights(losses, present, count, 2.0, 0.25)
+    weights = ohkm_weights(losses, present, count, 2.0, 0.25)
     assert weights.dtype == losses.dtype and not weights.requires_grad
     for b, n in np.ndindex(3, 5):
         here = [k for k in range(17) if present[b, n, k]]
@@ -158,5 +160,5 @@ def test_the_hardest_equal_sorting(count: int) -> None:
 
 
 def test_nobody_to_mine() -> None:
-    nobody = hardest_weights(torch.zeros(2, 0, 5), torch.zeros(2, 0, 5, dtype=torch.bool), 2, 1, 0)
+    nobody = ohkm_weights(torch.zeros(2, 0, 5), torch.zeros(2, 0, 5, dtype=torch.bool), 2, 1, 0)
     assert nobody.shape == (2, 0, 5)

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from poselib.losses.local_global import (
-    AdaptLosses,
+    AdaptationLossOptions,
     Taught,
     adapt_losses,
-    find_partners,
     keypoint_weights,
+    match_ground_truth,
     refined_targets,
     teach,
     weighted_error,
 )
-from poselib.ops.center_poses import CenteredPoses
-from poselib.ops.local_global import Meshes, local_places
-from poselib.ops.map_coordinates import FRAMES, Frame, offset_of
+from poselib.ops.center_poses import CenterPoses
+from poselib.ops.local_global import KeypointExpansion, local_places
+from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Targets
@@ -35,23 +35,23 @@ torch.set_num_threads(1)
 # By hand
 
 
-def pair() -> tuple[Targets, CenteredPoses]:
+def pair() -> tuple[Targets, CenterPoses]:
     """A pose of two keypoints between two people, of which the second has one labeled."""
     keypoints = torch.tensor([[[[10.0, 10, 2], [30, 10, 1]], [[40.0, 10, 2], [0, 0, 0]]]])
     targets = targets_of(keypoints, torch.tensor([[100.0, 400.0]]))
     return targets, poses_of([0], torch.tensor([[[12.0, 10.0], [30.0, 13.0]]]))
 
 
-def two(**switches: object) -> AdaptLosses:
+def two(**switches: object) -> AdaptationLossOptions:
     sigmas = torch.tensor([0.1, 0.2])
-    return AdaptLosses(Meshes(torch.ones(2), 1, 5), sigmas, **switches)  # type: ignore[arg-type]
+    return AdaptationLossOptions(KeypointExpansion(torch.ones(2), 1, 5), sigmas, **switches)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("partner", "floor"), [("mean", 0.0), ("mean", 0.5), ("reach", 0.5)])
 def test_similarity_by_hand(partner: str, floor: float) -> None:
     """exp(-d² / (2 (2σ)² A)), in the mean over labeled keypoints."""
     targets, people = pair()
-    found, alike = find_partners(people, targets, two(partner=partner, floor=floor))
+    found, alike = match_ground_truth(people, targets, two(partner=partner, floor=floor))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
     second = math.exp(-9 / (2 * 0.4**2 * 100))
     assert found.tolist() == [0]
@@ -64,7 +64,7 @@ def test_what_is_far_counts_as_the_floor_in_the_mean() -> None:
     far = replace(people, points=people.points + torch.tensor([[0.0], [1e3]]))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
     for partner, least in (("mean", 0.3), ("reach", 0.0)):
-        found, alike = find_partners(far, targets, two(partner=partner, floor=0.3))
+        found, alike = match_ground_truth(far, targets, two(partner=partner, floor=0.3))
         assert found.tolist() == [0]
         assert float(alike) == pytest.approx((first + least) / 2, rel=1e-5)
 
@@ -76,13 +76,13 @@ def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
     targets = targets_of(keypoints, torch.tensor([[1250.0, 1250.0]]))
     chosen = {}
     for partner in ("mean", "reach"):
-        options = AdaptLosses(
-            Meshes(torch.ones(1), 5, step=10.0),
+        options = AdaptationLossOptions(
+            KeypointExpansion(torch.ones(1), 5, step=10.0),
             torch.tensor([0.1]),
             partner,
             floor=0.0,  # type: ignore[arg-type]
         )
-        chosen[partner] = find_partners(people, targets, options)
+        chosen[partner] = match_ground_truth(people, targets, options)
     assert chosen["mean"][0].tolist() == [1] and chosen["reach"][0].tolist() == [0]
     assert float(chosen["reach"][1]) == 1
     steps = (-20, -10, 0, 10, 20)
@@ -101,7 +101,7 @@ def test_partners_are_those_of_all_places_one_by_one(partner: str) -> None:
     options = losses_of(partner=partner)
     people = poses_of([0] * 6, points)
     places = local_places(people, options.meshes)
-    found = find_partners(people, targets_of(truth, areas), options)
+    found = match_ground_truth(people, targets_of(truth, areas), options)
     away = (places[:, None] - truth[0, :, None, None, :, :2]).square().sum(dim=-1)
     spread = 2 * (2 * torch.tensor(COCO.sigmas)) ** 2 * areas[0, :, None, None, None]
     near, labeled = torch.exp(-away / spread).flatten(2, 3), truth[0, ..., 2] > 0  # (6, 4, 25, 17)
@@ -115,7 +115,7 @@ def test_nobody_labeled_is_nobodys_partner() -> None:
     targets, people = pair()
     nobody = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
     for partner in ("mean", "reach"):
-        _, alike = find_partners(people, nobody, two(partner=partner))
+        _, alike = match_ground_truth(people, nobody, two(partner=partner))
         assert alike.tolist() == [-1]
 
 
@@ -128,7 +128,7 @@ def test_people_of_other_images_are_no_partners() -> None:
         areas=targets.areas.expand(2, -1),
     )
     moved = replace(people, images=torch.tensor([1]))
-    _, alike = find_partners(moved, both, two(partner="reach"))
+    _, alike = match_ground_truth(moved, both, two(partner="reach"))
     assert float(alike) < 1e-6
 
 
@@ -158,8 +158,8 @@ def test_an_error_by_hand() -> None:
 
 @pytest.mark.parametrize(("sigma", "step"), [(None, 1.0), (4.0, 1.0), (3.0, 0.5)])
 def test_refined_heat_is_highest_at_the_truth(sigma: float | None, step: float) -> None:
-    meshes = Meshes(torch.ones(2), 3, 25, step)
-    options = AdaptLosses(meshes, torch.ones(2), refined_sigma=sigma)
+    meshes = KeypointExpansion(torch.ones(2), 3, 25, step)
+    options = AdaptationLossOptions(meshes, torch.ones(2), refined_sigma=sigma)
     heat = refined_targets(by_hand(), options)[0, 0]
     assert heat.shape == (25, 25)
     row, column = divmod(int(heat.argmax()), 25)
@@ -190,7 +190,7 @@ def test_poses_are_taught_by_who_they_are(frame: Frame, partner: str) -> None:
     apart = (taught.people.points - taught.truth[..., :2]).abs().amax(dim=(1, 2))
     assert (apart < 1.01 + 4 * (frame == "index")).all()
     # The truth is in px of the frame.
-    there = taught.truth[..., :2] + offset_of(frame)
+    there = taught.truth[..., :2] + half_pixel(frame)
     for image, people in zip(taught.people.images, there, strict=True):
         same = (targets.keypoints[image, :, :, :2] - people).abs().amax(dim=(1, 2))
         assert float(same.min()) < 1e-4

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.local_global import (
-    AdaptLosses,
+    AdaptationLossOptions,
     Taught,
+    best_match,
     factors,
     keypoint_weights,
-    most_alike,
     teach,
     weighted_error,
 )
@@ -58,7 +58,7 @@ def one_by_one(pool: Tensor) -> Tensor:
     return pool.reshape(-1, *pool.shape[3:])
 
 
-def of_one_place(**switches: object) -> AdaptLosses:
+def of_one_place(**switches: object) -> AdaptationLossOptions:
     options = losses_of("index", **switches)
     return replace(options, meshes=replace(options.meshes, local_window=1))
 
@@ -69,7 +69,7 @@ def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Te
     truth, areas = (each.expand(len(points), *each.shape) for each in (keypoints, areas))
     x, y = factors(points, truth, areas, of_one_place())
     best = (x * y)[:, :, 0].unflatten(0, (4, -1)).amax(dim=1)
-    return most_alike(best, (keypoints[..., 2] > 0).expand_as(best))
+    return best_match(best, (keypoints[..., 2] > 0).expand_as(best))
 
 
 @pytest.mark.golden

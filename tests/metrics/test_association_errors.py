@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.association_errors import Fate, Judgment, Kind, judge_keypoints
+from poselib.metrics.association_errors import (
+    GroundTruthOutcome,
+    KeypointErrors,
+    PredictionError,
+    classify_keypoints,
+)
 from poselib.skeletons import Skeleton
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import AffineTransform, Poses, Sample
 from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
 
 
 def judged(truth: Sample, found: Poses) -> tuple[list[str], list[str]]:
     """Kinds and fates of the keypoints of the first person found and annotated, by name."""
-    judgment = judge_keypoints(found, truth, TOY)
-    kinds = [Kind(kind).name for kind in judgment.kinds[0]]
-    return kinds, [Fate(fate).name for fate in judgment.fates[0]]
+    judgment = classify_keypoints(found, truth, TOY)
+    kinds = [PredictionError(kind).name for kind in judgment.kinds[0]]
+    return kinds, [GroundTruthOutcome(fate).name for fate in judgment.fates[0]]
 
 
 def test_near_ends_at_the_distance_that_is_stated() -> None:
@@ -33,28 +38,47 @@ def test_near_ends_at_the_distance_that_is_stated() -> None:
 def test_two_people_who_exchange_a_hand() -> None:
     mine, theirs = at(ANN), at(BOB)
     mine[1], theirs[1] = theirs[1], mine[1]
-    judgment = judge_keypoints(poses(mine, theirs), sample(ANN, BOB), TOY)
+    judgment = classify_keypoints(poses(mine, theirs), sample(ANN, BOB), TOY)
     assert judgment.partners.tolist() == [0, 1]
-    assert judgment.kinds.tolist() == [[Kind.GOOD, Kind.SWAP, Kind.GOOD, Kind.GOOD]] * 2
+    assert (
+        judgment.kinds.tolist()
+        == [
+            [PredictionError.GOOD, PredictionError.SWAP, PredictionError.GOOD, PredictionError.GOOD]
+        ]
+        * 2
+    )
     assert judgment.onto.tolist() == [[0, 1, 0, 0], [1, 0, 1, 1]]
-    assert judgment.fates.tolist() == [[Fate.FOUND, Fate.ASTRAY, Fate.FOUND, Fate.FOUND]] * 2
+    assert (
+        judgment.fates.tolist()
+        == [
+            [
+                GroundTruthOutcome.FOUND,
+                GroundTruthOutcome.ASTRAY,
+                GroundTruthOutcome.FOUND,
+                GroundTruthOutcome.FOUND,
+            ]
+        ]
+        * 2
+    )
 
 
 def test_a_person_in_two_pieces_has_a_fragment() -> None:
     whole, piece = [*at(ANN)[:3], NONE], [NONE, NONE, NONE, at(ANN)[3]]
-    judgment = judge_keypoints(poses(piece, whole), sample(ANN), TOY)
+    judgment = classify_keypoints(poses(piece, whole), sample(ANN), TOY)
     assert judgment.partners.tolist() == [-1, 0]
-    assert judgment.kinds[0].tolist() == [Kind.ABSENT] * 3 + [Kind.FRAGMENT]
+    assert judgment.kinds[0].tolist() == [PredictionError.ABSENT] * 3 + [PredictionError.FRAGMENT]
     assert judgment.onto.tolist() == [[-1, -1, -1, 0], [0, 0, 0, -1]]
-    assert judgment.fates.tolist() == [[Fate.FOUND] * 3 + [Fate.ASTRAY]]
+    assert judgment.fates.tolist() == [[GroundTruthOutcome.FOUND] * 3 + [GroundTruthOutcome.ASTRAY]]
 
 
 def test_one_person_found_in_place_of_two_is_matched_to_the_nearer() -> None:
     mixed = [*at(ANN)[:3], at(BOB)[3]]
-    judgment = judge_keypoints(poses(mixed), sample(BOB, ANN), TOY)
+    judgment = classify_keypoints(poses(mixed), sample(BOB, ANN), TOY)
     assert judgment.partners.tolist() == [1]
-    assert judgment.kinds.tolist() == [[Kind.GOOD] * 3 + [Kind.SWAP]]
-    assert judgment.fates[0].tolist() == [Fate.UNDETECTED] * 3 + [Fate.ASTRAY]
+    assert judgment.kinds.tolist() == [[PredictionError.GOOD] * 3 + [PredictionError.SWAP]]
+    assert judgment.fates[0].tolist() == [GroundTruthOutcome.UNDETECTED] * 3 + [
+        GroundTruthOutcome.ASTRAY
+    ]
 
 
 def test_hands_on_the_wrong_side_are_inversions_and_center_keypoints_have_no_other_side() -> None:
@@ -74,10 +98,13 @@ def test_the_nearer_of_another_person_and_the_other_side_decides() -> None:
 
 def test_a_keypoint_near_its_own_is_good_whoever_is_nearer() -> None:
     beside = [(11, 10, 2), *BOB[1:]]
-    judgment = judge_keypoints(poses([(11, 10), *at(ANN)[1:]]), sample(ANN, beside), TOY)
-    assert judgment.kinds[0, 0] == Kind.GOOD
+    judgment = classify_keypoints(poses([(11, 10), *at(ANN)[1:]]), sample(ANN, beside), TOY)
+    assert judgment.kinds[0, 0] == PredictionError.GOOD
     # The one prediction is Ann's: of Bob's nose there is none, and it is not astray either.
-    assert judgment.fates[:, 0].tolist() == [Fate.FOUND, Fate.UNDETECTED]
+    assert judgment.fates[:, 0].tolist() == [
+        GroundTruthOutcome.FOUND,
+        GroundTruthOutcome.UNDETECTED,
+    ]
 
 
 def test_what_is_not_labeled_cannot_be_judged() -> None:
@@ -97,15 +124,19 @@ def test_hidden_keypoints_are_found_like_others_and_guesses_do_not_count() -> No
     hidden = [(x, y, 1) for x, y, _ in ANN]
     assert judged(sample(hidden), poses(at(ANN)))[1] == ["FOUND"] * 4
     weak = replace(poses(at(ANN)), scores=np.array([[0.9, 0.2, 0.21, 0.0]], np.float32))
-    judgment = judge_keypoints(weak, sample(ANN), TOY, min_score=0.2)
-    assert judgment.kinds.tolist() == [[Kind.GOOD, Kind.ABSENT, Kind.GOOD, Kind.ABSENT]]
+    judgment = classify_keypoints(weak, sample(ANN), TOY, min_score=0.2)
+    assert judgment.kinds.tolist() == [
+        [PredictionError.GOOD, PredictionError.ABSENT, PredictionError.GOOD, PredictionError.ABSENT]
+    ]
 
 
 def test_nobody() -> None:
-    judgment = judge_keypoints(Poses.empty(4), sample(ANN), TOY)
-    assert judgment.kinds.shape == (0, 4) and (judgment.fates == Fate.UNDETECTED).all()
-    judgment = judge_keypoints(poses(at(ANN)), sample(), TOY)
-    assert (judgment.kinds == Kind.FALSE).all() and judgment.fates.shape == (0, 4)
+    judgment = classify_keypoints(Poses.empty(4), sample(ANN), TOY)
+    assert (
+        judgment.kinds.shape == (0, 4) and (judgment.fates == GroundTruthOutcome.UNDETECTED).all()
+    )
+    judgment = classify_keypoints(poses(at(ANN)), sample(), TOY)
+    assert (judgment.kinds == PredictionError.FALSE).all() and judgment.fates.shape == (0, 4)
     assert judgment.partners.tolist() == [-1]
 
 
@@ -117,7 +148,7 @@ def test_a_missing_keypoint_is_not_one_in_the_corner() -> None:
 
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="4 keypoints of skeleton 'toy'"):
-        judge_keypoints(Poses.empty(5), sample(ANN), TOY)
+        classify_keypoints(Poses.empty(5), sample(ANN), TOY)
 
 
 # Random crowds, so dense that everything happens.
@@ -144,12 +175,12 @@ def crowd(seed: int) -> tuple[Sample, Poses]:
     image = np.zeros((3, 64, 64), np.uint8)
     scores = scores.astype(np.float32)
     return (
-        Sample(image, truth, areas, ignore, 1, Warp.identity()),
+        Sample(image, truth, areas, ignore, 1, AffineTransform.identity()),
         Poses(keypoints, scores, scores.mean(1)),
     )
 
 
-def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgment:
+def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> KeypointErrors:
     """Judge one keypoint after another."""
     people, count = len(truth.keypoints), len(found)
 
@@ -172,7 +203,7 @@ def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgment:
     for p, n in zip(*linear_sum_assignment(cost), strict=True):
         partners[p] = n if cost[p, n] < 0 else -1
 
-    kinds, onto = np.full((count, 4), int(Kind.ABSENT)), np.full((count, 4), -1)
+    kinds, onto = np.full((count, 4), int(PredictionError.ABSENT)), np.full((count, 4), -1)
     for p in range(count):
         for k in range(4):
             if found.scores[p, k] <= 0:
@@ -188,35 +219,47 @@ def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> Judgment:
             inside = 0 <= column < 64 and 0 <= row < 64
             hidden = inside and bool(truth.ignore[row, column])
             if own >= 0.5:
-                kinds[p, k], onto[p, k] = Kind.GOOD, mine
+                kinds[p, k], onto[p, k] = PredictionError.GOOD, mine
             elif best >= 0.5 and best >= side:
-                kinds[p, k] = Kind.SWAP if mine >= 0 else Kind.FRAGMENT
+                kinds[p, k] = PredictionError.SWAP if mine >= 0 else PredictionError.FRAGMENT
                 onto[p, k] = whose
             elif side >= 0.5:
-                kinds[p, k] = Kind.INVERSION
+                kinds[p, k] = PredictionError.INVERSION
             elif (own if mine >= 0 else best) >= 0.1:
-                kinds[p, k] = Kind.IMPRECISE
+                kinds[p, k] = PredictionError.IMPRECISE
             elif hidden or (mine >= 0 and truth.keypoints[mine, k, 2] == 0):
-                kinds[p, k] = Kind.UNKNOWN
+                kinds[p, k] = PredictionError.UNKNOWN
             else:
-                kinds[p, k] = Kind.FALSE
+                kinds[p, k] = PredictionError.FALSE
 
-    fates = np.full((people, 4), int(Fate.UNLABELED))
+    fates = np.full((people, 4), int(GroundTruthOutcome.UNLABELED))
     for n in range(people):
         for k in range(4):
             if truth.keypoints[n, k, 2] > 0:
-                good = [p for p in range(count) if kinds[p, k] == Kind.GOOD and partners[p] == n]
-                stray = [
-                    p for p in range(count) if kinds[p, k] != Kind.GOOD and like(p, k, n, k) >= 0.5
+                good = [
+                    p
+                    for p in range(count)
+                    if kinds[p, k] == PredictionError.GOOD and partners[p] == n
                 ]
-                fates[n, k] = Fate.FOUND if good else Fate.ASTRAY if stray else Fate.UNDETECTED
-    return Judgment(partners, kinds, onto, fates)
+                stray = [
+                    p
+                    for p in range(count)
+                    if kinds[p, k] != PredictionError.GOOD and like(p, k, n, k) >= 0.5
+                ]
+                fates[n, k] = (
+                    GroundTruthOutcome.FOUND
+                    if good
+                    else GroundTruthOutcome.ASTRAY
+                    if stray
+                    else GroundTruthOutcome.UNDETECTED
+                )
+    return KeypointErrors(partners, kinds, onto, fates)
 
 
 SEEDS = range(60)
 
 
-def same(one: Judgment, other: Judgment) -> bool:
+def same(one: KeypointErrors, other: KeypointErrors) -> bool:
     fields = ("partners", "kinds", "onto", "fates")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in fields)
 
@@ -225,11 +268,11 @@ def test_the_loop_agrees_and_everything_happens() -> None:
     kinds, fates = set(), set()
     for seed in SEEDS:
         truth, found = crowd(seed)
-        judgment = judge_keypoints(found, truth, TOY)
+        judgment = classify_keypoints(found, truth, TOY)
         assert same(judgment, slowly(found, truth, TOY)), seed
         kinds |= set(judgment.kinds.ravel().tolist())
         fates |= set(judgment.fates.ravel().tolist())
-    assert kinds == set(Kind) and fates == set(Fate)
+    assert kinds == set(PredictionError) and fates == set(GroundTruthOutcome)
 
 
 def test_the_order_of_people_does_not_count() -> None:
@@ -237,14 +280,14 @@ def test_the_order_of_people_does_not_count() -> None:
         truth, found = crowd(seed)
         rng = np.random.default_rng(seed)
         a, b = rng.permutation(len(found)), rng.permutation(len(truth.keypoints))
-        plain = judge_keypoints(found, truth, TOY)
-        moved = judge_keypoints(
+        plain = classify_keypoints(found, truth, TOY)
+        moved = classify_keypoints(
             Poses(found.keypoints[a], found.scores[a], found.person_scores[a]),
             replace(truth, keypoints=truth.keypoints[b], areas=truth.areas[b]),
             TOY,
         )
         back = np.append(np.argsort(b), -1)  # the new number of an annotated person; -1 stays
-        expected = Judgment(back[plain.partners][a], plain.kinds[a], back[plain.onto][a],
+        expected = KeypointErrors(back[plain.partners][a], plain.kinds[a], back[plain.onto][a],
                              plain.fates[b])  # fmt: skip
         assert same(moved, expected)
 
@@ -254,13 +297,13 @@ def test_the_order_of_keypoints_does_not_count() -> None:
     shuffled = replace(TOY, keypoints=tuple(TOY.keypoints[k] for k in order))
     for seed in SEEDS:
         truth, found = crowd(seed)
-        plain = judge_keypoints(found, truth, TOY)
-        moved = judge_keypoints(
+        plain = classify_keypoints(found, truth, TOY)
+        moved = classify_keypoints(
             Poses(found.keypoints[:, order], found.scores[:, order], found.person_scores),
             replace(truth, keypoints=truth.keypoints[:, order]),
             shuffled,
         )
-        expected = Judgment(plain.partners, plain.kinds[:, order], plain.onto[:, order],
+        expected = KeypointErrors(plain.partners, plain.kinds[:, order], plain.onto[:, order],
                              plain.fates[:, order])  # fmt: skip
         assert same(moved, expected)
 
@@ -278,4 +321,4 @@ def test_scale_and_place_do_not_count() -> None:
             ignore=np.zeros((512, 512), bool),
         )
         moved = replace(found, keypoints=found.keypoints * 4 + 100)
-        assert same(judge_keypoints(moved, larger, TOY), judge_keypoints(found, truth, TOY))
+        assert same(classify_keypoints(moved, larger, TOY), classify_keypoints(found, truth, TOY))

@@ -14,15 +14,15 @@ from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.coco_tables import compare
 from poselib.metrics.localization_errors import (
     ERRORS,
-    Localization,
-    Verdict,
+    LocalizationError,
+    LocalizationErrors,
     ap_without_errors,
+    classify_localization,
     corrected_results,
     error_shares,
-    judge_localization,
 )
 from poselib.metrics.matching import match_people
-from poselib.metrics.pairwise_oks import pair_up, similarity
+from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.skeletons import COCO, CROWDPOSE
 from tests.metrics.coco_entries import Entry, person, result, truth_of
 from tests.metrics.random_crowds import SPREAD, K, random_crowd
@@ -46,9 +46,9 @@ def like(points: np.ndarray, k: int, value: float) -> list[float]:
     return [x, y - SCALE * SPREAD[k] * math.sqrt(-2 * math.log(value)), 1.0]
 
 
-def judged(people: list[np.ndarray], *found: np.ndarray, **fields: object) -> Localization:
+def judged(people: list[np.ndarray], *found: np.ndarray, **fields: object) -> LocalizationErrors:
     truth = truth_of([person(points, AREA, **fields) for points in people])
-    return judge_localization(truth, [result(p, 1 - n / 9) for n, p in enumerate(found)], COCO)
+    return classify_localization(truth, [result(p, 1 - n / 9) for n, p in enumerate(found)], COCO)
 
 
 def changed(points: np.ndarray, **moved: list[float]) -> np.ndarray:
@@ -58,10 +58,12 @@ def changed(points: np.ndarray, **moved: list[float]) -> np.ndarray:
     return copy
 
 
-def verdicts(one: Localization) -> dict[str, Verdict]:
+def verdicts(one: LocalizationErrors) -> dict[str, LocalizationError]:
     """What the first person found has, but for what is good."""
     pairs = zip(COCO.keypoints, one.verdicts[0].tolist(), strict=True)
-    return {name: Verdict(value) for name, value in pairs if value != Verdict.GOOD}
+    return {
+        name: LocalizationError(value) for name, value in pairs if value != LocalizationError.GOOD
+    }
 
 
 # One keypoint at a time
@@ -70,18 +72,20 @@ def verdicts(one: Localization) -> dict[str, Verdict]:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (0.999, Verdict.GOOD),
-        (0.851, Verdict.GOOD),
-        (0.849, Verdict.JITTER),
-        (0.501, Verdict.JITTER),
-        (0.499, Verdict.MISS),
-        (1e-9, Verdict.MISS),
+        (0.999, LocalizationError.GOOD),
+        (0.851, LocalizationError.GOOD),
+        (0.849, LocalizationError.JITTER),
+        (0.501, LocalizationError.JITTER),
+        (0.499, LocalizationError.MISS),
+        (1e-9, LocalizationError.MISS),
     ],
 )
-def test_what_is_near_its_own(value: float, expected: Verdict) -> None:
+def test_what_is_near_its_own(value: float, expected: LocalizationError) -> None:
     a = someone()
     one = judged([a], changed(a, nose=like(a, NOSE, value)))
-    assert one.verdicts[0, NOSE] == expected and (one.verdicts[0, 1:] == Verdict.GOOD).all()
+    assert (
+        one.verdicts[0, NOSE] == expected and (one.verdicts[0, 1:] == LocalizationError.GOOD).all()
+    )
     assert one.similarity[0, NOSE] == pytest.approx(value)
 
 
@@ -92,21 +96,23 @@ def test_exactly_the_threshold_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("poselib.metrics.localization_errors.GOOD", value)
     assert verdicts(judged([a], found)) == {}
     monkeypatch.setattr("poselib.metrics.localization_errors.GOOD", np.nextafter(value, 1))
-    assert verdicts(judged([a], found)) == {"nose": Verdict.JITTER}
+    assert verdicts(judged([a], found)) == {"nose": LocalizationError.JITTER}
 
 
 def test_exchanged_sides_are_inversions() -> None:
     a = someone()
     found = changed(a, left_wrist=a[RIGHT], right_wrist=like(a, LEFT, 0.6))
     one = judged([a], found)
-    assert verdicts(one) == dict.fromkeys(("left_wrist", "right_wrist"), Verdict.INVERSION)
+    assert verdicts(one) == dict.fromkeys(
+        ("left_wrist", "right_wrist"), LocalizationError.INVERSION
+    )
     assert one.similarity[0, [LEFT, RIGHT]] == pytest.approx([1.0, 0.6])
 
 
 def test_what_is_too_far_from_the_other_side_is_a_miss() -> None:
     a = someone()
     found = changed(a, left_wrist=like(a, RIGHT, 0.49))
-    assert verdicts(judged([a], found)) == {"left_wrist": Verdict.MISS}
+    assert verdicts(judged([a], found)) == {"left_wrist": LocalizationError.MISS}
 
 
 def test_a_strangers_keypoint_of_either_side_is_a_swap() -> None:
@@ -115,8 +121,10 @@ def test_a_strangers_keypoint_of_either_side_is_a_swap() -> None:
     one = judged([a, b, c], found)
     # The stranger's elbow is no nose: other types are not looked at.
     assert verdicts(one) == {
-        "left_wrist": Verdict.SWAP, "right_wrist": Verdict.SWAP, "nose": Verdict.MISS
-    }  # fmt: skip
+        "left_wrist": LocalizationError.SWAP,
+        "right_wrist": LocalizationError.SWAP,
+        "nose": LocalizationError.MISS,
+    }
     assert one.onto[0, [LEFT, RIGHT, NOSE, ELBOW]].tolist() == [1, 2, -1, -1]
     assert one.found.tolist() == [0] and one.truth.tolist() == [0]
 
@@ -125,16 +133,20 @@ def test_a_stranger_who_is_more_alike_wins_over_ones_own() -> None:
     a = someone()
     b = changed(someone(500, 100), left_wrist=like(a, LEFT, 0.7))
     beyond = like(a, LEFT, 0.6)
-    assert verdicts(judged([a, b], changed(a, left_wrist=beyond))) == {"left_wrist": Verdict.SWAP}
-    assert verdicts(judged([a], changed(a, left_wrist=beyond))) == {"left_wrist": Verdict.JITTER}
+    assert verdicts(judged([a, b], changed(a, left_wrist=beyond))) == {
+        "left_wrist": LocalizationError.SWAP
+    }
+    assert verdicts(judged([a], changed(a, left_wrist=beyond))) == {
+        "left_wrist": LocalizationError.JITTER
+    }
 
 
 def test_a_strangers_other_side_wins_over_ones_own_other_side() -> None:
     a, b = someone(), someone(500, 100)
     found = changed(a, left_wrist=like(a, RIGHT, 0.6))
-    assert verdicts(judged([a, b], found)) == {"left_wrist": Verdict.INVERSION}
+    assert verdicts(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
     b = changed(b, right_wrist=[*found[LEFT, :2], 2])
-    assert verdicts(judged([a, b], found)) == {"left_wrist": Verdict.SWAP}
+    assert verdicts(judged([a, b], found)) == {"left_wrist": LocalizationError.SWAP}
 
 
 def test_of_equals_its_own_comes_first_then_strangers_then_the_other_side() -> None:
@@ -144,10 +156,12 @@ def test_of_equals_its_own_comes_first_then_strangers_then_the_other_side() -> N
     b = changed(someone(500, 100), left_wrist=a[LEFT])
     assert verdicts(judged([a, b], a)) == {}
     b = changed(someone(500, 100), left_wrist=a[RIGHT])
-    assert verdicts(judged([a, b], changed(a, left_wrist=a[RIGHT]))) == {"left_wrist": Verdict.SWAP}
+    assert verdicts(judged([a, b], changed(a, left_wrist=a[RIGHT]))) == {
+        "left_wrist": LocalizationError.SWAP
+    }
     b = changed(someone(500, 100), right_wrist=a[RIGHT])
     found = changed(a, left_wrist=a[RIGHT])
-    assert verdicts(judged([a, b], found)) == {"left_wrist": Verdict.INVERSION}
+    assert verdicts(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
 
 
 def test_what_is_not_labeled_does_not_count() -> None:
@@ -157,17 +171,19 @@ def test_what_is_not_labeled_does_not_count() -> None:
     found = changed(a, nose=b[NOSE], right_wrist=[0.1, 0.1, 1])
     one = judged([partly, b], found)
     assert verdicts(one) == {
-        "nose": Verdict.UNCOUNTED, "left_wrist": Verdict.UNCOUNTED, "right_wrist": Verdict.MISS
-    }  # fmt: skip
+        "nose": LocalizationError.UNCOUNTED,
+        "left_wrist": LocalizationError.UNCOUNTED,
+        "right_wrist": LocalizationError.MISS,
+    }
     unlabeled = changed(b, left_wrist=[*b[LEFT, :2], 0])
     on_nothing = changed(a, left_wrist=b[LEFT])
-    assert verdicts(judged([a, unlabeled], on_nothing)) == {"left_wrist": Verdict.MISS}
+    assert verdicts(judged([a, unlabeled], on_nothing)) == {"left_wrist": LocalizationError.MISS}
 
 
 def test_what_was_not_found_is_a_miss_even_at_the_corner() -> None:
     a = changed(someone(1, 1), nose=[0.01, 0.01, 2])
     one = judged([a], changed(a, nose=[0, 0, 0]))
-    assert verdicts(one) == {"nose": Verdict.MISS} and one.similarity[0, NOSE] == 0
+    assert verdicts(one) == {"nose": LocalizationError.MISS} and one.similarity[0, NOSE] == 0
     assert verdicts(judged([a], changed(a, nose=[0, 0, 0.5]))) == {}
 
 
@@ -175,12 +191,12 @@ def test_only_people_who_match_somebody_who_counts_are_judged() -> None:
     a, far, crowd = someone(), someone(3000, 3000), someone(500, 100)
     truth = truth_of([person(a, AREA), person(crowd, AREA, iscrowd=1)])
     found = [result(a, 0.9), result(a, 0.8), result(far, 0.7), result(crowd, 0.6)]
-    one = judge_localization(truth, found, COCO)
+    one = classify_localization(truth, found, COCO)
     assert one.found.tolist() == [0] and one.truth.tolist() == [0]
     assert error_shares(one).loc["all", ["counted", "labeled"]].tolist() == [K, K]
     # A crowd's labeled keypoints can be taken for one's own all the same.
-    on_crowd = judge_localization(truth, [result(changed(a, nose=crowd[NOSE]), 1)], COCO)
-    assert verdicts(on_crowd) == {"nose": Verdict.SWAP}
+    on_crowd = classify_localization(truth, [result(changed(a, nose=crowd[NOSE]), 1)], COCO)
+    assert verdicts(on_crowd) == {"nose": LocalizationError.SWAP}
 
 
 # Shares
@@ -207,9 +223,11 @@ def test_nobody_found_and_nobody_annotated() -> None:
     truth = truth_of([person(someone(), AREA)])
     nothing = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1}]}
     for content, found, labeled in (
-        (truth, [], K), (nothing, [result(someone(), 1)], 0), (nothing, [], 0)
-    ):  # fmt: skip
-        one = judge_localization(content, found, COCO)
+        (truth, [], K),
+        (nothing, [result(someone(), 1)], 0),
+        (nothing, [], 0),
+    ):
+        one = classify_localization(content, found, COCO)
         assert one.verdicts.shape == one.similarity.shape == one.onto.shape == (0, K)
         table = error_shares(one)
         assert table[[*NAMES]].isna().all(axis=None)
@@ -220,14 +238,14 @@ def test_nobody_found_and_nobody_annotated() -> None:
 
 def test_images_and_detections_can_be_left_out() -> None:
     truth, results = random_crowd(1)
-    part = judge_localization(truth, results, COCO, image_ids=[3, 5, 8])
+    part = classify_localization(truth, results, COCO, image_ids=[3, 5, 8])
     alone = {**truth, "images": [i for i in truth["images"] if i["id"] in (3, 5, 8)]}
     alone["annotations"] = [a for a in truth["annotations"] if a["image_id"] in (3, 5, 8)]
     there = [r for r in results if r["image_id"] in (3, 5, 8)]
-    same = judge_localization(alone, there, COCO)
+    same = classify_localization(alone, there, COCO)
     pd.testing.assert_frame_equal(error_shares(part), error_shares(same))
     pd.testing.assert_frame_equal(ap_without_errors(part), ap_without_errors(same))
-    best = judge_localization(truth, results, COCO, max_detections=1)
+    best = classify_localization(truth, results, COCO, max_detections=1)
     images = best.comparison.found.images[best.found]
     assert len(best.found) > 5 and len(set(images.tolist())) == len(images)
     best_alone, everyone = (evaluate_ap(truth, results, COCO, None, most).AP for most in (1, 20))
@@ -238,11 +256,11 @@ def test_bad_input_is_refused_by_name() -> None:
     truth, results = random_crowd(0)
     without = [{name: value for name, value in results[0].items() if name != "score"}]
     with pytest.raises(ValueError, match=r"results\[0\]: lacks score"):
-        judge_localization(truth, without, COCO)
+        classify_localization(truth, without, COCO)
     with pytest.raises(ValueError, match="keypoints: expected 42"):
-        judge_localization(truth, results, CROWDPOSE)
+        classify_localization(truth, results, CROWDPOSE)
     with pytest.raises(ValueError, match="'truth'\\], not 'center'"):
-        corrected_results(judge_localization(truth, results, COCO), ERRORS, "center")  # type: ignore[arg-type]
+        corrected_results(classify_localization(truth, results, COCO), ERRORS, "center")  # type: ignore[arg-type]
 
 
 # An independent count, one keypoint after the other
@@ -251,7 +269,7 @@ def test_bad_input_is_refused_by_name() -> None:
 def slow(truth: Entry, results: list[Entry]) -> dict[int, list[str]]:
     """What each keypoint of each matched result is, by the result's number."""
     comparison = compare(truth, results, K)
-    pairs = pair_up(comparison, 20)
+    pairs = pair_detections(comparison, 20)
     values = similarity(comparison, pairs, COCO.sigmas)
     matched = match_people(comparison, pairs, values, 0.1)
     told = {}
@@ -274,9 +292,11 @@ def one_word(truth: Entry, found: Entry, mine: Entry, k: int) -> str:
         p for p in truth["annotations"] if p["image_id"] == found["image_id"] and p is not mine
     ]
     for people, side, name in (
-        ([mine], False, "own"), (strangers, False, "swap"),
-        ([mine], True, "inversion"), (strangers, True, "swap"),
-    ):  # fmt: skip
+        ([mine], False, "own"),
+        (strangers, False, "swap"),
+        ([mine], True, "inversion"),
+        (strangers, True, "swap"),
+    ):
         for p in people:
             there = COCO.flip_indices[k] if side else k
             tx, ty, seen = p["keypoints"][3 * there : 3 * there + 3]
@@ -299,9 +319,9 @@ def test_crowds_equal_loops() -> None:
     total: Counter[str] = Counter()
     for seed in range(6):
         truth, results = random_crowd(seed)
-        one = judge_localization(truth, results, COCO)
+        one = classify_localization(truth, results, COCO)
         words = {
-            who: [Verdict(v).name.lower() for v in row]
+            who: [LocalizationError(v).name.lower() for v in row]
             for who, row in zip(one.found.tolist(), one.verdicts, strict=True)
         }
         expected = slow(truth, results)
@@ -318,9 +338,9 @@ def test_crowds_equal_loops() -> None:
 
 def test_swaps_say_on_whom_they_lie() -> None:
     truth, results = random_crowd(7, images=30)
-    one = judge_localization(truth, results, COCO)
-    rows, types = np.nonzero(one.verdicts == Verdict.SWAP)
-    assert len(rows) > 30 and (one.onto[one.verdicts != Verdict.SWAP] == -1).all()
+    one = classify_localization(truth, results, COCO)
+    rows, types = np.nonzero(one.verdicts == LocalizationError.SWAP)
+    assert len(rows) > 30 and (one.onto[one.verdicts != LocalizationError.SWAP] == -1).all()
     people = one.comparison.truth
     for row, k in zip(rows.tolist(), types.tolist(), strict=True):
         other = one.onto[row, k]
@@ -337,7 +357,7 @@ def test_swaps_say_on_whom_they_lie() -> None:
 # Corrections
 
 
-def similarities(one: Localization, results: list[Entry]) -> np.ndarray:
+def similarities(one: LocalizationErrors, results: list[Entry]) -> np.ndarray:
     """(R, K) similarity of corrected keypoints to their own."""
     people = one.comparison.truth
     found = np.array([results[who]["keypoints"] for who in one.found]).reshape(-1, K, 3)
@@ -356,18 +376,18 @@ def similarities(one: Localization, results: list[Entry]) -> np.ndarray:
 def test_corrected_keypoints_are_as_similar_as_they_should_be(
     placement: str, jitter: float, miss: float, power: float
 ) -> None:
-    one = judge_localization(*random_crowd(3), COCO)
+    one = classify_localization(*random_crowd(3), COCO)
     after = similarities(one, corrected_results(one, ERRORS, placement))  # type: ignore[arg-type]
-    assert after[one.verdicts == Verdict.JITTER] == pytest.approx(jitter)
-    assert after[one.verdicts == Verdict.MISS] == pytest.approx(miss)
-    for kind in (Verdict.INVERSION, Verdict.SWAP):
+    assert after[one.verdicts == LocalizationError.JITTER] == pytest.approx(jitter)
+    assert after[one.verdicts == LocalizationError.MISS] == pytest.approx(miss)
+    for kind in (LocalizationError.INVERSION, LocalizationError.SWAP):
         chosen = one.verdicts == kind
         assert after[chosen] == pytest.approx(one.similarity[chosen] ** power)
 
 
 def test_only_the_named_errors_are_corrected() -> None:
     truth, results = random_crowd(4)
-    one = judge_localization(truth, results, COCO)
+    one = classify_localization(truth, results, COCO)
     assert corrected_results(one, ()) == results
     for kind in ERRORS:
         after = corrected_results(one, [kind])
@@ -389,7 +409,7 @@ def test_gains_by_hand() -> None:
     inverted = changed(a, left_eye=a[COCO.index("right_eye")], right_eye=a[COCO.index("left_eye")])
     missed = changed(b, nose=[1, 900, 1])
     truth = truth_of([person(a, AREA), person(b, AREA)])
-    one = judge_localization(truth, [result(inverted, 0.9), result(missed, 0.8)], COCO)
+    one = classify_localization(truth, [result(inverted, 0.9), result(missed, 0.8)], COCO)
     table = ap_without_errors(one)
     assert list(table.index) == ["nothing", "jitter", "miss", "inversion", "swap", "all"]
     # OKS 0.6 and 0.8: right at 3 and at 7 of ten thresholds, where the first one stays before it.
@@ -420,11 +440,13 @@ def test_nothing_corrected_is_the_ap_of_the_results() -> None:
     truth, results = evaluation_workload(CROWDPOSE, 40)
     ids = [image["id"] for image in truth["images"][:30]]
     there = [r for r in results if r["image_id"] in ids]
-    one = judge_localization(truth, there, CROWDPOSE, ids)
+    one = classify_localization(truth, there, CROWDPOSE, ids)
     table = ap_without_errors(one)
     plain = evaluate_ap(truth, there, CROWDPOSE, ids)
     assert table.loc["nothing", ["AP", "AP50", "AP75"]].tolist() == [
-        plain.AP, plain.AP50, plain.AP75
-    ]  # fmt: skip
+        plain.AP,
+        plain.AP50,
+        plain.AP75,
+    ]
     assert table.loc["all", "AP"] > plain.AP + 0.1
     assert (table["gain"] == table["AP"] - plain.AP).all()

@@ -5,8 +5,8 @@ import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics.coco_tables import compare
-from poselib.metrics.matching import match_people, matched_people, matched_similarity
-from poselib.metrics.pairwise_oks import pair_up, similarity
+from poselib.metrics.matching import match_people, matched_oks, matched_people
+from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from tests.toy_people import ANN, BOB, TOY, at, poses, sample
@@ -14,12 +14,12 @@ from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 def test_people_are_found_in_any_order() -> None:
     beside = [(x + 1, y) for x, y in at(BOB)]
-    values = matched_similarity(poses(beside, at(ANN)), sample(ANN, BOB), TOY)
+    values = matched_oks(poses(beside, at(ANN)), sample(ANN, BOB), TOY)
     assert values == pytest.approx([1.0, np.exp(-1 / 2)])
 
 
 def test_one_person_found_stands_for_one_annotated_person() -> None:
-    values = matched_similarity(poses(at(ANN)), sample(ANN, ANN), TOY)
+    values = matched_oks(poses(at(ANN)), sample(ANN, ANN), TOY)
     assert sorted(values) == pytest.approx([0.0, 1.0])
 
 
@@ -34,13 +34,13 @@ def test_partners_are_told_with_their_similarity() -> None:
 
 def test_nobody_found_and_nobody_labeled() -> None:
     unlabeled = [(0, 0, 0)] * len(TOY)
-    values = matched_similarity(Poses.empty(len(TOY)), sample(ANN, unlabeled), TOY)
+    values = matched_oks(Poses.empty(len(TOY)), sample(ANN, unlabeled), TOY)
     assert values[0] == 0 and np.isnan(values[1])
 
 
 def test_matching_takes_everyone_at_most_once() -> None:
     comparison = compare(*evaluation_workload(COCO, 200, 3), len(COCO))
-    pairs = pair_up(comparison, 20)
+    pairs = pair_detections(comparison, 20)
     values = similarity(comparison, pairs, COCO.sigmas)
     matched = match_people(comparison, pairs, values, 0.1)
     (hit,) = np.nonzero(matched >= 0)

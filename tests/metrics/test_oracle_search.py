@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from poselib.metrics.oracle_search import (
+    best_reachable_oks,
     candidate_spacing,
     nearest_candidates,
-    reachable_similarity,
+    offset_in_steps,
     search_locally,
-    steps_apart,
 )
 from poselib.ops.oks import keypoint_similarity, object_keypoint_similarity
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
@@ -90,7 +90,7 @@ def test_it_finds_what_trying_every_candidate_finds(skeleton, window: int, step:
     moved, reach = every_candidate(crowd, skeleton.sigmas, window, step)
     found = search_locally(*crowd, skeleton.sigmas, window, step)
     np.testing.assert_allclose(found.keypoints, moved, rtol=1e-6, atol=1e-4)
-    ours = reachable_similarity(*crowd, skeleton.sigmas, window, step)
+    ours = best_reachable_oks(*crowd, skeleton.sigmas, window, step)
     np.testing.assert_allclose(ours, reach, atol=1e-9)
     assert (found.keypoints != crowd[0].keypoints).any() == (window > 1)
 
@@ -100,7 +100,7 @@ def test_the_oks_with_the_chosen_person_never_falls_and_is_what_was_within_reach
         crowd = random_crowd(seed)
         people, truth, areas = crowd
         people = replace(people, scores=np.maximum(people.scores, 0.1))  # nothing is missing
-        reach = reachable_similarity(people, truth, areas, COCO.sigmas, 11, 1.0)
+        reach = best_reachable_oks(people, truth, areas, COCO.sigmas, 11, 1.0)
         after = search_locally(people, truth, areas, COCO.sigmas, 11, 1.0)
         who = reach.argmax(axis=1)
         near, nearer = (
@@ -117,7 +117,7 @@ def test_larger_windows_reach_more_until_nearly_everything() -> None:
     people, truth, areas = random_crowd(3)
     people = replace(people, scores=np.maximum(people.scores, 0.1))
     reach = [
-        reachable_similarity(people, truth, areas, COCO.sigmas, window, 0.2)
+        best_reachable_oks(people, truth, areas, COCO.sigmas, window, 0.2)
         for window in (1, 3, 11, 51, 2_000_001)
     ]
     # The candidates of a window are among those of a larger one.
@@ -140,7 +140,7 @@ def test_scores_missing_and_unlabeled_keypoints_stay() -> None:
     np.testing.assert_array_equal(after.scores, people.scores)
     np.testing.assert_array_equal(after.person_scores, people.person_scores)
     assert not people.found.all() and (after.keypoints[~people.found] == 0).all()
-    who = reachable_similarity(people, truth, areas, COCO.sigmas, 11, 1.0).argmax(axis=1)
+    who = best_reachable_oks(people, truth, areas, COCO.sigmas, 11, 1.0).argmax(axis=1)
     unlabeled = truth[who, :, 2] == 0
     np.testing.assert_array_equal(after.keypoints[unlabeled], people.keypoints[unlabeled])
     assert after.keypoints.dtype == np.float32
@@ -173,7 +173,7 @@ def test_candidates_by_hand() -> None:
     goals = np.array([[12.9, 9.2], [33.0, -4.0]])
     best = nearest_candidates(start, goals, spacing, 5)
     np.testing.assert_allclose(best, [[12, 10], [22, -2]])
-    np.testing.assert_allclose(steps_apart(start, goals, spacing), [2.9 / 2, 23 / 6])
+    np.testing.assert_allclose(offset_in_steps(start, goals, spacing), [2.9 / 2, 23 / 6])
 
 
 def test_whoever_is_found_twice_is_moved_twice() -> None:
@@ -188,7 +188,7 @@ def test_whoever_is_found_twice_is_moved_twice() -> None:
 def test_a_missing_keypoint_counts_against_a_person() -> None:
     found = poses([*at(ANN)[:3], NONE])
     scene = sample(ANN, BOB)
-    reach = reachable_similarity(found, scene.keypoints, scene.areas, TOY.sigmas, 3, 1.0)
+    reach = best_reachable_oks(found, scene.keypoints, scene.areas, TOY.sigmas, 3, 1.0)
     np.testing.assert_allclose(reach, [[0.75, 0]], atol=1e-9)
 
 
@@ -204,7 +204,7 @@ def test_nobody_found_nobody_annotated_nobody_labeled() -> None:
     after = search_locally(found, crowd.keypoints, crowd.areas, *given)
     np.testing.assert_array_equal(after.keypoints, found.keypoints)
     shapes = [
-        reachable_similarity(p, s.keypoints, s.areas, *given).shape
+        best_reachable_oks(p, s.keypoints, s.areas, *given).shape
         for p, s in ((nobody, scene), (found, empty))
     ]
     assert shapes == [(0, 2), (1, 0)]
@@ -214,7 +214,7 @@ def test_without_an_area_nobody_is_near_unless_exactly() -> None:
     scene = sample(ANN)
     beside = poses([(x + 1, y) for x, y in at(ANN)], [(x + 1.5, y) for x, y in at(ANN)])
     nothing = np.zeros(1)
-    reach = reachable_similarity(beside, scene.keypoints, nothing, TOY.sigmas, 3, 1.0)
+    reach = best_reachable_oks(beside, scene.keypoints, nothing, TOY.sigmas, 3, 1.0)
     np.testing.assert_array_equal(reach, [[1], [0]])
     after = search_locally(beside, scene.keypoints, nothing, TOY.sigmas, 3, 1.0)
     np.testing.assert_array_equal(after.keypoints[0], np.array(at(ANN)))

@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics import pairwise_oks as module
 from poselib.metrics.coco_tables import Comparison, compare
-from poselib.metrics.pairwise_oks import most_similar, pair_up, similarity
+from poselib.metrics.pairwise_oks import most_similar, pair_detections, similarity
 from poselib.skeletons import COCO
 
 
@@ -31,7 +31,7 @@ def test_pairs_are_those_of_a_loop_over_images(most: int) -> None:
         best = sorted(found, key=lambda i: -comparison.found.scores[i])[:most]
         ranks += range(len(best))
         expected += [(int(f), int(t)) for f in best for t in people]
-    pairs = pair_up(comparison, most)
+    pairs = pair_detections(comparison, most)
     assert list(zip(pairs.found.tolist(), pairs.truth.tolist(), strict=True)) == expected
     assert pairs.ranks.tolist() == ranks and pairs.counts.sum() == len(expected)
 
@@ -42,7 +42,7 @@ def test_similarity_equals_that_of_pycocotools_to_the_last_bit(
     monkeypatch.setattr(module, "_AT_ONCE", 7)  # several parts
     truth, results = evaluation_workload(COCO, 60, seed=1)
     comparison = compare(truth, results, len(COCO))
-    pairs = pair_up(comparison, 20)
+    pairs = pair_detections(comparison, 20)
     values = similarity(comparison, pairs, COCO.sigmas)
     with contextlib.redirect_stdout(io.StringIO()):
         index = pycocotools.coco.COCO()
@@ -60,7 +60,7 @@ def test_the_most_similar_is_that_of_a_loop() -> None:
     truth, results = evaluation_workload(COCO, 40, seed=2)
     comparison = compare(truth, results[:60], len(COCO))
     best, who = most_similar(comparison, COCO, 20)
-    pairs = pair_up(comparison, 20)
+    pairs = pair_detections(comparison, 20)
     values = similarity(comparison, pairs, COCO.sigmas)
     for person, (value, found) in enumerate(zip(best, who, strict=True)):
         mine = pairs.truth == person
@@ -73,7 +73,7 @@ def test_nobody_makes_no_pairs() -> None:
     truth, results = evaluation_workload(COCO, 5)
     for content, found in (({**truth, "annotations": []}, results), (truth, [])):
         comparison = compare(content, found, len(COCO))
-        pairs = pair_up(comparison, 20)
+        pairs = pair_detections(comparison, 20)
         assert len(pairs.found) == len(pairs.truth) == 0
         assert len(pairs.order) == len(pairs.counts)
         assert similarity(comparison, pairs, COCO.sigmas).shape == (0,)

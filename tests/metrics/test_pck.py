@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from poselib.metrics.pck import PartScores, joint_ap, multi_person_ap, pckh, single_person_pckh
+from poselib.metrics.pck import PartAP, joint_ap, multi_person_ap, pckh, single_person_pckh
 from poselib.skeletons import COCO, LSP, MPII
 from poselib.structures import Poses
 
@@ -54,7 +54,7 @@ def test_the_truth_is_perfect() -> None:
     a, b = person(0), person(200)
     people, sizes = [np.stack([a, b]), np.stack([b])], [np.array([20.0, 30.0]), np.array([9.0])]
     scores = multi_person_ap([found((b, 0.4), (a, 0.9)), found((b, 0.1))], people, sizes, MPII)
-    assert scores == PartScores(*[1.0] * 8)
+    assert scores == PartAP(*[1.0] * 8)
 
 
 def test_one_group_by_hand() -> None:

@@ -14,8 +14,8 @@ from poselib.models.global_relation import (
     ChannelAttention,
     GlobalRelation,
     RelationConfig,
+    SEGate,
     SpatialAttention,
-    StageGate,
 )
 from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig
@@ -86,7 +86,7 @@ def test_readings_differ() -> None:
 def test_gates_by_hand() -> None:
     maps = torch.tensor([[[[1.0, 3.0]], [[-4.0, 2.0]]]])  # means 2 and -1
     for gate, expected in (("add", [[1.8808, 3.8808], [-3.5, 2.5]]), ("multiply", None)):
-        module = StageGate(2, RelationConfig(gate=gate))
+        module = SEGate(2, RelationConfig(gate=gate))
         with torch.no_grad():
             module.fc.weight.copy_(torch.eye(2))
             module.fc.bias.zero_()
@@ -213,7 +213,7 @@ def test_attention_says_what_its_order_spares(kind: type, as_printed: Callable) 
             found.append(call())
         counts.append(counter.get_total_flops() // 2)
     torch.testing.assert_close(*found)
-    assert module.spared_macs(x) == counts[0] - counts[1] > 0
+    assert module.saved_macs(x) == counts[0] - counts[1] > 0
 
 
 @pytest.mark.parametrize("every", [True, False])

@@ -13,7 +13,7 @@ from poselib.models import BACKBONES
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, StageConfig
 from poselib.models.pretrained import load_official
-from poselib.models.regression import Branches, Mixing, OffsetHead, RegressionHRNet, mixed
+from poselib.models.regression import Branches, OffsetHead, RegressionHRNet, SplitConv1x1, mixed
 from poselib.models.residual import conv_norm
 from poselib.skeletons import COCO, CROWDPOSE
 from tests.models.official import official_weights, relative
@@ -61,7 +61,7 @@ def test_equals_the_official_network(skeleton, golden_dir: Path, tmp_path: Path)
 
         mirrored = x.flip(-1)
         mirrored[..., :-3] = mirrored[..., 3:].clone()  # as the official test does
-        outputs = outputs.with_mirrored(model(mirrored).mirror(skeleton))
+        outputs = outputs.merge_flipped(model(mirrored).mirror(skeleton))
         both = torch.cat([outputs.heatmaps, outputs.centers], dim=1)
         assert relative(both, arrays["flip_heatmap"]) < 1e-5
         y, x = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
@@ -209,7 +209,7 @@ def test_mixing_before_enlarging_equals_mixing_after(
 
 
 def test_mixing_says_what_it_spares() -> None:
-    layers = Mixing(*conv_norm(13, 5, kernel=1)).eval()
+    layers = SplitConv1x1(*conv_norm(13, 5, kernel=1)).eval()
     maps = [torch.zeros(2, *shape) for shape in [(4, 8, 12), (6, 4, 6), (3, 2, 3)]]
     counts = []
     for call in (lambda: concatenated(nn.Sequential(*layers), maps), lambda: layers(maps)):
@@ -217,7 +217,7 @@ def test_mixing_says_what_it_spares() -> None:
             call()
         counts.append(counter.get_total_flops() // 2)
     assert counts[0] == 2 * 13 * 5 * 96
-    assert layers.spared_macs(maps) == counts[0] - counts[1] > 0
+    assert layers.saved_macs(maps) == counts[0] - counts[1] > 0
 
 
 def test_taps_are_those_of_the_branch_that_a_keypoint_is_in() -> None:

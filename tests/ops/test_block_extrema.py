@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.ops.block_extrema import SIDE, Blocks, block_extremes, maxima_in_blocks
+from poselib.ops.block_extrema import SIDE, BlockExtrema, block_extremes, maxima_in_blocks
 from poselib.ops.peaks import local_maxima
 
 SIZES = pytest.mark.parametrize(
@@ -48,14 +48,17 @@ def test_a_block_with_nan_has_no_extremes() -> None:
 def test_blocks_are_cut_whole_and_cover_the_map(size) -> None:
     rng = np.random.default_rng(0)
     for maps in layouts(size):
-        blocks = Blocks(maps.numpy())
+        blocks = BlockExtrema(maps.numpy())
         height, width = blocks.shape
         assert (height, width) == (min(SIDE, size[0]), min(SIDE, size[1]))
         covered = np.zeros(size, bool)
         count = len(blocks.rows)
         which, numbers = rng.integers(3, size=40), np.r_[np.arange(count), rng.integers(count)][:40]
         which = which[: len(numbers)]
-        cut, single = blocks.cut(which, numbers), Blocks(maps[:, 0].numpy()).cut(which, numbers)
+        cut, single = (
+            blocks.cut(which, numbers),
+            BlockExtrema(maps[:, 0].numpy()).cut(which, numbers),
+        )
         for each, plain, m, n in zip(cut, single, which, numbers, strict=True):
             y, x = blocks.rows[n], blocks.columns[n]
             wanted = maps[m, :, y : y + height, x : x + width].flatten(1).numpy()
@@ -69,7 +72,7 @@ def test_blocks_are_cut_whole_and_cover_the_map(size) -> None:
 def test_no_blocks_are_cut_from_where_none_are_wanted() -> None:
     nothing = np.zeros(0, np.int64)
     for maps in layouts((16, 24)):
-        assert Blocks(maps.numpy()).cut(nothing, nothing).shape == (0, 2, 64)
+        assert BlockExtrema(maps.numpy()).cut(nothing, nothing).shape == (0, 2, 64)
 
 
 @SIZES
@@ -80,7 +83,7 @@ def test_maxima_in_blocks_are_those_of_the_map(size, kernel, values) -> None:
     generator = torch.Generator().manual_seed(kernel)
     maps = torch.randint(-2, values, (4, *size), generator=generator).float()
     maps[0, maps[0] > values / 2] = -torch.inf
-    every = np.arange(4 * len(Blocks(maps.numpy()).rows))
+    every = np.arange(4 * len(BlockExtrema(maps.numpy()).rows))
     for level in (-torch.inf, 0.0, values / 2):
         wanted = (local_maxima(maps[None], kernel)[0] & (maps > level)).flatten().nonzero()[:, 0]
         found = maxima_in_blocks(maps.numpy(), every, kernel, level)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.decoders.centered import LEAST_HEAT, keep_best, people_of_images
-from poselib.ops.center_poses import CenteredPoses, centered_poses
+from poselib.decoders.centered import LEAST_HEAT, keep_best, to_poses
+from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import RegressionOutputs
 from tests.decoders.dense_poses import dense_outputs, scattered
@@ -27,9 +27,9 @@ def maps() -> RegressionOutputs:
     )
 
 
-def found(*scales: RegressionOutputs, **options: Any) -> CenteredPoses:
+def found(*scales: RegressionOutputs, **options: Any) -> CenterPoses:
     given = {"count": 5, "window": WINDOW, "threshold": 0.1, **options}
-    return centered_poses(scales, scales[0].image_size, **given)
+    return poses_at_centers(scales, scales[0].image_size, **given)
 
 
 @pytest.mark.parametrize(("frame", "place"), [("center", 2.0), ("index", 0.0)])
@@ -93,7 +93,7 @@ def test_what_is_not_finite_is_nobody(bad: float, enlarge: bool) -> None:
 
 
 def test_rows_and_masks_choose_people() -> None:
-    people = CenteredPoses(torch.arange(3), torch.rand(3), torch.rand(3, 2, 2))
+    people = CenterPoses(torch.arange(3), torch.rand(3), torch.rand(3, 2, 2))
     for rows in (torch.tensor([2, 0]), torch.tensor([True, False, True])):
         some = people[rows]
         assert len(some) == 2 and torch.equal(some.points, people.points[rows])
@@ -106,7 +106,7 @@ def test_rows_and_masks_choose_people() -> None:
 def test_the_best_of_each_image_is_kept() -> None:
     square = torch.tensor([[0.0, 0], [10, 0], [10, 10], [0, 10]])
     points = torch.stack([square, square + 0.1, square + 50, square])
-    people = CenteredPoses(torch.tensor([0, 0, 0, 2]), torch.ones(4), points)
+    people = CenterPoses(torch.tensor([0, 0, 0, 2]), torch.ones(4), points)
     scores = torch.tensor([0.5, 0.7, 0.2, 0.1])
     options: dict[str, Any] = {"distance": 0.05, "share": 0.5}
     assert keep_best(people, scores, **options, count=30).tolist() == [1, 2, 3]
@@ -116,9 +116,9 @@ def test_the_best_of_each_image_is_kept() -> None:
 
 
 def test_people_go_to_their_images() -> None:
-    people = CenteredPoses(torch.tensor([0, 0, 2]), torch.ones(3), torch.rand(3, 2, 2))
+    people = CenterPoses(torch.tensor([0, 0, 2]), torch.ones(3), torch.rand(3, 2, 2))
     scores = torch.tensor([[0.5, -1.0], [0.0, 0.25], [0.5, 0.5]])
-    poses = people_of_images(people, scores, torch.tensor([0.3, 0.2, 0.1]), 4)
+    poses = to_poses(people, scores, torch.tensor([0.3, 0.2, 0.1]), 4)
     assert [len(p) for p in poses] == [2, 0, 1, 0]
     np.testing.assert_array_equal(poses[2].keypoints[0], people.points[2])
     least = np.float32(LEAST_HEAT)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.block_extrema import Blocks
-from poselib.ops.lazy_upsampling import Enlarged
+from poselib.ops.block_extrema import BlockExtrema
+from poselib.ops.lazy_upsampling import LazyUpsampled
 from poselib.ops.peaks import sample_cells
 from poselib.structures import Size
 
@@ -42,7 +42,7 @@ def test_cells_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> Non
     maps, large = maps_of(small, sizes)
     y, x = (torch.arange(n) for n in sizes[-1])
     cells = torch.cartesian_prod(x, y).expand(2, 3, -1, 2)
-    read = Enlarged(maps.flatten(0, 1), sizes).sample(cells)
+    read = LazyUpsampled(maps.flatten(0, 1), sizes).sample(cells)
     scale = float(large.abs().max())
     torch.testing.assert_close(read, sample_cells(large, cells), rtol=0, atol=1e-6 * scale)
 
@@ -50,9 +50,12 @@ def test_cells_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> Non
 @STEPS
 def test_blocks_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> None:
     maps, large = maps_of(small, sizes)
-    whole = Blocks(large.flatten(0, 1).numpy())
+    whole = BlockExtrema(large.flatten(0, 1).numpy())
     which, blocks = (a.ravel() for a in np.indices((6, len(whole.rows))))
-    found, wanted = Enlarged(maps.flatten(0, 1), sizes).cut(which, blocks), whole.cut(which, blocks)
+    found, wanted = (
+        LazyUpsampled(maps.flatten(0, 1), sizes).cut(which, blocks),
+        whole.cut(which, blocks),
+    )
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
 
 
@@ -61,8 +64,8 @@ def test_blocks_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> No
 def test_bounds_hold_and_are_of_use(small: Size, sizes: list[Size], side: int) -> None:
     maps, large = maps_of(small, sizes)
     which = np.array([4, 1])
-    low, high = Enlarged(maps.flatten(0, 1), sizes).bounds(which, side)
-    lowest, highest = Blocks(large.flatten(0, 1).numpy()).bounds(which, side)
+    low, high = LazyUpsampled(maps.flatten(0, 1), sizes).bounds(which, side)
+    lowest, highest = BlockExtrema(large.flatten(0, 1).numpy()).bounds(which, side)
     assert low.shape == high.shape == lowest.shape
     assert (low <= lowest).all() and (high >= highest).all()
     if side == 1:  # a run of one row is bounded by the neighbors that it lies between
@@ -73,7 +76,7 @@ def test_bounds_hold_and_are_of_use(small: Size, sizes: list[Size], side: int) -
 
 def test_bounds_of_a_slope_are_near_it() -> None:
     rows = torch.linspace(0, 1, 16)[:, None].expand(16, 24)
-    low, high = Enlarged(rows[None, None].contiguous(), [(64, 96)]).bounds(np.array([0]), 16)
+    low, high = LazyUpsampled(rows[None, None].contiguous(), [(64, 96)]).bounds(np.array([0]), 16)
     assert float((high - low).max()) < 0.4  # of a run of 16 rows in 64, and a neighbor each side
 
 
@@ -82,7 +85,7 @@ def test_maps_of_any_strides_are_read_and_left_alone() -> None:
     plain = maps.flatten(0, 1)
     other = plain.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2).requires_grad_()
     cells = torch.randint(16, (2, 3, 9, 2), generator=torch.Generator().manual_seed(0))
-    one, two = (Enlarged(m, [(16, 24)]).sample(cells) for m in (plain, other))
+    one, two = (LazyUpsampled(m, [(16, 24)]).sample(cells) for m in (plain, other))
     torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
     assert not two.requires_grad
     assert torch.equal(plain, maps_of((8, 12), [(16, 24)])[0].flatten(0, 1))

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from poselib.ops.center_poses import CenteredPoses
+from poselib.ops.center_poses import CenterPoses
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import Meshes, global_context, local_context, local_places
+from poselib.ops.local_global import KeypointExpansion, global_context, local_context, local_places
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
@@ -20,8 +20,8 @@ RATES = expansion_rates(COCO.sigmas)
 
 def test_three_deviations_reach_to_the_border() -> None:
     """Sec. 3.1: σ = 16 where a = 97."""
-    assert Meshes(RATES).sigma == 16
-    assert Meshes(RATES, global_window=25, step=0.5).sigma == 2
+    assert KeypointExpansion(RATES).sigma == 16
+    assert KeypointExpansion(RATES, global_window=25, step=0.5).sigma == 2
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_three_deviations_reach_to_the_border() -> None:
 )
 def test_meshes_that_make_no_sense_are_refused(switches: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Meshes(RATES, **switches)  # type: ignore[arg-type]
+        KeypointExpansion(RATES, **switches)  # type: ignore[arg-type]
 
 
 def test_local_places_lie_apart_by_the_step_times_the_rate() -> None:
-    people = CenteredPoses(torch.zeros(1).long(), torch.ones(1), torch.zeros(1, 17, 2))
-    places = local_places(people, Meshes(RATES, local_window=3, step=0.25))
+    people = CenterPoses(torch.zeros(1).long(), torch.ones(1), torch.zeros(1, 17, 2))
+    places = local_places(people, KeypointExpansion(RATES, local_window=3, step=0.25))
     torch.testing.assert_close(places[0, 1, 2, :, 0], 0.25 * RATES)
 
 
@@ -56,8 +56,8 @@ def test_context_is_what_is_read_plainly(frame: Frame, reweigh: bool, step: floa
         maps[:, :17], maps[:, :1], maps, (48, 72), embedding=maps[:, 17:], attract=lambda x: x
     )
     points = torch.rand(4, 17, 2, generator=make) * torch.tensor([100.0, 70.0]) - 14
-    people = CenteredPoses(torch.zeros(4, dtype=torch.int64), torch.ones(4), points)
-    meshes = Meshes(RATES, 5, 21, step, reweigh, frame)
+    people = CenterPoses(torch.zeros(4, dtype=torch.int64), torch.ones(4), points)
+    meshes = KeypointExpansion(RATES, 5, 21, step, reweigh, frame)
     places = local_places(people, meshes).permute(0, 3, 1, 2, 4)
     torch.testing.assert_close(places, local_mesh(points, meshes))
     codes = local_context(outputs.embedding, people, meshes, (48, 72))

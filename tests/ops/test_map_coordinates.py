@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from poselib.ops.map_coordinates import FRAMES, Frame, mean_map, offset_of, px_of, read_maps
+from poselib.ops.map_coordinates import (
+    FRAMES,
+    Frame,
+    average_heatmaps,
+    cell_to_px,
+    half_pixel,
+    read_maps,
+)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -25,11 +32,11 @@ def enlarged(maps: torch.Tensor, size: tuple[int, int], frame: Frame) -> torch.T
 
 def test_what_cells_stand_for_by_hand() -> None:
     cells = torch.tensor([[0, 0], [3, 2]])
-    assert px_of(cells, (32, 40), (8, 10), "center").tolist() == [[2, 2], [14, 10]]
-    assert px_of(cells, (32, 40), (8, 10), "index").tolist() == [[0, 0], [12, 8]]
-    assert px_of(cells + 0.25, (16, 20), (8, 5), "center").tolist() == [[3, 1.5], [15, 5.5]]
+    assert cell_to_px(cells, (32, 40), (8, 10), "center").tolist() == [[2, 2], [14, 10]]
+    assert cell_to_px(cells, (32, 40), (8, 10), "index").tolist() == [[0, 0], [12, 8]]
+    assert cell_to_px(cells + 0.25, (16, 20), (8, 5), "center").tolist() == [[3, 1.5], [15, 5.5]]
     # A pixel of index 12 has its center at 12.5 px.
-    assert offset_of("index") == 0.5 and offset_of("center") == 0
+    assert half_pixel("index") == 0.5 and half_pixel("center") == 0
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -55,7 +62,7 @@ def test_cells_are_read_where_they_lie(frame: Frame) -> None:
     maps = noise(1, 1, 5, 7)
     y, x = torch.meshgrid(torch.arange(5), torch.arange(7), indexing="ij")
     cells = torch.stack([x, y], dim=-1).view(-1, 1, 2)
-    points = px_of(cells, (20, 28), (5, 7), frame)
+    points = cell_to_px(cells, (20, 28), (5, 7), frame)
     read = read_maps(maps, torch.zeros(35, dtype=torch.long), points, (20, 28), frame)
     torch.testing.assert_close(read.view(5, 7), maps[0, 0])
 
@@ -78,7 +85,8 @@ def test_what_is_not_finite_counts_as_nothing(frame: Frame, bad: float) -> None:
     expected = read_maps(zeroed, images, points, (16, 16), frame)
     assert torch.equal(read_maps(broken, images, points, (16, 16), frame), expected)
     assert torch.equal(
-        mean_map([broken, maps], (16, 16), frame), mean_map([zeroed, maps], (16, 16), frame)
+        average_heatmaps([broken, maps], (16, 16), frame),
+        average_heatmaps([zeroed, maps], (16, 16), frame),
     )
 
 
@@ -94,7 +102,7 @@ def test_mean_of_scales_is_that_of_their_enlarged_maps(frame: Frame) -> None:
     stride = 3 if frame == "center" else 2
     sizes = [(36 // (stride * n), 54 // (stride * n)) for n in (3, 1, 9)]
     maps = [noise(2, 3, *size, seed=n) for n, size in enumerate(sizes)]
-    mean = mean_map(maps, image_size, frame)
+    mean = average_heatmaps(maps, image_size, frame)
     large = torch.stack([enlarged(m, image_size, frame) for m in maps]).mean(dim=0)
     first = 1 if frame == "center" else 0
     expected = large[..., first::stride, first::stride]
@@ -105,7 +113,7 @@ def test_mean_of_scales_is_that_of_their_enlarged_maps(frame: Frame) -> None:
 @pytest.mark.parametrize("frame", FRAMES)
 def test_mean_of_one_map_is_itself(frame: Frame) -> None:
     maps = noise(1, 2, 5, 6)
-    assert torch.equal(mean_map([maps], (20, 24), frame), maps)
+    assert torch.equal(average_heatmaps([maps], (20, 24), frame), maps)
 
 
 @pytest.mark.parametrize("frame", FRAMES)

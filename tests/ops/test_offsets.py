@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.offsets import offset_maps, owned_cells, person_sizes
+from poselib.ops.offsets import offset_maps, person_sizes, positive_cells
 from poselib.structures import RegressionTargets
 
 
@@ -59,7 +59,7 @@ def test_a_cell_less_its_offset_is_the_keypoint_of_its_person() -> None:
 
 def test_owned_cells_are_those_that_somebody_owns() -> None:
     targets = random_targets(1)
-    owned = owned_cells(targets)
+    owned = positive_cells(targets)
     count = int((targets.owners >= 0).sum())
     assert owned.offsets.shape == (count, 4, 2) and owned.weights.shape == (count, 4)
     assert (targets.owners[owned.images, owned.rows, owned.columns] >= 0).all()
@@ -79,15 +79,15 @@ def test_weight_is_one_over_the_size_of_the_person() -> None:
 def test_size_may_be_the_root_of_the_area() -> None:
     areas = torch.tensor([[25.0, 100.0, 400.0], [30.0, 900.0, 64.0]])
     targets = replace(random_targets(2), areas=areas)
-    owned = owned_cells(targets, "area")
+    owned = positive_cells(targets, "area")
     people = targets.owners[owned.images, owned.rows, owned.columns]
     roots = areas[owned.images, people].sqrt()
-    counted = owned_cells(targets).weights > 0
+    counted = positive_cells(targets).weights > 0
     torch.testing.assert_close(owned.weights, counted / roots[:, None])
     # Without an area a person counts as a cell.
-    assert owned_cells(random_targets(2), "area").weights.max() == 1 / 4
+    assert positive_cells(random_targets(2), "area").weights.max() == 1 / 4
     with pytest.raises(ValueError, match="size must be one of"):
-        owned_cells(targets, "height")  # type: ignore[arg-type]
+        positive_cells(targets, "height")  # type: ignore[arg-type]
 
 
 def test_sizes_by_hand() -> None:
@@ -108,4 +108,4 @@ def test_nobody() -> None:
     targets = targets_of(torch.zeros(2, 0, 4, 3), torch.full((2, 3, 5), -1))
     offsets, weights = offset_maps(targets)
     assert offsets.shape == (2, 4, 2, 3, 5) and not offsets.any() and not weights.any()
-    assert len(owned_cells(targets).images) == 0
+    assert len(positive_cells(targets).images) == 0

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from poselib.skeletons import COCO
-from poselib.structures import Poses, Sample, Warp
+from poselib.structures import AffineTransform, Poses, Sample
 from tests.plots.groupings import Step, step
 
 HEIGHT, WIDTH = 96, 128
@@ -42,7 +42,7 @@ class Scene:
         ignore = np.zeros(self.image.shape[1:], bool)
         ignore[:20, 100:] = True
         areas = np.array([900, 400], np.float32)
-        return Sample(self.image, self.keypoints, areas, ignore, 7, Warp.identity())
+        return Sample(self.image, self.keypoints, areas, ignore, 7, AffineTransform.identity())
 
 
 def person(x: float, y: float, size: float) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.palette import as_bytes, grayed, person_colors, side_color
+from poselib.plots.palette import person_colors, side_color, to_pale_gray, to_rgb8
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 40])
@@ -27,10 +27,10 @@ def test_the_sides_of_a_person_differ_in_lightness():
 
 
 def test_colors_become_bytes():
-    assert as_bytes((1.0, 0.5, 0.0)) == (255, 128, 0)
+    assert to_rgb8((1.0, 0.5, 0.0)) == (255, 128, 0)
 
 
 def test_grayed_image_has_no_color():
     image = np.random.default_rng(0).integers(0, 256, (3, 5, 6), dtype=np.uint8)
-    gray = grayed(image)
+    gray = to_pale_gray(image)
     assert gray.dtype == np.uint8 and (gray[0] == gray[1]).all() and (gray >= 140).all()

@@ -13,15 +13,15 @@ from torch import nn
 from poselib.benchmarks import workloads
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.benchmarks.run import Contest
-from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
+from poselib.benchmarks.run import Benchmark
+from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.decoders.associative import decode_tags
-from poselib.decoders.local_global import AdaptOptions, adapt, propose
+from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.encoders.regression import regression_targets
 from poselib.metrics.ap import evaluate_ap
 from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import Meshes
+from poselib.ops.local_global import KeypointExpansion
 from poselib.outputs import TagOutputs
 from poselib.plots.figure import counted
 from poselib.skeletons import COCO
@@ -40,22 +40,22 @@ STRIDE = 4  # of tagmaps and targets
 SCENES = 5
 
 
-def decoding(people: Sequence[int], size: Size, seed: int, device: str) -> list[Contest]:
+def decoding(people: Sequence[int], size: Size, seed: int, device: str) -> list[Benchmark]:
     """From full-resolution maps, 17 keypoints and two tags, to refined poses, progressively."""
     found = []
     for count in people:
         maps = workloads.decode_inputs(count, size, seed=seed, device=device)
         plain = maps.heatmaps[0][0], maps.tags[0].permute(0, 2, 3, 1).contiguous()
         fast, slow = partial(decode_tags, maps), partial(decode_plainly, *plain)
-        found.append(Contest(f"decode {count} people", device, fast, slow, _same_poses))
+        found.append(Benchmark(f"decode {count} people", device, fast, slow, _same_poses))
     four = workloads.decode_inputs(people[0], size, images=4, seed=seed, device=device)
     name = f"decode 4 images of {people[0]} people"
-    found.append(Contest(name, device, partial(decode_tags, four)))
-    found.append(Contest("read the maps once", device, partial(workloads.read_once, maps)))
+    found.append(Benchmark(name, device, partial(decode_tags, four)))
+    found.append(Benchmark("read the maps once", device, partial(workloads.read_once, maps)))
     return found
 
 
-def several_scenes(people: Iterable[int], size: Size, seed: int, device: str) -> list[Contest]:
+def several_scenes(people: Iterable[int], size: Size, seed: int, device: str) -> list[Benchmark]:
     """Decode scenes one after the other, as many for each number of people."""
 
     def decode(scenes: Sequence[TagOutputs]) -> None:
@@ -67,11 +67,11 @@ def several_scenes(people: Iterable[int], size: Size, seed: int, device: str) ->
         seeds = range(seed, seed + SCENES)
         scenes = [workloads.decode_inputs(count, size, seed=s, device=device) for s in seeds]
         name = f"decode {SCENES} scenes of {counted(count)}"
-        found.append(Contest(name, device, partial(decode, scenes)))
+        found.append(Benchmark(name, device, partial(decode, scenes)))
     return found
 
 
-def loss(batch: int, size: Size, seed: int, device: str) -> Contest:
+def loss(batch: int, size: Size, seed: int, device: str) -> Benchmark:
     """Forward and backward of the hierarchical associative loss, ten people in each image."""
     inputs = workloads.loss_inputs(batch, 10, size, stride=STRIDE, seed=seed, device=device)
     groups = torch.as_tensor(COCO.group_indices("anatomy"), device=device)
@@ -79,38 +79,38 @@ def loss(batch: int, size: Size, seed: int, device: str) -> Contest:
     joints = np.stack([encode.joints(each) for each in inputs.keypoints.cpu().numpy()])
     slow = partial(associative_step_plainly, inputs.tags, torch.from_numpy(joints), groups.tolist())
     fast = partial(workloads.associative_step, inputs, groups)
-    return Contest(f"hierarchical loss, batch of {batch}", device, fast, slow, _same_gradients)
+    return Benchmark(f"hierarchical loss, batch of {batch}", device, fast, slow, _same_gradients)
 
 
-def targets(size: Size, seed: int) -> Contest:
+def targets(size: Size, seed: int) -> Benchmark:
     """Heatmaps of an image with ten people, with weights here and places of tags there."""
     batch = workloads.target_inputs(1, 10, size, seed=seed)
     encode = PlainTargets((size[0] // STRIDE, size[1] // STRIDE), STRIDE, sigma=2)
     fast = partial(heatmap_targets, batch, strides=(STRIDE,), subpixel=False)
     slow = partial(encode, batch.keypoints[0].numpy())
-    return Contest("targets of an image", "cpu", fast, slow, _same_heatmaps)
+    return Benchmark("targets of an image", "cpu", fast, slow, _same_heatmaps)
 
 
-def average_precision(images: int, seed: int) -> Contest:
+def average_precision(images: int, seed: int) -> Benchmark:
     """The ten numbers of a COCO evaluation, compared with pycocotools."""
     truth, results = evaluation_workload(COCO, images, seed)
     fast = partial(evaluate_ap, truth, results, COCO)
     slow = partial(evaluate_plainly, truth, results, COCO.sigmas)
-    return Contest(f"average precision, {images} images", "cpu", fast, slow, _same_numbers)
+    return Benchmark(f"average precision, {images} images", "cpu", fast, slow, _same_numbers)
 
 
-def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Contest]:
+def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Benchmark]:
     """From poses at centers to adapted ones, message passing with its full width included."""
-    options, found = AdaptOptions(Meshes(expansion_rates(COCO.sigmas))), []
+    options, found = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas))), []
     for count in people:
         outputs = adapt_inputs(count, size, seed=seed)
         given = outputs, propose(outputs, options), options
         fast, slow = partial(adapt, *given), partial(adapt_plainly, *given)
-        found.append(Contest(f"adapt {counted(count)}", "cpu", fast, slow, _same_places))
+        found.append(Benchmark(f"adapt {counted(count)}", "cpu", fast, slow, _same_places))
     return found
 
 
-def regression_network(backbone: str, size: Size, seed: int) -> Contest:
+def regression_network(backbone: str, size: Size, seed: int) -> Benchmark:
     """Forward pass of DEKR's network for one image, with taps that have moved."""
     torch.manual_seed(seed)
     network = build("dekr", COCO, backbone=backbone).model.requires_grad_(False)
@@ -123,25 +123,25 @@ def regression_network(backbone: str, size: Size, seed: int) -> Contest:
     network(image)  # normalizes by these statistics from now on: values stay near 1
     network.eval()
     fast, slow = partial(network, image), partial(regress_plainly, network, image)
-    return Contest(
+    return Benchmark(
         f"network dekr, {backbone}, {size[0]}x{size[1]} px", "cpu", fast, slow, _same_maps
     )
 
 
-def without_reference(backbone: str, size: Size, seed: int) -> list[Contest]:
+def without_reference(backbone: str, size: Size, seed: int) -> list[Benchmark]:
     """What there is nothing to compare with here.
 
     Forward passes, targets and decoding of regression (whose plain references are written to be
     read, cell by cell, and not like the published code), and drawn scenes.
     """
     network = build("hae", COCO, backbone=backbone).model.eval().requires_grad_(False)
-    scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 4)), 50, seed, COCO)
+    scenes = SyntheticScenes(SceneConfig(size=128, people=(1, 4)), 50, seed, COCO)
     labeled = workloads.target_inputs(1, 10, (512, 512), seed=seed)
     name = f"network {backbone}, {size[0]}x{size[1]} px"
     return [
-        Contest(name, "cpu", partial(network, torch.zeros(1, 3, *size))),
-        Contest("regression targets of an image", "cpu", partial(regression_targets, labeled)),
-        Contest("draw 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
+        Benchmark(name, "cpu", partial(network, torch.zeros(1, 3, *size))),
+        Benchmark("regression targets of an image", "cpu", partial(regression_targets, labeled)),
+        Benchmark("draw 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
     ]
 
 

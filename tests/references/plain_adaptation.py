@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.decoders.local_global import AdaptOptions
-from poselib.ops.center_poses import CenteredPoses
-from poselib.ops.local_global import Meshes
+from poselib.decoders.local_global import LocalGlobalOptions
+from poselib.ops.center_poses import CenterPoses
+from poselib.ops.local_global import KeypointExpansion
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Size
 
@@ -97,7 +97,7 @@ def bilinear_each(maps: Tensor, x: Tensor, y: Tensor, slip: bool = False) -> Ten
     )
 
 
-def local_mesh(points: Tensor, meshes: Meshes) -> Tensor:
+def local_mesh(points: Tensor, meshes: KeypointExpansion) -> Tensor:
     """Algorithm 1: the places around (n, K, 2) keypoints, (n, K, r, r, 2)."""
     reach = meshes.local_window // 2
     along = torch.arange(-reach, reach + 1, dtype=torch.float32)
@@ -107,7 +107,7 @@ def local_mesh(points: Tensor, meshes: Meshes) -> Tensor:
 
 
 def local_codes(
-    outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool = False
+    outputs: LocalGlobalOutputs, points: Tensor, meshes: KeypointExpansion, slip: bool = False
 ) -> Tensor:
     """The embedding at all places of the local meshes: (n, K * D, r, r)."""
     places, embedding = local_mesh(points, meshes), outputs.embedding[0]
@@ -117,7 +117,7 @@ def local_codes(
 
 
 def global_heat(
-    outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool = False
+    outputs: LocalGlobalOutputs, points: Tensor, meshes: KeypointExpansion, slip: bool = False
 ) -> Tensor:
     """Heatmaps in the global window of each keypoint, weighed (Eq. 1): (n, K, a, a)."""
     reach, size = meshes.global_window // 2, outputs.image_size
@@ -154,7 +154,10 @@ def two_highest(heat: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def adapt_plainly(
-    outputs: LocalGlobalOutputs, people: CenteredPoses, options: AdaptOptions, slip: bool = False
+    outputs: LocalGlobalOutputs,
+    people: CenterPoses,
+    options: LocalGlobalOptions,
+    slip: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Adapt the poses of one image.
 
@@ -184,7 +187,7 @@ def adapt_plainly(
     return points + meshes.step * moved, scores
 
 
-def propose_plainly(outputs: LocalGlobalOutputs, options: AdaptOptions) -> CenteredPoses:
+def propose_plainly(outputs: LocalGlobalOutputs, options: LocalGlobalOptions) -> CenterPoses:
     """Find the poses at the centers of one image as the published code does, the highest first.
 
     Centers are the highest of their window in maps enlarged to the image. Of equal ones any may
@@ -198,11 +201,13 @@ def propose_plainly(outputs: LocalGlobalOutputs, options: AdaptOptions) -> Cente
     centers = torch.stack([index % size[1], index // size[1]], dim=1) / stride
     offsets = outputs.offsets[0, :, :, centers[:, 1].long(), centers[:, 0].long()]
     points = (centers[:, None] - offsets.permute(2, 0, 1)) * stride
-    return CenteredPoses(torch.zeros_like(index), values, points)
+    return CenterPoses(torch.zeros_like(index), values, points)
 
 
-def _heat_there(outputs: LocalGlobalOutputs, points: Tensor, meshes: Meshes, slip: bool) -> Tensor:
-    alone = Meshes(meshes.rates, 1, 1, meshes.step, reweigh=False, frame=meshes.frame)
+def _heat_there(
+    outputs: LocalGlobalOutputs, points: Tensor, meshes: KeypointExpansion, slip: bool
+) -> Tensor:
+    alone = KeypointExpansion(meshes.rates, 1, 1, meshes.step, reweigh=False, frame=meshes.frame)
     return global_heat(outputs, points, alone, slip).flatten(1)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poselib.models.feature_align import AlignBlock
-from poselib.models.global_relation import GlobalRelation, StageGate
+from poselib.models.global_relation import GlobalRelation, SEGate
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
 
 
-def gated(p: Floats, module: StageGate) -> Floats:
+def gated(p: Floats, module: SEGate) -> Floats:
     """F_SE of Eq. 4."""
     weight, bias = numbers(module.fc.weight), numbers(module.fc.bias)
     means = [max(0.0, float(channel.sum()) / channel.size) for channel in p]
@@ -121,7 +121,7 @@ def gathered(maps: list[Floats], module: GlobalRelation) -> Floats:
     """F_all of Eq. 4."""
     total = np.zeros_like(maps[-1])
     for p, gate, convolution in zip(maps[:-1], module.gates, module.convolutions, strict=True):
-        assert isinstance(gate, StageGate)
+        assert isinstance(gate, SEGate)
         total += layered(gated(p, gate), convolution)
     return np.concatenate([total, maps[-1]])
 

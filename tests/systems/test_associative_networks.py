@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.predict import infer
 from poselib.engine.seed import seed_everything
@@ -20,7 +20,7 @@ from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Targets
 from poselib.systems import System, build
-from poselib.systems.associative_networks import Host
+from poselib.systems.associative_networks import AssociativeNetwork
 
 torch.set_num_threads(1)
 
@@ -31,8 +31,8 @@ STRIDES = {"plain": (4,), "higher": (4, 2), "hourglass": (4,)}
 each_host = pytest.mark.parametrize("host", HOSTS)
 
 
-def host_named(host: Any, **changes: Any) -> Host:
-    made = Host(host, "hrnet_tiny", 1, 16, HourglassConfig(2, 8, 2, 4), 0.1)
+def host_named(host: Any, **changes: Any) -> AssociativeNetwork:
+    made = AssociativeNetwork(host, "hrnet_tiny", 1, 16, HourglassConfig(2, 8, 2, 4), 0.1)
     return replace(made, **changes)
 
 
@@ -129,7 +129,7 @@ def test_a_picture_and_its_mirror_image_give_mirrored_maps(host: str) -> None:
     seed_everything(0)
     system = system_of(host)
     system.model.eval()
-    sample = SyntheticScenes(SceneRecipe(size=64, people=(2, 2)), 1, 1, COCO)[0]
+    sample = SyntheticScenes(SceneConfig(size=64, people=(2, 2)), 1, 1, COCO)[0]
     mirrored = replace(sample, image=np.ascontiguousarray(sample.image[..., ::-1]))
     seen = infer(system, [(sample,)], flip=True)
     back = infer(system, [(mirrored,)], flip=True).mirror(COCO)

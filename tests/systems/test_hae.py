@@ -21,13 +21,13 @@ from poselib.losses.associative import (
     push_loss,
     tags_at_keypoints,
 )
-from poselib.losses.associative_options import Pull, Push
+from poselib.losses.associative_options import PullOptions, PushOptions
 from poselib.losses.heatmap import heatmap_mse
 from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.ops.normalization import normalize
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
-from poselib.structures import Batch, Poses, Targets, Warp
+from poselib.structures import AffineTransform, Batch, Poses, Targets
 from poselib.systems import LossTerms, Switch, System, build
 
 torch.set_num_threads(1)
@@ -52,7 +52,7 @@ def batch_of(skeleton: Skeleton, size: int = 64, seed: int = 0) -> Batch:
         areas=torch.tensor([[400.0, 400, 400, 0], [0, 0, 0, 0]]),
         ignore=ignore,
         image_ids=(1, 2),
-        to_original=(Warp.identity(), Warp.identity()),
+        to_original=(AffineTransform.identity(), AffineTransform.identity()),
     )
 
 
@@ -164,8 +164,8 @@ def test_terms_are_batch_means_of_the_losses(host: str) -> None:
     outputs, targets = given(host)
     values, visible = tags_at_keypoints(outputs.tags, targets.keypoints, targets.image_size)
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
-    low, high = hierarchical_pull(values, visible, groups, Pull(2.0, per_keypoint=True))
-    apart = push_loss(masked_mean(values, visible, dim=2), visible.any(-1), Push())
+    low, high = hierarchical_pull(values, visible, groups, PullOptions(2.0, per_keypoint=True))
+    apart = push_loss(masked_mean(values, visible, dim=2), visible.any(-1), PushOptions())
     maps = zip(outputs.heatmaps, targets.heatmaps, targets.weights, strict=True)
     expected = {
         "heatmap": sum(heatmap_mse(*m).mean().item() for m in maps),
@@ -181,7 +181,7 @@ def test_terms_are_batch_means_of_the_losses(host: str) -> None:
 def test_without_the_hierarchy_the_loss_is_the_classical_one(focal: bool) -> None:
     outputs, targets = given()
     values, visible = tags_at_keypoints(outputs.tags, targets.keypoints, targets.image_size)
-    pull = Pull(2.0 if focal else 1.0, per_keypoint=True)
+    pull = PullOptions(2.0 if focal else 1.0, per_keypoint=True)
     classical = classical_pull(values, visible, pull).mean().item()
     for high_weight in (1.5, 3.0):
         terms = terms_of(hierarchical=False, focal=focal, high_weight=high_weight)
@@ -255,7 +255,7 @@ def test_switches_of_mining(changed: dict[str, Any]) -> None:
     assert plain == terms_of(mining="ohkm", alpha=3.0, fence_over="group")
     outputs, targets = given()
     values, visible = tags_at_keypoints(outputs.tags, targets.keypoints, targets.image_size)
-    pull = Pull(2.0, per_keypoint=True, **{"mining": "ohkm", **changed})
+    pull = PullOptions(2.0, per_keypoint=True, **{"mining": "ohkm", **changed})
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     low, high = hierarchical_pull(values, visible, groups, pull)
     assert switched["pull_low"] == pytest.approx(1e-3 * low.mean().item())

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from poselib.data.loaders import collate
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.train import train
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.pretrained import load_official
 from poselib.ops.keypoint_expansion import expansion_rates
@@ -61,7 +61,7 @@ def system_of(skeleton: Any = COCO, **switches: Any) -> System:
 
 
 def scenes(count: int, size: int = 128, people: tuple[int, int] = (1, 2)) -> SyntheticScenes:
-    return SyntheticScenes(SceneRecipe(size=size, people=people), count, 3, COCO).cached()
+    return SyntheticScenes(SceneConfig(size=size, people=people), count, 3, COCO).cached()
 
 
 def right_poses(system: System, batch: Any, error: float = 0.0) -> tuple[RegressionOutputs, Any]:
@@ -184,7 +184,9 @@ def test_a_batch_without_people_is_learned_from_too() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_training_runs_and_what_it_saves_comes_back(tmp_path: Path, precision: Any) -> None:
     system = system_of(weighting="similarity", prior="attraction")
-    recipe = Recipe(steps=3, batch_size=2, precision=precision, log_every=1, checkpoint_every=2)
+    recipe = TrainConfig(
+        steps=3, batch_size=2, precision=precision, log_every=1, checkpoint_every=2
+    )
     trained = train(system, scenes(4, 64), recipe, tmp_path, progress=False).system
     save_system(tmp_path / "saved.safetensors", trained, size=64, provenance={})
     loaded = load_checkpoint(tmp_path / "saved.safetensors").system
@@ -213,7 +215,7 @@ def test_official_weights_are_read_in_their_own_frame(golden_dir: Path, tmp_path
     torch.save(official_weights(golden_dir, "logocap_w32"), tmp_path / "official.pth")
     system = build("logocap", COCO, frame="index")
     load_official(system.model, tmp_path / "official.pth")
-    assert system.mirror_shift == 0  # the official flip test has none
+    assert system.flip_shift == 0  # the official flip test has none
     with np.load(golden_dir / "logocap_w32.npz") as golden, torch.no_grad():
         (poses,) = system.decode(system.model.eval()(torch.from_numpy(golden["input"])))
         kept = golden["centers"][:, 2] > 0.01

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from poselib.data.loaders import collate
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import score
-from poselib.models import backbone_named
+from poselib.models import get_backbone
 from poselib.models.regression import RegressionHRNet
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import RegressionOutputs
@@ -23,7 +23,7 @@ from poselib.systems.regression import regression_system
 
 torch.set_num_threads(1)
 
-TINY = backbone_named("hrnet_tiny")
+TINY = get_backbone("hrnet_tiny")
 SMALL: dict[str, Any] = {"width": 4, "shared_width": 16, "heatmap_width": 16}
 
 
@@ -42,7 +42,7 @@ def truth_as_outputs(system: System, scenes: SyntheticScenes) -> RegressionOutpu
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
 def test_what_is_encoded_is_decoded(skeleton: Any) -> None:
     """DEKR, Secs. 3.3 and 4.1: AP of the training targets themselves."""
-    scenes = SyntheticScenes(SceneRecipe(size=256, people=(1, 3)), 40, 3, skeleton)
+    scenes = SyntheticScenes(SceneConfig(size=256, people=(1, 3)), 40, 3, skeleton)
     system = system_of(skeleton, center_sigma=1.5, sigma=1.0, radius=2.0)
     poses = [
         found.warped(scenes[i].to_original)
@@ -52,7 +52,7 @@ def test_what_is_encoded_is_decoded(skeleton: Any) -> None:
 
 
 def test_losses_of_a_perfect_network_are_zero() -> None:
-    scenes = SyntheticScenes(SceneRecipe(size=128, people=(2, 3)), 3, 5, COCO)
+    scenes = SyntheticScenes(SceneConfig(size=128, people=(2, 3)), 3, 5, COCO)
     system = system_of(offset_weight=0.5)
     outputs = truth_as_outputs(system, scenes)
     targets = system.encode(collate([scenes[i] for i in range(3)]))
@@ -89,8 +89,8 @@ def test_branches_are_those_of_the_paper(switches: dict[str, Any], count: int) -
 
 def test_official_weights_are_read_in_their_own_frame() -> None:
     """Pixel indices need the mirrored image moved by the stride less one."""
-    assert system_of().mirror_shift == 0
-    assert system_of(frame="index").mirror_shift == TINY.stem_stride - 1
+    assert system_of().flip_shift == 0
+    assert system_of(frame="index").flip_shift == TINY.stem_stride - 1
 
 
 def test_a_scoring_net_ranks_what_the_network_finds() -> None:

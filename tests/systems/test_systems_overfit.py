@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from poselib.data.readers.coco import CocoKeypoints
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.data.transforms import letterbox, warp_sample
 from poselib.engine.checkpoints import BUNDLED
@@ -20,19 +20,19 @@ from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import train
-from poselib.engine.train_config import Recipe
+from poselib.engine.train_config import TrainConfig
 from poselib.experiments.switches import SWITCHES as PRESET_SWITCHES
 from poselib.models.pretrained import load_backbone
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 from poselib.systems import System, build
-from poselib.systems.associative_networks import HostName
+from poselib.systems.associative_networks import NetworkName
 
 torch.set_num_threads(1)
 
 pytestmark = pytest.mark.overfit
 
-RECIPE = Recipe(
+RECIPE = TrainConfig(
     steps=300,
     batch_size=4,
     learning_rate=4e-3,
@@ -63,11 +63,13 @@ SIZES = {"dekr": SMALLER, "grm": SMALLER, "logocap": LARGE}
 def shifted(sample: Sample, rng: np.random.Generator) -> Sample:
     """Move the picture by up to two pixels: tags are taught at cells and read between them."""
     x, y = rng.uniform(-2, 2, size=2)
-    return warp_sample(sample, Warp(np.array([[1.0, 0.0, x], [0.0, 1.0, y]])), sample.size)
+    return warp_sample(
+        sample, AffineTransform(np.array([[1.0, 0.0, x], [0.0, 1.0, y]])), sample.size
+    )
 
 
 def learn_photographs(
-    system: System, recipe: Recipe, samples: Path, folder: Path, size: tuple[int, int] = LARGE
+    system: System, recipe: TrainConfig, samples: Path, folder: Path, size: tuple[int, int] = LARGE
 ) -> float:
     """Train on the photographs of a skeleton's dataset and return the AP on the same."""
     name = system.skeleton.name
@@ -105,9 +107,9 @@ def test_regression_overfits_photographs(
     assert learn_photographs(system, recipe, samples_dir, tmp_path, SIZES[name]) >= 0.9
 
 
-@pytest.mark.parametrize("host", get_args(HostName))
+@pytest.mark.parametrize("host", get_args(NetworkName))
 def test_it_overfits_drawn_scenes(host: str, tmp_path: Path) -> None:
-    scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 3)), 4, 1, COCO).cached()
+    scenes = SyntheticScenes(SceneConfig(size=128, people=(1, 3)), 4, 1, COCO).cached()
     recipe = replace(RECIPE, steps=200, learning_rate=8e-3)
     seed_everything(0)
     switches = {**SWITCHES, **HOURGLASS, "deconv_channels": 16, "resolution": "map"}
@@ -119,7 +121,7 @@ def test_it_overfits_drawn_scenes(host: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["dekr", "logocap"])
 def test_regression_overfits_drawn_scenes(tmp_path: Path, name: str) -> None:
-    scenes = SyntheticScenes(SceneRecipe(size=128, people=(1, 3)), 4, 1, COCO).cached()
+    scenes = SyntheticScenes(SceneConfig(size=128, people=(1, 3)), 4, 1, COCO).cached()
     seed_everything(0)
     system = build(name, COCO, **SMALL[name])
     recipe = replace(RECIPE, learning_rate=8e-3)

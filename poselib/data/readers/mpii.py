@@ -17,7 +17,7 @@ from poselib.data.readers.mpii_mat import read_release
 from poselib.data.readers.mpii_table import Unit, build_table, join_entries, split_image
 from poselib.data.transforms import crop_warp, warp_sample
 from poselib.skeletons import MPII
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 
 # Listed by the annotations, but not in the published archive of images.
 _NOT_PUBLISHED = frozenset(("002878268.jpg", "013401523.jpg", "040348287.jpg"))
@@ -196,7 +196,7 @@ class MpiiImages(KeypointImages):
         corners = np.stack([np.nanmin(centers, axis=0), np.nanmax(centers, axis=0)])
         return corners + _CORNERS * (_MARGIN * height)
 
-    def crop(self, index: int, size: int) -> Warp:
+    def crop(self, index: int, size: int) -> AffineTransform:
         """Return the warp from px of the image file to the square that ``place`` fits in.
 
         The place keeps its proportions and lies in the middle: HAE, Sec. IV-B, "cropped image

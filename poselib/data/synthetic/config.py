@@ -18,7 +18,7 @@ COMMON = (
 
 
 @dataclass(frozen=True)
-class SceneRecipe:
+class SceneConfig:
     """What scenes are like; with a seed it defines a data set.
 
     Attributes:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.export import check, document, entries, write
 from poselib.data.synthetic.scene import Scene, render_scene
 from poselib.skeletons import Skeleton
-from poselib.structures import Sample, Warp
+from poselib.structures import AffineTransform, Sample
 
-__all__ = ["SceneRecipe", "SyntheticScenes", "write"]
+__all__ = ["SceneConfig", "SyntheticScenes", "write"]
 
 
 class SyntheticScenes:
@@ -33,7 +33,7 @@ class SyntheticScenes:
             body lacks.
     """
 
-    def __init__(self, recipe: SceneRecipe, count: int, seed: int, skeleton: Skeleton) -> None:
+    def __init__(self, recipe: SceneConfig, count: int, seed: int, skeleton: Skeleton) -> None:
         check(count, seed, skeleton)
         self.recipe, self.seed, self.skeleton = recipe, seed, skeleton
         self._count = count
@@ -64,7 +64,7 @@ class SyntheticScenes:
             areas=scene.areas[kept],
             ignore=np.zeros(scene.image.shape[:2], dtype=bool),
             image_id=index,
-            to_original=Warp.identity(),
+            to_original=AffineTransform.identity(),
         )
 
     def cached(self) -> SyntheticScenes:

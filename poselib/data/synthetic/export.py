@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from poselib.data.coco_export import coco_category, coco_people
 from poselib.data.readers.json_fields import Entry
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.scene import Scene, keypoint_columns, render_scene
 from poselib.skeletons import Skeleton
 
@@ -43,7 +43,7 @@ def entries(scene: Scene, skeleton: Skeleton, index: int, suffix: str) -> tuple[
 
 def document(
     described: Iterable[tuple[Entry, list[Entry]]],
-    recipe: SceneRecipe,
+    recipe: SceneConfig,
     count: int,
     seed: int,
     skeleton: Skeleton,
@@ -62,7 +62,7 @@ def document(
     }
 
 
-def _info(recipe: SceneRecipe, count: int, seed: int, skeleton: Skeleton) -> Entry:
+def _info(recipe: SceneConfig, count: int, seed: int, skeleton: Skeleton) -> Entry:
     return {
         "description": "synthetic scenes of poselib",
         "version": VERSION,
@@ -76,7 +76,7 @@ def _info(recipe: SceneRecipe, count: int, seed: int, skeleton: Skeleton) -> Ent
 
 def write(
     folder: Path,
-    recipe: SceneRecipe,
+    recipe: SceneConfig,
     count: int,
     seed: int,
     skeleton: Skeleton,
@@ -165,7 +165,7 @@ def _mapped(one: Any, count: int, processes: int) -> Iterator[Iterable[tuple[Ent
 
 
 def _write_image(
-    folder: Path, recipe: SceneRecipe, seed: int, skeleton: Skeleton, suffix: str, index: int
+    folder: Path, recipe: SceneConfig, seed: int, skeleton: Skeleton, suffix: str, index: int
 ) -> tuple[Entry, list[Entry]]:
     scene = render_scene(recipe, seed, index)
     image, people = entries(scene, skeleton, index, suffix)

@@ -13,7 +13,7 @@ from poselib.data.synthetic import body_parts as parts
 from poselib.data.synthetic import rendering as figures
 from poselib.data.synthetic.appearance import Look, draw_look
 from poselib.data.synthetic.backgrounds import background, camera, distractors
-from poselib.data.synthetic.config import SceneRecipe
+from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.placement import Bodies, crowd_index, place_crowded, place_loosely
 from poselib.data.synthetic.pose_sampling import FAMILIES, draw_angles
 from poselib.skeletons import CROWDPOSE, Skeleton
@@ -71,7 +71,7 @@ def keypoint_columns(skeleton: Skeleton) -> NDArray[np.int64]:
     return np.array([body.KEYPOINTS.index(name) for name in skeleton.keypoints])
 
 
-def render_scene(recipe: SceneRecipe, seed: int, index: int) -> Scene:
+def render_scene(recipe: SceneConfig, seed: int, index: int) -> Scene:
     """Draw scene number ``index`` of a recipe; the same arguments give the same scene anywhere."""
     rng = np.random.default_rng([seed, index])
     count = int(rng.integers(recipe.least_people, recipe.people[1] + 1))
@@ -97,7 +97,7 @@ def render_scene(recipe: SceneRecipe, seed: int, index: int) -> Scene:
 
 
 def _bodies(
-    rng: np.random.Generator, recipe: SceneRecipe, family: NDArray[np.int64], proportions: Array
+    rng: np.random.Generator, recipe: SceneConfig, family: NDArray[np.int64], proportions: Array
 ) -> Array:
     """(N, P, 3) projected points of people in their poses, standing heights."""
     count = len(family)
@@ -114,7 +114,7 @@ def _bodies(
 
 
 def _placed(
-    rng: np.random.Generator, recipe: SceneRecipe, points: Array, girth: Array
+    rng: np.random.Generator, recipe: SceneConfig, points: Array, girth: Array
 ) -> tuple[Array, Array]:
     """Pelvis positions (N, 2) and standing heights (N,), px."""
     count, size = len(points), recipe.size

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from poselib.metrics.coco_tables import Comparison, Float, Found, Int
+from poselib.metrics.coco_tables import Comparison, Detections, Float, Int
 from poselib.metrics.pairwise_oks import most_similar
 from poselib.skeletons import Skeleton
 
@@ -23,17 +23,17 @@ class Frame:
     scale: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
 
-    def __call__(self, found: Found) -> Found:
+    def __call__(self, found: Detections) -> Detections:
         return moved(found, lambda xy: self.scale * xy + np.array(self.shift))
 
 
-def moved(found: Found, change: Callable[[Float], Float]) -> Found:
+def moved(found: Detections, change: Callable[[Float], Float]) -> Detections:
     """Return people found with other coordinates; keypoints that are not present stay so."""
     xy = np.where(found.present[..., None], change(found.keypoints[..., :2]), 0.0)
     return replace(found, keypoints=np.concatenate([xy, found.keypoints[..., 2:]], axis=-1))
 
 
-def fit_frame(
+def fit_scale_shift(
     comparison: Comparison,
     skeleton: Skeleton,
     max_detections: int,

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.coco_tables import Comparison, Entry, Float, Found, compare, read_truth
-from poselib.metrics.diagnosis.coordinate_fit import Frame, fit_frame, moved
+from poselib.metrics.coco_tables import Comparison, Detections, Entry, Float, compare, read_truth
+from poselib.metrics.diagnosis.coordinate_fit import Frame, fit_scale_shift, moved
 from poselib.metrics.diagnosis.image_mismatch import elsewhere
 from poselib.metrics.diagnosis.keypoint_permutation import keypoint_likeness
 from poselib.metrics.pairwise_oks import most_similar
@@ -33,7 +33,7 @@ _ALL = 1 << 30
 
 
 @dataclass(frozen=True)
-class Suspicion:
+class Hypothesis:
     """What may be wrong.
 
     Attributes:
@@ -81,7 +81,7 @@ def diagnose(
         *_of_frames(sample, skeleton, max_detections),
         *_of_order(sample, skeleton, max_detections),
         *_of_annotations(sample, skeleton, max_detections),
-        *(Suspicion(*found) for found in elsewhere(everything, sample, skeleton)),
+        *(Hypothesis(*found) for found in elsewhere(everything, sample, skeleton)),
     ]
     believed = _believed(suspicions, base)
     return believed or _of_scores(sample, skeleton, base, max_detections)
@@ -106,7 +106,7 @@ def _obvious(comparison: Comparison, results: int) -> str | None:
     return None
 
 
-def _believed(suspicions: Sequence[Suspicion], base: float) -> tuple[str, ...]:
+def _believed(suspicions: Sequence[Hypothesis], base: float) -> tuple[str, ...]:
     """Return the reasons that explain the most; of equal ones, those with fewer parameters."""
     good = [s for s in suspicions if s.value >= max(base + _GAIN, _ENOUGH)]
     best = max((s.value for s in good), default=0.0)
@@ -118,49 +118,49 @@ def _believed(suspicions: Sequence[Suspicion], base: float) -> tuple[str, ...]:
 
 def _of_coordinates(
     sample: Comparison, sizes: Float, skeleton: Skeleton, most: int
-) -> Iterator[Suspicion]:
+) -> Iterator[Hypothesis]:
     """Suspicions without a parameter: x and y, left and right, mirrored, relative."""
 
-    def value(found: Found) -> float:
+    def value(found: Detections) -> float:
         return _mean(replace(sample, found=found), skeleton, most)
 
     found, size = sample.found, sizes[sample.found.images][:, None]
     flip = skeleton.flip_indices
     exchanged = replace(found, keypoints=found.keypoints[:, flip])
-    yield Suspicion(
+    yield Hypothesis(
         value(moved(found, lambda xy: xy[..., ::-1])),
         "x and y are exchanged: keypoints must be written as x, y",
     )
-    yield Suspicion(value(exchanged), "left and right are exchanged")
+    yield Hypothesis(value(exchanged), "left and right are exchanged")
     if np.isfinite(sizes).all():
         for kept, words in ((found, ""), (exchanged, ", and left and right are exchanged")):
             mirrored = moved(kept, lambda xy: xy * [-1, 1] + (size - 1) * [1, 0])
-            yield Suspicion(
+            yield Hypothesis(
                 value(mirrored), f"the images were mirrored, and the coordinates still are{words}"
             )
         if np.abs(found.keypoints[..., :2]).max(initial=0) <= 2:
-            yield Suspicion(
+            yield Hypothesis(
                 value(moved(found, lambda xy: xy * size)),
                 "coordinates are relative to the size of the image: they must be px",
             )
 
 
-def _of_frames(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Suspicion]:
+def _of_frames(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Hypothesis]:
     """Suspicions that coordinates are of another frame, the same in all images or in each."""
     for scale, shift in ((False, True), (True, False), (True, True)):
-        frame = fit_frame(sample, skeleton, most, scale=scale, shift=shift)
+        frame = fit_scale_shift(sample, skeleton, most, scale=scale, shift=shift)
         value = _mean(replace(sample, found=frame(sample.found)), skeleton, most)
-        yield Suspicion(value, _described(frame, scale, shift), scale + shift)
+        yield Hypothesis(value, _described(frame, scale, shift), scale + shift)
     few = _sample(sample, _IMAGES_ONE_BY_ONE)
     factors, values = [], []
     for image in few.images:
         one = few.of_images({image})
-        frame = fit_frame(one, skeleton, most, scale=True, shift=False)
+        frame = fit_scale_shift(one, skeleton, most, scale=True, shift=False)
         factors.append(1 / frame.scale)
         each, _ = most_similar(replace(one, found=frame(one.found)), skeleton, most)
         values.extend(each[~one.truth.ignored].tolist())
     low, high = np.percentile(factors, [10, 90])
-    yield Suspicion(
+    yield Hypothesis(
         float(np.mean(values)),
         f"coordinates are scaled, by {low:.3g} to {high:.3g} in different images: they must be px "
         "of the image files, not of resized images",
@@ -179,7 +179,7 @@ def _described(frame: Frame, scale: bool, shift: bool) -> str:
     return f"coordinates are {' and '.join(parts)}"
 
 
-def _of_order(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Suspicion]:
+def _of_order(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Hypothesis]:
     """The suspicion that keypoints are written in another order than the skeleton's."""
     likeness = keypoint_likeness(sample, skeleton)
     rows, columns = linear_sum_assignment(-likeness)
@@ -193,7 +193,7 @@ def _of_order(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Sus
     found = {int(columns[k]): names[k] for k in rows if likeness[k, columns[k]] > _ENOUGH}
     other = next((s.name for s in SKELETONS.values() if _fits(s, skeleton, found)), None)
     like = f", as in skeleton {other!r}" if other else ""
-    yield Suspicion(
+    yield Hypothesis(
         value, f"keypoints are in another order{like}: what is written as {examples}", 1
     )
 
@@ -206,7 +206,7 @@ def _fits(other: Skeleton, skeleton: Skeleton, found: dict[int, str]) -> bool:
     return len(shared) >= len(skeleton) // 2 and bool(np.mean(shared) > 0.8)
 
 
-def _of_annotations(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Suspicion]:
+def _of_annotations(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Hypothesis]:
     """The suspicion that areas in the ground truth are no px²."""
     truth = sample.truth
     boxes = AREA_OF_BOX * truth.boxes[:, 2] * truth.boxes[:, 3]
@@ -215,7 +215,7 @@ def _of_annotations(sample: Comparison, skeleton: Skeleton, most: int) -> Iterat
         return
     share = float(np.median(truth.areas[known] / boxes[known]))
     put_right = replace(truth, areas=np.where(boxes > 0, boxes, truth.areas))
-    yield Suspicion(
+    yield Hypothesis(
         _mean(replace(sample, truth=put_right), skeleton, most),
         f"the annotated areas are about {share:.2g} of what the boxes have: OKS needs px²",
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from poselib.metrics.coco_tables import Comparison, Truth
+from poselib.metrics.coco_tables import Comparison, GroundTruth
 from poselib.metrics.pairwise_oks import most_similar
 from poselib.skeletons import Skeleton
 
@@ -63,7 +63,7 @@ def elsewhere(
     yield float(value.mean()), f"detections are in the wrong images{where}"
 
 
-def _mirrored(truth: Truth, skeleton: Skeleton) -> Truth:
+def _mirrored(truth: GroundTruth, skeleton: Skeleton) -> GroundTruth:
     """Mirror everyone about the middle of their own keypoints."""
     keypoints, labeled = truth.keypoints.copy(), truth.labeled
     x = truth.keypoints[..., 0]

@@ -11,10 +11,10 @@ from pycocotools import coco as pycoco
 
 from poselib.data.readers.coco import PIXEL_CENTER, CocoKeypoints
 from poselib.data.synthetic import export as synthetic_folder
-from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes, write
+from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes, write
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
-RECIPE = SceneRecipe(size=96, people=(1, 3))
+RECIPE = SceneConfig(size=96, people=(1, 3))
 SKELETONS = pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
 
 
@@ -103,7 +103,7 @@ def test_another_request_is_refused_and_says_what_differs(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="differ in keypoints, skeleton"):
         write(folder, RECIPE, 2, 0, CROWDPOSE)
     with pytest.raises(ValueError, match="differ in recipe"):
-        write(folder, SceneRecipe(), 2, 0, COCO)
+        write(folder, SceneConfig(), 2, 0, COCO)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_writer_that_fails_leaves_nothing(
 ) -> None:
     render, done = synthetic_folder.render_scene, []
 
-    def fail_later(recipe: SceneRecipe, seed: int, index: int) -> object:
+    def fail_later(recipe: SceneConfig, seed: int, index: int) -> object:
         if len(done) == 2:
             raise RuntimeError("disk full")
         done.append(index)

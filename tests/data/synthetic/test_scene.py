@@ -11,10 +11,10 @@ from poselib.data.synthetic import body
 from poselib.data.synthetic import body_parts as parts
 from poselib.data.synthetic import rendering as figures
 from poselib.data.synthetic.pose_sampling import FAMILIES
-from poselib.data.synthetic.scene import Scene, SceneRecipe, keypoint_columns, render_scene
+from poselib.data.synthetic.scene import Scene, SceneConfig, keypoint_columns, render_scene
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
-CROWD = SceneRecipe(people=(3, 4), crowd_index=0.6)
+CROWD = SceneConfig(people=(3, 4), crowd_index=0.6)
 
 
 def same(a: Scene, b: Scene) -> bool:
@@ -23,7 +23,7 @@ def same(a: Scene, b: Scene) -> bool:
 
 
 def test_a_scene_depends_on_seed_and_index_alone() -> None:
-    recipe = SceneRecipe(size=96)
+    recipe = SceneConfig(size=96)
     first = [render_scene(recipe, 7, i) for i in range(6)]
     again = [render_scene(recipe, 7, i) for i in reversed(range(6))][::-1]
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
@@ -33,7 +33,7 @@ def test_a_scene_depends_on_seed_and_index_alone() -> None:
 
 def test_shapes_dtypes_and_ranges() -> None:
     for size in (128, 256, 1024):
-        scene = render_scene(SceneRecipe(size=size), 0, 3)
+        scene = render_scene(SceneConfig(size=size), 0, 3)
         people = len(scene.areas)
         assert scene.image.shape == (size, size, 3) and scene.image.dtype == np.uint8
         assert scene.keypoints.shape == (people, len(body.KEYPOINTS), 3)
@@ -129,7 +129,7 @@ def test_visibility_equals_a_slow_reference(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(figures, "shape", record_shape)
     monkeypatch.setattr(figures, "paint", record_paint)
     compared = 0
-    recipe = SceneRecipe(size=256, people=(3, 3), crowd_index=0.7)
+    recipe = SceneConfig(size=256, people=(3, 3), crowd_index=0.7)
     for index in range(4):
         scene = render_scene(recipe, 2, index)
         if len(scene.areas) < 3:
@@ -148,8 +148,8 @@ def test_visibility_equals_a_slow_reference(monkeypatch: pytest.MonkeyPatch) -> 
 def test_faces_show_from_the_front_and_not_from_behind() -> None:
     face = keypoint_columns(COCO)[:3]
     straight = {"people": (1, 1), "poses": ("standing",), "border": 0.0}
-    front = SceneRecipe(views=(1, 0, 0), **straight)  # type: ignore[arg-type]
-    back = SceneRecipe(views=(0, 0, 1), **straight)  # type: ignore[arg-type]
+    front = SceneConfig(views=(1, 0, 0), **straight)  # type: ignore[arg-type]
+    back = SceneConfig(views=(0, 0, 1), **straight)  # type: ignore[arg-type]
     shoulders = [body.KEYPOINTS.index(f"{s}_shoulder") for s in ("left", "right")]
     for recipe, seen in ((front, True), (back, False)):
         v, left_is_right = [], []
@@ -163,7 +163,7 @@ def test_faces_show_from_the_front_and_not_from_behind() -> None:
 
 def test_boxes_and_areas_are_those_of_the_silhouette() -> None:
     for index in range(10):
-        scene = render_scene(SceneRecipe(people=(1, 1), border=0.5), 3, index)
+        scene = render_scene(SceneConfig(people=(1, 1), border=0.5), 3, index)
         if len(scene.areas) == 0:
             continue
         rows, columns = np.nonzero(scene.owners == 1)
@@ -183,7 +183,7 @@ def test_hidden_parts_of_a_person_count_for_the_area() -> None:
 
 
 def test_people_are_as_tall_as_asked() -> None:
-    recipe = SceneRecipe(people=(1, 1), poses=("standing",), height=(0.5, 0.6), border=0.0)
+    recipe = SceneConfig(people=(1, 1), poses=("standing",), height=(0.5, 0.6), border=0.0)
     for index in range(20):
         scene = render_scene(recipe, 5, index)
         tall = scene.boxes[0, 3] - scene.boxes[0, 1]
@@ -192,7 +192,7 @@ def test_people_are_as_tall_as_asked() -> None:
 
 def test_the_border_cuts_as_many_as_asked() -> None:
     def outside(border: float) -> float:
-        recipe = SceneRecipe(people=(1, 2), height=(0.4, 0.6), border=border)
+        recipe = SceneConfig(people=(1, 2), height=(0.4, 0.6), border=border)
         scenes = [render_scene(recipe, 6, i) for i in range(60)]
         return float(np.mean(np.concatenate([(s.keypoints[..., 2] == 0).any(1) for s in scenes])))
 
@@ -202,13 +202,13 @@ def test_the_border_cuts_as_many_as_asked() -> None:
 
 @pytest.mark.parametrize("target", [0.0, 0.3, 0.6, 0.8])
 def test_the_crowd_index_is_met(target: float) -> None:
-    recipe = SceneRecipe(people=(2, 4), crowd_index=target)
+    recipe = SceneConfig(people=(2, 4), crowd_index=target)
     reached = [render_scene(recipe, 7, i).crowd_index for i in range(60)]
     assert np.mean(reached) == pytest.approx(target, abs=0.05)
 
 
 def test_a_range_of_crowd_indices_is_drawn_from() -> None:
-    recipe = SceneRecipe(people=(4, 6), crowd_index=(0.1, 0.9))
+    recipe = SceneConfig(people=(4, 6), crowd_index=(0.1, 0.9))
     reached = np.array([render_scene(recipe, 11, i).crowd_index for i in range(80)])
     assert np.mean(reached) == pytest.approx(0.5, abs=0.08)
     # A uniform draw from 0.1 to 0.9 has the deviation 0.23.
@@ -217,8 +217,8 @@ def test_a_range_of_crowd_indices_is_drawn_from() -> None:
 
 
 def test_a_range_of_no_width_is_a_number() -> None:
-    pair = SceneRecipe(people=(2, 3), crowd_index=(0.4, 0.4))
-    number = SceneRecipe(people=(2, 3), crowd_index=0.4)
+    pair = SceneConfig(people=(2, 3), crowd_index=(0.4, 0.4))
+    number = SceneConfig(people=(2, 3), crowd_index=0.4)
     for index in range(3):
         np.testing.assert_array_equal(
             render_scene(pair, 12, index).image, render_scene(number, 12, index).image
@@ -226,28 +226,28 @@ def test_a_range_of_no_width_is_a_number() -> None:
 
 
 def test_a_crowded_scene_has_people_enough() -> None:
-    assert SceneRecipe().least_people == 1
-    assert SceneRecipe(crowd_index=0.0).least_people == 1
-    assert SceneRecipe(crowd_index=0.5).least_people == 2
-    assert SceneRecipe(crowd_index=1.5).least_people == 3
-    assert SceneRecipe(crowd_index=(0.0, 1.5)).least_people == 3
+    assert SceneConfig().least_people == 1
+    assert SceneConfig(crowd_index=0.0).least_people == 1
+    assert SceneConfig(crowd_index=0.5).least_people == 2
+    assert SceneConfig(crowd_index=1.5).least_people == 3
+    assert SceneConfig(crowd_index=(0.0, 1.5)).least_people == 3
 
 
 def test_every_family_is_drawn_and_only_those_asked_for() -> None:
-    seen = {f for i in range(60) for f in render_scene(SceneRecipe(), 8, i).families}
+    seen = {f for i in range(60) for f in render_scene(SceneConfig(), 8, i).families}
     assert seen == set(FAMILIES)
-    some = SceneRecipe(poses=("lying", "sitting"))
+    some = SceneConfig(poses=("lying", "sitting"))
     assert {f for i in range(20) for f in render_scene(some, 8, i).families} == {"lying", "sitting"}
 
 
 def test_lying_people_are_wider_than_tall() -> None:
-    recipe = SceneRecipe(people=(1, 1), poses=("lying",), border=0.0, height=(0.4, 0.7))
+    recipe = SceneConfig(people=(1, 1), poses=("lying",), border=0.0, height=(0.4, 0.7))
     boxes = np.array([render_scene(recipe, 9, i).boxes[0] for i in range(20)])
     assert ((boxes[:, 2] - boxes[:, 0]) > (boxes[:, 3] - boxes[:, 1])).mean() > 0.8
 
 
 def test_skeletons_share_coordinates_by_name() -> None:
-    scene = render_scene(SceneRecipe(), 10, 0)
+    scene = render_scene(SceneConfig(), 10, 0)
     coco, crowdpose = scene.keypoints_of(COCO), scene.keypoints_of(CROWDPOSE)
     shared = [name for name in COCO.keypoints if name in CROWDPOSE.keypoints]
     assert len(shared) == 12
@@ -292,9 +292,9 @@ def test_a_skeleton_with_unknown_keypoints_is_refused_by_name() -> None:
 )
 def test_a_bad_recipe_names_its_field(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field):
-        SceneRecipe(**{field: value})
+        SceneConfig(**{field: value})
 
 
 def test_a_recipe_takes_the_lists_that_json_holds() -> None:
-    recipe = SceneRecipe(people=(2, 3), poses=("lying",), crowd_index=(0.2, 0.4))
-    assert SceneRecipe(**recipe.as_dict()) == recipe  # type: ignore[arg-type]
+    recipe = SceneConfig(people=(2, 3), poses=("lying",), crowd_index=(0.2, 0.4))
+    assert SceneConfig(**recipe.as_dict()) == recipe  # type: ignore[arg-type]

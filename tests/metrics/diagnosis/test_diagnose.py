@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poselib.data.synthetic.dataset import SceneRecipe, SyntheticScenes
+from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
 from poselib.skeletons import AIC, COCO, CROWDPOSE, LSP, Skeleton
@@ -26,7 +26,7 @@ def scenes(
     count: int = 30,
     size: int = WIDTH,
 ) -> Entry:
-    recipe = SceneRecipe(size=size, people=people)
+    recipe = SceneConfig(size=size, people=people)
     return SyntheticScenes(recipe, count, seed, skeleton).ground_truth()
 
 
