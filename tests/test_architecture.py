@@ -14,7 +14,7 @@ PACKAGE = ROOT / "poselib"
 
 # Imports point from a higher level to a lower one, or stay in their room.
 LEVELS = {
-    "skeletons": 0,
+    **dict.fromkeys(("skeletons", "typing"), 0),
     "structures": 1,
     "outputs": 2,
     "ops": 3,

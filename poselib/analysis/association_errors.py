@@ -20,11 +20,11 @@ from poselib.metrics.association_errors import (
     PredictionError,
     classify_keypoints,
 )
-from poselib.metrics.coco_tables import Float
 from poselib.ops.oks import LEAST_AREA
 from poselib.plots.poses import LEAST_SCORE
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
+from poselib.typing import FloatArray
 
 
 def association_errors(
@@ -229,7 +229,7 @@ def _wrong_predictions(
                 yield FailureCase(kind.name.lower(), index, person, other, types, carried)
 
 
-def _distances(found: Poses, person: int, sample: Sample, partner: int) -> Float:
+def _distances(found: Poses, person: int, sample: Sample, partner: int) -> FloatArray:
     """(K,) distances of predicted keypoints to those of a partner, in its sizes; 0 if unknown."""
     if partner < 0:
         return np.zeros(found.keypoints.shape[1])

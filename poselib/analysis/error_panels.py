@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poselib.analysis.association_errors import FailureCase
 from poselib.data.loaders import SampleSource
@@ -15,8 +14,7 @@ from poselib.plots.panels import Panel, window_around
 from poselib.plots.poses import LEAST_SCORE
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
-
-Points = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 _WORDS = {
     "swap": "on another person's",
@@ -107,7 +105,7 @@ def _panels(
     )
 
 
-def _labeled(sample: Sample, person: int) -> Points:
+def _labeled(sample: Sample, person: int) -> FloatArray:
     """(K, 2) keypoints of an annotated person, or of nobody (-1); NaN where not labeled."""
     if person < 0:
         return np.full((sample.keypoints.shape[1], 2), np.nan)

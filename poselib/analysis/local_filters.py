@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from poselib.analysis.inspect_image import with_switches
 from poselib.data.loaders import SampleSource
@@ -29,8 +28,7 @@ from poselib.plots.local_filters import FilterPanel
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
-
-Floats = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 BEFORE, AFTER = "regressed", "adapted"
 _FOUND = 0.5  # OKS from which AP counts somebody as found at all
@@ -51,20 +49,20 @@ class AdaptedPerson:
 
     sample: Sample
     person: int
-    regressed: Floats
-    adapted: Floats
-    filters: Floats
-    spacing: Floats
+    regressed: FloatArray
+    adapted: FloatArray
+    filters: FloatArray
+    spacing: FloatArray
     before: float
     after: float
 
     @property
-    def truth(self) -> Floats:
+    def truth(self) -> FloatArray:
         """(K, 3) px of the network input and visibility."""
         return self.sample.keypoints[self.person].astype(np.float64)
 
     @property
-    def places_of_truth(self) -> Floats:
+    def places_of_truth(self) -> FloatArray:
         """(K, 2) where the truth lies in the maps, in places from the middle; NaN if unlabeled."""
         places = (self.truth[:, :2] - self.regressed) / self.spacing[:, None]
         places[self.truth[:, 2] == 0] = np.nan

@@ -15,11 +15,12 @@ from poselib.analysis.association_errors import FailureCase, largest_first
 from poselib.data.loaders import SampleSource
 from poselib.data.readers.coco import PIXEL_CENTER
 from poselib.data.readers.json_fields import entries, load_json
-from poselib.metrics.coco_tables import Bool, Entry, Float
+from poselib.metrics.coco_tables import Entry
 from poselib.metrics.localization_errors import ERRORS, LocalizationErrors
 from poselib.ops.oks import LEAST_AREA
 from poselib.plots.panels import Panel, window_around
 from poselib.structures import Poses, Sample
+from poselib.typing import BoolArray, FloatArray
 
 _WORDS = {
     "jitter": "a little off",
@@ -92,7 +93,7 @@ def _places(judged: LocalizationErrors) -> list[int]:
     return [place[image] for image in judged.comparison.images]
 
 
-def _distances(judged: LocalizationErrors) -> Float:
+def _distances(judged: LocalizationErrors) -> FloatArray:
     """(R, K) from where keypoints belong, √area of the person; 0 if not found."""
     truth, found = judged.comparison.truth, judged.comparison.found
     here = found.keypoints[judged.found, :, :2]
@@ -131,7 +132,7 @@ def _panels(case: FailureCase, judged: LocalizationErrors, sample: Sample) -> tu
     )
 
 
-def _in_image(keypoints: Float, there: Bool, sample: Sample) -> Float:
+def _in_image(keypoints: FloatArray, there: BoolArray, sample: Sample) -> FloatArray:
     """Keypoints (..., K, 3) of the file in px of the sample's image; 0, 0, 0 if not there."""
     xy = sample.to_original.inverse()(keypoints[..., :2] + PIXEL_CENTER)
     return np.where(there[..., None], np.concatenate([xy, keypoints[..., 2:]], axis=-1), 0.0)

@@ -14,13 +14,13 @@ import pandas as pd
 from poselib.data.transforms import letterbox_scale
 from poselib.engine.evaluate import Evaluation, LabeledImages, score
 from poselib.engine.predict import PredictOptions
-from poselib.metrics.coco_tables import Float
 from poselib.metrics.localization_errors import classify_localization
 from poselib.metrics.oracle_search import candidate_spacing, offset_in_steps, search_locally
 from poselib.papers.published import published_table
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
+from poselib.typing import FloatArray
 
 WINDOWS = (1, 3, 7, 11, 15, 19)
 ALL = "all"
@@ -112,7 +112,7 @@ def measure_local_search(
 
 def steps_to_truth(
     found: Evaluation, dataset: LabeledImages, steps: Sequence[float], skeleton: Skeleton
-) -> Float:
+) -> FloatArray:
     """Return how far the keypoints of people found are from the truth, in spacings.
 
     People are those whom COCO's evaluation matches to an annotated one, from an OKS of 0.1 on.
@@ -141,7 +141,7 @@ def steps_to_truth(
     return apart
 
 
-def window_shares(steps: Float, skeleton: Skeleton, windows: Sequence[int]) -> pd.DataFrame:
+def window_shares(steps: FloatArray, skeleton: Skeleton, windows: Sequence[int]) -> pd.DataFrame:
     """Return how many keypoints have their truth inside windows of several sizes, by type.
 
     Args:
@@ -204,7 +204,9 @@ def search_outcome(table: pd.DataFrame, shares: pd.DataFrame, window: int) -> st
     return "; ".join(told)
 
 
-def _in_file(sample: Sample, options: PredictOptions, step: float) -> tuple[Float, Float, float]:
+def _in_file(
+    sample: Sample, options: PredictOptions, step: float
+) -> tuple[FloatArray, FloatArray, float]:
     """Annotated people, their areas and the step between candidates, px of the image file."""
     truth = sample.keypoints.astype(np.float64)
     truth[..., :2] = sample.to_original(truth[..., :2])

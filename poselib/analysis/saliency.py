@@ -24,8 +24,7 @@ from poselib.ops.map_coordinates import FRAMES, Frame, cell_to_px, half_pixel
 from poselib.ops.normalization import normalize
 from poselib.structures import Sample, Size
 from poselib.systems import System
-
-Floats = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class CenterAnalysis:
         return height, width
 
     @property
-    def centers(self) -> Floats:
+    def centers(self) -> FloatArray:
         """(N, 2) px, the mean of each person's labeled keypoints; 0 without any."""
         return mean_positions(torch.from_numpy(self.sample.keypoints)).double().numpy()
 
@@ -78,7 +77,7 @@ class CenterAnalysis:
         """The people whom a cell regresses."""
         return np.flatnonzero(self.cells[:, 0] >= 0).tolist()
 
-    def _px(self, places: Tensor) -> Floats:
+    def _px(self, places: Tensor) -> FloatArray:
         """Bring places (..., 2), where a cell's own is whole numbers, to px of the sample."""
         px = cell_to_px(places, self.sample.size, self.size, self.frame)
         return px.double().cpu().numpy() + half_pixel(self.frame)
@@ -112,7 +111,7 @@ class CenterAnalysis:
                 maps.append(torch.cat([d for (d,) in derivatives]).square().sum((0, 1)).sqrt())
         return torch.stack(maps).float().cpu().numpy()
 
-    def activated(self) -> Floats:
+    def activated(self) -> FloatArray:
         """Return the places that the regression of each person and keypoint reads (DEKR, Fig. 4).
 
         Returns:
@@ -121,11 +120,11 @@ class CenterAnalysis:
         """
         return self._placed(self.taps)
 
-    def unmoved(self) -> Floats:
+    def unmoved(self) -> FloatArray:
         """Return what ``activated`` would if the convolutions were ordinary: (N, 1, P, 2) px."""
         return self._placed([ordinary_taps(self.size)] * len(self.taps))
 
-    def _placed(self, taps: Sequence[Tensor]) -> Floats:
+    def _placed(self, taps: Sequence[Tensor]) -> FloatArray:
         cells = torch.from_numpy(self.cells).to(taps[0].device)
         places = self._px(composed_taps(taps, cells) - 0.5)
         places[self.cells[:, 0] < 0] = np.nan

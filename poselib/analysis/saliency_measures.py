@@ -16,11 +16,10 @@ from poselib.plots.figure import readable
 from poselib.plots.saliency import FocusPanel
 from poselib.structures import Sample
 from poselib.systems import System
+from poselib.typing import FloatArray
 
-Floats = NDArray[np.float64]
 
-
-def energy_within(maps: ArrayLike, points: ArrayLike, radius: float) -> Floats:
+def energy_within(maps: ArrayLike, points: ArrayLike, radius: float) -> FloatArray:
     """Return the share of each map's sum that lies around a point.
 
     Args:
@@ -37,7 +36,7 @@ def energy_within(maps: ArrayLike, points: ArrayLike, radius: float) -> Floats:
     return np.divide(part, total, out=np.full(len(values), np.nan), where=total > 0)
 
 
-def _disc(size: tuple[int, ...], points: Floats, radius: float) -> NDArray[np.bool_]:
+def _disc(size: tuple[int, ...], points: FloatArray, radius: float) -> NDArray[np.bool_]:
     """(J, H, W) true in pixels whose middles are not farther than ``radius`` from each point."""
     y, x = (np.arange(n) + 0.5 for n in size)
     dx, dy = x - points[:, :1], y - points[:, 1:]
@@ -100,7 +99,7 @@ def measure_focus(
 
 def _measured(
     view: CenterAnalysis, person: int, which: NDArray[np.intp], radius: float, guided: bool
-) -> dict[str, Floats]:
+) -> dict[str, FloatArray]:
     """The shares of saliency of some of a person's keypoints, (J,) each."""
     saliency = view.saliency(person, which.tolist(), guided=guided)
     points = view.sample.keypoints[person, which, :2].astype(np.float64)
@@ -113,9 +112,9 @@ def _measured(
     }
 
 
-def _distances(places: Floats, points: Floats) -> Floats:
+def _distances(places: FloatArray, points: FloatArray) -> FloatArray:
     """Mean distances (J,) of places (J, P, 2) or (1, P, 2) to points (J, 1, 2)."""
-    mean: Floats = np.linalg.norm(places - points, axis=-1).mean(axis=-1)
+    mean: FloatArray = np.linalg.norm(places - points, axis=-1).mean(axis=-1)
     return mean
 
 

@@ -21,9 +21,7 @@ from torch.nn import functional as F
 
 from poselib.ops.block_extrema import SIDE, BlockExtrema, block_extremes
 from poselib.ops.lazy_upsampling import LazyUpsampled
-
-Reals = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from poselib.typing import Float32Array, IntArray
 
 # Rows and columns of blocks in a tile.
 _TILE = (2, 4)
@@ -48,19 +46,19 @@ class _Tiles:
         blocks: (t, rows, columns), the blocks in each.
     """
 
-    heat: Reals
-    lowest: Reals
-    highest: Reals
-    low: Reals
-    high: Reals
-    blocks: Ints
+    heat: Float32Array
+    lowest: Float32Array
+    highest: Float32Array
+    low: Float32Array
+    high: Float32Array
+    blocks: IntArray
 
-    def bound(self, row: Ints, references: Reals) -> Reals:
+    def bound(self, row: IntArray, references: Float32Array) -> Float32Array:
         """Return (n, t), what no cell exceeds for people with references (n, L) in maps (n,)."""
         squares = _squares(self.lowest[row], self.highest[row], references)
         return self.heat[row] - _rounded_root(squares)
 
-    def distances(self, row: Ints, tile: Ints, references: Reals) -> Reals:
+    def distances(self, row: IntArray, tile: IntArray, references: Float32Array) -> Float32Array:
         """Return (n, blocks), what no rounded distance in a block of tiles (n,) falls below."""
         _, length, tiles, columns = self.low.shape
         place = (row[:, None] * length + np.arange(length)) * tiles + tile[:, None]
@@ -72,7 +70,7 @@ class _Tiles:
         return np.tile(_rounded_root(squares), self.blocks.shape[1])
 
 
-def _squares(lowest: Reals, highest: Reals, references: Reals) -> Reals:
+def _squares(lowest: Float32Array, highest: Float32Array, references: Float32Array) -> Float32Array:
     """Return the least squares, (n, b), of distances to references (n, L) in bounds (n, L, b)."""
     squares = np.zeros((len(lowest), lowest.shape[2]), np.float32)
     for i in range(lowest.shape[1]):
@@ -84,7 +82,7 @@ def _squares(lowest: Reals, highest: Reals, references: Reals) -> Reals:
     return squares
 
 
-def _rounded_root(squares: Reals) -> Reals:
+def _rounded_root(squares: Float32Array) -> Float32Array:
     return np.rint(np.sqrt(squares, out=squares), out=squares)
 
 
@@ -102,13 +100,13 @@ class Search:
         places: (n,), where it is: the first in row order of those that score so.
     """
 
-    heat: Reals
+    heat: Float32Array
     tags: BlockExtrema | LazyUpsampled
-    hottest: Reals
-    maps: Ints
-    references: Reals
-    scores: Reals = field(init=False)
-    places: Ints = field(init=False)
+    hottest: Float32Array
+    maps: IntArray
+    references: Float32Array
+    scores: Float32Array = field(init=False)
+    places: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
         self.scores = np.full(len(self.maps), -np.inf, np.float32)
@@ -128,7 +126,7 @@ class Search:
                 people = np.arange(start, min(start + count, len(row)))
                 self._look(people, row[people], tiles)
 
-    def _look(self, people: Ints, row: Ints, tiles: _Tiles) -> None:
+    def _look(self, people: IntArray, row: IntArray, tiles: _Tiles) -> None:
         """Search all tiles that may hold a better cell for people, each in one row of maps."""
         references = self.references[people]
         hottest = self.hottest.reshape(len(self.hottest), -1)
@@ -137,7 +135,7 @@ class Search:
             who, blocks = np.repeat(people[some], tiles.blocks[0].size), tiles.blocks[tile].ravel()
             self._score_hopeful(who, blocks, hottest[self.maps[who], blocks] - away)
 
-    def _tiles(self, maps: Ints) -> _Tiles:
+    def _tiles(self, maps: IntArray) -> _Tiles:
         """Bound all tiles of some maps."""
         rows, columns = _TILE[0] * SIDE, _TILE[1] * SIDE
         lowest, highest = self.tags.bounds(maps, rows)
@@ -153,7 +151,9 @@ class Search:
             blocks=_blocks_of_tiles(*self.hottest.shape[1:]),
         )
 
-    def _promising(self, people: Ints, bound: Reals) -> Iterator[tuple[Ints, Ints]]:
+    def _promising(
+        self, people: IntArray, bound: Float32Array
+    ) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield rows and columns of bounds, (n, b), that leave room for a better cell.
 
         First a few of the highest of each person, and last all, in parts; what has been looked
@@ -172,11 +172,11 @@ class Search:
             part = slice(start, start + _PAIRS)
             yield row[part], column[part]
 
-    def _above(self, people: Ints, bound: Reals) -> NDArray[np.bool_]:
+    def _above(self, people: IntArray, bound: Float32Array) -> NDArray[np.bool_]:
         # What is bounded by -inf is never found, by nobody.
         return bound >= np.maximum(self.scores[people, None], np.finfo(np.float32).min)
 
-    def _score_hopeful(self, people: Ints, blocks: Ints, bound: Reals) -> None:
+    def _score_hopeful(self, people: IntArray, blocks: IntArray, bound: Float32Array) -> None:
         """Score those pairs of a person, ascending, and a block that may hold a better cell."""
         left = self._hopeful(people, blocks, bound)
         for start in range(0, len(left), _PAIRS):
@@ -186,12 +186,12 @@ class Search:
             if len(part):
                 self._score(people[part], blocks[part])
 
-    def _hopeful(self, people: Ints, blocks: Ints, bound: Reals) -> Ints:
+    def _hopeful(self, people: IntArray, blocks: IntArray, bound: Float32Array) -> IntArray:
         """Say which pairs of a person and a block may hold a better cell."""
         best, earlier = self.scores[people], self._corners[blocks] < self.places[people]
         return np.flatnonzero((bound > best) | ((bound == best) & earlier))
 
-    def _score(self, people: Ints, blocks: Ints) -> None:
+    def _score(self, people: IntArray, blocks: IntArray) -> None:
         """Score the cells of pairs of a person, ascending, and a block; keep the best."""
         maps, references = self.maps[people], self.references[people]
         tags = self.tags.cut(maps, blocks)
@@ -214,7 +214,7 @@ class Search:
         first = np.minimum.reduceat(np.where(ties, place, self.heat[0].size), begins)
         self._keep(people[begins], highest, first)
 
-    def _keep(self, people: Ints, scores: Reals, places: Ints) -> None:
+    def _keep(self, people: IntArray, scores: Float32Array, places: IntArray) -> None:
         equal = (scores == self.scores[people]) & (places < self.places[people])
         better = (scores > self.scores[people]) | equal
         self.scores[people[better]], self.places[people[better]] = scores[better], places[better]
@@ -226,7 +226,7 @@ def _in_tiles(bounds: Tensor, side: int, beyond: float) -> Tensor:
     return padded.reshape(*bounds.shape[:2], -1, side)
 
 
-def _blocks_of_tiles(rows: int, columns: int) -> Ints:
+def _blocks_of_tiles(rows: int, columns: int) -> IntArray:
     """Return the blocks, (t, rows, columns), of each tile of maps of (rows, columns) blocks.
 
     Tiles at the right and at the bottom that lack some name their last ones again.

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from poselib.typing import FloatArray, IntArray
 
 DistanceReduction = Literal["least", "mean"]
 # (reference embeddings (P, L), keypoint types left) -> (next type, ``GroupingStep.distances``)
-NextType = Callable[[Floats, Sequence[int]], tuple[int, Floats]]
+NextType = Callable[[FloatArray, Sequence[int]], tuple[int, FloatArray]]
 
 # Weight of the exact distance: it decides only between matchings that cost the same without.
 _TIE_BREAK = 1e-6
@@ -83,7 +82,7 @@ class Candidates:
         tags: (K, M, L) float32.
     """
 
-    cells: Ints
+    cells: IntArray
     values: NDArray[np.float32]
     tags: NDArray[np.float32]
 
@@ -112,13 +111,13 @@ class GroupingStep:
     """
 
     keypoint: int
-    candidates: Ints
-    cells: Ints
-    tags: Floats
-    references: Floats
-    people: Ints
+    candidates: IntArray
+    cells: IntArray
+    tags: FloatArray
+    references: FloatArray
+    people: IntArray
     started: NDArray[np.bool_]
-    distances: Floats
+    distances: FloatArray
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ class Groups:
         references: (P, L) float64, mean tag of each person's keypoints.
     """
 
-    members: Ints
-    references: Floats
+    members: IntArray
+    references: FloatArray
 
 
 def grouping_steps(
@@ -171,8 +170,8 @@ def grouping_steps(
 
 
 def match_people(
-    tags: Floats, values: NDArray[np.float32], references: Floats, options: GroupingOptions
-) -> Ints:
+    tags: FloatArray, values: NDArray[np.float32], references: FloatArray, options: GroupingOptions
+) -> IntArray:
     """Match the candidates of one keypoint type to people at the least total cost.
 
     Args:

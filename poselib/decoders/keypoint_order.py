@@ -9,7 +9,6 @@ import numpy as np
 
 from poselib.decoders.grouping import (
     Candidates,
-    Floats,
     GroupingOptions,
     GroupingStep,
     Groups,
@@ -17,6 +16,7 @@ from poselib.decoders.grouping import (
     groups_of,
 )
 from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray
 
 OrderName = Literal["dataset", "top_down", "bottom_up", "torso_first"]
 ORDERS: tuple[OrderName, ...] = get_args(OrderName)
@@ -89,7 +89,7 @@ def associative_steps(
         )
     unknown = np.full(len(order), np.nan)
 
-    def choose(references: Floats, remaining: Sequence[int]) -> tuple[int, Floats]:
+    def choose(references: FloatArray, remaining: Sequence[int]) -> tuple[int, FloatArray]:
         return min(remaining, key=list(order).index), unknown
 
     return tuple(grouping_steps(candidates, choose, options))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from poselib.typing import Float32Array, IntArray
 
 
-def same_people(poses: Floats, distance: float, share: float) -> NDArray[np.bool_]:
+def same_people(poses: Float32Array, distance: float, share: float) -> NDArray[np.bool_]:
     """Say which poses mark the same person.
 
     Two do where more than ``share`` of the corresponding keypoints are nearer to one another than
@@ -33,8 +32,12 @@ def same_people(poses: Floats, distance: float, share: float) -> NDArray[np.bool
 
 
 def suppress_poses(
-    poses: Floats, scores: Floats, distance: float = 0.05, share: float = 0.5, count: int = 30
-) -> Ints:
+    poses: Float32Array,
+    scores: Float32Array,
+    distance: float = 0.05,
+    share: float = 0.5,
+    count: int = 30,
+) -> IntArray:
     """Choose the poses to keep.
 
     As in DEKR's code, poses are visited in the order given. One that is left stands for those that

@@ -9,7 +9,6 @@ from scipy.spatial.distance import cdist
 
 from poselib.decoders.grouping import (
     Candidates,
-    Floats,
     GroupingOptions,
     GroupingStep,
     Groups,
@@ -17,6 +16,7 @@ from poselib.decoders.grouping import (
     grouping_steps,
     groups_of,
 )
+from poselib.typing import FloatArray
 
 
 def progressive_steps(candidates: Candidates, options: GroupingOptions) -> tuple[GroupingStep, ...]:
@@ -46,7 +46,7 @@ def _nearest_type(candidates: Candidates, options: GroupingOptions) -> NextType:
     present, begins, counts = np.unique(types, return_index=True, return_counts=True)
     nearest = np.full(len(candidates.values), np.nan)
 
-    def choose(references: Floats, remaining: Sequence[int]) -> tuple[int, Floats]:
+    def choose(references: FloatArray, remaining: Sequence[int]) -> tuple[int, FloatArray]:
         distances = np.full(len(nearest), np.nan)
         if len(references) == 0:
             return remaining[0], distances

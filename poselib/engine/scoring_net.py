@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions, device_of, infer, present
-from poselib.metrics.coco_tables import Float
 from poselib.models.scoring import ScoringNet
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System, build
+from poselib.typing import FloatArray
 
 _PART = "scoring."  # of a network: its scoring net
 
@@ -183,7 +183,7 @@ def detach_scoring_net(system: System) -> System:
     return replace(system, decode=lambda outputs: system.decode(replace(outputs, scorer=None)))
 
 
-def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> Float:
+def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
     """Return (P,) the highest OKS of each person found with any annotated one of the image.
 
     Args:
@@ -195,7 +195,7 @@ def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> Float:
     truth[..., :2] = sample.to_original(truth[..., :2])
     areas = sample.areas.astype(np.float64) * sample.to_original.scale**2
     alike = object_keypoint_similarity(people.keypoints, truth, areas, skeleton.sigmas)
-    best: Float = alike.max(axis=0)
+    best: FloatArray = alike.max(axis=0)
     return best
 
 

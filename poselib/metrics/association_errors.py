@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.coco_tables import Bool, Float, Int
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 NEAR, LOOSE = 0.5, 0.1  # similarities
 
@@ -73,10 +73,10 @@ class KeypointErrors:
         fates: (N, K) int64, of ``GroundTruthOutcome``.
     """
 
-    partners: Int
-    kinds: Int
-    onto: Int
-    fates: Int
+    partners: IntArray
+    kinds: IntArray
+    onto: IntArray
+    fates: IntArray
 
 
 def classify_keypoints(
@@ -106,7 +106,7 @@ def classify_keypoints(
     sides = truth[:, skeleton.flip_indices]
     side = _similarity(poses.keypoints, predicted, sides, areas, skeleton)[rows, partners]
     unlabeled = matched & (truth[partners, :, 2] == 0)
-    rules: list[tuple[Bool, PredictionError]] = [
+    rules: list[tuple[BoolArray, PredictionError]] = [
         (~predicted, PredictionError.ABSENT),
         (own >= NEAR, PredictionError.GOOD),
         (matched & (best >= np.maximum(NEAR, side)), PredictionError.SWAP),
@@ -136,14 +136,18 @@ def _check(poses: Poses, sample: Sample, skeleton: Skeleton) -> None:
 
 
 def _similarity(
-    points: NDArray[np.float32], predicted: Bool, truth: Float, areas: Float, skeleton: Skeleton
-) -> Float:
+    points: NDArray[np.float32],
+    predicted: BoolArray,
+    truth: FloatArray,
+    areas: FloatArray,
+    skeleton: Skeleton,
+) -> FloatArray:
     """(P, N, K) similarity of predicted to annotated keypoints; 0 where one of them is absent."""
     near = keypoint_similarity(points[:, None], truth[..., :2], areas, skeleton.sigmas)
     return np.where(predicted[:, None] & (truth[..., 2] > 0), near, 0.0)
 
 
-def _partners(values: Float, labeled: Bool) -> Int:
+def _partners(values: FloatArray, labeled: BoolArray) -> IntArray:
     """(P,) the annotated person that each person found is matched to, or -1."""
     similarity = values.sum(axis=-1) / np.maximum(labeled.sum(axis=-1), 1)
     similarity = np.where((values >= NEAR).any(axis=-1), similarity, 0.0)
@@ -153,7 +157,7 @@ def _partners(values: Float, labeled: Bool) -> Int:
     return partners
 
 
-def _ignored(points: NDArray[np.float32], ignore: Bool) -> Bool:
+def _ignored(points: NDArray[np.float32], ignore: BoolArray) -> BoolArray:
     """(P, K) true where a keypoint lies on a pixel whose people are not labeled."""
     height, width = ignore.shape
     column, row = np.floor(points).astype(np.int64).transpose(2, 0, 1)
@@ -163,7 +167,7 @@ def _ignored(points: NDArray[np.float32], ignore: Bool) -> Bool:
     return where
 
 
-def _fates(near: Bool, kinds: Int, partners: Int, labeled: Bool) -> Int:
+def _fates(near: BoolArray, kinds: IntArray, partners: IntArray, labeled: BoolArray) -> IntArray:
     fates = np.where(labeled, GroundTruthOutcome.UNDETECTED, GroundTruthOutcome.UNLABELED).astype(
         np.int64
     )

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from poselib.metrics.coco_tables import Comparison, Entry, Float
+from poselib.metrics.coco_tables import Comparison, Entry
 from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray
 
 Chosen = Literal["faster", "pycocotools"]
 Backend = Literal["auto"] | Chosen
@@ -30,8 +31,8 @@ class Curves:
         recall: (T, C, A).
     """
 
-    precision: Float
-    recall: Float
+    precision: FloatArray
+    recall: FloatArray
 
 
 def chosen_backend(backend: Backend) -> Chosen:
@@ -109,7 +110,7 @@ def _faster(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> 
 
 def _matrices(
     comparison: Comparison, skeleton: Skeleton, max_detections: int
-) -> dict[tuple[int, int], Float]:
+) -> dict[tuple[int, int], FloatArray]:
     """Similarities (found, annotated) by the positions of image and category."""
     pairs = pair_detections(comparison, max_detections)
     values = similarity(comparison, pairs, skeleton.sigmas)

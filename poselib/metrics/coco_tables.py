@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poselib.metrics.validation import numbers, numbers_or
 from poselib.ops.oks import AREA_OF_BOX
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 Entry = dict[str, Any]
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
-Bool = NDArray[np.bool_]
 
 # Lists of a COCO file, with the fields that the evaluation cannot do without.
 _FIELDS = {
@@ -41,23 +38,23 @@ class GroundTruth:
         images, categories: (N,) positions among those that are evaluated.
     """
 
-    keypoints: Float
-    boxes: Float
-    areas: Float
-    crowds: Bool
-    ignored: Bool
-    images: Int
-    categories: Int
+    keypoints: FloatArray
+    boxes: FloatArray
+    areas: FloatArray
+    crowds: BoolArray
+    ignored: BoolArray
+    images: IntArray
+    categories: IntArray
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     @property
-    def labeled(self) -> Bool:
+    def labeled(self) -> BoolArray:
         """(N, K) true for keypoints that count."""
         return self.keypoints[..., 2] > 0
 
-    def only(self, rows: Bool) -> GroundTruth:
+    def only(self, rows: BoolArray) -> GroundTruth:
         return _only(self, rows)
 
 
@@ -71,26 +68,26 @@ class Detections:
         images, categories: (P,) positions among those that are evaluated.
     """
 
-    keypoints: Float
-    scores: Float
-    images: Int
-    categories: Int
+    keypoints: FloatArray
+    scores: FloatArray
+    images: IntArray
+    categories: IntArray
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     @property
-    def areas(self) -> Float:
+    def areas(self) -> FloatArray:
         """(P,) px², the extent of the keypoints, as pycocotools takes it for a person's size."""
         extent = np.ptp(self.keypoints[..., :2], axis=1)
         return extent[:, 0] * extent[:, 1]
 
     @property
-    def present(self) -> Bool:
+    def present(self) -> BoolArray:
         """(P, K) false for a keypoint that is written as 0, 0, 0: it was not found."""
         return (self.keypoints != 0).any(axis=-1)
 
-    def only(self, rows: Bool) -> Detections:
+    def only(self, rows: BoolArray) -> Detections:
         return _only(self, rows)
 
 
@@ -252,7 +249,7 @@ def _fault(results: Sequence[Entry], place: dict[Any, int], kind: dict[Any, int]
     return "results: expected dictionaries"
 
 
-def _only(rows: _Rows, kept: Bool) -> _Rows:
+def _only(rows: _Rows, kept: BoolArray) -> _Rows:
     if kept.all():
         return rows
     return replace(rows, **{name: value[kept] for name, value in vars(rows).items()})

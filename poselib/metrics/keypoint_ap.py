@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from poselib.metrics.coco_tables import Bool, Comparison, Entry, Float, Int, compare, read_truth
+from poselib.metrics.coco_tables import Comparison, Entry, compare, read_truth
 from poselib.metrics.matching import match_people
 from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -62,8 +63,8 @@ def keypoint_ap(
 
 
 def _keypoints(
-    comparison: Comparison, order: Int, matched: Int, skeleton: Skeleton
-) -> tuple[Float, Bool]:
+    comparison: Comparison, order: IntArray, matched: IntArray, skeleton: Skeleton
+) -> tuple[FloatArray, BoolArray]:
     """Similarity (D, K) of each keypoint to that of the matched person, and whether it counts."""
     truth, found = comparison.truth, comparison.found
     each = np.zeros((len(order), len(skeleton)))
@@ -76,7 +77,7 @@ def _keypoints(
     return each, counted
 
 
-def _average_precision(values: Float, counted: Bool, labeled: int) -> float:
+def _average_precision(values: FloatArray, counted: BoolArray, labeled: int) -> float:
     """COCO's average precision of one keypoint: values (D,) by rank, of which some count."""
     if not labeled:
         return float("nan")

@@ -22,11 +22,12 @@ import numpy as np
 import pandas as pd
 
 from poselib.metrics.ap import evaluate_ap
-from poselib.metrics.coco_tables import Bool, Comparison, Entry, Float, Int, compare, read_truth
+from poselib.metrics.coco_tables import Comparison, Entry, compare, read_truth
 from poselib.metrics.matching import match_people
 from poselib.metrics.pairwise_oks import Pairs, pair_detections, runs, similarity
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 # Similarities from which people match, a keypoint is near another, and it is good.
 MATCHED, NEAR, GOOD = 0.1, 0.5, 0.85
@@ -89,11 +90,11 @@ class LocalizationErrors:
     comparison: Comparison
     skeleton: Skeleton
     max_detections: int
-    found: Int
-    truth: Int
-    verdicts: Int
-    similarity: Float
-    onto: Int
+    found: IntArray
+    truth: IntArray
+    verdicts: IntArray
+    similarity: FloatArray
+    onto: IntArray
 
 
 def classify_localization(
@@ -118,7 +119,7 @@ def classify_localization(
     rivals = _compare_keypoints(comparison, pairs, rows, partners, skeleton)
     labeled = comparison.truth.labeled[partners]
     greatest = np.maximum.reduce([rivals.own, rivals.side, rivals.others, rivals.other_sides])
-    rules: list[tuple[Bool, LocalizationError]] = [
+    rules: list[tuple[BoolArray, LocalizationError]] = [
         (~labeled, LocalizationError.UNCOUNTED),
         (greatest < NEAR, LocalizationError.MISS),
         (rivals.own == greatest, LocalizationError.JITTER),
@@ -237,15 +238,15 @@ class _Rivals:
         who: (R, K) whom of the others it is most like.
     """
 
-    own: Float
-    side: Float
-    others: Float
-    other_sides: Float
-    who: Int
+    own: FloatArray
+    side: FloatArray
+    others: FloatArray
+    other_sides: FloatArray
+    who: IntArray
 
 
 def _compare_keypoints(
-    comparison: Comparison, pairs: Pairs, rows: Int, partners: Int, skeleton: Skeleton
+    comparison: Comparison, pairs: Pairs, rows: IntArray, partners: IntArray, skeleton: Skeleton
 ) -> _Rivals:
     """Compare those at ``rows`` of ``pairs.order``, matched to ``partners``, with everyone."""
     counts = pairs.counts[rows]
@@ -267,7 +268,9 @@ def _compare_keypoints(
     return _Rivals(straight[mine], crossed[mine], others, other_sides, who)
 
 
-def _near(comparison: Comparison, found: Int, truth: Int, types: Int, skeleton: Skeleton) -> Float:
+def _near(
+    comparison: Comparison, found: IntArray, truth: IntArray, types: IntArray, skeleton: Skeleton
+) -> FloatArray:
     """(Q, K) similarity of each pair's keypoints found to the annotated ones of given types."""
     here, there = comparison.found, comparison.truth.keypoints[truth][:, types]
     areas = comparison.truth.areas[truth]
@@ -275,7 +278,7 @@ def _near(comparison: Comparison, found: Int, truth: Int, types: Int, skeleton: 
     return np.where(there[..., 2] > 0, np.where(here.present[found], near, 0.0), -1.0)
 
 
-def _entries(comparison: Comparison, points: Float) -> list[Entry]:
+def _entries(comparison: Comparison, points: FloatArray) -> list[Entry]:
     """COCO results of everyone found, in their order, with keypoints (P, K, 3)."""
     found = comparison.found
     columns = (

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.coco_tables import Comparison, Float, Int
+from poselib.metrics.coco_tables import Comparison
 from poselib.metrics.pairwise_oks import Pairs, runs
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
+from poselib.typing import FloatArray, IntArray
 
 
-def matched_oks(poses: Poses, sample: Sample, skeleton: Skeleton) -> Float:
+def matched_oks(poses: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
     """Return how well each annotated person was found: its OKS with a person of its own.
 
     People are matched one to one so that the similarities add up to the most.
@@ -28,7 +29,7 @@ def matched_oks(poses: Poses, sample: Sample, skeleton: Skeleton) -> Float:
     return matched_people(poses, sample, skeleton)[1]
 
 
-def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[Int, Float]:
+def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[IntArray, FloatArray]:
     """Return who was found of each annotated person, matched as by ``matched_oks``.
 
     Args:
@@ -48,7 +49,9 @@ def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[In
     return partners, matched
 
 
-def match_people(comparison: Comparison, pairs: Pairs, values: Float, least: float) -> Int:
+def match_people(
+    comparison: Comparison, pairs: Pairs, values: FloatArray, least: float
+) -> IntArray:
     """Match people found to annotated ones: best score first, each to the most similar free one.
 
     Whoever finds no free person that counts may match one who is ignored, and crowds as often as

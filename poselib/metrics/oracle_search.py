@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from poselib.metrics.coco_tables import Float
 from poselib.ops.oks import keypoint_similarity
 from poselib.structures import Poses
+from poselib.typing import FloatArray
 
 
-def candidate_spacing(sigmas: ArrayLike, step: float) -> Float:
+def candidate_spacing(sigmas: ArrayLike, step: float) -> FloatArray:
     """Return how far apart the candidates of each keypoint lie (LOGO-CAP, Algorithm 1).
 
     Args:
@@ -34,11 +34,11 @@ def candidate_spacing(sigmas: ArrayLike, step: float) -> Float:
     values = np.asarray(sigmas, np.float64)
     if values.ndim != 1 or not values.size or not _positive(values) or not _positive(step):
         raise ValueError(f"sigmas and step must be positive, not {values.tolist()} and {step}")
-    spacing: Float = step * values / values.min()
+    spacing: FloatArray = step * values / values.min()
     return spacing
 
 
-def offset_in_steps(found: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> Float:
+def offset_in_steps(found: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> FloatArray:
     """Return how far keypoints are from the truth in x or in y, whichever is more, in spacings.
 
     The square that a window of w by w candidates covers, each for the places next to it, has the
@@ -52,13 +52,13 @@ def offset_in_steps(found: ArrayLike, truth: ArrayLike, spacing: ArrayLike) -> F
         (..., K) from 0.
     """
     apart = np.abs(np.asarray(found, np.float64) - np.asarray(truth, np.float64)).max(axis=-1)
-    steps: Float = apart / np.asarray(spacing, np.float64)
+    steps: FloatArray = apart / np.asarray(spacing, np.float64)
     return steps
 
 
 def nearest_candidates(
     points: ArrayLike, goals: ArrayLike, spacing: ArrayLike, window: int
-) -> Float:
+) -> FloatArray:
     """Return the candidates nearest to where keypoints should be.
 
     Candidates of a keypoint at p lie at ``p + (i, j) * spacing`` with whole i and j from -r to r,
@@ -80,7 +80,7 @@ def nearest_candidates(
         raise ValueError(f"a window must have an odd positive side, not {window}")
     start, apart = np.asarray(points, np.float64), np.asarray(spacing, np.float64)[..., None]
     steps = np.rint((np.asarray(goals, np.float64) - start) / apart)
-    best: Float = start + np.clip(steps, -(window // 2), window // 2) * apart
+    best: FloatArray = start + np.clip(steps, -(window // 2), window // 2) * apart
     return best
 
 
@@ -91,7 +91,7 @@ def best_reachable_oks(
     sigmas: ArrayLike,
     window: int,
     step: float,
-) -> Float:
+) -> FloatArray:
     """Return the OKS that everyone found could reach with every annotated person.
 
     The mean over an annotated person's labeled keypoints of the similarity of the best candidate
@@ -108,7 +108,7 @@ def best_reachable_oks(
     near = keypoint_similarity(best, annotated[..., :2], size, sigmas)
     labeled = annotated[..., 2] > 0
     total = np.where(poses.found[:, None] & labeled, near, 0.0).sum(axis=-1)
-    mean: Float = total / np.maximum(labeled.sum(axis=-1), 1)
+    mean: FloatArray = total / np.maximum(labeled.sum(axis=-1), 1)
     return mean
 
 
@@ -159,7 +159,7 @@ def search_locally(
 
 def _checked(
     poses: Poses, truth: ArrayLike, areas: ArrayLike, sigmas: ArrayLike
-) -> tuple[Float, Float]:
+) -> tuple[FloatArray, FloatArray]:
     """Annotated people and their areas as arrays, if their shapes fit."""
     annotated, size = np.asarray(truth, np.float64), np.asarray(areas, np.float64)
     count = np.size(sigmas)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from poselib.metrics.coco_tables import Comparison, Detections, Float, GroundTruth, Int
+from poselib.metrics.coco_tables import Comparison, Detections, GroundTruth
 from poselib.ops.oks import LEAST_AREA
 from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray, IntArray
 
 # Pairs that are compared at once: a few MB of memory.
 _AT_ONCE = 1 << 15
@@ -30,14 +31,14 @@ class Pairs:
         counts: (D,) how many pairs each of ``order`` has.
     """
 
-    order: Int
-    ranks: Int
-    found: Int
-    truth: Int
-    counts: Int
+    order: IntArray
+    ranks: IntArray
+    found: IntArray
+    truth: IntArray
+    counts: IntArray
 
     @property
-    def starts(self) -> Int:
+    def starts(self) -> IntArray:
         """(D,) the position of the first pair of each of ``order``."""
         return np.cumsum(self.counts) - self.counts
 
@@ -65,12 +66,12 @@ def pair_detections(comparison: Comparison, max_detections: int) -> Pairs:
     )
 
 
-def runs(starts: Int, counts: Int) -> Int:
+def runs(starts: IntArray, counts: IntArray) -> IntArray:
     """Return so many numbers from each start on, one run after the other."""
     return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
 
 
-def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float:
+def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> FloatArray:
     """Return the object keypoint similarity of each pair, to the last bit as pycocotools does.
 
     Who has no labeled keypoint is compared by the distance of the keypoints found to a box of
@@ -107,7 +108,7 @@ def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float
 
 def most_similar(
     comparison: Comparison, skeleton: Skeleton, max_detections: int
-) -> tuple[Float, Int]:
+) -> tuple[FloatArray, IntArray]:
     """Return how similar anybody found is at most to each annotated person, and who that is.
 
     Nothing is matched: two may be most like the same.
@@ -125,13 +126,15 @@ def most_similar(
     return best, who
 
 
-def _to_keypoints(truth: GroundTruth, found: Detections, t: Int, f: Int, columns: Int) -> Float:
+def _to_keypoints(
+    truth: GroundTruth, found: Detections, t: IntArray, f: IntArray, columns: IntArray
+) -> FloatArray:
     """Squared distances (pairs, columns) of the same keypoints, px²."""
     apart = found.keypoints[f[:, None], columns, :2] - truth.keypoints[t[:, None], columns, :2]
     return apart[..., 0] ** 2 + apart[..., 1] ** 2
 
 
-def _to_box(truth: GroundTruth, found: Detections, t: Int, f: Int) -> Float:
+def _to_box(truth: GroundTruth, found: Detections, t: IntArray, f: IntArray) -> FloatArray:
     """Squared distances (pairs, K) of keypoints found to a box of thrice the size, px²."""
     xy, corner, size = found.keypoints[f, :, :2], truth.boxes[t, None, :2], truth.boxes[t, None, 2:]
     before, after = (corner - size) - xy, xy - (corner + size * 2)

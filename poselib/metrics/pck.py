@@ -14,9 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
-
-Float = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+from poselib.typing import BoolArray, FloatArray
 
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 # MPII annotates them, but no evaluation counts them.
@@ -76,7 +74,7 @@ def joint_ap(
     head_sizes: Sequence[NDArray[np.floating]],
     skeleton: Skeleton,
     thresholds: Sequence[float] = (0.5,),
-) -> Float:
+) -> FloatArray:
     """Return the average precision of each joint, as the evaluation of MPII's groups defines it.
 
     In each group, whoever was found keeps the annotated person of whose joints he has the
@@ -159,7 +157,7 @@ def single_person_pckh(
     return _parts(shares, ("head_top",), total)
 
 
-def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> Float:
+def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> FloatArray:
     """Return the share of each keypoint that is right at each threshold.
 
     Args:
@@ -179,17 +177,17 @@ def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> Flo
 
 def _in_heads(
     found: NDArray[np.floating],
-    present: Bool,
+    present: BoolArray,
     truth: NDArray[np.floating],
     sizes: NDArray[np.floating],
-) -> Float:
+) -> FloatArray:
     """Distances (P, N, J) of everyone found to everyone annotated, in head sizes."""
     apart = np.linalg.norm(found[:, None].astype(np.float64) - truth[None, ..., :2], axis=-1)
     comparable = present[:, None] & (truth[None, ..., 2] > 0)
     return np.where(comparable, apart / sizes[None, :, None], np.inf)
 
 
-def _right(apart: Float, labeled: Bool, thresholds: Float) -> Bool:
+def _right(apart: FloatArray, labeled: BoolArray, thresholds: FloatArray) -> BoolArray:
     """Which joints found (T, P, J) are near that of their match, by distances (P, N, J)."""
     near = apart <= thresholds[:, None, None, None]
     number_found, number = apart.shape[:2]
@@ -205,7 +203,7 @@ def _right(apart: Float, labeled: Bool, thresholds: Float) -> Bool:
     return near[t, p, favorite] & matched[..., None]
 
 
-def _average_precision(scores: Float, hits: Bool, annotated: Float) -> Float:
+def _average_precision(scores: FloatArray, hits: BoolArray, annotated: FloatArray) -> FloatArray:
     """Area (T, J) under falling precision: scores (D, J), NaN where nothing was found."""
     values = np.full((len(hits), scores.shape[1]), np.nan)
     for joint in np.flatnonzero(annotated):

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+from poselib.typing import BoolArray, FloatArray
 
 
-def numbers(rows: list[Any], count: int, name: Callable[[int], str], field: str) -> Float:
+def numbers(rows: list[Any], count: int, name: Callable[[int], str], field: str) -> FloatArray:
     """Return (rows, count) finite numbers.
 
     Raises:
@@ -30,7 +28,7 @@ def numbers(rows: list[Any], count: int, name: Callable[[int], str], field: str)
 
 def numbers_or(
     values: list[Any], default: list[float] | None, name: Callable[[int], str], field: str
-) -> tuple[Float, Bool]:
+) -> tuple[FloatArray, BoolArray]:
     """Return rows of numbers, with defaults where a value is None, and where that was.
 
     With no default values are single numbers, and 0 where absent.
@@ -43,7 +41,7 @@ def numbers_or(
     return numbers(rows, len(default), name, field), absent
 
 
-def _finite(given: Any, shape: tuple[int, ...]) -> Float | None:
+def _finite(given: Any, shape: tuple[int, ...]) -> FloatArray | None:
     """Return finite numbers of a shape as an array, None for anything else."""
     try:
         values = np.array(given, dtype=np.float64)

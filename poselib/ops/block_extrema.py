@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poselib.structures import Size
+from poselib.typing import IntArray
 
 SIDE = 8
 
-Ints = NDArray[np.int64]
 Extreme = Literal["lowest", "highest"]
 
 
@@ -89,7 +89,7 @@ def _runs(maps: Tensor, dim: int, side: int) -> list[Tensor]:
     return [maps.narrow(dim, 0, length - left).view(*before, count, side, *after), last]
 
 
-def corners_of(length: int, side: int) -> Ints:
+def corners_of(length: int, side: int) -> IntArray:
     """Return where runs of ``side`` cells along an axis begin as they are cut."""
     return np.minimum(np.arange(0, length, side), max(0, length - side))
 
@@ -116,12 +116,12 @@ class BlockExtrema:
         self._planes = whole and self._maps.flags.c_contiguous
         self._cells = whole and self._maps.transpose(0, 2, 3, 1).flags.c_contiguous
 
-    def cut(self, which: Ints, blocks: Ints) -> NDArray[np.float32]:
+    def cut(self, which: IntArray, blocks: IntArray) -> NDArray[np.float32]:
         """Return blocks (n,) of maps (n,): their cells row by row, (n, cells) or (n, L, cells)."""
         cut = self._cut(which, self.rows[blocks], self.columns[blocks])
         return cut[:, 0] if self._flat else cut
 
-    def bounds(self, which: Ints, side: int) -> tuple[Tensor, Tensor]:
+    def bounds(self, which: IntArray, side: int) -> tuple[Tensor, Tensor]:
         """Bound each column of each run of rows of maps (m,) from below and from above.
 
         Returns:
@@ -133,7 +133,7 @@ class BlockExtrema:
         lowest, highest = (torch.stack(each) for each in zip(*found, strict=True))
         return lowest, highest
 
-    def _cut(self, which: Ints, y: Ints, x: Ints) -> NDArray[np.float32]:
+    def _cut(self, which: IntArray, y: IntArray, x: IntArray) -> NDArray[np.float32]:
         _, length, height, width = self._maps.shape
         cells = self.shape[0] * self.shape[1]
         if not (self._planes or self._cells):
@@ -150,7 +150,9 @@ class BlockExtrema:
         return table.take(row, axis=0).reshape(len(which), cells, length).transpose(0, 2, 1)
 
 
-def maxima_in_blocks(maps: NDArray[np.float32], blocks: Ints, kernel: int, level: float) -> Ints:
+def maxima_in_blocks(
+    maps: NDArray[np.float32], blocks: IntArray, kernel: int, level: float
+) -> IntArray:
     """Find the cells of some blocks that exceed a level and that nothing near them exceeds.
 
     Args:
@@ -197,7 +199,7 @@ def _ridges(cells: NDArray[np.float32], side: int, level: np.float32) -> NDArray
 
 
 def _on_top(
-    maps: NDArray[np.float32], which: Ints, y: Ints, x: Ints, reach: int
+    maps: NDArray[np.float32], which: IntArray, y: IntArray, x: IntArray, reach: int
 ) -> NDArray[np.bool_]:
     """Say which of n cells nothing exceeds in the square of that reach around them."""
     _, height, width = maps.shape

@@ -14,14 +14,12 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.block_extrema import SIDE, Ints, corners_of
+from poselib.ops.block_extrema import SIDE, corners_of
 from poselib.structures import Size
-
-Reals = NDArray[np.float32]
+from poselib.typing import Float32Array, IntArray
 
 # Values that are added in another order differ by less than this part of a map's largest.
 _ROUNDING = 1e-6
@@ -45,13 +43,13 @@ class LazyUpsampled:
         read = torch.from_numpy(self._read(which, y, x, side=1))
         return read.view(*cells.shape[:3], self._maps.shape[1])
 
-    def cut(self, which: Ints, blocks: Ints) -> Reals:
+    def cut(self, which: IntArray, blocks: IntArray) -> Float32Array:
         """Return blocks (n,) of maps (n,), as ``BlockExtrema.cut`` does: (n, L, cells)."""
         y, x = np.divmod(blocks, len(_windows(*self._steps[1], SIDE).first))
         cut = self._read(which, y, x, SIDE)
         return cut.reshape(*cut.shape[:2], -1)
 
-    def bounds(self, which: Ints, side: int) -> tuple[Tensor, Tensor]:
+    def bounds(self, which: IntArray, side: int) -> tuple[Tensor, Tensor]:
         """Bound each column of each run of rows of maps (m,), as ``BlockExtrema.bounds`` does.
 
         Extremes are taken over the small maps' rows that a run is made of, and then enlarged along
@@ -69,13 +67,13 @@ class LazyUpsampled:
             wide = F.interpolate(wide, width, mode="linear")
         return wide.unflatten(0, rows.shape[:2])
 
-    def _read(self, which: Ints, y: Ints, x: Ints, side: int) -> Reals:
+    def _read(self, which: IntArray, y: IntArray, x: IntArray, side: int) -> Float32Array:
         """Return windows (n,) of maps (n,), (n, L, rows, columns)."""
         rows, columns = (_windows(*steps, side) for steps in self._steps)
         spans = rows.weights.shape[2], columns.weights.shape[2]
         patches = sliding_window_view(self._maps, spans, axis=(-2, -1))
         patch = patches[which, :, rows.first[y], columns.first[x]]
-        read: Reals = rows.weights[y, None] @ patch @ columns.weights[x, None].mT
+        read: Float32Array = rows.weights[y, None] @ patch @ columns.weights[x, None].mT
         return read
 
 
@@ -88,8 +86,8 @@ class _Windows:
         weights: (n, cells, span), what it and those behind it have in each cell of the window.
     """
 
-    first: Ints
-    weights: Reals
+    first: IntArray
+    weights: Float32Array
 
 
 @lru_cache(maxsize=64)

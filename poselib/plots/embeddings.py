@@ -15,9 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, readable, style_axes
 from poselib.plots.palette import ALERT, GRAY, GREEN, INK, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from poselib.typing import BoolArray, FloatArray
 
 _ROW = 2.7  # inches
 
@@ -33,7 +31,7 @@ def fences(values: ArrayLike) -> tuple[float, float]:
     return low - 1.5 * (high - low), high + 1.5 * (high - low)
 
 
-def outliers_of(tags: ArrayLike, present: ArrayLike) -> Bools:
+def outliers_of(tags: ArrayLike, present: ArrayLike) -> BoolArray:
     """Return (N, K) true where a keypoint's tag lies beyond its person's fences.
 
     Args:
@@ -85,7 +83,7 @@ def show_embeddings(
     return sheet
 
 
-def _tags_of(tags: ArrayLike, present: Bools, skeleton: Skeleton, name: str) -> Floats:
+def _tags_of(tags: ArrayLike, present: BoolArray, skeleton: Skeleton, name: str) -> FloatArray:
     values = np.asarray(tags, dtype=np.float64)
     if values.shape != present.shape or present.shape[1:] != (len(skeleton),):
         raise ValueError(
@@ -97,8 +95,8 @@ def _tags_of(tags: ArrayLike, present: Bools, skeleton: Skeleton, name: str) -> 
 
 def _draw_panel(
     ax: Axes,
-    tags: Floats,
-    present: Bools,
+    tags: FloatArray,
+    present: BoolArray,
     groups: NDArray[np.int64],
     skeleton: Skeleton,
 ) -> None:
@@ -120,9 +118,9 @@ def _draw_panel(
 def _draw_person(
     ax: Axes,
     place: int,
-    tags: Floats,
-    present: Bools,
-    beyond: Bools,
+    tags: FloatArray,
+    present: BoolArray,
+    beyond: BoolArray,
     color: Color,
     groups: NDArray[np.int64],
 ) -> None:
@@ -142,9 +140,9 @@ def _draw_person(
 def _draw_tree(
     ax: Axes,
     place: int,
-    x: Floats,
-    tags: Floats,
-    present: Bools,
+    x: FloatArray,
+    tags: FloatArray,
+    present: BoolArray,
     groups: NDArray[np.int64],
 ) -> None:
     middle, end = place + 0.14, place + 0.36
@@ -159,7 +157,7 @@ def _draw_tree(
     ax.plot(end, reference, marker="D", ms=6.5, mfc="white", mec=INK, mew=1.5, zorder=4)
 
 
-def _offsets(tags: Floats, present: Bools) -> Floats:
+def _offsets(tags: FloatArray, present: BoolArray) -> FloatArray:
     """Sideways shifts (K,) that keep neighboring dots of a column apart."""
     shift = np.zeros(len(tags))
     order = np.flatnonzero(present)[np.argsort(tags[present], kind="stable")]
@@ -168,7 +166,7 @@ def _offsets(tags: Floats, present: Bools) -> Floats:
 
 
 def _label(
-    ax: Axes, place: int, tags: Floats, beyond: Bools, skeleton: Skeleton, span: float
+    ax: Axes, place: int, tags: FloatArray, beyond: BoolArray, skeleton: Skeleton, span: float
 ) -> None:
     """Name the outliers to the left of their dots, moved apart where they would overlap."""
     order = np.flatnonzero(beyond)[np.argsort(tags[beyond], kind="stable")]

@@ -30,8 +30,7 @@ from poselib.plots.palette import ALERT, INK, person_colors, to_pale_gray
 from poselib.plots.poses import add_people
 from poselib.plots.shapes import people_shapes, person_units
 from poselib.skeletons import Skeleton
-
-Floats = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 
 class Step(Protocol):
@@ -51,13 +50,13 @@ class Step(Protocol):
     @property
     def cells(self) -> NDArray[np.int64]: ...
     @property
-    def tags(self) -> Floats: ...
+    def tags(self) -> FloatArray: ...
     @property
     def people(self) -> NDArray[np.int64]: ...
     @property
     def started(self) -> NDArray[np.bool_]: ...
     @property
-    def distances(self) -> Floats: ...
+    def distances(self) -> FloatArray: ...
 
 
 def show_grouping(
@@ -113,8 +112,8 @@ def show_grouping(
 
 
 def _grouped(
-    steps: Sequence[Step], keypoints: int, people: int, scale: Floats
-) -> tuple[Floats, NDArray[np.bool_]]:
+    steps: Sequence[Step], keypoints: int, people: int, scale: FloatArray
+) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Positions (P, K, 2) px of all keypoints grouped so far, and (P, K) which there are."""
     points, there = np.zeros((people, keypoints, 2)), np.zeros((people, keypoints), dtype=bool)
     for step in steps:
@@ -124,7 +123,7 @@ def _grouped(
 
 
 def _region(
-    steps: Sequence[Step], scale: Floats, size: tuple[int, int]
+    steps: Sequence[Step], scale: FloatArray, size: tuple[int, int]
 ) -> tuple[float, float, float, float]:
     """Left, right, top and bottom of the part of the image that holds all candidates, px."""
     points = (np.concatenate([np.asarray(step.cells) for step in steps]) + 0.5) * scale

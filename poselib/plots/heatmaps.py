@@ -27,11 +27,10 @@ from poselib.plots.palette import ALERT, INK, to_pale_gray
 from poselib.plots.poses import people_of
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
+from poselib.typing import FloatArray
 
 HEAT = "inferno"
 _MARK = "#00c8ff"  # cyan: absent from the colors of heat
-
-Floats = NDArray[np.float64]
 
 
 def show_heatmaps(
@@ -109,7 +108,7 @@ def show_targets(
     return sheet
 
 
-def maps_of(maps: ArrayLike, skeleton: Skeleton, name: str) -> Floats:
+def maps_of(maps: ArrayLike, skeleton: Skeleton, name: str) -> FloatArray:
     """Return maps as an array; raises ValueError unless it is (K, h, w) for the skeleton."""
     array = np.asarray(maps, dtype=np.float64)
     if array.ndim != 3 or len(array) != len(skeleton):
@@ -120,7 +119,7 @@ def maps_of(maps: ArrayLike, skeleton: Skeleton, name: str) -> Floats:
     return array
 
 
-def add_heat(ax: Axes, values: Floats, size: Size, top: float) -> Any:
+def add_heat(ax: Axes, values: FloatArray, size: Size, top: float) -> Any:
     """Lay a map (h, w) over an image of ``size``: opaque where hot, clear where cold."""
     alpha = np.clip(1.5 * np.nan_to_num(values) / top, 0.0, 0.9)
     return show_map(ax, values, size, cmap=HEAT, vmin=0.0, vmax=top, alpha=alpha, zorder=1)
@@ -146,7 +145,7 @@ def _target_handles(weighted: bool) -> list[Artist]:
     return [dot, cell, ignored] if weighted else [dot, cell]
 
 
-def _shade(ax: Axes, weights: Floats, size: Size) -> None:
+def _shade(ax: Axes, weights: FloatArray, size: Size) -> None:
     shade = np.where(weights[..., None] <= 0, (*ALERT, 0.3), (*ALERT, 0.0))
     show_map(ax, shade, size, zorder=2)
 
@@ -154,7 +153,7 @@ def _shade(ax: Axes, weights: Floats, size: Size) -> None:
 def _close_up(
     ax: Axes,
     pixels: NDArray[np.uint8],
-    heat: Floats,
+    heat: FloatArray,
     people: NDArray[np.float32],
     skeleton: Skeleton,
 ) -> None:

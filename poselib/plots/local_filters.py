@@ -30,8 +30,7 @@ from poselib.plots.panels import window_around
 from poselib.plots.poses import draw_poses
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
-
-Floats = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 _ROW, _SIDES = 2.95, [1.0, 1.0, 1.95]  # inches of a row, and shares of its width
 _DEEP = 3  # rows of filters
@@ -53,11 +52,11 @@ class FilterPanel:
     """
 
     image: NDArray[np.uint8]
-    truth: Floats
-    poses: Floats
+    truth: FloatArray
+    poses: FloatArray
     headings: tuple[str, str]
-    filters: Floats
-    places: Floats
+    filters: FloatArray
+    places: FloatArray
     title: str = ""
 
 
@@ -102,7 +101,7 @@ def _check(panel: FilterPanel, skeleton: Skeleton) -> None:
 
 
 def _draw_pose(
-    ax: Axes, panel: FilterPanel, pose: Floats, skeleton: Skeleton, heading: str
+    ax: Axes, panel: FilterPanel, pose: FloatArray, skeleton: Skeleton, heading: str
 ) -> None:
     """Draw a pose over the part of the image that both poses and the truth need."""
     labeled = panel.truth[:, 2] > 0

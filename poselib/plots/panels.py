@@ -17,15 +17,14 @@ from poselib.plots.palette import ALERT, WHITE, person_colors
 from poselib.plots.poses import draw_poses, draw_truth, people_of
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
-
-Points = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom; px
 _RING = 9.0  # points
 _MARGIN = 0.15  # around what a window must show, of its side
 
 
-def _nowhere() -> Points:
+def _nowhere() -> FloatArray:
     return np.zeros((0, 2))
 
 
@@ -51,8 +50,8 @@ class Panel:
     poses: Poses | None = None
     partners: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     title: str = ""
-    rings: Points = field(default_factory=_nowhere)
-    targets: Points = field(default_factory=_nowhere)
+    rings: FloatArray = field(default_factory=_nowhere)
+    targets: FloatArray = field(default_factory=_nowhere)
     window: Window | None = None
 
 

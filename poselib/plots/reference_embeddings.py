@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from poselib.plots.figure import SMALL, TEXT, WIDTH, counted, legend_below, new_sheet, style_axes
-from poselib.plots.grouping import Floats, Step, people_in, type_name
+from poselib.plots.grouping import Step, people_in, type_name
 from poselib.plots.palette import GRAY, INK, Color, person_colors
 from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray
 
 
 def show_reference_paths(
@@ -59,7 +60,7 @@ def show_reference_paths(
     return sheet
 
 
-def reference_paths(steps: Sequence[Step]) -> Floats:
+def reference_paths(steps: Sequence[Step]) -> FloatArray:
     """Return (S, P, L) reference embeddings after each step; NaN before a person starts."""
     people = people_in(steps)
     length = np.asarray(steps[0].tags).shape[-1]

@@ -18,8 +18,7 @@ from scipy.ndimage import gaussian_filter
 from poselib.plots.figure import image_of, legend_below, panel_grid, show_image
 from poselib.plots.heatmaps import add_heat
 from poselib.plots.palette import INK, SKY, VERMILION, WHITE, to_pale_gray
-
-Points = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 # Convolutions of stride 2 read neighboring pixels unequally often: regions are what is to be seen.
 _BLUR = 2.0  # px
@@ -27,7 +26,7 @@ _BRIGHTEST = 99.5  # per cent of pixels below what is drawn brightest: single pi
 _MARGIN = 0.45  # inches, for a heading of two lines
 
 
-def _nowhere() -> Points:
+def _nowhere() -> FloatArray:
     return np.zeros((0, 2))
 
 
@@ -46,10 +45,10 @@ class FocusPanel:
     """
 
     image: NDArray[np.uint8]
-    center: Points
-    keypoints: Points
+    center: FloatArray
+    keypoints: FloatArray
     saliency: ArrayLike | None = None
-    activated: Points = field(default_factory=_nowhere)
+    activated: FloatArray = field(default_factory=_nowhere)
     radius: float = 0.0
     title: str = ""
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from poselib.plots.palette import INK, WHITE, Color, side_color
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
-
-Points = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 _LIMB, _LIMB_HALO = 1.0, 1.35  # half widths, in units of the person
 _MARKER, _MARKER_CORE, _HOLLOW_CORE = 2.1, 1.65, 1.15  # radii, in units of the person
@@ -26,7 +25,7 @@ _GROW = {"left": 1.0, "right": 1.25, "center": 1.5}
 class Shape:
     """A filled polygon: ``points`` (P, 2) float64 in image px, and its color."""
 
-    points: Points
+    points: FloatArray
     color: Color
 
 
@@ -57,7 +56,7 @@ def person_unit(points: NDArray[np.floating], size: Size) -> float:
     return float(np.clip(0.011 * extent, 0.0022 * diagonal, 0.0055 * diagonal))
 
 
-def capsule(a: Points, b: Points, radius: float) -> Points:
+def capsule(a: FloatArray, b: FloatArray, radius: float) -> FloatArray:
     """Return the outline (P, 2) of a line from ``a`` to ``b`` with round ends."""
     angle = np.arctan2(b[1] - a[1], b[0] - a[0])
     half = np.linspace(-np.pi / 2, np.pi / 2, 9)
@@ -65,7 +64,7 @@ def capsule(a: Points, b: Points, radius: float) -> Points:
     return np.concatenate([b + radius * around_b, a - radius * around_b])
 
 
-def marker(center: Points, radius: float, side: str) -> Points:
+def marker(center: FloatArray, radius: float, side: str) -> FloatArray:
     """Return the outline of a marker: a disc left, a square right, a triangle at the center."""
     turn = 2 * np.pi * np.arange(_CORNERS[side]) / _CORNERS[side] + _TURN[side]
     circle = np.stack([np.cos(turn), -np.sin(turn)], axis=-1)

@@ -18,9 +18,10 @@ from poselib.plots.figure import (
     show_image,
     show_map,
 )
-from poselib.plots.heatmaps import Floats, maps_of
+from poselib.plots.heatmaps import maps_of
 from poselib.plots.palette import to_pale_gray
 from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray
 
 TAG = "viridis"
 _BACKGROUND = 0.1  # heat at and below it
@@ -76,7 +77,7 @@ def show_tagmaps(
     return sheet
 
 
-def masked_tags(tags: Floats, heatmaps: Floats, limits: tuple[float, float]) -> Floats:
+def masked_tags(tags: FloatArray, heatmaps: FloatArray, limits: tuple[float, float]) -> FloatArray:
     """Return colors (h, w, 4): the tag of the strongest keypoint, faded where heat is low.
 
     Args:
@@ -95,7 +96,7 @@ def masked_tags(tags: Floats, heatmaps: Floats, limits: tuple[float, float]) -> 
     return colors
 
 
-def tag_limits(tags: Floats, heatmaps: Floats) -> tuple[float, float]:
+def tag_limits(tags: FloatArray, heatmaps: FloatArray) -> tuple[float, float]:
     """Return the range of the tags (K, h, w) where there is heat, of all if there is none."""
     inside = tags[heatmaps > _BACKGROUND]
     values = inside if inside.size else tags.ravel()

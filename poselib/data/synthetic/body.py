@@ -7,11 +7,9 @@ the standing height as the unit. Seen from the front, the person's left is the i
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poselib.data.synthetic.pose_sampling import ANGLES, SIDE_LIMITS, SIDES
-
-Array = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 _SIGN = np.array([1.0, -1.0])
 
@@ -69,17 +67,17 @@ LENGTHS = tuple(_LENGTHS)
 _FOOT = 0.035
 
 
-def draw_proportions(rng: np.random.Generator, people: int) -> Array:
+def draw_proportions(rng: np.random.Generator, people: int) -> FloatArray:
     """Draw (N, len(LENGTHS)) body lengths whose standing height is 1; girth is a factor."""
     mean, spread = np.array(list(_LENGTHS.values())).T
-    lengths: Array = mean + spread * (2 * rng.random((people, len(mean))) - 1)
+    lengths: FloatArray = mean + spread * (2 * rng.random((people, len(mean))) - 1)
     leg, torso, neck, head = lengths[:, :4].T
     height = 2 * leg + torso + neck + 0.144 * head + _FOOT
     lengths[:, :-1] /= height[:, None]
     return lengths
 
 
-def _rotation(axis: int, degrees: Array) -> Array:
+def _rotation(axis: int, degrees: FloatArray) -> FloatArray:
     """(N, 3, 3) rotations about one axis of the person's frame; see the table of limits."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     out = np.zeros((*degrees.shape, 3, 3))
@@ -90,16 +88,18 @@ def _rotation(axis: int, degrees: Array) -> Array:
     return out
 
 
-def _unit(vectors: Array) -> Array:
+def _unit(vectors: FloatArray) -> FloatArray:
     return vectors / np.maximum(np.sqrt((vectors**2).sum(-1, keepdims=True)), 1e-9)
 
 
-def _across(reference: Array, direction: Array) -> Array:
+def _across(reference: FloatArray, direction: FloatArray) -> FloatArray:
     """The unit vector nearest to ``reference`` at a right angle to ``direction``."""
     return _unit(reference - (reference * direction).sum(-1, keepdims=True) * direction)
 
 
-def _arms(side: dict[str, Array], lengths: dict[str, Array]) -> tuple[Array, Array]:
+def _arms(
+    side: dict[str, FloatArray], lengths: dict[str, FloatArray]
+) -> tuple[FloatArray, FloatArray]:
     """Vectors shoulder to elbow and elbow to wrist, (N, 2, 3) each, in the torso's frame."""
     lift, sweep, flex, turn = (np.radians(side[a]) for a in ("raise", "sweep", "elbow", "turn"))
     flat = np.sin(lift)
@@ -111,7 +111,7 @@ def _arms(side: dict[str, Array], lengths: dict[str, Array]) -> tuple[Array, Arr
     return upper * lengths["upper_arm"][:, None, None], lower * lengths["forearm"][:, None, None]
 
 
-def _legs(side: dict[str, Array], lengths: dict[str, Array]) -> dict[str, Array]:
+def _legs(side: dict[str, FloatArray], lengths: dict[str, FloatArray]) -> dict[str, FloatArray]:
     """Leg points, (N, 2, 3) each, in the person's frame."""
     forward, spread, flex, toe = (np.radians(side[a]) for a in ("hip", "spread", "knee", "foot"))
     level = np.cos(spread)
@@ -139,7 +139,7 @@ def _legs(side: dict[str, Array], lengths: dict[str, Array]) -> dict[str, Array]
     }
 
 
-def pose(angles: Array, proportions: Array) -> Array:
+def pose(angles: FloatArray, proportions: FloatArray) -> FloatArray:
     """Place the points of each body (forward kinematics).
 
     Args:
@@ -189,14 +189,14 @@ def pose(angles: Array, proportions: Array) -> Array:
     return np.stack([out[name] for name in POINTS], axis=1)
 
 
-def _head(rotation: Array, base: Array, scale: Array) -> dict[str, Array]:
+def _head(rotation: FloatArray, base: FloatArray, scale: FloatArray) -> dict[str, FloatArray]:
     local = np.array(list(_HEAD_POINTS.values()))
     center = base + rotation @ np.array([0.0, -0.062, 0.012]) * scale[:, None]
     points = center[:, None] + np.einsum("nij,pj->npi", rotation, local) * scale[:, None, None]
     return {name: points[:, i] for i, name in enumerate(_HEAD_POINTS)}
 
 
-def project(points: Array, yaw: Array, roll: Array, elevation: float) -> Array:
+def project(points: FloatArray, yaw: FloatArray, roll: FloatArray, elevation: float) -> FloatArray:
     """View bodies from a distance, without perspective.
 
     Args:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from poselib.data.synthetic.body import KEYPOINTS, POINT
 from poselib.data.synthetic.pose_sampling import SIDES
-
-Array = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _carriers() -> NDArray[np.bool_]:
 CARRIERS = _carriers()
 
 
-def facing(points: Array) -> NDArray[np.bool_]:
+def facing(points: FloatArray) -> NDArray[np.bool_]:
     """(N, keypoints) false for keypoints on the far side of the head or the trunk."""
     near = points[..., 2]
     seen = np.ones((len(points), len(KEYPOINTS)), dtype=bool)
@@ -135,7 +134,9 @@ def facing(points: Array) -> NDArray[np.bool_]:
     return seen
 
 
-def shown(seen: NDArray[np.bool_], worn: NDArray[np.bool_], heights: Array) -> NDArray[np.bool_]:
+def shown(
+    seen: NDArray[np.bool_], worn: NDArray[np.bool_], heights: FloatArray
+) -> NDArray[np.bool_]:
     """(N, parts) which parts to draw; ``heights`` (N,) in px, ``worn`` (N, parts)."""
     out = worn.copy()
     for name in ("nose", "left_ear", "right_ear", "left_eye", "right_eye"):
@@ -147,7 +148,7 @@ def shown(seen: NDArray[np.bool_], worn: NDArray[np.bool_], heights: Array) -> N
     return out
 
 
-def depths(points: Array) -> Array:
+def depths(points: FloatArray) -> FloatArray:
     """(N, parts) nearness of each part, the order of painting."""
     near = points[..., 2]
     capsules = (near[:, START] + near[:, END]) / 2
@@ -162,7 +163,7 @@ def depths(points: Array) -> Array:
     return depth
 
 
-def extents(points: Array, girth: Array) -> Array:
+def extents(points: FloatArray, girth: FloatArray) -> FloatArray:
     """(N, 4) left, top, right, bottom, standing heights, close around head, trunk and limbs."""
     low, high = [], []
     for index, radii in ((START, RADII[:, 0]), (END, RADII[:, 1])):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 
 def crowd_index(keypoints: ArrayLike, boxes: ArrayLike) -> float:
@@ -37,7 +37,7 @@ def crowd_index(keypoints: ArrayLike, boxes: ArrayLike) -> float:
     return float(_index(people[None, ..., :2], people[None, ..., 2] > 0, box[None])[0])
 
 
-def _index(xy: Array, labeled: NDArray[np.bool_], boxes: Array) -> Array:
+def _index(xy: FloatArray, labeled: NDArray[np.bool_], boxes: FloatArray) -> FloatArray:
     """(L,) crowd indices of L layouts: xy (L, N, K, 2), labeled (L, N, K), boxes (L, N, 4)."""
     low, high = boxes[:, :, None, None, :2], boxes[:, :, None, None, 2:]
     others = xy[:, None]
@@ -47,7 +47,7 @@ def _index(xy: Array, labeled: NDArray[np.bool_], boxes: Array) -> Array:
     own = labeled.sum(-1)
     present = own > 0
     share = np.where(present, alien / np.maximum(own, 1), 0.0)
-    mean: Array = share.sum(-1) / np.maximum(present.sum(-1), 1)
+    mean: FloatArray = share.sum(-1) / np.maximum(present.sum(-1), 1)
     return mean
 
 
@@ -62,12 +62,12 @@ class Bodies:
             left, top, right and bottom edge.
     """
 
-    keypoints: Array
-    boxes: Array
-    cut: Array
+    keypoints: FloatArray
+    boxes: FloatArray
+    cut: FloatArray
 
 
-def _ranges(bodies: Bodies, heights: Array, size: int) -> tuple[Array, Array]:
+def _ranges(bodies: Bodies, heights: FloatArray, size: int) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest pelvis positions (..., N, 2) that keep bodies in the image or cut them."""
     boxes = bodies.boxes * heights[..., None]
     extent = np.tile(boxes[..., 2:] - boxes[..., :2], 2) * bodies.cut
@@ -81,7 +81,9 @@ def _ranges(bodies: Bodies, heights: Array, size: int) -> tuple[Array, Array]:
     return low, np.where(before + after > 0, low, high)
 
 
-def place_loosely(rng: np.random.Generator, bodies: Bodies, heights: Array, size: int) -> Array:
+def place_loosely(
+    rng: np.random.Generator, bodies: Bodies, heights: FloatArray, size: int
+) -> FloatArray:
     """Place people one after the other, mostly side by side; returns pelvis positions (N, 2)."""
     low, high = _ranges(bodies, heights, size)
     n, tries = len(heights), 12
@@ -102,7 +104,7 @@ def place_crowded(
     span: tuple[float, float],
     size: int,
     target: float,
-) -> tuple[Array, Array]:
+) -> tuple[FloatArray, FloatArray]:
     """Place people so that the crowd index is near ``target``.
 
     Many layouts are tried, from far apart to on top of each other, and the best is moved about
@@ -119,7 +121,7 @@ def place_crowded(
     middle = size * (0.3 + 0.4 * rng.random((layouts, 1, 2)))
     centers = middle + spread * size * (rng.random((layouts, n, 2)) - 0.5)
     heights = span[0] + (span[1] - span[0]) * rng.random((layouts, n))
-    best: tuple[float, Array, Array] = (np.inf, centers[0], heights[0])
+    best: tuple[float, FloatArray, FloatArray] = (np.inf, centers[0], heights[0])
     for step in range(6):
         _, boxes, index = _try(bodies, centers, heights, size)
         cost = np.abs(index - target) + 0.3 * _stacked(boxes)
@@ -135,23 +137,27 @@ def place_crowded(
     return _try(bodies, best[1][None], best[2][None], size)[0][0], best[2]
 
 
-def _stacked(boxes: Array) -> Array:
+def _stacked(boxes: FloatArray) -> FloatArray:
     """(L,) how far the worst pair of boxes (L, N, 4) goes beyond sharing 0.7 of the smaller."""
     share = _shared(boxes[:, :, None], boxes[:, None])
     np.einsum("lii->li", share)[:] = 0
-    excess: Array = np.maximum(share.max((1, 2)) - 0.7, 0)
+    excess: FloatArray = np.maximum(share.max((1, 2)) - 0.7, 0)
     return excess
 
 
-def _shared(a: Array, b: Array) -> Array:
+def _shared(a: FloatArray, b: FloatArray) -> FloatArray:
     """What boxes (..., 4) have in common, as a share of the smaller one."""
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     areas = (np.prod(box[..., 2:] - box[..., :2], axis=-1) for box in (a, b))
-    share: Array = np.prod(np.maximum(sides, 0), axis=-1) / np.maximum(np.minimum(*areas), 1e-6)
+    share: FloatArray = np.prod(np.maximum(sides, 0), axis=-1) / np.maximum(
+        np.minimum(*areas), 1e-6
+    )
     return share
 
 
-def _try(bodies: Bodies, centers: Array, heights: Array, size: int) -> tuple[Array, Array, Array]:
+def _try(
+    bodies: Bodies, centers: FloatArray, heights: FloatArray, size: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Pelvis positions (L, N, 2), boxes (L, N, 4) and crowd indices (L,) of L layouts.
 
     Layouts are given by the centers of boxes (L, N, 2) and standing heights (L, N), px.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 SIDES = ("left", "right")
 # Every angle is in degrees. Limits are those of a healthy adult, rounded.
@@ -123,7 +123,9 @@ def _span(family: str, angle: str) -> tuple[float, float]:
     return special.get(angle, special.get(bare, _REST[bare]))
 
 
-FAMILY_SPANS: Array = np.array([[_span(f, a) for a in ANGLES] for f in FAMILIES], dtype=np.float64)
+FAMILY_SPANS: FloatArray = np.array(
+    [[_span(f, a) for a in ANGLES] for f in FAMILIES], dtype=np.float64
+)
 
 # The order of the angles with the sides exchanged. Turns to the left and to the right are drawn
 # alike, so they need no change of sign.
@@ -133,7 +135,7 @@ _MIRROR = np.array(
 )
 
 
-def draw_angles(rng: np.random.Generator, families: NDArray[np.int64]) -> Array:
+def draw_angles(rng: np.random.Generator, families: NDArray[np.int64]) -> FloatArray:
     """Draw one pose for each person.
 
     Args:
@@ -143,7 +145,7 @@ def draw_angles(rng: np.random.Generator, families: NDArray[np.int64]) -> Array:
         (N, len(ANGLES)) degrees, inside ``LIMITS``.
     """
     low, high = FAMILY_SPANS[families].transpose(2, 0, 1)
-    angles: Array = low + (high - low) * rng.random(low.shape)
+    angles: FloatArray = low + (high - low) * rng.random(low.shape)
     mirrored = rng.random(len(families)) < 0.5
     angles[mirrored] = angles[mirrored][:, _MIRROR]
     return angles

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from poselib.data.synthetic import body_parts as parts
 from poselib.data.synthetic.appearance import Look
-
-Array = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 # Fractional bits of the coordinates given to cv2.
 SHIFT = 4
@@ -24,7 +23,7 @@ _PLAIN = sorted(parts.PLAIN)
 _HEAD_FROM = parts.PART["hair"]
 
 
-def fixed(points: Array) -> NDArray[np.int32]:
+def fixed(points: FloatArray) -> NDArray[np.int32]:
     """Px with centers at integer + 0.5 to the fixed point of cv2, whose centers are integers."""
     scaled: NDArray[np.int32] = np.rint((points - 0.5) * (1 << SHIFT)).astype(np.int32)
     return scaled
@@ -47,16 +46,16 @@ class Shapes:
     hulls: NDArray[np.int32]
     hull_rims: NDArray[np.int32]
     order: list[list[int]]
-    chest: Array
+    chest: FloatArray
     rim: list[float]
 
 
 def shape(
-    points: Array,
+    points: FloatArray,
     facing: NDArray[np.bool_],
-    px: Array,
-    heights: Array,
-    girth: Array,
+    px: FloatArray,
+    heights: FloatArray,
+    girth: FloatArray,
     looks: list[Look],
 ) -> Shapes:
     """Work out the outlines of N people.
@@ -95,7 +94,7 @@ def shape(
     )
 
 
-def _capsules(start: Array, end: Array, radii: Array) -> Array:
+def _capsules(start: FloatArray, end: FloatArray, radii: FloatArray) -> FloatArray:
     """Convex hulls (..., vertices, 2) of circles around ``start`` and ``end`` (..., 2)."""
     # Of a limb that points at the viewer one circle may hold the other: then it is the hull.
     larger = radii.max(-1, keepdims=True)
@@ -142,7 +141,7 @@ def _outline(shapes: Shapes, person: int, part: int) -> tuple[NDArray[np.int32],
     return cv2.convexHull(inner), cv2.convexHull(outer)
 
 
-def _stripes(image: NDArray[np.uint8], chest: Array, look: Look, rim: float) -> None:
+def _stripes(image: NDArray[np.uint8], chest: FloatArray, look: Look, rim: float) -> None:
     t = (np.arange(look.stripes) + 0.5)[:, None, None] / look.stripes
     lines = fixed(chest[:2] * (1 - t) + chest[2:] * t)
     width = max(1, round(rim * 1.6))

@@ -17,8 +17,7 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.placement import Bodies, crowd_index, place_crowded, place_loosely
 from poselib.data.synthetic.pose_sampling import FAMILIES, draw_angles
 from poselib.skeletons import CROWDPOSE, Skeleton
-
-Array = NDArray[np.float64]
+from poselib.typing import FloatArray
 
 _GIRTH = body.LENGTHS.index("girth")
 _LYING = FAMILIES.index("lying")
@@ -97,8 +96,11 @@ def render_scene(recipe: SceneConfig, seed: int, index: int) -> Scene:
 
 
 def _bodies(
-    rng: np.random.Generator, recipe: SceneConfig, family: NDArray[np.int64], proportions: Array
-) -> Array:
+    rng: np.random.Generator,
+    recipe: SceneConfig,
+    family: NDArray[np.int64],
+    proportions: FloatArray,
+) -> FloatArray:
     """(N, P, 3) projected points of people in their poses, standing heights."""
     count = len(family)
     angles = draw_angles(rng, family)
@@ -114,8 +116,8 @@ def _bodies(
 
 
 def _placed(
-    rng: np.random.Generator, recipe: SceneConfig, points: Array, girth: Array
-) -> tuple[Array, Array]:
+    rng: np.random.Generator, recipe: SceneConfig, points: FloatArray, girth: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Pelvis positions (N, 2) and standing heights (N,), px."""
     count, size = len(points), recipe.size
     cut = np.zeros((count, 4))
@@ -167,7 +169,7 @@ def _paint(
 def _seen(
     image: NDArray[np.uint8],
     facing: NDArray[np.bool_],
-    px: Array,
+    px: FloatArray,
     painted: _Painted,
     family: NDArray[np.int64],
 ) -> Scene:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from poselib.metrics.coco_tables import Comparison, Detections, Float, Int
+from poselib.metrics.coco_tables import Comparison, Detections
 from poselib.metrics.pairwise_oks import most_similar
 from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray, IntArray
 
 _ROUNDS = 4
 # People are paired by a similarity that reaches this many times as far as OKS.
@@ -27,7 +28,7 @@ class Frame:
         return moved(found, lambda xy: self.scale * xy + np.array(self.shift))
 
 
-def moved(found: Detections, change: Callable[[Float], Float]) -> Detections:
+def moved(found: Detections, change: Callable[[FloatArray], FloatArray]) -> Detections:
     """Return people found with other coordinates; keypoints that are not present stay so."""
     xy = np.where(found.present[..., None], change(found.keypoints[..., :2]), 0.0)
     return replace(found, keypoints=np.concatenate([xy, found.keypoints[..., 2:]], axis=-1))
@@ -91,14 +92,16 @@ def _coarse(comparison: Comparison, scale: bool, shift: bool) -> Frame:
     return Frame(factor, (float(apart[0]), float(apart[1])) if shift else (0.0, 0.0))
 
 
-def _place(xy: Float, around_middle: bool) -> tuple[float, float, float]:
+def _place(xy: FloatArray, around_middle: bool) -> tuple[float, float, float]:
     """Middle of some points and how far they are from it, or from the origin; px."""
     middle = np.median(xy, axis=0)
     apart = xy - middle if around_middle else xy
     return float(middle[0]), float(middle[1]), float(np.sqrt((apart**2).mean()))
 
 
-def _nearest(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> tuple[Int, Int]:
+def _nearest(
+    comparison: Comparison, skeleton: Skeleton, max_detections: int
+) -> tuple[IntArray, IntArray]:
     """Who was found nearest to each annotated person, and that person; the nearer half of them."""
     truth = comparison.truth
     wide = replace(comparison, truth=replace(truth, areas=truth.areas * _REACH**2))
@@ -109,7 +112,7 @@ def _nearest(comparison: Comparison, skeleton: Skeleton, max_detections: int) ->
     return who[people], people
 
 
-def _solved(here: Float, there: Float, scale: bool, shift: bool) -> Frame:
+def _solved(here: FloatArray, there: FloatArray, scale: bool, shift: bool) -> Frame:
     """Least squares over points (M, 2) that belong together."""
     origin, goal = (here.mean(axis=0), there.mean(axis=0)) if shift else (np.zeros(2), np.zeros(2))
     factor = 1.0

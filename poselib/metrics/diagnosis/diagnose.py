@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.coco_tables import Comparison, Detections, Entry, Float, compare, read_truth
+from poselib.metrics.coco_tables import Comparison, Detections, Entry, compare, read_truth
 from poselib.metrics.diagnosis.coordinate_fit import Frame, fit_scale_shift, moved
 from poselib.metrics.diagnosis.image_mismatch import elsewhere
 from poselib.metrics.diagnosis.keypoint_permutation import keypoint_likeness
 from poselib.metrics.pairwise_oks import most_similar
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeletons import SKELETONS, Skeleton
+from poselib.typing import FloatArray
 
 # Average precision from which nothing needs an explanation.
 LOW_AP = 0.05
@@ -117,7 +118,7 @@ def _believed(suspicions: Sequence[Hypothesis], base: float) -> tuple[str, ...]:
 
 
 def _of_coordinates(
-    sample: Comparison, sizes: Float, skeleton: Skeleton, most: int
+    sample: Comparison, sizes: FloatArray, skeleton: Skeleton, most: int
 ) -> Iterator[Hypothesis]:
     """Suspicions without a parameter: x and y, left and right, mirrored, relative."""
 
@@ -257,7 +258,7 @@ def _sample(comparison: Comparison, most: int) -> Comparison:
     return comparison.of_images({comparison.images[i] for i in some})
 
 
-def _sizes(content: Entry, sample: Comparison) -> Float:
+def _sizes(content: Entry, sample: Comparison) -> FloatArray:
     """(M, 2) width and height of each image, px; NaN where not given."""
     known = {image["id"]: image for image in content["images"]}
     rows = [[known[i].get(side) for side in ("width", "height")] for i in sample.images]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask
 
-from poselib.metrics.coco_tables import Bool, Comparison, Float, Int
+from poselib.metrics.coco_tables import Comparison
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 
-def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> Float:
+def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> FloatArray:
     """Return how alike the place where a keypoint is annotated is to where any was found.
 
     Of people whose keypoints fill nearly the same box, whichever keypoint lies where in it.
@@ -28,11 +29,11 @@ def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> Float:
     here, there = found.keypoints[f][:, :, None, :2], truth.keypoints[t][:, None, :, :2]
     areas = np.maximum(truth.areas[t], 1)[:, None]
     alike = keypoint_similarity(here, there, areas, skeleton.sigmas) * labeled[:, None]
-    mean: Float = alike.sum(axis=0) / np.maximum(labeled.sum(axis=0), 1)
+    mean: FloatArray = alike.sum(axis=0) / np.maximum(labeled.sum(axis=0), 1)
     return mean.T
 
 
-def _same_box(sample: Comparison) -> tuple[Int, Int]:
+def _same_box(sample: Comparison) -> tuple[IntArray, IntArray]:
     """For each annotated person whoever was found in the most similar box, if similar at all."""
     truth, found = sample.truth, sample.found
     annotated, present = _boxes(truth.keypoints, truth.labeled), found.present
@@ -52,7 +53,7 @@ def _same_box(sample: Comparison) -> tuple[Int, Int]:
     return np.array(f, np.int64), np.array(t, np.int64)
 
 
-def _boxes(keypoints: Float, counted: Bool) -> Float:
+def _boxes(keypoints: FloatArray, counted: BoolArray) -> FloatArray:
     """Left, top, width and height (N, 4) of some keypoints."""
     xy, there = keypoints[..., :2], counted[..., None]
     low = np.where(there, xy, np.inf).min(axis=1)
