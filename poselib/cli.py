@@ -160,11 +160,7 @@ def _predict(arguments: argparse.Namespace) -> str:
     system = checkpoint.system
     found = predict(system, files, options, device=device, progress=sys.stderr.isatty())
     kept = [_above(poses, arguments.min_score) for poses in found]
-    least = (
-        system.visualization_threshold
-        if arguments.visualization_threshold is None
-        else arguments.visualization_threshold
-    )
+    least = system.visualization_threshold if arguments.draw_score is None else arguments.draw_score
     shown = [_above(poses, least) for poses in kept]
     for index, (name, poses) in enumerate(zip(names, shown, strict=True)):
         drawing = paint_poses(files[index].image, poses, system.skeleton)

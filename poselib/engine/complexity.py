@@ -96,7 +96,7 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
     network = copy.deepcopy(source).to("meta").eval()
     spared: Counter[str] = Counter()
     for name, module in network.named_modules():
-        if hasattr(module, "spared_macs"):
+        if hasattr(module, "saved_macs"):
             module.register_forward_hook(partial(_note, spared, _part(name)))
     counter = FlopCounterMode(display=False, custom_mapping=_own_formulas())
     with torch.no_grad(), counter:

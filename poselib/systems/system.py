@@ -32,7 +32,7 @@ class System:
             outputs meet those of the image. 0 for maps whose cells are symmetric, as they are
             after training here; weights trained with pixel indices instead of pixel centers need
             the stride less one.
-        draw_score: from which person score on someone is sure enough to be drawn.
+        visualization_threshold: person score from which on a detection is drawn.
     """
 
     name: str

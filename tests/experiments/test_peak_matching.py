@@ -78,7 +78,7 @@ def test_each_system_looks_at_one_scale_and_at_several(monkeypatch: pytest.Monke
         asked.append((system, options, decodings, more["device"]))
         return pd.DataFrame({"decoding": [*decodings], "AP": [len(asked), len(asked) + 0.5]})
 
-    monkeypatch.setattr(absorb, "measure_ways", measure_variants)
+    monkeypatch.setattr(absorb, "measure_variants", measure_variants)
     systems = [guessing(0), guessing(1)]
     look = replace(OPTIONS, scales=(1.0, 3.0))
     table = measure_matching(systems, scenes(1), look, (0.5, 1.0), 6.0, device="cpu")
