@@ -12,6 +12,8 @@ from typing import Any
 from poselib.ops.io import read_json
 
 Scalar = str | int | float | bool | None
+# Parameters that do not change results: folders, files to write, hardware, the run to resume.
+LOCAL = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")
 _TAG = "parameters"
 
 
@@ -32,6 +34,33 @@ def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
     except SyntaxError as error:
         raise ValueError(f"{path}: its {_TAG} cell is not Python: {error}") from error
     return dict(_assignment(path, statement) for statement in statements)
+
+
+def current_parameters(
+    notebook: str, namespace: Mapping[str, Any], **derived: Any
+) -> dict[str, Any]:
+    """Collect the values of a notebook's parameters, for ``start_run`` and ``save_figure``.
+
+    Called inside a notebook, which Jupyter runs in the notebook's own folder::
+
+        params = current_parameters("04_evaluate", globals(), data=about)
+
+    Args:
+        notebook: the file's name without ``.ipynb``.
+        namespace: ``globals()`` of the notebook.
+        derived: values to record as well, or instead of a parameter's own.
+
+    Returns:
+        ``notebook``, every parameter except those in ``LOCAL`` and other folders (``..._dir``),
+        and ``derived``.
+
+    Raises:
+        FileNotFoundError: the working directory holds no such notebook.
+        ValueError: it does not have exactly one cell tagged ``parameters``.
+    """
+    names = notebook_parameters(Path(f"{notebook}.ipynb"))
+    recorded = [name for name in names if name not in LOCAL and not name.endswith("_dir")]
+    return {"notebook": notebook, **{name: namespace[name] for name in recorded}, **derived}
 
 
 def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Scalar]:

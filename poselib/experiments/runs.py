@@ -79,7 +79,8 @@ def start_run(
     Args:
         runs_dir: folder of all runs; made if absent.
         name: what is run: letters, digits, ``.``, ``_`` and ``-``.
-        params: plain values; a ``seed`` among them is noted as the run's seed.
+        params: plain values, see ``current_parameters``. A ``seed`` among them is recorded as the
+            run's seed, a ``notebook`` as what ran.
         run_id: folder name to use. If it exists already, the run is taken up again: look at
             ``finished``. By default an id is made of the time, the name and chance.
 
@@ -88,13 +89,14 @@ def start_run(
             JSON, or the id belongs to a run with another name or other parameters.
     """
     values = plain(params, "params")
+    notebook = values.pop("notebook", "")
     folder = Path(runs_dir) / _checked(run_id or new_id(name))
     if (folder / _RUN).exists():
         return _same_run(load_run(folder), name, values)
     folder.mkdir(parents=True, exist_ok=run_id is not None)
     write_json(folder / _PARAMS, values)
-    about = {"name": name, "started": _now(), "seed": values.get("seed"), **provenance()}
-    write_json(folder / _RUN, {"id": folder.name, **about})
+    about = {"name": name, "notebook": notebook, "started": _now(), "seed": values.get("seed")}
+    write_json(folder / _RUN, {"id": folder.name, **about, **provenance()})
     return RunRecord(folder, name, values)
 
 
@@ -148,7 +150,7 @@ def sidecar(
 
     Args:
         figure: path of the figure; the same name with ``.json`` is written.
-        params: parameters of the notebook that drew it; a ``seed`` among them is noted.
+        params: parameters of the notebook that made it, see ``current_parameters``.
         runs: the runs it shows, or their ids.
         outcome: what came out, in a line that can stand alone.
     """
@@ -156,6 +158,7 @@ def sidecar(
     parameters = plain(params, "params")
     content = {
         "figure": figure.name,
+        "notebook": parameters.pop("notebook", ""),
         "created": _now(),
         "parameters": parameters,
         "seed": parameters.get("seed"),

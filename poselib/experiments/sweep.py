@@ -25,6 +25,7 @@ from typing import Any
 import pandas as pd
 
 from poselib.experiments.parameters import (
+    LOCAL,
     Scalar,
     check_parameters,
     notebook_parameters,
@@ -33,8 +34,6 @@ from poselib.experiments.parameters import (
 from poselib.experiments.runs import RunRecord, load_run
 from poselib.ops.io import read_json
 
-# What does not change a run's results does not change its id.
-_ELSEWHERE = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")
 _FIELDS = {"about": str, "notebook": str, "parameters": dict, "rows": dict}
 
 
@@ -190,8 +189,7 @@ def _run_id(notebook: Path, values: Mapping[str, Scalar]) -> str:
     telling = {
         key: value
         for key, value in values.items()
-        if key not in _ELSEWHERE
-        and (value != defaults[key] or type(value) is not type(defaults[key]))
+        if key not in LOCAL and (value != defaults[key] or type(value) is not type(defaults[key]))
     }
     text = json.dumps(telling, sort_keys=True)
     return f"{unnumbered(notebook)}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -6,6 +6,7 @@ import pytest
 
 from poselib.experiments.parameters import (
     check_parameters,
+    current_parameters,
     notebook_parameters,
     parse_parameters,
     read_switches,
@@ -34,6 +35,26 @@ def test_defaults_are_read_without_running_anything(notebook: Path) -> None:
         "flip": True,
         "checkpoint": None,
     }
+
+
+def test_current_values_are_collected_without_local_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = DECLARED + 'runs_dir = "../runs"\ncoco_dir = ""\ndevice = "auto"\n'
+    write_notebook(tmp_path / "01_small.ipynb", cell(declared, "parameters"))
+    monkeypatch.chdir(tmp_path)
+    set_now = {"preset": "smoke", "steps": 3, "rate": 0.5, "flip": False, "checkpoint": ""}
+    others = {"runs_dir": "/a", "coco_dir": "/b", "device": "cpu", "table": object()}
+    found = current_parameters(
+        "01_small", {**set_now, **others}, data="4 images", checkpoint="bundled"
+    )
+    assert found == {"notebook": "01_small", **set_now, "data": "4 images", "checkpoint": "bundled"}
+
+
+def test_current_values_need_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="01_small"):
+        current_parameters("01_small", {})
 
 
 def test_source_may_be_a_list_of_lines(tmp_path: Path) -> None:

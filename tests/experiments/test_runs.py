@@ -88,6 +88,14 @@ def test_a_parameter_that_json_cannot_hold_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_runs_and_sidecars_name_their_notebook(tmp_path: Path) -> None:
+    run = start_run(tmp_path, "train", {"notebook": "03_train", **PARAMS}, run_id="mine")
+    assert run.params == PARAMS and load_run(run.folder).params == PARAMS
+    assert json.loads((run.folder / "run.json").read_text())["notebook"] == "03_train"
+    made = json.loads(sidecar(tmp_path / "a.png", {"notebook": "03_train", **PARAMS}).read_text())
+    assert made["notebook"] == "03_train" and made["parameters"] == PARAMS
+
+
 def test_dataclasses_and_paths_are_plain(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class TrainConfig:
