@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from poselib.analysis.association_errors import association_errors, people_counts
-from poselib.analysis.inspect_image import with_switches
 from poselib.analysis.select_images import ranked_images
 from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.engine.variants import with_options
 from poselib.structures import Poses
 from poselib.systems import Switch, System
 
@@ -66,7 +66,7 @@ def compare_variants(
     if len(ways) != 2:
         raise ValueError(f"two ways can be compared, not {len(ways)}")
     each = [
-        with_switches(system, **s, refine=refine) for refine in (True, False) for s in ways.values()
+        with_options(system, **s, refine=refine) for refine in (True, False) for s in ways.values()
     ]
     poses = predict_variants(each, dataset, options, device=device, progress=progress)
     whole, groups = (dict(zip(ways, part, strict=True)) for part in (poses[:2], poses[2:]))

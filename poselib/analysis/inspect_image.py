@@ -14,7 +14,7 @@ from poselib.decoders.progressive import progressive_steps
 from poselib.engine.predict import PredictOptions, infer, present
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses, Sample
-from poselib.systems import Switch, System, build
+from poselib.systems import System
 
 
 @dataclass(frozen=True)
@@ -102,16 +102,3 @@ def cell_size(system: System, outputs: TagOutputs) -> tuple[float, float]:
     """Return the px of the network input that a cell of the decoded maps covers, (across, down)."""
     height, width = decoded_size(outputs, decode_options(system))
     return outputs.image_size[1] / width, outputs.image_size[0] / height
-
-
-def with_switches(system: System, **changes: Switch) -> System:
-    """Return the same weights with other switches, such as another way of decoding.
-
-    Raises:
-        ValueError: a switch is unknown or asks for another network.
-    """
-    other = build(system.name, system.skeleton, **{**system.switches, **changes})
-    mine, theirs = system.model.state_dict(), other.model.state_dict()
-    if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
-        raise ValueError(f"{changes} make another network: its weights have other names or shapes")
-    return replace(other, model=system.model)

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from poselib.analysis.inspect_image import with_switches
 from poselib.data.loaders import SampleSource
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
@@ -22,6 +21,7 @@ from poselib.decoders.local_global import (
     decode_without_adaptation,
 )
 from poselib.engine.predict import PredictOptions, infer, predict_variants, present
+from poselib.engine.variants import with_options
 from poselib.metrics.matching import matched_people
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.plots.local_filters import FilterPanel
@@ -99,7 +99,7 @@ def before_and_after(system: System) -> dict[str, System]:
         ValueError: the system cannot adapt poses.
     """
     adapt_options(system)  # refused here, not as an unknown switch
-    adapted = with_switches(system, adapt=True)
+    adapted = with_options(system, adapt=True)
     unmoved = replace(
         adapted, decode=partial(decode_without_adaptation, options=adapt_options(adapted))
     )

@@ -8,20 +8,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from poselib.analysis.association_errors import association_errors
-from poselib.analysis.inspect_image import with_switches
+from poselib.analysis.compare import evaluate_variants
 from poselib.engine.checkpoints import load_checkpoint
-from poselib.engine.evaluate import LabeledImages, score
-from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.engine.evaluate import LabeledImages
+from poselib.engine.predict import PredictOptions
+from poselib.engine.variants import Variant
 from poselib.experiments.sweep import PlannedRun, mean_and_spread
-from poselib.metrics.localization_errors import classify_localization, error_shares
-from poselib.structures import Poses
-from poselib.systems import Switch, System
-
-# What the tables show besides average precision: from ``association_errors``, in shares of what is
-# labeled or detected, and from ``error_shares``, in shares of the keypoints of people found.
-ERRORS = ("association_error", "swap_rate", "miss_rate")
-LOCALIZATION = ("good", "jitter", "miss", "inversion", "swap")
+from poselib.systems import Switch
 
 
 def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
@@ -40,60 +33,6 @@ def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
     return files[0]
 
 
-def measure_variants(
-    system: System,
-    dataset: LabeledImages,
-    options: PredictOptions,
-    decodings: Mapping[str, Mapping[str, Switch]],
-    *,
-    device: torch.device | str | None = None,
-    progress: bool = False,
-) -> pd.DataFrame:
-    """Measure one network under several ways of decoding; it looks at each image once.
-
-    Args:
-        system: trained.
-        dataset: labeled images of its skeleton.
-        options: how images are presented.
-        decodings: the switches of each way, by its name.
-        device: where the network runs; where its weights are if not given.
-        progress: show a bar.
-
-    Returns:
-        One line a way: ``decoding``, the fields of ``APResult``, and over all keypoints the rates
-        ``ERRORS`` and the shares ``LOCALIZATION``, from 0 to 1. The rates are counted without the
-        refinement that a system of groups may have, which would fill the gaps that a grouping
-        leaves with copies of other people's keypoints.
-
-    Raises:
-        ValueError: nobody is annotated; before anything is predicted.
-    """
-    dataset.ground_truth()  # refused before the network looks at all images
-    ways = [with_switches(system, **switches) for switches in decodings.values()]
-    bare = [with_switches(way, refine=False) for way in ways if "refine" in way.switches]
-    poses = predict_variants([*ways, *bare], dataset, options, device=device, progress=progress)
-    whole, grouped = poses[: len(ways)], poses[-len(ways) :]
-    return pd.DataFrame(
-        {"decoding": name, **_measured(system, dataset, found, before)}
-        for name, found, before in zip(decodings, whole, grouped, strict=True)
-    )
-
-
-def _measured(
-    system: System, dataset: LabeledImages, found: list[Poses], grouped: list[Poses]
-) -> dict[str, float]:
-    """Return what ``measure_variants`` returns of poses and of the groups before refinement."""
-    scored = score(system, dataset, found)
-    judged = classify_localization(dataset.ground_truth(), scored.results, system.skeleton)
-    rates = association_errors(dataset, grouped, system.skeleton).loc["all", list(ERRORS)]
-    shares = error_shares(judged).loc["all", list(LOCALIZATION)] / 100
-    return {
-        **scored.ap.as_dict(),
-        **dict(zip(ERRORS, rates.to_numpy(float), strict=True)),
-        **dict(zip(LOCALIZATION, shares.to_numpy(float), strict=True)),
-    }
-
-
 def measure_runs(
     runs: Sequence[PlannedRun],
     runs_dir: Path | str,
@@ -103,7 +42,7 @@ def measure_runs(
     *,
     device: torch.device | str | None = None,
 ) -> pd.DataFrame:
-    """Measure every finished run of a sweep with ``measure_variants``.
+    """Measure every finished run of a sweep with ``evaluate_variants`` and its errors.
 
     Returns:
         One line a finished run and way, with ``row``, ``seed`` and ``run`` in front.
@@ -111,12 +50,14 @@ def measure_runs(
     Raises:
         FileNotFoundError: no run is finished, or one has no trained system.
     """
+    variants = [Variant(name, switches) for name, switches in decodings.items()]
     parts = []
     for run in runs:
         if run.record(runs_dir) is None:
             continue
         system = load_checkpoint(trained_file(run, runs_dir)).system
-        table = measure_variants(system, dataset, options, decodings, device=device)
+        results = evaluate_variants(system, dataset, variants, options, errors=True, device=device)
+        table = results.table.rename_axis("decoding").reset_index()
         table.insert(0, "row", run.row)
         table.insert(1, "seed", run.seed)
         table.insert(2, "run", run.run_id)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 
+from poselib.analysis.compare import VariantResults, evaluate_variants
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
 from poselib.engine.evaluate import Evaluation, LabeledImages
 from poselib.engine.predict import PredictOptions
@@ -25,7 +26,6 @@ from poselib.experiments.paper_tables import (
     variants_of,
 )
 from poselib.experiments.presets import get_preset
-from poselib.experiments.ways import Variant, evaluate_variants
 
 Device = torch.device | str | None
 
@@ -112,12 +112,17 @@ def compare(
         ValueError: the paper, the preset or ``scales`` are none, there is no checkpoint, or its
             keypoints are not those of the dataset's people. Both before anything is measured.
     """
-    ways = variants_of(paper, scales)
+    variants = variants_of(paper, scales)
     subjects = [_subject(table, preset, checkpoint, real or {}) for table in COMPARISONS[paper]]
     opened = {each: _open(each, preset, seed) for each in dict.fromkeys(subjects) if each.data}
     found = {
         each: evaluate_variants(
-            test.loaded.system, test.dataset, test.options, ways, device=device, progress=progress
+            test.loaded.system,
+            test.dataset,
+            variants,
+            test.options,
+            device=device,
+            progress=progress,
         )
         for each, test in opened.items()
     }
@@ -213,7 +218,7 @@ def _measured(
     table: ComparisonTable,
     subject: _Subject,
     test: _Test,
-    found: list[tuple[Variant, Evaluation]],
+    results: VariantResults,
 ) -> Measured:
     system = test.loaded.system
     network = system.switches.get("backbone") or system.switches.get("host")
@@ -221,14 +226,14 @@ def _measured(
     if "input_size" in table.published:
         about["input_size"] = test.options.size
     rows = {
-        f"poselib, {network}, {way.name}": about | scores_of(table.protocol, each)
-        for way, each in found
+        f"poselib, {network}, {name}": about | scores_of(table.protocol, evaluation)
+        for name, evaluation in results.evaluations.items()
     }
     numbers = pd.DataFrame.from_dict(rows, orient="index")[[*about, *table.metrics]]
-    scales = sorted({scale for way, _ in found for scale in way.scales})
+    scales = sorted({scale for variant in results.variants for scale in variant.scales})
     several = f", multi-scale at {_and(scales)}" if len(scales) > 1 else ""
     file = subject.checkpoint or ("bundled" if _bundled(subject) else "untrained")
-    ways = tuple(way.name for way, _ in found)
+    ways = tuple(results.evaluations)
     return Measured(table, numbers, test.words + several, ways, file)
 
 

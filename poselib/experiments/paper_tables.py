@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from poselib.experiments.ways import Variant
+from poselib.engine.variants import Variant
 from poselib.metrics.pck import PartAP
 from poselib.papers.published import published_table
 

@@ -6,14 +6,16 @@ That is DEKR's Table 6; how keypoints are moved is said in ``poselib.decoders.pe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import product
 
 import pandas as pd
 import torch
 
+from poselib.analysis.compare import evaluate_variants
 from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.ablation import gains, measure_variants, outcome, summary
+from poselib.engine.variants import Variant
+from poselib.experiments.ablation import gains, outcome, summary
 from poselib.papers.published import published_table
 from poselib.systems import System
 
@@ -27,8 +29,6 @@ _TABLES = {
     "AP_crowdpose_test": ("CrowdPose test", "7"),
 }
 _NETWORKS = ("HRNet-W32", "HRNet-W48")
-# DEKR's code absorbs within 75 px of inputs whose short side has 512 or 640 px.
-_REACH, _SIZE = 75.0, 512
 
 
 def published_matching() -> pd.DataFrame:
@@ -66,17 +66,6 @@ def read_scales(text: str) -> tuple[float, ...]:
     return scales
 
 
-def match_distance_for(size: int) -> float:
-    """Return how near a peak must be to absorb a keypoint, px of a network input of this size.
-
-    As published from 512 px on; less in proportion where people are drawn smaller.
-
-    Args:
-        size: px of the short side.
-    """
-    return _REACH * min(1.0, size / _SIZE)
-
-
 def measure_matching(
     systems: Sequence[System],
     dataset: LabeledImages,
@@ -87,38 +76,45 @@ def measure_matching(
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Measure systems with regressed keypoints as they are and matched, at one scale and several.
+    """Evaluate systems with keypoints as regressed and as matched to heatmap peaks.
 
     Args:
-        systems: regress poses; one a seed.
+        systems: regress poses; one per seed.
         dataset: labeled images of their skeleton.
-        options: how images are presented; its scales are not looked at.
-        scales: of the second half; 1 is among them.
+        options: how images are presented; its scales are not used.
+        scales: of multi-scale testing; 1 is among them.
         distance: see ``match_distance_for``.
         device: where the networks run; where their weights are if not given.
         progress: show bars.
 
     Returns:
-        One line a system, number of scales and way: ``seed``, the system's place; ``scales``,
-        ``"one scale"`` or ``"several scales"``; ``row``, ``"direct"`` or ``"matched"``; and all
-        that ``measure_variants`` measures, from 0 to 1.
+        One row per system, scales and decoding: ``seed``, the index of the system; ``scales``,
+        ``"one scale"`` or ``"several scales"``; ``row``, ``"direct"`` or ``"matched"``; and the
+        table of ``evaluate_variants`` with its errors, from 0 to 1.
 
     Raises:
-        ValueError: a system does not regress poses, or as ``measure_variants``.
+        ValueError: a system does not regress poses, or as ``evaluate_variants``.
     """
-    ways = {way: {"match": way == MATCHED, "match_distance": distance} for way in (DIRECT, MATCHED)}
-    parts = []
+    cases = list(product(((ONE, (1.0,)), (SEVERAL, tuple(scales))), (DIRECT, MATCHED)))
+    variants = [
+        Variant(
+            f"{name}, {row}", {"match": row == MATCHED, "match_distance": distance}, scales=factors
+        )
+        for (name, factors), row in cases
+    ]
+    tables = []
     for seed, system in enumerate(systems):
         if "match" not in system.switches:
             raise ValueError(f"system {system.name!r} does not regress keypoints to be matched")
-        for name, factors in ((ONE, (1.0,)), (SEVERAL, tuple(scales))):
-            look = replace(options, scales=factors)
-            table = measure_variants(system, dataset, look, ways, device=device, progress=progress)
-            table = table.rename(columns={"decoding": "row"})
-            table.insert(0, "seed", seed)
-            table.insert(1, "scales", name)
-            parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+        results = evaluate_variants(
+            system, dataset, variants, options, errors=True, device=device, progress=progress
+        )
+        table = results.table.reset_index(drop=True)
+        table.insert(0, "seed", seed)
+        table.insert(1, "scales", [name for (name, _), _ in cases])
+        table.insert(2, "row", [row for _, row in cases])
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def matching_summary(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

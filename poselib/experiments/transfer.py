@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from poselib.analysis.association_errors import association_errors
-from poselib.analysis.inspect_image import with_switches
 from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.engine.variants import with_options
 from poselib.experiments.catalog import open_dataset, open_files
 from poselib.experiments.evaluation_sets import described
 from poselib.experiments.presets import Preset
@@ -141,7 +141,7 @@ def transfer(
         more per image, and where there are labels ``AP``, ``AP50``, ``AR``, and rates of errors,
         ``RATES``, counted on groups without refinement.
     """
-    bare = with_switches(system, refine=False)
+    bare = with_options(system, refine=False)
     look = replace(options, size=domain.size)
     found, groups = predict_variants(
         [system, bare], domain.images, look, device=device, progress=progress

@@ -21,8 +21,8 @@ from poselib.engine.predict import PredictOptions
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import Poses
 from poselib.systems import build
+from tests.analysis.factories import eager_regressor as guessing
 from tests.engine.toys import scenes
-from tests.experiments.test_peak_matching import guessing
 from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False, batch_size=4)

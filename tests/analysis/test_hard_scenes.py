@@ -7,12 +7,12 @@ import pytest
 
 from poselib.analysis.association_errors import association_errors, people_counts
 from poselib.analysis.hard_scenes import ComparedWays, compare_variants
-from poselib.analysis.inspect_image import with_switches
 from poselib.analysis.select_images import ranked_images
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import evaluate
+from poselib.engine.variants import with_options
 from poselib.experiments.presets import get_preset
 
 WAYS = {"fixed": {"progressive": False, "order": "bottom_up"}, "ours": {"progressive": True}}
@@ -25,8 +25,8 @@ def test_ways_are_compared_as_one_by_one() -> None:
     compared = compare_variants(system, scenes, look, WAYS)
     assert list(compared.table["decoding"]) == list(compared.groups) == list(WAYS)
     for row, (way, switches) in zip(compared.table.to_dict("records"), WAYS.items(), strict=True):
-        whole = evaluate(with_switches(system, **switches), scenes, look)
-        bare = evaluate(with_switches(system, **switches, refine=False), scenes, look).poses
+        whole = evaluate(with_options(system, **switches), scenes, look)
+        bare = evaluate(with_options(system, **switches, refine=False), scenes, look).poses
         assert row["AP"] == whole.ap.AP and row["AR"] == whole.ap.AR
         counts = people_counts(scenes, bare, system.skeleton)
         assert {name: row[name] for name in counts} == counts

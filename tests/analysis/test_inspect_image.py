@@ -12,12 +12,12 @@ from poselib.analysis.inspect_image import (
     decode_options,
     grouping_of,
     inspect_image,
-    with_switches,
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.keypoint_order import keypoint_order
 from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.variants import with_options
 from poselib.experiments.presets import get_preset
 from poselib.experiments.training import init_system
 from poselib.outputs import TagOutputs
@@ -76,7 +76,7 @@ def test_weak_peaks_can_be_left_out(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
     assert all(len(step.people) == 1 for step in grouping_of(system, outputs, least_heat=0.5))
     assert grouping_of(system, outputs, least_heat=0.95) == ()
-    strict = with_switches(init_system(get_preset("smoke"), COCO, 0), detection_threshold=0.5)
+    strict = with_options(init_system(get_preset("smoke"), COCO, 0), detection_threshold=0.5)
     assert all(len(step.people) == 1 for step in grouping_of(strict, outputs, least_heat=0.05))
 
 
@@ -92,13 +92,8 @@ def test_a_system_without_tags_is_refused(system: System) -> None:
         decode_options(replace(system, decode=lambda outputs: []))
 
 
-def test_other_switches_keep_the_weights() -> None:
+def test_fixed_orders_are_among_the_decoding_options() -> None:
     made = init_system(get_preset("smoke"), COCO, 0, detection_threshold=0.1)
-    fixed = with_switches(made, progressive=False, order="top_down")
-    assert fixed.model is made.model
+    fixed = with_options(made, progressive=False, order="top_down")
     assert decode_options(fixed).order == keypoint_order(COCO, "top_down")
     assert decode_options(made).order == "progressive"
-    with pytest.raises(ValueError, match="make another network"):
-        with_switches(made, host="plain")
-    with pytest.raises(ValueError, match="no switch 'ordre'"):
-        with_switches(made, ordre="top_down")

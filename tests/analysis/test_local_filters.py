@@ -38,7 +38,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> System:
         other = build(system.name, system.skeleton, **{**system.switches, **changes})  # type: ignore[arg-type]
         return replace(other, model=system.model)
 
-    monkeypatch.setattr(local_filters, "with_switches", kept)
+    monkeypatch.setattr(local_filters, "with_options", kept)
     return told_system()
 
 

@@ -7,17 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poselib.analysis.association_errors import association_errors
-from poselib.analysis.inspect_image import with_switches
+from poselib.analysis.compare import evaluate_variants
 from poselib.engine.checkpoints import save_system
-from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
+from poselib.engine.variants import Variant
 from poselib.experiments.ablation import (
-    ERRORS,
-    LOCALIZATION,
     gains,
     measure_runs,
-    measure_variants,
     missing_runs,
     outcome,
     side_by_side,
@@ -26,7 +22,6 @@ from poselib.experiments.ablation import (
 )
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import PlannedRun
-from poselib.metrics.localization_errors import classify_localization, error_shares
 from poselib.skeletons import COCO
 from poselib.systems import System, build
 from tests.engine.toys import scenes
@@ -44,33 +39,6 @@ def planned(rows: Sequence[str]) -> list[PlannedRun]:
     return [PlannedRun("s", row, 0, Path("03_train.ipynb"), {}, f"train-{row}") for row in rows]
 
 
-def test_every_way_is_measured_as_if_alone(system: System) -> None:
-    dataset = scenes(4)
-    table = measure_variants(system, dataset, OPTIONS, WAYS).set_index("decoding")
-    assert list(table.index) == ["fixed", "PAD"]
-    for name, switches in WAYS.items():
-        alone = evaluate(with_switches(system, **switches), dataset, OPTIONS)
-        assert table.loc[name, "AP"] == alone.ap.AP and table.loc[name, "AR50"] == alone.ap.AR50
-        bare = evaluate(with_switches(system, refine=False, **switches), dataset, OPTIONS)
-        errors = association_errors(dataset, bare.poses, COCO).loc["all"]
-        for rate in ERRORS:
-            np.testing.assert_equal(table.loc[name, rate], errors[rate])
-        judged = classify_localization(dataset.ground_truth(), alone.results, COCO)
-        shares = 100 * table.loc[name, list(LOCALIZATION)].astype(float)
-        np.testing.assert_allclose(shares, error_shares(judged).loc["all", list(LOCALIZATION)])
-
-
-def test_poses_without_groups_are_measured_as_they_are() -> None:
-    dataset, system = scenes(3), build("dekr", COCO, backbone="hrnet_tiny", width=4)
-    ways = {"": {}, "matched": {"match": True}}
-    table = measure_variants(system, dataset, OPTIONS, ways).set_index("decoding")
-    for name, switches in ways.items():
-        alone = evaluate(with_switches(system, **switches), dataset, OPTIONS)
-        assert table.loc[name, "AR50"] == alone.ap.AR50
-        errors = association_errors(dataset, alone.poses, COCO).loc["all", list(ERRORS)]
-        np.testing.assert_equal(table.loc[name, list(ERRORS)].tolist(), errors.tolist())
-
-
 def test_finished_runs_are_measured_and_others_listed(system: System, tmp_path: Path) -> None:
     runs = planned(["a", "b"])
     record = start_run(tmp_path, "train", {}, "train-a")
@@ -82,8 +50,9 @@ def test_finished_runs_are_measured_and_others_listed(system: System, tmp_path: 
     assert missing_runs(runs, tmp_path)["row"].tolist() == ["b"]
     table = measure_runs(runs, tmp_path, scenes(2), OPTIONS, WAYS)
     assert table[["row", "decoding"]].values.tolist() == [["a", "fixed"], ["a", "PAD"]]
-    expected = measure_variants(system, scenes(2), OPTIONS, WAYS)
-    np.testing.assert_allclose(table["AP"], expected["AP"])
+    variants = [Variant(name, switches) for name, switches in WAYS.items()]
+    expected = evaluate_variants(system, scenes(2), variants, OPTIONS, errors=True).table
+    np.testing.assert_equal(table[list(expected)].to_numpy(), expected.to_numpy())
 
 
 def test_a_run_without_its_system_is_named(tmp_path: Path) -> None:

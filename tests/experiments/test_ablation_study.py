@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
 from poselib.engine.checkpoints import save_system
 from poselib.experiments import ablation_study
-from poselib.experiments.ablation import ERRORS, LOCALIZATION, measure_runs
+from poselib.experiments.ablation import measure_runs
 from poselib.experiments.ablation_study import Study, open_study
 from poselib.experiments.parameters import read_switches
 from poselib.experiments.presets import get_preset
@@ -144,7 +145,7 @@ def test_runs_are_measured_in_per_cent(study: Study) -> None:
     told = ["row", "seed", "run", "decoding"]
     pd.testing.assert_frame_equal(found[told], expected[told])
     assert found["decoding"].tolist() == ["", "matched"] and found["seed"].tolist() == [0, 0]
-    rates = ["AP", "AR50", "AP_crowd_hard", *ERRORS, *LOCALIZATION]
+    rates = ["AP", "AR50", "AP_crowd_hard", *ASSOCIATION, *LOCALIZATION]
     np.testing.assert_allclose(found[rates], 100 * expected[rates])
     assert (found["miss_rate"] > 1).all()
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poselib.analysis import compare as comparing
 from poselib.data.synthetic.export import write
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import Evaluation, score
 from poselib.engine.predict import PredictOptions
-from poselib.experiments import ways
 from poselib.experiments.catalog import KeypointDataset, open_dataset
 from poselib.experiments.comparison import Measured, compare, outcome, scores_of
 from poselib.experiments.paper_tables import COMPARISONS
@@ -81,7 +81,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
         several = len(options.scales) > 1
         return [moved(dataset, distance(system, several)) for system in systems]
 
-    monkeypatch.setattr(ways, "predict_variants", found)
+    monkeypatch.setattr(comparing, "predict_variants", found)
     return seen
 
 

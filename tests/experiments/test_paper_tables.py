@@ -44,19 +44,19 @@ def test_metrics_are_in_the_order_of_the_papers() -> None:
 
 def test_ways_are_those_of_the_paper() -> None:
     progressive, fixed = variants_of("hae")
-    assert progressive.switches == {"progressive": True} and fixed.scales == (1.0,)
-    assert fixed.switches == {"progressive": False}
+    assert progressive.options == {"progressive": True} and fixed.scales == (1.0,)
+    assert fixed.options == {"progressive": False}
     assert variants_of("dekr") == variants_of("grm")
     single, several, matched = variants_of("dekr")
     assert single.scales == (1.0,) and several.scales == matched.scales == (0.5, 1.0, 2.0)
-    assert "match" in single.off and "match" in several.off and matched.switches == {"match": True}
+    assert "match" in single.off and "match" in several.off and matched.options == {"match": True}
     assert variants_of("grm", [1.0, 1.5])[1].scales == (1.0, 1.5)
 
 
 def test_local_global_adaptation_is_on_or_off_at_one_scale() -> None:
     adapted, plain = variants_of("logocap", (0.5, 2.0))
-    assert adapted.name == "adapted" and adapted.switches == {"adapt": True}
-    assert plain.name == "center-offset" and plain.switches == {"adapt": False}
+    assert adapted.name == "adapted" and adapted.options == {"adapt": True}
+    assert plain.name == "center-offset" and plain.options == {"adapt": False}
     assert adapted.scales == plain.scales == (1.0,)
 
 

@@ -5,15 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from poselib.analysis.inspect_image import with_switches
+from poselib.analysis.compare import LOCALIZATION
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
-from poselib.experiments import peak_matching as absorb
-from poselib.experiments.ablation import LOCALIZATION
+from poselib.engine.variants import with_options
 from poselib.experiments.peak_matching import (
-    match_distance_for,
     matching_gains,
     matching_lines,
     matching_outcome,
@@ -22,23 +19,13 @@ from poselib.experiments.peak_matching import (
     published_matching,
     read_scales,
 )
-from poselib.experiments.training import init_system
 from poselib.metrics.localization_errors import classify_localization, error_shares
 from poselib.skeletons import COCO
-from poselib.systems import System, build
+from poselib.systems import build
+from tests.analysis.factories import eager_regressor
 from tests.engine.toys import scenes
-from tests.experiments.test_seeds import SMOKE
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False, batch_size=3)
-
-
-def guessing(seed: int) -> System:
-    """A system with untrained weights that takes every cell of an image for a person's center."""
-    near = {"nms_kernel": 1, "nms_distance": 0.0}
-    system = init_system(SMOKE, COCO, seed, "dekr", **near)
-    with torch.no_grad():
-        system.model.head_heatmap[1].bias += 0.5
-    return system
 
 
 def test_published_gains_are_those_that_the_table_prints_beside_its_numbers() -> None:
@@ -67,45 +54,17 @@ def test_scales_are_read_and_checked() -> None:
             read_scales(text)
 
 
-def test_small_people_are_matched_less_far() -> None:
-    assert [match_distance_for(size) for size in (128, 512, 640)] == [18.75, 75.0, 75.0]
-
-
-def test_each_system_looks_at_one_scale_and_at_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def measure_variants(system, dataset, options, decodings, **more):
-        asked.append((system, options, decodings, more["device"]))
-        return pd.DataFrame({"decoding": [*decodings], "AP": [len(asked), len(asked) + 0.5]})
-
-    monkeypatch.setattr(absorb, "measure_variants", measure_variants)
-    systems = [guessing(0), guessing(1)]
-    look = replace(OPTIONS, scales=(1.0, 3.0))
-    table = measure_matching(systems, scenes(1), look, (0.5, 1.0), 6.0, device="cpu")
-    assert [(system, options.scales) for system, options, _, _ in asked] == [
-        (system, scales) for system in systems for scales in ((1.0,), (0.5, 1.0))
-    ]
-    reach = {"match_distance": 6.0}
-    ways = {"direct": {"match": False, **reach}, "matched": {"match": True, **reach}}
-    assert all((o.size, ways, device) == (64, w, "cpu") for _, o, w, device in asked)
-    one, several = "one scale", "several scales"
-    assert table.to_numpy().tolist() == [
-        [0, one, "direct", 1.0],
-        [0, one, "matched", 1.5],
-        [0, several, "direct", 2.0],
-        [0, several, "matched", 2.5],
-        [1, one, "direct", 3.0],
-        [1, one, "matched", 3.5],
-        [1, several, "direct", 4.0],
-        [1, several, "matched", 4.5],
-    ]
-    assert list(table) == ["seed", "scales", "row", "AP"]
-
-
 def test_numbers_are_those_of_an_evaluation() -> None:
-    dataset, system = scenes(3), guessing(1)
+    dataset, system = scenes(3), eager_regressor(1)
     table = measure_matching([system], dataset, OPTIONS, (0.5, 1.0), distance=6.0)
-    way = with_switches(system, match=True, match_distance=6.0)
+    one, several = "one scale", "several scales"
+    assert table[["seed", "scales", "row"]].to_numpy().tolist() == [
+        [0, one, "direct"],
+        [0, one, "matched"],
+        [0, several, "direct"],
+        [0, several, "matched"],
+    ]
+    way = with_options(system, match=True, match_distance=6.0)
     alone = evaluate(way, dataset, replace(OPTIONS, scales=(0.5, 1.0)), explain=False)
     judged = classify_localization(dataset.ground_truth(), alone.results, COCO)
     expected = error_shares(judged).loc["all", list(LOCALIZATION)] / 100

@@ -1,0 +1,261 @@
+"""Evaluate several decodings of one network, and compare two sets of detections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from poselib.analysis.association_errors import association_errors
+from poselib.analysis.examples import filter_by_score, mean_similarity
+from poselib.analysis.select_images import ranked_images
+from poselib.data.loaders import SampleSource
+from poselib.engine.evaluate import Evaluation, LabeledImages, score
+from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.engine.variants import Variant, with_options
+from poselib.metrics.association_errors import classify_keypoints
+from poselib.metrics.localization_errors import classify_localization, error_shares
+from poselib.plots.panels import Panel
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses
+from poselib.systems import System
+
+# Error rates beside average precision: association errors as fractions of the labeled or detected
+# keypoints, localization errors as fractions of the keypoints of matched people.
+ASSOCIATION = ("association_error", "swap_rate", "miss_rate")
+LOCALIZATION = ("good", "jitter", "miss", "inversion", "swap")
+
+
+@dataclass(frozen=True)
+class VariantResults:
+    """Evaluations of the test variants of one network.
+
+    Attributes:
+        variants: those that the system supports, in the given order.
+        evaluations: one per variant, by its name.
+        unrefined: detections of each image before refinement, by the name of the variant; those
+            of the evaluation where the decoding has no refinement or errors are not measured.
+        table: one row per variant, index ``variant``: the fields of ``Evaluation.as_dict``, and
+            if errors are measured ``ASSOCIATION`` and ``LOCALIZATION``; all from 0 to 1.
+    """
+
+    variants: tuple[Variant, ...]
+    evaluations: dict[str, Evaluation]
+    unrefined: dict[str, list[Poses]]
+    table: pd.DataFrame
+
+
+def evaluate_variants(
+    system: System,
+    dataset: LabeledImages,
+    variants: Sequence[Variant],
+    options: PredictOptions,
+    *,
+    errors: bool = False,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> VariantResults:
+    """Evaluate a trained network with several decodings and at several scales.
+
+    Variants of the same scales share one forward pass per image.
+
+    Args:
+        system: trained.
+        dataset: labeled images of its skeleton.
+        variants: of different names; those that the system does not support are left out.
+        options: how images are presented; ``scales`` is taken from the variants.
+        errors: also measure association and localization errors. Association errors are counted
+            before refinement, which would fill the gaps that grouping leaves with copies of other
+            people's keypoints.
+        device: where the network runs; where its weights are if not given.
+        progress: show a bar for each choice of scales.
+
+    Raises:
+        ValueError: no variant is supported or the dataset has no annotations; before prediction.
+    """
+    supported = tuple(variant for variant in variants if variant.supports(system))
+    if not supported:
+        names = ", ".join(repr(variant.name) for variant in variants)
+        raise ValueError(f"system {system.name!r} supports none of these test variants: {names}")
+    dataset.ground_truth()  # refused before the network runs on all images
+    evaluations: dict[str, Evaluation] = {}
+    unrefined: dict[str, list[Poses]] = {}
+    for scales in dict.fromkeys(variant.scales for variant in supported):
+        group = [variant for variant in supported if variant.scales == scales]
+        systems = [variant.apply(system, options.size) for variant in group]
+        refined = [each for each in systems if errors and "refine" in each.switches]
+        systems += [with_options(each, refine=False) for each in refined]
+        presented = replace(options, scales=scales)
+        poses = predict_variants(systems, dataset, presented, device=device, progress=progress)
+        for variant, final, before in zip(
+            group, poses[: len(group)], poses[-len(group) :], strict=True
+        ):
+            evaluations[variant.name] = score(system, dataset, final)
+            unrefined[variant.name] = before
+    evaluations = {variant.name: evaluations[variant.name] for variant in supported}
+    rows = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
+    if errors:
+        for name, row in rows.items():
+            row |= _errors(system, dataset, evaluations[name], unrefined[name])
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+    return VariantResults(supported, evaluations, unrefined, table)
+
+
+def _errors(
+    system: System, dataset: LabeledImages, evaluation: Evaluation, unrefined: Sequence[Poses]
+) -> dict[str, float]:
+    classified = classify_localization(dataset.ground_truth(), evaluation.results, system.skeleton)
+    rates = association_errors(dataset, unrefined, system.skeleton).loc["all", list(ASSOCIATION)]
+    fractions = error_shares(classified).loc["all", list(LOCALIZATION)] / 100
+    measured = pd.concat([rates, fractions]).astype(float)
+    return dict(zip((*ASSOCIATION, *LOCALIZATION), measured.to_numpy(), strict=True))
+
+
+def evaluate_decoders(
+    systems: Mapping[str, System],
+    dataset: LabeledImages,
+    options: PredictOptions | None = None,
+    *,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+    explain: bool = True,
+) -> dict[str, Evaluation]:
+    """Evaluate systems that share one network, which runs once per image.
+
+    Args:
+        systems: by name; they differ in their decoding alone.
+        dataset: labeled images of their skeleton.
+        options, device, progress, explain: as in ``evaluate``.
+
+    Raises:
+        ValueError: the dataset has no annotations, before prediction; or as ``predict_variants``.
+    """
+    dataset.ground_truth()  # refused before the network runs on all images
+    decoders = list(systems.values())
+    poses = predict_variants(decoders, dataset, options, device=device, progress=progress)
+    return {
+        name: score(system, dataset, detections, explain=explain)
+        for (name, system), detections in zip(systems.items(), poses, strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets of detections in the same images.
+
+    Attributes:
+        totals: one row per set, by its name: ``AP``, ``AP50``, ``AP75`` and ``AR`` of its
+            evaluation; of the detections compared ``detections``, how many there are, ``OKS``, the
+            mean over annotated people, and ``better``, the images in which its OKS is higher.
+        poses: the detections of each image by the name of the set, px of the image files.
+        images: one row per image with annotated people, by its index in the dataset: ``people``
+            and, under the name of each set, the mean OKS of the image as in ``ranked_images``.
+    """
+
+    totals: pd.DataFrame
+    poses: dict[str, list[Poses]]
+    images: pd.DataFrame
+
+    @property
+    def gain(self) -> pd.Series:
+        """OKS of the second set minus that of the first, by image, in ascending order."""
+        first, second = self.poses
+        return (self.images[second] - self.images[first]).sort_values(kind="stable")
+
+    def ranked(self, name: str) -> pd.DataFrame:
+        """Return ``index``, ``people`` and ``similarity`` of the images, worst first for a set."""
+        table = self.images.rename_axis("index").reset_index()
+        table = table.rename(columns={name: "similarity"})[["index", "people", "similarity"]]
+        return table.sort_values(["similarity", "index"], ignore_index=True)
+
+    def as_table(self) -> pd.DataFrame:
+        """Return one row for all images, with the AP of both sets, and one row per image."""
+        first, second = self.poses
+        images = self.images.assign(gain=self.images[second] - self.images[first])
+        everyone = {"people": self.images["people"].sum(), **self.totals["OKS"]}
+        everyone["gain"] = everyone[second] - everyone[first]
+        everyone |= {f"AP {name}": ap for name, ap in self.totals["AP"].items()}
+        rows = pd.concat([pd.DataFrame(everyone, index=["all"]), images]).rename_axis("image")
+        return rows.rename(columns={name: f"OKS {name}" for name in self.poses}).reset_index()
+
+
+def compare_detections(
+    dataset: SampleSource,
+    evaluations: Mapping[str, Evaluation],
+    skeleton: Skeleton,
+    *,
+    poses: Mapping[str, Sequence[Poses]] | None = None,
+    min_score: float = 0.0,
+) -> Comparison:
+    """Compare the detections of two systems, or of two decodings of one, image by image.
+
+    Args:
+        dataset: labeled images.
+        evaluations: of the two on this dataset, by name.
+        skeleton: of both.
+        poses: detections to compare instead of the evaluations' own, such as
+            ``VariantResults.unrefined``; px of the image files.
+        min_score: detections with a lower person score count for AP alone.
+
+    Raises:
+        ValueError: there are not two evaluations, or their number of poses is not that of images.
+    """
+    if len(evaluations) != 2:
+        raise ValueError(f"two evaluations can be compared, not {len(evaluations)}")
+    compared = poses or {name: each.poses for name, each in evaluations.items()}
+    kept = {name: filter_by_score(compared[name], min_score) for name in evaluations}
+    ranked = {
+        name: ranked_images(dataset, each, skeleton).set_index("index").sort_index()
+        for name, each in kept.items()
+    }
+    images = pd.DataFrame({name: table["similarity"] for name, table in ranked.items()})
+    first, second = evaluations
+    one, two = images[first], images[second]
+    totals = pd.DataFrame.from_dict(
+        {
+            name: {
+                **{metric: getattr(each.ap, metric) for metric in ("AP", "AP50", "AP75", "AR")},
+                "detections": int(ranked[name]["found"].sum()),
+                "OKS": mean_similarity(ranked[name]),
+            }
+            for name, each in evaluations.items()
+        },
+        orient="index",
+    ).rename_axis("system")
+    totals["better"] = pd.Series({first: (one > two).sum(), second: (two > one).sum()})
+    images.insert(0, "people", ranked[first]["people"])
+    return Comparison(totals, kept, images)
+
+
+def comparison_panels(
+    dataset: SampleSource,
+    comparison: Comparison,
+    selected: Mapping[str, Sequence[int]],
+    skeleton: Skeleton,
+) -> list[Panel]:
+    """Return three panels per image: the annotated people, and both sets of detections.
+
+    A detection has the color of the annotated person it is matched to. All of its keypoints are
+    drawn, whatever their scores.
+
+    Args:
+        dataset: the images.
+        comparison: of the detections in them.
+        selected: indices of images by the reason for their selection.
+        skeleton: of all poses.
+    """
+    panels = []
+    for reason, indices in selected.items():
+        for index in indices:
+            sample, oks = dataset[index], comparison.images.loc[index]
+            title = f"image {index}, {reason}: {comparison.gain[index]:+.2f}"
+            panels.append(Panel(sample.image, sample.keypoints, title=title))
+            for name, poses in comparison.poses.items():
+                drawn = replace(poses[index], scores=poses[index].found.astype(np.float32))
+                partners = classify_keypoints(poses[index], sample, skeleton).partners
+                title = f"{name}: OKS {oks[name]:.2f}"
+                panels.append(Panel(sample.image, sample.keypoints, drawn, partners, title))
+    return panels

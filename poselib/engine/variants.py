@@ -1,0 +1,74 @@
+"""Test variants: one trained network, decoded with other options or tested at other scales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from poselib.systems import Switch, System, build
+
+# DEKR's code matches within 75 px of inputs whose short side has 512 or 640 px.
+_MATCH_DISTANCE, _SIZE = 75.0, 512
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A test variant of a trained network.
+
+    Attributes:
+        name: label of its row in a table.
+        options: decoding options that replace the system's own. A system that lacks one of them
+            does not support the variant.
+        off: options of the decoding that are switched off where a system has them.
+        scales: image scales, as in ``PredictOptions``.
+    """
+
+    name: str
+    options: Mapping[str, Switch] = field(default_factory=dict)
+    off: tuple[str, ...] = ()
+    scales: tuple[float, ...] = (1.0,)
+
+    def supports(self, system: System) -> bool:
+        """Return whether a system has all options of this variant."""
+        return set(self.options) <= set(system.switches)
+
+    def apply(self, system: System, size: int) -> System:
+        """Return a system with the same network and the decoding of this variant.
+
+        Args:
+            system: one that the variant supports.
+            size: short side of the network input, px. Peak matching reaches as far as
+                ``match_distance_for`` returns for it, unless ``options`` set ``match_distance``.
+        """
+        changes: dict[str, Switch] = {name: False for name in self.off if name in system.switches}
+        if self.options.get("match"):
+            changes["match_distance"] = match_distance_for(size)
+        return with_options(system, **{**changes, **self.options})
+
+
+def with_options(system: System, **changes: Switch) -> System:
+    """Return a system with the same network and other options, such as another decoding.
+
+    Raises:
+        ValueError: an option is unknown or needs another network.
+    """
+    other = build(system.name, system.skeleton, **{**system.switches, **changes})
+    weights, expected = system.model.state_dict(), other.model.state_dict()
+    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in expected.items()}:
+        raise ValueError(f"{changes} make another network: its weights have other names or shapes")
+    return replace(other, model=system.model)
+
+
+def match_distance_for(size: int) -> float:
+    """Return the distance within which a keypoint is matched to a heatmap peak.
+
+    It is the published one for inputs of 512 px or more, and proportionally less for smaller
+    inputs, on which people are smaller.
+
+    Args:
+        size: short side of the network input, px.
+
+    Returns:
+        Distance in px of the network input.
+    """
+    return _MATCH_DISTANCE * min(1.0, size / _SIZE)
