@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 Size = tuple[int, int]  # (height, width)
 
@@ -105,6 +106,18 @@ class Batch:
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory, from which a GPU copies faster."""
         return self._each(Tensor.pin_memory)
+
+    def halved(self) -> Batch:
+        """Return the batch at half its size, which must be even: each px the mean of four."""
+        doubled = AffineTransform(np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]))
+        return Batch(
+            images=F.avg_pool2d(self.images.float(), 2).round().to(torch.uint8),
+            keypoints=self.keypoints * self.keypoints.new_tensor([0.5, 0.5, 1.0]),
+            areas=self.areas / 4,
+            ignore=F.max_pool2d(self.ignore[:, None].float(), 2)[:, 0] > 0,
+            image_ids=self.image_ids,
+            to_original=tuple(doubled.then(warp) for warp in self.to_original),
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(

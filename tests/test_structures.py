@@ -96,6 +96,21 @@ def test_batch_moves_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all((getattr(pinned, name) == 1).all() for name in tensors)
 
 
+def test_a_halved_batch_shows_the_same_people() -> None:
+    keypoints = torch.tensor([[[[3.0, 5.0, 2.0], [0.0, 0.0, 0.0]]]])
+    images = torch.arange(48, dtype=torch.uint8).view(1, 3, 4, 4)
+    ignore = torch.zeros(1, 4, 4, dtype=torch.bool)
+    ignore[0, 3, 0] = True
+    batch = Batch(images, keypoints, torch.tensor([[8.0]]), ignore, (7,), (shift(1, 0),))
+    half = batch.halved()
+    assert half.size == (2, 2) and half.image_ids == (7,)
+    assert half.images[0, 0].tolist() == [[2, 4], [10, 12]]  # of 2.5, 4.5, 10.5 and 12.5
+    assert half.keypoints.tolist() == [[[[1.5, 2.5, 2.0], [0.0, 0.0, 0.0]]]]
+    assert half.areas.tolist() == [[2.0]]
+    assert half.ignore.tolist() == [[[False, False], [True, False]]]
+    assert half.to_original[0]([1.5, 2.5]).tolist() == [4.0, 5.0]
+
+
 # Poses
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ import torch
 from tqdm import tqdm
 
 from poselib.data.loaders import AugmentFunction, Prepare, SampleLoader, SampleSource, make_loader
-from poselib.engine.thread_choice import stepping
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.trainer import CHECKPOINT, METRICS, TrainingState, Validate
 from poselib.ops.io import read_lines
@@ -20,6 +20,8 @@ from poselib.structures import Batch
 from poselib.systems import System
 
 __all__ = ["CHECKPOINT", "METRICS", "TrainResult", "Validate", "train"]
+
+_SLOW = 1.5  # times as long as expected
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class TrainResult:
         steps: optimizer steps done.
         seconds: time spent in training, earlier sittings counted in, validation not.
         history: the lines of ``metrics.jsonl``.
+        precision: that the network was trained in, ``"float32"`` or ``"bfloat16"``.
     """
 
     system: System
     steps: int
     seconds: float
     history: list[dict[str, Any]]
+    precision: str
 
 
 def train(
@@ -97,9 +101,8 @@ def train(
         raise
     if not state.saved:
         state.save()
-    return TrainResult(
-        state.predictor, state.step, state.seconds, read_lines(state.folder / METRICS)
-    )
+    history = read_lines(state.folder / METRICS)
+    return TrainResult(state.predictor, state.step, state.seconds, history, state.precision)
 
 
 def _steps(
@@ -110,29 +113,46 @@ def _steps(
     So a checkpoint's metrics are complete, and a training killed within a step repeats it all.
     """
     recipe, batches = state.recipe, _batches(loader, state.step)
-    with _bar(state, progress) as bar, stepping(recipe, state.device) as step:
+    begun, slow = (state.progress, state.seconds), False
+    with _bar(state, progress) as bar:
         _measure_if_due(state, validate)
         state.start_clock()
         while state.progress < 1:
-            with step():
-                state.advance(next(batches))
+            state.advance(next(batches))
             bar.update(100 * min(1.0, state.progress) - bar.n)
             if state.due(recipe.log_every):
                 bar.set_postfix(step=state.step, loss=f"{state.loss()['loss']:.4f}", refresh=False)
+                slow = slow or (progress and _report_slow(state, *begun))
             _measure_if_due(state, validate)
             if state.due(recipe.checkpoint_every):
                 state.save()
 
 
 def _bar(state: TrainingState, progress: bool) -> tqdm[Any]:
-    """Return a bar in percent: a training may end by its steps or by its time."""
+    """Return a bar in percent, as a training may end by its steps or by its time."""
     return tqdm(
         total=100,
         initial=100 * min(1.0, state.progress),
         disable=not progress,
         desc=f"train {state.system.name}",
-        bar_format="{desc}: {percentage:3.0f}%|{bar:30}| {elapsed}<{remaining}{postfix}",
+        bar_format="{desc}: {percentage:3.0f}%|{bar:30}| {elapsed} done, {remaining} left{postfix}",
     )
+
+
+def _report_slow(state: TrainingState, progress: float, seconds: float) -> bool:
+    """Write a sentence if the training, since ``progress`` and ``seconds``, is far too slow."""
+    expected = state.recipe.expected_seconds
+    needed = (state.seconds - seconds) / (state.progress - progress)  # for a whole training
+    if expected is None or needed < _SLOW * expected:
+        return False
+    minutes = needed * (1 - state.progress) / 60
+    tqdm.write(
+        f"This machine is slow or busy: training will take about {minutes:.0f} min more. All of it "
+        f"takes {expected / 60:.0f} min on two quiet cores and {needed / 60:.0f} min here. It can "
+        "be interrupted: it continues at its last checkpoint.",
+        file=sys.stderr,
+    )
+    return True
 
 
 def _measure_if_due(state: TrainingState, validate: Validate | None) -> None:

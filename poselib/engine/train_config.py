@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from poselib.engine.precision import Precision
 from poselib.engine.schedule import Decay, Schedule
 
 Optimizer = Literal["adam", "adamw"]
-Precision = Literal["float32", "bfloat16"]
 
 _NAMES = {
     "optimizer": get_args(Optimizer),
@@ -27,15 +27,20 @@ class TrainConfig:
         seconds: if given, the training ends after this much time even if steps are left, and the
             schedule follows whichever of steps and time is further: the learning rate has
             always come down at the end, on fast and slow machines alike. Waiting for data
-            counts, validation does not. On a CPU such a training also finds out how many threads
-            are fastest; see ``engine.thread_choice``.
+            counts, validation does not.
+        half_size: fraction of the steps, at the start, whose images are halved in size
+            (progressive resizing). Such a step takes a third of the time and counts as a third
+            of the progress.
+        expected_seconds: how long the training takes on two quiet cores; one that will take much
+            longer says so. None if unknown.
         batch_size: images a step.
         optimizer: ``"adam"`` or ``"adamw"``.
         learning_rate: its peak.
         weight_decay: of the optimizer.
         schedule, warmup, milestones, decay: see ``learning_rate_factor``.
         precision: ``"bfloat16"`` runs the network under autocast; losses stay in float32, and what
-            they ask of it, as LOGO-CAP's message passing, too.
+            they ask of it, as LOGO-CAP's message passing, too. ``"auto"`` is that where the
+            hardware computes in it, and float32 elsewhere; see ``engine.precision``.
         channels_last: memory format of images and weights; faster on CPUs and recent GPUs.
         average: decay of the running mean of the weights that is kept for prediction; 0 for none.
         clip: largest norm of the gradient; None for no limit.
@@ -51,6 +56,8 @@ class TrainConfig:
 
     steps: int = 2000
     seconds: float | None = None
+    half_size: float = 0.0
+    expected_seconds: float | None = None
     batch_size: int = 32
     optimizer: Optimizer = "adamw"
     learning_rate: float = 2e-3
@@ -70,14 +77,14 @@ class TrainConfig:
     validate_every: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate", "seconds", "clip"):
+        for name in ("steps", "batch_size", "learning_rate", "seconds", "expected_seconds", "clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"recipe: {name} must be positive, not {value}")
         for name in ("weight_decay", "seed", "workers", *_INTERVALS):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"recipe: {name} must be 0 or more, not {getattr(self, name)}")
-        for name in ("average", "warmup"):
+        for name in ("average", "warmup", "half_size"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"recipe: {name} must be in [0, 1), not {getattr(self, name)}")
         for name, known in _NAMES.items():

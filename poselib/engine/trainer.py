@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from poselib.engine.averaging import AveragedModel
 from poselib.engine.checkpoints import read_training
 from poselib.engine.interrupts import defer_interrupts
+from poselib.engine.precision import resolve_precision
 from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import TrainConfig
 from poselib.ops.io import append_line, read_lines, replacing
@@ -28,12 +29,14 @@ log = logging.getLogger(__name__)
 # Measures the system, whose model is in evaluation mode, and returns its figures.
 Validate = Callable[[System], dict[str, float]]
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+_HALF_SIZE_COST = 1 / 3  # time of a step at half size, a quarter of the pixels, as measured
 
 
 class TrainingState:
     """All that a training changes and a checkpoint holds.
 
     Attributes:
+        precision: that the network computes in, ``"float32"`` or ``"bfloat16"``.
         step: optimizer steps done.
         seconds: time spent, that of earlier sittings included and validation left out.
         measured: whether the weights of this step have been validated.
@@ -50,7 +53,8 @@ class TrainingState:
         self.optimizer = kind(
             _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
         )
-        self.average = AveragedModel(self.model, recipe.average) if recipe.average else None
+        self.precision = resolve_precision(recipe.precision, device)
+        self.average = self._moving_average() if recipe.average else None
         self.step, self.seconds, self.measured, self.saved = 0, 0.0, False, False
         self._terms: dict[str, Tensor] = {}
         self._mark = time.perf_counter()
@@ -58,14 +62,35 @@ class TrainingState:
     @property
     def progress(self) -> float:
         """Share of the training that is done."""
-        by_time = self.seconds / self.recipe.seconds if self.recipe.seconds else 0.0
-        return max(self.step / self.recipe.steps, by_time)
+        recipe = self.recipe
+        by_time = self.seconds / recipe.seconds if recipe.seconds else 0.0
+        saved = 1 - _HALF_SIZE_COST  # of each step at half size
+        halved = recipe.half_size * recipe.steps
+        work = self.step - saved * min(self.step, halved)
+        return max(work / (recipe.steps - saved * halved), by_time)
 
     @property
     def predictor(self) -> System:
         """The system with the weights to predict with."""
-        model = self.average.model if self.average else self.model
+        model = self.average.module if self.average else self.model
         return replace(self.system, model=model.eval())
+
+    def _moving_average(self) -> AveragedModel:
+        """Keep an exponential moving average of parameters and buffers.
+
+        Its decay is ``(1 + t) / (10 + t)`` at step t, so that the random start is soon forgotten,
+        and at most that of the configuration.
+        """
+
+        def update(averages: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
+            if not averages[0].is_floating_point():  # counters of batch normalization
+                torch._foreach_copy_(averages, current)
+                return
+            decay = min(self.recipe.average, (2 + self.step) / (11 + self.step))
+            torch._foreach_lerp_(averages, current, 1 - decay)
+
+        average = AveragedModel(self.model, multi_avg_fn=update, use_buffers=True)
+        return average.eval().requires_grad_(False)
 
     def due(self, every: int) -> bool:
         """Whether something that happens every so many steps, or never for 0, happens now."""
@@ -90,7 +115,7 @@ class TrainingState:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
             self.optimizer.step()
             if self.average is not None:
-                self.average.update(self.model)
+                self.average.update_parameters(self.model)
             self.step, self.measured, self.saved = self.step + 1, False, False
             # From one step's end to the next: waiting for data is training time too.
             self._tick()
@@ -107,10 +132,11 @@ class TrainingState:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         self.model.train()
+        if self.step < self.recipe.half_size * self.recipe.steps:
+            batch = batch.halved()
         targets = self.system.encode(batch)
         images = normalize(batch.images).contiguous(memory_format=self.form)
-        lower = self.recipe.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+        with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bfloat16"):
             outputs = self.model(images)
         return self.system.losses(outputs, targets)
 
@@ -160,8 +186,7 @@ class TrainingState:
             "measured": self.measured,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "average": self.average.model.state_dict() if self.average else None,
-            "updates": self.average.updates if self.average else 0,
+            "average": self.average.module.state_dict() if self.average else None,
             "random": torch.get_rng_state(),
         }
         with replacing(self.folder / CHECKPOINT) as temporary:
@@ -186,8 +211,8 @@ class TrainingState:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
-            self.average.model.load_state_dict(state["average"])
-            self.average.updates = state["updates"]
+            self.average.module.load_state_dict(state["average"])
+            self.average.n_averaged.fill_(state["step"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.measured, self.saved = state["measured"], True
         torch.set_rng_state(state["random"])
@@ -195,8 +220,11 @@ class TrainingState:
         log.info("resumed %s at step %d", path, self.step)
 
     def _check(self, state: dict[str, Any], path: Path) -> None:
-        for name, mine in (("system", _identity(self.system)), ("recipe", asdict(self.recipe))):
-            theirs = state[name]
+        for name, mine, usual in (
+            ("system", _identity(self.system), {}),
+            ("recipe", asdict(self.recipe), asdict(TrainConfig())),
+        ):
+            theirs = {**usual, **state[name]}  # older ones lack what came later
             different = sorted(key for key in mine if theirs.get(key) != mine[key])
             if different:
                 key = different[0]

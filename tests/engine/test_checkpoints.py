@@ -93,7 +93,7 @@ def test_another_ending_is_refused(system: System, tmp_path: Path) -> None:
 
 
 def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, steps=1)
+    recipe = replace(RECIPE, steps=2)
     real = build("hae", COCO, backbone="hrnet_tiny", host="plain")
     trained = train_toy(tmp_path, recipe, system=real, dataset=scenes(4))
     loaded = load_checkpoint(tmp_path / CHECKPOINT, COCO)

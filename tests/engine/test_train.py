@@ -325,6 +325,19 @@ def test_a_time_budget_ends_the_training_with_a_low_learning_rate(
     assert train_toy(tmp_path, recipe).steps == 20
 
 
+def test_a_slow_training_says_once_how_long_it_will_take(
+    tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(RECIPE, steps=120, log_every=10, checkpoint_every=0, expected_seconds=60.0)
+    trained = train_toy(tmp_path / "slow", recipe, progress=True)
+    said = capsys.readouterr().err
+    assert trained.precision == "float32"
+    assert said.count("about 2 min more") == 1 and "1 min on two quiet cores" in said
+    assert "100%" in said and "left" in said
+    train_toy(tmp_path / "fast", replace(recipe, expected_seconds=100.0), progress=True)
+    assert "slow" not in capsys.readouterr().err
+
+
 def test_waiting_for_data_counts_and_validation_does_not(tmp_path: Path, clock: Clock) -> None:
     def slow(sample: Any, rng: Any) -> Any:
         clock.now += 0.25

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
 from torch import nn
 
-from poselib.engine.trainer import _parameter_groups
+from poselib.data.loaders import collate
+from poselib.engine.trainer import CHECKPOINT, TrainingState, _parameter_groups
 from poselib.models.attentive_norm import AttentiveNorm2d
+from poselib.structures import Batch
+from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
+
+CPU = torch.device("cpu")
+
+
+def batch() -> Batch:
+    dataset = scenes(4)
+    return collate([dataset[i] for i in range(4)])
 
 
 def test_normalizations_and_biases_do_not_decay() -> None:
@@ -17,3 +32,55 @@ def test_normalizations_and_biases_do_not_decay() -> None:
     mixing = norm.attn_weights.attention[0].weight
     assert {id(p) for p in decayed["params"]} == {id(conv.weight), id(mixing)}
     assert len(decayed["params"]) + len(kept["params"]) == len(list(model.parameters()))
+
+
+def test_the_average_equals_a_slow_mean_with_a_warm_up(tmp_path: Path) -> None:
+    state = TrainingState(toy_system(), replace(RECIPE, average=0.3), tmp_path, CPU)
+    assert state.average is not None and not state.average.module.training
+    assert not any(p.requires_grad for p in state.average.parameters())
+    expected: dict[str, torch.Tensor] = {}
+    for step in range(1, 12):
+        state.advance(batch())
+        decay = min(0.3, (1 + step) / (10 + step)) if expected else 0.0
+        for key, value in state.model.state_dict().items():
+            expected[key] = decay * expected.get(key, 0) + (1 - decay) * value.double()
+    for key, value in state.average.module.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value.double(), expected[key], atol=1e-6), key
+        else:  # counters are taken over, not averaged
+            assert torch.equal(value, state.model.state_dict()[key])
+    assert not torch.equal(state.average.module.head.weight, state.model.head.weight)
+
+
+def test_a_checkpoint_written_before_an_option_existed_is_resumed(tmp_path: Path) -> None:
+    train_toy(tmp_path, replace(RECIPE, steps=3))
+    written = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    written["updates"] = 3  # the number of averages, as it was stored then
+    del written["recipe"]["half_size"], written["recipe"]["expected_seconds"]
+    torch.save(written, tmp_path / CHECKPOINT)
+    state = TrainingState(toy_system(seed=1), replace(RECIPE, steps=3), tmp_path, CPU)
+    state.resume()
+    assert state.step == 3 and state.average is not None and state.average.n_averaged == 3
+    for key, value in state.average.module.state_dict().items():
+        assert torch.equal(value, written["average"][key])
+
+
+def test_progress_counts_steps_at_half_size_as_a_third() -> None:
+    recipe = replace(RECIPE, steps=8, half_size=0.75)
+    state = TrainingState(toy_system(), recipe, Path(), CPU)
+    seen = []
+    for state.step in (0, 3, 6, 7, 8):
+        seen.append(state.progress)
+    assert seen == pytest.approx([0, 1 / 4, 2 / 4, 3 / 4, 1])
+
+
+def test_the_first_images_are_halved(tmp_path: Path) -> None:
+    system, sizes = toy_system(), []
+
+    def encode(batch: Batch) -> object:
+        sizes.append(batch.size)
+        return system.encode(batch)
+
+    watched = replace(system, encode=encode)
+    train_toy(tmp_path, replace(RECIPE, steps=8, half_size=0.3), system=watched)
+    assert sizes == [(32, 32)] * 3 + [(64, 64)] * 5
