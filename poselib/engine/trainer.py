@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 # Measures the system, whose model is in evaluation mode, and returns its figures.
 Validate = Callable[[System], dict[str, float]]
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 _HALF_SIZE_COST = 1 / 3  # time of a step at half size, a quarter of the pixels, as measured
 
 
@@ -82,7 +83,7 @@ class TrainingState:
         and at most that of the configuration.
         """
 
-        def update(averages: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
+        def update(averages: _Tensors, current: _Tensors, _: Tensor | int) -> None:
             if not averages[0].is_floating_point():  # counters of batch normalization
                 torch._foreach_copy_(averages, current)
                 return
