@@ -62,7 +62,7 @@ _TINY_RECIPE = TrainConfig(
     steps=1_000_000,
     batch_size=32,
     learning_rate=4e-3,
-    precision="bfloat16",
+    precision="auto",
     log_every=20,
     checkpoint_every=200,
 )
