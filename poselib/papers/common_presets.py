@@ -1,0 +1,76 @@
+"""Presets that all papers share: smoke, demo, small, and the crowd benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from poselib.data.synthetic.config import SceneConfig
+from poselib.engine.predict import PredictOptions
+from poselib.engine.train_config import TrainConfig
+from poselib.papers.preset import Preset
+
+_TINY_AUGMENT = {"rotation": 15.0, "scale": (0.8, 1.25), "translation": 0.05}
+_TINY_RECIPE = TrainConfig(
+    steps=1_000_000,
+    batch_size=32,
+    learning_rate=4e-3,
+    precision="auto",
+    log_every=20,
+    checkpoint_every=200,
+)
+_TINY_PREDICT = PredictOptions(size=128, multiple=32, flip=True, batch_size=50)
+
+DEMO = Preset(
+    recipe=replace(_TINY_RECIPE, seconds=270.0),
+    input_size=128,
+    augment=_TINY_AUGMENT,
+    predict=_TINY_PREDICT,
+    scenes=SceneConfig(size=128, people=(1, 3)),
+    train_scenes=6000,
+    test_scenes=200,
+)
+SMALL = replace(
+    DEMO,
+    recipe=replace(_TINY_RECIPE, seconds=3600.0, average=0.999, checkpoint_every=500),
+    scenes=SceneConfig(size=128, people=(1, 4)),
+    train_scenes=24000,
+)
+SMOKE = replace(
+    DEMO,
+    recipe=replace(
+        _TINY_RECIPE, steps=4, batch_size=4, log_every=1, checkpoint_every=2, precision="float32"
+    ),
+    train_scenes=8,
+    test_scenes=4,
+)
+
+# The crowd benchmark: association must fail now and then, or its ablations would show nothing. Half
+# of a person's box belongs to others on average; the range covers the easy, medium and hard
+# thirds of CrowdPose's evaluation. Steps are counted, not seconds, so that all rows of a
+# table are trained alike whatever else the machine does, and there are fewer scenes to train
+# on, since one that must meet a crowd index takes five times as long to render.
+_CROWD = SceneConfig(size=128, people=(5, 7), height=(0.45, 0.85), crowd_index=(0.0, 1.0))
+
+
+def _crowded(preset: Preset, steps: int, train_scenes: int, test_scenes: int) -> Preset:
+    return replace(
+        preset,
+        recipe=replace(preset.recipe, steps=steps, seconds=None),
+        scenes=_CROWD,
+        train_scenes=train_scenes,
+        test_scenes=test_scenes,
+    )
+
+
+SMALL_CROWD = _crowded(SMALL, 4000, 12000, 300)
+
+# By preset and dataset; an empty name stands for every other dataset.
+COMMON_PRESETS: Mapping[tuple[str, str], Preset] = {
+    ("smoke", ""): SMOKE,
+    ("demo", ""): DEMO,
+    ("small", ""): SMALL,
+    ("smoke", "crowd"): _crowded(SMOKE, 4, 8, 4),
+    ("demo", "crowd"): _crowded(DEMO, 1000, 4000, 200),
+    ("small", "crowd"): SMALL_CROWD,
+}

@@ -1,0 +1,53 @@
+"""The settings of a training and its evaluation, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from poselib.data.synthetic.config import SceneConfig
+from poselib.engine.predict import PredictOptions
+from poselib.engine.train_config import TrainConfig
+from poselib.systems import Switch
+
+Options = Mapping[str, Switch]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a training and its evaluation.
+
+    Attributes:
+        recipe: training configuration; with ``epochs``, its steps follow from the dataset's length.
+        input_size: side of the training crops, px.
+        augment: keyword arguments of ``data.transforms.Augment`` besides skeleton and size.
+        predict: how images are presented in evaluation.
+        options: of the system.
+        pretrained: source of the backbone's initial weights: ``"imagenet"``, those that timm has
+            under its name; ``"bundled"``, the model that comes with poselib; empty for random
+            ones. Networks without a backbone always get random ones.
+        pretrained_stages: how many of the backbone's stages get them.
+        epochs: passes over the dataset, or None to use the steps of ``recipe``.
+        scenes: configuration of the synthetic scenes.
+        train_scenes, test_scenes: number of synthetic scenes.
+    """
+
+    recipe: TrainConfig
+    input_size: int
+    augment: Mapping[str, Any]
+    predict: PredictOptions
+    options: Options = field(default_factory=dict)
+    pretrained: str = ""
+    pretrained_stages: int = 4
+    epochs: int | None = None
+    scenes: SceneConfig = field(default_factory=SceneConfig)
+    train_scenes: int = 0
+    test_scenes: int = 0
+
+    def recipe_for(self, samples: int) -> TrainConfig:
+        """Return the recipe with the steps that ``epochs`` passes over ``samples`` take."""
+        if self.epochs is None:
+            return self.recipe
+        batches = max(1, samples // self.recipe.batch_size)
+        return replace(self.recipe, steps=self.epochs * batches)

@@ -1,0 +1,37 @@
+"""Complete settings of a training and its evaluation, by the names that notebooks take.
+
+``smoke`` takes seconds and only shows that everything runs; ``demo`` trains for five minutes on
+two cores; ``small`` trains for an hour or two and made the bundled checkpoint; ``paper`` is the
+recipe of the paper, on the real dataset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poselib.papers.catalog import get_paper
+from poselib.papers.common_presets import COMMON_PRESETS
+from poselib.papers.preset import Preset
+
+PRESETS = ("smoke", "demo", "small", "paper")
+
+
+def get_preset(name: str, dataset: str = "", system: str = "hae") -> Preset:
+    """Return a preset for a system and, if one is given, a dataset.
+
+    What the paper of the system says takes precedence over what all papers share.
+
+    Raises:
+        ValueError: the preset or the system is unknown; the message lists the known ones.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    paper = get_paper(system)
+    preset = next(
+        presets[key]
+        for presets in (paper.presets, COMMON_PRESETS)
+        for key in ((name, dataset), (name, ""))
+        if key in presets
+    )
+    own = paper.dataset_options.get((name, dataset), {})
+    return replace(preset, options={**paper.options[name], **own})
