@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poselib.experiments.parameters import notebook_parameters
-from poselib.experiments.presets import PRESETS
+from poselib.papers.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -15,10 +15,11 @@ from poselib.engine.timing import measure
 from poselib.experiments.ablation import measure_runs, missing_runs, trained_file
 from poselib.experiments.catalog import KeypointDataset, cache_in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters
-from poselib.experiments.presets import Preset, get_preset
 from poselib.experiments.run_sweep import run_batch
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import get_device
+from poselib.papers.preset import Preset
+from poselib.papers.presets import get_preset
 from poselib.systems import Switch
 
 

@@ -17,7 +17,7 @@ from poselib.data.readers.ochuman import OcHumanKeypoints
 from poselib.data.readers.uav_human import UavHumanKeypoints
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import LabeledImages
-from poselib.experiments.presets import Preset
+from poselib.papers.preset import Preset
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton, get_skeleton
 
 Split = Literal["train", "test"]

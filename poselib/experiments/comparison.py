@@ -16,16 +16,10 @@ from poselib.engine.predict import PredictOptions
 from poselib.experiments.catalog import training_dataset_for
 from poselib.experiments.evaluation_sets import evaluation_set
 from poselib.experiments.given import load_or_init
-from poselib.experiments.paper_tables import (
-    COMPARISONS,
-    MAIN,
-    METRICS,
-    SCALES,
-    ComparisonTable,
-    Protocol,
-    variants_of,
-)
-from poselib.experiments.presets import get_preset
+from poselib.papers.catalog import get_paper
+from poselib.papers.comparison_table import MAIN_METRIC, METRICS, ComparisonTable, Protocol
+from poselib.papers.dekr import SCALES
+from poselib.papers.presets import get_preset
 
 Device = torch.device | str | None
 
@@ -97,12 +91,12 @@ def compare(
     several tables have in common is measured once.
 
     Args:
-        paper: key in ``COMPARISONS``.
+        paper: key in ``PAPERS``.
         preset: says how drawn scenes look and how images are presented.
         checkpoint: file of what is tested on drawn scenes. If empty it is the system that comes
             with poselib if that is the paper's, or else as in ``load_or_init``.
         real: folder and checkpoint by the names of datasets; those without a folder are left out.
-        scales: of multi-scale testing, see ``variants_of``.
+        scales: of multi-scale testing, see ``Paper.variants_at``.
         seed: of untrained weights.
         device: where the network runs; where its weights are if not given.
         progress: show bars.
@@ -112,8 +106,8 @@ def compare(
         ValueError: the paper, the preset or ``scales`` are none, there is no checkpoint, or its
             keypoints are not those of the dataset's people. Both before anything is measured.
     """
-    variants = variants_of(paper, scales)
-    subjects = [_subject(table, preset, checkpoint, real or {}) for table in COMPARISONS[paper]]
+    tables, variants = get_paper(paper).tables, get_paper(paper).variants_at(scales)
+    subjects = [_subject(table, preset, checkpoint, real or {}) for table in tables]
     opened = {each: _open(each, preset, seed) for each in dict.fromkeys(subjects) if each.data}
     found = {
         each: evaluate_variants(
@@ -130,7 +124,7 @@ def compare(
         _measured(table, subject, opened[subject], found[subject])
         if subject.data
         else Measured(table, pd.DataFrame())
-        for table, subject in zip(COMPARISONS[paper], subjects, strict=True)
+        for table, subject in zip(tables, subjects, strict=True)
     ]
 
 
@@ -161,7 +155,7 @@ def outcome(measured: Sequence[Measured]) -> str:
     told = []
     for each in measured:
         if each.on:
-            main = MAIN[each.table.protocol]
+            main = MAIN_METRIC[each.table.protocol]
             values = zip(each.numbers[main], each.ways, strict=True)
             rows = ", ".join(f"{value:.1f} ({way})" for value, way in values)
             told.append(f"Table {each.table.number}: {main} {rows} on {each.on}")
@@ -190,7 +184,7 @@ def _subject(
     folder, file = real.get(table.dataset, ("", ""))
     if folder:
         return _Subject(table.paper, table.dataset, folder, file)
-    drawn = table.drawn if get_preset(preset, table.drawn, table.paper).test_scenes else ""
+    drawn = table.synthetic if get_preset(preset, table.synthetic, table.paper).test_scenes else ""
     return _Subject(table.paper, drawn, "", checkpoint)
 
 
@@ -211,7 +205,7 @@ def _open(subject: _Subject, preset: str, seed: int) -> _Test:
 
 
 def _bundled(subject: _Subject) -> bool:
-    return subject.paper == "hae" and not subject.checkpoint
+    return get_paper(subject.paper).bundled and not subject.checkpoint
 
 
 def _measured(

@@ -7,7 +7,7 @@ from pathlib import Path
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.experiments.catalog import KeypointDataset, Split, cache_in_memory, open_dataset
-from poselib.experiments.presets import Preset
+from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
 from poselib.experiments.catalog import open_dataset, training_dataset_for
 from poselib.experiments.parameters import read_switches
-from poselib.experiments.presets import get_preset
 from poselib.experiments.training import init_system
+from poselib.papers.presets import get_preset
 
 
 def load_or_init(

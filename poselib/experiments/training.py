@@ -16,12 +16,12 @@ from poselib.engine.seed import seed_everything
 from poselib.engine.train import TrainResult, Validate, train
 from poselib.engine.train_config import TrainConfig
 from poselib.experiments.parameters import fits
-from poselib.experiments.presets import Preset
 from poselib.experiments.provenance import provenance
 from poselib.experiments.runs import plain
 from poselib.models.hrnet import HRNetTrunk
 from poselib.models.pretrained import load_backbone
 from poselib.ops.io import write_json
+from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 from poselib.systems import Switch, System, build, known_switches
 
@@ -76,7 +76,7 @@ def init_system(
             wanted = type(known[key]).__name__
             raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
     # Another head than the preset's own has no use for some of what the preset says.
-    usual = {key: value for key, value in preset.switches.items() if key in known}
+    usual = {key: value for key, value in preset.options.items() if key in known}
     seed_everything(seed)
     system = build(name, skeleton, **{**usual, **switches})
     if pretrained is None and isinstance(system.model, HRNetTrunk):

@@ -17,7 +17,7 @@ from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.engine.variants import with_options
 from poselib.experiments.catalog import open_dataset, open_files
 from poselib.experiments.evaluation_sets import described
-from poselib.experiments.presets import Preset
+from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.systems import System

@@ -78,6 +78,7 @@ _table = partial(ComparisonTable, "hae")
 HAE = Paper(
     name="hae",
     title="HAE",
+    bundled=True,
     options={
         "smoke": _TINY,
         "demo": _TINY,

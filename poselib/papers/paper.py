@@ -18,6 +18,7 @@ class Paper:
         name: short name: of its system and of its CSV files.
         title: what the paper calls its method.
         options: of the system, by preset.
+        bundled: whether the model that comes with poselib is of this paper.
         dataset_options: those that differ for a dataset, by preset and dataset.
         presets: training recipes of the paper's own, by preset and dataset; an empty name stands
             for every other dataset. Presets that it lacks are in ``common_presets``.
@@ -35,6 +36,7 @@ class Paper:
     variants: tuple[Variant, ...]
     claim: str
     notes: str
+    bundled: bool = False
     dataset_options: Mapping[tuple[str, str], Options] = field(default_factory=dict)
 
     def variants_at(self, scales: Sequence[float]) -> tuple[Variant, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from poselib.experiments.presets import get_preset
 from poselib.experiments.training import init_system
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from poselib.systems import System
 

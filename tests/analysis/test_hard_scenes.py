@@ -13,7 +13,7 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.engine.variants import with_options
-from poselib.experiments.presets import get_preset
+from poselib.papers.presets import get_preset
 
 WAYS = {"fixed": {"progressive": False, "order": "bottom_up"}, "ours": {"progressive": True}}
 

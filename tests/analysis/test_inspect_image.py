@@ -18,9 +18,9 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.keypoint_order import keypoint_order
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.variants import with_options
-from poselib.experiments.presets import get_preset
 from poselib.experiments.training import init_system
 from poselib.outputs import TagOutputs
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from poselib.systems import System
 

@@ -16,10 +16,10 @@ from poselib.analysis.saliency import (
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.experiments.presets import get_preset
 from poselib.experiments.training import init_system
 from poselib.models.adaptive import AdaptiveBlock
 from poselib.outputs import RegressionOutputs
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from poselib.structures import Sample
 from tests.experiments.regressors import OPTIONS, LinearRegressor, around, image_of, regressor

@@ -17,8 +17,8 @@ from poselib.benchmarks.speed import (
 )
 from poselib.engine.checkpoints import BUNDLED
 from poselib.experiments.catalog import open_dataset
-from poselib.experiments.presets import get_preset
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 
 SIZE = (64, 96)

@@ -14,11 +14,11 @@ from poselib.experiments import ablation_study
 from poselib.experiments.ablation import measure_runs
 from poselib.experiments.ablation_study import Study, open_study
 from poselib.experiments.parameters import read_switches
-from poselib.experiments.presets import get_preset
 from poselib.experiments.run_sweep import run_batch
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import plan, read_sweep
 from poselib.experiments.training import init_system
+from poselib.papers.presets import get_preset
 from poselib.skeletons import CROWDPOSE
 from poselib.systems import build
 

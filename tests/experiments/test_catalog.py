@@ -20,7 +20,7 @@ from poselib.experiments.catalog import (
     open_files,
     training_dataset_for,
 )
-from poselib.experiments.presets import get_preset
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, get_skeleton
 from tests.data import mpii_files
 from tests.data.mat_files import save, struct

@@ -16,17 +16,19 @@ from poselib.engine.evaluate import Evaluation, score
 from poselib.engine.predict import PredictOptions
 from poselib.experiments.catalog import KeypointDataset, open_dataset
 from poselib.experiments.comparison import Measured, compare, outcome, scores_of
-from poselib.experiments.paper_tables import COMPARISONS
-from poselib.experiments.presets import get_preset
 from poselib.experiments.training import init_system
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartAP
+from poselib.papers.catalog import PAPERS
+from poselib.papers.presets import get_preset
 from poselib.papers.published import published_table
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.systems import System
 
-TABLES = {f"{table.paper} {table.number}": table for of in COMPARISONS.values() for table in of}
+TABLES = {
+    f"{table.paper} {table.number}": table for paper in PAPERS.values() for table in paper.tables
+}
 AP = APResult(*(n / 100 for n in range(1, 11)))
 CROWDED = replace(AP, AP_crowd_easy=0.5, AP_crowd_medium=0.4, AP_crowd_hard=0.3)
 PARTS = PartAP(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.6)

@@ -12,7 +12,7 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.experiments.catalog import open_dataset
 from poselib.experiments.evaluation_sets import described, evaluation_set
-from poselib.experiments.presets import get_preset
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 
 SMOKE = get_preset("smoke")

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from poselib.engine.checkpoints import save_system
-from poselib.experiments.presets import get_preset
 from poselib.experiments.seeds import load_seeds
 from poselib.experiments.training import init_system
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 
 SMOKE = get_preset("smoke", "", "dekr")

@@ -14,7 +14,6 @@ from poselib.engine.checkpoints import load_checkpoint
 from poselib.experiments import training
 from poselib.experiments.catalog import cache_in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters, read_switches
-from poselib.experiments.presets import Preset, get_preset
 from poselib.experiments.training import (
     HEADLINES,
     export_system,
@@ -23,6 +22,8 @@ from poselib.experiments.training import (
     train_preset,
     validator,
 )
+from poselib.papers.preset import Preset
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from poselib.systems import known_switches
 
@@ -85,7 +86,7 @@ def test_switches_override_the_preset(smoke: Preset) -> None:
 
 def test_none_is_a_value_where_a_switch_has_it() -> None:
     preset = get_preset("smoke", "", "logocap")
-    assert preset.switches["refined_sigma"] == 2.0
+    assert preset.options["refined_sigma"] == 2.0
     given = read_switches("refined_sigma=none")
     system = init_system(preset, COCO, 0, "logocap", **given)
     assert system.switches["refined_sigma"] is None

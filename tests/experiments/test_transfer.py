@@ -11,7 +11,6 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import write
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import evaluate
-from poselib.experiments.presets import get_preset
 from poselib.experiments.transfer import (
     RATES,
     drawn_domains,
@@ -19,6 +18,7 @@ from poselib.experiments.transfer import (
     shifted_recipes,
     transfer,
 )
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 
 SMOKE = replace(get_preset("smoke"), test_scenes=2)

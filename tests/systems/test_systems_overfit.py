@@ -21,8 +21,8 @@ from poselib.engine.predict import PredictOptions
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import train
 from poselib.engine.train_config import TrainConfig
-from poselib.experiments.switches import SWITCHES as PRESET_SWITCHES
 from poselib.models.pretrained import load_backbone
+from poselib.papers.catalog import PAPERS
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from poselib.structures import AffineTransform, Sample
 from poselib.systems import System, build
@@ -50,7 +50,7 @@ SWITCHES: dict[str, Any] = {
     "subpixel": "parabola",
     "detection_threshold": 0.3,
 }
-SMALL = PRESET_SWITCHES["small"]
+SMALL = {name: paper.options["small"] for name, paper in PAPERS.items()}
 # Steps to learn COCO's and CrowdPose's photographs by heart.
 REGRESSING = {"dekr": (160, 120), "grm": (160, 120), "logocap": (240, 200)}
 HOURGLASS = {"stacks": 2, "features": 32, "depth": 3, "increase": 16, "stack_norm": True}

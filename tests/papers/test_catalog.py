@@ -4,10 +4,11 @@ from itertools import chain
 
 import pytest
 
-from poselib.experiments.paper_tables import COMPARISONS, MAIN, METRICS, variants_of
+from poselib.papers.catalog import PAPERS, get_paper
+from poselib.papers.comparison_table import MAIN_METRIC, METRICS
 from poselib.papers.published import published
 
-TABLES = list(chain.from_iterable(COMPARISONS.values()))
+TABLES = list(chain.from_iterable(paper.tables for paper in PAPERS.values()))
 BY_NAME = {table.paper + " " + table.number: table for table in TABLES}
 
 
@@ -16,19 +17,19 @@ def test_all_that_a_table_prints_of_poses_can_be_measured(table) -> None:
     assert set(table.published) - set(table.metrics) <= {"params_m", "input_size"}
     # LOGO-CAP prints AP alone on OCHuman, and no AR on COCO.
     least = {"logocap 1": 5, "logocap 2": 1}.get(f"{table.paper} {table.number[0]}", 6)
-    assert len(table.metrics) >= least and MAIN[table.protocol] in table.metrics
+    assert len(table.metrics) >= least and MAIN_METRIC[table.protocol] in table.metrics
 
 
 def test_every_comparison_of_a_paper_is_here() -> None:
-    for paper, tables in COMPARISONS.items():
-        numbers = published(paper)
+    for name, paper in PAPERS.items():
+        numbers = published(name)
         cited = numbers["source"].str.contains("citing")
         timed = numbers[numbers["metric"] == "time_ms"]["table"]  # compares speed
         compared = numbers[
             cited & numbers["metric"].isin(["AP", "AP_total"]) & ~numbers["table"].isin(timed)
         ]
-        assert {table.number for table in tables} == set(compared["table"])
-        assert {table.paper for table in tables} == {paper}
+        assert {table.number for table in paper.tables} == set(compared["table"])
+        assert {table.paper for table in paper.tables} == {name} == {paper.name}
 
 
 def test_metrics_are_in_the_order_of_the_papers() -> None:
@@ -42,34 +43,34 @@ def test_metrics_are_in_the_order_of_the_papers() -> None:
     assert BY_NAME["hae V"].metrics[0] == "AP_head" and BY_NAME["hae V"].metrics[-1] == "AP_total"
 
 
-def test_ways_are_those_of_the_paper() -> None:
-    progressive, fixed = variants_of("hae")
+def test_variants_are_those_of_the_paper() -> None:
+    progressive, fixed = PAPERS["hae"].variants
     assert progressive.options == {"progressive": True} and fixed.scales == (1.0,)
     assert fixed.options == {"progressive": False}
-    assert variants_of("dekr") == variants_of("grm")
-    single, several, matched = variants_of("dekr")
+    assert PAPERS["dekr"].variants == PAPERS["grm"].variants
+    single, several, matched = PAPERS["dekr"].variants
     assert single.scales == (1.0,) and several.scales == matched.scales == (0.5, 1.0, 2.0)
     assert "match" in single.off and "match" in several.off and matched.options == {"match": True}
-    assert variants_of("grm", [1.0, 1.5])[1].scales == (1.0, 1.5)
+    assert PAPERS["grm"].variants_at([1.0, 1.5])[1].scales == (1.0, 1.5)
 
 
 def test_local_global_adaptation_is_on_or_off_at_one_scale() -> None:
-    adapted, plain = variants_of("logocap", (0.5, 2.0))
+    adapted, plain = PAPERS["logocap"].variants_at((0.5, 2.0))
     assert adapted.name == "adapted" and adapted.options == {"adapt": True}
     assert plain.name == "center-offset" and plain.options == {"adapt": False}
     assert adapted.scales == plain.scales == (1.0,)
 
 
 def test_both_parts_of_ochuman_are_compared_on() -> None:
-    of = {table.number: table for table in COMPARISONS["logocap"]}
+    of = {table.number: table for table in PAPERS["logocap"].tables}
     assert (of["2 val"].dataset, of["2 test"].dataset) == ("ochuman_val", "ochuman")
-    assert of["2 val"].drawn == of["2 test"].drawn == "crowd"
+    assert of["2 val"].synthetic == of["2 test"].synthetic == "crowd"
     assert of["2 val"].published.loc["LOGO-CAP, HRNet-W48", "AP"] == 41.2
     assert of["2 test"].published.loc["LOGO-CAP, HRNet-W48", "AP"] == 40.4
 
 
-def test_ways_that_do_not_exist_are_refused() -> None:
+def test_unknown_papers_and_single_scales_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown paper 'posenet'; known: hae, dekr, grm, logocap"):
-        variants_of("posenet")
+        get_paper("posenet")
     with pytest.raises(ValueError, match="two scales or more"):
-        variants_of("dekr", (1.0,))
+        PAPERS["dekr"].variants_at((1.0,))

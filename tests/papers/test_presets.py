@@ -7,36 +7,50 @@ import pytest
 
 from poselib.data.transforms import Augment
 from poselib.engine.schedule import learning_rate_factor
-from poselib.experiments.presets import PRESETS, VARIANTS, get_preset
 from poselib.experiments.training import init_system
+from poselib.papers.catalog import PAPERS
+from poselib.papers.common_presets import COMMON_PRESETS
+from poselib.papers.presets import PRESETS, get_preset
 from poselib.skeletons import COCO
 from poselib.systems import SYSTEMS, known_switches
 
 
 def test_presets_are_complete() -> None:
-    for name, preset in PRESETS.items():
+    for name in PRESETS:
+        preset = get_preset(name)
         init_system(preset, COCO, 0) if name != "paper" else None
         assert preset.recipe_for(1000).steps > 0
-    assert PRESETS["paper"].recipe_for(6400).steps == 300 * 200
+    assert get_preset("paper").recipe_for(6400).steps == 300 * 200
     with pytest.raises(ValueError, match="unknown preset 'big'; known: smoke"):
         get_preset("big")
 
 
 def test_a_preset_follows_its_dataset() -> None:
-    assert get_preset("paper", "coco") == get_preset("paper", "crowdpose") == PRESETS["paper"]
-    assert get_preset("small", "mpii") == PRESETS["small"]
-    assert get_preset("paper", "mpii") != PRESETS["paper"]
-    for name, system, _ in VARIANTS:
-        assert name in PRESETS and system in ("", *SYSTEMS)
+    assert get_preset("paper", "coco") == get_preset("paper", "crowdpose") == get_preset("paper")
+    assert get_preset("small", "mpii") == get_preset("small") != get_preset("small", "crowd")
+    assert get_preset("paper", "mpii") != get_preset("paper")
+
+
+def test_papers_override_what_they_share() -> None:
+    assert list(PAPERS) == list(SYSTEMS)
+    for paper in PAPERS.values():
+        assert set(paper.options) == set(PRESETS)
+        for name, dataset in [*paper.presets, *paper.dataset_options, *COMMON_PRESETS]:
+            assert name in PRESETS and dataset in ("", "crowd", "coco", "crowdpose", "mpii")
+    for system in ("dekr", "grm", "logocap"):
+        crowd = get_preset("small", "crowd", system)
+        assert crowd.recipe.steps == 500 and crowd.pretrained == "bundled"
+        assert crowd.scenes == get_preset("small", "crowd").scenes
+    assert get_preset("small", "crowd", "grm").pretrained_stages == 3
 
 
 @pytest.mark.parametrize("system", sorted(SYSTEMS))
 def test_every_system_has_presets(system: str) -> None:
     for name in PRESETS:
         preset = get_preset(name, "crowd", system)
-        assert preset.switches.keys() <= known_switches(system).keys()
+        assert preset.options.keys() <= known_switches(system).keys()
     assert init_system(get_preset("smoke", "", system), COCO, 0, system).name == system
-    with pytest.raises(ValueError, match="unknown system 'hal'; known: hae"):
+    with pytest.raises(ValueError, match="unknown paper 'hal'; known: hae"):
         get_preset("small", "", "hal")
 
 
@@ -48,15 +62,15 @@ def test_regression_as_published(system: str) -> None:
     assert coco.recipe.learning_rate == crowd.recipe.learning_rate == 1e-3
     assert np.allclose(np.array(coco.recipe.milestones) * 140, [90, 120])
     assert np.allclose(np.array(crowd.recipe.milestones) * 300, [200, 260])
-    assert coco.switches["least_area"] == 32**2 and "least_area" not in crowd.switches
+    assert coco.options["least_area"] == 32**2 and "least_area" not in crowd.options
     assert coco.input_size == 512 and coco.pretrained == "imagenet"
 
 
 def test_another_head_leaves_out_what_it_has_no_use_for() -> None:
     preset = get_preset("smoke", "", "grm")
     system = init_system(preset, COCO, 0, "grm", head="associative")
-    assert system.switches["backbone"] == preset.switches["backbone"]
-    assert "radius" in preset.switches and "radius" not in system.switches
+    assert system.switches["backbone"] == preset.options["backbone"]
+    assert "radius" in preset.options and "radius" not in system.switches
 
 
 @pytest.mark.parametrize(
@@ -105,4 +119,4 @@ def test_the_published_sizes_and_augmentation(
     assert preset.input_size == preset.predict.size == size and preset.predict.flip
     assert augment.rotation == rotation and augment.scale == scale and augment.flip == 0.5
     assert augment.translation * size == pytest.approx(40)  # px of the input
-    assert preset.switches["backbone"] == "hrnet_w32" and preset.pretrained == "imagenet"
+    assert preset.options["backbone"] == "hrnet_w32" and preset.pretrained == "imagenet"
