@@ -15,13 +15,13 @@ from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.run import Setting, setting_name
 from poselib.benchmarks.workloads import decode_inputs
+from poselib.data.catalog import KeypointDataset
 from poselib.decoders.local_global import LocalGlobalOptions
 from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.timing import Timing, Work, measure, measure_all
-from poselib.experiments.catalog import KeypointDataset
 from poselib.experiments.given import load_or_init
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from poselib.data.catalog import KeypointDataset, cache_in_memory
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.predict import predict
 from poselib.engine.timing import measure
 from poselib.experiments.ablation import measure_runs, missing_runs, trained_file
-from poselib.experiments.catalog import KeypointDataset, cache_in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.run_sweep import run_batch
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
@@ -150,7 +150,7 @@ def open_study(
     runs = tuple(plan(read_sweep(sweep), numbers, common, rows))
     dataset, system = _shared(runs, "dataset"), _shared(runs, "system")
     settings = get_preset(preset, dataset, system)
-    return Study(runs, Path(runs_dir), settings, open_dataset(dataset, "test", settings))
+    return Study(runs, Path(runs_dir), settings, settings.open_dataset(dataset, "test"))
 
 
 def _shared(runs: tuple[PlannedRun, ...], name: str) -> str:

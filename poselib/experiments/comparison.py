@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 
 from poselib.analysis.compare import VariantResults, evaluate_variants
+from poselib.data.catalog import training_dataset_for
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
 from poselib.engine.evaluate import Evaluation, LabeledImages
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.catalog import training_dataset_for
 from poselib.experiments.evaluation_sets import evaluation_set
 from poselib.experiments.given import load_or_init
 from poselib.papers.catalog import get_paper

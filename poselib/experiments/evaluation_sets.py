@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from poselib.data.catalog import KeypointDataset, Split, cache_in_memory
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.experiments.catalog import KeypointDataset, Split, cache_in_memory, open_dataset
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 
@@ -29,7 +29,7 @@ def evaluation_set(
         FileNotFoundError: a file of the dataset is absent.
         ValueError: as ``open_dataset``, or the people of a real dataset have other keypoints.
     """
-    dataset = open_dataset(name, split, preset, folder)
+    dataset = preset.open_dataset(name, split, folder)
     if isinstance(dataset, SyntheticScenes):
         # Scenes follow from recipe and seed: people are the same, their keypoints the skeleton's.
         dataset = SyntheticScenes(dataset.recipe, len(dataset), dataset.seed, skeleton)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from poselib.data.catalog import training_dataset_for
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.experiments.catalog import open_dataset, training_dataset_for
 from poselib.experiments.parameters import read_switches
 from poselib.experiments.training import init_system
 from poselib.papers.presets import get_preset
@@ -49,6 +49,6 @@ def load_or_init(
             f"-p system {name} -p dataset {trained}{given}\nleaves in the folder of its run"
         )
     settings = get_preset(preset, dataset, name)
-    skeleton = open_dataset(dataset, "test", settings, folder).skeleton
+    skeleton = settings.open_dataset(dataset, "test", folder).skeleton
     read = read_switches(switches)
     return Checkpoint(init_system(settings, skeleton, seed, name, **read))  # type: ignore[arg-type]

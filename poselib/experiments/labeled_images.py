@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from poselib.experiments.catalog import KeypointDataset
+from poselib.data.catalog import KeypointDataset
 from poselib.structures import Sample
 
 

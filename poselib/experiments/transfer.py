@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from poselib.analysis.association_errors import association_errors
+from poselib.data.catalog import open_files
 from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.config import SceneConfig
@@ -15,7 +16,6 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.engine.variants import with_options
-from poselib.experiments.catalog import open_dataset, open_files
 from poselib.experiments.evaluation_sets import described
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
@@ -119,7 +119,7 @@ def real_domain(
         files, name = ImageFiles(image_paths([images])), Path(images).name
         return Domain(name, described(files, name), files, None, size)
     if dataset:
-        name, opened = dataset, open_dataset(dataset, "test", preset, data_dir)
+        name, opened = dataset, preset.open_dataset(dataset, "test", data_dir)
     else:
         name, opened = Path(annotations).stem, open_files(annotations, images, annotated)
     fits = opened.skeleton.keypoints == skeleton.keypoints

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from poselib.data.synthetic.config import SceneConfig
+from poselib.data.synthetic.config import CROWD_SCENES, SceneConfig
 from poselib.engine.predict import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.papers.preset import Preset
@@ -45,19 +45,15 @@ SMOKE = replace(
     test_scenes=4,
 )
 
-# The crowd benchmark: association must fail now and then, or its ablations would show nothing. Half
-# of a person's box belongs to others on average; the range covers the easy, medium and hard
-# thirds of CrowdPose's evaluation. Steps are counted, not seconds, so that all rows of a
-# table are trained alike whatever else the machine does, and there are fewer scenes to train
-# on, since one that must meet a crowd index takes five times as long to render.
-_CROWD = SceneConfig(size=128, people=(5, 7), height=(0.45, 0.85), crowd_index=(0.0, 1.0))
 
-
+# On the crowd benchmark, steps are counted, not seconds, so that all rows of a table are trained
+# alike whatever else the machine does. There are fewer scenes to train on, since a scene that must
+# meet a crowd index takes five times as long to render.
 def _crowded(preset: Preset, steps: int, train_scenes: int, test_scenes: int) -> Preset:
     return replace(
         preset,
         recipe=replace(preset.recipe, steps=steps, seconds=None),
-        scenes=_CROWD,
+        scenes=CROWD_SCENES,
         train_scenes=train_scenes,
         test_scenes=test_scenes,
     )

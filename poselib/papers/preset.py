@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from poselib.data.catalog import SYNTHETIC, KeypointDataset, Split, open_dataset
 from poselib.data.synthetic.config import SceneConfig
 from poselib.engine.predict import PredictOptions
 from poselib.engine.train_config import TrainConfig
+from poselib.skeletons import Skeleton
 from poselib.systems import Switch
 
 Options = Mapping[str, Switch]
@@ -51,3 +54,20 @@ class Preset:
             return self.recipe
         batches = max(1, samples // self.recipe.batch_size)
         return replace(self.recipe, steps=self.epochs * batches)
+
+    def open_dataset(
+        self, name: str, split: Split, folder: Path | str = "", skeleton: Skeleton | str = ""
+    ) -> KeypointDataset:
+        """Open a split of a dataset; synthetic scenes are as the preset says.
+
+        Arguments and errors are those of ``data.catalog.open_dataset``.
+
+        Raises:
+            ValueError: synthetic scenes are asked of a preset for real data.
+        """
+        if name not in SYNTHETIC:
+            return open_dataset(name, split, folder, skeleton=skeleton)
+        count = self.train_scenes if split == "train" else self.test_scenes
+        if not count:
+            raise ValueError("this preset is for real data: name a dataset and its data_dir")
+        return open_dataset(name, split, skeleton=skeleton, scenes=self.scenes, count=count)

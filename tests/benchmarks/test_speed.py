@@ -16,7 +16,6 @@ from poselib.benchmarks.speed import (
     time_systems,
 )
 from poselib.engine.checkpoints import BUNDLED
-from poselib.experiments.catalog import open_dataset
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
@@ -116,7 +115,7 @@ def test_absent_files_and_names_given_twice_are_refused(tmp_path: Path) -> None:
 
 def test_accuracy_and_time_are_of_the_same_systems() -> None:
     preset = get_preset("smoke", "synthetic", "logocap")
-    scenes = open_dataset("synthetic", "test", preset)
+    scenes = preset.open_dataset("synthetic", "test")
     given = parse_named_checkpoints("", "smoke", "synthetic", seed=0)
     renamed = {f"{name}, seed 0": system for name, system in given.items()}
     found = speed_accuracy(renamed, scenes, preset.predict, 2, repeats=1, warmup=0)

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from poselib.analysis import compare as comparing
+from poselib.data.catalog import KeypointDataset
 from poselib.data.synthetic.export import write
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import Evaluation, score
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.catalog import KeypointDataset, open_dataset
 from poselib.experiments.comparison import Measured, compare, outcome, scores_of
 from poselib.experiments.training import init_system
 from poselib.metrics.ap import APResult
@@ -109,7 +109,7 @@ def test_a_protocol_that_does_not_fit_is_refused() -> None:
 def test_each_way_has_its_own_row(looks: list[Look]) -> None:
     found = {each.table.number: each for each in compare("dekr", "smoke")}
     assert list(found) == ["2", "4", "7"]
-    crowd = open_dataset("crowd", "test", get_preset("smoke", "crowd", "dekr"))
+    crowd = get_preset("smoke", "crowd", "dekr").open_dataset("crowd", "test")
     system = init_system(get_preset("smoke", "crowd", "dekr"), crowd.skeleton, 0, "dekr")
     numbers = found["7"].numbers
     assert " ".join(numbers) == "params_m input_size AP AP50 AP75 APE APM APH"

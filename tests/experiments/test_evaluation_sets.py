@@ -10,7 +10,6 @@ import pytest
 
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.experiments.catalog import open_dataset
 from poselib.experiments.evaluation_sets import described, evaluation_set
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
@@ -21,7 +20,7 @@ SMOKE = get_preset("smoke")
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
 def test_the_same_drawn_people_get_the_keypoints_of_the_checkpoint(skeleton) -> None:
     dataset, _ = evaluation_set("synthetic", SMOKE, "", skeleton)
-    usual = open_dataset("synthetic", "test", SMOKE)
+    usual = SMOKE.open_dataset("synthetic", "test")
     assert dataset.skeleton is skeleton and len(dataset) == len(usual)
     for index in range(len(dataset)):
         assert np.array_equal(dataset[index].image, usual[index].image)
@@ -32,7 +31,7 @@ def test_the_same_drawn_people_get_the_keypoints_of_the_checkpoint(skeleton) -> 
 
 def test_training_images_are_those_that_were_trained_on() -> None:
     dataset, words = evaluation_set("synthetic", SMOKE, "", CROWDPOSE, split="train")
-    trained, tested = (open_dataset("synthetic", split, SMOKE) for split in ("train", "test"))
+    trained, tested = (SMOKE.open_dataset("synthetic", split) for split in ("train", "test"))
     assert words.startswith("8 drawn scenes") and len(dataset) == len(trained) == 8
     assert np.array_equal(dataset[0].image, trained[0].image)
     assert not np.array_equal(dataset[0].image, tested[0].image)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from poselib.data.catalog import cache_in_memory
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.experiments import training
-from poselib.experiments.catalog import cache_in_memory, open_dataset
 from poselib.experiments.parameters import notebook_parameters, read_switches
 from poselib.experiments.training import (
     HEADLINES,
@@ -41,8 +41,8 @@ def smoke() -> Preset:
 
 
 def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: Path) -> None:
-    scenes = cache_in_memory(open_dataset("synthetic", "train", smoke))
-    test = cache_in_memory(open_dataset("synthetic", "test", smoke))
+    scenes = cache_in_memory(smoke.open_dataset("synthetic", "train"))
+    test = cache_in_memory(smoke.open_dataset("synthetic", "test"))
     system = init_system(smoke, COCO, seed=0)
     measure = validator(smoke, test, "cpu")
     trained = train_preset(smoke, system, scenes, tmp_path, seed=3, validate=measure)
@@ -62,7 +62,7 @@ def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: P
 
 def test_steps_or_seconds_can_be_given(smoke: Preset, tmp_path: Path) -> None:
     preset = replace(smoke, recipe=replace(smoke.recipe, validate_every=0))
-    scenes = cache_in_memory(open_dataset("synthetic", "train", preset))
+    scenes = cache_in_memory(preset.open_dataset("synthetic", "train"))
     system = init_system(preset, COCO, seed=0)
     assert train_preset(preset, system, scenes, tmp_path / "a", seed=0, steps=1).steps == 1
     slow = replace(preset, recipe=replace(preset.recipe, steps=10**6))

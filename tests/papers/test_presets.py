@@ -25,6 +25,16 @@ def test_presets_are_complete() -> None:
         get_preset("big")
 
 
+def test_scenes_are_those_of_the_preset() -> None:
+    smoke = get_preset("smoke", "crowd")
+    train, test = (smoke.open_dataset("crowd", split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (smoke.train_scenes, smoke.test_scenes)
+    with pytest.raises(ValueError, match="for real data"):
+        get_preset("paper").open_dataset("synthetic", "train")
+    with pytest.raises(ValueError, match="'coco' needs the folder"):
+        smoke.open_dataset("coco", "train")
+
+
 def test_a_preset_follows_its_dataset() -> None:
     assert get_preset("paper", "coco") == get_preset("paper", "crowdpose") == get_preset("paper")
     assert get_preset("small", "mpii") == get_preset("small") != get_preset("small", "crowd")

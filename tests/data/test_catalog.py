@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from poselib.data.synthetic.config import SceneConfig
-from poselib.data.synthetic.dataset import write
-from poselib.experiments.catalog import (
+from poselib.data.catalog import (
+    DATASETS,
     Split,
     cache_in_memory,
     open_dataset,
     open_files,
     training_dataset_for,
 )
-from poselib.papers.presets import get_preset
+from poselib.data.synthetic.config import SceneConfig
+from poselib.data.synthetic.dataset import write
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, get_skeleton
 from tests.data import mpii_files
 from tests.data.mat_files import save, struct
@@ -35,18 +35,18 @@ from tests.data.readers.test_uav_human import TEST, TRAIN
 from tests.data.readers.test_uav_human import labels as uav_labels
 from tests.data.readers.test_uav_human import person as uav_person
 
-SMOKE = get_preset("smoke")
 SPLITS: tuple[Split, Split] = ("train", "test")
+HELD_OUT: tuple[Split, Split] = ("val", "test")
 
 
 def test_training_and_test_scenes_differ() -> None:
-    train, test = (open_dataset("synthetic", split, SMOKE) for split in ("train", "test"))
-    assert (len(train), len(test)) == (SMOKE.train_scenes, SMOKE.test_scenes)
+    train, test = (open_dataset("synthetic", split) for split in SPLITS)
+    assert (len(train), len(test)) == (6000, 200)
     assert not np.array_equal(train[0].image, test[0].image)
 
 
 def test_scenes_in_memory_are_the_same_scenes() -> None:
-    scenes = open_dataset("synthetic", "test", SMOKE)
+    scenes = open_dataset("synthetic", "test", count=4)
     kept = cache_in_memory(scenes)
     assert np.array_equal(kept[1].image, scenes[1].image)
     assert kept[1] is not scenes[1] and kept.skeleton is COCO
@@ -54,7 +54,7 @@ def test_scenes_in_memory_are_the_same_scenes() -> None:
 
 @pytest.mark.parametrize("name", SKELETONS)
 def test_drawn_people_may_have_any_skeleton(name: str) -> None:
-    scenes = open_dataset("synthetic", "train", SMOKE, skeleton=name)
+    scenes = open_dataset("synthetic", "train", skeleton=name)
     assert scenes.skeleton is get_skeleton(name)
     keypoints = scenes[0].keypoints
     assert keypoints.shape[1:] == (len(SKELETONS[name]), 3) and keypoints[..., 2].any()
@@ -62,7 +62,7 @@ def test_drawn_people_may_have_any_skeleton(name: str) -> None:
 
 def test_any_coco_file_can_be_opened(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", SceneConfig(size=64), 2, 0, COCO)
-    files = open_files(folder / "annotations.json", folder / "images", "coco")
+    files = open_files(folder / "annotations.json", str(folder / "images"), COCO)
     assert len(files) == 2 and cache_in_memory(files) is files
     with pytest.raises(ValueError, match="needs the folder of its images"):
         open_files(folder / "annotations.json", "", "coco")
@@ -80,19 +80,50 @@ def test_any_coco_file_can_be_opened(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_opened_is_named(name: str, folder: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        open_dataset(name, "train", SMOKE, folder)
-
-
-def test_a_preset_for_real_data_has_no_scenes() -> None:
-    with pytest.raises(ValueError, match="for real data"):
-        open_dataset("synthetic", "train", get_preset("paper"))
+        open_dataset(name, "train", folder)
 
 
 def test_real_people_have_the_skeleton_of_their_dataset(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'coco' has a skeleton of its own; 'mpii' does not apply"):
-        open_dataset("coco", "train", SMOKE, tmp_path, skeleton="mpii")
+        open_dataset("coco", "train", tmp_path, skeleton="mpii")
     with pytest.raises(ValueError, match="unknown skeleton 'mpi'"):
-        open_dataset("synthetic", "train", SMOKE, skeleton="mpi")
+        open_dataset("synthetic", "train", skeleton="mpi")
+
+
+def test_options_of_synthetic_scenes_are_refused_for_real_data(tmp_path: Path) -> None:
+    for options in ({"count": 3}, {"scenes": SceneConfig()}):
+        with pytest.raises(ValueError, match="'coco' is real: scenes and count are for synthetic"):
+            open_dataset("coco", "train", tmp_path, **options)  # type: ignore[arg-type]
+
+
+def test_scenes_and_their_number_can_be_chosen() -> None:
+    scenes = open_dataset("crowd", scenes=SceneConfig(size=64), count=3, skeleton=COCO)
+    assert (len(scenes), scenes.skeleton, scenes[0].size) == (3, COCO, (64, 64))
+    crowd = open_dataset("crowd", "train")
+    assert crowd.skeleton is CROWDPOSE and len(crowd[0].keypoints) >= 5
+
+
+@pytest.mark.parametrize("name", ["synthetic", "crowd", *DATASETS])
+def test_an_unknown_split_lists_the_known_ones(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' has no split 'dev'; it has .*test"):
+        open_dataset(name, "dev", tmp_path)  # type: ignore[arg-type]
+
+
+def test_val_is_the_test_set_unless_both_are_published(tmp_path: Path) -> None:
+    assert np.array_equal(
+        open_dataset("synthetic")[5].image, open_dataset("synthetic", "test")[5].image
+    )
+    coco(tmp_path)
+    assert [open_dataset("coco", split, tmp_path)[0].image_id for split in ("val", "test")] == [
+        1,
+        1,
+    ]
+    ochuman(tmp_path)
+    names = [
+        open_dataset("ochuman", split, tmp_path).image_path(0).name  # type: ignore[attr-defined]
+        for split in HELD_OUT
+    ]
+    assert names == ["val1.jpg", "test1.jpg"]
 
 
 # Every real dataset, in a folder as its page gives it. Sizes are those of 40 x 60 px images.
@@ -247,7 +278,7 @@ def test_a_dataset_opens_in_its_published_folder(
     tmp_path: Path,
 ) -> None:
     layout(tmp_path)
-    dataset = open_dataset(name, split, SMOKE, tmp_path)
+    dataset = open_dataset(name, split, tmp_path)
     assert dataset.skeleton is SKELETONS[name.removesuffix("_testdev").removesuffix("_val")]
     assert len(dataset) == images
     first = dataset[0]
@@ -264,14 +295,14 @@ def test_training_and_testing_never_share_an_image(
     name: str, layout: Callable[[Path], None], tmp_path: Path
 ) -> None:
     layout(tmp_path)
-    train, test = (open_dataset(name, split, SMOKE, tmp_path) for split in SPLITS)
+    train, test = (open_dataset(name, split, tmp_path) for split in SPLITS)
     paths = [{d.image_path(i) for i in range(len(d))} for d in (train, test)]  # type: ignore[attr-defined]
     assert paths[0] and paths[1] and not paths[0] & paths[1]
 
 
 def test_the_last_videos_of_hieve_are_held_back(tmp_path: Path) -> None:
     hieve(tmp_path)
-    train, test = (open_dataset("hieve", split, SMOKE, tmp_path) for split in SPLITS)
+    train, test = (open_dataset("hieve", split, tmp_path) for split in SPLITS)
     videos = [
         [d.image_path(i).parent.name for i in range(len(d))]  # type: ignore[attr-defined]
         for d in (train, test)
@@ -280,14 +311,17 @@ def test_the_last_videos_of_hieve_are_held_back(tmp_path: Path) -> None:
     for video in ("9", "10"):
         (tmp_path / "labels" / "train" / "track2&3" / f"{video}.json").unlink()
     with pytest.raises(ValueError, match=r"track2&3: 3 videos, but 3 are held back"):
-        open_dataset("hieve", "train", SMOKE, tmp_path)
+        open_dataset("hieve", "train", tmp_path)
 
 
 def test_what_has_no_public_labels_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="coco_testdev has no training images; train on coco"):
-        open_dataset("coco_testdev", "train", SMOKE, tmp_path)
+    with pytest.raises(
+        ValueError,
+        match=r"'coco_testdev' has no split 'train'; train on coco; it has test \(test-dev2017\)",
+    ):
+        open_dataset("coco_testdev", "train", tmp_path)
     coco(tmp_path)
-    testdev = open_dataset("coco_testdev", "test", SMOKE, tmp_path)
+    testdev = open_dataset("coco_testdev", "test", tmp_path)
     with pytest.raises(ValueError, match=r"annotates nobody.*upload"):
         testdev.ground_truth()
 
@@ -297,13 +331,13 @@ def test_ochuman_is_tested_on_either_part(tmp_path: Path) -> None:
     part = {
         name: {dataset.image_path(i) for i in range(len(dataset))}  # type: ignore[attr-defined]
         for name in ("ochuman", "ochuman_val")
-        for dataset in [open_dataset(name, "test", SMOKE, tmp_path)]
+        for dataset in [open_dataset(name, "test", tmp_path)]
     }
     assert not part["ochuman"] & part["ochuman_val"]
-    trained = open_dataset("ochuman", "train", SMOKE, tmp_path)
+    trained = open_dataset("ochuman", "train", tmp_path)
     assert trained.image_path(0) in part["ochuman_val"]  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match="ochuman_val has no training images; train on coco"):
-        open_dataset("ochuman_val", "train", SMOKE, tmp_path)
+    with pytest.raises(ValueError, match="'ochuman_val' has no split 'train'; train on coco"):
+        open_dataset("ochuman_val", "train", tmp_path)
 
 
 def test_networks_for_what_is_tested_alone_are_trained_on_coco() -> None:
@@ -318,18 +352,18 @@ def test_ochuman_opens_with_its_own_file_alone(tmp_path: Path) -> None:
     put(tmp_path / "annotations" / "ochuman.json", ochuman_content())
     for number in (4, 7, 9):
         put(tmp_path / "images" / f"{number:06d}.jpg")
-    dataset = open_dataset("ochuman", "train", SMOKE, tmp_path)
+    dataset = open_dataset("ochuman", "train", tmp_path)
     # The two images with somebody outlined are among the first 2500: its validation set.
     assert len(dataset) == 2 and dataset.skeleton is OCHUMAN
     with pytest.raises(ValueError, match=r"ochuman\.json: empty dataset"):
-        open_dataset("ochuman", "test", SMOKE, tmp_path)
+        open_dataset("ochuman", "test", tmp_path)
 
 
 def test_mpii_opens_with_converted_annotations_too(tmp_path: Path) -> None:
     for part in ("train", "valid"):
         put(tmp_path / "annot" / f"{part}.json", [mpii_entry(f"{part}.jpg")])
         put(tmp_path / "images" / f"{part}.jpg")
-    train, test = (open_dataset("mpii", split, SMOKE, tmp_path) for split in SPLITS)
+    train, test = (open_dataset("mpii", split, tmp_path) for split in SPLITS)
     assert (len(train), len(test)) == (1, 1)
     assert train.image_path(0).name == "train.jpg"  # type: ignore[attr-defined]
     assert test.image_path(0).name == "valid.jpg"  # type: ignore[attr-defined]
@@ -344,7 +378,7 @@ def test_mpii_is_tested_on_its_groups_where_they_are_known(tmp_path: Path) -> No
     )
     mpii_files.write_release(tmp_path, *shown)
     mpii_files.write_groups(tmp_path, *shown)
-    train, test = (open_dataset("mpii", split, SMOKE, tmp_path) for split in SPLITS)
+    train, test = (open_dataset("mpii", split, tmp_path) for split in SPLITS)
     assert (len(train), len(test)) == (1, 2)
     assert [test[i].size for i in range(2)] == [(384, 384)] * 2
     assert [len(test[i].keypoints) for i in range(2)] == [1, 1]
@@ -354,7 +388,7 @@ def test_aic_is_found_under_either_date(tmp_path: Path) -> None:
     aic(tmp_path)
     one = tmp_path / "ai_challenger_keypoint_train_20170902"
     one.rename(tmp_path / "ai_challenger_keypoint_train_20170909")
-    assert len(open_dataset("aic", "train", SMOKE, tmp_path)) == 1
+    assert len(open_dataset("aic", "train", tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -380,4 +414,4 @@ def test_aic_is_found_under_either_date(tmp_path: Path) -> None:
 )
 def test_an_absent_file_is_named(name: str, split: Split, file: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=file):
-        open_dataset(name, split, SMOKE, tmp_path)
+        open_dataset(name, split, tmp_path)
