@@ -171,7 +171,7 @@ def _predict(arguments: argparse.Namespace) -> str:
 
 def _decode(arguments: argparse.Namespace) -> str:
     """Decode stored maps, write the poses; return the times as JSON."""
-    from poselib.decoders.associative import DecodeOptions
+    from poselib.decoders.associative import AssociativeOptions
     from poselib.engine.decode_maps import decode_stages, read_maps, write_poses
     from poselib.engine.timing import limited_threads
 
@@ -181,7 +181,7 @@ def _decode(arguments: argparse.Namespace) -> str:
     _check_file(arguments.out, arguments.maps)
     maps = read_maps(arguments.maps)
     associative = arguments.order == "associative"
-    options = DecodeOptions(range(maps.tags.shape[1]) if associative else "progressive")
+    options = AssociativeOptions(range(maps.tags.shape[1]) if associative else "progressive")
     with limited_threads(arguments.threads):
         times = decode_stages(maps, options, arguments.repeats, warmup=1)
     write_poses(arguments.out, times.poses[0])
@@ -283,12 +283,12 @@ def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) ->
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
     import cv2
 
-    from poselib.ops.io import replacing
+    from poselib.ops.io import atomic_write
 
     done, code = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise OSError(f"{path}: the image cannot be encoded")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(code.tobytes())
 
 

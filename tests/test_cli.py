@@ -20,7 +20,7 @@ from poselib.benchmarks.workloads import decode_inputs
 from poselib.cli import main
 from poselib.data.image_io import read_image
 from poselib.data.readers.coco import CocoKeypoints
-from poselib.decoders.associative import DecodeOptions, decode_tags
+from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.engine import checkpoints
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
@@ -410,8 +410,8 @@ def test_stored_maps_are_decoded_and_timed(
     threads, out = torch.get_num_threads(), maps.parent / "to" / "poses.npz"
     status, text, error = run(capsys, "decode", maps, "--out", out, "--repeats", "2", *arguments)
     assert (status, error) == (0, "") and text.count("\n") == 1
-    options = DecodeOptions(range(17) if order == "associative" else order)
-    (poses,) = decode_tags(decode_inputs(4, (96, 128), missing=0.3), options)
+    options = AssociativeOptions(range(17) if order == "associative" else order)
+    (poses,) = decode_associative(decode_inputs(4, (96, 128), missing=0.3), options)
     with np.load(out) as found:
         assert set(found.files) == {"keypoints", "scores", "person_scores"}
         for name, array in found.items():
@@ -442,7 +442,9 @@ def test_bad_input_of_decode_is_named_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(maps.parent)
-    monkeypatch.setattr("poselib.engine.decode_maps.decode_tags", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(
+        "poselib.engine.decode_maps.decode_associative", lambda *_: pytest.fail("decoded")
+    )
     (maps.parent / "text.npz").write_text("mine")
     (maps.parent / "folder").mkdir()
     np.savez(maps.parent / "half.npz", heatmaps=np.zeros((2, 8, 8), np.float32))

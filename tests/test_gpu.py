@@ -17,16 +17,15 @@ from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.data.loaders import collate
-from poselib.decoders.associative import DecodeOptions, decode_tags
-from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
+from poselib.decoders.associative import AssociativeOptions, decode_associative
+from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.decode_maps import decode_stages
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.losses.heatmap import heatmap_mse
-from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.ops.normalization import normalize
 from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
@@ -50,10 +49,10 @@ def test_there_is_a_gpu() -> None:
 @pytest.mark.parametrize("order", ["progressive", tuple(range(17))])
 @pytest.mark.parametrize("refine", [True, False])
 def test_decoding_finds_the_same_people(order: object, refine: bool) -> None:
-    options = DecodeOptions(order=order, refine=refine)  # type: ignore[arg-type]
+    options = AssociativeOptions(order=order, refine=refine)  # type: ignore[arg-type]
     maps = decode_inputs(6, (256, 320), images=3, seed=1)
-    expected = decode_tags(maps, options)
-    for mine, theirs in zip(decode_tags(_moved(maps), options), expected, strict=True):
+    expected = decode_associative(maps, options)
+    for mine, theirs in zip(decode_associative(_moved(maps), options), expected, strict=True):
         assert len(theirs) >= 6
         np.testing.assert_allclose(mine.keypoints, theirs.keypoints, atol=1e-4)
         np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-6)
@@ -67,7 +66,7 @@ def test_ties_and_what_is_not_finite_are_decoded_alike() -> None:
     tags = maps.tags.clone()
     tags[0, 6, 0, 20:30] = torch.nan
     maps = replace(maps, heatmaps=(heat,), tags=tags)
-    (expected,), (found,) = decode_tags(maps), decode_tags(_moved(maps))
+    (expected,), (found,) = decode_associative(maps), decode_associative(_moved(maps))
     np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=1e-4)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
 
@@ -164,8 +163,8 @@ def test_regression_answers_the_same(match: bool) -> None:
 def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
     outputs = random_outputs(1, images=3)
     options = LocalGlobalOptions(meshes_of(frame), prior=prior)  # type: ignore[arg-type]
-    people = propose(outputs, options)
-    expected = adapt(outputs, people, options)
+    people = propose_poses(outputs, options)
+    expected = refine_poses(outputs, people, options)
     there = replace(
         outputs,
         **{n: getattr(outputs, n).to(DEVICE) for n in ("heatmaps", "centers", "embedding")},
@@ -174,15 +173,15 @@ def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
     moved = replace(
         people, **{n: getattr(people, n).to(DEVICE) for n in ("images", "centers", "points")}
     )
-    assert len(propose(there, options)) == len(people)
-    found = adapt(there, moved, replace(options, meshes=meshes_of(frame)))  # type: ignore[arg-type]
+    assert len(propose_poses(there, options)) == len(people)
+    found = refine_poses(there, moved, replace(options, expansion=meshes_of(frame)))  # type: ignore[arg-type]
     # TF32 convolutions of recent GPUs keep ten bits.
     torch.testing.assert_close(found.scores.cpu(), expected.scores, rtol=2e-2, atol=2e-3)
     apart = (found.people.points.cpu() - expected.people.points).abs().amax(dim=-1)
     assert (apart < 1e-3).float().mean() > (0.9 if prior != "expansion" else 0.95)
 
 
-@pytest.mark.parametrize("switches", [{}, {"partner": "mean", "weighting": "similarity"}])
+@pytest.mark.parametrize("switches", [{}, {"assignment": "mean", "weighting": "similarity"}])
 def test_losses_of_adaptation_are_the_same(switches: dict[str, str]) -> None:
     """From targets to losses, gradients and poses."""
     images, found = collate([scenes(4, size=128)[i] for i in range(4)]), []

@@ -20,7 +20,7 @@ from poselib.metrics.association_errors import (
     PredictionError,
     classify_keypoints,
 )
-from poselib.ops.oks import LEAST_AREA
+from poselib.ops.oks import MIN_AREA
 from poselib.plots.poses import LEAST_SCORE
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
@@ -235,7 +235,7 @@ def _distances(found: Poses, person: int, sample: Sample, partner: int) -> Float
         return np.zeros(found.keypoints.shape[1])
     there = sample.keypoints[partner].astype(np.float64)
     distances = np.linalg.norm(found.keypoints[person] - there[:, :2], axis=-1)
-    size = np.sqrt(max(float(sample.areas[partner]), LEAST_AREA))
+    size = np.sqrt(max(float(sample.areas[partner]), MIN_AREA))
     return np.where(there[:, 2] > 0, distances / size, 0.0)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.decoders.associative import DecodeOptions, decoded_size, tag_candidates
+from poselib.decoders.associative import AssociativeOptions, decoded_size, find_candidates
 from poselib.decoders.grouping import GroupingStep
-from poselib.decoders.keypoint_order import OrderName, associative_steps, keypoint_order
+from poselib.decoders.keypoint_order import OrderName, fixed_order_steps, keypoint_order
 from poselib.decoders.progressive import progressive_steps
 from poselib.engine.predict import PredictOptions, infer, present
 from poselib.outputs import TagOutputs
@@ -64,10 +64,10 @@ def inspect_image(
     return Inspected(views[0], outputs, system.decode(outputs)[0])
 
 
-def decode_options(system: System) -> DecodeOptions:
+def decode_options(system: System) -> AssociativeOptions:
     """Return the options a system decodes with; raises ValueError if it groups no tags."""
     options = getattr(system.decode, "keywords", {}).get("options")
-    if not isinstance(options, DecodeOptions):
+    if not isinstance(options, AssociativeOptions):
         raise ValueError(f"system {system.name!r} does not group keypoints by tags")
     return options
 
@@ -91,11 +91,11 @@ def grouping_of(
     if least_heat is not None:
         least = max(least_heat, options.grouping.detection_threshold)
         options = replace(options, grouping=replace(options.grouping, detection_threshold=least))
-    candidates = tag_candidates(outputs, options)[0]
+    candidates = find_candidates(outputs, options)[0]
     if order is None:
         return progressive_steps(candidates, options.grouping)
     types = keypoint_order(system.skeleton, order)
-    return associative_steps(candidates, types, options.grouping)
+    return fixed_order_steps(candidates, types, options.grouping)
 
 
 def cell_size(system: System, outputs: TagOutputs) -> tuple[float, float]:

@@ -191,7 +191,7 @@ def adapted_person(
     if row < 0:
         raise ValueError(f"image {sample.image_id}: person {person} is not found")
     adapting = adapt_options(adapted)
-    meshes = adapting.meshes
+    expansion = adapting.expansion
     both = np.stack([before.keypoints[row], after.keypoints[row]]).astype(np.float64)
     truth, areas = seen.keypoints[[person]], seen.areas[[person]]
     similar = object_keypoint_similarity(both, truth, areas, system.skeleton.sigmas)[0]
@@ -201,7 +201,7 @@ def adapted_person(
         regressed=both[0],
         adapted=both[1],
         filters=attraction_maps_of_detections(outputs, adapting)[row].double().cpu().numpy(),
-        spacing=meshes.step * meshes.rates.double().numpy(),
+        spacing=expansion.step * expansion.rates.double().numpy(),
         before=float(similar[0]),
         after=float(similar[1]),
     )

@@ -17,7 +17,7 @@ from poselib.data.readers.coco import PIXEL_CENTER
 from poselib.data.readers.json_fields import entries, load_json
 from poselib.metrics.coco_tables import Entry
 from poselib.metrics.localization_errors import ERRORS, LocalizationErrors
-from poselib.ops.oks import LEAST_AREA
+from poselib.ops.oks import MIN_AREA
 from poselib.plots.panels import Panel, window_around
 from poselib.structures import Poses, Sample
 from poselib.typing import BoolArray, FloatArray
@@ -98,7 +98,7 @@ def _distances(judged: LocalizationErrors) -> FloatArray:
     truth, found = judged.comparison.truth, judged.comparison.found
     here = found.keypoints[judged.found, :, :2]
     far = np.linalg.norm(here - truth.keypoints[judged.truth, :, :2], axis=-1)
-    size = np.sqrt(np.maximum(truth.areas[judged.truth], LEAST_AREA))
+    size = np.sqrt(np.maximum(truth.areas[judged.truth], MIN_AREA))
     return np.where(found.present[judged.found], far / size[:, None], 0.0)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from poselib.analysis.saliency import CenterAnalysis, analyze_center
 from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions
-from poselib.ops.oks import LEAST_AREA
+from poselib.ops.oks import MIN_AREA
 from poselib.plots.figure import readable
 from poselib.plots.saliency import FocusPanel
 from poselib.structures import Sample
@@ -120,7 +120,7 @@ def _distances(places: FloatArray, points: FloatArray) -> FloatArray:
 
 def person_size(sample: Sample, person: int) -> float:
     """Return a person's size in px, the square root of the area that OKS goes by."""
-    return float(np.sqrt(max(float(sample.areas[person]), LEAST_AREA)))
+    return float(np.sqrt(max(float(sample.areas[person]), MIN_AREA)))
 
 
 def largest_people(

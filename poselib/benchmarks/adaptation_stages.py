@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from poselib.benchmarks.module_timer import TimedWithin
 from poselib.decoders.local_global import (
-    Adapted,
     LocalGlobalOptions,
-    attracted,
+    RefinedPoses,
+    attraction_maps,
     decode_local_global,
-    propose,
-    search,
-    settle,
-    surroundings,
+    finalize,
+    propose_poses,
+    read_local_context,
+    refine_by_global_heat,
 )
 from poselib.engine.timing import Device, Timing, Work, measure_all
 from poselib.ops.center_poses import CenterPoses
@@ -53,26 +53,26 @@ class StagedAdaptation:
     @torch.no_grad()
     def local_kems(self) -> tuple[CenterPoses, Tensor]:
         """Find the poses at the centers of people, and read their local context."""
-        people = propose(self.outputs, self.options)
-        return people, surroundings(self.outputs, people, self.options.meshes)
+        people = propose_poses(self.outputs, self.options)
+        return people, read_local_context(self.outputs, people, self.options.expansion)
 
     @torch.no_grad()
     def local_kams(self, context: Tensor) -> Tensor:
         """Pass messages: the keypoint attraction maps of local context."""
-        return attracted(self.outputs, context)
+        return attraction_maps(self.outputs, context)
 
     @torch.no_grad()
-    def global_kams(self, people: CenterPoses, kernels: Tensor) -> Adapted:
+    def global_kams(self, people: CenterPoses, kernels: Tensor) -> RefinedPoses:
         """Read global context, convolve it with the attraction maps, and find its highest places.
 
         These are what the paper's Table 4 leaves for its third column.
         """
-        return search(self.outputs, people, kernels, self.options)
+        return refine_by_global_heat(self.outputs, people, kernels, self.options)
 
     @torch.no_grad()
-    def rest(self, adapted: Adapted) -> list[Poses]:
+    def rest(self, adapted: RefinedPoses) -> list[Poses]:
         """Score the poses and suppress those of people found twice."""
-        return settle(adapted, self.options, len(self.outputs.centers))
+        return finalize(adapted, self.options, len(self.outputs.centers))
 
     def works(self) -> dict[Stage, Work]:
         """Return each stage as a piece of work, on what the stages before it come to."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poselib.decoders.grouping import Candidates, GroupingOptions, Groups
-from poselib.decoders.keypoint_order import group_associative
+from poselib.decoders.keypoint_order import group_fixed_order
 from poselib.decoders.progressive import group_progressive
 from poselib.decoders.refinement import find_missing
 from poselib.ops.lazy_upsampling import LazyUpsampled
@@ -37,7 +37,7 @@ _VALUES = 1 << 26
 
 
 @dataclass(frozen=True)
-class DecodeOptions:
+class AssociativeOptions:
     """How tag outputs become poses; the defaults are those of HAE's published configuration.
 
     Attributes:
@@ -46,7 +46,7 @@ class DecodeOptions:
         grouping: thresholds and cost of the grouping.
         resolution: ``"image"`` enlarges all maps to the network input before decoding; ``"map"``
             decodes at the finest map's own resolution, faster and coarser.
-        kernel: odd side, in decoded cells, of the window in which a peak is the highest. None:
+        nms_kernel: odd side, in decoded cells, of the window in which a peak is the highest. None:
             5 at image resolution, as published, and 3 at map resolution.
         subpixel: how peaks are placed within their cell, one of ``poselib.ops.peaks.SUBPIXEL``.
         refine: whether to look for the keypoints that a person lacks.
@@ -58,7 +58,7 @@ class DecodeOptions:
     order: Literal["progressive"] | Sequence[int] = "progressive"
     grouping: GroupingOptions = field(default_factory=GroupingOptions)
     resolution: Literal["image", "map"] = "image"
-    kernel: int | None = None
+    nms_kernel: int | None = None
     subpixel: Subpixel = "quarter"
     refine: bool = True
 
@@ -69,21 +69,23 @@ class DecodeOptions:
             )
         if self.resolution not in ("image", "map"):
             raise ValueError(f"resolution must be 'image' or 'map', not {self.resolution!r}")
-        if self.kernel is not None and (self.kernel < 1 or self.kernel % 2 == 0):
-            raise ValueError(f"kernel must be an odd positive number of cells, not {self.kernel}")
+        if self.nms_kernel is not None and (self.nms_kernel < 1 or self.nms_kernel % 2 == 0):
+            raise ValueError(
+                f"nms_kernel must be an odd positive number of cells, not {self.nms_kernel}"
+            )
         if self.subpixel not in SUBPIXEL:
             raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
 
     @property
     def window(self) -> int:
         """Side of the window of a peak, in decoded cells."""
-        return self.kernel or (5 if self.resolution == "image" else 3)
+        return self.nms_kernel or (5 if self.resolution == "image" else 3)
 
 
 @torch.no_grad()
-def decode_tags(
+def decode_associative(
     outputs: TagOutputs,
-    options: DecodeOptions | None = None,
+    options: AssociativeOptions | None = None,
     done: Callable[[Stage], None] | None = None,
 ) -> list[Poses]:
     """Find the people in each image of a batch.
@@ -95,7 +97,7 @@ def decode_tags(
 
     Args:
         outputs: maps of one or more scales; any values, also those that are not finite.
-        options: defaults to ``DecodeOptions()``.
+        options: defaults to ``AssociativeOptions()``.
         done: told each stage that has ended, to time it; once for each part of a batch that is too
             large to be decoded at once.
 
@@ -105,18 +107,20 @@ def decode_tags(
     Raises:
         ValueError: a fixed order is not a permutation of the keypoint types.
     """
-    options, done = options or DecodeOptions(), done or _nobody
+    options, done = options or AssociativeOptions(), done or _nobody
     return [poses for part in _parts(outputs, options) for poses in _decode(part, options, done)]
 
 
 @torch.no_grad()
-def tag_candidates(outputs: TagOutputs, options: DecodeOptions | None = None) -> list[Candidates]:
+def find_candidates(
+    outputs: TagOutputs, options: AssociativeOptions | None = None
+) -> list[Candidates]:
     """Find the peaks that decoding would group, for each image of a batch.
 
     The center of cell (i, j) lies at ((i + 0.5) * W / w, (j + 0.5) * H / h) px of the network
     input of (H, W), decoded at (h, w) cells.
     """
-    options = options or DecodeOptions()
+    options = options or AssociativeOptions()
     return [
         found
         for part in _parts(outputs, options)
@@ -124,16 +128,16 @@ def tag_candidates(outputs: TagOutputs, options: DecodeOptions | None = None) ->
     ]
 
 
-def decoded_size(outputs: TagOutputs, options: DecodeOptions) -> Size:
+def decoded_size(outputs: TagOutputs, options: AssociativeOptions) -> Size:
     """Return the (h, w) of the maps in which people are looked for."""
     return outputs.image_size if options.resolution == "image" else outputs.finest
 
 
-def group_candidates(candidates: Candidates, options: DecodeOptions) -> Groups:
+def group_candidates(candidates: Candidates, options: AssociativeOptions) -> Groups:
     """Group one image's candidates into people in the order that the options name."""
     if isinstance(options.order, str):
         return group_progressive(candidates, options.grouping)
-    return group_associative(candidates, options.order, options.grouping)
+    return group_fixed_order(candidates, options.order, options.grouping)
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ class _Maps:
     image_size: Size
 
 
-def _parts(outputs: TagOutputs, options: DecodeOptions) -> Iterator[TagOutputs]:
+def _parts(outputs: TagOutputs, options: AssociativeOptions) -> Iterator[TagOutputs]:
     """Yield as many images at a time as fit the memory with all maps at the decoded size."""
     images, keypoints, length = outputs.tags.shape[:3]
     height, width = decoded_size(outputs, options)
@@ -172,7 +176,7 @@ def _parts(outputs: TagOutputs, options: DecodeOptions) -> Iterator[TagOutputs]:
 
 
 def _maps_of(
-    outputs: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None] = _nobody
+    outputs: TagOutputs, options: AssociativeOptions, done: Callable[[Stage], None] = _nobody
 ) -> _Maps:
     size = decoded_size(outputs, options)
     heatmaps, tags = outputs.resized_heatmap(size), _tags_at(outputs, size)
@@ -192,7 +196,7 @@ def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | LazyUpsampled:
 
 
 def _decode(
-    outputs: TagOutputs, options: DecodeOptions, done: Callable[[Stage], None]
+    outputs: TagOutputs, options: AssociativeOptions, done: Callable[[Stage], None]
 ) -> list[Poses]:
     maps = _maps_of(outputs, options, done)
     candidates = _candidates(maps, options)
@@ -211,7 +215,7 @@ def _decode(
     return poses
 
 
-def _candidates(maps: _Maps, options: DecodeOptions) -> list[Candidates]:
+def _candidates(maps: _Maps, options: AssociativeOptions) -> list[Candidates]:
     most, threshold = options.grouping.max_candidates, options.grouping.detection_threshold
     peaks = find_peaks(maps.heatmaps, most, options.window, threshold, maps.highest)
     if isinstance(maps.tags, LazyUpsampled):
@@ -234,7 +238,7 @@ def _collect(candidates: list[Candidates], groups: list[Groups]) -> _People:
     return _People(images, cells, np.where(members >= 0, values, np.float32(0)), references)
 
 
-def _complete(people: _People, maps: _Maps, options: DecodeOptions) -> tuple[Tensor, Tensor]:
+def _complete(people: _People, maps: _Maps, options: AssociativeOptions) -> tuple[Tensor, Tensor]:
     """Return cells (N, K, 2) and values (N, K) with what refinement finds, where the maps are."""
     device = maps.heatmaps.device
     cells = torch.from_numpy(people.cells).to(device)
@@ -251,7 +255,7 @@ def _complete(people: _People, maps: _Maps, options: DecodeOptions) -> tuple[Ten
 
 
 def _placed(
-    people: _People, cells: Tensor, values: Tensor, maps: _Maps, options: DecodeOptions
+    people: _People, cells: Tensor, values: Tensor, maps: _Maps, options: AssociativeOptions
 ) -> NDArray[np.float32]:
     """Return (N, K, 3): px of the network input and scores; zeros where there is no heat."""
     keypoints, height, width = maps.heatmaps.shape[1:]

@@ -87,7 +87,7 @@ def _rounded_root(squares: Float32Array) -> Float32Array:
 
 
 @dataclass
-class Search:
+class BranchAndBound:
     """People who look for their best cells, each in one map.
 
     Attributes:

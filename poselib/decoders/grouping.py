@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 
 from poselib.typing import FloatArray, IntArray
 
-DistanceReduction = Literal["least", "mean"]
+DistanceReduction = Literal["min", "mean"]
 # (reference embeddings (P, L), keypoint types left) -> (next type, ``GroupingStep.distances``)
 NextType = Callable[[FloatArray, Sequence[int]], tuple[int, FloatArray]]
 
@@ -41,25 +41,26 @@ class GroupingOptions:
         round_distance: cost of a match. True: ``100 * round(distance) - heat``, what the published
             code minimizes; the exact distance decides between matchings of equal cost. False:
             the distance alone, as the paper has it (HAE, Eq. 18).
-        gate: when ``tag_threshold`` applies. True: before the assignment, so that as many
-            candidates as possible find a person. False: after it, as in the published code, where
-            a pair that is too far can take the place of a near one and people fall apart.
-        nearness: how near a keypoint type is to the people, for progressive grouping. ``"least"``:
-            as its nearest candidate, HAE's Eq. (18) and the published code. ``"mean"``: as its
-            candidates on average, each to its nearest person; in a crowd nearly every type
+        threshold_before_assignment: when ``tag_threshold`` applies. True: before the assignment, so
+            that as many candidates as possible find a person. False: after it, as in the published
+            code, where a pair that is too far can take the place of a near one and people fall
+            apart.
+        distance_reduction: how near a keypoint type is to the people, for progressive grouping.
+            ``"min"``: as its nearest candidate, HAE's Eq. (18) and the published code. ``"mean"``:
+            as its candidates on average, each to its nearest person; in a crowd nearly every type
             has some candidate that lies on a person's tag by chance.
 
     Raises:
         ValueError: a threshold is negative or not finite, ``max_candidates`` is below 1, or
-            ``nearness`` is unknown.
+            ``distance_reduction`` is unknown.
     """
 
     detection_threshold: float = 0.1
     tag_threshold: float = 1.0
     max_candidates: int = 30
     round_distance: bool = True
-    gate: bool = True
-    nearness: DistanceReduction = "least"
+    threshold_before_assignment: bool = True
+    distance_reduction: DistanceReduction = "min"
 
     def __post_init__(self) -> None:
         for name in ("detection_threshold", "tag_threshold"):
@@ -68,8 +69,10 @@ class GroupingOptions:
                 raise ValueError(f"{name} must be a finite number, not negative: {value}")
         if self.max_candidates < 1:
             raise ValueError(f"max_candidates must be at least 1, not {self.max_candidates}")
-        if self.nearness not in ("least", "mean"):
-            raise ValueError(f"nearness must be 'least' or 'mean', not {self.nearness!r}")
+        if self.distance_reduction not in ("min", "mean"):
+            raise ValueError(
+                f"distance_reduction must be 'min' or 'mean', not {self.distance_reduction!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Candidates:
     values: NDArray[np.float32]
     tags: NDArray[np.float32]
 
-    def usable(self, options: GroupingOptions) -> NDArray[np.bool_]:
+    def valid(self, options: GroupingOptions) -> NDArray[np.bool_]:
         """(K, M) true for detections; one with a heat or tag that is not finite is dropped."""
         # In float64: a float32 heat of 0.1 does exceed the number 0.1.
         detected = self.values.astype(np.float64) > options.detection_threshold
@@ -106,8 +109,8 @@ class GroupingStep:
         people: (n,) int64, the person each candidate went to; P and above are new.
         started: (n,) bool, true where the candidate started a person.
         distances: (K,) float64, distance of each type to the references, what progressive
-            grouping chooses by (HAE, Eq. 18, and ``GroupingOptions.nearness``); NaN for types that
-            are done or absent, in the first step, and in groupings of fixed order.
+            grouping chooses by (HAE, Eq. 18, and ``GroupingOptions.distance_reduction``); NaN for
+            types that are done or absent, in the first step, and in groupings of fixed order.
     """
 
     keypoint: int
@@ -138,16 +141,16 @@ def grouping_steps(
 ) -> Iterator[GroupingStep]:
     """Group one keypoint type after another, in the order that ``choose`` decides.
 
-    Types without a usable candidate are never offered to ``choose``.
+    Types without a valid candidate are never offered to ``choose``.
     """
-    usable = candidates.usable(options)
-    remaining = [int(k) for k in np.flatnonzero(usable.any(axis=1))]
+    valid = candidates.valid(options)
+    remaining = [int(k) for k in np.flatnonzero(valid.any(axis=1))]
     sums, counts = np.zeros((0, candidates.tags.shape[-1])), np.zeros((0, 1))
     while remaining:
         references = sums / counts
         keypoint, distances = choose(references, remaining)
         remaining.remove(keypoint)
-        chosen = np.flatnonzero(usable[keypoint])
+        chosen = np.flatnonzero(valid[keypoint])
         tags = candidates.tags[keypoint, chosen].astype(np.float64)
         people = match_people(tags, candidates.values[keypoint, chosen], references, options)
         started = people < 0
@@ -193,7 +196,7 @@ def match_people(
         cost = 100 * np.round(distances) - values[:, None]
     # Bounded, and curved: sums of plain distances are often equal where tags are numbers (L = 1).
     cost = cost + _TIE_BREAK * distances**2 / (1 + distances**2)
-    if options.gate and not near.all():
+    if options.threshold_before_assignment and not near.all():
         # Dearer than all acceptable pairs together: as many of these as possible are made.
         fair = cost[near] if near.any() else np.zeros(1)
         cost[~near] = (np.ptp(fair) + 1) * (len(tags) + 1) + fair.max()
@@ -203,7 +206,7 @@ def match_people(
     return people
 
 
-def groups_of(steps: Iterable[GroupingStep], candidates: Candidates) -> Groups:
+def collect_groups(steps: Iterable[GroupingStep], candidates: Candidates) -> Groups:
     """Collect the people that a grouping of ``candidates`` has made."""
     steps = tuple(steps)
     keypoints, _, length = candidates.tags.shape

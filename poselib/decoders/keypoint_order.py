@@ -12,8 +12,8 @@ from poselib.decoders.grouping import (
     GroupingOptions,
     GroupingStep,
     Groups,
+    collect_groups,
     grouping_steps,
-    groups_of,
 )
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
@@ -69,7 +69,7 @@ def _height(part: str, arms_last: bool) -> float:
     return _HEIGHT["hip"] + rank / 100 if arms_last and part in _ARMS else rank
 
 
-def associative_steps(
+def fixed_order_steps(
     candidates: Candidates, order: Sequence[int], options: GroupingOptions
 ) -> tuple[GroupingStep, ...]:
     """Group keypoint types in a fixed order and return every step.
@@ -95,8 +95,8 @@ def associative_steps(
     return tuple(grouping_steps(candidates, choose, options))
 
 
-def group_associative(
+def group_fixed_order(
     candidates: Candidates, order: Sequence[int], options: GroupingOptions
 ) -> Groups:
-    """Group keypoints into people in a fixed order of types; see ``associative_steps``."""
-    return groups_of(associative_steps(candidates, order, options), candidates)
+    """Group keypoints into people in a fixed order of types; see ``fixed_order_steps``."""
+    return collect_groups(fixed_order_steps(candidates, order, options), candidates)

@@ -1,4 +1,14 @@
-"""From regressed poses and their local and global context to the people of each image."""
+"""LOGO-CAP decoding: local-global contextual adaptation of regressed poses, then pose NMS.
+
+.. math::
+    \\tilde H_{nk} = K_{nk} * (G_\\sigma \\cdot H_k[x_{nk}]), \\qquad
+    \\hat x_{nk} = x_{nk} + \\lambda d^{(1)}_{nk} + (1 - \\lambda) d^{(2)}_{nk}
+
+The global window of heatmap ``H_k`` around a regressed keypoint ``x_nk`` is weighted by a Gaussian
+(LOGO-CAP, Eq. 1) and convolved with the keypoint attraction map ``K_nk``, a kernel predicted from
+the local context of the pose (Eq. 2). The refined keypoint is the mean of the two highest cells,
+displaced by ``d`` from the center of the window, with the weight λ of the highest (Eq. 3).
+"""
 
 from __future__ import annotations
 
@@ -10,12 +20,17 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from poselib.decoders.centered import keep_best, to_poses
+from poselib.decoders.pose_nms import batched_pose_nms, to_poses
 from poselib.ops.center_poses import CenterPoses, poses_at_centers
-from poselib.ops.dynamic_convolution import convolve_each, highest_places
-from poselib.ops.local_global import KeypointExpansion, global_context, local_context, local_places
+from poselib.ops.dynamic_convolution import convolve_each, soft_argmax_top2
+from poselib.ops.keypoint_expansion import (
+    KeypointExpansion,
+    global_context,
+    local_context,
+    local_expansion_maps,
+)
 from poselib.ops.map_coordinates import average_heatmaps, half_pixel
-from poselib.ops.window_sampling import in_parts, sample_windows
+from poselib.ops.window_sampling import chunks, sample_windows
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.structures import Poses
 
@@ -24,62 +39,67 @@ Prior = Literal["both", "expansion", "attraction"]
 
 @dataclass(frozen=True)
 class LocalGlobalOptions:
-    """How outputs become poses; the defaults are those of LOGO-CAP's paper and code.
+    """Options of LOGO-CAP decoding; the defaults are those of the paper and its official code.
 
     Attributes:
-        meshes: the places around keypoints that are looked at.
-        adapt: whether poses are adapted at all; without it they stay as they are regressed.
-        prior: what they are adapted to (Table 7): ``"both"``, global heat convolved with
-            the learned attraction; ``"expansion"``, the global keypoint expansion maps, that is
-            heat around the keypoint, alone; ``"attraction"``, the local place that attracts most.
-        share: weight of the highest place in the mean of the two highest ones.
-        kernel: odd side of the window in which a center is the highest: cells, and in frame
-            ``"index"`` px, since centers are looked for in enlarged maps there.
-        threshold: a center must exceed this.
-        max_people: centers of each scale, and people in the end, at most.
-        distance, part: keypoints of two poses are the same where they are nearer than ``distance``
-            sizes of the pose; more than this part of all are the same in poses of the same person.
-        decrease: factor of the centers of all scales but the first.
+        expansion: the windows around keypoints in which context is read.
+        adapt: whether keypoints are refined; without it they stay where they were regressed.
+        prior: what refines them (Table 7): ``"both"``, global windows convolved with the attraction
+            maps; ``"expansion"``, global windows alone; ``"attraction"``, the highest cell of the
+            attraction map.
+        top_weight: weight λ of the highest cell in the mean of the two highest, 0.5 to 1.
+        nms_kernel: odd side of the window in which a center must be the maximum: in cells, and in
+            frame ``"index"`` in px, since centers are detected in enlarged maps there.
+        center_threshold: minimum score of a center, exclusive.
+        max_people: maximum number of centers per scale, and of detections per image.
+        nms_distance: keypoints of two poses coincide if they are nearer than this, in units of the
+            diagonal of the pose.
+        nms_fraction: poses of which more than this fraction of keypoints coincides are duplicates.
+        scale_decrease: factor of the center scores of all scales but the first.
 
     Raises:
-        ValueError: an option is none of those above.
+        ValueError: an option is out of range or unknown.
     """
 
-    meshes: KeypointExpansion
+    expansion: KeypointExpansion
     adapt: bool = True
     prior: Prior = "both"
-    share: float = 0.75
-    kernel: int = 3
-    threshold: float = 0.01
+    top_weight: float = 0.75
+    nms_kernel: int = 3
+    center_threshold: float = 0.01
     max_people: int = 30
-    distance: float = 0.05
-    part: float = 0.5
-    decrease: float = 0.9
+    nms_distance: float = 0.05
+    nms_fraction: float = 0.5
+    scale_decrease: float = 0.9
 
     def __post_init__(self) -> None:
         if self.prior not in get_args(Prior):
             raise ValueError(f"prior must be one of {get_args(Prior)}, not {self.prior!r}")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError(f"kernel must be an odd positive number of cells, not {self.kernel}")
+        if self.nms_kernel < 1 or self.nms_kernel % 2 == 0:
+            raise ValueError(
+                f"nms_kernel must be an odd positive number of cells, not {self.nms_kernel}"
+            )
         if self.max_people < 1:
             raise ValueError(f"max_people must be at least 1, not {self.max_people}")
-        for name in ("threshold", "distance", "decrease"):
+        for name in ("center_threshold", "nms_distance", "scale_decrease"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be a finite number, not negative: {value}")
-        if not 0.5 <= self.share <= 1:
-            raise ValueError(f"share must be a weight from 0.5 to 1, not {self.share}")
-        if not 0 <= self.part < 1:
-            raise ValueError(f"part must be at least 0 and below 1, not {self.part}")
+        if not 0.5 <= self.top_weight <= 1:
+            raise ValueError(f"top_weight must be a weight from 0.5 to 1, not {self.top_weight}")
+        if not 0 <= self.nms_fraction < 1:
+            raise ValueError(
+                f"nms_fraction must be at least 0 and below 1, not {self.nms_fraction}"
+            )
 
 
 @dataclass(frozen=True)
-class Adapted:
-    """Poses at the centers of people, adapted or as they are regressed.
+class RefinedPoses:
+    """Candidate poses after adaptation (or without it), before NMS.
 
     Attributes:
         people: n poses, px of the frame.
-        scores: (n, K), how sure each keypoint is: its adapted heat.
+        scores: (n, K) heatmap score of each keypoint.
     """
 
     people: CenterPoses
@@ -87,206 +107,219 @@ class Adapted:
 
     @property
     def weighted(self) -> Tensor:
-        """(n, K), the scores of keypoints times the center's (Eq. 3)."""
+        """(n, K) keypoint scores multiplied by the center score (Eq. 3)."""
         return self.people.centers[:, None] * self.scores
 
     @property
-    def totals(self) -> Tensor:
-        """(n,), the scores of people."""
+    def person_scores(self) -> Tensor:
+        """(n,) mean of the weighted keypoint scores."""
         return self.weighted.mean(dim=1)
 
-    def __getitem__(self, rows: Tensor) -> Adapted:
-        return Adapted(self.people[rows], self.scores[rows])
+    def __getitem__(self, rows: Tensor) -> RefinedPoses:
+        return RefinedPoses(self.people[rows], self.scores[rows])
 
 
 @torch.no_grad()
 def decode_local_global(outputs: RegressionOutputs, options: LocalGlobalOptions) -> list[Poses]:
-    """Find the people in each image of a batch, all of them together (LOGO-CAP, Sec. 3.1).
+    """Decode regressed poses, refined by local and global context (LOGO-CAP, Sec. 3.1).
 
-    A keypoint's score is the product of its adapted heat and the center's, a person's their mean
-    (Eq. 3). A person whose score is not above 0 is nobody, as in the official code. A keypoint
-    whose own is not, which the paper drops, stays where it was regressed, with a score just
-    above 0. Outputs without an embedding cannot be adapted: their poses stay as regressed.
+    A keypoint's score is its refined heatmap score times the center score; a person's score is the
+    mean over the keypoints (Eq. 3). As in the official code, detections whose score is not above 0
+    are dropped. A keypoint whose own score is not above 0, which the paper drops, stays where it
+    was regressed and gets the smallest positive score. Outputs without an embedding are not
+    refined.
 
     With several scales, the poses of all are candidates, and heatmaps and embeddings are averaged.
-    That is what the official code means to do; a slip keeps it from taking other scales' poses.
+    The official code means to do the same, but a slip keeps it from taking other scales' poses.
 
     Args:
-        outputs: of one or more scales; any values. What is not finite counts as 0 in maps, and a
-            pose that is not finite is nobody's.
-        options: meshes and the rest.
+        outputs: of one or more scales, any values. Map values that are not finite count as 0, and
+            poses that are not finite are dropped.
+        options: see ``LocalGlobalOptions``.
 
     Returns:
-        One ``Poses`` an image, in px of the network input.
+        One ``Poses`` per image, in px of the network input.
+
+    Example:
+        >>> heatmaps, centers = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
+        >>> offsets = torch.zeros(1, 2, 2, 8, 8)
+        >>> heatmaps[0, 0, 2, 4], heatmaps[0, 1, 6, 4], centers[0, 0, 4, 4] = 1.0, 1.0, 0.9
+        >>> offsets[0, :, 1, 4, 4] = torch.tensor([1.5, -1.5])  # half a cell short of the peaks
+        >>> outputs = LocalGlobalOutputs(
+        ...     heatmaps, centers, offsets, (32, 32), embedding=torch.zeros(1, 4, 8, 8),
+        ...     attract=lambda context: torch.ones(len(context), 2, 5, 5),
+        ... )
+        >>> options = LocalGlobalOptions(KeypointExpansion(torch.ones(2), 5, 25), top_weight=1.0)
+        >>> (regressed,) = decode_without_adaptation(outputs, options)
+        >>> (refined,) = decode_local_global(outputs, options)
+        >>> regressed.keypoints.tolist(), refined.keypoints.tolist()
+        ([[[18.0, 12.0], [18.0, 24.0]]], [[[18.0, 10.0], [18.0, 26.0]]])
     """
-    return settle(adapt(outputs, propose(outputs, options), options), options, len(outputs.centers))
+    refined = refine_poses(outputs, propose_poses(outputs, options), options)
+    return finalize(refined, options, len(outputs.centers))
 
 
 @torch.no_grad()
 def decode_without_adaptation(
     outputs: RegressionOutputs, options: LocalGlobalOptions
 ) -> list[Poses]:
-    """Return whom ``decode_local_global`` finds, where they were before they were adapted.
+    """Return the same detections as ``decode_local_global``, with keypoints before adaptation.
 
-    Row for row the same people with the same scores: what differs is adaptation alone, while a
-    decoding with ``adapt=False`` has scores of its own and keeps others of those found twice.
+    Rows and scores are identical, so that the two differ by adaptation alone. (Decoding with
+    ``adapt=False`` scores differently and may keep other duplicates.)
 
     Args:
-        outputs, options: as there.
+        outputs, options: as for ``decode_local_global``.
+
+    Returns:
+        One ``Poses`` per image, in px of the network input.
     """
-    people = propose(outputs, options)
-    adapted = adapt(outputs, people, options)
-    rows = best_rows(adapted, options)
-    return _of_images(adapted[rows], people[rows], options, len(outputs.centers))
+    people = propose_poses(outputs, options)
+    refined = refine_poses(outputs, people, options)
+    rows = nms_rows(refined, options)
+    return _split_by_image(refined[rows], people[rows], options, len(outputs.centers))
 
 
 @torch.no_grad()
 def attraction_maps_of_detections(
     outputs: LocalGlobalOutputs, options: LocalGlobalOptions
 ) -> Tensor:
-    """Return the keypoint attraction maps of whom ``decode_local_global`` finds, row for row.
+    """Return the keypoint attraction maps of the detections of ``decode_local_global``, row by row.
 
     Args:
         outputs: of one image.
-        options: as there.
+        options: as for ``decode_local_global``.
 
     Returns:
-        (P, K, r, r) float32 from 0 to 1, r being the side of the local windows.
+        (P, K, r, r) float32 in [0, 1], r the side of the local window.
     """
-    people = propose(outputs, options)
-    found = people[best_rows(adapt(outputs, people, options), options)]
-    return attraction(outputs, found, options.meshes)
+    people = propose_poses(outputs, options)
+    kept = people[nms_rows(refine_poses(outputs, people, options), options)]
+    return attraction_maps(outputs, read_local_context(outputs, kept, options.expansion))
 
 
-def propose(outputs: RegressionOutputs, options: LocalGlobalOptions) -> CenterPoses:
-    """Return the poses at the centers of people, as they are regressed."""
+def propose_poses(outputs: RegressionOutputs, options: LocalGlobalOptions) -> CenterPoses:
+    """Return the candidate poses regressed at the detected centers, px of the frame."""
     return poses_at_centers(
         (outputs, *outputs.others),
         outputs.image_size,
-        count=options.max_people,
-        window=lambda _: options.kernel,
-        threshold=options.threshold,
-        decrease=options.decrease,
-        frame=options.meshes.frame,
-        enlarge=options.meshes.frame == "index",
+        max_people=options.max_people,
+        nms_kernel=lambda _: options.nms_kernel,
+        center_threshold=options.center_threshold,
+        scale_decrease=options.scale_decrease,
+        frame=options.expansion.frame,
+        enlarge=options.expansion.frame == "index",
     )
 
 
-def adapt(outputs: RegressionOutputs, people: CenterPoses, options: LocalGlobalOptions) -> Adapted:
-    """Move the keypoints of poses to where their context says that they are."""
-    meshes, size = options.meshes, outputs.image_size
-    scales = (outputs, *outputs.others)
+def refine_poses(
+    outputs: RegressionOutputs, people: CenterPoses, options: LocalGlobalOptions
+) -> RefinedPoses:
+    """Refine the keypoints of candidate poses as the options say, and score them."""
+    expansion = options.expansion
     if not options.adapt or not isinstance(outputs, LocalGlobalOutputs):
-        heatmaps = _mean([s.heatmaps for s in scales], outputs)
-        read = sample_windows(
-            heatmaps, people.images, people.points, 1, size, frame=meshes.frame
-        ).flatten(1)
-        return Adapted(people, read)
+        heatmaps = _average([s.heatmaps for s in (outputs, *outputs.others)], outputs)
+        scores = sample_windows(
+            heatmaps, people.images, people.points, 1, outputs.image_size, frame=expansion.frame
+        )
+        return RefinedPoses(people, scores.flatten(1))
+    if options.prior == "expansion":
+        return refine_by_global_heat(outputs, people, None, options)
+    kernels = attraction_maps(outputs, read_local_context(outputs, people, expansion))
     if options.prior == "attraction":
-        return strongest(people, attraction(outputs, people, meshes), meshes)
-    kernels = attraction(outputs, people, meshes) if options.prior == "both" else None
-    return search(outputs, people, kernels, options)
+        return argmax_local(people, kernels, expansion)
+    return refine_by_global_heat(outputs, people, kernels, options)
 
 
-def surroundings(
-    outputs: LocalGlobalOutputs, people: CenterPoses, meshes: KeypointExpansion
+def read_local_context(
+    outputs: LocalGlobalOutputs, people: CenterPoses, expansion: KeypointExpansion
 ) -> Tensor:
-    """Return the local context of poses, (n, K * D, r, r)."""
+    """Read the local context (n, K * D, r, r) of n poses in the mean embedding of all scales."""
     scales = (outputs, *outputs.others)
     embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
-    embedding = _mean(embeddings, outputs)
-    return local_context(embedding, people, meshes, outputs.image_size)
+    return local_context(_average(embeddings, outputs), people, expansion, outputs.image_size)
 
 
-def attracted(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
-    """Return the keypoint attraction maps of local context, (n, K, r, r) from 0 to 1."""
+def attraction_maps(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
+    """Predict the keypoint attraction maps (n, K, r, r) in [0, 1] from local context."""
     return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
 
 
-def attraction(
-    outputs: LocalGlobalOutputs, people: CenterPoses, meshes: KeypointExpansion
-) -> Tensor:
-    """Return the keypoint attraction maps of poses, (n, K, r, r) from 0 to 1."""
-    return attracted(outputs, surroundings(outputs, people, meshes))
-
-
-def search(
+def refine_by_global_heat(
     outputs: RegressionOutputs,
     people: CenterPoses,
     kernels: Tensor | None,
     options: LocalGlobalOptions,
-) -> Adapted:
-    """Move keypoints to where their global windows are highest, once convolved with kernels.
+) -> RefinedPoses:
+    """Move keypoints to the two highest cells of their global windows (LOGO-CAP, Eqs. 1-3).
 
     Args:
         outputs: of one or more scales.
         people: n poses.
-        kernels: (n, K, r, r), the keypoint attraction maps; None for heat alone.
-        options: meshes and share.
+        kernels: (n, K, r, r) keypoint attraction maps to convolve the windows with; None for the
+            windows alone.
+        options: expansion and ``top_weight``.
     """
-    meshes = options.meshes
-    heatmaps = _mean([s.heatmaps for s in (outputs, *outputs.others)], outputs)
-    found = []
-    for rows in in_parts(people.points):
+    expansion = options.expansion
+    heatmaps = _average([s.heatmaps for s in (outputs, *outputs.others)], outputs)
+    refined = []
+    for rows in chunks(people.points):
         part = people[rows]
-        heat = global_context(heatmaps, part, meshes, outputs.image_size)
+        windows = global_context(heatmaps, part, expansion, outputs.image_size)
         if kernels is not None:
-            heat = convolve_each(heat, kernels[rows])
-        found.append(highest(part, heat, meshes, options.share))
-    if len(found) == 1:
-        return found[0]
-    points = torch.cat([each.people.points for each in found])
-    return Adapted(replace(people, points=points), torch.cat([each.scores for each in found]))
+            windows = convolve_each(windows, kernels[rows])
+        shift, scores = soft_argmax_top2(windows, options.top_weight)
+        refined.append(_move_positive(part, part.points + expansion.step * shift, scores))
+    if len(refined) == 1:
+        return refined[0]
+    points = torch.cat([each.people.points for each in refined])
+    scores = torch.cat([each.scores for each in refined])
+    return RefinedPoses(replace(people, points=points), scores)
 
 
-def highest(people: CenterPoses, heat: Tensor, meshes: KeypointExpansion, share: float) -> Adapted:
-    """Move keypoints to the two highest places of their global windows, by their mean (Eq. 3)."""
-    moved, scores = highest_places(heat, share)
-    return _moved(people, people.points + meshes.step * moved, scores)
-
-
-def strongest(people: CenterPoses, maps: Tensor, meshes: KeypointExpansion) -> Adapted:
-    """Move keypoints to the place of their local window that attracts most (Table 7: KAMs)."""
+def argmax_local(people: CenterPoses, maps: Tensor, expansion: KeypointExpansion) -> RefinedPoses:
+    """Move keypoints to the highest cell of their attraction maps (Table 7: KAMs only)."""
     scores, best = maps.flatten(2).max(dim=-1)
-    places = local_places(people, meshes).flatten(1, 2)  # (n, r * r, K, 2)
+    cells = local_expansion_maps(people, expansion).flatten(1, 2)  # (n, r * r, K, 2)
     index = best[:, None, :, None].expand(-1, 1, -1, 2)
-    return _moved(people, places.gather(1, index).squeeze(1), scores)
+    return _move_positive(people, cells.gather(1, index).squeeze(1), scores)
 
 
-def settle(adapted: Adapted, options: LocalGlobalOptions, images: int) -> list[Poses]:
-    """Keep of adapted poses of one person the best: the people of each image."""
-    kept = adapted[best_rows(adapted, options)]
-    return _of_images(kept, kept.people, options, images)
+def finalize(refined: RefinedPoses, options: LocalGlobalOptions, images: int) -> list[Poses]:
+    """Apply pose NMS to refined poses and split them by image, in px of the network input."""
+    kept = refined[nms_rows(refined, options)]
+    return _split_by_image(kept, kept.people, options, images)
 
 
-def best_rows(adapted: Adapted, options: LocalGlobalOptions) -> Tensor:
-    """Return which poses are people, and of those of one person the best: (m,) int64."""
-    totals = adapted.totals
-    found = (totals > 0).nonzero().squeeze(1)
-    kept = keep_best(
-        adapted.people[found],
-        totals[found],
-        distance=options.distance,
-        share=options.part,
-        count=options.max_people,
+def nms_rows(refined: RefinedPoses, options: LocalGlobalOptions) -> Tensor:
+    """Return the indices (m,) int64 of the poses kept by score and by pose NMS."""
+    person_scores = refined.person_scores
+    positive = (person_scores > 0).nonzero().squeeze(1)
+    kept = batched_pose_nms(
+        refined.people[positive],
+        person_scores[positive],
+        distance=options.nms_distance,
+        fraction=options.nms_fraction,
+        max_people=options.max_people,
     )
-    return found[kept]
+    return positive[kept]
 
 
-def _of_images(
-    adapted: Adapted, people: CenterPoses, options: LocalGlobalOptions, images: int
+def _split_by_image(
+    refined: RefinedPoses, people: CenterPoses, options: LocalGlobalOptions, images: int
 ) -> list[Poses]:
-    placed = replace(people, points=people.points + half_pixel(options.meshes.frame))
-    return to_poses(placed, adapted.weighted, adapted.totals, images)
+    shifted = replace(people, points=people.points + half_pixel(options.expansion.frame))
+    return to_poses(shifted, refined.weighted, refined.person_scores, images)
 
 
-def _moved(people: CenterPoses, points: Tensor, scores: Tensor) -> Adapted:
-    """Move the keypoints that anything speaks for; where nothing does, any place is the highest."""
+def _move_positive(people: CenterPoses, points: Tensor, scores: Tensor) -> RefinedPoses:
+    """Move keypoints whose score is positive; leave the others where they were regressed."""
+    # Where a window is 0 throughout, the argmax is any of its cells.
     points = torch.where((scores > 0)[..., None], points, people.points)
-    return Adapted(replace(people, points=points), torch.where(scores > 0, scores, 0.0))
+    return RefinedPoses(replace(people, points=points), torch.where(scores > 0, scores, 0.0))
 
 
-def _mean(maps: Sequence[Tensor], outputs: RegressionOutputs) -> Tensor:
+def _average(maps: Sequence[Tensor], outputs: RegressionOutputs) -> Tensor:
     # Maps are enlarged alike in both frames, as the official code does: what differs is reading.
     return (
         maps[0].float() if len(maps) == 1 else average_heatmaps(maps, outputs.image_size, "center")

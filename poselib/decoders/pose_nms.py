@@ -1,73 +1,136 @@
-"""Of poses that mark the same person, the best one is kept (DEKR, Sec. 3.3)."""
+"""Pose non-maximum suppression by the distances of keypoints (DEKR, Sec. 3.3)."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from poselib.typing import Float32Array, IntArray
+from poselib.ops.center_poses import CenterPoses
+from poselib.structures import Poses
+from poselib.typing import BoolArray, Float32Array, IntArray
+
+# Score of regressed keypoints whose heatmap value is 0 or less: regression always places them, and
+# a score of 0 means a missing keypoint.
+MIN_SCORE = float(np.finfo(np.float32).tiny)
 
 
-def same_people(poses: Float32Array, distance: float, share: float) -> NDArray[np.bool_]:
-    """Say which poses mark the same person.
+def duplicate_poses(poses: Float32Array, distance: float, fraction: float) -> BoolArray:
+    """Return which pairs of poses are duplicates of each other.
 
-    Two do where more than ``share`` of the corresponding keypoints are nearer to one another than
-    ``distance`` times the size of the first, the diagonal of the box around its keypoints.
+    Two poses are, if more than ``fraction`` of their corresponding keypoints are nearer than
+    ``distance`` times the size of the first: the diagonal of the bounding box of its keypoints.
 
     Args:
         poses: (N, K, 2), finite, px.
         distance: in sizes of a pose.
-        share: of the K keypoints, at least 0 and below 1.
+        fraction: of the K keypoints, at least 0 and below 1.
 
     Returns:
-        (N, N), rows for the first pose of a pair; every pose marks the same person as itself.
+        (N, N) bool, a row for the first pose of each pair; a pose is a duplicate of itself.
     """
     x, y = poses[..., 0], poses[..., 1]
     size = np.sqrt(np.square(np.ptp(x, axis=1)) + np.square(np.ptp(y, axis=1)))
-    apart = np.sqrt(np.square(x[:, None] - x) + np.square(y[:, None] - y))
-    # Nothing is nearer than a size of 0, but keypoints in one place are the same nevertheless.
-    near = (apart < np.float32(distance) * size[:, None, None]) | (apart == 0)
-    alike: NDArray[np.bool_] = np.count_nonzero(near, axis=2) > share * poses.shape[1]
-    return alike
+    distances = np.sqrt(np.square(x[:, None] - x) + np.square(y[:, None] - y))
+    # No distance is below a size of 0, but keypoints at one point coincide nevertheless.
+    near = (distances < np.float32(distance) * size[:, None, None]) | (distances == 0)
+    duplicates: BoolArray = np.count_nonzero(near, axis=2) > fraction * poses.shape[1]
+    return duplicates
 
 
 def suppress_poses(
     poses: Float32Array,
     scores: Float32Array,
     distance: float = 0.05,
-    share: float = 0.5,
-    count: int = 30,
+    fraction: float = 0.5,
+    max_people: int = 30,
 ) -> IntArray:
-    """Choose the poses to keep.
+    """Select the best pose of each set of duplicates in one image.
 
-    As in DEKR's code, poses are visited in the order given. One that is left stands for those that
-    mark the same person as it does; the best of these, the first of equally good ones, is kept,
-    and they go. Where that best one has gone before, with somebody else, nothing is kept for them.
+    As in DEKR's code, poses are visited in the given order. Each one that is left represents its
+    duplicates: the best of them (the first of equals) is kept and all are suppressed. If that best
+    one had been suppressed before, as a duplicate of another pose, none is kept for the set.
 
     Args:
         poses: (N, K, 2), finite, px.
-        scores: (N,), how good each is: the mean heat of its keypoints.
-        distance: see ``same_people``; 0.05 is what DEKR's code has for one scale.
-        share: see ``same_people``; more than half are more than 8 of COCO's 17 keypoints and more
-            than 7 of CrowdPose's 14, as published.
-        count: of those to keep at most; the best remain.
+        scores: (N,), higher is better: the mean heatmap score of the keypoints.
+        distance: see ``duplicate_poses``; DEKR's code has 0.05 for one scale.
+        fraction: see ``duplicate_poses``; more than half are more than 8 of COCO's 17 keypoints
+            and more than 7 of CrowdPose's 14, as published.
+        max_people: maximum number of poses to keep; the best remain.
 
     Returns:
-        (n,) int64 numbers of poses, in the order in which they were chosen or, if there were more
-        than ``count``, the best first.
+        (n,) int64 indices in the order of selection or, if there were more than ``max_people``, by
+        descending score.
+
+    Example:
+        >>> pose = np.array([[0, 0], [30, 40]], np.float32)
+        >>> poses, scores = np.stack([pose, pose + 1, pose + 90]), np.array([0.5, 0.8, 0.6])
+        >>> suppress_poses(poses, scores).tolist()
+        [1, 2]
     """
-    alike = same_people(poses, distance, share)
-    gone = np.zeros(len(poses), dtype=np.bool_)
+    duplicates = duplicate_poses(poses, distance, fraction)
+    suppressed = np.zeros(len(poses), dtype=np.bool_)
     kept: list[int] = []
-    for pose, doubles in enumerate(alike):
-        if gone[pose]:
+    for pose, of_pose in enumerate(duplicates):
+        if suppressed[pose]:
             continue
-        group = np.flatnonzero(doubles)
+        group = np.flatnonzero(of_pose)
         best = int(group[scores[group].argmax()])
-        if not gone[best]:
+        if not suppressed[best]:
             kept.append(best)
-            gone |= doubles
-    chosen = np.array(kept, dtype=np.int64)
-    if len(chosen) > count:
-        chosen = chosen[np.argsort(-scores[chosen], kind="stable")[:count]]
-    return chosen
+            suppressed |= of_pose
+    selected = np.array(kept, dtype=np.int64)
+    if len(selected) > max_people:
+        selected = selected[np.argsort(-scores[selected], kind="stable")[:max_people]]
+    return selected
+
+
+def batched_pose_nms(
+    people: CenterPoses, scores: Tensor, *, distance: float, fraction: float, max_people: int
+) -> Tensor:
+    """Apply ``suppress_poses`` to each image of a batch.
+
+    Args:
+        people: n poses of a batch, one image after another.
+        scores: (n,), higher is better.
+        distance, fraction, max_people: see ``suppress_poses``.
+
+    Returns:
+        (m,) int64 indices of the poses to keep, on the device of ``scores``, image by image.
+    """
+    columns = (people.images[:, None].float(), scores[:, None])
+    table = torch.cat([*columns, people.points.flatten(1)], dim=1).cpu().numpy()
+    poses = table[:, 2:].reshape(people.points.shape)
+    begins = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
+    selected = [np.zeros(0, dtype=np.int64)]
+    for rows in np.split(np.arange(len(table)), begins)[1:]:
+        kept = suppress_poses(poses[rows], table[rows, 1], distance, fraction, max_people)
+        selected.append(rows[kept])
+    return torch.from_numpy(np.concatenate(selected)).to(scores.device)
+
+
+def to_poses(
+    people: CenterPoses, scores: Tensor, person_scores: Tensor, images: int
+) -> list[Poses]:
+    """Split finished detections by image, in one transfer to the CPU.
+
+    Args:
+        people: n poses, px of the network input.
+        scores: (n, K) of the keypoints; values not above 0 become ``MIN_SCORE``.
+        person_scores: (n,).
+        images: number of images of the batch.
+
+    Returns:
+        One ``Poses`` per image.
+    """
+    kinds = scores.shape[1]
+    image, positive = people.images[:, None].float(), scores.clamp(min=MIN_SCORE)
+    columns = (people.points.flatten(1), positive, person_scores[:, None], image)
+    table: NDArray[np.float32] = torch.cat(columns, dim=1).cpu().numpy()
+    xy, values, totals, owners = np.split(table, [2 * kinds, 3 * kinds, 3 * kinds + 1], axis=1)
+    return [
+        Poses(xy[rows].reshape(-1, kinds, 2), values[rows], totals[rows, 0])
+        for rows in (owners[:, 0] == index for index in range(images))
+    ]

@@ -13,8 +13,8 @@ from poselib.decoders.grouping import (
     GroupingStep,
     Groups,
     NextType,
+    collect_groups,
     grouping_steps,
-    groups_of,
 )
 from poselib.typing import FloatArray
 
@@ -24,24 +24,24 @@ def progressive_steps(candidates: Candidates, options: GroupingOptions) -> tuple
 
     The first type with a detection starts the people. From then on the type is chosen that has
     the smallest distance between one of its candidates and one of the reference embeddings
-    (HAE, Eq. 18), or what else ``options.nearness`` asks for; of equally near types, the first.
-    Types without detections are skipped.
+    (HAE, Eq. 18), or what else ``options.distance_reduction`` asks for; of equally near types, the
+    first. Types without detections are skipped.
 
     Args:
         candidates: the peaks of one image and their tags.
-        options: thresholds, cost and nearness.
+        options: thresholds, cost and distance_reduction.
     """
     return tuple(grouping_steps(candidates, _nearest_type(candidates, options), options))
 
 
 def group_progressive(candidates: Candidates, options: GroupingOptions) -> Groups:
     """Group keypoints into people, the easiest type first; see ``progressive_steps``."""
-    return groups_of(progressive_steps(candidates, options), candidates)
+    return collect_groups(progressive_steps(candidates, options), candidates)
 
 
 def _nearest_type(candidates: Candidates, options: GroupingOptions) -> NextType:
     # Candidates of all types in one list, type by type: one distance matrix serves them all.
-    types, entries = np.nonzero(candidates.usable(options))
+    types, entries = np.nonzero(candidates.valid(options))
     tags = candidates.tags[types, entries].astype(np.float64)
     present, begins, counts = np.unique(types, return_index=True, return_counts=True)
     nearest = np.full(len(candidates.values), np.nan)
@@ -51,7 +51,7 @@ def _nearest_type(candidates: Candidates, options: GroupingOptions) -> NextType:
         if len(references) == 0:
             return remaining[0], distances
         to_people = cdist(tags, references).min(axis=1)
-        if options.nearness == "least":
+        if options.distance_reduction == "min":
             nearest[present] = np.minimum.reduceat(to_people, begins)
         else:
             nearest[present] = np.add.reduceat(to_people, begins) / counts

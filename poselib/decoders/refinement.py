@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poselib.decoders.branch_and_bound import Search
+from poselib.decoders.branch_and_bound import BranchAndBound
 from poselib.ops.block_extrema import BlockExtrema
 from poselib.ops.lazy_upsampling import LazyUpsampled
 from poselib.ops.peaks import finite_maps
@@ -51,7 +51,9 @@ def find_missing(
         places, scores = _score_all(heat, tags, maps, references)
     else:
         blocks = BlockExtrema(tags.numpy()) if isinstance(tags, Tensor) else tags
-        search = Search(heat.numpy(), blocks, highest.numpy(), maps.numpy(), references.numpy())
+        search = BranchAndBound(
+            heat.numpy(), blocks, highest.numpy(), maps.numpy(), references.numpy()
+        )
         search.run()
         places, scores = torch.from_numpy(search.places), torch.from_numpy(search.scores)
     width = heat.shape[-1]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from poselib.decoders.centered import keep_best, to_poses
 from poselib.decoders.peak_matching import snap_to_peaks
+from poselib.decoders.pose_nms import batched_pose_nms, to_poses
 from poselib.ops.center_poses import CenterPoses, poses_at_centers
-from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel, read_maps
+from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel, sample_heatmaps
 from poselib.ops.peaks import SUBPIXEL, Subpixel
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Poses, Size
@@ -33,16 +33,16 @@ class RegressionOptions:
         frame: what a cell stands for: ``"center"``, as trained here, the middle of the square that
             it covers; ``"index"``, as in DEKR's published weights, its first pixel, whose center
             is at its index.
-        kernel: odd side, in cells, of the window in which a center is the highest. None: 7, 5 or 3
-            by the size of the map, as published.
-        threshold: a center must exceed this.
+        nms_kernel: odd side, in cells, of the window in which a center is the highest. None: 7, 5
+            or 3 by the size of the map, as published.
+        center_threshold: a center must exceed this.
         max_people: centers of each scale, and people in the end, at most.
         distance: keypoints of two poses are the same where they are nearer than this, in sizes of
             the pose. None: as published, 0.05 for one scale and 0.15 for several.
         share: more than this part of all keypoints is the same in poses of the same person; a half
             for both COCO (more than 8) and CrowdPose (more than 7).
-        decrease: factor of the centers of all scales but the first, after their highest was made
-            as high as the first one's; 0.9 for COCO and 0.8 for CrowdPose.
+        scale_decrease: factor of the centers of all scales but the first, after their highest was
+            made as high as the first one's; 0.9 for COCO and 0.8 for CrowdPose.
         match: whether keypoints are moved to the nearest peak of the heatmaps (DEKR, Table 6).
         match_distance: px of the network input from which on a peak is too far.
         subpixel: how peaks are placed within their cell, one of ``poselib.ops.peaks.SUBPIXEL``.
@@ -52,12 +52,12 @@ class RegressionOptions:
     """
 
     frame: Frame = "center"
-    kernel: int | None = None
-    threshold: float = 0.01
+    nms_kernel: int | None = None
+    center_threshold: float = 0.01
     max_people: int = 30
-    distance: float | None = None
-    share: float = 0.5
-    decrease: float = 0.9
+    nms_distance: float | None = None
+    nms_fraction: float = 0.5
+    scale_decrease: float = 0.9
     match: bool = False
     match_distance: float = 75.0
     subpixel: Subpixel = "parabola"
@@ -65,23 +65,27 @@ class RegressionOptions:
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
             raise ValueError(f"frame must be one of {FRAMES}, not {self.frame!r}")
-        if self.kernel is not None and (self.kernel < 1 or self.kernel % 2 == 0):
-            raise ValueError(f"kernel must be an odd positive number of cells, not {self.kernel}")
+        if self.nms_kernel is not None and (self.nms_kernel < 1 or self.nms_kernel % 2 == 0):
+            raise ValueError(
+                f"nms_kernel must be an odd positive number of cells, not {self.nms_kernel}"
+            )
         if self.max_people < 1:
             raise ValueError(f"max_people must be at least 1, not {self.max_people}")
-        for name in ("threshold", "distance", "decrease", "match_distance"):
+        for name in ("center_threshold", "nms_distance", "scale_decrease", "match_distance"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number, not negative: {value}")
-        if not 0 <= self.share < 1:
-            raise ValueError(f"share must be at least 0 and below 1, not {self.share}")
+        if not 0 <= self.nms_fraction < 1:
+            raise ValueError(
+                f"nms_fraction must be at least 0 and below 1, not {self.nms_fraction}"
+            )
         if self.subpixel not in SUBPIXEL:
             raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
 
     def window(self, size: Size) -> int:
         """Side of the window of a center in a map of (h, w) cells."""
-        if self.kernel is not None:
-            return self.kernel
+        if self.nms_kernel is not None:
+            return self.nms_kernel
         mean = (size[0] + size[1]) / 2
         return next((side for limit, side in _WINDOWS if mean > limit), 3)
 
@@ -121,14 +125,14 @@ def decode_regression(
     people = poses_at_centers(
         scales,
         outputs.image_size,
-        count=options.max_people,
-        window=options.window,
-        threshold=options.threshold,
-        decrease=options.decrease,
+        max_people=options.max_people,
+        nms_kernel=options.window,
+        center_threshold=options.center_threshold,
+        scale_decrease=options.scale_decrease,
         frame=options.frame,
     )
     read = [
-        read_maps(s.heatmaps, people.images, people.points, outputs.image_size, options.frame)
+        sample_heatmaps(s.heatmaps, people.images, people.points, outputs.image_size, options.frame)
         for s in scales
     ]
     heat = torch.stack(read).mean(dim=0)
@@ -151,15 +155,15 @@ def decode_regression(
 
 def _kept(people: CenterPoses, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
     """Return the rows of people to keep, of each image one after another."""
-    distance = options.distance
+    distance = options.nms_distance
     if distance is None:
         distance = 0.15 if several else 0.05
-    return keep_best(
+    return batched_pose_nms(
         people,
         heat.mean(dim=1),
         distance=distance,
-        share=options.share,
-        count=options.max_people,
+        fraction=options.nms_fraction,
+        max_people=options.max_people,
     )
 
 

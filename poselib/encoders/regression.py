@@ -26,7 +26,7 @@ def regression_targets(
     region: Region = "disc",
     background: float = 0.1,
     weights: Foreground = "per_map",
-    least_area: float = 0.0,
+    min_area: float = 0.0,
     centers: Tensor | None = None,
 ) -> RegressionTargets:
     """Encode a batch as keypoint heatmaps, a center map and center regions (DEKR, Sec. 4.1).
@@ -51,7 +51,7 @@ def regression_targets(
             sigmas and one cell wide, as in the paper; ``"any"``: also those of keypoints of any
             type, so that heat for a left ankle on the right one costs as much as missing heat;
             ``"all"``: also those of centers, one foreground for all maps, as LOGO-CAP has it.
-        least_area: people whose area is below this many px² of the image file have no center;
+        min_area: people whose area is below this many px² of the image file have no center;
             32² in the official code for COCO, which does not evaluate them.
         centers: (B, N, 2) px, if they are not to be the means of the labeled keypoints.
 
@@ -67,12 +67,12 @@ def regression_targets(
         raise ValueError(f"image size {height}x{width} is not a multiple of stride {stride}")
     if not 0 <= background <= 1:
         raise ValueError(f"background must be a weight from 0 to 1, not {background}")
-    if not least_area >= 0:
-        raise ValueError(f"least_area must be px², 0 or more, not {least_area}")
+    if not min_area >= 0:
+        raise ValueError(f"min_area must be px², 0 or more, not {min_area}")
     if weights not in get_args(Foreground):
         raise ValueError(f"weights must be one of {get_args(Foreground)}, not {weights!r}")
     size = (height // stride, width // stride)
-    places = _with_presence(batch, centers, least_area)
+    places = _with_presence(batch, centers, min_area)
     drawn = torch.cat([batch.keypoints, places[:, :, None]], dim=2)
     sigmas = [sigma] * batch.keypoints.shape[2] + [center_sigma]
     heatmaps = gaussian_heatmaps(drawn, batch.size, size, sigmas, window="point")
@@ -151,16 +151,16 @@ def center_regions(
     return owners.view(batch, height, width)
 
 
-def _with_presence(batch: Batch, centers: Tensor | None, least_area: float) -> Tensor:
+def _with_presence(batch: Batch, centers: Tensor | None, min_area: float) -> Tensor:
     """Return (B, N, 3) centers, px, and 1 for people who have one."""
     places = mean_positions(batch.keypoints) if centers is None else centers.to(batch.keypoints)
     limit = places.new_tensor([batch.size[1], batch.size[0]])
     present = (batch.keypoints[..., 2] > 0).any(dim=-1)
     present &= ((places >= 0) & (places < limit)).all(dim=-1)
-    if least_area:
+    if min_area:
         scales = np.array([warp.scale for warp in batch.to_original])
         factors = torch.as_tensor(scales**2, dtype=batch.areas.dtype, device=batch.areas.device)
-        present &= batch.areas * factors[:, None] >= least_area
+        present &= batch.areas * factors[:, None] >= min_area
     return torch.cat([places, present[..., None]], dim=-1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from poselib.ops.io import replacing
+from poselib.ops.io import atomic_write
 from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import System, build
 
 # Trained on synthetic scenes by notebooks/03_train.ipynb; its provenance lies beside it.
 BUNDLED = Path(__file__).parents[1] / "checkpoints" / "hae_tiny_synthetic.safetensors"
+
+# Options that had another name, or values with another spelling, in checkpoints of older versions.
+OLD_OPTION_NAMES = {
+    "fence_over": "outlier_scope",
+    "easy": "ohkm_rest",
+    "missing": "missing_keypoints",
+    "nearness": "distance_reduction",
+    "top_share": "top_weight",
+    "nms_share": "nms_fraction",
+    "decrease": "scale_decrease",
+    "least_area": "min_area",
+    "partner": "assignment",
+}
+OLD_OPTION_VALUES = {
+    "distance_reduction": {"least": "min"},
+    "assignment": {"reach": "max"},
+    "frame": {"centre": "center"},
+    "start": {"centre": "center"},
+    "subpixel": {"neighbour": "neighbor"},
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,7 @@ def save_system(
         "provenance": provenance or {},
     }
     weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
 
 
@@ -84,7 +105,7 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
     description, weights = (_read_training if path.suffix == ".pt" else _read_safetensors)(path)
     try:
         stored = _stored_skeleton(description)
-        system = build(description["system"], stored, **description["switches"])
+        system = build(description["system"], stored, **with_current_names(description["switches"]))
         size = description.get("size")
         if not (size is None or (isinstance(size, int) and size > 0)):
             raise ValueError(f"size must be a number of px, not {size!r}")
@@ -104,6 +125,14 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
     return Checkpoint(system, size, description.get("provenance", {}))
 
 
+def with_current_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a system with names and values of older versions replaced."""
+    renamed = {OLD_OPTION_NAMES.get(name, name): options[name] for name in options}
+    return {
+        name: OLD_OPTION_VALUES.get(name, {}).get(value, value) for name, value in renamed.items()
+    }
+
+
 def read_training(path: Path) -> dict[str, Any]:
     """Return what a training wrote into its ``checkpoint.pt``, on the CPU.
 
@@ -118,7 +147,7 @@ def read_training(path: Path) -> dict[str, Any]:
     needed = {"system", "recipe", "step", "model", "average"}
     if not isinstance(state, dict) or not needed <= state.keys():
         raise ValueError(f"{path}: not a checkpoint that a training of poselib wrote")
-    return state
+    return {**state, "system": with_current_names(state["system"])}
 
 
 def _stored_skeleton(description: dict[str, Any]) -> Skeleton:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poselib.decoders.associative import STAGES, DecodeOptions, Stage, decode_tags
-from poselib.ops.io import replacing
+from poselib.decoders.associative import STAGES, AssociativeOptions, Stage, decode_associative
+from poselib.ops.io import atomic_write
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses
 
@@ -42,7 +42,10 @@ class StageTimes:
 
 
 def decode_stages(
-    outputs: TagOutputs, options: DecodeOptions | None = None, repeats: int = 1, warmup: int = 0
+    outputs: TagOutputs,
+    options: AssociativeOptions | None = None,
+    repeats: int = 1,
+    warmup: int = 0,
 ) -> StageTimes:
     """Decode, and take the time of each stage.
 
@@ -51,21 +54,22 @@ def decode_stages(
 
     Args:
         outputs: maps on any device.
-        options: defaults to ``DecodeOptions()``.
+        options: defaults to ``AssociativeOptions()``.
         repeats: decodings that are timed.
         warmup: decodings before those.
 
     Raises:
-        ValueError: ``repeats`` is below 1, ``warmup`` is negative, or as for ``decode_tags``.
+        ValueError: ``repeats`` is below 1, ``warmup`` is negative, or as for
+            ``decode_associative``.
     """
     if repeats < 1 or warmup < 0:
         raise ValueError(f"repeats must be 1 or more and warmup not negative: {repeats}, {warmup}")
     for _ in range(warmup):
-        decode_tags(outputs, options)
+        decode_associative(outputs, options)
     clocks = []
     for _ in range(repeats):
         clocks.append(_Clock(outputs.tags.device))
-        poses = decode_tags(outputs, options, clocks[-1].stop)
+        poses = decode_associative(outputs, options, clocks[-1].stop)
     wall, cpu = np.array([clock.wall for clock in clocks]), np.array([c.cpu for c in clocks])
     return StageTimes(STAGES, wall, cpu, tuple(poses))
 
@@ -138,7 +142,7 @@ def write_poses(path: Path, poses: Poses) -> None:
 
     ``keypoints`` (N, K, 2) float32, ``scores`` (N, K) float32, ``person_scores`` (N,) float32.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             keypoints=poses.keypoints,

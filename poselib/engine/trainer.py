@@ -19,7 +19,7 @@ from poselib.engine.interrupts import defer_interrupts
 from poselib.engine.precision import resolve_precision
 from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import TrainConfig
-from poselib.ops.io import append_line, read_lines, replacing
+from poselib.ops.io import append_line, atomic_write, read_lines
 from poselib.ops.normalization import normalize
 from poselib.structures import Batch
 from poselib.systems import System
@@ -190,7 +190,7 @@ class TrainingState:
             "average": self.average.module.state_dict() if self.average else None,
             "random": torch.get_rng_state(),
         }
-        with replacing(self.folder / CHECKPOINT) as temporary:
+        with atomic_write(self.folder / CHECKPOINT) as temporary:
             torch.save(state, temporary)
         self.saved = True
 
@@ -240,7 +240,7 @@ def _drop_lines_after(step: int, path: Path) -> None:
     kept = [line for line in lines if line["step"] <= step]
     if len(kept) == len(lines):
         return
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         for line in kept:
             append_line(temporary, line)
 

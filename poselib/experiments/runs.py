@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from poselib.experiments.provenance import provenance
-from poselib.ops.io import append_line, read_json, read_lines, replacing, write_json
+from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
 
 Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
@@ -188,7 +188,7 @@ def save_figure(
         ValueError: the path does not end in ``.png``.
     """
     path = _with_suffix(path, ".png")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(
             temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
         )
@@ -212,7 +212,7 @@ def save_table(
         ValueError: the path does not end in ``.csv``.
     """
     path = _with_suffix(path, ".csv")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
         sidecar(path, params, runs=runs, outcome=outcome)
     return path

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from poselib.losses.associative_options import EQUATION_7, EQUATIONS_9_10, PullOptions, PushOptions
 from poselib.losses.hard_keypoints import iqr_outlier_weights, ohkm_weights
-from poselib.ops.gaussians import cells_of
+from poselib.ops.gaussians import keypoint_cells
 from poselib.structures import Size
 
 
@@ -29,7 +29,7 @@ def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tupl
     """
     batch, kinds, channels, height, width = tags.shape
     stride = (image_size[0] / height, image_size[1] / width)
-    cells, visible = cells_of(keypoints, stride, (height, width))
+    cells, visible = keypoint_cells(keypoints, stride, (height, width))
     flat = (cells[..., 1] * width + cells[..., 0]).transpose(1, 2)  # (B, K, N)
     index = flat[:, :, None].expand(batch, kinds, channels, flat.shape[-1])
     return tags.flatten(3).gather(3, index).permute(0, 3, 1, 2), visible
@@ -110,13 +110,13 @@ def hierarchical_pull(
     reference = clean.sum(dim=2, keepdim=True) / counted.sum(dim=2, keepdim=True).clamp(min=1)
 
     low = (_of_members(embeddings, groups) - clean).square().sum(dim=-1) * counted.squeeze(-1)
-    if pull.missing == "rescale":
+    if pull.missing_keypoints == "rescale":
         times = sizes.to(held).unsqueeze(-1) / held.clamp(min=1)
         low = low * _of_members(times, groups).squeeze(-1)
     present = held.squeeze(-1) > 0
     high = (reference - embeddings).square().sum(dim=-1) * present
     if pull.focal:
-        fences = groups if pull.fence_over == "group" else None
+        fences = groups if pull.outlier_scope == "group" else None
         low = low * _focal_weights(pull, len(groups), low, values, visible, fences)
         if pull.focal_levels == "both":
             high = high * _focal_weights(pull, len(groups), high, embeddings, present, None)
@@ -139,10 +139,10 @@ def _focal_weights(
         return iqr_outlier_weights(values, present, sets, pull.alpha)
     # M of K keypoints and, rounded up, as large a share of the groups.
     hardest = -(-pull.hardest * losses.shape[-1] // keypoints)
-    hard, easy = pull.alpha, 1.0
-    if pull.easy == "drop":
-        hard, easy = keypoints / pull.hardest if pull.per_keypoint else 1.0, 0.0
-    return ohkm_weights(losses, present, hardest, hard, easy)
+    hard, rest = pull.alpha, 1.0
+    if pull.ohkm_rest == "drop":
+        hard, rest = keypoints / pull.hardest if pull.per_keypoint else 1.0, 0.0
+    return ohkm_weights(losses, present, hardest, hard, rest)
 
 
 def _sum_groups(values: Tensor, groups: Tensor, count: int) -> Tensor:

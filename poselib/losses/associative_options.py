@@ -3,7 +3,7 @@
 Each difference is a field of ``PushOptions`` or ``PullOptions``; their defaults are the equations
 as printed. The official losses are ``PushOptions(factor=0.5)`` and one of::
 
-    Pull(missing="rescale", per_keypoint=True)  # what its configurations run
+    Pull(missing_keypoints="rescale", per_keypoint=True)  # what its configurations run
     Pull(2.0, "group", "rescale", per_keypoint=True, focal_levels="low")  # its focal hierarchy
     Pull(2.0, "person", "rescale", per_keypoint=True)  # its focal loss of the whole person
 
@@ -26,11 +26,11 @@ OhkmRest = Literal["drop", "keep"]
 FocalLevels = Literal["both", "low"]
 
 _READINGS: dict[str, tuple[str, str]] = {
-    "fence_over": get_args(OutlierScope),
-    "missing": get_args(MissingKeypoints),
+    "outlier_scope": get_args(OutlierScope),
+    "missing_keypoints": get_args(MissingKeypoints),
     "focal_levels": get_args(FocalLevels),
     "mining": get_args(Mining),
-    "easy": get_args(OhkmRest),
+    "ohkm_rest": get_args(OhkmRest),
 }
 
 
@@ -67,12 +67,13 @@ class PullOptions:
     Attributes:
         alpha: weight of hard keypoints, Eqs. (15, 16); 1 switches focal pulling off. The paper
             leaves it open; the official code uses 2.
-        fence_over: whether a keypoint's fences come from its whole person or from its own group.
+        outlier_scope: whether a keypoint's fences come from its whole person or from its own group.
             The paper's array ``t_k(p_ngk)`` can be read both ways, and the official code has both;
             groups of one or two have no outliers, so ``"person"`` is the reading that does
             something for limbs.
-        missing: ``"skip"`` sums the labeled keypoints of a group, as Eq. (9) does; ``"rescale"``
-            counts their mean as often as the group has members, as the official code does.
+        missing_keypoints: ``"skip"`` sums the labeled keypoints of a group, as Eq. (9) does;
+            ``"rescale"`` counts their mean as often as the group has members, as the official code
+            does.
         per_keypoint: divide by K, as the official hierarchical loss does; Eqs. (9, 10) do not.
         focal_levels: ``"both"`` weighs keypoints and groups, Eqs. (15, 16); ``"low"`` keypoints
             alone, as the official code does.
@@ -81,8 +82,8 @@ class PullOptions:
             Table VIII), and as large a share of its groups.
         hardest: M of OHKM. The paper only says that it is less than K, and the official code has
             no OHKM of tags; 8 is what it has for heatmaps.
-        easy: what OHKM does with the other losses. ``"drop"`` leaves them out and, where the loss
-            is divided by K, divides by M instead, as the official code does for heatmaps;
+        ohkm_rest: what OHKM does with the other losses. ``"drop"`` leaves them out and, where the
+            loss is divided by K, divides by M instead, as the official code does for heatmaps;
             ``"keep"`` has them count 1 and the hardest ``alpha``, in the manner of Eqs. (15, 16).
 
     Raises:
@@ -90,13 +91,13 @@ class PullOptions:
     """
 
     alpha: float = 1.0
-    fence_over: OutlierScope = "person"
-    missing: MissingKeypoints = "skip"
+    outlier_scope: OutlierScope = "person"
+    missing_keypoints: MissingKeypoints = "skip"
     per_keypoint: bool = False
     focal_levels: FocalLevels = "both"
     mining: Mining = "iqr"
     hardest: int = 8
-    easy: OhkmRest = "drop"
+    ohkm_rest: OhkmRest = "drop"
 
     def __post_init__(self) -> None:
         for field, known in _READINGS.items():
@@ -113,7 +114,7 @@ class PullOptions:
     @property
     def focal(self) -> bool:
         """Whether hard keypoints count otherwise than the rest."""
-        return self.alpha != 1 or (self.mining == "ohkm" and self.easy == "drop")
+        return self.alpha != 1 or (self.mining == "ohkm" and self.ohkm_rest == "drop")
 
     def check(self, keypoints: int) -> None:
         """Raise ValueError unless the mined keypoints are fewer than a person's ``keypoints``."""

@@ -41,8 +41,8 @@ def iqr_outlier_weights(
     return torch.where(outside, values.new_full((), alpha), 1.0)
 
 
-def ohkm_weights(losses: Tensor, present: Tensor, count: int, hard: float, easy: float) -> Tensor:
-    """Weight each person's ``count`` largest losses by ``hard``, the others by ``easy``.
+def ohkm_weights(losses: Tensor, present: Tensor, count: int, hard: float, rest: float) -> Tensor:
+    """Weight each person's ``count`` largest losses by ``hard``, the others by ``rest``.
 
     Online hard keypoint mining (HAE, Sec. IV-D). Never more than ``count`` are hard: the two
     keypoints of a limb have the same loss but for rounding, and its gradient is the same whichever
@@ -50,14 +50,14 @@ def ohkm_weights(losses: Tensor, present: Tensor, count: int, hard: float, easy:
 
     Args:
         losses: (B, N, K) float.
-        present: (B, N, K) bool; absent losses take no part and get ``easy``.
+        present: (B, N, K) bool; absent losses take no part and get ``rest``.
         count: how many are hard, at least 1; all, where fewer are present.
-        hard, easy: weights.
+        hard, rest: weights.
 
     Returns:
         (B, N, K) float weights.
     """
     ranked = torch.where(present, losses.detach(), -torch.inf)
     hardest = ranked.topk(min(count, losses.shape[-1]), dim=-1).indices
-    weights = torch.full_like(ranked, easy).scatter(-1, hardest, hard)
-    return torch.where(present, weights, easy)
+    weights = torch.full_like(ranked, rest).scatter(-1, hardest, hard)
+    return torch.where(present, weights, rest)

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.dynamic_convolution import convolve_each
-from poselib.ops.keypoint_expansion import window_steps
-from poselib.ops.local_global import KeypointExpansion, global_context, local_context
+from poselib.ops.keypoint_expansion import KeypointExpansion, global_context, local_context
 from poselib.ops.map_coordinates import half_pixel
+from poselib.ops.window_sampling import window_steps
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Targets
 
-Partner = Literal["mean", "reach"]
+AssignmentRule = Literal["mean", "max"]
 Weighting = Literal["similarity", "improvement"]
 
 
@@ -29,9 +29,9 @@ class AdaptationLossOptions:
     Attributes:
         meshes: the places around keypoints that are looked at.
         sigmas: (K,), the OKS constants.
-        partner: which annotated person a pose is taught by. ``"mean"``: the one whose keypoint
+        assignment: which annotated person a pose is taught by. ``"mean"``: the one whose keypoint
             similarities, of at least ``floor``, are highest in the mean over all places (LOGO-CAP,
-            Sec. 3.2); ``"reach"``: the one whose labeled keypoints could be reached best, the
+            Sec. 3.2); ``"max"``: the one whose labeled keypoints could be reached best, the
             mean of the best place's similarity, as in the official code.
         weighting: how much each keypoint counts. ``"similarity"``: as much as the pose is alike
             (s_n* of Eq. 7) times as much as the keypoint is (s_k); ``"improvement"``, of the
@@ -41,24 +41,24 @@ class AdaptationLossOptions:
             official code; the paper does not say.
         refined_sigma: standard deviation of the Gaussian that adapted heat is to be, px. None: that
             of the Gaussian of Eq. (1), as in Sec. 3.2; the official code has 4 px.
-        max_people, kernel: of the centers in each image; see ``decoders.local_global``.
+        max_people, nms_kernel: of the centers in each image; see ``decoders.local_global``.
 
     Raises:
         ValueError: a name is unknown or a number out of range.
     """
 
-    meshes: KeypointExpansion
+    expansion: KeypointExpansion
     sigmas: Tensor
-    partner: Partner = "reach"
+    assignment: AssignmentRule = "max"
     weighting: Weighting = "improvement"
-    floor: float = 0.5
-    least: float = 0.5
+    min_similarity: float = 0.5
+    min_oks: float = 0.5
     refined_sigma: float | None = 4.0
     max_people: int = 30
-    kernel: int = 3
+    nms_kernel: int = 3
 
     def __post_init__(self) -> None:
-        for name, known in (("partner", Partner), ("weighting", Weighting)):
+        for name, known in (("assignment", AssignmentRule), ("weighting", Weighting)):
             if getattr(self, name) not in get_args(known):
                 value = getattr(self, name)
                 raise ValueError(f"{name} must be one of {get_args(known)}, not {value!r}")
@@ -67,7 +67,7 @@ class AdaptationLossOptions:
 
 
 @dataclass(frozen=True)
-class Taught:
+class Assignment:
     """Poses that the network proposed, and what their places are worth.
 
     Attributes:
@@ -101,39 +101,41 @@ def adapt_losses(
     Returns:
         Two scalars; 0 where no pose is near enough to anybody to be taught.
     """
-    taught = teach(outputs, targets, options)
-    size, meshes = targets.image_size, options.meshes
+    taught = assign_targets(outputs, targets, options)
+    size, expansion = targets.image_size, options.expansion
     if not len(taught.people):
         # not a constant: whatever asks for a gradient finds one
         nothing = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
         return nothing, nothing
-    attraction = outputs.attract(local_context(outputs.embedding, taught.people, meshes, size))
+    attraction = outputs.attract(local_context(outputs.embedding, taught.people, expansion, size))
     attraction = attraction.float()
     # In full precision under autocast too: places are told apart by small differences of heat.
     with torch.autocast(attraction.device.type, enabled=False):
-        before = global_context(outputs.heatmaps.float(), taught.people, meshes, size)
+        before = global_context(outputs.heatmaps.float(), taught.people, expansion, size)
         heat = convolve_each(before, attraction)
     weights, refined_weights = keypoint_weights(taught, options.weighting)
     return (
-        weighted_error(attraction, taught.similarity, weights),
-        weighted_error(heat, refined_targets(taught, options), refined_weights),
+        weighted_mse(attraction, taught.similarity, weights),
+        weighted_mse(heat, refined_targets(taught, options), refined_weights),
     )
 
 
 @torch.no_grad()
-def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLossOptions) -> Taught:
+def assign_targets(
+    outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLossOptions
+) -> Assignment:
     """Choose the poses that can be taught, and by whom."""
     people = poses_at_centers(
         (outputs,),
         outputs.image_size,
-        count=options.max_people,
-        window=lambda _: options.kernel,
-        threshold=0.0,
-        frame=options.meshes.frame,
-        enlarge=options.meshes.frame == "index",
+        max_people=options.max_people,
+        nms_kernel=lambda _: options.nms_kernel,
+        center_threshold=0.0,
+        frame=options.expansion.frame,
+        enlarge=options.expansion.frame == "index",
     )
     # The truth in px of the frame that the poses are in.
-    moved = targets.keypoints.new_tensor([*[half_pixel(options.meshes.frame)] * 2, 0.0])
+    moved = targets.keypoints.new_tensor([*[half_pixel(options.expansion.frame)] * 2, 0.0])
     targets = replace(targets, keypoints=targets.keypoints - moved)
     if not targets.areas.numel():  # nobody in all images: as if one person each were unlabeled
         keypoints = F.pad(targets.keypoints, (0, 0, 0, 0, 0, 1))
@@ -145,8 +147,8 @@ def teach(outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLoss
     similarity = y[:, 0, :, None] * x[:, 0, None]
     labeled = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
     shifted = similarity.sum(dim=-1) / labeled[:, None, None]
-    near = shifted.flatten(1).amax(dim=1) >= options.least
-    return Taught(people[near], similarity[near].permute(0, 3, 1, 2), alike[near], truth[near])
+    near = shifted.flatten(1).amax(dim=1) >= options.min_oks
+    return Assignment(people[near], similarity[near].permute(0, 3, 1, 2), alike[near], truth[near])
 
 
 def match_ground_truth(
@@ -157,19 +159,19 @@ def match_ground_truth(
     Args:
         people: n poses.
         targets: the truth, in the frame of the poses.
-        options: ``partner`` says by which rule.
+        options: ``assignment`` says by which rule.
 
     Returns:
         (n,) int64 and (n,) float.
     """
     truth = targets.keypoints[people.images]  # (n, P, K, 3)
     x, y = factors(people.points, truth, targets.areas[people.images], options)
-    if options.partner == "mean":
+    if options.assignment == "mean":
         # One annotated person of each image at a time: similarities of all places to all at once
         # would be the largest tensor of a training, and to sort each axis and add up what lies
         # above the floor takes two and a half times as long.
         near = [
-            (down[:, :, None] * across[:, None]).clamp(min=options.floor).mean(dim=(1, 2))
+            (down[:, :, None] * across[:, None]).clamp(min=options.min_similarity).mean(dim=(1, 2))
             for across, down in zip(x.unbind(dim=1), y.unbind(dim=1), strict=True)
         ]
         each = torch.stack(near, dim=1)
@@ -193,7 +195,7 @@ def best_match(similarity: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
     return best.indices, best.values
 
 
-def keypoint_weights(taught: Taught, weighting: Weighting) -> tuple[Tensor, Tensor]:
+def keypoint_weights(taught: Assignment, weighting: Weighting) -> tuple[Tensor, Tensor]:
     """Return how much each keypoint (n, K) counts in the loss of attraction and of adapted heat.
 
     Where the paper does not say (adapted heat under ``"similarity"``) all labeled ones are alike.
@@ -206,11 +208,11 @@ def keypoint_weights(taught: Taught, weighting: Weighting) -> tuple[Tensor, Tens
     return gain, gain
 
 
-def refined_targets(taught: Taught, options: AdaptationLossOptions) -> Tensor:
+def refined_targets(taught: Assignment, options: AdaptationLossOptions) -> Tensor:
     """Return what adapted heat is to be: a Gaussian where the keypoint is, (n, K, a, a)."""
-    meshes = options.meshes
-    sigma = meshes.sigma if options.refined_sigma is None else options.refined_sigma
-    steps = meshes.step * window_steps(meshes.global_window, taught.truth.device)
+    expansion = options.expansion
+    sigma = expansion.sigma if options.refined_sigma is None else options.refined_sigma
+    steps = expansion.step * window_steps(expansion.global_window, taught.truth.device)
     away = taught.people.points - taught.truth[..., :2]  # (n, K, 2)
     x, y = (
         torch.exp(-(away[..., axis, None] + steps).square() / (2 * sigma**2)) for axis in (0, 1)
@@ -218,7 +220,7 @@ def refined_targets(taught: Taught, options: AdaptationLossOptions) -> Tensor:
     return y[..., :, None] * x[..., None, :]
 
 
-def weighted_error(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+def weighted_mse(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
     """Return the mean of squared errors of maps (n, K, r, r), each times its weight (n, K)."""
     return ((found - wanted).square().mean(dim=(2, 3)) * weights).mean()
 
@@ -240,9 +242,9 @@ def factors(
     Returns:
         Of the columns and of the rows, (n, P, r, K); those of unlabeled keypoints are 0.
     """
-    meshes = options.meshes
-    along = window_steps(meshes.local_window, points.device)[:, None]
-    steps = meshes.step * meshes.rates.to(points) * along  # (r, K)
+    expansion = options.expansion
+    along = window_steps(expansion.local_window, points.device)[:, None]
+    steps = expansion.step * expansion.rates.to(points) * along  # (r, K)
     spread = (2 * (2 * options.sigmas.to(points)) ** 2 * areas[..., None]).clamp(min=1e-6)
     apart = points[:, None] - truth[..., :2]  # (n, P, K, 2)
     labeled = truth[:, :, None, :, 2] > 0

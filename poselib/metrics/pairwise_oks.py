@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from poselib.metrics.coco_tables import Comparison, Detections, GroundTruth
-from poselib.ops.oks import LEAST_AREA
+from poselib.ops.oks import MIN_AREA
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray, IntArray
 
@@ -101,7 +101,7 @@ def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float
                 _to_keypoints(truth, found, t, f, chosen) if count else _to_box(truth, found, t, f)
             )
             # The order of the divisions is pycocotools's.
-            exponent = square / spread[chosen] / (truth.areas[t, None] + LEAST_AREA) / 2
+            exponent = square / spread[chosen] / (truth.areas[t, None] + MIN_AREA) / 2
             values[some] = np.exp(-exponent).sum(axis=1) / chosen.shape[1]
     return values
 

@@ -89,7 +89,7 @@ def _runs(maps: Tensor, dim: int, side: int) -> list[Tensor]:
     return [maps.narrow(dim, 0, length - left).view(*before, count, side, *after), last]
 
 
-def corners_of(length: int, side: int) -> IntArray:
+def block_starts(length: int, side: int) -> IntArray:
     """Return where runs of ``side`` cells along an axis begin as they are cut."""
     return np.minimum(np.arange(0, length, side), max(0, length - side))
 
@@ -106,7 +106,7 @@ class BlockExtrema:
     def __init__(self, maps: NDArray[np.float32]) -> None:
         """Look at maps (M, h, w) or (M, L, h, w) of any strides."""
         size = maps.shape[-2:]
-        rows, columns = (corners_of(n, SIDE) for n in size)
+        rows, columns = (block_starts(n, SIDE) for n in size)
         self.rows, self.columns = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
         self.shape = min(SIDE, size[0]), min(SIDE, size[1])
         self._maps = maps if maps.ndim == 4 else maps[:, None]

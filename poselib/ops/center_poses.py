@@ -41,10 +41,10 @@ def poses_at_centers(
     scales: Sequence[RegressionOutputs],
     image_size: Size,
     *,
-    count: int,
-    window: Callable[[Size], int],
-    threshold: float,
-    decrease: float = 1.0,
+    max_people: int,
+    nms_kernel: Callable[[Size], int],
+    center_threshold: float,
+    scale_decrease: float = 1.0,
     frame: Frame = "center",
     enlarge: bool = False,
 ) -> CenterPoses:
@@ -55,17 +55,19 @@ def poses_at_centers(
     Args:
         scales: of the same images; the first is the main one.
         image_size: (H, W) of the network input that all of them cover, px.
-        count: centers of each scale at most.
-        window: odd side of the window in which a center is the highest, in cells of a map of
+        max_people: centers of each scale at most.
+        nms_kernel: odd side of the window in which a center is the highest, in cells of a map of
             (h, w) cells, or px with ``enlarge``.
-        threshold: a center must exceed this.
-        decrease: factor of the centers of all scales but the first, after their highest was made
-            as high as the first one's.
+        center_threshold: a center must exceed this.
+        scale_decrease: factor of the centers of all scales but the first, after their highest was
+            made as high as the first one's.
         frame: of the result.
         enlarge: look for centers in maps enlarged to the image, as LOGO-CAP's published code does.
             A pose then begins at the pixel of its center, though its offset is read in a cell.
     """
-    found = [_peaks(s, image_size, count, window, threshold, enlarge) for s in scales]
+    found = [
+        _peaks(s, image_size, max_people, nms_kernel, center_threshold, enlarge) for s in scales
+    ]
     highest = [_or_one(peaks.values[:, 0, :1]) for peaks in found]
     people = []
     for which in sorted(range(len(scales)), key=lambda i: scales[i].centers.numel(), reverse=True):
@@ -73,7 +75,7 @@ def poses_at_centers(
         images, entries = (values > 0).nonzero(as_tuple=True)
         places: Tensor = found[which].cells[images, 0, entries]
         if which > 0:
-            values = values / highest[which] * highest[0] * decrease
+            values = values / highest[which] * highest[0] * scale_decrease
         size = _size(scale)
         if enlarge:
             # No whole number at other scales, whose sides are rounded to multiples of their own.
@@ -94,15 +96,15 @@ def poses_at_centers(
 def _peaks(
     scale: RegressionOutputs,
     image_size: Size,
-    count: int,
-    window: Callable[[Size], int],
-    threshold: float,
+    max_people: int,
+    nms_kernel: Callable[[Size], int],
+    center_threshold: float,
     enlarge: bool,
 ) -> Peaks:
     maps = scale.centers
     if enlarge:
         maps = F.interpolate(maps.float(), size=image_size, mode="bilinear", align_corners=False)
-    return find_peaks(maps, count, window(_size(scale)), threshold)
+    return find_peaks(maps, max_people, nms_kernel(_size(scale)), center_threshold)
 
 
 def _size(scale: RegressionOutputs) -> Size:

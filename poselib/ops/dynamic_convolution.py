@@ -71,7 +71,7 @@ def _correlated(windows: Tensor, kernels: Tensor, padding: int) -> Tensor:
     return found.unflatten(1, (people, kinds))[0]
 
 
-def highest_places(windows: Tensor, share: float = 0.75) -> tuple[Tensor, Tensor]:
+def soft_argmax_top2(windows: Tensor, share: float = 0.75) -> tuple[Tensor, Tensor]:
     """Return where each window is highest: a mean of the two highest places (LOGO-CAP, Eq. 3).
 
     Args:

@@ -16,7 +16,9 @@ Overlap = Literal["max", "sum"]
 Window = Literal["cell", "point"]
 
 
-def cells_of(keypoints: Tensor, stride: tuple[float, float], size: Size) -> tuple[Tensor, Tensor]:
+def keypoint_cells(
+    keypoints: Tensor, stride: tuple[float, float], size: Size
+) -> tuple[Tensor, Tensor]:
     """Return the map cell that contains each keypoint and whether it is labeled and inside.
 
     Args:
@@ -74,7 +76,7 @@ def gaussian_heatmaps(
     _check_known(overlap=(overlap, Overlap), window=(window, Window))
     height, width = size
     stride = (image_size[0] / height, image_size[1] / width)
-    _, inside = cells_of(keypoints, stride, size)
+    _, inside = keypoint_cells(keypoints, stride, size)
     reduce = "amax" if overlap == "max" else "sum"
     maps = _zeros(batch * kinds * height * width, keypoints.device)
     several = sorted(set(spreads))

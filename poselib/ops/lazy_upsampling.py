@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.block_extrema import SIDE, corners_of
+from poselib.ops.block_extrema import SIDE, block_starts
 from poselib.structures import Size
 from poselib.typing import Float32Array, IntArray
 
@@ -96,7 +96,7 @@ def _windows(length: int, sizes: tuple[int, ...], side: int) -> _Windows:
     axis = torch.eye(length)[None]
     for size in sizes:
         axis = F.interpolate(axis, size, mode="linear")
-    cells = corners_of(sizes[-1], side)[:, None] + np.arange(min(side, sizes[-1]))
+    cells = block_starts(sizes[-1], side)[:, None] + np.arange(min(side, sizes[-1]))
     weights = axis[0].T.numpy()[cells]  # (n, cells, length)
     used = weights.any(axis=1)
     first, beyond = used.argmax(axis=1), length - used[:, ::-1].argmax(axis=1)

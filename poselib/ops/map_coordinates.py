@@ -61,7 +61,7 @@ def px_to_cell(px: Tensor, length: int, cells: int, frame: Frame) -> Tensor:
     return where.clamp(0, cells - 1)
 
 
-def read_maps(
+def sample_heatmaps(
     maps: Tensor, images: Tensor, points: Tensor, image_size: Size, frame: Frame
 ) -> Tensor:
     """Read each of K maps at one point of each person, bilinearly.

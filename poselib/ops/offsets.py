@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from poselib.ops.gaussians import cells_of
+from poselib.ops.gaussians import keypoint_cells
 from poselib.structures import RegressionTargets
 
 PersonSize = Literal["diagonal", "area"]
@@ -52,7 +52,7 @@ def positive_cells(targets: RegressionTargets, size: PersonSize = "diagonal") ->
     images, rows, columns = (targets.owners >= 0).nonzero(as_tuple=True)
     people = targets.owners[images, rows, columns]
     step = targets.keypoints.new_tensor([stride[1], stride[0]])
-    _, counted = cells_of(targets.keypoints, stride, (height, width))
+    _, counted = keypoint_cells(targets.keypoints, stride, (height, width))
     diagonal = size == "diagonal"
     sizes = person_sizes(targets.keypoints, targets.areas) if diagonal else targets.areas.sqrt()
     weights = counted / sizes.clamp(min=min(stride))[..., None]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 # Area of a person as a share of the box, for annotations without areas: CrowdPose's own rule.
 AREA_OF_BOX = 0.53
 # What pycocotools adds to areas: nobody has none.
-LEAST_AREA = np.spacing(1)
+MIN_AREA = np.spacing(1)
 
 
 def keypoint_similarity(
@@ -27,7 +27,7 @@ def keypoint_similarity(
         (..., K) from 0 to 1.
     """
     apart = np.asarray(found, np.float64) - np.asarray(truth, np.float64)
-    size = np.asarray(areas, np.float64)[..., None] + LEAST_AREA
+    size = np.asarray(areas, np.float64)[..., None] + MIN_AREA
     scale = 2 * size * (2 * np.asarray(sigmas, np.float64)) ** 2
     near: NDArray[np.float64] = np.exp(-(apart**2).sum(axis=-1) / scale)
     return near

@@ -1,8 +1,8 @@
 """What maps say in windows around the keypoints of poses.
 
-The places of a window form a grid, so that bilinear reading, and a Gaussian around the middle, are
-products of a factor along x and one along y. What lies at a place is a weighted sum of a few rows
-of a table, which torch takes of all places at once. Gradients flow to maps and points.
+The places of a window form a grid, so that bilinear interpolation, and a Gaussian around the
+middle, are products of a factor along x and one along y. What lies at a place is a weighted sum of
+a few rows of a table, which torch takes of all places at once. Gradients flow to maps and points.
 """
 
 from __future__ import annotations
@@ -15,12 +15,32 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from poselib.ops.keypoint_expansion import window_steps
 from poselib.ops.map_coordinates import Frame
 from poselib.structures import Size
 
 # Poses that are looked at together, on a CPU and elsewhere.
 _FEW, _MANY = 16, 512
+
+
+def window_steps(window: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the offsets of the cells along an axis of a window, 0 at its center.
+
+    LOGO-CAP's Algorithm 1 has ``arange(-r, r)``, one short of the window that it names.
+
+    Args:
+        window: odd side, in cells.
+        device: of the result.
+
+    Returns:
+        (window,) float32, from ``-(window // 2)`` to ``window // 2``.
+
+    Raises:
+        ValueError: the window is not odd and positive.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"a window must have an odd positive side, not {window}")
+    reach = window // 2
+    return torch.arange(-reach, reach + 1, dtype=torch.float32, device=device)
 
 
 def sample_windows(
@@ -60,15 +80,17 @@ def sample_windows(
     places = _enlarged if frame == "index" else _between_cells
     reach = step * (window - 1) + 1
 
-    def along(axis: int, length: int, cells: int) -> tuple[Tensor, Reading]:
-        reading = places(points[..., axis, None] + steps, length, cells)
-        return _from_first(reading, reach * cells / length, cells)
+    def along(axis: int, length: int, cells: int) -> tuple[Tensor, Interpolation]:
+        interpolation = places(points[..., axis, None] + steps, length, cells)
+        return _from_first(interpolation, reach * cells / length, cells)
 
     columns, across = along(0, image_size[1], maps.shape[3])
     rows, down = along(1, image_size[0], maps.shape[2])
     if sigma is not None:
         gaussian = torch.exp(-steps.square() / (2 * sigma**2))[:, None]
-        across, down = (Reading(each.cells, each.weights * gaussian) for each in (across, down))
+        across, down = (
+            Interpolation(each.cells, each.weights * gaussian) for each in (across, down)
+        )
     # Columns are weighed first: they are short.
     under = _finite(_cut(maps, images, rows, columns))
     return _weighed(_weighed(under, across).mT.contiguous(), down)
@@ -109,7 +131,7 @@ def sample_features(
     steps = step * rates.to(points)[:, None] * window_steps(window, points.device)
     shift = 0.5 if frame == "index" else 0.0
 
-    def along(px: Tensor, length: int, cells: int) -> Reading:
+    def along(px: Tensor, length: int, cells: int) -> Interpolation:
         return _between_cells(px[..., None] + steps + shift * length / cells, length, cells)
 
     def read(rows: slice) -> Tensor:
@@ -118,19 +140,19 @@ def sample_features(
         down = along(y, image_size[0], maps.shape[2])
         return _corners(table, images[rows], across, down)
 
-    parts = in_parts(points)
+    parts = chunks(points)
     if len(parts) == 1 or torch.is_grad_enabled():
         found = torch.cat([read(rows) for rows in parts])
     else:
         # Parts beside the whole are more memory than a process keeps, and to ask the system for it
-        # again takes longer than reading.
+        # again takes longer than interpolation.
         found = table.new_empty((*points.shape[:2], maps.shape[1], window**2))
         for rows in parts:
             found[rows] = read(rows)
     return found.view(len(points), points.shape[1] * maps.shape[1], window, window)
 
 
-def in_parts(points: Tensor) -> list[slice]:
+def chunks(points: Tensor) -> list[slice]:
     """Return which poses (n, ...) are to be looked at together, all of them in order.
 
     On a CPU few at once are quicker: a process keeps the memory for the next ones instead of giving
@@ -142,7 +164,7 @@ def in_parts(points: Tensor) -> list[slice]:
     return [slice(part * count, (part + 1) * count) for part in range(parts)]
 
 
-class Reading(NamedTuple):
+class Interpolation(NamedTuple):
     """How the places of windows are read along an axis: as weighted sums of few cells.
 
     Attributes:
@@ -154,16 +176,16 @@ class Reading(NamedTuple):
     weights: Tensor
 
 
-def _between_cells(px: Tensor, length: int, cells: int) -> Reading:
+def _between_cells(px: Tensor, length: int, cells: int) -> Interpolation:
     """Read (n, K, r) px of an axis between the two cells on either side."""
     where = (px * (cells / length) - 0.5).clamp(0, cells - 1)
     low = where.floor()
     first, right = low.long(), where - low
     beside = (first + 1).clamp(max=cells - 1)
-    return Reading(torch.stack([first, beside], -1), torch.stack([1 - right, right], -1))
+    return Interpolation(torch.stack([first, beside], -1), torch.stack([1 - right, right], -1))
 
 
-def _enlarged(px: Tensor, length: int, cells: int) -> Reading:
+def _enlarged(px: Tensor, length: int, cells: int) -> Interpolation:
     """Read (n, K, r) px of an axis between the two pixels on either side, of enlarged cells.
 
     Pixel i of a map that is enlarged to the image lies at (i + 0.5) / stride - 0.5.
@@ -173,15 +195,17 @@ def _enlarged(px: Tensor, length: int, cells: int) -> Reading:
     pixels = [(low + more).clamp(0, length - 1) + 0.5 for more in (0, 1)]
     left, right = (_between_cells(pixel, length, cells) for pixel in pixels)
     weights = torch.cat([(1 - share) * left.weights, share * right.weights], -1)
-    return Reading(torch.cat([left.cells, right.cells], -1), weights)
+    return Interpolation(torch.cat([left.cells, right.cells], -1), weights)
 
 
-def _from_first(reading: Reading, reach: float, cells: int) -> tuple[Tensor, Reading]:
+def _from_first(
+    interpolation: Interpolation, reach: float, cells: int
+) -> tuple[Tensor, Interpolation]:
     """Return the cells under windows that reach over so many, (n, K, s), and how these are read."""
     span = min(int(reach + 1) + 2, cells)
-    first = reading.cells.amin(dim=(-2, -1))[..., None]
+    first = interpolation.cells.amin(dim=(-2, -1))[..., None]
     under = (first + torch.arange(span, device=first.device)).clamp(max=cells - 1)
-    return under, Reading(reading.cells - first[..., None], reading.weights)
+    return under, Interpolation(interpolation.cells - first[..., None], interpolation.weights)
 
 
 def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -194,16 +218,16 @@ def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return maps.reshape(-1).index_select(0, chosen.flatten()).view(chosen.shape)
 
 
-def _weighed(windows: Tensor, reading: Reading) -> Tensor:
+def _weighed(windows: Tensor, interpolation: Interpolation) -> Tensor:
     """Read rows of windows (n, K, s, D) at the places of an axis: (n, K, r, D)."""
     people, kinds, span, width = windows.shape
     first = torch.arange(0, people * kinds * span, span, device=windows.device)
-    chosen = reading.cells + first.view(people, kinds, 1, 1)
-    found = _sums(windows.reshape(-1, width), chosen, reading.weights)
-    return found.view(people, kinds, reading.cells.shape[2], width)
+    chosen = interpolation.cells + first.view(people, kinds, 1, 1)
+    found = _sums(windows.reshape(-1, width), chosen, interpolation.weights)
+    return found.view(people, kinds, interpolation.cells.shape[2], width)
 
 
-def _corners(table: Tensor, images: Tensor, across: Reading, down: Reading) -> Tensor:
+def _corners(table: Tensor, images: Tensor, across: Interpolation, down: Interpolation) -> Tensor:
     """Read (B, h, w, D) at the places of windows, at each between four cells: (n, K, D, r * r)."""
     height, width, channels = table.shape[1:]
     lines = (images[:, None, None, None] * height + down.cells) * width

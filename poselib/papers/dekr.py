@@ -26,8 +26,8 @@ TINY: Options = {
     "foreground": "any",
 }
 # What the official code does for COCO alone: people too small to be evaluated have no center.
-COCO_OPTIONS: Options = {"least_area": 32.0**2}
-CROWDPOSE_OPTIONS: Options = {"decrease": 0.8}
+COCO_OPTIONS: Options = {"min_area": 32.0**2}
+CROWDPOSE_OPTIONS: Options = {"scale_decrease": 0.8}
 
 # Adaptive convolutions train three times as slowly on a CPU: networks that regress start from a
 # backbone trained on synthetic people, as the official code's from ImageNet, and take fewer steps.

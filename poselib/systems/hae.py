@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from poselib.decoders.associative import DecodeOptions, decode_tags
+from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.decoders.grouping import DistanceReduction, GroupingOptions
 from poselib.decoders.keypoint_order import OrderName, keypoint_order
 from poselib.encoders.heatmap import heatmap_targets
@@ -69,19 +69,19 @@ def build(
     high_weight: float = 1.5,
     focal: bool = True,
     alpha: float = 2.0,
-    fence_over: OutlierScope = "person",
+    outlier_scope: OutlierScope = "person",
     focal_levels: FocalLevels = "both",
     mining: Mining = "iqr",
     hardest: int = 8,
-    easy: OhkmRest = "drop",
-    missing: MissingKeypoints = "skip",
+    ohkm_rest: OhkmRest = "drop",
+    missing_keypoints: MissingKeypoints = "skip",
     per_keypoint: bool = True,
     push_form: PushForm = "gaussian",
     push_sigma: float = 0.5**0.5,
     push_factor: float = 1.0,
     # Decoding
     progressive: bool = True,
-    nearness: DistanceReduction = "least",
+    distance_reduction: DistanceReduction = "min",
     order: OrderName = "dataset",
     resolution: Literal["image", "map"] = "image",
     subpixel: Subpixel = "quarter",
@@ -119,18 +119,18 @@ def build(
         high_weight: λ of Eq. (11) (Table VI).
         focal: the focal pulling loss (FPL), Eqs. (15-17); false for no mining of any kind.
         mining: the paper's outliers (``"iqr"``) or OHKM's largest losses (Table VIII).
-        alpha, fence_over, focal_levels, hardest, easy, missing, per_keypoint: see
+        alpha, outlier_scope, focal_levels, hardest, ohkm_rest, missing_keypoints, per_keypoint: see
             ``losses.associative_options.PullOptions``. Alpha is the official code's, and so is the
             division by K, which the weights above belong to.
         push_form, push_sigma, push_factor: see ``losses.associative_options.PushOptions``.
 
     Decoding:
         progressive: progressive associative decoding (PAD); false for the fixed ``order``.
-        nearness: by what PAD chooses, see ``decoders.grouping.GroupingOptions``.
+        distance_reduction: by what PAD chooses, see ``decoders.grouping.GroupingOptions``.
         order: of keypoint types when decoding in a fixed order (Table IX), see
             ``decoders.keypoint_order.keypoint_order``.
-        resolution, subpixel, refine: see ``decoders.associative.DecodeOptions``; ``nms_kernel`` is
-            its ``kernel``.
+        resolution, subpixel, nms_kernel, refine: see
+            ``decoders.associative.AssociativeOptions``.
         detection_threshold, tag_threshold, max_candidates: see ``GroupingOptions``.
 
     Raises:
@@ -139,20 +139,30 @@ def build(
     switches = {key: value for key, value in locals().items() if key != "skeleton"}
     groups = torch.as_tensor(skeleton.group_indices(hierarchy if hierarchical else "whole"))
     pull = PullOptions(
-        alpha, fence_over, missing, per_keypoint, focal_levels, mining, hardest, easy
+        alpha,
+        outlier_scope,
+        missing_keypoints,
+        per_keypoint,
+        focal_levels,
+        mining,
+        hardest,
+        ohkm_rest,
     )
     if not focal:
         pull = replace(pull, alpha=1.0, mining="iqr")
     pull.check(len(skeleton))
     weights = _Weights(heatmap_weight, push_weight, pull_weight, high_weight, background)
     fixed_order = keypoint_order(skeleton, order)  # an unknown name is refused in any case
-    options = DecodeOptions(
+    options = AssociativeOptions(
         order="progressive" if progressive else fixed_order,
         resolution=resolution,
         subpixel=subpixel,
-        kernel=nms_kernel,
+        nms_kernel=nms_kernel,
         grouping=GroupingOptions(
-            detection_threshold, tag_threshold, max_candidates, nearness=nearness
+            detection_threshold,
+            tag_threshold,
+            max_candidates,
+            distance_reduction=distance_reduction,
         ),
         refine=refine,
     )
@@ -181,7 +191,7 @@ def build(
                 weights=weights,
             ),
         ),
-        decode=partial(decode_tags, options=options),
+        decode=partial(decode_associative, options=options),
         switches=switches,
     )
 

@@ -11,12 +11,16 @@ from torch import Tensor
 from poselib.decoders.local_global import LocalGlobalOptions, Prior, decode_local_global
 from poselib.encoders.regression import Foreground, Region, regression_targets
 from poselib.losses.heatmap import heatmap_mse
-from poselib.losses.local_global import AdaptationLossOptions, Partner, Weighting, adapt_losses
+from poselib.losses.local_global import (
+    AdaptationLossOptions,
+    AssignmentRule,
+    Weighting,
+    adapt_losses,
+)
 from poselib.losses.offset import offset_loss
 from poselib.models import get_backbone
 from poselib.models.local_global import LocalGlobalHRNet
-from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.ops.map_coordinates import Frame
 from poselib.ops.offsets import PersonSize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
@@ -49,26 +53,26 @@ def build(
     region: Region = "disc",
     background: float = 0.1,
     foreground: Foreground = "all",
-    least_area: float = 0.0,
+    min_area: float = 0.0,
     heatmap_weight: float = 1.0,
     refined_weight: float = 1.0,
     offset_weight: float = 0.01,
     oks_weight: float = 0.01,
     person_size: PersonSize = "area",
-    partner: Partner = "reach",
+    assignment: AssignmentRule = "max",
     weighting: Weighting = "improvement",
     refined_sigma: float | None = 4.0,
     # Decoding
     frame: Frame = "center",
     adapt: bool = True,
     prior: Prior = "both",
-    top_share: float = 0.75,
+    top_weight: float = 0.75,
     nms_kernel: int = 3,
     center_threshold: float = 0.01,
     max_people: int = 30,
     nms_distance: float = 0.05,
-    nms_share: float = 0.5,
-    decrease: float = 0.9,
+    nms_fraction: float = 0.5,
+    scale_decrease: float = 0.9,
 ) -> System:
     """Build the system of the LOGO-CAP paper; each of its ablations is a switch.
 
@@ -83,28 +87,28 @@ def build(
         adaptation: local-global adaptation; false for the center-offset baseline of Table 5.
 
     Local and global context:
-        local_window, global_window, step, reweigh: see ``ops.local_global.KeypointExpansion``;
-            the first is Table 6's size of local KEMs, the last Table 5's Reweigh.
+        local_window, global_window, step, reweigh: see
+            ``ops.keypoint_expansion.KeypointExpansion``; the first is Table 6's size of local KEMs,
+            the last Table 5's Reweigh.
 
     Targets and losses:
-        sigma, center_sigma, radius, region, background, least_area: see
+        sigma, center_sigma, radius, region, background, min_area: see
             ``encoders.regression.regression_targets``; ``foreground`` is its ``weights``:
             ``"all"``, one mask for all maps, is w(x) of Eq. (4).
         heatmap_weight, refined_weight, offset_weight, oks_weight: of the four losses; the last
             two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss.
         person_size: what the offset loss divides by, see ``ops.offsets.positive_cells``:
             ``"area"``, the root of A(p), as in the official code, where Eq. (5) multiplies by A(p).
-        partner, weighting, refined_sigma: see ``losses.local_global.AdaptationLossOptions``. The
+        assignment, weighting, refined_sigma: see ``losses.local_global.AdaptationLossOptions``. The
             defaults are those of the official code, by which the published numbers were made;
             ``"mean"``, ``"similarity"`` and None are the paper's.
 
     Decoding:
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
             ``ops.window_sampling``. The flip test needs no shift: the official one has none.
-        adapt, prior, max_people, decrease: see ``decoders.local_global.LocalGlobalOptions``;
-            ``prior`` is Table 7. In training too so many poses are looked at. ``top_share``,
-            ``nms_kernel``, ``center_threshold``, ``nms_distance`` and ``nms_share`` are its
-            ``share``, ``kernel``, ``threshold``, ``distance`` and ``part``.
+        adapt, prior, top_weight, nms_kernel, center_threshold, max_people, nms_distance,
+        nms_fraction, scale_decrease: see ``decoders.local_global.LocalGlobalOptions``; ``prior``
+            is Table 7. In training too, ``max_people`` poses are adapted.
 
     Raises:
         ValueError: a name is unknown or a number out of range.
@@ -112,7 +116,7 @@ def build(
     switches = {key: value for key, value in locals().items() if key != "skeleton"}
     config = get_backbone(backbone)
     rates, sigmas = expansion_rates(skeleton.sigmas), torch.tensor(skeleton.sigmas)
-    meshes = KeypointExpansion(rates, local_window, global_window, step, reweigh, frame)
+    expansion = KeypointExpansion(rates, local_window, global_window, step, reweigh, frame)
     model = LocalGlobalHRNet(
         config,
         len(skeleton),
@@ -133,30 +137,30 @@ def build(
         region=region,
         background=background,
         weights=foreground,
-        least_area=least_area,
+        min_area=min_area,
     )
     weights = (heatmap_weight, offset_weight, oks_weight, refined_weight)
     regression = partial(offset_loss, size=person_size)
     taught = AdaptationLossOptions(
-        meshes,
+        expansion,
         sigmas,
-        partner,
+        assignment,
         weighting,
         refined_sigma=refined_sigma,
         max_people=max_people,
-        kernel=nms_kernel,
+        nms_kernel=nms_kernel,
     )
     options = LocalGlobalOptions(
-        meshes,
+        expansion,
         adapt=adapt,
         prior=prior,
-        share=top_share,
-        kernel=nms_kernel,
-        threshold=center_threshold,
+        top_weight=top_weight,
+        nms_kernel=nms_kernel,
+        center_threshold=center_threshold,
         max_people=max_people,
-        distance=nms_distance,
-        part=nms_share,
-        decrease=decrease,
+        nms_distance=nms_distance,
+        nms_fraction=nms_fraction,
+        scale_decrease=scale_decrease,
     )
     return System(
         name="logocap",

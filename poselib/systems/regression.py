@@ -47,7 +47,7 @@ def regression_system(
     region: Region = "disc",
     background: float = 0.1,
     foreground: Foreground = "per_map",
-    least_area: float = 0.0,
+    min_area: float = 0.0,
     heatmap_weight: float = 1.0,
     offset_weight: float = 0.03,
     # Decoding
@@ -56,8 +56,8 @@ def regression_system(
     center_threshold: float = 0.01,
     max_people: int = 30,
     nms_distance: float | None = None,
-    nms_share: float = 0.5,
-    decrease: float = 0.9,
+    nms_fraction: float = 0.5,
+    scale_decrease: float = 0.9,
     match: bool = False,
     match_distance: float = 75.0,
     subpixel: Subpixel = "parabola",
@@ -81,16 +81,15 @@ def regression_system(
             ``models.regression.RegressionHRNet``.
 
     Targets and losses:
-        sigma, center_sigma, radius, region, background, least_area: see
+        sigma, center_sigma, radius, region, background, min_area: see
             ``encoders.regression.regression_targets``; ``foreground`` is its ``weights``.
         heatmap_weight, offset_weight: of the losses; the latter is λ of DEKR, Eq. 8.
 
     Decoding:
-        frame, match, match_distance, decrease, subpixel, max_people: see
-            ``decoders.regression.RegressionOptions``; ``nms_kernel``, ``center_threshold``,
-            ``nms_distance`` and ``nms_share`` are its ``kernel``, ``threshold``, ``distance`` and
-            ``share``. With ``frame="index"``, for official weights, the flip test is moved as they
-            expect it.
+        frame, nms_kernel, center_threshold, max_people, nms_distance, nms_fraction,
+        scale_decrease, match, match_distance, subpixel: see
+            ``decoders.regression.RegressionOptions``. With ``frame="index"``, for official weights,
+            the flip test is moved as they expect it.
         scoring, scoring_unit: whether a ``ScoringNet``, trained afterwards, ranks the poses (DEKR,
             Sec. 3.3), and in which unit it measures.
 
@@ -101,12 +100,12 @@ def regression_system(
     switches = {key: value for key, value in locals().items() if key not in given | {"given"}}
     options = RegressionOptions(
         frame=frame,
-        kernel=nms_kernel,
-        threshold=center_threshold,
+        nms_kernel=nms_kernel,
+        center_threshold=center_threshold,
         max_people=max_people,
-        distance=nms_distance,
-        share=nms_share,
-        decrease=decrease,
+        nms_distance=nms_distance,
+        nms_fraction=nms_fraction,
+        scale_decrease=scale_decrease,
         match=match,
         match_distance=match_distance,
         subpixel=subpixel,
@@ -133,7 +132,7 @@ def regression_system(
         region=region,
         background=background,
         weights=foreground,
-        least_area=least_area,
+        min_area=min_area,
     )
     return System(
         name="regression",

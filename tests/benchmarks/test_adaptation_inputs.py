@@ -6,9 +6,8 @@ import torch
 
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.workloads import random_people
-from poselib.decoders.local_global import LocalGlobalOptions, decode_local_global, propose
-from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import KeypointExpansion
+from poselib.decoders.local_global import LocalGlobalOptions, decode_local_global, propose_poses
+from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.skeletons import COCO
 
 OPTIONS = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas), global_window=33))
@@ -17,7 +16,7 @@ OPTIONS = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas), glo
 @pytest.mark.parametrize(("people", "images"), [(0, 1), (1, 2), (4, 2), (30, 1)])
 def test_each_person_is_proposed_once(people: int, images: int) -> None:
     outputs = adapt_inputs(people, (256, 320), images=images)
-    found = propose(outputs, OPTIONS)
+    found = propose_poses(outputs, OPTIONS)
     assert found.images.bincount(minlength=images).tolist() == [people] * images
     assert [len(poses) for poses in decode_local_global(outputs, OPTIONS)] == [people] * images
 
@@ -25,7 +24,9 @@ def test_each_person_is_proposed_once(people: int, images: int) -> None:
 def test_regressed_keypoints_are_off_by_as_much_as_asked_for() -> None:
     truth = random_people(np.random.default_rng(3), 1, 5, 17, (256, 320), missing=0.0)[0, ..., :2]
     for error in (0.0, 4.0):
-        points = propose(adapt_inputs(5, (256, 320), error=error, seed=3), OPTIONS).points.numpy()
+        points = propose_poses(
+            adapt_inputs(5, (256, 320), error=error, seed=3), OPTIONS
+        ).points.numpy()
         apart = np.abs(points[:, None] - truth).max(axis=(2, 3)).min(axis=1)
         assert (apart <= error + 1e-3).all() and (apart >= 0.8 * error).all()
 

@@ -21,8 +21,7 @@ from poselib.benchmarks.adaptation_stages import (
 from poselib.decoders.local_global import LocalGlobalOptions, decode_local_global
 from poselib.engine.timing import Timing
 from poselib.models.attentive_norm import AttentiveNorm2d
-from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.skeletons import COCO
 
 OPTIONS = LocalGlobalOptions(

@@ -12,8 +12,8 @@ from poselib.benchmarks.workloads import (
     read_once,
     target_inputs,
 )
-from poselib.decoders.associative import decode_tags
-from poselib.ops.gaussians import cells_of
+from poselib.decoders.associative import decode_associative
+from poselib.ops.gaussians import keypoint_cells
 from poselib.skeletons import COCO
 from tests.references.plain_losses import associative_step_plainly
 from tests.references.plain_targets import PlainTargets
@@ -25,7 +25,7 @@ def test_scenes_have_as_many_people_as_asked_for(people: int) -> None:
     assert outputs.heatmaps[0].shape == (2, 17, 256, 384)
     assert outputs.tags.shape == (2, 17, 2, 256, 384)
     assert outputs.image_size == (256, 384)
-    for poses in decode_tags(outputs):
+    for poses in decode_associative(outputs):
         assert len(poses) == people
 
 
@@ -49,7 +49,7 @@ def test_what_is_made_depends_on_the_seed_alone() -> None:
 def test_people_lie_inside_the_image(size: tuple[int, int]) -> None:
     people = random_people(np.random.default_rng(0), 20, 10, 17, size, missing=0.15)
     assert people.shape == (20, 10, 17, 3)
-    _, inside = cells_of(torch.from_numpy(people), (1, 1), size)
+    _, inside = keypoint_cells(torch.from_numpy(people), (1, 1), size)
     assert (inside.numpy() == (people[..., 2] > 0)).all()
     assert 0.1 < (people[..., 2] == 0).mean() < 0.2
 
@@ -75,7 +75,7 @@ def test_a_step_of_the_loss_moves_the_tags_that_it_reads() -> None:
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     gradient = associative_step(inputs, groups)
     assert gradient.shape == inputs.tags.shape
-    cells, visible = cells_of(inputs.keypoints, (4, 4), (16, 24))
+    cells, visible = keypoint_cells(inputs.keypoints, (4, 4), (16, 24))
     assert 0 < (gradient != 0).sum() <= visible.sum()
     b, n, k = (axis[0].item() for axis in visible.nonzero(as_tuple=True))
     column, row = cells[b, n, k].tolist()

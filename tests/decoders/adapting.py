@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.local_global import LocalGlobalOptions
-from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.ops.map_coordinates import Frame
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO

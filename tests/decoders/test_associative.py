@@ -11,10 +11,10 @@ from poselib.decoders import associative as decoder
 from poselib.decoders import refinement
 from poselib.decoders.associative import (
     STAGES,
-    DecodeOptions,
-    decode_tags,
+    AssociativeOptions,
+    decode_associative,
+    find_candidates,
     group_candidates,
-    tag_candidates,
 )
 from poselib.decoders.grouping import GroupingOptions
 from poselib.ops import peaks
@@ -76,8 +76,8 @@ def by_place(poses: Poses) -> np.ndarray:
 def test_people_are_found_where_they_were_drawn(order, length, resolution) -> None:
     for seed, people in enumerate((1, 3, 8)):
         points = scattered(people, seed)
-        options = DecodeOptions(order=order, resolution=resolution, refine=False)
-        (poses,) = decode_tags(scene(points, length=length), options)
+        options = AssociativeOptions(order=order, resolution=resolution, refine=False)
+        (poses,) = decode_associative(scene(points, length=length), options)
         assert len(poses) == people
         for person, score, total in zip(
             poses.keypoints, poses.scores, poses.person_scores, strict=True
@@ -97,8 +97,8 @@ def test_parabola_places_keypoints_more_exactly(resolution) -> None:
     fine = replace(outputs, heatmaps=outputs.heatmaps[1:])
 
     def error(subpixel) -> float:
-        options = DecodeOptions(resolution=resolution, subpixel=subpixel)
-        (poses,) = decode_tags(fine, options)
+        options = AssociativeOptions(resolution=resolution, subpixel=subpixel)
+        (poses,) = decode_associative(fine, options)
         distances = np.linalg.norm(poses.keypoints[:, None] - points, axis=-1)
         return float(distances.mean(axis=-1).min(axis=1).mean())
 
@@ -109,8 +109,8 @@ def test_parabola_places_keypoints_more_exactly(resolution) -> None:
 def test_cells_of_the_map_become_px_of_the_network_input() -> None:
     heat, tags = torch.zeros(1, 1, 10, 20), torch.zeros(1, 1, 1, 5, 10)
     heat[0, 0, 6, 3], heat[0, 0, 6, 4], heat[0, 0, 5, 3] = 0.9, 0.3, 0.2
-    options = DecodeOptions(resolution="map", kernel=5)
-    (poses,) = decode_tags(TagOutputs((heat,), tags, (40, 60)), options)
+    options = AssociativeOptions(resolution="map", nms_kernel=5)
+    (poses,) = decode_associative(TagOutputs((heat,), tags, (40, 60)), options)
     np.testing.assert_allclose(poses.keypoints, [[[(3 + 0.75) * 3, (6 + 0.25) * 4]]])
     np.testing.assert_allclose(poses.scores, [[0.9]])
 
@@ -121,8 +121,10 @@ def test_mirrored_maps_give_mirrored_poses(order, refine) -> None:
     outputs = scene(scattered(6, seed=2))
     noise = torch.rand(outputs.heatmaps[1].shape, generator=torch.Generator().manual_seed(0))
     outputs = replace(outputs, heatmaps=(outputs.heatmaps[1] + 0.01 * noise,))
-    options = DecodeOptions(order=order, resolution="map", refine=refine)
-    (poses,), (mirrored,) = (decode_tags(o, options) for o in (outputs, outputs.mirror(COCO)))
+    options = AssociativeOptions(order=order, resolution="map", refine=refine)
+    (poses,), (mirrored,) = (
+        decode_associative(o, options) for o in (outputs, outputs.mirror(COCO))
+    )
     back = mirrored.keypoints[:, COCO.flip_indices]
     back[..., 0] = outputs.image_size[1] - back[..., 0]
     found = mirrored.scores[:, COCO.flip_indices]
@@ -136,8 +138,8 @@ def test_refinement_adds_weak_keypoints_but_not_to_the_persons_score() -> None:
     weak = outputs.heatmaps[1].clone()
     weak[:, 7] *= 0.08  # below the detection threshold
     outputs = replace(outputs, heatmaps=(weak,))
-    (plain,) = decode_tags(outputs, DecodeOptions(refine=False))
-    (refined,) = decode_tags(outputs)
+    (plain,) = decode_associative(outputs, AssociativeOptions(refine=False))
+    (refined,) = decode_associative(outputs)
     assert (plain.scores[:, 7] == 0).all()
     assert (refined.scores[:, 7] > 0).all()
     np.testing.assert_array_equal(refined.person_scores, plain.person_scores)
@@ -155,11 +157,11 @@ def test_images_of_a_batch_are_decoded_alone(monkeypatch: pytest.MonkeyPatch) ->
         torch.cat([s.tags for s in scenes]),
         scenes[0].image_size,
     )
-    single = [decode_tags(s)[0] for s in scenes]
+    single = [decode_associative(s)[0] for s in scenes]
     assert [len(p) for p in single] == [2, 0, 5, 1]
     for values in (decoder._VALUES, 1):
         monkeypatch.setattr(decoder, "_VALUES", values)
-        for one, other in zip(decode_tags(batch), single, strict=True):
+        for one, other in zip(decode_associative(batch), single, strict=True):
             np.testing.assert_array_equal(one.keypoints, other.keypoints)
             np.testing.assert_array_equal(one.scores, other.scores)
             np.testing.assert_array_equal(one.person_scores, other.person_scores)
@@ -185,12 +187,12 @@ def test_tags_read_where_they_are_wanted_lead_to_the_same_people(
             heatmaps=(outputs.heatmaps[0], outputs.heatmaps[1] + noise),
             tags=outputs.tags[..., ::2, ::2],
         )
-        options = DecodeOptions(resolution=resolution)
-        found, candidates = decode_tags(outputs, options), tag_candidates(outputs, options)
+        options = AssociativeOptions(resolution=resolution)
+        found, candidates = decode_associative(outputs, options), find_candidates(outputs, options)
         with monkeypatch.context() as patch:
             patch.setattr(decoder, "_tags_at", TagOutputs.resized_tags)
-            assert_equal(found, decode_tags(outputs, options))
-            wanted = tag_candidates(outputs, options)
+            assert_equal(found, decode_associative(outputs, options))
+            wanted = find_candidates(outputs, options)
         np.testing.assert_array_equal(candidates[0].cells, wanted[0].cells)
         np.testing.assert_allclose(candidates[0].tags, wanted[0].tags, rtol=1e-6, atol=1e-6)
 
@@ -205,12 +207,12 @@ def test_the_way_of_a_gpu_leads_to_the_same_poses(monkeypatch, resolution) -> No
     for outputs in (*cases, *noisy):
         shape = outputs.tags.shape
         outputs = replace(outputs, tags=outputs.tags + torch.rand(shape, generator=generator))
-        options = DecodeOptions(resolution=resolution)
-        wanted = decode_tags(outputs, options)
+        options = AssociativeOptions(resolution=resolution)
+        wanted = decode_associative(outputs, options)
         with monkeypatch.context() as patch:
             patch.setattr(peaks, "_FEW", -1)
             patch.setattr(refinement, "_bounded", lambda device: False)
-            assert_equal(decode_tags(outputs, options), wanted)
+            assert_equal(decode_associative(outputs, options), wanted)
 
 
 def crowd(
@@ -249,7 +251,7 @@ def test_crowds_are_decoded_as_plainly(people, size, order) -> None:
         outputs = TagOutputs((heat[None],), tags.permute(0, 3, 1, 2)[None], size)
         grouping = GroupingOptions(max_candidates=250)
         plain = PlainOptions(order, max_candidates=250, every_keypoint=False)
-        (found,) = decode_tags(outputs, DecodeOptions(order, grouping))
+        (found,) = decode_associative(outputs, AssociativeOptions(order, grouping))
         wanted = decode_plainly(heat, tags, plain)
         assert len(found) >= people // 2
         np.testing.assert_array_equal(found.scores, wanted.scores)
@@ -265,11 +267,11 @@ def test_each_stage_is_announced_when_it_ends(monkeypatch: pytest.MonkeyPatch) -
         tags=torch.cat([outputs.tags, outputs.tags]),
     )
     heard: list[str] = []
-    decode_tags(two, done=heard.append)
+    decode_associative(two, done=heard.append)
     assert tuple(heard) == STAGES
     monkeypatch.setattr(decoder, "_VALUES", 1)
     heard.clear()
-    decode_tags(two, done=heard.append)
+    decode_associative(two, done=heard.append)
     assert tuple(heard) == STAGES * 2
 
 
@@ -279,12 +281,12 @@ def test_tags_are_enlarged_only_where_they_must_be(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(TagOutputs, "resized_tags", fail)
     heat, tags = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 2, 16, 24)
-    decode_tags(TagOutputs((heat,), tags, (16, 24)))
-    decode_tags(TagOutputs((heat,), tags, (64, 96)), DecodeOptions(resolution="map"))
-    decode_tags(TagOutputs((heat,), tags, (64, 96)))
+    decode_associative(TagOutputs((heat,), tags, (16, 24)))
+    decode_associative(TagOutputs((heat,), tags, (64, 96)), AssociativeOptions(resolution="map"))
+    decode_associative(TagOutputs((heat,), tags, (64, 96)))
     tags[0, 0, 0, 3, 4] = torch.nan  # weights of zero would spread it
     with pytest.raises(AssertionError, match="resized"):
-        decode_tags(TagOutputs((heat,), tags, (64, 96)))
+        decode_associative(TagOutputs((heat,), tags, (64, 96)))
 
 
 def test_half_precision_outputs_are_decoded() -> None:
@@ -294,7 +296,7 @@ def test_half_precision_outputs_are_decoded() -> None:
         heatmaps=tuple(h.bfloat16() for h in outputs.heatmaps),
         tags=outputs.tags.bfloat16().requires_grad_(),
     )
-    (poses,) = decode_tags(half)
+    (poses,) = decode_associative(half)
     assert len(poses) == 3
     assert poses.keypoints.dtype == poses.scores.dtype == poses.person_scores.dtype == np.float32
 
@@ -322,8 +324,8 @@ def wild_maps() -> list[tuple[str, torch.Tensor, torch.Tensor]]:
 def test_no_map_raises(heat, tags, order, resolution) -> None:
     outputs = TagOutputs((heat, heat), tags, (24, 32))
     subpixel = "quarter" if resolution == "image" else "parabola"
-    options = DecodeOptions(order=order, resolution=resolution, subpixel=subpixel)
-    found = decode_tags(outputs, options)
+    options = AssociativeOptions(order=order, resolution=resolution, subpixel=subpixel)
+    found = decode_associative(outputs, options)
     assert len(found) == len(heat)
     for poses in found:
         assert poses.keypoints.shape == (len(poses), 4, 2)
@@ -336,7 +338,7 @@ def test_no_map_raises(heat, tags, order, resolution) -> None:
 
 def test_empty_maps_give_empty_poses() -> None:
     outputs = TagOutputs((torch.zeros(2, 14, 8, 8),), torch.zeros(2, 14, 1, 8, 8), (16, 16))
-    for poses in decode_tags(outputs):
+    for poses in decode_associative(outputs):
         empty = Poses.empty(len(CROWDPOSE))
         for name in ("keypoints", "scores", "person_scores"):
             found, wanted = getattr(poses, name), getattr(empty, name)
@@ -346,10 +348,14 @@ def test_empty_maps_give_empty_poses() -> None:
 
 def test_candidates_of_an_image_group_into_its_people() -> None:
     outputs = scene(scattered(4))
-    options = DecodeOptions(grouping=GroupingOptions(max_candidates=7))
-    (candidates,) = tag_candidates(outputs, options)
+    options = AssociativeOptions(grouping=GroupingOptions(max_candidates=7))
+    (candidates,) = find_candidates(outputs, options)
     assert candidates.values.shape == (17, 7)
-    assert len(group_candidates(candidates, options).members) == len(decode_tags(outputs)[0]) == 4
+    assert (
+        len(group_candidates(candidates, options).members)
+        == len(decode_associative(outputs)[0])
+        == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -357,19 +363,19 @@ def test_candidates_of_an_image_group_into_its_people() -> None:
     [
         ("order", "sideways"),
         ("resolution", "half"),
-        ("kernel", 4),
-        ("kernel", 0),
+        ("nms_kernel", 4),
+        ("nms_kernel", 0),
         ("subpixel", "spline"),
     ],
 )
 def test_bad_options_are_named(field: str, value) -> None:
     with pytest.raises(ValueError, match=rf"{field}.*{value}"):
-        DecodeOptions(**{field: value})
+        AssociativeOptions(**{field: value})
 
 
 def test_order_that_does_not_fit_the_keypoints_is_refused() -> None:
     with pytest.raises(ValueError, match="each of the 17 keypoint types once"):
-        decode_tags(scene(scattered(1)), DecodeOptions(order=range(14)))
+        decode_associative(scene(scattered(1)), AssociativeOptions(order=range(14)))
 
 
 @pytest.mark.golden
@@ -385,7 +391,7 @@ def test_decoded_poses_equal_the_goldens(golden_dir: Path, case: int, method: st
         refine, scores = (golden[f"c{case}_{method}_{n}"] for n in ("refine", "scores"))
     order = "progressive" if method == "pad" else range(len(refine[0]))
     outputs = TagOutputs((heat,), tags[None], tuple(heat.shape[-2:]))
-    (poses,) = decode_tags(outputs, DecodeOptions(order=order))
+    (poses,) = decode_associative(outputs, AssociativeOptions(order=order))
     np.testing.assert_array_equal(poses.keypoints, refine[..., :2])
     np.testing.assert_array_equal(poses.scores, refine[..., 2])
     np.testing.assert_allclose(poses.person_scores, scores, rtol=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.decoders.associative import DecodeOptions, decode_tags
+from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.decoders.grouping import GroupingOptions
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses
@@ -37,9 +37,11 @@ def random_maps(
     return torch.tensor(heat, dtype=torch.float32), torch.tensor(tags, dtype=torch.float32)
 
 
-def decoded(heat: torch.Tensor, tags: torch.Tensor, options: DecodeOptions) -> Poses:
+def decoded(heat: torch.Tensor, tags: torch.Tensor, options: AssociativeOptions) -> Poses:
     maps = tags.permute(0, 3, 1, 2).contiguous()
-    return decode_tags(TagOutputs((heat[None],), maps[None], tuple(heat.shape[1:])), options)[0]
+    return decode_associative(
+        TagOutputs((heat[None],), maps[None], tuple(heat.shape[1:])), options
+    )[0]
 
 
 def assert_equal(one: Poses, other: Poses) -> None:
@@ -56,7 +58,7 @@ def test_poses_equal_those_of_the_plain_decoder(people: int, length: int) -> Non
         for order in ("progressive", tuple(range(17)), tuple(reversed(range(17)))):
             wanted = decode_plainly(heat, tags, PlainOptions(order))
             assert (len(wanted) == 0) == (people == 0)
-            assert_equal(decoded(heat, tags, DecodeOptions(order)), wanted)
+            assert_equal(decoded(heat, tags, AssociativeOptions(order)), wanted)
 
 
 def test_poses_equal_with_other_thresholds_and_windows() -> None:
@@ -64,7 +66,7 @@ def test_poses_equal_with_other_thresholds_and_windows() -> None:
     plain = PlainOptions("progressive", 0.3, 0.4, 5, 3)
     wanted = decode_plainly(heat, tags, plain)
     grouping = GroupingOptions(0.3, 0.4, max_candidates=5)
-    assert_equal(decoded(heat, tags, DecodeOptions(grouping=grouping, kernel=3)), wanted)
+    assert_equal(decoded(heat, tags, AssociativeOptions(grouping=grouping, nms_kernel=3)), wanted)
     assert len(wanted) != len(decode_plainly(heat, tags))  # the options do something
 
 

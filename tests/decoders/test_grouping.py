@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from poselib.decoders.grouping import Candidates, GroupingOptions, Groups, groups_of, match_people
-from poselib.decoders.keypoint_order import associative_steps, group_associative, keypoint_order
+from poselib.decoders.grouping import (
+    Candidates,
+    GroupingOptions,
+    Groups,
+    collect_groups,
+    match_people,
+)
+from poselib.decoders.keypoint_order import fixed_order_steps, group_fixed_order, keypoint_order
 from poselib.decoders.progressive import group_progressive, progressive_steps
 from poselib.skeletons import COCO
 
@@ -20,7 +26,7 @@ Group = Callable[[Candidates, GroupingOptions], Groups]
 
 
 def fixed_order(candidates: Candidates, options: GroupingOptions) -> Groups:
-    return group_associative(candidates, range(len(candidates.values)), options)
+    return group_fixed_order(candidates, range(len(candidates.values)), options)
 
 
 METHODS = pytest.mark.parametrize("group", [fixed_order, group_progressive])
@@ -56,7 +62,7 @@ def grouped(method: str, candidates: Candidates, options: GroupingOptions) -> Gr
     if method == "pad":
         return group_progressive(candidates, options)
     order = keypoint_order(COCO, "torso_first") if len(candidates.values) == 17 else range(14)
-    return group_associative(candidates, order, options)
+    return group_fixed_order(candidates, order, options)
 
 
 def as_rows(candidates: Candidates, members: np.ndarray) -> np.ndarray:
@@ -66,13 +72,19 @@ def as_rows(candidates: Candidates, members: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("gate", [True, False])
-def test_groups_equal_the_goldens_where_the_optimum_is_unique(golden_dir: Path, gate: bool) -> None:
+@pytest.mark.parametrize("before", [True, False])
+def test_groups_equal_the_goldens_where_the_optimum_is_unique(
+    golden_dir: Path, before: bool
+) -> None:
     compared = 0
     for case, method, candidates, out in golden_cases(golden_dir):
         if not case[method]["optimum_unique"] or case[method]["error"]:
             continue
-        groups = grouped(method, candidates, GroupingOptions(gate=gate))
+        groups = grouped(
+            method,
+            candidates,
+            GroupingOptions(threshold_before_assignment=before),
+        )
         rows = as_rows(candidates, groups.members)
         wanted = np.asarray(out).reshape(-1, *rows.shape[1:])
         assert len(wanted) < 30, "the published limit would matter"
@@ -88,7 +100,7 @@ def test_where_the_published_code_raises_every_keypoint_finds_a_person(golden_di
     for _, method, candidates, _ in raised:
         groups = grouped(method, candidates, GroupingOptions())
         assert len(groups.members) == 2
-        assert (groups.members >= 0).sum() == candidates.usable(GroupingOptions()).sum()
+        assert (groups.members >= 0).sum() == candidates.valid(GroupingOptions()).sum()
 
 
 @pytest.mark.golden
@@ -104,21 +116,21 @@ def test_published_groups_are_optimal_where_several_are(golden_dir: Path) -> Non
 
 
 def replay(method: str, candidates: Candidates, out: np.ndarray) -> int:
-    options = GroupingOptions(gate=False)
+    options = GroupingOptions(threshold_before_assignment=False)
     members = published_members(candidates, out, options)
-    usable = candidates.usable(options)
-    order = keypoint_order(COCO, "torso_first") if len(usable) == 17 else tuple(range(len(usable)))
+    valid = candidates.valid(options)
+    order = keypoint_order(COCO, "torso_first") if len(valid) == 17 else tuple(range(len(valid)))
     visited: list[int] = []
-    while remaining := [k for k in order if usable[k].any() and k not in visited]:
+    while remaining := [k for k in order if valid[k].any() and k not in visited]:
         known = (members[:, visited] >= 0).any(axis=1)
         references = published_references(candidates, members[known], visited)
         if method == "pad" and visited:
             keypoint = min(
-                sorted(remaining), key=lambda k: nearest(candidates, k, usable, references)
+                sorted(remaining), key=lambda k: nearest(candidates, k, valid, references)
             )
         else:
             keypoint = min(remaining) if method == "pad" else remaining[0]
-        chosen = np.flatnonzero(usable[keypoint])
+        chosen = np.flatnonzero(valid[keypoint])
         people = np.array([np.flatnonzero(members[:, keypoint] == m)[0] for m in chosen])
         column = np.where(known, np.cumsum(known) - 1, -1)[people]
         if visited:
@@ -131,7 +143,7 @@ def published_members(
     candidates: Candidates, out: np.ndarray, options: GroupingOptions
 ) -> np.ndarray:
     members = np.full(out.shape[:2], -1)
-    for k, m in np.argwhere(candidates.usable(options)):
+    for k, m in np.argwhere(candidates.valid(options)):
         row = (*candidates.cells[k, m], candidates.values[k, m], *candidates.tags[k, m])
         members[(out[:, k] == np.array(row, np.float32)).all(axis=1), k] = m
     assert ((members >= 0) == (out[..., 2] > 0)).all()
@@ -149,9 +161,9 @@ def published_references(
 
 
 def nearest(
-    candidates: Candidates, keypoint: int, usable: np.ndarray, references: np.ndarray
+    candidates: Candidates, keypoint: int, valid: np.ndarray, references: np.ndarray
 ) -> float:
-    tags = candidates.tags[keypoint, usable[keypoint]]
+    tags = candidates.tags[keypoint, valid[keypoint]]
     return float(np.linalg.norm(tags[:, None] - references, axis=-1).min())
 
 
@@ -234,7 +246,9 @@ def slow_groups(
         if options.round_distance:
             cost = cost + 100 * np.round(d) - d - candidates.values[k, entries, None].astype(float)
         near = d < options.tag_threshold
-        matched = exhaustive_match(cost, near if options.gate else np.ones_like(near))
+        matched = exhaustive_match(
+            cost, near if options.threshold_before_assignment else np.ones_like(near)
+        )
         for row, (m, column) in enumerate(zip(entries, matched, strict=True)):
             if column >= 0 and near[row, column]:
                 people[column].append((k, m))
@@ -262,9 +276,9 @@ def confused_scene(seed: int) -> Candidates:
 
 
 @pytest.mark.parametrize("round_distance", [True, False])
-@pytest.mark.parametrize("gate", [True, False])
-def test_groups_equal_an_exhaustive_reference(round_distance: bool, gate: bool) -> None:
-    options = GroupingOptions(round_distance=round_distance, gate=gate)
+@pytest.mark.parametrize("before", [True, False])
+def test_groups_equal_an_exhaustive_reference(round_distance: bool, before: bool) -> None:
+    options = GroupingOptions(round_distance=round_distance, threshold_before_assignment=before)
     for seed in range(60):
         scene = confused_scene(seed)
         assert as_sets(fixed_order(scene, options)) == slow_groups(scene, False, options)
@@ -331,7 +345,7 @@ def test_each_detection_belongs_to_one_person(group: Group) -> None:
         scene = confused_scene(seed)
         groups = group(scene, GroupingOptions())
         kept = [pair for person in as_sets(groups) for pair in person]
-        wanted = [(int(k), int(m)) for k, m in np.argwhere(scene.usable(GroupingOptions()))]
+        wanted = [(int(k), int(m)) for k, m in np.argwhere(scene.valid(GroupingOptions()))]
         assert sorted(kept) == sorted(wanted)
 
 
@@ -383,8 +397,13 @@ def test_gate_keeps_a_far_pair_from_displacing_a_near_one() -> None:
     references, tags = np.array([[0.0], [6.0]]), np.array([[0.6], [-2.4]])
     values = np.array([0.9, 0.9], np.float32)
     # 0.6 to 6 and -2.4 to 0 cost 5 + 2, 0.6 to 0 and -2.4 to 6 cost 1 + 8; only 0.6 to 0 is near.
-    for gate, wanted in ((True, [0, -1]), (False, [-1, -1])):
-        people = match_people(tags, values, references, GroupingOptions(gate=gate))
+    for before, wanted in ((True, [0, -1]), (False, [-1, -1])):
+        people = match_people(
+            tags,
+            values,
+            references,
+            GroupingOptions(threshold_before_assignment=before),
+        )
         assert people.tolist() == wanted
 
 
@@ -408,11 +427,11 @@ def test_steps_tell_the_whole_story() -> None:
     options = GroupingOptions()
     for steps, group in (
         (progressive_steps(scene, options), group_progressive),
-        (associative_steps(scene, range(17), options), fixed_order),
+        (fixed_order_steps(scene, range(17), options), fixed_order),
     ):
         assert (
             sorted(s.keypoint for s in steps)
-            == np.flatnonzero(scene.usable(options).any(axis=1)).tolist()
+            == np.flatnonzero(scene.valid(options).any(axis=1)).tolist()
         )
         people = 0
         for step in steps:
@@ -421,7 +440,7 @@ def test_steps_tell_the_whole_story() -> None:
             np.testing.assert_array_equal(step.cells, scene.cells[step.keypoint, step.candidates])
             people += int(step.started.sum())
         np.testing.assert_array_equal(
-            groups_of(steps, scene).members, group(scene, options).members
+            collect_groups(steps, scene).members, group(scene, options).members
         )
 
 

@@ -8,8 +8,8 @@ import pytest
 from poselib.decoders.grouping import Candidates, GroupingOptions
 from poselib.decoders.keypoint_order import (
     ORDERS,
-    associative_steps,
-    group_associative,
+    fixed_order_steps,
+    group_fixed_order,
     keypoint_order,
 )
 from poselib.skeletons import COCO, CROWDPOSE, SKELETONS
@@ -57,13 +57,13 @@ def test_unknown_orders_and_keypoints_are_named() -> None:
 @pytest.mark.parametrize("order", [(0, 1), (0, 1, 1), (1, 2, 3)])
 def test_order_must_be_a_permutation(order: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="3 keypoint types once"):
-        group_associative(chain([0, 0, 0]), order, GroupingOptions())
+        group_fixed_order(chain([0, 0, 0]), order, GroupingOptions())
 
 
 def test_types_are_visited_in_order_and_empty_ones_skipped() -> None:
     candidates = chain([0, 0, 0, 0])
     candidates.values[1] = 0
-    steps = associative_steps(candidates, (3, 1, 0, 2), GroupingOptions())
+    steps = fixed_order_steps(candidates, (3, 1, 0, 2), GroupingOptions())
     assert [step.keypoint for step in steps] == [3, 0, 2]
     assert all(np.isnan(step.distances).all() for step in steps)
 
@@ -71,5 +71,5 @@ def test_types_are_visited_in_order_and_empty_ones_skipped() -> None:
 def test_order_decides_who_belongs_together() -> None:
     # The mean tag drifts: 0, 0.4, 0.7 stay together going up; starting from 1.4, 0 is too far.
     candidates = chain([0.0, 0.9, 1.4])
-    assert len(group_associative(candidates, (0, 1, 2), GroupingOptions()).members) == 1
-    assert len(group_associative(candidates, (0, 2, 1), GroupingOptions()).members) == 2
+    assert len(group_fixed_order(candidates, (0, 1, 2), GroupingOptions()).members) == 1
+    assert len(group_fixed_order(candidates, (0, 2, 1), GroupingOptions()).members) == 2

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
     Prior,
-    adapt,
-    attraction,
+    attraction_maps,
     decode_local_global,
-    propose,
+    propose_poses,
+    read_local_context,
+    refine_poses,
 )
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
@@ -66,19 +67,20 @@ def test_scores_by_hand() -> None:
     outputs = replace(
         plain, offsets=torch.zeros(1, 1, 2, 16, 16), attract=lambda c: torch.ones_like(c[:, :1])
     )
-    meshes = meshes_of(rates=torch.ones(1), global_window=9, local_window=3, reweigh=False)
-    (poses,) = decode_local_global(outputs, LocalGlobalOptions(meshes))
+    expansion = meshes_of(rates=torch.ones(1), global_window=9, local_window=3, reweigh=False)
+    (poses,) = decode_local_global(outputs, LocalGlobalOptions(expansion))
     assert len(poses) == 1 and poses.scores[0, 0] == pytest.approx(0.4)
     assert poses.person_scores.tolist() == [pytest.approx(0.4)]
-    (poses,) = decode_local_global(outputs, LocalGlobalOptions(meshes, adapt=False))
+    (poses,) = decode_local_global(outputs, LocalGlobalOptions(expansion, adapt=False))
     assert poses.keypoints.tolist() == [[[34, 34]]] and poses.scores[0, 0] == pytest.approx(0.4)
-    (poses,) = decode_local_global(outputs, LocalGlobalOptions(meshes, prior="attraction"))
+    (poses,) = decode_local_global(outputs, LocalGlobalOptions(expansion, prior="attraction"))
     assert poses.scores[0, 0] == pytest.approx(0.8)
     # What attracts more than fully attracts fully; what is not a number attracts not at all.
     more = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], 7.0))
-    assert float(attraction(more, propose(more, options_of()), meshes).max()) == 1
+    context = read_local_context(more, propose_poses(more, options_of()), expansion)
+    assert float(attraction_maps(more, context).max()) == 1
     nothing = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], math.nan))
-    assert [len(p) for p in decode_local_global(nothing, LocalGlobalOptions(meshes))] == [0]
+    assert [len(p) for p in decode_local_global(nothing, LocalGlobalOptions(expansion))] == [0]
 
 
 def test_a_keypoint_that_nothing_speaks_for_stays() -> None:
@@ -95,8 +97,8 @@ def test_a_keypoint_that_nothing_speaks_for_stays() -> None:
 
 @pytest.mark.parametrize(("frame", "middle"), [("center", 0.0), ("index", 0.5)])
 def test_poses_are_in_px_of_the_network_input(frame: Frame, middle: float) -> None:
-    outputs, options = random_outputs(19), options_of(frame, adapt=False, distance=0.0)
-    people = propose(outputs, options)
+    outputs, options = random_outputs(19), options_of(frame, adapt=False, nms_distance=0.0)
+    people = propose_poses(outputs, options)
     for image, poses in enumerate(decode_local_global(outputs, options)):
         expected = people.points[people.images == image].numpy() + middle
         assert len(poses) == len(expected) == 30
@@ -120,13 +122,13 @@ def test_message_passing_is_asked_once_with_everybody() -> None:
     truth, errors = wrong(5, 3, 4, px=2.0)
     outputs, asked = counted(truly_attracted(truth, errors, SIZE))
     decode_local_global(outputs, options_of())
-    assert asked == [len(propose(outputs, options_of()))] and asked[0] >= 12
+    assert asked == [len(propose_poses(outputs, options_of()))] and asked[0] >= 12
 
 
 def test_message_passing_is_never_asked_about_low_centers() -> None:
     outputs, asked = counted(random_outputs(0))
-    options = options_of(threshold=0.97)
-    few = propose(outputs, options)
+    options = options_of(center_threshold=0.97)
+    few = propose_poses(outputs, options)
     assert 0 < len(few) < 60 and (few.centers > 0.97).all()
     decode_local_global(outputs, options)
     for unasked in ({"adapt": False}, {"prior": "expansion"}):
@@ -158,11 +160,11 @@ def test_an_image_is_decoded_alike_alone_and_in_a_batch(frame: Frame, prior: Pri
 
 def test_people_may_come_in_any_order() -> None:
     outputs = random_outputs(7)
-    people = propose(outputs, options_of())
+    people = propose_poses(outputs, options_of())
     order = torch.randperm(len(people), generator=torch.Generator().manual_seed(0))
     for prior in ("both", "expansion", "attraction"):
         options = options_of(prior=prior)
-        found, shuffled = (adapt(outputs, p, options) for p in (people, people[order]))
+        found, shuffled = (refine_poses(outputs, p, options) for p in (people, people[order]))
         torch.testing.assert_close(shuffled.scores, found.scores[order], rtol=1e-4, atol=1e-6)
         same = (shuffled.people.points - found.people.points[order]).abs() < 1e-4
         assert same.float().mean() > 0.99  # equal places may change places
@@ -172,9 +174,11 @@ def test_keypoints_may_come_in_any_order() -> None:
     truth, errors = wrong(8, 1, 4, px=3.0)
     order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
     found = decode_local_global(truly_attracted(truth, errors, SIZE), options_of())
-    meshes = meshes_of(rates=meshes_of().rates[order])
+    expansion = meshes_of(rates=meshes_of().rates[order])
     permuted = truly_attracted(truth[:, :, order], errors[:, :, order], SIZE)
-    for a, b in zip(found, decode_local_global(permuted, LocalGlobalOptions(meshes)), strict=True):
+    for a, b in zip(
+        found, decode_local_global(permuted, LocalGlobalOptions(expansion)), strict=True
+    ):
         np.testing.assert_allclose(a.keypoints[:, order], b.keypoints, atol=1e-3)
         np.testing.assert_allclose(a.scores[:, order], b.scores, atol=1e-5)
 
@@ -189,11 +193,13 @@ def test_nobody(prior: Prior) -> None:
 
 def test_two_hundred_proposals() -> None:
     outputs = random_outputs(10, images=1, size=(40, 60))
-    options = LocalGlobalOptions(meshes_of(global_window=11), max_people=200, distance=0.0)
-    people = propose(outputs, options)
+    options = LocalGlobalOptions(meshes_of(global_window=11), max_people=200, nms_distance=0.0)
+    people = propose_poses(outputs, options)
     assert len(people) == 200
-    adapted = adapt(outputs, people, options)
-    first, last = (adapt(outputs, people[rows], options) for rows in (slice(3), slice(197, None)))
+    adapted = refine_poses(outputs, people, options)
+    first, last = (
+        refine_poses(outputs, people[rows], options) for rows in (slice(3), slice(197, None))
+    )
     for few, rows in ((first, slice(3)), (last, slice(197, None))):
         torch.testing.assert_close(few.scores, adapted.scores[rows], rtol=1e-4, atol=1e-6)
     (poses,) = decode_local_global(outputs, options)
@@ -206,7 +212,7 @@ def test_a_person_at_each_border(frame: Frame, place: tuple[float, float]) -> No
     truth = np.random.default_rng(0).uniform(-6, 6, (1, 1, 17, 2)) + place
     outputs = truly_attracted(truth, np.zeros_like(truth), SIZE, sigma=1.5, frame=frame)
     for prior in ("both", "expansion", "attraction"):
-        (poses,) = decode_local_global(outputs, options_of(frame, prior=prior, distance=0.5))
+        (poses,) = decode_local_global(outputs, options_of(frame, prior=prior, nms_distance=0.5))
         assert len(poses) == 1 and (poses.scores > 1e-30).all()
         # Beyond the middles of the outermost cells all places are alike.
         found, goals = (np.clip(p, 2, [318, 254]) for p in (poses.keypoints, truth[0]))
@@ -309,7 +315,7 @@ def test_a_scale_whose_cells_are_no_whole_number_of_px(frame: Frame, within: flo
     whole, other = (dense_outputs(p, s, 4, frame) for p, s in ((truth, size), (half, smaller)))
     nobody = replace(whole, centers=torch.zeros_like(whole.centers))
     both = nobody.merge_scales([replace(other, image_size=size)])
-    options = options_of(frame, adapt=False, decrease=1.0, threshold=0.9)
+    options = options_of(frame, adapt=False, scale_decrease=1.0, center_threshold=0.9)
     found = decode_local_global(both, options)
     assert max(largest_errors(found, truth)) < within
 
@@ -330,9 +336,9 @@ def test_maps_of_scales_are_enlarged_alike_in_both_frames(frame: Frame) -> None:
         / 2
         for name in ("heatmaps", "embedding")
     }
-    people = propose(outputs, options)
-    found = adapt(outputs.merge_scales([other]), people, options)
-    expected = adapt(replace(outputs, **maps), people, options)
+    people = propose_poses(outputs, options)
+    found = refine_poses(outputs.merge_scales([other]), people, options)
+    expected = refine_poses(replace(outputs, **maps), people, options)
     torch.testing.assert_close(found.scores, expected.scores, rtol=1e-4, atol=1e-6)
 
 
@@ -341,16 +347,16 @@ def test_scales_are_averaged_in_heat_and_embedding() -> None:
     doubled = replace(outputs, embedding=2 * outputs.embedding, heatmaps=3 * outputs.heatmaps)
     nobody = replace(doubled, centers=torch.zeros_like(doubled.centers))
     options = options_of()
-    people = propose(outputs, options)
-    found = adapt(outputs.merge_scales([nobody]), people, options)
+    people = propose_poses(outputs, options)
+    found = refine_poses(outputs.merge_scales([nobody]), people, options)
     mean = replace(outputs, embedding=1.5 * outputs.embedding, heatmaps=2 * outputs.heatmaps)
-    torch.testing.assert_close(found.scores, adapt(mean, people, options).scores)
+    torch.testing.assert_close(found.scores, refine_poses(mean, people, options).scores)
     # A scale that has no embedding is left out of its mean, and of nothing else.
     bare = dense_outputs(scattered(2, 0, image_size=outputs.image_size), outputs.image_size)
     joined = replace(outputs, others=(bare,))
     half = replace(outputs, heatmaps=outputs.heatmaps / 2)
-    found = adapt(joined, people, options)
-    torch.testing.assert_close(found.scores, adapt(half, people, options).scores)
+    found = refine_poses(joined, people, options)
+    torch.testing.assert_close(found.scores, refine_poses(half, people, options).scores)
 
 
 # Options
@@ -360,15 +366,15 @@ def test_scales_are_averaged_in_heat_and_embedding() -> None:
     ("name", "value"),
     [
         ("prior", "none"),
-        ("kernel", 4),
+        ("nms_kernel", 4),
         ("max_people", 0),
-        ("threshold", -0.1),
-        ("threshold", math.nan),
-        ("distance", math.inf),
-        ("decrease", -1.0),
-        ("share", 0.4),
-        ("share", math.nan),
-        ("part", 1.0),
+        ("center_threshold", -0.1),
+        ("center_threshold", math.nan),
+        ("nms_distance", math.inf),
+        ("scale_decrease", -1.0),
+        ("top_weight", 0.4),
+        ("top_weight", math.nan),
+        ("nms_fraction", 1.0),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(name: str, value: object) -> None:
@@ -380,19 +386,21 @@ def test_more_of_the_highest_place() -> None:
     outputs = with_embedding(
         random_outputs(18), random_outputs(18).embedding, random_outputs(18).attract
     )
-    people = propose(outputs, options_of())
-    heats = [adapt(outputs, people, options_of(share=s)).scores for s in (0.5, 0.75, 1.0)]
+    people = propose_poses(outputs, options_of())
+    heats = [
+        refine_poses(outputs, people, options_of(top_weight=s)).scores for s in (0.5, 0.75, 1.0)
+    ]
     torch.testing.assert_close((heats[0] + heats[2]) / 2, heats[1], rtol=1e-4, atol=1e-6)
     assert (heats[2] >= heats[0]).all()
 
 
 def test_many_poses_are_adapted_in_parts_as_alone() -> None:
     outputs, options = random_outputs(3, images=2), options_of(max_people=30)
-    people = propose(outputs, options)
+    people = propose_poses(outputs, options)
     assert len(people) > 40
-    together = adapt(outputs, people, options)
+    together = refine_poses(outputs, people, options)
     for rows in torch.arange(len(people)).split(7):
-        alone = adapt(outputs, people[rows], options)
+        alone = refine_poses(outputs, people[rows], options)
         torch.testing.assert_close(together.people.points[rows], alone.people.points)
         torch.testing.assert_close(together.scores[rows], alone.scores)
     assert torch.equal(together.people.images, people.images)

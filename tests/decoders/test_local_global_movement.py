@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
+from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.ops.center_poses import CenterPoses
 from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.outputs import LocalGlobalOutputs
@@ -29,7 +29,7 @@ def regressed(frame: Frame, px: float, seed: int) -> tuple[LocalGlobalOutputs, C
     truth = scattered(6, 1, image_size=size, seed=seed)
     wrong = np.random.default_rng(seed).uniform(-px, px, truth.shape)
     outputs = truly_attracted(truth, wrong, size, sigma=1.5, frame=frame, stride=1)
-    people = propose(outputs, options_of(frame))
+    people = propose_poses(outputs, options_of(frame))
     best = [int(((people.images == i) * people.centers).argmax()) for i in range(6)]
     people = people[torch.tensor(best)]
     assert people.images.tolist() == list(range(6))
@@ -45,7 +45,7 @@ def movement(
     outputs: LocalGlobalOutputs, people: CenterPoses, options: LocalGlobalOptions
 ) -> Tensor:
     """How much adaptation moves each keypoint, (n, K, 2) px."""
-    return adapt(outputs, people, options).people.points - people.points
+    return refine_poses(outputs, people, options).people.points - people.points
 
 
 def largest(differences: Tensor) -> float:
@@ -64,8 +64,8 @@ def test_attraction_finds_the_nearest_place(frame: Frame) -> None:
 def test_heat_around_a_wrong_keypoint_leads_back(frame: Frame, reweigh: bool) -> None:
     """A Gaussian around the truth times one around the keypoint is one between the two."""
     outputs, people, errors = regressed(frame, 3.0, seed=2)
-    meshes = meshes_of(frame, global_window=13, reweigh=reweigh)
-    found = errors + movement(outputs, people, LocalGlobalOptions(meshes, prior="expansion"))
+    expansion = meshes_of(frame, global_window=13, reweigh=reweigh)
+    found = errors + movement(outputs, people, LocalGlobalOptions(expansion, prior="expansion"))
     kept = errors / 2 if reweigh else 0 * errors  # both have a deviation of 2 px
     assert largest(found - kept) < 0.8 and largest(errors) > 2.9
 

@@ -23,10 +23,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
+from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.models.local_global import LocalGlobalHRNet
 from poselib.ops.center_poses import CenterPoses
-from poselib.ops.local_global import KeypointExpansion, local_places
+from poselib.ops.keypoint_expansion import KeypointExpansion, local_expansion_maps
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
@@ -68,10 +68,10 @@ def slips(people: CenterPoses, size: tuple[int, int], options: LocalGlobalOption
     def last(places: Tensor, stride: int) -> Tensor:
         return ((places >= limit - stride) & (places < limit)).any(dim=-1)
 
-    reach = options.meshes.global_window // 2 if options.adapt else 0
+    reach = options.expansion.global_window // 2 if options.adapt else 0
     steps = torch.arange(-reach, reach + 1)
     window = last(people.points[:, :, None] + steps[:, None], 1).any(dim=2)
-    mesh = last(local_places(people, options.meshes), 4).flatten(1).any(dim=1)
+    mesh = last(local_expansion_maps(people, options.expansion), 4).flatten(1).any(dim=1)
     if options.adapt and options.prior != "expansion":
         window = window & torch.tensor(options.prior == "both") | mesh[:, None]
     return window
@@ -106,7 +106,7 @@ def test_whole_network(
         centers = people.centers.sort(descending=True).values
         assert relative(centers, arrays[f"{prefix}centers"][:, 2]) < 1e-5
 
-        ours = adapt(outputs, people, OFFICIAL)
+        ours = refine_poses(outputs, people, OFFICIAL)
     equals_plain(ours.people.points, ours.scores, outputs, people, OFFICIAL)
     free = (~slips(people, (128, 192), OFFICIAL) & (ours.scores > 0))[order]
     assert free.sum() == compared
@@ -127,8 +127,8 @@ def test_what_the_message_passing_reads_and_says(
         people = propose_plainly(outputs, OFFICIAL)
         points, _ = adapt_plainly(outputs, people, OFFICIAL, slip=True)
         people = people[same_order(points, arrays["poses"][..., :2])]
-        codes = local_codes(outputs, people.points, OFFICIAL.meshes, slip=True)
-        mesh = local_mesh(people.points, OFFICIAL.meshes).permute(0, 2, 3, 1, 4)
+        codes = local_codes(outputs, people.points, OFFICIAL.expansion, slip=True)
+        mesh = local_mesh(people.points, OFFICIAL.expansion).permute(0, 2, 3, 1, 4)
         assert relative(mesh[::5], arrays["allposes_n_step5"]) < 1e-5
         assert relative(codes[:1, ::32], arrays["latent_n0_ch_step32"]) < 1e-5
         attraction = network.joints_mlp(codes)
@@ -145,7 +145,7 @@ def test_the_same_poses_are_proposed(
         outputs = network(images)
         if flip:
             outputs = outputs.merge_flipped(network(images.flip(-1)).mirror(COCO))
-    same_people(propose(outputs, OFFICIAL), propose_plainly(outputs, OFFICIAL))
+    same_people(propose_poses(outputs, OFFICIAL), propose_plainly(outputs, OFFICIAL))
 
 
 def same_people(found: CenterPoses, expected: CenterPoses) -> None:
@@ -211,17 +211,17 @@ def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
     people = propose_plainly(outputs, options)
     assert np.array_equal(people.points, of["centerposes"])
     torch.testing.assert_close(people.centers, torch.tensor(of["centers"][0, : len(people), 2]))
-    same_people(propose(outputs, options), people)
+    same_people(propose_poses(outputs, options), people)
     with torch.no_grad():
         points, heat = adapt_plainly(outputs, people, options, slip=True)
-        mesh = local_mesh(people.points[:1], options.meshes).permute(0, 2, 3, 1, 4)
+        mesh = local_mesh(people.points[:1], options.expansion).permute(0, 2, 3, 1, 4)
         assert relative(mesh[0], of["allposes_n0"]) < 1e-6
-        codes = local_codes(outputs, people.points[:1], options.meshes, slip=True)
+        codes = local_codes(outputs, people.points[:1], options.expansion, slip=True)
         assert relative(outputs.attract(codes)[0], of["mlp_out_n0"]) < 1e-5
         assert relative(points, of[way][..., :2]) < 1e-5
         assert relative(heat, of[way][..., 2]) < 1e-5
 
-        ours = adapt(outputs, people, options)
+        ours = refine_poses(outputs, people, options)
     equals_plain(ours.people.points, ours.scores, outputs, people, options)
     free = ~slips(people, (96, 144), options) & (ours.scores > 0)
     assert free.sum() == COMPARED[way][case]
@@ -234,7 +234,7 @@ def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize(
     "switches",
-    [{}, {"prior": "expansion"}, {"prior": "attraction"}, {"adapt": False}, {"share": 1.0}],
+    [{}, {"prior": "expansion"}, {"prior": "attraction"}, {"adapt": False}, {"top_weight": 1.0}],
     ids=str,
 )
 @pytest.mark.parametrize("mesh", [(5, 21, 1.0, True), (11, 15, 0.5, False)], ids=str)
@@ -243,9 +243,9 @@ def test_noise_is_adapted_as_plainly(
 ) -> None:
     outputs = random_outputs(1)
     options = LocalGlobalOptions(KeypointExpansion(RATES, *mesh, frame), **switches)  # type: ignore[arg-type]
-    people = propose(outputs, options)
+    people = propose_poses(outputs, options)
     assert len(people) == 60
-    ours = adapt(outputs, people, options)
+    ours = refine_poses(outputs, people, options)
     for image in (0, 1):
         of = people.images == image
         one = replace(

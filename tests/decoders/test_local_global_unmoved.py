@@ -10,18 +10,19 @@ import torch
 
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
-    attraction,
+    attraction_maps,
     attraction_maps_of_detections,
     decode_local_global,
     decode_without_adaptation,
-    propose,
+    propose_poses,
+    read_local_context,
 )
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion
 from poselib.outputs import LocalGlobalOutputs
 
 KEYPOINTS, CELLS = 3, 12
 OPTIONS = LocalGlobalOptions(
-    KeypointExpansion(torch.ones(KEYPOINTS), 5, 13), threshold=0.2, max_people=20
+    KeypointExpansion(torch.ones(KEYPOINTS), 5, 13), center_threshold=0.2, max_people=20
 )
 
 
@@ -40,8 +41,8 @@ def outputs(batch: int = 2, seed: int = 0) -> LocalGlobalOutputs:
 
 @pytest.mark.parametrize("frame", ["center", "index"])
 def test_people_and_scores_are_the_same_and_the_places_those_of_before(frame: str) -> None:
-    options = replace(OPTIONS, meshes=replace(OPTIONS.meshes, frame=frame))
-    regressed = propose(outputs(), options)
+    options = replace(OPTIONS, expansion=replace(OPTIONS.expansion, frame=frame))
+    regressed = propose_poses(outputs(), options)
     shift = 0.5 if frame == "index" else 0.0
     adapted, unmoved = (
         decode_local_global(outputs(), options),
@@ -74,8 +75,8 @@ def test_attraction_is_told_row_for_row() -> None:
     (before,) = decode_without_adaptation(one, OPTIONS)
     maps = attraction_maps_of_detections(one, OPTIONS)
     assert maps.shape == (len(before), KEYPOINTS, 5, 5)
-    people = propose(one, OPTIONS)
-    everyone = attraction(one, people, OPTIONS.meshes)
+    people = propose_poses(one, OPTIONS)
+    everyone = attraction_maps(one, read_local_context(one, people, OPTIONS.expansion))
     for row, pose in enumerate(before.keypoints):
         place = np.abs(people.points.numpy() - pose).max(axis=(1, 2)).argmin()
         torch.testing.assert_close(maps[row], everyone[place])

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poselib.decoders.pose_nms import same_people, suppress_poses
+from poselib.decoders.pose_nms import duplicate_poses, suppress_poses
 
 
-def slowly_alike(poses: np.ndarray, distance: float, share: float) -> list[list[bool]]:
+def slowly_alike(poses: np.ndarray, distance: float, fraction: float) -> list[list[bool]]:
     """Compare pair by pair and keypoint by keypoint."""
     rows = []
     for one in poses:
@@ -20,7 +20,7 @@ def slowly_alike(poses: np.ndarray, distance: float, share: float) -> list[list[
             for a, b in zip(one, other, strict=True):
                 apart = float(np.hypot(*(a - b)))
                 near += apart < distance * size or apart == 0
-            row.append(near > share * len(one))
+            row.append(near > fraction * len(one))
         rows.append(row)
     return rows
 
@@ -50,14 +50,16 @@ def crowd(seed: int, people: int = 12, keypoints: int = 17) -> tuple[np.ndarray,
 
 
 @pytest.mark.parametrize("keypoints", [1, 2, 3, 14, 17])
-@pytest.mark.parametrize(("distance", "share"), [(0.05, 0.5), (0.15, 0.5), (0.05, 0.0), (0.1, 0.9)])
-def test_equals_a_comparison_one_by_one(keypoints: int, distance: float, share: float) -> None:
+@pytest.mark.parametrize(
+    ("distance", "fraction"), [(0.05, 0.5), (0.15, 0.5), (0.05, 0.0), (0.1, 0.9)]
+)
+def test_equals_a_comparison_one_by_one(keypoints: int, distance: float, fraction: float) -> None:
     fewer = 0
     for seed in range(30):
         poses, scores = crowd(seed, keypoints=keypoints)
-        alike = slowly_alike(poses, distance, share)
-        assert same_people(poses, distance, share).tolist() == alike
-        kept = suppress_poses(poses, scores, distance, share)
+        alike = slowly_alike(poses, distance, fraction)
+        assert duplicate_poses(poses, distance, fraction).tolist() == alike
+        kept = suppress_poses(poses, scores, distance, fraction)
         assert kept.tolist() == slowly_kept(alike, scores)
         fewer += len(kept) < len(poses)
     assert fewer or keypoints == 1  # a single keypoint has no size, and nothing is near it
@@ -72,14 +74,14 @@ def pose(near: int, away: float = 50.0) -> np.ndarray:
 
 @pytest.mark.parametrize(("near", "same"), [(17, True), (9, True), (8, False), (0, False)])
 def test_more_than_half_of_the_keypoints(near: int, same: bool) -> None:
-    alike = same_people(np.stack([pose(17), pose(near)]), 0.05, 0.5)
+    alike = duplicate_poses(np.stack([pose(17), pose(near)]), 0.05, 0.5)
     assert alike[0, 1] == same
 
 
 @pytest.mark.parametrize(("apart", "same"), [(4.9, True), (5.0, False), (5.1, False)])
 def test_nearer_than_a_twentieth_of_the_size(apart: float, same: bool) -> None:
     poses = np.stack([pose(17), pose(0, away=apart)])
-    assert same_people(poses, 0.05, 0.5)[0, 1] == same
+    assert duplicate_poses(poses, 0.05, 0.5)[0, 1] == same
 
 
 def test_published_counts() -> None:
@@ -88,7 +90,7 @@ def test_published_counts() -> None:
         for near in range(keypoints + 1):
             other = pose(17)[:keypoints].copy()
             other[near:] += 50
-            alike = same_people(np.stack([pose(17)[:keypoints], other]), 0.05, 0.5)
+            alike = duplicate_poses(np.stack([pose(17)[:keypoints], other]), 0.05, 0.5)
             assert alike[0, 1] == (near >= least)
 
 
@@ -96,7 +98,7 @@ def test_size_is_that_of_the_first_of_a_pair() -> None:
     large = np.zeros((17, 2), np.float32)
     large[0], small = (60, 80), large + 3  # 4.2 px apart but for a keypoint that makes the size
     assert np.ptp(large, axis=0).tolist() == [60, 80] and np.ptp(small, axis=0).tolist() == [0, 0]
-    alike = same_people(np.stack([large, small]), 0.05, 0.5)
+    alike = duplicate_poses(np.stack([large, small]), 0.05, 0.5)
     assert alike.tolist() == [[True, True], [False, True]]
 
 
@@ -111,7 +113,7 @@ def test_the_best_remain_of_too_many() -> None:
     poses = np.stack([pose(17) + 200 * n for n in range(40)]).astype(np.float32)
     scores = np.random.default_rng(0).permutation(40).astype(np.float32)
     assert suppress_poses(poses, scores).tolist() == np.argsort(-scores)[:30].tolist()
-    assert suppress_poses(poses, scores, count=40).tolist() == list(range(40))
+    assert suppress_poses(poses, scores, max_people=40).tolist() == list(range(40))
 
 
 def test_people_without_extent() -> None:
@@ -143,7 +145,7 @@ def test_equals_the_published_suppression(golden_dir: Path) -> None:
         poses, scores, kept, kept_scores = (
             golden[f"nms_{name}"] for name in ("poses_in", "scores_in", "poses_out", "scores_out")
         )
-    chosen = suppress_poses(poses[..., :2], scores, distance=0.05, share=0.5)
+    chosen = suppress_poses(poses[..., :2], scores, distance=0.05, fraction=0.5)
     np.testing.assert_array_equal(scores[chosen], kept_scores)
     np.testing.assert_array_equal(poses[chosen, :, 2], kept[..., 2])
     # The published warp to the photograph keeps shapes.

@@ -58,7 +58,7 @@ def test_on_average_one_lucky_candidate_does_not_decide() -> None:
     # Type 1 has one candidate on a person's tag and one far from all; type 2 has two that fit.
     candidates = row([0.0, 5.0], [0.0, 5.8], [0.1, 5.2])
     least = progressive_steps(candidates, GroupingOptions())
-    mean = progressive_steps(candidates, GroupingOptions(nearness="mean"))
+    mean = progressive_steps(candidates, GroupingOptions(distance_reduction="mean"))
     assert [step.keypoint for step in least] == [0, 1, 2]
     assert [step.keypoint for step in mean] == [0, 2, 1]
     np.testing.assert_allclose(mean[1].distances, [np.nan, 0.4, 0.15], atol=1e-6)
@@ -68,7 +68,7 @@ def test_on_average_one_lucky_candidate_does_not_decide() -> None:
 
 def test_with_one_candidate_a_type_both_readings_agree() -> None:
     candidates = row([0.0], [0.9], [], [0.2], [0.4])
-    mean = progressive_steps(candidates, GroupingOptions(nearness="mean"))
+    mean = progressive_steps(candidates, GroupingOptions(distance_reduction="mean"))
     least = progressive_steps(candidates, GroupingOptions())
     assert [step.keypoint for step in mean] == [step.keypoint for step in least]
     for one, other in zip(mean, least, strict=True):
@@ -76,5 +76,7 @@ def test_with_one_candidate_a_type_both_readings_agree() -> None:
 
 
 def test_an_unknown_nearness_is_refused() -> None:
-    with pytest.raises(ValueError, match="nearness must be 'least' or 'mean', not 'median'"):
-        GroupingOptions(nearness="median")  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match="distance_reduction must be 'min' or 'mean', not 'median'"
+    ):
+        GroupingOptions(distance_reduction="median")  # type: ignore[arg-type]

@@ -146,13 +146,13 @@ def test_the_order_of_tags_in_memory_does_not_matter() -> None:
 def test_few_blocks_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
     # Otherwise the bounds would be of no use, and no other test would notice.
     scored = []
-    score = search.Search._score
+    score = search.BranchAndBound._score
 
-    def counted(self: search.Search, people: np.ndarray, blocks: np.ndarray) -> None:
+    def counted(self: search.BranchAndBound, people: np.ndarray, blocks: np.ndarray) -> None:
         scored.append(len(people))
         score(self, people, blocks)
 
-    monkeypatch.setattr(search.Search, "_score", counted)
+    monkeypatch.setattr(search.BranchAndBound, "_score", counted)
     heat, tags = next(m[1:] for m in kinds_of_maps((192, 256), 2) if m[0] == "smooth with a floor")
     find_missing(heat, tags, *wanted_of(heat, tags, 50, scale=1.0))
     assert sum(scored) < 0.05 * 50 * (192 * 256) / 64

@@ -67,7 +67,9 @@ def test_several_scales_equal_published_code(golden_dir: Path) -> None:
 
 
 def check_golden(outputs: RegressionOutputs, expected: np.ndarray, scores: np.ndarray) -> Poses:
-    (poses,), heats = heats_for_scoring(outputs, RegressionOptions(frame="index", distance=0.05))
+    (poses,), heats = heats_for_scoring(
+        outputs, RegressionOptions(frame="index", nms_distance=0.05)
+    )
     # Published coordinates are pixel indices, and heats of keypoints times those of centers.
     np.testing.assert_allclose(poses.keypoints - 0.5, expected[..., :2], atol=1e-5)
     np.testing.assert_allclose(heats, expected[..., 2], atol=1e-6)
@@ -143,8 +145,8 @@ def test_two_poses_of_one_person_are_one() -> None:
     expected = torch.tensor(center) + torch.tensor([2.5, 0.5]) - right
     np.testing.assert_allclose(poses.keypoints[0], 4 * expected, rtol=1e-5)
     assert 0.5 < poses.person_scores[0] < 0.6
-    assert len(decode_regression(outputs, RegressionOptions(distance=0.0))[0]) == 2
-    assert len(decode_regression(outputs, RegressionOptions(kernel=9))[0]) == 1
+    assert len(decode_regression(outputs, RegressionOptions(nms_distance=0.0))[0]) == 2
+    assert len(decode_regression(outputs, RegressionOptions(nms_kernel=9))[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_two_poses_of_one_person_are_one() -> None:
 )
 def test_window_of_a_center_grows_with_the_map(size: tuple[int, int], kernel: int) -> None:
     assert RegressionOptions().window(size) == kernel
-    assert RegressionOptions(kernel=9).window(size) == 9
+    assert RegressionOptions(nms_kernel=9).window(size) == 9
 
 
 # Options
@@ -162,16 +164,16 @@ def test_window_of_a_center_grows_with_the_map(size: tuple[int, int], kernel: in
     ("name", "value"),
     [
         ("frame", "corner"),
-        ("kernel", 4),
-        ("kernel", 0),
-        ("threshold", -0.1),
-        ("threshold", math.nan),
+        ("nms_kernel", 4),
+        ("nms_kernel", 0),
+        ("center_threshold", -0.1),
+        ("center_threshold", math.nan),
         ("max_people", 0),
-        ("distance", math.inf),
-        ("share", 1.0),
-        ("share", -0.1),
-        ("share", math.nan),
-        ("decrease", -1.0),
+        ("nms_distance", math.inf),
+        ("nms_fraction", 1.0),
+        ("nms_fraction", -0.1),
+        ("nms_fraction", math.nan),
+        ("scale_decrease", -1.0),
         ("match_distance", math.nan),
         ("subpixel", "newton"),
     ],
@@ -186,7 +188,7 @@ def test_only_what_exceeds_the_threshold_is_a_center() -> None:
     top = outputs.centers.max().item()
     dimmed = replace(outputs, centers=outputs.centers * 0.01 / top)
     assert len(decode_regression(dimmed)[0]) == 0
-    assert len(decode_regression(dimmed, RegressionOptions(threshold=0.009))[0]) > 0
+    assert len(decode_regression(dimmed, RegressionOptions(center_threshold=0.009))[0]) > 0
 
 
 def test_matching_keeps_to_its_options() -> None:
@@ -308,7 +310,7 @@ def test_mirrored_maps_give_mirrored_poses(match: bool, several: bool) -> None:
     outputs = random_outputs(3)
     if several:
         outputs = replace(outputs, others=(random_outputs(4, size=(15, 21)),))
-    options = RegressionOptions(match=match, distance=0.5)
+    options = RegressionOptions(match=match, nms_distance=0.5)
     for poses, mirrored in zip(
         decode_regression(outputs, options),
         decode_regression(outputs.mirror(COCO), options),
@@ -365,7 +367,9 @@ def test_people_of_another_scale_are_added_with_rescaled_centers() -> None:
     both = dense_outputs(np.concatenate([near, far], axis=1), SIZE)
     first = replace(first, heatmaps=both.heatmaps)
     other = replace(other, heatmaps=both.heatmaps)
-    (poses,) = decode_regression(replace(first, others=(other,)), RegressionOptions(decrease=0.8))
+    (poses,) = decode_regression(
+        replace(first, others=(other,)), RegressionOptions(scale_decrease=0.8)
+    )
     (mine,) = decode_regression(first)
     (theirs,) = decode_regression(other)
     # The finer scale's people come first.
@@ -399,7 +403,7 @@ def test_poses_of_one_person_are_farther_apart_in_several_scales() -> None:
     shift = np.array([0.1 * size, 0], np.float32)
     scales = replace(dense_outputs(points, SIZE), others=(dense_outputs(points + shift, SIZE),))
     assert len(decode_regression(scales)[0]) == 1
-    assert len(decode_regression(scales, RegressionOptions(distance=0.05))[0]) == 2
+    assert len(decode_regression(scales, RegressionOptions(nms_distance=0.05))[0]) == 2
 
 
 # Odd values

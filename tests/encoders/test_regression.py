@@ -195,12 +195,12 @@ def test_small_people_are_measured_in_the_image_file() -> None:
     )
     batch = replace(batch, areas=torch.full((2, 1), 900.0), to_original=warps)
     assert regression_targets(batch).centers[..., 2].flatten().tolist() == [1, 1]
-    targets = regression_targets(batch, least_area=32.0**2)
+    targets = regression_targets(batch, min_area=32.0**2)
     assert targets.centers[..., 2].flatten().tolist() == [1, 0]
     assert (targets.owners >= 0).flatten(1).any(dim=1).tolist() == [True, False]
     assert targets.heatmaps[0][:, 0].flatten(1).amax(dim=1).min() > 0.7
     assert targets.heatmaps[0][1, 1].max() == 0
-    exactly = regression_targets(batch, least_area=3600.0)
+    exactly = regression_targets(batch, min_area=3600.0)
     assert exactly.centers[0, 0, 2] == 1, "least means at least"
 
 
@@ -336,7 +336,7 @@ def test_no_people() -> None:
         ({"stride": 5}, "image size 64x96 is not a multiple of stride 5"),
         ({"background": 1.5}, "background must be a weight from 0 to 1, not 1.5"),
         ({"background": float("nan")}, "background must be a weight"),
-        ({"least_area": -1.0}, "least_area must be px², 0 or more, not -1.0"),
+        ({"min_area": -1.0}, "min_area must be px², 0 or more, not -1.0"),
         ({"radius": 0.0}, "radius must be a positive number of cells, not 0.0"),
         ({"region": "ring"}, "region must be 'disc' or 'square', not 'ring'"),
         ({"weights": "both"}, "weights must be one of .*, not 'both'"),

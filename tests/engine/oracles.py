@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from poselib.data.loaders import collate
 from poselib.data.transforms import letterbox
-from poselib.decoders.associative import DecodeOptions, decode_tags
+from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
@@ -63,7 +63,7 @@ class SidesNetwork(nn.Module):
 
 
 def system_around(model: nn.Module, skeleton: Skeleton) -> System:
-    options = DecodeOptions(subpixel="parabola", refine=False)
+    options = AssociativeOptions(subpixel="parabola", refine=False)
 
     def nothing(*_: Any) -> Any:
         raise AssertionError("prediction needs neither targets nor losses")
@@ -74,7 +74,7 @@ def system_around(model: nn.Module, skeleton: Skeleton) -> System:
         model,
         encode=nothing,
         losses=nothing,
-        decode=lambda outputs: decode_tags(outputs, options),
+        decode=lambda outputs: decode_associative(outputs, options),
         switches={},
     )
 

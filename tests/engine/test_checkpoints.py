@@ -92,6 +92,14 @@ def test_another_ending_is_refused(system: System, tmp_path: Path) -> None:
         save_system(tmp_path / "system.pt", system)
 
 
+def test_option_names_of_older_versions_are_converted() -> None:
+    old = {"fence_over": "group", "nearness": "least", "frame": "centre", "sigma": 2.0}
+    new = {"outlier_scope": "group", "distance_reduction": "min", "frame": "center", "sigma": 2.0}
+    assert checkpoints.with_current_names(old) == new
+    assert checkpoints.with_current_names(new) == new
+    assert load_checkpoint().system.switches["missing_keypoints"] == "skip"
+
+
 def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=2)
     real = build("hae", COCO, backbone="hrnet_tiny", host="plain")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from poselib.benchmarks.workloads import decode_inputs
-from poselib.decoders.associative import STAGES, DecodeOptions, decode_tags
+from poselib.decoders.associative import STAGES, AssociativeOptions, decode_associative
 from poselib.engine.decode_maps import decode_stages, read_maps, write_poses
 from poselib.structures import Poses
 
@@ -32,10 +32,10 @@ def assert_equal(one: Poses, other: Poses) -> None:
 
 @pytest.mark.parametrize("order", ["progressive", (4, 2, 0, 1, 3)])
 def test_timed_decoding_finds_what_decoding_finds(order) -> None:
-    outputs, options = decode_inputs(3, (48, 64), keypoints=5, images=2), DecodeOptions(order)
+    outputs, options = decode_inputs(3, (48, 64), keypoints=5, images=2), AssociativeOptions(order)
     times = decode_stages(outputs, options, repeats=3, warmup=1)
     assert times.stages == STAGES and len(times.poses) == 2
-    for one, other in zip(times.poses, decode_tags(outputs, options), strict=True):
+    for one, other in zip(times.poses, decode_associative(outputs, options), strict=True):
         assert_equal(one, other)
     for taken in (times.wall, times.cpu):
         assert taken.shape == (3, len(STAGES)) and (taken >= 0).all()
@@ -68,7 +68,7 @@ def test_stored_maps_are_read_as_they_were(tmp_path: Path, save: Callable[..., N
     assert outputs.image_size == (48, 64) and outputs.tags.shape == (1, 5, 2, 48, 64)
     np.testing.assert_array_equal(outputs.heatmaps[0][0], content["heatmaps"])
     np.testing.assert_array_equal(outputs.tags[0].permute(0, 2, 3, 1), content["tags"])
-    assert len(decode_tags(outputs)[0]) >= 3
+    assert len(decode_associative(outputs)[0]) >= 3
 
 
 def test_tags_of_one_channel_need_no_axis_for_it(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_files_that_are_none_are_refused_by_name(tmp_path: Path, content: bytes)
 
 
 def test_poses_are_written_whole_under_any_name(tmp_path: Path) -> None:
-    (poses,) = decode_tags(decode_inputs(2, (48, 64), keypoints=5))
+    (poses,) = decode_associative(decode_inputs(2, (48, 64), keypoints=5))
     path = tmp_path / "new" / "poses"
     write_poses(path, poses)
     assert [p.name for p in path.parent.iterdir()] == ["poses"]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from poselib.losses.local_global import AdaptationLossOptions
 from poselib.ops.center_poses import CenterPoses
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion
 from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import COCO
 from poselib.structures import Targets
@@ -19,8 +19,8 @@ SIZE = (128, 160)
 
 
 def losses_of(frame: Frame = "center", **switches: object) -> AdaptationLossOptions:
-    meshes = KeypointExpansion(RATES, 5, 25, frame=frame)
-    return AdaptationLossOptions(meshes, SIGMAS, **switches)  # type: ignore[arg-type]
+    expansion = KeypointExpansion(RATES, 5, 25, frame=frame)
+    return AdaptationLossOptions(expansion, SIGMAS, **switches)  # type: ignore[arg-type]
 
 
 def targets_of(keypoints: Tensor, areas: Tensor, size: tuple[int, int] = SIZE) -> Targets:

@@ -113,7 +113,7 @@ def slow_weights(
     if pull.mining == "iqr":
         return {i: pull.alpha if i in outliers else 1.0 for i in losses}
     mined = sorted(losses, key=lambda i: -losses[i])[:count]
-    if pull.easy == "keep":
+    if pull.ohkm_rest == "keep":
         return {i: pull.alpha if i in mined else 1.0 for i in losses}
     scale = keypoints / pull.hardest if pull.per_keypoint else 1
     return {i: scale if i in mined else 0.0 for i in losses}
@@ -134,11 +134,11 @@ def slow_person(
             continue
         embeddings[group] = slow_mean([tags[k] for k in held])
         high[group] = sum((reference - embeddings[group]) ** 2)
-        array = list(tags.values()) if pull.fence_over == "person" else [tags[k] for k in held]
+        array = list(tags.values()) if pull.outlier_scope == "person" else [tags[k] for k in held]
         strays |= {k for k in held if slow_is_outlier(tags[k], array)}
         for k in held:
             low[k] = sum((embeddings[group] - tags[k]) ** 2)
-            if pull.missing == "rescale":
+            if pull.missing_keypoints == "rescale":
                 low[k] *= sum(groups == group) / len(held)
     kinds, kept = len(groups), list(embeddings.values())
     low_weights = slow_weights(low, strays, pull, pull.hardest, kinds)
@@ -202,15 +202,19 @@ def pulls(pull: PullOptions, groups: Tensor, seed: int = 1) -> tuple[float, floa
     [
         (PullOptions(2.0), PullOptions(3.0), "both"),
         (PullOptions(2.0), PullOptions(1.0), "both"),
-        (PullOptions(2.0), PullOptions(2.0, fence_over="group"), "low"),
-        (PullOptions(), PullOptions(missing="rescale"), "low"),
+        (PullOptions(2.0), PullOptions(2.0, outlier_scope="group"), "low"),
+        (PullOptions(), PullOptions(missing_keypoints="rescale"), "low"),
         (PullOptions(), PullOptions(per_keypoint=True), "both"),
         (PullOptions(2.0), PullOptions(2.0, focal_levels="low"), "high"),
         (PullOptions(2.0), PullOptions(2.0, mining="ohkm"), "both"),
         (PullOptions(mining="ohkm"), PullOptions(mining="ohkm", hardest=7), "low"),
         (PullOptions(mining="ohkm"), PullOptions(mining="ohkm", hardest=4), "both"),
         (PullOptions(mining="ohkm"), PullOptions(mining="ohkm", focal_levels="low"), "high"),
-        (PullOptions(2.0, mining="ohkm"), PullOptions(2.0, mining="ohkm", easy="keep"), "both"),
+        (
+            PullOptions(2.0, mining="ohkm"),
+            PullOptions(2.0, mining="ohkm", ohkm_rest="keep"),
+            "both",
+        ),
     ],
 )
 def test_each_reading_is_told_apart(one: PullOptions, two: PullOptions, levels: str) -> None:
@@ -279,8 +283,10 @@ def test_focal_pulling_by_hand() -> None:
     # In groups of two no fence can be crossed by its own members; by the person's it can.
     groups = torch.tensor([0, 0, 1, 1, 2, 2])
     plain, _ = hierarchical_pull(values, visible, groups)
-    of_groups, _ = hierarchical_pull(values, visible, groups, PullOptions(2, fence_over="group"))
-    of_person, _ = hierarchical_pull(values, visible, groups, PullOptions(2, fence_over="person"))
+    of_groups, _ = hierarchical_pull(values, visible, groups, PullOptions(2, outlier_scope="group"))
+    of_person, _ = hierarchical_pull(
+        values, visible, groups, PullOptions(2, outlier_scope="person")
+    )
     assert of_groups.item() == pytest.approx(plain.item())
     assert of_person.item() == pytest.approx(plain.item() + 5.5**2)
 
@@ -294,7 +300,9 @@ def test_hard_keypoints_are_mined_by_hand() -> None:
     assert drop.item() == pytest.approx(sum(squares[-2:]))
     mean = classical_pull(values, visible, PullOptions(per_keypoint=True, mining="ohkm", hardest=2))
     assert mean.item() == pytest.approx(sum(squares[-2:]) / 2)
-    keep = classical_pull(values, visible, PullOptions(3.0, mining="ohkm", hardest=2, easy="keep"))
+    keep = classical_pull(
+        values, visible, PullOptions(3.0, mining="ohkm", hardest=2, ohkm_rest="keep")
+    )
     assert keep.item() == pytest.approx(sum(squares) + 2 * sum(squares[-2:]))
     # Two of six keypoints, so one of three groups; both of its keypoints, and none of a limb.
     groups = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -462,13 +470,13 @@ def test_gradient_of_pushing(form: Any, channels: int) -> None:
     )
 
 
-@pytest.mark.parametrize("fence_over", ["person", "group"])
+@pytest.mark.parametrize("outlier_scope", ["person", "group"])
 @pytest.mark.parametrize("missing", ["skip", "rescale"])
-def test_gradient_of_focal_pulling(fence_over: Any, missing: Any) -> None:
+def test_gradient_of_focal_pulling(outlier_scope: Any, missing: Any) -> None:
     people = random_people(9, (1, 4, 17, 1))
     groups = torch.as_tensor(COCO.group_indices("spatial_prior"))
-    pull = PullOptions(2.0, fence_over, missing)
-    plain = hierarchical_pull(*people, groups, PullOptions(1.0, fence_over, missing))
+    pull = PullOptions(2.0, outlier_scope, missing)
+    plain = hierarchical_pull(*people, groups, PullOptions(1.0, outlier_scope, missing))
     focal = hierarchical_pull(*people, groups, pull)
     assert all((a < b).any() for a, b in zip(plain, focal, strict=True)), "there are outliers"
     assert torch.autograd.gradcheck(
@@ -496,7 +504,7 @@ def test_either_keypoint_of_a_limb_may_be_mined() -> None:
 def test_gradient_of_mining(easy: Any) -> None:
     people = random_people(9, (1, 4, 17, 1))
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
-    pull = PullOptions(2.0, per_keypoint=True, mining="ohkm", hardest=6, easy=easy)
+    pull = PullOptions(2.0, per_keypoint=True, mining="ohkm", hardest=6, ohkm_rest=easy)
     assert torch.autograd.gradcheck(
         lambda v: hierarchical_pull(v, people.visible, groups, pull), people.values.requires_grad_()
     )
@@ -646,7 +654,7 @@ def test_gradient_reaches_the_cells_of_labeled_keypoints_alone() -> None:
 # The official losses. They halve the pushing loss, scale a group's mean by its full size where
 # keypoints are missing, and divide by K.
 
-OFFICIAL = PullOptions(missing="rescale", per_keypoint=True)
+OFFICIAL = PullOptions(missing_keypoints="rescale", per_keypoint=True)
 FORMS: dict[str, PushOptions] = {
     "exp": PushOptions("gaussian", factor=0.5),
     "max": PushOptions("hinge", factor=0.5),
@@ -754,7 +762,9 @@ def test_official_focal_pulling(golden_dir: Path, case: int) -> None:
     official.expect(
         push_loss(people.references, people.present, FORMS["exp"]), "exp_normal_AS_CODED_push"
     )
-    pull = classical_pull(*people, PullOptions(2.0, missing="rescale", per_keypoint=True)).detach()
+    pull = classical_pull(
+        *people, PullOptions(2.0, missing_keypoints="rescale", per_keypoint=True)
+    ).detach()
     np.testing.assert_allclose(pull, official.data[f"c{case}_pull_corrected_value"], rtol=1e-5)
     plain = classical_pull(*people, OFFICIAL).detach()
     assert (pull > plain * 1.01).all(), "there are outliers in every image"

@@ -20,16 +20,19 @@ from poselib.losses.associative_options import EQUATION_7, EQUATIONS_9_10, PullO
         (lambda: PushOptions(sigma=0), "push sigma must be a positive number, not 0"),
         (lambda: PushOptions(sigma=math.nan), "push sigma must be a positive number"),
         (
-            lambda: PullOptions(fence_over="image"),
-            "fence_over must be 'person' or 'group', not 'image'",
+            lambda: PullOptions(outlier_scope="image"),
+            "outlier_scope must be 'person' or 'group', not 'image'",
         ),  # type: ignore[arg-type]
-        (lambda: PullOptions(missing="zero"), "missing must be 'skip' or 'rescale', not 'zero'"),  # type: ignore[arg-type]
+        (
+            lambda: PullOptions(missing_keypoints="zero"),
+            "missing_keypoints must be 'skip' or 'rescale', not 'zero'",
+        ),  # type: ignore[arg-type]
         (
             lambda: PullOptions(focal_levels="high"),
             "focal_levels must be 'both' or 'low', not 'high'",
         ),  # type: ignore[arg-type]
         (lambda: PullOptions(mining="focal"), "mining must be 'iqr' or 'ohkm', not 'focal'"),  # type: ignore[arg-type]
-        (lambda: PullOptions(easy="half"), "easy must be 'drop' or 'keep', not 'half'"),  # type: ignore[arg-type]
+        (lambda: PullOptions(ohkm_rest="half"), "ohkm_rest must be 'drop' or 'keep', not 'half'"),  # type: ignore[arg-type]
         (lambda: PullOptions(hardest=0), "hardest must be a positive number of keypoints, not 0"),
         (lambda: PullOptions(alpha=-1), "alpha must be a finite number, not negative: -1"),
         (lambda: PullOptions(alpha=math.nan), "alpha must be a finite number"),
@@ -47,8 +50,8 @@ def test_options_are_checked(make: Callable[[], object], message: str) -> None:
         (PullOptions(2.0), True),
         (PullOptions(0.5), True),
         (PullOptions(mining="ohkm"), True),
-        (PullOptions(mining="ohkm", easy="keep"), False),
-        (PullOptions(2.0, mining="ohkm", easy="keep"), True),
+        (PullOptions(mining="ohkm", ohkm_rest="keep"), False),
+        (PullOptions(2.0, mining="ohkm", ohkm_rest="keep"), True),
     ],
 )
 def test_what_counts_hard_keypoints_otherwise(pull: PullOptions, focal: bool) -> None:
@@ -59,7 +62,7 @@ def test_defaults_are_the_equations() -> None:
     """No factor, no weights, no division by K; the deviation is the official code's."""
     assert EQUATION_7.factor == 1 and 2 * EQUATION_7.sigma**2 == pytest.approx(1)
     assert not EQUATIONS_9_10.focal and not EQUATIONS_9_10.per_keypoint
-    assert EQUATIONS_9_10.missing == "skip"
+    assert EQUATIONS_9_10.missing_keypoints == "skip"
 
 
 def test_only_mining_needs_more_keypoints_than_it_mines() -> None:

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from poselib.losses.local_global import (
     AdaptationLossOptions,
-    Taught,
+    Assignment,
     adapt_losses,
+    assign_targets,
     keypoint_weights,
     match_ground_truth,
     refined_targets,
-    teach,
-    weighted_error,
+    weighted_mse,
 )
 from poselib.ops.center_poses import CenterPoses
-from poselib.ops.local_global import KeypointExpansion, local_places
+from poselib.ops.keypoint_expansion import KeypointExpansion, local_expansion_maps
 from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
@@ -47,15 +47,17 @@ def two(**switches: object) -> AdaptationLossOptions:
     return AdaptationLossOptions(KeypointExpansion(torch.ones(2), 1, 5), sigmas, **switches)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("partner", "floor"), [("mean", 0.0), ("mean", 0.5), ("reach", 0.5)])
-def test_similarity_by_hand(partner: str, floor: float) -> None:
+@pytest.mark.parametrize(("assignment", "floor"), [("mean", 0.0), ("mean", 0.5), ("max", 0.5)])
+def test_similarity_by_hand(assignment: str, floor: float) -> None:
     """exp(-d² / (2 (2σ)² A)), in the mean over labeled keypoints."""
     targets, people = pair()
-    found, alike = match_ground_truth(people, targets, two(partner=partner, floor=floor))
+    found, alike = match_ground_truth(
+        people, targets, two(assignment=assignment, min_similarity=floor)
+    )
     first = math.exp(-4 / (2 * 0.2**2 * 100))
     second = math.exp(-9 / (2 * 0.4**2 * 100))
     assert found.tolist() == [0]
-    floor = floor if partner == "mean" else 0.0
+    floor = floor if assignment == "mean" else 0.0
     assert float(alike) == pytest.approx((max(first, floor) + max(second, floor)) / 2, rel=1e-5)
 
 
@@ -63,8 +65,10 @@ def test_what_is_far_counts_as_the_floor_in_the_mean() -> None:
     targets, people = pair()
     far = replace(people, points=people.points + torch.tensor([[0.0], [1e3]]))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
-    for partner, least in (("mean", 0.3), ("reach", 0.0)):
-        found, alike = match_ground_truth(far, targets, two(partner=partner, floor=0.3))
+    for assignment, least in (("mean", 0.3), ("max", 0.0)):
+        found, alike = match_ground_truth(
+            far, targets, two(assignment=assignment, min_similarity=0.3)
+        )
         assert found.tolist() == [0]
         assert float(alike) == pytest.approx((first + least) / 2, rel=1e-5)
 
@@ -75,37 +79,37 @@ def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
     people = poses_of([0], torch.full((1, 1, 2), 100.0))
     targets = targets_of(keypoints, torch.tensor([[1250.0, 1250.0]]))
     chosen = {}
-    for partner in ("mean", "reach"):
+    for assignment in ("mean", "max"):
         options = AdaptationLossOptions(
             KeypointExpansion(torch.ones(1), 5, step=10.0),
             torch.tensor([0.1]),
-            partner,
-            floor=0.0,  # type: ignore[arg-type]
+            assignment,
+            min_similarity=0.0,  # type: ignore[arg-type]
         )
-        chosen[partner] = match_ground_truth(people, targets, options)
-    assert chosen["mean"][0].tolist() == [1] and chosen["reach"][0].tolist() == [0]
-    assert float(chosen["reach"][1]) == 1
+        chosen[assignment] = match_ground_truth(people, targets, options)
+    assert chosen["mean"][0].tolist() == [1] and chosen["max"][0].tolist() == [0]
+    assert float(chosen["max"][1]) == 1
     steps = (-20, -10, 0, 10, 20)
     each = [math.exp(-(x**2 + (y - 3) ** 2) / 100) for x in steps for y in steps]
     assert float(chosen["mean"][1]) == pytest.approx(sum(each) / 25, rel=1e-5)
 
 
-@pytest.mark.parametrize("partner", ["mean", "reach"])
-def test_partners_are_those_of_all_places_one_by_one(partner: str) -> None:
+@pytest.mark.parametrize("assignment", ["mean", "max"])
+def test_partners_are_those_of_all_places_one_by_one(assignment: str) -> None:
     rng = torch.Generator().manual_seed(0)
     points = 100 * torch.rand(6, 17, 2, generator=rng)
     truth = torch.cat([points[None, :4], torch.ones(1, 4, 17, 1)], dim=-1)
     truth[..., :2] += 12 * torch.randn(truth[..., :2].shape, generator=rng)
     truth[..., 2] *= torch.rand(1, 4, 17, generator=rng) > 0.3
     areas = torch.tensor([[900.0, 2000.0, 4000.0, 1500.0]])
-    options = losses_of(partner=partner)
+    options = losses_of(assignment=assignment)
     people = poses_of([0] * 6, points)
-    places = local_places(people, options.meshes)
+    places = local_expansion_maps(people, options.expansion)
     found = match_ground_truth(people, targets_of(truth, areas), options)
     away = (places[:, None] - truth[0, :, None, None, :, :2]).square().sum(dim=-1)
     spread = 2 * (2 * torch.tensor(COCO.sigmas)) ** 2 * areas[0, :, None, None, None]
     near, labeled = torch.exp(-away / spread).flatten(2, 3), truth[0, ..., 2] > 0  # (6, 4, 25, 17)
-    each = near.clamp(min=0.5).mean(dim=2) if partner == "mean" else near.amax(dim=2)
+    each = near.clamp(min=0.5).mean(dim=2) if assignment == "mean" else near.amax(dim=2)
     total = (each * labeled).sum(dim=-1) / labeled.sum(dim=-1)
     assert torch.equal(found[0], total.argmax(dim=1)) and len(found[0].unique()) > 2
     torch.testing.assert_close(found[1], total.amax(dim=1))
@@ -114,8 +118,8 @@ def test_partners_are_those_of_all_places_one_by_one(partner: str) -> None:
 def test_nobody_labeled_is_nobodys_partner() -> None:
     targets, people = pair()
     nobody = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
-    for partner in ("mean", "reach"):
-        _, alike = match_ground_truth(people, nobody, two(partner=partner))
+    for assignment in ("mean", "max"):
+        _, alike = match_ground_truth(people, nobody, two(assignment=assignment))
         assert alike.tolist() == [-1]
 
 
@@ -128,17 +132,17 @@ def test_people_of_other_images_are_no_partners() -> None:
         areas=targets.areas.expand(2, -1),
     )
     moved = replace(people, images=torch.tensor([1]))
-    _, alike = match_ground_truth(moved, both, two(partner="reach"))
+    _, alike = match_ground_truth(moved, both, two(assignment="max"))
     assert float(alike) < 1e-6
 
 
-def by_hand() -> Taught:
+def by_hand() -> Assignment:
     """Two keypoints, 3 x 3 places; the second is not labeled."""
     similarity = torch.zeros(1, 2, 3, 3)
     similarity[0, 0, 1, 1], similarity[0, 0, 0, 2] = 0.5, 0.9
     truth = torch.tensor([[[13.0, 9.0, 2.0], [0.0, 0.0, 0.0]]])
     people = poses_of([0], torch.tensor([[[10.0, 10.0], [20.0, 20.0]]]))
-    return Taught(people, similarity, torch.tensor([0.8]), truth)
+    return Assignment(people, similarity, torch.tensor([0.8]), truth)
 
 
 def test_weights_by_hand() -> None:
@@ -153,18 +157,18 @@ def test_an_error_by_hand() -> None:
     found, wanted = torch.zeros(2, 2, 1, 2), torch.zeros(2, 2, 1, 2)
     found[0, 0, 0], wanted[1, 1, 0] = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0])
     weights = torch.tensor([[0.5, 1.0], [1.0, 3.0]])
-    assert float(weighted_error(found, wanted, weights)) == (0.5 * 5 + 3 * 2) / 4
+    assert float(weighted_mse(found, wanted, weights)) == (0.5 * 5 + 3 * 2) / 4
 
 
 @pytest.mark.parametrize(("sigma", "step"), [(None, 1.0), (4.0, 1.0), (3.0, 0.5)])
 def test_refined_heat_is_highest_at_the_truth(sigma: float | None, step: float) -> None:
-    meshes = KeypointExpansion(torch.ones(2), 3, 25, step)
-    options = AdaptationLossOptions(meshes, torch.ones(2), refined_sigma=sigma)
+    expansion = KeypointExpansion(torch.ones(2), 3, 25, step)
+    options = AdaptationLossOptions(expansion, torch.ones(2), refined_sigma=sigma)
     heat = refined_targets(by_hand(), options)[0, 0]
     assert heat.shape == (25, 25)
     row, column = divmod(int(heat.argmax()), 25)
     assert ((column - 12) * step, (row - 12) * step) == (3, -1) and float(heat.max()) == 1
-    spread = meshes.sigma if sigma is None else sigma
+    spread = expansion.sigma if sigma is None else sigma
     expected = math.exp(-((2 * step) ** 2) / (2 * spread**2))
     assert float(heat[row + 2, column]) == pytest.approx(expected, rel=1e-5)
     assert float(heat[row, column - 2]) == pytest.approx(expected, rel=1e-5)
@@ -181,10 +185,10 @@ def scene(frame: Frame, px: float, seed: int = 1) -> tuple[LocalGlobalOutputs, T
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-@pytest.mark.parametrize("partner", ["mean", "reach"])
-def test_poses_are_taught_by_who_they_are(frame: Frame, partner: str) -> None:
+@pytest.mark.parametrize("assignment", ["mean", "max"])
+def test_poses_are_taught_by_who_they_are(frame: Frame, assignment: str) -> None:
     outputs, targets = scene(frame, 1.0)
-    taught = teach(outputs, targets, losses_of(frame, partner=partner))
+    taught = assign_targets(outputs, targets, losses_of(frame, assignment=assignment))
     assert len(taught.people) >= 6
     assert (taught.alike > 0.5).all() and taught.similarity.shape[1:] == (17, 5, 5)
     apart = (taught.people.points - taught.truth[..., :2]).abs().amax(dim=(1, 2))
@@ -198,7 +202,7 @@ def test_poses_are_taught_by_who_they_are(frame: Frame, partner: str) -> None:
 
 def test_similarity_is_that_of_places_one_by_one() -> None:
     outputs, targets = scene("center", 2.0)
-    taught = teach(outputs, targets, losses_of())
+    taught = assign_targets(outputs, targets, losses_of())
     for n, k, row, column in [(0, 0, 0, 0), (1, 5, 4, 1), (2, 16, 2, 2), (3, 11, 0, 3)]:
         step = torch.tensor([column - 2.0, row - 2.0]) * RATES[k]
         away = taught.people.points[n, k] + step - taught.truth[n, k, :2]
@@ -209,8 +213,8 @@ def test_similarity_is_that_of_places_one_by_one() -> None:
 def test_poses_that_are_like_nobody_are_not_taught() -> None:
     outputs, targets = scene("center", 1.0)
     far = replace(targets, keypoints=targets.keypoints + torch.tensor([300.0, 0, 0]))
-    assert len(teach(outputs, far, losses_of()).people) == 0
-    assert len(teach(outputs, far, losses_of(least=0.0)).people) > 0
+    assert len(assign_targets(outputs, far, losses_of()).people) == 0
+    assert len(assign_targets(outputs, far, losses_of(min_oks=0.0)).people) > 0
     none = targets_of(torch.zeros(3, 0, 17, 3), torch.zeros(3, 0))
     hidden = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
     for lonely in (far, none, hidden):
@@ -278,8 +282,8 @@ def test_a_gradient_equals_a_small_difference() -> None:
 
 def test_true_attraction_has_no_loss() -> None:
     outputs, targets = scene("center", 2.0)
-    options = losses_of(partner="mean", weighting="similarity")
-    taught = teach(outputs, targets, options)
+    options = losses_of(assignment="mean", weighting="similarity")
+    taught = assign_targets(outputs, targets, options)
     right = replace(outputs, attract=lambda _: taught.similarity)
     assert float(adapt_losses(right, targets, options)[0]) == 0
     wrong = replace(outputs, attract=lambda _: taught.similarity + 0.5)
@@ -301,7 +305,7 @@ def test_losses_under_autocast_are_single() -> None:
 @pytest.mark.parametrize(
     ("switches", "message"),
     [
-        ({"partner": "nearest"}, "partner must be one of"),
+        ({"assignment": "nearest"}, "assignment must be one of"),
         ({"weighting": "even"}, "weighting must be one of"),
         ({"refined_sigma": 0.0}, "refined_sigma must be positive px"),
         ({"refined_sigma": math.nan}, "refined_sigma must be positive px"),

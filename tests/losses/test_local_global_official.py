@@ -25,12 +25,12 @@ from torch import Tensor
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.local_global import (
     AdaptationLossOptions,
-    Taught,
+    Assignment,
+    assign_targets,
     best_match,
     factors,
     keypoint_weights,
-    teach,
-    weighted_error,
+    weighted_mse,
 )
 from poselib.losses.offset import weighted_smooth_l1
 from poselib.skeletons import COCO
@@ -60,7 +60,7 @@ def one_by_one(pool: Tensor) -> Tensor:
 
 def of_one_place(**switches: object) -> AdaptationLossOptions:
     options = losses_of("index", **switches)
-    return replace(options, meshes=replace(options.meshes, local_window=1))
+    return replace(options, expansion=replace(options.expansion, local_window=1))
 
 
 def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,10 +100,10 @@ def test_similarities_are_the_official_ones(
     people = poses_of([0] * len(points), points)
     # Poses and partners are given, the choice of whom to teach is not in question.
     module = "poselib.losses.local_global."
-    monkeypatch.setattr(f"{module}centered_poses", lambda *_, **__: people)
-    monkeypatch.setattr(f"{module}find_partners", lambda *_: (partner, alike))
+    monkeypatch.setattr(f"{module}poses_at_centers", lambda *_, **__: people)
+    monkeypatch.setattr(f"{module}match_ground_truth", lambda *_: (partner, alike))
     targets = targets_of(keypoints[None] + torch.tensor([0.5, 0.5, 0]), areas[None])
-    taught = teach(random_outputs(0), targets, of_one_place(least=0.0))
+    taught = assign_targets(random_outputs(0), targets, of_one_place(min_oks=0.0))
     similarity = taught.similarity.reshape(expected["parts"].shape)
     torch.testing.assert_close(similarity, expected["parts"])
     truth = taught.truth.unflatten(0, (4, -1))
@@ -112,7 +112,7 @@ def test_similarities_are_the_official_ones(
     whole = similarity.sum(dim=-1) / count.reshape(similarity.shape[:3])
     torch.testing.assert_close(whole, expected["person"])
     near = int((expected["person"] >= 0.2).sum())
-    assert len(teach(random_outputs(0), targets, of_one_place(least=0.2)).people) == near
+    assert len(assign_targets(random_outputs(0), targets, of_one_place(min_oks=0.2)).people) == near
     assert near == (0 if flip else 2)
 
 
@@ -137,11 +137,11 @@ def test_official_losses_of_adaptation_and_gradients(golden_dir: Path) -> None:
     similarity = of["target_oks.joints"][near]
     points = torch.zeros(2, 17, 2)
     truth = torch.ones(2, 17, 3)
-    taught = Taught(poses_of([0, 1], points), similarity, torch.ones(2), truth)
+    taught = Assignment(poses_of([0, 1], points), similarity, torch.ones(2), truth)
     weights, refined_weights = keypoint_weights(taught, "improvement")
     found = {name: of[f"pred_{name}"].requires_grad_() for name in ("oks.joints", "out_hm")}
-    oks = 0.01 * weighted_error(found["oks.joints"][near], similarity, weights)
-    refined = weighted_error(found["out_hm"][near], of["target_out_hm"][near], refined_weights)
+    oks = 0.01 * weighted_mse(found["oks.joints"][near], similarity, weights)
+    refined = weighted_mse(found["out_hm"][near], of["target_out_hm"][near], refined_weights)
     values = {"oks.joints": (oks, "oks"), "out_hm": (refined * near.sum() / len(near), "hm")}
     for name, (value, official) in values.items():
         (gradient,) = torch.autograd.grad(value, found[name])

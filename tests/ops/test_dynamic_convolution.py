@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.dynamic_convolution import convolve_each, highest_places
+from poselib.ops.dynamic_convolution import convolve_each, soft_argmax_top2
 from tests.references.plain_adaptation import convolved_each, two_highest
 
 
@@ -63,7 +63,7 @@ def test_gradients_equal_those_of_a_grouped_convolution(side: int) -> None:
 
 def test_nobody() -> None:
     assert convolve_each(torch.zeros(0, 3, 9, 9), torch.zeros(0, 3, 5, 5)).shape == (0, 3, 9, 9)
-    places, values = highest_places(torch.zeros(0, 3, 9, 9))
+    places, values = soft_argmax_top2(torch.zeros(0, 3, 9, 9))
     assert places.shape == (0, 3, 2) and values.shape == (0, 3)
 
 
@@ -71,10 +71,10 @@ def test_highest_places_by_hand() -> None:
     windows = torch.zeros(1, 2, 5, 5)
     windows[0, 0, 2, 2], windows[0, 0, 2, 4] = 0.8, 0.4  # the middle, and two to the right
     windows[0, 1, 0, 1], windows[0, 1, 4, 1] = 0.5, 1.0
-    places, values = highest_places(windows)
+    places, values = soft_argmax_top2(windows)
     assert places.tolist() == [[[0.5, 0.0], [-1.0, 1.0]]]
     torch.testing.assert_close(values, torch.tensor([[0.7, 0.875]]))
-    places, values = highest_places(windows, share=1.0)
+    places, values = soft_argmax_top2(windows, share=1.0)
     assert places.tolist() == [[[0.0, 0.0], [-1.0, 2.0]]]
     torch.testing.assert_close(values, torch.tensor([[0.8, 1.0]]))
 
@@ -82,12 +82,12 @@ def test_highest_places_by_hand() -> None:
 @pytest.mark.parametrize("side", [3, 11, 97])
 def test_highest_places_are_the_published_ones(side: int) -> None:
     windows = random(4, 5, side, side, dtype=torch.float32)
-    for ours, plain in zip(highest_places(windows), two_highest(windows, 0.75), strict=True):
+    for ours, plain in zip(soft_argmax_top2(windows), two_highest(windows, 0.75), strict=True):
         torch.testing.assert_close(ours, plain)
 
 
 def test_a_window_of_one_place_has_one_highest() -> None:
-    places, values = highest_places(torch.full((1, 2, 1, 1), 0.6))
+    places, values = soft_argmax_top2(torch.full((1, 2, 1, 1), 0.6))
     assert places.tolist() == [[[0, 0], [0, 0]]]
     torch.testing.assert_close(values, torch.full((1, 2), 0.6))
 
@@ -99,9 +99,9 @@ def test_of_equally_high_places_those_of_topk_are_taken(side: int, levels: int) 
     windows = (torch.rand(40, 5, side, side, generator=make).square() * levels).floor()
     windows[-5:, :, : side // 2] = 0
     if side > 1:
-        for found, plain in zip(highest_places(windows), two_highest(windows, 0.75), strict=True):
+        for found, plain in zip(soft_argmax_top2(windows), two_highest(windows, 0.75), strict=True):
             torch.testing.assert_close(found, plain)
     value, place = (each[..., 0] for each in windows.flatten(2).topk(min(2, side**2)))
-    found, heat = highest_places(windows, 1.0)
+    found, heat = soft_argmax_top2(windows, 1.0)
     xy = torch.stack([place % side, place // side], dim=-1) - side // 2
     assert torch.equal(found, xy.float()) and torch.equal(heat, value)

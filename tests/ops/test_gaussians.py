@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.gaussians import Overlap, Window, cells_of, gaussian_heatmaps
+from poselib.ops.gaussians import Overlap, Window, gaussian_heatmaps, keypoint_cells
 
 torch.set_num_threads(1)
 
@@ -228,7 +228,7 @@ def test_unlabeled_outside_and_not_finite_keypoints_are_left_out(
     keypoints = keypoints_of((x, y), visibility=visibility)
     for subpixel in (True, False):
         assert not gaussian_heatmaps(keypoints, (12, 16), (3, 4), 2.0, subpixel).any()
-    assert not cells_of(keypoints, (4, 4), (3, 4))[1].any()
+    assert not keypoint_cells(keypoints, (4, 4), (3, 4))[1].any()
 
 
 @pytest.mark.parametrize(
@@ -240,13 +240,13 @@ def test_keypoints_at_the_border_are_drawn(x: float, y: float, cell: tuple[int, 
         keypoints = keypoints_of((x, y), visibility=visibility)
         maps = gaussian_heatmaps(keypoints, (12, 16), (3, 4), 2.0, subpixel=False)
         assert float(maps[0, 0, cell[1], cell[0]]) == 1
-        found, inside = cells_of(keypoints, (4, 4), (3, 4))
+        found, inside = keypoint_cells(keypoints, (4, 4), (3, 4))
         assert tuple(found[0, 0, 0].tolist()) == cell and bool(inside.all())
 
 
 def test_cells_take_the_stride_as_y_and_x_and_stay_inside() -> None:
     points = torch.tensor([[9.0, 9.0, 2], [-5.0, 99.0, 2], [math.nan, 1.0, 2]])
-    cells, inside = cells_of(points, (2, 4), (6, 3))
+    cells, inside = keypoint_cells(points, (2, 4), (6, 3))
     assert cells.dtype == torch.int64
     assert cells.tolist() == [[2, 4], [0, 5], [0, 0]]
     assert inside.tolist() == [True, False, False]
@@ -329,7 +329,7 @@ def test_official_heatmaps_of_a_kernel_off_its_center(golden_dir: Path) -> None:
 def test_official_indices_of_keypoints(golden_dir: Path, case: int) -> None:
     """The official encoder packs each person's visible keypoints to the left."""
     keypoints, size, _, _, encoded = official(golden_dir, case)
-    cells, inside = cells_of(rounded_towards_zero(keypoints), (1, 1), (size, size))
+    cells, inside = keypoint_cells(rounded_towards_zero(keypoints), (1, 1), (size, size))
     kind = torch.arange(keypoints.shape[2])
     flat = (kind * size + cells[0, ..., 1]) * size + cells[0, ..., 0]
     packed = np.zeros_like(encoded)

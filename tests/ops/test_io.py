@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from poselib.ops.io import append_line, read_json, read_lines, replacing, write_json
+from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from poselib.ops.io import replacing
-with replacing(Path(sys.argv[1])) as temporary:
+from poselib.ops.io import atomic_write
+with atomic_write(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -36,7 +36,7 @@ def usual_umask() -> Iterator[None]:
 def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "a.json"
     for content in ("first", "second"):
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             assert temporary.parent == path.parent, "a rename must stay on one file system"
             assert temporary.suffix == ".json", "writers choose the format by the suffix"
             temporary.write_text(content)
@@ -53,7 +53,7 @@ def test_failure_keeps_the_old_state(
     path = tmp_path / "a.txt"
     if before:
         path.write_text(before)
-    with pytest.raises(error), replacing(path) as temporary:
+    with pytest.raises(error), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise error
     assert [p.name for p in tmp_path.iterdir()] == (["a.txt"] if before else [])

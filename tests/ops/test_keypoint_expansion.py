@@ -1,4 +1,4 @@
-"""The places around keypoints, against Algorithm 1 written out."""
+"""Keypoint expansion maps and the local and global context, against plain references."""
 
 from __future__ import annotations
 
@@ -9,8 +9,22 @@ import pytest
 import torch
 
 from poselib.metrics.oracle_search import candidate_spacing
-from poselib.ops.keypoint_expansion import expand_keypoints, expansion_rates, window_steps
+from poselib.ops.center_poses import CenterPoses
+from poselib.ops.keypoint_expansion import (
+    KeypointExpansion,
+    expand_keypoints,
+    expansion_rates,
+    global_context,
+    local_context,
+    local_expansion_maps,
+)
+from poselib.ops.map_coordinates import FRAMES, Frame
+from poselib.ops.window_sampling import window_steps
+from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
+from tests.references.plain_adaptation import global_heat, local_codes, local_mesh
+
+RATES = expansion_rates(COCO.sigmas)
 
 
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
@@ -56,3 +70,51 @@ def test_places_one_by_one() -> None:
         expected = [x + (column - 1) * apart, y + (row - 1) * apart]
         assert places[person, row, column, kind].tolist() == expected
     assert expand_keypoints(points[:0], rates, 3).shape == (0, 3, 3, 2, 2)
+
+
+def test_three_deviations_reach_to_the_border() -> None:
+    """Sec. 3.1: σ = 16 where a = 97."""
+    assert KeypointExpansion(RATES).sigma == 16
+    assert KeypointExpansion(RATES, global_window=25, step=0.5).sigma == 2
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"local_window": 10}, "odd positive side, not 10"),
+        ({"global_window": 0}, "odd positive side, not 0"),
+        ({"step": 0.0}, "step must be a positive number of px"),
+        ({"frame": "corner"}, "frame must be one of"),
+        ({"step": math.inf}, "step must be a positive number of px"),
+        ({"step": math.nan}, "step must be a positive number of px"),
+    ],
+)
+def test_meshes_that_make_no_sense_are_refused(switches: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        KeypointExpansion(RATES, **switches)  # type: ignore[arg-type]
+
+
+def test_local_places_lie_apart_by_the_step_times_the_rate() -> None:
+    people = CenterPoses(torch.zeros(1).long(), torch.ones(1), torch.zeros(1, 17, 2))
+    places = local_expansion_maps(people, KeypointExpansion(RATES, local_window=3, step=0.25))
+    torch.testing.assert_close(places[0, 1, 2, :, 0], 0.25 * RATES)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("reweigh", [True, False])
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_context_is_what_is_read_plainly(frame: Frame, reweigh: bool, step: float) -> None:
+    make = torch.Generator().manual_seed(0)
+    maps = torch.randn(1, 17 + 5, 12, 18, generator=make)
+    outputs = LocalGlobalOutputs(
+        maps[:, :17], maps[:, :1], maps, (48, 72), embedding=maps[:, 17:], attract=lambda x: x
+    )
+    points = torch.rand(4, 17, 2, generator=make) * torch.tensor([100.0, 70.0]) - 14
+    people = CenterPoses(torch.zeros(4, dtype=torch.int64), torch.ones(4), points)
+    expansion = KeypointExpansion(RATES, 5, 21, step, reweigh, frame)
+    places = local_expansion_maps(people, expansion).permute(0, 3, 1, 2, 4)
+    torch.testing.assert_close(places, local_mesh(points, expansion))
+    codes = local_context(outputs.embedding, people, expansion, (48, 72))
+    torch.testing.assert_close(codes, local_codes(outputs, points, expansion), rtol=1e-4, atol=1e-4)
+    heat = global_context(outputs.heatmaps, people, expansion, (48, 72))
+    torch.testing.assert_close(heat, global_heat(outputs, points, expansion), rtol=1e-4, atol=1e-4)

@@ -12,7 +12,7 @@ from poselib.ops.map_coordinates import (
     average_heatmaps,
     cell_to_px,
     half_pixel,
-    read_maps,
+    sample_heatmaps,
 )
 
 
@@ -51,7 +51,7 @@ def test_points_are_read_as_from_enlarged_maps(frame: Frame, size: tuple[int, in
     inside = pixels.clamp(torch.tensor([0, 0]), torch.tensor([35, 23]))
     images = torch.arange(len(pixels)) % 3
     within = noise(*pixels.shape) if frame == "index" else 0.5  # of a pixel: read as it is
-    read = read_maps(maps, images, pixels + within, image_size, frame)
+    read = sample_heatmaps(maps, images, pixels + within, image_size, frame)
     kinds = torch.arange(2)
     expected = large[images[:, None], kinds, inside[..., 1], inside[..., 0]]
     torch.testing.assert_close(read, expected, rtol=0, atol=2e-6)
@@ -63,7 +63,7 @@ def test_cells_are_read_where_they_lie(frame: Frame) -> None:
     y, x = torch.meshgrid(torch.arange(5), torch.arange(7), indexing="ij")
     cells = torch.stack([x, y], dim=-1).view(-1, 1, 2)
     points = cell_to_px(cells, (20, 28), (5, 7), frame)
-    read = read_maps(maps, torch.zeros(35, dtype=torch.long), points, (20, 28), frame)
+    read = sample_heatmaps(maps, torch.zeros(35, dtype=torch.long), points, (20, 28), frame)
     torch.testing.assert_close(read.view(5, 7), maps[0, 0])
 
 
@@ -71,8 +71,8 @@ def test_frames_differ_between_pixels() -> None:
     """Read at 5.9 px of cells of 4 px: in the middle frame there, in the other at pixel 5."""
     row = torch.tensor([0.0, 1.0, 0.0]).view(1, 1, 1, 3)
     point, image = torch.tensor([[[5.9, 0.0]]]), torch.zeros(1, dtype=torch.long)
-    assert read_maps(row, image, point, (4, 12), "center").item() == pytest.approx(0.975)
-    assert read_maps(row, image, point, (4, 12), "index").item() == pytest.approx(0.75)
+    assert sample_heatmaps(row, image, point, (4, 12), "center").item() == pytest.approx(0.975)
+    assert sample_heatmaps(row, image, point, (4, 12), "index").item() == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -82,8 +82,8 @@ def test_what_is_not_finite_counts_as_nothing(frame: Frame, bad: float) -> None:
     zeroed, broken = maps.clone(), maps.clone()
     zeroed[0, 0, 1:3, 2], broken[0, 0, 1:3, 2] = 0.0, bad
     points, images = 16 * noise(50, 1, 2), torch.zeros(50, dtype=torch.long)
-    expected = read_maps(zeroed, images, points, (16, 16), frame)
-    assert torch.equal(read_maps(broken, images, points, (16, 16), frame), expected)
+    expected = sample_heatmaps(zeroed, images, points, (16, 16), frame)
+    assert torch.equal(sample_heatmaps(broken, images, points, (16, 16), frame), expected)
     assert torch.equal(
         average_heatmaps([broken, maps], (16, 16), frame),
         average_heatmaps([zeroed, maps], (16, 16), frame),
@@ -92,7 +92,7 @@ def test_what_is_not_finite_counts_as_nothing(frame: Frame, bad: float) -> None:
 
 def test_no_points() -> None:
     empty, nobody = torch.zeros(0, 2, 2), torch.zeros(0, dtype=torch.long)
-    assert read_maps(noise(1, 2, 4, 4), nobody, empty, (16, 16), "center").shape == (0, 2)
+    assert sample_heatmaps(noise(1, 2, 4, 4), nobody, empty, (16, 16), "center").shape == (0, 2)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -120,6 +120,6 @@ def test_mean_of_one_map_is_itself(frame: Frame) -> None:
 def test_numbers_of_half_precision_are_read_in_full(frame: Frame) -> None:
     maps = noise(1, 2, 6, 6).half()
     points, images = 24 * noise(9, 2, 2), torch.zeros(9, dtype=torch.long)
-    read = read_maps(maps, images, points, (24, 24), frame)
+    read = sample_heatmaps(maps, images, points, (24, 24), frame)
     assert read.dtype == torch.float32
-    assert torch.equal(read, read_maps(maps.float(), images, points, (24, 24), frame))
+    assert torch.equal(read, sample_heatmaps(maps.float(), images, points, (24, 24), frame))

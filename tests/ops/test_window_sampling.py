@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from poselib.ops.map_coordinates import FRAMES, Frame
-from poselib.ops.window_sampling import in_parts, sample_features, sample_windows
+from poselib.ops.window_sampling import chunks, sample_features, sample_windows
 from tests.references.plain_adaptation import bilinear, read_at, read_between
 
 SIZE = (20, 28)  # px, of maps of 5 x 7 cells: 4 px each
@@ -125,7 +125,7 @@ def test_many_poses_are_read_as_each_alone(people: int, frame: Frame) -> None:
 
 @pytest.mark.parametrize("people", [0, 1, 16, 17, 30, 53])
 def test_parts_are_about_as_large_as_each_other(people: int) -> None:
-    parts = in_parts(torch.zeros(people, 3, 2))
+    parts = chunks(torch.zeros(people, 3, 2))
     rows = [torch.arange(people)[part] for part in parts]
     assert torch.equal(torch.cat(rows), torch.arange(people))
     sizes = [len(each) for each in rows]

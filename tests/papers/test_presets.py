@@ -72,7 +72,7 @@ def test_regression_as_published(system: str) -> None:
     assert coco.recipe.learning_rate == crowd.recipe.learning_rate == 1e-3
     assert np.allclose(np.array(coco.recipe.milestones) * 140, [90, 120])
     assert np.allclose(np.array(crowd.recipe.milestones) * 300, [200, 260])
-    assert coco.options["least_area"] == 32**2 and "least_area" not in crowd.options
+    assert coco.options["min_area"] == 32**2 and "min_area" not in crowd.options
     assert coco.input_size == 512 and coco.pretrained == "imagenet"
 
 

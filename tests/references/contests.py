@@ -15,13 +15,12 @@ from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.benchmarks.run import Benchmark
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
-from poselib.decoders.associative import decode_tags
-from poselib.decoders.local_global import LocalGlobalOptions, adapt, propose
+from poselib.decoders.associative import decode_associative
+from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.encoders.regression import regression_targets
 from poselib.metrics.ap import evaluate_ap
-from poselib.ops.keypoint_expansion import expansion_rates
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.outputs import TagOutputs
 from poselib.plots.figure import counted
 from poselib.skeletons import COCO
@@ -46,11 +45,11 @@ def decoding(people: Sequence[int], size: Size, seed: int, device: str) -> list[
     for count in people:
         maps = workloads.decode_inputs(count, size, seed=seed, device=device)
         plain = maps.heatmaps[0][0], maps.tags[0].permute(0, 2, 3, 1).contiguous()
-        fast, slow = partial(decode_tags, maps), partial(decode_plainly, *plain)
+        fast, slow = partial(decode_associative, maps), partial(decode_plainly, *plain)
         found.append(Benchmark(f"decode {count} people", device, fast, slow, _same_poses))
     four = workloads.decode_inputs(people[0], size, images=4, seed=seed, device=device)
     name = f"decode 4 images of {people[0]} people"
-    found.append(Benchmark(name, device, partial(decode_tags, four)))
+    found.append(Benchmark(name, device, partial(decode_associative, four)))
     found.append(Benchmark("read the maps once", device, partial(workloads.read_once, maps)))
     return found
 
@@ -60,7 +59,7 @@ def several_scenes(people: Iterable[int], size: Size, seed: int, device: str) ->
 
     def decode(scenes: Sequence[TagOutputs]) -> None:
         for scene in scenes:
-            decode_tags(scene)
+            decode_associative(scene)
 
     found = []
     for count in people:
@@ -104,8 +103,8 @@ def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Benchmark]:
     options, found = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas))), []
     for count in people:
         outputs = adapt_inputs(count, size, seed=seed)
-        given = outputs, propose(outputs, options), options
-        fast, slow = partial(adapt, *given), partial(adapt_plainly, *given)
+        given = outputs, propose_poses(outputs, options), options
+        fast, slow = partial(refine_poses, *given), partial(adapt_plainly, *given)
         found.append(Benchmark(f"adapt {counted(count)}", "cpu", fast, slow, _same_places))
     return found
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from poselib.decoders.local_global import LocalGlobalOptions
 from poselib.ops.center_poses import CenterPoses
-from poselib.ops.local_global import KeypointExpansion
+from poselib.ops.keypoint_expansion import KeypointExpansion
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Size
 
@@ -97,40 +97,40 @@ def bilinear_each(maps: Tensor, x: Tensor, y: Tensor, slip: bool = False) -> Ten
     )
 
 
-def local_mesh(points: Tensor, meshes: KeypointExpansion) -> Tensor:
+def local_mesh(points: Tensor, expansion: KeypointExpansion) -> Tensor:
     """Algorithm 1: the places around (n, K, 2) keypoints, (n, K, r, r, 2)."""
-    reach = meshes.local_window // 2
+    reach = expansion.local_window // 2
     along = torch.arange(-reach, reach + 1, dtype=torch.float32)
     dy, dx = torch.meshgrid(along, along, indexing="ij")
-    dxy = torch.stack([dx, dy], dim=-1) * meshes.rates.view(1, -1, 1, 1, 1) * meshes.step
+    dxy = torch.stack([dx, dy], dim=-1) * expansion.rates.view(1, -1, 1, 1, 1) * expansion.step
     return points[:, :, None, None] + dxy
 
 
 def local_codes(
-    outputs: LocalGlobalOutputs, points: Tensor, meshes: KeypointExpansion, slip: bool = False
+    outputs: LocalGlobalOutputs, points: Tensor, expansion: KeypointExpansion, slip: bool = False
 ) -> Tensor:
     """The embedding at all places of the local meshes: (n, K * D, r, r)."""
-    places, embedding = local_mesh(points, meshes), outputs.embedding[0]
-    x, y = _in_cells(places, outputs.image_size, embedding, 0.5 * (meshes.frame == "center"))
+    places, embedding = local_mesh(points, expansion), outputs.embedding[0]
+    x, y = _in_cells(places, outputs.image_size, embedding, 0.5 * (expansion.frame == "center"))
     codes = bilinear(embedding, x, y, slip)  # (D, n, K, r, r)
     return codes.permute(1, 2, 0, 3, 4).flatten(1, 2)
 
 
 def global_heat(
-    outputs: LocalGlobalOutputs, points: Tensor, meshes: KeypointExpansion, slip: bool = False
+    outputs: LocalGlobalOutputs, points: Tensor, expansion: KeypointExpansion, slip: bool = False
 ) -> Tensor:
     """Heatmaps in the global window of each keypoint, weighed (Eq. 1): (n, K, a, a)."""
-    reach, size = meshes.global_window // 2, outputs.image_size
-    along = torch.arange(-reach, reach + 1, dtype=torch.float32) * meshes.step
+    reach, size = expansion.global_window // 2, outputs.image_size
+    along = torch.arange(-reach, reach + 1, dtype=torch.float32) * expansion.step
     dy, dx = torch.meshgrid(along, along, indexing="ij")
     places = points[:, :, None, None] + torch.stack([dx, dy], dim=-1)
     heatmaps, shift = outputs.heatmaps, 0.5
-    if meshes.frame == "index":
+    if expansion.frame == "index":
         heatmaps, shift = F.interpolate(heatmaps, size, mode="bilinear", align_corners=False), 0.0
     x, y = _in_cells(places, size, heatmaps[0], shift)
     heat = bilinear_each(heatmaps[0], x, y, slip)
-    if meshes.reweigh:
-        gaussian = torch.exp(-(dx**2 + dy**2) / (2 * meshes.sigma**2))
+    if expansion.reweigh:
+        gaussian = torch.exp(-(dx**2 + dy**2) / (2 * expansion.sigma**2))
         heat = heat * (gaussian * (gaussian >= 1e-4))
     return heat
 
@@ -171,20 +171,22 @@ def adapt_plainly(
         (n, K, 2) px of the frame and (n, K) adapted heat. Where it is not above 0 the place means
         nothing.
     """
-    meshes, points = options.meshes, people.points
+    expansion, points = options.expansion, people.points
     if not options.adapt:
-        return points, _heat_there(outputs, points, meshes, slip)
+        return points, _heat_there(outputs, points, expansion, slip)
     if options.prior == "expansion":
-        moved, scores = two_highest(global_heat(outputs, points, meshes, slip), options.share)
-        return points + meshes.step * moved, scores
-    attraction = outputs.attract(local_codes(outputs, points, meshes, slip)).clamp(0, 1)
+        moved, scores = two_highest(
+            global_heat(outputs, points, expansion, slip), options.top_weight
+        )
+        return points + expansion.step * moved, scores
+    attraction = outputs.attract(local_codes(outputs, points, expansion, slip)).clamp(0, 1)
     if options.prior == "attraction":
         scores, best = attraction.flatten(2).max(dim=2)
-        places = local_mesh(points, meshes).flatten(2, 3)
+        places = local_mesh(points, expansion).flatten(2, 3)
         return places.gather(2, best[..., None, None].expand(-1, -1, 1, 2)).squeeze(2), scores
-    heat = convolved_each(global_heat(outputs, points, meshes, slip), attraction)
-    moved, scores = two_highest(heat, options.share)
-    return points + meshes.step * moved, scores
+    heat = convolved_each(global_heat(outputs, points, expansion, slip), attraction)
+    moved, scores = two_highest(heat, options.top_weight)
+    return points + expansion.step * moved, scores
 
 
 def propose_plainly(outputs: LocalGlobalOutputs, options: LocalGlobalOptions) -> CenterPoses:
@@ -195,9 +197,12 @@ def propose_plainly(outputs: LocalGlobalOutputs, options: LocalGlobalOptions) ->
     """
     size, stride = outputs.image_size, outputs.image_size[0] // outputs.centers.shape[2]
     maps = F.interpolate(outputs.centers, size, mode="bilinear", align_corners=False)
-    highest = F.max_pool2d(maps.clamp(min=0), options.kernel, 1, options.kernel // 2)
+    highest = F.max_pool2d(maps.clamp(min=0), options.nms_kernel, 1, options.nms_kernel // 2)
     values, index = ((highest == maps) * maps).flatten().topk(options.max_people)
-    values, index = values[values >= options.threshold], index[values >= options.threshold]
+    values, index = (
+        values[values >= options.center_threshold],
+        index[values >= options.center_threshold],
+    )
     centers = torch.stack([index % size[1], index // size[1]], dim=1) / stride
     offsets = outputs.offsets[0, :, :, centers[:, 1].long(), centers[:, 0].long()]
     points = (centers[:, None] - offsets.permute(2, 0, 1)) * stride
@@ -205,9 +210,11 @@ def propose_plainly(outputs: LocalGlobalOutputs, options: LocalGlobalOptions) ->
 
 
 def _heat_there(
-    outputs: LocalGlobalOutputs, points: Tensor, meshes: KeypointExpansion, slip: bool
+    outputs: LocalGlobalOutputs, points: Tensor, expansion: KeypointExpansion, slip: bool
 ) -> Tensor:
-    alone = KeypointExpansion(meshes.rates, 1, 1, meshes.step, reweigh=False, frame=meshes.frame)
+    alone = KeypointExpansion(
+        expansion.rates, 1, 1, expansion.step, reweigh=False, frame=expansion.frame
+    )
     return global_heat(outputs, points, alone, slip).flatten(1)
 
 

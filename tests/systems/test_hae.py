@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.decoders.associative import DecodeOptions, decode_tags
+from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.decoders.keypoint_order import keypoint_order
 from poselib.losses.associative import (
     classical_pull,
@@ -116,9 +116,13 @@ def test_other_skeleton(hierarchy: str) -> None:
     [
         *({"order": order, "progressive": False} for order in ("top_down", "bottom_up")),
         *({"resolution": "map"}, {"refine": False}, {"subpixel": "parabola", "nms_kernel": 3}),
-        *({"fence_over": "group"}, {"missing": "rescale"}, {"per_keypoint": False}),
+        *({"outlier_scope": "group"}, {"missing_keypoints": "rescale"}, {"per_keypoint": False}),
         *({"push_form": "hinge"}, {"subpixel_targets": False}, {"background": 0.1}),
-        *({"mining": "ohkm"}, {"mining": "ohkm", "easy": "keep"}, {"mining": "ohkm", "hardest": 3}),
+        *(
+            {"mining": "ohkm"},
+            {"mining": "ohkm", "ohkm_rest": "keep"},
+            {"mining": "ohkm", "hardest": 3},
+        ),
         *({"focal_levels": "low"}, {"overlap": "sum"}),
         {"hierarchy": "none"},
         {"hierarchy": "whole"},
@@ -221,10 +225,10 @@ def readable(parameter: object) -> str:
         ({"hierarchy": "spatial_prior"}, {"pull_low", "pull_high"}),
         ({"focal": False}, {"pull_low", "pull_high"}),
         ({"alpha": 3.0}, {"pull_low", "pull_high"}),
-        ({"fence_over": "group"}, {"pull_low"}),
+        ({"outlier_scope": "group"}, {"pull_low"}),
         ({"focal_levels": "low"}, {"pull_high"}),
         ({"mining": "ohkm"}, {"pull_low", "pull_high"}),
-        ({"missing": "rescale"}, {"pull_low"}),
+        ({"missing_keypoints": "rescale"}, {"pull_low"}),
         ({"per_keypoint": False}, {"pull_low", "pull_high"}),
         ({"progressive": False}, set()),
         ({"refine": False}, set()),
@@ -246,13 +250,13 @@ def test_focal_off_is_off_whatever_is_mined() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"hardest": 5}, {"easy": "keep"}, {"focal_levels": "low"}], ids=str
+    "changed", [{"hardest": 5}, {"ohkm_rest": "keep"}, {"focal_levels": "low"}], ids=str
 )
 def test_switches_of_mining(changed: dict[str, Any]) -> None:
     """Table VIII; the fences and alpha play no part where only the hardest count."""
     plain, switched = terms_of(mining="ohkm"), terms_of(mining="ohkm", **changed)
     assert plain != pytest.approx(switched)
-    assert plain == terms_of(mining="ohkm", alpha=3.0, fence_over="group")
+    assert plain == terms_of(mining="ohkm", alpha=3.0, outlier_scope="group")
     outputs, targets = given()
     values, visible = tags_at_keypoints(outputs.tags, targets.keypoints, targets.image_size)
     pull = PullOptions(2.0, per_keypoint=True, **{"mining": "ohkm", **changed})
@@ -401,8 +405,8 @@ def test_order_of_decoding_is_a_switch() -> None:
         chosen = {"progressive": True} if name == "progressive" else {"order": name}
         system = system_of(refine=False, **{"progressive": False, **chosen})
         found[name] = system.decode(outputs)
-        options = DecodeOptions(order=order, refine=False)
-        for ours, expected in zip(found[name], decode_tags(outputs, options), strict=True):
+        options = AssociativeOptions(order=order, refine=False)
+        for ours, expected in zip(found[name], decode_associative(outputs, options), strict=True):
             assert np.array_equal(ours.keypoints, expected.keypoints)
     # COCO lists its keypoints from head to toe.
     assert orders["dataset"] == orders["top_down"]

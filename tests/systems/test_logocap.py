@@ -50,7 +50,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "Table 7, KEMs": {"prior": "expansion"},
     "Table 7, KAMs": {"prior": "attraction"},
     "not adapted": {"adapt": False},
-    "the paper's losses": {"partner": "mean", "weighting": "similarity", "refined_sigma": None},
+    "the paper's losses": {"assignment": "mean", "weighting": "similarity", "refined_sigma": None},
     "in the official frame": {"frame": "index"},
 }
 
@@ -105,25 +105,22 @@ def test_every_ablation_builds_learns_and_decodes(name: str) -> None:
 
 def test_switches_reach_what_they_are_of() -> None:
     """Each with a value that no default has."""
-    decoding = {"share": 0.6, "kernel": 5, "threshold": 0.2, "max_people": 7}
+    decoding = {"top_weight": 0.6, "nms_kernel": 5, "center_threshold": 0.2, "max_people": 7}
     decoding |= {
-        "distance": 0.1,
-        "part": 0.4,
-        "decrease": 0.8,
+        "nms_distance": 0.1,
+        "nms_fraction": 0.4,
+        "scale_decrease": 0.8,
         "adapt": False,
         "prior": "expansion",
     }
-    renamed = {"share": "top_share", "kernel": "nms_kernel", "threshold": "center_threshold"}
-    renamed |= {"distance": "nms_distance", "part": "nms_share"}
-    meshes = {"local_window": 7, "global_window": 31, "step": 0.7, "reweigh": False}
-    meshes |= {"frame": "index"}
-    taught = {"partner": "mean", "weighting": "similarity", "refined_sigma": 3.0}
-    switches = {renamed.get(name, name): value for name, value in decoding.items()}
-    system = system_of(CROWDPOSE, **switches, **meshes, **taught)
+    expansion = {"local_window": 7, "global_window": 31, "step": 0.7, "reweigh": False}
+    expansion |= {"frame": "index"}
+    taught = {"assignment": "mean", "weighting": "similarity", "refined_sigma": 3.0}
+    system = system_of(CROWDPOSE, **decoding, **expansion, **taught)
     options, losses = system.decode.keywords["options"], system.losses.keywords["options"]  # type: ignore[attr-defined]
     assert {name: getattr(options, name) for name in decoding} == decoding
-    for each in (options.meshes, losses.meshes):
-        assert {name: getattr(each, name) for name in meshes} == meshes
+    for each in (options.expansion, losses.expansion):
+        assert {name: getattr(each, name) for name in expansion} == expansion
         assert torch.equal(each.rates, expansion_rates(CROWDPOSE.sigmas))
     assert {name: getattr(losses, name) for name in taught} == taught
     assert losses.sigmas.tolist() == pytest.approx(CROWDPOSE.sigmas)
@@ -235,15 +232,15 @@ def test_meshes_are_those_of_the_skeleton() -> None:
     [
         ({"frame": "corner"}, "frame must be one of"),
         ({"prior": "none"}, "prior must be one of"),
-        ({"partner": "nearest"}, "partner must be one of"),
+        ({"assignment": "nearest"}, "assignment must be one of"),
         ({"weighting": "even"}, "weighting must be one of"),
         ({"local_window": 4}, "odd positive side"),
         ({"global_window": 96}, "odd positive side"),
         ({"step": 0.0}, "step must be a positive number"),
         ({"refined_sigma": -1.0}, "refined_sigma must be positive"),
-        ({"top_share": 0.3}, "share must be a weight from 0.5 to 1"),
-        ({"nms_kernel": 2}, "kernel must be an odd positive number"),
-        ({"nms_share": 1.5}, "part must be at least 0 and below 1"),
+        ({"top_weight": 0.3}, "top_weight must be a weight from 0.5 to 1"),
+        ({"nms_kernel": 2}, "nms_kernel must be an odd positive number"),
+        ({"nms_fraction": 1.5}, "nms_fraction must be at least 0 and below 1"),
         ({"max_people": 0}, "max_people must be at least 1"),
         ({"message_layers": -1}, "message passing: -1 layers"),
         ({"message_width": 6}, "message passing: 3 layers of width 6"),

@@ -124,7 +124,7 @@ def test_a_scoring_net_ranks_what_the_network_finds() -> None:
         ({"frame": "corner"}, "frame must be one of"),
         ({"start": "nowhere"}, "unknown start 'nowhere'"),
         ({"scoring": True, "scoring_unit": "arm"}, "unit must be one of"),
-        ({"nms_share": 1.5}, "share must be at least 0 and below 1"),
+        ({"nms_fraction": 1.5}, "nms_fraction must be at least 0 and below 1"),
     ],
 )
 def test_unknown_values_are_refused(switches: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from poselib.data.coco_export import PIXEL_CENTER
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco_json import read_images, read_json, read_table
-from poselib.ops.io import replacing
+from poselib.ops.io import atomic_write
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 
@@ -123,7 +123,7 @@ def write_results(results: list[dict[str, Any]], path: Path) -> None:
         text = json.dumps(results, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{path}: results must be finite numbers: {error}") from error
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
