@@ -1,4 +1,4 @@
-"""Evaluate several decodings of one network, and compare two sets of detections."""
+"""Evaluate several decodings of one network, and compare detections image by image."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pandas as pd
 import torch
 
 from poselib.analysis.association_errors import association_errors
-from poselib.analysis.examples import filter_by_score, mean_similarity
-from poselib.analysis.select_images import ranked_images
+from poselib.analysis.select_images import filter_by_score, mean_oks, rank_images
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import Evaluation, LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_variants
@@ -144,15 +143,16 @@ def evaluate_decoders(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sets of detections in the same images.
+    """Detections of one or two systems, or decodings of one, in the same images.
 
     Attributes:
-        totals: one row per set, by its name: ``AP``, ``AP50``, ``AP75`` and ``AR`` of its
-            evaluation; of the detections compared ``detections``, how many there are, ``OKS``, the
-            mean over annotated people, and ``better``, the images in which its OKS is higher.
-        poses: the detections of each image by the name of the set, px of the image files.
+        totals: one row per system, by its name: ``AP``, ``AP50``, ``AP75`` and ``AR`` of its
+            evaluation; of the detections compared ``detections``, how many there are, and ``OKS``,
+            the mean over annotated people; of two systems also ``better``, the number of images in
+            which its OKS is higher.
+        poses: the detections of each image by the name of the system, px of the image files.
         images: one row per image with annotated people, by its index in the dataset: ``people``
-            and, under the name of each set, the mean OKS of the image as in ``ranked_images``.
+            and, under the name of each system, the mean OKS of the image as in ``rank_images``.
     """
 
     totals: pd.DataFrame
@@ -161,25 +161,29 @@ class Comparison:
 
     @property
     def gain(self) -> pd.Series:
-        """OKS of the second set minus that of the first, by image, in ascending order."""
+        """OKS of the second system minus that of the first, by image, in ascending order."""
         first, second = self.poses
         return (self.images[second] - self.images[first]).sort_values(kind="stable")
 
     def ranked(self, name: str) -> pd.DataFrame:
-        """Return ``index``, ``people`` and ``similarity`` of the images, worst first for a set."""
+        """Return ``index``, ``people`` and ``oks`` of the images, worst first for a system."""
         table = self.images.rename_axis("index").reset_index()
-        table = table.rename(columns={name: "similarity"})[["index", "people", "similarity"]]
-        return table.sort_values(["similarity", "index"], ignore_index=True)
+        table = table.rename(columns={name: "oks"})[["index", "people", "oks"]]
+        return table.sort_values(["oks", "index"], ignore_index=True)
 
     def as_table(self) -> pd.DataFrame:
-        """Return one row for all images, with the AP of both sets, and one row per image."""
-        first, second = self.poses
-        images = self.images.assign(gain=self.images[second] - self.images[first])
-        everyone = {"people": self.images["people"].sum(), **self.totals["OKS"]}
-        everyone["gain"] = everyone[second] - everyone[first]
-        everyone |= {f"AP {name}": ap for name, ap in self.totals["AP"].items()}
-        rows = pd.concat([pd.DataFrame(everyone, index=["all"]), images]).rename_axis("image")
-        return rows.rename(columns={name: f"OKS {name}" for name in self.poses}).reset_index()
+        """Return one row for all images, with each system's AP, and one row per image."""
+        everyone = pd.DataFrame(
+            {"people": self.images["people"].sum(), **self.totals["OKS"]}, ["all"]
+        )
+        table = pd.concat([everyone, self.images])
+        if len(self.poses) == 2:
+            first, second = self.poses
+            table["gain"] = table[second] - table[first]
+        for name, ap in self.totals["AP"].items():
+            table.loc["all", f"AP {name}"] = ap
+        table = table.rename(columns={name: f"OKS {name}" for name in self.poses})
+        return table.rename_axis("image").reset_index()
 
 
 def compare_detections(
@@ -194,39 +198,40 @@ def compare_detections(
 
     Args:
         dataset: labeled images.
-        evaluations: of the two on this dataset, by name.
-        skeleton: of both.
+        evaluations: on this dataset, by the name of the system; of a single one there are no gains.
+        skeleton: of all.
         poses: detections to compare instead of the evaluations' own, such as
             ``VariantResults.unrefined``; px of the image files.
         min_score: detections with a lower person score count for AP alone.
 
     Raises:
-        ValueError: there are not two evaluations, or their number of poses is not that of images.
+        ValueError: there is no evaluation or more than two, or a number of poses is not that of
+            the images.
     """
-    if len(evaluations) != 2:
-        raise ValueError(f"two evaluations can be compared, not {len(evaluations)}")
+    if not 1 <= len(evaluations) <= 2:
+        raise ValueError(f"one or two evaluations can be compared, not {len(evaluations)}")
     compared = poses or {name: each.poses for name, each in evaluations.items()}
     kept = {name: filter_by_score(compared[name], min_score) for name in evaluations}
     ranked = {
-        name: ranked_images(dataset, each, skeleton).set_index("index").sort_index()
+        name: rank_images(dataset, each, skeleton).set_index("index").sort_index()
         for name, each in kept.items()
     }
-    images = pd.DataFrame({name: table["similarity"] for name, table in ranked.items()})
-    first, second = evaluations
-    one, two = images[first], images[second]
-    totals = pd.DataFrame.from_dict(
-        {
-            name: {
-                **{metric: getattr(each.ap, metric) for metric in ("AP", "AP50", "AP75", "AR")},
-                "detections": int(ranked[name]["found"].sum()),
-                "OKS": mean_similarity(ranked[name]),
-            }
-            for name, each in evaluations.items()
-        },
-        orient="index",
-    ).rename_axis("system")
-    totals["better"] = pd.Series({first: (one > two).sum(), second: (two > one).sum()})
-    images.insert(0, "people", ranked[first]["people"])
+    people = next(iter(ranked.values()))["people"]
+    images = pd.DataFrame(
+        {"people": people, **{name: table["oks"] for name, table in ranked.items()}}
+    )
+    rows = {
+        name: {
+            **{metric: getattr(each.ap, metric) for metric in ("AP", "AP50", "AP75", "AR")},
+            "detections": int(ranked[name]["detections"].sum()),
+            "OKS": mean_oks(ranked[name]),
+        }
+        for name, each in evaluations.items()
+    }
+    totals = pd.DataFrame.from_dict(rows, orient="index").rename_axis("system")
+    if len(evaluations) == 2:
+        one, two = (images[name] for name in evaluations)
+        totals["better"] = [int((one > two).sum()), int((two > one).sum())]
     return Comparison(totals, kept, images)
 
 
@@ -236,7 +241,7 @@ def comparison_panels(
     selected: Mapping[str, Sequence[int]],
     skeleton: Skeleton,
 ) -> list[Panel]:
-    """Return three panels per image: the annotated people, and both sets of detections.
+    """Return three panels per image: the annotated people, and the detections of both systems.
 
     A detection has the color of the annotated person it is matched to. All of its keypoints are
     drawn, whatever their scores.

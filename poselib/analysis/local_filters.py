@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from poselib.analysis.select_images import extremes
 from poselib.data.loaders import SampleSource
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
@@ -31,7 +32,7 @@ from poselib.systems import System
 from poselib.typing import FloatArray
 
 BEFORE, AFTER = "regressed", "adapted"
-_FOUND = 0.5  # OKS from which AP counts somebody as found at all
+_DETECTED = 0.5  # OKS from which AP counts a person as detected
 
 
 @dataclass(frozen=True)
@@ -139,33 +140,25 @@ def person_gains(
     return pd.DataFrame(lines, columns=["index", "person", "before", "after", "gain"])
 
 
-def extreme_people(gains: pd.DataFrame, least: float = _FOUND) -> dict[str, pd.Series]:
-    """Choose people by a rule: whose OKS gains most, gains the median and loses most.
+def extreme_people(gains: pd.DataFrame, min_oks: float = _DETECTED) -> dict[str, pd.Series]:
+    """Select the people whose OKS gains most, gains the median and loses most.
 
     Args:
         gains: of ``person_gains``.
-        least: OKS as regressed from which on people can be chosen, so that they were found without
-            adaptation; if nobody has it, everybody can.
+        min_oks: OKS as regressed from which on people are selected, so that they were detected
+            without adaptation; if nobody reaches it, all are.
 
     Returns:
-        Lines of the table by why they were chosen; the last only if somebody loses, and nobody
-        twice.
+        Rows of the table by the reason for their selection, see ``extremes``.
 
     Raises:
         ValueError: the table is empty.
     """
     if gains.empty:
         raise ValueError("nobody was found whose adaptation could be shown")
-    sure = gains[gains["before"] >= least]
-    ordered = (sure if len(sure) else gains).sort_values("gain", kind="stable")
-    chosen = {"largest gain": ordered.iloc[-1], "median gain": ordered.iloc[len(ordered) // 2]}
-    if ordered.iloc[0]["gain"] < 0:
-        chosen["largest loss"] = ordered.iloc[0]
-    different: dict[str, pd.Series] = {}
-    for reason, line in chosen.items():
-        if all(line.name != other.name for other in different.values()):
-            different[reason] = line
-    return different
+    detected = gains[gains["before"] >= min_oks]
+    selected = extremes((detected if len(detected) else gains)["gain"])
+    return {reason: gains.loc[label] for reason, labels in selected.items() for label in labels}
 
 
 def adapted_person(

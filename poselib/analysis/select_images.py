@@ -1,32 +1,34 @@
-"""Which images of a dataset to show: by a rule, never by their looks."""
+"""Select the images to show by rank, never by appearance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from poselib.data.loaders import SampleSource
+from poselib.engine.evaluate import LabeledImages
 from poselib.metrics.matching import matched_oks
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 
 
 def first_crowded(dataset: SampleSource, people: int, count: int, within: int = 1000) -> list[int]:
-    """Return the first ``count`` images with at least so many labeled people, in their order.
+    """Return the first ``count`` images with at least ``people`` labeled people.
 
-    Where there are not enough, those with the most people follow, again the first first.
+    If there are fewer, those with the most people follow, the first ones first.
 
     Args:
-        dataset: is read from its start.
+        dataset: read from its start.
         people: labeled people that an image should have.
-        count: images to return; fewer if the dataset has fewer.
-        within: no image after this many is looked at.
+        count: images to return; fewer if the dataset is smaller.
+        within: number of images that are read at most.
     """
     sizes: list[int] = []
     for index in range(min(len(dataset), within)):
-        sizes.append(_people(dataset[index]))
+        sizes.append(_labeled_people(dataset[index]))
         if sum(size >= people for size in sizes) == count:
             break
     enough = [index for index, size in enumerate(sizes) if size >= people]
@@ -34,19 +36,17 @@ def first_crowded(dataset: SampleSource, people: int, count: int, within: int = 
     return [*enough, *others][:count]
 
 
-def ranked_images(
-    dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
-) -> pd.DataFrame:
-    """Return the images with labeled people, those in which they were found worst first.
+def rank_images(dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton) -> pd.DataFrame:
+    """Rank the images with labeled people by how well these were detected, worst first.
 
     Args:
         dataset: labeled images.
-        poses: people found in each, px of the image.
+        poses: detections in each, px of the image.
         skeleton: of both.
 
     Returns:
-        Columns ``index``, ``people``, ``found`` and ``similarity``, the mean over the annotated
-        people of their OKS with a person found. Who was found but is not there does not count.
+        Columns ``index``, ``people``, ``detections`` and ``oks``, the mean over annotated people
+        of the OKS with their matched detection, 0 without one. Unmatched detections do not count.
 
     Raises:
         ValueError: the number of poses is not that of the images.
@@ -54,14 +54,110 @@ def ranked_images(
     if len(poses) != len(dataset):
         raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
     rows = []
-    for index, found in enumerate(poses):
+    for index, detections in enumerate(poses):
         sample = dataset[index]
-        if people := _people(sample):
-            mean = float(np.nanmean(matched_oks(found, sample, skeleton)))
-            rows.append({"index": index, "people": people, "found": len(found), "similarity": mean})
-    table = pd.DataFrame(rows, columns=["index", "people", "found", "similarity"])
-    return table.sort_values(["similarity", "index"], ignore_index=True)
+        if people := _labeled_people(sample):
+            mean = float(np.nanmean(matched_oks(detections, sample, skeleton)))
+            rows.append((index, people, len(detections), mean))
+    table = pd.DataFrame(rows, columns=["index", "people", "detections", "oks"])
+    return table.sort_values(["oks", "index"], ignore_index=True)
 
 
-def _people(sample: Sample) -> int:
+def mean_oks(ranked: pd.DataFrame) -> float:
+    """Return the mean OKS over all people of ``rank_images``; NaN without any."""
+    people = ranked["people"].to_numpy(float)
+    return float((people * ranked["oks"]).sum() / people.sum()) if people.sum() else np.nan
+
+
+def evenly_spaced(ranked: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return ``count`` rows at even steps from the first to the last; all if there are fewer.
+
+    Raises:
+        ValueError: ``count`` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"at least 1 example must be shown, not {count}")
+    rows = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int)
+    return ranked.iloc[rows]
+
+
+def extremes(gain: pd.Series, count: int = 1) -> dict[str, list[Any]]:
+    """Select the largest gains, those around the median and the largest losses.
+
+    Nothing is selected twice: where there are few values, gains and losses go first.
+
+    Args:
+        gain: of images or people.
+        count: values of each kind, at most.
+
+    Returns:
+        Labels of ``gain`` by ``"largest gain"``, ``"median gain"`` and ``"largest loss"``, the
+        largest first. Values that are not positive are no gains, those that are not negative no
+        losses.
+    """
+    ordered = gain.sort_values(kind="stable")
+    best = ordered[ordered > 0].index[::-1][:count].tolist()
+    worst = ordered[ordered < 0].index[:count].tolist()
+    taken, middle = {*best, *worst}, len(ordered) // 2
+    rest = [rank for rank, label in enumerate(ordered.index) if label not in taken]
+    nearest = sorted(sorted(rest, key=lambda rank: abs(rank - middle))[:count])
+    median = ordered.index[nearest].tolist()
+    return {"largest gain": best, "median gain": median, "largest loss": worst}
+
+
+def filter_by_score(poses: Sequence[Poses], min_score: float) -> list[Poses]:
+    """Return the detections of each image whose person score is at least ``min_score``."""
+    kept = [detections.person_scores >= min_score for detections in poses]
+    return [
+        Poses(detections.keypoints[keep], detections.scores[keep], detections.person_scores[keep])
+        for detections, keep in zip(poses, kept, strict=True)
+    ]
+
+
+class LabeledSubset:
+    """The images of a dataset that have a person with a labeled keypoint, in the same order.
+
+    LOGO-CAP, Sec. 1, measures on "2346 testing samples that are fully annotated with keypoint
+    annotations" of COCO's val2017. As many of its 5000 images have a person with a labeled
+    keypoint, and the official code asks for no more (``filter_for_keypoint_annotations``). So
+    images without people or with boxes alone are left out; people who have a box alone in an image
+    that is kept are ignored as usual.
+
+    Args:
+        dataset: labeled images.
+
+    Attributes:
+        dataset: as given.
+        indices: of the images that are kept.
+
+    Raises:
+        ValueError: the dataset has no annotations.
+    """
+
+    def __init__(self, dataset: LabeledImages) -> None:
+        truth = dataset.ground_truth()
+        labeled = {
+            person["image_id"]
+            for person in truth["annotations"]
+            if any(visibility > 0 for visibility in (person.get("keypoints") or ())[2::3])
+        }
+        self.dataset = dataset
+        self.indices = tuple(i for i, e in enumerate(truth["images"]) if e["id"] in labeled)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Return the images that are kept and their people in COCO's format."""
+        truth = self.dataset.ground_truth()
+        images = [truth["images"][index] for index in self.indices]
+        kept = {image["id"] for image in images}
+        people = [person for person in truth["annotations"] if person["image_id"] in kept]
+        return {**truth, "images": images, "annotations": people}
+
+
+def _labeled_people(sample: Sample) -> int:
     return int((sample.keypoints[..., 2] > 0).any(axis=1).sum())

@@ -18,8 +18,7 @@ from poselib.analysis.compare import (
     evaluate_decoders,
     evaluate_variants,
 )
-from poselib.analysis.examples import filter_by_score
-from poselib.analysis.select_images import ranked_images
+from poselib.analysis.select_images import filter_by_score, rank_images
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import Evaluation, evaluate, score
 from poselib.engine.predict import PredictOptions
@@ -153,17 +152,15 @@ def test_detections_are_compared_image_by_image(dataset: SyntheticScenes) -> Non
         kept = filter_by_score(evaluation.poses, min_score)
         assert 0 < sum(map(len, kept)) < sum(map(len, evaluation.poses))
         assert_same_poses(compared.poses[name], kept)
-        ranked = ranked_images(dataset, kept, COCO)
-        expected = ranked.set_index("index")["similarity"].sort_index()
+        ranked = rank_images(dataset, kept, COCO)
+        expected = ranked.set_index("index")["oks"].sort_index()
         assert compared.images[name].to_dict() == expected.to_dict()
         row = compared.totals.loc[name]
         assert (row["AP"], row["AR"]) == (evaluation.ap.AP, evaluation.ap.AR)
         assert row["detections"] == sum(map(len, kept))
-        weighted = np.average(ranked["similarity"], weights=ranked["people"])
+        weighted = np.average(ranked["oks"], weights=ranked["people"])
         assert row["OKS"] == pytest.approx(weighted)
-        pd.testing.assert_frame_equal(
-            compared.ranked(name), ranked[["index", "people", "similarity"]]
-        )
+        pd.testing.assert_frame_equal(compared.ranked(name), ranked[["index", "people", "oks"]])
     assert (compared.images["a"] != compared.images["b"]).any()
     assert compared.totals["better"].tolist() == [
         (compared.images["a"] > compared.images["b"]).sum(),
@@ -198,8 +195,17 @@ def test_other_detections_can_be_compared(dataset: SyntheticScenes) -> None:
     compared = compare_detections(dataset, evaluations, COCO, poses=others)
     assert compared.images["b"].tolist() == [0, 0, 0] and compared.totals.loc["b", "AP"] == 1
     assert compared.totals["better"].tolist() == [3, 0]
-    with pytest.raises(ValueError, match="two evaluations can be compared, not 1"):
-        compare_detections(dataset, {"a": evaluation}, COCO)
+    with pytest.raises(ValueError, match="one or two evaluations can be compared, not 3"):
+        compare_detections(dataset, {**evaluations, "c": evaluation}, COCO)
+
+
+def test_a_single_system_has_no_gain(dataset: SyntheticScenes) -> None:
+    evaluation = ground_truth_evaluation(dataset, [1.0] * 3)
+    compared = compare_detections(dataset, {"a": evaluation}, COCO)
+    assert "better" not in compared.totals and compared.totals.loc["a", "OKS"] == 1
+    table = compared.as_table()
+    assert list(table) == ["image", "people", "OKS a", "AP a"]
+    assert table["image"].tolist() == ["all", 0, 1, 2] and table["OKS a"].tolist() == [1] * 4
 
 
 IMAGES = pd.DataFrame(

@@ -105,8 +105,8 @@ def test_people_are_chosen_by_their_gain() -> None:
 
 
 def test_nobody_is_chosen_twice_and_few_people_suffice() -> None:
-    assert chosen(gains([0.9], [-0.1])) == {"largest gain": 0}
-    assert chosen(gains([0.1, 0.2], [0.3, 0.1])) == {"largest gain": 0}
+    assert chosen(gains([0.9], [-0.1])) == {"largest loss": 0}
+    assert chosen(gains([0.1, 0.2], [0.3, 0.1])) == {"largest gain": 0, "median gain": 1}
     with pytest.raises(ValueError, match="nobody was found"):
         extreme_people(gains([], []))
 

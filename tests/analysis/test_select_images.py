@@ -1,11 +1,29 @@
+"""Images are ranked, spaced and selected by hand-made numbers."""
+
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from poselib.analysis.select_images import first_crowded, ranked_images
+from poselib.analysis.select_images import (
+    LabeledSubset,
+    evenly_spaced,
+    extremes,
+    filter_by_score,
+    first_crowded,
+    mean_oks,
+    rank_images,
+)
+from poselib.engine.evaluate import score
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
+from tests.engine.toys import scenes
+from tests.experiments.standing_people import build_tiny, poses_at
 
 
 def sample(people: int, unlabeled: int = 0) -> Sample:
@@ -38,15 +56,111 @@ def test_where_there_are_not_enough_the_largest_follow() -> None:
 def test_images_are_ranked_from_the_worst() -> None:
     shifts = [0.0, 4.0, 0.0, 8.0, 2.0]
     poses = [found(s, x) for s, x in zip(CROWDS, shifts, strict=True)]
-    table = ranked_images(CROWDS, poses, COCO)
+    table = rank_images(CROWDS, poses, COCO)
     assert list(table["index"]) == [3, 1, 4, 0, 2]  # of equal ones, the first
     assert list(table["people"]) == [3, 3, 4, 1, 2]
-    assert table["similarity"].iloc[-1] == pytest.approx(1)
+    assert table["oks"].iloc[-1] == pytest.approx(1)
 
 
 def test_images_without_people_are_not_ranked_and_lengths_must_fit() -> None:
     empty = sample(0)
-    table = ranked_images([empty, CROWDS[0]], [Poses.empty(17)] * 2, COCO)
-    assert list(table["index"]) == [1] and table["similarity"].iloc[0] == 0
+    table = rank_images([empty, CROWDS[0]], [Poses.empty(17)] * 2, COCO)
+    assert list(table["index"]) == [1] and table["oks"].iloc[0] == 0
     with pytest.raises(ValueError, match="1 predictions for 2 images"):
-        ranked_images(CROWDS[:2], [Poses.empty(17)], COCO)
+        rank_images(CROWDS[:2], [Poses.empty(17)], COCO)
+
+
+def test_detections_with_low_person_scores_are_left_out() -> None:
+    three = replace(found(sample(3), 0.0), person_scores=np.array([0.9, 0.05, 0.1], np.float32))
+    kept, none = filter_by_score([three, Poses.empty(17)], 0.1)
+    np.testing.assert_array_equal(kept.keypoints, three.keypoints[[0, 2]])
+    assert kept.scores.shape == (2, 17) and len(none) == 0
+    assert kept.person_scores.tolist() == pytest.approx([0.9, 0.1])
+
+
+def test_the_mean_oks_counts_people_not_images() -> None:
+    table = pd.DataFrame({"people": [3, 1], "oks": [0.2, 1.0]})
+    assert mean_oks(table) == pytest.approx(0.4)
+    assert np.isnan(mean_oks(table.iloc[:0]))
+
+
+def test_rows_are_evenly_spaced_from_the_first_to_the_last() -> None:
+    table = pd.DataFrame({"index": range(10, 21)})
+    assert evenly_spaced(table, 3)["index"].tolist() == [10, 15, 20]
+    assert evenly_spaced(table, 1)["index"].tolist() == [10]
+    assert evenly_spaced(table, 99)["index"].tolist() == [*range(10, 21)]
+    assert len(evenly_spaced(table.iloc[:0], 3)) == 0
+    with pytest.raises(ValueError, match="at least 1 example must be shown, not 0"):
+        evenly_spaced(table, 0)
+
+
+def select(gains: list[float], count: int) -> dict[str, list[int]]:
+    return extremes(pd.Series(gains, index=[10 + n for n in range(len(gains))]), count)
+
+
+def test_largest_gains_and_losses_and_the_median_are_selected() -> None:
+    selected = select([0.3, -0.2, 0.0, 0.1, -0.4, 0.5, 0.02, -0.01, 0.05], 2)
+    assert selected["largest gain"] == [15, 10] and selected["largest loss"] == [14, 11]
+    # Of nine values the one in the middle, and the first of the two beside it.
+    assert selected["median gain"] == [12, 16]
+
+
+def test_nothing_is_selected_twice() -> None:
+    few = {"largest gain": [10, 12], "median gain": [], "largest loss": [11]}
+    assert select([0.3, -0.2, 0.1], 2) == few
+    assert select([0.0] * 3, 1) == {"largest gain": [], "median gain": [11], "largest loss": []}
+    assert select([0.1, 0.2], 1)["largest loss"] == []
+
+
+class PartlyLabeled:
+    """Five scenes: the second has a box alone, the third nobody, the fourth one of either kind."""
+
+    def __init__(self) -> None:
+        self.scenes = scenes(5, seed=3)
+        truth = copy.deepcopy(self.scenes.ground_truth())
+        people = [p for p in truth["annotations"] if p["image_id"] != 2]
+        for entry in people:
+            if entry["image_id"] == 1:
+                entry["keypoints"] = [0] * 51
+        box = {"id": 999, "image_id": 3, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81,
+               "iscrowd": 0, "num_keypoints": 0}  # fmt: skip
+        self.truth = {**truth, "annotations": [*people, box]}
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.scenes[index]
+
+    def ground_truth(self) -> dict[str, Any]:
+        return self.truth
+
+
+def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> None:
+    whole = PartlyLabeled()
+    assert [image["id"] for image in whole.truth["images"]] == [0, 1, 2, 3, 4]
+    kept = LabeledSubset(whole)
+    assert kept.indices == (0, 3, 4) and len(kept) == 3
+    assert [kept[i].image_id for i in range(3)] == [0, 3, 4]
+    truth = kept.ground_truth()
+    assert [image["id"] for image in truth["images"]] == [0, 3, 4]
+    assert 999 in {person["id"] for person in truth["annotations"]}  # ignored as ever
+    assert {person["image_id"] for person in truth["annotations"]} == {0, 3, 4}
+    assert len(whole.ground_truth()["images"]) == 5
+    with pytest.raises(IndexError):
+        kept[3]
+
+
+def test_people_found_in_other_images_do_not_count() -> None:
+    whole = PartlyLabeled()
+    kept = LabeledSubset(whole)
+    exact = [poses_at(*whole[i].keypoints[..., :2]) for i in range(5)]
+    system = build_tiny()
+    everywhere = score(system, whole, exact, explain=False).ap.AP
+    assert everywhere < 1  # somebody was found where nobody is annotated
+    some = score(system, kept, [exact[i] for i in kept.indices], explain=False).ap.AP
+    assert some == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="5 predictions for 3 images"):
+        score(system, kept, exact)
+    nobody = score(system, kept, [Poses.empty(17)] * 3, explain=False).ap.AP
+    assert nobody == 0 and np.isfinite(everywhere)
