@@ -181,14 +181,14 @@ def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
     assert (apart < 1e-3).float().mean() > (0.9 if prior != "expansion" else 0.95)
 
 
-@pytest.mark.parametrize("switches", [{}, {"assignment": "mean", "weighting": "similarity"}])
-def test_losses_of_adaptation_are_the_same(switches: dict[str, str]) -> None:
+@pytest.mark.parametrize("options", [{}, {"assignment": "mean", "weighting": "similarity"}])
+def test_losses_of_adaptation_are_the_same(options: dict[str, str]) -> None:
     """From targets to losses, gradients and poses."""
     images, found = collate([scenes(4, size=128)[i] for i in range(4)]), []
     small = {"backbone": "hrnet_tiny", "embedding": 8, "message_width": 32, "global_window": 25}
     for device in ("cpu", DEVICE):
         torch.manual_seed(0)
-        system = build("logocap", COCO, **small, **switches)
+        system = build("logocap", COCO, **small, **options)
         model, batch = system.model.to(device), images.to(device)
         outputs, targets = model(normalize(batch.images)), system.encode(batch)
         maps = targets.heatmaps[0] + 0.05

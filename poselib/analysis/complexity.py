@@ -11,7 +11,7 @@ import torch
 from poselib.engine.complexity import Complexity, Cost, complexity
 from poselib.papers.published import published_table
 from poselib.skeletons import Skeleton
-from poselib.systems import Switch, build
+from poselib.systems import OptionValue, build
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Network:
     Attributes:
         system: key in ``poselib.systems.SYSTEMS``.
         size: side of the square image, px.
-        switches: of the system.
+        options: of the system.
     """
 
     system: str
     size: int
-    switches: Mapping[str, Switch] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 def count(network: Network, skeleton: Skeleton) -> Complexity:
@@ -36,7 +36,7 @@ def count(network: Network, skeleton: Skeleton) -> Complexity:
         ValueError: as ``poselib.systems.build`` and ``engine.complexity.complexity``.
     """
     with torch.device("meta"):
-        system = build(network.system, skeleton, **network.switches)
+        system = build(network.system, skeleton, **network.options)
     return complexity(system, network.size)
 
 

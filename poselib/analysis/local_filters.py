@@ -77,7 +77,7 @@ def adapt_options(system: System) -> LocalGlobalOptions:
         ValueError: it has nothing to adapt poses with.
     """
     options = getattr(system.decode, "keywords", {}).get("options")
-    if not isinstance(options, LocalGlobalOptions) or not system.switches.get("adaptation"):
+    if not isinstance(options, LocalGlobalOptions) or not system.options.get("adaptation"):
         raise ValueError(f"system {system.name!r} as it was built cannot adapt poses")
     return options
 
@@ -99,7 +99,7 @@ def before_and_after(system: System) -> dict[str, System]:
     Raises:
         ValueError: the system cannot adapt poses.
     """
-    adapt_options(system)  # refused here, not as an unknown switch
+    adapt_options(system)  # refused here, not as an unknown option
     adapted = with_options(system, adapt=True)
     unmoved = replace(
         adapted, decode=partial(decode_without_adaptation, options=adapt_options(adapted))

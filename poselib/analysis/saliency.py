@@ -143,7 +143,7 @@ def analyze_center(system: System, sample: Sample, options: PredictOptions) -> C
         ValueError: the system does not regress poses from centers, or the people have another
             number of keypoints.
     """
-    frame = system.switches.get("frame")
+    frame = system.options.get("frame")
     if frame not in FRAMES:
         raise ValueError(f"system {system.name!r} does not regress poses from centers")
     if sample.keypoints.shape[1] != len(system.skeleton):

@@ -26,7 +26,7 @@ from poselib.experiments.given import load_or_init
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
-from poselib.systems import Switch, System, build
+from poselib.systems import OptionValue, System, build
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Timed:
 
     Attributes:
         system: key in ``poselib.systems.SYSTEMS``.
-        switches: of the system.
+        options: of the system.
     """
 
     system: str
-    switches: Mapping[str, Switch] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def built(self, skeleton: Skeleton, seed: int, device: str) -> System:
         """Return the system, ready to predict on a device."""
         seed_everything(seed)
-        system = build(self.system, skeleton, **self.switches)
+        system = build(self.system, skeleton, **self.options)
         system.model.to(device).eval().requires_grad_(False)
         return system
 

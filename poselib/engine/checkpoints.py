@@ -21,6 +21,8 @@ from poselib.systems import System, build
 # Trained on synthetic scenes by notebooks/03_train.ipynb; its provenance lies beside it.
 BUNDLED = Path(__file__).parents[1] / "checkpoints" / "hae_tiny_synthetic.safetensors"
 
+# Fields of a description that had other names in checkpoints of older versions.
+_OLD_FIELDS = {"switches": "options"}
 # Options that had another name, or values with another spelling, in checkpoints of older versions.
 OLD_OPTION_NAMES = {
     "fence_over": "outlier_scope",
@@ -78,7 +80,7 @@ def save_system(
         "system": system.name,
         "skeleton": system.skeleton.name,
         "keypoints": list(system.skeleton.keypoints),
-        "switches": dict(system.switches),
+        "options": dict(system.options),
         "size": size,
         "provenance": provenance or {},
     }
@@ -104,8 +106,9 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     description, weights = (_read_training if path.suffix == ".pt" else _read_safetensors)(path)
     try:
+        description = {_OLD_FIELDS.get(key, key): value for key, value in description.items()}
         stored = _stored_skeleton(description)
-        system = build(description["system"], stored, **with_current_names(description["switches"]))
+        system = build(description["system"], stored, **with_current_names(description["options"]))
         size = description.get("size")
         if not (size is None or (isinstance(size, int) and size > 0)):
             raise ValueError(f"size must be a number of px, not {size!r}")
@@ -184,10 +187,10 @@ def _read_safetensors(path: Path) -> Stored:
 
 def _read_training(path: Path) -> Stored:
     state = read_training(path)
-    switches = dict(state["system"])
+    options = dict(state["system"])
     description = {
-        "system": switches.pop("name", None),
-        "skeleton": switches.pop("skeleton", None),
-        "switches": switches,
+        "system": options.pop("name", None),
+        "skeleton": options.pop("skeleton", None),
+        "options": options,
     }
     return description, state["average"] or state["model"]

@@ -162,8 +162,8 @@ def attach_scoring_net(system: System, net: ScoringNet) -> System:
     if net.skeleton != system.skeleton:
         theirs, ours = net.skeleton.name, system.skeleton.name
         raise ValueError(f"a scoring net of skeleton {theirs!r} cannot rank people of {ours!r}")
-    switches = {**system.switches, "scoring": True, "scoring_unit": net.unit}
-    ranked = build(system.name, system.skeleton, **switches)
+    options = {**system.options, "scoring": True, "scoring_unit": net.unit}
+    ranked = build(system.name, system.skeleton, **options)
     weights = {k: v for k, v in system.model.state_dict().items() if not k.startswith(_PART)}
     weights |= {f"{_PART}{name}": value for name, value in net.state_dict().items()}
     try:
@@ -177,7 +177,7 @@ def attach_scoring_net(system: System, net: ScoringNet) -> System:
 def detach_scoring_net(system: System) -> System:
     """Return a system on the very same network that does not ask its scoring net.
 
-    It is for comparison, in one go of ``predict_variants``: its switches are those of the given
+    It is for comparison, in one go of ``predict_variants``: its options are those of the given
     one.
     """
     return replace(system, decode=lambda outputs: system.decode(replace(outputs, scorer=None)))
@@ -205,7 +205,7 @@ def has_labels(sample: Sample) -> bool:
 
 
 def _check_scorable(system: System) -> None:
-    if "scoring" not in system.switches:
+    if "scoring" not in system.options:
         raise ValueError(f"system {system.name!r} regresses no poses that a scoring net could rank")
 
 

@@ -254,7 +254,7 @@ def _check_weights(model: nn.Module, step: int) -> None:
 
 
 def _identity(system: System) -> dict[str, Any]:
-    return {"name": system.name, "skeleton": system.skeleton.name, **system.switches}
+    return {"name": system.name, "skeleton": system.skeleton.name, **system.options}
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from poselib.systems import Switch, System, build
+from poselib.systems import OptionValue, System, build
 
 # DEKR's code matches within 75 px of inputs whose short side has 512 or 640 px.
 _MATCH_DISTANCE, _SIZE = 75.0, 512
@@ -24,13 +24,13 @@ class Variant:
     """
 
     name: str
-    options: Mapping[str, Switch] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
     off: tuple[str, ...] = ()
     scales: tuple[float, ...] = (1.0,)
 
     def supports(self, system: System) -> bool:
         """Return whether a system has all options of this variant."""
-        return set(self.options) <= set(system.switches)
+        return set(self.options) <= set(system.options)
 
     def apply(self, system: System, size: int) -> System:
         """Return a system with the same network and the decoding of this variant.
@@ -40,19 +40,19 @@ class Variant:
             size: short side of the network input, px. Peak matching reaches as far as
                 ``match_distance_for`` returns for it, unless ``options`` set ``match_distance``.
         """
-        changes: dict[str, Switch] = {name: False for name in self.off if name in system.switches}
+        changes: dict[str, OptionValue] = dict.fromkeys(set(self.off) & set(system.options), False)
         if self.options.get("match"):
             changes["match_distance"] = match_distance_for(size)
         return with_options(system, **{**changes, **self.options})
 
 
-def with_options(system: System, **changes: Switch) -> System:
+def with_options(system: System, **changes: OptionValue) -> System:
     """Return a system with the same network and other options, such as another decoding.
 
     Raises:
         ValueError: an option is unknown or needs another network.
     """
-    other = build(system.name, system.skeleton, **{**system.switches, **changes})
+    other = build(system.name, system.skeleton, **{**system.options, **changes})
     weights, expected = system.model.state_dict(), other.model.state_dict()
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in expected.items()}:
         raise ValueError(f"{changes} make another network: its weights have other names or shapes")

@@ -14,7 +14,7 @@ from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import Variant
 from poselib.experiments.sweep import PlannedRun, mean_and_spread
-from poselib.systems import Switch
+from poselib.systems import OptionValue
 
 
 def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
@@ -38,7 +38,7 @@ def measure_runs(
     runs_dir: Path | str,
     dataset: LabeledImages,
     options: PredictOptions,
-    decodings: Mapping[str, Mapping[str, Switch]],
+    decodings: Mapping[str, Mapping[str, OptionValue]],
     *,
     device: torch.device | str | None = None,
 ) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def measure_runs(
     Raises:
         FileNotFoundError: no run is finished, or one has no trained system.
     """
-    variants = [Variant(name, switches) for name, switches in decodings.items()]
+    variants = [Variant(name, changes) for name, changes in decodings.items()]
     parts = []
     for run in runs:
         if run.record(runs_dir) is None:

@@ -20,7 +20,7 @@ from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import get_device
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
-from poselib.systems import Switch
+from poselib.systems import OptionValue
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Study:
         run_batch(self.runs, self.runs_dir, workers, {"device": device})
 
     def measure(
-        self, decodings: Mapping[str, Mapping[str, Switch]], device: str = "auto"
+        self, decodings: Mapping[str, Mapping[str, OptionValue]], device: str = "auto"
     ) -> pd.DataFrame:
         """Decode every finished run in several ways and measure what comes out.
 
         Args:
-            decodings: the switches of each way, by its name.
+            decodings: the options of each way, by its name.
             device: where the networks run.
 
         Returns:

@@ -215,7 +215,7 @@ def _measured(
     results: VariantResults,
 ) -> Measured:
     system = test.loaded.system
-    network = system.switches.get("backbone") or system.switches.get("host")
+    network = system.options.get("backbone") or system.options.get("host")
     about = {"params_m": sum(p.numel() for p in system.model.parameters()) / 1e6}
     if "input_size" in table.published:
         about["input_size"] = test.options.size

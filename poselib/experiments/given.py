@@ -6,7 +6,7 @@ from pathlib import Path
 
 from poselib.data.catalog import training_dataset_for
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.experiments.parameters import read_switches
+from poselib.experiments.parameters import parse_options
 from poselib.experiments.training import init_system
 from poselib.papers.presets import get_preset
 
@@ -18,7 +18,7 @@ def load_or_init(
     folder: str = "",
     *,
     name: str,
-    switches: str = "",
+    options: str = "",
     seed: int = 0,
     parameter: str = "checkpoint",
 ) -> Checkpoint:
@@ -29,7 +29,7 @@ def load_or_init(
             an untrained one.
         preset, dataset, folder: the notebook's; see ``get_preset`` and ``open_dataset``.
         name: of the system to train or to begin with, as in ``poselib.systems.SYSTEMS``.
-        switches: of that system, as in ``read_switches``.
+        options: of that system, as in ``parse_options``.
         seed: of untrained weights.
         parameter: what the notebook calls ``file``.
 
@@ -41,7 +41,7 @@ def load_or_init(
     if file:
         return load_checkpoint(Path(file))
     if preset != "smoke":
-        given = f" -p switches '{switches}'" if switches else ""
+        given = f" -p options '{options}'" if options else ""
         trained = training_dataset_for(dataset)
         raise ValueError(
             f"parameter {parameter!r} needs the file of a trained system, such as\n"
@@ -50,5 +50,5 @@ def load_or_init(
         )
     settings = get_preset(preset, dataset, name)
     skeleton = settings.open_dataset(dataset, "test", folder).skeleton
-    read = read_switches(switches)
+    read = parse_options(options)
     return Checkpoint(init_system(settings, skeleton, seed, name, **read))  # type: ignore[arg-type]

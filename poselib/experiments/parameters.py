@@ -99,21 +99,21 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
     return parse_parameters(path, {**dict(options.parameter), **preset})
 
 
-def read_switches(text: str) -> dict[str, Scalar]:
-    """Read a system's switches, written as one parameter: ``"adaptive=false width=8"``.
+def parse_options(text: str) -> dict[str, Scalar]:
+    """Read a system's options, written as one parameter: ``"adaptive=false width=8"``.
 
     Raises:
         ValueError: a part has no name, no ``=`` or a name that another one has too.
     """
-    switches: dict[str, Scalar] = {}
+    options: dict[str, Scalar] = {}
     for part in text.split():
         name, equals, value = part.partition("=")
-        if not (name and equals) or name in switches:
+        if not (name and equals) or name in options:
             raise ValueError(
-                f"switches must be name=value pairs of different names, not {part!r} in {text!r}"
+                f"options must be name=value pairs of different names, not {part!r} in {text!r}"
             )
-        switches[name] = _parsed(value, None)
-    return switches
+        options[name] = _parsed(value, None)
+    return options
 
 
 def unnumbered(path: Path) -> str:

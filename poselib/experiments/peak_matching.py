@@ -104,7 +104,7 @@ def measure_matching(
     ]
     tables = []
     for seed, system in enumerate(systems):
-        if "match" not in system.switches:
+        if "match" not in system.options:
             raise ValueError(f"system {system.name!r} does not regress keypoints to be matched")
         results = evaluate_variants(
             system, dataset, variants, options, errors=True, device=device, progress=progress

@@ -21,12 +21,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from poselib.engine.checkpoints import OLD_OPTION_NAMES
 from poselib.experiments.provenance import provenance
 from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
 
 Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
 _DPI, _LARGE = 150, 400_000  # px an inch, bytes
+# Parameters that had other names once: runs that were made then are read with those of today.
+OLD_PARAMETERS = {"switches": "options", **OLD_OPTION_NAMES}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -111,7 +114,8 @@ def load_run(folder: Path | str) -> RunRecord:
     if not (folder / _RUN).exists():
         raise FileNotFoundError(f"{folder} holds no run: it has no {_RUN}")
     name = read_json(folder / _RUN)["name"]
-    return RunRecord(folder, name, read_json(folder / _PARAMS))
+    params = read_json(folder / _PARAMS)
+    return RunRecord(folder, name, {OLD_PARAMETERS.get(key, key): params[key] for key in params})
 
 
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:

@@ -49,7 +49,7 @@ def _check_alike(loaded: Sequence[Checkpoint], paths: Sequence[str], parameter: 
             "system": (first.system.name, other.system.name),
             "keypoints": (first.system.skeleton.keypoints, other.system.skeleton.keypoints),
             "size": (first.size, other.size),
-            "switches": (dict(first.system.switches), dict(other.system.switches)),
+            "options": (dict(first.system.options), dict(other.system.options)),
         }
         if differing := [what for what, (one, two) in pairs.items() if one != two]:
             raise ValueError(

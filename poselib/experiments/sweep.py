@@ -31,7 +31,7 @@ from poselib.experiments.parameters import (
     notebook_parameters,
     unnumbered,
 )
-from poselib.experiments.runs import RunRecord, load_run
+from poselib.experiments.runs import OLD_PARAMETERS, RunRecord, load_run
 from poselib.ops.io import read_json
 
 _FIELDS = {"about": str, "notebook": str, "parameters": dict, "rows": dict}
@@ -183,11 +183,13 @@ def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> Pl
 def _run_id(notebook: Path, values: Mapping[str, Scalar]) -> str:
     """Name a run by the parameters that differ from the notebook's own defaults.
 
-    A parameter that the notebook gains later then leaves the ids of old runs as they were.
+    A parameter that the notebook gains later then leaves the ids of old runs as they were, and so
+    does one that is renamed: its first name counts.
     """
     defaults = notebook_parameters(notebook)
+    first_names = {new: old for old, new in OLD_PARAMETERS.items()}
     telling = {
-        key: value
+        first_names.get(key, key): value
         for key, value in values.items()
         if key not in LOCAL and (value != defaults[key] or type(value) is not type(defaults[key]))
     }

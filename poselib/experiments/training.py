@@ -23,7 +23,7 @@ from poselib.models.pretrained import load_backbone
 from poselib.ops.io import write_json
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
-from poselib.systems import Switch, System, build, known_switches
+from poselib.systems import OptionValue, System, build, known_options
 
 HEADLINES = ("AP", "AP50", "AP75", "AR")
 
@@ -51,34 +51,34 @@ def init_system(
     name: str = "hae",
     *,
     pretrained: str | None = None,
-    **switches: Switch,
+    **options: OptionValue,
 ) -> System:
     """Build a system with its initial weights drawn from the seed.
 
     Args:
-        preset: gives the switches that are not given here.
+        preset: gives the options that are not given here.
         skeleton: the keypoints to predict.
         seed: for the weights.
         name: key in ``poselib.systems.SYSTEMS``.
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
             timm's name of a classifier, or a file; empty for weights drawn at random; None for
             what the preset says, for networks with a backbone.
-        switches: of the system; None is a value like others, for switches that have it.
+        options: of the system; None is a value like others, for options that have it.
 
     Raises:
         FileNotFoundError: the pretrained weights are absent or cannot be downloaded.
-        ValueError: the system or a switch is unknown, a switch has a value of another type, or
+        ValueError: the system or an option is unknown, an option has a value of another type, or
             the pretrained weights do not fit.
     """
-    known = known_switches(name, switches.get("head", ""))
-    for key, value in switches.items():
+    known = known_options(name, options.get("head", ""))
+    for key, value in options.items():
         if key in known and not fits(value, known[key]):
             wanted = type(known[key]).__name__
-            raise ValueError(f"switch {key!r} must be a {wanted}, not {value!r}")
+            raise ValueError(f"option {key!r} must be a {wanted}, not {value!r}")
     # Another head than the preset's own has no use for some of what the preset says.
     usual = {key: value for key, value in preset.options.items() if key in known}
     seed_everything(seed)
-    system = build(name, skeleton, **{**usual, **switches})
+    system = build(name, skeleton, **{**usual, **options})
     if pretrained is None and isinstance(system.model, HRNetTrunk):
         pretrained = preset.pretrained
     if pretrained:
@@ -158,7 +158,7 @@ def export_system(
     """
     story: dict[str, Any] = {
         **plain(about, "about"),  # an AP of sizes that nobody has is NaN
-        "switches": dict(trained.system.switches),
+        "options": dict(trained.system.options),
         "train_seconds": round(trained.seconds, 1),
         "steps": trained.steps,
         "batch_size": preset.recipe.batch_size,
@@ -174,7 +174,7 @@ def _start_from(system: System, source: str, stages: int) -> None:
         kind = type(system.model).__name__
         raise ValueError(f"{kind} has no backbone for weights, but pretrained={source!r}")
     # A light network's layers are some of the full one's.
-    full = str(system.switches["backbone"]).removesuffix("_light")
+    full = str(system.options["backbone"]).removesuffix("_light")
     named = {"imagenet": full, "bundled": str(BUNDLED)}
     load_backbone(system.model, named.get(source, source), stages)
 

@@ -9,7 +9,7 @@ as printed. The official losses are ``PushOptions(factor=0.5)`` and one of::
 
 Its faults have no field: it finds outliers among sorted tags and weights unsorted ones by them, it
 groups by the slots of an encoder that packs visible keypoints to the left, and its configurations
-switch focal pulling on beside a hierarchy that ignores it.
+option focal pulling on beside a hierarchy that ignores it.
 """
 
 from __future__ import annotations

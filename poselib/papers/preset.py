@@ -12,9 +12,9 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.engine.predict import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.skeletons import Skeleton
-from poselib.systems import Switch
+from poselib.systems import OptionValue
 
-Options = Mapping[str, Switch]
+Options = Mapping[str, OptionValue]
 
 
 @dataclass(frozen=True)

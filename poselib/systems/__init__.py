@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from poselib.skeletons import Skeleton
 from poselib.systems import dekr, grm, hae, logocap
 from poselib.systems.regression import regression_system
-from poselib.systems.system import LossTerms, Switch, System
+from poselib.systems.system import LossTerms, OptionValue, System
 
 SYSTEMS: dict[str, Callable[..., System]] = {
     "hae": hae.build,
@@ -16,15 +16,15 @@ SYSTEMS: dict[str, Callable[..., System]] = {
     "grm": grm.build,
     "logocap": logocap.build,
 }
-# What else a system takes, by its ``head`` where it has a choice: it hands these switches on.
+# What else a system takes, by its ``head`` where it has a choice: it hands these options on.
 _HOSTS: dict[str, Mapping[str, Callable[..., System]]] = {
     "dekr": {"": regression_system},
     "grm": {"": regression_system, "regression": regression_system, "associative": hae.build},
 }
 
 
-def known_switches(name: str, head: Switch = "") -> dict[str, Switch]:
-    """Return the switches of a system with their defaults.
+def known_options(name: str, head: OptionValue = "") -> dict[str, OptionValue]:
+    """Return the options of a system with their defaults.
 
     Args:
         name: key in ``SYSTEMS``.
@@ -37,7 +37,7 @@ def known_switches(name: str, head: Switch = "") -> dict[str, Switch]:
         raise ValueError(f"unknown system {name!r}; known: {sorted(SYSTEMS)}")
     host = _HOSTS.get(name, {}).get(str(head))
     sources = (SYSTEMS[name], host) if host else (SYSTEMS[name],)
-    known: dict[str, Switch] = {}
+    known: dict[str, OptionValue] = {}
     for source in sources:
         for key, parameter in inspect.signature(source).parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY:
@@ -45,25 +45,25 @@ def known_switches(name: str, head: Switch = "") -> dict[str, Switch]:
     return known
 
 
-def build(name: str, skeleton: Skeleton, **switches: Switch) -> System:
+def build(name: str, skeleton: Skeleton, **options: OptionValue) -> System:
     """Build a system for a skeleton.
 
     Args:
         name: key in ``SYSTEMS``.
         skeleton: the keypoints to predict.
-        **switches: keyword arguments of the system's own ``build``.
+        **options: keyword arguments of the system's own ``build``.
 
     Raises:
-        ValueError: the system or a switch is unknown; the message lists the known ones.
+        ValueError: the system or an option is unknown; the message lists the known ones.
     """
-    known = known_switches(name, switches.get("head", ""))
-    unknown = sorted(set(switches) - set(known))
+    known = known_options(name, options.get("head", ""))
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(
-            f"system {name!r} has no switch {', '.join(map(repr, unknown))}; "
+            f"system {name!r} has no option {', '.join(map(repr, unknown))}; "
             f"known: {', '.join(known)}"
         )
-    return SYSTEMS[name](skeleton, **switches)
+    return SYSTEMS[name](skeleton, **options)
 
 
-__all__ = ["SYSTEMS", "LossTerms", "Switch", "System", "build", "known_switches"]
+__all__ = ["SYSTEMS", "LossTerms", "OptionValue", "System", "build", "known_options"]

@@ -1,4 +1,4 @@
-"""The networks that can carry an associative head, by the names that systems' switches give."""
+"""The networks that can carry an associative head, by the names that systems' options give."""
 
 from __future__ import annotations
 

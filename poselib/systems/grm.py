@@ -1,7 +1,7 @@
 """GRM/MFA: global relation modeling and multi-branch feature alignment, under any head.
 
 The paper regresses poses as DEKR does, and also writes of tag maps and of grouping by associative
-embedding. Its loss is DEKR's, which has no tags: regression is the default, grouping a switch.
+embedding. Its loss is DEKR's, which has no tags: regression is the default, grouping an option.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from poselib.models.hrnet import HRNetConfig, with_alignment
 from poselib.skeletons import Skeleton
 from poselib.systems import hae
 from poselib.systems.regression import regression_system
-from poselib.systems.system import Switch, System
+from poselib.systems.system import OptionValue, System
 
 Head = Literal["regression", "associative"]
 
@@ -36,9 +36,9 @@ def build(
     align_blocks: Which = "every",
     align_residual: bool = False,
     align_first: First = "output",
-    **switches: Switch,
+    **options: OptionValue,
 ) -> System:
-    """Build the system of the GRM/MFA paper; each of its ablations is a switch.
+    """Build the system of the GRM/MFA paper; each of its ablations is an option.
 
     Args:
         skeleton: the keypoints to predict.
@@ -51,12 +51,12 @@ def build(
             ``reduction`` and ``layer_norm``.
         align: multi-branch feature alignment (MFA; Table I).
         align_blocks, align_residual, align_first: see ``models.feature_align.AlignConfig``.
-        **switches: of ``systems.regression.regression_system``, or of ``systems.hae.build``.
+        **options: of ``systems.regression.regression_system``, or of ``systems.hae.build``.
 
     Raises:
         ValueError: as there, or a name is unknown.
     """
-    own = {key: value for key, value in locals().items() if key not in ("skeleton", "switches")}
+    own = {key: value for key, value in locals().items() if key not in ("skeleton", "options")}
     if head not in get_args(Head):
         raise ValueError(f"head must be one of {get_args(Head)}, not {head!r}")
     config = get_backbone(backbone)
@@ -65,14 +65,14 @@ def build(
     reading = RelationConfig(gate, relation_norm, relation_reduction, relation_gate_norm)
     related = reading if relation else None
     if head == "regression":
-        system = regression_system(skeleton, config, related, **switches)  # type: ignore[arg-type]
+        system = regression_system(skeleton, config, related, **options)  # type: ignore[arg-type]
     else:
-        system = _associative(skeleton, backbone, config, related, switches)
-    return replace(system, name="grm", switches={**system.switches, **own})
+        system = _associative(skeleton, backbone, config, related, options)
+    return replace(system, name="grm", options={**system.options, **own})
 
 
 # The classical associative embedding that the paper cites: none of HAE's parts.
-_CLASSICAL: dict[str, Switch] = {
+_CLASSICAL: dict[str, OptionValue] = {
     "host": "plain",
     "hierarchical": False,
     "focal": False,
@@ -85,12 +85,12 @@ def _associative(
     backbone: str,
     config: HRNetConfig,
     relation: RelationConfig | None,
-    switches: dict[str, Switch],
+    options: dict[str, OptionValue],
 ) -> System:
-    given = {**_CLASSICAL, **switches, "backbone": backbone}
+    given = {**_CLASSICAL, **options, "backbone": backbone}
     if given["host"] != "plain":
         raise ValueError(f"head 'associative' needs host 'plain', not {given['host']!r}")
     system = hae.build(skeleton, **given)  # type: ignore[arg-type]
-    std = float(system.switches["tag_init_std"])  # type: ignore[arg-type]
+    std = float(system.options["tag_init_std"])  # type: ignore[arg-type]
     model = AssociativeHRNet(config, len(skeleton), tag_init_std=std, relation=relation)
     return replace(system, model=model)

@@ -91,7 +91,7 @@ def build(
     max_candidates: int = 30,
     refine: bool = True,
 ) -> System:
-    """Build the system of the HAE/PAD paper; each of its ablations is a switch.
+    """Build the system of the HAE/PAD paper; each of its ablations is an option.
 
     Args:
         skeleton: the keypoints to predict; it must hold the hierarchy.
@@ -136,7 +136,7 @@ def build(
     Raises:
         ValueError: a name is unknown, a number out of range or the skeleton lacks the hierarchy.
     """
-    switches = {key: value for key, value in locals().items() if key != "skeleton"}
+    options = {key: value for key, value in locals().items() if key != "skeleton"}
     groups = torch.as_tensor(skeleton.group_indices(hierarchy if hierarchical else "whole"))
     pull = PullOptions(
         alpha,
@@ -153,7 +153,7 @@ def build(
     pull.check(len(skeleton))
     weights = _Weights(heatmap_weight, push_weight, pull_weight, high_weight, background)
     fixed_order = keypoint_order(skeleton, order)  # an unknown name is refused in any case
-    options = AssociativeOptions(
+    decode_options = AssociativeOptions(
         order="progressive" if progressive else fixed_order,
         resolution=resolution,
         subpixel=subpixel,
@@ -191,8 +191,8 @@ def build(
                 weights=weights,
             ),
         ),
-        decode=partial(decode_associative, options=options),
-        switches=switches,
+        decode=partial(decode_associative, options=decode_options),
+        options=options,
     )
 
 

@@ -74,7 +74,7 @@ def build(
     nms_fraction: float = 0.5,
     scale_decrease: float = 0.9,
 ) -> System:
-    """Build the system of the LOGO-CAP paper; each of its ablations is a switch.
+    """Build the system of the LOGO-CAP paper; each of its ablations is an option.
 
     Args:
         skeleton: the keypoints to predict; its sigmas say how far each is expanded.
@@ -113,7 +113,7 @@ def build(
     Raises:
         ValueError: a name is unknown or a number out of range.
     """
-    switches = {key: value for key, value in locals().items() if key != "skeleton"}
+    options = {key: value for key, value in locals().items() if key != "skeleton"}
     config = get_backbone(backbone)
     rates, sigmas = expansion_rates(skeleton.sigmas), torch.tensor(skeleton.sigmas)
     expansion = KeypointExpansion(rates, local_window, global_window, step, reweigh, frame)
@@ -150,7 +150,7 @@ def build(
         max_people=max_people,
         nms_kernel=nms_kernel,
     )
-    options = LocalGlobalOptions(
+    decode_options = LocalGlobalOptions(
         expansion,
         adapt=adapt,
         prior=prior,
@@ -168,8 +168,8 @@ def build(
         model=model,
         encode=encode,
         losses=partial(_losses, options=taught, regression=regression, weights=weights),
-        decode=partial(decode_local_global, options=options),
-        switches=switches,
+        decode=partial(decode_local_global, options=decode_options),
+        options=options,
         visualization_threshold=0.03,  # of a product of heats, one of them a mean over a kernel
     )
 

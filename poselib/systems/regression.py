@@ -64,7 +64,7 @@ def regression_system(
     scoring: bool = False,
     scoring_unit: Unit = "torso",
 ) -> System:
-    """Build the system on a backbone; every other argument is a switch.
+    """Build the system on a backbone; every other argument is an option.
 
     Args:
         skeleton: the keypoints to predict; it must hold the hierarchy that ``branches`` names.
@@ -97,8 +97,8 @@ def regression_system(
         ValueError: a name is unknown, a number out of range or the skeleton lacks the hierarchy.
     """
     given = {"skeleton", "config", "relation"}
-    switches = {key: value for key, value in locals().items() if key not in given | {"given"}}
-    options = RegressionOptions(
+    options = {key: value for key, value in locals().items() if key not in given | {"given"}}
+    decode_options = RegressionOptions(
         frame=frame,
         nms_kernel=nms_kernel,
         center_threshold=center_threshold,
@@ -140,8 +140,8 @@ def regression_system(
         model=model,
         encode=encode,
         losses=partial(_losses, heatmap_weight=heatmap_weight, offset_weight=offset_weight),
-        decode=partial(decode_regression, options=options),
-        switches=switches,
+        decode=partial(decode_regression, options=decode_options),
+        options=options,
         flip_shift=config.stem_stride - 1 if frame == "index" else 0,
         visualization_threshold=0.1,  # of a product of heats
     )

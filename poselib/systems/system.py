@@ -12,7 +12,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Batch, Poses, Targets
 
 LossTerms = dict[str, Tensor]
-Switch = bool | int | float | str | None
+OptionValue = bool | int | float | str | None
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class System:
         encode: dense supervision of a batch.
         losses: weighted terms whose sum is minimized, each a scalar tensor.
         decode: poses of each image of the outputs, in px of the network input.
-        switches: the keyword arguments it was built with, defaults included, so that a
+        options: the keyword arguments it was built with, defaults included, so that a
             checkpoint can build it again.
         mirror_shift: px by which flip testing moves the mirrored image to the left, so that its
             outputs meet those of the image. 0 for maps whose cells are symmetric, as they are
@@ -41,6 +41,6 @@ class System:
     encode: Callable[[Batch], Targets]
     losses: Callable[[Any, Targets], LossTerms]
     decode: Callable[[Any], list[Poses]]
-    switches: Mapping[str, Switch]
+    options: Mapping[str, OptionValue]
     flip_shift: int = 0
     visualization_threshold: float = 0.3

@@ -19,7 +19,7 @@ def test_a_network_is_counted_for_its_keypoints_and_size() -> None:
     assert coco.by_part["head_offset"].params - crowd.by_part["head_offset"].params == 3 * branch
     larger = count(Network("dekr", 128, tiny), COCO)
     assert larger.params == coco.params and larger.macs == 4 * coco.macs
-    with pytest.raises(ValueError, match="has no switch 'backbon'"):
+    with pytest.raises(ValueError, match="has no option 'backbon'"):
         count(Network("dekr", 64, {"backbon": "hrnet_tiny"}), COCO)
 
 

@@ -35,7 +35,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> System:
     """A system whose network is kept where another one would be built."""
 
     def kept(system: System, **changes: object) -> System:
-        other = build(system.name, system.skeleton, **{**system.switches, **changes})  # type: ignore[arg-type]
+        other = build(system.name, system.skeleton, **{**system.options, **changes})  # type: ignore[arg-type]
         return replace(other, model=system.model)
 
     monkeypatch.setattr(local_filters, "with_options", kept)

@@ -22,10 +22,10 @@ SIZE = (256, 320)  # of images, px
 
 
 def meshes_of(
-    frame: Frame = "center", rates: Tensor = RATES, **switches: object
+    frame: Frame = "center", rates: Tensor = RATES, **options: object
 ) -> KeypointExpansion:
     """The paper's meshes, with windows small enough for images of 300 px."""
-    return KeypointExpansion(rates, frame=frame, **{"global_window": 33, **switches})  # type: ignore[arg-type]
+    return KeypointExpansion(rates, frame=frame, **{"global_window": 33, **options})  # type: ignore[arg-type]
 
 
 def with_embedding(
@@ -96,8 +96,8 @@ def random_outputs(
     )
 
 
-def options_of(frame: Frame = "center", **switches: object) -> LocalGlobalOptions:
-    return LocalGlobalOptions(meshes_of(frame), **switches)  # type: ignore[arg-type]
+def options_of(frame: Frame = "center", **options: object) -> LocalGlobalOptions:
+    return LocalGlobalOptions(meshes_of(frame), **options)  # type: ignore[arg-type]
 
 
 def wrong(seed: int, images: int, people: int, px: float) -> tuple[np.ndarray, np.ndarray]:

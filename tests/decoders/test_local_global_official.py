@@ -233,16 +233,16 @@ def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize(
-    "switches",
+    "changes",
     [{}, {"prior": "expansion"}, {"prior": "attraction"}, {"adapt": False}, {"top_weight": 1.0}],
     ids=str,
 )
 @pytest.mark.parametrize("mesh", [(5, 21, 1.0, True), (11, 15, 0.5, False)], ids=str)
 def test_noise_is_adapted_as_plainly(
-    frame: Frame, switches: dict[str, object], mesh: tuple[int, int, float, bool]
+    frame: Frame, changes: dict[str, object], mesh: tuple[int, int, float, bool]
 ) -> None:
     outputs = random_outputs(1)
-    options = LocalGlobalOptions(KeypointExpansion(RATES, *mesh, frame), **switches)  # type: ignore[arg-type]
+    options = LocalGlobalOptions(KeypointExpansion(RATES, *mesh, frame), **changes)  # type: ignore[arg-type]
     people = propose_poses(outputs, options)
     assert len(people) == 60
     ours = refine_poses(outputs, people, options)

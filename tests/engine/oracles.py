@@ -75,7 +75,7 @@ def system_around(model: nn.Module, skeleton: Skeleton) -> System:
         encode=nothing,
         losses=nothing,
         decode=lambda outputs: decode_associative(outputs, options),
-        switches={},
+        options={},
     )
 
 
@@ -163,8 +163,8 @@ def _tag_maps(people: Tensor, targets: Any) -> Tensor:
 
 
 def truth_system(
-    dataset: LabeledImages, options: PredictOptions, skeleton: Skeleton, **switches: Any
+    dataset: LabeledImages, options: PredictOptions, skeleton: Skeleton, **changes: Any
 ) -> System:
-    system = build("hae", skeleton, backbone="hrnet_tiny", subpixel="parabola", **switches)
+    system = build("hae", skeleton, backbone="hrnet_tiny", subpixel="parabola", **changes)
     samples = [dataset[i] for i in range(len(dataset))]
     return replace(system, model=TruthNetwork(samples, options, skeleton))

@@ -17,7 +17,7 @@ from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System, build
 from tests.engine.toys import RECIPE, scenes, train_toy
 
-SWITCHES: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "backbone": "hrnet_tiny",
     "deconv_blocks": 0,
     "progressive": False,
@@ -27,7 +27,7 @@ SWITCHES: dict[str, Any] = {
 
 def random_system() -> System:
     seed_everything(3)
-    system = build("hae", CROWDPOSE, **SWITCHES)
+    system = build("hae", CROWDPOSE, **OPTIONS)
     system.model.to(memory_format=torch.channels_last)
     # Running statistics that are not the initial ones.
     system.model.train()(torch.randn(2, 3, 64, 64))
@@ -58,8 +58,8 @@ def test_a_saved_system_comes_back(file: Path, system: System) -> None:
     loaded = load_checkpoint(file)
     assert (loaded.size, loaded.provenance) == (128, {"steps": 7, "data": ["a", None]})
     assert loaded.system.skeleton == CROWDPOSE
-    assert loaded.system.switches == system.switches
-    assert loaded.system.switches["tag_threshold"] == 2.5
+    assert loaded.system.options == system.options
+    assert loaded.system.options["tag_threshold"] == 2.5
     images = torch.randn(2, 3, 64, 96)
     mine, theirs = loaded.system.model(images), system.model(images)
     assert torch.allclose(mine.tags, theirs.tags, atol=1e-5)
@@ -97,7 +97,7 @@ def test_option_names_of_older_versions_are_converted() -> None:
     new = {"outlier_scope": "group", "distance_reduction": "min", "frame": "center", "sigma": 2.0}
     assert checkpoints.with_current_names(old) == new
     assert checkpoints.with_current_names(new) == new
-    assert load_checkpoint().system.switches["missing_keypoints"] == "skip"
+    assert load_checkpoint().system.options["missing_keypoints"] == "skip"
 
 
 def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
     assert all(torch.equal(mine[key], averages[key]) for key in averages)
     weights = real.model.state_dict()
     assert not all(torch.equal(mine[key], weights[key]) for key in averages)
-    assert loaded.system.switches == real.switches and loaded.size is None
+    assert loaded.system.options == real.options and loaded.size is None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ def test_a_description_that_is_no_object_is_refused(file: Path, text: str) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"switches": {**SWITCHES, "color": 3}}, "no switch 'color'; known: backbone"),
-        ({"switches": {**SWITCHES, "backbone": "vgg"}}, "unknown backbone 'vgg'"),
-        ({"switches": None}, "cannot be built"),
+        ({"options": {**OPTIONS, "color": 3}}, "no option 'color'; known: backbone"),
+        ({"options": {**OPTIONS, "backbone": "vgg"}}, "unknown backbone 'vgg'"),
+        ({"options": None}, "cannot be built"),
         ({"system": "unheard"}, "unknown system 'unheard'"),
         ({"system": None}, "unknown system None"),
         ({"skeleton": "spider"}, "unknown skeleton 'spider'"),
         ({"keypoints": ["nose"]}, "'crowdpose' had keypoints"),
-        ({"switches": {**SWITCHES, "deconv_blocks": 2}}, "weights do not fit system 'hae'"),
+        ({"options": {**OPTIONS, "deconv_blocks": 2}}, "weights do not fit system 'hae'"),
         ({"size": "large"}, "size must be a number of px, not 'large'"),
     ],
 )
@@ -164,6 +164,15 @@ def test_a_description_that_does_not_fit_is_refused(
     with pytest.raises(ValueError, match=message) as error:
         load_checkpoint(rewritten(file, change))
     assert str(error.value).startswith(str(file)) and len(str(error.value)) < 1500
+
+
+def test_a_description_in_old_names_is_read(file: Path) -> None:
+    description, weights = checkpoints._read_safetensors(file)
+    description["switches"] = {**description.pop("options"), "nearness": "least"}
+    del description["switches"]["distance_reduction"]
+    save_file(weights, file, metadata={"poselib": json.dumps(description)})
+    options = load_checkpoint(file).system.options
+    assert options["tag_threshold"] == 2.5 and options["distance_reduction"] == "min"
 
 
 @pytest.mark.parametrize("content", [b"", b"text", {"model": {}}, [1, 2]])

@@ -35,8 +35,8 @@ def drawn(skeleton: str, count: int) -> SyntheticScenes:
     return SyntheticScenes(recipe, count, 7, get_skeleton(skeleton)).cached()
 
 
-def perfect(dataset: LabeledImages, skeleton: Skeleton, options: PredictOptions, **switches):
-    system = truth_system(dataset, options, skeleton, **switches)
+def perfect(dataset: LabeledImages, skeleton: Skeleton, options: PredictOptions, **changes):
+    system = truth_system(dataset, options, skeleton, **changes)
     return evaluate(system, Marked(dataset), options)
 
 

@@ -224,8 +224,8 @@ def test_a_system_with_its_net_is_one_file(
     ranked = attach_scoring_net(system, net)
     save_system(tmp_path / "ranked.safetensors", ranked, size=64)
     loaded = load_checkpoint(tmp_path / "ranked.safetensors").system
-    assert loaded.name == name and loaded.switches == {
-        **system.switches, "scoring": True, "scoring_unit": unit,
+    assert loaded.name == name and loaded.options == {
+        **system.options, "scoring": True, "scoring_unit": unit,
     }  # fmt: skip
     after = loaded.model.state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items())
@@ -245,7 +245,7 @@ def test_the_given_system_and_net_stay_as_they_are() -> None:
     torch.manual_seed(0)
     system, net = build_tiny(), ScoringNet(COCO)
     ranked = attach_scoring_net(system, net)
-    assert not ranked.model.training and system.switches["scoring"] is False
+    assert not ranked.model.training and system.options["scoring"] is False
     assert system.model.scoring is None
     before = system.model.conv1.weight.clone(), net.layers[0].weight.clone()
     with torch.no_grad():
@@ -283,7 +283,7 @@ def test_one_network_looks_with_and_without_its_net() -> None:
 
 def build_plain(ranked: System) -> System:
     """The same weights in a system that never had a scoring net."""
-    plain = build(ranked.name, ranked.skeleton, **{**ranked.switches, "scoring": False})
+    plain = build(ranked.name, ranked.skeleton, **{**ranked.options, "scoring": False})
     weights = ranked.model.state_dict()
     plain.model.load_state_dict({k: v for k, v in weights.items() if "scoring" not in k})
     return plain

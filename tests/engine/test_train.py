@@ -224,18 +224,18 @@ def test_metrics_of_another_training_without_checkpoint_are_dropped(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("recipe", "switches", "named"),
+    ("recipe", "options", "named"),
     [
         (replace(RECIPE, learning_rate=0.5), {}, "recipe has learning_rate=0.01, this one 0.5"),
         (RECIPE, {"alpha": 3.0}, "system has alpha=2.0, this one 3.0"),
     ],
 )
 def test_another_recipe_or_system_is_refused(
-    whole: Path, recipe: TrainConfig, switches: dict[str, Any], named: str
+    whole: Path, recipe: TrainConfig, options: dict[str, Any], named: str
 ) -> None:
     before = (whole / CHECKPOINT).read_bytes()
     with pytest.raises(ValueError, match=named) as error:
-        train_toy(whole, recipe, system=toy_system(**switches))
+        train_toy(whole, recipe, system=toy_system(**options))
     assert str(whole / CHECKPOINT) in str(error.value)
     assert (whole / CHECKPOINT).read_bytes() == before
 

@@ -20,8 +20,8 @@ def associative(**options: bool | str) -> System:
 def test_with_options_keeps_the_network() -> None:
     system = associative()
     fixed = with_options(system, progressive=False, order="top_down")
-    assert fixed.model is system.model and fixed.switches["order"] == "top_down"
-    assert system.switches["progressive"] is True
+    assert fixed.model is system.model and fixed.options["order"] == "top_down"
+    assert system.options["progressive"] is True
     with pytest.raises(ValueError, match="make another network"):
         with_options(system, host="hourglass")
     with pytest.raises(ValueError, match="'ordre'"):
@@ -34,16 +34,16 @@ def test_a_variant_supports_systems_that_have_its_options() -> None:
     assert Variant("plain", off=("match",)).supports(associative())
 
 
-def test_options_are_switched_off_where_a_system_has_them() -> None:
+def test_options_are_optioned_off_where_a_system_has_them() -> None:
     variant = Variant("plain", off=("match", "refine"))
-    assert variant.apply(regressor(match=True), 64).switches["match"] is False
+    assert variant.apply(regressor(match=True), 64).options["match"] is False
     decoding = variant.apply(associative(refine=True), 64)
-    assert decoding.switches["refine"] is False and "match" not in decoding.switches
+    assert decoding.options["refine"] is False and "match" not in decoding.options
 
 
 def test_match_distance_follows_the_input_size() -> None:
     assert [match_distance_for(size) for size in (128, 512, 640)] == [18.75, 75.0, 75.0]
     matched = Variant("matched", {"match": True}).apply(regressor(), 64)
-    assert matched.switches["match_distance"] == 9.375
+    assert matched.options["match_distance"] == 9.375
     given = Variant("matched", {"match": True, "match_distance": 6.0}).apply(regressor(), 64)
-    assert given.switches["match_distance"] == 6.0
+    assert given.options["match_distance"] == 6.0

@@ -49,8 +49,8 @@ class ToyNetwork(nn.Module):
         return TagOutputs((heatmaps,), tags.unsqueeze(2), (images.shape[-2], images.shape[-1]))
 
 
-def toy_system(seed: int = 0, **switches: Any) -> System:
-    system = build("hae", COCO, backbone="hrnet_tiny", host="plain", **switches)
+def toy_system(seed: int = 0, **options: Any) -> System:
+    system = build("hae", COCO, backbone="hrnet_tiny", host="plain", **options)
     seed_everything(seed)
     return replace(system, model=ToyNetwork(len(COCO)))
 

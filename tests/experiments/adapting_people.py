@@ -12,11 +12,11 @@ from poselib.engine.predict import PredictOptions
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Sample
-from poselib.systems import Switch, System, build
+from poselib.systems import OptionValue, System, build
 from tests.experiments.standing_people import STANDING, labeled, sample_of
 
 OPTIONS = PredictOptions(size=128, multiple=64, flip=False)
-TINY: dict[str, Switch] = {
+TINY: dict[str, OptionValue] = {
     "backbone": "hrnet_tiny",
     "heatmap_width": 4,
     "offset_width": 4,
@@ -73,9 +73,9 @@ def _pointed(context: Tensor) -> Tensor:
     return filters
 
 
-def told_system(*people: np.ndarray, off: float = 3.0, **switches: Switch) -> System:
+def told_system(*people: np.ndarray, off: float = 3.0, **options: OptionValue) -> System:
     """A system of that network; without people somebody stands in the middle."""
-    system = build("logocap", COCO, **{**TINY, **switches})
+    system = build("logocap", COCO, **{**TINY, **options})
     truth = np.stack(people or (STANDING,))
     return replace(system, model=Told(truth, off))
 

@@ -50,7 +50,7 @@ def regressor(model: nn.Module | None = None, frame: str = "center") -> System:
         encode=lambda batch: batch,  # type: ignore[arg-type,return-value]
         losses=lambda outputs, targets: {},
         decode=partial(decode_regression),
-        switches={"frame": frame},
+        options={"frame": frame},
     )
 
 

@@ -9,7 +9,7 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.predict import PredictOptions
 from poselib.skeletons import COCO, Skeleton
 from poselib.structures import AffineTransform, Poses, Sample
-from poselib.systems import Switch, System, build
+from poselib.systems import OptionValue, System, build
 
 OPTIONS = PredictOptions(size=128, multiple=64, flip=False)
 SCENES = SyntheticScenes(SceneConfig(size=96, people=(2, 3)), 3, 4, COCO).cached()
@@ -50,8 +50,8 @@ def poses_at(*points: np.ndarray, heat: float = 0.5) -> Poses:
     return Poses(places, np.full((count, 17), heat, np.float32), np.ones(count, np.float32))
 
 
-def build_tiny(skeleton: Skeleton = COCO, name: str = "dekr", **switches: Switch) -> System:
+def build_tiny(skeleton: Skeleton = COCO, name: str = "dekr", **options: OptionValue) -> System:
     """An untrained system, which finds people everywhere."""
     backbone = "hrnet_tiny" if name == "dekr" else "hrnet_tiny_light"
     tiny = {"backbone": backbone, "width": 4, "heatmap_width": 8, "center_threshold": 0.0}
-    return build(name, skeleton, **{**tiny, **switches})
+    return build(name, skeleton, **{**tiny, **options})

@@ -50,7 +50,7 @@ def test_finished_runs_are_measured_and_others_listed(system: System, tmp_path: 
     assert missing_runs(runs, tmp_path)["row"].tolist() == ["b"]
     table = measure_runs(runs, tmp_path, scenes(2), OPTIONS, WAYS)
     assert table[["row", "decoding"]].values.tolist() == [["a", "fixed"], ["a", "PAD"]]
-    variants = [Variant(name, switches) for name, switches in WAYS.items()]
+    variants = [Variant(name, options) for name, options in WAYS.items()]
     expected = evaluate_variants(system, scenes(2), variants, OPTIONS, errors=True).table
     np.testing.assert_equal(table[list(expected)].to_numpy(), expected.to_numpy())
 

@@ -13,7 +13,7 @@ from poselib.engine.checkpoints import save_system
 from poselib.experiments import ablation_study
 from poselib.experiments.ablation import measure_runs
 from poselib.experiments.ablation_study import Study, open_study
-from poselib.experiments.parameters import read_switches
+from poselib.experiments.parameters import parse_options
 from poselib.experiments.run_sweep import run_batch
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import plan, read_sweep
@@ -23,7 +23,7 @@ from poselib.skeletons import CROWDPOSE
 from poselib.systems import build
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-ROWS = {"with": {"switches": "background=0.2"}, "without": {}}
+ROWS = {"with": {"options": "background=0.2"}, "without": {}}
 WAYS = {"": {}, "matched": {"match": True}}
 
 
@@ -82,13 +82,13 @@ def test_some_rows_of_a_sweep(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["logocap_components", "logocap_windows", "logocap_losses"])
 def test_every_row_has_a_network_of_its_own(name: str, tmp_path: Path) -> None:
-    """Smoke trains some of the rows alone: the switches of all of them must be known."""
+    """Smoke trains some of the rows alone: the options of all of them must be known."""
     study = open_study(NOTEBOOKS / "sweeps" / f"{name}.json", "small", "0", tmp_path)
     built = []
     for run in study.runs:
-        switches = read_switches(str(run.parameters.get("switches", "")))
-        system = init_system(study.settings, study.test_set.skeleton, 0, "logocap", **switches)
-        built.append(tuple(sorted(system.switches.items(), key=str)))
+        options = parse_options(str(run.parameters.get("options", "")))
+        system = init_system(study.settings, study.test_set.skeleton, 0, "logocap", **options)
+        built.append(tuple(sorted(system.options.items(), key=str)))
     assert len(set(built)) == len(study.runs)
 
 

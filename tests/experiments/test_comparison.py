@@ -64,9 +64,9 @@ def moved(dataset: KeypointDataset, by: float) -> list[Poses]:
 
 
 def distance(system: System, several: bool) -> float:
-    if system.switches.get("adapt") is False:
+    if system.options.get("adapt") is False:
         return PLAIN
-    match = bool(system.switches.get("match"))
+    match = bool(system.options.get("match"))
     return (MATCHED if match else MULTI) if several else SINGLE
 
 

@@ -17,15 +17,15 @@ def test_a_file_is_loaded_whatever_the_preset(tmp_path: Path) -> None:
     save_system(tmp_path / "trained.safetensors", system, size=96)
     found = load_or_init(str(tmp_path / "trained.safetensors"), "small", "crowd", name="dekr")
     assert (found.system.name, found.size) == ("dekr", 96)
-    assert found.system.switches["separate"] is False and found.system.skeleton is COCO
+    assert found.system.options["separate"] is False and found.system.skeleton is COCO
 
 
 def test_without_a_file_smoke_begins_with_untrained_weights() -> None:
-    found = load_or_init("", "smoke", "crowd", name="dekr", switches="adaptive=false", seed=2)
+    found = load_or_init("", "smoke", "crowd", name="dekr", options="adaptive=false", seed=2)
     expected = init_system(
         get_preset("smoke", "crowd", "dekr"), found.system.skeleton, 2, "dekr", adaptive=False
     )
-    assert found.system.skeleton.name == "crowdpose" and found.system.switches == expected.switches
+    assert found.system.skeleton.name == "crowdpose" and found.system.options == expected.options
     for mine, theirs in zip(
         found.system.model.parameters(), expected.model.parameters(), strict=True
     ):
@@ -34,10 +34,10 @@ def test_without_a_file_smoke_begins_with_untrained_weights() -> None:
 
 def test_the_command_that_makes_a_missing_file_is_told() -> None:
     with pytest.raises(ValueError) as caught:
-        load_or_init("", "small", "crowd", name="dekr", switches="width=8", parameter="ours")
+        load_or_init("", "small", "crowd", name="dekr", options="width=8", parameter="ours")
     told = str(caught.value)
     assert told.startswith("parameter 'ours' needs")
     command = "notebooks/03_train.ipynb --preset small -p system dekr -p dataset crowd"
-    assert f"python -m poselib.experiments.notebooks {command} -p switches 'width=8'\n" in told
+    assert f"python -m poselib.experiments.notebooks {command} -p options 'width=8'\n" in told
     with pytest.raises(ValueError, match="-p system dekr -p dataset coco\n"):
         load_or_init("", "paper", "ochuman", "folder", name="dekr")

@@ -8,8 +8,8 @@ from poselib.experiments.parameters import (
     check_parameters,
     current_parameters,
     notebook_parameters,
+    parse_options,
     parse_parameters,
-    read_switches,
 )
 from tests.experiments.notebook_files import cell, write_notebook
 
@@ -136,14 +136,14 @@ def test_files_that_are_no_notebooks_are_named(tmp_path: Path) -> None:
             notebook_parameters(path)
 
 
-def test_switches_in_one_parameter() -> None:
+def test_options_in_one_parameter() -> None:
     text = " adaptive=false width=8 sigma=1.5  start=center relation=none "
     expected = {"adaptive": False, "width": 8, "sigma": 1.5, "start": "center", "relation": None}
-    assert read_switches(text) == expected
-    assert read_switches("") == {}
+    assert parse_options(text) == expected
+    assert parse_options("") == {}
 
 
 @pytest.mark.parametrize("text", ["adaptive", "=3", "a=1 a=2", "width = 8"])
-def test_switches_must_be_pairs(text: str) -> None:
+def test_options_must_be_pairs(text: str) -> None:
     with pytest.raises(ValueError, match="name=value pairs of different names"):
-        read_switches(text)
+        parse_options(text)

@@ -122,6 +122,12 @@ def test_runs_are_listed_with_parameters_and_metrics(tmp_path: Path) -> None:
     assert train.loc[0, "metrics.AP"] == 0.5 and pd.isna(train.loc[1, "metrics.AP"])
 
 
+def test_parameters_in_old_names_are_read(tmp_path: Path) -> None:
+    run = start_run(tmp_path, "train", {"switches": "width=8", "seed": 1, "nearness": "mean"})
+    expected = {"options": "width=8", "seed": 1, "distance_reduction": "mean"}
+    assert load_run(run.folder).params == expected
+
+
 def test_a_torn_file_is_named(tmp_path: Path) -> None:
     run = start_run(tmp_path, "train", {})
     (run.folder / "params.json").write_text('{"a":')

@@ -14,9 +14,9 @@ from poselib.skeletons import COCO, CROWDPOSE
 SMOKE = get_preset("smoke", "", "dekr")
 
 
-def saved(folder: Path, seed: int, size: int = 96, skeleton=COCO, **switches) -> str:
+def saved(folder: Path, seed: int, size: int = 96, skeleton=COCO, **options) -> str:
     path = folder / f"{seed}.safetensors"
-    save_system(path, init_system(SMOKE, skeleton, seed, "dekr", **switches), size=size)
+    save_system(path, init_system(SMOKE, skeleton, seed, "dekr", **options), size=size)
     return str(path)
 
 
@@ -39,9 +39,9 @@ def test_without_files_there_is_one_untrained_system_at_smoke_alone() -> None:
 def test_systems_that_differ_are_refused(tmp_path: Path) -> None:
     first = saved(tmp_path, 0)
     others = {
-        "switches": saved(tmp_path, 1, separate=False),
+        "options": saved(tmp_path, 1, separate=False),
         "size": saved(tmp_path, 2, size=128),
-        "keypoints, switches": saved(tmp_path, 3, skeleton=CROWDPOSE, width=4),
+        "keypoints, options": saved(tmp_path, 3, skeleton=CROWDPOSE, width=4),
     }
     for what, other in others.items():
         with pytest.raises(ValueError, match=f"safetensors are not .* they differ in {what}$"):

@@ -13,7 +13,7 @@ import torch
 from poselib.data.catalog import cache_in_memory
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.experiments import training
-from poselib.experiments.parameters import notebook_parameters, read_switches
+from poselib.experiments.parameters import notebook_parameters, parse_options
 from poselib.experiments.training import (
     HEADLINES,
     export_system,
@@ -25,12 +25,12 @@ from poselib.experiments.training import (
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
-from poselib.systems import known_switches
+from poselib.systems import known_options
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_train.ipynb"
-# Where a run reads, works and writes does not change what comes out; switches that are written
+# Where a run reads, works and writes does not change what comes out; options that are written
 # in one text are recorded one by one.
-ELSEWHERE = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir", "switches"}
+ELSEWHERE = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir", "options"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: P
     loaded = load_checkpoint(tmp_path / "a.safetensors")
     assert loaded.size == smoke.input_size
     assert loaded.provenance == story and story["steps"] == 2
-    assert {"git_commit", "versions", "train_seconds", "switches"} <= set(loaded.provenance)
+    assert {"git_commit", "versions", "train_seconds", "options"} <= set(loaded.provenance)
     for key, value in trained.system.model.state_dict().items():
         assert torch.equal(value, loaded.system.model.state_dict()[key])
 
@@ -78,33 +78,33 @@ def test_the_seed_draws_the_weights(smoke: Preset) -> None:
     assert not all(torch.equal(value, other[key]) for key, value in one.items())
 
 
-def test_switches_override_the_preset(smoke: Preset) -> None:
+def test_options_override_the_preset(smoke: Preset) -> None:
     system = init_system(smoke, COCO, 0, "hae", focal=False, high_weight=2)
-    assert system.switches["backbone"] == smoke.switches["backbone"]
-    assert system.switches["focal"] is False and system.switches["high_weight"] == 2
+    assert system.options["backbone"] == smoke.options["backbone"]
+    assert system.options["focal"] is False and system.options["high_weight"] == 2
 
 
-def test_none_is_a_value_where_a_switch_has_it() -> None:
+def test_none_is_a_value_where_a_option_has_it() -> None:
     preset = get_preset("smoke", "", "logocap")
     assert preset.options["refined_sigma"] == 2.0
-    given = read_switches("refined_sigma=none")
+    given = parse_options("refined_sigma=none")
     system = init_system(preset, COCO, 0, "logocap", **given)
-    assert system.switches["refined_sigma"] is None
+    assert system.options["refined_sigma"] is None
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("options", "message"),
     [
         ({"focal": 1}, "'focal' must be a bool, not 1"),
         ({"hierarchy": True}, "'hierarchy' must be a str, not True"),
         ({"high_weight": "big"}, "'high_weight' must be a float, not 'big'"),
-        ({"foccal": True}, "no switch 'foccal'"),
+        ({"foccal": True}, "no option 'foccal'"),
         ({"backbone": "vgg"}, "unknown backbone 'vgg'"),
     ],
 )
-def test_wrong_switches_are_named(smoke: Preset, switches: dict, message: str) -> None:
+def test_wrong_options_are_named(smoke: Preset, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        init_system(smoke, COCO, 0, "hae", **switches)
+        init_system(smoke, COCO, 0, "hae", **options)
 
 
 def test_it_starts_from_imagenet_weights_of_a_file(smoke: Preset, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_light_network_starts_from_the_full_ones_weights(
     monkeypatch.setattr(
         training, "load_backbone", lambda model, source, stages: asked.append(source)
     )
-    preset = replace(smoke, pretrained="imagenet", switches={})
+    preset = replace(smoke, pretrained="imagenet", options={})
     init_system(preset, COCO, 0, "dekr", backbone="hrnet_tiny_light", width=4)
     assert asked == ["hrnet_tiny"]
 
@@ -200,7 +200,7 @@ def recorded() -> dict[str, Any]:
     """The names ``chosen`` and ``params`` as the notebook makes them from its defaults."""
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    made: dict[str, Any] = {**notebook_parameters(NOTEBOOK), "read_switches": read_switches}
+    made: dict[str, Any] = {**notebook_parameters(NOTEBOOK), "parse_options": parse_options}
     for statement in ast.parse(code).body:
         match statement:
             case ast.Assign(targets=[ast.Name(id="chosen" | "params")]):
@@ -217,17 +217,17 @@ def test_whatever_changes_results_is_in_the_record() -> None:
     assert params == {name: parameters[name] for name in params}
 
 
-def test_switches_are_those_of_the_system_and_left_to_the_preset() -> None:
+def test_options_are_those_of_the_system_and_left_to_the_preset() -> None:
     made = recorded()
     others = {"preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "pretrained"}
     named = {name: value for name, value in made["params"].items() if name not in others}
     assert made["chosen"] == {} and set(named.values()) == {None}
-    assert set(named) <= set(known_switches(made["system"]))
+    assert set(named) <= set(known_options(made["system"]))
 
 
 @pytest.mark.parametrize("host", ["higher", "plain", "hourglass"])
 def test_a_host_is_one_parameter(host: str) -> None:
     made = recorded()
     system = init_system(get_preset("smoke"), COCO, 0, **{**made["chosen"], "host": host})
-    assert system.switches["host"] == host
+    assert system.options["host"] == host
     assert 0.5e6 < sum(p.numel() for p in system.model.parameters()) < 1.5e6

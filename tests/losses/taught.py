@@ -18,9 +18,9 @@ SIGMAS = torch.tensor(COCO.sigmas)
 SIZE = (128, 160)
 
 
-def losses_of(frame: Frame = "center", **switches: object) -> AdaptationLossOptions:
+def losses_of(frame: Frame = "center", **options: object) -> AdaptationLossOptions:
     expansion = KeypointExpansion(RATES, 5, 25, frame=frame)
-    return AdaptationLossOptions(expansion, SIGMAS, **switches)  # type: ignore[arg-type]
+    return AdaptationLossOptions(expansion, SIGMAS, **options)  # type: ignore[arg-type]
 
 
 def targets_of(keypoints: Tensor, areas: Tensor, size: tuple[int, int] = SIZE) -> Targets:

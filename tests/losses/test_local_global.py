@@ -42,9 +42,9 @@ def pair() -> tuple[Targets, CenterPoses]:
     return targets, poses_of([0], torch.tensor([[[12.0, 10.0], [30.0, 13.0]]]))
 
 
-def two(**switches: object) -> AdaptationLossOptions:
+def two(**options: object) -> AdaptationLossOptions:
     sigmas = torch.tensor([0.1, 0.2])
-    return AdaptationLossOptions(KeypointExpansion(torch.ones(2), 1, 5), sigmas, **switches)  # type: ignore[arg-type]
+    return AdaptationLossOptions(KeypointExpansion(torch.ones(2), 1, 5), sigmas, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("assignment", "floor"), [("mean", 0.0), ("mean", 0.5), ("max", 0.5)])
@@ -303,7 +303,7 @@ def test_losses_under_autocast_are_single() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("options", "message"),
     [
         ({"assignment": "nearest"}, "assignment must be one of"),
         ({"weighting": "even"}, "weighting must be one of"),
@@ -311,6 +311,6 @@ def test_losses_under_autocast_are_single() -> None:
         ({"refined_sigma": math.nan}, "refined_sigma must be positive px"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(switches: dict[str, object], message: str) -> None:
+def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        losses_of(**switches)
+        losses_of(**options)

@@ -58,8 +58,8 @@ def one_by_one(pool: Tensor) -> Tensor:
     return pool.reshape(-1, *pool.shape[3:])
 
 
-def of_one_place(**switches: object) -> AdaptationLossOptions:
-    options = losses_of("index", **switches)
+def of_one_place(**changes: object) -> AdaptationLossOptions:
+    options = losses_of("index", **changes)
     return replace(options, expansion=replace(options.expansion, local_window=1))
 
 

@@ -24,10 +24,10 @@ torch.set_num_threads(1)
 TINY = BACKBONES["hrnet_tiny"]
 
 
-def network(keypoints: int = 6, **switches: object) -> LocalGlobalHRNet:
+def network(keypoints: int = 6, **options: object) -> LocalGlobalHRNet:
     torch.manual_seed(0)
     small = {"heatmap_width": 8, "offset_width": 8, "embedding": 4, "message_width": 16}
-    return LocalGlobalHRNet(TINY, keypoints, **{**small, **switches})  # type: ignore[arg-type]
+    return LocalGlobalHRNet(TINY, keypoints, **{**small, **options})  # type: ignore[arg-type]
 
 
 def images(*size: int, batch: int = 1) -> Tensor:
@@ -109,10 +109,10 @@ def test_gradients_reach_every_parameter_in_bfloat16() -> None:
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize("switch", ["offset_width", "embedding"])
-def test_heads_have_channels(switch: str) -> None:
+@pytest.mark.parametrize("option", ["offset_width", "embedding"])
+def test_heads_have_channels(option: str) -> None:
     with pytest.raises(ValueError, match="one channel or more"):
-        network(**{switch: 0})
+        network(**{option: 0})
 
 
 # Message passing

@@ -138,8 +138,8 @@ def test_missing_and_unexpected_names_are_reported(tmp_path: Path) -> None:
     assert "1 unexpected (head.weight)" in str(info.value)
 
 
-def regression(keypoints: int = 5, **switches: object) -> RegressionHRNet:
-    return RegressionHRNet(TINY, keypoints, width=3, heatmap_width=8, **switches)
+def regression(keypoints: int = 5, **options: object) -> RegressionHRNet:
+    return RegressionHRNet(TINY, keypoints, width=3, heatmap_width=8, **options)
 
 
 def in_parts(weights: dict[str, torch.Tensor], keypoints: int = 5) -> dict[str, torch.Tensor]:
@@ -228,13 +228,13 @@ def test_parts_that_are_missing_or_do_not_fit_are_reported(tmp_path: Path) -> No
     assert "9 unexpected (offset_feature_layers.0.0.adapt_conv.weight" in message
 
 
-@pytest.mark.parametrize("switches", [{"adaptive": False}, {"branches": ((0, 1), (2, 3, 4))}])
+@pytest.mark.parametrize("options", [{"adaptive": False}, {"branches": ((0, 1), (2, 3, 4))}])
 def test_branches_do_not_load_into_a_network_without_them(
-    tmp_path: Path, switches: dict[str, object]
+    tmp_path: Path, options: dict[str, object]
 ) -> None:
     torch.save(in_parts(numbered(regression())), tmp_path / "official.pth")
     with pytest.raises(ValueError, match=r"missing \(head_offset.*unexpected \(offset_feature"):
-        load_official(regression(**switches), tmp_path / "official.pth")
+        load_official(regression(**options), tmp_path / "official.pth")
 
 
 class Surprise:

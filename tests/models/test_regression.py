@@ -25,9 +25,9 @@ HEAD = (0, 1, 2, 3, 4)
 UNEQUAL: Branches = ((1,), (0, 4), (3,), (5, 2))
 
 
-def network(config: HRNetConfig = TINY, keypoints: int = 6, **switches: object) -> RegressionHRNet:
+def network(config: HRNetConfig = TINY, keypoints: int = 6, **options: object) -> RegressionHRNet:
     torch.manual_seed(0)
-    return RegressionHRNet(config, keypoints, width=4, heatmap_width=8, **switches)
+    return RegressionHRNet(config, keypoints, width=4, heatmap_width=8, **options)
 
 
 def images(*size: int, batch: int = 1) -> Tensor:

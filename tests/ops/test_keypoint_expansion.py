@@ -79,7 +79,7 @@ def test_three_deviations_reach_to_the_border() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("options", "message"),
     [
         ({"local_window": 10}, "odd positive side, not 10"),
         ({"global_window": 0}, "odd positive side, not 0"),
@@ -89,9 +89,9 @@ def test_three_deviations_reach_to_the_border() -> None:
         ({"step": math.nan}, "step must be a positive number of px"),
     ],
 )
-def test_meshes_that_make_no_sense_are_refused(switches: dict[str, object], message: str) -> None:
+def test_meshes_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        KeypointExpansion(RATES, **switches)  # type: ignore[arg-type]
+        KeypointExpansion(RATES, **options)  # type: ignore[arg-type]
 
 
 def test_local_places_lie_apart_by_the_step_times_the_rate() -> None:

@@ -12,7 +12,7 @@ from poselib.papers.catalog import PAPERS
 from poselib.papers.common_presets import COMMON_PRESETS
 from poselib.papers.presets import PRESETS, get_preset
 from poselib.skeletons import COCO
-from poselib.systems import SYSTEMS, known_switches
+from poselib.systems import SYSTEMS, known_options
 
 
 def test_presets_are_complete() -> None:
@@ -58,7 +58,7 @@ def test_papers_override_what_they_share() -> None:
 def test_every_system_has_presets(system: str) -> None:
     for name in PRESETS:
         preset = get_preset(name, "crowd", system)
-        assert preset.options.keys() <= known_switches(system).keys()
+        assert preset.options.keys() <= known_options(system).keys()
     assert init_system(get_preset("smoke", "", system), COCO, 0, system).name == system
     with pytest.raises(ValueError, match="unknown paper 'hal'; known: hae"):
         get_preset("small", "", "hal")
@@ -79,8 +79,8 @@ def test_regression_as_published(system: str) -> None:
 def test_another_head_leaves_out_what_it_has_no_use_for() -> None:
     preset = get_preset("smoke", "", "grm")
     system = init_system(preset, COCO, 0, "grm", head="associative")
-    assert system.switches["backbone"] == preset.options["backbone"]
-    assert "radius" in preset.options and "radius" not in system.switches
+    assert system.options["backbone"] == preset.options["backbone"]
+    assert "radius" in preset.options and "radius" not in system.options
 
 
 @pytest.mark.parametrize(

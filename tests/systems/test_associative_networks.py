@@ -61,7 +61,7 @@ def test_unknown_names_are_refused(changes: dict[str, Any], message: str) -> Non
 
 
 @each_host
-def test_the_spread_of_fresh_tags_is_a_switch(host: str) -> None:
+def test_the_spread_of_fresh_tags_is_an_option(host: str) -> None:
     spread = []
     for std in (0.1, 1.0):
         torch.manual_seed(0)
@@ -73,8 +73,8 @@ def test_the_spread_of_fresh_tags_is_a_switch(host: str) -> None:
 # Losses
 
 
-def system_of(host: str, **switches: Any) -> System:
-    return build("hae", COCO, **{**TINY, "host": host, **switches})
+def system_of(host: str, **options: Any) -> System:
+    return build("hae", COCO, **{**TINY, "host": host, **options})
 
 
 def judged(stages: int) -> tuple[TagOutputs, Targets]:

@@ -1,4 +1,4 @@
-"""GRM/MFA: its parts come and go by switches, under either head."""
+"""GRM/MFA: its parts come and go by options, under either head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poselib.models.feature_align import AlignBlock
 from poselib.models.global_relation import GlobalRelation, RelationConfig
 from poselib.outputs import RegressionOutputs, TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.systems import System, build, known_switches
+from poselib.systems import System, build, known_options
 
 torch.set_num_threads(1)
 
@@ -38,21 +38,21 @@ def test_parts_come_and_go(head: str, relation: bool, align: bool) -> None:
     assert len(system.decode(outputs)) == 1
 
 
-def test_every_reading_of_the_relation_is_a_switch() -> None:
-    switches = {"relation_norm": True, "relation_reduction": 4, "relation_gate_norm": True}
-    relation = build("grm", COCO, gate="multiply", **switches, **REGRESSION).model.relation
+def test_every_reading_of_the_relation_is_an_option() -> None:
+    options = {"relation_norm": True, "relation_reduction": 4, "relation_gate_norm": True}
+    relation = build("grm", COCO, gate="multiply", **options, **REGRESSION).model.relation
     config = RelationConfig("multiply", batch_norm=True, reduction=4, layer_norm=True)
     expected = GlobalRelation((32, 32, 32), config)
     assert repr(relation) == repr(expected)
     assert all(gate.gate == "multiply" for gate in relation.gates)
 
 
-def test_switches_depend_on_the_head() -> None:
-    regression, associative = known_switches("grm"), known_switches("grm", "associative")
+def test_options_depend_on_the_head() -> None:
+    regression, associative = known_options("grm"), known_options("grm", "associative")
     assert "adaptive" in regression and "tag_threshold" not in regression
     assert "tag_threshold" in associative and "adaptive" not in associative
     assert regression["backbone"] == associative["backbone"] == "hrnet_w32_light"
-    with pytest.raises(ValueError, match="'grm' has no switch 'adaptive'; known: backbone, head"):
+    with pytest.raises(ValueError, match="'grm' has no option 'adaptive'; known: backbone, head"):
         build("grm", COCO, head="associative", adaptive=False, **QUICK)
 
 
@@ -60,20 +60,20 @@ def test_switches_depend_on_the_head() -> None:
 def test_it_can_be_built_again(head: str) -> None:
     given = {**QUICK, "head": head, "gate": "multiply", "align_blocks": "last"}
     first = build("grm", COCO, **given)
-    second = build("grm", COCO, **first.switches)
-    assert second.switches == first.switches and first.switches.items() >= given.items()
+    second = build("grm", COCO, **first.options)
+    assert second.options == first.options and first.options.items() >= given.items()
     second.model.load_state_dict(first.model.state_dict())
 
 
 def test_grouping_is_the_classical_one() -> None:
     """The paper follows associative embedding, which has none of HAE's parts."""
-    switches = build("grm", COCO, head="associative", **QUICK).switches
+    options = build("grm", COCO, head="associative", **QUICK).options
     classical = {"hierarchical": False, "focal": False, "progressive": False, "host": "plain"}
-    assert switches.items() >= classical.items()
+    assert options.items() >= classical.items()
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("options", "message"),
     [
         ({"head": "boxes"}, "head must be one of"),
         ({"head": "associative", "host": "higher"}, "needs host 'plain', not 'higher'"),
@@ -82,6 +82,6 @@ def test_grouping_is_the_classical_one() -> None:
         ({"align_blocks": "first"}, "blocks must be one of"),
     ],
 )
-def test_unknown_values_are_refused(switches: dict[str, Any], message: str) -> None:
+def test_unknown_values_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build("grm", COCO, **{**QUICK, **switches})
+        build("grm", COCO, **{**QUICK, **options})

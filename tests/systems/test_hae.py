@@ -28,7 +28,7 @@ from poselib.ops.normalization import normalize
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from poselib.structures import AffineTransform, Batch, Poses, Targets
-from poselib.systems import LossTerms, Switch, System, build
+from poselib.systems import LossTerms, OptionValue, System, build
 
 torch.set_num_threads(1)
 
@@ -57,8 +57,8 @@ def batch_of(skeleton: Skeleton, size: int = 64, seed: int = 0) -> Batch:
 
 
 @cache
-def system_of(skeleton: Skeleton = COCO, **switches: Switch) -> System:
-    return build("hae", skeleton, **{**QUICK, **switches})
+def system_of(skeleton: Skeleton = COCO, **options: OptionValue) -> System:
+    return build("hae", skeleton, **{**QUICK, **options})
 
 
 @cache
@@ -71,8 +71,8 @@ def given(host: str = "higher") -> tuple[TagOutputs, Targets]:
     return TagOutputs(heatmaps, tags, targets.image_size), targets
 
 
-def terms_of(host: str = "higher", **switches: Switch) -> dict[str, float]:
-    terms = system_of(host=host, **switches).losses(*given(host))
+def terms_of(host: str = "higher", **options: OptionValue) -> dict[str, float]:
+    terms = system_of(host=host, **options).losses(*given(host))
     return {name: term.item() for name, term in terms.items()}
 
 
@@ -101,9 +101,9 @@ def run(system: System, batch: Batch) -> tuple[LossTerms, list[Poses]]:
     return terms, [*system.decode(outputs), *system.decode(noise)]
 
 
-@pytest.mark.parametrize("switches", ABLATIONS, ids=lambda s: "-".join(map(str, s.values())))
-def test_every_ablation_runs(switches: dict[str, Any]) -> None:
-    check_one_step(build("hae", COCO, **{**QUICK, **switches}))
+@pytest.mark.parametrize("options", ABLATIONS, ids=lambda s: "-".join(map(str, s.values())))
+def test_every_ablation_runs(options: dict[str, Any]) -> None:
+    check_one_step(build("hae", COCO, **{**QUICK, **options}))
 
 
 @pytest.mark.parametrize("hierarchy", HIERARCHIES)
@@ -112,7 +112,7 @@ def test_other_skeleton(hierarchy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "switches",
+    "options",
     [
         *({"order": order, "progressive": False} for order in ("top_down", "bottom_up")),
         *({"resolution": "map"}, {"refine": False}, {"subpixel": "parabola", "nms_kernel": 3}),
@@ -130,8 +130,8 @@ def test_other_skeleton(hierarchy: str) -> None:
     ],
     ids=str,
 )
-def test_every_other_switch_runs(switches: dict[str, Any]) -> None:
-    check_one_step(build("hae", COCO, **{**QUICK, **switches}))
+def test_every_other_option_runs(options: dict[str, Any]) -> None:
+    check_one_step(build("hae", COCO, **{**QUICK, **options}))
 
 
 def check_one_step(system: System) -> None:
@@ -195,7 +195,7 @@ def test_without_the_hierarchy_the_loss_is_the_classical_one(focal: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("switch", "default", "changed"),
+    ("option", "default", "changed"),
     [
         ("heatmap_weight", 1.0, {"heatmap"}),
         ("push_weight", 1e-3, {"push"}),
@@ -204,8 +204,8 @@ def test_without_the_hierarchy_the_loss_is_the_classical_one(focal: bool) -> Non
         ("high_weight", 1.5, {"pull_high"}),
     ],
 )
-def test_weights_scale_their_terms(switch: str, default: float, changed: set[str]) -> None:
-    plain, tripled = terms_of(), terms_of(**{switch: 3 * default})
+def test_weights_scale_their_terms(option: str, default: float, changed: set[str]) -> None:
+    plain, tripled = terms_of(), terms_of(**{option: 3 * default})
     for name in TERMS:
         factor = 3 if name in changed else 1
         assert tripled[name] == pytest.approx(factor * plain[name])
@@ -217,7 +217,7 @@ def readable(parameter: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("switches", "changed"),
+    ("options", "changed"),
     [
         ({"background": 0.1}, {"heatmap"}),
         ({"push_sigma": 2.0}, {"push"}),
@@ -235,9 +235,9 @@ def readable(parameter: object) -> str:
     ],
     ids=readable,
 )
-def test_switches_change_their_terms_alone(switches: dict[str, Any], changed: set[str]) -> None:
-    plain, switched = terms_of(), terms_of(**switches)
-    assert {name for name in TERMS if plain[name] != pytest.approx(switched[name])} == changed
+def test_options_change_their_terms_alone(options: dict[str, Any], changed: set[str]) -> None:
+    plain, other = terms_of(), terms_of(**options)
+    assert {name for name in TERMS if plain[name] != pytest.approx(other[name])} == changed
 
 
 def test_focal_off_is_alpha_one() -> None:
@@ -252,18 +252,18 @@ def test_focal_off_is_off_whatever_is_mined() -> None:
 @pytest.mark.parametrize(
     "changed", [{"hardest": 5}, {"ohkm_rest": "keep"}, {"focal_levels": "low"}], ids=str
 )
-def test_switches_of_mining(changed: dict[str, Any]) -> None:
+def test_options_of_mining(changed: dict[str, Any]) -> None:
     """Table VIII; the fences and alpha play no part where only the hardest count."""
-    plain, switched = terms_of(mining="ohkm"), terms_of(mining="ohkm", **changed)
-    assert plain != pytest.approx(switched)
+    plain, other = terms_of(mining="ohkm"), terms_of(mining="ohkm", **changed)
+    assert plain != pytest.approx(other)
     assert plain == terms_of(mining="ohkm", alpha=3.0, outlier_scope="group")
     outputs, targets = given()
     values, visible = tags_at_keypoints(outputs.tags, targets.keypoints, targets.image_size)
     pull = PullOptions(2.0, per_keypoint=True, **{"mining": "ohkm", **changed})
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     low, high = hierarchical_pull(values, visible, groups, pull)
-    assert switched["pull_low"] == pytest.approx(1e-3 * low.mean().item())
-    assert switched["pull_high"] == pytest.approx(1e-3 * 1.5 * high.mean().item())
+    assert other["pull_low"] == pytest.approx(1e-3 * low.mean().item())
+    assert other["pull_high"] == pytest.approx(1e-3 * 1.5 * high.mean().item())
 
 
 def test_mining_of_all_keypoints_is_refused() -> None:
@@ -272,19 +272,19 @@ def test_mining_of_all_keypoints_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "options"),
+    ("changes", "expected"),
     [
         ({"subpixel_targets": False}, {"subpixel": False}),
         ({"overlap": "sum"}, {"overlap": "sum"}),
         ({"sigma": 1.0}, {"sigma": 1.0}),
     ],
 )
-def test_switches_of_the_targets(switches: dict[str, Any], options: dict[str, Any]) -> None:
+def test_options_of_the_targets(changes: dict[str, Any], expected: dict[str, Any]) -> None:
     batch = batch_of(COCO)
     plain = system_of().encode(batch).heatmaps
-    switched = system_of(**switches).encode(batch).heatmaps
-    for each, default, size in zip(switched, plain, ((16, 16), (32, 32)), strict=True):
-        drawn = gaussian_heatmaps(batch.keypoints, (64, 64), size, **{"sigma": 2.0, **options})
+    other = system_of(**changes).encode(batch).heatmaps
+    for each, default, size in zip(other, plain, ((16, 16), (32, 32)), strict=True):
+        drawn = gaussian_heatmaps(batch.keypoints, (64, 64), size, **{"sigma": 2.0, **expected})
         assert torch.equal(each, drawn) and not torch.equal(each, default)
 
 
@@ -368,7 +368,7 @@ def scene() -> Batch:
 
 
 @pytest.mark.parametrize(
-    "switches",
+    "options",
     [
         *({"progressive": True}, {"progressive": False}),
         *({"progressive": False, "order": order} for order in ("top_down", "bottom_up")),
@@ -378,9 +378,9 @@ def scene() -> Batch:
 )
 @pytest.mark.parametrize("host", ["higher", "plain"])
 def test_targets_decode_to_the_people_they_were_made_from(
-    host: str, switches: dict[str, Any]
+    host: str, options: dict[str, Any]
 ) -> None:
-    system = system_of(host=host, refine=False, **switches)
+    system = system_of(host=host, refine=False, **options)
     batch = scene()
     found, nobody = system.decode(truth(system.encode(batch), apart=5.0))
     assert len(found) == 2 and len(nobody) == 0
@@ -395,7 +395,7 @@ def test_targets_decode_to_the_people_they_were_made_from(
         assert error.max() < (2.0 if host == "higher" else 3.0)
 
 
-def test_order_of_decoding_is_a_switch() -> None:
+def test_order_of_decoding_is_an_option() -> None:
     """In noise with crowded tags each order groups in its own way."""
     outputs, _ = given()
     found: dict[str, list[Poses]] = {}
@@ -414,7 +414,7 @@ def test_order_of_decoding_is_a_switch() -> None:
         assert not np.array_equal(found[a][0].scores, found[b][0].scores)
 
 
-def test_refinement_is_a_switch() -> None:
+def test_refinement_is_an_option() -> None:
     """A missing keypoint is looked for or not; both people keep what was found without."""
     batch = scene()
     outputs = truth(system_of().encode(batch), apart=5.0)
@@ -426,7 +426,7 @@ def test_refinement_is_a_switch() -> None:
     assert np.array_equal(without.keypoints[both], refined.keypoints[both])
 
 
-def test_thresholds_are_switches() -> None:
+def test_thresholds_are_options() -> None:
     outputs = truth(system_of().encode(scene()), apart=5.0)
     assert len(system_of(detection_threshold=1.5).decode(outputs)[0]) == 0
     joined = system_of(tag_threshold=50.0, refine=False, max_candidates=1).decode(outputs)[0]

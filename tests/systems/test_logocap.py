@@ -55,9 +55,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def system_of(skeleton: Any = COCO, **switches: Any) -> System:
+def system_of(skeleton: Any = COCO, **options: Any) -> System:
     torch.manual_seed(0)
-    return build("logocap", skeleton, **{**SMALL, **switches})
+    return build("logocap", skeleton, **{**SMALL, **options})
 
 
 def scenes(count: int, size: int = 128, people: tuple[int, int] = (1, 2)) -> SyntheticScenes:
@@ -80,12 +80,12 @@ def right_poses(system: System, batch: Any, error: float = 0.0) -> tuple[Regress
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_ablation_builds_learns_and_decodes(name: str) -> None:
-    switches = ABLATIONS[name]
-    system = system_of(**switches)
+    options = ABLATIONS[name]
+    system = system_of(**options)
     batch = collate([scenes(2)[i] for i in range(2)])
     outputs, targets = right_poses(system, batch, error=0.5)
     terms = system.losses(outputs, targets)
-    adapts = switches.get("adaptation", True)
+    adapts = options.get("adaptation", True)
     expected = {"heatmap", "offset"} | ({"oks", "refined"} if adapts else set())
     assert set(terms) == expected and all(term.isfinite() for term in terms.values())
     if adapts:
@@ -103,7 +103,7 @@ def test_every_ablation_builds_learns_and_decodes(name: str) -> None:
     assert len(system.decode(system.model(normalize(batch.images)))) == 2
 
 
-def test_switches_reach_what_they_are_of() -> None:
+def test_options_reach_what_they_are_of() -> None:
     """Each with a value that no default has."""
     decoding = {"top_weight": 0.6, "nms_kernel": 5, "center_threshold": 0.2, "max_people": 7}
     decoding |= {
@@ -127,16 +127,16 @@ def test_switches_reach_what_they_are_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switch", "value"),
+    ("option", "value"),
     [("person_size", "diagonal"), ("foreground", "any"), ("region", "square"), ("radius", 2.0)],
 )
-def test_readings_of_the_targets_are_heard(switch: str, value: Any) -> None:
+def test_readings_of_the_targets_are_heard(option: str, value: Any) -> None:
     batch = collate([scenes(2)[i] for i in range(2)])
-    plain, other = system_of(), system_of(**{switch: value})
+    plain, other = system_of(), system_of(**{option: value})
     outputs, _ = right_poses(plain, batch, error=0.2)
     outputs.heatmaps.add_(0.1)
     terms = [system.losses(outputs, system.encode(batch)) for system in (plain, other)]
-    changed = "heatmap" if switch == "foreground" else "offset"
+    changed = "heatmap" if option == "foreground" else "offset"
     assert float(terms[0][changed].detach()) != float(terms[1][changed].detach())
 
 
@@ -187,7 +187,7 @@ def test_training_runs_and_what_it_saves_comes_back(tmp_path: Path, precision: A
     trained = train(system, scenes(4, 64), recipe, tmp_path, progress=False).system
     save_system(tmp_path / "saved.safetensors", trained, size=64, provenance={})
     loaded = load_checkpoint(tmp_path / "saved.safetensors").system
-    assert loaded.name == "logocap" and loaded.switches == trained.switches
+    assert loaded.name == "logocap" and loaded.options == trained.options
     images, near = torch.randn(1, 3, 64, 96), {"rtol": 0, "atol": 1e-3}
     with torch.no_grad():
         mine, theirs = (each.model.eval()(images) for each in (loaded, trained))
@@ -228,7 +228,7 @@ def test_meshes_are_those_of_the_skeleton() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("options", "message"),
     [
         ({"frame": "corner"}, "frame must be one of"),
         ({"prior": "none"}, "prior must be one of"),
@@ -245,9 +245,9 @@ def test_meshes_are_those_of_the_skeleton() -> None:
         ({"message_layers": -1}, "message passing: -1 layers"),
         ({"message_width": 6}, "message passing: 3 layers of width 6"),
         ({"embedding": 0}, "one channel or more"),
-        ({"adaptive": True}, "'logocap' has no switch 'adaptive'"),
+        ({"adaptive": True}, "'logocap' has no option 'adaptive'"),
     ],
 )
-def test_unknown_values_are_refused(switches: dict[str, Any], message: str) -> None:
+def test_unknown_values_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        system_of(**switches)
+        system_of(**options)

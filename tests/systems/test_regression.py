@@ -1,4 +1,4 @@
-"""Regression of poses as a whole: switches, losses, decoding and its own judgment of poses."""
+"""Regression of poses as a whole: options, losses, decoding and its own judgment of poses."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ TINY = get_backbone("hrnet_tiny")
 SMALL: dict[str, Any] = {"width": 4, "shared_width": 16, "heatmap_width": 16}
 
 
-def system_of(skeleton: Any = COCO, **switches: Any) -> System:
-    return regression_system(skeleton, TINY, **{**SMALL, **switches})
+def system_of(skeleton: Any = COCO, **options: Any) -> System:
+    return regression_system(skeleton, TINY, **{**SMALL, **options})
 
 
 def truth_as_outputs(system: System, scenes: SyntheticScenes) -> RegressionOutputs:
@@ -70,7 +70,7 @@ def test_losses_of_a_perfect_network_are_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "count"),
+    ("options", "count"),
     [
         ({}, 17),
         ({"branches": "head"}, 13),
@@ -80,9 +80,9 @@ def test_losses_of_a_perfect_network_are_zero() -> None:
     ],
     ids=["each", "head", "parts", "one", "not separate"],
 )
-def test_branches_are_those_of_the_paper(switches: dict[str, Any], count: int) -> None:
+def test_branches_are_those_of_the_paper(options: dict[str, Any], count: int) -> None:
     """DEKR, Sec. 3.4: 17, 13 and 5 branches, and one without separate regression."""
-    model = system_of(**switches).model
+    model = system_of(**options).model
     assert isinstance(model, RegressionHRNet)
     assert len(model.head_offset.branches) == count
 
@@ -118,7 +118,7 @@ def test_a_scoring_net_ranks_what_the_network_finds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("options", "message"),
     [
         ({"branches": "hands"}, "'coco' has no hierarchy 'hands'"),
         ({"frame": "corner"}, "frame must be one of"),
@@ -127,6 +127,6 @@ def test_a_scoring_net_ranks_what_the_network_finds() -> None:
         ({"nms_fraction": 1.5}, "nms_fraction must be at least 0 and below 1"),
     ],
 )
-def test_unknown_values_are_refused(switches: dict[str, Any], message: str) -> None:
+def test_unknown_values_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        system_of(**switches)
+        system_of(**options)

@@ -1,4 +1,4 @@
-"""Every paper's system by name: its switches, and refusal of what it does not know."""
+"""Every paper's system by name: its options, and refusal of what it does not know."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.systems import SYSTEMS, System, build, known_switches
+from poselib.systems import SYSTEMS, System, build, known_options
 
 torch.set_num_threads(1)
 
@@ -27,45 +27,45 @@ def test_systems_by_lower_case_name() -> None:
     assert all(name == name.lower() for name in SYSTEMS)
 
 
-def test_switches_and_their_defaults() -> None:
-    switches = known_switches("hae")
-    assert "skeleton" not in switches
+def test_options_and_their_defaults() -> None:
+    options = known_options("hae")
+    assert "skeleton" not in options
     # HAE, Section IV: λ = 1.5, all three parts in use, on HigherHRNet-W32.
     published = {"high_weight": 1.5, "hierarchical": True, "focal": True, "progressive": True}
     published |= {"hierarchy": "anatomy", "backbone": "hrnet_w32", "host": "higher"}
-    assert switches.items() >= published.items()
+    assert options.items() >= published.items()
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_a_system_knows_all_its_switches(name: str) -> None:
+def test_a_system_knows_all_its_options(name: str) -> None:
     system = build(name, CROWDPOSE, **QUICK[name])
     assert isinstance(system, System)
     assert system.name == name and system.skeleton is CROWDPOSE
-    assert dict(system.switches) == {**known_switches(name), **QUICK[name]}
+    assert dict(system.options) == {**known_options(name), **QUICK[name]}
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_a_system_can_be_built_again_from_its_switches(name: str) -> None:
+def test_a_system_can_be_built_again_from_its_options(name: str) -> None:
     first = build(name, COCO, **QUICK[name])
-    stored = json.loads(json.dumps(dict(first.switches)))
+    stored = json.loads(json.dumps(dict(first.options)))
     second = build(name, COCO, **stored)
-    assert second.switches == first.switches and stored.items() >= QUICK[name].items()
+    assert second.options == first.options and stored.items() >= QUICK[name].items()
     second.model.load_state_dict(first.model.state_dict())
 
 
 def test_unknown_system_lists_the_known_ones() -> None:
-    for ask in (lambda: build("hal", COCO), lambda: known_switches("hal")):
+    for ask in (lambda: build("hal", COCO), lambda: known_options("hal")):
         with pytest.raises(ValueError, match=r"unknown system 'hal'; known: \[.*'hae'"):
             ask()
 
 
-def test_unknown_switches_list_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'hae' has no switch 'lambda', 'pad'; known: backbone, "):
+def test_unknown_options_list_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'hae' has no option 'lambda', 'pad'; known: backbone, "):
         build("hae", COCO, **HAE, pad=True, **{"lambda": 1.5})
 
 
 @pytest.mark.parametrize(
-    ("switch", "value", "message"),
+    ("option", "value", "message"),
     [
         ("backbone", "resnet", r"unknown backbone 'resnet'; known: \[.*'hrnet_w32'"),
         ("host", "highest", "unknown host 'highest'; known: 'higher', 'plain'"),
@@ -84,6 +84,6 @@ def test_unknown_switches_list_the_known_ones() -> None:
         ("max_candidates", 0, "max_candidates must be at least 1"),
     ],
 )
-def test_unknown_values_are_refused(switch: str, value: float | str, message: str) -> None:
+def test_unknown_values_are_refused(option: str, value: float | str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build("hae", COCO, **{**HAE, switch: value})
+        build("hae", COCO, **{**HAE, option: value})

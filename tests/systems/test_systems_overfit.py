@@ -41,7 +41,7 @@ RECIPE = TrainConfig(
     log_every=0,
     checkpoint_every=0,
 )
-SWITCHES: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "backbone": "hrnet_tiny",
     "deconv_blocks": 1,
     "background": 0.1,
@@ -88,7 +88,7 @@ def learn_photographs(
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda skeleton: skeleton.name)
 def test_it_overfits_photographs(samples_dir: Path, tmp_path: Path, skeleton: Skeleton) -> None:
     seed_everything(0)
-    system = build("hae", skeleton, **SWITCHES, deconv_channels=32)
+    system = build("hae", skeleton, **OPTIONS, deconv_channels=32)
     assert learn_photographs(system, RECIPE, samples_dir, tmp_path) >= 0.9
 
 
@@ -112,8 +112,8 @@ def test_it_overfits_drawn_scenes(host: str, tmp_path: Path) -> None:
     scenes = SyntheticScenes(SceneConfig(size=128, people=(1, 3)), 4, 1, COCO).cached()
     recipe = replace(RECIPE, steps=200, learning_rate=8e-3)
     seed_everything(0)
-    switches = {**SWITCHES, **HOURGLASS, "deconv_channels": 16, "resolution": "map"}
-    system = build("hae", COCO, host=host, **switches)
+    system_options = {**OPTIONS, **HOURGLASS, "deconv_channels": 16, "resolution": "map"}
+    system = build("hae", COCO, host=host, **system_options)
     trained = train(system, scenes, recipe, tmp_path, progress=False)
     options = PredictOptions(size=128, multiple=32, flip=False)
     assert evaluate(trained.system, scenes, options).ap.AP >= 0.9
