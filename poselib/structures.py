@@ -59,7 +59,7 @@ class Sample:
         keypoints: (N, K, 3) float32, x and y in px of ``image`` and the visibility: 0 not
             labeled, 1 labeled but hidden, 2 visible.
         areas: (N,) float32, px² of ``image``; the ``s²`` of OKS.
-        ignore: (H, W) bool, true where people are present but not labeled.
+        ignore_mask: (H, W) bool, true where people are present but not labeled.
         image_id: the dataset's number of the image.
         to_original: warp from px of ``image`` to px of the file it was read from.
     """
@@ -67,7 +67,7 @@ class Sample:
     image: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     areas: NDArray[np.float32]
-    ignore: NDArray[np.bool_]
+    ignore_mask: NDArray[np.bool_]
     image_id: int
     to_original: AffineTransform
 
@@ -84,7 +84,7 @@ class Batch:
         images: (B, 3, H, W) uint8, RGB.
         keypoints: (B, N, K, 3) float32, px of ``images`` and visibility.
         areas: (B, N) float32, px²; 0 for padding.
-        ignore: (B, H, W) bool.
+        ignore_mask: (B, H, W) bool.
         image_ids: B numbers.
         to_original: B warps from px of ``images`` to px of the files.
     """
@@ -92,7 +92,7 @@ class Batch:
     images: Tensor
     keypoints: Tensor
     areas: Tensor
-    ignore: Tensor
+    ignore_mask: Tensor
     image_ids: tuple[int, ...]
     to_original: tuple[AffineTransform, ...]
 
@@ -114,7 +114,7 @@ class Batch:
             images=F.avg_pool2d(self.images.float(), 2).round().to(torch.uint8),
             keypoints=self.keypoints * self.keypoints.new_tensor([0.5, 0.5, 1.0]),
             areas=self.areas / 4,
-            ignore=F.max_pool2d(self.ignore[:, None].float(), 2)[:, 0] > 0,
+            ignore_mask=F.max_pool2d(self.ignore_mask[:, None].float(), 2)[:, 0] > 0,
             image_ids=self.image_ids,
             to_original=tuple(doubled.then(warp) for warp in self.to_original),
         )
@@ -125,7 +125,7 @@ class Batch:
             images=change(self.images),
             keypoints=change(self.keypoints),
             areas=change(self.areas),
-            ignore=change(self.ignore),
+            ignore_mask=change(self.ignore_mask),
         )
 
 
@@ -135,14 +135,14 @@ class Targets:
 
     Attributes:
         heatmaps: one (B, K, h, w) float32 per output scale, coarse to fine.
-        weights: one (B, 1, h, w) float32 per output scale; 0 where the loss must not count.
+        masks: one (B, 1, h, w) float32 per output scale; 0 where the loss must not count.
         keypoints: (B, N, K, 3) float32, px of the network input and visibility.
         areas: (B, N) float32, px² of the network input.
         image_size: (H, W) of the network input.
     """
 
     heatmaps: tuple[Tensor, ...]
-    weights: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
     keypoints: Tensor
     areas: Tensor
     image_size: Size
@@ -152,17 +152,18 @@ class Targets:
 class RegressionTargets(Targets):
     """Supervision of keypoint heatmaps with a center map, and of offsets around the centers.
 
-    There is one scale; its heatmaps are (B, K + 1, h, w), the center map last, with weights of the
-    same shape. Offsets follow from ``owners`` and ``keypoints`` where a loss needs them: maps of
-    them would be nearly empty, and the largest of all.
+    There is one scale; its heatmaps are (B, K + 1, h, w), the center map last, with masks of the
+    same shape. Offsets follow from ``center_assignment`` and ``keypoints`` where a loss needs
+    them: maps of them would be nearly empty, and the largest of all.
 
     Attributes:
         centers: (B, N, 3) float32, px of the network input, and 1 where the person has a center.
-        owners: (B, h, w) int64, the person to whose center region a cell belongs; -1 for nobody.
+        center_assignment: (B, h, w) int64, the person to whose center region a cell belongs, or
+            -1.
     """
 
     centers: Tensor
-    owners: Tensor
+    center_assignment: Tensor
 
 
 @dataclass(frozen=True)

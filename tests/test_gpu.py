@@ -103,9 +103,9 @@ def test_targets_are_the_same(overlap: str) -> None:
     found = heatmap_targets(batch.to(DEVICE), overlap=overlap)  # type: ignore[arg-type]
     for mine, theirs in zip(found.heatmaps, expected.heatmaps, strict=True):
         torch.testing.assert_close(mine.cpu(), theirs, rtol=1e-5, atol=1e-6)
-    for mine, theirs in zip(found.weights, expected.weights, strict=True):
+    for mine, theirs in zip(found.masks, expected.masks, strict=True):
         assert torch.equal(mine.cpu(), theirs)
-    same = heatmap_mse(found.heatmaps[0], found.heatmaps[0], found.weights[0], 0.1)
+    same = heatmap_mse(found.heatmaps[0], found.heatmaps[0], found.masks[0], 0.1)
     assert not same.any()
 
 

@@ -69,7 +69,7 @@ def test_sizes_are_height_then_width() -> None:
         image=np.zeros((3, 6, 9), np.uint8),
         keypoints=np.zeros((0, 17, 3), np.float32),
         areas=np.zeros(0, np.float32),
-        ignore=np.zeros((6, 9), bool),
+        ignore_mask=np.zeros((6, 9), bool),
         image_id=1,
         to_original=AffineTransform.identity(),
     )
@@ -81,7 +81,7 @@ def test_batch_moves_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
         images=torch.zeros(1, 3, 6, 9, dtype=torch.uint8),
         keypoints=torch.zeros(1, 2, 17, 3),
         areas=torch.zeros(1, 2),
-        ignore=torch.zeros(1, 6, 9, dtype=torch.bool),
+        ignore_mask=torch.zeros(1, 6, 9, dtype=torch.bool),
         image_ids=(1,),
         to_original=(AffineTransform.identity(),),
     )
@@ -107,7 +107,7 @@ def test_a_halved_batch_shows_the_same_people() -> None:
     assert half.images[0, 0].tolist() == [[2, 4], [10, 12]]  # of 2.5, 4.5, 10.5 and 12.5
     assert half.keypoints.tolist() == [[[[1.5, 2.5, 2.0], [0.0, 0.0, 0.0]]]]
     assert half.areas.tolist() == [[2.0]]
-    assert half.ignore.tolist() == [[[False, False], [True, False]]]
+    assert half.ignore_mask.tolist() == [[[False, False], [True, False]]]
     assert half.to_original[0]([1.5, 2.5]).tolist() == [4.0, 5.0]
 
 

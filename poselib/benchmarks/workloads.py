@@ -186,7 +186,7 @@ def target_inputs(
         images=torch.zeros((batch, 3, *size), dtype=torch.uint8),
         keypoints=torch.from_numpy(random_people(rng, batch, people, keypoints, size)),
         areas=torch.full((batch, people), size[0] * size[1] / 16),
-        ignore=torch.zeros((batch, *size), dtype=torch.bool),
+        ignore_mask=torch.zeros((batch, *size), dtype=torch.bool),
         image_ids=tuple(range(batch)),
         to_original=(AffineTransform.identity(),) * batch,
     )

@@ -52,7 +52,7 @@ class ImageFiles:
             image=image.transpose(2, 0, 1),
             keypoints=np.zeros((0, 0, 3), np.float32),
             areas=np.zeros(0, np.float32),
-            ignore=np.zeros(image.shape[:2], dtype=bool),
+            ignore_mask=np.zeros(image.shape[:2], dtype=bool),
             image_id=self.image_ids[index],
             to_original=AffineTransform.identity(),
         )

@@ -106,7 +106,7 @@ class KeypointImages:
             image=image.transpose(2, 0, 1),
             keypoints=table.keypoints[people].copy(),
             areas=table.areas[people].copy(),
-            ignore=self._ignore(index, size),
+            ignore_mask=self._ignore(index, size),
             image_id=table.image_ids[index],
             to_original=AffineTransform.identity(),
         )

@@ -47,7 +47,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         images=torch.from_numpy(np.stack([np.ascontiguousarray(s.image) for s in samples])),
         keypoints=torch.from_numpy(keypoints),
         areas=torch.from_numpy(areas),
-        ignore=torch.from_numpy(np.stack([s.ignore for s in samples])),
+        ignore_mask=torch.from_numpy(np.stack([s.ignore_mask for s in samples])),
         image_ids=tuple(s.image_id for s in samples),
         to_original=tuple(s.to_original for s in samples),
     )

@@ -61,7 +61,7 @@ def warp_sample(
         image=_warped(sample.image.transpose(1, 2, 0), warp, size).transpose(2, 0, 1),
         keypoints=_inside(_moved(sample.keypoints, warp), size),
         areas=(sample.areas * warp.scale**2).astype(np.float32),
-        ignore=_warped_mask(sample.ignore, warp, size, ignore_outside),
+        ignore_mask=_warped_mask(sample.ignore_mask, warp, size, ignore_outside),
         to_original=warp.inverse().then(sample.to_original),
     )
 

@@ -1,4 +1,4 @@
-"""Dense supervision from labeled people."""
+"""Gaussian heatmap targets: one heatmap per keypoint type and output stride."""
 
 from __future__ import annotations
 
@@ -19,20 +19,30 @@ def heatmap_targets(
     subpixel: bool = True,
     overlap: Overlap = "max",
 ) -> Targets:
-    """Encode a batch as heatmaps at each output stride (HAE, Eq. 4).
+    """Encode the keypoints of a batch as heatmaps at each output stride (HAE, Eq. 4).
+
+    With the keypoints x_nk of type k of the people n, in cells, the value of heatmap k at cell x is
+
+        H_k(x) = max_n exp(-|x - x_nk|^2 / (2 sigma^2))
 
     Args:
         batch: images and people of one size.
-        strides: px a cell of each output, coarse to fine.
-        sigma: standard deviation of the Gaussians in cells, one for all outputs or one each.
+        strides: px per cell of each output, coarse to fine.
+        sigma: standard deviation of the Gaussians in cells, one for all outputs or one for each.
         subpixel, overlap: see ``ops.gaussians.gaussian_heatmaps``.
 
     Returns:
-        Targets on the batch's device, whose weights are 0 in ignored regions.
+        Targets on the batch's device, with heatmaps (B, K, h, w) and masks (B, 1, h, w), which are
+        0 in ignored regions and 1 elsewhere.
 
     Raises:
         ValueError: the image size is not a multiple of a stride, a sigma is not a positive number
             or ``overlap`` is unknown.
+
+    Example:
+        >>> targets = heatmap_targets(batch, strides=(4, 2))  # images of 128 px, 17 keypoints
+        >>> [tuple(maps.shape) for maps in targets.heatmaps]
+        [(8, 17, 32, 32), (8, 17, 64, 64)]
     """
     height, width = batch.size
     for stride in strides:
@@ -41,22 +51,30 @@ def heatmap_targets(
     sigmas = [float(sigma)] * len(strides) if isinstance(sigma, int | float) else list(sigma)
     sizes: list[Size] = [(height // stride, width // stride) for stride in strides]
     heatmaps = [
-        gaussian_heatmaps(batch.keypoints, batch.size, size, spread, subpixel, overlap)
-        for size, spread in zip(sizes, sigmas, strict=True)
+        gaussian_heatmaps(batch.keypoints, batch.size, size, deviation, subpixel, overlap)
+        for size, deviation in zip(sizes, sigmas, strict=True)
     ]
     return Targets(
         heatmaps=tuple(heatmaps),
-        weights=tuple(counted_cells(batch.ignore, size) for size in sizes),
+        masks=tuple(loss_mask(batch.ignore_mask, size) for size in sizes),
         keypoints=batch.keypoints,
         areas=batch.areas,
         image_size=batch.size,
     )
 
 
-def counted_cells(ignore: Tensor, size: Size) -> Tensor:
-    """Return (B, 1, h, w) float32: 1 for cells that are ignored in less than half their area."""
+def loss_mask(ignore_mask: Tensor, size: Size) -> Tensor:
+    """Return the mask of the cells that count in the loss: less than half of each is ignored.
+
+    Args:
+        ignore_mask: (B, H, W) bool, px of the network input.
+        size: (h, w) of the output, which divides (H, W).
+
+    Returns:
+        (B, 1, h, w) float32, 0 or 1.
+    """
     # Adding the few rows and columns of a cell as bytes is many times faster than pooling floats.
-    rows = ignore.view(torch.uint8).unflatten(1, (size[0], -1)).unbind(2)
+    rows = ignore_mask.view(torch.uint8).unflatten(1, (size[0], -1)).unbind(2)
     columns = reduce(torch.add, rows).int().unflatten(2, (size[1], -1)).unbind(3)
     ignored = reduce(torch.add, columns)
     return (2 * ignored < len(rows) * len(columns))[:, None].float()

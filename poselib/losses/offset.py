@@ -37,7 +37,7 @@ def offset_loss(
         ValueError: the shape is not that of the targets, beta is not positive, or the size is
             unknown.
     """
-    batch, height, width = targets.owners.shape
+    batch, height, width = targets.center_assignment.shape
     expected = (batch, targets.keypoints.shape[2], 2, height, width)
     if tuple(predicted.shape) != expected:
         raise ValueError(f"predicted offsets {tuple(predicted.shape)} differ from {expected}")

@@ -113,7 +113,7 @@ def classify_keypoints(
         (best >= np.maximum(NEAR, side), PredictionError.FRAGMENT),
         (side >= NEAR, PredictionError.INVERSION),
         (np.where(matched, own, best) >= LOOSE, PredictionError.IMPRECISE),
-        (unlabeled | _ignored(poses.keypoints, sample.ignore), PredictionError.UNKNOWN),
+        (unlabeled | _ignored(poses.keypoints, sample.ignore_mask), PredictionError.UNKNOWN),
     ]
     kinds = np.select(
         [rule for rule, _ in rules], [int(kind) for _, kind in rules], PredictionError.FALSE

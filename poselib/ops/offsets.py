@@ -47,10 +47,10 @@ def positive_cells(targets: RegressionTargets, size: PersonSize = "diagonal") ->
     """
     if size not in get_args(PersonSize):
         raise ValueError(f"size must be one of {get_args(PersonSize)}, not {size!r}")
-    height, width = targets.owners.shape[-2:]
+    height, width = targets.center_assignment.shape[-2:]
     stride = (targets.image_size[0] / height, targets.image_size[1] / width)
-    images, rows, columns = (targets.owners >= 0).nonzero(as_tuple=True)
-    people = targets.owners[images, rows, columns]
+    images, rows, columns = (targets.center_assignment >= 0).nonzero(as_tuple=True)
+    people = targets.center_assignment[images, rows, columns]
     step = targets.keypoints.new_tensor([stride[1], stride[0]])
     _, counted = keypoint_cells(targets.keypoints, stride, (height, width))
     diagonal = size == "diagonal"
@@ -96,7 +96,7 @@ def offset_maps(targets: RegressionTargets) -> tuple[Tensor, Tensor]:
     """
     owned = positive_cells(targets)
     where = (owned.images, owned.rows, owned.columns)
-    batch, height, width = targets.owners.shape
+    batch, height, width = targets.center_assignment.shape
     kinds = targets.keypoints.shape[2]
     offsets = owned.offsets.new_zeros(batch, height, width, kinds, 2)
     weights = owned.weights.new_zeros(batch, height, width, kinds)

@@ -52,11 +52,11 @@ def contact_sheet(
         add_truth(ax, people, skeleton, sample.size, weight=weight)
         if show_areas:
             _add_areas(ax, sample)
-        _hatch(ax, sample.ignore)
+        _hatch(ax, sample.ignore_mask)
     handles: list[Artist] = [*side_handles(), hidden_handle()]
     if show_areas:
         handles.append(area_handle())
-    if any(sample.ignore.any() for sample in samples):
+    if any(sample.ignore_mask.any() for sample in samples):
         handles.append(ignore_handle())
     legend_below(sheet, handles)
     return sheet

@@ -223,7 +223,7 @@ def _losses(
     weights: _Weights,
 ) -> LossTerms:
     """Weighted means over the batch of the heatmap and associative losses (HAE, Eq. 17)."""
-    maps = zip(outputs.heatmaps, targets.heatmaps, targets.weights, strict=True)
+    maps = zip(outputs.heatmaps, targets.heatmaps, targets.masks, strict=True)
     heatmap = torch.stack(
         [heatmap_mse(p.float().contiguous(), t, w, weights.background).mean() for p, t, w in maps]
     ).sum()

@@ -92,9 +92,9 @@ def build(
             the last Table 5's Reweigh.
 
     Targets and losses:
-        sigma, center_sigma, radius, region, background, min_area: see
-            ``encoders.regression.regression_targets``; ``foreground`` is its ``weights``:
-            ``"all"``, one mask for all maps, is w(x) of Eq. (4).
+        sigma, center_sigma, radius, region, background, foreground, min_area: see
+            ``encoders.regression.regression_targets``; ``foreground="all"``, one mask for all
+            maps, is w(x) of Eq. (4).
         heatmap_weight, refined_weight, offset_weight, oks_weight: of the four losses; the last
             two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss.
         person_size: what the offset loss divides by, see ``ops.offsets.positive_cells``:
@@ -136,7 +136,7 @@ def build(
         radius=radius,
         region=region,
         background=background,
-        weights=foreground,
+        foreground=foreground,
         min_area=min_area,
     )
     weights = (heatmap_weight, offset_weight, oks_weight, refined_weight)
@@ -185,7 +185,7 @@ def _losses(
     """Weighted means over the batch of all losses (LOGO-CAP, Sec. 3.2: the total loss)."""
     heatmap_weight, offset_weight, oks_weight, refined_weight = weights
     maps = torch.cat([outputs.heatmaps, outputs.centers], dim=1).float()
-    heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.weights[0])
+    heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.masks[0])
     terms = {
         "heatmap": heatmap_weight * heatmap.mean(),
         "offset": offset_weight * regression(outputs.offsets.float(), targets),

@@ -82,7 +82,7 @@ def regression_system(
 
     Targets and losses:
         sigma, center_sigma, radius, region, background, min_area: see
-            ``encoders.regression.regression_targets``; ``foreground`` is its ``weights``.
+            ``encoders.regression.regression_targets``.
         heatmap_weight, offset_weight: of the losses; the latter is λ of DEKR, Eq. 8.
 
     Decoding:
@@ -131,7 +131,7 @@ def regression_system(
         radius=radius,
         region=region,
         background=background,
-        weights=foreground,
+        foreground=foreground,
         min_area=min_area,
     )
     return System(
@@ -164,7 +164,7 @@ def _losses(
 ) -> LossTerms:
     """Weighted means over the batch of the heatmap and the offset loss (DEKR, Eq. 8)."""
     maps = torch.cat([outputs.heatmaps, outputs.centers], dim=1).float()
-    heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.weights[0])
+    heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.masks[0])
     return {
         "heatmap": heatmap_weight * heatmap.mean(),
         "offset": offset_weight * offset_loss(outputs.offsets.float(), targets),

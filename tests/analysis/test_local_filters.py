@@ -138,7 +138,7 @@ def test_spacing_and_truth_are_px_of_the_network_input(told: System) -> None:
     large = replace(
         twice,
         image=np.repeat(np.repeat(twice.image, 2, axis=1), 2, axis=2),
-        ignore=np.repeat(np.repeat(twice.ignore, 2, axis=0), 2, axis=1),
+        ignore_mask=np.repeat(np.repeat(twice.ignore_mask, 2, axis=0), 2, axis=1),
         keypoints=twice.keypoints * np.float32([2, 2, 1]),
         areas=4 * twice.areas,
     )

@@ -128,7 +128,9 @@ def test_what_was_not_found_is_marked_where_it_belongs() -> None:
 def test_panels_are_in_px_of_the_sample() -> None:
     _, plain = pair("jitter")
     halves = AffineTransform(np.array([[2.0, 0, 0], [0, 2.0, 0]]))
-    half = [Sample(s.image, s.keypoints, s.areas, s.ignore, s.image_id, halves) for s in DATASET]
+    half = [
+        Sample(s.image, s.keypoints, s.areas, s.ignore_mask, s.image_id, halves) for s in DATASET
+    ]
     _, small = pair("jitter", half)
     np.testing.assert_allclose(small.rings, plain.rings / 2)
     np.testing.assert_allclose(small.targets, plain.targets / 2)

@@ -70,7 +70,7 @@ def at_size(height: int, width: int, shrunk: float = 1.0) -> Sample:
     )
     blank = np.zeros((3, height, width), np.uint8)
     standing = sample_of(np.stack([labeled(STANDING), labeled(moved(60, 4))]), frame)
-    return replace(standing, image=blank, ignore=np.zeros((height, width), bool))
+    return replace(standing, image=blank, ignore_mask=np.zeros((height, width), bool))
 
 
 FILES = Files(at_size(160, 200), at_size(320, 240), at_size(128, 190, shrunk=2.0))

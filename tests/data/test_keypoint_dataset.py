@@ -129,8 +129,8 @@ def test_regions_to_ignore_are_boxes_and_outlines(folder: Path) -> None:
     # Pixels whose center is inside: columns 2 to 4, rows 3 and 4; what is outside is cut.
     expected[3:5, 2:5] = True
     expected[28:, 0] = True
-    assert (dataset[0].ignore == expected).all()
-    assert not dataset[1].ignore.any()
+    assert (dataset[0].ignore_mask == expected).all()
+    assert not dataset[1].ignore_mask.any()
 
 
 def test_sizes_come_from_the_headers_unless_they_are_stated(folder: Path) -> None:
@@ -233,4 +233,4 @@ def test_the_document_reads_back_as_the_same_people(folder: Path) -> None:
     assert again.crowd_indices == dataset.crowd_indices == {2: 0.5}
     for a, b in zip(dataset, again, strict=True):
         assert (a.keypoints == b.keypoints).all() and (a.areas == b.areas).all()
-        assert (a.ignore == b.ignore).all() and a.image_id == b.image_id
+        assert (a.ignore_mask == b.ignore_mask).all() and a.image_id == b.image_id

@@ -24,7 +24,7 @@ def sample_of(index: int, people: int = 1, size: tuple[int, int] = (40, 56)) -> 
         image=rng.integers(0, 256, (3, *size), dtype=np.uint8),
         keypoints=keypoints,
         areas=rng.uniform(10, 20, people).astype(np.float32),
-        ignore=rng.random(size) < 0.2,
+        ignore_mask=rng.random(size) < 0.2,
         image_id=100 + index,
         to_original=AffineTransform.identity(),
     )
@@ -52,7 +52,7 @@ def assert_same(one: list[Batch], two: list[Batch]) -> None:
     assert len(one) == len(two) > 0
     for a, b in zip(one, two, strict=True):
         assert a.image_ids == b.image_ids
-        for field in ("images", "keypoints", "areas", "ignore"):
+        for field in ("images", "keypoints", "areas", "ignore_mask"):
             assert torch.equal(getattr(a, field), getattr(b, field)), field
         for p, q in zip(a.to_original, b.to_original, strict=True):
             assert (p.matrix == q.matrix).all()
@@ -63,14 +63,14 @@ def test_collate_pads_people() -> None:
     batch = collate(samples)
     assert batch.images.shape == (3, 3, 40, 56) and batch.images.dtype == torch.uint8
     assert batch.keypoints.shape == (3, 3, 17, 3) and batch.keypoints.dtype == torch.float32
-    assert batch.areas.shape == (3, 3) and batch.ignore.dtype == torch.bool
+    assert batch.areas.shape == (3, 3) and batch.ignore_mask.dtype == torch.bool
     assert batch.image_ids == (100, 101, 102) and batch.size == (40, 56)
     for b, sample in enumerate(samples):
         n = len(sample.keypoints)
         assert (batch.keypoints[b, :n].numpy() == sample.keypoints).all()
         assert (batch.keypoints[b, n:] == 0).all() and (batch.areas[b, n:] == 0).all()
         assert (batch.images[b].numpy() == sample.image).all()
-        assert (batch.ignore[b].numpy() == sample.ignore).all()
+        assert (batch.ignore_mask[b].numpy() == sample.ignore_mask).all()
 
 
 def test_collate_of_nobody() -> None:
@@ -81,8 +81,8 @@ def test_collate_of_nobody() -> None:
 def test_collate_copies() -> None:
     sample = sample_of(0)
     batch = collate([sample])
-    batch.images.zero_(), batch.ignore.zero_(), batch.keypoints.zero_()
-    assert sample.image.any() and sample.ignore.any() and sample.keypoints.any()
+    batch.images.zero_(), batch.ignore_mask.zero_(), batch.keypoints.zero_()
+    assert sample.image.any() and sample.ignore_mask.any() and sample.keypoints.any()
 
 
 def test_collate_refuses_what_cannot_be_stacked() -> None:

@@ -40,7 +40,7 @@ def scene(size: tuple[int, int] = (240, 320), sigma: float = 6.0) -> Sample:
         image=np.rint(255 * np.stack(blobs)).astype(np.uint8),
         keypoints=keypoints,
         areas=np.array([1000.0], np.float32),
-        ignore=blobs[0] > 0.1,
+        ignore_mask=blobs[0] > 0.1,
         image_id=7,
         to_original=AffineTransform.identity(),
     )
@@ -51,7 +51,7 @@ def nobody(height: int, width: int) -> Sample:
         image=np.zeros((3, height, width), np.uint8),
         keypoints=np.zeros((0, 17, 3), np.float32),
         areas=np.zeros(0, np.float32),
-        ignore=np.zeros((height, width), bool),
+        ignore_mask=np.zeros((height, width), bool),
         image_id=1,
         to_original=AffineTransform.identity(),
     )
@@ -62,7 +62,7 @@ def assert_blobs_at_keypoints(sample: Sample, tolerance: float = 0.1) -> None:
     assert (drawn[:, 2] == 2).all()
     for channel, (x, y, _) in zip(sample.image, drawn, strict=True):
         assert np.abs(centroid(channel) - [x, y]).max() < tolerance
-    assert np.abs(centroid(sample.ignore) - drawn[0, :2]).max() < 0.3
+    assert np.abs(centroid(sample.ignore_mask) - drawn[0, :2]).max() < 0.3
 
 
 def test_the_measure_itself_finds_the_blobs() -> None:
@@ -103,7 +103,7 @@ def test_flip_swaps_left_and_right_and_mirrors_the_image() -> None:
     assert flipped.keypoints[0, DRAWN[1], 0] == pytest.approx(280 - right[0], abs=1e-4)
     assert flipped.keypoints[0, DRAWN[2], 0] == pytest.approx(280 - left[0], abs=1e-4)
     assert (flipped.image == sample.image[:, :, 40:280][:, :, ::-1]).all()
-    assert (flipped.ignore == sample.ignore[:, 40:280][:, ::-1]).all()
+    assert (flipped.ignore_mask == sample.ignore_mask[:, 40:280][:, ::-1]).all()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -227,10 +227,10 @@ def test_light_changes_pixels_alone() -> None:
 def test_outside_is_background_unless_asked() -> None:
     settings = {"size": 64, "rotation": 0, "scale": (1.5, 1.5), "translation": 0, "flip": 0}
     sample = scene((100, 100))
-    clear = replace(sample, ignore=np.zeros((100, 100), bool))
+    clear = replace(sample, ignore_mask=np.zeros((100, 100), bool))
     rng = np.random.default_rng(0)
-    assert not Augment(COCO, **settings)(clear, rng).ignore.any()
-    ignored = Augment(COCO, **settings, ignore_outside=True)(clear, rng).ignore
+    assert not Augment(COCO, **settings)(clear, rng).ignore_mask.any()
+    ignored = Augment(COCO, **settings, ignore_outside=True)(clear, rng).ignore_mask
     # 100 of 150 px are image: 42.7 of 64.
     assert ignored[0].all()
     assert not ignored[12:52, 12:52].any()

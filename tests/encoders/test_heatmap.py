@@ -20,7 +20,7 @@ def batch_of(size: tuple[int, int] = (32, 48), people: int = 3, seed: int = 0) -
         images=torch.zeros(2, 3, *size, dtype=torch.uint8),
         keypoints=torch.tensor(points, dtype=torch.float32),
         areas=torch.tensor(rng.uniform(10, 99, (2, people)), dtype=torch.float32),
-        ignore=torch.zeros(2, *size, dtype=torch.bool),
+        ignore_mask=torch.zeros(2, *size, dtype=torch.bool),
         image_ids=(1, 2),
         to_original=(AffineTransform.identity(), AffineTransform.identity()),
     )
@@ -30,8 +30,8 @@ def test_one_map_per_stride_coarse_to_fine() -> None:
     batch = batch_of()
     targets = heatmap_targets(batch)
     assert [tuple(h.shape) for h in targets.heatmaps] == [(2, 5, 8, 12), (2, 5, 16, 24)]
-    assert [tuple(w.shape) for w in targets.weights] == [(2, 1, 8, 12), (2, 1, 16, 24)]
-    assert {t.dtype for t in (*targets.heatmaps, *targets.weights)} == {torch.float32}
+    assert [tuple(w.shape) for w in targets.masks] == [(2, 1, 8, 12), (2, 1, 16, 24)]
+    assert {t.dtype for t in (*targets.heatmaps, *targets.masks)} == {torch.float32}
     for maps, size in zip(targets.heatmaps, ((8, 12), (16, 24)), strict=True):
         expected = gaussian_heatmaps(batch.keypoints, (32, 48), size, 2.0)
         assert torch.equal(maps, expected) and maps.any()
@@ -74,10 +74,10 @@ def test_overlap_on_request() -> None:
 
 def test_ignored_cells_count_nothing() -> None:
     batch = batch_of()
-    batch.ignore[0, :4, 4:8] = True  # one cell of 4 px, four of 2 px
-    batch.ignore[1, 8:12, 0:2] = True  # half a cell of 4 px, two of 2 px
-    batch.ignore[1, 20, 20] = True  # a sixteenth, a quarter
-    coarse, fine = heatmap_targets(batch).weights
+    batch.ignore_mask[0, :4, 4:8] = True  # one cell of 4 px, four of 2 px
+    batch.ignore_mask[1, 8:12, 0:2] = True  # half a cell of 4 px, two of 2 px
+    batch.ignore_mask[1, 20, 20] = True  # a sixteenth, a quarter
+    coarse, fine = heatmap_targets(batch).masks
     assert (1 - coarse).nonzero().tolist() == [[0, 0, 0, 1], [1, 0, 2, 0]]
     assert (1 - fine).nonzero().tolist() == [
         *([0, 0, 0, 2], [0, 0, 0, 3], [0, 0, 1, 2], [0, 0, 1, 3]),
@@ -92,25 +92,25 @@ def test_ignored_share_equals_averaging(stride: int) -> None:
     shares = torch.rand(2, 96 // stride, 144 // stride, generator=torch.Generator().manual_seed(1))
     wide = shares.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
     noise = torch.rand(2, 96, 144, generator=torch.Generator().manual_seed(2))
-    batch.ignore[:] = noise < wide
-    batch.ignore[0, :48] = True  # 256 px of a cell do not fit into a byte
-    (weights,) = heatmap_targets(batch, strides=(stride,)).weights
-    averages = torch.nn.functional.avg_pool2d(batch.ignore[:, None].double(), stride)
+    batch.ignore_mask[:] = noise < wide
+    batch.ignore_mask[0, :48] = True  # 256 px of a cell do not fit into a byte
+    (weights,) = heatmap_targets(batch, strides=(stride,)).masks
+    averages = torch.nn.functional.avg_pool2d(batch.ignore_mask[:, None].double(), stride)
     assert torch.equal(weights, (averages < 0.5).float())
     assert weights.any() and not weights.all()
 
 
 def test_heatmaps_do_not_depend_on_what_is_ignored() -> None:
     plain, ignoring = batch_of(), batch_of()
-    ignoring.ignore[:] = True
+    ignoring.ignore_mask[:] = True
     a, b = heatmap_targets(plain), heatmap_targets(ignoring)
     assert all(torch.equal(x, y) for x, y in zip(a.heatmaps, b.heatmaps, strict=True))
-    assert not any(w.any() for w in b.weights)
+    assert not any(w.any() for w in b.masks)
 
 
 def test_no_people() -> None:
     targets = heatmap_targets(batch_of(people=0))
-    assert not any(h.any() for h in targets.heatmaps) and all(w.all() for w in targets.weights)
+    assert not any(h.any() for h in targets.heatmaps) and all(w.all() for w in targets.masks)
 
 
 @pytest.mark.parametrize("size", [(32, 46), (30, 48)])

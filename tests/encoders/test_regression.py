@@ -13,7 +13,7 @@ from torch import Tensor
 from poselib.encoders.regression import (
     Foreground,
     Region,
-    center_regions,
+    assign_centers,
     mean_positions,
     regression_targets,
 )
@@ -31,7 +31,7 @@ def batch_of(keypoints: Tensor, size: tuple[int, int], areas: Tensor | None = No
         images=torch.zeros(count, 3, *size, dtype=torch.uint8),
         keypoints=keypoints,
         areas=torch.ones(keypoints.shape[:2]) if areas is None else areas,
-        ignore=torch.zeros(count, *size, dtype=torch.bool),
+        ignore_mask=torch.zeros(count, *size, dtype=torch.bool),
         image_ids=tuple(range(count)),
         to_original=(AffineTransform.identity(),) * count,
     )
@@ -51,27 +51,27 @@ def random_batch(seed: int, size: tuple[int, int] = (64, 96), people: int = 6) -
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    ("region", "weights"), [("disc", "per_map"), ("square", "per_map"), ("disc", "any")]
+    ("region", "foreground"), [("disc", "per_map"), ("square", "per_map"), ("disc", "any")]
 )
-def test_equals_loops_over_cells(seed: int, region: Region, weights: Foreground) -> None:
+def test_equals_loops_over_cells(seed: int, region: Region, foreground: Foreground) -> None:
     batch = random_batch(seed)
     targets = regression_targets(
-        batch, sigma=0.7, center_sigma=1.2, radius=2.6, region=region, weights=weights
+        batch, sigma=0.7, center_sigma=1.2, radius=2.6, region=region, foreground=foreground
     )
     offsets, sizes = offset_maps(targets)
     sigmas = [0.7] * 5 + [1.2]
-    plain = PlainRegression((16, 24), sigmas, 2.6, region == "square", 0.1, weights == "any")
+    plain = PlainRegression((16, 24), sigmas, 2.6, region == "square", 0.1, foreground == "any")
     contested = 0
     for b, areas in enumerate(batch.areas.numpy()):
         people = batch.keypoints[b].numpy() / (4, 4, 1)
         heat, weight = plain.heatmaps(people)
         np.testing.assert_allclose(targets.heatmaps[0][b], heat, atol=1e-6)
-        np.testing.assert_allclose(targets.weights[0][b], weight, atol=1e-7)
-        np.testing.assert_array_equal(targets.owners[b], plain.owners(people))
+        np.testing.assert_allclose(targets.masks[0][b], weight, atol=1e-7)
+        np.testing.assert_array_equal(targets.center_assignment[b], plain.center_assignment(people))
         offset, size = plain.offsets(people, areas, 4)
         np.testing.assert_allclose(offsets[b], offset, atol=1e-6)
         np.testing.assert_allclose(sizes[b], size, atol=1e-8)
-        alone = [(plain.owners(people[n : n + 1]) == 0) for n in range(len(people))]
+        alone = [(plain.center_assignment(people[n : n + 1]) == 0) for n in range(len(people))]
         contested += int((np.sum(alone, axis=0) > 1).sum())
     assert contested > 10, "regions overlap"
 
@@ -105,7 +105,7 @@ def test_official_heatmaps_and_weights(golden_dir: Path, case: int) -> None:
     edge = (points[..., :2] >= arrays["res"] - 0.5).any(axis=-1) & inside & (points[..., 2] > 0)
     same = np.append(~edge.any(axis=0), True)
     assert np.flatnonzero(~same).tolist() == ([11, 12] if case == 1 else [])
-    heat, weights = targets.heatmaps[0][0].numpy(), targets.weights[0][0].numpy()
+    heat, weights = targets.heatmaps[0][0].numpy(), targets.masks[0][0].numpy()
     np.testing.assert_allclose(heat[same], arrays["heatmap"][same], atol=1e-6)
     np.testing.assert_array_equal(weights.astype(np.float16)[same], arrays["ignored"][same])
     assert (np.abs(heat - arrays["heatmap"])[~same].max(axis=(1, 2)) > 0.5).all()
@@ -146,7 +146,7 @@ def test_official_offsets(golden_dir: Path, case: int, region: Region) -> None:
         joint = cells[:, row, column] - theirs[k, :, row, column]
         (person,) = np.flatnonzero((np.abs(joints[:, k, :2] - joint) < 1e-3).all(axis=1))[:1]
         apart = np.linalg.norm(joints[:, kinds, :2] - cells[:, row, column], axis=1)
-        mine = int(targets.owners[0, row, column])
+        mine = int(targets.center_assignment[0, row, column])
         assert person != mine and apart[mine] <= apart[person]
         assert (np.abs(joints[person, kinds, :2].astype(int) - cells[:, row, column]) <= 4).all()
 
@@ -155,7 +155,11 @@ def test_official_offsets(golden_dir: Path, case: int, region: Region) -> None:
 def test_squares_hold_as_many_cells_as_the_official_ones(golden_dir: Path) -> None:
     batch, centers, _, arrays = official(golden_dir, 0)
     targets = regression_targets(batch, centers=centers, region="square")
-    assert int((targets.owners >= 0).sum()) == 64 == int((arrays["weight"] > 0).any(axis=0).sum())
+    assert (
+        int((targets.center_assignment >= 0).sum())
+        == 64
+        == int((arrays["weight"] > 0).any(axis=0).sum())
+    )
 
 
 def one_person(*points: tuple[float, float, float]) -> Tensor:
@@ -172,7 +176,7 @@ def test_people_without_a_center() -> None:
     targets = regression_targets(batch)
     assert targets.centers[0, :, 2].tolist() == [0, 0, 1]
     assert targets.centers[0, 2].tolist() == [24, 32, 1]
-    assert set(targets.owners.unique().tolist()) == {-1, 2}
+    assert set(targets.center_assignment.unique().tolist()) == {-1, 2}
     assert targets.heatmaps[0][0, 0, 1, 1] > 0.7, "the keypoint is drawn all the same"
     alone = regression_targets(batch_of(torch.tensor([[here]]), (64, 64)))
     assert torch.equal(targets.heatmaps[0][:, 2], alone.heatmaps[0][:, 2])
@@ -197,7 +201,7 @@ def test_small_people_are_measured_in_the_image_file() -> None:
     assert regression_targets(batch).centers[..., 2].flatten().tolist() == [1, 1]
     targets = regression_targets(batch, min_area=32.0**2)
     assert targets.centers[..., 2].flatten().tolist() == [1, 0]
-    assert (targets.owners >= 0).flatten(1).any(dim=1).tolist() == [True, False]
+    assert (targets.center_assignment >= 0).flatten(1).any(dim=1).tolist() == [True, False]
     assert targets.heatmaps[0][:, 0].flatten(1).amax(dim=1).min() > 0.7
     assert targets.heatmaps[0][1, 1].max() == 0
     exactly = regression_targets(batch, min_area=3600.0)
@@ -213,8 +217,8 @@ def test_given_centers_take_the_place_of_means() -> None:
 
 def test_disc_and_square_by_hand() -> None:
     center = torch.tensor([[[18.0, 18.0, 1.0]]])  # the middle of a cell of 4 px
-    disc = center_regions(center, (36, 36), (9, 9), 2.0) >= 0
-    square = center_regions(center, (36, 36), (9, 9), 2.0, "square") >= 0
+    disc = assign_centers(center, (36, 36), (9, 9), 2.0) >= 0
+    square = assign_centers(center, (36, 36), (9, 9), 2.0, "square") >= 0
     assert disc[0, 2:7, 2:7].int().tolist() == [
         *([0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0])
     ]
@@ -229,7 +233,7 @@ def test_regions_are_symmetric_about_the_center(region: Region, radius: float) -
     rng = np.random.default_rng(0)
     for x, y in rng.uniform(0, 64, (30, 2)):
         center = torch.tensor([[[x, y, 1.0]]], dtype=torch.float64)
-        owners = center_regions(center, (64, 64), (16, 16), radius, region)[0]
+        owners = assign_centers(center, (64, 64), (16, 16), radius, region)[0]
         grid = np.arange(16) + 0.5
         apart = np.abs(np.stack(np.meshgrid(grid, grid)) - np.reshape([x / 4, y / 4], (2, 1, 1)))
         reach = np.hypot(*apart) if region == "disc" else apart.max(axis=0)
@@ -238,24 +242,24 @@ def test_regions_are_symmetric_about_the_center(region: Region, radius: float) -
 
 def test_the_nearest_center_wins() -> None:
     centers = torch.tensor([[[10.0, 18.0, 1.0], [24.0, 18.0, 1.0], [24.0, 18.0, 0.0]]])
-    owners = center_regions(centers, (36, 36), (9, 9))[0]
+    owners = assign_centers(centers, (36, 36), (9, 9))[0]
     assert owners[4].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
-    swapped = center_regions(centers[:, [1, 0, 2]], (36, 36), (9, 9))[0]
+    swapped = assign_centers(centers[:, [1, 0, 2]], (36, 36), (9, 9))[0]
     assert torch.equal(torch.tensor([1, 0, -1])[owners], swapped)
 
 
 def test_of_centers_equally_near_the_later_person_wins() -> None:
     centers = torch.tensor([[[18.0, 18.0, 1.0], [18.0, 18.0, 1.0]]])
-    owners = center_regions(centers, (36, 36), (9, 9))
+    owners = assign_centers(centers, (36, 36), (9, 9))
     assert set(owners.unique().tolist()) == {-1, 1}
 
 
 def test_a_cell_is_foreground_on_its_own_map_or_on_all() -> None:
     batch = batch_of(one_person((6.0, 6.0, 2.0), (120.0, 120.0, 2.0)), (128, 128))
-    own = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25).weights[0][0]
+    own = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25).masks[0][0]
     every = regression_targets(
-        batch, sigma=0.5, center_sigma=0.5, background=0.25, weights="any"
-    ).weights[0][0]
+        batch, sigma=0.5, center_sigma=0.5, background=0.25, foreground="any"
+    ).masks[0][0]
     first, second, center = (1, 1), (30, 30), (16, 16)
     assert [float(own[0][c]) for c in (first, second, center)] == [1, 0.25, 0.25]
     assert [float(own[2][c]) for c in (first, second, center)] == [0.25, 0.25, 1]
@@ -263,16 +267,16 @@ def test_a_cell_is_foreground_on_its_own_map_or_on_all() -> None:
     assert [float(every[2][c]) for c in (first, second, center)] == [1, 1, 1]
     assert every[:, 8, 20].tolist() == [0.25] * 3
     assert torch.equal(every, torch.maximum(own, own[:2].amax(dim=0)))
-    one = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25, weights="all")
-    assert torch.equal(one.weights[0][0], own.amax(dim=0).expand(3, -1, -1))
+    one = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25, foreground="all")
+    assert torch.equal(one.masks[0][0], own.amax(dim=0).expand(3, -1, -1))
 
 
-@pytest.mark.parametrize("weights", ["per_map", "any", "all"])
-def test_ignored_cells_count_nothing_on_any_map(weights: Foreground) -> None:
+@pytest.mark.parametrize("foreground", ["per_map", "any", "all"])
+def test_ignored_cells_count_nothing_on_any_map(foreground: Foreground) -> None:
     batch = random_batch(3)
-    batch.ignore[0, :12, 8:40] = True
-    whole = regression_targets(random_batch(3), weights=weights).weights[0]
-    cut = regression_targets(batch, weights=weights).weights[0]
+    batch.ignore_mask[0, :12, 8:40] = True
+    whole = regression_targets(random_batch(3), foreground=foreground).masks[0]
+    cut = regression_targets(batch, foreground=foreground).masks[0]
     assert not cut[0, :, :3, 2:10].any() and whole[0, :, :3, 2:10].any()
     cut[0, :, :3, 2:10] = whole[0, :, :3, 2:10]
     assert torch.equal(cut, whole)
@@ -283,10 +287,13 @@ def test_shapes_and_what_travels_along() -> None:
     batch = replace(batch, keypoints=batch.keypoints.float(), areas=batch.areas.float())
     targets = regression_targets(batch, stride=8)
     assert [tuple(maps.shape) for maps in targets.heatmaps] == [(2, 6, 8, 12)]
-    assert [tuple(maps.shape) for maps in targets.weights] == [(2, 6, 8, 12)]
-    assert targets.heatmaps[0].dtype == targets.weights[0].dtype == torch.float32
+    assert [tuple(maps.shape) for maps in targets.masks] == [(2, 6, 8, 12)]
+    assert targets.heatmaps[0].dtype == targets.masks[0].dtype == torch.float32
     assert targets.centers.shape == (2, 6, 3) and targets.centers.dtype == torch.float32
-    assert targets.owners.shape == (2, 8, 12) and targets.owners.dtype == torch.int64
+    assert (
+        targets.center_assignment.shape == (2, 8, 12)
+        and targets.center_assignment.dtype == torch.int64
+    )
     assert targets.keypoints is batch.keypoints and targets.areas is batch.areas
     assert targets.image_size == (64, 96)
 
@@ -297,8 +304,11 @@ def test_mirrored_people_give_mirrored_targets() -> None:
     points[..., 0] = 96 - points[..., 0]
     plain, other = regression_targets(batch), regression_targets(replace(batch, keypoints=points))
     torch.testing.assert_close(plain.heatmaps[0].flip(-1), other.heatmaps[0])
-    assert torch.equal(plain.weights[0].flip(-1), other.weights[0])
-    assert torch.equal(plain.owners.flip(-1), other.owners) and (plain.owners >= 0).any()
+    assert torch.equal(plain.masks[0].flip(-1), other.masks[0])
+    assert (
+        torch.equal(plain.center_assignment.flip(-1), other.center_assignment)
+        and (plain.center_assignment >= 0).any()
+    )
 
 
 def test_people_moved_by_whole_cells_move_the_targets() -> None:
@@ -308,9 +318,9 @@ def test_people_moved_by_whole_cells_move_the_targets() -> None:
         regression_targets(batch_of(p, (128, 128)), sigma=1.0, center_sigma=1.5)
         for p in (points, moved)
     )
-    for one, other in ((a.heatmaps[0], b.heatmaps[0]), (a.weights[0], b.weights[0])):
+    for one, other in ((a.heatmaps[0], b.heatmaps[0]), (a.masks[0], b.masks[0])):
         torch.testing.assert_close(one.roll((1, 2), (-2, -1)), other, atol=1e-5, rtol=0)
-    assert torch.equal(a.owners.roll((1, 2), (-2, -1)), b.owners)
+    assert torch.equal(a.center_assignment.roll((1, 2), (-2, -1)), b.center_assignment)
 
 
 def test_images_of_a_batch_are_independent_and_padding_costs_nothing() -> None:
@@ -320,14 +330,14 @@ def test_images_of_a_batch_are_independent_and_padding_costs_nothing() -> None:
         people = torch.cat([batch.keypoints[b], torch.zeros(3, 5, 3)])[None]
         alone = regression_targets(batch_of(people, batch.size))
         assert torch.equal(alone.heatmaps[0][0], together.heatmaps[0][b])
-        assert torch.equal(alone.owners[0], together.owners[b])
+        assert torch.equal(alone.center_assignment[0], together.center_assignment[b])
 
 
 def test_no_people() -> None:
     targets = regression_targets(batch_of(torch.zeros(2, 0, 5, 3), (32, 32)))
     assert not targets.heatmaps[0].any() and targets.heatmaps[0].shape == (2, 6, 8, 8)
-    assert (targets.owners == -1).all() and targets.centers.shape == (2, 0, 3)
-    torch.testing.assert_close(targets.weights[0], torch.full((2, 6, 8, 8), 0.1))
+    assert (targets.center_assignment == -1).all() and targets.centers.shape == (2, 0, 3)
+    torch.testing.assert_close(targets.masks[0], torch.full((2, 6, 8, 8), 0.1))
 
 
 @pytest.mark.parametrize(
@@ -339,7 +349,7 @@ def test_no_people() -> None:
         ({"min_area": -1.0}, "min_area must be px², 0 or more, not -1.0"),
         ({"radius": 0.0}, "radius must be a positive number of cells, not 0.0"),
         ({"region": "ring"}, "region must be 'disc' or 'square', not 'ring'"),
-        ({"weights": "both"}, "weights must be one of .*, not 'both'"),
+        ({"foreground": "both"}, "foreground must be one of .*, not 'both'"),
         ({"sigma": 0.0}, "sigma must be a positive number of cells, not 0.0"),
         ({"center_sigma": -2.0}, "sigma must be a positive number of cells, not -2.0"),
     ],

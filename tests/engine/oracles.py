@@ -96,7 +96,7 @@ def bare_sample(image: NDArray[np.uint8], image_id: int = 0) -> Sample:
         image=image,
         keypoints=np.zeros((0, 2, 3), np.float32),
         areas=np.zeros(0, np.float32),
-        ignore=np.zeros(image.shape[1:], bool),
+        ignore_mask=np.zeros(image.shape[1:], bool),
         image_id=image_id,
         to_original=AffineTransform.identity(),
     )
@@ -149,7 +149,7 @@ class TruthNetwork(nn.Module):
             keypoints[..., 0] = np.where(seen, size[1] - keypoints[..., 0], 0)
             keypoints = keypoints[:, self.skeleton.flip_indices]
         blank = np.zeros((3, *size), np.uint8)
-        return replace(sample, image=blank, keypoints=keypoints, ignore=np.zeros(size, bool))
+        return replace(sample, image=blank, keypoints=keypoints, ignore_mask=np.zeros(size, bool))
 
 
 def _tag_maps(people: Tensor, targets: Any) -> Tensor:

@@ -34,7 +34,7 @@ def sample_of(people: np.ndarray, to_original: AffineTransform | None = None) ->
         image=np.zeros((3, 128, 128), np.uint8),
         keypoints=people.astype(np.float32),
         areas=np.full(len(people), 2000, np.float32),
-        ignore=np.zeros((128, 128), bool),
+        ignore_mask=np.zeros((128, 128), bool),
         image_id=0,
         to_original=to_original or AffineTransform.identity(),
     )

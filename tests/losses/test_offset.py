@@ -59,12 +59,12 @@ def random_targets(
     seen = rng.integers(0, 3, (2, people, 4, 1))
     return RegressionTargets(
         heatmaps=(),
-        weights=(),
+        masks=(),
         keypoints=torch.tensor(np.concatenate([points, seen], -1), dtype=dtype),
         areas=torch.tensor(rng.uniform(0, 2000, (2, people)), dtype=dtype),
         image_size=(32, 40),
         centers=torch.zeros(2, people, 3, dtype=dtype),
-        owners=torch.tensor(rng.integers(-1, people, (2, 8, 10))),
+        center_assignment=torch.tensor(rng.integers(-1, people, (2, 8, 10))),
     )
 
 
@@ -86,12 +86,12 @@ def one_person(**changes: object) -> RegressionTargets:
     owners[0, 5, 7] = 0
     targets = RegressionTargets(
         heatmaps=(),
-        weights=(),
+        masks=(),
         keypoints=torch.tensor([[[[10.0, 10.0, 2], [40.0, 50.0, 1], [60.0, 60.0, 0]]]]),
         areas=torch.tensor([[100.0]]),
         image_size=(64, 64),
         centers=torch.tensor([[[30.0, 22.0, 1.0]]]),
-        owners=owners,
+        center_assignment=owners,
     )
     return replace(targets, **changes)
 
@@ -123,11 +123,11 @@ def test_truth_has_no_loss_and_nobody_neither() -> None:
     truth, _ = offset_maps(targets)
     assert float(offset_loss(truth, targets)) == 0
     predicted = torch.randn(truth.shape, requires_grad=True)
-    empty = replace(targets, owners=torch.full_like(targets.owners, -1))
+    empty = replace(targets, center_assignment=torch.full_like(targets.center_assignment, -1))
     loss = offset_loss(predicted, empty)
     loss.backward()
     assert float(loss.detach()) == 0 and not predicted.grad.any()
-    nobody = replace(random_targets(4, people=0), owners=empty.owners)
+    nobody = replace(random_targets(4, people=0), center_assignment=empty.center_assignment)
     assert float(offset_loss(predicted.detach(), nobody)) == 0
 
 
@@ -162,7 +162,9 @@ def test_mirrored_offsets_have_the_same_loss() -> None:
     predicted = torch.randn(2, 4, 2, 8, 10)
     points = targets.keypoints.clone()
     points[..., 0] = 40 - points[..., 0]
-    mirrored = replace(targets, keypoints=points, owners=targets.owners.flip(-1))
+    mirrored = replace(
+        targets, keypoints=points, center_assignment=targets.center_assignment.flip(-1)
+    )
     flipped = predicted.flip(-1) * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
     torch.testing.assert_close(offset_loss(flipped, mirrored), offset_loss(predicted, targets))
 

@@ -116,7 +116,7 @@ def test_what_is_not_labeled_cannot_be_judged() -> None:
     assert judged(truth, poses(at(ANN)))[1] == ["FOUND", "FOUND", "FOUND", "UNLABELED"]
     stranger = poses([(50, 30), NONE, NONE, NONE])
     assert judged(truth, stranger)[0][0] == "FALSE"
-    truth.ignore[30, 50] = True
+    truth.ignore_mask[30, 50] = True
     assert judged(truth, stranger)[0][0] == "UNKNOWN"
 
 
@@ -217,7 +217,7 @@ def slowly(found: Poses, truth: Sample, skeleton: Skeleton) -> KeypointErrors:
                     best, whose = like(p, k, n, k), n
             column, row = (int(v) for v in np.floor(found.keypoints[p, k]))
             inside = 0 <= column < 64 and 0 <= row < 64
-            hidden = inside and bool(truth.ignore[row, column])
+            hidden = inside and bool(truth.ignore_mask[row, column])
             if own >= 0.5:
                 kinds[p, k], onto[p, k] = PredictionError.GOOD, mine
             elif best >= 0.5 and best >= side:
@@ -311,14 +311,14 @@ def test_the_order_of_keypoints_does_not_count() -> None:
 def test_scale_and_place_do_not_count() -> None:
     for seed in SEEDS:
         truth, found = crowd(seed)
-        truth = replace(truth, ignore=np.zeros((64, 64), bool))
+        truth = replace(truth, ignore_mask=np.zeros((64, 64), bool))
         there = truth.keypoints[..., 2:] > 0
         xy = np.where(there, truth.keypoints[..., :2] * 4 + 100, 0)
         larger = replace(
             truth,
             keypoints=np.concatenate([xy, truth.keypoints[..., 2:]], -1).astype(np.float32),
             areas=truth.areas * 16,
-            ignore=np.zeros((512, 512), bool),
+            ignore_mask=np.zeros((512, 512), bool),
         )
         moved = replace(found, keypoints=found.keypoints * 4 + 100)
         assert same(classify_keypoints(moved, larger, TOY), classify_keypoints(found, truth, TOY))

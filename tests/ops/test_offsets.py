@@ -14,17 +14,17 @@ from poselib.ops.offsets import offset_maps, person_sizes, positive_cells
 from poselib.structures import RegressionTargets
 
 
-def targets_of(keypoints: Tensor, owners: Tensor, stride: int = 4) -> RegressionTargets:
-    """Targets of which only people and owners matter."""
-    height, width = owners.shape[-2:]
+def targets_of(keypoints: Tensor, assignment: Tensor, stride: int = 4) -> RegressionTargets:
+    """Targets of which only people and center regions matter."""
+    height, width = assignment.shape[-2:]
     return RegressionTargets(
         heatmaps=(),
-        weights=(),
+        masks=(),
         keypoints=keypoints,
         areas=torch.zeros(keypoints.shape[:2]),
         image_size=(stride * height, stride * width),
         centers=keypoints.mean(dim=2),
-        owners=owners,
+        center_assignment=assignment,
     )
 
 
@@ -42,7 +42,7 @@ def test_a_cell_less_its_offset_is_the_keypoint_of_its_person() -> None:
     assert offsets.shape == (2, 4, 2, 8, 12) and weights.shape == (2, 4, 8, 12)
     counted = 0
     for b, row, column in np.ndindex(2, 8, 12):
-        owner = int(targets.owners[b, row, column])
+        owner = int(targets.center_assignment[b, row, column])
         if owner < 0:
             assert not weights[b, :, row, column].any() and not offsets[b, ..., row, column].any()
             continue
@@ -60,9 +60,9 @@ def test_a_cell_less_its_offset_is_the_keypoint_of_its_person() -> None:
 def test_owned_cells_are_those_that_somebody_owns() -> None:
     targets = random_targets(1)
     owned = positive_cells(targets)
-    count = int((targets.owners >= 0).sum())
+    count = int((targets.center_assignment >= 0).sum())
     assert owned.offsets.shape == (count, 4, 2) and owned.weights.shape == (count, 4)
-    assert (targets.owners[owned.images, owned.rows, owned.columns] >= 0).all()
+    assert (targets.center_assignment[owned.images, owned.rows, owned.columns] >= 0).all()
 
 
 def test_weight_is_one_over_the_size_of_the_person() -> None:
@@ -80,7 +80,7 @@ def test_size_may_be_the_root_of_the_area() -> None:
     areas = torch.tensor([[25.0, 100.0, 400.0], [30.0, 900.0, 64.0]])
     targets = replace(random_targets(2), areas=areas)
     owned = positive_cells(targets, "area")
-    people = targets.owners[owned.images, owned.rows, owned.columns]
+    people = targets.center_assignment[owned.images, owned.rows, owned.columns]
     roots = areas[owned.images, people].sqrt()
     counted = positive_cells(targets).weights > 0
     torch.testing.assert_close(owned.weights, counted / roots[:, None])

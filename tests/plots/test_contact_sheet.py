@@ -25,7 +25,7 @@ def test_one_panel_a_sample_with_people_areas_and_ignored_region(scene):
 
 
 def test_without_areas_and_ignored_regions_the_legend_does_not_name_them(scene):
-    sample = replace(scene.sample, ignore=np.zeros((96, 128), bool))
+    sample = replace(scene.sample, ignore_mask=np.zeros((96, 128), bool))
     figure = contact_sheet([sample], COCO, show_areas=False)
     assert "ignore" not in gids(figure.axes[0]) and not figure.axes[0].texts
     assert len(figure.legends[0].get_texts()) == 4

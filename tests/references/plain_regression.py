@@ -76,7 +76,7 @@ class PlainRegression:
             marked |= marked[:-1].any(axis=0)
         return heat, np.where(marked, 1.0, self.background)
 
-    def owners(self, people: Floats) -> NDArray[np.int64]:
+    def center_assignment(self, people: Floats) -> NDArray[np.int64]:
         owner = np.full(self.size, -1)
         centers = self.centers(people)
         for row, column in np.ndindex(self.size):
@@ -92,7 +92,7 @@ class PlainRegression:
 
     def offsets(self, people: Floats, areas: Floats, stride: float) -> tuple[Floats, Floats]:
         """Return offsets (K, 2, h, w) and weights (K, h, w), the sizes in cells of ``stride``."""
-        kinds, owner = people.shape[1], self.owners(people)
+        kinds, owner = people.shape[1], self.center_assignment(people)
         offset, weight = np.zeros((kinds, 2, *self.size)), np.zeros((kinds, *self.size))
         for row, column in np.argwhere(owner >= 0):
             person = people[owner[row, column]]

@@ -50,7 +50,7 @@ def batch_of(skeleton: Skeleton, size: int = 64, seed: int = 0) -> Batch:
         images=torch.tensor(rng.integers(0, 256, (2, 3, size, size), dtype=np.uint8)),
         keypoints=torch.tensor(keypoints),
         areas=torch.tensor([[400.0, 400, 400, 0], [0, 0, 0, 0]]),
-        ignore=ignore,
+        ignore_mask=ignore,
         image_ids=(1, 2),
         to_original=(AffineTransform.identity(), AffineTransform.identity()),
     )
@@ -170,7 +170,7 @@ def test_terms_are_batch_means_of_the_losses(host: str) -> None:
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     low, high = hierarchical_pull(values, visible, groups, PullOptions(2.0, per_keypoint=True))
     apart = push_loss(masked_mean(values, visible, dim=2), visible.any(-1), PushOptions())
-    maps = zip(outputs.heatmaps, targets.heatmaps, targets.weights, strict=True)
+    maps = zip(outputs.heatmaps, targets.heatmaps, targets.masks, strict=True)
     expected = {
         "heatmap": sum(heatmap_mse(*m).mean().item() for m in maps),
         "push": 1e-3 * apart.mean().item(),
@@ -297,8 +297,7 @@ def test_pulling_per_keypoint_divides_by_their_number() -> None:
 def test_ignored_regions_are_not_heard() -> None:
     outputs, targets = given()
     spoilt = tuple(
-        torch.where(w > 0, h, h + 100)
-        for h, w in zip(outputs.heatmaps, targets.weights, strict=True)
+        torch.where(w > 0, h, h + 100) for h, w in zip(outputs.heatmaps, targets.masks, strict=True)
     )
     losses = system_of().losses
     assert not torch.equal(spoilt[0], outputs.heatmaps[0])

@@ -29,7 +29,7 @@ __all__ = [
 class CocoKeypoints(KeypointImages):
     """Images and people of a COCO-format keypoint file: COCO, CrowdPose, OCHuman or the like.
 
-    Crowds and people without a labeled keypoint become ``Sample.ignore``, from their outline
+    Crowds and people without a labeled keypoint become ``Sample.ignore_mask``, from their outline
     where the file gives one and from their box where not. Everyone else is a row of
     ``Sample.keypoints``, with the file's area or 0.53 of the box where it gives none.
 

@@ -39,7 +39,7 @@ _VALIDATION_IMAGES = 2500
 class OcHumanKeypoints(KeypointImages):
     """Images and people of ``ochuman.json``.
 
-    People with a box alone become ``Sample.ignore``. The area of a person is the whole box, as
+    People with a box alone become ``Sample.ignore_mask``. The area of a person is the whole box, as
     in the dataset's own conversion to COCO's format.
 
     Args:

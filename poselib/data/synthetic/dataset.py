@@ -62,7 +62,7 @@ class SyntheticScenes:
             image=np.ascontiguousarray(scene.image.transpose(2, 0, 1)),
             keypoints=keypoints[kept],
             areas=scene.areas[kept],
-            ignore=np.zeros(scene.image.shape[:2], dtype=bool),
+            ignore_mask=np.zeros(scene.image.shape[:2], dtype=bool),
             image_id=index,
             to_original=AffineTransform.identity(),
         )

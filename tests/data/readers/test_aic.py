@@ -76,7 +76,7 @@ def test_people(tmp_path: Path) -> None:
 def test_who_has_no_keypoint_is_ignored(tmp_path: Path) -> None:
     sample = AicKeypoints(write(tmp_path, content()), tmp_path)[1]
     assert len(sample.keypoints) == 0
-    assert sample.ignore[2:8, 4:10].all() and sample.ignore.sum() == 36
+    assert sample.ignore_mask[2:8, 4:10].all() and sample.ignore_mask.sum() == 36
 
 
 def test_images_without_people_can_be_left_out(tmp_path: Path) -> None:

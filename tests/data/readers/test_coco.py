@@ -119,7 +119,7 @@ def test_area_is_taken_from_the_box_where_it_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_crowd_becomes_the_ignore_mask(tmp_path: Path) -> None:
-    ignore = reader(tmp_path)[2].ignore
+    ignore = reader(tmp_path)[2].ignore_mask
     assert ignore.dtype == bool and ignore.shape == (HEIGHT, WIDTH)
     assert ignore[20:30, 40:55].all() and ignore.sum() == 150
 
@@ -141,7 +141,7 @@ def test_a_person_without_keypoints_is_ignored_by_outline_or_box(
     sample = reader(tmp_path, data)[1]
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[rows, columns] = True
-    assert (sample.ignore == expected).all()
+    assert (sample.ignore_mask == expected).all()
     assert len(sample.keypoints) == 0
 
 
@@ -152,7 +152,7 @@ def test_compressed_outlines_and_unions(tmp_path: Path) -> None:
     code["counts"] = code["counts"].decode()
     data = content()
     data["annotations"].append(person(8, 9, keypoints=[0] * 51, segmentation=code))
-    ignore = reader(tmp_path, data)[2].ignore
+    ignore = reader(tmp_path, data)[2].ignore_mask
     assert ignore[2:6, 50:58].all() and ignore.sum() == 32 + 150
 
 
@@ -160,13 +160,13 @@ def test_a_crowd_with_keypoints_is_still_a_crowd(tmp_path: Path) -> None:
     data = content()
     data["annotations"].append(person(8, 3, iscrowd=1))
     sample = reader(tmp_path, data)[1]
-    assert len(sample.keypoints) == 0 and sample.ignore.sum() == 600
+    assert len(sample.keypoints) == 0 and sample.ignore_mask.sum() == 600
 
 
 def test_images_without_people_can_be_left_out(tmp_path: Path) -> None:
     dataset = reader(tmp_path, keep_empty=False)
     assert dataset.image_ids == (5, 9)
-    assert len(dataset[1].keypoints) == 1 and dataset[1].ignore.sum() == 150
+    assert len(dataset[1].keypoints) == 1 and dataset[1].ignore_mask.sum() == 150
     assert [image["id"] for image in dataset.ground_truth()["images"]] == [5, 9]
 
 
@@ -205,7 +205,7 @@ def test_what_goes_to_a_worker_is_small_and_whole(tmp_path: Path) -> None:
     assert len(sent) < 5000
     for a, b in zip(dataset, pickle.loads(sent), strict=True):
         assert (a.image == b.image).all() and (a.keypoints == b.keypoints).all()
-        assert (a.ignore == b.ignore).all() and (a.areas == b.areas).all()
+        assert (a.ignore_mask == b.ignore_mask).all() and (a.areas == b.areas).all()
 
 
 def test_samples_do_not_share_memory_with_the_dataset(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_images_alone(tmp_path: Path) -> None:
     for sample, number in zip(dataset, (5, 3, 9), strict=True):
         assert sample.image_id == number and int(sample.image[0, 0, 0]) == number
         assert sample.keypoints.shape == (0, 17, 3) and sample.areas.shape == (0,)
-        assert not sample.ignore.any()
+        assert not sample.ignore_mask.any()
 
 
 def test_images_alone_have_no_ground_truth(tmp_path: Path) -> None:
@@ -458,7 +458,7 @@ def _with_area(dataset: CocoKeypoints) -> list[Content]:
 def test_real_people_without_keypoints_are_ignored(samples_dir: Path) -> None:
     folder = samples_dir / "coco"
     dataset = CocoKeypoints(folder / "test_coco.json", folder, COCO)
-    masks = {sample.image_id: sample.ignore for sample in dataset}
+    masks = {sample.image_id: sample.ignore_mask for sample in dataset}
     # Person 1202706 in image 40083: outlined, 491 px², inside the box (275, 126, 11, 68).
     assert masks[40083].sum() == pytest.approx(491, rel=0.05)
     assert masks[40083][126:196, 275:287].sum() == masks[40083].sum()

@@ -89,7 +89,7 @@ def test_another_splits_person_in_the_frame_is_ignored(tmp_path: Path) -> None:
     expected = np.zeros((40, 60), bool)
     # The torso (40.5, 10.5) to (50.5, 30.5): the pixels with their centers in it.
     expected[10:30, 40:50] = True
-    assert (train[1].ignore == expected).all() and not train[0].ignore.any()
+    assert (train[1].ignore_mask == expected).all() and not train[0].ignore_mask.any()
 
 
 def test_joints_without_coordinates_and_outside_the_frame(tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_doubtful_examples_of_the_full_set(tmp_path: Path) -> None:
     ]
     checked, everyone = opened(tmp_path, rows), opened(tmp_path, rows, unchecked=True)
     assert [len(sample.keypoints) for sample in checked] == [1]
-    assert checked[0].ignore[5:25, 10:30].all() and checked[0].ignore.sum() == 400
+    assert checked[0].ignore_mask[5:25, 10:30].all() and checked[0].ignore_mask.sum() == 400
     assert [len(sample.keypoints) for sample in everyone] == [2, 1]
-    assert not everyone[0].ignore.any()
+    assert not everyone[0].ignore_mask.any()
 
 
 def test_sizes_are_those_of_the_file(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_people(tmp_path: Path) -> None:
     assert np.flatnonzero(~labeled).tolist() == [0, 4, 13]
     assert (third.keypoints[0][~labeled] == 0).all()
     # Who has no keypoint is ignored.
-    assert fourth.ignore[0:30, 8:28].all() and fourth.ignore.sum() == 600
+    assert fourth.ignore_mask[0:30, 8:28].all() and fourth.ignore_mask.sum() == 600
 
 
 def test_some_videos_alone_and_in_any_order(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_one_means_hidden_in_lsp(lsp_images: Path, tmp_path: Path) -> None:
     assert sample.keypoints[0, LSP.index("right_ankle")].tolist() == [0.5, 9.5, 1]
     assert sample.keypoints[0, LSP.index("head_top")].tolist() == [13.5, 22.5, 2]
     assert sample.areas == pytest.approx([0.53 * 13 * 13])
-    assert not sample.ignore.any() and sample.image_id == 1
+    assert not sample.ignore_mask.any() and sample.image_id == 1
 
 
 def test_one_means_visible_in_the_extended_set(tmp_path: Path) -> None:

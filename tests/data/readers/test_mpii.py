@@ -62,7 +62,10 @@ def test_whole_images_hold_everyone(tmp_path: Path) -> None:
     # The third person, of (157, 35) and 40 px, without joints.
     expected = np.zeros(SIZE, bool)
     expected[14:54, 136:176] = True
-    assert abs(sample.ignore.astype(int) - expected).sum() <= 80 and sample.ignore.sum() == 1600
+    assert (
+        abs(sample.ignore_mask.astype(int) - expected).sum() <= 80
+        and sample.ignore_mask.sum() == 1600
+    )
     # Joints span 15 x 30 px.
     assert sample.areas == pytest.approx([0.53 * 15 * 30] * 4)
 
@@ -72,7 +75,7 @@ def test_single_people(tmp_path: Path) -> None:
     assert [dataset.image_path(i).name for i in range(2)] == ["a.jpg", "c.jpg"]
     assert dataset.image_ids == (1, 2) and len(dataset[0].keypoints) == 1
     assert dataset[0].keypoints[0, 0].tolist() == [99.5, 39.5, 2]
-    assert not dataset[0].ignore.any()
+    assert not dataset[0].ignore_mask.any()
 
 
 def test_groups_are_samples_and_others_are_ignored(tmp_path: Path) -> None:
@@ -82,12 +85,14 @@ def test_groups_are_samples_and_others_are_ignored(tmp_path: Path) -> None:
     assert [len(sample.keypoints) for sample in dataset] == [2, 1]
     assert dataset[0].keypoints[:, 0, 0].tolist() == [9.5, 29.5]
     # Persons 4 and 5, of 15 x 30 px each from (59.5, 39.5) and (99.5, 39.5).
-    assert dataset[0].ignore.sum() == 900
-    assert dataset[0].ignore[40:69, 60:74].all() and dataset[0].ignore[40:69, 100:114].all()
+    assert dataset[0].ignore_mask.sum() == 900
+    assert (
+        dataset[0].ignore_mask[40:69, 60:74].all() and dataset[0].ignore_mask[40:69, 100:114].all()
+    )
     # Person 3 has no joints and is of the second group; persons 1, 2 and 5 are outside it.
-    assert dataset[1].ignore[20:50, 140:170].all()
-    assert dataset[1].ignore[11:39, 10:24].all() and dataset[1].ignore[13:41, 30:44].all()
-    assert not dataset[1].ignore[44:, 60:74].any()
+    assert dataset[1].ignore_mask[20:50, 140:170].all()
+    assert dataset[1].ignore_mask[11:39, 10:24].all() and dataset[1].ignore_mask[13:41, 30:44].all()
+    assert not dataset[1].ignore_mask[44:, 60:74].any()
 
 
 def test_head_sizes_belong_to_the_people_of_the_sample(tmp_path: Path) -> None:

@@ -85,13 +85,13 @@ def test_missing_keypoints_are_not_labeled(tmp_path: Path) -> None:
     data["images"][0]["annotations"][0]["keypoints"] = points(1, mark=0)
     sample = OcHumanKeypoints(write(tmp_path, data), tmp_path)[0]
     assert len(sample.keypoints) == 1 and sample.keypoints[0, 0, 0] == 30.5
-    assert sample.ignore[0:30, 1:21].all() and sample.ignore.sum() == 600
+    assert sample.ignore_mask[0:30, 1:21].all() and sample.ignore_mask.sum() == 600
 
 
 def test_people_with_a_box_alone_are_ignored(tmp_path: Path) -> None:
     dataset = OcHumanKeypoints(write(tmp_path, content()), tmp_path)
-    assert len(dataset[1].keypoints) == 0 and dataset[1].ignore.sum() == 600
-    assert dataset[2].ignore[0:30, 40:60].all() and len(dataset[2].keypoints) == 1
+    assert len(dataset[1].keypoints) == 0 and dataset[1].ignore_mask.sum() == 600
+    assert dataset[2].ignore_mask[0:30, 40:60].all() and len(dataset[2].keypoints) == 1
 
 
 def test_subsets_take_images_with_keypoints_and_outlines(

@@ -28,7 +28,7 @@ def test_samples_are_whole(skeleton: Skeleton) -> None:
         assert sample.image.flags.c_contiguous
         assert sample.keypoints.shape == (len(sample.areas), len(skeleton), 3)
         assert (sample.keypoints[..., 2] > 0).any(1).all() and (sample.areas >= 4).all()
-        assert sample.ignore.shape == (96, 96) and not sample.ignore.any()
+        assert sample.ignore_mask.shape == (96, 96) and not sample.ignore_mask.any()
         assert sample.image_id == i
         np.testing.assert_array_equal(sample.to_original.matrix, np.eye(2, 3))
 
