@@ -1,8 +1,8 @@
-"""Associative losses: classical, hierarchical and with focal pulling.
+"""Associative embedding losses: push, and classical, hierarchical and focal pull (HAE).
 
-Every function works on the embeddings found at labeled keypoints, ``values`` (B, N, K, L), and
-on ``visible`` (B, N, K), which is false where a keypoint is not labeled. Everything is masked
-arithmetic over batch, people, keypoints and groups: no Python loop runs over any of them.
+All functions take the embeddings at labeled keypoints, ``values`` (B, N, K, L), and ``visible``
+(B, N, K), which is false where a keypoint is not labeled. They are masked arithmetic over batch,
+people, keypoints and groups, without Python loops.
 """
 
 from __future__ import annotations
@@ -17,15 +17,24 @@ from poselib.structures import Size
 
 
 def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tuple[Tensor, Tensor]:
-    """Read each keypoint's embedding from its type's tagmap.
+    """Gather each keypoint's embedding from the tag map of its type.
 
     Args:
-        tags: (B, K, L, h, w) float tagmaps.
+        tags: (B, K, L, h, w) float tag maps.
         keypoints: (B, N, K, 3) float, px of the network input and visibility.
         image_size: (H, W) of the network input, px.
 
     Returns:
         values (B, N, K, L) and visible (B, N, K) bool: labeled and inside the image.
+
+    Example:
+        >>> tags = torch.arange(4.0).view(1, 1, 1, 2, 2)
+        >>> keypoints = torch.tensor([[[[7.0, 1.0, 2.0]], [[1.0, 7.0, 0.0]]]])
+        >>> tags_at_keypoints(tags, keypoints, (8, 8))
+        (tensor([[[[1.]],
+        <BLANKLINE>
+                 [[2.]]]]), tensor([[[ True],
+                 [False]]]))
     """
     batch, kinds, channels, height, width = tags.shape
     stride = (image_size[0] / height, image_size[1] / width)
@@ -36,14 +45,21 @@ def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tupl
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
-    """Mean of ``values`` (..., L) over ``dim`` where ``mask`` (...) is true; 0 where none is."""
+    """Compute the mean of ``values`` (..., L) over ``dim`` where ``mask`` (...) is true, else 0.
+
+    Over keypoints it is the reference embedding of each person (HAE, Eq. 6).
+    """
     weight = mask.unsqueeze(-1).to(values.dtype)
     total = torch.where(mask.unsqueeze(-1), values, 0).sum(dim=dim)
     return total / weight.sum(dim=dim).clamp(min=1)
 
 
 def push_loss(references: Tensor, present: Tensor, push: PushOptions = EQUATION_7) -> Tensor:
-    """Return the pushing loss of each image (HAE, Eq. 7); 0 with fewer than two people.
+    r"""Compute the push loss of each image, which separates people's embeddings (HAE, Eq. 7).
+
+    .. math::
+        L_{push} = \frac{1}{N (N - 1)} \sum_n \sum_{n' \neq n}
+        \exp\left( -\frac{(\bar t_n - \bar t_{n'})^2}{2 \sigma^2} \right)
 
     Args:
         references: (B, N, L) reference embedding of each person.
@@ -51,7 +67,12 @@ def push_loss(references: Tensor, present: Tensor, push: PushOptions = EQUATION_
         push: form, deviation and factor.
 
     Returns:
-        (B,) loss.
+        (B,) loss; 0 with fewer than two people.
+
+    Example:
+        >>> references = torch.tensor([[[0.0], [0.5]]])
+        >>> push_loss(references, torch.ones(1, 2, dtype=torch.bool))  # exp(-0.5² / (2 * 0.5))
+        tensor([0.7788])
     """
     square = (references[:, :, None] - references[:, None]).square().sum(dim=-1)
     if push.form == "gaussian":
@@ -67,17 +88,25 @@ def push_loss(references: Tensor, present: Tensor, push: PushOptions = EQUATION_
 
 
 def classical_pull(values: Tensor, visible: Tensor, pull: PullOptions = EQUATIONS_9_10) -> Tensor:
-    """Return the pulling term of the classical associative loss of each image (HAE, Eq. 12).
+    r"""Compute the pull loss of classical associative embedding of each image (HAE, Eq. 12).
 
-    This is the low level of the hierarchy whose only group is the whole person.
+    .. math::
+        L_{pull} = \frac{1}{N} \sum_n \sum_k \left( \bar t_n - t_{nk} \right)^2
+
+    It is the low level of the hierarchy whose only group is the whole person.
 
     Args:
         values: (B, N, K, L) embeddings at keypoints.
         visible: (B, N, K) bool.
-        pull: readings and focal weight.
+        pull: variant of the equations, and focal weights.
 
     Returns:
         (B,) loss.
+
+    Example:
+        >>> values = torch.tensor([0.0, 2.0]).view(1, 1, 2, 1)  # one person, mean 1
+        >>> classical_pull(values, torch.ones(1, 1, 2, dtype=torch.bool))
+        tensor([2.])
     """
     whole = torch.zeros(visible.shape[-1], dtype=torch.long)
     return hierarchical_pull(values, visible, whole, pull)[0]
@@ -86,19 +115,34 @@ def classical_pull(values: Tensor, visible: Tensor, pull: PullOptions = EQUATION
 def hierarchical_pull(
     values: Tensor, visible: Tensor, groups: Tensor, pull: PullOptions = EQUATIONS_9_10
 ) -> tuple[Tensor, Tensor]:
-    """Return the low-level and high-level pulling losses of each image (HAE, Eqs. 9, 10, 15, 16).
+    r"""Compute the low-level and high-level pull losses of each image (HAE, Eqs. 9, 10, 15, 16).
+
+    .. math::
+        L_{l} = \frac{1}{N} \sum_n \sum_g \sum_{k \in g} \alpha_{ngk}
+        \left( \bar t_{ng} - t_{ngk} \right)^2, \qquad
+        L_{h} = \frac{1}{N} \sum_n \sum_g \alpha_{ng} \left( \bar t_n - \bar t_{ng} \right)^2
+
+    Keypoints are pulled to the mean embedding of their group, and groups to that of their person.
+    The focal weights α are 1 unless the options ask for them.
 
     Args:
         values: (B, N, K, L) embeddings at keypoints.
         visible: (B, N, K) bool.
-        groups: (K,) int64, the group of each keypoint; on the CPU it costs no wait for the device.
-        pull: readings and focal weight.
+        groups: (K,) int64, the group of each keypoint. Keep it on the CPU: there it needs no
+            synchronization with the device.
+        pull: variant of the equations, and focal weights.
 
     Returns:
-        Two (B,) losses, both without λ.
+        Two (B,) losses, both without λ of Eq. (11).
 
     Raises:
         ValueError: OHKM is to mine all keypoints or more.
+
+    Example:
+        >>> values = torch.tensor([0.0, 2.0, 5.0, 5.0]).view(1, 1, 4, 1)  # groups 1 and 5, mean 3
+        >>> visible = torch.ones(1, 1, 4, dtype=torch.bool)
+        >>> hierarchical_pull(values, visible, torch.tensor([0, 0, 1, 1]))
+        (tensor([2.]), tensor([8.]))
     """
     pull.check(visible.shape[-1])
     sizes = groups.bincount()  # (G,)
@@ -109,15 +153,15 @@ def hierarchical_pull(
     embeddings = _sum_groups(clean, groups, len(sizes)) / held.clamp(min=1)
     reference = clean.sum(dim=2, keepdim=True) / counted.sum(dim=2, keepdim=True).clamp(min=1)
 
-    low = (_of_members(embeddings, groups) - clean).square().sum(dim=-1) * counted.squeeze(-1)
+    low = (_spread_groups(embeddings, groups) - clean).square().sum(dim=-1) * counted.squeeze(-1)
     if pull.missing_keypoints == "rescale":
         times = sizes.to(held).unsqueeze(-1) / held.clamp(min=1)
-        low = low * _of_members(times, groups).squeeze(-1)
+        low = low * _spread_groups(times, groups).squeeze(-1)
     present = held.squeeze(-1) > 0
     high = (reference - embeddings).square().sum(dim=-1) * present
     if pull.focal:
-        fences = groups if pull.outlier_scope == "group" else None
-        low = low * _focal_weights(pull, len(groups), low, values, visible, fences)
+        sets = groups if pull.outlier_scope == "group" else None
+        low = low * _focal_weights(pull, len(groups), low, values, visible, sets)
         if pull.focal_levels == "both":
             high = high * _focal_weights(pull, len(groups), high, embeddings, present, None)
 
@@ -134,10 +178,10 @@ def _focal_weights(
     present: Tensor,
     sets: Tensor | None,
 ) -> Tensor:
-    """Weigh the losses (B, N, K) of embeddings ``values`` (B, N, K, L) by how hard they are."""
+    """Return the focal weight of each loss (B, N, K) of the embeddings ``values`` (B, N, K, L)."""
     if pull.mining == "iqr":
         return iqr_outlier_weights(values, present, sets, pull.alpha)
-    # M of K keypoints and, rounded up, as large a share of the groups.
+    # M of K keypoints and, rounded up, the same fraction of the groups.
     hardest = -(-pull.hardest * losses.shape[-1] // keypoints)
     hard, rest = pull.alpha, 1.0
     if pull.ohkm_rest == "drop":
@@ -151,7 +195,7 @@ def _sum_groups(values: Tensor, groups: Tensor, count: int) -> Tensor:
     return sums.scatter_add(2, groups[:, None].expand_as(values), values)
 
 
-def _of_members(values: Tensor, groups: Tensor) -> Tensor:
-    """Give each keypoint what (B, N, G, L) holds for its group: (B, N, K, L)."""
+def _spread_groups(values: Tensor, groups: Tensor) -> Tensor:
+    """Repeat the value (B, N, G, L) of each group for its members, to (B, N, K, L)."""
     index = groups[:, None].expand(*values.shape[:2], -1, values.shape[-1])
     return values.gather(2, index)

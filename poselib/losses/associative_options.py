@@ -1,15 +1,15 @@
-"""How the associative losses are read where paper and official code differ or say nothing.
+"""Options of the associative losses, for what paper and official code define differently.
 
-Each difference is a field of ``PushOptions`` or ``PullOptions``; their defaults are the equations
-as printed. The official losses are ``PushOptions(factor=0.5)`` and one of::
+Each difference is a field of ``PushOptions`` or ``PullOptions``; the defaults are the equations as
+in the paper. The official losses are ``PushOptions(factor=0.5)`` and one of::
 
-    Pull(missing_keypoints="rescale", per_keypoint=True)  # what its configurations run
-    Pull(2.0, "group", "rescale", per_keypoint=True, focal_levels="low")  # its focal hierarchy
-    Pull(2.0, "person", "rescale", per_keypoint=True)  # its focal loss of the whole person
+    PullOptions(missing_keypoints="rescale", per_keypoint=True)  # what its configurations run
+    PullOptions(2.0, "group", "rescale", per_keypoint=True, focal_levels="low")  # focal hierarchy
+    PullOptions(2.0, "person", "rescale", per_keypoint=True)  # focal loss of the whole person
 
-Its faults have no field: it finds outliers among sorted tags and weights unsorted ones by them, it
-groups by the slots of an encoder that packs visible keypoints to the left, and its configurations
-option focal pulling on beside a hierarchy that ignores it.
+Faults of the official code have no field: it finds outliers among sorted tags and weights unsorted
+ones by them, it groups by the slots of an encoder that packs visible keypoints to the left, and its
+configurations combine focal pull with a hierarchy that ignores it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Mining = Literal["iqr", "ohkm"]
 OhkmRest = Literal["drop", "keep"]
 FocalLevels = Literal["both", "low"]
 
-_READINGS: dict[str, tuple[str, str]] = {
+_CHOICES: dict[str, tuple[str, str]] = {
     "outlier_scope": get_args(OutlierScope),
     "missing_keypoints": get_args(MissingKeypoints),
     "focal_levels": get_args(FocalLevels),
@@ -36,7 +36,7 @@ _READINGS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class PushOptions:
-    """How reference embeddings of different people repel each other (HAE, Eq. 7).
+    """Options of the push loss, by which people's embeddings repel each other (HAE, Eq. 7).
 
     Attributes:
         form: ``"gaussian"`` is Eq. (7); ``"hinge"`` is the linear form of the official code,
@@ -62,32 +62,32 @@ class PushOptions:
 
 @dataclass(frozen=True)
 class PullOptions:
-    """How keypoints are drawn to their group and groups to their person (HAE, Eqs. 9, 10, 15, 16).
+    """Options of the pull losses of keypoints and groups (HAE, Eqs. 9, 10, 15, 16).
 
     Attributes:
-        alpha: weight of hard keypoints, Eqs. (15, 16); 1 switches focal pulling off. The paper
-            leaves it open; the official code uses 2.
-        outlier_scope: whether a keypoint's fences come from its whole person or from its own group.
-            The paper's array ``t_k(p_ngk)`` can be read both ways, and the official code has both;
-            groups of one or two have no outliers, so ``"person"`` is the reading that does
-            something for limbs.
-        missing_keypoints: ``"skip"`` sums the labeled keypoints of a group, as Eq. (9) does;
-            ``"rescale"`` counts their mean as often as the group has members, as the official code
+        alpha: weight of hard keypoints, Eqs. (15, 16); 1 disables focal pull. The paper gives no
+            value; the official code uses 2.
+        outlier_scope: whether a keypoint is an outlier among those of its ``"person"`` or of its
+            ``"group"``. The paper's array ``t_k(p_ngk)`` can mean both, and the official code has
+            both. Groups of one or two have no outliers, so that only ``"person"`` has an effect on
+            limbs.
+        missing_keypoints: ``"skip"`` sums over the labeled keypoints of a group, as Eq. (9) does;
+            ``"rescale"`` counts their mean once for each member of the group, as the official code
             does.
         per_keypoint: divide by K, as the official hierarchical loss does; Eqs. (9, 10) do not.
-        focal_levels: ``"both"`` weighs keypoints and groups, Eqs. (15, 16); ``"low"`` keypoints
-            alone, as the official code does.
-        mining: which keypoints are hard. ``"iqr"``: those beyond the fences; ``"ohkm"``: those
-            with the ``hardest`` largest losses of their person (online hard keypoint mining, HAE,
-            Table VIII), and as large a share of its groups.
-        hardest: M of OHKM. The paper only says that it is less than K, and the official code has
-            no OHKM of tags; 8 is what it has for heatmaps.
+        focal_levels: ``"both"`` weights keypoints and groups, Eqs. (15, 16); ``"low"`` keypoints
+            only, as the official code does.
+        mining: which keypoints are hard. ``"iqr"``: outliers by the interquartile range;
+            ``"ohkm"``: those with the ``hardest`` largest losses of their person (online hard
+            keypoint mining, HAE, Table VIII), and the same fraction of its groups.
+        hardest: M of OHKM, a number of keypoints. The paper only says that it is less than K, and
+            the official code has no OHKM of tags; 8 is its value for heatmaps.
         ohkm_rest: what OHKM does with the other losses. ``"drop"`` leaves them out and, where the
             loss is divided by K, divides by M instead, as the official code does for heatmaps;
-            ``"keep"`` has them count 1 and the hardest ``alpha``, in the manner of Eqs. (15, 16).
+            ``"keep"`` weights them by 1 and the hardest by ``alpha``, like Eqs. (15, 16).
 
     Raises:
-        ValueError: a reading is unknown, alpha is negative or not finite or M is not positive.
+        ValueError: a choice is unknown, alpha is negative or not finite or M is not positive.
     """
 
     alpha: float = 1.0
@@ -100,7 +100,7 @@ class PullOptions:
     ohkm_rest: OhkmRest = "drop"
 
     def __post_init__(self) -> None:
-        for field, known in _READINGS.items():
+        for field, known in _CHOICES.items():
             if getattr(self, field) not in known:
                 one, other = known
                 raise ValueError(
@@ -113,7 +113,7 @@ class PullOptions:
 
     @property
     def focal(self) -> bool:
-        """Whether hard keypoints count otherwise than the rest."""
+        """Whether hard keypoints are weighted differently from the rest."""
         return self.alpha != 1 or (self.mining == "ohkm" and self.ohkm_rest == "drop")
 
     def check(self, keypoints: int) -> None:

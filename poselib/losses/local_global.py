@@ -1,4 +1,13 @@
-"""The losses of what adapts poses: attraction of places, and heat after adaptation."""
+r"""LOGO-CAP losses: OKS loss of the attraction maps and MSE of the refined heatmaps.
+
+.. math::
+    L_K = s_{n^*} \sum_{k, i, j} s_k \left( K_{kij} - S_{kij} \right)^2, \qquad
+    L_{\tilde H} = \frac{1}{|D|} \sum_{k, x} \left( \tilde H_k(x) - \tilde H_k^{GT}(x) \right)^2
+
+The attraction map ``K`` of a pose regresses the keypoint similarity ``S`` of the cells of its local
+windows (LOGO-CAP, Eq. 7): of each cell to the keypoint of the person the pose is assigned to. The
+global windows refined by these maps (Eqs. 1, 2) regress a Gaussian at that keypoint (Sec. 3.2).
+"""
 
 from __future__ import annotations
 
@@ -24,24 +33,25 @@ Weighting = Literal["similarity", "improvement"]
 
 @dataclass(frozen=True)
 class AdaptationLossOptions:
-    """How poses that the network proposes are taught to be adapted.
+    """Options of the adaptation losses.
 
     Attributes:
-        meshes: the places around keypoints that are looked at.
-        sigmas: (K,), the OKS constants.
-        assignment: which annotated person a pose is taught by. ``"mean"``: the one whose keypoint
-            similarities, of at least ``floor``, are highest in the mean over all places (LOGO-CAP,
-            Sec. 3.2); ``"max"``: the one whose labeled keypoints could be reached best, the
-            mean of the best place's similarity, as in the official code.
-        weighting: how much each keypoint counts. ``"similarity"``: as much as the pose is alike
-            (s_n* of Eq. 7) times as much as the keypoint is (s_k); ``"improvement"``, of the
-            official code: as much as the best place is better than the middle one, for both losses.
-        floor: similarities count as at least this in the mean of ``"mean"``.
-        least: poses all of whose shifts by a place have a lower OKS are not taught, as in the
+        expansion: the windows around keypoints in which context is read.
+        sigmas: (K,) OKS constants.
+        assignment: the ground-truth person that a pose is assigned to. ``"mean"``: the one with the
+            highest keypoint similarity, at least ``min_similarity``, in the mean over all local
+            cells (LOGO-CAP, Sec. 3.2); ``"max"``: the one with the highest similarity of the best
+            local cell, in the mean over labeled keypoints, as in the official code.
+        weighting: weight of each keypoint. ``"similarity"``: the pose's similarity (s_n* of Eq. 7)
+            times the keypoint's (s_k); ``"improvement"``, of the official code: the similarity of
+            the best local cell minus that of the center, for both losses.
+        min_similarity: lower bound of similarities in the mean of ``"mean"``.
+        min_oks: poses are left out if no shift by a local cell gives them this OKS, as in the
             official code; the paper does not say.
-        refined_sigma: standard deviation of the Gaussian that adapted heat is to be, px. None: that
+        refined_sigma: standard deviation of the target Gaussian of refined heatmaps, px. None: that
             of the Gaussian of Eq. (1), as in Sec. 3.2; the official code has 4 px.
-        max_people, nms_kernel: of the centers in each image; see ``decoders.local_global``.
+        max_people, nms_kernel: of the centers in each image; see
+            ``decoders.local_global.LocalGlobalOptions``.
 
     Raises:
         ValueError: a name is unknown or a number out of range.
@@ -68,55 +78,70 @@ class AdaptationLossOptions:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Poses that the network proposed, and what their places are worth.
+    """Proposed poses, each with the ground-truth person it is assigned to.
 
     Attributes:
         people: n poses, px of the frame.
-        similarity: (n, K, r, r), of each place to its partner's keypoint; 0 where that is not
-            labeled.
-        alike: (n,), s_n* of Eq. (7).
-        truth: (n, K, 3), the partner's keypoints, px of the frame and visibility.
+        similarity: (n, K, r, r) of each local cell to the assigned person's keypoint; 0 where that
+            is not labeled.
+        pose_oks: (n,) similarity of pose and person by the rule of the assignment, s_n* of Eq. (7).
+        ground_truth: (n, K, 3) keypoints of the assigned person, px of the frame and visibility.
     """
 
     people: CenterPoses
     similarity: Tensor
-    alike: Tensor
-    truth: Tensor
+    pose_oks: Tensor
+    ground_truth: Tensor
 
 
-def adapt_losses(
+def adaptation_losses(
     outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLossOptions
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss of the attraction maps and that of adapted heat (LOGO-CAP, Sec. 3.2).
+    """Compute the loss of the attraction maps and that of the refined heatmaps (LOGO-CAP, Sec.
+    3.2).
 
-    Poses are those that the outputs propose, which get no gradient by this: what is learned is to
-    adapt them, not to change them. Both losses are means over what is taught; the paper's sum over
-    the places of one pose (Eq. 7) is a mean here, as in the official code, to which λ belongs.
+    Poses are those that the outputs propose. They get no gradient here: what is learned is to
+    refine them. Both losses are means over the assigned poses; the sum over the cells of one pose
+    (Eq. 7) is a mean, as in the official code, which the published λ belongs to.
 
     Args:
-        outputs: in training.
+        outputs: of the network in training.
         targets: of the same batch.
-        options: see there.
+        options: see ``AdaptationLossOptions``.
 
     Returns:
-        Two scalars; 0 where no pose is near enough to anybody to be taught.
+        Two scalars; 0 if no pose is near enough to a person to be assigned.
+
+    Example:
+        >>> centers, offsets = torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 2, 8, 8)
+        >>> centers[0, 0, 4, 4] = 0.9  # a pose with both keypoints at (18, 18)
+        >>> outputs = LocalGlobalOutputs(
+        ...     torch.zeros(1, 2, 8, 8), centers, offsets, (32, 32),
+        ...     embedding=torch.zeros(1, 4, 8, 8), attract=lambda c: torch.zeros(len(c), 2, 3, 3),
+        ... )
+        >>> people = torch.tensor([[[[18.0, 18.0, 2.0], [19.0, 18.0, 2.0]]]])
+        >>> targets = Targets((), (), people, areas=torch.tensor([[400.0]]), image_size=(32, 32))
+        >>> expansion = KeypointExpansion(torch.ones(2), local_window=3, global_window=13)
+        >>> options = AdaptationLossOptions(expansion, sigmas=torch.full((2,), 0.1))
+        >>> attraction, refined = adaptation_losses(outputs, targets, options)
+        >>> print(f"{attraction:.4f} {refined:.4f}")
+        0.0134 0.0043
     """
-    taught = assign_targets(outputs, targets, options)
-    size, expansion = targets.image_size, options.expansion
-    if not len(taught.people):
-        # not a constant: whatever asks for a gradient finds one
-        nothing = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
-        return nothing, nothing
-    attraction = outputs.attract(local_context(outputs.embedding, taught.people, expansion, size))
-    attraction = attraction.float()
-    # In full precision under autocast too: places are told apart by small differences of heat.
+    assignment = assign_targets(outputs, targets, options)
+    people, size, expansion = assignment.people, targets.image_size, options.expansion
+    if not len(people):
+        # Not a constant: backward finds a gradient.
+        zero = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
+        return zero, zero
+    attraction = outputs.attract(local_context(outputs.embedding, people, expansion, size)).float()
+    # In full precision under autocast too: cells are told apart by small differences of values.
     with torch.autocast(attraction.device.type, enabled=False):
-        before = global_context(outputs.heatmaps.float(), taught.people, expansion, size)
-        heat = convolve_each(before, attraction)
-    weights, refined_weights = keypoint_weights(taught, options.weighting)
+        windows = global_context(outputs.heatmaps.float(), people, expansion, size)
+        refined = convolve_each(windows, attraction)
+    weights, refined_weights = keypoint_weights(assignment, options.weighting)
     return (
-        weighted_mse(attraction, taught.similarity, weights),
-        weighted_mse(heat, refined_targets(taught, options), refined_weights),
+        weighted_mse(attraction, assignment.similarity, weights),
+        weighted_mse(refined, refined_targets(assignment, options), refined_weights),
     )
 
 
@@ -124,7 +149,7 @@ def adapt_losses(
 def assign_targets(
     outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLossOptions
 ) -> Assignment:
-    """Choose the poses that can be taught, and by whom."""
+    """Assign each proposed pose to a ground-truth person; leave out poses far from everyone."""
     people = poses_at_centers(
         (outputs,),
         outputs.image_size,
@@ -134,122 +159,127 @@ def assign_targets(
         frame=options.expansion.frame,
         enlarge=options.expansion.frame == "index",
     )
-    # The truth in px of the frame that the poses are in.
-    moved = targets.keypoints.new_tensor([*[half_pixel(options.expansion.frame)] * 2, 0.0])
-    targets = replace(targets, keypoints=targets.keypoints - moved)
-    if not targets.areas.numel():  # nobody in all images: as if one person each were unlabeled
+    # Ground truth in px of the frame that the poses are in.
+    shift = targets.keypoints.new_tensor([*[half_pixel(options.expansion.frame)] * 2, 0.0])
+    targets = replace(targets, keypoints=targets.keypoints - shift)
+    if not targets.areas.numel():  # no people in the batch: as if each image had an unlabeled one
         keypoints = F.pad(targets.keypoints, (0, 0, 0, 0, 0, 1))
         targets = replace(targets, keypoints=keypoints, areas=F.pad(targets.areas, (0, 1)))
-    partner, alike = match_ground_truth(people, targets, options)
-    truth = targets.keypoints[people.images, partner]
-    areas = targets.areas[people.images, partner]
-    x, y = factors(people.points, truth[:, None], areas[:, None], options)
+    person, pose_oks = match_ground_truth(people, targets, options)
+    ground_truth = targets.keypoints[people.images, person]
+    areas = targets.areas[people.images, person]
+    x, y = separable_oks(people.points, ground_truth[:, None], areas[:, None], options)
     similarity = y[:, 0, :, None] * x[:, 0, None]
-    labeled = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
-    shifted = similarity.sum(dim=-1) / labeled[:, None, None]
-    near = shifted.flatten(1).amax(dim=1) >= options.min_oks
-    return Assignment(people[near], similarity[near].permute(0, 3, 1, 2), alike[near], truth[near])
+    labeled = (ground_truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
+    shifted_oks = similarity.sum(dim=-1) / labeled[:, None, None]
+    near = shifted_oks.flatten(1).amax(dim=1) >= options.min_oks
+    return Assignment(
+        people[near], similarity[near].permute(0, 3, 1, 2), pose_oks[near], ground_truth[near]
+    )
 
 
 def match_ground_truth(
     people: CenterPoses, targets: Targets, options: AdaptationLossOptions
 ) -> tuple[Tensor, Tensor]:
-    """Return the annotated person that teaches each pose, and how alike the two are.
+    """Find the ground-truth person most similar to each pose.
 
     Args:
         people: n poses.
-        targets: the truth, in the frame of the poses.
-        options: ``assignment`` says by which rule.
+        targets: ground truth in the frame of the poses.
+        options: ``assignment`` is the rule.
 
     Returns:
-        (n,) int64 and (n,) float.
+        The index (n,) int64 of the person in its image, and the similarity (n,) float.
     """
-    truth = targets.keypoints[people.images]  # (n, P, K, 3)
-    x, y = factors(people.points, truth, targets.areas[people.images], options)
+    ground_truth = targets.keypoints[people.images]  # (n, P, K, 3)
+    x, y = separable_oks(people.points, ground_truth, targets.areas[people.images], options)
     if options.assignment == "mean":
-        # One annotated person of each image at a time: similarities of all places to all at once
+        # One person of each image at a time: the similarities of all cells to all people at once
         # would be the largest tensor of a training, and to sort each axis and add up what lies
-        # above the floor takes two and a half times as long.
-        near = [
+        # above the bound takes two and a half times as long.
+        means = [
             (down[:, :, None] * across[:, None]).clamp(min=options.min_similarity).mean(dim=(1, 2))
             for across, down in zip(x.unbind(dim=1), y.unbind(dim=1), strict=True)
         ]
-        each = torch.stack(near, dim=1)
+        similarity = torch.stack(means, dim=1)
     else:
-        each = x.amax(dim=2) * y.amax(dim=2)  # the best column in the best row
-    return best_match(each, truth[..., 2] > 0)
+        similarity = x.amax(dim=2) * y.amax(dim=2)  # the best column in the best row
+    return best_match(similarity, ground_truth[..., 2] > 0)
 
 
 def best_match(similarity: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whom poses are most like, in the mean over the person's labeled keypoints.
+    """Return the best person for each pose, by the mean over the person's labeled keypoints.
 
     Args:
-        similarity: (n, P, K), of each keypoint to each person's.
-        labeled: (n, P, K), which these have; whoever has none is nobody's partner.
+        similarity: (n, P, K) of each keypoint to that of each person.
+        labeled: (n, P, K) bool; people without a labeled keypoint are never matched.
 
     Returns:
-        (n,) int64 and (n,) float, -1 where nobody is labeled.
+        (n,) int64 and (n,) float; -1 where no person is labeled.
     """
     total = (similarity * labeled).sum(dim=-1) / labeled.sum(dim=-1).clamp(min=1)
     best = torch.where(labeled.any(dim=-1), total, -1.0).max(dim=1)
     return best.indices, best.values
 
 
-def keypoint_weights(taught: Assignment, weighting: Weighting) -> tuple[Tensor, Tensor]:
-    """Return how much each keypoint (n, K) counts in the loss of attraction and of adapted heat.
+def keypoint_weights(assignment: Assignment, weighting: Weighting) -> tuple[Tensor, Tensor]:
+    """Return the weights (n, K) of keypoints in the loss of attraction maps and of refined
+    heatmaps.
 
-    Where the paper does not say (adapted heat under ``"similarity"``) all labeled ones are alike.
+    Where the paper gives none (refined heatmaps under ``"similarity"``), labeled keypoints have 1.
     """
-    middle = taught.similarity.shape[-1] // 2
-    here = taught.similarity[:, :, middle, middle]
+    center = assignment.similarity.shape[-1] // 2
+    at_center = assignment.similarity[:, :, center, center]
     if weighting == "similarity":
-        return taught.alike[:, None] * here, (taught.truth[..., 2] > 0).to(here)
-    gain = taught.similarity.flatten(2).amax(dim=2) - here
+        labeled = assignment.ground_truth[..., 2] > 0
+        return assignment.pose_oks[:, None] * at_center, labeled.to(at_center)
+    gain = assignment.similarity.flatten(2).amax(dim=2) - at_center
     return gain, gain
 
 
-def refined_targets(taught: Assignment, options: AdaptationLossOptions) -> Tensor:
-    """Return what adapted heat is to be: a Gaussian where the keypoint is, (n, K, a, a)."""
+def refined_targets(assignment: Assignment, options: AdaptationLossOptions) -> Tensor:
+    """Return the targets (n, K, a, a) of refined heatmaps: a Gaussian at the assigned keypoint."""
     expansion = options.expansion
     sigma = expansion.sigma if options.refined_sigma is None else options.refined_sigma
-    steps = expansion.step * window_steps(expansion.global_window, taught.truth.device)
-    away = taught.people.points - taught.truth[..., :2]  # (n, K, 2)
+    ground_truth = assignment.ground_truth
+    steps = expansion.step * window_steps(expansion.global_window, ground_truth.device)
+    offsets = assignment.people.points - ground_truth[..., :2]  # (n, K, 2)
     x, y = (
-        torch.exp(-(away[..., axis, None] + steps).square() / (2 * sigma**2)) for axis in (0, 1)
+        torch.exp(-(offsets[..., axis, None] + steps).square() / (2 * sigma**2)) for axis in (0, 1)
     )
     return y[..., :, None] * x[..., None, :]
 
 
-def weighted_mse(found: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean of squared errors of maps (n, K, r, r), each times its weight (n, K)."""
-    return ((found - wanted).square().mean(dim=(2, 3)) * weights).mean()
+def weighted_mse(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Compute the mean squared error of maps (n, K, r, r), each multiplied by its weight (n, K)."""
+    return ((predicted - target).square().mean(dim=(2, 3)) * weights).mean()
 
 
-def factors(
-    points: Tensor, truth: Tensor, areas: Tensor, options: AdaptationLossOptions
+def separable_oks(
+    points: Tensor, ground_truth: Tensor, areas: Tensor, options: AdaptationLossOptions
 ) -> tuple[Tensor, Tensor]:
-    """Return of what the similarity of places to keypoints is a product, along x and along y.
+    """Return the separable factors, along x and along y, of the keypoint similarity of local cells.
 
-    The places around a keypoint are a grid (Algorithm 1): those of a column have their x in common
-    and those of a row their y, hence exponentials of 2r numbers and not of r².
+    The local cells of a keypoint form a grid (Algorithm 1): a column shares its x and a row its y,
+    so that the similarities of r² cells are products of 2r exponentials.
 
     Args:
         points: (n, K, 2) px, the keypoints of poses.
-        truth: (n, P, K, 3), the annotated people that each pose is compared with.
-        areas: (n, P) px²; spreads below a millionth count as that, as in the official code.
-        options: of which places, and the OKS constants.
+        ground_truth: (n, P, K, 3), the people that each pose is compared with.
+        areas: (n, P) px². Denominators below a millionth are set to it, as in the official code.
+        options: the windows and the OKS constants.
 
     Returns:
-        Of the columns and of the rows, (n, P, r, K); those of unlabeled keypoints are 0.
+        Factors of the columns and of the rows, (n, P, r, K) each; 0 for unlabeled keypoints.
     """
     expansion = options.expansion
     along = window_steps(expansion.local_window, points.device)[:, None]
     steps = expansion.step * expansion.rates.to(points) * along  # (r, K)
     spread = (2 * (2 * options.sigmas.to(points)) ** 2 * areas[..., None]).clamp(min=1e-6)
-    apart = points[:, None] - truth[..., :2]  # (n, P, K, 2)
-    labeled = truth[:, :, None, :, 2] > 0
+    offsets = points[:, None] - ground_truth[..., :2]  # (n, P, K, 2)
+    labeled = ground_truth[:, :, None, :, 2] > 0
     x, y = (
-        torch.exp(-(apart[:, :, None, :, axis] + steps).square() / spread[:, :, None])
+        torch.exp(-(offsets[:, :, None, :, axis] + steps).square() / spread[:, :, None])
         for axis in (0, 1)
     )
     return torch.where(labeled, x, 0.0), torch.where(labeled, y, 0.0)

@@ -1,4 +1,4 @@
-"""Regression of keypoints from the centers of people."""
+"""Smooth L1 loss of the offsets regressed around people's centers, normalized by person size."""
 
 from __future__ import annotations
 
@@ -16,47 +16,69 @@ def offset_loss(
     predicted: Tensor,
     targets: RegressionTargets,
     beta: float = BETA,
-    size: PersonSize = "diagonal",
+    person_size: PersonSize = "diagonal",
 ) -> Tensor:
-    """Return the regression loss of a batch, divided by the size of each person (DEKR, Eq. 5).
+    r"""Compute the offset regression loss of a batch (DEKR, Eq. 5).
 
-    Only cells of center regions are read. Offsets are in cells and the size is in px of the
-    network input, as in the official code: the published λ of 0.03 belongs to this pair of units.
+    .. math::
+        \ell_p = \frac{1}{|C|} \sum_{i \in C} \frac{1}{Z_i} \mathrm{smooth}_{L_1}(o_i - o_i^*)
+
+    Only cells of center regions, the positive cells :math:`C`, are read. Offsets are in cells and
+    the person size :math:`Z` in px of the network input, as in the official code: the published
+    λ of 0.03 belongs to this pair of units.
 
     Args:
         predicted: (B, K, 2, h, w) float, in cells, (x, y): the cell minus the keypoint.
         targets: of the same batch.
         beta: errors below this many cells are squared.
-        size: of a person; see ``ops.offsets.positive_cells``.
+        person_size: what normalizes the error; see ``ops.offsets.positive_cells``.
 
     Returns:
-        The mean over the coordinates of labeled keypoints inside the image, of all owned cells
-        of the batch, as in the official code, where Eq. (5) has a sum; 0 if there are none.
+        Scalar. As in the official code, the mean over all coordinates of labeled keypoints inside
+        the image, where Eq. (5) has a sum; 0 if there are none.
 
     Raises:
-        ValueError: the shape is not that of the targets, beta is not positive, or the size is
-            unknown.
+        ValueError: the shape is not that of the targets, beta is not positive, or the person size
+            is unknown.
+
+    Example:
+        >>> targets = RegressionTargets(
+        ...     heatmaps=(torch.zeros(1, 2, 4, 4),), weights=(torch.ones(1, 2, 4, 4),),
+        ...     keypoints=torch.tensor([[[[6.0, 6.0, 2.0]]]]), areas=torch.tensor([[16.0]]),
+        ...     image_size=(16, 16), centers=torch.tensor([[[6.0, 6.0, 1.0]]]),
+        ...     owners=torch.full((1, 4, 4), -1),
+        ... )
+        >>> targets.owners[0, 1, 1] = 0  # one positive cell; the keypoint is in its center
+        >>> offset_loss(torch.ones(1, 1, 2, 4, 4), targets, beta=1.0)  # 0.5 cells² / 4 px
+        tensor(0.1250)
     """
     batch, height, width = targets.center_assignment.shape
     expected = (batch, targets.keypoints.shape[2], 2, height, width)
     if tuple(predicted.shape) != expected:
         raise ValueError(f"predicted offsets {tuple(predicted.shape)} differ from {expected}")
-    owned = positive_cells(targets, size)
-    where = (owned.images, owned.rows, owned.columns)
-    error = predicted.permute(0, 3, 4, 1, 2)[where] - owned.offsets
-    return weighted_smooth_l1(error, owned.weights[..., None], beta)
+    positive = positive_cells(targets, person_size)
+    cells = (positive.images, positive.rows, positive.columns)
+    error = predicted.permute(0, 3, 4, 1, 2)[cells] - positive.offsets
+    return weighted_smooth_l1(error, positive.weights[..., None], beta)
 
 
 def weighted_smooth_l1(error: Tensor, weight: Tensor, beta: float = BETA) -> Tensor:
-    """Return the mean of ``weight * smooth_l1(error)`` over the errors whose weight is not 0.
+    """Compute the mean of ``weight * smooth_l1(error)`` over the errors whose weight is not 0.
 
     Args:
         error: (...) float.
         weight: float, not negative, of a shape that broadcasts to that of ``error``.
         beta: below it the loss is quadratic, above it linear.
 
+    Returns:
+        Scalar; 0 if all weights are.
+
     Raises:
         ValueError: beta is not positive.
+
+    Example:
+        >>> weighted_smooth_l1(torch.tensor([0.5, 3.0]), torch.tensor([1.0, 0.0]), beta=1.0)
+        tensor(0.1250)
     """
     if not beta > 0:
         raise ValueError(f"beta must be positive, not {beta}")

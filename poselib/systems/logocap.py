@@ -15,7 +15,7 @@ from poselib.losses.local_global import (
     AdaptationLossOptions,
     AssignmentRule,
     Weighting,
-    adapt_losses,
+    adaptation_losses,
 )
 from poselib.losses.offset import offset_loss
 from poselib.models import get_backbone
@@ -140,7 +140,7 @@ def build(
         min_area=min_area,
     )
     weights = (heatmap_weight, offset_weight, oks_weight, refined_weight)
-    regression = partial(offset_loss, size=person_size)
+    regression = partial(offset_loss, person_size=person_size)
     taught = AdaptationLossOptions(
         expansion,
         sigmas,
@@ -191,6 +191,6 @@ def _losses(
         "offset": offset_weight * regression(outputs.offsets.float(), targets),
     }
     if isinstance(outputs, LocalGlobalOutputs):
-        attraction, refined = adapt_losses(outputs, targets, options)
+        attraction, refined = adaptation_losses(outputs, targets, options)
         terms |= {"oks": oks_weight * attraction, "refined": refined_weight * refined}
     return terms

@@ -13,7 +13,7 @@ from torch import Tensor
 from poselib.losses.local_global import (
     AdaptationLossOptions,
     Assignment,
-    adapt_losses,
+    adaptation_losses,
     assign_targets,
     keypoint_weights,
     match_ground_truth,
@@ -188,26 +188,26 @@ def scene(frame: Frame, px: float, seed: int = 1) -> tuple[LocalGlobalOutputs, T
 @pytest.mark.parametrize("assignment", ["mean", "max"])
 def test_poses_are_taught_by_who_they_are(frame: Frame, assignment: str) -> None:
     outputs, targets = scene(frame, 1.0)
-    taught = assign_targets(outputs, targets, losses_of(frame, assignment=assignment))
-    assert len(taught.people) >= 6
-    assert (taught.alike > 0.5).all() and taught.similarity.shape[1:] == (17, 5, 5)
-    apart = (taught.people.points - taught.truth[..., :2]).abs().amax(dim=(1, 2))
+    assigned = assign_targets(outputs, targets, losses_of(frame, assignment=assignment))
+    assert len(assigned.people) >= 6
+    assert (assigned.pose_oks > 0.5).all() and assigned.similarity.shape[1:] == (17, 5, 5)
+    apart = (assigned.people.points - assigned.ground_truth[..., :2]).abs().amax(dim=(1, 2))
     assert (apart < 1.01 + 4 * (frame == "index")).all()
     # The truth is in px of the frame.
-    there = taught.truth[..., :2] + half_pixel(frame)
-    for image, people in zip(taught.people.images, there, strict=True):
+    there = assigned.ground_truth[..., :2] + half_pixel(frame)
+    for image, people in zip(assigned.people.images, there, strict=True):
         same = (targets.keypoints[image, :, :, :2] - people).abs().amax(dim=(1, 2))
         assert float(same.min()) < 1e-4
 
 
 def test_similarity_is_that_of_places_one_by_one() -> None:
     outputs, targets = scene("center", 2.0)
-    taught = assign_targets(outputs, targets, losses_of())
+    assigned = assign_targets(outputs, targets, losses_of())
     for n, k, row, column in [(0, 0, 0, 0), (1, 5, 4, 1), (2, 16, 2, 2), (3, 11, 0, 3)]:
         step = torch.tensor([column - 2.0, row - 2.0]) * RATES[k]
-        away = taught.people.points[n, k] + step - taught.truth[n, k, :2]
+        away = assigned.people.points[n, k] + step - assigned.ground_truth[n, k, :2]
         expected = math.exp(-float(away.square().sum()) / (8 * COCO.sigmas[k] ** 2 * 4000))
-        assert float(taught.similarity[n, k, row, column]) == pytest.approx(expected, rel=1e-4)
+        assert float(assigned.similarity[n, k, row, column]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_poses_that_are_like_nobody_are_not_taught() -> None:
@@ -220,7 +220,7 @@ def test_poses_that_are_like_nobody_are_not_taught() -> None:
     for lonely in (far, none, hidden):
         outputs.embedding.requires_grad_()
         outputs.heatmaps.requires_grad_()
-        losses = adapt_losses(outputs, lonely, losses_of())
+        losses = adaptation_losses(outputs, lonely, losses_of())
         assert [float(loss.detach()) for loss in losses] == [0, 0]
         gradients = torch.autograd.grad(sum(losses), [outputs.embedding, outputs.heatmaps])  # type: ignore[arg-type]
         assert not any(gradient.any() for gradient in gradients)
@@ -229,10 +229,10 @@ def test_poses_that_are_like_nobody_are_not_taught() -> None:
 def test_keypoints_that_are_not_labeled_teach_nothing() -> None:
     outputs, targets = scene("center", 1.0)
     targets.keypoints[:, :, 3:, 2] = 0.0
-    found = adapt_losses(outputs, targets, losses_of())
+    found = adaptation_losses(outputs, targets, losses_of())
     wild = replace(targets, keypoints=targets.keypoints.clone())
     wild.keypoints[:, :, 3:, :2] += 1e3
-    for one, other in zip(found, adapt_losses(outputs, wild, losses_of()), strict=True):
+    for one, other in zip(found, adaptation_losses(outputs, wild, losses_of()), strict=True):
         assert torch.equal(one, other) and float(one) > 0
 
 
@@ -250,7 +250,7 @@ def test_gradients_reach_heat_and_embedding_and_not_poses(frame: Frame, weightin
         for name in ("heatmaps", "centers", "offsets", "embedding")
     }
     outputs = replace(outputs, attract=attract, **maps)
-    attraction, refined = adapt_losses(outputs, targets, losses_of(frame, weighting=weighting))
+    attraction, refined = adaptation_losses(outputs, targets, losses_of(frame, weighting=weighting))
     for loss, reached in (
         (attraction, {"embedding"}),
         (refined, {"embedding", "heatmaps"}),
@@ -270,7 +270,7 @@ def test_a_gradient_equals_a_small_difference() -> None:
     outputs = replace(outputs, attract=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
 
     def refined(maps: Tensor) -> Tensor:
-        return adapt_losses(replace(outputs, heatmaps=maps), targets, losses_of())[1]
+        return adaptation_losses(replace(outputs, heatmaps=maps), targets, losses_of())[1]
 
     (gradient,) = torch.autograd.grad(refined(heat), heat)
     step = gradient / gradient.norm()
@@ -283,20 +283,22 @@ def test_a_gradient_equals_a_small_difference() -> None:
 def test_true_attraction_has_no_loss() -> None:
     outputs, targets = scene("center", 2.0)
     options = losses_of(assignment="mean", weighting="similarity")
-    taught = assign_targets(outputs, targets, options)
-    right = replace(outputs, attract=lambda _: taught.similarity)
-    assert float(adapt_losses(right, targets, options)[0]) == 0
-    wrong = replace(outputs, attract=lambda _: taught.similarity + 0.5)
-    weights, _ = keypoint_weights(taught, "similarity")
+    assigned = assign_targets(outputs, targets, options)
+    right = replace(outputs, attract=lambda _: assigned.similarity)
+    assert float(adaptation_losses(right, targets, options)[0]) == 0
+    wrong = replace(outputs, attract=lambda _: assigned.similarity + 0.5)
+    weights, _ = keypoint_weights(assigned, "similarity")
     expected = 0.25 * float(weights.mean())
-    assert float(adapt_losses(wrong, targets, options)[0]) == pytest.approx(expected, rel=1e-5)
+    assert float(adaptation_losses(wrong, targets, options)[0]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_losses_under_autocast_are_single() -> None:
     outputs, targets = scene("center", 2.0)
     with torch.autocast("cpu", torch.bfloat16):
-        losses = adapt_losses(outputs, targets, losses_of())
-    for found, expected in zip(losses, adapt_losses(outputs, targets, losses_of()), strict=True):
+        losses = adaptation_losses(outputs, targets, losses_of())
+    for found, expected in zip(
+        losses, adaptation_losses(outputs, targets, losses_of()), strict=True
+    ):
         assert found.dtype == torch.float32
         # The embedding, here coordinates, is read in bfloat16 as the network wrote it.
         torch.testing.assert_close(found, expected, rtol=5e-2, atol=1e-6)

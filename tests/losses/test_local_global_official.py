@@ -28,8 +28,8 @@ from poselib.losses.local_global import (
     Assignment,
     assign_targets,
     best_match,
-    factors,
     keypoint_weights,
+    separable_oks,
     weighted_mse,
 )
 from poselib.losses.offset import weighted_smooth_l1
@@ -64,10 +64,10 @@ def of_one_place(**changes: object) -> AdaptationLossOptions:
 
 
 def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
-    """Whom four poses are taught by, from the best of their places."""
+    """Whom four poses are assigned by, from the best of their places."""
     points = one_by_one(pool)
     truth, areas = (each.expand(len(points), *each.shape) for each in (keypoints, areas))
-    x, y = factors(points, truth, areas, of_one_place())
+    x, y = separable_oks(points, truth, areas, of_one_place())
     best = (x * y)[:, :, 0].unflatten(0, (4, -1)).amax(dim=1)
     return best_match(best, (keypoints[..., 2] > 0).expand_as(best))
 
@@ -103,10 +103,10 @@ def test_similarities_are_the_official_ones(
     monkeypatch.setattr(f"{module}poses_at_centers", lambda *_, **__: people)
     monkeypatch.setattr(f"{module}match_ground_truth", lambda *_: (partner, alike))
     targets = targets_of(keypoints[None] + torch.tensor([0.5, 0.5, 0]), areas[None])
-    taught = assign_targets(random_outputs(0), targets, of_one_place(min_oks=0.0))
-    similarity = taught.similarity.reshape(expected["parts"].shape)
+    assigned = assign_targets(random_outputs(0), targets, of_one_place(min_oks=0.0))
+    similarity = assigned.similarity.reshape(expected["parts"].shape)
     torch.testing.assert_close(similarity, expected["parts"])
-    truth = taught.truth.unflatten(0, (4, -1))
+    truth = assigned.ground_truth.unflatten(0, (4, -1))
     torch.testing.assert_close(truth[:, 0, :, :2], expected["pose_gt"][..., :2])
     count = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
     whole = similarity.sum(dim=-1) / count.reshape(similarity.shape[:3])
@@ -137,8 +137,8 @@ def test_official_losses_of_adaptation_and_gradients(golden_dir: Path) -> None:
     similarity = of["target_oks.joints"][near]
     points = torch.zeros(2, 17, 2)
     truth = torch.ones(2, 17, 3)
-    taught = Assignment(poses_of([0, 1], points), similarity, torch.ones(2), truth)
-    weights, refined_weights = keypoint_weights(taught, "improvement")
+    assigned = Assignment(poses_of([0, 1], points), similarity, torch.ones(2), truth)
+    weights, refined_weights = keypoint_weights(assigned, "improvement")
     found = {name: of[f"pred_{name}"].requires_grad_() for name in ("oks.joints", "out_hm")}
     oks = 0.01 * weighted_mse(found["oks.joints"][near], similarity, weights)
     refined = weighted_mse(found["out_hm"][near], of["target_out_hm"][near], refined_weights)
