@@ -40,9 +40,16 @@ def heatmap_targets(
             or ``overlap`` is unknown.
 
     Example:
-        >>> targets = heatmap_targets(batch, strides=(4, 2))  # images of 128 px, 17 keypoints
+        >>> from poselib.structures import AffineTransform
+        >>> batch = Batch(
+        ...     torch.zeros(1, 3, 128, 128, dtype=torch.uint8), torch.full((1, 2, 17, 3), 40.0),
+        ...     areas=torch.full((1, 2), 900.0),
+        ...     ignore_mask=torch.zeros(1, 128, 128, dtype=torch.bool), image_ids=(0,),
+        ...     to_original=(AffineTransform.identity(),),
+        ... )
+        >>> targets = heatmap_targets(batch, strides=(4, 2))
         >>> [tuple(maps.shape) for maps in targets.heatmaps]
-        [(8, 17, 32, 32), (8, 17, 64, 64)]
+        [(1, 17, 32, 32), (1, 17, 64, 64)]
     """
     height, width = batch.size
     for stride in strides:

@@ -69,9 +69,16 @@ def regression_targets(
             name is unknown.
 
     Example:
-        >>> targets = regression_targets(batch)  # 8 images of 128 px, 17 keypoints
+        >>> from poselib.structures import AffineTransform
+        >>> batch = Batch(
+        ...     torch.zeros(1, 3, 128, 128, dtype=torch.uint8), torch.full((1, 2, 17, 3), 40.0),
+        ...     areas=torch.full((1, 2), 900.0),
+        ...     ignore_mask=torch.zeros(1, 128, 128, dtype=torch.bool), image_ids=(0,),
+        ...     to_original=(AffineTransform.identity(),),
+        ... )
+        >>> targets = regression_targets(batch)
         >>> tuple(targets.heatmaps[0].shape), tuple(targets.center_assignment.shape)
-        ((8, 18, 32, 32), (8, 32, 32))
+        ((1, 18, 32, 32), (1, 32, 32))
     """
     height, width = batch.size
     if height % stride or width % stride:

@@ -43,12 +43,12 @@ def offset_loss(
 
     Example:
         >>> targets = RegressionTargets(
-        ...     heatmaps=(torch.zeros(1, 2, 4, 4),), weights=(torch.ones(1, 2, 4, 4),),
+        ...     heatmaps=(torch.zeros(1, 2, 4, 4),), masks=(torch.ones(1, 2, 4, 4),),
         ...     keypoints=torch.tensor([[[[6.0, 6.0, 2.0]]]]), areas=torch.tensor([[16.0]]),
         ...     image_size=(16, 16), centers=torch.tensor([[[6.0, 6.0, 1.0]]]),
-        ...     owners=torch.full((1, 4, 4), -1),
+        ...     center_assignment=torch.full((1, 4, 4), -1),
         ... )
-        >>> targets.owners[0, 1, 1] = 0  # one positive cell; the keypoint is in its center
+        >>> targets.center_assignment[0, 1, 1] = 0  # one positive cell; the keypoint is in its center
         >>> offset_loss(torch.ones(1, 1, 2, 4, 4), targets, beta=1.0)  # 0.5 cells² / 4 px
         tensor(0.1250)
     """
