@@ -48,7 +48,7 @@ def offset_loss(
         ...     image_size=(16, 16), centers=torch.tensor([[[6.0, 6.0, 1.0]]]),
         ...     center_assignment=torch.full((1, 4, 4), -1),
         ... )
-        >>> targets.center_assignment[0, 1, 1] = 0  # one positive cell; the keypoint is in its center
+        >>> targets.center_assignment[0, 1, 1] = 0  # a positive cell centered on the keypoint
         >>> offset_loss(torch.ones(1, 1, 2, 4, 4), targets, beta=1.0)  # 0.5 cells² / 4 px
         tensor(0.1250)
     """
