@@ -100,10 +100,10 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
 
 
 def parse_options(text: str) -> dict[str, Scalar]:
-    """Read a system's options, written as one parameter: ``"adaptive=false width=8"``.
+    """Read the options of a system, written as one parameter: ``"adaptive=false width=8"``.
 
     Raises:
-        ValueError: a part has no name, no ``=`` or a name that another one has too.
+        ValueError: a part has no name or no ``=``, or a name occurs twice.
     """
     options: dict[str, Scalar] = {}
     for part in text.split():
@@ -114,6 +114,15 @@ def parse_options(text: str) -> dict[str, Scalar]:
             )
         options[name] = _parsed(value, None)
     return options
+
+
+def format_options(options: Mapping[str, Scalar]) -> str:
+    """Write the options of a system as one parameter; the inverse of ``parse_options``."""
+    parts = []
+    for name, value in options.items():
+        plain = str(value).lower() if value is None or isinstance(value, bool) else str(value)
+        parts.append(f"{name}={plain}")
+    return " ".join(parts)
 
 
 def unnumbered(path: Path) -> str:

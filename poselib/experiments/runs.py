@@ -21,16 +21,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from poselib.engine.checkpoints import OLD_OPTION_NAMES
+from poselib.experiments.former_names import convert_run
 from poselib.experiments.provenance import provenance
 from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
 
 Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
-_DPI, _LARGE = 150, 400_000  # px an inch, bytes
-# Parameters that had other names once: runs that were made then are read with those of today.
-OLD_PARAMETERS = {"switches": "options", **OLD_OPTION_NAMES}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DPI, _LARGE = 150, 400_000  _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,7 @@ def load_run(folder: Path | str) -> RunRecord:
     if not (folder / _RUN).exists():
         raise FileNotFoundError(f"{folder} holds no run: it has no {_RUN}")
     name = read_json(folder / _RUN)["name"]
-    params = read_json(folder / _PARAMS)
-    return RunRecord(folder, name, {OLD_PARAMETERS.get(key, key): params[key] for key in params})
+    return RunRecord(folder, name, convert_run(name, read_json(folder / _PARAMS)))
 
 
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
@@ -271,13 +267,19 @@ def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:
     if record.name != name:
         raise ValueError(f"run {record.id!r} is one of {record.name!r}, not of {name!r}")
     keys = sorted({*record.params, *params})
-    other = [k for k in keys if record.params.get(k) != params.get(k)]
+    other = [k for k in keys if _unordered(k, record.params) != _unordered(k, params)]
     if other:
         raise ValueError(
             f"run {record.id!r} has {other[0]}={record.params.get(other[0])!r}, not "
             f"{params.get(other[0])!r}; take up a run with its own parameters or use another id"
         )
     return record
+
+
+def _unordered(key: str, params: Params) -> Any:
+    """Return a parameter to compare; the order in which options are written does not matter."""
+    value = params.get(key)
+    return sorted(value.split()) if key == "options" and isinstance(value, str) else value
 
 
 def _checked(name: str) -> str:

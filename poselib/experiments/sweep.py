@@ -24,6 +24,7 @@ from typing import Any
 
 import pandas as pd
 
+from poselib.experiments.former_names import convert_rows, former_parameters
 from poselib.experiments.parameters import (
     LOCAL,
     Scalar,
@@ -31,7 +32,7 @@ from poselib.experiments.parameters import (
     notebook_parameters,
     unnumbered,
 )
-from poselib.experiments.runs import OLD_PARAMETERS, RunRecord, load_run
+from poselib.experiments.runs import RunRecord, load_run
 from poselib.ops.io import read_json
 
 _FIELDS = {"about": str, "notebook": str, "parameters": dict, "rows": dict}
@@ -66,6 +67,7 @@ class PlannedRun:
         notebook: path of the notebook.
         parameters: what to pass to it besides folders.
         run_id: name of the folder among all runs.
+        former_id: what it was under the former names of the parameters.
     """
 
     sweep: str
@@ -74,14 +76,18 @@ class PlannedRun:
     notebook: Path
     parameters: Mapping[str, Scalar]
     run_id: str
+    former_id: str
 
     def record(self, runs_dir: Path | str) -> RunRecord | None:
         """Return the run if it is finished, else None."""
-        try:
-            record = load_run(Path(runs_dir) / self.run_id)
-        except FileNotFoundError:
-            return None
-        return record if record.finished else None
+        for name in (self.run_id, self.former_id):
+            try:
+                record = load_run(Path(runs_dir) / name)
+            except FileNotFoundError:
+                continue
+            if record.finished:
+                return record
+        return None
 
 
 def read_sweep(path: Path | str) -> Sweep:
@@ -102,14 +108,15 @@ def read_sweep(path: Path | str) -> Sweep:
     if not content["rows"]:
         raise ValueError(f"{path}: rows: expected one row or more")
     notebook = (path.parent / content["notebook"]).resolve()
+    common, rows = content["parameters"], content["rows"]
+    if "options" in notebook_parameters(notebook):
+        common, rows = convert_rows(common, rows)
     try:
-        for row in content["rows"].values():
-            check_parameters(notebook, {**content["parameters"], **row})
+        for row in rows.values():
+            check_parameters(notebook, {**common, **row})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Sweep(
-        path.stem, content["about"], notebook, content["parameters"], dict(content["rows"])
-    )
+    return Sweep(path.stem, content["about"], notebook, common, dict(rows))
 
 
 def plan(
@@ -145,7 +152,8 @@ def sweep_results(runs: Sequence[PlannedRun], runs_dir: Path | str) -> pd.DataFr
     for planned in runs:
         record = planned.record(runs_dir)
         found = {} if record is None else record.metrics
-        line = {"row": planned.row, "seed": planned.seed, "run": planned.run_id}
+        run_id = planned.run_id if record is None else record.id
+        line = {"row": planned.row, "seed": planned.seed, "run": run_id}
         lines.append({**line, "finished": record is not None, **found})
     return pd.DataFrame(lines)
 
@@ -175,23 +183,20 @@ def mean_and_spread(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFra
 def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> PlannedRun:
     given = {**common, **sweep.rows[row], "seed": seed}
     values = check_parameters(sweep.notebook, given)
-    return PlannedRun(
-        sweep.name, row, seed, sweep.notebook, values, _run_id(sweep.notebook, values)
-    )
-
-
-def _run_id(notebook: Path, values: Mapping[str, Scalar]) -> str:
-    """Name a run by the parameters that differ from the notebook's own defaults.
-
-    A parameter that the notebook gains later then leaves the ids of old runs as they were, and so
-    does one that is renamed: its first name counts.
-    """
-    defaults = notebook_parameters(notebook)
-    first_names = {new: old for old, new in OLD_PARAMETERS.items()}
-    telling = {
-        first_names.get(key, key): value
+    defaults = notebook_parameters(sweep.notebook)
+    # A parameter that the notebook gains later leaves the ids of earlier runs as they were.
+    changed = {
+        key: value
         for key, value in values.items()
-        if key not in LOCAL and (value != defaults[key] or type(value) is not type(defaults[key]))
+        if key not in LOCAL
+        and (value != defaults[key] or type(value) is not type(defaults[key]))
     }
-    text = json.dumps(telling, sort_keys=True)
-    return f"{unnumbered(notebook)}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    name = unnumbered(sweep.notebook)
+    run_id, former_id = _run_id(name, changed), _run_id(name, former_parameters(changed))
+    return PlannedRun(sweep.name, row, seed, sweep.notebook, values, run_id, former_id)
+
+
+def _run_id(name: str, changed: Mapping[str, Scalar]) -> str:
+    """Name a run by the parameters that differ from the notebook's own defaults."""
+    text = json.dumps(changed, sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
