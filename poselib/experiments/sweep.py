@@ -188,8 +188,7 @@ def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> Pl
     changed = {
         key: value
         for key, value in values.items()
-        if key not in LOCAL
-        and (value != defaults[key] or type(value) is not type(defaults[key]))
+        if key not in LOCAL and (value != defaults[key] or type(value) is not type(defaults[key]))
     }
     name = unnumbered(sweep.notebook)
     run_id, former_id = _run_id(name, changed), _run_id(name, former_parameters(changed))
