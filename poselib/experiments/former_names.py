@@ -49,14 +49,15 @@ def convert_run(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
     Former trainings recorded each option of the system beside the other parameters.
     """
-    if name != "train" or not set(_SINGLE_OPTIONS) & set(params):
+    if name != "train" or not {*_FORMER, *OLD_OPTION_NAMES} & set(params):
         return dict(params)
     kept = {key: value for key, value in params.items() if key in _TRAINING}
     options = {
         key: value
         for key, value in params.items()
-        if key not in _TRAINING and not (value is None and key in _SINGLE_OPTIONS)
+        if key not in (*_TRAINING, "switches") and not (value is None and key in _SINGLE_OPTIONS)
     }
+    options |= parse_options(str(params.get("switches", "")))
     return {**kept, "options": format_options(with_current_names(options))}
 
 

@@ -27,7 +27,8 @@ from poselib.ops.io import append_line, atomic_write, read_json, read_lines, wri
 
 Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
-_DPI, _LARGE = 150, 400_000  _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DPI, _LARGE = 150, 400_000  # px an inch, bytes
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)

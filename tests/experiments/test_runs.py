@@ -124,7 +124,7 @@ def test_runs_are_listed_with_parameters_and_metrics(tmp_path: Path) -> None:
 
 def test_parameters_in_old_names_are_read(tmp_path: Path) -> None:
     run = start_run(tmp_path, "train", {"switches": "width=8", "seed": 1, "nearness": "mean"})
-    expected = {"options": "width=8", "seed": 1, "distance_reduction": "mean"}
+    expected = {"seed": 1, "options": "distance_reduction=mean width=8"}
     assert load_run(run.folder).params == expected
 
 

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import ast
 import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +11,7 @@ import torch
 from poselib.data.catalog import cache_in_memory
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.experiments import training
-from poselib.experiments.parameters import notebook_parameters, parse_options
+from poselib.experiments.parameters import current_parameters, notebook_parameters, parse_options
 from poselib.experiments.training import (
     HEADLINES,
     export_system,
@@ -25,12 +23,10 @@ from poselib.experiments.training import (
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
-from poselib.systems import known_options
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_train.ipynb"
-# Where a run reads, works and writes does not change what comes out; options that are written
-# in one text are recorded one by one.
-ELSEWHERE = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir", "options"}
+# Where a run reads, works and writes does not change what comes out.
+LOCAL = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir"}
 
 
 @pytest.fixture(scope="module")
@@ -196,38 +192,16 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 # The notebook
 
 
-def recorded() -> dict[str, Any]:
-    """The names ``chosen`` and ``params`` as the notebook makes them from its defaults."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    made: dict[str, Any] = {**notebook_parameters(NOTEBOOK), "parse_options": parse_options}
-    for statement in ast.parse(code).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="chosen" | "params")]):
-                exec(ast.unparse(statement), made)
-            case ast.AugAssign(target=ast.Name(id="chosen" | "params")):
-                exec(ast.unparse(statement), made)
-    return made
-
-
-def test_whatever_changes_results_is_in_the_record() -> None:
+def test_whatever_changes_results_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(NOTEBOOK.parent)
     parameters = notebook_parameters(NOTEBOOK)
-    params = recorded()["params"]
-    assert set(params) == set(parameters) - ELSEWHERE
-    assert params == {name: parameters[name] for name in params}
-
-
-def test_options_are_those_of_the_system_and_left_to_the_preset() -> None:
-    made = recorded()
-    others = {"preset", "system", "dataset", "skeleton", "seed", "seconds", "steps", "pretrained"}
-    named = {name: value for name, value in made["params"].items() if name not in others}
-    assert made["chosen"] == {} and set(named.values()) == {None}
-    assert set(named) <= set(known_options(made["system"]))
+    params = current_parameters(NOTEBOOK.stem, parameters)
+    assert set(params) == {"notebook"} | set(parameters) - LOCAL
+    assert {"options", "pretrained", "skeleton", "steps", "seconds"} <= set(params)
 
 
 @pytest.mark.parametrize("host", ["higher", "plain", "hourglass"])
-def test_a_host_is_one_parameter(host: str) -> None:
-    made = recorded()
-    system = init_system(get_preset("smoke"), COCO, 0, **{**made["chosen"], "host": host})
+def test_a_host_is_an_option(host: str) -> None:
+    system = init_system(get_preset("smoke"), COCO, 0, **parse_options(f"host={host}"))
     assert system.options["host"] == host
     assert 0.5e6 < sum(p.numel() for p in system.model.parameters()) < 1.5e6
