@@ -11,11 +11,11 @@ VENV ?= .venv
 JOBS ?= 2
 TORCH_INDEX ?=
 
-# Threads that wait by spinning take the cores from whatever else runs: on a busy machine training
-# was five times slower with OpenMP's default. Never to spin (OMP_WAIT_POLICY=PASSIVE) costs 40% on a
-# quiet one; a short spin costs neither.
-GOMP_SPINCOUNT ?= 10000
+# How long OpenMP's threads spin while they wait for each other; see poselib/ops/threads.py.
+GOMP_SPINCOUNT ?= 1000
 export GOMP_SPINCOUNT
+# Threads of the demo: its network is too small for more than four.
+THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
 RUN := $(VENV)/bin/python
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
@@ -56,7 +56,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	@touch $(VENV)/.installed
 
 demo: $(VENV)/.installed ## train a model in five minutes on a CPU, evaluate it, draw figures
-	@$(RUN) -m poselib.experiments.notebooks notebooks/01_quickstart.ipynb --preset demo \
+	@OMP_NUM_THREADS=$(THREADS) $(RUN) -m poselib.experiments.notebooks notebooks/01_quickstart.ipynb --preset demo \
 	  --report AP AP50 AR train_seconds
 
 test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes

@@ -161,6 +161,7 @@ def export_system(
         "options": dict(trained.system.options),
         "train_seconds": round(trained.seconds, 1),
         "steps": trained.steps,
+        "precision": trained.precision,
         "batch_size": preset.recipe.batch_size,
         **provenance(),
     }
