@@ -9,6 +9,7 @@ from poselib.engine.variants import Variant
 from poselib.papers.common_presets import SMALL_CROWD
 from poselib.papers.comparison_table import ComparisonTable
 from poselib.papers.hae import PUBLISHED as HAE_PUBLISHED
+from poselib.papers.network import CountedNetwork
 from poselib.papers.paper import Paper
 from poselib.papers.preset import Options
 
@@ -63,6 +64,26 @@ VARIANTS = (
 SIZES = "the paper's own at 512 px (W32) or 640 px (W48), multi-scale at 0.5, 1 and 2"
 _table = partial(ComparisonTable, "dekr")
 
+
+def _network(table: str, row: str, system: str, size: int, **options: str | bool) -> CountedNetwork:
+    digits = {"1": 2, "3": 1}[table]
+    published = ("dekr", table, row)
+    return CountedNetwork(f"Table {table}", row, system, size, options, published, digits)
+
+
+NETWORKS = (
+    _network("1", "Baseline", "dekr", 512, adaptive=False, separate=False),
+    _network("1", "AA", "dekr", 512, separate=False),
+    _network("1", "SR", "dekr", 512, adaptive=False),
+    _network("1", "AA+SR", "dekr", 512),
+    _network("3", "AE-HG", "hae", 512, host="hourglass"),
+    _network("3", "PersonLab", "", 1401),
+    _network("3", "HrHRNet", "hae", 640, backbone="hrnet_w48"),
+    _network("3", "DEKR32", "dekr", 512),
+    # The official configuration widens the heatmap head with the backbone.
+    _network("3", "DEKR48", "dekr", 640, backbone="hrnet_w48"),
+)
+
 DEKR = Paper(
     name="dekr",
     title="DEKR",
@@ -79,6 +100,7 @@ DEKR = Paper(
         _table("7", f"CrowdPose test, {SIZES}", "crowdpose", "crowd", "crowdpose"),
     ),
     variants=VARIANTS,
+    networks=NETWORKS,
     claim=(
         "Poses that are regressed directly from disentangled representations are more precise than "
         "those of bottom-up methods that detect keypoints and group them, on COCO and on "

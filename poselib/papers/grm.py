@@ -7,11 +7,44 @@ from functools import partial
 
 from poselib.papers import dekr
 from poselib.papers.comparison_table import ComparisonTable
+from poselib.papers.network import CountedNetwork
 from poselib.papers.paper import Paper
 from poselib.papers.preset import Options
 
 _TINY: Options = {**dekr.TINY, "backbone": "hrnet_tiny_light"}
 _table = partial(ComparisonTable, "grm")
+
+# The paper prints neither parameters nor operations; those of HRNet with the same head are DEKR's.
+_ROWS: dict[str, Options] = {
+    "light-weight": {"relation": False, "align": False},
+    "light-weight, GRM": {"align": False},
+    "light-weight, MFA": {"relation": False},
+    "light-weight, GRM, MFA": {},
+}
+NETWORKS = tuple(
+    network
+    for width, size in ((32, 512), (48, 640))
+    for network in (
+        CountedNetwork(
+            f"W{width}, {size} px",
+            "HRNet (DEKR)",
+            "dekr",
+            size,
+            {"backbone": f"hrnet_w{width}"},
+            ("dekr", "3", f"DEKR{width}"),
+        ),
+        *(
+            CountedNetwork(
+                f"W{width}, {size} px",
+                row,
+                "grm",
+                size,
+                {"backbone": f"hrnet_w{width}_light", **options},
+            )
+            for row, options in _ROWS.items()
+        ),
+    )
+)
 
 GRM = Paper(
     name="grm",
@@ -40,6 +73,7 @@ GRM = Paper(
         _table("IV", f"COCO test-dev2017, {dekr.SIZES}", "", "synthetic", "coco"),
     ),
     variants=dekr.VARIANTS,
+    networks=NETWORKS,
     claim=(
         "With global relation modeling and feature alignment, a regression of poses with a lighter "
         "network is more precise than other bottom-up methods, above all in crowds (GRM/MFA, "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from poselib.engine.variants import Variant
 from poselib.papers.comparison_table import ComparisonTable
+from poselib.papers.network import CountedNetwork
 from poselib.papers.preset import Options, Preset
 
 
@@ -26,6 +27,7 @@ class Paper:
         variants: test variants that the comparisons show.
         claim: what the comparisons claim, as Markdown.
         notes: how their tables are to be read, as Markdown.
+        networks: whose parameters and operations are counted.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Paper:
     notes: str
     bundled: bool = False
     dataset_options: Mapping[tuple[str, str], Options] = field(default_factory=dict)
+    networks: tuple[CountedNetwork, ...] = ()
 
     def variants_at(self, scales: Sequence[float]) -> tuple[Variant, ...]:
         """Return ``variants`` with other scales of multi-scale testing.

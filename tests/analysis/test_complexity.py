@@ -1,66 +1,104 @@
+"""Networks are counted by part and put beside the published numbers."""
+
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from poselib.analysis.complexity import Network, beside_published, count, grouped
-from poselib.engine.complexity import Complexity, Cost
+from poselib.analysis import complexity as counting
+from poselib.analysis.complexity import (
+    ALL,
+    PARTS,
+    count,
+    count_networks,
+    part_panels,
+    published_and_counted,
+    summarize_complexity,
+)
+from poselib.engine.complexity import Complexity
+from poselib.papers.catalog import get_paper
+from poselib.papers.network import CountedNetwork
 from poselib.skeletons import COCO, CROWDPOSE
 
-PARTS = {"stem": Cost(10, 100, 100), "stage": Cost(20, 200, 250), "head": Cost(3, 30, 40)}
+TINY = {"backbone": "hrnet_tiny"}
+SMALL = CountedNetwork("Table 3", "DEKR32", "dekr", 64, TINY, ("dekr", "3", "DEKR32"))
+
+
+@pytest.fixture(scope="module")
+def table_1() -> pd.DataFrame:
+    networks = [network for network in get_paper("dekr").networks if network.table == "Table 1"]
+    return count_networks([networks[0], networks[3]], COCO)
 
 
 def test_a_network_is_counted_for_its_keypoints_and_size() -> None:
-    tiny = {"backbone": "hrnet_tiny"}
-    coco, crowd = (count(Network("dekr", 64, tiny), s) for s in (COCO, CROWDPOSE))
+    coco, crowd = (count(SMALL, skeleton) for skeleton in (COCO, CROWDPOSE))
     assert coco.by_part["stage4"] == crowd.by_part["stage4"]
     # three branches more, each of 15 channels: two convolutions with affine maps, one to offsets
     branch = 2 * (9 * 15 * 15 + 9 * 15 * 6 + 6 + 2 * 15) + 2 * 15 + 2
     assert coco.by_part["head_offset"].params - crowd.by_part["head_offset"].params == 3 * branch
-    larger = count(Network("dekr", 128, tiny), COCO)
+    larger = count(replace(SMALL, size=128), COCO)
     assert larger.params == coco.params and larger.macs == 4 * coco.macs
-    with pytest.raises(ValueError, match="has no option 'backbon'"):
-        count(Network("dekr", 64, {"backbon": "hrnet_tiny"}), COCO)
+    with pytest.raises(ValueError, match="'backbon'"):
+        count(replace(SMALL, options={"backbon": "hrnet_tiny"}), COCO)
 
 
-def test_parts_are_summed_by_group() -> None:
-    found = Complexity(33, 330, 390, PARTS)
-    groups = {"trunk": ["stem", "stage"], "relation": ["relation"], "head": ["head", "other"]}
-    assert grouped(found, groups) == {
-        "trunk": Cost(30, 300, 350),
-        "relation": Cost(0, 0, 0),
-        "head": Cost(3, 30, 40),
-    }
+def test_counted_numbers_equal_those_of_table_1(table_1: pd.DataFrame) -> None:
+    numbers = table_1.set_index(["row", "part"])
+    line = numbers.loc[("AA+SR", ALL)]
+    assert (line["published_params_m"], line["published_gmac"]) == (29.56, 45.39)
+    assert line["gmac"] == pytest.approx(45.385056) and line["gmac_run"] < line["gmac"]
+    head = numbers.loc[("Baseline", "regression head")]
+    assert (head["published_params_m"], head["published_gmac"]) == (1.31, 21.48)
+    known = table_1.dropna(subset=["published_gmac"])
+    assert len(known) == 4 and known["same_gmac"].all() and known["same_params_m"].all()
+    assert table_1.loc[table_1["part"] == "stage 2", "same_gmac"].isna().all()
 
 
-def test_counted_numbers_stand_beside_the_published_ones() -> None:
-    counted = {
-        "HrHRNet": {"params_m": 63.8271, "gmac": 149.4688, "gmac_run": 149.4688},
-        "DEKR48": {"params_m": 65.6846, "gmac": 141.5499, "gmac_run": 136.6399},
-    }
-    lines = beside_published("dekr", "3", counted, digits=1)
-    assert list(lines) == ["table", "row", "metric", "published", "counted", "difference", "same"]
-    assert set(lines["table"]) == {"3"} and "input_size" not in set(lines["metric"])
-    line = lines.set_index(["row", "metric"])
-    assert line.loc[("HrHRNet", "gmac"), "published"] == 154.3
-    assert line.loc[("HrHRNet", "gmac"), "difference"] == pytest.approx(-4.8312)
-    assert not line.loc[("HrHRNet", "gmac"), "same"]
-    assert line.loc[("HrHRNet", "params_m"), "same"]
-    assert line.loc[("DEKR48", "gmac"), "same"]  # 141.5, not 141.6
-    assert pd.isna(line.loc[("DEKR48", "gmac_run"), ["published", "difference", "same"]]).all()
-    assert pd.isna(line.loc[("PersonLab", "gmac"), ["counted", "difference", "same"]]).all()
-    assert len(lines) == 5 * 2 + 2
-    assert list(lines["row"].unique()) == ["AE-HG", "PersonLab", "HrHRNet", "DEKR32", "DEKR48"]
+def test_parts_sum_to_the_whole(table_1: pd.DataFrame) -> None:
+    panels = part_panels(table_1)
+    assert list(panels) == ["Table 1: GMAC", "Table 1: million parameters"]
+    whole = table_1[table_1["part"] == ALL].set_index("row")
+    for panel, metric in zip(panels.values(), ("gmac", "params_m"), strict=True):
+        assert list(panel) == list(PARTS) and (panel["GRM"] == 0).all()
+        assert list(panel.index) == ["Baseline", "AA+SR"]
+        pd.testing.assert_series_equal(panel.sum(axis=1), whole[metric], check_names=False)
 
 
-def test_digits_decide_what_is_the_same() -> None:
-    counted = {"AA+SR": {"gmac": 45.3851}}
-    same = [
-        beside_published("dekr", "1", counted, digits)["same"].dropna().item() for digits in (2, 3)
-    ]
-    assert same == [True, False]
+def test_tables_are_arranged_as_published(table_1: pd.DataFrame) -> None:
+    published, counted = published_and_counted(table_1)
+    assert list(published) == ["head, M", "head, GMAC", "all, M", "all, GMAC"]
+    assert list(counted) == [*published, "run, GMAC"]
+    assert published.loc["AA+SR"].tolist() == [0.22, 3.59, 29.56, 45.39]
+    assert counted.round(2).loc["AA+SR", list(published)].tolist() == [0.22, 3.59, 29.56, 45.39]
 
 
-def test_a_row_that_the_table_lacks_is_refused() -> None:
+def test_a_network_that_is_not_built_has_published_numbers_alone() -> None:
+    other = CountedNetwork("Table 3", "PersonLab", "", 1401, {}, ("dekr", "3", "PersonLab"))
+    table = count_networks([SMALL, other], COCO).set_index(["row", "part"])
+    line = table.loc[("PersonLab", ALL)]
+    assert line["published_gmac"] == 405.5 and pd.isna(line["gmac"]) and pd.isna(line["same_gmac"])
+    assert not table.loc[("DEKR32", ALL), "same_gmac"]  # the tiny network is smaller
+    published, counted = published_and_counted(table.reset_index())
+    assert list(published.index) == ["DEKR32, 64 px", "PersonLab, 1401 px"]
+    assert counted.loc["PersonLab, 1401 px"].isna().all()
     with pytest.raises(ValueError, match="table 3 of 'dekr' has no row 'DEKR64'"):
-        beside_published("dekr", "3", {"DEKR64": {"gmac": 1.0}}, 1)
+        count_networks([replace(SMALL, published=("dekr", "3", "DEKR64"))], COCO)
+
+
+def test_digits_decide_what_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Complexity(29_561_182, 43_410_129_000, 45_385_056_000, {})
+    monkeypatch.setattr(counting, "count", lambda *_: counted)
+    row = replace(SMALL, published=("dekr", "1", "AA+SR"))
+    coarse, fine = (count_networks([replace(row, digits=n)], COCO) for n in (2, 3))
+    assert coarse.loc[0, "same_gmac"] and not fine.loc[0, "same_gmac"]  # 45.385 and 45.39
+
+
+def test_the_summary_says_what_equals_and_what_changes(table_1: pd.DataFrame) -> None:
+    assert summarize_complexity(table_1) == (
+        "Table 1: 8 of 8 numbers equal the published; from Baseline to AA+SR all -4% parameters "
+        "and -28% operations, regression head -83% parameters and -83% operations"
+    )
+    unequal = summarize_complexity(count_networks([SMALL], COCO))
+    assert "0 of 2 numbers equal the published (DEKR32 params_m 1.5, published 29.6" in unequal
