@@ -156,7 +156,7 @@ def _predict(arguments: argparse.Namespace) -> str:
     _check_output(arguments.out, files.paths, names)
     checkpoint = load_checkpoint(arguments.checkpoint)
     if arguments.size is None:
-        options = _options(arguments, checkpoint.size)
+        options = _options(arguments, checkpoint.system.input_size)
     system = checkpoint.system
     found = predict(system, files, options, device=device, progress=sys.stderr.isatty())
     kept = [_above(poses, arguments.min_score) for poses in found]

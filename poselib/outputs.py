@@ -1,6 +1,6 @@
 """What networks answer: one small class for each kind of head.
 
-Each knows how to mirror itself, to resize itself and to combine with its like from other scales:
+Each knows how to flip itself and how to combine with its like from other scales:
 flip and multi-scale testing need nothing else, whatever the paper. Maps lie as ``structures`` says.
 """
 
@@ -24,11 +24,9 @@ class Outputs(Protocol):
     @property
     def image_size(self) -> Size: ...
 
-    def mirror(self, skeleton: Skeleton) -> Self: ...
+    def flip(self, skeleton: Skeleton) -> Self: ...
 
     def merge_flipped(self, mirrored: Self) -> Self: ...
-
-    def resize(self, size: Size) -> Self: ...
 
     def merge_scales(self, others: Sequence[Self]) -> Self: ...
 
@@ -56,7 +54,7 @@ class TagOutputs:
         """The outputs of every stage of the network, these last."""
         return (*self.intermediate, self)
 
-    def mirror(self, skeleton: Skeleton) -> TagOutputs:
+    def flip(self, skeleton: Skeleton) -> TagOutputs:
         """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""
         order = torch.as_tensor(skeleton.flip_indices, device=self.tags.device)
         flipped = tuple(h.flip(-1)[:, order] for h in self.heatmaps)
@@ -64,7 +62,7 @@ class TagOutputs:
         return replace(self, heatmaps=flipped, tags=tags, intermediate=())
 
     def merge_flipped(self, mirrored: TagOutputs) -> TagOutputs:
-        """Join with the outputs of the mirrored image, brought back by ``mirror``.
+        """Join with the outputs of the mirrored image, brought back by ``flip``.
 
         Heatmaps are averaged. Tags are kept side by side (L doubles): the mean of two
         embeddings of unrelated sign would mean nothing.
@@ -74,7 +72,7 @@ class TagOutputs:
         return replace(self, heatmaps=heatmaps, tags=tags, intermediate=())
 
     @property
-    def finest(self) -> Size:
+    def resolution(self) -> Size:
         """(h, w) of the finest heatmaps, in cells."""
         return self.heatmaps[-1].shape[-2], self.heatmaps[-1].shape[-1]
 
@@ -89,12 +87,12 @@ class TagOutputs:
 
     def resized_heatmap(self, size: Size) -> Tensor:
         """Return the heatmap of ``resize`` alone, (B, K, h, w)."""
-        maps = [_resized(each, self.finest) for each in self.heatmaps]
+        maps = [_resized(each, self.resolution) for each in self.heatmaps]
         return _resized(torch.stack(maps).mean(dim=0) if len(maps) > 1 else maps[0], size)
 
     def resized_tags(self, size: Size) -> Tensor:
         """Return the tags of ``resize`` alone, (B, K, L, h, w)."""
-        tags = _resized(_resized(self.tags.flatten(1, 2), self.finest), size)
+        tags = _resized(_resized(self.tags.flatten(1, 2), self.resolution), size)
         return tags.unflatten(1, self.tags.shape[1:3])
 
     def merge_scales(self, others: Sequence[TagOutputs]) -> TagOutputs:
@@ -104,7 +102,7 @@ class TagOutputs:
         """
         if not others:
             return self
-        maps = [outputs.resized_heatmap(self.finest) for outputs in (self, *others)]
+        maps = [outputs.resized_heatmap(self.resolution) for outputs in (self, *others)]
         return replace(self, heatmaps=(torch.stack(maps).mean(dim=0),), intermediate=())
 
 
@@ -117,7 +115,7 @@ class RegressionOutputs:
         centers: (B, 1, h, w), how likely a cell is a person's center; near [0, 1].
         offsets: (B, K, 2, h, w), in cells, (x, y): the cell's own place minus the keypoint's.
         image_size: (H, W) of the network input that all maps cover.
-        others: what the network said of the same images at other scales.
+        other_scales: what the network said of the same images at other scales.
         scorer: what the network has to judge poses by, if anything: from keypoints (N, K, 2) in px
             and their heats times that of the center (N, K) to a factor (N,) of each person's score.
     """
@@ -126,10 +124,10 @@ class RegressionOutputs:
     centers: Tensor
     offsets: Tensor
     image_size: Size
-    others: tuple[RegressionOutputs, ...] = ()
+    other_scales: tuple[RegressionOutputs, ...] = ()
     scorer: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    def mirror(self, skeleton: Skeleton) -> Self:
+    def flip(self, skeleton: Skeleton) -> Self:
         """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""
         order = torch.as_tensor(skeleton.flip_indices, device=self.heatmaps.device)
         sign = self.offsets.new_tensor([-1.0, 1.0])[:, None, None]
@@ -138,11 +136,11 @@ class RegressionOutputs:
             heatmaps=self.heatmaps.flip(-1)[:, order],
             centers=self.centers.flip(-1),
             offsets=self.offsets.flip(-1)[:, order] * sign,
-            others=tuple(other.mirror(skeleton) for other in self.others),
+            other_scales=tuple(other.flip(skeleton) for other in self.other_scales),
         )
 
     def merge_flipped(self, mirrored: Self) -> Self:
-        """Average with the outputs of the mirrored image, brought back by ``mirror``."""
+        """Average with the outputs of the mirrored image, brought back by ``flip``."""
         return replace(
             self,
             heatmaps=(self.heatmaps + mirrored.heatmaps) / 2,
@@ -150,17 +148,9 @@ class RegressionOutputs:
             offsets=(self.offsets + mirrored.offsets) / 2,
         )
 
-    def resize(self, size: Size) -> Self:
-        """Return the outputs with maps of ``size`` cells; offsets are in cells of these."""
-        height, width = self.heatmaps.shape[-2:]
-        ratio = self.offsets.new_tensor([size[1] / width, size[0] / height])[:, None, None]
-        offsets = _resized(self.offsets.flatten(1, 2), size).unflatten(1, (-1, 2)) * ratio
-        heatmaps, centers = _resized(self.heatmaps, size), _resized(self.centers, size)
-        return replace(self, heatmaps=heatmaps, centers=centers, offsets=offsets)
-
     def merge_scales(self, others: Sequence[Self]) -> Self:
         """Keep the outputs of other scales: people are looked for in each (DEKR, Sec. 4.1)."""
-        return replace(self, others=(*self.others, *others))
+        return replace(self, other_scales=(*self.other_scales, *others))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,16 +169,12 @@ class LocalGlobalOutputs(RegressionOutputs):
     embedding: Tensor
     attract: Callable[[Tensor], Tensor]
 
-    def mirror(self, skeleton: Skeleton) -> Self:
+    def flip(self, skeleton: Skeleton) -> Self:
         """Return the outputs of the mirrored image.
 
         The embedding's columns are reversed; it has no left and right to be exchanged.
         """
-        return replace(super().mirror(skeleton), embedding=self.embedding.flip(-1))
-
-    def resize(self, size: Size) -> Self:
-        """Return the outputs with maps of ``size`` cells; offsets are in cells of these."""
-        return replace(super().resize(size), embedding=_resized(self.embedding, size))
+        return replace(super().flip(skeleton), embedding=self.embedding.flip(-1))
 
 
 def _resized(maps: Tensor, size: Size) -> Tensor:

@@ -42,7 +42,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if name.endswith("bias") and value.shape[0] in (17, 34):
                 value[:17] = 0.3
     path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
-    save_system(path, system, size=64)
+    save_system(path, replace(system, input_size=64))
     return path
 
 

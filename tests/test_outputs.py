@@ -34,7 +34,7 @@ def outputs(
 
 def test_mirror_by_hand() -> None:
     heat = torch.arange(12.0).view(1, 3, 2, 2)
-    mirrored = TagOutputs((heat,), 100 + heat[:, :, None], (8, 8)).mirror(TRIO)
+    mirrored = TagOutputs((heat,), 100 + heat[:, :, None], (8, 8)).flip(TRIO)
     expected = [[[1, 0], [3, 2]], [[9, 8], [11, 10]], [[5, 4], [7, 6]]]
     assert mirrored.heatmaps[0][0].tolist() == expected
     assert (mirrored.tags[0, :, 0] - 100).tolist() == expected
@@ -44,7 +44,7 @@ def test_mirror_by_hand() -> None:
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
 def test_mirroring_twice_changes_nothing(skeleton: Skeleton) -> None:
     once = outputs(1, len(skeleton), tags=2)
-    twice = once.mirror(skeleton).mirror(skeleton)
+    twice = once.flip(skeleton).flip(skeleton)
     assert all(torch.equal(a, b) for a, b in zip(once.heatmaps, twice.heatmaps, strict=True))
     assert torch.equal(once.tags, twice.tags)
 
@@ -94,7 +94,7 @@ def test_resize_of_one_scale_to_its_own_size_changes_nothing() -> None:
 
 def test_resize_commutes_with_mirroring() -> None:
     given = outputs(5)
-    a, b = given.mirror(TRIO).resize((16, 24)), given.resize((16, 24)).mirror(TRIO)
+    a, b = given.flip(TRIO).resize((16, 24)), given.resize((16, 24)).flip(TRIO)
     torch.testing.assert_close(a.heatmaps[0], b.heatmaps[0])
     torch.testing.assert_close(a.tags, b.tags)
 
@@ -123,7 +123,7 @@ def test_earlier_stages_are_kept_for_training_alone() -> None:
     staged = replace(last, intermediate=(first, second))
     assert staged.stages == (first, second, staged) and last.stages == (last,)
     made = [
-        (staged.mirror(TRIO), last.mirror(TRIO)),
+        (staged.flip(TRIO), last.flip(TRIO)),
         (staged.merge_flipped(staged), last.merge_flipped(last)),
         (staged.resize((8, 12)), last.resize((8, 12))),
         (staged.merge_scales([staged]), last.merge_scales([last])),
@@ -152,15 +152,15 @@ def regressed(
 def assert_same(a: RegressionOutputs, b: RegressionOutputs, tolerance: float = 0.0) -> None:
     for name in ("heatmaps", "centers", "offsets"):
         torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=0, atol=tolerance)
-    assert a.image_size == b.image_size and len(a.others) == len(b.others)
-    for one, other in zip(a.others, b.others, strict=True):
+    assert a.image_size == b.image_size and len(a.other_scales) == len(b.other_scales)
+    for one, other in zip(a.other_scales, b.other_scales, strict=True):
         assert_same(one, other, tolerance)
 
 
 def test_mirror_of_offsets_by_hand() -> None:
     maps = torch.arange(6.0).view(1, 3, 1, 2)
     offsets = torch.stack([10 + maps, 20 + maps], dim=2)
-    mirrored = RegressionOutputs(maps, maps[:, :1], offsets, (4, 8)).mirror(TRIO)
+    mirrored = RegressionOutputs(maps, maps[:, :1], offsets, (4, 8)).flip(TRIO)
     assert mirrored.heatmaps[0, :, 0].tolist() == [[1, 0], [5, 4], [3, 2]]
     assert mirrored.centers[0, :, 0].tolist() == [[1, 0]]
     assert mirrored.offsets[0, :, 0, 0].tolist() == [[-11, -10], [-15, -14], [-13, -12]]
@@ -171,7 +171,7 @@ def test_mirror_of_offsets_by_hand() -> None:
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
 def test_mirroring_regression_twice_changes_nothing(skeleton: Skeleton) -> None:
     once = regressed(1, len(skeleton)).merge_scales([regressed(2, len(skeleton), (8, 12))])
-    assert_same(once.mirror(skeleton).mirror(skeleton), once)
+    assert_same(once.flip(skeleton).flip(skeleton), once)
 
 
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
@@ -179,7 +179,7 @@ def test_mirrored_outputs_are_those_of_mirrored_people(skeleton: Skeleton) -> No
     people = scattered(2, 5, len(skeleton))
     mirrored = people[:, :, skeleton.flip_indices] * [-1, 1] + [320, 0]
     expected = dense_outputs(mirrored, (256, 320))
-    assert_same(dense_outputs(people, (256, 320)).mirror(skeleton), expected, 1e-4)
+    assert_same(dense_outputs(people, (256, 320)).flip(skeleton), expected, 1e-4)
 
 
 def test_flip_test_averages_everything() -> None:
@@ -189,38 +189,11 @@ def test_flip_test_averages_everything() -> None:
         assert torch.equal(getattr(joined, name), (getattr(a, name) + getattr(b, name)) / 2)
 
 
-@pytest.mark.parametrize("size", [(16, 20), (64, 80), (64, 40)])
-def test_resized_offsets_point_to_the_same_place(size: tuple[int, int]) -> None:
-    """Offsets are linear in the cell, which bilinear resizing keeps but for the border."""
-    keypoint = torch.tensor([37.0, 90.0])
-
-    def offsets(height: int, width: int) -> torch.Tensor:
-        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        step = torch.tensor([160 / width, 128 / height])
-        cells = torch.stack([x, y], dim=-1) + 0.5 - keypoint / step
-        return cells.permute(2, 0, 1)[None, None]
-
-    flat = torch.full((1, 1, 32, 40), 0.25)
-    outputs = RegressionOutputs(flat, 2 * flat, offsets(32, 40), (128, 160))
-    resized = outputs.resize(size)
-    inside = (..., slice(1, -1), slice(1, -1))
-    torch.testing.assert_close(resized.offsets[inside], offsets(*size)[inside], rtol=0, atol=1e-4)
-    assert (resized.heatmaps == 0.25).all() and (resized.centers == 0.5).all()
-    assert resized.heatmaps.shape[-2:] == resized.centers.shape[-2:] == size
-    assert resized.image_size == (128, 160)
-
-
-def test_resize_of_regression_commutes_with_mirroring() -> None:
-    given = regressed(3)
-    assert_same(given.resize(given.heatmaps.shape[-2:]), given)
-    assert_same(given.mirror(TRIO).resize((16, 24)), given.resize((16, 24)).mirror(TRIO), 1e-6)
-
-
 def test_scales_of_regression_are_kept_side_by_side() -> None:
     first, fine, coarse = regressed(4), regressed(5, size=(8, 12)), regressed(6, size=(2, 3))
     joined = first.merge_scales([fine]).merge_scales([coarse])
-    assert joined.others == (fine, coarse)
-    assert_same(replace(joined, others=()), first)
+    assert joined.other_scales == (fine, coarse)
+    assert_same(replace(joined, other_scales=()), first)
     assert_same(first.merge_scales([]), first)
 
 
@@ -244,11 +217,11 @@ def adaptable(
 
 def test_mirror_reverses_the_columns_of_an_embedding() -> None:
     given = adaptable(1)
-    mirrored = given.mirror(TRIO)
+    mirrored = given.flip(TRIO)
     assert isinstance(mirrored, LocalGlobalOutputs) and mirrored.attract is given.attract
     assert torch.equal(mirrored.embedding, given.embedding.flip(-1))
-    assert_same(mirrored, regressed(1).mirror(TRIO))
-    twice = mirrored.mirror(TRIO)
+    assert_same(mirrored, regressed(1).flip(TRIO))
+    twice = mirrored.flip(TRIO)
     assert_same(twice, given)
     assert torch.equal(twice.embedding, given.embedding)
 
@@ -261,20 +234,10 @@ def test_flip_test_keeps_the_embedding_of_the_image_itself() -> None:
     assert_same(joined, regressed(1).merge_flipped(regressed(2)))
 
 
-def test_resize_takes_the_embedding_along() -> None:
-    given = adaptable(3)
-    resized = given.resize((16, 24))
-    assert_same(resized, regressed(3).resize((16, 24)))
-    expected = torch.nn.functional.interpolate(given.embedding, (16, 24), mode="bilinear")
-    assert torch.equal(resized.embedding, expected)
-    a, b = given.mirror(TRIO).resize((16, 24)), resized.mirror(TRIO)
-    torch.testing.assert_close(a.embedding, b.embedding)
-
-
 def test_scales_keep_their_embeddings() -> None:
     first, fine = adaptable(4), adaptable(5, size=(8, 12))
     joined = first.merge_scales([fine])
-    assert joined.others == (fine,) and joined.embedding is first.embedding
-    (other,) = joined.mirror(TRIO).others
+    assert joined.other_scales == (fine,) and joined.embedding is first.embedding
+    (other,) = joined.flip(TRIO).other_scales
     assert isinstance(other, LocalGlobalOutputs)
     assert torch.equal(other.embedding, fine.embedding.flip(-1))

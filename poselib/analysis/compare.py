@@ -84,7 +84,7 @@ def evaluate_variants(
     unrefined: dict[str, list[Poses]] = {}
     for scales in dict.fromkeys(variant.scales for variant in supported):
         group = [variant for variant in supported if variant.scales == scales]
-        systems = [variant.apply(system, options.size) for variant in group]
+        systems = [variant.apply(system, options.size_for(system)) for variant in group]
         refined = [each for each in systems if errors and "refine" in each.options]
         systems += [with_options(each, refine=False) for each in refined]
         presented = replace(options, scales=scales)

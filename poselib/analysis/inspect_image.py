@@ -43,7 +43,7 @@ class Inspected:
 
     @property
     def _maps(self) -> TagOutputs:
-        return self.outputs.resize(self.outputs.finest)
+        return self.outputs.resize(self.outputs.resolution)
 
 
 def inspect_image(
@@ -59,14 +59,14 @@ def inspect_image(
         flip: join with the mirrored image's outputs; with it a keypoint has two embeddings.
     """
     system.model.eval()
-    views = present(sample, replace(options, scales=(1.0,)))
+    views = present(system, sample, replace(options, scales=(1.0,)))
     outputs = infer(system, [views], flip)
     return Inspected(views[0], outputs, system.decode(outputs)[0])
 
 
 def decode_options(system: System) -> AssociativeOptions:
     """Return the options a system decodes with; raises ValueError if it groups no tags."""
-    options = getattr(system.decode, "keywords", {}).get("options")
+    options = system.decode_options
     if not isinstance(options, AssociativeOptions):
         raise ValueError(f"system {system.name!r} does not group keypoints by tags")
     return options

@@ -76,7 +76,7 @@ def adapt_options(system: System) -> LocalGlobalOptions:
     Raises:
         ValueError: it has nothing to adapt poses with.
     """
-    options = getattr(system.decode, "keywords", {}).get("options")
+    options = system.decode_options
     if not isinstance(options, LocalGlobalOptions) or not system.options.get("adaptation"):
         raise ValueError(f"system {system.name!r} as it was built cannot adapt poses")
     return options
@@ -177,7 +177,7 @@ def adapted_person(
     """
     unmoved, adapted = before_and_after(system).values()
     adapted.model.eval()
-    views = present(sample, replace(options, scales=(1.0,)))
+    views = present(adapted, sample, replace(options, scales=(1.0,)))
     seen, outputs = views[0], infer(adapted, [views], options.flip)
     after, before = adapted.decode(outputs)[0], unmoved.decode(outputs)[0]
     row = int(matched_people(after, seen, system.skeleton)[0][person])

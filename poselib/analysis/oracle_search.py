@@ -91,7 +91,8 @@ def measure_local_search(
         raise ValueError(f"windows must have odd positive sides, not {wrong}")
     skeleton = system.skeleton
     candidate_spacing(skeleton.sigmas, step)  # refuses a step before anything is measured
-    people = [_in_file(dataset[index], options, step) for index in range(len(dataset))]
+    side = options.size_for(system)
+    people = [_in_file(dataset[index], side, step) for index in range(len(dataset))]
     steps = [px for _, _, px in people]
     lines, shares = [], []
     for name, poses in ways.items():
@@ -204,12 +205,10 @@ def search_outcome(table: pd.DataFrame, shares: pd.DataFrame, window: int) -> st
     return "; ".join(told)
 
 
-def _in_file(
-    sample: Sample, options: PredictOptions, step: float
-) -> tuple[FloatArray, FloatArray, float]:
+def _in_file(sample: Sample, side: int, step: float) -> tuple[FloatArray, FloatArray, float]:
     """Annotated people, their areas and the step between candidates, px of the image file."""
     truth = sample.keypoints.astype(np.float64)
     truth[..., :2] = sample.to_original(truth[..., :2])
     length = sample.to_original.scale  # of a px of the sample
     areas = sample.areas.astype(np.float64) * length**2
-    return truth, areas, step * length / letterbox_scale(sample.size, options.size)
+    return truth, areas, step * length / letterbox_scale(sample.size, side)

@@ -152,7 +152,7 @@ def analyze_center(system: System, sample: Sample, options: PredictOptions) -> C
             f"{len(system.skeleton)} of skeleton {system.skeleton.name!r}"
         )
     system.model.eval()
-    seen = present(sample, options)[0]
+    seen = present(system, sample, options)[0]
     image = normalize(collate([seen]).images.to(device_of(system)))
     with torch.no_grad():
         taps = tuple(block[0].float() for block in system.model.taps(image))  # type: ignore[operator]

@@ -71,7 +71,7 @@ def synthetic_outputs(
     if isinstance(own, TagOutputs):
         drawn = decode_inputs(people, size, length=own.tags.shape[2], **shared)
         tags = drawn.resized_tags((own.tags.shape[3], own.tags.shape[4]))
-        return replace(drawn.resize(own.finest), tags=tags)
+        return replace(drawn.resize(own.resolution), tags=tags)
     stride = size[0] // own.heatmaps.shape[-2]
     if not isinstance(own, LocalGlobalOutputs):
         made = adapt_inputs(people, size, embedding=1, stride=stride, **shared)
@@ -181,7 +181,7 @@ def _stages(
         image = torch.zeros(1, 3, *size, device=device)
         for count in people:
             outputs = synthetic_outputs(system, image, count, seed)
-            options = getattr(system.decode, "keywords", {}).get("options")
+            options = system.decode_options
             if not isinstance(outputs, LocalGlobalOutputs) or not isinstance(
                 options, LocalGlobalOptions
             ):
@@ -269,8 +269,7 @@ def speed_accuracy(
     Args:
         systems: by name; what stands before the last comma of it is the method.
         dataset: labeled images of their skeleton.
-        options: how images are presented, one at a time and without the mirrored one; a
-            checkpoint's own size goes before.
+        options: how images are presented, one at a time and without the mirrored one.
         images: the time is the mean over this many.
         threads, device, turns: see ``engine.timing.measure``.
 
@@ -279,8 +278,7 @@ def speed_accuracy(
     """
     lines = {}
     for name, given in systems.items():
-        size = given.size or options.size
-        look = replace(options, size=size, flip=False, scales=(1.0,), batch_size=1)
+        look = replace(options, flip=False, scales=(1.0,), batch_size=1)
         found = evaluate(given.system, dataset, look, device=device, explain=False)
         some = [dataset[index] for index in range(min(images, len(dataset)))]
         work = partial(predict, given.system, some, look, device=device)

@@ -130,7 +130,7 @@ def find_candidates(
 
 def decoded_size(outputs: TagOutputs, options: AssociativeOptions) -> Size:
     """Return the (h, w) of the maps in which people are looked for."""
-    return outputs.image_size if options.resolution == "image" else outputs.finest
+    return outputs.image_size if options.resolution == "image" else outputs.resolution
 
 
 def group_candidates(candidates: Candidates, options: AssociativeOptions) -> Groups:
@@ -187,11 +187,11 @@ def _maps_of(
 def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | LazyUpsampled:
     """Bring tags to a size; those that are of it already are not copied."""
     tags = outputs.tags
-    if tuple(tags.shape[-2:]) == outputs.finest == tuple(size):
+    if tuple(tags.shape[-2:]) == outputs.resolution == tuple(size):
         return tags
     # On a CPU it is slow to write maps of which little is read.
     if tags.device.type == "cpu" and tags.isfinite().all():
-        return LazyUpsampled(tags.flatten(0, 1), (outputs.finest, size))
+        return LazyUpsampled(tags.flatten(0, 1), (outputs.resolution, size))
     return outputs.resized_tags(size)
 
 

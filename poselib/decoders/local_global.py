@@ -201,7 +201,7 @@ def attraction_maps_of_detections(
 def propose_poses(outputs: RegressionOutputs, options: LocalGlobalOptions) -> CenterPoses:
     """Return the candidate poses regressed at the detected centers, px of the frame."""
     return poses_at_centers(
-        (outputs, *outputs.others),
+        (outputs, *outputs.other_scales),
         outputs.image_size,
         max_people=options.max_people,
         nms_kernel=lambda _: options.nms_kernel,
@@ -218,7 +218,7 @@ def refine_poses(
     """Refine the keypoints of candidate poses as the options say, and score them."""
     expansion = options.expansion
     if not options.adapt or not isinstance(outputs, LocalGlobalOutputs):
-        heatmaps = _average([s.heatmaps for s in (outputs, *outputs.others)], outputs)
+        heatmaps = _average([s.heatmaps for s in (outputs, *outputs.other_scales)], outputs)
         scores = sample_windows(
             heatmaps, people.images, people.points, 1, outputs.image_size, frame=expansion.frame
         )
@@ -235,7 +235,7 @@ def read_local_context(
     outputs: LocalGlobalOutputs, people: CenterPoses, expansion: KeypointExpansion
 ) -> Tensor:
     """Read the local context (n, K * D, r, r) of n poses in the mean embedding of all scales."""
-    scales = (outputs, *outputs.others)
+    scales = (outputs, *outputs.other_scales)
     embeddings = [s.embedding for s in scales if isinstance(s, LocalGlobalOutputs)]
     return local_context(_average(embeddings, outputs), people, expansion, outputs.image_size)
 
@@ -261,7 +261,7 @@ def refine_by_global_heat(
         options: expansion and ``top_weight``.
     """
     expansion = options.expansion
-    heatmaps = _average([s.heatmaps for s in (outputs, *outputs.others)], outputs)
+    heatmaps = _average([s.heatmaps for s in (outputs, *outputs.other_scales)], outputs)
     refined = []
     for rows in chunks(people.points):
         part = people[rows]

@@ -121,7 +121,7 @@ def decode_regression(
         ValueError: ``score`` returns no number for each person.
     """
     options, score = options or RegressionOptions(), score or outputs.scorer
-    scales = (outputs, *outputs.others)
+    scales = (outputs, *outputs.other_scales)
     people = poses_at_centers(
         scales,
         outputs.image_size,

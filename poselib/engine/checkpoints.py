@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from poselib.systems import System, build
 BUNDLED = Path(__file__).parents[1] / "checkpoints" / "hae_tiny_synthetic.safetensors"
 
 # Fields of a description that had other names in checkpoints of older versions.
-_OLD_FIELDS = {"switches": "options"}
+_OLD_FIELDS = {"switches": "options", "size": "input_size"}
 # Options that had another name, or values with another spelling, in checkpoints of older versions.
 OLD_OPTION_NAMES = {
     "fence_over": "outlier_scope",
@@ -50,24 +50,19 @@ class Checkpoint:
 
     Attributes:
         system: ready to predict.
-        size: short side, px, at which the system was trained and should predict.
         provenance: how it was trained, as it was saved.
     """
 
     system: System
-    size: int | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def save_system(
-    path: Path, system: System, *, size: int | None = None, provenance: dict[str, Any] | None = None
-) -> None:
+def save_system(path: Path, system: System, *, provenance: dict[str, Any] | None = None) -> None:
     """Write a system's weights and description as a safetensors file, atomically.
 
     Args:
         path: ends in ``.safetensors``.
         system: whose model's weights are written.
-        size: short side, px, at which it should predict.
         provenance: anything that JSON can hold.
 
     Raises:
@@ -81,7 +76,8 @@ def save_system(
         "skeleton": system.skeleton.name,
         "keypoints": list(system.skeleton.keypoints),
         "options": dict(system.options),
-        "size": size,
+        "input_size": system.input_size,
+        "multiple": system.multiple,
         "provenance": provenance or {},
     }
     weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
@@ -109,9 +105,7 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         description = {_OLD_FIELDS.get(key, key): value for key, value in description.items()}
         stored = _stored_skeleton(description)
         system = build(description["system"], stored, **with_current_names(description["options"]))
-        size = description.get("size")
-        if not (size is None or (isinstance(size, int) and size > 0)):
-            raise ValueError(f"size must be a number of px, not {size!r}")
+        system = replace(system, **_input_of(description))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its system cannot be built here: {error}") from error
     if skeleton is not None and skeleton.name != stored.name:
@@ -125,7 +119,7 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         summary = textwrap.shorten(str(error), 300)
         raise ValueError(f"{path}: weights do not fit system {system.name!r}: {summary}") from error
     system.model.eval()
-    return Checkpoint(system, size, description.get("provenance", {}))
+    return Checkpoint(system, description.get("provenance", {}))
 
 
 def with_current_names(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,6 +145,21 @@ def read_training(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not needed <= state.keys():
         raise ValueError(f"{path}: not a checkpoint that a training of poselib wrote")
     return {**state, "system": with_current_names(state["system"])}
+
+
+def _input_of(description: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of the images that a system takes; old files know less."""
+    known = {
+        name: description[name]
+        for name in ("input_size", "multiple")
+        if description.get(name) is not None
+    }
+    for name, value in known.items():
+        if not (isinstance(value, int) and value > 0):
+            raise ValueError(f"{name} must be a number of px, not {value!r}")
+    if known.get("input_size", 256) < 256:  # older versions padded small images to less
+        known.setdefault("multiple", 32)
+    return known
 
 
 def _stored_skeleton(description: dict[str, Any]) -> Skeleton:
@@ -192,5 +201,6 @@ def _read_training(path: Path) -> Stored:
         "system": options.pop("name", None),
         "skeleton": options.pop("skeleton", None),
         "options": options,
+        **state.get("input", {}),
     }
     return description, state["average"] or state["model"]

@@ -19,6 +19,8 @@ from poselib.structures import AffineTransform, Poses, Sample, Size
 from poselib.systems import System
 
 Views = tuple[Sample, ...]
+# Short side, px, of images for a system that does not know its own (HAE, Sec. IV-B).
+_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,10 @@ class PredictOptions:
     """How images are presented to the network.
 
     Attributes:
-        size: px to which the short side is resized (HAE, Sec. IV-B: 512).
-        multiple: the image is padded, right and bottom, to a multiple of this many px.
+        size: px to which the short side is resized; None for the system's ``input_size``, or 512
+            (HAE, Sec. IV-B) if it has none.
+        multiple: the image is padded, right and bottom, to a multiple of this many px; None for
+            the system's own.
         flip: average with the outputs of the mirrored image.
         scales: factors of ``size`` whose outputs are combined; 1 must be among them, since tags
             are taken from it.
@@ -37,18 +41,27 @@ class PredictOptions:
         ValueError: a number is not positive or ``scales`` lacks 1.
     """
 
-    size: int = 512
-    multiple: int = 64
+    size: int | None = None
+    multiple: int | None = None
     flip: bool = True
     scales: tuple[float, ...] = (1.0,)
     batch_size: int = 1
 
     def __post_init__(self) -> None:
         for name in ("size", "multiple", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"predict: {name} must be 1 or more, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"predict: {name} must be 1 or more, not {value}")
         if 1.0 not in self.scales or not all(0 < s < math.inf for s in self.scales):
             raise ValueError(f"predict: scales must be positive and include 1, not {self.scales}")
+
+    def size_for(self, system: System) -> int:
+        """Return the short side, px, at which a system is shown images."""
+        return self.size or system.input_size or _SIZE
+
+    def multiple_for(self, system: System) -> int:
+        """Return the px to a multiple of which images are padded for a system."""
+        return self.multiple or system.multiple
 
 
 def predict(
@@ -100,7 +113,7 @@ def predict_variants(
     first.model.to(device_of(first) if device is None else device).eval()
     found: list[dict[int, Poses]] = [{} for _ in systems]
     with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
-        for indices, views in _same_sized(samples, options):
+        for indices, views in _same_sized(first, samples, options):
             outputs = infer(first, views, options.flip)
             frames = [view[0].to_original for view in views]
             for system, mine in zip(systems, found, strict=True):
@@ -128,7 +141,7 @@ def infer(system: System, views: Sequence[Views], flip: bool) -> Any:
         outputs = system.model(images)
         if flip:
             mirrored = system.model(_mirrored(images, system.flip_shift))
-            outputs = outputs.merge_flipped(mirrored.mirror(system.skeleton))
+            outputs = outputs.merge_flipped(mirrored.flip(system.skeleton))
         scales.append(outputs)
     return scales[0].merge_scales(scales[1:])
 
@@ -146,19 +159,19 @@ def device_of(system: System) -> torch.device:
     return next((p.device for p in system.model.parameters()), torch.device("cpu"))
 
 
-def present(sample: Sample, options: PredictOptions) -> Views:
+def present(system: System, sample: Sample, options: PredictOptions) -> Views:
     """Return the image as the network sees it: resized and padded, then at each other scale.
 
     Other scales show the very same canvas, padding included, stretched to the nearest multiple,
     so that their maps cover what the first one's cover.
     """
-    base = letterbox(sample, options.size, options.multiple)
+    multiple = options.multiple_for(system)
+    base = letterbox(sample, options.size_for(system), multiple)
     views = [base]
     for factor in options.scales:
         if factor != 1.0:
             height, width = (
-                max(1, round(side * factor / options.multiple)) * options.multiple
-                for side in base.size
+                max(1, round(side * factor / multiple)) * multiple for side in base.size
             )
             stretch = np.diag([width / base.size[1], height / base.size[0], 1.0])[:2]
             to_base = base.to_original.inverse()
@@ -170,12 +183,12 @@ def present(sample: Sample, options: PredictOptions) -> Views:
 
 
 def _same_sized(
-    samples: SampleSource | Sequence[Sample], options: PredictOptions
+    system: System, samples: SampleSource | Sequence[Sample], options: PredictOptions
 ) -> Iterator[tuple[list[int], list[Views]]]:
     """Yield the images in batches of one canvas size, with their numbers."""
     waiting: dict[Size, list[tuple[int, Views]]] = {}
     for index in range(len(samples)):
-        views = present(samples[index], options)
+        views = present(system, samples[index], options)
         group = waiting.setdefault(views[0].size, [])
         group.append((index, views))
         if len(group) == options.batch_size:

@@ -16,7 +16,7 @@ from poselib.models.scoring import ScoringNet
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
-from poselib.systems import System, build
+from poselib.systems import System, rebuild
 from poselib.typing import FloatArray
 
 _PART = "scoring."  # of a network: its scoring net
@@ -162,8 +162,7 @@ def attach_scoring_net(system: System, net: ScoringNet) -> System:
     if net.skeleton != system.skeleton:
         theirs, ours = net.skeleton.name, system.skeleton.name
         raise ValueError(f"a scoring net of skeleton {theirs!r} cannot rank people of {ours!r}")
-    options = {**system.options, "scoring": True, "scoring_unit": net.unit}
-    ranked = build(system.name, system.skeleton, **options)
+    ranked = rebuild(system, scoring=True, scoring_unit=net.unit)
     weights = {k: v for k, v in system.model.state_dict().items() if not k.startswith(_PART)}
     weights |= {f"{_PART}{name}": value for name, value in net.state_dict().items()}
     try:
@@ -221,7 +220,7 @@ def _found(system: System, sample: Sample, options: PredictOptions) -> tuple[Pos
         given.append(heats.cpu())
         return heats.new_ones(len(heats))
 
-    views = present(sample, options)
+    views = present(system, sample, options)
     outputs = infer(system, [views], options.flip)
     (people,) = system.decode(replace(outputs, scorer=score))
     return people.warped(views[0].to_original), given[-1]

@@ -181,6 +181,7 @@ class TrainingState:
         _check_weights(self.model, self.step)
         state = {
             "system": _identity(self.system),
+            "input": {"input_size": self.system.input_size, "multiple": self.system.multiple},
             "recipe": asdict(self.recipe),
             "step": self.step,
             "seconds": self.seconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from poselib.systems import OptionValue, System, build
+from poselib.systems import OptionValue, System, rebuild
 
 # DEKR's code matches within 75 px of inputs whose short side has 512 or 640 px.
 _MATCH_DISTANCE, _SIZE = 75.0, 512
@@ -52,7 +52,7 @@ def with_options(system: System, **changes: OptionValue) -> System:
     Raises:
         ValueError: an option is unknown or needs another network.
     """
-    other = build(system.name, system.skeleton, **{**system.options, **changes})
+    other = rebuild(system, **changes)
     weights, expected = system.model.state_dict(), other.model.state_dict()
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in expected.items()}:
         raise ValueError(f"{changes} make another network: its weights have other names or shapes")

@@ -199,8 +199,8 @@ def _open(subject: _Subject, preset: str, seed: int) -> _Test:
             file, preset, data, folder, name=paper, seed=seed, parameter=parameter
         )
     dataset, words = evaluation_set(data, settings, folder, loaded.system.skeleton)
-    size = loaded.size or settings.predict.size
-    options = PredictOptions(size, settings.predict.multiple, flip=True)
+    size = settings.predict.size_for(loaded.system)
+    options = PredictOptions(flip=True)
     return _Test(loaded, dataset, f"{words}, network input {size} px", options)
 
 
@@ -218,7 +218,7 @@ def _measured(
     network = system.options.get("backbone") or system.options.get("host")
     about = {"params_m": sum(p.numel() for p in system.model.parameters()) / 1e6}
     if "input_size" in table.published:
-        about["input_size"] = test.options.size
+        about["input_size"] = test.options.size_for(system)
     rows = {
         f"poselib, {network}, {name}": about | scores_of(table.protocol, evaluation)
         for name, evaluation in results.evaluations.items()

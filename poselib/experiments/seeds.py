@@ -48,7 +48,7 @@ def _check_alike(loaded: Sequence[Checkpoint], paths: Sequence[str], parameter: 
         pairs = {
             "system": (first.system.name, other.system.name),
             "keypoints": (first.system.skeleton.keypoints, other.system.skeleton.keypoints),
-            "size": (first.size, other.size),
+            "size": (first.system.input_size, other.system.input_size),
             "options": (dict(first.system.options), dict(other.system.options)),
         }
         if differing := [what for what, (one, two) in pairs.items() if one != two]:

@@ -56,7 +56,7 @@ def init_system(
     """Build a system with its initial weights drawn from the seed.
 
     Args:
-        preset: gives the options that are not given here.
+        preset: gives the size of images, and the options that are not given here.
         skeleton: the keypoints to predict.
         seed: for the weights.
         name: key in ``poselib.systems.SYSTEMS``.
@@ -78,7 +78,11 @@ def init_system(
     # Another head than the preset's own has no use for some of what the preset says.
     usual = {key: value for key, value in preset.options.items() if key in known}
     seed_everything(seed)
-    system = build(name, skeleton, **{**usual, **options})
+    system = replace(
+        build(name, skeleton, **{**usual, **options}),
+        input_size=preset.input_size,
+        multiple=preset.multiple,
+    )
     if pretrained is None and isinstance(system.model, HRNetTrunk):
         pretrained = preset.pretrained
     if pretrained:
@@ -147,7 +151,7 @@ def export_system(
     Args:
         path: ends in ``.safetensors``.
         trained: what to write.
-        preset: gives the size at which the system predicts and the recipe of its training.
+        preset: gives the recipe of its training.
         about: how it was trained and what it achieves.
 
     Returns:
@@ -165,7 +169,7 @@ def export_system(
         "batch_size": preset.recipe.batch_size,
         **provenance(),
     }
-    save_system(path, trained.system, size=preset.input_size, provenance=story)
+    save_system(path, trained.system, provenance=story)
     write_json(Path(path).with_suffix(".json"), story)
     return story
 

@@ -19,12 +19,13 @@ _TINY_RECIPE = TrainConfig(
     log_every=20,
     checkpoint_every=200,
 )
-_TINY_PREDICT = PredictOptions(size=128, multiple=32, flip=True, batch_size=50)
+_TINY_PREDICT = PredictOptions(flip=True, batch_size=50)
 
 DEMO = Preset(
     recipe=replace(_TINY_RECIPE, seconds=270.0),
     input_size=128,
     augment=_TINY_AUGMENT,
+    multiple=32,
     predict=_TINY_PREDICT,
     scenes=SceneConfig(size=128, people=(1, 3)),
     train_scenes=6000,

@@ -51,7 +51,7 @@ PUBLISHED = Preset(
     ),
     input_size=512,
     augment={},
-    predict=PredictOptions(size=512, multiple=64, flip=True),
+    predict=PredictOptions(flip=True),
     pretrained="imagenet",
     epochs=300,
 )
@@ -69,7 +69,6 @@ _PUBLISHED_MPII = replace(
     ),
     input_size=384,
     augment={"rotation": 40.0, "scale": (0.7, 1.3), "translation": 40 / 384},
-    predict=replace(PUBLISHED.predict, size=384),
 )
 
 _SIZE = "short side 512 px"

@@ -25,7 +25,8 @@ class Preset:
         recipe: training configuration; with ``epochs``, its steps follow from the dataset's length.
         input_size: side of the training crops, px.
         augment: keyword arguments of ``data.transforms.Augment`` besides skeleton and size.
-        predict: how images are presented in evaluation.
+        multiple: images to predict are padded to a multiple of this many px.
+        predict: how images are presented in evaluation, besides their size.
         options: of the system.
         pretrained: source of the backbone's initial weights: ``"imagenet"``, those that timm has
             under its name; ``"bundled"``, the model that comes with poselib; empty for random
@@ -41,6 +42,7 @@ class Preset:
     augment: Mapping[str, Any]
     predict: PredictOptions
     options: Options = field(default_factory=dict)
+    multiple: int = 64
     pretrained: str = ""
     pretrained_stages: int = 4
     epochs: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from poselib.skeletons import Skeleton
 from poselib.systems import dekr, grm, hae, logocap
@@ -66,4 +67,14 @@ def build(name: str, skeleton: Skeleton, **options: OptionValue) -> System:
     return SYSTEMS[name](skeleton, **options)
 
 
-__all__ = ["SYSTEMS", "LossTerms", "OptionValue", "System", "build", "known_options"]
+def rebuild(system: System, **changes: OptionValue) -> System:
+    """Build a system again, with new weights and some options changed, for images of the same size.
+
+    Raises:
+        ValueError: an option is unknown; the message lists the known ones.
+    """
+    other = build(system.name, system.skeleton, **{**system.options, **changes})
+    return replace(other, input_size=system.input_size, multiple=system.multiple)
+
+
+__all__ = ["SYSTEMS", "LossTerms", "OptionValue", "System", "build", "known_options", "rebuild"]

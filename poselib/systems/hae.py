@@ -193,6 +193,7 @@ def build(
         ),
         decode=partial(decode_associative, options=decode_options),
         options=options,
+        decode_options=decode_options,
     )
 
 

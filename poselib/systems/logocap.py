@@ -170,6 +170,7 @@ def build(
         losses=partial(_losses, options=taught, regression=regression, weights=weights),
         decode=partial(decode_local_global, options=decode_options),
         options=options,
+        decode_options=decode_options,
         visualization_threshold=0.03,  # of a product of heats, one of them a mean over a kernel
     )
 

@@ -142,6 +142,7 @@ def regression_system(
         losses=partial(_losses, heatmap_weight=heatmap_weight, offset_weight=offset_weight),
         decode=partial(decode_regression, options=decode_options),
         options=options,
+        decode_options=decode_options,
         flip_shift=config.stem_stride - 1 if frame == "index" else 0,
         visualization_threshold=0.1,  # of a product of heats
     )

@@ -28,7 +28,12 @@ class System:
         decode: poses of each image of the outputs, in px of the network input.
         options: the keyword arguments it was built with, defaults included, so that a
             checkpoint can build it again.
-        mirror_shift: px by which flip testing moves the mirrored image to the left, so that its
+        decode_options: what ``decode`` was given, for whatever looks into the decoding; None if it
+            takes no options.
+        input_size: short side, px, of the images that the network was trained on and should be
+            shown; None if unknown.
+        multiple: images are padded, right and bottom, to a multiple of this many px.
+        flip_shift: px by which flip testing moves the mirrored image to the left, so that its
             outputs meet those of the image. 0 for maps whose cells are symmetric, as they are
             after training here; weights trained with pixel indices instead of pixel centers need
             the stride less one.
@@ -42,5 +47,8 @@ class System:
     losses: Callable[[Any, Targets], LossTerms]
     decode: Callable[[Any], list[Poses]]
     options: Mapping[str, OptionValue]
+    decode_options: Any = None
+    input_size: int | None = None
+    multiple: int = 64
     flip_shift: int = 0
     visualization_threshold: float = 0.3

@@ -105,7 +105,7 @@ def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
     truth, results, steps = FILES.ground_truth(), [], []
     for index, found in enumerate(poses):
         sample = FILES[index]
-        steps.append(step * present(sample, OPTIONS)[0].to_original.scale)
+        steps.append(step * present(SYSTEM, sample, OPTIONS)[0].to_original.scale)
         people = sample.keypoints.astype(np.float64)
         people[..., :2] = sample.to_original(people[..., :2])
         areas = sample.areas * sample.to_original.scale**2

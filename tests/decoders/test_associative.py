@@ -122,9 +122,7 @@ def test_mirrored_maps_give_mirrored_poses(order, refine) -> None:
     noise = torch.rand(outputs.heatmaps[1].shape, generator=torch.Generator().manual_seed(0))
     outputs = replace(outputs, heatmaps=(outputs.heatmaps[1] + 0.01 * noise,))
     options = AssociativeOptions(order=order, resolution="map", refine=refine)
-    (poses,), (mirrored,) = (
-        decode_associative(o, options) for o in (outputs, outputs.mirror(COCO))
-    )
+    (poses,), (mirrored,) = (decode_associative(o, options) for o in (outputs, outputs.flip(COCO)))
     back = mirrored.keypoints[:, COCO.flip_indices]
     back[..., 0] = outputs.image_size[1] - back[..., 0]
     found = mirrored.scores[:, COCO.flip_indices]

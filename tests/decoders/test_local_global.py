@@ -297,7 +297,13 @@ def test_people_of_another_scale_are_added(adapts: bool) -> None:
     few = truly_attracted(truth[:, :3], errors[:, :3], SIZE)
     # Heat and embedding know everybody; the first scale has centers of three alone.
     first = replace(both, centers=few.centers, offsets=few.offsets)
-    finer = both.resize((128, 160))
+    maps = {
+        name: F.interpolate(getattr(both, name), size=(128, 160), mode="bilinear")
+        for name in ("heatmaps", "centers", "embedding")
+    }
+    ratio = 128 / both.heatmaps.shape[-2]
+    offsets = F.interpolate(both.offsets.flatten(1, 2), size=(128, 160), mode="bilinear")
+    finer = replace(both, **maps, offsets=offsets.unflatten(1, (-1, 2)) * ratio)
     found = decode_local_global(first.merge_scales([finer]), options_of(adapt=adapts))
     assert max(largest_errors(found, truth)) < 3
     assert len(decode_local_global(first, options_of())[0]) == 3
@@ -353,7 +359,7 @@ def test_scales_are_averaged_in_heat_and_embedding() -> None:
     torch.testing.assert_close(found.scores, refine_poses(mean, people, options).scores)
     # A scale that has no embedding is left out of its mean, and of nothing else.
     bare = dense_outputs(scattered(2, 0, image_size=outputs.image_size), outputs.image_size)
-    joined = replace(outputs, others=(bare,))
+    joined = replace(outputs, other_scales=(bare,))
     half = replace(outputs, heatmaps=outputs.heatmaps / 2)
     found = refine_poses(joined, people, options)
     torch.testing.assert_close(found.scores, refine_poses(half, people, options).scores)

@@ -95,7 +95,7 @@ def test_whole_network(
     with torch.no_grad():
         outputs = network(images)
         if flip:
-            outputs = outputs.merge_flipped(network(images.flip(-1)).mirror(COCO))
+            outputs = outputs.merge_flipped(network(images.flip(-1)).flip(COCO))
         people = propose_plainly(outputs, OFFICIAL)
         points, heat = adapt_plainly(outputs, people, OFFICIAL, slip=True)
         order = same_order(points, poses[..., :2])
@@ -144,7 +144,7 @@ def test_the_same_poses_are_proposed(
     with torch.no_grad():
         outputs = network(images)
         if flip:
-            outputs = outputs.merge_flipped(network(images.flip(-1)).mirror(COCO))
+            outputs = outputs.merge_flipped(network(images.flip(-1)).flip(COCO))
     same_people(propose_poses(outputs, OFFICIAL), propose_plainly(outputs, OFFICIAL))
 
 

@@ -22,7 +22,7 @@ def golden_outputs(
     folder: Path,
     name: str,
     image_size: tuple[int, int],
-    others: tuple[RegressionOutputs, ...] = (),
+    other_scales: tuple[RegressionOutputs, ...] = (),
 ) -> RegressionOutputs:
     with np.load(folder / "dekr_decode.npz") as golden:
         heat, offsets = (
@@ -30,7 +30,7 @@ def golden_outputs(
             for kind in ("heatmap", "offset")
         )
     return RegressionOutputs(
-        heat[:, :-1], heat[:, -1:], offsets.unflatten(1, (-1, 2)), image_size, others
+        heat[:, :-1], heat[:, -1:], offsets.unflatten(1, (-1, 2)), image_size, other_scales
     )
 
 
@@ -238,7 +238,7 @@ def test_no_more_than_thirty_people() -> None:
     (all_of_them,) = decode_regression(outputs, RegressionOptions(max_people=50))
     assert len(all_of_them) == 40
     # Two scales may each give thirty; the best of all remain, the best first.
-    both = replace(outputs, others=(dense_outputs(points, SIZE, stride=2),))
+    both = replace(outputs, other_scales=(dense_outputs(points, SIZE, stride=2),))
     (poses,) = decode_regression(both)
     assert len(poses) == 30
 
@@ -251,11 +251,11 @@ def test_a_batch_is_decoded_as_its_images_are(frame: Frame, match: bool) -> None
     fine, coarse = (dense_outputs(points, SIZE, s, frame) for s in (4, 8))
     for outputs in (fine, coarse):
         outputs.centers[1] = 0  # and one of nobody
-    batch = replace(fine, others=(coarse,))
+    batch = replace(fine, other_scales=(coarse,))
     options = RegressionOptions(frame=frame, match=match)
     for image, poses in enumerate(decode_regression(batch, options)):
         (alone,) = decode_regression(
-            replace(part(fine, image), others=(part(coarse, image),)), options
+            replace(part(fine, image), other_scales=(part(coarse, image),)), options
         )
         equal(poses, alone)
         assert (len(poses) > 0) == (image != 1)
@@ -309,11 +309,11 @@ def test_keypoints_may_come_in_any_order(frame: Frame, match: bool) -> None:
 def test_mirrored_maps_give_mirrored_poses(match: bool, several: bool) -> None:
     outputs = random_outputs(3)
     if several:
-        outputs = replace(outputs, others=(random_outputs(4, size=(15, 21)),))
+        outputs = replace(outputs, other_scales=(random_outputs(4, size=(15, 21)),))
     options = RegressionOptions(match=match, nms_distance=0.5)
     for poses, mirrored in zip(
         decode_regression(outputs, options),
-        decode_regression(outputs.mirror(COCO), options),
+        decode_regression(outputs.flip(COCO), options),
         strict=True,
     ):
         keypoints = poses.keypoints[:, COCO.flip_indices] * [-1, 1] + [164, 0]
@@ -353,7 +353,7 @@ def test_maps_may_lie_in_memory_in_any_way() -> None:
 def test_scales_of_the_same_people_do_not_repeat_them() -> None:
     points = scattered(1, 6, seed=6)
     first, coarse, fine = (dense_outputs(points, SIZE, s) for s in (4, 8, 2))
-    (poses,) = decode_regression(replace(first, others=(coarse, fine)))
+    (poses,) = decode_regression(replace(first, other_scales=(coarse, fine)))
     (alone,) = decode_regression(first)
     assert len(poses) == len(alone) == 6
     np.testing.assert_allclose(by_place(poses), by_place(alone), atol=1e-3)
@@ -368,7 +368,7 @@ def test_people_of_another_scale_are_added_with_rescaled_centers() -> None:
     first = replace(first, heatmaps=both.heatmaps)
     other = replace(other, heatmaps=both.heatmaps)
     (poses,) = decode_regression(
-        replace(first, others=(other,)), RegressionOptions(scale_decrease=0.8)
+        replace(first, other_scales=(other,)), RegressionOptions(scale_decrease=0.8)
     )
     (mine,) = decode_regression(first)
     (theirs,) = decode_regression(other)
@@ -384,12 +384,12 @@ def test_scales_without_people_change_heat_alone() -> None:
     points = scattered(1, 3, seed=8)
     outputs, empty = dense_outputs(points, SIZE), dense_outputs(points[:, :0], SIZE, stride=8)
     (alone,) = decode_regression(outputs)
-    (poses,) = decode_regression(replace(outputs, others=(empty,)))
+    (poses,) = decode_regression(replace(outputs, other_scales=(empty,)))
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
     np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)
     np.testing.assert_allclose(poses.person_scores, alone.person_scores / 2, rtol=1e-6)
     # The other way round nobody at the first scale tells how high centers should be.
-    (poses,) = decode_regression(replace(empty, others=(outputs,)))
+    (poses,) = decode_regression(replace(empty, other_scales=(outputs,)))
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
     np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)
     scale = 0.9 / outputs.centers.max().item()
@@ -401,7 +401,9 @@ def test_poses_of_one_person_are_farther_apart_in_several_scales() -> None:
     points = scattered(1, 1, seed=9)
     size = np.linalg.norm(np.ptp(points[0, 0], axis=0))
     shift = np.array([0.1 * size, 0], np.float32)
-    scales = replace(dense_outputs(points, SIZE), others=(dense_outputs(points + shift, SIZE),))
+    scales = replace(
+        dense_outputs(points, SIZE), other_scales=(dense_outputs(points + shift, SIZE),)
+    )
     assert len(decode_regression(scales)[0]) == 1
     assert len(decode_regression(scales, RegressionOptions(nms_distance=0.05))[0]) == 2
 

@@ -127,7 +127,7 @@ class TruthNetwork(nn.Module):
 
     def __init__(self, samples: Sequence[Sample], options: PredictOptions, skeleton: Skeleton):
         super().__init__()
-        self.samples = [letterbox(s, options.size, options.multiple) for s in samples]
+        self.samples = [letterbox(s, options.size or 512, options.multiple or 64) for s in samples]
         self.skeleton = skeleton
 
     def forward(self, images: Tensor) -> TagOutputs:

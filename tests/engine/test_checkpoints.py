@@ -42,7 +42,7 @@ def system() -> System:
 @pytest.fixture
 def file(system: System, tmp_path: Path) -> Path:
     path = tmp_path / "folder" / "system.safetensors"
-    save_system(path, system, size=128, provenance={"steps": 7, "data": ["a", None]})
+    save_system(path, replace(system, input_size=128), provenance={"steps": 7, "data": ["a", None]})
     return path
 
 
@@ -56,7 +56,7 @@ def rewritten(file: Path, change: dict[str, Any]) -> Path:
 @torch.no_grad()
 def test_a_saved_system_comes_back(file: Path, system: System) -> None:
     loaded = load_checkpoint(file)
-    assert (loaded.size, loaded.provenance) == (128, {"steps": 7, "data": ["a", None]})
+    assert (loaded.system.input_size, loaded.provenance) == (128, {"steps": 7, "data": ["a", None]})
     assert loaded.system.skeleton == CROWDPOSE
     assert loaded.system.options == system.options
     assert loaded.system.options["tag_threshold"] == 2.5
@@ -109,7 +109,7 @@ def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
     assert all(torch.equal(mine[key], averages[key]) for key in averages)
     weights = real.model.state_dict()
     assert not all(torch.equal(mine[key], weights[key]) for key in averages)
-    assert loaded.system.options == real.options and loaded.size is None
+    assert loaded.system.options == real.options and loaded.system.input_size is None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_description_that_is_no_object_is_refused(file: Path, text: str) -> No
         ({"skeleton": "spider"}, "unknown skeleton 'spider'"),
         ({"keypoints": ["nose"]}, "'crowdpose' had keypoints"),
         ({"options": {**OPTIONS, "deconv_blocks": 2}}, "weights do not fit system 'hae'"),
-        ({"size": "large"}, "size must be a number of px, not 'large'"),
+        ({"input_size": "large"}, "input_size must be a number of px, not 'large'"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(
@@ -197,5 +197,5 @@ def test_code_in_a_pt_file_is_not_run(tmp_path: Path) -> None:
 @pytest.mark.skipif(not checkpoints.BUNDLED.exists(), reason="no system is bundled")
 def test_the_bundled_system_loads_and_is_small() -> None:
     loaded = load_checkpoint()
-    assert loaded.size and loaded.provenance
+    assert loaded.system.input_size and loaded.provenance
     assert checkpoints.BUNDLED.stat().st_size <= 8_000_000

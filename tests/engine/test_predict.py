@@ -163,11 +163,20 @@ def test_the_maps_of_all_scales_lie_on_each_other(
 
 def test_the_maps_of_one_other_scale_are_not_shifted(picture: Sample) -> None:
     for factor in (0.5, 0.75, 1.5, 2.0):
-        base, other = present(picture, replace(OPTIONS, scales=(1.0, factor)))
+        base, other = present(SYSTEM, picture, replace(OPTIONS, scales=(1.0, factor)))
         assert other.size != base.size and all(side % 32 == 0 for side in other.size)
         poses = SYSTEM.decode(infer(SYSTEM, [(other,)], flip=False))[0]
         result = in_order(poses.warped(other.to_original))
         assert np.abs(result - PEOPLE).max() < max(1.0, 1 / factor) * CLOSE * 1.5
+
+
+def test_a_system_is_shown_images_of_its_own_size(picture: Sample) -> None:
+    system = replace(SYSTEM, input_size=96, multiple=16)
+    (view,) = present(system, picture, PredictOptions())
+    assert min(view.size) == 96 and all(side % 16 == 0 for side in view.size)
+    (view,) = present(system, picture, PredictOptions(size=64, multiple=32))
+    assert min(view.size) == 64 and all(side % 32 == 0 for side in view.size)
+    assert min(present(SYSTEM, picture, PredictOptions())[0].size) == 512
 
 
 def test_no_images_give_no_poses() -> None:

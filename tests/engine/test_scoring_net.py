@@ -222,7 +222,7 @@ def test_a_system_with_its_net_is_one_file(
     system, net = build_tiny(skeleton, name, match=True), ScoringNet(skeleton, unit=unit)
     before = {key: value.clone() for key, value in system.model.state_dict().items()}
     ranked = attach_scoring_net(system, net)
-    save_system(tmp_path / "ranked.safetensors", ranked, size=64)
+    save_system(tmp_path / "ranked.safetensors", replace(ranked, input_size=64))
     loaded = load_checkpoint(tmp_path / "ranked.safetensors").system
     assert loaded.name == name and loaded.options == {
         **system.options, "scoring": True, "scoring_unit": unit,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,9 @@ def planned(rows: Sequence[str]) -> list[PlannedRun]:
 def test_finished_runs_are_measured_and_others_listed(system: System, tmp_path: Path) -> None:
     runs = planned(["a", "b"])
     record = start_run(tmp_path, "train", {}, "train-a")
-    save_system(record.folder / "hae_synthetic.safetensors", system, size=64, provenance={})
+    save_system(
+        record.folder / "hae_synthetic.safetensors", replace(system, input_size=64), provenance={}
+    )
     assert missing_runs(runs, tmp_path)["row"].tolist() == ["a", "b"]
     with pytest.raises(FileNotFoundError, match=r"none of the 2 runs of \['s'\] is finished"):
         measure_runs(runs, tmp_path, scenes(2), OPTIONS, WAYS)

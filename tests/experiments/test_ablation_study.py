@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def finish(study: Study, place: int, **metrics: float) -> None:
     run = study.runs[place]
     record = start_run(study.runs_dir, "train", dict(run.parameters), run.run_id)
     system = build("dekr", CROWDPOSE, backbone="hrnet_tiny", width=4, center_threshold=0.0)
-    save_system(record.folder / "dekr_crowd.safetensors", system, size=128)
+    save_system(record.folder / "dekr_crowd.safetensors", replace(system, input_size=128))
     record.finish(metrics)
 
 

@@ -78,7 +78,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
     def found(
         systems: Sequence[System], dataset: KeypointDataset, options: PredictOptions, **_: Any
     ) -> list[list[Poses]]:
-        look = Look(options.scales, options.size, weights_of(systems[0]), len(dataset))
+        look = Look(
+            options.scales, options.size_for(systems[0]), weights_of(systems[0]), len(dataset)
+        )
         seen.append(look)
         several = len(options.scales) > 1
         return [moved(dataset, distance(system, several)) for system in systems]
@@ -142,7 +144,9 @@ def test_what_tables_have_in_common_is_measured_once(looks: list[Look]) -> None:
 def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_path: Path) -> None:
     file = str(tmp_path / "tiny.safetensors")
     preset = get_preset("smoke", "", "grm")
-    save_system(Path(file), init_system(preset, COCO, 0, "grm", head="associative"), size=96)
+    save_system(
+        Path(file), replace(init_system(preset, COCO, 0, "grm", head="associative"), input_size=96)
+    )
     found = compare("grm", "smoke", file)[0]
     assert {look.size for look in looks} == {96}
     assert (found.numbers["input_size"] == 96).all() and "network input 96 px" in found.on
@@ -161,7 +165,7 @@ def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
     annotations = folder / "annotations" / "person_keypoints_val2017.json"
     (tmp_path / "drawn" / "annotations.json").rename(annotations)
     file, trained = str(tmp_path / "coco.safetensors"), init_system(preset, COCO, 5, "dekr")
-    save_system(Path(file), trained, size=64)
+    save_system(Path(file), replace(trained, input_size=64))
     real = {"coco": (str(folder), file), "crowdpose": ("", "not looked at")}
     val, testdev, _ = compare("dekr", "smoke", real=real, seed=3)
     assert val.checkpoint == file and testdev.checkpoint == "untrained"
@@ -201,9 +205,8 @@ def test_one_checkpoint_is_tested_on_both_parts_of_ochuman(
         name = f"ochuman_coco_format_{part}_range_0.00_1.00.json"
         (tmp_path / part / "annotations.json").rename(folder / "annotations" / name)
     file = str(tmp_path / "coco.safetensors")
-    save_system(
-        Path(file), init_system(get_preset("smoke", "", "logocap"), COCO, 1, "logocap"), size=64
-    )
+    untrained = init_system(get_preset("smoke", "", "logocap"), COCO, 1, "logocap")
+    save_system(Path(file), replace(untrained, input_size=64))
     real = dict.fromkeys(("ochuman_val", "ochuman"), (str(folder), file))
     _, _, val, test = compare("logocap", "smoke", real=real)
     assert val.on == "2 images of ochuman_val, network input 64 px"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from poselib.skeletons import COCO
 
 def test_a_file_is_loaded_whatever_the_preset(tmp_path: Path) -> None:
     system = init_system(get_preset("smoke", "", "dekr"), COCO, 3, "dekr", separate=False)
-    save_system(tmp_path / "trained.safetensors", system, size=96)
+    save_system(tmp_path / "trained.safetensors", replace(system, input_size=96))
     found = load_or_init(str(tmp_path / "trained.safetensors"), "small", "crowd", name="dekr")
-    assert (found.system.name, found.size) == ("dekr", 96)
+    assert (found.system.name, found.system.input_size) == ("dekr", 96)
     assert found.system.options["separate"] is False and found.system.skeleton is COCO
 
 

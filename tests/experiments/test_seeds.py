@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,16 @@ SMOKE = get_preset("smoke", "", "dekr")
 
 def saved(folder: Path, seed: int, size: int = 96, skeleton=COCO, **options) -> str:
     path = folder / f"{seed}.safetensors"
-    save_system(path, init_system(SMOKE, skeleton, seed, "dekr", **options), size=size)
+    save_system(
+        path, replace(init_system(SMOKE, skeleton, seed, "dekr", **options), input_size=size)
+    )
     return str(path)
 
 
 def test_every_file_is_loaded_in_its_order(tmp_path: Path) -> None:
     files = [saved(tmp_path, seed) for seed in (2, 0)]
     found = load_seeds("  ".join(files), "small", "crowd", name="dekr")
-    assert [each.size for each in found] == [96, 96]
+    assert [each.system.input_size for each in found] == [96, 96]
     for seed, each in zip((2, 0), found, strict=True):
         expected = init_system(SMOKE, COCO, seed, "dekr").model.state_dict()
         assert all(torch.equal(w, expected[k]) for k, w in each.system.model.state_dict().items())
@@ -31,7 +34,7 @@ def test_every_file_is_loaded_in_its_order(tmp_path: Path) -> None:
 
 def test_without_files_there_is_one_untrained_system_at_smoke_alone() -> None:
     (found,) = load_seeds("", "smoke", "crowd", name="dekr", seed=3)
-    assert found.system.skeleton is CROWDPOSE and found.size is None
+    assert found.system.skeleton is CROWDPOSE and found.system.input_size == SMOKE.input_size
     with pytest.raises(ValueError, match="parameter 'files' needs the file"):
         load_seeds(" ", "small", "crowd", name="dekr", parameter="files")
 

@@ -49,7 +49,7 @@ def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: P
     assert story["metrics"] == {"AP": 0.5, "AP_L": None}
     assert json.loads((tmp_path / "a.json").read_text()) == story
     loaded = load_checkpoint(tmp_path / "a.safetensors")
-    assert loaded.size == smoke.input_size
+    assert loaded.system.input_size == smoke.input_size
     assert loaded.provenance == story and story["steps"] == 2
     assert {"git_commit", "versions", "train_seconds", "options"} <= set(loaded.provenance)
     for key, value in trained.system.model.state_dict().items():

@@ -61,7 +61,7 @@ def test_equals_the_official_network(skeleton, golden_dir: Path, tmp_path: Path)
 
         mirrored = x.flip(-1)
         mirrored[..., :-3] = mirrored[..., 3:].clone()  # as the official test does
-        outputs = outputs.merge_flipped(model(mirrored).mirror(skeleton))
+        outputs = outputs.merge_flipped(model(mirrored).flip(skeleton))
         both = torch.cat([outputs.heatmaps, outputs.centers], dim=1)
         assert relative(both, arrays["flip_heatmap"]) < 1e-5
         y, x = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
@@ -122,7 +122,7 @@ def test_maps_cover_the_image_whatever_the_backbone_and_the_branches(
     assert tuple(outputs.heatmaps.shape) == (2, 6, height, width)
     assert tuple(outputs.centers.shape) == (2, 1, height, width)
     assert tuple(outputs.offsets.shape) == (2, 6, 2, height, width)
-    assert outputs.image_size == (64, 96) and outputs.others == ()
+    assert outputs.image_size == (64, 96) and outputs.other_scales == ()
     channels = {None: 24, UNEQUAL: 24}.get(branches, 12)
     assert model.transition_offset[0].out_channels == channels
 

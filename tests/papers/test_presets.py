@@ -126,7 +126,7 @@ def test_the_published_sizes_and_augmentation(
 ) -> None:
     preset = get_preset("paper", dataset)
     augment = Augment(COCO, preset.input_size, **preset.augment)
-    assert preset.input_size == preset.predict.size == size and preset.predict.flip
+    assert preset.input_size == size and preset.predict.flip
     assert augment.rotation == rotation and augment.scale == scale and augment.flip == 0.5
     assert augment.translation * size == pytest.approx(40)  # px of the input
     assert preset.options["backbone"] == "hrnet_w32" and preset.pretrained == "imagenet"

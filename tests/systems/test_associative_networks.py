@@ -132,7 +132,7 @@ def test_a_picture_and_its_mirror_image_give_mirrored_maps(host: str) -> None:
     sample = SyntheticScenes(SceneConfig(size=64, people=(2, 2)), 1, 1, COCO)[0]
     mirrored = replace(sample, image=np.ascontiguousarray(sample.image[..., ::-1]))
     seen = infer(system, [(sample,)], flip=True)
-    back = infer(system, [(mirrored,)], flip=True).mirror(COCO)
+    back = infer(system, [(mirrored,)], flip=True).flip(COCO)
     assert not seen.intermediate and seen.tags.shape[2] == 2
     for a, b in zip(seen.heatmaps, back.heatmaps, strict=True):
         torch.testing.assert_close(a, b)

@@ -185,7 +185,7 @@ def test_training_runs_and_what_it_saves_comes_back(tmp_path: Path, precision: A
         steps=3, batch_size=2, precision=precision, log_every=1, checkpoint_every=2
     )
     trained = train(system, scenes(4, 64), recipe, tmp_path, progress=False).system
-    save_system(tmp_path / "saved.safetensors", trained, size=64, provenance={})
+    save_system(tmp_path / "saved.safetensors", replace(trained, input_size=64), provenance={})
     loaded = load_checkpoint(tmp_path / "saved.safetensors").system
     assert loaded.name == "logocap" and loaded.options == trained.options
     images, near = torch.randn(1, 3, 64, 96), {"rtol": 0, "atol": 1e-3}
