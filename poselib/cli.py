@@ -195,14 +195,14 @@ def _decode(arguments: argparse.Namespace) -> str:
 
 
 def _synthetic(arguments: argparse.Namespace) -> str:
-    from poselib.data.synthetic.dataset import SceneConfig, write
+    from poselib.data.synthetic.dataset import SceneConfig, write_scenes
 
     recipe = SceneConfig(
         size=arguments.size,
         people=tuple(arguments.people),
         crowd_index=arguments.crowd_index,
     )
-    folder = write(
+    folder = write_scenes(
         arguments.folder,
         recipe,
         arguments.count,

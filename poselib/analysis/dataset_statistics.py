@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.synthetic.placement import crowd_index
+from poselib.ops.crowd_index import crowd_index
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeletons import Skeleton
 

@@ -32,7 +32,7 @@ def evaluation_set(
     dataset = preset.open_dataset(name, split, folder)
     if isinstance(dataset, SyntheticScenes):
         # Scenes follow from recipe and seed: people are the same, their keypoints the skeleton's.
-        dataset = SyntheticScenes(dataset.recipe, len(dataset), dataset.seed, skeleton)
+        dataset = SyntheticScenes(dataset.config, len(dataset), dataset.seed, skeleton)
     elif dataset.skeleton.keypoints != skeleton.keypoints:
         raise ValueError(
             f"dataset {name!r} annotates skeleton {dataset.skeleton.name!r}, but the checkpoint "
@@ -45,11 +45,11 @@ def described(dataset: SampleSource, name: str) -> str:
     """Return how many images of what a dataset holds; drawn scenes need no name."""
     if not isinstance(dataset, SyntheticScenes):
         return f"{len(dataset)} {'image' if len(dataset) == 1 else 'images'} of {name}"
-    recipe = dataset.recipe
-    words = [f"{len(dataset)} drawn scenes", f"{_span(*recipe.people)} people"]
-    if recipe.crowding is not None:
-        words.append(f"crowd index {_span(*recipe.crowding)}")
-    return ", ".join([*words, f"{recipe.size} px"])
+    config = dataset.config
+    words = [f"{len(dataset)} drawn scenes", f"{_span(*config.people)} people"]
+    if config.crowd_range is not None:
+        words.append(f"crowd index {_span(*config.crowd_range)}")
+    return ", ".join([*words, f"{config.size} px"])
 
 
 def _span(low: float, high: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 from poselib.data.boxes import box_areas, extents
 
 
-def test_extent_of_the_labeled_keypoints() -> None:
+def test_boxes_of_labeled_keypoints() -> None:
     keypoints = np.array(
         [
             [[5, 9, 2], [1, 20, 1], [-99, 99, 0]],
@@ -24,6 +24,6 @@ def test_extent_of_the_labeled_keypoints() -> None:
     assert boxes.dtype == box_areas(boxes).dtype == np.float32
 
 
-def test_nobody() -> None:
+def test_no_people() -> None:
     boxes = extents(np.zeros((0, 14, 3)))
     assert boxes.shape == (0, 4) and box_areas(boxes).shape == (0,)

@@ -20,7 +20,7 @@ from poselib.data.catalog import (
     training_dataset_for,
 )
 from poselib.data.synthetic.config import SceneConfig
-from poselib.data.synthetic.dataset import write
+from poselib.data.synthetic.dataset import write_scenes
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, get_skeleton
 from tests.data import mpii_files
 from tests.data.mat_files import save, struct
@@ -45,7 +45,7 @@ def test_training_and_test_scenes_differ() -> None:
     assert not np.array_equal(train[0].image, test[0].image)
 
 
-def test_scenes_in_memory_are_the_same_scenes() -> None:
+def test_cached_scenes_are_the_same() -> None:
     scenes = open_dataset("synthetic", "test", count=4)
     kept = cache_in_memory(scenes)
     assert np.array_equal(kept[1].image, scenes[1].image)
@@ -53,15 +53,15 @@ def test_scenes_in_memory_are_the_same_scenes() -> None:
 
 
 @pytest.mark.parametrize("name", SKELETONS)
-def test_drawn_people_may_have_any_skeleton(name: str) -> None:
+def test_synthetic_people_with_any_skeleton(name: str) -> None:
     scenes = open_dataset("synthetic", "train", skeleton=name)
     assert scenes.skeleton is get_skeleton(name)
     keypoints = scenes[0].keypoints
     assert keypoints.shape[1:] == (len(SKELETONS[name]), 3) and keypoints[..., 2].any()
 
 
-def test_any_coco_file_can_be_opened(tmp_path: Path) -> None:
-    folder = write(tmp_path / "a", SceneConfig(size=64), 2, 0, COCO)
+def test_open_files(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "a", SceneConfig(size=64), 2, 0, COCO)
     files = open_files(folder / "annotations.json", str(folder / "images"), COCO)
     assert len(files) == 2 and cache_in_memory(files) is files
     with pytest.raises(ValueError, match="needs the folder of its images"):
@@ -78,12 +78,12 @@ def test_any_coco_file_can_be_opened(tmp_path: Path) -> None:
         ("mpii", "", "'mpii' needs the folder"),
     ],
 )
-def test_what_cannot_be_opened_is_named(name: str, folder: str, message: str) -> None:
+def test_unknown_dataset_or_missing_folder(name: str, folder: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         open_dataset(name, "train", folder)
 
 
-def test_real_people_have_the_skeleton_of_their_dataset(tmp_path: Path) -> None:
+def test_skeleton_of_a_real_dataset_cannot_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'coco' has a skeleton of its own; 'mpii' does not apply"):
         open_dataset("coco", "train", tmp_path, skeleton="mpii")
     with pytest.raises(ValueError, match="unknown skeleton 'mpi'"):
@@ -96,7 +96,7 @@ def test_options_of_synthetic_scenes_are_refused_for_real_data(tmp_path: Path) -
             open_dataset("coco", "train", tmp_path, **options)  # type: ignore[arg-type]
 
 
-def test_scenes_and_their_number_can_be_chosen() -> None:
+def test_scene_config_and_count() -> None:
     scenes = open_dataset("crowd", scenes=SceneConfig(size=64), count=3, skeleton=COCO)
     assert (len(scenes), scenes.skeleton, scenes[0].size) == (3, COCO, (64, 64))
     crowd = open_dataset("crowd", "train")
@@ -269,7 +269,7 @@ LAYOUTS: list[tuple[str, Callable[[Path], None], Split, int, int]] = [
     LAYOUTS,
     ids=[f"{name}-{split}" for name, _, split, _, _ in LAYOUTS],
 )
-def test_a_dataset_opens_in_its_published_folder(
+def test_datasets_open_in_their_published_folder(
     name: str,
     layout: Callable[[Path], None],
     split: Split,
@@ -291,7 +291,7 @@ def test_a_dataset_opens_in_its_published_folder(
 
 
 @pytest.mark.parametrize(("name", "layout"), [(n, f) for n, f, s, *_ in LAYOUTS if s == "train"])
-def test_training_and_testing_never_share_an_image(
+def test_training_and_test_images_are_disjoint(
     name: str, layout: Callable[[Path], None], tmp_path: Path
 ) -> None:
     layout(tmp_path)
@@ -300,7 +300,7 @@ def test_training_and_testing_never_share_an_image(
     assert paths[0] and paths[1] and not paths[0] & paths[1]
 
 
-def test_the_last_videos_of_hieve_are_held_back(tmp_path: Path) -> None:
+def test_hieve_holds_back_its_last_videos(tmp_path: Path) -> None:
     hieve(tmp_path)
     train, test = (open_dataset("hieve", split, tmp_path) for split in SPLITS)
     videos = [
@@ -314,7 +314,7 @@ def test_the_last_videos_of_hieve_are_held_back(tmp_path: Path) -> None:
         open_dataset("hieve", "train", tmp_path)
 
 
-def test_what_has_no_public_labels_is_told(tmp_path: Path) -> None:
+def test_coco_testdev_has_no_labels(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
         match=r"'coco_testdev' has no split 'train'; train on coco; it has test \(test-dev2017\)",
@@ -326,7 +326,7 @@ def test_what_has_no_public_labels_is_told(tmp_path: Path) -> None:
         testdev.ground_truth()
 
 
-def test_ochuman_is_tested_on_either_part(tmp_path: Path) -> None:
+def test_ochuman_val_and_test(tmp_path: Path) -> None:
     ochuman(tmp_path)
     part = {
         name: {dataset.image_path(i) for i in range(len(dataset))}  # type: ignore[attr-defined]
@@ -340,7 +340,7 @@ def test_ochuman_is_tested_on_either_part(tmp_path: Path) -> None:
         open_dataset("ochuman_val", "train", tmp_path)
 
 
-def test_networks_for_what_is_tested_alone_are_trained_on_coco() -> None:
+def test_training_dataset_for() -> None:
     alone = ("coco", "coco_testdev", "ochuman", "ochuman_val")
     assert {training_dataset_for(name) for name in alone} == {"coco"}
     assert [training_dataset_for(name) for name in ("crowdpose", "crowd", "mpii")] == [
@@ -348,7 +348,7 @@ def test_networks_for_what_is_tested_alone_are_trained_on_coco() -> None:
     ]  # fmt: skip
 
 
-def test_ochuman_opens_with_its_own_file_alone(tmp_path: Path) -> None:
+def test_ochuman_opens_with_its_own_annotations(tmp_path: Path) -> None:
     put(tmp_path / "annotations" / "ochuman.json", ochuman_content())
     for number in (4, 7, 9):
         put(tmp_path / "images" / f"{number:06d}.jpg")
@@ -359,7 +359,7 @@ def test_ochuman_opens_with_its_own_file_alone(tmp_path: Path) -> None:
         open_dataset("ochuman", "test", tmp_path)
 
 
-def test_mpii_opens_with_converted_annotations_too(tmp_path: Path) -> None:
+def test_mpii_opens_with_converted_annotations(tmp_path: Path) -> None:
     for part in ("train", "valid"):
         put(tmp_path / "annot" / f"{part}.json", [mpii_entry(f"{part}.jpg")])
         put(tmp_path / "images" / f"{part}.jpg")
@@ -369,7 +369,7 @@ def test_mpii_opens_with_converted_annotations_too(tmp_path: Path) -> None:
     assert test.image_path(0).name == "valid.jpg"  # type: ignore[attr-defined]
 
 
-def test_mpii_is_tested_on_its_groups_where_they_are_known(tmp_path: Path) -> None:
+def test_mpii_groups_are_tested_if_known(tmp_path: Path) -> None:
     mpii(tmp_path)
     people = mpii_files.person(5, 4), mpii_files.person(30, 20)
     shown = (
@@ -384,7 +384,7 @@ def test_mpii_is_tested_on_its_groups_where_they_are_known(tmp_path: Path) -> No
     assert [len(test[i].keypoints) for i in range(2)] == [1, 1]
 
 
-def test_aic_is_found_under_either_date(tmp_path: Path) -> None:
+def test_aic_training_folder_under_either_date(tmp_path: Path) -> None:
     aic(tmp_path)
     one = tmp_path / "ai_challenger_keypoint_train_20170902"
     one.rename(tmp_path / "ai_challenger_keypoint_train_20170909")
@@ -412,6 +412,6 @@ def test_aic_is_found_under_either_date(tmp_path: Path) -> None:
         ("uav_human", "test", r"annotations"),
     ],
 )
-def test_an_absent_file_is_named(name: str, split: Split, file: str, tmp_path: Path) -> None:
+def test_missing_files_are_named(name: str, split: Split, file: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=file):
         open_dataset(name, split, tmp_path)

@@ -27,7 +27,7 @@ def names(paths: list[Path], folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in paths]
 
 
-def test_files_folders_and_patterns_stand_for_images(folder: Path) -> None:
+def test_image_paths_of_files_folders_and_patterns(folder: Path) -> None:
     assert names(image_paths([folder]), folder) == ["a.JPG", "b.png"]
     assert names(image_paths([folder / "b.png", folder]), folder) == ["b.png", "a.JPG"]
     assert names(image_paths([str(folder / "*.png")]), folder) == ["b.png"]
@@ -36,14 +36,14 @@ def test_files_folders_and_patterns_stand_for_images(folder: Path) -> None:
     assert image_paths([]) == []
 
 
-def test_a_file_whose_name_looks_like_a_pattern_is_a_file(folder: Path) -> None:
+def test_image_paths_of_a_file_named_like_a_pattern(folder: Path) -> None:
     odd = folder / "odd[1].png"
     odd.write_bytes((folder / "b.png").read_bytes())
     assert image_paths([odd]) == [odd]
 
 
 @pytest.mark.parametrize("place", ["absent.png", "absent/*.png", "*.gif", "none"])
-def test_places_without_images_are_named(folder: Path, place: str) -> None:
+def test_image_paths_without_images(folder: Path, place: str) -> None:
     (folder / "none").mkdir()
     with pytest.raises(FileNotFoundError) as error:
         image_paths([folder / "b.png", folder / place])
@@ -59,7 +59,7 @@ def test_samples_are_images_without_people(folder: Path) -> None:
     np.testing.assert_array_equal(sample.image.transpose(1, 2, 0), stored)
 
 
-def test_numbers_as_names_are_the_ids(folder: Path) -> None:
+def test_image_ids_from_numeric_file_names(folder: Path) -> None:
     content = (folder / "b.png").read_bytes()
     paths = [folder / n for n in ("000000000785.png", "000000040083.png", "785.png", "x.png")]
     for path in paths:
@@ -69,7 +69,7 @@ def test_numbers_as_names_are_the_ids(folder: Path) -> None:
     assert ImageFiles(paths[1:]).image_ids == (1, 2, 3)
 
 
-def test_the_document_is_coco(folder: Path) -> None:
+def test_document_is_in_coco_format(folder: Path) -> None:
     document = ImageFiles([folder / "b.png"]).document(COCO)
     assert document["images"] == [
         {"id": 1, "file_name": str(folder / "b.png"), "height": 10, "width": 20}
@@ -78,7 +78,7 @@ def test_the_document_is_coco(folder: Path) -> None:
     assert document["annotations"] == []
 
 
-def test_bad_files_are_found_at_once(folder: Path) -> None:
+def test_bad_files_are_refused_at_once(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"notes\.txt"):
         ImageFiles([folder / "b.png", folder / "notes.txt"])
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):

@@ -28,14 +28,14 @@ def written(folder: Path, data: bytes, name: str = "picture.jpg") -> Path:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
-def test_colors_come_in_the_order_red_green_blue(kind: str, tmp_path: Path) -> None:
+def test_channels_are_rgb(kind: str, tmp_path: Path) -> None:
     path = written(tmp_path, encoded(Image.fromarray(RED_TO_BLUE), kind))
     image = read_image(path)
     assert image.shape == (20, 32, 3) and image.dtype == np.uint8
     assert np.abs(image[:, [0, 31]].astype(int) - RED_TO_BLUE[:, [0, 31]]).max() < 40
 
 
-def test_gray_palette_transparent_and_16_bit_files(tmp_path: Path) -> None:
+def test_gray_palette_alpha_and_16_bit_files(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(32, dtype=np.uint8) * 8, (20, 1))
     gray = Image.fromarray(ramp)
     for kind in ("PNG", "JPEG"):
@@ -53,7 +53,7 @@ def test_gray_palette_transparent_and_16_bit_files(tmp_path: Path) -> None:
     assert image.dtype == np.uint8 and np.abs(image.astype(int) - ramp[..., None]).max() <= 1
 
 
-def test_rotation_in_exif_is_not_applied(tmp_path: Path) -> None:
+def test_exif_rotation_is_not_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees to view
     path = written(tmp_path, encoded(Image.fromarray(RED_TO_BLUE), "JPEG", exif=exif.tobytes()))
@@ -75,7 +75,7 @@ def test_truncated_files_are_refused(kind: str, share: float, tmp_path: Path) ->
         read_image(path)
 
 
-def test_an_end_mark_inside_the_file_does_not_hide_that_it_is_cut(tmp_path: Path) -> None:
+def test_truncated_files_with_an_end_mark_inside_are_refused(tmp_path: Path) -> None:
     # A thumbnail in EXIF is a JPEG of its own, end mark included.
     thumbnail = encoded(Image.fromarray(RED_TO_BLUE), "JPEG")
     data = encoded(noise(), "JPEG", exif=b"Exif\x00\x00" + thumbnail)
@@ -84,13 +84,13 @@ def test_an_end_mark_inside_the_file_does_not_hide_that_it_is_cut(tmp_path: Path
         read_image(written(tmp_path, data[: len(data) // 2]))
 
 
-def test_bytes_after_the_end_mark_do_no_harm(tmp_path: Path) -> None:
+def test_trailing_bytes_are_accepted(tmp_path: Path) -> None:
     data = encoded(noise(), "JPEG")
     clean = read_image(written(tmp_path, data, "clean.jpg"))
     assert (read_image(written(tmp_path, data + b"trailer", "more.jpg")) == clean).all()
 
 
-def test_other_bytes_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_no_image_are_refused(tmp_path: Path) -> None:
     for data in (b"", b"not an image at all", b"\xff\xd8\xff\xd9"):
         with pytest.raises(ValueError, match=r"picture\.jpg"):
             read_image(written(tmp_path, data))

@@ -73,7 +73,7 @@ def test_collate_pads_people() -> None:
         assert (batch.ignore_mask[b].numpy() == sample.ignore_mask).all()
 
 
-def test_collate_of_nobody() -> None:
+def test_collate_without_people() -> None:
     batch = collate([sample_of(0, 0), sample_of(1, 0)])
     assert batch.keypoints.shape == (2, 0, 17, 3) and batch.areas.shape == (2, 0)
 
@@ -85,7 +85,7 @@ def test_collate_copies() -> None:
     assert sample.image.any() and sample.ignore_mask.any() and sample.keypoints.any()
 
 
-def test_collate_refuses_what_cannot_be_stacked() -> None:
+def test_collate_refuses_unequal_samples() -> None:
     with pytest.raises(ValueError, match="at least one"):
         collate([])
     with pytest.raises(ValueError, match=r"100 and 101 differ in size, \(40, 56\) and \(40, 40\)"):
@@ -96,7 +96,7 @@ def test_collate_refuses_what_cannot_be_stacked() -> None:
         collate([sample_of(0), fewer])
 
 
-def test_workers_change_nothing() -> None:
+def test_batches_do_not_depend_on_workers() -> None:
     alone, helped = loader(workers=0), loader(workers=2)
     for epoch in (0, 1, 2):
         assert_same(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
@@ -106,7 +106,7 @@ def test_workers_change_nothing() -> None:
     assert_same(list(alone.epoch(3, skip=1)), list(helped.epoch(3, skip=1)))
 
 
-def test_a_resumed_run_sees_the_same_data() -> None:
+def test_skipped_batches_leave_the_rest_unchanged() -> None:
     through = loader()
     epochs = [list(through.epoch(e)) for e in range(4)]
     assert_same(list(loader().epoch(3)), epochs[3])
@@ -114,7 +114,7 @@ def test_a_resumed_run_sees_the_same_data() -> None:
     assert epochs[2][0].image_ids != epochs[3][0].image_ids
 
 
-def test_global_generators_play_no_part() -> None:
+def test_batches_do_not_depend_on_global_generators() -> None:
     torch.manual_seed(0), np.random.seed(0)  # noqa: NPY002
     before = list(loader().epoch(1))
     state = torch.get_rng_state()
@@ -125,7 +125,7 @@ def test_global_generators_play_no_part() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_same_image_differs_from_epoch_to_epoch_and_seed_to_seed() -> None:
+def test_augmentation_depends_on_epoch_and_seed() -> None:
     def first(seed: int, epoch: int) -> torch.Tensor:
         return next(iter(loader(shuffle=False, seed=seed).epoch(epoch))).images
 
@@ -133,14 +133,14 @@ def test_the_same_image_differs_from_epoch_to_epoch_and_seed_to_seed() -> None:
     assert not torch.equal(first(0, 0), first(1, 0))
 
 
-def test_every_image_comes_once_an_epoch() -> None:
+def test_every_image_once_per_epoch() -> None:
     ids = [i for batch in loader().epoch(5) for i in batch.image_ids]
     assert sorted(ids) == [100 + i for i in range(11)] and ids != sorted(ids)
     assert len(loader()) == 3 and [len(b.image_ids) for b in loader().epoch(0)] == [4, 4, 3]
     assert len(loader(drop_last=True)) == 2 and len(list(loader(drop_last=True))) == 2
 
 
-def test_without_chance() -> None:
+def test_without_shuffle_and_augmentation() -> None:
     plain = make_loader(Numbers(), 4, prepare=partial(fit, size=32))
     batches = list(plain)
     assert [b.image_ids[0] for b in batches] == [100, 104, 108]
@@ -148,7 +148,7 @@ def test_without_chance() -> None:
     assert_same(batches, list(plain.epoch(9)))
 
 
-def test_prepare_comes_before_augment() -> None:
+def test_prepare_runs_before_augment() -> None:
     sizes = []
 
     def look(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -171,7 +171,7 @@ class Threads:
         return replace(sample_of(index), areas=np.array([threads], np.float32))
 
 
-def test_a_worker_has_one_thread() -> None:
+def test_workers_have_one_thread() -> None:
     before = cv2.getNumThreads()
     cv2.setNumThreads(2)
     try:
@@ -181,7 +181,7 @@ def test_a_worker_has_one_thread() -> None:
     assert batch.areas.max() <= 1
 
 
-def test_an_error_in_a_worker_keeps_its_message() -> None:
+def test_errors_in_workers_keep_their_message() -> None:
     mixed = make_loader(Numbers(), 4, workers=1, augment=_sometimes_square)
     with pytest.raises(ValueError, match="images 100 and 101 differ in size"):
         list(mixed)
@@ -202,7 +202,7 @@ def _sometimes_square(sample: Sample, rng: np.random.Generator) -> Sample:
         ({"batch_size": 12, "drop_last": True}, "11 samples give no batch of 12"),
     ],
 )
-def test_bad_settings_are_refused(settings: dict, words: str) -> None:
+def test_bad_arguments_are_refused(settings: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make_loader(Numbers(), **settings)
     with pytest.raises(ValueError, match="0 samples"):

@@ -65,26 +65,26 @@ def assert_blobs_at_keypoints(sample: Sample, tolerance: float = 0.1) -> None:
     assert np.abs(centroid(sample.ignore_mask) - drawn[0, :2]).max() < 0.3
 
 
-def test_the_measure_itself_finds_the_blobs() -> None:
+def test_blob_detector_finds_the_blobs() -> None:
     assert_blobs_at_keypoints(scene(), tolerance=0.02)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_augmented_blobs_stay_on_their_keypoints(seed: int) -> None:
+def test_augment_keeps_image_and_keypoints_aligned(seed: int) -> None:
     augment = Augment(COCO, size=256, flip=0)
     assert_blobs_at_keypoints(augment(scene(), np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("size", [(240, 320), (319, 241)])
 @pytest.mark.parametrize("target", [96, 240, 360])
-def test_letterbox_and_fit_keep_blobs_on_their_keypoints(
+def test_letterbox_and_fit_keep_image_and_keypoints_aligned(
     size: tuple[int, int], target: int
 ) -> None:
     assert_blobs_at_keypoints(letterbox(scene(size), target))
     assert_blobs_at_keypoints(fit(scene(size), target))
 
 
-def test_strong_reduction_averages_pixels_and_keeps_the_place() -> None:
+def test_strong_reduction_averages_pixels() -> None:
     sample = scene((600, 801), sigma=12)
     noise = np.random.default_rng(0).integers(0, 2, sample.size, dtype=np.uint8) * 255
     speckled = replace(sample, image=np.stack([noise] * 3))
@@ -93,7 +93,7 @@ def test_strong_reduction_averages_pixels_and_keeps_the_place() -> None:
     assert fit(speckled, 100).image[:, 10:60, 10:90].std() < 30
 
 
-def test_flip_swaps_left_and_right_and_mirrors_the_image() -> None:
+def test_flip_swaps_left_and_right() -> None:
     augment = Augment(COCO, size=240, rotation=0, scale=(1, 1), translation=0, flip=1)
     sample = scene()
     flipped = augment(sample, np.random.default_rng(0))
@@ -107,7 +107,7 @@ def test_flip_swaps_left_and_right_and_mirrors_the_image() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_flipped_blobs_lie_on_the_exchanged_keypoints(seed: int) -> None:
+def test_flip_keeps_image_and_keypoints_aligned(seed: int) -> None:
     result = Augment(COCO, size=200, flip=1)(scene(), np.random.default_rng(seed))
     # The picture of the left wrist is now a right wrist.
     for channel, k in zip(result.image, (DRAWN[0], DRAWN[2], DRAWN[1]), strict=True):
@@ -115,7 +115,7 @@ def test_flipped_blobs_lie_on_the_exchanged_keypoints(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_to_original_leads_back(seed: int) -> None:
+def test_to_original_inverts_the_transform(seed: int) -> None:
     sample = scene()
     result = Augment(COCO, size=192, flip=0)(fit(sample, 300), np.random.default_rng(seed))
     there_and_back = result.to_original(result.to_original.inverse()(sample.keypoints[..., :2]))
@@ -136,7 +136,7 @@ def test_letterbox_sizes_and_corners() -> None:
     assert letterbox(sample, 100, multiple=32).size == (128, 160)
 
 
-def test_an_untouched_size_leaves_every_pixel() -> None:
+def test_letterbox_of_the_same_size_keeps_every_pixel() -> None:
     sample = scene((240, 320))
     assert (letterbox(sample, 240, multiple=1).image == sample.image).all()
     assert (fit(sample, 320).image[:, :240] == sample.image).all()
@@ -152,7 +152,7 @@ def test_areas_scale_with_the_determinant() -> None:
     assert warp_sample(sample, warp, (60, 60)).areas == pytest.approx([1000 * shoelace / 100])
 
 
-def test_keypoints_that_leave_become_zeros_and_people_without_any_are_dropped() -> None:
+def test_keypoints_outside_become_zeros_and_people_without_keypoints_are_dropped() -> None:
     sample = scene()
     far = sample.keypoints.copy()
     far[..., 0] += 1000 * (far[..., 2] > 0)
@@ -174,7 +174,7 @@ def test_keypoints_that_leave_become_zeros_and_people_without_any_are_dropped() 
     assert (letterbox(replace(sample, keypoints=edge), 240).keypoints[0, 0] == 0).all()
 
 
-def test_nobody_is_fine() -> None:
+def test_no_people() -> None:
     empty = nobody(240, 320)
     for result in (
         Augment(COCO, size=64)(empty, np.random.default_rng(0)),
@@ -186,7 +186,7 @@ def test_nobody_is_fine() -> None:
         assert result.areas.shape == (0,)
 
 
-def test_random_parameters_fill_their_ranges() -> None:
+def test_augment_parameters_fill_their_ranges() -> None:
     sample = nobody(40, 60)
     augment, rng = Augment(COCO, size=8, translation=0.1), np.random.default_rng(0)
     warps = [augment(sample, rng).to_original for _ in range(800)]
@@ -205,7 +205,7 @@ def test_random_parameters_fill_their_ranges() -> None:
     assert np.abs(shares).max(axis=0).min() > 0.099
 
 
-def test_the_same_generator_state_gives_the_same_sample() -> None:
+def test_augment_is_deterministic() -> None:
     augment = Augment(COCO, size=64, brightness=0.2, contrast=0.2)
     one, two = (augment(scene(), np.random.default_rng(5)) for _ in range(2))
     assert (one.image == two.image).all()
@@ -214,7 +214,7 @@ def test_the_same_generator_state_gives_the_same_sample() -> None:
     assert not np.array_equal(one.keypoints, other.keypoints)
 
 
-def test_light_changes_pixels_alone() -> None:
+def test_brightness_and_contrast_change_pixels_only() -> None:
     plain = Augment(COCO, size=64)(scene(), np.random.default_rng(1))
     lit = Augment(COCO, size=64, brightness=0.3)(scene(), np.random.default_rng(1))
     assert (plain.keypoints == lit.keypoints).all()
@@ -224,7 +224,7 @@ def test_light_changes_pixels_alone() -> None:
     assert lit.image.dtype == np.uint8
 
 
-def test_outside_is_background_unless_asked() -> None:
+def test_ignore_outside() -> None:
     settings = {"size": 64, "rotation": 0, "scale": (1.5, 1.5), "translation": 0, "flip": 0}
     sample = scene((100, 100))
     clear = replace(sample, ignore_mask=np.zeros((100, 100), bool))
@@ -251,12 +251,12 @@ def test_outside_is_background_unless_asked() -> None:
         {"contrast": -0.1},
     ],
 )
-def test_bad_settings_are_refused(settings: dict) -> None:
+def test_augment_refuses_bad_arguments(settings: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Augment(COCO, **{"size": 64, **settings})
 
 
-def test_other_bad_input_is_refused() -> None:
+def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="17 keypoints, but skeleton 'crowdpose' has 14"):
         Augment(CROWDPOSE, size=64)(scene(), np.random.default_rng(0))
     with pytest.raises(ValueError, match="size must be positive"):

@@ -26,7 +26,7 @@ def batch_of(size: tuple[int, int] = (32, 48), people: int = 3, seed: int = 0) -
     )
 
 
-def test_one_map_per_stride_coarse_to_fine() -> None:
+def test_heatmaps_per_stride_coarse_to_fine() -> None:
     batch = batch_of()
     targets = heatmap_targets(batch)
     assert [tuple(h.shape) for h in targets.heatmaps] == [(2, 5, 8, 12), (2, 5, 16, 24)]
@@ -37,14 +37,14 @@ def test_one_map_per_stride_coarse_to_fine() -> None:
         assert torch.equal(maps, expected) and maps.any()
 
 
-def test_people_travel_along() -> None:
+def test_targets_keep_keypoints_and_areas() -> None:
     batch = batch_of()
     targets = heatmap_targets(batch, strides=(8,))
     assert targets.keypoints is batch.keypoints and targets.areas is batch.areas
     assert targets.image_size == (32, 48) and len(targets.heatmaps) == 1
 
 
-def test_deviation_for_each_stride() -> None:
+def test_sigma_per_stride() -> None:
     batch = batch_of()
     both = heatmap_targets(batch, sigma=(1.0, 3.0), subpixel=False).heatmaps
     narrow, wide = (heatmap_targets(batch, sigma=s, subpixel=False).heatmaps for s in (1, 3.0))
@@ -54,7 +54,7 @@ def test_deviation_for_each_stride() -> None:
         heatmap_targets(batch, sigma=(1.0, 2.0, 3.0))
 
 
-def test_quantized_on_request() -> None:
+def test_subpixel_false_quantizes_centers() -> None:
     batch = batch_of()
     quantized = heatmap_targets(batch, strides=(4,), subpixel=False).heatmaps[0]
     assert torch.equal(
@@ -63,7 +63,7 @@ def test_quantized_on_request() -> None:
     assert not torch.equal(quantized, heatmap_targets(batch, strides=(4,)).heatmaps[0])
 
 
-def test_overlap_on_request() -> None:
+def test_overlap_of_gaussians() -> None:
     batch = batch_of(people=6)
     added = heatmap_targets(batch, strides=(4,), overlap="sum").heatmaps[0]
     highest = heatmap_targets(batch, strides=(4,)).heatmaps[0]
@@ -72,7 +72,7 @@ def test_overlap_on_request() -> None:
     assert (added >= highest - 1e-6).all() and (added > highest + 0.1).any()
 
 
-def test_ignored_cells_count_nothing() -> None:
+def test_mask_of_ignored_cells() -> None:
     batch = batch_of()
     batch.ignore_mask[0, :4, 4:8] = True  # one cell of 4 px, four of 2 px
     batch.ignore_mask[1, 8:12, 0:2] = True  # half a cell of 4 px, two of 2 px
@@ -87,7 +87,7 @@ def test_ignored_cells_count_nothing() -> None:
 
 
 @pytest.mark.parametrize("stride", [2, 3, 4, 16])
-def test_ignored_share_equals_averaging(stride: int) -> None:
+def test_mask_equals_average_pooling(stride: int) -> None:
     batch = batch_of((96, 144))
     shares = torch.rand(2, 96 // stride, 144 // stride, generator=torch.Generator().manual_seed(1))
     wide = shares.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
@@ -100,7 +100,7 @@ def test_ignored_share_equals_averaging(stride: int) -> None:
     assert weights.any() and not weights.all()
 
 
-def test_heatmaps_do_not_depend_on_what_is_ignored() -> None:
+def test_heatmaps_do_not_depend_on_the_ignore_mask() -> None:
     plain, ignoring = batch_of(), batch_of()
     ignoring.ignore_mask[:] = True
     a, b = heatmap_targets(plain), heatmap_targets(ignoring)

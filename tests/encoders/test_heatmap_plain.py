@@ -20,7 +20,7 @@ def keypoints_of(people: int, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("stride", "sigma"), [(4, 2), (2, 2), (4, 1), (1, 3)])
 @pytest.mark.parametrize("people", [0, 1, 12])
-def test_heatmaps_are_equal(people: int, stride: int, sigma: int) -> None:
+def test_heatmaps_equal_plain_reference(people: int, stride: int, sigma: int) -> None:
     keypoints = keypoints_of(people, seed=stride)
     size = (128 // stride, 96 // stride)
     fast = gaussian_heatmaps(torch.tensor(keypoints)[None], (128, 96), size, sigma, subpixel=False)
@@ -29,7 +29,7 @@ def test_heatmaps_are_equal(people: int, stride: int, sigma: int) -> None:
     assert (slow.max() == 1) == (people > 0)
 
 
-def test_places_of_tags_are_equal() -> None:
+def test_tag_locations_equal_plain_reference() -> None:
     keypoints, size = keypoints_of(9, seed=3), (32, 24)
     tags = torch.rand(1, 17, 1, *size)
     values, visible = tags_at_keypoints(tags, torch.tensor(keypoints)[None], (128, 96))

@@ -53,7 +53,7 @@ def random_batch(seed: int, size: tuple[int, int] = (64, 96), people: int = 6) -
 @pytest.mark.parametrize(
     ("region", "foreground"), [("disc", "per_map"), ("square", "per_map"), ("disc", "any")]
 )
-def test_equals_loops_over_cells(seed: int, region: Region, foreground: Foreground) -> None:
+def test_targets_equal_loops_over_cells(seed: int, region: Region, foreground: Foreground) -> None:
     batch = random_batch(seed)
     targets = regression_targets(
         batch, sigma=0.7, center_sigma=1.2, radius=2.6, region=region, foreground=foreground
@@ -93,7 +93,7 @@ def official(golden_dir: Path, case: int) -> tuple[Batch, Tensor, int, dict[str,
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(6))
-def test_official_heatmaps_and_weights(golden_dir: Path, case: int) -> None:
+def test_heatmaps_and_masks_equal_the_official_ones(golden_dir: Path, case: int) -> None:
     batch, centers, kinds, arrays = official(golden_dir, case)
     # A fault of the official code: CrowdPose's centers get the deviation of keypoints.
     center_sigma = 4.0 if kinds == 17 else 2.0
@@ -112,7 +112,7 @@ def test_official_heatmaps_and_weights(golden_dir: Path, case: int) -> None:
 
 
 @pytest.mark.golden
-def test_official_deviation_of_crowdpose_centers_is_another(golden_dir: Path) -> None:
+def test_center_sigma_of_crowdpose_differs_in_the_official_code(golden_dir: Path) -> None:
     batch, centers, _, arrays = official(golden_dir, 3)
     heat = regression_targets(batch, centers=centers).heatmaps[0][0].numpy()
     np.testing.assert_allclose(heat[:-1], arrays["heatmap"][:-1], atol=1e-6)
@@ -121,7 +121,7 @@ def test_official_deviation_of_crowdpose_centers_is_another(golden_dir: Path) ->
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", [0, 2, 3, 5])
-def test_official_centers_are_means_of_labeled_keypoints(golden_dir: Path, case: int) -> None:
+def test_centers_equal_the_official_means_of_labeled_keypoints(golden_dir: Path, case: int) -> None:
     """In the other cases they were rounded or moved together by hand."""
     batch, centers, _, _ = official(golden_dir, case)
     torch.testing.assert_close(mean_positions(batch.keypoints), centers)
@@ -130,7 +130,7 @@ def test_official_centers_are_means_of_labeled_keypoints(golden_dir: Path, case:
 @pytest.mark.golden
 @pytest.mark.parametrize("region", ["disc", "square"])
 @pytest.mark.parametrize("case", range(6))
-def test_official_offsets(golden_dir: Path, case: int, region: Region) -> None:
+def test_offsets_equal_the_official_ones(golden_dir: Path, case: int, region: Region) -> None:
     batch, centers, kinds, arrays = official(golden_dir, case)
     targets = regression_targets(batch, centers=centers, region=region)
     ours, weights = (maps[0].numpy() for maps in offset_maps(targets))
@@ -152,7 +152,7 @@ def test_official_offsets(golden_dir: Path, case: int, region: Region) -> None:
 
 
 @pytest.mark.golden
-def test_squares_hold_as_many_cells_as_the_official_ones(golden_dir: Path) -> None:
+def test_square_regions_have_as_many_cells_as_the_official_ones(golden_dir: Path) -> None:
     batch, centers, _, arrays = official(golden_dir, 0)
     targets = regression_targets(batch, centers=centers, region="square")
     assert (
@@ -183,14 +183,14 @@ def test_people_without_a_center() -> None:
     assert targets.heatmaps[0][0, 2, 8, 6] == targets.heatmaps[0][0, 2].max() > 0.9
 
 
-def test_unlabeled_keypoints_do_not_move_the_center() -> None:
+def test_centers_ignore_unlabeled_keypoints() -> None:
     people = one_person((10.0, 20.0, 2.0), (0.0, 0.0, 0.0), (30.0, 40.0, 1.0))
     assert mean_positions(people).tolist() == [[[20.0, 30.0]]]
     wild = one_person((10.0, 20.0, 2.0), (float("nan"), 9e9, 0.0), (30.0, 40.0, 1.0))
     assert mean_positions(wild).tolist() == [[[20.0, 30.0]]]
 
 
-def test_small_people_are_measured_in_the_image_file() -> None:
+def test_min_area_is_in_px_of_the_image_file() -> None:
     """Areas of 900 px² of images twice as large and half as large as their files."""
     batch = batch_of(one_person((8.0, 8.0, 2.0)).repeat(2, 1, 1, 1), (32, 32))
     warps = (
@@ -208,14 +208,14 @@ def test_small_people_are_measured_in_the_image_file() -> None:
     assert exactly.centers[0, 0, 2] == 1, "least means at least"
 
 
-def test_given_centers_take_the_place_of_means() -> None:
+def test_given_centers_replace_the_means() -> None:
     batch = batch_of(one_person((8.0, 8.0, 2.0)), (64, 64))
     targets = regression_targets(batch, centers=torch.tensor([[[50.0, 34.0]]]))
     assert targets.centers.tolist() == [[[50.0, 34.0, 1.0]]]
     assert targets.heatmaps[0][0, 1].argmax() == 8 * 16 + 12
 
 
-def test_disc_and_square_by_hand() -> None:
+def test_center_regions_by_hand() -> None:
     center = torch.tensor([[[18.0, 18.0, 1.0]]])  # the middle of a cell of 4 px
     disc = assign_centers(center, (36, 36), (9, 9), 2.0) >= 0
     square = assign_centers(center, (36, 36), (9, 9), 2.0, "square") >= 0
@@ -228,7 +228,7 @@ def test_disc_and_square_by_hand() -> None:
 
 @pytest.mark.parametrize("region", ["disc", "square"])
 @pytest.mark.parametrize("radius", [0.7, 1.0, 3.5, 4.0])
-def test_regions_are_symmetric_about_the_center(region: Region, radius: float) -> None:
+def test_center_regions_are_symmetric(region: Region, radius: float) -> None:
     """Wherever in its cell the center lies, and also beyond the border."""
     rng = np.random.default_rng(0)
     for x, y in rng.uniform(0, 64, (30, 2)):
@@ -240,7 +240,7 @@ def test_regions_are_symmetric_about_the_center(region: Region, radius: float) -
         np.testing.assert_array_equal(owners >= 0, reach <= radius)
 
 
-def test_the_nearest_center_wins() -> None:
+def test_assignment_to_the_nearest_center() -> None:
     centers = torch.tensor([[[10.0, 18.0, 1.0], [24.0, 18.0, 1.0], [24.0, 18.0, 0.0]]])
     owners = assign_centers(centers, (36, 36), (9, 9))[0]
     assert owners[4].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
@@ -248,13 +248,13 @@ def test_the_nearest_center_wins() -> None:
     assert torch.equal(torch.tensor([1, 0, -1])[owners], swapped)
 
 
-def test_of_centers_equally_near_the_later_person_wins() -> None:
+def test_assignment_at_equal_distance_goes_to_the_later_person() -> None:
     centers = torch.tensor([[[18.0, 18.0, 1.0], [18.0, 18.0, 1.0]]])
     owners = assign_centers(centers, (36, 36), (9, 9))
     assert set(owners.unique().tolist()) == {-1, 1}
 
 
-def test_a_cell_is_foreground_on_its_own_map_or_on_all() -> None:
+def test_foreground_per_map_any_and_all() -> None:
     batch = batch_of(one_person((6.0, 6.0, 2.0), (120.0, 120.0, 2.0)), (128, 128))
     own = regression_targets(batch, sigma=0.5, center_sigma=0.5, background=0.25).masks[0][0]
     every = regression_targets(
@@ -272,7 +272,7 @@ def test_a_cell_is_foreground_on_its_own_map_or_on_all() -> None:
 
 
 @pytest.mark.parametrize("foreground", ["per_map", "any", "all"])
-def test_ignored_cells_count_nothing_on_any_map(foreground: Foreground) -> None:
+def test_mask_of_ignored_cells(foreground: Foreground) -> None:
     batch = random_batch(3)
     batch.ignore_mask[0, :12, 8:40] = True
     whole = regression_targets(random_batch(3), foreground=foreground).masks[0]
@@ -282,7 +282,7 @@ def test_ignored_cells_count_nothing_on_any_map(foreground: Foreground) -> None:
     assert torch.equal(cut, whole)
 
 
-def test_shapes_and_what_travels_along() -> None:
+def test_shapes_keypoints_and_areas() -> None:
     batch = random_batch(0)
     batch = replace(batch, keypoints=batch.keypoints.float(), areas=batch.areas.float())
     targets = regression_targets(batch, stride=8)
@@ -298,7 +298,7 @@ def test_shapes_and_what_travels_along() -> None:
     assert targets.image_size == (64, 96)
 
 
-def test_mirrored_people_give_mirrored_targets() -> None:
+def test_flip_equivariance() -> None:
     batch = random_batch(5)
     points = batch.keypoints.clone()
     points[..., 0] = 96 - points[..., 0]
@@ -311,7 +311,7 @@ def test_mirrored_people_give_mirrored_targets() -> None:
     )
 
 
-def test_people_moved_by_whole_cells_move_the_targets() -> None:
+def test_translation_equivariance() -> None:
     points = torch.tensor([[[[30.3, 33.1, 2.0], [41.7, 50.2, 1.0]]]])
     moved = points + torch.tensor([8.0, 4.0, 0.0])
     a, b = (
@@ -323,7 +323,7 @@ def test_people_moved_by_whole_cells_move_the_targets() -> None:
     assert torch.equal(a.center_assignment.roll((1, 2), (-2, -1)), b.center_assignment)
 
 
-def test_images_of_a_batch_are_independent_and_padding_costs_nothing() -> None:
+def test_images_of_a_batch_are_independent() -> None:
     batch = random_batch(1)
     together = regression_targets(batch)
     for b in range(2):
@@ -354,6 +354,6 @@ def test_no_people() -> None:
         ({"center_sigma": -2.0}, "sigma must be a positive number of cells, not -2.0"),
     ],
 )
-def test_what_is_out_of_range_is_refused(options: dict, message: str) -> None:
+def test_bad_arguments_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         regression_targets(random_batch(0), **options)

@@ -11,7 +11,7 @@ import pytest
 
 from poselib.analysis import compare as comparing
 from poselib.data.catalog import KeypointDataset
-from poselib.data.synthetic.export import write
+from poselib.data.synthetic.export import write_scenes
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import Evaluation, score
 from poselib.engine.predict import PredictOptions
@@ -158,7 +158,7 @@ def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
     looks: list[Look], tmp_path: Path
 ) -> None:
     folder, preset = tmp_path / "coco", get_preset("smoke", "coco", "dekr")
-    write(tmp_path / "drawn", preset.scenes, 3, 7, COCO)
+    write_scenes(tmp_path / "drawn", preset.scenes, 3, 7, COCO)
     folder.mkdir()
     (tmp_path / "drawn" / "images").rename(folder / "val2017")
     (folder / "annotations").mkdir()
@@ -199,7 +199,7 @@ def test_one_checkpoint_is_tested_on_both_parts_of_ochuman(
     (folder / "images").mkdir(parents=True)
     (folder / "annotations").mkdir()
     for part, count in (("val", 2), ("test", 3)):
-        write(tmp_path / part, scenes, count, 7, COCO)
+        write_scenes(tmp_path / part, scenes, count, 7, COCO)
         for image in (tmp_path / part / "images").iterdir():
             image.rename(folder / "images" / image.name)
         name = f"ochuman_coco_format_{part}_range_0.00_1.00.json"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from poselib.data.synthetic.config import SceneConfig
-from poselib.data.synthetic.dataset import write
+from poselib.data.synthetic.dataset import write_scenes
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.experiments.transfer import (
@@ -59,7 +59,7 @@ def test_coco_files_with_the_same_keypoints_are_measured_and_others_only_looked_
     system = load_checkpoint().system
     recipe = SceneConfig(size=96, people=(1, 1))
     for skeleton, fits in ((COCO, True), (CROWDPOSE, False)):
-        folder = write(tmp_path / skeleton.name, recipe, 2, 3, skeleton)
+        folder = write_scenes(tmp_path / skeleton.name, recipe, 2, 3, skeleton)
         domain = real_domain(SMOKE, system.skeleton, 96, images=str(folder / "images"),
                              annotations=str(folder / "annotations.json"),
                              annotated=skeleton.name)  # fmt: skip

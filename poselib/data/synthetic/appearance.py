@@ -1,4 +1,4 @@
-"""What people look like: skin, hair and clothes."""
+"""Random appearance of synthetic people: skin, hair and clothes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.synthetic.body_parts import CAPSULES, HULLS, PART, PARTS
+from poselib.data.synthetic.body_parts import CAPSULES, HULLS, PART_INDEX, PARTS
 
 Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Look:
-    """One person's colors, in the order of ``PARTS``, the parts that exist, and stripes."""
+class Appearance:
+    """Colors of one person's body parts.
+
+    Attributes:
+        colors, outline_colors: of each part, in the order of ``body_parts.PARTS``.
+        present: which parts exist, such as a skirt or long hair.
+        stripes: number of stripes across the shirt; 1 or fewer for none.
+        stripe_color: their color.
+    """
 
     colors: list[Color]
-    rims: list[Color]
-    worn: NDArray[np.bool_]
-    stripes: int  # across the shirt; 1 or fewer for none
-    stripe: Color
+    outline_colors: list[Color]
+    present: NDArray[np.bool_]
+    stripes: int
+    stripe_color: Color
 
 
 _SKINS = np.array(
@@ -38,8 +45,8 @@ _PALETTE = np.array(
 )
 
 
-def draw_look(rng: np.random.Generator) -> Look:
-    """Draw skin, hair and clothes of one person."""
+def sample_appearance(rng: np.random.Generator) -> Appearance:
+    """Sample skin, hair and clothes of one person."""
     u = rng.random(12)
     skin = _SKINS[int(u[0] * len(_SKINS))] + rng.integers(-8, 9)
     shirt, trousers, shoes = (_PALETTE[i] for i in rng.choice(len(_PALETTE), 3, replace=False))
@@ -66,17 +73,17 @@ def draw_look(rng: np.random.Generator) -> Look:
     }
     names = [part.color for part in CAPSULES] + [hull[0] for hull in HULLS]
     rgb = np.clip(np.array([table[name] for name in names]), 0, 255).astype(int)
-    worn = np.ones(len(PARTS), dtype=bool)
-    worn[PART["long_hair"]] = u[6] < 0.35 and u[4] >= 0.06
-    worn[PART["skirt"]] = skirt
+    present = np.ones(len(PARTS), dtype=bool)
+    present[PART_INDEX["long_hair"]] = u[6] < 0.35 and u[4] >= 0.06
+    present[PART_INDEX["skirt"]] = skirt
     pattern = _PALETTE[int(u[7] * len(_PALETTE))].tolist()
-    # A rim tells limbs of one color apart: darker, or lighter where that would not show.
+    # Outlines separate limbs of one color: darker, or lighter where that would not show.
     dark = rgb.sum(-1, keepdims=True) < 150
-    rims = np.where(dark, rgb + 45, (0.55 * rgb).astype(int))
-    return Look(
+    outline_colors = np.where(dark, rgb + 45, (0.55 * rgb).astype(int))
+    return Appearance(
         colors=[(r, g, b) for r, g, b in rgb.tolist()],
-        rims=[(r, g, b) for r, g, b in rims.tolist()],
-        worn=worn,
+        outline_colors=[(r, g, b) for r, g, b in outline_colors.tolist()],
+        present=present,
         stripes=int(u[8] * 12) - 5,
-        stripe=(pattern[0], pattern[1], pattern[2]),
+        stripe_color=(pattern[0], pattern[1], pattern[2]),
     )

@@ -1,4 +1,4 @@
-"""A body that bends: its points, its proportions and its forward kinematics.
+"""The articulated body model: points, random proportions, forward kinematics and projection.
 
 The person's frame has x to the person's left, y down and z forward, the pelvis at the origin and
 the standing height as the unit. Seen from the front, the person's left is the image's right.
@@ -48,10 +48,10 @@ POINTS = (
     *(f"{side}_{p}" for p in _ARM_POINTS for side in SIDES),
     *(f"{side}_{p}" for p in _LEG_POINTS for side in SIDES),
 )
-POINT = {name: i for i, name in enumerate(POINTS)}
-KEYPOINT_POINTS = np.array([POINT[name] for name in KEYPOINTS])
+POINT_INDEX = {name: i for i, name in enumerate(POINTS)}
+KEYPOINT_INDICES = np.array([POINT_INDEX[name] for name in KEYPOINTS])
 
-# Mean and half range of each length, as a share of the standing height before it is made 1.
+# Mean and half range of each length, in standing heights before they are normalized to 1.
 _LENGTHS = {
     "leg": (0.235, 0.018),
     "torso": (0.295, 0.015),
@@ -67,10 +67,10 @@ LENGTHS = tuple(_LENGTHS)
 _FOOT = 0.035
 
 
-def draw_proportions(rng: np.random.Generator, people: int) -> FloatArray:
-    """Draw (N, len(LENGTHS)) body lengths whose standing height is 1; girth is a factor."""
-    mean, spread = np.array(list(_LENGTHS.values())).T
-    lengths: FloatArray = mean + spread * (2 * rng.random((people, len(mean))) - 1)
+def sample_proportions(rng: np.random.Generator, people: int) -> FloatArray:
+    """Sample (N, len(LENGTHS)) body lengths of standing height 1; girth is a factor."""
+    mean, half_range = np.array(list(_LENGTHS.values())).T
+    lengths: FloatArray = mean + half_range * (2 * rng.random((people, len(mean))) - 1)
     leg, torso, neck, head = lengths[:, :4].T
     height = 2 * leg + torso + neck + 0.144 * head + _FOOT
     lengths[:, :-1] /= height[:, None]
@@ -78,7 +78,7 @@ def draw_proportions(rng: np.random.Generator, people: int) -> FloatArray:
 
 
 def _rotation(axis: int, degrees: FloatArray) -> FloatArray:
-    """(N, 3, 3) rotations about one axis of the person's frame; see the table of limits."""
+    """Return (N, 3, 3) rotations about an axis of the person's frame, signed as in ``LIMITS``."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     out = np.zeros((*degrees.shape, 3, 3))
     a, b = {0: (1, 2), 1: (0, 2), 2: (1, 0)}[axis]
@@ -92,34 +92,34 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return vectors / np.maximum(np.sqrt((vectors**2).sum(-1, keepdims=True)), 1e-9)
 
 
-def _across(reference: FloatArray, direction: FloatArray) -> FloatArray:
-    """The unit vector nearest to ``reference`` at a right angle to ``direction``."""
+def _perpendicular(reference: FloatArray, direction: FloatArray) -> FloatArray:
+    """Return the unit vector nearest to ``reference`` that is perpendicular to ``direction``."""
     return _unit(reference - (reference * direction).sum(-1, keepdims=True) * direction)
 
 
 def _arms(
     side: dict[str, FloatArray], lengths: dict[str, FloatArray]
 ) -> tuple[FloatArray, FloatArray]:
-    """Vectors shoulder to elbow and elbow to wrist, (N, 2, 3) each, in the torso's frame."""
+    """Return the vectors shoulder to elbow and elbow to wrist, (N, 2, 3), in the torso's frame."""
     lift, sweep, flex, turn = (np.radians(side[a]) for a in ("raise", "sweep", "elbow", "turn"))
     flat = np.sin(lift)
     upper = np.stack([_SIGN * flat * np.cos(sweep), np.cos(lift), flat * np.sin(sweep)], -1)
     # A forearm bends forwards when the arm hangs, upwards and inwards when it is raised.
     inward = np.broadcast_to(-0.45 * _SIGN, turn.shape)
-    bend = _across(np.stack([inward, -0.7 * np.sin(turn) - 0.2, np.cos(turn)], -1), upper)
+    bend = _perpendicular(np.stack([inward, -0.7 * np.sin(turn) - 0.2, np.cos(turn)], -1), upper)
     lower = np.cos(flex)[..., None] * upper + np.sin(flex)[..., None] * bend
     return upper * lengths["upper_arm"][:, None, None], lower * lengths["forearm"][:, None, None]
 
 
 def _legs(side: dict[str, FloatArray], lengths: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    """Leg points, (N, 2, 3) each, in the person's frame."""
+    """Return the points of the legs, (N, 2, 3) each, in the person's frame."""
     forward, spread, flex, toe = (np.radians(side[a]) for a in ("hip", "spread", "knee", "foot"))
     level = np.cos(spread)
     thigh = np.stack([_SIGN * np.sin(spread), np.cos(forward) * level, np.sin(forward) * level], -1)
     fold = np.stack([np.zeros_like(flex), thigh[..., 2], -thigh[..., 1]], -1)
-    bend = _across(fold, thigh)
+    bend = _perpendicular(fold, thigh)
     shin = np.cos(flex)[..., None] * thigh + np.sin(flex)[..., None] * bend
-    ahead = _across(-bend * np.cos(flex)[..., None] + np.sin(flex)[..., None] * thigh, shin)
+    ahead = _perpendicular(-bend * np.cos(flex)[..., None] + np.sin(flex)[..., None] * thigh, shin)
     foot = np.cos(toe)[..., None] * ahead + np.sin(toe)[..., None] * shin
     foot[..., 0] += 0.25 * _SIGN
     leg = lengths["leg"][:, None, None]
@@ -139,15 +139,15 @@ def _legs(side: dict[str, FloatArray], lengths: dict[str, FloatArray]) -> dict[s
     }
 
 
-def pose(angles: FloatArray, proportions: FloatArray) -> FloatArray:
-    """Place the points of each body (forward kinematics).
+def forward_kinematics(angles: FloatArray, proportions: FloatArray) -> FloatArray:
+    """Compute the points of each body from its joint angles and proportions.
 
     Args:
         angles: (N, len(ANGLES)) degrees.
-        proportions: (N, len(LENGTHS)), from ``draw_proportions``.
+        proportions: (N, len(LENGTHS)), from ``sample_proportions``.
 
     Returns:
-        (N, len(POINTS), 3) in the person's frame, standing heights.
+        (N, len(POINTS), 3) in the person's frame, in standing heights.
     """
     lengths = dict(zip(LENGTHS, proportions.T, strict=True))
     center = dict(zip(ANGLES, angles.T, strict=True))
@@ -197,16 +197,16 @@ def _head(rotation: FloatArray, base: FloatArray, scale: FloatArray) -> dict[str
 
 
 def project(points: FloatArray, yaw: FloatArray, roll: FloatArray, elevation: float) -> FloatArray:
-    """View bodies from a distance, without perspective.
+    """Project bodies orthographically onto the image plane.
 
     Args:
         points: (N, P, 3) in each person's frame.
-        yaw: (N,) degrees; 0 faces the viewer, 90 looks to the image's right, 180 shows the back.
+        yaw: (N,) degrees; 0 faces the viewer, 90 the image's right, 180 shows the back.
         roll: (N,) degrees in the image plane, clockwise as seen.
         elevation: degrees by which the camera looks down.
 
     Returns:
-        (N, P, 3): image x, image y (down) and nearness to the viewer, standing heights.
+        (N, P, 3): image x, image y (down) and depth towards the viewer, in standing heights.
     """
     tilt = _rotation(0, np.full(len(points), elevation))
     view = _rotation(2, roll) @ tilt @ _rotation(1, yaw)

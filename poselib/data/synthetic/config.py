@@ -1,4 +1,4 @@
-"""What synthetic scenes are like."""
+"""The configuration of synthetic scenes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from poselib.data.synthetic.pose_sampling import FAMILIES
 
-# The index of n people is below about 0.9 * (n - 1); a little room makes it easy to meet.
-_REACH = 0.8
-# How often people are seen in each pose.
-COMMON = (
+# The crowd index of n people is below about 0.9 * (n - 1); a little less is easy to reach.
+_INDEX_PER_PERSON = 0.8
+# Pose families by frequency: people mostly stand and walk and rarely lie.
+DEFAULT_POSES = (
     *("standing", "standing", "standing", "walking", "walking", "sitting", "sitting"),
     *("arms_up", "reaching", "crouching", "lying"),
 )
@@ -19,20 +19,19 @@ COMMON = (
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """What scenes are like; with a seed it defines a data set.
+    """Configuration of synthetic scenes; with a seed it defines a dataset.
 
     Attributes:
         size: side of the square image, px.
-        people: least and greatest number of people.
-        height: least and greatest standing height, as shares of ``size``.
-        crowd_index: the crowd index that every scene should have (see ``crowd_index``), a pair
-            of the least and greatest to draw it from, or None for people who stand loosely and
-            overlap now and then.
-        poses: pose families to draw from, of ``poses.FAMILIES``; one that is named twice is drawn
-            twice as often. By default people mostly stand and walk and rarely lie.
-        views: shares of people seen from the front, the side and the back.
-        distractors: least and greatest number of sticks, blobs and boxes.
-        border: probability that a person is cut by the border.
+        people: minimum and maximum number of people.
+        height: minimum and maximum standing height, as fractions of ``size``.
+        crowd_index: the crowd index of every scene (see ``ops.crowd_index``), a (min, max) pair to
+            sample it from, or None to place people apart, so that they overlap only now and then.
+        poses: pose families to sample from, of ``pose_sampling.FAMILIES``; one that is named twice
+            is sampled twice as often.
+        views: fractions of people seen from the front, the side and the back.
+        distractors: minimum and maximum number of sticks, blobs and boxes.
+        border: probability that a person is cut off by the image border.
 
     Raises:
         ValueError: a field is out of its range; the message names it.
@@ -42,7 +41,7 @@ class SceneConfig:
     people: tuple[int, int] = (1, 4)
     height: tuple[float, float] = (0.6, 0.95)
     crowd_index: float | tuple[float, float] | None = None
-    poses: tuple[str, ...] = COMMON
+    poses: tuple[str, ...] = DEFAULT_POSES
     views: tuple[float, float, float] = (0.75, 0.15, 0.10)
     distractors: tuple[int, int] = (0, 4)
     border: float = 0.12
@@ -55,67 +54,67 @@ class SceneConfig:
             object.__setattr__(self, "crowd_index", tuple(self.crowd_index))
         for name in ("people", "height", "distractors"):
             if len(getattr(self, name)) != 2:
-                raise ValueError(f"SceneRecipe.{name} must be a pair, got {getattr(self, name)!r}")
+                raise ValueError(f"SceneConfig.{name} must be a pair, got {getattr(self, name)!r}")
         unknown = [pose for pose in self.poses if pose not in FAMILIES]
-        most = _REACH * (self.people[1] - 1)
+        highest = _INDEX_PER_PERSON * (self.people[1] - 1)
         checks = {
             "size": (
                 isinstance(self.size, int) and 32 <= self.size <= 4096,
                 "a whole number of px from 32 to 4096",
             ),
             "people": (
-                _whole(self.people) and 1 <= self.people[0] <= self.people[1] <= 30,
+                _are_integers(self.people) and 1 <= self.people[0] <= self.people[1] <= 30,
                 "ordered whole numbers from 1 to 30",
             ),
             "height": (0.05 <= self.height[0] <= self.height[1] <= 3, "ordered, from 0.05 to 3"),
             "poses": (bool(self.poses) and not unknown, f"some of {FAMILIES}"),
             "views": (
                 len(self.views) == 3 and min(self.views) >= 0 and sum(self.views) > 0,
-                "three shares of front, side and back, not all 0",
+                "three fractions of front, side and back, not all 0",
             ),
             "distractors": (
-                _whole(self.distractors) and 0 <= self.distractors[0] <= self.distractors[1],
+                _are_integers(self.distractors) and 0 <= self.distractors[0] <= self.distractors[1],
                 "ordered whole numbers from 0",
             ),
             "border": (0 <= self.border <= 1, "a probability"),
             "crowd_index": (
-                self._crowding_fits(),
-                f"None, from 0 to {_REACH} * (people[1] - 1) = {most:g}, or an ordered pair of "
-                "such numbers",
+                self._crowd_index_fits(),
+                f"None, from 0 to {_INDEX_PER_PERSON} * (people[1] - 1) = {highest:g}, or an "
+                "ordered pair of such numbers",
             ),
         }
-        for name, (fine, expected) in checks.items():
-            if not fine:
+        for name, (valid, expected) in checks.items():
+            if not valid:
                 given = getattr(self, name)
-                raise ValueError(f"SceneRecipe.{name} must be {expected}, got {given!r}")
+                raise ValueError(f"SceneConfig.{name} must be {expected}, got {given!r}")
 
     @property
-    def crowding(self) -> tuple[float, float] | None:
-        """Least and greatest crowd index, or None where none is asked for."""
+    def crowd_range(self) -> tuple[float, float] | None:
+        """Minimum and maximum crowd index, or None if people are placed apart."""
         if self.crowd_index is None or isinstance(self.crowd_index, tuple):
             return self.crowd_index
         return self.crowd_index, self.crowd_index
 
     @property
-    def least_people(self) -> int:
-        """Fewest people that can reach the crowd index, and at least ``people[0]``."""
-        if not self.crowding:
+    def min_people(self) -> int:
+        """Minimum number of people: ``people[0]``, or as many as the crowd index needs."""
+        if not self.crowd_range:
             return self.people[0]
-        return max(self.people[0], 1 + int(np.ceil(self.crowding[1] / _REACH)))
+        return max(self.people[0], 1 + int(np.ceil(self.crowd_range[1] / _INDEX_PER_PERSON)))
 
-    def _crowding_fits(self) -> bool:
+    def _crowd_index_fits(self) -> bool:
         if isinstance(self.crowd_index, tuple) and len(self.crowd_index) != 2:
             return False
-        low, high = self.crowding or (0.0, 0.0)
-        return 0 <= low <= high <= _REACH * (self.people[1] - 1)
+        low, high = self.crowd_range or (0.0, 0.0)
+        return 0 <= low <= high <= _INDEX_PER_PERSON * (self.people[1] - 1)
 
     def as_dict(self) -> dict[str, object]:
-        """The fields as JSON holds them: tuples become lists."""
+        """Return the fields as JSON holds them: tuples become lists."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
-def _whole(values: tuple[int, ...]) -> bool:
+def _are_integers(values: tuple[int, ...]) -> bool:
     return all(isinstance(value, int) for value in values)
 
 

@@ -1,7 +1,7 @@
-"""The embedded default data: scenes of drawn people, from a recipe and a seed.
+"""Synthetic scenes as a dataset: rendered from a configuration and a seed.
 
-``SyntheticScenes`` draws them when asked for; ``write`` makes an ordinary COCO-format folder of
-the same scenes, which ``poselib.data.readers.coco.CocoKeypoints`` reads like any other.
+``SyntheticScenes`` renders them on demand; ``write_scenes`` writes the same scenes as an ordinary
+COCO-format folder, which ``poselib.data.readers.coco.CocoKeypoints`` reads like any other.
 """
 
 from __future__ import annotations
@@ -11,31 +11,36 @@ from typing import Any
 import numpy as np
 
 from poselib.data.synthetic.config import SceneConfig
-from poselib.data.synthetic.export import check, document, entries, write
+from poselib.data.synthetic.export import (
+    check_arguments,
+    dataset_document,
+    scene_entries,
+    write_scenes,
+)
 from poselib.data.synthetic.scene import Scene, render_scene
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample
 
-__all__ = ["SceneConfig", "SyntheticScenes", "write"]
+__all__ = ["SceneConfig", "SyntheticScenes", "write_scenes"]
 
 
 class SyntheticScenes:
-    """Drawn scenes, each made when asked for, from (seed, index) alone.
+    """Synthetic scenes, each rendered on demand from the configuration, the seed and its index.
 
     Args:
-        recipe: what the scenes are like.
+        config: configuration of the scenes.
         count: number of scenes.
-        seed: scenes of two seeds are unrelated.
-        skeleton: which keypoints a sample has, found by name.
+        seed: scenes of different seeds are unrelated.
+        skeleton: the keypoints that a sample has, found by name.
 
     Raises:
         ValueError: the count or the seed is negative, or the skeleton has a keypoint that the
             body lacks.
     """
 
-    def __init__(self, recipe: SceneConfig, count: int, seed: int, skeleton: Skeleton) -> None:
-        check(count, seed, skeleton)
-        self.recipe, self.seed, self.skeleton = recipe, seed, skeleton
+    def __init__(self, config: SceneConfig, count: int, seed: int, skeleton: Skeleton) -> None:
+        check_arguments(count, seed, skeleton)
+        self.config, self.seed, self.skeleton = config, seed, skeleton
         self._count = count
         self._scenes: list[Scene] | None = None
 
@@ -47,12 +52,12 @@ class SyntheticScenes:
         return tuple(range(self._count))
 
     def scene(self, index: int) -> Scene:
-        """Draw a scene with everything known of it; raises IndexError past the end."""
+        """Render a scene with all its annotations; raises IndexError past the end."""
         if not 0 <= index < self._count:
             raise IndexError(f"scene {index} of {self._count}")
         if self._scenes is not None:
             return self._scenes[index]
-        return render_scene(self.recipe, self.seed, index)
+        return render_scene(self.config, self.seed, index)
 
     def __getitem__(self, index: int) -> Sample:
         scene = self.scene(index)
@@ -68,12 +73,12 @@ class SyntheticScenes:
         )
 
     def cached(self) -> SyntheticScenes:
-        """Draw all scenes once and return a data set that keeps them in memory."""
-        copy = SyntheticScenes(self.recipe, self._count, self.seed, self.skeleton)
+        """Render all scenes once and return a dataset that keeps them in memory."""
+        copy = SyntheticScenes(self.config, self._count, self.seed, self.skeleton)
         copy._scenes = [self.scene(i) for i in range(self._count)]
         return copy
 
     def ground_truth(self) -> dict[str, Any]:
         """Describe all scenes as a COCO-format document, with COCO's pixel indices."""
-        described = (entries(self.scene(i), self.skeleton, i, "png") for i in range(self._count))
-        return document(described, self.recipe, self._count, self.seed, self.skeleton)
+        scenes = (scene_entries(self.scene(i), self.skeleton, i, "png") for i in range(self._count))
+        return dataset_document(scenes, self.config, self._count, self.seed, self.skeleton)

@@ -1,4 +1,4 @@
-"""How people hold themselves: joint limits and pose families."""
+"""Joint limits, pose families and random poses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from poselib.typing import FloatArray
 
 SIDES = ("left", "right")
-# Every angle is in degrees. Limits are those of a healthy adult, rounded.
+# Joint limits of a healthy adult, degrees, rounded.
 TORSO_LIMITS = {
     "lean": (-15, 60),  # forward
     "bend": (-25, 25),  # to the left
@@ -34,7 +34,7 @@ LIMITS: dict[str, tuple[float, float]] = {
 ANGLES = tuple(LIMITS)
 _COLUMN = {name: i for i, name in enumerate(ANGLES)}
 
-_REST = {
+_REST_RANGES = {
     "lean": (-4, 8),
     "bend": (-6, 6),
     "twist": (-10, 10),
@@ -50,8 +50,8 @@ _REST = {
     "knee": (0, 12),
     "foot": (-5, 10),
 }
-# Each family lists what differs from rest. A bare name holds for both sides; the sides of an
-# asymmetric pose are exchanged for half of the people.
+# Each family lists the angles that differ from rest. A name without a side holds for both sides;
+# those of an asymmetric pose are exchanged for half of the people.
 _FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
     "standing": {"left_elbow": (5, 125), "left_raise": (4, 60), "spread": (1, 16)},
     "walking": {
@@ -118,33 +118,33 @@ _FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
 FAMILIES = tuple(_FAMILIES)
 
 
-def _span(family: str, angle: str) -> tuple[float, float]:
-    special, bare = _FAMILIES[family], angle.removeprefix("left_").removeprefix("right_")
-    return special.get(angle, special.get(bare, _REST[bare]))
+def _range_of(family: str, angle: str) -> tuple[float, float]:
+    special, name = _FAMILIES[family], angle.removeprefix("left_").removeprefix("right_")
+    return special.get(angle, special.get(name, _REST_RANGES[name]))
 
 
-FAMILY_SPANS: FloatArray = np.array(
-    [[_span(f, a) for a in ANGLES] for f in FAMILIES], dtype=np.float64
+FAMILY_RANGES: FloatArray = np.array(
+    [[_range_of(f, a) for a in ANGLES] for f in FAMILIES], dtype=np.float64
 )
 
-# The order of the angles with the sides exchanged. Turns to the left and to the right are drawn
-# alike, so they need no change of sign.
+# The order of the angles with the sides exchanged. Turns to the left and to the right have the same
+# ranges, so they need no change of sign.
 _MIRROR = np.array(
     [_COLUMN[name] for name in TORSO_LIMITS]
     + [_COLUMN[f"{side}_{name}"] for side in reversed(SIDES) for name in SIDE_LIMITS]
 )
 
 
-def draw_angles(rng: np.random.Generator, families: NDArray[np.int64]) -> FloatArray:
-    """Draw one pose for each person.
+def sample_angles(rng: np.random.Generator, families: NDArray[np.int64]) -> FloatArray:
+    """Sample one pose for each person.
 
     Args:
-        families: (N,) positions in ``FAMILIES``.
+        families: (N,) indices into ``FAMILIES``.
 
     Returns:
         (N, len(ANGLES)) degrees, inside ``LIMITS``.
     """
-    low, high = FAMILY_SPANS[families].transpose(2, 0, 1)
+    low, high = FAMILY_RANGES[families].transpose(2, 0, 1)
     angles: FloatArray = low + (high - low) * rng.random(low.shape)
     mirrored = rng.random(len(families)) < 0.5
     angles[mirrored] = angles[mirrored][:, _MIRROR]

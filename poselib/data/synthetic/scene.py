@@ -1,4 +1,4 @@
-"""One scene: who is in it, where they stand, and what of them can be seen."""
+"""Rendering of one synthetic scene and its annotations."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.synthetic import body
+from poselib.data.synthetic import body, rendering
 from poselib.data.synthetic import body_parts as parts
-from poselib.data.synthetic import rendering as figures
-from poselib.data.synthetic.appearance import Look, draw_look
-from poselib.data.synthetic.backgrounds import background, camera, distractors
+from poselib.data.synthetic.appearance import Appearance, sample_appearance
+from poselib.data.synthetic.backgrounds import (
+    apply_camera_effects,
+    paint_background,
+    paint_distractors,
+)
 from poselib.data.synthetic.config import SceneConfig
-from poselib.data.synthetic.placement import Bodies, crowd_index, place_crowded, place_loosely
-from poselib.data.synthetic.pose_sampling import FAMILIES, draw_angles
+from poselib.data.synthetic.placement import Bodies, place_crowded, place_loosely
+from poselib.data.synthetic.pose_sampling import FAMILIES, sample_angles
+from poselib.ops.crowd_index import crowd_index
 from poselib.skeletons import CROWDPOSE, Skeleton
 from poselib.typing import FloatArray
 
 _GIRTH = body.LENGTHS.index("girth")
 _LYING = FAMILIES.index("lying")
-_COUNTED = np.array([body.POINT[name] for name in CROWDPOSE.keypoints])
+_COUNTED = np.array([body.POINT_INDEX[name] for name in CROWDPOSE.keypoints])
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered scene with all that is known of it.
+    """A rendered scene and its annotations.
 
     Attributes:
         image: (S, S, 3) uint8, RGB.
@@ -34,29 +38,29 @@ class Scene:
             1 inside but hidden, 2 visible.
         areas: (N,) float32, px² of the whole silhouette inside the image, hidden parts included.
         boxes: (N, 4) float32, left, top, right, bottom of the silhouette inside the image, px.
-        owners: (S, S) uint8, 0 for the background or 1 + the person on top.
-        families: N pose families.
+        person_map: (S, S) uint8, 0 for the background, else 1 + the index of the person on top.
+        families: the pose family of each person.
     """
 
     image: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     areas: NDArray[np.float32]
     boxes: NDArray[np.float32]
-    owners: NDArray[np.uint8]
+    person_map: NDArray[np.uint8]
     families: tuple[str, ...]
 
     @cached_property
     def crowd_index(self) -> float:
-        """The crowd index that was reached, over CrowdPose's 14 keypoints."""
+        """The crowd index of the scene, over CrowdPose's 14 keypoints."""
         return crowd_index(self.keypoints_of(CROWDPOSE), self.boxes)
 
     def keypoints_of(self, skeleton: Skeleton) -> NDArray[np.float32]:
-        """(N, K, 3) keypoints of a skeleton; raises ValueError for names the body lacks."""
-        return self.keypoints[:, keypoint_columns(skeleton)]
+        """Return the keypoints (N, K, 3) of a skeleton; see ``keypoint_indices``."""
+        return self.keypoints[:, keypoint_indices(skeleton)]
 
 
-def keypoint_columns(skeleton: Skeleton) -> NDArray[np.int64]:
-    """(K,) places of a skeleton's keypoints among ``body.KEYPOINTS``.
+def keypoint_indices(skeleton: Skeleton) -> NDArray[np.int64]:
+    """Return the indices (K,) of a skeleton's keypoints in ``body.KEYPOINTS``.
 
     Raises:
         ValueError: the body lacks some of them; the message names them.
@@ -70,129 +74,136 @@ def keypoint_columns(skeleton: Skeleton) -> NDArray[np.int64]:
     return np.array([body.KEYPOINTS.index(name) for name in skeleton.keypoints])
 
 
-def render_scene(recipe: SceneConfig, seed: int, index: int) -> Scene:
-    """Draw scene number ``index`` of a recipe; the same arguments give the same scene anywhere."""
+def render_scene(config: SceneConfig, seed: int, index: int) -> Scene:
+    """Render scene ``index`` of a dataset; it depends on the arguments alone."""
     rng = np.random.default_rng([seed, index])
-    count = int(rng.integers(recipe.least_people, recipe.people[1] + 1))
-    families = np.array([FAMILIES.index(pose) for pose in recipe.poses])
+    count = int(rng.integers(config.min_people, config.people[1] + 1))
+    families = np.array([FAMILIES.index(pose) for pose in config.poses])
     family = families[rng.integers(0, len(families), count)]
-    proportions = body.draw_proportions(rng, count)
-    points = _bodies(rng, recipe, family, proportions)
+    proportions = body.sample_proportions(rng, count)
+    points = _sample_bodies(rng, config, family, proportions)
     girth = proportions[:, _GIRTH]
-    spots, heights = _placed(rng, recipe, points, girth)
-    px = points[..., :2] * heights[:, None, None] + spots[:, None]
+    positions, heights = _place_people(rng, config, points, girth)
+    px = points[..., :2] * heights[:, None, None] + positions[:, None]
 
-    image = background(rng, recipe.size)
-    low, high = recipe.distractors
-    distractors(rng, image, int(rng.integers(low, high + 1)))
-    looks = [draw_look(rng) for _ in range(count)]
-    facing = parts.facing(points)
-    shapes = figures.shape(points, facing, px, heights, girth, looks)
-    # Larger people are mostly nearer.
+    image = paint_background(rng, config.size)
+    low, high = config.distractors
+    paint_distractors(rng, image, int(rng.integers(low, high + 1)))
+    appearances = [sample_appearance(rng) for _ in range(count)]
+    facing = parts.facing_viewer(points)
+    outlines = rendering.body_outlines(points, facing, px, heights, girth, appearances)
+    # Taller people are mostly nearer.
     order: NDArray[np.int64] = np.argsort(heights * (1 + 0.25 * rng.normal(size=count)))
-    painted = _paint(image, shapes, looks, order)
-    camera(rng, image)
-    return _seen(image, facing, px, painted, family)
+    maps = _paint_people(image, outlines, appearances, order)
+    apply_camera_effects(rng, image)
+    return _label_scene(image, facing, px, maps, family)
 
 
-def _bodies(
+def _sample_bodies(
     rng: np.random.Generator,
-    recipe: SceneConfig,
+    config: SceneConfig,
     family: NDArray[np.int64],
     proportions: FloatArray,
 ) -> FloatArray:
-    """(N, P, 3) projected points of people in their poses, standing heights."""
+    """Return the projected points (N, P, 3) of people in random poses, in standing heights."""
     count = len(family)
-    angles = draw_angles(rng, family)
-    share = np.cumsum(recipe.views) / sum(recipe.views)
-    view = np.searchsorted(share, rng.random(count), side="right").clip(max=2)
+    angles = sample_angles(rng, family)
+    cumulative = np.cumsum(config.views) / sum(config.views)
+    view = np.searchsorted(cumulative, rng.random(count), side="right").clip(max=2)
     left = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     middle, width = np.array([0.0, 90.0, 180.0])[view], np.array([45.0, 25.0, 45.0])[view]
     yaw = left * (middle + width * (2 * rng.random(count) - 1))
     roll = 7 * rng.normal(size=count)
     down = np.where(rng.random(count) < 0.5, -1.0, 1.0) * (90 + 2.5 * roll)
     roll = np.where(family == _LYING, down, roll)
-    return body.project(body.pose(angles, proportions), yaw, roll, 18 * float(rng.random()))
+    return body.project(
+        body.forward_kinematics(angles, proportions), yaw, roll, 18 * float(rng.random())
+    )
 
 
-def _placed(
-    rng: np.random.Generator, recipe: SceneConfig, points: FloatArray, girth: FloatArray
+def _place_people(
+    rng: np.random.Generator, config: SceneConfig, points: FloatArray, girth: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Pelvis positions (N, 2) and standing heights (N,), px."""
-    count, size = len(points), recipe.size
+    """Return pelvis positions (N, 2) and standing heights (N,), px."""
+    count, size = len(points), config.size
     cut = np.zeros((count, 4))
     edge = rng.choice(4, count, p=[0.3, 0.1, 0.3, 0.3])
-    at_border = rng.random(count) < recipe.border
+    at_border = rng.random(count) < config.border
     cut[np.arange(count), edge] = np.where(at_border, 0.1 + 0.35 * rng.random(count), 0)
-    bodies = Bodies(points[:, _COUNTED, :2], parts.extents(points, girth), cut)
-    low, high = (share * size for share in recipe.height)
-    if recipe.crowding is not None and count > 1:
-        least, most = recipe.crowding
-        target = least if least == most else float(rng.uniform(least, most))
+    bodies = Bodies(points[:, _COUNTED, :2], parts.body_boxes(points, girth), cut)
+    low, high = (fraction * size for fraction in config.height)
+    if config.crowd_range is not None and count > 1:
+        lowest, highest = config.crowd_range
+        target = lowest if lowest == highest else float(rng.uniform(lowest, highest))
         return place_crowded(rng, bodies, (low, high), size, target)
     heights = low + (high - low) * rng.random(count)
     return place_loosely(rng, bodies, heights, size), heights
 
 
 @dataclass(frozen=True)
-class _Painted:
-    owners: NDArray[np.uint8]
-    tops: NDArray[np.uint8]
+class _LabelMaps:
+    """Persons and parts on top at each pixel, with areas and boxes of whole silhouettes."""
+
+    person_map: NDArray[np.uint8]
+    part_map: NDArray[np.uint8]
     areas: NDArray[np.float32]
     boxes: NDArray[np.float32]
 
 
-def _paint(
-    image: NDArray[np.uint8], shapes: figures.Shapes, looks: list[Look], order: NDArray[np.int64]
-) -> _Painted:
-    """Paint people in order, each on a map of its own so that its whole silhouette is known."""
-    side, count = len(image), len(looks)
-    owners, tops = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
+def _paint_people(
+    image: NDArray[np.uint8],
+    outlines: rendering.Outlines,
+    appearances: list[Appearance],
+    order: NDArray[np.int64],
+) -> _LabelMaps:
+    """Paint people in order, each also on a map of its own, which gives the whole silhouette."""
+    side, count = len(image), len(appearances)
+    person_map, part_map = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
     areas, boxes = np.zeros(count, np.float32), np.zeros((count, 4), np.float32)
     for person in order.tolist():
         own = np.zeros((side, side), np.uint8)
-        figures.paint(image, own, shapes, person, looks[person])
+        rendering.paint_person(image, own, outlines, person, appearances[person])
         rows, columns = (np.flatnonzero(own.max(axis)) for axis in (1, 0))
         if len(rows) == 0:
             continue
         top, bottom = int(rows[0]), int(rows[-1]) + 1
         left, right = int(columns[0]), int(columns[-1]) + 1
         window = np.s_[top:bottom, left:right]
-        mine = own[window] > 0
-        np.copyto(tops[window], own[window], where=mine)
-        owners[window][mine] = 1 + person
-        areas[person] = np.count_nonzero(mine)
+        silhouette = own[window] > 0
+        np.copyto(part_map[window], own[window], where=silhouette)
+        person_map[window][silhouette] = 1 + person
+        areas[person] = np.count_nonzero(silhouette)
         boxes[person] = left, top, right, bottom
-    return _Painted(owners, tops, areas, boxes)
+    return _LabelMaps(person_map, part_map, areas, boxes)
 
 
-def _seen(
+def _label_scene(
     image: NDArray[np.uint8],
     facing: NDArray[np.bool_],
     px: FloatArray,
-    painted: _Painted,
+    maps: _LabelMaps,
     family: NDArray[np.int64],
 ) -> Scene:
-    """Read the visibility of every keypoint from what was painted, and drop who is not seen."""
+    """Read the visibility of keypoints from the maps; drop people without a visible keypoint."""
     size = len(image)
-    xy = px[:, body.KEYPOINT_POINTS]
+    xy = px[:, body.KEYPOINT_INDICES]
     inside = ((xy >= 0) & (xy < size)).all(-1)
     column, row = np.clip(np.floor(xy).astype(np.int64), 0, size - 1).transpose(2, 0, 1)
     person, keypoint = np.ogrid[: len(xy), : len(body.KEYPOINTS)]
-    mine = painted.owners[row, column] == 1 + person
-    carried = parts.CARRIERS[keypoint, painted.tops[row, column]]
-    visible = inside & mine & carried & facing
+    on_top = maps.person_map[row, column] == 1 + person
+    showing = parts.PARTS_SHOWING[keypoint, maps.part_map[row, column]]
+    visible = inside & on_top & showing & facing
     keypoints = np.concatenate([xy, (inside * 1 + visible)[..., None]], -1).astype(np.float32)
     keypoints[~inside] = 0
-    # Nobody could find a person of whom no keypoint is seen: such people are not labeled.
+    # A person without a visible keypoint cannot be detected, and is not annotated.
     kept = np.flatnonzero(visible.any(1))
-    names = np.zeros(len(xy) + 1, np.uint8)
-    names[1 + kept] = 1 + np.arange(len(kept))
+    numbers = np.zeros(len(xy) + 1, np.uint8)
+    numbers[1 + kept] = 1 + np.arange(len(kept))
     return Scene(
         image=image,
         keypoints=keypoints[kept],
-        areas=np.maximum(painted.areas[kept], 4),
-        boxes=painted.boxes[kept],
-        owners=names[painted.owners],
+        areas=np.maximum(maps.areas[kept], 4),
+        boxes=maps.boxes[kept],
+        person_map=numbers[maps.person_map],
         families=tuple(FAMILIES[f] for f in family[kept].tolist()),
     )

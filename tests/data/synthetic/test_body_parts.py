@@ -12,12 +12,12 @@ from poselib.data.synthetic.pose_sampling import ANGLES
 
 def view(yaw: float, **angles: float) -> np.ndarray:
     row = np.array([[angles.get(name, 0.0) for name in ANGLES]])
-    points = body.pose(row, body.draw_proportions(np.random.default_rng(0), 1))
+    points = body.forward_kinematics(row, body.sample_proportions(np.random.default_rng(0), 1))
     return body.project(points, np.array([yaw]), np.zeros(1), 0.0)
 
 
-def seen(yaw: float, name: str) -> bool:
-    return bool(parts.facing(view(yaw))[0, body.KEYPOINTS.index(name)])
+def is_facing(yaw: float, name: str) -> bool:
+    return bool(parts.facing_viewer(view(yaw))[0, body.KEYPOINTS.index(name)])
 
 
 @pytest.mark.parametrize(
@@ -30,49 +30,61 @@ def seen(yaw: float, name: str) -> bool:
         (-90, ["nose", "left_eye", "left_ear"], ["right_eye", "right_ear", "right_hip"]),
     ],
 )
-def test_what_faces_the_viewer(yaw: float, shown: list[str], hidden: list[str]) -> None:
-    assert all(seen(yaw, name) for name in shown)
-    assert not any(seen(yaw, name) for name in hidden)
+def test_keypoints_facing_the_viewer(yaw: float, shown: list[str], hidden: list[str]) -> None:
+    assert all(is_facing(yaw, name) for name in shown)
+    assert not any(is_facing(yaw, name) for name in hidden)
 
 
-def before(points: np.ndarray, lower: str, upper: str) -> bool:
-    depth = parts.depths(points)[0]
-    return bool(depth[parts.PART[lower]] < depth[parts.PART[upper]])
+def is_painted_before(points: np.ndarray, lower: str, upper: str) -> bool:
+    depth = parts.part_depths(points)[0]
+    return bool(depth[parts.PART_INDEX[lower]] < depth[parts.PART_INDEX[upper]])
 
 
-def test_long_hair_hangs_behind_the_neck_from_the_front_and_over_the_shirt_from_behind() -> None:
+def test_depth_of_long_hair_from_the_front_and_from_behind() -> None:
     for pitch in (-30, 0, 40):
         front, back = (view(yaw, head_pitch=pitch) for yaw in (0, 180))
-        assert before(front, "long_hair", "neck") and before(front, "long_hair", "chest")
-        assert before(back, "chest", "long_hair") and before(back, "neck", "long_hair")
+        assert is_painted_before(front, "long_hair", "neck") and is_painted_before(
+            front, "long_hair", "chest"
+        )
+        assert is_painted_before(back, "chest", "long_hair") and is_painted_before(
+            back, "neck", "long_hair"
+        )
 
 
 @pytest.mark.parametrize("yaw", [0, 40, 90, -90])
-def test_features_lie_on_the_face_and_hair_behind_it(yaw: float) -> None:
+def test_depth_of_facial_features_and_hair(yaw: float) -> None:
     points = view(yaw)
     for feature in ("left_eye", "right_eye", "nose", "mouth", "left_ear"):
-        assert before(points, "face", feature) and before(points, "hair", feature)
-    assert before(points, "hair", "face") and before(points, "left_white", "left_eye")
-    assert before(view(180), "face", "hair")
+        assert is_painted_before(points, "face", feature) and is_painted_before(
+            points, "hair", feature
+        )
+    assert is_painted_before(points, "hair", "face") and is_painted_before(
+        points, "left_white", "left_eye"
+    )
+    assert is_painted_before(view(180), "face", "hair")
 
 
-def test_the_near_arm_is_painted_last_from_the_side() -> None:
-    assert before(view(90), "left_forearm", "chest") and before(view(90), "chest", "right_forearm")
-    assert before(view(-90), "right_thigh", "left_thigh")
+def test_depth_of_near_and_far_limbs_from_the_side() -> None:
+    assert is_painted_before(view(90), "left_forearm", "chest") and is_painted_before(
+        view(90), "chest", "right_forearm"
+    )
+    assert is_painted_before(view(-90), "right_thigh", "left_thigh")
 
 
-def test_clothes_hide_and_small_people_have_no_whites_of_the_eyes() -> None:
-    worn = np.ones((2, len(parts.PARTS)), dtype=bool)
-    worn[0, parts.PART["skirt"]] = False
-    facing = parts.facing(view(0)).repeat(2, 0)
-    out = parts.shown(facing, worn, np.array([400.0, 60.0]))
-    assert out[:, parts.PART["skirt"]].tolist() == [False, True]
-    assert out[:, parts.PART["left_white"]].tolist() == [True, False]
-    assert not parts.shown(~facing, worn, np.array([400.0, 60.0]))[:, parts.PART["mouth"]].any()
+def test_visible_parts_depend_on_clothes_and_height() -> None:
+    present = np.ones((2, len(parts.PARTS)), dtype=bool)
+    present[0, parts.PART_INDEX["skirt"]] = False
+    facing = parts.facing_viewer(view(0)).repeat(2, 0)
+    out = parts.visible_parts(facing, present, np.array([400.0, 60.0]))
+    assert out[:, parts.PART_INDEX["skirt"]].tolist() == [False, True]
+    assert out[:, parts.PART_INDEX["left_white"]].tolist() == [True, False]
+    assert not parts.visible_parts(~facing, present, np.array([400.0, 60.0]))[
+        :, parts.PART_INDEX["mouth"]
+    ].any()
 
 
-def test_extents_hold_every_keypoint() -> None:
+def test_body_boxes_contain_every_keypoint() -> None:
     points = view(30, left_raise=120, right_hip=60)
-    left, top, right, bottom = parts.extents(points, np.ones(1))[0]
-    xy = points[0, body.KEYPOINT_POINTS, :2]
+    left, top, right, bottom = parts.body_boxes(points, np.ones(1))[0]
+    xy = points[0, body.KEYPOINT_INDICES, :2]
     assert (xy > [left, top]).all() and (xy < [right, bottom]).all()

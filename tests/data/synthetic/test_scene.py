@@ -7,28 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poselib.data.synthetic import body
+from poselib.data.synthetic import body, rendering
 from poselib.data.synthetic import body_parts as parts
-from poselib.data.synthetic import rendering as figures
 from poselib.data.synthetic.pose_sampling import FAMILIES
-from poselib.data.synthetic.scene import Scene, SceneConfig, keypoint_columns, render_scene
+from poselib.data.synthetic.scene import Scene, SceneConfig, keypoint_indices, render_scene
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
 CROWD = SceneConfig(people=(3, 4), crowd_index=0.6)
 
 
 def same(a: Scene, b: Scene) -> bool:
-    names = ("image", "keypoints", "areas", "boxes", "owners")
+    names = ("image", "keypoints", "areas", "boxes", "person_map")
     return all(np.array_equal(getattr(a, n), getattr(b, n)) for n in names)
 
 
-def test_a_scene_depends_on_seed_and_index_alone() -> None:
-    recipe = SceneConfig(size=96)
-    first = [render_scene(recipe, 7, i) for i in range(6)]
-    again = [render_scene(recipe, 7, i) for i in reversed(range(6))][::-1]
+def test_scene_depends_on_seed_and_index_only() -> None:
+    config = SceneConfig(size=96)
+    first = [render_scene(config, 7, i) for i in range(6)]
+    again = [render_scene(config, 7, i) for i in reversed(range(6))][::-1]
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
     assert not same(first[0], first[1])
-    assert not same(first[0], render_scene(recipe, 8, 0))
+    assert not same(first[0], render_scene(config, 8, 0))
 
 
 def test_shapes_dtypes_and_ranges() -> None:
@@ -39,11 +38,11 @@ def test_shapes_dtypes_and_ranges() -> None:
         assert scene.keypoints.shape == (people, len(body.KEYPOINTS), 3)
         assert scene.keypoints.dtype == scene.areas.dtype == scene.boxes.dtype == np.float32
         assert scene.boxes.shape == (people, 4) and len(scene.families) == people
-        assert scene.owners.max() <= people
+        assert scene.person_map.max() <= people
         assert np.isfinite(scene.keypoints).all() and scene.image.std() > 5
 
 
-def test_flags_agree_with_the_image() -> None:
+def test_visibility_agrees_with_the_image() -> None:
     hidden = 0
     for index in range(40):
         scene = render_scene(CROWD, 1, index)
@@ -54,7 +53,7 @@ def test_flags_agree_with_the_image() -> None:
         assert inside
         person, keypoint = np.nonzero(v == 2)
         column, row = np.floor(xy[person, keypoint]).astype(int).T
-        np.testing.assert_array_equal(scene.owners[row, column], 1 + person)
+        np.testing.assert_array_equal(scene.person_map[row, column], 1 + person)
         assert (v == 2).any(1).all(), "nobody is labeled of whom nothing is seen"
         hidden += int((v == 1).sum())
     assert hidden > 100
@@ -86,114 +85,116 @@ def _reference(
     shaped: dict[str, Any], order: list[int], points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Person and part on top at points, and how far from any edge the decision is, px."""
-    owners, tops = (np.full(len(points), -1) for _ in range(2))
+    person_map, part_map = (np.full(len(points), -1) for _ in range(2))
     margins = np.full(len(points), np.inf)
     for person in order:
         scale = shaped["heights"][person] * shaped["girth"][person]
         head = 1 / np.sqrt(shaped["girth"][person])
-        for part in shaped["shapes"].order[person]:
-            if part in parts.FLAT:
+        for part in shaped["outlines"].order[person]:
+            if part in parts.NOT_IN_PART_MAP:
                 continue
             if part < len(parts.CAPSULES):
                 capsule = parts.CAPSULES[part]
                 names, radii = (capsule.start, capsule.end), np.array(capsule.radii) * scale
-                radii = radii * head if part >= parts.PART["hair"] else radii
-                radii = radii - 0.35 if part in parts.PLAIN else radii
+                radii = radii * head if part >= parts.PART_INDEX["hair"] else radii
+                radii = radii - 0.35 if part in parts.WITHOUT_OUTLINE else radii
             else:
                 _, names, (first, second), _ = parts.HULLS[part - len(parts.CAPSULES)]
                 radii = np.array([first, first, second, second]) * scale
-            centers = shaped["px"][person][[body.POINT[name] for name in names]]
+            centers = shaped["px"][person][[body.POINT_INDEX[name] for name in names]]
             depths = _depths_inside(points, centers, np.maximum(radii, 0.1))
             margins = np.minimum(margins, np.abs(depths))
-            owners[depths > 0], tops[depths > 0] = person, part
-    return owners, tops, margins
+            person_map[depths > 0], part_map[depths > 0] = person, part
+    return person_map, part_map, margins
 
 
-def test_visibility_equals_a_slow_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visibility_equals_plain_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     shaped: dict[str, Any] = {}
     painted: list[int] = []
-    shape, paint = figures.shape, figures.paint
+    compute, paint = rendering.body_outlines, rendering.paint_person
 
-    def record_shape(
-        points: Any, facing: Any, px: Any, heights: Any, girth: Any, looks: Any
+    def record_outlines(
+        points: Any, facing: Any, px: Any, heights: Any, girth: Any, appearances: Any
     ) -> Any:
-        shapes = shape(points, facing, px, heights, girth, looks)
-        shaped.update(facing=facing, px=px, heights=heights, girth=girth, shapes=shapes)
+        outlines = compute(points, facing, px, heights, girth, appearances)
+        shaped.update(facing=facing, px=px, heights=heights, girth=girth, outlines=outlines)
         painted.clear()
-        return shapes
+        return outlines
 
-    def record_paint(image: Any, owner: Any, shapes: Any, person: int, look: Any) -> None:
+    def record_paint(
+        image: Any, part_map: Any, outlines: Any, person: int, appearance: Any
+    ) -> None:
         painted.append(person)
-        paint(image, owner, shapes, person, look)
+        paint(image, part_map, outlines, person, appearance)
 
-    monkeypatch.setattr(figures, "shape", record_shape)
-    monkeypatch.setattr(figures, "paint", record_paint)
+    monkeypatch.setattr(rendering, "body_outlines", record_outlines)
+    monkeypatch.setattr(rendering, "paint_person", record_paint)
     compared = 0
-    recipe = SceneConfig(size=256, people=(3, 3), crowd_index=0.7)
+    config = SceneConfig(size=256, people=(3, 3), crowd_index=0.7)
     for index in range(4):
-        scene = render_scene(recipe, 2, index)
+        scene = render_scene(config, 2, index)
         if len(scene.areas) < 3:
             continue
         person, keypoint = np.nonzero(scene.keypoints[..., 2] > 0)
         x, y, flag = scene.keypoints[person, keypoint].T
         cells = np.floor(np.stack([x, y], -1)) + 0.5
-        owners, tops, margins = _reference(shaped, painted, cells)
-        seen = shaped["facing"][person, keypoint] & parts.CARRIERS[keypoint, 1 + tops]
+        person_map, part_map, margins = _reference(shaped, painted, cells)
+        seen = shaped["facing"][person, keypoint] & parts.PARTS_SHOWING[keypoint, 1 + part_map]
         clear = margins >= 1.5
-        np.testing.assert_array_equal(((owners == person) & seen)[clear], (flag == 2)[clear])
+        np.testing.assert_array_equal(((person_map == person) & seen)[clear], (flag == 2)[clear])
         compared += clear.sum()
     assert compared > 100
 
 
-def test_faces_show_from_the_front_and_not_from_behind() -> None:
-    face = keypoint_columns(COCO)[:3]
+def test_facial_keypoints_are_visible_from_the_front_only() -> None:
+    face = keypoint_indices(COCO)[:3]
     straight = {"people": (1, 1), "poses": ("standing",), "border": 0.0}
     front = SceneConfig(views=(1, 0, 0), **straight)  # type: ignore[arg-type]
     back = SceneConfig(views=(0, 0, 1), **straight)  # type: ignore[arg-type]
     shoulders = [body.KEYPOINTS.index(f"{s}_shoulder") for s in ("left", "right")]
-    for recipe, seen in ((front, True), (back, False)):
+    for config, seen in ((front, True), (back, False)):
         v, left_is_right = [], []
         for index in range(40):
-            person = render_scene(recipe, 0, index).keypoints[0]
+            person = render_scene(config, 0, index).keypoints[0]
             v.append(person[face, 2])
             left_is_right.append(person[shoulders[0], 0] > person[shoulders[1], 0])
         assert np.mean(left_is_right) == pytest.approx(1.0 if seen else 0.0, abs=0.05)
         assert (np.mean(v) > 1.75) if seen else (np.mean(v) < 1.2)
 
 
-def test_boxes_and_areas_are_those_of_the_silhouette() -> None:
+def test_boxes_and_areas_of_silhouettes() -> None:
     for index in range(10):
         scene = render_scene(SceneConfig(people=(1, 1), border=0.5), 3, index)
         if len(scene.areas) == 0:
             continue
-        rows, columns = np.nonzero(scene.owners == 1)
+        rows, columns = np.nonzero(scene.person_map == 1)
         box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         np.testing.assert_array_equal(scene.boxes[0], box)
         assert scene.areas[0] == len(rows)
 
 
-def test_hidden_parts_of_a_person_count_for_the_area() -> None:
+def test_areas_include_occluded_parts() -> None:
     more = 0
     for index in range(20):
         scene = render_scene(CROWD, 4, index)
-        seen = np.bincount(scene.owners.ravel(), minlength=len(scene.areas) + 1)[1:]
+        seen = np.bincount(scene.person_map.ravel(), minlength=len(scene.areas) + 1)[1:]
         assert (scene.areas >= seen).all()
         more += int((scene.areas > 1.2 * seen).sum())
     assert more > 5
 
 
-def test_people_are_as_tall_as_asked() -> None:
-    recipe = SceneConfig(people=(1, 1), poses=("standing",), height=(0.5, 0.6), border=0.0)
+def test_standing_heights_follow_the_config() -> None:
+    config = SceneConfig(people=(1, 1), poses=("standing",), height=(0.5, 0.6), border=0.0)
     for index in range(20):
-        scene = render_scene(recipe, 5, index)
+        scene = render_scene(config, 5, index)
         tall = scene.boxes[0, 3] - scene.boxes[0, 1]
         assert 0.42 * 128 < tall < 0.68 * 128
 
 
-def test_the_border_cuts_as_many_as_asked() -> None:
+def test_border_probability() -> None:
     def outside(border: float) -> float:
-        recipe = SceneConfig(people=(1, 2), height=(0.4, 0.6), border=border)
-        scenes = [render_scene(recipe, 6, i) for i in range(60)]
+        config = SceneConfig(people=(1, 2), height=(0.4, 0.6), border=border)
+        scenes = [render_scene(config, 6, i) for i in range(60)]
         return float(np.mean(np.concatenate([(s.keypoints[..., 2] == 0).any(1) for s in scenes])))
 
     assert outside(0.0) == 0.0
@@ -201,22 +202,22 @@ def test_the_border_cuts_as_many_as_asked() -> None:
 
 
 @pytest.mark.parametrize("target", [0.0, 0.3, 0.6, 0.8])
-def test_the_crowd_index_is_met(target: float) -> None:
-    recipe = SceneConfig(people=(2, 4), crowd_index=target)
-    reached = [render_scene(recipe, 7, i).crowd_index for i in range(60)]
+def test_crowd_index_is_reached(target: float) -> None:
+    config = SceneConfig(people=(2, 4), crowd_index=target)
+    reached = [render_scene(config, 7, i).crowd_index for i in range(60)]
     assert np.mean(reached) == pytest.approx(target, abs=0.05)
 
 
-def test_a_range_of_crowd_indices_is_drawn_from() -> None:
-    recipe = SceneConfig(people=(4, 6), crowd_index=(0.1, 0.9))
-    reached = np.array([render_scene(recipe, 11, i).crowd_index for i in range(80)])
+def test_crowd_index_is_sampled_from_its_range() -> None:
+    config = SceneConfig(people=(4, 6), crowd_index=(0.1, 0.9))
+    reached = np.array([render_scene(config, 11, i).crowd_index for i in range(80)])
     assert np.mean(reached) == pytest.approx(0.5, abs=0.08)
     # A uniform draw from 0.1 to 0.9 has the deviation 0.23.
     assert 0.18 < np.std(reached) < 0.29
     assert reached.min() < 0.25 and reached.max() > 0.75
 
 
-def test_a_range_of_no_width_is_a_number() -> None:
+def test_crowd_index_range_of_no_width_equals_a_number() -> None:
     pair = SceneConfig(people=(2, 3), crowd_index=(0.4, 0.4))
     number = SceneConfig(people=(2, 3), crowd_index=0.4)
     for index in range(3):
@@ -225,28 +226,28 @@ def test_a_range_of_no_width_is_a_number() -> None:
         )
 
 
-def test_a_crowded_scene_has_people_enough() -> None:
-    assert SceneConfig().least_people == 1
-    assert SceneConfig(crowd_index=0.0).least_people == 1
-    assert SceneConfig(crowd_index=0.5).least_people == 2
-    assert SceneConfig(crowd_index=1.5).least_people == 3
-    assert SceneConfig(crowd_index=(0.0, 1.5)).least_people == 3
+def test_min_people_for_a_crowd_index() -> None:
+    assert SceneConfig().min_people == 1
+    assert SceneConfig(crowd_index=0.0).min_people == 1
+    assert SceneConfig(crowd_index=0.5).min_people == 2
+    assert SceneConfig(crowd_index=1.5).min_people == 3
+    assert SceneConfig(crowd_index=(0.0, 1.5)).min_people == 3
 
 
-def test_every_family_is_drawn_and_only_those_asked_for() -> None:
+def test_pose_families_follow_the_config() -> None:
     seen = {f for i in range(60) for f in render_scene(SceneConfig(), 8, i).families}
     assert seen == set(FAMILIES)
     some = SceneConfig(poses=("lying", "sitting"))
     assert {f for i in range(20) for f in render_scene(some, 8, i).families} == {"lying", "sitting"}
 
 
-def test_lying_people_are_wider_than_tall() -> None:
-    recipe = SceneConfig(people=(1, 1), poses=("lying",), border=0.0, height=(0.4, 0.7))
-    boxes = np.array([render_scene(recipe, 9, i).boxes[0] for i in range(20)])
+def test_boxes_of_lying_people_are_wide() -> None:
+    config = SceneConfig(people=(1, 1), poses=("lying",), border=0.0, height=(0.4, 0.7))
+    boxes = np.array([render_scene(config, 9, i).boxes[0] for i in range(20)])
     assert ((boxes[:, 2] - boxes[:, 0]) > (boxes[:, 3] - boxes[:, 1])).mean() > 0.8
 
 
-def test_skeletons_share_coordinates_by_name() -> None:
+def test_keypoints_of_two_skeletons_agree_by_name() -> None:
     scene = render_scene(SceneConfig(), 10, 0)
     coco, crowdpose = scene.keypoints_of(COCO), scene.keypoints_of(CROWDPOSE)
     shared = [name for name in COCO.keypoints if name in CROWDPOSE.keypoints]
@@ -257,10 +258,10 @@ def test_skeletons_share_coordinates_by_name() -> None:
         )
 
 
-def test_a_skeleton_with_unknown_keypoints_is_refused_by_name() -> None:
+def test_unknown_keypoints_of_a_skeleton_are_named() -> None:
     odd = Skeleton("odd", ("nose", "left_wing"), (0.1, 0.1), (), ())
     with pytest.raises(ValueError, match="left_wing"):
-        keypoint_columns(odd)
+        keypoint_indices(odd)
 
 
 @pytest.mark.parametrize(
@@ -290,11 +291,11 @@ def test_a_skeleton_with_unknown_keypoints_is_refused_by_name() -> None:
         ("border", 1.5),
     ],
 )
-def test_a_bad_recipe_names_its_field(field: str, value: Any) -> None:
+def test_config_errors_name_the_field(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field):
         SceneConfig(**{field: value})
 
 
-def test_a_recipe_takes_the_lists_that_json_holds() -> None:
-    recipe = SceneConfig(people=(2, 3), poses=("lying",), crowd_index=(0.2, 0.4))
-    assert SceneConfig(**recipe.as_dict()) == recipe  # type: ignore[arg-type]
+def test_config_accepts_lists_from_json() -> None:
+    config = SceneConfig(people=(2, 3), poses=("lying",), crowd_index=(0.2, 0.4))
+    assert SceneConfig(**config.as_dict()) == config  # type: ignore[arg-type]
