@@ -134,10 +134,10 @@ class FailureCase:
     carried: float
 
 
-def failure_cases(
+def find_failures(
     dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleton
 ) -> list[FailureCase]:
-    """Find all failures of a dataset, the largest first, see ``largest_first``.
+    """Find all failures of a dataset, the largest first, see ``sort_by_size``.
 
     Misses are counted among visible keypoints. Arguments and errors are those of
     ``association_errors``.
@@ -146,10 +146,10 @@ def failure_cases(
     for index, found, sample, judged in _judged(dataset, poses, skeleton):
         cases += _wrong_predictions(index, found, sample, judged)
         cases += _misses(index, sample, judged)
-    return largest_first(cases)
+    return sort_by_size(cases)
 
 
-def largest_first(cases: Sequence[FailureCase]) -> list[FailureCase]:
+def sort_by_size(cases: Sequence[FailureCase]) -> list[FailureCase]:
     """Sort cases: the more keypoints the larger, then the farther they were carried.
 
     Of equals the first of the dataset comes first.

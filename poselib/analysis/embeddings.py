@@ -66,7 +66,7 @@ class Separation:
         return asdict(self)
 
 
-def people_tags(sample: Sample, outputs: TagOutputs) -> PeopleTags:
+def read_people_tags(sample: Sample, outputs: TagOutputs) -> PeopleTags:
     """Read the first embedding of every annotated keypoint of an image.
 
     Args:
@@ -78,14 +78,14 @@ def people_tags(sample: Sample, outputs: TagOutputs) -> PeopleTags:
     return PeopleTags(values[0, ..., 0].double().cpu().numpy(), present[0].cpu().numpy())
 
 
-def dataset_tags(
+def read_dataset_tags(
     system: System, dataset: SampleSource, options: PredictOptions, count: int
 ) -> list[PeopleTags]:
     """Read the tags of the people in the first ``count`` images of a dataset."""
     found = []
     for index in range(min(count, len(dataset))):
         seen = inspect_image(system, dataset[index], options)
-        found.append(people_tags(seen.sample, seen.outputs))
+        found.append(read_people_tags(seen.sample, seen.outputs))
     return found
 
 
@@ -126,7 +126,7 @@ def _measures(tags: PeopleTags) -> tuple[NDArray[np.generic], ...]:
     return apart.min(axis=1), spread[present], nearest[present], beyond[present]
 
 
-def summarize_tags(table: pd.DataFrame) -> str:
+def summarize_separation(table: pd.DataFrame) -> str:
     """Say in one line how the tags of some models differ.
 
     Args:

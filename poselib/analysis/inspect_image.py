@@ -18,7 +18,7 @@ from poselib.systems import System
 
 
 @dataclass(frozen=True)
-class Inspected:
+class Inspection:
     """An image as the network saw it, and what it made of it.
 
     Attributes:
@@ -48,7 +48,7 @@ class Inspected:
 
 def inspect_image(
     system: System, sample: Sample, options: PredictOptions, *, flip: bool = False
-) -> Inspected:
+) -> Inspection:
     """Let a system look at one image and keep everything it says.
 
     Args:
@@ -61,7 +61,7 @@ def inspect_image(
     system.model.eval()
     views = present(system, sample, replace(options, scales=(1.0,)))
     outputs = infer(system, [views], flip)
-    return Inspected(views[0], outputs, system.decode(outputs)[0])
+    return Inspection(views[0], outputs, system.decode(outputs)[0])
 
 
 def decode_options(system: System) -> AssociativeOptions:
@@ -72,7 +72,7 @@ def decode_options(system: System) -> AssociativeOptions:
     return options
 
 
-def grouping_of(
+def inspect_grouping(
     system: System,
     outputs: TagOutputs,
     order: OrderName | None = None,

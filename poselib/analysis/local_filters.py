@@ -70,7 +70,7 @@ class AdaptedPerson:
         return places
 
 
-def adapt_options(system: System) -> LocalGlobalOptions:
+def local_global_options(system: System) -> LocalGlobalOptions:
     """Return the options a system adapts poses with.
 
     Raises:
@@ -85,7 +85,7 @@ def adapt_options(system: System) -> LocalGlobalOptions:
 def can_adapt(system: System) -> bool:
     """Return whether a system has what it takes to adapt the poses that it regresses."""
     try:
-        adapt_options(system)
+        local_global_options(system)
     except ValueError:
         return False
     return True
@@ -99,10 +99,10 @@ def before_and_after(system: System) -> dict[str, System]:
     Raises:
         ValueError: the system cannot adapt poses.
     """
-    adapt_options(system)  # refused here, not as an unknown option
+    local_global_options(system)  # refused here, not as an unknown option
     adapted = with_options(system, adapt=True)
     unmoved = replace(
-        adapted, decode=partial(decode_without_adaptation, options=adapt_options(adapted))
+        adapted, decode=partial(decode_without_adaptation, options=local_global_options(adapted))
     )
     return {BEFORE: unmoved, AFTER: adapted}
 
@@ -183,7 +183,7 @@ def adapted_person(
     row = int(matched_people(after, seen, system.skeleton)[0][person])
     if row < 0:
         raise ValueError(f"image {sample.image_id}: person {person} is not found")
-    adapting = adapt_options(adapted)
+    adapting = local_global_options(adapted)
     expansion = adapting.expansion
     both = np.stack([before.keypoints[row], after.keypoints[row]]).astype(np.float64)
     truth, areas = seen.keypoints[[person]], seen.areas[[person]]
@@ -252,7 +252,7 @@ def filter_panels(people: Mapping[str, AdaptedPerson]) -> list[FilterPanel]:
     ]
 
 
-def filters_outcome(people: Mapping[str, AdaptedPerson], gains: pd.DataFrame) -> str:
+def summarize_filters(people: Mapping[str, AdaptedPerson], gains: pd.DataFrame) -> str:
     """Say in one line what adaptation changes for the people shown and for all who are found."""
     shown = "; ".join(
         f"{reason}: OKS {one.before:.3f}, adapted {one.after:.3f} ({one.after - one.before:+.3f})"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poselib.analysis.association_errors import FailureCase, largest_first
+from poselib.analysis.association_errors import FailureCase, sort_by_size
 from poselib.data.loaders import SampleSource
 from poselib.data.readers.coco import PIXEL_CENTER
 from poselib.data.readers.json_fields import entries, load_json
@@ -44,7 +44,7 @@ def read_results(path: Path | str) -> list[Entry]:
 
 
 def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
-    """Return the errors of each person found, the largest first, see ``largest_first``.
+    """Return the errors of each person found, the largest first, see ``sort_by_size``.
 
     One case holds all keypoints of a person with one kind of error; swaps with different people
     are different cases. ``index`` is the image's place in the ground truth; ``person`` and
@@ -68,7 +68,7 @@ def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
                         carried=float(apart[row, which].sum()),
                     )
                 )
-    return largest_first(cases)
+    return sort_by_size(cases)
 
 
 def error_panels(

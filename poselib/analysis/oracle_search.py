@@ -53,7 +53,7 @@ def search_step(size: int) -> float:
     return min(1.0, size / _SIZE)
 
 
-def measure_local_search(
+def measure_oracle_search(
     system: System,
     dataset: LabeledImages,
     ways: Mapping[str, Sequence[Poses]],
@@ -77,7 +77,7 @@ def measure_local_search(
     Returns:
         One line a way and window, the smallest first: ``row``, the way, ``window``, the fields of
         ``APResult``, from 0 to 1, and ``gain``, what of AP is gained over window 1. And as
-        ``window_shares``, with the way in a column ``row`` in front.
+        ``window_fractions``, with the way in a column ``row`` in front.
 
     Raises:
         ValueError: nobody is annotated, there is no way, a number of poses is not that of the
@@ -97,7 +97,9 @@ def measure_local_search(
     lines, shares = [], []
     for name, poses in ways.items():
         found = score(system, dataset, poses, explain=False)
-        told = window_shares(steps_to_truth(found, dataset, steps, skeleton), skeleton, sides)
+        told = window_fractions(
+            steps_to_ground_truth(found, dataset, steps, skeleton), skeleton, sides
+        )
         told.insert(0, "row", name)
         shares.append(told)
         for side in sides:
@@ -111,7 +113,7 @@ def measure_local_search(
     return pd.DataFrame(lines), pd.concat(shares, ignore_index=True)
 
 
-def steps_to_truth(
+def steps_to_ground_truth(
     found: Evaluation, dataset: LabeledImages, steps: Sequence[float], skeleton: Skeleton
 ) -> FloatArray:
     """Return how far the keypoints of people found are from the truth, in spacings.
@@ -142,11 +144,11 @@ def steps_to_truth(
     return apart
 
 
-def window_shares(steps: FloatArray, skeleton: Skeleton, windows: Sequence[int]) -> pd.DataFrame:
+def window_fractions(steps: FloatArray, skeleton: Skeleton, windows: Sequence[int]) -> pd.DataFrame:
     """Return how many keypoints have their truth inside windows of several sizes, by type.
 
     Args:
-        steps: (R, K) of ``steps_to_truth``.
+        steps: (R, K) of ``steps_to_ground_truth``.
         skeleton: names the keypoints.
         windows: sides of the square of candidates.
 
@@ -166,11 +168,11 @@ def window_shares(steps: FloatArray, skeleton: Skeleton, windows: Sequence[int])
     return table.rename_axis("keypoint").reset_index()
 
 
-def search_lines(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
+def search_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
     """Return published and measured numbers as lines of one table, in columns of their own.
 
     Args:
-        table: from ``measure_local_search``, in per cent.
+        table: from ``measure_oracle_search``, in per cent.
         measured_on: on what.
 
     Returns:
@@ -183,11 +185,11 @@ def search_lines(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
     return lines.astype({"window": "Int64"})
 
 
-def search_outcome(table: pd.DataFrame, shares: pd.DataFrame, window: int) -> str:
+def summarize_search(table: pd.DataFrame, shares: pd.DataFrame, window: int) -> str:
     """Say in one line what the search of a window could gain, and how many keypoints are in it.
 
     Args:
-        table, shares: from ``measure_local_search``, AP in per cent.
+        table, shares: from ``measure_oracle_search``, AP in per cent.
         window: one of those measured.
     """
     told = []

@@ -39,7 +39,7 @@ def compare_rankings(
     Returns:
         One row a system: ``ranked_by``, its name, the fields of ``APResult`` and
         ``rank_correlation``, of scores with OKS; and the people that the latter is of, as in
-        ``ranked_people``.
+        ``rank_people``.
 
     Raises:
         ValueError: nobody is annotated, before anything is predicted; as ``predict_variants``; or
@@ -49,7 +49,7 @@ def compare_rankings(
     each = list(systems.values())
     found = predict_variants(each, dataset, options, device=device, progress=progress)
     ways = dict(zip(systems, found, strict=True))
-    people = ranked_people(dataset, ways, each[0].skeleton)
+    people = rank_people(dataset, ways, each[0].skeleton)
     rows = [
         {
             "ranked_by": name,
@@ -61,7 +61,7 @@ def compare_rankings(
     return pd.DataFrame(rows), people
 
 
-def ranked_people(
+def rank_people(
     dataset: SampleSource, ways: Mapping[str, Sequence[Poses]], skeleton: Skeleton
 ) -> pd.DataFrame:
     """Put the scores of the people found beside how good they are.

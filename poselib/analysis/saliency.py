@@ -122,11 +122,11 @@ class CenterAnalysis:
 
     def unmoved(self) -> FloatArray:
         """Return what ``activated`` would if the convolutions were ordinary: (N, 1, P, 2) px."""
-        return self._placed([ordinary_taps(self.size)] * len(self.taps))
+        return self._placed([regular_taps(self.size)] * len(self.taps))
 
     def _placed(self, taps: Sequence[Tensor]) -> FloatArray:
         cells = torch.from_numpy(self.cells).to(taps[0].device)
-        places = self._px(composed_taps(taps, cells) - 0.5)
+        places = self._px(compose_taps(taps, cells) - 0.5)
         places[self.cells[:, 0] < 0] = np.nan
         return places
 
@@ -182,7 +182,7 @@ def guided_backpropagation(model: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def composed_taps(taps: Sequence[Tensor], cells: Tensor) -> Tensor:
+def compose_taps(taps: Sequence[Tensor], cells: Tensor) -> Tensor:
     """Return the places that convolutions in a row read for one cell of the last one's output.
 
     The last convolution reads its nine taps; at each of them, what the one before has to offer
@@ -208,8 +208,8 @@ def composed_taps(taps: Sequence[Tensor], cells: Tensor) -> Tensor:
     return places.transpose(0, 1)
 
 
-def ordinary_taps(size: Size) -> Tensor:
-    """Return where an ordinary 3x3 convolution looks, (1, 9, 2, h, w) as ``composed_taps`` says."""
+def regular_taps(size: Size) -> Tensor:
+    """Return where an ordinary 3x3 convolution looks, (1, 9, 2, h, w) as ``compose_taps`` says."""
     steps = torch.cartesian_prod(torch.arange(-1.0, 2.0), torch.arange(-1.0, 2.0)).flip(1)
     return (_middles(torch.empty(size)) + steps[..., None, None])[None]
 

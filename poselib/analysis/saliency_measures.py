@@ -44,7 +44,7 @@ def _disc(size: tuple[int, ...], points: FloatArray, radius: float) -> NDArray[n
     return near
 
 
-def measure_focus(
+def measure_saliency(
     system: System,
     dataset: SampleSource,
     options: PredictOptions,
@@ -123,7 +123,7 @@ def person_size(sample: Sample, person: int) -> float:
     return float(np.sqrt(max(float(sample.areas[person]), MIN_AREA)))
 
 
-def largest_people(
+def select_visible_people(
     system: System,
     dataset: SampleSource,
     options: PredictOptions,

@@ -141,7 +141,7 @@ def matching_gains(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
     return pd.concat(parts, ignore_index=True)
 
 
-def matching_lines(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
+def matching_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
     """Return published and measured numbers as lines of one table, in columns of their own.
 
     Args:
@@ -157,7 +157,7 @@ def matching_lines(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
     return pd.concat([printed, table.assign(measured_on=measured_on)], ignore_index=True)
 
 
-def matching_outcome(table: pd.DataFrame, metrics: Sequence[str]) -> str:
+def summarize_matching(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     """Say in one line what matching adds, and whether more than by chance; see ``outcome``.
 
     Args:

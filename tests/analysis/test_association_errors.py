@@ -5,7 +5,7 @@ import pytest
 
 from poselib.analysis.association_errors import (
     association_errors,
-    failure_cases,
+    find_failures,
     largest_failures,
     people_counts,
 )
@@ -88,7 +88,7 @@ def test_people_counted_by_hand() -> None:
 
 
 def test_the_largest_failures_come_first() -> None:
-    cases = failure_cases(DATASET, FOUND, TOY)
+    cases = find_failures(DATASET, FOUND, TOY)
     first = cases[0]
     assert (first.kind, first.index, len(first.keypoints)) == ("swap", 3, 2)
     swaps = largest_failures(cases, "swap", 5)
@@ -110,7 +110,7 @@ def test_the_largest_failures_come_first() -> None:
 
 
 def test_misses_are_of_visible_keypoints_of_annotated_people() -> None:
-    cases = failure_cases(DATASET, FOUND, TOY)
+    cases = find_failures(DATASET, FOUND, TOY)
     (undetected,) = largest_failures(cases, "undetected", 5)
     # Bob's right hand is hidden: that it was not found is no miss.
     assert (undetected.index, undetected.person, undetected.keypoints) == (1, 1, (1, 3))
@@ -127,6 +127,6 @@ def test_misses_are_of_visible_keypoints_of_annotated_people() -> None:
 
 
 def test_as_many_predictions_as_images_are_wanted() -> None:
-    for function in (association_errors, people_counts, failure_cases):
+    for function in (association_errors, people_counts, find_failures):
         with pytest.raises(ValueError, match="3 predictions for 4 images"):
             function(DATASET, FOUND[:3], TOY)

@@ -7,9 +7,9 @@ import torch
 
 from poselib.analysis.embeddings import (
     PeopleTags,
-    people_tags,
+    read_people_tags,
     separation,
-    summarize_tags,
+    summarize_separation,
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
@@ -53,7 +53,7 @@ def test_tags_are_read_where_the_keypoints_lie() -> None:
     sample = SyntheticScenes(SceneConfig(people=(2, 2)), 1, 0, COCO)[0]
     columns = torch.arange(32.0).expand(1, len(COCO), 1, 32, 32)
     outputs = TagOutputs((torch.zeros(1, len(COCO), 32, 32),), columns, (128, 128))
-    found = people_tags(sample, outputs)
+    found = read_people_tags(sample, outputs)
     assert np.array_equal(found.present, sample.keypoints[..., 2] > 0)
     cells = np.floor(sample.keypoints[..., 0] / 4)
     assert np.array_equal(found.values[found.present], cells[found.present])
@@ -66,7 +66,7 @@ def test_tags_are_told_of_in_one_line() -> None:
         {"outliers": [0.043, 0.052], "ratio": [4.731, 4.96], "AP": [0.32, 0.333]},
         ["with", "without"],
     )
-    assert summarize_tags(table) == (
+    assert summarize_separation(table) == (
         "with: outliers 4.3%, distance to others over own spread 4.73, AP 32.0%; "
         "without: outliers 5.2%, distance to others over own spread 4.96, AP 33.3%"
     )

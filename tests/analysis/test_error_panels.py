@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.analysis.association_errors import FailureCase, failure_cases, largest_failures
+from poselib.analysis.association_errors import FailureCase, find_failures, largest_failures
 from poselib.analysis.error_panels import case_panels, isolated_panels
 from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
 
@@ -16,7 +16,7 @@ FOUND = [
 
 
 def shown(kind: str) -> tuple[list[FailureCase], list]:
-    cases = largest_failures(failure_cases(DATASET, FOUND, TOY), kind, 1)
+    cases = largest_failures(find_failures(DATASET, FOUND, TOY), kind, 1)
     return cases, case_panels(cases, DATASET, FOUND, TOY)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from poselib.analysis.inspect_image import (
     cell_size,
     decode_options,
-    grouping_of,
+    inspect_grouping,
     inspect_image,
 )
 from poselib.data.synthetic.config import SceneConfig
@@ -66,18 +66,18 @@ def test_the_mirrored_image_adds_a_tag(system: System, sample) -> None:
 
 def test_a_grouping_is_the_decoders_own(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
-    steps = grouping_of(system, outputs)
+    steps = inspect_grouping(system, outputs)
     assert len(steps) == 17 and max(step.people.max() for step in steps) == 1
-    fixed = grouping_of(system, outputs, "bottom_up")
+    fixed = inspect_grouping(system, outputs, "bottom_up")
     assert tuple(step.keypoint for step in fixed) == keypoint_order(COCO, "bottom_up")
 
 
 def test_weak_peaks_can_be_left_out(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
-    assert all(len(step.people) == 1 for step in grouping_of(system, outputs, least_heat=0.5))
-    assert grouping_of(system, outputs, least_heat=0.95) == ()
+    assert all(len(step.people) == 1 for step in inspect_grouping(system, outputs, least_heat=0.5))
+    assert inspect_grouping(system, outputs, least_heat=0.95) == ()
     strict = with_options(init_system(get_preset("smoke"), COCO, 0), detection_threshold=0.5)
-    assert all(len(step.people) == 1 for step in grouping_of(strict, outputs, least_heat=0.05))
+    assert all(len(step.people) == 1 for step in inspect_grouping(strict, outputs, least_heat=0.05))
 
 
 def test_the_cells_of_the_decoded_maps(system: System, sample) -> None:

@@ -9,15 +9,15 @@ import torch
 
 from poselib.analysis import local_filters
 from poselib.analysis.local_filters import (
-    adapt_options,
     adapted_person,
     before_and_after,
     can_adapt,
     extreme_people,
     filter_panels,
-    filters_outcome,
+    local_global_options,
     measure_adaptation,
     person_gains,
+    summarize_filters,
 )
 from poselib.engine.predict import predict_variants
 from poselib.ops.keypoint_expansion import expansion_rates
@@ -46,7 +46,7 @@ def test_systems_that_can_adapt_poses() -> None:
     assert can_adapt(build("logocap", COCO, **TINY))
     for other in (build("logocap", COCO, adaptation=False, **TINY), build_tiny()):
         assert not can_adapt(other)
-        for function in (before_and_after, adapt_options):
+        for function in (before_and_after, local_global_options):
             with pytest.raises(ValueError, match="cannot adapt poses"):
                 function(other)
 
@@ -163,6 +163,6 @@ def test_whole_datasets_are_measured_and_drawn(told: System) -> None:
     assert panels[0].headings[0] == f"regressed: OKS {first.before:.3f}"
     assert f"({first.after - first.before:+.3f})" in panels[0].headings[1]
     assert show_local_filters(panels, COCO).axes
-    words = filters_outcome(people, table)
+    words = summarize_filters(people, table)
     assert f"OKS {first.before:.3f}, adapted {first.after:.3f}" in words
     assert "of 2 people found 2 gain and 0 lose" in words

@@ -11,13 +11,13 @@ import pytest
 
 from poselib.analysis.oracle_search import (
     WINDOWS,
-    measure_local_search,
+    measure_oracle_search,
     published_bound,
-    search_lines,
-    search_outcome,
     search_step,
-    steps_to_truth,
-    window_shares,
+    search_table,
+    steps_to_ground_truth,
+    summarize_search,
+    window_fractions,
 )
 from poselib.data.readers.coco import to_coco_results
 from poselib.engine.evaluate import evaluate, score
@@ -100,7 +100,7 @@ def test_candidates_are_nearer_where_people_are_smaller() -> None:
 def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
     """Each image is searched by a step that is found by letting the network's view be made."""
     poses, step = found_in(FILES, 4.0), 0.5
-    table, _ = measure_local_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=step, windows=[5])
+    table, _ = measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=step, windows=[5])
     assert table["window"].tolist() == [1, 5]
     truth, results, steps = FILES.ground_truth(), [], []
     for index, found in enumerate(poses):
@@ -121,7 +121,7 @@ def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
 def test_larger_windows_gain_more_until_everybody_is_found_exactly() -> None:
     poses = found_in(FILES, 6.0)
     sides = [1, 3, 7, 11, 201]
-    table, shares = measure_local_search(
+    table, shares = measure_oracle_search(
         SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.25, windows=sides
     )
     ap = table["AP"].tolist()
@@ -136,7 +136,7 @@ def test_as_predicted_is_what_an_evaluation_says_and_window_one_is_always_there(
     whole = evaluate(system, dataset, OPTIONS, explain=False)
     exact = [poses_at(*dataset[i].keypoints[..., :2]) for i in range(len(dataset))]
     ways = {"found": whole.poses, "exact": exact}
-    table, shares = measure_local_search(system, dataset, ways, OPTIONS, step=1.0, windows=(3,))
+    table, shares = measure_oracle_search(system, dataset, ways, OPTIONS, step=1.0, windows=(3,))
     assert table["row"].tolist() == ["found", "found", "exact", "exact"]
     first = table.iloc[0][list(whole.ap.as_dict())].to_dict()
     np.testing.assert_equal(first, whole.ap.as_dict())
@@ -158,33 +158,33 @@ def test_distances_are_in_spacings_of_each_keypoint() -> None:
     scores[0, 5] = 0
     people = replace(people, scores=scores, keypoints=people.keypoints * (scores > 0)[..., None])
     found = score(SYSTEM, dataset, [people], explain=False)
-    steps = steps_to_truth(found, dataset, [2.0], COCO)
+    steps = steps_to_ground_truth(found, dataset, [2.0], COCO)
     assert steps.shape == (1, 17)
     assert steps[0, 0] == pytest.approx(1.5 * 0.025 / 0.026, rel=1e-5)
     assert steps[0, 1] == pytest.approx(1.5, rel=1e-5)
     assert np.isnan(steps[0, 3]) and np.isinf(steps[0, 5])
     far = score(SYSTEM, dataset, [poses_at(moved(500, 0))], explain=False)
-    assert steps_to_truth(far, dataset, [2.0], COCO).shape == (0, 17)
+    assert steps_to_ground_truth(far, dataset, [2.0], COCO).shape == (0, 17)
 
 
 def test_shares_by_hand() -> None:
     steps = np.full((4, 17), np.nan)
     steps[:, 0] = [0.2, 1.5, 1.6, np.inf]
     steps[0, 1] = 0.5
-    table = window_shares(steps, COCO, [1, 3]).set_index("keypoint")
+    table = window_fractions(steps, COCO, [1, 3]).set_index("keypoint")
     assert list(table) == ["counted", "within_1", "within_3", "missing"]
     assert table.loc["nose"].tolist() == [4, 25, 50, 25]
     assert table.loc["left_eye"].tolist() == [1, 100, 100, 0]
     assert table.loc["all"].tolist() == [5, 40, 60, 20]
     assert table.loc["right_eye", "counted"] == 0 and np.isnan(table.loc["right_eye", "within_1"])
     assert pd.api.types.is_integer_dtype(table["counted"])
-    nobody = window_shares(np.zeros((0, 17)), COCO, [1])
+    nobody = window_fractions(np.zeros((0, 17)), COCO, [1])
     assert nobody["counted"].sum() == 0 and nobody["within_1"].isna().all()
 
 
 def test_published_and_measured_numbers_have_columns_of_their_own() -> None:
     table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.0], "gain": [0, 30.0]})
-    lines = search_lines(table, "3 scenes")
+    lines = search_table(table, "3 scenes")
     assert lines["published_AP"].tolist()[:3] == [60.1, 88.9, 70.0]
     assert lines["published_AP"][3:].isna().all() and lines["AP"][:3].isna().all()
     assert lines["measured_on"].tolist()[3:] == ["3 scenes"] * 2
@@ -195,27 +195,27 @@ def test_the_outcome_names_the_nearest_and_the_farthest_keypoint() -> None:
     table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.04]})
     names, inside = ["nose", "hip", "tail", "all"], [90.0, 60.0, np.nan, 75.0]
     shares = pd.DataFrame({"row": "it", "keypoint": names, "within_11": inside})
-    assert search_outcome(table, shares, 11) == (
+    assert summarize_search(table, shares, 11) == (
         "it: AP 50.0, 80.0 at best within 11x11; truth inside for 75.0 % of the keypoints of "
         "people found, from 60.0 % (hip) to 90.0 % (nose)"
     )
     nothing = shares.assign(within_11=np.nan)
-    assert search_outcome(table, nothing, 11) == "it: AP 50.0, 80.0 at best within 11x11"
+    assert summarize_search(table, nothing, 11) == "it: AP 50.0, 80.0 at best within 11x11"
 
 
 def test_nobody_found() -> None:
     nobody = [Poses.empty(17)] * 3
-    table, shares = measure_local_search(SYSTEM, FILES, {"it": nobody}, OPTIONS, step=1.0)
+    table, shares = measure_oracle_search(SYSTEM, FILES, {"it": nobody}, OPTIONS, step=1.0)
     assert table["AP"].tolist() == [0] * len(WINDOWS) and shares["counted"].sum() == 0
 
 
 def test_what_does_not_fit_is_refused() -> None:
     poses = found_in(FILES, 0.0)
     with pytest.raises(ValueError, match="one way or more"):
-        measure_local_search(SYSTEM, FILES, {}, OPTIONS, step=1.0)
+        measure_oracle_search(SYSTEM, FILES, {}, OPTIONS, step=1.0)
     with pytest.raises(ValueError, match="2 predictions for 3 images"):
-        measure_local_search(SYSTEM, FILES, {"it": poses[:2]}, OPTIONS, step=1.0)
+        measure_oracle_search(SYSTEM, FILES, {"it": poses[:2]}, OPTIONS, step=1.0)
     with pytest.raises(ValueError, match=r"odd positive sides, not \[-1, 4\]"):
-        measure_local_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=1.0, windows=[4, -1])
+        measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=1.0, windows=[4, -1])
     with pytest.raises(ValueError, match="must be positive"):
-        measure_local_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.0)
+        measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.analysis.ranking import compare_rankings, rank_correlation, ranked_people
+from poselib.analysis.ranking import compare_rankings, rank_correlation, rank_people
 from poselib.engine.evaluate import evaluate
 from poselib.engine.scoring_net import attach_scoring_net, detach_scoring_net
 from poselib.models.scoring import ScoringNet
@@ -38,14 +38,14 @@ def test_people_are_put_beside_how_good_they_are() -> None:
     found = [poses_at(STANDING), poses_at(moved(2, 0), STANDING, moved(41, 0)), Poses.empty(17)]
     scores = [np.array(s, np.float32) for s in ([9], [1, 2, 3], [])]
     other = [replace(p, person_scores=s) for p, s in zip(found, scores, strict=True)]
-    table = ranked_people(samples, {"heats": found, "net": other}, COCO)
+    table = rank_people(samples, {"heats": found, "net": other}, COCO)
     assert list(table) == ["index", "oks", "heats", "net"] and table["index"].tolist() == [1] * 3
     alike = object_keypoint_similarity(
         found[1].keypoints, samples[1].keypoints, samples[1].areas, COCO.sigmas
     )
     np.testing.assert_allclose(table["oks"], alike.max(axis=0))
     assert table["heats"].tolist() == [1, 1, 1] and table["net"].tolist() == [1, 2, 3]
-    nobody = ranked_people(samples[:1], {"heats": found[:1]}, COCO)
+    nobody = rank_people(samples[:1], {"heats": found[:1]}, COCO)
     assert list(nobody) == ["index", "oks", "heats"] and len(nobody) == 0
 
 
@@ -54,9 +54,9 @@ def test_ways_must_be_of_the_same_people() -> None:
     one, two = poses_at(STANDING), poses_at(STANDING, STANDING)
     for ways in ({}, {"a": [one], "b": [two]}, {"a": [one], "b": []}):
         with pytest.raises(ValueError, match="the same people of the same images"):
-            ranked_people([sample], ways, COCO)
+            rank_people([sample], ways, COCO)
     with pytest.raises(ValueError, match="2 predictions for 1 images"):
-        ranked_people([sample], {"a": [one, one]}, COCO)
+        rank_people([sample], {"a": [one, one]}, COCO)
 
 
 def test_rank_correlation_by_hand() -> None:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from poselib.analysis.saliency import (
     analyze_center,
-    composed_taps,
+    compose_taps,
     guided_backpropagation,
-    ordinary_taps,
+    regular_taps,
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
@@ -137,11 +137,11 @@ def test_guided_backpropagation_leaves_the_model_as_it_was() -> None:
 
 def test_ordinary_taps_are_those_of_an_adaptive_convolution_that_has_not_moved() -> None:
     block = AdaptiveBlock(1, 8)
-    torch.testing.assert_close(ordinary_taps((5, 7)), block.taps(torch.zeros(1, 8, 5, 7))[0])
+    torch.testing.assert_close(regular_taps((5, 7)), block.taps(torch.zeros(1, 8, 5, 7))[0])
 
 
 def test_two_ordinary_convolutions_read_the_five_by_five_neighborhood() -> None:
-    places = composed_taps([ordinary_taps((8, 9))] * 2, torch.tensor([[4, 3]]))
+    places = compose_taps([regular_taps((8, 9))] * 2, torch.tensor([[4, 3]]))
     assert places.shape == (1, 1, 81, 2)
     found = Counter((round(x, 4), round(y, 4)) for x, y in places[0, 0].tolist())
     once = [1, 2, 3, 2, 1]  # ways to add two steps of -1, 0 or 1
@@ -155,30 +155,30 @@ def test_two_ordinary_convolutions_read_the_five_by_five_neighborhood() -> None:
 
 def test_the_last_convolution_is_followed_back_to_the_first() -> None:
     """The second one looks two cells to the right, where the first one looks three cells down."""
-    first, second = (ordinary_taps((8, 8)).clone() for _ in range(2))
+    first, second = (regular_taps((8, 8)).clone() for _ in range(2))
     second[:, :, 0] += 2
     first[:, :, 1, :, 5:] += 3  # in columns 5 and beyond alone
-    places = composed_taps([first, second], torch.tensor([[4, 2]]))
+    places = compose_taps([first, second], torch.tensor([[4, 2]]))
     assert places[0, 0].mean(dim=0).tolist() == pytest.approx([6.5, 5.5])
-    places = composed_taps([second, first], torch.tensor([[4, 2]]))
+    places = compose_taps([second, first], torch.tensor([[4, 2]]))
     assert places[0, 0].mean(dim=0).tolist() == pytest.approx([6.5, 2.5])
 
 
 def test_taps_between_cells_are_interpolated() -> None:
-    first, second = (ordinary_taps((6, 6)).clone() for _ in range(2))
+    first, second = (regular_taps((6, 6)).clone() for _ in range(2))
     second[:, :, 0] += 0.25
     first[:, :, 1] += torch.arange(6.0)  # as many cells down as the column's number
-    places = composed_taps([first, second], torch.tensor([[2, 0]]))
+    places = compose_taps([first, second], torch.tensor([[2, 0]]))
     assert places[0, 0].mean(dim=0).tolist() == pytest.approx([2.75, 2.75])
 
 
 def test_composed_taps_are_mirrored_with_the_map() -> None:
     generator = torch.Generator().manual_seed(0)
-    taps = [ordinary_taps((6, 8)) + torch.randn(3, 9, 2, 6, 8, generator=generator) for _ in "ab"]
+    taps = [regular_taps((6, 8)) + torch.randn(3, 9, 2, 6, 8, generator=generator) for _ in "ab"]
     turned = [block.flip(-1) * torch.tensor([-1, 1])[:, None, None] for block in taps]
     turned = [block + torch.tensor([8, 0])[:, None, None] for block in turned]
-    places = composed_taps(taps, torch.tensor([[2, 3], [7, 0]]))
-    mirrored = composed_taps(turned, torch.tensor([[5, 3], [0, 0]]))
+    places = compose_taps(taps, torch.tensor([[2, 3], [7, 0]]))
+    mirrored = compose_taps(turned, torch.tensor([[5, 3], [0, 0]]))
     expected = places * torch.tensor([-1, 1]) + torch.tensor([8, 0])
     torch.testing.assert_close(mirrored, expected, rtol=1e-5, atol=1e-4)
 

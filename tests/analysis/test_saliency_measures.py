@@ -8,9 +8,9 @@ from poselib.analysis.saliency import analyze_center
 from poselib.analysis.saliency_measures import (
     activation_panels,
     energy_within,
-    largest_people,
-    measure_focus,
+    measure_saliency,
     saliency_panels,
+    select_visible_people,
 )
 from poselib.structures import Sample
 from tests.experiments.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
@@ -53,7 +53,7 @@ class Pointer(LinearRegressor):
 def test_the_measures_of_a_network_that_looks_at_the_center() -> None:
     """It looks at the cell of 16 px around (30, 22); the person is 10 px large."""
     person = [(30, 22, 2), (34, 22, 1), (26, 22, 2), (0, 0, 0)]
-    (center, right, left) = measure_focus(
+    (center, right, left) = measure_saliency(
         regressor(Pointer()), [image_of(person)], OPTIONS, count=1, radius=0.3
     ).to_dict("records")
     assert [row["keypoint"] for row in (center, right, left)] == list(TOY.keypoints[:3])
@@ -72,7 +72,7 @@ def test_the_measures_of_a_network_that_looks_at_the_center() -> None:
 
 def test_taps_that_move_to_a_keypoint_come_nearer() -> None:
     person = [(30, 22, 2), (42, 34, 2), (18, 10, 2), (0, 0, 0)]  # 12 px away, as taps move
-    table = measure_focus(
+    table = measure_saliency(
         regressor(Pointer(shift=1.5)), [image_of(person)], OPTIONS, count=1, radius=0.3
     ).set_index("keypoint")
     steps = np.array([-8, -4, -4, 0, 0, 0, 4, 4, 8])
@@ -85,7 +85,7 @@ def test_taps_that_move_to_a_keypoint_come_nearer() -> None:
 
 def test_only_what_is_asked_for_is_measured() -> None:
     images = [image_of(around(30, 22), around(44, 44)), image_of(), image_of(around(20, 20))]
-    table = measure_focus(
+    table = measure_saliency(
         regressor(), images, OPTIONS, count=3, radius=0.5, keypoints=["tail", "nose"]
     )
     assert table[["index", "person", "keypoint"]].values.tolist() == [
@@ -94,10 +94,10 @@ def test_only_what_is_asked_for_is_measured() -> None:
     ]  # fmt: skip
     shares = table[["near", "at_center", "chance"]]
     assert ((shares >= 0) & (shares <= 1)).all(axis=None)
-    empty = measure_focus(regressor(), images[1:], OPTIONS, count=1, radius=0.5)
+    empty = measure_saliency(regressor(), images[1:], OPTIONS, count=1, radius=0.5)
     assert list(empty.columns) == list(table.columns) and len(empty) == 0
     with pytest.raises(ValueError, match="wing"):
-        measure_focus(regressor(), images, OPTIONS, count=1, radius=0.5, keypoints=["wing"])
+        measure_saliency(regressor(), images, OPTIONS, count=1, radius=0.5, keypoints=["wing"])
 
 
 def with_areas(sample: Sample, *areas: float) -> Sample:
@@ -114,8 +114,8 @@ def test_the_largest_person_of_each_image_with_all_keypoints_is_shown() -> None:
         image_of(around(30, 30)),
     ]
     arguments = (regressor(), images, OPTIONS)
-    assert largest_people(*arguments, ["nose", "tail"], 2) == [(0, 1), (2, 0)]
-    assert largest_people(*arguments, ["tail"], 9) == [(0, 1), (2, 0), (3, 0)]
+    assert select_visible_people(*arguments, ["nose", "tail"], 2) == [(0, 1), (2, 0)]
+    assert select_visible_people(*arguments, ["tail"], 9) == [(0, 1), (2, 0), (3, 0)]
 
 
 def test_panels_say_what_was_measured() -> None:
@@ -126,7 +126,7 @@ def test_panels_say_what_was_measured() -> None:
     assert np.asarray(near.saliency).argmax() == 20 * 64 + 28
     assert tail.keypoints.tolist() == [[36, 24]]
     (panel,) = activation_panels(view, 0, ["tail"], title="ours")
-    distance = measure_focus(
+    distance = measure_saliency(
         view.system, [view.sample], OPTIONS, count=1, radius=1, keypoints=["tail"]
     )["taps"].item()
     assert panel.title == f"ours\ntail: {distance:.2f} sizes away"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poselib.analysis.saliency import ordinary_taps
+from poselib.analysis.saliency import regular_taps
 from poselib.decoders.regression import decode_regression
 from poselib.engine.predict import PredictOptions
 from poselib.outputs import RegressionOutputs
@@ -38,7 +38,7 @@ class LinearRegressor(nn.Module):
 
     def taps(self, images: Tensor) -> tuple[Tensor, ...]:
         size = (images.shape[2] // STRIDE, images.shape[3] // STRIDE)
-        taps = (ordinary_taps(size) + self.shift).expand(1, len(TOY), -1, -1, -1, -1)
+        taps = (regular_taps(size) + self.shift).expand(1, len(TOY), -1, -1, -1, -1)
         return (taps,) * self.blocks
 
 

@@ -12,12 +12,12 @@ from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import with_options
 from poselib.experiments.peak_matching import (
     matching_gains,
-    matching_lines,
-    matching_outcome,
     matching_summary,
+    matching_table,
     measure_matching,
     published_matching,
     read_scales,
+    summarize_matching,
 )
 from poselib.metrics.localization_errors import classify_localization, error_shares
 from poselib.skeletons import COCO
@@ -96,7 +96,7 @@ def test_gains_are_over_direct_regression_at_the_same_scales() -> None:
     table = matching_summary(RESULTS, ["AP"]).set_index(["scales", "row"])
     assert table["AP"].tolist() == [51, 51, 61, 64]
     assert table.loc[("several scales", "matched"), ["AP_gain", "AP_gain_std"]].tolist() == [3, 1]
-    told = matching_outcome(table.reset_index(), ["AP"])
+    told = summarize_matching(table.reset_index(), ["AP"])
     assert told == (
         "direct AP 51.0 at one scale, 61.0 at several scales; matched AP in % against direct: "
         "one scale +0.0 ± 1.0 (within the spread); several scales +3.0 ± 1.0 (more)"
@@ -104,7 +104,7 @@ def test_gains_are_over_direct_regression_at_the_same_scales() -> None:
 
 
 def test_published_and_measured_numbers_have_columns_of_their_own() -> None:
-    lines = matching_lines(matching_summary(RESULTS, ["AP"]), "3 scenes")
+    lines = matching_table(matching_summary(RESULTS, ["AP"]), "3 scenes")
     theirs = lines["published_on"].notna()
     assert theirs.sum() == 12 and (lines["measured_on"].notna() == ~theirs).all()
     assert lines.loc[theirs, "published_AP_gain"].notna().all()
