@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from poselib.benchmarks import suite
 from poselib.benchmarks.run import (
     Benchmark,
     decoding_ratios,
@@ -11,7 +12,6 @@ from poselib.benchmarks.run import (
     run_benchmarks,
     setting_name,
 )
-from tests.references import contests as references
 
 
 def contests() -> list[Benchmark]:
@@ -39,11 +39,11 @@ def test_results_are_compared(result: int, same: bool) -> None:
 
 def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
     each = [
-        *references.decoding([2, 5], (96, 128), seed=1, device="cpu"),
-        references.loss(2, (64, 96), seed=1, device="cpu"),
-        references.targets((64, 96), seed=1),
-        references.average_precision(20, seed=1),
-        references.regression_network("hrnet_tiny", (64, 96), seed=1),
+        *suite.decoding([2, 5], (96, 128), seed=1, device="cpu"),
+        suite.loss(2, (64, 96), seed=1, device="cpu"),
+        suite.targets((64, 96), seed=1),
+        suite.average_precision(20, seed=1),
+        suite.regression_network("hrnet_tiny", (64, 96), seed=1),
     ]
     pairs = [contest for contest in each if contest.baseline]
     assert len(pairs) == 6
@@ -52,7 +52,7 @@ def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
 
 
 def test_what_has_no_reference_is_only_timed() -> None:
-    each = references.without_reference("hrnet_tiny", (64, 96), seed=1)
+    each = suite.without_reference("hrnet_tiny", (64, 96), seed=1)
     table = run_benchmarks(each, [("cpu", 1)], repeats=1, warmup=0)
     assert list(table["work"]) == [
         "network hrnet_tiny, 64x96 px",
@@ -125,7 +125,7 @@ def test_growth_of_what_was_not_timed_together_is_refused(less: str, more: str) 
 
 
 def test_scenes_are_decoded_for_each_number_of_people() -> None:
-    each = references.several_scenes([1, 3], (64, 96), seed=1, device="cpu")
+    each = suite.several_scenes([1, 3], (64, 96), seed=1, device="cpu")
     assert [contest.work for contest in each] == [
         "decode 5 scenes of 1 person",
         "decode 5 scenes of 3 people",

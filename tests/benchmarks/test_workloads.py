@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.benchmarks.references.plain_losses import associative_step_plainly
+from poselib.benchmarks.references.plain_targets import PlainTargets
 from poselib.benchmarks.workloads import (
     associative_step,
     decode_inputs,
@@ -15,8 +17,6 @@ from poselib.benchmarks.workloads import (
 from poselib.decoders.associative import decode_associative
 from poselib.ops.gaussians import keypoint_cells
 from poselib.skeletons import COCO
-from tests.references.plain_losses import associative_step_plainly
-from tests.references.plain_targets import PlainTargets
 
 
 @pytest.mark.parametrize("people", [0, 1, 4])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.benchmarks.references.plain_decoder import PlainOptions, decode_plainly
 from poselib.decoders import associative as decoder
 from poselib.decoders import refinement
 from poselib.decoders.associative import (
@@ -21,7 +22,6 @@ from poselib.ops import peaks
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import Poses
-from tests.references.plain_decoder import PlainOptions, decode_plainly
 
 ORDERS = pytest.mark.parametrize("order", ["progressive", tuple(range(17))], ids=["pad", "fixed"])
 

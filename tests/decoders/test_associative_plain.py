@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.benchmarks.references.plain_decoder import (
+    STAGES,
+    PlainOptions,
+    decode_plainly,
+    time_stages,
+)
 from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.decoders.grouping import GroupingOptions
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses
-from tests.references.plain_decoder import STAGES, PlainOptions, decode_plainly, time_stages
 
 
 def random_maps(

@@ -23,6 +23,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from poselib.benchmarks.references.plain_adaptation import (
+    adapt_plainly,
+    local_codes,
+    local_mesh,
+    propose_plainly,
+)
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.models.local_global import LocalGlobalHRNet
 from poselib.ops.center_poses import CenterPoses
@@ -33,12 +39,6 @@ from poselib.skeletons import COCO
 from tests.decoders.adapting import RATES, random_outputs
 from tests.models.adapting import message_passing_of_functions, official_network
 from tests.models.official import relative
-from tests.references.plain_adaptation import (
-    adapt_plainly,
-    local_codes,
-    local_mesh,
-    propose_plainly,
-)
 
 torch.set_num_threads(1)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.benchmarks.references.plain_targets import PlainTargets
 from poselib.losses.associative import tags_at_keypoints
 from poselib.ops.gaussians import gaussian_heatmaps
-from tests.references.plain_targets import PlainTargets
 
 
 def keypoints_of(people: int, seed: int) -> np.ndarray:

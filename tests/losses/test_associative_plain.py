@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from poselib.benchmarks.references.plain_losses import associative_losses_plainly
 from poselib.losses.associative import (
     hierarchical_pull,
     masked_mean,
@@ -14,7 +15,6 @@ from poselib.losses.associative import (
 )
 from poselib.losses.associative_options import PullOptions, PushOptions
 from poselib.skeletons import COCO
-from tests.references.plain_losses import associative_losses_plainly
 
 SIZE = (32, 24)
 

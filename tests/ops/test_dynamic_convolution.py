@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from poselib.benchmarks.references.plain_adaptation import convolved_each, two_highest
 from poselib.ops.dynamic_convolution import convolve_each, soft_argmax_top2
-from tests.references.plain_adaptation import convolved_each, two_highest
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.benchmarks.references.plain_adaptation import global_heat, local_codes, local_mesh
 from poselib.metrics.oracle_search import candidate_spacing
 from poselib.ops.center_poses import CenterPoses
 from poselib.ops.keypoint_expansion import (
@@ -22,7 +23,6 @@ from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.ops.window_sampling import window_steps
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
-from tests.references.plain_adaptation import global_heat, local_codes, local_mesh
 
 RATES = expansion_rates(COCO.sigmas)
 

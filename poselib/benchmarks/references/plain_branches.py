@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
-from poselib.models.adaptive import AdaptiveBlock
 from poselib.models.regression import RegressionHRNet
 
 
@@ -18,12 +19,13 @@ def regress_plainly(model: RegressionHRNet, images: Tensor) -> tuple[Tensor, Ten
         model: in evaluation mode, with an adaptive branch for each keypoint.
         images: (B, 3, H, W).
     """
+    head: Any = model.head_offset
     first, *others = model.features(images)
     enlarged = [F.interpolate(o, size=first.shape[2:], mode="bilinear") for o in others]
     maps = torch.cat([first, *enlarged], dim=1)
     features = _in_order(model.transition_offset, maps)
     heat = _in_order(model.head_heatmap, _in_order(model.transition_heatmap, maps))
-    (group,) = model.head_offset.groups
+    (group,) = head.groups
     offsets = []
     for k, branch in enumerate(features.chunk(model.keypoints, dim=1)):
         for block in group.blocks:
@@ -39,8 +41,8 @@ def _in_order(layers: torch.nn.Module, x: Tensor) -> Tensor:
     return x
 
 
-def _adapted(block: AdaptiveBlock, k: int, x: Tensor) -> Tensor:
-    """One adaptive convolution of one branch, as DEKR, Sec. 3.1, writes it."""
+def _adapted(block: Any, k: int, x: Tensor) -> Tensor:
+    """Apply one adaptive convolution (``AdaptiveBlock``) of one branch, as in DEKR, Sec. 3.1."""
     rows, width = slice(6 * k, 6 * k + 6), x.shape[1]
     own = slice(width * k, width * k + width)
     affine = F.conv2d(x, block.affine.weight[rows], block.affine.bias[rows], padding=1)

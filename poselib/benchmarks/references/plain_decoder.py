@@ -15,15 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.engine.timing import measure
 from poselib.structures import Poses
+from poselib.typing import FloatArray
 
-Array = NDArray[np.generic]
 STAGES = ("nms", "match", "adjust", "refine")
 
 
@@ -47,9 +46,9 @@ class PlainOptions:
 class PlainCandidates:
     """Peaks of each keypoint type: (K, M, 2) columns and rows, (K, M) heat, (K, M, L) tags."""
 
-    cells: Array
-    values: Array
-    tags: Array
+    cells: FloatArray
+    values: FloatArray
+    tags: FloatArray
 
 
 def decode_plainly(heatmaps: Tensor, tags: Tensor, options: PlainOptions | None = None) -> Poses:
@@ -89,7 +88,7 @@ def time_stages(
     return {**taken, **totals}, _poses(placed, refined, len(heatmaps))
 
 
-def _poses(placed: list[Array], refined: list[Array], kinds: int) -> Poses:
+def _poses(placed: list[FloatArray], refined: list[FloatArray], kinds: int) -> Poses:
     """Keypoints that refinement adds do not raise a person's score."""
     if not placed:
         return Poses.empty(kinds)
@@ -113,13 +112,13 @@ def find_candidates(heatmaps: Tensor, tags: Tensor, options: PlainOptions) -> Pl
     )
 
 
-def match(candidates: PlainCandidates, options: PlainOptions) -> list[Array]:
+def match(candidates: PlainCandidates, options: PlainOptions) -> list[FloatArray]:
     """Stage "match": a person is (K, 3 + L): column, row, heat and tag; zeros where missing."""
     kinds, _, length = candidates.tags.shape
     detections = [_detections(candidates, k, options) for k in range(kinds)]
     remaining = [k for k in range(kinds) if len(detections[k])]
-    people: list[Array] = []
-    tags: list[list[Array]] = []
+    people: list[FloatArray] = []
+    tags: list[list[FloatArray]] = []
     while remaining:
         references = [np.mean(of_person, axis=0) for of_person in tags]
         kind = _next_kind(detections, remaining, references, options)
@@ -135,7 +134,7 @@ def match(candidates: PlainCandidates, options: PlainOptions) -> list[Array]:
     return people
 
 
-def _detections(candidates: PlainCandidates, kind: int, options: PlainOptions) -> Array:
+def _detections(candidates: PlainCandidates, kind: int, options: PlainOptions) -> FloatArray:
     joints = np.concatenate(
         (candidates.cells[kind], candidates.values[kind, :, None], candidates.tags[kind]), axis=1
     )
@@ -143,7 +142,10 @@ def _detections(candidates: PlainCandidates, kind: int, options: PlainOptions) -
 
 
 def _next_kind(
-    detections: list[Array], remaining: list[int], references: list[Array], options: PlainOptions
+    detections: list[FloatArray],
+    remaining: list[int],
+    references: list[FloatArray],
+    options: PlainOptions,
 ) -> int:
     if not isinstance(options.order, str):
         return min(remaining, key=list(options.order).index)
@@ -153,12 +155,12 @@ def _next_kind(
     return remaining[int(np.argmin(nearest))]
 
 
-def _distances(joints: Array, references: list[Array]) -> Array:
+def _distances(joints: FloatArray, references: list[FloatArray]) -> FloatArray:
     difference = joints[:, None, 3:] - np.array(references)[None]
     return np.linalg.norm(difference, axis=2)
 
 
-def _assign(joints: Array, references: list[Array], options: PlainOptions) -> list[int]:
+def _assign(joints: FloatArray, references: list[FloatArray], options: PlainOptions) -> list[int]:
     """Return the person of each joint, or -1 for a new one."""
     chosen = [-1] * len(joints)
     if not references:
@@ -175,7 +177,7 @@ def _assign(joints: Array, references: list[Array], options: PlainOptions) -> li
     return chosen
 
 
-def adjust(people: list[Array], heatmaps: Tensor) -> list[Array]:
+def adjust(people: list[FloatArray], heatmaps: Tensor) -> list[FloatArray]:
     """Stage "adjust": a quarter of a cell towards the higher neighbor along each axis."""
     adjusted = [person.copy() for person in people]
     for person in adjusted:
@@ -186,7 +188,7 @@ def adjust(people: list[Array], heatmaps: Tensor) -> list[Array]:
     return adjusted
 
 
-def _quarter(heatmap: Tensor | Array, x: int, y: int) -> tuple[float, float]:
+def _quarter(heatmap: Tensor | FloatArray, x: int, y: int) -> tuple[float, float]:
     height, width = heatmap.shape
     right = heatmap[y, min(width - 1, x + 1)] > heatmap[y, max(0, x - 1)]
     down = heatmap[min(height - 1, y + 1), x] > heatmap[max(0, y - 1), x]
@@ -194,8 +196,8 @@ def _quarter(heatmap: Tensor | Array, x: int, y: int) -> tuple[float, float]:
 
 
 def refine(
-    people: list[Array], heatmaps: Tensor, tags: Tensor, options: PlainOptions
-) -> list[Array]:
+    people: list[FloatArray], heatmaps: Tensor, tags: Tensor, options: PlainOptions
+) -> list[FloatArray]:
     """Stage "refine": the best cell of ``heat - round(distance)`` for what a person lacks."""
     refined = []
     for person in people:
@@ -205,7 +207,9 @@ def refine(
     return refined
 
 
-def _refine_one(person: Array, heatmaps: Array, tags: Array, options: PlainOptions) -> Array:
+def _refine_one(
+    person: FloatArray, heatmaps: FloatArray, tags: FloatArray, options: PlainOptions
+) -> FloatArray:
     found = person[:, 2] > 0
     reference = person[found, 3:].mean(axis=0).astype(np.float32)
     for kind in range(len(heatmaps)):

@@ -1,4 +1,4 @@
-"""Everything the library claims to be fast at, beside the plain references."""
+"""All benchmarks: each piece of work beside a plain implementation of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from torch import nn
 from poselib.benchmarks import workloads
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
+from poselib.benchmarks.references.plain_adaptation import adapt_plainly
+from poselib.benchmarks.references.plain_ap import evaluate_plainly
+from poselib.benchmarks.references.plain_branches import regress_plainly
+from poselib.benchmarks.references.plain_decoder import decode_plainly
+from poselib.benchmarks.references.plain_losses import associative_step_plainly
+from poselib.benchmarks.references.plain_targets import PlainTargets
 from poselib.benchmarks.run import Benchmark
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.decoders.associative import decode_associative
@@ -20,19 +26,13 @@ from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, ref
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.encoders.regression import regression_targets
 from poselib.metrics.ap import evaluate_ap
+from poselib.models.regression import RegressionHRNet
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.outputs import TagOutputs
 from poselib.plots.figure import counted
 from poselib.skeletons import COCO
 from poselib.structures import Size
 from poselib.systems import build
-
-from .plain_adaptation import adapt_plainly
-from .plain_ap import evaluate_plainly
-from .plain_branches import regress_plainly
-from .plain_decoder import decode_plainly
-from .plain_losses import associative_step_plainly
-from .plain_targets import PlainTargets
 
 STRIDE = 4  # of tagmaps and targets
 # How many maps have to be searched for missing keypoints differs much from scene to scene.
@@ -113,6 +113,7 @@ def regression_network(backbone: str, size: Size, seed: int) -> Benchmark:
     """Forward pass of DEKR's network for one image, with taps that have moved."""
     torch.manual_seed(seed)
     network = build("dekr", COCO, backbone=backbone).model.requires_grad_(False)
+    assert isinstance(network, RegressionHRNet)
     for name, module in network.named_modules():
         if name.endswith("affine"):
             module.weight.normal_(std=0.05)
