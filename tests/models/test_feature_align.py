@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.references import plain_attention as plain
 from poselib.engine.complexity import complexity
 from poselib.models import BACKBONES
 from poselib.models.feature_align import AlignBlock, AlignConfig, aligned_blocks
@@ -17,6 +16,7 @@ from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig, with_alignment
 from poselib.models.pretrained import load_backbone
 from poselib.models.residual import BasicBlock
 from tests.models.random_weights import randomised
+from tests.references import plain_attention as plain
 from tests.references.plain_counts import count_hrnet
 
 torch.set_num_threads(1)

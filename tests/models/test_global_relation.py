@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.references import plain_attention as plain
 from poselib.models import BACKBONES
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.global_relation import (
@@ -22,6 +21,7 @@ from poselib.models.higher_hrnet import HigherHRNet
 from poselib.models.hrnet import HRNet, HRNetConfig, StageConfig
 from poselib.models.pretrained import load_backbone
 from tests.models.random_weights import randomised
+from tests.references import plain_attention as plain
 
 torch.set_num_threads(1)
 
