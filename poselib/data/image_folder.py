@@ -1,4 +1,4 @@
-"""Plain image files as a dataset: nobody is annotated."""
+"""Image files without annotations as a dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CATEGORY_ID = 1
 
 
 class ImageFiles:
-    """Images without people; all of them are read once to find out whether they can be.
+    """Image files as samples without people; each is read once at the start to check it.
 
     Args:
         paths: image files.
@@ -27,12 +27,12 @@ class ImageFiles:
     Attributes:
         paths: the files.
         sizes: (height, width) of each, px.
-        image_ids: the numbers that the files are named by, as COCO's are, or 1, 2, ... unless all
-            are named by different numbers.
+        image_ids: the numbers in the file names, as in COCO's, if all names are different numbers;
+            else 1, 2, ...
 
     Raises:
         FileNotFoundError: a file is absent.
-        ValueError: no file is given, or one is not an image or is cut short.
+        ValueError: no file is given, or a file is truncated or not an image.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -58,7 +58,7 @@ class ImageFiles:
         )
 
     def document(self, skeleton: Skeleton) -> dict[str, Any]:
-        """Describe the images in COCO's format, as results of this skeleton refer to them."""
+        """Return a COCO-format document of the images, to which results of this skeleton refer."""
         images = [
             {"id": number, "file_name": str(path), "height": height, "width": width}
             for number, path, (height, width) in zip(
@@ -69,34 +69,34 @@ class ImageFiles:
         return {"images": images, "annotations": [], "categories": categories}
 
 
-def image_paths(places: Sequence[str | Path]) -> list[Path]:
-    """Return the image files that files, folders and patterns such as ``a/*.jpg`` stand for.
+def image_paths(sources: Sequence[str | Path]) -> list[Path]:
+    """Return the image files that file names, folders and patterns such as ``a/*.jpg`` refer to.
 
-    A folder stands for the images in it, not for those of its subfolders. Each file comes once.
+    A folder refers to the images in it, without its subfolders. Each file is returned once.
 
     Raises:
         FileNotFoundError: a file is absent, or a folder or pattern has no image.
     """
-    found: dict[Path, Path] = {}
-    for place in places:
-        for path in _expanded(Path(place)):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+    paths: dict[Path, Path] = {}
+    for source in sources:
+        for path in _expand(Path(source)):
+            paths.setdefault(path.resolve(), path)
+    return list(paths.values())
 
 
-def _expanded(place: Path) -> list[Path]:
-    if place.is_dir():
-        inside = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+def _expand(source: Path) -> list[Path]:
+    if source.is_dir():
+        inside = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
         if not inside:
-            raise FileNotFoundError(f"folder {place} holds no image ({', '.join(SUFFIXES)})")
+            raise FileNotFoundError(f"folder {source} holds no image ({', '.join(SUFFIXES)})")
         return inside
-    if place.exists() or not glob.has_magic(str(place)):
-        if not place.is_file():
-            raise FileNotFoundError(f"image file {place} does not exist")
-        return [place]
-    matches = sorted(Path(p) for p in glob.glob(str(place), recursive=True) if Path(p).is_file())
+    if source.exists() or not glob.has_magic(str(source)):
+        if not source.is_file():
+            raise FileNotFoundError(f"image file {source} does not exist")
+        return [source]
+    matches = sorted(Path(p) for p in glob.glob(str(source), recursive=True) if Path(p).is_file())
     if not matches:
-        raise FileNotFoundError(f"no file matches {place}")
+        raise FileNotFoundError(f"no file matches {source}")
     return matches
 
 

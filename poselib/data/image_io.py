@@ -1,6 +1,6 @@
-"""Reading image files as they are stored.
+"""Reading image files, in their stored orientation.
 
-A rotation asked for in EXIF is never applied: keypoints are annotated in stored pixels.
+A rotation in EXIF is never applied: keypoints are annotated in stored pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from poselib.structures import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
-# What Pillow raises for files that are torn, of another kind or far too large.
+# Errors of Pillow for files that are truncated, of another kind or far too large.
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -28,7 +28,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         FileNotFoundError: the file is absent.
-        ValueError: it is not an image, or is cut short.
+        ValueError: it is truncated or not an image.
     """
     _check_present(path)
     data = path.read_bytes()
@@ -61,12 +61,12 @@ def _check_present(path: Path) -> None:
 
 
 def _check_complete(data: bytes, path: Path) -> None:
-    """Raise ValueError for a file cut short, which OpenCV would fill with gray in silence."""
+    """Raise ValueError for a truncated file, which OpenCV would silently fill with gray."""
     if data.startswith(_JPEG_START) and data.endswith(_JPEG_END):
         return
     if data.startswith(_PNG_START) and data.endswith(_PNG_END):
         return
-    # Something may follow the end mark, or the mark may be lacking: decode with a stricter reader.
+    # Bytes may follow the end marker, or it may be missing: decode with a stricter reader.
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()

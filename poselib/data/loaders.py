@@ -1,4 +1,4 @@
-"""Batches of samples, the same for the same seed and epoch whatever the number of workers."""
+"""Deterministic batches: order and augmentation follow from seed and epoch, not from workers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from poselib.structures import Batch, Sample
 Prepare = Callable[[Sample], Sample]
 AugmentFunction = Callable[[Sample, np.random.Generator], Sample]
 
-# Tell apart the two uses of chance under one seed.
+# Keys of the two random streams of a seed.
 _ORDER, _AUGMENT = 0, 1
 
 
 class SampleSource(Protocol):
-    """What a dataset must offer: a length and samples by index."""
+    """A sequence of samples: the minimal dataset."""
 
     def __len__(self) -> int: ...
 
@@ -29,10 +29,10 @@ class SampleSource(Protocol):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one size; fewer people than the most are padded with visibility 0.
+    """Stack samples of one size into a batch; pad people with visibility 0.
 
     Raises:
-        ValueError: no samples, or they differ in image size or in the number of keypoints.
+        ValueError: no samples, or they differ in image size or in number of keypoints.
     """
     if not samples:
         raise ValueError("a batch needs at least one sample")
@@ -70,7 +70,7 @@ def _check_alike(samples: Sequence[Sample]) -> None:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A dataset keyed by (epoch, index): whatever chance does to a sample follows from the key."""
+    """A dataset keyed by (epoch, index): the key determines the random augmentation."""
 
     source: SampleSource
     prepare: Prepare | None
@@ -94,10 +94,11 @@ def _generator(seed: int, epoch: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=key))
 
 
-class _Planned:
-    """The batch sampler: keys of the batches still to come in this epoch.
+class _EpochSampler:
+    """The batch sampler: keys of the remaining batches of the current epoch.
 
-    It does not know its loader: in a cycle, workers would outlive it until the next collection.
+    It holds no reference to its loader: in a cycle, the workers would live on until the next
+    garbage collection.
     """
 
     def __init__(self) -> None:
@@ -111,7 +112,7 @@ class _Planned:
 
 
 class SampleLoader:
-    """Batches by epoch; see ``make_loader``. Iterating over it gives epoch 0."""
+    """Batches by epoch, made by ``make_loader``; iteration gives epoch 0."""
 
     def __init__(
         self,
@@ -126,15 +127,15 @@ class SampleLoader:
         self._count, self._seed = len(dataset), dataset.seed
         self.batch_size = batch_size
         self._shuffle, self._drop_last, self._pin = shuffle, drop_last, pin_memory
-        self._planned = _Planned()
+        self._sampler = _EpochSampler()
         self._loader: DataLoader[Sample] = DataLoader(
             dataset,  # type: ignore[arg-type]
-            batch_sampler=self._planned,
+            batch_sampler=self._sampler,
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=_quiet_worker,
             persistent_workers=workers > 0,
-            # A generator of its own keeps the loader off the global one.
+            # With its own generator the loader does not use the global one.
             generator=torch.Generator().manual_seed(self._seed),
         )
 
@@ -147,11 +148,11 @@ class SampleLoader:
         return self.epoch(0)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, without the first ``skip``, which are not even read.
+        """Yield the batches of an epoch, without reading the first ``skip``.
 
-        Only one epoch can be under way at a time with workers.
+        With workers, only one epoch can be iterated at a time.
         """
-        self._planned.batches = self.plan(number)[skip:]
+        self._sampler.batches = self.plan(number)[skip:]
         for batch in self._loader:
             yield batch.pin_memory() if self._pin else batch
 
@@ -176,21 +177,26 @@ def make_loader(
     drop_last: bool = False,
     pin_memory: bool = False,
 ) -> SampleLoader:
-    """Return a loader whose order and augmentation follow from (seed, epoch, index) alone.
+    """Return a loader whose order and augmentation depend on (seed, epoch, index) only.
 
     Args:
-        dataset: gives samples by index, and the same sample for the same index.
-        batch_size: samples in a batch.
-        augment: random change of a sample, such as ``transforms.Augment``.
-        prepare: fixed change of a sample before that, such as ``partial(fit, size=128)``.
-        shuffle: a new order every epoch.
-        seed: of the order and of the augmentation.
+        dataset: samples by index, the same sample for the same index.
+        batch_size: samples per batch.
+        augment: random transform of a sample, such as ``transforms.Augment``.
+        prepare: fixed transform of a sample before that, such as ``partial(fit, size=128)``.
+        shuffle: use a new order in every epoch.
+        seed: seed of order and augmentation.
         workers: processes that prepare samples, each with one thread; 0 means this process.
-        drop_last: leave out a last batch that is not full.
+        drop_last: leave out an incomplete last batch.
         pin_memory: page-lock the tensors for a faster copy to a GPU.
 
     Raises:
         ValueError: the dataset is empty, a number is out of range, or no batch would be left.
+
+    Example:
+        >>> loader = make_loader(scenes, batch_size=4, shuffle=True)  # 8 images of 128 px
+        >>> [tuple(batch.images.shape) for batch in loader.epoch(1)]
+        [(4, 3, 128, 128), (4, 3, 128, 128)]
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
@@ -209,6 +215,6 @@ def make_loader(
 
 
 def _quiet_worker(_: int) -> None:
-    """One thread a worker: more would fight over the cores."""
+    """Use one thread per worker; more would compete for the cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poselib.data.transforms import Augment, crop_warp, fit, letterbox, warp_sample
+from poselib.data.transforms import Augment, crop_transform, fit, letterbox, warp_sample
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import AffineTransform, Sample
 
@@ -145,7 +145,7 @@ def test_letterbox_of_the_same_size_keeps_every_pixel() -> None:
 def test_areas_scale_with_the_determinant() -> None:
     sample = scene()
     assert fit(sample, 640).areas == pytest.approx([4000.0])
-    warp = crop_warp((100, 80), 120, 60, rotation=25, flip=True)
+    warp = crop_transform((100, 80), 120, 60, rotation=25, flip=True)
     square = warp(np.array([[0, 0], [10, 0], [10, 10], [0, 10]], float))
     x, y = square.T
     shoelace = abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
@@ -276,7 +276,7 @@ def test_crop_warp_equals_the_official_augmentation_matrix(golden_dir: Path) -> 
         "aug_affine__cx_cy_scale_rot_res_m00_m01_m02_m10_m11_m12"
     ]
     for cx, cy, scale, rotation, size, *matrix in rows:
-        warp = crop_warp((cx, cy), 200 * scale, int(size), rotation)
+        warp = crop_transform((cx, cy), 200 * scale, int(size), rotation)
         assert warp.matrix.ravel() == pytest.approx(matrix, abs=1e-9)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from poselib.data.transforms import crop_warp, warp_sample
+from poselib.data.transforms import crop_transform, warp_sample
 from poselib.engine.predict import (
     PredictOptions,
     device_of,
@@ -89,7 +89,9 @@ def test_a_picture_of_twice_the_size_has_poses_of_twice_the_size(picture: Sample
 def test_a_sample_that_was_warped_before_is_warped_back_to_its_file(
     picture: Sample, flip: bool
 ) -> None:
-    crop = warp_sample(picture, crop_warp((100, 95), 210, 240, rotation=20, flip=flip), (240, 240))
+    crop = warp_sample(
+        picture, crop_transform((100, 95), 210, 240, rotation=20, flip=flip), (240, 240)
+    )
     assert np.abs(found(crop, replace(OPTIONS, size=240)) - PEOPLE).max() < 2 * CLOSE
 
 

@@ -15,7 +15,7 @@ from poselib.data.readers.mpii_image import HEIGHT, MpiiImage
 from poselib.data.readers.mpii_json import read_entries
 from poselib.data.readers.mpii_mat import read_release
 from poselib.data.readers.mpii_table import Unit, build_table, join_entries, split_image
-from poselib.data.transforms import crop_warp, warp_sample
+from poselib.data.transforms import crop_transform, warp_sample
 from poselib.skeletons import MPII
 from poselib.structures import AffineTransform, Sample
 
@@ -204,7 +204,7 @@ class MpiiImages(KeypointImages):
         """
         low, high = self.place(index)
         x, y = ((low + high) / 2).tolist()
-        return crop_warp((x, y), float((high - low).max()), size)
+        return crop_transform((x, y), float((high - low).max()), size)
 
 
 def _published(images: Sequence[MpiiImage], folder: Path) -> list[MpiiImage]:
