@@ -1,4 +1,13 @@
-"""From heatmaps and tag maps to poses: the whole decoding of tag outputs."""
+r"""Associative embedding decoding: from heatmaps and tag maps to poses (HAE, Sec. III-C).
+
+.. math::
+    \hat x_{nk} = \arg\max_x H_k(x) - \mathrm{round} \lVert T_k(x) - \bar t_n \rVert
+
+Peaks of the heatmaps are grouped into people by their tags. Then the keypoints that a person lacks
+are refined, as in the equation: at the cell with the highest heatmap value less the rounded
+distance of its tag to the person's reference embedding. All keypoints are placed at subpixel
+precision (HAE, Eq. 5).
+"""
 
 from __future__ import annotations
 
@@ -27,32 +36,31 @@ from poselib.ops.peaks import (
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses, Size
 
-# What decoding consists of: maps are brought to one size, peaks found, grouped to people, missing
-# keypoints looked for, and all keypoints placed within their cells.
+# Resize maps, detect peaks, group them, refine missing keypoints, adjust all within their cells.
 Stage = Literal["resize", "nms", "match", "refine", "adjust"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
-# Map values decoded at a time (256 MB in float32): bounds the memory, whatever the batch.
+# Map values decoded at a time (256 MB in float32): bounds the memory of large batches.
 _VALUES = 1 << 26
 
 
 @dataclass(frozen=True)
 class AssociativeOptions:
-    """How tag outputs become poses; the defaults are those of HAE's published configuration.
+    """Options of associative decoding; the defaults are those of HAE's official configuration.
 
     Attributes:
-        order: ``"progressive"`` (HAE, Algorithm 1) or every keypoint type once, in a fixed order;
-            ``keypoint_order`` makes the usual ones.
+        order: ``"progressive"`` (HAE, Algorithm 1), or all keypoint types in a fixed order, as
+            ``keypoint_order`` returns it.
         grouping: thresholds and cost of the grouping.
-        resolution: ``"image"`` enlarges all maps to the network input before decoding; ``"map"``
-            decodes at the finest map's own resolution, faster and coarser.
-        nms_kernel: odd side, in decoded cells, of the window in which a peak is the highest. None:
-            5 at image resolution, as published, and 3 at map resolution.
-        subpixel: how peaks are placed within their cell, one of ``poselib.ops.peaks.SUBPIXEL``.
-        refine: whether to look for the keypoints that a person lacks.
+        resolution: ``"image"`` upsamples all maps to the network input before decoding; ``"map"``
+            decodes at the resolution of the finest map, faster and coarser.
+        nms_kernel: odd side, in decoded cells, of the window in which a peak must be the maximum.
+            None: 5 at image resolution, as published, and 3 at map resolution.
+        subpixel: method of subpixel adjustment, one of ``poselib.ops.peaks.SUBPIXEL``.
+        refine: whether keypoints that a person lacks are looked for.
 
     Raises:
-        ValueError: an option is none of those above.
+        ValueError: an option is out of range or unknown.
     """
 
     order: Literal["progressive"] | Sequence[int] = "progressive"
@@ -78,7 +86,7 @@ class AssociativeOptions:
 
     @property
     def window(self) -> int:
-        """Side of the window of a peak, in decoded cells."""
+        """Side of the NMS window of peaks, in decoded cells."""
         return self.nms_kernel or (5 if self.resolution == "image" else 3)
 
 
@@ -86,55 +94,65 @@ class AssociativeOptions:
 def decode_associative(
     outputs: TagOutputs,
     options: AssociativeOptions | None = None,
-    done: Callable[[Stage], None] | None = None,
+    on_stage: Callable[[Stage], None] | None = None,
 ) -> list[Poses]:
-    """Find the people in each image of a batch.
+    """Decode the heatmaps and tags of a batch into the poses of each image.
 
-    A keypoint's score is its heat. A person's score is the sum of the scores of the keypoints that
-    were grouped, over K: keypoints that refinement adds do not raise it, as in the published code.
-
-    Maps on a GPU stay there: all that leaves it are candidates and finished poses, once each.
+    A keypoint's score is its heatmap value. A person's score is the sum of the scores of its
+    grouped keypoints divided by K: as in the official code, keypoints added by refinement do not
+    raise it. Only candidates and finished poses are transferred from a GPU, once each.
 
     Args:
-        outputs: maps of one or more scales; any values, also those that are not finite.
+        outputs: maps of one or more scales, any values, also those that are not finite.
         options: defaults to ``AssociativeOptions()``.
-        done: told each stage that has ended, to time it; once for each part of a batch that is too
-            large to be decoded at once.
+        on_stage: called at the end of each stage, to time it; once for each part of a batch that
+            is too large to be decoded at once.
 
     Returns:
-        One ``Poses`` an image, in px of the network input, people in the order they were started.
+        One ``Poses`` per image, in px of the network input, people in the order they were started.
 
     Raises:
         ValueError: a fixed order is not a permutation of the keypoint types.
+
+    Example:
+        >>> heatmaps, tags = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 1, 8, 8)
+        >>> heatmaps[0, 0, 1, 1], heatmaps[0, 0, 1, 6] = 0.9, 0.8  # the heads of two people
+        >>> heatmaps[0, 1, 6, 1], heatmaps[0, 1, 6, 6] = 0.7, 0.6  # and their feet
+        >>> tags[..., 4:] = 5.0  # the tags of the person on the right
+        >>> options = AssociativeOptions(resolution="map", subpixel="none")
+        >>> (poses,) = decode_associative(TagOutputs((heatmaps,), tags, (32, 32)), options)
+        >>> poses.keypoints.tolist()
+        [[[6.0, 6.0], [6.0, 26.0]], [[26.0, 6.0], [26.0, 26.0]]]
     """
-    options, done = options or AssociativeOptions(), done or _nobody
-    return [poses for part in _parts(outputs, options) for poses in _decode(part, options, done)]
+    options, on_stage = options or AssociativeOptions(), on_stage or _ignore_stage
+    parts = _parts(outputs, options)
+    return [poses for part in parts for poses in _decode(part, options, on_stage)]
 
 
 @torch.no_grad()
 def find_candidates(
     outputs: TagOutputs, options: AssociativeOptions | None = None
 ) -> list[Candidates]:
-    """Find the peaks that decoding would group, for each image of a batch.
+    """Detect the peaks that decoding would group, for each image of a batch.
 
-    The center of cell (i, j) lies at ((i + 0.5) * W / w, (j + 0.5) * H / h) px of the network
-    input of (H, W), decoded at (h, w) cells.
+    The center of cell (i, j) is at ((i + 0.5) * W / w, (j + 0.5) * H / h) px of the network input
+    of size (H, W), decoded at (h, w) cells.
     """
     options = options or AssociativeOptions()
     return [
-        found
+        candidates
         for part in _parts(outputs, options)
-        for found in _candidates(_maps_of(part, options), options)
+        for candidates in _candidates(_maps_of(part, options), options)
     ]
 
 
 def decoded_size(outputs: TagOutputs, options: AssociativeOptions) -> Size:
-    """Return the (h, w) of the maps in which people are looked for."""
+    """Return the (h, w) of the maps that are decoded."""
     return outputs.image_size if options.resolution == "image" else outputs.resolution
 
 
 def group_candidates(candidates: Candidates, options: AssociativeOptions) -> Groups:
-    """Group one image's candidates into people in the order that the options name."""
+    """Group one image's candidates into people in the order of the options."""
     if isinstance(options.order, str):
         return group_progressive(candidates, options.grouping)
     return group_fixed_order(candidates, options.order, options.grouping)
@@ -142,7 +160,7 @@ def group_candidates(candidates: Candidates, options: AssociativeOptions) -> Gro
 
 @dataclass(frozen=True)
 class _People:
-    """All people of several images, one row each, as they were grouped."""
+    """All grouped people of several images, one row each."""
 
     images: NDArray[np.int64]  # (N,)
     cells: NDArray[np.int64]  # (N, K, 2)
@@ -150,22 +168,22 @@ class _People:
     references: NDArray[np.float64]  # (N, L)
 
 
-def _nobody(stage: Stage) -> None:
-    """Hear of a stage's end without caring."""
+def _ignore_stage(stage: Stage) -> None:
+    """Ignore the end of a stage (default callback)."""
 
 
 @dataclass(frozen=True)
 class _Maps:
-    """What is decoded, all of one size."""
+    """Maps to decode, all of one size."""
 
     heatmaps: Tensor  # (B, K, h, w), finite or -inf
-    highest: Tensor  # of each of their blocks
+    block_maxima: Tensor  # of the heatmaps
     tags: Tensor | LazyUpsampled  # (B, K, L, h, w)
     image_size: Size
 
 
 def _parts(outputs: TagOutputs, options: AssociativeOptions) -> Iterator[TagOutputs]:
-    """Yield as many images at a time as fit the memory with all maps at the decoded size."""
+    """Yield as many images at a time as fit into memory with all maps at the decoded size."""
     images, keypoints, length = outputs.tags.shape[:3]
     height, width = decoded_size(outputs, options)
     count = max(1, _VALUES // max(1, keypoints * (1 + length) * height * width))
@@ -176,53 +194,55 @@ def _parts(outputs: TagOutputs, options: AssociativeOptions) -> Iterator[TagOutp
 
 
 def _maps_of(
-    outputs: TagOutputs, options: AssociativeOptions, done: Callable[[Stage], None] = _nobody
+    outputs: TagOutputs,
+    options: AssociativeOptions,
+    on_stage: Callable[[Stage], None] = _ignore_stage,
 ) -> _Maps:
     size = decoded_size(outputs, options)
     heatmaps, tags = outputs.resized_heatmap(size), _tags_at(outputs, size)
-    done("resize")
+    on_stage("resize")
     return _Maps(*finite_maps(heatmaps), tags, outputs.image_size)
 
 
 def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | LazyUpsampled:
-    """Bring tags to a size; those that are of it already are not copied."""
+    """Resize tags; those of the wanted size are not copied."""
     tags = outputs.tags
     if tuple(tags.shape[-2:]) == outputs.resolution == tuple(size):
         return tags
-    # On a CPU it is slow to write maps of which little is read.
+    # On a CPU it is slow to write whole maps of which few cells are read.
     if tags.device.type == "cpu" and tags.isfinite().all():
         return LazyUpsampled(tags.flatten(0, 1), (outputs.resolution, size))
     return outputs.resized_tags(size)
 
 
 def _decode(
-    outputs: TagOutputs, options: AssociativeOptions, done: Callable[[Stage], None]
+    outputs: TagOutputs, options: AssociativeOptions, on_stage: Callable[[Stage], None]
 ) -> list[Poses]:
-    maps = _maps_of(outputs, options, done)
+    maps = _maps_of(outputs, options, on_stage)
     candidates = _candidates(maps, options)
-    done("nms")
+    on_stage("nms")
     people = _collect(candidates, [group_candidates(c, options) for c in candidates])
-    done("match")
-    cells, values = _complete(people, maps, options)
-    done("refine")
-    found = _placed(people, cells, values, maps, options)
+    on_stage("match")
+    cells, values = _refine(people, maps, options)
+    on_stage("refine")
+    keypoints = _adjust(people, cells, values, maps, options)
     scores = people.values.mean(axis=1, dtype=np.float64).astype(np.float32)
     poses = [
-        Poses(found[rows, :, :2], found[rows, :, 2], scores[rows])
+        Poses(keypoints[rows, :, :2], keypoints[rows, :, 2], scores[rows])
         for rows in (people.images == image for image in range(len(candidates)))
     ]
-    done("adjust")
+    on_stage("adjust")
     return poses
 
 
 def _candidates(maps: _Maps, options: AssociativeOptions) -> list[Candidates]:
-    most, threshold = options.grouping.max_candidates, options.grouping.detection_threshold
-    peaks = find_peaks(maps.heatmaps, most, options.window, threshold, maps.highest)
+    count, threshold = options.grouping.max_candidates, options.grouping.detection_threshold
+    peaks = find_peaks(maps.heatmaps, count, options.window, threshold, maps.block_maxima)
     if isinstance(maps.tags, LazyUpsampled):
         tags = maps.tags.sample(peaks.cells)
     else:
         tags = sample_cells(maps.tags, peaks.cells)
-    # In one transfer: numbers of columns and rows are exact in float32 too.
+    # In one transfer: columns and rows are exact in float32 too.
     columns = (peaks.cells.float(), peaks.values[..., None], tags)
     table = torch.cat(columns, dim=-1).cpu().numpy()
     return [Candidates(t[..., :2].astype(np.int64), t[..., 2], t[..., 3:]) for t in table]
@@ -238,8 +258,8 @@ def _collect(candidates: list[Candidates], groups: list[Groups]) -> _People:
     return _People(images, cells, np.where(members >= 0, values, np.float32(0)), references)
 
 
-def _complete(people: _People, maps: _Maps, options: AssociativeOptions) -> tuple[Tensor, Tensor]:
-    """Return cells (N, K, 2) and values (N, K) with what refinement finds, where the maps are."""
+def _refine(people: _People, maps: _Maps, options: AssociativeOptions) -> tuple[Tensor, Tensor]:
+    """Return cells (N, K, 2) and values (N, K) with refined keypoints, on the maps' device."""
     device = maps.heatmaps.device
     cells = torch.from_numpy(people.cells).to(device)
     values = torch.from_numpy(people.values.copy()).to(device)
@@ -249,15 +269,15 @@ def _complete(people: _People, maps: _Maps, options: AssociativeOptions) -> tupl
         references = torch.from_numpy(people.references[rows]).to(device)
         images = torch.from_numpy(people.images[rows]).to(device)
         cells[row, keypoint], values[row, keypoint] = find_missing(
-            maps.heatmaps, maps.tags, references, images, keypoint, maps.highest
+            maps.heatmaps, maps.tags, references, images, keypoint, maps.block_maxima
         )
     return cells, values
 
 
-def _placed(
+def _adjust(
     people: _People, cells: Tensor, values: Tensor, maps: _Maps, options: AssociativeOptions
 ) -> NDArray[np.float32]:
-    """Return (N, K, 3): px of the network input and scores; zeros where there is no heat."""
+    """Return (N, K, 3): px of the network input and scores; zeros where a keypoint is missing."""
     keypoints, height, width = maps.heatmaps.shape[1:]
     images = torch.from_numpy(people.images).to(cells.device)
     channels = images[:, None] * keypoints + torch.arange(keypoints, device=cells.device)
@@ -266,5 +286,5 @@ def _placed(
     size = maps.image_size
     scale = torch.tensor([size[1] / width, size[0] / height], device=cells.device)
     points = (cells + 0.5 + shift.view(cells.shape)) * scale
-    found = torch.cat([points, values[..., None]], dim=-1)
-    return torch.where(values[..., None] > 0, found, 0.0).cpu().numpy()
+    keypoint = torch.cat([points, values[..., None]], dim=-1)
+    return torch.where(values[..., None] > 0, keypoint, 0.0).cpu().numpy()

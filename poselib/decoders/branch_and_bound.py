@@ -1,11 +1,11 @@
-"""The best cell of a map for a person: an exact search that looks at few of the cells.
+"""Branch and bound for refinement: the exact best cell of a map, evaluating few of the cells.
 
-A cell scores its heat less the rounded distance of its tag to the person's reference embedding. Of
-a block of cells (``poselib.ops.block_extrema``) the highest heat is known, and the bounds within
-which its
-tags lie: no cell scores more than that heat less the rounded distance of these bounds. So blocks,
-and tiles of several blocks, are looked into only while they may hold a better cell than the best
-one found. A bound is rounded as a score is, step by step, so that no score exceeds it.
+The score of a cell is its heatmap value minus the rounded distance of its tag to the person's
+reference embedding. For a block of cells (``poselib.ops.block_extrema``) the highest value and the
+bounds of its tags are known: no cell scores more than that value minus the rounded distance to
+these bounds. So blocks, and tiles of several blocks, are evaluated only while they may hold a
+better cell than the best so far. Bounds are rounded like scores, step by step, so that no score
+exceeds its bound.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.ops.block_extrema import SIDE, BlockExtrema, block_extremes
 from poselib.ops.lazy_upsampling import LazyUpsampled
-from poselib.typing import Float32Array, IntArray
+from poselib.typing import BoolArray, Float32Array, IntArray
 
 # Rows and columns of blocks in a tile.
 _TILE = (2, 4)
-# How many of those that may hold the best cell are looked into before others are dropped.
+# How many of the most promising tiles are evaluated before the others are bounded again.
 _FIRST = (2, 8, 32)
 # Pairs of a person and a block that are scored at a time: their cells fit a processor's cache.
 _PAIRS = 2048
@@ -35,15 +34,15 @@ _BOUNDS = 1 << 17
 
 @dataclass(frozen=True)
 class _Tiles:
-    """What is known of t tiles of each of m maps.
+    """Bounds of t tiles of each of m maps.
 
     Attributes:
-        heat: (m, t), the highest heat.
-        lowest: (m, L, t), the lowest tags.
-        highest: (m, L, t), the highest tags.
-        low: (m, L, t, columns), the lowest tags in each column of cells.
-        high: (m, L, t, columns), the highest tags.
-        blocks: (t, rows, columns), the blocks in each.
+        heat: (m, t), highest heatmap value.
+        lowest: (m, L, t), lowest tags.
+        highest: (m, L, t), highest tags.
+        low: (m, L, t, columns), lowest tags in each column of cells.
+        high: (m, L, t, columns), highest tags in each column of cells.
+        blocks: (t, rows, columns), the blocks of each.
     """
 
     heat: Float32Array
@@ -54,31 +53,33 @@ class _Tiles:
     blocks: IntArray
 
     def bound(self, row: IntArray, references: Float32Array) -> Float32Array:
-        """Return (n, t), what no cell exceeds for people with references (n, L) in maps (n,)."""
-        squares = _squares(self.lowest[row], self.highest[row], references)
+        """Return upper bounds (n, t) of scores, for references (n, L) in maps (n,)."""
+        squares = _min_squares(self.lowest[row], self.highest[row], references)
         return self.heat[row] - _rounded_root(squares)
 
     def distances(self, row: IntArray, tile: IntArray, references: Float32Array) -> Float32Array:
-        """Return (n, blocks), what no rounded distance in a block of tiles (n,) falls below."""
+        """Return lower bounds (n, blocks) of the rounded distances in each block of tiles (n,)."""
         _, length, tiles, columns = self.low.shape
-        place = (row[:, None] * length + np.arange(length)) * tiles + tile[:, None]
+        index = (row[:, None] * length + np.arange(length)) * tiles + tile[:, None]
         low, high = (
-            each.reshape(-1, columns).take(place, axis=0) for each in (self.low, self.high)
+            each.reshape(-1, columns).take(index, axis=0) for each in (self.low, self.high)
         )
-        squares = _squares(low, high, references)
+        squares = _min_squares(low, high, references)
         squares = squares.reshape(len(squares), self.blocks.shape[2], -1).min(axis=2)
         return np.tile(_rounded_root(squares), self.blocks.shape[1])
 
 
-def _squares(lowest: Float32Array, highest: Float32Array, references: Float32Array) -> Float32Array:
-    """Return the least squares, (n, b), of distances to references (n, L) in bounds (n, L, b)."""
+def _min_squares(
+    lowest: Float32Array, highest: Float32Array, references: Float32Array
+) -> Float32Array:
+    """Return the smallest squared distances (n, b) of references (n, L) to bounds (n, L, b)."""
     squares = np.zeros((len(lowest), lowest.shape[2]), np.float32)
     for i in range(lowest.shape[1]):
         reference = references[:, i, None]
-        away = lowest[:, i] - reference
-        np.fmax(away, reference - highest[:, i], out=away)
-        np.fmax(away, 0, out=away)  # also for NaN, where tags are unknown
-        squares += np.square(away, out=away)
+        distance = lowest[:, i] - reference
+        np.fmax(distance, reference - highest[:, i], out=distance)
+        np.fmax(distance, 0, out=distance)  # also for NaN, where tags are unknown
+        squares += np.square(distance, out=distance)
     return squares
 
 
@@ -88,29 +89,29 @@ def _rounded_root(squares: Float32Array) -> Float32Array:
 
 @dataclass
 class BranchAndBound:
-    """People who look for their best cells, each in one map.
+    """Search for the best cell of n people, each in one map.
 
     Attributes:
-        heat: (M, h, w), without NaN and inf.
+        heat: (M, h, w) heatmaps without NaN and inf.
         tags: those of (M, L, h, w); any values.
-        hottest: (M, rows, columns) of blocks, their highest heat.
+        block_maxima: (M, rows, columns), the highest heatmap value of each block.
         maps: (n,), the map of each person.
         references: (n, L), the embedding of each person.
         scores: (n,), the best so far; -inf where no cell has been found.
-        places: (n,), where it is: the first in row order of those that score so.
+        cells: (n,), flat index of that cell: the first in row order among equals.
     """
 
     heat: Float32Array
     tags: BlockExtrema | LazyUpsampled
-    hottest: Float32Array
+    block_maxima: Float32Array
     maps: IntArray
     references: Float32Array
     scores: Float32Array = field(init=False)
-    places: IntArray = field(init=False)
+    cells: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
         self.scores = np.full(len(self.maps), -np.inf, np.float32)
-        self.places = np.zeros(len(self.maps), np.int64)
+        self.cells = np.zeros(len(self.maps), np.int64)
         self._heat = BlockExtrema(self.heat)
         self._corners = self._heat.rows * self.heat.shape[-1] + self._heat.columns
 
@@ -124,16 +125,18 @@ class BranchAndBound:
             count = max(1, _BOUNDS // len(tiles.blocks))
             for start in range(0, len(row), count):
                 people = np.arange(start, min(start + count, len(row)))
-                self._look(people, row[people], tiles)
+                self._search(people, row[people], tiles)
 
-    def _look(self, people: IntArray, row: IntArray, tiles: _Tiles) -> None:
-        """Search all tiles that may hold a better cell for people, each in one row of maps."""
+    def _search(self, people: IntArray, row: IntArray, tiles: _Tiles) -> None:
+        """Evaluate all tiles that may hold a better cell for people, each in one row of maps."""
         references = self.references[people]
-        hottest = self.hottest.reshape(len(self.hottest), -1)
+        block_maxima = self.block_maxima.reshape(len(self.block_maxima), -1)
         for some, tile in self._promising(people, tiles.bound(row, references)):
-            away = tiles.distances(row[some], tile, references[some]).ravel()
-            who, blocks = np.repeat(people[some], tiles.blocks[0].size), tiles.blocks[tile].ravel()
-            self._score_hopeful(who, blocks, hottest[self.maps[who], blocks] - away)
+            distances = tiles.distances(row[some], tile, references[some]).ravel()
+            person = np.repeat(people[some], tiles.blocks[0].size)
+            blocks = tiles.blocks[tile].ravel()
+            bound = block_maxima[self.maps[person], blocks] - distances
+            self._score_promising(person, blocks, bound)
 
     def _tiles(self, maps: IntArray) -> _Tiles:
         """Bound all tiles of some maps."""
@@ -141,23 +144,23 @@ class BranchAndBound:
         lowest, highest = self.tags.bounds(maps, rows)
         low = _in_tiles(lowest, columns, torch.inf)
         high = _in_tiles(highest, columns, -torch.inf)
-        heat = block_extremes(torch.from_numpy(self.hottest[maps]), "highest", _TILE)
+        heat = block_extremes(torch.from_numpy(self.block_maxima[maps]), "max", _TILE)
         return _Tiles(
             heat=heat.flatten(1).numpy(),
             lowest=low.amin(-1).numpy(),
             highest=high.amax(-1).numpy(),
             low=low.numpy(),
             high=high.numpy(),
-            blocks=_blocks_of_tiles(*self.hottest.shape[1:]),
+            blocks=_blocks_of_tiles(*self.block_maxima.shape[1:]),
         )
 
     def _promising(
         self, people: IntArray, bound: Float32Array
     ) -> Iterator[tuple[IntArray, IntArray]]:
-        """Yield rows and columns of bounds, (n, b), that leave room for a better cell.
+        """Yield rows and columns of bounds (n, b) that leave room for a better cell.
 
-        First a few of the highest of each person, and last all, in parts; what has been looked
-        into by then does not come again.
+        First the highest few of each person, at last all, in parts. What has been evaluated is
+        not yielded again.
         """
         for first in _FIRST:
             many = np.flatnonzero(np.count_nonzero(self._above(people, bound), axis=1) > first)
@@ -172,23 +175,23 @@ class BranchAndBound:
             part = slice(start, start + _PAIRS)
             yield row[part], column[part]
 
-    def _above(self, people: IntArray, bound: Float32Array) -> NDArray[np.bool_]:
-        # What is bounded by -inf is never found, by nobody.
+    def _above(self, people: IntArray, bound: Float32Array) -> BoolArray:
+        # A bound of -inf, of evaluated tiles, is never above, not even where nothing is found yet.
         return bound >= np.maximum(self.scores[people, None], np.finfo(np.float32).min)
 
-    def _score_hopeful(self, people: IntArray, blocks: IntArray, bound: Float32Array) -> None:
-        """Score those pairs of a person, ascending, and a block that may hold a better cell."""
-        left = self._hopeful(people, blocks, bound)
+    def _score_promising(self, people: IntArray, blocks: IntArray, bound: Float32Array) -> None:
+        """Score the pairs of a person, ascending, and a block that may hold a better cell."""
+        left = self._may_improve(people, blocks, bound)
         for start in range(0, len(left), _PAIRS):
             part = left[start : start + _PAIRS]
-            if start:  # what has been found by now may have settled the matter
-                part = part[self._hopeful(people[part], blocks[part], bound[part])]
+            if start:  # the best so far may exclude more by now
+                part = part[self._may_improve(people[part], blocks[part], bound[part])]
             if len(part):
                 self._score(people[part], blocks[part])
 
-    def _hopeful(self, people: IntArray, blocks: IntArray, bound: Float32Array) -> IntArray:
-        """Say which pairs of a person and a block may hold a better cell."""
-        best, earlier = self.scores[people], self._corners[blocks] < self.places[people]
+    def _may_improve(self, people: IntArray, blocks: IntArray, bound: Float32Array) -> IntArray:
+        """Return the indices of the pairs of a person and a block that may hold a better cell."""
+        best, earlier = self.scores[people], self._corners[blocks] < self.cells[people]
         return np.flatnonzero((bound > best) | ((bound == best) & earlier))
 
     def _score(self, people: IntArray, blocks: IntArray) -> None:
@@ -197,39 +200,39 @@ class BranchAndBound:
         tags = self.tags.cut(maps, blocks)
         squares = np.square(tags[:, 0] - references[:, 0, None])
         for i in range(1, tags.shape[1]):
-            away = tags[:, i] - references[:, i, None]
-            squares += np.square(away, out=away)
-        cells = self._heat.cut(maps, blocks)
-        cells -= _rounded_root(squares)
-        best, each = cells.argmax(axis=1), np.arange(len(cells))
-        score = cells[each, best]
-        if np.isnan(score).any():  # of a tag: nothing to find
-            best = np.fmax(cells, -np.inf, out=cells).argmax(axis=1)
-            score = cells[each, best]
+            distance = tags[:, i] - references[:, i, None]
+            squares += np.square(distance, out=distance)
+        scores = self._heat.cut(maps, blocks)
+        scores -= _rounded_root(squares)
+        best, each = scores.argmax(axis=1), np.arange(len(scores))
+        score = scores[each, best]
+        if np.isnan(score).any():  # of a tag: no candidate
+            best = np.fmax(scores, -np.inf, out=scores).argmax(axis=1)
+            score = scores[each, best]
         y, x = np.divmod(best, self._heat.shape[1])
-        place = self._corners[blocks] + y * self.heat.shape[-1] + x
+        cell = self._corners[blocks] + y * self.heat.shape[-1] + x
         begins = np.flatnonzero(np.diff(people, prepend=-1))
         highest = np.maximum.reduceat(score, begins)
         ties = score == np.repeat(highest, np.diff(begins, append=len(people)))
-        first = np.minimum.reduceat(np.where(ties, place, self.heat[0].size), begins)
+        first = np.minimum.reduceat(np.where(ties, cell, self.heat[0].size), begins)
         self._keep(people[begins], highest, first)
 
-    def _keep(self, people: IntArray, scores: Float32Array, places: IntArray) -> None:
-        equal = (scores == self.scores[people]) & (places < self.places[people])
+    def _keep(self, people: IntArray, scores: Float32Array, cells: IntArray) -> None:
+        equal = (scores == self.scores[people]) & (cells < self.cells[people])
         better = (scores > self.scores[people]) | equal
-        self.scores[people[better]], self.places[people[better]] = scores[better], places[better]
+        self.scores[people[better]], self.cells[people[better]] = scores[better], cells[better]
 
 
-def _in_tiles(bounds: Tensor, side: int, beyond: float) -> Tensor:
-    """Divide the rows of bounds, (m, L, rows, w), into ``side`` columns: (m, L, tiles, side)."""
-    padded = F.pad(bounds, (0, -bounds.shape[-1] % side), value=beyond)
+def _in_tiles(bounds: Tensor, side: int, fill: float) -> Tensor:
+    """Divide the columns of bounds (m, L, rows, w) by ``side``: (m, L, tiles, side)."""
+    padded = F.pad(bounds, (0, -bounds.shape[-1] % side), value=fill)
     return padded.reshape(*bounds.shape[:2], -1, side)
 
 
 def _blocks_of_tiles(rows: int, columns: int) -> IntArray:
-    """Return the blocks, (t, rows, columns), of each tile of maps of (rows, columns) blocks.
+    """Return the blocks (t, rows, columns) of each tile of maps of (rows, columns) blocks.
 
-    Tiles at the right and at the bottom that lack some name their last ones again.
+    Incomplete tiles at the right and at the bottom repeat their last blocks.
     """
     y, x = (
         np.minimum(np.arange(-(-count // side))[:, None] * side + np.arange(side), count - 1)

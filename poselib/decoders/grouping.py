@@ -1,9 +1,13 @@
-"""What every grouping of keypoints by their tags shares: candidates, steps and the matching.
+r"""Greedy grouping of keypoint candidates by their tags, one keypoint type after another.
 
-All groupings visit the keypoint types one after another, compare the tags of a type's candidates
-with the reference embedding of every person found so far (the mean tag of its keypoints, HAE,
-Eq. 6), and match them by the Hungarian algorithm; who matches nobody starts a person. They differ
-in the order of the types alone, which a ``NextType`` decides.
+.. math::
+    \bar t_n = \frac{1}{K_n} \sum_k t_{nk}, \qquad
+    \min_{\pi} \sum_m c\left( \lVert t_m - \bar t_{\pi(m)} \rVert \right)
+
+The tags of a type's candidates are compared with the reference embedding of every person so far,
+the mean tag of its keypoints (HAE, Eq. 6), and assigned to people at minimum total cost by the
+Hungarian algorithm. A candidate without a match starts a new person. Groupings differ only in the
+order of the types, which a ``NextType`` decides.
 """
 
 from __future__ import annotations
@@ -20,35 +24,34 @@ from scipy.spatial.distance import cdist
 from poselib.typing import FloatArray, IntArray
 
 DistanceReduction = Literal["min", "mean"]
-# (reference embeddings (P, L), keypoint types left) -> (next type, ``GroupingStep.distances``)
+# (reference embeddings (P, L), remaining types) -> (next type, ``GroupingStep.distances``)
 NextType = Callable[[FloatArray, Sequence[int]], tuple[int, FloatArray]]
 
-# Weight of the exact distance: it decides only between matchings that cost the same without.
+# Weight of the exact distance: it decides only between assignments of otherwise equal cost.
 _TIE_BREAK = 1e-6
-# Farther than any tag that means something; what is farther still counts as this far.
-_FAR = 1e12
+# Upper bound of distances, beyond that of any meaningful tags: keeps costs finite.
+_MAX_DISTANCE = 1e12
 
 
 @dataclass(frozen=True)
 class GroupingOptions:
-    """How candidates are told from noise and matched to people.
+    """Options of grouping: detection of candidates and their assignment to people.
 
     Attributes:
-        detection_threshold: a peak must exceed this heat to be a candidate; not negative.
-        tag_threshold: a candidate this far from a person's reference embedding, or farther,
-            does not join it.
+        detection_threshold: minimum heatmap value of a candidate, exclusive; not negative.
+        tag_threshold: maximum distance, exclusive, of a candidate's tag to the reference embedding
+            of the person it is assigned to.
         max_candidates: peaks kept per keypoint type. The number of people is not limited.
-        round_distance: cost of a match. True: ``100 * round(distance) - heat``, what the published
-            code minimizes; the exact distance decides between matchings of equal cost. False:
-            the distance alone, as the paper has it (HAE, Eq. 18).
-        threshold_before_assignment: when ``tag_threshold`` applies. True: before the assignment, so
-            that as many candidates as possible find a person. False: after it, as in the published
-            code, where a pair that is too far can take the place of a near one and people fall
-            apart.
-        distance_reduction: how near a keypoint type is to the people, for progressive grouping.
-            ``"min"``: as its nearest candidate, HAE's Eq. (18) and the published code. ``"mean"``:
-            as its candidates on average, each to its nearest person; in a crowd nearly every type
-            has some candidate that lies on a person's tag by chance.
+        round_distance: cost of a pair. True: ``100 * round(distance) - value``, as in the official
+            code; the exact distance decides between assignments of equal cost. False: the distance
+            alone, as in the paper (HAE, Eq. 18).
+        threshold_before_assignment: when ``tag_threshold`` applies. True: before the assignment,
+            which then assigns as many candidates as possible. False: after it, as in the official
+            code, where a distant pair can displace a near one, and people are fragmented.
+        distance_reduction: distance of a keypoint type to the people, for progressive grouping.
+            ``"min"``: that of its nearest candidate (HAE, Eq. 18, and official code). ``"mean"``:
+            the mean over its candidates, each to its nearest person; in a crowd nearly every type
+            has some candidate whose tag equals a person's by chance.
 
     Raises:
         ValueError: a threshold is negative or not finite, ``max_candidates`` is below 1, or
@@ -81,7 +84,7 @@ class Candidates:
 
     Attributes:
         cells: (K, M, 2) int64, (column, row) in the decoded maps.
-        values: (K, M) float32, heat.
+        values: (K, M) float32, heatmap values.
         tags: (K, M, L) float32.
     """
 
@@ -90,27 +93,27 @@ class Candidates:
     tags: NDArray[np.float32]
 
     def valid(self, options: GroupingOptions) -> NDArray[np.bool_]:
-        """(K, M) true for detections; one with a heat or tag that is not finite is dropped."""
-        # In float64: a float32 heat of 0.1 does exceed the number 0.1.
+        """Return (K, M), true for candidates above the threshold with a finite value and tag."""
+        # In float64: a float32 value of 0.1 does exceed the number 0.1.
         detected = self.values.astype(np.float64) > options.detection_threshold
         return detected & np.isfinite(self.values) & np.isfinite(self.tags).all(axis=-1)
 
 
 @dataclass(frozen=True)
 class GroupingStep:
-    """One iteration: a keypoint type's n candidates find their people.
+    """One step of grouping: the assignment of the n candidates of one keypoint type.
 
     Attributes:
-        keypoint: the type that was grouped.
-        candidates: (n,) which of the type's M candidates took part.
+        keypoint: the type.
+        candidates: (n,) int64, indices among the type's M candidates.
         cells: (n, 2) int64, (column, row) in the decoded maps.
         tags: (n, L) float64.
         references: (P, L) float64, reference embeddings before this step.
-        people: (n,) int64, the person each candidate went to; P and above are new.
+        people: (n,) int64, the person each candidate was assigned to; P and above are new.
         started: (n,) bool, true where the candidate started a person.
-        distances: (K,) float64, distance of each type to the references, what progressive
-            grouping chooses by (HAE, Eq. 18, and ``GroupingOptions.distance_reduction``); NaN for
-            types that are done or absent, in the first step, and in groupings of fixed order.
+        distances: (K,) float64, distance of each type to the references, by which progressive
+            grouping selects the type (HAE, Eq. 18, and ``GroupingOptions.distance_reduction``);
+            NaN for types that are grouped or absent, in the first step, and in fixed orders.
     """
 
     keypoint: int
@@ -125,10 +128,10 @@ class GroupingStep:
 
 @dataclass(frozen=True)
 class Groups:
-    """People as sets of candidates, in the order in which they were started.
+    """The people of one image as sets of candidates, in the order in which they were started.
 
     Attributes:
-        members: (P, K) int64, the number of the candidate, or -1 where the keypoint is missing.
+        members: (P, K) int64, index of the candidate, or -1 where the keypoint is missing.
         references: (P, L) float64, mean tag of each person's keypoints.
     """
 
@@ -137,22 +140,25 @@ class Groups:
 
 
 def grouping_steps(
-    candidates: Candidates, choose: NextType, options: GroupingOptions
+    candidates: Candidates, next_type: NextType, options: GroupingOptions
 ) -> Iterator[GroupingStep]:
-    """Group one keypoint type after another, in the order that ``choose`` decides.
+    """Group one keypoint type after another and yield each step.
 
-    Types without a valid candidate are never offered to ``choose``.
+    Args:
+        candidates: the peaks of one image and their tags.
+        next_type: selects the next type; it is never offered one without a valid candidate.
+        options: thresholds and cost.
     """
     valid = candidates.valid(options)
     remaining = [int(k) for k in np.flatnonzero(valid.any(axis=1))]
     sums, counts = np.zeros((0, candidates.tags.shape[-1])), np.zeros((0, 1))
     while remaining:
         references = sums / counts
-        keypoint, distances = choose(references, remaining)
+        keypoint, distances = next_type(references, remaining)
         remaining.remove(keypoint)
         chosen = np.flatnonzero(valid[keypoint])
         tags = candidates.tags[keypoint, chosen].astype(np.float64)
-        people = match_people(tags, candidates.values[keypoint, chosen], references, options)
+        people = assign_candidates(tags, candidates.values[keypoint, chosen], references, options)
         started = people < 0
         count = np.count_nonzero(started)
         people[started] = len(sums) + np.arange(count)
@@ -172,42 +178,47 @@ def grouping_steps(
         )
 
 
-def match_people(
+def assign_candidates(
     tags: FloatArray, values: NDArray[np.float32], references: FloatArray, options: GroupingOptions
 ) -> IntArray:
-    """Match the candidates of one keypoint type to people at the least total cost.
+    """Assign the candidates of one keypoint type to people at minimum total cost.
 
     Args:
         tags: (n, L) float64.
-        values: (n,) heat.
+        values: (n,) heatmap values.
         references: (P, L) float64.
         options: threshold and cost.
 
     Returns:
-        (n,) int64, the matched person or -1; no person is matched twice.
+        (n,) int64, the assigned person or -1; no person is assigned twice.
+
+    Example:
+        >>> tags, references = np.array([[5.1], [0.2], [9.0]]), np.array([[0.0], [5.0]])
+        >>> assign_candidates(tags, np.ones(3, np.float32), references, GroupingOptions()).tolist()
+        [1, 0, -1]
     """
     people = np.full(len(tags), -1, dtype=np.int64)
     if len(references) == 0:
         return people
-    distances = np.minimum(cdist(tags, references), _FAR)
+    distances = np.minimum(cdist(tags, references), _MAX_DISTANCE)
     near = distances < options.tag_threshold
     cost = distances
     if options.round_distance:
         cost = 100 * np.round(distances) - values[:, None]
-    # Bounded, and curved: sums of plain distances are often equal where tags are numbers (L = 1).
+    # Bounded and convex: sums of plain distances are often equal for scalar tags (L = 1).
     cost = cost + _TIE_BREAK * distances**2 / (1 + distances**2)
     if options.threshold_before_assignment and not near.all():
-        # Dearer than all acceptable pairs together: as many of these as possible are made.
-        fair = cost[near] if near.any() else np.zeros(1)
-        cost[~near] = (np.ptp(fair) + 1) * (len(tags) + 1) + fair.max()
+        # More than all acceptable pairs together: as many of those as possible are assigned.
+        acceptable = cost[near] if near.any() else np.zeros(1)
+        cost[~near] = (np.ptp(acceptable) + 1) * (len(tags) + 1) + acceptable.max()
     rows, columns = linear_sum_assignment(cost)
-    joined = near[rows, columns]
-    people[rows[joined]] = columns[joined]
+    assigned = near[rows, columns]
+    people[rows[assigned]] = columns[assigned]
     return people
 
 
 def collect_groups(steps: Iterable[GroupingStep], candidates: Candidates) -> Groups:
-    """Collect the people that a grouping of ``candidates`` has made."""
+    """Collect the people of a grouping of ``candidates`` from its steps."""
     steps = tuple(steps)
     keypoints, _, length = candidates.tags.shape
     count = max((int(step.people.max()) + 1 for step in steps), default=0)

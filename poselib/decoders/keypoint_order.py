@@ -1,4 +1,4 @@
-"""Associative decoding: keypoint types are grouped in a fixed order."""
+"""Associative decoding with a fixed order of keypoint types (HAE, Table IX)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from poselib.typing import FloatArray
 OrderName = Literal["dataset", "top_down", "bottom_up", "torso_first"]
 ORDERS: tuple[OrderName, ...] = get_args(OrderName)
 
-# Body parts from head to toe; parts of one line are equally high.
+# Body parts from head to toe; those of one line have the same rank.
 _HEIGHTS = (
     ("head", "head_top", "top_head"),
     ("nose", "eye", "ear", "mouth", "chin", "face", "head_bottom"),
@@ -40,16 +40,21 @@ _ARMS = ("elbow", "wrist", "hand")
 
 
 def keypoint_order(skeleton: Skeleton, name: OrderName) -> tuple[int, ...]:
-    """Return one of the fixed orders of keypoint types that are compared in HAE, Table IX.
+    """Return one of the fixed orders of keypoint types compared in HAE, Table IX.
 
     Args:
-        skeleton: gives the keypoint names that heights are read from.
+        skeleton: its keypoint names determine their heights on the body.
         name: ``"dataset"``: as annotated; ``"top_down"``: from head to toe; ``"bottom_up"``:
             the reverse; ``"torso_first"``: top down, but with the arms after the hips, as
             HigherHRNet has it for COCO.
 
     Raises:
-        ValueError: the name is unknown, or a keypoint's height is.
+        ValueError: the name is unknown, or the height of a keypoint is.
+
+    Example:
+        >>> from poselib.skeletons import COCO
+        >>> [COCO.keypoints[k] for k in keypoint_order(COCO, "bottom_up")[:2]]
+        ['right_ankle', 'left_ankle']
     """
     if name not in ORDERS:
         raise ValueError(f"unknown keypoint order {name!r}; known: {ORDERS}")
@@ -58,7 +63,7 @@ def keypoint_order(skeleton: Skeleton, name: OrderName) -> tuple[int, ...]:
     parts = [k.removeprefix("left_").removeprefix("right_") for k in skeleton.keypoints]
     unknown = [k for k, part in zip(skeleton.keypoints, parts, strict=True) if part not in _HEIGHT]
     if unknown:
-        raise ValueError(f"skeleton {skeleton.name!r}: how high are the keypoints {unknown}?")
+        raise ValueError(f"skeleton {skeleton.name!r}: no known height of keypoints {unknown}")
     heights = [_height(part, arms_last=name == "torso_first") for part in parts]
     order = tuple(np.argsort(heights, kind="stable").tolist())
     return order[::-1] if name == "bottom_up" else order
@@ -89,10 +94,10 @@ def fixed_order_steps(
         )
     unknown = np.full(len(order), np.nan)
 
-    def choose(references: FloatArray, remaining: Sequence[int]) -> tuple[int, FloatArray]:
+    def next_type(references: FloatArray, remaining: Sequence[int]) -> tuple[int, FloatArray]:
         return min(remaining, key=list(order).index), unknown
 
-    return tuple(grouping_steps(candidates, choose, options))
+    return tuple(grouping_steps(candidates, next_type, options))
 
 
 def group_fixed_order(

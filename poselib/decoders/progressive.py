@@ -1,4 +1,11 @@
-"""Progressive associative decoding: the keypoint type nearest to the people comes next."""
+r"""Progressive associative decoding: the keypoint type nearest to the people comes next (HAE).
+
+.. math::
+    k^* = \arg\min_k \min_{m, n} \lVert t_{km} - \bar t_n \rVert
+
+Of the remaining keypoint types, the one with the smallest distance between one of its candidates
+and one of the reference embeddings of the people is grouped next (HAE, Algorithm 1, Eq. 18).
+"""
 
 from __future__ import annotations
 
@@ -20,22 +27,28 @@ from poselib.typing import FloatArray
 
 
 def progressive_steps(candidates: Candidates, options: GroupingOptions) -> tuple[GroupingStep, ...]:
-    """Group keypoint types, the easiest first, and return every step (HAE, Algorithm 1).
+    """Group keypoint types, the nearest first, and return every step (HAE, Algorithm 1).
 
-    The first type with a detection starts the people. From then on the type is chosen that has
-    the smallest distance between one of its candidates and one of the reference embeddings
-    (HAE, Eq. 18), or what else ``options.distance_reduction`` asks for; of equally near types, the
-    first. Types without detections are skipped.
+    The first type with a candidate starts the people. From then on the type at the smallest
+    distance to them is next (HAE, Eq. 18, or as ``options.distance_reduction`` defines it); of
+    equally near types, the first. Types without candidates are skipped.
 
     Args:
         candidates: the peaks of one image and their tags.
-        options: thresholds, cost and distance_reduction.
+        options: thresholds, cost and ``distance_reduction``.
     """
     return tuple(grouping_steps(candidates, _nearest_type(candidates, options), options))
 
 
 def group_progressive(candidates: Candidates, options: GroupingOptions) -> Groups:
-    """Group keypoints into people, the easiest type first; see ``progressive_steps``."""
+    """Group keypoints into people, the nearest type first; see ``progressive_steps``.
+
+    Example:
+        >>> tags = np.array([[[0.0], [5.0]], [[5.2], [0.1]]], np.float32)  # 2 types, 2 candidates
+        >>> cells, values = np.zeros((2, 2, 2), np.int64), np.ones((2, 2), np.float32)
+        >>> group_progressive(Candidates(cells, values, tags), GroupingOptions()).members.tolist()
+        [[0, 1], [1, 0]]
+    """
     return collect_groups(progressive_steps(candidates, options), candidates)
 
 
@@ -46,7 +59,7 @@ def _nearest_type(candidates: Candidates, options: GroupingOptions) -> NextType:
     present, begins, counts = np.unique(types, return_index=True, return_counts=True)
     nearest = np.full(len(candidates.values), np.nan)
 
-    def choose(references: FloatArray, remaining: Sequence[int]) -> tuple[int, FloatArray]:
+    def next_type(references: FloatArray, remaining: Sequence[int]) -> tuple[int, FloatArray]:
         distances = np.full(len(nearest), np.nan)
         if len(references) == 0:
             return remaining[0], distances
@@ -58,4 +71,4 @@ def _nearest_type(candidates: Candidates, options: GroupingOptions) -> NextType:
         distances[remaining] = nearest[remaining]
         return remaining[int(distances[remaining].argmin())], distances
 
-    return choose
+    return next_type

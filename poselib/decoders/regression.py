@@ -1,54 +1,61 @@
-"""From center maps, heatmaps and offset maps to poses: the whole decoding of regression outputs."""
+r"""Center-offset decoding: from center maps, heatmaps and offsets to poses (DEKR, Sec. 3.3).
+
+.. math::
+    x_{nk} = c_n - o_k(c_n), \qquad s_n = C(c_n) \cdot \frac{1}{K} \sum_k H_k(x_{nk})
+
+Centers ``c_n`` are the peaks of the center map. Each keypoint is regressed from the offset in the
+cell of its center and scored by its heatmap; duplicates are removed by pose NMS.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from poselib.decoders.peak_matching import snap_to_peaks
 from poselib.decoders.pose_nms import batched_pose_nms, to_poses
-from poselib.ops.center_poses import CenterPoses, poses_at_centers
+from poselib.ops.center_poses import poses_at_centers
 from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel, sample_heatmaps
 from poselib.ops.peaks import SUBPIXEL, Subpixel
 from poselib.outputs import RegressionOutputs
 from poselib.structures import Poses, Size
 
-# ((N, K, 2) keypoints in px, (N, K) their heats times the center's) -> (N,) factors of the
-# persons' scores
+# ((N, K, 2) keypoints in px, (N, K) their heatmap values times the center score) -> (N,) factors of
+# the person scores
 Scorer = Callable[[Tensor, Tensor], Tensor]
 
-# Mean of a center map's height and width, cells, above which its window is larger, as published.
+# (mean of a center map's height and width above which it applies, NMS window), cells, as published.
 _WINDOWS = ((300, 7), (200, 5))
 
 
 @dataclass(frozen=True)
 class RegressionOptions:
-    """How regression outputs become poses; the defaults are those of DEKR's code for COCO.
+    """Options of regression decoding; the defaults are those of DEKR's official code for COCO.
 
     Attributes:
-        frame: what a cell stands for: ``"center"``, as trained here, the middle of the square that
-            it covers; ``"index"``, as in DEKR's published weights, its first pixel, whose center
-            is at its index.
-        nms_kernel: odd side, in cells, of the window in which a center is the highest. None: 7, 5
-            or 3 by the size of the map, as published.
-        center_threshold: a center must exceed this.
-        max_people: centers of each scale, and people in the end, at most.
-        distance: keypoints of two poses are the same where they are nearer than this, in sizes of
-            the pose. None: as published, 0.05 for one scale and 0.15 for several.
-        share: more than this part of all keypoints is the same in poses of the same person; a half
-            for both COCO (more than 8) and CrowdPose (more than 7).
-        scale_decrease: factor of the centers of all scales but the first, after their highest was
-            made as high as the first one's; 0.9 for COCO and 0.8 for CrowdPose.
-        match: whether keypoints are moved to the nearest peak of the heatmaps (DEKR, Table 6).
-        match_distance: px of the network input from which on a peak is too far.
-        subpixel: how peaks are placed within their cell, one of ``poselib.ops.peaks.SUBPIXEL``.
+        frame: what a cell of a map stands for: ``"center"``, as trained here, the center of the
+            square that it covers; ``"index"``, as in DEKR's published weights, its first pixel.
+            See ``ops.map_coordinates``.
+        nms_kernel: odd side, in cells, of the window in which a center must be the maximum. None:
+            7, 5 or 3 by the size of the map, as published.
+        center_threshold: minimum score of a center, exclusive.
+        max_people: maximum number of centers per scale, and of detections per image.
+        nms_distance: keypoints of two poses coincide if they are nearer than this, in units of the
+            diagonal of the pose. None: as published, 0.05 for one scale and 0.15 for several.
+        nms_fraction: poses of which more than this fraction of keypoints coincides are duplicates:
+            a half for both COCO (more than 8) and CrowdPose (more than 7).
+        scale_decrease: factor of the center scores of all scales but the first, after they were
+            scaled to the same maximum; 0.9 for COCO and 0.8 for CrowdPose.
+        match: whether keypoints are moved to the nearest heatmap peak (DEKR, Table 6).
+        match_distance: maximum distance of that peak, exclusive, px of the network input.
+        subpixel: method of placing peaks, one of ``poselib.ops.peaks.SUBPIXEL``.
 
     Raises:
-        ValueError: an option is none of those above.
+        ValueError: an option is out of range or unknown.
     """
 
     frame: Frame = "center"
@@ -83,11 +90,17 @@ class RegressionOptions:
             raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
 
     def window(self, size: Size) -> int:
-        """Side of the window of a center in a map of (h, w) cells."""
+        """Return the side of the NMS window of centers in a map of (h, w) cells."""
         if self.nms_kernel is not None:
             return self.nms_kernel
         mean = (size[0] + size[1]) / 2
         return next((side for limit, side in _WINDOWS if mean > limit), 3)
+
+    def distance_of(self, scales: int) -> float:
+        """Return the distance of pose NMS for outputs of so many scales."""
+        if self.nms_distance is not None:
+            return self.nms_distance
+        return 0.15 if scales > 1 else 0.05
 
 
 @torch.no_grad()
@@ -96,29 +109,39 @@ def decode_regression(
     options: RegressionOptions | None = None,
     score: Scorer | None = None,
 ) -> list[Poses]:
-    """Find the people in each image of a batch (DEKR, Sec. 3.3).
+    """Decode center maps, heatmaps and offsets of a batch into poses (DEKR, Sec. 3.3).
 
-    A keypoint's score is its heat; a person's is the mean of the heats times the center's, times
-    what ``score`` says. The official code multiplies each keypoint's with the center's too, so that
-    it no longer says how sure the keypoint is; its scores of persons are the same. All keypoints of
-    a person are present, those of no heat with a score just above 0. A pose that is not finite is
-    nobody's, and heat that is not finite counts as 0.
-
-    Maps on a GPU stay there: what leaves it are the poses at the centers, and the finished ones.
+    A keypoint's score is its heatmap value. A person's score is the mean of these, times the center
+    score and the factor of ``score``. The official code multiplies keypoint scores by the center
+    score too, so that they no longer rate the keypoint alone; its person scores are the same. All
+    keypoints of a detection are present: those with no heatmap value get the smallest positive
+    score. Poses that are not finite are dropped, and map values that are not finite count as 0.
+    Only candidate and finished poses are transferred from a GPU.
 
     Args:
-        outputs: of one or more scales; any values.
+        outputs: of one or more scales, any values.
         options: defaults to ``RegressionOptions()``.
-        score: given the keypoints of all people of the batch, as they will be returned, and their
-            heats times the center's, which may be negative, on the device of the outputs, says what
-            to multiply the persons' scores with; NaN counts as 0. It is not called if there are
-            none. Defaults to that of the outputs.
+        score: returns a factor for the score of each person, from the keypoints of all people of
+            the batch as they will be returned, and their heatmap values times the center score,
+            which may be negative, on the device of the outputs. NaN counts as 0. It is not called
+            without people. Defaults to that of the outputs.
 
     Returns:
-        One ``Poses`` an image, in px of the network input.
+        One ``Poses`` per image, in px of the network input.
 
     Raises:
-        ValueError: ``score`` returns no number for each person.
+        ValueError: ``score`` does not return one number for each person.
+
+    Example:
+        >>> heatmaps, centers = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
+        >>> offsets = torch.zeros(1, 2, 2, 8, 8)
+        >>> heatmaps[0, 0, 2, 4], heatmaps[0, 1, 6, 4], centers[0, 0, 4, 4] = 0.8, 0.6, 0.5
+        >>> offsets[0, :, 1, 4, 4] = torch.tensor([2.0, -2.0])  # center minus keypoint, in cells
+        >>> (poses,) = decode_regression(RegressionOutputs(heatmaps, centers, offsets, (32, 32)))
+        >>> poses.keypoints.tolist()
+        [[[18.0, 10.0], [18.0, 26.0]]]
+        >>> print(f"{poses.person_scores[0]:.2f}")  # (0.8 + 0.6) / 2 * 0.5
+        0.35
     """
     options, score = options or RegressionOptions(), score or outputs.scorer
     scales = (outputs, *outputs.other_scales)
@@ -131,54 +154,43 @@ def decode_regression(
         scale_decrease=options.scale_decrease,
         frame=options.frame,
     )
-    read = [
+    values = [
         sample_heatmaps(s.heatmaps, people.images, people.points, outputs.image_size, options.frame)
         for s in scales
     ]
-    heat = torch.stack(read).mean(dim=0)
-    kept = _kept(people, heat, options, several=len(scales) > 1)
-    points, images, values = people.points[kept], people.images[kept], heat[kept]
-    if options.match:
-        points = snap_to_peaks(
-            points,
-            images,
-            [s.heatmaps for s in scales],
-            outputs.image_size,
-            options.frame,
-            distance=options.match_distance,
-            count=options.max_people,
-            subpixel=options.subpixel,
-        )
-    found = CenterPoses(images, people.centers[kept], points + half_pixel(options.frame))
-    return _poses(found, values, len(outputs.centers), score)
-
-
-def _kept(people: CenterPoses, heat: Tensor, options: RegressionOptions, several: bool) -> Tensor:
-    """Return the rows of people to keep, of each image one after another."""
-    distance = options.nms_distance
-    if distance is None:
-        distance = 0.15 if several else 0.05
-    return batched_pose_nms(
+    scores = torch.stack(values).mean(dim=0)
+    kept = batched_pose_nms(
         people,
-        heat.mean(dim=1),
-        distance=distance,
+        scores.mean(dim=1),
+        distance=options.distance_of(len(scales)),
         fraction=options.nms_fraction,
         max_people=options.max_people,
     )
-
-
-def _poses(people: CenterPoses, heat: Tensor, count: int, score: Scorer | None) -> list[Poses]:
-    weighted = people.centers[:, None] * heat
+    people, scores = people[kept], scores[kept]
+    points = people.points
+    if options.match:
+        points = snap_to_peaks(
+            points,
+            people.images,
+            [s.heatmaps for s in scales],
+            outputs.image_size,
+            options.frame,
+            max_distance=options.match_distance,
+            max_peaks=options.max_people,
+            subpixel=options.subpixel,
+        )
+    people = replace(people, points=points + half_pixel(options.frame))
+    weighted = people.centers[:, None] * scores
     person_scores = weighted.mean(dim=1)
-    if score is not None and len(heat):
+    if score is not None and len(scores):
         person_scores = person_scores * _factors(score, people.points, weighted)
-    return to_poses(people, heat, person_scores, count)
+    return to_poses(people, scores, person_scores, len(outputs.centers))
 
 
-def _factors(score: Scorer, points: Tensor, heats: Tensor) -> Tensor:
-    factors = score(points, heats)
-    if factors.shape != heats.shape[:1]:
+def _factors(score: Scorer, points: Tensor, weighted: Tensor) -> Tensor:
+    factors = score(points, weighted)
+    if factors.shape != weighted.shape[:1]:
         raise ValueError(
-            f"score must return {len(heats)} numbers, one a person, not {tuple(factors.shape)}"
+            f"score must return {len(weighted)} numbers, one a person, not {tuple(factors.shape)}"
         )
     return torch.where(factors.isnan(), 0.0, factors)

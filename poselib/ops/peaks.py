@@ -52,11 +52,11 @@ def finite_maps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         (B, K, h, w), with -inf for what is not finite, and (B, K, block rows, block columns).
     """
     maps = heatmaps.detach().float().contiguous()
-    highest = block_extremes(maps, "highest")
+    highest = block_extremes(maps, "max")
     # A GPU would have to be waited for: there it is quicker to replace than to ask.
     if maps.device.type != "cpu" or not (highest < torch.inf).all():  # not so for NaN
         maps = without_nonfinite(maps)
-        highest = block_extremes(maps, "highest")
+        highest = block_extremes(maps, "max")
     return maps, highest
 
 

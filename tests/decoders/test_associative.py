@@ -209,7 +209,7 @@ def test_the_way_of_a_gpu_leads_to_the_same_poses(monkeypatch, resolution) -> No
         wanted = decode_associative(outputs, options)
         with monkeypatch.context() as patch:
             patch.setattr(peaks, "_FEW", -1)
-            patch.setattr(refinement, "_bounded", lambda device: False)
+            patch.setattr(refinement, "_use_bounds", lambda device: False)
             assert_equal(decode_associative(outputs, options), wanted)
 
 
@@ -265,11 +265,11 @@ def test_each_stage_is_announced_when_it_ends(monkeypatch: pytest.MonkeyPatch) -
         tags=torch.cat([outputs.tags, outputs.tags]),
     )
     heard: list[str] = []
-    decode_associative(two, done=heard.append)
+    decode_associative(two, on_stage=heard.append)
     assert tuple(heard) == STAGES
     monkeypatch.setattr(decoder, "_VALUES", 1)
     heard.clear()
-    decode_associative(two, done=heard.append)
+    decode_associative(two, on_stage=heard.append)
     assert tuple(heard) == STAGES * 2
 
 

@@ -15,8 +15,8 @@ from poselib.decoders.grouping import (
     Candidates,
     GroupingOptions,
     Groups,
+    assign_candidates,
     collect_groups,
-    match_people,
 )
 from poselib.decoders.keypoint_order import fixed_order_steps, group_fixed_order, keypoint_order
 from poselib.decoders.progressive import group_progressive, progressive_steps
@@ -398,7 +398,7 @@ def test_gate_keeps_a_far_pair_from_displacing_a_near_one() -> None:
     values = np.array([0.9, 0.9], np.float32)
     # 0.6 to 6 and -2.4 to 0 cost 5 + 2, 0.6 to 0 and -2.4 to 6 cost 1 + 8; only 0.6 to 0 is near.
     for before, wanted in ((True, [0, -1]), (False, [-1, -1])):
-        people = match_people(
+        people = assign_candidates(
             tags,
             values,
             references,
@@ -410,15 +410,15 @@ def test_gate_keeps_a_far_pair_from_displacing_a_near_one() -> None:
 def test_hotter_candidate_wins_the_only_person() -> None:
     references, tags = np.zeros((1, 1)), np.array([[0.1], [0.3]])
     values = np.array([0.4, 0.8], np.float32)
-    assert match_people(tags, values, references, GroupingOptions()).tolist() == [-1, 0]
+    assert assign_candidates(tags, values, references, GroupingOptions()).tolist() == [-1, 0]
     plain = GroupingOptions(round_distance=False)
-    assert match_people(tags, values, references, plain).tolist() == [0, -1]
+    assert assign_candidates(tags, values, references, plain).tolist() == [0, -1]
 
 
 def test_threshold_excludes_its_own_value() -> None:
     one = np.ones(1, np.float32)
     for tag, person in ((0.999, 0), (1.0, -1), (1.5, -1)):
-        people = match_people(np.array([[tag]]), one, np.zeros((1, 1)), GroupingOptions())
+        people = assign_candidates(np.array([[tag]]), one, np.zeros((1, 1)), GroupingOptions())
         assert people.tolist() == [person]
 
 

@@ -61,8 +61,8 @@ def test_peaks_that_are_far_do_not(away: float, taken: bool) -> None:
 
 def test_distance_and_number_of_peaks_are_options() -> None:
     maps = one_peak(10, 10, value=0.2) + one_peak(20, 10)
-    assert absorbed([[45.0, 42.0]], maps, count=1) == [[82.0, 42.0]]
-    assert absorbed([[45.0, 42.0]], maps, count=1, distance=10.0) == [[45.0, 42.0]]
+    assert absorbed([[45.0, 42.0]], maps, max_peaks=1) == [[82.0, 42.0]]
+    assert absorbed([[45.0, 42.0]], maps, max_peaks=1, max_distance=10.0) == [[45.0, 42.0]]
     with pytest.raises(ValueError, match="subpixel"):
         absorbed([[45.0, 42.0]], maps, subpixel="newton")
 
@@ -89,7 +89,7 @@ def test_same_peaks_as_in_enlarged_maps(frame: Frame, strides: tuple[int, ...]) 
     points = torch.tensor(rng.uniform(10, 86, (60, 2, 2)), dtype=torch.float32)
     images = torch.arange(60) % 2
     moved = snap_to_peaks(
-        points, images, maps, image_size, frame, distance=40.0, count=400, subpixel="none"
+        points, images, maps, image_size, frame, max_distance=40.0, max_peaks=400, subpixel="none"
     )
     large = torch.stack([enlarged(m, image_size, frame) for m in maps]).mean(dim=0)
     for n in range(60):

@@ -54,7 +54,7 @@ def test_equals_a_search_of_every_cell(size: tuple[int, int]) -> None:
 def every_cell(*arguments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Search as on a GPU, where all cells are scored."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refinement, "_bounded", lambda device: False)
+        patch.setattr(refinement, "_use_bounds", lambda device: False)
         return find_missing(*arguments)
 
 

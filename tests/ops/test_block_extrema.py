@@ -26,7 +26,7 @@ def layouts(size: tuple[int, int], seed: int = 0) -> list[torch.Tensor]:
 @pytest.mark.parametrize("shape", [(8, 8), (2, 4), (16, 32), (1, 1)])
 def test_extremes_are_those_of_every_block(size, shape) -> None:
     for maps in layouts(size):
-        lowest, highest = (block_extremes(maps, e, shape) for e in ("lowest", "highest"))
+        lowest, highest = (block_extremes(maps, e, shape) for e in ("min", "max"))
         rows, columns = -(-size[0] // shape[0]), -(-size[1] // shape[1])
         assert lowest.shape == highest.shape == (3, 2, rows, columns)
         for y, x in np.ndindex(rows, columns):
@@ -39,7 +39,7 @@ def test_extremes_are_those_of_every_block(size, shape) -> None:
 def test_a_block_with_nan_has_no_extremes() -> None:
     maps = torch.zeros(20, 20)
     maps[9, 17] = torch.nan
-    for extreme in ("lowest", "highest"):
+    for extreme in ("min", "max"):
         found = block_extremes(maps, extreme).isnan()
         assert found.nonzero().tolist() == [[1, 2]]
 
@@ -88,5 +88,5 @@ def test_maxima_in_blocks_are_those_of_the_map(size, kernel, values) -> None:
         wanted = (local_maxima(maps[None], kernel)[0] & (maps > level)).flatten().nonzero()[:, 0]
         found = maxima_in_blocks(maps.numpy(), every, kernel, level)
         np.testing.assert_array_equal(found, wanted)
-        some = every[block_extremes(maps, "highest").flatten().numpy() > level]
+        some = every[block_extremes(maps, "max").flatten().numpy() > level]
         np.testing.assert_array_equal(maxima_in_blocks(maps.numpy(), some, kernel, level), wanted)
