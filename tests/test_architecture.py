@@ -16,7 +16,7 @@ PACKAGE = ROOT / "poselib"
 LEVELS = {
     **dict.fromkeys(("skeletons", "typing"), 0),
     "structures": 1,
-    "outputs": 2,
+    **dict.fromkeys(("annotations", "outputs"), 2),
     "ops": 3,
     **dict.fromkeys(("data", "encoders", "models", "losses", "decoders", "metrics", "plots"), 4),
     "systems": 5,

@@ -26,10 +26,10 @@ from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, train
-from poselib.metrics.ap import evaluate_ap
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
 from tests.engine.toys import RECIPE, scenes
+from tests.metrics.coco_entries import ap_of
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_the_json_is_coco(dataset: Path, checkpoint: Path, tmp_path: Path) -> No
         loaded = pycocotools.COCO(str(truth)).loadRes(results)
         assert loaded.getAnnIds() and set(loaded.getImgIds()) == {0, 1, 2}
     found = json.loads(Path(results).read_text())
-    assert 0 <= evaluate_ap(dataset / "annotations.json", found, COCO).AP <= 1
+    assert 0 <= ap_of(dataset / "annotations.json", found, COCO).AP <= 1
     document = json.loads((tmp_path / "images.json").read_text())
     assert document["images"][1] == {
         "id": 1,

@@ -79,7 +79,7 @@ def evaluate_variants(
     if not supported:
         names = ", ".join(repr(variant.name) for variant in variants)
         raise ValueError(f"system {system.name!r} supports none of these test variants: {names}")
-    dataset.ground_truth()  # refused before the network runs on all images
+    dataset.annotations()  # refused before the network runs on all images
     evaluations: dict[str, Evaluation] = {}
     unrefined: dict[str, list[Poses]] = {}
     for scales in dict.fromkeys(variant.scales for variant in supported):
@@ -106,7 +106,7 @@ def evaluate_variants(
 def _errors(
     system: System, dataset: LabeledImages, evaluation: Evaluation, unrefined: Sequence[Poses]
 ) -> dict[str, float]:
-    classified = classify_localization(dataset.ground_truth(), evaluation.results, system.skeleton)
+    classified = classify_localization(evaluation.comparison)
     rates = association_errors(dataset, unrefined, system.skeleton).loc["all", list(ASSOCIATION)]
     fractions = error_shares(classified).loc["all", list(LOCALIZATION)] / 100
     measured = pd.concat([rates, fractions]).astype(float)
@@ -132,7 +132,7 @@ def evaluate_decoders(
     Raises:
         ValueError: the dataset has no annotations, before prediction; or as ``predict_variants``.
     """
-    dataset.ground_truth()  # refused before the network runs on all images
+    dataset.annotations()  # refused before the network runs on all images
     decoders = list(systems.values())
     poses = predict_variants(decoders, dataset, options, device=device, progress=progress)
     return {

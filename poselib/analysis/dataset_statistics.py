@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poselib.annotations import AnnotationTable
 from poselib.ops.crowd_index import crowd_index
-from poselib.ops.oks import AREA_OF_BOX
-from poselib.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -48,45 +45,23 @@ class DatasetStatistics:
         }
 
 
-def annotation_statistics(document: Mapping[str, Any], skeleton: Skeleton) -> DatasetStatistics:
-    """Count a COCO-format document; no image is read.
-
-    Args:
-        document: images and annotations, as a dataset's ``ground_truth()`` returns them.
-        skeleton: what the annotations hold.
-    """
-    by_image: dict[Any, list[Mapping[str, Any]]] = {i["id"]: [] for i in document["images"]}
-    ignored = 0
-    for person in document["annotations"]:
-        counted = not person.get("iscrowd", 0) and any(person["keypoints"][2::3])
-        ignored += not counted
-        if counted:
-            by_image[person["image_id"]].append(person)
-    everyone = [person for people in by_image.values() for person in people]
-    marks = _keypoints(everyone, len(skeleton))[..., 2].astype(np.int64)
+def annotation_statistics(annotations: AnnotationTable) -> DatasetStatistics:
+    """Count the annotated people of a dataset; no image is read."""
+    counted = ~annotations.crowds & annotations.labeled.any(axis=1)
+    people = annotations.only(counted)
+    images = range(len(annotations.image_ids))
+    marks = people.keypoints[..., 2]
     return DatasetStatistics(
-        people=np.array([len(people) for people in by_image.values()], dtype=np.int64),
-        crowding=np.array([_crowding(people, len(skeleton)) for people in by_image.values()]),
+        people=np.bincount(people.images, minlength=len(images)),
+        crowding=np.array([_crowding(people.only(people.images == image)) for image in images]),
         visibility=np.stack([(marks == value).sum(axis=0) for value in range(3)], axis=1),
-        areas=np.array([_area(person) for person in everyone], dtype=np.float64),
-        ignored=ignored,
+        areas=people.areas,
+        ignored=int((~counted).sum()),
     )
 
 
-def _keypoints(people: list[Mapping[str, Any]], count: int) -> NDArray[np.float64]:
-    rows = [person["keypoints"] for person in people]
-    return np.array(rows, dtype=np.float64).reshape(len(people), count, 3)
-
-
-def _crowding(people: list[Mapping[str, Any]], count: int) -> float:
+def _crowding(people: AnnotationTable) -> float:
     if len(people) < 2:
         return 0.0
-    boxes = np.array([person["bbox"] for person in people], dtype=np.float64)
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    return crowd_index(_keypoints(people, count), corners)
-
-
-def _area(person: Mapping[str, Any]) -> float:
-    # The reader's rule for files that give no areas, such as CrowdPose's.
-    area = person.get("area")
-    return float(area) if area is not None else AREA_OF_BOX * person["bbox"][2] * person["bbox"][3]
+    corners = np.concatenate([people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]], 1)
+    return crowd_index(people.keypoints, corners)

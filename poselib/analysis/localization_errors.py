@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from poselib.analysis.association_errors import FailureCase, sort_by_size
+from poselib.annotations import PIXEL_CENTER
 from poselib.data.loaders import SampleSource
-from poselib.data.readers.coco import PIXEL_CENTER
-from poselib.data.readers.json_fields import entries, load_json
-from poselib.metrics.coco_tables import Entry
 from poselib.metrics.localization_errors import ERRORS, LocalizationErrors
 from poselib.ops.oks import MIN_AREA
 from poselib.plots.panels import Panel, window_around
@@ -30,19 +27,6 @@ _WORDS = {
 }
 
 
-def read_results(path: Path | str) -> list[Entry]:
-    """Read COCO results, of whatever program.
-
-    Raises:
-        FileNotFoundError: the file is absent.
-        ValueError: it is not JSON or not a list of objects.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"results file {path} does not exist")
-    return entries(load_json(path), str(path))
-
-
 def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
     """Return the errors of each person found, the largest first, see ``sort_by_size``.
 
@@ -50,7 +34,7 @@ def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
     are different cases. ``index`` is the image's place in the ground truth; ``person`` and
     ``other`` are positions in ``judged.comparison``.
     """
-    images = _places(judged)
+    images = judged.comparison.positions.tolist()
     apart = _distances(judged)
     cases = []
     for error in ERRORS:
@@ -85,12 +69,6 @@ def error_panels(
         dataset: the images, in the order of the ground truth.
     """
     return [panel for case in cases for panel in _panels(case, judged, dataset[case.index])]
-
-
-def _places(judged: LocalizationErrors) -> list[int]:
-    """The place in the ground truth of each image that was compared."""
-    place = {image["id"]: n for n, image in enumerate(judged.content["images"])}
-    return [place[image] for image in judged.comparison.images]
 
 
 def _distances(judged: LocalizationErrors) -> FloatArray:

@@ -97,9 +97,7 @@ def measure_oracle_search(
     lines, shares = [], []
     for name, poses in ways.items():
         found = score(system, dataset, poses, explain=False)
-        told = window_fractions(
-            steps_to_ground_truth(found, dataset, steps, skeleton), skeleton, sides
-        )
+        told = window_fractions(steps_to_ground_truth(found, steps, skeleton), skeleton, sides)
         told.insert(0, "row", name)
         shares.append(told)
         for side in sides:
@@ -114,15 +112,14 @@ def measure_oracle_search(
 
 
 def steps_to_ground_truth(
-    found: Evaluation, dataset: LabeledImages, steps: Sequence[float], skeleton: Skeleton
+    found: Evaluation, steps: Sequence[float], skeleton: Skeleton
 ) -> FloatArray:
     """Return how far the keypoints of people found are from the truth, in spacings.
 
     People are those whom COCO's evaluation matches to an annotated one, from an OKS of 0.1 on.
 
     Args:
-        found: an evaluation of the dataset.
-        dataset: labeled images.
+        found: an evaluation of a dataset.
         steps: px of each image file between candidates of the keypoint of least sigma.
         skeleton: of both.
 
@@ -130,12 +127,9 @@ def steps_to_ground_truth(
         (R, K) as ``offset_in_steps``; NaN where nothing is labeled, infinite where nothing was
         found.
     """
-    truth = dataset.ground_truth()
-    judged = classify_localization(truth, found.results, skeleton)
+    judged = classify_localization(found.comparison)
     both = judged.comparison
-    pairs = zip(truth["images"], steps, strict=True)
-    of_image = {image["id"]: step for image, step in pairs}
-    here = np.array([of_image[image] for image in both.images])[both.found.images[judged.found]]
+    here = np.array(steps)[both.positions][both.found.images[judged.found]]
     spacing = here[:, None] * candidate_spacing(skeleton.sigmas, 1.0)
     predicted, annotated = both.found.keypoints[judged.found], both.truth.keypoints[judged.truth]
     apart = offset_in_steps(predicted[..., :2], annotated[..., :2], spacing)

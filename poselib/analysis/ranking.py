@@ -45,7 +45,7 @@ def compare_rankings(
         ValueError: nobody is annotated, before anything is predicted; as ``predict_variants``; or
             the systems find other people.
     """
-    dataset.ground_truth()  # refused before the network looks at all images
+    dataset.annotations()  # refused before the network looks at all images
     each = list(systems.values())
     found = predict_variants(each, dataset, options, device=device, progress=progress)
     ways = dict(zip(systems, found, strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from poselib.annotations import AnnotationTable
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import LabeledImages
 from poselib.metrics.matching import matched_oks
@@ -135,14 +136,8 @@ class LabeledSubset:
     """
 
     def __init__(self, dataset: LabeledImages) -> None:
-        truth = dataset.ground_truth()
-        labeled = {
-            person["image_id"]
-            for person in truth["annotations"]
-            if any(visibility > 0 for visibility in (person.get("keypoints") or ())[2::3])
-        }
         self.dataset = dataset
-        self.indices = tuple(i for i, e in enumerate(truth["images"]) if e["id"] in labeled)
+        self.indices = tuple(np.flatnonzero(dataset.annotations().has_people).tolist())
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -150,13 +145,9 @@ class LabeledSubset:
     def __getitem__(self, index: int, /) -> Sample:
         return self.dataset[self.indices[index]]
 
-    def ground_truth(self) -> dict[str, Any]:
-        """Return the images that are kept and their people in COCO's format."""
-        truth = self.dataset.ground_truth()
-        images = [truth["images"][index] for index in self.indices]
-        kept = {image["id"] for image in images}
-        people = [person for person in truth["annotations"] if person["image_id"] in kept]
-        return {**truth, "images": images, "annotations": people}
+    def annotations(self) -> AnnotationTable:
+        """Return the annotated people of the images that are kept."""
+        return self.dataset.annotations().at(np.array(self.indices, np.int64))
 
 
 def _labeled_people(sample: Sample) -> int:

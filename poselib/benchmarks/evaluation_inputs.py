@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.metrics.coco_tables import Entry
+from poselib.data.readers.json_fields import Entry
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeletons import Skeleton
 

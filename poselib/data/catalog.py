@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
+from poselib.annotations import AnnotationTable
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.aic import AicKeypoints
 from poselib.data.readers.coco import CocoImages, CocoKeypoints
@@ -40,7 +41,7 @@ class KeypointDataset(Protocol):
 
     def __getitem__(self, index: int, /) -> Sample: ...
 
-    def ground_truth(self) -> dict[str, Any]: ...
+    def annotations(self) -> AnnotationTable: ...
 
 
 @dataclass(frozen=True)

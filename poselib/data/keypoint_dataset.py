@@ -1,38 +1,32 @@
 """Datasets of images with people, whatever the format of their files.
 
-A reader turns its format into a ``PeopleTable``, in poselib's coordinates; ``KeypointImages``
-serves any table as samples and as ground truth, so that every dataset trains and evaluates alike.
+A reader turns its format into an ``AnnotationTable``; ``KeypointImages`` serves any table as
+samples and to metrics, so that every dataset trains and evaluates alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from poselib.data.annotation_table import AnnotatedImage, PeopleTable, gather
-from poselib.data.coco_export import coco_document
+from poselib.annotations import AnnotationTable
+from poselib.data.annotation_table import AnnotatedImage, gather
 from poselib.data.image_io import image_size, read_image
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size
 
-__all__ = [
-    "AnnotatedImage",
-    "KeypointImages",
-    "PeopleTable",
-    "gather",
-]
+__all__ = ["AnnotatedImage", "AnnotationTable", "KeypointImages", "gather"]
 
 
 class KeypointImages:
     """Images with annotated people, from a table and a folder of image files.
 
     Args:
-        table: who is where.
+        table: the annotated people.
         images: the folder that its file names are relative to.
         skeleton: which keypoints it annotates, in which order.
 
@@ -45,7 +39,7 @@ class KeypointImages:
         ValueError: the table does not fit the skeleton.
     """
 
-    def __init__(self, table: PeopleTable, images: Path, skeleton: Skeleton) -> None:
+    def __init__(self, table: AnnotationTable, images: Path, skeleton: Skeleton) -> None:
         if table.keypoints.shape[1:] != (len(skeleton), 3):
             raise ValueError(
                 f"{table.source}: {table.keypoints.shape[1]} keypoints, but skeleton "
@@ -55,7 +49,7 @@ class KeypointImages:
         _check_images(self.image_folder, table.file_names)
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.table.image_ids)
 
     @property
     def image_ids(self) -> tuple[int, ...]:
@@ -64,7 +58,7 @@ class KeypointImages:
     @property
     def category_id(self) -> int:
         """The number of the category that has keypoints, which results must carry."""
-        return self.table.category_id
+        return self.table.category_ids[0]
 
     @property
     def crowd_indices(self) -> dict[int, float]:
@@ -101,33 +95,30 @@ class KeypointImages:
                 f"{self.image_path(index)}: {size[0]}x{size[1]} px, but "
                 f"{table.source} states {stated[0]}x{stated[1]}"
             )
-        people = slice(table.starts[index], table.starts[index + 1])
+        keypoints, areas = table.people(index)
         return Sample(
             image=image.transpose(2, 0, 1),
-            keypoints=table.keypoints[people].copy(),
-            areas=table.areas[people].copy(),
+            keypoints=keypoints,
+            areas=areas,
             ignore_mask=self._ignore(index, size),
             image_id=table.image_ids[index],
             to_original=AffineTransform.identity(),
         )
 
     def _ignore(self, index: int, size: Size) -> NDArray[np.bool_]:
+        if index in self.table.regions:
+            code = {"size": list(size), "counts": self.table.regions[index]}
+            return rle.decode(code).astype(bool)
         mask = np.zeros(size, dtype=bool)
-        if index in self.table.ignored:
-            code = {"size": list(size), "counts": self.table.ignored[index]}
-            mask |= rle.decode(code).astype(bool)
-        for left, top, right, bottom in self.table.ignored_boxes.get(index, ()):
+        rows = self.table.rows(index)
+        for left, top, width, height in self.table.boxes[rows[self.table.ignored[rows]]]:
             # The pixels whose center is inside.
-            rows, columns = _inside(top, bottom), _inside(left, right)
-            mask[rows, columns] = True
+            mask[_inside(top, top + height), _inside(left, left + width)] = True
         return mask
 
-    def ground_truth(self) -> dict[str, Any]:
-        """Describe images and people in COCO's format, as the evaluation reads it.
-
-        Pixel indices, not centers; regions to ignore are annotations with ``iscrowd`` 1.
-        """
-        return coco_document(self.table, self.sizes(), self.skeleton)
+    def annotations(self) -> AnnotationTable:
+        """Return the annotated people of all images, which every metric takes."""
+        return self.table
 
 
 def _check_images(folder: Path, names: Sequence[str]) -> None:

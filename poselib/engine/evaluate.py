@@ -6,36 +6,35 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poselib.data.readers.coco import PIXEL_CENTER, to_coco_results
+from poselib.annotations import PIXEL_CENTER, AnnotationTable
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import APResult, evaluate_ap
-from poselib.metrics.crowding import has_crowd_indices
+from poselib.metrics.comparison import Comparison, compare
 from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
 from poselib.metrics.keypoint_ap import keypoint_ap
 from poselib.metrics.pck import PartAP, multi_person_ap, single_person_pckh
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
+from poselib.typing import FloatArray
 
 logger = logging.getLogger(__name__)
 
-Entry = dict[str, Any]
-
 
 class LabeledImages(Protocol):
-    """A dataset that knows its ground truth in COCO's format."""
+    """A dataset that knows its annotated people."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Sample: ...
 
-    def ground_truth(self) -> Entry: ...
+    def annotations(self) -> AnnotationTable: ...
 
 
 @runtime_checkable
@@ -61,7 +60,7 @@ class Evaluation:
         ap: average precision and recall; of easy, medium and hard images too where all images
             have crowd indices.
         poses: the people of each image, px of the image files.
-        results: the same as COCO results.
+        comparison: annotated people and detections, as all metrics take them.
         keypoint_ap: average precision of each keypoint type, by name.
         pckh_ap: MPII's average precision of parts, where people together have head sizes.
         pckh, pckh_tenth: PCKh of parts at 0.5 and at 0.1, where single people have head sizes.
@@ -70,7 +69,7 @@ class Evaluation:
 
     ap: APResult
     poses: list[Poses]
-    results: list[Entry]
+    comparison: Comparison
     keypoint_ap: dict[str, float] = field(default_factory=dict)
     pckh_ap: PartAP | None = None
     pckh: PartAP | None = None
@@ -111,66 +110,64 @@ def evaluate(
     Raises:
         ValueError: nobody is annotated; before anything is predicted.
     """
-    truth = dataset.ground_truth()  # refused before the network looks at all images
+    annotations = dataset.annotations()  # refused before the network runs on all images
     poses = predict(system, dataset, options, device=device, progress=progress)
-    return _compared(system, dataset, truth, poses, explain)
+    return _compared(dataset, annotations, poses, system.skeleton, explain)
 
 
 def score(
     system: System, dataset: LabeledImages, poses: Sequence[Poses], *, explain: bool = True
 ) -> Evaluation:
-    """Compare poses that were predicted already, one an image, with the ground truth.
+    """Evaluate poses that were predicted already.
 
     What is measured depends on what the dataset knows; see ``Evaluation``.
 
     Args:
         system: gives the skeleton.
         dataset: labeled images.
-        poses: of its images, in their order, px of the image files.
+        poses: one for each image, in their order, px of the image files.
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
         ValueError: the number of poses is not that of the images.
     """
-    if len(poses) != len(dataset):
-        raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
-    return _compared(system, dataset, dataset.ground_truth(), poses, explain)
+    return _compared(dataset, dataset.annotations(), poses, system.skeleton, explain)
 
 
 def _compared(
-    system: System, dataset: LabeledImages, truth: Entry, poses: Sequence[Poses], explain: bool
+    dataset: LabeledImages,
+    annotations: AnnotationTable,
+    poses: Sequence[Poses],
+    skeleton: Skeleton,
+    explain: bool,
 ) -> Evaluation:
-    skeleton = system.skeleton
-    category = truth["categories"][0]["id"]
-    results = [
-        entry
-        for image, found in zip(truth["images"], poses, strict=True)
-        for entry in to_coco_results(found, image["id"], category)
-    ]
-    crowded = has_crowd_indices(truth["images"])
-    ap = evaluate_ap(truth, results, skeleton, by_crowding=crowded)
+    comparison = compare(annotations, poses, skeleton)
+    crowded = bool(annotations.image_ids) and set(annotations.image_ids) <= set(
+        annotations.crowd_indices
+    )
+    ap = evaluate_ap(comparison, by_crowding=crowded)
     reasons: tuple[str, ...] = ()
     if explain and (math.isnan(ap.AP) or ap.AP < LOW_AP):
-        reasons = diagnose(truth, results, skeleton)
+        reasons = diagnose(comparison)
     for reason in reasons:
         logger.warning("AP is %.3f: %s", ap.AP, reason)
     return Evaluation(
         ap=ap,
         poses=list(poses),
-        results=results,
-        keypoint_ap=keypoint_ap(truth, results, skeleton),
+        comparison=comparison,
+        keypoint_ap=keypoint_ap(comparison),
         reasons=reasons,
-        **_in_head_sizes(dataset, truth, poses, skeleton),
+        **_in_head_sizes(dataset, annotations, poses, skeleton),
     )
 
 
 def _in_head_sizes(
-    dataset: LabeledImages, truth: Entry, poses: Sequence[Poses], skeleton: Skeleton
+    dataset: LabeledImages, annotations: AnnotationTable, poses: Sequence[Poses], skeleton: Skeleton
 ) -> dict[str, PartAP]:
     """The measures of MPII by their names in ``Evaluation``, if the dataset has head sizes."""
     if not isinstance(dataset, HeadSizedImages):
         return {}
-    people = _people(truth, len(skeleton))
+    people = [_people(annotations, image) for image in range(len(poses))]
     sizes = [dataset.head_sizes(i) for i in range(len(poses))]
     if dataset.unit != "person":
         return {"pckh_ap": multi_person_ap(poses, people, sizes, skeleton)}
@@ -185,11 +182,8 @@ def _in_head_sizes(
     }
 
 
-def _people(truth: Entry, keypoints: int) -> list[NDArray[np.float64]]:
-    """The annotated people (n, K, 3) of each image, px with pixel centers at integer + 0.5."""
-    rows: dict[Any, list[list[float]]] = {image["id"]: [] for image in truth["images"]}
-    for person in truth["annotations"]:
-        if not person.get("iscrowd", 0):
-            rows[person["image_id"]].append(person["keypoints"])
-    center = np.array([PIXEL_CENTER, PIXEL_CENTER, 0.0])
-    return [np.array(p, np.float64).reshape(-1, keypoints, 3) + center for p in rows.values()]
+def _people(annotations: AnnotationTable, image: int) -> FloatArray:
+    """The annotated people (n, K, 3) of an image, px with pixel centers at integer + 0.5."""
+    rows = annotations.rows(image)
+    people = annotations.keypoints[rows[~annotations.crowds[rows]]]
+    return people + np.array([PIXEL_CENTER, PIXEL_CENTER, 0.0])

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from poselib.metrics.coco_tables import Comparison, Entry
-from poselib.metrics.pairwise_oks import pair_detections, similarity
-from poselib.skeletons import Skeleton
+from poselib.metrics.comparison import Comparison
 from poselib.typing import FloatArray
 
 Chosen = Literal["faster", "pycocotools"]
@@ -23,11 +21,11 @@ Backend = Literal["auto"] | Chosen
 
 @dataclass(frozen=True)
 class Curves:
-    """Precision and recall; -1 where nobody counts.
+    """Precision and recall; -1 where no annotated person counts.
 
     Attributes:
         precision: (T, R, C, A) at T similarities, R recalls, of C categories, in A sizes: of
-            everyone, of 32² to 96² px² and from 96² px² on.
+            all people, of 32² to 96² px² and from 96² px² on.
         recall: (T, C, A).
     """
 
@@ -50,25 +48,20 @@ def chosen_backend(backend: Backend) -> Chosen:
     return "faster"
 
 
-def curves(
-    comparison: Comparison, skeleton: Skeleton, max_detections: int, backend: Chosen
-) -> Curves:
-    """Compare what was found with what is there as COCO does.
+def curves(comparison: Comparison, backend: Chosen) -> Curves:
+    """Match detections to annotated people and count both as COCO does.
 
     Args:
-        comparison: who is where.
-        skeleton: gives the OKS constants.
-        max_detections: results counted in an image, best scores first.
-        backend: what matches and counts.
+        comparison: annotated people and detections.
+        backend: the evaluation that matches and counts.
     """
-    run = _faster if backend == "faster" else _plain
-    evaluation = run(comparison, skeleton, max_detections)
+    evaluation = (_faster if backend == "faster" else _plain)(comparison)
     return Curves(
         np.asarray(evaluation["precision"])[..., 0], np.asarray(evaluation["recall"])[..., 0]
     )
 
 
-def _plain(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> Entry:
+def _plain(comparison: Comparison) -> dict[str, Any]:
     truth, found = _truth_entries(comparison), _found_entries(comparison)
     people = zip(truth, comparison.truth.keypoints, comparison.truth.boxes, strict=True)
     for entry, points, box in people:
@@ -80,19 +73,19 @@ def _plain(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> E
         evaluation = COCOeval(
             _indexed(COCO(), comparison, truth), _indexed(COCO(), comparison, found), "keypoints"
         )
-        _set(evaluation.params, comparison, skeleton, max_detections)
+        _set(evaluation.params, comparison)
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation.eval
 
 
-def _faster(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> Entry:
+def _faster(comparison: Comparison) -> dict[str, Any]:
     import faster_coco_eval as fast
 
-    matrices = _matrices(comparison, skeleton, max_detections)
+    matrices = _matrices(comparison)
 
     class CocoEvaluation(fast.COCOeval_faster):
-        """Looks similarities up; computing them one image at a time takes longer than the rest."""
+        """Reads similarities that are known; computing them by image takes longer than the rest."""
 
         def computeOks(self, imgId: int, catId: int) -> Any:  # noqa: N802
             return matrices.get((int(imgId), int(catId)), [])
@@ -102,18 +95,15 @@ def _faster(comparison: Comparison, skeleton: Skeleton, max_detections: int) -> 
         _indexed(fast.COCO(), comparison, _found_entries(comparison)),
         "keypoints",
     )
-    _set(evaluation.params, comparison, skeleton, max_detections)
+    _set(evaluation.params, comparison)
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation.eval
 
 
-def _matrices(
-    comparison: Comparison, skeleton: Skeleton, max_detections: int
-) -> dict[tuple[int, int], FloatArray]:
+def _matrices(comparison: Comparison) -> dict[tuple[int, int], FloatArray]:
     """Similarities (found, annotated) by the positions of image and category."""
-    pairs = pair_detections(comparison, max_detections)
-    values = similarity(comparison, pairs, skeleton.sigmas)
+    pairs, values = comparison.pairs, comparison.oks
     (best,) = np.nonzero(pairs.ranks == 0)
     sizes = np.diff(np.append(best, len(pairs.order)))
     keys = np.stack([comparison.found.images, comparison.found.categories], axis=1)
@@ -127,38 +117,38 @@ def _matrices(
     }
 
 
-def _set(params: Any, comparison: Comparison, skeleton: Skeleton, max_detections: int) -> None:
+def _set(params: Any, comparison: Comparison) -> None:
     params.imgIds = list(range(len(comparison.images)))
-    params.catIds = list(range(len(comparison.categories)))
-    params.maxDets = [max_detections]
-    params.kpt_oks_sigmas = np.array(skeleton.sigmas)
+    params.catIds = list(range(len(comparison.truth.category_ids)))
+    params.maxDets = [comparison.max_detections]
+    params.kpt_oks_sigmas = np.array(comparison.skeleton.sigmas)
 
 
-def _indexed(index: Any, comparison: Comparison, annotations: list[Entry]) -> Any:
-    """Fill an index; images and categories are numbered by position, whatever their ids are."""
+def _indexed(index: Any, comparison: Comparison, annotations: list[dict[str, Any]]) -> Any:
+    """Fill an index; images and categories are numbered by position, not by their ids."""
     index.dataset = {
         "images": [{"id": n} for n in range(len(comparison.images))],
-        "categories": [{"id": n} for n in range(len(comparison.categories))],
+        "categories": [{"id": n} for n in range(len(comparison.truth.category_ids))],
         "annotations": annotations,
     }
     index.createIndex()
     return index
 
 
-def _truth_entries(comparison: Comparison) -> list[Entry]:
+def _truth_entries(comparison: Comparison) -> list[dict[str, Any]]:
     truth = comparison.truth
     names = ("image_id", "category_id", "area", "iscrowd", "num_keypoints")
     columns = (truth.images, truth.categories, truth.areas, truth.crowds, ~truth.ignored)
     return _entries(names, columns)
 
 
-def _found_entries(comparison: Comparison) -> list[Entry]:
+def _found_entries(comparison: Comparison) -> list[dict[str, Any]]:
     found = comparison.found
     columns = (found.images, found.categories, found.areas, found.scores)
     return _entries(("image_id", "category_id", "area", "score"), columns)
 
 
-def _entries(names: tuple[str, ...], columns: tuple[NDArray[Any], ...]) -> list[Entry]:
+def _entries(names: tuple[str, ...], columns: tuple[NDArray[Any], ...]) -> list[dict[str, Any]]:
     # Numbered from 1: both evaluations take a match with number 0 for no match.
     rows = zip(range(1, len(columns[0]) + 1), *(c.tolist() for c in columns), strict=True)
     return [dict(zip(("id", *names), row, strict=True)) for row in rows]

@@ -12,21 +12,19 @@ alone are counted, by the definitions that published tables use.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from poselib.metrics.ap import evaluate_ap
-from poselib.metrics.coco_tables import Comparison, Entry, compare, read_truth
+from poselib.metrics.comparison import Comparison
 from poselib.metrics.matching import match_people
-from poselib.metrics.pairwise_oks import Pairs, pair_detections, runs, similarity
+from poselib.metrics.pairwise_oks import concatenated_ranges
 from poselib.ops.oks import keypoint_similarity
-from poselib.skeletons import Skeleton
 from poselib.typing import BoolArray, FloatArray, IntArray
 
 # Similarities from which people match, a keypoint is near another, and it is good.
@@ -75,21 +73,15 @@ class LocalizationErrors:
     Matches with crowds are left out (coco-analyze keeps those with labeled keypoints).
 
     Attributes:
-        content: the ground truth.
-        comparison: the same as arrays, and everyone found.
-        skeleton: of both.
-        max_detections: people counted in an image.
-        found, truth: (R,) who was matched to whom, by position in ``comparison``.
+        comparison: annotated people and detections.
+        found, truth: (R,) the matched detections and people, as rows of the comparison's tables.
         verdicts: (R, K) int64, of ``LocalizationError``.
         similarity: (R, K) to the annotated keypoint that it is most like; 0 if it was not found.
         onto: (R, K) int64, on whose keypoint a swap lies, by position in ``comparison.truth``; -1
             for all else.
     """
 
-    content: Entry
     comparison: Comparison
-    skeleton: Skeleton
-    max_detections: int
     found: IntArray
     truth: IntArray
     verdicts: IntArray
@@ -97,26 +89,13 @@ class LocalizationErrors:
     onto: IntArray
 
 
-def classify_localization(
-    ground_truth: Entry | Path,
-    results: Sequence[Entry],
-    skeleton: Skeleton,
-    image_ids: Sequence[int] | None = None,
-    max_detections: int = 20,
-) -> LocalizationErrors:
-    """Match the people of COCO results to the annotated ones and judge every keypoint.
-
-    Arguments and errors are those of ``evaluate_ap``.
-    """
-    content = read_truth(ground_truth)
-    comparison = compare(content, results, len(skeleton), image_ids)
-    pairs = pair_detections(comparison, max_detections)
-    values = similarity(comparison, pairs, skeleton.sigmas)
-    matched = match_people(comparison, pairs, values, MATCHED)
+def classify_localization(comparison: Comparison) -> LocalizationErrors:
+    """Match detections to annotated people and classify every keypoint of the matched ones."""
+    matched = match_people(comparison, MATCHED)
     (rows,) = np.nonzero(matched >= 0)
     rows = rows[~comparison.truth.ignored[matched[rows]]]
     partners = matched[rows]
-    rivals = _compare_keypoints(comparison, pairs, rows, partners, skeleton)
+    rivals = _compare_keypoints(comparison, rows, partners)
     labeled = comparison.truth.labeled[partners]
     greatest = np.maximum.reduce([rivals.own, rivals.side, rivals.others, rivals.other_sides])
     rules: list[tuple[BoolArray, LocalizationError]] = [
@@ -129,11 +108,8 @@ def classify_localization(
     verdicts = np.select([r for r, _ in rules], [int(v) for _, v in rules], LocalizationError.SWAP)
     verdicts[(verdicts == LocalizationError.JITTER) & (greatest >= GOOD)] = LocalizationError.GOOD
     return LocalizationErrors(
-        content=content,
         comparison=comparison,
-        skeleton=skeleton,
-        max_detections=max_detections,
-        found=pairs.order[rows],
+        found=comparison.pairs.order[rows],
         truth=partners,
         verdicts=verdicts.astype(np.int64),
         similarity=np.maximum(greatest, 0.0),
@@ -160,7 +136,7 @@ def error_shares(judged: LocalizationErrors) -> pd.DataFrame:
         for verdict in LocalizationError
         if verdict != LocalizationError.UNCOUNTED
     ]
-    rows = pd.Index([*judged.skeleton.keypoints, "all"], name="keypoint")
+    rows = pd.Index([*judged.comparison.skeleton.keypoints, "all"], name="keypoint")
     table = pd.DataFrame(shares, index=rows, columns=columns)
     return table.assign(counted=counted, labeled=[*labeled, labeled.sum()])
 
@@ -170,7 +146,7 @@ def ap_without_errors(judged: LocalizationErrors, placement: Placement = "circle
 
     Args:
         judged: what was found.
-        placement: see ``corrected_results``.
+        placement: see ``correct_errors``.
 
     Returns:
         One row for what was corrected, by name: ``nothing``, ``jitter``, ``miss``, ``inversion``,
@@ -181,25 +157,19 @@ def ap_without_errors(judged: LocalizationErrors, placement: Placement = "circle
     kinds |= {error.name.lower(): (error,) for error in ERRORS} | {"all": ERRORS}
     rows = []
     for errors in kinds.values():
-        ap = evaluate_ap(
-            judged.content,
-            corrected_results(judged, errors, placement),
-            judged.skeleton,
-            judged.comparison.images,
-            judged.max_detections,
-        )
+        ap = evaluate_ap(correct_errors(judged, errors, placement))
         rows.append({"AP": ap.AP, "AP50": ap.AP50, "AP75": ap.AP75})
     table = pd.DataFrame(rows, index=pd.Index([*kinds], name="corrected"))
     gain = table - table.iloc[0]
     return table.assign(gain=gain["AP"], gain75=gain["AP75"])
 
 
-def corrected_results(
+def correct_errors(
     judged: LocalizationErrors,
     errors: Collection[LocalizationError],
     placement: Placement = "circle",
-) -> list[Entry]:
-    """Return the COCO results with some kinds of errors corrected; whose is whose stays.
+) -> Comparison:
+    """Return the comparison with some kinds of errors corrected in the detections.
 
     Args:
         judged: what was found.
@@ -220,12 +190,12 @@ def corrected_results(
     verdicts, people = judged.verdicts[rows, types], judged.truth[rows]
     goal = np.where(verdicts == LocalizationError.JITTER, GOOD, judged.similarity[rows, types])
     goal = np.where(verdicts == LocalizationError.MISS, NEAR, goal)
-    spread = _PLACES[placement] * np.array(judged.skeleton.sigmas)[types]
+    spread = _PLACES[placement] * np.array(judged.comparison.skeleton.sigmas)[types]
     apart = np.sqrt(-2 * np.log(goal) * comparison.truth.areas[people]) * spread * _INSIDE
     points = comparison.found.keypoints.copy()
     points[judged.found[rows], types, :2] = comparison.truth.keypoints[people, types, :2]
     points[judged.found[rows], types, 0] += apart
-    return _entries(comparison, points)
+    return replace(comparison, found=replace(comparison.found, keypoints=points))
 
 
 @dataclass(frozen=True)
@@ -245,17 +215,16 @@ class _Rivals:
     who: IntArray
 
 
-def _compare_keypoints(
-    comparison: Comparison, pairs: Pairs, rows: IntArray, partners: IntArray, skeleton: Skeleton
-) -> _Rivals:
+def _compare_keypoints(comparison: Comparison, rows: IntArray, partners: IntArray) -> _Rivals:
     """Compare those at ``rows`` of ``pairs.order``, matched to ``partners``, with everyone."""
+    pairs, skeleton = comparison.pairs, comparison.skeleton
     counts = pairs.counts[rows]
     starts = np.cumsum(counts) - counts
-    chosen = runs(pairs.starts[rows], counts)
+    chosen = concatenated_ranges(pairs.starts[rows], counts)
     found, truth = pairs.found[chosen], pairs.truth[chosen]
     mine = truth == np.repeat(partners, counts)
-    straight = _near(comparison, found, truth, np.arange(len(skeleton)), skeleton)
-    crossed = _near(comparison, found, truth, skeleton.flip_indices, skeleton)
+    straight = _near(comparison, found, truth, np.arange(len(skeleton)))
+    crossed = _near(comparison, found, truth, skeleton.flip_indices)
     others, other_sides = (
         np.maximum.reduceat(np.where(mine[:, None], -1.0, near), starts)
         for near in (straight, crossed)
@@ -268,31 +237,9 @@ def _compare_keypoints(
     return _Rivals(straight[mine], crossed[mine], others, other_sides, who)
 
 
-def _near(
-    comparison: Comparison, found: IntArray, truth: IntArray, types: IntArray, skeleton: Skeleton
-) -> FloatArray:
+def _near(comparison: Comparison, found: IntArray, truth: IntArray, types: IntArray) -> FloatArray:
     """(Q, K) similarity of each pair's keypoints found to the annotated ones of given types."""
     here, there = comparison.found, comparison.truth.keypoints[truth][:, types]
-    areas = comparison.truth.areas[truth]
-    near = keypoint_similarity(here.keypoints[found, :, :2], there[..., :2], areas, skeleton.sigmas)
+    areas, sigmas = comparison.truth.areas[truth], comparison.skeleton.sigmas
+    near = keypoint_similarity(here.keypoints[found, :, :2], there[..., :2], areas, sigmas)
     return np.where(there[..., 2] > 0, np.where(here.present[found], near, 0.0), -1.0)
-
-
-def _entries(comparison: Comparison, points: FloatArray) -> list[Entry]:
-    """COCO results of everyone found, in their order, with keypoints (P, K, 3)."""
-    found = comparison.found
-    columns = (
-        found.images,
-        found.categories,
-        points.reshape(len(points), 3 * points.shape[1]),
-        found.scores,
-    )
-    return [
-        {
-            "image_id": comparison.images[image],
-            "category_id": comparison.categories[category],
-            "keypoints": row,
-            "score": score,
-        }
-        for image, category, row, score in zip(*(c.tolist() for c in columns), strict=True)
-    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.coco_tables import Comparison
-from poselib.metrics.pairwise_oks import Pairs, runs
+from poselib.metrics.comparison import Comparison
+from poselib.metrics.pairwise_oks import concatenated_ranges
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
@@ -49,23 +49,21 @@ def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[In
     return partners, matched
 
 
-def match_people(
-    comparison: Comparison, pairs: Pairs, values: FloatArray, least: float
-) -> IntArray:
-    """Match people found to annotated ones: best score first, each to the most similar free one.
+def match_people(comparison: Comparison, min_oks: float) -> IntArray:
+    """Match detections to annotated people as COCO does.
 
-    Whoever finds no free person that counts may match one who is ignored, and crowds as often as
-    need be.
+    Best score first, each detection is matched to the most similar free person that counts; if
+    there is none, to one that is ignored, and crowds are matched as often as need be.
 
     Args:
-        pairs: of the comparison.
-        values: (Q,) similarity of each pair.
-        least: similarity from which two may match.
+        comparison: annotated people and detections.
+        min_oks: similarity from which two may match.
 
     Returns:
-        (D,) for each of ``pairs.order`` its position in ``comparison.truth``; -1 for nobody.
+        (D,) for each of ``comparison.pairs.order`` its row of ``comparison.truth``; -1 where
+        unmatched.
     """
-    truth = comparison.truth
+    truth, pairs, values = comparison.truth, comparison.pairs, comparison.oks
     matched = np.full(len(pairs.order), -1, dtype=np.int64)
     free = np.ones(len(truth), dtype=bool)
     starts = pairs.starts
@@ -76,10 +74,10 @@ def match_people(
             counts = pairs.counts[rows]
             if not len(rows):
                 break
-            chosen = runs(starts[rows], counts)
+            chosen = concatenated_ranges(starts[rows], counts)
             candidate = pairs.truth[chosen]
             usable = people[candidate] & (free | truth.crowds)[candidate]
-            value = np.where(usable & (values[chosen] >= least), values[chosen], -1.0)
+            value = np.where(usable & (values[chosen] >= min_oks), values[chosen], -1.0)
             best = np.maximum.reduceat(value, np.cumsum(counts) - counts)
             at_best = (value == np.repeat(best, counts)) & (value >= 0)
             # Of equals the last is kept, as pycocotools does.

@@ -1,4 +1,4 @@
-"""Object keypoint similarity of everyone found with everyone annotated in the same image."""
+"""Object keypoint similarity of detections with the people annotated in the same image."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from poselib.metrics.coco_tables import Comparison, Detections, GroundTruth
+from poselib.annotations import AnnotationTable, DetectionTable
 from poselib.ops.oks import MIN_AREA
-from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray, IntArray
 
 # Pairs that are compared at once: a few MB of memory.
@@ -18,16 +17,16 @@ _AT_ONCE = 1 << 15
 
 @dataclass(frozen=True)
 class Pairs:
-    """Everyone found with everyone annotated in the same image and category.
+    """Detections with the people annotated in the same image and category.
 
-    The best detections of an image come first, and each is with everyone annotated, in the
-    order of the file: the pairs of an image are the rows of its matrix, one after the other.
+    The best detections of an image come first, and each is with all annotated people in the
+    order of the table: the pairs of an image are the rows of its matrix, one after the other.
 
     Attributes:
-        order: (D,) who was found, by image and category, best score first; of equal ones the
-            first comes first. Only the best of each image.
+        order: (D,) the best detections of each image, by image and category, best score first;
+            of equal ones the first comes first.
         ranks: (D,) 0 for the best of its image.
-        found, truth: (Q,) the pairs: positions in the comparison's ``found`` and ``truth``.
+        found, truth: (Q,) the pairs: rows of the detections and of the annotated people.
         counts: (D,) how many pairs each of ``order`` has.
     """
 
@@ -43,10 +42,9 @@ class Pairs:
         return np.cumsum(self.counts) - self.counts
 
 
-def pair_detections(comparison: Comparison, max_detections: int) -> Pairs:
+def pair_detections(truth: AnnotationTable, found: DetectionTable, max_detections: int) -> Pairs:
     """Pair the best detections of each image with the people annotated there."""
-    truth, found = comparison.truth, comparison.found
-    kinds = max(len(comparison.categories), 1)
+    kinds = max(len(truth.category_ids), 1)
     group = found.images * kinds + found.categories
     order = np.lexsort((-found.scores, group))
     group = group[order]
@@ -61,31 +59,33 @@ def pair_detections(comparison: Comparison, max_detections: int) -> Pairs:
         order=order,
         ranks=ranks,
         found=np.repeat(order, counts),
-        truth=by_group[runs(first, counts)],
+        truth=by_group[concatenated_ranges(first, counts)],
         counts=counts,
     )
 
 
-def runs(starts: IntArray, counts: IntArray) -> IntArray:
-    """Return so many numbers from each start on, one run after the other."""
+def concatenated_ranges(starts: IntArray, counts: IntArray) -> IntArray:
+    """Return ``counts[i]`` consecutive numbers from ``starts[i]``, one range after the other."""
     return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
 
 
-def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> FloatArray:
+def pairwise_oks(
+    truth: AnnotationTable, found: DetectionTable, pairs: Pairs, sigmas: ArrayLike
+) -> FloatArray:
     """Return the object keypoint similarity of each pair, to the last bit as pycocotools does.
 
-    Who has no labeled keypoint is compared by the distance of the keypoints found to a box of
-    thrice the size, as pycocotools does.
+    A person without labeled keypoints is compared by the distance of the detected keypoints to a
+    box of three times the size, as pycocotools does.
 
     Args:
-        comparison: who is where.
-        pairs: of the same comparison.
+        truth: annotated people.
+        found: detections.
+        pairs: of both.
         sigmas: (K,) constants of the keypoints.
 
     Returns:
         (Q,) from 0 to 1.
     """
-    truth, found = comparison.truth, comparison.found
     spread = (np.asarray(sigmas, np.float64) * 2) ** 2
     labeled = truth.labeled.sum(axis=1)
     # Labeled keypoints first, so that the people with as many of them make a full matrix:
@@ -106,36 +106,16 @@ def similarity(comparison: Comparison, pairs: Pairs, sigmas: ArrayLike) -> Float
     return values
 
 
-def most_similar(
-    comparison: Comparison, skeleton: Skeleton, max_detections: int
-) -> tuple[FloatArray, IntArray]:
-    """Return how similar anybody found is at most to each annotated person, and who that is.
-
-    Nothing is matched: two may be most like the same.
-
-    Returns:
-        (N,) OKS from 0 to 1, and (N,) positions in ``found``, of equals any; 0 and -1 where
-        nobody was found.
-    """
-    pairs = pair_detections(comparison, max_detections)
-    values = similarity(comparison, pairs, skeleton.sigmas)
-    best, who = np.zeros(len(comparison.truth)), np.full(len(comparison.truth), -1)
-    np.maximum.at(best, pairs.truth, values)
-    equal = values == best[pairs.truth]
-    who[pairs.truth[equal]] = pairs.found[equal]
-    return best, who
-
-
 def _to_keypoints(
-    truth: GroundTruth, found: Detections, t: IntArray, f: IntArray, columns: IntArray
+    truth: AnnotationTable, found: DetectionTable, t: IntArray, f: IntArray, columns: IntArray
 ) -> FloatArray:
     """Squared distances (pairs, columns) of the same keypoints, px²."""
     apart = found.keypoints[f[:, None], columns, :2] - truth.keypoints[t[:, None], columns, :2]
     return apart[..., 0] ** 2 + apart[..., 1] ** 2
 
 
-def _to_box(truth: GroundTruth, found: Detections, t: IntArray, f: IntArray) -> FloatArray:
-    """Squared distances (pairs, K) of keypoints found to a box of thrice the size, px²."""
+def _to_box(truth: AnnotationTable, found: DetectionTable, t: IntArray, f: IntArray) -> FloatArray:
+    """Squared distances (pairs, K) of detected keypoints to a box of three times the size, px²."""
     xy, corner, size = found.keypoints[f, :, :2], truth.boxes[t, None, :2], truth.boxes[t, None, 2:]
     before, after = (corner - size) - xy, xy - (corner + size * 2)
     apart = np.maximum(before, 0) + np.maximum(after, 0)

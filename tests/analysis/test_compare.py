@@ -114,7 +114,7 @@ def test_association_errors_are_counted_before_refinement(
         errors = association_errors(dataset, expected, COCO).loc["all"]
         np.testing.assert_equal(row[list(ASSOCIATION)].tolist(), errors[list(ASSOCIATION)].tolist())
         evaluation = results.evaluations[variant.name]
-        classified = classify_localization(dataset.ground_truth(), evaluation.results, COCO)
+        classified = classify_localization(evaluation.comparison)
         np.testing.assert_allclose(
             100 * row[list(LOCALIZATION)].astype(float),
             error_shares(classified).loc["all", list(LOCALIZATION)],

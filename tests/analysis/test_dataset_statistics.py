@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from poselib.analysis.dataset_statistics import annotation_statistics
+from poselib.annotations import AnnotationTable
+from poselib.data.readers.coco import read_annotations
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.skeletons import COCO
@@ -11,7 +13,7 @@ from poselib.skeletons import COCO
 
 def test_scenes_are_counted_as_they_were_drawn() -> None:
     scenes = SyntheticScenes(SceneConfig(people=(1, 3)), 6, 4, COCO).cached()
-    found = annotation_statistics(scenes.ground_truth(), COCO)
+    found = annotation_statistics(scenes.annotations())
     samples = [scenes[i] for i in range(6)]
     assert list(found.people) == [len(sample.keypoints) for sample in samples]
     marks = np.concatenate([sample.keypoints[..., 2] for sample in samples])
@@ -42,8 +44,12 @@ def test_crowds_and_people_without_keypoints_are_ignored_and_lonely_images_have_
             annotation(7, 0, iscrowd=1),
             annotation(8, 0, keypoints=[0] * 51),
         ],
+        "categories": [{"id": 1}],
     }
-    found = annotation_statistics(document, COCO)
+    document["annotations"] = [
+        {"id": n, "category_id": 1, **one} for n, one in enumerate(document["annotations"])
+    ]
+    found = annotation_statistics(read_annotations(document, COCO))
     assert list(found.people) == [2, 1, 0] and found.ignored == 2
     # In each one's box, edges included, lie the two keypoints of the other that overlap, or all.
     assert found.crowding == pytest.approx([(4 + 2) / 4 / 2, 0, 0])
@@ -51,5 +57,5 @@ def test_crowds_and_people_without_keypoints_are_ignored_and_lonely_images_have_
 
 
 def test_nobody_is_counted_without_complaint() -> None:
-    found = annotation_statistics({"images": [{"id": 1}], "annotations": []}, COCO)
+    found = annotation_statistics(AnnotationTable.empty((1,), 17))
     assert list(found.people) == [0] and found.summary()["people per image"] == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,10 @@ from poselib.analysis.oracle_search import (
     summarize_search,
     window_fractions,
 )
-from poselib.data.readers.coco import to_coco_results
+from poselib.annotations import AnnotationTable
+from poselib.data.readers.coco import read_annotations, to_coco_results
 from poselib.engine.evaluate import evaluate, score
 from poselib.engine.predict import PredictOptions, present
-from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.oracle_search import search_locally
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
@@ -35,7 +34,7 @@ from tests.experiments.standing_people import (
     poses_at,
     sample_of,
 )
-from tests.metrics.coco_entries import person, truth_of
+from tests.metrics.coco_entries import ap_of, person, truth_of
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False)
 SYSTEM = build_tiny()
@@ -53,14 +52,14 @@ class Files:
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
 
-    def ground_truth(self) -> dict[str, Any]:
+    def annotations(self) -> AnnotationTable:
         people = []
         for number, sample in enumerate(self.samples, start=1):
             for row, area in zip(sample.keypoints, sample.areas, strict=True):
                 xy = sample.to_original(row[:, :2]) - 0.5
                 size = float(area) * sample.to_original.scale**2
                 people.append(person(np.column_stack([xy, row[:, 2]]), size, image_id=number))
-        return truth_of(people, len(self.samples))
+        return read_annotations(truth_of(people, len(self.samples)), COCO)
 
 
 def at_size(height: int, width: int, shrunk: float = 1.0) -> Sample:
@@ -102,7 +101,7 @@ def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
     poses, step = found_in(FILES, 4.0), 0.5
     table, _ = measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=step, windows=[5])
     assert table["window"].tolist() == [1, 5]
-    truth, results, steps = FILES.ground_truth(), [], []
+    results, steps = [], []
     for index, found in enumerate(poses):
         sample = FILES[index]
         steps.append(step * present(SYSTEM, sample, OPTIONS)[0].to_original.scale)
@@ -112,7 +111,7 @@ def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
         after = search_locally(found, people, areas, COCO.sigmas, 5, steps[-1])
         results += to_coco_results(after, index + 1)
     assert steps == pytest.approx([0.5 * 160 / 64, 0.5 * 240 / 64, 2 * 0.5 * 128 / 64])
-    expected = evaluate_ap(truth, results, COCO)
+    expected = ap_of(FILES.annotations(), results, COCO)
     assert table["AP"][1] == expected.AP > table["AP"][0] > 0.1
     assert table["AP75"][1] == expected.AP75
     assert table["gain"].tolist() == pytest.approx([0, expected.AP - table["AP"][0]])
@@ -158,13 +157,13 @@ def test_distances_are_in_spacings_of_each_keypoint() -> None:
     scores[0, 5] = 0
     people = replace(people, scores=scores, keypoints=people.keypoints * (scores > 0)[..., None])
     found = score(SYSTEM, dataset, [people], explain=False)
-    steps = steps_to_ground_truth(found, dataset, [2.0], COCO)
+    steps = steps_to_ground_truth(found, [2.0], COCO)
     assert steps.shape == (1, 17)
     assert steps[0, 0] == pytest.approx(1.5 * 0.025 / 0.026, rel=1e-5)
     assert steps[0, 1] == pytest.approx(1.5, rel=1e-5)
     assert np.isnan(steps[0, 3]) and np.isinf(steps[0, 5])
     far = score(SYSTEM, dataset, [poses_at(moved(500, 0))], explain=False)
-    assert steps_to_ground_truth(far, dataset, [2.0], COCO).shape == (0, 17)
+    assert steps_to_ground_truth(far, [2.0], COCO).shape == (0, 17)
 
 
 def test_shares_by_hand() -> None:

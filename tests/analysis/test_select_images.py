@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -19,11 +18,14 @@ from poselib.analysis.select_images import (
     mean_oks,
     rank_images,
 )
+from poselib.annotations import AnnotationTable
+from poselib.data.readers.coco import read_annotations
 from poselib.engine.evaluate import score
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
 from tests.engine.toys import scenes
 from tests.experiments.standing_people import build_tiny, poses_at
+from tests.metrics.coco_entries import coco_document
 
 
 def sample(people: int, unlabeled: int = 0) -> Sample:
@@ -117,12 +119,13 @@ class PartlyLabeled:
 
     def __init__(self) -> None:
         self.scenes = scenes(5, seed=3)
-        truth = copy.deepcopy(self.scenes.ground_truth())
+        truth = coco_document(self.scenes)
         people = [p for p in truth["annotations"] if p["image_id"] != 2]
         for entry in people:
             if entry["image_id"] == 1:
                 entry["keypoints"] = [0] * 51
         box = {"id": 999, "image_id": 3, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81,
+               "keypoints": [0] * 51,
                "iscrowd": 0, "num_keypoints": 0}  # fmt: skip
         self.truth = {**truth, "annotations": [*people, box]}
 
@@ -132,8 +135,8 @@ class PartlyLabeled:
     def __getitem__(self, index: int) -> Any:
         return self.scenes[index]
 
-    def ground_truth(self) -> dict[str, Any]:
-        return self.truth
+    def annotations(self) -> AnnotationTable:
+        return read_annotations(self.truth, COCO)
 
 
 def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> None:
@@ -142,11 +145,10 @@ def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> Non
     kept = LabeledSubset(whole)
     assert kept.indices == (0, 3, 4) and len(kept) == 3
     assert [kept[i].image_id for i in range(3)] == [0, 3, 4]
-    truth = kept.ground_truth()
-    assert [image["id"] for image in truth["images"]] == [0, 3, 4]
-    assert 999 in {person["id"] for person in truth["annotations"]}  # ignored as ever
-    assert {person["image_id"] for person in truth["annotations"]} == {0, 3, 4}
-    assert len(whole.ground_truth()["images"]) == 5
+    table = kept.annotations()
+    assert table.image_ids == (0, 3, 4) and set(table.images.tolist()) == {0, 1, 2}
+    assert table.areas[table.ignored].tolist() == [81]  # ignored as usual
+    assert len(whole.annotations().image_ids) == 5
     with pytest.raises(IndexError):
         kept[3]
 

@@ -286,8 +286,7 @@ def test_datasets_open_in_their_published_folder(
     assert first.keypoints.shape[1:] == (len(dataset.skeleton), 3)
     if name != "coco_testdev":
         assert len(first.keypoints) > 0
-        counted = [a for a in dataset.ground_truth()["annotations"] if not a["iscrowd"]]
-        assert len(counted) == people
+        assert (~dataset.annotations().crowds).sum() == people
 
 
 @pytest.mark.parametrize(("name", "layout"), [(n, f) for n, f, s, *_ in LAYOUTS if s == "train"])
@@ -323,7 +322,7 @@ def test_coco_testdev_has_no_labels(tmp_path: Path) -> None:
     coco(tmp_path)
     testdev = open_dataset("coco_testdev", "test", tmp_path)
     with pytest.raises(ValueError, match=r"annotates nobody.*upload"):
-        testdev.ground_truth()
+        testdev.annotations()
 
 
 def test_ochuman_val_and_test(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,10 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
-from poselib.data.readers.coco import CocoKeypoints
-from poselib.metrics.ap import evaluate_ap
+from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.skeletons import Skeleton
 from tests.data.datasets import perfect_results
+from tests.metrics.coco_entries import ap_of
 
 TRIO = Skeleton(
     name="trio",
@@ -50,7 +48,7 @@ def images() -> list[AnnotatedImage]:
     ]
 
 
-def table(keep_empty: bool = True) -> PeopleTable:
+def table(keep_empty: bool = True) -> AnnotationTable:
     return gather(Path("file.txt"), images(), 3, keep_empty)
 
 
@@ -64,26 +62,25 @@ def folder(tmp_path: Path) -> Path:
 
 def test_people_are_gathered_by_image() -> None:
     found = table()
-    assert len(found) == 3 and found.image_ids == (1, 2, 3)
+    assert found.image_ids == (1, 2, 3)
     assert found.file_names == ("a.png", "b.png", "c.png") and found.sizes is None
-    assert found.starts.tolist() == [0, 2, 2, 3]
-    assert found.keypoints.dtype == found.areas.dtype == np.float32
-    assert found.keypoints[0].tolist() == WHOLE
+    assert [len(found.people(image)[0]) for image in range(3)] == [2, 0, 1]
+    keypoints, areas = found.people(0)
+    assert keypoints.dtype == areas.dtype == np.float32
+    assert keypoints[0].tolist() == WHOLE
     # Keypoints that are not labeled are zeros, whatever the file wrote there.
-    assert found.keypoints[1].tolist() == [[0, 0, 0], HIDDEN[1], [0, 0, 0]]
-    # The box and the area go with the person, and who has no keypoint is ignored there.
-    assert found.areas.tolist() == [100, 102, 100]
-    assert found.boxes is not None and found.boxes[:, 0].tolist() == [10, 12, 10]
-    assert {i: b.tolist() for i, b in found.ignored_boxes.items()} == {
-        0: [[0, 20, 5, 25], [11, 2, 31, 18]]
-    }
+    assert keypoints[1].tolist() == [[0, 0, 0], HIDDEN[1], [0, 0, 0]]
+    # The box and the area go with the person; people without keypoints are ignored there.
+    assert areas.tolist() == [100, 102] and found.people(2)[1].tolist() == [100]
+    assert found.boxes[~found.ignored, 0].tolist() == [10, 12, 10]
+    assert found.boxes[found.ignored].tolist() == [[0, 20, 5, 5], [11, 2, 20, 16]]
 
 
 def test_images_without_people_can_be_left_out() -> None:
     found = table(keep_empty=False)
     # An image keeps its number.
     assert found.image_ids == (1, 3) and found.file_names == ("a.png", "c.png")
-    assert found.starts.tolist() == [0, 2, 3] and list(found.ignored_boxes) == [0]
+    assert found.images.tolist() == [0, 0, 0, 0, 1]
 
 
 def test_numbers_and_sizes_of_the_format_are_kept() -> None:
@@ -99,7 +96,7 @@ def test_numbers_and_sizes_of_the_format_are_kept() -> None:
 def test_an_empty_dataset_is_refused() -> None:
     with pytest.raises(ValueError, match=r"file\.txt: empty dataset: it lists no images"):
         gather(Path("file.txt"), [], 3)
-    with pytest.raises(ValueError, match=r"file\.txt: empty dataset: nobody has a labeled"):
+    with pytest.raises(ValueError, match=r"file\.txt: empty dataset: no person has a labeled"):
         gather(Path("file.txt"), [annotated("a.png", [NOBODY])], 3)
 
 
@@ -121,15 +118,16 @@ def test_samples(folder: Path) -> None:
 def test_regions_to_ignore_are_boxes_and_outlines(folder: Path) -> None:
     outline = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
     outline[25:28, 40:50] = 1
-    code = rle.encode(outline)["counts"]
+    code = rle.encode(np.asfortranarray(np.pad(outline, ((0, 0), (0, 2)))))["counts"]
+    dataset = KeypointImages(replace(table(), regions={2: code}), folder, TRIO)
+    assert (dataset[2].ignore_mask[:, :WIDTH] == outline.astype(bool)).all()
     boxes = np.array([[2.4, 3, 5, 4.6], [-9, 28, 1, 99]], np.float32)
-    found = replace(table(), ignored={0: code}, ignored_boxes={0: boxes})
-    dataset = KeypointImages(found, folder, TRIO)
-    expected = outline.astype(bool)
+    found = gather(Path("f"), [annotated("a.png", [WHOLE], ignored=boxes)], 3)
     # Pixels whose center is inside: columns 2 to 4, rows 3 and 4; what is outside is cut.
+    expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[3:5, 2:5] = True
     expected[28:, 0] = True
-    assert (dataset[0].ignore_mask == expected).all()
+    assert (KeypointImages(found, folder, TRIO)[0].ignore_mask == expected).all()
     assert not dataset[1].ignore_mask.any()
 
 
@@ -162,55 +160,32 @@ def test_what_goes_to_a_worker_is_whole(folder: Path) -> None:
 # Ground truth
 
 
-def test_ground_truth_counts_pixels_from_zero(folder: Path) -> None:
-    truth = KeypointImages(table(), folder, TRIO).ground_truth()
-    assert truth["images"][2] == {"id": 3, "file_name": "c.png", "height": 30, "width": 52}
-    assert truth["categories"] == [
-        {
-            "id": 1,
-            "name": "person",
-            "supercategory": "person",
-            "keypoints": ["head", "left_hand", "right_hand"],
-            "skeleton": [[1, 2], [1, 3]],
-        }
-    ]
-    first, second, third, *ignored = truth["annotations"]
-    assert first == {
-        **{"id": 1, "category_id": 1, "image_id": 1, "iscrowd": 0, "num_keypoints": 3},
-        **{"keypoints": [20, 4, 2, 24.75, 14, 2, 15, 14, 1], "bbox": [10, 2, 20, 16], "area": 100},
-    }
-    assert second["keypoints"] == [0, 0, 0, 40, 8, 1, 0, 0, 0] and second["num_keypoints"] == 1
-    assert third["image_id"] == 3 and third["id"] == 3
-    assert [(a["bbox"], a["iscrowd"], a["keypoints"]) for a in ignored] == [
-        ([0, 20, 5, 5], 1, [0] * 9),
-        ([11, 2, 20, 16], 1, [0] * 9),
-    ]
-    assert [a["id"] for a in truth["annotations"]] == [1, 2, 3, 4, 5]
+def test_annotations_count_pixels_from_zero(folder: Path) -> None:
+    found = KeypointImages(table(), folder, TRIO).annotations()
+    assert found.keypoints[0].tolist() == [[20, 4, 2], [24.75, 14, 2], [15, 14, 1]]
+    assert found.boxes[0].tolist() == [10, 2, 20, 16] and found.areas[0] == 100
+    # Then the regions of the first image, and the person of the third.
+    assert found.boxes[2:4].tolist() == [[0, 20, 5, 5], [11, 2, 20, 16]]
+    assert found.images.tolist() == [0, 0, 0, 0, 2]
+    assert found.ignored.tolist() == found.crowds.tolist() == [False, False, True, True, False]
+    assert found.keypoints[2:4].any() == False  # noqa: E712
 
 
-def test_boxes_are_those_of_the_keypoints_where_none_are_given(folder: Path) -> None:
-    truth = KeypointImages(replace(table(), boxes=None), folder, TRIO).ground_truth()
-    assert truth["annotations"][0]["bbox"] == [15.5, 4.5, 9.75, 10]
-    assert truth["annotations"][1]["bbox"] == [40.5, 8.5, 0, 0]
-
-
-def test_outlines_and_crowd_indices_are_described(folder: Path) -> None:
-    outline = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
-    outline[5:8, 10:20] = 1
-    code = rle.encode(outline)["counts"]
-    found = replace(table(), ignored={0: code}, ignored_boxes={}, crowd_indices={3: 0.25})
-    truth = KeypointImages(replace(found, category_id=4), folder, TRIO).ground_truth()
-    region = truth["annotations"][-1]
-    assert region["bbox"] == [10, 5, 10, 3] and region["area"] == 30 and region["iscrowd"] == 1
-    assert region["segmentation"] == {"size": [HEIGHT, WIDTH], "counts": code.decode()}
-    assert [image.get("crowdIndex") for image in truth["images"]] == [None, None, 0.25]
-    assert {a["category_id"] for a in truth["annotations"]} == {4} == {truth["categories"][0]["id"]}
+def test_images_can_be_chosen_and_put_in_order() -> None:
+    found = replace(table(), sizes=((30, 50), (30, 51), (30, 52)), crowd_indices={3: 0.25})
+    some = found.at(np.array([2, 0]))
+    assert some.image_ids == (3, 1) and some.file_names == ("c.png", "a.png")
+    assert some.sizes == ((30, 52), (30, 50)) and some.crowd_indices == {3: 0.25}
+    assert some.images.tolist() == [0, 1, 1, 1, 1] and some.areas.tolist()[:2] == [100, 100]
+    for image, before in enumerate((2, 0)):
+        np.testing.assert_array_equal(some.people(image)[0], found.people(before)[0])
+    assert found.of_images({1, 2}).image_ids == (1, 2) and len(found.of_images({2})) == 0
 
 
 def test_the_truth_evaluates_to_one_and_what_is_ignored_costs_nothing(folder: Path) -> None:
     dataset = KeypointImages(table(), folder, TRIO)
-    truth, results = dataset.ground_truth(), perfect_results(dataset)
-    assert evaluate_ap(truth, results, TRIO).AP > 1 - 1e-9
+    truth, results = dataset.annotations(), perfect_results(dataset)
+    assert ap_of(truth, results, TRIO).AP > 1 - 1e-9
     # A detection in the ignored corner of the first image, surer than any other.
     stray = {
         "image_id": 1,
@@ -218,19 +193,7 @@ def test_the_truth_evaluates_to_one_and_what_is_ignored_costs_nothing(folder: Pa
         "score": 9.0,
         "keypoints": [2, 22, 1, 3, 23, 1, 4, 22, 1],
     }
-    assert evaluate_ap(truth, [*results, stray], TRIO).AP > 1 - 1e-9
+    assert ap_of(truth, [*results, stray], TRIO).AP > 1 - 1e-9
     elsewhere = {**stray, "image_id": 2}
-    assert evaluate_ap(truth, [*results, elsewhere], TRIO).AP < 0.9
-    assert evaluate_ap(truth, perfect_results(dataset, shift=2.0), TRIO).AP < 0.9
-
-
-def test_the_document_reads_back_as_the_same_people(folder: Path) -> None:
-    """Through the COCO reader, which takes half a pixel off and puts it on again."""
-    stated = replace(table(), sizes=((30, 50), (30, 51), (30, 52)), crowd_indices={2: 0.5})
-    dataset = KeypointImages(stated, folder, TRIO)
-    (folder / "people.json").write_text(json.dumps(dataset.ground_truth()))
-    again = CocoKeypoints(folder / "people.json", folder, TRIO)
-    assert again.crowd_indices == dataset.crowd_indices == {2: 0.5}
-    for a, b in zip(dataset, again, strict=True):
-        assert (a.keypoints == b.keypoints).all() and (a.areas == b.areas).all()
-        assert (a.ignore_mask == b.ignore_mask).all() and a.image_id == b.image_id
+    assert ap_of(truth, [*results, elsewhere], TRIO).AP < 0.9
+    assert ap_of(truth, perfect_results(dataset, shift=2.0), TRIO).AP < 0.9

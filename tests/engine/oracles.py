@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from poselib.annotations import AnnotationTable
 from poselib.data.loaders import collate
 from poselib.data.transforms import letterbox
 from poselib.decoders.associative import AssociativeOptions, decode_associative
@@ -118,8 +119,8 @@ class Marked:
         image[1, :, : sample.size[1] // 2] = 255
         return replace(sample, image=image)
 
-    def ground_truth(self) -> dict[str, Any]:
-        return self.dataset.ground_truth()
+    def annotations(self) -> AnnotationTable:
+        return self.dataset.annotations()
 
 
 class TruthNetwork(nn.Module):

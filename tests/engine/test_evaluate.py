@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poselib.data.readers.coco import CocoKeypoints
+from poselib.annotations import AnnotationTable
+from poselib.data.readers.coco import CocoKeypoints, read_annotations, to_coco_results
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, score
 from poselib.engine.predict import PredictOptions, predict
-from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
 from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, get_skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System, build
 from tests.engine.oracles import Marked, truth_system
+from tests.metrics.coco_entries import ap_of, coco_document
 
 SMALL = PredictOptions(size=128, batch_size=8, flip=False)
 
@@ -47,7 +48,7 @@ def test_the_truth_is_found_perfect(skeleton: Skeleton, progressive: bool) -> No
     evaluated = perfect(dataset, skeleton, SMALL, progressive=progressive)
     assert evaluated.ap.AP >= 0.98 and evaluated.ap.AP50 >= 0.99
     assert len(evaluated.poses) == len(dataset)
-    assert sum(map(len, evaluated.poses)) == len(evaluated.results)
+    assert sum(map(len, evaluated.poses)) == len(evaluated.comparison.found)
 
 
 @pytest.mark.parametrize("changes", [{"flip": True}, {"scales": (1.0, 0.5)}, {"size": 192}])
@@ -73,7 +74,7 @@ def test_the_truth_of_real_samples_is_found(
 
 def test_without_annotations_nothing_is_predicted() -> None:
     class Bare(Marked):
-        def ground_truth(self) -> dict:
+        def annotations(self) -> AnnotationTable:
             raise ValueError("annotates nobody")
 
         def __getitem__(self, index: int) -> Sample:
@@ -131,8 +132,8 @@ def test_crowd_indices_give_three_numbers_more() -> None:
     dataset = scenes(CROWDPOSE, 12)
     system, poses = any_system(CROWDPOSE), true_poses(dataset)
     found = score(system, dataset, poses)
-    truth = dataset.ground_truth()
-    expected = evaluate_ap(truth, found.results, CROWDPOSE, by_crowding=True)
+    results = [r for n, each in enumerate(poses) for r in to_coco_results(each, n)]
+    expected = ap_of(coco_document(dataset), results, CROWDPOSE, by_crowding=True)
     assert found.ap.as_dict() == pytest.approx(expected.as_dict(), nan_ok=True)
     assert found.ap.AP_crowd_easy == pytest.approx(1)
     plain = score(system, WithoutIndices(dataset), poses)
@@ -166,7 +167,9 @@ def test_reasons_for_a_low_number_are_given_and_logged(caplog: pytest.LogCapture
     caplog.clear()
     assert score(system, dataset, poses).reasons == () and not caplog.records
     assert score(system, dataset, turned, explain=False).reasons == () and not caplog.records
-    assert score(system, dataset, [Poses.empty(17)] * 12).reasons == ("there are no detections",)
+    assert score(system, dataset, [Poses.empty(17)] * 12).reasons == (
+        "there are no detections in the evaluated images",
+    )
 
 
 class WithoutIndices:
@@ -181,11 +184,8 @@ class WithoutIndices:
     def __getitem__(self, index: int) -> Sample:
         return self.dataset[index]
 
-    def ground_truth(self) -> dict:
-        truth = self.dataset.ground_truth()
-        for image in truth["images"]:
-            del image["crowdIndex"]
-        return truth
+    def annotations(self) -> AnnotationTable:
+        return replace(self.dataset.annotations(), crowd_indices={})
 
 
 class WithHeads:
@@ -207,7 +207,7 @@ class WithHeads:
     def head_sizes(self, index: int) -> np.ndarray:
         return np.full(self.counts[index], 8.0 + index)
 
-    def ground_truth(self) -> dict:
+    def annotations(self) -> AnnotationTable:
         crowd = {"keypoints": [0] * 48, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 1}
         rows = []
         for image, people in enumerate(self.people):
@@ -215,11 +215,12 @@ class WithHeads:
             for one in people - (0.5, 0.5, 0):
                 box = [0, 0, 120, 120]
                 rows.append({"image_id": image, "keypoints": one.ravel().tolist(), "bbox": box})
-        return {
+        content = {
             "images": [{"id": i} for i in range(len(self))],
             "annotations": [{"id": n, "category_id": 1, **row} for n, row in enumerate(rows, 1)],
             "categories": [{"id": 1}],
         }
+        return read_annotations(content, MPII)
 
     def poses(self) -> list[Poses]:
         """Everyone, up to 6 px beside the truth."""

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from poselib.analysis import compare as comparing
+from poselib.annotations import AnnotationTable
 from poselib.data.catalog import KeypointDataset
 from poselib.data.synthetic.export import write_scenes
 from poselib.engine.checkpoints import save_system
@@ -18,6 +19,7 @@ from poselib.engine.predict import PredictOptions
 from poselib.experiments.comparison import Measured, compare, outcome, scores_of
 from poselib.experiments.training import init_system
 from poselib.metrics.ap import APResult
+from poselib.metrics.comparison import compare as compare_people
 from poselib.metrics.pck import PartAP
 from poselib.papers.catalog import PAPERS
 from poselib.papers.presets import get_preset
@@ -50,7 +52,9 @@ def weights_of(system: System) -> float:
 
 
 def evaluated(ap: APResult, parts: PartAP | None = None) -> Evaluation:
-    return Evaluation(ap, [], [], pckh_ap=parts)
+    return Evaluation(
+        ap, [], compare_people(AnnotationTable.empty((), 17), [], COCO), pckh_ap=parts
+    )
 
 
 def moved(dataset: KeypointDataset, by: float) -> list[Poses]:

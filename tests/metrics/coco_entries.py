@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from poselib.annotations import AnnotationTable
+from poselib.data.readers.coco import read_annotations, read_results
+from poselib.data.synthetic.dataset import SyntheticScenes
+from poselib.data.synthetic.export import dataset_document, scene_entries
+from poselib.metrics.ap import APResult, evaluate_ap
+from poselib.metrics.comparison import Comparison, compare
+from poselib.skeletons import Skeleton
 
 Entry = dict[str, Any]
 
@@ -29,3 +39,35 @@ def person(keypoints: np.ndarray, area: float = 2500.0, **fields: Any) -> Entry:
 def result(keypoints: np.ndarray, score: float, image: int = 1) -> Entry:
     flat = keypoints.ravel().tolist()
     return {"image_id": image, "category_id": 1, "keypoints": flat, "score": score}
+
+
+def coco_document(scenes: SyntheticScenes) -> Entry:
+    """The COCO document that is written beside synthetic images."""
+    skeleton, count = scenes.skeleton, len(scenes)
+    described = (scene_entries(scenes.scene(i), skeleton, i, "png") for i in range(count))
+    return dataset_document(described, scenes.config, count, scenes.seed, skeleton)
+
+
+def comparison_of(
+    truth: Entry | Path | AnnotationTable,
+    results: list[Entry],
+    skeleton: Skeleton,
+    image_ids: Collection[Any] | None = None,
+    max_detections: int = 20,
+) -> Comparison:
+    """Compare COCO results with COCO ground truth, a file of it, or a table."""
+    table = truth if isinstance(truth, AnnotationTable) else read_annotations(truth, skeleton)
+    return compare(table, read_results(results, table), skeleton, image_ids, max_detections)
+
+
+def ap_of(
+    truth: Entry | Path | AnnotationTable,
+    results: list[Entry],
+    skeleton: Skeleton,
+    image_ids: Collection[Any] | None = None,
+    max_detections: int = 20,
+    **options: Any,
+) -> APResult:
+    """Evaluate COCO results."""
+    comparison = comparison_of(truth, results, skeleton, image_ids, max_detections)
+    return evaluate_ap(comparison, **options)

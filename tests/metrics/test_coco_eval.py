@@ -13,9 +13,9 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.coco_eval import Backend, chosen_backend
 from poselib.skeletons import COCO, CROWDPOSE
+from tests.metrics.coco_entries import ap_of
 
 Entry = dict[str, Any]
 BACKENDS: tuple[Backend, ...] = ("faster", "pycocotools")
@@ -49,7 +49,7 @@ def plain(
 
 
 def ours(truth: Entry, results: list[Entry], backend: Backend, **options: Any) -> list[float]:
-    return list(evaluate_ap(truth, results, COCO, backend=backend, **options).as_dict().values())
+    return list(ap_of(truth, results, COCO, backend=backend, **options).as_dict().values())
 
 
 def assert_same(found: list[float], expected: list[float]) -> None:
@@ -158,7 +158,7 @@ def test_images_may_have_any_ids(backend: Backend) -> None:
 @each_backend
 def test_other_skeletons(backend: Backend) -> None:
     truth, results = evaluation_workload(CROWDPOSE, 30, seed=2)
-    by = {b: evaluate_ap(truth, results, CROWDPOSE, backend=b) for b in (backend, "pycocotools")}
+    by = {b: ap_of(truth, results, CROWDPOSE, backend=b) for b in (backend, "pycocotools")}
     assert by[backend] == by["pycocotools"] and 0.1 < by[backend].AP < 0.9
 
 
@@ -176,10 +176,10 @@ def test_without_the_faster_evaluation_there_is_the_other(monkeypatch: pytest.Mo
     truth, results = evaluation_workload(COCO, 5)
     assert_same(ours(truth, results, "auto"), plain(truth, results))
     with pytest.raises(ValueError, match="'faster' needs faster-coco-eval: no such package"):
-        evaluate_ap(truth, results, COCO, backend="faster")
+        ap_of(truth, results, COCO, backend="faster")
 
 
 def test_an_unknown_evaluation_is_refused() -> None:
     truth, results = evaluation_workload(COCO, 2)
     with pytest.raises(ValueError, match="'auto', 'faster' or 'pycocotools', not 'slow'"):
-        evaluate_ap(truth, results, COCO, backend="slow")  # type: ignore[arg-type]
+        ap_of(truth, results, COCO, backend="slow")  # type: ignore[arg-type]

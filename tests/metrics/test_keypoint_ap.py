@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.keypoint_ap import keypoint_ap
 from poselib.skeletons import COCO, CROWDPOSE
-from tests.metrics.coco_entries import Entry, person, result, truth_of
+from tests.metrics.coco_entries import Entry, ap_of, comparison_of, person, result, truth_of
 
 K = len(COCO)
 SPREAD = (2 * np.array(COCO.sigmas)) ** 2
@@ -40,7 +39,7 @@ def test_three_people_by_hand() -> None:
         result(partly, 0.7, 2),
         result(points_at(50, 50), 0.95, 3),  # nobody is there
     ]
-    found = keypoint_ap(truth, results, COCO)
+    found = keypoint_ap(comparison_of(truth, results, COCO))
     # Ranked: wrong, right, right, right; recall in thirds, so precision 3/4 throughout.
     assert found["nose"] == pytest.approx(0.75)
     # The third is right at five of ten thresholds; up to recall 2/3 (67 of 101) precision is 2/3.
@@ -54,7 +53,7 @@ def test_three_people_by_hand() -> None:
 def test_a_keypoint_that_nobody_has_labeled_has_no_number() -> None:
     points = points_at(10, 10)
     points[2] = 0
-    found = keypoint_ap(truth_of([person(points)]), [result(points, 1)], COCO)
+    found = keypoint_ap(comparison_of(truth_of([person(points)]), [result(points, 1)], COCO))
     assert np.isnan(found[COCO.keypoints[2]]) and found["nose"] == 1
 
 
@@ -63,8 +62,8 @@ def test_crowds_neither_help_nor_hurt() -> None:
     crowd = person(np.zeros((K, 3)), iscrowd=1, bbox=[190, 190, 60, 60])
     inside = [result(points_at(200, 200), 0.9 + n / 100) for n in range(3)]
     truth = truth_of([person(a), crowd])
-    assert keypoint_ap(truth, [*inside, result(a, 0.5)], COCO)["nose"] == 1
-    alone = keypoint_ap(truth_of([person(a)]), [*inside, result(a, 0.5)], COCO)
+    assert keypoint_ap(comparison_of(truth, [*inside, result(a, 0.5)], COCO))["nose"] == 1
+    alone = keypoint_ap(comparison_of(truth_of([person(a)]), [*inside, result(a, 0.5)], COCO))
     assert alone["nose"] == pytest.approx(1 / 4)
 
 
@@ -72,11 +71,13 @@ def test_each_person_is_matched_once_best_score_first() -> None:
     a = points_at(10, 10)
     better, worse = a, beside(a, 0, 0.62)
     truth = truth_of([person(a)])
-    found = keypoint_ap(truth, [result(better, 0.5), result(worse, 0.9)], COCO)
+    found = keypoint_ap(comparison_of(truth, [result(better, 0.5), result(worse, 0.9)], COCO))
     # The first match counts: at 0.50 to 0.60 it is right, above it the second is a duplicate.
     assert found["nose"] == pytest.approx(0.3)
     assert found["left_eye"] == 1
-    assert keypoint_ap(truth, [result(worse, 0.9)], COCO, least_similarity=0.99)["left_eye"] == 0
+    assert (
+        keypoint_ap(comparison_of(truth, [result(worse, 0.9)], COCO), min_oks=0.99)["left_eye"] == 0
+    )
 
 
 def test_people_far_apart_give_cocos_ap_of_each_keypoint_alone() -> None:
@@ -97,7 +98,7 @@ def test_people_far_apart_give_cocos_ap_of_each_keypoint_alone() -> None:
         if rng.random() < 0.4:
             results.append(result(points_at(0, 900), float(rng.random()), image))
     truth = truth_of(people, 40)
-    found = keypoint_ap(truth, results, COCO)
+    found = keypoint_ap(comparison_of(truth, results, COCO))
     for k, name in enumerate(COCO.keypoints):
         single = []
         for p in truth["annotations"]:
@@ -105,7 +106,7 @@ def test_people_far_apart_give_cocos_ap_of_each_keypoint_alone() -> None:
             box = [float(points[:, 0].max() // 300 * 300), 0.0, 60.0, 60.0]
             points[np.arange(K) != k] = 0
             single.append({**p, "keypoints": points.ravel().tolist(), "bbox": box})
-        alone = evaluate_ap({**truth, "annotations": single}, results, COCO)
+        alone = ap_of({**truth, "annotations": single}, results, COCO)
         assert 0.05 < alone.AP < 0.95
         assert found[name] == pytest.approx(alone.AP, abs=1e-12), name
 
@@ -176,7 +177,7 @@ def whole(truth: np.ndarray, found: np.ndarray, entry: Entry) -> float:
 def test_a_workload_equals_loops(seed: int) -> None:
     truth, results = evaluation_workload(COCO, 30, seed)
     results[3]["keypoints"][0:3] = [0, 0, 0]
-    found = keypoint_ap(truth, results, COCO)
+    found = keypoint_ap(comparison_of(truth, results, COCO))
     for k in (0, 5, 16):
         expected = slow(truth, results, k)
         assert 0.01 < expected < 0.95
@@ -184,8 +185,8 @@ def test_a_workload_equals_loops(seed: int) -> None:
 
 
 def test_names_are_those_of_the_skeleton() -> None:
-    found = keypoint_ap(*evaluation_workload(CROWDPOSE, 20), CROWDPOSE)
+    found = keypoint_ap(comparison_of(*evaluation_workload(CROWDPOSE, 20), CROWDPOSE))
     assert tuple(found) == CROWDPOSE.keypoints
     assert all(0 < value < 1 for value in found.values())
-    nothing = keypoint_ap(evaluation_workload(CROWDPOSE, 20)[0], [], CROWDPOSE)
+    nothing = keypoint_ap(comparison_of(evaluation_workload(CROWDPOSE, 20)[0], [], CROWDPOSE))
     assert set(nothing.values()) == {0.0}

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.metrics.ap import evaluate_ap
-from poselib.metrics.coco_tables import compare
+from poselib.metrics.comparison import Comparison
 from poselib.metrics.localization_errors import (
     ERRORS,
     LocalizationError,
     LocalizationErrors,
     ap_without_errors,
     classify_localization,
-    corrected_results,
+    correct_errors,
     error_shares,
 )
 from poselib.metrics.matching import match_people
-from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.skeletons import COCO, CROWDPOSE
-from tests.metrics.coco_entries import Entry, person, result, truth_of
+from tests.metrics.coco_entries import Entry, ap_of, comparison_of, person, result, truth_of
 from tests.metrics.random_crowds import SPREAD, K, random_crowd
 
 AREA, SCALE = 2500.0, 50.0
@@ -46,9 +45,16 @@ def like(points: np.ndarray, k: int, value: float) -> list[float]:
     return [x, y - SCALE * SPREAD[k] * math.sqrt(-2 * math.log(value)), 1.0]
 
 
+def localization_of(*given: Any, **options: Any) -> LocalizationErrors:
+    """The errors in what ``comparison_of`` takes."""
+    return classify_localization(comparison_of(*given, **options))
+
+
 def judged(people: list[np.ndarray], *found: np.ndarray, **fields: object) -> LocalizationErrors:
     truth = truth_of([person(points, AREA, **fields) for points in people])
-    return classify_localization(truth, [result(p, 1 - n / 9) for n, p in enumerate(found)], COCO)
+    return classify_localization(
+        comparison_of(truth, [result(p, 1 - n / 9) for n, p in enumerate(found)], COCO)
+    )
 
 
 def changed(points: np.ndarray, **moved: list[float]) -> np.ndarray:
@@ -191,11 +197,13 @@ def test_only_people_who_match_somebody_who_counts_are_judged() -> None:
     a, far, crowd = someone(), someone(3000, 3000), someone(500, 100)
     truth = truth_of([person(a, AREA), person(crowd, AREA, iscrowd=1)])
     found = [result(a, 0.9), result(a, 0.8), result(far, 0.7), result(crowd, 0.6)]
-    one = classify_localization(truth, found, COCO)
+    one = localization_of(truth, found, COCO)
     assert one.found.tolist() == [0] and one.truth.tolist() == [0]
     assert error_shares(one).loc["all", ["counted", "labeled"]].tolist() == [K, K]
     # A crowd's labeled keypoints can be taken for one's own all the same.
-    on_crowd = classify_localization(truth, [result(changed(a, nose=crowd[NOSE]), 1)], COCO)
+    on_crowd = classify_localization(
+        comparison_of(truth, [result(changed(a, nose=crowd[NOSE]), 1)], COCO)
+    )
     assert verdicts(on_crowd) == {"nose": LocalizationError.SWAP}
 
 
@@ -227,7 +235,7 @@ def test_nobody_found_and_nobody_annotated() -> None:
         (nothing, [result(someone(), 1)], 0),
         (nothing, [], 0),
     ):
-        one = classify_localization(content, found, COCO)
+        one = localization_of(content, found, COCO)
         assert one.verdicts.shape == one.similarity.shape == one.onto.shape == (0, K)
         table = error_shares(one)
         assert table[[*NAMES]].isna().all(axis=None)
@@ -238,17 +246,17 @@ def test_nobody_found_and_nobody_annotated() -> None:
 
 def test_images_and_detections_can_be_left_out() -> None:
     truth, results = random_crowd(1)
-    part = classify_localization(truth, results, COCO, image_ids=[3, 5, 8])
+    part = localization_of(truth, results, COCO, image_ids=[3, 5, 8])
     alone = {**truth, "images": [i for i in truth["images"] if i["id"] in (3, 5, 8)]}
     alone["annotations"] = [a for a in truth["annotations"] if a["image_id"] in (3, 5, 8)]
     there = [r for r in results if r["image_id"] in (3, 5, 8)]
-    same = classify_localization(alone, there, COCO)
+    same = localization_of(alone, there, COCO)
     pd.testing.assert_frame_equal(error_shares(part), error_shares(same))
     pd.testing.assert_frame_equal(ap_without_errors(part), ap_without_errors(same))
-    best = classify_localization(truth, results, COCO, max_detections=1)
+    best = localization_of(truth, results, COCO, max_detections=1)
     images = best.comparison.found.images[best.found]
     assert len(best.found) > 5 and len(set(images.tolist())) == len(images)
-    best_alone, everyone = (evaluate_ap(truth, results, COCO, None, most).AP for most in (1, 20))
+    best_alone, everyone = (ap_of(truth, results, COCO, None, most).AP for most in (1, 20))
     assert ap_without_errors(best).loc["nothing", "AP"] == best_alone != everyone
 
 
@@ -256,11 +264,11 @@ def test_bad_input_is_refused_by_name() -> None:
     truth, results = random_crowd(0)
     without = [{name: value for name, value in results[0].items() if name != "score"}]
     with pytest.raises(ValueError, match=r"results\[0\]: lacks score"):
-        classify_localization(truth, without, COCO)
+        localization_of(truth, without, COCO)
     with pytest.raises(ValueError, match="keypoints: expected 42"):
-        classify_localization(truth, results, CROWDPOSE)
+        localization_of(truth, results, CROWDPOSE)
     with pytest.raises(ValueError, match="'truth'\\], not 'center'"):
-        corrected_results(classify_localization(truth, results, COCO), ERRORS, "center")  # type: ignore[arg-type]
+        correct_errors(localization_of(truth, results, COCO), ERRORS, "center")  # type: ignore[arg-type]
 
 
 # An independent count, one keypoint after the other
@@ -268,10 +276,9 @@ def test_bad_input_is_refused_by_name() -> None:
 
 def slow(truth: Entry, results: list[Entry]) -> dict[int, list[str]]:
     """What each keypoint of each matched result is, by the result's number."""
-    comparison = compare(truth, results, K)
-    pairs = pair_detections(comparison, 20)
-    values = similarity(comparison, pairs, COCO.sigmas)
-    matched = match_people(comparison, pairs, values, 0.1)
+    comparison = comparison_of(truth, results, COCO)
+    pairs = comparison.pairs
+    matched = match_people(comparison, 0.1)
     told = {}
     for who, partner in zip(pairs.order.tolist(), matched.tolist(), strict=True):
         if partner < 0:
@@ -319,7 +326,7 @@ def test_crowds_equal_loops() -> None:
     total: Counter[str] = Counter()
     for seed in range(6):
         truth, results = random_crowd(seed)
-        one = classify_localization(truth, results, COCO)
+        one = localization_of(truth, results, COCO)
         words = {
             who: [LocalizationError(v).name.lower() for v in row]
             for who, row in zip(one.found.tolist(), one.verdicts, strict=True)
@@ -338,7 +345,7 @@ def test_crowds_equal_loops() -> None:
 
 def test_swaps_say_on_whom_they_lie() -> None:
     truth, results = random_crowd(7, images=30)
-    one = classify_localization(truth, results, COCO)
+    one = localization_of(truth, results, COCO)
     rows, types = np.nonzero(one.verdicts == LocalizationError.SWAP)
     assert len(rows) > 30 and (one.onto[one.verdicts != LocalizationError.SWAP] == -1).all()
     people = one.comparison.truth
@@ -357,10 +364,10 @@ def test_swaps_say_on_whom_they_lie() -> None:
 # Corrections
 
 
-def similarities(one: LocalizationErrors, results: list[Entry]) -> np.ndarray:
+def similarities(one: LocalizationErrors, corrected: Comparison) -> np.ndarray:
     """(R, K) similarity of corrected keypoints to their own."""
     people = one.comparison.truth
-    found = np.array([results[who]["keypoints"] for who in one.found]).reshape(-1, K, 3)
+    found = corrected.found.keypoints[one.found]
     away = ((found[..., :2] - people.keypoints[one.truth, :, :2]) ** 2).sum(axis=-1)
     return np.exp(-away / (2 * people.areas[one.truth, None] * SPREAD**2))
 
@@ -376,8 +383,8 @@ def similarities(one: LocalizationErrors, results: list[Entry]) -> np.ndarray:
 def test_corrected_keypoints_are_as_similar_as_they_should_be(
     placement: str, jitter: float, miss: float, power: float
 ) -> None:
-    one = classify_localization(*random_crowd(3), COCO)
-    after = similarities(one, corrected_results(one, ERRORS, placement))  # type: ignore[arg-type]
+    one = localization_of(*random_crowd(3), COCO)
+    after = similarities(one, correct_errors(one, ERRORS, placement))  # type: ignore[arg-type]
     assert after[one.verdicts == LocalizationError.JITTER] == pytest.approx(jitter)
     assert after[one.verdicts == LocalizationError.MISS] == pytest.approx(miss)
     for kind in (LocalizationError.INVERSION, LocalizationError.SWAP):
@@ -386,21 +393,16 @@ def test_corrected_keypoints_are_as_similar_as_they_should_be(
 
 
 def test_only_the_named_errors_are_corrected() -> None:
-    truth, results = random_crowd(4)
-    one = classify_localization(truth, results, COCO)
-    assert corrected_results(one, ()) == results
+    one = localization_of(*random_crowd(4), COCO)
+    before = one.comparison.found
+    np.testing.assert_array_equal(correct_errors(one, ()).found.keypoints, before.keypoints)
     for kind in ERRORS:
-        after = corrected_results(one, [kind])
-        moved = {
-            (who, k)
-            for who in range(len(results))
-            for k in range(K)
-            if after[who]["keypoints"][3 * k : 3 * k + 3]
-            != results[who]["keypoints"][3 * k : 3 * k + 3]
-        }
+        after = correct_errors(one, [kind]).found
+        changes = np.argwhere((after.keypoints != before.keypoints).any(axis=-1))
+        moved = {(row, k) for row, k in changes.tolist()}
         rows, types = np.nonzero(one.verdicts == kind)
         assert moved == set(zip(one.found[rows].tolist(), types.tolist(), strict=True))
-        assert [r["score"] for r in after] == [r["score"] for r in results]
+        np.testing.assert_array_equal(after.scores, before.scores)
 
 
 def test_gains_by_hand() -> None:
@@ -409,7 +411,9 @@ def test_gains_by_hand() -> None:
     inverted = changed(a, left_eye=a[COCO.index("right_eye")], right_eye=a[COCO.index("left_eye")])
     missed = changed(b, nose=[1, 900, 1])
     truth = truth_of([person(a, AREA), person(b, AREA)])
-    one = classify_localization(truth, [result(inverted, 0.9), result(missed, 0.8)], COCO)
+    one = classify_localization(
+        comparison_of(truth, [result(inverted, 0.9), result(missed, 0.8)], COCO)
+    )
     table = ap_without_errors(one)
     assert list(table.index) == ["nothing", "jitter", "miss", "inversion", "swap", "all"]
     # OKS 0.6 and 0.8: right at 3 and at 7 of ten thresholds, where the first one stays before it.
@@ -440,9 +444,9 @@ def test_nothing_corrected_is_the_ap_of_the_results() -> None:
     truth, results = evaluation_workload(CROWDPOSE, 40)
     ids = [image["id"] for image in truth["images"][:30]]
     there = [r for r in results if r["image_id"] in ids]
-    one = classify_localization(truth, there, CROWDPOSE, ids)
+    one = localization_of(truth, there, CROWDPOSE, ids)
     table = ap_without_errors(one)
-    plain = evaluate_ap(truth, there, CROWDPOSE, ids)
+    plain = ap_of(truth, there, CROWDPOSE, ids)
     assert table.loc["nothing", ["AP", "AP50", "AP75"]].tolist() == [
         plain.AP,
         plain.AP50,

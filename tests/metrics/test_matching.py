@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.metrics.coco_tables import compare
 from poselib.metrics.matching import match_people, matched_oks, matched_people
-from poselib.metrics.pairwise_oks import pair_detections, similarity
 from poselib.skeletons import COCO
 from poselib.structures import Poses
+from tests.metrics.coco_entries import comparison_of
 from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 
@@ -39,10 +38,9 @@ def test_nobody_found_and_nobody_labeled() -> None:
 
 
 def test_matching_takes_everyone_at_most_once() -> None:
-    comparison = compare(*evaluation_workload(COCO, 200, 3), len(COCO))
-    pairs = pair_detections(comparison, 20)
-    values = similarity(comparison, pairs, COCO.sigmas)
-    matched = match_people(comparison, pairs, values, 0.1)
+    comparison = comparison_of(*evaluation_workload(COCO, 200, 3), COCO)
+    pairs = comparison.pairs
+    matched = match_people(comparison, 0.1)
     (hit,) = np.nonzero(matched >= 0)
     truth, found = comparison.truth, comparison.found
     assert (truth.images[matched[hit]] == found.images[pairs.order[hit]]).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 
 import numpy as np
 import pycocotools.coco
@@ -12,13 +13,13 @@ from pycocotools.cocoeval import COCOeval
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics import pairwise_oks as module
-from poselib.metrics.coco_tables import Comparison, compare
-from poselib.metrics.pairwise_oks import most_similar, pair_detections, similarity
+from poselib.metrics.comparison import Comparison
 from poselib.skeletons import COCO
+from tests.metrics.coco_entries import comparison_of
 
 
 def workload(images: int = 40, seed: int = 0) -> Comparison:
-    return compare(*evaluation_workload(COCO, images, seed), len(COCO))
+    return comparison_of(*evaluation_workload(COCO, images, seed), COCO)
 
 
 @pytest.mark.parametrize("most", [1, 3, 20])
@@ -31,7 +32,7 @@ def test_pairs_are_those_of_a_loop_over_images(most: int) -> None:
         best = sorted(found, key=lambda i: -comparison.found.scores[i])[:most]
         ranks += range(len(best))
         expected += [(int(f), int(t)) for f in best for t in people]
-    pairs = pair_detections(comparison, most)
+    pairs = replace(comparison, max_detections=most).pairs
     assert list(zip(pairs.found.tolist(), pairs.truth.tolist(), strict=True)) == expected
     assert pairs.ranks.tolist() == ranks and pairs.counts.sum() == len(expected)
 
@@ -41,9 +42,8 @@ def test_similarity_equals_that_of_pycocotools_to_the_last_bit(
 ) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", 7)  # several parts
     truth, results = evaluation_workload(COCO, 60, seed=1)
-    comparison = compare(truth, results, len(COCO))
-    pairs = pair_detections(comparison, 20)
-    values = similarity(comparison, pairs, COCO.sigmas)
+    comparison = comparison_of(truth, results, COCO)
+    values = comparison.oks
     with contextlib.redirect_stdout(io.StringIO()):
         index = pycocotools.coco.COCO()
         index.dataset = truth
@@ -58,10 +58,10 @@ def test_similarity_equals_that_of_pycocotools_to_the_last_bit(
 
 def test_the_most_similar_is_that_of_a_loop() -> None:
     truth, results = evaluation_workload(COCO, 40, seed=2)
-    comparison = compare(truth, results[:60], len(COCO))
-    best, who = most_similar(comparison, COCO, 20)
-    pairs = pair_detections(comparison, 20)
-    values = similarity(comparison, pairs, COCO.sigmas)
+    comparison = comparison_of(truth, results[:60], COCO)
+    best, who = comparison.best_oks()
+    pairs = comparison.pairs
+    values = comparison.oks
     for person, (value, found) in enumerate(zip(best, who, strict=True)):
         mine = pairs.truth == person
         assert value == values[mine].max(initial=0) and (found >= 0) == mine.any()
@@ -72,8 +72,8 @@ def test_the_most_similar_is_that_of_a_loop() -> None:
 def test_nobody_makes_no_pairs() -> None:
     truth, results = evaluation_workload(COCO, 5)
     for content, found in (({**truth, "annotations": []}, results), (truth, [])):
-        comparison = compare(content, found, len(COCO))
-        pairs = pair_detections(comparison, 20)
+        comparison = comparison_of(content, found, COCO)
+        pairs = comparison.pairs
         assert len(pairs.found) == len(pairs.truth) == 0
         assert len(pairs.order) == len(pairs.counts)
-        assert similarity(comparison, pairs, COCO.sigmas).shape == (0,)
+        assert comparison.oks.shape == (0,)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
-from poselib.data.coco_export import PIXEL_CENTER
-from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.data.readers.json_fields import (
     Entry,
     corners,
@@ -49,7 +49,7 @@ class AicKeypoints(KeypointImages):
         super().__init__(read_aic(Path(annotations), keep_empty), images, AIC)
 
 
-def read_aic(path: Path, keep_empty: bool = True) -> PeopleTable:
+def read_aic(path: Path, keep_empty: bool = True) -> AnnotationTable:
     """Read AI Challenger's file as a table; images are numbered from 1 in its order.
 
     Raises:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from poselib.data.coco_export import PIXEL_CENTER
+from poselib.annotations import PIXEL_CENTER, AnnotationTable, DetectionTable, pixel_indices
 from poselib.data.keypoint_dataset import KeypointImages
-from poselib.data.readers.coco_json import read_images, read_json, read_table
+from poselib.data.readers.coco_json import read_annotations, read_images, read_table
+from poselib.data.readers.json_fields import Entry, entries, load_json, number, number_rows
 from poselib.ops.io import atomic_write
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
@@ -20,10 +22,14 @@ __all__ = [
     "PIXEL_CENTER",
     "CocoImages",
     "CocoKeypoints",
+    "read_annotations",
+    "read_results",
     "to_coco_results",
     "upload_path",
     "write_results",
 ]
+
+_RESULT_FIELDS = ("image_id", "category_id", "keypoints", "score")
 
 
 class CocoKeypoints(KeypointImages):
@@ -52,19 +58,6 @@ class CocoKeypoints(KeypointImages):
         table = read_table(self.annotation_file, skeleton, keep_empty)
         super().__init__(table, images, skeleton)
 
-    def ground_truth(self) -> dict[str, Any]:
-        """Read the file's images, annotations and categories, of this dataset's images alone."""
-        content, kept = read_json(self.annotation_file), set(self.image_ids)
-        return {
-            "images": [image for image in content["images"] if image["id"] in kept],
-            "annotations": [
-                person
-                for person in content["annotations"]
-                if person.get("category_id") == self.category_id and person["image_id"] in kept
-            ],
-            "categories": [c for c in content["categories"] if c.get("id") == self.category_id],
-        }
-
 
 class CocoImages(KeypointImages):
     """Images of a COCO-format file that annotates nobody, such as test-dev's.
@@ -85,12 +78,49 @@ class CocoImages(KeypointImages):
     def __init__(self, image_info: Path, images: Path, skeleton: Skeleton) -> None:
         super().__init__(read_images(Path(image_info), skeleton), images, skeleton)
 
-    def ground_truth(self) -> dict[str, Any]:
-        """Raise ValueError: there is none."""
+    def annotations(self) -> AnnotationTable:
+        """Raise ValueError: there are none."""
         raise ValueError(
             f"{self.table.source} annotates nobody, so there is nothing to compare with: predict "
             "its images and upload the results to the evaluation server"
         )
+
+
+def read_results(results: Path | Sequence[Entry], annotations: AnnotationTable) -> DetectionTable:
+    """Read COCO results of images that a table lists.
+
+    Args:
+        results: the JSON file, or the list of it: objects with image_id, category_id, keypoints
+            (3K) and score.
+        annotations: of the same images.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: a field is missing, of the wrong length or not finite, or an image or category
+            is not in the table.
+    """
+    name, listed = "results", results
+    if isinstance(results, str | Path):
+        name, listed = str(results), load_json(Path(results), "results")
+    rows = entries(list(listed) if isinstance(listed, tuple) else listed, name)
+    place = {image: n for n, image in enumerate(annotations.image_ids)}
+    kind = {category: n for n, category in enumerate(annotations.category_ids)}
+    try:
+        images = [place[row["image_id"]] for row in rows]
+        categories = [kind[row["category_id"]] for row in rows]
+    except (KeyError, TypeError) as error:
+        raise ValueError(_fault(rows, annotations, name)) from error
+    if not all("keypoints" in row and "score" in row for row in rows):
+        raise ValueError(_fault(rows, annotations, name))
+    keypoints = annotations.keypoints.shape[1]
+    points = number_rows(rows, "keypoints", 3 * keypoints, lambda row: f"{name}[{row}]")
+    scores = [number(row, "score", f"{name}[{n}]") for n, row in enumerate(rows)]
+    return DetectionTable(
+        keypoints=points.reshape(-1, keypoints, 3),
+        scores=np.array(scores, np.float64),
+        images=np.array(images, np.int64),
+        categories=np.array(categories, np.int64),
+    )
 
 
 def to_coco_results(poses: Poses, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
@@ -101,10 +131,7 @@ def to_coco_results(poses: Poses, image_id: int, category_id: int = 1) -> list[d
         image_id: the dataset's number of the image.
         category_id: the dataset's number of the category.
     """
-    xy = np.where(poses.found[..., None], poses.keypoints - PIXEL_CENTER, 0.0)
-    scores = np.where(poses.found, poses.scores, 0.0)
-    rows = np.concatenate([xy, scores[..., None]], axis=-1).astype(float)
-    rows = rows.reshape(len(poses), 3 * scores.shape[1])
+    rows = pixel_indices(poses).reshape(len(poses), 3 * poses.keypoints.shape[1])
     return [
         {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
         for row, score in zip(
@@ -136,3 +163,16 @@ def upload_path(folder: Path, algorithm: str, part: str = "test-dev2017") -> Pat
     if not re.fullmatch(r"[\w-]+", algorithm, re.ASCII):
         raise ValueError(f"algorithm must be letters, digits, - or _, not {algorithm!r}")
     return Path(folder) / f"person_keypoints_{part}_{algorithm}_results.json"
+
+
+def _fault(results: Sequence[Entry], annotations: AnnotationTable, name: str) -> str:
+    """Describe the first result that lacks a field or names an unknown image or category."""
+    known = {"image_id": annotations.image_ids, "category_id": annotations.category_ids}
+    for row, result in enumerate(results):
+        for field in _RESULT_FIELDS:
+            if field not in result:
+                return f"{name}[{row}]: lacks {field}"
+            # Membership of a tuple needs no hash, which a wrong type may lack.
+            if field in known and result[field] not in known[field]:
+                return f"{name}[{row}]: {field} {result[field]} is not in the ground truth"
+    return f"{name}: expected dictionaries"

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from poselib.data.annotation_table import PeopleTable
-from poselib.data.coco_export import PIXEL_CENTER
+from poselib.annotations import AnnotationTable
 from poselib.data.readers.json_fields import (
     Entry,
     entries,
@@ -20,6 +18,7 @@ from poselib.data.readers.json_fields import (
     integer,
     load_json,
     number,
+    number_rows,
     numbers,
     text,
 )
@@ -37,12 +36,49 @@ def read_json(path: Path, fields: Sequence[str] = FIELDS) -> Entry:
         FileNotFoundError: the file is absent.
         ValueError: it is not JSON, or lacks a list.
     """
-    content = entry(load_json(path), str(path))
-    return {field: entries(content.get(field), f"{path}: {field}") for field in fields}
+    return _lists(load_json(path), str(path), fields)
 
 
-def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> PeopleTable:
-    """Read a keypoint file and check every field that is used.
+def read_annotations(source: Path | Entry, skeleton: Skeleton) -> AnnotationTable:
+    """Read the people of a COCO-format keypoint file, to evaluate results against them.
+
+    Only the ids, the keypoints, and the boxes or areas are needed. Annotations without ``area`` get
+    0.53 of their box, without ``iscrowd`` 0 and without ``num_keypoints`` the count of their
+    labeled keypoints; annotations without ``keypoints`` are left out.
+
+    Args:
+        source: the JSON file, or what it holds.
+        skeleton: gives the number of keypoints.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not COCO, or has a bad or missing field.
+    """
+    file = None if isinstance(source, dict) else Path(source)
+    name = "ground truth" if file is None else str(file)
+    content = _lists(source if file is None else load_json(file), name, FIELDS)
+    needed = {"images": ("id",), "annotations": ("id", "image_id", "category_id")}
+    for field in FIELDS:
+        for row in content[field]:
+            if lacking := [key for key in needed.get(field, ("id",)) if key not in row]:
+                raise ValueError(f"{name}: {field}: an entry lacks {lacking}")
+    images = {image["id"]: image for image in content["images"]}
+    categories = tuple(sorted({category["id"] for category in content["categories"]}))
+    people = [
+        person
+        for person in content["annotations"]
+        if "keypoints" in person
+        and person["image_id"] in images
+        and person["category_id"] in categories
+    ]
+    table = _table(images, _by_image(people, images), categories, len(skeleton), name)
+    sizes = [(image.get("height"), image.get("width")) for image in images.values()]
+    known = all(None not in size for size in sizes)
+    return replace(table, sizes=tuple(sizes) if known else None, source=file)
+
+
+def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> AnnotationTable:
+    """Read a keypoint file as a dataset and check every field that is used.
 
     Raises:
         FileNotFoundError: the file is absent.
@@ -52,25 +88,22 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> PeopleTable:
     category = _category(content["categories"], skeleton, path)
     images = _images(content["images"], path)
     people = [p for p in content["annotations"] if p.get("category_id") == category]
-    labeled, unlabeled = _by_image(people, images, len(skeleton), path)
-    if not any(labeled.values()):
-        raise ValueError(f"{path}: empty dataset: nobody has a labeled keypoint")
-    kept = {n: image for n, image in images.items() if keep_empty or labeled[n]}
-    rows = [person for n in kept for person in labeled[n]]
-    points = np.array([p["keypoints"] for p in rows], np.float32).reshape(-1, len(skeleton), 3)
-    table = _image_table(kept, len(skeleton), path)
-    regions = zip((unlabeled[n] for n in kept), table.sizes or (), strict=True)
-    return replace(
-        table,
-        keypoints=_centered(points),
-        areas=np.array([_area(person, path) for person in rows], np.float32),
-        starts=np.cumsum([0, *(len(labeled[n]) for n in kept)]),
-        ignored={i: _region(some, size, path) for i, (some, size) in enumerate(regions) if some},
-        category_id=category,
-    )
+    _check_ids(people, images, path)
+    people = _by_image(people, images)
+    table = _table(images, people, (category,), len(skeleton), str(path))
+    counted = ~table.crowds & table.labeled.any(axis=1)
+    if not counted.any():
+        raise ValueError(f"{path}: empty dataset: no person has a labeled keypoint")
+    files = _files(images, path)
+    unlabeled: dict[int, list[Entry]] = {}
+    for row in np.flatnonzero(~counted):
+        unlabeled.setdefault(int(table.images[row]), []).append(people[row])
+    regions = {i: _region(some, files["sizes"][i], path) for i, some in unlabeled.items()}
+    table = replace(table, **files, source=path, regions=regions)
+    return table if keep_empty else table.at(np.unique(table.images[counted]))
 
 
-def read_images(path: Path, skeleton: Skeleton) -> PeopleTable:
+def read_images(path: Path, skeleton: Skeleton) -> AnnotationTable:
     """Read a file that lists images and annotates nobody, such as test-dev's.
 
     Results carry category 1, a person in every COCO file.
@@ -79,8 +112,95 @@ def read_images(path: Path, skeleton: Skeleton) -> PeopleTable:
         FileNotFoundError: the file is absent.
         ValueError: it is not COCO, or has a bad or missing field.
     """
-    images = read_json(path, ("images",))["images"]
-    return _image_table(_images(images, path), len(skeleton), path)
+    images = _images(read_json(path, ("images",))["images"], path)
+    table = _table(images, [], (1,), len(skeleton), str(path))
+    return replace(table, **_files(images, path), source=path)
+
+
+def _lists(content: Any, name: str, fields: Sequence[str]) -> Entry:
+    content = entry(content, name)
+    return {field: entries(content.get(field), f"{name}: {field}") for field in fields}
+
+
+def _table(
+    images: dict[Any, Entry],
+    people: list[Entry],
+    categories: tuple[Any, ...],
+    keypoints: int,
+    name: str,
+) -> AnnotationTable:
+    """Return images and people, who are in the order of their images, as a table."""
+
+    def where(row: int) -> str:
+        return f"{name}: annotations: id {people[row]['id']}"
+
+    points = number_rows(people, "keypoints", 3 * keypoints, where).reshape(-1, keypoints, 3)
+    labeled = (points[..., 2] > 0).sum(axis=1)
+    for row in np.flatnonzero(~np.isin(points[..., 2], (0, 1, 2)).all(axis=1))[:1].tolist():
+        marks = points[row, :, 2].tolist()
+        raise ValueError(f"{where(row)}: keypoints: visibility must be 0, 1 or 2, found {marks}")
+    no_area = np.array([person.get("area") is None for person in people], dtype=bool)
+    no_box = np.array([person.get("bbox") is None for person in people], dtype=bool)
+    # Without a box OKS can still be computed from labeled keypoints and an area.
+    boxless = no_box & ~no_area & (labeled > 0)
+    boxes = number_rows(
+        [{"bbox": [0, 0, 0, 0]} if boxless[n] else p for n, p in enumerate(people)],
+        "bbox",
+        4,
+        where,
+    )
+    areas = AREA_OF_BOX * boxes[:, 2] * boxes[:, 3]
+    for row in np.flatnonzero(~no_area).tolist():
+        areas[row] = number(people[row], "area", where(row))
+    for row in np.flatnonzero(areas < 0)[:1].tolist():
+        raise ValueError(f"{where(row)}: area: expected px², found {areas[row]}")
+    counts = [p.get("num_keypoints", n) for p, n in zip(people, labeled.tolist(), strict=True)]
+    crowds = np.array([bool(person.get("iscrowd", 0)) for person in people], dtype=bool)
+    place = {image: n for n, image in enumerate(images)}
+    kind = {category: n for n, category in enumerate(categories)}
+    return AnnotationTable(
+        image_ids=tuple(images),
+        keypoints=points,
+        boxes=boxes,
+        areas=areas,
+        images=np.array([place[person["image_id"]] for person in people], np.int64),
+        crowds=crowds,
+        ignored=crowds | np.array([count == 0 for count in counts], dtype=bool),
+        categories=np.array([kind[person["category_id"]] for person in people], np.int64),
+        category_ids=categories,
+        crowd_indices={
+            n: number(image, "crowdIndex", f"{name}: images: id {n}")
+            for n, image in images.items()
+            if "crowdIndex" in image
+        },
+    )
+
+
+def _by_image(people: list[Entry], images: dict[Any, Entry]) -> list[Entry]:
+    place = {image: n for n, image in enumerate(images)}
+    return sorted(people, key=lambda person: place[person["image_id"]])
+
+
+def _files(images: dict[int, Entry], path: Path) -> dict[str, Any]:
+    """Return the names and the sizes of image files as columns of a table."""
+    where = {n: f"{path}: images: id {n}" for n in images}
+    return {
+        "sizes": tuple(_size(image, where[n]) for n, image in images.items()),
+        "file_names": tuple(text(image, "file_name", where[n]) for n, image in images.items()),
+    }
+
+
+def _check_ids(people: list[Entry], images: dict[int, Entry], path: Path) -> None:
+    seen: set[int] = set()
+    for person in people:
+        number = integer(person, "id", f"{path}: annotations")
+        where = f"{path}: annotations: id {number}"
+        if number in seen:
+            raise ValueError(f"{where}: used twice")
+        seen.add(number)
+        image = integer(person, "image_id", where)
+        if image not in images:
+            raise ValueError(f"{where}: image_id {image} is not among images")
 
 
 def _images(listed: list[Entry], path: Path) -> dict[int, Entry]:
@@ -90,25 +210,6 @@ def _images(listed: list[Entry], path: Path) -> dict[int, Entry]:
     if len(images) != len(listed):
         raise ValueError(f"{path}: images: an id is used twice")
     return images
-
-
-def _image_table(images: dict[int, Entry], keypoints: int, path: Path) -> PeopleTable:
-    """Table of images with nobody in them."""
-    where = {n: f"{path}: images: id {n}" for n in images}
-    return PeopleTable(
-        source=path,
-        image_ids=tuple(images),
-        sizes=tuple(_size(image, where[n]) for n, image in images.items()),
-        file_names=tuple(text(image, "file_name", where[n]) for n, image in images.items()),
-        keypoints=np.zeros((0, keypoints, 3), np.float32),
-        areas=np.zeros(0, np.float32),
-        starts=np.zeros(len(images) + 1, np.int64),
-        crowd_indices={
-            n: number(image, "crowdIndex", where[n])
-            for n, image in images.items()
-            if "crowdIndex" in image
-        },
-    )
 
 
 def _category(categories: list[Entry], skeleton: Skeleton, path: Path) -> int:
@@ -134,46 +235,6 @@ def _category(categories: list[Entry], skeleton: Skeleton, path: Path) -> int:
             f"{skeleton.keypoints}"
         )
     return integer(category, "id", f"{path}: categories")
-
-
-def _by_image(
-    people: list[Entry], images: dict[int, Entry], keypoints: int, path: Path
-) -> tuple[dict[int, list[Entry]], dict[int, list[Entry]]]:
-    """Check people and split them by image into labeled ones and those to ignore."""
-    labeled: dict[int, list[Entry]] = {number: [] for number in images}
-    unlabeled: dict[int, list[Entry]] = {number: [] for number in images}
-    seen: set[int] = set()
-    for person in people:
-        number = integer(person, "id", f"{path}: annotations")
-        where = f"{path}: annotations: id {number}"
-        if number in seen:
-            raise ValueError(f"{where}: used twice")
-        seen.add(number)
-        image = integer(person, "image_id", where)
-        if image not in images:
-            raise ValueError(f"{where}: image_id {image} is not among images")
-        points = _keypoints(person, keypoints, where)
-        visible = any(points[2::3]) and not person.get("iscrowd", 0)
-        (labeled if visible else unlabeled)[image].append(person)
-    return labeled, unlabeled
-
-
-def _keypoints(person: Entry, keypoints: int, where: str) -> list[float]:
-    points = numbers(person, "keypoints", 3 * keypoints, where)
-    if not all(value in (0, 1, 2) for value in points[2::3]):
-        raise ValueError(f"{where}: keypoints: visibility must be 0, 1 or 2, found {points[2::3]}")
-    return points
-
-
-def _area(person: Entry, path: Path) -> float:
-    where = f"{path}: annotations: id {person['id']}"
-    if person.get("area") is None:
-        _, _, width, height = numbers(person, "bbox", 4, where)
-        return AREA_OF_BOX * width * height
-    area = number(person, "area", where)
-    if area < 0:
-        raise ValueError(f"{where}: area: expected px², found {area}")
-    return area
 
 
 def _region(people: list[Entry], size: Size, path: Path) -> bytes:
@@ -209,9 +270,3 @@ def _size(image: Entry, where: str) -> Size:
     if min(size) < 1:
         raise ValueError(f"{where}: height and width must be positive, found {size}")
     return size
-
-
-def _centered(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Go from pixel indices to pixel centers; keypoints that are not labeled become zeros."""
-    shift = np.array([PIXEL_CENTER, PIXEL_CENTER, 0], dtype=np.float32)
-    return np.where(keypoints[..., 2:] > 0, keypoints + shift, np.float32(0))

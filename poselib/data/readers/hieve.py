@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
-from poselib.data.coco_export import PIXEL_CENTER
-from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.data.readers.json_fields import Entry, entries, entry, load_json, numbers, text
 from poselib.skeletons import HIEVE
 
@@ -65,7 +65,7 @@ def hieve_videos(labels: Path) -> list[str]:
 
 def read_hieve(
     labels: Path, videos: Sequence[str] | None = None, keep_empty: bool = True
-) -> PeopleTable:
+) -> AnnotationTable:
     """Read label files as one table; frames are numbered from 1 over all of them.
 
     Raises:

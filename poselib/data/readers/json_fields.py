@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from poselib.typing import FloatArray
 
 Entry = dict[str, Any]
 
 
-def load_json(path: Path) -> Any:
-    """Return what a JSON file holds.
+def load_json(path: Path, kind: str = "annotation") -> Any:
+    """Return what a JSON file holds; ``kind`` names it in errors.
 
     Raises:
         FileNotFoundError: the file is absent.
         ValueError: it is not JSON.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"annotation file {path} does not exist")
+        raise FileNotFoundError(f"{kind} file {path} does not exist")
     try:
         return json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -72,6 +77,32 @@ def numbers(holder: Entry, field: str, count: int, where: str) -> list[float]:
     if not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
         raise ValueError(f"{where}: {field}: expected finite numbers, found {value}")
     return value
+
+
+def number_rows(
+    holders: Sequence[Entry], field: str, count: int, where: Callable[[int], str]
+) -> FloatArray:
+    """Return ``count`` finite numbers of each of N objects as an (N, count) array.
+
+    Args:
+        holders: objects that have the field.
+        field: its name.
+        count: numbers in each field.
+        where: gives the place of an object in the file from its position in ``holders``.
+
+    Raises:
+        ValueError: as ``numbers`` does, for the first object that is wrong.
+    """
+    if not holders:
+        return np.zeros((0, count))
+    try:
+        values = np.array([holder.get(field) for holder in holders])
+    except ValueError:  # of different lengths
+        values = np.zeros(0)
+    plain = values.shape == (len(holders), count) and values.dtype.kind in "iuf"
+    if not plain or not np.isfinite(values).all():
+        return np.array([numbers(h, field, count, where(n)) for n, h in enumerate(holders)], float)
+    return values.astype(np.float64)
 
 
 def corners(holder: Entry, field: str, where: str) -> list[float]:

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.annotation_table import AnnotatedImage, PeopleTable, gather
+from poselib.annotations import AnnotationTable
+from poselib.data.annotation_table import AnnotatedImage, gather
 from poselib.data.boxes import box_areas
 from poselib.data.readers.mpii_image import MpiiImage
 from poselib.skeletons import MPII
@@ -53,25 +54,25 @@ def join_entries(entries: Sequence[MpiiImage]) -> list[MpiiImage]:
     ]
 
 
-def build_table(parts: Sequence[Part], source: Path, unit: Unit) -> PeopleTable:
+def build_table(parts: Sequence[Part], source: Path, unit: Unit) -> AnnotationTable:
     """Return the table of some samples, whose people may all be without labels.
 
     Only whole images keep the numbers of the file: others share theirs, and count from 1.
     """
     found = [_annotated(image, others, unit) for image, others in parts]
-    if any(image.labeled.any() for image in found):
-        return gather(source, found, len(MPII))
-    # Images for testing, whose annotations are withheld: there is no one to gather.
-    ids = [n if i.image_id is None else i.image_id for n, i in enumerate(found, start=1)]
-    return PeopleTable(
-        source=source,
-        image_ids=tuple(ids),
-        file_names=tuple(image.file_name for image in found),
-        sizes=None,
-        keypoints=np.zeros((0, len(MPII), 3), np.float32),
-        areas=np.zeros(0, np.float32),
-        starts=np.zeros(len(found) + 1, np.int64),
-    )
+    if not any(image.labeled.any() for image in found):
+        # The annotations of images for testing are withheld: nothing is known of their people.
+        found = [
+            replace(
+                i,
+                keypoints=i.keypoints[:0],
+                boxes=i.boxes[:0],
+                areas=i.areas[:0],
+                ignored=i.ignored[:0],
+            )
+            for i in found
+        ]
+    return gather(source, found, len(MPII), need_people=False)
 
 
 def _annotated(image: MpiiImage, others: NDArray[np.float32], unit: Unit) -> AnnotatedImage:

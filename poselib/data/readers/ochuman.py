@@ -14,9 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
-from poselib.data.coco_export import PIXEL_CENTER
-from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.data.readers.json_fields import (
     Entry,
     corners,
@@ -61,7 +61,7 @@ class OcHumanKeypoints(KeypointImages):
         super().__init__(read_ochuman(Path(annotations), subset, keep_empty), images, OCHUMAN)
 
 
-def read_ochuman(path: Path, subset: Subset = "all", keep_empty: bool = True) -> PeopleTable:
+def read_ochuman(path: Path, subset: Subset = "all", keep_empty: bool = True) -> AnnotationTable:
     """Read ``ochuman.json`` as a table; images are numbered from 1 in the order of the subset.
 
     Raises:

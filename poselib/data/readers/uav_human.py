@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas, extents
-from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, PeopleTable, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.data.readers.json_fields import Entry, entries, entry, integer, load_json, number
 from poselib.skeletons import UAV_HUMAN
 
@@ -57,7 +57,9 @@ class UavHumanKeypoints(KeypointImages):
         super().__init__(read_uav_human(Path(labels), subset, keep_empty), images, UAV_HUMAN)
 
 
-def read_uav_human(labels: Path, subset: Subset = "all", keep_empty: bool = True) -> PeopleTable:
+def read_uav_human(
+    labels: Path, subset: Subset = "all", keep_empty: bool = True
+) -> AnnotationTable:
     """Read label files as one table; frames are numbered from 1 in the order of their names.
 
     Raises:

@@ -6,17 +6,14 @@ COCO-format folder, which ``poselib.data.readers.coco.CocoKeypoints`` reads like
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from poselib.annotations import AnnotationTable
+from poselib.data.annotation_table import AnnotatedImage, gather
 from poselib.data.synthetic.config import SceneConfig
-from poselib.data.synthetic.export import (
-    check_arguments,
-    dataset_document,
-    scene_entries,
-    write_scenes,
-)
+from poselib.data.synthetic.export import check_arguments, write_scenes
 from poselib.data.synthetic.scene import Scene, render_scene
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample
@@ -78,7 +75,22 @@ class SyntheticScenes:
         copy._scenes = [self.scene(i) for i in range(self._count)]
         return copy
 
-    def ground_truth(self) -> dict[str, Any]:
-        """Describe all scenes as a COCO-format document, with COCO's pixel indices."""
-        scenes = (scene_entries(self.scene(i), self.skeleton, i, "png") for i in range(self._count))
-        return dataset_document(scenes, self.config, self._count, self.seed, self.skeleton)
+    def annotations(self) -> AnnotationTable:
+        """Return the people of all scenes, with as many decimals as ``write_scenes`` gives them."""
+        images = [self._annotated(index) for index in range(self._count)]
+        source = Path(f"synthetic scenes of seed {self.seed}")
+        return gather(source, images, len(self.skeleton), need_people=False, decimals=3)
+
+    def _annotated(self, index: int) -> AnnotatedImage:
+        scene = self.scene(index)
+        keypoints = scene.keypoints_of(self.skeleton)
+        kept = (keypoints[..., 2] > 0).any(axis=1)
+        return AnnotatedImage(
+            file_name=f"{index:06d}.png",
+            keypoints=keypoints[kept],
+            boxes=scene.boxes[kept],
+            areas=scene.areas[kept],
+            image_id=index,
+            size=(scene.image.shape[0], scene.image.shape[1]),
+            crowd_index=round(scene.crowd_index, 4),
+        )

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from poselib.metrics.coco_tables import Comparison, Detections
-from poselib.metrics.pairwise_oks import most_similar
-from poselib.skeletons import Skeleton
+from poselib.annotations import DetectionTable
+from poselib.metrics.comparison import Comparison
 from poselib.typing import FloatArray, IntArray
 
 _ROUNDS = 4
@@ -24,24 +23,17 @@ class Frame:
     scale: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
 
-    def __call__(self, found: Detections) -> Detections:
+    def __call__(self, found: DetectionTable) -> DetectionTable:
         return moved(found, lambda xy: self.scale * xy + np.array(self.shift))
 
 
-def moved(found: Detections, change: Callable[[FloatArray], FloatArray]) -> Detections:
+def moved(found: DetectionTable, change: Callable[[FloatArray], FloatArray]) -> DetectionTable:
     """Return people found with other coordinates; keypoints that are not present stay so."""
     xy = np.where(found.present[..., None], change(found.keypoints[..., :2]), 0.0)
     return replace(found, keypoints=np.concatenate([xy, found.keypoints[..., 2:]], axis=-1))
 
 
-def fit_scale_shift(
-    comparison: Comparison,
-    skeleton: Skeleton,
-    max_detections: int,
-    *,
-    scale: bool,
-    shift: bool,
-) -> Frame:
+def fit_scale_shift(comparison: Comparison, *, scale: bool, shift: bool) -> Frame:
     """Return the frame that brings who was found nearest to who is annotated.
 
     It starts from where the people of each image are on the whole, whoever is whom, and goes on
@@ -49,15 +41,13 @@ def fit_scale_shift(
 
     Args:
         comparison: who is where.
-        skeleton: gives the OKS constants.
-        max_detections: results looked at in an image.
         scale: fit a scale; 1 if not.
         shift: fit a shift; 0 if not.
     """
     frame = _coarse(comparison, scale, shift)
     for _ in range(_ROUNDS):
         brought = replace(comparison, found=frame(comparison.found))
-        f, t = _nearest(brought, skeleton, max_detections)
+        f, t = _nearest(brought)
         common = comparison.truth.labeled[t] & comparison.found.present[f]
         if not common.any():
             break
@@ -99,13 +89,11 @@ def _place(xy: FloatArray, around_middle: bool) -> tuple[float, float, float]:
     return float(middle[0]), float(middle[1]), float(np.sqrt((apart**2).mean()))
 
 
-def _nearest(
-    comparison: Comparison, skeleton: Skeleton, max_detections: int
-) -> tuple[IntArray, IntArray]:
+def _nearest(comparison: Comparison) -> tuple[IntArray, IntArray]:
     """Who was found nearest to each annotated person, and that person; the nearer half of them."""
     truth = comparison.truth
     wide = replace(comparison, truth=replace(truth, areas=truth.areas * _REACH**2))
-    best, who = most_similar(wide, skeleton, max_detections)
+    best, who = wide.best_oks()
     (people,) = np.nonzero(~truth.ignored & (best > 0))
     if len(people):
         people = people[best[people] >= np.median(best[people])]

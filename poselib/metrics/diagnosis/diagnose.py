@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from poselib.metrics.coco_tables import Comparison, Detections, Entry, compare, read_truth
+from poselib.annotations import DetectionTable
+from poselib.metrics.comparison import Comparison
 from poselib.metrics.diagnosis.coordinate_fit import Frame, fit_scale_shift, moved
 from poselib.metrics.diagnosis.image_mismatch import elsewhere
 from poselib.metrics.diagnosis.keypoint_permutation import keypoint_likeness
-from poselib.metrics.pairwise_oks import most_similar
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeletons import SKELETONS, Skeleton
 from poselib.typing import FloatArray
@@ -48,59 +47,43 @@ class Hypothesis:
     parameters: int = 0
 
 
-def diagnose(
-    ground_truth: Entry | Path,
-    results: Sequence[Entry],
-    skeleton: Skeleton,
-    image_ids: Sequence[int] | None = None,
-    max_detections: int = 20,
-) -> tuple[str, ...]:
-    """Return likely reasons why results have a low average precision, each a sentence.
+def diagnose(comparison: Comparison) -> tuple[str, ...]:
+    """Find likely reasons for a low average precision, each a sentence.
 
-    It knows: nobody to find, nothing found, results of other images or categories, scores that
-    rank the wrong ones first, coordinates that are scaled, shifted, scaled or shifted
-    differently in each image, relative to the image's size, mirrored or with x and y exchanged,
-    left and right exchanged, keypoints in another order, and annotated areas that are too small.
-    If nothing of that explains it, the one sentence says how similar people are.
+    The hypotheses are: no annotated people, no detections, detections of other images or
+    categories, scores that rank wrong detections first, coordinates that are scaled, shifted,
+    scaled or shifted differently in each image, relative to the image's size, mirrored or with x
+    and y exchanged, left and right exchanged, keypoints in another order, and annotated areas that
+    are too small. If none of them explains it, the one sentence says how similar people are.
 
     Args:
-        ground_truth, results, skeleton, image_ids, max_detections: as in ``evaluate_ap``. The
-            ``width`` and ``height`` of the images are used where they are given.
-
-    Raises:
-        FileNotFoundError, ValueError: as ``evaluate_ap`` does.
+        comparison: annotated people and detections; sizes of images are used where they are known.
     """
-    content = read_truth(ground_truth)
-    everything = compare(content, results, len(skeleton), image_ids)
-    if (obvious := _obvious(everything, len(results))) is not None:
+    if (obvious := _obvious(comparison)) is not None:
         return (obvious,)
-    sample = _sample(everything, _IMAGES)
-    sizes = _sizes(content, sample)
-    base = _mean(sample, skeleton, max_detections)
+    sample = _sample(comparison, _IMAGES)
+    base = _mean(sample)
     suspicions = [
-        *_of_coordinates(sample, sizes, skeleton, max_detections),
-        *_of_frames(sample, skeleton, max_detections),
-        *_of_order(sample, skeleton, max_detections),
-        *_of_annotations(sample, skeleton, max_detections),
-        *(Hypothesis(*found) for found in elsewhere(everything, sample, skeleton)),
+        *_of_coordinates(sample),
+        *_of_frames(sample),
+        *_of_order(sample),
+        *_of_annotations(sample),
+        *(Hypothesis(*found) for found in elsewhere(comparison, sample)),
     ]
-    believed = _believed(suspicions, base)
-    return believed or _of_scores(sample, skeleton, base, max_detections)
+    return _believed(suspicions, base) or _of_scores(sample, base)
 
 
-def _obvious(comparison: Comparison, results: int) -> str | None:
+def _obvious(comparison: Comparison) -> str | None:
     truth, found = comparison.truth, comparison.found
     if truth.ignored.all():
         return (
             "nobody counts: the ground truth has no person with a labeled keypoint in the "
             "images that are evaluated"
         )
-    if not results:
-        return "there are no detections"
     if not len(found):
-        return f"none of the {results} detections is in an image that is evaluated"
+        return "there are no detections in the evaluated images"
     if not set(found.categories.tolist()) & set(truth.categories[~truth.ignored].tolist()):
-        written = sorted({comparison.categories[c] for c in found.categories.tolist()})
+        written = sorted({truth.category_ids[c] for c in found.categories.tolist()})
         return f"no annotated person is of the category that the detections name: {written}"
     if not found.present.any():
         return "every keypoint of every detection is written as missing (0, 0, 0)"
@@ -117,16 +100,14 @@ def _believed(suspicions: Sequence[Hypothesis], base: float) -> tuple[str, ...]:
     return tuple(f"{s.reason} (mean similarity {base:.2f}, then {s.value:.2f})" for s in kept)
 
 
-def _of_coordinates(
-    sample: Comparison, sizes: FloatArray, skeleton: Skeleton, most: int
-) -> Iterator[Hypothesis]:
+def _of_coordinates(sample: Comparison) -> Iterator[Hypothesis]:
     """Suspicions without a parameter: x and y, left and right, mirrored, relative."""
 
-    def value(found: Detections) -> float:
-        return _mean(replace(sample, found=found), skeleton, most)
+    def value(found: DetectionTable) -> float:
+        return _mean(replace(sample, found=found))
 
-    found, size = sample.found, sizes[sample.found.images][:, None]
-    flip = skeleton.flip_indices
+    found, sizes = sample.found, _sizes(sample)
+    size, flip = sizes[found.images][:, None], sample.skeleton.flip_indices
     exchanged = replace(found, keypoints=found.keypoints[:, flip])
     yield Hypothesis(
         value(moved(found, lambda xy: xy[..., ::-1])),
@@ -146,19 +127,19 @@ def _of_coordinates(
             )
 
 
-def _of_frames(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Hypothesis]:
+def _of_frames(sample: Comparison) -> Iterator[Hypothesis]:
     """Suspicions that coordinates are of another frame, the same in all images or in each."""
     for scale, shift in ((False, True), (True, False), (True, True)):
-        frame = fit_scale_shift(sample, skeleton, most, scale=scale, shift=shift)
-        value = _mean(replace(sample, found=frame(sample.found)), skeleton, most)
+        frame = fit_scale_shift(sample, scale=scale, shift=shift)
+        value = _mean(replace(sample, found=frame(sample.found)))
         yield Hypothesis(value, _described(frame, scale, shift), scale + shift)
     few = _sample(sample, _IMAGES_ONE_BY_ONE)
     factors, values = [], []
     for image in few.images:
         one = few.of_images({image})
-        frame = fit_scale_shift(one, skeleton, most, scale=True, shift=False)
+        frame = fit_scale_shift(one, scale=True, shift=False)
         factors.append(1 / frame.scale)
-        each, _ = most_similar(replace(one, found=frame(one.found)), skeleton, most)
+        each, _ = replace(one, found=frame(one.found)).best_oks()
         values.extend(each[~one.truth.ignored].tolist())
     low, high = np.percentile(factors, [10, 90])
     yield Hypothesis(
@@ -180,14 +161,14 @@ def _described(frame: Frame, scale: bool, shift: bool) -> str:
     return f"coordinates are {' and '.join(parts)}"
 
 
-def _of_order(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Hypothesis]:
+def _of_order(sample: Comparison) -> Iterator[Hypothesis]:
     """The suspicion that keypoints are written in another order than the skeleton's."""
-    likeness = keypoint_likeness(sample, skeleton)
+    skeleton, likeness = sample.skeleton, keypoint_likeness(sample)
     rows, columns = linear_sum_assignment(-likeness)
     if (rows == columns).all():
         return
     ordered = replace(sample.found, keypoints=sample.found.keypoints[:, columns])
-    value = _mean(replace(sample, found=ordered), skeleton, most)
+    value = _mean(replace(sample, found=ordered))
     wrong = [k for k in rows if columns[k] != k and likeness[k, columns[k]] > _ENOUGH]
     names = skeleton.keypoints
     examples = ", ".join(f"{names[columns[k]]} lies on {names[k]}" for k in wrong[:3])
@@ -207,7 +188,7 @@ def _fits(other: Skeleton, skeleton: Skeleton, found: dict[int, str]) -> bool:
     return len(shared) >= len(skeleton) // 2 and bool(np.mean(shared) > 0.8)
 
 
-def _of_annotations(sample: Comparison, skeleton: Skeleton, most: int) -> Iterator[Hypothesis]:
+def _of_annotations(sample: Comparison) -> Iterator[Hypothesis]:
     """The suspicion that areas in the ground truth are no px²."""
     truth = sample.truth
     boxes = AREA_OF_BOX * truth.boxes[:, 2] * truth.boxes[:, 3]
@@ -217,18 +198,19 @@ def _of_annotations(sample: Comparison, skeleton: Skeleton, most: int) -> Iterat
     share = float(np.median(truth.areas[known] / boxes[known]))
     put_right = replace(truth, areas=np.where(boxes > 0, boxes, truth.areas))
     yield Hypothesis(
-        _mean(replace(sample, truth=put_right), skeleton, most),
+        _mean(replace(sample, truth=put_right)),
         f"the annotated areas are about {share:.2g} of what the boxes have: OKS needs px²",
     )
 
 
-def _of_scores(sample: Comparison, skeleton: Skeleton, base: float, most: int) -> tuple[str, ...]:
+def _of_scores(sample: Comparison, base: float) -> tuple[str, ...]:
     """Say how the ranking fails, or else that the people do."""
-    beyond = _mean(sample, skeleton, _ALL)
+    beyond = _mean(replace(sample, max_detections=_ALL))
     if beyond >= max(base + _GAIN, _ENOUGH):
         return (
-            f"the right detections are not among the best {most} of their image, which alone "
-            f"count: their scores are too low (mean similarity {base:.2f}, of all {beyond:.2f})",
+            f"the right detections are not among the best {sample.max_detections} of their image, "
+            f"which alone count: their scores are too low (mean similarity {base:.2f}, of all "
+            f"{beyond:.2f})",
         )
     scores = sample.found.scores
     if base < _ENOUGH:
@@ -245,8 +227,8 @@ def _of_scores(sample: Comparison, skeleton: Skeleton, base: float, most: int) -
     )
 
 
-def _mean(comparison: Comparison, skeleton: Skeleton, most: int) -> float:
-    best, _ = most_similar(comparison, skeleton, most)
+def _mean(comparison: Comparison) -> float:
+    best, _ = comparison.best_oks()
     return float(best[~comparison.truth.ignored].mean())
 
 
@@ -258,8 +240,8 @@ def _sample(comparison: Comparison, most: int) -> Comparison:
     return comparison.of_images({comparison.images[i] for i in some})
 
 
-def _sizes(content: Entry, sample: Comparison) -> FloatArray:
-    """(M, 2) width and height of each image, px; NaN where not given."""
-    known = {image["id"]: image for image in content["images"]}
-    rows = [[known[i].get(side) for side in ("width", "height")] for i in sample.images]
-    return np.array(rows, dtype=np.float64)
+def _sizes(sample: Comparison) -> FloatArray:
+    """(M, 2) width and height of each image, px; NaN where not known."""
+    if sample.truth.sizes is None:
+        return np.full((len(sample.images), 2), np.nan)
+    return np.array(sample.truth.sizes, dtype=np.float64)[:, ::-1]

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from poselib.metrics.coco_tables import Comparison, GroundTruth
-from poselib.metrics.pairwise_oks import most_similar
+from poselib.annotations import AnnotationTable
+from poselib.metrics.comparison import Comparison
 from poselib.skeletons import Skeleton
 
 # People and detections that are compared across images.
@@ -17,9 +17,7 @@ _PEOPLE, _DETECTIONS = 150, 3000
 _ABOVE_CHANCE = 0.15
 
 
-def elsewhere(
-    everything: Comparison, sample: Comparison, skeleton: Skeleton
-) -> Iterator[tuple[float, str]]:
+def elsewhere(everything: Comparison, sample: Comparison) -> Iterator[tuple[float, str]]:
     """Yield the similarity of annotated people to anybody found in any image, and what it means.
 
     Among thousands somebody is alike by chance. How much is seen from the same people mirrored
@@ -28,7 +26,6 @@ def elsewhere(
     Args:
         everything: who is where.
         sample: the annotated people to look at.
-        skeleton: gives the OKS constants and what is left and right.
     """
     if len(everything.images) < 2:
         return
@@ -40,13 +37,13 @@ def elsewhere(
     candidates = everything.found.only(np.isin(np.arange(len(everything.found)), best))
     together = replace(
         everything,
-        truth=replace(truth, images=np.zeros_like(truth.images)),
+        truth=replace(truth, images=np.zeros_like(truth.images), image_ids=(0,)),
         found=replace(candidates, images=np.zeros_like(candidates.images)),
-        images=(0,),
+        max_detections=_DETECTIONS,
     )
-    value, who = most_similar(together, skeleton, _DETECTIONS)
-    mirrored = replace(together, truth=_mirrored(together.truth, skeleton))
-    chance, _ = most_similar(mirrored, skeleton, _DETECTIONS)
+    value, who = together.best_oks()
+    mirrored = replace(together, truth=_mirrored(together.truth, everything.skeleton))
+    chance, _ = mirrored.best_oks()
     if value.mean() < chance.mean() + _ABOVE_CHANCE:
         return
     home = np.searchsorted(everything.images, np.array(sample.images)[truth.images])
@@ -63,7 +60,7 @@ def elsewhere(
     yield float(value.mean()), f"detections are in the wrong images{where}"
 
 
-def _mirrored(truth: GroundTruth, skeleton: Skeleton) -> GroundTruth:
+def _mirrored(truth: AnnotationTable, skeleton: Skeleton) -> AnnotationTable:
     """Mirror everyone about the middle of their own keypoints."""
     keypoints, labeled = truth.keypoints.copy(), truth.labeled
     x = truth.keypoints[..., 0]

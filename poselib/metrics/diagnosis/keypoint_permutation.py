@@ -5,20 +5,18 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask
 
-from poselib.metrics.coco_tables import Comparison
+from poselib.metrics.comparison import Comparison
 from poselib.ops.oks import keypoint_similarity
-from poselib.skeletons import Skeleton
 from poselib.typing import BoolArray, FloatArray, IntArray
 
 
-def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> FloatArray:
+def keypoint_likeness(sample: Comparison) -> FloatArray:
     """Return how alike the place where a keypoint is annotated is to where any was found.
 
     Of people whose keypoints fill nearly the same box, whichever keypoint lies where in it.
 
     Args:
         sample: who is where.
-        skeleton: gives the OKS constants.
 
     Returns:
         (K, K) mean similarity from 0 to 1 of annotated keypoints (rows) to found ones (columns).
@@ -28,7 +26,7 @@ def keypoint_likeness(sample: Comparison, skeleton: Skeleton) -> FloatArray:
     labeled = truth.labeled[t]
     here, there = found.keypoints[f][:, :, None, :2], truth.keypoints[t][:, None, :, :2]
     areas = np.maximum(truth.areas[t], 1)[:, None]
-    alike = keypoint_similarity(here, there, areas, skeleton.sigmas) * labeled[:, None]
+    alike = keypoint_similarity(here, there, areas, sample.skeleton.sigmas) * labeled[:, None]
     mean: FloatArray = alike.sum(axis=0) / np.maximum(labeled.sum(axis=0), 1)
     return mean.T
 

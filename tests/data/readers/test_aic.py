@@ -12,10 +12,10 @@ import pytest
 
 from poselib.data.readers.aic import AicKeypoints
 from poselib.data.readers.coco import CocoKeypoints
-from poselib.metrics.ap import evaluate_ap
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import AIC, CROWDPOSE
 from tests.data.datasets import images, perfect_results
+from tests.metrics.coco_entries import ap_of
 
 NAMES = ("d8eeddddcc042544a2570d4c452778b912726720", "a1", "b2")
 
@@ -108,10 +108,10 @@ def test_similarity_is_that_of_the_own_evaluation(tmp_path: Path) -> None:
 
 def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
     dataset = AicKeypoints(write(tmp_path, content()), tmp_path)
-    truth = dataset.ground_truth()
-    assert truth["images"][0]["height"] == 50 and truth["images"][0]["width"] == 60
-    assert truth["annotations"][0]["keypoints"][:3] == [3, 6, 2]
-    assert evaluate_ap(truth, perfect_results(dataset), AIC).AP > 1 - 1e-9
+    truth = dataset.annotations()
+    assert dataset.sizes()[0] == (50, 60)
+    assert truth.keypoints[0, 0].tolist() == [3, 6, 2]
+    assert ap_of(truth, perfect_results(dataset), AIC).AP > 1 - 1e-9
 
 
 # Bad input

@@ -21,10 +21,10 @@ from poselib.data.readers.coco import (
     upload_path,
     write_results,
 )
-from poselib.metrics.ap import evaluate_ap
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton
 from poselib.structures import Poses
 from tests.data.datasets import perfect_results, poses_of
+from tests.metrics.coco_entries import ap_of
 
 Content = dict[str, Any]
 HEIGHT, WIDTH = 40, 60
@@ -167,7 +167,7 @@ def test_images_without_people_can_be_left_out(tmp_path: Path) -> None:
     dataset = reader(tmp_path, keep_empty=False)
     assert dataset.image_ids == (5, 9)
     assert len(dataset[1].keypoints) == 1 and dataset[1].ignore_mask.sum() == 150
-    assert [image["id"] for image in dataset.ground_truth()["images"]] == [5, 9]
+    assert dataset.annotations().image_ids == (5, 9)
 
 
 def test_other_categories_are_left_out(tmp_path: Path) -> None:
@@ -176,8 +176,7 @@ def test_other_categories_are_left_out(tmp_path: Path) -> None:
     data["annotations"].append({"id": 1, "image_id": 5, "category_id": 7, "bbox": [0, 0, 1, 1]})
     dataset = reader(tmp_path, data)
     assert dataset.category_id == 1 and len(dataset[0].keypoints) == 2
-    truth = dataset.ground_truth()
-    assert len(truth["annotations"]) == 4 and [c["id"] for c in truth["categories"]] == [1]
+    assert len(dataset.annotations()) == 4 and dataset.annotations().category_ids == (1,)
 
 
 def test_a_category_without_names_fits_by_number_alone(tmp_path: Path) -> None:
@@ -242,7 +241,7 @@ BAD: list[tuple[Callable[[Content], object], str]] = [
     (lambda d: d.pop("categories"), "categories: expected a list of objects"),
     (lambda d: d["images"].append(4), r"images\[3\]: expected an object, found int"),
     (lambda d: d["images"].clear(), "empty dataset: images lists none"),
-    (lambda d: d["annotations"].clear(), "empty dataset: nobody has a labeled keypoint"),
+    (lambda d: d["annotations"].clear(), "empty dataset: no person has a labeled keypoint"),
     (lambda d: d["categories"].clear(), "categories: expected one with keypoints, found 0 among 0"),
     (lambda d: d["categories"].append(d["categories"][0]), "categories: .* found 2 among 2"),
     (set_names(list(CROWDPOSE.keypoints)), "14 keypoints, but skeleton 'coco' has 17"),
@@ -375,10 +374,10 @@ def test_images_alone(tmp_path: Path) -> None:
         assert not sample.ignore_mask.any()
 
 
-def test_images_alone_have_no_ground_truth(tmp_path: Path) -> None:
+def test_images_alone_have_no_annotations(tmp_path: Path) -> None:
     dataset = CocoImages(write(tmp_path, image_info()), tmp_path, COCO)
     with pytest.raises(ValueError, match=r"people\.json annotates nobody.*upload the results"):
-        dataset.ground_truth()
+        dataset.annotations()
 
 
 def test_results_for_the_server(tmp_path: Path) -> None:
@@ -436,7 +435,9 @@ def test_real_samples(name: str, skeleton: Skeleton, people: list[int], samples_
     dataset = CocoKeypoints(folder / f"test_{name}.json", folder, skeleton)
     samples = list(dataset)
     assert [len(sample.keypoints) for sample in samples] == people
-    truth = {(p["image_id"], round(p["area"])) for p in _with_area(dataset)}
+    table = dataset.annotations()
+    rows = zip(table.images.tolist(), table.areas.tolist(), strict=True)
+    truth = {(table.image_ids[image], round(area)) for image, area in rows}
     for sample in samples:
         labeled = sample.keypoints[..., 2] > 0
         limits = np.array(sample.size[::-1])
@@ -444,14 +445,9 @@ def test_real_samples(name: str, skeleton: Skeleton, people: list[int], samples_
         assert labeled.any(axis=1).all() and sample.image.std() > 20
         assert {(sample.image_id, round(float(area))) for area in sample.areas} <= truth
     results = perfect_results(dataset)
-    result = evaluate_ap(dataset.annotation_file, results, skeleton)
+    result = ap_of(dataset.annotation_file, results, skeleton)
     assert min(result.AP, result.AP50, result.AR) > 1 - 1e-9
-    assert evaluate_ap(dataset.ground_truth(), results, skeleton).AP > 1 - 1e-9
-
-
-def _with_area(dataset: CocoKeypoints) -> list[Content]:
-    people = dataset.ground_truth()["annotations"]
-    return [{"area": 0.53 * p["bbox"][2] * p["bbox"][3], **p} for p in people]
+    assert ap_of(dataset.annotations(), results, skeleton).AP > 1 - 1e-9
 
 
 @pytest.mark.samples

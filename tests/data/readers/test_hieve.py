@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from poselib.data.readers.hieve import HieveKeypoints
-from poselib.metrics.ap import evaluate_ap
 from poselib.skeletons import HIEVE
 from tests.data.datasets import perfect_results
+from tests.metrics.coco_entries import ap_of
 
 Content = dict[str, Any]
 
@@ -96,10 +96,10 @@ def test_some_videos_alone_and_in_any_order(tmp_path: Path) -> None:
 
 def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
     dataset = HieveKeypoints(*write(tmp_path, labels()))
-    truth = dataset.ground_truth()
-    assert truth["annotations"][0]["keypoints"][:6] == [1, 0, 2, 2, 2, 2]
-    assert sum(a["iscrowd"] for a in truth["annotations"]) == 1
-    assert evaluate_ap(truth, perfect_results(dataset), HIEVE).AP > 1 - 1e-9
+    truth = dataset.annotations()
+    assert truth.keypoints[0, :2].tolist() == [[1, 0, 2], [2, 2, 2]]
+    assert truth.crowds.sum() == 1
+    assert ap_of(truth, perfect_results(dataset), HIEVE).AP > 1 - 1e-9
 
 
 Change = Callable[[Content], object]

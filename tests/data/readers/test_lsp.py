@@ -90,12 +90,12 @@ def test_nobody_labeled_is_nobody_to_place(tmp_path: Path) -> None:
     assert dataset.image_ids == (1, 3)
 
 
-def test_ground_truth_counts_pixels_from_zero(tmp_path: Path) -> None:
+def test_annotations_count_pixels_from_zero(tmp_path: Path) -> None:
     names = [f"im{n:05d}.jpg" for n in range(1, 31)]
-    truth = opened(tmp_path, extended(), "train", images(tmp_path / "i", names)).ground_truth()
+    dataset = opened(tmp_path, extended(), "train", images(tmp_path / "i", names))
     # (n + k, 10 + k) counted from 1 is one less counted from 0.
-    assert truth["annotations"][4]["keypoints"][6:9] == [6, 11, 2]
-    assert truth["images"][0]["height"] == 40 and truth["images"][0]["width"] == 60
+    assert dataset.annotations().keypoints[4, 2].tolist() == [6, 11, 2]
+    assert dataset.sizes()[0] == (40, 60)
 
 
 def bad(change: Any) -> np.ndarray:

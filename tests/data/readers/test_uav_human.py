@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from poselib.data.readers.uav_human import UavHumanKeypoints
-from poselib.metrics.ap import evaluate_ap
 from poselib.skeletons import COCO, UAV_HUMAN
 from tests.data.datasets import images, perfect_results
+from tests.metrics.coco_entries import ap_of
 
 Content = dict[str, Any]
 HEIGHT, WIDTH = 40, 80
@@ -129,9 +129,9 @@ def test_frames_without_people_can_be_left_out(tmp_path: Path) -> None:
 
 def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
     dataset = UavHumanKeypoints(*write(tmp_path, content()))
-    truth = dataset.ground_truth()
-    assert truth["annotations"][0]["keypoints"][:3] == pytest.approx([1.5, 0.5, 2], abs=1e-3)
-    assert evaluate_ap(truth, perfect_results(dataset), UAV_HUMAN).AP > 1 - 1e-9
+    truth = dataset.annotations()
+    assert truth.keypoints[0, 0] == pytest.approx([1.5, 0.5, 2], abs=1e-3)
+    assert ap_of(truth, perfect_results(dataset), UAV_HUMAN).AP > 1 - 1e-9
 
 
 Change = Callable[[Content], object]

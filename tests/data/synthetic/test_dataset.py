@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from pycocotools import coco as pycoco
 
-from poselib.data.readers.coco import PIXEL_CENTER, CocoKeypoints
+from poselib.annotations import PIXEL_CENTER
+from poselib.data.readers.coco import CocoKeypoints, read_annotations
 from poselib.data.synthetic import export
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes, write_scenes
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
+from tests.metrics.coco_entries import coco_document
 
 CONFIG = SceneConfig(size=96, people=(1, 3))
 SKELETONS = pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
@@ -50,9 +52,9 @@ def test_cached_scenes_are_the_same_and_rendered_once() -> None:
 
 
 @SKELETONS
-def test_ground_truth_is_in_coco_format(skeleton: Skeleton) -> None:
+def test_document_is_in_coco_format(skeleton: Skeleton) -> None:
     data = SyntheticScenes(CONFIG, 6, 2, skeleton)
-    truth = data.ground_truth()
+    truth = coco_document(data)
     api = pycoco.COCO()
     api.dataset = json.loads(json.dumps(truth))
     api.createIndex()
@@ -70,6 +72,16 @@ def test_ground_truth_is_in_coco_format(skeleton: Skeleton) -> None:
             assert person["num_keypoints"] == kept.sum() and person["area"] == area
             left, top, width, height = person["bbox"]
             assert min(left, top) >= 0 and max(left + width, top + height) <= 96
+
+
+@SKELETONS
+def test_annotations_are_those_of_the_written_document(skeleton: Skeleton) -> None:
+    data = SyntheticScenes(CONFIG, 6, 2, skeleton)
+    table, read = data.annotations(), read_annotations(coco_document(data), skeleton)
+    assert table.image_ids == read.image_ids and table.sizes == read.sizes
+    assert table.crowd_indices == read.crowd_indices
+    for name in ("keypoints", "boxes", "areas", "images", "crowds", "ignored", "categories"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(read, name), err_msg=name)
 
 
 @SKELETONS

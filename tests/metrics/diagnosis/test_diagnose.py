@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
-from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
 from poselib.skeletons import AIC, COCO, CROWDPOSE, LSP, Skeleton
+from tests.metrics.coco_entries import ap_of, coco_document, comparison_of
 
 Entry = dict[str, Any]
 Change = Callable[[np.ndarray, Entry], np.ndarray]
@@ -27,7 +27,7 @@ def scenes(
     size: int = WIDTH,
 ) -> Entry:
     recipe = SceneConfig(size=size, people=people)
-    return SyntheticScenes(recipe, count, seed, skeleton).ground_truth()
+    return coco_document(SyntheticScenes(recipe, count, seed, skeleton))
 
 
 def detections(truth: Entry, seed: int = 0) -> list[Entry]:
@@ -94,6 +94,11 @@ SPOILED: dict[str, tuple[Change, str]] = {
 }
 
 
+def reasons_of(*given: Any, **options: Any) -> tuple[str, ...]:
+    """The diagnosis of what ``comparison_of`` takes."""
+    return diagnose(comparison_of(*given, **options))
+
+
 def only(reasons: tuple[str, ...], words: str) -> bool:
     return len(reasons) == 1 and re.search(words, reasons[0]) is not None
 
@@ -102,8 +107,8 @@ def only(reasons: tuple[str, ...], words: str) -> bool:
 def test_spoiled_coordinates_are_recognized(name: str) -> None:
     change, words = SPOILED[name]
     results = spoiled(RESULTS, change)
-    assert evaluate_ap(TRUTH, results, COCO).AP < 0.2 < 0.8 < evaluate_ap(TRUTH, RESULTS, COCO).AP
-    reasons = diagnose(TRUTH, results, COCO)
+    assert ap_of(TRUTH, results, COCO).AP < 0.2 < 0.8 < ap_of(TRUTH, RESULTS, COCO).AP
+    reasons = reasons_of(TRUTH, results, COCO)
     assert only(reasons, words), reasons
 
 
@@ -113,7 +118,7 @@ def test_results_of_other_images_are_recognized(step: int) -> None:
     other = {image: ids[(n - step) % len(ids)] for n, image in enumerate(ids)}
     results = [{**result, "image_id": other[result["image_id"]]} for result in RESULTS]
     side = "before" if step > 0 else "after"
-    reasons = diagnose(TRUTH, results, COCO)
+    reasons = reasons_of(TRUTH, results, COCO)
     assert only(reasons, rf"in the wrong images: most are {abs(step)} {side} their own"), reasons
 
 
@@ -121,7 +126,7 @@ def test_results_in_random_images_are_recognized() -> None:
     ids = [image["id"] for image in TRUTH["images"]]
     other = dict(zip(ids, np.random.default_rng(0).permutation(ids).tolist(), strict=True))
     results = [{**result, "image_id": other[result["image_id"]]} for result in RESULTS]
-    reasons = diagnose(TRUTH, results, COCO)
+    reasons = reasons_of(TRUTH, results, COCO)
     assert only(reasons, r"detections are in the wrong images \("), reasons
 
 
@@ -131,7 +136,7 @@ def test_the_order_of_another_skeleton_is_recognized(other: Skeleton) -> None:
     like = {"head_top": "head"}
     places = [CROWDPOSE.index(like.get(name, name)) for name in other.keypoints]
     results = spoiled(detections(truth), lambda xy, _: xy[places])
-    reasons = diagnose(truth, results, CROWDPOSE)
+    reasons = reasons_of(truth, results, CROWDPOSE)
     assert only(reasons, f"in another order, as in skeleton '{other.name}'"), reasons
 
 
@@ -141,7 +146,7 @@ def test_results_of_another_skeleton_cut_to_length_are_recognized() -> None:
     names = [name if name in CROWDPOSE.keypoints else "head" for name in COCO.keypoints[:14]]
     places = [CROWDPOSE.index(name) for name in names]
     results = spoiled(detections(truth), lambda xy, _: xy[places])
-    reasons = diagnose(truth, results, CROWDPOSE)
+    reasons = reasons_of(truth, results, CROWDPOSE)
     assert only(reasons, "in another order, as in skeleton '(coco|ochuman|uav_human)'"), reasons
 
 
@@ -151,19 +156,19 @@ def test_people_of_a_category_without_detections_are_like_nobody() -> None:
     truth = {**TRUTH, "annotations": people, "categories": [{"id": 1}, {"id": 7}]}
     # One person of many, in another image than their own.
     elsewhere = {**RESULTS[0], "image_id": TRUTH["images"][-1]["id"]}
-    reasons = diagnose(truth, [elsewhere], COCO)
+    reasons = reasons_of(truth, [elsewhere], COCO)
     assert only(reasons, "is like nobody annotated"), reasons
     # Only some of very many people are looked at, none of them of the category that was found.
     many = [{**person, "category_id": 1} for person in people * 3]
     many[-2]["category_id"] = 7
     results = [{**result, "category_id": 7} for result in RESULTS]
-    reasons = diagnose({**truth, "annotations": many}, results, COCO)
+    reasons = reasons_of({**truth, "annotations": many}, results, COCO)
     assert only(reasons, "is like nobody annotated"), reasons
 
 
 def test_areas_that_are_no_areas_are_recognized() -> None:
     people = [{**person, "area": 1.0} for person in TRUTH["annotations"]]
-    reasons = diagnose({**TRUTH, "annotations": people}, RESULTS, COCO)
+    reasons = reasons_of({**TRUTH, "annotations": people}, RESULTS, COCO)
     assert only(reasons, "annotated areas are about 0.00"), reasons
 
 
@@ -171,39 +176,42 @@ def test_right_detections_with_low_scores_are_recognized() -> None:
     wrong = [r for r in RESULTS if r["score"] < 0.5]
     right = [{**r, "score": 0.1} for r in RESULTS if r["score"] >= 0.5]
     many = [{**r, "score": 0.9} for r in wrong for _ in range(20)]
-    assert evaluate_ap(TRUTH, right + many, COCO).AP < LOW_AP
-    assert only(diagnose(TRUTH, right + many, COCO), "not among the best 20 of their image")
+    assert ap_of(TRUTH, right + many, COCO).AP < LOW_AP
+    assert only(reasons_of(TRUTH, right + many, COCO), "not among the best 20 of their image")
     few = [{**r, "score": 0.9} for r in wrong for _ in range(2)]
-    assert only(diagnose(TRUTH, right + few, COCO), "wrong detections have better scores")
+    assert only(reasons_of(TRUTH, right + few, COCO), "wrong detections have better scores")
     alike = [{**r, "score": 0.25} for r in RESULTS]
-    assert only(diagnose(TRUTH, alike, COCO), r"every score is 0\.25: their ranking is chance")
+    assert only(
+        reasons_of(TRUTH, alike, COCO),
+        r"every score is 0\.25: their ranking is chance",
+    )
 
 
 def test_there_is_nothing_to_compare() -> None:
     nobody = {**TRUTH, "annotations": []}
-    assert only(diagnose(nobody, RESULTS, COCO), "nobody counts")
-    assert only(diagnose(TRUTH, [], COCO), "there are no detections")
+    assert only(reasons_of(nobody, RESULTS, COCO), "nobody counts")
+    assert only(reasons_of(TRUTH, [], COCO), "there are no detections")
     first = [r for r in RESULTS if r["image_id"] == 0]
-    reasons = diagnose(TRUTH, first, COCO, image_ids=[1, 2])
-    assert only(reasons, rf"none of the {len(first)} detections is in an image")
+    reasons = reasons_of(TRUTH, first, COCO, image_ids=[1, 2])
+    assert only(reasons, "there are no detections in the evaluated images")
     others = [person for person in TRUTH["annotations"] if person["image_id"] != 0]
-    reasons = diagnose({**TRUTH, "annotations": others}, first, COCO)
+    reasons = reasons_of({**TRUTH, "annotations": others}, first, COCO)
     assert only(reasons, r"like nobody annotated \(mean similarity 0\.00\)"), reasons
     missing = [{**r, "keypoints": [0.0] * 51} for r in RESULTS]
-    assert only(diagnose(TRUTH, missing, COCO), "written as missing")
+    assert only(reasons_of(TRUTH, missing, COCO), "written as missing")
     two = {**TRUTH, "categories": [{"id": 1}, {"id": 7}]}
     strange = [{**r, "category_id": 7} for r in RESULTS]
-    assert only(diagnose(two, strange, COCO), r"the category that the detections name: \[7\]")
+    assert only(reasons_of(two, strange, COCO), r"the category that the detections name: \[7\]")
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_made_up_for_random_people(seed: int) -> None:
     # Real poses of other scenes: plausible everywhere, right nowhere.
     strangers = scenes(seed=100 + seed)
-    reasons = diagnose(TRUTH, detections(strangers), COCO)
+    reasons = reasons_of(TRUTH, detections(strangers), COCO)
     assert only(reasons, "is like nobody annotated"), reasons
     noise = spoiled(RESULTS, lambda xy, _: np.random.default_rng(seed).uniform(0, WIDTH, xy.shape))
-    assert only(diagnose(TRUTH, noise, COCO), "is like nobody annotated")
+    assert only(reasons_of(TRUTH, noise, COCO), "is like nobody annotated")
 
 
 def test_among_very_many_somebody_is_alike_by_chance() -> None:
@@ -214,15 +222,15 @@ def test_among_very_many_somebody_is_alike_by_chance() -> None:
         for result in spoiled(detections(strangers), lambda xy, _, shift=shift: xy + shift)
     ]
     assert len(many) > 2500
-    reasons = diagnose(truth, many, COCO)
+    reasons = reasons_of(truth, many, COCO)
     assert only(reasons, "is like nobody annotated"), reasons
 
 
 def test_images_without_a_size_and_one_image_alone_will_do() -> None:
     bare = {**TRUTH, "images": [{"id": image["id"]} for image in TRUTH["images"]]}
     results = spoiled(RESULTS, lambda xy, _: xy[:, ::-1])
-    assert only(diagnose(bare, results, COCO), "x and y are exchanged")
+    assert only(reasons_of(bare, results, COCO), "x and y are exchanged")
     crowded = scenes(people=(4, 4))
     one = crowded["images"][0]["id"]
     shifted = spoiled(detections(crowded), lambda xy, _: xy + 40)
-    assert only(diagnose(crowded, shifted, COCO, image_ids=[one]), "shifted by 4")
+    assert only(reasons_of(crowded, shifted, COCO, image_ids=[one]), "shifted by 4")

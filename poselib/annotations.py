@@ -1,0 +1,217 @@
+"""The people of a dataset and the people detected in it, as tables that every metric takes.
+
+Coordinates are pixel indices, as COCO's files state them: the center of the first pixel is (0, 0).
+In a ``Sample`` and in ``Poses`` it is (0.5, 0.5); ``AnnotationTable.people`` and
+``DetectionTable.of_poses`` convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
+
+if TYPE_CHECKING:  # Processes that render scenes would wait for torch.
+    from poselib.structures import Poses, Size
+
+# Added to a pixel index, it gives the coordinate of the pixel's center in an image.
+PIXEL_CENTER = 0.5
+
+
+@dataclass(frozen=True)
+class AnnotationTable:
+    """N annotated people in M images, in the order of their images.
+
+    Attributes:
+        image_ids: M different ids.
+        keypoints: (N, K, 3) float64, pixel indices and visibility (0 not labeled, 1 hidden, 2
+            visible).
+        boxes: (N, 4) float64, left, top, width, height, px.
+        areas: (N,) float64, px²; the ``s²`` of OKS.
+        images: (N,) int64, the position of each person's image, in ascending order.
+        crowds: (N,) bool, true for a region of several people, which any number of detections may
+            match.
+        ignored: (N,) bool, true for people who neither help nor hurt: crowds, and those without
+            keypoints.
+        categories: (N,) int64, the position of each person's category.
+        category_ids: the ids of the categories; detections carry one of them.
+        file_names: M names relative to the folder of images; empty if not known.
+        sizes: M (height, width), px; None if not known.
+        crowd_indices: CrowdPose's crowd index by image id, where given.
+        regions: run-length code of the pixels whose people are not labeled, by the position of the
+            image; where there is none, these are the boxes of ``ignored`` people.
+        source: the file or folder that was read; error messages name it.
+    """
+
+    image_ids: tuple[Any, ...]
+    keypoints: FloatArray
+    boxes: FloatArray
+    areas: FloatArray
+    images: IntArray
+    crowds: BoolArray
+    ignored: BoolArray
+    categories: IntArray
+    category_ids: tuple[Any, ...] = (1,)
+    file_names: tuple[str, ...] = ()
+    sizes: tuple[Size, ...] | None = None
+    crowd_indices: Mapping[Any, float] = field(default_factory=dict)
+    regions: Mapping[int, bytes] = field(default_factory=dict)
+    source: Path | None = None
+
+    @classmethod
+    def empty(cls, image_ids: Sequence[Any], keypoints: int) -> AnnotationTable:
+        """Return a table of images without people."""
+        return cls(
+            image_ids=tuple(image_ids),
+            keypoints=np.zeros((0, keypoints, 3)),
+            boxes=np.zeros((0, 4)),
+            areas=np.zeros(0),
+            images=np.zeros(0, np.int64),
+            crowds=np.zeros(0, bool),
+            ignored=np.zeros(0, bool),
+            categories=np.zeros(0, np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def labeled(self) -> BoolArray:
+        """(N, K) true for keypoints that are labeled."""
+        return self.keypoints[..., 2] > 0
+
+    @property
+    def has_people(self) -> BoolArray:
+        """(M,) true for images in which a person has a labeled keypoint."""
+        counted = self.images[self.labeled.any(axis=1)]
+        return np.bincount(counted, minlength=len(self.image_ids)) > 0
+
+    def rows(self, image: int) -> IntArray:
+        """Return the rows of the people of one image, given by its position."""
+        first, last = np.searchsorted(self.images, (image, image + 1))
+        return np.arange(first, last)
+
+    def people(self, image: int) -> tuple[Float32Array, Float32Array]:
+        """Return the labeled people of one image as a ``Sample`` holds them.
+
+        Args:
+            image: its position.
+
+        Returns:
+            (n, K, 3) float32 px with pixel centers at integer + 0.5 and visibility, zeros where not
+            labeled; and (n,) float32 areas, px².
+        """
+        rows = self.rows(image)
+        rows = rows[~self.crowds[rows] & self.labeled[rows].any(axis=1)]
+        points = self.keypoints[rows].astype(np.float32)
+        points[..., :2] += np.float32(PIXEL_CENTER)
+        return np.where(points[..., 2:] > 0, points, 0), self.areas[rows].astype(np.float32)
+
+    def only(self, rows: BoolArray) -> AnnotationTable:
+        """Return the table with some of the people, (N,) bool, in all images."""
+        return _only(self, rows)
+
+    def of_images(self, ids: Collection[Any]) -> AnnotationTable:
+        """Return the table of some of the images, in the order of this one."""
+        kept = np.array([image in ids for image in self.image_ids], dtype=bool)
+        return self.at(np.flatnonzero(kept))
+
+    def at(self, positions: IntArray) -> AnnotationTable:
+        """Return the table of the images at some positions, in that order."""
+        place = np.full(len(self.image_ids), -1)
+        place[positions] = np.arange(len(positions))
+        images = place[self.images]
+        order = np.argsort(images, kind="stable")
+        order = order[images[order] >= 0]
+        some = _take(self, order)
+        ids = tuple(self.image_ids[n] for n in positions)
+        codes = {int(place[n]): code for n, code in self.regions.items() if place[n] >= 0}
+        return replace(
+            some,
+            images=images[order],
+            image_ids=ids,
+            file_names=tuple(self.file_names[n] for n in positions if self.file_names),
+            sizes=None if self.sizes is None else tuple(self.sizes[n] for n in positions),
+            crowd_indices={i: self.crowd_indices[i] for i in ids if i in self.crowd_indices},
+            regions=codes,
+        )
+
+
+@dataclass(frozen=True)
+class DetectionTable:
+    """P people detected in the images of an ``AnnotationTable``.
+
+    Attributes:
+        keypoints: (P, K, 3) float64, pixel indices and a score; zeros for a keypoint that was not
+            found.
+        scores: (P,) float64, of whole people.
+        images, categories: (P,) int64, positions in the table's ``image_ids``, ``category_ids``.
+    """
+
+    keypoints: FloatArray
+    scores: FloatArray
+    images: IntArray
+    categories: IntArray
+
+    @classmethod
+    def of_poses(cls, poses: Sequence[Poses], keypoints: int) -> DetectionTable:
+        """Return the detections of all images as one table, in the first category.
+
+        Args:
+            poses: one for each image, px with pixel centers at integer + 0.5.
+            keypoints: K.
+        """
+        counts = np.array([len(each) for each in poses], dtype=np.int64)
+        rows = [pixel_indices(each) for each in poses]
+        none, nobody = np.zeros((0, keypoints, 3)), np.zeros(0)
+        return cls(
+            keypoints=np.concatenate([none, *rows]),
+            scores=np.concatenate([nobody, *(each.person_scores for each in poses)]),
+            images=np.repeat(np.arange(len(poses)), counts),
+            categories=np.zeros(counts.sum(), np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def areas(self) -> FloatArray:
+        """(P,) px², the extent of the keypoints, as pycocotools takes it for a person's size."""
+        extent = np.ptp(self.keypoints[..., :2], axis=1)
+        return extent[:, 0] * extent[:, 1]
+
+    @property
+    def present(self) -> BoolArray:
+        """(P, K) false for a keypoint that is written as 0, 0, 0: it was not found."""
+        return (self.keypoints != 0).any(axis=-1)
+
+    def only(self, rows: BoolArray) -> DetectionTable:
+        """Return some of the detections, (P,) bool."""
+        return _only(self, rows)
+
+
+def pixel_indices(poses: Poses) -> FloatArray:
+    """Return (N, K, 3) pixel indices and scores of poses; zeros where a keypoint is missing."""
+    found = poses.scores > 0
+    xy = np.where(found[..., None], poses.keypoints - np.float32(PIXEL_CENTER), 0.0)
+    scores = np.where(found, poses.scores, 0.0)
+    return np.concatenate([xy, scores[..., None]], axis=-1).astype(np.float64)
+
+
+_Table = TypeVar("_Table", AnnotationTable, DetectionTable)
+
+
+def _only(table: _Table, kept: BoolArray) -> _Table:
+    return table if kept.all() else _take(table, np.flatnonzero(kept))
+
+
+def _take(table: _Table, rows: IntArray) -> _Table:
+    columns: dict[str, Any] = {
+        n: v[rows] for n, v in vars(table).items() if isinstance(v, np.ndarray)
+    }
+    return replace(table, **columns)
