@@ -1,4 +1,4 @@
-"""What a dataset holds, counted from its annotations alone."""
+"""Count the people and keypoints of a dataset from its annotations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DatasetStatistics:
         crowding: (I,) crowd index of each image, as CrowdPose defines it; 0 below two people.
         visibility: (K, 3) people whose keypoint is not labeled, labeled but hidden, visible.
         areas: (N,) px².
-        ignored: annotated regions that are not counted: crowds, and people without keypoints.
+        ignored: annotated regions that are not counted: crowds and people without keypoints.
     """
 
     people: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""How well the tags of different people stay apart, measured at annotated keypoints."""
+"""Measure how well tags separate people, at annotated keypoints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PeopleTags:
 
     @property
     def references(self) -> NDArray[np.float64]:
-        """(N,) mean tag of each person (HAE, Eq. 6); NaN for who has no keypoint."""
+        """(N,) mean tag of each person (HAE, Eq. 6); NaN without keypoints."""
         count = self.present.sum(axis=1)
         total = np.where(self.present, self.values, 0.0).sum(axis=1)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
@@ -42,15 +42,15 @@ class PeopleTags:
 
 @dataclass(frozen=True)
 class Separation:
-    """How well people are told apart by their tags, and over how much that was measured.
+    """How well tags separate the people of images with two people or more.
 
     Attributes:
-        images, people, keypoints: that were counted: images with two people or more.
+        images, people, keypoints: how many were measured.
         between: mean distance of a person's reference embedding to the nearest other one.
-        within: root mean square distance of a keypoint to its person's reference embedding.
-        ratio: ``between`` over ``within``; it does not depend on the scale of the tags.
-        own: share of keypoints whose own person has the nearest reference embedding.
-        outliers: share of keypoints beyond their person's fences (HAE, Section III-D).
+        within: root mean square distance of a keypoint's tag to its person's reference embedding.
+        ratio: ``between / within``, which does not depend on the scale of the tags.
+        own: fraction of keypoints whose own person has the nearest reference embedding.
+        outliers: fraction of keypoints beyond the IQR fences of their person (HAE, Sec. III-D).
     """
 
     images: int
@@ -67,7 +67,7 @@ class Separation:
 
 
 def read_people_tags(sample: Sample, outputs: TagOutputs) -> PeopleTags:
-    """Read the first embedding of every annotated keypoint of an image.
+    """Read the first embedding at every annotated keypoint of an image.
 
     Args:
         sample: people in px of the network input.
@@ -82,22 +82,22 @@ def read_dataset_tags(
     system: System, dataset: SampleSource, options: PredictOptions, count: int
 ) -> list[PeopleTags]:
     """Read the tags of the people in the first ``count`` images of a dataset."""
-    found = []
+    tags = []
     for index in range(min(count, len(dataset))):
-        seen = inspect_image(system, dataset[index], options)
-        found.append(read_people_tags(seen.sample, seen.outputs))
-    return found
+        inspection = inspect_image(system, dataset[index], options)
+        tags.append(read_people_tags(inspection.sample, inspection.outputs))
+    return tags
 
 
-def separation(images: Sequence[PeopleTags]) -> Separation:
-    """Measure how well people are told apart in images with two people or more.
+def measure_separation(images: Sequence[PeopleTags]) -> Separation:
+    """Measure how well tags separate people, over the images with two people or more.
 
     Raises:
         ValueError: there is no such image.
     """
     counted = [tags for tags in images if tags.present.any(axis=1).sum() >= 2]
     if not counted:
-        raise ValueError(f"none of {len(images)} images has two labeled people to tell apart")
+        raise ValueError(f"none of {len(images)} images has two labeled people")
     gaps, spreads, own, beyond = zip(*(_measures(tags) for tags in counted), strict=True)
     between = float(np.concatenate(gaps).mean())
     within = float(np.sqrt((np.concatenate(spreads) ** 2).mean()))
@@ -114,7 +114,7 @@ def separation(images: Sequence[PeopleTags]) -> Separation:
 
 
 def _measures(tags: PeopleTags) -> tuple[NDArray[np.generic], ...]:
-    """Gaps of people; of each keypoint its spread, if it is nearest to its own, if an outlier."""
+    """Return the gap of each person; of each keypoint its distance, if nearest, if an outlier."""
     here = tags.present.any(axis=1)
     values, present, references = tags.values[here], tags.present[here], tags.references[here]
     apart = np.abs(references[:, None] - references)
@@ -127,7 +127,7 @@ def _measures(tags: PeopleTags) -> tuple[NDArray[np.generic], ...]:
 
 
 def summarize_separation(table: pd.DataFrame) -> str:
-    """Say in one line how the tags of some models differ.
+    """Summarize in one line how well the tags of several models separate people.
 
     Args:
         table: one row a model, by name: the fields of ``Separation`` and ``AP``.

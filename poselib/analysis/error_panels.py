@@ -1,4 +1,4 @@
-"""Pictures of failures: the annotated people and those found, with what went wrong marked."""
+"""Panels of association errors: annotated people beside detections, with errors marked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS = {
     "fragment": "apart from the rest of the person",
     "false": "where there is none",
     "inversion": "on the other side",
-    "astray": "found, but in somebody else",
+    "astray": "found, but in another person",
     "undetected": "not found",
 }
 _OF_ANNOTATED = ("astray", "undetected")
@@ -33,11 +33,11 @@ def case_panels(
     poses: Sequence[Poses],
     skeleton: Skeleton,
 ) -> list[Panel]:
-    """Return two panels a failure, the annotated people and the people found.
+    """Return two panels per failure, the annotated people and the detections.
 
-    The part of the image is shown where the people concerned are. Wrong keypoints are marked where
-    they were found, with a line to where they belong if that is labeled; missed ones where they
-    are, in both panels.
+    Both show the part of the image with the people concerned. Wrong keypoints are marked where they
+    were predicted, with a line to the annotated keypoint if it is labeled; missed keypoints are
+    marked where they are annotated.
     """
     return [
         panel
@@ -49,22 +49,22 @@ def case_panels(
 def isolated_panels(
     sample: Sample, poses: Sequence[Poses], skeleton: Skeleton, titles: Sequence[str]
 ) -> list[Panel]:
-    """Return a panel of the annotated people and one for each way in which people were found.
+    """Return a panel of the annotated people and one for each set of detections.
 
-    Marked are the isolated keypoints: they lie on an annotated person, but their own person was
-    matched to nobody, since another one has the rest (HAE, Fig. 8).
+    Isolated keypoints are marked: they lie on an annotated person, but their own detection is
+    unmatched, since another one has the rest of the person (HAE, Fig. 8).
 
     Args:
         sample: an image and its annotated people.
-        poses: people found in it, px of the image, in several ways.
+        poses: sets of detections in it, px of the image.
         skeleton: of all.
-        titles: of all panels, the annotated one's first.
+        titles: of all panels, that of the annotated people first.
     """
     panels = [Panel(sample.image, sample.keypoints, title=titles[0])]
     for found, title in zip(poses, titles[1:], strict=True):
-        judged = classify_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
-        rings = found.keypoints[judged.kinds == PredictionError.FRAGMENT].astype(np.float64)
-        panels.append(Panel(sample.image, sample.keypoints, found, judged.partners, title, rings))
+        errors = classify_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
+        rings = found.keypoints[errors.kinds == PredictionError.FRAGMENT].astype(np.float64)
+        panels.append(Panel(sample.image, sample.keypoints, found, errors.partners, title, rings))
     return panels
 
 
@@ -72,14 +72,14 @@ def _panels(
     case: FailureCase, sample: Sample, poses: Poses, skeleton: Skeleton
 ) -> tuple[Panel, Panel]:
     types = list(case.keypoints)
-    judged = classify_keypoints(poses, sample, skeleton, min_score=LEAST_SCORE)
+    errors = classify_keypoints(poses, sample, skeleton, min_score=LEAST_SCORE)
     of_annotated = case.kind in _OF_ANNOTATED
     if of_annotated:
-        found, own = np.flatnonzero(judged.partners == case.person), case.person
+        found, own = np.flatnonzero(errors.partners == case.person), case.person
         wrong = right = sample.keypoints[own, types, :2].astype(np.float64)
         lines = np.zeros((0, 2))
     else:
-        found, own = np.array([case.person]), int(judged.partners[case.person])
+        found, own = np.array([case.person]), int(errors.partners[case.person])
         wrong = poses.keypoints[case.person, types].astype(np.float64)
         lines = _labeled(sample, own)[types]
         right = lines[np.isfinite(lines).all(axis=-1)]
@@ -98,7 +98,7 @@ def _panels(
     return truth, replace(
         truth,
         poses=poses,
-        partners=judged.partners,
+        partners=errors.partners,
         title=f"image {case.index}: {count}",
         rings=wrong,
         targets=lines,
@@ -106,7 +106,7 @@ def _panels(
 
 
 def _labeled(sample: Sample, person: int) -> FloatArray:
-    """(K, 2) keypoints of an annotated person, or of nobody (-1); NaN where not labeled."""
+    """Return (K, 2) keypoints of an annotated person, -1 for none; NaN where not labeled."""
     if person < 0:
         return np.full((sample.keypoints.shape[1], 2), np.nan)
     keypoints = sample.keypoints[person].astype(np.float64)

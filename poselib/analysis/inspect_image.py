@@ -1,4 +1,4 @@
-"""A close look at what a network makes of one image, and at how its keypoints are grouped."""
+"""Inspect the heatmaps, tags and keypoint grouping of one image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from poselib.systems import System
 
 @dataclass(frozen=True)
 class Inspection:
-    """An image as the network saw it, and what it made of it.
+    """The outputs of an associative network for one image.
 
     Attributes:
         sample: image and people in px of the network input.
         outputs: heatmaps and tags of this one image.
-        poses: the people found, px of the network input.
+        poses: detections, px of the network input.
     """
 
     sample: Sample
@@ -33,12 +33,12 @@ class Inspection:
 
     @property
     def heatmaps(self) -> NDArray[np.float32]:
-        """(K, h, w) the mean of all scales, at the resolution of the finest."""
+        """(K, h, w) mean over all resolutions, at the finest one."""
         return self._maps.heatmaps[0][0].float().cpu().numpy()
 
     @property
     def tags(self) -> NDArray[np.float32]:
-        """(K, h, w) the first embedding, at the same resolution."""
+        """(K, h, w) first embedding, at the same resolution."""
         return self._maps.tags[0, :, 0].float().cpu().numpy()
 
     @property
@@ -49,14 +49,13 @@ class Inspection:
 def inspect_image(
     system: System, sample: Sample, options: PredictOptions, *, flip: bool = False
 ) -> Inspection:
-    """Let a system look at one image and keep everything it says.
+    """Run a system on one image and keep its outputs.
 
     Args:
-        system: one that predicts heatmaps and tags, on any device; its model is put into
-            evaluation mode.
+        system: predicts heatmaps and tags, on any device; its model is put into evaluation mode.
         sample: the image, with or without people.
-        options: how it is presented; ``flip`` among them is not looked at.
-        flip: join with the mirrored image's outputs; with it a keypoint has two embeddings.
+        options: how it is presented, at one scale; its ``flip`` is not used.
+        flip: merge with the outputs of the mirrored image; a keypoint then has two embeddings.
     """
     system.model.eval()
     views = present(system, sample, replace(options, scales=(1.0,)))
@@ -65,7 +64,11 @@ def inspect_image(
 
 
 def decode_options(system: System) -> AssociativeOptions:
-    """Return the options a system decodes with; raises ValueError if it groups no tags."""
+    """Return the decoding options of an associative system.
+
+    Raises:
+        ValueError: the system does not group keypoints by tags.
+    """
     options = system.decode_options
     if not isinstance(options, AssociativeOptions):
         raise ValueError(f"system {system.name!r} does not group keypoints by tags")
@@ -76,21 +79,22 @@ def inspect_grouping(
     system: System,
     outputs: TagOutputs,
     order: OrderName | None = None,
-    least_heat: float | None = None,
+    min_score: float | None = None,
 ) -> tuple[GroupingStep, ...]:
     """Return the steps in which the keypoints of one image are grouped; none without keypoints.
 
     Args:
-        system: gives the options of its decoding.
+        system: gives the options of the decoding.
         outputs: of one image.
         order: a fixed order of the keypoint types; progressive if None.
-        least_heat: leaves out more than the system's own detection threshold does, so that a
-            drawing shows people rather than noise.
+        min_score: heatmap score below which candidates are left out, if it is higher than the
+            system's detection threshold, so that a drawing shows people rather than noise.
     """
     options = decode_options(system)
-    if least_heat is not None:
-        least = max(least_heat, options.grouping.detection_threshold)
-        options = replace(options, grouping=replace(options.grouping, detection_threshold=least))
+    if min_score is not None:
+        threshold = max(min_score, options.grouping.detection_threshold)
+        grouping = replace(options.grouping, detection_threshold=threshold)
+        options = replace(options, grouping=grouping)
     candidates = find_candidates(outputs, options)[0]
     if order is None:
         return progressive_steps(candidates, options.grouping)
@@ -99,6 +103,6 @@ def inspect_grouping(
 
 
 def cell_size(system: System, outputs: TagOutputs) -> tuple[float, float]:
-    """Return the px of the network input that a cell of the decoded maps covers, (across, down)."""
+    """Return the width and height of a cell of the decoded maps, px of the network input."""
     height, width = decoded_size(outputs, decode_options(system))
     return outputs.image_size[1] / width, outputs.image_size[0] / height

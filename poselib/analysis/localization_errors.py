@@ -1,6 +1,6 @@
-"""The worst jitter, misses, inversions and swaps of any COCO results, as pictures.
+"""Find and show the largest localization errors of any COCO results.
 
-What is judged, and how, is said in ``poselib.metrics.localization_errors``.
+``poselib.metrics.localization_errors`` defines the errors.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _WORDS = {
 
 
 def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
-    """Return the errors of each person found, the largest first, see ``sort_by_size``.
+    """Return the errors of each detection, the largest first, see ``sort_by_size``.
 
-    One case holds all keypoints of a person with one kind of error; swaps with different people
-    are different cases. ``index`` is the image's place in the ground truth; ``person`` and
+    One case holds all keypoints of a detection with one kind of error; swaps with different people
+    are different cases. ``index`` is that of the image in the ground truth; ``person`` and
     ``other`` are positions in ``judged.comparison``.
     """
     images = judged.comparison.positions.tolist()
@@ -49,7 +49,7 @@ def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
                         person=int(judged.found[row]),
                         other=other,
                         keypoints=tuple(which.tolist()),
-                        carried=float(apart[row, which].sum()),
+                        distance=float(apart[row, which].sum()),
                     )
                 )
     return sort_by_size(cases)
@@ -58,21 +58,21 @@ def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
 def error_panels(
     cases: Sequence[FailureCase], judged: LocalizationErrors, dataset: SampleSource
 ) -> list[Panel]:
-    """Return two panels a case, the annotated people of the image and the one person found.
+    """Return two panels per case, the annotated people of the image and the one detection.
 
-    The part of the image is shown where the people concerned are. Wrong keypoints are marked where
-    they were found, with a line to where they belong; those that were not found where they belong.
+    Both show the part of the image with the people concerned. Wrong keypoints are marked where they
+    were predicted, with a line to the annotated keypoint; missing ones where they are annotated.
 
     Args:
         cases: from ``error_cases``.
-        judged: what they were found in.
+        judged: the errors that the cases are from.
         dataset: the images, in the order of the ground truth.
     """
     return [panel for case in cases for panel in _panels(case, judged, dataset[case.index])]
 
 
 def _distances(judged: LocalizationErrors) -> FloatArray:
-    """(R, K) from where keypoints belong, √area of the person; 0 if not found."""
+    """Return (R, K) distances to the annotated keypoints, in √area; 0 where not predicted."""
     truth, found = judged.comparison.truth, judged.comparison.found
     here = found.keypoints[judged.found, :, :2]
     far = np.linalg.norm(here - truth.keypoints[judged.truth, :, :2], axis=-1)
@@ -111,6 +111,6 @@ def _panels(case: FailureCase, judged: LocalizationErrors, sample: Sample) -> tu
 
 
 def _in_image(keypoints: FloatArray, there: BoolArray, sample: Sample) -> FloatArray:
-    """Keypoints (..., K, 3) of the file in px of the sample's image; 0, 0, 0 if not there."""
+    """Return keypoints (..., K, 3) of the file in px of the sample's image; 0 where absent."""
     xy = sample.to_original.inverse()(keypoints[..., :2] + PIXEL_CENTER)
     return np.where(there[..., None], np.concatenate([xy, keypoints[..., 2:]], axis=-1), 0.0)

@@ -97,8 +97,8 @@ def test_the_largest_failures_come_first() -> None:
         (0, 1, (1,)),
     ]
     # Two keypoints, each 40.2 px from where it ought to be, of people of 10 px. Those of the other
-    # person were carried by 39.8 px.
-    assert swaps[0].carried == pytest.approx(8.04)
+    # person were distance by 39.8 px.
+    assert swaps[0].distance == pytest.approx(8.04)
     (fragment,) = largest_failures(cases, "fragment", 5)
     assert (fragment.index, fragment.person, fragment.other, fragment.keypoints) == (1, 1, 0, (3,))
     false = largest_failures(cases, "false", 5)
@@ -106,7 +106,7 @@ def test_the_largest_failures_come_first() -> None:
         (2, 0, (0, 3)),
         (1, 2, (3,)),
     ]
-    assert false[0].carried == 0 and false[1].carried == pytest.approx(2.5)
+    assert false[0].distance == 0 and false[1].distance == pytest.approx(2.5)
 
 
 def test_misses_are_of_visible_keypoints_of_annotated_people() -> None:

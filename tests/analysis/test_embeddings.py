@@ -7,9 +7,8 @@ import torch
 
 from poselib.analysis.embeddings import (
     PeopleTags,
+    measure_separation,
     read_people_tags,
-    separation,
-    summarize_separation,
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
@@ -23,7 +22,7 @@ def tags(*people: list[float]) -> PeopleTags:
 
 
 def test_the_measures_of_two_people_computed_by_hand() -> None:
-    found = separation([tags([0, 2, np.nan, np.nan], [10, 10, 14, 14]), tags([3, 4, 5, 6])])
+    found = measure_separation([tags([0, 2, np.nan, np.nan], [10, 10, 14, 14]), tags([3, 4, 5, 6])])
     assert (found.images, found.people, found.keypoints) == (1, 2, 6)
     assert found.between == pytest.approx(11)
     assert found.within == pytest.approx(np.sqrt((2 * 1 + 4 * 4) / 6))
@@ -32,21 +31,21 @@ def test_the_measures_of_two_people_computed_by_hand() -> None:
 
 
 def test_a_keypoint_nearer_to_another_person_is_not_its_own() -> None:
-    found = separation([tags([0, 0, 0, 0, 0, 9], [10, 10, 10, 10, 10, 10])])
+    found = measure_separation([tags([0, 0, 0, 0, 0, 9], [10, 10, 10, 10, 10, 10])])
     assert found.own == pytest.approx(11 / 12)
     assert found.outliers == pytest.approx(1 / 12)
 
 
 def test_the_scale_of_the_tags_does_not_count() -> None:
-    small = separation([tags([0, 1, 2], [5, 6, 8])])
-    large = separation([tags([0, 100, 200], [500, 600, 800])])
+    small = measure_separation([tags([0, 1, 2], [5, 6, 8])])
+    large = measure_separation([tags([0, 100, 200], [500, 600, 800])])
     assert small.ratio == pytest.approx(large.ratio)
     assert (small.own, small.outliers) == (large.own, large.outliers)
 
 
 def test_without_two_people_there_is_nothing_to_tell_apart() -> None:
     with pytest.raises(ValueError, match="none of 1 images"):
-        separation([tags([1, 2, 3])])
+        measure_separation([tags([1, 2, 3])])
 
 
 def test_tags_are_read_where_the_keypoints_lie() -> None:

@@ -74,10 +74,10 @@ def test_a_grouping_is_the_decoders_own(system: System, sample) -> None:
 
 def test_weak_peaks_can_be_left_out(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
-    assert all(len(step.people) == 1 for step in inspect_grouping(system, outputs, least_heat=0.5))
-    assert inspect_grouping(system, outputs, least_heat=0.95) == ()
+    assert all(len(step.people) == 1 for step in inspect_grouping(system, outputs, min_score=0.5))
+    assert inspect_grouping(system, outputs, min_score=0.95) == ()
     strict = with_options(init_system(get_preset("smoke"), COCO, 0), detection_threshold=0.5)
-    assert all(len(step.people) == 1 for step in inspect_grouping(strict, outputs, least_heat=0.05))
+    assert all(len(step.people) == 1 for step in inspect_grouping(strict, outputs, min_score=0.05))
 
 
 def test_the_cells_of_the_decoded_maps(system: System, sample) -> None:

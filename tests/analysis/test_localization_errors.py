@@ -75,12 +75,12 @@ def test_cases_by_hand_the_largest_first() -> None:
         ("miss", 0, (0,)),
     ]
     swap = case_of("swap")
-    assert (swap.person, swap.other) == (0, 4) and swap.carried == pytest.approx(2 * 4.0)
+    assert (swap.person, swap.other) == (0, 4) and swap.distance == pytest.approx(2 * 4.0)
     jitter, miss = case_of("jitter"), case_of("miss")
-    assert jitter.carried == pytest.approx(4 * 0.08) and miss.carried == pytest.approx(0.5)
+    assert jitter.distance == pytest.approx(4 * 0.08) and miss.distance == pytest.approx(0.5)
     assert jitter.other == miss.other == -1 and jitter.person == 4
     # What was not found is nowhere.
-    assert error_cases(one)[-1].carried == 0
+    assert error_cases(one)[-1].distance == 0
 
 
 def test_swaps_with_two_people_are_two_cases() -> None:
