@@ -9,6 +9,7 @@ from poselib.analysis.embeddings import (
     PeopleTags,
     measure_separation,
     read_people_tags,
+    summarize_separation,
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
