@@ -89,7 +89,7 @@ def test_the_cells_of_the_decoded_maps(system: System, sample) -> None:
 
 def test_a_system_without_tags_is_refused(system: System) -> None:
     with pytest.raises(ValueError, match="does not group keypoints by tags"):
-        decode_options(replace(system, decode=lambda outputs: []))
+        decode_options(replace(system, decode_options=None))
 
 
 def test_fixed_orders_are_among_the_decoding_options() -> None:
