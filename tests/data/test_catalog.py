@@ -22,18 +22,8 @@ from poselib.data.catalog import (
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import write_scenes
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, get_skeleton
-from tests.data import mpii_files
-from tests.data.mat_files import save, struct
-from tests.data.mpii_files import entry as mpii_entry
-from tests.data.readers.test_aic import person as aic_person
-from tests.data.readers.test_flic import example
-from tests.data.readers.test_hieve import frame as hieve_frame
-from tests.data.readers.test_hieve import person as hieve_person
-from tests.data.readers.test_lsp import joints
-from tests.data.readers.test_ochuman import content as ochuman_content
-from tests.data.readers.test_uav_human import TEST, TRAIN
-from tests.data.readers.test_uav_human import labels as uav_labels
-from tests.data.readers.test_uav_human import person as uav_person
+from tests.data.factories import aic, flic, hieve, lsp, mpii, ochuman, uav_human
+from tests.data.factories.mat import save, struct
 
 SPLITS: tuple[Split, Split] = ("train", "test")
 HELD_OUT: tuple[Split, Split] = ("val", "test")
@@ -113,12 +103,12 @@ def test_val_is_the_test_set_unless_both_are_published(tmp_path: Path) -> None:
     assert np.array_equal(
         open_dataset("synthetic")[5].image, open_dataset("synthetic", "test")[5].image
     )
-    coco(tmp_path)
+    coco_folder(tmp_path)
     assert [open_dataset("coco", split, tmp_path)[0].image_id for split in ("val", "test")] == [
         1,
         1,
     ]
-    ochuman(tmp_path)
+    ochuman_folder(tmp_path)
     names = [
         open_dataset("ochuman", split, tmp_path).image_path(0).name  # type: ignore[attr-defined]
         for split in HELD_OUT
@@ -155,7 +145,7 @@ def coco_like(name: str, skeleton: Skeleton) -> dict[str, Any]:
     }
 
 
-def coco(folder: Path) -> None:
+def coco_folder(folder: Path) -> None:
     for part in ("train2017", "val2017", "test2017"):
         content = coco_like(part, COCO)
         name = f"person_keypoints_{part}.json"
@@ -167,14 +157,14 @@ def coco(folder: Path) -> None:
             put(folder / part / image["file_name"])
 
 
-def crowdpose(folder: Path) -> None:
+def crowdpose_folder(folder: Path) -> None:
     for part in ("trainval", "test"):
         put(folder / "json" / f"crowdpose_{part}.json", coco_like(part, CROWDPOSE))
         for number in (1, 2):
             put(folder / "images" / f"{part}{number}.jpg")
 
 
-def ochuman(folder: Path) -> None:
+def ochuman_folder(folder: Path) -> None:
     for part in ("val", "test"):
         name = f"ochuman_coco_format_{part}_range_0.00_1.00.json"
         put(folder / "annotations" / name, coco_like(part, OCHUMAN))
@@ -182,22 +172,22 @@ def ochuman(folder: Path) -> None:
             put(folder / "images" / f"{part}{number}.jpg")
 
 
-def mpii(folder: Path) -> None:
+def mpii_folder(folder: Path) -> None:
     (folder / "images").mkdir()
     names = ("a.jpg", "b.jpg")
     for name in names:
         put(folder / "images" / name)
-    mpii_files.write_release(
+    mpii.write_release(
         folder,
-        mpii_files.image("a.jpg", mpii_files.person(5, 4)),
-        mpii_files.image("b.jpg", mpii_files.person(9, 4), train=0),
+        mpii.image("a.jpg", mpii.person(5, 4)),
+        mpii.image("b.jpg", mpii.person(9, 4), train=0),
     )
 
 
-def aic(folder: Path) -> None:
+def aic_folder(folder: Path) -> None:
     for part, day, shot in (("train", "20170909", "20170902"), ("validation",) + ("20170911",) * 2):
         home = folder / f"ai_challenger_keypoint_{part}_{shot}"
-        people = {"human1": aic_person(3, 6)}
+        people = {"human1": aic.person(3, 6)}
         content = [
             {
                 "image_id": f"{part}{number}",
@@ -211,56 +201,62 @@ def aic(folder: Path) -> None:
             put(home / f"keypoint_{part}_images_{shot}" / f"{part}{number}.jpg")
 
 
-def lsp(folder: Path) -> None:
-    save(folder / "joints.mat", joints=joints(1002))
+def lsp_folder(folder: Path) -> None:
+    save(folder / "joints.mat", joints=lsp.joints(1002))
     first = put(folder / "images" / "im0001.jpg").read_bytes()
     for number in range(2, 1003):
         (folder / "images" / f"im{number:04d}.jpg").write_bytes(first)
 
 
-def flic(folder: Path) -> None:
+def flic_folder(folder: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         put(folder / "images" / name)
-    save(folder / "examples.mat", examples=struct(example("a.jpg", 1), example("b.jpg", 0)))
+    save(
+        folder / "examples.mat", examples=struct(flic.example("a.jpg", 1), flic.example("b.jpg", 0))
+    )
 
 
-def hieve(folder: Path) -> None:
+def hieve_folder(folder: Path) -> None:
     for video in ("1", "2", "9", "10", "11"):
-        frames = [hieve_frame("000000.jpg", [hieve_person(4)]), hieve_frame("000001.jpg", [])]
+        frames = [hieve.frame("000000.jpg", [hieve.person(4)]), hieve.frame("000001.jpg", [])]
         put(folder / "labels" / "train" / "track2&3" / f"{video}.json", {"annolist": frames})
         for number in (0, 1):
             put(folder / "images" / "train" / video / f"{number:06d}.jpg")
 
 
-def uav_human(folder: Path) -> None:
-    for name, people in ((TRAIN, [uav_person(3)]), (TEST, [uav_person(3)]), (f"{TEST}1", [])):
-        content = json.loads(json.dumps(uav_labels(*people)).replace(": 80", ": 60"))
+def uav_human_folder(folder: Path) -> None:
+    for name, people in (
+        (uav_human.TRAIN, [uav_human.person(3)]),
+        (uav_human.TEST, [uav_human.person(3)]),
+        (f"{uav_human.TEST}1", []),
+    ):
+        content = json.loads(json.dumps(uav_human.labels(*people)).replace(": 80", ": 60"))
         put(folder / "annotations" / f"{name}.json", content)
         put(folder / "frames" / f"{name}.jpg")
 
 
 # Number of images and of people in each split; without people an image is only kept for testing.
 LAYOUTS: list[tuple[str, Callable[[Path], None], Split, int, int]] = [
-    ("coco", coco, "train", 1, 1),
-    ("coco", coco, "test", 2, 1),
-    ("coco_testdev", coco, "test", 2, 0),
-    ("crowdpose", crowdpose, "train", 1, 1),
-    ("crowdpose", crowdpose, "test", 2, 1),
-    ("ochuman", ochuman, "train", 1, 1),
-    ("ochuman", ochuman, "test", 2, 1),
-    ("ochuman_val", ochuman, "test", 2, 1),
-    ("mpii", mpii, "train", 1, 1),
-    ("mpii", mpii, "test", 1, 1),
-    ("aic", aic, "train", 1, 1),
-    ("aic", aic, "test", 2, 1),
-    ("lsp", lsp, "train", 1000, 1000),
-    ("lsp", lsp, "test", 2, 2),
-    ("flic", flic, "train", 1, 1),
-    ("flic", flic, "test", 1, 1),
-    ("hieve", hieve, "train", 2, 2),
-    ("hieve", hieve, "test", 6, 3),
-    ("uav_human", uav_human, "train", 1, 1),
-    ("uav_human", uav_human, "test", 2, 1),
+    ("coco", coco_folder, "train", 1, 1),
+    ("coco", coco_folder, "test", 2, 1),
+    ("coco_testdev", coco_folder, "test", 2, 0),
+    ("crowdpose", crowdpose_folder, "train", 1, 1),
+    ("crowdpose", crowdpose_folder, "test", 2, 1),
+    ("ochuman", ochuman_folder, "train", 1, 1),
+    ("ochuman", ochuman_folder, "test", 2, 1),
+    ("ochuman_val", ochuman_folder, "test", 2, 1),
+    ("mpii", mpii_folder, "train", 1, 1),
+    ("mpii", mpii_folder, "test", 1, 1),
+    ("aic", aic_folder, "train", 1, 1),
+    ("aic", aic_folder, "test", 2, 1),
+    ("lsp", lsp_folder, "train", 1000, 1000),
+    ("lsp", lsp_folder, "test", 2, 2),
+    ("flic", flic_folder, "train", 1, 1),
+    ("flic", flic_folder, "test", 1, 1),
+    ("hieve", hieve_folder, "train", 2, 2),
+    ("hieve", hieve_folder, "test", 6, 3),
+    ("uav_human", uav_human_folder, "train", 1, 1),
+    ("uav_human", uav_human_folder, "test", 2, 1),
 ]
 
 
@@ -300,7 +296,7 @@ def test_training_and_test_images_are_disjoint(
 
 
 def test_hieve_holds_back_its_last_videos(tmp_path: Path) -> None:
-    hieve(tmp_path)
+    hieve_folder(tmp_path)
     train, test = (open_dataset("hieve", split, tmp_path) for split in SPLITS)
     videos = [
         [d.image_path(i).parent.name for i in range(len(d))]  # type: ignore[attr-defined]
@@ -319,14 +315,14 @@ def test_coco_testdev_has_no_labels(tmp_path: Path) -> None:
         match=r"'coco_testdev' has no split 'train'; train on coco; it has test \(test-dev2017\)",
     ):
         open_dataset("coco_testdev", "train", tmp_path)
-    coco(tmp_path)
+    coco_folder(tmp_path)
     testdev = open_dataset("coco_testdev", "test", tmp_path)
     with pytest.raises(ValueError, match=r"annotates nobody.*upload"):
         testdev.annotations()
 
 
 def test_ochuman_val_and_test(tmp_path: Path) -> None:
-    ochuman(tmp_path)
+    ochuman_folder(tmp_path)
     part = {
         name: {dataset.image_path(i) for i in range(len(dataset))}  # type: ignore[attr-defined]
         for name in ("ochuman", "ochuman_val")
@@ -348,7 +344,7 @@ def test_training_dataset_for() -> None:
 
 
 def test_ochuman_opens_with_its_own_annotations(tmp_path: Path) -> None:
-    put(tmp_path / "annotations" / "ochuman.json", ochuman_content())
+    put(tmp_path / "annotations" / "ochuman.json", ochuman.content())
     for number in (4, 7, 9):
         put(tmp_path / "images" / f"{number:06d}.jpg")
     dataset = open_dataset("ochuman", "train", tmp_path)
@@ -360,7 +356,7 @@ def test_ochuman_opens_with_its_own_annotations(tmp_path: Path) -> None:
 
 def test_mpii_opens_with_converted_annotations(tmp_path: Path) -> None:
     for part in ("train", "valid"):
-        put(tmp_path / "annot" / f"{part}.json", [mpii_entry(f"{part}.jpg")])
+        put(tmp_path / "annot" / f"{part}.json", [mpii.entry(f"{part}.jpg")])
         put(tmp_path / "images" / f"{part}.jpg")
     train, test = (open_dataset("mpii", split, tmp_path) for split in SPLITS)
     assert (len(train), len(test)) == (1, 1)
@@ -369,14 +365,14 @@ def test_mpii_opens_with_converted_annotations(tmp_path: Path) -> None:
 
 
 def test_mpii_groups_are_tested_if_known(tmp_path: Path) -> None:
-    mpii(tmp_path)
-    people = mpii_files.person(5, 4), mpii_files.person(30, 20)
+    mpii_folder(tmp_path)
+    people = mpii.person(5, 4), mpii.person(30, 20)
     shown = (
-        mpii_files.image("a.jpg", mpii_files.person(5, 4)),
-        mpii_files.image("b.jpg", *people, train=0, groups=[[1], [2]]),
+        mpii.image("a.jpg", mpii.person(5, 4)),
+        mpii.image("b.jpg", *people, train=0, groups=[[1], [2]]),
     )
-    mpii_files.write_release(tmp_path, *shown)
-    mpii_files.write_groups(tmp_path, *shown)
+    mpii.write_release(tmp_path, *shown)
+    mpii.write_groups(tmp_path, *shown)
     train, test = (open_dataset("mpii", split, tmp_path) for split in SPLITS)
     assert (len(train), len(test)) == (1, 2)
     assert [test[i].size for i in range(2)] == [(384, 384)] * 2
@@ -384,7 +380,7 @@ def test_mpii_groups_are_tested_if_known(tmp_path: Path) -> None:
 
 
 def test_aic_training_folder_under_either_date(tmp_path: Path) -> None:
-    aic(tmp_path)
+    aic_folder(tmp_path)
     one = tmp_path / "ai_challenger_keypoint_train_20170902"
     one.rename(tmp_path / "ai_challenger_keypoint_train_20170909")
     assert len(open_dataset("aic", "train", tmp_path)) == 1

@@ -13,7 +13,7 @@ from pycocotools import mask as rle
 
 from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.skeletons import Skeleton
-from tests.data.datasets import perfect_results
+from tests.data.factories.images import perfect_results
 from tests.metrics.coco_entries import ap_of
 
 TRIO = Skeleton(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,51 +13,12 @@ from poselib.data.readers.aic import AicKeypoints
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import AIC, CROWDPOSE
-from tests.data.datasets import images, perfect_results
+from tests.data.factories.aic import NAMES, content, write
+from tests.data.factories.images import perfect_results
 from tests.metrics.coco_entries import ap_of
 
-NAMES = ("d8eeddddcc042544a2570d4c452778b912726720", "a1", "b2")
 
-
-def person(x: float, y: float, marks: dict[int, int] | None = None) -> list[float]:
-    """Visible keypoints in a row, except those with another mark, which the file zeroes."""
-    marks = marks or {}
-    triples = []
-    for k in range(14):
-        mark = marks.get(k, 1)
-        triples += [0, 0, 3] if mark == 3 else [x + k, y + 2 * k, mark]
-    return triples
-
-
-def content() -> list[dict[str, Any]]:
-    """Two people, of whom one is half hidden; somebody without keypoints; nobody."""
-    return [
-        {
-            "image_id": NAMES[0],
-            "url": "http://example.org/a.jpg",
-            "human_annotations": {"human1": [0, 5, 40, 45], "human2": [20, 10, 50, 44]},
-            "keypoint_annotations": {
-                "human2": person(22, 12, {0: 2, 5: 3, 13: 3}),
-                "human1": person(3, 6),
-            },
-        },
-        {
-            "image_id": NAMES[1],
-            "human_annotations": {"human1": [10, 8, 4, 2]},
-            "keypoint_annotations": {"human1": person(0, 0, dict.fromkeys(range(14), 3))},
-        },
-        {"image_id": NAMES[2], "human_annotations": {}, "keypoint_annotations": {}},
-    ]
-
-
-def write(folder: Path, data: object) -> Path:
-    images(folder, [f"{name}.jpg" for name in NAMES], (50, 60))
-    path = folder / "people.json"
-    path.write_text(json.dumps(data))
-    return path
-
-
-def test_people(tmp_path: Path) -> None:
+def test_keypoints_and_areas(tmp_path: Path) -> None:
     dataset = AicKeypoints(write(tmp_path, content()), tmp_path)
     assert dataset.skeleton is AIC and dataset.image_ids == (1, 2, 3)
     first = dataset[0]
@@ -73,7 +33,7 @@ def test_people(tmp_path: Path) -> None:
     assert first.areas.tolist() == [40 * 40, 30 * 34]
 
 
-def test_who_has_no_keypoint_is_ignored(tmp_path: Path) -> None:
+def test_people_without_keypoints_are_ignored(tmp_path: Path) -> None:
     sample = AicKeypoints(write(tmp_path, content()), tmp_path)[1]
     assert len(sample.keypoints) == 0
     assert sample.ignore_mask[2:8, 4:10].all() and sample.ignore_mask.sum() == 36
@@ -96,7 +56,7 @@ def aic_similarity(people: np.ndarray, found: np.ndarray, box: list[float]) -> f
     return float(np.exp(-distance / 2 / delta**2 / (scale + 1)).mean())
 
 
-def test_similarity_is_that_of_the_own_evaluation(tmp_path: Path) -> None:
+def test_oks_equals_the_official_evaluation(tmp_path: Path) -> None:
     """Ours and its differ by the hidden keypoints, and by 1 px² in the scale."""
     sample = AicKeypoints(write(tmp_path, content()), tmp_path)[0]
     found = sample.keypoints[:1, :, :2] + np.linspace(0, 3, 14)[None, :, None].astype(np.float32)
@@ -106,7 +66,7 @@ def test_similarity_is_that_of_the_own_evaluation(tmp_path: Path) -> None:
     assert float(ours[0, 0]) == pytest.approx(theirs, rel=1e-3)
 
 
-def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
+def test_ground_truth_evaluates_to_ap_one(tmp_path: Path) -> None:
     dataset = AicKeypoints(write(tmp_path, content()), tmp_path)
     truth = dataset.annotations()
     assert dataset.sizes()[0] == (50, 60)
@@ -155,7 +115,7 @@ def test_bad_files_are_refused_by_name(change: Change, words: str, tmp_path: Pat
         AicKeypoints(write(tmp_path, data), tmp_path)
 
 
-def test_what_is_of_another_format(tmp_path: Path) -> None:
+def test_other_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"people\.json: expected a list of objects, found dict"):
         AicKeypoints(write(tmp_path, {"images": [], "annotations": []}), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"none\.json does not exist"):
@@ -170,7 +130,7 @@ def test_what_is_of_another_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.samples
-def test_the_converted_sample(samples_dir: Path) -> None:
+def test_converted_sample(samples_dir: Path) -> None:
     folder = samples_dir / "aic"
     dataset = CocoKeypoints(folder / "test_aic.json", folder, AIC)
     people = [sample.keypoints for sample in dataset]

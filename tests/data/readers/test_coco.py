@@ -23,7 +23,7 @@ from poselib.data.readers.coco import (
 )
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton
 from poselib.structures import Poses
-from tests.data.datasets import perfect_results, poses_of
+from tests.data.factories.images import perfect_results, poses_of
 from tests.metrics.coco_entries import ap_of
 
 Content = dict[str, Any]

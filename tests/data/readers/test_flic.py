@@ -10,51 +10,15 @@ import pytest
 
 from poselib.data.readers.flic import FlicImages
 from poselib.skeletons import FLIC
-from tests.data.datasets import images
-from tests.data.mat_files import NOTHING, save, struct
+from tests.data.factories.flic import ANNOTATED, content, coordinates, example
+from tests.data.factories.images import images
+from tests.data.factories.mat import NOTHING, save, struct
 
-# The 11 annotated of the 29 columns, from 1, in the order of the makers' own list.
-ANNOTATED = (1, 2, 3, 4, 5, 6, 7, 10, 13, 14, 17)
 NAMES = (
     *("left_shoulder", "left_elbow", "left_wrist"),
     *("right_shoulder", "right_elbow", "right_wrist"),
     *("left_hip", "right_hip", "left_eye", "right_eye", "nose"),
 )
-
-
-def coordinates(x: float = 10, y: float = 5) -> np.ndarray:
-    """(2, 29): column c (from 1) is at (x + c, y + c / 2); the others are NaN."""
-    array = np.full((2, 29), np.nan)
-    for column in ANNOTATED:
-        array[:, column - 1] = x + column, y + column / 2
-    return array
-
-
-def example(file_name: str, train: int, **fields: Any) -> dict[str, Any]:
-    given = {
-        "poselet_hit_idx": np.array([[48], [148]], np.uint16),
-        "moviename": "film",
-        "coords": coordinates(),
-        "filepath": file_name,
-        "imgdims": np.array([[40, 60, 3]], np.uint16),
-        "currframe": np.uint16(6361),
-        "torsobox": np.array([[11, 6, 31, 26]], np.float32),
-        "istrain": np.uint8(train),
-        "istest": np.uint8(1 - train),
-    }
-    given.update(fields)
-    return given
-
-
-def content() -> list[dict[str, Any]]:
-    """Two people in one frame for training, one for testing, one of each in a third frame."""
-    return [
-        example("a.jpg", 1),
-        example("b.jpg", 0),
-        example("a.jpg", 1, coords=coordinates(30), torsobox=np.array([[1, 2, 3, 4]], np.float32)),
-        example("c.jpg", 1),
-        example("c.jpg", 0, torsobox=np.array([[41, 11, 51, 31]], np.float32)),
-    ]
 
 
 def opened(
@@ -66,7 +30,7 @@ def opened(
     )
 
 
-def test_examples_of_a_frame_are_people_of_one_image(tmp_path: Path) -> None:
+def test_examples_of_a_frame_become_one_image(tmp_path: Path) -> None:
     train, test = (opened(tmp_path, content(), split) for split in ("train", "test"))
     assert [train.image_path(i).name for i in range(len(train))] == ["a.jpg", "c.jpg"]
     assert [test.image_path(i).name for i in range(len(test))] == ["b.jpg", "c.jpg"]
@@ -84,7 +48,7 @@ def test_joints_are_found_by_name(tmp_path: Path) -> None:
     assert (keypoints[1, :, 0] - keypoints[0, :, 0] == 20).all()
 
 
-def test_another_splits_person_in_the_frame_is_ignored(tmp_path: Path) -> None:
+def test_people_of_the_other_split_are_ignored(tmp_path: Path) -> None:
     train = opened(tmp_path, content())
     expected = np.zeros((40, 60), bool)
     # The torso (40.5, 10.5) to (50.5, 30.5): the pixels with their centers in it.
@@ -100,7 +64,7 @@ def test_joints_without_coordinates_and_outside_the_frame(tmp_path: Path) -> Non
     assert keypoints[0, FLIC.index("left_shoulder")].tolist() == [-19.5, 5, 2]
 
 
-def test_doubtful_examples_of_the_full_set(tmp_path: Path) -> None:
+def test_unchecked_examples_of_the_full_set(tmp_path: Path) -> None:
     rows = [
         example("a.jpg", 1, isbad=0, isunchecked=0),
         example("a.jpg", 1, isbad=1, isunchecked=0),
@@ -113,7 +77,7 @@ def test_doubtful_examples_of_the_full_set(tmp_path: Path) -> None:
     assert not everyone[0].ignore_mask.any()
 
 
-def test_sizes_are_those_of_the_file(tmp_path: Path) -> None:
+def test_image_sizes(tmp_path: Path) -> None:
     dataset = opened(tmp_path, [example("a.jpg", 1, imgdims=np.array([[41, 60, 3]], np.uint16))])
     assert dataset.sizes() == ((41, 60),)
     with pytest.raises(ValueError, match=r"a\.jpg: 40x60 px, but .*examples\.mat states 41x60"):

@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from poselib.data.readers.hieve import HieveKeypoints
 from poselib.skeletons import HIEVE
-from tests.data.datasets import perfect_results
+from tests.data.factories.hieve import Content, labels, write
+from tests.data.factories.images import perfect_results
 from tests.metrics.coco_entries import ap_of
 
-Content = dict[str, Any]
 
-
-def point(k: int, x: float, y: float, score: float = 1) -> Content:
-    return {"id": [k], "x": [x], "y": [y], "score": [score]}
-
-
-def person(
-    x: float, absent: tuple[int, ...] = (), scores: dict[int, float] | None = None
-) -> Content:
-    """Keypoint k is at pixel (x + k, 2 k), last one first."""
-    listed = [k for k in reversed(range(14)) if k not in absent]
-    points = [point(k, x + k, 2 * k, (scores or {}).get(k, 1)) for k in listed]
-    return {
-        **{"x1": [x], "y1": [0], "x2": [x + 20], "y2": [30], "score": [1], "track_id": [3]},
-        "annopoints": [{"point": points}],
-    }
-
-
-def frame(name: str, people: list[Content]) -> Content:
-    return {"image": [{"name": name}], "ignore_regions": [], "annorect": people}
-
-
-def labels() -> dict[str, Content]:
-    return {
-        "2": {"annolist": [frame("000000.jpg", [person(1)]), frame("000001.jpg", [])]},
-        "10": {
-            "annolist": [
-                frame("000000.jpg", [person(5, absent=(0, 13), scores={4: 0}), person(30)]),
-                frame("000002.jpg", [{**person(8), "annopoints": []}]),
-            ]
-        },
-    }
-
-
-def write(folder: Path, data: dict[str, Any]) -> tuple[Path, Path]:
-    annotations, images = folder / "labels", folder / "images"
-    annotations.mkdir(exist_ok=True)
-    for video, number in [("2", 0), ("2", 1), ("10", 0), ("10", 2)]:
-        (images / video).mkdir(parents=True, exist_ok=True)
-        pixels = np.full((40, 60, 3), 10 * int(video) + number, np.uint8)
-        Image.fromarray(pixels).save(images / video / f"{number:06d}.jpg", quality=100)
-    for video, content in data.items():
-        (annotations / f"{video}.json").write_text(json.dumps(content))
-    return annotations, images
-
-
-def test_frames_of_all_videos_follow_each_other(tmp_path: Path) -> None:
+def test_frames_of_all_videos_in_order(tmp_path: Path) -> None:
     dataset = HieveKeypoints(*write(tmp_path, labels()))
     assert dataset.skeleton is HIEVE and dataset.image_ids == (1, 2, 3, 4)
     names = ("2/000000.jpg", "2/000001.jpg", "10/000000.jpg", "10/000002.jpg")
@@ -72,7 +24,7 @@ def test_frames_of_all_videos_follow_each_other(tmp_path: Path) -> None:
     assert [len(sample.keypoints) for sample in dataset] == [1, 0, 2, 0]
 
 
-def test_people(tmp_path: Path) -> None:
+def test_keypoints_and_areas(tmp_path: Path) -> None:
     first, _, third, fourth = HieveKeypoints(*write(tmp_path, labels()))
     assert first.keypoints[0, :, 0].tolist() == [1.5 + k for k in range(14)]
     assert first.keypoints[0, :, 1].tolist() == [0.5 + 2 * k for k in range(14)]
@@ -86,7 +38,7 @@ def test_people(tmp_path: Path) -> None:
     assert fourth.ignore_mask[0:30, 8:28].all() and fourth.ignore_mask.sum() == 600
 
 
-def test_some_videos_alone_and_in_any_order(tmp_path: Path) -> None:
+def test_chosen_videos_in_their_order(tmp_path: Path) -> None:
     annotations, images = write(tmp_path, labels())
     dataset = HieveKeypoints(annotations, images, videos=["10"], keep_empty=False)
     assert dataset.table.file_names == ("10/000000.jpg",)
@@ -94,7 +46,7 @@ def test_some_videos_alone_and_in_any_order(tmp_path: Path) -> None:
         HieveKeypoints(annotations, images, videos=["7"])
 
 
-def test_the_truth_evaluates_to_one(tmp_path: Path) -> None:
+def test_ground_truth_evaluates_to_ap_one(tmp_path: Path) -> None:
     dataset = HieveKeypoints(*write(tmp_path, labels()))
     truth = dataset.annotations()
     assert truth.keypoints[0, :2].tolist() == [[1, 0, 2], [2, 2, 2]]
@@ -140,7 +92,7 @@ def test_bad_files_are_refused_by_name(change: Change, words: str, tmp_path: Pat
         HieveKeypoints(*write(tmp_path, data))
 
 
-def test_absent_files_are_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"label folder .*none.* holds no \.json file"):
         HieveKeypoints(tmp_path / "none", tmp_path)
     annotations, images = write(tmp_path, labels())

@@ -10,27 +10,9 @@ import pytest
 
 from poselib.data.readers.lsp import TRAIN_IMAGES, LspImages
 from poselib.skeletons import LSP
-from tests.data.datasets import images
-from tests.data.mat_files import NOTHING, save
-
-COUNT = 2000
-
-
-def joints(count: int = COUNT) -> np.ndarray:
-    """(3, 14, N): joint k of image n (from 1) is at (n + k, 10 + k); the right ankle is hidden."""
-    array = np.zeros((3, 14, count))
-    array[0] = np.arange(14)[:, None] + np.arange(1, count + 1)
-    array[1] = 10 + np.arange(14)[:, None]
-    array[2, 0] = 1
-    return array
-
-
-def extended(count: int = 30) -> np.ndarray:
-    """(14, 3, N): as above; only the right knee is not labeled, and is somewhere odd."""
-    array = joints(count).transpose(1, 0, 2).copy()
-    array[:, 2] = 1
-    array[1] = np.array([-777, 1e6, 0])[:, None]
-    return array
+from tests.data.factories.images import images
+from tests.data.factories.lsp import COUNT, extended, joints
+from tests.data.factories.mat import NOTHING, save
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +30,7 @@ def opened(
     return LspImages(save(folder / "joints.mat", joints=content), where or folder, split)
 
 
-def test_the_first_thousand_train_and_the_last_thousand_test(
-    lsp_images: Path, tmp_path: Path
-) -> None:
+def test_splits(lsp_images: Path, tmp_path: Path) -> None:
     train = opened(tmp_path, joints(), "train", lsp_images)
     test = opened(tmp_path, joints(), "test", lsp_images)
     assert len(train) == len(test) == TRAIN_IMAGES == 1000
@@ -61,7 +41,7 @@ def test_the_first_thousand_train_and_the_last_thousand_test(
     assert test[0].keypoints[0, LSP.index("left_hip")].tolist() == [1003.5, 12.5, 2]
 
 
-def test_one_means_hidden_in_lsp(lsp_images: Path, tmp_path: Path) -> None:
+def test_visibility_of_lsp(lsp_images: Path, tmp_path: Path) -> None:
     sample = opened(tmp_path, joints(), "train", lsp_images)[0]
     assert sample.keypoints.shape == (1, 14, 3) and sample.keypoints.dtype == np.float32
     assert sample.keypoints[0, :, 2].tolist() == [1] + [2] * 13
@@ -71,7 +51,7 @@ def test_one_means_hidden_in_lsp(lsp_images: Path, tmp_path: Path) -> None:
     assert not sample.ignore_mask.any() and sample.image_id == 1
 
 
-def test_one_means_visible_in_the_extended_set(tmp_path: Path) -> None:
+def test_visibility_of_the_extended_set(tmp_path: Path) -> None:
     names = [f"im{n:05d}.jpg" for n in range(1, 31)]
     dataset = opened(tmp_path, extended(), "train", images(tmp_path / "images", names))
     assert len(dataset) == 30 and dataset.image_path(29).name == "im00030.jpg"
@@ -82,7 +62,7 @@ def test_one_means_visible_in_the_extended_set(tmp_path: Path) -> None:
     assert dataset[29].areas == pytest.approx([0.53 * 13 * 13])
 
 
-def test_nobody_labeled_is_nobody_to_place(tmp_path: Path) -> None:
+def test_people_without_keypoints_are_left_out(tmp_path: Path) -> None:
     content = extended(3)
     content[:, 2, 1] = 0
     names = [f"im{n:05d}.jpg" for n in (1, 2, 3)]
@@ -123,7 +103,7 @@ def test_bad_files(content: Any, split: str, message: str, tmp_path: Path) -> No
         opened(tmp_path, content, split)
 
 
-def test_absent_images(tmp_path: Path) -> None:
+def test_missing_images(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"lacks 4 of 4 images: im0001\.jpg"):
         opened(tmp_path, joints(4))
     path = save(tmp_path / "joints.mat", joints=joints(4))

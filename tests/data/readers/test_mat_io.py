@@ -10,14 +10,14 @@ import pytest
 from scipy.io import savemat
 
 from poselib.data.readers.mat_io import cells, field, number, positions, read_mat, structures, text
-from tests.data.mat_files import NOTHING, cell, save, struct
+from tests.data.factories.mat import NOTHING, cell, save, struct
 
 
 def entry_of(folder: Path, **fields: object) -> np.void:
     return structures(read_mat(save(folder / "a.mat", a=struct(fields)), "a"))[0]
 
 
-def test_structures_of_any_number_are_a_list(tmp_path: Path) -> None:
+def test_structures(tmp_path: Path) -> None:
     path = save(
         tmp_path / "a.mat", two=struct({"x": 1}, {"x": 2}), one=struct({"x": 3}), no=NOTHING
     )
@@ -26,7 +26,7 @@ def test_structures_of_any_number_are_a_list(tmp_path: Path) -> None:
     assert structures(read_mat(path, "no")) == structures(None) == []
 
 
-def test_cells_of_any_number_are_a_list(tmp_path: Path) -> None:
+def test_cells(tmp_path: Path) -> None:
     path = save(tmp_path / "a.mat", row=cell([1, "b"], column=False), column=cell([2]), no=NOTHING)
     assert [value.tolist() for value in cells(read_mat(path, "row"))] == [[[1]], ["b"]]
     assert [value.tolist() for value in cells(read_mat(path, "column"))] == [[[2]]]
@@ -52,7 +52,7 @@ def test_numbers(value: object, expected: float, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [[1, 2], "one", struct({"x": 1}), cell([1, 2])])
-def test_what_is_no_number_is_refused(value: object, tmp_path: Path) -> None:
+def test_values_that_are_no_number_are_refused(value: object, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"here: x: expected a number, found"):
         number(entry_of(tmp_path, x=value), "x", "here")
 
@@ -65,7 +65,7 @@ def test_text(tmp_path: Path) -> None:
             text(entry, name, "here")
 
 
-def test_empty_and_absent_fields_are_none(tmp_path: Path) -> None:
+def test_empty_and_missing_fields_are_none(tmp_path: Path) -> None:
     entry = entry_of(tmp_path, x=1, nothing=NOTHING)
     assert field(entry, "nothing") is None and field(entry, "absent") is None
     assert field(entry, "x") is not None
@@ -79,7 +79,7 @@ def test_positions_count_from_zero() -> None:
             positions(np.array(bad), 3, "here")
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent\.mat does not exist"):
         read_mat(tmp_path / "absent.mat", "a")
     whole = save(tmp_path / "whole.mat", a=struct({"x": np.arange(500)}, {"x": "text"}))
@@ -98,6 +98,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_mat(torn, "a")
 
 
-def test_version_4_files_are_read_too(tmp_path: Path) -> None:
+def test_version_4_files(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"a": np.eye(2)}, format="4")
     assert (read_mat(tmp_path / "a.mat", "a") == np.eye(2)).all()

@@ -12,9 +12,9 @@ import pytest
 
 from poselib.data.readers.mpii import MpiiImages
 from poselib.structures import Sample
-from tests.data.datasets import images
-from tests.data.mat_files import NOTHING
-from tests.data.mpii_files import (
+from tests.data.factories.images import images
+from tests.data.factories.mat import NOTHING
+from tests.data.factories.mpii import (
     Fields,
     entry,
     image,
@@ -53,7 +53,7 @@ def opened(folder: Path, unit: Any = "image", split: Any = "train", **options: A
     return MpiiImages.from_mat(write_release(folder, *shown), where, split, unit, **options)
 
 
-def test_whole_images_hold_everyone(tmp_path: Path) -> None:
+def test_unit_image(tmp_path: Path) -> None:
     dataset = opened(tmp_path)
     # The second image, where nobody is labeled, teaches nothing.
     assert dataset.image_ids == (1, 3) and [len(sample.keypoints) for sample in dataset] == [4, 1]
@@ -70,7 +70,7 @@ def test_whole_images_hold_everyone(tmp_path: Path) -> None:
     assert sample.areas == pytest.approx([0.53 * 15 * 30] * 4)
 
 
-def test_single_people(tmp_path: Path) -> None:
+def test_unit_person(tmp_path: Path) -> None:
     dataset = opened(tmp_path, "person")
     assert [dataset.image_path(i).name for i in range(2)] == ["a.jpg", "c.jpg"]
     assert dataset.image_ids == (1, 2) and len(dataset[0].keypoints) == 1
@@ -78,7 +78,7 @@ def test_single_people(tmp_path: Path) -> None:
     assert not dataset[0].ignore_mask.any()
 
 
-def test_groups_are_samples_and_others_are_ignored(tmp_path: Path) -> None:
+def test_unit_group(tmp_path: Path) -> None:
     dataset = opened(tmp_path, "group")
     assert len(dataset) == 2 and dataset.image_ids == (1, 2)
     assert dataset.table.file_names == ("a.jpg", "a.jpg")
@@ -95,7 +95,7 @@ def test_groups_are_samples_and_others_are_ignored(tmp_path: Path) -> None:
     assert not dataset[1].ignore_mask[44:, 60:74].any()
 
 
-def test_head_sizes_belong_to_the_people_of_the_sample(tmp_path: Path) -> None:
+def test_head_sizes(tmp_path: Path) -> None:
     for unit, counts in (("image", [4, 1]), ("person", [1, 1]), ("group", [2, 1])):
         dataset = opened(tmp_path, unit)
         sizes = [dataset.head_sizes(i) for i in range(len(dataset))]
@@ -105,7 +105,7 @@ def test_head_sizes_belong_to_the_people_of_the_sample(tmp_path: Path) -> None:
     assert dataset.head_sizes(0).all()
 
 
-def test_images_for_testing_have_crops_but_no_truth(tmp_path: Path) -> None:
+def test_images_for_testing_have_crops_without_labels(tmp_path: Path) -> None:
     dataset = opened(tmp_path, "group", "test")
     assert len(dataset) == 1 and dataset[0].keypoints.shape == (0, 16, 3)
     assert dataset.head_sizes(0).shape == (0,)
@@ -114,13 +114,13 @@ def test_images_for_testing_have_crops_but_no_truth(tmp_path: Path) -> None:
     assert len(opened(tmp_path, "image", "test")[0].keypoints) == 0
 
 
-def test_a_groups_place_is_its_centers_and_their_surroundings(tmp_path: Path) -> None:
+def test_box_of_a_group(tmp_path: Path) -> None:
     # Centers (16.5, 24.5) and (36.5, 26.5), heights 40 and 80 px: 0.75 * 60 px around.
     place = opened(tmp_path, "group").place(0)
     assert place == pytest.approx(np.array([[16.5 - 45, 24.5 - 45], [36.5 + 45, 26.5 + 45]]))
 
 
-def test_a_groups_crop_is_padded_to_a_square(tmp_path: Path) -> None:
+def test_crop_of_a_group(tmp_path: Path) -> None:
     dataset = opened(tmp_path, "group")
     warp, (low, high) = dataset.crop(0, 384), dataset.place(0)
     # 110 x 92 px: the width fills the square, the height is padded above and below.
@@ -131,14 +131,14 @@ def test_a_groups_crop_is_padded_to_a_square(tmp_path: Path) -> None:
     )
 
 
-def test_a_single_persons_crop(tmp_path: Path) -> None:
+def test_crop_of_a_person(tmp_path: Path) -> None:
     # Center (106.5, 54.5), height 40 px: 50 px wide, its middle 3 px lower.
     warp = opened(tmp_path, "person").crop(0, 256)
     assert warp([106.5, 57.5]) == pytest.approx([128, 128])
     assert warp.scale == pytest.approx(256 / 50)
 
 
-def test_cropped_samples_go_back_to_the_image_they_are_from(tmp_path: Path) -> None:
+def test_crops_map_back_to_the_image(tmp_path: Path) -> None:
     plain, cropped = opened(tmp_path, "group"), opened(tmp_path, "group", crop_size=64)
     for whole, part in zip(plain, cropped, strict=True):
         assert part.size == (64, 64) and len(part.keypoints) == len(whole.keypoints)
@@ -152,7 +152,7 @@ def test_cropped_samples_go_back_to_the_image_they_are_from(tmp_path: Path) -> N
     assert cropped.head_sizes(0).tolist() == plain.head_sizes(0).tolist()
 
 
-def test_what_is_outside_the_place_is_black(tmp_path: Path) -> None:
+def test_crops_are_black_outside_the_box(tmp_path: Path) -> None:
     """The image is wide enough to show more, but only the group's place is given."""
     shown = image("a.jpg", person(90, 10, 0.1), person(90, 60, 0.1), groups=[[1, 2]])
     where = images(tmp_path / "images", ["a.jpg"], (100, 400))
@@ -167,7 +167,7 @@ def test_what_is_outside_the_place_is_black(tmp_path: Path) -> None:
     assert bright[:, 50:110].all() and bright.sum() == 160 * 60
 
 
-def test_unknown_places(tmp_path: Path) -> None:
+def test_unknown_center_or_scale(tmp_path: Path) -> None:
     lost = person(30, 30, objpos=NOTHING, scale=NOTHING)
     shown = image("a.jpg", person(20, 20), lost, lost, groups=[[1, 2], [3]])
     where = images(tmp_path / "images", ["a.jpg"])
@@ -183,11 +183,11 @@ def test_unknown_places(tmp_path: Path) -> None:
         opened(tmp_path).crop(0, 384)
 
 
-def test_a_held_out_part_of_the_training_images(tmp_path: Path) -> None:
+def test_chosen_file_names(tmp_path: Path) -> None:
     assert opened(tmp_path, "person", file_names={"c.jpg", "t.jpg"}).table.file_names == ("c.jpg",)
 
 
-def test_three_listed_images_were_never_published(tmp_path: Path) -> None:
+def test_unpublished_images_are_left_out(tmp_path: Path) -> None:
     shown = image("a.jpg", person(5, 5)), image("040348287.jpg", person(5, 5))
     path, where = write_release(tmp_path, *shown), images(tmp_path / "images", ["a.jpg"])
     assert len(MpiiImages.from_mat(path, where, "train")) == 1
@@ -198,14 +198,14 @@ def test_three_listed_images_were_never_published(tmp_path: Path) -> None:
         MpiiImages.from_mat(path, where, "train")
 
 
-def test_what_goes_to_a_worker_is_whole(tmp_path: Path) -> None:
+def test_pickle(tmp_path: Path) -> None:
     dataset = opened(tmp_path, "group", crop_size=32)
     copy = pickle.loads(pickle.dumps(dataset))
     assert (copy[0].image == dataset[0].image).all()
     assert copy.head_sizes(0).tolist() == dataset.head_sizes(0).tolist()
 
 
-def test_the_order_of_numbers_in_the_file_is_kept(tmp_path: Path) -> None:
+def test_image_ids(tmp_path: Path) -> None:
     """A group's people keep the group's order, so that results can be written in MPII's form."""
     shown = image("a.jpg", *(person(20 * n, 9) for n in (1, 2, 3)), groups=[[3, 1]])
     dataset = MpiiImages.from_mat(
@@ -224,7 +224,7 @@ def from_json(folder: Path, entries: list[Any], *options: Any, **named: Any) -> 
     )
 
 
-def test_json_entries_are_joined_by_image_or_single(tmp_path: Path) -> None:
+def test_json_entries_by_image_or_person(tmp_path: Path) -> None:
     entries = [entry("a.jpg", 10), entry("b.jpg", 20), entry("a.jpg", 40)]
     whole, single = from_json(tmp_path, entries), from_json(tmp_path, entries, "person")
     assert [len(sample.keypoints) for sample in whole] == [2, 1] and whole.image_ids == (1, 2)
@@ -235,7 +235,7 @@ def test_json_entries_are_joined_by_image_or_single(tmp_path: Path) -> None:
     assert whole.head_sizes(0) == pytest.approx([0.75 * np.hypot(1, 2)] * 2)
 
 
-def test_json_and_original_agree(tmp_path: Path) -> None:
+def test_json_and_mat_agree(tmp_path: Path) -> None:
     original = opened(tmp_path, "person")
     written = [entry("a.jpg", 100, 40), entry("c.jpg", 20, 20)]
     for a, b in zip(original, from_json(tmp_path, written, "person"), strict=True):
@@ -243,7 +243,7 @@ def test_json_and_original_agree(tmp_path: Path) -> None:
         assert labeled.sum() == 15 and (a.keypoints[labeled] == b.keypoints[labeled]).all()
 
 
-def test_json_for_testing_has_crops_but_no_truth(tmp_path: Path) -> None:
+def test_json_for_testing_has_crops_without_labels(tmp_path: Path) -> None:
     entries = [entry("t.jpg", joints=None, joints_vis=None)]
     dataset = from_json(tmp_path, entries, "person", crop_size=64)
     assert dataset[0].size == (64, 64) and len(dataset[0].keypoints) == 0
@@ -304,7 +304,7 @@ def test_real_samples(unit: Any, samples_dir: Path) -> None:
 
 
 @pytest.mark.samples
-def test_real_people_fill_their_crops(samples_dir: Path) -> None:
+def test_real_crops(samples_dir: Path) -> None:
     folder = samples_dir / "mpii"
     dataset = MpiiImages.from_json(folder / "test_mpii.json", folder, "person", crop_size=256)
     for sample in dataset:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from poselib.data.readers.mpii_json import read_entries
-from tests.data.mat_files import save
-from tests.data.mpii_files import Fields, entry, write_entries
+from tests.data.factories.mat import save
+from tests.data.factories.mpii import Fields, entry, write_entries
 
 
-def test_an_entry_is_a_person_and_counts_pixels_from_one(tmp_path: Path) -> None:
+def test_json_entry(tmp_path: Path) -> None:
     first, second = read_entries(write_entries(tmp_path, [entry(), entry("b.jpg", 30)]))
     assert (first.number, second.number, second.file_name) == (1, 2, "b.jpg")
     keypoints = first.keypoints
@@ -22,7 +22,7 @@ def test_an_entry_is_a_person_and_counts_pixels_from_one(tmp_path: Path) -> None
     assert first.single == (0,) and first.groups == ()
 
 
-def test_head_sizes_from_the_joints_or_from_the_file_of_head_boxes(tmp_path: Path) -> None:
+def test_json_head_sizes(tmp_path: Path) -> None:
     path = write_entries(tmp_path, [entry(), entry("b.jpg")])
     assert read_entries(path)[0].head_sizes() == pytest.approx([0.75 * np.hypot(1, 2)])
     # (corner, axis, person): (5, 6) to (8, 10) and (1, 2) to (7, 10).
@@ -35,7 +35,7 @@ def test_head_sizes_from_the_joints_or_from_the_file_of_head_boxes(tmp_path: Pat
         read_entries(write_entries(tmp_path, [entry()]), truth)
 
 
-def test_entries_for_testing(tmp_path: Path) -> None:
+def test_json_entries_for_testing(tmp_path: Path) -> None:
     known = entry(joints=None, joints_vis=None)
     unknown = entry("b.jpg", center=[-1, -1], scale=-1, joints=None, joints_vis=None)
     first, second = read_entries(write_entries(tmp_path, [known, unknown]))

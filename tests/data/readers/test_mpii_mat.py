@@ -12,8 +12,8 @@ from scipy.io import loadmat
 from poselib.data.readers.mpii_image import MpiiImage
 from poselib.data.readers.mpii_mat import read_release
 from poselib.skeletons import MPII
-from tests.data.mat_files import NOTHING, cell, save, struct
-from tests.data.mpii_files import (
+from tests.data.factories.mat import NOTHING, cell, save, struct
+from tests.data.factories.mpii import (
     Fields,
     image,
     person,
@@ -31,7 +31,7 @@ def only(folder: Path, *people: Fields, **fields: Any) -> MpiiImage:
     return found
 
 
-def test_the_written_file_has_the_published_structure(tmp_path: Path) -> None:
+def test_written_file_has_the_published_structure(tmp_path: Path) -> None:
     """What others' readers of the real file take: the same fields at the same depth."""
     path = write_release(tmp_path, image("a.jpg", person(5, 6), person(9, 9)), image("b.jpg"))
     content = loadmat(path, squeeze_me=True, struct_as_record=False)["RELEASE"]
@@ -42,7 +42,7 @@ def test_the_written_file_has_the_published_structure(tmp_path: Path) -> None:
     assert second.annorect.size == 0 and content.img_train.tolist() == [1, 1]
 
 
-def test_joints_are_placed_by_number_and_counted_from_one_once(tmp_path: Path) -> None:
+def test_joints_by_id(tmp_path: Path) -> None:
     found = only(tmp_path, person(100, 50))
     assert found.keypoints.shape == (1, 16, 3) and found.keypoints.dtype == np.float32
     k = np.arange(16)
@@ -66,7 +66,7 @@ def test_visibility(written: Any, expected: int, tmp_path: Path) -> None:
     assert (found.keypoints[0, :, 2] > 0).sum() == 2
 
 
-def test_a_lone_point_without_the_field_of_visibility(tmp_path: Path) -> None:
+def test_point_without_visibility(tmp_path: Path) -> None:
     joint = {key: value for key, value in point(9, 10, 20).items() if key != "is_visible"}
     found = only(tmp_path, person(1, 1, annopoints=struct({"point": struct(joint)})))
     assert found.keypoints[0, 9].tolist() == [9.5, 19.5, 2]
@@ -82,7 +82,7 @@ def test_people_without_joints(points: Any, tmp_path: Path) -> None:
     assert found.boxes()[1].tolist() == [86.5, 44.5, 126.5, 84.5]
 
 
-def test_people_of_whom_only_the_head_or_nothing_is_known(tmp_path: Path) -> None:
+def test_people_with_a_head_box_or_nothing(tmp_path: Path) -> None:
     head = {
         name: np.uint16(v) for name, v in zip(("x1", "y1", "x2", "y2"), (3, 4, 9, 12), strict=True)
     }
@@ -92,7 +92,7 @@ def test_people_of_whom_only_the_head_or_nothing_is_known(tmp_path: Path) -> Non
     assert found.head_sizes()[1] == pytest.approx(6) and np.isnan(found.head_sizes()[2])
 
 
-def test_head_size_from_the_joints_of_the_head(tmp_path: Path) -> None:
+def test_head_size_from_joints(tmp_path: Path) -> None:
     """MPII places neck and head top 0.8 of the head box's diagonal apart."""
     found = only(tmp_path, person(30, 30, x1=NOTHING))
     assert (MPII.index("upper_neck"), MPII.index("head_top")) == (8, 9)
@@ -103,7 +103,7 @@ def test_head_size_from_the_joints_of_the_head(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("annorect", [NOTHING, np.zeros((1, 0)), "", struct({"x1": NOTHING})])
-def test_images_without_anyone(annorect: Any, tmp_path: Path) -> None:
+def test_images_without_people(annorect: Any, tmp_path: Path) -> None:
     content = release(image("a.jpg", person(5, 5)), image("b.jpg"))
     content["annolist"][0, 1]["annorect"] = annorect
     first, second = read_release(save(tmp_path / "a.mat", RELEASE=struct(content)))
@@ -111,14 +111,14 @@ def test_images_without_anyone(annorect: Any, tmp_path: Path) -> None:
     assert second.keypoints.shape[1:] == (16, 3) and second.boxes().shape[1:] == (4,)
 
 
-def test_images_for_testing_have_centers_and_scales_alone(tmp_path: Path) -> None:
+def test_images_for_testing_have_centers_and_scales_only(tmp_path: Path) -> None:
     found = only(tmp_path, unlabeled(50, 60, 1.5), unlabeled(70, 60, 2.5), train=0, single=[2])
     assert not found.train and not found.labeled.any() and found.single == (1,)
     assert found.centers.tolist() == [[49.5, 59.5], [69.5, 59.5]]
     assert found.scales.tolist() == [1.5, 2.5] and np.isnan(found.head_sizes()).all()
 
 
-def test_groups_count_people_from_one(tmp_path: Path) -> None:
+def test_groups(tmp_path: Path) -> None:
     crowd = [person(10 * n, 5) for n in range(1, 6)]
     images = (
         image("a.jpg", *crowd, single=[5], groups=[[1, 2], [4, 3], [5]]),
@@ -141,7 +141,7 @@ def test_groups_count_people_from_one(tmp_path: Path) -> None:
         ([], [[], [2]], ((1,),)),
     ],
 )
-def test_groups_with_anyone_who_stands_apart_are_left_out(
+def test_groups_with_single_people_are_left_out(
     single: list[int], groups: list[list[int]], kept: tuple, tmp_path: Path
 ) -> None:
     shown = image("a.jpg", *(person(9 * n, 5) for n in (1, 2, 3)), single=single, groups=groups)
@@ -149,7 +149,7 @@ def test_groups_with_anyone_who_stands_apart_are_left_out(
     assert found.multi_person_groups == kept
 
 
-def test_the_parser_sees_what_was_written(tmp_path: Path) -> None:
+def test_parsed_values_equal_the_written_ones(tmp_path: Path) -> None:
     """Round trip: everything of a random image, written as MPII does, comes back."""
     rng = np.random.default_rng(3)
     for _ in range(5):

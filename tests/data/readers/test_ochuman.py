@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,60 +13,17 @@ from poselib.data.readers import ochuman
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.data.readers.ochuman import OcHumanKeypoints
 from poselib.skeletons import COCO, OCHUMAN
-from tests.data.datasets import images
-
-Content = dict[str, Any]
-# The file names its keypoints in an order of its own, and more than COCO's.
-FILE_NAMES = ["head", *reversed(COCO.keypoints), "neck"]
-SEGMENT = {"outer": [[1, 1, 9, 1, 9, 9]], "inner": [], "height": 40, "width": 60}
-
-
-def points(x: float, mark: int) -> list[float]:
-    """Keypoint number n of COCO is at (x + n, n); the two others are at (50, 50)."""
-    by_name = {name: [x + n, n, mark] for n, name in enumerate(COCO.keypoints)}
-    return [v for name in FILE_NAMES for v in by_name.get(name, [50, 50, 1])]
+from tests.data.factories.ochuman import (
+    FILE_NAMES,
+    SEGMENT,
+    Content,
+    content,
+    points,
+    write,
+)
 
 
-def person(x: float, mark: int = 1, **fields: Any) -> Content:
-    given = {
-        "bbox": [x, 0, x + 20, 30],
-        "keypoints": points(x, mark),
-        "segms": SEGMENT,
-        "max_iou": 0.6,
-    }
-    return {**given, **fields}
-
-
-def image(number: int, people: list[Content]) -> Content:
-    return {
-        "image_id": f"{number:06d}",
-        "file_name": f"{number:06d}.jpg",
-        "height": 40,
-        "width": 60,
-        "annotations": people,
-    }
-
-
-def content() -> Content:
-    return {
-        "keypoint_names": FILE_NAMES,
-        "keypoint_visible": {"missing": 0, "vis": 1, "self_occluded": 2, "others_occluded": 3},
-        "images": [
-            image(4, [person(1), person(30, mark=3, segms=None)]),
-            image(7, [person(5, keypoints=None, segms=None)]),
-            image(9, [person(2, mark=2), person(40, keypoints=None)]),
-        ],
-    }
-
-
-def write(folder: Path, data: object) -> Path:
-    images(folder, [f"{number:06d}.jpg" for number in (4, 7, 9)])
-    path = folder / "ochuman.json"
-    path.write_text(json.dumps(data))
-    return path
-
-
-def test_people(tmp_path: Path) -> None:
+def test_keypoints_and_areas(tmp_path: Path) -> None:
     dataset = OcHumanKeypoints(write(tmp_path, content()), tmp_path)
     assert dataset.skeleton is OCHUMAN and len(dataset) == 3
     assert dataset.table.sizes == ((40, 60),) * 3
@@ -88,15 +44,13 @@ def test_missing_keypoints_are_not_labeled(tmp_path: Path) -> None:
     assert sample.ignore_mask[0:30, 1:21].all() and sample.ignore_mask.sum() == 600
 
 
-def test_people_with_a_box_alone_are_ignored(tmp_path: Path) -> None:
+def test_people_with_a_box_only_are_ignored(tmp_path: Path) -> None:
     dataset = OcHumanKeypoints(write(tmp_path, content()), tmp_path)
     assert len(dataset[1].keypoints) == 0 and dataset[1].ignore_mask.sum() == 600
     assert dataset[2].ignore_mask[0:30, 40:60].all() and len(dataset[2].keypoints) == 1
 
 
-def test_subsets_take_images_with_keypoints_and_outlines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_subsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, content())
     names = [f"{n:06d}.jpg" for n in (4, 7, 9)]
     assert [*OcHumanKeypoints(path, tmp_path).table.file_names] == names
@@ -149,7 +103,7 @@ def test_bad_files_are_refused_by_name(change: Change, words: str, tmp_path: Pat
 
 
 @pytest.mark.samples
-def test_both_layouts_give_the_same_people(samples_dir: Path, tmp_path: Path) -> None:
+def test_both_formats_agree(samples_dir: Path, tmp_path: Path) -> None:
     """The sample is a converted file; undoing the conversion must not change who is read."""
     folder = samples_dir / "ochuman"
     converted = json.loads((folder / "test_ochuman.json").read_text())

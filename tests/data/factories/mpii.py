@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.data.mat_files import NOTHING, cell, save, struct
+from tests.data.factories.mat import NOTHING, cell, save, struct
 
 Fields = dict[str, Any]
 
