@@ -1,3 +1,64 @@
-"""poselib: multi-person human pose estimation, to run, compare and extend."""
+"""Multi-person human pose estimation.
+
+The names below are imported when they are first used, so that ``import poselib`` takes no time::
+
+    import poselib
+
+    model = poselib.load()
+    poses = model("photo.jpg")
+    model.plot("photo.jpg", poses)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poselib.api import Predictor, load
+    from poselib.data.catalog import open_dataset, open_files
+    from poselib.engine.evaluate import evaluate
+    from poselib.engine.train import train
+    from poselib.poses import Poses
+    from poselib.skeletons import SKELETONS, Skeleton, get_skeleton
+    from poselib.systems import SYSTEMS, System, build
 
 __version__ = "0.1.0"
+__all__ = [
+    "SKELETONS",
+    "SYSTEMS",
+    "Poses",
+    "Predictor",
+    "Skeleton",
+    "System",
+    "__version__",
+    "build",
+    "evaluate",
+    "get_skeleton",
+    "load",
+    "open_dataset",
+    "open_files",
+    "train",
+]
+
+_NAMES_OF = {
+    "api": ("Predictor", "load"),
+    "data.catalog": ("open_dataset", "open_files"),
+    "engine.evaluate": ("evaluate",),
+    "engine.train": ("train",),
+    "poses": ("Poses",),
+    "skeletons": ("SKELETONS", "Skeleton", "get_skeleton"),
+    "systems": ("SYSTEMS", "System", "build"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'poselib' has no attribute {name!r}")
+    value = getattr(import_module(f"poselib.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from poselib.poses import PIXEL_CENTER as PIXEL_CENTER
+from poselib.poses import Poses
 from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:  # Processes that render scenes would wait for torch.
-    from poselib.structures import Poses, Size
-
-# Added to a pixel index, it gives the coordinate of the pixel's center in an image.
-PIXEL_CENTER = 0.5
+    from poselib.structures import Size
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class DetectionTable:
             keypoints: K.
         """
         counts = np.array([len(each) for each in poses], dtype=np.int64)
-        rows = [pixel_indices(each) for each in poses]
+        rows = [each.pixel_indices for each in poses]
         none, nobody = np.zeros((0, keypoints, 3)), np.zeros(0)
         return cls(
             keypoints=np.concatenate([none, *rows]),
@@ -193,14 +192,6 @@ class DetectionTable:
     def only(self, rows: BoolArray) -> DetectionTable:
         """Return some of the detections, (P,) bool."""
         return _only(self, rows)
-
-
-def pixel_indices(poses: Poses) -> FloatArray:
-    """Return (N, K, 3) pixel indices and scores of poses; zeros where a keypoint is missing."""
-    found = poses.scores > 0
-    xy = np.where(found[..., None], poses.keypoints - np.float32(PIXEL_CENTER), 0.0)
-    scores = np.where(found, poses.scores, 0.0)
-    return np.concatenate([xy, scores[..., None]], axis=-1).astype(np.float64)
 
 
 _Table = TypeVar("_Table", AnnotationTable, DetectionTable)

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from poselib.poses import Poses as Poses
+
 Size = tuple[int, int]  # (height, width)
 
 
@@ -164,39 +166,3 @@ class RegressionTargets(Targets):
 
     centers: Tensor
     center_assignment: Tensor
-
-
-@dataclass(frozen=True)
-class Poses:
-    """The people found in one image.
-
-    Attributes:
-        keypoints: (N, K, 2) float32, px; (0, 0) where a keypoint is missing.
-        scores: (N, K) float32; 0 where a keypoint is missing.
-        person_scores: (N,) float32.
-    """
-
-    keypoints: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    person_scores: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, keypoints: int) -> Poses:
-        return cls(
-            np.zeros((0, keypoints, 2), np.float32),
-            np.zeros((0, keypoints), np.float32),
-            np.zeros(0, np.float32),
-        )
-
-    def __len__(self) -> int:
-        return len(self.keypoints)
-
-    @property
-    def found(self) -> NDArray[np.bool_]:
-        """(N, K) true where a keypoint is present."""
-        return self.scores > 0
-
-    def warped(self, warp: AffineTransform) -> Poses:
-        """Return the poses in another frame; missing keypoints stay at (0, 0)."""
-        moved = warp(self.keypoints).astype(np.float32)
-        return replace(self, keypoints=np.where(self.found[..., None], moved, np.float32(0)))

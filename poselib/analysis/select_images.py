@@ -109,10 +109,7 @@ def extremes(gain: pd.Series, count: int = 1) -> dict[str, list[Any]]:
 def filter_by_score(poses: Sequence[Poses], min_score: float) -> list[Poses]:
     """Return the detections of each image whose person score is at least ``min_score``."""
     kept = [detections.person_scores >= min_score for detections in poses]
-    return [
-        Poses(detections.keypoints[keep], detections.scores[keep], detections.person_scores[keep])
-        for detections, keep in zip(poses, kept, strict=True)
-    ]
+    return [detections[keep] for detections, keep in zip(poses, kept, strict=True)]
 
 
 class LabeledSubset:

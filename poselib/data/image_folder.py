@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poselib.data.coco_export import coco_category
-from poselib.data.image_io import read_image
+from poselib.data.image_io import check_image, image_size, read_image
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample
 
@@ -18,8 +19,22 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 CATEGORY_ID = 1
 
 
+def bare_sample(pixels: NDArray[np.uint8], image_id: int = 0) -> Sample:
+    """Return an image (H, W, 3) uint8 RGB as a sample without people."""
+    return Sample(
+        image=pixels.transpose(2, 0, 1),
+        keypoints=np.zeros((0, 0, 3), np.float32),
+        areas=np.zeros(0, np.float32),
+        ignore_mask=np.zeros(pixels.shape[:2], dtype=bool),
+        image_id=image_id,
+        to_original=AffineTransform.identity(),
+    )
+
+
 class ImageFiles:
-    """Image files as samples without people; each is read once at the start to check it.
+    """Image files without annotations, turned as their EXIF orientation asks.
+
+    All files are checked at once, without decoding them.
 
     Args:
         paths: image files.
@@ -39,7 +54,9 @@ class ImageFiles:
         if not paths:
             raise ValueError("no image file is given")
         self.paths = tuple(Path(path) for path in paths)
-        self.sizes = tuple(read_image(path).shape[:2] for path in self.paths)
+        for path in self.paths:
+            check_image(path)
+        self.sizes = tuple(image_size(path, upright=True) for path in self.paths)
         self.image_ids = _numbers(self.paths)
 
     def __len__(self) -> int:
@@ -47,15 +64,8 @@ class ImageFiles:
 
     def __getitem__(self, index: int) -> Sample:
         """Read one image, in its own px."""
-        image = read_image(self.paths[index])
-        return Sample(
-            image=image.transpose(2, 0, 1),
-            keypoints=np.zeros((0, 0, 3), np.float32),
-            areas=np.zeros(0, np.float32),
-            ignore_mask=np.zeros(image.shape[:2], dtype=bool),
-            image_id=self.image_ids[index],
-            to_original=AffineTransform.identity(),
-        )
+        pixels = read_image(self.paths[index], upright=True)
+        return bare_sample(pixels, self.image_ids[index])
 
     def document(self, skeleton: Skeleton) -> dict[str, Any]:
         """Return a COCO-format document of the images, to which results of this skeleton refer."""

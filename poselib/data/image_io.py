@@ -1,30 +1,50 @@
-"""Reading image files, in their stored orientation.
+"""Images of every kind as (H, W, 3) uint8, RGB.
 
-A rotation in EXIF is never applied: keypoints are annotated in stored pixels.
+A dataset's files are read as they are stored: their keypoints are annotated in stored pixels.
+Images without annotations are turned as EXIF asks, which is how a viewer shows them.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
 
 from poselib.structures import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+# What has to be done to the stored rows and columns, by EXIF orientation; from 5 on the sides of
+# the image are exchanged.
+_ORIENTATION, _SIDEWAYS = ExifTags.Base.Orientation, 5
+_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
 # Errors of Pillow for files that are truncated, of another kind or far too large.
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return the stored pixels of an image file as (H, W, 3) uint8, RGB.
+def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
+    """Return the pixels of an image file as (H, W, 3) uint8, RGB.
 
     Grayscale becomes three equal channels, transparency is dropped and 16 bits become 8.
+
+    Args:
+        path: the file.
+        upright: turn the image as its EXIF orientation asks.
 
     Raises:
         FileNotFoundError: the file is absent.
@@ -37,11 +57,89 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise ValueError(f"{path}: expected an image, but it cannot be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    pixels: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
+    if upright:
+        with Image.open(io.BytesIO(data)) as header:
+            turn = _TURNS.get(header.getexif().get(_ORIENTATION, 1))
+        pixels = pixels if turn is None else np.ascontiguousarray(turn(pixels))
+    return pixels
 
 
-def image_size(path: Path) -> Size:
+def as_rgb(image: object) -> NDArray[np.uint8]:
+    """Return any image as (H, W, 3) uint8, RGB.
+
+    Gray images become three equal channels, and transparency is dropped. 16 bits become 8, and
+    floating-point values in [0, 1] are multiplied by 255.
+
+    Args:
+        image: a path; a PIL image; an array (H, W, 3), also (H, W), (H, W, 1), (H, W, 4) or with
+            channels first; or a tensor (3, H, W), also (H, W), (1, H, W), (4, H, W) or with
+            channels last. Files and PIL images are turned as their EXIF orientation asks.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not an image, or has another shape, type or range of values.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image), upright=True)
+    if isinstance(image, Image.Image):
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16 bits, which Pillow also keeps as 32
+            return _from_array(np.asarray(image).astype(np.uint16), channels_first=False)
+        if image.mode == "F":
+            return _from_array(np.asarray(image), channels_first=False)
+        return np.asarray(image.convert("RGB"))
+    if isinstance(image, Tensor):
+        tensor = image.detach().cpu()
+        values = tensor.float() if tensor.is_floating_point() else tensor
+        return _from_array(values.numpy(), channels_first=True)
+    if isinstance(image, np.ndarray):
+        return _from_array(image, channels_first=False)
+    raise ValueError(
+        "an image must be a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), not "
+        f"{type(image).__name__}"
+    )
+
+
+def _from_array(values: NDArray[Any], channels_first: bool) -> NDArray[np.uint8]:
+    shape = values.shape
+    if values.ndim == 2:
+        values = values[..., None]
+    counts = (1, 3, 4)
+    first = values.ndim == 3 and shape[0] in counts
+    last = values.ndim == 3 and values.shape[-1] in counts
+    if not (first or last) or 0 in shape:
+        hint = "; give several images as a list" if values.ndim == 4 else ""
+        raise ValueError(f"an image must be (H, W, 3) or (3, H, W), not {shape}{hint}")
+    if first and (channels_first or not last) and len(shape) == 3:
+        values = values.transpose(1, 2, 0)
+    pixels = _to_uint8(values)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[..., :3]
+
+
+def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.uint16:
+        return np.round(values / 257).astype(np.uint8)
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.round(values * 255).astype(np.uint8)
+    if values.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return values.astype(np.uint8)
+    wanted = "[0, 1]" if values.dtype.kind == "f" else "[0, 255]"
+    raise ValueError(
+        f"an image of {values.dtype} must have values in {wanted}, but they reach from {low} to "
+        f"{high}"
+    )
+
+
+def image_size(path: Path, *, upright: bool = False) -> Size:
     """Return the (height, width) in px that the header of an image file states.
+
+    Args:
+        path: the file.
+        upright: the size of the image as its EXIF orientation asks.
 
     Raises:
         FileNotFoundError: the file is absent.
@@ -50,9 +148,21 @@ def image_size(path: Path) -> Size:
     _check_present(path)
     try:
         with Image.open(path) as image:
-            return image.height, image.width
+            turned = upright and image.getexif().get(_ORIENTATION, 1) >= _SIDEWAYS
+            return (image.width, image.height) if turned else (image.height, image.width)
     except _UNREADABLE as error:
         raise ValueError(f"{path}: expected an image: {error}") from error
+
+
+def check_image(path: Path) -> None:
+    """Check that a file is a whole image, as far as can be told without decoding its pixels.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it is not an image, or is cut short.
+    """
+    image_size(path)
+    _check_complete(path.read_bytes(), path)
 
 
 def _check_present(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ def predict_variants(
                     indices, frames, system.decode(outputs), strict=True
                 ):
                     # The only place where poses leave the network's frame.
-                    mine[index] = poses.warped(frame)
+                    mine[index] = replace(poses.warped(frame), skeleton=system.skeleton)
             bar.update(len(indices))
     return [[mine[i] for i in range(len(samples))] for mine in found]
 

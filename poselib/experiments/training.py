@@ -11,6 +11,7 @@ import torch
 from poselib.data.loaders import SampleSource
 from poselib.data.transforms import Augment
 from poselib.engine.checkpoints import BUNDLED, save_system
+from poselib.engine.device import get_device as get_device
 from poselib.engine.evaluate import LabeledImages, evaluate
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import TrainResult, Validate, train
@@ -26,22 +27,6 @@ from poselib.skeletons import Skeleton
 from poselib.systems import OptionValue, System, build, known_options
 
 HEADLINES = ("AP", "AP50", "AP75", "AR")
-
-
-def get_device(name: str) -> torch.device:
-    """Return a device; ``"auto"`` is a GPU if there is one.
-
-    Raises:
-        ValueError: torch knows no such device, or this machine has none.
-    """
-    gpu = torch.cuda.is_available()
-    try:
-        device = torch.device(("cuda" if gpu else "cpu") if name == "auto" else name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; known: 'auto', 'cpu', 'cuda'") from error
-    if device.type == "cuda" and not gpu:
-        raise ValueError(f"device {name!r}: this machine has no usable GPU")
-    return device
 
 
 def init_system(

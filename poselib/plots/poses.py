@@ -208,7 +208,7 @@ def labeled_people(keypoints: NDArray[np.float32]) -> int:
 
 def _kept(poses: Poses, min_person_score: float) -> Poses:
     keep = poses.person_scores >= min_person_score
-    return Poses(poses.keypoints[keep], poses.scores[keep], poses.person_scores[keep])
+    return poses[keep]
 
 
 def _shapes_of(

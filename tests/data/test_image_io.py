@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
 
-from poselib.data.image_io import image_size, read_image
+from poselib.data.image_io import as_rgb, image_size, read_image
 
 RED_TO_BLUE = np.zeros((20, 32, 3), np.uint8)
 RED_TO_BLUE[:, :16, 0] = 250
@@ -99,3 +101,89 @@ def test_files_that_are_no_image_are_refused(tmp_path: Path) -> None:
     for read in (read_image, image_size):
         with pytest.raises(FileNotFoundError, match=r"absent\.jpg does not exist"):
             read(tmp_path / "absent.jpg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_upright_image_is_turned_as_exif_asks(
+    kind: str, orientation: int, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = written(tmp_path, encoded(Image.fromarray(RED_TO_BLUE), kind, exif=exif.tobytes()))
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
+    image = read_image(path, upright=True)
+    assert image.shape == expected.shape and np.abs(image - expected).max() <= 3
+    assert image_size(path, upright=True) == image.shape[:2] and image.flags.c_contiguous
+
+
+# Images of other kinds than files
+
+
+RAMP = np.linspace(0, 255, 24 * 32).round().astype(np.uint8).reshape(24, 32)
+COLORS = np.dstack([RAMP, RAMP[::-1], RAMP[:, ::-1]])
+GRAY = np.dstack([RAMP] * 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (COLORS, COLORS),
+        (COLORS.transpose(2, 0, 1), COLORS),
+        (COLORS.astype(np.int64), COLORS),
+        (COLORS.astype(np.float32) / 255, COLORS),
+        (COLORS.astype(np.uint16) * 257, COLORS),
+        (np.dstack([COLORS, RAMP]), COLORS),
+        (RAMP, GRAY),
+        (RAMP[..., None], GRAY),
+        (RAMP / 255, GRAY),
+        (COLORS[:3, :3], COLORS[:3, :3]),
+        (torch.from_numpy(COLORS.transpose(2, 0, 1).copy()), COLORS),
+        (torch.from_numpy(COLORS), COLORS),
+        (torch.from_numpy(COLORS[:3, :3].copy()).permute(2, 0, 1), COLORS[:3, :3]),
+        (torch.from_numpy(RAMP), GRAY),
+        (torch.from_numpy(RAMP)[None] / 255, GRAY),
+        (Image.fromarray(COLORS), COLORS),
+        (Image.fromarray(RAMP), GRAY),
+        (Image.fromarray(np.dstack([COLORS, RAMP])), COLORS),
+        (Image.fromarray(np.dstack([RAMP, RAMP])), GRAY),
+        (Image.fromarray(RAMP.astype(np.uint16) * 257), GRAY),
+        (Image.fromarray(RAMP.astype(np.int32) * 257), GRAY),
+        (Image.fromarray(RAMP.astype(np.float32) / 255), GRAY),
+    ],
+)
+def test_arrays_tensors_and_pil_images_are_understood(image: Any, expected: np.ndarray) -> None:
+    pixels = as_rgb(image)
+    assert pixels.dtype == np.uint8 and pixels.shape == expected.shape
+    assert np.array_equal(pixels, expected)
+
+
+def test_a_pil_image_is_turned_as_exif_asks(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = written(tmp_path, encoded(Image.fromarray(RED_TO_BLUE), "JPEG", exif=exif.tobytes()))
+    with Image.open(path) as image:
+        assert np.array_equal(as_rgb(image), as_rgb(path)) and as_rgb(path).shape == (32, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, "not NoneType"),
+        ([[1, 2]], "not list"),
+        (np.zeros(5), r"not \(5,\)"),
+        (np.zeros((0, 5, 3), np.uint8), r"not \(0, 5, 3\)"),
+        (np.zeros((5, 6, 7), np.uint8), r"not \(5, 6, 7\)"),
+        (torch.zeros(2, 3, 8, 8), "several images as a list"),
+        (COLORS.astype(np.float32), r"float32 must have values in \[0, 1\], .* from 0.0 to 255.0"),
+        (COLORS / -255.0, r"in \[0, 1\]"),
+        (np.full((4, 4, 3), np.nan), "from nan to nan"),
+        (COLORS.astype(np.int32) * 300, r"int32 must have values in \[0, 255\]"),
+        (COLORS > 5, "image of bool"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_a_sentence(image: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        as_rgb(image)
+    assert "\n" not in str(error.value)

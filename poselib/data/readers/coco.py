@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from poselib.annotations import PIXEL_CENTER, AnnotationTable, DetectionTable, pixel_indices
+from poselib.annotations import PIXEL_CENTER, AnnotationTable, DetectionTable
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco_json import read_annotations, read_images, read_table
 from poselib.data.readers.json_fields import Entry, entries, load_json, number, number_rows
@@ -131,13 +131,7 @@ def to_coco_results(poses: Poses, image_id: int, category_id: int = 1) -> list[d
         image_id: the dataset's number of the image.
         category_id: the dataset's number of the category.
     """
-    rows = pixel_indices(poses).reshape(len(poses), 3 * poses.keypoints.shape[1])
-    return [
-        {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
-        for row, score in zip(
-            rows.tolist(), poses.person_scores.astype(float).tolist(), strict=True
-        )
-    ]
+    return poses.to_coco(image_id, category_id)
 
 
 def write_results(results: list[dict[str, Any]], path: Path) -> None:

@@ -1,0 +1,231 @@
+"""The front door: load a model, show it images of any kind, get poses and figures.
+
+Example:
+    >>> import poselib
+    >>> model = poselib.load()
+    >>> model
+    Predictor('hae_tiny_synthetic': system 'hae', 17 keypoints of 'coco', short side 128 px, on cpu)
+    >>> image = poselib.open_dataset("synthetic", "val", count=1)[0].image
+    >>> len(model(image).above(0.3)) > 0
+    True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from poselib.data.image_folder import bare_sample
+from poselib.data.image_io import as_rgb, check_image
+from poselib.engine.checkpoints import BUNDLED, load_checkpoint
+from poselib.engine.device import get_device
+from poselib.engine.predict import PredictOptions, predict
+from poselib.poses import Poses
+from poselib.skeletons import Skeleton
+from poselib.structures import Sample
+from poselib.systems import System
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MODELS = {BUNDLED.stem: BUNDLED}
+
+ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor | Sample
+
+
+class Images(Protocol):
+    """A list, a tuple or a dataset of images."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> ImageLike: ...
+
+
+@dataclass(frozen=True, repr=False)
+class Predictor:
+    """A system that finds people in images.
+
+    Call it with an image: a path, a PIL image, an array (H, W, 3), a tensor (3, H, W) or a
+    ``Sample``; ``data.image_io.as_rgb`` says what else is understood. A list gives a list.
+
+    Attributes:
+        system: the system, ready to predict.
+        options: how images are presented to it.
+        device: where the network runs.
+        name: of the model, or the file it came from.
+    """
+
+    system: System
+    options: PredictOptions
+    device: torch.device
+    name: str = ""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints that are predicted."""
+        return self.system.skeleton
+
+    @overload
+    def __call__(self, images: ImageLike, *, progress: bool = ..., **options: Any) -> Poses: ...
+
+    @overload
+    def __call__(self, images: Images, *, progress: bool = ..., **options: Any) -> list[Poses]: ...
+
+    def __call__(
+        self, images: ImageLike | Images, *, progress: bool = False, **options: Any
+    ) -> Poses | list[Poses]:
+        """Find the people in an image, or in each of several.
+
+        Args:
+            images: one image, or a list, tuple or dataset of them.
+            progress: show a bar.
+            **options: ``size``, ``flip``, ``scales``, ``batch_size`` and ``device`` as in
+                ``load``, for this call alone.
+
+        Returns:
+            The poses of each image, px of the image, the highest person score first.
+
+        Raises:
+            FileNotFoundError: an image file is absent; before anything is predicted.
+            ValueError: an image cannot be understood, or an option is unknown or out of range.
+        """
+        chosen = self.with_options(**options)
+        several = _several(images)
+        samples = _Samples(several if several is not None else [images])
+        poses = predict(
+            chosen.system, samples, chosen.options, device=chosen.device, progress=progress
+        )
+        found = [each[np.argsort(-each.person_scores, kind="stable")] for each in poses]
+        return found if several is not None else found[0]
+
+    def plot(
+        self,
+        images: ImageLike | Images,
+        poses: Poses | Sequence[Poses] | None = None,
+        *,
+        min_score: float | None = None,
+    ) -> Figure:
+        """Draw the people found over an image, or over each of several.
+
+        Args:
+            images: one image, or several.
+            poses: what was found in it, or in each of them; predicted if not given.
+            min_score: people whose score is below it are left out; by default the threshold that
+                suits the system.
+
+        Returns:
+            A figure, which a notebook shows and ``savefig`` writes.
+
+        Raises:
+            ValueError: as in a call, or the poses are not one for each image.
+        """
+        from poselib.plots.gallery import show_poses
+        from poselib.plots.poses import draw_poses
+
+        several = _several(images)
+        samples = _Samples(several if several is not None else [images])
+        if poses is None:
+            poses = self(samples)
+        found = [poses] if isinstance(poses, Poses) else list(poses)
+        if len(found) != len(samples):
+            raise ValueError(f"{len(found)} poses for {len(samples)} images")
+        least = self.system.visualization_threshold if min_score is None else min_score
+        pixels = [sample.image for sample in samples]
+        if several is not None:
+            return show_poses(pixels, found, self.skeleton, min_person_score=least)
+        return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least)
+
+    def with_options(self, **options: Any) -> Predictor:
+        """Return a predictor of the same system with other options of ``load``.
+
+        Raises:
+            ValueError: an option is unknown or out of range.
+        """
+        known = ("size", "flip", "scales", "batch_size", "device")
+        if unknown := sorted(set(options) - set(known)):
+            raise ValueError(f"unknown options {unknown}; known: {', '.join(known)}")
+        device = get_device(options.pop("device", self.device))
+        if "scales" in options:
+            options["scales"] = tuple(options["scales"])
+        return replace(self, options=replace(self.options, **options), device=device)
+
+    def __repr__(self) -> str:
+        skeleton = f"{len(self.skeleton)} keypoints of {self.skeleton.name!r}"
+        size = f"short side {self.options.size_for(self.system)} px"
+        name = f"{self.name!r}: " if self.name else ""
+        return f"Predictor({name}system {self.system.name!r}, {skeleton}, {size}, on {self.device})"
+
+
+def load(
+    source: str | Path | System | None = None,
+    *,
+    size: int | None = None,
+    flip: bool = True,
+    scales: Iterable[float] = (1.0,),
+    batch_size: int = 1,
+    device: str | torch.device = "auto",
+) -> Predictor:
+    """Load a model that finds people in images.
+
+    Args:
+        source: the name of a model, a checkpoint file (``.safetensors``, or the ``checkpoint.pt``
+            of a training) or a ``System``; by default the model that comes with poselib, which was
+            trained on synthetic images alone.
+        size: px to which the short side of images is resized; by default that of the training.
+        flip: average with the outputs of the mirrored image.
+        scales: factors of ``size`` whose outputs are combined; 1 must be among them.
+        batch_size: images of one size predicted together.
+        device: ``"auto"`` is a GPU if there is one, else the CPU.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: the name is unknown, the file is not a checkpoint, or an option is out of range.
+    """
+    options = PredictOptions(size=size, flip=flip, scales=tuple(scales), batch_size=batch_size)
+    place = get_device(device)
+    if isinstance(source, System):
+        return Predictor(source, options, place)
+    name = BUNDLED.stem if source is None else str(source)
+    if name not in MODELS and not Path(name).suffix and not Path(name).exists():
+        known = ", ".join(MODELS)
+        raise ValueError(
+            f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
+        )
+    return Predictor(load_checkpoint(MODELS.get(name, Path(name))).system, options, place, name)
+
+
+class _Samples(Sequence[Sample]):
+    """Images as samples without people, read when they are needed."""
+
+    def __init__(self, images: Images | Sequence[Any]) -> None:
+        self.images = images
+        for index in range(len(images)) if isinstance(images, list | tuple) else ():
+            image = images[index]
+            if isinstance(image, str | Path):
+                check_image(Path(image))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        image = self.images[index]
+        return image if isinstance(image, Sample) else bare_sample(as_rgb(image), index)
+
+
+def _several(images: Any) -> Images | None:
+    """Return the images if they are several, None if there is one alone."""
+    single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor | Sample)
+    if single or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        return None
+    several: Images = images
+    return several

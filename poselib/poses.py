@@ -1,0 +1,189 @@
+"""The people found in one image."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from poselib.skeletons import Skeleton
+from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Added to a pixel index, as COCO's files have it, it gives the coordinate of the pixel's center.
+PIXEL_CENTER = 0.5
+_SHOWN_SCORES = 10
+
+
+@dataclass(frozen=True, repr=False)
+class Poses:
+    """The people found in one image: a sequence that can be indexed, filtered and converted.
+
+    Attributes:
+        keypoints: (N, K, 2) float32, px; (0, 0) where a keypoint is missing.
+        scores: (N, K) float32; 0 where a keypoint is missing.
+        person_scores: (N,) float32.
+        skeleton: names of the keypoints, if known.
+
+    Example:
+        >>> poses = Poses(np.ones((2, 17, 2)), np.ones((2, 17)), np.array([0.9, 0.2]))
+        >>> poses
+        2 people, 17 keypoints, scores 0.90, 0.20
+        >>> poses.above(0.5)
+        1 person, 17 keypoints, score 0.90
+    """
+
+    keypoints: Float32Array
+    scores: Float32Array
+    person_scores: Float32Array
+    skeleton: Skeleton | None = None
+
+    @classmethod
+    def empty(cls, keypoints: int) -> Poses:
+        """Return the poses of nobody, for a skeleton of so many keypoints."""
+        return cls(
+            np.zeros((0, keypoints, 2), np.float32),
+            np.zeros((0, keypoints), np.float32),
+            np.zeros(0, np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __getitem__(self, index: int | slice | BoolArray | IntArray) -> Poses:
+        """Return some of the people: of an integer one, else those of a slice, mask or index array.
+
+        Raises:
+            IndexError: there is no such person, or a mask has another length.
+        """
+        if isinstance(index, int | np.integer):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"person {index} of {len(self)}")
+            index = np.array([index])
+        elif not isinstance(index, slice) and not len(index):
+            index = np.zeros(0, np.int64)
+        return replace(
+            self,
+            keypoints=self.keypoints[index],
+            scores=self.scores[index],
+            person_scores=self.person_scores[index],
+        )
+
+    def __iter__(self) -> Iterator[Poses]:
+        return (self[index] for index in range(len(self)))
+
+    def above(self, score: float) -> Poses:
+        """Return the people whose person score is at least ``score``."""
+        return self[self.person_scores >= score]
+
+    @property
+    def found(self) -> BoolArray:
+        """(N, K) true where a keypoint is present."""
+        return self.scores > 0
+
+    @property
+    def boxes(self) -> FloatArray:
+        """(N, 4) x, y, width and height around the keypoints present, px; NaN without any."""
+        points = np.where(self.found[..., None], self.keypoints.astype(np.float64), np.nan)
+        boxes = np.full((len(self), 4), np.nan)
+        some = self.found.any(axis=1)
+        low, high = np.nanmin(points[some], axis=1), np.nanmax(points[some], axis=1)
+        boxes[some] = np.concatenate([low, high - low], axis=1)
+        return boxes
+
+    @property
+    def pixel_indices(self) -> FloatArray:
+        """(N, K, 3) float64 pixel indices, as COCO's files have them, and scores; 0 if missing."""
+        xy = np.where(self.found[..., None], self.keypoints - np.float32(PIXEL_CENTER), 0.0)
+        scores = np.where(self.found, self.scores, 0.0)
+        return np.concatenate([xy, scores[..., None]], axis=-1).astype(np.float64)
+
+    def warped(self, warp: Callable[[ArrayLike], FloatArray]) -> Poses:
+        """Return the poses in another frame; missing keypoints stay at (0, 0).
+
+        Args:
+            warp: an ``AffineTransform`` from the frame of the poses to the other one.
+        """
+        moved = warp(self.keypoints).astype(np.float32)
+        return replace(self, keypoints=np.where(self.found[..., None], moved, np.float32(0)))
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+        """Return the people as COCO results, keypoints as (x, y, score) triples.
+
+        Coordinates are pixel indices, half a px less than here; missing keypoints are 0, 0, 0.
+
+        Args:
+            image_id: the dataset's number of the image.
+            category_id: the dataset's number of the category.
+        """
+        rows = self.pixel_indices.reshape(len(self), 3 * self.scores.shape[1]).tolist()
+        return [
+            {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
+            for row, score in zip(rows, self.person_scores.astype(float).tolist(), strict=True)
+        ]
+
+    def to_dataframe(self, skeleton: Skeleton | None = None) -> pd.DataFrame:
+        """Return one row a person and keypoint; coordinates are NaN where a keypoint is missing.
+
+        Args:
+            skeleton: names the keypoints; by default the poses' own, and numbers if they have none.
+
+        Returns:
+            Columns ``person`` and ``keypoint``, ``x`` and ``y`` (px), ``score``, ``person_score``.
+        """
+        import pandas as pd
+
+        people, count = self.scores.shape
+        skeleton = skeleton or self.skeleton
+        names = list(range(count)) if skeleton is None else list(skeleton.keypoints)
+        xy = np.where(self.found[..., None], self.keypoints, np.nan).reshape(-1, 2)
+        return pd.DataFrame(
+            {
+                "person": np.repeat(np.arange(people), count),
+                "keypoint": names * people,
+                "x": xy[:, 0],
+                "y": xy[:, 1],
+                "score": self.scores.reshape(-1),
+                "person_score": np.repeat(self.person_scores, count),
+            }
+        )
+
+    def to_supervision(self) -> Any:
+        """Return the poses as ``supervision.KeyPoints``, for its annotators and trackers.
+
+        Raises:
+            ModuleNotFoundError: the package supervision is not installed.
+        """
+        import supervision
+
+        classes = np.zeros(len(self), np.int64)
+        data = {"person_score": self.person_scores}
+        # By position: the third argument has had several names.
+        return supervision.KeyPoints(self.keypoints, classes, self.scores, data=data)
+
+    def __repr__(self) -> str:
+        people = "1 person" if len(self) == 1 else f"{len(self) or 'no'} people"
+        text = f"{people}, {self.scores.shape[1]} keypoints"
+        if not len(self):
+            return text
+        scores = ", ".join(f"{score:.2f}" for score in self.person_scores[:_SHOWN_SCORES])
+        more = ", ..." if len(self) > _SHOWN_SCORES else ""
+        return f"{text}, {'score' if len(self) == 1 else 'scores'} {scores}{more}"
+
+    def _repr_html_(self) -> str:
+        titles = ("person", "score", "keypoints", "x, y, width, height")
+        head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
+        count, rows = self.scores.shape[1], []
+        for number, (score, found, box) in enumerate(
+            zip(self.person_scores, self.found.sum(axis=1), self.boxes, strict=True)
+        ):
+            place = ", ".join(f"{value:.0f}" for value in box) if found else ""
+            cells = (number, f"{score:.2f}", f"{found} of {count}", place)
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        return f"<p>{html.escape(repr(self))}</p><table>{head}{''.join(rows)}</table>"
