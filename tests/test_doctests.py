@@ -12,8 +12,9 @@ import pytest
 import poselib.decoders
 import poselib.encoders
 import poselib.losses
+import poselib.ops
 
-ROOMS = (poselib.decoders, poselib.encoders, poselib.losses)
+ROOMS = (poselib.decoders, poselib.encoders, poselib.losses, poselib.ops)
 
 
 def modules_of(room: ModuleType) -> list[str]:

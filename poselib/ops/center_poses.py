@@ -1,4 +1,4 @@
-"""From center maps and offset maps to the poses at the centers of people."""
+"""Center-offset regression: the poses at the peaks of center maps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from poselib.structures import Size
 
 @dataclass(frozen=True)
 class CenterPoses:
-    """The poses at the centers of several images, one row each, images one after another.
+    """Poses regressed at the centers of several images, one row each, image by image.
 
     Attributes:
-        images: (n,) int64, the image of each.
-        centers: (n,) float32, how likely each center is one.
+        images: (n,) int64, image index of each pose.
+        centers: (n,) float32, center scores.
         points: (n, K, 2) float32, finite, px of the frame.
     """
 
@@ -30,7 +30,7 @@ class CenterPoses:
     points: Tensor
 
     def __getitem__(self, rows: Tensor | slice) -> CenterPoses:
-        """Return some of them: ``rows`` are numbers (m,), a mask (n,) or a slice."""
+        """Return the poses of ``rows``: indices (m,), a mask (n,) or a slice."""
         return CenterPoses(self.images[rows], self.centers[rows], self.points[rows])
 
     def __len__(self) -> int:
@@ -48,49 +48,53 @@ def poses_at_centers(
     frame: Frame = "center",
     enlarge: bool = False,
 ) -> CenterPoses:
-    """Find the centers of each scale and the poses there: finer scales first, higher ones first.
+    """Detect the centers of each scale and regress the pose of each: finer scales and higher first.
 
-    Poses that are not finite are left out.
+    Poses that are not finite are dropped.
 
     Args:
-        scales: of the same images; the first is the main one.
+        scales: outputs for the same images at several scales; the first is the main one.
         image_size: (H, W) of the network input that all of them cover, px.
-        max_people: centers of each scale at most.
-        nms_kernel: odd side of the window in which a center is the highest, in cells of a map of
-            (h, w) cells, or px with ``enlarge``.
-        center_threshold: a center must exceed this.
-        scale_decrease: factor of the centers of all scales but the first, after their highest was
-            made as high as the first one's.
+        max_people: maximum number of centers of each scale.
+        nms_kernel: returns the odd side of the window in which a center must be the maximum, for a
+            map of (h, w) cells: in cells, or in px with ``enlarge``.
+        center_threshold: minimum score of a center, exclusive.
+        scale_decrease: factor of the center scores of all scales but the first, after they were
+            scaled to the same maximum.
         frame: of the result.
-        enlarge: look for centers in maps enlarged to the image, as LOGO-CAP's published code does.
-            A pose then begins at the pixel of its center, though its offset is read in a cell.
+        enlarge: detect centers in maps upsampled to the image, as LOGO-CAP's official code does.
+            The offset of a pose is then read in a cell but subtracted from the pixel of the center.
+
+    Returns:
+        The poses of all scales, image by image.
     """
-    found = [
-        _peaks(s, image_size, max_people, nms_kernel, center_threshold, enlarge) for s in scales
+    peaks = [
+        _peaks(scale, image_size, max_people, nms_kernel, center_threshold, enlarge)
+        for scale in scales
     ]
-    highest = [_or_one(peaks.values[:, 0, :1]) for peaks in found]
+    highest = [_nonzero(of_scale.values[:, 0, :1]) for of_scale in peaks]
     people = []
-    for which in sorted(range(len(scales)), key=lambda i: scales[i].centers.numel(), reverse=True):
-        scale, values = scales[which], found[which].values[:, 0]
+    for index in sorted(range(len(scales)), key=lambda i: scales[i].centers.numel(), reverse=True):
+        scale, values = scales[index], peaks[index].values[:, 0]
         images, entries = (values > 0).nonzero(as_tuple=True)
-        places: Tensor = found[which].cells[images, 0, entries]
-        if which > 0:
-            values = values / highest[which] * highest[0] * scale_decrease
+        centers: Tensor = peaks[index].cells[images, 0, entries]
+        if index > 0:
+            values = values / highest[index] * highest[0] * scale_decrease
         size = _size(scale)
         if enlarge:
-            # No whole number at other scales, whose sides are rounded to multiples of their own.
-            step = torch.tensor([image_size[1] / size[1], image_size[0] / size[0]])
-            places = places / step.to(places.device)
-            cells = places.floor().long()
+            # Not an integer at other scales, whose sides are rounded to multiples of their own.
+            stride = torch.tensor([image_size[1] / size[1], image_size[0] / size[0]])
+            centers = centers / stride.to(centers.device)
+            cells = centers.floor().long()
         else:
-            cells = places
+            cells = centers
         offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()
-        points = cell_to_px(places[:, None] - offsets, image_size, size, frame)
+        points = cell_to_px(centers[:, None] - offsets, image_size, size, frame)
         people.append((images, values[images, entries], points))
-    images, centers, points = (torch.cat(column) for column in zip(*people, strict=True))
+    images, scores, points = (torch.cat(column) for column in zip(*people, strict=True))
     order = images.sort(stable=True).indices
     order = order[points[order].isfinite().flatten(1).all(dim=1)]
-    return CenterPoses(images[order], centers[order], points[order])
+    return CenterPoses(images[order], scores[order], points[order])
 
 
 def _peaks(
@@ -112,6 +116,6 @@ def _size(scale: RegressionOutputs) -> Size:
     return height, width
 
 
-def _or_one(highest: Tensor) -> Tensor:
-    """Replace 0, the value of a map without peaks."""
-    return torch.where(highest > 0, highest, 1.0)
+def _nonzero(maximum: Tensor) -> Tensor:
+    """Replace 0, the maximum of a map without peaks, by 1."""
+    return torch.where(maximum > 0, maximum, 1.0)

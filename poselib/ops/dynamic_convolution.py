@@ -1,4 +1,4 @@
-"""Windows of heat convolved with kernels of their own, and the place that comes out."""
+"""Dynamic convolution of windows, each with its own kernel, and the soft argmax of the result."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Side of windows whose rows are looked at first. torch takes others of equally high places where
-# it has fewer than 128 to choose from.
+# Side from which on the maxima of rows are compared first. Below 128 candidates, torch's topk
+# selects others of equal cells.
 _LARGE = 32
-# Zeros around windows that a convolution adds itself: with more of them one of many groups takes
-# fifteen times as long on a CPU.
-_PADDED = 6
+# Maximum padding left to the convolution: with more, a grouped one takes fifteen times as long on a
+# CPU.
+_MAX_PADDING = 6
 
 
 def convolve_each(windows: Tensor, kernels: Tensor) -> Tensor:
     """Convolve each window with its own kernel (LOGO-CAP, Eq. 2).
 
-    It is a convolution, not a correlation: a kernel whose highest value lies right of its middle
-    moves heat to the right. As in the official code it is divided by the size of the kernel, so
-    that a kernel of ones takes the mean; beyond the window there is no heat.
+    It is a convolution, not a correlation: a kernel with its maximum right of its center shifts
+    peaks to the right. As in the official code it is divided by the size of the kernel, so that a
+    kernel of ones takes the mean; windows are padded with zeros.
 
     Args:
         windows: (n, K, a, a) float.
         kernels: (n, K, r, r) float, r odd.
 
     Returns:
-        (n, K, a, a).
+        (n, K, a, a) float.
     """
     if not len(windows):
         return windows
@@ -36,7 +36,7 @@ def convolve_each(windows: Tensor, kernels: Tensor) -> Tensor:
 
 
 class _ConvolveEach(torch.autograd.Function):
-    """One group for each window; both gradients are such convolutions themselves.
+    """A grouped convolution whose gradients are grouped convolutions too.
 
     torch's own gradient of the kernels takes ten times as long on a CPU.
     """
@@ -44,70 +44,76 @@ class _ConvolveEach(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, windows: Tensor, kernels: Tensor) -> Tensor:
         ctx.save_for_backward(windows, kernels)
-        return _correlated(windows, kernels.flip(-2, -1), kernels.shape[-1] // 2)
+        return _correlate(windows, kernels.flip(-2, -1), kernels.shape[-1] // 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         windows, kernels = ctx.saved_tensors
-        gradient, reach = gradients[0].contiguous(), kernels.shape[-1] // 2
-        of_windows = _correlated(gradient, kernels, reach) if ctx.needs_input_grad[0] else None
-        # How the gradient lies over the windows, moved by each place of the kernel.
+        gradient, padding = gradients[0].contiguous(), kernels.shape[-1] // 2
+        of_windows = _correlate(gradient, kernels, padding) if ctx.needs_input_grad[0] else None
+        # The correlation of windows and gradient at the shift of each cell of the kernel.
         of_kernels = (
-            _correlated(windows, gradient, reach).flip(-2, -1) if ctx.needs_input_grad[1] else None
+            _correlate(windows, gradient, padding).flip(-2, -1) if ctx.needs_input_grad[1] else None
         )
         return of_windows, of_kernels
 
 
-def _correlated(windows: Tensor, kernels: Tensor, padding: int) -> Tensor:
-    """Correlate each of (n, K, a, a) with its own of (n, K, r, r); around them lie zeros."""
+def _correlate(windows: Tensor, kernels: Tensor, padding: int) -> Tensor:
+    """Correlate windows (n, K, a, a), padded with zeros, with their own kernels (n, K, r, r)."""
     people, kinds = windows.shape[:2]
     groups = people * kinds
     flat = windows.reshape(1, groups, *windows.shape[2:])
-    if padding > _PADDED:
+    if padding > _MAX_PADDING:
         flat, padding = F.pad(flat, (padding,) * 4), 0
-    found = F.conv2d(
+    correlated = F.conv2d(
         flat, kernels.reshape(groups, 1, *kernels.shape[2:]), padding=padding, groups=groups
     )
-    return found.unflatten(1, (people, kinds))[0]
+    return correlated.unflatten(1, (people, kinds))[0]
 
 
-def soft_argmax_top2(windows: Tensor, share: float = 0.75) -> tuple[Tensor, Tensor]:
-    """Return where each window is highest: a mean of the two highest places (LOGO-CAP, Eq. 3).
+def soft_argmax_top2(windows: Tensor, top_weight: float = 0.75) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean of the two highest cells of each window (LOGO-CAP, Eq. 3).
 
     Args:
         windows: (n, K, a, a) float, finite.
-        share: weight of the highest place, and of its value; the second one has the rest.
+        top_weight: weight of the highest cell and its value; the second one has the remainder.
 
     Returns:
-        (n, K, 2) float32 (x, y), in places from the middle, and the value (n, K).
+        (n, K, 2) float32 (x, y), in cells from the center, and the weighted mean value (n, K).
+
+    Example:
+        >>> windows = torch.zeros(1, 1, 5, 5)
+        >>> windows[0, 0, 2, 3], windows[0, 0, 2, 4] = 0.8, 0.4
+        >>> soft_argmax_top2(windows)
+        (tensor([[[1.2500, 0.0000]]]), tensor([[0.7000]]))
     """
     side = windows.shape[-1]
-    value, place = _two_highest(windows)
-    xy = torch.stack([place % side, place.div(side, rounding_mode="floor")], dim=-1)
-    weights = value.new_tensor([share, 1 - share])[: value.shape[-1]]
-    weights = weights / weights.sum()  # a window of one place has no second one
-    found = (xy * weights[:, None]).sum(dim=-2) - side // 2
-    return found, (value * weights).sum(dim=-1)
+    value, cell = _top2(windows)
+    xy = torch.stack([cell % side, cell.div(side, rounding_mode="floor")], dim=-1)
+    weights = value.new_tensor([top_weight, 1 - top_weight])[: value.shape[-1]]
+    weights = weights / weights.sum()  # a window of one cell has no second one
+    mean = (xy * weights[:, None]).sum(dim=-2) - side // 2
+    return mean, (value * weights).sum(dim=-1)
 
 
-def _two_highest(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the values and places of the ``topk`` of flattened windows, of equal ones the same.
+def _top2(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return values and flat indices of the two highest cells, the same of equals as ``topk``.
 
-    They lie in the rows that reach highest, and to look for these takes a third of the time. Which
-    of equally high places torch takes on a CPU depends on the first two of all and on up to two
-    more than it takes: hence the first row and the three best of the others.
+    They are in the rows with the highest maxima, and to select these first takes a third of the
+    time. Which of equal cells torch's topk selects on a CPU depends on the first two of all and on
+    up to two more than it selects: hence the first row and the three best of the others.
     """
     side = windows.shape[-1]
     if side < _LARGE:
         return windows.flatten(2).topk(min(2, side**2))
-    reach = windows[..., 1:, :].amax(dim=-1)
-    chosen = [reach.new_zeros((*reach.shape[:-1], 1), dtype=torch.int64)]
+    maxima = windows[..., 1:, :].amax(dim=-1)
+    selected = [maxima.new_zeros((*maxima.shape[:-1], 1), dtype=torch.int64)]
     for _ in range(3):
-        best = reach.argmax(dim=-1, keepdim=True)  # of equal ones the first
-        chosen.append(best + 1)
-        reach = reach.scatter(-1, best, -torch.inf)
-    rows = torch.cat(chosen, dim=-1).sort(dim=-1).values
+        best = maxima.argmax(dim=-1, keepdim=True)  # the first of equals
+        selected.append(best + 1)
+        maxima = maxima.scatter(-1, best, -torch.inf)
+    rows = torch.cat(selected, dim=-1).sort(dim=-1).values
     highest = windows.gather(2, rows[..., None].expand(*rows.shape, side))
-    value, place = highest.flatten(2).topk(2)
-    row = rows.gather(2, place.div(side, rounding_mode="floor"))
-    return value, row * side + place % side
+    value, cell = highest.flatten(2).topk(2)
+    row = rows.gather(2, cell.div(side, rounding_mode="floor"))
+    return value, row * side + cell % side

@@ -1,4 +1,8 @@
-"""Keypoints drawn as Gaussian heatmaps."""
+r"""Gaussian heatmaps of keypoints.
+
+.. math::
+    H_k(x) = \max_n \exp\left( -\frac{\lVert x - x_{nk} \rVert^2}{2 \sigma^2} \right)
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ Window = Literal["cell", "point"]
 def keypoint_cells(
     keypoints: Tensor, stride: tuple[float, float], size: Size
 ) -> tuple[Tensor, Tensor]:
-    """Return the map cell that contains each keypoint and whether it is labeled and inside.
+    """Return the cell that contains each keypoint, and whether it is labeled and inside the map.
 
     Args:
         keypoints: (..., 3) float, px of the network input and visibility.
@@ -46,10 +50,10 @@ def gaussian_heatmaps(
     overlap: Overlap = "max",
     window: Window = "cell",
 ) -> Tensor:
-    """Draw each keypoint type's Gaussians into one map (HAE, Eq. 4).
+    """Render the Gaussians of each keypoint type into one map (HAE, Eq. 4).
 
-    Each Gaussian is drawn in a window of three sigmas and one cell to each side, so the cost
-    grows with the keypoints and not with the map.
+    Each Gaussian is rendered in a window of three sigmas and one cell to each side, so that the
+    cost grows with the keypoints and not with the map.
 
     Args:
         keypoints: (B, N, K, 3) float, px of the network input and visibility; unlabeled
@@ -57,36 +61,42 @@ def gaussian_heatmaps(
         image_size: (H, W) of the network input, px.
         size: (h, w) of the maps, cells.
         sigma: standard deviation in cells, one for all types or one each.
-        subpixel: center the Gaussian on the keypoint, as Eq. (4) writes; false centers it on
-            the cell that contains the keypoint, as the official code does.
-        overlap: how two people's Gaussians meet. Eq. (4) is a sum, but a sum of two near
-            neighbors peaks between them and above 1, and the official code takes the maximum.
-        window: what the window is measured from: the cell that contains the keypoint, as in
-            HigherHRNet's code, or the very keypoint, whole cells then, as in DEKR's.
+        subpixel: center the Gaussian on the keypoint, as in Eq. (4); false centers it on the cell
+            that contains the keypoint, as in the official code.
+        overlap: how the Gaussians of two people are combined. Eq. (4) is a sum, but a sum of two
+            near neighbors peaks between them and above 1; the official code takes the maximum.
+        window: the center of the window: ``"cell"``, the cell that contains the keypoint, as in
+            HigherHRNet's code; ``"point"``, the keypoint itself, extended to whole cells, as in
+            DEKR's.
 
     Returns:
         (B, K, h, w) float32 heatmaps; above 0 in the windows and 0 elsewhere.
 
     Raises:
-        ValueError: a sigma is not a positive number or not one a type, or ``overlap`` or
+        ValueError: a sigma is not a positive number, there is not one per type, or ``overlap`` or
             ``window`` is unknown.
+
+    Example:
+        >>> keypoints = torch.tensor([[[[10.0, 6.0, 2.0]]]])  # in the center of cell (2, 1)
+        >>> gaussian_heatmaps(keypoints, (16, 16), (4, 4), sigma=1.0)[0, 0, 1].round(decimals=2)
+        tensor([0.1400, 0.6100, 1.0000, 0.6100])
     """
     batch, _, kinds, _ = keypoints.shape
-    spreads = _of_each(sigma, kinds)
+    sigmas = _sigma_per_type(sigma, kinds)
     _check_known(overlap=(overlap, Overlap), window=(window, Window))
     height, width = size
     stride = (image_size[0] / height, image_size[1] / width)
     _, inside = keypoint_cells(keypoints, stride, size)
     reduce = "amax" if overlap == "max" else "sum"
     maps = _zeros(batch * kinds * height * width, keypoints.device)
-    several = sorted(set(spreads))
-    for spread in several:
-        drawn = inside
-        if len(several) > 1:
-            drawn = inside & inside.new_tensor([each == spread for each in spreads])
-        image, person, kind = drawn.nonzero(as_tuple=True)  # padding and the unlabeled are free
+    distinct = sorted(set(sigmas))
+    for one in distinct:
+        rendered = inside
+        if len(distinct) > 1:
+            rendered = inside & inside.new_tensor([each == one for each in sigmas])
+        image, person, kind = rendered.nonzero(as_tuple=True)  # without padding and unlabeled
         points = keypoints[image, person, kind, :2] / keypoints.new_tensor([stride[1], stride[0]])
-        near, profile = _windows(points, size, spread, subpixel, window)
+        near, profile = _windows(points, size, one, subpixel, window)
         rows = ((image * kinds + kind) * height)[:, None] + near[:, 1]
         index = (rows * width)[:, :, None] + near[:, 0, None]
         patches = (profile[:, 1, :, None] * profile[:, 0, None]).float()
@@ -94,7 +104,7 @@ def gaussian_heatmaps(
     return maps.view(batch, kinds, height, width)
 
 
-def _of_each(sigma: float | Sequence[float], kinds: int) -> list[float]:
+def _sigma_per_type(sigma: float | Sequence[float], kinds: int) -> list[float]:
     """Return the standard deviation of each keypoint type."""
     sigmas = [float(each) for each in (sigma if isinstance(sigma, Sequence) else [sigma])]
     for each in sigmas:
@@ -116,18 +126,18 @@ def _zeros(count: int, device: torch.device) -> Tensor:
     """Return float32 zeros (count,)."""
     if device.type != "cpu":
         return torch.zeros(count, device=device)
-    # Large maps cost most where they are first touched, page by page. NumPy asks the system for
-    # huge pages, PyTorch does not: a third of the time for a batch of 32.
+    # Large maps cost most at their first access, page by page. NumPy requests huge pages from the
+    # system, PyTorch does not: a third of the time for a batch of 32.
     return torch.from_numpy(np.zeros(count, np.float32))
 
 
 def _windows(
     points: Tensor, size: Size, sigma: float, subpixel: bool, window: Window
 ) -> tuple[Tensor, Tensor]:
-    """Return the columns and rows around points of a map and the Gaussian along each.
+    """Return the columns and rows of the windows around points, and the Gaussian along each axis.
 
-    A Gaussian in the plane is the product of one along each axis: nothing else is computed, nor
-    checked against the border, for every cell of a window.
+    A 2D Gaussian is the product of one along each axis, so that nothing else is computed, or
+    clipped to the border, for every cell of a window.
 
     Args:
         points: (M, 2) float (x, y) in cells, inside the map.
@@ -138,7 +148,7 @@ def _windows(
         (M, 2, r) int64 columns and rows, clamped to the map, and (M, 2, r) values, 0 beyond it.
     """
     cells = points.floor()
-    # The center relative to the middle of its own cell.
+    # The point relative to the center of its cell.
     shift = points - cells - 0.5 if subpixel else torch.zeros_like(points)
     extent = 3 * sigma + 1
     if window == "cell":
@@ -149,9 +159,9 @@ def _windows(
         reach = (shift - extent).floor().long()[..., None] + steps
     near = cells.long()[..., None] + reach
     clamped = near.clamp(near.new_zeros(()), near.new_tensor([[size[1] - 1], [size[0] - 1]]))
-    apart = reach - shift[..., None]
-    profile = torch.exp(apart.square() / (-2 * sigma**2))
-    drawn = clamped == near
+    distance = reach - shift[..., None]
+    profile = torch.exp(distance.square() / (-2 * sigma**2))
+    inside = clamped == near
     if window == "point":
-        drawn &= apart.abs() < extent + 1
-    return clamped, profile * drawn
+        inside &= distance.abs() < extent + 1
+    return clamped, profile * inside

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic writing of files, and JSON and JSON lines."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from typing import Any
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder that becomes ``path`` when the block succeeds.
+    """Yield a temporary path in the same folder, renamed to ``path`` when the block succeeds.
 
-    Whatever interrupts the block, ``path`` keeps its old content or stays absent.
+    If the block is interrupted, ``path`` keeps its old content or stays absent.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_write(folder / "a.txt") as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> [path.name for path in folder.iterdir()]
+        ['a.txt']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
@@ -23,7 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only their owner may read.
+        # mkstemp creates files that only their owner can read.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -43,7 +50,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON or holds something else; the message names the file.
+        ValueError: it is not a JSON object; the message names the file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -55,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def append_line(path: Path, content: Any) -> None:
-    """Append one JSON line in a single write, so that no kill leaves half of it."""
+    """Append one JSON line in a single write, so that a killed process leaves no partial line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(content) + "\n").encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -66,17 +73,17 @@ def append_line(path: Path, content: Any) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file of JSON lines; an absent file has none.
+    """Read a file of JSON lines; return an empty list if there is no such file.
 
     Raises:
         ValueError: a line is not JSON; the message names the file and the line.
     """
     if not path.exists():
         return []
-    found = []
+    lines = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         try:
-            found += [json.loads(line)] if line.strip() else []
+            lines += [json.loads(line)] if line.strip() else []
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {number}: not JSON: {error}") from error
-    return found
+    return lines

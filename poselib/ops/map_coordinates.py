@@ -1,9 +1,9 @@
-"""Where the cells of maps lie in the image, and what maps say at points of it.
+"""Coordinates of map cells in the image, and bilinear sampling of maps at image points.
 
-Two frames are in use. ``"center"``, poselib's own: a cell stands for the middle of the square that
-it covers, pixel centers are at integer + 0.5. ``"index"``, of weights that were trained with pixel
-indices: cell i stands for the pixel of index stride * i, the first one that it covers, and pixel
-i has its center at i. Points here are in the px of the frame; ``half_pixel`` leads to poselib's.
+There are two frames. ``"center"``, poselib's own: a cell stands for the center of the square that
+it covers, and pixel centers are at integer + 0.5. ``"index"``, for weights that were trained with
+pixel indices: cell i stands for the pixel of index stride * i, the first one that it covers, and
+the center of pixel i is at i. Points are in px of the frame; add ``half_pixel`` for poselib's.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ FRAMES: tuple[Frame, ...] = get_args(Frame)
 
 
 def half_pixel(frame: Frame) -> float:
-    """Return what is to be added to px of the frame to make them poselib's."""
+    """Return the shift from px of the frame to px of poselib's own frame."""
     return 0.0 if frame == "center" else 0.5
 
 
 def cell_to_px(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Tensor:
-    """Return the points that cells stand for.
+    """Convert cells of a map to image points.
 
     Args:
-        cells: (..., 2), (column, row), whole or not.
+        cells: (..., 2), (column, row), integer or not.
         image_size: (H, W) of the network input, px.
         size: (h, w) of the map.
         frame: of the result.
@@ -42,29 +42,32 @@ def cell_to_px(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Ten
 
 
 def px_to_cell(px: Tensor, length: int, cells: int, frame: Frame) -> Tensor:
-    """Return where coordinates along an axis lie among the cells, 0 being the first cell's value.
+    """Convert image coordinates along an axis to cell indices, clamped to the map.
 
-    In frame ``"index"`` a point is read where DEKR's code reads it: at the pixel that it is in, of
-    maps enlarged so that the values of the first and last cell are kept (``align_corners``) and
-    the last one's is repeated.
+    In frame ``"index"`` points are sampled as in DEKR's code: at the pixel that contains them, of
+    maps upsampled so that the values of the first and last cell are kept (``align_corners``) and
+    the last one is repeated.
 
     Args:
-        px: any shape, px of the frame; what lies outside takes the border's value.
+        px: any shape, px of the frame.
         length: px of the axis.
-        cells: of the axis.
+        cells: number of cells of the axis.
         frame: of ``px``.
+
+    Returns:
+        Fractional cell indices of the same shape, from 0 to ``cells - 1``.
     """
     if frame == "center":
-        where = px * (cells / length) - 0.5
+        index = px * (cells / length) - 0.5
     else:
-        where = px.floor().clamp(0, length - 1) * ((cells - 1) / max(1, length - length // cells))
-    return where.clamp(0, cells - 1)
+        index = px.floor().clamp(0, length - 1) * ((cells - 1) / max(1, length - length // cells))
+    return index.clamp(0, cells - 1)
 
 
 def sample_heatmaps(
     maps: Tensor, images: Tensor, points: Tensor, image_size: Size, frame: Frame
 ) -> Tensor:
-    """Read each of K maps at one point of each person, bilinearly.
+    """Sample each of K maps at one point of each person, bilinearly.
 
     Args:
         maps: (B, K, h, w); values that are not finite count as 0.
@@ -80,27 +83,27 @@ def sample_heatmaps(
     x, right = _between(px_to_cell(points[..., 0], image_size[1], width, frame), width)
     y, down = _between(px_to_cell(points[..., 1], image_size[0], height, frame), height)
     kinds = torch.arange(maps.shape[1], device=maps.device)[:, None, None]
-    # Only the four cells around each point are ever looked at: (n, K, rows, columns).
+    # Only the four cells around each point are read: (n, K, rows, columns).
     around = maps[images[:, None, None, None], kinds, y[..., :, None], x[..., None, :]].float()
     around = torch.where(around.isfinite(), around, 0.0)
     return (around * down[..., :, None] * right[..., None, :]).sum(dim=(-2, -1))
 
 
 def average_heatmaps(maps: Sequence[Tensor], image_size: Size, frame: Frame) -> Tensor:
-    """Return the mean of the maps of several scales, at the resolution of the finest.
+    """Average the maps of several scales, at the resolution of the finest.
 
     Args:
         maps: (B, K, h, w) each, h and w of any size; values that are not finite count as 0.
         image_size: (H, W) of the network input that all of them cover, px.
-        frame: in which they lie over one another.
+        frame: in which the maps are aligned.
 
     Returns:
         (B, K, h, w) float32, of the size of the finest.
     """
     finest = max(maps, key=torch.Tensor.numel)
-    size, middle = finest.shape[-2:], 0.5 if frame == "center" else 0.0
+    size, shift = finest.shape[-2:], 0.5 if frame == "center" else 0.0
     y, x = (
-        (torch.arange(cells, device=finest.device) + middle) * (length / cells)
+        (torch.arange(cells, device=finest.device) + shift) * (length / cells)
         for cells, length in zip(size, image_size, strict=True)
     )
     total = torch.zeros(finest.shape, device=finest.device)
@@ -114,16 +117,16 @@ def average_heatmaps(maps: Sequence[Tensor], image_size: Size, frame: Frame) -> 
     return total / len(maps)
 
 
-def _between(where: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """Return the two cells on either side of coordinates (...), (..., 2), and their weights."""
-    low = where.floor()
-    share = where - low
+def _between(index: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """Return the two neighboring cells (..., 2) of fractional indices (...), and their weights."""
+    low = index.floor()
+    fraction = index - low
     first = low.long()
     sides = torch.stack([first, (first + 1).clamp(max=cells - 1)], dim=-1)
-    return sides, torch.stack([1 - share, share], dim=-1)
+    return sides, torch.stack([1 - fraction, fraction], dim=-1)
 
 
-def _weights(where: Tensor, cells: int) -> Tensor:
-    """Return what each of the cells has in the values at coordinates (m,): (m, cells)."""
-    sides, weights = _between(where, cells)
-    return weights.new_zeros(len(where), cells).scatter_add_(1, sides, weights)
+def _weights(index: Tensor, cells: int) -> Tensor:
+    """Return the interpolation matrix (m, cells) of fractional indices (m,)."""
+    sides, weights = _between(index, cells)
+    return weights.new_zeros(len(index), cells).scatter_add_(1, sides, weights)

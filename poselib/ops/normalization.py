@@ -1,16 +1,22 @@
-"""From stored pixels to what a network is given."""
+"""Normalization of images by the channel statistics of ImageNet."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Channel statistics of ImageNet, which every published backbone was trained with.
+# Channel mean and deviation of ImageNet, with which every published backbone was trained.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def normalize(images: Tensor) -> Tensor:
-    """Return images (B, 3, H, W), RGB uint8, as float32 with ImageNet mean and deviation removed.
+    """Normalize images to zero mean and unit deviation by the statistics of ImageNet.
+
+    Args:
+        images: (B, 3, H, W) uint8, RGB.
+
+    Returns:
+        (B, 3, H, W) float32.
 
     Raises:
         ValueError: the images are not uint8 with three channels.

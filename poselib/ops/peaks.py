@@ -1,4 +1,4 @@
-"""Peaks of heatmaps: where they are, how high, and where between the cells.
+"""Peaks of heatmaps: detection of local maxima, and subpixel positions (HAE, Eq. 5).
 
 A *cell* is a pair of integers (column, row) of a map; cell ``(i, j)`` has its center at
 ``(i + 0.5, j + 0.5)`` in the map's own continuous coordinates.
@@ -19,13 +19,13 @@ from poselib.ops.block_extrema import block_extremes, maxima_in_blocks
 Subpixel = Literal["quarter", "neighbor", "parabola", "none"]
 SUBPIXEL: tuple[Subpixel, ...] = get_args(Subpixel)
 
-# On a CPU, up to this part of all blocks is searched block by block; beyond, whole maps are.
-_FEW = 1 / 2
+# On a CPU, up to this fraction of all blocks is searched block by block; beyond, whole maps are.
+_SPARSE = 1 / 2
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The highest local maxima of each map of a batch, highest first.
+    """The highest local maxima of each map of a batch, by descending value.
 
     Attributes:
         cells: (B, K, M, 2) int64, (column, row); (0, 0) for entries that are not a peak.
@@ -37,23 +37,24 @@ class Peaks:
 
 
 def without_nonfinite(maps: Tensor) -> Tensor:
-    """Return float32 maps in which NaN and both infinities are -inf: never a peak."""
+    """Return float32 maps in which NaN and infinities are -inf, which is never a peak."""
     maps = maps.float()
     return torch.where(maps.isfinite(), maps, -torch.inf)
 
 
 def finite_maps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return float32 maps without NaN and inf, and the highest value of each of their blocks.
+    """Return float32 maps without NaN and inf, and the maximum of each of their blocks.
 
     Args:
-        heatmaps: (B, K, h, w); on a CPU they come back as they are if nothing is to be replaced.
+        heatmaps: (B, K, h, w); on a CPU they are returned as they are if all values are finite.
 
     Returns:
-        (B, K, h, w), with -inf for what is not finite, and (B, K, block rows, block columns).
+        Maps (B, K, h, w), -inf where a value is not finite, and block maxima (B, K, block rows,
+        block columns).
     """
     maps = heatmaps.detach().float().contiguous()
     highest = block_extremes(maps, "max")
-    # A GPU would have to be waited for: there it is quicker to replace than to ask.
+    # On a GPU the check would synchronize: there it is faster to replace unconditionally.
     if maps.device.type != "cpu" or not (highest < torch.inf).all():  # not so for NaN
         maps = without_nonfinite(maps)
         highest = block_extremes(maps, "max")
@@ -61,11 +62,11 @@ def finite_maps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def local_maxima(heatmaps: Tensor, kernel: int = 5) -> Tensor:
-    """Mark the cells that nothing within a square window exceeds.
+    """Mark the cells that are the maximum of the square window around them.
 
     Args:
-        heatmaps: (B, K, h, w); values that are not finite are no maxima.
-        kernel: odd side of the window, in cells; windows are cut at the border.
+        heatmaps: (B, K, h, w); values that are not finite are never maxima.
+        kernel: odd side of the window, in cells; windows are clipped at the border.
 
     Returns:
         (B, K, h, w) bool; every cell of a plateau is a maximum.
@@ -102,75 +103,83 @@ def find_peaks(
     count: int = 30,
     kernel: int = 5,
     threshold: float = 0.0,
-    highest: Tensor | None = None,
+    block_maxima: Tensor | None = None,
 ) -> Peaks:
     """Find the highest local maxima of each map.
 
     Args:
         heatmaps: (B, K, h, w).
-        count: peaks to keep per map; fewer are returned where the map has fewer cells.
+        count: peaks to keep per map; fewer are returned if the map has fewer cells.
         kernel: odd side of the window of ``local_maxima``, in cells.
-        threshold: only what exceeds it is a peak; on a CPU the search takes the longer the more
-            blocks do.
-        highest: (B, K, block rows, block columns), if it was returned with ``heatmaps`` by
-            ``finite_maps``.
+        threshold: minimum value of a peak, exclusive. On a CPU the search takes the longer the more
+            blocks exceed it.
+        block_maxima: (B, K, block rows, block columns), if ``finite_maps`` returned it with
+            ``heatmaps``.
 
     Returns:
-        ``Peaks`` with M = min(count, h * w). Of equally high ones the first in row order comes
-        first; what a map lacks is filled with value 0.
+        ``Peaks`` with M = min(count, h * w). Equal peaks are in row order; missing ones are filled
+        with value 0.
 
     Raises:
         ValueError: ``kernel`` is even or not positive, or ``threshold`` is negative or NaN.
+
+    Example:
+        >>> heatmaps = torch.zeros(1, 1, 6, 6)
+        >>> heatmaps[0, 0, 1, 1], heatmaps[0, 0, 4, 5] = 0.5, 0.9
+        >>> find_peaks(heatmaps, count=2).cells.tolist()
+        [[[[5, 4], [1, 1]]]]
     """
     _check_kernel(kernel)
     if not threshold >= 0:
         raise ValueError(f"threshold must not be negative: {threshold}")
-    if highest is None:
-        heatmaps, highest = finite_maps(heatmaps)
-    level = _exceeded(threshold)
-    found = _in_few_blocks(heatmaps, highest, kernel, level)
-    if found is None:
-        peaks = local_maxima(heatmaps, kernel) & (heatmaps > level)
-        found = peaks.flatten().nonzero().squeeze(1)
-    return _first_of_each(heatmaps, found, count)
+    if block_maxima is None:
+        heatmaps, block_maxima = finite_maps(heatmaps)
+    level = _float32_below(threshold)
+    peaks = _search_blocks(heatmaps, block_maxima, kernel, level)
+    if peaks is None:
+        marked = local_maxima(heatmaps, kernel) & (heatmaps > level)
+        peaks = marked.flatten().nonzero().squeeze(1)
+    return _highest_of_each(heatmaps, peaks, count)
 
 
-def _exceeded(threshold: float) -> float:
-    """Return the highest float32 that is not above a number: a float32 0.1 does exceed 0.1."""
+def _float32_below(threshold: float) -> float:
+    """Return the largest float32 not above a number: a float32 of 0.1 does exceed 0.1."""
     level = np.float32(threshold)
     return float(np.nextafter(level, np.float32(0)) if level > np.float64(threshold) else level)
 
 
-def _in_few_blocks(heatmaps: Tensor, highest: Tensor, kernel: int, level: float) -> Tensor | None:
-    """Return which of all cells are peaks, or None where whole maps are quicker to search."""
+def _search_blocks(
+    heatmaps: Tensor, block_maxima: Tensor, kernel: int, level: float
+) -> Tensor | None:
+    """Return the flat indices of all peaks, or None if whole maps are faster to search."""
     if heatmaps.device.type != "cpu" or kernel == 1:
         return None
-    blocks = np.flatnonzero(highest.numpy() > np.float32(level))
-    if len(blocks) > _FEW * highest.numel():
+    blocks = np.flatnonzero(block_maxima.numpy() > np.float32(level))
+    if len(blocks) > _SPARSE * block_maxima.numel():
         return None
     maps = heatmaps.flatten(0, 1).numpy()
     return torch.from_numpy(maxima_in_blocks(maps, blocks, kernel, level))
 
 
-def _first_of_each(heatmaps: Tensor, found: Tensor, count: int) -> Peaks:
-    """Keep the highest of the peaks, given by ascending places in all cells, of each map."""
+def _highest_of_each(heatmaps: Tensor, peaks: Tensor, count: int) -> Peaks:
+    """Keep the highest peaks of each map; ``peaks`` are ascending flat indices of all cells."""
     images, keypoints, height, width = heatmaps.shape
     maps, count = images * keypoints, min(count, height * width)
-    values, order = heatmaps.flatten()[found].sort(descending=True, stable=True)
-    which, again = found[order].div(height * width, rounding_mode="floor").sort(stable=True)
+    values, order = heatmaps.flatten()[peaks].sort(descending=True, stable=True)
+    owner, again = peaks[order].div(height * width, rounding_mode="floor").sort(stable=True)
     order, values = order[again], values[again]
-    begins = torch.searchsorted(which, torch.arange(maps, device=which.device))
-    rank = torch.arange(len(which), device=which.device) - begins[which]
-    # Those that come too late fall into a column of their own, which is cut off.
-    place = which * (count + 1) + rank.clamp(max=count)
-    heat = values.new_zeros(maps * (count + 1)).index_copy(0, place, values)
-    cell = found.new_zeros(maps * (count + 1)).index_copy(0, place, found[order] % (height * width))
-    cell, heat = (a.unflatten(0, (images, keypoints, count + 1))[..., :count] for a in (cell, heat))
-    return Peaks(torch.stack([cell % width, cell // width], dim=-1), heat)
+    begins = torch.searchsorted(owner, torch.arange(maps, device=owner.device))
+    rank = torch.arange(len(owner), device=owner.device) - begins[owner]
+    # Surplus peaks are written to a column of their own, which is cut off.
+    slot = owner * (count + 1) + rank.clamp(max=count)
+    kept = values.new_zeros(maps * (count + 1)).index_copy(0, slot, values)
+    cell = peaks.new_zeros(maps * (count + 1)).index_copy(0, slot, peaks[order] % (height * width))
+    cell, kept = (a.unflatten(0, (images, keypoints, count + 1))[..., :count] for a in (cell, kept))
+    return Peaks(torch.stack([cell % width, cell // width], dim=-1), kept)
 
 
 def sample_cells(maps: Tensor, cells: Tensor) -> Tensor:
-    """Read L channels of each of K maps at whole cells.
+    """Gather L channels of each of K maps at cells.
 
     Args:
         maps: (B, K, L, h, w).
@@ -185,18 +194,18 @@ def sample_cells(maps: Tensor, cells: Tensor) -> Tensor:
 
 
 def subpixel_shift(maps: Tensor, channels: Tensor, cells: Tensor, method: Subpixel) -> Tensor:
-    """Estimate how far each peak lies from the center of its cell (HAE, Eq. 5).
+    """Estimate the shift of each peak from the center of its cell (HAE, Eq. 5).
 
-    ``"quarter"``, the reading of the published code, moves a quarter of a cell along each axis
-    towards the higher of the two neighbors; with equal ones, towards zero, and at a border
-    outwards, since the cell stands in for its missing neighbor. ``"neighbor"`` takes Eq. (5)
-    literally: a quarter of a cell towards the highest of the eight neighbors. ``"parabola"``
-    fits a parabola along each axis to the logarithm of the heat, exact for Gaussians, or to the
-    heat itself where it is not positive. ``"none"`` stays at the center.
+    ``"quarter"``, as in the official code, shifts a quarter of a cell along each axis towards the
+    higher of the two neighbors; with equal ones, towards zero, and at a border outwards, since the
+    cell itself replaces its missing neighbor. ``"neighbor"`` takes Eq. (5) literally: a quarter of
+    a cell towards the highest of the eight neighbors. ``"parabola"`` fits a parabola along each
+    axis to the logarithm of the values, exact for Gaussians, or to the values themselves where one
+    is not positive. ``"none"`` stays at the center.
 
     Args:
         maps: (C, h, w) heatmaps.
-        channels: (n,) int64, the map of each peak.
+        channels: (n,) int64, index of the map of each peak.
         cells: (n, 2) int64, (column, row), inside the maps.
         method: one of ``SUBPIXEL``.
 
@@ -205,6 +214,11 @@ def subpixel_shift(maps: Tensor, channels: Tensor, cells: Tensor, method: Subpix
 
     Raises:
         ValueError: the method is unknown.
+
+    Example:
+        >>> maps = torch.tensor([[[0.1, 0.9, 0.3]]])
+        >>> subpixel_shift(maps, torch.tensor([0]), torch.tensor([[1, 0]]), "neighbor")
+        tensor([[0.2500, 0.0000]])
     """
     if method not in SUBPIXEL:
         raise ValueError(f"unknown subpixel method {method!r}; known: {SUBPIXEL}")
@@ -215,12 +229,12 @@ def subpixel_shift(maps: Tensor, channels: Tensor, cells: Tensor, method: Subpix
         return torch.where(high > low, 0.25, -0.25)
     patches, inside = _patches(maps, channels, cells)
     if method == "neighbor":
-        return _towards_highest(patches.masked_fill(~inside, -torch.inf))
-    return _parabola(patches, inside)
+        return _neighbor_shift(patches.masked_fill(~inside, -torch.inf))
+    return _parabola_shift(patches, inside)
 
 
 def _beside(maps: Tensor, channels: Tensor, cells: Tensor, step: int) -> Tensor:
-    """Read, (n, 2), the cell one step along the row and the one along the column, or the border."""
+    """Return the values (n, 2) one step along the row and along the column, clamped to the map."""
     height, width = maps.shape[-2:]
     x, y = cells.unbind(dim=1)
     along = [
@@ -233,7 +247,7 @@ def _beside(maps: Tensor, channels: Tensor, cells: Tensor, step: int) -> Tensor:
 
 
 def _patches(maps: Tensor, channels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut (n, 3, 3) patches, rows first, and say which of their cells lie inside the map."""
+    """Return patches (n, 3, 3), rows first, and which of their cells are inside the map."""
     height, width = maps.shape[-2:]
     step = torch.arange(-1, 2, device=maps.device)
     x, y = cells[:, 0, None] + step, cells[:, 1, None] + step
@@ -242,7 +256,7 @@ def _patches(maps: Tensor, channels: Tensor, cells: Tensor) -> tuple[Tensor, Ten
     return without_nonfinite(maps[channels[:, None, None], rows, columns]), inside
 
 
-def _towards_highest(patches: Tensor) -> Tensor:
+def _neighbor_shift(patches: Tensor) -> Tensor:
     flat = patches.flatten(1).clone()
     flat[:, 4] = -torch.inf
     best = flat.argmax(dim=1)
@@ -251,7 +265,7 @@ def _towards_highest(patches: Tensor) -> Tensor:
     return torch.where(exists, 0.25 * step / step.norm(dim=1, keepdim=True).clamp(min=1), 0.0)
 
 
-def _parabola(patches: Tensor, inside: Tensor) -> Tensor:
+def _parabola_shift(patches: Tensor, inside: Tensor) -> Tensor:
     cross = ([1, 0], [0, 1]), ([1, 1], [1, 1]), ([1, 2], [2, 1])
     low, center, high = (patches[:, rows, columns] for rows, columns in cross)
     complete = inside[:, [1, 0], [0, 1]] & inside[:, [1, 2], [2, 1]]
@@ -261,5 +275,5 @@ def _parabola(patches: Tensor, inside: Tensor) -> Tensor:
     )
     bend = low - 2 * center + high
     shift = 0.5 * (low - high) / bend
-    usable = complete & (bend < 0) & shift.isfinite()
-    return torch.where(usable, shift, 0.0).clamp(-0.5, 0.5)
+    valid = complete & (bend < 0) & shift.isfinite()
+    return torch.where(valid, shift, 0.0).clamp(-0.5, 0.5)

@@ -1,8 +1,8 @@
-"""What maps say in windows around the keypoints of poses.
+"""Bilinear sampling of maps in windows around the keypoints of poses.
 
-The places of a window form a grid, so that bilinear interpolation, and a Gaussian around the
-middle, are products of a factor along x and one along y. What lies at a place is a weighted sum of
-a few rows of a table, which torch takes of all places at once. Gradients flow to maps and points.
+The cells of a window form a grid, so that bilinear interpolation, and a Gaussian around the center,
+are products of a factor along x and one along y. A sampled value is a weighted sum of a few rows of
+a table, which torch computes for all cells at once. Gradients flow to maps and points.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from poselib.ops.map_coordinates import Frame
 from poselib.structures import Size
 
-# Poses that are looked at together, on a CPU and elsewhere.
-_FEW, _MANY = 16, 512
+# Poses that are sampled together, on a CPU and on other devices.
+_CPU_CHUNK, _GPU_CHUNK = 16, 512
 
 
 def window_steps(window: int, device: torch.device | str = "cpu") -> Tensor:
@@ -54,35 +54,35 @@ def sample_windows(
     sigma: float | None = None,
     frame: Frame = "center",
 ) -> Tensor:
-    """Read each of K maps in a window around its keypoint, weighed by a Gaussian (LOGO-CAP, Eq. 1).
+    """Sample each of K maps in a Gaussian window around its keypoint (LOGO-CAP, Eq. 1).
 
     Args:
         maps: (B, K, h, w) float; values that are not finite count as 0.
         images: (n,) int64, the image of each pose.
-        points: (n, K, 2) float, finite, px of the frame: the middles of the windows.
-        window: odd side of a window, in places.
+        points: (n, K, 2) float, finite, px of the frame: the centers of the windows.
+        window: odd side of a window, in cells.
         image_size: (H, W) of the network input that the maps cover, px.
-        step: px between neighboring places.
-        sigma: standard deviation of the Gaussian around the middle, px; none if not given. The
-            official code makes weights below 1e-4 zero; three deviations to either side, as in the
-            paper, have none.
-        frame: of the points. In ``"index"`` the maps are enlarged to the image first and read
-            between its pixels, as in the published code.
+        step: px between neighboring cells of a window.
+        sigma: standard deviation of the Gaussian around the center, px; None for equal weights. The
+            official code sets weights below 1e-4 to zero; within three deviations, as in the paper,
+            there are none.
+        frame: of the points. In ``"index"`` the maps are upsampled to the image first and sampled
+            between its pixels, as in the official code.
 
     Returns:
-        (n, K, window, window) float32, or float64 as the maps, rows first. Beyond the image the
-        border's value is read.
+        (n, K, window, window) float32, or float64 as the maps, rows first. Outside the image the
+        value of the border is repeated.
 
     Raises:
         ValueError: the window is not odd and positive.
     """
     steps = step * window_steps(window, points.device)
-    places = _enlarged if frame == "index" else _between_cells
+    interpolate = _between_pixels if frame == "index" else _between_cells
     reach = step * (window - 1) + 1
 
     def along(axis: int, length: int, cells: int) -> tuple[Tensor, Interpolation]:
-        interpolation = places(points[..., axis, None] + steps, length, cells)
-        return _from_first(interpolation, reach * cells / length, cells)
+        interpolation = interpolate(points[..., axis, None] + steps, length, cells)
+        return _relative(interpolation, reach * cells / length, cells)
 
     columns, across = along(0, image_size[1], maps.shape[3])
     rows, down = along(1, image_size[0], maps.shape[2])
@@ -91,9 +91,9 @@ def sample_windows(
         across, down = (
             Interpolation(each.cells, each.weights * gaussian) for each in (across, down)
         )
-    # Columns are weighed first: they are short.
-    under = _finite(_cut(maps, images, rows, columns))
-    return _weighed(_weighed(under, across).mT.contiguous(), down)
+    # Columns are interpolated first: they are short.
+    patches = _finite(_cut(maps, images, rows, columns))
+    return _interpolated(_interpolated(patches, across).mT.contiguous(), down)
 
 
 def sample_features(
@@ -107,26 +107,26 @@ def sample_features(
     step: float = 1.0,
     frame: Frame = "center",
 ) -> Tensor:
-    """Read all channels of maps in a window around each keypoint (LOGO-CAP, Sec. 3.1).
+    """Sample all channels of maps in a window around each keypoint (LOGO-CAP, Sec. 3.1).
 
     Args:
         maps: (B, D, h, w) float; values that are not finite count as 0.
         images: (n,) int64, the image of each pose.
-        points: (n, K, 2) float, finite, px of the frame: the middles of the windows.
-        rates: (K,), how far apart the places of each keypoint lie, in steps.
-        window: odd side of a window, in places.
+        points: (n, K, 2) float, finite, px of the frame: the centers of the windows.
+        rates: (K,), spacing of the cells of each keypoint's window, in steps.
+        window: odd side of a window, in cells.
         image_size: (H, W) of the network input that the maps cover, px.
-        step: px between neighboring places of a keypoint whose rate is 1.
+        step: px between neighboring cells of a keypoint whose rate is 1.
         frame: of the points. In ``"index"`` cell i has its value at pixel i * stride.
 
     Returns:
-        (n, K * D, window, window) float32, or float64 as the maps, keypoint after keypoint, rows
-        first. Beyond the image the border's value is read.
+        (n, K * D, window, window) float32, or float64 as the maps, keypoint by keypoint, rows
+        first. Outside the image the value of the border is repeated.
 
     Raises:
         ValueError: the window is not odd and positive.
     """
-    # Rows of a table are read faster than channels that lie apart.
+    # Contiguous rows of a table are read faster than strided channels.
     table = _finite(maps.permute(0, 2, 3, 1).contiguous())
     steps = step * rates.to(points)[:, None] * window_steps(window, points.device)
     shift = 0.5 if frame == "index" else 0.0
@@ -138,38 +138,38 @@ def sample_features(
         x, y = points[rows].unbind(dim=-1)
         across = along(x, image_size[1], maps.shape[3])
         down = along(y, image_size[0], maps.shape[2])
-        return _corners(table, images[rows], across, down)
+        return _sample_table(table, images[rows], across, down)
 
     parts = chunks(points)
     if len(parts) == 1 or torch.is_grad_enabled():
-        found = torch.cat([read(rows) for rows in parts])
+        sampled = torch.cat([read(rows) for rows in parts])
     else:
-        # Parts beside the whole are more memory than a process keeps, and to ask the system for it
-        # again takes longer than interpolation.
-        found = table.new_empty((*points.shape[:2], maps.shape[1], window**2))
+        # Chunks beside the whole are more memory than a process keeps, and to request it from the
+        # system again takes longer than sampling.
+        sampled = table.new_empty((*points.shape[:2], maps.shape[1], window**2))
         for rows in parts:
-            found[rows] = read(rows)
-    return found.view(len(points), points.shape[1] * maps.shape[1], window, window)
+            sampled[rows] = read(rows)
+    return sampled.view(len(points), points.shape[1] * maps.shape[1], window, window)
 
 
 def chunks(points: Tensor) -> list[slice]:
-    """Return which poses (n, ...) are to be looked at together, all of them in order.
+    """Divide poses (n, ...) into chunks of about equal size that are sampled together.
 
-    On a CPU few at once are quicker: a process keeps the memory for the next ones instead of giving
-    it back, which some processes do from 30 poses on. A GPU has work for many.
+    On a CPU small chunks are faster: the process keeps their memory for the next one instead of
+    returning it to the system, which some do from 30 poses on. A GPU is busy only with many.
     """
-    most = _FEW if points.device.type == "cpu" else _MANY
-    parts = max(1, math.ceil(len(points) / most))
-    count = max(1, math.ceil(len(points) / parts))
-    return [slice(part * count, (part + 1) * count) for part in range(parts)]
+    size = _CPU_CHUNK if points.device.type == "cpu" else _GPU_CHUNK
+    count = max(1, math.ceil(len(points) / size))
+    length = max(1, math.ceil(len(points) / count))
+    return [slice(index * length, (index + 1) * length) for index in range(count)]
 
 
 class Interpolation(NamedTuple):
-    """How the places of windows are read along an axis: as weighted sums of few cells.
+    """Interpolation along an axis: each cell of a window as a weighted sum of e cells of the map.
 
     Attributes:
-        cells: (n, K, r, e) int64, from 0 to those of the axis, or from the first one of a window.
-        weights: (n, K, r, e) of each.
+        cells: (n, K, r, e) int64, indices along the axis, or relative to the first one of a window.
+        weights: (n, K, r, e) float.
     """
 
     cells: Tensor
@@ -177,104 +177,108 @@ class Interpolation(NamedTuple):
 
 
 def _between_cells(px: Tensor, length: int, cells: int) -> Interpolation:
-    """Read (n, K, r) px of an axis between the two cells on either side."""
-    where = (px * (cells / length) - 0.5).clamp(0, cells - 1)
-    low = where.floor()
-    first, right = low.long(), where - low
-    beside = (first + 1).clamp(max=cells - 1)
-    return Interpolation(torch.stack([first, beside], -1), torch.stack([1 - right, right], -1))
+    """Interpolate at coordinates (n, K, r), px, between the two neighboring cells."""
+    index = (px * (cells / length) - 0.5).clamp(0, cells - 1)
+    low = index.floor()
+    first, right = low.long(), index - low
+    second = (first + 1).clamp(max=cells - 1)
+    return Interpolation(torch.stack([first, second], -1), torch.stack([1 - right, right], -1))
 
 
-def _enlarged(px: Tensor, length: int, cells: int) -> Interpolation:
-    """Read (n, K, r) px of an axis between the two pixels on either side, of enlarged cells.
+def _between_pixels(px: Tensor, length: int, cells: int) -> Interpolation:
+    """Interpolate at coordinates (n, K, r), px, between two pixels of maps upsampled to the image.
 
-    Pixel i of a map that is enlarged to the image lies at (i + 0.5) / stride - 0.5.
+    Pixel i of an upsampled map is at cell (i + 0.5) / stride - 0.5.
     """
     low = px.floor()
-    share = (px - low)[..., None]
-    pixels = [(low + more).clamp(0, length - 1) + 0.5 for more in (0, 1)]
+    fraction = (px - low)[..., None]
+    pixels = [(low + step).clamp(0, length - 1) + 0.5 for step in (0, 1)]
     left, right = (_between_cells(pixel, length, cells) for pixel in pixels)
-    weights = torch.cat([(1 - share) * left.weights, share * right.weights], -1)
+    weights = torch.cat([(1 - fraction) * left.weights, fraction * right.weights], -1)
     return Interpolation(torch.cat([left.cells, right.cells], -1), weights)
 
 
-def _from_first(
+def _relative(
     interpolation: Interpolation, reach: float, cells: int
 ) -> tuple[Tensor, Interpolation]:
-    """Return the cells under windows that reach over so many, (n, K, s), and how these are read."""
+    """Return the s cells (n, K, s) that windows of a given extent cover, and indices among them."""
     span = min(int(reach + 1) + 2, cells)
     first = interpolation.cells.amin(dim=(-2, -1))[..., None]
-    under = (first + torch.arange(span, device=first.device)).clamp(max=cells - 1)
-    return under, Interpolation(interpolation.cells - first[..., None], interpolation.weights)
+    covered = (first + torch.arange(span, device=first.device)).clamp(max=cells - 1)
+    return covered, Interpolation(interpolation.cells - first[..., None], interpolation.weights)
 
 
 def _cut(maps: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Cut rows (n, K, s) and columns (n, K, t) out of (B, K, h, w): (n, K, t, s)."""
+    """Extract rows (n, K, s) and columns (n, K, t) of maps (B, K, h, w): (n, K, t, s)."""
     _, kinds, height, width = maps.shape
     each = images[:, None] * kinds + torch.arange(kinds, device=maps.device)
     lines = (each[..., None] * height + rows) * width
-    chosen = lines[..., None, :] + columns[..., :, None]
-    # One index into all numbers is three times as fast as one for each dimension.
-    return maps.reshape(-1).index_select(0, chosen.flatten()).view(chosen.shape)
+    index = lines[..., None, :] + columns[..., :, None]
+    # One flat index is three times as fast as one for each dimension.
+    return maps.reshape(-1).index_select(0, index.flatten()).view(index.shape)
 
 
-def _weighed(windows: Tensor, interpolation: Interpolation) -> Tensor:
-    """Read rows of windows (n, K, s, D) at the places of an axis: (n, K, r, D)."""
-    people, kinds, span, width = windows.shape
-    first = torch.arange(0, people * kinds * span, span, device=windows.device)
-    chosen = interpolation.cells + first.view(people, kinds, 1, 1)
-    found = _sums(windows.reshape(-1, width), chosen, interpolation.weights)
-    return found.view(people, kinds, interpolation.cells.shape[2], width)
+def _interpolated(patches: Tensor, interpolation: Interpolation) -> Tensor:
+    """Interpolate the rows of patches (n, K, s, D): (n, K, r, D)."""
+    people, kinds, span, width = patches.shape
+    first = torch.arange(0, people * kinds * span, span, device=patches.device)
+    rows = interpolation.cells + first.view(people, kinds, 1, 1)
+    sums = _weighted_sums(patches.reshape(-1, width), rows, interpolation.weights)
+    return sums.view(people, kinds, interpolation.cells.shape[2], width)
 
 
-def _corners(table: Tensor, images: Tensor, across: Interpolation, down: Interpolation) -> Tensor:
-    """Read (B, h, w, D) at the places of windows, at each between four cells: (n, K, D, r * r)."""
+def _sample_table(
+    table: Tensor, images: Tensor, across: Interpolation, down: Interpolation
+) -> Tensor:
+    """Interpolate a table (B, h, w, D) at the cells of windows: (n, K, D, r * r)."""
     height, width, channels = table.shape[1:]
     lines = (images[:, None, None, None] * height + down.cells) * width
-    # All four cells of a place side by side: torch is slow at many dimensions of two.
+    # All four neighbors in one dimension: torch is slow at many dimensions of two.
     columns, right = (each.repeat(1, 1, 1, 2)[:, :, None] for each in across)
     rows, below = (each.repeat_interleave(2, -1)[:, :, :, None] for each in (lines, down.weights))
-    read = _sums(table.view(-1, channels), rows + columns, below * right)
+    sums = _weighted_sums(table.view(-1, channels), rows + columns, below * right)
     people, kinds, window = across.cells.shape[:3]
-    return read.view(people, kinds, window**2, channels).mT
+    return sums.view(people, kinds, window**2, channels).mT
 
 
-def _sums(table: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-    """Sum chosen rows (..., e) of a table (cells, D), each with a weight: (m, D)."""
-    count = chosen.shape[-1]
-    sums: Tensor = _Sums.apply(table, chosen.view(-1, count), weights.to(table).view(-1, count))
+def _weighted_sums(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Compute weighted sums (m, D) of the rows (..., e) of a table (cells, D)."""
+    count = rows.shape[-1]
+    sums: Tensor = _WeightedSums.apply(
+        table, rows.view(-1, count), weights.to(table).view(-1, count)
+    )
     return sums
 
 
-class _Sums(torch.autograd.Function):
-    """Weighted sums of rows; their gradient is one, of rows that are found by sorting.
+class _WeightedSums(torch.autograd.Function):
+    """Weighted sums of rows, with a gradient that is a weighted sum too, of rows found by sorting.
 
     torch's own gradient takes twice as long on a CPU.
     """
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(table, chosen, weights)
-        return F.embedding_bag(chosen, table, per_sample_weights=weights, mode="sum")
+    def forward(ctx: Any, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(table, rows, weights)
+        return F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
-        table, chosen, weights = ctx.saved_tensors
+        table, rows, weights = ctx.saved_tensors
         of_table = of_weights = None
         if ctx.needs_input_grad[0]:
-            cells, order = chosen.flatten().int().sort()  # half as long as of int64
+            cells, order = rows.flatten().int().sort()  # int64 takes twice as long
             each = torch.arange(len(table), dtype=cells.dtype, device=cells.device)
             first = torch.searchsorted(cells, each)
             of_table = F.embedding_bag(
-                order.div(chosen.shape[1], rounding_mode="floor"),
+                order.div(rows.shape[1], rounding_mode="floor"),
                 gradient.contiguous(),
                 first,
                 per_sample_weights=weights.flatten()[order],
                 mode="sum",
             )
         if ctx.needs_input_grad[2]:
-            of_weights = (table[chosen] * gradient[:, None]).sum(dim=-1)
+            of_weights = (table[rows] * gradient[:, None]).sum(dim=-1)
         return of_table, None, of_weights
 
 

@@ -208,7 +208,7 @@ def test_the_way_of_a_gpu_leads_to_the_same_poses(monkeypatch, resolution) -> No
         options = AssociativeOptions(resolution=resolution)
         wanted = decode_associative(outputs, options)
         with monkeypatch.context() as patch:
-            patch.setattr(peaks, "_FEW", -1)
+            patch.setattr(peaks, "_SPARSE", -1)
             patch.setattr(refinement, "_use_bounds", lambda device: False)
             assert_equal(decode_associative(outputs, options), wanted)
 

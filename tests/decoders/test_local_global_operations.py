@@ -39,6 +39,6 @@ def test_many_people_of_many_images_ask_for_no_more(
     prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on a GPU; a CPU looks at a few at once, to keep what it reads in its caches.
-    monkeypatch.setattr(context, "_FEW", context._MANY)
+    monkeypatch.setattr(context, "_CPU_CHUNK", context._GPU_CHUNK)
     one = operations(1, 1, prior)
     assert operations(12, 1, prior) == operations(12, 3, prior) == one

@@ -74,7 +74,7 @@ def test_highest_places_by_hand() -> None:
     places, values = soft_argmax_top2(windows)
     assert places.tolist() == [[[0.5, 0.0], [-1.0, 1.0]]]
     torch.testing.assert_close(values, torch.tensor([[0.7, 0.875]]))
-    places, values = soft_argmax_top2(windows, share=1.0)
+    places, values = soft_argmax_top2(windows, top_weight=1.0)
     assert places.tolist() == [[[0.0, 0.0], [-1.0, 2.0]]]
     torch.testing.assert_close(values, torch.tensor([[0.8, 1.0]]))
 

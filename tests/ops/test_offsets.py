@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.offsets import offset_maps, person_sizes, positive_cells
+from poselib.ops.offsets import offset_maps, person_diagonals, positive_cells
 from poselib.structures import RegressionTargets
 
 
@@ -86,7 +86,7 @@ def test_size_may_be_the_root_of_the_area() -> None:
     torch.testing.assert_close(owned.weights, counted / roots[:, None])
     # Without an area a person counts as a cell.
     assert positive_cells(random_targets(2), "area").weights.max() == 1 / 4
-    with pytest.raises(ValueError, match="size must be one of"):
+    with pytest.raises(ValueError, match="person_size must be one of"):
         positive_cells(targets, "height")  # type: ignore[arg-type]
 
 
@@ -101,7 +101,7 @@ def test_sizes_by_hand() -> None:
         ]
     )[None]
     areas = torch.tensor([[24.0, 0, 0, 900]])
-    assert person_sizes(keypoints, areas)[0].tolist() == pytest.approx([5, 0, 0, 30])
+    assert person_diagonals(keypoints, areas)[0].tolist() == pytest.approx([5, 0, 0, 30])
 
 
 def test_nobody() -> None:

@@ -98,7 +98,7 @@ def random_heat(seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5])
 def test_peaks_equal_a_search_cell_by_cell(monkeypatch, few, kernel, threshold) -> None:
-    monkeypatch.setattr(peaks_module, "_FEW", few)
+    monkeypatch.setattr(peaks_module, "_SPARSE", few)
     for seed in range(12):
         heat = random_heat(seed)
         peaks = find_peaks(heat, 7, kernel, threshold)
@@ -131,7 +131,7 @@ def test_finite_maps_are_not_copied_and_others_are_cleaned() -> None:
 
 @pytest.mark.parametrize("few", [-1, 1])
 def test_float32_of_a_tenth_exceeds_a_tenth(monkeypatch, few) -> None:
-    monkeypatch.setattr(peaks_module, "_FEW", few)
+    monkeypatch.setattr(peaks_module, "_SPARSE", few)
     heat = torch.zeros(1, 1, 9, 9)
     heat[0, 0, 4, 4] = 0.1  # 0.100000001...
     assert (find_peaks(heat, threshold=0.1).values > 0).sum() == 1
