@@ -42,38 +42,32 @@ def association_errors(
     Returns:
         One row per keypoint type, by name, and a last one ``"all"``, with
 
-        - counts of predicted keypoints: ``good``, ``swap``, ``fragment``, ``inversion``,
-          ``imprecise``, ``unknown`` and ``false``;
-        - counts of visible annotated keypoints: ``visible``, ``found``, ``astray``, ``undetected``;
-        - rates, NaN where nothing counts: ``swap_rate``, swaps / (good + swaps);
-          ``association_error``, the fraction of detected keypoints assigned to a wrong person,
-          (swaps + fragments) / (good + swaps + fragments); ``inversion_rate``, inversions /
-          (good + inversions); ``false_rate``, false / all but unknown; ``miss_rate``, (astray +
-          undetected) / visible.
+        - counts of predicted keypoints: ``correct``, ``wrong_person``, ``fragment``,
+          ``wrong_side``, ``imprecise``, ``unknown`` and ``false_positive``;
+        - counts of visible annotated keypoints: ``visible``, ``found``, ``misassigned`` and
+          ``undetected``;
+        - rates, NaN where nothing counts: ``wrong_person_rate``, wrong person / (correct + wrong
+          person); ``association_error``, the fraction of detected keypoints assigned to a wrong
+          person, (wrong person + fragment) / (correct + wrong person + fragment);
+          ``false_positive_rate``, false positives / all but unknown; ``not_found_rate``,
+          (misassigned + undetected) / visible.
 
     Raises:
         ValueError: as ``classify_keypoints``, or the number of poses is not that of the images.
     """
     kinds = np.zeros((len(skeleton), len(PredictionError)), dtype=np.int64)
-    fates = np.zeros((len(skeleton), len(GroundTruthOutcome)), dtype=np.int64)
+    outcomes = np.zeros((len(skeleton), len(GroundTruthOutcome)), dtype=np.int64)
     for _, _, sample, errors in _classified(dataset, poses, skeleton):
         kinds += (errors.kinds[..., None] == np.arange(len(PredictionError))).sum(axis=0)
         visible = np.where(
-            sample.keypoints[..., 2] == 2, errors.fates, GroundTruthOutcome.UNLABELED
+            sample.keypoints[..., 2] == 2, errors.outcomes, GroundTruthOutcome.UNLABELED
         )
-        fates += (visible[..., None] == np.arange(len(GroundTruthOutcome))).sum(axis=0)
-    kinds, fates = (np.vstack([counts, counts.sum(axis=0)]) for counts in (kinds, fates))
-    columns = {
-        kind.name.lower(): kinds[:, kind]
-        for kind in PredictionError
-        if kind != PredictionError.ABSENT
-    }
-    columns["visible"] = fates[:, 1:].sum(axis=1)
-    columns |= {
-        fate.name.lower(): fates[:, fate]
-        for fate in GroundTruthOutcome
-        if fate != GroundTruthOutcome.UNLABELED
-    }
+        outcomes += (visible[..., None] == np.arange(len(GroundTruthOutcome))).sum(axis=0)
+    kinds, outcomes = (np.vstack([counts, counts.sum(axis=0)]) for counts in (kinds, outcomes))
+    # The first of each is of keypoints that do not count.
+    columns = {kind.name.lower(): kinds[:, kind] for kind in [*PredictionError][1:]}
+    columns["visible"] = outcomes[:, 1:].sum(axis=1)
+    columns |= {each.name.lower(): outcomes[:, each] for each in [*GroundTruthOutcome][1:]}
     table = pd.DataFrame(columns, index=pd.Index([*skeleton.keypoints, "all"], name="keypoint"))
     return table.assign(**_rates(table))
 
@@ -89,26 +83,26 @@ def people_counts(
         - ``annotated``: annotated people with a labeled keypoint;
         - ``found``: detections with a keypoint;
         - ``matched``: detections matched to an annotated person;
-        - ``mixed``: matched detections with a keypoint of another person (a swap);
+        - ``mixed``: matched detections with a keypoint of another person;
         - ``fragments``: unmatched detections with a keypoint of an annotated person;
         - ``isolated``: the keypoints of fragments that lie on an annotated person, HAE's isolated
           keypoints (Fig. 8);
-        - ``ghosts``: detections of false keypoints alone.
+        - ``ghosts``: detections of false positives alone.
     """
     names = ("annotated", "found", "matched", "mixed", "fragments", "isolated", "ghosts")
     total = dict.fromkeys(names, 0)
     for _, _, _, errors in _classified(dataset, poses, skeleton):
         kinds, matched = errors.kinds, errors.partners >= 0
-        astray = kinds == PredictionError.FRAGMENT
-        there = kinds != PredictionError.ABSENT
+        isolated, present = kinds == PredictionError.FRAGMENT, kinds != PredictionError.ABSENT
+        false = ~present | (kinds == PredictionError.FALSE_POSITIVE)
         counted = {
-            "annotated": (errors.fates != GroundTruthOutcome.UNLABELED).any(axis=1),
-            "found": there.any(axis=1),
+            "annotated": (errors.outcomes != GroundTruthOutcome.UNLABELED).any(axis=1),
+            "found": present.any(axis=1),
             "matched": matched,
-            "mixed": (kinds == PredictionError.SWAP).any(axis=1),
-            "fragments": astray.any(axis=1),
-            "isolated": astray,
-            "ghosts": there.any(axis=1) & (~there | (kinds == PredictionError.FALSE)).all(axis=1),
+            "mixed": (kinds == PredictionError.WRONG_PERSON).any(axis=1),
+            "fragments": isolated.any(axis=1),
+            "isolated": isolated,
+            "ghosts": present.any(axis=1) & false.all(axis=1),
         }
         for name, which in counted.items():
             total[name] += int(which.sum())
@@ -120,8 +114,9 @@ class FailureCase:
     """Keypoints of one person with the same kind of error.
 
     Attributes:
-        kind: association errors are ``"swap"``, ``"fragment"``, ``"false"`` and ``"inversion"``, of
-            a detection, and ``"astray"`` and ``"undetected"``, of an annotated person; localization
+        kind: association errors are ``"wrong_person"``, ``"fragment"``, ``"wrong_side"`` and
+            ``"false_positive"``, of a detection, and ``"misassigned"`` and ``"undetected"``, of an
+            annotated person; localization
             errors are ``"jitter"``, ``"miss"``, ``"inversion"`` and ``"swap"``, of a detection.
         index: of the image in the dataset.
         person: index of the detection, or of the annotated person.
@@ -149,7 +144,7 @@ def find_failures(
     cases: list[FailureCase] = []
     for index, found, sample, errors in _classified(dataset, poses, skeleton):
         cases += _wrong_predictions(index, found, sample, errors)
-        cases += _misses(index, sample, errors)
+        cases += _not_found(index, sample, errors)
     return sort_by_size(cases)
 
 
@@ -198,20 +193,14 @@ def _classified(
 
 
 def _rates(table: pd.DataFrame) -> dict[str, pd.Series]:
-    good, swap, fragment = table["good"], table["swap"], table["fragment"]
-    errors = table[
-        [
-            k.name.lower()
-            for k in PredictionError
-            if k not in (PredictionError.ABSENT, PredictionError.UNKNOWN)
-        ]
-    ]
+    correct, wrong, fragment = table["correct"], table["wrong_person"], table["fragment"]
+    counted = correct + wrong + fragment
+    classified = table.loc[:, "correct":"false_positive"].drop(columns="unknown").sum(axis=1)
     fractions = {
-        "swap_rate": (swap, good + swap),
-        "association_error": (swap + fragment, good + swap + fragment),
-        "inversion_rate": (table["inversion"], good + table["inversion"]),
-        "false_rate": (table["false"], errors.sum(axis=1)),
-        "miss_rate": (table["astray"] + table["undetected"], table["visible"]),
+        "wrong_person_rate": (wrong, correct + wrong),
+        "association_error": (wrong + fragment, counted),
+        "false_positive_rate": (table["false_positive"], classified),
+        "not_found_rate": (table["misassigned"] + table["undetected"], table["visible"]),
     }
     return {name: part / whole.where(whole > 0) for name, (part, whole) in fractions.items()}
 
@@ -219,18 +208,18 @@ def _rates(table: pd.DataFrame) -> dict[str, pd.Series]:
 def _wrong_predictions(
     index: int, found: Poses, sample: Sample, errors: KeypointErrors
 ) -> Iterator[FailureCase]:
-    """Yield one case per detection and kind, and for swaps one per annotated person."""
+    """Yield one case per detection and kind, and with a wrong person one per annotated person."""
     for kind in (
-        PredictionError.SWAP,
+        PredictionError.WRONG_PERSON,
         PredictionError.FRAGMENT,
-        PredictionError.INVERSION,
-        PredictionError.FALSE,
+        PredictionError.WRONG_SIDE,
+        PredictionError.FALSE_POSITIVE,
     ):
         wrong = errors.kinds == kind
         for person in np.flatnonzero(wrong.any(axis=1)).tolist():
             distances = _distances(found, person, sample, int(errors.partners[person]))
-            for other in np.unique(errors.onto[person, wrong[person]]).tolist():
-                which = np.flatnonzero(wrong[person] & (errors.onto[person] == other))
+            for other in np.unique(errors.owners[person, wrong[person]]).tolist():
+                which = np.flatnonzero(wrong[person] & (errors.owners[person] == other))
                 distance, types = float(distances[which].sum()), tuple(which.tolist())
                 yield FailureCase(kind.name.lower(), index, person, other, types, distance)
 
@@ -245,9 +234,9 @@ def _distances(found: Poses, person: int, sample: Sample, partner: int) -> Float
     return np.where(target[:, 2] > 0, distances / size, 0.0)
 
 
-def _misses(index: int, sample: Sample, errors: KeypointErrors) -> Iterator[FailureCase]:
-    for fate in (GroundTruthOutcome.ASTRAY, GroundTruthOutcome.UNDETECTED):
-        missed = (errors.fates == fate) & (sample.keypoints[..., 2] == 2)
+def _not_found(index: int, sample: Sample, errors: KeypointErrors) -> Iterator[FailureCase]:
+    for outcome in (GroundTruthOutcome.MISASSIGNED, GroundTruthOutcome.UNDETECTED):
+        missed = (errors.outcomes == outcome) & (sample.keypoints[..., 2] == 2)
         for person in np.flatnonzero(missed.any(axis=1)).tolist():
             which = tuple(np.flatnonzero(missed[person]).tolist())
-            yield FailureCase(fate.name.lower(), index, person, -1, which, 0.0)
+            yield FailureCase(outcome.name.lower(), index, person, -1, which, 0.0)

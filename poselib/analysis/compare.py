@@ -16,7 +16,7 @@ from poselib.engine.evaluate import Evaluation, LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.engine.variants import Variant, with_options
 from poselib.metrics.association_errors import classify_keypoints
-from poselib.metrics.localization_errors import classify_localization, error_shares
+from poselib.metrics.localization_errors import classify_localization, error_rates
 from poselib.plots.panels import Panel
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
@@ -24,7 +24,7 @@ from poselib.systems import System
 
 # Error rates beside average precision: association errors as fractions of the labeled or detected
 # keypoints, localization errors as fractions of the keypoints of matched people.
-ASSOCIATION = ("association_error", "swap_rate", "miss_rate")
+ASSOCIATION = ("association_error", "wrong_person_rate", "not_found_rate")
 LOCALIZATION = ("good", "jitter", "miss", "inversion", "swap")
 
 
@@ -108,7 +108,7 @@ def _errors(
 ) -> dict[str, float]:
     classified = classify_localization(evaluation.comparison)
     rates = association_errors(dataset, unrefined, system.skeleton).loc["all", list(ASSOCIATION)]
-    fractions = error_shares(classified).loc["all", list(LOCALIZATION)] / 100
+    fractions = error_rates(classified).loc["all", list(LOCALIZATION)] / 100
     measured = pd.concat([rates, fractions]).astype(float)
     return dict(zip((*ASSOCIATION, *LOCALIZATION), measured.to_numpy(), strict=True))
 

@@ -17,14 +17,14 @@ from poselib.structures import Poses, Sample
 from poselib.typing import FloatArray
 
 _WORDS = {
-    "swap": "on another person's",
+    "wrong_person": "on another person's",
     "fragment": "apart from the rest of the person",
-    "false": "where there is none",
-    "inversion": "on the other side",
-    "astray": "found, but in another person",
+    "false_positive": "where there is none",
+    "wrong_side": "on the other side",
+    "misassigned": "found, but in another person",
     "undetected": "not found",
 }
-_OF_ANNOTATED = ("astray", "undetected")
+_OF_ANNOTATED = ("misassigned", "undetected")
 
 
 def case_panels(

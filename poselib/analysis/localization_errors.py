@@ -38,10 +38,10 @@ def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
     apart = _distances(judged)
     cases = []
     for error in ERRORS:
-        wrong = judged.verdicts == error
+        wrong = judged.kinds == error
         for row in np.flatnonzero(wrong.any(axis=1)).tolist():
-            for other in np.unique(judged.onto[row, wrong[row]]).tolist():
-                which = np.flatnonzero(wrong[row] & (judged.onto[row] == other))
+            for other in np.unique(judged.other_person[row, wrong[row]]).tolist():
+                which = np.flatnonzero(wrong[row] & (judged.other_person[row] == other))
                 cases.append(
                     FailureCase(
                         kind=error.name.lower(),

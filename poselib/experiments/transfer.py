@@ -23,7 +23,7 @@ from poselib.structures import Poses
 from poselib.systems import System
 
 # What is told of a domain besides average precision, from ``association_errors``.
-RATES = ("association_error", "miss_rate", "false_rate")
+RATES = ("association_error", "not_found_rate", "false_positive_rate")
 # Of the drawn scenes that a network is tested on; those it was trained on have seed 1.
 _SEED = 2
 

@@ -1,11 +1,11 @@
-"""Where keypoints went wrong: to another person, to the other side, or to where nobody is.
+"""Association errors: detected keypoints that were assigned to a wrong person.
 
-A predicted keypoint is compared with annotated ones by one term of OKS (HAE, Eq. 19),
+A detected keypoint is compared with annotated ones by one term of OKS (HAE, Eq. 19),
 ``exp(-d² / (2 s² k²))`` with the scale s of the annotated person and k = 2 sigma, and is near where
-this similarity is 0.5 or more, up to a distance of 1.18 s k. A person found is matched to at most
-one annotated person, so that the OKS of all pairs add up to the most; a pair must share a
-keypoint, near enough. Then each predicted keypoint is judged by ``PredictionError`` and each
-annotated one by ``GroundTruthOutcome``.
+this similarity is 0.5 or more, up to a distance of 1.18 s k. Detections are matched to annotated
+people one to one, so that the OKS of all pairs add up to the most; a pair must have a keypoint that
+is near. Then each detected keypoint is classified by ``PredictionError`` and each annotated one by
+``GroundTruthOutcome``.
 """
 
 from __future__ import annotations
@@ -14,164 +14,156 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from poselib.metrics.matching import assign_one_to_one
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
-from poselib.typing import BoolArray, FloatArray, IntArray
+from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 NEAR, LOOSE = 0.5, 0.1  # similarities
 
 
 class PredictionError(IntEnum):
-    """What a predicted keypoint is; of several, the first from ``GOOD`` on.
+    """The class of a detected keypoint; the first that applies, from ``CORRECT`` on.
 
-    ``ABSENT``: nothing was predicted. ``GOOD``: near the keypoint of its own person. ``SWAP``: near
-    another annotated person's. ``FRAGMENT``: near an annotated person's, while its own person was
-    matched to nobody, as when somebody falls apart into two people. ``INVERSION``: near its own
-    person's keypoint of the other side, and nearer to that than to another person's.
-    ``IMPRECISE``: not near, but similar to the keypoint of its own person, or of anybody if it has
-    no match, by 0.1 or more. ``UNKNOWN``: its own person's is not labeled, or it lies where people
-    are not labeled. ``FALSE``: near nothing.
+    ``ABSENT``: not detected. ``CORRECT``: near the keypoint of the matched person.
+    ``WRONG_PERSON``: near the keypoint of another annotated person. ``FRAGMENT``: near the keypoint
+    of an annotated person, but of a detection that is not matched, as when one person is detected
+    in two pieces. ``WRONG_SIDE``: near the matched person's keypoint of the other side, and nearer
+    to it than to another person's. ``IMPRECISE``: similar by 0.1 or more to the keypoint of the
+    matched person, or of any person if there is no match. ``UNKNOWN``: the matched person's is not
+    labeled, or it lies in a region where people are not labeled. ``FALSE_POSITIVE``: anything else.
     """
 
     ABSENT = 0
-    GOOD = 1
-    SWAP = 2
+    CORRECT = 1
+    WRONG_PERSON = 2
     FRAGMENT = 3
-    INVERSION = 4
+    WRONG_SIDE = 4
     IMPRECISE = 5
     UNKNOWN = 6
-    FALSE = 7
+    FALSE_POSITIVE = 7
 
 
 class GroundTruthOutcome(IntEnum):
-    """What became of an annotated keypoint.
+    """The class of an annotated keypoint.
 
-    ``UNLABELED``: it does not count. ``FOUND``: the person found that was matched has it.
-    ``ASTRAY``: it was detected, but is part of somebody else. ``UNDETECTED``: no prediction is near
-    it, save those that are right where they are in somebody else.
+    ``UNLABELED``: it does not count. ``FOUND``: the matched detection has it. ``MISASSIGNED``: it
+    was detected, but as part of another detection. ``UNDETECTED``: no detected keypoint is near it
+    that is not correct for another person.
     """
 
     UNLABELED = 0
     FOUND = 1
-    ASTRAY = 2
+    MISASSIGNED = 2
     UNDETECTED = 3
 
 
 @dataclass(frozen=True)
 class KeypointErrors:
-    """What became of the keypoints of the P people found and the N annotated in one image.
+    """The classes of the keypoints of P detections and N annotated people in one image.
 
     Attributes:
-        partners: (P,) int64, the annotated person that each was matched to, or -1.
+        partners: (P,) int64, the annotated person that each detection is matched to, or -1.
         kinds: (P, K) int64, of ``PredictionError``.
-        onto: (P, K) int64, the annotated person on whose keypoint a good, swapped or fragment's
-            keypoint lies; -1 for the others.
-        fates: (N, K) int64, of ``GroundTruthOutcome``.
+        owners: (P, K) int64, the annotated person on whose keypoint a correct keypoint, one of a
+            wrong person or one of a fragment lies; -1 for the others.
+        outcomes: (N, K) int64, of ``GroundTruthOutcome``.
     """
 
     partners: IntArray
     kinds: IntArray
-    onto: IntArray
-    fates: IntArray
+    owners: IntArray
+    outcomes: IntArray
 
 
 def classify_keypoints(
     poses: Poses, sample: Sample, skeleton: Skeleton, *, min_score: float = 0.0
 ) -> KeypointErrors:
-    """Match the people found in an image to the annotated ones and judge every keypoint.
+    """Match the detections of an image to its annotated people and classify every keypoint.
 
     Args:
-        poses: people found, px of the sample's image.
-        sample: the image's annotated people.
-        skeleton: gives the OKS constants, and which keypoints are left and right.
-        min_score: keypoints at or below it are no predictions.
+        poses: detections, px of the sample's image.
+        sample: the annotated people.
+        skeleton: gives the constants of OKS, and which keypoints are left and right.
+        min_score: keypoints that do not score more count as not detected.
 
     Raises:
         ValueError: the keypoints are not the skeleton's.
     """
     _check(poses, sample, skeleton)
-    # The last of the annotated people is nobody, without keypoints: partner -1.
+    # One more annotated person without keypoints stands for no partner: row -1.
     truth = np.pad(sample.keypoints.astype(np.float64), ((0, 1), (0, 0), (0, 0)))
     areas = np.pad(sample.areas.astype(np.float64), (0, 1))
-    predicted = poses.scores > max(min_score, 0.0)
-    values = _similarity(poses.keypoints, predicted, truth, areas, skeleton)
-    partners = _partners(values, truth[..., 2] > 0)
+    detected = poses.scores > max(min_score, 0.0)
+    values = _similarity(poses.keypoints, detected, truth, areas, skeleton)
+    oks = values.sum(axis=-1) / np.maximum((truth[..., 2] > 0).sum(axis=-1), 1)
+    partners = assign_one_to_one(np.where((values >= NEAR).any(axis=-1), oks, 0.0))
     matched, rows = (partners >= 0)[:, None], np.arange(len(poses))
-    # Who is near another's keypoint but not its own has the other's as the most similar of all.
+    # A keypoint near another person's but not its own has the other's as the most similar of all.
     own, best = values[rows, partners], values.max(axis=1)
     sides = truth[:, skeleton.flip_indices]
-    side = _similarity(poses.keypoints, predicted, sides, areas, skeleton)[rows, partners]
+    side = _similarity(poses.keypoints, detected, sides, areas, skeleton)[rows, partners]
     unlabeled = matched & (truth[partners, :, 2] == 0)
-    rules: list[tuple[BoolArray, PredictionError]] = [
-        (~predicted, PredictionError.ABSENT),
-        (own >= NEAR, PredictionError.GOOD),
-        (matched & (best >= np.maximum(NEAR, side)), PredictionError.SWAP),
-        (best >= np.maximum(NEAR, side), PredictionError.FRAGMENT),
-        (side >= NEAR, PredictionError.INVERSION),
-        (np.where(matched, own, best) >= LOOSE, PredictionError.IMPRECISE),
-        (unlabeled | _ignored(poses.keypoints, sample.ignore_mask), PredictionError.UNKNOWN),
-    ]
+    on_person = best >= np.maximum(NEAR, side)
+    rules: dict[PredictionError, BoolArray] = {
+        PredictionError.ABSENT: ~detected,
+        PredictionError.CORRECT: own >= NEAR,
+        PredictionError.WRONG_PERSON: matched & on_person,
+        PredictionError.FRAGMENT: on_person,
+        PredictionError.WRONG_SIDE: side >= NEAR,
+        PredictionError.IMPRECISE: np.where(matched, own, best) >= LOOSE,
+        PredictionError.UNKNOWN: unlabeled | _ignored(poses.keypoints, sample.ignore_mask),
+    }
     kinds = np.select(
-        [rule for rule, _ in rules], [int(kind) for _, kind in rules], PredictionError.FALSE
-    )
-    elsewhere = (kinds == PredictionError.SWAP) | (kinds == PredictionError.FRAGMENT)
-    onto = np.where(kinds == PredictionError.GOOD, partners[:, None], -1)
-    onto = np.where(elsewhere, values.argmax(axis=1), onto)
-    fates = _fates(values[:, :-1] >= NEAR, kinds, partners, sample.keypoints[..., 2] > 0)
-    return KeypointErrors(partners, kinds.astype(np.int64), onto, fates)
+        [*rules.values()], [int(kind) for kind in rules], PredictionError.FALSE_POSITIVE
+    ).astype(np.int64)
+    owners = np.where(kinds == PredictionError.CORRECT, partners[:, None], -1)
+    misplaced = np.isin(kinds, (PredictionError.WRONG_PERSON, PredictionError.FRAGMENT))
+    owners = np.where(misplaced, values.argmax(axis=1), owners)
+    outcomes = _outcomes(values[:, :-1] >= NEAR, kinds, partners, sample.keypoints[..., 2] > 0)
+    return KeypointErrors(partners, kinds, owners, outcomes)
 
 
 def _check(poses: Poses, sample: Sample, skeleton: Skeleton) -> None:
     keypoints = len(skeleton)
     if poses.keypoints.shape[1:] != (keypoints, 2) or sample.keypoints.shape[1:] != (keypoints, 3):
         raise ValueError(
-            f"image {sample.image_id}: people found and annotated must be (P, K, 2) and (N, K, 3) "
-            f"with the {keypoints} keypoints of skeleton {skeleton.name!r}, not "
+            f"image {sample.image_id}: detections and annotated people must be (P, K, 2) and "
+            f"(N, K, 3) with the {keypoints} keypoints of skeleton {skeleton.name!r}, not "
             f"{poses.keypoints.shape} and {sample.keypoints.shape}"
         )
 
 
 def _similarity(
-    points: NDArray[np.float32],
-    predicted: BoolArray,
+    points: Float32Array,
+    detected: BoolArray,
     truth: FloatArray,
     areas: FloatArray,
     skeleton: Skeleton,
 ) -> FloatArray:
-    """(P, N, K) similarity of predicted to annotated keypoints; 0 where one of them is absent."""
+    """(P, N, K) similarity of detected to annotated keypoints; 0 where one of them is absent."""
     near = keypoint_similarity(points[:, None], truth[..., :2], areas, skeleton.sigmas)
-    return np.where(predicted[:, None] & (truth[..., 2] > 0), near, 0.0)
+    return np.where(detected[:, None] & (truth[..., 2] > 0), near, 0.0)
 
 
-def _partners(values: FloatArray, labeled: BoolArray) -> IntArray:
-    """(P,) the annotated person that each person found is matched to, or -1."""
-    similarity = values.sum(axis=-1) / np.maximum(labeled.sum(axis=-1), 1)
-    similarity = np.where((values >= NEAR).any(axis=-1), similarity, 0.0)
-    rows, columns = linear_sum_assignment(-similarity)
-    partners = np.full(len(values), -1, dtype=np.int64)
-    partners[rows] = np.where(similarity[rows, columns] > 0, columns, -1)
-    return partners
-
-
-def _ignored(points: NDArray[np.float32], ignore: BoolArray) -> BoolArray:
+def _ignored(points: Float32Array, ignore: BoolArray) -> BoolArray:
     """(P, K) true where a keypoint lies on a pixel whose people are not labeled."""
     height, width = ignore.shape
     column, row = np.floor(points).astype(np.int64).transpose(2, 0, 1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    where = np.zeros(inside.shape, dtype=bool)
-    where[inside] = ignore[row[inside], column[inside]]
-    return where
+    ignored = np.zeros(inside.shape, dtype=bool)
+    ignored[inside] = ignore[row[inside], column[inside]]
+    return ignored
 
 
-def _fates(near: BoolArray, kinds: IntArray, partners: IntArray, labeled: BoolArray) -> IntArray:
-    fates = np.where(labeled, GroundTruthOutcome.UNDETECTED, GroundTruthOutcome.UNLABELED).astype(
-        np.int64
-    )
-    fates[(near & (kinds != PredictionError.GOOD)[:, None]).any(axis=0)] = GroundTruthOutcome.ASTRAY
-    people, keypoints = np.nonzero(kinds == PredictionError.GOOD)
-    fates[partners[people], keypoints] = GroundTruthOutcome.FOUND
-    return fates
+def _outcomes(near: BoolArray, kinds: IntArray, partners: IntArray, labeled: BoolArray) -> IntArray:
+    """(N, K) classes of annotated keypoints, by which of them are ``near`` (P, N, K) detections."""
+    outcomes = np.where(labeled, GroundTruthOutcome.UNDETECTED, GroundTruthOutcome.UNLABELED)
+    outcomes = outcomes.astype(np.int64)
+    elsewhere = (near & (kinds != PredictionError.CORRECT)[:, None]).any(axis=0)
+    outcomes[elsewhere] = GroundTruthOutcome.MISASSIGNED
+    people, keypoints = np.nonzero(kinds == PredictionError.CORRECT)
+    outcomes[partners[people], keypoints] = GroundTruthOutcome.FOUND
+    return outcomes

@@ -1,4 +1,4 @@
-"""Which person found is which annotated one."""
+"""Match detections to annotated people, greedily as COCO does or one to one by total OKS."""
 
 from __future__ import annotations
 
@@ -13,40 +13,47 @@ from poselib.structures import Poses, Sample
 from poselib.typing import FloatArray, IntArray
 
 
-def matched_oks(poses: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
-    """Return how well each annotated person was found: its OKS with a person of its own.
-
-    People are matched one to one so that the similarities add up to the most.
+def assign_one_to_one(similarity: FloatArray) -> IntArray:
+    """Assign rows to columns so that the similarities add up to the most (Hungarian method).
 
     Args:
-        poses: people found, px of the sample's image.
-        sample: the image's annotated people.
-        skeleton: gives the OKS constants.
+        similarity: (N, M) from 0.
 
     Returns:
-        (N,) from 0 to 1; 0 for who was matched to nobody, NaN for who has no labeled keypoint.
+        (N,) int64 columns; -1 for rows without a column of their own that is similar at all.
     """
-    return matched_people(poses, sample, skeleton)[1]
+    rows, columns = linear_sum_assignment(-similarity)
+    assigned = np.full(len(similarity), -1, dtype=np.int64)
+    assigned[rows] = np.where(similarity[rows, columns] > 0, columns, -1)
+    return assigned
 
 
 def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[IntArray, FloatArray]:
-    """Return who was found of each annotated person, matched as by ``matched_oks``.
+    """Match the detections of an image to its annotated people, one to one by OKS.
 
     Args:
-        poses, sample, skeleton: as there.
+        poses: detections, px of the sample's image.
+        sample: the annotated people.
+        skeleton: gives the constants of OKS.
 
     Returns:
-        (N,) int64 numbers of people found, -1 for nobody; and their similarity, as there.
+        (N,) int64, the detection of each annotated person, -1 if it has none; and (N,) their OKS
+        from 0 to 1, NaN for people without a labeled keypoint.
     """
-    values = object_keypoint_similarity(
+    oks = object_keypoint_similarity(
         poses.keypoints, sample.keypoints, sample.areas, skeleton.sigmas
     )
-    rows, columns = linear_sum_assignment(-values)
-    partners, matched = np.full(len(values), -1, np.int64), np.zeros(len(values))
-    matched[rows] = values[rows, columns]
-    partners[rows] = np.where(matched[rows] > 0, columns, -1)
+    partners = assign_one_to_one(oks)
+    matched = np.zeros(len(oks))
+    (rows,) = np.nonzero(partners >= 0)
+    matched[rows] = oks[rows, partners[rows]]
     matched[~(sample.keypoints[..., 2] > 0).any(axis=1)] = np.nan
     return partners, matched
+
+
+def matched_oks(poses: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
+    """Return the OKS (N,) of each annotated person with its detection, see ``matched_people``."""
+    return matched_people(poses, sample, skeleton)[1]
 
 
 def match_people(comparison: Comparison, min_oks: float) -> IntArray:
@@ -57,13 +64,13 @@ def match_people(comparison: Comparison, min_oks: float) -> IntArray:
 
     Args:
         comparison: annotated people and detections.
-        min_oks: similarity from which two may match.
+        min_oks: OKS from which two may match.
 
     Returns:
-        (D,) for each of ``comparison.pairs.order`` its row of ``comparison.truth``; -1 where
+        (D,) int64 for each of ``comparison.pairs.order`` its row of ``comparison.truth``; -1 where
         unmatched.
     """
-    truth, pairs, values = comparison.truth, comparison.pairs, comparison.oks
+    truth, pairs, oks = comparison.truth, comparison.pairs, comparison.oks
     matched = np.full(len(pairs.order), -1, dtype=np.int64)
     free = np.ones(len(truth), dtype=bool)
     starts = pairs.starts
@@ -77,7 +84,7 @@ def match_people(comparison: Comparison, min_oks: float) -> IntArray:
             chosen = concatenated_ranges(starts[rows], counts)
             candidate = pairs.truth[chosen]
             usable = people[candidate] & (free | truth.crowds)[candidate]
-            value = np.where(usable & (values[chosen] >= min_oks), values[chosen], -1.0)
+            value = np.where(usable & (oks[chosen] >= min_oks), oks[chosen], -1.0)
             best = np.maximum.reduceat(value, np.cumsum(counts) - counts)
             at_best = (value == np.repeat(best, counts)) & (value >= 0)
             # Of equals the last is kept, as pycocotools does.

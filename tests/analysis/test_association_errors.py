@@ -37,29 +37,29 @@ def test_errors_of_four_images_counted_by_hand() -> None:
     table = errors()
     assert list(table.index) == [*TOY.keypoints, "all"] and table.index.name == "keypoint"
     everything = table.loc["all"]
-    counts = {"good": 14, "swap": 6, "fragment": 1, "inversion": 0, "imprecise": 0, "unknown": 0,
-              "false": 3, "visible": 21, "found": 14 - 1, "astray": 6, "undetected": 2}  # fmt: skip
+    counts = {"correct": 14, "wrong_person": 6, "fragment": 1, "wrong_side": 0, "imprecise": 0}
+    counts |= {"unknown": 0, "false_positive": 3}
+    counts |= {"visible": 21, "found": 14 - 1, "misassigned": 6, "undetected": 2}
     assert {name: int(everything[name]) for name in counts} == counts
-    assert everything["swap_rate"] == pytest.approx(6 / 20)
+    assert everything["wrong_person_rate"] == pytest.approx(6 / 20)
     assert everything["association_error"] == pytest.approx(7 / 21)
-    assert everything["false_rate"] == pytest.approx(3 / 24)
-    assert everything["miss_rate"] == pytest.approx(8 / 21)
-    assert everything["inversion_rate"] == 0
+    assert everything["false_positive_rate"] == pytest.approx(3 / 24)
+    assert everything["not_found_rate"] == pytest.approx(8 / 21)
 
 
 def test_errors_by_keypoint_type_add_up() -> None:
     table = errors()
-    counts = table.loc[:, "good":"undetected"]
+    counts = table.loc[:, "correct":"undetected"]
     assert (counts.iloc[:-1].sum() == counts.loc["all"]).all()
-    assert table["swap"].tolist() == [0, 2, 2, 2, 6]
-    assert table.loc["left_hand", "swap_rate"] == pytest.approx(2 / 5)
-    assert table.loc["tail", "fragment"] == 1 and table.loc["nose", "false"] == 1
+    assert table["wrong_person"].tolist() == [0, 2, 2, 2, 6]
+    assert table.loc["left_hand", "wrong_person_rate"] == pytest.approx(2 / 5)
+    assert table.loc["tail", "fragment"] == 1 and table.loc["nose", "false_positive"] == 1
 
 
 def test_rates_of_nothing_are_not_numbers_and_perfect_ones_are_zero() -> None:
     perfect = association_errors([sample(ANN, BOB)], [poses(b, a)], TOY).loc["all"]
-    rates = ["swap_rate", "association_error", "inversion_rate", "false_rate", "miss_rate"]
-    assert (perfect[rates] == 0).all() and perfect["good"] == 8
+    rates = ["wrong_person_rate", "association_error", "false_positive_rate", "not_found_rate"]
+    assert (perfect[rates] == 0).all() and perfect["correct"] == 8
     nothing = association_errors([sample()], [Poses.empty(4)], TOY).loc["all"]
     assert nothing[rates].isna().all()
 
@@ -67,7 +67,7 @@ def test_rates_of_nothing_are_not_numbers_and_perfect_ones_are_zero() -> None:
 def test_guesses_that_are_not_drawn_do_not_count() -> None:
     weak = poses(a)
     weak.scores[0, :2] = LEAST_SCORE, LEAST_SCORE + 0.01
-    assert association_errors([sample(ANN)], [weak], TOY).loc["all", "good"] == 3
+    assert association_errors([sample(ANN)], [weak], TOY).loc["all", "correct"] == 3
 
 
 def test_the_order_of_images_and_people_does_not_count() -> None:
@@ -90,8 +90,8 @@ def test_people_counted_by_hand() -> None:
 def test_the_largest_failures_come_first() -> None:
     cases = find_failures(DATASET, FOUND, TOY)
     first = cases[0]
-    assert (first.kind, first.index, len(first.keypoints)) == ("swap", 3, 2)
-    swaps = largest_failures(cases, "swap", 5)
+    assert (first.kind, first.index, len(first.keypoints)) == ("wrong_person", 3, 2)
+    swaps = largest_failures(cases, "wrong_person", 5)
     assert [(case.index, case.other, case.keypoints) for case in swaps] == [
         (3, 0, (2, 3)),
         (0, 1, (1,)),
@@ -101,7 +101,7 @@ def test_the_largest_failures_come_first() -> None:
     assert swaps[0].distance == pytest.approx(8.04)
     (fragment,) = largest_failures(cases, "fragment", 5)
     assert (fragment.index, fragment.person, fragment.other, fragment.keypoints) == (1, 1, 0, (3,))
-    false = largest_failures(cases, "false", 5)
+    false = largest_failures(cases, "false_positive", 5)
     assert [(case.index, case.person, case.keypoints) for case in false] == [
         (2, 0, (0, 3)),
         (1, 2, (3,)),
@@ -114,16 +114,16 @@ def test_misses_are_of_visible_keypoints_of_annotated_people() -> None:
     (undetected,) = largest_failures(cases, "undetected", 5)
     # Bob's right hand is hidden: that it was not found is no miss.
     assert (undetected.index, undetected.person, undetected.keypoints) == (1, 1, (1, 3))
-    astray = largest_failures(cases, "astray", 5)
+    astray = largest_failures(cases, "misassigned", 5)
     assert [(case.index, case.person, case.keypoints) for case in astray] == [
         (3, 0, (2, 3)),
         (0, 0, (1,)),
         (1, 0, (3,)),
     ]
-    assert len(largest_failures(cases, "astray", 1)) == 1
-    without = largest_failures(cases, "astray", 2, leave_out=[3])
+    assert len(largest_failures(cases, "misassigned", 1)) == 1
+    without = largest_failures(cases, "misassigned", 2, leave_out=[3])
     assert [case.index for case in without] == [0, 1]
-    assert largest_failures(cases, "inversion", 3) == []
+    assert largest_failures(cases, "wrong_side", 3) == []
 
 
 def test_as_many_predictions_as_images_are_wanted() -> None:

@@ -23,7 +23,7 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import Evaluation, evaluate, score
 from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import Variant, with_options
-from poselib.metrics.localization_errors import classify_localization, error_shares
+from poselib.metrics.localization_errors import classify_localization, error_rates
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.systems import System, build
@@ -117,7 +117,7 @@ def test_association_errors_are_counted_before_refinement(
         classified = classify_localization(evaluation.comparison)
         np.testing.assert_allclose(
             100 * row[list(LOCALIZATION)].astype(float),
-            error_shares(classified).loc["all", list(LOCALIZATION)],
+            error_rates(classified).loc["all", list(LOCALIZATION)],
         )
 
 

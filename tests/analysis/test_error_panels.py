@@ -20,8 +20,8 @@ def shown(kind: str) -> tuple[list[FailureCase], list]:
     return cases, case_panels(cases, DATASET, FOUND, TOY)
 
 
-def test_a_swap_is_marked_where_it_is_and_where_it_belongs() -> None:
-    (case,), (truth, found) = shown("swap")
+def test_a_keypoint_of_a_wrong_person_is_marked_where_it_is_and_where_it_belongs() -> None:
+    (case,), (truth, found) = shown("wrong_person")
     assert (case.index, case.person, case.other, case.keypoints) == (0, 1, 1, (3,))
     assert truth.poses is None and truth.rings.tolist() == [[40, 10]]
     assert found.rings.tolist() == [[40, 50]] and found.targets.tolist() == [[40, 10]]
@@ -39,7 +39,7 @@ def test_a_miss_is_marked_where_it_is_annotated_in_both_panels() -> None:
 
 
 def test_what_belongs_nowhere_has_no_line() -> None:
-    (case,), (truth, found) = shown("false")
+    (case,), (truth, found) = shown("false_positive")
     assert (case.index, case.person, case.keypoints) == (1, 2, (0, 1))
     assert len(truth.rings) == 0 and found.rings.tolist() == [[60, 60], [62, 60]]
     assert np.isnan(found.targets).all()

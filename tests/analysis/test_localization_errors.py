@@ -97,7 +97,7 @@ def test_swaps_with_two_people_are_two_cases() -> None:
     told = [(case.other, case.keypoints) for case in error_cases(one)]
     wrong = {0: (0,), 1: (1,), 2: (2, 3)}
     assert sorted(told) == sorted((who, which) for who, which in wrong.items() if who != own)
-    assert (one.verdicts == LocalizationError.SWAP).sum() == sum(len(which) for _, which in told)
+    assert (one.kinds == LocalizationError.SWAP).sum() == sum(len(which) for _, which in told)
 
 
 def test_a_swap_is_drawn_where_it_is_and_where_it_belongs() -> None:

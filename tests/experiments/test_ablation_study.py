@@ -148,7 +148,7 @@ def test_runs_are_measured_in_per_cent(study: Study) -> None:
     assert found["decoding"].tolist() == ["", "matched"] and found["seed"].tolist() == [0, 0]
     rates = ["AP", "AR50", "AP_crowd_hard", *ASSOCIATION, *LOCALIZATION]
     np.testing.assert_allclose(found[rates], 100 * expected[rates])
-    assert (found["miss_rate"] > 1).all()
+    assert (found["not_found_rate"] > 1).all()
 
 
 def test_one_finished_run_of_each_row_is_timed(

@@ -19,7 +19,7 @@ from poselib.experiments.peak_matching import (
     read_scales,
     summarize_matching,
 )
-from poselib.metrics.localization_errors import classify_localization, error_shares
+from poselib.metrics.localization_errors import classify_localization, error_rates
 from poselib.skeletons import COCO
 from poselib.systems import build
 from tests.analysis.factories import eager_regressor
@@ -67,7 +67,7 @@ def test_numbers_are_those_of_an_evaluation() -> None:
     way = with_options(system, match=True, match_distance=6.0)
     alone = evaluate(way, dataset, replace(OPTIONS, scales=(0.5, 1.0)), explain=False)
     judged = classify_localization(alone.comparison)
-    expected = error_shares(judged).loc["all", list(LOCALIZATION)] / 100
+    expected = error_rates(judged).loc["all", list(LOCALIZATION)] / 100
     assert table.loc[3, "AR50"] == alone.ap.AR50
     np.testing.assert_allclose(table.loc[3, list(LOCALIZATION)].astype(float), expected)
 

@@ -19,7 +19,7 @@ from poselib.metrics.localization_errors import (
     ap_without_errors,
     classify_localization,
     correct_errors,
-    error_shares,
+    error_rates,
 )
 from poselib.metrics.matching import match_people
 from poselib.skeletons import COCO, CROWDPOSE
@@ -64,9 +64,9 @@ def changed(points: np.ndarray, **moved: list[float]) -> np.ndarray:
     return copy
 
 
-def verdicts(one: LocalizationErrors) -> dict[str, LocalizationError]:
+def kinds(one: LocalizationErrors) -> dict[str, LocalizationError]:
     """What the first person found has, but for what is good."""
-    pairs = zip(COCO.keypoints, one.verdicts[0].tolist(), strict=True)
+    pairs = zip(COCO.keypoints, one.kinds[0].tolist(), strict=True)
     return {
         name: LocalizationError(value) for name, value in pairs if value != LocalizationError.GOOD
     }
@@ -89,9 +89,7 @@ def verdicts(one: LocalizationErrors) -> dict[str, LocalizationError]:
 def test_what_is_near_its_own(value: float, expected: LocalizationError) -> None:
     a = someone()
     one = judged([a], changed(a, nose=like(a, NOSE, value)))
-    assert (
-        one.verdicts[0, NOSE] == expected and (one.verdicts[0, 1:] == LocalizationError.GOOD).all()
-    )
+    assert one.kinds[0, NOSE] == expected and (one.kinds[0, 1:] == LocalizationError.GOOD).all()
     assert one.similarity[0, NOSE] == pytest.approx(value)
 
 
@@ -100,25 +98,23 @@ def test_exactly_the_threshold_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
     found = changed(a, nose=like(a, NOSE, 0.85))
     value = judged([a], found).similarity[0, NOSE]
     monkeypatch.setattr("poselib.metrics.localization_errors.GOOD", value)
-    assert verdicts(judged([a], found)) == {}
+    assert kinds(judged([a], found)) == {}
     monkeypatch.setattr("poselib.metrics.localization_errors.GOOD", np.nextafter(value, 1))
-    assert verdicts(judged([a], found)) == {"nose": LocalizationError.JITTER}
+    assert kinds(judged([a], found)) == {"nose": LocalizationError.JITTER}
 
 
 def test_exchanged_sides_are_inversions() -> None:
     a = someone()
     found = changed(a, left_wrist=a[RIGHT], right_wrist=like(a, LEFT, 0.6))
     one = judged([a], found)
-    assert verdicts(one) == dict.fromkeys(
-        ("left_wrist", "right_wrist"), LocalizationError.INVERSION
-    )
+    assert kinds(one) == dict.fromkeys(("left_wrist", "right_wrist"), LocalizationError.INVERSION)
     assert one.similarity[0, [LEFT, RIGHT]] == pytest.approx([1.0, 0.6])
 
 
 def test_what_is_too_far_from_the_other_side_is_a_miss() -> None:
     a = someone()
     found = changed(a, left_wrist=like(a, RIGHT, 0.49))
-    assert verdicts(judged([a], found)) == {"left_wrist": LocalizationError.MISS}
+    assert kinds(judged([a], found)) == {"left_wrist": LocalizationError.MISS}
 
 
 def test_a_strangers_keypoint_of_either_side_is_a_swap() -> None:
@@ -126,12 +122,12 @@ def test_a_strangers_keypoint_of_either_side_is_a_swap() -> None:
     found = changed(a, left_wrist=like(b, LEFT, 0.55), right_wrist=c[LEFT], nose=b[ELBOW])
     one = judged([a, b, c], found)
     # The stranger's elbow is no nose: other types are not looked at.
-    assert verdicts(one) == {
+    assert kinds(one) == {
         "left_wrist": LocalizationError.SWAP,
         "right_wrist": LocalizationError.SWAP,
         "nose": LocalizationError.MISS,
     }
-    assert one.onto[0, [LEFT, RIGHT, NOSE, ELBOW]].tolist() == [1, 2, -1, -1]
+    assert one.other_person[0, [LEFT, RIGHT, NOSE, ELBOW]].tolist() == [1, 2, -1, -1]
     assert one.found.tolist() == [0] and one.truth.tolist() == [0]
 
 
@@ -139,10 +135,10 @@ def test_a_stranger_who_is_more_alike_wins_over_ones_own() -> None:
     a = someone()
     b = changed(someone(500, 100), left_wrist=like(a, LEFT, 0.7))
     beyond = like(a, LEFT, 0.6)
-    assert verdicts(judged([a, b], changed(a, left_wrist=beyond))) == {
+    assert kinds(judged([a, b], changed(a, left_wrist=beyond))) == {
         "left_wrist": LocalizationError.SWAP
     }
-    assert verdicts(judged([a], changed(a, left_wrist=beyond))) == {
+    assert kinds(judged([a], changed(a, left_wrist=beyond))) == {
         "left_wrist": LocalizationError.JITTER
     }
 
@@ -150,24 +146,24 @@ def test_a_stranger_who_is_more_alike_wins_over_ones_own() -> None:
 def test_a_strangers_other_side_wins_over_ones_own_other_side() -> None:
     a, b = someone(), someone(500, 100)
     found = changed(a, left_wrist=like(a, RIGHT, 0.6))
-    assert verdicts(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
+    assert kinds(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
     b = changed(b, right_wrist=[*found[LEFT, :2], 2])
-    assert verdicts(judged([a, b], found)) == {"left_wrist": LocalizationError.SWAP}
+    assert kinds(judged([a, b], found)) == {"left_wrist": LocalizationError.SWAP}
 
 
 def test_of_equals_its_own_comes_first_then_strangers_then_the_other_side() -> None:
     a = someone()
     same_wrists = changed(a, right_wrist=a[LEFT])
-    assert verdicts(judged([same_wrists], same_wrists)) == {}
+    assert kinds(judged([same_wrists], same_wrists)) == {}
     b = changed(someone(500, 100), left_wrist=a[LEFT])
-    assert verdicts(judged([a, b], a)) == {}
+    assert kinds(judged([a, b], a)) == {}
     b = changed(someone(500, 100), left_wrist=a[RIGHT])
-    assert verdicts(judged([a, b], changed(a, left_wrist=a[RIGHT]))) == {
+    assert kinds(judged([a, b], changed(a, left_wrist=a[RIGHT]))) == {
         "left_wrist": LocalizationError.SWAP
     }
     b = changed(someone(500, 100), right_wrist=a[RIGHT])
     found = changed(a, left_wrist=a[RIGHT])
-    assert verdicts(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
+    assert kinds(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
 
 
 def test_what_is_not_labeled_does_not_count() -> None:
@@ -176,21 +172,21 @@ def test_what_is_not_labeled_does_not_count() -> None:
     # Its own nose is not labeled; that it lies on a stranger's does not count either.
     found = changed(a, nose=b[NOSE], right_wrist=[0.1, 0.1, 1])
     one = judged([partly, b], found)
-    assert verdicts(one) == {
+    assert kinds(one) == {
         "nose": LocalizationError.UNCOUNTED,
         "left_wrist": LocalizationError.UNCOUNTED,
         "right_wrist": LocalizationError.MISS,
     }
     unlabeled = changed(b, left_wrist=[*b[LEFT, :2], 0])
     on_nothing = changed(a, left_wrist=b[LEFT])
-    assert verdicts(judged([a, unlabeled], on_nothing)) == {"left_wrist": LocalizationError.MISS}
+    assert kinds(judged([a, unlabeled], on_nothing)) == {"left_wrist": LocalizationError.MISS}
 
 
 def test_what_was_not_found_is_a_miss_even_at_the_corner() -> None:
     a = changed(someone(1, 1), nose=[0.01, 0.01, 2])
     one = judged([a], changed(a, nose=[0, 0, 0]))
-    assert verdicts(one) == {"nose": LocalizationError.MISS} and one.similarity[0, NOSE] == 0
-    assert verdicts(judged([a], changed(a, nose=[0, 0, 0.5]))) == {}
+    assert kinds(one) == {"nose": LocalizationError.MISS} and one.similarity[0, NOSE] == 0
+    assert kinds(judged([a], changed(a, nose=[0, 0, 0.5]))) == {}
 
 
 def test_only_people_who_match_somebody_who_counts_are_judged() -> None:
@@ -199,12 +195,12 @@ def test_only_people_who_match_somebody_who_counts_are_judged() -> None:
     found = [result(a, 0.9), result(a, 0.8), result(far, 0.7), result(crowd, 0.6)]
     one = localization_of(truth, found, COCO)
     assert one.found.tolist() == [0] and one.truth.tolist() == [0]
-    assert error_shares(one).loc["all", ["counted", "labeled"]].tolist() == [K, K]
+    assert error_rates(one).loc["all", ["counted", "labeled"]].tolist() == [K, K]
     # A crowd's labeled keypoints can be taken for one's own all the same.
     on_crowd = classify_localization(
         comparison_of(truth, [result(changed(a, nose=crowd[NOSE]), 1)], COCO)
     )
-    assert verdicts(on_crowd) == {"nose": LocalizationError.SWAP}
+    assert kinds(on_crowd) == {"nose": LocalizationError.SWAP}
 
 
 # Shares
@@ -215,7 +211,7 @@ def test_shares_by_hand() -> None:
     partly = changed(b, left_elbow=[0, 0, 0])
     found_a = changed(a, nose=like(a, NOSE, 0.7), left_wrist=a[RIGHT], right_wrist=b[RIGHT])
     found_b = changed(b, nose=like(b, NOSE, 0.7), left_wrist=[1, 1, 1])
-    table = error_shares(judged([partly, a, someone(100, 900)], found_a, found_b))
+    table = error_rates(judged([partly, a, someone(100, 900)], found_a, found_b))
     assert list(table) == [*NAMES, "counted", "labeled"] and table.index.name == "keypoint"
     assert list(table.index) == [*COCO.keypoints, "all"]
     assert table.loc["nose", NAMES].tolist() == [0, 100, 0, 0, 0]
@@ -236,8 +232,8 @@ def test_nobody_found_and_nobody_annotated() -> None:
         (nothing, [], 0),
     ):
         one = localization_of(content, found, COCO)
-        assert one.verdicts.shape == one.similarity.shape == one.onto.shape == (0, K)
-        table = error_shares(one)
+        assert one.kinds.shape == one.similarity.shape == one.other_person.shape == (0, K)
+        table = error_rates(one)
         assert table[[*NAMES]].isna().all(axis=None)
         assert table.loc["all", ["counted", "labeled"]].tolist() == [0, labeled]
         gains = ap_without_errors(one)
@@ -251,7 +247,7 @@ def test_images_and_detections_can_be_left_out() -> None:
     alone["annotations"] = [a for a in truth["annotations"] if a["image_id"] in (3, 5, 8)]
     there = [r for r in results if r["image_id"] in (3, 5, 8)]
     same = localization_of(alone, there, COCO)
-    pd.testing.assert_frame_equal(error_shares(part), error_shares(same))
+    pd.testing.assert_frame_equal(error_rates(part), error_rates(same))
     pd.testing.assert_frame_equal(ap_without_errors(part), ap_without_errors(same))
     best = localization_of(truth, results, COCO, max_detections=1)
     images = best.comparison.found.images[best.found]
@@ -329,12 +325,12 @@ def test_crowds_equal_loops() -> None:
         one = localization_of(truth, results, COCO)
         words = {
             who: [LocalizationError(v).name.lower() for v in row]
-            for who, row in zip(one.found.tolist(), one.verdicts, strict=True)
+            for who, row in zip(one.found.tolist(), one.kinds, strict=True)
         }
         expected = slow(truth, results)
         assert words == expected
         counts = Counter(word for row in expected.values() for word in row)
-        table = error_shares(one)
+        table = error_rates(one)
         counted = sum(counts[name] for name in NAMES)
         shares = [100 * counts[name] / counted for name in NAMES]
         assert table.loc["all", [*NAMES]].tolist() == pytest.approx(shares)
@@ -346,11 +342,11 @@ def test_crowds_equal_loops() -> None:
 def test_swaps_say_on_whom_they_lie() -> None:
     truth, results = random_crowd(7, images=30)
     one = localization_of(truth, results, COCO)
-    rows, types = np.nonzero(one.verdicts == LocalizationError.SWAP)
-    assert len(rows) > 30 and (one.onto[one.verdicts != LocalizationError.SWAP] == -1).all()
+    rows, types = np.nonzero(one.kinds == LocalizationError.SWAP)
+    assert len(rows) > 30 and (one.other_person[one.kinds != LocalizationError.SWAP] == -1).all()
     people = one.comparison.truth
     for row, k in zip(rows.tolist(), types.tolist(), strict=True):
-        other = one.onto[row, k]
+        other = one.other_person[row, k]
         assert other != one.truth[row] and people.images[other] == people.images[one.truth[row]]
         here = one.comparison.found.keypoints[one.found[row], k, :2]
         values = []
@@ -385,10 +381,10 @@ def test_corrected_keypoints_are_as_similar_as_they_should_be(
 ) -> None:
     one = localization_of(*random_crowd(3), COCO)
     after = similarities(one, correct_errors(one, ERRORS, placement))  # type: ignore[arg-type]
-    assert after[one.verdicts == LocalizationError.JITTER] == pytest.approx(jitter)
-    assert after[one.verdicts == LocalizationError.MISS] == pytest.approx(miss)
+    assert after[one.kinds == LocalizationError.JITTER] == pytest.approx(jitter)
+    assert after[one.kinds == LocalizationError.MISS] == pytest.approx(miss)
     for kind in (LocalizationError.INVERSION, LocalizationError.SWAP):
-        chosen = one.verdicts == kind
+        chosen = one.kinds == kind
         assert after[chosen] == pytest.approx(one.similarity[chosen] ** power)
 
 
@@ -400,7 +396,7 @@ def test_only_the_named_errors_are_corrected() -> None:
         after = correct_errors(one, [kind]).found
         changes = np.argwhere((after.keypoints != before.keypoints).any(axis=-1))
         moved = {(row, k) for row, k in changes.tolist()}
-        rows, types = np.nonzero(one.verdicts == kind)
+        rows, types = np.nonzero(one.kinds == kind)
         assert moved == set(zip(one.found[rows].tolist(), types.tolist(), strict=True))
         np.testing.assert_array_equal(after.scores, before.scores)
 

@@ -1,3 +1,5 @@
+"""Matching of detections to annotated people, by hand and on a workload."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,18 +13,18 @@ from tests.metrics.coco_entries import comparison_of
 from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 
-def test_people_are_found_in_any_order() -> None:
+def test_people_are_matched_in_any_order() -> None:
     beside = [(x + 1, y) for x, y in at(BOB)]
     values = matched_oks(poses(beside, at(ANN)), sample(ANN, BOB), TOY)
     assert values == pytest.approx([1.0, np.exp(-1 / 2)])
 
 
-def test_one_person_found_stands_for_one_annotated_person() -> None:
+def test_a_detection_is_matched_to_one_person() -> None:
     values = matched_oks(poses(at(ANN)), sample(ANN, ANN), TOY)
     assert sorted(values) == pytest.approx([0.0, 1.0])
 
 
-def test_partners_are_told_with_their_similarity() -> None:
+def test_partners_and_their_oks() -> None:
     far = [(x + 5000, y) for x, y in at(ANN)]
     found = poses(far, at(BOB), at(ANN))
     partners, values = matched_people(found, sample(ANN, BOB), TOY)
@@ -31,13 +33,13 @@ def test_partners_are_told_with_their_similarity() -> None:
     assert partners.tolist() == [-1, -1, -1] and values.tolist() == [0, 0, 0]
 
 
-def test_nobody_found_and_nobody_labeled() -> None:
+def test_no_detections_and_no_labels() -> None:
     unlabeled = [(0, 0, 0)] * len(TOY)
     values = matched_oks(Poses.empty(len(TOY)), sample(ANN, unlabeled), TOY)
     assert values[0] == 0 and np.isnan(values[1])
 
 
-def test_matching_takes_everyone_at_most_once() -> None:
+def test_people_are_matched_at_most_once() -> None:
     comparison = comparison_of(*evaluation_workload(COCO, 200, 3), COCO)
     pairs = comparison.pairs
     matched = match_people(comparison, 0.1)
