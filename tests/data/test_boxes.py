@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.data.boxes import box_areas, extents
+from poselib.data.boxes import box_areas, keypoint_boxes
 
 
 def test_boxes_of_labeled_keypoints() -> None:
@@ -17,13 +17,13 @@ def test_boxes_of_labeled_keypoints() -> None:
         ],
         np.float32,
     )
-    boxes = extents(keypoints)
+    boxes = keypoint_boxes(keypoints)
     assert boxes.tolist() == [[1, 9, 5, 20], [0, 0, 0, 0], [3, 4, 3, 4]]
     assert box_areas(boxes) == pytest.approx([0.53 * 4 * 11, 0, 0])
-    assert box_areas(boxes, share=1).tolist() == [44, 0, 0]
+    assert box_areas(boxes, fraction=1).tolist() == [44, 0, 0]
     assert boxes.dtype == box_areas(boxes).dtype == np.float32
 
 
 def test_no_people() -> None:
-    boxes = extents(np.zeros((0, 14, 3)))
+    boxes = keypoint_boxes(np.zeros((0, 14, 3)))
     assert boxes.shape == (0, 4) and box_areas(boxes).shape == (0,)

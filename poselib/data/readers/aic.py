@@ -1,6 +1,6 @@
-"""The reader of AI Challenger's own keypoint files.
+"""Reader of AI Challenger's own keypoint files.
 
-One JSON list, an entry an image: ``image_id`` (the file's name without ``.jpg``),
+A JSON list with one entry per image: ``image_id`` (the file's name without ``.jpg``),
 ``human_annotations`` (boxes by person) and ``keypoint_annotations`` (triples by person, whose
 third number is 1 visible, 2 hidden, 3 not labeled).
 """
@@ -25,15 +25,15 @@ from poselib.data.readers.json_fields import (
 )
 from poselib.skeletons import AIC
 
-# The dataset's mark of visibility to ours.
+# The dataset's visibility to that of COCO.
 _VISIBILITY = {1: 2, 2: 1, 3: 0}
 
 
 class AicKeypoints(KeypointImages):
     """Images and people of AI Challenger's training or validation file.
 
-    The area of a person is the whole box, as in the dataset's own evaluation. Files that others
-    converted to COCO's format are read by ``CocoKeypoints`` with the same skeleton.
+    The area of a person is that of the whole box, as in the dataset's own evaluation. Files in
+    COCO's format are read by ``CocoKeypoints`` with the same skeleton.
 
     Args:
         annotations: the JSON file, such as ``keypoint_validation_annotations_20170911.json``.
@@ -68,14 +68,14 @@ def _image(image: Entry, path: Path) -> AnnotatedImage:
     if boxes.keys() != points.keys():
         odd = sorted(boxes.keys() ^ points.keys())
         raise ValueError(f"{where}: {odd} have a box or keypoints, but not both")
-    found = [corners(boxes, person, f"{where}: human_annotations") for person in boxes]
+    corners_of = [corners(boxes, person, f"{where}: human_annotations") for person in boxes]
     rows = [_points(points, person, f"{where}: keypoint_annotations") for person in boxes]
-    sides = np.array(found, np.float64).reshape(-1, 4)
+    sides = np.array(corners_of, np.float64).reshape(-1, 4)
     return AnnotatedImage(
         file_name=f"{name}.jpg",
         keypoints=np.array(rows, np.float64).reshape(-1, len(AIC), 3),
         boxes=sides,
-        areas=box_areas(sides, share=1),
+        areas=box_areas(sides, fraction=1),
     )
 
 

@@ -1,4 +1,4 @@
-"""The reader of Frames Labeled In Cinema, the published selection and the full set."""
+"""Reader of Frames Labeled In Cinema: FLIC and FLIC-full."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.boxes import box_areas, extents
+from poselib.data.boxes import box_areas, keypoint_boxes
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.mat_io import PIXEL_CENTER, field, number, read_mat, structures, text
 from poselib.skeletons import FLIC
 from poselib.structures import Size
 
-# Columns of ``coords``, from 0; the other 18 joints of the file's scheme are never annotated.
+# Columns of ``coords``; the other 18 joints of the file are never annotated.
 _COLUMN = {
     **{"left_shoulder": 0, "left_elbow": 1, "left_wrist": 2},
     **{"right_shoulder": 3, "right_elbow": 4, "right_wrist": 5},
@@ -36,17 +36,18 @@ class _Example:
 
 
 class FlicImages(KeypointImages):
-    """FLIC: ``examples.mat``, one structure a person, and a folder of film frames.
+    """FLIC: ``examples.mat``, with one structure per person, and a folder of film frames.
 
-    Examples of the same frame become people of one image. Those of another split, and those of
-    FLIC-full that its makers call bad or unchecked, are ignored where their torso is. Every joint
-    with coordinates counts as visible: FLIC does not tell. Joints may lie outside the frame.
+    Examples of the same frame become people of one image. The torsos of people of the other split,
+    and of those marked as bad or unchecked in FLIC-full, become regions to ignore. Every joint with
+    coordinates counts as visible, since FLIC does not state the visibility. Joints may lie outside
+    the frame.
 
     Args:
         annotations: ``examples.mat`` of FLIC or FLIC-full.
         images: the folder of frames.
         split: ``"train"`` or ``"test"``.
-        unchecked: take the bad and the unchecked examples of FLIC-full too.
+        unchecked: include the bad and unchecked examples of FLIC-full.
 
     Raises:
         FileNotFoundError: the file, the folder or an image is absent.
@@ -70,12 +71,12 @@ class FlicImages(KeypointImages):
         chosen = [frame for frame in frames.values() if any(e.chosen for e in frame)]
         if not chosen:
             raise ValueError(f"{source}: examples: none of them for {split}")
-        found = [_image(frame) for frame in chosen]
+        images_of = [_image(frame) for frame in chosen]
         self._torsos = [np.stack([e.torso for e in frame if e.chosen]) for frame in chosen]
-        super().__init__(gather(source, found, len(FLIC)), Path(images), FLIC)
+        super().__init__(gather(source, images_of, len(FLIC)), Path(images), FLIC)
 
     def torso_boxes(self, index: int) -> NDArray[np.float64]:
-        """(n, 4) left, top, right, bottom in px of the torsos that FLIC's detector found."""
+        """Return torsos from FLIC's detector: (n, 4) left, top, right, bottom, px."""
         return self._torsos[index].copy()
 
 
@@ -111,7 +112,7 @@ def _example(entry: np.void, where: str, flag: str, unchecked: bool) -> _Example
 def _image(frame: Sequence[_Example]) -> AnnotatedImage:
     chosen = [example for example in frame if example.chosen]
     keypoints = np.stack([example.keypoints for example in chosen])
-    boxes = extents(keypoints)
+    boxes = keypoint_boxes(keypoints)
     others = [example.torso for example in frame if not example.chosen]
     return AnnotatedImage(
         file_name=frame[0].file_name,
@@ -132,7 +133,7 @@ def _numbers(entry: np.void, name: str, shape: tuple[int, int], where: str) -> N
 
 
 def _flag(entry: np.void, name: str, where: str) -> bool:
-    """A flag of 0 or 1; false where absent, as FLIC lacks those of FLIC-full."""
+    """Return whether a flag is 1; false if missing, since FLIC lacks the flags of FLIC-full."""
     value = number(entry, name, where)
     if not (np.isnan(value) or value in (0, 1)):
         raise ValueError(f"{where}: {name}: expected 0 or 1, found {value:g}")

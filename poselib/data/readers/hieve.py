@@ -1,8 +1,8 @@
-"""The reader of HiEve's pose labels: one JSON file a video, in PoseTrack's older layout.
+"""Reader of HiEve's pose labels: one JSON file per video, in PoseTrack's older layout.
 
-``annolist`` has an entry a frame: ``image[0].name`` and ``annorect``, the people, each with the
+``annolist`` has one entry per frame: ``image[0].name`` and ``annorect``, the people, each with the
 corners ``x1``, ``y1``, ``x2``, ``y2`` of a box and ``annopoints[0].point``, where a keypoint has
-``id``, ``x``, ``y`` and ``score``. Every number is in a list of its own.
+``id``, ``x``, ``y`` and ``score``. Each number is in a list of one element.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CORNERS = ("x1", "y1", "x2", "y2")
 class HieveKeypoints(KeypointImages):
     """Frames and people of HiEve's training videos.
 
-    The dataset gives videos; their frames are expected as ``<video>/<name in the labels>`` in
-    the folder of images, such as ``7/000000.jpg``. A keypoint is labeled where it is listed with
-    a positive score; these labels do not say which of them are hidden.
+    The dataset consists of videos; their frames are expected as ``<video>/<name in the labels>`` in
+    the folder of images, such as ``7/000000.jpg``. A keypoint is labeled if it is listed with a
+    positive score; the labels do not state whether it is hidden.
 
     Args:
         labels: the folder of ``<video>.json``, ``labels/train/track2&3`` of the dataset.
         images: the folder of frames.
-        videos: names of the videos to read, in this order; all by default, by number.
+        videos: names of the videos to read, in this order; by default all, sorted by number.
         keep_empty: keep frames without labeled people, as evaluation must.
 
     Raises:
@@ -51,12 +51,12 @@ class HieveKeypoints(KeypointImages):
 
 
 def hieve_videos(labels: Path) -> list[str]:
-    """Return the names of the videos that a folder has labels of, by number.
+    """Return the names of the videos with labels in a folder, sorted by number.
 
     Raises:
         FileNotFoundError: the folder is absent or holds no label file.
     """
-    # Ten comes after nine.
+    # By length first: 10 comes after 9.
     names = sorted((p.stem for p in labels.glob("*.json")), key=lambda stem: (len(stem), stem))
     if not names:
         raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
@@ -101,8 +101,8 @@ def _frame(frame: Entry, where: str, video: str) -> AnnotatedImage:
 
 
 def _points(person: Entry, where: str) -> NDArray[np.float64]:
-    """(K, 3) keypoints of a person; zeros for those that are not listed."""
-    found = np.zeros((len(HIEVE), 3))
+    """Return the keypoints (K, 3) of a person; zeros for those that are not listed."""
+    keypoints = np.zeros((len(HIEVE), 3))
     at = f"{where}: annopoints"
     for holder in entries(person.get("annopoints") or [], at):
         for point in entries(holder.get("point") or [], f"{at}: point"):
@@ -111,10 +111,10 @@ def _points(person: Entry, where: str) -> NDArray[np.float64]:
                 raise ValueError(f"{at}: id must be 0 to {len(HIEVE) - 1}, found {k:g}")
             if _value(point, "score", at) > 0:
                 x, y = _value(point, "x", at), _value(point, "y", at)
-                found[int(k)] = x + PIXEL_CENTER, y + PIXEL_CENTER, 2
-    return found
+                keypoints[int(k)] = x + PIXEL_CENTER, y + PIXEL_CENTER, 2
+    return keypoints
 
 
 def _value(holder: Entry, field: str, where: str) -> float:
-    """Return the number that a field holds in a list of one."""
+    """Return the number in a field that holds a list of one element."""
     return numbers(holder, field, 1, where)[0]

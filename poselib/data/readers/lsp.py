@@ -1,4 +1,4 @@
-"""The reader of Leeds Sports Pose and of its extended training set."""
+"""Reader of Leeds Sports Pose and its extended training set."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.boxes import box_areas, extents
+from poselib.data.boxes import box_areas, keypoint_boxes
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.mat_io import PIXEL_CENTER, read_mat
 from poselib.skeletons import LSP
 
-# The first thousand of the 2000 images are for training, the rest for testing.
+# The first 1000 of the 2000 images are for training, the rest for testing.
 TRAIN_IMAGES = 1000
 
 
 class LspImages(KeypointImages):
-    """Leeds Sports Pose, one person an image: ``joints.mat`` and a folder of images.
+    """Leeds Sports Pose, with one person per image: ``joints.mat`` and a folder of images.
 
-    The shape of ``joints`` tells the two datasets apart. LSP is (3, 14, 2000) with images
+    The shape of ``joints`` distinguishes the two datasets. LSP is (3, 14, 2000) with images
     ``im0001.jpg``, and its third row is 1 where a joint is *hidden*. The extended set is
     (14, 3, 10000) with images ``im00001.jpg``, all for training, and its third column is 1 where a
     joint is *visible*; the others are not labeled, whatever their coordinates.
@@ -40,9 +40,9 @@ class LspImages(KeypointImages):
         keypoints, extended = _read_joints(source)
         numbers = _numbers(split, len(keypoints), extended, source)
         digits = 5 if extended else 4
-        boxes = extents(keypoints)
+        boxes = keypoint_boxes(keypoints)
         areas = box_areas(boxes)
-        found = [
+        people = [
             AnnotatedImage(
                 file_name=f"im{n + 1:0{digits}d}.jpg",
                 keypoints=keypoints[n : n + 1],
@@ -51,14 +51,14 @@ class LspImages(KeypointImages):
                 image_id=n + 1,
             )
             for n in numbers
-            # Whoever has no labeled joint has no place either.
+            # A person without a labeled joint has no box.
             if keypoints[n, :, 2].any()
         ]
-        super().__init__(gather(source, found, len(LSP)), Path(images), LSP)
+        super().__init__(gather(source, people, len(LSP)), Path(images), LSP)
 
 
 def _read_joints(path: Path) -> tuple[NDArray[np.float32], bool]:
-    """Return (N, K, 3) keypoints and whether they are of the extended set."""
+    """Return keypoints (N, K, 3) and whether they are of the extended set."""
     content, joints = read_mat(path, "joints"), len(LSP)
     extended = content.shape[:2] == (joints, 3)
     known = extended or content.shape[:2] == (3, joints)

@@ -1,7 +1,7 @@
-"""Reading MATLAB files as datasets publish them: structures, cells, and their many empty values.
+"""Reading MATLAB files of datasets: structures, cells and empty values.
 
-MATLAB leaves a field empty where Python would leave it out, writes a lone structure as an array of
-one, and counts from 1. Everything here takes all forms of the same value alike.
+MATLAB has empty fields where Python would have none, writes a single structure as an array of one,
+and counts from 1. The functions accept every form of the same value.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from scipy.io.matlab import MatReadError
 
 Value = NDArray[Any]
 
-# Added to a pixel that MATLAB counts from 1, whose center is 0.5 here.
+# Added to pixel coordinates that count from 1, so that the first pixel's center is 0.5.
 PIXEL_CENTER = -0.5
 
-# What scipy raises for files that are torn or of another kind.
+# Errors of scipy for files that are truncated or of another kind.
 _UNREADABLE = (
     *(EOFError, IndexError, KeyError, MatReadError, OSError, RuntimeError, TypeError),
     *(ValueError, zlib.error),
@@ -33,7 +33,7 @@ def read_mat(path: Path, name: str) -> Value:
 
     Raises:
         FileNotFoundError: the file is absent.
-        ValueError: it is not a MATLAB file of version 4 to 7.2, is cut short, or lacks the
+        ValueError: it is not a MATLAB file of version 4 to 7.2, is truncated, or lacks the
             variable.
     """
     if not path.is_file():
@@ -44,35 +44,35 @@ def read_mat(path: Path, name: str) -> Value:
     try:
         content = loadmat(str(path), variable_names=[name])
     except _UNREADABLE as error:
-        raise ValueError(f"{path}: not a MATLAB file, or cut short: {error}") from error
+        raise ValueError(f"{path}: not a MATLAB file, or truncated: {error}") from error
     if name not in content:
         raise ValueError(f"{path}: expected a variable named {name!r}")
     return np.asarray(content[name])
 
 
 def structures(value: Value | None) -> list[np.void]:
-    """Return the elements of a structure array; none if it is empty or no structure at all."""
+    """Return the elements of a structure array; none if it is empty or not a structure."""
     if value is None or value.dtype.names is None:
         return []
     return list(value.ravel())
 
 
 def cells(value: Value | None) -> list[Value]:
-    """Return the elements of a cell array; none if it is empty or no cell array at all."""
+    """Return the elements of a cell array; none if it is empty or not a cell array."""
     if value is None or value.dtype != object:
         return []
     return [np.asarray(element) for element in value.ravel()]
 
 
 def field(entry: np.void, name: str) -> Value | None:
-    """Return a field of a structure, or None where it is absent or empty."""
+    """Return a field of a structure, or None if it is missing or empty."""
     names = entry.dtype.names or ()
     value = np.asarray(entry[name]) if name in names else None
     return value if value is not None and value.size else None
 
 
 def number(entry: np.void, name: str, where: str) -> float:
-    """Return a field that holds one number, as number or as text; NaN where absent or empty.
+    """Return a field that holds one number, as a number or as text; NaN if missing or empty.
 
     Raises:
         ValueError: it holds something else.
@@ -90,7 +90,7 @@ def text(entry: np.void, name: str, where: str) -> str:
     """Return a field that holds text.
 
     Raises:
-        ValueError: it is absent, empty or something else.
+        ValueError: it is missing, empty or something else.
     """
     value = field(entry, name)
     if value is None or value.dtype.kind != "U" or value.size != 1:
@@ -98,8 +98,8 @@ def text(entry: np.void, name: str, where: str) -> str:
     return str(value.item())
 
 
-def positions(value: Value, count: int, where: str) -> tuple[int, ...]:
-    """Return numbers that count from 1 as positions that count from 0.
+def indices(value: Value, count: int, where: str) -> tuple[int, ...]:
+    """Return numbers that count from 1 as indices that count from 0.
 
     Raises:
         ValueError: they are not whole numbers from 1 to ``count``.

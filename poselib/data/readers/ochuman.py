@@ -1,8 +1,8 @@
-"""The reader of OCHuman's own annotation file, ``ochuman.json``.
+"""Reader of OCHuman's own annotation file, ``ochuman.json``.
 
-It names its keypoints itself, more than COCO's 17, and marks each 0 missing, 1 visible, 2 hidden
-by the person, 3 hidden by others. The dataset's validation and test files are in COCO's format
-and are read by ``CocoKeypoints``.
+The file lists its keypoint names, more than COCO's 17, and marks each keypoint as 0 missing, 1
+visible, 2 hidden by the person, or 3 hidden by others. The dataset's validation and test files are
+in COCO's format and are read by ``CocoKeypoints``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from poselib.skeletons import OCHUMAN
 
 Subset = Literal["all", "val", "test"]
 
-# As the dataset's own conversion to COCO: who hides the keypoint decides.
+# As in the dataset's own conversion to COCO: hidden by the person itself counts as visible.
 _VISIBILITY = np.array([0, 2, 2, 1])
 _VALIDATION_IMAGES = 2500
 
@@ -39,14 +39,14 @@ _VALIDATION_IMAGES = 2500
 class OcHumanKeypoints(KeypointImages):
     """Images and people of ``ochuman.json``.
 
-    People with a box alone become ``Sample.ignore_mask``. The area of a person is the whole box, as
-    in the dataset's own conversion to COCO's format.
+    People with only a box become part of ``Sample.ignore_mask``. The area of a person is that of
+    the whole box, as in the dataset's own conversion to COCO's format.
 
     Args:
         annotations: the JSON file.
         images: the folder of its images.
-        subset: ``"val"`` and ``"test"`` are the first 2500 and the remaining ones of the images
-            in which somebody has both keypoints and an outline; ``"all"`` is every image.
+        subset: ``"val"`` and ``"test"`` are the first 2500 and the remaining images among those
+            with a person that has both keypoints and an outline; ``"all"`` is every image.
         keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
@@ -85,12 +85,12 @@ def read_ochuman(path: Path, subset: Subset = "all", keep_empty: bool = True) ->
 def _subset(images: Sequence[Entry], subset: Subset, path: Path) -> Sequence[Entry]:
     if subset == "all":
         return images
-    whole = [
+    annotated = [
         image
         for image in images
         if any(person.get("keypoints") and person.get("segms") for person in _people(image, path))
     ]
-    return whole[:_VALIDATION_IMAGES] if subset == "val" else whole[_VALIDATION_IMAGES:]
+    return annotated[:_VALIDATION_IMAGES] if subset == "val" else annotated[_VALIDATION_IMAGES:]
 
 
 def _people(image: Entry, path: Path) -> list[Entry]:
@@ -108,13 +108,13 @@ def _image(image: Entry, named: int, columns: NDArray[np.intp], path: Path) -> A
         file_name=name,
         keypoints=np.array(points, np.float64).reshape(-1, named, 3)[:, columns],
         boxes=sides,
-        areas=box_areas(sides, share=1),
+        areas=box_areas(sides, fraction=1),
         size=(integer(image, "height", where), integer(image, "width", where)),
     )
 
 
 def _points(person: Entry, named: int, where: str) -> NDArray[np.float64]:
-    """(named, 3) keypoints of a person; zeros where only the box is annotated."""
+    """Return the keypoints (named, 3) of a person; zeros if only the box is annotated."""
     if not person.get("keypoints"):
         return np.zeros((named, 3))
     points = np.array(numbers(person, "keypoints", 3 * named, where)).reshape(named, 3)

@@ -1,9 +1,9 @@
-"""The reader of UAV-Human's pose labels: one JSON file of the annotation tool a frame.
+"""Reader of UAV-Human's pose labels: one JSON file of the annotation tool per frame.
 
 ``completions[-1].result`` lists keypoints, each with ``value.keypointlabels`` (one name, such as
 ``leftKnee``) and ``value.x`` and ``value.y``, percent of ``original_width`` and
-``original_height``. Percentages measure from the image's edge, so that no half pixel is added.
-The frame has the name of the label file, with the suffix ``.jpg``.
+``original_height``. Percentages are measured from the image's edge, so no half pixel is added.
+The frame has the name of the label file with the suffix ``.jpg``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.boxes import box_areas, extents
+from poselib.data.boxes import box_areas, keypoint_boxes
 from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.data.readers.json_fields import Entry, entries, entry, integer, load_json, number
 from poselib.skeletons import UAV_HUMAN
 
 Subset = Literal["all", "train", "test"]
 
-# Those of 0 to 118 whom the published training subjects of cross-subject-v1 leave out.
+# The subjects, of 0 to 118, that are not among the published training subjects of
+# cross-subject-v1.
 _TEST_SUBJECTS = frozenset(
     (
         *(1, 3, 4, 9, 22, 23, 24, 31, 41, 54, 58, 60, 66, 72, 74, 75, 91, 92, 93, 94, 95, 96, 97),
@@ -35,14 +36,14 @@ _TEST_SUBJECTS = frozenset(
 class UavHumanKeypoints(KeypointImages):
     """Frames and people of UAV-Human's pose estimation task.
 
-    The labels do not say which keypoints are hidden, nor where one person ends: a name that comes
-    again begins the next person. Boxes are those of the keypoints, areas 0.53 of them.
+    The labels state neither which keypoints are hidden nor where one person ends: a repeated name
+    begins the next person. Boxes are those of the keypoints, and areas are 0.53 of the boxes.
 
     Args:
-        labels: the folder of label files, with any folders in it.
-        images: the folder of frames, with the same folders in it.
+        labels: the folder of label files, which may have subfolders.
+        images: the folder of frames, with the same subfolders.
         subset: ``"train"`` and ``"test"`` take the subjects of the dataset's protocol
-            cross-subject-v1, which it publishes for action recognition; ``"all"`` takes everyone.
+            cross-subject-v1, published for action recognition; ``"all"`` takes all subjects.
         keep_empty: keep frames without labeled people, as evaluation must.
 
     Raises:
@@ -77,7 +78,7 @@ def read_uav_human(
 
 
 def _subset(path: Path) -> str:
-    """Tell train from test by the subject that a name such as P070S01G10... begins with."""
+    """Return train or test by the subject at the start of a name such as P070S01G10..."""
     subject = re.match(r"P(\d{3})S\d", path.name)
     if subject is None:
         raise ValueError(f"{path}: expected a name that begins with the subject, as P070S01")
@@ -86,17 +87,17 @@ def _subset(path: Path) -> str:
 
 def _frame(path: Path, name: Path) -> AnnotatedImage:
     content = entry(load_json(path), str(path))
-    done = entries(content.get("completions"), f"{path}: completions")
-    if not done:
+    completions = entries(content.get("completions"), f"{path}: completions")
+    if not completions:
         raise ValueError(f"{path}: completions: expected at least one, found none")
     where = f"{path}: completions: result"
     marks = [
         mark
-        for mark in entries(done[-1].get("result"), where)
+        for mark in entries(completions[-1].get("result"), where)
         if mark.get("type") == "keypointlabels"
     ]
     people = _people([_mark(mark, where) for mark in marks])
-    boxes = extents(people)
+    boxes = keypoint_boxes(people)
     sizes = {
         (integer(m, "original_height", where), integer(m, "original_width", where)) for m in marks
     }
@@ -112,7 +113,7 @@ def _frame(path: Path, name: Path) -> AnnotatedImage:
 
 
 def _mark(mark: Entry, where: str) -> tuple[int, float, float]:
-    """Return the number of a keypoint and its place, px."""
+    """Return the index of a keypoint and its x and y, px."""
     value = entry(mark.get("value"), f"{where}: value")
     names = value.get("keypointlabels")
     name = names[0] if isinstance(names, list) and len(names) == 1 else names
@@ -127,7 +128,7 @@ def _mark(mark: Entry, where: str) -> tuple[int, float, float]:
 
 
 def _people(marks: Sequence[tuple[int, float, float]]) -> NDArray[np.float64]:
-    """(n, K, 3) people, of whom each ends where a keypoint comes a second time."""
+    """Return people (n, K, 3); a repeated keypoint begins the next person."""
     people: list[NDArray[np.float64]] = []
     for k, x, y in marks:
         if not people or people[-1][k, 2]:

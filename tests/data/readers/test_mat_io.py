@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from poselib.data.readers.mat_io import cells, field, number, positions, read_mat, structures, text
+from poselib.data.readers.mat_io import cells, field, indices, number, read_mat, structures, text
 from tests.data.factories.mat import NOTHING, cell, save, struct
 
 
@@ -72,11 +72,11 @@ def test_empty_and_missing_fields_are_none(tmp_path: Path) -> None:
 
 
 def test_positions_count_from_zero() -> None:
-    assert positions(np.array([[3], [1]], np.uint8), 3, "") == (2, 0)
-    assert positions(np.zeros((0, 0)), 3, "") == ()
+    assert indices(np.array([[3], [1]], np.uint8), 3, "") == (2, 0)
+    assert indices(np.zeros((0, 0)), 3, "") == ()
     for bad in ([0], [4], [1.5], ["1"]):
         with pytest.raises(ValueError, match="here: expected whole numbers from 1 to 3"):
-            positions(np.array(bad), 3, "here")
+            indices(np.array(bad), 3, "here")
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

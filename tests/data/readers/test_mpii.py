@@ -110,19 +110,19 @@ def test_images_for_testing_have_crops_without_labels(tmp_path: Path) -> None:
     assert len(dataset) == 1 and dataset[0].keypoints.shape == (0, 16, 3)
     assert dataset.head_sizes(0).shape == (0,)
     assert len(dataset.annotations()) == 0 and dataset.sizes()[0][1] == 200
-    assert (dataset.place(0) == np.array([[39.5 - 30, 29.5 - 30], [79.5 + 30, 49.5 + 30]])).all()
+    assert (dataset.box(0) == np.array([[39.5 - 30, 29.5 - 30], [79.5 + 30, 49.5 + 30]])).all()
     assert len(opened(tmp_path, "image", "test")[0].keypoints) == 0
 
 
 def test_box_of_a_group(tmp_path: Path) -> None:
     # Centers (16.5, 24.5) and (36.5, 26.5), heights 40 and 80 px: 0.75 * 60 px around.
-    place = opened(tmp_path, "group").place(0)
-    assert place == pytest.approx(np.array([[16.5 - 45, 24.5 - 45], [36.5 + 45, 26.5 + 45]]))
+    box = opened(tmp_path, "group").box(0)
+    assert box == pytest.approx(np.array([[16.5 - 45, 24.5 - 45], [36.5 + 45, 26.5 + 45]]))
 
 
 def test_crop_of_a_group(tmp_path: Path) -> None:
     dataset = opened(tmp_path, "group")
-    warp, (low, high) = dataset.crop(0, 384), dataset.place(0)
+    warp, (low, high) = dataset.crop_transform(0, 384), dataset.box(0)
     # 110 x 92 px: the width fills the square, the height is padded above and below.
     scale = 384 / 110
     assert warp.scale == pytest.approx(scale)
@@ -133,7 +133,7 @@ def test_crop_of_a_group(tmp_path: Path) -> None:
 
 def test_crop_of_a_person(tmp_path: Path) -> None:
     # Center (106.5, 54.5), height 40 px: 50 px wide, its middle 3 px lower.
-    warp = opened(tmp_path, "person").crop(0, 256)
+    warp = opened(tmp_path, "person").crop_transform(0, 256)
     assert warp([106.5, 57.5]) == pytest.approx([128, 128])
     assert warp.scale == pytest.approx(256 / 50)
 
@@ -162,7 +162,7 @@ def test_crops_are_black_outside_the_box(tmp_path: Path) -> None:
         crop_size=160,
     )
     # 30 x 80 px, twice as large: 60 px wide in the middle of 160.
-    assert dataset.place(0).tolist() == [[81.5, 9.5], [111.5, 89.5]]
+    assert dataset.box(0).tolist() == [[81.5, 9.5], [111.5, 89.5]]
     bright = dataset[0].image[0] > 40
     assert bright[:, 50:110].all() and bright.sum() == 160 * 60
 
@@ -176,11 +176,11 @@ def test_unknown_center_or_scale(tmp_path: Path) -> None:
         groups=write_groups(tmp_path, shown),
     )
     # What is known of the others is enough.
-    assert dataset.place(0) == pytest.approx(np.array([[-3.5, 4.5], [56.5, 64.5]]))
+    assert dataset.box(0) == pytest.approx(np.array([[-3.5, 4.5], [56.5, 64.5]]))
     with pytest.raises(ValueError, match=r"a\.jpg: group 2 has no objpos or no scale"):
-        dataset.crop(1, 384)
+        dataset.crop_transform(1, 384)
     with pytest.raises(ValueError, match="unit 'image' is the whole image"):
-        opened(tmp_path).crop(0, 384)
+        opened(tmp_path).crop_transform(0, 384)
 
 
 def test_chosen_file_names(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_json_entries_by_image_or_person(tmp_path: Path) -> None:
     assert whole[0].keypoints[:, 0, 0].tolist() == [9.5, 39.5]
     assert [len(sample.keypoints) for sample in single] == [1, 1, 1]
     assert single.image_ids == (1, 2, 3) and single[2].keypoints[0, 0, 0] == 39.5
-    assert single.crop(0, 100)([16.5, 34.5 + 3]) == pytest.approx([50, 50])
+    assert single.crop_transform(0, 100)([16.5, 34.5 + 3]) == pytest.approx([50, 50])
     assert whole.head_sizes(0) == pytest.approx([0.75 * np.hypot(1, 2)] * 2)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from poselib.data.readers.mpii_image import MpiiImage
-from poselib.data.readers.mpii_mat import read_release
+from poselib.data.readers.mpii_annotations import read_mpii_mat
+from poselib.data.readers.mpii_samples import MpiiImage
 from poselib.skeletons import MPII
 from tests.data.factories.mat import NOTHING, cell, save, struct
 from tests.data.factories.mpii import (
@@ -27,7 +27,7 @@ from tests.data.factories.mpii import (
 
 
 def only(folder: Path, *people: Fields, **fields: Any) -> MpiiImage:
-    (found,) = read_release(write_release(folder, image("a.jpg", *people, **fields)))
+    (found,) = read_mpii_mat(write_release(folder, image("a.jpg", *people, **fields)))
     return found
 
 
@@ -106,7 +106,7 @@ def test_head_size_from_joints(tmp_path: Path) -> None:
 def test_images_without_people(annorect: Any, tmp_path: Path) -> None:
     content = release(image("a.jpg", person(5, 5)), image("b.jpg"))
     content["annolist"][0, 1]["annorect"] = annorect
-    first, second = read_release(save(tmp_path / "a.mat", RELEASE=struct(content)))
+    first, second = read_mpii_mat(save(tmp_path / "a.mat", RELEASE=struct(content)))
     assert len(first) == 1 and not second.labeled.any()
     assert second.keypoints.shape[1:] == (16, 3) and second.boxes().shape[1:] == (4,)
 
@@ -125,7 +125,7 @@ def test_groups(tmp_path: Path) -> None:
         image("b.jpg"),
         image("c.jpg", crowd[0], groups=[[1]]),
     )
-    found = read_release(write_release(tmp_path, *images), write_groups(tmp_path, *images))
+    found = read_mpii_mat(write_release(tmp_path, *images), write_groups(tmp_path, *images))
     assert [i.groups for i in found] == [((0, 1), (3, 2), (4,)), (), ((0,),)]
     assert [i.multi_person_groups for i in found] == [((0, 1), (3, 2)), (), ((0,),)]
     assert found[0].single == (4,)
@@ -145,7 +145,7 @@ def test_groups_with_single_people_are_left_out(
     single: list[int], groups: list[list[int]], kept: tuple, tmp_path: Path
 ) -> None:
     shown = image("a.jpg", *(person(9 * n, 5) for n in (1, 2, 3)), single=single, groups=groups)
-    (found,) = read_release(write_release(tmp_path, shown), write_groups(tmp_path, shown))
+    (found,) = read_mpii_mat(write_release(tmp_path, shown), write_groups(tmp_path, shown))
     assert found.multi_person_groups == kept
 
 
@@ -239,17 +239,17 @@ def test_bad_people(fields: Fields, message: str, tmp_path: Path) -> None:
 def test_bad_release(change: Fields, message: str, tmp_path: Path) -> None:
     path = save(tmp_path / "m.mat", RELEASE=struct(release(image("a.jpg", person(5, 5))) | change))
     with pytest.raises(ValueError, match=rf"m\.mat: .*{message}"):
-        read_release(path)
+        read_mpii_mat(path)
 
 
 def test_bad_files(tmp_path: Path) -> None:
     shown = image("a.jpg", person(5, 5), groups=[[2]])
     path, groups = write_release(tmp_path, shown), write_groups(tmp_path, shown)
     with pytest.raises(ValueError, match=r"groups\{1\}\{1\}: expected whole numbers from 1 to 1"):
-        read_release(path, groups)
+        read_mpii_mat(path, groups)
     with pytest.raises(ValueError, match="groups: expected a cell for each of 1 images, found 2"):
-        read_release(path, write_groups(tmp_path, shown, shown))
+        read_mpii_mat(path, write_groups(tmp_path, shown, shown))
     with pytest.raises(ValueError, match="RELEASE: expected one structure, found 0"):
-        read_release(save(tmp_path / "b.mat", RELEASE=np.eye(2)))
+        read_mpii_mat(save(tmp_path / "b.mat", RELEASE=np.eye(2)))
     with pytest.raises(FileNotFoundError, match=r"groups_v11\.mat does not exist"):
-        read_release(path, tmp_path / "groups_v11.mat")
+        read_mpii_mat(path, tmp_path / "groups_v11.mat")
