@@ -1,7 +1,7 @@
-"""How much a search near the keypoints found could gain, and how near they are to the truth.
+"""Upper bound of a local search around predicted keypoints (LOGO-CAP, Sec. 1 and Fig. 2).
 
-That is LOGO-CAP's empirical observation, Sec. 1 and Figs. 1 and 2; how the oracle searches is said
-in ``poselib.metrics.oracle_search``.
+An oracle, see ``poselib.metrics.oracle_search``, moves each predicted keypoint to the candidate of
+a window that is nearest to the annotated one.
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ PUBLISHED_ON = "2346 images of COCO val2017, HRNet-W32"
 
 
 def published_bound() -> pd.DataFrame:
-    """Return the three numbers of LOGO-CAP, Sec. 1 and Fig. 2, AP in per cent.
+    """Return the published numbers of LOGO-CAP, Fig. 2, AP in per cent.
 
     Returns:
-        One line a number: ``row``, what it is of, ``window``, NaN for what is predicted without
-        an oracle, and ``AP``.
+        One row per number: ``row``, its name; ``window``, NaN for predictions without an oracle;
+        and ``AP``.
     """
     printed = published_table("logocap", "Fig. 2").reset_index()
     return printed.assign(window=printed["row"].map(_PUBLISHED_WINDOWS))[["row", "window", "AP"]]
 
 
 def search_step(size: int) -> float:
-    """Return how far apart candidates lie, px of a network input of this size.
+    """Return the distance of neighboring candidates, px of the network input.
 
-    One px as published from 512 px on; less in proportion where people are drawn smaller.
+    It is 1 px as published for inputs of 512 px or more, and proportionally less for smaller
+    inputs, on which people are smaller.
 
     Args:
-        size: px of the short side.
+        size: short side of the network input, px.
     """
     return min(1.0, size / _SIZE)
 
@@ -56,35 +57,35 @@ def search_step(size: int) -> float:
 def measure_oracle_search(
     system: System,
     dataset: LabeledImages,
-    ways: Mapping[str, Sequence[Poses]],
+    detections: Mapping[str, Sequence[Poses]],
     options: PredictOptions,
     *,
     step: float,
     windows: Sequence[int] = WINDOWS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure people found before and after a perfect search of windows of several sizes.
+    """Evaluate detections before and after an oracle search in windows of several sizes.
 
     Args:
-        system: gives the skeleton.
+        system: predicted the detections; gives skeleton and input size.
         dataset: labeled images of that skeleton.
-        ways: the people found in each image, as ``predict`` returns them or as they were stored,
-            px of the image files, by the name of what found them.
-        options: how the network saw the images; its size tells how large its px are in the files.
-        step: px of the network input between neighboring candidates of the keypoint of least
-            sigma.
-        windows: odd sides of the square of candidates; 1, as predicted, is added if need be.
+        detections: of each image, px of the image files, by a name.
+        options: how images were presented to the network; its size relates px of the network input
+            to those of the files.
+        step: distance of neighboring candidates, px of the network input, for the keypoint type
+            with the smallest sigma.
+        windows: odd sides of the square of candidates; 1, as predicted, is always added.
 
     Returns:
-        One line a way and window, the smallest first: ``row``, the way, ``window``, the fields of
-        ``APResult``, from 0 to 1, and ``gain``, what of AP is gained over window 1. And as
-        ``window_fractions``, with the way in a column ``row`` in front.
+        The evaluations and ``window_fractions``, each with the name of the detections in a column
+        ``row``. An evaluation has one row per window, the smallest first: ``window``, the fields
+        of ``APResult``, from 0 to 1, and ``gain``, the gain of AP over window 1.
 
     Raises:
-        ValueError: nobody is annotated, there is no way, a number of poses is not that of the
+        ValueError: the dataset has no annotations, ``detections`` is empty or of another number of
             images, a window is not odd and positive, or the step is not positive.
     """
-    if not ways:
-        raise ValueError("expected the people found in one way or more")
+    if not detections:
+        raise ValueError("expected the detections of at least one system")
     sides = sorted({1, *windows})
     wrong = [side for side in sides if side < 1 or side % 2 == 0]
     if wrong:
@@ -94,52 +95,53 @@ def measure_oracle_search(
     side = options.size_for(system)
     people = [_in_file(dataset[index], side, step) for index in range(len(dataset))]
     steps = [px for _, _, px in people]
-    lines, shares = [], []
-    for name, poses in ways.items():
-        found = score(system, dataset, poses, explain=False)
-        told = window_fractions(steps_to_ground_truth(found, steps, skeleton), skeleton, sides)
-        told.insert(0, "row", name)
-        shares.append(told)
+    rows, fractions = [], []
+    for name, poses in detections.items():
+        predicted = score(system, dataset, poses, explain=False)
+        offsets = steps_to_ground_truth(predicted, steps, skeleton)
+        within = window_fractions(offsets, skeleton, sides)
+        within.insert(0, "row", name)
+        fractions.append(within)
         for side in sides:
             moved = [
                 search_locally(each, truth, areas, skeleton.sigmas, side, px)
                 for each, (truth, areas, px) in zip(poses, people, strict=True)
             ]
-            after = score(system, dataset, moved, explain=False).ap if side > 1 else found.ap
-            gain = after.AP - found.ap.AP
-            lines.append({"row": name, "window": side, **after.as_dict(), "gain": gain})
-    return pd.DataFrame(lines), pd.concat(shares, ignore_index=True)
+            ap = score(system, dataset, moved, explain=False).ap if side > 1 else predicted.ap
+            gain = ap.AP - predicted.ap.AP
+            rows.append({"row": name, "window": side, **ap.as_dict(), "gain": gain})
+    return pd.DataFrame(rows), pd.concat(fractions, ignore_index=True)
 
 
 def steps_to_ground_truth(
-    found: Evaluation, steps: Sequence[float], skeleton: Skeleton
+    evaluation: Evaluation, steps: Sequence[float], skeleton: Skeleton
 ) -> FloatArray:
-    """Return how far the keypoints of people found are from the truth, in spacings.
+    """Return the offsets of predicted from annotated keypoints, in steps of the search.
 
-    People are those whom COCO's evaluation matches to an annotated one, from an OKS of 0.1 on.
+    Detections are those that COCO's evaluation matches to an annotated person, from an OKS of 0.1.
 
     Args:
-        found: an evaluation of a dataset.
-        steps: px of each image file between candidates of the keypoint of least sigma.
-        skeleton: of both.
+        evaluation: of a dataset.
+        steps: distance of neighboring candidates in each image file, px, for the keypoint type
+            with the smallest sigma.
+        skeleton: of the detections.
 
     Returns:
-        (R, K) as ``offset_in_steps``; NaN where nothing is labeled, infinite where nothing was
-        found.
+        (R, K) as ``offset_in_steps``; NaN where not labeled, infinite where not predicted.
     """
-    judged = classify_localization(found.comparison)
-    both = judged.comparison
-    here = np.array(steps)[both.positions][both.found.images[judged.found]]
-    spacing = here[:, None] * candidate_spacing(skeleton.sigmas, 1.0)
-    predicted, annotated = both.found.keypoints[judged.found], both.truth.keypoints[judged.truth]
-    apart = offset_in_steps(predicted[..., :2], annotated[..., :2], spacing)
-    apart[~both.found.present[judged.found]] = np.inf
-    apart[~both.truth.labeled[judged.truth]] = np.nan
-    return apart
+    errors = classify_localization(evaluation.comparison)
+    pairs = errors.comparison
+    step = np.array(steps)[pairs.positions][pairs.found.images[errors.found]]
+    spacing = step[:, None] * candidate_spacing(skeleton.sigmas, 1.0)
+    predicted, annotated = pairs.found.keypoints[errors.found], pairs.truth.keypoints[errors.truth]
+    offsets = offset_in_steps(predicted[..., :2], annotated[..., :2], spacing)
+    offsets[~pairs.found.present[errors.found]] = np.inf
+    offsets[~pairs.truth.labeled[errors.truth]] = np.nan
+    return offsets
 
 
 def window_fractions(steps: FloatArray, skeleton: Skeleton, windows: Sequence[int]) -> pd.DataFrame:
-    """Return how many keypoints have their truth inside windows of several sizes, by type.
+    """Return the fraction of keypoints whose annotated location is within a window, by type.
 
     Args:
         steps: (R, K) of ``steps_to_ground_truth``.
@@ -147,64 +149,64 @@ def window_fractions(steps: FloatArray, skeleton: Skeleton, windows: Sequence[in
         windows: sides of the square of candidates.
 
     Returns:
-        One row a keypoint, and a last one ``"all"``: ``keypoint``, ``counted``, labeled keypoints
-        of people who were found, and in per cent of them ``within_1`` and so on for each window,
-        and ``missing``, which were not found; NaN where none is counted.
+        One row per keypoint type, and a last one ``"all"``: ``keypoint``; ``counted``, the labeled
+        keypoints of matched people; in per cent of them ``within_1`` and so on for each window, and
+        ``missing``, not predicted; NaN where none is counted.
     """
     counted = (~np.isnan(steps)).sum(axis=0)
     hits = {f"within_{side}": (steps <= side / 2).sum(axis=0) for side in windows}
     hits["missing"] = np.isinf(steps).sum(axis=0)
     table = pd.DataFrame({"counted": counted, **hits}, index=[*skeleton.keypoints])
     table.loc[ALL] = table.sum()
-    whole = table["counted"].where(table["counted"] > 0)
+    total = table["counted"].where(table["counted"] > 0)
     for name in hits:
-        table[name] = 100 * table[name] / whole
+        table[name] = 100 * table[name] / total
     return table.rename_axis("keypoint").reset_index()
 
 
 def search_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
-    """Return published and measured numbers as lines of one table, in columns of their own.
+    """Return published and measured numbers in one table, in different columns.
 
     Args:
         table: from ``measure_oracle_search``, in per cent.
-        measured_on: on what.
+        measured_on: the data.
 
     Returns:
-        Lines of ``published_bound``, with ``published_on`` and ``published_AP``, and those of
+        Rows of ``published_bound``, with ``published_on`` and ``published_AP``, and those of
         ``table`` with ``measured_on``.
     """
-    printed = published_bound().rename(columns={"AP": "published_AP"})
-    printed.insert(0, "published_on", PUBLISHED_ON)
-    lines = pd.concat([printed, table.assign(measured_on=measured_on)], ignore_index=True)
-    return lines.astype({"window": "Int64"})
+    published = published_bound().rename(columns={"AP": "published_AP"})
+    published.insert(0, "published_on", PUBLISHED_ON)
+    rows = pd.concat([published, table.assign(measured_on=measured_on)], ignore_index=True)
+    return rows.astype({"window": "Int64"})
 
 
-def summarize_search(table: pd.DataFrame, shares: pd.DataFrame, window: int) -> str:
-    """Say in one line what the search of a window could gain, and how many keypoints are in it.
+def summarize_search(table: pd.DataFrame, fractions: pd.DataFrame, window: int) -> str:
+    """Summarize in one line the gain of an oracle search and the keypoints within its window.
 
     Args:
-        table, shares: from ``measure_oracle_search``, AP in per cent.
+        table, fractions: from ``measure_oracle_search``, AP in per cent.
         window: one of those measured.
     """
-    told = []
+    sentences = []
     for name, part in table.groupby("row", sort=False):
         ap = part.set_index("window")["AP"]
-        inside = shares[shares["row"] == name].set_index("keypoint")[f"within_{window}"]
-        each = inside.drop(ALL).dropna()
-        words = f"{name}: AP {ap[1]:.1f}, {ap[window]:.1f} at best within {window}x{window}"
-        if len(each):
-            words += (
-                f"; truth inside for {inside[ALL]:.1f} % of the keypoints of people found, from "
-                f"{each.min():.1f} % ({each.idxmin()}) to {each.max():.1f} % ({each.idxmax()})"
+        inside = fractions[fractions["row"] == name].set_index("keypoint")[f"within_{window}"]
+        types = inside.drop(ALL).dropna()
+        sentence = f"{name}: AP {ap[1]:.1f}, {ap[window]:.1f} at best within {window}x{window}"
+        if len(types):
+            sentence += (
+                f"; truth inside for {inside[ALL]:.1f} % of the keypoints of matched people, from "
+                f"{types.min():.1f} % ({types.idxmin()}) to {types.max():.1f} % ({types.idxmax()})"
             )
-        told.append(words)
-    return "; ".join(told)
+        sentences.append(sentence)
+    return "; ".join(sentences)
 
 
 def _in_file(sample: Sample, side: int, step: float) -> tuple[FloatArray, FloatArray, float]:
-    """Annotated people, their areas and the step between candidates, px of the image file."""
+    """Return annotated people, their areas and the step of the search, px of the image file."""
     truth = sample.keypoints.astype(np.float64)
     truth[..., :2] = sample.to_original(truth[..., :2])
-    length = sample.to_original.scale  # of a px of the sample
-    areas = sample.areas.astype(np.float64) * length**2
-    return truth, areas, step * length / letterbox_scale(sample.size, side)
+    scale = sample.to_original.scale
+    areas = sample.areas.astype(np.float64) * scale**2
+    return truth, areas, step * scale / letterbox_scale(sample.size, side)

@@ -196,7 +196,7 @@ def test_the_outcome_names_the_nearest_and_the_farthest_keypoint() -> None:
     shares = pd.DataFrame({"row": "it", "keypoint": names, "within_11": inside})
     assert summarize_search(table, shares, 11) == (
         "it: AP 50.0, 80.0 at best within 11x11; truth inside for 75.0 % of the keypoints of "
-        "people found, from 60.0 % (hip) to 90.0 % (nose)"
+        "matched people, from 60.0 % (hip) to 90.0 % (nose)"
     )
     nothing = shares.assign(within_11=np.nan)
     assert summarize_search(table, nothing, 11) == "it: AP 50.0, 80.0 at best within 11x11"
@@ -210,7 +210,7 @@ def test_nobody_found() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     poses = found_in(FILES, 0.0)
-    with pytest.raises(ValueError, match="one way or more"):
+    with pytest.raises(ValueError, match="at least one system"):
         measure_oracle_search(SYSTEM, FILES, {}, OPTIONS, step=1.0)
     with pytest.raises(ValueError, match="2 predictions for 3 images"):
         measure_oracle_search(SYSTEM, FILES, {"it": poses[:2]}, OPTIONS, step=1.0)
