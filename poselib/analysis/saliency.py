@@ -1,8 +1,7 @@
-"""Which part of an image the regression of a keypoint looks at.
+"""Saliency and sampling points of the regression of keypoints from a person's center.
 
-Two answers for the cell of a person's center, from which its pose is regressed: saliency, how much
-each pixel changes the offset to a keypoint (DEKR, Fig. 1), and activated pixels, where the taps of
-the adaptive convolutions lie (DEKR, Fig. 4).
+For the cell from which a pose is regressed: the gradient of the offset to a keypoint by each pixel
+(DEKR, Fig. 1), and the locations that the adaptive convolutions sample (DEKR, Fig. 4).
 """
 
 from __future__ import annotations
@@ -29,14 +28,15 @@ from poselib.typing import FloatArray
 
 @dataclass(frozen=True)
 class CenterAnalysis:
-    """An image as a network sees it that regresses poses from the centers of people.
+    """The regression of poses from the centers of people in one image.
 
     Attributes:
-        system: whose network looks; in evaluation mode.
+        system: regresses the poses; its model is in evaluation mode.
         sample: image and people in px of the network input.
         image: (1, 3, H, W) float, normalized, on the network's device.
-        frame: what a cell of the network's maps stands for, see ``poselib.ops.map_coordinates``.
-        taps: where its convolutions look, see ``RegressionHRNet.taps``; (K, 9, 2, h, w) each.
+        frame: of the network's maps, see ``poselib.ops.map_coordinates``.
+        taps: sampling locations of its convolutions, see ``RegressionHRNet.taps``; (K, 9, 2, h, w)
+            each.
     """
 
     system: System
@@ -53,15 +53,15 @@ class CenterAnalysis:
 
     @property
     def centers(self) -> FloatArray:
-        """(N, 2) px, the mean of each person's labeled keypoints; 0 without any."""
+        """(N, 2) px, mean of each person's labeled keypoints; 0 without any."""
         return mean_positions(torch.from_numpy(self.sample.keypoints)).double().numpy()
 
     @property
     def cells(self) -> NDArray[np.int64]:
-        """(N, 2) column and row of the cell that regresses each person; -1 where none does.
+        """(N, 2) column and row of the cell that regresses each person; -1 for none.
 
-        It is the one nearest to the person's center, unless another person's is nearer to it, whom
-        it regresses then (DEKR, Sec. 4.1, footnote 2). Who has no labeled keypoint has none.
+        It is the cell nearest to the person's center, unless the center of another person is nearer
+        to that cell (DEKR, Sec. 4.1, footnote 2). People without a labeled keypoint have none.
         """
         step = np.array([self.sample.size[1] / self.size[1], self.sample.size[0] / self.size[0]])
         first = self._px(torch.zeros(2))
@@ -74,32 +74,32 @@ class CenterAnalysis:
 
     @property
     def people(self) -> list[int]:
-        """The people whom a cell regresses."""
+        """Indices of the people that a cell regresses."""
         return np.flatnonzero(self.cells[:, 0] >= 0).tolist()
 
-    def _px(self, places: Tensor) -> FloatArray:
-        """Bring places (..., 2), where a cell's own is whole numbers, to px of the sample."""
-        px = cell_to_px(places, self.sample.size, self.size, self.frame)
+    def _px(self, locations: Tensor) -> FloatArray:
+        """Convert (..., 2) cells, whole numbers at cell centers, to px of the sample."""
+        px = cell_to_px(locations, self.sample.size, self.size, self.frame)
         return px.double().cpu().numpy() + half_pixel(self.frame)
 
     def saliency(
         self, person: int, keypoints: Sequence[int], *, guided: bool = False
     ) -> NDArray[np.float32]:
-        """Return how much each pixel changes the offset from a person's center (DEKR, Fig. 1).
+        """Return the gradient of the offset to a keypoint by each pixel (DEKR, Fig. 1).
 
-        The paper used a collection of tools and does not say which of them. Here it is the plain
-        gradient: it is what "depends on" means, and follows from the weights alone. Guided
-        backpropagation, whose pictures are cleaner, is known to show edges of the image almost
-        whatever the weights are (Adebayo et al., 2018).
+        The paper used a collection of tools and does not say which of them. The default here is the
+        plain gradient, which follows from the weights alone. Guided backpropagation gives cleaner
+        pictures, but is known to show the edges of an image almost independently of the weights
+        (Adebayo et al., 2018).
 
         Args:
             person: one of ``people``.
             keypoints: J of the skeleton's keypoints.
-            guided: let positive gradients alone pass back through each ReLU.
+            guided: pass only positive gradients back through each ReLU.
 
         Returns:
-            (J, H, W): at each pixel the norm of the derivatives of the offset's two coordinates,
-            cells, by the pixel's three normalized colors.
+            (J, H, W): at each pixel the norm of the derivatives of the offset's two coordinates, in
+            cells, by the three normalized colors.
         """
         column, row = self.cells[person]
         image = self.image.clone().requires_grad_()
@@ -111,33 +111,33 @@ class CenterAnalysis:
                 maps.append(torch.cat([d for (d,) in derivatives]).square().sum((0, 1)).sqrt())
         return torch.stack(maps).float().cpu().numpy()
 
-    def activated(self) -> FloatArray:
-        """Return the places that the regression of each person and keypoint reads (DEKR, Fig. 4).
+    def sampling_points(self) -> FloatArray:
+        """Return the locations that the regression of each keypoint samples (DEKR, Fig. 4).
 
         Returns:
-            (N, K, P, 2) px of the sample, some of them perhaps outside it: P = 9 for each
-            convolution in a row, 81 for two; NaN for people whom no cell regresses.
+            (N, K, P, 2) px of the sample, possibly outside it: P = 9 for one convolution, 81 for
+            two in a row; NaN for people that no cell regresses.
         """
-        return self._placed(self.taps)
+        return self._points(self.taps)
 
-    def unmoved(self) -> FloatArray:
-        """Return what ``activated`` would if the convolutions were ordinary: (N, 1, P, 2) px."""
-        return self._placed([regular_taps(self.size)] * len(self.taps))
+    def regular_points(self) -> FloatArray:
+        """Return (N, 1, P, 2) ``sampling_points`` of ordinary convolutions, px of the sample."""
+        return self._points([regular_taps(self.size)] * len(self.taps))
 
-    def _placed(self, taps: Sequence[Tensor]) -> FloatArray:
+    def _points(self, taps: Sequence[Tensor]) -> FloatArray:
         cells = torch.from_numpy(self.cells).to(taps[0].device)
-        places = self._px(compose_taps(taps, cells) - 0.5)
-        places[self.cells[:, 0] < 0] = np.nan
-        return places
+        points = self._px(compose_taps(taps, cells) - 0.5)
+        points[self.cells[:, 0] < 0] = np.nan
+        return points
 
 
 def analyze_center(system: System, sample: Sample, options: PredictOptions) -> CenterAnalysis:
-    """Let a system that regresses poses look at one image.
+    """Run the network of a system that regresses poses on one image.
 
     Args:
         system: its model is put into evaluation mode.
         sample: image and people; keypoints that are not labeled do not count.
-        options: how the image is presented; one scale, not mirrored.
+        options: how the image is presented, at one scale and not mirrored.
 
     Raises:
         ValueError: the system does not regress poses from centers, or the people have another
@@ -152,19 +152,16 @@ def analyze_center(system: System, sample: Sample, options: PredictOptions) -> C
             f"{len(system.skeleton)} of skeleton {system.skeleton.name!r}"
         )
     system.model.eval()
-    seen = present(system, sample, options)[0]
-    image = normalize(collate([seen]).images.to(device_of(system)))
+    view = present(system, sample, options)[0]
+    image = normalize(collate([view]).images.to(device_of(system)))
     with torch.no_grad():
         taps = tuple(block[0].float() for block in system.model.taps(image))  # type: ignore[operator]
-    return CenterAnalysis(system, seen, image, frame, taps)
+    return CenterAnalysis(system, view, image, frame, taps)
 
 
 @contextmanager
 def guided_backpropagation(model: nn.Module) -> Iterator[None]:
-    """Within it, positive gradients alone pass back through the ReLU modules of what is computed.
-
-    Afterwards the model is as it was.
-    """
+    """Pass only positive gradients back through the ReLU modules of a model, within the context."""
 
     def positive_only(_: nn.Module, __: object, output: Tensor) -> None:
         if output.requires_grad:
@@ -183,38 +180,37 @@ def guided_backpropagation(model: nn.Module) -> Iterator[None]:
 
 
 def compose_taps(taps: Sequence[Tensor], cells: Tensor) -> Tensor:
-    """Return the places that convolutions in a row read for one cell of the last one's output.
+    """Return the locations that consecutive convolutions sample for a cell of the output.
 
-    The last convolution reads its nine taps; at each of them, what the one before has to offer
-    comes from nine taps of its own, interpolated between those of the four cells around.
+    The last convolution samples nine taps; the value at each of them was computed from nine taps of
+    the convolution before, which are interpolated between those of the four surrounding cells.
 
     Args:
-        taps: of each convolution, first to last, (K, 9, 2, h, w), (x, y) in cells, the first of
-            which has its middle at 0.5.
+        taps: of each convolution, first to last, (K, 9, 2, h, w), (x, y) in cells, with the center
+            of the first cell at 0.5.
         cells: (M, 2) int64, columns and rows.
 
     Returns:
-        (M, K, 9 ** convolutions, 2), in the same cells. Beyond the map, taps are moved as at its
-        border.
+        (M, K, 9 ** convolutions, 2), in the same cells. Beyond the map, taps move as at its border.
     """
     size = torch.tensor(taps[0].shape[:-3:-1], device=taps[0].device)
-    places = (cells + 0.5).to(taps[0]).expand(len(taps[0]), -1, -1)[:, :, None]
+    points = (cells + 0.5).to(taps[0]).expand(len(taps[0]), -1, -1)[:, :, None]
     for block in reversed(taps):
-        moves = (block - _middles(block)).flatten(1, 2)
-        grid = places.flatten(1, 2)[:, None] / size * 2 - 1
+        moves = (block - _cell_centers(block)).flatten(1, 2)
+        grid = points.flatten(1, 2)[:, None] / size * 2 - 1
         read = F.grid_sample(moves, grid, padding_mode="border", align_corners=False)
-        read = read.view(len(block), 9, 2, *places.shape[1:3]).permute(0, 3, 4, 1, 2)
-        places = (places[..., None, :] + read).flatten(2, 3)
-    return places.transpose(0, 1)
+        read = read.view(len(block), 9, 2, *points.shape[1:3]).permute(0, 3, 4, 1, 2)
+        points = (points[..., None, :] + read).flatten(2, 3)
+    return points.transpose(0, 1)
 
 
 def regular_taps(size: Size) -> Tensor:
-    """Return where an ordinary 3x3 convolution looks, (1, 9, 2, h, w) as ``compose_taps`` says."""
+    """Return the taps of an ordinary 3x3 convolution, (1, 9, 2, h, w) as in ``compose_taps``."""
     steps = torch.cartesian_prod(torch.arange(-1.0, 2.0), torch.arange(-1.0, 2.0)).flip(1)
-    return (_middles(torch.empty(size)) + steps[..., None, None])[None]
+    return (_cell_centers(torch.empty(size)) + steps[..., None, None])[None]
 
 
-def _middles(maps: Tensor) -> Tensor:
-    """Return the middles (2, h, w) of the cells of maps (..., h, w)."""
+def _cell_centers(maps: Tensor) -> Tensor:
+    """Return the centers (2, h, w) of the cells of maps (..., h, w)."""
     y, x = (torch.arange(n, device=maps.device) + 0.5 for n in maps.shape[-2:])
     return torch.stack(torch.meshgrid(x, y, indexing="xy"))

@@ -1,4 +1,4 @@
-"""How near the keypoints their regression looks, over many people, and the people to show it on."""
+"""Quantify how concentrated the saliency of the offset regression is around each keypoint."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from poselib.typing import FloatArray
 
 
 def energy_within(maps: ArrayLike, points: ArrayLike, radius: float) -> FloatArray:
-    """Return the share of each map's sum that lies around a point.
+    """Return the fraction of each map's sum within a radius of a point.
 
     Args:
         maps: (J, H, W), not negative.
         points: (J, 2) px.
-        radius: px to the middles of the pixels that count.
+        radius: px, to the centers of the pixels that count.
 
     Returns:
         (J,) from 0 to 1; NaN for a map of zeros.
@@ -37,7 +37,7 @@ def energy_within(maps: ArrayLike, points: ArrayLike, radius: float) -> FloatArr
 
 
 def _disc(size: tuple[int, ...], points: FloatArray, radius: float) -> NDArray[np.bool_]:
-    """(J, H, W) true in pixels whose middles are not farther than ``radius`` from each point."""
+    """Return (J, H, W), true for pixels with their center within ``radius`` of each point."""
     y, x = (np.arange(n) + 0.5 for n in size)
     dx, dy = x - points[:, :1], y - points[:, 1:]
     near: NDArray[np.bool_] = dx[:, None] ** 2 + dy[:, :, None] ** 2 <= radius**2
@@ -54,53 +54,63 @@ def measure_saliency(
     guided: bool = False,
     keypoints: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Measure how near the keypoints the regression looks, for people whom a cell regresses.
+    """Measure saliency and sampling points around the keypoints of people that a cell regresses.
 
     Args:
         system: regresses poses from centers.
         dataset: labeled images.
         options: see ``analyze_center``.
-        count: images, from the first on.
-        radius: what is near, in sizes of the person, its √area.
+        count: number of images, from the first on.
+        radius: of the region around a keypoint, in √area of the person.
         guided: see ``CenterAnalysis.saliency``.
-        keypoints: names of those to measure; all if None. Each costs two gradients a person.
+        keypoints: names of those to measure, each of which takes two gradients per person; all if
+            None.
 
     Returns:
-        One row a labeled keypoint. ``index``, ``person``, ``keypoint`` say
-        which. Of the saliency, the shares ``near`` the keypoint and ``at_center``, as near to the
-        person's center, and ``chance``, the part of the image that is near the keypoint. Of the
-        activated pixels, the mean distance to the keypoint, ``taps``, and what it would be with
-        ordinary convolutions, ``unmoved``, in sizes of the person.
+        One row per labeled keypoint: ``index`` of the image, ``person`` and ``keypoint``; fractions
+        of the saliency ``near`` the keypoint and ``at_center``, within the same radius of the
+        person's center; ``chance``, the fraction of the image near the keypoint; and the mean
+        distance to the keypoint of the sampling points, ``taps``, and of those of ordinary
+        convolutions, ``regular_taps``, in √area of the person.
 
     Raises:
         ValueError: as ``analyze_center``, or a keypoint is unknown.
     """
     skeleton = system.skeleton
     names = skeleton.keypoints if keypoints is None else tuple(keypoints)
-    asked = np.isin(np.arange(len(skeleton)), [skeleton.index(name) for name in names])
+    measured = np.isin(np.arange(len(skeleton)), [skeleton.index(name) for name in names])
     tables = []
     for index in range(min(count, len(dataset))):
         view = analyze_center(system, dataset[index], options)
-        activated, unmoved = view.activated(), view.unmoved()
+        points, regular = view.sampling_points(), view.regular_points()
         for person in view.people:
             truth = view.sample.keypoints[person].astype(np.float64)
-            which = np.flatnonzero((truth[:, 2] > 0) & asked)
+            which = np.flatnonzero((truth[:, 2] > 0) & measured)
             if len(which):
-                columns = _measured(view, person, which, radius, guided)
-                size, points = person_size(view.sample, person), truth[which, None, :2]
-                columns["taps"] = _distances(activated[person, which], points) / size
-                columns["unmoved"] = _distances(unmoved[person], points) / size
+                columns = _saliency_fractions(view, person, which, radius, guided)
+                size, targets = person_size(view.sample, person), truth[which, None, :2]
+                columns["taps"] = _distances(points[person, which], targets) / size
+                columns["regular_taps"] = _distances(regular[person], targets) / size
                 place = {"index": index, "person": person}
                 named = {"keypoint": [skeleton.keypoints[k] for k in which]}
                 tables.append(pd.DataFrame({**place, **named, **columns}))
-    names_of = ("index", "person", "keypoint", "near", "at_center", "chance", "taps", "unmoved")
+    names_of = (
+        "index",
+        "person",
+        "keypoint",
+        "near",
+        "at_center",
+        "chance",
+        "taps",
+        "regular_taps",
+    )
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names_of)
 
 
-def _measured(
+def _saliency_fractions(
     view: CenterAnalysis, person: int, which: NDArray[np.intp], radius: float, guided: bool
 ) -> dict[str, FloatArray]:
-    """The shares of saliency of some of a person's keypoints, (J,) each."""
+    """Return the fractions of saliency of some of a person's keypoints, (J,) each."""
     saliency = view.saliency(person, which.tolist(), guided=guided)
     points = view.sample.keypoints[person, which, :2].astype(np.float64)
     center = np.broadcast_to(view.centers[person], points.shape)
@@ -112,14 +122,14 @@ def _measured(
     }
 
 
-def _distances(places: FloatArray, points: FloatArray) -> FloatArray:
-    """Mean distances (J,) of places (J, P, 2) or (1, P, 2) to points (J, 1, 2)."""
-    mean: FloatArray = np.linalg.norm(places - points, axis=-1).mean(axis=-1)
+def _distances(points: FloatArray, targets: FloatArray) -> FloatArray:
+    """Return mean distances (J,) of points (J, P, 2) or (1, P, 2) to targets (J, 1, 2)."""
+    mean: FloatArray = np.linalg.norm(points - targets, axis=-1).mean(axis=-1)
     return mean
 
 
 def person_size(sample: Sample, person: int) -> float:
-    """Return a person's size in px, the square root of the area that OKS goes by."""
+    """Return a person's size, the square root of the area that OKS uses, px."""
     return float(np.sqrt(max(float(sample.areas[person]), MIN_AREA)))
 
 
@@ -130,29 +140,29 @@ def select_visible_people(
     keypoints: Collection[str],
     count: int,
 ) -> list[tuple[int, int]]:
-    """Choose people to show: of each image the largest on whom all keypoints can be seen.
+    """Select the largest person of each image with all of the given keypoints visible.
 
     Args:
-        system: regresses them from their centers.
+        system: regresses the people from their centers.
         dataset: labeled images.
         options: see ``analyze_center``.
         keypoints: names of the keypoints.
-        count: people to return, of the first images that have one; fewer if there are fewer.
+        count: number of people, from the first images that have one; fewer if there are fewer.
 
     Returns:
-        The image's place in the dataset and the person's in the image.
+        Index of the image in the dataset and of the person in the image.
     """
     which = [system.skeleton.index(name) for name in keypoints]
-    chosen: list[tuple[int, int]] = []
+    selected: list[tuple[int, int]] = []
     for index in range(len(dataset)):
-        if len(chosen) == count:
+        if len(selected) == count:
             break
         view = analyze_center(system, dataset[index], options)
-        seen = (view.sample.keypoints[:, which, 2] == 2).all(axis=1)
-        people = [person for person in view.people if seen[person]]
+        visible = (view.sample.keypoints[:, which, 2] == 2).all(axis=1)
+        people = [person for person in view.people if visible[person]]
         if people:
-            chosen.append((index, max(people, key=lambda person: view.sample.areas[person])))
-    return chosen
+            selected.append((index, max(people, key=lambda person: view.sample.areas[person])))
+    return selected
 
 
 def saliency_panels(
@@ -164,14 +174,14 @@ def saliency_panels(
     title: str,
     guided: bool = False,
 ) -> list[FocusPanel]:
-    """Return a panel for each keypoint of a person, with the share of its saliency near it.
+    """Return a panel for each keypoint of a person, with the fraction of saliency near it.
 
     Args:
-        view: an image, as one system sees it.
+        view: of one image and system.
         person: one of ``view.people``.
         names: of the keypoints.
-        radius: what is near, in sizes of the person.
-        title: what the system is called.
+        radius: of the region around a keypoint, in √area of the person.
+        title: name of the system.
         guided: see ``CenterAnalysis.saliency``.
     """
     which = [view.system.skeleton.index(name) for name in names]
@@ -185,9 +195,9 @@ def saliency_panels(
             point[None],
             saliency=values,
             radius=px,
-            title=f"{title}\n{readable(name)}: {share:.0%}",
+            title=f"{title}\n{readable(name)}: {fraction:.0%}",
         )
-        for name, point, values, share in zip(
+        for name, point, values, fraction in zip(
             names, points, maps, energy_within(maps, points, px), strict=True
         )
     ]
@@ -196,21 +206,21 @@ def saliency_panels(
 def activation_panels(
     view: CenterAnalysis, person: int, names: Sequence[str], *, title: str
 ) -> list[FocusPanel]:
-    """Return a panel for each keypoint of a person, with the pixels that its regression activates.
+    """Return a panel for each keypoint of a person, with the sampling points of its regression.
 
     Arguments are those of ``saliency_panels``.
     """
     which = [view.system.skeleton.index(name) for name in names]
     points = view.sample.keypoints[person, which, None, :2].astype(np.float64)
-    activated = view.activated()[person, which]
-    apart = _distances(activated, points) / person_size(view.sample, person)
+    sampled = view.sampling_points()[person, which]
+    distances = _distances(sampled, points) / person_size(view.sample, person)
     return [
         FocusPanel(
             view.sample.image,
             view.centers[person],
             point,
-            activated=places,
+            activated=locations,
             title=f"{title}\n{readable(name)}: {distance:.2f} sizes away",
         )
-        for name, point, places, distance in zip(names, points, activated, apart, strict=True)
+        for name, point, locations, distance in zip(names, points, sampled, distances, strict=True)
     ]

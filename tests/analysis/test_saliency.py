@@ -186,30 +186,36 @@ def test_composed_taps_are_mirrored_with_the_map() -> None:
 def test_activated_pixels_are_in_px_of_the_image() -> None:
     people = image_of(around(30, 22), [(0, 0, 0)] * 4)
     view = analyze_center(regressor(LinearRegressor(shift=1.5)), people, OPTIONS)
-    activated = view.activated()
+    activated = view.sampling_points()
     assert activated.shape == (2, len(TOY), 81, 2) and np.isnan(activated[1]).all()
     # the middle of its cell is at (30, 22); two convolutions look 1.5 cells further each
     np.testing.assert_allclose(activated[0].mean(axis=1), [[42, 34]] * len(TOY), atol=1e-4)
-    np.testing.assert_allclose(view.unmoved()[0, 0].mean(axis=0), [30, 22], atol=1e-4)
-    assert view.unmoved()[0, 0].min(axis=0) == pytest.approx([22, 14])
+    np.testing.assert_allclose(view.regular_points()[0, 0].mean(axis=0), [30, 22], atol=1e-4)
+    assert view.regular_points()[0, 0].min(axis=0) == pytest.approx([22, 14])
 
 
 def test_in_the_frame_of_indices_they_lie_at_whole_indices() -> None:
     view = analyze_center(regressor(frame="index"), image_of(around(28.5, 20.5)), OPTIONS)
-    np.testing.assert_allclose(view.unmoved()[0, 0].mean(axis=0), [28.5, 20.5], atol=1e-4)
+    np.testing.assert_allclose(view.regular_points()[0, 0].mean(axis=0), [28.5, 20.5], atol=1e-4)
 
 
 def test_one_convolution_activates_nine_pixels() -> None:
     system = regressor(LinearRegressor(blocks=1))
     view = analyze_center(system, image_of(around(30, 22)), OPTIONS)
-    assert view.activated().shape == view.unmoved().repeat(4, axis=1).shape == (1, 4, 9, 2)
+    assert (
+        view.sampling_points().shape
+        == view.regular_points().repeat(4, axis=1).shape
+        == (1, 4, 9, 2)
+    )
 
 
 def test_who_does_not_move_taps_activates_what_ordinary_convolutions_do() -> None:
     system = init_system(get_preset("smoke", "", "dekr"), COCO, 0, "dekr", separate=False)
     seen = analyze_center(system, drawn(), OPTIONS)
-    activated = seen.activated()
-    np.testing.assert_allclose(activated, np.broadcast_to(seen.unmoved(), activated.shape), 1e-4)
+    activated = seen.sampling_points()
+    np.testing.assert_allclose(
+        activated, np.broadcast_to(seen.regular_points(), activated.shape), 1e-4
+    )
 
 
 def test_gradients_are_those_of_the_network() -> None:
