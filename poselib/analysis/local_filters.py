@@ -1,7 +1,7 @@
-"""What adapting regressed poses does to each person, and the local filters that do it.
+"""Poses before and after local-global adaptation, and the local filters that adapt them.
 
-LOGO-CAP, Fig. 1: a pose as it is regressed and as it is adapted, how far both are from the truth,
-and the keypoint attraction maps, "local filters", by which the heat was convolved.
+LOGO-CAP, Fig. 1 shows a pose as regressed and as adapted beside the annotated one, and the keypoint
+attraction maps, "local filters", with which the heatmaps are convolved.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _DETECTED = 0.5  # OKS from which AP counts a person as detected
 
 @dataclass(frozen=True)
 class AdaptedPerson:
-    """Somebody who was found, before and after adaptation.
+    """The pose of an annotated person before and after adaptation.
 
     Attributes:
         sample: image and annotated people, px of the network input.
-        person: the annotated person.
+        person: index of the annotated person.
         regressed, adapted: (K, 2) px of the network input.
-        filters: (K, r, r) from 0 to 1, rows first, the attraction maps.
-        spacing: (K,) px between neighboring places of the maps.
+        filters: (K, r, r) attraction maps, from 0 to 1, rows first.
+        spacing: (K,) distance of neighboring cells of the maps, px of the network input.
         before, after: OKS of both poses with the annotated person.
     """
 
@@ -59,31 +59,31 @@ class AdaptedPerson:
 
     @property
     def truth(self) -> FloatArray:
-        """(K, 3) px of the network input and visibility."""
+        """(K, 3) annotated keypoints, px of the network input, and visibility."""
         return self.sample.keypoints[self.person].astype(np.float64)
 
     @property
-    def places_of_truth(self) -> FloatArray:
-        """(K, 2) where the truth lies in the maps, in places from the middle; NaN if unlabeled."""
-        places = (self.truth[:, :2] - self.regressed) / self.spacing[:, None]
-        places[self.truth[:, 2] == 0] = np.nan
-        return places
+    def cells_of_truth(self) -> FloatArray:
+        """(K, 2) annotated keypoints in cells from the center of the maps; NaN if unlabeled."""
+        cells = (self.truth[:, :2] - self.regressed) / self.spacing[:, None]
+        cells[self.truth[:, 2] == 0] = np.nan
+        return cells
 
 
 def local_global_options(system: System) -> LocalGlobalOptions:
-    """Return the options a system adapts poses with.
+    """Return the decoding options of a system that adapts poses.
 
     Raises:
-        ValueError: it has nothing to adapt poses with.
+        ValueError: the system was built without adaptation.
     """
     options = system.decode_options
     if not isinstance(options, LocalGlobalOptions) or not system.options.get("adaptation"):
-        raise ValueError(f"system {system.name!r} as it was built cannot adapt poses")
+        raise ValueError(f"system {system.name!r} was built without adaptation of poses")
     return options
 
 
 def can_adapt(system: System) -> bool:
-    """Return whether a system has what it takes to adapt the poses that it regresses."""
+    """Return whether a system was built with adaptation of poses."""
     try:
         local_global_options(system)
     except ValueError:
@@ -92,42 +92,42 @@ def can_adapt(system: System) -> bool:
 
 
 def before_and_after(system: System) -> dict[str, System]:
-    """Return two decodings of one network, ``"regressed"`` and ``"adapted"``.
+    """Return two decoders of one network, ``"regressed"`` and ``"adapted"``.
 
-    Both find the same people with the same scores, row for row: see ``decode_without_adaptation``.
+    Both return the same detections with the same scores; see ``decode_without_adaptation``.
 
     Raises:
         ValueError: the system cannot adapt poses.
     """
-    local_global_options(system)  # refused here, not as an unknown option
+    local_global_options(system)  # before ``adapt`` is refused as an unknown option
     adapted = with_options(system, adapt=True)
-    unmoved = replace(
+    regressed = replace(
         adapted, decode=partial(decode_without_adaptation, options=local_global_options(adapted))
     )
-    return {BEFORE: unmoved, AFTER: adapted}
+    return {BEFORE: regressed, AFTER: adapted}
 
 
 def person_gains(
     dataset: SampleSource, before: Sequence[Poses], after: Sequence[Poses], skeleton: Skeleton
 ) -> pd.DataFrame:
-    """Return what adaptation gains for each annotated person who was found.
+    """Return the gain of OKS by adaptation for each annotated person with a detection.
 
     Args:
         dataset: labeled images.
-        before, after: the people of each image by the decodings of ``before_and_after``, px of
-            the image.
+        before, after: detections of each image by the decoders of ``before_and_after``, px of the
+            image.
         skeleton: of all.
 
     Returns:
-        Columns ``index`` (the image's place), ``person``, ``before`` and ``after``, the OKS of both
-        poses with the annotated person to whom the adapted one is matched, and ``gain``.
+        Columns ``index`` (of the image), ``person``, ``before`` and ``after``, the OKS of both
+        poses with the annotated person that the adapted one is matched to, and ``gain``.
 
     Raises:
         ValueError: a number of poses is not that of the images.
     """
     if not len(before) == len(after) == len(dataset):
         raise ValueError(f"{len(before)} and {len(after)} predictions for {len(dataset)} images")
-    lines = []
+    rows = []
     for index in range(len(dataset)):
         sample = dataset[index]
         partners, later = matched_people(after[index], sample, skeleton)
@@ -136,8 +136,8 @@ def person_gains(
         )
         for person in np.flatnonzero(partners >= 0):
             was, is_now = float(earlier[person, partners[person]]), float(later[person])
-            lines.append((index, int(person), was, is_now, is_now - was))
-    return pd.DataFrame(lines, columns=["index", "person", "before", "after", "gain"])
+            rows.append((index, int(person), was, is_now, is_now - was))
+    return pd.DataFrame(rows, columns=["index", "person", "before", "after", "gain"])
 
 
 def extreme_people(gains: pd.DataFrame, min_oks: float = _DETECTED) -> dict[str, pd.Series]:
@@ -155,7 +155,7 @@ def extreme_people(gains: pd.DataFrame, min_oks: float = _DETECTED) -> dict[str,
         ValueError: the table is empty.
     """
     if gains.empty:
-        raise ValueError("nobody was found whose adaptation could be shown")
+        raise ValueError("no annotated person has a detection whose adaptation could be shown")
     detected = gains[gains["before"] >= min_oks]
     selected = extremes((detected if len(detected) else gains)["gain"])
     return {reason: gains.loc[label] for reason, labels in selected.items() for label in labels}
@@ -164,39 +164,39 @@ def extreme_people(gains: pd.DataFrame, min_oks: float = _DETECTED) -> dict[str,
 def adapted_person(
     system: System, sample: Sample, options: PredictOptions, person: int
 ) -> AdaptedPerson:
-    """Look closely at how one person of an image is adapted.
+    """Return the pose of one annotated person before and after adaptation, with its filters.
 
     Args:
         system: one that ``can_adapt``; its model is put into evaluation mode.
         sample: the image and its annotated people.
-        options: how it is presented; ``scales`` but the first are left out.
-        person: the annotated person.
+        options: how it is presented, at one scale.
+        person: index of the annotated person.
 
     Raises:
-        ValueError: the system cannot adapt poses, or the person is not found.
+        ValueError: the system cannot adapt poses, or the person has no detection.
     """
-    unmoved, adapted = before_and_after(system).values()
+    regressed, adapted = before_and_after(system).values()
     adapted.model.eval()
     views = present(adapted, sample, replace(options, scales=(1.0,)))
-    seen, outputs = views[0], infer(adapted, [views], options.flip)
-    after, before = adapted.decode(outputs)[0], unmoved.decode(outputs)[0]
-    row = int(matched_people(after, seen, system.skeleton)[0][person])
+    view, outputs = views[0], infer(adapted, [views], options.flip)
+    after, before = adapted.decode(outputs)[0], regressed.decode(outputs)[0]
+    row = int(matched_people(after, view, system.skeleton)[0][person])
     if row < 0:
-        raise ValueError(f"image {sample.image_id}: person {person} is not found")
-    adapting = local_global_options(adapted)
-    expansion = adapting.expansion
+        raise ValueError(f"image {sample.image_id}: person {person} has no detection")
+    decoding = local_global_options(adapted)
+    expansion = decoding.expansion
     both = np.stack([before.keypoints[row], after.keypoints[row]]).astype(np.float64)
-    truth, areas = seen.keypoints[[person]], seen.areas[[person]]
-    similar = object_keypoint_similarity(both, truth, areas, system.skeleton.sigmas)[0]
+    truth, areas = view.keypoints[[person]], view.areas[[person]]
+    oks = object_keypoint_similarity(both, truth, areas, system.skeleton.sigmas)[0]
     return AdaptedPerson(
-        sample=seen,
+        sample=view,
         person=person,
         regressed=both[0],
         adapted=both[1],
-        filters=attraction_maps_of_detections(outputs, adapting)[row].double().cpu().numpy(),
+        filters=attraction_maps_of_detections(outputs, decoding)[row].double().cpu().numpy(),
         spacing=expansion.step * expansion.rates.double().numpy(),
-        before=float(similar[0]),
-        after=float(similar[1]),
+        before=float(oks[0]),
+        after=float(oks[1]),
     )
 
 
@@ -208,23 +208,23 @@ def measure_adaptation(
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> tuple[dict[str, AdaptedPerson], pd.DataFrame]:
-    """Adapt everybody in a dataset, and look closely at those whom ``extreme_people`` chooses.
+    """Measure the gain by adaptation over a dataset, and inspect the people of ``extreme_people``.
 
     Args:
         system: one that ``can_adapt``.
         dataset: labeled images.
         options: how they are presented.
         device: where the network runs; where its weights are if not given.
-        progress: show a bar, since it may be of thousands of images.
+        progress: show a bar.
 
     Returns:
-        The people by why they were chosen, and the table of ``person_gains``.
+        The people by the reason for their selection, and the table of ``person_gains``.
 
     Raises:
-        ValueError: the system cannot adapt poses, or nobody is found.
+        ValueError: the system cannot adapt poses, or no annotated person has a detection.
     """
-    ways = list(before_and_after(system).values())
-    before, after = predict_variants(ways, dataset, options, device=device, progress=progress)
+    decoders = list(before_and_after(system).values())
+    before, after = predict_variants(decoders, dataset, options, device=device, progress=progress)
     gains = person_gains(dataset, before, after, system.skeleton)
     people = {
         reason: adapted_person(system, dataset[int(line["index"])], options, int(line["person"]))
@@ -234,7 +234,7 @@ def measure_adaptation(
 
 
 def filter_panels(people: Mapping[str, AdaptedPerson]) -> list[FilterPanel]:
-    """Return what is drawn of some people, by why they were chosen."""
+    """Return the panels of people, given by the reason for their selection."""
     return [
         FilterPanel(
             image=one.sample.image,
@@ -245,7 +245,7 @@ def filter_panels(people: Mapping[str, AdaptedPerson]) -> list[FilterPanel]:
                 f"{AFTER}: OKS {one.after:.3f} ({one.after - one.before:+.3f})",
             ),
             filters=one.filters,
-            places=one.places_of_truth,
+            places=one.cells_of_truth,
             title=f"{reason}, image {one.sample.image_id}",
         )
         for reason, one in people.items()
@@ -253,13 +253,13 @@ def filter_panels(people: Mapping[str, AdaptedPerson]) -> list[FilterPanel]:
 
 
 def summarize_filters(people: Mapping[str, AdaptedPerson], gains: pd.DataFrame) -> str:
-    """Say in one line what adaptation changes for the people shown and for all who are found."""
+    """Summarize in one line the gain by adaptation, of the people shown and of all detected."""
     shown = "; ".join(
         f"{reason}: OKS {one.before:.3f}, adapted {one.after:.3f} ({one.after - one.before:+.3f})"
         for reason, one in people.items()
     )
     better, worse = int((gains["gain"] > 0).sum()), int((gains["gain"] < 0).sum())
     return (
-        f"{shown}; of {len(gains)} people found {better} gain and {worse} lose, "
-        f"{gains['gain'].mean():+.3f} in the mean"
+        f"{shown}; of {len(gains)} people detected {better} gain and {worse} lose, "
+        f"{gains['gain'].mean():+.3f} on average"
     )

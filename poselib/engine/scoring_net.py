@@ -1,4 +1,4 @@
-"""The scoring net: what it is taught, and how it becomes a part of a system."""
+"""Train a scoring net on the detections of a system, and attach it (DEKR, Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PART = "scoring."  # of a network: its scoring net
 
 @dataclass(frozen=True)
 class ScoringExamples:
-    """People found in images, and how good they are.
+    """Training data of a scoring net: detections and their OKS.
 
     Attributes:
         poses: (P, K, 2) float32, px of the image files.
-        heats: (P, K) float32, of their keypoints times that of their center: what a decoder gives
-            to a scoring net.
+        heats: (P, K) float32, heatmap values of the keypoints times that of the center, as a
+            decoder passes them to a scoring net.
         oks: (P,) float32, the highest OKS with any annotated person of the image.
     """
 
@@ -50,23 +50,23 @@ def collect_scoring_data(
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> ScoringExamples:
-    """Find the people of a dataset and measure each (DEKR, Sec. 3.3).
+    """Collect the detections of a dataset and their OKS (DEKR, Sec. 3.3).
 
-    Images without a labeled person teach nothing, as in the official code: whoever is found there
-    may well be someone whom nobody labeled. That code sets an OKS of exactly 1 to 0, which is what
-    its evaluation gives to a pose within the box of a person without labeled keypoints; here such
-    people are not compared with at all.
+    Images without a labeled person are skipped, as in the official code, since detections there may
+    well be people without labels. That code sets an OKS of exactly 1 to 0, which is what its
+    evaluation gives to a pose within the box of a person without labeled keypoints; here such
+    people are not compared at all.
 
     Args:
-        system: finds the people; if it has a scoring net already, that has no part in it.
+        system: detects the people; a scoring net that it has is not used.
         dataset: labeled images of its skeleton, such as its training set.
         options: how images are presented, one at a time; defaults to ``PredictOptions()``.
-        count: images, from the first on; 0 for all.
+        count: number of images, from the first on; 0 for all.
         device: where the network runs; where its weights are if not given.
         progress: show a bar.
 
     Raises:
-        ValueError: the system has no place for a scoring net.
+        ValueError: the system does not support a scoring net.
     """
     _check_scorable(system)
     options = options or PredictOptions()
@@ -101,21 +101,21 @@ def train_scoring_net(
     learning_rate: float = 1e-3,
     seed: int = 0,
 ) -> list[float]:
-    """Teach a scoring net the OKS of examples by their squared error (DEKR, Sec. 3.3).
+    """Train a scoring net to predict OKS with the mean squared error (DEKR, Sec. 3.3).
 
-    The defaults, and Adam, are those of the official code. It leaves out the examples that do not
-    fill a last batch; they are used here.
+    The optimizer, Adam, and the defaults are those of the official code, which skips an incomplete
+    last batch; it is used here.
 
     Args:
-        net: changed in place, on the device where it is.
+        net: changed in place, on its device.
         examples: of its skeleton.
         epochs: passes over the examples.
-        batch_size: examples a step.
+        batch_size: examples per step.
         learning_rate: of Adam.
         seed: of the order of the examples.
 
     Returns:
-        The mean squared error of each epoch, measured as it went.
+        The mean squared error of each epoch during training.
 
     Raises:
         ValueError: there is no example or a number is not positive.
@@ -145,18 +145,18 @@ def train_scoring_net(
 
 
 def attach_scoring_net(system: System, net: ScoringNet) -> System:
-    """Return a system of the same weights whose network has a scoring net, which ranks its poses.
+    """Return a system with the same weights and a scoring net, which scores its poses.
 
     Args:
-        system: one that regresses poses; it is not changed. A scoring net that it has is left out.
+        system: regresses poses; it is not changed. A scoring net that it has is replaced.
         net: of its skeleton; its weights are copied.
 
     Returns:
         The system with ``scoring=True``, in evaluation mode, on the device of the given one.
 
     Raises:
-        ValueError: the system has no place for a scoring net, or the net is for other keypoints or
-            of another width than the system's own would be.
+        ValueError: the system does not support a scoring net, or the net is for other keypoints or
+            of another width than the system's own.
     """
     _check_scorable(system)
     if net.skeleton != system.skeleton:
@@ -174,19 +174,19 @@ def attach_scoring_net(system: System, net: ScoringNet) -> System:
 
 
 def detach_scoring_net(system: System) -> System:
-    """Return a system on the very same network that does not ask its scoring net.
+    """Return a system with the same network that scores poses without its scoring net.
 
-    It is for comparison, in one go of ``predict_variants``: its options are those of the given
-    one.
+    Its options are those of the given system: it is for comparisons with one forward pass, as by
+    ``evaluate_decoders``.
     """
     return replace(system, decode=lambda outputs: system.decode(replace(outputs, scorer=None)))
 
 
 def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
-    """Return (P,) the highest OKS of each person found with any annotated one of the image.
+    """Return (P,) the highest OKS of each detection with any annotated person of the image.
 
     Args:
-        people: found, px of the file.
+        people: detections, px of the file.
         sample: the image, with one annotated person or more.
         skeleton: of both.
     """
@@ -199,20 +199,21 @@ def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
 
 
 def has_labels(sample: Sample) -> bool:
-    """Return whether anybody in an image has a labeled keypoint."""
+    """Return whether any person of an image has a labeled keypoint."""
     return bool((sample.keypoints[..., 2] > 0).any())
 
 
 def _check_scorable(system: System) -> None:
     if "scoring" not in system.options:
-        raise ValueError(f"system {system.name!r} regresses no poses that a scoring net could rank")
+        raise ValueError(f"system {system.name!r} does not regress poses that can be scored")
 
 
 def _found(system: System, sample: Sample, options: PredictOptions) -> tuple[Poses, Tensor]:
-    """Return the people of an image, px of the file, and what a scoring net is told of them.
+    """Return the detections of an image, px of the file, and the inputs of their scoring net.
 
-    No ``Poses`` hold the heats times that of the center, (P, K), and they cannot be had from scores
-    where heats are negative. So the decoder is given a net that listens.
+    The scoring net needs center-weighted heatmap values (P, K), which ``Poses`` does not store and
+    which cannot be computed from scores where values are negative. So a scorer that records them
+    takes its place during decoding.
     """
     given = [torch.zeros(0, len(system.skeleton))]
 

@@ -1,6 +1,6 @@
-"""What it adds to move regressed keypoints to the peaks of heatmaps, at one scale and at several.
+"""Measure the gain of matching regressed keypoints to heatmap peaks (DEKR, Table 6).
 
-That is DEKR's Table 6; how keypoints are moved is said in ``poselib.decoders.peak_matching``.
+``poselib.decoders.peak_matching`` moves the keypoints.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _NETWORKS = ("HRNet-W32", "HRNet-W48")
 
 
 def published_matching() -> pd.DataFrame:
-    """Return what the paper's tables say of direct and of matched regression, AP in per cent.
+    """Return the published AP of direct and of matched regression, in per cent.
 
     Returns:
-        One line a data set, network and number of scales: ``data``, ``network``, ``scales``,
+        One row per dataset, network and number of scales: ``data``, ``network``, ``scales``,
         ``direct`` (Tables 2, 4 and 7), ``matched`` (Table 6) and ``gain``.
     """
-    absorbed, lines = published_table("dekr", "6"), []
+    matched_table, rows = published_table("dekr", "6"), []
     for metric, (data, table) in _TABLES.items():
         plain = published_table("dekr", table)["AP"]
         for scales, ending in ((ONE, ""), (SEVERAL, ", multi-scale")):
             for network in _NETWORKS:
                 direct = plain[f"DEKR, {network}{ending}"]
-                matched = absorbed.loc[f"{network}{ending}", metric]
+                matched = matched_table.loc[f"{network}{ending}", metric]
                 gain = round(matched - direct, 1)
-                lines.append((data, network, scales, direct, matched, gain))
-    return pd.DataFrame(lines, columns=["data", "network", "scales", DIRECT, MATCHED, "gain"])
+                rows.append((data, network, scales, direct, matched, gain))
+    return pd.DataFrame(rows, columns=["data", "network", "scales", DIRECT, MATCHED, "gain"])
 
 
 def read_scales(text: str) -> tuple[float, ...]:
@@ -118,11 +118,11 @@ def measure_matching(
 
 
 def matching_summary(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return ``ablation.summary`` of each number of scales, named in a column ``scales`` in front.
+    """Return ``ablation.summary`` for each number of scales, with a column ``scales``.
 
     Args:
         results: from ``measure_matching``.
-        metrics: columns to sum up; gains are those over direct regression at the same scales.
+        metrics: columns to summarize; gains are over direct regression at the same scales.
     """
     parts = []
     for name, part in results.groupby("scales", sort=False):
@@ -133,7 +133,7 @@ def matching_summary(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFr
 
 
 def matching_gains(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return what matching adds for each seed, one line a number of scales, which ``row`` names."""
+    """Return the gain of matching for each seed; ``row`` is the number of scales."""
     parts = [
         gains(part, metrics, DIRECT).query("row == @MATCHED").assign(row=name)
         for name, part in results.groupby("scales", sort=False)
@@ -142,27 +142,27 @@ def matching_gains(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
 
 
 def matching_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
-    """Return published and measured numbers as lines of one table, in columns of their own.
+    """Return published and measured numbers in one table, in different columns.
 
     Args:
         table: from ``matching_summary``.
-        measured_on: on what.
+        measured_on: the data.
 
     Returns:
-        Lines of ``published_matching``, with ``published_on`` for ``data`` and ``published_``
+        Rows of ``published_matching``, with ``published_on`` for ``data`` and ``published_``
         before the names of its AP, and those of ``table`` with ``measured_on``.
     """
     names = {name: f"published_AP_{name}" for name in (DIRECT, MATCHED, "gain")}
-    printed = published_matching().rename(columns={"data": "published_on", **names})
-    return pd.concat([printed, table.assign(measured_on=measured_on)], ignore_index=True)
+    published = published_matching().rename(columns={"data": "published_on", **names})
+    return pd.concat([published, table.assign(measured_on=measured_on)], ignore_index=True)
 
 
 def summarize_matching(table: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """Say in one line what matching adds, and whether more than by chance; see ``outcome``.
+    """Summarize in one line the gains of matching and whether they exceed the spread over seeds.
 
     Args:
         table: from ``matching_summary``, in per cent; AP is among its metrics.
-        metrics: whose gains to tell.
+        metrics: whose gains to report, as in ``outcome``.
     """
     direct = table[table["row"] == DIRECT]
     begin = [f"{line['AP']:.1f} at {line['scales']}" for _, line in direct.iterrows()]

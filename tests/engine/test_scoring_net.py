@@ -143,9 +143,9 @@ def test_examples_are_what_the_net_is_told_when_it_ranks(look: dict) -> None:
 
 def test_only_regressed_poses_are_scored() -> None:
     tags = build("hae", COCO, backbone="hrnet_tiny", deconv_channels=8)
-    with pytest.raises(ValueError, match="'hae' regresses no poses"):
+    with pytest.raises(ValueError, match="'hae' does not regress poses"):
         collect_scoring_data(tags, SCENES, OPTIONS)
-    with pytest.raises(ValueError, match="'hae' regresses no poses"):
+    with pytest.raises(ValueError, match="'hae' does not regress poses"):
         attach_scoring_net(tags, ScoringNet(COCO))
 
 
