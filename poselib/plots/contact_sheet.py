@@ -1,24 +1,35 @@
-"""A sheet of samples as a dataset gives them: people, visibility, areas and ignored regions."""
+"""Contact sheet of samples with people, visibility, areas and ignored regions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from poselib.plots.figure import SMALL, counted, legend_below, line_weight, panel_grid, show_image
-from poselib.plots.legends import area_handle, hidden_handle, ignore_handle, side_handles
-from poselib.plots.palette import ALERT, WHITE, person_colors
-from poselib.plots.poses import add_truth, labeled_people, people_of
+from poselib.plots.figure import (
+    SMALL,
+    handle,
+    legend_below,
+    line_weight,
+    panel_grid,
+    people_label,
+    pose_handles,
+    show_image,
+    theme,
+)
+from poselib.plots.palette import ALERT, GRAY, WHITE, person_colors
+from poselib.plots.poses import add_truth, as_people, labeled_people
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
 
 
+@theme
 def contact_sheet(
     samples: Sequence[Sample],
     skeleton: Skeleton,
@@ -28,7 +39,7 @@ def contact_sheet(
     titles: Sequence[str] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw samples side by side with all that a dataset says about them.
+    """Draw samples side by side with their annotations.
 
     Args:
         samples: what to draw; each keeps its own aspect.
@@ -44,22 +55,24 @@ def contact_sheet(
     if titles is not None and len(titles) != len(samples):
         raise ValueError(f"contact_sheet got {len(titles)} titles for {len(samples)} samples")
     names = titles if titles is not None else [_title(sample) for sample in samples]
-    sheet, axes = panel_grid([sample.size for sample in samples], columns, title=title)
+    figure, axes = panel_grid([sample.size for sample in samples], columns, title=title)
     weight = line_weight(min(columns, len(samples)))
     for ax, sample, name in zip(axes, samples, names, strict=True):
         show_image(ax, sample.image, name)
-        people = people_of(sample.keypoints, skeleton)
+        people = as_people(sample.keypoints, skeleton)
         add_truth(ax, people, skeleton, sample.size, weight=weight)
         if show_areas:
             _add_areas(ax, sample)
         _hatch(ax, sample.ignore_mask)
-    handles: list[Artist] = [*side_handles(), hidden_handle()]
+    handles = pose_handles(hidden=True)
     if show_areas:
-        handles.append(area_handle())
+        style: dict[str, Any] = {"linestyle": "none", "marker": "$99$", "markersize": 11}
+        handles.append(handle("√area, px (s of OKS)", color=GRAY, **style))
     if any(sample.ignore_mask.any() for sample in samples):
-        handles.append(ignore_handle())
-    legend_below(sheet, handles)
-    return sheet
+        hatch: dict[str, Any] = {"facecolor": "white", "edgecolor": ALERT, "hatch": "////"}
+        handles.append(Patch(**hatch, linewidth=0.5, label="ignored region"))
+    legend_below(figure, handles)
+    return figure
 
 
 def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
@@ -79,7 +92,7 @@ def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
 
 
 def _title(sample: Sample) -> str:
-    return f"#{sample.image_id} · {counted(labeled_people(sample.keypoints))}"
+    return f"#{sample.image_id} · {people_label(labeled_people(sample.keypoints))}"
 
 
 def _add_areas(ax: Axes, sample: Sample) -> None:

@@ -1,4 +1,4 @@
-"""Training curves from the lines of a run's metrics."""
+"""Training curves: losses, validation metrics and the learning rate."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
-from poselib.plots.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
+from poselib.plots.figure import (
+    SMALL,
+    WIDTH,
+    display_name,
+    legend_under,
+    new_figure,
+    theme,
+)
+from poselib.plots.palette import INK, LINES
 
-# What a line of metrics says besides loss terms and validation figures.
-_CLOCK = ("step", "epoch", "seconds", "lr")
-_LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+# What a line of metrics says besides loss terms and validation metrics.
+_CLOCK = ["step", "epoch", "seconds", "lr"]
 _STYLES = ("-", "--", "-.", ":")
-_FIGURES = ("AP", "AP50", "AP75", "AR")
+_METRICS = ("AP", "AP50", "AP75", "AR")
 # Losses are averaged over a tenth of the training, but over at most so many lines.
 _SMOOTH = 15
 
 
+@theme
 def show_training(
-    records: Sequence[Mapping[str, Any]] | pd.DataFrame,
-    *,
-    title: str = "",
+    records: Sequence[Mapping[str, Any]] | pd.DataFrame, *, title: str = ""
 ) -> Figure:
-    """Draw the loss and its terms, the validation figures and the learning rate over the steps.
+    """Draw the loss and its terms, the validation metrics and the learning rate over the steps.
 
-    Losses are averaged over neighboring lines; what they were is drawn pale.
+    Losses are averaged over neighboring lines; single values are drawn pale.
 
     Args:
         records: lines of ``metrics.jsonl``: training lines hold ``step``, ``loss``, its terms and
             ``lr``; lines without ``loss`` are validations, of which AP, AP50, AP75 and AR are
-            drawn where given, or else all figures.
+            drawn where given, or else all metrics.
         title: heading of the figure.
 
     Raises:
@@ -45,69 +50,59 @@ def show_training(
         raise ValueError(
             f"show_training needs lines with 'step' and 'loss'; the fields are {list(table)}"
         )
-    table = table.sort_values("step", kind="stable")
+    table = table.sort_values("step", kind="stable").set_index("step", drop=False)
     training = table[table["loss"].notna()].dropna(axis=1, how="all")
-    measured = table[table["loss"].isna()].dropna(axis=1, how="all")
-    given = _numeric(measured)
-    names = [name for name in _FIGURES if name in given] or given
-    panels = 1 + bool(names) + ("lr" in training)
-    sheet = new_sheet(3.5, WIDTH, title)
-    axes = iter(sheet.subplots(1, panels, width_ratios=[1.5, 1.2, 0.9][:panels], squeeze=False)[0])
-    _draw_losses(next(axes), training)
-    if names:
-        _draw_figures(next(axes), measured, names)
+    validation = _numbers(table[table["loss"].isna()].dropna(axis=1, how="all"))
+    metrics = [name for name in _METRICS if name in validation] or list(validation)
+    count = 1 + bool(metrics) + ("lr" in training)
+    figure = new_figure(3.5, WIDTH, title)
+    axes = figure.subplots(1, count, width_ratios=[1.5, 1.2, 0.9][:count], squeeze=False)[0]
+    _draw_losses(axes[0], _numbers(training))
+    if metrics:
+        _draw_metrics(axes[1], validation[metrics])
     if "lr" in training:
-        ax = next(axes)
-        ax.plot(training["step"], training["lr"], color=_LINES[0])
-        ax.ticklabel_format(axis="y", scilimits=(-2, 3))
-        ax.yaxis.get_offset_text().set_fontsize(SMALL)
-        _style(ax, "learning rate")
-    return sheet
+        training["lr"].plot(ax=axes[-1], color=LINES[0], title="learning rate")
+        axes[-1].ticklabel_format(axis="y", scilimits=(-2, 3))
+        axes[-1].yaxis.get_offset_text().set_fontsize(SMALL)
+    for ax in axes:
+        ax.set_xlabel("optimizer step")
+    return figure
 
 
-def _numeric(table: pd.DataFrame) -> list[str]:
-    return [str(name) for name in table.select_dtypes("number") if name not in _CLOCK]
+def _numbers(table: pd.DataFrame) -> pd.DataFrame:
+    return table.select_dtypes("number").drop(columns=_CLOCK, errors="ignore").astype(float)
 
 
-def _draw_losses(ax: Axes, training: pd.DataFrame) -> None:
-    terms = [name for name in _numeric(training) if name != "loss"]
+def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
+    terms = [name for name in losses if name != "loss"]
     # A single term is the loss itself.
-    names = ["loss", *terms] if len(terms) > 1 else ["loss"]
-    floor = np.inf
-    window = max(1, min(_SMOOTH, len(training) // 10))
-    for i, name in enumerate(names):
-        color = INK if i == 0 else _LINES[(i - 1) % len(_LINES)]
-        # Zero has no place on a logarithmic axis.
-        values = training[name].astype(float)
-        values = values.where(values > 0)
-        mean = values.rolling(window, center=True, min_periods=1).mean()
-        ax.plot(training["step"], values, color=color, alpha=0.18, linewidth=0.7)
-        label = "sum of all terms" if name == "loss" and terms else readable(name)
-        style = _STYLES[i % len(_STYLES)]
-        ax.plot(training["step"], mean, style, color=color, linewidth=1.6, label=label)
-        floor = float(np.nanmin([floor, mean.min()]))
-    ax.set_yscale("log")
+    losses = losses[["loss", *terms]] if len(terms) > 1 else losses[["loss"]]
+    names = {"loss": "sum of all terms" if terms else "loss"}
+    losses = losses.rename(columns=lambda name: names.get(name, display_name(name)))
+    losses = losses.where(losses > 0)  # zero has no place on a logarithmic axis
+    mean = losses.rolling(
+        max(1, min(_SMOOTH, len(losses) // 10)), center=True, min_periods=1
+    ).mean()
+    for i, name in enumerate(losses):
+        style = {"color": INK if i == 0 else LINES[(i - 1) % len(LINES)]}
+        ax.plot(losses.index, losses[name], **style, alpha=0.18, linewidth=0.7)
+        style["linestyle"] = _STYLES[i % len(_STYLES)]
+        ax.plot(mean.index, mean[name], **style, linewidth=1.6, label=name)
     # A single batch with hardly any loss must not squeeze the curves.
-    ax.set_ylim(bottom=0.5 * floor if np.isfinite(floor) else None)
+    floor = mean.min(axis=None)
+    ax.set(yscale="log", ylim=(0.5 * floor if np.isfinite(floor) else None, None))
+    ax.set_title("weighted training loss")
     legend_under(ax, columns=3)
-    _style(ax, "weighted training loss")
 
 
-def _draw_figures(ax: Axes, measured: pd.DataFrame, names: Sequence[str]) -> None:
-    for i, name in enumerate(names):
-        line = measured[["step", name]].dropna()
-        marker = "osD^vP"[i % 6]
-        ax.plot(
-            line["step"], line[name], marker=marker, ms=4.5, linewidth=1.6,
-            color=_LINES[i % len(_LINES)], label=f"{name}, last {line[name].iloc[-1]:.3f}",
-        )  # fmt: skip
-    top = float(np.nanmax(measured[list(names)].to_numpy(dtype=float)))
+def _draw_metrics(ax: Axes, metrics: pd.DataFrame) -> None:
+    for i, name in enumerate(metrics):
+        style = {"color": LINES[i % len(LINES)], "marker": "osD^vPX"[i % 7], "markersize": 4.5}
+        line = metrics[name].dropna()
+        label = f"{name}, last {line.iloc[-1]:.3f}"
+        ax.plot(line.index, line, **style, linewidth=1.6, label=label)
+    top = float(metrics.max(axis=None))
     if top <= 1.0:
         ax.set_ylim(0, min(1.0, top * 1.15 + 0.02))
+    ax.set_title("validation")
     legend_under(ax, columns=2)
-    _style(ax, "validation")
-
-
-def _style(ax: Axes, title: str) -> None:
-    style_axes(ax, title)
-    ax.set_xlabel("optimizer step", fontsize=TEXT)

@@ -1,55 +1,69 @@
-"""A figure that shows itself once in a notebook, and the look that all figures share."""
+"""The look that all figures share: style, panels of images, legends and labels."""
 
 from __future__ import annotations
 
 import io
-import math
 import textwrap
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.palette import INK
+from poselib.plots.palette import GRAY, INK, WHITE, side_color
+from poselib.structures import Size
 
 WIDTH = 9.0  # inches: 900 px where a page shows 100 px an inch
-_PAGE_DPI = 100
-_RENDER_DPI = 150
+TEXT, SMALL = 9.0, 8.0  # points
 
-# The font sizes of every figure here, in points at a width of ``WIDTH``.
-TITLE, TEXT, SMALL = 10.5, 9.0, 8.0
+# A decorator that gives this style to the figure of a function alone.
+theme = rc_context(
+    {
+        "figure.titlesize": TEXT + 2.5,
+        "figure.constrained_layout.h_pad": 0.06,
+        "font.size": SMALL,
+        "text.color": INK,
+        "axes.titlesize": TEXT,
+        "axes.titlecolor": INK,
+        "axes.labelsize": TEXT,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "axes.grid": True,
+        "grid.color": "0.92",
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "legend.fontsize": SMALL,
+    }
+)
 
 
-class Sheet(Figure):
+class NotebookFigure(Figure):
     """A figure outside pyplot: nothing global keeps it, and a notebook displays it once."""
-
-    def draw(self, renderer: RendererBase) -> None:
-        """Draw the figure; the layout is solved twice, since images shrink panels in between."""
-        engine = self.get_layout_engine()
-        if engine is not None:
-            engine.execute(self)
-        super().draw(renderer)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
-        return buffer.getvalue(), {"width": round(self.get_figwidth() * _PAGE_DPI)}
+        return buffer.getvalue(), {"width": round(100 * self.get_figwidth())}
 
 
-def new_sheet(height: float, width: float = WIDTH, title: str = "") -> Sheet:
+def new_figure(height: float, width: float = WIDTH, title: str = "") -> Figure:
     """Return an empty figure, sizes in inches, whose layout keeps every label inside."""
-    sheet = Sheet(figsize=(width, height), dpi=_RENDER_DPI, facecolor="white")
-    FigureCanvasAgg(sheet)  # a canvas that can draw, which a bare Figure has not
-    sheet.set_layout_engine("constrained", h_pad=0.06, w_pad=0.04)
+    figure = NotebookFigure(
+        figsize=(width, height), dpi=150, facecolor="white", layout="constrained"
+    )
+    FigureCanvasAgg(figure)  # a bare Figure has no canvas that can draw
     if title:
-        sheet.suptitle(wrapped(title, width / 1.3), fontsize=TITLE + 1, color=INK)
-    return sheet
+        figure.suptitle(wrapped(title, width / 1.3), color=INK)
+    return figure
 
 
 def wrapped(text: str, width: float) -> str:
@@ -58,24 +72,40 @@ def wrapped(text: str, width: float) -> str:
     return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
 
-def readable(keypoint: str) -> str:
+def display_name(keypoint: object) -> str:
     """Return a keypoint's name as a reader expects it, ``left hip`` for ``left_hip``."""
-    return keypoint.replace("_", " ")
+    return str(keypoint).replace("_", " ")
 
 
-def counted(people: int) -> str:
+def people_label(count: int) -> str:
     """Return ``1 person``, ``2 people`` and so on."""
-    return f"{people} {'person' if people == 1 else 'people'}"
+    return f"{count} {'person' if count == 1 else 'people'}"
+
+
+def require_columns(tables: Sequence[tuple[Any, Sequence[str]]]) -> None:
+    """Raise ValueError if a table lacks one of the columns that it needs."""
+    for table, needed in tables:
+        if lacking := [name for name in needed if name not in table]:
+            raise ValueError(f"the table lacks the columns {lacking}; it has {list(table)}")
+
+
+def name_rows(ax: Axes, names: Iterable[object], size: float = TEXT) -> None:
+    """Name rows of bars or dots on the y axis, the first on top, with a grid along x alone."""
+    names = list(names)
+    ax.set_yticks(range(len(names)), [str(name) for name in names], fontsize=size)
+    ax.set(ylim=(len(names) - 0.5, -0.5), ylabel="")
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
 
 
 def panel_grid(
-    shapes: Sequence[tuple[float, float]],
+    shapes: Sequence[Size],
     columns: int,
     *,
     title: str = "",
     margin: float = 0.3,
     side: float = 0.0,
-) -> tuple[Sheet, list[Axes]]:
+) -> tuple[Figure, list[Axes]]:
     """Return a figure with one axes for each image, as high as the images need.
 
     Args:
@@ -93,18 +123,15 @@ def panel_grid(
     if columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}")
     columns = min(columns, len(shapes))
-    rows = math.ceil(len(shapes) / columns)
-    ratios = [
-        max(height / width for height, width in shapes[row * columns : (row + 1) * columns])
-        for row in range(rows)
-    ]
+    starts = range(0, len(shapes), columns)
+    ratios = [max(height / width for height, width in shapes[i : i + columns]) for i in starts]
     width = WIDTH if columns > 1 else WIDTH * min(1.0, 0.75 / ratios[0] + 0.1)
     heights = [ratio * ((width - side) / columns - 0.1) + margin for ratio in ratios]
-    sheet = new_sheet(sum(heights) + 0.35 + (0.3 if title else 0.0), width, title)
-    axes = sheet.subplots(rows, columns, squeeze=False, height_ratios=heights).ravel()
+    figure = new_figure(sum(heights) + 0.35 + (0.3 if title else 0.0), width, title)
+    axes = figure.subplots(len(ratios), columns, squeeze=False, height_ratios=heights).ravel()
     for spare in axes[len(shapes) :]:
         spare.set_axis_off()
-    return sheet, list(axes[: len(shapes)])
+    return figure, list(axes[: len(shapes)])
 
 
 def line_weight(columns: int) -> float:
@@ -112,7 +139,7 @@ def line_weight(columns: int) -> float:
     return max(1.0, columns / 2.6)
 
 
-def image_of(image: ArrayLike) -> NDArray[np.uint8]:
+def as_image(image: ArrayLike) -> NDArray[np.uint8]:
     """Return ``image`` as an array; raises ValueError unless it is (3, H, W) uint8."""
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8:
@@ -122,20 +149,19 @@ def image_of(image: ArrayLike) -> NDArray[np.uint8]:
 
 def show_image(ax: Axes, image: ArrayLike, title: str = "") -> None:
     """Fill ``ax`` with an image (3, H, W) uint8; data coordinates are px, centers at + 0.5."""
-    pixels = image_of(image)
+    pixels = as_image(image)
     height, width = pixels.shape[1:]
     ax.imshow(pixels.transpose(1, 2, 0), extent=(0, width, height, 0), zorder=0)
-    frame(ax, (height, width), title)
+    fit_axes(ax, (height, width), title)
 
 
-def frame(ax: Axes, size: tuple[int, int], title: str = "") -> None:
+def fit_axes(ax: Axes, size: Size, title: str = "") -> None:
     """Fix the limits of ``ax`` to an image of ``size`` (height, width) and drop its ticks."""
     ax.set(xlim=(0, size[1]), ylim=(size[0], 0), xticks=[], yticks=[], aspect="equal")
     ax.autoscale(False)
-    for spine in ax.spines.values():
-        spine.set(color="0.75", linewidth=0.6)
+    ax.spines[:].set(color="0.75", linewidth=0.6, visible=True)
     if title:
-        ax.set_title(wrapped(title, _width_of(ax)), fontsize=TEXT, color=INK, pad=3)
+        ax.set_title(wrapped(title, _width_of(ax)), pad=3)
 
 
 def _width_of(ax: Axes) -> float:
@@ -144,7 +170,7 @@ def _width_of(ax: Axes) -> float:
     return float(ax.figure.bbox.width / ax.figure.dpi) / (grid.ncols if grid is not None else 1)
 
 
-def show_map(ax: Axes, values: ArrayLike, size: tuple[int, int], **style: Any) -> Any:
+def show_map(ax: Axes, values: ArrayLike, size: Size, **style: Any) -> Any:
     """Draw a map (h, w), or (h, w, 4) of colors, stretched over an image of ``size`` (H, W).
 
     The cell grid covers the image exactly, so a cell of stride s lies on the s by s pixels that
@@ -154,47 +180,51 @@ def show_map(ax: Axes, values: ArrayLike, size: tuple[int, int], **style: Any) -
     return ax.imshow(np.asarray(values), extent=(0, size[1], size[0], 0), **style)
 
 
-def style_axes(ax: Axes, title: str = "", grid: Literal["x", "y", "both"] = "both") -> None:
-    """Give axes of numbers a title, small labels, a pale grid behind the data and open corners."""
-    ax.set_title(title, fontsize=TEXT, color=INK)
-    ax.tick_params(labelsize=SMALL)
-    ax.grid(axis=grid, color="0.92")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-
-
 def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neither") -> None:
     """Add the bar of a map's colors on the right of ``ax``, as high as what it shows."""
     # The map itself may have a transparency per cell, which a bar cannot show.
     colors = ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
     inch = 1 / _width_of(ax)
-    place = ax.inset_axes((1 + 0.08 * inch, 0.0, 0.15 * inch, 1.0), label="<colorbar>")
-    bar = ax.figure.colorbar(colors, cax=place, extend=extend)
-    bar.set_label(label, fontsize=TEXT, color=INK)
-    place.tick_params(labelsize=SMALL)
+    beside = ax.inset_axes((1 + 0.08 * inch, 0.0, 0.15 * inch, 1.0), label="<colorbar>")
+    bar = ax.figure.colorbar(colors, cax=beside, extend=extend, label=label)
     bar.outline.set_visible(False)
 
 
-def legend_below(sheet: Figure, handles: Sequence[Any]) -> None:
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     """Add one legend for the whole figure, below all panels."""
-    sheet.legend(
-        handles=list(handles),
-        loc="outside lower center",
-        ncols=len(handles),
-        fontsize=SMALL,
-        frameon=False,
-        handletextpad=0.4,
-        columnspacing=1.4,
-    )
+    figure.legend(
+        handles=list(handles), loc="outside lower center", ncols=len(handles),
+        handletextpad=0.4, columnspacing=1.4,
+    )  # fmt: skip
 
 
 def legend_under(ax: Axes, columns: int) -> None:
     """Add the legend of what is drawn in ``ax`` below its axis, whatever its height."""
-    ax.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        borderaxespad=5.0,
-        ncols=columns,
-        fontsize=SMALL,
-        frameon=False,
-    )
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=5.0, ncols=columns)
+
+
+def marker_style(
+    marker: str, size: float, face: object, edge: object = INK, width: float = 0.7
+) -> dict[str, Any]:
+    """Return the arguments with which ``Axes.plot`` and ``Line2D`` draw markers without a line."""
+    return {
+        "linestyle": "none", "marker": marker, "markersize": size,
+        "markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": width,
+    }  # fmt: skip
+
+
+def handle(label: str, **style: Any) -> Line2D:
+    """Return the legend entry of a line or marker."""
+    return Line2D([], [], label=label, **style)
+
+
+def pose_handles(hidden: bool = False) -> list[Artist]:
+    """Return legend entries for the three kinds of keypoints, and of hidden ones if wanted."""
+    handles = [
+        handle("left side of a person", **marker_style("o", 7, side_color(GRAY, "left"))),
+        handle("right side", **marker_style("s", 7, side_color(GRAY, "right"))),
+        handle("center", **marker_style("^", 7, GRAY)),
+    ]
+    if hidden:
+        handles.append(handle("labeled but hidden", **marker_style("o", 7, WHITE, GRAY, 1.6)))
+    return handles

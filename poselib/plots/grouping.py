@@ -6,31 +6,35 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots.figure import (
-    SMALL,
-    TEXT,
     WIDTH,
+    as_image,
     bar_beside,
-    counted,
-    image_of,
+    display_name,
+    handle,
     legend_below,
     line_weight,
-    new_sheet,
+    marker_style,
+    new_figure,
     panel_grid,
-    readable,
+    people_label,
+    pose_handles,
     show_image,
+    theme,
 )
-from poselib.plots.legends import side_handles
-from poselib.plots.palette import ALERT, INK, person_colors, to_pale_gray
+from poselib.plots.palette import ALERT, INK, WHITE, person_colors, to_pale_gray
 from poselib.plots.poses import add_people
 from poselib.plots.shapes import people_shapes, person_units
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
+
+_RING = marker_style("o", 11, "none", INK, 1.6)
 
 
 class Step(Protocol):
@@ -59,6 +63,7 @@ class Step(Protocol):
     def distances(self) -> FloatArray: ...
 
 
+@theme
 def show_grouping(
     image: ArrayLike,
     steps: Sequence[Step],
@@ -68,7 +73,7 @@ def show_grouping(
     columns: int = 5,
     title: str = "",
 ) -> Figure:
-    """Draw one panel a step: who has been grouped so far, and which keypoints came just now.
+    """Draw one panel a step: the people grouped so far, with the keypoints of the step ringed.
 
     It is HAE's Fig. 5 (b) on a real image, cut to the part that holds candidates.
 
@@ -83,13 +88,13 @@ def show_grouping(
     Raises:
         ValueError: there is no step, or the image is not (3, H, W) uint8.
     """
-    pixels = image_of(image)
+    pixels = as_image(image)
     if not steps:
         raise ValueError("show_grouping: no steps; there were no candidates to group")
     size, scale = pixels.shape[1:], np.array(stride, dtype=np.float64)
     left, right, top, bottom = _region(steps, scale, size)
     shape = (bottom - top, right - left)
-    sheet, axes = panel_grid([shape] * len(steps), columns, title=title, margin=0.45)
+    figure, axes = panel_grid([shape] * len(steps), columns, title=title, margin=0.45)
     colors, weight = person_colors(people_in(steps)), line_weight(min(columns, len(steps)))
     # From the whole people, so that markers keep their size from panel to panel.
     units = person_units(*_grouped(steps, len(skeleton), len(colors), scale), size)
@@ -102,13 +107,11 @@ def show_grouping(
         )
         add_people(ax, shapes)
         x, y = points[step.people, step.keypoint].T
-        ax.plot(x, y, "o", ms=11, mfc="none", mec="white", mew=3.0, zorder=5)
-        ax.plot(x, y, "o", ms=11, mfc="none", mec=INK, mew=1.6, zorder=6, gid="new")
+        ax.plot(x, y, **marker_style("o", 11, "none", WHITE, 3.0), zorder=5)
+        ax.plot(x, y, **_RING, zorder=6, gid="new")
         ax.set(xlim=(left, right), ylim=(bottom, top))
-    ring = Line2D([], [], linestyle="none", marker="o", ms=10, mfc="none", mec=INK, mew=1.6)
-    ring.set_label("grouped in this step")
-    legend_below(sheet, [ring, *side_handles()])
-    return sheet
+    legend_below(figure, [handle("grouped in this step", **_RING), *pose_handles()])
+    return figure
 
 
 def _grouped(
@@ -133,8 +136,9 @@ def _region(
     return float(low[0]), float(high[0]), float(low[1]), float(high[1])
 
 
+@theme
 def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = "") -> Figure:
-    """Draw, for every step, how far each remaining keypoint type was from the people.
+    """Draw the distance of each remaining keypoint type to the people, step by step.
 
     The framed type is the nearest one, which progressive decoding chooses (HAE, Eq. 18). Empty
     cells are types that are done, or absent.
@@ -149,24 +153,24 @@ def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = ""
     """
     if not steps:
         raise ValueError("show_distances needs at least one step")
-    distances = np.stack([np.asarray(step.distances, dtype=np.float64) for step in steps], axis=1)
-    sheet = new_sheet(0.24 * len(skeleton) + 1.6, WIDTH, title)
-    ax = sheet.subplots()
-    known = distances[np.isfinite(distances)]
-    top = float(np.quantile(known, 0.98)) if known.size else 1.0
-    mesh = ax.imshow(distances, cmap="viridis_r", vmin=0, vmax=max(top, 1e-6), aspect="auto")
+    table = pd.DataFrame(
+        {number: np.asarray(step.distances) for number, step in enumerate(steps, start=1)},
+        index=[display_name(name) for name in skeleton.keypoints],
+    )
+    figure = new_figure(0.24 * len(skeleton) + 1.6, WIDTH, title)
+    ax = figure.subplots()
+    top = max(float(table.stack().quantile(0.98)), 1e-6) if table.notna().any(axis=None) else 1.0
+    sns.heatmap(table, vmin=0, vmax=top, cmap="viridis_r", cbar=False, yticklabels=True, ax=ax)
     for column, step in enumerate(steps):
-        corner = (column - 0.5, step.keypoint - 0.5)
+        corner = (column, step.keypoint)
         box = Rectangle(corner, 1, 1, fill=False, edgecolor=ALERT, linewidth=1.8, gid="chosen")
-        ax.add_patch(box)
-    ax.set_xticks(range(len(steps)), [str(n + 1) for n in range(len(steps))], fontsize=SMALL)
-    names = [readable(name) for name in skeleton.keypoints]
-    ax.set_yticks(range(len(names)), names, fontsize=SMALL)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    ax.set_xlabel("step; framed: the keypoint type grouped in it", fontsize=TEXT)
-    bar_beside(ax, mesh, "smallest distance to a reference embedding", extend="max")
-    return sheet
+        ax.add_patch(box).set_clip_on(False)
+    ax.tick_params(length=0, labelrotation=0)
+    ax.grid(False)
+    ax.set_xlabel("step; framed: the keypoint type grouped in it")
+    label = "smallest distance to a reference embedding"
+    bar_beside(ax, ax.collections[0], label, extend="max")
+    return figure
 
 
 def people_in(steps: Sequence[Step]) -> int:
@@ -176,12 +180,12 @@ def people_in(steps: Sequence[Step]) -> int:
 
 def type_name(skeleton: Skeleton, step: Step) -> str:
     """Return the name of the keypoint type that a step grouped."""
-    return readable(skeleton.keypoints[step.keypoint])
+    return display_name(skeleton.keypoints[step.keypoint])
 
 
 def _reason(step: Step) -> str:
     new = int(np.sum(step.started))
-    starts = f"starts {counted(new)}" if new else ""
+    starts = f"starts {people_label(new)}" if new else ""
     distance = float(np.asarray(step.distances)[step.keypoint])
     gap = f"distance {distance:.3f}" if np.isfinite(distance) else ""
     return ", ".join(part for part in (gap, starts) if part) or " "

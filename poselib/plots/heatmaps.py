@@ -1,4 +1,4 @@
-"""Heatmaps and training targets over images, cell for cell where they belong."""
+"""Heatmaps and target heatmaps over images, cell for cell."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots.figure import (
-    TEXT,
+    as_image,
     bar_beside,
-    image_of,
+    display_name,
+    handle,
     legend_below,
+    marker_style,
     panel_grid,
-    readable,
     show_image,
     show_map,
+    theme,
 )
 from poselib.plots.palette import ALERT, INK, to_pale_gray
-from poselib.plots.poses import people_of
+from poselib.plots.poses import as_people
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
 from poselib.typing import FloatArray
 
-HEAT = "inferno"
-_MARK = "#00c8ff"  # cyan: absent from the colors of heat
+HEATMAP_COLORS = "inferno"
+_MARK = "#00c8ff"  # cyan: not among those
 
 
+@theme
 def show_heatmaps(
     image: ArrayLike,
     heatmaps: ArrayLike,
@@ -42,7 +44,7 @@ def show_heatmaps(
     columns: int = 4,
     title: str = "",
 ) -> Figure:
-    """Draw the strongest heat of all keypoints over the image, and single keypoints beside it.
+    """Draw the maximum of all heatmaps over the image, and single heatmaps beside it.
 
     Args:
         image: (3, H, W) uint8 RGB.
@@ -55,20 +57,23 @@ def show_heatmaps(
     Raises:
         ValueError: a shape does not fit, or a keypoint is unknown.
     """
-    pixels, heat = image_of(image), maps_of(heatmaps, skeleton, "heatmaps")
-    names = list(keypoints) if keypoints is not None else spread(skeleton, 2 * columns - 1)
+    pixels, heat = as_image(image), as_maps(heatmaps, skeleton, "heatmaps")
+    names = (
+        list(keypoints) if keypoints is not None else spaced_keypoints(skeleton, 2 * columns - 1)
+    )
     indices = [skeleton.index(name) for name in names]
     size = pixels.shape[1:]
     top = max(float(np.nanmax(heat, initial=0.0)), 1e-6)
-    sheet, axes = panel_grid([size] * (len(names) + 1), columns, title=title, side=0.8)
+    figure, axes = panel_grid([size] * (len(names) + 1), columns, title=title, side=0.8)
     panels = [("all keypoints", heat.max(axis=0)), *zip(names, heat[indices], strict=True)]
     for ax, (name, values) in zip(axes, panels, strict=True):
-        show_image(ax, to_pale_gray(pixels), readable(name))
-        mesh = add_heat(ax, values, size, top)
-    bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heat")
-    return sheet
+        show_image(ax, to_pale_gray(pixels), display_name(name))
+        mesh = add_heatmap(ax, values, size, top)
+    bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heatmap value")
+    return figure
 
 
+@theme
 def show_targets(
     image: ArrayLike,
     heatmaps: ArrayLike,
@@ -80,8 +85,8 @@ def show_targets(
 ) -> Figure:
     """Draw target heatmaps under the keypoints they were made from, whole and close up.
 
-    Where the two disagree, so do the image and the map frames: each bright spot must lie around
-    its dot, and the close view shows it cell by cell.
+    It shows errors between the frames of image and maps: each bright spot must lie around its
+    dot, and the close view shows it cell by cell.
 
     Args:
         image: (3, H, W) uint8 RGB.
@@ -94,21 +99,21 @@ def show_targets(
     Raises:
         ValueError: a shape does not fit.
     """
-    pixels, heat = image_of(image), maps_of(heatmaps, skeleton, "heatmaps")
-    people, size = people_of(keypoints, skeleton), pixels.shape[1:]
-    sheet, (whole, close) = panel_grid([size, size], 2, title=title, side=0.8)
+    pixels, heat = as_image(image), as_maps(heatmaps, skeleton, "heatmaps")
+    people, size = as_people(keypoints, skeleton), pixels.shape[1:]
+    figure, (whole, close) = panel_grid([size, size], 2, title=title, side=0.8)
     show_image(whole, to_pale_gray(pixels), "targets of all keypoints over the image")
-    mesh = add_heat(whole, heat.max(axis=0), size, 1.0)
+    mesh = add_heatmap(whole, heat.max(axis=0), size, 1.0)
     if weights is not None:
         _shade(whole, np.asarray(weights, dtype=np.float64).reshape(heat.shape[1:]), size)
     _dots(whole, people[people[..., 2] > 0], 3.0)
     _close_up(close, pixels, heat, people, skeleton)
-    bar_beside(close, mesh, "heat")
-    legend_below(sheet, _target_handles(weights is not None))
-    return sheet
+    bar_beside(close, mesh, "heatmap value")
+    legend_below(figure, _target_handles(weights is not None))
+    return figure
 
 
-def maps_of(maps: ArrayLike, skeleton: Skeleton, name: str) -> FloatArray:
+def as_maps(maps: ArrayLike, skeleton: Skeleton, name: str) -> FloatArray:
     """Return maps as an array; raises ValueError unless it is (K, h, w) for the skeleton."""
     array = np.asarray(maps, dtype=np.float64)
     if array.ndim != 3 or len(array) != len(skeleton):
@@ -119,13 +124,15 @@ def maps_of(maps: ArrayLike, skeleton: Skeleton, name: str) -> FloatArray:
     return array
 
 
-def add_heat(ax: Axes, values: FloatArray, size: Size, top: float) -> Any:
-    """Lay a map (h, w) over an image of ``size``: opaque where hot, clear where cold."""
+def add_heatmap(ax: Axes, values: FloatArray, size: Size, top: float) -> Any:
+    """Lay a map (h, w) over an image of ``size``: opaque where high, clear where low."""
     alpha = np.clip(1.5 * np.nan_to_num(values) / top, 0.0, 0.9)
-    return show_map(ax, values, size, cmap=HEAT, vmin=0.0, vmax=top, alpha=alpha, zorder=1)
+    return show_map(
+        ax, values, size, cmap=HEATMAP_COLORS, vmin=0.0, vmax=top, alpha=alpha, zorder=1
+    )
 
 
-def spread(skeleton: Skeleton, count: int) -> list[str]:
+def spaced_keypoints(skeleton: Skeleton, count: int) -> list[str]:
     """Return up to ``count`` keypoint names, evenly spread over the skeleton."""
     count = min(max(count, 1), len(skeleton))
     places = np.linspace(0, len(skeleton) - 1, count).round().astype(int)
@@ -133,13 +140,15 @@ def spread(skeleton: Skeleton, count: int) -> list[str]:
 
 
 def _dots(ax: Axes, points: NDArray[np.float32], size: float) -> None:
-    x, y = points[:, 0], points[:, 1]
-    ax.plot(x, y, "o", color=_MARK, ms=size, mec=INK, mew=0.1 * size, zorder=4)
+    ax.plot(*points[:, :2].T, **_dot(size), zorder=4)
+
+
+def _dot(size: float) -> dict[str, Any]:
+    return marker_style("o", size, _MARK, INK, 0.1 * size)
 
 
 def _target_handles(weighted: bool) -> list[Artist]:
-    dot = Line2D([], [], linestyle="none", marker="o", color=_MARK, markeredgecolor=INK)
-    dot.set_label("labeled keypoint")
+    dot = handle("labeled keypoint", **_dot(6))
     cell = Patch(facecolor="none", edgecolor=_MARK, linewidth=1.4, label="the cell it lies in")
     ignored = Patch(facecolor=(*ALERT, 0.3), label="not counted by the loss")
     return [dot, cell, ignored] if weighted else [dot, cell]
@@ -160,11 +169,11 @@ def _close_up(
     """Show the map around the first labeled keypoint with the borders of the cells."""
     size: Size = (pixels.shape[1], pixels.shape[2])
     labeled = people[..., 2] > 0
-    show_image(ax, to_pale_gray(pixels), "close up: nobody is labeled")
+    show_image(ax, to_pale_gray(pixels), "close up: no person is labeled")
     if not labeled.any():
         return
     n, k = np.argwhere(labeled)[0]
-    add_heat(ax, heat[k], size, 1.0)
+    add_heatmap(ax, heat[k], size, 1.0)
     _dots(ax, people[labeled[:, k], k], 7.0)
     stride_y, stride_x = size[0] / heat.shape[1], size[1] / heat.shape[2]
     column, row = np.floor(people[n, k, :2] / (stride_x, stride_y))
@@ -181,5 +190,5 @@ def _close_up(
     ax.set_yticks(np.arange(np.ceil((y - half_y) / stride_y), (y + half_y) / stride_y) * stride_y)
     ax.grid(color="white", linewidth=0.4, alpha=0.7)
     ax.tick_params(length=0, labelbottom=False, labelleft=False)
-    heading = f"close up of {readable(skeleton.keypoints[k])} alone, cells of {stride_x:g} px"
-    ax.set_title(heading, fontsize=TEXT, color=INK, pad=3)
+    heading = f"close up of {display_name(skeleton.keypoints[k])} alone, cells of {stride_x:g} px"
+    ax.set_title(heading, pad=3)

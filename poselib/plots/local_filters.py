@@ -1,39 +1,39 @@
-"""How local filters move the keypoints of a pose: the pose before and after, and the filters."""
+"""Local filters of a pose, and the pose before and after they moved its keypoints."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from poselib.plots.figure import (
-    SMALL,
-    TEXT,
+    as_image,
     bar_beside,
-    image_of,
+    display_name,
+    handle,
     legend_below,
-    new_sheet,
-    readable,
+    marker_style,
+    new_figure,
+    theme,
 )
-from poselib.plots.heatmaps import HEAT, maps_of
-from poselib.plots.palette import ALERT, INK, SKY, WHITE, Color, to_pale_gray
+from poselib.plots.heatmaps import HEATMAP_COLORS, as_maps
+from poselib.plots.palette import ALERT, SKY, WHITE, to_pale_gray
 from poselib.plots.panels import window_around
 from poselib.plots.poses import draw_poses
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import FloatArray
 
-_ROW, _SIDES = 2.95, [1.0, 1.0, 1.95]  # inches of a row, and shares of its width
+_ROW, _SIDES = 2.95, [1.0, 1.0, 1.95]  # inches of a row, and fractions of its width
 _DEEP = 3  # rows of filters
+_CROSS = marker_style("P", 5.5, (0.0, 0.85, 0.45))
+_DOT = marker_style("o", 3.5, WHITE)
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class FilterPanel:
         poses: (2, K, 2) px of ``image``, before and after.
         headings: of the two.
         filters: (K, r, r), rows first.
-        places: (K, 2) where the truth lies in the filters, in places from the middle; NaN where
-            that is unknown.
-        title: why the person is shown.
+        places: (K, 2) position of the truth in the filters, in cells from the middle; NaN where
+            it is unknown.
+        title: heading of the row.
     """
 
     image: NDArray[np.uint8]
@@ -60,13 +60,14 @@ class FilterPanel:
     title: str = ""
 
 
+@theme
 def show_local_filters(
     panels: Sequence[FilterPanel], skeleton: Skeleton, *, title: str = ""
 ) -> Figure:
-    """Draw poses before and after, what they lack to the truth, and filters (LOGO-CAP, Fig. 1).
+    """Draw poses before and after, their residuals, and local filters (LOGO-CAP, Fig. 1).
 
-    The filters of one person share a scale. The dot is the keypoint before, the cross the truth,
-    where it lies inside.
+    The filters of one person share a scale. The dot is the keypoint before, the cross the ground
+    truth, where it lies inside.
 
     Args:
         panels: a row each.
@@ -77,23 +78,29 @@ def show_local_filters(
         ValueError: there is no panel, or a shape does not fit.
     """
     if not panels:
-        raise ValueError("nothing to draw: there is nobody")
+        raise ValueError("nothing to draw: there is no panel")
     for panel in panels:
         _check(panel, skeleton)
-    sheet = new_sheet(_ROW * len(panels) + 0.7, title=title)
-    grid = sheet.add_gridspec(len(panels), 3, width_ratios=_SIDES)
+    figure = new_figure(_ROW * len(panels) + 0.7, title=title)
+    grid = figure.add_gridspec(len(panels), 3, width_ratios=_SIDES)
     for row, panel in enumerate(panels):
         for column, (pose, heading) in enumerate(zip(panel.poses, panel.headings, strict=True)):
             text = f"{panel.title}\n{heading}" if panel.title and column == 0 else heading
-            _draw_pose(sheet.add_subplot(grid[row, column]), panel, pose, skeleton, text)
-        _draw_filters(sheet, grid[row, 2], panel, skeleton)
-    legend_below(sheet, _handles())
-    return sheet
+            _draw_pose(figure.add_subplot(grid[row, column]), panel, pose, skeleton, text)
+        _draw_filters(figure, grid[row, 2], panel, skeleton)
+    handles = [
+        handle("pose", color=SKY, linewidth=3),
+        handle("ground truth", **_CROSS),
+        handle("from the pose to the ground truth", color=ALERT, linewidth=1.4),
+        handle("keypoint as regressed, in its filter", **_DOT),
+    ]
+    legend_below(figure, handles)
+    return figure
 
 
 def _check(panel: FilterPanel, skeleton: Skeleton) -> None:
     count = len(skeleton)
-    maps_of(panel.filters, skeleton, "filters")
+    as_maps(panel.filters, skeleton, "filters")
     shapes = {"truth": (count, 3), "poses": (2, count, 2), "places": (count, 2)}
     for name, shape in shapes.items():
         if (given := np.shape(getattr(panel, name))) != shape:
@@ -103,10 +110,10 @@ def _check(panel: FilterPanel, skeleton: Skeleton) -> None:
 def _draw_pose(
     ax: Axes, panel: FilterPanel, pose: FloatArray, skeleton: Skeleton, heading: str
 ) -> None:
-    """Draw a pose over the part of the image that both poses and the truth need."""
+    """Draw a pose over the part of the image that holds both poses and the truth."""
     labeled = panel.truth[:, 2] > 0
     truth = panel.truth[labeled, :2]
-    size = image_of(panel.image).shape[1:]
+    size = as_image(panel.image).shape[1:]
     window = window_around(np.concatenate([*panel.poses, truth]), (size[0], size[1]))
     left, top, right, bottom = window
     one = Poses(
@@ -123,48 +130,26 @@ def _draw_pose(
             ax.plot(*ends, color=color, linewidth=width, zorder=5, gid="residual")
     ax.plot(*truth.T, zorder=6, gid="truth", **_CROSS)
     ax.set(xlim=(left, right), ylim=(bottom, top))
-    ax.set_title(heading, fontsize=TEXT, color=INK, pad=3)
+    ax.set_title(heading, pad=3)
 
 
 def _draw_filters(
-    sheet: Figure, where: SubplotSpec, panel: FilterPanel, skeleton: Skeleton
+    figure: Figure, where: SubplotSpec, panel: FilterPanel, skeleton: Skeleton
 ) -> None:
     columns = math.ceil(len(skeleton) / _DEEP)
     inner = where.subgridspec(_DEEP, columns)
-    filters = maps_of(panel.filters, skeleton, "filters")
+    filters = as_maps(panel.filters, skeleton, "filters")
     half, top = filters.shape[-1] / 2, max(float(filters.max()), 1e-6)
     for number, (name, values) in enumerate(zip(skeleton.keypoints, filters, strict=True)):
-        ax = sheet.add_subplot(inner[divmod(number, columns)])
-        mesh = ax.imshow(values, extent=(-half, half, half, -half), cmap=HEAT, vmin=0.0, vmax=top)
+        ax = figure.add_subplot(inner[divmod(number, columns)])
+        mesh = ax.imshow(
+            values, extent=(-half, half, half, -half), cmap=HEATMAP_COLORS, vmin=0.0, vmax=top
+        )
         ax.plot(0, 0, gid="middle", **_DOT)
         x, y = panel.places[number]
         if max(abs(x), abs(y)) <= half:  # false for NaN
             ax.plot(x, y, gid="truth", **_CROSS)
         ax.set(xticks=[], yticks=[], xlim=(-half, half), ylim=(half, -half))
-        ax.set_title(readable(name).replace(" ", "\n"), fontsize=SMALL, color=INK, pad=2)
+        ax.set_title(display_name(name).replace(" ", "\n"), fontsize=8, pad=2)
         if number == columns - 1:
             bar_beside(ax, mesh, "attraction")
-
-
-def _mark(marker: str, size: float, face: Color, edge: Color) -> dict[str, Any]:
-    return {
-        "linestyle": "none",
-        "marker": marker,
-        "markersize": size,
-        "markerfacecolor": face,
-        "markeredgecolor": edge,
-        "markeredgewidth": 0.7,
-    }
-
-
-_CROSS = _mark("P", 5.5, (0.0, 0.85, 0.45), INK)
-_DOT = _mark("o", 3.5, WHITE, INK)
-
-
-def _handles() -> list[Artist]:
-    return [
-        Line2D([], [], color=SKY, linewidth=3, label="pose"),
-        Line2D([], [], label="truth", **_CROSS),
-        Line2D([], [], color=ALERT, linewidth=1.4, label="from the pose to the truth"),
-        Line2D([], [], label="keypoint as regressed, in its filter", **_DOT),
-    ]

@@ -1,49 +1,30 @@
-"""What a search near the keypoints found could gain, and how many keypoints it could put right."""
+"""AP of an oracle search near detected keypoints, and the keypoints that it could correct."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
-from poselib.plots.figure import (
-    SMALL,
-    TEXT,
-    WIDTH,
-    legend_under,
-    new_sheet,
-    readable,
-    style_axes,
-)
-from poselib.plots.palette import (
-    BLUE,
-    GRAY,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    WHITE,
-    Color,
-    mixed,
-)
+from poselib.plots.bars import stack_bars
+from poselib.plots.figure import SMALL, WIDTH, legend_under, new_figure, require_columns, theme
+from poselib.plots.palette import BLUE, GRAY, INK, LINES, ORANGE, WHITE, Color, blend
 
 _ROW = 0.2  # inches
-_LINES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, ORANGE), "osD^v", strict=True))
-_MISSING = mixed(GRAY, WHITE, 0.35)
-_OUTSIDE = mixed(GRAY, WHITE, 0.8)
+_MARKERS = "osD^v"
+_MISSING = blend(GRAY, WHITE, 0.35)
+_OUTSIDE = blend(GRAY, WHITE, 0.8)
 # Windows larger than the one the figure is about are orange.
-_LARGER = mixed(ORANGE, WHITE, 0.45)
+_LARGER = blend(ORANGE, WHITE, 0.45)
 
 
+@theme
 def show_local_search(
     results: pd.DataFrame,
-    shares: pd.DataFrame,
+    rates: pd.DataFrame,
     published: pd.DataFrame,
     *,
     window: int,
@@ -51,55 +32,51 @@ def show_local_search(
     published_about: str,
     title: str = "",
 ) -> Figure:
-    """Draw AP against the window of a perfect search, and the keypoints whose truth is inside.
+    """Draw AP against the window of an oracle search, and the keypoints whose truth is inside.
 
     Published numbers (left) and ours (middle) have axes of their own: they are of other data. On
-    the right is the share of keypoints inside windows that lie in each other, of one way.
+    the right is the percentage of keypoints inside nested windows, of one variant.
 
     Args:
-        results: AP in per cent, one line a way and window: ``row``, ``window`` and ``AP``; there is
-            a line for each of at most five ways.
-        shares: of one way, in per cent, one line a keypoint: ``keypoint``, ``missing`` and
+        results: AP in per cent, one line a variant and window: ``row``, ``window`` and ``AP``;
+            there is a line for each of at most five variants.
+        rates: of one variant, in per cent, one line a keypoint: ``keypoint``, ``missing`` and
             ``within_1`` and the like; one without numbers keeps its place.
         published: the same as ``results``; without a window a number is drawn as a line.
         window: side of the window that the figure is about.
-        drawn: sides of the windows whose shares are drawn; ``window`` is added.
+        drawn: sides of the windows whose rates are drawn; ``window`` is added.
         published_about: heading of the published panel: of which data.
         title: heading of the figure.
 
     Raises:
         ValueError: a column is missing, nothing is measured, the window is not among those that
-            were measured, there are more than five ways, or published numbers do not say what
-            they are.
+            were measured, there are more than five variants, or published numbers do not say
+            what they are.
     """
     sides = sorted({window, *drawn})
-    _check(results, shares, sides, window)
-    if not published_about.strip():
-        raise ValueError("what published numbers are of must be said in published_about")
-    sheet = new_sheet(max(_ROW * len(shares), 2.0) + 1.75, WIDTH, title)
-    left, middle, right = sheet.subplots(1, 3, width_ratios=[0.8, 1.1, 1.5])
-    _draw_published(left, published, window, published_about)
-    _draw_measured(middle, results, window)
-    _draw_shares(right, shares, sides, window)
-    return sheet
-
-
-def _check(results: pd.DataFrame, shares: pd.DataFrame, sides: Sequence[int], window: int) -> None:
-    lacking = [name for name in ("row", "window", "AP") if name not in results]
-    needed = ("keypoint", "missing", *(f"within_{side}" for side in sides))
-    lacking += [name for name in needed if name not in shares]
-    if lacking:
-        raise ValueError(f"the tables lack the columns {lacking}")
-    ways = results["row"].nunique()
-    if shares.empty:
-        raise ValueError("nothing to draw: the shares are of no keypoint")
-    if not 1 <= ways <= len(_LINES):
-        raise ValueError(f"one to {len(_LINES)} ways can be drawn, not {ways}")
+    needed = ["keypoint", "missing", *(f"within_{side}" for side in sides)]
+    require_columns([(results, ["row", "window", "AP"]), (rates, needed)])
+    variants = results["row"].nunique()
+    if rates.empty:
+        raise ValueError("nothing to draw: the rates are of no keypoint")
+    if not 1 <= variants <= len(_MARKERS):
+        raise ValueError(f"one to {len(_MARKERS)} variants can be drawn, not {variants}")
     if window not in set(results["window"]):
         raise ValueError(f"window {window} is not among those measured")
+    if not published_about.strip():
+        raise ValueError("say in published_about which data the published numbers are of")
+    figure = new_figure(max(_ROW * len(rates), 2.0) + 1.75, WIDTH, title)
+    left, middle, right = figure.subplots(1, 3, width_ratios=[0.8, 1.1, 1.5])
+    _draw_published(left, published, window)
+    left.set_title(f"published,\n{published_about}")
+    _draw_measured(middle, results, window)
+    _draw_rates(right, rates.set_index("keypoint"), sides, window)
+    for ax in (left, middle):
+        ax.set(xlabel="side of the window", ylabel="AP, %")
+    return figure
 
 
-def _draw_published(ax: Axes, published: pd.DataFrame, window: int, about: str) -> None:
+def _draw_published(ax: Axes, published: pd.DataFrame, window: int) -> None:
     for _, line in published.iterrows():
         value = float(line["AP"])
         if np.isnan(line["window"]):
@@ -107,96 +84,64 @@ def _draw_published(ax: Axes, published: pd.DataFrame, window: int, about: str) 
             ax.annotate(
                 f"{line['row']}  {value:.1f}", (0.98, value), (0, 3),
                 xycoords=ax.get_yaxis_transform(), textcoords="offset points",
-                ha="right", va="bottom", fontsize=SMALL, color=INK,
+                ha="right", va="bottom",
             )  # fmt: skip
         else:
             ax.plot(line["window"], value, "D", color=GRAY, markersize=6, zorder=3)
-            _number(ax, float(line["window"]), value)
+            _write_value(ax, float(line["window"]), value)
     known = published["window"].dropna()
-    _style_windows(ax, sorted({*known.astype(int), window}), f"published,\n{about}")
+    ax.set_xticks(sorted({*known.astype(int), window}))
     ax.set_xlim(-1.5, max(known.max(), window) + 3.5)
     ax.set_ylim(published["AP"].min() - 5, published["AP"].max() + 5)
 
 
 def _draw_measured(ax: Axes, results: pd.DataFrame, window: int) -> None:
-    ways = results.groupby("row", sort=False)
-    for (color, marker), (name, part) in zip(_LINES, ways, strict=False):
-        line = part.sort_values("window")
-        style: dict[str, Any] = {
-            "color": color,
-            "marker": marker,
-            "markersize": 4.5,
-            "linewidth": 1.6,
-        }
-        ax.plot(line["window"], line["AP"], **style, label=str(name))
-        if len(ways) == 1:
-            marked = line[line["window"].isin([1, window])]
-            for side, value in zip(marked["window"], marked["AP"], strict=True):
-                _number(ax, float(side), float(value))
+    table = results.pivot(index="window", columns="row", values="AP")[results["row"].unique()]
+    for name, color, marker in zip(table, LINES, _MARKERS, strict=False):
+        line = table[name].dropna()
+        ax.plot(line.index, line, marker=marker, color=color, ms=4.5, linewidth=1.6, label=name)
+    if table.shape[1] == 1:
+        for side, value in table.iloc[:, 0].loc[lambda line: line.index.isin([1, window])].items():
+            _write_value(ax, side, value)
     ax.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
-    sides = sorted(set(results["window"]))
-    _style_windows(ax, sides, "measured here")
-    ax.set_xlim(min(sides) - 1.5, max(sides) + 1)
-    low, high = float(results["AP"].min()), float(results["AP"].max())
+    ax.set(title="measured here", xticks=table.index)
+    ax.set_xlim(table.index.min() - 1.5, table.index.max() + 1)
+    low, high = table.min(axis=None), table.max(axis=None)
     room = max(high - low, 2.0) * 0.14
     ax.set_ylim(low - room, high + room)
     legend_under(ax, columns=1)
 
 
-def _number(ax: Axes, side: float, value: float) -> None:
-    """Write a value below the point that it belongs to, on the side where no line is."""
-    ax.annotate(
-        f"{value:.1f}", (side, value), (4, -4), textcoords="offset points",
-        ha="left", va="top", fontsize=SMALL, color=INK,
-    )  # fmt: skip
+def _write_value(ax: Axes, side: float, value: float) -> None:
+    """Write a value below its point, on the side where no line is."""
+    ax.annotate(f"{value:.1f}", (side, value), (4, -4), textcoords="offset points", va="top")
 
 
-def _style_windows(ax: Axes, sides: Sequence[int], title: str) -> None:
-    style_axes(ax, title)
-    ax.set_xticks(list(sides))
-    ax.set_xlabel("side of the window", fontsize=TEXT)
-    ax.set_ylabel("AP, %", fontsize=TEXT)
-
-
-def _draw_shares(ax: Axes, shares: pd.DataFrame, sides: Sequence[int], window: int) -> None:
-    rows = np.arange(len(shares))
-    # Windows lie in each other: the smaller ones are drawn over the larger ones.
-    for n, (side, color) in enumerate(zip(sides, _shades(sides, window), strict=True)):
-        inside = shares[f"within_{side}"].fillna(0)
-        _bars(ax, inside, color, f"within {_square(side)}", order=1 + len(sides) - n)
-    whole = np.where(shares[f"within_{window}"].notna(), 100.0, 0.0)
-    _bars(ax, whole, _OUTSIDE, "farther off", order=0)
-    missing = shares["missing"].fillna(0)
-    _bars(ax, missing, _MISSING, "not found", order=1, left=100 - missing)
-    for row, value in enumerate(shares[f"within_{window}"]):
-        text = "–" if np.isnan(value) else f"{value:.0f}"
-        ax.text(102, row, text, va="center", fontsize=SMALL, color=INK)
-    style_axes(ax, f"where the truth lies;\nnumbers: within {_square(window)}, %")
+def _draw_rates(ax: Axes, rates: pd.DataFrame, sides: Sequence[int], window: int) -> None:
+    # Windows contain one another: each bar is what a window adds to the next smaller one.
+    within = rates[[f"within_{side}" for side in sides]].set_axis(map(_square, sides), axis=1)
+    parts = within.diff(axis=1).fillna(within)
+    parts["farther off"] = (100 - within.iloc[:, -1] - rates["missing"]).clip(lower=0)
+    parts["not found"] = rates["missing"]
+    colors = [*_shades(sides, window), _OUTSIDE, _MISSING]
+    stack_bars(ax, parts, colors, f"position of the truth;\nnumbers: {_square(window)}, %")
+    numbers = ["–" if np.isnan(value) else f"{value:.0f}" for value in within[_square(window)]]
+    for row, text in enumerate(numbers):
+        ax.text(102, row, text, va="center", fontsize=SMALL)
     ax.grid(False)
-    ax.set(xlim=(0, 100), ylim=(len(rows) - 0.5, -0.5))
-    ax.set_yticks(rows, [readable(str(name)) for name in shares["keypoint"]], fontsize=SMALL)
-    ax.set_xlabel("keypoints of people found, %", fontsize=TEXT)
-    ax.tick_params(axis="y", length=0)
+    ax.set(xlim=(0, 100), xlabel="keypoints of people found, %")
     ax.spines["left"].set_visible(False)
     legend_under(ax, columns=3)
 
 
-def _bars(
-    ax: Axes, values: ArrayLike, color: Color, label: str, *, order: int, left: ArrayLike = 0.0
-) -> None:
-    widths = np.asarray(values, np.float64)
-    style: dict[str, Any] = {"height": 0.8, "color": color, "label": label, "zorder": 2 + order}
-    ax.barh(np.arange(len(widths)), widths, left=left, **style)
-
-
 def _square(side: int) -> str:
-    return f"{side}×{side}"
+    return f"within {side}×{side}"
 
 
 def _shades(sides: Sequence[int], window: int) -> list[Color]:
     """A color for each window: the smaller the darker, and those beyond the main one orange."""
     inner = [side for side in sides if side <= window]
-    dark, light = mixed(BLUE, INK, 0.5), mixed(BLUE, WHITE, 0.45)
-    shades = [mixed(light, dark, 1 - n / max(len(inner) - 1, 1)) for n in range(len(inner))]
+    dark, light = blend(BLUE, INK, 0.5), blend(BLUE, WHITE, 0.45)
+    shades = [blend(light, dark, 1 - n / max(len(inner) - 1, 1)) for n in range(len(inner))]
     outer = len(sides) - len(inner)
-    return shades + [mixed(_LARGER, WHITE, 0.6 * n / max(outer, 1)) for n in range(outer)]
+    return shades + [blend(_LARGER, WHITE, 0.6 * n / max(outer, 1)) for n in range(outer)]

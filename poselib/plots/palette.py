@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 
@@ -22,12 +22,13 @@ INK: Color = (0.13, 0.13, 0.15)
 GRAY: Color = (0.55, 0.55, 0.58)
 ALERT: Color = (0.80, 0.10, 0.12)
 
-# The order keeps the first few people as far apart as possible.
+# The order keeps the first few people, and the first few lines of a plot, as far apart as possible.
 _PEOPLE = (ORANGE, SKY, PURPLE, GREEN, YELLOW, BLUE, VERMILION)
+LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GRAY)
 _GOLDEN = 0.6180339887  # spreads any number of hues evenly
 
 
-def mixed(color: Color, other: Color, amount: float) -> Color:
+def blend(color: Color, other: Color, amount: float) -> Color:
     """Return ``color`` moved towards ``other`` by ``amount`` in [0, 1]."""
     red, green, blue = ((1 - amount) * a + amount * b for a, b in zip(color, other, strict=True))
     return red, green, blue
@@ -43,11 +44,25 @@ def person_colors(count: int) -> tuple[Color, ...]:
     return (*_PEOPLE, *more)[:count]
 
 
+def partner_colors(people: int, partners: ArrayLike) -> list[Color]:
+    """Return the colors of detections: that of the annotated person each was matched to.
+
+    Args:
+        people: how many people are annotated; they have ``person_colors(people)``.
+        partners: (P,) the annotated person of each detection; those without one (-1) get colors
+            of their own.
+    """
+    given = np.asarray(partners, dtype=np.int64)
+    colors = person_colors(people + len(given))
+    numbers = np.where(given >= 0, given, people + np.cumsum(given < 0) - 1)
+    return [colors[number] for number in numbers]
+
+
 def side_color(color: Color, side: str) -> Color:
     """Return a person's color for ``"left"`` (lighter), ``"right"`` (darker) or ``"center"``."""
     if side == "left":
-        return mixed(color, WHITE, 0.5)
-    return mixed(color, INK, 0.2) if side == "right" else color
+        return blend(color, WHITE, 0.5)
+    return blend(color, INK, 0.2) if side == "right" else color
 
 
 def to_rgb8(color: Color) -> tuple[int, int, int]:

@@ -1,31 +1,35 @@
-"""People in parts of images, with rings around the keypoints that a figure is about."""
+"""Annotated people and detections in parts of images, with rings around chosen keypoints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.figure import image_of, legend_below, line_weight, panel_grid
-from poselib.plots.legends import hidden_handle, side_handles
-from poselib.plots.palette import ALERT, WHITE, person_colors
-from poselib.plots.poses import draw_poses, draw_truth, people_of
+from poselib.plots.figure import (
+    as_image,
+    handle,
+    legend_below,
+    line_weight,
+    marker_style,
+    panel_grid,
+    pose_handles,
+    theme,
+)
+from poselib.plots.palette import ALERT, WHITE, partner_colors
+from poselib.plots.poses import as_people, draw_poses, draw_truth
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import FloatArray
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom; px
-_RING = 9.0  # points
+_RING = marker_style("o", 9, "none", ALERT, 1.6)
 _MARGIN = 0.15  # around what a window must show, of its side
-
-
-def _nowhere() -> FloatArray:
-    return np.zeros((0, 2))
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ class Panel:
     Attributes:
         image: (3, H, W) uint8 RGB.
         truth: (N, K, 3) annotated people, px of ``image`` and visibility.
-        poses: people found, px of ``image``; if None, the annotated people are drawn.
-        partners: (P,) the annotated person whose color each person found gets; who has none
-            (-1) gets a color of its own.
+        poses: detections, px of ``image``; if None, the annotated people are drawn.
+        partners: (P,) the annotated person whose color each detection gets; those without one
+            (-1) get colors of their own.
         title: heading.
         rings: (M, 2) px, keypoints to mark.
         targets: (M, 2) px, where each marked keypoint belongs, joined with it by a line; NaN where
@@ -50,11 +54,12 @@ class Panel:
     poses: Poses | None = None
     partners: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     title: str = ""
-    rings: FloatArray = field(default_factory=_nowhere)
-    targets: FloatArray = field(default_factory=_nowhere)
+    rings: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
+    targets: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     window: Window | None = None
 
 
+@theme
 def show_panels(
     panels: Sequence[Panel],
     skeleton: Skeleton,
@@ -63,7 +68,7 @@ def show_panels(
     marked: str = "marked",
     title: str = "",
 ) -> Figure:
-    """Draw annotated people and people found, in whole images or parts of them.
+    """Draw annotated people and detections, in whole images or parts of them.
 
     Args:
         panels: row by row.
@@ -77,18 +82,23 @@ def show_panels(
             not fit.
     """
     cut = [_cut(panel, skeleton) for panel in panels]
-    sheet, axes = panel_grid([panel.image.shape[1:] for panel in cut], columns, title=title)
+    figure, axes = panel_grid([panel.image.shape[1:] for panel in cut], columns, title=title)
     weight = line_weight(min(columns, len(panels)))
     for ax, panel in zip(axes, cut, strict=True):
-        _draw(ax, panel, skeleton, weight)
+        options: dict[str, Any] = {"ax": ax, "weight": weight, "title": panel.title}
+        if panel.poses is None:
+            draw_truth(panel.image, panel.truth, skeleton, **options)
+        else:
+            colors = partner_colors(len(panel.truth), panel.partners)
+            draw_poses(panel.image, panel.poses, skeleton, colors=colors, **options)
         _mark(ax, panel)
-    handles = [*side_handles(), hidden_handle()]
+    handles = pose_handles(hidden=True)
     if any(len(panel.rings) for panel in cut):
-        handles.append(_handle("o", marked))
+        handles.append(handle(marked, **_RING))
     if any(np.isfinite(panel.targets).all(axis=-1).any() for panel in cut):
-        handles.append(_handle("", "where it belongs"))
-    legend_below(sheet, handles)
-    return sheet
+        handles.append(handle("correct position", color=ALERT, linewidth=1.2))
+    legend_below(figure, handles)
+    return figure
 
 
 def window_around(points: ArrayLike, size: tuple[int, int]) -> Window:
@@ -112,7 +122,7 @@ def window_around(points: ArrayLike, size: tuple[int, int]) -> Window:
 
 def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
     """Return the panel of the window alone, in its own px."""
-    image, truth = image_of(panel.image), people_of(panel.truth, skeleton)
+    image, truth = as_image(panel.image), as_people(panel.truth, skeleton)
     height, width = image.shape[1:]
     left, top, right, bottom = panel.window or (0, 0, width, height)
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
@@ -120,7 +130,7 @@ def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
     corner = np.array([left, top], dtype=np.float32)
     poses = panel.poses
     if poses is not None and len(panel.partners) != len(poses):
-        raise ValueError(f"{len(panel.partners)} partners for {len(poses)} people found")
+        raise ValueError(f"{len(panel.partners)} partners for {len(poses)} detections")
     if poses is not None:
         poses = Poses(poses.keypoints - corner, poses.scores, poses.person_scores)
     return replace(
@@ -134,32 +144,6 @@ def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
     )
 
 
-def _draw(ax: Axes, panel: Panel, skeleton: Skeleton, weight: float) -> None:
-    people, found = len(panel.truth), panel.poses
-    colors = person_colors(people + (0 if found is None else len(found)))
-    if found is None:
-        draw_truth(
-            panel.image,
-            panel.truth,
-            skeleton,
-            ax=ax,
-            colors=colors,
-            weight=weight,
-            title=panel.title,
-        )
-        return
-    places = np.where(panel.partners >= 0, panel.partners, people + np.arange(len(found)))
-    draw_poses(
-        panel.image,
-        found,
-        skeleton,
-        ax=ax,
-        colors=[colors[place] for place in places],
-        weight=weight,
-        title=panel.title,
-    )
-
-
 def _mark(ax: Axes, panel: Panel) -> None:
     if len(panel.targets):
         for ring, target in zip(panel.rings, panel.targets, strict=True):
@@ -167,22 +151,5 @@ def _mark(ax: Axes, panel: Panel) -> None:
                 x, y = np.stack([ring, target], axis=-1)
                 ax.plot(x, y, color=WHITE, linewidth=2.6, zorder=5)
                 ax.plot(x, y, color=ALERT, linewidth=1.2, zorder=6, gid="belongs")
-    x, y = panel.rings.T
-    ring = {"linestyle": "none", "marker": "o", "markersize": _RING, "markerfacecolor": "none"}
-    ax.plot(x, y, markeredgecolor=WHITE, markeredgewidth=3.2, zorder=7, **ring)
-    ax.plot(x, y, markeredgecolor=ALERT, markeredgewidth=1.6, zorder=8, gid="marked", **ring)
-
-
-def _handle(marker: str, label: str) -> Line2D:
-    return Line2D(
-        [],
-        [],
-        color=ALERT,
-        linestyle="none" if marker else "-",
-        linewidth=1.2,
-        marker=marker,
-        markersize=9,
-        markerfacecolor="none",
-        markeredgewidth=1.6,
-        label=label,
-    )
+    ax.plot(*panel.rings.T, **marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
+    ax.plot(*panel.rings.T, **_RING, zorder=8, gid="marked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,35 +12,36 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.colors import matched_colors
 from poselib.plots.figure import (
-    counted,
-    image_of,
+    as_image,
     legend_below,
     line_weight,
     panel_grid,
+    people_label,
+    pose_handles,
     show_image,
+    theme,
 )
-from poselib.plots.legends import hidden_handle, side_handles
-from poselib.plots.palette import Color, person_colors, to_rgb8
+from poselib.plots.palette import Color, partner_colors, person_colors, to_rgb8
 from poselib.plots.shapes import PersonShapes, Shape, people_shapes
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Size
 
 _SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px
 
-# Decoders that look for the keypoints a person lacks place each where it is least unlikely: below
-# this score they are often far away, and a limb drawn to them would hide what was found.
-LEAST_SCORE = 0.2
+# Decoders that fill in missing keypoints put each where it is least unlikely: below this score
+# they are often far away, and a limb drawn to them would hide the others.
+MIN_SCORE = 0.2
 
 
+@theme
 def draw_poses(
     image: ArrayLike,
     poses: Poses,
     skeleton: Skeleton,
     *,
     ax: Axes | None = None,
-    min_score: float = LEAST_SCORE,
+    min_score: float = MIN_SCORE,
     min_person_score: float = 0.0,
     colors: Sequence[Color] | None = None,
     weight: float = 1.0,
@@ -63,18 +65,19 @@ def draw_poses(
     Raises:
         ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
     """
-    pixels = image_of(image)
+    pixels = as_image(image)
     shapes = _shapes_of(
         poses, skeleton, pixels.shape[1:], min_score, min_person_score, colors, weight
     )
     if ax is None:
-        sheet, (ax,) = panel_grid([pixels.shape[1:]], 1)
-        legend_below(sheet, side_handles())
+        figure, (ax,) = panel_grid([pixels.shape[1:]], 1)
+        legend_below(figure, pose_handles())
     show_image(ax, pixels, title)
     add_people(ax, shapes)
     return ax.figure  # type: ignore[return-value]
 
 
+@theme
 def draw_truth(
     image: ArrayLike,
     keypoints: ArrayLike,
@@ -99,10 +102,10 @@ def draw_truth(
     Raises:
         ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
     """
-    pixels, people = image_of(image), people_of(keypoints, skeleton)
+    pixels, people = as_image(image), as_people(keypoints, skeleton)
     if ax is None:
-        sheet, (ax,) = panel_grid([pixels.shape[1:]], 1)
-        legend_below(sheet, [*side_handles(), hidden_handle()])
+        figure, (ax,) = panel_grid([pixels.shape[1:]], 1)
+        legend_below(figure, pose_handles(hidden=True))
     show_image(ax, pixels, title)
     add_truth(ax, people, skeleton, pixels.shape[1:], colors, weight)
     return ax.figure  # type: ignore[return-value]
@@ -111,9 +114,9 @@ def draw_truth(
 def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[np.uint8]:
     """Return a copy of an image with poses painted into it, (H, W, 3) uint8 RGB.
 
-    It looks as ``draw_poses`` does, at the image's own resolution, and refuses what that refuses.
+    It is drawn as by ``draw_poses``, at the image's own resolution, and raises the same errors.
     """
-    pixels = image_of(image)
+    pixels = as_image(image)
     canvas = np.ascontiguousarray(pixels.transpose(1, 2, 0)).copy()
     for person in _shapes_of(poses, skeleton, pixels.shape[1:]):
         for shape in (*person.limbs, *person.keypoints):
@@ -121,6 +124,44 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
     return canvas
 
 
+@theme
+def show_poses(
+    images: Sequence[ArrayLike],
+    poses: Sequence[Poses],
+    skeleton: Skeleton,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 3,
+    min_score: float = MIN_SCORE,
+    min_person_score: float = 0.0,
+    title: str = "",
+) -> Figure:
+    """Draw the people found in each of several images.
+
+    Args:
+        images: each (3, H, W) uint8 RGB.
+        poses: one ``Poses`` per image, in px of its image.
+        skeleton: names and limbs of the keypoints.
+        titles: a name per image.
+        columns: images side by side.
+        min_score: keypoints at or below it are left out; by default those that are mere guesses.
+        min_person_score: people below it are left out.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: the sequences differ in length or are empty, or an entry has a wrong shape.
+    """
+    names = _titles(titles, images, poses=poses)
+    figure, axes = panel_grid([as_image(i).shape[1:] for i in images], columns, title=title)
+    options: dict[str, Any] = {"min_score": min_score, "min_person_score": min_person_score}
+    options["weight"] = line_weight(min(columns, len(images)))
+    for ax, image, found, name in zip(axes, images, poses, names, strict=True):
+        draw_poses(image, found, skeleton, ax=ax, title=name, **options)
+    legend_below(figure, pose_handles())
+    return figure
+
+
+@theme
 def compare_poses(
     images: Sequence[ArrayLike],
     truths: Sequence[ArrayLike],
@@ -128,14 +169,12 @@ def compare_poses(
     skeleton: Skeleton,
     titles: Sequence[str] | None = None,
     *,
+    partners: Sequence[ArrayLike] | None = None,
     pairs_per_row: int = 1,
     min_person_score: float = 0.0,
     title: str = "",
 ) -> Figure:
     """Draw ground truth beside prediction for several images.
-
-    A predicted person takes the color of the annotated person it lies on; one that lies on
-    nobody gets a color of its own.
 
     Args:
         images: each (3, H, W) uint8 RGB.
@@ -143,6 +182,8 @@ def compare_poses(
         predictions: one ``Poses`` per image, in px of its image.
         skeleton: names and limbs of the keypoints.
         titles: a name per image.
+        partners: (P,) per image, the annotated person whose color each prediction gets; those
+            without one (-1), and all if None, get colors of their own.
         pairs_per_row: images side by side.
         min_person_score: people below it are left out of the predictions.
         title: heading of the figure.
@@ -150,28 +191,43 @@ def compare_poses(
     Raises:
         ValueError: the sequences differ in length or are empty, or an entry has a wrong shape.
     """
-    names = list(titles) if titles is not None else [""] * len(images)
-    if not len(images) == len(truths) == len(predictions) == len(names):
-        raise ValueError(
-            f"compare_poses needs as many truths, predictions and titles as images, not "
-            f"{len(truths)}, {len(predictions)} and {len(names)} for {len(images)}"
-        )
-    shapes = [image_of(image).shape[1:] for image in images for _ in range(2)]
-    sheet, axes = panel_grid(shapes, 2 * pairs_per_row, title=title)
+    if partners is None:
+        partners = [np.full(len(poses), -1) for poses in predictions]
+    names = _titles(titles, images, truths=truths, predictions=predictions, partners=partners)
+    shapes = [as_image(image).shape[1:] for image in images for _ in range(2)]
+    figure, axes = panel_grid(shapes, 2 * pairs_per_row, title=title)
     weight = line_weight(2 * pairs_per_row)
     gap = ": " if pairs_per_row == 1 else "\n"
     for n, (image, truth, poses) in enumerate(zip(images, truths, predictions, strict=True)):
-        people = people_of(truth, skeleton)
-        poses = _kept(poses, min_person_score)
-        own, others = matched_colors(people, poses)
+        people = as_people(truth, skeleton)
         prefix = f"{names[n]}{gap}" if names[n] else ""
         left, right = axes[2 * n], axes[2 * n + 1]
-        heading = f"{prefix}ground truth, {counted(labeled_people(people))}"
-        draw_truth(image, people, skeleton, ax=left, colors=own, weight=weight, title=heading)
-        heading = f"{prefix}prediction, {counted(len(poses))}"
-        draw_poses(image, poses, skeleton, ax=right, colors=others, weight=weight, title=heading)
-    legend_below(sheet, [*side_handles(), hidden_handle()])
-    return sheet
+        heading = f"{prefix}ground truth, {people_label(labeled_people(people))}"
+        draw_truth(image, people, skeleton, ax=left, weight=weight, title=heading)
+        shown = int((poses.person_scores >= min_person_score).sum())
+        draw_poses(
+            image,
+            poses,
+            skeleton,
+            ax=right,
+            min_person_score=min_person_score,
+            colors=partner_colors(len(people), partners[n]),
+            weight=weight,
+            title=f"{prefix}prediction, {people_label(shown)}",
+        )
+    legend_below(figure, pose_handles(hidden=True))
+    return figure
+
+
+def _titles(
+    titles: Sequence[str] | None, images: Sequence[ArrayLike], **others: Sequence[Any]
+) -> list[str]:
+    """Return a title per image; raises ValueError if there are not as many of each."""
+    names = [""] * len(images) if titles is None else list(titles)
+    for kind, values in {**others, "titles": names}.items():
+        if len(values) != len(images):
+            raise ValueError(f"as many {kind} as images are needed, not {len(values)}")
+    return names
 
 
 def add_truth(
@@ -190,7 +246,7 @@ def add_truth(
     add_people(ax, people)
 
 
-def people_of(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
+def as_people(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
     """Return annotated people as an array; raises ValueError unless it is (N, K, 3)."""
     people = np.asarray(keypoints, dtype=np.float32)
     if people.ndim != 3 or people.shape[1:] != (len(skeleton), 3):
@@ -206,16 +262,11 @@ def labeled_people(keypoints: NDArray[np.float32]) -> int:
     return int((keypoints[..., 2] > 0).any(axis=-1).sum())
 
 
-def _kept(poses: Poses, min_person_score: float) -> Poses:
-    keep = poses.person_scores >= min_person_score
-    return poses[keep]
-
-
 def _shapes_of(
     poses: Poses,
     skeleton: Skeleton,
     size: Size,
-    min_score: float = LEAST_SCORE,
+    min_score: float = MIN_SCORE,
     min_person_score: float = 0.0,
     colors: Sequence[Color] | None = None,
     weight: float = 1.0,

@@ -1,32 +1,38 @@
-"""Reference embeddings on their way through a grouping, beside those of another order."""
+"""Reference embeddings during a grouping, beside those of another order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from poselib.plots.figure import SMALL, TEXT, WIDTH, counted, legend_below, new_sheet, style_axes
+from poselib.plots.figure import (
+    WIDTH,
+    handle,
+    legend_below,
+    marker_style,
+    new_figure,
+    people_label,
+    theme,
+)
 from poselib.plots.grouping import Step, people_in, type_name
 from poselib.plots.palette import GRAY, INK, Color, person_colors
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
 
 
+@theme
 def show_reference_paths(
     groupings: Mapping[str, Sequence[Step]],
     skeleton: Skeleton,
     *,
     title: str = "",
 ) -> Figure:
-    """Draw the tags that join each person and its moving reference embedding, step by step.
+    """Draw the tags that join each person and its reference embedding, step by step.
 
     Several groupings of the same candidates, such as a fixed and a progressive order, get a row
     each with the same tag axis; a person has one color in all of them. Where keypoints have
@@ -42,22 +48,25 @@ def show_reference_paths(
     """
     if not groupings or not all(groupings.values()):
         raise ValueError("show_reference_paths needs at least one step in each grouping")
-    sheet = new_sheet(2.9 * len(groupings) + 0.6, WIDTH, title)
-    axes = sheet.subplots(len(groupings), 1, squeeze=False, sharey=True)[:, 0]
+    figure = new_figure(2.9 * len(groupings) + 0.6, WIDTH, title)
+    axes = figure.subplots(len(groupings), 1, squeeze=False, sharey=True)[:, 0]
     first = next(iter(groupings.values()))
     for ax, (name, grouping) in zip(axes, groupings.items(), strict=True):
         numbers = _aligned(first, grouping)
         colors = person_colors(max(int(numbers.max()) + 1, 1))
-        style_axes(ax, f"{name}: {counted(people_in(grouping))} found")
+        ax.set_title(f"{name}: {people_label(people_in(grouping))} found")
         _draw_paths(ax, grouping, [colors[n] for n in numbers])
         labels = [type_name(skeleton, step) for step in grouping]
-        ax.set_xticks(
-            range(len(labels)), labels, rotation=40, ha="right", rotation_mode="anchor",
-            fontsize=SMALL,
-        )  # fmt: skip
-    axes[-1].set_xlabel("keypoint types in the order of grouping", fontsize=TEXT)
-    legend_below(sheet, _path_handles())
-    return sheet
+        style = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(range(len(labels)), labels, **style)
+    axes[-1].set_xlabel("keypoint types in the order of grouping")
+    handles = [
+        handle("candidate that starts a person", **marker_style("*", 11, GRAY, INK, 0.6)),
+        handle("candidate that joins a person", **marker_style("o", 6, GRAY, INK, 0.6)),
+        handle("reference embedding (mean so far)", color=GRAY, linewidth=2.4),
+    ]
+    legend_below(figure, handles)
+    return figure
 
 
 def reference_paths(steps: Sequence[Step]) -> FloatArray:
@@ -93,11 +102,11 @@ def _draw_paths(ax: Axes, steps: Sequence[Step], colors: Sequence[Color]) -> Non
                 zorder=4,
             )
     ax.set_xlim(-0.5, len(steps) - 0.5)
-    ax.set_ylabel("tag value", fontsize=TEXT)
+    ax.set_ylabel("tag value")
 
 
 def _aligned(first: Sequence[Step], other: Sequence[Step]) -> NDArray[np.int64]:
-    """Number the people of ``other`` as those of ``first`` with whom they share most keypoints."""
+    """Number the people of ``other`` as those of ``first`` that share most keypoints with them."""
     owner = dict(_members(first))
     shared = np.zeros((people_in(other), people_in(first)))
     for place, person in _members(other):
@@ -117,13 +126,4 @@ def _members(steps: Sequence[Step]) -> list[tuple[tuple[int, int, int], int]]:
         ((step.keypoint, int(cell[0]), int(cell[1])), int(person))
         for step in steps
         for cell, person in zip(step.cells, step.people, strict=True)
-    ]
-
-
-def _path_handles() -> list[Artist]:
-    style: dict[str, Any] = {"linestyle": "none", "color": GRAY, "markeredgecolor": INK}
-    return [
-        Line2D([], [], marker="*", ms=11, mew=0.6, label="candidate that starts a person", **style),
-        Line2D([], [], marker="o", ms=6, mew=0.6, label="candidate that joins a person", **style),
-        Line2D([], [], color=GRAY, linewidth=2.4, label="reference embedding (mean so far)"),
     ]

@@ -1,18 +1,22 @@
-"""What a dataset holds: people, crowding, sizes, and which keypoints can be seen."""
+"""Statistics of a dataset: people, crowding, sizes, and visibility of keypoints."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_under, new_sheet, readable, style_axes
-from poselib.plots.palette import BLUE, INK, SKY
+from poselib.plots.bars import stack_percentages
+from poselib.plots.figure import WIDTH, legend_under, new_figure, theme
+from poselib.plots.palette import BLUE, INK, SKY, WHITE, blend
 from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray
 
 
+@theme
 def show_statistics(
     people: ArrayLike,
     crowding: ArrayLike,
@@ -22,7 +26,7 @@ def show_statistics(
     *,
     title: str = "",
 ) -> Figure:
-    """Draw how many people images have, how crowded and large they are, and what of them is seen.
+    """Draw histograms of people in an image, crowding and sizes, and the visibility of keypoints.
 
     Args:
         people: (I,) people of each image.
@@ -42,47 +46,31 @@ def show_statistics(
             f"people and crowding must be as long as there are images and visibility "
             f"({len(skeleton)}, 3), not {counts.shape}, {crowds.shape} and {seen.shape}"
         )
-    sheet = new_sheet(5.4, WIDTH, title)
-    grid = sheet.add_gridspec(3, 2, width_ratios=[1, 1.15])
-    _draw_people(sheet.add_subplot(grid[0, 0]), counts)
-    chosen = crowds[counts >= 2]
-    title = "crowd index, two people or more"
-    _draw_histogram(sheet.add_subplot(grid[1, 0]), chosen, title, "images")
+    figure = new_figure(5.4, WIDTH, title)
+    grid = figure.add_gridspec(3, 2, width_ratios=[1, 1.15])
+    top, middle, bottom = (figure.add_subplot(grid[row, 0]) for row in range(3))
+    sns.countplot(x=counts, order=range(counts.max() + 1), color=BLUE, saturation=1, ax=top)
+    top.set(title=f"people in an image, mean {counts.mean():.2f}", ylabel="images", xlabel="")
+    _draw_histogram(middle, crowds[counts >= 2], "crowd index, two people or more", "images")
     sizes = np.sqrt(np.asarray(areas, dtype=np.float64))
-    title = "size of a person: √area, px"
-    _draw_histogram(sheet.add_subplot(grid[2, 0]), sizes, title, "people")
-    _draw_visibility(sheet.add_subplot(grid[:, 1]), seen, skeleton)
-    return sheet
+    _draw_histogram(bottom, sizes, "size of a person: √area, px", "people")
+    right = figure.add_subplot(grid[:, 1])
+    kinds = {"visible": seen[:, 2], "hidden": seen[:, 1], "not labeled": seen[:, 0]}
+    colors = (BLUE, SKY, blend(INK, WHITE, 0.85))
+    table = pd.DataFrame(kinds, index=list(skeleton.keypoints))
+    stack_percentages(right, table, colors, "keypoints of labeled people")
+    right.set_xlabel("people, %")
+    legend_under(right, columns=3)
+    for ax in (top, middle, bottom):
+        ax.grid(False, axis="x")
+    return figure
 
 
-def _draw_people(ax: Axes, counts: NDArray[np.int64]) -> None:
-    heights = np.bincount(counts)
-    ax.bar(np.arange(len(heights)), heights, color=BLUE, width=0.8)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style_axes(ax, f"people in an image, mean {counts.mean():.2f}", grid="y")
-    ax.set_ylabel("images", fontsize=TEXT)
-
-
-def _draw_histogram(ax: Axes, values: NDArray[np.float64], title: str, label: str) -> None:
+def _draw_histogram(ax: Axes, values: FloatArray, title: str, label: str) -> None:
     values = values[np.isfinite(values)]
     if len(values):
-        ax.hist(values, bins=min(30, max(5, len(values) // 8)), color=BLUE)
+        bins = min(30, max(5, len(values) // 8))
+        sns.histplot(x=values, bins=bins, color=BLUE, alpha=1, linewidth=0, ax=ax)
         ax.axvline(float(values.mean()), color=INK, linewidth=1.0, linestyle="--")
         title = f"{title}, mean {values.mean():.3g}"
-    style_axes(ax, title, grid="y")
-    ax.set_ylabel(label, fontsize=TEXT)
-
-
-def _draw_visibility(ax: Axes, seen: NDArray[np.float64], skeleton: Skeleton) -> None:
-    shares = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
-    rows = np.arange(len(skeleton))
-    left = np.zeros(len(skeleton))
-    kinds = (("visible", 2, BLUE), ("hidden", 1, SKY), ("not labeled", 0, (0.88,) * 3))
-    for label, column, color in kinds:
-        ax.barh(rows, shares[:, column], left=left, color=color, height=0.8, label=label)
-        left = left + shares[:, column]
-    style_axes(ax, "keypoints of labeled people", grid="x")
-    ax.set_yticks(rows, [readable(name) for name in skeleton.keypoints], fontsize=SMALL)
-    ax.set(xlim=(0, 1), ylim=(len(skeleton) - 0.5, -0.5))
-    ax.set_xlabel("share of people", fontsize=TEXT)
-    legend_under(ax, columns=3)
+    ax.set(title=title, ylabel=label)

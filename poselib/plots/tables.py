@@ -1,12 +1,11 @@
-"""Published numbers beside measured ones, never mixed."""
+"""Tables of published numbers beside measured ones, never mixed."""
 
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from poselib.plots.figure import TEXT, WIDTH, new_sheet, wrapped
+from poselib.plots.figure import TEXT, WIDTH, new_figure, theme, wrapped
 from poselib.plots.palette import INK
 
 # Inches: the height of a row, and the least widths of a column, of a letter of a name and of one
@@ -43,6 +42,7 @@ def comparison_table(
     return pd.concat(headed, axis=1)
 
 
+@theme
 def show_comparison(
     published: pd.DataFrame,
     measured: pd.DataFrame,
@@ -68,67 +68,38 @@ def show_comparison(
     table = comparison_table(
         published, measured, published_on=published_on, measured_on=measured_on
     )
-    widest = max((len(str(name)) for name in table.index), default=0)
-    names, columns = _LETTER * widest + 0.2, max(table.shape[1], 1)
-    written = table.map(lambda value: _written(value, digits))
-    longest = max((len(str(name)) for name in table.columns.get_level_values(1)), default=0)
-    figures = max(map(len, written.to_numpy().ravel()), default=0)
-    column = max(_COLUMN, _LETTER * longest, _DIGIT * figures)
-    width = max(WIDTH, names + column * columns)
-    left, step = names / width, (1 - names / width) / columns
-    headings = _headings(table, width * step)
-    top = 1.4 + 0.6 * max(heading.count("\n") + 1 for heading in headings.values())
-    height = _ROW * (len(table) + top) + (0.35 if title else 0.1)
-    sheet = new_sheet(height, width, title)
-    ax = sheet.subplots()
-    ax.set_axis_off()
-    ax.set(xlim=(0, 1), ylim=(len(table) - 0.45, -top))
-    _draw_headings(ax, table, headings, left, step)
-    blocks = [str(name) for name in table.columns.get_level_values(0)]
-    for row, (name, values) in enumerate(written.iterrows()):
-        if row % 2 == 0:
-            ax.axhspan(row - 0.5, row + 0.5, color="0.955", linewidth=0)
-        ax.text(0.01, row, str(name), fontsize=TEXT, va="center", color=INK)
-        for column, (block, text) in enumerate(zip(blocks, values, strict=True)):
-            known, ours = text != _UNKNOWN, block.startswith("measured")
-            ax.text(
-                left + (column + 0.5) * step,
-                row,
-                text,
-                fontsize=TEXT,
-                ha="center",
-                va="center",
-                color="0.75" if not known else INK if ours else "0.35",
-                fontweight="bold" if ours and known else "normal",
-            )
-    return sheet
-
-
-def _written(value: object, digits: int) -> str:
-    known = isinstance(value, (int, float)) and not pd.isna(value)
-    return f"{value:.{digits}f}" if known else _UNKNOWN
-
-
-def _headings(table: pd.DataFrame, column: float) -> dict[str, str]:
-    """Return the heading of each block of columns, ``column`` inches each, in lines that fit."""
-    blocks = [str(name) for name in table.columns.get_level_values(0)]
-    texts = {}
+    texts = table.map(lambda value: _UNKNOWN if pd.isna(value) else f"{value:.{digits}f}")
+    blocks, metrics = ([str(name) for name in level] for level in zip(*table.columns, strict=True))
+    names = _LETTER * max(len(str(name)) for name in table.index) + 0.2
+    longest = _LETTER * max(map(len, metrics)), _DIGIT * texts.map(len).max(axis=None)
+    width = max(WIDTH, names + max(_COLUMN, *longest) * len(metrics))
+    left, step = names / width, (1 - names / width) / len(metrics)
+    headings = {}
     for block in dict.fromkeys(blocks):
         source, _, data = block.partition(": ")
-        texts[block] = f"{source}\n{wrapped(data, column * blocks.count(block))}"
-    return texts
-
-
-def _draw_headings(
-    ax: Axes, table: pd.DataFrame, headings: dict[str, str], left: float, step: float
-) -> None:
-    blocks = [str(name) for name in table.columns.get_level_values(0)]
-    for block, text in headings.items():
-        places = [i for i, name in enumerate(blocks) if name == block]
-        start, end = left + places[0] * step, left + (places[-1] + 1) * step
-        ax.text((start + end) / 2, -1.2, text, fontsize=TEXT, ha="center", va="bottom", color=INK)
-        ax.plot([start + 0.01, end - 0.01], [-1.05] * 2, color=INK, linewidth=0.8)
-    for column, metric in enumerate(table.columns.get_level_values(1)):
+        headings[block] = f"{source}\n{wrapped(data, width * step * blocks.count(block))}"
+    top = 1.4 + 0.6 * max(heading.count("\n") + 1 for heading in headings.values())
+    figure = new_figure(_ROW * (len(table) + top) + (0.35 if title else 0.1), width, title)
+    ax = figure.subplots()
+    ax.set_axis_off()
+    ax.set(xlim=(0, 1), ylim=(len(table) - 0.45, -top))
+    for row in range(0, len(table), 2):
+        ax.axhspan(row - 0.5, row + 0.5, color="0.955", linewidth=0)
+    for row, name in enumerate(table.index):
+        ax.text(0.01, row, str(name), fontsize=TEXT, va="center")
+    for column, (block, metric) in enumerate(zip(blocks, metrics, strict=True)):
         x = left + (column + 0.5) * step
-        ax.text(x, -0.75, str(metric), fontsize=TEXT, ha="center", va="center", color=INK)
+        ax.text(x, -0.75, metric, fontsize=TEXT, ha="center", va="center")
+        for row, text in enumerate(texts.iloc[:, column]):
+            ours = block.startswith("measured") and text != _UNKNOWN
+            color = "0.75" if text == _UNKNOWN else INK if ours else "0.35"
+            weight = "bold" if ours else "normal"
+            style = {"fontsize": TEXT, "color": color, "fontweight": weight}
+            ax.text(x, row, text, ha="center", va="center", **style)
+    for block, heading in headings.items():
+        start = left + blocks.index(block) * step
+        end = start + blocks.count(block) * step
+        ax.text((start + end) / 2, -1.2, heading, fontsize=TEXT, ha="center", va="bottom")
+        ax.plot([start + 0.01, end - 0.01], [-1.05] * 2, color=INK, linewidth=0.8)
     ax.plot([0, 1], [-0.5] * 2, color=INK, linewidth=0.8)
+    return figure

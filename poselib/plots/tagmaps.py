@@ -1,4 +1,4 @@
-"""Tags as colors over the image, for one or several models."""
+"""Tagmaps of associative embeddings as colors over the image, for one or several models."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from poselib.plots.figure import (
+    as_image,
     bar_beside,
-    frame,
-    image_of,
+    display_name,
+    fit_axes,
     panel_grid,
-    readable,
     show_image,
     show_map,
+    theme,
 )
-from poselib.plots.heatmaps import maps_of
+from poselib.plots.heatmaps import as_maps
 from poselib.plots.palette import to_pale_gray
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
 
 TAG = "viridis"
-_BACKGROUND = 0.1  # heat at and below it
+_BACKGROUND = 0.1  # heatmap values at and below it
 
 
+@theme
 def show_tagmaps(
     image: ArrayLike,
     models: Mapping[str, tuple[ArrayLike, ArrayLike]],
@@ -37,9 +39,9 @@ def show_tagmaps(
 ) -> Figure:
     """Draw tags as colors, one row a model: on the people alone, and whole maps (HAE, Fig. 7).
 
-    The first panel takes at each cell the tag of the keypoint with the strongest heat, and fades
-    where there is no heat. People are told apart where their colors differ; which color a
-    person has means nothing, nor does the same color in two rows: each has a scale of its own.
+    The first panel takes at each cell the tag of the keypoint with the highest heatmap value, and
+    fades where all are low. People are separated where their colors differ; which color a person
+    has means nothing, nor does the same color in two rows: each has a scale of its own.
 
     Args:
         image: (3, H, W) uint8 RGB.
@@ -55,13 +57,13 @@ def show_tagmaps(
     if not models:
         raise ValueError("show_tagmaps needs at least one model")
     chosen = _two_of(skeleton) if keypoints is None else keypoints
-    pixels, indices = image_of(image), [skeleton.index(name) for name in chosen]
+    pixels, indices = as_image(image), [skeleton.index(name) for name in chosen]
     maps = {
-        name: (maps_of(tags, skeleton, "tags"), maps_of(heat, skeleton, "heatmaps"))
+        name: (as_maps(tags, skeleton, "tags"), as_maps(heat, skeleton, "heatmaps"))
         for name, (tags, heat) in models.items()
     }
     columns, size = 1 + len(indices), pixels.shape[1:]
-    sheet, axes = panel_grid([size] * (columns * len(maps)), columns, title=title, side=0.8)
+    figure, axes = panel_grid([size] * (columns * len(maps)), columns, title=title, side=0.8)
     for row, (name, (tags, heat)) in enumerate(maps.items()):
         limits = tag_limits(tags, heat)
         first, *rest = axes[row * columns : (row + 1) * columns]
@@ -71,14 +73,14 @@ def show_tagmaps(
         mesh = show_map(first, masked_tags(tags, heat, limits), size, zorder=1)
         for ax, index in zip(rest, indices, strict=True):
             show_map(ax, tags[index], size, cmap=TAG, clim=limits)
-            frame(ax, size, f"whole tagmap of {readable(skeleton.keypoints[index])}")
+            fit_axes(ax, size, f"whole tagmap of {display_name(skeleton.keypoints[index])}")
         mesh.set(cmap=TAG, clim=limits)  # of its bar: the colors of its cells are given
         bar_beside(axes[(row + 1) * columns - 1], mesh, "tag value")
-    return sheet
+    return figure
 
 
 def masked_tags(tags: FloatArray, heatmaps: FloatArray, limits: tuple[float, float]) -> FloatArray:
-    """Return colors (h, w, 4): the tag of the strongest keypoint, faded where heat is low.
+    """Return colors (h, w, 4): the tag of the highest keypoint, faded where heatmaps are low.
 
     Args:
         tags: (K, h, w).
@@ -97,7 +99,7 @@ def masked_tags(tags: FloatArray, heatmaps: FloatArray, limits: tuple[float, flo
 
 
 def tag_limits(tags: FloatArray, heatmaps: FloatArray) -> tuple[float, float]:
-    """Return the range of the tags (K, h, w) where there is heat, of all if there is none."""
+    """Return the range of the tags (K, h, w) at high heatmap values, of all if there are none."""
     inside = tags[heatmaps > _BACKGROUND]
     values = inside if inside.size else tags.ravel()
     low, high = (float(v) for v in np.nanpercentile(values, (1, 99)))

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
-from numpy.typing import NDArray
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
 
-from poselib.plots.figure import SMALL, TEXT, WIDTH, legend_below, new_sheet, style_axes, wrapped
-from poselib.plots.palette import (
-    BLUE,
-    GRAY,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Color,
+from poselib.plots.figure import (
+    WIDTH,
+    handle,
+    legend_below,
+    marker_style,
+    new_figure,
+    theme,
+    wrapped,
 )
+from poselib.plots.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
-_METHODS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, GRAY)
+_COLORS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, GRAY)
 _MARKERS = "osD^vPX"
 _SIZE = 7.0  # of a marker, points
-_POINTS = 72  # an inch
-_LETTER, _LINE = 0.62, 1.3  # of the size of type: about how wide and how high letters are
-_UP = (4.0, -4.0, 9.0, -9.0, 14.0, -14.0)  # of names beside their points
-_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), tuple(np.arange(10, 100, 2) / 10))  # of a decade
+# Where a name may stand from its point, points: its side, and how far up.
+_SPOTS = [
+    *((side, up) for up in (4, -4) for side in ("left", "right")),
+    *(("center", up) for up in (11, -11)),
+    *((side, up) for up in (9, -9, 14, -14) for side in ("left", "right")),
+]
 
 
+@theme
 def show_tradeoff(
     panels: Mapping[str, pd.DataFrame], *, metric: str = "AP", title: str = ""
 ) -> Figure:
@@ -58,20 +59,29 @@ def show_tradeoff(
     for heading, table in panels.items():
         _check(heading, table, metric)
     methods = list(dict.fromkeys(name for table in panels.values() for name in table["method"]))
-    if len(methods) > len(_METHODS):
-        raise ValueError(f"up to {len(_METHODS)} methods can be drawn, not {methods}")
-    looks = dict(zip(methods, zip(_METHODS, _MARKERS, strict=True), strict=False))
-    sheet = new_sheet(3.9 + (0.3 if title else 0), WIDTH, title)
-    axes = sheet.subplots(1, len(panels), squeeze=False)[0]
+    if len(methods) > len(_COLORS):
+        raise ValueError(f"up to {len(_COLORS)} methods can be drawn, not {methods}")
+    colors = dict(zip(methods, _COLORS, strict=False))
+    markers = dict(zip(methods, _MARKERS, strict=False))
+    figure = new_figure(3.9 + (0.3 if title else 0), WIDTH, title)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (heading, table) in zip(axes, panels.items(), strict=True):
-        _draw(ax, table, metric, looks)
-        _style(ax, table, metric, heading, WIDTH / len(panels) - 0.5)
-    axes[0].set_ylabel(f"{metric}, %", fontsize=TEXT)
-    legend_below(sheet, [_handle(name, *look) for name, look in looks.items()])
-    sheet.draw_without_rendering()  # where points lie is only known now
+        sns.scatterplot(
+            table, x="ms", y=metric, hue="method", palette=colors, style="method", markers=markers,
+            s=_SIZE**2, linewidth=0, legend=False, zorder=3, ax=ax,
+        )  # fmt: skip
+        _style(ax, table["ms"], table[metric])
+        ax.set(title=wrapped(heading, WIDTH / len(panels) - 0.5), ylabel="")
+    axes[0].set_ylabel(f"{metric}, %")
+    entries = [
+        handle(name, **marker_style(markers[name], _SIZE, colors[name], colors[name]))
+        for name in methods
+    ]
+    legend_below(figure, entries)
+    figure.draw_without_rendering()  # where points lie is only known now
     for ax, table in zip(axes, panels.values(), strict=True):
-        _name(ax, table, metric, sheet.dpi)
-    return sheet
+        _name_points(ax, table[["ms", metric]])
+    return figure
 
 
 def _check(heading: str, table: pd.DataFrame, metric: str) -> None:
@@ -84,80 +94,47 @@ def _check(heading: str, table: pd.DataFrame, metric: str) -> None:
         raise ValueError(f"panel {heading!r} lacks a number, or a time is not positive")
 
 
-def _draw(
-    ax: Axes, table: pd.DataFrame, metric: str, looks: Mapping[str, tuple[Color, str]]
-) -> None:
-    for method, rows in table.groupby("method", sort=False):
-        color, marker = looks[str(method)]
-        ax.plot(rows["ms"], rows[metric], marker, color=color, ms=_SIZE, zorder=3)
-
-
-def _name(ax: Axes, table: pd.DataFrame, metric: str, dpi: float) -> None:
-    """Write names beside their points, each where it covers least of what is there already."""
-    places = table[["ms", metric]].to_numpy(float)
-    points = _POINTS / dpi  # a pixel
-    taken = [_box(place, (_SIZE, _SIZE)) for place in ax.transData.transform(places) * points]
-    inside = np.array(ax.get_window_extent().extents) * points
-    for name, place in zip(map(str, table.index), places, strict=True):
-        size = (_LETTER * SMALL * len(name), _LINE * SMALL)
-        middle = ax.transData.transform(place) * points
-        spots = _spots(size[0], towards=-1 if middle[0] > inside[::2].mean() else 1)
-        boxes = [_box(middle + spot, size) for spot in spots]
-        hidden = [
-            sum(_shared(box, other) for other in taken) + size[0] * size[1] - _shared(box, inside)
-            for box in boxes
-        ]
-        best = int(np.argmin(np.round(hidden)))  # of those that cover as little the first
-        taken.append(boxes[best])
-        ax.annotate(
-            name, tuple(place), spots[best], textcoords="offset points", fontsize=SMALL, color=INK,
-            ha="center", va="center",
-        )  # fmt: skip
-
-
-def _spots(width: float, towards: int) -> list[tuple[float, float]]:
-    """Return where the middle of a name may lie from its point: where there is room first."""
-    aside = [(side * (_SIZE + width / 2), up) for up in _UP for side in (towards, -towards)]
-    return [*aside[:4], (0.0, 1.6 * _SIZE), (0.0, -1.6 * _SIZE), *aside[4:]]
-
-
-def _box(middle: NDArray[np.float64], size: tuple[float, float]) -> NDArray[np.float64]:
-    """Return (left, bottom, right, top)."""
-    half = np.array(size) / 2
-    return np.concatenate([middle - half, middle + half])
-
-
-def _shared(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return the area that two boxes share."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    return float(sides.clip(0).prod())
-
-
-def _style(ax: Axes, table: pd.DataFrame, metric: str, heading: str, share: float) -> None:
-    style_axes(ax, wrapped(heading, share))
+def _style(ax: Axes, times: pd.Series, values: pd.Series) -> None:
     ax.set_xscale("log")
-    low, high = table["ms"].min() / 1.4, table["ms"].max() * 1.4
-    ax.set_xticks(_ticks(low, high))
+    low, high = times.min() / 1.4, times.max() * 1.4
+    # Round numbers of several decades, or of a part of one.
+    ax.xaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(5, steps=[1, 2, 5, 10])
+    )
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
     ax.yaxis.set_major_locator(MaxNLocator(5))
-    ax.set_xlim(low, high)
-    bottom, top = table[metric].min(), table[metric].max()
-    room = max(0.15 * (top - bottom), 0.5)
-    ax.set_ylim(bottom - room, top + 1.5 * room)
-    ax.set_xlabel("ms an image", fontsize=TEXT)
+    room = max(0.15 * (values.max() - values.min()), 0.5)
+    ax.set(xlim=(low, high), ylim=(values.min() - room, values.max() + 1.5 * room))
+    ax.set_xlabel("ms an image")
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Return round numbers of ms between two, no fewer than three if they can be had."""
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for steps in _STEPS:
-        ticks = [step * 10.0**decade for decade in decades for step in steps]
-        inside = [tick for tick in ticks if low <= tick <= high]
-        if len(inside) >= 3:
-            break
-    return inside
+def _name_points(ax: Axes, points: pd.DataFrame) -> None:
+    """Write names beside their points, each where it covers least of what is there already."""
+    pixels = ax.figure.dpi / 72  # a point
+    inside = ax.get_window_extent()
+    middles = ax.transData.transform(points.to_numpy(float))
+    half = 0.75 * _SIZE * pixels
+    taken = [Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half) for x, y in middles]
+    for name, point in zip(map(str, points.index), points.to_numpy(float), strict=True):
+        label = ax.annotate(name, point, (0, 0), textcoords="offset points", va="center")
+
+        def hidden(spot: tuple[str, int], label: Text = label) -> float:
+            side, up = spot
+            label.set(ha=side, x={"left": _SIZE, "right": -_SIZE, "center": 0}[side], y=up)
+            box = label.get_window_extent()
+            outside = _area(box) - _shared(box, inside)
+            return round(outside + sum(_shared(box, other) for other in taken))
+
+        hidden(min(_SPOTS, key=hidden))  # of those that hide as little the first
+        taken.append(label.get_window_extent())
 
 
-def _handle(name: str, color: Color, marker: str) -> Line2D:
-    return Line2D([], [], color=color, marker=marker, ms=7, linestyle="none", label=name)
+def _shared(one: Bbox, other: Bbox) -> float:
+    """Return the area that two boxes share."""
+    both = Bbox.intersection(one, other)
+    return 0.0 if both is None else _area(both)
+
+
+def _area(box: Bbox) -> float:
+    return float(box.width * box.height)

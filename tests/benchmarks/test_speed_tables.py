@@ -5,7 +5,7 @@ import pytest
 
 from poselib.benchmarks import speed_tables
 from poselib.papers.published import published_table
-from poselib.plots.breakdown import show_breakdown
+from poselib.plots.breakdown import show_parts
 from poselib.plots.tradeoff import show_tradeoff
 
 SPEED = pd.DataFrame(
@@ -85,7 +85,7 @@ def test_bars_are_of_published_and_measured_stages() -> None:
     assert list(printed) == ["local KEMs", "local KAMs", "global KAMs", "rest"]
     assert printed.loc["30 people", "global KAMs"] == 5.87
     assert measured.loc["30 people"].tolist() == [20.0, 280.0, 40.0, 1.0]
-    assert len(show_breakdown(panels).axes) == 2
+    assert len(show_parts(panels).axes) == 2
 
 
 def test_networks_that_the_paper_lacks_are_shown_alone() -> None:

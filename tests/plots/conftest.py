@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
-from tests.plots.groupings import Step, step
+from tests.plots.factories import Step, step
 
 HEIGHT, WIDTH = 96, 128
 
@@ -76,3 +77,24 @@ def steps() -> list[Step]:
         step(11, [[26, 20], [10, 18]], [2.2, 0.2], [1, 0], [False, False], {11: 0.2, 9: 3.0}),
         step(9, [[30, 12]], [5.0], [2], [True], {9: 2.8}),
     ]
+
+
+@pytest.fixture
+def no_overlap() -> Callable[[Figure], None]:
+    """A check that no text of a figure lies on another one, or outside."""
+
+    def check(figure: Figure) -> None:
+        figure.draw_without_rendering()
+        texts = [figure._suptitle, *(text for one in figure.legends for text in one.get_texts())]
+        for ax in figure.axes:
+            texts += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+            texts += ax.get_yticklabels() if ax.axison else []
+            texts += ax.get_legend().get_texts() if ax.get_legend() else []
+        shown = [text for text in texts if text and text.get_text() and text.get_visible()]
+        boxes = [text.get_window_extent() for text in shown]
+        for n, box in enumerate(boxes):
+            assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+            assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+            assert not any(box.overlaps(other) for other in boxes[:n])
+
+    return check

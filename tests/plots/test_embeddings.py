@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from poselib.losses.hard_keypoints import iqr_outlier_weights
 from poselib.plots.embeddings import fences, outliers_of, show_embeddings
 from poselib.skeletons import COCO, CROWDPOSE
 
@@ -20,13 +22,26 @@ def people():
 
 
 def points(ax, gid):
-    return [c.get_offsets() for c in ax.collections if c.get_gid() == gid]
+    return [line.get_xydata() for line in ax.lines if line.get_gid() == gid]
 
 
 def test_fences_by_hand():
     # Of 1 to 9: ranks 2 and 6, so quartiles 3 and 7, range 4, fences 3 - 6 and 7 + 6.
     assert fences(np.arange(1, 10)) == (-3.0, 13.0)
     assert fences([5.0]) == (5.0, 5.0)
+
+
+def test_boxes_and_outliers_are_those_of_the_loss(people):
+    tags, present = people
+    sets = torch.tensor(tags)[None, ..., None], torch.tensor(present)[None]
+    weights = iqr_outlier_weights(*sets, None, 2.0)[0].numpy()
+    np.testing.assert_array_equal(outliers_of(tags, present), weights == 2)
+    ax = show_embeddings({"": tags}, present, COCO).axes[0]
+    for n, box in enumerate(ax.patches):
+        ranked = np.sort(tags[n, present[n]])
+        last = len(ranked) - 1
+        span = box.get_path().get_extents()
+        assert (span.y0, span.y1) == (ranked[last // 4], ranked[(3 * last + 3) // 4])
 
 
 def test_outliers_are_found_and_named(people):

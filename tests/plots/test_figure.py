@@ -1,60 +1,62 @@
 from __future__ import annotations
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from poselib.plots.figure import (
-    counted,
+    display_name,
     legend_under,
-    new_sheet,
+    new_figure,
     panel_grid,
-    readable,
+    people_label,
     show_image,
+    theme,
     wrapped,
 )
 
 
 def test_a_notebook_gets_one_picture_of_page_width():
-    sheet = new_sheet(2.0, title="a title")
-    sheet.subplots()
-    data, metadata = sheet._repr_png_()
+    figure = new_figure(2.0, title="a title")
+    figure.subplots()
+    data, metadata = figure._repr_png_()
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert metadata == {"width": 900}
     assert pixels.shape[1] > 900
-    assert isinstance(sheet, Figure)
+    assert isinstance(figure, Figure)
 
 
 def test_ipython_displays_a_figure_once():
     formatters = pytest.importorskip("IPython.core.formatters")
     shell = formatters.DisplayFormatter()
-    sheet = new_sheet(1.0)
-    sheet.subplots()
-    data, _ = shell.format(sheet)
+    figure = new_figure(1.0)
+    figure.subplots()
+    data, _ = shell.format(figure)
     assert set(data) == {"image/png", "text/plain"}
 
 
 @pytest.mark.parametrize("columns", [1, 2, 4])
-def test_text_stays_inside(columns):
+def test_text_stays_inside(columns, no_overlap):
     image = np.zeros((3, 60, 100), np.uint8)
-    sheet, axes = panel_grid([(60, 100)] * 5, columns, title="a heading " * 12)
+    figure, axes = panel_grid([(60, 100)] * 5, columns, title="a heading " * 12)
     for ax in axes:
         show_image(ax, image, "a rather long title of a single panel, with more to say than fits")
-    sheet.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in (sheet._suptitle, *(ax.title for ax in axes))]
-    for box in boxes:
-        assert box.x0 >= 0 and box.y0 >= 0
-        assert box.x1 <= sheet.bbox.x1 and box.y1 <= sheet.bbox.y1
-    for i, a in enumerate(boxes):
-        assert not any(a.overlaps(b) for b in boxes[i + 1 :])
+    no_overlap(figure)
+
+
+def test_the_style_ends_with_the_figure():
+    before = dict(matplotlib.rcParams)
+    assert theme(lambda: new_figure(1.0).subplots())().title.get_fontsize() == 9
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_panels_are_as_many_as_images_and_keep_their_aspect():
-    sheet, axes = panel_grid([(60, 100), (100, 60), (50, 50)], 2)
-    assert len(axes) == 3 and len(sheet.axes) == 4 and not sheet.axes[3].axison
+    figure, axes = panel_grid([(60, 100), (100, 60), (50, 50)], 2)
+    assert len(axes) == 3 and len(figure.axes) == 4 and not figure.axes[3].axison
     show_image(axes[1], np.zeros((3, 100, 60), np.uint8))
-    sheet.draw_without_rendering()
+    figure.draw_without_rendering()
     box = axes[1].get_window_extent()
     assert box.height / box.width == pytest.approx(100 / 60, rel=0.01)
 
@@ -71,18 +73,18 @@ def test_lines_are_broken_to_a_width():
     assert wrapped("kept\nlines", 9) == "kept\nlines"
 
 
-def test_names_and_numbers_of_people_are_readable():
-    assert readable("left_hip") == "left hip"
-    assert [counted(n) for n in (0, 1, 2)] == ["0 people", "1 person", "2 people"]
+def test_names_and_numbers_of_people_are_display_name():
+    assert display_name("left_hip") == "left hip"
+    assert [people_label(n) for n in (0, 1, 2)] == ["0 people", "1 person", "2 people"]
 
 
 @pytest.mark.parametrize("height", [2.0, 6.0])
 def test_a_legend_under_axes_leaves_their_labels_free(height):
-    sheet = new_sheet(height)
-    ax = sheet.subplots()
+    figure = new_figure(height)
+    ax = figure.subplots()
     ax.plot([0, 1], [0, 1], label="a line")
     ax.set_xlabel("steps")
     legend_under(ax, columns=1)
-    sheet.draw_without_rendering()
+    figure.draw_without_rendering()
     legend, label = ax.get_legend().get_window_extent(), ax.xaxis.label.get_window_extent()
-    assert sheet.bbox.y0 <= legend.y0 < legend.y1 <= label.y0 < label.y1 <= ax.bbox.y0
+    assert figure.bbox.y0 <= legend.y0 < legend.y1 <= label.y0 < label.y1 <= ax.bbox.y0

@@ -5,7 +5,7 @@ import pytest
 
 from poselib.plots.grouping import people_in, show_distances, show_grouping
 from poselib.skeletons import COCO
-from tests.plots.groupings import step
+from tests.plots.factories import row_names, step
 
 
 def gids(ax, gid):
@@ -44,16 +44,17 @@ def test_people_are_counted(steps):
 
 def test_distances_frame_the_chosen_type(steps):
     ax = show_distances(steps, COCO).axes[0]
-    frames = [(box.get_x() + 0.5, box.get_y() + 0.5) for box in gids(ax, "chosen")]
-    assert frames == [(0, 0), (1, 11), (2, 9)]
-    table = np.ma.filled(ax.images[0].get_array(), np.nan)
-    assert table.shape == (17, 3) and table[11, 1] == 0.2 and np.isnan(table[:, 0]).all()
+    assert [box.get_xy() for box in gids(ax, "chosen")] == [(0, 0), (1, 11), (2, 9)]
+    table = np.ma.filled(ax.collections[0].get_array(), np.nan).reshape(17, 3)
+    assert table[11, 1] == 0.2 and np.isnan(table[:, 0]).all()
+    assert row_names(ax)[11] == "left hip"
 
 
 def test_a_fixed_order_knows_no_distances(steps):
     unknown = [step(0, [[1, 1]], [0.0], [0], [True])]
     ax = show_distances(unknown, COCO).axes[0]
-    assert np.ma.getmaskarray(ax.images[0].get_array()).all() and len(gids(ax, "chosen")) == 1
+    cells = ax.collections[0].get_array()
+    assert np.ma.getmaskarray(cells).all() and len(gids(ax, "chosen")) == 1
     figure = show_grouping(np.zeros((3, 8, 8), np.uint8), unknown, COCO, stride=(1, 1))
     assert figure.axes[0].get_title() == "1. nose\nstarts 1 person"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.heatmaps import show_heatmaps, show_targets, spread
+from poselib.plots.heatmaps import show_heatmaps, show_targets, spaced_keypoints
 from poselib.skeletons import COCO, CROWDPOSE
 
 
@@ -84,7 +84,7 @@ def test_the_bar_is_as_high_as_the_panel_and_beside_the_last_of_its_row(scene):
     place, beside = ax.get_window_extent(), bar.get_window_extent()
     np.testing.assert_allclose((beside.y0, beside.y1), (place.y0, place.y1), atol=1)
     assert place.x1 < beside.x0 < beside.x1 < figure.bbox.x1
-    assert bar.get_ylabel() == "heat" and bar.get_ylim() == (0, 1)
+    assert bar.get_ylabel() == "heatmap value" and bar.get_ylim() == (0, 1)
 
 
 def test_targets_are_drawn_whole_and_close_up(scene):
@@ -112,7 +112,7 @@ def test_uncounted_cells_are_shaded(scene):
 
 def test_targets_without_people(scene):
     figure = show_targets(scene.image, np.zeros((17, 24, 32)), scene.keypoints[:0], COCO)
-    assert "nobody" in panels(figure)[1].get_title()
+    assert "no person" in panels(figure)[1].get_title()
 
 
 def test_wrong_input_is_refused(scene):
@@ -124,7 +124,7 @@ def test_wrong_input_is_refused(scene):
         show_targets(scene.image, np.zeros((14, 8, 8)), scene.keypoints, CROWDPOSE)
 
 
-def test_spread_names_are_distinct():
+def test_spaced_keypoints_are_distinct():
     for count in (1, 3, 7, 17, 99):
-        names = spread(COCO, count)
+        names = spaced_keypoints(COCO, count)
         assert len(set(names)) == len(names) == min(count, 17)

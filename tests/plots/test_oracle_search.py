@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from poselib.plots.oracle_search import show_local_search
+from tests.plots.factories import bar_lengths, row_names
 
 RESULTS = pd.DataFrame(
     {
@@ -17,7 +18,7 @@ RESULTS = pd.DataFrame(
         "AP": [50.0, 80.0, 60.0, 40.0, 45.0, 47.0],
     }
 )
-SHARES = pd.DataFrame(
+RATES = pd.DataFrame(
     {
         "keypoint": ["nose", "left_hip", "tail", "all"],
         "within_1": [5.0, 0.0, np.nan, 2.0],
@@ -32,15 +33,13 @@ PUBLISHED = pd.DataFrame(
 )
 
 
-def draw(results: pd.DataFrame = RESULTS, shares: pd.DataFrame = SHARES, **more: Any) -> Figure:
+def draw(results: pd.DataFrame = RESULTS, rates: pd.DataFrame = RATES, **more: Any) -> Figure:
     given = {"window": 11, "drawn": (3, 19), "published_about": "other data", **more}
-    return show_local_search(results, shares, PUBLISHED, **given)
+    return show_local_search(results, rates, PUBLISHED, **given)
 
 
-def bars(ax: Axes) -> dict[str, list[float]]:
-    return {
-        str(each.get_label()): [float(bar.get_width()) for bar in each] for each in ax.containers
-    }
+def names(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_published_and_measured_numbers_have_axes_of_their_own() -> None:
@@ -53,7 +52,7 @@ def test_published_and_measured_numbers_have_axes_of_their_own() -> None:
     assert theirs.get_ylim() != ours.get_ylim()
 
 
-def test_each_way_is_a_line_over_the_windows_in_order() -> None:
+def test_each_variant_is_a_line_over_the_windows_in_order() -> None:
     _, ours, _ = draw().axes
     first, second = (line for line in ours.lines if line.get_marker() not in ("", "None"))
     assert [line.get_label() for line in (first, second)] == ["it", "another"]
@@ -65,60 +64,51 @@ def test_each_way_is_a_line_over_the_windows_in_order() -> None:
     assert [text.get_text() for text in alone.texts] == ["50.0", "80.0"]
 
 
-def test_shares_are_drawn_with_small_windows_over_large_ones() -> None:
-    _, _, ax = draw().axes
-    drawn = bars(ax)
-    assert list(drawn) == ["within 3×3", "within 11×11", "within 19×19", "farther off", "not found"]
-    assert drawn["within 3×3"] == [20, 10, 0, 15] and drawn["within 19×19"] == [80, 60, 0, 72]
-    assert drawn["farther off"] == [100, 100, 0, 100] and drawn["not found"] == [10, 0, 0, 4]
-    order = [each.patches[0].get_zorder() for each in ax.containers]
-    assert order[0] > order[1] > order[2] > order[4] > order[3]
-    missing = ax.containers[-1].patches[0]
-    assert missing.get_x() + missing.get_width() == 100
+def test_windows_are_stacked_from_the_smallest() -> None:
+    ax = draw().axes[2]
+    assert names(ax) == ["within 3×3", "within 11×11", "within 19×19", "farther off", "not found"]
+    lengths = bar_lengths(ax)
+    np.testing.assert_allclose(lengths[:3].cumsum(axis=0)[:, 0], [20, 70, 80])
+    np.testing.assert_allclose(lengths[:, 1], [10, 50, 0, 40, 0])
+    np.testing.assert_allclose(lengths.sum(axis=0), [100, 100, 0, 100])
+    assert lengths[-1].tolist() == [10, 0, 0, 4]
     assert [text.get_text() for text in ax.texts] == ["70", "60", "–", "65"]
-    assert [label.get_text() for label in ax.get_yticklabels()][1] == "left hip"
+    assert row_names(ax)[1] == "left hip"
 
 
-def test_the_window_of_the_figure_is_always_drawn() -> None:
+def test_the_window_of_the_figure_is_alvariants_drawn() -> None:
     _, _, ax = draw(drawn=(), window=3).axes
-    assert list(bars(ax)) == ["within 3×3", "farther off", "not found"]
+    assert names(ax) == ["within 3×3", "farther off", "not found"]
 
 
-@pytest.mark.parametrize("ways", [1, 5])
-def test_text_does_not_overlap(ways: int) -> None:
-    names = [f"a way with a long name {n}" for n in range(ways)]
+@pytest.mark.parametrize("variants", [1, 5])
+def test_text_does_not_overlap(variants: int, no_overlap: Any) -> None:
+    names = [f"a variant with a long name {n}" for n in range(variants)]
     results = pd.concat(
         [RESULTS[:3].assign(row=name, AP=RESULTS["AP"] + n) for n, name in enumerate(names)]
     )
-    shares = pd.concat([SHARES] * 4, ignore_index=True)
-    sheet = draw(results, shares, drawn=(1, 3, 19), title="what it adds " * 9)
-    sheet.draw_without_rendering()
-    texts = [text for ax in sheet.axes for text in (ax.title, ax.xaxis.label, *ax.texts)]
-    texts += [label for ax in sheet.axes for label in ax.get_yticklabels() if label.get_text()]
-    texts += [text for ax in sheet.axes if ax.get_legend() for text in ax.get_legend().get_texts()]
-    boxes = [text.get_window_extent() for text in texts if text.get_text()]
-    assert all(box.x0 >= 0 and box.x1 <= sheet.bbox.x1 for box in boxes)
-    assert all(box.y0 >= 0 and box.y1 <= sheet.bbox.y1 for box in boxes)
-    for i, a in enumerate(boxes):
-        assert not any(a.overlaps(b) for b in boxes[i + 1 :])
+    rates = pd.concat([RATES] * 4, ignore_index=True)
+    no_overlap(draw(results, rates, drawn=(1, 3, 19), title="what it adds " * 9))
 
 
 def test_nothing_measured_of_any_keypoint_is_drawn_too() -> None:
-    nothing = SHARES.assign(**{name: np.nan for name in SHARES if name != "keypoint"})
+    nothing = RATES.assign(**{name: np.nan for name in RATES if name != "keypoint"})
     sheet = draw(RESULTS.assign(AP=0.0), nothing)
     sheet.draw_without_rendering()
     assert [text.get_text() for text in sheet.axes[2].texts] == ["–"] * 4
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(ValueError, match=r"lack the columns \['AP', 'within_7'\]"):
-        draw(RESULTS.drop(columns="AP"), drawn=(7,))
+    with pytest.raises(ValueError, match=r"lacks the columns \['AP'\]"):
+        draw(RESULTS.drop(columns="AP"))
+    with pytest.raises(ValueError, match=r"lacks the columns \['within_7'\]"):
+        draw(drawn=(7,))
     with pytest.raises(ValueError, match="window 19 is not among those measured"):
         draw(window=19)
     with pytest.raises(ValueError, match="published_about"):
         draw(published_about=" ")
     many = pd.concat([RESULTS[:3].assign(row=str(n)) for n in range(6)])
-    with pytest.raises(ValueError, match="one to 5 ways can be drawn, not 6"):
+    with pytest.raises(ValueError, match="one to 5 variants can be drawn, not 6"):
         draw(many)
     with pytest.raises(ValueError, match="no keypoint"):
-        draw(shares=SHARES[:0])
+        draw(rates=RATES[:0])

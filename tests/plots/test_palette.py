@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.palette import person_colors, side_color, to_pale_gray, to_rgb8
+from poselib.plots.palette import (
+    partner_colors,
+    person_colors,
+    side_color,
+    to_pale_gray,
+    to_rgb8,
+)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 40])
@@ -34,3 +40,9 @@ def test_grayed_image_has_no_color():
     image = np.random.default_rng(0).integers(0, 256, (3, 5, 6), dtype=np.uint8)
     gray = to_pale_gray(image)
     assert gray.dtype == np.uint8 and (gray[0] == gray[1]).all() and (gray >= 140).all()
+
+
+def test_detections_take_the_color_of_their_partner_or_one_of_their_own():
+    colors = person_colors(5)
+    assert partner_colors(3, [2, -1, 0, -1]) == [colors[n] for n in (2, 3, 0, 4)]
+    assert partner_colors(2, []) == []

@@ -29,13 +29,13 @@ def test_rings_and_lines_are_where_the_panel_says(scene) -> None:
     assert marks(right, "belongs") == [[[10, 20], [50, 60]]]
     assert marks(left, "marked") == [[]] and marks(left, "belongs") == []
     names = [text.get_text() for text in sheet.legends[0].get_texts()]
-    assert names[-2:] == ["wrong", "where it belongs"]
+    assert names[-2:] == ["wrong", "correct position"]
 
 
 def test_without_marks_the_legend_does_not_name_them(scene) -> None:
     sheet = show_panels([Panel(scene.image, scene.keypoints)], COCO, marked="wrong")
     names = [text.get_text() for text in sheet.legends[0].get_texts()]
-    assert "wrong" not in names and "where it belongs" not in names
+    assert "wrong" not in names and "correct position" not in names
 
 
 def test_people_found_have_the_color_of_their_partner_or_one_of_their_own(scene) -> None:
@@ -43,7 +43,7 @@ def test_people_found_have_the_color_of_their_partner_or_one_of_their_own(scene)
     (ax,) = show_panels([panel], COCO).axes
     drawn = {c.get_gid(): c.get_facecolor() for c in ax.collections}
     colors = person_colors(4)
-    for person, expected in ((0, colors[1]), (1, colors[3])):
+    for person, expected in ((0, colors[1]), (1, colors[2])):
         tones = {tuple(np.round(tone[:3], 6)) for tone in drawn[f"person {person} limbs"]}
         assert tuple(np.round(to_rgb(side_color(expected, "left")), 6)) in tones
 
@@ -84,7 +84,7 @@ def test_windows_are_square_hold_their_points_and_lie_inside() -> None:
 
 
 def test_bad_panels_are_refused(scene) -> None:
-    with pytest.raises(ValueError, match="1 partners for 2 people"):
+    with pytest.raises(ValueError, match="1 partners for 2 detections"):
         show_panels([Panel(scene.image, scene.keypoints, scene.poses, PARTNERS[:1])], COCO)
     with pytest.raises(ValueError, match="does not lie in an image 128 by 96"):
         show_panels([Panel(scene.image, scene.keypoints, window=(0, 0, 200, 50))], COCO)

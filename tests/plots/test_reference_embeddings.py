@@ -5,7 +5,7 @@ import pytest
 
 from poselib.plots.reference_embeddings import reference_paths, show_reference_paths
 from poselib.skeletons import COCO
-from tests.plots.groupings import step
+from tests.plots.factories import step
 
 
 def test_references_are_running_means(steps):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.scoring import group_means, places, show_scoring
+from poselib.plots.scoring import percent_ranks, show_scoring
 
 OKS = np.linspace(0, 1, 40)
 SCORES = {"by heat": OKS**2, "by the net": 1 - OKS}
@@ -12,12 +12,14 @@ LOSSES = [0.2, 0.1, 0.05]
 
 def test_each_scoring_has_a_panel_and_so_has_the_learning() -> None:
     figure = show_scoring(OKS, SCORES, LOSSES, constant=0.12, title="People of here")
-    assert [ax.get_title() for ax in figure.axes] == [*SCORES, "learning the OKS"]
+    assert [ax.get_title() for ax in figure.axes] == [*SCORES, "regression of the OKS"]
     assert figure.get_suptitle() == "People of here"
     for ax, scores in zip(figure.axes, SCORES.values(), strict=False):
         points = np.asarray(ax.collections[0].get_offsets())
-        np.testing.assert_allclose(points, np.stack([places(scores), OKS], axis=1))
-        np.testing.assert_allclose(ax.lines[0].get_xydata(), group_means(places(scores), OKS, 10))
+        np.testing.assert_allclose(points, np.stack([percent_ranks(scores), OKS], axis=1))
+        ranked = OKS[np.argsort(scores)].reshape(10, 4)  # tenths, from the lowest scores
+        np.testing.assert_allclose(ax.lines[0].get_ydata(), ranked.mean(axis=1))
+        np.testing.assert_allclose(ax.lines[0].get_xdata(), np.arange(5, 100, 10))
     curve, constant = figure.axes[-1].lines
     np.testing.assert_allclose(curve.get_xydata(), [[1, 0.2], [2, 0.1], [3, 0.05]])
     assert set(constant.get_ydata()) == {0.12}
@@ -35,18 +37,11 @@ def test_points_fade_where_there_are_many_but_not_in_the_legend() -> None:
     assert {handle.get_alpha() for handle in many.get_legend().legend_handles} == {None}
 
 
-def test_places_by_hand() -> None:
-    """Each person takes a quarter, its place is the middle of that; equal scores share theirs."""
-    assert places([0.1, -3, 900, 2]).tolist() == [37.5, 12.5, 87.5, 62.5]
-    assert places([1, 1, 0, 2]).tolist() == [50, 50, 12.5, 87.5]
-    assert places([]).shape == (0,)
-
-
-def test_means_of_groups_by_hand() -> None:
-    means = group_means([3, 1, 2, 4, 9], [0.5, 0.1, 0.3, 0.9, 0.0], 2)
-    np.testing.assert_allclose(means, [[2, 0.3], [6.5, 0.45]])
-    np.testing.assert_allclose(group_means([2, 1], [0.5, 0.25], 10), [[1, 0.25], [2, 0.5]])
-    assert group_means([], [], 10).shape == (0, 2)
+def test_ranks_by_hand() -> None:
+    """Each detection takes a quarter, its rank is the middle of that; equal scores share theirs."""
+    assert percent_ranks([0.1, -3, 900, 2]).tolist() == [37.5, 12.5, 87.5, 62.5]
+    assert percent_ranks([1, 1, 0, 2]).tolist() == [50, 50, 12.5, 87.5]
+    assert percent_ranks([]).shape == (0,)
 
 
 def test_nobody_and_errors_that_are_no_numbers_are_drawn() -> None:

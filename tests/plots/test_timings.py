@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from poselib.plots.timings import show_speed, show_stages
+from tests.plots.factories import bar_lengths
 
 STAGES = ("nms", "match", "refine")
 
@@ -24,12 +25,12 @@ def speeds() -> pd.DataFrame:
 
 def stages() -> pd.DataFrame:
     rows = [
-        (way, people, 10.0, 1.0, factor * people, 11.0 + factor * people)
-        for way, factor in (("plain", 100), ("poselib", 1))
+        (variant, people, 10.0, 1.0, factor * people, 11.0 + factor * people)
+        for variant, factor in (("plain", 100), ("poselib", 1))
         for people in (1, 10)
     ]
     rows.append(("published", np.nan, 6.1, 7.6, 2584.8, 2606.7))
-    return pd.DataFrame(rows, columns=["way", "people", *STAGES, "total"])
+    return pd.DataFrame(rows, columns=["variant", "people", *STAGES, "total"])
 
 
 def texts(figure: Figure) -> list[str]:
@@ -47,9 +48,10 @@ def test_ratios_are_written_beside_the_times() -> None:
 def test_shares_are_of_the_chosen_number_of_people() -> None:
     left, right = show_stages(stages(), STAGES, people=10).axes
     assert texts(left.figure)[:3] == ["1.01 s", "21 ms", "2.61 s"]
-    widths = np.array([bar.get_width() for bar in left.patches]).reshape(3, 3)
-    np.testing.assert_allclose(widths.sum(axis=0), 1)
-    np.testing.assert_allclose(widths[:, 1], [10 / 21, 1 / 21, 10 / 21])
+    expected = np.array([[10, 1, 1000], [10, 1, 10], [6.1, 7.6, 2584.8]])
+    np.testing.assert_allclose(
+        bar_lengths(left).T, 100 * expected / expected.sum(axis=1, keepdims=True)
+    )
     assert [line.get_label() for line in right.lines] == ["plain", "poselib"]
     np.testing.assert_allclose(right.lines[0].get_ydata(), [111.0, 1011.0])
 

@@ -22,9 +22,10 @@ def test_a_method_looks_alike_in_all_panels() -> None:
     figure = show_tradeoff({"printed": PRINTED, "measured": MEASURED}, title="fast and good")
     left, right = figure.axes
     assert [left.get_title(), right.get_title()] == ["printed", "measured"]
-    ours = left.lines[0]
-    np.testing.assert_allclose(ours.get_xydata(), [[48, 69.6], [112, 72.2]])
-    assert ours.get_color() == right.lines[0].get_color() != left.lines[1].get_color()
+    points, others = left.collections[0], right.collections[0]
+    np.testing.assert_allclose(points.get_offsets(), PRINTED[["ms", "AP"]])
+    ours, same, other = points.get_facecolors().tolist()
+    assert ours == same == others.get_facecolors().tolist()[0] != other
     assert [text.get_text() for text in left.texts] == ["W32", "W48", "W32"]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["ours", "other", "third"]
@@ -33,11 +34,11 @@ def test_a_method_looks_alike_in_all_panels() -> None:
 def test_panels_have_axes_of_their_own_with_round_times() -> None:
     figure = show_tradeoff({"printed": PRINTED, "measured": MEASURED, "one": MEASURED.head(1)})
     figure.draw_without_rendering()
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [
-        "50", "100", "200", "500",
-    ]  # fmt: skip
-    for ax in figure.axes:
-        assert ax.get_xscale() == "log" and len(ax.get_xticks()) >= 3
+    for ax, expected in zip(figure.axes, ([50, 100, 200, 500], [5, 6, 7, 8, 9], None), strict=True):
+        low, high = ax.get_xlim()
+        ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+        assert ax.get_xscale() == "log" and len(ticks) >= 3
+        assert expected is None or ticks == pytest.approx(expected)
         box = ax.get_window_extent()
         for text in ax.texts:
             extent = text.get_window_extent()

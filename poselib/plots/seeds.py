@@ -1,0 +1,218 @@
+"""Measurements of several seeds, their mean and deviation, beside a paper's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from poselib.plots.figure import (
+    TEXT,
+    WIDTH,
+    handle,
+    legend_below,
+    marker_style,
+    name_rows,
+    new_figure,
+    require_columns,
+    theme,
+)
+from poselib.plots.palette import BLUE, GRAY, INK, LINES, WHITE
+
+_ROW = 0.34  # inches
+_ABREAST = 5  # panels; with more, the published ones have a line of their own
+_CURVES = 6  # rows of a figure of loss curves
+_DASHES = ("", (4, 1.5), (5, 1, 1, 1), (1, 1))
+# Fractions of the training: losses are averaged over the first, or single batches would hide the
+# rows, and drawn after the second, since rows differ by less than the loss falls there.
+_SMOOTHED, _SKIPPED = 0.1, 0.1
+_POINTS = 200  # of a curve
+
+
+@theme
+def show_ablation(
+    results: pd.DataFrame,
+    metrics: Mapping[str, str],
+    published: pd.DataFrame,
+    *,
+    published_on: str,
+    rows: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Draw every seed of every row, their mean and standard deviation, one panel a metric.
+
+    Args:
+        results: one line a run: ``row`` and the metrics.
+        metrics: columns of ``results`` and the headings of their panels.
+        published: numbers of a paper, one line a row and one column a metric; they are
+            drawn in panels of their own, since they come from other data: on the left, or above
+            where there are more than five panels.
+        published_on: data of the published numbers.
+        rows: which, from the top; one without numbers keeps its place.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: ``results`` lacks a column, or published numbers do not say on what data.
+    """
+    require_columns([(results, ["row", *metrics])])
+    if not published_on.strip():
+        raise ValueError("say on which data the published numbers were obtained")
+    theirs = published.shape[1]
+    lines = 1 if theirs + len(metrics) <= _ABREAST else 2
+    columns = theirs + len(metrics) if lines == 1 else max(theirs, len(metrics))
+    figure = new_figure(lines * (_ROW * len(rows) + 0.75) + 0.6, WIDTH, title)
+    axes = figure.subplots(lines, columns, squeeze=False)
+    for spare in (*axes[0, theirs:], *axes[1, len(metrics) :]) if lines == 2 else ():
+        spare.remove()
+    for ax, metric in zip(axes[0], published, strict=False):
+        values = published[metric].reindex(list(rows)).to_numpy(float)
+        ax.plot(values, range(len(rows)), **_PUBLISHED)
+        _style(ax, f"published {metric}\n{published_on}", rows, ax is axes[0, 0])
+    for ax, metric in zip(axes[-1, theirs if lines == 1 else 0 :], metrics, strict=False):
+        draw_seeds(ax, results, metric, rows)
+        _style(ax, metrics[metric], rows, ax in axes[:, 0])
+    legend_below(figure, [handle("published", **_PUBLISHED), *_seed_handles()])
+    return figure
+
+
+@theme
+def show_gains(
+    results: pd.DataFrame,
+    metrics: Mapping[str, str],
+    published: pd.DataFrame,
+    *,
+    published_about: str,
+    rows: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Draw differences to a baseline: a paper's on the left, each seed's here on the right.
+
+    Args:
+        results: one line a run: ``row`` and the differences.
+        metrics: columns of ``results`` and the headings of their panels.
+        published: differences of a paper, one line a row of its panel, one column for each of
+            ``rows``, all of one metric.
+        published_about: heading of the published panel: which metric, on which data.
+        rows: the two cases that are compared, from the top; one without numbers keeps its place.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: a column is missing, there are other than two rows, or published numbers do not
+            say what they are.
+    """
+    require_columns([(results, ["row", *metrics]), (published, rows)])
+    if len(rows) != 2 or not published_about.strip():
+        raise ValueError(f"two rows and what is published must be named, not {list(rows)}")
+    figure = new_figure(_ROW * max(len(published), 2) + 1.5, WIDTH, title)
+    left, *others = figure.subplots(1, 1 + len(metrics), width_ratios=[1.6, *[1] * len(metrics)])
+    styles = [_PUBLISHED | {"markersize": 6, "markerfacecolor": face} for face in (WHITE, GRAY)]
+    for row, style in zip(rows, styles, strict=True):
+        left.plot(published[row].to_numpy(float), range(len(published)), **style, zorder=3)
+    _style(left, published_about, list(published.index))
+    for ax, (metric, heading) in zip(others, metrics.items(), strict=True):
+        draw_seeds(ax, results, metric, rows)
+        _style(ax, heading, rows, ax is others[0])
+    for ax in (left, *others):
+        ax.axvline(0, color=INK, linewidth=0.8, zorder=1, gid="no difference")
+    handles = [handle(f"published, {row}", **s) for row, s in zip(rows, styles, strict=True)]
+    legend_below(figure, [*handles, *_seed_handles()])
+    return figure
+
+
+@theme
+def show_loss_curves(
+    losses: pd.DataFrame,
+    results: pd.DataFrame,
+    metrics: Mapping[str, str],
+    *,
+    rows: Sequence[str],
+    heading: str,
+    title: str = "",
+) -> Figure:
+    """Draw the loss of every row over the steps (left) and the row's final metrics (right).
+
+    A curve is the mean over the seeds, each averaged over neighboring steps, a tenth of all; the
+    band about it spans the seeds. The first tenth of the training, where all fall steeply, is not
+    drawn.
+
+    Args:
+        losses: one line a run and noted step: ``row``, ``run``, ``step`` and ``loss``.
+        results: one line a run: ``row`` and the metrics.
+        metrics: columns of ``results`` and the headings of their panels.
+        rows: which, from the top; one without runs keeps its place.
+        heading: of the panel of the curves.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: a column is missing, there are more than six rows, or none of them has a run.
+    """
+    require_columns([(losses, ["row", "run", "step", "loss"]), (results, ["row", *metrics])])
+    if len(rows) > _CURVES or not losses["row"].isin(rows).any():
+        known = sorted(set(losses["row"]))
+        raise ValueError(f"one to {_CURVES} rows of {known} can be drawn, not {list(rows)}")
+    figure = new_figure(3.4, WIDTH, title)
+    ratios = [2.0, *[1.0] * len(metrics)]
+    left, *others = figure.subplots(1, 1 + len(metrics), width_ratios=ratios)
+    curves = pd.concat([_smoothed(losses[losses["row"] == row]).assign(row=row) for row in rows])
+    drawn = [row for row in rows if row in set(curves["row"])]
+    sns.lineplot(
+        curves, x="step", y="loss", hue="row", style="row", hue_order=drawn, style_order=drawn,
+        palette={row: LINES[rows.index(row)] for row in drawn},
+        dashes={row: _DASHES[rows.index(row) % len(_DASHES)] for row in drawn},
+        errorbar=("pi", 100), err_kws={"alpha": 0.15, "linewidth": 0}, ax=left,
+    )  # fmt: skip
+    left.set(title=heading, xlabel="optimizer step", ylabel="")
+    left.ticklabel_format(axis="y", scilimits=(-2, 3))
+    left.legend(title="")
+    for ax, (metric, name) in zip(others, metrics.items(), strict=True):
+        draw_seeds(ax, results, metric, rows)
+        _style(ax, name, rows, ax is others[0])
+    legend_below(figure, _seed_handles())
+    return figure
+
+
+def _smoothed(losses: pd.DataFrame) -> pd.DataFrame:
+    """Return the curve of each run, over the steps that all of them noted: ``step``, ``loss``."""
+    table = losses.pivot(index="step", columns="run", values="loss").dropna()
+    window = max(1, round(_SMOOTHED * len(table)))
+    mean = table.rolling(window, center=True, min_periods=1).mean()
+    mean = mean[mean.index > _SKIPPED * mean.index.max()]
+    return (
+        mean[:: max(1, len(mean) // _POINTS)]
+        .melt(value_name="loss", ignore_index=False)
+        .reset_index()
+    )
+
+
+def draw_seeds(ax: Axes, results: pd.DataFrame, metric: str, rows: Sequence[str]) -> None:
+    """Draw every seed of each row, their mean and standard deviation, the first row at 0."""
+    data = {"data": results, "x": metric, "y": "row", "order": list(rows), "orient": "y", "ax": ax}
+    sns.pointplot(
+        **data, errorbar="sd", linestyle="none", color=BLUE, marker="|", markersize=13,
+        markeredgewidth=2, capsize=0.15, err_kws={"linewidth": 1.5},
+    )  # fmt: skip
+    sns.stripplot(**data, jitter=False, size=3.5, color=INK, alpha=0.6)
+
+
+def _style(ax: Axes, title: str, rows: Sequence[object], named: bool = True) -> None:
+    name_rows(ax, rows)
+    ax.set(title=title, xlabel="")
+    ax.tick_params(length=0, labelleft=named, labelsize=TEXT)
+    ax.tick_params(axis="x", labelsize=TEXT - 1)
+    ax.margins(x=0.12)
+    ax.locator_params(axis="x", nbins=4)
+    ax.spines["left"].set_visible(False)
+
+
+_PUBLISHED = marker_style("D", 5, GRAY, GRAY)
+
+
+def _seed_handles() -> list[Artist]:
+    return [
+        handle("one seed, here", **marker_style("o", 3, INK, INK)),
+        handle("mean ± std, here", marker="|", color=BLUE, markersize=10),
+    ]
