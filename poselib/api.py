@@ -127,8 +127,7 @@ class Predictor:
         Raises:
             ValueError: as in a call, or the poses are not one for each image.
         """
-        from poselib.plots.gallery import show_poses
-        from poselib.plots.poses import draw_poses
+        from poselib.plots.poses import draw_poses, show_poses
 
         several = _several(images)
         samples = _Samples(several if several is not None else [images])

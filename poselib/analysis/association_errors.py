@@ -21,7 +21,7 @@ from poselib.metrics.association_errors import (
     classify_keypoints,
 )
 from poselib.ops.oks import MIN_AREA
-from poselib.plots.poses import LEAST_SCORE
+from poselib.plots.poses import MIN_SCORE
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.typing import FloatArray
@@ -32,7 +32,7 @@ def association_errors(
 ) -> pd.DataFrame:
     """Count the errors of predicted and annotated keypoints over a dataset, by keypoint type.
 
-    Keypoints with a score up to ``plots.poses.LEAST_SCORE``, which no figure draws, do not count.
+    Keypoints with a score up to ``plots.poses.MIN_SCORE``, which no figure draws, do not count.
 
     Args:
         dataset: labeled images.
@@ -188,7 +188,7 @@ def _classified(
             index,
             found,
             sample,
-            classify_keypoints(found, sample, skeleton, min_score=LEAST_SCORE),
+            classify_keypoints(found, sample, skeleton, min_score=MIN_SCORE),
         )
 
 

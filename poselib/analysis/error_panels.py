@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from poselib.analysis.association_errors import FailureCase
+from poselib.analysis.select_images import filter_by_score
 from poselib.data.loaders import SampleSource
 from poselib.metrics.association_errors import PredictionError, classify_keypoints
+from poselib.metrics.matching import matched_people
+from poselib.plots.figure import people_label
 from poselib.plots.panels import Panel, window_around
-from poselib.plots.poses import LEAST_SCORE
+from poselib.plots.poses import MIN_SCORE, labeled_people
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.typing import FloatArray
@@ -24,7 +27,43 @@ _WORDS = {
     "misassigned": "found, but in another person",
     "undetected": "not found",
 }
+_SAME_PERSON = 0.1  # OKS
 _OF_ANNOTATED = ("misassigned", "undetected")
+
+
+def pair_panels(
+    samples: Sequence[Sample],
+    poses: Sequence[Poses],
+    skeleton: Skeleton,
+    titles: Sequence[str] | None = None,
+    *,
+    min_person_score: float = 0.0,
+) -> list[Panel]:
+    """Return two panels an image, the ground truth and the detections.
+
+    Detections have the color of the annotated person they are matched to by OKS, if that is not
+    nearly 0.
+
+    Args:
+        samples: images with their annotated people.
+        poses: detections of each image, in its px.
+        skeleton: gives the OKS constants.
+        titles: a name per image.
+        min_person_score: detections below it are left out.
+    """
+    panels = []
+    detections = filter_by_score(poses, min_person_score)
+    for sample, found, name in zip(samples, detections, titles or [""] * len(samples), strict=True):
+        indices, oks = matched_people(found, sample, skeleton)
+        matched = np.flatnonzero((indices >= 0) & (oks >= _SAME_PERSON))
+        partners = np.full(len(found), -1)
+        partners[indices[matched]] = matched
+        name = f"{name}\n" if name else ""
+        title = f"{name}ground truth, {people_label(labeled_people(sample.keypoints))}"
+        panels.append(Panel(sample.image, sample.keypoints, title=title))
+        title = f"{name}prediction, {people_label(len(found))}"
+        panels.append(Panel(sample.image, sample.keypoints, found, partners, title))
+    return panels
 
 
 def case_panels(
@@ -62,7 +101,7 @@ def isolated_panels(
     """
     panels = [Panel(sample.image, sample.keypoints, title=titles[0])]
     for found, title in zip(poses, titles[1:], strict=True):
-        errors = classify_keypoints(found, sample, skeleton, min_score=LEAST_SCORE)
+        errors = classify_keypoints(found, sample, skeleton, min_score=MIN_SCORE)
         rings = found.keypoints[errors.kinds == PredictionError.FRAGMENT].astype(np.float64)
         panels.append(Panel(sample.image, sample.keypoints, found, errors.partners, title, rings))
     return panels
@@ -72,7 +111,7 @@ def _panels(
     case: FailureCase, sample: Sample, poses: Poses, skeleton: Skeleton
 ) -> tuple[Panel, Panel]:
     types = list(case.keypoints)
-    errors = classify_keypoints(poses, sample, skeleton, min_score=LEAST_SCORE)
+    errors = classify_keypoints(poses, sample, skeleton, min_score=MIN_SCORE)
     of_annotated = case.kind in _OF_ANNOTATED
     if of_annotated:
         found, own = np.flatnonzero(errors.partners == case.person), case.person
@@ -84,7 +123,7 @@ def _panels(
         lines = _labeled(sample, own)[types]
         right = lines[np.isfinite(lines).all(axis=-1)]
     concerned = [_labeled(sample, person) for person in (own, case.other)]
-    concerned += [poses.keypoints[n][poses.scores[n] > LEAST_SCORE] for n in found]
+    concerned += [poses.keypoints[n][poses.scores[n] > MIN_SCORE] for n in found]
     points = np.concatenate(concerned)
     window = window_around(points[np.isfinite(points).all(axis=-1)], sample.size)
     count = f"{len(types)} keypoint{'s' if len(types) > 1 else ''} {_WORDS[case.kind]}"

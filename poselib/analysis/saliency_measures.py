@@ -12,7 +12,7 @@ from poselib.analysis.saliency import CenterAnalysis, analyze_center
 from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions
 from poselib.ops.oks import MIN_AREA
-from poselib.plots.figure import readable
+from poselib.plots.figure import display_name
 from poselib.plots.saliency import FocusPanel
 from poselib.structures import Sample
 from poselib.systems import System
@@ -195,7 +195,7 @@ def saliency_panels(
             point[None],
             saliency=values,
             radius=px,
-            title=f"{title}\n{readable(name)}: {fraction:.0%}",
+            title=f"{title}\n{display_name(name)}: {fraction:.0%}",
         )
         for name, point, values, fraction in zip(
             names, points, maps, energy_within(maps, points, px), strict=True
@@ -220,7 +220,7 @@ def activation_panels(
             view.centers[person],
             point,
             activated=locations,
-            title=f"{title}\n{readable(name)}: {distance:.2f} sizes away",
+            title=f"{title}\n{display_name(name)}: {distance:.2f} sizes away",
         )
         for name, point, locations, distance in zip(names, points, sampled, distances, strict=True)
     ]

@@ -9,7 +9,7 @@ import pandas as pd
 from poselib.benchmarks.adaptation_stages import STAGES
 from poselib.benchmarks.speed import Timed
 from poselib.papers.published import published_table
-from poselib.plots.figure import counted
+from poselib.plots.figure import people_label
 
 PUBLISHED_ON = "COCO val2017, TITAN RTX"
 
@@ -74,14 +74,14 @@ def summarize_speed(speed: pd.DataFrame, people: int) -> str:
         for row, line in main.iterrows()
     ]
     setting = main["setting"].iloc[0]
-    return f"one image of {counted(people)}, {setting}, random weights: {'; '.join(times)}"
+    return f"one image of {people_label(people)}, {setting}, random weights: {'; '.join(times)}"
 
 
 def summarize_stages(grown: pd.DataFrame) -> str:
     """Say in a sentence what ``speed.growth`` found."""
     told = []
     for line in grown.to_dict("records"):
-        few, many = counted(int(line["fewest"])), counted(int(line["most"]))
+        few, many = people_label(int(line["fewest"])), people_label(int(line["most"]))
         told.append(
             f"{line['row']}, {line['setting']}: adapting {many} takes {line['decoding']:.2f} times "
             f"as long as {few}, an image with the network {line['image']:.2f} times; of adapting "
@@ -91,7 +91,7 @@ def summarize_stages(grown: pd.DataFrame) -> str:
 
 
 def stage_panels(stages: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return panels for ``plots.breakdown``: LOGO-CAP's Table 4, then what was measured.
+    """Return panels for ``plots.bars``: LOGO-CAP's Table 4, then what was measured.
 
     Args:
         stages: of ``speed.time_stages``.
@@ -106,7 +106,7 @@ def stage_panels(stages: pd.DataFrame) -> dict[str, pd.DataFrame]:
     for (row, setting), some in stages.groupby(["row", "setting"], sort=False):
         network = some["network_ms"].median()
         heading = f"measured, {row}, {setting}: besides a network of {network:.0f} ms"
-        panels[heading] = some.set_index(some["people"].map(counted))
+        panels[heading] = some.set_index(some["people"].map(people_label))
     return {
         heading: some.reindex(columns=list(_STAGE_NAMES)).rename(columns=_STAGE_NAMES)
         for heading, some in panels.items()

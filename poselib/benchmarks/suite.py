@@ -32,7 +32,7 @@ from poselib.metrics.comparison import compare
 from poselib.models.regression import RegressionHRNet
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.outputs import TagOutputs
-from poselib.plots.figure import counted
+from poselib.plots.figure import people_label
 from poselib.skeletons import COCO
 from poselib.structures import Size
 from poselib.systems import build
@@ -68,7 +68,7 @@ def several_scenes(people: Iterable[int], size: Size, seed: int, device: str) ->
     for count in people:
         seeds = range(seed, seed + SCENES)
         scenes = [workloads.decode_inputs(count, size, seed=s, device=device) for s in seeds]
-        name = f"decode {SCENES} scenes of {counted(count)}"
+        name = f"decode {SCENES} scenes of {people_label(count)}"
         found.append(Benchmark(name, device, partial(decode, scenes)))
     return found
 
@@ -113,7 +113,7 @@ def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Benchmark]:
         outputs = adapt_inputs(count, size, seed=seed)
         given = outputs, propose_poses(outputs, options), options
         fast, slow = partial(refine_poses, *given), partial(adapt_plainly, *given)
-        found.append(Benchmark(f"adapt {counted(count)}", "cpu", fast, slow, _same_places))
+        found.append(Benchmark(f"adapt {people_label(count)}", "cpu", fast, slow, _same_places))
     return found
 
 

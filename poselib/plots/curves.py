@@ -53,7 +53,7 @@ def show_training(
     table = table.sort_values("step", kind="stable").set_index("step", drop=False)
     training = table[table["loss"].notna()].dropna(axis=1, how="all")
     validation = _numbers(table[table["loss"].isna()].dropna(axis=1, how="all"))
-    metrics = [name for name in _METRICS if name in validation] or list(validation)
+    metrics = [name for name in _METRICS if name in validation] or [*validation]
     count = 1 + bool(metrics) + ("lr" in training)
     figure = new_figure(3.5, WIDTH, title)
     axes = figure.subplots(1, count, width_ratios=[1.5, 1.2, 0.9][:count], squeeze=False)[0]
@@ -84,12 +84,12 @@ def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
         max(1, min(_SMOOTH, len(losses) // 10)), center=True, min_periods=1
     ).mean()
     for i, name in enumerate(losses):
-        style = {"color": INK if i == 0 else LINES[(i - 1) % len(LINES)]}
+        style: dict[str, Any] = {"color": INK if i == 0 else LINES[(i - 1) % len(LINES)]}
         ax.plot(losses.index, losses[name], **style, alpha=0.18, linewidth=0.7)
         style["linestyle"] = _STYLES[i % len(_STYLES)]
         ax.plot(mean.index, mean[name], **style, linewidth=1.6, label=name)
     # A single batch with hardly any loss must not squeeze the curves.
-    floor = mean.min(axis=None)
+    floor = float(np.nanmin(mean.to_numpy(), initial=np.inf))
     ax.set(yscale="log", ylim=(0.5 * floor if np.isfinite(floor) else None, None))
     ax.set_title("weighted training loss")
     legend_under(ax, columns=3)
@@ -97,11 +97,11 @@ def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
 
 def _draw_metrics(ax: Axes, metrics: pd.DataFrame) -> None:
     for i, name in enumerate(metrics):
-        style = {"color": LINES[i % len(LINES)], "marker": "osD^vPX"[i % 7], "markersize": 4.5}
+        color, marker = LINES[i % len(LINES)], "osD^vPX"[i % 7]
         line = metrics[name].dropna()
         label = f"{name}, last {line.iloc[-1]:.3f}"
-        ax.plot(line.index, line, **style, linewidth=1.6, label=label)
-    top = float(metrics.max(axis=None))
+        ax.plot(line.index, line, color=color, marker=marker, ms=4.5, lw=1.6, label=label)
+    top = float(np.nanmax(metrics.to_numpy()))
     if top <= 1.0:
         ax.set_ylim(0, min(1.0, top * 1.15 + 0.02))
     ax.set_title("validation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ _GROUP = marker_style("s", 5.5, WHITE, GREEN, 1.4)
 _REFERENCE = marker_style("D", 6.5, WHITE, INK, 1.5)
 
 
-def quartiles(values: ArrayLike) -> tuple[float, float]:
+def quartiles(values: FloatArray) -> tuple[float, float]:
     """Return Q1, rounded down, and Q3, rounded up, to values that occur.
 
     The focal pulling loss does so; a box plot would interpolate.
@@ -40,7 +41,7 @@ def quartiles(values: ArrayLike) -> tuple[float, float]:
     return low, float(np.quantile(values, 0.75, method="higher"))
 
 
-def fences(values: ArrayLike) -> tuple[float, float]:
+def fences(values: FloatArray) -> tuple[float, float]:
     """Return Q1 - 1.5 IQR and Q3 + 1.5 IQR of some numbers (HAE, Section III-D)."""
     low, high = quartiles(values)
     return low - 1.5 * (high - low), high + 1.5 * (high - low)
@@ -138,7 +139,7 @@ def _draw_box(ax: Axes, column: int, values: FloatArray, inside: FloatArray) -> 
     low, high = quartiles(values)
     box = {"q1": low, "med": float(np.median(values)), "q3": high}
     box |= {"whislo": inside.min(), "whishi": inside.max()}
-    line = {"color": "0.6", "linewidth": 0.8}
+    line: dict[str, Any] = {"color": "0.6", "linewidth": 0.8}
     ax.bxp(
         [box], positions=[column - 0.1], widths=0.3, showfliers=False, patch_artist=True,
         boxprops={"facecolor": "0.9", "edgecolor": "0.6", "linewidth": 0.8}, medianprops=line,
@@ -150,7 +151,8 @@ def _draw_tree(
     ax: Axes, column: int, x: FloatArray, tags: FloatArray, present: BoolArray, groups: IntArray
 ) -> None:
     """Join keypoints with the means of their groups, and those with the reference embedding."""
-    middle, end, line = column + 0.14, column + 0.36, {"color": "0.65", "linewidth": 0.6}
+    middle, end = column + 0.14, column + 0.36
+    line: dict[str, Any] = {"color": "0.65", "linewidth": 0.6}
     reference = float(tags[present].mean())
     for group in np.unique(groups[present]):
         members = present & (groups == group)

@@ -99,7 +99,7 @@ def name_rows(ax: Axes, names: Iterable[object], size: float = TEXT) -> None:
 
 
 def panel_grid(
-    shapes: Sequence[Size],
+    shapes: Sequence[tuple[float, float]],
     columns: int,
     *,
     title: str = "",
@@ -220,7 +220,7 @@ def handle(label: str, **style: Any) -> Line2D:
 
 def pose_handles(hidden: bool = False) -> list[Artist]:
     """Return legend entries for the three kinds of keypoints, and of hidden ones if wanted."""
-    handles = [
+    handles: list[Artist] = [
         handle("left side of a person", **marker_style("o", 7, side_color(GRAY, "left"))),
         handle("right side", **marker_style("s", 7, side_color(GRAY, "right"))),
         handle("center", **marker_style("^", 7, GRAY)),

@@ -159,7 +159,8 @@ def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = ""
     )
     figure = new_figure(0.24 * len(skeleton) + 1.6, WIDTH, title)
     ax = figure.subplots()
-    top = max(float(table.stack().quantile(0.98)), 1e-6) if table.notna().any(axis=None) else 1.0
+    known = table.to_numpy()[table.notna()]
+    top = max(float(np.quantile(known, 0.98)), 1e-6) if known.size else 1.0
     sns.heatmap(table, vmin=0, vmax=top, cmap="viridis_r", cbar=False, yticklabels=True, ax=ax)
     for column, step in enumerate(steps):
         corner = (column, step.keypoint)

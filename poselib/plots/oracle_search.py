@@ -101,12 +101,12 @@ def _draw_measured(ax: Axes, results: pd.DataFrame, window: int) -> None:
         line = table[name].dropna()
         ax.plot(line.index, line, marker=marker, color=color, ms=4.5, linewidth=1.6, label=name)
     if table.shape[1] == 1:
-        for side, value in table.iloc[:, 0].loc[lambda line: line.index.isin([1, window])].items():
-            _write_value(ax, side, value)
+        for side in {1, window} & set(table.index):
+            _write_value(ax, side, float(table[table.index == side].iloc[0, 0]))
     ax.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
     ax.set(title="measured here", xticks=table.index)
     ax.set_xlim(table.index.min() - 1.5, table.index.max() + 1)
-    low, high = table.min(axis=None), table.max(axis=None)
+    low, high = float(results["AP"].min()), float(results["AP"].max())
     room = max(high - low, 2.0) * 0.14
     ax.set_ylim(low - room, high + room)
     legend_under(ax, columns=1)
@@ -119,7 +119,8 @@ def _write_value(ax: Axes, side: float, value: float) -> None:
 
 def _draw_rates(ax: Axes, rates: pd.DataFrame, sides: Sequence[int], window: int) -> None:
     # Windows contain one another: each bar is what a window adds to the next smaller one.
-    within = rates[[f"within_{side}" for side in sides]].set_axis(map(_square, sides), axis=1)
+    within = rates[[f"within_{side}" for side in sides]]
+    within = within.set_axis([_square(side) for side in sides], axis=1)
     parts = within.diff(axis=1).fillna(within)
     parts["farther off"] = (100 - within.iloc[:, -1] - rates["missing"]).clip(lower=0)
     parts["not found"] = rates["missing"]

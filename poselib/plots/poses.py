@@ -17,12 +17,11 @@ from poselib.plots.figure import (
     legend_below,
     line_weight,
     panel_grid,
-    people_label,
     pose_handles,
     show_image,
     theme,
 )
-from poselib.plots.palette import Color, partner_colors, person_colors, to_rgb8
+from poselib.plots.palette import Color, person_colors, to_rgb8
 from poselib.plots.shapes import PersonShapes, Shape, people_shapes
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Size
@@ -151,7 +150,12 @@ def show_poses(
     Raises:
         ValueError: the sequences differ in length or are empty, or an entry has a wrong shape.
     """
-    names = _titles(titles, images, poses=poses)
+    names = [""] * len(images) if titles is None else list(titles)
+    if not len(images) == len(poses) == len(names):
+        raise ValueError(
+            f"as many poses and titles as images are needed, not {len(poses)} and {len(names)} "
+            f"for {len(images)}"
+        )
     figure, axes = panel_grid([as_image(i).shape[1:] for i in images], columns, title=title)
     options: dict[str, Any] = {"min_score": min_score, "min_person_score": min_person_score}
     options["weight"] = line_weight(min(columns, len(images)))
@@ -159,75 +163,6 @@ def show_poses(
         draw_poses(image, found, skeleton, ax=ax, title=name, **options)
     legend_below(figure, pose_handles())
     return figure
-
-
-@theme
-def compare_poses(
-    images: Sequence[ArrayLike],
-    truths: Sequence[ArrayLike],
-    predictions: Sequence[Poses],
-    skeleton: Skeleton,
-    titles: Sequence[str] | None = None,
-    *,
-    partners: Sequence[ArrayLike] | None = None,
-    pairs_per_row: int = 1,
-    min_person_score: float = 0.0,
-    title: str = "",
-) -> Figure:
-    """Draw ground truth beside prediction for several images.
-
-    Args:
-        images: each (3, H, W) uint8 RGB.
-        truths: each (N, K, 3), px of its image and visibility, as ``Sample.keypoints``.
-        predictions: one ``Poses`` per image, in px of its image.
-        skeleton: names and limbs of the keypoints.
-        titles: a name per image.
-        partners: (P,) per image, the annotated person whose color each prediction gets; those
-            without one (-1), and all if None, get colors of their own.
-        pairs_per_row: images side by side.
-        min_person_score: people below it are left out of the predictions.
-        title: heading of the figure.
-
-    Raises:
-        ValueError: the sequences differ in length or are empty, or an entry has a wrong shape.
-    """
-    if partners is None:
-        partners = [np.full(len(poses), -1) for poses in predictions]
-    names = _titles(titles, images, truths=truths, predictions=predictions, partners=partners)
-    shapes = [as_image(image).shape[1:] for image in images for _ in range(2)]
-    figure, axes = panel_grid(shapes, 2 * pairs_per_row, title=title)
-    weight = line_weight(2 * pairs_per_row)
-    gap = ": " if pairs_per_row == 1 else "\n"
-    for n, (image, truth, poses) in enumerate(zip(images, truths, predictions, strict=True)):
-        people = as_people(truth, skeleton)
-        prefix = f"{names[n]}{gap}" if names[n] else ""
-        left, right = axes[2 * n], axes[2 * n + 1]
-        heading = f"{prefix}ground truth, {people_label(labeled_people(people))}"
-        draw_truth(image, people, skeleton, ax=left, weight=weight, title=heading)
-        shown = int((poses.person_scores >= min_person_score).sum())
-        draw_poses(
-            image,
-            poses,
-            skeleton,
-            ax=right,
-            min_person_score=min_person_score,
-            colors=partner_colors(len(people), partners[n]),
-            weight=weight,
-            title=f"{prefix}prediction, {people_label(shown)}",
-        )
-    legend_below(figure, pose_handles(hidden=True))
-    return figure
-
-
-def _titles(
-    titles: Sequence[str] | None, images: Sequence[ArrayLike], **others: Sequence[Any]
-) -> list[str]:
-    """Return a title per image; raises ValueError if there are not as many of each."""
-    names = [""] * len(images) if titles is None else list(titles)
-    for kind, values in {**others, "titles": names}.items():
-        if len(values) != len(images):
-            raise ValueError(f"as many {kind} as images are needed, not {len(values)}")
-    return names
 
 
 def add_truth(

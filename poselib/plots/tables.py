@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -71,8 +73,9 @@ def show_comparison(
     texts = table.map(lambda value: _UNKNOWN if pd.isna(value) else f"{value:.{digits}f}")
     blocks, metrics = ([str(name) for name in level] for level in zip(*table.columns, strict=True))
     names = _LETTER * max(len(str(name)) for name in table.index) + 0.2
-    longest = _LETTER * max(map(len, metrics)), _DIGIT * texts.map(len).max(axis=None)
-    width = max(WIDTH, names + max(_COLUMN, *longest) * len(metrics))
+    longest = max(len(text) for text in texts.to_numpy().ravel())
+    column = max(_COLUMN, _LETTER * max(map(len, metrics)), _DIGIT * longest)
+    width = max(WIDTH, names + column * len(metrics))
     left, step = names / width, (1 - names / width) / len(metrics)
     headings = {}
     for block in dict.fromkeys(blocks):
@@ -87,14 +90,14 @@ def show_comparison(
         ax.axhspan(row - 0.5, row + 0.5, color="0.955", linewidth=0)
     for row, name in enumerate(table.index):
         ax.text(0.01, row, str(name), fontsize=TEXT, va="center")
-    for column, (block, metric) in enumerate(zip(blocks, metrics, strict=True)):
-        x = left + (column + 0.5) * step
+    for n, (block, metric) in enumerate(zip(blocks, metrics, strict=True)):
+        x = left + (n + 0.5) * step
         ax.text(x, -0.75, metric, fontsize=TEXT, ha="center", va="center")
-        for row, text in enumerate(texts.iloc[:, column]):
+        for row, text in enumerate(texts.iloc[:, n]):
             ours = block.startswith("measured") and text != _UNKNOWN
             color = "0.75" if text == _UNKNOWN else INK if ours else "0.35"
             weight = "bold" if ours else "normal"
-            style = {"fontsize": TEXT, "color": color, "fontweight": weight}
+            style: dict[str, Any] = {"fontsize": TEXT, "color": color, "fontweight": weight}
             ax.text(x, row, text, ha="center", va="center", **style)
     for block, heading in headings.items():
         start = left + blocks.index(block) * step

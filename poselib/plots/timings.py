@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,9 +53,9 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
         name_rows(ax, works)
         ax.set(title=str(setting), xscale="log", xlabel="median time")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))
-    limits = table[times].astype(float)
+    limits = table[times].to_numpy(float)
     # Room on the right for the ratios.
-    axes[0].set_xlim(limits.min(axis=None) / 2, limits.max(axis=None) * 6)
+    axes[0].set_xlim(np.nanmin(limits) / 2, np.nanmax(limits) * 6)
     ours = {"marker": "o", "color": BLUE, "linewidth": 3}
     reference = "plain reference: median, and how many times longer it takes"
     legend_below(
@@ -122,7 +123,7 @@ def _draw_growth(ax: Axes, table: pd.DataFrame) -> None:
         line = line.sort_values("people")
         # Variants that take equally long are both seen: every other line is wide.
         width, size = ((3.0, 8), (1.4, 4))[i % 2]
-        style = {"color": _VARIANTS[i % len(_VARIANTS)], "marker": "osD^"[i % 4]}
+        style: dict[str, Any] = {"color": _VARIANTS[i % len(_VARIANTS)], "marker": "osD^"[i % 4]}
         ax.plot(line["people"], line["total"], **style, lw=width, ms=size, label=str(name))
     ax.set(title="total time", yscale="log", xlabel="people in the image", ylabel="")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))

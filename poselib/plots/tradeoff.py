@@ -116,8 +116,8 @@ def _name_points(ax: Axes, points: pd.DataFrame) -> None:
     middles = ax.transData.transform(points.to_numpy(float))
     half = 0.75 * _SIZE * pixels
     taken = [Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half) for x, y in middles]
-    for name, point in zip(map(str, points.index), points.to_numpy(float), strict=True):
-        label = ax.annotate(name, point, (0, 0), textcoords="offset points", va="center")
+    for name, x, y in points.itertuples():
+        label = ax.annotate(str(name), (x, y), (0, 0), textcoords="offset points", va="center")
 
         def hidden(spot: tuple[str, int], label: Text = label) -> float:
             side, up = spot

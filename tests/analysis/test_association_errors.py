@@ -9,7 +9,7 @@ from poselib.analysis.association_errors import (
     largest_failures,
     people_counts,
 )
-from poselib.plots.poses import LEAST_SCORE
+from poselib.plots.poses import MIN_SCORE
 from poselib.structures import Poses
 from tests import toy_people
 from tests.toy_people import ANN, NONE, TOY, at, poses, sample
@@ -66,7 +66,7 @@ def test_rates_of_nothing_are_not_numbers_and_perfect_ones_are_zero() -> None:
 
 def test_guesses_that_are_not_drawn_do_not_count() -> None:
     weak = poses(a)
-    weak.scores[0, :2] = LEAST_SCORE, LEAST_SCORE + 0.01
+    weak.scores[0, :2] = MIN_SCORE, MIN_SCORE + 0.01
     assert association_errors([sample(ANN)], [weak], TOY).loc["all", "correct"] == 3
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from poselib.analysis.association_errors import FailureCase, find_failures, largest_failures
-from poselib.analysis.error_panels import case_panels, isolated_panels
+from poselib.analysis.error_panels import case_panels, isolated_panels, pair_panels
 from tests.toy_people import ANN, BOB, NONE, TOY, at, poses, sample
 
 a, b = at(ANN), at(BOB)
@@ -53,3 +53,13 @@ def test_isolated_keypoints_are_marked_in_every_way_of_decoding() -> None:
     assert len(panels[0].rings) == len(panels[2].rings) == 0
     with pytest.raises(ValueError, match="zip"):
         isolated_panels(DATASET[1], FOUND, TOY, titles[:2])
+
+
+def test_pairs_of_panels_match_detections_to_people() -> None:
+    truth, found = pair_panels(DATASET[:1], [poses(b, a, [(90, 90)] * 4)], TOY, ["one"])
+    assert truth.poses is None and truth.title == "one\nground truth, 2 people"
+    assert found.partners.tolist() == [1, 0, -1] and found.title == "one\nprediction, 3 people"
+    some = pair_panels(DATASET, FOUND, TOY, min_person_score=0.9)
+    assert [panel.title for panel in some[1::2]] == ["prediction, 2 people", "prediction, 0 people"]
+    with pytest.raises(ValueError, match="zip"):
+        pair_panels(DATASET, FOUND[:1], TOY)
