@@ -102,7 +102,7 @@ def _draw_measured(ax: Axes, results: pd.DataFrame, window: int) -> None:
         ax.plot(line.index, line, marker=marker, color=color, ms=4.5, linewidth=1.6, label=name)
     if table.shape[1] == 1:
         for side in {1, window} & set(table.index):
-            _write_value(ax, side, float(table[table.index == side].iloc[0, 0]))
+            _write_value(ax, side, table[table.index == side].to_numpy().item())
     ax.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
     ax.set(title="measured here", xticks=table.index)
     ax.set_xlim(table.index.min() - 1.5, table.index.max() + 1)
