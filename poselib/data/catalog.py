@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from poselib.annotations import AnnotationTable
 from poselib.data.keypoint_dataset import KeypointImages
@@ -27,6 +27,7 @@ from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton, get_skeleton
 from poselib.structures import Sample
 
 Split = Literal["train", "val", "test"]
+TrainTest = Literal["train", "test"]
 
 _MPII_CROP = 384  # px
 _HIEVE_VAL_VIDEOS = 3
@@ -49,11 +50,11 @@ class SyntheticEntry:
     """A synthetic dataset of the catalog.
 
     Attributes:
-        scenes: its scenes, unless others are asked for.
-        skeleton: its skeleton, unless another is asked for.
-        counts: number of scenes by split.
-        seeds: seed by split. Scenes of different seeds are unrelated, so no scene of the test set
-            is ever trained on.
+        scenes: default configuration of the scenes.
+        skeleton: default skeleton.
+        counts: default number of scenes by split.
+        seeds: seed by split. Scenes of different seeds are unrelated, so training and held-out
+            scenes differ.
     """
 
     scenes: SceneConfig
@@ -72,7 +73,7 @@ class DatasetEntry:
         splits: the dataset's own name of the part behind each split it has.
     """
 
-    open: Callable[[Path, str, bool], KeypointImages]
+    open: Callable[[Path, Any, bool], KeypointImages]
     splits: Mapping[str, str]
 
 
@@ -92,10 +93,10 @@ def open_dataset(
             one: ``"coco"``, ``"coco_testdev"``, ``"crowdpose"``, ``"ochuman"``, ``"ochuman_val"``,
             ``"mpii"``, ``"aic"``, ``"lsp"``, ``"flic"``, ``"hieve"`` or ``"uav_human"``.
         split: ``"train"``, ``"val"`` or ``"test"``. The last two are the held-out images with
-            public labels, and the same ones (COCO's val2017, for example) except in OCHuman, which
-            publishes both a validation and a test set. Where a paper trains on everything else,
-            so does ``"train"``: CrowdPose's is trainval, and its ``"val"`` therefore its test set.
-            OCHuman, made for testing, has no training set: its validation set takes the place.
+            public labels, and the same ones (such as COCO's val2017) except for OCHuman, which
+            publishes a validation and a test set. Two special cases: as in the papers, ``"train"``
+            of CrowdPose is trainval, so ``"val"`` is its test set; OCHuman has no training set, and
+            ``"train"`` is its validation set.
         folder: the folder of a real dataset, laid out as on the dataset's web page.
         skeleton: skeleton of synthetic people, by default COCO's, in the crowd benchmark
             CrowdPose's. A real dataset has its own.
@@ -103,7 +104,7 @@ def open_dataset(
             the entry in ``SYNTHETIC``.
 
     Raises:
-        FileNotFoundError: a file of the dataset is absent.
+        FileNotFoundError: a file of the dataset is missing.
         ValueError: the dataset is unknown, lacks the split, was named without its folder, or is
             real and was given what only synthetic ones take; or a file has a fault.
 
@@ -149,7 +150,7 @@ def open_files(
         skeleton: the skeleton that it annotates, or its name.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image is absent.
+        FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the skeleton is unknown, no folder is given, or the file has a fault.
     """
     known = _skeleton(skeleton)
@@ -197,13 +198,13 @@ def _crowdpose(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
     return CocoKeypoints(annotations, folder / "images", CROWDPOSE, keep_empty=keep_empty)
 
 
-def _ochuman(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+def _ochuman(folder: Path, part: Literal["val", "test"], keep_empty: bool) -> KeypointImages:
     """Read the annotations in COCO's format where they are, else ``ochuman.json``."""
     images = folder / "images"
     annotations = folder / "annotations" / f"ochuman_coco_format_{part}_range_0.00_1.00.json"
     own = folder / "annotations" / "ochuman.json"
     if own.is_file() and not annotations.is_file():
-        return OcHumanKeypoints(own, images, "val" if part == "val" else "test", keep_empty)
+        return OcHumanKeypoints(own, images, part, keep_empty)
     return CocoKeypoints(annotations, images, OCHUMAN, keep_empty)
 
 
@@ -233,16 +234,11 @@ def _hieve(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
     return HieveKeypoints(labels, folder / "images" / "train", chosen, keep_empty=keep_empty)
 
 
-def _uav_human(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
-    return UavHumanKeypoints(
-        folder / "annotations",
-        folder / "frames",
-        "train" if part == "train" else "test",
-        keep_empty=keep_empty,
-    )
+def _uav_human(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    return UavHumanKeypoints(folder / "annotations", folder / "frames", part, keep_empty)
 
 
-def _mpii(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+def _mpii(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
     """Read the original annotations where they are, else those of HRNet's code.
 
     With the groups of MPII's evaluation, tests are on crops around them, as in HAE, Sec. IV-B.
@@ -254,7 +250,7 @@ def _mpii(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
             original, images, "test", "group", groups=groups, crop_size=_MPII_CROP
         )
     if original.is_file():
-        return MpiiImages.from_mat(original, images, "test" if part == "test" else "train")
+        return MpiiImages.from_mat(original, images, part)
     annotations = folder / "annot" / f"{'valid' if part == 'test' else 'train'}.json"
     if not annotations.is_file():
         raise FileNotFoundError(f"neither {original} nor {annotations} exists")
@@ -263,14 +259,12 @@ def _mpii(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
     return MpiiImages.from_json(annotations, images, head_boxes=heads)
 
 
-def _lsp(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
-    split: Literal["train", "test"] = "test" if part == "test" else "train"
-    return LspImages(folder / "joints.mat", folder / "images", split)
+def _lsp(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    return LspImages(folder / "joints.mat", folder / "images", part)
 
 
-def _flic(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
-    split: Literal["train", "test"] = "test" if part == "test" else "train"
-    return FlicImages(folder / "examples.mat", folder / "images", split)
+def _flic(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    return FlicImages(folder / "examples.mat", folder / "images", part)
 
 
 _COUNTS = {"train": 6000, "val": 200, "test": 200}

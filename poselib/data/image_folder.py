@@ -46,7 +46,7 @@ class ImageFiles:
             else 1, 2, ...
 
     Raises:
-        FileNotFoundError: a file is absent.
+        FileNotFoundError: a file is missing.
         ValueError: no file is given, or a file is truncated or not an image.
     """
 
@@ -85,7 +85,7 @@ def image_paths(sources: Sequence[str | Path]) -> list[Path]:
     A folder refers to the images in it, without its subfolders. Each file is returned once.
 
     Raises:
-        FileNotFoundError: a file is absent, or a folder or pattern has no image.
+        FileNotFoundError: a file is missing, or a folder or pattern has no image.
     """
     paths: dict[Path, Path] = {}
     for source in sources:

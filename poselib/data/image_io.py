@@ -47,7 +47,7 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         upright: turn the image as its EXIF orientation asks.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is truncated or not an image.
     """
     _check_present(path)
@@ -77,7 +77,7 @@ def as_rgb(image: object) -> NDArray[np.uint8]:
             channels last. Files and PIL images are turned as their EXIF orientation asks.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not an image, or has another shape, type or range of values.
     """
     if isinstance(image, str | Path):
@@ -142,7 +142,7 @@ def image_size(path: Path, *, upright: bool = False) -> Size:
         upright: the size of the image as its EXIF orientation asks.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not an image.
     """
     _check_present(path)
@@ -158,7 +158,7 @@ def check_image(path: Path) -> None:
     """Check that a file is a whole image, as far as can be told without decoding its pixels.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not an image, or is cut short.
     """
     image_size(path)

@@ -35,7 +35,7 @@ class KeypointImages:
         image_folder: the folder.
 
     Raises:
-        FileNotFoundError: the folder or an image is absent.
+        FileNotFoundError: the folder or an image is missing.
         ValueError: the table does not fit the skeleton.
     """
 
@@ -72,7 +72,7 @@ class KeypointImages:
         """Return the (height, width) of each image, from the headers of the files if not stated.
 
         Raises:
-            FileNotFoundError, ValueError: a file whose header is needed is absent or no image.
+            FileNotFoundError, ValueError: a file whose header is needed is missing or no image.
         """
         if self.table.sizes is not None:
             return self.table.sizes
@@ -83,7 +83,7 @@ class KeypointImages:
 
         Raises:
             IndexError: no such index.
-            FileNotFoundError, ValueError: the image is absent, unreadable, cut short, or not of
+            FileNotFoundError, ValueError: the image is missing, unreadable, cut short, or not of
                 the size that the annotations state.
         """
         table, index = self.table, range(len(self))[index]

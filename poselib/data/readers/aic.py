@@ -41,7 +41,7 @@ class AicKeypoints(KeypointImages):
         keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image is absent.
+        FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the file is not of this format, or has a bad or missing field.
     """
 
@@ -53,7 +53,7 @@ def read_aic(path: Path, keep_empty: bool = True) -> AnnotationTable:
     """Read AI Challenger's file as a table; images are numbered from 1 in its order.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not of this format, or has a bad or missing field.
     """
     images = entries(load_json(path), str(path))

@@ -46,7 +46,7 @@ class CocoKeypoints(KeypointImages):
         keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image is absent.
+        FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the file is not COCO, does not fit the skeleton, has a bad or missing field,
             or labels nobody.
     """
@@ -71,7 +71,7 @@ class CocoImages(KeypointImages):
         skeleton: which keypoints are predicted.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image is absent.
+        FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the file is not COCO, or has a bad or missing field.
     """
 
@@ -95,7 +95,7 @@ def read_results(results: Path | Sequence[Entry], annotations: AnnotationTable) 
         annotations: of the same images.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: a field is missing, of the wrong length or not finite, or an image or category
             is not in the table.
     """

@@ -33,7 +33,7 @@ def read_json(path: Path, fields: Sequence[str] = FIELDS) -> Entry:
     """Return lists of a COCO-format file: images, annotations and categories by default.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not JSON, or lacks a list.
     """
     return _lists(load_json(path), str(path), fields)
@@ -51,7 +51,7 @@ def read_annotations(source: Path | Entry, skeleton: Skeleton) -> AnnotationTabl
         skeleton: gives the number of keypoints.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not COCO, or has a bad or missing field.
     """
     file = None if isinstance(source, dict) else Path(source)
@@ -81,7 +81,7 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> AnnotationTa
     """Read a keypoint file as a dataset and check every field that is used.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not COCO, does not fit the skeleton, or has a bad or missing field.
     """
     content = read_json(path)
@@ -109,7 +109,7 @@ def read_images(path: Path, skeleton: Skeleton) -> AnnotationTable:
     Results carry category 1, a person in every COCO file.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not COCO, or has a bad or missing field.
     """
     images = _images(read_json(path, ("images",))["images"], path)

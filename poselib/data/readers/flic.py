@@ -50,7 +50,7 @@ class FlicImages(KeypointImages):
         unchecked: include the bad and unchecked examples of FLIC-full.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image is absent.
+        FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the file is not FLIC's, a field is missing or bad, or the split is empty.
     """
 

@@ -36,7 +36,7 @@ class HieveKeypoints(KeypointImages):
         keep_empty: keep frames without labeled people, as evaluation must.
 
     Raises:
-        FileNotFoundError: the folder of labels, a label file or a frame is absent.
+        FileNotFoundError: the folder of labels, a label file or a frame is missing.
         ValueError: a file is not of this format, or has a bad or missing field.
     """
 
@@ -54,7 +54,7 @@ def hieve_videos(labels: Path) -> list[str]:
     """Return the names of the videos with labels in a folder, sorted by number.
 
     Raises:
-        FileNotFoundError: the folder is absent or holds no label file.
+        FileNotFoundError: the folder is missing or holds no label file.
     """
     # By length first: 10 comes after 9.
     names = sorted((p.stem for p in labels.glob("*.json")), key=lambda stem: (len(stem), stem))

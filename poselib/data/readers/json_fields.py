@@ -19,7 +19,7 @@ def load_json(path: Path, kind: str = "annotation") -> Any:
     """Return what a JSON file holds; ``kind`` names it in errors.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not JSON.
     """
     if not path.is_file():

@@ -31,7 +31,7 @@ class LspImages(KeypointImages):
         split: ``"train"`` or ``"test"``.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image is absent.
+        FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the file is not one of the two, or the split is empty.
     """
 

@@ -32,7 +32,7 @@ def read_mat(path: Path, name: str) -> Value:
     """Return one variable of a MATLAB file.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not a MATLAB file of version 4 to 7.2, is truncated, or lacks the
             variable.
     """

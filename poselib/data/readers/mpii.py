@@ -60,7 +60,7 @@ class MpiiImages(KeypointImages):
             whole image.
 
     Raises:
-        FileNotFoundError: the folder or an image is absent.
+        FileNotFoundError: the folder or an image is missing.
         ValueError: no sample is left, or whole images are to be cropped.
     """
 
@@ -113,7 +113,7 @@ class MpiiImages(KeypointImages):
             crop_size: see the class.
 
         Raises:
-            FileNotFoundError: a file, the folder or an image is absent.
+            FileNotFoundError: a file, the folder or an image is missing.
             ValueError: a file is not MPII's, a field is bad, or nothing is left.
         """
         if split not in ("train", "test"):
@@ -149,7 +149,7 @@ class MpiiImages(KeypointImages):
             crop_size: see the class.
 
         Raises:
-            FileNotFoundError: a file, the folder or an image is absent.
+            FileNotFoundError: a file, the folder or an image is missing.
             ValueError: a file is not of this kind, a field is bad, or nothing is left.
         """
         if unit == "group":

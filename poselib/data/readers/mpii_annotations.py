@@ -34,7 +34,7 @@ def read_mpii_mat(path: Path, groups: Path | None = None) -> list[MpiiImage]:
         groups: ``groups_v12.mat``; without it, images have no groups.
 
     Raises:
-        FileNotFoundError: a file is absent.
+        FileNotFoundError: a file is missing.
         ValueError: a file is not MPII's, or has a bad or missing field.
     """
     release = structures(read_mat(path, "RELEASE"))
@@ -161,7 +161,7 @@ def read_mpii_json(path: Path, head_boxes: Path | None = None) -> list[MpiiImage
         head_boxes: ``gt_valid.mat``, which has the head boxes of ``valid.json``.
 
     Raises:
-        FileNotFoundError: a file is absent.
+        FileNotFoundError: a file is missing.
         ValueError: a file is not of this kind, or has a bad or missing field.
     """
     people = json_fields.entries(json_fields.load_json(path), str(path))

@@ -50,7 +50,7 @@ class OcHumanKeypoints(KeypointImages):
         keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image is absent.
+        FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the file is not of this format, has a bad or missing field, or the subset is
             unknown.
     """
@@ -65,7 +65,7 @@ def read_ochuman(path: Path, subset: Subset = "all", keep_empty: bool = True) ->
     """Read ``ochuman.json`` as a table; images are numbered from 1 in the order of the subset.
 
     Raises:
-        FileNotFoundError: the file is absent.
+        FileNotFoundError: the file is missing.
         ValueError: it is not of this format, has a bad or missing field, or the subset is
             unknown.
     """

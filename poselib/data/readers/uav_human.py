@@ -47,7 +47,7 @@ class UavHumanKeypoints(KeypointImages):
         keep_empty: keep frames without labeled people, as evaluation must.
 
     Raises:
-        FileNotFoundError: the folder of labels or a frame is absent.
+        FileNotFoundError: the folder of labels or a frame is missing.
         ValueError: a file is not of this format, has a bad or missing field, or the subset is
             unknown.
     """
