@@ -15,7 +15,7 @@ from poselib.data.transforms import letterbox_scale
 from poselib.engine.evaluate import Evaluation, LabeledImages, score
 from poselib.engine.predict import PredictOptions
 from poselib.metrics.localization_errors import classify_localization
-from poselib.metrics.oracle_search import candidate_spacing, offset_in_steps, search_locally
+from poselib.metrics.oracle_search import candidate_spacing, offset_in_steps, oracle_search
 from poselib.papers.published import published_table
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
@@ -104,7 +104,7 @@ def measure_oracle_search(
         fractions.append(within)
         for side in sides:
             moved = [
-                search_locally(each, truth, areas, skeleton.sigmas, side, px)
+                oracle_search(each, truth, areas, skeleton.sigmas, side, px)
                 for each, (truth, areas, px) in zip(poses, people, strict=True)
             ]
             ap = score(system, dataset, moved, explain=False).ap if side > 1 else predicted.ap

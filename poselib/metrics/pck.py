@@ -1,7 +1,7 @@
-"""Percentage of correct keypoints, in head sizes, and the average precision that MPII makes of it.
+"""PCKh, the percentage of correct keypoints in head sizes, and MPII's average precision of parts.
 
-Both follow the definition of PCKh: a keypoint is right if it is no further from the truth than a
-share of the head size, which is 0.6 of the diagonal of the head's box.
+Both use the definition of PCKh (Andriluka et al., 2014): a keypoint is correct if its distance to
+the annotated one is at most a fraction of the head size, 0.6 of the diagonal of the head's box.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ NOT_COUNTED = ("pelvis", "thorax")
 
 @dataclass(frozen=True)
 class PartAP:
-    """A number for each part of the body and one for all, each in [0, 1]; NaN where nobody counts.
+    """A number for each part of the body and one for all, from 0 to 1; NaN where none is annotated.
 
-    The mean of left and right, or for the head of what the function says, so far as they are
-    annotated; ``total`` is what the function says.
+    Each is the mean of left and right, as far as they are annotated; which keypoints make ``head``
+    and ``total`` is said by the function that returns it.
     """
 
     head: float
@@ -49,7 +49,7 @@ def multi_person_ap(
     skeleton: Skeleton,
     threshold: float = 0.5,
 ) -> PartAP:
-    """Return the average precision of each part over groups of people, as MPII measures it.
+    """Measure the average precision of each part over groups of people, as MPII does.
 
     See ``joint_ap``. ``head`` is the mean of upper neck and top of the head, ``total`` that of
     the 14 joints.
@@ -75,21 +75,21 @@ def joint_ap(
     skeleton: Skeleton,
     thresholds: Sequence[float] = (0.5,),
 ) -> FloatArray:
-    """Return the average precision of each joint, as the evaluation of MPII's groups defines it.
+    """Measure the average precision of each joint, as the evaluation of MPII's groups does.
 
-    In each group, whoever was found keeps the annotated person of whose joints he has the
-    greatest share right, and each annotated person then keeps the best of those. Every joint
-    found is right if it is near enough to that of its match, and wrong if not, if the match has
-    none there, or if there is no match. Precision over all joints of a type, ranked by their own
-    scores, is made to fall and integrated over recall. Pelvis and thorax do not take part.
+    In each group, each detection is matched to the annotated person with the highest PCKh, and each
+    annotated person keeps its best match. A detected joint is correct if it is near enough to that
+    of its match, and wrong if not, if the match has none, or if there is no match. Precision over
+    all joints of a type, ranked by their own scores, is made monotonically decreasing and
+    integrated over recall. Pelvis and thorax do not count.
 
-    Annotated people of a group in which nobody was found are missed, as in PoseTrack's version;
-    MPII's own forgets such groups.
+    Annotated people of a group without detections are missed, as in PoseTrack's version; MPII's own
+    leaves out such groups.
 
     Args:
-        poses: M groups of people found.
+        poses: the detections of M groups.
         people: M arrays (N, K, 3), px of the same frame and visibility.
-        head_sizes: M arrays (N,), px. Who has none (NaN) is left out.
+        head_sizes: M arrays (N,), px. People without one (NaN) are left out.
         skeleton: names the keypoints.
         thresholds: T, in head sizes.
 
@@ -109,9 +109,9 @@ def joint_ap(
         labeled = truth[..., 2] > 0
         annotated += labeled.sum(axis=0)
         present = found.found[:, counted]
-        apart = _in_heads(found.keypoints[:, counted], present, truth, sizes)
+        distance = _in_heads(found.keypoints[:, counted], present, truth, sizes)
         scores.append(np.where(present, found.scores[:, counted], np.nan).astype(np.float64))
-        hits.append(_right(apart, labeled, levels))
+        hits.append(_right(distance, labeled, levels))
     return _average_precision(np.concatenate(scores), np.concatenate(hits, axis=1), annotated)
 
 
@@ -122,16 +122,17 @@ def single_person_pckh(
     skeleton: Skeleton,
     threshold: float = 0.5,
 ) -> PartAP:
-    """Return the share of correct keypoints of each part, as HRNet's evaluation of MPII does.
+    """Measure PCKh of each part for single people, as HRNet's evaluation of MPII does.
 
-    Of each image the person of the best score counts; who was not found is wrong. ``head`` is the
-    top of the head alone, and ``total`` is over all keypoints but pelvis and thorax, each counted
-    once. That evaluation calls its last number PCKh@0.1, but measures it at 0.11.
+    The detection with the best score of each image counts; without one all keypoints are wrong.
+    ``head`` is the top of the head alone, and ``total`` is over all keypoints but pelvis and
+    thorax, each counted once. That evaluation calls its last number PCKh@0.1, but measures it at
+    0.11.
 
     Args:
-        poses: N images of people found.
+        poses: the detections of N images.
         people: (N, K, 3), px of the same frame and visibility, one person an image.
-        head_sizes: (N,), px. Who has none (NaN) is left out.
+        head_sizes: (N,), px. People without one (NaN) are left out.
         skeleton: MPII's, or another with the same parts.
         threshold: head sizes.
 
@@ -141,37 +142,37 @@ def single_person_pckh(
     counted = _counted(skeleton)
     truth, sizes = np.asarray(people), np.asarray(head_sizes)
     _check(poses, truth[:, None], sizes[:, None], len(skeleton))
-    distance = np.full((len(poses), len(skeleton)), np.inf)
+    distances = np.full((len(poses), len(skeleton)), np.inf)
     for row, found in enumerate(poses):
         if len(found):
             best = int(found.person_scores.argmax())
-            apart = np.linalg.norm(found.keypoints[best] - truth[row, :, :2], axis=-1)
-            distance[row] = np.where(found.found[best], apart / sizes[row], np.inf)
+            distance = np.linalg.norm(found.keypoints[best] - truth[row, :, :2], axis=-1)
+            distances[row] = np.where(found.found[best], distance / sizes[row], np.inf)
     labeled = (truth[..., 2] > 0) & np.isfinite(sizes)[:, None]
-    right = pckh(distance, labeled, [threshold])[0]
-    shares = {skeleton.keypoints[k]: float(right[k]) for k in counted}
+    right = pckh(distances, labeled, [threshold])[0]
+    rates = {skeleton.keypoints[k]: float(right[k]) for k in counted}
     times = labeled[:, counted].sum(axis=0)
     total = (
         float((right[counted] * times)[times > 0].sum() / times.sum()) if times.any() else np.nan
     )
-    return _parts(shares, ("head_top",), total)
+    return _parts(rates, ("head_top",), total)
 
 
 def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> FloatArray:
-    """Return the share of each keypoint that is right at each threshold.
+    """Compute the fraction of each keypoint that is correct at each threshold.
 
     Args:
-        distances: (N, K) from the truth, in head sizes; infinite where nothing was found.
+        distances: (N, K) from the truth, in head sizes; infinite where a keypoint is missing.
         labeled: (N, K) which of them count.
-        thresholds: (T,) greatest distances, in head sizes.
+        thresholds: (T,) largest distances, in head sizes.
 
     Returns:
         (T, K) from 0 to 1; NaN where none counts.
     """
-    apart, counts = np.asarray(distances, np.float64), np.asarray(labeled, bool)
+    distance, counts = np.asarray(distances, np.float64), np.asarray(labeled, bool)
     levels = np.asarray(thresholds, np.float64)[:, None, None]
     number = counts.sum(axis=0)
-    right = ((apart <= levels) & counts).sum(axis=1)
+    right = ((distance <= levels) & counts).sum(axis=1)
     return np.where(number > 0, right / np.maximum(number, 1), np.nan)
 
 
@@ -181,30 +182,30 @@ def _in_heads(
     truth: NDArray[np.floating],
     sizes: NDArray[np.floating],
 ) -> FloatArray:
-    """Distances (P, N, J) of everyone found to everyone annotated, in head sizes."""
-    apart = np.linalg.norm(found[:, None].astype(np.float64) - truth[None, ..., :2], axis=-1)
+    """Distances (P, N, J) of all detections to all annotated people, in head sizes."""
+    distance = np.linalg.norm(found[:, None].astype(np.float64) - truth[None, ..., :2], axis=-1)
     comparable = present[:, None] & (truth[None, ..., 2] > 0)
-    return np.where(comparable, apart / sizes[None, :, None], np.inf)
+    return np.where(comparable, distance / sizes[None, :, None], np.inf)
 
 
-def _right(apart: FloatArray, labeled: BoolArray, thresholds: FloatArray) -> BoolArray:
-    """Which joints found (T, P, J) are near that of their match, by distances (P, N, J)."""
-    near = apart <= thresholds[:, None, None, None]
-    number_found, number = apart.shape[:2]
+def _right(distance: FloatArray, labeled: BoolArray, thresholds: FloatArray) -> BoolArray:
+    """Which detected joints (T, P, J) are near that of their match, by distances (P, N, J)."""
+    near = distance <= thresholds[:, None, None, None]
+    number_found, number = distance.shape[:2]
     if number_found == 0 or number == 0:
-        return np.zeros((len(thresholds), number_found, apart.shape[2]), bool)
-    share = near.sum(axis=-1) / np.maximum(labeled.sum(axis=-1), 1)
-    favorite = share.argmax(axis=2)  # (T, P) the annotated person of each one found
-    mutual = np.where(np.arange(number) == favorite[..., None], share, 0)
-    chosen = mutual.argmax(axis=1)  # (T, N) the one found of each annotated person
+        return np.zeros((len(thresholds), number_found, distance.shape[2]), bool)
+    fraction = near.sum(axis=-1) / np.maximum(labeled.sum(axis=-1), 1)
+    favorite = fraction.argmax(axis=2)  # (T, P) the annotated person of each detection
+    mutual = np.where(np.arange(number) == favorite[..., None], fraction, 0)
+    chosen = mutual.argmax(axis=1)  # (T, N) the detection of each annotated person
     t, p = np.indices(favorite.shape)
-    # Who has nothing right may be matched here by chance, and still has nothing right.
+    # Detections without a correct joint may be matched here, and still have none.
     matched = chosen[t, favorite] == p
     return near[t, p, favorite] & matched[..., None]
 
 
 def _average_precision(scores: FloatArray, hits: BoolArray, annotated: FloatArray) -> FloatArray:
-    """Area (T, J) under falling precision: scores (D, J), NaN where nothing was found."""
+    """Area (T, J) under decreasing precision: scores (D, J), NaN where a joint is missing."""
     values = np.full((len(hits), scores.shape[1]), np.nan)
     for joint in np.flatnonzero(annotated):
         found = np.isfinite(scores[:, joint])
@@ -229,7 +230,7 @@ def _parts(joints: dict[str, float], head: tuple[str, ...], total: float | None 
 
 
 def _mean(values: list[float]) -> float:
-    """Mean of what is no NaN."""
+    """Mean of the values that are not NaN."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -246,7 +247,7 @@ def _check(
 ) -> None:
     if not len(poses) == len(people) == len(head_sizes):
         raise ValueError(
-            f"{len(poses)} images of people found, {len(people)} of annotated ones and "
+            f"{len(poses)} images of detections, {len(people)} of annotated people and "
             f"{len(head_sizes)} of head sizes: expected as many of each"
         )
     for row, (found, truth, sizes) in enumerate(zip(poses, people, head_sizes, strict=True)):
@@ -257,7 +258,7 @@ def _check(
         )
         if not fits:
             raise ValueError(
-                f"image {row}: people found, annotated ones and head sizes must be (P, K, 2), "
+                f"image {row}: detections, annotated people and head sizes must be (P, K, 2), "
                 f"(N, K, 3) and (N,) with K = {keypoints}, not {found.keypoints.shape}, "
                 f"{truth.shape} and {np.shape(sizes)}"
             )

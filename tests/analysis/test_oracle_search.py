@@ -22,7 +22,7 @@ from poselib.annotations import AnnotationTable
 from poselib.data.readers.coco import read_annotations, to_coco_results
 from poselib.engine.evaluate import evaluate, score
 from poselib.engine.predict import PredictOptions, present
-from poselib.metrics.oracle_search import search_locally
+from poselib.metrics.oracle_search import oracle_search
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
 from tests.engine.toys import scenes
@@ -108,7 +108,7 @@ def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
         people = sample.keypoints.astype(np.float64)
         people[..., :2] = sample.to_original(people[..., :2])
         areas = sample.areas * sample.to_original.scale**2
-        after = search_locally(found, people, areas, COCO.sigmas, 5, steps[-1])
+        after = oracle_search(found, people, areas, COCO.sigmas, 5, steps[-1])
         results += to_coco_results(after, index + 1)
     assert steps == pytest.approx([0.5 * 160 / 64, 0.5 * 240 / 64, 2 * 0.5 * 128 / 64])
     expected = ap_of(FILES.annotations(), results, COCO)

@@ -14,7 +14,7 @@ from poselib.metrics.oracle_search import (
     candidate_spacing,
     nearest_candidates,
     offset_in_steps,
-    search_locally,
+    oracle_search,
 )
 from poselib.ops.oks import keypoint_similarity, object_keypoint_similarity
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
@@ -88,7 +88,7 @@ def every_candidate(
 def test_it_finds_what_trying_every_candidate_finds(skeleton, window: int, step: float) -> None:
     crowd = random_crowd(window, skeleton, people=3)
     moved, reach = every_candidate(crowd, skeleton.sigmas, window, step)
-    found = search_locally(*crowd, skeleton.sigmas, window, step)
+    found = oracle_search(*crowd, skeleton.sigmas, window, step)
     np.testing.assert_allclose(found.keypoints, moved, rtol=1e-6, atol=1e-4)
     ours = best_reachable_oks(*crowd, skeleton.sigmas, window, step)
     np.testing.assert_allclose(ours, reach, atol=1e-9)
@@ -101,7 +101,7 @@ def test_the_oks_with_the_chosen_person_never_falls_and_is_what_was_within_reach
         people, truth, areas = crowd
         people = replace(people, scores=np.maximum(people.scores, 0.1))  # nothing is missing
         reach = best_reachable_oks(people, truth, areas, COCO.sigmas, 11, 1.0)
-        after = search_locally(people, truth, areas, COCO.sigmas, 11, 1.0)
+        after = oracle_search(people, truth, areas, COCO.sigmas, 11, 1.0)
         who = reach.argmax(axis=1)
         near, nearer = (
             keypoint_similarity(p.keypoints, truth[who, :, :2], areas[who], COCO.sigmas)
@@ -123,20 +123,20 @@ def test_larger_windows_reach_more_until_nearly_everything() -> None:
     # The candidates of a window are among those of a larger one.
     assert all((b >= a - 1e-12).all() for a, b in pairwise(reach))
     assert reach[-1].min() > 0.99
-    after = search_locally(people, truth, areas, COCO.sigmas, 2_000_001, 0.2)
+    after = oracle_search(people, truth, areas, COCO.sigmas, 2_000_001, 0.2)
     best = object_keypoint_similarity(after.keypoints, truth, areas, COCO.sigmas).max(axis=0)
     assert best.min() > 0.99
 
 
 def test_a_window_of_one_changes_nothing() -> None:
     people, truth, areas = random_crowd(5)
-    after = search_locally(people, truth, areas, COCO.sigmas, 1, 1.0)
+    after = oracle_search(people, truth, areas, COCO.sigmas, 1, 1.0)
     np.testing.assert_array_equal(after.keypoints, people.keypoints)
 
 
 def test_scores_missing_and_unlabeled_keypoints_stay() -> None:
     people, truth, areas = random_crowd(6)
-    after = search_locally(people, truth, areas, COCO.sigmas, 11, 1.0)
+    after = oracle_search(people, truth, areas, COCO.sigmas, 11, 1.0)
     np.testing.assert_array_equal(after.scores, people.scores)
     np.testing.assert_array_equal(after.person_scores, people.person_scores)
     assert not people.found.all() and (after.keypoints[~people.found] == 0).all()
@@ -151,8 +151,8 @@ def test_the_order_of_people_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     found, annotated = rng.permutation(len(people)), rng.permutation(len(truth))
     mixed = Poses(people.keypoints[found], people.scores[found], people.person_scores[found])
-    after = search_locally(people, truth, areas, COCO.sigmas, 11, 1.0)
-    other = search_locally(mixed, truth[annotated], areas[annotated], COCO.sigmas, 11, 1.0)
+    after = oracle_search(people, truth, areas, COCO.sigmas, 11, 1.0)
+    other = oracle_search(mixed, truth[annotated], areas[annotated], COCO.sigmas, 11, 1.0)
     np.testing.assert_array_equal(other.keypoints, after.keypoints[found])
 
 
@@ -160,8 +160,8 @@ def test_it_is_the_same_at_every_scale() -> None:
     people, truth, areas = random_crowd(8)
     large = replace(people, keypoints=4 * people.keypoints)
     enlarged = truth * [4, 4, 1]
-    after = search_locally(people, truth, areas, COCO.sigmas, 11, 1.0)
-    other = search_locally(large, enlarged, 16 * areas, COCO.sigmas, 11, 4.0)
+    after = oracle_search(people, truth, areas, COCO.sigmas, 11, 1.0)
+    other = oracle_search(large, enlarged, 16 * areas, COCO.sigmas, 11, 4.0)
     np.testing.assert_allclose(other.keypoints, 4 * after.keypoints, rtol=1e-6)
 
 
@@ -179,7 +179,7 @@ def test_candidates_by_hand() -> None:
 def test_whoever_is_found_twice_is_moved_twice() -> None:
     beside, other = [(x + 1, y) for x, y in at(ANN)], [(x, y - 2) for x, y in at(ANN)]
     scene = sample(ANN, BOB)
-    after = search_locally(
+    after = oracle_search(
         poses(beside, other), scene.keypoints, scene.areas, TOY.sigmas, window=5, step=1.0
     )
     np.testing.assert_allclose(after.keypoints, np.array([at(ANN)] * 2))
@@ -195,13 +195,13 @@ def test_a_missing_keypoint_counts_against_a_person() -> None:
 def test_nobody_found_nobody_annotated_nobody_labeled() -> None:
     nobody, scene = Poses.empty(4), sample(ANN, BOB)
     given = TOY.sigmas, 11, 1.0
-    assert len(search_locally(nobody, scene.keypoints, scene.areas, *given)) == 0
+    assert len(oracle_search(nobody, scene.keypoints, scene.areas, *given)) == 0
     found, empty = poses(at(ANN)), sample()
-    after = search_locally(found, empty.keypoints, empty.areas, *given)
+    after = oracle_search(found, empty.keypoints, empty.areas, *given)
     np.testing.assert_array_equal(after.keypoints, found.keypoints)
     # As in a crowd: somebody is there, but nothing of them is labeled.
     crowd = sample([(11, 10, 0), (21, 10, 0), (31, 10, 0), (41, 10, 0)])
-    after = search_locally(found, crowd.keypoints, crowd.areas, *given)
+    after = oracle_search(found, crowd.keypoints, crowd.areas, *given)
     np.testing.assert_array_equal(after.keypoints, found.keypoints)
     shapes = [
         best_reachable_oks(p, s.keypoints, s.areas, *given).shape
@@ -216,7 +216,7 @@ def test_without_an_area_nobody_is_near_unless_exactly() -> None:
     nothing = np.zeros(1)
     reach = best_reachable_oks(beside, scene.keypoints, nothing, TOY.sigmas, 3, 1.0)
     np.testing.assert_array_equal(reach, [[1], [0]])
-    after = search_locally(beside, scene.keypoints, nothing, TOY.sigmas, 3, 1.0)
+    after = oracle_search(beside, scene.keypoints, nothing, TOY.sigmas, 3, 1.0)
     np.testing.assert_array_equal(after.keypoints[0], np.array(at(ANN)))
     np.testing.assert_array_equal(after.keypoints[1], beside.keypoints[1])
 
@@ -238,4 +238,4 @@ def test_what_does_not_fit_is_refused(change: dict, message: str) -> None:
     scene = sample(ANN)
     given = {"truth": scene.keypoints, "areas": scene.areas, "sigmas": TOY.sigmas}
     with pytest.raises(ValueError, match=message):
-        search_locally(poses(at(ANN)), **{**given, "window": 11, "step": 1.0, **change})
+        oracle_search(poses(at(ANN)), **{**given, "window": 11, "step": 1.0, **change})

@@ -290,7 +290,7 @@ def test_shares_rise_with_the_threshold_and_equal_a_loop(seed: int) -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     a, sizes = person(0), [np.array([20.0])]
-    with pytest.raises(ValueError, match="2 images of people found, 1 of annotated ones and 1"):
+    with pytest.raises(ValueError, match="2 images of detections, 1 of annotated people and 1"):
         joint_ap([found(), found()], [a[None]], sizes, MPII)
     with pytest.raises(ValueError, match=r"image 0: .* K = 16, not \(0, 17, 2\)"):
         joint_ap([Poses.empty(17)], [a[None]], sizes, MPII)

@@ -1,4 +1,4 @@
-"""Fitting one frame of coordinates to another: a scale and a shift common to all images."""
+"""Fit of a scale and a shift, common to all images, that bring detections to annotated people."""
 
 from __future__ import annotations
 
@@ -12,105 +12,111 @@ from poselib.metrics.comparison import Comparison
 from poselib.typing import FloatArray, IntArray
 
 _ROUNDS = 4
-# People are paired by a similarity that reaches this many times as far as OKS.
-_REACH = 8.0
+# OKS pairs people over distances this many times as large as usual.
+_WIDENING = 8.0
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What brings coordinates found to annotated ones: ``scale * xy + shift``, px."""
+class ScaleShift:
+    """The map ``scale * xy + shift`` of coordinates, px."""
 
     scale: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
 
     def __call__(self, found: DetectionTable) -> DetectionTable:
-        return moved(found, lambda xy: self.scale * xy + np.array(self.shift))
+        return change_coordinates(found, lambda xy: self.scale * xy + np.array(self.shift))
 
 
-def moved(found: DetectionTable, change: Callable[[FloatArray], FloatArray]) -> DetectionTable:
-    """Return people found with other coordinates; keypoints that are not present stay so."""
+def change_coordinates(
+    found: DetectionTable, change: Callable[[FloatArray], FloatArray]
+) -> DetectionTable:
+    """Return detections with other coordinates; keypoints that were not found stay so."""
     xy = np.where(found.present[..., None], change(found.keypoints[..., :2]), 0.0)
     return replace(found, keypoints=np.concatenate([xy, found.keypoints[..., 2:]], axis=-1))
 
 
-def fit_scale_shift(comparison: Comparison, *, scale: bool, shift: bool) -> Frame:
-    """Return the frame that brings who was found nearest to who is annotated.
+def fit_scale_shift(comparison: Comparison, *, scale: bool, shift: bool) -> ScaleShift:
+    """Fit the scale and shift that bring the detections nearest to the annotated people.
 
-    It starts from where the people of each image are on the whole, whoever is whom, and goes on
-    with those who are then nearest to each other, of whom the farther half is not believed.
+    The fit starts from the median location and the spread of all keypoints in each image. Then,
+    repeatedly, each annotated person is paired with the most similar detection, and least squares
+    are solved over the more similar half of these pairs.
 
     Args:
-        comparison: who is where.
+        comparison: annotated people and detections.
         scale: fit a scale; 1 if not.
         shift: fit a shift; 0 if not.
     """
-    frame = _coarse(comparison, scale, shift)
+    fit = _initial_fit(comparison, scale, shift)
     for _ in range(_ROUNDS):
-        brought = replace(comparison, found=frame(comparison.found))
-        f, t = _nearest(brought)
+        f, t = _similar_pairs(replace(comparison, found=fit(comparison.found)))
         common = comparison.truth.labeled[t] & comparison.found.present[f]
         if not common.any():
             break
-        here = comparison.found.keypoints[f][common][:, :2]
-        there = comparison.truth.keypoints[t][common][:, :2]
-        frame = _solved(here, there, scale, shift)
-    return frame
+        detected = comparison.found.keypoints[f][common][:, :2]
+        annotated = comparison.truth.keypoints[t][common][:, :2]
+        fit = _least_squares(detected, annotated, scale, shift)
+    return fit
 
 
-def _coarse(comparison: Comparison, scale: bool, shift: bool) -> Frame:
-    """Compare where the keypoints of each image are on the whole."""
+def _initial_fit(comparison: Comparison, scale: bool, shift: bool) -> ScaleShift:
+    """Compare location and spread of all keypoints of each image."""
     truth, found = comparison.truth, comparison.found
     labeled, present = truth.labeled, found.present
     rows = []
     for image in np.unique(truth.images[~truth.ignored]):
         people = (truth.images == image) & ~truth.ignored
         (candidates,) = np.nonzero(found.images == image)
-        # As many as there are people: the rest are hardly people.
+        # As many detections as there are people: the rest are hardly people.
         order = np.argsort(-found.scores[candidates], kind="stable")
         best = candidates[order][: people.sum()]
-        there = truth.keypoints[people][labeled[people]][:, :2]
-        here = found.keypoints[best][present[best]][:, :2]
-        if len(here) and len(there):
-            rows.append((*_place(here, shift), *_place(there, shift)))
+        annotated = truth.keypoints[people][labeled[people]][:, :2]
+        detected = found.keypoints[best][present[best]][:, :2]
+        if len(detected) and len(annotated):
+            rows.append((*_location(detected, shift), *_location(annotated, shift)))
     if not rows:
-        return Frame()
+        return ScaleShift()
     values = np.array(rows)
     factor = 1.0
     if scale:
         factor = _positive(np.median(values[:, 5] / np.maximum(values[:, 2], 1e-12)))
-    apart = np.median(values[:, 3:5] - factor * values[:, :2], axis=0)
-    return Frame(factor, (float(apart[0]), float(apart[1])) if shift else (0.0, 0.0))
+    x, y = np.median(values[:, 3:5] - factor * values[:, :2], axis=0).tolist()
+    return ScaleShift(factor, (x, y) if shift else (0.0, 0.0))
 
 
-def _place(xy: FloatArray, around_middle: bool) -> tuple[float, float, float]:
-    """Middle of some points and how far they are from it, or from the origin; px."""
-    middle = np.median(xy, axis=0)
-    apart = xy - middle if around_middle else xy
-    return float(middle[0]), float(middle[1]), float(np.sqrt((apart**2).mean()))
+def _location(xy: FloatArray, around_median: bool) -> tuple[float, float, float]:
+    """Median of some points and their spread around it, or around the origin; px."""
+    median = np.median(xy, axis=0)
+    offsets = xy - median if around_median else xy
+    return float(median[0]), float(median[1]), float(np.sqrt((offsets**2).mean()))
 
 
-def _nearest(comparison: Comparison) -> tuple[IntArray, IntArray]:
-    """Who was found nearest to each annotated person, and that person; the nearer half of them."""
+def _similar_pairs(comparison: Comparison) -> tuple[IntArray, IntArray]:
+    """Rows of the most similar detection of each person and of the person; the better half."""
     truth = comparison.truth
-    wide = replace(comparison, truth=replace(truth, areas=truth.areas * _REACH**2))
-    best, who = wide.best_oks()
+    wide = replace(comparison, truth=replace(truth, areas=truth.areas * _WIDENING**2))
+    best, detection = wide.best_oks()
     (people,) = np.nonzero(~truth.ignored & (best > 0))
     if len(people):
         people = people[best[people] >= np.median(best[people])]
-    return who[people], people
+    return detection[people], people
 
 
-def _solved(here: FloatArray, there: FloatArray, scale: bool, shift: bool) -> Frame:
-    """Least squares over points (M, 2) that belong together."""
-    origin, goal = (here.mean(axis=0), there.mean(axis=0)) if shift else (np.zeros(2), np.zeros(2))
+def _least_squares(
+    detected: FloatArray, annotated: FloatArray, scale: bool, shift: bool
+) -> ScaleShift:
+    """Fit corresponding points (M, 2)."""
+    origin, goal = np.zeros(2), np.zeros(2)
+    if shift:
+        origin, goal = detected.mean(axis=0), annotated.mean(axis=0)
     factor = 1.0
     if scale:
-        a, b = here - origin, there - goal
+        a, b = detected - origin, annotated - goal
         factor = _positive((a * b).sum() / max((a * a).sum(), 1e-12))
-    apart = goal - factor * origin
-    return Frame(factor, (float(apart[0]), float(apart[1])))
+    x, y = (goal - factor * origin).tolist()
+    return ScaleShift(factor, (x, y))
 
 
 def _positive(factor: float) -> float:
-    """A scale of 0 or less fits nothing; no scale is a better guess."""
+    """Return a scale, or 1 for one that is not positive and fits nothing."""
     return float(factor) if factor > 0 else 1.0

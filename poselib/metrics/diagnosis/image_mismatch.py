@@ -1,4 +1,4 @@
-"""Whether people were found in the wrong images."""
+"""Test of whether detections carry the ids of other images than their own."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ _PEOPLE, _DETECTIONS = 150, 3000
 _ABOVE_CHANCE = 0.15
 
 
-def elsewhere(everything: Comparison, sample: Comparison) -> Iterator[tuple[float, str]]:
-    """Yield the similarity of annotated people to anybody found in any image, and what it means.
+def find_swapped_images(everything: Comparison, sample: Comparison) -> Iterator[tuple[float, str]]:
+    """Compare annotated people with the detections of all images.
 
-    Among thousands somebody is alike by chance. How much is seen from the same people mirrored
-    where they stand: nothing is yielded unless they themselves are clearly more alike.
+    Among thousands of detections some are similar by chance. How similar is measured with the same
+    people mirrored in place: nothing is yielded unless they themselves are clearly more similar.
 
     Args:
-        everything: who is where.
-        sample: the annotated people to look at.
+        everything: annotated people and detections of all images.
+        sample: those of some images; their people are compared.
+
+    Yields:
+        The mean similarity of annotated people to the most similar detection of any image, and the
+        reason that it gives for a low average precision.
     """
     if len(everything.images) < 2:
         return
@@ -35,33 +39,33 @@ def elsewhere(everything: Comparison, sample: Comparison) -> Iterator[tuple[floa
     truth = sample.truth.only(chosen)
     best = np.argsort(-everything.found.scores, kind="stable")[:_DETECTIONS]
     candidates = everything.found.only(np.isin(np.arange(len(everything.found)), best))
-    together = replace(
+    in_one_image = replace(
         everything,
         truth=replace(truth, images=np.zeros_like(truth.images), image_ids=(0,)),
         found=replace(candidates, images=np.zeros_like(candidates.images)),
         max_detections=_DETECTIONS,
     )
-    value, who = together.best_oks()
-    mirrored = replace(together, truth=_mirrored(together.truth, everything.skeleton))
+    oks, detection = in_one_image.best_oks()
+    mirrored = replace(in_one_image, truth=_mirrored(in_one_image.truth, everything.skeleton))
     chance, _ = mirrored.best_oks()
-    if value.mean() < chance.mean() + _ABOVE_CHANCE:
+    if oks.mean() < chance.mean() + _ABOVE_CHANCE:
         return
-    home = np.searchsorted(everything.images, np.array(sample.images)[truth.images])
-    steps = (candidates.images[who] - home)[value > 0.5]
+    own_image = np.searchsorted(everything.images, np.array(sample.images)[truth.images])
+    steps = (candidates.images[detection] - own_image)[oks > 0.5]
     steps = steps[steps != 0]
     if not len(steps):
         return
-    usual, times = np.unique(steps, return_counts=True)
-    step = int(usual[times.argmax()])
+    values, times = np.unique(steps, return_counts=True)
+    step = int(values[times.argmax()])
     where = ""
     if times.max() > len(steps) / 2:
         side = "after" if step > 0 else "before"
         where = f": most are {abs(step)} {side} their own in the order of the ids"
-    yield float(value.mean()), f"detections are in the wrong images{where}"
+    yield float(oks.mean()), f"detections are in the wrong images{where}"
 
 
 def _mirrored(truth: AnnotationTable, skeleton: Skeleton) -> AnnotationTable:
-    """Mirror everyone about the middle of their own keypoints."""
+    """Mirror each person about the middle of its own keypoints."""
     keypoints, labeled = truth.keypoints.copy(), truth.labeled
     x = truth.keypoints[..., 0]
     low = np.where(labeled, x, np.inf).min(axis=1, keepdims=True)

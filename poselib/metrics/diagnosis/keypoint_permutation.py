@@ -1,4 +1,4 @@
-"""Which keypoint was found where another is annotated."""
+"""Similarity of each type of detected keypoint to each type of annotated keypoint."""
 
 from __future__ import annotations
 
@@ -9,50 +9,53 @@ from poselib.metrics.comparison import Comparison
 from poselib.ops.oks import keypoint_similarity
 from poselib.typing import BoolArray, FloatArray, IntArray
 
+_MIN_IOU = 0.3
 
-def keypoint_likeness(sample: Comparison) -> FloatArray:
-    """Return how alike the place where a keypoint is annotated is to where any was found.
 
-    Of people whose keypoints fill nearly the same box, whichever keypoint lies where in it.
+def type_similarity(sample: Comparison) -> FloatArray:
+    """Compare the locations of annotated keypoints of each type with detected ones of each type.
+
+    People are paired by the boxes of their keypoints, which do not depend on the order of types.
 
     Args:
-        sample: who is where.
+        sample: annotated people and detections.
 
     Returns:
-        (K, K) mean similarity from 0 to 1 of annotated keypoints (rows) to found ones (columns).
+        (K, K) mean similarity from 0 to 1 of annotated keypoints (rows) to detected ones (columns).
     """
     truth, found = sample.truth, sample.found
-    f, t = _same_box(sample)
+    f, t = _pairs_by_box(sample)
     labeled = truth.labeled[t]
-    here, there = found.keypoints[f][:, :, None, :2], truth.keypoints[t][:, None, :, :2]
+    detected, annotated = found.keypoints[f][:, :, None, :2], truth.keypoints[t][:, None, :, :2]
     areas = np.maximum(truth.areas[t], 1)[:, None]
-    alike = keypoint_similarity(here, there, areas, sample.skeleton.sigmas) * labeled[:, None]
-    mean: FloatArray = alike.sum(axis=0) / np.maximum(labeled.sum(axis=0), 1)
+    similarity = keypoint_similarity(detected, annotated, areas, sample.skeleton.sigmas)
+    similarity = similarity * labeled[:, None]
+    mean: FloatArray = similarity.sum(axis=0) / np.maximum(labeled.sum(axis=0), 1)
     return mean.T
 
 
-def _same_box(sample: Comparison) -> tuple[IntArray, IntArray]:
-    """For each annotated person whoever was found in the most similar box, if similar at all."""
+def _pairs_by_box(sample: Comparison) -> tuple[IntArray, IntArray]:
+    """Rows of the detections with the most similar boxes, and of the annotated people."""
     truth, found = sample.truth, sample.found
     annotated, present = _boxes(truth.keypoints, truth.labeled), found.present
-    predicted, someone = _boxes(found.keypoints, present), present.any(axis=1)
+    detected, has_keypoints = _boxes(found.keypoints, present), present.any(axis=1)
     f, t = [], []
     for image in np.unique(found.images):
         (people,) = np.nonzero((truth.images == image) & ~truth.ignored)
-        (candidates,) = np.nonzero((found.images == image) & someone)
+        (candidates,) = np.nonzero((found.images == image) & has_keypoints)
         if not len(people) or not len(candidates):
             continue
-        nobody = np.zeros(len(candidates), np.uint8)  # is a crowd
-        overlap = mask.iou(annotated[people], predicted[candidates], nobody)
+        crowds = np.zeros(len(candidates), np.uint8)
+        overlap = mask.iou(annotated[people], detected[candidates], crowds)
         best = overlap.argmax(axis=1)
-        sure = overlap[np.arange(len(people)), best] > 0.3
-        f.extend(candidates[best[sure]].tolist())
-        t.extend(people[sure].tolist())
+        similar = overlap[np.arange(len(people)), best] > _MIN_IOU
+        f.extend(candidates[best[similar]].tolist())
+        t.extend(people[similar].tolist())
     return np.array(f, np.int64), np.array(t, np.int64)
 
 
 def _boxes(keypoints: FloatArray, counted: BoolArray) -> FloatArray:
-    """Left, top, width and height (N, 4) of some keypoints."""
+    """Left, top, width and height (N, 4) of the keypoints that count."""
     xy, there = keypoints[..., :2], counted[..., None]
     low = np.where(there, xy, np.inf).min(axis=1)
     return np.concatenate([low, np.where(there, xy, -np.inf).max(axis=1) - low], axis=1)

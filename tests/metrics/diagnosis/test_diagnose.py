@@ -1,4 +1,4 @@
-"""Each way of spoiling right results is recognized, and right results are left in peace."""
+"""Each kind of mistake in correct results is recognized, and none is invented."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def scenes(
 
 
 def detections(truth: Entry, seed: int = 0) -> list[Entry]:
-    """Everyone, a little beside the truth, and as many who are nobody, with lower scores."""
+    """Annotated people with small offsets, and as many false positives with lower scores."""
     rng = np.random.default_rng(seed)
     results = []
     for person in truth["annotations"]:
         points = np.reshape(person["keypoints"], (-1, 3)).astype(float)
         size = np.sqrt(person["area"])
         middle = points[points[:, 2] > 0, :2].mean(axis=0)
-        # Who annotates does not label everything, but a network finds something.
+        # A network detects keypoints that are not labeled, too.
         guess = middle + rng.normal(0, 0.3 * size, (len(points), 2))
         xy = np.where(points[:, 2:] > 0, points[:, :2], guess)
         xy += rng.normal(0, 0.02 * size, xy.shape)
-        nobody = rng.uniform(0, WIDTH, (len(points), 2))
-        for where, score in ((xy, rng.uniform(0.5, 1)), (nobody, rng.uniform(0, 0.5))):
+        random = rng.uniform(0, WIDTH, (len(points), 2))
+        for where, score in ((xy, rng.uniform(0.5, 1)), (random, rng.uniform(0, 0.5))):
             results.append(
                 {
                     "image_id": person["image_id"],
@@ -55,7 +55,7 @@ def detections(truth: Entry, seed: int = 0) -> list[Entry]:
     return results
 
 
-def spoiled(results: list[Entry], change: Change) -> list[Entry]:
+def with_mistake(results: list[Entry], change: Change) -> list[Entry]:
     rows = []
     for result in results:
         points = np.reshape(result["keypoints"], (-1, 3))
@@ -67,7 +67,7 @@ def spoiled(results: list[Entry], change: Change) -> list[Entry]:
 TRUTH = scenes()
 RESULTS = detections(TRUTH)
 MIRROR = np.array([-1.0, 1.0])
-SPOILED: dict[str, tuple[Change, str]] = {
+MISTAKES: dict[str, tuple[Change, str]] = {
     "halved": (lambda xy, _: xy / 2, r"coordinates are 2 times too small"),
     "quartered": (lambda xy, _: xy / 4, r"coordinates are 4 times too small"),
     "enlarged": (lambda xy, _: xy * 3.3, r"coordinates are 3\.3 times too large"),
@@ -103,10 +103,10 @@ def only(reasons: tuple[str, ...], words: str) -> bool:
     return len(reasons) == 1 and re.search(words, reasons[0]) is not None
 
 
-@pytest.mark.parametrize("name", SPOILED)
-def test_spoiled_coordinates_are_recognized(name: str) -> None:
-    change, words = SPOILED[name]
-    results = spoiled(RESULTS, change)
+@pytest.mark.parametrize("name", MISTAKES)
+def test_wrong_coordinates_are_recognized(name: str) -> None:
+    change, words = MISTAKES[name]
+    results = with_mistake(RESULTS, change)
     assert ap_of(TRUTH, results, COCO).AP < 0.2 < 0.8 < ap_of(TRUTH, RESULTS, COCO).AP
     reasons = reasons_of(TRUTH, results, COCO)
     assert only(reasons, words), reasons
@@ -135,7 +135,7 @@ def test_the_order_of_another_skeleton_is_recognized(other: Skeleton) -> None:
     truth = scenes(CROWDPOSE)
     like = {"head_top": "head"}
     places = [CROWDPOSE.index(like.get(name, name)) for name in other.keypoints]
-    results = spoiled(detections(truth), lambda xy, _: xy[places])
+    results = with_mistake(detections(truth), lambda xy, _: xy[places])
     reasons = reasons_of(truth, results, CROWDPOSE)
     assert only(reasons, f"in another order, as in skeleton '{other.name}'"), reasons
 
@@ -145,28 +145,28 @@ def test_results_of_another_skeleton_cut_to_length_are_recognized() -> None:
     # COCO's first fourteen: the face, then from the shoulders down to one knee.
     names = [name if name in CROWDPOSE.keypoints else "head" for name in COCO.keypoints[:14]]
     places = [CROWDPOSE.index(name) for name in names]
-    results = spoiled(detections(truth), lambda xy, _: xy[places])
+    results = with_mistake(detections(truth), lambda xy, _: xy[places])
     reasons = reasons_of(truth, results, CROWDPOSE)
     assert only(reasons, "in another order, as in skeleton '(coco|ochuman|uav_human)'"), reasons
 
 
-def test_people_of_a_category_without_detections_are_like_nobody() -> None:
+def test_people_of_a_category_without_detections_are_not_similar() -> None:
     first, *rest = TRUTH["annotations"]
     people = [first, *({**person, "category_id": 7} for person in rest)]
     truth = {**TRUTH, "annotations": people, "categories": [{"id": 1}, {"id": 7}]}
     # One person of many, in another image than their own.
     elsewhere = {**RESULTS[0], "image_id": TRUTH["images"][-1]["id"]}
     reasons = reasons_of(truth, [elsewhere], COCO)
-    assert only(reasons, "is like nobody annotated"), reasons
+    assert only(reasons, "are not similar to the annotated people"), reasons
     # Only some of very many people are looked at, none of them of the category that was found.
     many = [{**person, "category_id": 1} for person in people * 3]
     many[-2]["category_id"] = 7
     results = [{**result, "category_id": 7} for result in RESULTS]
     reasons = reasons_of({**truth, "annotations": many}, results, COCO)
-    assert only(reasons, "is like nobody annotated"), reasons
+    assert only(reasons, "are not similar to the annotated people"), reasons
 
 
-def test_areas_that_are_no_areas_are_recognized() -> None:
+def test_wrong_areas_are_recognized() -> None:
     people = [{**person, "area": 1.0} for person in TRUTH["annotations"]]
     reasons = reasons_of({**TRUTH, "annotations": people}, RESULTS, COCO)
     assert only(reasons, "annotated areas are about 0.00"), reasons
@@ -187,16 +187,16 @@ def test_right_detections_with_low_scores_are_recognized() -> None:
     )
 
 
-def test_there_is_nothing_to_compare() -> None:
+def test_missing_people_and_detections_are_recognized() -> None:
     nobody = {**TRUTH, "annotations": []}
-    assert only(reasons_of(nobody, RESULTS, COCO), "nobody counts")
+    assert only(reasons_of(nobody, RESULTS, COCO), "no annotated person with a labeled keypoint")
     assert only(reasons_of(TRUTH, [], COCO), "there are no detections")
     first = [r for r in RESULTS if r["image_id"] == 0]
     reasons = reasons_of(TRUTH, first, COCO, image_ids=[1, 2])
     assert only(reasons, "there are no detections in the evaluated images")
     others = [person for person in TRUTH["annotations"] if person["image_id"] != 0]
     reasons = reasons_of({**TRUTH, "annotations": others}, first, COCO)
-    assert only(reasons, r"like nobody annotated \(mean similarity 0\.00\)"), reasons
+    assert only(reasons, r"not similar to the annotated people \(mean similarity 0\.00\)"), reasons
     missing = [{**r, "keypoints": [0.0] * 51} for r in RESULTS]
     assert only(reasons_of(TRUTH, missing, COCO), "written as missing")
     two = {**TRUTH, "categories": [{"id": 1}, {"id": 7}]}
@@ -205,32 +205,34 @@ def test_there_is_nothing_to_compare() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_is_made_up_for_random_people(seed: int) -> None:
+def test_no_reason_is_invented_for_random_people(seed: int) -> None:
     # Real poses of other scenes: plausible everywhere, right nowhere.
     strangers = scenes(seed=100 + seed)
     reasons = reasons_of(TRUTH, detections(strangers), COCO)
-    assert only(reasons, "is like nobody annotated"), reasons
-    noise = spoiled(RESULTS, lambda xy, _: np.random.default_rng(seed).uniform(0, WIDTH, xy.shape))
-    assert only(reasons_of(TRUTH, noise, COCO), "is like nobody annotated")
+    assert only(reasons, "are not similar to the annotated people"), reasons
+    noise = with_mistake(
+        RESULTS, lambda xy, _: np.random.default_rng(seed).uniform(0, WIDTH, xy.shape)
+    )
+    assert only(reasons_of(TRUTH, noise, COCO), "are not similar to the annotated people")
 
 
-def test_among_very_many_somebody_is_alike_by_chance() -> None:
+def test_similarity_by_chance_among_many_is_no_reason() -> None:
     truth, strangers = (scenes(seed=s, count=n, size=64) for s, n in ((5, 60), (77, 150)))
     many = [
         {**result, "image_id": result["image_id"] % 60}
         for shift in np.random.default_rng(0).uniform(-8, 8, (4, 2))
-        for result in spoiled(detections(strangers), lambda xy, _, shift=shift: xy + shift)
+        for result in with_mistake(detections(strangers), lambda xy, _, shift=shift: xy + shift)
     ]
     assert len(many) > 2500
     reasons = reasons_of(truth, many, COCO)
-    assert only(reasons, "is like nobody annotated"), reasons
+    assert only(reasons, "are not similar to the annotated people"), reasons
 
 
-def test_images_without_a_size_and_one_image_alone_will_do() -> None:
+def test_images_without_sizes_and_a_single_image_suffice() -> None:
     bare = {**TRUTH, "images": [{"id": image["id"]} for image in TRUTH["images"]]}
-    results = spoiled(RESULTS, lambda xy, _: xy[:, ::-1])
+    results = with_mistake(RESULTS, lambda xy, _: xy[:, ::-1])
     assert only(reasons_of(bare, results, COCO), "x and y are exchanged")
     crowded = scenes(people=(4, 4))
     one = crowded["images"][0]["id"]
-    shifted = spoiled(detections(crowded), lambda xy, _: xy + 40)
+    shifted = with_mistake(detections(crowded), lambda xy, _: xy + 40)
     assert only(reasons_of(crowded, shifted, COCO, image_ids=[one]), "shifted by 4")
