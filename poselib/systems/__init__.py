@@ -1,26 +1,29 @@
-"""Complete systems, one file a paper."""
+"""Complete systems, one file for each paper."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from poselib.skeletons import Skeleton
 from poselib.systems import dekr, grm, hae, logocap
-from poselib.systems.regression import regression_system
-from poselib.systems.system import LossTerms, OptionValue, System
+from poselib.systems.regression import RegressionSystemOptions
+from poselib.systems.system import LossTerms, OptionValue, System, as_mapping
 
-SYSTEMS: dict[str, Callable[..., System]] = {
+SYSTEMS: Mapping[str, Callable[[Skeleton, Any], System]] = {
     "hae": hae.build,
     "dekr": dekr.build,
     "grm": grm.build,
     "logocap": logocap.build,
 }
-# What else a system takes, by its ``head`` where it has a choice: it hands these options on.
-_HOSTS: dict[str, Mapping[str, Callable[..., System]]] = {
-    "dekr": {"": regression_system},
-    "grm": {"": regression_system, "regression": regression_system, "associative": hae.build},
+# The options of each system; where it has a choice of heads, by the head that is not the default.
+_OPTIONS: Mapping[tuple[str, str], type[Any]] = {
+    ("hae", ""): hae.HaeOptions,
+    ("dekr", ""): RegressionSystemOptions,
+    ("grm", ""): grm.GrmOptions,
+    ("grm", "associative"): grm.GrmAssociativeOptions,
+    ("logocap", ""): logocap.LogocapOptions,
 }
 
 
@@ -29,21 +32,12 @@ def known_options(name: str, head: OptionValue = "") -> dict[str, OptionValue]:
 
     Args:
         name: key in ``SYSTEMS``.
-        head: of the system, if it has a choice; what it takes depends on it.
+        head: of the system, if it has a choice; its options depend on it.
 
     Raises:
         ValueError: the system is unknown.
     """
-    if name not in SYSTEMS:
-        raise ValueError(f"unknown system {name!r}; known: {sorted(SYSTEMS)}")
-    host = _HOSTS.get(name, {}).get(str(head))
-    sources = (SYSTEMS[name], host) if host else (SYSTEMS[name],)
-    known: dict[str, OptionValue] = {}
-    for source in sources:
-        for key, parameter in inspect.signature(source).parameters.items():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                known.setdefault(key, parameter.default)
-    return known
+    return as_mapping(_options_type(name, head)())
 
 
 def build(name: str, skeleton: Skeleton, **options: OptionValue) -> System:
@@ -52,19 +46,24 @@ def build(name: str, skeleton: Skeleton, **options: OptionValue) -> System:
     Args:
         name: key in ``SYSTEMS``.
         skeleton: the keypoints to predict.
-        **options: keyword arguments of the system's own ``build``.
+        **options: of the system; the dataclass of options in its file says what each means.
 
     Raises:
-        ValueError: the system or an option is unknown; the message lists the known ones.
+        ValueError: the system or an option is unknown, and the message lists the known ones; or a
+            value is out of range.
+
+    Example:
+        >>> from poselib.skeletons import COCO
+        >>> system = build("dekr", COCO, backbone="hrnet_tiny", adaptive=False)
+        >>> system.options["adaptive"], system.options["radius"]
+        (False, 4.0)
     """
-    known = known_options(name, options.get("head", ""))
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(
-            f"system {name!r} has no option {', '.join(map(repr, unknown))}; "
-            f"known: {', '.join(known)}"
-        )
-    return SYSTEMS[name](skeleton, **options)
+    kind = _options_type(name, options.get("head", ""))
+    known = [field.name for field in fields(kind)]
+    if unknown := sorted(set(options) - set(known)):
+        listed = ", ".join(map(repr, unknown))
+        raise ValueError(f"system {name!r} has no option {listed}; known: {', '.join(known)}")
+    return SYSTEMS[name](skeleton, kind(**options))
 
 
 def rebuild(system: System, **changes: OptionValue) -> System:
@@ -75,6 +74,12 @@ def rebuild(system: System, **changes: OptionValue) -> System:
     """
     other = build(system.name, system.skeleton, **{**system.options, **changes})
     return replace(other, input_size=system.input_size, multiple=system.multiple)
+
+
+def _options_type(name: str, head: OptionValue) -> type[Any]:
+    if name not in SYSTEMS:
+        raise ValueError(f"unknown system {name!r}; known: {sorted(SYSTEMS)}")
+    return _OPTIONS.get((name, str(head)), _OPTIONS[name, ""])
 
 
 __all__ = ["SYSTEMS", "LossTerms", "OptionValue", "System", "build", "known_options", "rebuild"]

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from poselib.models import get_backbone
 from poselib.skeletons import Skeleton
-from poselib.systems.regression import regression_system
-from poselib.systems.system import OptionValue, System
+from poselib.systems.regression import RegressionSystemOptions, regression_system
+from poselib.systems.system import System
 
 
-def build(skeleton: Skeleton, *, backbone: str = "hrnet_w32", **options: OptionValue) -> System:
+def build(skeleton: Skeleton, options: RegressionSystemOptions) -> System:
     """Build the system of the DEKR paper; each of its ablations is an option.
 
-    Args:
-        skeleton: the keypoints to predict.
-        backbone: key in ``poselib.models.BACKBONES``.
-        **options: of ``systems.regression.regression_system``.
-
     Raises:
-        ValueError: as there, or the backbone is unknown.
+        ValueError: the backbone is unknown; and as ``regression_system``.
     """
-    system = regression_system(skeleton, get_backbone(backbone), **options)  # type: ignore[arg-type]
-    return replace(system, name="dekr", options={"backbone": backbone, **system.options})
+    return regression_system(skeleton, get_backbone(options.backbone), options, name="dekr")

@@ -38,63 +38,12 @@ from poselib.outputs import TagOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Targets
 from poselib.systems.associative_networks import AssociativeNetwork, NetworkName
-from poselib.systems.system import LossTerms, System
+from poselib.systems.system import LossTerms, System, as_mapping, options_for
 
 
-def build(
-    skeleton: Skeleton,
-    *,
-    # The network
-    backbone: str = "hrnet_w32",
-    host: NetworkName = "higher",
-    deconv_blocks: int = 4,
-    deconv_channels: int | None = None,
-    stacks: int = 4,
-    features: int = 256,
-    depth: int = 4,
-    increase: int = 128,
-    stack_norm: bool = False,
-    tag_init_std: float = 0.1,
-    # Heatmaps
-    sigma: float = 2.0,
-    subpixel_targets: bool = True,
-    overlap: Overlap = "max",
-    background: float = 1.0,
-    heatmap_weight: float = 1.0,
-    # Pushing and pulling
-    push_weight: float = 1e-3,
-    pull_weight: float = 1e-3,
-    hierarchical: bool = True,
-    hierarchy: str = "anatomy",
-    high_weight: float = 1.5,
-    focal: bool = True,
-    alpha: float = 2.0,
-    outlier_scope: OutlierScope = "person",
-    focal_levels: FocalLevels = "both",
-    mining: Mining = "iqr",
-    hardest: int = 8,
-    ohkm_rest: OhkmRest = "drop",
-    missing_keypoints: MissingKeypoints = "skip",
-    per_keypoint: bool = True,
-    push_form: PushForm = "gaussian",
-    push_sigma: float = 0.5**0.5,
-    push_factor: float = 1.0,
-    # Decoding
-    progressive: bool = True,
-    distance_reduction: DistanceReduction = "min",
-    order: OrderName = "dataset",
-    resolution: Literal["image", "map"] = "image",
-    subpixel: Subpixel = "quarter",
-    nms_kernel: int | None = None,
-    detection_threshold: float = 0.1,
-    tag_threshold: float = 1.0,
-    max_candidates: int = 30,
-    refine: bool = True,
-) -> System:
-    """Build the system of the HAE/PAD paper; each of its ablations is an option.
-
-    Args:
-        skeleton: the keypoints to predict; it must hold the hierarchy.
+@dataclass(frozen=True)
+class HaeOptions:
+    """Options of HAE/PAD.
 
     The network:
         host, backbone, deconv_blocks, deconv_channels, tag_init_std: see
@@ -129,87 +78,125 @@ def build(
         distance_reduction: by what PAD chooses, see ``decoders.grouping.GroupingOptions``.
         order: of keypoint types when decoding in a fixed order (Table IX), see
             ``decoders.keypoint_order.keypoint_order``.
-        resolution, subpixel, nms_kernel, refine: see
-            ``decoders.associative.AssociativeOptions``.
+        resolution, subpixel, nms_kernel, refine: see ``decoders.associative.AssociativeOptions``.
         detection_threshold, tag_threshold, max_candidates: see ``GroupingOptions``.
+    """
+
+    backbone: str = "hrnet_w32"
+    host: NetworkName = "higher"
+    deconv_blocks: int = 4
+    deconv_channels: int | None = None
+    stacks: int = HourglassConfig.stacks
+    features: int = HourglassConfig.features
+    depth: int = HourglassConfig.depth
+    increase: int = HourglassConfig.increase
+    stack_norm: bool = HourglassConfig.norm
+    tag_init_std: float = 0.1
+    # Heatmaps
+    sigma: float = 2.0
+    subpixel_targets: bool = True
+    overlap: Overlap = "max"
+    background: float = 1.0
+    heatmap_weight: float = 1.0
+    # Pushing and pulling
+    push_weight: float = 1e-3
+    pull_weight: float = 1e-3
+    hierarchical: bool = True
+    hierarchy: str = "anatomy"
+    high_weight: float = 1.5
+    focal: bool = True
+    alpha: float = 2.0
+    outlier_scope: OutlierScope = PullOptions.outlier_scope
+    focal_levels: FocalLevels = PullOptions.focal_levels
+    mining: Mining = PullOptions.mining
+    hardest: int = PullOptions.hardest
+    ohkm_rest: OhkmRest = PullOptions.ohkm_rest
+    missing_keypoints: MissingKeypoints = PullOptions.missing_keypoints
+    per_keypoint: bool = True
+    push_form: PushForm = PushOptions.form
+    push_sigma: float = PushOptions.sigma
+    push_factor: float = PushOptions.factor
+    # Decoding
+    progressive: bool = True
+    distance_reduction: DistanceReduction = GroupingOptions.distance_reduction
+    order: OrderName = "dataset"
+    resolution: Literal["image", "map"] = AssociativeOptions.resolution
+    subpixel: Subpixel = AssociativeOptions.subpixel
+    nms_kernel: int | None = AssociativeOptions.nms_kernel
+    detection_threshold: float = GroupingOptions.detection_threshold
+    tag_threshold: float = GroupingOptions.tag_threshold
+    max_candidates: int = GroupingOptions.max_candidates
+    refine: bool = AssociativeOptions.refine
+
+
+def build(skeleton: Skeleton, options: HaeOptions) -> System:
+    """Build the system of the HAE/PAD paper; each of its ablations is an option.
+
+    Args:
+        skeleton: the keypoints to predict; it must hold the hierarchy.
+        options: of the network, the targets, the losses and the decoder.
 
     Raises:
         ValueError: a name is unknown, a number out of range or the skeleton lacks the hierarchy.
     """
-    options = {key: value for key, value in locals().items() if key != "skeleton"}
-    groups = torch.as_tensor(skeleton.group_indices(hierarchy if hierarchical else "whole"))
-    pull = PullOptions(
-        alpha,
-        outlier_scope,
-        missing_keypoints,
-        per_keypoint,
-        focal_levels,
-        mining,
-        hardest,
-        ohkm_rest,
-    )
-    if not focal:
-        pull = replace(pull, alpha=1.0, mining="iqr")
-    pull.check(len(skeleton))
-    weights = _Weights(heatmap_weight, push_weight, pull_weight, high_weight, background)
-    fixed_order = keypoint_order(skeleton, order)  # an unknown name is refused in any case
-    decode_options = AssociativeOptions(
-        order="progressive" if progressive else fixed_order,
-        resolution=resolution,
-        subpixel=subpixel,
-        nms_kernel=nms_kernel,
-        grouping=GroupingOptions(
-            detection_threshold,
-            tag_threshold,
-            max_candidates,
-            distance_reduction=distance_reduction,
+    network = AssociativeNetwork(
+        options.host,
+        options.backbone,
+        options.deconv_blocks,
+        options.deconv_channels,
+        HourglassConfig(
+            options.stacks, options.features, options.depth, options.increase, options.stack_norm
         ),
-        refine=refine,
+        options.tag_init_std,
     )
-    hourglass = HourglassConfig(stacks, features, depth, increase, stack_norm)
-    carrier = AssociativeNetwork(
-        host, backbone, deconv_blocks, deconv_channels, hourglass, tag_init_std
+    encode = partial(
+        heatmap_targets,
+        strides=network.strides,
+        sigma=options.sigma,
+        subpixel=options.subpixel_targets,
+        overlap=options.overlap,
     )
+    groups = skeleton.group_indices(options.hierarchy if options.hierarchical else "whole")
+    losses = partial(
+        _losses,
+        groups=torch.as_tensor(groups),
+        pull=_pull_options(options, len(skeleton)),
+        push=PushOptions(options.push_form, options.push_sigma, options.push_factor),
+        weights=options,
+    )
+    decode_options = _decode_options(options, skeleton)
     return System(
         name="hae",
         skeleton=skeleton,
-        model=carrier.network(len(skeleton)),
-        encode=partial(
-            heatmap_targets,
-            strides=carrier.strides,
-            sigma=sigma,
-            subpixel=subpixel_targets,
-            overlap=overlap,
-        ),
-        losses=partial(
-            _mean_over_stages,
-            losses=partial(
-                _losses,
-                groups=groups,
-                pull=pull,
-                push=PushOptions(push_form, push_sigma, push_factor),
-                weights=weights,
-            ),
-        ),
+        model=network.network(len(skeleton)),
+        encode=encode,
+        losses=partial(_mean_over_stages, losses=losses),
         decode=partial(decode_associative, options=decode_options),
-        options=options,
+        options=as_mapping(options),
         decode_options=decode_options,
     )
 
 
-@dataclass(frozen=True)
-class _Weights:
-    heatmap: float
-    push: float
-    pull: float
-    high: float
-    background: float
+def _pull_options(options: HaeOptions, keypoints: int) -> PullOptions:
+    pull = PullOptions(**options_for(PullOptions, options))
+    if not options.focal:
+        pull = replace(pull, alpha=1.0, mining="iqr")
+    pull.check(keypoints)
+    return pull
+
+
+def _decode_options(options: HaeOptions, skeleton: Skeleton) -> AssociativeOptions:
+    fixed_order = keypoint_order(skeleton, options.order)  # an unknown name is refused in any case
+    given = options_for(AssociativeOptions, options)
+    given["order"] = "progressive" if options.progressive else fixed_order
+    grouping = GroupingOptions(**options_for(GroupingOptions, options))
+    return AssociativeOptions(**given, grouping=grouping)
 
 
 def _mean_over_stages(
     outputs: TagOutputs, targets: Targets, losses: Callable[[TagOutputs, Targets], LossTerms]
 ) -> LossTerms:
-    """Judge every stage of the network alike, as the code of associative embedding does."""
+    """Average the terms over the stages of the network, as associative embedding does."""
     terms = [losses(stage, targets) for stage in outputs.stages]
     return {name: torch.stack([each[name] for each in terms]).mean() for name in terms[0]}
 
@@ -221,9 +208,9 @@ def _losses(
     groups: Tensor,
     pull: PullOptions,
     push: PushOptions,
-    weights: _Weights,
+    weights: HaeOptions,
 ) -> LossTerms:
-    """Weighted means over the batch of the heatmap and associative losses (HAE, Eq. 17)."""
+    """Return the weighted means over the batch of the heatmap and associative losses (Eq. 17)."""
     maps = zip(outputs.heatmaps, targets.heatmaps, targets.masks, strict=True)
     heatmap = torch.stack(
         [heatmap_mse(p.float().contiguous(), t, w, weights.background).mean() for p, t, w in maps]
@@ -233,8 +220,8 @@ def _losses(
     references = masked_mean(values, visible, dim=2)
     apart = push_loss(references, visible.any(dim=-1), push)
     return {
-        "heatmap": weights.heatmap * heatmap,
-        "push": weights.push * apart.mean(),
-        "pull_low": weights.pull * low.mean(),
-        "pull_high": weights.pull * weights.high * high.mean(),
+        "heatmap": weights.heatmap_weight * heatmap,
+        "push": weights.push_weight * apart.mean(),
+        "pull_low": weights.pull_weight * low.mean(),
+        "pull_high": weights.pull_weight * weights.high_weight * high.mean(),
     }

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from poselib.decoders.local_global import LocalGlobalOptions, Prior, decode_local_global
-from poselib.encoders.regression import Foreground, Region, regression_targets
-from poselib.losses.heatmap import heatmap_mse
+from poselib.encoders.regression import Foreground
 from poselib.losses.local_global import (
     AdaptationLossOptions,
     AssignmentRule,
     Weighting,
     adaptation_losses,
 )
-from poselib.losses.offset import offset_loss
 from poselib.models import get_backbone
 from poselib.models.local_global import LocalGlobalHRNet
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
@@ -26,152 +24,108 @@ from poselib.ops.offsets import PersonSize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import RegressionTargets
-from poselib.systems.system import LossTerms, System
+from poselib.systems.regression import RegressionTargetOptions, regression_losses, target_encoder
+from poselib.systems.system import LossTerms, System, as_mapping, options_for
 
 
-def build(
-    skeleton: Skeleton,
-    *,
-    # The network
-    backbone: str = "hrnet_w32",
-    heatmap_width: int = 0,
-    offset_width: int = 256,
-    adaptation: bool = True,
-    embedding: int = 64,
-    message_layers: int = 3,
-    message_width: int = 512,
-    attentive: bool = True,
-    # Local and global context
-    local_window: int = 11,
-    global_window: int = 97,
-    step: float = 1.0,
-    reweigh: bool = True,
-    # Targets and losses
-    sigma: float = 2.0,
-    center_sigma: float = 4.0,
-    radius: float = 4.0,
-    region: Region = "disc",
-    background: float = 0.1,
-    foreground: Foreground = "all",
-    min_area: float = 0.0,
-    heatmap_weight: float = 1.0,
-    refined_weight: float = 1.0,
-    offset_weight: float = 0.01,
-    oks_weight: float = 0.01,
-    person_size: PersonSize = "area",
-    assignment: AssignmentRule = "max",
-    weighting: Weighting = "improvement",
-    refined_sigma: float | None = 4.0,
-    # Decoding
-    frame: Frame = "center",
-    adapt: bool = True,
-    prior: Prior = "both",
-    top_weight: float = 0.75,
-    nms_kernel: int = 3,
-    center_threshold: float = 0.01,
-    max_people: int = 30,
-    nms_distance: float = 0.05,
-    nms_fraction: float = 0.5,
-    scale_decrease: float = 0.9,
-) -> System:
-    """Build the system of the LOGO-CAP paper; each of its ablations is an option.
+@dataclass(frozen=True)
+class LogocapOptions(RegressionTargetOptions):
+    """Options of LOGO-CAP; the defaults are those of its official code.
 
-    Args:
-        skeleton: the keypoints to predict; its sigmas say how far each is expanded.
-
-    The network:
+    Attributes:
         backbone: key in ``poselib.models.BACKBONES``.
         heatmap_width, offset_width, embedding, message_layers, message_width, attentive: see
             ``models.local_global``; ``attentive`` is Table 5's AttNorm, and ``message_layers=0``
             Table 6's design "1".
         adaptation: local-global adaptation; false for the center-offset baseline of Table 5.
-
-    Local and global context:
         local_window, global_window, step, reweigh: see
             ``ops.keypoint_expansion.KeypointExpansion``; the first is Table 6's size of local KEMs,
             the last Table 5's Reweigh.
-
-    Targets and losses:
-        sigma, center_sigma, radius, region, background, foreground, min_area: see
-            ``encoders.regression.regression_targets``; ``foreground="all"``, one mask for all
-            maps, is w(x) of Eq. (4).
-        heatmap_weight, refined_weight, offset_weight, oks_weight: of the four losses; the last
-            two are λ, and ``oks_weight=0`` is Table 5 without the OKS loss.
+        foreground: as in the base class; ``"all"``, one mask for all maps, is w(x) of Eq. (4).
+        offset_weight, oks_weight, refined_weight: of the losses; the first two are λ, and
+            ``oks_weight=0`` is Table 5 without the OKS loss.
         person_size: what the offset loss divides by, see ``ops.offsets.positive_cells``:
             ``"area"``, the root of A(p), as in the official code, where Eq. (5) multiplies by A(p).
-        assignment, weighting, refined_sigma: see ``losses.local_global.AdaptationLossOptions``. The
-            defaults are those of the official code, by which the published numbers were made;
-            ``"mean"``, ``"similarity"`` and None are the paper's.
-
-    Decoding:
+        assignment, weighting, refined_sigma: see ``losses.local_global.AdaptationLossOptions``. By
+            the defaults, of the official code, the published numbers were made; ``"mean"``,
+            ``"similarity"`` and None are the paper's.
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
             ``ops.window_sampling``. The flip test needs no shift: the official one has none.
         adapt, prior, top_weight, nms_kernel, center_threshold, max_people, nms_distance,
         nms_fraction, scale_decrease: see ``decoders.local_global.LocalGlobalOptions``; ``prior``
             is Table 7. In training too, ``max_people`` poses are adapted.
+    """
+
+    backbone: str = "hrnet_w32"
+    heatmap_width: int = 0
+    offset_width: int = 256
+    adaptation: bool = True
+    embedding: int = 64
+    message_layers: int = 3
+    message_width: int = 512
+    attentive: bool = True
+    local_window: int = KeypointExpansion.local_window
+    global_window: int = KeypointExpansion.global_window
+    step: float = KeypointExpansion.step
+    reweigh: bool = KeypointExpansion.reweigh
+    foreground: Foreground = "all"
+    offset_weight: float = 0.01
+    oks_weight: float = 0.01
+    refined_weight: float = 1.0
+    person_size: PersonSize = "area"
+    assignment: AssignmentRule = AdaptationLossOptions.assignment
+    weighting: Weighting = AdaptationLossOptions.weighting
+    refined_sigma: float | None = AdaptationLossOptions.refined_sigma
+    frame: Frame = KeypointExpansion.frame
+    adapt: bool = LocalGlobalOptions.adapt
+    prior: Prior = LocalGlobalOptions.prior
+    top_weight: float = LocalGlobalOptions.top_weight
+    nms_kernel: int = LocalGlobalOptions.nms_kernel
+    center_threshold: float = LocalGlobalOptions.center_threshold
+    max_people: int = LocalGlobalOptions.max_people
+    nms_distance: float = LocalGlobalOptions.nms_distance
+    nms_fraction: float = LocalGlobalOptions.nms_fraction
+    scale_decrease: float = LocalGlobalOptions.scale_decrease
+
+
+def build(skeleton: Skeleton, options: LogocapOptions) -> System:
+    """Build the system of the LOGO-CAP paper; each of its ablations is an option.
+
+    Args:
+        skeleton: the keypoints to predict; its sigmas determine how far each is expanded.
+        options: of the network, the targets, the losses and the decoder.
 
     Raises:
         ValueError: a name is unknown or a number out of range.
     """
-    options = {key: value for key, value in locals().items() if key != "skeleton"}
-    config = get_backbone(backbone)
-    rates, sigmas = expansion_rates(skeleton.sigmas), torch.tensor(skeleton.sigmas)
-    expansion = KeypointExpansion(rates, local_window, global_window, step, reweigh, frame)
-    model = LocalGlobalHRNet(
-        config,
-        len(skeleton),
-        heatmap_width=heatmap_width,
-        offset_width=offset_width,
-        adaptation=adaptation,
-        embedding=embedding,
-        message_layers=message_layers,
-        message_width=message_width,
-        attentive=attentive,
+    config = get_backbone(options.backbone)
+    expansion = KeypointExpansion(
+        expansion_rates(skeleton.sigmas), **options_for(KeypointExpansion, options)
     )
-    encode = partial(
-        regression_targets,
-        stride=config.stem_stride,
-        sigma=sigma,
-        center_sigma=center_sigma,
-        radius=radius,
-        region=region,
-        background=background,
-        foreground=foreground,
-        min_area=min_area,
-    )
-    weights = (heatmap_weight, offset_weight, oks_weight, refined_weight)
-    regression = partial(offset_loss, person_size=person_size)
-    taught = AdaptationLossOptions(
+    adaptation = AdaptationLossOptions(
         expansion,
-        sigmas,
-        assignment,
-        weighting,
-        refined_sigma=refined_sigma,
-        max_people=max_people,
-        nms_kernel=nms_kernel,
+        torch.tensor(skeleton.sigmas),
+        **options_for(AdaptationLossOptions, options),
     )
-    decode_options = LocalGlobalOptions(
-        expansion,
-        adapt=adapt,
-        prior=prior,
-        top_weight=top_weight,
-        nms_kernel=nms_kernel,
-        center_threshold=center_threshold,
-        max_people=max_people,
-        nms_distance=nms_distance,
-        nms_fraction=nms_fraction,
-        scale_decrease=scale_decrease,
-    )
+    decode_options = LocalGlobalOptions(expansion, **options_for(LocalGlobalOptions, options))
+    network = options_for(LocalGlobalHRNet, options)
     return System(
         name="logocap",
         skeleton=skeleton,
-        model=model,
-        encode=encode,
-        losses=partial(_losses, options=taught, regression=regression, weights=weights),
+        model=LocalGlobalHRNet(config, len(skeleton), **network),
+        encode=target_encoder(options, config.stem_stride),
+        losses=partial(
+            _losses,
+            options=adaptation,
+            regression=partial(regression_losses, **options_for(regression_losses, options)),
+            oks_weight=options.oks_weight,
+            refined_weight=options.refined_weight,
+        ),
         decode=partial(decode_local_global, options=decode_options),
-        options=options,
+        options=as_mapping(options),
         decode_options=decode_options,
-        visualization_threshold=0.03,  # of a product of heats, one of them a mean over a kernel
+        # Of a product of heatmap values, one of them a mean over a kernel.
+        visualization_threshold=0.03,
     )
 
 
@@ -180,18 +134,16 @@ def _losses(
     targets: RegressionTargets,
     *,
     options: AdaptationLossOptions,
-    regression: Callable[[Tensor, RegressionTargets], Tensor],
-    weights: tuple[float, float, float, float],
+    regression: Callable[[RegressionOutputs, RegressionTargets], LossTerms],
+    oks_weight: float,
+    refined_weight: float,
 ) -> LossTerms:
-    """Weighted means over the batch of all losses (LOGO-CAP, Sec. 3.2: the total loss)."""
-    heatmap_weight, offset_weight, oks_weight, refined_weight = weights
-    maps = torch.cat([outputs.heatmaps, outputs.centers], dim=1).float()
-    heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.masks[0])
-    terms = {
-        "heatmap": heatmap_weight * heatmap.mean(),
-        "offset": offset_weight * regression(outputs.offsets.float(), targets),
-    }
+    """Return the weighted means over the batch of all losses (LOGO-CAP, Sec. 3.2)."""
+    terms = regression(outputs, targets)
     if isinstance(outputs, LocalGlobalOutputs):
         attraction, refined = adaptation_losses(outputs, targets, options)
-        terms |= {"oks": oks_weight * attraction, "refined": refined_weight * refined}
+        terms |= {
+            "oks": oks_weight * attraction,
+            "refined": refined_weight * refined,
+        }
     return terms

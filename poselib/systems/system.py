@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor, nn
@@ -52,3 +53,14 @@ class System:
     multiple: int = 64
     flip_shift: int = 0
     visualization_threshold: float = 0.3
+
+
+def as_mapping(options: Any) -> dict[str, OptionValue]:
+    """Return the options of a system, a dataclass, by their names."""
+    return {field.name: getattr(options, field.name) for field in fields(options)}
+
+
+def options_for(function: Callable[..., Any], options: Any) -> dict[str, Any]:
+    """Return those options of a system that a function or dataclass takes under the same name."""
+    names = inspect.signature(function).parameters
+    return {name: getattr(options, name) for name in names if hasattr(options, name)}

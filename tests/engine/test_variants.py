@@ -34,7 +34,7 @@ def test_a_variant_supports_systems_that_have_its_options() -> None:
     assert Variant("plain", off=("match",)).supports(associative())
 
 
-def test_options_are_optioned_off_where_a_system_has_them() -> None:
+def test_options_are_turned_off_where_a_system_has_them() -> None:
     variant = Variant("plain", off=("match", "refine"))
     assert variant.apply(regressor(match=True), 64).options["match"] is False
     decoding = variant.apply(associative(refine=True), 64)

@@ -117,7 +117,7 @@ def test_options_reach_what_they_are_of() -> None:
     expansion |= {"frame": "index"}
     taught = {"assignment": "mean", "weighting": "similarity", "refined_sigma": 3.0}
     system = system_of(CROWDPOSE, **decoding, **expansion, **taught)
-    options, losses = system.decode.keywords["options"], system.losses.keywords["options"]  # type: ignore[attr-defined]
+    options, losses = system.decode_options, system.losses.keywords["options"]  # type: ignore[attr-defined]
     assert {name: getattr(options, name) for name in decoding} == decoding
     for each in (options.expansion, losses.expansion):
         assert {name: getattr(each, name) for name in expansion} == expansion

@@ -19,7 +19,7 @@ from poselib.ops.offsets import offset_maps
 from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System
-from poselib.systems.regression import regression_system
+from poselib.systems.regression import RegressionSystemOptions, regression_system
 
 torch.set_num_threads(1)
 
@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {"width": 4, "shared_width": 16, "heatmap_width": 16}
 
 
 def system_of(skeleton: Any = COCO, **options: Any) -> System:
-    return regression_system(skeleton, TINY, **{**SMALL, **options})
+    return regression_system(skeleton, TINY, RegressionSystemOptions(**{**SMALL, **options}))
 
 
 def truth_as_outputs(system: System, scenes: SyntheticScenes) -> RegressionOutputs:
