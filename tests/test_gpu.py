@@ -31,7 +31,7 @@ from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.systems import build
-from tests.decoders.adapting import meshes_of, random_outputs
+from tests.decoders.factories import expansion_of, random_outputs
 from tests.engine.test_train import interrupted_at
 from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
 
@@ -162,7 +162,7 @@ def test_regression_answers_the_same(match: bool) -> None:
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
 def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
     outputs = random_outputs(1, images=3)
-    options = LocalGlobalOptions(meshes_of(frame), prior=prior)  # type: ignore[arg-type]
+    options = LocalGlobalOptions(expansion_of(frame), prior=prior)  # type: ignore[arg-type]
     people = propose_poses(outputs, options)
     expected = refine_poses(outputs, people, options)
     there = replace(
@@ -174,7 +174,7 @@ def test_adaptation_finds_the_same_poses(frame: str, prior: str) -> None:
         people, **{n: getattr(people, n).to(DEVICE) for n in ("images", "centers", "points")}
     )
     assert len(propose_poses(there, options)) == len(people)
-    found = refine_poses(there, moved, replace(options, expansion=meshes_of(frame)))  # type: ignore[arg-type]
+    found = refine_poses(there, moved, replace(options, expansion=expansion_of(frame)))  # type: ignore[arg-type]
     # TF32 convolutions of recent GPUs keep ten bits.
     torch.testing.assert_close(found.scores.cpu(), expected.scores, rtol=2e-2, atol=2e-3)
     apart = (found.people.points.cpu() - expected.people.points).abs().amax(dim=-1)

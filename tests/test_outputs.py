@@ -9,7 +9,7 @@ import torch
 
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
-from tests.decoders.dense_poses import dense_outputs, scattered
+from tests.decoders.factories import ideal_outputs, scattered
 
 TRIO = Skeleton(
     name="trio",
@@ -178,8 +178,8 @@ def test_mirroring_regression_twice_changes_nothing(skeleton: Skeleton) -> None:
 def test_mirrored_outputs_are_those_of_mirrored_people(skeleton: Skeleton) -> None:
     people = scattered(2, 5, len(skeleton))
     mirrored = people[:, :, skeleton.flip_indices] * [-1, 1] + [320, 0]
-    expected = dense_outputs(mirrored, (256, 320))
-    assert_same(dense_outputs(people, (256, 320)).flip(skeleton), expected, 1e-4)
+    expected = ideal_outputs(mirrored, (256, 320))
+    assert_same(ideal_outputs(people, (256, 320)).flip(skeleton), expected, 1e-4)
 
 
 def test_flip_test_averages_everything() -> None:

@@ -1,3 +1,5 @@
+"""Associative decoding: ideal outputs, symmetries, options and goldens."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -73,7 +75,7 @@ def by_place(poses: Poses) -> np.ndarray:
 @ORDERS
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize("resolution", ["image", "map"])
-def test_people_are_found_where_they_were_drawn(order, length, resolution) -> None:
+def test_ideal_outputs_are_decoded_exactly(order, length, resolution) -> None:
     for seed, people in enumerate((1, 3, 8)):
         points = scattered(people, seed)
         options = AssociativeOptions(order=order, resolution=resolution, refine=False)
@@ -91,7 +93,7 @@ def test_people_are_found_where_they_were_drawn(order, length, resolution) -> No
 
 
 @pytest.mark.parametrize("resolution", ["image", "map"])
-def test_parabola_places_keypoints_more_exactly(resolution) -> None:
+def test_subpixel_parabola_is_more_exact(resolution) -> None:
     points = scattered(5, seed=4, missing=0)
     outputs = scene(points)
     fine = replace(outputs, heatmaps=outputs.heatmaps[1:])
@@ -106,7 +108,7 @@ def test_parabola_places_keypoints_more_exactly(resolution) -> None:
     assert error("parabola") < error("quarter") < error("none")
 
 
-def test_cells_of_the_map_become_px_of_the_network_input() -> None:
+def test_map_resolution_gives_px_of_the_network_input() -> None:
     heat, tags = torch.zeros(1, 1, 10, 20), torch.zeros(1, 1, 1, 5, 10)
     heat[0, 0, 6, 3], heat[0, 0, 6, 4], heat[0, 0, 5, 3] = 0.9, 0.3, 0.2
     options = AssociativeOptions(resolution="map", nms_kernel=5)
@@ -117,7 +119,7 @@ def test_cells_of_the_map_become_px_of_the_network_input() -> None:
 
 @ORDERS
 @pytest.mark.parametrize("refine", [False, True])
-def test_mirrored_maps_give_mirrored_poses(order, refine) -> None:
+def test_flipped_maps_give_flipped_poses(order, refine) -> None:
     outputs = scene(scattered(6, seed=2))
     noise = torch.rand(outputs.heatmaps[1].shape, generator=torch.Generator().manual_seed(0))
     outputs = replace(outputs, heatmaps=(outputs.heatmaps[1] + 0.01 * noise,))
@@ -130,7 +132,7 @@ def test_mirrored_maps_give_mirrored_poses(order, refine) -> None:
     np.testing.assert_allclose(by_place(restored), by_place(poses), atol=1e-4)
 
 
-def test_refinement_adds_weak_keypoints_but_not_to_the_persons_score() -> None:
+def test_refinement_does_not_raise_the_person_score() -> None:
     points = scattered(3, seed=1, missing=0)
     outputs = scene(points)
     weak = outputs.heatmaps[1].clone()
@@ -146,7 +148,7 @@ def test_refinement_adds_weak_keypoints_but_not_to_the_persons_score() -> None:
     assert (distances.min(axis=1) < 1.1).all()
 
 
-def test_images_of_a_batch_are_decoded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_a_batch_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = [scene(scattered(n, seed=n)) for n in (2, 5, 1)]
     nobody = replace(scenes[0], heatmaps=tuple(h * 0 for h in scenes[0].heatmaps))
     scenes.insert(1, nobody)
@@ -173,9 +175,7 @@ def assert_equal(found: list[Poses], wanted: list[Poses]) -> None:
 
 @pytest.mark.parametrize("resolution", ["image", "map"])
 @pytest.mark.parametrize("length", [1, 2])
-def test_tags_read_where_they_are_wanted_lead_to_the_same_people(
-    monkeypatch, length, resolution
-) -> None:
+def test_lazy_tags_give_the_same_poses(monkeypatch, length, resolution) -> None:
     generator = torch.Generator().manual_seed(2)
     for seed, people in enumerate((1, 5, 12)):
         outputs = scene(scattered(people, seed, missing=0.4), length=length)
@@ -196,7 +196,7 @@ def test_tags_read_where_they_are_wanted_lead_to_the_same_people(
 
 
 @pytest.mark.parametrize("resolution", ["image", "map"])
-def test_the_way_of_a_gpu_leads_to_the_same_poses(monkeypatch, resolution) -> None:
+def test_gpu_code_path_gives_the_same_poses(monkeypatch, resolution) -> None:
     monkeypatch.setattr(decoder, "_tags_at", TagOutputs.resized_tags)
     generator = torch.Generator().manual_seed(1)
     cases = [scene(scattered(n, seed=n)) for n in (1, 6)]
@@ -242,7 +242,7 @@ def crowd(
         (200, (160, 152)),
     ],
 )
-def test_crowds_are_decoded_as_plainly(people, size, order) -> None:
+def test_crowds_equal_the_plain_decoder(people, size, order) -> None:
     for seed in range(2):
         heat, tags = crowd(people, size, seed)
         # A view of the order in which maps are stored: nothing is copied on the way.
@@ -257,7 +257,7 @@ def test_crowds_are_decoded_as_plainly(people, size, order) -> None:
         np.testing.assert_allclose(found.person_scores, wanted.person_scores, rtol=1e-6)
 
 
-def test_each_stage_is_announced_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_stage_is_called_after_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = scene(scattered(2))
     two = replace(
         outputs,
@@ -273,7 +273,7 @@ def test_each_stage_is_announced_when_it_ends(monkeypatch: pytest.MonkeyPatch) -
     assert tuple(heard) == STAGES * 2
 
 
-def test_tags_are_enlarged_only_where_they_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tags_are_resized_only_if_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: TagOutputs, size: tuple[int, int]) -> torch.Tensor:
         raise AssertionError("resized")
 
@@ -287,7 +287,7 @@ def test_tags_are_enlarged_only_where_they_must_be(monkeypatch: pytest.MonkeyPat
         decode_associative(TagOutputs((heat,), tags, (64, 96)))
 
 
-def test_half_precision_outputs_are_decoded() -> None:
+def test_half_precision_outputs() -> None:
     outputs = scene(scattered(3))
     half = replace(
         outputs,
@@ -319,7 +319,7 @@ def wild_maps() -> list[tuple[str, torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("resolution", ["image", "map"])
 @pytest.mark.parametrize("order", ["progressive", (3, 1, 0, 2)])
 @pytest.mark.parametrize(("heat", "tags"), [pytest.param(*c[1:], id=c[0]) for c in wild_maps()])
-def test_no_map_raises(heat, tags, order, resolution) -> None:
+def test_random_maps_do_not_raise(heat, tags, order, resolution) -> None:
     outputs = TagOutputs((heat, heat), tags, (24, 32))
     subpixel = "quarter" if resolution == "image" else "parabola"
     options = AssociativeOptions(order=order, resolution=resolution, subpixel=subpixel)
@@ -344,7 +344,7 @@ def test_empty_maps_give_empty_poses() -> None:
             assert found.dtype == wanted.dtype
 
 
-def test_candidates_of_an_image_group_into_its_people() -> None:
+def test_find_candidates_and_group_them() -> None:
     outputs = scene(scattered(4))
     options = AssociativeOptions(grouping=GroupingOptions(max_candidates=7))
     (candidates,) = find_candidates(outputs, options)
@@ -366,12 +366,12 @@ def test_candidates_of_an_image_group_into_its_people() -> None:
         ("subpixel", "spline"),
     ],
 )
-def test_bad_options_are_named(field: str, value) -> None:
+def test_invalid_options_are_refused(field: str, value) -> None:
     with pytest.raises(ValueError, match=rf"{field}.*{value}"):
         AssociativeOptions(**{field: value})
 
 
-def test_order_that_does_not_fit_the_keypoints_is_refused() -> None:
+def test_order_must_fit_the_keypoints() -> None:
     with pytest.raises(ValueError, match="each of the 17 keypoint types once"):
         decode_associative(scene(scattered(1)), AssociativeOptions(order=range(14)))
 

@@ -1,4 +1,4 @@
-"""The library's decoder against the plain one, and the plain one against the published one."""
+"""Associative decoding against the plain decoder, and the plain one against goldens."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_poses_equal_those_of_the_plain_decoder(people: int, length: int) -> Non
             assert_equal(decoded(heat, tags, AssociativeOptions(order)), wanted)
 
 
-def test_poses_equal_with_other_thresholds_and_windows() -> None:
+def test_poses_equal_with_other_thresholds_and_kernels() -> None:
     heat, tags = random_maps(5, 8)
     plain = PlainOptions("progressive", 0.3, 0.4, 5, 3)
     wanted = decode_plainly(heat, tags, plain)
@@ -75,13 +75,13 @@ def test_poses_equal_with_other_thresholds_and_windows() -> None:
     assert len(wanted) != len(decode_plainly(heat, tags))  # the options do something
 
 
-def test_searching_for_what_is_missing_alone_changes_nothing() -> None:
+def test_refining_only_missing_keypoints_changes_nothing() -> None:
     heat, tags = random_maps(2, 6)
     every, missing = (decode_plainly(heat, tags, PlainOptions(every_keypoint=e)) for e in (1, 0))
     assert_equal(every, missing)
 
 
-def test_stages_are_timed_alone() -> None:
+def test_stages_are_timed_separately() -> None:
     heat, tags = random_maps(2, 2)
     taken, poses = time_stages(heat, tags, PlainOptions(), repeats=2)
     assert list(taken) == [*STAGES, "total", "cpu_total"]

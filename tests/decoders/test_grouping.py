@@ -94,7 +94,7 @@ def test_groups_equal_the_goldens_where_the_optimum_is_unique(
 
 
 @pytest.mark.golden
-def test_where_the_published_code_raises_every_keypoint_finds_a_person(golden_dir: Path) -> None:
+def test_groups_where_the_official_code_raises(golden_dir: Path) -> None:
     raised = [c for c in golden_cases(golden_dir) if c[0][c[1]]["error"]]
     assert [(case["case"], method) for case, method, *_ in raised] == [(50, "pad"), (51, "pad")]
     for _, method, candidates, _ in raised:
@@ -104,7 +104,7 @@ def test_where_the_published_code_raises_every_keypoint_finds_a_person(golden_di
 
 
 @pytest.mark.golden
-def test_published_groups_are_optimal_where_several_are(golden_dir: Path) -> None:
+def test_official_groups_are_among_the_optimal_ones(golden_dir: Path) -> None:
     # Replays each published answer with fewer than 30 people step by step: in the state it was in,
     # the people it matched must be part of a matching of the least cost.
     steps = 0
@@ -311,7 +311,9 @@ def distinct_scene(people: int, seed: int) -> tuple[Candidates, set[frozenset[tu
 @METHODS
 @pytest.mark.parametrize("round_distance", [True, False])
 @pytest.mark.parametrize("people", [1, 2, 5, 13, 30, 31, 60])
-def test_distinct_people_are_recovered(group: Group, people: int, round_distance: bool) -> None:
+def test_well_separated_people_are_recovered(
+    group: Group, people: int, round_distance: bool
+) -> None:
     options = GroupingOptions(round_distance=round_distance)
     for seed in range(4):
         scene, truth = distinct_scene(people, seed)
@@ -332,7 +334,7 @@ def test_order_of_candidates_does_not_matter(group: Group) -> None:
 
 
 @METHODS
-def test_moving_all_tags_changes_nothing(group: Group) -> None:
+def test_shift_of_all_tags_does_not_matter(group: Group) -> None:
     for seed in range(30):
         scene = confused_scene(seed)
         moved = Candidates(scene.cells, scene.values, scene.tags + np.float32(8))
@@ -340,7 +342,7 @@ def test_moving_all_tags_changes_nothing(group: Group) -> None:
 
 
 @METHODS
-def test_each_detection_belongs_to_one_person(group: Group) -> None:
+def test_each_candidate_belongs_to_one_person(group: Group) -> None:
     for seed in range(30):
         scene = confused_scene(seed)
         groups = group(scene, GroupingOptions())
@@ -360,7 +362,7 @@ def test_references_are_mean_tags(group: Group) -> None:
 
 @METHODS
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_dropped(group: Group, bad: float) -> None:
+def test_nonfinite_candidates_are_dropped(group: Group, bad: float) -> None:
     scene, truth = distinct_scene(4, seed=1)
     values, tags = scene.values.copy(), scene.tags.copy()
     values[0, :3] = bad
@@ -373,7 +375,7 @@ def test_what_is_not_finite_is_dropped(group: Group, bad: float) -> None:
 
 @METHODS
 @pytest.mark.parametrize("size", [1e8, 1e30, 3e38])
-def test_huge_tags_and_heat_do_not_raise(group: Group, size: float) -> None:
+def test_huge_tags_and_values_do_not_raise(group: Group, size: float) -> None:
     scene = confused_scene(4)
     values = np.where(scene.values > 0.5, size, scene.values).astype(np.float32)
     huge = Candidates(scene.cells, values, scene.tags * np.float32(size / 10))
@@ -382,7 +384,7 @@ def test_huge_tags_and_heat_do_not_raise(group: Group, size: float) -> None:
 
 @METHODS
 @pytest.mark.parametrize("count", [0, 6])
-def test_nothing_detected_gives_nobody(group: Group, count: int) -> None:
+def test_no_candidates_give_no_people(group: Group, count: int) -> None:
     nothing = Candidates(
         np.zeros((4, count, 2), np.int64),
         np.zeros((4, count), np.float32),
@@ -393,7 +395,7 @@ def test_nothing_detected_gives_nobody(group: Group, count: int) -> None:
     assert groups.references.shape == (0, 2)
 
 
-def test_gate_keeps_a_far_pair_from_displacing_a_near_one() -> None:
+def test_threshold_before_assignment_by_hand() -> None:
     references, tags = np.array([[0.0], [6.0]]), np.array([[0.6], [-2.4]])
     values = np.array([0.9, 0.9], np.float32)
     # 0.6 to 6 and -2.4 to 0 cost 5 + 2, 0.6 to 0 and -2.4 to 6 cost 1 + 8; only 0.6 to 0 is near.
@@ -407,7 +409,7 @@ def test_gate_keeps_a_far_pair_from_displacing_a_near_one() -> None:
         assert people.tolist() == wanted
 
 
-def test_hotter_candidate_wins_the_only_person() -> None:
+def test_higher_candidate_wins_the_only_person() -> None:
     references, tags = np.zeros((1, 1)), np.array([[0.1], [0.3]])
     values = np.array([0.4, 0.8], np.float32)
     assert assign_candidates(tags, values, references, GroupingOptions()).tolist() == [-1, 0]
@@ -415,14 +417,14 @@ def test_hotter_candidate_wins_the_only_person() -> None:
     assert assign_candidates(tags, values, references, plain).tolist() == [0, -1]
 
 
-def test_threshold_excludes_its_own_value() -> None:
+def test_tag_threshold_is_exclusive() -> None:
     one = np.ones(1, np.float32)
     for tag, person in ((0.999, 0), (1.0, -1), (1.5, -1)):
         people = assign_candidates(np.array([[tag]]), one, np.zeros((1, 1)), GroupingOptions())
         assert people.tolist() == [person]
 
 
-def test_steps_tell_the_whole_story() -> None:
+def test_steps_add_up_to_the_groups() -> None:
     scene, _ = distinct_scene(6, seed=3)
     options = GroupingOptions()
     for steps, group in (
@@ -448,6 +450,6 @@ def test_steps_tell_the_whole_story() -> None:
     ("field", "value"),
     [("detection_threshold", -0.1), ("tag_threshold", float("nan")), ("max_candidates", 0)],
 )
-def test_bad_options_are_named(field: str, value: float) -> None:
+def test_invalid_options_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         GroupingOptions(**{field: value})

@@ -1,3 +1,5 @@
+"""Fixed orders of keypoint types (HAE, Table IX) and grouping by them."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -44,7 +46,7 @@ def test_orders_hold_every_keypoint_once(skeleton, name) -> None:
     assert sorted(keypoint_order(skeleton, name)) == list(range(len(skeleton)))
 
 
-def test_unknown_orders_and_keypoints_are_named() -> None:
+def test_unknown_orders_and_keypoints_are_refused() -> None:
     with pytest.raises(ValueError, match="sideways"):
         keypoint_order(COCO, "sideways")  # type: ignore[arg-type]
     tailed = replace(
@@ -60,7 +62,7 @@ def test_order_must_be_a_permutation(order: tuple[int, ...]) -> None:
         group_fixed_order(chain([0, 0, 0]), order, GroupingOptions())
 
 
-def test_types_are_visited_in_order_and_empty_ones_skipped() -> None:
+def test_types_without_candidates_are_skipped() -> None:
     candidates = chain([0, 0, 0, 0])
     candidates.values[1] = 0
     steps = fixed_order_steps(candidates, (3, 1, 0, 2), GroupingOptions())
@@ -68,7 +70,7 @@ def test_types_are_visited_in_order_and_empty_ones_skipped() -> None:
     assert all(np.isnan(step.distances).all() for step in steps)
 
 
-def test_order_decides_who_belongs_together() -> None:
+def test_order_determines_the_groups() -> None:
     # The mean tag drifts: 0, 0.4, 0.7 stay together going up; starting from 1.4, 0 is too far.
     candidates = chain([0.0, 0.9, 1.4])
     assert len(group_fixed_order(candidates, (0, 1, 2), GroupingOptions()).members) == 1

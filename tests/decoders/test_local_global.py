@@ -1,4 +1,4 @@
-"""From regressed poses and their context to people: what holds whatever the network."""
+"""LOGO-CAP decoding: scores by hand, symmetries, scales and options."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Poses
-from tests.decoders.adapting import (
+from tests.decoders.factories import (
     SIZE,
+    attracting_outputs,
+    expansion_of,
+    ideal_outputs,
     largest_errors,
-    meshes_of,
+    misplaced_people,
     options_of,
     random_outputs,
-    truly_attracted,
+    scattered,
     with_embedding,
-    wrong,
 )
-from tests.decoders.dense_poses import dense_outputs, scattered
 
 torch.set_num_threads(1)
 
@@ -52,9 +53,9 @@ def part(outputs: LocalGlobalOutputs, image: int) -> LocalGlobalOutputs:
 # Places and scores
 
 
-def test_poses_that_are_right_stay() -> None:
-    truth, errors = wrong(3, 6, 1, px=0.0)
-    outputs = truly_attracted(truth, errors, SIZE)
+def test_correct_poses_stay() -> None:
+    truth, errors = misplaced_people(3, 6, 1, px=0.0)
+    outputs = attracting_outputs(truth, errors, SIZE)
     # Heat that is read between cells of 4 px is highest in the middle of one.
     assert max(largest_errors(decode_local_global(outputs, options_of()), truth)) < 2.3
 
@@ -67,7 +68,7 @@ def test_scores_by_hand() -> None:
     outputs = replace(
         plain, offsets=torch.zeros(1, 1, 2, 16, 16), attract=lambda c: torch.ones_like(c[:, :1])
     )
-    expansion = meshes_of(rates=torch.ones(1), global_window=9, local_window=3, reweigh=False)
+    expansion = expansion_of(rates=torch.ones(1), global_window=9, local_window=3, reweigh=False)
     (poses,) = decode_local_global(outputs, LocalGlobalOptions(expansion))
     assert len(poses) == 1 and poses.scores[0, 0] == pytest.approx(0.4)
     assert poses.person_scores.tolist() == [pytest.approx(0.4)]
@@ -83,9 +84,9 @@ def test_scores_by_hand() -> None:
     assert [len(p) for p in decode_local_global(nothing, LocalGlobalOptions(expansion))] == [0]
 
 
-def test_a_keypoint_that_nothing_speaks_for_stays() -> None:
-    truth, errors = wrong(4, 1, 1, px=3.0)
-    outputs = truly_attracted(truth, errors, SIZE)
+def test_keypoints_without_score_stay() -> None:
+    truth, errors = misplaced_people(4, 1, 1, px=3.0)
+    outputs = attracting_outputs(truth, errors, SIZE)
     outputs.heatmaps[:, 5] = 0.0
     outputs.heatmaps[:, 6] = -1.0
     (poses,) = decode_local_global(outputs, options_of())
@@ -118,14 +119,14 @@ def counted(outputs: LocalGlobalOutputs) -> tuple[LocalGlobalOutputs, list[int]]
     return replace(outputs, attract=attract), asked
 
 
-def test_message_passing_is_asked_once_with_everybody() -> None:
-    truth, errors = wrong(5, 3, 4, px=2.0)
-    outputs, asked = counted(truly_attracted(truth, errors, SIZE))
+def test_attention_network_is_called_once_with_all_poses() -> None:
+    truth, errors = misplaced_people(5, 3, 4, px=2.0)
+    outputs, asked = counted(attracting_outputs(truth, errors, SIZE))
     decode_local_global(outputs, options_of())
     assert asked == [len(propose_poses(outputs, options_of()))] and asked[0] >= 12
 
 
-def test_message_passing_is_never_asked_about_low_centers() -> None:
+def test_attention_network_sees_no_low_centers() -> None:
     outputs, asked = counted(random_outputs(0))
     options = options_of(center_threshold=0.97)
     few = propose_poses(outputs, options)
@@ -136,9 +137,9 @@ def test_message_passing_is_never_asked_about_low_centers() -> None:
     assert asked == [len(few)]
 
 
-def test_without_an_embedding_poses_stay() -> None:
+def test_poses_stay_without_an_embedding() -> None:
     points = scattered(1, 4)
-    found = decode_local_global(dense_outputs(points, SIZE), options_of())
+    found = decode_local_global(ideal_outputs(points, SIZE), options_of())
     assert max(largest_errors(found, points)) < 1e-3
 
 
@@ -147,9 +148,9 @@ def test_without_an_embedding_poses_stay() -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("prior", ["both", "attraction"])
-def test_an_image_is_decoded_alike_alone_and_in_a_batch(frame: Frame, prior: Prior) -> None:
-    truth, errors = wrong(6, 3, 5, px=3.0)
-    outputs = truly_attracted(truth, errors, SIZE, frame=frame)
+def test_images_of_a_batch_are_independent(frame: Frame, prior: Prior) -> None:
+    truth, errors = misplaced_people(6, 3, 5, px=3.0)
+    outputs = attracting_outputs(truth, errors, SIZE, frame=frame)
     outputs.centers[1] = 0  # an image of nobody among others
     options = options_of(frame, prior=prior)
     for image, poses in enumerate(decode_local_global(outputs, options)):
@@ -158,7 +159,7 @@ def test_an_image_is_decoded_alike_alone_and_in_a_batch(frame: Frame, prior: Pri
         assert (len(poses) > 0) == (image != 1)
 
 
-def test_people_may_come_in_any_order() -> None:
+def test_order_of_poses_does_not_matter() -> None:
     outputs = random_outputs(7)
     people = propose_poses(outputs, options_of())
     order = torch.randperm(len(people), generator=torch.Generator().manual_seed(0))
@@ -170,12 +171,12 @@ def test_people_may_come_in_any_order() -> None:
         assert same.float().mean() > 0.99  # equal places may change places
 
 
-def test_keypoints_may_come_in_any_order() -> None:
-    truth, errors = wrong(8, 1, 4, px=3.0)
+def test_order_of_keypoints_does_not_matter() -> None:
+    truth, errors = misplaced_people(8, 1, 4, px=3.0)
     order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
-    found = decode_local_global(truly_attracted(truth, errors, SIZE), options_of())
-    expansion = meshes_of(rates=meshes_of().rates[order])
-    permuted = truly_attracted(truth[:, :, order], errors[:, :, order], SIZE)
+    found = decode_local_global(attracting_outputs(truth, errors, SIZE), options_of())
+    expansion = expansion_of(rates=expansion_of().rates[order])
+    permuted = attracting_outputs(truth[:, :, order], errors[:, :, order], SIZE)
     for a, b in zip(
         found, decode_local_global(permuted, LocalGlobalOptions(expansion)), strict=True
     ):
@@ -184,7 +185,7 @@ def test_keypoints_may_come_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
-def test_nobody(prior: Prior) -> None:
+def test_no_people(prior: Prior) -> None:
     outputs = random_outputs(9)
     empty = replace(outputs, centers=torch.zeros_like(outputs.centers))
     found = decode_local_global(empty, options_of(prior=prior))
@@ -193,7 +194,7 @@ def test_nobody(prior: Prior) -> None:
 
 def test_two_hundred_proposals() -> None:
     outputs = random_outputs(10, images=1, size=(40, 60))
-    options = LocalGlobalOptions(meshes_of(global_window=11), max_people=200, nms_distance=0.0)
+    options = LocalGlobalOptions(expansion_of(global_window=11), max_people=200, nms_distance=0.0)
     people = propose_poses(outputs, options)
     assert len(people) == 200
     adapted = refine_poses(outputs, people, options)
@@ -208,9 +209,9 @@ def test_two_hundred_proposals() -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("place", [(8, 128), (312, 128), (160, 8), (160, 248)], ids=str)
-def test_a_person_at_each_border(frame: Frame, place: tuple[float, float]) -> None:
+def test_people_at_the_borders(frame: Frame, place: tuple[float, float]) -> None:
     truth = np.random.default_rng(0).uniform(-6, 6, (1, 1, 17, 2)) + place
-    outputs = truly_attracted(truth, np.zeros_like(truth), SIZE, sigma=1.5, frame=frame)
+    outputs = attracting_outputs(truth, np.zeros_like(truth), SIZE, sigma=1.5, frame=frame)
     for prior in ("both", "expansion", "attraction"):
         (poses,) = decode_local_global(outputs, options_of(frame, prior=prior, nms_distance=0.5))
         assert len(poses) == 1 and (poses.scores > 1e-30).all()
@@ -232,7 +233,7 @@ def test_maps_of_few_cells(frame: Frame, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_maps_without_a_finite_number(prior: Prior, value: float) -> None:
+def test_nonfinite_maps_give_no_people(prior: Prior, value: float) -> None:
     outputs = random_outputs(12)
     for name in ("heatmaps", "embedding"):
         broken = replace(outputs, **{name: torch.full_like(getattr(outputs, name), value)})
@@ -244,9 +245,9 @@ def test_maps_without_a_finite_number(prior: Prior, value: float) -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_counts_as_zero(bad: float) -> None:
-    truth, errors = wrong(13, 1, 4, px=2.0)
-    outputs = truly_attracted(truth, errors, SIZE)
+def test_nonfinite_values_count_as_zero(bad: float) -> None:
+    truth, errors = misplaced_people(13, 1, 4, px=2.0)
+    outputs = attracting_outputs(truth, errors, SIZE)
     here, there = outputs.heatmaps.clone(), outputs.heatmaps.clone()
     here[0, 3, ::2], there[0, 3, ::2] = bad, 0.0
     found, expected = (
@@ -277,13 +278,13 @@ def test_maps_of_any_precision(kind: torch.dtype) -> None:
 # Flip and several scales
 
 
-def test_mirrored_outputs_give_mirrored_poses() -> None:
-    truth, errors = wrong(15, 2, 4, px=3.0)
+def test_flipped_outputs_give_flipped_poses() -> None:
+    truth, errors = misplaced_people(15, 2, 4, px=3.0)
     back = np.array([-1, 1]), np.array([320, 0])
     order = list(COCO.flip_indices)
     mirrored = truth[:, :, order] * back[0] + back[1], errors[:, :, order] * back[0]
-    plain = decode_local_global(truly_attracted(truth, errors, SIZE), options_of())
-    found = decode_local_global(truly_attracted(*mirrored, SIZE), options_of())
+    plain = decode_local_global(attracting_outputs(truth, errors, SIZE), options_of())
+    found = decode_local_global(attracting_outputs(*mirrored, SIZE), options_of())
     for one, other in zip(plain, found, strict=True):
         expected = one.keypoints[:, order] * back[0] + back[1]
         apart = np.abs(expected[:, None] - other.keypoints).max(axis=(2, 3)).min(axis=1)
@@ -291,10 +292,10 @@ def test_mirrored_outputs_give_mirrored_poses() -> None:
 
 
 @pytest.mark.parametrize("adapts", [True, False])
-def test_people_of_another_scale_are_added(adapts: bool) -> None:
-    truth, errors = wrong(16, 1, 6, px=2.0)
-    both = truly_attracted(truth, errors, SIZE)
-    few = truly_attracted(truth[:, :3], errors[:, :3], SIZE)
+def test_poses_of_another_scale_are_added(adapts: bool) -> None:
+    truth, errors = misplaced_people(16, 1, 6, px=2.0)
+    both = attracting_outputs(truth, errors, SIZE)
+    few = attracting_outputs(truth[:, :3], errors[:, :3], SIZE)
     # Heat and embedding know everybody; the first scale has centers of three alone.
     first = replace(both, centers=few.centers, offsets=few.offsets)
     maps = {
@@ -310,7 +311,7 @@ def test_people_of_another_scale_are_added(adapts: bool) -> None:
 
 
 @pytest.mark.parametrize(("frame", "within"), [("center", 1e-3), ("index", 4.0)])
-def test_a_scale_whose_cells_are_no_whole_number_of_px(frame: Frame, within: float) -> None:
+def test_scale_with_fractional_stride(frame: Frame, within: float) -> None:
     """Half of 512x704 px is rounded to 256x384: a cell of it stands for 7.33 px.
 
     In frame "index" a pose begins at a pixel of its cell.
@@ -318,7 +319,7 @@ def test_a_scale_whose_cells_are_no_whole_number_of_px(frame: Frame, within: flo
     size, smaller = (512, 704), (256, 384)
     truth = scattered(1, 12, image_size=size, seed=3)
     half = truth * np.array([smaller[1] / size[1], smaller[0] / size[0]])
-    whole, other = (dense_outputs(p, s, 4, frame) for p, s in ((truth, size), (half, smaller)))
+    whole, other = (ideal_outputs(p, s, 4, frame) for p, s in ((truth, size), (half, smaller)))
     nobody = replace(whole, centers=torch.zeros_like(whole.centers))
     both = nobody.merge_scales([replace(other, image_size=size)])
     options = options_of(frame, adapt=False, scale_decrease=1.0, center_threshold=0.9)
@@ -327,7 +328,7 @@ def test_a_scale_whose_cells_are_no_whole_number_of_px(frame: Frame, within: flo
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_maps_of_scales_are_enlarged_alike_in_both_frames(frame: Frame) -> None:
+def test_maps_of_scales_are_averaged_alike_in_both_frames(frame: Frame) -> None:
     """As torch enlarges them, and the official code with it."""
     outputs, options = random_outputs(23, size=(20, 28)), options_of(frame)
     other = replace(
@@ -348,7 +349,7 @@ def test_maps_of_scales_are_enlarged_alike_in_both_frames(frame: Frame) -> None:
     torch.testing.assert_close(found.scores, expected.scores, rtol=1e-4, atol=1e-6)
 
 
-def test_scales_are_averaged_in_heat_and_embedding() -> None:
+def test_heatmaps_and_embeddings_of_scales_are_averaged() -> None:
     outputs = random_outputs(17)
     doubled = replace(outputs, embedding=2 * outputs.embedding, heatmaps=3 * outputs.heatmaps)
     nobody = replace(doubled, centers=torch.zeros_like(doubled.centers))
@@ -358,7 +359,7 @@ def test_scales_are_averaged_in_heat_and_embedding() -> None:
     mean = replace(outputs, embedding=1.5 * outputs.embedding, heatmaps=2 * outputs.heatmaps)
     torch.testing.assert_close(found.scores, refine_poses(mean, people, options).scores)
     # A scale that has no embedding is left out of its mean, and of nothing else.
-    bare = dense_outputs(scattered(2, 0, image_size=outputs.image_size), outputs.image_size)
+    bare = ideal_outputs(scattered(2, 0, image_size=outputs.image_size), outputs.image_size)
     joined = replace(outputs, other_scales=(bare,))
     half = replace(outputs, heatmaps=outputs.heatmaps / 2)
     found = refine_poses(joined, people, options)
@@ -383,12 +384,12 @@ def test_scales_are_averaged_in_heat_and_embedding() -> None:
         ("nms_fraction", 1.0),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused(name: str, value: object) -> None:
+def test_invalid_options_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         options_of(**{name: value})
 
 
-def test_more_of_the_highest_place() -> None:
+def test_top_weight() -> None:
     outputs = with_embedding(
         random_outputs(18), random_outputs(18).embedding, random_outputs(18).attract
     )
@@ -400,7 +401,7 @@ def test_more_of_the_highest_place() -> None:
     assert (heats[2] >= heats[0]).all()
 
 
-def test_many_poses_are_adapted_in_parts_as_alone() -> None:
+def test_chunks_of_poses_are_refined_independently() -> None:
     outputs, options = random_outputs(3, images=2), options_of(max_people=30)
     people = propose_poses(outputs, options)
     assert len(people) > 40

@@ -1,4 +1,4 @@
-"""Where adaptation moves keypoints, where that can be said beforehand."""
+"""How far adaptation moves keypoints, in cases with a known answer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, ref
 from poselib.ops.center_poses import CenterPoses
 from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.outputs import LocalGlobalOutputs
-from tests.decoders.adapting import RATES, meshes_of, options_of, truly_attracted
-from tests.decoders.dense_poses import scattered
+from tests.decoders.factories import RATES, attracting_outputs, expansion_of, options_of, scattered
 
 torch.set_num_threads(1)
 
@@ -28,7 +27,7 @@ def regressed(frame: Frame, px: float, seed: int) -> tuple[LocalGlobalOutputs, C
     size = (128, 160)
     truth = scattered(6, 1, image_size=size, seed=seed)
     wrong = np.random.default_rng(seed).uniform(-px, px, truth.shape)
-    outputs = truly_attracted(truth, wrong, size, sigma=1.5, frame=frame, stride=1)
+    outputs = attracting_outputs(truth, wrong, size, sigma=1.5, frame=frame, stride=1)
     people = propose_poses(outputs, options_of(frame))
     best = [int(((people.images == i) * people.centers).argmax()) for i in range(6)]
     people = people[torch.tensor(best)]
@@ -53,7 +52,7 @@ def largest(differences: Tensor) -> float:
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_attraction_finds_the_nearest_place(frame: Frame) -> None:
+def test_attraction_maps_alone_move_to_the_nearest_cell(frame: Frame) -> None:
     outputs, people, errors = regressed(frame, 4.5, seed=1)
     found = errors + movement(outputs, people, options_of(frame, prior="attraction"))
     assert largest(found / RATES[:, None]) < 0.51 and largest(errors) > 4
@@ -61,23 +60,23 @@ def test_attraction_finds_the_nearest_place(frame: Frame) -> None:
 
 @pytest.mark.parametrize("reweigh", [True, False])
 @pytest.mark.parametrize("frame", FRAMES)
-def test_heat_around_a_wrong_keypoint_leads_back(frame: Frame, reweigh: bool) -> None:
+def test_global_windows_alone_move_back_to_the_peak(frame: Frame, reweigh: bool) -> None:
     """A Gaussian around the truth times one around the keypoint is one between the two."""
     outputs, people, errors = regressed(frame, 3.0, seed=2)
-    expansion = meshes_of(frame, global_window=13, reweigh=reweigh)
+    expansion = expansion_of(frame, global_window=13, reweigh=reweigh)
     found = errors + movement(outputs, people, LocalGlobalOptions(expansion, prior="expansion"))
     kept = errors / 2 if reweigh else 0 * errors  # both have a deviation of 2 px
     assert largest(found - kept) < 0.8 and largest(errors) > 2.9
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_attraction_moves_heat_as_far_again(frame: Frame) -> None:
+def test_attraction_maps_shift_the_windows(frame: Frame) -> None:
     """Eq. (2) is a convolution: where heat and attraction both know the truth, it is passed by.
 
     A kernel whose places count as one px each moves heat by the error over the keypoint's rate.
     """
     outputs, people, errors = regressed(frame, 2.5, seed=3)
-    options = LocalGlobalOptions(meshes_of(frame, reweigh=False))
+    options = LocalGlobalOptions(expansion_of(frame, reweigh=False))
     found = errors + movement(outputs, people, options)
     assert largest(found + errors / RATES[:, None]) < 1.1 and largest(found) > 2.4
     # Attraction that says nothing, the same on all sides, leaves heat where it is.

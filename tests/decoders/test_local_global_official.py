@@ -36,7 +36,7 @@ from poselib.ops.keypoint_expansion import KeypointExpansion, local_expansion_ma
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
-from tests.decoders.adapting import RATES, random_outputs
+from tests.decoders.factories import RATES, random_outputs
 from tests.models.adapting import message_passing_of_functions, official_network
 from tests.models.official import relative
 
@@ -87,7 +87,7 @@ def same_order(found: Tensor, expected: np.ndarray) -> Tensor:
 
 @pytest.mark.golden
 @pytest.mark.parametrize(("flip", "compared"), [(False, 154), (True, 138)])
-def test_whole_network(
+def test_whole_network_equals_official_code(
     network: LocalGlobalHRNet, arrays: dict[str, np.ndarray], flip: bool, compared: int
 ) -> None:
     images, prefix = torch.from_numpy(arrays["input"]), "flip_" * flip
@@ -119,7 +119,7 @@ def test_whole_network(
 
 
 @pytest.mark.golden
-def test_what_the_message_passing_reads_and_says(
+def test_local_context_and_attraction_maps_equal_official_code(
     network: LocalGlobalHRNet, arrays: dict[str, np.ndarray]
 ) -> None:
     with torch.no_grad():
@@ -137,7 +137,7 @@ def test_what_the_message_passing_reads_and_says(
 
 @pytest.mark.golden
 @pytest.mark.parametrize("flip", [False, True])
-def test_the_same_poses_are_proposed(
+def test_proposed_poses_equal_plain_reference(
     network: LocalGlobalHRNet, arrays: dict[str, np.ndarray], flip: bool
 ) -> None:
     images = torch.from_numpy(arrays["input"])
@@ -205,7 +205,7 @@ COMPARED = {"refine": (0, 0, 54), "refine_partial": (0, 58, 74), "refine_none": 
 @pytest.mark.golden
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", range(3))
-def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
+def test_each_prior_equals_official_code(golden_dir: Path, case: int, way: str) -> None:
     outputs, of = functions_outputs(golden_dir, case)
     options = replace(OFFICIAL, **WAYS[way])
     people = propose_plainly(outputs, options)
@@ -238,7 +238,7 @@ def test_each_way_of_refining(golden_dir: Path, case: int, way: str) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("mesh", [(5, 21, 1.0, True), (11, 15, 0.5, False)], ids=str)
-def test_noise_is_adapted_as_plainly(
+def test_noise_equals_plain_reference(
     frame: Frame, changes: dict[str, object], mesh: tuple[int, int, float, bool]
 ) -> None:
     outputs = random_outputs(1)

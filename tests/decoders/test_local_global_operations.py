@@ -1,4 +1,4 @@
-"""How often torch is asked to adapt poses: what a GPU waits for does not grow with the people."""
+"""Adaptation takes the same number of torch operations for any number of people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.decoders.local_global import LocalGlobalOptions, Prior, decode_local_global
 from poselib.ops import window_sampling as context
-from tests.decoders.adapting import meshes_of
+from tests.decoders.factories import expansion_of
 
 
 class Counted(TorchDispatchMode):
@@ -29,13 +29,13 @@ class Counted(TorchDispatchMode):
 def operations(people: int, images: int, prior: Prior) -> int:
     outputs = adapt_inputs(people, (256, 256), images=images)
     with torch.no_grad(), Counted() as counted:
-        found = decode_local_global(outputs, LocalGlobalOptions(meshes_of(), prior=prior))
+        found = decode_local_global(outputs, LocalGlobalOptions(expansion_of(), prior=prior))
     assert [len(poses) for poses in found] == [people] * images
     return counted.number
 
 
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
-def test_many_people_of_many_images_ask_for_no_more(
+def test_number_of_operations_does_not_grow_with_people(
     prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on a GPU; a CPU looks at a few at once, to keep what it reads in its caches.

@@ -1,3 +1,5 @@
+"""Matching of keypoints to heatmap peaks, against upsampled maps, a fit and goldens."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,9 +13,8 @@ from torch.nn import functional as F
 from poselib.decoders.peak_matching import snap_to_peaks
 from poselib.decoders.regression import RegressionOptions
 from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
-from tests.decoders.dense_poses import dense_outputs
-from tests.decoders.test_regression import golden_outputs, heats_for_scoring
-from tests.ops.test_map_coordinates import enlarged
+from tests.decoders.factories import golden_outputs, heats_for_scoring, ideal_outputs
+from tests.ops.factories import upsampled
 
 HERE = torch.zeros(1, dtype=torch.long)
 
@@ -33,20 +34,20 @@ def absorbed(points: list[list[float]], maps: torch.Tensor, **options: object) -
     return moved[:, 0].tolist()
 
 
-def test_nearest_peak_absorbs() -> None:
+def test_keypoint_moves_to_the_nearest_peak() -> None:
     maps = one_peak(10, 20) + one_peak(14, 20, value=0.9)
     first, second = [42.0, 82.0], [58.0, 82.0]
     assert absorbed([[49.0, 82.0], [51.0, 90.0], [10.0, 82.0]], maps) == [first, second, first]
 
 
-def test_only_peaks_of_its_own_type_absorb() -> None:
+def test_peaks_of_other_types_are_ignored() -> None:
     maps = torch.cat([one_peak(10, 10), one_peak(12, 10), torch.zeros(1, 1, 40, 40)], dim=1)
     points = torch.full((1, 3, 2), 43.0)
     moved = snap_to_peaks(points, HERE, [maps], (160, 160), "center")
     assert moved.tolist() == [[[42, 42], [50, 42], [43, 43]]]
 
 
-def test_only_peaks_of_its_own_image_absorb() -> None:
+def test_peaks_of_other_images_are_ignored() -> None:
     maps = torch.cat([one_peak(10, 10), one_peak(12, 10), torch.zeros(1, 1, 40, 40)])
     points, images = torch.full((4, 1, 2), 43.0), torch.tensor([1, 0, 2, 1])
     moved = snap_to_peaks(points, images, [maps], (160, 160), "center")
@@ -54,12 +55,12 @@ def test_only_peaks_of_its_own_image_absorb() -> None:
 
 
 @pytest.mark.parametrize(("away", "taken"), [(74.9, True), (75.0, False), (75.1, False)])
-def test_peaks_that_are_far_do_not(away: float, taken: bool) -> None:
+def test_distant_peaks_are_ignored(away: float, taken: bool) -> None:
     start = [42.0, 42.0 + away]
     assert absorbed([start], one_peak(10, 10)) == [[42.0, 42.0] if taken else pytest.approx(start)]
 
 
-def test_distance_and_number_of_peaks_are_options() -> None:
+def test_max_distance_and_max_peaks() -> None:
     maps = one_peak(10, 10, value=0.2) + one_peak(20, 10)
     assert absorbed([[45.0, 42.0]], maps, max_peaks=1) == [[82.0, 42.0]]
     assert absorbed([[45.0, 42.0]], maps, max_peaks=1, max_distance=10.0) == [[45.0, 42.0]]
@@ -67,7 +68,7 @@ def test_distance_and_number_of_peaks_are_options() -> None:
         absorbed([[45.0, 42.0]], maps, subpixel="newton")
 
 
-def test_maps_without_heat_absorb_nothing() -> None:
+def test_maps_without_peaks_move_nothing() -> None:
     for value in (0.0, -1.0, float("nan"), float("inf")):
         assert absorbed([[45.0, 42.0]], torch.full((1, 1, 40, 40), value)) == [[45.0, 42.0]]
     nobody = torch.zeros(0, 1, 2), torch.zeros(0, dtype=torch.long)
@@ -78,7 +79,7 @@ def test_maps_without_heat_absorb_nothing() -> None:
     ("frame", "strides"),
     [("index", (4,)), ("index", (2,)), ("index", (2, 4, 8)), ("index", (8, 2)), ("center", (3,))],
 )
-def test_same_peaks_as_in_enlarged_maps(frame: Frame, strides: tuple[int, ...]) -> None:
+def test_peaks_equal_those_of_upsampled_maps(frame: Frame, strides: tuple[int, ...]) -> None:
     """Each is the pixel that is the highest as far as the next cells, 2 px away as published.
 
     In the middle frame pixels lie at the middles of cells if these have an odd number of px.
@@ -91,7 +92,7 @@ def test_same_peaks_as_in_enlarged_maps(frame: Frame, strides: tuple[int, ...]) 
     moved = snap_to_peaks(
         points, images, maps, image_size, frame, max_distance=40.0, max_peaks=400, subpixel="none"
     )
-    large = torch.stack([enlarged(m, image_size, frame) for m in maps]).mean(dim=0)
+    large = torch.stack([upsampled(m, image_size, frame) for m in maps]).mean(dim=0)
     for n in range(60):
         for k in range(2):
             peaks = highest_pixels(large[images[n], k], min(strides)) + 0.5 - half_pixel(frame)
@@ -116,24 +117,24 @@ def highest_pixels(heatmap: torch.Tensor, reach: int) -> np.ndarray:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("stride", [2, 4, 8])
-def test_a_gaussian_that_stands_alone_is_placed_exactly(frame: Frame, stride: int) -> None:
+def test_isolated_gaussian_is_placed_exactly(frame: Frame, stride: int) -> None:
     size = (32 * stride, 40 * stride)
     truth = np.random.default_rng(1).uniform(10 * stride, 20 * stride, (1, 1, 9, 2))
-    maps = dense_outputs(truth, size, stride, frame).heatmaps
+    maps = ideal_outputs(truth, size, stride, frame).heatmaps
     given = torch.tensor(truth[0], dtype=torch.float32) - half_pixel(frame)
     moved = snap_to_peaks(given + stride * 1.4, HERE, [maps], size, frame)
     torch.testing.assert_close(moved, given, rtol=0, atol=1e-3 * stride)
 
 
 def test_as_exact_as_a_least_squares_fit() -> None:
-    """The published fit, of a Gaussian to 13 x 13 px of the enlarged map, and a parabola here."""
+    """The published fit, of a Gaussian to 13 x 13 px of the upsampled map, and a parabola here."""
     truth = np.random.default_rng(2).uniform(40, 80, (1, 1, 6, 2))
-    maps = dense_outputs(truth, (128, 128), 4, "index").heatmaps
+    maps = ideal_outputs(truth, (128, 128), 4, "index").heatmaps
     given = torch.tensor(truth[0], dtype=torch.float32) - half_pixel("index")
     moved = snap_to_peaks(given + 5, HERE, [maps], (128, 128), "index")
     fitted = [
         fit_of_gaussian(m.numpy(), np.rint(xy.numpy() / 4).astype(int) * 4)
-        for m, xy in zip(enlarged(maps, (128, 128), "index")[0], given[0], strict=True)
+        for m, xy in zip(upsampled(maps, (128, 128), "index")[0], given[0], strict=True)
     ]
     by_fit = np.linalg.norm(np.array(fitted) - given[0].numpy(), axis=-1)
     assert (moved - given).norm(dim=-1).max() < by_fit.max() < 0.03
@@ -154,7 +155,7 @@ def fit_of_gaussian(heatmap: np.ndarray, start: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.golden
-def test_close_to_published_code(golden_dir: Path) -> None:
+def test_close_to_official_code(golden_dir: Path) -> None:
     """To 0.03 px where people stand apart; where Gaussians overlap, fits of them wander."""
     errors = {}
     for case in (1, 2):

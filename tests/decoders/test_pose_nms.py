@@ -1,11 +1,22 @@
+"""Pose NMS, by hand, against loops and official code."""
+
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from poselib.decoders.pose_nms import duplicate_poses, suppress_poses
+from poselib.decoders.pose_nms import (
+    MIN_SCORE,
+    batched_pose_nms,
+    duplicate_poses,
+    suppress_poses,
+    to_poses,
+)
+from poselib.ops.center_poses import CenterPoses
 
 
 def slowly_alike(poses: np.ndarray, distance: float, fraction: float) -> list[list[bool]]:
@@ -53,7 +64,7 @@ def crowd(seed: int, people: int = 12, keypoints: int = 17) -> tuple[np.ndarray,
 @pytest.mark.parametrize(
     ("distance", "fraction"), [(0.05, 0.5), (0.15, 0.5), (0.05, 0.0), (0.1, 0.9)]
 )
-def test_equals_a_comparison_one_by_one(keypoints: int, distance: float, fraction: float) -> None:
+def test_duplicates_equal_loops(keypoints: int, distance: float, fraction: float) -> None:
     fewer = 0
     for seed in range(30):
         poses, scores = crowd(seed, keypoints=keypoints)
@@ -73,18 +84,18 @@ def pose(near: int, away: float = 50.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("near", "same"), [(17, True), (9, True), (8, False), (0, False)])
-def test_more_than_half_of_the_keypoints(near: int, same: bool) -> None:
+def test_nms_fraction_is_exclusive(near: int, same: bool) -> None:
     alike = duplicate_poses(np.stack([pose(17), pose(near)]), 0.05, 0.5)
     assert alike[0, 1] == same
 
 
 @pytest.mark.parametrize(("apart", "same"), [(4.9, True), (5.0, False), (5.1, False)])
-def test_nearer_than_a_twentieth_of_the_size(apart: float, same: bool) -> None:
+def test_nms_distance_is_exclusive(apart: float, same: bool) -> None:
     poses = np.stack([pose(17), pose(0, away=apart)])
     assert duplicate_poses(poses, 0.05, 0.5)[0, 1] == same
 
 
-def test_published_counts() -> None:
+def test_nms_fraction_gives_the_published_counts() -> None:
     """More than 8 of COCO's 17 keypoints and more than 7 of CrowdPose's 14."""
     for keypoints, least in ((17, 9), (14, 8)):
         for near in range(keypoints + 1):
@@ -94,7 +105,7 @@ def test_published_counts() -> None:
             assert alike[0, 1] == (near >= least)
 
 
-def test_size_is_that_of_the_first_of_a_pair() -> None:
+def test_size_is_that_of_the_first_pose_of_a_pair() -> None:
     large = np.zeros((17, 2), np.float32)
     large[0], small = (60, 80), large + 3  # 4.2 px apart but for a keypoint that makes the size
     assert np.ptp(large, axis=0).tolist() == [60, 80] and np.ptp(small, axis=0).tolist() == [0, 0]
@@ -102,21 +113,21 @@ def test_size_is_that_of_the_first_of_a_pair() -> None:
     assert alike.tolist() == [[True, True], [False, True]]
 
 
-def test_the_best_of_a_group_is_kept() -> None:
+def test_best_of_duplicates_is_kept() -> None:
     poses = np.stack([pose(17), pose(17) + 1, pose(17) + 300, pose(17) + 2])
     scores = np.array([0.3, 0.9, 0.1, 0.5], np.float32)
     assert suppress_poses(poses, scores).tolist() == [1, 2]
     assert suppress_poses(poses, np.ones(4, np.float32)).tolist() == [0, 2]
 
 
-def test_the_best_remain_of_too_many() -> None:
+def test_max_people_keeps_the_best() -> None:
     poses = np.stack([pose(17) + 200 * n for n in range(40)]).astype(np.float32)
     scores = np.random.default_rng(0).permutation(40).astype(np.float32)
     assert suppress_poses(poses, scores).tolist() == np.argsort(-scores)[:30].tolist()
     assert suppress_poses(poses, scores, max_people=40).tolist() == list(range(40))
 
 
-def test_people_without_extent() -> None:
+def test_poses_without_extent() -> None:
     points = np.zeros((4, 17, 2), np.float32)
     points[2:] = 30.0
     points[3, 5:] = 31.0
@@ -125,13 +136,13 @@ def test_people_without_extent() -> None:
     assert suppress_poses(points, scores).tolist() == [1, 2, 3]
 
 
-def test_nobody() -> None:
+def test_no_poses() -> None:
     assert suppress_poses(np.zeros((0, 17, 2), np.float32), np.zeros(0, np.float32)).shape == (0,)
 
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", [0, 1, 2, 3, 4, 5, 7])
-def test_equals_published_code(golden_dir: Path, case: int) -> None:
+def test_equals_official_code(golden_dir: Path, case: int) -> None:
     with np.load(golden_dir / "dekr_decode.npz") as golden:
         poses = golden[f"c{case}_proposals"][..., :2]
         heat, keep = golden[f"c{case}_heatval"][..., 0], golden[f"c{case}_keep"]
@@ -139,7 +150,7 @@ def test_equals_published_code(golden_dir: Path, case: int) -> None:
 
 
 @pytest.mark.golden
-def test_equals_the_published_suppression(golden_dir: Path) -> None:
+def test_suppression_equals_official_code(golden_dir: Path) -> None:
     """That of LOGO-CAP, which it applies in px of the photograph; what is kept is the same."""
     with np.load(golden_dir / "logocap_funcs.npz") as golden:
         poses, scores, kept, kept_scores = (
@@ -153,3 +164,30 @@ def test_equals_the_published_suppression(golden_dir: Path) -> None:
     ratio = scale / np.linalg.norm(np.ptp(poses[chosen, :, :2], axis=1), axis=1)
     np.testing.assert_allclose(ratio, 15 / 16, rtol=1e-4)
     np.testing.assert_array_equal(suppress_poses(kept[..., :2], kept_scores), np.arange(8))
+
+
+# Batches
+
+
+def test_batched_nms_is_per_image() -> None:
+    square = torch.tensor([[0.0, 0], [10, 0], [10, 10], [0, 10]])
+    points = torch.stack([square, square + 0.1, square + 50, square])
+    people = CenterPoses(torch.tensor([0, 0, 0, 2]), torch.ones(4), points)
+    scores = torch.tensor([0.5, 0.7, 0.2, 0.1])
+    options: dict[str, Any] = {"distance": 0.05, "fraction": 0.5}
+    assert batched_pose_nms(people, scores, **options, max_people=30).tolist() == [1, 2, 3]
+    assert batched_pose_nms(people, scores, **options, max_people=1).tolist() == [1, 3]
+    none = people[torch.zeros(0, dtype=torch.int64)]
+    assert batched_pose_nms(none, scores[:0], **options, max_people=5).tolist() == []
+
+
+def test_to_poses_splits_by_image() -> None:
+    people = CenterPoses(torch.tensor([0, 0, 2]), torch.ones(3), torch.rand(3, 2, 2))
+    scores = torch.tensor([[0.5, -1.0], [0.0, 0.25], [0.5, 0.5]])
+    poses = to_poses(people, scores, torch.tensor([0.3, 0.2, 0.1]), 4)
+    assert [len(p) for p in poses] == [2, 0, 1, 0]
+    np.testing.assert_array_equal(poses[2].keypoints[0], people.points[2])
+    least = np.float32(MIN_SCORE)
+    assert poses[0].scores.tolist() == [[0.5, least], [least, 0.25]] and poses[0].found.all()
+    np.testing.assert_allclose(poses[0].person_scores, [0.3, 0.2])
+    assert poses[1].keypoints.shape == (0, 2, 2)

@@ -1,3 +1,5 @@
+"""Progressive order of keypoint types (HAE, Algorithm 1)."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -30,7 +32,7 @@ def test_nearest_type_comes_next() -> None:
     assert [s.people.tolist() for s in steps] == [[0]] * 4
 
 
-def test_smooth_path_keeps_a_person_together_where_a_fixed_order_would_not() -> None:
+def test_progressive_order_keeps_a_person_together() -> None:
     groups = group_progressive(row([0.0], [1.4], [0.9]), GroupingOptions())
     assert groups.members.tolist() == [[0, 0, 0]]
 
@@ -40,7 +42,7 @@ def test_equally_near_types_keep_their_order() -> None:
     assert steps[1].keypoint == 1
 
 
-def test_first_type_with_a_detection_starts() -> None:
+def test_first_type_with_a_candidate_starts() -> None:
     steps = progressive_steps(row([], [], [1.0, 5.0], [5.1]), GroupingOptions())
     assert [step.keypoint for step in steps] == [2, 3]
     assert steps[0].started.all()
@@ -48,13 +50,13 @@ def test_first_type_with_a_detection_starts() -> None:
 
 
 @pytest.mark.parametrize("distance", [9.0, 11.0, 1e6])
-def test_far_tags_never_choose_a_type_without_detections(distance: float) -> None:
+def test_types_without_candidates_are_never_next(distance: float) -> None:
     candidates = row([0.0], [], [distance], [])
     groups = group_progressive(candidates, GroupingOptions())
     assert groups.members.tolist() == [[0, -1, -1, -1], [-1, -1, 0, -1]]
 
 
-def test_on_average_one_lucky_candidate_does_not_decide() -> None:
+def test_mean_distance_is_robust_to_one_near_candidate() -> None:
     # Type 1 has one candidate on a person's tag and one far from all; type 2 has two that fit.
     candidates = row([0.0, 5.0], [0.0, 5.8], [0.1, 5.2])
     least = progressive_steps(candidates, GroupingOptions())
@@ -66,7 +68,7 @@ def test_on_average_one_lucky_candidate_does_not_decide() -> None:
     np.testing.assert_allclose(mean[2].distances, [np.nan, (0.05 + 0.7) / 2, np.nan], atol=1e-6)
 
 
-def test_with_one_candidate_a_type_both_readings_agree() -> None:
+def test_distance_reductions_agree_for_one_candidate_per_type() -> None:
     candidates = row([0.0], [0.9], [], [0.2], [0.4])
     mean = progressive_steps(candidates, GroupingOptions(distance_reduction="mean"))
     least = progressive_steps(candidates, GroupingOptions())
@@ -75,7 +77,7 @@ def test_with_one_candidate_a_type_both_readings_agree() -> None:
         np.testing.assert_array_equal(one.distances, other.distances)
 
 
-def test_an_unknown_nearness_is_refused() -> None:
+def test_unknown_distance_reduction_is_refused() -> None:
     with pytest.raises(
         ValueError, match="distance_reduction must be 'min' or 'mean', not 'median'"
     ):

@@ -1,3 +1,5 @@
+"""Refinement by branch and bound, against exhaustive search and goldens."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -36,7 +38,7 @@ def maps(seed: int, size: tuple[int, int] = (23, 31)) -> tuple[torch.Tensor, tor
 
 
 @pytest.mark.parametrize("size", [(23, 31), (1, 1), (1, 40)])
-def test_equals_a_search_of_every_cell(size: tuple[int, int]) -> None:
+def test_equals_exhaustive_search(size: tuple[int, int]) -> None:
     for seed in range(8):
         heat, tags = maps(seed)
         heat, tags = heat[..., : size[0], : size[1]], tags[..., : size[0], : size[1]]
@@ -105,7 +107,7 @@ def kinds_of_maps(
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (8, 8), (5, 70), (64, 96), (61, 83)])
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_bounds_exclude_no_best_cell(size: tuple[int, int], length: int) -> None:
+def test_bounds_never_exclude_the_best_cell(size: tuple[int, int], length: int) -> None:
     for name, heat, tags in kinds_of_maps(size, length):
         for seed, scale in enumerate((0.5, 3.0)):
             wanted = wanted_of(heat, tags, 25, seed, scale)
@@ -114,7 +116,7 @@ def test_bounds_exclude_no_best_cell(size: tuple[int, int], length: int) -> None
             assert torch.equal(fast[1], slow[1]), name
 
 
-def test_parts_and_rounds_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_and_rounds_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     for _, heat, tags in kinds_of_maps((40, 56), 2):
         wanted = wanted_of(heat, tags, 30)
         slow = every_cell(heat, tags, *wanted)
@@ -130,7 +132,7 @@ def test_parts_and_rounds_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.undo()
 
 
-def test_the_order_of_tags_in_memory_does_not_matter() -> None:
+def test_memory_layout_of_tags_does_not_matter() -> None:
     for size in ((48, 64), (37, 51)):
         for _, heat, tags in kinds_of_maps(size, 2):
             wanted = wanted_of(heat, tags, 20)
@@ -143,7 +145,7 @@ def test_the_order_of_tags_in_memory_does_not_matter() -> None:
                 assert torch.equal(found[0], one[0]) and torch.equal(found[1], one[1])
 
 
-def test_few_blocks_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_blocks_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     # Otherwise the bounds would be of no use, and no other test would notice.
     scored = []
     score = search.BranchAndBound._score
@@ -158,14 +160,14 @@ def test_few_blocks_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(scored) < 0.05 * 50 * (192 * 256) / 64
 
 
-def test_nobody_wants_nothing() -> None:
+def test_no_missing_keypoints() -> None:
     heat, tags = maps(0)
     for search_of in (find_missing, every_cell):
         cells, values = search_of(heat, tags, *wanted_of(heat, tags, 0))
         assert cells.shape == (0, 2) and values.shape == (0,)
 
 
-def test_nothing_is_found_where_no_tag_is_finite() -> None:
+def test_no_cell_with_nonfinite_tags() -> None:
     heat, tags = maps(0)
     for search_of in (find_missing, every_cell):
         nowhere = torch.full_like(tags, torch.nan)
@@ -173,7 +175,7 @@ def test_nothing_is_found_where_no_tag_is_finite() -> None:
         assert (cells == 0).all() and (values == 0).all()
 
 
-def test_first_of_equal_cells_wins_also_in_a_constant_map() -> None:
+def test_first_of_equal_cells_is_taken() -> None:
     heat, tags = torch.full((1, 1, 6, 7), 0.3), torch.zeros(1, 1, 1, 6, 7)
     zero = torch.zeros(1, dtype=torch.int64)
     cells, values = find_missing(heat, tags, torch.zeros(1, 1), zero, zero)
@@ -181,7 +183,7 @@ def test_first_of_equal_cells_wins_also_in_a_constant_map() -> None:
     assert values.tolist() == pytest.approx([0.3])
 
 
-def test_heat_alone_counts_within_half_a_unit_of_the_tag() -> None:
+def test_only_heatmap_counts_within_half_a_unit() -> None:
     heat, tags = torch.zeros(1, 1, 2, 3), torch.full((1, 1, 1, 2, 3), 9.0)
     heat[0, 0, 0], tags[0, 0, 0, 0] = torch.tensor([0.2, 0.6, 1.0]), torch.tensor([0.0, 0.49, 1.2])
     zero = torch.zeros(1, dtype=torch.int64)
@@ -191,7 +193,7 @@ def test_heat_alone_counts_within_half_a_unit_of_the_tag() -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
-def test_cells_that_are_not_finite_are_never_found(bad: float) -> None:
+def test_nonfinite_cells_are_never_taken(bad: float) -> None:
     heat, tags = maps(0)
     heat[..., :12, :], tags[..., 12:20, :] = bad, bad
     n = torch.zeros(5, dtype=torch.int64)

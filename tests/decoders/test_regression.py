@@ -1,3 +1,5 @@
+"""Center-offset decoding: goldens, ideal outputs, scales and options."""
+
 from __future__ import annotations
 
 import math
@@ -13,25 +15,15 @@ from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Poses
-from tests.decoders.dense_poses import by_place, dense_outputs, scattered
+from tests.decoders.factories import (
+    by_place,
+    golden_outputs,
+    heats_for_scoring,
+    ideal_outputs,
+    scattered,
+)
 
 SIZE = (256, 320)
-
-
-def golden_outputs(
-    folder: Path,
-    name: str,
-    image_size: tuple[int, int],
-    other_scales: tuple[RegressionOutputs, ...] = (),
-) -> RegressionOutputs:
-    with np.load(folder / "dekr_decode.npz") as golden:
-        heat, offsets = (
-            torch.from_numpy(golden[f"{name}_{kind}_f16"].astype(np.float32))
-            for kind in ("heatmap", "offset")
-        )
-    return RegressionOutputs(
-        heat[:, :-1], heat[:, -1:], offsets.unflatten(1, (-1, 2)), image_size, other_scales
-    )
 
 
 def equal(a: Poses, b: Poses) -> None:
@@ -45,7 +37,7 @@ def equal(a: Poses, b: Poses) -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(8))
-def test_equals_published_code(golden_dir: Path, case: int) -> None:
+def test_equals_official_code(golden_dir: Path, case: int) -> None:
     outputs = golden_outputs(golden_dir, f"c{case}", (96, 144))
     with np.load(golden_dir / "dekr_decode.npz") as golden:
         poses = check_golden(outputs, golden[f"c{case}_poses"], golden[f"c{case}_scores"])
@@ -56,7 +48,7 @@ def test_equals_published_code(golden_dir: Path, case: int) -> None:
 
 
 @pytest.mark.golden
-def test_several_scales_equal_published_code(golden_dir: Path) -> None:
+def test_several_scales_equal_official_code(golden_dir: Path) -> None:
     others = tuple(
         golden_outputs(golden_dir, f"ms_s{s}", size)
         for s, size in (("0.5", (48, 72)), ("2", (192, 288)))
@@ -79,29 +71,16 @@ def check_golden(outputs: RegressionOutputs, expected: np.ndarray, scores: np.nd
     return poses
 
 
-def heats_for_scoring(
-    outputs: RegressionOutputs, options: RegressionOptions | None = None
-) -> tuple[list[Poses], np.ndarray]:
-    """The poses, and what a scoring net is told of the heats of all of them (N, K)."""
-    seen = [torch.zeros(0, outputs.heatmaps.shape[1])]
-
-    def scorer(points: torch.Tensor, heats: torch.Tensor) -> torch.Tensor:
-        seen.append(heats)
-        return torch.ones(len(heats))
-
-    return decode_regression(outputs, options, scorer), torch.cat(seen).numpy()
-
-
-# People that were drawn are found
+# Ideal outputs
 
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("stride", [2, 4, 8])
 @pytest.mark.parametrize("keypoints", [3, 14, 17])
-def test_people_are_found_where_they_were_drawn(frame: Frame, stride: int, keypoints: int) -> None:
+def test_ideal_outputs_are_decoded_exactly(frame: Frame, stride: int, keypoints: int) -> None:
     points = scattered(2, 6, keypoints, seed=stride)
     found = decode_regression(
-        dense_outputs(points, SIZE, stride, frame), RegressionOptions(frame=frame)
+        ideal_outputs(points, SIZE, stride, frame), RegressionOptions(frame=frame)
     )
     for poses, people_of_image in zip(found, points, strict=True):
         errors = np.abs(poses.keypoints[:, None] - people_of_image).max(axis=(2, 3))
@@ -112,7 +91,7 @@ def test_people_are_found_where_they_were_drawn(frame: Frame, stride: int, keypo
         assert (centers > 0.9).all() and (centers < 1).all()
 
 
-def test_heat_and_scores_by_hand() -> None:
+def test_scores_by_hand() -> None:
     """A center of 0.8 at cell (2, 1); keypoints at its middle and half way to the next cell."""
     outputs = RegressionOutputs(
         torch.zeros(1, 2, 4, 5), torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 2, 4, 5), (16, 20)
@@ -130,10 +109,10 @@ def test_heat_and_scores_by_hand() -> None:
     np.testing.assert_allclose(poses.scores, [[0.5, 0.5]])
 
 
-def test_two_poses_of_one_person_are_one() -> None:
+def test_duplicates_are_suppressed() -> None:
     """Of two centers with nearly the same pose the one remains whose keypoints have more heat."""
     points = scattered(1, 1, seed=5)
-    outputs = dense_outputs(points, SIZE)
+    outputs = ideal_outputs(points, SIZE)
     center = np.floor(points[0, 0].mean(axis=0) / 4).astype(int)
     outputs.centers.zero_()
     for shift, height in ((-2, 0.9), (2, 0.6)):
@@ -152,7 +131,7 @@ def test_two_poses_of_one_person_are_one() -> None:
 @pytest.mark.parametrize(
     ("size", "kernel"), [((200, 200), 3), ((200, 202), 5), ((300, 300), 5), ((300, 302), 7)]
 )
-def test_window_of_a_center_grows_with_the_map(size: tuple[int, int], kernel: int) -> None:
+def test_nms_kernel_grows_with_the_map(size: tuple[int, int], kernel: int) -> None:
     assert RegressionOptions().window(size) == kernel
     assert RegressionOptions(nms_kernel=9).window(size) == 9
 
@@ -178,23 +157,23 @@ def test_window_of_a_center_grows_with_the_map(size: tuple[int, int], kernel: in
         ("subpixel", "newton"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused(name: str, value: object) -> None:
+def test_invalid_options_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         RegressionOptions(**{name: value})  # type: ignore[arg-type]
 
 
-def test_only_what_exceeds_the_threshold_is_a_center() -> None:
-    outputs = dense_outputs(scattered(1, 4), SIZE)
+def test_center_threshold_is_exclusive() -> None:
+    outputs = ideal_outputs(scattered(1, 4), SIZE)
     top = outputs.centers.max().item()
     dimmed = replace(outputs, centers=outputs.centers * 0.01 / top)
     assert len(decode_regression(dimmed)[0]) == 0
     assert len(decode_regression(dimmed, RegressionOptions(center_threshold=0.009))[0]) > 0
 
 
-def test_matching_keeps_to_its_options() -> None:
+def test_match_options() -> None:
     """Offsets are wrong by 3 px, to the left; heatmaps know better."""
     points = scattered(1, 1, seed=14)
-    outputs = dense_outputs(points, SIZE)
+    outputs = ideal_outputs(points, SIZE)
     outputs.offsets[:, :, 0] += 0.75
 
     def found(**options: object) -> np.ndarray:
@@ -230,25 +209,25 @@ def test_no_people() -> None:
         assert [poses.person_scores.shape for poses in found] == [(0,)] * 2
 
 
-def test_no_more_than_thirty_people() -> None:
+def test_max_people() -> None:
     points = scattered(1, 40)
-    outputs = dense_outputs(points, SIZE)
+    outputs = ideal_outputs(points, SIZE)
     (poses,) = decode_regression(outputs)
     assert len(poses) == 30
     (all_of_them,) = decode_regression(outputs, RegressionOptions(max_people=50))
     assert len(all_of_them) == 40
     # Two scales may each give thirty; the best of all remain, the best first.
-    both = replace(outputs, other_scales=(dense_outputs(points, SIZE, stride=2),))
+    both = replace(outputs, other_scales=(ideal_outputs(points, SIZE, stride=2),))
     (poses,) = decode_regression(both)
     assert len(poses) == 30
 
 
 @pytest.mark.parametrize("match", [False, True])
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_batch_is_decoded_as_its_images_are(frame: Frame, match: bool) -> None:
+def test_images_of_a_batch_are_independent(frame: Frame, match: bool) -> None:
     points = scattered(4, 6, seed=1)
     points[2] = points[2, :1]  # an image of one person
-    fine, coarse = (dense_outputs(points, SIZE, s, frame) for s in (4, 8))
+    fine, coarse = (ideal_outputs(points, SIZE, s, frame) for s in (4, 8))
     for outputs in (fine, coarse):
         outputs.centers[1] = 0  # and one of nobody
     batch = replace(fine, other_scales=(coarse,))
@@ -289,9 +268,9 @@ def random_outputs(
 
 @pytest.mark.parametrize("match", [False, True])
 @pytest.mark.parametrize("frame", FRAMES)
-def test_keypoints_may_come_in_any_order(frame: Frame, match: bool) -> None:
+def test_order_of_keypoints_does_not_matter(frame: Frame, match: bool) -> None:
     order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
-    outputs = dense_outputs(scattered(2, 6, seed=2), SIZE, frame=frame)
+    outputs = ideal_outputs(scattered(2, 6, seed=2), SIZE, frame=frame)
     permuted = replace(
         outputs, heatmaps=outputs.heatmaps[:, order], offsets=outputs.offsets[:, order]
     )
@@ -306,7 +285,7 @@ def test_keypoints_may_come_in_any_order(frame: Frame, match: bool) -> None:
 
 @pytest.mark.parametrize("match", [False, True])
 @pytest.mark.parametrize("several", [False, True])
-def test_mirrored_maps_give_mirrored_poses(match: bool, several: bool) -> None:
+def test_flipped_maps_give_flipped_poses(match: bool, several: bool) -> None:
     outputs = random_outputs(3)
     if several:
         outputs = replace(outputs, other_scales=(random_outputs(4, size=(15, 21)),))
@@ -326,7 +305,7 @@ def test_mirrored_maps_give_mirrored_poses(match: bool, several: bool) -> None:
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_maps_of_any_precision(kind: torch.dtype) -> None:
-    outputs = dense_outputs(scattered(1, 5, seed=3), SIZE)
+    outputs = ideal_outputs(scattered(1, 5, seed=3), SIZE)
     maps = {name: getattr(outputs, name).to(kind) for name in ("heatmaps", "centers", "offsets")}
     (poses,) = decode_regression(replace(outputs, **maps))
     (expected,) = decode_regression(
@@ -336,8 +315,8 @@ def test_maps_of_any_precision(kind: torch.dtype) -> None:
     assert poses.keypoints.dtype == poses.scores.dtype == poses.person_scores.dtype == np.float32
 
 
-def test_maps_may_lie_in_memory_in_any_way() -> None:
-    outputs = dense_outputs(scattered(2, 5, seed=4), SIZE)
+def test_memory_layout_of_maps_does_not_matter() -> None:
+    outputs = ideal_outputs(scattered(2, 5, seed=4), SIZE)
     last = replace(
         outputs,
         heatmaps=outputs.heatmaps.to(memory_format=torch.channels_last),
@@ -350,21 +329,21 @@ def test_maps_may_lie_in_memory_in_any_way() -> None:
 # Several scales
 
 
-def test_scales_of_the_same_people_do_not_repeat_them() -> None:
+def test_scales_with_the_same_people_give_no_duplicates() -> None:
     points = scattered(1, 6, seed=6)
-    first, coarse, fine = (dense_outputs(points, SIZE, s) for s in (4, 8, 2))
+    first, coarse, fine = (ideal_outputs(points, SIZE, s) for s in (4, 8, 2))
     (poses,) = decode_regression(replace(first, other_scales=(coarse, fine)))
     (alone,) = decode_regression(first)
     assert len(poses) == len(alone) == 6
     np.testing.assert_allclose(by_place(poses), by_place(alone), atol=1e-3)
 
 
-def test_people_of_another_scale_are_added_with_rescaled_centers() -> None:
+def test_poses_of_another_scale_have_rescaled_centers() -> None:
     near, far = scattered(1, 2, seed=7)[:, :1], scattered(1, 2, seed=7)[:, 1:]
-    first, other = dense_outputs(near, SIZE), dense_outputs(far, SIZE, stride=2)
+    first, other = ideal_outputs(near, SIZE), ideal_outputs(far, SIZE, stride=2)
     first.centers.mul_(0.5)
     # Heat of both in both scales, so that means of heat are of what each alone has.
-    both = dense_outputs(np.concatenate([near, far], axis=1), SIZE)
+    both = ideal_outputs(np.concatenate([near, far], axis=1), SIZE)
     first = replace(first, heatmaps=both.heatmaps)
     other = replace(other, heatmaps=both.heatmaps)
     (poses,) = decode_regression(
@@ -380,9 +359,9 @@ def test_people_of_another_scale_are_added_with_rescaled_centers() -> None:
     np.testing.assert_allclose(poses.person_scores, expected, rtol=1e-5)
 
 
-def test_scales_without_people_change_heat_alone() -> None:
+def test_scales_without_people_change_only_scores() -> None:
     points = scattered(1, 3, seed=8)
-    outputs, empty = dense_outputs(points, SIZE), dense_outputs(points[:, :0], SIZE, stride=8)
+    outputs, empty = ideal_outputs(points, SIZE), ideal_outputs(points[:, :0], SIZE, stride=8)
     (alone,) = decode_regression(outputs)
     (poses,) = decode_regression(replace(outputs, other_scales=(empty,)))
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
@@ -396,13 +375,13 @@ def test_scales_without_people_change_heat_alone() -> None:
     np.testing.assert_allclose(poses.person_scores, alone.person_scores / 2 * scale, rtol=1e-5)
 
 
-def test_poses_of_one_person_are_farther_apart_in_several_scales() -> None:
+def test_nms_distance_is_larger_for_several_scales() -> None:
     """As published: 0.05 of the size for one scale, and 0.15 for several."""
     points = scattered(1, 1, seed=9)
     size = np.linalg.norm(np.ptp(points[0, 0], axis=0))
     shift = np.array([0.1 * size, 0], np.float32)
     scales = replace(
-        dense_outputs(points, SIZE), other_scales=(dense_outputs(points + shift, SIZE),)
+        ideal_outputs(points, SIZE), other_scales=(ideal_outputs(points + shift, SIZE),)
     )
     assert len(decode_regression(scales)[0]) == 1
     assert len(decode_regression(scales, RegressionOptions(nms_distance=0.05))[0]) == 2
@@ -411,7 +390,7 @@ def test_poses_of_one_person_are_farther_apart_in_several_scales() -> None:
 # Odd values
 
 
-def test_maps_without_a_finite_number() -> None:
+def test_nonfinite_maps_give_no_people() -> None:
     for value in (math.nan, math.inf, -math.inf):
         outputs = random_outputs(5)
         for maps in (outputs.heatmaps, outputs.centers, outputs.offsets):
@@ -420,9 +399,9 @@ def test_maps_without_a_finite_number() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_leaves_the_rest_alone(bad: float) -> None:
+def test_nonfinite_values_affect_nothing_else(bad: float) -> None:
     points = scattered(1, 5, seed=10)
-    outputs = dense_outputs(points, SIZE)
+    outputs = ideal_outputs(points, SIZE)
     (expected,) = decode_regression(outputs)
     cell = np.floor(expected.keypoints[0].mean(axis=0) / 4).astype(int)
     broken = replace(
@@ -441,7 +420,7 @@ def test_what_is_not_finite_leaves_the_rest_alone(bad: float) -> None:
     np.testing.assert_array_equal(poses.scores[:, others], expected.scores[1:, others])
 
 
-def test_keypoints_without_heat_are_present() -> None:
+def test_keypoints_without_score_are_present() -> None:
     outputs = RegressionOutputs(
         torch.zeros(1, 3, 6, 6), torch.zeros(1, 1, 6, 6), torch.ones(1, 3, 2, 6, 6), (24, 24)
     )
@@ -455,7 +434,7 @@ def test_keypoints_without_heat_are_present() -> None:
     np.testing.assert_allclose(poses.person_scores, [0.8 * (0.5 - 0.25) / 3], rtol=1e-6)
 
 
-def test_poses_outside_the_image_have_the_heat_of_its_border() -> None:
+def test_poses_outside_the_image_have_the_score_of_the_border() -> None:
     outputs = RegressionOutputs(
         torch.zeros(1, 1, 6, 6), torch.zeros(1, 1, 6, 6), torch.zeros(1, 1, 2, 6, 6), (24, 24)
     )
@@ -469,10 +448,10 @@ def test_poses_outside_the_image_have_the_heat_of_its_border() -> None:
     assert poses.keypoints[0, 0, 0] < -1e30 and poses.scores.tolist() == [[0.5]]
 
 
-def test_people_of_no_size_are_found() -> None:
+def test_poses_without_extent() -> None:
     points = np.array([[[50.0, 60.0]], [[150.0, 100.0]]]).repeat(17, axis=1)[None]
     for match in (False, True):
-        (poses,) = decode_regression(dense_outputs(points, SIZE), RegressionOptions(match=match))
+        (poses,) = decode_regression(ideal_outputs(points, SIZE), RegressionOptions(match=match))
         np.testing.assert_allclose(by_place(poses), points[0], atol=2e-3)
 
 
@@ -487,8 +466,8 @@ def test_maps_of_few_cells(frame: Frame, size: tuple[int, int]) -> None:
 # Scoring people
 
 
-def test_a_score_multiplies_that_of_each_person() -> None:
-    outputs = dense_outputs(scattered(3, 4, seed=12), SIZE)
+def test_score_multiplies_person_scores() -> None:
+    outputs = ideal_outputs(scattered(3, 4, seed=12), SIZE)
     outputs.centers[1] = 0
     outputs.heatmaps[2, 3] = -1.0
     plain = decode_regression(outputs)
@@ -518,7 +497,7 @@ def test_a_score_multiplies_that_of_each_person() -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (4, 1), (3,)])
-def test_a_score_is_a_number_for_each_person(shape: tuple[int, ...]) -> None:
-    outputs = dense_outputs(scattered(1, 4, seed=13), SIZE)
+def test_score_must_return_one_number_per_person(shape: tuple[int, ...]) -> None:
+    outputs = ideal_outputs(scattered(1, 4, seed=13), SIZE)
     with pytest.raises(ValueError, match="4 numbers"):
         decode_regression(outputs, score=lambda points, scores: torch.ones(shape))

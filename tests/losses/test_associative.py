@@ -181,7 +181,7 @@ def slow_losses(
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("hierarchy", HIERARCHIES)
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
-def test_pulling_equals_loops(skeleton: Any, hierarchy: str, channels: int) -> None:
+def test_pull_equals_loops(skeleton: Any, hierarchy: str, channels: int) -> None:
     people = random_people(len(skeleton) + channels, (3, 4, len(skeleton), channels))
     groups = skeleton.group_indices(hierarchy)
     for pull in READINGS:
@@ -217,7 +217,7 @@ def pulls(pull: PullOptions, groups: Tensor, seed: int = 1) -> tuple[float, floa
         ),
     ],
 )
-def test_each_reading_is_told_apart(one: PullOptions, two: PullOptions, levels: str) -> None:
+def test_each_option_changes_the_loss(one: PullOptions, two: PullOptions, levels: str) -> None:
     """Or the comparison above would not notice one that is ignored."""
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     pairs = zip(("low", "high"), pulls(one, groups), pulls(two, groups), strict=True)
@@ -235,14 +235,14 @@ def test_each_reading_is_told_apart(one: PullOptions, two: PullOptions, levels: 
         PushOptions("hinge", factor=0.5),
     ],
 )
-def test_pushing_equals_loops(push: PushOptions, channels: int) -> None:
+def test_push_equals_loops(push: PushOptions, channels: int) -> None:
     people = random_people(2, (4, 6, 5, channels), seen=0.4)
     slow = slow_losses(people, np.zeros(5, int), PullOptions(), push)
     fast = push_loss(people.references, people.present, push)
     np.testing.assert_allclose(fast, [s.push for s in slow], rtol=1e-10)
 
 
-def test_classical_loss_of_two_people_by_hand() -> None:
+def test_classical_pull_by_hand() -> None:
     values = torch.tensor([[0.0, 2.0, 4.0], [3.0, 3.0, 9.0]]).view(1, 2, 3, 1)
     visible = torch.tensor([[[True, True, True], [True, True, False]]])
     # References 2 and 3: squares 4 + 0 + 4 and none; the third keypoint is not labeled.
@@ -259,7 +259,7 @@ def test_classical_loss_of_two_people_by_hand() -> None:
     ).tolist() == (pytest.approx([0.25]))
 
 
-def test_hierarchical_loss_of_one_person_by_hand() -> None:
+def test_hierarchical_pull_by_hand() -> None:
     values = torch.tensor([0.0, 2.0, 10.0, 4.0]).view(1, 1, 4, 1)
     visible = torch.ones(1, 1, 4, dtype=torch.bool)
     groups = torch.tensor([0, 0, 1, 1])
@@ -272,7 +272,7 @@ def test_hierarchical_loss_of_one_person_by_hand() -> None:
     assert (low.item(), high.item()) == pytest.approx((1 + 1, 9 + 36))
 
 
-def test_focal_pulling_by_hand() -> None:
+def test_focal_pull_by_hand() -> None:
     """Keypoints 0 to 4 and a stray 15: fences over the person are -4.5 and 9.5."""
     values = torch.tensor([0.0, 1, 2, 3, 4, 15]).view(1, 1, 6, 1)
     visible = torch.ones(1, 1, 6, dtype=torch.bool)
@@ -291,7 +291,7 @@ def test_focal_pulling_by_hand() -> None:
     assert of_person.item() == pytest.approx(plain.item() + 5.5**2)
 
 
-def test_hard_keypoints_are_mined_by_hand() -> None:
+def test_ohkm_by_hand() -> None:
     """The person's mean is 25/6, the groups' 1/2, 5/2 and 19/2."""
     values = torch.tensor([0.0, 1, 2, 3, 4, 15]).view(1, 1, 6, 1)
     visible = torch.ones(1, 1, 6, dtype=torch.bool)
@@ -311,7 +311,7 @@ def test_hard_keypoints_are_mined_by_hand() -> None:
     assert high.item() == pytest.approx((19 / 2 - 25 / 6) ** 2)
 
 
-def test_people_with_fewer_keypoints_than_are_mined_count_whole() -> None:
+def test_ohkm_of_people_with_few_keypoints() -> None:
     people = random_people(16, seen=0.4)
     assert people.visible.sum(dim=-1).max() < 16
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
@@ -323,14 +323,14 @@ def test_people_with_fewer_keypoints_than_are_mined_count_whole() -> None:
 
 
 @pytest.mark.parametrize("hardest", [17, 30])
-def test_not_all_keypoints_can_be_hard(hardest: int) -> None:
+def test_ohkm_must_leave_keypoints(hardest: int) -> None:
     people = random_people(17)
     with pytest.raises(ValueError, match=f"hardest must be less than 17 keypoints, not {hardest}"):
         classical_pull(*people, PullOptions(mining="ohkm", hardest=hardest))
     classical_pull(*people, PullOptions(hardest=hardest))
 
 
-def test_high_level_fences_are_over_the_groups_of_a_person() -> None:
+def test_high_level_outliers_are_among_the_groups_of_a_person() -> None:
     values = torch.tensor([0.0, 1, 2, 3, 4, 15]).view(1, 1, 6, 1)
     visible = torch.ones(1, 1, 6, dtype=torch.bool)
     low, high = hierarchical_pull(values, visible, torch.arange(6), PullOptions(alpha=2))
@@ -389,9 +389,7 @@ FACTORS = pytest.mark.parametrize("factor", [0.0, 1.0, 1.5, 3.0])
 
 @FACTORS
 @pytest.mark.parametrize("groups", [[0, 0, 1, 1, 2, 2], [0, 1, 2, 2, 1, 0], [0, 0, 0, 1, 1, 1]])
-def test_difference_as_printed_holds_for_groups_of_one_size(
-    groups: list[int], factor: float
-) -> None:
+def test_paper_decomposition_holds_for_groups_of_one_size(groups: list[int], factor: float) -> None:
     people = random_people(3, (2, 3, 6, 1), seen=1)
     of = torch.tensor(groups)
     torch.testing.assert_close(
@@ -407,14 +405,14 @@ def test_difference_as_printed_holds_for_groups_of_one_size(
 
 @FACTORS
 @pytest.mark.parametrize("hierarchy", HIERARCHIES)
-def test_difference_in_general(hierarchy: str, factor: float) -> None:
+def test_decomposition_in_general(hierarchy: str, factor: float) -> None:
     people = random_people(4, (2, 3, 17, 1), seen=1)
     groups = torch.as_tensor(COCO.group_indices(hierarchy))
     expected = general_difference(people, groups, factor)
     torch.testing.assert_close(difference(people, groups, factor), expected, atol=1e-9, rtol=1e-9)
 
 
-def test_difference_as_printed_fails_for_the_papers_own_groups() -> None:
+def test_paper_decomposition_fails_for_its_own_groups() -> None:
     people = random_people(5, (2, 3, 17, 1), seen=1)
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     assert not torch.allclose(
@@ -422,7 +420,7 @@ def test_difference_as_printed_fails_for_the_papers_own_groups() -> None:
     )
 
 
-def test_difference_as_printed_holds_where_the_mean_of_groups_is_the_reference() -> None:
+def test_paper_decomposition_holds_for_the_mean_of_groups() -> None:
     """Unequal groups will do if their embeddings happen to average to the reference."""
     groups = torch.tensor([0, 0, 0, 1, 2])
     tags = torch.tensor([1.0, 2.0, 3.0, 5.0, -1.0], dtype=torch.float64)  # groups 2, 5, -1; all 2
@@ -431,7 +429,7 @@ def test_difference_as_printed_holds_where_the_mean_of_groups_is_the_reference()
     torch.testing.assert_close(difference(people, groups, 1.5), printed)
 
 
-def test_one_group_is_the_classical_loss() -> None:
+def test_one_group_is_the_classical_pull() -> None:
     """G = 1: there is no high level, whatever λ; also with missing keypoints and focal weights."""
     people = random_people(6)
     for pull in READINGS:
@@ -441,7 +439,7 @@ def test_one_group_is_the_classical_loss() -> None:
 
 
 @FACTORS
-def test_groups_of_one_keypoint_are_the_classical_loss_only_for_factor_one(factor: float) -> None:
+def test_groups_of_one_keypoint_are_the_classical_pull(factor: float) -> None:
     """G = K. The paper says the losses are equal; they are for λ = 1.
 
     For another λ they differ by (λ - 1) times the classical pulling loss, as Eq. (13) has it.
@@ -462,7 +460,7 @@ def test_groups_of_one_keypoint_are_the_classical_loss_only_for_factor_one(facto
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("form", ["gaussian", "hinge"])
-def test_gradient_of_pushing(form: Any, channels: int) -> None:
+def test_push_gradient(form: Any, channels: int) -> None:
     people = random_people(8, (2, 4, 5, channels), seen=0.5)
     references = people.references.requires_grad_()
     assert torch.autograd.gradcheck(
@@ -472,7 +470,7 @@ def test_gradient_of_pushing(form: Any, channels: int) -> None:
 
 @pytest.mark.parametrize("outlier_scope", ["person", "group"])
 @pytest.mark.parametrize("missing", ["skip", "rescale"])
-def test_gradient_of_focal_pulling(outlier_scope: Any, missing: Any) -> None:
+def test_focal_pull_gradient(outlier_scope: Any, missing: Any) -> None:
     people = random_people(9, (1, 4, 17, 1))
     groups = torch.as_tensor(COCO.group_indices("spatial_prior"))
     pull = PullOptions(2.0, outlier_scope, missing)
@@ -484,7 +482,7 @@ def test_gradient_of_focal_pulling(outlier_scope: Any, missing: Any) -> None:
     )
 
 
-def test_either_keypoint_of_a_limb_may_be_mined() -> None:
+def test_ohkm_gradient_of_equal_losses() -> None:
     """Both have the same loss but for rounding; one is taken, and both get the same gradient."""
     rng = np.random.default_rng(18)
     one, two = torch.tensor(rng.normal(size=(2, 300)))
@@ -501,7 +499,7 @@ def test_either_keypoint_of_a_limb_may_be_mined() -> None:
 
 
 @pytest.mark.parametrize("easy", ["drop", "keep"])
-def test_gradient_of_mining(easy: Any) -> None:
+def test_ohkm_gradient(easy: Any) -> None:
     people = random_people(9, (1, 4, 17, 1))
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     pull = PullOptions(2.0, per_keypoint=True, mining="ohkm", hardest=6, ohkm_rest=easy)
@@ -511,7 +509,7 @@ def test_gradient_of_mining(easy: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["gaussian", "hinge"])
-def test_equal_references_have_a_finite_gradient(form: Any) -> None:
+def test_push_gradient_of_equal_references_is_finite(form: Any) -> None:
     """Tags start nearly equal; the root in the hinge must not divide by their distance."""
     references = torch.zeros(1, 3, 2, requires_grad=True)
     loss = push_loss(references, torch.ones(1, 3, dtype=torch.bool), PushOptions(form))
@@ -558,7 +556,7 @@ def test_padding_does_not_matter() -> None:
     assert_same(all_losses(people), all_losses(padded))
 
 
-def test_a_constant_added_to_all_tags_does_not_matter() -> None:
+def test_shift_of_all_tags_does_not_matter() -> None:
     """Exactly representable, so that no outlier changes sides by rounding."""
     people = random_people(11)
     rounded = People((people.values * 1024).round() / 1024, people.visible)
@@ -585,7 +583,7 @@ def test_tags_of_unlabeled_keypoints_do_not_matter(junk: float) -> None:
     assert not gradient[~people.visible].any() and gradient[people.visible].any()
 
 
-def test_pulling_scales_with_the_square_and_pushing_falls() -> None:
+def test_pull_scales_with_the_square_and_push_decreases() -> None:
     people = random_people(14)
     wider = People(people.values * 2, people.visible)
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
@@ -596,7 +594,7 @@ def test_pulling_scales_with_the_square_and_pushing_falls() -> None:
     assert (two < one).all()
 
 
-def test_nobody_and_one_person() -> None:
+def test_no_people_and_one_person() -> None:
     nobody = People(torch.randn(2, 3, 17, 1), torch.zeros(2, 3, 17, dtype=torch.bool))
     no_rows = People(torch.randn(2, 0, 17, 1), torch.zeros(2, 0, 17, dtype=torch.bool))
     for people in (nobody, no_rows):
@@ -608,7 +606,7 @@ def test_nobody_and_one_person() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 3])
-def test_nobody_has_a_gradient_of_zero(rows: int) -> None:
+def test_gradient_of_no_people_is_zero(rows: int) -> None:
     values = torch.randn(2, rows, 17, 1, requires_grad=True)
     people = People(values, torch.zeros(2, rows, 17, dtype=torch.bool))
     torch.stack(all_losses(people)).sum().backward()
@@ -625,7 +623,7 @@ def test_masked_mean() -> None:
 # Reading the tags
 
 
-def test_tags_are_read_from_the_cell_and_map_of_each_keypoint() -> None:
+def test_tags_at_keypoints_by_hand() -> None:
     tags = torch.arange(2 * 3 * 2 * 4 * 6.0).view(2, 3, 2, 4, 6)
     rng = np.random.default_rng(0)
     xy = rng.uniform(-0.1, 1.1, (2, 5, 3, 2)) * (48, 32)
@@ -640,7 +638,7 @@ def test_tags_are_read_from_the_cell_and_map_of_each_keypoint() -> None:
             assert values[b, n, k].tolist() == tags[b, k, :, int(y // 8), int(x // 8)].tolist()
 
 
-def test_gradient_reaches_the_cells_of_labeled_keypoints_alone() -> None:
+def test_tags_at_keypoints_gradient() -> None:
     tags = torch.full((1, 1, 1, 4, 4), torch.nan)
     tags[..., 1, 2] = 5
     tags.requires_grad_()
@@ -714,7 +712,7 @@ def official_case(golden_dir: Path, file: str, case: int, joints: str, square: b
 @pytest.mark.golden
 @pytest.mark.parametrize("form", ["exp", "max"])
 @pytest.mark.parametrize("case", range(4))
-def test_official_classical_loss(golden_dir: Path, case: int, form: str) -> None:
+def test_official_classical_pull(golden_dir: Path, case: int, form: str) -> None:
     official = official_case(golden_dir, "ae_loss.npz", case, "joints", square=False)
     people = official.people
     official.expect(push_loss(people.references, people.present, FORMS[form]), f"{form}_push")
@@ -724,7 +722,7 @@ def test_official_classical_loss(golden_dir: Path, case: int, form: str) -> None
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(4))
-def test_official_hierarchical_loss(golden_dir: Path, case: int) -> None:
+def test_official_hierarchical_pull(golden_dir: Path, case: int) -> None:
     """With joints by type, as the groups mean them.
 
     The arrays named "compact" are left out: there the official loss is given the left-packed
@@ -751,7 +749,7 @@ def test_official_hierarchical_loss(golden_dir: Path, case: int) -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(2))
-def test_official_focal_pulling(golden_dir: Path, case: int) -> None:
+def test_official_focal_pull(golden_dir: Path, case: int) -> None:
     """The official focal loss with its weights on the right keypoints.
 
     As coded, it ranks the tags of a person, finds the outliers among the ranked and weights the

@@ -1,4 +1,4 @@
-"""Readings of the associative losses: what is refused, and which of them mine keypoints."""
+"""Options of the associative losses: validation and defaults."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from poselib.losses.associative_options import EQUATION_7, EQUATIONS_9_10, PullO
         (lambda: PullOptions(alpha=math.nan), "alpha must be a finite number"),
     ],
 )
-def test_options_are_checked(make: Callable[[], object], message: str) -> None:
+def test_invalid_options_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -54,7 +54,7 @@ def test_options_are_checked(make: Callable[[], object], message: str) -> None:
         (PullOptions(2.0, mining="ohkm", ohkm_rest="keep"), True),
     ],
 )
-def test_what_counts_hard_keypoints_otherwise(pull: PullOptions, focal: bool) -> None:
+def test_focal_property(pull: PullOptions, focal: bool) -> None:
     assert pull.focal == focal
 
 
@@ -65,7 +65,7 @@ def test_defaults_are_the_equations() -> None:
     assert EQUATIONS_9_10.missing_keypoints == "skip"
 
 
-def test_only_mining_needs_more_keypoints_than_it_mines() -> None:
+def test_check_of_ohkm_keypoints() -> None:
     PullOptions(mining="ohkm", hardest=13).check(14)
     PullOptions(hardest=14).check(14)
     with pytest.raises(ValueError, match="hardest must be less than 14 keypoints, not 14"):

@@ -1,4 +1,4 @@
-"""The associative loss and its gradient, from tagmaps on, against the loops of the plain one."""
+"""Associative losses and gradients of tag maps against the plain reference."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def inputs(seed: int, people: int, length: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("alpha", [1.0, 2.0])
 @pytest.mark.parametrize("length", [1, 2])
 @pytest.mark.parametrize("people", [1, 5])
-def test_losses_and_gradients_are_equal(people: int, length: int, alpha: float) -> None:
+def test_losses_and_gradients_equal_plain_reference(people: int, length: int, alpha: float) -> None:
     tags, keypoints = inputs(people, people, length)
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
     tags.requires_grad_()

@@ -1,4 +1,4 @@
-"""Fences of masked sets against plain numpy quantiles, and the hardest against sorting."""
+"""IQR outlier weights against numpy quantiles, and OHKM against sorting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def slow_weights(values: Tensor, present: Tensor, sets: Tensor, alpha: float) ->
     return weights
 
 
-def test_by_hand() -> None:
+def test_iqr_by_hand() -> None:
     # Ranks 0 to 4: quartiles 1 and 3, fences -2 and 6.
     assert weights_of([0, 1, 2, 3, 6.1]) == [1, 1, 1, 1, 3]
     assert weights_of([3, -2.1, 2, 1, 4]) == [1, 3, 1, 1, 1]
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
     assert weights_of([0, 1, 2, 3, 4, 8.4]) == [1, 1, 1, 1, 1, 1]
 
 
-def test_quartiles_are_not_interpolated() -> None:
+def test_iqr_quartiles_are_not_interpolated() -> None:
     """Interpolated, the quartiles of these six were 0.25 and 1.75 and 4.5 an outlier."""
     numbers = [0.0, 0.0, 1.0, 1.0, 2.0, 4.5]
     first, third = np.quantile(numbers, [0.25, 0.75])
@@ -56,19 +56,19 @@ def test_quartiles_are_not_interpolated() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_up_to_four_values_have_no_outliers(count: int) -> None:
+def test_iqr_of_up_to_four_values_has_no_outliers(count: int) -> None:
     rng = np.random.default_rng(count)
     for numbers in rng.standard_cauchy((50, count)):
         assert weights_of(numbers.tolist()) == [1] * count
 
 
-def test_one_stray_among_equal_values_is_an_outlier() -> None:
+def test_iqr_outlier_among_equal_values() -> None:
     assert weights_of([1, 1, 1, 1, 1 + 1e-6]) == [1, 1, 1, 1, 3]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("seed", range(4))
-def test_equals_numpy(seed: int, channels: int) -> None:
+def test_iqr_equals_numpy(seed: int, channels: int) -> None:
     rng = np.random.default_rng(seed)
     values = torch.tensor(rng.standard_cauchy((3, 5, 17, channels)))
     present = torch.tensor(rng.random((3, 5, 17)) < 0.8)
@@ -86,14 +86,14 @@ def test_equals_numpy(seed: int, channels: int) -> None:
     )
 
 
-def test_absent_values_take_no_part() -> None:
+def test_iqr_ignores_absent_values() -> None:
     values = torch.tensor([0.0, 1, 2, 3, 6.1, 1e9, torch.nan, -torch.inf]).view(1, 1, -1, 1)
     present = torch.tensor([1, 1, 1, 1, 1, 0, 0, 0], dtype=torch.bool).view(1, 1, -1)
     weights = iqr_outlier_weights(values, present, torch.zeros(8, dtype=torch.long), 3.0)
     assert weights.flatten().tolist() == [1, 1, 1, 1, 3, 1, 1, 1]
 
 
-def test_any_component_makes_an_outlier() -> None:
+def test_iqr_outlier_in_any_component() -> None:
     calm = torch.arange(5.0)
     stray = torch.tensor([0.0, 9, 1, 2, 3])
     values = torch.stack([calm, stray], dim=-1).view(1, 1, 5, 2)
@@ -103,7 +103,7 @@ def test_any_component_makes_an_outlier() -> None:
     assert weights.flatten().tolist() == [1, 2, 1, 1, 1]
 
 
-def test_weights_ignore_shift_and_scale_and_carry_no_gradient() -> None:
+def test_iqr_weights_are_invariant_and_without_gradient() -> None:
     values = torch.randn(2, 3, 17, 1, dtype=torch.float64).pow(3).requires_grad_()
     present, sets = torch.ones(2, 3, 17, dtype=torch.bool), torch.zeros(17, dtype=torch.long)
     weights = iqr_outlier_weights(values, present, sets, 2.0)
@@ -112,7 +112,7 @@ def test_weights_ignore_shift_and_scale_and_carry_no_gradient() -> None:
     assert torch.equal(weights, iqr_outlier_weights(-values, present, sets, 2.0))
 
 
-def test_no_people() -> None:
+def test_iqr_of_no_people() -> None:
     nobody = iqr_outlier_weights(
         torch.zeros(2, 0, 5, 1), torch.zeros(2, 0, 5, dtype=torch.bool), torch.arange(5), 2.0
     )
@@ -128,25 +128,25 @@ def mined(losses: list[float], count: int, present: list[bool] | None = None) ->
     return ohkm_weights(row, here, count, 3.0, 0.5).flatten().tolist()
 
 
-def test_the_largest_are_hard() -> None:
+def test_ohkm_largest_losses_are_hard() -> None:
     assert mined([1, 4, 0, 3, 2], 2) == [0.5, 3, 0.5, 3, 0.5]
     assert mined([1, 4, 0, 3, 2], 5) == mined([1, 4, 0, 3, 2], 9) == [3] * 5
 
 
-def test_no_more_are_hard_where_losses_are_equal() -> None:
+def test_ohkm_of_equal_losses() -> None:
     weights = mined([1, 4, 3, 3, 2], 2)
     assert weights[1] == 3 and weights.count(3) == 2
     assert weights[2] + weights[3] == 3.5
 
 
-def test_absent_losses_are_never_hard() -> None:
+def test_ohkm_absent_losses_are_never_hard() -> None:
     here = [True, False, True, True, False]
     assert mined([1, 9, 2, 3, torch.nan], 2, here) == [0.5, 0.5, 3, 3, 0.5]
     assert mined([1, 9, 2, 3, torch.nan], 4, here) == [3, 0.5, 3, 3, 0.5]
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
-def test_the_hardest_equal_sorting(count: int) -> None:
+def test_ohkm_equals_sorting(count: int) -> None:
     rng = np.random.default_rng(count)
     losses = torch.tensor(rng.standard_cauchy((3, 5, 17)) ** 2).requires_grad_()
     present = torch.tensor(rng.random((3, 5, 17)) < 0.6)
@@ -159,6 +159,6 @@ def test_the_hardest_equal_sorting(count: int) -> None:
         assert weights[b, n].tolist() == [2.0 if k in hardest else 0.25 for k in range(17)]
 
 
-def test_nobody_to_mine() -> None:
+def test_ohkm_of_no_people() -> None:
     nobody = ohkm_weights(torch.zeros(2, 0, 5), torch.zeros(2, 0, 5, dtype=torch.bool), 2, 1, 0)
     assert nobody.shape == (2, 0, 5)

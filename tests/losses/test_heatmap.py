@@ -1,3 +1,5 @@
+"""Heatmap MSE, by hand and against the official loss."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -32,7 +34,7 @@ def test_mean_over_all_cells_by_hand() -> None:
     assert heatmap_mse(predicted, target, weight).tolist() == pytest.approx([1 / 8])
 
 
-def test_each_image_has_its_own_loss() -> None:
+def test_images_of_a_batch_are_independent() -> None:
     predicted, target = torch.randn(3, 2, 4, 5), torch.rand(3, 2, 4, 5)
     weight = (torch.rand(3, 1, 4, 5) > 0.3).float()
     together = heatmap_mse(predicted, target, weight)
@@ -58,7 +60,7 @@ def test_background_by_hand() -> None:
     assert loss.tolist() == pytest.approx([expected], rel=1e-5)
 
 
-def test_every_type_counts_fully_near_a_keypoint_of_any_type() -> None:
+def test_background_near_a_keypoint_of_any_type() -> None:
     """Heat for the left ankle on the right one must cost as much as heat that is missing."""
     target = torch.tensor([[1.0, 0.0], [0.0, 0.0]]).view(1, 2, 1, 2)  # the first type, first cell
     predicted = target + 1
@@ -66,14 +68,14 @@ def test_every_type_counts_fully_near_a_keypoint_of_any_type() -> None:
     assert loss.tolist() == pytest.approx([(1 + 1 + 0.1 + 0.1) / 4])
 
 
-def test_background_and_ignored_cells_multiply() -> None:
+def test_background_and_ignore_mask_multiply() -> None:
     target = torch.tensor([1.0, 0.0, 0.0]).view(1, 1, 1, 3)
     weight = torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 1, 3)
     loss = heatmap_mse(target + 1, target, weight, background=0.25)
     assert loss.tolist() == pytest.approx([1.25 / 3])
 
 
-def test_gradient_is_twice_the_weighted_error_over_the_cells() -> None:
+def test_gradient_by_equation() -> None:
     predicted = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     target = torch.rand(2, 3, 4, 4, dtype=torch.float64) * (torch.rand(2, 3, 4, 4) > 0.7)
     weight = (torch.rand(2, 1, 4, 4) > 0.5).double()

@@ -1,4 +1,4 @@
-"""The losses of adaptation: cases by hand, whom to teach, and where gradients go."""
+"""Adaptation losses: assignment and weights by hand, and gradients."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Targets
-from tests.decoders.adapting import RATES, truly_attracted
-from tests.decoders.dense_poses import scattered
-from tests.losses.taught import SIZE, labeled, losses_of, poses_of, targets_of
+from tests.decoders.factories import RATES, attracting_outputs, scattered
+from tests.losses.factories import SIZE, labeled, losses_of, poses_of, targets_of
 
 torch.set_num_threads(1)
 
@@ -48,7 +47,7 @@ def two(**options: object) -> AdaptationLossOptions:
 
 
 @pytest.mark.parametrize(("assignment", "floor"), [("mean", 0.0), ("mean", 0.5), ("max", 0.5)])
-def test_similarity_by_hand(assignment: str, floor: float) -> None:
+def test_match_ground_truth_by_hand(assignment: str, floor: float) -> None:
     """exp(-d² / (2 (2σ)² A)), in the mean over labeled keypoints."""
     targets, people = pair()
     found, alike = match_ground_truth(
@@ -61,7 +60,7 @@ def test_similarity_by_hand(assignment: str, floor: float) -> None:
     assert float(alike) == pytest.approx((max(first, floor) + max(second, floor)) / 2, rel=1e-5)
 
 
-def test_what_is_far_counts_as_the_floor_in_the_mean() -> None:
+def test_min_similarity_in_the_mean() -> None:
     targets, people = pair()
     far = replace(people, points=people.points + torch.tensor([[0.0], [1e3]]))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
@@ -73,7 +72,7 @@ def test_what_is_far_counts_as_the_floor_in_the_mean() -> None:
         assert float(alike) == pytest.approx((first + least) / 2, rel=1e-5)
 
 
-def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
+def test_assignment_rules_differ() -> None:
     """One person is at a place at the border exactly, the other near the middle of all."""
     keypoints = torch.tensor([[[[120.0, 100, 1]], [[100.0, 103, 1]]]])
     people = poses_of([0], torch.full((1, 1, 2), 100.0))
@@ -95,7 +94,7 @@ def test_the_mean_over_places_and_the_best_of_them_choose_otherwise() -> None:
 
 
 @pytest.mark.parametrize("assignment", ["mean", "max"])
-def test_partners_are_those_of_all_places_one_by_one(assignment: str) -> None:
+def test_match_ground_truth_equals_loops_over_cells(assignment: str) -> None:
     rng = torch.Generator().manual_seed(0)
     points = 100 * torch.rand(6, 17, 2, generator=rng)
     truth = torch.cat([points[None, :4], torch.ones(1, 4, 17, 1)], dim=-1)
@@ -115,7 +114,7 @@ def test_partners_are_those_of_all_places_one_by_one(assignment: str) -> None:
     torch.testing.assert_close(found[1], total.amax(dim=1))
 
 
-def test_nobody_labeled_is_nobodys_partner() -> None:
+def test_people_without_labels_are_never_matched() -> None:
     targets, people = pair()
     nobody = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
     for assignment in ("mean", "max"):
@@ -123,7 +122,7 @@ def test_nobody_labeled_is_nobodys_partner() -> None:
         assert alike.tolist() == [-1]
 
 
-def test_people_of_other_images_are_no_partners() -> None:
+def test_people_of_other_images_are_never_matched() -> None:
     targets, people = pair()
     far = targets.keypoints + torch.tensor([500.0, 0, 0])
     both = replace(
@@ -145,7 +144,7 @@ def by_hand() -> Assignment:
     return Assignment(people, similarity, torch.tensor([0.8]), truth)
 
 
-def test_weights_by_hand() -> None:
+def test_keypoint_weights_by_hand() -> None:
     attraction, refined = keypoint_weights(by_hand(), "similarity")
     torch.testing.assert_close(attraction, torch.tensor([[0.4, 0.0]]))  # Eq. (7)
     assert refined.tolist() == [[1, 0]]
@@ -153,7 +152,7 @@ def test_weights_by_hand() -> None:
         torch.testing.assert_close(weights, torch.tensor([[0.4, 0.0]]))
 
 
-def test_an_error_by_hand() -> None:
+def test_weighted_mse_by_hand() -> None:
     found, wanted = torch.zeros(2, 2, 1, 2), torch.zeros(2, 2, 1, 2)
     found[0, 0, 0], wanted[1, 1, 0] = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0])
     weights = torch.tensor([[0.5, 1.0], [1.0, 3.0]])
@@ -161,7 +160,7 @@ def test_an_error_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("sigma", "step"), [(None, 1.0), (4.0, 1.0), (3.0, 0.5)])
-def test_refined_heat_is_highest_at_the_truth(sigma: float | None, step: float) -> None:
+def test_refined_targets_peak_at_the_ground_truth(sigma: float | None, step: float) -> None:
     expansion = KeypointExpansion(torch.ones(2), 3, 25, step)
     options = AdaptationLossOptions(expansion, torch.ones(2), refined_sigma=sigma)
     heat = refined_targets(by_hand(), options)[0, 0]
@@ -180,13 +179,13 @@ def test_refined_heat_is_highest_at_the_truth(sigma: float | None, step: float) 
 def scene(frame: Frame, px: float, seed: int = 1) -> tuple[LocalGlobalOutputs, Targets]:
     truth = scattered(3, 2, image_size=SIZE, seed=seed)
     errors = np.random.default_rng(seed).uniform(-px, px, truth.shape)
-    outputs = truly_attracted(truth, errors, SIZE, frame=frame)
+    outputs = attracting_outputs(truth, errors, SIZE, frame=frame)
     return outputs, targets_of(labeled(truth), torch.full((3, 2), 4000.0))
 
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("assignment", ["mean", "max"])
-def test_poses_are_taught_by_who_they_are(frame: Frame, assignment: str) -> None:
+def test_poses_are_assigned_to_their_person(frame: Frame, assignment: str) -> None:
     outputs, targets = scene(frame, 1.0)
     assigned = assign_targets(outputs, targets, losses_of(frame, assignment=assignment))
     assert len(assigned.people) >= 6
@@ -200,7 +199,7 @@ def test_poses_are_taught_by_who_they_are(frame: Frame, assignment: str) -> None
         assert float(same.min()) < 1e-4
 
 
-def test_similarity_is_that_of_places_one_by_one() -> None:
+def test_similarity_cell_by_cell() -> None:
     outputs, targets = scene("center", 2.0)
     assigned = assign_targets(outputs, targets, losses_of())
     for n, k, row, column in [(0, 0, 0, 0), (1, 5, 4, 1), (2, 16, 2, 2), (3, 11, 0, 3)]:
@@ -210,7 +209,7 @@ def test_similarity_is_that_of_places_one_by_one() -> None:
         assert float(assigned.similarity[n, k, row, column]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_poses_that_are_like_nobody_are_not_taught() -> None:
+def test_poses_far_from_all_people_are_left_out() -> None:
     outputs, targets = scene("center", 1.0)
     far = replace(targets, keypoints=targets.keypoints + torch.tensor([300.0, 0, 0]))
     assert len(assign_targets(outputs, far, losses_of()).people) == 0
@@ -226,7 +225,7 @@ def test_poses_that_are_like_nobody_are_not_taught() -> None:
         assert not any(gradient.any() for gradient in gradients)
 
 
-def test_keypoints_that_are_not_labeled_teach_nothing() -> None:
+def test_unlabeled_keypoints_do_not_matter() -> None:
     outputs, targets = scene("center", 1.0)
     targets.keypoints[:, :, 3:, 2] = 0.0
     found = adaptation_losses(outputs, targets, losses_of())
@@ -241,7 +240,7 @@ def test_keypoints_that_are_not_labeled_teach_nothing() -> None:
 
 @pytest.mark.parametrize("weighting", ["similarity", "improvement"])
 @pytest.mark.parametrize("frame", FRAMES)
-def test_gradients_reach_heat_and_embedding_and_not_poses(frame: Frame, weighting: str) -> None:
+def test_gradients_reach_heatmaps_and_embedding_only(frame: Frame, weighting: str) -> None:
     outputs, targets = scene(frame, 2.0)
     kernel = torch.full((17, 51, 1, 1), 1e-4).requires_grad_()
     attract = lambda c: torch.nn.functional.conv2d(c, kernel)  # noqa: E731
@@ -264,7 +263,7 @@ def test_gradients_reach_heat_and_embedding_and_not_poses(frame: Frame, weightin
         assert all(g is None or g.isfinite().all() for g in found)
 
 
-def test_a_gradient_equals_a_small_difference() -> None:
+def test_gradient_equals_finite_difference() -> None:
     outputs, targets = scene("center", 2.0)
     heat = outputs.heatmaps.clone().requires_grad_()
     outputs = replace(outputs, attract=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
@@ -280,7 +279,7 @@ def test_a_gradient_equals_a_small_difference() -> None:
     assert slope == pytest.approx(float(gradient.norm()), rel=1e-3)
 
 
-def test_true_attraction_has_no_loss() -> None:
+def test_perfect_attraction_has_no_loss() -> None:
     outputs, targets = scene("center", 2.0)
     options = losses_of(assignment="mean", weighting="similarity")
     assigned = assign_targets(outputs, targets, options)
@@ -292,7 +291,7 @@ def test_true_attraction_has_no_loss() -> None:
     assert float(adaptation_losses(wrong, targets, options)[0]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_losses_under_autocast_are_single() -> None:
+def test_losses_under_autocast_are_float32() -> None:
     outputs, targets = scene("center", 2.0)
     with torch.autocast("cpu", torch.bfloat16):
         losses = adaptation_losses(outputs, targets, losses_of())
@@ -313,6 +312,6 @@ def test_losses_under_autocast_are_single() -> None:
         ({"refined_sigma": math.nan}, "refined_sigma must be positive px"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         losses_of(**options)

@@ -34,8 +34,8 @@ from poselib.losses.local_global import (
 )
 from poselib.losses.offset import weighted_smooth_l1
 from poselib.skeletons import COCO
-from tests.decoders.adapting import random_outputs
-from tests.losses.taught import losses_of, poses_of, targets_of
+from tests.decoders.factories import random_outputs
+from tests.losses.factories import losses_of, poses_of, targets_of
 
 torch.set_num_threads(1)
 
@@ -73,7 +73,7 @@ def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Te
 
 
 @pytest.mark.golden
-def test_partners_are_those_of_the_official_rule(golden_dir: Path) -> None:
+def test_official_assignment(golden_dir: Path) -> None:
     of = golden_of(golden_dir, "oks_")
     partner, alike = partners(of["pool"], of["kpts"], of["areas"])
     best = of["person_best"].max(dim=1)
@@ -83,7 +83,7 @@ def test_partners_are_those_of_the_official_rule(golden_dir: Path) -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("flip", [False, True])
-def test_similarities_are_the_official_ones(
+def test_official_similarities(
     golden_dir: Path, flip: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of, expected = golden_of(golden_dir, "oks_"), golden_of(golden_dir, f"oksgt_hflip{int(flip)}_")
@@ -130,7 +130,7 @@ def test_official_losses_and_gradients(golden_dir: Path) -> None:
 
 
 @pytest.mark.golden
-def test_official_losses_of_adaptation_and_gradients(golden_dir: Path) -> None:
+def test_official_adaptation_losses_and_gradients(golden_dir: Path) -> None:
     of = golden_of(golden_dir, "loss_")
     near = of["target_oks.person"].amax(dim=(1, 2)) >= 0.5
     assert near.tolist() == [False, False, True, True, False]

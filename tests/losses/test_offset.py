@@ -1,4 +1,4 @@
-"""The regression loss against the official one, plain loops, hand-computed values and gradients."""
+"""Offset loss, by hand, against loops and the official loss."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_by_hand() -> None:
     assert float(offset_loss(predicted, targets)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_people_twice_as_large_count_half() -> None:
+def test_loss_is_divided_by_person_size() -> None:
     targets = one_person()
     predicted = offset_maps(targets)[0] + 3.0
     larger = replace(
@@ -118,7 +118,7 @@ def test_people_twice_as_large_count_half() -> None:
     assert once == pytest.approx(2 * half)
 
 
-def test_truth_has_no_loss_and_nobody_neither() -> None:
+def test_perfect_offsets_and_no_people_have_no_loss() -> None:
     targets = random_targets(4)
     truth, _ = offset_maps(targets)
     assert float(offset_loss(truth, targets)) == 0
@@ -131,7 +131,7 @@ def test_truth_has_no_loss_and_nobody_neither() -> None:
     assert float(offset_loss(predicted.detach(), nobody)) == 0
 
 
-def test_only_owned_cells_of_labeled_keypoints_are_heard() -> None:
+def test_only_positive_cells_of_labeled_keypoints_count() -> None:
     targets = random_targets(5)
     predicted = torch.randn(2, 4, 2, 8, 10, requires_grad=True)
     offset_loss(predicted, targets).backward()
@@ -148,7 +148,7 @@ def test_gradient() -> None:
     assert torch.autograd.gradcheck(lambda p: offset_loss(p, targets), predicted)
 
 
-def test_half_precision_predictions_are_compared_in_full() -> None:
+def test_half_precision_predictions() -> None:
     targets = random_targets(7)
     predicted = torch.randn(2, 4, 2, 8, 10).bfloat16()
     assert offset_loss(predicted, targets).dtype == torch.float32
@@ -157,7 +157,7 @@ def test_half_precision_predictions_are_compared_in_full() -> None:
     )
 
 
-def test_mirrored_offsets_have_the_same_loss() -> None:
+def test_flipped_offsets_have_the_same_loss() -> None:
     targets = random_targets(8)
     predicted = torch.randn(2, 4, 2, 8, 10)
     points = targets.keypoints.clone()

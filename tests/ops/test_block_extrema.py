@@ -1,3 +1,5 @@
+"""Block extrema and the extraction of blocks, against loops."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -24,7 +26,7 @@ def layouts(size: tuple[int, int], seed: int = 0) -> list[torch.Tensor]:
 
 @SIZES
 @pytest.mark.parametrize("shape", [(8, 8), (2, 4), (16, 32), (1, 1)])
-def test_extremes_are_those_of_every_block(size, shape) -> None:
+def test_block_extremes_equal_loops(size, shape) -> None:
     for maps in layouts(size):
         lowest, highest = (block_extremes(maps, e, shape) for e in ("min", "max"))
         rows, columns = -(-size[0] // shape[0]), -(-size[1] // shape[1])
@@ -36,7 +38,7 @@ def test_extremes_are_those_of_every_block(size, shape) -> None:
             assert torch.equal(highest[..., y, x], block.amax((-2, -1)))
 
 
-def test_a_block_with_nan_has_no_extremes() -> None:
+def test_block_extremes_of_nan() -> None:
     maps = torch.zeros(20, 20)
     maps[9, 17] = torch.nan
     for extreme in ("min", "max"):
@@ -45,7 +47,7 @@ def test_a_block_with_nan_has_no_extremes() -> None:
 
 
 @SIZES
-def test_blocks_are_cut_whole_and_cover_the_map(size) -> None:
+def test_cut_blocks_cover_the_map(size) -> None:
     rng = np.random.default_rng(0)
     for maps in layouts(size):
         blocks = BlockExtrema(maps.numpy())
@@ -69,7 +71,7 @@ def test_blocks_are_cut_whole_and_cover_the_map(size) -> None:
         assert covered.all()
 
 
-def test_no_blocks_are_cut_from_where_none_are_wanted() -> None:
+def test_cut_of_no_blocks() -> None:
     nothing = np.zeros(0, np.int64)
     for maps in layouts((16, 24)):
         assert BlockExtrema(maps.numpy()).cut(nothing, nothing).shape == (0, 2, 64)
@@ -78,7 +80,7 @@ def test_no_blocks_are_cut_from_where_none_are_wanted() -> None:
 @SIZES
 @pytest.mark.parametrize("kernel", [3, 5, 7, 11])
 @pytest.mark.parametrize("values", [2, 5, 1000])
-def test_maxima_in_blocks_are_those_of_the_map(size, kernel, values) -> None:
+def test_maxima_in_blocks_equal_local_maxima(size, kernel, values) -> None:
     # Few different values make plateaus, also over the borders of blocks.
     generator = torch.Generator().manual_seed(kernel)
     maps = torch.randint(-2, values, (4, *size), generator=generator).float()

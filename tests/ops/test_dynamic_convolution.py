@@ -1,4 +1,4 @@
-"""Convolution of windows with kernels of their own, and the places that come out."""
+"""Dynamic convolution and soft argmax, against loops and official code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Te
 
 
 @pytest.mark.parametrize(("side", "kernel"), [(7, 3), (6, 5), (3, 5), (1, 3), (5, 1), (4, 15)])
-def test_convolution_place_by_place(side: int, kernel: int) -> None:
+def test_convolution_equals_loops_over_cells(side: int, kernel: int) -> None:
     """Eq. (2): the sum of heat at x - s times the kernel at s, with no heat beyond the window."""
     windows, kernels = random(2, 3, side, side), random(2, 3, kernel, kernel, seed=1)
     reach = kernel // 2
@@ -30,20 +30,20 @@ def test_convolution_place_by_place(side: int, kernel: int) -> None:
     torch.testing.assert_close(found, convolved_each(windows, kernels))
 
 
-def test_a_kernel_moves_heat_to_where_it_is_high() -> None:
+def test_convolution_shifts_peaks_towards_the_kernel_maximum() -> None:
     windows, kernels = torch.zeros(1, 1, 9, 9), torch.zeros(1, 1, 5, 5)
     windows[0, 0, 4, 4], kernels[0, 0, 1, 4] = 1, 25  # one up, two to the right
     assert convolve_each(windows, kernels)[0, 0].nonzero().tolist() == [[3, 6]]
 
 
-def test_a_kernel_of_ones_takes_the_mean() -> None:
+def test_convolution_with_ones_is_the_mean() -> None:
     windows = torch.full((1, 2, 9, 9), 0.5)
     found = convolve_each(windows, torch.ones(1, 2, 3, 3))
     torch.testing.assert_close(found[..., 1:-1, 1:-1], windows[..., 1:-1, 1:-1])
 
 
 @pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
-def test_gradients_of_convolution(wanted: tuple[bool, bool]) -> None:
+def test_convolution_gradcheck(wanted: tuple[bool, bool]) -> None:
     windows = random(2, 2, 6, 6).requires_grad_(wanted[0])
     kernels = random(2, 2, 3, 3, seed=1).requires_grad_(wanted[1])
     assert torch.autograd.gradcheck(convolve_each, (windows, kernels))
@@ -51,7 +51,7 @@ def test_gradients_of_convolution(wanted: tuple[bool, bool]) -> None:
 
 
 @pytest.mark.parametrize("side", [11, 15])
-def test_gradients_equal_those_of_a_grouped_convolution(side: int) -> None:
+def test_convolution_gradients_equal_torch(side: int) -> None:
     windows, kernels = random(3, 2, 21, 21).float(), random(3, 2, side, side, seed=1).float()
     weights, found = random(3, 2, 21, 21, seed=2).float(), []
     for function in (convolve_each, convolved_each):
@@ -61,13 +61,13 @@ def test_gradients_equal_those_of_a_grouped_convolution(side: int) -> None:
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_nobody() -> None:
+def test_convolution_of_no_windows() -> None:
     assert convolve_each(torch.zeros(0, 3, 9, 9), torch.zeros(0, 3, 5, 5)).shape == (0, 3, 9, 9)
     places, values = soft_argmax_top2(torch.zeros(0, 3, 9, 9))
     assert places.shape == (0, 3, 2) and values.shape == (0, 3)
 
 
-def test_highest_places_by_hand() -> None:
+def test_soft_argmax_by_hand() -> None:
     windows = torch.zeros(1, 2, 5, 5)
     windows[0, 0, 2, 2], windows[0, 0, 2, 4] = 0.8, 0.4  # the middle, and two to the right
     windows[0, 1, 0, 1], windows[0, 1, 4, 1] = 0.5, 1.0
@@ -80,13 +80,13 @@ def test_highest_places_by_hand() -> None:
 
 
 @pytest.mark.parametrize("side", [3, 11, 97])
-def test_highest_places_are_the_published_ones(side: int) -> None:
+def test_soft_argmax_equals_official_code(side: int) -> None:
     windows = random(4, 5, side, side, dtype=torch.float32)
     for ours, plain in zip(soft_argmax_top2(windows), two_highest(windows, 0.75), strict=True):
         torch.testing.assert_close(ours, plain)
 
 
-def test_a_window_of_one_place_has_one_highest() -> None:
+def test_soft_argmax_of_one_cell() -> None:
     places, values = soft_argmax_top2(torch.full((1, 2, 1, 1), 0.6))
     assert places.tolist() == [[[0, 0], [0, 0]]]
     torch.testing.assert_close(values, torch.full((1, 2), 0.6))
@@ -94,7 +94,7 @@ def test_a_window_of_one_place_has_one_highest() -> None:
 
 @pytest.mark.parametrize("side", [1, 2, 31, 32, 33, 61])
 @pytest.mark.parametrize("levels", [1, 2, 5, 400, 100000])
-def test_of_equally_high_places_those_of_topk_are_taken(side: int, levels: int) -> None:
+def test_soft_argmax_breaks_ties_like_topk(side: int, levels: int) -> None:
     make = torch.Generator().manual_seed(side + levels)
     windows = (torch.rand(40, 5, side, side, generator=make).square() * levels).floor()
     windows[-5:, :, : side // 2] = 0

@@ -66,7 +66,7 @@ def slow_heatmaps(
     ("image_size", "size", "sigma"),
     [((32, 48), (8, 12), 1.0), ((32, 32), (16, 16), 2.0), ((24, 40), (12, 10), 0.6)],
 )
-def test_equals_loops_over_cells(
+def test_gaussians_equal_loops_over_cells(
     image_size: tuple[int, int],
     size: tuple[int, int],
     sigma: float,
@@ -106,7 +106,7 @@ def test_window_around_the_keypoint(sigma: float, subpixel: bool) -> None:
 
 @SUBPIXEL
 @pytest.mark.parametrize("window", ["cell", "point"])
-def test_deviation_of_each_type(window: Window, subpixel: bool) -> None:
+def test_sigma_of_each_type(window: Window, subpixel: bool) -> None:
     keypoints = random_keypoints(7, (32, 48))
     sizes, options = ((32, 48), (8, 12)), {"subpixel": subpixel, "window": window}
     maps = gaussian_heatmaps(keypoints, *sizes, (1.0, 2.5, 1.0), **options)
@@ -124,7 +124,7 @@ def test_images_of_a_batch_are_independent(subpixel: bool) -> None:
     assert both[0].any() and torch.equal(both, torch.cat(alone))
 
 
-def test_window_leaves_out_only_small_values() -> None:
+def test_window_omits_only_small_values() -> None:
     """Eq. (4) has no window: what is cut is below exp(-3.0²/2) of the peak, in any case."""
     keypoints = keypoints_of((33.9, 32.1))
     cut = gaussian_heatmaps(keypoints, (64, 64), (64, 64), 2.0)[0, 0]
@@ -165,7 +165,7 @@ def test_subpixel_gaussians_are_centered_on_the_keypoint(stride: int) -> None:
         assert found == pytest.approx(expected, abs=0.01 * stride)
 
 
-def test_a_keypoint_in_the_middle_of_its_cell_is_drawn_the_same_either_way() -> None:
+def test_subpixel_has_no_effect_at_cell_centers() -> None:
     keypoints = keypoints_of((18.0, 10.0), (6.0, 30.0))  # middles of cells of 4 px
     a, b = (
         gaussian_heatmaps(keypoints, (40, 40), (10, 10), 2.0, subpixel=s) for s in (True, False)
@@ -174,7 +174,7 @@ def test_a_keypoint_in_the_middle_of_its_cell_is_drawn_the_same_either_way() -> 
 
 
 @SUBPIXEL
-def test_maps_depend_on_the_position_in_cells_alone(subpixel: bool) -> None:
+def test_heatmaps_depend_on_position_in_cells(subpixel: bool) -> None:
     keypoints = random_keypoints(2, (64, 96))
     whole = gaussian_heatmaps(keypoints, (64, 96), (16, 24), 1.5, subpixel)
     half = keypoints * torch.tensor([0.5, 0.5, 1.0])
@@ -183,7 +183,7 @@ def test_maps_depend_on_the_position_in_cells_alone(subpixel: bool) -> None:
 
 @SUBPIXEL
 @pytest.mark.parametrize("overlap", ["max", "sum"])
-def test_mirrored_keypoints_give_mirrored_maps(overlap: Overlap, subpixel: bool) -> None:
+def test_flipped_keypoints_give_flipped_heatmaps(overlap: Overlap, subpixel: bool) -> None:
     keypoints = random_keypoints(3, (32, 48), people=6)
     mirrored = keypoints.clone()
     mirrored[..., 0] = 48 - keypoints[..., 0]
@@ -205,7 +205,7 @@ def test_overlap_by_hand() -> None:
 
 
 @SUBPIXEL
-def test_people_in_any_order_and_padding_people(subpixel: bool) -> None:
+def test_order_of_people_and_padding_do_not_matter(subpixel: bool) -> None:
     keypoints = random_keypoints(4, (32, 32), people=5)
     maps = gaussian_heatmaps(keypoints, (32, 32), (8, 8), 1.0, subpixel)
     padding = torch.full((2, 3, 3, 3), 7.0)
@@ -222,7 +222,7 @@ def test_people_in_any_order_and_padding_people(subpixel: bool) -> None:
         *((5, 5, 0), (5, 5, -1), (5, 5, math.nan)),
     ],
 )
-def test_unlabeled_outside_and_not_finite_keypoints_are_left_out(
+def test_unlabeled_outside_and_nonfinite_keypoints_are_omitted(
     x: float, y: float, visibility: float
 ) -> None:
     keypoints = keypoints_of((x, y), visibility=visibility)
@@ -235,7 +235,7 @@ def test_unlabeled_outside_and_not_finite_keypoints_are_left_out(
     ("x", "y", "cell"),
     [(0, 0, (0, 0)), (15.99, 11.99, (3, 2)), (15.99, 0, (3, 0)), (4, 3.99, (1, 0))],
 )
-def test_keypoints_at_the_border_are_drawn(x: float, y: float, cell: tuple[int, int]) -> None:
+def test_keypoints_at_the_border(x: float, y: float, cell: tuple[int, int]) -> None:
     for visibility in (1, 2):
         keypoints = keypoints_of((x, y), visibility=visibility)
         maps = gaussian_heatmaps(keypoints, (12, 16), (3, 4), 2.0, subpixel=False)
@@ -244,7 +244,7 @@ def test_keypoints_at_the_border_are_drawn(x: float, y: float, cell: tuple[int, 
         assert tuple(found[0, 0, 0].tolist()) == cell and bool(inside.all())
 
 
-def test_cells_take_the_stride_as_y_and_x_and_stay_inside() -> None:
+def test_keypoint_cells_take_stride_as_y_and_x_and_are_clamped() -> None:
     points = torch.tensor([[9.0, 9.0, 2], [-5.0, 99.0, 2], [math.nan, 1.0, 2]])
     cells, inside = keypoint_cells(points, (2, 4), (6, 3))
     assert cells.dtype == torch.int64
@@ -258,20 +258,20 @@ def test_no_people() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
-def test_deviation_must_be_positive(sigma: float) -> None:
+def test_sigma_must_be_positive(sigma: float) -> None:
     with pytest.raises(ValueError, match="sigma must be a positive number of cells"):
         gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), sigma)
 
 
 @pytest.mark.parametrize("sigmas", [(), (1.0, 2.0, 3.0)])
-def test_deviations_must_be_one_or_one_a_type(sigmas: tuple[float, ...]) -> None:
+def test_sigmas_must_be_one_or_one_per_type(sigmas: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=f"sigma must be one number or 1, not {len(sigmas)}"):
         gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), sigmas)
     with pytest.raises(ValueError, match="positive number of cells, not 0"):
         gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), (0.0,))
 
 
-def test_unknown_names() -> None:
+def test_unknown_overlap_and_window_are_refused() -> None:
     with pytest.raises(ValueError, match="overlap must be 'max' or 'sum', not 'mean'"):
         gaussian_heatmaps(keypoints_of((1, 1)), (8, 8), (8, 8), 1.0, overlap="mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="window must be 'cell' or 'point', not 'map'"):
@@ -315,7 +315,7 @@ def test_official_heatmaps(golden_dir: Path, case: int) -> None:
 
 
 @pytest.mark.golden
-def test_official_heatmaps_of_a_kernel_off_its_center(golden_dir: Path) -> None:
+def test_official_heatmaps_of_an_off_center_kernel(golden_dir: Path) -> None:
     keypoints, size, sigma, maps, _ = official(golden_dir, 3)
     assert sigma == 0.75
     off_center = keypoints.clone()
@@ -326,7 +326,7 @@ def test_official_heatmaps_of_a_kernel_off_its_center(golden_dir: Path) -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", [0, 1, 2, 3])
-def test_official_indices_of_keypoints(golden_dir: Path, case: int) -> None:
+def test_official_keypoint_indices(golden_dir: Path, case: int) -> None:
     """The official encoder packs each person's visible keypoints to the left."""
     keypoints, size, _, _, encoded = official(golden_dir, case)
     cells, inside = keypoint_cells(rounded_towards_zero(keypoints), (1, 1), (size, size))

@@ -1,4 +1,4 @@
-"""Whatever happens while a file is written, the old one or the new one is there, whole."""
+"""Atomic writing, JSON and JSON lines: an interrupted write leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def usual_umask() -> Iterator[None]:
     os.umask(before)
 
 
-def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_atomic_write_replaces_the_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "a.json"
     for content in ("first", "second"):
         with atomic_write(path) as temporary:
@@ -47,7 +47,7 @@ def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("before", [None, "old"])
-def test_failure_keeps_the_old_state(
+def test_atomic_write_keeps_the_old_file_on_failure(
     tmp_path: Path, error: type[BaseException], before: str | None
 ) -> None:
     path = tmp_path / "a.txt"
@@ -61,7 +61,7 @@ def test_failure_keeps_the_old_state(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal that cannot be caught")
-def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+def test_atomic_write_keeps_the_old_file_when_killed(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     root = Path(__file__).resolve().parents[2]
@@ -71,13 +71,13 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
-def test_files_are_readable_as_if_opened_directly(tmp_path: Path, usual_umask: None) -> None:
+def test_atomic_write_file_permissions(tmp_path: Path, usual_umask: None) -> None:
     write_json(tmp_path / "a.json", {})
     assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o644
     assert os.umask(0o022) == 0o022, "the umask is as before"
 
 
-def test_json_is_written_indented_and_read_back(tmp_path: Path) -> None:
+def test_write_json_round_trip(tmp_path: Path) -> None:
     content = {"b": [1, 2.5, None], "a": "Größe"}
     write_json(tmp_path / "a.json", content)
     text = (tmp_path / "a.json").read_text()
@@ -85,7 +85,7 @@ def test_json_is_written_indented_and_read_back(tmp_path: Path) -> None:
     assert text.startswith('{\n  "b"') and text.endswith("}\n")
 
 
-def test_json_that_cannot_be_written_keeps_the_old_file(tmp_path: Path) -> None:
+def test_write_json_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", 1)
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"key": object()})
@@ -93,7 +93,7 @@ def test_json_that_cannot_be_written_keeps_the_old_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_lines_are_appended_and_read_in_order(tmp_path: Path) -> None:
+def test_append_line_and_read_lines(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "log.jsonl"
     assert read_lines(path) == []
     lines = [{"step": i, "text": "two\nlines \u2028 and more"} for i in range(3)]
@@ -103,7 +103,7 @@ def test_lines_are_appended_and_read_in_order(tmp_path: Path) -> None:
     assert path.read_text().count("\n") == 3
 
 
-def test_a_line_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+def test_append_line_failure_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     append_line(path, {"a": 1})
     with pytest.raises(TypeError):
@@ -111,19 +111,19 @@ def test_a_line_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     assert read_lines(path) == [{"a": 1}]
 
 
-def test_blank_lines_are_skipped(tmp_path: Path) -> None:
+def test_read_lines_skips_blank_lines(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"a": 1}\n\n  \n{"a": 2}\n')
     assert read_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]
 
 
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+def test_read_lines_names_a_damaged_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"a": 1}\n{"a": \n')
     with pytest.raises(ValueError, match=r"log\.jsonl, line 2: not JSON"):
         read_lines(path)
 
 
-def test_writers_at_the_same_time_do_not_mix_lines(tmp_path: Path) -> None:
+def test_append_line_from_several_processes(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
 
     def write(writer: int) -> None:
@@ -136,7 +136,7 @@ def test_writers_at_the_same_time_do_not_mix_lines(tmp_path: Path) -> None:
     assert sorted(found) == sorted([*range(4)] * 50)
 
 
-def test_only_an_object_is_read(tmp_path: Path) -> None:
+def test_read_json_refuses_other_than_objects(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": [1, None]})
     assert read_json(tmp_path / "a.json") == {"é": [1, None]}
     for content, told in ((b"{", "is not JSON"), (b"[1]", "not a list"), (b"\xff", "is not JSON")):

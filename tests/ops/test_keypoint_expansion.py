@@ -28,38 +28,38 @@ RATES = expansion_rates(COCO.sigmas)
 
 
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
-def test_rates_are_those_of_the_search_that_bounds_what_can_be_gained(skeleton: Skeleton) -> None:
+def test_expansion_rates_equal_candidate_spacing_of_oracle_search(skeleton: Skeleton) -> None:
     rates = expansion_rates(skeleton.sigmas)
     assert rates.dtype == torch.float32 and float(rates.min()) == 1
     np.testing.assert_allclose(rates, candidate_spacing(skeleton.sigmas, 1.0), rtol=1e-6)
 
 
-def test_rates_by_hand() -> None:
+def test_expansion_rates_by_hand() -> None:
     assert expansion_rates([0.05, 0.025, 0.1]).tolist() == [2, 1, 4]
     assert expansion_rates(torch.tensor([0.5])).tolist() == [1]
 
 
 @pytest.mark.parametrize("sigmas", [[], [0.1, 0.0], [0.1, -0.1], [0.1, math.nan]])
-def test_rates_need_positive_sigmas(sigmas: list[float]) -> None:
+def test_expansion_rates_need_positive_sigmas(sigmas: list[float]) -> None:
     with pytest.raises(ValueError, match="sigmas must be positive numbers"):
         expansion_rates(sigmas)
 
 
-def test_steps_are_as_many_as_the_window_has() -> None:
+def test_window_steps_by_hand() -> None:
     assert window_steps(1).tolist() == [0]
     assert window_steps(5).tolist() == [-2, -1, 0, 1, 2]
     assert len(window_steps(97)) == 97
 
 
 @pytest.mark.parametrize("window", [0, -3, 4])
-def test_windows_are_odd_and_positive(window: int) -> None:
+def test_window_must_be_odd_and_positive(window: int) -> None:
     with pytest.raises(ValueError, match="odd positive side"):
         window_steps(window)
     with pytest.raises(ValueError, match="odd positive side"):
         expand_keypoints(torch.zeros(1, 2, 2), torch.ones(2), window)
 
 
-def test_places_one_by_one() -> None:
+def test_expand_keypoints_cell_by_cell() -> None:
     points = torch.tensor([[[10.0, 20.0], [30.0, 40.0]], [[-5.0, 0.5], [7.0, 8.0]]])
     rates, step = torch.tensor([1.0, 2.5]), 1.5
     places = expand_keypoints(points, rates, 3, step)
@@ -72,7 +72,7 @@ def test_places_one_by_one() -> None:
     assert expand_keypoints(points[:0], rates, 3).shape == (0, 3, 3, 2, 2)
 
 
-def test_three_deviations_reach_to_the_border() -> None:
+def test_sigma_of_the_global_window() -> None:
     """Sec. 3.1: σ = 16 where a = 97."""
     assert KeypointExpansion(RATES).sigma == 16
     assert KeypointExpansion(RATES, global_window=25, step=0.5).sigma == 2
@@ -89,12 +89,12 @@ def test_three_deviations_reach_to_the_border() -> None:
         ({"step": math.nan}, "step must be a positive number of px"),
     ],
 )
-def test_meshes_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
+def test_expansion_refuses_invalid_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         KeypointExpansion(RATES, **options)  # type: ignore[arg-type]
 
 
-def test_local_places_lie_apart_by_the_step_times_the_rate() -> None:
+def test_local_cell_spacing_is_step_times_rate() -> None:
     people = CenterPoses(torch.zeros(1).long(), torch.ones(1), torch.zeros(1, 17, 2))
     places = local_expansion_maps(people, KeypointExpansion(RATES, local_window=3, step=0.25))
     torch.testing.assert_close(places[0, 1, 2, :, 0], 0.25 * RATES)
@@ -103,7 +103,7 @@ def test_local_places_lie_apart_by_the_step_times_the_rate() -> None:
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("reweigh", [True, False])
 @pytest.mark.parametrize("step", [1.0, 0.5])
-def test_context_is_what_is_read_plainly(frame: Frame, reweigh: bool, step: float) -> None:
+def test_context_equals_plain_reference(frame: Frame, reweigh: bool, step: float) -> None:
     make = torch.Generator().manual_seed(0)
     maps = torch.randn(1, 17 + 5, 12, 18, generator=make)
     outputs = LocalGlobalOutputs(

@@ -1,4 +1,4 @@
-"""What is read of maps that are not enlarged, against maps that are."""
+"""Lazy upsampling against upsampled maps."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def maps_of(small: Size, sizes: list[Size]) -> tuple[Tensor, Tensor]:
 
 
 @STEPS
-def test_cells_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> None:
+def test_sample_equals_upsampled_maps(small: Size, sizes: list[Size]) -> None:
     maps, large = maps_of(small, sizes)
     y, x = (torch.arange(n) for n in sizes[-1])
     cells = torch.cartesian_prod(x, y).expand(2, 3, -1, 2)
@@ -48,7 +48,7 @@ def test_cells_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> Non
 
 
 @STEPS
-def test_blocks_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> None:
+def test_cut_equals_upsampled_maps(small: Size, sizes: list[Size]) -> None:
     maps, large = maps_of(small, sizes)
     whole = BlockExtrema(large.flatten(0, 1).numpy())
     which, blocks = (a.ravel() for a in np.indices((6, len(whole.rows))))
@@ -61,7 +61,7 @@ def test_blocks_are_those_of_enlarged_maps(small: Size, sizes: list[Size]) -> No
 
 @STEPS
 @pytest.mark.parametrize("side", [1, 4, 16])
-def test_bounds_hold_and_are_of_use(small: Size, sizes: list[Size], side: int) -> None:
+def test_bounds_hold_and_are_tight(small: Size, sizes: list[Size], side: int) -> None:
     maps, large = maps_of(small, sizes)
     which = np.array([4, 1])
     low, high = LazyUpsampled(maps.flatten(0, 1), sizes).bounds(which, side)
@@ -74,13 +74,13 @@ def test_bounds_hold_and_are_of_use(small: Size, sizes: list[Size], side: int) -
         assert (high <= rows.amax((-2, -1), keepdim=True) + 1e-4).all()
 
 
-def test_bounds_of_a_slope_are_near_it() -> None:
+def test_bounds_of_a_slope_are_tight() -> None:
     rows = torch.linspace(0, 1, 16)[:, None].expand(16, 24)
     low, high = LazyUpsampled(rows[None, None].contiguous(), [(64, 96)]).bounds(np.array([0]), 16)
     assert float((high - low).max()) < 0.4  # of a run of 16 rows in 64, and a neighbor each side
 
 
-def test_maps_of_any_strides_are_read_and_left_alone() -> None:
+def test_maps_of_any_strides_are_not_modified() -> None:
     maps, _ = maps_of((8, 12), [(16, 24)])
     plain = maps.flatten(0, 1)
     other = plain.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2).requires_grad_()

@@ -1,10 +1,11 @@
+"""Cell coordinates and bilinear sampling in both frames, against upsampled maps."""
+
 from __future__ import annotations
 
 import math
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from poselib.ops.map_coordinates import (
     FRAMES,
@@ -14,23 +15,14 @@ from poselib.ops.map_coordinates import (
     half_pixel,
     sample_heatmaps,
 )
+from tests.ops.factories import upsampled
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def enlarged(maps: torch.Tensor, size: tuple[int, int], frame: Frame) -> torch.Tensor:
-    """Enlarge whole maps; in frame "index" keep the first and last cell, and repeat the last."""
-    if frame == "center":
-        return F.interpolate(maps, size, mode="bilinear", align_corners=False)
-    steps = [n // m for n, m in zip(size, maps.shape[-2:], strict=True)]
-    inner = [n - step + 1 for n, step in zip(size, steps, strict=True)]
-    grown = F.interpolate(maps, inner, mode="bilinear", align_corners=True)
-    return F.pad(grown, (0, steps[1] - 1, 0, steps[0] - 1), mode="replicate")
-
-
-def test_what_cells_stand_for_by_hand() -> None:
+def test_cell_to_px_by_hand() -> None:
     cells = torch.tensor([[0, 0], [3, 2]])
     assert cell_to_px(cells, (32, 40), (8, 10), "center").tolist() == [[2, 2], [14, 10]]
     assert cell_to_px(cells, (32, 40), (8, 10), "index").tolist() == [[0, 0], [12, 8]]
@@ -41,10 +33,10 @@ def test_what_cells_stand_for_by_hand() -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("size", [(6, 9), (12, 18), (3, 9), (7, 11), (1, 1), (24, 36)])
-def test_points_are_read_as_from_enlarged_maps(frame: Frame, size: tuple[int, int]) -> None:
+def test_sample_heatmaps_equals_upsampled_maps(frame: Frame, size: tuple[int, int]) -> None:
     image_size = (24, 36)
     maps = noise(3, 2, *size)
-    large = enlarged(maps, image_size, frame)
+    large = upsampled(maps, image_size, frame)
     # Every pixel, and points up to two images away, which are at the border.
     y, x = torch.meshgrid(torch.arange(-48, 72), torch.arange(-72, 108), indexing="ij")
     pixels = torch.stack([x, y], dim=-1).reshape(-1, 1, 2).expand(-1, 2, -1)
@@ -58,7 +50,7 @@ def test_points_are_read_as_from_enlarged_maps(frame: Frame, size: tuple[int, in
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_cells_are_read_where_they_lie(frame: Frame) -> None:
+def test_sample_heatmaps_at_cells(frame: Frame) -> None:
     maps = noise(1, 1, 5, 7)
     y, x = torch.meshgrid(torch.arange(5), torch.arange(7), indexing="ij")
     cells = torch.stack([x, y], dim=-1).view(-1, 1, 2)
@@ -67,7 +59,7 @@ def test_cells_are_read_where_they_lie(frame: Frame) -> None:
     torch.testing.assert_close(read.view(5, 7), maps[0, 0])
 
 
-def test_frames_differ_between_pixels() -> None:
+def test_sample_heatmaps_frames_differ_between_pixels() -> None:
     """Read at 5.9 px of cells of 4 px: in the middle frame there, in the other at pixel 5."""
     row = torch.tensor([0.0, 1.0, 0.0]).view(1, 1, 1, 3)
     point, image = torch.tensor([[[5.9, 0.0]]]), torch.zeros(1, dtype=torch.long)
@@ -77,7 +69,7 @@ def test_frames_differ_between_pixels() -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_counts_as_nothing(frame: Frame, bad: float) -> None:
+def test_sample_heatmaps_nonfinite_counts_as_zero(frame: Frame, bad: float) -> None:
     maps = noise(1, 1, 4, 4)
     zeroed, broken = maps.clone(), maps.clone()
     zeroed[0, 0, 1:3, 2], broken[0, 0, 1:3, 2] = 0.0, bad
@@ -90,20 +82,20 @@ def test_what_is_not_finite_counts_as_nothing(frame: Frame, bad: float) -> None:
     )
 
 
-def test_no_points() -> None:
+def test_sample_heatmaps_of_no_points() -> None:
     empty, nobody = torch.zeros(0, 2, 2), torch.zeros(0, dtype=torch.long)
     assert sample_heatmaps(noise(1, 2, 4, 4), nobody, empty, (16, 16), "center").shape == (0, 2)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_mean_of_scales_is_that_of_their_enlarged_maps(frame: Frame) -> None:
+def test_average_heatmaps_equals_mean_of_upsampled_maps(frame: Frame) -> None:
     """Where the finest cells lie at pixels, which those of an odd number of px do."""
     image_size = (36, 54)
     stride = 3 if frame == "center" else 2
     sizes = [(36 // (stride * n), 54 // (stride * n)) for n in (3, 1, 9)]
     maps = [noise(2, 3, *size, seed=n) for n, size in enumerate(sizes)]
     mean = average_heatmaps(maps, image_size, frame)
-    large = torch.stack([enlarged(m, image_size, frame) for m in maps]).mean(dim=0)
+    large = torch.stack([upsampled(m, image_size, frame) for m in maps]).mean(dim=0)
     first = 1 if frame == "center" else 0
     expected = large[..., first::stride, first::stride]
     assert mean.shape == (2, 3, *sizes[1])
@@ -111,13 +103,13 @@ def test_mean_of_scales_is_that_of_their_enlarged_maps(frame: Frame) -> None:
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_mean_of_one_map_is_itself(frame: Frame) -> None:
+def test_average_heatmaps_of_one_map(frame: Frame) -> None:
     maps = noise(1, 2, 5, 6)
     assert torch.equal(average_heatmaps([maps], (20, 24), frame), maps)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_numbers_of_half_precision_are_read_in_full(frame: Frame) -> None:
+def test_sample_heatmaps_half_precision(frame: Frame) -> None:
     maps = noise(1, 2, 6, 6).half()
     points, images = 24 * noise(9, 2, 2), torch.zeros(9, dtype=torch.long)
     read = sample_heatmaps(maps, images, points, (24, 24), frame)

@@ -1,3 +1,7 @@
+"""Normalization of images by the statistics of ImageNet."""
+
+from __future__ import annotations
+
 import pytest
 import torch
 
@@ -37,6 +41,6 @@ def test_normalize_of_random_images_in_float64() -> None:
         torch.zeros(1, 1, 4, 4, dtype=torch.int64),
     ],
 )
-def test_other_images_are_refused(images: torch.Tensor) -> None:
+def test_normalize_refuses_other_images(images: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"images must be uint8 \(B, 3, H, W\), not"):
         normalize(images)

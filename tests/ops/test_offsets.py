@@ -1,4 +1,4 @@
-"""True offsets around people's centers, and how large people are."""
+"""Target offsets of positive cells, and person sizes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def random_targets(seed: int = 0) -> RegressionTargets:
     return targets_of(keypoints, torch.tensor(rng.integers(-1, 3, (2, 8, 12))))
 
 
-def test_a_cell_less_its_offset_is_the_keypoint_of_its_person() -> None:
+def test_cell_minus_offset_is_the_keypoint() -> None:
     targets = random_targets()
     offsets, weights = offset_maps(targets)
     assert offsets.shape == (2, 4, 2, 8, 12) and weights.shape == (2, 4, 8, 12)
@@ -57,7 +57,7 @@ def test_a_cell_less_its_offset_is_the_keypoint_of_its_person() -> None:
     assert counted > 100
 
 
-def test_owned_cells_are_those_that_somebody_owns() -> None:
+def test_positive_cells_are_those_with_a_center_assignment() -> None:
     targets = random_targets(1)
     owned = positive_cells(targets)
     count = int((targets.center_assignment >= 0).sum())
@@ -65,7 +65,7 @@ def test_owned_cells_are_those_that_somebody_owns() -> None:
     assert (targets.center_assignment[owned.images, owned.rows, owned.columns] >= 0).all()
 
 
-def test_weight_is_one_over_the_size_of_the_person() -> None:
+def test_weight_is_one_over_person_size() -> None:
     keypoints = torch.tensor(
         [[[[1.0, 1, 2], [31, 41, 1], [0, 0, 0]], [[9.0, 9, 2]] + [[0.0] * 3] * 2]]
     )
@@ -76,7 +76,7 @@ def test_weight_is_one_over_the_size_of_the_person() -> None:
     assert weights[0, :, 0, -1].tolist() == pytest.approx([1 / 4, 0, 0])
 
 
-def test_size_may_be_the_root_of_the_area() -> None:
+def test_person_size_area() -> None:
     areas = torch.tensor([[25.0, 100.0, 400.0], [30.0, 900.0, 64.0]])
     targets = replace(random_targets(2), areas=areas)
     owned = positive_cells(targets, "area")
@@ -90,7 +90,7 @@ def test_size_may_be_the_root_of_the_area() -> None:
         positive_cells(targets, "height")  # type: ignore[arg-type]
 
 
-def test_sizes_by_hand() -> None:
+def test_person_diagonals_by_hand() -> None:
     nan = math.nan
     keypoints = torch.tensor(
         [
@@ -104,7 +104,7 @@ def test_sizes_by_hand() -> None:
     assert person_diagonals(keypoints, areas)[0].tolist() == pytest.approx([5, 0, 0, 30])
 
 
-def test_nobody() -> None:
+def test_positive_cells_without_people() -> None:
     targets = targets_of(torch.zeros(2, 0, 4, 3), torch.full((2, 3, 5), -1))
     offsets, weights = offset_maps(targets)
     assert offsets.shape == (2, 4, 2, 3, 5) and not offsets.any() and not weights.any()

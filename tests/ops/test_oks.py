@@ -1,3 +1,5 @@
+"""Object keypoint similarity, by hand and against pycocotools."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -18,14 +20,14 @@ def people(count: int, seed: int) -> np.ndarray:
     return keypoints
 
 
-def test_it_is_one_on_the_truth_and_the_equation_off_it() -> None:
+def test_oks_by_hand() -> None:
     truth = np.array([[[10.0, 20.0, 2.0], [0.0, 0.0, 0.0]]])
     found = np.array([[[10.0, 20.0], [99.0, 99.0]], [[13.0, 24.0], [0.0, 0.0]]])
     values = object_keypoint_similarity(found, truth, [400.0], [0.1, 0.1])
     assert values == pytest.approx(np.array([[1.0, np.exp(-25 / (2 * 400 * 0.2**2))]]))
 
 
-def test_keypoints_are_compared_one_by_one_and_nobody_needs_an_area() -> None:
+def test_keypoint_similarity_broadcasts_and_allows_zero_area() -> None:
     truth, found = people(3, 1)[..., :2], people(4, 2)[..., :2]
     areas, sigmas = np.array([900.0, 2500.0, 0.0]), np.array(COCO.sigmas)
     values = keypoint_similarity(found[:, None], truth, areas, sigmas)
@@ -36,7 +38,7 @@ def test_keypoints_are_compared_one_by_one_and_nobody_needs_an_area() -> None:
     assert (keypoint_similarity(truth, truth, areas, sigmas) == 1).all()
 
 
-def test_it_equals_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
+def test_oks_equals_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
     truth, found = people(3, 1), people(4, 2)
     found[:2] = truth[:2] + np.random.default_rng(3).normal(0, 3, truth[:2].shape)
     areas = np.array([900.0, 2500.0, 40.0])
@@ -62,7 +64,7 @@ def test_it_equals_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
-def test_nobody_is_allowed_and_a_wrong_shape_is_named() -> None:
+def test_oks_of_no_people_and_wrong_shapes() -> None:
     nobody = object_keypoint_similarity(np.zeros((0, 17, 2)), people(2, 1), [1, 1], COCO.sigmas)
     assert nobody.shape == (2, 0)
     with pytest.raises(ValueError, match=r"not \(2, 17, 3\)"):

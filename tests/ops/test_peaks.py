@@ -1,3 +1,5 @@
+"""Peaks and subpixel shifts, against pooling, exhaustive search and goldens."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -38,12 +40,12 @@ def test_local_maxima_equal_a_pooled_comparison(kernel: int, size: tuple[int, in
 
 
 @pytest.mark.parametrize("kernel", [0, -3, 4])
-def test_even_windows_are_refused(kernel: int) -> None:
+def test_even_kernels_are_refused(kernel: int) -> None:
     with pytest.raises(ValueError, match=f"odd positive number of cells, not {kernel}"):
         local_maxima(torch.zeros(1, 1, 4, 4), kernel)
 
 
-def test_peaks_are_the_hottest_maxima_hottest_first() -> None:
+def test_peaks_are_sorted_by_value() -> None:
     heat = torch.zeros(1, 2, 8, 9)
     heat[0, 0, 1, 2], heat[0, 0, 1, 3], heat[0, 0, 6, 7], heat[0, 0, 4, 0] = 0.9, 0.8, 0.4, 0.6
     peaks = find_peaks(heat, count=4, kernel=3)
@@ -59,7 +61,7 @@ def test_no_more_peaks_than_cells() -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
-def test_what_is_not_finite_is_no_peak_and_hides_none(bad: float) -> None:
+def test_nonfinite_values_are_no_peaks_and_suppress_none(bad: float) -> None:
     heat = blob(7.5, 5.5)[None]
     heat[0, 0, 5, 9] = bad
     heat[0, 0, 0, 0] = bad
@@ -111,7 +113,7 @@ def test_peaks_equal_a_search_cell_by_cell(monkeypatch, few, kernel, threshold) 
             assert (peaks.values[b, k, n:] == 0).all() and (peaks.cells[b, k, n:] == 0).all()
 
 
-def test_maxima_that_are_handed_over_change_nothing() -> None:
+def test_given_block_maxima_change_nothing() -> None:
     for seed in range(4):
         heat = random_heat(seed)
         maps, highest = finite_maps(heat)
@@ -119,7 +121,7 @@ def test_maxima_that_are_handed_over_change_nothing() -> None:
         assert torch.equal(one.cells, other.cells) and torch.equal(one.values, other.values)
 
 
-def test_finite_maps_are_not_copied_and_others_are_cleaned() -> None:
+def test_finite_maps_copies_only_nonfinite_maps() -> None:
     heat = torch.rand(1, 2, 10, 12)
     maps, highest = finite_maps(heat)
     assert maps.data_ptr() == heat.data_ptr() and highest.shape == (1, 2, 2, 2)
@@ -130,7 +132,7 @@ def test_finite_maps_are_not_copied_and_others_are_cleaned() -> None:
 
 
 @pytest.mark.parametrize("few", [-1, 1])
-def test_float32_of_a_tenth_exceeds_a_tenth(monkeypatch, few) -> None:
+def test_threshold_of_float32_rounding(monkeypatch, few) -> None:
     monkeypatch.setattr(peaks_module, "_SPARSE", few)
     heat = torch.zeros(1, 1, 9, 9)
     heat[0, 0, 4, 4] = 0.1  # 0.100000001...
@@ -144,7 +146,7 @@ def test_negative_thresholds_are_refused(threshold: float) -> None:
         find_peaks(torch.zeros(1, 1, 4, 4), threshold=threshold)
 
 
-def test_sampling_reads_the_named_cell() -> None:
+def test_sample_cells_reads_the_cell() -> None:
     maps = torch.arange(2 * 3 * 2 * 4 * 5).float().reshape(2, 3, 2, 4, 5)
     cells = torch.stack([torch.randint(5, (2, 3, 7)), torch.randint(4, (2, 3, 7))], dim=-1)
     read = sample_cells(maps, cells)
@@ -153,21 +155,21 @@ def test_sampling_reads_the_named_cell() -> None:
         assert torch.equal(read[b, k, m], maps[b, k, :, y, x])
 
 
-def test_quarter_moves_towards_the_higher_neighbor_on_each_axis() -> None:
+def test_subpixel_quarter_towards_the_higher_neighbor() -> None:
     heat = torch.zeros(1, 5, 5)
     heat[0, 2, 2], heat[0, 2, 3], heat[0, 2, 1], heat[0, 1, 2] = 1, 0.5, 0.4, 0.3
     assert shift_at(heat, (2, 2), "quarter") == [0.25, -0.25]
     assert shift_at(torch.ones(1, 5, 5), (2, 2), "quarter") == [-0.25, -0.25]
 
 
-def test_quarter_moves_outwards_at_borders_as_published() -> None:
+def test_subpixel_quarter_outwards_at_borders() -> None:
     heat = torch.zeros(1, 4, 6)
     heat[0, 0, 0] = heat[0, 3, 5] = 1
     assert shift_at(heat, (0, 0), "quarter") == [-0.25, -0.25]
     assert shift_at(heat, (5, 3), "quarter") == [0.25, 0.25]
 
 
-def test_neighbor_moves_towards_the_highest_of_eight() -> None:
+def test_subpixel_neighbor_towards_the_highest_of_eight() -> None:
     heat = torch.zeros(1, 5, 5)
     heat[0, 2, 2], heat[0, 1, 3], heat[0, 2, 3] = 1, 0.7, 0.6
     diagonal = 0.25 / 2**0.5
@@ -177,7 +179,7 @@ def test_neighbor_moves_towards_the_highest_of_eight() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.8, 2.0, 4.0])
-def test_parabola_is_exact_for_gaussians(sigma: float) -> None:
+def test_subpixel_parabola_is_exact_for_gaussians(sigma: float) -> None:
     for x, y in ((7.1, 5.9), (6.75, 5.5), (7.49, 5.02)):
         heat = blob(x, y, sigma=sigma)
         cell = (int(x), int(y))
@@ -185,7 +187,7 @@ def test_parabola_is_exact_for_gaussians(sigma: float) -> None:
         assert (cell[0] + 0.5 + dx, cell[1] + 0.5 + dy) == pytest.approx((x, y), abs=1e-3)
 
 
-def test_parabola_of_heat_that_is_not_positive_fits_the_heat_itself() -> None:
+def test_subpixel_parabola_of_nonpositive_values() -> None:
     heat = torch.zeros(1, 3, 3)
     heat[0, 1] = torch.tensor([-1.0, 2.0, 1.0])  # vertex of the parabola through the three
     assert shift_at(heat, (1, 1), "parabola") == pytest.approx([0.25, 0])
@@ -194,7 +196,7 @@ def test_parabola_of_heat_that_is_not_positive_fits_the_heat_itself() -> None:
 @pytest.mark.parametrize("method", SUBPIXEL)
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (4, 4)])
 @pytest.mark.parametrize("fill", [0.0, 1.0, -2.0, torch.nan, torch.inf, -torch.inf])
-def test_shifts_are_small_and_finite_everywhere(
+def test_subpixel_shifts_are_bounded_and_finite(
     method: str, size: tuple[int, int], fill: float
 ) -> None:
     noise = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
@@ -204,7 +206,7 @@ def test_shifts_are_small_and_finite_everywhere(
 
 
 @pytest.mark.parametrize("method", SUBPIXEL)
-def test_mirrored_maps_give_mirrored_shifts(method: str) -> None:
+def test_subpixel_shifts_of_flipped_maps(method: str) -> None:
     heat = torch.rand(1, 9, 11, generator=torch.Generator().manual_seed(3))
     for y, x in np.ndindex(9, 11):
         dx, dy = shift_at(heat, (x, y), method)

@@ -1,4 +1,4 @@
-"""What is said to OpenMP before it is loaded."""
+"""The setting of OpenMP's spinning before torch is imported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from poselib.ops.threads import spin_briefly
 
 
-def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spin_setting_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     spin_briefly()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
 
 
-def test_the_command_line_says_it_before_torch_is_loaded() -> None:
+def test_spin_is_set_before_torch_is_imported() -> None:
     code = """
 import os, sys
 from poselib import cli

@@ -1,4 +1,4 @@
-"""What maps say in windows, against bilinear reading place by place."""
+"""Sampling of windows, against bilinear interpolation cell by cell."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def inside_and_beyond(people: int, seed: int = 1) -> Tensor:
 
 
 @pytest.mark.golden
-def test_published_sampling_but_for_its_slip(golden_dir: Path) -> None:
+def test_official_sampling_except_its_slip(golden_dir: Path) -> None:
     """It reads places in the last column and row as 0 or in part; all others as here."""
     with np.load(golden_dir / "logocap_funcs.npz") as golden:
         features, x, y, out = (
@@ -51,7 +51,7 @@ def test_published_sampling_but_for_its_slip(golden_dir: Path) -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize(("window", "step"), [(1, 1.0), (5, 1.0), (5, 2.75), (7, 0.3)])
-def test_windows_place_by_place(frame: Frame, window: int, step: float) -> None:
+def test_sample_windows_cell_by_cell(frame: Frame, window: int, step: float) -> None:
     heat, points = maps(2, 3, 5, 7), inside_and_beyond(6)
     images = torch.tensor([0, 1, 1, 0, 1, 0])
     found = sample_windows(heat, images, points, window, SIZE, step=step, frame=frame)
@@ -66,7 +66,7 @@ def test_windows_place_by_place(frame: Frame, window: int, step: float) -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize(("window", "step"), [(1, 1.0), (3, 1.0), (5, 2.75)])
-def test_features_place_by_place(frame: Frame, window: int, step: float) -> None:
+def test_sample_features_cell_by_cell(frame: Frame, window: int, step: float) -> None:
     embedding, points = maps(2, 4, 5, 7), inside_and_beyond(5)
     images = torch.tensor([1, 0, 1, 0, 0])
     found = sample_features(embedding, images, points, RATES, window, SIZE, step=step, frame=frame)
@@ -79,7 +79,7 @@ def test_features_place_by_place(frame: Frame, window: int, step: float) -> None
         assert found[n, 4 * k + d, row, column].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_windows_are_weighed_by_a_gaussian() -> None:
+def test_sample_windows_gaussian_weights() -> None:
     heat, points = maps(1, 3, 5, 7), inside_and_beyond(2)
     images = torch.zeros(2, dtype=torch.int64)
     plain = sample_windows(heat, images, points, 5, SIZE, step=2.0)
@@ -90,7 +90,7 @@ def test_windows_are_weighed_by_a_gaussian() -> None:
         torch.testing.assert_close(weighed[..., row, column], expected)
 
 
-def test_a_map_says_at_the_middle_of_a_cell_what_it_has_there() -> None:
+def test_sample_windows_at_cell_centers() -> None:
     """In poselib's frame the middle of cell (2, 1) is at (10, 6) px; in the other one at (8, 4)."""
     heat = maps(1, 3, 5, 7)
     images = torch.zeros(1, dtype=torch.int64)
@@ -110,7 +110,7 @@ SAMPLER = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("people", [16, 17, 53])
-def test_many_poses_are_read_as_each_alone(people: int, frame: Frame) -> None:
+def test_chunks_equal_single_poses(people: int, frame: Frame) -> None:
     embedding, points = maps(2, 4, 5, 7).requires_grad_(), inside_and_beyond(people)
     images = torch.arange(people) % 2
 
@@ -124,7 +124,7 @@ def test_many_poses_are_read_as_each_alone(people: int, frame: Frame) -> None:
 
 
 @pytest.mark.parametrize("people", [0, 1, 16, 17, 30, 53])
-def test_parts_are_about_as_large_as_each_other(people: int) -> None:
+def test_chunks_have_about_equal_size(people: int) -> None:
     parts = chunks(torch.zeros(people, 3, 2))
     rows = [torch.arange(people)[part] for part in parts]
     assert torch.equal(torch.cat(rows), torch.arange(people))
@@ -151,7 +151,7 @@ def test_gradients_of_maps_and_points(sampler: Callable[..., Tensor], frame: Fra
 @SAMPLER
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_counts_as_zero(
+def test_nonfinite_values_count_as_zero(
     sampler: Callable[..., Tensor], frame: Frame, bad: float
 ) -> None:
     given, images, points = maps(2, 3, 5, 7), torch.tensor([1, 0, 1]), inside_and_beyond(3)
@@ -163,7 +163,7 @@ def test_what_is_not_finite_counts_as_zero(
 @SAMPLER
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("far", [1e4, 1e30])
-def test_far_beyond_the_image_its_corner_is_read(
+def test_border_is_repeated_outside_the_image(
     sampler: Callable[..., Tensor], frame: Frame, far: float
 ) -> None:
     given, images = maps(1, 3, 5, 7), torch.zeros(1, dtype=torch.int64)
@@ -177,7 +177,7 @@ def test_far_beyond_the_image_its_corner_is_read(
 
 
 @SAMPLER
-def test_people_may_come_in_any_order_and_number(sampler: Callable[..., Tensor]) -> None:
+def test_order_and_number_of_poses_do_not_matter(sampler: Callable[..., Tensor]) -> None:
     given, points = maps(3, 3, 5, 7), inside_and_beyond(8)
     images = torch.tensor([0, 2, 1, 1, 0, 2, 2, 0])
     found = sampler(given, images, points)
@@ -203,13 +203,13 @@ def test_maps_of_few_cells(
 
 
 @SAMPLER
-def test_half_precision_is_read_as_single(sampler: Callable[..., Tensor]) -> None:
+def test_half_precision_maps(sampler: Callable[..., Tensor]) -> None:
     given, points = maps(1, 3, 5, 7).bfloat16(), inside_and_beyond(2)
     images = torch.zeros(2, dtype=torch.int64)
     assert torch.equal(sampler(given, images, points), sampler(given.float(), images, points))
 
 
-def test_a_window_has_an_odd_side() -> None:
+def test_window_must_be_odd() -> None:
     images, points = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3, 2)
     with pytest.raises(ValueError, match="odd positive side"):
         sample_windows(maps(1, 3, 5, 7), images, points, 4, SIZE)

@@ -25,7 +25,7 @@ from poselib.ops.offsets import offset_maps
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System, build
-from tests.decoders.adapting import with_embedding
+from tests.decoders.factories import with_embedding
 from tests.models.official import official_weights
 
 torch.set_num_threads(1)

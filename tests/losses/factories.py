@@ -1,4 +1,4 @@
-"""What tests of the losses of adaptation are made of."""
+"""Targets, poses and options of the adaptation losses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from poselib.ops.keypoint_expansion import KeypointExpansion
 from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import COCO
 from poselib.structures import Targets
-from tests.decoders.adapting import RATES
+from tests.decoders.factories import RATES
 
 SIGMAS = torch.tensor(COCO.sigmas)
 SIZE = (128, 160)

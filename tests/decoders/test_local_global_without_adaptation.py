@@ -1,4 +1,4 @@
-"""The people that adaptation finds, before it moved them, and what attracts them."""
+"""The detections of LOGO-CAP decoding before adaptation, and their attraction maps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def outputs(batch: int = 2, seed: int = 0) -> LocalGlobalOutputs:
 
 
 @pytest.mark.parametrize("frame", ["center", "index"])
-def test_people_and_scores_are_the_same_and_the_places_those_of_before(frame: str) -> None:
+def test_same_people_and_scores_with_keypoints_before_adaptation(frame: str) -> None:
     options = replace(OPTIONS, expansion=replace(OPTIONS.expansion, frame=frame))
     regressed = propose_poses(outputs(), options)
     shift = 0.5 if frame == "index" else 0.0
@@ -59,7 +59,7 @@ def test_people_and_scores_are_the_same_and_the_places_those_of_before(frame: st
         assert 0.1 < moved.max() <= 6 + 1e-4  # half a global window
 
 
-def test_who_is_not_adapted_is_where_he_was() -> None:
+def test_keypoints_that_are_not_moved_are_equal() -> None:
     options = replace(OPTIONS, adapt=False)
     pairs = zip(
         decode_local_global(outputs(), options),
@@ -70,7 +70,7 @@ def test_who_is_not_adapted_is_where_he_was() -> None:
         np.testing.assert_array_equal(after.keypoints, before.keypoints)
 
 
-def test_attraction_is_told_row_for_row() -> None:
+def test_attraction_maps_of_detections_row_by_row() -> None:
     one = outputs(batch=1)
     (before,) = decode_without_adaptation(one, OPTIONS)
     maps = attraction_maps_of_detections(one, OPTIONS)
