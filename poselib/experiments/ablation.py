@@ -1,20 +1,97 @@
-"""Trained runs of a sweep, decoded and measured alike, for the tables of an ablation."""
+"""Ablation studies: what their files declare, and what their trained runs hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import torch
 
-from poselib.analysis.compare import evaluate_variants
-from poselib.engine.checkpoints import load_checkpoint
-from poselib.engine.evaluate import LabeledImages
-from poselib.engine.predict import PredictOptions
-from poselib.engine.variants import Variant
-from poselib.experiments.sweep import PlannedRun, mean_and_spread
+from poselib.experiments.sweep import PlannedRun
+from poselib.ops.io import read_json
+from poselib.papers.catalog import get_paper
+from poselib.papers.published import published_table
 from poselib.systems import OptionValue
+
+_END = 0.1  # of the steps, over which the final loss is averaged
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """How the rows of a sweep are evaluated and shown: the object ``ablation`` of a sweep file.
+
+    Attributes:
+        title, claim, setup: Markdown: what is compared, what the paper claims, what the rows are.
+        paper: short name of the paper.
+        table: its published table, as ``published_table`` has it; empty if there is none.
+        published: columns of that table that have panels.
+        published_values: published numbers where there is no table: by panel and line.
+        published_on: data of the published numbers.
+        decodings: decoding options, by name. Each row is shown with the first of them; a sweep of
+            one row is shown with all.
+        lines: further lines of the table: label, then row and decoding.
+        baseline: line whose differences to the others are the gains.
+        metrics: columns of the table.
+        outcome: metrics whose gains are reported in words.
+        figure: heading of the figure; without panels there is none.
+        panels: headings of the figure's panels, by metric; ``<metric>_gain`` shows a gain.
+        smoke: rows that the preset smoke trains.
+        timed_images: images on which a network of each row is timed; 0 for no timing.
+        loss: the training loss to plot: ``term`` of ``metrics.jsonl``, ``column`` for its final
+            value, ``compared`` (two rows), ``panels``, ``heading`` and ``figure``.
+        within: comparison of the decodings of one network: ``name`` of its table, ``baseline`` and
+            ``text``.
+    """
+
+    title: str
+    claim: str
+    setup: str
+    paper: str
+    baseline: str
+    decodings: Mapping[str, Mapping[str, OptionValue]]
+    metrics: tuple[str, ...]
+    outcome: tuple[str, ...]
+    table: str = ""
+    published: tuple[str, ...] = ()
+    published_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    published_on: str = ""
+    lines: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    figure: str = ""
+    panels: Mapping[str, str] = field(default_factory=dict)
+    smoke: tuple[str, ...] = ()
+    timed_images: int = 0
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    within: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def published_numbers(self) -> pd.DataFrame:
+        """Published numbers of the panels, one line per row; empty if there are none."""
+        if self.table:
+            return published_table(self.paper, self.table)[list(self.published)]
+        return pd.DataFrame(self.published_values)
+
+
+def read_ablation(path: Path | str) -> Ablation:
+    """Read the object ``ablation`` of a sweep file.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: it has no such object, a field is unknown or missing, or the paper is unknown.
+    """
+    content = read_json(Path(path)).get("ablation")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected an object named 'ablation'")
+    known = {each.name for each in fields(Ablation)}
+    if unknown := sorted(set(content) - known):
+        raise ValueError(f"{path}: ablation: unknown fields {unknown}; known: {sorted(known)}")
+    try:
+        ablation = Ablation(**content)
+    except TypeError as error:
+        raise ValueError(f"{path}: ablation: {error}") from error
+    get_paper(ablation.paper)
+    return ablation
 
 
 def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
@@ -24,153 +101,64 @@ def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
         FileNotFoundError: the run is not finished, or its folder holds no trained system or
             several.
     """
-    folder = Path(runs_dir) / run.run_id
-    if run.record(runs_dir) is None:
-        raise FileNotFoundError(f"run {folder} is not finished")
-    files = sorted(folder.glob("*.safetensors"))
+    record = run.record(runs_dir)
+    if record is None:
+        raise FileNotFoundError(f"run {Path(runs_dir) / run.run_id} is not finished")
+    files = sorted(record.folder.glob("*.safetensors"))
     if len(files) != 1:
-        raise FileNotFoundError(f"{folder} holds {len(files)} .safetensors files, expected one")
+        raise FileNotFoundError(
+            f"{record.folder} holds {len(files)} .safetensors files, expected one"
+        )
     return files[0]
 
 
-def measure_runs(
-    runs: Sequence[PlannedRun],
-    runs_dir: Path | str,
-    dataset: LabeledImages,
-    options: PredictOptions,
-    decodings: Mapping[str, Mapping[str, OptionValue]],
-    *,
-    device: torch.device | str | None = None,
-) -> pd.DataFrame:
-    """Measure every finished run of a sweep with ``evaluate_variants`` and its errors.
+def training_losses(runs: Sequence[PlannedRun], runs_dir: Path | str, term: str) -> pd.DataFrame:
+    """Return a term of the training loss of every finished run, as it was logged.
+
+    Args:
+        runs: planned; those that are not finished are left out.
+        runs_dir: folder of all runs.
+        term: its name in ``metrics.jsonl``, such as ``"offset"``, or ``"loss"``, their sum.
 
     Returns:
-        One line a finished run and way, with ``row``, ``seed`` and ``run`` in front.
+        One line per run and logged step: ``row``, ``seed``, ``run``, ``step`` and ``loss``: the
+        term of that step's batch times its weight.
 
     Raises:
-        FileNotFoundError: no run is finished, or one has no trained system.
+        FileNotFoundError: no run is finished.
+        ValueError: a run has no such term; the message lists those that it has.
     """
-    variants = [Variant(name, changes) for name, changes in decodings.items()]
-    parts = []
-    for run in runs:
-        if run.record(runs_dir) is None:
-            continue
-        system = load_checkpoint(trained_file(run, runs_dir)).system
-        results = evaluate_variants(system, dataset, variants, options, errors=True, device=device)
-        table = results.table.rename_axis("decoding").reset_index()
-        table.insert(0, "row", run.row)
-        table.insert(1, "seed", run.seed)
-        table.insert(2, "run", run.run_id)
-        parts.append(table)
+    parts = [part for run in runs if (part := _logged_losses(run, runs_dir, term)) is not None]
     if not parts:
-        raise FileNotFoundError(
-            f"none of the {len(runs)} runs of {sorted({run.sweep for run in runs})} is finished in "
-            f"{runs_dir}; python -m poselib.experiments.run_sweep makes them"
-        )
+        raise FileNotFoundError(f"none of the {len(runs)} runs is finished in {runs_dir}")
     return pd.concat(parts, ignore_index=True)
 
 
-def missing_runs(runs: Sequence[PlannedRun], runs_dir: Path | str) -> pd.DataFrame:
-    """Return ``row``, ``seed`` and ``run`` of what is planned but not finished."""
-    absent = [run for run in runs if run.record(runs_dir) is None]
-    return pd.DataFrame(
-        [(run.row, run.seed, run.run_id) for run in absent], columns=["row", "seed", "run"]
-    )
-
-
-def gains(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.DataFrame:
-    """Return each run's metrics minus those of the baseline's run with the same seed.
-
-    Runs of one seed have the same first weights and the same order of images, so much of
-    what differs between seeds is not in the difference.
+def final_losses(losses: pd.DataFrame) -> pd.Series:
+    """Return the mean loss of each run over the last tenth of its steps.
 
     Args:
-        results: one line a row and seed.
-        metrics: columns to compare.
-        baseline: the row to compare with.
-
-    Raises:
-        ValueError: the baseline is not among the rows, or a row has a seed twice.
-    """
-    if baseline not in set(results["row"]):
-        raise ValueError(f"no row {baseline!r} among {sorted(set(results['row']))}")
-    if results.duplicated(["row", "seed"]).any():
-        raise ValueError("a row has more than one line for a seed")
-    reference = results[results["row"] == baseline].set_index("seed")
-    difference = results[["row", "seed"]].copy()
-    for metric in metrics:
-        difference[metric] = results[metric] - results["seed"].map(reference[metric])
-    return difference
-
-
-def summary(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.DataFrame:
-    """Return mean and deviation over seeds of each row and of what it gains over the baseline.
-
-    Args:
-        results: one line a row and seed.
-        metrics: columns to sum up.
-        baseline: the row to compare with.
+        losses: of ``training_losses``.
 
     Returns:
-        One line a row: ``row``, ``seeds``, and for each metric ``<metric>``, ``<metric>_std``,
-        ``<metric>_gain`` and ``<metric>_gain_std``; see ``gains``.
+        One number per run, indexed by its id.
     """
-    means = mean_and_spread(results, metrics)
-    more = mean_and_spread(gains(results, metrics, baseline), metrics)
-    for metric in metrics:
-        means[f"{metric}_gain"] = more[metric]
-        means[f"{metric}_gain_std"] = more[f"{metric}_std"]
-    ordered = [
-        f"{metric}{ending}" for metric in metrics for ending in ("", "_std", "_gain", "_gain_std")
+    last = losses.groupby("run")["step"].transform("max")
+    ending = losses[losses["step"] > (1 - _END) * last]
+    return ending.groupby("run")["loss"].mean()
+
+
+def _logged_losses(run: PlannedRun, runs_dir: Path | str, term: str) -> pd.DataFrame | None:
+    record = run.record(runs_dir)
+    if record is None:
+        return None
+    # Lines without a loss are validations.
+    lines = [line for line in record.history if "loss" in line]
+    noted = [(line["step"], line[term]) for line in lines if term in line]
+    if not noted:
+        known = sorted(set().union(*lines) - {"step", "seconds", "lr"})
+        raise ValueError(f"run {record.folder} has no term {term!r} of the loss; it has {known}")
+    table = pd.DataFrame(noted, columns=["step", "loss"])
+    return table.assign(row=run.row, seed=run.seed, run=run.run_id)[
+        ["row", "seed", "run", "step", "loss"]
     ]
-    return means[["row", "seeds", *ordered]]
-
-
-def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return a table to read: a line a metric, a column a row of ``summary``.
-
-    A cell says mean and deviation, and in brackets the gain over the baseline and its deviation.
-    """
-    columns = {}
-    for _, line in table.iterrows():
-        gains = [
-            f" ({line[f'{metric}_gain']:+.1f}{_spread(line[f'{metric}_gain_std'])})"
-            if abs(line[f"{metric}_gain"]) > 0
-            else ""
-            for metric in metrics
-        ]
-        seeds = f"{line['seeds']} seed" + ("s" if line["seeds"] != 1 else "")
-        columns[f"{line['row']}, {seeds}"] = [
-            f"{line[metric]:.1f}{_spread(line[f'{metric}_std'])}{gain}"
-            for metric, gain in zip(metrics, gains, strict=True)
-        ]
-    return pd.DataFrame(columns, index=list(metrics))
-
-
-def _spread(deviation: float) -> str:
-    return "" if pd.isna(deviation) else f" ± {deviation:.1f}"
-
-
-def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = "") -> str:
-    """Say in one line what each row gained over the baseline, and whether more than by chance.
-
-    A gain is called one where its mean is larger than its standard deviation over three seeds
-    or more.
-
-    Args:
-        table: of ``summary``.
-        baseline: its row.
-        metric: which gain to tell.
-        unit: what stands behind the metric's name.
-    """
-    parts = []
-    for _, line in table[table["row"] != baseline].iterrows():
-        gain, spread = line[f"{metric}_gain"], line[f"{metric}_gain_std"]
-        if line["seeds"] < 3:
-            verdict = f"{line['seeds']} seeds, too few to tell"
-        elif abs(gain) <= spread:
-            verdict = "within the spread"
-        else:
-            verdict = "more" if gain > 0 else "less"
-        parts.append(f"{line['row']} {gain:+.1f}{_spread(spread)} ({verdict})")
-    return f"{metric}{unit} against {baseline}: {'; '.join(parts)}"

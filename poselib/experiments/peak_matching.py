@@ -15,7 +15,7 @@ from poselib.analysis.compare import evaluate_variants
 from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import Variant
-from poselib.experiments.ablation import gains, outcome, summary
+from poselib.experiments.statistics import gains, outcome, summary
 from poselib.papers.published import published_table
 from poselib.systems import System
 

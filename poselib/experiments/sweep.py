@@ -158,28 +158,6 @@ def sweep_results(runs: Sequence[PlannedRun], runs_dir: Path | str) -> pd.DataFr
     return pd.DataFrame(lines)
 
 
-def mean_and_spread(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return mean and standard deviation over seeds of each row's metrics, rows in their order.
-
-    Args:
-        results: one line a run, as of ``sweep_results``; lines without a metric do not count.
-        metrics: columns to average.
-
-    Returns:
-        Columns ``row``, ``seeds``, and ``<metric>`` and ``<metric>_std`` for each metric. The
-        deviation is the sample's (n - 1), NaN with fewer than two seeds.
-    """
-    lines = []
-    for row, part in results.groupby("row", sort=False):
-        counted = part.reindex(columns=list(metrics)).astype(float)
-        line: dict[str, Any] = {"row": row, "seeds": int(counted.notna().any(axis=1).sum())}
-        for metric in metrics:
-            line[metric] = counted[metric].mean()
-            line[f"{metric}_std"] = counted[metric].std()
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
 def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> PlannedRun:
     given = {**common, **sweep.rows[row], "seed": seed}
     values = check_parameters(sweep.notebook, given)

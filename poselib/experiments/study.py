@@ -1,0 +1,286 @@
+"""An ablation study with its runs: what is trained, how it is evaluated, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from poselib.analysis.compare import evaluate_variants
+from poselib.data.catalog import KeypointDataset, cache_in_memory
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.predict import predict
+from poselib.engine.timing import measure
+from poselib.engine.variants import Variant
+from poselib.experiments.ablation import (
+    Ablation,
+    final_losses,
+    read_ablation,
+    trained_file,
+    training_losses,
+)
+from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.run_sweep import run_batch
+from poselib.experiments.statistics import gains, outcome, summary, to_display
+from poselib.experiments.sweep import PlannedRun, plan, read_sweep
+from poselib.experiments.training import get_device
+from poselib.papers.preset import Preset
+from poselib.papers.presets import get_preset
+
+
+@dataclass(frozen=True)
+class Study:
+    """An ablation with the runs of some seeds, trained or not.
+
+    Attributes:
+        name: of the sweep file, and of the tables and figures.
+        ablation: how the runs are evaluated and shown.
+        rows: names of all rows of the sweep.
+        runs: the planned runs: all rows with the first seed, then all with the next.
+        runs_dir: folder of all runs.
+        settings: the preset of the runs.
+        test_set: images that all are tested on.
+        data: those in words.
+    """
+
+    name: str
+    ablation: Ablation
+    rows: tuple[str, ...]
+    runs: tuple[PlannedRun, ...]
+    runs_dir: Path
+    settings: Preset
+    test_set: KeypointDataset
+    data: str
+
+    @property
+    def lines(self) -> dict[str, tuple[str, str]]:
+        """Row and decoding of each line of the table, by its label."""
+        decodings = self.ablation.decodings
+        if len(self.rows) == 1:
+            return {name: (self.rows[0], name) for name in decodings}
+        first = next(iter(decodings))
+        further = {label: (row, name) for label, (row, name) in self.ablation.lines.items()}
+        return {**{row: (row, first) for row in self.rows}, **further}
+
+    @property
+    def text(self) -> str:
+        """Title, claim and setup as Markdown."""
+        told = self.ablation
+        return f"# {told.title}\n\n**Claim:** {told.claim}\n\n{told.setup}"
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(dict.fromkeys(run.seed for run in self.runs))
+
+    @property
+    def missing(self) -> pd.DataFrame:
+        """``row``, ``seed`` and ``run`` of the runs that are not finished."""
+        absent = [run for run in self.runs if run.record(self.runs_dir) is None]
+        lines = [(run.row, run.seed, run.run_id) for run in absent]
+        return pd.DataFrame(lines, columns=["row", "seed", "run"])
+
+    @property
+    def state(self) -> str:
+        """How many of the runs are finished, and the command that makes the others."""
+        done = f"{len(self.runs) - len(self.missing)} of {len(self.runs)} runs are finished"
+        if self.missing.empty:
+            return done
+        seeds = " ".join(map(str, self.seeds))
+        command = f"python -m poselib.experiments.run_sweep notebooks/sweeps/{self.name}.json"
+        return f"{done}; the others are made by\n{command} --seeds {seeds} --workers 2"
+
+    @property
+    def steps(self) -> list[int]:
+        """Optimizer steps of the finished trainings, each number once."""
+        records = [record for run in self.runs if (record := run.record(self.runs_dir))]
+        return sorted({steps for record in records if (steps := record.metrics.get("steps"))})
+
+    def train(self, workers: int = 1, device: str = "auto") -> None:
+        """Train what is missing, ``workers`` runs at a time: see ``run_batch``."""
+        run_batch(self.runs, self.runs_dir, workers, {"device": device})
+
+    def evaluate(self, device: str = "auto") -> pd.DataFrame:
+        """Evaluate every finished run with every decoding.
+
+        Args:
+            device: where the networks run.
+
+        Returns:
+            One line per run and decoding: ``row``, ``seed``, ``run``, ``decoding``, the metrics of
+            ``evaluate_variants`` with its errors, from 0 to 1, and where the ablation asks for
+            them the final loss, and ``ms`` per image and ``fps`` of one network of the row.
+
+        Raises:
+            FileNotFoundError: no run is finished, or one has no trained system.
+        """
+        variants = [Variant(name, changes) for name, changes in self.ablation.decodings.items()]
+        images, options = cache_in_memory(self.test_set), self.settings.predict
+        parts = []
+        for run in self.runs:
+            if (record := run.record(self.runs_dir)) is None:
+                continue
+            system = load_checkpoint(trained_file(run, self.runs_dir)).system
+            evaluated = evaluate_variants(
+                system, images, variants, options, errors=True, device=get_device(device)
+            )
+            table = evaluated.table.rename_axis("decoding").reset_index()
+            front = {"row": run.row, "seed": run.seed, "run": record.id}
+            parts.append(pd.DataFrame(front, index=table.index).join(table))
+        if not parts:
+            raise FileNotFoundError(f"{self.runs_dir}: {self.state}")
+        results = pd.concat(parts, ignore_index=True)
+        if loss := self.ablation.loss:
+            results[loss["column"]] = results["run"].map(final_losses(self.losses()))
+        if self.ablation.timed_images:
+            results["ms"] = results["row"].map(self.time_rows(device=device))
+            results["fps"] = 1000 / results["ms"]
+        return results
+
+    def losses(self) -> pd.DataFrame:
+        """Return the training loss that the ablation plots: see ``training_losses``."""
+        return training_losses(self.runs, self.runs_dir, self.ablation.loss["term"])
+
+    def select_lines(self, results: pd.DataFrame) -> pd.DataFrame:
+        """Return the lines of the table in units of display, each named in ``row``.
+
+        Args:
+            results: from ``evaluate``.
+
+        Returns:
+            One line per label and seed, with the gains that have a panel.
+        """
+        parts = [
+            results[(results["row"] == row) & (results["decoding"] == decoding)].assign(row=label)
+            for label, (row, decoding) in self.lines.items()
+        ]
+        lines = to_display(pd.concat(parts, ignore_index=True))
+        for name in self.ablation.panels:
+            if name.endswith("_gain"):
+                metric = name.removesuffix("_gain")
+                lines[name] = gains(lines, [metric], self.ablation.baseline)[metric]
+        return lines
+
+    def summarize(self, lines: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+        """Return the table of the ablation, and in one line what came out.
+
+        Args:
+            lines: from ``select_lines``.
+        """
+        told = self.ablation
+        table = summary(lines, told.metrics, told.baseline)
+        parts = [outcome(table, told.baseline, metric, " in %") for metric in told.outcome]
+        if told.timed_images:
+            first = lines.groupby("row")[["ms", "fps"]].first()
+            table = table.join(first, on="row")
+            times = (f"{row} {ms:.1f}" for row, ms in zip(table["row"], table["ms"], strict=True))
+            parts.append(f"ms per image: {', '.join(times)}")
+        return table, "; ".join(parts)
+
+    def compare_losses(self, lines: pd.DataFrame) -> str:
+        """Return in one line how the final loss and the metrics beside it differ in two rows.
+
+        Args:
+            lines: from ``select_lines``.
+        """
+        loss = self.ablation.loss
+        pair = lines[lines["row"].isin(loss["compared"])]
+        table = summary(pair, list(loss["panels"]), loss["compared"][0])
+        units = {name: " in 1e-5" if name == loss["column"] else " in %" for name in loss["panels"]}
+        baseline = loss["compared"][0]
+        return "; ".join(outcome(table, baseline, name, unit) for name, unit in units.items())
+
+    def compare_decodings(self, results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+        """Return what a decoding gains over another one with the same weights, and in one line.
+
+        Args:
+            results: from ``evaluate``.
+
+        Returns:
+            One line per network (row of the sweep) and decoding, as in ``summary``.
+        """
+        baseline, metrics = self.ablation.within["baseline"], self.ablation.metrics
+        shown = to_display(results)
+        parts = []
+        for row, part in shown.groupby("row", sort=False):
+            table = summary(part.assign(row=part["decoding"]), metrics, baseline)
+            table.insert(0, "network", row)
+            parts.append(table)
+        within = pd.concat(parts, ignore_index=True)
+        others = within[within["row"] != baseline]
+        named = others.assign(row=others["network"])
+        return within.rename(columns={"row": "decoding"}), outcome(named, baseline, unit=" in %")
+
+    def time_rows(self, repeats: int = 5, device: str = "auto") -> pd.Series:
+        """Time a trained network of each row: one image after another, without flip testing.
+
+        Args:
+            repeats: over all timed images; the median counts.
+            device: where the networks run.
+
+        Returns:
+            ms per image by row, from the image in memory to its poses. On a CPU it is processor
+            time with one thread, which is steadier if others use the machine; on a GPU wall-clock
+            time. Rows without a finished run are absent.
+        """
+        hardware = get_device(device)
+        options = replace(self.settings.predict, flip=False, batch_size=1)
+        count = min(self.ablation.timed_images, len(self.test_set))
+        samples = [self.test_set[index] for index in range(count)]
+        finished = {run.row: run for run in reversed(self.runs) if run.record(self.runs_dir)}
+        times = {}
+        for row in dict.fromkeys(run.row for run in self.runs if run.row in finished):
+            system = load_checkpoint(trained_file(finished[row], self.runs_dir)).system
+            timing = measure(
+                partial(predict, system, samples, options, device=hardware),
+                repeats,
+                device=hardware,
+            )
+            total = timing.cpu_median if hardware.type == "cpu" else timing.median
+            times[row] = total / len(samples)
+        return pd.Series(times, dtype=float)
+
+
+def open_study(
+    path: Path | str, preset: str, seeds: str, runs_dir: Path | str, *, steps: int = 0
+) -> Study:
+    """Open an ablation and plan its runs as the parameters of a notebook ask for them.
+
+    Args:
+        path: sweep file with an object ``ablation``.
+        preset: of every run; ``"smoke"`` takes the first seed and the ablation's ``smoke`` rows.
+        seeds: whole numbers with spaces between; each row is trained with each of them.
+        runs_dir: folder of all runs.
+        steps: of every training; 0 for what the sweep and the preset say.
+
+    Raises:
+        FileNotFoundError: the sweep or its notebook is absent.
+        ValueError: seeds are no whole numbers, the preset or a row is unknown, the file has a
+            fault, or its rows are trained for different datasets or systems.
+    """
+    parts = seeds.split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise ValueError(f"seeds must be whole numbers, as '0 1 2', not {seeds!r}")
+    smoke, numbers = preset == "smoke", [int(part) for part in parts]
+    sweep, ablation = read_sweep(path), read_ablation(path)
+    # Only where they are given: a sweep may have steps of its own.
+    common = {"preset": preset, **({"steps": steps} if steps else {})}
+    rows = list(ablation.smoke) if smoke and ablation.smoke else None
+    runs = tuple(plan(sweep, numbers[:1] if smoke else numbers, common, rows))
+    dataset, system = _shared(runs, "dataset"), _shared(runs, "system")
+    settings = get_preset(preset, dataset, system)
+    test_set = settings.open_dataset(dataset, "test")
+    data = f"{len(test_set)} synthetic {dataset} scenes, {settings.predict.size} px"
+    names = tuple(sweep.rows)
+    return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data)
+
+
+def _shared(runs: Sequence[PlannedRun], name: str) -> str:
+    """Return a parameter that all runs of a sweep have in common."""
+    defaults = notebook_parameters(runs[0].notebook)
+    values = {str(run.parameters.get(name, defaults[name])) for run in runs}
+    if len(values) > 1:
+        raise ValueError(f"sweep {runs[0].sweep!r}: rows differ in {name}: {sorted(values)}")
+    return values.pop()
