@@ -22,7 +22,7 @@ from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.timing import Timing, Work, measure, measure_all
-from poselib.experiments.given import load_or_init
+from poselib.experiments.loading import load_or_init
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Size

@@ -159,6 +159,6 @@ def _logged_losses(run: PlannedRun, runs_dir: Path | str, term: str) -> pd.DataF
         known = sorted(set().union(*lines) - {"step", "seconds", "lr"})
         raise ValueError(f"run {record.folder} has no term {term!r} of the loss; it has {known}")
     table = pd.DataFrame(noted, columns=["step", "loss"])
-    return table.assign(row=run.row, seed=run.seed, run=run.run_id)[
+    return table.assign(row=run.row, seed=run.seed, run=record.id)[
         ["row", "seed", "run", "step", "loss"]
     ]

@@ -272,7 +272,7 @@ def open_study(
     dataset, system = _shared(runs, "dataset"), _shared(runs, "system")
     settings = get_preset(preset, dataset, system)
     test_set = settings.open_dataset(dataset, "test")
-    data = f"{len(test_set)} synthetic {dataset} scenes, {settings.predict.size} px"
+    data = f"{len(test_set)} synthetic {dataset} scenes, {settings.input_size} px"
     names = tuple(sweep.rows)
     return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data)
 

@@ -76,11 +76,11 @@ class PlannedRun:
     notebook: Path
     parameters: Mapping[str, Scalar]
     run_id: str
-    former_id: str
+    former_id: str = ""
 
     def record(self, runs_dir: Path | str) -> RunRecord | None:
         """Return the run if it is finished, else None."""
-        for name in (self.run_id, self.former_id):
+        for name in filter(None, (self.run_id, self.former_id)):
             try:
                 record = load_run(Path(runs_dir) / name)
             except FileNotFoundError:

@@ -16,7 +16,7 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import LabeledImages, score
 from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.engine.variants import with_options
-from poselib.experiments.evaluation_sets import described
+from poselib.experiments.loading import describe
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
@@ -84,7 +84,7 @@ def drawn_domains(preset: Preset, skeleton: Skeleton, size: int) -> list[Domain]
     for name, recipe in shifted_recipes(preset.scenes).items():
         scenes = SyntheticScenes(recipe, preset.test_scenes, _SEED, skeleton).cached()
         scaled = round(size * recipe.size / preset.scenes.size)
-        domains.append(Domain(name, described(scenes, "drawn"), scenes, scenes, scaled))
+        domains.append(Domain(name, describe(scenes, "drawn"), scenes, scenes, scaled))
     return domains
 
 
@@ -117,13 +117,13 @@ def real_domain(
         raise ValueError("name a dataset, annotations or images")
     if not (dataset or annotations):
         files, name = ImageFiles(image_paths([images])), Path(images).name
-        return Domain(name, described(files, name), files, None, size)
+        return Domain(name, describe(files, name), files, None, size)
     if dataset:
         name, opened = dataset, preset.open_dataset(dataset, "test", data_dir)
     else:
         name, opened = Path(annotations).stem, open_files(annotations, images, annotated)
     fits = opened.skeleton.keypoints == skeleton.keypoints
-    return Domain(name, described(opened, name), opened, opened if fits else None, size)
+    return Domain(name, describe(opened, name), opened, opened if fits else None, size)
 
 
 def transfer(

@@ -1,122 +1,169 @@
+"""What study files declare, and what trained runs hold."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from poselib.analysis.compare import evaluate_variants
-from poselib.engine.checkpoints import save_system
-from poselib.engine.predict import PredictOptions
-from poselib.engine.variants import Variant
 from poselib.experiments.ablation import (
-    gains,
-    measure_runs,
-    missing_runs,
-    outcome,
-    side_by_side,
-    summary,
+    final_losses,
+    read_ablation,
     trained_file,
+    training_losses,
 )
+from poselib.experiments.parameters import parse_options
 from poselib.experiments.runs import start_run
+from poselib.experiments.study import open_study
 from poselib.experiments.sweep import PlannedRun
-from poselib.skeletons import COCO
-from poselib.systems import System, build
-from tests.engine.toys import scenes
+from poselib.experiments.training import init_system
+from poselib.papers.catalog import PAPERS
+from poselib.papers.published import published_table
 
-OPTIONS = PredictOptions(size=64, multiple=32, batch_size=4)
-WAYS = {"fixed": {"progressive": False}, "PAD": {"progressive": True}}
-
-
-@pytest.fixture
-def system() -> System:
-    return build("hae", COCO, backbone="hrnet_tiny", deconv_channels=8, detection_threshold=0.0)
-
-
-def planned(rows: Sequence[str]) -> list[PlannedRun]:
-    return [PlannedRun("s", row, 0, Path("03_train.ipynb"), {}, f"train-{row}") for row in rows]
+SWEEPS = Path(__file__).resolve().parents[2] / "notebooks" / "sweeps"
+STUDIES = sorted(path.stem for path in SWEEPS.glob("*.json"))
+METRICS = {"AP", "AP50", "AP75", "AR", "AR50", "AR75"}
+METRICS |= {"AP_crowd_easy", "AP_crowd_medium", "AP_crowd_hard"}
+METRICS |= {"association_error", "swap_rate", "miss_rate"}
+METRICS |= {"good", "jitter", "miss", "inversion", "swap"}
 
 
-def test_finished_runs_are_measured_and_others_listed(system: System, tmp_path: Path) -> None:
-    runs = planned(["a", "b"])
-    record = start_run(tmp_path, "train", {}, "train-a")
-    save_system(
-        record.folder / "hae_synthetic.safetensors", replace(system, input_size=64), provenance={}
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_is_complete(name: str, tmp_path: Path) -> None:
+    study = open_study(SWEEPS / f"{name}.json", "small", "0 1 2", tmp_path)
+    ablation, lines = study.ablation, study.lines
+    assert name.startswith(ablation.paper) and ablation.paper in PAPERS
+    assert ablation.title and ablation.claim and ablation.setup and ablation.baseline in lines
+    computed = {"ms", "fps"} if ablation.timed_images else set()
+    computed |= {ablation.loss["column"]} if ablation.loss else set()
+    assert set(ablation.metrics) <= METRICS | computed
+    assert set(ablation.outcome) <= set(ablation.metrics)
+    shown = {panel.removesuffix("_gain") for panel in ablation.panels}
+    assert shown <= set(ablation.metrics) | computed
+    assert {decoding for _, decoding in lines.values()} <= set(ablation.decodings)
+    assert {row for row, _ in lines.values()} == set(study.rows)
+    assert set(ablation.smoke) <= set(study.rows)
+    if ablation.table:
+        assert set(published_table(ablation.paper, ablation.table).index) <= set(lines)
+    published = ablation.published_numbers
+    assert set(published.index) <= set(lines)
+    assert bool(ablation.published_on) is not published.empty and bool(ablation.panels) is bool(
+        ablation.figure
     )
-    assert missing_runs(runs, tmp_path)["row"].tolist() == ["a", "b"]
-    with pytest.raises(FileNotFoundError, match=r"none of the 2 runs of \['s'\] is finished"):
-        measure_runs(runs, tmp_path, scenes(2), OPTIONS, WAYS)
-    record.finish({"AP": 0.0})
-    assert missing_runs(runs, tmp_path)["row"].tolist() == ["b"]
-    table = measure_runs(runs, tmp_path, scenes(2), OPTIONS, WAYS)
-    assert table[["row", "decoding"]].values.tolist() == [["a", "fixed"], ["a", "PAD"]]
-    variants = [Variant(name, options) for name, options in WAYS.items()]
-    expected = evaluate_variants(system, scenes(2), variants, OPTIONS, errors=True).table
-    np.testing.assert_equal(table[list(expected)].to_numpy(), expected.to_numpy())
+    if ablation.within:
+        assert ablation.within["baseline"] in ablation.decodings and len(ablation.decodings) == 2
+    if ablation.loss:
+        assert set(ablation.loss["compared"]) <= set(study.rows)
+        assert set(ablation.loss["panels"]) <= set(ablation.metrics)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_row_is_another_network_and_knows_its_decodings(name: str, tmp_path: Path) -> None:
+    study = open_study(SWEEPS / f"{name}.json", "small", "0", tmp_path)
+    built = []
+    for run in study.runs:
+        options = parse_options(str(run.parameters.get("options", "")))
+        kind = str(run.parameters.get("system", "hae"))
+        system = init_system(
+            study.settings, study.test_set.skeleton, 0, kind, pretrained="", **options
+        )
+        built.append(tuple(sorted(system.options.items(), key=str)))
+        for decoding in study.ablation.decodings.values():
+            assert set(decoding) <= set(system.options)
+    assert len(set(built)) == len(study.runs)
+
+
+def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="expected an object named 'ablation'"):
+        read_ablation(path)
+    whole = json.loads((SWEEPS / "hae_focal.json").read_text(encoding="utf-8"))
+    for change, message in (
+        ({"panel": {}}, r"unknown fields \['panel'\]; known: \['baseline'"),
+        ({"paper": "posenet"}, "unknown paper 'posenet'"),
+    ):
+        path.write_text(json.dumps({"ablation": {**whole["ablation"], **change}}))
+        with pytest.raises(ValueError, match=message):
+            read_ablation(path)
+    del whole["ablation"]["baseline"]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match=r"missing 1 required .* 'baseline'"):
+        read_ablation(path)
+
+
+def planned(row: str, seed: int = 0) -> PlannedRun:
+    return PlannedRun("s", row, seed, Path("03_train.ipynb"), {}, f"train-{row}-{seed}")
 
 
 def test_a_run_without_its_system_is_named(tmp_path: Path) -> None:
-    (run,) = planned(["a"])
-    with pytest.raises(FileNotFoundError, match="train-a is not finished"):
+    run = planned("a")
+    with pytest.raises(FileNotFoundError, match="train-a-0 is not finished"):
         trained_file(run, tmp_path)
-    start_run(tmp_path, "train", {}, "train-a").finish({})
-    with pytest.raises(FileNotFoundError, match=r"train-a holds 0 \.safetensors files"):
+    start_run(tmp_path, "train", {}, run.run_id).finish({})
+    with pytest.raises(FileNotFoundError, match=r"train-a-0 holds 0 \.safetensors files"):
         trained_file(run, tmp_path)
 
 
-def test_gains_compare_runs_of_one_seed() -> None:
-    results = pd.DataFrame(
-        {"row": ["base", "new", "base", "new"], "seed": [0, 0, 1, 1], "AP": [0.2, 0.3, 0.6, 0.5]}
-    )
-    found = gains(results, ["AP"], "base")
-    np.testing.assert_allclose(found["AP"], [0, 0.1, 0, -0.1])
-    with pytest.raises(ValueError, match="no row 'bas' among"):
-        gains(results, ["AP"], "bas")
-    with pytest.raises(ValueError, match="more than one line for a seed"):
-        gains(pd.concat([results, results]), ["AP"], "base")
+# The training loss, as runs logged it
 
 
-def test_a_summary_has_means_gains_and_spreads() -> None:
-    ap = {"base": (40.0, 44.0, 42.0), "up": (43.0, 46.0, 45.5), "same": (41.0, 43.0, 42.5)}
-    lines = [
-        {"row": row, "seed": seed, "AP": value}
-        for row, values in ap.items()
-        for seed, value in enumerate(values)
-    ]
-    table = summary(pd.DataFrame(lines), ["AP"], "base").set_index("row")
-    assert table["seeds"].tolist() == [3, 3, 3]
-    np.testing.assert_allclose(table.loc["up", "AP"], np.mean(ap["up"]))
-    np.testing.assert_allclose(table.loc["up", "AP_std"], np.std(ap["up"], ddof=1))
-    np.testing.assert_allclose(table.loc["up", "AP_gain"], np.mean([3, 2, 3.5]))
-    np.testing.assert_allclose(table.loc["up", "AP_gain_std"], np.std([3, 2, 3.5], ddof=1))
-    assert table.loc["base", "AP_gain"] == 0
-    told = outcome(table.reset_index(), "base", unit=" in %")
-    assert told == (
-        "AP in % against base: up +2.8 ± 0.8 (more); same +0.2 ± 1.0 (within the spread)"
-    )
+STEPS = range(10, 210, 10)
 
 
-def test_a_summary_can_be_read() -> None:
-    lines = [
-        *({"row": "base", "seed": n, "AP": v} for n, v in enumerate((40.0, 44.0, 42.0))),
-        *({"row": "up", "seed": n, "AP": v} for n, v in enumerate((43.0, 46.0, 45.5))),
-    ]
-    table = side_by_side(summary(pd.DataFrame(lines), ["AP"], "base"), ["AP"])
-    assert table.loc["AP"].to_dict() == {
-        "base, 3 seeds": "42.0 ± 2.0",
-        "up, 3 seeds": "44.8 ± 1.6 (+2.8 ± 0.8)",
-    }
-    alone = side_by_side(summary(pd.DataFrame(lines[3:4]), ["AP"], "up"), ["AP"])
-    assert alone.loc["AP"].to_dict() == {"up, 1 seed": "43.0"}
-    unknown = pd.DataFrame(lines).assign(AP=np.nan)
-    table = side_by_side(summary(unknown, ["AP"], "base"), ["AP"])
-    assert set(table.loc["AP"]) == {"nan"}
+def make(folder: Path, run: PlannedRun, scale: float, *, finished: bool = True) -> None:
+    """Write a run whose offset term is ``scale`` times the step, with a validation between."""
+    record = start_run(folder, "train", {}, run.run_id)
+    for step in STEPS:
+        terms = {"heatmap": 1.0, "offset": scale * step}
+        record.log({"step": step, "seconds": 1.0, "lr": 1e-3, "loss": sum(terms.values()), **terms})
+        if step == 100:
+            record.log({"step": step, "seconds": 1.5, "AP": 0.3})
+    if finished:
+        record.finish({"AP": 0.4})
 
 
-def test_few_seeds_decide_nothing() -> None:
-    lines = [{"row": "a", "seed": 0, "AP": 1.0}, {"row": "b", "seed": 0, "AP": 3.0}]
-    told = outcome(summary(pd.DataFrame(lines), ["AP"], "a"), "a")
-    assert told == "AP against a: b +2.0 (1 seeds, too few to tell)"
+def test_a_term_is_read_from_every_finished_run(tmp_path: Path) -> None:
+    runs = [planned("a"), planned("b"), planned("a", 1), planned("c")]
+    for run, scale in zip(runs[:3], (1.0, 2.0, 3.0), strict=True):
+        make(tmp_path, run, scale)
+    make(tmp_path, runs[3], 1.0, finished=False)
+    found = training_losses(runs, tmp_path, "offset")
+    assert list(found) == ["row", "seed", "run", "step", "loss"]
+    assert found["run"].unique().tolist() == ["train-a-0", "train-b-0", "train-a-1"]
+    second = found[(found["row"] == "a") & (found["seed"] == 1)]
+    assert second["step"].tolist() == list(STEPS)
+    np.testing.assert_allclose(second["loss"], [3.0 * step for step in STEPS])
+    whole = training_losses(runs[:1], tmp_path, "loss")
+    np.testing.assert_allclose(whole["loss"], [1.0 + step for step in STEPS])
+
+
+def test_the_last_tenth_of_each_run_is_averaged(tmp_path: Path) -> None:
+    runs = [planned("a"), planned("b")]
+    for run, scale in zip(runs, (1.0, 2.0), strict=True):
+        make(tmp_path, run, scale)
+    found = final_losses(training_losses(runs, tmp_path, "offset"))
+    assert found.to_dict() == {"train-a-0": 195.0, "train-b-0": 390.0}
+
+
+def test_a_short_run_ends_with_its_last_line() -> None:
+    losses = pd.DataFrame({"run": ["r"] * 3 + ["s"], "step": [1, 2, 3, 40], "loss": [5, 4, 3, 9.0]})
+    assert final_losses(losses).to_dict() == {"r": 3.0, "s": 9.0}
+
+
+def test_a_term_that_a_run_lacks_is_named(tmp_path: Path) -> None:
+    run = planned("a")
+    make(tmp_path, run, 1.0)
+    with pytest.raises(ValueError, match=r"no term 'pull' .* \['heatmap', 'loss', 'offset'\]"):
+        training_losses([run], tmp_path, "pull")
+    with pytest.raises(ValueError, match="no term 'AP'"):
+        training_losses([run], tmp_path, "AP")
+
+
+def test_without_finished_runs_there_is_nothing_to_read(tmp_path: Path) -> None:
+    make(tmp_path, planned("a"), 1.0, finished=False)
+    with pytest.raises(FileNotFoundError, match="none of the 2 runs is finished"):
+        training_losses([planned("a"), planned("b")], tmp_path, "offset")

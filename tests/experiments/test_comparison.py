@@ -16,7 +16,7 @@ from poselib.data.synthetic.export import write_scenes
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import Evaluation, score
 from poselib.engine.predict import PredictOptions
-from poselib.experiments.comparison import Measured, compare, outcome, scores_of
+from poselib.experiments.comparison import TableResult, compare, outcome, scores_of
 from poselib.experiments.training import init_system
 from poselib.metrics.ap import APResult
 from poselib.metrics.comparison import compare as compare_people
@@ -121,7 +121,7 @@ def test_each_way_has_its_own_row(looks: list[Look]) -> None:
     assert " ".join(numbers) == "params_m input_size AP AP50 AP75 APE APM APH"
     rows = {"single scale": SINGLE, "multi-scale": MULTI, "multi-scale, matched": MATCHED}
     assert list(numbers.index) == [f"poselib, hrnet_tiny, {way}" for way in rows]
-    assert found["7"].ways == tuple(rows)
+    assert found["7"].variants == tuple(rows)
     for (_, row), by in zip(numbers.iterrows(), rows.values(), strict=True):
         expected = scores_of("crowdpose", score(system, crowd, moved(crowd, by)))
         for name in ("AP", "AP75", "APE", "APM", "APH"):
@@ -129,8 +129,8 @@ def test_each_way_has_its_own_row(looks: list[Look]) -> None:
     assert numbers["AP"].is_unique and numbers["AP"].iloc[0] == pytest.approx(100)
     weights = sum(p.numel() for p in system.model.parameters())
     assert (numbers["params_m"] == weights / 1e6).all() and (numbers["input_size"] == 128).all()
-    assert found["7"].on == (
-        "4 drawn scenes, 5 to 7 people, crowd index 0 to 1, 128 px, network input 128 px, "
+    assert found["7"].measured_on == (
+        "4 synthetic scenes, 5 to 7 people, crowd index 0 to 1, 128 px, network input 128 px, "
         "multi-scale at 0.5, 1 and 2"
     )
 
@@ -153,8 +153,8 @@ def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_
     )
     found = compare("grm", "smoke", file)[0]
     assert {look.size for look in looks} == {96}
-    assert (found.numbers["input_size"] == 96).all() and "network input 96 px" in found.on
-    assert found.ways == ("single scale", "multi-scale")  # tags are grouped, nothing is matched
+    assert (found.numbers["input_size"] == 96).all() and "network input 96 px" in found.measured_on
+    assert found.variants == ("single scale", "multi-scale")  # tags are grouped, nothing is matched
     assert found.lines()["checkpoint"].dropna().unique().tolist() == [file]
 
 
@@ -173,8 +173,8 @@ def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
     real = {"coco": (str(folder), file), "crowdpose": ("", "not looked at")}
     val, testdev, _ = compare("dekr", "smoke", real=real, seed=3)
     assert val.checkpoint == file and testdev.checkpoint == "untrained"
-    assert val.on.startswith("3 images of coco, network input 64 px")
-    assert testdev.on.startswith("4 drawn scenes, 1 to 3 people")
+    assert val.measured_on.startswith("3 images of coco, network input 64 px")
+    assert testdev.measured_on.startswith("4 synthetic scenes, 1 to 3 people")
     assert [(look.images, look.size) for look in looks] == [(3, 64)] * 2 + [(4, 128)] * 4
     untrained = init_system(get_preset("smoke", "synthetic", "dekr"), COCO, 3, "dekr")
     expected = [weights_of(trained)] * 2 + [weights_of(untrained)] * 2
@@ -185,7 +185,7 @@ def test_poses_are_measured_before_and_after_adaptation(looks: list[Look]) -> No
     val, testdev, *ochuman = compare("logocap", "smoke")
     assert [each.table.number for each in ochuman] == ["2 val", "2 test"]
     for each in (val, testdev, *ochuman):
-        assert each.ways == ("adapted", "center-offset")
+        assert each.variants == ("adapted", "center-offset")
         adapted, plain = each.numbers["AP"]
         assert adapted == pytest.approx(100) and plain < adapted
         assert each.checkpoint == "untrained"
@@ -193,7 +193,10 @@ def test_poses_are_measured_before_and_after_adaptation(looks: list[Look]) -> No
     assert list(ochuman[0].numbers) == ["params_m", "AP"]
     # Scenes for both halves of Table 1 and crowds for both of Table 2; one look serves both ways.
     assert [look.scales for look in looks] == [(1.0,)] * 2
-    assert val.on == testdev.on and "5 to 7 people" in ochuman[0].on == ochuman[1].on
+    assert (
+        val.measured_on == testdev.measured_on
+        and "5 to 7 people" in ochuman[0].measured_on == ochuman[1].measured_on
+    )
 
 
 def test_one_checkpoint_is_tested_on_both_parts_of_ochuman(
@@ -213,8 +216,8 @@ def test_one_checkpoint_is_tested_on_both_parts_of_ochuman(
     save_system(Path(file), replace(untrained, input_size=64))
     real = dict.fromkeys(("ochuman_val", "ochuman"), (str(folder), file))
     _, _, val, test = compare("logocap", "smoke", real=real)
-    assert val.on == "2 images of ochuman_val, network input 64 px"
-    assert test.on == "3 images of ochuman, network input 64 px"
+    assert val.measured_on == "2 images of ochuman_val, network input 64 px"
+    assert test.measured_on == "3 images of ochuman, network input 64 px"
     assert [look.images for look in looks] == [4, 2, 3]
     with pytest.raises(
         ValueError, match=r"parameter 'checkpoint_coco' needs .*\n.* -p dataset coco"
@@ -228,14 +231,17 @@ def test_the_system_that_comes_with_poselib_is_measured(looks: list[Look]) -> No
     assert " ".join(second.numbers) == "params_m AP AP50 AP75 APM APL AR ARM ARL"
     assert [name.split(", ")[2] for name in third.numbers.index] == ["progressive", "fixed order"]
     assert second.checkpoint == "bundled"
-    assert second.on == "4 drawn scenes, 1 to 3 people, 128 px, network input 128 px"
-    assert fifth.numbers.empty and fifth.on == fifth.checkpoint == ""
+    assert second.measured_on == "4 synthetic scenes, 1 to 3 people, 128 px, network input 128 px"
+    assert fifth.numbers.empty and fifth.measured_on == fifth.checkpoint == ""
     assert [(look.scales, look.size) for look in looks] == [((1.0,), 128)] * 2
 
 
 def test_without_images_nothing_is_measured(looks: list[Look]) -> None:
     found = compare("dekr", "paper")  # draws no scenes, and so needs no checkpoint
-    assert all(each.numbers.empty and each.on == "" for each in found) and outcome(found) == ""
+    assert (
+        all(each.numbers.empty and each.measured_on == "" for each in found)
+        and outcome(found) == ""
+    )
     lines = found[0].lines()
     assert lines["measured"].isna().all() and lines["checkpoint"].isna().all()
     assert len(lines) == published_table("dekr", "2").notna().to_numpy().sum()
@@ -259,12 +265,12 @@ def test_what_is_missing_is_said_before_anything_is_measured(
 def test_figures_show_metrics_alone_and_sizes_where_they_are_published() -> None:
     table = TABLES["dekr 4"]
     measured = pd.DataFrame({"input_size": [64], "AP": [31.0]}, index=["poselib, net, way"])
-    published, ours = Measured(table, measured).to_show()
+    published, ours = TableResult(table, measured).to_show()
     assert " ".join(published) == " ".join(ours) == "AP AP50 AP75 APM APL AR ARM ARL"
     assert published.loc["DEKR, HRNet-W48, multi-scale, 640 px", "AP"] == 71.0
     assert {"OpenPose*", "PersonLab at 1401 px"} <= set(published.index)
     assert ours.loc["poselib, net, way", "AP"] == 31.0 and ours["AR"].isna().all()
-    parts, _ = Measured(TABLES["hae V"], pd.DataFrame()).to_show()
+    parts, _ = TableResult(TABLES["hae V"], pd.DataFrame()).to_show()
     assert list(parts)[-1] == "total" and list(parts.index) == list(
         published_table("hae", "V").index
     )
@@ -273,14 +279,14 @@ def test_figures_show_metrics_alone_and_sizes_where_they_are_published() -> None
 def test_published_and_measured_numbers_never_share_a_column() -> None:
     table = TABLES["hae IV"]
     measured = pd.DataFrame({"AP": [31.0], "APM": [np.nan]}, index=["poselib, net, progressive"])
-    lines = Measured(table, measured, "4 drawn scenes, 128 px", (), "bundled").lines()
+    lines = TableResult(table, measured, "4 synthetic scenes, 128 px", (), "bundled").lines()
     assert (lines["published"].notna() ^ lines["measured"].notna()).all()
     ours = lines[lines["measured"].notna()]
     assert ours.to_dict("records") == [
         {"table": "IV", "row": "poselib, net, progressive", "metric": "AP",
          "published": pytest.approx(np.nan, nan_ok=True),
          "published_on": pytest.approx(np.nan, nan_ok=True), "measured": 31.0,
-         "measured_on": "4 drawn scenes, 128 px", "checkpoint": "bundled"}
+         "measured_on": "4 synthetic scenes, 128 px", "checkpoint": "bundled"}
     ]  # fmt: skip
     theirs = lines[lines["published"].notna()]
     assert (theirs["published_on"] == table.about).all()
@@ -294,9 +300,9 @@ def test_the_outcome_tells_every_way() -> None:
     parts = pd.DataFrame({"AP_head": [5.0], "AP_total": [44.0]}, index=["poselib, net, one"])
     told = outcome(
         [
-            Measured(TABLES["dekr 2"], rows, "2 scenes", ("one", "two"), "file"),
-            Measured(TABLES["dekr 4"], pd.DataFrame()),
-            Measured(TABLES["hae V"], parts, "groups", ("one",), "file"),
+            TableResult(TABLES["dekr 2"], rows, "2 scenes", ("one", "two"), "file"),
+            TableResult(TABLES["dekr 4"], pd.DataFrame()),
+            TableResult(TABLES["hae V"], parts, "groups", ("one",), "file"),
         ]
     )
     assert told == (

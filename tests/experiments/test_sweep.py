@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from poselib.experiments.runs import start_run
-from poselib.experiments.sweep import mean_and_spread, plan, read_sweep, sweep_results
+from poselib.experiments.sweep import plan, read_sweep, sweep_results
 from tests.experiments.notebook_files import cell, write_notebook
 
 DECLARED = (
@@ -111,25 +109,3 @@ def test_results_are_those_of_finished_runs(tmp_path: Path) -> None:
     found = sweep_results(runs, tmp_path / "runs")
     assert found["finished"].tolist() == [True, False, False, False]
     assert found["AP"][0] == 0.25 and found["AP"][1:].isna().all()
-
-
-def test_nothing_finished_gives_lines_without_metrics(tmp_path: Path) -> None:
-    runs = plan(read_sweep(sweep_file(tmp_path)), [0])
-    table = mean_and_spread(sweep_results(runs, tmp_path / "runs"), ["AP"])
-    assert table["seeds"].tolist() == [0, 0] and table["AP"].isna().all()
-
-
-def test_means_and_deviations_are_over_seeds() -> None:
-    results = pd.DataFrame(
-        {
-            "row": ["b", "a", "b", "a", "b"],
-            "AP": [0.2, 0.5, 0.4, 0.7, None],
-            "AR": [0.1, 0.1, 0.3, 0.1, 0.9],
-        }
-    )
-    table = mean_and_spread(results, ["AP"])
-    assert table["row"].tolist() == ["b", "a"] and table["seeds"].tolist() == [2, 2]
-    np.testing.assert_allclose(table["AP"], [0.3, 0.6])
-    np.testing.assert_allclose(table["AP_std"], [0.1 * 2**0.5] * 2)
-    alone = mean_and_spread(results[:1], ["AP", "AR"])
-    assert alone["seeds"].tolist() == [1] and np.isnan(alone["AP_std"][0])

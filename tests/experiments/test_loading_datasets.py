@@ -10,7 +10,7 @@ import pytest
 
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.experiments.evaluation_sets import described, evaluation_set
+from poselib.experiments.loading import describe, evaluation_set
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 
@@ -32,7 +32,7 @@ def test_the_same_drawn_people_get_the_keypoints_of_the_checkpoint(skeleton) -> 
 def test_training_images_are_those_that_were_trained_on() -> None:
     dataset, words = evaluation_set("synthetic", SMOKE, "", CROWDPOSE, split="train")
     trained, tested = (SMOKE.open_dataset("synthetic", split) for split in ("train", "test"))
-    assert words.startswith("8 drawn scenes") and len(dataset) == len(trained) == 8
+    assert words.startswith("8 synthetic scenes") and len(dataset) == len(trained) == 8
     assert np.array_equal(dataset[0].image, trained[0].image)
     assert not np.array_equal(dataset[0].image, tested[0].image)
 
@@ -40,12 +40,12 @@ def test_training_images_are_those_that_were_trained_on() -> None:
 def test_they_are_described() -> None:
     _, words = evaluation_set("synthetic", SMOKE, "", COCO)
     low, high = SMOKE.scenes.people
-    assert words == f"4 drawn scenes, {low} to {high} people, 128 px"
+    assert words == f"4 synthetic scenes, {low} to {high} people, 128 px"
     recipe = SceneConfig(size=96, people=(5, 5), crowd_index=0.5)
     scenes = SyntheticScenes(recipe, 7, 0, COCO)
-    assert described(scenes, "any") == "7 drawn scenes, 5 people, crowd index 0.5, 96 px"
+    assert describe(scenes, "any") == "7 synthetic scenes, 5 people, crowd index 0.5, 96 px"
     spread = SyntheticScenes(replace(recipe, crowd_index=(0, 1)), 7, 0, COCO)
-    assert "crowd index 0 to 1" in described(spread, "any")
+    assert "crowd index 0 to 1" in describe(spread, "any")
 
 
 def crowdpose_folder(folder: Path) -> Path:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from poselib.engine.checkpoints import save_system
-from poselib.experiments.given import load_or_init
+from poselib.experiments.loading import load_or_init
 from poselib.experiments.training import init_system
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from poselib.engine.checkpoints import save_system
-from poselib.experiments.seeds import load_seeds
+from poselib.experiments.loading import load_seeds
 from poselib.experiments.training import init_system
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE

@@ -1,0 +1,150 @@
+"""Load what a notebook evaluates: trained systems, one or one per seed, and images for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from poselib.data.catalog import KeypointDataset, Split, cache_in_memory, training_dataset_for
+from poselib.data.loaders import SampleSource
+from poselib.data.synthetic.dataset import SyntheticScenes
+from poselib.engine.checkpoints import Checkpoint, load_checkpoint
+from poselib.experiments.parameters import parse_options
+from poselib.experiments.training import init_system
+from poselib.papers.preset import Preset
+from poselib.papers.presets import get_preset
+from poselib.skeletons import Skeleton
+
+
+def load_or_init(
+    file: str,
+    preset: str,
+    dataset: str,
+    folder: str = "",
+    *,
+    name: str,
+    options: str = "",
+    seed: int = 0,
+    parameter: str = "checkpoint",
+) -> Checkpoint:
+    """Load a checkpoint, or for the preset smoke initialize an untrained system.
+
+    Args:
+        file: of the checkpoint; may be empty where ``preset`` is ``"smoke"``.
+        preset, dataset, folder: the notebook's; see ``get_preset`` and ``open_dataset``.
+        name: of the system, as in ``poselib.systems.SYSTEMS``.
+        options: of the system, as in ``parse_options``.
+        seed: of untrained weights.
+        parameter: name of the notebook's parameter that holds ``file``.
+
+    Raises:
+        FileNotFoundError: the file is absent.
+        ValueError: no file is given and the preset is not ``"smoke"``; the message has the
+            command that trains one. Or the file is not a checkpoint.
+    """
+    if file:
+        return load_checkpoint(Path(file))
+    if preset != "smoke":
+        chosen = f" -p options '{options}'" if options else ""
+        trained = training_dataset_for(dataset)
+        raise ValueError(
+            f"parameter {parameter!r} needs the file of a trained system, such as\n"
+            f"python -m poselib.experiments.notebooks notebooks/03_train.ipynb --preset {preset} "
+            f"-p system {name} -p dataset {trained}{chosen}\nleaves in the folder of its run"
+        )
+    settings = get_preset(preset, dataset, name)
+    skeleton = settings.open_dataset(dataset, "test", folder).skeleton
+    parsed = parse_options(options)
+    return Checkpoint(init_system(settings, skeleton, seed, name, **parsed))  # type: ignore[arg-type]
+
+
+def load_seeds(
+    files: str,
+    preset: str,
+    dataset: str,
+    folder: str = "",
+    *,
+    name: str,
+    seed: int = 0,
+    parameter: str = "checkpoints",
+) -> list[Checkpoint]:
+    """Load the checkpoints of one system trained with several seeds.
+
+    Args:
+        files: paths without spaces, separated by spaces; if empty, one system is initialized or
+            refused as in ``load_or_init``.
+        preset, dataset, folder, name, seed: see ``load_or_init``.
+        parameter: name of the notebook's parameter that holds ``files``.
+
+    Raises:
+        FileNotFoundError: a file is absent.
+        ValueError: as ``load_or_init``, a file is named twice, or the systems differ in more than
+            their weights.
+    """
+    paths = files.split()
+    if twice := sorted({path for path in paths if paths.count(path) > 1}):
+        raise ValueError(f"parameter {parameter!r} names {twice} more than once")
+    loaded = [
+        load_or_init(path, preset, dataset, folder, name=name, seed=seed, parameter=parameter)
+        for path in paths or [""]
+    ]
+    first = loaded[0].system
+    for path, checkpoint in zip(paths[1:], loaded[1:], strict=True):
+        other = checkpoint.system
+        pairs = {
+            "system": (first.name, other.name),
+            "keypoints": (first.skeleton.keypoints, other.skeleton.keypoints),
+            "size": (first.input_size, other.input_size),
+            "options": (dict(first.options), dict(other.options)),
+        }
+        if differing := [what for what, (one, two) in pairs.items() if one != two]:
+            raise ValueError(
+                f"parameter {parameter!r}: {path} and {paths[0]} are not trainings of one system; "
+                f"they differ in {', '.join(differing)}"
+            )
+    return loaded
+
+
+def evaluation_set(
+    name: str, preset: Preset, folder: Path | str, skeleton: Skeleton, split: Split = "test"
+) -> tuple[KeypointDataset, str]:
+    """Open a dataset for a system of a given skeleton.
+
+    Args:
+        name, folder: see ``open_dataset``.
+        preset: configuration and number of synthetic scenes.
+        skeleton: of the system; synthetic people get it, real ones must have it.
+        split: ``"test"``, or ``"train"`` for the images that the system was trained on.
+
+    Returns:
+        The images, synthetic scenes cached in memory, and their description, such as ``"300
+        synthetic scenes, 5 to 7 people, crowd index 0 to 1, 128 px"``.
+
+    Raises:
+        FileNotFoundError: a file of the dataset is absent.
+        ValueError: as ``open_dataset``, or the people of a real dataset have other keypoints.
+    """
+    dataset = preset.open_dataset(name, split, folder)
+    if isinstance(dataset, SyntheticScenes):
+        # Scenes follow from configuration and seed: the same people with the skeleton's keypoints.
+        dataset = SyntheticScenes(dataset.config, len(dataset), dataset.seed, skeleton)
+    elif dataset.skeleton.keypoints != skeleton.keypoints:
+        raise ValueError(
+            f"dataset {name!r} annotates skeleton {dataset.skeleton.name!r}, but the checkpoint "
+            f"predicts {skeleton.name!r}: their keypoints differ"
+        )
+    return cache_in_memory(dataset), describe(dataset, name)
+
+
+def describe(dataset: SampleSource, name: str) -> str:
+    """Return the number and kind of a dataset's images in words; synthetic ones need no name."""
+    if not isinstance(dataset, SyntheticScenes):
+        return f"{len(dataset)} {'image' if len(dataset) == 1 else 'images'} of {name}"
+    config = dataset.config
+    words = [f"{len(dataset)} synthetic scenes", f"{_span(*config.people)} people"]
+    if config.crowd_range is not None:
+        words.append(f"crowd index {_span(*config.crowd_range)}")
+    return ", ".join([*words, f"{config.size} px"])
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -1,0 +1,227 @@
+"""Studies: what is planned, trained, evaluated and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from poselib.analysis.compare import ASSOCIATION, LOCALIZATION, evaluate_variants
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.variants import Variant
+from poselib.experiments import study as study_module
+from poselib.experiments.ablation import trained_file
+from poselib.experiments.run_sweep import run_batch
+from poselib.experiments.statistics import summary, to_display
+from poselib.experiments.study import Study, open_study
+from poselib.experiments.sweep import plan, read_sweep
+from poselib.papers.presets import get_preset
+from poselib.skeletons import CROWDPOSE
+from tests.experiments.study_runs import finish_run, finish_study
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+SWEEPS = NOTEBOOKS / "sweeps"
+ROWS = {"with": {"options": "background=0.2 width=4"}, "without": {"options": "width=4"}}
+DECODINGS = {"direct": {}, "matched": {"match": True}}
+
+
+def study_file(folder: Path, rows: Any = ROWS, ablation: Any = None, **parameters: Any) -> Path:
+    content = {
+        "about": "for tests",
+        "notebook": str(NOTEBOOKS / "03_train.ipynb"),
+        "parameters": {"dataset": "crowd", "system": "dekr", **parameters},
+        "rows": rows,
+        "ablation": {
+            "title": "Title",
+            "claim": "a claim.",
+            "setup": "Setup.",
+            "paper": "dekr",
+            "baseline": "with",
+            "decodings": DECODINGS,
+            "lines": {"both": ["without", "matched"]},
+            "metrics": ["AP", "miss_rate"],
+            "outcome": ["AP"],
+            "panels": {"AP": "AP", "miss_rate_gain": "fewer misses"},
+            "figure": "Figure",
+            **(ablation or {}),
+        },
+    }
+    path = folder / "sweep.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return open_study(study_file(tmp_path), "smoke", "0 1", tmp_path / "runs")
+
+
+def ids(runs: Any) -> list[str]:
+    return [run.run_id for run in runs]
+
+
+@pytest.mark.parametrize("name", ["hae_components", "dekr_branches", "logocap_windows"])
+def test_runs_are_those_that_the_command_line_makes(name: str, tmp_path: Path) -> None:
+    path = SWEEPS / f"{name}.json"
+    sweep = read_sweep(path)
+    study = open_study(path, "small", "0 1 2", tmp_path)
+    assert ids(study.runs) == ids(plan(sweep, [0, 1, 2]))
+    assert study.seeds == [0, 1, 2]
+    shorter = open_study(path, "small", "0 1 2", tmp_path, steps=2000)
+    assert ids(shorter.runs) == ids(plan(sweep, [0, 1, 2], {"steps": 2000}))
+    assert not set(ids(shorter.runs)) & set(ids(study.runs))
+
+
+def test_smoke_takes_the_first_seed_few_scenes_and_some_rows(tmp_path: Path, study: Study) -> None:
+    assert study.seeds == [0] and [run.row for run in study.runs] == list(ROWS)
+    assert study.settings == get_preset("smoke", "crowd", "dekr")
+    assert len(study.test_set) == study.settings.test_scenes
+    assert study.test_set.skeleton is CROWDPOSE
+    assert study.data == f"{len(study.test_set)} synthetic crowd scenes, 128 px"
+    path = study_file(tmp_path, ablation={"smoke": ["without"]})
+    some = open_study(path, "smoke", "0 1", tmp_path)
+    assert [run.row for run in some.runs] == ["without"] and some.rows == tuple(ROWS)
+    assert len(open_study(path, "small", "0 1", tmp_path).runs) == 4
+
+
+def test_a_run_that_two_studies_share_is_trained_once(tmp_path: Path) -> None:
+    components, windows, priors = (
+        {run.row: run.run_id for run in open_study(path, "small", "0", tmp_path).runs}
+        for path in (SWEEPS / f"logocap_{n}.json" for n in ("components", "windows", "priors"))
+    )
+    full = "OKS Loss+Reweigh+AttNorm"
+    assert components[full] == windows["11x11, 3+1"] == priors[full]
+    assert len({*components.values(), *windows.values()}) == len(components) + len(windows) - 1
+
+
+def test_a_sweep_keeps_its_own_steps_unless_others_are_given(tmp_path: Path) -> None:
+    path = study_file(tmp_path, steps=30)
+    assert open_study(path, "smoke", "0", tmp_path).runs[0].parameters["steps"] == 30
+    assert open_study(path, "smoke", "0", tmp_path, steps=9).runs[0].parameters["steps"] == 9
+
+
+def test_its_text_and_state_are_reported(study: Study) -> None:
+    assert study.text == "# Title\n\n**Claim:** a claim.\n\nSetup."
+    assert study.steps == [] and study.missing["row"].tolist() == ["with", "without"]
+    assert study.state.startswith("0 of 2 runs are finished; the others are made by\npython -m ")
+    assert study.state.endswith("notebooks/sweeps/sweep.json --seeds 0 --workers 2")
+    finish_run(study, study.runs[1])
+    assert study.steps == [4] and study.missing["row"].tolist() == ["with"]
+    finish_run(study, study.runs[0])
+    assert study.state == "2 of 2 runs are finished" and study.missing.empty
+
+
+def test_missing_runs_are_left_to_the_batch(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(study_module, "run_batch", lambda *given: asked.append(given))
+    study.train(3, "cpu")
+    assert asked == [(study.runs, study.runs_dir, 3, {"device": "cpu"})]
+    assert run_batch.__code__.co_varnames[:4] == ("runs", "runs_dir", "workers", "folders")
+
+
+def test_finished_runs_are_evaluated_with_every_decoding(study: Study) -> None:
+    with pytest.raises(FileNotFoundError, match="0 of 2 runs are finished"):
+        study.evaluate("cpu")
+    finish_run(study, study.runs[1])
+    results = study.evaluate("cpu")
+    assert results["row"].tolist() == ["without"] * 2 and results["seed"].tolist() == [0, 0]
+    assert results["decoding"].tolist() == list(DECODINGS)
+    assert set(results["run"]) == {study.runs[1].run_id}
+    system = load_checkpoint(trained_file(study.runs[1], study.runs_dir)).system
+    variants = [Variant(name, options) for name, options in DECODINGS.items()]
+    expected = evaluate_variants(
+        system, study.test_set, variants, study.settings.predict, errors=True
+    ).table
+    assert {"AP", "AR50", "AP_crowd_hard", *ASSOCIATION, *LOCALIZATION} <= set(expected)
+    np.testing.assert_equal(results[list(expected)].to_numpy(), expected.to_numpy())
+
+
+def test_lines_name_a_row_and_a_decoding(study: Study) -> None:
+    finish_study(study)
+    results = study.evaluate("cpu")
+    assert study.lines == {
+        "with": ("with", "direct"),
+        "without": ("without", "direct"),
+        "both": ("without", "matched"),
+    }
+    lines = study.select_lines(results)
+    assert lines["row"].tolist() == ["with", "without", "both"]
+    chosen = results.iloc[[0, 2, 3]].reset_index(drop=True)
+    np.testing.assert_allclose(lines["miss_rate"], 100 * chosen["miss_rate"])
+    np.testing.assert_allclose(
+        lines["miss_rate_gain"], lines["miss_rate"] - lines["miss_rate"].iloc[0]
+    )
+    table, told = study.summarize(lines)
+    assert table["row"].tolist() == ["with", "without", "both"]
+    assert told.startswith("AP in % against with: without ") and "too few to tell" in told
+
+
+def test_a_single_row_is_shown_with_every_decoding(tmp_path: Path) -> None:
+    path = study_file(tmp_path, {"one": {}}, {"baseline": "direct", "lines": {}})
+    study = open_study(path, "smoke", "0", tmp_path)
+    assert study.lines == {"direct": ("one", "direct"), "matched": ("one", "matched")}
+
+
+def test_decodings_are_compared_within_each_network(tmp_path: Path) -> None:
+    within = {"name": "matching", "baseline": "direct", "text": "Text."}
+    study = open_study(study_file(tmp_path, ablation={"within": within}), "smoke", "0", tmp_path)
+    finish_study(study)
+    results = study.evaluate("cpu")
+    table, told = study.compare_decodings(results)
+    assert table["network"].tolist() == ["with", "with", "without", "without"]
+    assert table["decoding"].tolist() == ["direct", "matched"] * 2
+    part = to_display(results[results["row"] == "without"])
+    expected = summary(part.assign(row=part["decoding"]), ["AP", "miss_rate"], "direct")
+    np.testing.assert_allclose(table["AP_gain"][2:], expected["AP_gain"])
+    assert told.startswith("AP in % against direct: with ") and "; without " in told
+
+
+def test_the_final_loss_stands_beside_the_metrics(tmp_path: Path) -> None:
+    loss = {"term": "offset", "column": "offset_loss", "compared": ["with", "without"]}
+    loss |= {"panels": {"offset_loss": "loss", "AP": "AP"}, "heading": "", "figure": ""}
+    study = open_study(study_file(tmp_path, ablation={"loss": loss}), "smoke", "0", tmp_path)
+    finish_study(study)
+    results = study.evaluate("cpu")
+    np.testing.assert_allclose(results["offset_loss"], 1e-4 / 4)  # of the last step
+    lines = study.select_lines(results)
+    np.testing.assert_allclose(lines["offset_loss"], 10 / 4)
+    assert len(study.losses()) == 2 * 4
+    assert "offset_loss in 1e-5 against with: without +0.0" in study.compare_losses(lines)
+
+
+def test_one_finished_run_of_each_row_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = study_file(tmp_path, ablation={"timed_images": 2})
+    study = open_study(path, "smoke", "0 1", tmp_path / "runs")
+    assert study.time_rows(1, "cpu").empty
+    finish_run(study, study.runs[1])
+    calls = []
+
+    def spy(system: Any, samples: Any, options: Any, device: Any) -> None:
+        calls.append((system.name, len(samples), options.flip, options.batch_size, str(device)))
+        sum(range(100_000))  # takes some time
+
+    monkeypatch.setattr(study_module, "predict", spy)
+    times = study.time_rows(3, "cpu")
+    assert set(calls) == {("dekr", 2, False, 1, "cpu")} and len(calls) >= 3
+    assert list(times.index) == ["without"] and times["without"] > 0
+    finish_run(study, study.runs[0])
+    table, told = study.summarize(study.select_lines(study.evaluate("cpu")))
+    np.testing.assert_allclose(table["fps"] * table["ms"], 1000)
+    assert f"ms per image: with {table['ms'][0]:.1f}, without" in told
+
+
+@pytest.mark.parametrize("seeds", ["", "0, 1", "one", "-1"])
+def test_seeds_must_be_whole_numbers(seeds: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="seeds must be whole numbers"):
+        open_study(study_file(tmp_path), "smoke", seeds, tmp_path)
+
+
+def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None:
+    path = study_file(tmp_path, {"with": {}, "few": {"dataset": "synthetic"}})
+    with pytest.raises(ValueError, match=r"differ in dataset: \['crowd', 'synthetic'\]"):
+        open_study(path, "smoke", "0", tmp_path)
