@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.study import open_study
 from poselib.papers.presets import PRESETS
+from tests.experiments.study_runs import finish_study
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -85,25 +87,44 @@ def test_an_unknown_parameter_is_refused(path: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+# What runs of the notebooks that are run once per paper or study. The other studies are checked
+# without running in tests/experiments/test_ablation.py.
+STUDIES = ("hae_components", "dekr_components")
+GIVEN = {
+    "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}],
+    "14_ablation": [{"study": study} for study in STUDIES],
+}
+RUNS = [(path, given) for path in NOTEBOOKS for given in GIVEN.get(path.stem, [{}])]
+
+
 @pytest.mark.notebooks
-@each_notebook
-def test_it_runs(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "given"), RUNS, ids=["-".join([p.stem, *map(str, g.values())]) for p, g in RUNS]
+)
+def test_it_runs(path: Path, given: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("papermill")
     from poselib.experiments.notebooks import run_notebook
 
+    runs_dir = tmp_path / "runs"
+    if "study" in given:  # its trainings are 03_train's, which runs by itself
+        sweep = ROOT / "notebooks" / "sweeps" / f"{given['study']}.json"
+        finish_study(open_study(sweep, "smoke", "0", runs_dir))
     copy = run_notebook(
         path,
         tmp_path / "executed",
         {
             "preset": "smoke",
-            "runs_dir": str(tmp_path / "runs"),
+            "runs_dir": str(runs_dir),
             "figures_dir": str(tmp_path / "figures"),
+            **given,
         },
         timeout=60 * MINUTES,
     )
     assert copy.is_file()
     for figure in (tmp_path / "figures").glob("*"):
         assert figure.with_suffix(".json").is_file(), f"{figure.name} has no sidecar"
+    if "study" in given:
+        assert (tmp_path / "figures" / f"{given['study']}.png").is_file()
 
 
 def test_numbers_do_not_repeat() -> None:

@@ -1,4 +1,4 @@
-"""The tables and figures of a paper: which notebook makes each, on what data, what came out."""
+"""Tables and figures of a paper: which notebook makes each, on what data, what came out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def paper_items(paper: str) -> pd.DataFrame:
         paper: lower-case short name, such as ``"hae"``.
 
     Returns:
-        Columns ``item`` (as the paper counts it), ``about``, ``notebook`` and ``artifact``, the
-        stem of the file in ``figures`` whose sidecar tells the outcome; empty where there is none.
+        Columns ``item`` (as the paper counts it), ``about``, ``notebook``, its ``parameters`` as
+        ``name=value`` pairs, and ``artifact``, the stem of the file in ``figures`` whose sidecar
+        has the outcome; empty where there is none.
 
     Raises:
         ValueError: the paper is unknown; the message lists those that are known.
@@ -31,34 +32,34 @@ def paper_items(paper: str) -> pd.DataFrame:
 
 
 def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
-    """Return for each table and figure of a paper what was made of it, from the sidecars.
+    """Return what came out for each table and figure of a paper, from the sidecars.
 
     Args:
         paper: lower-case short name.
         figures_dir: where the notebooks wrote their figures and tables.
 
     Returns:
-        Columns ``item``, ``about``, ``notebook``, ``data`` (what it was run on), ``preset``, ``what
-        came out`` and ``made`` (the day). An artifact that is absent reads ``"not run yet"``, an
-        item that needs none ``"shown in the notebook"``.
+        Columns ``item``, ``about``, ``notebook``, ``parameters``, ``data`` (what it was run on),
+        ``preset``, ``what came out`` and ``made`` (the day). An absent artifact reads ``"not run
+        yet"``, an item that needs none ``"shown in the notebook"``.
 
     Raises:
         ValueError: the paper is unknown, or a sidecar is not JSON.
     """
     lines = []
     for item in paper_items(paper).to_dict("records"):
-        told = _told(Path(figures_dir), str(item["artifact"]))
-        lines.append({key: item[key] for key in ("item", "about", "notebook")} | told)
+        made = _from_sidecar(Path(figures_dir), str(item.pop("artifact")))
+        lines.append({**item, **made})
     return pd.DataFrame(lines)
 
 
-def _told(folder: Path, artifact: str) -> dict[str, str]:
-    told = {"data": "", "preset": "", "what came out": "", "made": ""}
+def _from_sidecar(folder: Path, artifact: str) -> dict[str, str]:
+    absent = {"data": "", "preset": "", "what came out": "", "made": ""}
     if not artifact:
-        return {**told, "what came out": "shown in the notebook"}
+        return {**absent, "what came out": "shown in the notebook"}
     path = folder / f"{artifact}.json"
     if not path.is_file():
-        return {**told, "what came out": "not run yet"}
+        return {**absent, "what came out": "not run yet"}
     content = read_json(path)
     parameters = content.get("parameters", {})
     return {

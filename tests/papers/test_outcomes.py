@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.runs import save_table
 from poselib.papers.outcomes import outcomes, paper_items
 from poselib.papers.published import published
@@ -17,7 +18,16 @@ def test_every_notebook_that_is_named_exists_and_writes_its_artifact(paper: str)
     for item in paper_items(paper).itertuples():
         notebook = NOTEBOOKS / f"{item.notebook}.ipynb"
         assert notebook.is_file(), item
-        assert str(item.artifact) in notebook.read_text(encoding="utf-8"), item
+        given = dict(part.split("=") for part in str(item.parameters).split())
+        assert set(given) <= set(notebook_parameters(notebook)), item
+        written = notebook.read_text(encoding="utf-8")
+        named = {"study": "{study}", "paper": "{paper}_comparison"}
+        for name, pattern in named.items():
+            if name in given:
+                written += written.replace(pattern, pattern.format(**given))
+        assert str(item.artifact) in written, item
+        if "study" in given:
+            assert (NOTEBOOKS / "sweeps" / f"{given['study']}.json").is_file()
 
 
 def test_every_published_table_has_a_notebook() -> None:
@@ -36,12 +46,12 @@ def test_outcomes_come_from_the_sidecars(tmp_path: Path) -> None:
     params = {"preset": "small", "data": "12 scenes"}
     table = pd.DataFrame({"a": [1]})
     save_table(table, tmp_path / "hae_lambda.csv", params, outcome="no difference")
-    told = outcomes("hae", tmp_path).set_index("item")
-    assert told.loc["Table VI", "what came out"] == "no difference"
-    assert told.loc["Table VI", "data"] == "12 scenes"
-    assert told.loc["Table VI", "made"][:2] == "20"
-    assert told.loc["Table IX", "what came out"] == "not run yet"
-    assert told.loc["Table I", "what came out"] == "shown in the notebook"
+    made = outcomes("hae", tmp_path).set_index("item")
+    assert made.loc["Table VI", "what came out"] == "no difference"
+    assert made.loc["Table VI", "data"] == "12 scenes"
+    assert made.loc["Table VI", "made"][:2] == "20"
+    assert made.loc["Table IX", "what came out"] == "not run yet"
+    assert made.loc["Table I", "what came out"] == "shown in the notebook"
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
