@@ -49,7 +49,7 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
     lines = []
     for item in paper_items(paper).to_dict("records"):
         made = _from_sidecar(Path(figures_dir), str(item.pop("artifact")))
-        lines.append({**item, **made})
+        lines.append({**{str(key): value for key, value in item.items()}, **made})
     return pd.DataFrame(lines)
 
 

@@ -27,7 +27,7 @@ SWEEPS = Path(__file__).resolve().parents[2] / "notebooks" / "sweeps"
 STUDIES = sorted(path.stem for path in SWEEPS.glob("*.json"))
 METRICS = {"AP", "AP50", "AP75", "AR", "AR50", "AR75"}
 METRICS |= {"AP_crowd_easy", "AP_crowd_medium", "AP_crowd_hard"}
-METRICS |= {"association_error", "swap_rate", "miss_rate"}
+METRICS |= {"association_error", "wrong_person_rate", "not_found_rate"}
 METRICS |= {"good", "jitter", "miss", "inversion", "swap"}
 
 

@@ -42,9 +42,9 @@ def study_file(folder: Path, rows: Any = ROWS, ablation: Any = None, **parameter
             "baseline": "with",
             "decodings": DECODINGS,
             "lines": {"both": ["without", "matched"]},
-            "metrics": ["AP", "miss_rate"],
+            "metrics": ["AP", "not_found_rate"],
             "outcome": ["AP"],
-            "panels": {"AP": "AP", "miss_rate_gain": "fewer misses"},
+            "panels": {"AP": "AP", "not_found_rate_gain": "fewer misses"},
             "figure": "Figure",
             **(ablation or {}),
         },
@@ -150,9 +150,9 @@ def test_lines_name_a_row_and_a_decoding(study: Study) -> None:
     lines = study.select_lines(results)
     assert lines["row"].tolist() == ["with", "without", "both"]
     chosen = results.iloc[[0, 2, 3]].reset_index(drop=True)
-    np.testing.assert_allclose(lines["miss_rate"], 100 * chosen["miss_rate"])
+    np.testing.assert_allclose(lines["not_found_rate"], 100 * chosen["not_found_rate"])
     np.testing.assert_allclose(
-        lines["miss_rate_gain"], lines["miss_rate"] - lines["miss_rate"].iloc[0]
+        lines["not_found_rate_gain"], lines["not_found_rate"] - lines["not_found_rate"].iloc[0]
     )
     table, told = study.summarize(lines)
     assert table["row"].tolist() == ["with", "without", "both"]
@@ -174,7 +174,7 @@ def test_decodings_are_compared_within_each_network(tmp_path: Path) -> None:
     assert table["network"].tolist() == ["with", "with", "without", "without"]
     assert table["decoding"].tolist() == ["direct", "matched"] * 2
     part = to_display(results[results["row"] == "without"])
-    expected = summary(part.assign(row=part["decoding"]), ["AP", "miss_rate"], "direct")
+    expected = summary(part.assign(row=part["decoding"]), ["AP", "not_found_rate"], "direct")
     np.testing.assert_allclose(table["AP_gain"][2:], expected["AP_gain"])
     assert told.startswith("AP in % against direct: with ") and "; without " in told
 
