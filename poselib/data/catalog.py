@@ -135,7 +135,7 @@ def open_dataset(
     real = DATASETS[name]
     _check_split(name, split, real.splits)
     if not str(folder):
-        raise ValueError(f"dataset {name!r} needs the folder it lies in: folder (data_dir)")
+        raise ValueError(f"dataset {name!r} needs its folder: pass folder (in notebooks data_dir)")
     return real.open(Path(folder), real.splits[split], split != "train")
 
 

@@ -48,6 +48,9 @@ class KeypointImages:
         self.table, self.image_folder, self.skeleton = table, Path(images), skeleton
         _check_images(self.image_folder, table.file_names)
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} images of {self.table.source}, skeleton {self.skeleton.name!r}>"
+
     def __len__(self) -> int:
         return len(self.table.image_ids)
 

@@ -54,6 +54,7 @@ def test_open_files(tmp_path: Path) -> None:
     folder = write_scenes(tmp_path / "a", SceneConfig(size=64), 2, 0, COCO)
     files = open_files(folder / "annotations.json", str(folder / "images"), COCO)
     assert len(files) == 2 and cache_in_memory(files) is files
+    assert repr(files).startswith("<2 images of ")
     with pytest.raises(ValueError, match="needs the folder of its images"):
         open_files(folder / "annotations.json", "", "coco")
     with pytest.raises(ValueError, match="unknown skeleton 'mpi'"):
@@ -64,8 +65,8 @@ def test_open_files(tmp_path: Path) -> None:
     ("name", "folder", "message"),
     [
         ("imagenet", "", "unknown dataset 'imagenet'; known: .*synthetic.* coco.* uav_human"),
-        ("coco", "", "'coco' needs the folder"),
-        ("mpii", "", "'mpii' needs the folder"),
+        ("coco", "", "'coco' needs its folder"),
+        ("mpii", "", "'mpii' needs its folder"),
     ],
 )
 def test_unknown_dataset_or_missing_folder(name: str, folder: str, message: str) -> None:
@@ -89,6 +90,7 @@ def test_options_of_synthetic_scenes_are_refused_for_real_data(tmp_path: Path) -
 def test_scene_config_and_count() -> None:
     scenes = open_dataset("crowd", scenes=SceneConfig(size=64), count=3, skeleton=COCO)
     assert (len(scenes), scenes.skeleton, scenes[0].size) == (3, COCO, (64, 64))
+    assert repr(scenes) == "<3 synthetic scenes of seed 2, skeleton 'coco'>"
     crowd = open_dataset("crowd", "train")
     assert crowd.skeleton is CROWDPOSE and len(crowd[0].keypoints) >= 5
 
@@ -348,7 +350,7 @@ def test_ochuman_opens_with_its_own_annotations(tmp_path: Path) -> None:
     for number in (4, 7, 9):
         put(tmp_path / "images" / f"{number:06d}.jpg")
     dataset = open_dataset("ochuman", "train", tmp_path)
-    # The two images with somebody outlined are among the first 2500: its validation set.
+    # The two images with outlines are among the first 2500: its validation set.
     assert len(dataset) == 2 and dataset.skeleton is OCHUMAN
     with pytest.raises(ValueError, match=r"ochuman\.json: empty dataset"):
         open_dataset("ochuman", "test", tmp_path)

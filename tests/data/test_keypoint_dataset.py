@@ -24,7 +24,7 @@ TRIO = Skeleton(
     limbs=(("head", "left_hand"), ("head", "right_hand")),
 )
 HEIGHT, WIDTH = 30, 50
-# Somebody whole, somebody with one hidden keypoint, and somebody with none.
+# Three people: all keypoints visible, one hidden, and none labeled.
 WHOLE = [[20.5, 4.5, 2], [25.25, 14.5, 2], [15.5, 14.5, 1]]
 HIDDEN = [[9, 9, 0], [40.5, 8.5, 1], [7, 7, 0]]
 NOBODY = [[3, 3, 0], [0, 0, 0], [1, 1, 0]]

@@ -12,8 +12,8 @@ from poselib.data.transforms import Augment, crop_transform, fit, letterbox, war
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import AffineTransform, Sample
 
-# The keypoints that are drawn, one in each color channel.
-DRAWN = (COCO.index("nose"), COCO.index("left_wrist"), COCO.index("right_wrist"))
+# The keypoints painted as blobs, one in each color channel.
+BLOBS = (COCO.index("nose"), COCO.index("left_wrist"), COCO.index("right_wrist"))
 
 
 def blob(size: tuple[int, int], xy: np.ndarray, sigma: float) -> np.ndarray:
@@ -33,8 +33,8 @@ def scene(size: tuple[int, int] = (240, 320), sigma: float = 6.0) -> Sample:
     middle = np.array([size[1], size[0]]) / 2
     points = middle + np.array([[1.3, -20.6], [31.8, 12.25], [-28.45, 17.9]])
     keypoints = np.zeros((1, 17, 3), np.float32)
-    keypoints[0, DRAWN, :2] = points
-    keypoints[0, DRAWN, 2] = 2
+    keypoints[0, BLOBS, :2] = points
+    keypoints[0, BLOBS, 2] = 2
     blobs = [blob(size, xy, sigma) for xy in points]
     return Sample(
         image=np.rint(255 * np.stack(blobs)).astype(np.uint8),
@@ -46,7 +46,7 @@ def scene(size: tuple[int, int] = (240, 320), sigma: float = 6.0) -> Sample:
     )
 
 
-def nobody(height: int, width: int) -> Sample:
+def without_people(height: int, width: int) -> Sample:
     return Sample(
         image=np.zeros((3, height, width), np.uint8),
         keypoints=np.zeros((0, 17, 3), np.float32),
@@ -58,11 +58,11 @@ def nobody(height: int, width: int) -> Sample:
 
 
 def assert_blobs_at_keypoints(sample: Sample, tolerance: float = 0.1) -> None:
-    drawn = sample.keypoints[0, DRAWN]
-    assert (drawn[:, 2] == 2).all()
-    for channel, (x, y, _) in zip(sample.image, drawn, strict=True):
+    keypoints = sample.keypoints[0, BLOBS]
+    assert (keypoints[:, 2] == 2).all()
+    for channel, (x, y, _) in zip(sample.image, keypoints, strict=True):
         assert np.abs(centroid(channel) - [x, y]).max() < tolerance
-    assert np.abs(centroid(sample.ignore_mask) - drawn[0, :2]).max() < 0.3
+    assert np.abs(centroid(sample.ignore_mask) - keypoints[0, :2]).max() < 0.3
 
 
 def test_blob_detector_finds_the_blobs() -> None:
@@ -98,10 +98,10 @@ def test_flip_swaps_left_and_right() -> None:
     sample = scene()
     flipped = augment(sample, np.random.default_rng(0))
     # The crop is columns 40 to 280; mirrored, x becomes 280 - x.
-    nose, left, right = sample.keypoints[0, DRAWN]
-    assert flipped.keypoints[0, DRAWN[0], 0] == pytest.approx(280 - nose[0], abs=1e-4)
-    assert flipped.keypoints[0, DRAWN[1], 0] == pytest.approx(280 - right[0], abs=1e-4)
-    assert flipped.keypoints[0, DRAWN[2], 0] == pytest.approx(280 - left[0], abs=1e-4)
+    nose, left, right = sample.keypoints[0, BLOBS]
+    assert flipped.keypoints[0, BLOBS[0], 0] == pytest.approx(280 - nose[0], abs=1e-4)
+    assert flipped.keypoints[0, BLOBS[1], 0] == pytest.approx(280 - right[0], abs=1e-4)
+    assert flipped.keypoints[0, BLOBS[2], 0] == pytest.approx(280 - left[0], abs=1e-4)
     assert (flipped.image == sample.image[:, :, 40:280][:, :, ::-1]).all()
     assert (flipped.ignore_mask == sample.ignore_mask[:, 40:280][:, ::-1]).all()
 
@@ -110,7 +110,7 @@ def test_flip_swaps_left_and_right() -> None:
 def test_flip_keeps_image_and_keypoints_aligned(seed: int) -> None:
     result = Augment(COCO, size=200, flip=1)(scene(), np.random.default_rng(seed))
     # The picture of the left wrist is now a right wrist.
-    for channel, k in zip(result.image, (DRAWN[0], DRAWN[2], DRAWN[1]), strict=True):
+    for channel, k in zip(result.image, (BLOBS[0], BLOBS[2], BLOBS[1]), strict=True):
         assert np.abs(centroid(channel) - result.keypoints[0, k, :2]).max() < 0.1
 
 
@@ -120,8 +120,8 @@ def test_to_original_inverts_the_transform(seed: int) -> None:
     result = Augment(COCO, size=192, flip=0)(fit(sample, 300), np.random.default_rng(seed))
     there_and_back = result.to_original(result.to_original.inverse()(sample.keypoints[..., :2]))
     assert np.abs(there_and_back - sample.keypoints[..., :2]).max() < 1e-6
-    back = result.to_original(result.keypoints[0, DRAWN, :2])
-    assert np.abs(back - sample.keypoints[0, DRAWN, :2]).max() < 1e-3
+    back = result.to_original(result.keypoints[0, BLOBS, :2])
+    assert np.abs(back - sample.keypoints[0, BLOBS, :2]).max() < 1e-3
 
 
 def test_letterbox_sizes_and_corners() -> None:
@@ -164,7 +164,7 @@ def test_keypoints_outside_become_zeros_and_people_without_keypoints_are_dropped
     augment = Augment(COCO, size=240, rotation=0, scale=(1, 1), translation=0, flip=0)
     kept = augment(two, np.random.default_rng(0))
     assert kept.areas.tolist() == [9.0]
-    assert (kept.keypoints[0, DRAWN, 2] == 2).all()
+    assert (kept.keypoints[0, BLOBS, 2] == 2).all()
     boxed = letterbox(two, 240)
     assert len(boxed.keypoints) == 2
     assert (boxed.keypoints[0] == 0).all()
@@ -175,7 +175,7 @@ def test_keypoints_outside_become_zeros_and_people_without_keypoints_are_dropped
 
 
 def test_no_people() -> None:
-    empty = nobody(240, 320)
+    empty = without_people(240, 320)
     for result in (
         Augment(COCO, size=64)(empty, np.random.default_rng(0)),
         letterbox(empty, 64),
@@ -187,7 +187,7 @@ def test_no_people() -> None:
 
 
 def test_augment_parameters_fill_their_ranges() -> None:
-    sample = nobody(40, 60)
+    sample = without_people(40, 60)
     augment, rng = Augment(COCO, size=8, translation=0.1), np.random.default_rng(0)
     warps = [augment(sample, rng).to_original for _ in range(800)]
     linear = np.array([w.matrix[:, :2] for w in warps])
@@ -286,7 +286,7 @@ def test_letterbox_sizes_equal_the_official_ones(golden_dir: Path) -> None:
     for height, width, size, scale, least, *official in rows:
         # The official code pads at the smallest scale, rounded up to 64, and enlarges that.
         ratio, short = scale / least, int((least * size + 63) // 64 * 64)
-        sample = nobody(int(height), int(width))
+        sample = without_people(int(height), int(width))
         enlarged = tuple(side * ratio for side in letterbox(sample, short).size)
         assert enlarged == (official[1], official[0])
 

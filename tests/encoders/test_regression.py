@@ -167,18 +167,18 @@ def one_person(*points: tuple[float, float, float]) -> Tensor:
 
 
 def test_people_without_a_center() -> None:
-    nobody, far, here = (
+    unlabeled, outside, inside = (
         [(9.0, 9.0, 0.0), (40.0, 40.0, 0.0)],
         [(4.0, 4.0, 2.0), (150.0, 4.0, 2.0)],  # the mean lies right of the image
         [(16.0, 16.0, 1.0), (32.0, 48.0, 2.0)],
     )
-    batch = batch_of(torch.tensor([[nobody, far, here]]), (64, 64))
+    batch = batch_of(torch.tensor([[unlabeled, outside, inside]]), (64, 64))
     targets = regression_targets(batch)
     assert targets.centers[0, :, 2].tolist() == [0, 0, 1]
     assert targets.centers[0, 2].tolist() == [24, 32, 1]
     assert set(targets.center_assignment.unique().tolist()) == {-1, 2}
-    assert targets.heatmaps[0][0, 0, 1, 1] > 0.7, "the keypoint is drawn all the same"
-    alone = regression_targets(batch_of(torch.tensor([[here]]), (64, 64)))
+    assert targets.heatmaps[0][0, 0, 1, 1] > 0.7, "the keypoint has a Gaussian nevertheless"
+    alone = regression_targets(batch_of(torch.tensor([[inside]]), (64, 64)))
     assert torch.equal(targets.heatmaps[0][:, 2], alone.heatmaps[0][:, 2])
     assert targets.heatmaps[0][0, 2, 8, 6] == targets.heatmaps[0][0, 2].max() > 0.9
 

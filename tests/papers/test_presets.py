@@ -31,7 +31,7 @@ def test_scenes_are_those_of_the_preset() -> None:
     assert (len(train), len(test)) == (smoke.train_scenes, smoke.test_scenes)
     with pytest.raises(ValueError, match="for real data"):
         get_preset("paper").open_dataset("synthetic", "train")
-    with pytest.raises(ValueError, match="'coco' needs the folder"):
+    with pytest.raises(ValueError, match="'coco' needs its folder"):
         smoke.open_dataset("coco", "train")
 
 

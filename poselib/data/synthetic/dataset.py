@@ -41,6 +41,11 @@ class SyntheticScenes:
         self._count = count
         self._scenes: list[Scene] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<{len(self)} synthetic scenes of seed {self.seed}, skeleton {self.skeleton.name!r}>"
+        )
+
     def __len__(self) -> int:
         return self._count
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.synthetic import body_parts as parts
+from poselib.data.synthetic import body_parts
 from poselib.data.synthetic.appearance import Appearance
 from poselib.typing import FloatArray
 
@@ -19,8 +19,8 @@ _VERTICES = 16
 _SWEEP = np.linspace(-1.0, 1.0, _VERTICES // 2)
 _TURN = np.linspace(0, 2 * np.pi, _VERTICES, endpoint=False)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], -1)
-_SMOOTHED = sorted(parts.WITHOUT_OUTLINE)
-_HEAD_FROM = parts.PART_INDEX["hair"]
+_SMOOTHED = sorted(body_parts.WITHOUT_OUTLINE)
+_HEAD_FROM = body_parts.PART_INDEX["hair"]
 
 
 def to_fixed_point(points: FloatArray) -> NDArray[np.int32]:
@@ -69,28 +69,28 @@ def body_outlines(
         appearances: of the N people.
     """
     present = np.array([appearance.present for appearance in appearances])
-    visible = parts.visible_parts(facing, present, heights)
-    order = np.argsort(parts.part_depths(points), axis=1, kind="stable")
+    visible = body_parts.visible_parts(facing, present, heights)
+    order = np.argsort(body_parts.part_depths(points), axis=1, kind="stable")
     border = np.maximum(0.45, 0.0055 * heights)
     margin, scale = border[:, None, None], (heights * girth)[:, None, None]
-    radii = parts.RADII * scale
+    radii = body_parts.RADII * scale
     # Heads differ less in girth than bodies do.
     radii[:, _HEAD_FROM:] /= np.sqrt(girth)[:, None, None]
     # Anti-aliasing widens a small shape by about this much; small eyes would look like sunglasses.
     radii[:, _SMOOTHED] = np.maximum(radii[:, _SMOOTHED] - 0.35, 0.1)
-    start, end = px[:, parts.START], px[:, parts.END]
-    hull = px[:, parts.HULL_POINTS][..., None, :]
-    ring = parts.HULL_RADII[..., None, None] * _CIRCLE * scale[..., None, None]
+    start, end = px[:, body_parts.START], px[:, body_parts.END]
+    hull = px[:, body_parts.HULL_POINTS][..., None, :]
+    ring = body_parts.HULL_RADII[..., None, None] * _CIRCLE * scale[..., None, None]
     outer_ring = ring + _CIRCLE * margin[..., None, None]
     capsules = to_fixed_point(_capsules(start, end, np.stack([radii, radii + margin])))
-    flat = (len(points), len(parts.HULLS), -1, 2)
+    flat = (len(points), len(body_parts.HULLS), -1, 2)
     return Outlines(
         capsules=capsules[0],
         outer_capsules=capsules[1],
         hulls=to_fixed_point(hull + ring).reshape(flat),
         outer_hulls=to_fixed_point(hull + outer_ring).reshape(flat),
         order=[row[show[row]].tolist() for row, show in zip(order, visible, strict=True)],
-        chest=px[:, parts.HULL_POINTS[0]],
+        chest=px[:, body_parts.HULL_POINTS[0]],
         border=border.tolist(),
     )
 
@@ -129,21 +129,21 @@ def paint_person(
     for part in outlines.order[person]:
         color = appearance.colors[part]
         inner, outer = _outline(outlines, person, part)
-        if part not in parts.WITHOUT_OUTLINE:
+        if part not in body_parts.WITHOUT_OUTLINE:
             cv2.fillConvexPoly(
                 image, outer, appearance.outline_colors[part], cv2.LINE_AA, FIXED_POINT_BITS
             )
         cv2.fillConvexPoly(image, inner, color, cv2.LINE_AA, FIXED_POINT_BITS)
-        if part not in parts.NOT_IN_PART_MAP:
+        if part not in body_parts.NOT_IN_PART_MAP:
             cv2.fillConvexPoly(part_map, inner, 1 + part, cv2.LINE_8, FIXED_POINT_BITS)
-        if part == parts.PART_INDEX["chest"] and appearance.stripes > 1:
+        if part == body_parts.PART_INDEX["chest"] and appearance.stripes > 1:
             _stripes(image, outlines.chest[person], appearance, outlines.border[person])
 
 
 def _outline(
     outlines: Outlines, person: int, part: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    hull = part - len(parts.CAPSULES)
+    hull = part - len(body_parts.CAPSULES)
     if hull < 0:
         return outlines.capsules[person, part], outlines.outer_capsules[person, part]
     inner, outer = outlines.hulls[person, hull], outlines.outer_hulls[person, hull]

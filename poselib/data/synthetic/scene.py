@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.synthetic import body, rendering
-from poselib.data.synthetic import body_parts as parts
+from poselib.data.synthetic import body, body_parts, rendering
 from poselib.data.synthetic.appearance import Appearance, sample_appearance
 from poselib.data.synthetic.backgrounds import (
     apply_camera_effects,
@@ -90,7 +89,7 @@ def render_scene(config: SceneConfig, seed: int, index: int) -> Scene:
     low, high = config.distractors
     paint_distractors(rng, image, int(rng.integers(low, high + 1)))
     appearances = [sample_appearance(rng) for _ in range(count)]
-    facing = parts.facing_viewer(points)
+    facing = body_parts.facing_viewer(points)
     outlines = rendering.body_outlines(points, facing, px, heights, girth, appearances)
     # Taller people are mostly nearer.
     order: NDArray[np.int64] = np.argsort(heights * (1 + 0.25 * rng.normal(size=count)))
@@ -130,7 +129,7 @@ def _place_people(
     edge = rng.choice(4, count, p=[0.3, 0.1, 0.3, 0.3])
     at_border = rng.random(count) < config.border
     cut[np.arange(count), edge] = np.where(at_border, 0.1 + 0.35 * rng.random(count), 0)
-    bodies = Bodies(points[:, _COUNTED, :2], parts.body_boxes(points, girth), cut)
+    bodies = Bodies(points[:, _COUNTED, :2], body_parts.body_boxes(points, girth), cut)
     low, high = (fraction * size for fraction in config.height)
     if config.crowd_range is not None and count > 1:
         lowest, highest = config.crowd_range
@@ -191,7 +190,7 @@ def _label_scene(
     column, row = np.clip(np.floor(xy).astype(np.int64), 0, size - 1).transpose(2, 0, 1)
     person, keypoint = np.ogrid[: len(xy), : len(body.KEYPOINTS)]
     on_top = maps.person_map[row, column] == 1 + person
-    showing = parts.PARTS_SHOWING[keypoint, maps.part_map[row, column]]
+    showing = body_parts.PARTS_SHOWING[keypoint, maps.part_map[row, column]]
     visible = inside & on_top & showing & facing
     keypoints = np.concatenate([xy, (inside * 1 + visible)[..., None]], -1).astype(np.float32)
     keypoints[~inside] = 0

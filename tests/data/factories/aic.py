@@ -22,7 +22,7 @@ def person(x: float, y: float, marks: dict[int, int] | None = None) -> list[floa
 
 
 def content() -> list[dict[str, Any]]:
-    """Two people, of whom one is half hidden; somebody without keypoints; nobody."""
+    """Three images: two people, one half hidden; a person without keypoints; no people."""
     return [
         {
             "image_id": NAMES[0],

@@ -70,11 +70,11 @@ def test_unchecked_examples_of_the_full_set(tmp_path: Path) -> None:
         example("a.jpg", 1, isbad=1, isunchecked=0),
         example("b.jpg", 1, isbad=0, isunchecked=1),
     ]
-    checked, everyone = opened(tmp_path, rows), opened(tmp_path, rows, unchecked=True)
+    checked, unchecked = opened(tmp_path, rows), opened(tmp_path, rows, unchecked=True)
     assert [len(sample.keypoints) for sample in checked] == [1]
     assert checked[0].ignore_mask[5:25, 10:30].all() and checked[0].ignore_mask.sum() == 400
-    assert [len(sample.keypoints) for sample in everyone] == [2, 1]
-    assert not everyone[0].ignore_mask.any()
+    assert [len(sample.keypoints) for sample in unchecked] == [2, 1]
+    assert not unchecked[0].ignore_mask.any()
 
 
 def test_image_sizes(tmp_path: Path) -> None:

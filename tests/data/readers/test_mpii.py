@@ -30,7 +30,7 @@ SIZE = (100, 200)
 
 
 def content() -> tuple[Fields, ...]:
-    """Five people in two groups and one apart, nobody, one apart, and two for testing."""
+    """Images of two groups and a single person, of no people, of one person, and for testing."""
     no_joints = person(150, 20, annopoints=NOTHING)
     return (
         image(
@@ -55,7 +55,7 @@ def opened(folder: Path, unit: Any = "image", split: Any = "train", **options: A
 
 def test_unit_image(tmp_path: Path) -> None:
     dataset = opened(tmp_path)
-    # The second image, where nobody is labeled, teaches nothing.
+    # The second image has no labeled people.
     assert dataset.image_ids == (1, 3) and [len(sample.keypoints) for sample in dataset] == [4, 1]
     sample = dataset[0]
     assert sample.size == SIZE and sample.keypoints[1, 0].tolist() == [29.5, 11.5, 2]

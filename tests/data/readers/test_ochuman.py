@@ -54,7 +54,7 @@ def test_subsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, content())
     names = [f"{n:06d}.jpg" for n in (4, 7, 9)]
     assert [*OcHumanKeypoints(path, tmp_path).table.file_names] == names
-    # Of the two images with somebody whole, the first 2500 are for validation.
+    # Of the two images with a complete person, the first 2500 are for validation.
     assert ochuman._VALIDATION_IMAGES == 2500
     assert [*OcHumanKeypoints(path, tmp_path, "val").table.file_names] == [names[0], names[2]]
     monkeypatch.setattr(ochuman, "_VALIDATION_IMAGES", 1)
@@ -104,7 +104,7 @@ def test_bad_files_are_refused_by_name(change: Change, words: str, tmp_path: Pat
 
 @pytest.mark.samples
 def test_both_formats_agree(samples_dir: Path, tmp_path: Path) -> None:
-    """The sample is a converted file; undoing the conversion must not change who is read."""
+    """The sample is a converted file; undoing the conversion must not change the people."""
     folder = samples_dir / "ochuman"
     converted = json.loads((folder / "test_ochuman.json").read_text())
     own = np.array([0, 3, 1])  # not labeled, hidden, visible

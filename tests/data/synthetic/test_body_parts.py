@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.data.synthetic import body
-from poselib.data.synthetic import body_parts as parts
+from poselib.data.synthetic import body, body_parts
 from poselib.data.synthetic.pose_sampling import ANGLES
 
 
@@ -17,7 +16,7 @@ def view(yaw: float, **angles: float) -> np.ndarray:
 
 
 def is_facing(yaw: float, name: str) -> bool:
-    return bool(parts.facing_viewer(view(yaw))[0, body.KEYPOINTS.index(name)])
+    return bool(body_parts.facing_viewer(view(yaw))[0, body.KEYPOINTS.index(name)])
 
 
 @pytest.mark.parametrize(
@@ -36,8 +35,8 @@ def test_keypoints_facing_the_viewer(yaw: float, shown: list[str], hidden: list[
 
 
 def is_painted_before(points: np.ndarray, lower: str, upper: str) -> bool:
-    depth = parts.part_depths(points)[0]
-    return bool(depth[parts.PART_INDEX[lower]] < depth[parts.PART_INDEX[upper]])
+    depth = body_parts.part_depths(points)[0]
+    return bool(depth[body_parts.PART_INDEX[lower]] < depth[body_parts.PART_INDEX[upper]])
 
 
 def test_depth_of_long_hair_from_the_front_and_from_behind() -> None:
@@ -72,19 +71,19 @@ def test_depth_of_near_and_far_limbs_from_the_side() -> None:
 
 
 def test_visible_parts_depend_on_clothes_and_height() -> None:
-    present = np.ones((2, len(parts.PARTS)), dtype=bool)
-    present[0, parts.PART_INDEX["skirt"]] = False
-    facing = parts.facing_viewer(view(0)).repeat(2, 0)
-    out = parts.visible_parts(facing, present, np.array([400.0, 60.0]))
-    assert out[:, parts.PART_INDEX["skirt"]].tolist() == [False, True]
-    assert out[:, parts.PART_INDEX["left_white"]].tolist() == [True, False]
-    assert not parts.visible_parts(~facing, present, np.array([400.0, 60.0]))[
-        :, parts.PART_INDEX["mouth"]
+    present = np.ones((2, len(body_parts.PARTS)), dtype=bool)
+    present[0, body_parts.PART_INDEX["skirt"]] = False
+    facing = body_parts.facing_viewer(view(0)).repeat(2, 0)
+    out = body_parts.visible_parts(facing, present, np.array([400.0, 60.0]))
+    assert out[:, body_parts.PART_INDEX["skirt"]].tolist() == [False, True]
+    assert out[:, body_parts.PART_INDEX["left_white"]].tolist() == [True, False]
+    assert not body_parts.visible_parts(~facing, present, np.array([400.0, 60.0]))[
+        :, body_parts.PART_INDEX["mouth"]
     ].any()
 
 
 def test_body_boxes_contain_every_keypoint() -> None:
     points = view(30, left_raise=120, right_hip=60)
-    left, top, right, bottom = parts.body_boxes(points, np.ones(1))[0]
+    left, top, right, bottom = body_parts.body_boxes(points, np.ones(1))[0]
     xy = points[0, body.KEYPOINT_INDICES, :2]
     assert (xy > [left, top]).all() and (xy < [right, bottom]).all()

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poselib.data.synthetic import body, rendering
-from poselib.data.synthetic import body_parts as parts
+from poselib.data.synthetic import body, body_parts, rendering
 from poselib.data.synthetic.pose_sampling import FAMILIES
 from poselib.data.synthetic.scene import Scene, SceneConfig, keypoint_indices, render_scene
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
@@ -54,7 +53,7 @@ def test_visibility_agrees_with_the_image() -> None:
         person, keypoint = np.nonzero(v == 2)
         column, row = np.floor(xy[person, keypoint]).astype(int).T
         np.testing.assert_array_equal(scene.person_map[row, column], 1 + person)
-        assert (v == 2).any(1).all(), "nobody is labeled of whom nothing is seen"
+        assert (v == 2).any(1).all(), "every person has a visible keypoint"
         hidden += int((v == 1).sum())
     assert hidden > 100
 
@@ -91,15 +90,15 @@ def _reference(
         scale = shaped["heights"][person] * shaped["girth"][person]
         head = 1 / np.sqrt(shaped["girth"][person])
         for part in shaped["outlines"].order[person]:
-            if part in parts.NOT_IN_PART_MAP:
+            if part in body_parts.NOT_IN_PART_MAP:
                 continue
-            if part < len(parts.CAPSULES):
-                capsule = parts.CAPSULES[part]
+            if part < len(body_parts.CAPSULES):
+                capsule = body_parts.CAPSULES[part]
                 names, radii = (capsule.start, capsule.end), np.array(capsule.radii) * scale
-                radii = radii * head if part >= parts.PART_INDEX["hair"] else radii
-                radii = radii - 0.35 if part in parts.WITHOUT_OUTLINE else radii
+                radii = radii * head if part >= body_parts.PART_INDEX["hair"] else radii
+                radii = radii - 0.35 if part in body_parts.WITHOUT_OUTLINE else radii
             else:
-                _, names, (first, second), _ = parts.HULLS[part - len(parts.CAPSULES)]
+                _, names, (first, second), _ = body_parts.HULLS[part - len(body_parts.CAPSULES)]
                 radii = np.array([first, first, second, second]) * scale
             centers = shaped["px"][person][[body.POINT_INDEX[name] for name in names]]
             depths = _depths_inside(points, centers, np.maximum(radii, 0.1))
@@ -139,7 +138,7 @@ def test_visibility_equals_plain_reference(monkeypatch: pytest.MonkeyPatch) -> N
         x, y, flag = scene.keypoints[person, keypoint].T
         cells = np.floor(np.stack([x, y], -1)) + 0.5
         person_map, part_map, margins = _reference(shaped, painted, cells)
-        seen = shaped["facing"][person, keypoint] & parts.PARTS_SHOWING[keypoint, 1 + part_map]
+        seen = shaped["facing"][person, keypoint] & body_parts.PARTS_SHOWING[keypoint, 1 + part_map]
         clear = margins >= 1.5
         np.testing.assert_array_equal(((person_map == person) & seen)[clear], (flag == 2)[clear])
         compared += clear.sum()
