@@ -76,6 +76,12 @@ class AnnotationTable:
             categories=np.zeros(0, np.int64),
         )
 
+    def __repr__(self) -> str:
+        return (
+            f"AnnotationTable of {len(self)} people with {self.keypoints.shape[1]} keypoints in "
+            f"{len(self.image_ids)} images of {self.source or 'no file'}"
+        )
+
     def __len__(self) -> int:
         return len(self.keypoints)
 
@@ -174,6 +180,9 @@ class DetectionTable:
             images=np.repeat(np.arange(len(poses)), counts),
             categories=np.zeros(counts.sum(), np.int64),
         )
+
+    def __repr__(self) -> str:
+        return f"DetectionTable of {len(self)} people with {self.keypoints.shape[1]} keypoints"
 
     def __len__(self) -> int:
         return len(self.keypoints)

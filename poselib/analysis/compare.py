@@ -12,7 +12,7 @@ import torch
 from poselib.analysis.association_errors import association_errors
 from poselib.analysis.select_images import filter_by_score, mean_oks, rank_images
 from poselib.data.loaders import SampleSource
-from poselib.engine.evaluate import Evaluation, LabeledImages, score
+from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate_poses
 from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.engine.variants import Variant, with_options
 from poselib.metrics.association_errors import classify_keypoints
@@ -92,7 +92,7 @@ def evaluate_variants(
         for variant, final, before in zip(
             group, poses[: len(group)], poses[-len(group) :], strict=True
         ):
-            evaluations[variant.name] = score(system, dataset, final)
+            evaluations[variant.name] = evaluate_poses(dataset, final, system.skeleton)
             unrefined[variant.name] = before
     evaluations = {variant.name: evaluations[variant.name] for variant in supported}
     rows = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
@@ -136,7 +136,7 @@ def evaluate_decoders(
     decoders = list(systems.values())
     poses = predict_variants(decoders, dataset, options, device=device, progress=progress)
     return {
-        name: score(system, dataset, detections, explain=explain)
+        name: evaluate_poses(dataset, detections, system.skeleton, explain=explain)
         for (name, system), detections in zip(systems.items(), poses, strict=True)
     }
 

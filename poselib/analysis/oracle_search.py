@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from poselib.data.transforms import letterbox_scale
-from poselib.engine.evaluate import Evaluation, LabeledImages, score
+from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate_poses
 from poselib.engine.predict import PredictOptions
 from poselib.metrics.localization_errors import classify_localization
 from poselib.metrics.oracle_search import candidate_spacing, offset_in_steps, oracle_search
@@ -97,7 +97,7 @@ def measure_oracle_search(
     steps = [px for _, _, px in people]
     rows, fractions = [], []
     for name, poses in detections.items():
-        predicted = score(system, dataset, poses, explain=False)
+        predicted = evaluate_poses(dataset, poses, skeleton, explain=False)
         offsets = steps_to_ground_truth(predicted, steps, skeleton)
         within = window_fractions(offsets, skeleton, sides)
         within.insert(0, "row", name)
@@ -107,7 +107,11 @@ def measure_oracle_search(
                 oracle_search(each, truth, areas, skeleton.sigmas, side, px)
                 for each, (truth, areas, px) in zip(poses, people, strict=True)
             ]
-            ap = score(system, dataset, moved, explain=False).ap if side > 1 else predicted.ap
+            ap = (
+                evaluate_poses(dataset, moved, system.skeleton, explain=False).ap
+                if side > 1
+                else predicted.ap
+            )
             gain = ap.AP - predicted.ap.AP
             rows.append({"row": name, "window": side, **ap.as_dict(), "gain": gain})
     return pd.DataFrame(rows), pd.concat(fractions, ignore_index=True)

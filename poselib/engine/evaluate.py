@@ -1,4 +1,4 @@
-"""How well a system finds the people of a dataset, by every measure that the dataset allows."""
+"""Evaluation of a system, or of poses, on a labeled dataset by every metric that it allows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -41,9 +43,9 @@ class LabeledImages(Protocol):
 class HeadSizedImages(LabeledImages, Protocol):
     """A dataset that is measured in head sizes, as MPII is.
 
-    ``unit`` says what a sample is: ``"person"`` for one person alone, anything else for people
-    together. ``head_sizes`` gives (n,) px of the image file for the people of a sample, in the
-    order of the ground truth and without crowds; NaN where unknown.
+    ``unit`` is ``"person"`` if a sample is a single person, anything else if it is several.
+    ``head_sizes`` gives (n,) px of the image file for the people of a sample, in the order of the
+    annotations and without crowds; NaN where unknown.
     """
 
     @property
@@ -54,17 +56,17 @@ class HeadSizedImages(LabeledImages, Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """The metrics of detections on a labeled dataset.
 
     Attributes:
-        ap: average precision and recall; of easy, medium and hard images too where all images
+        ap: average precision and recall; also of easy, medium and hard images where all images
             have crowd indices.
-        poses: the people of each image, px of the image files.
+        poses: the detections of each image, px of the image files.
         comparison: annotated people and detections, as all metrics take them.
         keypoint_ap: average precision of each keypoint type, by name.
-        pckh_ap: MPII's average precision of parts, where people together have head sizes.
+        pckh_ap: MPII's average precision of parts, where groups of people have head sizes.
         pckh, pckh_tenth: PCKh of parts at 0.5 and at 0.1, where single people have head sizes.
-        reasons: why AP may be as low as it is, if it is below 0.05 or nobody counts.
+        reasons: likely reasons for an AP below 0.05, or for the lack of one.
     """
 
     ap: APResult
@@ -76,8 +78,25 @@ class Evaluation:
     pckh_tenth: PartAP | None = None
     reasons: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        truth, found = self.comparison.truth, self.comparison.found
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in self.as_dict().items())
+        lines = (
+            f"Evaluation of {len(found)} detections of {int((~truth.ignored).sum())} people in "
+            f"{len(truth.image_ids)} images",
+            numbers,
+            *self.reasons,
+        )
+        return "\n  ".join(lines)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a table of all metrics: ``value``, by ``metric``, those of keypoints last."""
+        keypoints = {f"AP {name}": value for name, value in self.keypoint_ap.items()}
+        values = pd.Series({**self.as_dict(), **keypoints}, name="value", dtype=float)
+        return values.rename_axis("metric").to_frame()
+
     def as_dict(self) -> dict[str, float]:
-        """Return the numbers of whole people and of parts by name, but not of each keypoint."""
+        """Return the metrics of whole people and of parts by name, but not of each keypoint."""
         named = (("pckh_ap", self.pckh_ap), ("pckh", self.pckh), ("pckh_tenth", self.pckh_tenth))
         parts = {
             f"{name}_{part}": value
@@ -97,10 +116,10 @@ def evaluate(
     progress: bool = False,
     explain: bool = True,
 ) -> Evaluation:
-    """Predict a dataset and compare with its ground truth.
+    """Predict the images of a dataset and compare with its annotations.
 
     Args:
-        system: what to evaluate.
+        system: the system to evaluate.
         dataset: labeled images of the system's skeleton.
         options: how images are presented; defaults to ``PredictOptions()``.
         device: where the network runs; where its weights are if not given.
@@ -108,43 +127,48 @@ def evaluate(
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
-        ValueError: nobody is annotated; before anything is predicted.
+        ValueError: the dataset has no annotations; before anything is predicted.
     """
     annotations = dataset.annotations()  # refused before the network runs on all images
     poses = predict(system, dataset, options, device=device, progress=progress)
-    return _compared(dataset, annotations, poses, system.skeleton, explain)
+    return _evaluate(dataset, annotations, poses, system.skeleton, explain)
 
 
-def score(
-    system: System, dataset: LabeledImages, poses: Sequence[Poses], *, explain: bool = True
+def evaluate_poses(
+    dataset: LabeledImages | AnnotationTable,
+    poses: Sequence[Poses],
+    skeleton: Skeleton,
+    *,
+    explain: bool = True,
 ) -> Evaluation:
-    """Evaluate poses that were predicted already.
+    """Evaluate poses that were predicted already, by whatever program.
 
-    What is measured depends on what the dataset knows; see ``Evaluation``.
+    Which metrics are measured depends on what the dataset knows; see ``Evaluation``.
 
     Args:
-        system: gives the skeleton.
-        dataset: labeled images.
+        dataset: labeled images, or their annotated people alone.
         poses: one for each image, in their order, px of the image files.
+        skeleton: of both.
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
-        ValueError: the number of poses is not that of the images.
+        ValueError: the dataset has no annotations, or the number of poses is not that of the
+            images.
     """
-    return _compared(dataset, dataset.annotations(), poses, system.skeleton, explain)
+    annotations = dataset if isinstance(dataset, AnnotationTable) else dataset.annotations()
+    return _evaluate(dataset, annotations, poses, skeleton, explain)
 
 
-def _compared(
-    dataset: LabeledImages,
+def _evaluate(
+    dataset: LabeledImages | AnnotationTable,
     annotations: AnnotationTable,
     poses: Sequence[Poses],
     skeleton: Skeleton,
     explain: bool,
 ) -> Evaluation:
     comparison = compare(annotations, poses, skeleton)
-    crowded = bool(annotations.image_ids) and set(annotations.image_ids) <= set(
-        annotations.crowd_indices
-    )
+    ids = annotations.image_ids
+    crowded = bool(ids) and all(image in annotations.crowd_indices for image in ids)
     ap = evaluate_ap(comparison, by_crowding=crowded)
     reasons: tuple[str, ...] = ()
     if explain and (math.isnan(ap.AP) or ap.AP < LOW_AP):
@@ -162,24 +186,26 @@ def _compared(
 
 
 def _in_head_sizes(
-    dataset: LabeledImages, annotations: AnnotationTable, poses: Sequence[Poses], skeleton: Skeleton
+    dataset: object, annotations: AnnotationTable, poses: Sequence[Poses], skeleton: Skeleton
 ) -> dict[str, PartAP]:
-    """The measures of MPII by their names in ``Evaluation``, if the dataset has head sizes."""
+    """Measure MPII's metrics, by their names in ``Evaluation``, if the dataset has head sizes."""
     if not isinstance(dataset, HeadSizedImages):
         return {}
     people = [_people(annotations, image) for image in range(len(poses))]
     sizes = [dataset.head_sizes(i) for i in range(len(poses))]
     if dataset.unit != "person":
         return {"pckh_ap": multi_person_ap(poses, people, sizes, skeleton)}
-    alone = [n for n, here in enumerate(people) if len(here) == 1]
-    if not alone:
+    single = [n for n, annotated in enumerate(people) if len(annotated) == 1]
+    if not single:
         return {}
-    found, one = [poses[n] for n in alone], np.concatenate([people[n] for n in alone])
-    size = np.concatenate([sizes[n] for n in alone])
-    return {
-        "pckh": single_person_pckh(found, one, size, skeleton),
-        "pckh_tenth": single_person_pckh(found, one, size, skeleton, threshold=0.1),
-    }
+    of_person = partial(
+        single_person_pckh,
+        [poses[n] for n in single],
+        np.concatenate([people[n] for n in single]),
+        np.concatenate([sizes[n] for n in single]),
+        skeleton,
+    )
+    return {"pckh": of_person(), "pckh_tenth": of_person(threshold=0.1)}
 
 
 def _people(annotations: AnnotationTable, image: int) -> FloatArray:

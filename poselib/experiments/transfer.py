@@ -13,7 +13,7 @@ from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.engine.evaluate import LabeledImages, score
+from poselib.engine.evaluate import LabeledImages, evaluate_poses
 from poselib.engine.predict import PredictOptions, predict_variants
 from poselib.engine.variants import with_options
 from poselib.experiments.loading import describe
@@ -153,7 +153,7 @@ def transfer(
         "found": surely / max(len(found), 1),
     }
     if domain.labels is not None:
-        ap = score(system, domain.labels, found).ap
+        ap = evaluate_poses(domain.labels, found, system.skeleton).ap
         errors = association_errors(domain.labels, groups, system.skeleton).T["all"]
         numbers |= {"AP": ap.AP, "AP50": ap.AP50, "AR": ap.AR}
         numbers |= {rate: float(errors[rate]) for rate in RATES}

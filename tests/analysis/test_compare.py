@@ -20,7 +20,7 @@ from poselib.analysis.compare import (
 )
 from poselib.analysis.select_images import filter_by_score, rank_images
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.engine.evaluate import Evaluation, evaluate, score
+from poselib.engine.evaluate import Evaluation, evaluate, evaluate_poses
 from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import Variant, with_options
 from poselib.metrics.localization_errors import classify_localization, error_rates
@@ -175,7 +175,7 @@ def ground_truth_evaluation(dataset: SyntheticScenes, scores: list[float]) -> Ev
         people = dataset[index].keypoints
         there = (people[..., 2] > 0).astype(np.float32)
         found.append(Poses(people[..., :2], there, np.full(len(people), value, np.float32)))
-    return score(eager_regressor(), dataset, found)
+    return evaluate_poses(dataset, found, COCO)
 
 
 def test_low_scores_count_for_average_precision_alone(dataset: SyntheticScenes) -> None:

@@ -20,7 +20,7 @@ from poselib.analysis.oracle_search import (
 )
 from poselib.annotations import AnnotationTable
 from poselib.data.readers.coco import read_annotations, to_coco_results
-from poselib.engine.evaluate import evaluate, score
+from poselib.engine.evaluate import evaluate, evaluate_poses
 from poselib.engine.predict import PredictOptions, present
 from poselib.metrics.oracle_search import oracle_search
 from poselib.skeletons import COCO
@@ -156,13 +156,13 @@ def test_distances_are_in_spacings_of_each_keypoint() -> None:
     scores = people.scores.copy()
     scores[0, 5] = 0
     people = replace(people, scores=scores, keypoints=people.keypoints * (scores > 0)[..., None])
-    found = score(SYSTEM, dataset, [people], explain=False)
+    found = evaluate_poses(dataset, [people], COCO, explain=False)
     steps = steps_to_ground_truth(found, [2.0], COCO)
     assert steps.shape == (1, 17)
     assert steps[0, 0] == pytest.approx(1.5 * 0.025 / 0.026, rel=1e-5)
     assert steps[0, 1] == pytest.approx(1.5, rel=1e-5)
     assert np.isnan(steps[0, 3]) and np.isinf(steps[0, 5])
-    far = score(SYSTEM, dataset, [poses_at(moved(500, 0))], explain=False)
+    far = evaluate_poses(dataset, [poses_at(moved(500, 0))], COCO, explain=False)
     assert steps_to_ground_truth(far, [2.0], COCO).shape == (0, 17)
 
 

@@ -20,11 +20,11 @@ from poselib.analysis.select_images import (
 )
 from poselib.annotations import AnnotationTable
 from poselib.data.readers.coco import read_annotations
-from poselib.engine.evaluate import score
+from poselib.engine.evaluate import evaluate_poses
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
 from tests.engine.toys import scenes
-from tests.experiments.standing_people import build_tiny, poses_at
+from tests.experiments.standing_people import poses_at
 from tests.metrics.coco_entries import coco_document
 
 
@@ -157,12 +157,11 @@ def test_people_found_in_other_images_do_not_count() -> None:
     whole = PartlyLabeled()
     kept = LabeledSubset(whole)
     exact = [poses_at(*whole[i].keypoints[..., :2]) for i in range(5)]
-    system = build_tiny()
-    everywhere = score(system, whole, exact, explain=False).ap.AP
+    everywhere = evaluate_poses(whole, exact, COCO, explain=False).ap.AP
     assert everywhere < 1  # somebody was found where nobody is annotated
-    some = score(system, kept, [exact[i] for i in kept.indices], explain=False).ap.AP
+    some = evaluate_poses(kept, [exact[i] for i in kept.indices], COCO, explain=False).ap.AP
     assert some == pytest.approx(1.0)
     with pytest.raises(ValueError, match="5 predictions for 3 images"):
-        score(system, kept, exact)
-    nobody = score(system, kept, [Poses.empty(17)] * 3, explain=False).ap.AP
+        evaluate_poses(kept, exact, COCO)
+    nobody = evaluate_poses(kept, [Poses.empty(17)] * 3, COCO, explain=False).ap.AP
     assert nobody == 0 and np.isfinite(everywhere)

@@ -1,4 +1,4 @@
-"""Evaluation with a system that knows the truth."""
+"""Evaluation of a system that outputs the ground truth, and of given poses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poselib.annotations import AnnotationTable
 from poselib.data.readers.coco import CocoKeypoints, read_annotations, to_coco_results
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
-from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, score
+from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, evaluate_poses
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
 from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, get_skeleton
@@ -43,7 +43,7 @@ def perfect(dataset: LabeledImages, skeleton: Skeleton, options: PredictOptions,
 
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE])
 @pytest.mark.parametrize("progressive", [True, False])
-def test_the_truth_is_found_perfect(skeleton: Skeleton, progressive: bool) -> None:
+def test_ground_truth_as_outputs_gives_a_perfect_ap(skeleton: Skeleton, progressive: bool) -> None:
     dataset = scenes(skeleton)
     evaluated = perfect(dataset, skeleton, SMALL, progressive=progressive)
     assert evaluated.ap.AP >= 0.98 and evaluated.ap.AP50 >= 0.99
@@ -52,7 +52,7 @@ def test_the_truth_is_found_perfect(skeleton: Skeleton, progressive: bool) -> No
 
 
 @pytest.mark.parametrize("changes", [{"flip": True}, {"scales": (1.0, 0.5)}, {"size": 192}])
-def test_the_truth_stays_perfect_however_it_is_presented(changes: dict) -> None:
+def test_flips_scales_and_sizes_keep_a_perfect_ap(changes: dict) -> None:
     evaluated = perfect(scenes(count=12), COCO, replace(SMALL, **changes))
     assert evaluated.ap.AP >= 0.98
 
@@ -63,7 +63,7 @@ def test_the_truth_stays_perfect_however_it_is_presented(changes: dict) -> None:
     ("name", "file", "skeleton"),
     [("coco", "test_coco.json", COCO), ("crowdpose", "test_crowdpose.json", CROWDPOSE)],
 )
-def test_the_truth_of_real_samples_is_found(
+def test_ground_truth_of_real_samples_gives_a_perfect_ap(
     samples_dir: Path, name: str, file: str, skeleton: Skeleton, progressive: bool
 ) -> None:
     dataset = CocoKeypoints(samples_dir / name / file, samples_dir / name, skeleton)
@@ -72,7 +72,7 @@ def test_the_truth_of_real_samples_is_found(
     assert evaluated.ap.AP >= 0.98
 
 
-def test_without_annotations_nothing_is_predicted() -> None:
+def test_missing_annotations_are_refused_before_prediction() -> None:
     class Bare(Marked):
         def annotations(self) -> AnnotationTable:
             raise ValueError("annotates nobody")
@@ -84,37 +84,36 @@ def test_without_annotations_nothing_is_predicted() -> None:
         evaluate(any_system(COCO), Bare(scenes(count=2)))
 
 
-def test_poses_of_the_wrong_image_score_nothing() -> None:
+def test_poses_of_other_images_have_a_low_ap() -> None:
     dataset = scenes(count=6)
     system = truth_system(dataset, SMALL, COCO)
     poses = predict(system, Marked(dataset), SMALL)
-    good, shuffled = score(system, dataset, poses), score(system, dataset, poses[::-1])
+    good, shuffled = (evaluate_poses(dataset, each, COCO) for each in (poses, poses[::-1]))
     assert good.ap.AP > 0.95 and shuffled.ap.AP < 0.2
 
 
-def test_shifted_poses_score_less() -> None:
+def test_shifted_poses_have_a_lower_ap() -> None:
     dataset = scenes(count=6)
     system = truth_system(dataset, SMALL, COCO)
     poses = predict(system, Marked(dataset), SMALL)
     moved = [replace(p, keypoints=p.keypoints + np.float32(3)) for p in poses]
-    assert score(system, dataset, moved).ap.AP < score(system, dataset, poses).ap.AP - 0.05
+    good, shifted = (evaluate_poses(dataset, each, COCO).ap.AP for each in (poses, moved))
+    assert shifted < good - 0.05
 
 
-def test_no_poses_score_zero() -> None:
+def test_no_poses_have_an_ap_of_zero() -> None:
     dataset = scenes(count=3)
-    system = truth_system(dataset, SMALL, COCO)
-    assert score(system, dataset, [Poses.empty(17)] * 3).ap.AP == 0
+    assert evaluate_poses(dataset, [Poses.empty(17)] * 3, COCO).ap.AP == 0
 
 
-def test_one_prediction_an_image_is_asked_for() -> None:
+def test_one_prediction_per_image_is_required() -> None:
     dataset = scenes(count=3)
-    system = truth_system(dataset, SMALL, COCO)
     with pytest.raises(ValueError, match="2 predictions for 3 images"):
-        score(system, dataset, [Poses.empty(17)] * 2)
+        evaluate_poses(dataset, [Poses.empty(17)] * 2, COCO)
 
 
 def true_poses(dataset: LabeledImages) -> list[Poses]:
-    """Everyone as annotated, with a score of 1."""
+    """Return the annotated people with scores of 1."""
     poses = []
     for i in range(len(dataset)):
         keypoints = dataset[i].keypoints
@@ -128,52 +127,67 @@ def any_system(skeleton: Skeleton) -> System:
     return build("hae", skeleton, backbone="hrnet_tiny")
 
 
-def test_crowd_indices_give_three_numbers_more() -> None:
+def test_crowd_indices_add_three_numbers() -> None:
     dataset = scenes(CROWDPOSE, 12)
-    system, poses = any_system(CROWDPOSE), true_poses(dataset)
-    found = score(system, dataset, poses)
+    poses = true_poses(dataset)
+    found = evaluate_poses(dataset, poses, CROWDPOSE)
     results = [r for n, each in enumerate(poses) for r in to_coco_results(each, n)]
     expected = ap_of(coco_document(dataset), results, CROWDPOSE, by_crowding=True)
     assert found.ap.as_dict() == pytest.approx(expected.as_dict(), nan_ok=True)
     assert found.ap.AP_crowd_easy == pytest.approx(1)
-    plain = score(system, WithoutIndices(dataset), poses)
+    plain = evaluate_poses(WithoutIndices(dataset), poses, CROWDPOSE)
     assert plain.ap.AP == found.ap.AP and plain.ap.AP_crowd_easy is None
     assert len(plain.ap.as_dict()) == 10
 
 
-def test_each_keypoint_has_its_own_number() -> None:
+def test_each_keypoint_has_its_own_ap() -> None:
     dataset = scenes(count=12)
     poses = true_poses(dataset)
     wrist = COCO.index("left_wrist")
     for one in poses:
         one.keypoints[:, wrist] += 30
-    found = score(any_system(COCO), dataset, poses)
+    found = evaluate_poses(dataset, poses, COCO)
     assert found.keypoint_ap["left_wrist"] < 0.1
     assert found.keypoint_ap["right_wrist"] == pytest.approx(1)
     assert found.reasons == ()
 
 
-def test_reasons_for_a_low_number_are_given_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_reasons_for_a_low_ap_are_given_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     dataset = scenes(count=12)
-    system, poses = any_system(COCO), true_poses(dataset)
+    poses = true_poses(dataset)
     turned = [replace(p, keypoints=p.keypoints[..., ::-1].copy()) for p in poses]
     with caplog.at_level(logging.WARNING):
-        found = score(system, dataset, turned)
+        found = evaluate_poses(dataset, turned, COCO)
     assert found.ap.AP < 0.05
     assert len(found.reasons) == 1 and "x and y are exchanged" in found.reasons[0]
     assert [r.getMessage() for r in caplog.records] == [
         f"AP is {found.ap.AP:.3f}: {found.reasons[0]}"
     ]
     caplog.clear()
-    assert score(system, dataset, poses).reasons == () and not caplog.records
-    assert score(system, dataset, turned, explain=False).reasons == () and not caplog.records
-    assert score(system, dataset, [Poses.empty(17)] * 12).reasons == (
+    assert evaluate_poses(dataset, poses, COCO).reasons == () and not caplog.records
+    assert not evaluate_poses(dataset, turned, COCO, explain=False).reasons and not caplog.records
+    assert evaluate_poses(dataset, [Poses.empty(17)] * 12, COCO).reasons == (
         "there are no detections in the evaluated images",
     )
 
 
+def test_annotations_alone_suffice_and_the_result_is_readable() -> None:
+    annotations = scenes(count=3).annotations()
+    found = evaluate_poses(annotations, true_poses(scenes(count=3)), COCO)
+    people = len(annotations)
+    first, numbers = repr(found).splitlines()
+    assert first == f"Evaluation of {people} detections of {people} people in 3 images"
+    assert numbers.split()[:2] == ["AP", "1.000"]
+    table = found.to_dataframe()
+    assert table.loc["AP", "value"] == found.ap.AP and table.loc["AP nose", "value"] == 1
+    assert len(table) == len(found.as_dict()) + len(COCO)
+    empty = evaluate_poses(annotations, [Poses.empty(17)] * 3, COCO)
+    assert repr(empty).endswith("there are no detections in the evaluated images")
+    assert repr(annotations).startswith(f"AnnotationTable of {people} people with 17 keypoints")
+
+
 class WithoutIndices:
-    """A dataset whose images have no crowd index."""
+    """A dataset without crowd indices."""
 
     def __init__(self, dataset: LabeledImages) -> None:
         self.dataset = dataset
@@ -233,11 +247,11 @@ class WithHeads:
         return found
 
 
-def test_people_with_head_sizes_are_measured_as_mpii_does() -> None:
+def test_groups_with_head_sizes_have_the_ap_of_mpii() -> None:
     dataset = WithHeads("group", [2, 0, 3, 1])
     poses, sizes = dataset.poses(), [dataset.head_sizes(i) for i in range(4)]
     assert isinstance(dataset, HeadSizedImages)
-    found = score(any_system(MPII), dataset, poses)
+    found = evaluate_poses(dataset, poses, MPII)
     assert found.pckh_ap == multi_person_ap(poses, dataset.people, sizes, MPII)
     assert found.pckh_ap is not None and 0.2 < found.pckh_ap.total < 0.9
     assert found.pckh is None and found.pckh_tenth is None
@@ -246,10 +260,10 @@ def test_people_with_head_sizes_are_measured_as_mpii_does() -> None:
     assert len(numbers) == 10 + 8
 
 
-def test_single_people_with_head_sizes_are_measured_as_mpii_does() -> None:
+def test_single_people_with_head_sizes_have_pckh() -> None:
     dataset = WithHeads("person", [1, 1, 0, 1])
     poses = dataset.poses()
-    found = score(any_system(MPII), dataset, poses)
+    found = evaluate_poses(dataset, poses, MPII)
     kept = [poses[n] for n in (0, 1, 3)]
     people, sizes = np.concatenate(dataset.people), np.array([8.0, 9.0, 11.0])
     assert found.pckh == single_person_pckh(kept, people, sizes, MPII)
@@ -257,7 +271,7 @@ def test_single_people_with_head_sizes_are_measured_as_mpii_does() -> None:
     assert found.pckh_ap is None and found.pckh.total > found.pckh_tenth.total
     assert found.as_dict()["pckh_tenth_total"] == found.pckh_tenth.total
     nobody = WithHeads("person", [0, 0])
-    assert score(any_system(MPII), nobody, nobody.poses()).pckh is None
+    assert evaluate_poses(nobody, nobody.poses(), MPII).pckh is None
 
 
 @pytest.mark.samples
@@ -265,7 +279,7 @@ def test_single_people_with_head_sizes_are_measured_as_mpii_does() -> None:
 def test_real_mpii_samples_have_head_sizes(samples_dir: Path, unit: str) -> None:
     folder = samples_dir / "mpii"
     dataset = MpiiImages.from_json(folder / "test_mpii.json", folder, unit)  # type: ignore[arg-type]
-    found = score(any_system(MPII), dataset, true_poses(dataset))
+    found = evaluate_poses(dataset, true_poses(dataset), MPII)
     assert found.ap.AP > 0.999
     parts = found.pckh if unit == "person" else found.pckh_ap
     assert parts is not None and parts.total == 1
@@ -274,5 +288,5 @@ def test_real_mpii_samples_have_head_sizes(samples_dir: Path, unit: str) -> None
 def test_other_datasets_have_no_head_sizes() -> None:
     dataset = scenes(count=2)
     assert not isinstance(dataset, HeadSizedImages)
-    found = score(any_system(COCO), dataset, true_poses(dataset))
+    found = evaluate_poses(dataset, true_poses(dataset), COCO)
     assert found.pckh_ap is None and found.pckh is None
