@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
+from poselib.engine.optimizer import OptimizerName
 from poselib.engine.precision import Precision
 from poselib.engine.schedule import Decay, Schedule
 
-Optimizer = Literal["adam", "adamw"]
-
 _NAMES = {
-    "optimizer": get_args(Optimizer),
+    "optimizer": get_args(OptimizerName),
     "schedule": get_args(Schedule),
     "precision": get_args(Precision),
 }
@@ -34,7 +33,8 @@ class TrainConfig:
         expected_seconds: how long the training takes on two quiet cores; one that will take much
             longer says so. None if unknown.
         batch_size: images a step.
-        optimizer: ``"adam"`` or ``"adamw"``.
+        optimizer: ``"adam"``, ``"adamw"``, or ``"muon"``, which needs fewer steps from scratch; see
+            ``engine.optimizer``.
         learning_rate: its peak.
         weight_decay: of the optimizer.
         schedule, warmup, milestones, decay: see ``learning_rate_factor``.
@@ -59,7 +59,7 @@ class TrainConfig:
     half_size: float = 0.0
     expected_seconds: float | None = None
     batch_size: int = 32
-    optimizer: Optimizer = "adamw"
+    optimizer: OptimizerName = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     schedule: Schedule = "cosine"

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from poselib.engine.checkpoints import read_training
 from poselib.engine.interrupts import defer_interrupts
+from poselib.engine.optimizer import make_optimizer
 from poselib.engine.precision import resolve_precision
 from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import TrainConfig
@@ -50,9 +51,8 @@ class TrainingState:
         self.system, self.recipe, self.folder, self.device = system, recipe, folder, device
         self.form = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = system.model.to(device).to(memory_format=self.form)
-        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-        self.optimizer = kind(
-            _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
+        self.optimizer = make_optimizer(
+            recipe.optimizer, self.model, recipe.learning_rate, recipe.weight_decay
         )
         self.precision = resolve_precision(recipe.precision, device)
         self.average = self._moving_average() if recipe.average else None
@@ -256,18 +256,3 @@ def _check_weights(model: nn.Module, step: int) -> None:
 
 def _identity(system: System) -> dict[str, Any]:
     return {"name": system.name, "skeleton": system.skeleton.name, **system.options}
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Leave biases and normalizations without weight decay."""
-    norms = (module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
-    # All have one dimension but those of attentive normalization.
-    mixed = {id(p) for norm in norms for p in norm.parameters(recurse=False)}
-    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
-    for p in model.parameters():
-        if p.requires_grad:
-            groups[p.ndim <= 1 or id(p) in mixed].append(p)
-    return [
-        {"params": groups[0], "weight_decay": weight_decay},
-        {"params": groups[1], "weight_decay": 0.0},
-    ]

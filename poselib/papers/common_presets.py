@@ -10,7 +10,6 @@ from poselib.engine.predict import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.papers.preset import Preset
 
-_TINY_AUGMENT = {"rotation": 15.0, "scale": (0.8, 1.25), "translation": 0.05}
 _TINY_RECIPE = TrainConfig(
     steps=1_000_000,
     batch_size=32,
@@ -19,26 +18,40 @@ _TINY_RECIPE = TrainConfig(
     log_every=20,
     checkpoint_every=200,
 )
-_TINY_PREDICT = PredictOptions(flip=True, batch_size=50)
-
-DEMO = Preset(
-    recipe=replace(_TINY_RECIPE, seconds=270.0),
+_TINY = Preset(
+    recipe=_TINY_RECIPE,
     input_size=128,
-    augment=_TINY_AUGMENT,
+    augment={"rotation": 15.0, "scale": (0.8, 1.25), "translation": 0.05},
     multiple=32,
-    predict=_TINY_PREDICT,
+    predict=PredictOptions(flip=True, batch_size=50),
     scenes=SceneConfig(size=128, people=(1, 3)),
-    train_scenes=6000,
+    train_scenes=4000,
     test_scenes=200,
 )
+# The same work on every machine: four minutes of two quiet cores without bfloat16. Muon needs fewer
+# steps than AdamW, a step at half size takes a third of the time, and images like those of the test
+# are learned sooner than strongly augmented ones.
+DEMO = replace(
+    _TINY,
+    recipe=replace(
+        _TINY_RECIPE,
+        steps=1250,
+        half_size=0.56,
+        expected_seconds=240.0,
+        batch_size=16,
+        optimizer="muon",
+        learning_rate=3e-3,
+    ),
+    augment={"rotation": 5.0, "scale": (0.9, 1.1), "translation": 0.02},
+)
 SMALL = replace(
-    DEMO,
+    _TINY,
     recipe=replace(_TINY_RECIPE, seconds=3600.0, average=0.999, checkpoint_every=500),
     scenes=SceneConfig(size=128, people=(1, 4)),
     train_scenes=24000,
 )
 SMOKE = replace(
-    DEMO,
+    _TINY,
     recipe=replace(
         _TINY_RECIPE, steps=4, batch_size=4, log_every=1, checkpoint_every=2, precision="float32"
     ),
@@ -68,6 +81,6 @@ COMMON_PRESETS: Mapping[tuple[str, str], Preset] = {
     ("demo", ""): DEMO,
     ("small", ""): SMALL,
     ("smoke", "crowd"): _crowded(SMOKE, 4, 8, 4),
-    ("demo", "crowd"): _crowded(DEMO, 1000, 4000, 200),
+    ("demo", "crowd"): _crowded(_TINY, 1000, 4000, 200),
     ("small", "crowd"): SMALL_CROWD,
 }

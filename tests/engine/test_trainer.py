@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from poselib.data.loaders import collate
-from poselib.engine.trainer import CHECKPOINT, TrainingState, _parameter_groups
-from poselib.models.attentive_norm import AttentiveNorm2d
+from poselib.engine.trainer import CHECKPOINT, TrainingState
 from poselib.structures import Batch
 from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
 
@@ -21,17 +19,6 @@ CPU = torch.device("cpu")
 def batch() -> Batch:
     dataset = scenes(4)
     return collate([dataset[i] for i in range(4)])
-
-
-def test_normalizations_and_biases_do_not_decay() -> None:
-    """Those of attentive normalization have two dimensions; its convolution does decay."""
-    norm, conv = AttentiveNorm2d(4, 3), nn.Conv2d(2, 4, 1)
-    model = nn.Sequential(conv, norm, nn.BatchNorm2d(4))
-    decayed, kept = _parameter_groups(model, 0.1)
-    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
-    mixing = norm.attn_weights.attention[0].weight
-    assert {id(p) for p in decayed["params"]} == {id(conv.weight), id(mixing)}
-    assert len(decayed["params"]) + len(kept["params"]) == len(list(model.parameters()))
 
 
 def test_the_average_equals_a_slow_mean_with_a_warm_up(tmp_path: Path) -> None:
