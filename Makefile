@@ -1,4 +1,4 @@
-# make demo | test | lab | lint: each sets itself up once in .venv and again when what is to be
+# make demo | test | lab | lint | docs: each sets itself up once in .venv and again when what is to be
 # installed changes. make demo PYTHON=python3.12 chooses the Python;
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the much smaller CPU-only torch.
 
@@ -41,7 +41,7 @@ define install
 	@touch $@
 endef
 
-.PHONY: help demo test lab lint format clean
+.PHONY: help demo test lab lint format docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -52,6 +52,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: EXTRAS := notebooks,test,dev
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
+	$(install)
+	@touch $(VENV)/.installed
+
+$(VENV)/.installed-docs: EXTRAS := notebooks,test,docs
+$(VENV)/.installed-docs: pyproject.toml constraints.txt
 	$(install)
 	@touch $(VENV)/.installed
 
@@ -79,5 +84,9 @@ format: $(VENV)/.installed-dev ## put code and notebooks into the agreed form
 	@$(RUN) -m ruff format .
 	@$(if $(NOTEBOOKS),$(RUN) -m nbstripout --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS))
 
+docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html, without a warning
+	@$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean: ## remove the environment and the caches; runs/ and figures/ stay
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) docs/_build docs/_api docs/notebooks .mypy_cache .pytest_cache .ruff_cache
