@@ -43,8 +43,9 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
-def copy_notebooks(app: Sphinx) -> None:
-    """Bring the notebooks below the source folder, where Sphinx looks for pages."""
+def prepare(app: Sphinx) -> None:
+    """Remove pages of modules that are gone, and bring the notebooks to where Sphinx looks."""
+    shutil.rmtree(Path(app.srcdir) / "_api", ignore_errors=True)
     target = Path(app.srcdir) / "notebooks"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -54,4 +55,4 @@ def copy_notebooks(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> None:
     """Register what happens before pages are read."""
-    app.connect("builder-inited", copy_notebooks)
+    app.connect("builder-inited", prepare, priority=100)  # before autosummary writes its pages
