@@ -12,6 +12,7 @@ import pytest
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.export import write
 from poselib.skeletons import COCO
+from poselib.systems import SYSTEMS, known_options
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -52,3 +53,11 @@ def test_links_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_options_named_on_a_papers_page_exist(name: str) -> None:
+    known = set(known_options(name)) | set(known_options(name, "associative"))
+    page = (ROOT / "docs" / "papers" / f"{name}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)=[^`]+`", page)) - {"placement"}  # of a notebook
+    assert named and named <= known
