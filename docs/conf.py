@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sphinx.application import Sphinx
-
 import poselib
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 
 project = "poselib"
 author = "poselib contributors"
@@ -43,16 +42,15 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
-def prepare(app: Sphinx) -> None:
-    """Remove pages of modules that are gone, and bring the notebooks to where Sphinx looks."""
-    shutil.rmtree(Path(app.srcdir) / "_api", ignore_errors=True)
-    target = Path(app.srcdir) / "notebooks"
+def copy_notebooks() -> None:
+    """Bring the notebooks below this folder, where Sphinx looks for pages."""
+    target = HERE / "notebooks"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shutil.copy(path, target)
 
 
-def setup(app: Sphinx) -> None:
-    """Register what happens before pages are read."""
-    app.connect("builder-inited", prepare, priority=100)  # before autosummary writes its pages
+# Before Sphinx looks for pages: those of modules that are gone would be warnings.
+shutil.rmtree(HERE / "_api", ignore_errors=True)
+copy_notebooks()
