@@ -8,9 +8,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from PIL import Image
 
 from poselib.data.synthetic.config import SceneConfig
-from poselib.data.synthetic.export import write
+from poselib.data.synthetic.export import write_scenes
 from poselib.skeletons import COCO
 from poselib.systems import SYSTEMS, known_options
 
@@ -28,7 +29,8 @@ WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with what the examples name: a photo and a COCO-format dataset."""
     folder = tmp_path_factory.mktemp("files")
-    write(folder, SceneConfig(size=128, people=(1, 3)), 2, 0, COCO)
+    write_scenes(folder, SceneConfig(size=128, people=(1, 3)), 2, 0, COCO)
+    Image.open(folder / "images" / "000000.png").save(folder / "photo.jpg")
     return folder
 
 
