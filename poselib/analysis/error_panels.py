@@ -12,9 +12,9 @@ from poselib.analysis.select_images import filter_by_score
 from poselib.data.loaders import SampleSource
 from poselib.metrics.association_errors import PredictionError, classify_keypoints
 from poselib.metrics.matching import matched_people
-from poselib.plots.figure import people_label
 from poselib.plots.panels import Panel, window_around
 from poselib.plots.poses import MIN_SCORE, labeled_people
+from poselib.plots.style import people_label
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.typing import FloatArray

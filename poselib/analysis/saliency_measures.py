@@ -12,8 +12,8 @@ from poselib.analysis.saliency import CenterAnalysis, analyze_center
 from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions
 from poselib.ops.oks import MIN_AREA
-from poselib.plots.figure import display_name
 from poselib.plots.saliency import FocusPanel
+from poselib.plots.style import display_name
 from poselib.structures import Sample
 from poselib.systems import System
 from poselib.typing import FloatArray

@@ -32,7 +32,7 @@ from poselib.metrics.comparison import compare
 from poselib.models.regression import RegressionHRNet
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.outputs import TagOutputs
-from poselib.plots.figure import people_label
+from poselib.plots.style import people_label
 from poselib.skeletons import COCO
 from poselib.structures import Size
 from poselib.systems import build

@@ -8,45 +8,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from poselib.plots.figure import (
-    SMALL,
-    WIDTH,
-    display_name,
-    legend_below,
-    legend_under,
-    name_rows,
-    new_figure,
-    require_columns,
-    theme,
-)
-from poselib.plots.palette import (
-    ALERT,
-    BLUE,
-    GRAY,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    WHITE,
-    Color,
-    blend,
-)
+from poselib.plots import palette, style
+from poselib.plots.palette import ALERT, BLUE, GRAY, INK, ORANGE, PURPLE, SKY, VERMILION, Color
 
 _BAR, _THIN_BAR = 0.3, 0.23  # inches of a row
 _ROOM = 1.2  # the longest bar times this is the width of a panel: its sum stands behind it
-_PARTS = (SKY, BLUE, GREEN, ORANGE, PURPLE, GRAY, VERMILION)
-_RIGHT = blend(GRAY, WHITE, 0.6)
+_PARTS = (SKY, BLUE, palette.GREEN, ORANGE, PURPLE, GRAY, VERMILION)
+_RIGHT = palette.blend(GRAY, palette.WHITE, 0.6)
 _WRONG = (VERMILION, ORANGE, PURPLE, SKY, ALERT)
-_MISSED = (BLUE, blend(INK, WHITE, 0.25))
+_MISSED = (BLUE, palette.blend(INK, palette.WHITE, 0.25))
 _KINDS = {"jitter": SKY, "miss": BLUE, "inversion": PURPLE, "swap": VERMILION}
 
 
-@theme
+@style.theme
 def show_parts(
     panels: Mapping[str, pd.DataFrame],
     *,
@@ -76,24 +54,21 @@ def show_parts(
     names = tables[0].columns
     if not 1 <= len(names) <= len(_PARTS):
         raise ValueError(f"one to {len(_PARTS)} columns can be drawn, not {list(names)}")
-    columns = min(columns, len(tables))
-    starts = range(0, len(tables), columns)
-    heights = [_BAR * max(map(len, tables[i : i + columns])) + 0.7 for i in starts]
-    figure = new_figure(sum(heights) + 0.4 + (0.35 if title else 0), WIDTH, title)
-    axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).ravel()
-    for spare in axes[len(tables) :]:
-        spare.set_axis_off()
-    for ax, (heading, table) in zip(axes, panels.items(), strict=False):
+    heights = [_BAR * len(table) + 0.7 for table in tables]
+    figure, axes = style.axes_grid(heights, columns, title=title)
+    for n, (ax, (heading, table)) in enumerate(zip(axes, panels.items(), strict=True)):
         if not table.columns.equals(names):
             raise ValueError(f"panel {heading!r} has other columns than the first")
         sums = table.sum(axis=1)
         stack_bars(ax, table, _PARTS, heading, width=0.7)
         texts = [_three_digits(v) if digits is None else f"{v:.{digits}f}" for v in sums]
-        ax.bar_label(ax.containers[-1], texts, padding=4)
-        name_rows(ax, table.index)
+        label_bars(ax, texts)
+        style.name_rows(ax, table.index)
+        if n % columns and table.index.equals(tables[n - 1].index):
+            ax.tick_params(labelleft=False)
         ax.set(xlim=(0, _ROOM * sums.max() or 1), xlabel=unit)
-    entries = zip(names, _PARTS, strict=False)
-    legend_below(figure, [Patch(color=color, label=str(name)) for name, color in entries])
+    colors = (Patch(color=color) for color in _PARTS)
+    style.legend_below(figure, dict(zip(names, colors, strict=False)))
     return figure
 
 
@@ -108,18 +83,20 @@ def stack_bars(
 ) -> None:
     """Draw one stack of bars a row, a column after the other; missing numbers have no length.
 
-    Args:
-        ax: where to draw.
-        table: names of the rows, those of keypoints among them, and lengths.
-        colors: of the columns.
-        heading: of the panel.
-        width: of a bar, where 1 leaves no space between rows.
+    ``colors`` are those of the columns; a ``width`` of 1 leaves no space between rows.
     """
     table.fillna(0.0).plot.barh(
         stacked=True, ax=ax, color=list(colors[: table.shape[1]]), width=width, legend=False
     )
-    name_rows(ax, map(display_name, table.index), SMALL)
+    style.name_rows(ax, map(style.display_name, table.index), style.SMALL)
     ax.set_title(heading)
+
+
+def label_bars(ax: Axes, texts: Sequence[str]) -> None:
+    """Write a text behind each stack of bars."""
+    ends = ax.containers[-1]
+    assert isinstance(ends, BarContainer)
+    ax.bar_label(ends, texts, padding=4)
 
 
 def stack_percentages(
@@ -132,7 +109,7 @@ def stack_percentages(
     ax.spines["left"].set_visible(False)
 
 
-@theme
+@style.theme
 def show_error_rates(
     table: pd.DataFrame,
     predicted: Mapping[str, str],
@@ -155,10 +132,8 @@ def show_error_rates(
         ValueError: a column is not in the table, there are more than six on the left or three on
             the right, or the table is empty.
     """
-    require_columns([(table, [*predicted, *annotated])])
-    if table.empty:
-        raise ValueError("the table has no row")
-    figure = new_figure(_THIN_BAR * len(table) + 1.7, WIDTH, title)
+    style.require_columns(table, *predicted, *annotated)
+    figure = style.new_figure(_THIN_BAR * len(table) + 1.7, style.WIDTH, title)
     for ax, names, wrong, heading in zip(
         figure.subplots(1, 2, sharey=True),
         (predicted, annotated),
@@ -171,11 +146,11 @@ def show_error_rates(
         counts = table[list(names)].rename(columns=names)
         total = int(counts.iloc[-1].sum())
         stack_percentages(ax, counts, (_RIGHT, *wrong), f"{heading}, {total} in all")
-        legend_under(ax, columns=3)
+        style.legend_under(ax, columns=3)
     return figure
 
 
-@theme
+@style.theme
 def show_localization_errors(
     rates: pd.DataFrame, gains: pd.DataFrame, *, title: str = ""
 ) -> Figure:
@@ -192,19 +167,18 @@ def show_localization_errors(
     Raises:
         ValueError: a column is missing or a table is empty.
     """
-    require_columns([(rates, ["good", *_KINDS, "counted"]), (gains, ["gain"])])
-    if rates.empty or gains.empty:
-        raise ValueError("the table has no row")
-    figure = new_figure(_THIN_BAR * len(rates) + 1.7, WIDTH, title)
+    style.require_columns(rates, "good", *_KINDS, "counted")
+    style.require_columns(gains, "gain")
+    figure = style.new_figure(_THIN_BAR * len(rates) + 1.7, style.WIDTH, title)
     left, right = figure.subplots(1, 2, width_ratios=[1.9, 1])
     heading = f"{int(rates['counted'].iloc[-1])} keypoints of people found"
     stack_percentages(left, rates[["good", *_KINDS]], (_RIGHT, *_KINDS.values()), heading)
-    legend_under(left, columns=1 + len(_KINDS))
+    style.legend_under(left, columns=1 + len(_KINDS))
     points = 100 * gains["gain"].iloc[1:].astype(float)
     colors = [_KINDS.get(str(name), INK) for name in points.index]
-    bars = right.barh(range(len(points)), points, height=0.5, color=colors)
-    right.bar_label(bars, ["" if np.isnan(v) else f"{v:+.1f}" for v in points], padding=4)
-    name_rows(right, points.index, SMALL)
+    right.barh(range(len(points)), points, height=0.5, color=colors)
+    label_bars(right, ["" if np.isnan(v) else f"{v:+.1f}" for v in points])
+    style.name_rows(right, points.index, style.SMALL)
     # Room on the right for the numbers.
     known = points.fillna(0.0)
     right.set_xlim(1.25 * min(known.min(), 0), 1.25 * max(known.max(), 1))

@@ -12,24 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from poselib.plots.figure import (
-    SMALL,
-    handle,
-    legend_below,
-    line_weight,
-    panel_grid,
-    people_label,
-    pose_handles,
-    show_image,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.palette import ALERT, GRAY, WHITE, person_colors
-from poselib.plots.poses import add_truth, as_people, labeled_people
+from poselib.plots.poses import draw_truth, labeled_people
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
 
 
-@theme
+@style.theme
 def contact_sheet(
     samples: Sequence[Sample],
     skeleton: Skeleton,
@@ -52,33 +42,31 @@ def contact_sheet(
     Raises:
         ValueError: there are no samples, or a sample does not fit the skeleton.
     """
-    if titles is not None and len(titles) != len(samples):
-        raise ValueError(f"contact_sheet got {len(titles)} titles for {len(samples)} samples")
-    names = titles if titles is not None else [_title(sample) for sample in samples]
-    figure, axes = panel_grid([sample.size for sample in samples], columns, title=title)
-    weight = line_weight(min(columns, len(samples)))
+    names = titles or [
+        f"#{sample.image_id} · {style.people_label(labeled_people(sample.keypoints))}"
+        for sample in samples
+    ]
+    if len(names) != len(samples):
+        raise ValueError(f"contact_sheet got {len(names)} titles for {len(samples)} samples")
+    figure, axes = style.panel_grid([sample.size for sample in samples], columns, title=title)
+    weight = style.line_weight(min(columns, len(samples)))
     for ax, sample, name in zip(axes, samples, names, strict=True):
-        show_image(ax, sample.image, name)
-        people = as_people(sample.keypoints, skeleton)
-        add_truth(ax, people, skeleton, sample.size, weight=weight)
+        draw_truth(sample.image, sample.keypoints, skeleton, ax=ax, weight=weight, title=name)
         if show_areas:
             _add_areas(ax, sample)
-        _hatch(ax, sample.ignore_mask)
-    handles = pose_handles(hidden=True)
+        if sample.ignore_mask.any():
+            _hatch(ax, sample.ignore_mask)
+    entries: dict[str, Any] = dict(style.VISIBILITY)
     if show_areas:
-        style: dict[str, Any] = {"linestyle": "none", "marker": "$99$", "markersize": 11}
-        handles.append(handle("√area, px (s of OKS)", color=GRAY, **style))
+        entries["√area, px (s of OKS)"] = style.marker_style("$99$", 11, GRAY, GRAY)
     if any(sample.ignore_mask.any() for sample in samples):
-        hatch: dict[str, Any] = {"facecolor": "white", "edgecolor": ALERT, "hatch": "////"}
-        handles.append(Patch(**hatch, linewidth=0.5, label="ignored region"))
-    legend_below(figure, handles)
+        entries["ignored region"] = Patch(fc="white", ec=ALERT, hatch="////", linewidth=0.5)
+    style.legend_below(figure, entries)
     return figure
 
 
 def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
     """Hatch the true part of a mask (H, W) on an axes that shows its image."""
-    if not ignore.any():
-        return
     height, width = ignore.shape
     # A border of false closes regions that reach the edge of the image.
     padded = np.pad(ignore.astype(np.float64), 1)
@@ -91,10 +79,6 @@ def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
     region.set_gid("ignore")
 
 
-def _title(sample: Sample) -> str:
-    return f"#{sample.image_id} · {people_label(labeled_people(sample.keypoints))}"
-
-
 def _add_areas(ax: Axes, sample: Sample) -> None:
     colors = person_colors(len(sample.keypoints))
     outline = [patheffects.withStroke(linewidth=2.0, foreground="black")]
@@ -103,16 +87,9 @@ def _add_areas(ax: Axes, sample: Sample) -> None:
         points = person[person[:, 2] > 0, :2]
         if len(points):
             top = points[points[:, 1].argmin()]
-            label = ax.text(
-                float(np.clip(top[0], margin, sample.size[1] - margin)),
-                float(max(top[1] - margin, 3 * margin)),
-                f"{np.sqrt(area):.0f}",
-                color=color,
-                fontsize=SMALL,
-                fontweight="bold",
-                ha="center",
-                va="bottom",
-                path_effects=outline,
-                zorder=5,
-            )
-            label.set_clip_on(True)
+            x = np.clip(top[0], margin, sample.size[1] - margin)
+            y = max(top[1] - margin, 3 * margin)
+            ax.text(
+                x, y, f"{np.sqrt(area):.0f}", color=color, fontweight="bold", ha="center",
+                va="bottom", path_effects=outline, zorder=5, clip_on=True,
+            )  # fmt: skip

@@ -10,14 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from poselib.plots.figure import (
-    SMALL,
-    WIDTH,
-    display_name,
-    legend_under,
-    new_figure,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.palette import INK, LINES
 
 # What a line of metrics says besides loss terms and validation metrics.
@@ -28,7 +21,7 @@ _METRICS = ("AP", "AP50", "AP75", "AR")
 _SMOOTH = 15
 
 
-@theme
+@style.theme
 def show_training(
     records: Sequence[Mapping[str, Any]] | pd.DataFrame, *, title: str = ""
 ) -> Figure:
@@ -55,7 +48,7 @@ def show_training(
     validation = _numbers(table[table["loss"].isna()].dropna(axis=1, how="all"))
     metrics = [name for name in _METRICS if name in validation] or [*validation]
     count = 1 + bool(metrics) + ("lr" in training)
-    figure = new_figure(3.5, WIDTH, title)
+    figure = style.new_figure(3.5, style.WIDTH, title)
     axes = figure.subplots(1, count, width_ratios=[1.5, 1.2, 0.9][:count], squeeze=False)[0]
     _draw_losses(axes[0], _numbers(training))
     if metrics:
@@ -63,7 +56,7 @@ def show_training(
     if "lr" in training:
         training["lr"].plot(ax=axes[-1], color=LINES[0], title="learning rate")
         axes[-1].ticklabel_format(axis="y", scilimits=(-2, 3))
-        axes[-1].yaxis.get_offset_text().set_fontsize(SMALL)
+        axes[-1].yaxis.get_offset_text().set_fontsize(style.SMALL)
     for ax in axes:
         ax.set_xlabel("optimizer step")
     return figure
@@ -78,21 +71,21 @@ def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
     # A single term is the loss itself.
     losses = losses[["loss", *terms]] if len(terms) > 1 else losses[["loss"]]
     names = {"loss": "sum of all terms" if terms else "loss"}
-    losses = losses.rename(columns=lambda name: names.get(name, display_name(name)))
+    losses = losses.rename(columns=lambda name: names.get(name, style.display_name(name)))
     losses = losses.where(losses > 0)  # zero has no place on a logarithmic axis
     mean = losses.rolling(
         max(1, min(_SMOOTH, len(losses) // 10)), center=True, min_periods=1
     ).mean()
     for i, name in enumerate(losses):
-        style: dict[str, Any] = {"color": INK if i == 0 else LINES[(i - 1) % len(LINES)]}
-        ax.plot(losses.index, losses[name], **style, alpha=0.18, linewidth=0.7)
-        style["linestyle"] = _STYLES[i % len(_STYLES)]
-        ax.plot(mean.index, mean[name], **style, linewidth=1.6, label=name)
+        options: dict[str, Any] = {"color": INK if i == 0 else LINES[(i - 1) % len(LINES)]}
+        ax.plot(losses.index, losses[name], **options, alpha=0.18, linewidth=0.7)
+        options["linestyle"] = _STYLES[i % len(_STYLES)]
+        ax.plot(mean.index, mean[name], **options, linewidth=1.6, label=name)
     # A single batch with hardly any loss must not squeeze the curves.
     floor = float(np.nanmin(mean.to_numpy(), initial=np.inf))
     ax.set(yscale="log", ylim=(0.5 * floor if np.isfinite(floor) else None, None))
     ax.set_title("weighted training loss")
-    legend_under(ax, columns=3)
+    style.legend_under(ax, columns=3)
 
 
 def _draw_metrics(ax: Axes, metrics: pd.DataFrame) -> None:
@@ -105,4 +98,4 @@ def _draw_metrics(ax: Axes, metrics: pd.DataFrame) -> None:
     if top <= 1.0:
         ax.set_ylim(0, min(1.0, top * 1.15 + 0.02))
     ax.set_title("validation")
-    legend_under(ax, columns=2)
+    style.legend_under(ax, columns=2)

@@ -6,30 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from poselib.plots.figure import (
-    SMALL,
-    TEXT,
-    WIDTH,
-    display_name,
-    handle,
-    legend_below,
-    marker_style,
-    new_figure,
-    theme,
-)
-from poselib.plots.palette import ALERT, GRAY, GREEN, INK, WHITE, person_colors
+from poselib.plots import style
+from poselib.plots.palette import ALERT, GRAY, GREEN, INK, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
 from poselib.typing import BoolArray, FloatArray, IntArray
 
 _ROW = 2.7  # inches
-_OUTLIER = marker_style("o", 6, WHITE, ALERT, 1.5)
-_GROUP = marker_style("s", 5.5, WHITE, GREEN, 1.4)
-_REFERENCE = marker_style("D", 6.5, WHITE, INK, 1.5)
+_OUTLIER = style.marker_style("o", 6, WHITE, ALERT, 1.5)
+_GROUP = style.marker_style("s", 5.5, WHITE, GREEN, 1.4)
+_REFERENCE = style.marker_style("D", 6.5, WHITE, INK, 1.5)
 
 
 def quartiles(values: FloatArray) -> tuple[float, float]:
@@ -62,7 +53,7 @@ def outliers_of(tags: ArrayLike, present: ArrayLike) -> BoolArray:
     return beyond
 
 
-@theme
+@style.theme
 def show_embeddings(
     tags: Mapping[str, ArrayLike],
     present: ArrayLike,
@@ -88,10 +79,10 @@ def show_embeddings(
         ValueError: a shape does not fit or the hierarchy is unknown.
     """
     there = np.asarray(present, dtype=bool)
-    groups = skeleton.group_indices(hierarchy)
+    groups, colors = skeleton.group_indices(hierarchy), person_colors(len(there))
     if not tags:
         raise ValueError("show_embeddings needs the tags of at least one model")
-    figure = new_figure(_ROW * len(tags) + 0.7, WIDTH, title)
+    figure = style.new_figure(_ROW * len(tags) + 0.7, style.WIDTH, title)
     axes = figure.subplots(len(tags), 1, squeeze=False)[:, 0]
     for ax, (name, array) in zip(axes, tags.items(), strict=True):
         values = np.asarray(array, dtype=np.float64)
@@ -100,86 +91,58 @@ def show_embeddings(
                 f"tags {name!r} must be (people, {len(skeleton)}) for skeleton {skeleton.name!r} "
                 f"with as many rows as present {there.shape}, not {values.shape}"
             )
-        _draw_model(ax, values, there, groups, skeleton)
-        ax.set(title=name, ylabel="tag value")
-    entries = [
-        handle("keypoint", **marker_style("o", 6, GRAY, INK, 0.5)),
-        handle("outlier", **_OUTLIER),
-        handle("mean of a keypoint group", **_GROUP),
-        handle("reference embedding", **_REFERENCE),
-        Patch(color="0.9", label="quartiles; whiskers within 1.5 IQR of them"),
-    ]
-    legend_below(figure, entries)
+        people = np.flatnonzero(there.any(axis=1))
+        span = max(float(np.ptp(values[there])), 1e-3) if there.any() else 1.0
+        for column, n in enumerate(people):
+            named = pd.Series(values[n], skeleton.keypoints)[there[n]]
+            _draw_person(ax, column, named, groups[there[n]], colors[n], span)
+        labels = [f"person {n + 1}" for n in people]
+        ax.set_xticks(range(len(people)), labels, fontsize=style.TEXT)
+        ax.set(title=name, ylabel="tag value", xlim=(-0.5, max(len(people), 1) - 0.5))
+        ax.margins(y=0.1)
+        ax.grid(False, axis="x")
+        ax.tick_params(axis="x", length=0)
+    entries = {
+        "keypoint": style.marker_style("o", 6, GRAY, INK, 0.5),
+        "outlier": _OUTLIER,
+        "mean of a keypoint group": _GROUP,
+        "reference embedding": _REFERENCE,
+        "quartiles; whiskers within 1.5 IQR of them": Patch(color="0.9"),
+    }
+    style.legend_below(figure, entries)
     return figure
 
 
-def _draw_model(
-    ax: Axes, tags: FloatArray, present: BoolArray, groups: IntArray, skeleton: Skeleton
+def _draw_person(
+    ax: Axes, column: int, tags: pd.Series, groups: IntArray, color: Color, span: float
 ) -> None:
-    people = np.flatnonzero(present.any(axis=1))
-    beyond, colors = outliers_of(tags, present), person_colors(len(present))
-    span = float(np.ptp(tags[present])) if present.any() else 1.0
-    for column, n in enumerate(people):
-        _draw_box(ax, column, tags[n, present[n]], tags[n, present[n] & ~beyond[n]])
-        x = column - 0.1 + _offsets(tags[n], present[n])
-        _draw_tree(ax, column, x, tags[n], present[n], groups)
-        inside = present[n] & ~beyond[n]
-        style = marker_style("o", 5, colors[n], INK, 0.5)
-        ax.plot(x[inside], tags[n, inside], **style, zorder=4, gid="keypoints")
-        ax.plot(x[beyond[n]], tags[n, beyond[n]], **_OUTLIER, zorder=5, gid="outliers")
-        _name_outliers(ax, column, tags[n], beyond[n], skeleton, max(span, 1e-3))
-    ax.set_xticks(range(len(people)), [f"person {n + 1}" for n in people], fontsize=TEXT)
-    ax.set_xlim(-0.5, max(len(people), 1) - 0.5)
-    ax.margins(y=0.1)
-    ax.grid(False, axis="x")
-    ax.tick_params(axis="x", length=0)
-
-
-def _draw_box(ax: Axes, column: int, values: FloatArray, inside: FloatArray) -> None:
-    low, high = quartiles(values)
-    box = {"q1": low, "med": float(np.median(values)), "q3": high}
-    box |= {"whislo": inside.min(), "whishi": inside.max()}
+    """Draw the named tags of a person around x = ``column``, on an axis that spans ``span``."""
+    values = tags.to_numpy()
+    (q1, q3), (low, high) = quartiles(values), fences(values)
+    inside = (values >= low) & (values <= high)
+    box = {"q1": q1, "med": np.median(values), "q3": q3}
+    box |= {"whislo": values[inside].min(), "whishi": values[inside].max()}
     line: dict[str, Any] = {"color": "0.6", "linewidth": 0.8}
     ax.bxp(
         [box], positions=[column - 0.1], widths=0.3, showfliers=False, patch_artist=True,
-        boxprops={"facecolor": "0.9", "edgecolor": "0.6", "linewidth": 0.8}, medianprops=line,
-        whiskerprops=line, capprops=line, manage_ticks=False, zorder=1,
+        boxprops={"fc": "0.9", "ec": "0.6", "lw": 0.8}, medianprops=line, whiskerprops=line,
+        capprops=line, manage_ticks=False, zorder=1,
     )  # fmt: skip
-
-
-def _draw_tree(
-    ax: Axes, column: int, x: FloatArray, tags: FloatArray, present: BoolArray, groups: IntArray
-) -> None:
-    """Join keypoints with the means of their groups, and those with the reference embedding."""
-    middle, end = column + 0.14, column + 0.36
-    line: dict[str, Any] = {"color": "0.65", "linewidth": 0.6}
-    reference = float(tags[present].mean())
-    for group in np.unique(groups[present]):
-        members = present & (groups == group)
-        mean = float(tags[members].mean())
-        for k in np.flatnonzero(members):
-            ax.plot([x[k], middle], [tags[k], mean], **line, zorder=2)
-        ax.plot([middle, end], [mean, reference], **line, zorder=2)
+    order = np.argsort(values, kind="stable")
+    x = np.empty(len(values))  # neighboring dots of a column stand apart
+    x[order] = column - 0.1 + np.resize([-0.06, 0.0, 0.06], len(values))
+    dot = style.marker_style("o", 5, color, INK, 0.5)
+    ax.plot(x[inside], values[inside], **dot, zorder=4, gid="keypoints")
+    ax.plot(x[~inside], values[~inside], **_OUTLIER, zorder=5, gid="outliers")
+    middle, end, reference = column + 0.14, column + 0.36, values.mean()
+    for group in np.unique(groups):
+        mean = values[groups == group].mean()
+        for k in np.flatnonzero(groups == group):
+            ax.plot([x[k], middle, end], [values[k], mean, reference], **line, zorder=2)
         ax.plot(middle, mean, **_GROUP, zorder=4)
     ax.plot(end, reference, **_REFERENCE, zorder=4)
-
-
-def _offsets(tags: FloatArray, present: BoolArray) -> FloatArray:
-    """Sideways shifts (K,) that keep neighboring dots of a column apart."""
-    shift = np.zeros(len(tags))
-    order = np.flatnonzero(present)[np.argsort(tags[present], kind="stable")]
-    shift[order] = np.resize([-0.06, 0.0, 0.06], len(order))
-    return shift
-
-
-def _name_outliers(
-    ax: Axes, column: int, tags: FloatArray, beyond: BoolArray, skeleton: Skeleton, span: float
-) -> None:
-    """Name the outliers to the left of their dots, moved apart where they would overlap."""
     height = -np.inf
-    for k in np.flatnonzero(beyond)[np.argsort(tags[beyond], kind="stable")]:
-        height = max(float(tags[k]), height + 0.085 * span)
-        ax.text(
-            column - 0.23, height, display_name(skeleton.keypoints[k]), ha="right", va="center",
-            fontsize=SMALL - 1, color=ALERT, zorder=6,
-        )  # fmt: skip
+    for k in order[~inside[order]]:  # names stand apart where outliers do not
+        height = max(values[k], height + 0.085 * span)
+        name = style.display_name(tags.index[k])
+        ax.text(column - 0.23, height, name, ha="right", va="center", fontsize=7, color=ALERT)

@@ -6,24 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.figure import (
-    as_image,
-    bar_beside,
-    display_name,
-    handle,
-    legend_below,
-    marker_style,
-    panel_grid,
-    show_image,
-    show_map,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.palette import ALERT, INK, to_pale_gray
 from poselib.plots.poses import as_people
 from poselib.skeletons import Skeleton
@@ -31,10 +19,11 @@ from poselib.structures import Size
 from poselib.typing import FloatArray
 
 HEATMAP_COLORS = "inferno"
+_IGNORED = (*ALERT, 0.3)
 _MARK = "#00c8ff"  # cyan: not among those
 
 
-@theme
+@style.theme
 def show_heatmaps(
     image: ArrayLike,
     heatmaps: ArrayLike,
@@ -57,23 +46,21 @@ def show_heatmaps(
     Raises:
         ValueError: a shape does not fit, or a keypoint is unknown.
     """
-    pixels, heat = as_image(image), as_maps(heatmaps, skeleton, "heatmaps")
-    names = (
-        list(keypoints) if keypoints is not None else spaced_keypoints(skeleton, 2 * columns - 1)
-    )
+    pixels, heat = style.as_image(image), as_maps(heatmaps, skeleton, "heatmaps")
+    names = spaced_keypoints(skeleton, 2 * columns - 1) if keypoints is None else keypoints
     indices = [skeleton.index(name) for name in names]
     size = pixels.shape[1:]
     top = max(float(np.nanmax(heat, initial=0.0)), 1e-6)
-    figure, axes = panel_grid([size] * (len(names) + 1), columns, title=title, side=0.8)
+    figure, axes = style.panel_grid([size] * (len(names) + 1), columns, title=title, side=0.8)
     panels = [("all keypoints", heat.max(axis=0)), *zip(names, heat[indices], strict=True)]
     for ax, (name, values) in zip(axes, panels, strict=True):
-        show_image(ax, to_pale_gray(pixels), display_name(name))
+        style.show_image(ax, to_pale_gray(pixels), style.display_name(name))
         mesh = add_heatmap(ax, values, size, top)
-    bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heatmap value")
+    style.bar_beside(axes[min(columns, len(axes)) - 1], mesh, "heatmap value")
     return figure
 
 
-@theme
+@style.theme
 def show_targets(
     image: ArrayLike,
     heatmaps: ArrayLike,
@@ -99,17 +86,24 @@ def show_targets(
     Raises:
         ValueError: a shape does not fit.
     """
-    pixels, heat = as_image(image), as_maps(heatmaps, skeleton, "heatmaps")
+    pixels, heat = style.as_image(image), as_maps(heatmaps, skeleton, "heatmaps")
     people, size = as_people(keypoints, skeleton), pixels.shape[1:]
-    figure, (whole, close) = panel_grid([size, size], 2, title=title, side=0.8)
-    show_image(whole, to_pale_gray(pixels), "targets of all keypoints over the image")
+    figure, (whole, close) = style.panel_grid([size, size], 2, title=title, side=0.8)
+    style.show_image(whole, to_pale_gray(pixels), "targets of all keypoints over the image")
     mesh = add_heatmap(whole, heat.max(axis=0), size, 1.0)
     if weights is not None:
-        _shade(whole, np.asarray(weights, dtype=np.float64).reshape(heat.shape[1:]), size)
-    _dots(whole, people[people[..., 2] > 0], 3.0)
+        ignored = np.reshape(weights, (*heat.shape[1:], 1)) <= 0
+        style.show_map(whole, np.where(ignored, _IGNORED, 0.0), size, zorder=2)
+    whole.plot(*people[people[..., 2] > 0, :2].T, **_dot(3.0), zorder=4)
     _close_up(close, pixels, heat, people, skeleton)
-    bar_beside(close, mesh, "heatmap value")
-    legend_below(figure, _target_handles(weights is not None))
+    style.bar_beside(close, mesh, "heatmap value")
+    entries: dict[str, Any] = {
+        "labeled keypoint": _dot(6),
+        "the cell it lies in": Patch(fc="none", ec=_MARK, linewidth=1.4),
+    }
+    if weights is not None:
+        entries["not counted by the loss"] = Patch(fc=_IGNORED)
+    style.legend_below(figure, entries)
     return figure
 
 
@@ -127,9 +121,8 @@ def as_maps(maps: ArrayLike, skeleton: Skeleton, name: str) -> FloatArray:
 def add_heatmap(ax: Axes, values: FloatArray, size: Size, top: float) -> Any:
     """Lay a map (h, w) over an image of ``size``: opaque where high, clear where low."""
     alpha = np.clip(1.5 * np.nan_to_num(values) / top, 0.0, 0.9)
-    return show_map(
-        ax, values, size, cmap=HEATMAP_COLORS, vmin=0.0, vmax=top, alpha=alpha, zorder=1
-    )
+    colors: dict[str, Any] = {"cmap": HEATMAP_COLORS, "vmin": 0.0, "vmax": top, "alpha": alpha}
+    return style.show_map(ax, values, size, **colors, zorder=1)
 
 
 def spaced_keypoints(skeleton: Skeleton, count: int) -> list[str]:
@@ -139,24 +132,8 @@ def spaced_keypoints(skeleton: Skeleton, count: int) -> list[str]:
     return [skeleton.keypoints[place] for place in places]
 
 
-def _dots(ax: Axes, points: NDArray[np.float32], size: float) -> None:
-    ax.plot(*points[:, :2].T, **_dot(size), zorder=4)
-
-
 def _dot(size: float) -> dict[str, Any]:
-    return marker_style("o", size, _MARK, INK, 0.1 * size)
-
-
-def _target_handles(weighted: bool) -> list[Artist]:
-    dot = handle("labeled keypoint", **_dot(6))
-    cell = Patch(facecolor="none", edgecolor=_MARK, linewidth=1.4, label="the cell it lies in")
-    ignored = Patch(facecolor=(*ALERT, 0.3), label="not counted by the loss")
-    return [dot, cell, ignored] if weighted else [dot, cell]
-
-
-def _shade(ax: Axes, weights: FloatArray, size: Size) -> None:
-    shade = np.where(weights[..., None] <= 0, (*ALERT, 0.3), (*ALERT, 0.0))
-    show_map(ax, shade, size, zorder=2)
+    return style.marker_style("o", size, _MARK, INK, 0.1 * size)
 
 
 def _close_up(
@@ -169,26 +146,23 @@ def _close_up(
     """Show the map around the first labeled keypoint with the borders of the cells."""
     size: Size = (pixels.shape[1], pixels.shape[2])
     labeled = people[..., 2] > 0
-    show_image(ax, to_pale_gray(pixels), "close up: no person is labeled")
+    style.show_image(ax, to_pale_gray(pixels), "close up: no person is labeled")
     if not labeled.any():
         return
     n, k = np.argwhere(labeled)[0]
     add_heatmap(ax, heat[k], size, 1.0)
-    _dots(ax, people[labeled[:, k], k], 7.0)
-    stride_y, stride_x = size[0] / heat.shape[1], size[1] / heat.shape[2]
-    column, row = np.floor(people[n, k, :2] / (stride_x, stride_y))
-    cell = Rectangle(
-        (column * stride_x, row * stride_y), stride_x, stride_y,
-        fill=False, edgecolor=_MARK, linewidth=1.4, zorder=3,
-    )  # fmt: skip
-    ax.add_patch(cell)
-    half_y = 8 * stride_y
-    half_x = half_y * size[1] / size[0]
-    x, y = people[n, k, :2]
-    ax.set(xlim=(x - half_x, x + half_x), ylim=(y + half_y, y - half_y))
-    ax.set_xticks(np.arange(np.ceil((x - half_x) / stride_x), (x + half_x) / stride_x) * stride_x)
-    ax.set_yticks(np.arange(np.ceil((y - half_y) / stride_y), (y + half_y) / stride_y) * stride_y)
+    ax.plot(*people[labeled[:, k], k, :2].T, **_dot(7.0), zorder=4)
+    stride = np.array([size[1] / heat.shape[2], size[0] / heat.shape[1]])
+    point = people[n, k, :2]
+    corner = np.floor(point / stride) * stride
+    ax.add_patch(Rectangle(corner, *stride, fill=False, ec=_MARK, lw=1.4, zorder=3))
+    half = 8 * stride[1] * np.array([size[1] / size[0], 1.0])
+    (left, top), (right, bottom) = point - half, point + half
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    first = np.ceil((point - half) / stride) * stride
+    ax.set_xticks(np.arange(first[0], right, stride[0]))
+    ax.set_yticks(np.arange(first[1], bottom, stride[1]))
     ax.grid(color="white", linewidth=0.4, alpha=0.7)
     ax.tick_params(length=0, labelbottom=False, labelleft=False)
-    heading = f"close up of {display_name(skeleton.keypoints[k])} alone, cells of {stride_x:g} px"
-    ax.set_title(heading, pad=3)
+    name = style.display_name(skeleton.keypoints[k])
+    ax.set_title(f"close up of {name} alone, cells of {stride[0]:g} px", pad=3)

@@ -12,16 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
 
-from poselib.plots.figure import (
-    as_image,
-    bar_beside,
-    display_name,
-    handle,
-    legend_below,
-    marker_style,
-    new_figure,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.heatmaps import HEATMAP_COLORS, as_maps
 from poselib.plots.palette import ALERT, SKY, WHITE, to_pale_gray
 from poselib.plots.panels import window_around
@@ -32,8 +23,8 @@ from poselib.typing import FloatArray
 
 _ROW, _SIDES = 2.95, [1.0, 1.0, 1.95]  # inches of a row, and fractions of its width
 _DEEP = 3  # rows of filters
-_CROSS = marker_style("P", 5.5, (0.0, 0.85, 0.45))
-_DOT = marker_style("o", 3.5, WHITE)
+_CROSS = style.marker_style("P", 5.5, (0.0, 0.85, 0.45))
+_DOT = style.marker_style("o", 3.5, WHITE)
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class FilterPanel:
     title: str = ""
 
 
-@theme
+@style.theme
 def show_local_filters(
     panels: Sequence[FilterPanel], skeleton: Skeleton, *, title: str = ""
 ) -> Figure:
@@ -79,32 +70,27 @@ def show_local_filters(
     """
     if not panels:
         raise ValueError("nothing to draw: there is no panel")
+    count = len(skeleton)
+    shapes = {"truth": (count, 3), "poses": (2, count, 2), "places": (count, 2)}
     for panel in panels:
-        _check(panel, skeleton)
-    figure = new_figure(_ROW * len(panels) + 0.7, title=title)
+        for name, shape in shapes.items():
+            if (given := np.shape(getattr(panel, name))) != shape:
+                raise ValueError(f"{name} must be {shape}, not {given}")
+    figure = style.new_figure(_ROW * len(panels) + 0.7, title=title)
     grid = figure.add_gridspec(len(panels), 3, width_ratios=_SIDES)
     for row, panel in enumerate(panels):
         for column, (pose, heading) in enumerate(zip(panel.poses, panel.headings, strict=True)):
             text = f"{panel.title}\n{heading}" if panel.title and column == 0 else heading
             _draw_pose(figure.add_subplot(grid[row, column]), panel, pose, skeleton, text)
         _draw_filters(figure, grid[row, 2], panel, skeleton)
-    handles = [
-        handle("pose", color=SKY, linewidth=3),
-        handle("ground truth", **_CROSS),
-        handle("from the pose to the ground truth", color=ALERT, linewidth=1.4),
-        handle("keypoint as regressed, in its filter", **_DOT),
-    ]
-    legend_below(figure, handles)
+    entries = {
+        "pose": {"color": SKY, "linewidth": 3},
+        "ground truth": _CROSS,
+        "from the pose to the ground truth": {"color": ALERT, "linewidth": 1.4},
+        "keypoint as regressed, in its filter": _DOT,
+    }
+    style.legend_below(figure, entries)
     return figure
-
-
-def _check(panel: FilterPanel, skeleton: Skeleton) -> None:
-    count = len(skeleton)
-    as_maps(panel.filters, skeleton, "filters")
-    shapes = {"truth": (count, 3), "poses": (2, count, 2), "places": (count, 2)}
-    for name, shape in shapes.items():
-        if (given := np.shape(getattr(panel, name))) != shape:
-            raise ValueError(f"{name} must be {shape}, not {given}")
 
 
 def _draw_pose(
@@ -113,14 +99,10 @@ def _draw_pose(
     """Draw a pose over the part of the image that holds both poses and the truth."""
     labeled = panel.truth[:, 2] > 0
     truth = panel.truth[labeled, :2]
-    size = as_image(panel.image).shape[1:]
-    window = window_around(np.concatenate([*panel.poses, truth]), (size[0], size[1]))
-    left, top, right, bottom = window
-    one = Poses(
-        pose[None].astype(np.float32),
-        np.ones((1, len(pose)), np.float32),
-        np.ones(1, np.float32),
-    )
+    size = style.as_image(panel.image).shape[1:]
+    left, top, right, bottom = window_around(np.concatenate([*panel.poses, truth]), size)
+    ones = np.ones((1, len(pose)), np.float32)
+    one = Poses(pose[None].astype(np.float32), ones, ones[:, 0])
     # Lines are in px of the image, and a part of it is shown.
     weight = max(right - left, bottom - top) / max(size)
     draw_poses(to_pale_gray(panel.image, 0.3), one, skeleton, ax=ax, colors=[SKY], weight=weight)
@@ -140,16 +122,15 @@ def _draw_filters(
     inner = where.subgridspec(_DEEP, columns)
     filters = as_maps(panel.filters, skeleton, "filters")
     half, top = filters.shape[-1] / 2, max(float(filters.max()), 1e-6)
+    extent = (-half, half, half, -half)
     for number, (name, values) in enumerate(zip(skeleton.keypoints, filters, strict=True)):
         ax = figure.add_subplot(inner[divmod(number, columns)])
-        mesh = ax.imshow(
-            values, extent=(-half, half, half, -half), cmap=HEATMAP_COLORS, vmin=0.0, vmax=top
-        )
+        mesh = ax.imshow(values, extent=extent, cmap=HEATMAP_COLORS, vmin=0.0, vmax=top)
         ax.plot(0, 0, gid="middle", **_DOT)
         x, y = panel.places[number]
         if max(abs(x), abs(y)) <= half:  # false for NaN
             ax.plot(x, y, gid="truth", **_CROSS)
         ax.set(xticks=[], yticks=[], xlim=(-half, half), ylim=(half, -half))
-        ax.set_title(display_name(name).replace(" ", "\n"), fontsize=8, pad=2)
+        ax.set_title(style.display_name(name).replace(" ", "\n"), fontsize=8, pad=2)
         if number == columns - 1:
-            bar_beside(ax, mesh, "attraction")
+            style.bar_beside(ax, mesh, "attraction")

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from poselib.plots import style
 from poselib.plots.bars import stack_bars
-from poselib.plots.figure import SMALL, WIDTH, legend_under, new_figure, require_columns, theme
-from poselib.plots.palette import BLUE, GRAY, INK, LINES, ORANGE, WHITE, Color, blend
+from poselib.plots.palette import BLUE, GRAY, INK, LINES, ORANGE, WHITE, blend
 
 _ROW = 0.2  # inches
 _MARKERS = "osD^v"
 _MISSING = blend(GRAY, WHITE, 0.35)
 _OUTSIDE = blend(GRAY, WHITE, 0.8)
-# Windows larger than the one the figure is about are orange.
 _LARGER = blend(ORANGE, WHITE, 0.45)
 
 
-@theme
+@style.theme
 def show_local_search(
     results: pd.DataFrame,
     rates: pd.DataFrame,
@@ -55,17 +55,16 @@ def show_local_search(
     """
     sides = sorted({window, *drawn})
     needed = ["keypoint", "missing", *(f"within_{side}" for side in sides)]
-    require_columns([(results, ["row", "window", "AP"]), (rates, needed)])
+    style.require_columns(results, "row", "window", "AP")
+    style.require_columns(rates, *needed)
     variants = results["row"].nunique()
-    if rates.empty:
-        raise ValueError("nothing to draw: the rates are of no keypoint")
     if not 1 <= variants <= len(_MARKERS):
         raise ValueError(f"one to {len(_MARKERS)} variants can be drawn, not {variants}")
     if window not in set(results["window"]):
         raise ValueError(f"window {window} is not among those measured")
     if not published_about.strip():
         raise ValueError("say in published_about which data the published numbers are of")
-    figure = new_figure(max(_ROW * len(rates), 2.0) + 1.75, WIDTH, title)
+    figure = style.new_figure(max(_ROW * len(rates), 2.0) + 1.75, style.WIDTH, title)
     left, middle, right = figure.subplots(1, 3, width_ratios=[0.8, 1.1, 1.5])
     _draw_published(left, published, window)
     left.set_title(f"published,\n{published_about}")
@@ -109,7 +108,7 @@ def _draw_measured(ax: Axes, results: pd.DataFrame, window: int) -> None:
     low, high = float(results["AP"].min()), float(results["AP"].max())
     room = max(high - low, 2.0) * 0.14
     ax.set_ylim(low - room, high + room)
-    legend_under(ax, columns=1)
+    style.legend_under(ax, columns=1)
 
 
 def _write_value(ax: Axes, side: float, value: float) -> None:
@@ -124,25 +123,19 @@ def _draw_rates(ax: Axes, rates: pd.DataFrame, sides: Sequence[int], window: int
     parts = within.diff(axis=1).fillna(within)
     parts["farther off"] = (100 - within.iloc[:, -1] - rates["missing"]).clip(lower=0)
     parts["not found"] = rates["missing"]
-    colors = [*_shades(sides, window), _OUTSIDE, _MISSING]
+    # The smaller a window the darker; those beyond the one of the figure are orange.
+    inner = sum(side <= window for side in sides)
+    shades = sns.blend_palette([blend(BLUE, INK, 0.5), blend(BLUE, WHITE, 0.45)], inner)
+    larger = sns.blend_palette([_LARGER, WHITE], len(sides) - inner + 2)[: len(sides) - inner]
+    colors = [*shades, *larger, _OUTSIDE, _MISSING]
     stack_bars(ax, parts, colors, f"position of the truth;\nnumbers: {_square(window)}, %")
-    numbers = ["–" if np.isnan(value) else f"{value:.0f}" for value in within[_square(window)]]
-    for row, text in enumerate(numbers):
-        ax.text(102, row, text, va="center", fontsize=SMALL)
+    for row, value in enumerate(within[_square(window)]):
+        ax.text(102, row, "–" if np.isnan(value) else f"{value:.0f}", va="center")
     ax.grid(False)
     ax.set(xlim=(0, 100), xlabel="keypoints of people found, %")
     ax.spines["left"].set_visible(False)
-    legend_under(ax, columns=3)
+    style.legend_under(ax, columns=3)
 
 
 def _square(side: int) -> str:
     return f"within {side}×{side}"
-
-
-def _shades(sides: Sequence[int], window: int) -> list[Color]:
-    """A color for each window: the smaller the darker, and those beyond the main one orange."""
-    inner = [side for side in sides if side <= window]
-    dark, light = blend(BLUE, INK, 0.5), blend(BLUE, WHITE, 0.45)
-    shades = [blend(light, dark, 1 - n / max(len(inner) - 1, 1)) for n in range(len(inner))]
-    outer = len(sides) - len(inner)
-    return shades + [blend(_LARGER, WHITE, 0.6 * n / max(outer, 1)) for n in range(outer)]

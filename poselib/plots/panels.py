@@ -11,16 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.figure import (
-    as_image,
-    handle,
-    legend_below,
-    line_weight,
-    marker_style,
-    panel_grid,
-    pose_handles,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.palette import ALERT, WHITE, partner_colors
 from poselib.plots.poses import as_people, draw_poses, draw_truth
 from poselib.skeletons import Skeleton
@@ -28,7 +19,7 @@ from poselib.structures import Poses
 from poselib.typing import FloatArray
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom; px
-_RING = marker_style("o", 9, "none", ALERT, 1.6)
+_RING = style.marker_style("o", 9, "none", ALERT, 1.6)
 _MARGIN = 0.15  # around what a window must show, of its side
 
 
@@ -59,7 +50,7 @@ class Panel:
     window: Window | None = None
 
 
-@theme
+@style.theme
 def show_panels(
     panels: Sequence[Panel],
     skeleton: Skeleton,
@@ -82,8 +73,8 @@ def show_panels(
             not fit.
     """
     cut = [_cut(panel, skeleton) for panel in panels]
-    figure, axes = panel_grid([panel.image.shape[1:] for panel in cut], columns, title=title)
-    weight = line_weight(min(columns, len(panels)))
+    figure, axes = style.panel_grid([panel.image.shape[1:] for panel in cut], columns, title=title)
+    weight = style.line_weight(min(columns, len(panels)))
     for ax, panel in zip(axes, cut, strict=True):
         options: dict[str, Any] = {"ax": ax, "weight": weight, "title": panel.title}
         if panel.poses is None:
@@ -92,12 +83,12 @@ def show_panels(
             colors = partner_colors(len(panel.truth), panel.partners)
             draw_poses(panel.image, panel.poses, skeleton, colors=colors, **options)
         _mark(ax, panel)
-    handles = pose_handles(hidden=True)
+    entries = dict(style.VISIBILITY)
     if any(len(panel.rings) for panel in cut):
-        handles.append(handle(marked, **_RING))
+        entries[marked] = _RING
     if any(np.isfinite(panel.targets).all(axis=-1).any() for panel in cut):
-        handles.append(handle("correct position", color=ALERT, linewidth=1.2))
-    legend_below(figure, handles)
+        entries["correct position"] = {"color": ALERT, "linewidth": 1.2}
+    style.legend_below(figure, entries)
     return figure
 
 
@@ -112,9 +103,8 @@ def window_around(points: ArrayLike, size: tuple[int, int]) -> Window:
         return 0, 0, width, height
     low, high = xy.min(axis=0), xy.max(axis=0)
     side = max(float((high - low).max()) * (1 + 2 * _MARGIN), 0.25 * min(size))
-    first = np.minimum(
-        np.maximum((low + high - side) / 2, 0), np.maximum((width, height), side) - side
-    )
+    last = np.maximum((width, height), side) - side
+    first = np.minimum(np.maximum((low + high - side) / 2, 0), last)
     left, top = (int(v) for v in np.floor(first))
     right, bottom = (int(v) for v in np.ceil(first + side))
     return left, top, min(right, width), min(bottom, height)
@@ -122,17 +112,16 @@ def window_around(points: ArrayLike, size: tuple[int, int]) -> Window:
 
 def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
     """Return the panel of the window alone, in its own px."""
-    image, truth = as_image(panel.image), as_people(panel.truth, skeleton)
+    image, truth = style.as_image(panel.image), as_people(panel.truth, skeleton)
     height, width = image.shape[1:]
     left, top, right, bottom = panel.window or (0, 0, width, height)
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise ValueError(f"window {panel.window} does not lie in an image {width} by {height} px")
     corner = np.array([left, top], dtype=np.float32)
-    poses = panel.poses
-    if poses is not None and len(panel.partners) != len(poses):
-        raise ValueError(f"{len(panel.partners)} partners for {len(poses)} detections")
-    if poses is not None:
-        poses = Poses(poses.keypoints - corner, poses.scores, poses.person_scores)
+    if (poses := panel.poses) is not None:
+        if len(panel.partners) != len(poses):
+            raise ValueError(f"{len(panel.partners)} partners for {len(poses)} detections")
+        poses = replace(poses, keypoints=poses.keypoints - corner)
     return replace(
         panel,
         image=image[:, top:bottom, left:right],
@@ -145,11 +134,10 @@ def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
 
 
 def _mark(ax: Axes, panel: Panel) -> None:
-    if len(panel.targets):
-        for ring, target in zip(panel.rings, panel.targets, strict=True):
-            if np.isfinite(target).all():
-                x, y = np.stack([ring, target], axis=-1)
-                ax.plot(x, y, color=WHITE, linewidth=2.6, zorder=5)
-                ax.plot(x, y, color=ALERT, linewidth=1.2, zorder=6, gid="belongs")
-    ax.plot(*panel.rings.T, **marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
+    for ring, target in zip(panel.rings, panel.targets, strict=False):
+        if np.isfinite(target).all():
+            x, y = np.stack([ring, target], axis=-1)
+            ax.plot(x, y, color=WHITE, linewidth=2.6, zorder=5)
+            ax.plot(x, y, color=ALERT, linewidth=1.2, zorder=6, gid="belongs")
+    ax.plot(*panel.rings.T, **style.marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
     ax.plot(*panel.rings.T, **_RING, zorder=8, gid="marked")

@@ -12,17 +12,9 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from poselib.plots.figure import (
-    as_image,
-    legend_below,
-    line_weight,
-    panel_grid,
-    pose_handles,
-    show_image,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.palette import Color, person_colors, to_rgb8
-from poselib.plots.shapes import PersonShapes, Shape, people_shapes
+from poselib.plots.shapes import PersonShapes, people_shapes
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Size
 
@@ -33,7 +25,7 @@ _SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px
 MIN_SCORE = 0.2
 
 
-@theme
+@style.theme
 def draw_poses(
     image: ArrayLike,
     poses: Poses,
@@ -64,19 +56,19 @@ def draw_poses(
     Raises:
         ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
     """
-    pixels = as_image(image)
+    pixels = style.as_image(image)
     shapes = _shapes_of(
         poses, skeleton, pixels.shape[1:], min_score, min_person_score, colors, weight
     )
     if ax is None:
-        figure, (ax,) = panel_grid([pixels.shape[1:]], 1)
-        legend_below(figure, pose_handles())
-    show_image(ax, pixels, title)
+        figure, (ax,) = style.panel_grid([pixels.shape[1:]], 1)
+        style.legend_below(figure, style.SIDES)
+    style.show_image(ax, pixels, title)
     add_people(ax, shapes)
     return ax.figure  # type: ignore[return-value]
 
 
-@theme
+@style.theme
 def draw_truth(
     image: ArrayLike,
     keypoints: ArrayLike,
@@ -90,23 +82,20 @@ def draw_truth(
     """Draw annotated people: filled markers are visible keypoints, rings are hidden ones.
 
     Args:
-        image: (3, H, W) uint8 RGB.
         keypoints: (N, K, 3) px of ``image`` and visibility 0 (not drawn), 1 (ring) or 2.
-        skeleton: names and limbs of the keypoints.
-        ax: where to draw; a new figure with a legend if None.
-        colors: one per person.
-        weight: factor of line widths and markers.
-        title: heading of the panel.
+        image, skeleton, ax, colors, weight, title: as in ``draw_poses``.
 
     Raises:
         ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
     """
-    pixels, people = as_image(image), as_people(keypoints, skeleton)
+    pixels, people = style.as_image(image), as_people(keypoints, skeleton)
     if ax is None:
-        figure, (ax,) = panel_grid([pixels.shape[1:]], 1)
-        legend_below(figure, pose_handles(hidden=True))
-    show_image(ax, pixels, title)
-    add_truth(ax, people, skeleton, pixels.shape[1:], colors, weight)
+        figure, (ax,) = style.panel_grid([pixels.shape[1:]], 1)
+        style.legend_below(figure, style.VISIBILITY)
+    style.show_image(ax, pixels, title)
+    xy, visibility, colors = people[..., :2], people[..., 2], colors or person_colors(len(people))
+    size, shown = pixels.shape[1:], visibility > 0
+    add_people(ax, people_shapes(xy, shown, visibility == 1, skeleton, colors, size, weight=weight))
     return ax.figure  # type: ignore[return-value]
 
 
@@ -115,15 +104,20 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
 
     It is drawn as by ``draw_poses``, at the image's own resolution, and raises the same errors.
     """
-    pixels = as_image(image)
+    pixels = style.as_image(image)
     canvas = np.ascontiguousarray(pixels.transpose(1, 2, 0)).copy()
+    # OpenCV puts the center of a pixel at an integer; poselib at integer + 0.5. The bounds keep
+    # far-away points within OpenCV's 32-bit fixed-point numbers.
+    bound = 4.0 * max(canvas.shape)
+    line: dict[str, Any] = {"lineType": cv2.LINE_AA, "shift": _SUBPIXEL_BITS}
     for person in _shapes_of(poses, skeleton, pixels.shape[1:]):
-        for shape in (*person.limbs, *person.keypoints):
-            _paint(canvas, shape)
+        for points, color in (*person.limbs, *person.keypoints):
+            corners = np.clip(points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS
+            cv2.fillPoly(canvas, [corners.round().astype(np.int32)], to_rgb8(color), **line)
     return canvas
 
 
-@theme
+@style.theme
 def show_poses(
     images: Sequence[ArrayLike],
     poses: Sequence[Poses],
@@ -143,8 +137,7 @@ def show_poses(
         skeleton: names and limbs of the keypoints.
         titles: a name per image.
         columns: images side by side.
-        min_score: keypoints at or below it are left out; by default those that are mere guesses.
-        min_person_score: people below it are left out.
+        min_score, min_person_score: as in ``draw_poses``.
         title: heading of the figure.
 
     Raises:
@@ -156,29 +149,14 @@ def show_poses(
             f"as many poses and titles as images are needed, not {len(poses)} and {len(names)} "
             f"for {len(images)}"
         )
-    figure, axes = panel_grid([as_image(i).shape[1:] for i in images], columns, title=title)
+    sizes = [style.as_image(image).shape[1:] for image in images]
+    figure, axes = style.panel_grid(sizes, columns, title=title)
     options: dict[str, Any] = {"min_score": min_score, "min_person_score": min_person_score}
-    options["weight"] = line_weight(min(columns, len(images)))
+    options["weight"] = style.line_weight(min(columns, len(images)))
     for ax, image, found, name in zip(axes, images, poses, names, strict=True):
         draw_poses(image, found, skeleton, ax=ax, title=name, **options)
-    legend_below(figure, pose_handles())
+    style.legend_below(figure, style.SIDES)
     return figure
-
-
-def add_truth(
-    ax: Axes,
-    keypoints: NDArray[np.float32],
-    skeleton: Skeleton,
-    size: Size,
-    colors: Sequence[Color] | None = None,
-    weight: float = 1.0,
-) -> None:
-    """Add annotated people (N, K, 3) to ``ax``, which already shows their image of ``size``."""
-    seen, colors = keypoints[..., 2], colors or person_colors(len(keypoints))
-    people = people_shapes(
-        keypoints[..., :2], seen > 0, seen == 1, skeleton, colors, size, weight=weight
-    )
-    add_people(ax, people)
 
 
 def as_people(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
@@ -218,25 +196,7 @@ def add_people(ax: Axes, people: Sequence[PersonShapes]) -> None:
     for n, person in enumerate(people):
         for kind, shapes in (("limbs", person.limbs), ("keypoints", person.keypoints)):
             if shapes:
-                polygons = PolyCollection(
-                    [shape.points for shape in shapes],
-                    facecolors=[shape.color for shape in shapes],
-                    linewidths=0,
-                    zorder=3,
-                )
+                points, colors = zip(*shapes, strict=True)
+                polygons = PolyCollection(points, facecolors=colors, linewidths=0, zorder=3)
                 polygons.set_gid(f"person {n} {kind}")
                 ax.add_collection(polygons, autolim=False)
-
-
-def _paint(canvas: NDArray[np.uint8], shape: Shape) -> None:
-    # OpenCV puts the center of a pixel at an integer; poselib at integer + 0.5. The bounds keep
-    # far-away points within OpenCV's 32-bit fixed-point numbers.
-    bound = 4.0 * max(canvas.shape)
-    corners = np.clip(shape.points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS
-    cv2.fillPoly(
-        canvas,
-        [corners.round().astype(np.int32)],
-        to_rgb8(shape.color),
-        lineType=cv2.LINE_AA,
-        shift=_SUBPIXEL_BITS,
-    )

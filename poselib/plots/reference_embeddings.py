@@ -5,27 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from poselib.plots.figure import (
-    WIDTH,
-    handle,
-    legend_below,
-    marker_style,
-    new_figure,
-    people_label,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.grouping import Step, people_in, type_name
 from poselib.plots.palette import GRAY, INK, Color, person_colors
 from poselib.skeletons import Skeleton
-from poselib.typing import FloatArray
+from poselib.typing import FloatArray, IntArray
 
 
-@theme
+@style.theme
 def show_reference_paths(
     groupings: Mapping[str, Sequence[Step]],
     skeleton: Skeleton,
@@ -48,24 +40,24 @@ def show_reference_paths(
     """
     if not groupings or not all(groupings.values()):
         raise ValueError("show_reference_paths needs at least one step in each grouping")
-    figure = new_figure(2.9 * len(groupings) + 0.6, WIDTH, title)
+    figure = style.new_figure(2.9 * len(groupings) + 0.6, style.WIDTH, title)
     axes = figure.subplots(len(groupings), 1, squeeze=False, sharey=True)[:, 0]
     first = next(iter(groupings.values()))
     for ax, (name, grouping) in zip(axes, groupings.items(), strict=True):
         numbers = _aligned(first, grouping)
         colors = person_colors(max(int(numbers.max()) + 1, 1))
-        ax.set_title(f"{name}: {people_label(people_in(grouping))} found")
+        ax.set_title(f"{name}: {style.people_label(people_in(grouping))} found")
         _draw_paths(ax, grouping, [colors[n] for n in numbers])
         labels = [type_name(skeleton, step) for step in grouping]
-        style = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-        ax.set_xticks(range(len(labels)), labels, **style)
+        options = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(range(len(labels)), labels, **options)
     axes[-1].set_xlabel("keypoint types in the order of grouping")
-    handles = [
-        handle("candidate that starts a person", **marker_style("*", 11, GRAY, INK, 0.6)),
-        handle("candidate that joins a person", **marker_style("o", 6, GRAY, INK, 0.6)),
-        handle("reference embedding (mean so far)", color=GRAY, linewidth=2.4),
-    ]
-    legend_below(figure, handles)
+    entries = {
+        "candidate that starts a person": style.marker_style("*", 11, GRAY, INK, 0.6),
+        "candidate that joins a person": style.marker_style("o", 6, GRAY, INK, 0.6),
+        "reference embedding (mean so far)": {"color": GRAY, "linewidth": 2.4},
+    }
+    style.legend_below(figure, entries)
     return figure
 
 
@@ -89,41 +81,31 @@ def _draw_paths(ax: Axes, steps: Sequence[Step], colors: Sequence[Color]) -> Non
         ax.plot(paths[:, person], color=INK, linewidth=2.6, zorder=2)
         ax.plot(paths[:, person], color=color, linewidth=1.6, zorder=3, gid="reference")
     for number, step in enumerate(steps):
-        tags = np.asarray(step.tags)[:, 0]
-        for kind, size, chosen in (("o", 26, ~step.started), ("*", 110, step.started)):
-            ax.scatter(
-                np.full(int(chosen.sum()), number),
-                tags[chosen],
-                s=size,
-                marker=kind,
-                color=[colors[p] for p in step.people[chosen]],
-                edgecolor=INK,
-                linewidth=0.6,
-                zorder=4,
-            )
+        for tag, person, started in zip(step.tags, step.people, step.started, strict=True):
+            marker, size = ("*", 11) if started else ("o", 5)
+            dot = style.marker_style(marker, size, colors[person], INK, 0.6)
+            ax.plot(number, tag[0], **dot, zorder=4)
     ax.set_xlim(-0.5, len(steps) - 0.5)
     ax.set_ylabel("tag value")
 
 
-def _aligned(first: Sequence[Step], other: Sequence[Step]) -> NDArray[np.int64]:
+def _aligned(first: Sequence[Step], other: Sequence[Step]) -> IntArray:
     """Number the people of ``other`` as those of ``first`` that share most keypoints with them."""
-    owner = dict(_members(first))
+    common = _members(first).merge(_members(other), on=["keypoint", "x", "y"])
     shared = np.zeros((people_in(other), people_in(first)))
-    for place, person in _members(other):
-        if place in owner:
-            shared[person, owner[place]] += 1
-    numbers = np.full(len(shared), -1)
+    np.add.at(shared, (common["person_y"], common["person_x"]), 1)
+    numbers = shared.shape[1] + np.arange(len(shared))
     for mine, same in zip(*linear_sum_assignment(-shared), strict=True):
         if shared[mine, same]:
             numbers[mine] = same
-    strangers = numbers < 0
-    numbers[strangers] = shared.shape[1] + np.arange(strangers.sum())
     return numbers
 
 
-def _members(steps: Sequence[Step]) -> list[tuple[tuple[int, int, int], int]]:
-    return [
-        ((step.keypoint, int(cell[0]), int(cell[1])), int(person))
+def _members(steps: Sequence[Step]) -> pd.DataFrame:
+    """Return a row a candidate: its keypoint type, its cell (x, y), and its person."""
+    rows = [
+        (step.keypoint, *cell, person)
         for step in steps
         for cell, person in zip(step.cells, step.people, strict=True)
     ]
+    return pd.DataFrame(rows, columns=["keypoint", "x", "y", "person"], dtype=int)

@@ -6,22 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 
-from poselib.plots.figure import (
-    as_image,
-    handle,
-    legend_below,
-    marker_style,
-    panel_grid,
-    show_image,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.heatmaps import add_heatmap
 from poselib.plots.palette import INK, SKY, VERMILION, WHITE, to_pale_gray
 from poselib.typing import FloatArray
@@ -30,9 +21,9 @@ from poselib.typing import FloatArray
 _BLUR = 2.0  # px
 _BRIGHTEST = 99.5  # per cent of pixels below the brightest color: single pixels are outliers
 _MARGIN = 0.45  # inches, for a heading of two lines
-_DOT = marker_style("o", 2.6, VERMILION, INK, 0.2)
-_CROSS = marker_style("P", 6.0, SKY)
-_STAR = marker_style("*", 8.0, WHITE)
+_DOT = style.marker_style("o", 2.6, VERMILION, INK, 0.2)
+_CROSS = style.marker_style("P", 6.0, SKY)
+_STAR = style.marker_style("*", 8.0, WHITE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class FocusPanel:
     title: str = ""
 
 
-@theme
+@style.theme
 def show_focus(panels: Sequence[FocusPanel], *, columns: int = 3, title: str = "") -> Figure:
     """Draw saliency or activated pixels over images (DEKR, Figs. 1 and 4).
 
@@ -73,23 +64,19 @@ def show_focus(panels: Sequence[FocusPanel], *, columns: int = 3, title: str = "
     Raises:
         ValueError: there is no panel, or an image or its saliency has a wrong shape.
     """
-    figure, axes = panel_grid(
-        [as_image(panel.image).shape[1:] for panel in panels], columns, title=title, margin=_MARGIN
-    )
+    sizes = [style.as_image(panel.image).shape[1:] for panel in panels]
+    figure, axes = style.panel_grid(sizes, columns, title=title, margin=_MARGIN)
     for ax, panel in zip(axes, panels, strict=True):
-        show_image(ax, to_pale_gray(panel.image, 0.4), panel.title)
+        style.show_image(ax, to_pale_gray(panel.image, 0.4), panel.title)
         if panel.saliency is not None:
             _add_saliency(ax, panel)
         _add_marks(ax, panel)
-    handles: list[Artist] = [
-        handle("keypoint", **_CROSS),
-        handle("center of the person", **_STAR),
-    ]
+    entries = {"keypoint": _CROSS, "center of the person": _STAR}
     if any(panel.radius for panel in panels):
-        handles.append(handle("near", **marker_style("o", 9, "none", SKY, 1.2)))
+        entries["near"] = style.marker_style("o", 9, "none", SKY, 1.2)
     if any(len(panel.activated) for panel in panels):
-        handles.append(handle("activated pixel", **_DOT))
-    legend_below(figure, handles)
+        entries["activated pixel"] = _DOT
+    style.legend_below(figure, entries)
     return figure
 
 

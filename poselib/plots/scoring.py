@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from poselib.plots.figure import WIDTH, legend_under, new_figure, theme
+from poselib.plots import style
 from poselib.plots.palette import BLUE, GRAY, INK, VERMILION
 
 
-@theme
+@style.theme
 def show_scoring(
     oks: ArrayLike,
     scores: Mapping[str, ArrayLike],
@@ -48,7 +48,7 @@ def show_scoring(
             f"expected scores {shape} of each scoring and losses, not shapes {wrong}, "
             f"{len(scores)} scorings and {len(losses)} losses"
         )
-    figure = new_figure(3.6, WIDTH, title)
+    figure = style.new_figure(3.6, style.WIDTH, title)
     *axes, last = figure.subplots(1, len(scores) + 1)
     for ax, (name, values) in zip(axes, scores.items(), strict=True):
         people = pd.DataFrame({"rank": percent_ranks(values), "oks": np.asarray(oks, float)})
@@ -73,7 +73,7 @@ def _draw_people(ax: Axes, people: pd.DataFrame) -> None:
     ax.plot(means["rank"], means["oks"], "-o", color=VERMILION, ms=4, label="mean of a tenth")
     ax.plot([], [], "o", color=BLUE, ms=4, label="detection")  # points are too faint
     ax.set(xlim=(-2, 102), ylim=(-0.03, 1.03))
-    legend_under(ax, columns=1)
+    style.legend_under(ax, columns=1)
 
 
 def _draw_losses(ax: Axes, losses: Sequence[float], constant: float) -> None:
@@ -83,4 +83,4 @@ def _draw_losses(ax: Axes, losses: Sequence[float], constant: float) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     finite = [value for value in (*losses, constant) if np.isfinite(value)]
     ax.set_ylim(0, 1.1 * max(finite, default=0.0) or 1.0)
-    legend_under(ax, columns=1)
+    style.legend_under(ax, columns=1)

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import seaborn as sns
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from poselib.plots.figure import (
-    TEXT,
-    WIDTH,
-    handle,
-    legend_below,
-    marker_style,
-    name_rows,
-    new_figure,
-    require_columns,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.palette import BLUE, GRAY, INK, LINES, WHITE
 
 _ROW = 0.34  # inches
@@ -33,7 +23,7 @@ _SMOOTHED, _SKIPPED = 0.1, 0.1
 _POINTS = 200  # of a curve
 
 
-@theme
+@style.theme
 def show_ablation(
     results: pd.DataFrame,
     metrics: Mapping[str, str],
@@ -58,13 +48,13 @@ def show_ablation(
     Raises:
         ValueError: ``results`` lacks a column, or published numbers do not say on what data.
     """
-    require_columns([(results, ["row", *metrics])])
+    style.require_columns(results, "row", *metrics, empty=True)
     if not published_on.strip():
         raise ValueError("say on which data the published numbers were obtained")
     theirs = published.shape[1]
     lines = 1 if theirs + len(metrics) <= _ABREAST else 2
     columns = theirs + len(metrics) if lines == 1 else max(theirs, len(metrics))
-    figure = new_figure(lines * (_ROW * len(rows) + 0.75) + 0.6, WIDTH, title)
+    figure = style.new_figure(lines * (_ROW * len(rows) + 0.75) + 0.6, style.WIDTH, title)
     axes = figure.subplots(lines, columns, squeeze=False)
     for spare in (*axes[0, theirs:], *axes[1, len(metrics) :]) if lines == 2 else ():
         spare.remove()
@@ -75,11 +65,11 @@ def show_ablation(
     for ax, metric in zip(axes[-1, theirs if lines == 1 else 0 :], metrics, strict=False):
         draw_seeds(ax, results, metric, rows)
         _style(ax, metrics[metric], rows, ax in axes[:, 0])
-    legend_below(figure, [handle("published", **_PUBLISHED), *_seed_handles()])
+    style.legend_below(figure, {"published": _PUBLISHED, **_SEEDS})
     return figure
 
 
-@theme
+@style.theme
 def show_gains(
     results: pd.DataFrame,
     metrics: Mapping[str, str],
@@ -92,8 +82,7 @@ def show_gains(
     """Draw differences to a baseline: a paper's on the left, each seed's here on the right.
 
     Args:
-        results: one line a run: ``row`` and the differences.
-        metrics: columns of ``results`` and the headings of their panels.
+        results, metrics: as in ``show_ablation``, of differences.
         published: differences of a paper, one line a row of its panel, one column for each of
             ``rows``, all of one metric.
         published_about: heading of the published panel: which metric, on which data.
@@ -104,26 +93,30 @@ def show_gains(
         ValueError: a column is missing, there are other than two rows, or published numbers do not
             say what they are.
     """
-    require_columns([(results, ["row", *metrics]), (published, rows)])
+    style.require_columns(results, "row", *metrics, empty=True)
+    style.require_columns(published, *rows, empty=True)
     if len(rows) != 2 or not published_about.strip():
         raise ValueError(f"two rows and what is published must be named, not {list(rows)}")
-    figure = new_figure(_ROW * max(len(published), 2) + 1.5, WIDTH, title)
+    figure = style.new_figure(_ROW * max(len(published), 2) + 1.5, style.WIDTH, title)
     left, *others = figure.subplots(1, 1 + len(metrics), width_ratios=[1.6, *[1] * len(metrics)])
-    styles = [_PUBLISHED | {"markersize": 6, "markerfacecolor": face} for face in (WHITE, GRAY)]
-    for row, style in zip(rows, styles, strict=True):
-        left.plot(published[row].to_numpy(float), range(len(published)), **style, zorder=3)
+    markers = {
+        row: style.marker_style("D", 6, face, GRAY)
+        for row, face in zip(rows, (WHITE, GRAY), strict=True)
+    }
+    for row, marker in markers.items():
+        left.plot(published[row].to_numpy(float), range(len(published)), **marker, zorder=3)
     _style(left, published_about, list(published.index))
     for ax, (metric, heading) in zip(others, metrics.items(), strict=True):
         draw_seeds(ax, results, metric, rows)
         _style(ax, heading, rows, ax is others[0])
     for ax in (left, *others):
         ax.axvline(0, color=INK, linewidth=0.8, zorder=1, gid="no difference")
-    handles = [handle(f"published, {row}", **s) for row, s in zip(rows, styles, strict=True)]
-    legend_below(figure, [*handles, *_seed_handles()])
+    entries = {f"published, {row}": marker for row, marker in markers.items()}
+    style.legend_below(figure, {**entries, **_SEEDS})
     return figure
 
 
-@theme
+@style.theme
 def show_loss_curves(
     losses: pd.DataFrame,
     results: pd.DataFrame,
@@ -141,20 +134,19 @@ def show_loss_curves(
 
     Args:
         losses: one line a run and noted step: ``row``, ``run``, ``step`` and ``loss``.
-        results: one line a run: ``row`` and the metrics.
-        metrics: columns of ``results`` and the headings of their panels.
-        rows: which, from the top; one without runs keeps its place.
+        results, metrics, rows: as in ``show_ablation``.
         heading: of the panel of the curves.
         title: heading of the figure.
 
     Raises:
         ValueError: a column is missing, there are more than six rows, or none of them has a run.
     """
-    require_columns([(losses, ["row", "run", "step", "loss"]), (results, ["row", *metrics])])
+    style.require_columns(losses, "row", "run", "step", "loss")
+    style.require_columns(results, "row", *metrics, empty=True)
     if len(rows) > _CURVES or not losses["row"].isin(rows).any():
         known = sorted(set(losses["row"]))
         raise ValueError(f"one to {_CURVES} rows of {known} can be drawn, not {list(rows)}")
-    figure = new_figure(3.4, WIDTH, title)
+    figure = style.new_figure(3.4, style.WIDTH, title)
     ratios = [2.0, *[1.0] * len(metrics)]
     left, *others = figure.subplots(1, 1 + len(metrics), width_ratios=ratios)
     curves = pd.concat([_smoothed(losses[losses["row"] == row]).assign(row=row) for row in rows])
@@ -171,7 +163,7 @@ def show_loss_curves(
     for ax, (metric, name) in zip(others, metrics.items(), strict=True):
         draw_seeds(ax, results, metric, rows)
         _style(ax, name, rows, ax is others[0])
-    legend_below(figure, _seed_handles())
+    style.legend_below(figure, _SEEDS)
     return figure
 
 
@@ -181,11 +173,8 @@ def _smoothed(losses: pd.DataFrame) -> pd.DataFrame:
     window = max(1, round(_SMOOTHED * len(table)))
     mean = table.rolling(window, center=True, min_periods=1).mean()
     mean = mean[mean.index > _SKIPPED * mean.index.max()]
-    return (
-        mean[:: max(1, len(mean) // _POINTS)]
-        .melt(value_name="loss", ignore_index=False)
-        .reset_index()
-    )
+    drawn = mean[:: max(1, len(mean) // _POINTS)]
+    return drawn.melt(value_name="loss", ignore_index=False).reset_index()
 
 
 def draw_seeds(ax: Axes, results: pd.DataFrame, metric: str, rows: Sequence[str]) -> None:
@@ -199,20 +188,17 @@ def draw_seeds(ax: Axes, results: pd.DataFrame, metric: str, rows: Sequence[str]
 
 
 def _style(ax: Axes, title: str, rows: Sequence[object], named: bool = True) -> None:
-    name_rows(ax, rows)
+    style.name_rows(ax, rows)
     ax.set(title=title, xlabel="")
-    ax.tick_params(length=0, labelleft=named, labelsize=TEXT)
-    ax.tick_params(axis="x", labelsize=TEXT - 1)
+    ax.tick_params(length=0, labelleft=named, labelsize=style.TEXT)
+    ax.tick_params(axis="x", labelsize=style.TEXT - 1)
     ax.margins(x=0.12)
     ax.locator_params(axis="x", nbins=4)
     ax.spines["left"].set_visible(False)
 
 
-_PUBLISHED = marker_style("D", 5, GRAY, GRAY)
-
-
-def _seed_handles() -> list[Artist]:
-    return [
-        handle("one seed, here", **marker_style("o", 3, INK, INK)),
-        handle("mean ± std, here", marker="|", color=BLUE, markersize=10),
-    ]
+_PUBLISHED = style.marker_style("D", 5, GRAY, GRAY)
+_SEEDS: dict[str, Any] = {
+    "one seed, here": style.marker_style("o", 3, INK, INK),
+    "mean ± std, here": {"marker": "|", "color": BLUE, "markersize": 10},
+}

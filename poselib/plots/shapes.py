@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from poselib.plots.palette import INK, WHITE, Color, side_color
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
-from poselib.typing import FloatArray
+from poselib.typing import BoolArray, FloatArray
 
 _LIMB, _LIMB_HALO = 1.0, 1.35  # half widths, in units of the person
 _MARKER, _MARKER_CORE, _HOLLOW_CORE = 2.1, 1.65, 1.15  # radii, in units of the person
@@ -21,12 +21,7 @@ _TURN = {"left": 0.0, "right": np.pi / 4, "center": np.pi / 2}
 _GROW = {"left": 1.0, "right": 1.25, "center": 1.5}
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A filled polygon: ``points`` (P, 2) float64 in image px, and its color."""
-
-    points: FloatArray
-    color: Color
+Shape = tuple[FloatArray, Color]  # a filled polygon: its corners (P, 2) in image px, its color
 
 
 @dataclass(frozen=True)
@@ -71,60 +66,16 @@ def marker(center: FloatArray, radius: float, side: str) -> FloatArray:
     return center + radius * _GROW[side] * circle
 
 
-def person_shapes(
-    points: NDArray[np.floating],
-    shown: NDArray[np.bool_],
-    hollow: NDArray[np.bool_],
-    skeleton: Skeleton,
-    color: Color,
-    unit: float,
-) -> PersonShapes:
-    """Return the polygons of one person.
-
-    Args:
-        points: (K, 2) px of the image.
-        shown: (K,) true where a keypoint is drawn; a limb needs both of its ends.
-        hollow: (K,) true where the marker is a ring.
-        skeleton: names and limbs.
-        color: the person's color; lighter on its left side, darker on its right.
-        unit: half width of a limb, px; markers keep pace.
-    """
-    xy = np.asarray(points, dtype=np.float64)
-    sides = [side_of(name) for name in skeleton.keypoints]
-    limbs: list[Shape] = []
-    for i, j in skeleton.limb_indices:
-        if shown[i] and shown[j]:
-            tone = side_color(color, sides[i] if sides[i] == sides[j] else "center")
-            limbs.append(Shape(capsule(xy[i], xy[j], _LIMB_HALO * unit), INK))
-            limbs.append(Shape(capsule(xy[i], xy[j], _LIMB * unit), tone))
-    keypoints: list[Shape] = []
-    for k in np.flatnonzero(shown):
-        tone = side_color(color, sides[k])
-        core = _HOLLOW_CORE if hollow[k] else _MARKER_CORE
-        rim, fill = (tone, WHITE) if hollow[k] else (INK, tone)
-        keypoints.append(Shape(marker(xy[k], _MARKER * unit, sides[k]), rim))
-        keypoints.append(Shape(marker(xy[k], core * unit, sides[k]), fill))
-    return PersonShapes(tuple(limbs), tuple(keypoints))
-
-
-def person_units(
-    points: NDArray[np.floating], shown: NDArray[np.bool_], size: Size
-) -> NDArray[np.float64]:
-    """Return ``person_unit`` of N people with keypoints (N, K, 2), of which (N, K) are shown."""
-    units = [person_unit(xy[there], size) for xy, there in zip(points, shown, strict=True)]
-    return np.array(units, dtype=np.float64)
-
-
 def people_shapes(
     points: NDArray[np.floating],
-    shown: NDArray[np.bool_],
-    hollow: NDArray[np.bool_],
+    shown: BoolArray,
+    hollow: BoolArray,
     skeleton: Skeleton,
     colors: Sequence[Color],
     size: Size,
     *,
     weight: float = 1.0,
-    units: NDArray[np.float64] | None = None,
+    units: Sequence[float] | None = None,
 ) -> list[PersonShapes]:
     """Return the polygons of N people.
 
@@ -133,10 +84,10 @@ def people_shapes(
         shown: (N, K) true where a keypoint is drawn; a limb needs both of its ends.
         hollow: (N, K) true where the marker is a ring.
         skeleton: names and limbs.
-        colors: one per person.
+        colors: one per person; lighter on its left side, darker on its right.
         size: (H, W) of the image, px.
         weight: factor of all line widths and markers; above 1 for small panels.
-        units: (N,) half widths of limbs, px; ``person_units`` of what is shown if None.
+        units: N half widths of limbs, px; ``person_unit`` of what is shown if None.
 
     Raises:
         ValueError: the number of keypoints is not the skeleton's.
@@ -146,9 +97,23 @@ def people_shapes(
             f"keypoints must be (people, {len(skeleton)}, 2) for skeleton "
             f"{skeleton.name!r}, not {points.shape}"
         )
-    shown = shown & np.isfinite(points).all(axis=-1)
-    units = person_units(points, shown, size) if units is None else units
-    return [
-        person_shapes(points[n], shown[n], hollow[n], skeleton, colors[n], weight * units[n])
-        for n in range(len(points))
-    ]
+    sides = [side_of(name) for name in skeleton.keypoints]
+    people = []
+    for n, xy in enumerate(np.asarray(points, dtype=np.float64)):
+        drawn = shown[n] & np.isfinite(xy).all(axis=-1)
+        unit = weight * (person_unit(xy[drawn], size) if units is None else units[n])
+        limbs: list[Shape] = []
+        for i, j in skeleton.limb_indices:
+            if drawn[i] and drawn[j]:
+                tone = side_color(colors[n], sides[i] if sides[i] == sides[j] else "center")
+                limbs.append((capsule(xy[i], xy[j], _LIMB_HALO * unit), INK))
+                limbs.append((capsule(xy[i], xy[j], _LIMB * unit), tone))
+        keypoints: list[Shape] = []
+        for k in np.flatnonzero(drawn):
+            tone = side_color(colors[n], sides[k])
+            core = _HOLLOW_CORE if hollow[n, k] else _MARKER_CORE
+            rim, fill = (tone, WHITE) if hollow[n, k] else (INK, tone)
+            keypoints.append((marker(xy[k], _MARKER * unit, sides[k]), rim))
+            keypoints.append((marker(xy[k], core * unit, sides[k]), fill))
+        people.append(PersonShapes(tuple(limbs), tuple(keypoints)))
+    return people

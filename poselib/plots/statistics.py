@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from poselib.plots import style
 from poselib.plots.bars import stack_percentages
-from poselib.plots.figure import WIDTH, legend_under, new_figure, theme
 from poselib.plots.palette import BLUE, INK, SKY, WHITE, blend
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
 
 
-@theme
+@style.theme
 def show_statistics(
     people: ArrayLike,
     crowding: ArrayLike,
@@ -46,7 +46,7 @@ def show_statistics(
             f"people and crowding must be as long as there are images and visibility "
             f"({len(skeleton)}, 3), not {counts.shape}, {crowds.shape} and {seen.shape}"
         )
-    figure = new_figure(5.4, WIDTH, title)
+    figure = style.new_figure(5.4, style.WIDTH, title)
     grid = figure.add_gridspec(3, 2, width_ratios=[1, 1.15])
     top, middle, bottom = (figure.add_subplot(grid[row, 0]) for row in range(3))
     sns.countplot(x=counts, order=range(counts.max() + 1), color=BLUE, saturation=1, ax=top)
@@ -60,7 +60,7 @@ def show_statistics(
     table = pd.DataFrame(kinds, index=list(skeleton.keypoints))
     stack_percentages(right, table, colors, "keypoints of labeled people")
     right.set_xlabel("people, %")
-    legend_under(right, columns=3)
+    style.legend_under(right, columns=3)
     for ax in (top, middle, bottom):
         ax.grid(False, axis="x")
     return figure

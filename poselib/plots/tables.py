@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from poselib.plots.figure import TEXT, WIDTH, new_figure, theme, wrapped
+from poselib.plots import style
 from poselib.plots.palette import INK
 
 # Inches: the height of a row, and the least widths of a column, of a letter of a name and of one
@@ -44,7 +44,7 @@ def comparison_table(
     return pd.concat(headed, axis=1)
 
 
-@theme
+@style.theme
 def show_comparison(
     published: pd.DataFrame,
     measured: pd.DataFrame,
@@ -57,10 +57,7 @@ def show_comparison(
     """Draw ``comparison_table`` as a figure; a dash where a number is not given.
 
     Args:
-        published: one row a method, one column a metric.
-        measured: the same.
-        published_on: data and scale of the published numbers.
-        measured_on: data and scale of the measured ones.
+        published, measured, published_on, measured_on: as in ``comparison_table``.
         title: heading of the figure.
         digits: of each number behind the point.
 
@@ -75,34 +72,34 @@ def show_comparison(
     names = _LETTER * max(len(str(name)) for name in table.index) + 0.2
     longest = max(len(text) for text in texts.to_numpy().ravel())
     column = max(_COLUMN, _LETTER * max(map(len, metrics)), _DIGIT * longest)
-    width = max(WIDTH, names + column * len(metrics))
+    width = max(style.WIDTH, names + column * len(metrics))
     left, step = names / width, (1 - names / width) / len(metrics)
     headings = {}
     for block in dict.fromkeys(blocks):
         source, _, data = block.partition(": ")
-        headings[block] = f"{source}\n{wrapped(data, width * step * blocks.count(block))}"
+        headings[block] = f"{source}\n{style.wrapped(data, width * step * blocks.count(block))}"
     top = 1.4 + 0.6 * max(heading.count("\n") + 1 for heading in headings.values())
-    figure = new_figure(_ROW * (len(table) + top) + (0.35 if title else 0.1), width, title)
+    figure = style.new_figure(_ROW * (len(table) + top) + (0.35 if title else 0.1), width, title)
     ax = figure.subplots()
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(len(table) - 0.45, -top))
     for row in range(0, len(table), 2):
         ax.axhspan(row - 0.5, row + 0.5, color="0.955", linewidth=0)
     for row, name in enumerate(table.index):
-        ax.text(0.01, row, str(name), fontsize=TEXT, va="center")
+        ax.text(0.01, row, str(name), fontsize=style.TEXT, va="center")
     for n, (block, metric) in enumerate(zip(blocks, metrics, strict=True)):
         x = left + (n + 0.5) * step
-        ax.text(x, -0.75, metric, fontsize=TEXT, ha="center", va="center")
+        ax.text(x, -0.75, metric, fontsize=style.TEXT, ha="center", va="center")
         for row, text in enumerate(texts.iloc[:, n]):
             ours = block.startswith("measured") and text != _UNKNOWN
             color = "0.75" if text == _UNKNOWN else INK if ours else "0.35"
             weight = "bold" if ours else "normal"
-            style: dict[str, Any] = {"fontsize": TEXT, "color": color, "fontweight": weight}
-            ax.text(x, row, text, ha="center", va="center", **style)
+            options: dict[str, Any] = {"fontsize": style.TEXT, "color": color, "fontweight": weight}
+            ax.text(x, row, text, ha="center", va="center", **options)
     for block, heading in headings.items():
         start = left + blocks.index(block) * step
         end = start + blocks.count(block) * step
-        ax.text((start + end) / 2, -1.2, heading, fontsize=TEXT, ha="center", va="bottom")
+        ax.text((start + end) / 2, -1.2, heading, fontsize=style.TEXT, ha="center", va="bottom")
         ax.plot([start + 0.01, end - 0.01], [-1.05] * 2, color=INK, linewidth=0.8)
     ax.plot([0, 1], [-0.5] * 2, color=INK, linewidth=0.8)
     return figure

@@ -9,16 +9,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from poselib.plots.figure import (
-    as_image,
-    bar_beside,
-    display_name,
-    fit_axes,
-    panel_grid,
-    show_image,
-    show_map,
-    theme,
-)
+from poselib.plots import style
 from poselib.plots.heatmaps import as_maps
 from poselib.plots.palette import to_pale_gray
 from poselib.skeletons import Skeleton
@@ -28,7 +19,7 @@ TAG = "viridis"
 _BACKGROUND = 0.1  # heatmap values at and below it
 
 
-@theme
+@style.theme
 def show_tagmaps(
     image: ArrayLike,
     models: Mapping[str, tuple[ArrayLike, ArrayLike]],
@@ -57,25 +48,26 @@ def show_tagmaps(
     if not models:
         raise ValueError("show_tagmaps needs at least one model")
     chosen = _two_of(skeleton) if keypoints is None else keypoints
-    pixels, indices = as_image(image), [skeleton.index(name) for name in chosen]
+    pixels, indices = style.as_image(image), [skeleton.index(name) for name in chosen]
     maps = {
         name: (as_maps(tags, skeleton, "tags"), as_maps(heat, skeleton, "heatmaps"))
         for name, (tags, heat) in models.items()
     }
     columns, size = 1 + len(indices), pixels.shape[1:]
-    figure, axes = panel_grid([size] * (columns * len(maps)), columns, title=title, side=0.8)
+    figure, axes = style.panel_grid([size] * (columns * len(maps)), columns, title=title, side=0.8)
     for row, (name, (tags, heat)) in enumerate(maps.items()):
         limits = tag_limits(tags, heat)
         first, *rest = axes[row * columns : (row + 1) * columns]
-        show_image(
+        style.show_image(
             first, to_pale_gray(pixels, 0.7), f"{name}: tags on people" if name else "on people"
         )
-        mesh = show_map(first, masked_tags(tags, heat, limits), size, zorder=1)
+        mesh = style.show_map(first, masked_tags(tags, heat, limits), size, zorder=1)
         for ax, index in zip(rest, indices, strict=True):
-            show_map(ax, tags[index], size, cmap=TAG, clim=limits)
-            fit_axes(ax, size, f"whole tagmap of {display_name(skeleton.keypoints[index])}")
+            style.show_map(ax, tags[index], size, cmap=TAG, clim=limits)
+            keypoint = style.display_name(skeleton.keypoints[index])
+            style.fit_axes(ax, size, f"whole tagmap of {keypoint}")
         mesh.set(cmap=TAG, clim=limits)  # of its bar: the colors of its cells are given
-        bar_beside(axes[(row + 1) * columns - 1], mesh, "tag value")
+        style.bar_beside(axes[(row + 1) * columns - 1], mesh, "tag value")
     return figure
 
 

@@ -12,15 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from poselib.plots.figure import (
-    WIDTH,
-    handle,
-    legend_below,
-    marker_style,
-    new_figure,
-    theme,
-    wrapped,
-)
+from poselib.plots import style
 from poselib.plots.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 _COLORS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, GRAY)
@@ -34,7 +26,7 @@ _SPOTS = [
 ]
 
 
-@theme
+@style.theme
 def show_tradeoff(
     panels: Mapping[str, pd.DataFrame], *, metric: str = "AP", title: str = ""
 ) -> Figure:
@@ -63,7 +55,7 @@ def show_tradeoff(
         raise ValueError(f"up to {len(_COLORS)} methods can be drawn, not {methods}")
     colors = dict(zip(methods, _COLORS, strict=False))
     markers = dict(zip(methods, _MARKERS, strict=False))
-    figure = new_figure(3.9 + (0.3 if title else 0), WIDTH, title)
+    figure = style.new_figure(3.9 + (0.3 if title else 0), style.WIDTH, title)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (heading, table) in zip(axes, panels.items(), strict=True):
         sns.scatterplot(
@@ -71,13 +63,13 @@ def show_tradeoff(
             s=_SIZE**2, linewidth=0, legend=False, zorder=3, ax=ax,
         )  # fmt: skip
         _style(ax, table["ms"], table[metric])
-        ax.set(title=wrapped(heading, WIDTH / len(panels) - 0.5), ylabel="")
+        ax.set(title=style.wrapped(heading, style.WIDTH / len(panels) - 0.5), ylabel="")
     axes[0].set_ylabel(f"{metric}, %")
-    entries = [
-        handle(name, **marker_style(markers[name], _SIZE, colors[name], colors[name]))
+    entries = {
+        name: style.marker_style(markers[name], _SIZE, colors[name], colors[name])
         for name in methods
-    ]
-    legend_below(figure, entries)
+    }
+    style.legend_below(figure, entries)
     figure.draw_without_rendering()  # where points lie is only known now
     for ax, table in zip(axes, panels.values(), strict=True):
         _name_points(ax, table[["ms", metric]])

@@ -110,5 +110,5 @@ def test_what_is_missing_is_named() -> None:
     many = pd.concat([RESULTS[:3].assign(row=str(n)) for n in range(6)])
     with pytest.raises(ValueError, match="one to 5 variants can be drawn, not 6"):
         draw(many)
-    with pytest.raises(ValueError, match="no keypoint"):
+    with pytest.raises(ValueError, match="no row"):
         draw(rates=RATES[:0])

@@ -56,10 +56,10 @@ def test_hollow_markers_are_white_inside(scene):
     shapes = people_shapes(
         scene.keypoints[..., :2], shown, hollow, COCO, person_colors(2), (96, 128)
     )
-    fillings = [shape.color for shape in shapes[0].keypoints[1::2]]
+    fillings = [color for _, color in shapes[0].keypoints[1::2]]
     wrist = COCO.index("left_wrist")
     assert [k for k, color in enumerate(fillings) if color == WHITE] == [wrist]
-    assert shapes[0].keypoints[2 * wrist].color != INK
+    assert shapes[0].keypoints[2 * wrist][1] != INK
 
 
 def test_another_skeletons_keypoints_are_refused(scene):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from poselib.plots.figure import (
+from poselib.plots.style import (
     display_name,
     legend_under,
     new_figure,

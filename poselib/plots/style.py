@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -33,15 +34,12 @@ theme = rc_context(
         "axes.titlesize": TEXT,
         "axes.titlecolor": INK,
         "axes.labelsize": TEXT,
-        "xtick.labelsize": SMALL,
-        "ytick.labelsize": SMALL,
         "axes.grid": True,
         "grid.color": "0.92",
         "axes.axisbelow": True,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,
-        "legend.fontsize": SMALL,
     }
 )
 
@@ -57,9 +55,8 @@ class NotebookFigure(Figure):
 
 def new_figure(height: float, width: float = WIDTH, title: str = "") -> Figure:
     """Return an empty figure, sizes in inches, whose layout keeps every label inside."""
-    figure = NotebookFigure(
-        figsize=(width, height), dpi=150, facecolor="white", layout="constrained"
-    )
+    size = (width, height)
+    figure = NotebookFigure(figsize=size, dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)  # a bare Figure has no canvas that can draw
     if title:
         figure.suptitle(wrapped(title, width / 1.3), color=INK)
@@ -67,7 +64,7 @@ def new_figure(height: float, width: float = WIDTH, title: str = "") -> Figure:
 
 
 def wrapped(text: str, width: float) -> str:
-    """Return ``text`` broken into lines that fit ``width`` inches at the size ``TEXT``."""
+    """Break ``text`` into lines that fit ``width`` inches at the size ``TEXT``."""
     letters = max(int(13 * width), 8)
     return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
@@ -82,11 +79,12 @@ def people_label(count: int) -> str:
     return f"{count} {'person' if count == 1 else 'people'}"
 
 
-def require_columns(tables: Sequence[tuple[Any, Sequence[str]]]) -> None:
-    """Raise ValueError if a table lacks one of the columns that it needs."""
-    for table, needed in tables:
-        if lacking := [name for name in needed if name not in table]:
-            raise ValueError(f"the table lacks the columns {lacking}; it has {list(table)}")
+def require_columns(table: pd.DataFrame, *needed: str, empty: bool = False) -> None:
+    """Raise ValueError if a table lacks one of the columns, or rows unless it may be empty."""
+    if lacking := [name for name in needed if name not in table]:
+        raise ValueError(f"the table lacks the columns {lacking}; it has {list(table)}")
+    if table.empty and not empty:
+        raise ValueError("nothing to draw: the table has no row")
 
 
 def name_rows(ax: Axes, names: Iterable[object], size: float = TEXT) -> None:
@@ -122,16 +120,23 @@ def panel_grid(
         raise ValueError("nothing to draw: the list of images is empty")
     if columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}")
-    columns = min(columns, len(shapes))
-    starts = range(0, len(shapes), columns)
-    ratios = [max(height / width for height, width in shapes[i : i + columns]) for i in starts]
+    columns, ratios = min(columns, len(shapes)), [height / width for height, width in shapes]
     width = WIDTH if columns > 1 else WIDTH * min(1.0, 0.75 / ratios[0] + 0.1)
     heights = [ratio * ((width - side) / columns - 0.1) + margin for ratio in ratios]
-    figure = new_figure(sum(heights) + 0.35 + (0.3 if title else 0.0), width, title)
-    axes = figure.subplots(len(ratios), columns, squeeze=False, height_ratios=heights).ravel()
-    for spare in axes[len(shapes) :]:
+    return axes_grid(heights, columns, width, title)
+
+
+def axes_grid(
+    heights: Sequence[float], columns: int, width: float = WIDTH, title: str = ""
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with axes of the given heights in rows of ``columns``, sizes in inches."""
+    columns = min(columns, len(heights))
+    rows = [max(heights[i : i + columns]) for i in range(0, len(heights), columns)]
+    figure = new_figure(sum(rows) + 0.35 + (0.3 if title else 0.0), width, title)
+    axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=rows).ravel()
+    for spare in axes[len(heights) :]:
         spare.set_axis_off()
-    return figure, list(axes[: len(shapes)])
+    return figure, list(axes[: len(heights)])
 
 
 def line_weight(columns: int) -> float:
@@ -190,10 +195,14 @@ def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neithe
     bar.outline.set_visible(False)
 
 
-def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Add one legend for the whole figure, below all panels."""
+def legend_below(figure: Figure, entries: Mapping[str, Any]) -> None:
+    """Add one legend for the whole figure, below all panels: what is drawn, by its label.
+
+    An entry is an artist, or the style of a line or marker as ``Axes.plot`` takes it.
+    """
+    handles = [e if isinstance(e, Artist) else Line2D([], [], **e) for e in entries.values()]
     figure.legend(
-        handles=list(handles), loc="outside lower center", ncols=len(handles),
+        handles, entries.keys(), loc="outside lower center", ncols=len(handles),
         handletextpad=0.4, columnspacing=1.4,
     )  # fmt: skip
 
@@ -206,25 +215,17 @@ def legend_under(ax: Axes, columns: int) -> None:
 def marker_style(
     marker: str, size: float, face: object, edge: object = INK, width: float = 0.7
 ) -> dict[str, Any]:
-    """Return the arguments with which ``Axes.plot`` and ``Line2D`` draw markers without a line."""
+    """Return the arguments with which ``Axes.plot`` draws markers without a line."""
     return {
         "linestyle": "none", "marker": marker, "markersize": size,
         "markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": width,
     }  # fmt: skip
 
 
-def handle(label: str, **style: Any) -> Line2D:
-    """Return the legend entry of a line or marker."""
-    return Line2D([], [], label=label, **style)
-
-
-def pose_handles(hidden: bool = False) -> list[Artist]:
-    """Return legend entries for the three kinds of keypoints, and of hidden ones if wanted."""
-    handles: list[Artist] = [
-        handle("left side of a person", **marker_style("o", 7, side_color(GRAY, "left"))),
-        handle("right side", **marker_style("s", 7, side_color(GRAY, "right"))),
-        handle("center", **marker_style("^", 7, GRAY)),
-    ]
-    if hidden:
-        handles.append(handle("labeled but hidden", **marker_style("o", 7, WHITE, GRAY, 1.6)))
-    return handles
+# Legend entries of the three kinds of keypoints, and of those that are annotated but hidden.
+SIDES = {
+    "left side of a person": marker_style("o", 7, side_color(GRAY, "left")),
+    "right side": marker_style("s", 7, side_color(GRAY, "right")),
+    "center": marker_style("^", 7, GRAY),
+}
+VISIBILITY = {**SIDES, "labeled but hidden": marker_style("o", 7, WHITE, GRAY, 1.6)}
