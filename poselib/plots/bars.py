@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -62,7 +61,7 @@ def show_parts(
         sums = table.sum(axis=1)
         stack_bars(ax, table, _PARTS, heading, width=0.7)
         texts = [_three_digits(v) if digits is None else f"{v:.{digits}f}" for v in sums]
-        label_bars(ax, texts)
+        ax.bar_label(ax.containers[-1], texts, padding=4)  # type: ignore[arg-type]
         style.name_rows(ax, table.index)
         if n % columns and table.index.equals(tables[n - 1].index):
             ax.tick_params(labelleft=False)
@@ -90,13 +89,6 @@ def stack_bars(
     )
     style.name_rows(ax, map(style.display_name, table.index), style.SMALL)
     ax.set_title(heading)
-
-
-def label_bars(ax: Axes, texts: Sequence[str]) -> None:
-    """Write a text behind each stack of bars."""
-    ends = ax.containers[-1]
-    assert isinstance(ends, BarContainer)
-    ax.bar_label(ends, texts, padding=4)
 
 
 def stack_percentages(
@@ -176,8 +168,8 @@ def show_localization_errors(
     style.legend_under(left, columns=1 + len(_KINDS))
     points = 100 * gains["gain"].iloc[1:].astype(float)
     colors = [_KINDS.get(str(name), INK) for name in points.index]
-    right.barh(range(len(points)), points, height=0.5, color=colors)
-    label_bars(right, ["" if np.isnan(v) else f"{v:+.1f}" for v in points])
+    bars = right.barh(range(len(points)), points, height=0.5, color=colors)
+    right.bar_label(bars, ["" if np.isnan(v) else f"{v:+.1f}" for v in points], padding=4)
     style.name_rows(right, points.index, style.SMALL)
     # Room on the right for the numbers.
     known = points.fillna(0.0)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from poselib.plots import style
-from poselib.plots.bars import label_bars, stack_percentages
+from poselib.plots.bars import stack_percentages
 from poselib.plots.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
 _STAGES = (SKY, BLUE, GREEN, ORANGE)
@@ -99,7 +99,8 @@ def show_stages(
     heading = f"fractions of the total time, {people} people"
     stack_percentages(left, chosen[list(stages)], _STAGES * len(stages), heading)
     style.name_rows(left, chosen.index)
-    label_bars(left, [_time(ms) for ms in chosen["total"]])
+    texts = [_time(ms) for ms in chosen["total"]]
+    left.bar_label(left.containers[-1], texts, padding=4)  # type: ignore[arg-type]
     style.legend_under(left, columns=len(stages))
     _draw_growth(right, table[table["people"].notna()])
     return figure
