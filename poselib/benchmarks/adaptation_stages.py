@@ -20,7 +20,7 @@ from poselib.decoders.local_global import (
     finalize,
     propose_poses,
     read_local_context,
-    refine_by_global_heat,
+    refine_by_global_windows,
 )
 from poselib.engine.timing import Device, Timing, Work, measure_all
 from poselib.ops.center_poses import CenterPoses
@@ -67,7 +67,7 @@ class StagedAdaptation:
 
         These are what the paper's Table 4 leaves for its third column.
         """
-        return refine_by_global_heat(self.outputs, people, kernels, self.options)
+        return refine_by_global_windows(self.outputs, people, kernels, self.options)
 
     @torch.no_grad()
     def rest(self, adapted: RefinedPoses) -> list[Poses]:

@@ -37,7 +37,7 @@ class _Tiles:
     """Bounds of t tiles of each of m maps.
 
     Attributes:
-        heat: (m, t), highest heatmap value.
+        heatmaps: (m, t), highest heatmap value.
         lowest: (m, L, t), lowest tags.
         highest: (m, L, t), highest tags.
         low: (m, L, t, columns), lowest tags in each column of cells.
@@ -45,7 +45,7 @@ class _Tiles:
         blocks: (t, rows, columns), the blocks of each.
     """
 
-    heat: Float32Array
+    heatmaps: Float32Array
     lowest: Float32Array
     highest: Float32Array
     low: Float32Array
@@ -55,7 +55,7 @@ class _Tiles:
     def bound(self, row: IntArray, references: Float32Array) -> Float32Array:
         """Return upper bounds (n, t) of scores, for references (n, L) in maps (n,)."""
         squares = _min_squares(self.lowest[row], self.highest[row], references)
-        return self.heat[row] - _rounded_root(squares)
+        return self.heatmaps[row] - _rounded_root(squares)
 
     def distances(self, row: IntArray, tile: IntArray, references: Float32Array) -> Float32Array:
         """Return lower bounds (n, blocks) of the rounded distances in each block of tiles (n,)."""
@@ -92,7 +92,7 @@ class BranchAndBound:
     """Search for the best cell of n people, each in one map.
 
     Attributes:
-        heat: (M, h, w) heatmaps without NaN and inf.
+        heatmaps: (M, h, w) heatmaps without NaN and inf.
         tags: those of (M, L, h, w); any values.
         block_maxima: (M, rows, columns), the highest heatmap value of each block.
         maps: (n,), the map of each person.
@@ -101,7 +101,7 @@ class BranchAndBound:
         cells: (n,), flat index of that cell: the first in row order among equals.
     """
 
-    heat: Float32Array
+    heatmaps: Float32Array
     tags: BlockExtrema | LazyUpsampled
     block_maxima: Float32Array
     maps: IntArray
@@ -112,8 +112,8 @@ class BranchAndBound:
     def __post_init__(self) -> None:
         self.scores = np.full(len(self.maps), -np.inf, np.float32)
         self.cells = np.zeros(len(self.maps), np.int64)
-        self._heat = BlockExtrema(self.heat)
-        self._corners = self._heat.rows * self.heat.shape[-1] + self._heat.columns
+        self._blocks = BlockExtrema(self.heatmaps)
+        self._corners = self._blocks.rows * self.heatmaps.shape[-1] + self._blocks.columns
 
     def run(self) -> None:
         """Find the best cell of each person."""
@@ -144,9 +144,9 @@ class BranchAndBound:
         lowest, highest = self.tags.bounds(maps, rows)
         low = _in_tiles(lowest, columns, torch.inf)
         high = _in_tiles(highest, columns, -torch.inf)
-        heat = block_extremes(torch.from_numpy(self.block_maxima[maps]), "max", _TILE)
+        heatmaps = block_extremes(torch.from_numpy(self.block_maxima[maps]), "max", _TILE)
         return _Tiles(
-            heat=heat.flatten(1).numpy(),
+            heatmaps=heatmaps.flatten(1).numpy(),
             lowest=low.amin(-1).numpy(),
             highest=high.amax(-1).numpy(),
             low=low.numpy(),
@@ -202,19 +202,19 @@ class BranchAndBound:
         for i in range(1, tags.shape[1]):
             distance = tags[:, i] - references[:, i, None]
             squares += np.square(distance, out=distance)
-        scores = self._heat.cut(maps, blocks)
+        scores = self._blocks.cut(maps, blocks)
         scores -= _rounded_root(squares)
         best, each = scores.argmax(axis=1), np.arange(len(scores))
         score = scores[each, best]
         if np.isnan(score).any():  # of a tag: no candidate
             best = np.fmax(scores, -np.inf, out=scores).argmax(axis=1)
             score = scores[each, best]
-        y, x = np.divmod(best, self._heat.shape[1])
-        cell = self._corners[blocks] + y * self.heat.shape[-1] + x
+        y, x = np.divmod(best, self._blocks.shape[1])
+        cell = self._corners[blocks] + y * self.heatmaps.shape[-1] + x
         begins = np.flatnonzero(np.diff(people, prepend=-1))
         highest = np.maximum.reduceat(score, begins)
         ties = score == np.repeat(highest, np.diff(begins, append=len(people)))
-        first = np.minimum.reduceat(np.where(ties, cell, self.heat[0].size), begins)
+        first = np.minimum.reduceat(np.where(ties, cell, self.heatmaps[0].size), begins)
         self._keep(people[begins], highest, first)
 
     def _keep(self, people: IntArray, scores: Float32Array, cells: IntArray) -> None:

@@ -224,11 +224,11 @@ def refine_poses(
         )
         return RefinedPoses(people, scores.flatten(1))
     if options.prior == "expansion":
-        return refine_by_global_heat(outputs, people, None, options)
+        return refine_by_global_windows(outputs, people, None, options)
     kernels = attraction_maps(outputs, read_local_context(outputs, people, expansion))
     if options.prior == "attraction":
         return argmax_local(people, kernels, expansion)
-    return refine_by_global_heat(outputs, people, kernels, options)
+    return refine_by_global_windows(outputs, people, kernels, options)
 
 
 def read_local_context(
@@ -245,7 +245,7 @@ def attraction_maps(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
     return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
 
 
-def refine_by_global_heat(
+def refine_by_global_windows(
     outputs: RegressionOutputs,
     people: CenterPoses,
     kernels: Tensor | None,

@@ -43,23 +43,23 @@ def find_missing(
     """
     if block_maxima is None:
         heatmaps, block_maxima = finite_maps(heatmaps)
-    heat, block_maxima = heatmaps.flatten(0, 1), block_maxima.flatten(0, 1)
     maps, references = images * heatmaps.shape[1] + keypoints, references.float()
+    heatmaps, block_maxima = heatmaps.flatten(0, 1), block_maxima.flatten(0, 1)
     if isinstance(tags, Tensor):
         tags = tags.detach().flatten(0, 1).float()
-    if isinstance(tags, Tensor) and not _use_bounds(heat.device):
-        cells, scores = _score_all(heat, tags, maps, references)
+    if isinstance(tags, Tensor) and not _use_bounds(heatmaps.device):
+        cells, scores = _score_all(heatmaps, tags, maps, references)
     else:
         blocks = BlockExtrema(tags.numpy()) if isinstance(tags, Tensor) else tags
         search = BranchAndBound(
-            heat.numpy(), blocks, block_maxima.numpy(), maps.numpy(), references.numpy()
+            heatmaps.numpy(), blocks, block_maxima.numpy(), maps.numpy(), references.numpy()
         )
         search.run()
         cells, scores = torch.from_numpy(search.cells), torch.from_numpy(search.scores)
-    width = heat.shape[-1]
+    width = heatmaps.shape[-1]
     xy = torch.stack([cells % width, cells // width], dim=1)
     exists = scores > -torch.inf
-    return xy * exists[:, None], torch.where(exists, heat.flatten(1)[maps, cells], 0.0)
+    return xy * exists[:, None], torch.where(exists, heatmaps.flatten(1)[maps, cells], 0.0)
 
 
 def _use_bounds(device: torch.device) -> bool:
@@ -68,16 +68,18 @@ def _use_bounds(device: torch.device) -> bool:
 
 
 def _score_all(
-    heat: Tensor, tags: Tensor, maps: Tensor, references: Tensor
+    heatmaps: Tensor, tags: Tensor, maps: Tensor, references: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the flat index (n,) and the score of the best cell for n people, scoring all cells."""
-    heat, tags = heat.flatten(1), tags.flatten(2)
+    heatmaps, tags = heatmaps.flatten(1), tags.flatten(2)
     best = []
-    for rows in torch.arange(len(maps), device=maps.device).split(max(1, _CELLS // heat.shape[1])):
-        squares = torch.zeros((), device=heat.device)
+    for rows in torch.arange(len(maps), device=maps.device).split(
+        max(1, _CELLS // heatmaps.shape[1])
+    ):
+        squares = torch.zeros((), device=heatmaps.device)
         for i in range(tags.shape[1]):
             squares = squares + (tags[maps[rows], i] - references[rows, i, None]).square_()
-        score = heat[maps[rows]] - squares.sqrt_().round_()
+        score = heatmaps[maps[rows]] - squares.sqrt_().round_()
         best.append(score.nan_to_num_(nan=-torch.inf, neginf=-torch.inf).max(dim=1))
     if not best:
         return maps, references.new_zeros(0)

@@ -208,7 +208,7 @@ def misplaced_people(
 
 
 def largest_errors(found: list[Poses], truth: np.ndarray) -> list[float]:
-    """The largest error in x or y of each image; everybody is found, once."""
+    """Return the largest error in x or y of each image; check that each person is detected once."""
     largest = []
     for poses, people in zip(found, truth, strict=True):
         apart = np.abs(poses.keypoints[:, None] - people).max(axis=(2, 3))

@@ -38,16 +38,16 @@ def scene(
     Two heatmap scales; each person's tag is written in a patch around its keypoints.
     """
     people, keypoints = points.shape[:2]
-    fine = drawn(points, size, stride)
+    fine = rendered(points, size, stride)
     h, w = fine.shape[-2:]
     tags = torch.full((keypoints, length, h, w), -20.0)
     for n, k in np.argwhere(np.isfinite(points[..., 0])):
         x, y = (points[n, k] / stride).astype(int)
         tags[k, :, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 2.0 * n
-    return TagOutputs((drawn(points, size, 2 * stride)[None], fine[None]), tags[None], size)
+    return TagOutputs((rendered(points, size, 2 * stride)[None], fine[None]), tags[None], size)
 
 
-def drawn(points: np.ndarray, size: tuple[int, int], stride: int) -> torch.Tensor:
+def rendered(points: np.ndarray, size: tuple[int, int], stride: int) -> torch.Tensor:
     y, x = (torch.arange(n // stride) + 0.5 for n in size)
     centers = torch.tensor(points / stride, dtype=torch.float32)
     square = (x - centers[..., 0, None, None]) ** 2 + (
@@ -57,7 +57,7 @@ def drawn(points: np.ndarray, size: tuple[int, int], stride: int) -> torch.Tenso
 
 
 def scattered(people: int, seed: int = 0, missing: float = 0.2) -> np.ndarray:
-    """(people, 17, 2) px far enough apart, for each keypoint type, to be told apart."""
+    """(people, 17, 2) px, far enough apart for each keypoint type to have separate peaks."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(np.arange(6) * 16 + 8, np.arange(4) * 16 + 8), -1).reshape(-1, 2)
     cells = rng.permuted(np.tile(np.arange(24), (17, 1)), axis=1)[:, :people].T
@@ -67,7 +67,7 @@ def scattered(people: int, seed: int = 0, missing: float = 0.2) -> np.ndarray:
 
 
 def by_place(poses: Poses) -> np.ndarray:
-    """(N, K, 3) in an order that does not depend on who was started first."""
+    """(N, K, 3) in an order that does not depend on that of the people."""
     rows = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=-1)
     return rows[np.lexsort(rows.reshape(len(rows), -1).T)]
 
@@ -150,8 +150,8 @@ def test_refinement_does_not_raise_the_person_score() -> None:
 
 def test_images_of_a_batch_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = [scene(scattered(n, seed=n)) for n in (2, 5, 1)]
-    nobody = replace(scenes[0], heatmaps=tuple(h * 0 for h in scenes[0].heatmaps))
-    scenes.insert(1, nobody)
+    empty = replace(scenes[0], heatmaps=tuple(h * 0 for h in scenes[0].heatmaps))
+    scenes.insert(1, empty)
     batch = TagOutputs(
         tuple(torch.cat(maps) for maps in zip(*(s.heatmaps for s in scenes), strict=True)),
         torch.cat([s.tags for s in scenes]),
@@ -216,16 +216,16 @@ def test_gpu_code_path_gives_the_same_poses(monkeypatch, resolution) -> None:
 def crowd(
     people: int, size: tuple[int, int], seed: int, kinds: int = 5
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(K, H, W) heat over a floor of noise and (K, H, W, 2) tags, many of them alike."""
+    """Make (K, H, W) heatmaps with noise and (K, H, W, 2) tags, many of them similar."""
     rng = np.random.default_rng(seed)
     y, x = np.ogrid[: size[0], : size[1]]
     heat, tags = rng.uniform(0, 0.02, (kinds, *size)), rng.normal(0, 0.5, (kinds, *size, 2))
     for own in rng.uniform(-people / 8, people / 8, (people, 2)):
         for k in np.flatnonzero(rng.random(kinds) > 0.2):
             square = (x - rng.integers(size[1])) ** 2 + (y - rng.integers(size[0])) ** 2
-            drawn = rng.uniform(0.05, 1) * np.exp(-square / 18)
-            tags[k] = np.where((drawn > np.maximum(heat[k], 0.03))[..., None], own, tags[k])
-            heat[k] = np.maximum(heat[k], drawn)
+            rendered = rng.uniform(0.05, 1) * np.exp(-square / 18)
+            tags[k] = np.where((rendered > np.maximum(heat[k], 0.03))[..., None], own, tags[k])
+            heat[k] = np.maximum(heat[k], rendered)
     tags += rng.normal(0, 0.05, tags.shape)
     return torch.from_numpy(heat.astype(np.float32)), torch.from_numpy(tags.astype(np.float32))
 
@@ -264,13 +264,13 @@ def test_on_stage_is_called_after_each_stage(monkeypatch: pytest.MonkeyPatch) ->
         heatmaps=tuple(torch.cat([h, h]) for h in outputs.heatmaps),
         tags=torch.cat([outputs.tags, outputs.tags]),
     )
-    heard: list[str] = []
-    decode_associative(two, on_stage=heard.append)
-    assert tuple(heard) == STAGES
+    stages: list[str] = []
+    decode_associative(two, on_stage=stages.append)
+    assert tuple(stages) == STAGES
     monkeypatch.setattr(decoder, "_VALUES", 1)
-    heard.clear()
-    decode_associative(two, on_stage=heard.append)
-    assert tuple(heard) == STAGES * 2
+    stages.clear()
+    decode_associative(two, on_stage=stages.append)
+    assert tuple(stages) == STAGES * 2
 
 
 def test_tags_are_resized_only_if_needed(monkeypatch: pytest.MonkeyPatch) -> None:

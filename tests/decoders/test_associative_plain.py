@@ -23,7 +23,7 @@ from poselib.structures import Poses
 def random_maps(
     seed: int, people: int, length: int = 2, size: tuple[int, int] = (60, 84), kinds: int = 17
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(K, H, W) heat and (K, H, W, L) tags of people who overlap, some with near tags."""
+    """Make (K, H, W) heatmaps and (K, H, W, L) tags of overlapping people, some with near tags."""
     rng = np.random.default_rng(seed)
     y, x = (np.arange(n) + 0.5 for n in size)
     heat = rng.uniform(-0.01, 0.02, (kinds, *size))

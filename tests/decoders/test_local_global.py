@@ -110,31 +110,31 @@ def test_poses_are_in_px_of_the_network_input(frame: Frame, middle: float) -> No
 
 
 def counted(outputs: LocalGlobalOutputs) -> tuple[LocalGlobalOutputs, list[int]]:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def attract(context: Tensor) -> Tensor:
-        asked.append(len(context))
+        calls.append(len(context))
         return outputs.attract(context)
 
-    return replace(outputs, attract=attract), asked
+    return replace(outputs, attract=attract), calls
 
 
 def test_attention_network_is_called_once_with_all_poses() -> None:
     truth, errors = misplaced_people(5, 3, 4, px=2.0)
-    outputs, asked = counted(attracting_outputs(truth, errors, SIZE))
+    outputs, calls = counted(attracting_outputs(truth, errors, SIZE))
     decode_local_global(outputs, options_of())
-    assert asked == [len(propose_poses(outputs, options_of()))] and asked[0] >= 12
+    assert calls == [len(propose_poses(outputs, options_of()))] and calls[0] >= 12
 
 
 def test_attention_network_sees_no_low_centers() -> None:
-    outputs, asked = counted(random_outputs(0))
+    outputs, calls = counted(random_outputs(0))
     options = options_of(center_threshold=0.97)
     few = propose_poses(outputs, options)
     assert 0 < len(few) < 60 and (few.centers > 0.97).all()
     decode_local_global(outputs, options)
     for unasked in ({"adapt": False}, {"prior": "expansion"}):
         decode_local_global(outputs, options_of(**unasked))
-    assert asked == [len(few)]
+    assert calls == [len(few)]
 
 
 def test_poses_stay_without_an_embedding() -> None:
@@ -151,7 +151,7 @@ def test_poses_stay_without_an_embedding() -> None:
 def test_images_of_a_batch_are_independent(frame: Frame, prior: Prior) -> None:
     truth, errors = misplaced_people(6, 3, 5, px=3.0)
     outputs = attracting_outputs(truth, errors, SIZE, frame=frame)
-    outputs.centers[1] = 0  # an image of nobody among others
+    outputs.centers[1] = 0  # an image without people among others
     options = options_of(frame, prior=prior)
     for image, poses in enumerate(decode_local_global(outputs, options)):
         (alone,) = decode_local_global(part(outputs, image), options)
@@ -215,7 +215,7 @@ def test_people_at_the_borders(frame: Frame, place: tuple[float, float]) -> None
     for prior in ("both", "expansion", "attraction"):
         (poses,) = decode_local_global(outputs, options_of(frame, prior=prior, nms_distance=0.5))
         assert len(poses) == 1 and (poses.scores > 1e-30).all()
-        # Beyond the middles of the outermost cells all places are alike.
+        # Beyond the centers of the outermost cells all values are equal.
         found, goals = (np.clip(p, 2, [318, 254]) for p in (poses.keypoints, truth[0]))
         # In the other frame a pose begins up to three pixels beside its cell.
         assert np.abs(found - goals).max() < (3.1 if frame == "center" else 6.1)
@@ -296,7 +296,7 @@ def test_poses_of_another_scale_are_added(adapts: bool) -> None:
     truth, errors = misplaced_people(16, 1, 6, px=2.0)
     both = attracting_outputs(truth, errors, SIZE)
     few = attracting_outputs(truth[:, :3], errors[:, :3], SIZE)
-    # Heat and embedding know everybody; the first scale has centers of three alone.
+    # Heatmaps and embedding are of all people; the first scale has the centers of only three.
     first = replace(both, centers=few.centers, offsets=few.offsets)
     maps = {
         name: F.interpolate(getattr(both, name), size=(128, 160), mode="bilinear")
@@ -320,8 +320,8 @@ def test_scale_with_fractional_stride(frame: Frame, within: float) -> None:
     truth = scattered(1, 12, image_size=size, seed=3)
     half = truth * np.array([smaller[1] / size[1], smaller[0] / size[0]])
     whole, other = (ideal_outputs(p, s, 4, frame) for p, s in ((truth, size), (half, smaller)))
-    nobody = replace(whole, centers=torch.zeros_like(whole.centers))
-    both = nobody.merge_scales([replace(other, image_size=size)])
+    without_people = replace(whole, centers=torch.zeros_like(whole.centers))
+    both = without_people.merge_scales([replace(other, image_size=size)])
     options = options_of(frame, adapt=False, scale_decrease=1.0, center_threshold=0.9)
     found = decode_local_global(both, options)
     assert max(largest_errors(found, truth)) < within
@@ -352,10 +352,10 @@ def test_maps_of_scales_are_averaged_alike_in_both_frames(frame: Frame) -> None:
 def test_heatmaps_and_embeddings_of_scales_are_averaged() -> None:
     outputs = random_outputs(17)
     doubled = replace(outputs, embedding=2 * outputs.embedding, heatmaps=3 * outputs.heatmaps)
-    nobody = replace(doubled, centers=torch.zeros_like(doubled.centers))
+    without_people = replace(doubled, centers=torch.zeros_like(doubled.centers))
     options = options_of()
     people = propose_poses(outputs, options)
-    found = refine_poses(outputs.merge_scales([nobody]), people, options)
+    found = refine_poses(outputs.merge_scales([without_people]), people, options)
     mean = replace(outputs, embedding=1.5 * outputs.embedding, heatmaps=2 * outputs.heatmaps)
     torch.testing.assert_close(found.scores, refine_poses(mean, people, options).scores)
     # A scale that has no embedding is left out of its mean, and of nothing else.

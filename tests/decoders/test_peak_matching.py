@@ -71,8 +71,8 @@ def test_max_distance_and_max_peaks() -> None:
 def test_maps_without_peaks_move_nothing() -> None:
     for value in (0.0, -1.0, float("nan"), float("inf")):
         assert absorbed([[45.0, 42.0]], torch.full((1, 1, 40, 40), value)) == [[45.0, 42.0]]
-    nobody = torch.zeros(0, 1, 2), torch.zeros(0, dtype=torch.long)
-    assert snap_to_peaks(*nobody, [one_peak(1, 1)], (160, 160), "center").shape == (0, 1, 2)
+    empty = torch.zeros(0, 1, 2), torch.zeros(0, dtype=torch.long)
+    assert snap_to_peaks(*empty, [one_peak(1, 1)], (160, 160), "center").shape == (0, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from poselib.decoders.pose_nms import (
 from poselib.ops.center_poses import CenterPoses
 
 
-def slowly_alike(poses: np.ndarray, distance: float, fraction: float) -> list[list[bool]]:
+def slow_duplicates(poses: np.ndarray, distance: float, fraction: float) -> list[list[bool]]:
     """Compare pair by pair and keypoint by keypoint."""
     rows = []
     for one in poses:
@@ -36,10 +36,10 @@ def slowly_alike(poses: np.ndarray, distance: float, fraction: float) -> list[li
     return rows
 
 
-def slowly_kept(alike: list[list[bool]], scores: np.ndarray) -> list[int]:
+def slow_nms(duplicates: list[list[bool]], scores: np.ndarray) -> list[int]:
     kept: list[int] = []
     gone: set[int] = set()
-    for i, row in enumerate(alike):
+    for i, row in enumerate(duplicates):
         if i in gone:
             continue
         group = [j for j, same in enumerate(row) if same]
@@ -68,10 +68,10 @@ def test_duplicates_equal_loops(keypoints: int, distance: float, fraction: float
     fewer = 0
     for seed in range(30):
         poses, scores = crowd(seed, keypoints=keypoints)
-        alike = slowly_alike(poses, distance, fraction)
-        assert duplicate_poses(poses, distance, fraction).tolist() == alike
+        duplicates = slow_duplicates(poses, distance, fraction)
+        assert duplicate_poses(poses, distance, fraction).tolist() == duplicates
         kept = suppress_poses(poses, scores, distance, fraction)
-        assert kept.tolist() == slowly_kept(alike, scores)
+        assert kept.tolist() == slow_nms(duplicates, scores)
         fewer += len(kept) < len(poses)
     assert fewer or keypoints == 1  # a single keypoint has no size, and nothing is near it
 
@@ -85,8 +85,8 @@ def pose(near: int, away: float = 50.0) -> np.ndarray:
 
 @pytest.mark.parametrize(("near", "same"), [(17, True), (9, True), (8, False), (0, False)])
 def test_nms_fraction_is_exclusive(near: int, same: bool) -> None:
-    alike = duplicate_poses(np.stack([pose(17), pose(near)]), 0.05, 0.5)
-    assert alike[0, 1] == same
+    duplicates = duplicate_poses(np.stack([pose(17), pose(near)]), 0.05, 0.5)
+    assert duplicates[0, 1] == same
 
 
 @pytest.mark.parametrize(("apart", "same"), [(4.9, True), (5.0, False), (5.1, False)])
@@ -101,16 +101,16 @@ def test_nms_fraction_gives_the_published_counts() -> None:
         for near in range(keypoints + 1):
             other = pose(17)[:keypoints].copy()
             other[near:] += 50
-            alike = duplicate_poses(np.stack([pose(17)[:keypoints], other]), 0.05, 0.5)
-            assert alike[0, 1] == (near >= least)
+            duplicates = duplicate_poses(np.stack([pose(17)[:keypoints], other]), 0.05, 0.5)
+            assert duplicates[0, 1] == (near >= least)
 
 
 def test_size_is_that_of_the_first_pose_of_a_pair() -> None:
     large = np.zeros((17, 2), np.float32)
     large[0], small = (60, 80), large + 3  # 4.2 px apart but for a keypoint that makes the size
     assert np.ptp(large, axis=0).tolist() == [60, 80] and np.ptp(small, axis=0).tolist() == [0, 0]
-    alike = duplicate_poses(np.stack([large, small]), 0.05, 0.5)
-    assert alike.tolist() == [[True, True], [False, True]]
+    duplicates = duplicate_poses(np.stack([large, small]), 0.05, 0.5)
+    assert duplicates.tolist() == [[True, True], [False, True]]
 
 
 def test_best_of_duplicates_is_kept() -> None:

@@ -200,7 +200,7 @@ def test_no_people() -> None:
     )
 
     def never(points: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        raise AssertionError("there is nobody to score")
+        raise AssertionError("there are no people to score")
 
     for match in (False, True):
         found = decode_regression(outputs, RegressionOptions(match=match), never)
@@ -229,7 +229,7 @@ def test_images_of_a_batch_are_independent(frame: Frame, match: bool) -> None:
     points[2] = points[2, :1]  # an image of one person
     fine, coarse = (ideal_outputs(points, SIZE, s, frame) for s in (4, 8))
     for outputs in (fine, coarse):
-        outputs.centers[1] = 0  # and one of nobody
+        outputs.centers[1] = 0  # and one without people
     batch = replace(fine, other_scales=(coarse,))
     options = RegressionOptions(frame=frame, match=match)
     for image, poses in enumerate(decode_regression(batch, options)):
@@ -367,7 +367,7 @@ def test_scales_without_people_change_only_scores() -> None:
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
     np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)
     np.testing.assert_allclose(poses.person_scores, alone.person_scores / 2, rtol=1e-6)
-    # The other way round nobody at the first scale tells how high centers should be.
+    # The other way round there are no centers at the first scale to rescale by.
     (poses,) = decode_regression(replace(empty, other_scales=(outputs,)))
     np.testing.assert_array_equal(poses.keypoints, alone.keypoints)
     np.testing.assert_allclose(poses.scores, alone.scores / 2, rtol=1e-6)

@@ -46,7 +46,7 @@ KEYPOINTS_ALONE = [
     PullOptions(2.0, focal_levels="low"),
     PullOptions(per_keypoint=True, focal_levels="low", mining="ohkm", hardest=5),
 ]
-READINGS = [*FENCES, *MINING, *KEYPOINTS_ALONE]
+VARIANTS = [*FENCES, *MINING, *KEYPOINTS_ALONE]
 
 
 class People(NamedTuple):
@@ -184,7 +184,7 @@ def slow_losses(
 def test_pull_equals_loops(skeleton: Any, hierarchy: str, channels: int) -> None:
     people = random_people(len(skeleton) + channels, (3, 4, len(skeleton), channels))
     groups = skeleton.group_indices(hierarchy)
-    for pull in READINGS:
+    for pull in VARIANTS:
         low, high = hierarchical_pull(*people, torch.as_tensor(groups), pull)
         slow = list(slow_losses(people, groups, pull, PushOptions()))
         assert low.shape == high.shape == (3,)
@@ -432,7 +432,7 @@ def test_paper_decomposition_holds_for_the_mean_of_groups() -> None:
 def test_one_group_is_the_classical_pull() -> None:
     """G = 1: there is no high level, whatever λ; also with missing keypoints and focal weights."""
     people = random_people(6)
-    for pull in READINGS:
+    for pull in VARIANTS:
         low, high = hierarchical_pull(*people, torch.zeros(17, dtype=torch.long), pull)
         assert torch.equal(low, classical_pull(*people, pull))
         assert high.abs().max() < 1e-20
@@ -528,8 +528,8 @@ def all_losses(people: People) -> list[Tensor]:
     pushes = [
         push_loss(people.references, people.present, PushOptions(f)) for f in ("gaussian", "hinge")
     ]
-    pulls = [term for p in READINGS for term in hierarchical_pull(*people, groups, p)]
-    return pushes + pulls + [classical_pull(*people, p) for p in READINGS]
+    pulls = [term for p in VARIANTS for term in hierarchical_pull(*people, groups, p)]
+    return pushes + pulls + [classical_pull(*people, p) for p in VARIANTS]
 
 
 def assert_same(one: list[Tensor], two: list[Tensor]) -> None:
@@ -548,10 +548,10 @@ def test_order_of_people_does_not_matter(seed: int) -> None:
 def test_padding_does_not_matter() -> None:
     people = random_people(10)
     padding = torch.full((3, 2, 17, 1), torch.nan, dtype=torch.float64)
-    nobody = torch.zeros(3, 2, 17, dtype=torch.bool)
+    no_people = torch.zeros(3, 2, 17, dtype=torch.bool)
     padded = People(
         torch.cat([padding, people.values, 1e6 + people.values[:, :1]], dim=1),
-        torch.cat([nobody, people.visible, nobody[:, :1]], dim=1),
+        torch.cat([no_people, people.visible, no_people[:, :1]], dim=1),
     )
     assert_same(all_losses(people), all_losses(padded))
 
@@ -587,7 +587,7 @@ def test_pull_scales_with_the_square_and_push_decreases() -> None:
     people = random_people(14)
     wider = People(people.values * 2, people.visible)
     groups = torch.as_tensor(COCO.group_indices("anatomy"))
-    for pull in READINGS:
+    for pull in VARIANTS:
         one, two = (hierarchical_pull(*p, groups, pull) for p in (people, wider))
         assert_same([4 * term for term in one], list(two))
     one, two = (push_loss(p.references, p.present) for p in (people, wider))
@@ -595,13 +595,13 @@ def test_pull_scales_with_the_square_and_push_decreases() -> None:
 
 
 def test_no_people_and_one_person() -> None:
-    nobody = People(torch.randn(2, 3, 17, 1), torch.zeros(2, 3, 17, dtype=torch.bool))
+    no_people = People(torch.randn(2, 3, 17, 1), torch.zeros(2, 3, 17, dtype=torch.bool))
     no_rows = People(torch.randn(2, 0, 17, 1), torch.zeros(2, 0, 17, dtype=torch.bool))
-    for people in (nobody, no_rows):
+    for people in (no_people, no_rows):
         assert not torch.stack(all_losses(people)).any()
     one = random_people(15, (2, 1, 17, 1), seen=1)
     losses = all_losses(one)
-    assert not torch.stack(losses[:2]).any(), "nobody to push away"
+    assert not torch.stack(losses[:2]).any(), "no other people to push away"
     assert torch.stack(losses[2:]).all()
 
 
@@ -620,7 +620,7 @@ def test_masked_mean() -> None:
     assert masked_mean(values, torch.zeros(3, dtype=torch.bool), dim=0).tolist() == [0, 0]
 
 
-# Reading the tags
+# Tags at keypoints
 
 
 def test_tags_at_keypoints_by_hand() -> None:
@@ -752,8 +752,8 @@ def test_official_hierarchical_pull(golden_dir: Path, case: int) -> None:
 def test_official_focal_pull(golden_dir: Path, case: int) -> None:
     """The official focal loss with its weights on the right keypoints.
 
-    As coded, it ranks the tags of a person, finds the outliers among the ranked and weights the
-    tags in their original order by them; that pulling loss is left out, its pushing loss is right.
+    The official code ranks the tags of a person, finds the outliers among the ranked and weights
+    the tags in their original order by them; that pulling loss is left out, its pushing loss is right.
     """
     official = official_case(golden_dir, "aefocal_loss.npz", case, "joints", square=True)
     people = official.people

@@ -26,7 +26,7 @@ def inputs(seed: int, people: int, length: int) -> tuple[Tensor, Tensor]:
     keypoints[..., :2] *= torch.tensor([SIZE[1], SIZE[0]])
     keypoints[..., 2] = (keypoints[..., 2] > 0.25).double()
     keypoints[0, 1:, :, 2] = 0  # one person in the first image
-    keypoints[1, :, :, 2] = 0  # nobody in the second
+    keypoints[1, :, :, 2] = 0  # no people in the second image
     return tags, keypoints
 
 

@@ -113,10 +113,10 @@ def test_iqr_weights_are_invariant_and_without_gradient() -> None:
 
 
 def test_iqr_of_no_people() -> None:
-    nobody = iqr_outlier_weights(
+    empty = iqr_outlier_weights(
         torch.zeros(2, 0, 5, 1), torch.zeros(2, 0, 5, dtype=torch.bool), torch.arange(5), 2.0
     )
-    assert nobody.shape == (2, 0, 5)
+    assert empty.shape == (2, 0, 5)
 
 
 # The hardest
@@ -160,5 +160,5 @@ def test_ohkm_equals_sorting(count: int) -> None:
 
 
 def test_ohkm_of_no_people() -> None:
-    nobody = ohkm_weights(torch.zeros(2, 0, 5), torch.zeros(2, 0, 5, dtype=torch.bool), 2, 1, 0)
-    assert nobody.shape == (2, 0, 5)
+    empty = ohkm_weights(torch.zeros(2, 0, 5), torch.zeros(2, 0, 5, dtype=torch.bool), 2, 1, 0)
+    assert empty.shape == (2, 0, 5)

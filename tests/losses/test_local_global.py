@@ -50,14 +50,14 @@ def two(**options: object) -> AdaptationLossOptions:
 def test_match_ground_truth_by_hand(assignment: str, floor: float) -> None:
     """exp(-d² / (2 (2σ)² A)), in the mean over labeled keypoints."""
     targets, people = pair()
-    found, alike = match_ground_truth(
+    found, pose_oks = match_ground_truth(
         people, targets, two(assignment=assignment, min_similarity=floor)
     )
     first = math.exp(-4 / (2 * 0.2**2 * 100))
     second = math.exp(-9 / (2 * 0.4**2 * 100))
     assert found.tolist() == [0]
     floor = floor if assignment == "mean" else 0.0
-    assert float(alike) == pytest.approx((max(first, floor) + max(second, floor)) / 2, rel=1e-5)
+    assert float(pose_oks) == pytest.approx((max(first, floor) + max(second, floor)) / 2, rel=1e-5)
 
 
 def test_min_similarity_in_the_mean() -> None:
@@ -65,11 +65,11 @@ def test_min_similarity_in_the_mean() -> None:
     far = replace(people, points=people.points + torch.tensor([[0.0], [1e3]]))
     first = math.exp(-4 / (2 * 0.2**2 * 100))
     for assignment, least in (("mean", 0.3), ("max", 0.0)):
-        found, alike = match_ground_truth(
+        found, pose_oks = match_ground_truth(
             far, targets, two(assignment=assignment, min_similarity=0.3)
         )
         assert found.tolist() == [0]
-        assert float(alike) == pytest.approx((first + least) / 2, rel=1e-5)
+        assert float(pose_oks) == pytest.approx((first + least) / 2, rel=1e-5)
 
 
 def test_assignment_rules_differ() -> None:
@@ -116,10 +116,10 @@ def test_match_ground_truth_equals_loops_over_cells(assignment: str) -> None:
 
 def test_people_without_labels_are_never_matched() -> None:
     targets, people = pair()
-    nobody = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
+    no_people = replace(targets, keypoints=targets.keypoints * torch.tensor([1.0, 1, 0]))
     for assignment in ("mean", "max"):
-        _, alike = match_ground_truth(people, nobody, two(assignment=assignment))
-        assert alike.tolist() == [-1]
+        _, pose_oks = match_ground_truth(people, no_people, two(assignment=assignment))
+        assert pose_oks.tolist() == [-1]
 
 
 def test_people_of_other_images_are_never_matched() -> None:
@@ -131,8 +131,8 @@ def test_people_of_other_images_are_never_matched() -> None:
         areas=targets.areas.expand(2, -1),
     )
     moved = replace(people, images=torch.tensor([1]))
-    _, alike = match_ground_truth(moved, both, two(assignment="max"))
-    assert float(alike) < 1e-6
+    _, pose_oks = match_ground_truth(moved, both, two(assignment="max"))
+    assert float(pose_oks) < 1e-6
 
 
 def by_hand() -> Assignment:
@@ -173,7 +173,7 @@ def test_refined_targets_peak_at_the_ground_truth(sigma: float | None, step: flo
     assert float(heat[row, column - 2]) == pytest.approx(expected, rel=1e-5)
 
 
-# Whom to teach
+# Assignment
 
 
 def scene(frame: Frame, px: float, seed: int = 1) -> tuple[LocalGlobalOutputs, Targets]:

@@ -53,7 +53,7 @@ def close(value: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(value.detach(), expected, rtol=0, atol=tolerance)
 
 
-def one_by_one(pool: Tensor) -> Tensor:
+def flattened(pool: Tensor) -> Tensor:
     """The places of the golden, (m, 17, 2): they lie anywhere and form no grid."""
     return pool.reshape(-1, *pool.shape[3:])
 
@@ -63,9 +63,9 @@ def of_one_place(**changes: object) -> AdaptationLossOptions:
     return replace(options, expansion=replace(options.expansion, local_window=1))
 
 
-def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
-    """Whom four poses are assigned by, from the best of their places."""
-    points = one_by_one(pool)
+def official_assignment(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
+    """Assign four poses to people by the best of their cells."""
+    points = flattened(pool)
     truth, areas = (each.expand(len(points), *each.shape) for each in (keypoints, areas))
     x, y = separable_oks(points, truth, areas, of_one_place())
     best = (x * y)[:, :, 0].unflatten(0, (4, -1)).amax(dim=1)
@@ -75,10 +75,10 @@ def partners(pool: Tensor, keypoints: Tensor, areas: Tensor) -> tuple[Tensor, Te
 @pytest.mark.golden
 def test_official_assignment(golden_dir: Path) -> None:
     of = golden_of(golden_dir, "oks_")
-    partner, alike = partners(of["pool"], of["kpts"], of["areas"])
+    person, pose_oks = official_assignment(of["pool"], of["kpts"], of["areas"])
     best = of["person_best"].max(dim=1)
-    assert torch.equal(partner, best.indices)
-    torch.testing.assert_close(alike, best.values)
+    assert torch.equal(person, best.indices)
+    torch.testing.assert_close(pose_oks, best.values)
 
 
 @pytest.mark.golden
@@ -93,15 +93,15 @@ def test_official_similarities(
     if flip:
         keypoints[..., 0] = 127 - keypoints[..., 0]  # pixel indices, of a width of 128
     areas = of["areas"] * transform[:2, :2].det()
-    points, each = one_by_one(of["pool"]), of["pool"].shape[1] ** 2
-    partner, alike = (
-        found.repeat_interleave(each) for found in partners(of["pool"], keypoints, areas)
+    points, each = flattened(of["pool"]), of["pool"].shape[1] ** 2
+    person, pose_oks = (
+        found.repeat_interleave(each) for found in official_assignment(of["pool"], keypoints, areas)
     )
     people = poses_of([0] * len(points), points)
-    # Poses and partners are given, the choice of whom to teach is not in question.
+    # Poses and their assignment are given: only similarities are compared.
     module = "poselib.losses.local_global."
     monkeypatch.setattr(f"{module}poses_at_centers", lambda *_, **__: people)
-    monkeypatch.setattr(f"{module}match_ground_truth", lambda *_: (partner, alike))
+    monkeypatch.setattr(f"{module}match_ground_truth", lambda *_: (person, pose_oks))
     targets = targets_of(keypoints[None] + torch.tensor([0.5, 0.5, 0]), areas[None])
     assigned = assign_targets(random_outputs(0), targets, of_one_place(min_oks=0.0))
     similarity = assigned.similarity.reshape(expected["parts"].shape)

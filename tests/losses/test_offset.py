@@ -102,7 +102,7 @@ def test_by_hand() -> None:
     predicted[0, 0, 0, 5, 7] += 2.0  # linear: 2 - 1/18
     predicted[0, 1, 1, 5, 7] -= 0.1  # quadratic: 0.5 * 0.01 * 9
     predicted[0, 2, :, 5, 7] = 99.0  # not labeled
-    predicted[0, :, :, 5, 8] = 99.0  # nobody's cell
+    predicted[0, :, :, 5, 8] = 99.0  # no person's cell
     # Two keypoints have four coordinates.
     expected = ((2 - 1 / 18) + 0.045) / 50 / 4
     assert float(offset_loss(predicted, targets)) == pytest.approx(expected, rel=1e-5)
@@ -127,8 +127,8 @@ def test_perfect_offsets_and_no_people_have_no_loss() -> None:
     loss = offset_loss(predicted, empty)
     loss.backward()
     assert float(loss.detach()) == 0 and not predicted.grad.any()
-    nobody = replace(random_targets(4, people=0), center_assignment=empty.center_assignment)
-    assert float(offset_loss(predicted.detach(), nobody)) == 0
+    no_people = replace(random_targets(4, people=0), center_assignment=empty.center_assignment)
+    assert float(offset_loss(predicted.detach(), no_people)) == 0
 
 
 def test_only_positive_cells_of_labeled_keypoints_count() -> None:

@@ -59,8 +59,8 @@ def test_center_threshold_kernel_and_max_people() -> None:
         pytest.approx(0.9)
     ]
     assert len(found(outputs, nms_kernel=lambda _: 5)) == 1
-    nobody = found(outputs, center_threshold=1.0)
-    assert len(nobody) == 0 and nobody.points.shape == (0, 1, 2)
+    empty = found(outputs, center_threshold=1.0)
+    assert len(empty) == 0 and empty.points.shape == (0, 1, 2)
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -38,7 +38,7 @@ def slow_heatmaps(
     subpixel: bool,
     overlap: str,
 ) -> np.ndarray:
-    """Every cell of every map asks every keypoint; cells further than the window hear nothing."""
+    """Evaluate every keypoint at every cell of every map; cells outside its window stay 0."""
     batch, people, kinds, _ = keypoints.shape
     height, width = size
     maps = np.zeros((batch, kinds, height, width))
@@ -88,7 +88,7 @@ def test_window_around_the_keypoint(sigma: float, subpixel: bool) -> None:
     """Cells nearer than three sigmas and two cells along both axes hold the whole of Eq. (4)."""
     keypoints = random_keypoints(5, (32, 48), people=1)
     maps = gaussian_heatmaps(keypoints, (32, 48), (16, 24), sigma, subpixel, window="point")
-    drawn = 0
+    rendered = 0
     for b, k in np.ndindex(2, 3):
         x, y, visibility = (keypoints[b, 0, k] / torch.tensor([2, 2, 1])).tolist()
         if not (visibility > 0 and 0 <= x < 24 and 0 <= y < 16):
@@ -100,8 +100,8 @@ def test_window_around_the_keypoint(sigma: float, subpixel: bool) -> None:
         near = [np.abs(each) < 3 * sigma + 2 for each in along]
         np.testing.assert_allclose(maps[b, k], whole * near[0] * near[1][:, None], atol=1e-6)
         assert np.array_equal(maps[b, k] > 0, near[0] & near[1][:, None])
-        drawn += 1
-    assert drawn >= 3
+        rendered += 1
+    assert rendered >= 3
 
 
 @SUBPIXEL
@@ -281,7 +281,7 @@ def test_unknown_overlap_and_window_are_refused() -> None:
 # The official targets. Their keypoints are in cells (a map of stride 1), their deviation too; -1
 # stands for a 64th of the map. Two faults are left out here:
 # - the official code rounds coordinates towards zero, so keypoints less than a cell left of or
-#   above the image are drawn at its border (one keypoint, in case 0);
+#   above the image are rendered at its border (one keypoint, in case 0);
 # - its kernel is sampled off its own center unless 3 sigma is whole (case 3, sigma 0.75: by a
 #   quarter of a cell).
 
@@ -305,12 +305,12 @@ def rounded_towards_zero(keypoints: Tensor) -> Tensor:
 @pytest.mark.parametrize("case", [0, 1, 2])
 def test_official_heatmaps(golden_dir: Path, case: int) -> None:
     keypoints, size, sigma, maps, _ = official(golden_dir, case)
-    drawn = gaussian_heatmaps(
+    rendered = gaussian_heatmaps(
         rounded_towards_zero(keypoints), (size, size), (size, size), sigma, subpixel=False
     )
-    np.testing.assert_allclose(drawn[0], maps, atol=1e-7)
+    np.testing.assert_allclose(rendered[0], maps, atol=1e-7)
     ours = gaussian_heatmaps(keypoints, (size, size), (size, size), sigma, subpixel=False)
-    differing = (ours[0] != drawn[0]).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    differing = (ours[0] != rendered[0]).flatten(1).any(dim=1).nonzero().flatten().tolist()
     assert differing == ([7] if case == 0 else [])
 
 
@@ -320,8 +320,8 @@ def test_official_heatmaps_of_an_off_center_kernel(golden_dir: Path) -> None:
     assert sigma == 0.75
     off_center = keypoints.clone()
     off_center[..., :2] = keypoints[..., :2].floor() + 0.5 + 0.25
-    drawn = gaussian_heatmaps(off_center, (size, size), (size, size), sigma)
-    np.testing.assert_allclose(drawn[0], maps, atol=1e-5)
+    rendered = gaussian_heatmaps(off_center, (size, size), (size, size), sigma)
+    np.testing.assert_allclose(rendered[0], maps, atol=1e-5)
 
 
 @pytest.mark.golden

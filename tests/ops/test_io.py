@@ -139,9 +139,13 @@ def test_append_line_from_several_processes(tmp_path: Path) -> None:
 def test_read_json_refuses_other_than_objects(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": [1, None]})
     assert read_json(tmp_path / "a.json") == {"é": [1, None]}
-    for content, told in ((b"{", "is not JSON"), (b"[1]", "not a list"), (b"\xff", "is not JSON")):
+    for content, reason in (
+        (b"{", "is not JSON"),
+        (b"[1]", "not a list"),
+        (b"\xff", "is not JSON"),
+    ):
         (tmp_path / "a.json").write_bytes(content)
-        with pytest.raises(ValueError, match=rf"a\.json .*{told}"):
+        with pytest.raises(ValueError, match=rf"a\.json .*{reason}"):
             read_json(tmp_path / "a.json")
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "b.json")

@@ -83,8 +83,8 @@ def test_sample_heatmaps_nonfinite_counts_as_zero(frame: Frame, bad: float) -> N
 
 
 def test_sample_heatmaps_of_no_points() -> None:
-    empty, nobody = torch.zeros(0, 2, 2), torch.zeros(0, dtype=torch.long)
-    assert sample_heatmaps(noise(1, 2, 4, 4), nobody, empty, (16, 16), "center").shape == (0, 2)
+    points, images = torch.zeros(0, 2, 2), torch.zeros(0, dtype=torch.long)
+    assert sample_heatmaps(noise(1, 2, 4, 4), images, points, (16, 16), "center").shape == (0, 2)
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -97,7 +97,7 @@ def test_person_diagonals_by_hand() -> None:
             [[10.0, 20, 2], [13, 24, 1], [900, 900, 0]],  # 3 by 4
             [[10.0, 20, 2], [nan, nan, 0], [0, 0, 0]],  # a single one
             [[0.0, 0, 0], [0, 0, 0], [0, 0, 0]],
-            [[10.0, 20, 2], [13, 24, 1], [11, 21, 2]],  # a large person, of whom a crop left little
+            [[10.0, 20, 2], [13, 24, 1], [11, 21, 2]],  # a large person, mostly cropped
         ]
     )[None]
     areas = torch.tensor([[24.0, 0, 0, 900]])

@@ -65,7 +65,7 @@ def test_oks_equals_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_oks_of_no_people_and_wrong_shapes() -> None:
-    nobody = object_keypoint_similarity(np.zeros((0, 17, 2)), people(2, 1), [1, 1], COCO.sigmas)
-    assert nobody.shape == (2, 0)
+    empty = object_keypoint_similarity(np.zeros((0, 17, 2)), people(2, 1), [1, 1], COCO.sigmas)
+    assert empty.shape == (2, 0)
     with pytest.raises(ValueError, match=r"not \(2, 17, 3\)"):
         object_keypoint_similarity(people(2, 1), people(2, 1), [1, 1], COCO.sigmas)

@@ -21,13 +21,13 @@ def test_spin_is_set_before_torch_is_imported() -> None:
     code = """
 import os, sys
 from poselib import cli
-heard = []
-cli.spin_briefly = lambda: heard.append("torch" in sys.modules)
+calls = []
+cli.spin_briefly = lambda: calls.append("torch" in sys.modules)
 try:
     cli.main(["--help"])
 except SystemExit:
     pass
-sys.exit(heard != [False])
+sys.exit(calls != [False])
 """
     bare = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     assert subprocess.run([sys.executable, "-c", code], env=bare, check=False).returncode == 0
