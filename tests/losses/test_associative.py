@@ -753,7 +753,7 @@ def test_official_focal_pull(golden_dir: Path, case: int) -> None:
     """The official focal loss with its weights on the right keypoints.
 
     The official code ranks the tags of a person, finds the outliers among the ranked and weights
-    the tags in their original order by them; that pulling loss is left out, its pushing loss is right.
+    the tags in their original order by them; its pull loss is left out, its push loss is right.
     """
     official = official_case(golden_dir, "aefocal_loss.npz", case, "joints", square=True)
     people = official.people
