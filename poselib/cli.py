@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +19,6 @@ from poselib.skeletons import SKELETONS, get_skeleton
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from poselib.data.image_folder import ImageFiles
-    from poselib.engine.predict import PredictOptions
-    from poselib.skeletons import Skeleton
-    from poselib.structures import Poses
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     Run = Callable[[argparse.Namespace], str]
@@ -40,8 +34,8 @@ _EXAMPLES = """examples:
 _PREDICT = """Find people in images.
 
 OUT receives each image with its poses drawn, results.json with the poses in COCO's results
-format, and images.json, a COCO document that says which image has which id. Images named by
-numbers, as COCO's are, have these as ids.
+format, and images.json, a COCO document of the images and their ids. Images named by numbers, as
+COCO's are, have these as ids. Images are turned as their EXIF orientation asks, as a viewer does.
 """
 _DECODE = """Group the keypoints of stored maps into people.
 
@@ -53,9 +47,9 @@ first pixel is at (0.5, 0.5), and (0, 0) with score 0 for what is missing.
 One line of JSON says how many people were found and how many milliseconds each stage took, from
 maps in memory to poses: the median of the repeats, before which one is not timed.
 """
-_SYNTHETIC = "Write images of drawn people and annotations.json to a new folder."
-# Short side, px, of the images that a checkpoint without a size of its own is shown.
-_SIZE = 512
+_SYNTHETIC = "Write images of synthetic people and annotations.json to a new folder."
+# Images that are held in memory together, unless a batch has more.
+_IN_MEMORY = 8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,8 +99,8 @@ def _add_predict(commands: Commands) -> None:
     add = _command(commands, "predict", _predict, "find people in images", _PREDICT).add_argument
     add("images", nargs="+", metavar="IMAGE", help="image files, folders or quoted patterns")
     add("--out", type=Path, required=True, metavar="FOLDER", help="receives images and JSON")
-    add("--checkpoint", type=Path, metavar="FILE", help="default: the one that poselib brings")
-    add("--size", type=int, metavar="PX", help="short side; default: the checkpoint's, or 512")
+    add("--checkpoint", metavar="FILE", help="or a model's name; default: the bundled model")
+    add("--size", type=int, metavar="PX", help="short side; default: that of the training")
     add("--no-flip", action="store_true", help="do not average with the mirrored image")
     add("--scales", type=float, nargs="+", default=[1.0], metavar="S", help="factors of the size")
     add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
@@ -129,7 +123,7 @@ def _add_decode(commands: Commands) -> None:
 
 
 def _add_synthetic(commands: Commands) -> None:
-    summary = "draw a dataset in COCO's format"
+    summary = "render a synthetic dataset in COCO's format"
     add = _command(commands, "synthetic", _synthetic, summary, _SYNTHETIC).add_argument
     add("folder", type=Path, metavar="FOLDER")
     add("--count", type=int, default=1000, help="images (default 1000)")
@@ -137,36 +131,55 @@ def _add_synthetic(commands: Commands) -> None:
     add("--people", type=int, nargs=2, default=(1, 4), metavar=("MIN", "MAX"), help="default 1 4")
     add("--crowd-index", type=float, metavar="C", help="of every image; default: as it comes")
     add("--skeleton", choices=sorted(SKELETONS), default="coco", help="keypoints (default coco)")
-    add("--seed", type=int, default=0, help="the same seed draws the same images (default 0)")
+    add("--seed", type=int, default=0, help="the same seed gives the same images (default 0)")
     add("--format", choices=("png", "jpg"), default="png", help="of the images")
-    add("--processes", type=int, default=1, metavar="N", help="that draw (default 1)")
+    add("--processes", type=int, default=1, metavar="N", help="that render (default 1)")
 
 
 def _predict(arguments: argparse.Namespace) -> str:
     """Check every input, find people, write the results; return a summary."""
-    from poselib.data.image_folder import ImageFiles, image_paths
-    from poselib.engine.checkpoints import load_checkpoint
-    from poselib.engine.predict import predict
+    from tqdm import tqdm
+
+    from poselib.api import load
+    from poselib.data.image_folder import CATEGORY_ID, ImageFiles, image_paths
+    from poselib.data.readers.coco import write_results
+    from poselib.ops.io import write_json
     from poselib.plots.poses import paint_poses
 
-    device = _device(arguments.device)
-    options = _options(arguments, arguments.size)
     files = ImageFiles(image_paths(arguments.images))
     names = _drawing_names(files.paths, arguments.format)
     _check_output(arguments.out, files.paths, names)
-    checkpoint = load_checkpoint(arguments.checkpoint)
-    if arguments.size is None:
-        options = _options(arguments, checkpoint.system.input_size)
-    system = checkpoint.system
-    found = predict(system, files, options, device=device, progress=sys.stderr.isatty())
-    kept = [_above(poses, arguments.min_score) for poses in found]
-    least = system.visualization_threshold if arguments.draw_score is None else arguments.draw_score
-    shown = [_above(poses, least) for poses in kept]
-    for index, (name, poses) in enumerate(zip(names, shown, strict=True)):
-        drawing = paint_poses(files[index].image, poses, system.skeleton)
-        _write_image(arguments.out / name, drawing)
-    _write_json(files, names, kept, system.skeleton, arguments.out)
-    return _summary(files.paths, shown, arguments.out)
+    model = load(
+        arguments.checkpoint,
+        size=arguments.size,
+        flip=not arguments.no_flip,
+        scales=arguments.scales,
+        batch_size=arguments.batch_size,
+        device=arguments.device,
+    )
+    threshold = arguments.draw_score
+    if threshold is None:
+        threshold = model.system.visualization_threshold
+    results, counts = [], []
+    at_once = max(_IN_MEMORY, arguments.batch_size)
+    with tqdm(total=len(files), disable=not sys.stderr.isatty(), desc="predict") as bar:
+        for first in range(0, len(files), at_once):
+            numbers = range(first, min(first + at_once, len(files)))
+            samples = [files[number] for number in numbers]
+            for number, sample, poses in zip(numbers, samples, model(samples), strict=True):
+                kept = poses.above(arguments.min_score)
+                drawn = kept.above(threshold)
+                picture = paint_poses(sample.image, drawn, model.skeleton)
+                _write_image(arguments.out / names[number], picture)
+                results += kept.to_coco(sample.image_id, CATEGORY_ID)
+                counts.append(len(drawn))
+                bar.update()
+    document = files.document(model.skeleton)
+    for image, name in zip(document["images"], names, strict=True):
+        image["drawing"] = name
+    write_json(arguments.out / "images.json", document)
+    write_results(results, arguments.out / "results.json")
+    return _summary(files.paths, counts, arguments.out)
 
 
 def _decode(arguments: argparse.Namespace) -> str:
@@ -215,35 +228,8 @@ def _synthetic(arguments: argparse.Namespace) -> str:
     return f"{arguments.count} images and annotations.json in {folder}"
 
 
-def _options(arguments: argparse.Namespace, size: int | None) -> PredictOptions:
-    from poselib.engine.predict import PredictOptions
-
-    return PredictOptions(
-        size=size if size is not None else _SIZE,
-        flip=not arguments.no_flip,
-        scales=tuple(arguments.scales),
-        batch_size=arguments.batch_size,
-    )
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: this machine has no usable GPU")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-def _above(poses: Poses, score: float) -> Poses:
-    keep = poses.person_scores >= score
-    scores, person_scores = poses.scores[keep], poses.person_scores[keep]
-    return replace(
-        poses, keypoints=poses.keypoints[keep], scores=scores, person_scores=person_scores
-    )
-
-
 def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:
-    """Name each drawing after its image; images of one name get _2, _3, ... behind it."""
+    """Return a file name for each drawing: the image's, with _2, _3, ... where names repeat."""
     taken: set[str] = set()
     names = []
     for path in paths:
@@ -292,31 +278,8 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
         temporary.write_bytes(code.tobytes())
 
 
-def _write_json(
-    files: ImageFiles,
-    names: Sequence[str],
-    found: Sequence[Poses],
-    skeleton: Skeleton,
-    folder: Path,
-) -> None:
-    from poselib.data.image_folder import CATEGORY_ID
-    from poselib.data.readers.coco import to_coco_results, write_results
-    from poselib.ops.io import write_json
-
-    document = files.document(skeleton)
-    for image, name in zip(document["images"], names, strict=True):
-        image["drawing"] = name
-    results = [
-        entry
-        for number, poses in zip(files.image_ids, found, strict=True)
-        for entry in to_coco_results(poses, number, CATEGORY_ID)
-    ]
-    write_json(folder / "images.json", document)
-    write_results(results, folder / "results.json")
-
-
-def _summary(paths: Sequence[Path], shown: Sequence[Poses], folder: Path) -> str:
-    each = [f"{path.name}: {len(poses)}" for path, poses in zip(paths, shown, strict=True)]
+def _summary(paths: Sequence[Path], counts: Sequence[int], folder: Path) -> str:
+    each = [f"{path.name}: {people}" for path, people in zip(paths, counts, strict=True)]
     listed = ", ".join(each[:10]) + (", ..." if len(each) > 10 else "")
     return f"people found: {listed}; drawn images, results.json and images.json in {folder}"
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from pycocotools import coco as pycocotools
 
+import poselib
 from poselib import __version__
 from poselib.benchmarks.workloads import decode_inputs
 from poselib.cli import main
 from poselib.data.image_io import read_image
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.decoders.associative import AssociativeOptions, decode_associative
-from poselib.engine import checkpoints
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
@@ -140,7 +140,7 @@ def test_the_results_are_what_the_library_predicts(
     main(["predict", str(dataset / "images"), "--checkpoint", str(checkpoint), "--out",
           str(tmp_path)])  # fmt: skip
     written = CocoKeypoints(dataset / "annotations.json", dataset / "images", COCO)
-    poses = predict(load_checkpoint(checkpoint).system, written, PredictOptions(size=64))
+    poses = poselib.load(checkpoint, size=64, device="cpu")(written)
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results) == sum(map(len, poses)) > 0
     for image_id, expected in enumerate(poses):
@@ -196,16 +196,16 @@ def test_options_reach_the_prediction(
     seen = []
 
     def watched(system, samples, options, **others):
-        seen.append((options, others["device"]))
+        seen.append((options, str(others["device"])))
         return predict(system, samples, options, **others)
 
-    monkeypatch.setattr("poselib.engine.predict.predict", watched)
+    monkeypatch.setattr("poselib.api.predict", watched)
     start = ["predict", str(image), "--checkpoint", str(checkpoint), "--out", str(tmp_path)]
     options = ["--size", "128", "--no-flip", "--scales", "0.5", "1", "--batch-size", "3"]
     assert main([*start, *options, "--device", "cpu", "--format", "jpg"]) == 0
     assert main([*start, "--device", "cpu"]) == 0
     wanted = PredictOptions(size=128, flip=False, scales=(0.5, 1.0), batch_size=3)
-    assert seen == [(wanted, "cpu"), (PredictOptions(size=64), "cpu")]
+    assert seen == [(wanted, "cpu"), (PredictOptions(), "cpu")]
     assert (tmp_path / "000000.jpg").exists()
 
 
@@ -282,7 +282,7 @@ def test_bad_input_is_named_in_one_line_before_anything_is_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     arguments, named = bad_inputs(tmp_path, image, checkpoint)[case]
-    monkeypatch.setattr("poselib.engine.predict.predict", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr("poselib.api.predict", lambda *_, **__: pytest.fail("predicted"))
     status, text, error = run(capsys, "predict", *arguments, "--out", tmp_path / "out")
     assert (status, text) == (2, "")
     assert error.startswith("poselib predict: ") and named in error and error.count("\n") == 1
@@ -335,7 +335,7 @@ def test_a_system_says_from_which_score_on_people_are_drawn(
 ) -> None:
     loaded = load_checkpoint(checkpoint)
     told = replace(loaded, system=replace(loaded.system, visualization_threshold=least))
-    monkeypatch.setattr(checkpoints, "load_checkpoint", lambda path: told)
+    monkeypatch.setattr("poselib.api.load_checkpoint", lambda path: told)
     status, text, _ = run(capsys, "predict", image, "--checkpoint", checkpoint, "--out", tmp_path)
     assert status == 0 and ("000000.png: 0" not in text) == drawn
 
@@ -345,7 +345,7 @@ def test_a_gpu_that_is_not_there_is_refused(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _, error = run(capsys, "predict", image, "--out", tmp_path / "o", "--device", "cuda")
-    assert status == 2 and "--device cuda" in error
+    assert status == 2 and "'cuda': this machine has no usable GPU" in error
 
 
 def test_an_interrupt_leaves_nothing(
@@ -355,7 +355,7 @@ def test_an_interrupt_leaves_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("poselib.engine.predict.predict", interrupted)
+    monkeypatch.setattr("poselib.api.predict", interrupted)
     out = tmp_path / "out"
     status, _, error = run(capsys, "predict", image, "--checkpoint", checkpoint, "--out", out)
     assert status == 130 and error == "poselib predict: interrupted\n" and not out.exists()
