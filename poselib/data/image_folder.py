@@ -82,7 +82,8 @@ class ImageFiles:
 def image_paths(sources: Sequence[str | Path]) -> list[Path]:
     """Return the image files that file names, folders and patterns such as ``a/*.jpg`` refer to.
 
-    A folder refers to the images in it, without its subfolders. Each file is returned once.
+    A folder refers to the images in it, without hidden files and subfolders. Each file is returned
+    once.
 
     Raises:
         FileNotFoundError: a file is missing, or a folder or pattern has no image.
@@ -96,7 +97,11 @@ def image_paths(sources: Sequence[str | Path]) -> list[Path]:
 
 def _expand(source: Path) -> list[Path]:
     if source.is_dir():
-        inside = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        inside = sorted(
+            path
+            for path in source.iterdir()
+            if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        )
         if not inside:
             raise FileNotFoundError(f"folder {source} holds no image ({', '.join(SUFFIXES)})")
         return inside

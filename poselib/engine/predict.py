@@ -19,6 +19,9 @@ from poselib.structures import AffineTransform, Poses, Sample, Size
 from poselib.systems import System
 
 Views = tuple[Sample, ...]
+# How many times longer than the short side the long side of an image may be: a strip one px high
+# would take more memory than there is.
+_LONGEST = 32
 # Short side, px, of images for a system that does not know its own (HAE, Sec. IV-B).
 _SIZE = 512
 
@@ -164,7 +167,16 @@ def present(system: System, sample: Sample, options: PredictOptions) -> Views:
 
     Other scales show the very same canvas, padding included, stretched to the nearest multiple,
     so that their maps cover what the first one's cover.
+
+    Raises:
+        ValueError: the image is a strip, one side of which is far longer than the other.
     """
+    if max(sample.size) > _LONGEST * min(sample.size):
+        height, width = sample.size
+        raise ValueError(
+            f"an image of {width} x {height} px is too narrow: one side may be at most {_LONGEST} "
+            "times the other"
+        )
     multiple = options.multiple_for(system)
     base = letterbox(sample, options.size_for(system), multiple)
     views = [base]

@@ -29,6 +29,7 @@ def names(paths: list[Path], folder: Path) -> list[str]:
 
 def test_image_paths_of_files_folders_and_patterns(folder: Path) -> None:
     assert names(image_paths([folder]), folder) == ["a.JPG", "b.png"]
+    (folder / "._b.png").write_bytes(b"of a Mac")
     assert names(image_paths([folder / "b.png", folder]), folder) == ["b.png", "a.JPG"]
     assert names(image_paths([str(folder / "*.png")]), folder) == ["b.png"]
     assert names(image_paths([str(folder / "**" / "*.png")]), folder) == ["b.png", "sub/c.png"]

@@ -244,3 +244,9 @@ def test_decoders_of_different_networks_are_refused() -> None:
         predict_variants([toy_system(), toy_system()], [])
     with pytest.raises(ValueError, match="share one network"):
         predict_variants([], [])
+
+
+def test_a_strip_is_refused_before_it_is_enlarged() -> None:
+    strip = bare_sample(np.zeros((3, 1, 600), np.uint8))
+    with pytest.raises(ValueError, match="600 x 1 px is too narrow: one side may be at most 32"):
+        predict(SYSTEM, [strip], OPTIONS)
