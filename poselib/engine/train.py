@@ -135,6 +135,7 @@ def _bar(state: TrainingState, progress: bool) -> tqdm[Any]:
         initial=100 * min(1.0, state.progress),
         disable=not progress,
         desc=f"train {state.system.name}",
+        mininterval=1.0,  # seconds; each line stays in a notebook
         bar_format="{desc}: {percentage:3.0f}%|{bar:30}| {elapsed} done, {remaining} left{postfix}",
     )
 
