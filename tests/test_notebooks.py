@@ -13,7 +13,7 @@ import pytest
 from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.study import open_study
 from poselib.papers.presets import PRESETS
-from tests.experiments.study_runs import finish_study
+from tests.experiments.factories import finish_study
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

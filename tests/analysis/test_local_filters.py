@@ -26,8 +26,8 @@ from poselib.plots.local_filters import show_local_filters
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.systems import System, build
-from tests.experiments.adapting_people import OPTIONS, TINY, standing, told_system
-from tests.experiments.standing_people import STANDING, build_tiny, moved, poses_at
+from tests.analysis.adapting_people import OPTIONS, TINY, standing, told_system
+from tests.analysis.standing_people import STANDING, build_tiny, moved, poses_at
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ from poselib.engine.predict import PredictOptions, present
 from poselib.metrics.oracle_search import oracle_search
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
-from tests.engine.toys import scenes
-from tests.experiments.standing_people import (
+from tests.analysis.standing_people import (
     STANDING,
     build_tiny,
     labeled,
@@ -34,6 +33,7 @@ from tests.experiments.standing_people import (
     poses_at,
     sample_of,
 )
+from tests.engine.toys import scenes
 from tests.metrics.coco_entries import ap_of, person, truth_of
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False)

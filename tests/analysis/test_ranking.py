@@ -15,7 +15,7 @@ from poselib.models.scoring import ScoringNet
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import COCO
 from poselib.structures import Poses
-from tests.experiments.standing_people import (
+from tests.analysis.standing_people import (
     OPTIONS,
     SCENES,
     STANDING,

@@ -22,7 +22,7 @@ from poselib.outputs import RegressionOutputs
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from poselib.structures import Sample
-from tests.experiments.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
+from tests.analysis.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
 from tests.toy_people import TOY
 
 

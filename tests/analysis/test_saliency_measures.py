@@ -13,7 +13,7 @@ from poselib.analysis.saliency_measures import (
     select_visible_people,
 )
 from poselib.structures import Sample
-from tests.experiments.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
+from tests.analysis.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
 from tests.toy_people import TOY
 
 

@@ -23,8 +23,8 @@ from poselib.data.readers.coco import read_annotations
 from poselib.engine.evaluate import evaluate_poses
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
+from tests.analysis.standing_people import poses_at
 from tests.engine.toys import scenes
-from tests.experiments.standing_people import poses_at
 from tests.metrics.coco_entries import coco_document
 
 

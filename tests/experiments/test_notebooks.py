@@ -11,7 +11,7 @@ pytest.importorskip("papermill")
 
 from poselib.experiments.notebooks import NotebookError, main, report_line, run_notebook
 from poselib.experiments.runs import start_run
-from tests.experiments.notebook_files import cell, write_notebook
+from tests.experiments.factories import cell, write_notebook
 
 DECLARED = cell('preset = "small"\nruns_dir = "runs"\nfigures_dir = "figures"', "parameters")
 WORK = cell(

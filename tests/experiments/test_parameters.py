@@ -11,7 +11,7 @@ from poselib.experiments.parameters import (
     parse_options,
     parse_parameters,
 )
-from tests.experiments.notebook_files import cell, write_notebook
+from tests.experiments.factories import cell, write_notebook
 
 DECLARED = """# What may be set from outside.
 preset = "small"  # smoke, small or paper

@@ -9,7 +9,7 @@ pytest.importorskip("papermill")
 
 from poselib.experiments.run_sweep import main, run_batch
 from poselib.experiments.sweep import plan, read_sweep
-from tests.experiments.notebook_files import cell, write_notebook
+from tests.experiments.factories import cell, write_notebook
 
 DECLARED = cell(
     'preset = "small"\nseed = 0\nrow = ""\nrun_id = ""\nruns_dir = "runs"\nfigures_dir = ""',

@@ -20,7 +20,7 @@ from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import plan, read_sweep
 from poselib.papers.presets import get_preset
 from poselib.skeletons import CROWDPOSE
-from tests.experiments.study_runs import finish_run, finish_study
+from tests.experiments.factories import finish_run, finish_study
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SWEEPS = NOTEBOOKS / "sweeps"

@@ -8,7 +8,7 @@ import pytest
 
 from poselib.experiments.runs import start_run
 from poselib.experiments.sweep import plan, read_sweep, sweep_results
-from tests.experiments.notebook_files import cell, write_notebook
+from tests.experiments.factories import cell, write_notebook
 
 DECLARED = (
     'preset = "small"\nseed = 0\nfocal = None\nsteps = 0\ndevice = "auto"\nrun_id = ""\n'

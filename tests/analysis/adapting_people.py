@@ -13,7 +13,7 @@ from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Sample
 from poselib.systems import OptionValue, System, build
-from tests.experiments.standing_people import STANDING, labeled, sample_of
+from tests.analysis.standing_people import STANDING, labeled, sample_of
 
 OPTIONS = PredictOptions(size=128, multiple=64, flip=False)
 TINY: dict[str, OptionValue] = {
