@@ -1,4 +1,4 @@
-"""A Jupyter kernel that is this very interpreter."""
+"""A Jupyter kernel that runs in the calling interpreter's environment."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import poselib
 class ThisInterpreter(AsyncKernelManager):
     """Starts kernels with the interpreter and the poselib of the calling process.
 
-    A kernel looked up by name may be another Python: the first ``python3`` in the user's folders
-    counts. And a kernel that starts in a notebook's folder does not find a poselib that was
-    found through a relative path.
+    A kernel found by name may be another Python: the first ``python3`` in the user's folders is
+    taken. And a kernel that starts in a notebook's folder does not find a poselib that was
+    imported through a relative path.
     """
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        """The specification of the kernel, without a look at installed ones."""
+        """The specification of the kernel, whatever kernels are installed."""
         source = str(Path(poselib.__file__).resolve().parents[1])
         inherited = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([source, inherited] if inherited else [source])

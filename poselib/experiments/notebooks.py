@@ -1,4 +1,4 @@
-"""Execute notebooks with parameters, and keep the executed copies.
+"""Execute notebooks with parameters by papermill, and keep the executed copies.
 
 From a shell: ``python -m poselib.experiments.notebooks NOTEBOOK --preset smoke -p seed 1``.
 """
@@ -27,7 +27,7 @@ _HOUR = 3600.0
 
 
 class NotebookError(RuntimeError):
-    """A notebook did not run to its end; the message says where its partial copy is."""
+    """A notebook failed; the message says where its partial copy is."""
 
 
 def run_notebook(
@@ -40,17 +40,17 @@ def run_notebook(
 ) -> Path:
     """Execute a notebook in its own folder and return the path of the executed copy.
 
-    The kernel is the interpreter that calls this, whatever kernels are installed, and imports
-    the same poselib. While it runs, the copy is named ``<id>.running.ipynb``; then
-    ``<id>.ipynb``, or ``<id>.failed.ipynb`` with the cells that were executed.
+    The kernel is the calling interpreter, whatever kernels are installed, and imports the same
+    poselib. While it runs, the copy is named ``<id>.running.ipynb``; afterwards ``<id>.ipynb``, or
+    ``<id>.failed.ipynb`` with the cells that were executed.
 
     Args:
         path: the notebook; it is not changed.
-        output_folder: receives the executed copy; made if absent.
+        output_folder: receives the executed copy; created if absent.
         parameters: values for the notebook's cell tagged ``parameters``. Relative paths among
             them are relative to the notebook's folder.
         timeout: seconds that one cell may take.
-        stream: pass what the cells print on to this process, with a bar of cells.
+        stream: print the output of the cells here, with a progress bar of cells.
 
     Raises:
         FileNotFoundError: there is no such notebook.
@@ -149,8 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("runs/notebooks"), metavar="FOLDER")
     parser.add_argument("--timeout", type=float, default=_HOUR, help="seconds for one cell")
     parser.add_argument("--quiet", action="store_true", help="do not show what the cells print")
-    told = "end with these metrics of the notebook's run"
-    parser.add_argument("--report", nargs="+", metavar="METRIC", help=told)
+    text = "end with these metrics of the notebook's run"
+    parser.add_argument("--report", nargs="+", metavar="METRIC", help=text)
     return parser
 
 
@@ -182,7 +182,7 @@ def _latest(notebook: Path, values: Mapping[str, Any], start: float) -> RunRecor
 
 
 def _newer(path: Path, start: float) -> bool:
-    # Some file systems keep whole seconds only.
+    # Some file systems store whole seconds only.
     return path.exists() and path.stat().st_mtime >= int(start)
 
 

@@ -1,4 +1,4 @@
-"""The parameters of a notebook: what its tagged cell declares and what may be passed to it."""
+"""Parameters of a notebook: declared in its tagged cell, checked before they are passed to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
     Raises:
         FileNotFoundError: there is no such notebook.
         ValueError: the file is not a notebook, does not have exactly one such cell, or the cell
-            does something else than assign plain scalars to names.
+            does more than assign plain scalars to names.
     """
     path = Path(path)
     sources = [_source(cell) for cell in _code_cells(path) if _TAG in _tags(cell)]
@@ -64,7 +64,7 @@ def current_parameters(
 
 
 def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Return parameters fit to be passed to a notebook; a ``Path`` becomes a string.
+    """Return parameters after a check against those of the notebook; a ``Path`` becomes a string.
 
     Raises:
         ValueError: the notebook has no parameter of that name, or one of another type.
@@ -126,7 +126,7 @@ def format_options(options: Mapping[str, Scalar]) -> str:
 
 
 def unnumbered(path: Path) -> str:
-    """Return a notebook's name without the number before it, which its runs bear."""
+    """Return a notebook's name without its number: the name of its runs."""
     return path.stem.partition("_")[2] if path.stem[:1].isdigit() else path.stem
 
 

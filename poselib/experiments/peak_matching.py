@@ -118,7 +118,7 @@ def measure_matching(
 
 
 def matching_summary(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return ``ablation.summary`` for each number of scales, with a column ``scales``.
+    """Return ``statistics.summary`` for each number of scales, with a column ``scales``.
 
     Args:
         results: from ``measure_matching``.
@@ -167,5 +167,5 @@ def summarize_matching(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     direct = table[table["row"] == DIRECT]
     begin = [f"{line['AP']:.1f} at {line['scales']}" for _, line in direct.iterrows()]
     cases = table.assign(row=table["row"].where(table["row"] == DIRECT, table["scales"]))
-    told = [f"matched {outcome(cases, DIRECT, metric, ' in %')}" for metric in metrics]
-    return "; ".join([f"direct AP {', '.join(begin)}", *told])
+    parts = [f"matched {outcome(cases, DIRECT, metric, ' in %')}" for metric in metrics]
+    return "; ".join([f"direct AP {', '.join(begin)}", *parts])

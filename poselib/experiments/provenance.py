@@ -1,4 +1,4 @@
-"""What a result was made with: code, versions, machine."""
+"""Provenance of a result: commit, versions, machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
 def provenance() -> dict[str, Any]:
     """Return the git commit, whether tracked files differ from it, versions and machine.
 
-    Files in ``figures/`` do not count: they are what comes out, and after the first figure of a
-    notebook all others would be called changed. The commit is ``"unknown"`` where poselib does not
+    Changes in ``figures/`` do not count: they are results, and after the first figure of a notebook
+    all others would be recorded as changed. The commit is ``"unknown"`` where poselib does not
     run from a git repository of its own.
     """
     commit = _git("rev-parse", "HEAD") if _in_own_repository() else None
@@ -35,7 +35,7 @@ def provenance() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, poselib and the libraries that decide about numbers."""
+    """Return the versions of Python, poselib and the libraries that affect results."""
     found = {name: _version(name) for name in _DISTRIBUTIONS}
     opencv = next((v for v in map(_version, _OPENCV) if v != "absent"), "absent")
     return {
@@ -54,7 +54,7 @@ def _version(distribution: str) -> str:
 
 
 def _in_own_repository() -> bool:
-    # Installed inside somebody else's repository, poselib must not report that one's commit.
+    # Installed inside another repository, poselib must not report that one's commit.
     top = _git("rev-parse", "--show-toplevel")
     return top is not None and Path(top).resolve() == _ROOT
 

@@ -1,8 +1,8 @@
-"""Run sweeps: many executions of notebooks side by side, each in a process of its own.
+"""Run sweeps: execute a notebook many times, several processes at a time.
 
 From a shell: ``python -m poselib.experiments.run_sweep notebooks/sweeps/NAME.json --seeds 0 1 2``.
-What is finished on disk is not run again, what was stopped is taken up, and one failure does not
-stop the others.
+Finished runs are not executed again, interrupted ones are resumed, and one failure does not stop
+the others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Outcome:
     Attributes:
         run: the run.
         state: ``"done before"``, ``"done"`` or ``"failed"``.
-        log: what its process wrote, or None if it did not have to run.
+        log: output of its process, or None if it did not have to run.
     """
 
     run: PlannedRun
@@ -39,7 +39,7 @@ class Outcome:
     log: Path | None
 
 
-def run_batch(
+def execute_runs(
     runs: Sequence[PlannedRun],
     runs_dir: Path | str,
     workers: int = 1,
@@ -48,13 +48,13 @@ def run_batch(
 ) -> list[Outcome]:
     """Execute planned runs, several at a time, and return how each ended, in the given order.
 
-    Runs of equal id are executed once. Each process gets its share of the cores as threads.
+    Runs of equal id are executed once. The cores are divided among the processes.
 
     Args:
-        runs: what to run.
+        runs: to execute.
         runs_dir: receives the runs; executed notebooks and logs go to ``notebooks`` in it.
-        workers: processes at a time.
-        folders: more parameters for every run that do not change its results, as ``device``.
+        workers: number of processes at a time.
+        folders: further parameters of every run that do not change its results, as ``device``.
         timeout: seconds that one cell may take.
 
     Raises:
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         runs = [run for path in options.sweeps for run in _plans(path, options)]
         given = {"device": options.device} if options.device else {}
-        outcomes = run_batch(runs, options.runs, options.workers, given, options.timeout)
+        outcomes = execute_runs(runs, options.runs, options.workers, given, options.timeout)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -125,7 +125,7 @@ def _execute(
     timeout: float,
     environment: Mapping[str, str],
 ) -> Outcome:
-    if run.record(runs_dir) is not None:  # somebody else has made it in the meantime
+    if run.record(runs_dir) is not None:  # made by another process in the meantime
         return Outcome(run, "done before", None)
     log = runs_dir / "notebooks" / f"{run.run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -137,13 +137,13 @@ def _execute(
         status = subprocess.run(
             command, stdout=output, stderr=subprocess.STDOUT, env=dict(environment), check=False
         ).returncode
-    # A notebook that ends well without a finished run has not done what a sweep needs.
+    # A notebook may end without an error and without a finished run: that is a failure too.
     good = status == 0 and run.record(runs_dir) is not None
     return Outcome(run, "done" if good else "failed", log)
 
 
 def _environment(workers: int) -> dict[str, str]:
-    """Return this process's environment with the cores shared out among the workers."""
+    """Return this process's environment with the cores divided among the workers."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
 

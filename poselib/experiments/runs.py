@@ -1,7 +1,7 @@
-"""One folder a run, and figures that say where they came from.
+"""Records of runs, one folder each, and figures with their provenance.
 
 A run's folder ``runs/<id>/`` holds ``params.json``, ``run.json`` (name, start, seed, git commit,
-versions), ``metrics.jsonl`` (one line a measurement, while it runs) and ``metrics.json`` (its
+versions), ``metrics.jsonl`` (one line per measurement, while it runs) and ``metrics.json`` (its
 results; written last, so a run that has it is finished). Figures and tables are written with a
 JSON file of the same name beside them.
 """
@@ -75,15 +75,15 @@ class RunRecord:
 def start_run(
     runs_dir: Path | str, name: str, params: Params, run_id: str | None = None
 ) -> RunRecord:
-    """Make the folder of a new run, or take up an old one.
+    """Create the folder of a new run, or resume an existing one.
 
     Args:
         runs_dir: folder of all runs; made if absent.
         name: what is run: letters, digits, ``.``, ``_`` and ``-``.
         params: plain values, see ``current_parameters``. A ``seed`` among them is recorded as the
             run's seed, a ``notebook`` as what ran.
-        run_id: folder name to use. If it exists already, the run is taken up again: look at
-            ``finished``. By default an id is made of the time, the name and chance.
+        run_id: folder name to use. If it exists already, the run is resumed: see ``finished``.
+            By default an id is made of the time, the name and random digits.
 
     Raises:
         ValueError: the name or id holds other characters, a parameter cannot be written as
@@ -116,7 +116,7 @@ def load_run(folder: Path | str) -> RunRecord:
 
 
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
-    """Return one row a run, oldest first.
+    """Return one row per run, oldest first.
 
     Args:
         runs_dir: folder of all runs; it may be absent.
@@ -135,7 +135,7 @@ def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
 
 
 def new_id(name: str) -> str:
-    """Return an id that sorts by time, can be read and does not come twice."""
+    """Return a readable, unique id that sorts by time."""
     _checked(name)
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(4)}"
 
@@ -147,13 +147,13 @@ def sidecar(
     runs: Iterable[RunRecord | str] = (),
     outcome: str = "",
 ) -> Path:
-    """Write what a figure or table was made from beside it, and return that file's path.
+    """Write the provenance of a figure or table beside it, and return that file's path.
 
     Args:
         figure: path of the figure; the same name with ``.json`` is written.
         params: parameters of the notebook that made it, see ``current_parameters``.
         runs: the runs it shows, or their ids.
-        outcome: what came out, in a line that can stand alone.
+        outcome: what came out, in one self-contained line.
     """
     figure = Path(figure)
     parameters = plain(params, "params")
@@ -182,8 +182,8 @@ def save_figure(
 ) -> Path:
     """Write a figure as PNG with its sidecar and return the path of the PNG.
 
-    One of more than 0.4 MB, as pages of grainy images are, is kept in 256 colors, which makes
-    it three to five times smaller: figures are kept under version control.
+    A file of more than 0.4 MB, as of pages of grainy images, is reduced to 256 colors, which makes
+    it three to five times smaller: figures are under version control.
 
     Raises:
         ValueError: the path does not end in ``.png``.
@@ -194,7 +194,9 @@ def save_figure(
             temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
         )
         if temporary.stat().st_size > _LARGE:
-            _paletted(temporary)
+            with Image.open(temporary) as image:
+                colors = image.convert("RGB").quantize(256)
+            colors.save(temporary, format="png", optimize=True)
         sidecar(path, params, runs=runs, outcome=outcome)
     return path
 
@@ -224,7 +226,7 @@ def plain(value: Any, where: str) -> Any:
 
     Args:
         value: scalars, paths, arrays, dataclasses, and mappings and sequences of them.
-        where: what an error calls it.
+        where: its name in error messages.
 
     Raises:
         ValueError: something in it is of another type; the message says where.
@@ -244,12 +246,6 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
     raise ValueError(f"{where}: a {type(value).__name__} cannot be written as JSON")
-
-
-def _paletted(path: Path) -> None:
-    with Image.open(path) as image:
-        colors = image.convert("RGB").quantize(256)
-    colors.save(path, format="png", optimize=True)
 
 
 def _row(record: RunRecord) -> dict[str, Any]:
@@ -272,7 +268,7 @@ def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:
     if other:
         raise ValueError(
             f"run {record.id!r} has {other[0]}={record.params.get(other[0])!r}, not "
-            f"{params.get(other[0])!r}; take up a run with its own parameters or use another id"
+            f"{params.get(other[0])!r}; resume a run with its own parameters or use another id"
         )
     return record
 
@@ -285,7 +281,7 @@ def _unordered(key: str, params: Params) -> Any:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} must be letters, digits, '.', '_' and '-', no sign first")
+        raise ValueError(f"{name!r} must be letters, digits, '.', '_' and '-', a sign not first")
     return name
 
 

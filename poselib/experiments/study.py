@@ -23,7 +23,7 @@ from poselib.experiments.ablation import (
     training_losses,
 )
 from poselib.experiments.parameters import notebook_parameters
-from poselib.experiments.run_sweep import run_batch
+from poselib.experiments.run_sweep import execute_runs
 from poselib.experiments.statistics import gains, outcome, summary, to_display
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import get_device
@@ -99,8 +99,8 @@ class Study:
         return sorted({steps for record in records if (steps := record.metrics.get("steps"))})
 
     def train(self, workers: int = 1, device: str = "auto") -> None:
-        """Train what is missing, ``workers`` runs at a time: see ``run_batch``."""
-        run_batch(self.runs, self.runs_dir, workers, {"device": device})
+        """Train what is missing, ``workers`` runs at a time: see ``execute_runs``."""
+        execute_runs(self.runs, self.runs_dir, workers, {"device": device})
 
     def evaluate(self, device: str = "auto") -> pd.DataFrame:
         """Evaluate every finished run with every decoding.

@@ -1,4 +1,4 @@
-"""Sweeps: one notebook run many times, a row of a table for each set of parameters.
+"""Sweeps: one notebook run many times, one row of a table per set of parameters.
 
 A sweep is a JSON file beside the notebooks::
 
@@ -9,8 +9,9 @@ A sweep is a JSON file beside the notebooks::
       "rows": {"baseline": {"focal": false}, "focal": {"focal": true}}
     }
 
-``parameters`` are common to all rows. A run's id follows from its parameters, so that a run is
-never made twice, whichever sweeps ask for it, and a stopped one is taken up where it was.
+``parameters`` are common to all rows. A run's id is a hash of its parameters, so a run that
+several sweeps need is made once, and an interrupted one is resumed. Further objects of the file
+are read elsewhere: see ``ablation``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _FIELDS = {"about": str, "notebook": str, "parameters": dict, "rows": dict}
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep file says.
+    """A sweep file.
 
     Attributes:
         name: the file's stem.
@@ -62,12 +63,12 @@ class PlannedRun:
     """One execution of a sweep's notebook.
 
     Attributes:
-        sweep, row: where it was asked for first.
+        sweep, row: of the sweep file.
         seed: of the run.
         notebook: path of the notebook.
-        parameters: what to pass to it besides folders.
-        run_id: name of the folder among all runs.
-        former_id: what it was under the former names of the parameters.
+        parameters: to pass to it, folders excepted.
+        run_id: name of the run's folder.
+        former_id: its name under the former names of the parameters.
     """
 
     sweep: str
@@ -128,7 +129,7 @@ def plan(
     """Return the runs of a sweep: all rows with the first seed, then all with the next.
 
     Args:
-        sweep: what to run.
+        sweep: to plan.
         seeds: each row is run with each of them.
         parameters: override those that are common to all rows.
         rows: the rows wanted; all of them by default.

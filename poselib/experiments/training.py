@@ -1,4 +1,4 @@
-"""A training as a preset describes it, and the file that it leaves behind."""
+"""Train a system by a preset, and export it with its provenance."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def init_system(
     pretrained: str | None = None,
     **options: OptionValue,
 ) -> System:
-    """Build a system with its initial weights drawn from the seed.
+    """Build a system with initial weights that follow from the seed.
 
     Args:
         preset: gives the size of images, and the options that are not given here.
@@ -46,8 +46,8 @@ def init_system(
         seed: for the weights.
         name: key in ``poselib.systems.SYSTEMS``.
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
-            timm's name of a classifier, or a file; empty for weights drawn at random; None for
-            what the preset says, for networks with a backbone.
+            timm's name of a classifier, or a file; empty for random weights; None for the preset's,
+            for networks with a backbone.
         options: of the system; None is a value like others, for options that have it.
 
     Raises:
@@ -87,7 +87,7 @@ def train_preset(
     device: torch.device | str = "cpu",
     validate: Validate | None = None,
 ) -> TrainResult:
-    """Train a system by a preset's recipe, or go on with the training that a folder holds.
+    """Train a system by a preset's recipe, or resume the training that a folder holds.
 
     Args:
         preset: gives the recipe and the augmentation.
@@ -95,10 +95,10 @@ def train_preset(
         dataset: training samples.
         folder: receives the checkpoint and the metrics.
         seed: of order and augmentation.
-        seconds: if given, the training takes this long.
-        steps: if given, the training takes this many steps, however long that is.
+        seconds: duration of the training; 0 for the recipe's.
+        steps: of the training, however long they take; 0 for the recipe's.
         device: where to train.
-        validate: measures the system as often as the recipe says.
+        validate: evaluates the system as often as the recipe says.
 
     Raises:
         ValueError: both steps and seconds are given; and as ``engine.train.train``.
@@ -120,7 +120,7 @@ def validator(preset: Preset, dataset: LabeledImages, device: torch.device | str
     """Return a function that measures AP and AR on a dataset."""
 
     def measure(system: System) -> dict[str, float]:
-        # A system that has just begun to learn needs no reasons for a low AP.
+        # At the beginning of a training a low AP needs no diagnosis.
         found = evaluate(system, dataset, preset.predict, device=device, explain=False)
         figures = found.ap.as_dict()
         return {name: figures[name] for name in HEADLINES}
@@ -135,7 +135,7 @@ def export_system(
 
     Args:
         path: ends in ``.safetensors``.
-        trained: what to write.
+        trained: the system to write.
         preset: gives the recipe of its training.
         about: how it was trained and what it achieves.
 
@@ -143,10 +143,10 @@ def export_system(
         The provenance.
 
     Raises:
-        ValueError: the name ends otherwise, or JSON cannot hold something about it.
+        ValueError: the path ends otherwise, or ``about`` is not JSON-compatible.
     """
     story: dict[str, Any] = {
-        **plain(about, "about"),  # an AP of sizes that nobody has is NaN
+        **plain(about, "about"),  # AP of a size that no annotated person has is NaN
         "options": dict(trained.system.options),
         "train_seconds": round(trained.seconds, 1),
         "steps": trained.steps,

@@ -1,4 +1,4 @@
-"""Images of other kinds than a network was trained on, and how well it does there."""
+"""Domain shift: evaluate a network on images of kinds that it was not trained on."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.systems import System
 
-# What is told of a domain besides average precision, from ``association_errors``.
+# Rates reported besides average precision, from ``association_errors``.
 RATES = ("association_error", "not_found_rate", "false_positive_rate")
-# Of the drawn scenes that a network is tested on; those it was trained on have seed 1.
+# Of synthetic test scenes; training scenes have seed 1.
 _SEED = 2
 
 
@@ -33,11 +33,11 @@ class Domain:
     """Images of one kind.
 
     Attributes:
-        name: what is special about them.
-        about: how many of what.
+        name: how they differ from the training images.
+        about: number and kind of the images.
         images: the images.
-        labels: the same with labels of the network's keypoints, or None where they have none.
-        size: px to which the short side is brought for the network.
+        labels: the same with annotations of the network's keypoints, or None without them.
+        size: short side of the network input, px.
     """
 
     name: str
@@ -49,42 +49,42 @@ class Domain:
 
 @dataclass(frozen=True)
 class TransferResult:
-    """How a network did on a domain: its numbers, and the people of each image."""
+    """Metrics of a network on a domain, and its detections in each image."""
 
     numbers: dict[str, float]
     poses: list[Poses]
 
 
-def shifted_recipes(recipe: SceneConfig) -> dict[str, SceneConfig]:
-    """Return drawn scenes as given and, each in one respect, of other kinds."""
-    low, high = recipe.height
+def shifted_scenes(scenes: SceneConfig) -> dict[str, SceneConfig]:
+    """Return configurations of synthetic scenes: as given, and each changed in one respect."""
+    low, high = scenes.height
     small = (low / 2, high / 2)
     return {
-        "as trained": recipe,
-        "from the side and from behind": replace(recipe, views=(0.0, 0.5, 0.5)),
-        "sitting, crouching, lying": replace(recipe, poses=("sitting", "crouching", "lying")),
-        "half as large": replace(recipe, height=small),
+        "as trained": scenes,
+        "from the side and from behind": replace(scenes, views=(0.0, 0.5, 0.5)),
+        "sitting, crouching, lying": replace(scenes, poses=("sitting", "crouching", "lying")),
+        "half as large": replace(scenes, height=small),
         "wide scenes of many": replace(
-            recipe, size=2 * recipe.size, people=(6, 12), height=small, crowd_index=None
+            scenes, size=2 * scenes.size, people=(6, 12), height=small, crowd_index=None
         ),
-        "crowded": replace(recipe, people=(5, 7), crowd_index=0.5),
+        "crowded": replace(scenes, people=(5, 7), crowd_index=0.5),
     }
 
 
-def drawn_domains(preset: Preset, skeleton: Skeleton, size: int) -> list[Domain]:
-    """Return test scenes as the preset draws them, and of other kinds.
+def synthetic_domains(preset: Preset, skeleton: Skeleton, size: int) -> list[Domain]:
+    """Return synthetic test scenes as in the preset, and of other kinds.
 
     Args:
-        preset: its recipe is what the network is taken to know.
-        skeleton: the network's.
-        size: px of the network input for scenes of the preset's size; larger ones get more, so
-            that a person is as large as elsewhere.
+        preset: its scenes are those that the network was trained on.
+        skeleton: of the network.
+        size: short side of the network input for scenes of the preset's size, px; larger in
+            proportion for larger scenes, so that people keep their size.
     """
     domains = []
-    for name, recipe in shifted_recipes(preset.scenes).items():
-        scenes = SyntheticScenes(recipe, preset.test_scenes, _SEED, skeleton).cached()
-        scaled = round(size * recipe.size / preset.scenes.size)
-        domains.append(Domain(name, describe(scenes, "drawn"), scenes, scenes, scaled))
+    for name, config in shifted_scenes(preset.scenes).items():
+        scenes = SyntheticScenes(config, preset.test_scenes, _SEED, skeleton).cached()
+        scaled = round(size * config.size / preset.scenes.size)
+        domains.append(Domain(name, describe(scenes, "synthetic"), scenes, scenes, scaled))
     return domains
 
 
@@ -103,8 +103,8 @@ def real_domain(
 
     Args:
         preset: for ``open_dataset``.
-        skeleton: the network's. People with other keypoints are as good as not labeled.
-        size: px of the network input.
+        skeleton: of the network. People with other keypoints count as not annotated.
+        size: short side of the network input, px.
         dataset, data_dir: a dataset and its folder.
         annotations: a COCO-format file instead, of skeleton ``annotated``.
         images: the folder of its images; alone, a folder, file or pattern of any images.
@@ -134,23 +134,26 @@ def transfer(
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> TransferResult:
-    """Let a network find people in a domain it was not trained on.
+    """Evaluate a network on a domain that it was not trained on.
 
     Returns:
-        Its numbers: ``images``, ``px`` of the network input, ``found``, people of a score of 0.3 or
-        more per image, and where there are labels ``AP``, ``AP50``, ``AR``, and rates of errors,
-        ``RATES``, counted on groups without refinement.
+        Metrics: ``images``, ``px`` of the network input, ``found``, detections with a score of 0.3
+        or more per image, and where there are annotations ``AP``, ``AP50``, ``AR``, and ``RATES``,
+        counted before refinement.
     """
-    bare = with_options(system, refine=False)
-    look = replace(options, size=domain.size)
+    unrefined = with_options(system, refine=False)
     found, groups = predict_variants(
-        [system, bare], domain.images, look, device=device, progress=progress
+        [system, unrefined],
+        domain.images,
+        replace(options, size=domain.size),
+        device=device,
+        progress=progress,
     )
-    surely = sum(int((poses.person_scores >= 0.3).sum()) for poses in found)
+    confident = sum(int((poses.person_scores >= 0.3).sum()) for poses in found)
     numbers: dict[str, float] = {
         "images": len(found),
         "px": domain.size,
-        "found": surely / max(len(found), 1),
+        "found": confident / max(len(found), 1),
     }
     if domain.labels is not None:
         ap = evaluate_poses(domain.labels, found, system.skeleton).ap

@@ -1,4 +1,4 @@
-"""The papers' own numbers, to stand beside measured ones and never among them."""
+"""Published numbers, shown beside measured ones and never mixed with them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _FOLDER = Path(__file__).with_name("published")
 
 
 def published(paper: str) -> pd.DataFrame:
-    """Return the numbers in a paper's tables, as printed there: AP and AR in per cent.
+    """Return the numbers in a paper's tables, as in the paper: AP and AR in per cent.
 
     Args:
         paper: lower-case short name, such as ``"hae"``.
 
     Returns:
-        One row a number, with the columns ``table`` (its number as the paper writes it, and where a
-        table shows two sets of images which of them, as in ``"1 val"``), ``row``, ``metric``,
-        ``value`` and ``source``: the paper, the file of its text that the number was read from,
-        and the work, by the paper's own reference number, that it cites the number from. What a
-        paper calls its own has the name of its method.
+        One row per number, with the columns ``table`` (as numbered in the paper, and for a table of
+        two sets of images which of them, as in ``"1 val"``), ``row``, ``metric``, ``value`` and
+        ``source``: the paper, the file of its text that the number was read from, and the work
+        that it cites the number from, by the paper's own reference number. Rows that the paper
+        calls "ours" have the name of its method.
 
     Raises:
         ValueError: the paper has no file; the message lists those that have.
@@ -32,7 +32,7 @@ def published(paper: str) -> pd.DataFrame:
 
 
 def published_table(paper: str, table: str) -> pd.DataFrame:
-    """Return one table of a paper in its own shape: a line for each row, a column for each metric.
+    """Return one table of a paper: a line per row, a column per metric.
 
     Raises:
         ValueError: the paper or the table is unknown.

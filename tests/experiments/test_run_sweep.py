@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("papermill")
 
-from poselib.experiments.run_sweep import main, run_batch
+from poselib.experiments.run_sweep import execute_runs, main
 from poselib.experiments.sweep import plan, read_sweep
 from tests.experiments.factories import cell, write_notebook
 
@@ -51,7 +51,7 @@ def test_failures_are_reported_and_only_they_run_again(
     assert "this row is broken" in log.read_text()
 
     (folder / "mended").touch()
-    outcomes = run_batch([*runs, runs[0]], folder)
+    outcomes = execute_runs([*runs, runs[0]], folder)
     assert [outcome.state for outcome in outcomes] == ["done before", "done", "done before"]
     assert [outcome.log for outcome in outcomes] == [None, log, None]
     assert (folder / runs[0].run_id / "times").read_text() == "x"
@@ -66,5 +66,5 @@ def test_bad_input_is_refused_before_anything_runs(
     assert main([str(tmp_path / "none.json")]) == 1
     assert "none.json does not exist" in capsys.readouterr().err
     with pytest.raises(ValueError, match="workers must be 1 or more, not 0"):
-        run_batch([], tmp_path / "runs", workers=0)
+        execute_runs([], tmp_path / "runs", workers=0)
     assert not (tmp_path / "runs").exists()

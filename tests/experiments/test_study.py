@@ -14,7 +14,7 @@ from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.variants import Variant
 from poselib.experiments import study as study_module
 from poselib.experiments.ablation import trained_file
-from poselib.experiments.run_sweep import run_batch
+from poselib.experiments.run_sweep import execute_runs
 from poselib.experiments.statistics import summary, to_display
 from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import plan, read_sweep
@@ -116,10 +116,10 @@ def test_its_text_and_state_are_reported(study: Study) -> None:
 
 def test_missing_runs_are_left_to_the_batch(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(study_module, "run_batch", lambda *given: asked.append(given))
+    monkeypatch.setattr(study_module, "execute_runs", lambda *given: asked.append(given))
     study.train(3, "cpu")
     assert asked == [(study.runs, study.runs_dir, 3, {"device": "cpu"})]
-    assert run_batch.__code__.co_varnames[:4] == ("runs", "runs_dir", "workers", "folders")
+    assert execute_runs.__code__.co_varnames[:4] == ("runs", "runs_dir", "workers", "folders")
 
 
 def test_finished_runs_are_evaluated_with_every_decoding(study: Study) -> None:

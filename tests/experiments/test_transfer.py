@@ -13,9 +13,9 @@ from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.experiments.transfer import (
     RATES,
-    drawn_domains,
     real_domain,
-    shifted_recipes,
+    shifted_scenes,
+    synthetic_domains,
     transfer,
 )
 from poselib.papers.presets import get_preset
@@ -26,13 +26,13 @@ LOOK = replace(SMOKE.predict, flip=False)
 
 
 def test_each_kind_differs_from_the_first_and_from_the_others() -> None:
-    recipes = shifted_recipes(SMOKE.scenes)
+    recipes = shifted_scenes(SMOKE.scenes)
     assert next(iter(recipes.values())) == SMOKE.scenes
     assert len({str(recipe) for recipe in recipes.values()}) == len(recipes)
 
 
 def test_drawn_people_are_as_large_for_the_network_in_larger_scenes() -> None:
-    domains = {domain.name: domain for domain in drawn_domains(SMOKE, CROWDPOSE, 96)}
+    domains = {domain.name: domain for domain in synthetic_domains(SMOKE, CROWDPOSE, 96)}
     wide, usual = domains["wide scenes of many"], domains["as trained"]
     assert (usual.size, wide.size) == (96, 192)
     assert usual.images[0].image.shape[-1] * 2 == wide.images[0].image.shape[-1]
@@ -42,7 +42,7 @@ def test_drawn_people_are_as_large_for_the_network_in_larger_scenes() -> None:
 
 def test_a_labeled_domain_has_the_numbers_of_an_evaluation() -> None:
     system = load_checkpoint().system
-    domain = drawn_domains(SMOKE, system.skeleton, 128)[0]
+    domain = synthetic_domains(SMOKE, system.skeleton, 128)[0]
     found = transfer(system, domain, LOOK)
     assert domain.labels is not None
     ap = evaluate(system, domain.labels, LOOK).ap
