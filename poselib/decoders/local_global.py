@@ -12,14 +12,14 @@ displaced by ``d`` from the center of the window, with the weight λ of the high
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from poselib.decoders.center_options import CenterOptions
 from poselib.decoders.pose_nms import batched_pose_nms, to_poses
 from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.dynamic_convolution import convolve_each, soft_argmax_top2
@@ -38,8 +38,11 @@ Prior = Literal["both", "expansion", "attraction"]
 
 
 @dataclass(frozen=True)
-class LocalGlobalOptions:
+class LocalGlobalOptions(CenterOptions):
     """Options of LOGO-CAP decoding; the defaults are those of the paper and its official code.
+
+    In frame ``"index"`` the kernel of center detection is in px, since centers are detected in
+    upsampled maps there.
 
     Attributes:
         expansion: the windows around keypoints in which context is read.
@@ -48,49 +51,25 @@ class LocalGlobalOptions:
             maps; ``"expansion"``, global windows alone; ``"attraction"``, the highest cell of the
             attraction map.
         top_weight: weight λ of the highest cell in the mean of the two highest, 0.5 to 1.
-        nms_kernel: odd side of the window in which a center must be the maximum: in cells, and in
-            frame ``"index"`` in px, since centers are detected in enlarged maps there.
-        center_threshold: minimum score of a center, exclusive.
-        max_people: maximum number of centers per scale, and of detections per image.
-        nms_distance: keypoints of two poses coincide if they are nearer than this, in units of the
-            diagonal of the pose.
-        nms_fraction: poses of which more than this fraction of keypoints coincides are duplicates.
-        scale_decrease: factor of the center scores of all scales but the first.
 
     Raises:
         ValueError: an option is out of range or unknown.
     """
 
     expansion: KeypointExpansion
+    _: KW_ONLY
     adapt: bool = True
     prior: Prior = "both"
     top_weight: float = 0.75
     nms_kernel: int = 3
-    center_threshold: float = 0.01
-    max_people: int = 30
     nms_distance: float = 0.05
-    nms_fraction: float = 0.5
-    scale_decrease: float = 0.9
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.prior not in get_args(Prior):
             raise ValueError(f"prior must be one of {get_args(Prior)}, not {self.prior!r}")
-        if self.nms_kernel < 1 or self.nms_kernel % 2 == 0:
-            raise ValueError(
-                f"nms_kernel must be an odd positive number of cells, not {self.nms_kernel}"
-            )
-        if self.max_people < 1:
-            raise ValueError(f"max_people must be at least 1, not {self.max_people}")
-        for name in ("center_threshold", "nms_distance", "scale_decrease"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a finite number, not negative: {value}")
         if not 0.5 <= self.top_weight <= 1:
             raise ValueError(f"top_weight must be a weight from 0.5 to 1, not {self.top_weight}")
-        if not 0 <= self.nms_fraction < 1:
-            raise ValueError(
-                f"nms_fraction must be at least 0 and below 1, not {self.nms_fraction}"
-            )
 
 
 @dataclass(frozen=True)
@@ -170,9 +149,6 @@ def decode_without_adaptation(
 
     Args:
         outputs, options: as for ``decode_local_global``.
-
-    Returns:
-        One ``Poses`` per image, in px of the network input.
     """
     people = propose_poses(outputs, options)
     refined = refine_poses(outputs, people, options)
@@ -270,8 +246,6 @@ def refine_by_global_windows(
             windows = convolve_each(windows, kernels[rows])
         shift, scores = soft_argmax_top2(windows, options.top_weight)
         refined.append(_move_positive(part, part.points + expansion.step * shift, scores))
-    if len(refined) == 1:
-        return refined[0]
     points = torch.cat([each.people.points for each in refined])
     scores = torch.cat([each.scores for each in refined])
     return RefinedPoses(replace(people, points=points), scores)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from poselib.decoders.center_options import CenterOptions
 from poselib.decoders.peak_matching import snap_to_peaks
 from poselib.decoders.pose_nms import batched_pose_nms, to_poses
 from poselib.ops.center_poses import poses_at_centers
@@ -32,24 +33,14 @@ Scorer = Callable[[Tensor, Tensor], Tensor]
 _WINDOWS = ((300, 7), (200, 5))
 
 
-@dataclass(frozen=True)
-class RegressionOptions:
+@dataclass(frozen=True, kw_only=True)
+class RegressionOptions(CenterOptions):
     """Options of regression decoding; the defaults are those of DEKR's official code for COCO.
 
     Attributes:
         frame: what a cell of a map stands for: ``"center"``, as trained here, the center of the
             square that it covers; ``"index"``, as in DEKR's published weights, its first pixel.
             See ``ops.map_coordinates``.
-        nms_kernel: odd side, in cells, of the window in which a center must be the maximum. None:
-            7, 5 or 3 by the size of the map, as published.
-        center_threshold: minimum score of a center, exclusive.
-        max_people: maximum number of centers per scale, and of detections per image.
-        nms_distance: keypoints of two poses coincide if they are nearer than this, in units of the
-            diagonal of the pose. None: as published, 0.05 for one scale and 0.15 for several.
-        nms_fraction: poses of which more than this fraction of keypoints coincides are duplicates:
-            a half for both COCO (more than 8) and CrowdPose (more than 7).
-        scale_decrease: factor of the center scores of all scales but the first, after they were
-            scaled to the same maximum; 0.9 for COCO and 0.8 for CrowdPose.
         match: whether keypoints are moved to the nearest heatmap peak (DEKR, Table 6).
         match_distance: maximum distance of that peak, exclusive, px of the network input.
         subpixel: method of placing peaks, one of ``poselib.ops.peaks.SUBPIXEL``.
@@ -59,32 +50,17 @@ class RegressionOptions:
     """
 
     frame: Frame = "center"
-    nms_kernel: int | None = None
-    center_threshold: float = 0.01
-    max_people: int = 30
-    nms_distance: float | None = None
-    nms_fraction: float = 0.5
-    scale_decrease: float = 0.9
     match: bool = False
     match_distance: float = 75.0
     subpixel: Subpixel = "parabola"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.frame not in FRAMES:
             raise ValueError(f"frame must be one of {FRAMES}, not {self.frame!r}")
-        if self.nms_kernel is not None and (self.nms_kernel < 1 or self.nms_kernel % 2 == 0):
+        if not 0 <= self.match_distance < math.inf:
             raise ValueError(
-                f"nms_kernel must be an odd positive number of cells, not {self.nms_kernel}"
-            )
-        if self.max_people < 1:
-            raise ValueError(f"max_people must be at least 1, not {self.max_people}")
-        for name in ("center_threshold", "nms_distance", "scale_decrease", "match_distance"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be a finite number, not negative: {value}")
-        if not 0 <= self.nms_fraction < 1:
-            raise ValueError(
-                f"nms_fraction must be at least 0 and below 1, not {self.nms_fraction}"
+                f"match_distance must be a finite number, not negative: {self.match_distance}"
             )
         if self.subpixel not in SUBPIXEL:
             raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
