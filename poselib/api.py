@@ -112,6 +112,8 @@ class Predictor:
         poses: Poses | Sequence[Poses] | None = None,
         *,
         min_score: float | None = None,
+        titles: Sequence[str] | None = None,
+        title: str = "",
     ) -> Figure:
         """Draw the people found over an image, or over each of several.
 
@@ -120,6 +122,8 @@ class Predictor:
             poses: what was found in it, or in each of them; predicted if not given.
             min_score: people whose score is below it are left out; by default the threshold that
                 suits the system.
+            titles: a heading for each of several images.
+            title: heading of the figure.
 
         Returns:
             A figure, which a notebook shows and ``savefig`` writes.
@@ -139,8 +143,10 @@ class Predictor:
         least = self.system.visualization_threshold if min_score is None else min_score
         pixels = [sample.image for sample in samples]
         if several is not None:
-            return show_poses(pixels, found, self.skeleton, min_person_score=least)
-        return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least)
+            return show_poses(
+                pixels, found, self.skeleton, titles, min_person_score=least, title=title
+            )
+        return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least, title=title)
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.

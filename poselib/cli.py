@@ -141,7 +141,7 @@ def _predict(arguments: argparse.Namespace) -> str:
     from tqdm import tqdm
 
     from poselib.api import load
-    from poselib.data.image_folder import CATEGORY_ID, ImageFiles, image_paths
+    from poselib.data.image_folder import ImageFiles, image_paths
     from poselib.data.readers.coco import write_results
     from poselib.ops.io import write_json
     from poselib.plots.poses import paint_poses
@@ -171,7 +171,7 @@ def _predict(arguments: argparse.Namespace) -> str:
                 drawn = kept.above(threshold)
                 picture = paint_poses(sample.image, drawn, model.skeleton)
                 _write_image(arguments.out / names[number], picture)
-                results += kept.to_coco(sample.image_id, CATEGORY_ID)
+                results += kept.to_coco(sample.image_id, files.category_id)
                 counts.append(len(drawn))
                 bar.update()
     document = files.document(model.skeleton)

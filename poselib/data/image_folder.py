@@ -16,7 +16,6 @@ from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-CATEGORY_ID = 1
 
 
 def bare_sample(pixels: NDArray[np.uint8], image_id: int = 0) -> Sample:
@@ -44,11 +43,14 @@ class ImageFiles:
         sizes: (height, width) of each, px.
         image_ids: the numbers in the file names, as in COCO's, if all names are different numbers;
             else 1, 2, ...
+        category_id: of people in a document of the images.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: no file is given, or a file is truncated or not an image.
     """
+
+    category_id = 1
 
     def __init__(self, paths: Sequence[Path]) -> None:
         if not paths:
@@ -67,6 +69,10 @@ class ImageFiles:
         pixels = read_image(self.paths[index], upright=True)
         return bare_sample(pixels, self.image_ids[index])
 
+    def image_path(self, index: int) -> Path:
+        """Return the path of an image file."""
+        return self.paths[index]
+
     def document(self, skeleton: Skeleton) -> dict[str, Any]:
         """Return a COCO-format document of the images, to which results of this skeleton refer."""
         images = [
@@ -75,7 +81,7 @@ class ImageFiles:
                 self.image_ids, self.paths, self.sizes, strict=True
             )
         ]
-        categories = [coco_category(skeleton, CATEGORY_ID)]
+        categories = [coco_category(skeleton, self.category_id)]
         return {"images": images, "annotations": [], "categories": categories}
 
 
