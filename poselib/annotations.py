@@ -173,10 +173,10 @@ class DetectionTable:
         """
         counts = np.array([len(each) for each in poses], dtype=np.int64)
         rows = [each.pixel_indices for each in poses]
-        none, nobody = np.zeros((0, keypoints, 3)), np.zeros(0)
+        none = np.zeros((0, keypoints, 3))
         return cls(
             keypoints=np.concatenate([none, *rows]),
-            scores=np.concatenate([nobody, *(each.person_scores for each in poses)]),
+            scores=np.concatenate([np.zeros(0), *(each.person_scores for each in poses)]),
             images=np.repeat(np.arange(len(poses)), counts),
             categories=np.zeros(counts.sum(), np.int64),
         )

@@ -29,7 +29,7 @@ from poselib.engine.train import CHECKPOINT, train
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
 from tests.engine.toys import RECIPE, scenes
-from tests.metrics.coco_entries import ap_of
+from tests.metrics.factories import ap_of
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.metrics.coco_eval import Backend, Curves, chosen_backend, curves
+from poselib.metrics.coco_eval import Curves, curves
 from poselib.metrics.comparison import Comparison
 from poselib.metrics.crowding import images_by_crowding
 
@@ -41,9 +41,7 @@ class APResult:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def evaluate_ap(
-    comparison: Comparison, *, by_crowding: bool = False, backend: Backend = "auto"
-) -> APResult:
+def evaluate_ap(comparison: Comparison, *, by_crowding: bool = False) -> APResult:
     """Measure average precision and recall as COCO does.
 
     Without detections all numbers are 0. Where no annotated person counts (none at all, or none of
@@ -53,26 +51,22 @@ def evaluate_ap(
         comparison: annotated people and detections.
         by_crowding: also measure AP of easy, medium and hard images, by the crowd index of each
             image, as CrowdPose does.
-        backend: ``"pycocotools"``, the reference; ``"faster"``, which matches and counts by
-            faster-coco-eval and gives the same numbers to within 1e-15; ``"auto"``, the latter
-            where it is installed.
 
     Raises:
-        ValueError: an image lacks a crowd index that is needed, or the backend is not available.
+        ValueError: an image lacks a crowd index that is needed.
     """
-    chosen = chosen_backend(backend)
-    everyone = _summary(curves(comparison, chosen))
+    all_people = _summary(curves(comparison))
     if not by_crowding:
-        return everyone
+        return all_people
     levels = images_by_crowding(comparison.images, comparison.truth.crowd_indices)
     easy, medium, hard = (
-        _summary(curves(comparison.of_images(set(ids)), chosen)).AP for ids in levels.values()
+        _summary(curves(comparison.of_images(set(ids)))).AP for ids in levels.values()
     )
-    return replace(everyone, AP_crowd_easy=easy, AP_crowd_medium=medium, AP_crowd_hard=hard)
+    return replace(all_people, AP_crowd_easy=easy, AP_crowd_medium=medium, AP_crowd_hard=hard)
 
 
 def _summary(curves: Curves) -> APResult:
-    everyone, medium, large = 0, 1, 2  # order of the area ranges
+    all_people, medium, large = 0, 1, 2  # order of the area ranges
     at50, at75 = 0, 5  # positions among the thresholds 0.50, 0.55, ...
     precision, recall = curves.precision, curves.recall
 
@@ -81,14 +75,14 @@ def _summary(curves: Curves) -> APResult:
         return float(counted.mean()) if counted.size else float("nan")
 
     return APResult(
-        AP=mean(precision[..., everyone]),
-        AP50=mean(precision[at50, ..., everyone]),
-        AP75=mean(precision[at75, ..., everyone]),
+        AP=mean(precision[..., all_people]),
+        AP50=mean(precision[at50, ..., all_people]),
+        AP75=mean(precision[at75, ..., all_people]),
         AP_M=mean(precision[..., medium]),
         AP_L=mean(precision[..., large]),
-        AR=mean(recall[..., everyone]),
-        AR50=mean(recall[at50, ..., everyone]),
-        AR75=mean(recall[at75, ..., everyone]),
+        AR=mean(recall[..., all_people]),
+        AR50=mean(recall[at50, ..., all_people]),
+        AR75=mean(recall[at75, ..., all_people]),
         AR_M=mean(recall[..., medium]),
         AR_L=mean(recall[..., large]),
     )

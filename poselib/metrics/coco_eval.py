@@ -1,22 +1,19 @@
-"""Precision and recall over object keypoint similarity, through one of two evaluations."""
+"""Precision and recall over object keypoint similarity, matched and counted by faster-coco-eval.
+
+It counts as pycocotools does, the reference, and gives the same numbers to within 1e-15.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+import faster_coco_eval as coco
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from poselib.metrics.comparison import Comparison
 from poselib.typing import FloatArray
-
-Chosen = Literal["faster", "pycocotools"]
-Backend = Literal["auto"] | Chosen
 
 
 @dataclass(frozen=True)
@@ -33,76 +30,44 @@ class Curves:
     recall: FloatArray
 
 
-def chosen_backend(backend: Backend) -> Chosen:
-    """Return the evaluation that a name stands for; raises ValueError if it cannot be had."""
-    if backend not in ("auto", "faster", "pycocotools"):
-        raise ValueError(f"backend must be 'auto', 'faster' or 'pycocotools', not {backend!r}")
-    if backend == "pycocotools":
-        return backend
-    try:
-        import faster_coco_eval  # noqa: F401
-    except ImportError as error:
-        if backend == "faster":
-            raise ValueError(f"backend 'faster' needs faster-coco-eval: {error}") from error
-        return "pycocotools"
-    return "faster"
+def curves(comparison: Comparison) -> Curves:
+    """Match detections to annotated people and count both as COCO does."""
+    matrices = _oks_matrices(comparison)
 
-
-def curves(comparison: Comparison, backend: Chosen) -> Curves:
-    """Match detections to annotated people and count both as COCO does.
-
-    Args:
-        comparison: annotated people and detections.
-        backend: the evaluation that matches and counts.
-    """
-    evaluation = (_faster if backend == "faster" else _plain)(comparison)
-    return Curves(
-        np.asarray(evaluation["precision"])[..., 0], np.asarray(evaluation["recall"])[..., 0]
-    )
-
-
-def _plain(comparison: Comparison) -> dict[str, Any]:
-    truth, found = _truth_entries(comparison), _found_entries(comparison)
-    people = zip(truth, comparison.truth.keypoints, comparison.truth.boxes, strict=True)
-    for entry, points, box in people:
-        entry.update(keypoints=points.ravel(), bbox=box)
-    for entry, points in zip(found, comparison.found.keypoints, strict=True):
-        entry["keypoints"] = points.ravel()
-    # pycocotools reports on stdout at every step.
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
-            _indexed(COCO(), comparison, truth), _indexed(COCO(), comparison, found), "keypoints"
-        )
-        _set(evaluation.params, comparison)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval
-
-
-def _faster(comparison: Comparison) -> dict[str, Any]:
-    import faster_coco_eval as fast
-
-    matrices = _matrices(comparison)
-
-    class CocoEvaluation(fast.COCOeval_faster):
+    class Evaluation(coco.COCOeval_faster):
         """Reads similarities that are known; computing them by image takes longer than the rest."""
 
         def computeOks(self, imgId: int, catId: int) -> Any:  # noqa: N802
             return matrices.get((int(imgId), int(catId)), [])
 
-    evaluation = CocoEvaluation(
-        _indexed(fast.COCO(), comparison, _truth_entries(comparison)),
-        _indexed(fast.COCO(), comparison, _found_entries(comparison)),
+    truth, found = comparison.truth, comparison.found
+    annotated = _entries(
+        image_id=truth.images,
+        category_id=truth.categories,
+        area=truth.areas,
+        iscrowd=truth.crowds,
+        num_keypoints=~truth.ignored,
+    )
+    detected = _entries(
+        image_id=found.images, category_id=found.categories, area=found.areas, score=found.scores
+    )
+    evaluation = Evaluation(
+        _index(coco.COCO(), comparison, annotated),
+        _index(coco.COCO(), comparison, detected),
         "keypoints",
     )
-    _set(evaluation.params, comparison)
+    evaluation.params.imgIds = list(range(len(comparison.images)))
+    evaluation.params.catIds = list(range(len(truth.category_ids)))
+    evaluation.params.maxDets = [comparison.max_detections]
+    evaluation.params.kpt_oks_sigmas = np.array(comparison.skeleton.sigmas)
     evaluation.evaluate()
     evaluation.accumulate()
-    return evaluation.eval
+    values = evaluation.eval
+    return Curves(np.asarray(values["precision"])[..., 0], np.asarray(values["recall"])[..., 0])
 
 
-def _matrices(comparison: Comparison) -> dict[tuple[int, int], FloatArray]:
-    """Similarities (found, annotated) by the positions of image and category."""
+def _oks_matrices(comparison: Comparison) -> dict[tuple[int, int], FloatArray]:
+    """OKS (detections, annotated people) by the positions of image and category."""
     pairs, values = comparison.pairs, comparison.oks
     (best,) = np.nonzero(pairs.ranks == 0)
     sizes = np.diff(np.append(best, len(pairs.order)))
@@ -117,14 +82,7 @@ def _matrices(comparison: Comparison) -> dict[tuple[int, int], FloatArray]:
     }
 
 
-def _set(params: Any, comparison: Comparison) -> None:
-    params.imgIds = list(range(len(comparison.images)))
-    params.catIds = list(range(len(comparison.truth.category_ids)))
-    params.maxDets = [comparison.max_detections]
-    params.kpt_oks_sigmas = np.array(comparison.skeleton.sigmas)
-
-
-def _indexed(index: Any, comparison: Comparison, annotations: list[dict[str, Any]]) -> Any:
+def _index(index: Any, comparison: Comparison, annotations: list[dict[str, Any]]) -> Any:
     """Fill an index; images and categories are numbered by position, not by their ids."""
     index.dataset = {
         "images": [{"id": n} for n in range(len(comparison.images))],
@@ -135,20 +93,8 @@ def _indexed(index: Any, comparison: Comparison, annotations: list[dict[str, Any
     return index
 
 
-def _truth_entries(comparison: Comparison) -> list[dict[str, Any]]:
-    truth = comparison.truth
-    names = ("image_id", "category_id", "area", "iscrowd", "num_keypoints")
-    columns = (truth.images, truth.categories, truth.areas, truth.crowds, ~truth.ignored)
-    return _entries(names, columns)
-
-
-def _found_entries(comparison: Comparison) -> list[dict[str, Any]]:
-    found = comparison.found
-    columns = (found.images, found.categories, found.areas, found.scores)
-    return _entries(("image_id", "category_id", "area", "score"), columns)
-
-
-def _entries(names: tuple[str, ...], columns: tuple[NDArray[Any], ...]) -> list[dict[str, Any]]:
-    # Numbered from 1: both evaluations take a match with number 0 for no match.
-    rows = zip(range(1, len(columns[0]) + 1), *(c.tolist() for c in columns), strict=True)
-    return [dict(zip(("id", *names), row, strict=True)) for row in rows]
+def _entries(**columns: NDArray[Any]) -> list[dict[str, Any]]:
+    # Numbered from 1: the evaluation takes a match with number 0 for no match.
+    count = len(columns["image_id"])
+    rows = zip(range(1, count + 1), *(c.tolist() for c in columns.values()), strict=True)
+    return [dict(zip(("id", *columns), row, strict=True)) for row in rows]

@@ -110,13 +110,13 @@ def _to_keypoints(
     truth: AnnotationTable, found: DetectionTable, t: IntArray, f: IntArray, columns: IntArray
 ) -> FloatArray:
     """Squared distances (pairs, columns) of the same keypoints, px²."""
-    apart = found.keypoints[f[:, None], columns, :2] - truth.keypoints[t[:, None], columns, :2]
-    return apart[..., 0] ** 2 + apart[..., 1] ** 2
+    offset = found.keypoints[f[:, None], columns, :2] - truth.keypoints[t[:, None], columns, :2]
+    return offset[..., 0] ** 2 + offset[..., 1] ** 2
 
 
 def _to_box(truth: AnnotationTable, found: DetectionTable, t: IntArray, f: IntArray) -> FloatArray:
     """Squared distances (pairs, K) of detected keypoints to a box of three times the size, px²."""
     xy, corner, size = found.keypoints[f, :, :2], truth.boxes[t, None, :2], truth.boxes[t, None, 2:]
     before, after = (corner - size) - xy, xy - (corner + size * 2)
-    apart = np.maximum(before, 0) + np.maximum(after, 0)
-    return apart[..., 0] ** 2 + apart[..., 1] ** 2
+    offset = np.maximum(before, 0) + np.maximum(after, 0)
+    return offset[..., 0] ** 2 + offset[..., 1] ** 2

@@ -13,7 +13,7 @@ from poselib.metrics.localization_errors import (
 )
 from poselib.plots.panels import Panel, show_panels
 from poselib.structures import AffineTransform, Sample
-from tests.metrics.coco_entries import comparison_of
+from tests.metrics.factories import comparison_of
 from tests.toy_people import ANN, BOB, NONE, TOY, Annotated, Predicted, at, poses, sample
 
 a, b = at(ANN), at(BOB)

@@ -34,7 +34,7 @@ from tests.analysis.standing_people import (
     sample_of,
 )
 from tests.engine.toys import scenes
-from tests.metrics.coco_entries import ap_of, person, truth_of
+from tests.metrics.factories import ap_of, person, truth_of
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False)
 SYSTEM = build_tiny()

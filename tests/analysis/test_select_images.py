@@ -25,7 +25,7 @@ from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
 from tests.analysis.standing_people import poses_at
 from tests.engine.toys import scenes
-from tests.metrics.coco_entries import coco_document
+from tests.metrics.factories import coco_document
 
 
 def sample(people: int, unlabeled: int = 0) -> Sample:

@@ -8,7 +8,7 @@ import numpy as np
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.skeletons import COCO, CROWDPOSE
-from tests.metrics.coco_entries import ap_of
+from tests.metrics.factories import ap_of
 
 
 def test_it_is_of_the_size_of_a_validation_set() -> None:

@@ -319,7 +319,7 @@ def test_coco_testdev_has_no_labels(tmp_path: Path) -> None:
         open_dataset("coco_testdev", "train", tmp_path)
     coco_folder(tmp_path)
     testdev = open_dataset("coco_testdev", "test", tmp_path)
-    with pytest.raises(ValueError, match=r"annotates nobody.*upload"):
+    with pytest.raises(ValueError, match=r"has no annotations.*upload"):
         testdev.annotations()
 
 

@@ -14,7 +14,7 @@ from pycocotools import mask as rle
 from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
 from poselib.skeletons import Skeleton
 from tests.data.factories.images import perfect_results
-from tests.metrics.coco_entries import ap_of
+from tests.metrics.factories import ap_of
 
 TRIO = Skeleton(
     name="trio",

@@ -21,7 +21,7 @@ from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, get_skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System, build
 from tests.engine.oracles import Marked, truth_system
-from tests.metrics.coco_entries import ap_of, coco_document
+from tests.metrics.factories import ap_of, coco_document
 
 SMALL = PredictOptions(size=128, batch_size=8, flip=False)
 
@@ -75,12 +75,12 @@ def test_ground_truth_of_real_samples_gives_a_perfect_ap(
 def test_missing_annotations_are_refused_before_prediction() -> None:
     class Bare(Marked):
         def annotations(self) -> AnnotationTable:
-            raise ValueError("annotates nobody")
+            raise ValueError("has no annotations")
 
         def __getitem__(self, index: int) -> Sample:
             raise AssertionError("read an image")
 
-    with pytest.raises(ValueError, match="annotates nobody"):
+    with pytest.raises(ValueError, match="has no annotations"):
         evaluate(any_system(COCO), Bare(scenes(count=2)))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from poselib.metrics.ap import APResult
 from poselib.skeletons import COCO, CROWDPOSE
-from tests.metrics.coco_entries import Entry, ap_of, person, result, truth_of
+from tests.metrics.factories import Entry, ap_of, person, result, truth_of
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MEDIUM, LARGE = (32**2, 96**2), (96**2, 1e10)
@@ -38,7 +38,7 @@ def assert_numbers(found: APResult, **expected: float) -> None:
     assert numbers == pytest.approx(expected, nan_ok=True)
 
 
-def test_truth_as_detections_is_perfect() -> None:
+def test_ground_truth_as_detections_is_perfect() -> None:
     people = [person(keypoints_at(10, 10)), person(keypoints_at(70, 20), area=20000)]
     results = [result(np.reshape(p["keypoints"], (17, 3)), 1.0) for p in people]
     found = ap_of(truth_of(people), results, COCO)
@@ -53,7 +53,7 @@ def test_a_false_positive_between_two_hits() -> None:
     assert_numbers(found, AP=(51 + 50 * 2 / 3) / 101, AR=1.0)
 
 
-def test_one_person_found_to_a_known_similarity() -> None:
+def test_one_person_detected_with_a_known_oks() -> None:
     a = keypoints_at(10, 10)
     found = ap_of(truth_of([person(a)]), [result(shifted_to(0.72, a, 2500.0), 1)], COCO)
     # 0.50, 0.55, 0.60, 0.65 and 0.70 are met.
@@ -77,7 +77,7 @@ def test_sizes_split_at_32_and_96_pixels() -> None:
     assert_numbers(found, AP_M=0, AP_L=1, AR_M=0, AR_L=1, AR=2 / 3)
 
 
-def test_missing_fields_of_the_truth_get_defaults() -> None:
+def test_missing_fields_get_defaults() -> None:
     a = keypoints_at(10, 10)
     bare = {"keypoints": a.ravel().tolist(), "bbox": [0, 0, 100, 50]}
     truth = truth_of([bare])
@@ -88,7 +88,7 @@ def test_missing_fields_of_the_truth_get_defaults() -> None:
         assert_numbers(found, AP=expected)
 
 
-def test_crowds_and_unlabeled_people_neither_help_nor_hurt() -> None:
+def test_crowds_and_unlabeled_people_have_no_effect() -> None:
     a, b = keypoints_at(10, 10), keypoints_at(300, 300)
     crowd = person(np.zeros((17, 3)), iscrowd=1, bbox=[290, 290, 40, 40])
     blank = person(np.zeros((17, 3)), bbox=[290, 290, 40, 40])
@@ -111,7 +111,7 @@ def test_no_results_give_zero() -> None:
     assert np.isnan(found.AP_L) and np.isnan(found.AR_L)
 
 
-def test_nobody_to_find_gives_nan() -> None:
+def test_no_annotated_people_give_nan() -> None:
     for results in ([], [result(keypoints_at(1, 1), 1)]):
         found = ap_of(truth_of([]), results, COCO)
         assert np.isnan(list(found.as_dict().values())).all()
@@ -134,7 +134,7 @@ def test_only_the_best_detections_of_an_image_count() -> None:
     assert ap_of(truth, results, COCO, max_detections=21).AR == 1.0
 
 
-def test_a_file_serves_as_truth_and_nothing_is_changed(
+def test_annotations_can_be_a_file_and_arguments_are_not_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = truth_of([person(keypoints_at(10, 10)), {"keypoints": [0] * 51}])
@@ -273,7 +273,7 @@ def test_results_that_lack_a_field_are_refused() -> None:
             ap_of(truth_of([person(a)]), [lacking], COCO)
 
 
-def test_bad_truth_is_refused(tmp_path: Path) -> None:
+def test_bad_annotations_are_refused(tmp_path: Path) -> None:
     a = keypoints_at(10, 10)
     with pytest.raises(FileNotFoundError, match=r"none\.json does not exist"):
         ap_of(tmp_path / "none.json", [], COCO)

@@ -1,8 +1,7 @@
-"""Both evaluations give what pycocotools gives for the plain JSON, in awkward cases too."""
+"""The evaluation gives the numbers of pycocotools for the plain JSON, in difficult cases too."""
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import io
 from typing import Any
@@ -13,21 +12,17 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.metrics.coco_eval import Backend, chosen_backend
-from poselib.skeletons import COCO, CROWDPOSE
-from tests.metrics.coco_entries import ap_of
+from poselib.skeletons import COCO
+from tests.metrics.factories import ap_of
 
 Entry = dict[str, Any]
-BACKENDS: tuple[Backend, ...] = ("faster", "pycocotools")
 K = len(COCO)
-
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def plain(
     truth: Entry, results: list[Entry], images: list | None = None, most: int = 20
 ) -> list[float]:
-    """The ten numbers by pycocotools as anybody would call it; NaN for its -1."""
+    """The ten numbers by pycocotools as usual; NaN for its -1."""
     with contextlib.redirect_stdout(io.StringIO()):
         index = pycocotools.coco.COCO()
         index.dataset = truth
@@ -48,29 +43,23 @@ def plain(
     return [float(p[p > -1].mean()) if (p > -1).any() else float("nan") for p in parts]
 
 
-def ours(truth: Entry, results: list[Entry], backend: Backend, **options: Any) -> list[float]:
-    return list(ap_of(truth, results, COCO, backend=backend, **options).as_dict().values())
+def ours(truth: Entry, results: list[Entry], **options: Any) -> list[float]:
+    return list(ap_of(truth, results, COCO, **options).as_dict().values())
 
 
 def assert_same(found: list[float], expected: list[float]) -> None:
     assert found == pytest.approx(expected, abs=1e-14, rel=0, nan_ok=True)
 
 
-@each_backend
 @pytest.mark.parametrize("seed", range(4))
-def test_a_workload(backend: Backend, seed: int) -> None:
+def test_a_workload(seed: int) -> None:
     truth, results = evaluation_workload(COCO, 60, seed)
     expected = plain(truth, results)
     assert 0.1 < expected[0] < 0.9
-    assert_same(ours(truth, results, backend), expected)
+    assert_same(ours(truth, results), expected)
 
 
-def test_the_evaluations_agree_to_the_last_bit_on_a_workload() -> None:
-    truth, results = evaluation_workload(COCO, 400)
-    assert ours(truth, results, "faster") == ours(truth, results, "pycocotools")
-
-
-def awkward(rng: np.random.Generator) -> tuple[Entry, list[Entry]]:
+def difficult(rng: np.random.Generator) -> tuple[Entry, list[Entry]]:
     """A few crowded images with everything that could make two evaluations differ."""
     images = [int(n) for n in rng.permutation(40)[:6] * 7919]
     people: list[Entry] = []
@@ -114,33 +103,30 @@ def awkward(rng: np.random.Generator) -> tuple[Entry, list[Entry]]:
     return truth, results
 
 
-@each_backend
 @pytest.mark.parametrize("seed", range(30))
-def test_awkward_cases(backend: Backend, seed: int) -> None:
+def test_difficult_cases(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    truth, results = awkward(rng)
+    truth, results = difficult(rng)
     most = int(rng.choice([1, 3, 20]))
     images = [image["id"] for image in truth["images"]][:: int(rng.integers(1, 3))]
     expected = plain(truth, results, images, most)
-    found = ours(truth, results, backend, image_ids=images, max_detections=most)
+    found = ours(truth, results, image_ids=images, max_detections=most)
     assert_same(found, expected)
 
 
-@each_backend
-def test_images_without_people_results_or_both(backend: Backend) -> None:
+def test_images_without_people_results_or_both() -> None:
     truth, results = evaluation_workload(COCO, 12, seed=3)
     nobody = {**truth, "annotations": []}
-    assert np.isnan(ours(nobody, results, backend)).all()
-    assert np.isnan(ours(nobody, [], backend)).all()
-    assert np.isnan(ours(truth, results, backend, image_ids=[])).all()
+    assert np.isnan(ours(nobody, results)).all()
+    assert np.isnan(ours(nobody, [])).all()
+    assert np.isnan(ours(truth, results, image_ids=[])).all()
     only = [r for r in results if r["image_id"] < 4]
-    assert_same(ours(truth, only, backend), plain(truth, only))
+    assert_same(ours(truth, only), plain(truth, only))
     some = {**truth, "annotations": [a for a in truth["annotations"] if a["image_id"] > 4]}
-    assert_same(ours(some, results, backend), plain(some, results))
+    assert_same(ours(some, results), plain(some, results))
 
 
-@each_backend
-def test_images_may_have_any_ids(backend: Backend) -> None:
+def test_images_may_have_any_ids() -> None:
     truth, results = evaluation_workload(COCO, 20, seed=1)
     expected = plain(truth, results)
     for name in (lambda n: f"{n:09d}", lambda n: 2**60 + n, lambda n: n - 50):
@@ -152,34 +138,4 @@ def test_images_may_have_any_ids(backend: Backend) -> None:
             ],
         }
         found = [{**result, "image_id": name(result["image_id"])} for result in results]
-        assert_same(ours(renamed, found, backend), expected)
-
-
-@each_backend
-def test_other_skeletons(backend: Backend) -> None:
-    truth, results = evaluation_workload(CROWDPOSE, 30, seed=2)
-    by = {b: ap_of(truth, results, CROWDPOSE, backend=b) for b in (backend, "pycocotools")}
-    assert by[backend] == by["pycocotools"] and 0.1 < by[backend].AP < 0.9
-
-
-def test_without_the_faster_evaluation_there_is_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    importing = builtins.__import__
-
-    def absent(name: str, *rest: Any) -> Any:
-        if name.startswith("faster_coco_eval"):
-            raise ImportError("no such package")
-        return importing(name, *rest)
-
-    assert chosen_backend("auto") == "faster"
-    monkeypatch.setattr(builtins, "__import__", absent)
-    assert chosen_backend("auto") == "pycocotools"
-    truth, results = evaluation_workload(COCO, 5)
-    assert_same(ours(truth, results, "auto"), plain(truth, results))
-    with pytest.raises(ValueError, match="'faster' needs faster-coco-eval: no such package"):
-        ap_of(truth, results, COCO, backend="faster")
-
-
-def test_an_unknown_evaluation_is_refused() -> None:
-    truth, results = evaluation_workload(COCO, 2)
-    with pytest.raises(ValueError, match="'auto', 'faster' or 'pycocotools', not 'slow'"):
-        ap_of(truth, results, COCO, backend="slow")  # type: ignore[arg-type]
+        assert_same(ours(renamed, found), expected)

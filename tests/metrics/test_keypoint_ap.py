@@ -8,7 +8,7 @@ import pytest
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics.keypoint_ap import keypoint_ap
 from poselib.skeletons import COCO, CROWDPOSE
-from tests.metrics.coco_entries import Entry, ap_of, comparison_of, person, result, truth_of
+from tests.metrics.factories import Entry, ap_of, comparison_of, person, result, truth_of
 
 K = len(COCO)
 SPREAD = (2 * np.array(COCO.sigmas)) ** 2
@@ -50,14 +50,14 @@ def test_three_people_by_hand() -> None:
     assert found[COCO.keypoints[6]] == pytest.approx(67 / 101 * 2 / 3)
 
 
-def test_a_keypoint_that_nobody_has_labeled_has_no_number() -> None:
+def test_a_keypoint_without_labels_has_no_ap() -> None:
     points = points_at(10, 10)
     points[2] = 0
     found = keypoint_ap(comparison_of(truth_of([person(points)]), [result(points, 1)], COCO))
     assert np.isnan(found[COCO.keypoints[2]]) and found["nose"] == 1
 
 
-def test_crowds_neither_help_nor_hurt() -> None:
+def test_crowds_have_no_effect() -> None:
     a = points_at(10, 10)
     crowd = person(np.zeros((K, 3)), iscrowd=1, bbox=[190, 190, 60, 60])
     inside = [result(points_at(200, 200), 0.9 + n / 100) for n in range(3)]

@@ -23,8 +23,17 @@ from poselib.metrics.localization_errors import (
 )
 from poselib.metrics.matching import match_people
 from poselib.skeletons import COCO, CROWDPOSE
-from tests.metrics.coco_entries import Entry, ap_of, comparison_of, person, result, truth_of
-from tests.metrics.random_crowds import SPREAD, K, random_crowd
+from tests.metrics.factories import (
+    SPREAD,
+    Entry,
+    K,
+    ap_of,
+    comparison_of,
+    person,
+    random_crowd,
+    result,
+    truth_of,
+)
 
 AREA, SCALE = 2500.0, 50.0
 NAMES = ("good", "jitter", "miss", "inversion", "swap")
@@ -86,7 +95,7 @@ def kinds(one: LocalizationErrors) -> dict[str, LocalizationError]:
         (1e-9, LocalizationError.MISS),
     ],
 )
-def test_what_is_near_its_own(value: float, expected: LocalizationError) -> None:
+def test_similarity_to_its_own_gives_the_kind(value: float, expected: LocalizationError) -> None:
     a = someone()
     one = judged([a], changed(a, nose=like(a, NOSE, value)))
     assert one.kinds[0, NOSE] == expected and (one.kinds[0, 1:] == LocalizationError.GOOD).all()
@@ -111,13 +120,13 @@ def test_exchanged_sides_are_inversions() -> None:
     assert one.similarity[0, [LEFT, RIGHT]] == pytest.approx([1.0, 0.6])
 
 
-def test_what_is_too_far_from_the_other_side_is_a_miss() -> None:
+def test_a_keypoint_far_from_both_sides_is_a_miss() -> None:
     a = someone()
     found = changed(a, left_wrist=like(a, RIGHT, 0.49))
     assert kinds(judged([a], found)) == {"left_wrist": LocalizationError.MISS}
 
 
-def test_a_strangers_keypoint_of_either_side_is_a_swap() -> None:
+def test_another_persons_keypoint_of_either_side_is_a_swap() -> None:
     a, b, c = someone(), someone(500, 100), someone(100, 500)
     found = changed(a, left_wrist=like(b, LEFT, 0.55), right_wrist=c[LEFT], nose=b[ELBOW])
     one = judged([a, b, c], found)
@@ -131,7 +140,7 @@ def test_a_strangers_keypoint_of_either_side_is_a_swap() -> None:
     assert one.found.tolist() == [0] and one.truth.tolist() == [0]
 
 
-def test_a_stranger_who_is_more_alike_wins_over_ones_own() -> None:
+def test_another_persons_more_similar_keypoint_is_a_swap() -> None:
     a = someone()
     b = changed(someone(500, 100), left_wrist=like(a, LEFT, 0.7))
     beyond = like(a, LEFT, 0.6)
@@ -143,7 +152,7 @@ def test_a_stranger_who_is_more_alike_wins_over_ones_own() -> None:
     }
 
 
-def test_a_strangers_other_side_wins_over_ones_own_other_side() -> None:
+def test_another_persons_other_side_comes_before_the_own_other_side() -> None:
     a, b = someone(), someone(500, 100)
     found = changed(a, left_wrist=like(a, RIGHT, 0.6))
     assert kinds(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
@@ -151,7 +160,7 @@ def test_a_strangers_other_side_wins_over_ones_own_other_side() -> None:
     assert kinds(judged([a, b], found)) == {"left_wrist": LocalizationError.SWAP}
 
 
-def test_of_equals_its_own_comes_first_then_strangers_then_the_other_side() -> None:
+def test_of_equals_its_own_comes_first_then_others_then_the_other_side() -> None:
     a = someone()
     same_wrists = changed(a, right_wrist=a[LEFT])
     assert kinds(judged([same_wrists], same_wrists)) == {}
@@ -166,7 +175,7 @@ def test_of_equals_its_own_comes_first_then_strangers_then_the_other_side() -> N
     assert kinds(judged([a, b], found)) == {"left_wrist": LocalizationError.INVERSION}
 
 
-def test_what_is_not_labeled_does_not_count() -> None:
+def test_unlabeled_keypoints_do_not_count() -> None:
     a, b = someone(), someone(500, 100)
     partly = changed(a, nose=[0, 0, 0], left_wrist=[0, 0, 0])
     # Its own nose is not labeled; that it lies on a stranger's does not count either.
@@ -182,14 +191,14 @@ def test_what_is_not_labeled_does_not_count() -> None:
     assert kinds(judged([a, unlabeled], on_nothing)) == {"left_wrist": LocalizationError.MISS}
 
 
-def test_what_was_not_found_is_a_miss_even_at_the_corner() -> None:
+def test_a_missing_keypoint_is_a_miss_even_at_the_corner() -> None:
     a = changed(someone(1, 1), nose=[0.01, 0.01, 2])
     one = judged([a], changed(a, nose=[0, 0, 0]))
     assert kinds(one) == {"nose": LocalizationError.MISS} and one.similarity[0, NOSE] == 0
     assert kinds(judged([a], changed(a, nose=[0, 0, 0.5]))) == {}
 
 
-def test_only_people_who_match_somebody_who_counts_are_judged() -> None:
+def test_only_matches_with_people_who_count_are_classified() -> None:
     a, far, crowd = someone(), someone(3000, 3000), someone(500, 100)
     truth = truth_of([person(a, AREA), person(crowd, AREA, iscrowd=1)])
     found = [result(a, 0.9), result(a, 0.8), result(far, 0.7), result(crowd, 0.6)]
@@ -203,10 +212,10 @@ def test_only_people_who_match_somebody_who_counts_are_judged() -> None:
     assert kinds(on_crowd) == {"nose": LocalizationError.SWAP}
 
 
-# Shares
+# Rates
 
 
-def test_shares_by_hand() -> None:
+def test_rates_by_hand() -> None:
     a, b = someone(), someone(500, 100)
     partly = changed(b, left_elbow=[0, 0, 0])
     found_a = changed(a, nose=like(a, NOSE, 0.7), left_wrist=a[RIGHT], right_wrist=b[RIGHT])
@@ -223,7 +232,7 @@ def test_shares_by_hand() -> None:
     assert everything[[*NAMES]].tolist() == pytest.approx([100 * n / 33 for n in (28, 2, 1, 1, 1)])
 
 
-def test_nobody_found_and_nobody_annotated() -> None:
+def test_no_detections_and_no_annotated_people() -> None:
     truth = truth_of([person(someone(), AREA)])
     nothing = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1}]}
     for content, found, labeled in (
@@ -339,7 +348,7 @@ def test_crowds_equal_loops() -> None:
     assert all(total[name] > 30 for name in (*NAMES, "uncounted")), total
 
 
-def test_swaps_say_on_whom_they_lie() -> None:
+def test_swaps_name_the_other_person() -> None:
     truth, results = random_crowd(7, images=30)
     one = localization_of(truth, results, COCO)
     rows, types = np.nonzero(one.kinds == LocalizationError.SWAP)

@@ -9,7 +9,7 @@ from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics.matching import match_people, matched_oks, matched_people
 from poselib.skeletons import COCO
 from poselib.structures import Poses
-from tests.metrics.coco_entries import comparison_of
+from tests.metrics.factories import comparison_of
 from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 

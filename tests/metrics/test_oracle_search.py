@@ -85,7 +85,7 @@ def every_candidate(
 
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
 @pytest.mark.parametrize(("window", "step"), [(1, 1.0), (3, 0.7), (5, 2.0), (11, 1.0)])
-def test_it_finds_what_trying_every_candidate_finds(skeleton, window: int, step: float) -> None:
+def test_it_equals_a_search_of_all_candidates(skeleton, window: int, step: float) -> None:
     crowd = random_crowd(window, skeleton, people=3)
     moved, reach = every_candidate(crowd, skeleton.sigmas, window, step)
     found = oracle_search(*crowd, skeleton.sigmas, window, step)
@@ -95,7 +95,7 @@ def test_it_finds_what_trying_every_candidate_finds(skeleton, window: int, step:
     assert (found.keypoints != crowd[0].keypoints).any() == (window > 1)
 
 
-def test_the_oks_with_the_chosen_person_never_falls_and_is_what_was_within_reach() -> None:
+def test_the_oks_with_the_matched_person_never_falls_and_is_the_reachable_one() -> None:
     for seed in range(20):
         crowd = random_crowd(seed)
         people, truth, areas = crowd
@@ -113,7 +113,7 @@ def test_the_oks_with_the_chosen_person_never_falls_and_is_what_was_within_reach
         np.testing.assert_allclose(oks.T[range(len(who)), who], reach.max(axis=1), atol=1e-5)
 
 
-def test_larger_windows_reach_more_until_nearly_everything() -> None:
+def test_larger_windows_reach_a_higher_oks() -> None:
     people, truth, areas = random_crowd(3)
     people = replace(people, scores=np.maximum(people.scores, 0.1))
     reach = [
@@ -146,7 +146,7 @@ def test_scores_missing_and_unlabeled_keypoints_stay() -> None:
     assert after.keypoints.dtype == np.float32
 
 
-def test_the_order_of_people_does_not_matter() -> None:
+def test_the_order_of_people_has_no_effect() -> None:
     people, truth, areas = random_crowd(7)
     rng = np.random.default_rng(0)
     found, annotated = rng.permutation(len(people)), rng.permutation(len(truth))
@@ -176,7 +176,7 @@ def test_candidates_by_hand() -> None:
     np.testing.assert_allclose(offset_in_steps(start, goals, spacing), [2.9 / 2, 23 / 6])
 
 
-def test_whoever_is_found_twice_is_moved_twice() -> None:
+def test_two_detections_of_a_person_are_both_moved() -> None:
     beside, other = [(x + 1, y) for x, y in at(ANN)], [(x, y - 2) for x, y in at(ANN)]
     scene = sample(ANN, BOB)
     after = oracle_search(
@@ -185,14 +185,14 @@ def test_whoever_is_found_twice_is_moved_twice() -> None:
     np.testing.assert_allclose(after.keypoints, np.array([at(ANN)] * 2))
 
 
-def test_a_missing_keypoint_counts_against_a_person() -> None:
+def test_a_missing_keypoint_lowers_the_oks() -> None:
     found = poses([*at(ANN)[:3], NONE])
     scene = sample(ANN, BOB)
     reach = best_reachable_oks(found, scene.keypoints, scene.areas, TOY.sigmas, 3, 1.0)
     np.testing.assert_allclose(reach, [[0.75, 0]], atol=1e-9)
 
 
-def test_nobody_found_nobody_annotated_nobody_labeled() -> None:
+def test_no_detections_no_people_and_no_labels() -> None:
     nobody, scene = Poses.empty(4), sample(ANN, BOB)
     given = TOY.sigmas, 11, 1.0
     assert len(oracle_search(nobody, scene.keypoints, scene.areas, *given)) == 0
@@ -210,7 +210,7 @@ def test_nobody_found_nobody_annotated_nobody_labeled() -> None:
     assert shapes == [(0, 2), (1, 0)]
 
 
-def test_without_an_area_nobody_is_near_unless_exactly() -> None:
+def test_without_an_area_only_exact_keypoints_are_similar() -> None:
     scene = sample(ANN)
     beside = poses([(x + 1, y) for x, y in at(ANN)], [(x + 1.5, y) for x, y in at(ANN)])
     nothing = np.zeros(1)
@@ -234,7 +234,7 @@ def test_without_an_area_nobody_is_near_unless_exactly() -> None:
         ({"truth": np.zeros((1, 4, 2))}, r"\(1, 4, 2\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(change: dict, message: str) -> None:
+def test_inconsistent_shapes_are_refused(change: dict, message: str) -> None:
     scene = sample(ANN)
     given = {"truth": scene.keypoints, "areas": scene.areas, "sigmas": TOY.sigmas}
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Pairs of found and annotated people, and their similarity."""
+"""Pairs of detections and annotated people, and their OKS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.metrics import pairwise_oks as module
 from poselib.metrics.comparison import Comparison
 from poselib.skeletons import COCO
-from tests.metrics.coco_entries import comparison_of
+from tests.metrics.factories import comparison_of
 
 
 def workload(images: int = 40, seed: int = 0) -> Comparison:
@@ -69,7 +69,7 @@ def test_the_most_similar_is_that_of_a_loop() -> None:
     assert (who < 0).any() and (best > 0.5).any()
 
 
-def test_nobody_makes_no_pairs() -> None:
+def test_no_people_or_detections_make_no_pairs() -> None:
     truth, results = evaluation_workload(COCO, 5)
     for content, found in (({**truth, "annotations": []}, results), (truth, [])):
         comparison = comparison_of(content, found, COCO)

@@ -1,4 +1,4 @@
-"""PCKh and MPII's average precision: by hand, against loops, and what must not matter."""
+"""PCKh and MPII's average precision: by hand, against loops, and what has no effect."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def moved(keypoints: np.ndarray, k: int, dx: float) -> np.ndarray:
 # Average precision of groups
 
 
-def test_the_truth_is_perfect() -> None:
+def test_ground_truth_is_perfect() -> None:
     a, b = person(0), person(200)
     people, sizes = [np.stack([a, b]), np.stack([b])], [np.array([20.0, 30.0]), np.array([9.0])]
     scores = multi_person_ap([found((b, 0.4), (a, 0.9)), found((b, 0.1))], people, sizes, MPII)
@@ -73,7 +73,7 @@ def test_one_group_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("dx", "right"), [(9.99, 1.0), (10.0, 1.0), (10.01, 0.0)])
-def test_half_a_head_size_is_near_enough(dx: float, right: float) -> None:
+def test_half_a_head_size_is_correct(dx: float, right: float) -> None:
     a = person(0)
     poses = [found((moved(a, KNEE, dx), 1.0))]
     values = joint_ap(poses, [a[None]], [np.array([20.0])], MPII)
@@ -84,7 +84,7 @@ def test_half_a_head_size_is_near_enough(dx: float, right: float) -> None:
     assert [by_name(v)["right_knee"] for v in values] == [0.0, right, 1.0]
 
 
-def test_a_person_found_twice_is_a_false_positive_once() -> None:
+def test_a_second_detection_of_a_person_is_a_false_positive() -> None:
     a = person(0)
     values = joint_ap(
         [found((moved(a, KNEE, 50), 0.9), (a, 0.8))], [a[None]], [np.array([20.0])], MPII
@@ -94,7 +94,7 @@ def test_a_person_found_twice_is_a_false_positive_once() -> None:
     assert ap["left_ankle"] == 0.5 and ap["right_knee"] == 0.5
 
 
-def test_a_joint_that_is_not_annotated_makes_whatever_is_found_there_wrong() -> None:
+def test_a_detected_joint_without_annotation_is_wrong() -> None:
     a, b = person(0), person(200)
     a[HEAD, 2] = 0
     ap = by_name(
@@ -103,14 +103,14 @@ def test_a_joint_that_is_not_annotated_makes_whatever_is_found_there_wrong() -> 
     assert ap["head_top"] == 0.5 and ap["upper_neck"] == 1
 
 
-def test_a_joint_that_was_not_found_is_missed_only() -> None:
+def test_a_missing_joint_is_no_false_positive() -> None:
     a, b = person(0), person(200)
     poses = without(found((a, 0.9), (b, 0.8)), 0, WRIST)
     ap = by_name(joint_ap([poses], [np.stack([a, b])], [np.array([20, 20])], MPII)[0])
     assert ap["left_wrist"] == 0.5 and ap["right_wrist"] == 1
 
 
-def test_groups_in_which_nobody_was_found_or_is() -> None:
+def test_groups_without_detections_or_without_people() -> None:
     a = person(0)
     people, sizes = [a[None], a[None]], [np.array([20.0]), np.array([20.0])]
     half = multi_person_ap([found((a, 0.5)), found()], people, sizes, MPII)
@@ -125,7 +125,7 @@ def test_groups_in_which_nobody_was_found_or_is() -> None:
     assert set(none.as_dict().values()) == {0.0}
 
 
-def test_pelvis_and_thorax_do_not_matter() -> None:
+def test_pelvis_and_thorax_have_no_effect() -> None:
     a = person(0)
     lost = a.copy()
     lost[[PELVIS, MPII.index("thorax")], 0] += 400
@@ -134,7 +134,7 @@ def test_pelvis_and_thorax_do_not_matter() -> None:
     assert single_person_pckh([found((lost, 1))], a[None], np.array([20.0]), MPII).total == 1
 
 
-def test_who_has_no_head_size_is_left_out() -> None:
+def test_people_without_a_head_size_are_left_out() -> None:
     a, b = person(0), person(200)
     sizes = [np.array([20.0, np.nan])]
     assert multi_person_ap([found((a, 0.9))], [np.stack([a, b])], sizes, MPII).total == 1
@@ -221,7 +221,7 @@ def test_random_groups_equal_loops(seed: int) -> None:
         np.testing.assert_allclose(row, expected, atol=1e-12)
 
 
-def test_neither_scale_nor_place_matters() -> None:
+def test_scale_and_location_have_no_effect() -> None:
     poses, people, sizes = (list(column) for column in zip(*random_groups(7), strict=True))
     expected = joint_ap(poses, people, sizes, MPII)
     larger = joint_ap(
@@ -261,7 +261,7 @@ def test_the_head_is_its_top_alone_but_the_neck_counts_in_the_total() -> None:
     assert scores.head == 1 and scores.total == pytest.approx(13 / 14)
 
 
-def test_a_keypoint_that_was_not_found_is_wrong() -> None:
+def test_a_missing_keypoint_is_wrong() -> None:
     a = person(0)
     a[0, :2] = 0, 0  # where missing keypoints are written
     poses = without(found((a, 1)), 0, 0)
@@ -270,7 +270,7 @@ def test_a_keypoint_that_was_not_found_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_shares_rise_with_the_threshold_and_equal_a_loop(seed: int) -> None:
+def test_rates_rise_with_the_threshold_and_equal_a_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     distances, labeled = rng.exponential(0.5, (30, K)), rng.random((30, K)) < 0.7
     labeled[:, 3] = False
@@ -288,7 +288,7 @@ def test_shares_rise_with_the_threshold_and_equal_a_loop(seed: int) -> None:
 # Bad input
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_inconsistent_shapes_are_refused() -> None:
     a, sizes = person(0), [np.array([20.0])]
     with pytest.raises(ValueError, match="2 images of detections, 1 of annotated people and 1"):
         joint_ap([found(), found()], [a[None]], sizes, MPII)

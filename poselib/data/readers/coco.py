@@ -36,7 +36,7 @@ class CocoKeypoints(KeypointImages):
     """Images and people of a COCO-format keypoint file: COCO, CrowdPose, OCHuman or the like.
 
     Crowds and people without a labeled keypoint become ``Sample.ignore_mask``, from their outline
-    where the file gives one and from their box where not. Everyone else is a row of
+    where the file gives one and from their box where not. All others are rows of
     ``Sample.keypoints``, with the file's area or 0.53 of the box where it gives none.
 
     Args:
@@ -48,7 +48,7 @@ class CocoKeypoints(KeypointImages):
     Raises:
         FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the file is not COCO, does not fit the skeleton, has a bad or missing field,
-            or labels nobody.
+            or has no labeled keypoint.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CocoKeypoints(KeypointImages):
 
 
 class CocoImages(KeypointImages):
-    """Images of a COCO-format file that annotates nobody, such as test-dev's.
+    """Images of a COCO-format file without annotations, such as test-dev's.
 
     They are there to be predicted: ``to_coco_results`` and ``write_results`` make the file that
     the evaluation server takes, ``upload_path`` gives its name.
@@ -81,7 +81,7 @@ class CocoImages(KeypointImages):
     def annotations(self) -> AnnotationTable:
         """Raise ValueError: there are none."""
         raise ValueError(
-            f"{self.table.source} annotates nobody, so there is nothing to compare with: predict "
+            f"{self.table.source} has no annotations, so there is nothing to compare with: predict "
             "its images and upload the results to the evaluation server"
         )
 

@@ -104,7 +104,7 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> AnnotationTa
 
 
 def read_images(path: Path, skeleton: Skeleton) -> AnnotationTable:
-    """Read a file that lists images and annotates nobody, such as test-dev's.
+    """Read a file that lists images without annotations, such as test-dev's.
 
     Results carry category 1, a person in every COCO file.
 
@@ -129,7 +129,7 @@ def _table(
     keypoints: int,
     name: str,
 ) -> AnnotationTable:
-    """Return images and people, who are in the order of their images, as a table."""
+    """Return the table of images and people, which are in the order of their images."""
 
     def where(row: int) -> str:
         return f"{name}: annotations: id {people[row]['id']}"

@@ -15,7 +15,7 @@ from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import AIC, CROWDPOSE
 from tests.data.factories.aic import NAMES, content, write
 from tests.data.factories.images import perfect_results
-from tests.metrics.coco_entries import ap_of
+from tests.metrics.factories import ap_of
 
 
 def test_keypoints_and_areas(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from poselib.data.readers.coco import (
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton
 from poselib.structures import Poses
 from tests.data.factories.images import perfect_results, poses_of
-from tests.metrics.coco_entries import ap_of
+from tests.metrics.factories import ap_of
 
 Content = dict[str, Any]
 HEIGHT, WIDTH = 40, 60
@@ -376,7 +376,7 @@ def test_images_alone(tmp_path: Path) -> None:
 
 def test_images_alone_have_no_annotations(tmp_path: Path) -> None:
     dataset = CocoImages(write(tmp_path, image_info()), tmp_path, COCO)
-    with pytest.raises(ValueError, match=r"people\.json annotates nobody.*upload the results"):
+    with pytest.raises(ValueError, match=r"people\.json has no annotations.*upload the results"):
         dataset.annotations()
 
 

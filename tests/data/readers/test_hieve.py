@@ -12,7 +12,7 @@ from poselib.data.readers.hieve import HieveKeypoints
 from poselib.skeletons import HIEVE
 from tests.data.factories.hieve import Content, labels, write
 from tests.data.factories.images import perfect_results
-from tests.metrics.coco_entries import ap_of
+from tests.metrics.factories import ap_of
 
 
 def test_frames_of_all_videos_in_order(tmp_path: Path) -> None:

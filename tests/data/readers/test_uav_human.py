@@ -21,7 +21,7 @@ from tests.data.factories.uav_human import (
     person,
     write,
 )
-from tests.metrics.coco_entries import ap_of
+from tests.metrics.factories import ap_of
 
 
 def test_file_names(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from poselib.data.readers.coco import CocoKeypoints, read_annotations
 from poselib.data.synthetic import export
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes, write_scenes
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
-from tests.metrics.coco_entries import coco_document
+from tests.metrics.factories import coco_document
 
 CONFIG = SceneConfig(size=96, people=(1, 3))
 SKELETONS = pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)

@@ -12,7 +12,7 @@ import pytest
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
 from poselib.skeletons import AIC, COCO, CROWDPOSE, LSP, Skeleton
-from tests.metrics.coco_entries import ap_of, coco_document, comparison_of
+from tests.metrics.factories import ap_of, coco_document, comparison_of
 
 Entry = dict[str, Any]
 Change = Callable[[np.ndarray, Entry], np.ndarray]
