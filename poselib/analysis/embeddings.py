@@ -14,8 +14,8 @@ from poselib.analysis.inspect_image import inspect_image
 from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions
 from poselib.losses.associative import tags_at_keypoints
+from poselib.losses.hard_keypoints import iqr_outlier_weights
 from poselib.outputs import TagOutputs
-from poselib.plots.embeddings import outliers_of
 from poselib.structures import Sample
 from poselib.systems import System
 
@@ -122,7 +122,8 @@ def _measures(tags: PeopleTags) -> tuple[NDArray[np.generic], ...]:
     distances = np.abs(values[:, :, None] - references)  # (N, K, N)
     nearest = distances.argmin(axis=-1) == np.arange(len(values))[:, None]
     spread = np.abs(values - references[:, None])
-    beyond = outliers_of(values, present)
+    tags, there = torch.from_numpy(values)[None, ..., None], torch.from_numpy(present)[None]
+    beyond = iqr_outlier_weights(tags, there, None, 2.0)[0].numpy() == 2
     return apart.min(axis=1), spread[present], nearest[present], beyond[present]
 
 

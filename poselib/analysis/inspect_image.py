@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +13,11 @@ from poselib.decoders.grouping import GroupingStep
 from poselib.decoders.keypoint_order import OrderName, fixed_order_steps, keypoint_order
 from poselib.decoders.progressive import progressive_steps
 from poselib.engine.predict import PredictOptions, infer, present
+from poselib.metrics.matching import assign_one_to_one
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses, Sample
 from poselib.systems import System
+from poselib.typing import IntArray
 
 
 @dataclass(frozen=True)
@@ -106,3 +109,34 @@ def cell_size(system: System, outputs: TagOutputs) -> tuple[float, float]:
     """Return the width and height of a cell of the decoded maps, px of the network input."""
     height, width = decoded_size(outputs, decode_options(system))
     return outputs.image_size[1] / width, outputs.image_size[0] / height
+
+
+def number_alike(groupings: Mapping[str, Sequence[GroupingStep]]) -> dict[str, IntArray]:
+    """Number the people of several groupings of the same candidates, alike in all of them.
+
+    People of the later groupings have the number of the person of the first one that shares most
+    keypoints with them; those that share none get further numbers.
+
+    Args:
+        groupings: steps by name, each of the same candidates in another order.
+
+    Returns:
+        By name, (P,) a number for each person.
+    """
+    owners = {
+        name: {
+            (step.keypoint, *map(int, cell)): int(person)
+            for step in steps
+            for cell, person in zip(step.cells, step.people, strict=True)
+        }
+        for name, steps in groupings.items()
+    }
+    first, numbers = next(iter(owners.values())), {}
+    known = max(first.values(), default=-1) + 1
+    for name, grouping in owners.items():
+        shared = np.zeros((max(grouping.values(), default=-1) + 1, known))
+        for cell in grouping.keys() & first.keys():
+            shared[grouping[cell], first[cell]] += 1
+        partners = assign_one_to_one(shared)
+        numbers[name] = np.where(partners >= 0, partners, known + np.arange(len(shared)))
+    return numbers

@@ -114,7 +114,7 @@ def stage_panels(stages: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Return panels for ``plots.tradeoff``: LOGO-CAP's Table 3, then what was measured.
+    """Return panels for ``plots.timings``: LOGO-CAP's Table 3, then what was measured.
 
     Args:
         measured: by where, of ``speed.speed_accuracy``; there may be nothing.

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from poselib.plots import style
 from poselib.plots.palette import ALERT, GRAY, GREEN, INK, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
-from poselib.typing import BoolArray, FloatArray, IntArray
+from poselib.typing import FloatArray, IntArray
 
 _ROW = 2.7  # inches
 _OUTLIER = style.marker_style("o", 6, WHITE, ALERT, 1.5)
@@ -36,21 +36,6 @@ def fences(values: FloatArray) -> tuple[float, float]:
     """Return Q1 - 1.5 IQR and Q3 + 1.5 IQR of some numbers (HAE, Section III-D)."""
     low, high = quartiles(values)
     return low - 1.5 * (high - low), high + 1.5 * (high - low)
-
-
-def outliers_of(tags: ArrayLike, present: ArrayLike) -> BoolArray:
-    """Return (N, K) true where a keypoint's tag lies beyond its person's fences.
-
-    Args:
-        tags: (N, K) tag values.
-        present: (N, K) true where a person has the keypoint; others are never outliers.
-    """
-    values, there = np.asarray(tags, dtype=np.float64), np.asarray(present, dtype=bool)
-    beyond = np.zeros_like(there)
-    for n in np.flatnonzero(there.any(axis=1)):
-        low, high = fences(values[n, there[n]])
-        beyond[n] = there[n] & ((values[n] < low) | (values[n] > high))
-    return beyond
 
 
 @style.theme

@@ -1,19 +1,20 @@
-"""Associative grouping step by step: over the image, and on the axis of the tags."""
+"""Associative grouping step by step: candidates, distances and reference embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from poselib.plots import style
-from poselib.plots.palette import ALERT, INK, WHITE, person_colors, to_pale_gray
+from poselib.plots.palette import ALERT, GRAY, INK, WHITE, Color, person_colors, to_pale_gray
 from poselib.plots.panels import window_around
 from poselib.plots.poses import add_people
 from poselib.plots.shapes import people_shapes, person_unit
@@ -90,7 +91,7 @@ def show_grouping(
     units = [person_unit(person[np.isfinite(person[:, 0])], size) for person in whole]
     grouped, solid = np.full_like(whole, np.nan), np.zeros(whole.shape[:2], dtype=bool)
     for number, (ax, step, points) in enumerate(zip(axes, steps, positions, strict=True), start=1):
-        heading = f"{number}. {type_name(skeleton, step)}\n{_reason(step)}"
+        heading = f"{number}. {_type_name(skeleton, step)}\n{_reason(step)}"
         style.show_image(ax, to_pale_gray(pixels, 0.6), heading)
         grouped[step.people, step.keypoint] = points
         shapes = people_shapes(
@@ -141,13 +142,85 @@ def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = ""
     return figure
 
 
+@style.theme
+def show_reference_paths(
+    groupings: Mapping[str, Sequence[Step]],
+    skeleton: Skeleton,
+    *,
+    numbers: Mapping[str, IntArray] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the tags that join each person and its reference embedding, step by step.
+
+    Several groupings of the same candidates, such as a fixed and a progressive order, get a row
+    each with the same tag axis. Where keypoints have several embeddings, the first is drawn.
+
+    Args:
+        groupings: the steps of each, by name.
+        skeleton: names of the keypoints.
+        numbers: by name, (P,) a number per person of a grouping; people of one number have one
+            color. Their own numbers if None.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no grouping or one has no steps.
+    """
+    if not groupings or not all(groupings.values()):
+        raise ValueError("show_reference_paths needs at least one step in each grouping")
+    figure = style.new_figure(2.9 * len(groupings) + 0.6, style.WIDTH, title)
+    axes = figure.subplots(len(groupings), 1, squeeze=False, sharey=True)[:, 0]
+    for ax, (name, grouping) in zip(axes, groupings.items(), strict=True):
+        people = np.arange(people_in(grouping)) if numbers is None else numbers[name]
+        colors = person_colors(int(people.max(initial=0)) + 1)
+        ax.set_title(f"{name}: {style.people_label(people_in(grouping))} found")
+        _draw_paths(ax, grouping, [colors[n] for n in people])
+        labels = [_type_name(skeleton, step) for step in grouping]
+        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(range(len(labels)), labels, **turned)
+    axes[-1].set_xlabel("keypoint types in the order of grouping")
+    entries = {
+        "candidate that starts a person": style.marker_style("*", 11, GRAY, INK, 0.6),
+        "candidate that joins a person": style.marker_style("o", 6, GRAY, INK, 0.6),
+        "reference embedding (mean so far)": {"color": GRAY, "linewidth": 2.4},
+    }
+    style.legend_below(figure, entries)
+    return figure
+
+
+def reference_paths(steps: Sequence[Step]) -> FloatArray:
+    """Return (S, P, L) reference embeddings after each step; NaN before a person starts."""
+    people = people_in(steps)
+    length = np.asarray(steps[0].tags).shape[-1]
+    sums, counts = np.zeros((people, length)), np.zeros((people, 1))
+    paths = np.full((len(steps), people, length), np.nan)
+    for number, step in enumerate(steps):
+        np.add.at(sums, step.people, np.asarray(step.tags, dtype=np.float64))
+        np.add.at(counts, step.people, 1)
+        begun = counts[:, 0] > 0
+        paths[number, begun] = sums[begun] / counts[begun]
+    return paths
+
+
+def _draw_paths(ax: Axes, steps: Sequence[Step], colors: Sequence[Color]) -> None:
+    paths = reference_paths(steps)[..., 0]
+    for person, color in enumerate(colors):
+        ax.plot(paths[:, person], color=INK, linewidth=2.6, zorder=2)
+        ax.plot(paths[:, person], color=color, linewidth=1.6, zorder=3, gid="reference")
+    for number, step in enumerate(steps):
+        for tag, person, started in zip(step.tags, step.people, step.started, strict=True):
+            marker, size = ("*", 11) if started else ("o", 5)
+            dot = style.marker_style(marker, size, colors[person], INK, 0.6)
+            ax.plot(number, tag[0], **dot, zorder=4)
+    ax.set_xlim(-0.5, len(steps) - 0.5)
+    ax.set_ylabel("tag value")
+
+
 def people_in(steps: Sequence[Step]) -> int:
     """Return how many people a grouping has found."""
     return max((int(np.max(step.people)) + 1 for step in steps if len(step.people)), default=0)
 
 
-def type_name(skeleton: Skeleton, step: Step) -> str:
-    """Return the name of the keypoint type that a step grouped."""
+def _type_name(skeleton: Skeleton, step: Step) -> str:
     return style.display_name(skeleton.keypoints[step.keypoint])
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike, NDArray
@@ -69,8 +68,20 @@ def show_focus(panels: Sequence[FocusPanel], *, columns: int = 3, title: str = "
     for ax, panel in zip(axes, panels, strict=True):
         style.show_image(ax, to_pale_gray(panel.image, 0.4), panel.title)
         if panel.saliency is not None:
-            _add_saliency(ax, panel)
-        _add_marks(ax, panel)
+            size = panel.image.shape[1:]
+            values = np.asarray(panel.saliency, dtype=np.float64)
+            if values.shape != size:
+                raise ValueError(f"saliency must be {size} as the image, not {values.shape}")
+            values = gaussian_filter(values, _BLUR, mode="constant")
+            top = float(np.percentile(values, _BRIGHTEST))
+            add_heatmap(ax, values, size, top if top > 0 else 1.0)
+        ax.plot(*panel.activated.T, gid="activated", zorder=3, **_DOT)
+        for place in panel.keypoints if panel.radius else ():
+            for width, color in ((2.4, INK), (1.2, SKY)):
+                ring = Circle(place, panel.radius, fill=False, linewidth=width, edgecolor=color)
+                ax.add_patch(ring).set_zorder(4)
+        ax.plot(*panel.keypoints.T, gid="keypoints", zorder=5, **_CROSS)
+        ax.plot(*panel.center, gid="center", zorder=5, **_STAR)
     entries = {"keypoint": _CROSS, "center of the person": _STAR}
     if any(panel.radius for panel in panels):
         entries["near"] = style.marker_style("o", 9, "none", SKY, 1.2)
@@ -78,22 +89,3 @@ def show_focus(panels: Sequence[FocusPanel], *, columns: int = 3, title: str = "
         entries["activated pixel"] = _DOT
     style.legend_below(figure, entries)
     return figure
-
-
-def _add_saliency(ax: Axes, panel: FocusPanel) -> None:
-    values, size = np.asarray(panel.saliency, dtype=np.float64), panel.image.shape[1:]
-    if values.shape != size:
-        raise ValueError(f"saliency must be {size} as the image, not {values.shape}")
-    values = gaussian_filter(values, _BLUR, mode="constant")
-    top = float(np.percentile(values, _BRIGHTEST))
-    add_heatmap(ax, values, size, top if top > 0 else 1.0)
-
-
-def _add_marks(ax: Axes, panel: FocusPanel) -> None:
-    ax.plot(*panel.activated.T, gid="activated", zorder=3, **_DOT)
-    for place in panel.keypoints if panel.radius else ():
-        for width, color in ((2.4, INK), (1.2, SKY)):
-            ring = Circle(place, panel.radius, fill=False, linewidth=width, edgecolor=color)
-            ax.add_patch(ring).set_zorder(4)
-    ax.plot(*panel.keypoints.T, gid="keypoints", zorder=5, **_CROSS)
-    ax.plot(*panel.center, gid="center", zorder=5, **_STAR)

@@ -12,6 +12,7 @@ from poselib.analysis.inspect_image import (
     decode_options,
     inspect_grouping,
     inspect_image,
+    number_alike,
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
@@ -23,6 +24,7 @@ from poselib.outputs import TagOutputs
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from poselib.systems import System
+from tests.plots.factories import step
 
 OPTIONS = PredictOptions(size=128, multiple=32, flip=False)
 
@@ -97,3 +99,20 @@ def test_fixed_orders_are_among_the_decoding_options() -> None:
     fixed = with_options(made, progressive=False, order="top_down")
     assert decode_options(fixed).order == keypoint_order(COCO, "top_down")
     assert decode_options(made).order == "progressive"
+
+
+def test_people_have_one_number_in_every_order() -> None:
+    steps = [
+        step(0, [[10, 5], [25, 8]], [0.0, 2.0], [0, 1], [True, True]),
+        step(11, [[26, 20], [10, 18]], [2.2, 0.2], [1, 0], [False, False]),
+    ]
+    other = [
+        step(11, [[1, 1]], [9.0], [0], [True]),
+        step(0, [[25, 8], [10, 5]], [2.0, 0.0], [1, 2], [True, True]),
+    ]
+    numbers = number_alike({"first": steps, "other": other, "none": []})
+    assert {name: people.tolist() for name, people in numbers.items()} == {
+        "first": [0, 1],
+        "other": [2, 1, 0],
+        "none": [],
+    }

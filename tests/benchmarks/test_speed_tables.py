@@ -6,7 +6,7 @@ import pytest
 from poselib.benchmarks import speed_tables
 from poselib.papers.published import published_table
 from poselib.plots.bars import show_parts
-from poselib.plots.tradeoff import show_tradeoff
+from poselib.plots.timings import show_tradeoff
 
 SPEED = pd.DataFrame(
     {

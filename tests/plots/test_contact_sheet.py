@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from poselib.plots.contact_sheet import contact_sheet
+from poselib.plots.poses import contact_sheet
 from poselib.skeletons import COCO, CROWDPOSE
 
 

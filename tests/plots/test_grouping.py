@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.grouping import people_in, show_distances, show_grouping
+from poselib.plots.grouping import (
+    people_in,
+    reference_paths,
+    show_distances,
+    show_grouping,
+    show_reference_paths,
+)
 from poselib.skeletons import COCO
 from tests.plots.factories import row_names, step
 
@@ -64,3 +70,39 @@ def test_no_steps_is_an_error(scene):
         show_grouping(scene.image, [], COCO, stride=(1, 1))
     with pytest.raises(ValueError, match="step"):
         show_distances([], COCO)
+
+
+def test_references_are_running_means(steps):
+    paths = reference_paths(steps)[..., 0]
+    nan = np.nan
+    np.testing.assert_allclose(paths, [[0, 2, nan], [0.1, 2.1, nan], [0.1, 2.1, 5]])
+
+
+def test_people_of_one_number_have_one_color(steps):
+    # The same people, found in another order and hence numbered otherwise.
+    other = [
+        step(9, [[30, 12]], [5.0], [0], [True]),
+        step(0, [[25, 8], [10, 5]], [2.0, 0.0], [1, 2], [True, True]),
+        step(11, [[26, 20], [10, 18]], [2.2, 0.2], [1, 2], [False, False]),
+    ]
+    groupings = {"fixed": steps, "progressive": other}
+    numbers = {"fixed": np.array([0, 1, 2]), "progressive": np.array([2, 1, 0])}
+    first, second = show_reference_paths(groupings, COCO, numbers=numbers).axes
+    assert first.get_ylim() == second.get_ylim()
+    assert second.get_title() == "progressive: 3 people found"
+    labels = [label.get_text() for label in second.get_xticklabels()]
+    assert labels == ["left wrist", "nose", "left hip"]
+    colors = [
+        {round(float(line.get_ydata()[-1]), 3): line.get_color() for line in gids(ax, "reference")}
+        for ax in (first, second)
+    ]
+    assert colors[0] == colors[1] and len(set(colors[0].values())) == 3
+    own = show_reference_paths(groupings, COCO).axes[1]
+    drawn = [[line.get_color() for line in gids(ax, "reference")] for ax in (first, own)]
+    assert drawn[0] == drawn[1]
+
+
+def test_groupings_without_steps_are_refused():
+    for groupings in ({}, {"a": []}):
+        with pytest.raises(ValueError, match="at least one step"):
+            show_reference_paths(groupings, COCO)

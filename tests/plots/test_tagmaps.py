@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from poselib.plots.tagmaps import TAG, masked_tags, show_tagmaps, tag_limits
+from poselib.plots.heatmaps import TAG_COLORS, masked_tags, show_tagmaps, tag_limits
 from poselib.skeletons import COCO, CROWDPOSE
 
 
@@ -40,8 +40,8 @@ def test_people_are_colored_by_their_tag_and_the_rest_is_clear(maps):
     colors = masked_tags(*maps, limits=(-1, 2))
     assert (colors[:, 1:7, 3] == 0).all()
     assert (colors[:, [0, 7], 3] > 0.9).all()
-    np.testing.assert_allclose(colors[0, 0, :3], colormaps[TAG](0.0)[:3])
-    np.testing.assert_allclose(colors[0, 7, :3], colormaps[TAG](1.0)[:3])
+    np.testing.assert_allclose(colors[0, 0, :3], colormaps[TAG_COLORS](0.0)[:3])
+    np.testing.assert_allclose(colors[0, 7, :3], colormaps[TAG_COLORS](1.0)[:3])
 
 
 def test_only_tagmaps_without_whole_panels(scene, maps):

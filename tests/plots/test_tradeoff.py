@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from poselib.plots.tradeoff import show_tradeoff
+from poselib.plots.timings import show_tradeoff
 
 PRINTED = pd.DataFrame(
     {"method": ["ours", "ours", "other"], "ms": [48.0, 112.0, 560.0], "AP": [69.6, 72.2, 67.1]},
