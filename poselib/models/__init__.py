@@ -1,4 +1,4 @@
-"""Backbones, heads and blocks; ``BACKBONES`` holds the shapes that have a name."""
+"""Networks: backbones, heads and blocks; ``BACKBONES`` holds the named backbones."""
 
 from dataclasses import replace
 

@@ -35,7 +35,7 @@ class AdaptiveBlock(nn.Module):
         adaptive: false for taps that stay where they are: an ordinary convolution.
         start: where taps lie before training: on the ``"grid"`` of an ordinary convolution
             (A = 1), or all at the ``"center"`` (A = 0), as in the official code. The former learned
-            offsets of two drawn keypoints sooner: after 200 steps the smooth L1 loss was 0.20
+            offsets of two synthetic keypoints sooner: after 200 steps the smooth L1 loss was 0.20
             cells against 0.36, means of three seeds; 1.28 without adaptation.
 
     Raises:
@@ -64,7 +64,7 @@ class AdaptiveBlock(nn.Module):
         return self.relu(self.bn(y) + x)
 
     def taps(self, x: Tensor) -> Tensor:
-        """Return where each branch looks from each cell: (B, G, 9, 2, h, w), (x, y).
+        """Return where each branch samples from each cell: (B, G, 9, 2, h, w), (x, y).
 
         Row by row of the kernel, in cells of the map, whose cell i has its center at i + 0.5.
 
@@ -105,7 +105,7 @@ class AdaptiveBlock(nn.Module):
 
 
 def _together(maps: Tensor) -> int:
-    """Return of how many maps (n, C, h, w) the taps are sampled at a time: what a cache holds.
+    """Return how many maps (n, C, h, w) to sample at a time, so that they fit into a cache.
 
     On a CPU this is faster than all at once: in training maps of 32 x 32 cells by a quarter, in
     prediction of 128 x 176 by a third.
@@ -133,7 +133,7 @@ def _size(x: Tensor) -> Tensor:
     """Return (2, 1, 1): the cells of a map in a row and in a column.
 
     In single precision at least, and so is what is computed with it: half precision has 8 or 11
-    bits, too few for places between the cells of a map.
+    bits, too few for locations between the cells of a map.
     """
     height, width = x.shape[2:]
     return torch.tensor([width, height], dtype=torch.float32, device=x.device)[:, None, None]

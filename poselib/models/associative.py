@@ -16,7 +16,7 @@ def associative_layer(
     tags: bool = True,
     tag_init_std: float = 0.1,
 ) -> nn.Conv2d:
-    """Return the 1x1 convolution that reads K heatmaps, and K tag maps after them, from features.
+    """Return the 1x1 convolution that predicts K heatmaps, then K tag maps.
 
     Heatmaps start near zero, as most of their target is. Tags start spread out: the pushing loss
     has no gradient where all tags are equal, so a narrow start first collapses.

@@ -1,4 +1,4 @@
-"""Attentive normalization: an affine transformation mixed anew for each input."""
+"""Attentive normalization: batch normalization with input-dependent scale and shift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _STD = 0.1  # of the first weights
 
 
 class ComponentWeights(nn.Module):
-    """How much of each component an input gets, from its channels' means over deviations.
+    """Weights of the mixture components of an input, from the means over deviations of its
+    channels.
 
     Args:
         features: C.

@@ -1,8 +1,8 @@
 """Blocks that align fused features: branches of growing depth, densely connected and chained.
 
 GRM/MFA, Sec. III-C. A 1x1 convolution mixes the channels, which then part into four branches; the
-n-th has n 3x3 convolutions and begins with what the one before it found. So the branches see ever
-larger surroundings of a cell, and a last 1x1 convolution joins them all.
+n-th has n 3x3 convolutions and starts from the output of the one before. So receptive fields grow
+from branch to branch, and a last 1x1 convolution joins them all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ First = Literal["output", "input"]
 
 @dataclass(frozen=True)
 class AlignConfig:
-    """Readings of the multi-branch feature align module, for a stage that has it.
+    """Options of the multi-branch feature align module; the paper leaves each of them open.
 
     Attributes:
         blocks: which residual blocks of the stage it replaces: ``"every"`` one ("we replace the
@@ -31,12 +31,12 @@ class AlignConfig:
             it to the input of the 4th block).
         residual: whether the block's input is added to its output, before the last ReLU. Eq. 10
             adds nothing; the basic block that it replaces and the network it is modeled on do.
-        first: what stands for x_b^1 among the concatenated maps of Eq. 9: the first layer's
+        first: which map is x_b^1 among the concatenated maps of Eq. 9: the first layer's
             ``"output"`` ("the feature-maps produced in layers 0, ..., l - 1"), or its ``"input"``
             x_0 + o_{b-1} of Eq. 8, which the first convolution then sees beside x_0.
 
     Raises:
-        ValueError: a reading is unknown.
+        ValueError: a value is unknown.
     """
 
     blocks: Which = "every"
@@ -63,7 +63,7 @@ class AlignBlock(nn.Module):
     Args:
         inputs: channels that come in.
         width: channels that leave; a quarter of them goes through each branch.
-        config: readings; its ``blocks`` is the stage's affair.
+        config: options; ``blocks`` is used by the stage.
 
     Raises:
         ValueError: ``width`` is not a multiple of 4: Eq. 8 adds one branch to another.

@@ -1,7 +1,7 @@
-"""Global relation: the finest maps of all stages, gathered and weighed by attention.
+"""Global relation modeling: the finest maps of all stages, gathered and weighted by attention.
 
-GRM/MFA, Sec. III-B. What earlier stages saw joins the last stage's map as a prior (Eq. 4); a
-channel-only and a spatial-only attention, side by side, then weigh the whole (Eqs. 5 to 7). Both
+GRM/MFA, Sec. III-B. Maps of earlier stages join the last stage's map as a prior (Eq. 4); a
+channel-only and a spatial-only attention, side by side, then weight the whole (Eqs. 5 to 7). Both
 follow polarized self-attention (Liu et al., 2021), from which the paper's formulas come, and like
 its code have no biases.
 """
@@ -22,7 +22,7 @@ Gate = Literal["add", "multiply"]
 
 @dataclass(frozen=True)
 class RelationConfig:
-    """Readings of the global relation modeling module.
+    """Options of the global relation modeling module; the paper leaves each of them open.
 
     Attributes:
         gate: what a gate does to its map. The paper writes ``"add"`` (``-> Sigmoid -> +p_i``); the
@@ -74,7 +74,7 @@ class SEGate(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """One gate for each channel, from what a softmax over all cells finds worth looking at.
+    """Compute one gate per channel, from a softmax-weighted sum over all cells.
 
     (B, C, h, w) to (B, C, 1, 1), each in (0, 1); GRM/MFA, Eq. 5. The paper applies W_d before the
     weighted sum over the cells, and by its brackets W_c too. Weights that sum to one make it the
@@ -97,12 +97,12 @@ class ChannelAttention(nn.Module):
         return gates[:, :, None, None]
 
     def saved_macs(self, x: Tensor) -> int:
-        """Return the multiply-accumulates spared: published, W_d and W_c meet every cell."""
+        """Return the multiply-accumulates saved: published, W_d and W_c apply to every cell."""
         return (self.value.weight.numel() + self.expand.weight.numel()) * _further_cells(x)
 
 
 class SpatialAttention(nn.Module):
-    """One gate for each cell, from the channels that a softmax over their means chooses.
+    """Compute one gate per cell, from channels weighted by a softmax over their means.
 
     (B, C, h, w) to (B, 1, h, w), each in (0, 1); GRM/MFA, Eq. 6. W_e comes after the mean over the
     cells and not before: the same, both being linear.
@@ -120,19 +120,19 @@ class SpatialAttention(nn.Module):
         return seen.unflatten(2, x.shape[2:]).sigmoid()
 
     def saved_macs(self, x: Tensor) -> int:
-        """Return the multiply-accumulates spared: published, W_e meets every cell."""
+        """Return the multiply-accumulates saved: as published, W_e is applied to every cell."""
         return self.query.weight.numel() * _further_cells(x)
 
 
 class GlobalRelation(nn.Module):
-    """Gather the finest maps of all stages and weigh cells and channels (GRM/MFA, Eqs. 2, 4-7).
+    """Gather the finest maps of all stages and weight cells and channels (GRM/MFA, Eqs. 2, 4-7).
 
     The paper has three stages of several branches, so p_1, p_2 and p_3; all but the last get a
     gate and a 3x3 convolution (W_a, W_b) of their own and are summed.
 
     Args:
         widths: channels of the maps, earliest stage first; two or more.
-        config: readings.
+        config: options.
 
     Raises:
         ValueError: there are fewer than two maps, or too few channels for ``reduction``.
@@ -179,7 +179,7 @@ class GlobalRelation(nn.Module):
 
 
 def inner_channels(channels: int, config: RelationConfig) -> int:
-    """Return the channels inside the attention; raises ValueError if none are left."""
+    """Return the channels inside the attention; raises ValueError if there are none."""
     if config.reduction > channels:
         raise ValueError(f"relation: reduction {config.reduction} leaves none of {channels}")
     return channels // config.reduction

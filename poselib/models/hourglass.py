@@ -3,8 +3,8 @@
 Newell et al., "Stacked hourglass networks for human pose estimation" (ECCV 2016), in the shape
 that associative embedding uses (Newell et al., NeurIPS 2017): plain 3x3 convolutions, widths that
 grow towards coarse maps, heatmaps and tags after every stack. Parameters carry the names of the
-latter's official code; its published weights, which belong to images in [0, 1] and have K maps of
-two kinds more that mean nothing, do not load.
+latter's official code. Its published weights do not load: they expect images in [0, 1] and have 2K
+unused maps more.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def convolution(
 class Hourglass(nn.Module):
     """One hourglass: (B, features, h, w) to the same; h and w are multiples of 2^depth.
 
-    Each level adds what it sees at its own resolution to what a smaller hourglass, or a
-    convolution at the bottom, sees at half of it.
+    Each level adds a branch at its own resolution to the output of a smaller hourglass, or at the
+    bottom of a convolution, at half of it.
     """
 
     def __init__(self, depth: int, features: int, increase: int, norm: bool = False) -> None:

@@ -112,7 +112,7 @@ def with_alignment(config: HRNetConfig, align: AlignConfig = EVERY_BLOCK) -> HRN
 
     Args:
         config: the network; its last stage has basic blocks.
-        align: readings, above all which of the blocks are replaced.
+        align: options, above all which of the blocks are replaced.
 
     Raises:
         ValueError: the stage has other blocks, or 4 does not divide the width of some.
@@ -194,9 +194,9 @@ class HRNetTrunk(nn.Module):
     Args:
         config: the network's shape.
         multi_scale_output: whether the last exchange gives every branch or the first alone.
-        relation: if given, global relation modeling takes the place of the finest features. The
-            paper feeds its output to the head and does not say what becomes of the coarser maps;
-            here they stay beside it, for heads that read all resolutions.
+        relation: if given, global relation modeling replaces the finest features. The paper feeds
+            its output to the head and does not mention the coarser maps; here they are kept for
+            heads that read all resolutions.
 
     Raises:
         ValueError: there is one multi-branch stage alone and it is to be related to others.
@@ -270,7 +270,7 @@ class HRNetTrunk(nn.Module):
 
         Args and errors are those of ``stage_features``. Each map is (B, ``feature_widths[i]``,
         H / ``config.strides[i]``, W / ``config.strides[i]``); there is the first alone unless
-        ``multi_scale_output``. With ``relation`` the first holds what it makes of all stages.
+        ``multi_scale_output``. With ``relation`` the first is its output.
         """
         stages = self.stage_features(images)
         if self.relation is None:

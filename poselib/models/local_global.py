@@ -1,4 +1,4 @@
-"""Poses regressed from centers, and the network that says what attracts their keypoints."""
+"""The local-global network: center-offset regression, and message passing to attraction maps."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _INIT_STD = 0.001  # of the last layers of the heads: outputs start near zero
 
 
 class MessagePassing(nn.Sequential):
-    """From the local context of a pose to what attracts its keypoints (LOGO-CAP, Sec. 3.1).
+    """Predict attraction maps from the local context of a pose (LOGO-CAP, Sec. 3.1).
 
-    Layers of 3x3 convolution, normalization and ReLU, each half as wide as the one before, let the
-    contexts of all keypoints of a pose inform one another; a 1x1 convolution ends them.
+    Layers of 3x3 convolution, normalization and ReLU, each half as wide as the one before, exchange
+    information between the contexts of all keypoints of a pose; a 1x1 convolution follows.
 
     Args:
         keypoints: K.
@@ -64,18 +64,18 @@ class MessagePassing(nn.Sequential):
 
 
 class LocalGlobalHRNet(HRNetTrunk):
-    """A high-resolution network that regresses poses and can adapt them (LOGO-CAP, Fig. 3).
+    """A high-resolution network that regresses poses and can refine them (LOGO-CAP, Fig. 3).
 
-    The forward pass ends with maps: which poses there are is seen in them, and only for these is
-    ``joints_mlp`` asked what attracts their keypoints. The heads read the maps of all resolutions;
-    parameters have the names of the official code.
+    The forward pass ends with maps. Poses are proposed from them afterwards, and ``joints_mlp``
+    predicts attraction maps for these alone. The heads read the maps of all resolutions; parameters
+    have the names of the official code.
 
     Args:
         config: the backbone's shape.
         keypoints: K.
         heatmap_width: channels of the heatmap head; 0 for those of the finest branch.
         offset_width: channels of the offset head.
-        adaptation: whether poses can be adapted; without it this is the paper's baseline.
+        adaptation: whether poses can be refined; without it this is the paper's baseline.
         embedding: channels that are read around each keypoint.
         message_layers, message_width, attentive: see ``MessagePassing``.
 

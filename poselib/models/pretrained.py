@@ -1,4 +1,4 @@
-"""Weights made elsewhere: ImageNet backbones and checkpoints of official implementations."""
+"""Pretrained weights: ImageNet backbones and checkpoints of official implementations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHOWN = 4  # names of each kind in an error
 
 @dataclass(frozen=True)
 class Parts:
-    """How official checkpoints keep a parameter that a network here has whole.
+    """Where official checkpoints keep the parts of a parameter that is one tensor here.
 
     Attributes:
         names: of the parts, which are joined along their first axis.
@@ -53,11 +53,11 @@ class HasOfficialParts(Protocol):
 
 
 def load_backbone(model: HRNetTrunk, source: str | Path, stages: int = 4) -> None:
-    """Give a network's backbone the weights of another's, such as an ImageNet classifier.
+    """Load a backbone's weights from another network, such as an ImageNet classifier.
 
-    Its head stays as it is, and so do global relation modeling and the blocks that align, which
-    others lack; and what makes the last stage's lower resolutions, where the other network has
-    the highest alone.
+    The head is left as it is, and so are modules that the source lacks: global relation modeling,
+    blocks that align features, and the lower resolutions of the last stage if the source has only
+    the highest.
 
     Args:
         model: the network, changed in place.
@@ -87,7 +87,7 @@ def load_backbone(model: HRNetTrunk, source: str | Path, stages: int = 4) -> Non
 
 
 def load_official(model: nn.Module, path: str | Path) -> None:
-    """Give a network all the weights of a checkpoint whose parameters have the official names.
+    """Load a whole checkpoint of an official implementation.
 
     Training checkpoints that hold the weights under ``state_dict``, and the prefixes of parallel
     wrappers and toolboxes (``module.``, ``1.``, ``backbone.``, ``keypoint_head.``), are understood.

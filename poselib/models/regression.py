@@ -1,4 +1,4 @@
-"""Offsets from every cell to the keypoints of the person whose center it may be, and heatmaps."""
+"""The pose regression network: offsets from each cell to keypoints, and heatmaps (DEKR, Fig. 3)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class OffsetBranches(nn.Module):
         return offsets.unflatten(1, (-1, 2))
 
     def taps(self, x: Tensor) -> list[Tensor]:
-        """Return what ``AdaptiveBlock.taps`` says of each block, (B, G * n, 9, 2, h, w) each."""
+        """Return ``AdaptiveBlock.taps`` of each block, (B, G * n, 9, 2, h, w) each."""
         shared = self.final.out_channels // (2 * self.final.groups)
         found = []
         for block in cast(list[AdaptiveBlock], self.blocks):
@@ -116,7 +116,7 @@ class OffsetHead(nn.Module):
         return torch.cat(offsets, dim=1)[:, self.places]
 
     def taps(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Return where each block looks for each keypoint, (B, K, 9, 2, h, w) each, in cells."""
+        """Return where each block samples for each keypoint, (B, K, 9, 2, h, w) each, in cells."""
         parts = features.split(self.channels, dim=1)
         branches = cast(list[OffsetBranches], self.groups)
         groups = [group.taps(part) for group, part in zip(branches, parts, strict=True)]
@@ -130,7 +130,7 @@ class SplitConv1x1(nn.Sequential):
         return mixed(self, maps)
 
     def saved_macs(self, maps: Sequence[Tensor]) -> int:
-        """Return the multiply-accumulates spared: published, the maps are enlarged first."""
+        """Return the multiply-accumulates saved: the official code enlarges the maps first."""
         cells = maps[0][:, 0].numel()
         outputs = cast(nn.Conv2d, self[0]).out_channels
         return outputs * sum(m.shape[1] * (cells - m[:, 0].numel()) for m in maps)
@@ -154,7 +154,8 @@ class RegressionHRNet(HRNetTrunk):
         start: where the taps of adaptive convolutions lie before training; see
             ``models.adaptive.AdaptiveBlock``.
         relation: see ``HRNetTrunk``.
-        scoring: judges finished poses; it goes with the outputs and has no part in making them.
+        scoring: rates finished poses; it is attached to the outputs and takes no part in making
+            them.
 
     Raises:
         ValueError: the branches are not a partition of the keypoints, or the start is unknown.
@@ -217,7 +218,7 @@ class RegressionHRNet(HRNetTrunk):
         )
 
     def taps(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the places that each cell's regression of each keypoint looks at (DEKR, Fig. 4).
+        """Return the locations that each cell's regression of each keypoint samples (DEKR, Fig. 4).
 
         Args:
             images: (B, 3, H, W) normalized float.
@@ -229,10 +230,10 @@ class RegressionHRNet(HRNetTrunk):
         return self.head_offset.taps(self.transition_offset(self.features(images)))
 
     def official_parts(self) -> dict[str, Parts]:
-        """Return where official checkpoints keep parameters of the offset head.
+        """Map parameters of the offset head to their names in official checkpoints.
 
-        They have a branch for each keypoint and adaptive convolutions: for other networks there
-        are none.
+        Official networks have one branch per keypoint and adaptive convolutions; for other networks
+        the mapping is empty.
         """
         single = tuple((k,) for k in range(self.keypoints))
         if self.head_offset.branches != single or not self.head_offset.adaptive:
@@ -248,7 +249,7 @@ class RegressionHRNet(HRNetTrunk):
 
 
 def _official_block(ours: str, theirs: Sequence[str]) -> dict[str, Parts]:
-    """Return where one block's parameters are, given its name in each official branch."""
+    """Map the parameters of one block, given its name in each official branch."""
     rows = tuple(6 * k + row for k in range(len(theirs)) for row in _AFFINE_ROWS)
     parts = {f"{ours}.conv.weight": Parts(tuple(f"{name}.adapt_conv.weight" for name in theirs))}
     for leaf in ("weight", "bias"):
@@ -263,11 +264,11 @@ def mixed(transition: nn.Sequential, maps: Sequence[Tensor]) -> Tensor:
     """Apply a 1x1 ``conv_norm`` to maps enlarged to the first one's size and concatenated.
 
     Each map goes through its part of the convolution at its own resolution and is enlarged
-    afterwards. That gives the same, as both are linear, from fewer operations and without a
-    concatenation to be kept for the gradient.
+    afterwards. Both steps are linear, so the result is the same, with fewer operations and no
+    concatenation kept for the gradient.
 
     Args:
-        transition: what ``conv_norm`` returns for as many inputs as all maps have channels.
+        transition: a ``conv_norm`` whose inputs are the channels of all maps together.
         maps: (B, C_i, h_i, w_i), the largest first.
 
     Returns:

@@ -16,7 +16,7 @@ BlockKind = Literal["basic", "bottleneck"]
 def conv_norm(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Convolution, batch normalization and, unless told otherwise, a ReLU."""
+    """Convolution, batch normalization and, by default, a ReLU."""
     padding = kernel // 2
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
@@ -76,7 +76,7 @@ BLOCKS: dict[BlockKind, type[BasicBlock] | type[Bottleneck]] = {
 
 
 def shortcut(inputs: int, outputs: int) -> nn.Module:
-    """Return what a block adds its input through: the identity, or a 1x1 convolution to fit."""
+    """Return a block's shortcut: the identity, or a 1x1 convolution where widths differ."""
     return nn.Identity() if inputs == outputs else conv_norm(inputs, outputs, kernel=1, relu=False)
 
 
@@ -91,7 +91,7 @@ def residual_blocks(kind: BlockKind, inputs: int, width: int, count: int) -> nn.
 
 
 def initialize(module: nn.Module) -> None:
-    """Give every convolution inside He's normal weights and reset every batch normalization.
+    """Initialize convolutions by He's normal rule and reset batch normalizations.
 
     The official code draws all weights with a standard deviation of 0.001 because it starts from
     ImageNet weights; from scratch that trains slowly.

@@ -1,4 +1,4 @@
-"""A small network that tells from a pose alone how good it is (DEKR, Sec. 3.3)."""
+"""The scoring net: the OKS of a pose from its shape and heatmap scores (DEKR, Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ UNITS: dict[Unit, Pairs] = {
     "torso": (("left_shoulder", "left_hip"), ("right_shoulder", "right_hip")),
     "left_leg": (("left_hip", "left_knee"), ("left_knee", "left_ankle")),
 }
-LEAST_UNIT = 1.0  # px, as in the official code
+MIN_UNIT = 1.0  # px, as in the official code
 
 
 class ScoringNet(nn.Module):
-    """Two hidden layers that predict the OKS of a pose from its shape and its heats.
+    """Predict the OKS of a pose from its shape and its heatmap scores, by two hidden layers.
 
     The shape is the offset and the distance between neighboring keypoints, in units of the
-    person's own size, so that neither its place nor its size matters. The paper names no unit; the
-    official code takes the torso's length.
+    person's own size, so that neither its location nor its size matters. The paper names no unit;
+    the official code takes the torso's length.
 
     Args:
         skeleton: gives the keypoints and, by ``neighbors``, which are neighbors.
@@ -68,26 +68,27 @@ class ScoringNet(nn.Module):
                 nn.init.kaiming_uniform_(layer.weight, a=1)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, poses: Tensor, heats: Tensor) -> Tensor:
+    def forward(self, poses: Tensor, scores: Tensor) -> Tensor:
         """Return the predicted OKS (N,) of each pose; not confined to [0, 1].
 
         Args:
             poses: (N, K, 2) float, px of any image.
-            heats: (N, K) float, of the keypoints times that of the center, as a decoder gives them.
+            scores: (N, K) float, heatmap score of each keypoint times that of the center, as a
+                decoder gives them.
         """
-        return self.layers(self.features(poses, heats)).squeeze(-1)
+        return self.layers(self.features(poses, scores)).squeeze(-1)
 
-    def features(self, poses: Tensor, heats: Tensor) -> Tensor:
-        """Return (N, 3E + K): offsets (x, y) of the E pairs, their lengths and the heats."""
-        apart = poses[:, self.edges[:, 0]] - poses[:, self.edges[:, 1]]
+    def features(self, poses: Tensor, scores: Tensor) -> Tensor:
+        """Return (N, 3E + K): offsets (x, y) of the E pairs, their lengths and the scores."""
+        edges = poses[:, self.edges[:, 0]] - poses[:, self.edges[:, 1]]
         measured = poses[:, self.unit_pairs[:, 0]] - poses[:, self.unit_pairs[:, 1]]
-        unit = measured.norm(dim=-1).mean(dim=1).clamp(min=LEAST_UNIT)[:, None]
-        relative = (apart / unit[..., None]).flatten(1)
-        return torch.cat([relative, apart.norm(dim=-1) / unit, heats], dim=1)
+        unit = measured.norm(dim=-1).mean(dim=1).clamp(min=MIN_UNIT)[:, None]
+        relative = (edges / unit[..., None]).flatten(1)
+        return torch.cat([relative, edges.norm(dim=-1) / unit, scores], dim=1)
 
 
 def neighbors(skeleton: Skeleton) -> Pairs:
-    """Return the limbs, and the line of the shoulders where they lack it.
+    """Return the limbs, and the line between the shoulders if it is not among them.
 
     These are COCO's 19 sticks, and for CrowdPose the 15 pairs of the official code.
     """
@@ -142,7 +143,7 @@ def load_official_scoring(model: ScoringNet, path: str | Path) -> None:
 
 
 def _official_columns(model: ScoringNet) -> tuple[Tensor, Tensor]:
-    """For each feature of the model its place among the official ones, and its sign there."""
+    """Return the position of each feature among the official ones, and its sign there."""
     keypoints, edges = model.skeleton.keypoints, [tuple(edge) for edge in model.edges.tolist()]
     official = [entry for entry in _OFFICIAL if entry[0].keypoints == keypoints]
     if not official:
@@ -152,9 +153,9 @@ def _official_columns(model: ScoringNet) -> tuple[Tensor, Tensor]:
         raise ValueError(f"official files of {skeleton.name!r} need unit={unit!r}")
     if {frozenset(pair) for pair in pairs} != {frozenset(edge) for edge in edges}:
         raise ValueError(f"official files of {skeleton.name!r} have other neighbors: {pairs}")
-    places = [pairs.index(e if e in pairs else (e[1], e[0])) for e in edges]
-    offsets = [2 * place + axis for place in places for axis in (0, 1)]
-    lengths = [2 * len(pairs) + place for place in places]
+    positions = [pairs.index(e if e in pairs else (e[1], e[0])) for e in edges]
+    offsets = [2 * position + axis for position in positions for axis in (0, 1)]
+    lengths = [2 * len(pairs) + position for position in positions]
     columns = [*offsets, *lengths, *range(3 * len(pairs), 3 * len(pairs) + len(keypoints))]
     signs = torch.ones(len(columns))
     forward = torch.tensor([1.0 if edge in pairs else -1.0 for edge in edges])
