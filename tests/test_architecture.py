@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,16 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
+def nodes_of(source: str) -> tuple[ast.AST, ...]:
+    """Return all nodes of a source's syntax tree; a file is parsed once for all checks."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def imported_modules(source: str, module: str, is_package: bool = False) -> Iterator[str]:
     """Yield what of poselib a source imports, at any depth, under ``if TYPE_CHECKING`` too."""
     package = module.split(".") if is_package else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("poselib."))
         elif isinstance(node, ast.ImportFrom):
@@ -77,14 +84,13 @@ def wrong_imports(source: str, module: str, is_package: bool = False) -> Iterato
 
 def for_types_alone(source: str, imported: str) -> bool:
     """Whether a module is imported under ``if TYPE_CHECKING`` and nowhere else."""
-    tree = ast.parse(source)
     guarded = [
         node
-        for branch in ast.walk(tree)
+        for branch in nodes_of(source)
         if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
         for node in branch.body
     ]
-    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    froms = [node for node in nodes_of(source) if isinstance(node, ast.ImportFrom)]
     imports = [node for node in froms if node.module == imported]
     return bool(imports) and all(node in guarded for node in imports)
 
@@ -99,8 +105,8 @@ def paper_name(name: str) -> str | None:
     return found[0] if found else None
 
 
-def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def identifiers(source: str) -> Iterator[tuple[int, str]]:
+    for node in nodes_of(source):
         line = getattr(node, "lineno", 0)
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
@@ -120,7 +126,7 @@ def named_papers(source: str, module: str) -> Iterator[str]:
     stem = module.split(".")[-1]
     if paper_name(stem) or "pad" in stem.split("_"):
         yield f"the file is named after a paper: {stem}"
-    for line, name in identifiers(ast.parse(source)):
+    for line, name in identifiers(source):
         if paper_name(name):
             yield f"line {line}: {name!r} names a paper"
 
@@ -128,7 +134,7 @@ def named_papers(source: str, module: str) -> Iterator[str]:
 def too_long(source: str, module: str) -> Iterator[str]:
     if (lines := source.count("\n")) > FILE_LINES:
         yield f"{lines} lines; at most {FILE_LINES}"
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             # What a function does, apart from its signature and docstring.
             body = node.body[1:] if ast.get_docstring(node) else node.body
@@ -138,8 +144,7 @@ def too_long(source: str, module: str) -> Iterator[str]:
 
 
 def forbidden(source: str, module: str) -> Iterator[str]:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
+    for node in nodes_of(source):
         match node:
             case ast.Call(func=ast.Name(id="print")):
                 yield f"line {node.lineno}: print"
@@ -149,23 +154,24 @@ def forbidden(source: str, module: str) -> Iterator[str]:
                 yield f"line {node.lineno}: NotImplementedError"
             case ast.ImportFrom(names=names) if any(a.name == "*" for a in names):
                 yield f"line {node.lineno}: import *"
-    yield from environment_at_import(tree)
+    yield from environment_at_import(source)
     for number, line in enumerate(source.splitlines(), start=1):
         if re.search(r"#.*\b(TODO|FIXME|XXX)\b", line):
             yield f"line {number}: {line.strip()}"
 
 
-def environment_at_import(tree: ast.Module) -> Iterator[str]:
+def environment_at_import(source: str) -> Iterator[str]:
     functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, functions) for n in ast.walk(f)}
-    for node in ast.walk(tree):
+    nodes = nodes_of(source)
+    inside = {id(n) for f in nodes if isinstance(f, functions) for n in ast.walk(f)}
+    for node in nodes:
         read = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
         if read and id(node) not in inside:
             yield f"line {node.lineno}: reads the environment at import"
 
 
 def private_imports(source: str, module: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("poselib"):
             for alias in node.names:
                 if alias.name.startswith("_") and not alias.name.startswith("__"):
