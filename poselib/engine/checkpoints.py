@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from poselib.engine.old_options import with_current_names
 from poselib.ops.io import atomic_write
 from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import System, build
@@ -23,25 +23,6 @@ BUNDLED = Path(__file__).parents[1] / "checkpoints" / "hae_tiny_synthetic.safete
 
 # Fields of a description that had other names in checkpoints of older versions.
 _OLD_FIELDS = {"switches": "options", "size": "input_size"}
-# Options that had another name, or values with another spelling, in checkpoints of older versions.
-OLD_OPTION_NAMES = {
-    "fence_over": "outlier_scope",
-    "easy": "ohkm_rest",
-    "missing": "missing_keypoints",
-    "nearness": "distance_reduction",
-    "top_share": "top_weight",
-    "nms_share": "nms_fraction",
-    "decrease": "scale_decrease",
-    "least_area": "min_area",
-    "partner": "assignment",
-}
-OLD_OPTION_VALUES = {
-    "distance_reduction": {"least": "min"},
-    "assignment": {"reach": "max"},
-    "frame": {"centre": "center"},
-    "start": {"centre": "center"},
-    "subpixel": {"neighbour": "neighbor"},
-}
 
 
 @dataclass(frozen=True)
@@ -120,14 +101,6 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         raise ValueError(f"{path}: weights do not fit system {system.name!r}: {summary}") from error
     system.model.eval()
     return Checkpoint(system, description.get("provenance", {}))
-
-
-def with_current_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a system with names and values of older versions replaced."""
-    renamed = {OLD_OPTION_NAMES.get(name, name): options[name] for name in options}
-    return {
-        name: OLD_OPTION_VALUES.get(name, {}).get(value, value) for name, value in renamed.items()
-    }
 
 
 def read_training(path: Path) -> dict[str, Any]:

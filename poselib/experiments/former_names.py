@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from poselib.engine.checkpoints import OLD_OPTION_NAMES, with_current_names
+from poselib.engine.old_options import OLD_OPTION_NAMES, with_current_names
 from poselib.experiments.parameters import Scalar, format_options, parse_options
 
 _FIRST_NAMES = {new: old for old, new in OLD_OPTION_NAMES.items()}
