@@ -1,3 +1,5 @@
+"""Association errors are counted by hand and sorted."""
+
 from __future__ import annotations
 
 import pandas as pd
@@ -56,7 +58,7 @@ def test_errors_by_keypoint_type_add_up() -> None:
     assert table.loc["tail", "fragment"] == 1 and table.loc["nose", "false_positive"] == 1
 
 
-def test_rates_of_nothing_are_not_numbers_and_perfect_ones_are_zero() -> None:
+def test_error_rates_of_no_keypoints_are_nan() -> None:
     perfect = association_errors([sample(ANN, BOB)], [poses(b, a)], TOY).loc["all"]
     rates = ["wrong_person_rate", "association_error", "false_positive_rate", "not_found_rate"]
     assert (perfect[rates] == 0).all() and perfect["correct"] == 8
@@ -64,13 +66,13 @@ def test_rates_of_nothing_are_not_numbers_and_perfect_ones_are_zero() -> None:
     assert nothing[rates].isna().all()
 
 
-def test_guesses_that_are_not_drawn_do_not_count() -> None:
+def test_low_scoring_keypoints_do_not_count() -> None:
     weak = poses(a)
     weak.scores[0, :2] = MIN_SCORE, MIN_SCORE + 0.01
     assert association_errors([sample(ANN)], [weak], TOY).loc["all", "correct"] == 3
 
 
-def test_the_order_of_images_and_people_does_not_count() -> None:
+def test_errors_do_not_depend_on_the_order_of_images_and_people() -> None:
     turned = [Poses(p.keypoints[::-1], p.scores[::-1], p.person_scores[::-1]) for p in FOUND[::-1]]
     pd.testing.assert_frame_equal(association_errors(DATASET[::-1], turned, TOY), errors())
 
@@ -109,7 +111,7 @@ def test_the_largest_failures_come_first() -> None:
     assert false[0].distance == 0 and false[1].distance == pytest.approx(2.5)
 
 
-def test_misses_are_of_visible_keypoints_of_annotated_people() -> None:
+def test_missed_keypoints_are_visible_annotated_ones() -> None:
     cases = find_failures(DATASET, FOUND, TOY)
     (undetected,) = largest_failures(cases, "undetected", 5)
     # Bob's right hand is hidden: that it was not found is no miss.
@@ -126,7 +128,7 @@ def test_misses_are_of_visible_keypoints_of_annotated_people() -> None:
     assert largest_failures(cases, "wrong_side", 3) == []
 
 
-def test_as_many_predictions_as_images_are_wanted() -> None:
+def test_predictions_must_fit_the_images() -> None:
     for function in (association_errors, people_counts, find_failures):
         with pytest.raises(ValueError, match="3 predictions for 4 images"):
             function(DATASET, FOUND[:3], TOY)

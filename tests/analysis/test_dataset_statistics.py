@@ -1,3 +1,5 @@
+"""Statistics of annotations, counted by hand and from samples."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,7 +13,7 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.skeletons import COCO
 
 
-def test_scenes_are_counted_as_they_were_drawn() -> None:
+def test_statistics_of_synthetic_scenes() -> None:
     scenes = SyntheticScenes(SceneConfig(people=(1, 3)), 6, 4, COCO).cached()
     found = annotation_statistics(scenes.annotations())
     samples = [scenes[i] for i in range(6)]
@@ -32,9 +34,7 @@ def annotation(image: int, x: float, area: float | None = 100.0, **fields) -> di
     return person | ({} if area is None else {"area": area}) | fields
 
 
-def test_crowds_and_people_without_keypoints_are_ignored_and_lonely_images_have_no_crowding() -> (
-    None
-):
+def test_crowds_and_unlabeled_people_are_ignored() -> None:
     document = {
         "images": [{"id": 5}, {"id": 7}, {"id": 8}],
         "annotations": [
@@ -56,6 +56,6 @@ def test_crowds_and_people_without_keypoints_are_ignored_and_lonely_images_have_
     assert list(found.areas) == pytest.approx([100, 0.53 * 4, 100])
 
 
-def test_nobody_is_counted_without_complaint() -> None:
+def test_statistics_of_no_people() -> None:
     found = annotation_statistics(AnnotationTable.empty((1,), 17))
     assert list(found.people) == [0] and found.summary()["people per image"] == 0

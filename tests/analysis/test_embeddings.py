@@ -1,3 +1,5 @@
+"""Separation of people by their tags, by hand."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -22,7 +24,7 @@ def tags(*people: list[float]) -> PeopleTags:
     return PeopleTags(np.nan_to_num(values), np.isfinite(values))
 
 
-def test_the_measures_of_two_people_computed_by_hand() -> None:
+def test_separation_of_two_people_by_hand() -> None:
     found = measure_separation([tags([0, 2, np.nan, np.nan], [10, 10, 14, 14]), tags([3, 4, 5, 6])])
     assert (found.images, found.people, found.keypoints) == (1, 2, 6)
     assert found.between == pytest.approx(11)
@@ -37,14 +39,14 @@ def test_a_keypoint_nearer_to_another_person_is_not_its_own() -> None:
     assert found.outliers == pytest.approx(1 / 12)
 
 
-def test_the_scale_of_the_tags_does_not_count() -> None:
+def test_separation_does_not_depend_on_the_scale_of_tags() -> None:
     small = measure_separation([tags([0, 1, 2], [5, 6, 8])])
     large = measure_separation([tags([0, 100, 200], [500, 600, 800])])
     assert small.ratio == pytest.approx(large.ratio)
     assert (small.own, small.outliers) == (large.own, large.outliers)
 
 
-def test_without_two_people_there_is_nothing_to_tell_apart() -> None:
+def test_separation_needs_two_people() -> None:
     with pytest.raises(ValueError, match="none of 1 images"):
         measure_separation([tags([1, 2, 3])])
 
@@ -61,7 +63,7 @@ def test_tags_are_read_where_the_keypoints_lie() -> None:
     assert found.references == pytest.approx(np.array(mean))
 
 
-def test_tags_are_told_of_in_one_line() -> None:
+def test_separation_is_summarized_in_one_line() -> None:
     table = pd.DataFrame(
         {"outliers": [0.043, 0.052], "ratio": [4.731, 4.96], "AP": [0.32, 0.333]},
         ["with", "without"],

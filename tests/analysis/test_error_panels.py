@@ -1,3 +1,5 @@
+"""Panels mark errors where they were predicted and annotated."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,7 +22,7 @@ def shown(kind: str) -> tuple[list[FailureCase], list]:
     return cases, case_panels(cases, DATASET, FOUND, TOY)
 
 
-def test_a_keypoint_of_a_wrong_person_is_marked_where_it_is_and_where_it_belongs() -> None:
+def test_panel_of_a_wrong_person_marks_prediction_and_annotation() -> None:
     (case,), (truth, found) = shown("wrong_person")
     assert (case.index, case.person, case.other, case.keypoints) == (0, 1, 1, (3,))
     assert truth.poses is None and truth.rings.tolist() == [[40, 10]]
@@ -31,21 +33,21 @@ def test_a_keypoint_of_a_wrong_person_is_marked_where_it_is_and_where_it_belongs
     assert found.title == "image 0: 1 keypoint on another person's"
 
 
-def test_a_miss_is_marked_where_it_is_annotated_in_both_panels() -> None:
+def test_panel_of_a_missed_keypoint_marks_its_annotation() -> None:
     (case,), (truth, found) = shown("undetected")
     assert (case.index, case.person, case.keypoints) == (1, 1, (0, 1, 2, 3))
     assert truth.rings.tolist() == found.rings.tolist() == [list(point) for point in b]
     assert len(found.targets) == 0 and found.title == "image 1: 4 keypoints not found"
 
 
-def test_what_belongs_nowhere_has_no_line() -> None:
+def test_panel_of_a_false_keypoint_has_no_line() -> None:
     (case,), (truth, found) = shown("false_positive")
     assert (case.index, case.person, case.keypoints) == (1, 2, (0, 1))
     assert len(truth.rings) == 0 and found.rings.tolist() == [[60, 60], [62, 60]]
     assert np.isnan(found.targets).all()
 
 
-def test_isolated_keypoints_are_marked_in_every_way_of_decoding() -> None:
+def test_isolated_keypoints_are_marked_for_every_decoding() -> None:
     titles = ["truth", "apart", "whole"]
     panels = isolated_panels(DATASET[1], [FOUND[1], poses(a)], TOY, titles)
     assert [panel.title for panel in panels] == titles

@@ -1,3 +1,5 @@
+"""Inspection of a network with known peaks and tags."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -53,7 +55,7 @@ def sample():
     return SyntheticScenes(SceneConfig(people=(2, 2)), 1, 0, COCO)[0]
 
 
-def test_what_is_shown_is_what_is_predicted(system: System, sample) -> None:
+def test_inspection_equals_prediction(system: System, sample) -> None:
     seen = inspect_image(system, sample, OPTIONS)
     assert seen.heatmaps.shape == seen.tags.shape == (17, 64, 64)
     assert len(seen.poses) == 2
@@ -62,11 +64,11 @@ def test_what_is_shown_is_what_is_predicted(system: System, sample) -> None:
     assert np.array_equal(seen.sample.keypoints, sample.keypoints)
 
 
-def test_the_mirrored_image_adds_a_tag(system: System, sample) -> None:
+def test_flip_adds_an_embedding(system: System, sample) -> None:
     assert inspect_image(system, sample, OPTIONS, flip=True).outputs.tags.shape[2] == 2
 
 
-def test_a_grouping_is_the_decoders_own(system: System, sample) -> None:
+def test_inspected_grouping_equals_the_decoder(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
     steps = inspect_grouping(system, outputs)
     assert len(steps) == 17 and max(step.people.max() for step in steps) == 1
@@ -74,7 +76,7 @@ def test_a_grouping_is_the_decoders_own(system: System, sample) -> None:
     assert tuple(step.keypoint for step in fixed) == keypoint_order(COCO, "bottom_up")
 
 
-def test_weak_peaks_can_be_left_out(system: System, sample) -> None:
+def test_min_score_leaves_out_weak_peaks(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
     assert all(len(step.people) == 1 for step in inspect_grouping(system, outputs, min_score=0.5))
     assert inspect_grouping(system, outputs, min_score=0.95) == ()

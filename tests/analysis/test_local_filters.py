@@ -1,3 +1,5 @@
+"""Adaptation of poses by a network that predicts known people."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -26,12 +28,20 @@ from poselib.plots.local_filters import show_local_filters
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.systems import System, build
-from tests.analysis.adapting_people import OPTIONS, TINY, standing, told_system
-from tests.analysis.standing_people import STANDING, build_tiny, moved, poses_at
+from tests.analysis.factories import (
+    OPTIONS,
+    STANDING,
+    TINY,
+    build_tiny,
+    known_people_system,
+    moved,
+    poses_at,
+    standing,
+)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> System:
+def adapting(monkeypatch: pytest.MonkeyPatch) -> System:
     """A system whose network is kept where another one would be built."""
 
     def kept(system: System, **changes: object) -> System:
@@ -39,7 +49,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> System:
         return replace(other, model=system.model)
 
     monkeypatch.setattr(local_filters, "with_options", kept)
-    return told_system()
+    return known_people_system()
 
 
 def test_systems_that_can_adapt_poses() -> None:
@@ -51,8 +61,8 @@ def test_systems_that_can_adapt_poses() -> None:
                 function(other)
 
 
-def test_before_and_after_are_the_same_people_with_the_same_scores(told: System) -> None:
-    ways = before_and_after(told)
+def test_before_and_after_are_the_same_people_with_the_same_scores(adapting: System) -> None:
+    ways = before_and_after(adapting)
     assert list(ways) == ["regressed", "adapted"]
     (before,), (after,) = predict_variants(list(ways.values()), [standing()], OPTIONS)
     assert len(before) == len(after) == 1
@@ -63,12 +73,12 @@ def test_before_and_after_are_the_same_people_with_the_same_scores(told: System)
     assert (np.linalg.norm(after.keypoints[0] - STANDING, axis=1) < 2.5).all()
 
 
-def test_a_checkpoint_that_does_not_adapt_is_adapted_all_the_same(told: System) -> None:
-    asleep = told_system(adapt=False)
+def test_adaptation_that_is_off_is_switched_on(adapting: System) -> None:
+    asleep = known_people_system(adapt=False)
     (_,), (after,) = predict_variants(
         list(before_and_after(asleep).values()), [standing()], OPTIONS
     )
-    (expected,) = told.decode(told.model(torch.zeros(1, 3, 128, 128)))
+    (expected,) = adapting.decode(adapting.model(torch.zeros(1, 3, 128, 128)))
     np.testing.assert_array_equal(after.keypoints, expected.keypoints)
 
 
@@ -98,21 +108,21 @@ def chosen(table: pd.DataFrame) -> dict[str, int]:
     return {reason: int(line["index"]) for reason, line in extreme_people(table).items()}
 
 
-def test_people_are_chosen_by_their_gain() -> None:
+def test_extreme_people_by_gain() -> None:
     table = gains([0.6, 0.7, 0.8, 0.5, 0.2], [0.1, -0.2, 0.05, 0.3, 0.7])
     assert chosen(table) == {"largest gain": 3, "median gain": 0, "largest loss": 1}
     assert chosen(gains([0.6, 0.7, 0.6], [0.1, 0.2, 0.3])) == {"largest gain": 2, "median gain": 1}
 
 
-def test_nobody_is_chosen_twice_and_few_people_suffice() -> None:
+def test_extreme_people_of_few() -> None:
     assert chosen(gains([0.9], [-0.1])) == {"largest loss": 0}
     assert chosen(gains([0.1, 0.2], [0.3, 0.1])) == {"largest gain": 0, "median gain": 1}
     with pytest.raises(ValueError, match="no annotated person has a detection"):
         extreme_people(gains([], []))
 
 
-def test_a_person_is_looked_at_closely(told: System) -> None:
-    one = adapted_person(told, standing(), OPTIONS, 0)
+def test_adapted_person(adapting: System) -> None:
+    one = adapted_person(adapting, standing(), OPTIONS, 0)
     np.testing.assert_allclose(one.regressed, moved(3.0, 0.0), atol=0.01)
     assert one.filters.shape == (17, 11, 11)
     np.testing.assert_allclose(one.filters[:, 5, 5], np.linspace(0.5, 1, 17), rtol=1e-6)
@@ -120,20 +130,20 @@ def test_a_person_is_looked_at_closely(told: System) -> None:
     np.testing.assert_allclose(one.spacing, rates, rtol=1e-6)
     np.testing.assert_allclose(one.cells_of_truth[:, 0], -3 / rates, atol=0.01)
     table = person_gains([standing()], *predict_variants(
-        list(before_and_after(told).values()), [standing()], OPTIONS), COCO)  # fmt: skip
+        list(before_and_after(adapting).values()), [standing()], OPTIONS), COCO)  # fmt: skip
     assert table.loc[0, ["before", "after"]].tolist() == pytest.approx([one.before, one.after])
     assert one.after > one.before
 
 
-def test_an_unlabeled_keypoint_has_no_place(told: System) -> None:
+def test_unlabeled_keypoints_have_no_cell(adapting: System) -> None:
     sample = standing()
     sample.keypoints[0, 4, 2] = 0
-    places = adapted_person(told, sample, OPTIONS, 0).cells_of_truth
+    places = adapted_person(adapting, sample, OPTIONS, 0).cells_of_truth
     assert np.isnan(places[4]).all() and np.isfinite(np.delete(places, 4, axis=0)).all()
 
 
-def test_spacing_and_truth_are_px_of_the_network_input(told: System) -> None:
-    one = adapted_person(told, standing(), OPTIONS, 0)
+def test_spacing_and_truth_are_px_of_the_network_input(adapting: System) -> None:
+    one = adapted_person(adapting, standing(), OPTIONS, 0)
     twice = standing()
     large = replace(
         twice,
@@ -142,20 +152,20 @@ def test_spacing_and_truth_are_px_of_the_network_input(told: System) -> None:
         keypoints=twice.keypoints * np.float32([2, 2, 1]),
         areas=4 * twice.areas,
     )
-    same = adapted_person(told, large, OPTIONS, 0)
+    same = adapted_person(adapting, large, OPTIONS, 0)
     assert same.sample.image.shape == (3, 128, 128)
     np.testing.assert_allclose(same.cells_of_truth, one.cells_of_truth, atol=1e-3)
     assert same.before == pytest.approx(one.before, abs=1e-4)
 
 
-def test_somebody_who_is_not_found_cannot_be_shown(told: System) -> None:
+def test_a_person_without_detection_is_refused(adapting: System) -> None:
     away = STANDING + 5000
     with pytest.raises(ValueError, match="person 1 has no detection"):
-        adapted_person(told, standing(STANDING, away), OPTIONS, 1)
+        adapted_person(adapting, standing(STANDING, away), OPTIONS, 1)
 
 
-def test_whole_datasets_are_measured_and_drawn(told: System) -> None:
-    people, table = measure_adaptation(told, [standing(), standing()], OPTIONS, progress=False)
+def test_whole_datasets_are_measured_and_drawn(adapting: System) -> None:
+    people, table = measure_adaptation(adapting, [standing(), standing()], OPTIONS, progress=False)
     assert list(people) == ["largest gain", "median gain"][: len(people)] and len(table) == 2
     panels = filter_panels(people)
     first = people["largest gain"]

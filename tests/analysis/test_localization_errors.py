@@ -1,3 +1,5 @@
+"""Localization errors are found and drawn, by hand."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -100,7 +102,7 @@ def test_swaps_with_two_people_are_two_cases() -> None:
     assert (one.kinds == LocalizationError.SWAP).sum() == sum(len(which) for _, which in told)
 
 
-def test_a_swap_is_drawn_where_it_is_and_where_it_belongs() -> None:
+def test_panel_of_a_swap_marks_prediction_and_annotation() -> None:
     truth, found = pair("swap")
     assert truth.poses is None and truth.rings.tolist() == [list(a[1]), list(a[2])]
     np.testing.assert_allclose(truth.truth, np.array([ANN, BOB]), atol=1e-4)
@@ -114,7 +116,7 @@ def test_a_swap_is_drawn_where_it_is_and_where_it_belongs() -> None:
     assert left < 10 and top < 10 and right > 40 and bottom > 50
 
 
-def test_what_was_not_found_is_marked_where_it_belongs() -> None:
+def test_panel_of_a_missing_keypoint_marks_its_annotation() -> None:
     case = error_cases(judged())[-1]
     truth, found = error_panels([case], judged(), DATASET)
     assert truth.rings.tolist() == found.rings.tolist() == [list(a[0])]

@@ -25,7 +25,7 @@ from poselib.engine.predict import PredictOptions, present
 from poselib.metrics.oracle_search import oracle_search
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
-from tests.analysis.standing_people import (
+from tests.analysis.factories import (
     STANDING,
     build_tiny,
     labeled,
@@ -92,11 +92,11 @@ def test_published_numbers_and_their_gains() -> None:
     assert table["AP"][2] - table["AP"][0] == pytest.approx(9.9)
 
 
-def test_candidates_are_nearer_where_people_are_smaller() -> None:
+def test_search_step_follows_the_input_size() -> None:
     assert [search_step(size) for size in (128, 512, 640)] == [0.25, 1.0, 1.0]
 
 
-def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
+def test_search_step_is_in_px_of_the_network_input() -> None:
     """Each image is searched by a step that is found by letting the network's view be made."""
     poses, step = found_in(FILES, 4.0), 0.5
     table, _ = measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=step, windows=[5])
@@ -117,7 +117,7 @@ def test_the_step_is_of_the_network_input_whatever_the_file() -> None:
     assert table["gain"].tolist() == pytest.approx([0, expected.AP - table["AP"][0]])
 
 
-def test_larger_windows_gain_more_until_everybody_is_found_exactly() -> None:
+def test_larger_windows_gain_more() -> None:
     poses = found_in(FILES, 6.0)
     sides = [1, 3, 7, 11, 201]
     table, shares = measure_oracle_search(
@@ -129,7 +129,7 @@ def test_larger_windows_gain_more_until_everybody_is_found_exactly() -> None:
     assert inside.tolist() == sorted(inside) and inside.iloc[-1] == 100
 
 
-def test_as_predicted_is_what_an_evaluation_says_and_window_one_is_always_there() -> None:
+def test_window_one_equals_the_evaluation() -> None:
     dataset = scenes(3)
     system = build_tiny(nms_kernel=1, nms_distance=0.0)
     whole = evaluate(system, dataset, OPTIONS, explain=False)
@@ -166,7 +166,7 @@ def test_distances_are_in_spacings_of_each_keypoint() -> None:
     assert steps_to_ground_truth(far, [2.0], COCO).shape == (0, 17)
 
 
-def test_shares_by_hand() -> None:
+def test_window_fractions_by_hand() -> None:
     steps = np.full((4, 17), np.nan)
     steps[:, 0] = [0.2, 1.5, 1.6, np.inf]
     steps[0, 1] = 0.5
@@ -181,7 +181,7 @@ def test_shares_by_hand() -> None:
     assert nobody["counted"].sum() == 0 and nobody["within_1"].isna().all()
 
 
-def test_published_and_measured_numbers_have_columns_of_their_own() -> None:
+def test_search_table_separates_published_and_measured() -> None:
     table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.0], "gain": [0, 30.0]})
     lines = search_table(table, "3 scenes")
     assert lines["published_AP"].tolist()[:3] == [60.1, 88.9, 70.0]
@@ -190,7 +190,7 @@ def test_published_and_measured_numbers_have_columns_of_their_own() -> None:
     assert lines["window"].tolist() == [1, 11, pd.NA, 1, 11]
 
 
-def test_the_outcome_names_the_nearest_and_the_farthest_keypoint() -> None:
+def test_search_summary_names_the_extreme_keypoints() -> None:
     table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.04]})
     names, inside = ["nose", "hip", "tail", "all"], [90.0, 60.0, np.nan, 75.0]
     shares = pd.DataFrame({"row": "it", "keypoint": names, "within_11": inside})
@@ -202,13 +202,13 @@ def test_the_outcome_names_the_nearest_and_the_farthest_keypoint() -> None:
     assert summarize_search(table, nothing, 11) == "it: AP 50.0, 80.0 at best within 11x11"
 
 
-def test_nobody_found() -> None:
+def test_oracle_search_without_detections() -> None:
     nobody = [Poses.empty(17)] * 3
     table, shares = measure_oracle_search(SYSTEM, FILES, {"it": nobody}, OPTIONS, step=1.0)
     assert table["AP"].tolist() == [0] * len(WINDOWS) and shares["counted"].sum() == 0
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_oracle_search_refuses_wrong_input() -> None:
     poses = found_in(FILES, 0.0)
     with pytest.raises(ValueError, match="at least one system"):
         measure_oracle_search(SYSTEM, FILES, {}, OPTIONS, step=1.0)

@@ -15,7 +15,7 @@ from poselib.models.scoring import ScoringNet
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import COCO
 from poselib.structures import Poses
-from tests.analysis.standing_people import (
+from tests.analysis.factories import (
     OPTIONS,
     SCENES,
     STANDING,
@@ -29,7 +29,7 @@ from tests.analysis.standing_people import (
 torch.set_num_threads(1)
 
 
-def test_people_are_put_beside_how_good_they_are() -> None:
+def test_rank_people_by_hand() -> None:
     samples = [
         sample_of(np.zeros((0, 17, 3))),
         sample_of(np.stack([labeled(STANDING), labeled(moved(40, 0))])),
@@ -49,7 +49,7 @@ def test_people_are_put_beside_how_good_they_are() -> None:
     assert list(nobody) == ["index", "oks", "heats"] and len(nobody) == 0
 
 
-def test_ways_must_be_of_the_same_people() -> None:
+def test_rank_people_needs_the_same_detections() -> None:
     sample = sample_of(labeled(STANDING)[None])
     one, two = poses_at(STANDING), poses_at(STANDING, STANDING)
     for ways in ({}, {"a": [one], "b": [two]}, {"a": [one], "b": []}):
@@ -67,7 +67,7 @@ def test_rank_correlation_by_hand() -> None:
         assert np.isnan(rank_correlation(scores, oks))
 
 
-def test_systems_are_compared_as_if_each_were_alone() -> None:
+def test_rankings_equal_single_evaluations() -> None:
     torch.manual_seed(0)
     ranked = attach_scoring_net(build_tiny(nms_distance=0.0), ScoringNet(COCO))
     systems = {"heats": detach_scoring_net(ranked), "net": ranked}

@@ -1,3 +1,5 @@
+"""Saliency and sampling points of small regressors, by hand and by symmetry."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -22,7 +24,13 @@ from poselib.outputs import RegressionOutputs
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from poselib.structures import Sample
-from tests.analysis.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
+from tests.analysis.factories import (
+    SMALL_OPTIONS,
+    LinearRegressor,
+    around,
+    image_of,
+    linear_regressor,
+)
 from tests.toy_people import TOY
 
 
@@ -31,45 +39,49 @@ def drawn() -> Sample:
 
 
 def test_the_cell_of_a_person_holds_its_center() -> None:
-    view = analyze_center(regressor(), image_of(around(20.1, 31.9), around(43.9, 40.1)), OPTIONS)
+    view = analyze_center(
+        linear_regressor(), image_of(around(20.1, 31.9), around(43.9, 40.1)), SMALL_OPTIONS
+    )
     assert view.size == (16, 16)
     np.testing.assert_allclose(view.centers, [[20.1, 31.9], [43.9, 40.1]], atol=1e-5)
     assert view.cells.tolist() == [[5, 7], [10, 10]] and view.people == [0, 1]
 
 
-def test_in_the_frame_of_indices_a_cell_stands_for_its_first_pixel() -> None:
+def test_cells_in_the_index_frame() -> None:
     people = image_of(around(22.4, 30.6), around(42.6, 42.4))
-    view = analyze_center(regressor(frame="index"), people, OPTIONS)
+    view = analyze_center(linear_regressor(frame="index"), people, SMALL_OPTIONS)
     assert view.cells.tolist() == [[5, 8], [11, 10]]  # nearest to 4 i + 0.5 px
 
 
 def test_the_nearest_center_has_the_cell() -> None:
     near, far, alone = around(21.5, 30.0), around(20.5, 31.5), around(50, 50)
-    view = analyze_center(regressor(), image_of(far, near, alone), OPTIONS)
+    view = analyze_center(linear_regressor(), image_of(far, near, alone), SMALL_OPTIONS)
     assert view.people == [1, 2]
 
 
-def test_who_is_not_labeled_has_no_cell_and_takes_none_away() -> None:
+def test_unlabeled_people_have_no_cell() -> None:
     people = image_of([(0, 0, 0)] * 4, around(6, 2))  # the first one's mean would be (0, 0)
-    assert analyze_center(regressor(), people, OPTIONS).people == [1]
-    assert analyze_center(regressor(), image_of(), OPTIONS).people == []
+    assert analyze_center(linear_regressor(), people, SMALL_OPTIONS).people == [1]
+    assert analyze_center(linear_regressor(), image_of(), SMALL_OPTIONS).people == []
 
 
 @pytest.mark.parametrize("frame", ["center", "index"])
 def test_a_center_at_the_border_has_a_cell_of_the_map(frame: str) -> None:
     person = [(63.8, 63.9, 2), (63.8, 63.9, 2), (0, 0, 0), (0, 0, 0)]
-    view = analyze_center(regressor(frame=frame), image_of(person), OPTIONS)
+    view = analyze_center(linear_regressor(frame=frame), image_of(person), SMALL_OPTIONS)
     assert view.cells.tolist() == [[15, 15]]
 
 
 def test_missing_keypoints_do_not_move_the_center() -> None:
     person = [*around(30, 30)[:2], (0, 0, 0), (0, 0, 0)]
-    view = analyze_center(regressor(), image_of(person), OPTIONS)
+    view = analyze_center(linear_regressor(), image_of(person), SMALL_OPTIONS)
     assert view.centers.tolist() == [[30, 28]]
 
 
 def test_saliency_of_a_linear_network_is_its_weights() -> None:
-    view = analyze_center(regressor(), image_of(around(30, 22), [(1, 1, 2)] * 4), OPTIONS)
+    view = analyze_center(
+        linear_regressor(), image_of(around(30, 22), [(1, 1, 2)] * 4), SMALL_OPTIONS
+    )
     weights = view.system.model.conv.weight.detach().view(len(TOY), 2, 3, 12, 12)
     expected = weights.square().sum((1, 2)).sqrt().numpy()
     found = view.saliency(0, [2, 0])
@@ -87,11 +99,11 @@ def test_saliency_is_mirrored_with_the_image_and_the_network() -> None:
     mirrored = replace(
         sample, image=sample.image[..., ::-1].copy(), keypoints=turned.astype(np.float32)
     )
-    system = regressor()
-    found = analyze_center(system, sample, OPTIONS).saliency(0, [1])
+    system = linear_regressor()
+    found = analyze_center(system, sample, SMALL_OPTIONS).saliency(0, [1])
     weights = system.model.conv.weight
     system.model.conv.weight = nn.Parameter(weights.detach().flip(-1))
-    again = analyze_center(system, mirrored, OPTIONS).saliency(0, [1])
+    again = analyze_center(system, mirrored, SMALL_OPTIONS).saliency(0, [1])
     np.testing.assert_allclose(again[..., ::-1], found, rtol=1e-5, atol=1e-6)
 
 
@@ -110,7 +122,7 @@ class Rectified(LinearRegressor):
         return RegressionOutputs(offsets[:, :, 0], offsets[:, :1, 0], offsets, size)
 
 
-def test_guided_backpropagation_lets_positive_gradients_alone_through() -> None:
+def test_guided_backpropagation_passes_positive_gradients_alone() -> None:
     model = Rectified().double()
     images = torch.rand(1, 3, 64, 64, dtype=torch.float64, requires_grad=True)
     with guided_backpropagation(model):
@@ -122,9 +134,9 @@ def test_guided_backpropagation_lets_positive_gradients_alone_through() -> None:
     torch.testing.assert_close(found[0, :, 28:40, 28:40], expected)
 
 
-def test_guided_backpropagation_leaves_the_model_as_it_was() -> None:
-    system = regressor(Rectified())
-    view = analyze_center(system, image_of(around(30, 22)), OPTIONS)
+def test_guided_backpropagation_restores_the_model() -> None:
+    system = linear_regressor(Rectified())
+    view = analyze_center(system, image_of(around(30, 22)), SMALL_OPTIONS)
     before = view.saliency(0, [0, 1])
     guided = view.saliency(0, [0, 1], guided=True)
     assert not np.allclose(guided, before)
@@ -135,12 +147,12 @@ def test_guided_backpropagation_leaves_the_model_as_it_was() -> None:
     assert not any(module._forward_hooks for module in system.model.modules())
 
 
-def test_ordinary_taps_are_those_of_an_adaptive_convolution_that_has_not_moved() -> None:
+def test_regular_taps_equal_an_unmoved_adaptive_convolution() -> None:
     block = AdaptiveBlock(1, 8)
     torch.testing.assert_close(regular_taps((5, 7)), block.taps(torch.zeros(1, 8, 5, 7))[0])
 
 
-def test_two_ordinary_convolutions_read_the_five_by_five_neighborhood() -> None:
+def test_two_regular_convolutions_sample_five_by_five_cells() -> None:
     places = compose_taps([regular_taps((8, 9))] * 2, torch.tensor([[4, 3]]))
     assert places.shape == (1, 1, 81, 2)
     found = Counter((round(x, 4), round(y, 4)) for x, y in places[0, 0].tolist())
@@ -183,9 +195,9 @@ def test_composed_taps_are_mirrored_with_the_map() -> None:
     torch.testing.assert_close(mirrored, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_activated_pixels_are_in_px_of_the_image() -> None:
+def test_sampling_points_are_in_px_of_the_image() -> None:
     people = image_of(around(30, 22), [(0, 0, 0)] * 4)
-    view = analyze_center(regressor(LinearRegressor(shift=1.5)), people, OPTIONS)
+    view = analyze_center(linear_regressor(LinearRegressor(shift=1.5)), people, SMALL_OPTIONS)
     activated = view.sampling_points()
     assert activated.shape == (2, len(TOY), 81, 2) and np.isnan(activated[1]).all()
     # the middle of its cell is at (30, 22); two convolutions look 1.5 cells further each
@@ -194,14 +206,16 @@ def test_activated_pixels_are_in_px_of_the_image() -> None:
     assert view.regular_points()[0, 0].min(axis=0) == pytest.approx([22, 14])
 
 
-def test_in_the_frame_of_indices_they_lie_at_whole_indices() -> None:
-    view = analyze_center(regressor(frame="index"), image_of(around(28.5, 20.5)), OPTIONS)
+def test_sampling_points_in_the_index_frame() -> None:
+    view = analyze_center(
+        linear_regressor(frame="index"), image_of(around(28.5, 20.5)), SMALL_OPTIONS
+    )
     np.testing.assert_allclose(view.regular_points()[0, 0].mean(axis=0), [28.5, 20.5], atol=1e-4)
 
 
-def test_one_convolution_activates_nine_pixels() -> None:
-    system = regressor(LinearRegressor(blocks=1))
-    view = analyze_center(system, image_of(around(30, 22)), OPTIONS)
+def test_one_convolution_has_nine_sampling_points() -> None:
+    system = linear_regressor(LinearRegressor(blocks=1))
+    view = analyze_center(system, image_of(around(30, 22)), SMALL_OPTIONS)
     assert (
         view.sampling_points().shape
         == view.regular_points().repeat(4, axis=1).shape
@@ -209,19 +223,19 @@ def test_one_convolution_activates_nine_pixels() -> None:
     )
 
 
-def test_who_does_not_move_taps_activates_what_ordinary_convolutions_do() -> None:
+def test_unmoved_taps_equal_regular_points() -> None:
     system = init_system(get_preset("smoke", "", "dekr"), COCO, 0, "dekr", separate=False)
-    seen = analyze_center(system, drawn(), OPTIONS)
+    seen = analyze_center(system, drawn(), SMALL_OPTIONS)
     activated = seen.sampling_points()
     np.testing.assert_allclose(
         activated, np.broadcast_to(seen.regular_points(), activated.shape), 1e-4
     )
 
 
-def test_gradients_are_those_of_the_network() -> None:
+def test_saliency_equals_finite_differences() -> None:
     """Against differences: a pixel moved a little moves the offset as its derivative says."""
     system = init_system(get_preset("smoke", "", "dekr"), COCO, 0, "dekr")
-    view = analyze_center(system, drawn(), OPTIONS)
+    view = analyze_center(system, drawn(), SMALL_OPTIONS)
     system.model.double()
     view = replace(view, image=view.image.double())
     (person,) = view.people
@@ -243,10 +257,10 @@ def test_gradients_are_those_of_the_network() -> None:
 
 def test_people_of_another_skeleton_are_refused() -> None:
     with pytest.raises(ValueError, match=r"17 keypoints for .* the 4 of skeleton 'toy'"):
-        analyze_center(regressor(), drawn(), OPTIONS)
+        analyze_center(linear_regressor(), drawn(), SMALL_OPTIONS)
 
 
 def test_a_system_without_centers_is_refused() -> None:
     system = init_system(get_preset("smoke"), COCO, 0)
     with pytest.raises(ValueError, match="'hae' does not regress poses from centers"):
-        analyze_center(system, drawn(), OPTIONS)
+        analyze_center(system, drawn(), SMALL_OPTIONS)

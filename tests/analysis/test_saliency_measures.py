@@ -1,3 +1,5 @@
+"""Measures of saliency maps made by hand."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -13,11 +15,17 @@ from poselib.analysis.saliency_measures import (
     select_visible_people,
 )
 from poselib.structures import Sample
-from tests.analysis.regressors import OPTIONS, LinearRegressor, around, image_of, regressor
+from tests.analysis.factories import (
+    SMALL_OPTIONS,
+    LinearRegressor,
+    around,
+    image_of,
+    linear_regressor,
+)
 from tests.toy_people import TOY
 
 
-def test_shares_of_maps_made_by_hand() -> None:
+def test_energy_within_by_hand() -> None:
     maps = np.zeros((4, 8, 8))
     maps[0, 2, 5] = 3.0  # one pixel, whose middle is (5.5, 2.5)
     maps[1, 2, 5], maps[1, 7, 0] = 1.0, 3.0
@@ -31,7 +39,7 @@ def test_shares_of_maps_made_by_hand() -> None:
     assert energy_within(maps, points + 0.1, 0.0).tolist()[:3] == [0, 0, 0]
 
 
-def test_shares_are_mirrored_with_the_map() -> None:
+def test_energy_within_is_mirrored_with_the_map() -> None:
     maps = np.random.default_rng(0).random((3, 10, 12))
     points = np.array([[1.0, 2.0], [11.5, 9.0], [6.2, 4.4]])
     turned = points * [-1, 1] + [12, 0]
@@ -50,11 +58,11 @@ class Pointer(LinearRegressor):
             self.conv.weight[:, :, 4:8, 4:8] = 1.0
 
 
-def test_the_measures_of_a_network_that_looks_at_the_center() -> None:
+def test_saliency_of_a_network_that_uses_the_center() -> None:
     """It looks at the cell of 16 px around (30, 22); the person is 10 px large."""
     person = [(30, 22, 2), (34, 22, 1), (26, 22, 2), (0, 0, 0)]
     (center, right, left) = measure_saliency(
-        regressor(Pointer()), [image_of(person)], OPTIONS, count=1, radius=0.3
+        linear_regressor(Pointer()), [image_of(person)], SMALL_OPTIONS, count=1, radius=0.3
     ).to_dict("records")
     assert [row["keypoint"] for row in (center, right, left)] == list(TOY.keypoints[:3])
     assert {row["index"] for row in (center, right, left)} == {0}
@@ -70,10 +78,10 @@ def test_the_measures_of_a_network_that_looks_at_the_center() -> None:
     assert right["taps"] == pytest.approx(right["regular_taps"]) == pytest.approx(left["taps"])
 
 
-def test_taps_that_move_to_a_keypoint_come_nearer() -> None:
+def test_taps_moved_to_a_keypoint_are_nearer() -> None:
     person = [(30, 22, 2), (42, 34, 2), (18, 10, 2), (0, 0, 0)]  # 12 px away, as taps move
     table = measure_saliency(
-        regressor(Pointer(shift=1.5)), [image_of(person)], OPTIONS, count=1, radius=0.3
+        linear_regressor(Pointer(shift=1.5)), [image_of(person)], SMALL_OPTIONS, count=1, radius=0.3
     ).set_index("keypoint")
     steps = np.array([-8, -4, -4, 0, 0, 0, 4, 4, 8])
     spread = np.hypot(*np.meshgrid(steps, steps)).mean() / 10
@@ -85,10 +93,10 @@ def test_taps_that_move_to_a_keypoint_come_nearer() -> None:
     assert table.loc["right_hand", "taps"] > table.loc["right_hand", "regular_taps"]
 
 
-def test_only_what_is_asked_for_is_measured() -> None:
+def test_only_given_keypoints_are_measured() -> None:
     images = [image_of(around(30, 22), around(44, 44)), image_of(), image_of(around(20, 20))]
     table = measure_saliency(
-        regressor(), images, OPTIONS, count=3, radius=0.5, keypoints=["tail", "nose"]
+        linear_regressor(), images, SMALL_OPTIONS, count=3, radius=0.5, keypoints=["tail", "nose"]
     )
     assert table[["index", "person", "keypoint"]].values.tolist() == [
         [0, 0, "nose"], [0, 0, "tail"], [0, 1, "nose"], [0, 1, "tail"],
@@ -96,10 +104,12 @@ def test_only_what_is_asked_for_is_measured() -> None:
     ]  # fmt: skip
     shares = table[["near", "at_center", "chance"]]
     assert ((shares >= 0) & (shares <= 1)).all(axis=None)
-    empty = measure_saliency(regressor(), images[1:], OPTIONS, count=1, radius=0.5)
+    empty = measure_saliency(linear_regressor(), images[1:], SMALL_OPTIONS, count=1, radius=0.5)
     assert list(empty.columns) == list(table.columns) and len(empty) == 0
     with pytest.raises(ValueError, match="wing"):
-        measure_saliency(regressor(), images, OPTIONS, count=1, radius=0.5, keypoints=["wing"])
+        measure_saliency(
+            linear_regressor(), images, SMALL_OPTIONS, count=1, radius=0.5, keypoints=["wing"]
+        )
 
 
 def with_areas(sample: Sample, *areas: float) -> Sample:
@@ -115,13 +125,15 @@ def test_the_largest_person_of_each_image_with_all_keypoints_is_shown() -> None:
         with_areas(image_of(around(44, 44), around(20, 20)), 120, 100),
         image_of(around(30, 30)),
     ]
-    arguments = (regressor(), images, OPTIONS)
+    arguments = (linear_regressor(), images, SMALL_OPTIONS)
     assert select_visible_people(*arguments, ["nose", "tail"], 2) == [(0, 1), (2, 0)]
     assert select_visible_people(*arguments, ["tail"], 9) == [(0, 1), (2, 0), (3, 0)]
 
 
-def test_panels_say_what_was_measured() -> None:
-    view = analyze_center(regressor(Pointer(shift=1.5)), image_of(around(30, 22)), OPTIONS)
+def test_panel_titles_give_the_measures() -> None:
+    view = analyze_center(
+        linear_regressor(Pointer(shift=1.5)), image_of(around(30, 22)), SMALL_OPTIONS
+    )
     near, tail = saliency_panels(view, 0, ["nose", "tail"], radius=2.0, title="ours")
     assert near.title == "ours\nnose: 100%" and near.radius == 20
     assert near.center.tolist() == [30, 22] and near.keypoints.tolist() == [[24, 20]]
@@ -129,7 +141,7 @@ def test_panels_say_what_was_measured() -> None:
     assert tail.keypoints.tolist() == [[36, 24]]
     (panel,) = activation_panels(view, 0, ["tail"], title="ours")
     distance = measure_saliency(
-        view.system, [view.sample], OPTIONS, count=1, radius=1, keypoints=["tail"]
+        view.system, [view.sample], SMALL_OPTIONS, count=1, radius=1, keypoints=["tail"]
     )["taps"].item()
     assert panel.title == f"ours\ntail: {distance:.2f} sizes away"
     assert panel.activated.shape == (81, 2) and panel.saliency is None

@@ -23,7 +23,7 @@ from poselib.data.readers.coco import read_annotations
 from poselib.engine.evaluate import evaluate_poses
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
-from tests.analysis.standing_people import poses_at
+from tests.analysis.factories import poses_at
 from tests.engine.toys import scenes
 from tests.metrics.factories import coco_document
 
@@ -45,12 +45,12 @@ def found(truth: Sample, shift: float) -> Poses:
     return Poses(truth.keypoints[..., :2] + np.float32(shift), ones, ones.mean(1))
 
 
-def test_the_first_with_enough_people_are_taken() -> None:
+def test_first_crowded_images() -> None:
     assert first_crowded(CROWDS, people=3, count=2) == [1, 3]
     assert first_crowded(CROWDS, people=2, count=9) == [1, 2, 3, 4, 0]
 
 
-def test_where_there_are_not_enough_the_largest_follow() -> None:
+def test_first_crowded_falls_back_to_the_largest() -> None:
     assert first_crowded(CROWDS, people=4, count=3) == [4, 1, 3]
     assert first_crowded(CROWDS, people=4, count=1, within=3) == [1]
 
@@ -64,7 +64,7 @@ def test_images_are_ranked_from_the_worst() -> None:
     assert table["oks"].iloc[-1] == pytest.approx(1)
 
 
-def test_images_without_people_are_not_ranked_and_lengths_must_fit() -> None:
+def test_images_without_people_are_not_ranked() -> None:
     empty = sample(0)
     table = rank_images([empty, CROWDS[0]], [Poses.empty(17)] * 2, COCO)
     assert list(table["index"]) == [1] and table["oks"].iloc[0] == 0
@@ -139,7 +139,7 @@ class PartlyLabeled:
         return read_annotations(self.truth, COCO)
 
 
-def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> None:
+def test_labeled_subset_keeps_images_with_labeled_keypoints() -> None:
     whole = PartlyLabeled()
     assert [image["id"] for image in whole.truth["images"]] == [0, 1, 2, 3, 4]
     kept = LabeledSubset(whole)
@@ -153,7 +153,7 @@ def test_images_in_which_somebody_has_keypoints_are_kept_in_their_order() -> Non
         kept[3]
 
 
-def test_people_found_in_other_images_do_not_count() -> None:
+def test_labeled_subset_leaves_out_other_detections() -> None:
     whole = PartlyLabeled()
     kept = LabeledSubset(whole)
     exact = [poses_at(*whole[i].keypoints[..., :2]) for i in range(5)]

@@ -26,7 +26,7 @@ from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE, LSP, Skeleton
 from poselib.structures import AffineTransform, Poses
 from poselib.systems import System, build
-from tests.analysis.standing_people import (
+from tests.analysis.factories import (
     OPTIONS,
     SCENES,
     STANDING,
