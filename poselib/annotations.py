@@ -7,7 +7,7 @@ In a ``Sample`` and in ``Poses`` it is (0.5, 0.5); ``AnnotationTable.people`` an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,11 +120,6 @@ class AnnotationTable:
     def only(self, rows: BoolArray) -> AnnotationTable:
         """Return the table with some of the people, (N,) bool, in all images."""
         return _only(self, rows)
-
-    def of_images(self, ids: Collection[Any]) -> AnnotationTable:
-        """Return the table of some of the images, in the order of this one."""
-        kept = np.array([image in ids for image in self.image_ids], dtype=bool)
-        return self.at(np.flatnonzero(kept))
 
     def at(self, positions: IntArray) -> AnnotationTable:
         """Return the table of the images at some positions, in that order."""

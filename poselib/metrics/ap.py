@@ -59,9 +59,7 @@ def evaluate_ap(comparison: Comparison, *, by_crowding: bool = False) -> APResul
     if not by_crowding:
         return all_people
     levels = images_by_crowding(comparison.images, comparison.truth.crowd_indices)
-    easy, medium, hard = (
-        _summary(curves(comparison.of_images(set(ids)))).AP for ids in levels.values()
-    )
+    easy, medium, hard = (_summary(curves(comparison.at(images))).AP for images in levels.values())
     return replace(all_people, AP_crowd_easy=easy, AP_crowd_medium=medium, AP_crowd_hard=hard)
 
 

@@ -49,9 +49,21 @@ class Comparison:
         """The image ids that positions refer to."""
         return self.truth.image_ids
 
-    def of_images(self, ids: Collection[Any]) -> Comparison:
-        """Return the same comparison in some of the images alone."""
-        return _in_images(self, [n for n, image in enumerate(self.images) if image in ids])
+    def at(self, positions: Sequence[int]) -> Comparison:
+        """Return the comparison in the images at some positions, in that order."""
+        count = len(self.images)
+        if list(positions) == list(range(count)):
+            return self
+        kept = np.array(positions, np.int64)
+        place = np.full(count, -1)
+        place[kept] = np.arange(len(kept))
+        found = self.found.only(place[self.found.images] >= 0)
+        return replace(
+            self,
+            truth=self.truth.at(kept),
+            positions=self.positions[kept],
+            found=replace(found, images=place[found.images]),
+        )
 
     def best_oks(self) -> tuple[FloatArray, IntArray]:
         """Find the most similar detection for each annotated person.
@@ -112,20 +124,4 @@ def compare(
     everything = Comparison(
         annotations, detections, np.arange(len(known)), skeleton, max_detections
     )
-    return _in_images(everything, order)
-
-
-def _in_images(comparison: Comparison, positions: list[int]) -> Comparison:
-    """Return a comparison in the images at some positions, in that order."""
-    count = len(comparison.images)
-    if positions == list(range(count)):
-        return comparison
-    place = np.full(count, -1)
-    place[positions] = np.arange(len(positions))
-    found = comparison.found.only(place[comparison.found.images] >= 0)
-    return replace(
-        comparison,
-        truth=comparison.truth.at(np.array(positions, np.int64)),
-        positions=comparison.positions[positions],
-        found=replace(found, images=place[found.images]),
-    )
+    return everything.at(order)

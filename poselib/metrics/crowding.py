@@ -11,8 +11,8 @@ MEDIUM, HARD = 0.2, 0.8
 
 def images_by_crowding(
     image_ids: Iterable[Any], crowd_indices: Mapping[Any, float]
-) -> dict[str, list[Any]]:
-    """Return the ids of easy, medium and hard images, as CrowdPose's evaluation splits them.
+) -> dict[str, list[int]]:
+    """Return the positions of easy, medium and hard images, as CrowdPose's evaluation splits them.
 
     Easy are those with a crowd index below 0.2, hard those from 0.8 on.
 
@@ -23,10 +23,10 @@ def images_by_crowding(
     Raises:
         ValueError: an image has no crowd index.
     """
-    levels: dict[str, list[Any]] = {"easy": [], "medium": [], "hard": []}
-    for image in image_ids:
+    levels: dict[str, list[int]] = {"easy": [], "medium": [], "hard": []}
+    for position, image in enumerate(image_ids):
         if image not in crowd_indices:
             raise ValueError(f"image {image} has no crowdIndex")
         index = crowd_indices[image]
-        levels["easy" if index < MEDIUM else "medium" if index < HARD else "hard"].append(image)
+        levels["easy" if index < MEDIUM else "medium" if index < HARD else "hard"].append(position)
     return levels

@@ -179,7 +179,7 @@ def test_images_can_be_chosen_and_put_in_order() -> None:
     assert some.images.tolist() == [0, 1, 1, 1, 1] and some.areas.tolist()[:2] == [100, 100]
     for image, before in enumerate((2, 0)):
         np.testing.assert_array_equal(some.people(image)[0], found.people(before)[0])
-    assert found.of_images({1, 2}).image_ids == (1, 2) and len(found.of_images({2})) == 0
+    assert found.at(np.array([0, 1])).image_ids == (1, 2) and len(found.at(np.array([1]))) == 0
 
 
 def test_the_truth_evaluates_to_one_and_what_is_ignored_costs_nothing(folder: Path) -> None:

@@ -137,8 +137,8 @@ def _scaled_coordinates(sample: Comparison) -> Iterator[Hypothesis]:
         yield Hypothesis(value, _describe(fit, scale, shift), scale + shift)
     few = _evenly_spaced_images(sample, _SINGLE_IMAGES)
     factors, values = [], []
-    for image in few.images:
-        one = few.of_images({image})
+    for image in range(len(few.images)):
+        one = few.at([image])
         fit = fit_scale_shift(one, scale=True, shift=False)
         factors.append(1 / fit.scale)
         oks, _ = replace(one, found=fit(one.found)).best_oks()
@@ -241,7 +241,7 @@ def _evenly_spaced_images(comparison: Comparison, count: int) -> Comparison:
     truth = comparison.truth
     used = np.unique(truth.images[~truth.ignored])
     kept = used[np.linspace(0, len(used) - 1, min(count, len(used))).astype(int)]
-    return comparison.of_images({comparison.images[i] for i in kept})
+    return comparison.at(kept.tolist())
 
 
 def _image_sizes(sample: Comparison) -> FloatArray:

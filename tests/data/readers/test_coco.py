@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
+from poselib.annotations import DetectionTable
 from poselib.data.readers.coco import (
     CocoImages,
     CocoKeypoints,
+    read_results,
     to_coco_results,
     upload_path,
     write_results,
@@ -337,6 +339,25 @@ def test_results_go_back_to_pixel_indices(tmp_path: Path) -> None:
     assert results[1]["keypoints"][30:33] == [30, 13, 0.5]
     json.dumps(results)
     assert to_coco_results(Poses.empty(17), 5) == []
+
+
+def test_results_are_read_or_refused_by_name(tmp_path: Path) -> None:
+    dataset, path = reader(tmp_path), tmp_path / "results.json"
+    annotations = dataset.annotations()
+    with pytest.raises(FileNotFoundError, match=r"results file .*results\.json does not exist"):
+        read_results(path, annotations)
+    poses = poses_of(dataset[0].keypoints)
+    write_results(to_coco_results(poses, 5), path)
+    read, expected = read_results(path, annotations), DetectionTable.of_poses([poses], 17)
+    np.testing.assert_array_equal(read.keypoints, expected.keypoints)
+    np.testing.assert_array_equal(read.scores, expected.scores)
+    assert read.images.tolist() == [0, 0] and annotations.image_ids[0] == 5
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"results\.json: expected a list"):
+        read_results(path, annotations)
+    path.write_text(json.dumps([{"image_id": 5}]))
+    with pytest.raises(ValueError, match=r"results\.json\[0\]: lacks category_id"):
+        read_results(path, annotations)
 
 
 def test_results_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

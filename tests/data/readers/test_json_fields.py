@@ -69,3 +69,13 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(b'\xff\xfe{"a"')
     with pytest.raises(ValueError, match=r"b\.json: not JSON"):
         fields.load_json(tmp_path / "b.json")
+
+
+def test_rows_of_numbers_are_checked_at_once_and_refused_one_by_one() -> None:
+    rows: list[dict[str, Any]] = [{"v": [1, 2]}, {"v": [0.5, 3]}]
+    found = fields.number_rows(rows, "v", 2, "row {}".format)
+    assert found.tolist() == [[1, 2], [0.5, 3]] and found.dtype == float
+    assert fields.number_rows([], "v", 2, str).shape == (0, 2)
+    for wrong, words in (([1], "2 numbers"), (None, "2 numbers"), (["1", 2], "finite numbers")):
+        with pytest.raises(ValueError, match=f"row 1: v: expected {words}"):
+            fields.number_rows([rows[0], {"v": wrong}], "v", 2, "row {}".format)
