@@ -25,7 +25,7 @@ def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tupl
         image_size: (H, W) of the network input, px.
 
     Returns:
-        values (B, N, K, L) and visible (B, N, K) bool: labeled and inside the image.
+        Embeddings (B, N, K, L), and a mask (B, N, K) of keypoints labeled and inside the image.
 
     Example:
         >>> tags = torch.arange(4.0).view(1, 1, 1, 2, 2)

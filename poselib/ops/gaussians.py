@@ -96,9 +96,9 @@ def gaussian_heatmaps(
             rendered = inside & inside.new_tensor([each == one for each in sigmas])
         image, person, kind = rendered.nonzero(as_tuple=True)  # without padding and unlabeled
         points = keypoints[image, person, kind, :2] / keypoints.new_tensor([stride[1], stride[0]])
-        near, profile = _windows(points, size, one, subpixel, window)
-        rows = ((image * kinds + kind) * height)[:, None] + near[:, 1]
-        index = (rows * width)[:, :, None] + near[:, 0, None]
+        indices, profile = _windows(points, size, one, subpixel, window)
+        rows = ((image * kinds + kind) * height)[:, None] + indices[:, 1]
+        index = (rows * width)[:, :, None] + indices[:, 0, None]
         patches = (profile[:, 1, :, None] * profile[:, 0, None]).float()
         maps.scatter_reduce_(0, index.flatten(), patches.flatten(), reduce=reduce)
     return maps.view(batch, kinds, height, width)
@@ -153,15 +153,17 @@ def _windows(
     extent = 3 * sigma + 1
     if window == "cell":
         radius = int(extent)
-        reach = torch.arange(-radius, radius + 1, device=points.device)
+        offsets = torch.arange(-radius, radius + 1, device=points.device)
     else:  # every cell that the window covers or touches
         steps = torch.arange(math.ceil(2 * extent) + 2, device=points.device)
-        reach = (shift - extent).floor().long()[..., None] + steps
-    near = cells.long()[..., None] + reach
-    clamped = near.clamp(near.new_zeros(()), near.new_tensor([[size[1] - 1], [size[0] - 1]]))
-    distance = reach - shift[..., None]
+        offsets = (shift - extent).floor().long()[..., None] + steps
+    indices = cells.long()[..., None] + offsets
+    clamped = indices.clamp(
+        indices.new_zeros(()), indices.new_tensor([[size[1] - 1], [size[0] - 1]])
+    )
+    distance = offsets - shift[..., None]
     profile = torch.exp(distance.square() / (-2 * sigma**2))
-    inside = clamped == near
+    inside = clamped == indices
     if window == "point":
         inside &= distance.abs() < extent + 1
     return clamped, profile * inside

@@ -76,8 +76,8 @@ def local_maxima(heatmaps: Tensor, kernel: int = 5) -> Tensor:
     """
     _check_kernel(kernel)
     maps = without_nonfinite(heatmaps)
-    reach = kernel // 2
-    padded = F.pad(maps, (reach, reach, reach, reach), value=-torch.inf)
+    radius = kernel // 2
+    padded = F.pad(maps, (radius, radius, radius, radius), value=-torch.inf)
     highest = _running_max(_running_max(padded, kernel, -1), kernel, -2)
     return (maps == highest) & (maps > -torch.inf)
 

@@ -39,8 +39,8 @@ def window_steps(window: int, device: torch.device | str = "cpu") -> Tensor:
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(f"a window must have an odd positive side, not {window}")
-    reach = window // 2
-    return torch.arange(-reach, reach + 1, dtype=torch.float32, device=device)
+    extent = window // 2
+    return torch.arange(-extent, extent + 1, dtype=torch.float32, device=device)
 
 
 def sample_windows(
@@ -78,11 +78,11 @@ def sample_windows(
     """
     steps = step * window_steps(window, points.device)
     interpolate = _between_pixels if frame == "index" else _between_cells
-    reach = step * (window - 1) + 1
+    extent = step * (window - 1) + 1
 
     def along(axis: int, length: int, cells: int) -> tuple[Tensor, Interpolation]:
         interpolation = interpolate(points[..., axis, None] + steps, length, cells)
-        return _relative(interpolation, reach * cells / length, cells)
+        return _relative(interpolation, extent * cells / length, cells)
 
     columns, across = along(0, image_size[1], maps.shape[3])
     rows, down = along(1, image_size[0], maps.shape[2])
@@ -199,10 +199,10 @@ def _between_pixels(px: Tensor, length: int, cells: int) -> Interpolation:
 
 
 def _relative(
-    interpolation: Interpolation, reach: float, cells: int
+    interpolation: Interpolation, extent: float, cells: int
 ) -> tuple[Tensor, Interpolation]:
     """Return the s cells (n, K, s) that windows of a given extent cover, and indices among them."""
-    span = min(int(reach + 1) + 2, cells)
+    span = min(int(extent + 1) + 2, cells)
     first = interpolation.cells.amin(dim=(-2, -1))[..., None]
     covered = (first + torch.arange(span, device=first.device)).clamp(max=cells - 1)
     return covered, Interpolation(interpolation.cells - first[..., None], interpolation.weights)
