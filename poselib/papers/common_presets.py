@@ -35,7 +35,7 @@ DEMO = replace(
     _TINY,
     recipe=replace(
         _TINY_RECIPE,
-        steps=1250,
+        steps=1150,
         half_size=0.56,
         expected_seconds=240.0,
         batch_size=16,
