@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from poselib.plots import palette, style
-from poselib.plots.palette import ALERT, BLUE, GRAY, INK, ORANGE, PURPLE, SKY, VERMILION, Color
+from poselib.plots import style
+from poselib.plots.style import ALERT, BLUE, GRAY, INK, ORANGE, PURPLE, SKY, VERMILION, Color
 
 _BAR, _THIN_BAR = 0.3, 0.23  # inches of a row
 _ROOM = 1.2  # the longest bar times this is the width of a panel: its sum stands behind it
-_PARTS = (SKY, BLUE, palette.GREEN, ORANGE, PURPLE, GRAY, VERMILION)
-_RIGHT = palette.blend(GRAY, palette.WHITE, 0.6)
+_PARTS = (SKY, BLUE, style.GREEN, ORANGE, PURPLE, GRAY, VERMILION)
+_RIGHT = style.blend(GRAY, style.WHITE, 0.6)
 _WRONG = (VERMILION, ORANGE, PURPLE, SKY, ALERT)
-_MISSED = (BLUE, palette.blend(INK, palette.WHITE, 0.25))
+_MISSED = (BLUE, style.blend(INK, style.WHITE, 0.25))
 _KINDS = {"jitter": SKY, "miss": BLUE, "inversion": PURPLE, "swap": VERMILION}
 
 
@@ -44,8 +44,7 @@ def show_parts(
         title: heading of the figure.
 
     Raises:
-        ValueError: there is no panel or no row, there are more than seven parts, or panels have
-            other columns than the first.
+        ValueError: there is no panel or row, or panels have more than seven or other columns.
     """
     tables = list(panels.values())
     if not tables or not all(len(table) for table in tables):
@@ -121,8 +120,8 @@ def show_error_rates(
         title: heading of the figure.
 
     Raises:
-        ValueError: a column is not in the table, there are more than six on the left or three on
-            the right, or the table is empty.
+        ValueError: the table is incomplete, or there are more than six columns on the left or
+            three on the right.
     """
     style.require_columns(table, *predicted, *annotated)
     figure = style.new_figure(_THIN_BAR * len(table) + 1.7, style.WIDTH, title)

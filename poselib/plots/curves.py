@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from poselib.plots import style
-from poselib.plots.palette import INK, LINES
+from poselib.plots.style import INK, LINES
 
 # What a line of metrics says besides loss terms and validation metrics.
 _CLOCK = ["step", "epoch", "seconds", "lr"]
@@ -51,8 +51,17 @@ def show_training(
     figure = style.new_figure(3.5, style.WIDTH, title)
     axes = figure.subplots(1, count, width_ratios=[1.5, 1.2, 0.9][:count], squeeze=False)[0]
     _draw_losses(axes[0], _numbers(training))
+    for i, name in enumerate(metrics):
+        color, marker = LINES[i % len(LINES)], "osD^vPX"[i % 7]
+        line = validation[name].dropna()
+        label = f"{name}, last {line.iloc[-1]:.3f}"
+        axes[1].plot(line.index, line, color=color, marker=marker, ms=4.5, lw=1.6, label=label)
     if metrics:
-        _draw_metrics(axes[1], validation[metrics])
+        top = float(np.nanmax(validation[metrics].to_numpy()))
+        if top <= 1.0:
+            axes[1].set_ylim(0, min(1.0, top * 1.15 + 0.02))
+        axes[1].set_title("validation")
+        style.legend_under(axes[1], columns=2)
     if "lr" in training:
         training["lr"].plot(ax=axes[-1], color=LINES[0], title="learning rate")
         axes[-1].ticklabel_format(axis="y", scilimits=(-2, 3))
@@ -86,16 +95,3 @@ def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
     ax.set(yscale="log", ylim=(0.5 * floor if np.isfinite(floor) else None, None))
     ax.set_title("weighted training loss")
     style.legend_under(ax, columns=3)
-
-
-def _draw_metrics(ax: Axes, metrics: pd.DataFrame) -> None:
-    for i, name in enumerate(metrics):
-        color, marker = LINES[i % len(LINES)], "osD^vPX"[i % 7]
-        line = metrics[name].dropna()
-        label = f"{name}, last {line.iloc[-1]:.3f}"
-        ax.plot(line.index, line, color=color, marker=marker, ms=4.5, lw=1.6, label=label)
-    top = float(np.nanmax(metrics.to_numpy()))
-    if top <= 1.0:
-        ax.set_ylim(0, min(1.0, top * 1.15 + 0.02))
-    ax.set_title("validation")
-    style.legend_under(ax, columns=2)

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from poselib.plots import style
-from poselib.plots.palette import ALERT, GRAY, GREEN, INK, WHITE, Color, person_colors
+from poselib.plots.style import ALERT, GRAY, GREEN, INK, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray, IntArray
 

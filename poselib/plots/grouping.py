@@ -8,16 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from poselib.plots import style
-from poselib.plots.palette import ALERT, GRAY, INK, WHITE, Color, person_colors, to_pale_gray
 from poselib.plots.panels import window_around
 from poselib.plots.poses import add_people
 from poselib.plots.shapes import people_shapes, person_unit
+from poselib.plots.style import ALERT, GRAY, INK, WHITE, person_colors, to_pale_gray
 from poselib.skeletons import Skeleton
 from poselib.typing import BoolArray, FloatArray, IntArray
 
@@ -173,7 +172,15 @@ def show_reference_paths(
         people = np.arange(people_in(grouping)) if numbers is None else numbers[name]
         colors = person_colors(int(people.max(initial=0)) + 1)
         ax.set_title(f"{name}: {style.people_label(people_in(grouping))} found")
-        _draw_paths(ax, grouping, [colors[n] for n in people])
+        for path, number in zip(reference_paths(grouping)[..., 0].T, people, strict=True):
+            ax.plot(path, color=INK, linewidth=2.6, zorder=2)
+            ax.plot(path, color=colors[number], linewidth=1.6, zorder=3, gid="reference")
+        for x, step in enumerate(grouping):
+            for tag, person, started in zip(step.tags, step.people, step.started, strict=True):
+                marker, size = ("*", 11) if started else ("o", 5)
+                dot = style.marker_style(marker, size, colors[people[person]], INK, 0.6)
+                ax.plot(x, tag[0], **dot, zorder=4)
+        ax.set(xlim=(-0.5, len(grouping) - 0.5), ylabel="tag value")
         labels = [_type_name(skeleton, step) for step in grouping]
         turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(labels)), labels, **turned)
@@ -199,20 +206,6 @@ def reference_paths(steps: Sequence[Step]) -> FloatArray:
         begun = counts[:, 0] > 0
         paths[number, begun] = sums[begun] / counts[begun]
     return paths
-
-
-def _draw_paths(ax: Axes, steps: Sequence[Step], colors: Sequence[Color]) -> None:
-    paths = reference_paths(steps)[..., 0]
-    for person, color in enumerate(colors):
-        ax.plot(paths[:, person], color=INK, linewidth=2.6, zorder=2)
-        ax.plot(paths[:, person], color=color, linewidth=1.6, zorder=3, gid="reference")
-    for number, step in enumerate(steps):
-        for tag, person, started in zip(step.tags, step.people, step.started, strict=True):
-            marker, size = ("*", 11) if started else ("o", 5)
-            dot = style.marker_style(marker, size, colors[person], INK, 0.6)
-            ax.plot(number, tag[0], **dot, zorder=4)
-    ax.set_xlim(-0.5, len(steps) - 0.5)
-    ax.set_ylabel("tag value")
 
 
 def people_in(steps: Sequence[Step]) -> int:

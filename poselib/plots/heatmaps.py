@@ -13,8 +13,8 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
-from poselib.plots.palette import ALERT, INK, to_pale_gray
 from poselib.plots.poses import as_people
+from poselib.plots.style import ALERT, INK, to_pale_gray
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
 from poselib.typing import FloatArray
@@ -49,7 +49,8 @@ def show_heatmaps(
         ValueError: a shape does not fit, or a keypoint is unknown.
     """
     pixels, heat = style.as_image(image), as_maps(heatmaps, skeleton, "heatmaps")
-    names = spaced_keypoints(skeleton, 2 * columns - 1) if keypoints is None else keypoints
+    spread = np.linspace(0, len(skeleton) - 1, min(2 * columns - 1, len(skeleton)))
+    names = keypoints or [skeleton.keypoints[k] for k in spread.round().astype(int)]
     indices = [skeleton.index(name) for name in names]
     size = pixels.shape[1:]
     top = max(float(np.nanmax(heat, initial=0.0)), 1e-6)
@@ -137,8 +138,10 @@ def show_tagmaps(
     """
     if not models:
         raise ValueError("show_tagmaps needs at least one model")
-    chosen = _two_of(skeleton) if keypoints is None else keypoints
-    pixels, indices = style.as_image(image), [skeleton.index(name) for name in chosen]
+    if keypoints is None:
+        head = skeleton.groups.get("body_parts", ((skeleton.keypoints[0],),))[0][0]
+        keypoints = head, "left_hip" if "left_hip" in skeleton.keypoints else skeleton.keypoints[-1]
+    pixels, indices = style.as_image(image), [skeleton.index(name) for name in keypoints]
     maps = {
         name: (as_maps(tags, skeleton, "tags"), as_maps(heat, skeleton, "heatmaps"))
         for name, (tags, heat) in models.items()
@@ -187,11 +190,6 @@ def tag_limits(tags: FloatArray, heatmaps: FloatArray) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def _two_of(skeleton: Skeleton) -> tuple[str, str]:
-    head, hip = skeleton.groups.get("body_parts", ((skeleton.keypoints[0],),))[0][0], "left_hip"
-    return head, hip if hip in skeleton.keypoints else skeleton.keypoints[-1]
-
-
 def as_maps(maps: ArrayLike, skeleton: Skeleton, name: str) -> FloatArray:
     """Return maps as an array; raises ValueError unless it is (K, h, w) for the skeleton."""
     array = np.asarray(maps, dtype=np.float64)
@@ -208,13 +206,6 @@ def add_heatmap(ax: Axes, values: FloatArray, size: Size, top: float) -> Any:
     alpha = np.clip(1.5 * np.nan_to_num(values) / top, 0.0, 0.9)
     colors: dict[str, Any] = {"cmap": HEATMAP_COLORS, "vmin": 0.0, "vmax": top, "alpha": alpha}
     return style.show_map(ax, values, size, **colors, zorder=1)
-
-
-def spaced_keypoints(skeleton: Skeleton, count: int) -> list[str]:
-    """Return up to ``count`` keypoint names, evenly spread over the skeleton."""
-    count = min(max(count, 1), len(skeleton))
-    places = np.linspace(0, len(skeleton) - 1, count).round().astype(int)
-    return [skeleton.keypoints[place] for place in places]
 
 
 def _dot(size: float) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from poselib.plots import style
 from poselib.plots.heatmaps import HEATMAP_COLORS, as_maps
-from poselib.plots.palette import ALERT, SKY, WHITE, to_pale_gray
 from poselib.plots.panels import window_around
 from poselib.plots.poses import draw_poses
+from poselib.plots.style import ALERT, SKY, WHITE, to_pale_gray
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import FloatArray

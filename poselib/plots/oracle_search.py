@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from poselib.plots import style
 from poselib.plots.bars import stack_bars
-from poselib.plots.palette import BLUE, GRAY, INK, LINES, ORANGE, WHITE, blend
+from poselib.plots.style import BLUE, GRAY, INK, LINES, ORANGE, WHITE, blend
 
 _ROW = 0.2  # inches
 _MARKERS = "osD^v"
@@ -49,9 +49,8 @@ def show_local_search(
         title: heading of the figure.
 
     Raises:
-        ValueError: a column is missing, nothing is measured, the window is not among those that
-            were measured, there are more than five variants, or published numbers do not say
-            what they are.
+        ValueError: a table is incomplete, the window is not measured, there are more than five
+            variants, or published numbers do not say what they are.
     """
     sides = sorted({window, *drawn})
     needed = ["keypoint", "missing", *(f"within_{side}" for side in sides)]
@@ -68,7 +67,20 @@ def show_local_search(
     left, middle, right = figure.subplots(1, 3, width_ratios=[0.8, 1.1, 1.5])
     _draw_published(left, published, window)
     left.set_title(f"published,\n{published_about}")
-    _draw_measured(middle, results, window)
+    table = results.pivot(index="window", columns="row", values="AP")[results["row"].unique()]
+    for name, color, marker in zip(table, LINES, _MARKERS, strict=False):
+        line = table[name].dropna()
+        middle.plot(line.index, line, marker=marker, color=color, ms=4.5, lw=1.6, label=name)
+    if variants == 1:
+        for side in {1, window} & set(table.index):
+            _write_value(middle, side, table[table.index == side].to_numpy().item())
+    middle.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
+    middle.set(title="measured here", xticks=table.index)
+    middle.set_xlim(table.index.min() - 1.5, table.index.max() + 1)
+    low, high = float(results["AP"].min()), float(results["AP"].max())
+    room = max(high - low, 2.0) * 0.14
+    middle.set_ylim(low - room, high + room)
+    style.legend_under(middle, columns=1)
     _draw_rates(right, rates.set_index("keypoint"), sides, window)
     for ax in (left, middle):
         ax.set(xlabel="side of the window", ylabel="AP, %")
@@ -92,23 +104,6 @@ def _draw_published(ax: Axes, published: pd.DataFrame, window: int) -> None:
     ax.set_xticks(sorted({*known.astype(int), window}))
     ax.set_xlim(-1.5, max(known.max(), window) + 3.5)
     ax.set_ylim(published["AP"].min() - 5, published["AP"].max() + 5)
-
-
-def _draw_measured(ax: Axes, results: pd.DataFrame, window: int) -> None:
-    table = results.pivot(index="window", columns="row", values="AP")[results["row"].unique()]
-    for name, color, marker in zip(table, LINES, _MARKERS, strict=False):
-        line = table[name].dropna()
-        ax.plot(line.index, line, marker=marker, color=color, ms=4.5, linewidth=1.6, label=name)
-    if table.shape[1] == 1:
-        for side in {1, window} & set(table.index):
-            _write_value(ax, side, table[table.index == side].to_numpy().item())
-    ax.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
-    ax.set(title="measured here", xticks=table.index)
-    ax.set_xlim(table.index.min() - 1.5, table.index.max() + 1)
-    low, high = float(results["AP"].min()), float(results["AP"].max())
-    room = max(high - low, 2.0) * 0.14
-    ax.set_ylim(low - room, high + room)
-    style.legend_under(ax, columns=1)
 
 
 def _write_value(ax: Axes, side: float, value: float) -> None:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
-from poselib.plots.palette import ALERT, WHITE, partner_colors
 from poselib.plots.poses import as_people, draw_poses, draw_truth
+from poselib.plots.style import ALERT, WHITE, partner_colors
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import FloatArray
@@ -69,8 +68,7 @@ def show_panels(
         title: heading of the figure.
 
     Raises:
-        ValueError: there is no panel, or an image, its people, their partners or a window does
-            not fit.
+        ValueError: there is no panel, or a part of one does not fit.
     """
     cut = [_cut(panel, skeleton) for panel in panels]
     figure, axes = style.panel_grid([panel.image.shape[1:] for panel in cut], columns, title=title)
@@ -82,7 +80,13 @@ def show_panels(
         else:
             colors = partner_colors(len(panel.truth), panel.partners)
             draw_poses(panel.image, panel.poses, skeleton, colors=colors, **options)
-        _mark(ax, panel)
+        for ring, target in zip(panel.rings, panel.targets, strict=False):
+            if np.isfinite(target).all():
+                x, y = np.stack([ring, target], axis=-1)
+                ax.plot(x, y, color=WHITE, linewidth=2.6, zorder=5)
+                ax.plot(x, y, color=ALERT, linewidth=1.2, zorder=6, gid="belongs")
+        ax.plot(*panel.rings.T, **style.marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
+        ax.plot(*panel.rings.T, **_RING, zorder=8, gid="marked")
     entries = dict(style.VISIBILITY)
     if any(len(panel.rings) for panel in cut):
         entries[marked] = _RING
@@ -131,13 +135,3 @@ def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
         targets=panel.targets - corner,
         window=None,
     )
-
-
-def _mark(ax: Axes, panel: Panel) -> None:
-    for ring, target in zip(panel.rings, panel.targets, strict=False):
-        if np.isfinite(target).all():
-            x, y = np.stack([ring, target], axis=-1)
-            ax.plot(x, y, color=WHITE, linewidth=2.6, zorder=5)
-            ax.plot(x, y, color=ALERT, linewidth=1.2, zorder=6, gid="belongs")
-    ax.plot(*panel.rings.T, **style.marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
-    ax.plot(*panel.rings.T, **_RING, zorder=8, gid="marked")

@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
-from poselib.plots.palette import ALERT, GRAY, WHITE, Color, person_colors, to_rgb8
 from poselib.plots.shapes import PersonShapes, people_shapes
+from poselib.plots.style import ALERT, GRAY, WHITE, Color, person_colors, to_rgb8
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Size
 
@@ -147,10 +147,8 @@ def show_poses(
     """
     names = [""] * len(images) if titles is None else list(titles)
     if not len(images) == len(poses) == len(names):
-        raise ValueError(
-            f"as many poses and titles as images are needed, not {len(poses)} and {len(names)} "
-            f"for {len(images)}"
-        )
+        counts = f"not {len(poses)} and {len(names)} for {len(images)}"
+        raise ValueError(f"as many poses and titles as images are needed, {counts}")
     sizes = [style.as_image(image).shape[1:] for image in images]
     figure, axes = style.panel_grid(sizes, columns, title=title)
     options: dict[str, Any] = {"min_score": min_score, "min_person_score": min_person_score}
@@ -192,10 +190,18 @@ def contact_sheet(
         raise ValueError(f"contact_sheet got {len(names)} titles for {len(samples)} samples")
     figure, axes = style.panel_grid([sample.size for sample in samples], columns, title=title)
     weight = style.line_weight(min(columns, len(samples)))
+    outline = [patheffects.withStroke(linewidth=2.0, foreground="black")]
+    label: dict[str, Any] = {"fontweight": "bold", "ha": "center", "path_effects": outline}
     for ax, sample, name in zip(axes, samples, names, strict=True):
         draw_truth(sample.image, sample.keypoints, skeleton, ax=ax, weight=weight, title=name)
-        if show_areas:
-            _add_areas(ax, sample)
+        height, width = sample.size
+        margin, colors = 0.03 * height, person_colors(len(sample.keypoints))
+        for person, area, color in zip(sample.keypoints, sample.areas, colors, strict=True):
+            points = person[person[:, 2] > 0, :2]
+            if show_areas and len(points):
+                top = points[points[:, 1].argmin()]
+                x, y = np.clip(top[0], margin, width - margin), max(top[1] - margin, 3 * margin)
+                ax.text(x, y, f"{np.sqrt(area):.0f}", color=color, **label, clip_on=True, zorder=5)
         if sample.ignore_mask.any():
             _hatch(ax, sample.ignore_mask)
     entries: dict[str, Any] = dict(style.VISIBILITY)
@@ -219,22 +225,6 @@ def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
     region.set_edgecolor(ALERT)
     region.set_linewidth(0.0)
     region.set_gid("ignore")
-
-
-def _add_areas(ax: Axes, sample: Sample) -> None:
-    colors = person_colors(len(sample.keypoints))
-    outline = [patheffects.withStroke(linewidth=2.0, foreground="black")]
-    margin = 0.03 * sample.size[0]
-    for person, area, color in zip(sample.keypoints, sample.areas, colors, strict=True):
-        points = person[person[:, 2] > 0, :2]
-        if len(points):
-            top = points[points[:, 1].argmin()]
-            x = np.clip(top[0], margin, sample.size[1] - margin)
-            y = max(top[1] - margin, 3 * margin)
-            ax.text(
-                x, y, f"{np.sqrt(area):.0f}", color=color, fontweight="bold", ha="center",
-                va="bottom", path_effects=outline, zorder=5, clip_on=True,
-            )  # fmt: skip
 
 
 def as_people(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from poselib.plots import style
 from poselib.plots.heatmaps import add_heatmap
-from poselib.plots.palette import INK, SKY, VERMILION, WHITE, to_pale_gray
+from poselib.plots.style import INK, SKY, VERMILION, WHITE, to_pale_gray
 from poselib.typing import FloatArray
 
 # Convolutions of stride 2 read neighboring pixels unequally often: a blur shows regions instead.

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from poselib.plots import style
-from poselib.plots.palette import BLUE, GRAY, INK, VERMILION
+from poselib.plots.style import BLUE, GRAY, INK, VERMILION
 
 
 @style.theme
@@ -50,12 +49,26 @@ def show_scoring(
         )
     figure = style.new_figure(3.6, style.WIDTH, title)
     *axes, last = figure.subplots(1, len(scores) + 1)
+    # Thousands of points must show where most of them are, and a few must be seen.
+    alpha = float(np.clip(300 / max(shape[0], 1), 0.08, 0.7))
+    points = {"x": "rank", "y": "oks", "s": 7, "color": BLUE, "alpha": alpha, "linewidth": 0}
     for ax, (name, values) in zip(axes, scores.items(), strict=True):
         people = pd.DataFrame({"rank": percent_ranks(values), "oks": np.asarray(oks, float)})
-        _draw_people(ax, people)
+        sns.scatterplot(people, **points, ax=ax)
+        means = people.groupby(people["rank"] // 10).mean()
+        ax.plot(means["rank"], means["oks"], "-o", color=VERMILION, ms=4, label="mean of a tenth")
+        ax.plot([], [], "o", color=BLUE, ms=4, label="detection")  # points are too faint
         ax.set(title=name, xlabel="rank by score, % of detections", ylabel="")
+        ax.set(xlim=(-2, 102), ylim=(-0.03, 1.03))
     axes[0].set_ylabel("highest OKS of the detection")
-    _draw_losses(last, losses, constant)
+    last.plot(range(1, len(losses) + 1), losses, "-o", ms=3, color=INK, label="scoring network")
+    last.axhline(constant, color=GRAY, linestyle="--", label="always the mean")
+    last.set(title="regression of the OKS", xlabel="epoch", ylabel="mean squared error")
+    last.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    finite = [value for value in (*losses, constant) if np.isfinite(value)]
+    last.set_ylim(0, 1.1 * max(finite, default=0.0) or 1.0)
+    for ax in (*axes, last):
+        style.legend_under(ax, columns=1)
     return figure
 
 
@@ -63,24 +76,3 @@ def percent_ranks(scores: ArrayLike) -> pd.Series:
     """Return (P,) how many detections have lower scores than each, in per cent; ties share."""
     values = pd.Series(np.asarray(scores, dtype=np.float64))
     return 100 * (values.rank() - 0.5) / max(len(values), 1)
-
-
-def _draw_people(ax: Axes, people: pd.DataFrame) -> None:
-    # Thousands of points must show where most of them are, and a few must be seen.
-    alpha = float(np.clip(300 / max(len(people), 1), 0.08, 0.7))
-    sns.scatterplot(people, x="rank", y="oks", s=7, color=BLUE, alpha=alpha, linewidth=0, ax=ax)
-    means = people.groupby(people["rank"] // 10).mean()
-    ax.plot(means["rank"], means["oks"], "-o", color=VERMILION, ms=4, label="mean of a tenth")
-    ax.plot([], [], "o", color=BLUE, ms=4, label="detection")  # points are too faint
-    ax.set(xlim=(-2, 102), ylim=(-0.03, 1.03))
-    style.legend_under(ax, columns=1)
-
-
-def _draw_losses(ax: Axes, losses: Sequence[float], constant: float) -> None:
-    ax.plot(range(1, len(losses) + 1), losses, "-o", ms=3, color=INK, label="scoring network")
-    ax.axhline(constant, color=GRAY, linestyle="--", label="always the mean")
-    ax.set(title="regression of the OKS", xlabel="epoch", ylabel="mean squared error")
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    finite = [value for value in (*losses, constant) if np.isfinite(value)]
-    ax.set_ylim(0, 1.1 * max(finite, default=0.0) or 1.0)
-    style.legend_under(ax, columns=1)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from poselib.plots import style
-from poselib.plots.palette import BLUE, GRAY, INK, LINES, WHITE
+from poselib.plots.style import BLUE, GRAY, INK, LINES, WHITE
 
 _ROW = 0.34  # inches
 _ABREAST = 5  # panels; with more, the published ones have a line of their own
@@ -90,8 +90,8 @@ def show_gains(
         title: heading of the figure.
 
     Raises:
-        ValueError: a column is missing, there are other than two rows, or published numbers do not
-            say what they are.
+        ValueError: a table is incomplete, there are not two rows, or nothing says what is
+            published.
     """
     style.require_columns(results, "row", *metrics, empty=True)
     style.require_columns(published, *rows, empty=True)
@@ -190,8 +190,7 @@ def draw_seeds(ax: Axes, results: pd.DataFrame, metric: str, rows: Sequence[str]
 def _style(ax: Axes, title: str, rows: Sequence[object], named: bool = True) -> None:
     style.name_rows(ax, rows)
     ax.set(title=title, xlabel="")
-    ax.tick_params(length=0, labelleft=named, labelsize=style.TEXT)
-    ax.tick_params(axis="x", labelsize=style.TEXT - 1)
+    ax.tick_params(length=0, labelleft=named)
     ax.margins(x=0.12)
     ax.locator_params(axis="x", nbins=4)
     ax.spines["left"].set_visible(False)

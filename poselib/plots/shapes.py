@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.plots.palette import INK, WHITE, Color, side_color
+from poselib.plots.style import INK, WHITE, Color, side_color
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
 from poselib.typing import BoolArray, FloatArray

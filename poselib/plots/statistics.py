@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from poselib.plots import style
 from poselib.plots.bars import stack_percentages
-from poselib.plots.palette import BLUE, INK, SKY, WHITE, blend
+from poselib.plots.style import BLUE, INK, SKY, WHITE, blend
 from poselib.skeletons import Skeleton
-from poselib.typing import FloatArray
 
 
 @style.theme
@@ -51,9 +49,17 @@ def show_statistics(
     top, middle, bottom = (figure.add_subplot(grid[row, 0]) for row in range(3))
     sns.countplot(x=counts, order=range(counts.max() + 1), color=BLUE, saturation=1, ax=top)
     top.set(title=f"people in an image, mean {counts.mean():.2f}", ylabel="images", xlabel="")
-    _draw_histogram(middle, crowds[counts >= 2], "crowd index, two people or more", "images")
     sizes = np.sqrt(np.asarray(areas, dtype=np.float64))
-    _draw_histogram(bottom, sizes, "size of a person: √area, px", "people")
+    for ax, values, heading, label in (
+        (middle, crowds[counts >= 2], "crowd index, two people or more", "images"),
+        (bottom, sizes[np.isfinite(sizes)], "size of a person: √area, px", "people"),
+    ):
+        if len(values):
+            bins = min(30, max(5, len(values) // 8))
+            sns.histplot(x=values, bins=bins, color=BLUE, alpha=1, linewidth=0, ax=ax)
+            ax.axvline(float(values.mean()), color=INK, linewidth=1.0, linestyle="--")
+            heading = f"{heading}, mean {values.mean():.3g}"
+        ax.set(title=heading, ylabel=label)
     right = figure.add_subplot(grid[:, 1])
     kinds = {"visible": seen[:, 2], "hidden": seen[:, 1], "not labeled": seen[:, 0]}
     colors = (BLUE, SKY, blend(INK, WHITE, 0.85))
@@ -64,13 +70,3 @@ def show_statistics(
     for ax in (top, middle, bottom):
         ax.grid(False, axis="x")
     return figure
-
-
-def _draw_histogram(ax: Axes, values: FloatArray, title: str, label: str) -> None:
-    values = values[np.isfinite(values)]
-    if len(values):
-        bins = min(30, max(5, len(values) // 8))
-        sns.histplot(x=values, bins=bins, color=BLUE, alpha=1, linewidth=0, ax=ax)
-        ax.axvline(float(values.mean()), color=INK, linewidth=1.0, linestyle="--")
-        title = f"{title}, mean {values.mean():.3g}"
-    ax.set(title=title, ylabel=label)

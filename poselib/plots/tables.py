@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from poselib.plots import style
-from poselib.plots.palette import INK
+from poselib.plots.style import INK
 
 # Inches: the height of a row, and the least widths of a column, of a letter of a name and of one
 # of a bold number.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from matplotlib.transforms import Bbox
 
 from poselib.plots import style
 from poselib.plots.bars import stack_percentages
-from poselib.plots.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
+from poselib.plots.style import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
 _STAGES = (SKY, BLUE, GREEN, ORANGE)
 _VARIANTS = (GRAY, INK, PURPLE, VERMILION)  # none of a stage's colors
@@ -42,8 +41,7 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
         title: heading of the figure.
 
     Raises:
-        ValueError: a column is missing, there is no row, or two rows are of the same work and
-            setting.
+        ValueError: the table is incomplete, or two rows are of the same work and setting.
     """
     times = ["ms", "lower_ms", "upper_ms", "baseline_ms"]
     _check(table, ["work", "setting", *times], ["work", "setting"])
@@ -52,7 +50,18 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
     axes = figure.subplots(1, len(settings), sharey=True, sharex=True, squeeze=False)[0]
     for ax, setting in zip(axes, settings, strict=True):
         part = table[table["setting"] == setting]
-        _draw_speed(ax, part.assign(row=part["work"].map(works.index)))
+        rows = part["work"].map(works.index)
+        ax.hlines(rows, part["ms"], part["baseline_ms"], color="0.85", linewidth=2, zorder=1)
+        ax.plot(part["baseline_ms"], rows, **_REFERENCE, zorder=2)
+        ax.hlines(rows, part["lower_ms"], part["upper_ms"], color=BLUE, linewidth=3, zorder=2)
+        ax.plot(part["ms"], rows, **style.marker_style("o", 6, BLUE, BLUE), zorder=3)
+        for row, (_, line) in zip(rows, part.iterrows(), strict=True):
+            compared = np.isfinite(line["baseline_ms"])
+            text = f"×{line['baseline_ms'] / line['ms']:.3g}" if compared else _time(line["ms"])
+            end = (np.nanmax([line["upper_ms"], line["baseline_ms"]]), row)
+            bold = "bold" if compared else "normal"
+            offset = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
+            ax.annotate(text, end, **offset, fontweight=bold)
         style.name_rows(ax, works)
         ax.set(title=str(setting), xscale="log", xlabel="median time")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))
@@ -65,22 +74,6 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
     }
     style.legend_below(figure, entries)
     return figure
-
-
-def _draw_speed(ax: Axes, table: pd.DataFrame) -> None:
-    ax.hlines(table["row"], table["ms"], table["baseline_ms"], color="0.85", linewidth=2, zorder=1)
-    ax.plot(table["baseline_ms"], table["row"], **_REFERENCE, zorder=2)
-    ax.hlines(table["row"], table["lower_ms"], table["upper_ms"], color=BLUE, linewidth=3, zorder=2)
-    ax.plot(table["ms"], table["row"], **style.marker_style("o", 6, BLUE, BLUE), zorder=3)
-    for _, line in table.iterrows():
-        compared = np.isfinite(line["baseline_ms"])
-        text = f"×{line['baseline_ms'] / line['ms']:.3g}" if compared else _time(line["ms"])
-        end = np.nanmax([line["upper_ms"], line["baseline_ms"]])
-        weight = "bold" if compared else "normal"
-        ax.annotate(
-            text, (end, line["row"]), (8, 0), textcoords="offset points", va="center",
-            fontweight=weight,
-        )  # fmt: skip
 
 
 @style.theme
@@ -98,8 +91,8 @@ def show_stages(
         title: heading of the figure.
 
     Raises:
-        ValueError: a column is missing, there is no row, two rows are of the same variant and
-            number of people, or none has ``people``.
+        ValueError: the table is incomplete, two rows are of the same variant and people, or none
+            has ``people``.
     """
     _check(table, ["variant", "people", *stages, "total"], ["variant", "people"])
     if not (table["people"] == people).any():
@@ -112,24 +105,21 @@ def show_stages(
     stack_percentages(left, chosen[list(stages)], _STAGES * len(stages), heading)
     style.name_rows(left, chosen.index)
     texts = [_time(ms) for ms in chosen["total"]]
-    left.bar_label(left.containers[-1], texts, padding=4)  # type: ignore[arg-type]
+    left.bar_label(left.containers[-1], texts, padding=4)
     style.legend_under(left, columns=len(stages))
-    _draw_growth(right, table[table["people"].notna()])
-    return figure
-
-
-def _draw_growth(ax: Axes, table: pd.DataFrame) -> None:
-    for i, (name, line) in enumerate(table.groupby("variant", sort=False)):
-        line = line.sort_values("people")
+    growth = table[table["people"].notna()].sort_values("people")
+    for i, (name, line) in enumerate(growth.groupby("variant", sort=False)):
         # Variants that take equally long are both seen: every other line is wide.
         width, size = ((3.0, 8), (1.4, 4))[i % 2]
-        options: dict[str, Any] = {"color": _VARIANTS[i % len(_VARIANTS)], "marker": "osD^"[i % 4]}
-        ax.plot(line["people"], line["total"], **options, lw=width, ms=size, label=str(name))
-    ax.set(title="total time", yscale="log", xlabel="people in the image", ylabel="")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))
-    ax.set_xticks(sorted(table["people"].unique()))
-    ax.grid(False, axis="x")
-    style.legend_under(ax, columns=2)
+        color, marker = _VARIANTS[i % len(_VARIANTS)], "osD^"[i % 4]
+        points = {"color": color, "marker": marker, "ms": size, "lw": width, "label": str(name)}
+        right.plot(line["people"], line["total"], **points)
+    right.set(title="total time", yscale="log", xlabel="people in the image")
+    right.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: _time(ms)))
+    right.set_xticks(sorted(growth["people"].unique()))
+    right.grid(False, axis="x")
+    style.legend_under(right, columns=2)
+    return figure
 
 
 @style.theme
@@ -149,8 +139,8 @@ def show_tradeoff(
         title: heading of the figure.
 
     Raises:
-        ValueError: there is no panel or no network, a column or a number is missing, a time is
-            not positive, or there are more than seven methods.
+        ValueError: a panel is incomplete, a time is not positive, or there are more than seven
+            methods.
     """
     if not panels:
         raise ValueError("nothing to draw: there is no panel")
@@ -170,8 +160,22 @@ def show_tradeoff(
             table, x="ms", y=metric, hue="method", palette=colors, style="method", markers=markers,
             s=_SIZE**2, linewidth=0, legend=False, zorder=3, ax=ax,
         )  # fmt: skip
-        _style_tradeoff(ax, table["ms"], table[metric])
-        ax.set(title=style.wrapped(heading, style.WIDTH / len(panels) - 0.5), ylabel="")
+        times, values = table["ms"], table[metric]
+        low, high = times.min() / 1.4, times.max() * 1.4
+        # Round numbers of several decades, or of a part of one.
+        several, part = LogLocator(subs=(1, 2, 5)), MaxNLocator(5, steps=[1, 2, 5, 10])
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(several if high > 8 * low else part)
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        room = max(0.15 * (values.max() - values.min()), 0.5)
+        ax.set(xlim=(low, high), ylim=(values.min() - room, values.max() + 1.5 * room))
+        ax.set(
+            title=style.wrapped(heading, style.WIDTH / len(panels) - 0.5),
+            xlabel="ms an image",
+            ylabel="",
+        )
     axes[0].set_ylabel(f"{metric}, %")
     entries = {
         name: style.marker_style(markers[name], _SIZE, colors[name], colors[name])
@@ -182,21 +186,6 @@ def show_tradeoff(
     for ax, table in zip(axes, panels.values(), strict=True):
         _name_points(ax, table[["ms", metric]])
     return figure
-
-
-def _style_tradeoff(ax: Axes, times: pd.Series, values: pd.Series) -> None:
-    ax.set_xscale("log")
-    low, high = times.min() / 1.4, times.max() * 1.4
-    # Round numbers of several decades, or of a part of one.
-    ax.xaxis.set_major_locator(
-        LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(5, steps=[1, 2, 5, 10])
-    )
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
-    room = max(0.15 * (values.max() - values.min()), 0.5)
-    ax.set(xlim=(low, high), ylim=(values.min() - room, values.max() + 1.5 * room))
-    ax.set_xlabel("ms an image")
 
 
 def _name_points(ax: Axes, points: pd.DataFrame) -> None:

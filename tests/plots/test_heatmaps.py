@@ -10,7 +10,6 @@ from poselib.plots.heatmaps import (
     show_heatmaps,
     show_tagmaps,
     show_targets,
-    spaced_keypoints,
     tag_limits,
 )
 from poselib.skeletons import COCO, CROWDPOSE
@@ -131,12 +130,6 @@ def test_wrong_input_is_refused(scene):
         show_heatmaps(scene.image, np.zeros((17, 8, 8)), COCO, keypoints=["tail"])
     with pytest.raises(ValueError, match=r"keypoints must be \(people, 14, 3\)"):
         show_targets(scene.image, np.zeros((14, 8, 8)), scene.keypoints, CROWDPOSE)
-
-
-def test_spaced_keypoints_are_distinct():
-    for count in (1, 3, 7, 17, 99):
-        names = spaced_keypoints(COCO, count)
-        assert len(set(names)) == len(names) == min(count, 17)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from poselib.plots.palette import person_colors, side_color
 from poselib.plots.panels import Panel, show_panels, window_around
+from poselib.plots.style import person_colors, side_color
 from poselib.skeletons import COCO
 
 PARTNERS = np.array([1, -1])

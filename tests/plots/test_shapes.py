@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.palette import INK, WHITE, person_colors
 from poselib.plots.shapes import capsule, marker, people_shapes, person_unit, side_of
+from poselib.plots.style import INK, WHITE, person_colors
 from poselib.skeletons import COCO, CROWDPOSE
 
 
