@@ -1,4 +1,4 @@
-"""Outputs to measure adaptation with: what a network says of poses that it regresses wrongly."""
+"""Synthetic network outputs whose regressed poses are off, to measure refinement with."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def adapt_inputs(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> LocalGlobalOutputs:
-    """Make the outputs of a network that regresses and adapts the poses of scenes with people.
+    """Make the outputs of a local-global network for scenes with people.
 
     Heatmaps have a Gaussian of two cells at each keypoint over noise of up to 0.02, the center map
     has one of a cell at each person, and the offsets there lead to poses whose keypoints are up
     to ``error`` px off. The embedding is noise, and ``attract`` the published message passing
-    with random weights: what they say changes nothing in the time that it takes.
+    with random weights, which do not change the time that it takes.
 
     Args:
         people: in each image, N.
@@ -46,7 +46,7 @@ def adapt_inputs(
         embedding: channels, D.
         stride: px a cell.
         error: px, of each coordinate.
-        seed: of everything that is drawn.
+        seed: of all random numbers.
         device: where maps and weights are put.
 
     Raises:
@@ -86,7 +86,7 @@ def _spots(rng: np.random.Generator, images: int, people: int, cells: Size) -> N
 
 
 def _offsets(spots: NDArray[np.float64], points: NDArray[np.float64], cells: Size) -> Tensor:
-    """Return (B, K, 2, h, w) cells: at each spot how far its middle is from the points' places."""
+    """Return (B, K, 2, h, w) cells: the distance of each cell's center from the keypoints."""
     images, _, kinds, _ = points.shape
     offsets = torch.zeros(images, kinds, 2, *cells)
     apart = _floats(spots[:, :, None] + 0.5 - points)

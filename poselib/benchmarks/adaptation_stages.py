@@ -1,4 +1,4 @@
-"""Where the time goes from maps to adapted poses, and how it grows with the people."""
+"""Time of each stage of pose refinement, by the number of people (LOGO-CAP, Table 4)."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class StagedAdaptation:
 
     Args:
         outputs: maps on any device.
-        options: adapt poses to both priors.
+        options: refine poses with both priors.
 
     Raises:
-        ValueError: the options adapt nothing, or to one prior alone.
+        ValueError: the options refine nothing, or with one prior alone.
     """
 
     def __init__(self, outputs: LocalGlobalOutputs, options: LocalGlobalOptions) -> None:
         if not options.adapt or options.prior != "both":
             raise ValueError(
-                "stages are those of adaptation to both priors, not of "
+                "stages are those of refinement with both priors, not of "
                 f"adapt={options.adapt}, prior={options.prior!r}"
             )
         self.outputs, self.options = outputs, options
@@ -63,19 +63,19 @@ class StagedAdaptation:
 
     @torch.no_grad()
     def global_kams(self, people: CenterPoses, kernels: Tensor) -> RefinedPoses:
-        """Read global context, convolve it with the attraction maps, and find its highest places.
+        """Read global context, convolve it with the attraction maps, and find the maxima.
 
-        These are what the paper's Table 4 leaves for its third column.
+        This is the third column of the paper's Table 4.
         """
         return refine_by_global_windows(self.outputs, people, kernels, self.options)
 
     @torch.no_grad()
     def rest(self, adapted: RefinedPoses) -> list[Poses]:
-        """Score the poses and suppress those of people found twice."""
+        """Score the poses and suppress duplicates."""
         return finalize(adapted, self.options, len(self.outputs.centers))
 
     def works(self) -> dict[Stage, Work]:
-        """Return each stage as a piece of work, on what the stages before it come to."""
+        """Return each stage as a piece of work, on the results of the stages before it."""
         people, context = self.local_kems()
         kernels = self.local_kams(context)
         adapted = self.global_kams(people, kernels)
@@ -105,9 +105,9 @@ class AdaptationTimes:
 
     @property
     def overhead(self) -> float:
-        """Share of everything but convolutions of message passing in decoding, the median.
+        """Fraction of decoding that is not convolutions of message passing, the median.
 
-        By the clock; on a GPU, which leaves the processor waiting, by its own.
+        Wall time; on a GPU, its own time.
         """
         if self.convolutions is None:
             return 1.0
@@ -116,7 +116,7 @@ class AdaptationTimes:
         return float(np.median(1 - np.divide(spared, whole)))
 
     def as_dict(self) -> dict[str, float]:
-        """Return median ms by the clock, those of the processor as ``cpu_<name>``, and overhead.
+        """Return median wall ms, CPU ms as ``cpu_<name>``, and the overhead.
 
         Names are those of the stages with ``_ms`` behind them, ``decoding_ms``, and
         ``convolutions_ms`` and ``network_ms`` where there are any.
@@ -141,11 +141,11 @@ def time_adaptation(
     warmup: int = 1,
     seconds: float = 0.0,
 ) -> AdaptationTimes:
-    """Take the times of the stages from maps to adapted poses, in turns.
+    """Time the stages from maps to refined poses, in turns.
 
     Args:
         outputs: maps on the device.
-        options: adapt poses to both priors.
+        options: refine poses with both priors.
         network: a forward pass, if it is to be timed too.
         repeats, threads, device, warmup, seconds: see ``engine.timing.measure_all``.
 
@@ -177,7 +177,7 @@ def _convolutions(attract: object) -> list[nn.Module]:
     return [
         module
         for module in (attract.modules() if isinstance(attract, nn.Module) else ())
-        # those that mix channels of one place, as attentive normalization's, are not meant
+        # not those that mix channels at one location, as in attentive normalization
         if isinstance(module, nn.Conv2d)
         and (module.kernel_size != (1, 1) or module.bias is not None)
     ]

@@ -1,4 +1,4 @@
-"""People and detections from a seed, to measure an evaluation with or to test it on."""
+"""Synthetic annotations and detections, to measure or test an evaluation."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _WIDTH, _HEIGHT = 640, 480
 def evaluation_workload(
     skeleton: Skeleton, images: int = 5000, seed: int = 0
 ) -> tuple[Entry, list[Entry]]:
-    """Make ground truth and results of the size of a COCO validation set; measure nothing.
+    """Make ground truth and results of the size of a COCO validation set.
 
-    About two people an image, in some images none, of COCO's range of sizes and with a third of
+    About two people per image, in some images none, in COCO's range of sizes and with a third of
     the keypoints unlabeled; one in fifty is a crowd and one in twenty has no labeled keypoint.
-    Nine people in ten are found, more or less exactly, some twice, and four detections an image
-    find nobody. 5000 images have about 10,000 people and 30,000 detections.
+    Nine people in ten are detected, more or less exactly, some twice, and four detections per image
+    are false positives. 5000 images have about 10,000 people and 30,000 detections.
 
     Args:
         skeleton: gives K; where its keypoints lie on a body does not matter here.
         images: number of images, 640x480 px, with ids from 1 and crowd indices.
-        seed: of everything that is drawn.
+        seed: of all random numbers.
 
     Returns:
         Ground truth as ``evaluate_ap`` takes it, and COCO results.
@@ -100,7 +100,7 @@ def _results(
     found = np.flatnonzero(rng.random(len(people)) < 0.9)
     found = np.concatenate([found, rng.permutation(found)[: len(found) // 10]])
     error = np.exp(rng.normal(-3.5, 1, (len(found), 1, 1))) * boxes[found, None, 2:]
-    # Keypoints that nobody labeled are somewhere in the person's box.
+    # Keypoints without a label are somewhere in the person's box.
     guess = boxes[found, None, :2] + boxes[found, None, 2:] * rng.random(people[found, :, :2].shape)
     labeled = people[found, :, 2:] > 0
     hits = np.where(labeled, people[found, :, :2], guess)

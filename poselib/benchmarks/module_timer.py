@@ -1,4 +1,4 @@
-"""How long some modules take within the work that calls them."""
+"""Time of modules within the work that calls them, by forward hooks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Moment = tuple[float, float, torch.cuda.Event | None]  # s by the clock, of the 
 
 
 class TimedWithin:
-    """Work that notes in each call how long some modules take within it.
+    """Work that records in each call how long some modules take within it.
 
-    Part and whole share the moods of the machine, so that their ratio is far steadier than that of
-    times taken one after the other, and caches are as they are in use.
+    Part and whole are measured under the same load, so their ratio is far steadier than that of
+    separate measurements, and caches are as in use.
 
     Args:
         work: called without arguments.
         modules: none of which calls another.
-        device: where they run. On a GPU, which runs behind the processor, their time there counts
-            as the time by the clock, too.
+        device: where they run. On a GPU, which runs asynchronously, their time there also counts as
+            wall time.
     """
 
     def __init__(self, work: Work, modules: Sequence[nn.Module], device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Pieces of work, each beside a plain implementation of it, timed under several settings."""
+"""Benchmarks: pieces of work beside a plain implementation, timed under several settings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Setting = tuple[str, int]  # device and threads
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A piece of work and the two ways to do it.
+    """A piece of work with poselib's implementation and a plain one.
 
     Attributes:
         work: what is done, as a table shows it.
         device: where, ``"cpu"`` or ``"cuda"``.
-        fast: poselib's way.
-        baseline: the plain way; None where there is nothing to compare with.
-        same: whether the results of both ways, in this order, are the same.
+        fast: poselib's implementation.
+        baseline: the plain implementation; None where there is none.
+        same: whether the results of both, in this order, agree.
     """
 
     work: str
@@ -33,7 +33,7 @@ class Benchmark:
 
 
 def run_benchmarks(
-    contests: Sequence[Benchmark],
+    benchmarks: Sequence[Benchmark],
     settings: Sequence[Setting],
     *,
     repeats: int = 3,
@@ -43,41 +43,43 @@ def run_benchmarks(
     """Time each piece of work under each setting of its device.
 
     Args:
-        contests: what is done.
+        benchmarks: what to time.
         settings: devices and the threads that one operation may use there.
         repeats: turns of each pair, more of them until ``seconds`` have passed.
         seconds: see ``engine.timing.measure``.
         warmup: calls before those.
 
     Returns:
-        One row a contest and setting: ``work``, ``setting``, ``same``, the columns of
+        One row per benchmark and setting: ``work``, ``setting``, ``same``, the columns of
         ``Comparison.as_dict`` (NaN without a baseline).
 
     Raises:
-        ValueError: a contest has a baseline and no ``same``, or none is of a setting's device.
+        ValueError: a benchmark has a baseline and no ``same``, or none is for a setting's device.
     """
-    for contest in contests:
-        if contest.baseline and not contest.same:
-            raise ValueError(f"{contest.work!r} has a baseline: say when the results are the same")
-    devices = {contest.device for contest in contests}
+    for benchmark in benchmarks:
+        if benchmark.baseline and not benchmark.same:
+            raise ValueError(
+                f"{benchmark.work!r} has a baseline: say when the results are the same"
+            )
+    devices = {benchmark.device for benchmark in benchmarks}
     if unknown := {device for device, _ in settings} - devices:
         raise ValueError(f"no work is for {sorted(unknown)}; there is some for {sorted(devices)}")
     turns = {"repeats": repeats, "seconds": seconds, "warmup": warmup}
-    return pd.DataFrame(list(_rows(contests, settings, turns)))
+    return pd.DataFrame(list(_rows(benchmarks, settings, turns)))
 
 
 def _rows(
-    contests: Sequence[Benchmark], settings: Sequence[Setting], turns: dict[str, Any]
+    benchmarks: Sequence[Benchmark], settings: Sequence[Setting], turns: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     for device, threads in settings:
-        for contest in (each for each in contests if each.device == device):
-            row: dict[str, Any] = {"work": contest.work, "setting": setting_name(device, threads)}
+        for benchmark in (each for each in benchmarks if each.device == device):
+            row: dict[str, Any] = {"work": benchmark.work, "setting": setting_name(device, threads)}
             shared = {"threads": threads, "device": device, **turns}
-            if contest.baseline and contest.same:
-                row["same"] = bool(contest.same(contest.fast(), contest.baseline()))
-                row |= compare(contest.fast, contest.baseline, **shared).as_dict()
+            if benchmark.baseline and benchmark.same:
+                row["same"] = bool(benchmark.same(benchmark.fast(), benchmark.baseline()))
+                row |= compare(benchmark.fast, benchmark.baseline, **shared).as_dict()
             else:
-                row |= measure(contest.fast, **shared).as_dict()
+                row |= measure(benchmark.fast, **shared).as_dict()
             yield row
 
 
@@ -89,7 +91,7 @@ def setting_name(device: str, threads: int) -> str:
 
 
 def growth_of_times(table: pd.DataFrame, less: str, more: str) -> pd.DataFrame:
-    """Say how many times as long the larger of two works takes.
+    """Compare the times of a smaller and a larger piece of work.
 
     Args:
         table: of ``run_benchmarks``.
@@ -97,7 +99,7 @@ def growth_of_times(table: pd.DataFrame, less: str, more: str) -> pd.DataFrame:
         more: the larger one.
 
     Returns:
-        One line a setting: ``setting``, ``less``, ``more``, ``less_ms``, ``more_ms``, ``growth``,
+        One row per setting: ``setting``, ``less``, ``more``, ``less_ms``, ``more_ms``, ``growth``,
         of the medians, and ``cpu_growth``, of the processor's time.
 
     Raises:
@@ -128,9 +130,9 @@ def decoding_ratios(measured: pd.DataFrame, shown: int) -> pd.DataFrame:
         shown: the number of people that growth is counted from.
 
     Returns:
-        One line a number of people: how many times faster poselib is (``speed-up``, of both
-        orders and, of progressive decoding, in CPU time), what share of the time of a fixed order
-        progressive decoding takes (``progressive / fixed``, of both implementations), and
+        One row per number of people: how many times faster poselib is (``speed-up``, of both
+        orders and, of progressive decoding, in CPU time), what fraction of the time of a fixed
+        order progressive decoding takes (``progressive / fixed``, of both implementations), and
         ``growth``.
     """
     total = measured.pivot(index="people", columns=["by", "decoding"], values="total")

@@ -1,4 +1,4 @@
-"""How fast systems are: networks and decoders, stages of adaptation, and accuracy beside time."""
+"""Speed of systems: networks and decoders, stages of refinement, and accuracy against time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from poselib.systems import OptionValue, System, build
 
 @dataclass(frozen=True)
 class Timed:
-    """A network that is to be timed, with weights drawn at random.
+    """A network to be timed, with random weights.
 
     Attributes:
         system: key in ``poselib.systems.SYSTEMS``.
@@ -52,16 +52,16 @@ class Timed:
 def synthetic_outputs(
     system: System, image: Tensor, people: int, seed: int
 ) -> TagOutputs | RegressionOutputs:
-    """Return what the network would say of images with people, had it learned to.
+    """Return synthetic outputs that contain ``people`` detections per image.
 
-    Drawn maps of the size, number and kind of its own, since a network that has not learned
-    anything sees either nobody or people everywhere. Where it passes messages, these are its own.
+    They have the size, number and kind of the network's own outputs: an untrained network detects
+    either no one or people everywhere. Message passing is the network's own.
 
     Args:
         system: on the device of the image.
         image: (B, 3, H, W).
         people: in each image.
-        seed: of what is drawn.
+        seed: of all random numbers.
     """
     with torch.no_grad():
         own = system.model(image)
@@ -90,7 +90,7 @@ def time_systems(
     seed: int = 0,
     **turns: Any,
 ) -> pd.DataFrame:
-    """Take the time of one image: of the network, and of decoding maps with people.
+    """Time one image: the network, and the decoding of maps with people.
 
     All networks and decoders take turns, so that whatever else runs slows all of them.
 
@@ -104,8 +104,8 @@ def time_systems(
         **turns: of ``engine.timing.measure_all``.
 
     Returns:
-        One line a network and setting: ``row``, ``setting``, ``network_ms``, ``decoding_ms``,
-        ``time_ms``, their sum, ``fps`` and ``cpu_ms``, that of the processor.
+        One row per network and setting: ``row``, ``setting``, ``network_ms``, ``decoding_ms``,
+        ``time_ms``, their sum, ``fps`` and ``cpu_ms``, CPU time.
     """
     lines = []
     for device in _devices(settings):
@@ -149,20 +149,20 @@ def time_stages(
     seed: int = 0,
     **turns: Any,
 ) -> pd.DataFrame:
-    """Take the times of the stages of adaptation, by the number of people (LOGO-CAP, Table 4).
+    """Time the stages of refinement, by the number of people (LOGO-CAP, Table 4).
 
     Args:
-        networks: by the name of their row; all adapt poses.
+        networks: by the name of their row; all refine poses.
         skeleton, size, settings, seed: see ``time_systems``.
         people: numbers of them.
         **turns: of ``benchmarks.adaptation_stages.time_adaptation``.
 
     Returns:
-        One line a network, setting and number of people: ``row``, ``setting``, ``people`` and what
+        One row per network, setting and number of people: ``row``, ``setting``, ``people`` and what
         ``AdaptationTimes.as_dict`` has.
 
     Raises:
-        ValueError: a network does not adapt poses.
+        ValueError: a network does not refine poses.
     """
     return pd.DataFrame(list(_stages(networks, skeleton, size, people, settings, seed, turns)))
 
@@ -185,7 +185,7 @@ def _stages(
             if not isinstance(outputs, LocalGlobalOutputs) or not isinstance(
                 options, LocalGlobalOptions
             ):
-                raise ValueError(f"{row!r} does not adapt poses")
+                raise ValueError(f"{row!r} does not refine poses")
             work = partial(_forward, system, image)
             for threads in (each for where, each in settings if where == device):
                 shared = {"threads": threads, "device": device, **turns}
@@ -195,15 +195,15 @@ def _stages(
 
 
 def growth(stages: pd.DataFrame) -> pd.DataFrame:
-    """Return how many times longer most people take than fewest, for each network and setting.
+    """Return the ratio of times with most and fewest people, for each network and setting.
 
     Args:
         stages: of ``time_stages``.
 
     Returns:
-        One line each: ``row``, ``setting``, ``fewest``, ``most``, ``decoding``, the ratio from maps
-        to poses, ``image``, that with the network, and ``overhead``, the share of everything but
-        convolutions of message passing with most people.
+        One row each: ``row``, ``setting``, ``fewest``, ``most``, ``decoding``, the ratio from maps
+        to poses, ``image``, that with the network, and ``overhead``, the fraction of time that is
+        not convolutions of message passing, with most people.
     """
     lines = []
     for (row, setting), part in stages.groupby(["row", "setting"], sort=False):
@@ -227,17 +227,18 @@ def growth(stages: pd.DataFrame) -> pd.DataFrame:
 def parse_named_checkpoints(
     text: str, preset: str, dataset: str, *, seed: int
 ) -> dict[str, Checkpoint]:
-    """Read the parameter of a notebook that is given several systems by name.
+    """Load the checkpoints that a notebook parameter names.
 
     Args:
         text: ``name=file`` pairs separated by spaces; an underscore in a name is read as a space.
-            If empty, nothing is given, but to ``"smoke"`` an untrained system of each kind.
+            If empty, none are loaded, except in ``"smoke"``, which makes an untrained system of
+            each kind.
         preset, dataset: the notebook's.
         seed: of untrained weights.
 
     Raises:
         FileNotFoundError: a file is absent.
-        ValueError: a pair is none, or two have the same name.
+        ValueError: a part is not ``name=file``, or two have the same name.
     """
     if not text.strip() and preset == "smoke":
         kinds = {"LOGO-CAP": "logocap", "DEKR": "dekr", "AE": "hae"}
@@ -264,7 +265,7 @@ def speed_accuracy(
     device: torch.device | str = "cpu",
     **turns: Any,
 ) -> pd.DataFrame:
-    """Evaluate systems, and take the time from an image to its poses, one image after another.
+    """Evaluate systems, and time them from an image to its poses, one image after another.
 
     Args:
         systems: by name; what stands before the last comma of it is the method.
@@ -274,7 +275,7 @@ def speed_accuracy(
         threads, device, turns: see ``engine.timing.measure``.
 
     Returns:
-        One line a system, named by it: ``method``, ``ms`` an image, and ``AP`` in per cent.
+        One row per system, named by it: ``method``, ``ms`` per image, and ``AP`` in per cent.
     """
     lines = {}
     for name, given in systems.items():

@@ -1,4 +1,4 @@
-"""Measured times beside those that a paper prints: lines of tables, panels and what is told."""
+"""Tables and panels of measured times beside published ones, and their summaries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SPEED_NAMES = {
 
 
 def compared_networks(backbones: Sequence[str]) -> dict[str, Timed]:
-    """Return the networks of LOGO-CAP's Table 3 that are built here, by its names of the rows."""
+    """Return the networks of LOGO-CAP's Table 3 that are built here, by the names of its rows."""
     return {
         f"{method}, {name.replace('hrnet_w', 'HRNet-W')}": Timed(system, {"backbone": name})
         for method, system in _METHODS.items()
@@ -37,21 +37,21 @@ def compared_networks(backbones: Sequence[str]) -> dict[str, Timed]:
 
 
 def adapting_networks(backbones: Sequence[str]) -> dict[str, Timed]:
-    """Return the networks of LOGO-CAP's Table 4, by its names of the rows."""
+    """Return the networks of LOGO-CAP's Table 4, by the names of its rows."""
     return {
         name.replace("hrnet_w", "W"): Timed("logocap", {"backbone": name}) for name in backbones
     }
 
 
 def with_published(table: str, measured: pd.DataFrame) -> pd.DataFrame:
-    """Return published lines of a table of LOGO-CAP, then measured ones, told apart by ``by``."""
+    """Return published, then measured rows of a LOGO-CAP table; column ``by`` says which."""
     paper = published_table("logocap", table).rename(columns={"backbone_ms": "network_ms"})
     lines = [paper.rename_axis("row").reset_index().assign(by="published")]
     return pd.concat([*lines, measured.assign(by="measured")], ignore_index=True).round(4)
 
 
 def speed_columns(speed: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return LOGO-CAP's Table 3, published and measured, with headings to be read.
+    """Return LOGO-CAP's Table 3, published and measured, with readable headings.
 
     Args:
         speed: of ``speed.time_systems``; its first setting is what is shown.
@@ -62,12 +62,12 @@ def speed_columns(speed: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def main_setting(lines: pd.DataFrame) -> pd.DataFrame:
-    """Return the lines of the first setting, by their row."""
+    """Return the rows of the first setting, by network."""
     return lines[lines["setting"] == lines["setting"].iloc[0]].set_index("row")
 
 
 def summarize_speed(speed: pd.DataFrame, people: int) -> str:
-    """Say in a sentence what ``speed.time_systems`` found in its first setting."""
+    """Summarize ``speed.time_systems`` in a sentence, for its first setting."""
     main = main_setting(speed)
     times = [
         f"{row}: {line['time_ms']:.0f} ms ({line['network_ms'] / line['time_ms']:.0%} network)"
@@ -78,7 +78,7 @@ def summarize_speed(speed: pd.DataFrame, people: int) -> str:
 
 
 def summarize_stages(grown: pd.DataFrame) -> str:
-    """Say in a sentence what ``speed.growth`` found."""
+    """Summarize ``speed.growth`` in a sentence."""
     told = []
     for line in grown.to_dict("records"):
         few, many = people_label(int(line["fewest"])), people_label(int(line["most"]))
@@ -117,7 +117,7 @@ def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
     """Return panels for ``plots.timings``: LOGO-CAP's Table 3, then what was measured.
 
     Args:
-        measured: by where, of ``speed.speed_accuracy``; there may be nothing.
+        measured: of ``speed.speed_accuracy``, by dataset and machine; may be empty.
     """
     paper = published_table("logocap", "3").rename(columns={"time_ms": "ms"})[["ms", "AP"]]
     method = [_method(row) for row in paper.index]
@@ -127,7 +127,7 @@ def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
 
 
 def summarize_tradeoff(measured: Mapping[str, pd.DataFrame]) -> str:
-    """Say in a sentence what ``speed.speed_accuracy`` found, by where."""
+    """Summarize ``speed.speed_accuracy`` in a sentence, by dataset and machine."""
     told = [
         f"{where}: "
         + "; ".join(f"{n} AP {found.AP[n]:.1f} % at {found.ms[n]:.1f} ms" for n in found.index)

@@ -85,7 +85,7 @@ def loss(batch: int, size: Size, seed: int, device: str) -> Benchmark:
 
 
 def targets(size: Size, seed: int) -> Benchmark:
-    """Heatmaps of an image with ten people, with weights here and places of tags there."""
+    """Heatmaps of an image with ten people; with masks here, with tag locations in the baseline."""
     batch = workloads.target_inputs(1, 10, size, seed=seed)
     encode = PlainTargets((size[0] // STRIDE, size[1] // STRIDE), STRIDE, sigma=2)
     fast = partial(heatmap_targets, batch, strides=(STRIDE,), subpixel=False)
@@ -107,13 +107,13 @@ def average_precision(images: int, seed: int) -> Benchmark:
 
 
 def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Benchmark]:
-    """From poses at centers to adapted ones, message passing with its full width included."""
+    """From poses at centers to refined ones, message passing at its full width included."""
     options, found = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas))), []
     for count in people:
         outputs = adapt_inputs(count, size, seed=seed)
         given = outputs, propose_poses(outputs, options), options
         fast, slow = partial(refine_poses, *given), partial(adapt_plainly, *given)
-        found.append(Benchmark(f"adapt {people_label(count)}", "cpu", fast, slow, _same_places))
+        found.append(Benchmark(f"adapt {people_label(count)}", "cpu", fast, slow, _same_locations))
     return found
 
 
@@ -137,10 +137,10 @@ def regression_network(backbone: str, size: Size, seed: int) -> Benchmark:
 
 
 def without_reference(backbone: str, size: Size, seed: int) -> list[Benchmark]:
-    """What there is nothing to compare with here.
+    """Work without a baseline: forward passes, regression targets and rendered scenes.
 
-    Forward passes, targets and decoding of regression (whose plain references are written to be
-    read, cell by cell, and not like the published code), and drawn scenes.
+    The plain reference of regression targets is written to be read, cell by cell, and not like the
+    published code.
     """
     network = build("hae", COCO, backbone=backbone).model.eval().requires_grad_(False)
     scenes = SyntheticScenes(SceneConfig(size=128, people=(1, 4)), 50, seed, COCO)
@@ -159,11 +159,11 @@ def _same_poses(fast: Any, slow: Any) -> bool:
     )
 
 
-def _same_places(fast: Any, slow: Any) -> bool:
-    """Equal heat; of places that are as high but for rounding, few may be others."""
-    points, heat = slow
-    elsewhere = (fast.people.points - points).abs().amax(dim=-1)[heat > 0] > 1e-3
-    same = torch.allclose(fast.scores, heat.clamp(min=0), rtol=1e-4, atol=1e-5)
+def _same_locations(fast: Any, slow: Any) -> bool:
+    """Compare scores; where two locations score the same but for rounding, few may differ."""
+    points, scores = slow
+    elsewhere = (fast.people.points - points).abs().amax(dim=-1)[scores > 0] > 1e-3
+    same = torch.allclose(fast.scores, scores.clamp(min=0), rtol=1e-4, atol=1e-5)
     return same and bool(elsewhere.float().mean() < 0.01)
 
 

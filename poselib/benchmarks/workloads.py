@@ -1,4 +1,4 @@
-"""Inputs to measure with, of the sizes and the kind that networks have, made from a seed."""
+"""Synthetic inputs of realistic size for benchmarks, made from a seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from poselib.structures import AffineTransform, Batch, Size
 
 Device = torch.device | str
 
-# The published reading and λ of Eq. (11).
+# As published: options, and λ of Eq. (11).
 FOCAL, HIGH_WEIGHT = PullOptions(alpha=2.0, per_keypoint=True), 1.5
 
 _STRIDE = 2  # of a network's finest maps, which are enlarged before decoding
@@ -36,10 +36,10 @@ _PATCH = 32  # cells over which the tags of the background change
 
 @dataclass(frozen=True)
 class TagInputs:
-    """What an associative loss reads.
+    """Inputs of an associative loss.
 
     Attributes:
-        tags: (B, K, L, h, w) float32, which gradients flow to.
+        tags: (B, K, L, h, w) float32, requires a gradient.
         keypoints: (B, N, K, 3) float32, px and visibility.
         image_size: (H, W) px.
     """
@@ -62,19 +62,19 @@ def decode_inputs(
 ) -> TagOutputs:
     """Make heatmaps and tags of scenes with people, at the resolution of the image.
 
-    They are drawn at stride 2 and enlarged, as those of a network are: Gaussians of 8 px and
-    heats of 0.5 to 1 over noise of up to 0.02. Each person has a tag, one from the next person's,
-    which all of its keypoints have but for a deviation of 0.05; between people, tags vary slowly
-    over the range of theirs.
+    They are made at stride 2 and upsampled, like those of a network: Gaussians of 8 px with peaks
+    of 0.5 to 1 over noise of up to 0.02. Tags of different people are 1 apart; the keypoints of a
+    person share its tag with a standard deviation of 0.05. Between people, tags vary slowly over
+    their range.
 
     Args:
         people: in each image.
         size: (H, W) px.
         keypoints: types, K.
-        length: tags a keypoint, L; 2 after flip testing.
+        length: tags per keypoint, L; 2 after flip testing.
         images: B.
-        missing: share of keypoints that leave no trace.
-        seed: of everything that is drawn.
+        missing: fraction of keypoints without a peak.
+        seed: of all random numbers.
         device: where the maps are put.
 
     Raises:
@@ -131,9 +131,9 @@ def loss_inputs(
         people: in each image, N.
         size: (H, W) of the network input, px.
         keypoints: types, K.
-        length: tags a keypoint, L.
-        stride: px a cell of the tagmaps.
-        seed: of everything that is drawn.
+        length: tags per keypoint, L.
+        stride: px per cell of the tagmaps.
+        seed: of all random numbers.
         device: where tensors are put.
     """
     rng = np.random.default_rng(seed)
@@ -152,7 +152,7 @@ def associative_step(inputs: TagInputs, groups: Tensor, pull: PullOptions = FOCA
     Args:
         inputs: tags, keypoints and the size of the image.
         groups: (K,) int64, the group of each keypoint.
-        pull: readings of the pulling loss.
+        pull: options of the pulling loss.
     """
     values, visible = tags_at_keypoints(inputs.tags, inputs.keypoints, inputs.image_size)
     low, high = hierarchical_pull(values, visible, groups, pull)
@@ -178,7 +178,7 @@ def target_inputs(
         people: in each image, N.
         size: (H, W) of the images, px.
         keypoints: types, K.
-        seed: of everything that is drawn.
+        seed: of all random numbers.
         device: where tensors are put.
     """
     rng = np.random.default_rng(seed)
@@ -201,27 +201,27 @@ def read_once(outputs: TagOutputs) -> Tensor:
 def _scene(
     rng: np.random.Generator, people: Tensor, length: int, size: Size
 ) -> tuple[Tensor, Tensor]:
-    """Draw one scene's heat (K, h, w) and tags (K, L, h, w) at stride 2."""
+    """Return one scene's heatmaps (K, h, w) and tags (K, L, h, w) at stride 2."""
     count, kinds, _ = people.shape
     maps = (size[0] // _STRIDE, size[1] // _STRIDE)
     base = _SPACING * (rng.permutation(count) - (count - 1) / 2)
     own = _floats(base[:, None, None] + _SPREAD * rng.standard_normal((count, kinds, length)))
     heights = _floats(rng.uniform(0.5, 1, (count, kinds, 1, 1)))
-    heat = torch.zeros(kinds, *maps)
+    heatmaps = torch.zeros(kinds, *maps)
     tags = _background(rng, (kinds, length, *maps), _SPACING * count / 2)
     noise = _floats(_SPREAD * rng.standard_normal(tags.shape))
     for person, tag, height in zip(people, own, heights, strict=True):
-        drawn = gaussian_heatmaps(person[None, None], size, maps, _SIGMA / _STRIDE)[0] * height
-        nearest = (drawn > heat) & (drawn > _NOISE)
-        heat = torch.maximum(heat, drawn)
+        peaks = gaussian_heatmaps(person[None, None], size, maps, _SIGMA / _STRIDE)[0] * height
+        nearest = (peaks > heatmaps) & (peaks > _NOISE)
+        heatmaps = torch.maximum(heatmaps, peaks)
         tags = torch.where(nearest[:, None], tag[:, :, None, None], tags)
-    return heat + _floats(rng.uniform(0, _NOISE, heat.shape)), tags + noise
+    return heatmaps + _floats(rng.uniform(0, _NOISE, heatmaps.shape)), tags + noise
 
 
-def _background(rng: np.random.Generator, shape: tuple[int, int, int, int], reach: float) -> Tensor:
-    """Return (K, L, h, w) tags between -reach and reach that change over some cells."""
+def _background(rng: np.random.Generator, shape: tuple[int, int, int, int], limit: float) -> Tensor:
+    """Return (K, L, h, w) tags between -limit and limit that vary slowly over the map."""
     nodes = [max(2, side // _PATCH) for side in shape[2:]]
-    return _enlarged(_floats(rng.uniform(-reach, reach, (*shape[:2], *nodes))), shape[2:])
+    return _enlarged(_floats(rng.uniform(-limit, limit, (*shape[:2], *nodes))), shape[2:])
 
 
 def _floats(values: NDArray[np.float64]) -> Tensor:

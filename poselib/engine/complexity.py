@@ -1,4 +1,4 @@
-"""How large a network is: its parameters, and the multiplications that an image takes."""
+"""Parameters and multiply-accumulates of networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from poselib.systems.system import System
 
 
 class HasSavedMacs(Protocol):
-    """A module that computes what was published from fewer operations, and says so."""
+    """A module that needs fewer operations than the published one, and reports how many."""
 
     def saved_macs(self, *inputs: Any) -> int:
         """Return how many multiply-accumulates fewer a call with these inputs takes."""
@@ -27,7 +27,7 @@ class HasSavedMacs(Protocol):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network, or some of its parts, takes.
+    """Parameters and operations of a network or of some of its parts.
 
     Attributes:
         params: numbers that training changes: weights, biases and the scales of normalizations,
@@ -55,7 +55,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Complexity(Cost):
-    """What a network takes, and each of its parts.
+    """Parameters and operations of each part of a network.
 
     Attributes:
         by_part: by the name of an attribute of the network; what belongs to none is under ``""``.
@@ -64,7 +64,7 @@ class Complexity(Cost):
     by_part: Mapping[str, Cost]
 
     def of(self, *parts: str) -> Cost:
-        """Return what some parts take together.
+        """Return the sum over some parts.
 
         Raises:
             ValueError: the network has no such part.
@@ -75,7 +75,7 @@ class Complexity(Cost):
 
 
 def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Complexity:
-    """Count the parameters of a network and what it multiplies for one image.
+    """Count the parameters of a network and its multiply-accumulates for one image.
 
     As in the papers, that is convolutions, deformable ones included, and matrix products alone:
     no normalization, activation or interpolation. Shapes are all that is computed, on the meta
@@ -148,7 +148,7 @@ def _macs_by_part(counter: FlopCounterMode, root: str) -> Counter[str]:
 
 
 def _own_formulas() -> dict[Any, Callable[..., int]]:
-    """Return how to count operations that torch does not know, for one counter alone."""
+    """Return formulas of operations that torch does not count, for one counter."""
     # absent as long as nobody has imported torchvision, and then no network can call it
     deformable = getattr(torch.ops.torchvision, "deform_conv2d", None)
     return {} if deformable is None else {deformable: _deformable_flops}

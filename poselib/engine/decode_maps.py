@@ -1,4 +1,4 @@
-"""Decoding of stored maps, stage by stage: what is found, and how long each stage takes."""
+"""Decode stored maps of any network, and time each stage."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from poselib.structures import Poses
 
 @dataclass(frozen=True)
 class StageTimes:
-    """How long the stages of a decoding took, and what was found.
+    """Times of the stages of a decoding, and the poses.
 
     Attributes:
         stages: names in the order in which they come, ``poselib.decoders.associative.STAGES``.
-        wall: (repeats, stages) float64, ms by the clock.
+        wall: (repeats, stages) float64, wall ms.
         cpu: (repeats, stages) float64, ms of all threads of the process; steadier than ``wall``
             where others use the machine.
-        poses: one an image.
+        poses: one per image.
     """
 
     stages: tuple[Stage, ...]
@@ -47,10 +47,10 @@ def decode_stages(
     repeats: int = 1,
     warmup: int = 0,
 ) -> StageTimes:
-    """Decode, and take the time of each stage.
+    """Decode, and time each stage.
 
     The stages follow one another without a gap: together they are all the time from maps to poses.
-    On a GPU each is waited for, as it is not where nobody takes the time.
+    On a GPU each stage is waited for, which ordinary decoding does not do.
 
     Args:
         outputs: maps on any device.
@@ -83,7 +83,7 @@ class _Clock:
         self._last = self._now()
 
     def stop(self, stage: Stage) -> None:
-        """Ascribe the time that has passed since the last stop to a stage."""
+        """Add the time since the last stop to a stage."""
         index, now = STAGES.index(stage), self._now()
         self.wall[index] += 1e3 * (now[0] - self._last[0])
         self.cpu[index] += 1e3 * (now[1] - self._last[1])
@@ -96,7 +96,7 @@ class _Clock:
 
 
 def read_maps(path: Path) -> TagOutputs:
-    """Read the maps of one image, of whatever origin.
+    """Read the maps of one image from an npz file.
 
     The file, of NumPy's npz format, holds ``heatmaps`` (K, H, W) and ``tags`` (K, H, W, L), both
     float32; of tags (K, H, W), L is 1. What is returned are views of the arrays as they are read.

@@ -1,4 +1,4 @@
-"""Stopping between two steps, never within one."""
+"""Deferred interrupts: stop between two steps, never within one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Put off an interrupt (Ctrl-C, a notebook's stop button) until the block has ended.
+    """Defer an interrupt (Ctrl-C, a notebook's stop button) until the block has ended.
 
     Only the main thread receives interrupts; elsewhere nothing is done.
     """

@@ -1,4 +1,4 @@
-"""How long things take: medians of repeats, and comparisons that share the machine's moods."""
+"""Timing: medians of repeats; alternatives are interleaved so that machine load affects both."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _LARGEST_KEPT = 31 * 2**20  # bytes of a block that the GNU allocator still lear
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of one piece of work, repeated; milliseconds.
+    """Times of a repeated piece of work, in milliseconds.
 
     Attributes:
-        wall: one a repeat, from the call to its result, a GPU's included.
-        cpu: one a repeat, of all threads of the process; steadier than ``wall`` where others
+        wall: per repeat, from the call to its result, a GPU's included.
+        cpu: per repeat, of all threads of the process; steadier than ``wall`` where others
             use the machine.
-        gpu: one a repeat, between two events on the GPU; NaN on a CPU.
+        gpu: per repeat, between two events on the GPU; NaN on a CPU.
     """
 
     wall: tuple[float, ...]
@@ -74,19 +74,19 @@ class Timing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Times of two ways to do the same work, taken in turns."""
+    """Times of two implementations of the same work, taken in turns."""
 
     fast: Timing
     baseline: Timing
 
     @property
     def ratio(self) -> float:
-        """How often the fast one is done while the baseline is done once: wall medians."""
+        """Speed-up: median baseline wall time over median fast wall time."""
         return self.baseline.median / self.fast.median
 
     @property
     def cpu_ratio(self) -> float:
-        """The same of the CPU times; NaN where the processor's clock did not tick."""
+        """Speed-up in CPU time; NaN where the CPU clock did not tick."""
         taken = self.fast.cpu_median
         return self.baseline.cpu_median / taken if taken else float("nan")
 
@@ -117,8 +117,8 @@ def measure(
         threads: that one operation of torch or OpenCV may use.
         device: where the work is done; a GPU is waited for before and after each call.
         warmup: calls before those, which allocate memory and load what is loaded once.
-        seconds: more calls are timed until this long has passed, so that short work is not
-            judged by few of them.
+        seconds: more calls are timed until this long has passed, so that short work has
+            enough repeats.
 
     Raises:
         ValueError: ``repeats`` or ``threads`` is below 1, or ``warmup`` is negative.
@@ -158,7 +158,7 @@ def compare(
     seconds: float = 0.0,
     fast_calls: int = 3,
 ) -> Comparison:
-    """Time two ways to do the same work in turns, so that whatever else runs slows both.
+    """Time two implementations of the same work in turns, so that whatever else runs slows both.
 
     Args:
         fast: called ``fast_calls`` times in each turn.
@@ -178,7 +178,7 @@ def compare(
 
 
 def machine(device: Device = "cpu") -> dict[str, Any]:
-    """Return what the times were measured on: processor, cores, load, GPU and versions."""
+    """Describe the machine: processor, cores, load, GPU and versions."""
     device = torch.device(device)
     return {
         "cpu": _processor(),
@@ -195,7 +195,7 @@ def machine(device: Device = "cpu") -> dict[str, Any]:
 
 @contextlib.contextmanager
 def limited_threads(count: int) -> Iterator[None]:
-    """Let operations of torch and OpenCV use ``count`` threads, and afterwards as many as before.
+    """Limit operations of torch and OpenCV to ``count`` threads within a ``with`` block.
 
     Raises:
         ValueError: ``count`` is below 1.
@@ -238,7 +238,7 @@ def _in_turns(
 
 
 def _keep_memory() -> None:
-    """Let this process keep memory that it frees, as any does in which a network has run.
+    """Let this process keep freed memory, like any process in which a network has run.
 
     The GNU allocator gives back to the system what is free beyond twice the largest block that was
     ever freed, of 32 MB at most, and getting it again is slow: it made 16 ms for reading windows

@@ -14,15 +14,15 @@ from poselib.benchmarks.run import (
 )
 
 
-def contests() -> list[Benchmark]:
+def examples() -> list[Benchmark]:
     return [
         Benchmark("count", "cpu", torch.get_num_threads, lambda: 2, lambda a, b: a == b),
         Benchmark("rest", "cpu", lambda: None),
     ]
 
 
-def test_each_contest_has_a_row_for_each_setting() -> None:
-    table = run_benchmarks(contests(), [("cpu", 1), ("cpu", 2)], repeats=2, warmup=0)
+def test_each_benchmark_has_a_row_for_each_setting() -> None:
+    table = run_benchmarks(examples(), [("cpu", 1), ("cpu", 2)], repeats=2, warmup=0)
     assert list(table["work"]) == ["count", "rest"] * 2
     assert list(table["setting"]) == ["1 thread"] * 2 + ["2 threads"] * 2
     assert list(table["repeats"]) == [6, 2] * 2  # three calls of the fast one in each turn
@@ -33,8 +33,8 @@ def test_each_contest_has_a_row_for_each_setting() -> None:
 
 @pytest.mark.parametrize(("result", "same"), [(3, False), (4, True)])
 def test_results_are_compared(result: int, same: bool) -> None:
-    contest = Benchmark("sum", "cpu", lambda: 2 + 2, lambda: result, lambda a, b: a == b)
-    assert run_benchmarks([contest], [("cpu", 1)])["same"].item() is same
+    benchmark = Benchmark("sum", "cpu", lambda: 2 + 2, lambda: result, lambda a, b: a == b)
+    assert run_benchmarks([benchmark], [("cpu", 1)])["same"].item() is same
 
 
 def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
@@ -45,10 +45,10 @@ def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
         suite.average_precision(20, seed=1),
         suite.regression_network("hrnet_tiny", (64, 96), seed=1),
     ]
-    pairs = [contest for contest in each if contest.baseline]
+    pairs = [benchmark for benchmark in each if benchmark.baseline]
     assert len(pairs) == 6
-    for contest in pairs:
-        assert contest.same(contest.fast(), contest.baseline()), contest.work
+    for benchmark in pairs:
+        assert benchmark.same(benchmark.fast(), benchmark.baseline()), benchmark.work
 
 
 def test_what_has_no_reference_is_only_timed() -> None:
@@ -74,7 +74,7 @@ def test_a_baseline_without_a_check_is_refused() -> None:
 
 def test_a_setting_without_work_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no work is for \['cuda'\]; there is some for \['cpu'\]"):
-        run_benchmarks(contests(), [("cuda", 1)])
+        run_benchmarks(examples(), [("cuda", 1)])
 
 
 def test_decodings_are_compared_by_people() -> None:
@@ -126,7 +126,7 @@ def test_growth_of_what_was_not_timed_together_is_refused(less: str, more: str) 
 
 def test_scenes_are_decoded_for_each_number_of_people() -> None:
     each = suite.several_scenes([1, 3], (64, 96), seed=1, device="cpu")
-    assert [contest.work for contest in each] == [
+    assert [benchmark.work for benchmark in each] == [
         "decode 5 scenes of 1 person",
         "decode 5 scenes of 3 people",
     ]

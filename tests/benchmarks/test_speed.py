@@ -64,7 +64,7 @@ def test_stages_are_timed_for_each_number_of_people() -> None:
     assert (lines[["network_ms", "local_kems_ms", "global_kams_ms", "decoding_ms"]] > 0).all(
         axis=None
     )
-    with pytest.raises(ValueError, match="'D' does not adapt poses"):
+    with pytest.raises(ValueError, match="'D' does not refine poses"):
         time_stages({"D": Timed("dekr", TINY)}, COCO, SIZE, [1], [("cpu", 1)], repeats=1)
 
 
