@@ -1,7 +1,8 @@
-"""What networks answer: one small class for each kind of head.
+"""Outputs of networks, one small class for each kind of head.
 
-Each knows how to flip itself and how to combine with its like from other scales:
-flip and multi-scale testing need nothing else, whatever the paper. Maps lie as ``structures`` says.
+Each can flip itself and merge with the outputs of the mirrored image and of other scales, so that
+flip and multi-scale testing are the same for every paper. ``structures`` says how maps cover an
+image.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from poselib.structures import Size
 
 
 class Outputs(Protocol):
-    """What flip and multi-scale testing need from the outputs of any network."""
+    """The interface of all outputs, by which flip and multi-scale testing use them."""
 
     @property
     def image_size(self) -> Size: ...
@@ -40,8 +41,8 @@ class TagOutputs:
         tags: (B, K, L, h, w), L embeddings of each keypoint type; L = 1 from one forward pass
             and 2 after flip testing.
         image_size: (H, W) of the network input that all maps cover.
-        intermediate: what earlier stages of the network said of the same images, first to last.
-            Training supervises them; whatever is made of outputs leaves them out.
+        intermediate: outputs of earlier stages of the network for the same images, first to last.
+            Training supervises them; flipping and merging drop them.
     """
 
     heatmaps: tuple[Tensor, ...]
@@ -51,21 +52,21 @@ class TagOutputs:
 
     @property
     def stages(self) -> tuple[TagOutputs, ...]:
-        """The outputs of every stage of the network, these last."""
+        """The outputs of every stage of the network, first to last."""
         return (*self.intermediate, self)
 
     def flip(self, skeleton: Skeleton) -> TagOutputs:
-        """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""
+        """Return the outputs for the mirrored image: columns reversed, left and right swapped."""
         order = torch.as_tensor(skeleton.flip_indices, device=self.tags.device)
         flipped = tuple(h.flip(-1)[:, order] for h in self.heatmaps)
         tags = self.tags.flip(-1)[:, order]
         return replace(self, heatmaps=flipped, tags=tags, intermediate=())
 
     def merge_flipped(self, mirrored: TagOutputs) -> TagOutputs:
-        """Join with the outputs of the mirrored image, brought back by ``flip``.
+        """Merge with the outputs of the mirrored image, after their ``flip``.
 
-        Heatmaps are averaged. Tags are kept side by side (L doubles): the mean of two
-        embeddings of unrelated sign would mean nothing.
+        Heatmaps are averaged. Tags are concatenated (L doubles), since the mean of two embeddings
+        of unrelated sign has no meaning.
         """
         heatmaps = tuple((a + b) / 2 for a, b in zip(self.heatmaps, mirrored.heatmaps, strict=True))
         tags = torch.cat([self.tags, mirrored.tags], dim=2)
@@ -79,8 +80,8 @@ class TagOutputs:
     def resize(self, size: Size) -> TagOutputs:
         """Return one heatmap, the mean of all scales, and the tags, both of ``size`` cells.
 
-        Coarser maps are brought to the finest one first and from there to ``size``, as in the
-        official code: fewer cells are interpolated twice than once from each scale.
+        Coarser maps are resized to the finest one and their mean to ``size``, as in the official
+        code.
         """
         heatmap, tags = self.resized_heatmap(size), self.resized_tags(size)
         return replace(self, heatmaps=(heatmap,), tags=tags, intermediate=())
@@ -96,9 +97,9 @@ class TagOutputs:
         return tags.unflatten(1, self.tags.shape[1:3])
 
     def merge_scales(self, others: Sequence[TagOutputs]) -> TagOutputs:
-        """Average the heatmaps with those of other image scales, resized to this one's maps.
+        """Average the heatmaps with those of other image scales, at the resolution of this one.
 
-        Tags are taken from this scale alone: embeddings of other scales are not comparable.
+        Tags are those of this scale: embeddings of different scales are not comparable.
         """
         if not others:
             return self
@@ -108,16 +109,17 @@ class TagOutputs:
 
 @dataclass(frozen=True)
 class RegressionOutputs:
-    """Heatmaps, a center map and, for every cell, the pose of the person whose center it may be.
+    """Heatmaps, a center heatmap and, for every cell, a pose relative to it as a center.
 
     Attributes:
         heatmaps: (B, K, h, w); values near [0, 1].
-        centers: (B, 1, h, w), how likely a cell is a person's center; near [0, 1].
-        offsets: (B, K, 2, h, w), in cells, (x, y): the cell's own place minus the keypoint's.
+        centers: (B, 1, h, w), heatmap of the people's centers; values near [0, 1].
+        offsets: (B, K, 2, h, w), in cells, (x, y): the location of the cell minus that of the
+            keypoint.
         image_size: (H, W) of the network input that all maps cover.
-        other_scales: what the network said of the same images at other scales.
-        scorer: what the network has to judge poses by, if anything: from keypoints (N, K, 2) in px
-            and their heats times that of the center (N, K) to a factor (N,) of each person's score.
+        other_scales: outputs for the same images at other scales.
+        scorer: the network's scoring net, if it has one: maps keypoints (N, K, 2), px, and their
+            heatmap values times that of the center, (N, K), to a factor (N,) of the person scores.
     """
 
     heatmaps: Tensor
@@ -128,7 +130,7 @@ class RegressionOutputs:
     scorer: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def flip(self, skeleton: Skeleton) -> Self:
-        """Return the outputs of the mirrored image: columns reversed, left and right exchanged."""
+        """Return the outputs for the mirrored image: columns reversed, left and right swapped."""
         order = torch.as_tensor(skeleton.flip_indices, device=self.heatmaps.device)
         sign = self.offsets.new_tensor([-1.0, 1.0])[:, None, None]
         return replace(
@@ -140,7 +142,7 @@ class RegressionOutputs:
         )
 
     def merge_flipped(self, mirrored: Self) -> Self:
-        """Average with the outputs of the mirrored image, brought back by ``flip``."""
+        """Average with the outputs of the mirrored image, after their ``flip``."""
         return replace(
             self,
             heatmaps=(self.heatmaps + mirrored.heatmaps) / 2,
@@ -149,30 +151,30 @@ class RegressionOutputs:
         )
 
     def merge_scales(self, others: Sequence[Self]) -> Self:
-        """Keep the outputs of other scales: people are looked for in each (DEKR, Sec. 4.1)."""
+        """Keep the outputs of other scales; people are detected in each (DEKR, Sec. 4.1)."""
         return replace(self, other_scales=(*self.other_scales, *others))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalGlobalOutputs(RegressionOutputs):
-    """Regressed poses, and what it takes to adapt them to their surroundings.
+    """Regressed poses, and the features and network that refine them.
 
     Attributes:
-        embedding: (B, D, h, w), what is read around each keypoint of a pose.
-            Of a mirrored image it is not used: what that says of a left keypoint is not comparable,
-            and the official code leaves it too.
-        attract: the network that says from what was read around all K keypoints of n poses,
-            (n, K * D, r, r), how much each place of the r x r window attracts each keypoint:
-            (n, K, r, r), near [0, 1]. It sees poses alone, and none that it is not asked about.
+        embedding: (B, D, h, w) features, of which a window around each keypoint is the local
+            context of a pose. Those of a mirrored image are not used, as in the official code:
+            the features of a left and a right keypoint are not comparable.
+        attract: the attention network, which maps the local contexts of all K keypoints of n poses,
+            (n, K * D, r, r), to attraction maps (n, K, r, r) with values near [0, 1]. It is run on
+            the poses to be refined alone.
     """
 
     embedding: Tensor
     attract: Callable[[Tensor], Tensor]
 
     def flip(self, skeleton: Skeleton) -> Self:
-        """Return the outputs of the mirrored image.
+        """Return the outputs for the mirrored image.
 
-        The embedding's columns are reversed; it has no left and right to be exchanged.
+        The columns of the embedding are reversed; its channels have no left and right.
         """
         return replace(super().flip(skeleton), embedding=self.embedding.flip(-1))
 

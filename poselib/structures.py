@@ -1,4 +1,4 @@
-"""What flows through poselib: warps, samples, batches, targets, outputs and poses.
+"""Data passed between the rooms: affine transforms, samples, batches, targets and poses.
 
 Every coordinate is ``(x, y)`` with pixel centers at integer + 0.5, so the pixel in the first row
 and column covers ``[0, 1) x [0, 1)`` and its center is ``(0.5, 0.5)``. A map with stride ``s``
@@ -29,6 +29,7 @@ class AffineTransform:
 
     @classmethod
     def identity(cls) -> AffineTransform:
+        """Return the transform between two equal frames."""
         return cls(np.eye(2, 3))
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
@@ -37,10 +38,11 @@ class AffineTransform:
         return xy @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def then(self, after: AffineTransform) -> AffineTransform:
-        """Return the warp that applies this one first and ``after`` second."""
+        """Return the transform that applies this one first and ``after`` second."""
         return AffineTransform((after._square() @ self._square())[:2])
 
     def inverse(self) -> AffineTransform:
+        """Return the transform from the target frame to the source frame."""
         return AffineTransform(np.asarray(np.linalg.inv(self._square())[:2], dtype=np.float64))
 
     def _square(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Systems as files: weights together with what is needed to build the system again."""
+"""Checkpoints: files that hold a system's weights and the description to build it again."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _OLD_FIELDS = {"switches": "options", "size": "input_size"}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A system from a file, and what the file says of it.
+    """A system read from a file.
 
     Attributes:
         system: ready to predict.
-        provenance: how it was trained, as it was saved.
+        provenance: how it was trained, as recorded when it was saved.
     """
 
     system: System
@@ -121,7 +121,7 @@ def read_training(path: Path) -> dict[str, Any]:
 
 
 def _input_of(description: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of the images that a system takes; old files know less."""
+    """Return the fields of a system that describe its input, which old files have in part."""
     known = {
         name: description[name]
         for name in ("input_size", "multiple")
@@ -130,7 +130,7 @@ def _input_of(description: dict[str, Any]) -> dict[str, Any]:
     for name, value in known.items():
         if not (isinstance(value, int) and value > 0):
             raise ValueError(f"{name} must be a number of px, not {value!r}")
-    if known.get("input_size", 256) < 256:  # older versions padded small images to less
+    if known.get("input_size", 256) < 256:  # old files lack it; small images were padded to 32 px
         known.setdefault("multiple", 32)
     return known
 

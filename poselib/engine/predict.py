@@ -1,4 +1,4 @@
-"""From images to poses in image pixels, for any system."""
+"""Prediction with flip and multi-scale testing: from images to poses in image pixels."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def predict(
 
     Args:
         system: its model is put into evaluation mode, and on the device if one is given.
-        samples: images; their labels are not looked at.
-        options: defaults to ``PredictOptions()``.
+        samples: images; their labels are not used.
+        options: how images are presented; defaults to ``PredictOptions()``.
         device: where the network runs; where its weights are if not given.
         progress: show a bar.
 
     Returns:
-        One ``Poses`` a sample, in its order, in px of the file it was read from.
+        The poses of each sample, in px of the file it was read from.
     """
     return predict_variants([system], samples, options, device=device, progress=progress)[0]
 
@@ -98,14 +98,14 @@ def predict_variants(
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> list[list[Poses]]:
-    """Find the people in each image by several decoders, while the network looks once.
+    """Find the people in each image by several decoders, with one forward pass of the network.
 
     Args:
         systems: share one network and differ in how they decode it.
         samples, options, device, progress: as in ``predict``.
 
     Returns:
-        What ``predict`` returns for each system, in their order.
+        For each system, what ``predict`` returns.
 
     Raises:
         ValueError: there is no system, or two of them have different networks.
@@ -135,7 +135,7 @@ def infer(system: System, views: Sequence[Views], flip: bool) -> Any:
 
     Args:
         system: its model is in evaluation mode.
-        views: of each image, from ``present``; those of one scale are alike in size.
+        views: of each image, from ``present``; those of one scale have the same size.
         flip: combine with the outputs of the mirrored images.
     """
     device, scales = device_of(system), []
@@ -150,7 +150,7 @@ def infer(system: System, views: Sequence[Views], flip: bool) -> Any:
 
 
 def _mirrored(images: Tensor, shift: int) -> Tensor:
-    """Mirror images and move them to the left; the last columns stay, as in DEKR's code."""
+    """Mirror images and shift them to the left; the last columns stay, as in DEKR's code."""
     images = images.flip(-1)
     if shift:
         images[..., :-shift] = images[..., shift:].clone()
@@ -163,10 +163,10 @@ def device_of(system: System) -> torch.device:
 
 
 def present(system: System, sample: Sample, options: PredictOptions) -> Views:
-    """Return the image as the network sees it: resized and padded, then at each other scale.
+    """Return the network inputs of an image: resized and padded, then at each other scale.
 
-    Other scales show the very same canvas, padding included, stretched to the nearest multiple,
-    so that their maps cover what the first one's cover.
+    Those of other scales are the same canvas, padding included, stretched to the nearest multiple,
+    so that their maps cover the same area as those of the first.
 
     Raises:
         ValueError: the image is a strip, one side of which is far longer than the other.
@@ -197,7 +197,7 @@ def present(system: System, sample: Sample, options: PredictOptions) -> Views:
 def _same_sized(
     system: System, samples: SampleSource | Sequence[Sample], options: PredictOptions
 ) -> Iterator[tuple[list[int], list[Views]]]:
-    """Yield the images in batches of one canvas size, with their numbers."""
+    """Yield the images in batches of one input size, with their indices."""
     waiting: dict[Size, list[tuple[int, Views]]] = {}
     for index in range(len(samples)):
         views = present(system, samples[index], options)

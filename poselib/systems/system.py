@@ -1,4 +1,4 @@
-"""What every paper's method is to the rest of poselib: a model and the functions around it."""
+"""The type of every system: a model, and the functions that train it and decode its outputs."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ class System:
         name: key in ``poselib.systems.SYSTEMS``.
         skeleton: the keypoints it predicts.
         model: network from normalized images (B, 3, H, W) to outputs; it never sees targets.
-        encode: dense supervision of a batch.
-        losses: weighted terms whose sum is minimized, each a scalar tensor.
-        decode: poses of each image of the outputs, in px of the network input.
-        options: the keyword arguments it was built with, defaults included, so that a
-            checkpoint can build it again.
-        decode_options: what ``decode`` was given, for whatever looks into the decoding; None if it
-            takes no options.
+        encode: returns the dense targets of a batch.
+        losses: returns weighted terms, scalar tensors, whose sum is minimized.
+        decode: returns the poses in each image of the outputs, px of the network input.
+        options: those it was built with, defaults included, from which a checkpoint builds it
+            again.
+        decode_options: the options of ``decode``, if it has any.
         input_size: short side, px, of the images that the network was trained on and should be
             shown; None if unknown.
         multiple: images are padded, right and bottom, to a multiple of this many px.
-        flip_shift: px by which flip testing moves the mirrored image to the left, so that its
-            outputs meet those of the image. 0 for maps whose cells are symmetric, as they are
-            after training here; weights trained with pixel indices instead of pixel centers need
-            the stride less one.
-        visualization_threshold: person score from which on a detection is drawn.
+        flip_shift: px by which flip testing shifts the mirrored image to the left, so that its
+            outputs align with those of the image. 0 for networks trained here, whose cells are
+            symmetric; the stride less one for weights trained with pixel indices instead of pixel
+            centers.
+        visualization_threshold: minimum person score of a detection to be drawn.
     """
 
     name: str
