@@ -92,7 +92,6 @@ def test_an_unknown_parameter_is_refused(path: Path, tmp_path: Path) -> None:
 STUDIES = ("hae_components", "dekr_components")
 GIVEN = {
     "09_examples": [{}, {"system": "logocap", "baseline": ""}],
-    "10_complexity": [{}, {"paper": "grm"}],
     "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}],
     "14_ablation": [{"study": study} for study in STUDIES],
 }

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from poselib.analysis.association_errors import association_errors
-from poselib.analysis.select_images import filter_by_score, mean_oks, rank_images
+from poselib.analysis.select_images import mean_oks, rank_images
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate_poses
 from poselib.engine.predict import PredictOptions, predict_variants
@@ -211,7 +211,7 @@ def compare_detections(
     if not 1 <= len(evaluations) <= 2:
         raise ValueError(f"one or two evaluations can be compared, not {len(evaluations)}")
     compared = poses or {name: each.poses for name, each in evaluations.items()}
-    kept = {name: filter_by_score(compared[name], min_score) for name in evaluations}
+    kept = {name: [each.above(min_score) for each in compared[name]] for name in evaluations}
     ranked = {
         name: rank_images(dataset, each, skeleton).set_index("index").sort_index()
         for name, each in kept.items()

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from poselib.analysis.association_errors import FailureCase
-from poselib.analysis.select_images import filter_by_score
 from poselib.data.loaders import SampleSource
 from poselib.metrics.association_errors import PredictionError, classify_keypoints
 from poselib.metrics.matching import matched_people
@@ -52,7 +51,7 @@ def pair_panels(
         min_person_score: detections below it are left out.
     """
     panels = []
-    detections = filter_by_score(poses, min_person_score)
+    detections = [each.above(min_person_score) for each in poses]
     for sample, found, name in zip(samples, detections, titles or [""] * len(samples), strict=True):
         indices, oks = matched_people(found, sample, skeleton)
         matched = np.flatnonzero((indices >= 0) & (oks >= _SAME_PERSON))

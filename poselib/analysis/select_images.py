@@ -106,12 +106,6 @@ def extremes(gain: pd.Series, count: int = 1) -> dict[str, list[Any]]:
     return {"largest gain": best, "median gain": median, "largest loss": worst}
 
 
-def filter_by_score(poses: Sequence[Poses], min_score: float) -> list[Poses]:
-    """Return the detections of each image whose person score is at least ``min_score``."""
-    kept = [detections.person_scores >= min_score for detections in poses]
-    return [detections[keep] for detections, keep in zip(poses, kept, strict=True)]
-
-
 class LabeledSubset:
     """The images of a dataset that have a person with a labeled keypoint, in the same order.
 

@@ -28,13 +28,13 @@ class ScoringExamples:
 
     Attributes:
         poses: (P, K, 2) float32, px of the image files.
-        heats: (P, K) float32, heatmap values of the keypoints times that of the center, as a
-            decoder passes them to a scoring net.
+        heatmap_scores: (P, K) float32, heatmap values of the keypoints times that of the center,
+            as a decoder passes them to a scoring net.
         oks: (P,) float32, the highest OKS with any annotated person of the image.
     """
 
     poses: Tensor
-    heats: Tensor
+    heatmap_scores: Tensor
     oks: Tensor
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ def collect_scoring_data(
     options = options or PredictOptions()
     system.model.to(device_of(system) if device is None else device).eval()
     kinds = len(system.skeleton)
-    poses, heats, oks = (
+    poses, heatmap_scores, oks = (
         [np.zeros((0, kinds, 2), np.float32)],
         [torch.zeros(0, kinds)],
         [np.zeros(0)],
@@ -83,11 +83,11 @@ def collect_scoring_data(
         if has_labels(sample):
             people, given = _found(system, sample, options)
             poses.append(people.keypoints)
-            heats.append(given)
+            heatmap_scores.append(given)
             oks.append(best_oks(people, sample, system.skeleton))
     return ScoringExamples(
         torch.from_numpy(np.concatenate(poses)),
-        torch.cat(heats),
+        torch.cat(heatmap_scores),
         torch.from_numpy(np.concatenate(oks).astype(np.float32)),
     )
 
@@ -127,7 +127,7 @@ def train_scoring_net(
         )
     device = next(net.parameters()).device
     with torch.no_grad():
-        features = net.features(examples.poses.to(device), examples.heats.to(device))
+        features = net.features(examples.poses.to(device), examples.heatmap_scores.to(device))
     oks = examples.oks.to(device)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
@@ -217,9 +217,9 @@ def _found(system: System, sample: Sample, options: PredictOptions) -> tuple[Pos
     """
     given = [torch.zeros(0, len(system.skeleton))]
 
-    def score(points: Tensor, heats: Tensor) -> Tensor:
-        given.append(heats.cpu())
-        return heats.new_ones(len(heats))
+    def score(points: Tensor, scores: Tensor) -> Tensor:
+        given.append(scores.cpu())
+        return scores.new_ones(len(scores))
 
     views = present(system, sample, options)
     outputs = infer(system, [views], options.flip)

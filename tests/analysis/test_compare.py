@@ -18,7 +18,7 @@ from poselib.analysis.compare import (
     evaluate_decoders,
     evaluate_variants,
 )
-from poselib.analysis.select_images import filter_by_score, rank_images
+from poselib.analysis.select_images import rank_images
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import Evaluation, evaluate, evaluate_poses
 from poselib.engine.predict import PredictOptions
@@ -149,7 +149,7 @@ def test_detections_are_compared_image_by_image(dataset: SyntheticScenes) -> Non
     compared = compare_detections(dataset, evaluations, COCO, min_score=min_score)
     assert list(compared.totals.index) == list(compared.poses) == ["a", "b"]
     for name, evaluation in evaluations.items():
-        kept = filter_by_score(evaluation.poses, min_score)
+        kept = [each.above(min_score) for each in evaluation.poses]
         assert 0 < sum(map(len, kept)) < sum(map(len, evaluation.poses))
         assert_same_poses(compared.poses[name], kept)
         ranked = rank_images(dataset, kept, COCO)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from poselib.analysis.select_images import (
     LabeledSubset,
     evenly_spaced,
     extremes,
-    filter_by_score,
     first_crowded,
     mean_oks,
     rank_images,
@@ -70,14 +68,6 @@ def test_images_without_people_are_not_ranked() -> None:
     assert list(table["index"]) == [1] and table["oks"].iloc[0] == 0
     with pytest.raises(ValueError, match="1 predictions for 2 images"):
         rank_images(CROWDS[:2], [Poses.empty(17)], COCO)
-
-
-def test_detections_with_low_person_scores_are_left_out() -> None:
-    three = replace(found(sample(3), 0.0), person_scores=np.array([0.9, 0.05, 0.1], np.float32))
-    kept, none = filter_by_score([three, Poses.empty(17)], 0.1)
-    np.testing.assert_array_equal(kept.keypoints, three.keypoints[[0, 2]])
-    assert kept.scores.shape == (2, 17) and len(none) == 0
-    assert kept.person_scores.tolist() == pytest.approx([0.9, 0.1])
 
 
 def test_the_mean_oks_counts_people_not_images() -> None:

@@ -76,7 +76,7 @@ def test_target_is_the_highest_oks_with_anyone() -> None:
     np.testing.assert_allclose(examples.oks, alike.max(axis=0), atol=1e-6)
     assert examples.oks[1] == 1 and 0.5 < examples.oks[2] < 1 and examples.oks[3] < 1e-3
     np.testing.assert_array_equal(examples.poses, found.keypoints)
-    np.testing.assert_allclose(examples.heats, np.full((4, 17), CENTER * 0.5), rtol=1e-6)
+    np.testing.assert_allclose(examples.heatmap_scores, np.full((4, 17), CENTER * 0.5), rtol=1e-6)
 
 
 def test_samples_that_are_not_their_files_are_compared_in_px_of_the_file() -> None:
@@ -105,7 +105,9 @@ def test_images_without_a_labeled_person_teach_nothing() -> None:
     # The unlabeled person of the third image is nobody, where the official code says exactly 1.
     assert len(examples) == 1 and float(examples.oks[0]) < 1e-3
     none = collect_scoring_data(system_that_finds([]), samples[:2], OPTIONS)
-    assert len(none) == 0 and none.poses.shape == (0, 17, 2) and none.heats.shape == (0, 17)
+    assert (
+        len(none) == 0 and none.poses.shape == (0, 17, 2) and none.heatmap_scores.shape == (0, 17)
+    )
 
 
 def test_only_the_first_images_are_looked_at() -> None:
@@ -128,17 +130,19 @@ def test_examples_are_what_the_net_is_told_when_it_ranks(look: dict) -> None:
     options = PredictOptions(**{"size": 64, "multiple": 32, "flip": False, "batch_size": 2, **look})
     ranked = attach_scoring_net(system, ScoringNet(COCO))
     examples = collect_scoring_data(system, SCENES, options)
-    assert (examples.heats[:, 0] == 0).all() and len(examples) > 20
-    assert (examples.heats < -1e-3).any() and (examples.heats > 1e-3).any()
+    assert (examples.heatmap_scores[:, 0] == 0).all() and len(examples) > 20
+    assert (examples.heatmap_scores < -1e-3).any() and (examples.heatmap_scores > 1e-3).any()
     with torch.no_grad():
-        factors = ranked.model.scoring(examples.poses, examples.heats).numpy()
+        factors = ranked.model.scoring(examples.poses, examples.heatmap_scores).numpy()
     plain, scored = predict_variants([detach_scoring_net(ranked), ranked], SCENES, options)
     persons = [np.concatenate([p.person_scores for p in each]) for each in (plain, scored)]
     np.testing.assert_allclose(persons[1], persons[0] * factors, rtol=2e-3, atol=1e-5)
-    np.testing.assert_allclose(persons[0], examples.heats.mean(dim=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        persons[0], examples.heatmap_scores.mean(dim=1), rtol=1e-4, atol=1e-5
+    )
     # A net that is there already changes nothing.
     again = collect_scoring_data(ranked, SCENES, options)
-    torch.testing.assert_close(again.heats, examples.heats)
+    torch.testing.assert_close(again.heatmap_scores, examples.heatmap_scores)
 
 
 def test_only_regressed_poses_are_scored() -> None:
@@ -173,8 +177,8 @@ def test_the_loss_falls_and_the_score_ranks_better_than_the_mean_heat() -> None:
     assert len(losses) == 15 and losses[-1] < 0.3 * losses[0]
     assert losses[-1] < float(examples.oks.var()) / 2, "better than to say the mean"
     with torch.no_grad():
-        scores = net(others.poses, others.heats)
-    by_heat = rank_correlation(others.heats.mean(dim=1), others.oks)
+        scores = net(others.poses, others.heatmap_scores)
+    by_heat = rank_correlation(others.heatmap_scores.mean(dim=1), others.oks)
     by_net = rank_correlation(scores, others.oks)
     assert by_heat > 0.1 and by_net > by_heat + 0.2
 
@@ -187,14 +191,14 @@ def test_the_seed_gives_the_order_and_every_example_counts() -> None:
         net = ScoringNet(COCO, hidden=8)
         net.load_state_dict(before)
         return train_scoring_net(net, examples, epochs=2, batch_size=batch_size, seed=seed), net(
-            examples.poses, examples.heats
+            examples.poses, examples.heatmap_scores
         )
 
     (one, a), (same, b), (other, c) = trained(0), trained(0), trained(1)
     assert one == same and torch.equal(a, b) and one != other and not torch.equal(a, c)
     net = ScoringNet(COCO, hidden=8)
     net.load_state_dict(before)
-    error = (net(examples.poses, examples.heats) - examples.oks).square().mean()
+    error = (net(examples.poses, examples.heatmap_scores) - examples.oks).square().mean()
     first, _ = trained(0, batch_size=1024)  # one batch, although it is not full
     assert first[0] == pytest.approx(float(error.detach()), rel=1e-5)
 

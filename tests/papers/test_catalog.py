@@ -6,7 +6,8 @@ import pytest
 
 from poselib.papers.catalog import PAPERS, get_paper
 from poselib.papers.comparison_table import MAIN_METRIC, METRICS
-from poselib.papers.published import published
+from poselib.papers.published import published, published_table
+from poselib.systems import known_options
 
 TABLES = list(chain.from_iterable(paper.tables for paper in PAPERS.values()))
 BY_NAME = {table.paper + " " + table.number: table for table in TABLES}
@@ -74,3 +75,14 @@ def test_unknown_papers_and_single_scales_are_refused() -> None:
         get_paper("posenet")
     with pytest.raises(ValueError, match="two scales or more"):
         PAPERS["dekr"].variants_at((1.0,))
+
+
+def test_networks_to_count_have_known_options_and_published_rows() -> None:
+    networks = [network for paper in PAPERS.values() for network in paper.networks]
+    assert len(networks) == 19
+    for network in networks:
+        if network.system:
+            assert set(network.options) <= set(known_options(network.system)), network
+        if network.published:
+            paper, table, row = network.published
+            assert row in published_table(paper, table).index, network
