@@ -40,9 +40,7 @@ def show_training(
     """
     table = pd.DataFrame(records)
     if not {"step", "loss"} <= set(table.columns) or table["loss"].isna().all():
-        raise ValueError(
-            f"show_training needs lines with 'step' and 'loss'; the fields are {list(table)}"
-        )
+        raise ValueError(f"lines need 'step' and 'loss', and have the fields {list(table)}")
     table = table.sort_values("step", kind="stable").set_index("step", drop=False)
     training = table[table["loss"].notna()].dropna(axis=1, how="all")
     validation = _numbers(table[table["loss"].isna()].dropna(axis=1, how="all"))

@@ -32,12 +32,6 @@ def quartiles(values: FloatArray) -> tuple[float, float]:
     return low, float(np.quantile(values, 0.75, method="higher"))
 
 
-def fences(values: FloatArray) -> tuple[float, float]:
-    """Return Q1 - 1.5 IQR and Q3 + 1.5 IQR of some numbers (HAE, Section III-D)."""
-    low, high = quartiles(values)
-    return low - 1.5 * (high - low), high + 1.5 * (high - low)
-
-
 @style.theme
 def show_embeddings(
     tags: Mapping[str, ArrayLike],
@@ -72,10 +66,8 @@ def show_embeddings(
     for ax, (name, array) in zip(axes, tags.items(), strict=True):
         values = np.asarray(array, dtype=np.float64)
         if values.shape != there.shape or there.shape[1:] != (len(skeleton),):
-            raise ValueError(
-                f"tags {name!r} must be (people, {len(skeleton)}) for skeleton {skeleton.name!r} "
-                f"with as many rows as present {there.shape}, not {values.shape}"
-            )
+            expected = f"(people, {len(skeleton)}) for skeleton {skeleton.name!r}, as present"
+            raise ValueError(f"tags {name!r} must be {expected}, not {values.shape}")
         people = np.flatnonzero(there.any(axis=1))
         span = max(float(np.ptp(values[there])), 1e-3) if there.any() else 1.0
         for column, n in enumerate(people):
@@ -103,8 +95,9 @@ def _draw_person(
 ) -> None:
     """Draw the named tags of a person around x = ``column``, on an axis that spans ``span``."""
     values = tags.to_numpy()
-    (q1, q3), (low, high) = quartiles(values), fences(values)
-    inside = (values >= low) & (values <= high)
+    q1, q3 = quartiles(values)
+    margin = 1.5 * (q3 - q1)  # HAE, Section III-D
+    inside = (values >= q1 - margin) & (values <= q3 + margin)
     box = {"q1": q1, "med": np.median(values), "q3": q3}
     box |= {"whislo": values[inside].min(), "whishi": values[inside].max()}
     line: dict[str, Any] = {"color": "0.6", "linewidth": 0.8}

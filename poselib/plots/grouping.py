@@ -90,7 +90,8 @@ def show_grouping(
     units = [person_unit(person[np.isfinite(person[:, 0])], size) for person in whole]
     grouped, solid = np.full_like(whole, np.nan), np.zeros(whole.shape[:2], dtype=bool)
     for number, (ax, step, points) in enumerate(zip(axes, steps, positions, strict=True), start=1):
-        heading = f"{number}. {_type_name(skeleton, step)}\n{_reason(step)}"
+        name = style.display_name(skeleton.keypoints[step.keypoint])
+        heading = f"{number}. {name}\n{_reason(step)}"
         style.show_image(ax, to_pale_gray(pixels, 0.6), heading)
         grouped[step.people, step.keypoint] = points
         shapes = people_shapes(
@@ -181,7 +182,7 @@ def show_reference_paths(
                 dot = style.marker_style(marker, size, colors[people[person]], INK, 0.6)
                 ax.plot(x, tag[0], **dot, zorder=4)
         ax.set(xlim=(-0.5, len(grouping) - 0.5), ylabel="tag value")
-        labels = [_type_name(skeleton, step) for step in grouping]
+        labels = [style.display_name(skeleton.keypoints[step.keypoint]) for step in grouping]
         turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(labels)), labels, **turned)
     axes[-1].set_xlabel("keypoint types in the order of grouping")
@@ -211,10 +212,6 @@ def reference_paths(steps: Sequence[Step]) -> FloatArray:
 def people_in(steps: Sequence[Step]) -> int:
     """Return how many people a grouping has found."""
     return max((int(np.max(step.people)) + 1 for step in steps if len(step.people)), default=0)
-
-
-def _type_name(skeleton: Skeleton, step: Step) -> str:
-    return style.display_name(skeleton.keypoints[step.keypoint])
 
 
 def _reason(step: Step) -> str:

@@ -75,8 +75,7 @@ def show_targets(
 ) -> Figure:
     """Draw target heatmaps under the keypoints they were made from, whole and close up.
 
-    It shows errors between the frames of image and maps: each bright spot must lie around its
-    dot, and the close view shows it cell by cell.
+    Each bright spot must lie around its dot, or the frames of image and maps differ.
 
     Args:
         image: (3, H, W) uint8 RGB.
@@ -129,8 +128,7 @@ def show_tagmaps(
         image: (3, H, W) uint8 RGB.
         models: name of each model to its tags (K, h, w) and heatmaps (K, h, w).
         skeleton: names of the K maps.
-        keypoints: names of the maps drawn whole; if not given, one of the head and a hip, or the
-            first and the last where a skeleton does not say which they are.
+        keypoints: names of the maps drawn whole; if None, one of the head and a hip where known.
         title: heading of the figure.
 
     Raises:
@@ -151,9 +149,8 @@ def show_tagmaps(
     for row, (name, (tags, heat)) in enumerate(maps.items()):
         limits = tag_limits(tags, heat)
         first, *rest = axes[row * columns : (row + 1) * columns]
-        style.show_image(
-            first, to_pale_gray(pixels, 0.7), f"{name}: tags on people" if name else "on people"
-        )
+        heading = f"{name}: tags on people" if name else "on people"
+        style.show_image(first, to_pale_gray(pixels, 0.7), heading)
         mesh = style.show_map(first, masked_tags(tags, heat, limits), size, zorder=1)
         for ax, index in zip(rest, indices, strict=True):
             style.show_map(ax, tags[index], size, cmap=TAG_COLORS, clim=limits)
@@ -194,10 +191,8 @@ def as_maps(maps: ArrayLike, skeleton: Skeleton, name: str) -> FloatArray:
     """Return maps as an array; raises ValueError unless it is (K, h, w) for the skeleton."""
     array = np.asarray(maps, dtype=np.float64)
     if array.ndim != 3 or len(array) != len(skeleton):
-        raise ValueError(
-            f"{name} must be ({len(skeleton)}, h, w) for skeleton {skeleton.name!r}, "
-            f"not {array.shape}"
-        )
+        expected = f"({len(skeleton)}, h, w) for skeleton {skeleton.name!r}"
+        raise ValueError(f"{name} must be {expected}, not {array.shape}")
     return array
 
 

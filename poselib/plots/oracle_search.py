@@ -34,12 +34,12 @@ def show_local_search(
 ) -> Figure:
     """Draw AP against the window of an oracle search, and the keypoints whose truth is inside.
 
-    Published numbers (left) and ours (middle) have axes of their own: they are of other data. On
-    the right is the percentage of keypoints inside nested windows, of one variant.
+    Published numbers (left) and ours (middle) are of other data and have axes of their own. On the
+    right is the percentage of keypoints inside nested windows, of one variant.
 
     Args:
-        results: AP in per cent, one line a variant and window: ``row``, ``window`` and ``AP``;
-            there is a line for each of at most five variants.
+        results: AP in per cent, one line a variant (of at most five) and window: ``row``,
+            ``window`` and ``AP``.
         rates: of one variant, in per cent, one line a keypoint: ``keypoint``, ``missing`` and
             ``within_1`` and the like; one without numbers keeps its place.
         published: the same as ``results``; without a window a number is drawn as a line.
@@ -114,23 +114,20 @@ def _write_value(ax: Axes, side: float, value: float) -> None:
 def _draw_rates(ax: Axes, rates: pd.DataFrame, sides: Sequence[int], window: int) -> None:
     # Windows contain one another: each bar is what a window adds to the next smaller one.
     within = rates[[f"within_{side}" for side in sides]]
-    within = within.set_axis([_square(side) for side in sides], axis=1)
+    within = within.set_axis([f"within {side}×{side}" for side in sides], axis=1)
     parts = within.diff(axis=1).fillna(within)
     parts["farther off"] = (100 - within.iloc[:, -1] - rates["missing"]).clip(lower=0)
     parts["not found"] = rates["missing"]
+    main = f"within {window}×{window}"
     # The smaller a window the darker; those beyond the one of the figure are orange.
     inner = sum(side <= window for side in sides)
     shades = sns.blend_palette([blend(BLUE, INK, 0.5), blend(BLUE, WHITE, 0.45)], inner)
     larger = sns.blend_palette([_LARGER, WHITE], len(sides) - inner + 2)[: len(sides) - inner]
     colors = [*shades, *larger, _OUTSIDE, _MISSING]
-    stack_bars(ax, parts, colors, f"position of the truth;\nnumbers: {_square(window)}, %")
-    for row, value in enumerate(within[_square(window)]):
+    stack_bars(ax, parts, colors, f"position of the truth;\nnumbers: {main}, %")
+    for row, value in enumerate(within[main]):
         ax.text(102, row, "–" if np.isnan(value) else f"{value:.0f}", va="center")
     ax.grid(False)
     ax.set(xlim=(0, 100), xlabel="keypoints of people found, %")
     ax.spines["left"].set_visible(False)
     style.legend_under(ax, columns=3)
-
-
-def _square(side: int) -> str:
-    return f"within {side}×{side}"

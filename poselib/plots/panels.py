@@ -34,8 +34,8 @@ class Panel:
             (-1) get colors of their own.
         title: heading.
         rings: (M, 2) px, keypoints to mark.
-        targets: (M, 2) px, where each marked keypoint belongs, joined with it by a line; NaN where
-            that is unknown. Empty for no lines at all.
+        targets: (M, 2) px, correct position of each ring, joined with it; NaN where unknown, empty
+            for no lines at all.
         window: part of the image to show; all of it if None.
     """
 
@@ -99,7 +99,7 @@ def show_panels(
 def window_around(points: ArrayLike, size: tuple[int, int]) -> Window:
     """Return the square part of an image of ``size`` (H, W) around points (M, 2), with a margin.
 
-    It is moved, and where it must be cut, to lie inside the image. Without points it is all of it.
+    It lies inside the image, and is all of it without points.
     """
     xy = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     height, width = size

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
 from poselib.plots.shapes import PersonShapes, people_shapes
-from poselib.plots.style import ALERT, GRAY, WHITE, Color, person_colors, to_rgb8
+from poselib.plots.style import ALERT, GRAY, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Size
 
@@ -114,8 +114,9 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
     line: dict[str, Any] = {"lineType": cv2.LINE_AA, "shift": _SUBPIXEL_BITS}
     for person in _shapes_of(poses, skeleton, pixels.shape[1:]):
         for points, color in (*person.limbs, *person.keypoints):
-            corners = np.clip(points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS
-            cv2.fillPoly(canvas, [corners.round().astype(np.int32)], to_rgb8(color), **line)
+            corners = (np.clip(points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS).round()
+            rgb = [round(255 * part) for part in color]
+            cv2.fillPoly(canvas, [corners.astype(np.int32)], rgb, **line)
     return canvas
 
 
@@ -203,7 +204,11 @@ def contact_sheet(
                 x, y = np.clip(top[0], margin, width - margin), max(top[1] - margin, 3 * margin)
                 ax.text(x, y, f"{np.sqrt(area):.0f}", color=color, **label, clip_on=True, zorder=5)
         if sample.ignore_mask.any():
-            _hatch(ax, sample.ignore_mask)
+            # A border of false closes regions that reach the edge of the image.
+            padded = np.pad(sample.ignore_mask.astype(np.float64), 1)
+            xs, ys = np.arange(-0.5, width + 1), np.arange(-0.5, height + 1)
+            region = ax.contourf(xs, ys, padded, levels=[0.5, 1.5], hatches=["////"], zorder=2)
+            region.set(fc=(*WHITE, 0.35), ec=ALERT, linewidth=0.0, gid="ignore")
     entries: dict[str, Any] = dict(style.VISIBILITY)
     if show_areas:
         entries["√area, px (s of OKS)"] = style.marker_style("$99$", 11, GRAY, GRAY)
@@ -213,28 +218,12 @@ def contact_sheet(
     return figure
 
 
-def _hatch(ax: Axes, ignore: NDArray[np.bool_]) -> None:
-    """Hatch the true part of a mask (H, W) on an axes that shows its image."""
-    height, width = ignore.shape
-    # A border of false closes regions that reach the edge of the image.
-    padded = np.pad(ignore.astype(np.float64), 1)
-    xs, ys = np.arange(-0.5, width + 1), np.arange(-0.5, height + 1)
-    region = ax.contourf(
-        xs, ys, padded, levels=[0.5, 1.5], colors=[(*WHITE, 0.35)], hatches=["////"], zorder=2
-    )
-    region.set_edgecolor(ALERT)
-    region.set_linewidth(0.0)
-    region.set_gid("ignore")
-
-
 def as_people(keypoints: ArrayLike, skeleton: Skeleton) -> NDArray[np.float32]:
     """Return annotated people as an array; raises ValueError unless it is (N, K, 3)."""
     people = np.asarray(keypoints, dtype=np.float32)
     if people.ndim != 3 or people.shape[1:] != (len(skeleton), 3):
-        raise ValueError(
-            f"keypoints must be (people, {len(skeleton)}, 3) for skeleton "
-            f"{skeleton.name!r}, not {people.shape}"
-        )
+        expected = f"(people, {len(skeleton)}, 3) for skeleton {skeleton.name!r}"
+        raise ValueError(f"keypoints must be {expected}, not {people.shape}")
     return people
 
 

@@ -26,9 +26,8 @@ def show_scoring(
 ) -> Figure:
     """Draw the OKS of detections over their rank by score, for each scoring, and the losses.
 
-    Only the order of scores counts, and most of them are low: so detections are spaced evenly,
-    from the lowest score to the highest. A line joins the mean OKS of each tenth of them: the
-    steeper it rises, the better the scores rank poses.
+    Only the order of scores counts: detections are spaced evenly, from the lowest to the highest.
+    A line joins the mean OKS of each tenth; the steeper it rises, the better scores rank poses.
 
     Args:
         oks: (P,) of each detection, with the annotated person it is most similar to.

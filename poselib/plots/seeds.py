@@ -38,9 +38,8 @@ def show_ablation(
     Args:
         results: one line a run: ``row`` and the metrics.
         metrics: columns of ``results`` and the headings of their panels.
-        published: numbers of a paper, one line a row and one column a metric; they are
-            drawn in panels of their own, since they come from other data: on the left, or above
-            where there are more than five panels.
+        published: numbers of a paper, one line a row and one column a metric; of other data, so in
+            panels of their own: on the left, or above where there are more than five panels.
         published_on: data of the published numbers.
         rows: which, from the top; one without numbers keeps its place.
         title: heading of the figure.
@@ -128,9 +127,8 @@ def show_loss_curves(
 ) -> Figure:
     """Draw the loss of every row over the steps (left) and the row's final metrics (right).
 
-    A curve is the mean over the seeds, each averaged over neighboring steps, a tenth of all; the
-    band about it spans the seeds. The first tenth of the training, where all fall steeply, is not
-    drawn.
+    A curve is the mean over the seeds, each averaged over a tenth of the steps; the band about it
+    spans the seeds. The first tenth of the training, where all fall steeply, is not drawn.
 
     Args:
         losses: one line a run and noted step: ``row``, ``run``, ``step`` and ``loss``.

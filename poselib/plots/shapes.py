@@ -93,10 +93,8 @@ def people_shapes(
         ValueError: the number of keypoints is not the skeleton's.
     """
     if points.ndim != 3 or points.shape[1] != len(skeleton):
-        raise ValueError(
-            f"keypoints must be (people, {len(skeleton)}, 2) for skeleton "
-            f"{skeleton.name!r}, not {points.shape}"
-        )
+        expected = f"(people, {len(skeleton)}, 2) for skeleton {skeleton.name!r}"
+        raise ValueError(f"keypoints must be {expected}, not {points.shape}")
     sides = [side_of(name) for name in skeleton.keypoints]
     people = []
     for n, xy in enumerate(np.asarray(points, dtype=np.float64)):

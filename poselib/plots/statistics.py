@@ -40,10 +40,8 @@ def show_statistics(
     counts, crowds = np.asarray(people, dtype=np.int64), np.asarray(crowding, dtype=np.float64)
     seen = np.asarray(visibility, dtype=np.float64)
     if counts.size == 0 or counts.shape != crowds.shape or seen.shape != (len(skeleton), 3):
-        raise ValueError(
-            f"people and crowding must be as long as there are images and visibility "
-            f"({len(skeleton)}, 3), not {counts.shape}, {crowds.shape} and {seen.shape}"
-        )
+        shapes = f"not {counts.shape}, {crowds.shape} and {seen.shape}"
+        raise ValueError(f"need people (I,), crowding (I,), visibility (K, 3), {shapes}")
     figure = style.new_figure(5.4, style.WIDTH, title)
     grid = figure.add_gridspec(3, 2, width_ratios=[1, 1.15])
     top, middle, bottom = (figure.add_subplot(grid[row, 0]) for row in range(3))

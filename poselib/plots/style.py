@@ -84,12 +84,9 @@ def person_colors(count: int) -> tuple[Color, ...]:
 
 
 def partner_colors(people: int, partners: ArrayLike) -> list[Color]:
-    """Return the colors of detections: that of the annotated person each was matched to.
+    """Return the colors of detections (P,): that of the annotated person each was matched to.
 
-    Args:
-        people: how many people are annotated; they have ``person_colors(people)``.
-        partners: (P,) the annotated person of each detection; those without one (-1) get colors
-            of their own.
+    Those without a partner (-1) get colors that none of the ``people`` annotated has.
     """
     given = np.asarray(partners, dtype=np.int64)
     colors = person_colors(people + len(given))
@@ -102,12 +99,6 @@ def side_color(color: Color, side: str) -> Color:
     if side == "left":
         return blend(color, WHITE, 0.5)
     return blend(color, INK, 0.2) if side == "right" else color
-
-
-def to_rgb8(color: Color) -> tuple[int, int, int]:
-    """Return a color as three integers in [0, 255]."""
-    red, green, blue = (round(255 * part) for part in color)
-    return red, green, blue
 
 
 def to_pale_gray(image: NDArray[np.uint8], strength: float = 0.55) -> NDArray[np.uint8]:

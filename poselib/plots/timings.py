@@ -83,9 +83,8 @@ def show_stages(
     """Draw the fraction of each stage in the time of decoding, and its growth with the people.
 
     Args:
-        table: one row a measurement: ``variant`` (such as ``"plain, progressive"``), ``people``
-            (NaN where it is not known), the milliseconds of each stage in a column of its name,
-            and ``total``.
+        table: one row a measurement: ``variant``, ``people`` (NaN where unknown), the milliseconds
+            of each stage in a column of its name, and ``total``.
         stages: columns, in the order in which they run.
         people: the fractions are those of the rows with this many, and of those without.
         title: heading of the figure.
@@ -123,19 +122,15 @@ def show_stages(
 
 
 @style.theme
-def show_tradeoff(
-    panels: Mapping[str, pd.DataFrame], *, metric: str = "AP", title: str = ""
-) -> Figure:
+def show_tradeoff(panels: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
     """Draw how accurate networks are against the time that they take for an image.
 
-    Networks of one method have its color and marker in all panels. Upwards is better, and to the
-    left is faster; panels share neither axis, since what is measured on other images and machines
-    does not compare.
+    Networks of one method have its color and marker in all panels. Panels share neither axis:
+    measurements on other images and machines do not compare.
 
     Args:
         panels: by the heading of a panel, one row a network: its index is written beside the point;
-            ``method``, ``ms`` an image, and ``metric`` in per cent.
-        metric: column of the panels.
+            ``method``, ``ms`` an image, and ``AP`` in per cent.
         title: heading of the figure.
 
     Raises:
@@ -145,8 +140,8 @@ def show_tradeoff(
     if not panels:
         raise ValueError("nothing to draw: there is no panel")
     for heading, table in panels.items():
-        style.require_columns(table, "method", "ms", metric)
-        if table[["ms", metric]].isna().any(axis=None) or not (table["ms"] > 0).all():
+        style.require_columns(table, "method", "ms", "AP")
+        if table[["ms", "AP"]].isna().any(axis=None) or not (table["ms"] > 0).all():
             raise ValueError(f"panel {heading!r} lacks a number, or a time is not positive")
     methods = list(dict.fromkeys(name for table in panels.values() for name in table["method"]))
     if len(methods) > len(_METHODS):
@@ -157,10 +152,10 @@ def show_tradeoff(
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (heading, table) in zip(axes, panels.items(), strict=True):
         sns.scatterplot(
-            table, x="ms", y=metric, hue="method", palette=colors, style="method", markers=markers,
+            table, x="ms", y="AP", hue="method", palette=colors, style="method", markers=markers,
             s=_SIZE**2, linewidth=0, legend=False, zorder=3, ax=ax,
         )  # fmt: skip
-        times, values = table["ms"], table[metric]
+        times, values = table["ms"], table["AP"]
         low, high = times.min() / 1.4, times.max() * 1.4
         # Round numbers of several decades, or of a part of one.
         several, part = LogLocator(subs=(1, 2, 5)), MaxNLocator(5, steps=[1, 2, 5, 10])
@@ -176,7 +171,7 @@ def show_tradeoff(
             xlabel="ms an image",
             ylabel="",
         )
-    axes[0].set_ylabel(f"{metric}, %")
+    axes[0].set_ylabel("AP, %")
     entries = {
         name: style.marker_style(markers[name], _SIZE, colors[name], colors[name])
         for name in methods
@@ -184,7 +179,7 @@ def show_tradeoff(
     style.legend_below(figure, entries)
     figure.draw_without_rendering()  # where points lie is only known now
     for ax, table in zip(axes, panels.values(), strict=True):
-        _name_points(ax, table[["ms", metric]])
+        _name_points(ax, table[["ms", "AP"]])
     return figure
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from poselib.losses.hard_keypoints import iqr_outlier_weights
-from poselib.plots.embeddings import fences, show_embeddings
+from poselib.plots.embeddings import quartiles, show_embeddings
 from poselib.skeletons import COCO, CROWDPOSE
 
 
@@ -25,10 +25,10 @@ def points(ax, gid):
     return [line.get_xydata() for line in ax.lines if line.get_gid() == gid]
 
 
-def test_fences_by_hand():
-    # Of 1 to 9: ranks 2 and 6, so quartiles 3 and 7, range 4, fences 3 - 6 and 7 + 6.
-    assert fences(np.arange(1, 10)) == (-3.0, 13.0)
-    assert fences([5.0]) == (5.0, 5.0)
+def test_quartiles_by_hand():
+    assert quartiles(np.arange(1, 10)) == (3, 7)
+    assert quartiles(np.arange(1, 11)) == (3, 8)  # of ranks 2.25 and 6.75
+    assert quartiles(np.array([5.0])) == (5, 5)
 
 
 def test_boxes_and_outliers_are_those_of_the_loss(people):

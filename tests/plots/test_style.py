@@ -18,7 +18,6 @@ from poselib.plots.style import (
     side_color,
     theme,
     to_pale_gray,
-    to_rgb8,
     wrapped,
 )
 
@@ -113,10 +112,6 @@ def test_the_sides_of_a_person_differ_in_lightness():
     for color in person_colors(12):
         left, center, right = (sum(side_color(color, s)) for s in ("left", "center", "right"))
         assert left > center > right
-
-
-def test_colors_become_bytes():
-    assert to_rgb8((1.0, 0.5, 0.0)) == (255, 128, 0)
 
 
 def test_grayed_image_has_no_color():

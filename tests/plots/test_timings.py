@@ -142,7 +142,6 @@ def test_names_cover_neither_points_nor_one_another() -> None:
         (lambda: show_tradeoff({}), "there is no panel"),
         (lambda: show_tradeoff({"a": PRINTED.head(0)}), "has no row"),
         (lambda: show_tradeoff({"a": PRINTED.drop(columns="ms")}), r"lacks the columns \['ms'"),
-        (lambda: show_tradeoff({"a": PRINTED}, metric="AR"), r"lacks the columns \['AR'\]"),
         (lambda: show_tradeoff({"a": PRINTED.assign(AP=np.nan)}), "'a' lacks a number"),
         (lambda: show_tradeoff({"a": PRINTED.assign(ms=0.0)}), "a time is not positive"),
         (
