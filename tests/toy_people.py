@@ -1,4 +1,4 @@
-"""Two people of four keypoints, so simple that what becomes of them can be counted by hand."""
+"""Two people of four keypoints, so simple that errors can be counted by hand."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NONE = (0, 0)  # a keypoint that was not predicted
 
 
 def at(person: Annotated) -> Predicted:
-    """Where somebody is, to be found there."""
+    """The locations of an annotated person's keypoints."""
     return [(x, y) for x, y, _ in person]
 
 
 def sample(*people: Annotated) -> Sample:
-    """An image of 64 x 64 px with these people."""
+    """Return an image of 64 x 64 px with these people."""
     keypoints = np.array(people, np.float32).reshape(-1, 4, 3)
     areas = np.full(len(keypoints), 100, np.float32)
     image, ignore = np.zeros((3, 64, 64), np.uint8), np.zeros((64, 64), bool)
@@ -38,7 +38,7 @@ def sample(*people: Annotated) -> Sample:
 
 
 def poses(*people: Predicted) -> Poses:
-    """People found, with a score of 1 for every keypoint there is."""
+    """Return detections with a score of 1 for every keypoint that is present."""
     keypoints = np.array(people, np.float32).reshape(-1, 4, 2)
     scores = (keypoints != 0).any(-1).astype(np.float32)
     return Poses(keypoints, scores, scores.mean(1))

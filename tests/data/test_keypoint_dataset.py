@@ -27,7 +27,7 @@ HEIGHT, WIDTH = 30, 50
 # Three people: all keypoints visible, one hidden, and none labeled.
 WHOLE = [[20.5, 4.5, 2], [25.25, 14.5, 2], [15.5, 14.5, 1]]
 HIDDEN = [[9, 9, 0], [40.5, 8.5, 1], [7, 7, 0]]
-NOBODY = [[3, 3, 0], [0, 0, 0], [1, 1, 0]]
+UNLABELED = [[3, 3, 0], [0, 0, 0], [1, 1, 0]]
 
 
 def annotated(name: str, people: list, **fields: object) -> AnnotatedImage:
@@ -42,7 +42,7 @@ def annotated(name: str, people: list, **fields: object) -> AnnotatedImage:
 
 def images() -> list[AnnotatedImage]:
     return [
-        annotated("a.png", [WHOLE, NOBODY, HIDDEN], ignored=np.array([[0, 20, 5, 25]])),
+        annotated("a.png", [WHOLE, UNLABELED, HIDDEN], ignored=np.array([[0, 20, 5, 25]])),
         annotated("b.png", []),
         annotated("c.png", [HIDDEN]),
     ]
@@ -97,7 +97,7 @@ def test_an_empty_dataset_is_refused() -> None:
     with pytest.raises(ValueError, match=r"file\.txt: empty dataset: it lists no images"):
         gather(Path("file.txt"), [], 3)
     with pytest.raises(ValueError, match=r"file\.txt: empty dataset: no person has a labeled"):
-        gather(Path("file.txt"), [annotated("a.png", [NOBODY])], 3)
+        gather(Path("file.txt"), [annotated("a.png", [UNLABELED])], 3)
 
 
 def test_samples(folder: Path) -> None:

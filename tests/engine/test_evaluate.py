@@ -270,8 +270,8 @@ def test_single_people_with_head_sizes_have_pckh() -> None:
     assert found.pckh_tenth == single_person_pckh(kept, people, sizes, MPII, 0.1)
     assert found.pckh_ap is None and found.pckh.total > found.pckh_tenth.total
     assert found.as_dict()["pckh_tenth_total"] == found.pckh_tenth.total
-    nobody = WithHeads("person", [0, 0])
-    assert evaluate_poses(nobody, nobody.poses(), MPII).pckh is None
+    empty = WithHeads("person", [0, 0])
+    assert evaluate_poses(empty, empty.poses(), MPII).pckh is None
 
 
 @pytest.mark.samples

@@ -116,9 +116,9 @@ def test_difficult_cases(seed: int) -> None:
 
 def test_images_without_people_results_or_both() -> None:
     truth, results = evaluation_workload(COCO, 12, seed=3)
-    nobody = {**truth, "annotations": []}
-    assert np.isnan(ours(nobody, results)).all()
-    assert np.isnan(ours(nobody, [])).all()
+    no_people = {**truth, "annotations": []}
+    assert np.isnan(ours(no_people, results)).all()
+    assert np.isnan(ours(no_people, [])).all()
     assert np.isnan(ours(truth, results, image_ids=[])).all()
     only = [r for r in results if r["image_id"] < 4]
     assert_same(ours(truth, only), plain(truth, only))

@@ -34,7 +34,7 @@ def annotations(ids: tuple[int, ...]) -> AnnotationTable:
 def test_images_are_in_the_order_of_their_ids() -> None:
     found = compare(annotations((7, 3)), [poses(at(ANN)), poses(at(BOB), at(ANN))], TOY)
     assert found.images == (3, 7) and found.positions.tolist() == [1, 0]
-    assert found.truth.keypoints[:, 0, 1].tolist() == [50, 10]
+    assert found.truth.keypoints[:, 0, 1].tolist() == [49.5, 9.5]
     # The detections keep their order.
     assert found.found.images.tolist() == [1, 0, 0]
     best, detection = found.best_oks()

@@ -37,7 +37,7 @@ def test_three_people_by_hand() -> None:
         result(a, 0.9),
         result(b, 0.8),
         result(partly, 0.7, 2),
-        result(points_at(50, 50), 0.95, 3),  # nobody is there
+        result(points_at(50, 50), 0.95, 3),  # no person is there
     ]
     found = keypoint_ap(comparison_of(truth, results, COCO))
     # Ranked: wrong, right, right, right; recall in thirds, so precision 3/4 throughout.

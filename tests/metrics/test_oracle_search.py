@@ -193,19 +193,19 @@ def test_a_missing_keypoint_lowers_the_oks() -> None:
 
 
 def test_no_detections_no_people_and_no_labels() -> None:
-    nobody, scene = Poses.empty(4), sample(ANN, BOB)
+    no_poses, scene = Poses.empty(4), sample(ANN, BOB)
     given = TOY.sigmas, 11, 1.0
-    assert len(oracle_search(nobody, scene.keypoints, scene.areas, *given)) == 0
+    assert len(oracle_search(no_poses, scene.keypoints, scene.areas, *given)) == 0
     found, empty = poses(at(ANN)), sample()
     after = oracle_search(found, empty.keypoints, empty.areas, *given)
     np.testing.assert_array_equal(after.keypoints, found.keypoints)
-    # As in a crowd: somebody is there, but nothing of them is labeled.
+    # As in a crowd: a person without labels.
     crowd = sample([(11, 10, 0), (21, 10, 0), (31, 10, 0), (41, 10, 0)])
     after = oracle_search(found, crowd.keypoints, crowd.areas, *given)
     np.testing.assert_array_equal(after.keypoints, found.keypoints)
     shapes = [
         best_reachable_oks(p, s.keypoints, s.areas, *given).shape
-        for p, s in ((nobody, scene), (found, empty))
+        for p, s in ((no_poses, scene), (found, empty))
     ]
     assert shapes == [(0, 2), (1, 0)]
 

@@ -58,9 +58,9 @@ def test_ground_truth_is_perfect() -> None:
 
 
 def test_one_group_by_hand() -> None:
-    a, b, nobody = person(0), person(200), person(500)
+    a, b, false = person(0), person(200), person(500)
     wrong_wrist = moved(a, WRIST, 10.1)  # more than half a head size of 20 px
-    poses = found((nobody, 0.9), (wrong_wrist, 0.8), (b, 0.7))
+    poses = found((false, 0.9), (wrong_wrist, 0.8), (b, 0.7))
     values = joint_ap([poses], [np.stack([a, b])], [np.array([20.0, 20.0])], MPII)
     ap = by_name(values[0])
     # Wrong, right, right: precision 0, 1/2, 2/3 is made to fall: 2/3 at both recalls.
@@ -115,11 +115,11 @@ def test_groups_without_detections_or_without_people() -> None:
     people, sizes = [a[None], a[None]], [np.array([20.0]), np.array([20.0])]
     half = multi_person_ap([found((a, 0.5)), found()], people, sizes, MPII)
     assert half.total == pytest.approx(0.5)
-    nobody = np.zeros((0, K, 3))
+    no_people = np.zeros((0, K, 3))
     poses = [found((a, 0.5)), found((a, 0.9))]
-    half = multi_person_ap(poses, [a[None], nobody], [np.array([20.0]), np.zeros(0)], MPII)
+    half = multi_person_ap(poses, [a[None], no_people], [np.array([20.0]), np.zeros(0)], MPII)
     assert half.total == pytest.approx(0.5)
-    nothing = multi_person_ap([found()], [nobody], [np.zeros(0)], MPII)
+    nothing = multi_person_ap([found()], [no_people], [np.zeros(0)], MPII)
     assert np.isnan(list(nothing.as_dict().values())).all()
     none = multi_person_ap([found()], [a[None]], [np.array([20.0])], MPII)
     assert set(none.as_dict().values()) == {0.0}

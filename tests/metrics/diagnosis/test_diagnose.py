@@ -180,16 +180,16 @@ def test_right_detections_with_low_scores_are_recognized() -> None:
     assert only(reasons_of(TRUTH, right + many, COCO), "not among the best 20 of their image")
     few = [{**r, "score": 0.9} for r in wrong for _ in range(2)]
     assert only(reasons_of(TRUTH, right + few, COCO), "wrong detections have better scores")
-    alike = [{**r, "score": 0.25} for r in RESULTS]
+    equal_scores = [{**r, "score": 0.25} for r in RESULTS]
     assert only(
-        reasons_of(TRUTH, alike, COCO),
+        reasons_of(TRUTH, equal_scores, COCO),
         r"every score is 0\.25: their ranking is chance",
     )
 
 
 def test_missing_people_and_detections_are_recognized() -> None:
-    nobody = {**TRUTH, "annotations": []}
-    assert only(reasons_of(nobody, RESULTS, COCO), "no annotated person with a labeled keypoint")
+    no_people = {**TRUTH, "annotations": []}
+    assert only(reasons_of(no_people, RESULTS, COCO), "no annotated person with a labeled keypoint")
     assert only(reasons_of(TRUTH, [], COCO), "there are no detections")
     first = [r for r in RESULTS if r["image_id"] == 0]
     reasons = reasons_of(TRUTH, first, COCO, image_ids=[1, 2])
