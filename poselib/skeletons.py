@@ -33,7 +33,7 @@ class Skeleton:
         keypoints: K names, in the order of the dataset's annotation arrays.
         sigmas: K per-keypoint constants of the object keypoint similarity; OKS uses
             ``k_i = 2 * sigma_i`` (HAE, Eq. 19).
-        flip_pairs: pairs of names that exchange places in a mirrored image.
+        flip_pairs: pairs of names that are swapped in a mirrored image.
         limbs: pairs of names to join when a pose is drawn.
         groups: hierarchy name to a partition of the keypoints: ``"anatomy"``, ``"spatial_prior"``
             and ``"mutual_information"`` (HAE, Table I and Fig. 4), ``"head"`` and ``"body_parts"``
@@ -52,27 +52,23 @@ class Skeleton:
     groups: Mapping[str, tuple[Names, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        here = f"skeleton {self.name!r}:"
         if len(set(self.keypoints)) != len(self.keypoints):
-            raise ValueError(f"skeleton {self.name!r}: keypoints repeat a name: {self.keypoints}")
+            raise ValueError(f"{here} keypoints repeat a name: {self.keypoints}")
         if len(self.sigmas) != len(self.keypoints):
-            raise ValueError(
-                f"skeleton {self.name!r}: {len(self.sigmas)} sigmas for "
-                f"{len(self.keypoints)} keypoints"
-            )
+            raise ValueError(f"{here} {len(self.sigmas)} sigmas for {len(self)} keypoints")
         if min(self.sigmas, default=1.0) <= 0:
-            raise ValueError(f"skeleton {self.name!r}: every sigma must be positive")
+            raise ValueError(f"{here} every sigma must be positive")
         for a, b in (*self.flip_pairs, *self.limbs):
             self.index(a), self.index(b)
         paired = [name for pair in self.flip_pairs for name in pair]
         if repeated := sorted({name for name in paired if paired.count(name) > 1}):
-            raise ValueError(f"skeleton {self.name!r}: flip_pairs name {repeated} more than once")
+            raise ValueError(f"{here} flip_pairs name {repeated} more than once")
         for hierarchy, groups in self.groups.items():
             members = [name for group in groups for name in group]
             if sorted(members) != sorted(self.keypoints):
-                raise ValueError(
-                    f"skeleton {self.name!r}: groups[{hierarchy!r}] must name each keypoint "
-                    f"once, but holds {members}"
-                )
+                known = f"groups[{hierarchy!r}] must name each keypoint once"
+                raise ValueError(f"{here} {known}, but holds {members}")
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -87,7 +83,7 @@ class Skeleton:
 
     @property
     def flip_indices(self) -> NDArray[np.int64]:
-        """(K,) permutation that gives each keypoint its place in a mirrored image."""
+        """(K,) permutation that gives each keypoint its index in a mirrored image."""
         order = np.arange(len(self))
         for a, b in self.flip_pairs:
             i, j = self.index(a), self.index(b)
@@ -109,16 +105,14 @@ class Skeleton:
         Raises:
             ValueError: the skeleton has no such hierarchy.
         """
-        if hierarchy == "none":
-            return np.arange(len(self))
-        if hierarchy == "whole":
-            return np.zeros(len(self), dtype=np.int64)
-        if hierarchy not in self.groups:
-            known = sorted([*self.groups, "none", "whole"])
+        singles = tuple((name,) for name in self.keypoints)
+        groups = {"none": singles, "whole": (self.keypoints,), **self.groups}
+        if hierarchy not in groups:
+            known = sorted(groups)
             raise ValueError(
                 f"skeleton {self.name!r} has no hierarchy {hierarchy!r}; it has {known}"
             )
-        member = {name: g for g, group in enumerate(self.groups[hierarchy]) for name in group}
+        member = {name: g for g, group in enumerate(groups[hierarchy]) for name in group}
         return np.array([member[name] for name in self.keypoints], dtype=np.int64)
 
 
@@ -149,6 +143,11 @@ _SIGMAS = {
 }
 
 
+def _chains(*chains: str) -> tuple[tuple[str, str], ...]:
+    """Limbs along chains of keypoints, which are separated by spaces."""
+    return tuple(pair for chain in chains for pair in pairwise(chain.split()))
+
+
 def _arms_and_legs(*parts: str) -> tuple[tuple[str, str], ...]:
     """Chains of both sides, such as shoulder to elbow to wrist."""
     return tuple(
@@ -165,29 +164,20 @@ def _hierarchies(
 ) -> dict[str, tuple[Names, ...]]:
     """HAE, Table I and Fig. 4 (d, e), and DEKR, Sec. 3.4, from the parts of a body."""
     trunk = (*chest, *hips)
-    central = tuple((name,) for name in trunk if not name.startswith(("left_", "right_")))
+    # Arms from the shoulder and legs from the hip; the middle of the trunk comes last.
+    chains = dict(zip((*_SHOULDERS, *_HIPS), limbs, strict=False))
+    roots = sorted(trunk, key=lambda name: not name.startswith(("left_", "right_")))
     return {
         "anatomy": ((*head, *chest), hips, *ends),
         "spatial_prior": (head, trunk, *limbs),
         "mutual_information": ((*head, *chest), hips, *limbs),
         "head": (head, *((name,) for name in trunk), *ends),
-        "body_parts": (head, *_whole_limbs(trunk, limbs), *central),
+        "body_parts": (head, *((root, *chains.get(root, ())) for root in roots)),
     }
 
 
-def _whole_limbs(trunk: Names, limbs: tuple[Names, ...]) -> tuple[Names, ...]:
-    """Arms from the shoulder and legs from the hip; a shoulder or hip alone where there is none."""
-    root_of = {"elbow": "shoulder", "knee": "hip"}
-    chains = {}
-    for chain in limbs:
-        side, _, part = chain[0].partition("_")
-        chains[f"{side}_{root_of[part]}"] = chain
-    roots = [name for name in trunk if name.startswith(("left_", "right_"))]
-    return tuple((root, *chains.get(root, ())) for root in roots)
-
-
 def _sigmas(keypoints: Names, **like: str) -> tuple[float, ...]:
-    """Constants of the COCO or CrowdPose keypoint of the same part, or of the part it is like."""
+    """Return the constants of COCO or CrowdPose for the same part, or for the part it is like."""
     parts = [name.removeprefix("left_").removeprefix("right_") for name in keypoints]
     return tuple(_SIGMAS[like.get(part, part)] for part in parts)
 
@@ -201,15 +191,11 @@ COCO = Skeleton(
     sigmas=_sigmas(_COCO_KEYPOINTS),
     flip_pairs=(*_sides("eye", "ear"), *_SIDES),
     limbs=(
-        *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
-        *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
-        *(("left_hip", "right_hip"), ("left_shoulder", "left_hip")),
-        *(("right_shoulder", "right_hip"), ("left_shoulder", "right_shoulder")),
-        *(("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist")),
-        *(("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist")),
-        *(("left_eye", "right_eye"), ("nose", "left_eye"), ("nose", "right_eye")),
-        *(("left_eye", "left_ear"), ("right_eye", "right_ear")),
-        *(("left_ear", "left_shoulder"), ("right_ear", "right_shoulder")),
+        *_chains("left_ankle left_knee left_hip", "right_ankle right_knee right_hip"),
+        *(_HIPS, *_arms_and_legs("shoulder", "hip"), _SHOULDERS),
+        *_arms_and_legs("shoulder", "elbow", "wrist"),
+        *_chains("left_eye right_eye", "nose left_eye", "nose right_eye"),
+        *(*_arms_and_legs("eye", "ear"), *_arms_and_legs("ear", "shoulder")),
     ),
     groups=_hierarchies(_FACE),
 )
@@ -221,13 +207,9 @@ CROWDPOSE = Skeleton(
     sigmas=_sigmas(_CROWDPOSE_KEYPOINTS),
     flip_pairs=_SIDES,
     limbs=(
-        *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
-        *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
-        *(("left_hip", "right_hip"), ("left_shoulder", "left_hip")),
-        *(("right_shoulder", "right_hip"), ("left_shoulder", "left_elbow")),
-        *(("left_elbow", "left_wrist"), ("right_shoulder", "right_elbow")),
-        *(("right_elbow", "right_wrist"), ("head", "neck")),
-        *(("neck", "left_shoulder"), ("neck", "right_shoulder")),
+        *_chains("left_ankle left_knee left_hip", "right_ankle right_knee right_hip"),
+        *(_HIPS, *_arms_and_legs("shoulder", "hip"), *_arms_and_legs("shoulder", "elbow", "wrist")),
+        *_chains("head neck left_shoulder", "neck right_shoulder"),
     ),
     groups=_hierarchies(("head", "neck")),
 )
@@ -263,7 +245,7 @@ _BODY_LIMBS = (
     *_arms_and_legs("shoulder", "hip", "knee", "ankle"),
     _HIPS,
 )
-_HEAD_LIMBS = (("head_top", "neck"), ("neck", "left_shoulder"), ("neck", "right_shoulder"))
+_HEAD_LIMBS = _chains("head_top neck left_shoulder", "neck right_shoulder")
 LSP = Skeleton(
     name="lsp",
     keypoints=_LSP_KEYPOINTS,
@@ -304,7 +286,7 @@ HIEVE = Skeleton(
     flip_pairs=_SIDES,
     limbs=(
         *_BODY_LIMBS,
-        *(("nose", "chest"), ("chest", "left_shoulder"), ("chest", "right_shoulder")),
+        *_chains("nose chest left_shoulder", "chest right_shoulder"),
     ),
     groups=_hierarchies(("nose",), chest=("chest", *_SHOULDERS)),
 )
@@ -325,9 +307,9 @@ MPII = Skeleton(
     limbs=(
         *_arms_and_legs("shoulder", "elbow", "wrist"),
         *_arms_and_legs("hip", "knee", "ankle"),
-        *(("head_top", "upper_neck"), ("upper_neck", "thorax"), ("thorax", "pelvis")),
-        *(("thorax", "left_shoulder"), ("thorax", "right_shoulder")),
-        *(("pelvis", "left_hip"), ("pelvis", "right_hip")),
+        *_chains("head_top upper_neck thorax pelvis"),
+        *_chains("thorax left_shoulder", "thorax right_shoulder"),
+        *_chains("pelvis left_hip", "pelvis right_hip"),
     ),
     groups=_hierarchies(
         ("head_top", "upper_neck"), chest=("thorax", *_SHOULDERS), hips=("pelvis", *_HIPS)
