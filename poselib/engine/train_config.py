@@ -40,7 +40,7 @@ class TrainConfig:
         schedule, warmup, milestones, decay: see ``learning_rate_factor``.
         precision: ``"bfloat16"`` runs the network under autocast; losses stay in float32, and what
             they ask of it, as LOGO-CAP's message passing, too. ``"auto"`` is that where the
-            hardware computes in it, and float32 elsewhere; see ``engine.precision``.
+            hardware is faster in it, and float32 elsewhere; see ``engine.precision``.
         channels_last: memory format of images and weights; faster on CPUs and recent GPUs.
         average: decay of the running mean of the weights that is kept for prediction; 0 for none.
         clip: largest norm of the gradient; None for no limit.

@@ -28,7 +28,7 @@ _TINY = Preset(
     train_scenes=4000,
     test_scenes=200,
 )
-# The same work on every machine: four minutes of two quiet cores without bfloat16. Muon needs fewer
+# The same work on every machine: four minutes of two quiet cores in float32. Muon needs fewer
 # steps than AdamW, a step at half size takes a third of the time, and images like those of the test
 # are learned sooner than strongly augmented ones.
 DEMO = replace(
