@@ -39,8 +39,8 @@ def window_steps(window: int, device: torch.device | str = "cpu") -> Tensor:
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(f"a window must have an odd positive side, not {window}")
-    extent = window // 2
-    return torch.arange(-extent, extent + 1, dtype=torch.float32, device=device)
+    radius = window // 2
+    return torch.arange(-radius, extent + 1, dtype=torch.float32, device=device)
 
 
 def sample_windows(
