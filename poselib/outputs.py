@@ -163,13 +163,13 @@ class LocalGlobalOutputs(RegressionOutputs):
         embedding: (B, D, h, w) features, of which a window around each keypoint is the local
             context of a pose. Those of a mirrored image are not used, as in the official code:
             the features of a left and a right keypoint are not comparable.
-        attract: the attention network, which maps the local contexts of all K keypoints of n poses,
-            (n, K * D, r, r), to attraction maps (n, K, r, r) with values near [0, 1]. It is run on
-            the poses to be refined alone.
+        attraction_network: maps the local contexts of all K keypoints of n poses, (n, K * D, r, r),
+            to keypoint attraction maps (n, K, r, r) with values near [0, 1]. It is run only
+            on the poses to be refined.
     """
 
     embedding: Tensor
-    attract: Callable[[Tensor], Tensor]
+    attraction_network: Callable[[Tensor], Tensor]
 
     def flip(self, skeleton: Skeleton) -> Self:
         """Return the outputs for the mirrored image.

@@ -201,7 +201,7 @@ def test_losses_of_adaptation_are_the_same(options: dict[str, str]) -> None:
         losses = system.losses(right, targets)
         sum(losses.values()).backward()  # type: ignore[union-attr]
         gradients = [right.heatmaps.grad, next(model.joints_mlp.parameters()).grad]
-        poses = system.decode(replace(right, attract=model.joints_mlp.eval()))
+        poses = system.decode(replace(right, attraction_network=model.joints_mlp.eval()))
         found.append((losses, [g.cpu() for g in gradients], poses))
     (losses, gradients, poses), (theirs, their_gradients, their_poses) = found
     for name, value in losses.items():

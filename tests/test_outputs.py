@@ -211,14 +211,17 @@ def adaptable(
         plain.offsets,
         plain.image_size,
         embedding=torch.randn(2, 5, *size, generator=make),
-        attract=torch.nn.Identity(),
+        attraction_network=torch.nn.Identity(),
     )
 
 
 def test_mirror_reverses_the_columns_of_an_embedding() -> None:
     given = adaptable(1)
     mirrored = given.flip(TRIO)
-    assert isinstance(mirrored, LocalGlobalOutputs) and mirrored.attract is given.attract
+    assert (
+        isinstance(mirrored, LocalGlobalOutputs)
+        and mirrored.attraction_network is given.attraction_network
+    )
     assert torch.equal(mirrored.embedding, given.embedding.flip(-1))
     assert_same(mirrored, regressed(1).flip(TRIO))
     twice = mirrored.flip(TRIO)
@@ -230,7 +233,7 @@ def test_flip_test_keeps_the_embedding_of_the_image_itself() -> None:
     a, b = adaptable(1), adaptable(2)
     joined = a.merge_flipped(b)
     assert isinstance(joined, LocalGlobalOutputs)
-    assert joined.embedding is a.embedding and joined.attract is a.attract
+    assert joined.embedding is a.embedding and joined.attraction_network is a.attraction_network
     assert_same(joined, regressed(1).merge_flipped(regressed(2)))
 
 

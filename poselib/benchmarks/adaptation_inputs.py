@@ -35,8 +35,8 @@ def adapt_inputs(
 
     Heatmaps have a Gaussian of two cells at each keypoint over noise of up to 0.02, the center map
     has one of a cell at each person, and the offsets there lead to poses whose keypoints are up
-    to ``error`` px off. The embedding is noise, and ``attract`` the published message passing
-    with random weights, which do not change the time that it takes.
+    to ``error`` px off. The embedding is noise, and ``attraction_network`` the published
+    message passing with random weights, which do not change the time that it takes.
 
     Args:
         people: in each image, N.
@@ -71,7 +71,7 @@ def adapt_inputs(
         embedding=torch.from_numpy(
             rng.standard_normal((images, embedding, *cells), dtype=np.float32)
         ).to(device),
-        attract=_message_passing(keypoints, embedding, seed).to(device),
+        attraction_network=_message_passing(keypoints, embedding, seed).to(device),
     )
 
 

@@ -157,7 +157,7 @@ def time_adaptation(
     works.update(staged.works().items())
     decoding = TimedWithin(
         partial(decode_local_global, outputs, options),
-        _convolutions(outputs.attract),
+        _convolutions(outputs.attraction_network),
         torch.device(device),
     )
     works["decoding"] = decoding
@@ -172,11 +172,13 @@ def time_adaptation(
     )
 
 
-def _convolutions(attract: object) -> list[nn.Module]:
+def _convolutions(attraction_network: object) -> list[nn.Module]:
     """Return the convolutions of message passing."""
     return [
         module
-        for module in (attract.modules() if isinstance(attract, nn.Module) else ())
+        for module in (
+            attraction_network.modules() if isinstance(attraction_network, nn.Module) else ()
+        )
         # not those that mix channels at one location, as in attentive normalization
         if isinstance(module, nn.Conv2d)
         and (module.kernel_size != (1, 1) or module.bias is not None)

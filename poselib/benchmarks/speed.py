@@ -77,7 +77,7 @@ def synthetic_outputs(
         made = adapt_inputs(people, size, embedding=1, stride=stride, **shared)
         return RegressionOutputs(made.heatmaps, made.centers, made.offsets, size)
     maps = adapt_inputs(people, size, embedding=own.embedding.shape[1], stride=stride, **shared)
-    return replace(maps, attract=own.attract)
+    return replace(maps, attraction_network=own.attraction_network)
 
 
 def time_systems(

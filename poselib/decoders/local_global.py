@@ -126,7 +126,7 @@ def decode_local_global(outputs: RegressionOutputs, options: LocalGlobalOptions)
         >>> offsets[0, :, 1, 4, 4] = torch.tensor([1.5, -1.5])  # half a cell short of the peaks
         >>> outputs = LocalGlobalOutputs(
         ...     heatmaps, centers, offsets, (32, 32), embedding=torch.zeros(1, 4, 8, 8),
-        ...     attract=lambda context: torch.ones(len(context), 2, 5, 5),
+        ...     attraction_network=lambda context: torch.ones(len(context), 2, 5, 5),
         ... )
         >>> options = LocalGlobalOptions(KeypointExpansion(torch.ones(2), 5, 25), top_weight=1.0)
         >>> (regressed,) = decode_without_adaptation(outputs, options)
@@ -218,7 +218,7 @@ def read_local_context(
 
 def attraction_maps(outputs: LocalGlobalOutputs, context: Tensor) -> Tensor:
     """Predict the keypoint attraction maps (n, K, r, r) in [0, 1] from local context."""
-    return outputs.attract(context).float().nan_to_num(0.0).clamp(0, 1)
+    return outputs.attraction_network(context).float().nan_to_num(0.0).clamp(0, 1)
 
 
 def refine_by_global_windows(

@@ -117,7 +117,8 @@ def adaptation_losses(
         >>> centers[0, 0, 4, 4] = 0.9  # a pose with both keypoints at (18, 18)
         >>> outputs = LocalGlobalOutputs(
         ...     torch.zeros(1, 2, 8, 8), centers, offsets, (32, 32),
-        ...     embedding=torch.zeros(1, 4, 8, 8), attract=lambda c: torch.zeros(len(c), 2, 3, 3),
+        ...     embedding=torch.zeros(1, 4, 8, 8),
+        ...     attraction_network=lambda context: torch.zeros(len(context), 2, 3, 3),
         ... )
         >>> people = torch.tensor([[[[18.0, 18.0, 2.0], [19.0, 18.0, 2.0]]]])
         >>> targets = Targets((), (), people, areas=torch.tensor([[400.0]]), image_size=(32, 32))
@@ -133,7 +134,9 @@ def adaptation_losses(
         # Not a constant: backward finds a gradient.
         zero = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
         return zero, zero
-    attraction = outputs.attract(local_context(outputs.embedding, people, expansion, size)).float()
+    attraction = outputs.attraction_network(
+        local_context(outputs.embedding, people, expansion, size)
+    ).float()
     # In full precision under autocast too: cells are told apart by small differences of values.
     with torch.autocast(attraction.device.type, enabled=False):
         windows = global_context(outputs.heatmaps.float(), people, expansion, size)

@@ -132,4 +132,4 @@ class LocalGlobalHRNet(HRNetTrunk):
         if not self.adaptation:
             return RegressionOutputs(*common)
         embedding = self.transition_embedding(maps)
-        return LocalGlobalOutputs(*common, embedding=embedding, attract=self.joints_mlp)
+        return LocalGlobalOutputs(*common, embedding=embedding, attraction_network=self.joints_mlp)

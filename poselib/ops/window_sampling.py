@@ -40,7 +40,7 @@ def window_steps(window: int, device: torch.device | str = "cpu") -> Tensor:
     if window < 1 or window % 2 == 0:
         raise ValueError(f"a window must have an odd positive side, not {window}")
     radius = window // 2
-    return torch.arange(-radius, extent + 1, dtype=torch.float32, device=device)
+    return torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
 
 
 def sample_windows(

@@ -116,7 +116,7 @@ class KnownPeopleNetwork(nn.Module):
             offsets=offsets.repeat((*batch, 1)),
             image_size=(images.shape[-2], images.shape[-1]),
             embedding=torch.zeros(len(images), 2, *cells),
-            attract=_centered_filters,
+            attraction_network=_centered_filters,
         )
 
 

@@ -37,7 +37,7 @@ def test_shapes_are_those_of_a_network() -> None:
     assert outputs.heatmaps.shape == (3, 14, 32, 48) and outputs.centers.shape == (3, 1, 32, 48)
     assert outputs.offsets.shape == (3, 14, 2, 32, 48)
     assert outputs.embedding.shape == (3, 8, 32, 48)
-    assert outputs.attract(torch.zeros(2, 14 * 8, 11, 11)).shape == (2, 14, 11, 11)
+    assert outputs.attraction_network(torch.zeros(2, 14 * 8, 11, 11)).shape == (2, 14, 11, 11)
 
 
 def test_what_is_made_depends_on_the_seed_alone() -> None:
@@ -49,8 +49,8 @@ def test_what_is_made_depends_on_the_seed_alone() -> None:
     for name in ("heatmaps", "centers", "offsets", "embedding"):
         assert torch.equal(getattr(one, name), getattr(same, name))
         assert not torch.equal(getattr(one, name), getattr(other, name))
-    assert torch.equal(one.attract(context), same.attract(context))
-    assert not torch.equal(one.attract(context), other.attract(context))
+    assert torch.equal(one.attraction_network(context), same.attraction_network(context))
+    assert not torch.equal(one.attraction_network(context), other.attraction_network(context))
 
 
 def test_what_does_not_fit_is_refused() -> None:

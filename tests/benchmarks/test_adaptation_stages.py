@@ -62,7 +62,7 @@ def test_works_are_the_stages_in_their_order() -> None:
 @pytest.mark.parametrize("options", [{"adapt": False}, {"prior": "expansion"}])
 def test_other_ways_to_decode_have_no_such_stages(options: dict) -> None:
     outputs = adapt_inputs(1, (64, 96), embedding=4)
-    with pytest.raises(ValueError, match="adaptation to both priors"):
+    with pytest.raises(ValueError, match="refinement with both priors"):
         StagedAdaptation(outputs, replace(OPTIONS, **options))
 
 
@@ -79,10 +79,10 @@ def test_everything_is_timed_as_often_as_asked_for() -> None:
 
 def test_convolutions_are_those_that_pass_messages_and_lie_within_decoding() -> None:
     outputs = adapt_inputs(3, (64, 96), embedding=4)
-    assert isinstance(outputs.attract, nn.Module)
-    own = [m for m in outputs.attract if isinstance(m, nn.Conv2d)]
-    norm = next(m for m in outputs.attract if isinstance(m, AttentiveNorm2d))
-    convolutions = [m for m in outputs.attract.modules() if isinstance(m, nn.Conv2d)]
+    assert isinstance(outputs.attraction_network, nn.Module)
+    own = [m for m in outputs.attraction_network if isinstance(m, nn.Conv2d)]
+    norm = next(m for m in outputs.attraction_network if isinstance(m, AttentiveNorm2d))
+    convolutions = [m for m in outputs.attraction_network.modules() if isinstance(m, nn.Conv2d)]
     assert len(own) == 4 and len(convolutions) == 5  # and that of attentive normalization
     for module in convolutions:
         pause = 0.01 if module in own else 0.02 if module is norm.attn_weights.attention[0] else 0
@@ -103,8 +103,10 @@ def test_convolutions_are_those_that_pass_messages_and_lie_within_decoding() -> 
 
 def test_a_function_has_no_convolutions() -> None:
     outputs = adapt_inputs(1, (64, 96), embedding=4)
-    network = outputs.attract
-    times = time_adaptation(replace(outputs, attract=lambda c: network(c)), OPTIONS, repeats=1)
+    network = outputs.attraction_network
+    times = time_adaptation(
+        replace(outputs, attraction_network=lambda c: network(c)), OPTIONS, repeats=1
+    )
     assert times.convolutions is None and times.overhead == 1
 
 

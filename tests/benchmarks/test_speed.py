@@ -39,7 +39,10 @@ def test_drawn_maps_have_the_shapes_of_the_network_and_people(name: str, kind: t
     for each in names:
         assert getattr(drawn, each).shape == getattr(own, each).shape
     if isinstance(own, LocalGlobalOutputs):
-        assert drawn.embedding.shape == own.embedding.shape and drawn.attract is own.attract
+        assert (
+            drawn.embedding.shape == own.embedding.shape
+            and drawn.attraction_network is own.attraction_network
+        )
     assert [len(poses) for poses in system.decode(drawn)] == [2, 2]
 
 

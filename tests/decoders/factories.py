@@ -128,10 +128,10 @@ def expansion_of(
 
 
 def with_embedding(
-    outputs: RegressionOutputs, embedding: Tensor, attract: Callable[[Tensor], Tensor]
+    outputs: RegressionOutputs, embedding: Tensor, attraction_network: Callable[[Tensor], Tensor]
 ) -> LocalGlobalOutputs:
     given = {each.name: getattr(outputs, each.name) for each in fields(RegressionOutputs)}
-    return LocalGlobalOutputs(**given, embedding=embedding, attract=attract)
+    return LocalGlobalOutputs(**given, embedding=embedding, attraction_network=attraction_network)
 
 
 def attracting_outputs(
@@ -165,14 +165,14 @@ def attracting_outputs(
     places = torch.stack([x, y]).expand(len(truth), 2, *size)
     goals = torch.tensor(truth, dtype=torch.float32)
 
-    def attract(context: Tensor) -> Tensor:
+    def attraction_network(context: Tensor) -> Tensor:
         x, y, owner = context.unflatten(1, (kinds, 3)).unbind(dim=2)
         there = goals[owner[:, 0, 0, 0].round().long()]  # (n, N, K, 2)
         xy = torch.stack([x, y], dim=-1)[:, None]  # (n, 1, K, r, r, 2)
         away = (xy - there[:, :, :, None, None]).square().sum(dim=-1)
         return torch.exp(-away / (2 * sigma**2)).amax(dim=1)
 
-    return with_embedding(moved, torch.cat([places, number], dim=1), attract)
+    return with_embedding(moved, torch.cat([places, number], dim=1), attraction_network)
 
 
 def random_outputs(
@@ -182,7 +182,7 @@ def random_outputs(
     make = torch.Generator().manual_seed(seed)
     kernel = torch.randn(keypoints, 3 * keypoints, 3, 3, generator=make) / 20
 
-    def attract(context: Tensor) -> Tensor:
+    def attraction_network(context: Tensor) -> Tensor:
         return torch.nn.functional.conv2d(context, kernel.to(context), padding=1)
 
     return LocalGlobalOutputs(
@@ -191,7 +191,7 @@ def random_outputs(
         4 * torch.randn(images, keypoints, 2, *size, generator=make),
         (4 * size[0], 4 * size[1]),
         embedding=torch.randn(images, 3, *size, generator=make),
-        attract=attract,
+        attraction_network=attraction_network,
     )
 
 

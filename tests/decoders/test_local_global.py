@@ -66,7 +66,9 @@ def test_scores_by_hand() -> None:
     heat[:], center[0, 0, 8, 8] = 0.5, 0.8
     plain = replace(random_outputs(0, 1, (16, 16), 1), heatmaps=heat, centers=center)
     outputs = replace(
-        plain, offsets=torch.zeros(1, 1, 2, 16, 16), attract=lambda c: torch.ones_like(c[:, :1])
+        plain,
+        offsets=torch.zeros(1, 1, 2, 16, 16),
+        attraction_network=lambda c: torch.ones_like(c[:, :1]),
     )
     expansion = expansion_of(rates=torch.ones(1), global_window=9, local_window=3, reweigh=False)
     (poses,) = decode_local_global(outputs, LocalGlobalOptions(expansion))
@@ -77,10 +79,10 @@ def test_scores_by_hand() -> None:
     (poses,) = decode_local_global(outputs, LocalGlobalOptions(expansion, prior="attraction"))
     assert poses.scores[0, 0] == pytest.approx(0.8)
     # What attracts more than fully attracts fully; what is not a number attracts not at all.
-    more = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], 7.0))
+    more = replace(outputs, attraction_network=lambda c: torch.full_like(c[:, :1], 7.0))
     context = read_local_context(more, propose_poses(more, options_of()), expansion)
     assert float(attraction_maps(more, context).max()) == 1
-    nothing = replace(outputs, attract=lambda c: torch.full_like(c[:, :1], math.nan))
+    nothing = replace(outputs, attraction_network=lambda c: torch.full_like(c[:, :1], math.nan))
     assert [len(p) for p in decode_local_global(nothing, LocalGlobalOptions(expansion))] == [0]
 
 
@@ -112,11 +114,11 @@ def test_poses_are_in_px_of_the_network_input(frame: Frame, middle: float) -> No
 def counted(outputs: LocalGlobalOutputs) -> tuple[LocalGlobalOutputs, list[int]]:
     calls: list[int] = []
 
-    def attract(context: Tensor) -> Tensor:
+    def attraction_network(context: Tensor) -> Tensor:
         calls.append(len(context))
-        return outputs.attract(context)
+        return outputs.attraction_network(context)
 
-    return replace(outputs, attract=attract), calls
+    return replace(outputs, attraction_network=attraction_network), calls
 
 
 def test_attention_network_is_called_once_with_all_poses() -> None:
@@ -391,7 +393,7 @@ def test_invalid_options_are_refused(name: str, value: object) -> None:
 
 def test_top_weight() -> None:
     outputs = with_embedding(
-        random_outputs(18), random_outputs(18).embedding, random_outputs(18).attract
+        random_outputs(18), random_outputs(18).embedding, random_outputs(18).attraction_network
     )
     people = propose_poses(outputs, options_of())
     heats = [

@@ -80,5 +80,5 @@ def test_attraction_maps_shift_the_windows(frame: Frame) -> None:
     found = errors + movement(outputs, people, options)
     assert largest(found + errors / RATES[:, None]) < 1.1 and largest(found) > 2.4
     # Attraction that says nothing, the same on all sides, leaves heat where it is.
-    even = replace(outputs, attract=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
+    even = replace(outputs, attraction_network=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
     assert largest(errors + movement(even, people, options)) < 0.8

@@ -192,7 +192,7 @@ def functions_outputs(golden_dir: Path, case: int) -> tuple[LocalGlobalOutputs, 
         offsets.unflatten(1, (-1, 2)),
         (96, 144),
         embedding=embedding,
-        attract=message_passing_of_functions(golden_dir),
+        attraction_network=message_passing_of_functions(golden_dir),
     )
     return outputs, of
 
@@ -217,7 +217,7 @@ def test_each_prior_equals_official_code(golden_dir: Path, case: int, way: str) 
         mesh = local_mesh(people.points[:1], options.expansion).permute(0, 2, 3, 1, 4)
         assert relative(mesh[0], of["allposes_n0"]) < 1e-6
         codes = local_codes(outputs, people.points[:1], options.expansion, slip=True)
-        assert relative(outputs.attract(codes)[0], of["mlp_out_n0"]) < 1e-5
+        assert relative(outputs.attraction_network(codes)[0], of["mlp_out_n0"]) < 1e-5
         assert relative(points, of[way][..., :2]) < 1e-5
         assert relative(heat, of[way][..., 2]) < 1e-5
 

@@ -35,7 +35,9 @@ def outputs(batch: int = 2, seed: int = 0) -> LocalGlobalOutputs:
         offsets=2 * torch.randn(batch, KEYPOINTS, 2, CELLS, CELLS, generator=draw),
         image_size=(4 * CELLS, 4 * CELLS),
         embedding=torch.randn(batch, 4, CELLS, CELLS, generator=draw),
-        attract=lambda context: torch.einsum("kd,ndxy->nkxy", weights, context).sigmoid(),
+        attraction_network=lambda context: torch.einsum(
+            "kd,ndxy->nkxy", weights, context
+        ).sigmoid(),
     )
 
 

@@ -243,12 +243,12 @@ def test_unlabeled_keypoints_do_not_matter() -> None:
 def test_gradients_reach_heatmaps_and_embedding_only(frame: Frame, weighting: str) -> None:
     outputs, targets = scene(frame, 2.0)
     kernel = torch.full((17, 51, 1, 1), 1e-4).requires_grad_()
-    attract = lambda c: torch.nn.functional.conv2d(c, kernel)  # noqa: E731
+    attraction_network = lambda c: torch.nn.functional.conv2d(c, kernel)  # noqa: E731
     maps = {
         name: getattr(outputs, name).clone().requires_grad_()
         for name in ("heatmaps", "centers", "offsets", "embedding")
     }
-    outputs = replace(outputs, attract=attract, **maps)
+    outputs = replace(outputs, attraction_network=attraction_network, **maps)
     attraction, refined = adaptation_losses(outputs, targets, losses_of(frame, weighting=weighting))
     for loss, reached in (
         (attraction, {"embedding"}),
@@ -266,7 +266,7 @@ def test_gradients_reach_heatmaps_and_embedding_only(frame: Frame, weighting: st
 def test_gradient_equals_finite_difference() -> None:
     outputs, targets = scene("center", 2.0)
     heat = outputs.heatmaps.clone().requires_grad_()
-    outputs = replace(outputs, attract=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
+    outputs = replace(outputs, attraction_network=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
 
     def refined(maps: Tensor) -> Tensor:
         return adaptation_losses(replace(outputs, heatmaps=maps), targets, losses_of())[1]
@@ -283,9 +283,9 @@ def test_perfect_attraction_has_no_loss() -> None:
     outputs, targets = scene("center", 2.0)
     options = losses_of(assignment="mean", weighting="similarity")
     assigned = assign_targets(outputs, targets, options)
-    right = replace(outputs, attract=lambda _: assigned.similarity)
+    right = replace(outputs, attraction_network=lambda _: assigned.similarity)
     assert float(adaptation_losses(right, targets, options)[0]) == 0
-    wrong = replace(outputs, attract=lambda _: assigned.similarity + 0.5)
+    wrong = replace(outputs, attraction_network=lambda _: assigned.similarity + 0.5)
     weights, _ = keypoint_weights(assigned, "similarity")
     expected = 0.25 * float(weights.mean())
     assert float(adaptation_losses(wrong, targets, options)[0]) == pytest.approx(expected, rel=1e-5)

@@ -64,7 +64,9 @@ def test_the_forward_pass_sees_images_alone_and_asks_about_nobody(train: bool) -
     assert list(inspect.signature(model.forward).parameters) == ["images"]
     model.joints_mlp.forward = None  # type: ignore[assignment,method-assign]
     outputs = model(images(64, 96, batch=2))
-    assert isinstance(outputs, LocalGlobalOutputs) and outputs.attract is model.joints_mlp
+    assert (
+        isinstance(outputs, LocalGlobalOutputs) and outputs.attraction_network is model.joints_mlp
+    )
     shapes = [getattr(outputs, n).shape for n in ("heatmaps", "centers", "offsets", "embedding")]
     assert [tuple(s) for s in shapes] == [
         (2, channels, 16, 24) if channels else (2, 6, 2, 16, 24) for channels in (6, 1, 0, 4)
@@ -102,7 +104,7 @@ def test_gradients_reach_every_parameter_in_bfloat16() -> None:
     model = network()
     with torch.autocast("cpu", torch.bfloat16):
         outputs = model(images(64, 64, batch=2))
-        attraction = outputs.attract(torch.randn(3, 24, 11, 11))
+        attraction = outputs.attraction_network(torch.randn(3, 24, 11, 11))
     maps = (outputs.heatmaps, outputs.centers, outputs.offsets, outputs.embedding, attraction)
     sum((m.float() - 1).square().sum() for m in maps).backward()  # type: ignore[union-attr]
     for name, parameter in model.named_parameters():

@@ -107,7 +107,12 @@ def test_context_equals_plain_reference(frame: Frame, reweigh: bool, step: float
     make = torch.Generator().manual_seed(0)
     maps = torch.randn(1, 17 + 5, 12, 18, generator=make)
     outputs = LocalGlobalOutputs(
-        maps[:, :17], maps[:, :1], maps, (48, 72), embedding=maps[:, 17:], attract=lambda x: x
+        maps[:, :17],
+        maps[:, :1],
+        maps,
+        (48, 72),
+        embedding=maps[:, 17:],
+        attraction_network=lambda x: x,
     )
     points = torch.rand(4, 17, 2, generator=make) * torch.tensor([100.0, 70.0]) - 14
     people = CenterPoses(torch.zeros(4, dtype=torch.int64), torch.ones(4), points)

@@ -74,7 +74,7 @@ def right_poses(system: System, batch: Any, error: float = 0.0) -> tuple[Regress
     maps, offsets = maps.clone(), offsets + error
     right = RegressionOutputs(maps[:, :-1], maps[:, -1:], offsets, targets.image_size)
     if isinstance(outputs, LocalGlobalOutputs):
-        right = with_embedding(right, outputs.embedding, outputs.attract)
+        right = with_embedding(right, outputs.embedding, outputs.attraction_network)
     return right, targets
 
 
@@ -194,7 +194,9 @@ def test_training_runs_and_what_it_saves_comes_back(tmp_path: Path, precision: A
         for name in ("heatmaps", "centers", "offsets", "embedding"):
             torch.testing.assert_close(getattr(mine, name), getattr(theirs, name), **near)
         context = torch.randn(2, 17 * 4, 5, 5)
-        torch.testing.assert_close(mine.attract(context), theirs.attract(context), **near)
+        torch.testing.assert_close(
+            mine.attraction_network(context), theirs.attraction_network(context), **near
+        )
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 0.5)])
@@ -223,7 +225,7 @@ def test_meshes_are_those_of_the_skeleton() -> None:
     system = build("logocap", CROWDPOSE, **SMALL)
     outputs = system.model(torch.rand(1, 3, 64, 64))
     assert outputs.heatmaps.shape[1] == 14
-    assert outputs.attract(torch.zeros(2, 14 * 4, 5, 5)).shape == (2, 14, 5, 5)
+    assert outputs.attraction_network(torch.zeros(2, 14 * 4, 5, 5)).shape == (2, 14, 5, 5)
     assert sum(isinstance(m, AttentiveNorm2d) for m in system.model.modules()) == 1
 
 

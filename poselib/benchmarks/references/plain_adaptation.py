@@ -179,7 +179,9 @@ def adapt_plainly(
             global_heat(outputs, points, expansion, slip), options.top_weight
         )
         return points + expansion.step * moved, scores
-    attraction = outputs.attract(local_codes(outputs, points, expansion, slip)).clamp(0, 1)
+    attraction = outputs.attraction_network(local_codes(outputs, points, expansion, slip)).clamp(
+        0, 1
+    )
     if options.prior == "attraction":
         scores, best = attraction.flatten(2).max(dim=2)
         places = local_mesh(points, expansion).flatten(2, 3)
