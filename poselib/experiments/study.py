@@ -22,13 +22,14 @@ from poselib.experiments.ablation import (
     trained_file,
     training_losses,
 )
-from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.parameters import notebook_parameters, parse_options
 from poselib.experiments.run_sweep import execute_runs
 from poselib.experiments.statistics import gains, outcome, summary, to_display
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import get_device
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
+from poselib.systems import known_options
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,8 @@ def open_study(
     Raises:
         FileNotFoundError: the sweep or its notebook is absent.
         ValueError: seeds are no whole numbers, the preset or a row is unknown, the file has a
-            fault, or its rows are trained for different datasets or systems.
+            fault, its rows are trained for different datasets or systems, or an option is
+            unknown.
     """
     parts = seeds.split()
     if not parts or not all(part.isdecimal() for part in parts):
@@ -270,6 +272,7 @@ def open_study(
     rows = list(ablation.smoke) if smoke and ablation.smoke else None
     runs = tuple(plan(sweep, numbers[:1] if smoke else numbers, common, rows))
     dataset, system = _shared(runs, "dataset"), _shared(runs, "system")
+    _check_options(path, ablation, runs, system)
     settings = get_preset(preset, dataset, system)
     test_set = settings.open_dataset(dataset, "test")
     data = f"{len(test_set)} synthetic {dataset} scenes, {settings.input_size} px"
@@ -284,3 +287,14 @@ def _shared(runs: Sequence[PlannedRun], name: str) -> str:
     if len(values) > 1:
         raise ValueError(f"sweep {runs[0].sweep!r}: rows differ in {name}: {sorted(values)}")
     return values.pop()
+
+
+def _check_options(
+    path: Path | str, ablation: Ablation, runs: Sequence[PlannedRun], system: str
+) -> None:
+    """Refuse options of rows and decodings that the system does not have."""
+    given = {run.row: parse_options(str(run.parameters.get("options", ""))) for run in runs}
+    for name, options in {**given, **ablation.decodings}.items():
+        known = known_options(system, options.get("head", ""))
+        if unknown := sorted(set(options) - set(known)):
+            raise ValueError(f"{path}: {name!r}: unknown options {unknown}; known: {sorted(known)}")

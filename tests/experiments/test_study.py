@@ -225,3 +225,17 @@ def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None
     path = study_file(tmp_path, {"with": {}, "few": {"dataset": "synthetic"}})
     with pytest.raises(ValueError, match=r"differ in dataset: \['crowd', 'synthetic'\]"):
         open_study(path, "smoke", "0", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "ablation", "message"),
+    [
+        ({"with": {"options": "widht=4"}}, {}, r"'with': unknown options \['widht'\]; known: \["),
+        (ROWS, {"decodings": {"direct": {"mach": True}}}, r"'direct': unknown options \['mach'\]"),
+    ],
+)
+def test_unknown_options_are_refused(
+    rows: Any, ablation: Any, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_study(study_file(tmp_path, rows, ablation), "smoke", "0", tmp_path)
