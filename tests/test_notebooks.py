@@ -14,6 +14,7 @@ from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.study import open_study
 from poselib.papers.presets import PRESETS
 from tests.experiments.factories import finish_study
+from tests.forked_notebook import run_forked
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -103,29 +104,27 @@ RUNS = [(path, given) for path in NOTEBOOKS for given in GIVEN.get(path.stem, [{
     ("path", "given"), RUNS, ids=["-".join([p.stem, *map(str, g.values())]) for p, g in RUNS]
 )
 def test_it_runs(path: Path, given: dict[str, str], tmp_path: Path) -> None:
-    pytest.importorskip("papermill")
-    from poselib.experiments.notebooks import run_notebook
-
+    pytest.importorskip("IPython")
     runs_dir = tmp_path / "runs"
     if "study" in given:  # its trainings are 03_train's, which runs by itself
         sweep = ROOT / "notebooks" / "sweeps" / f"{given['study']}.json"
         finish_study(open_study(sweep, "smoke", "0", runs_dir))
-    copy = run_notebook(
-        path,
-        tmp_path / "executed",
-        {
-            "preset": "smoke",
-            "runs_dir": str(runs_dir),
-            "figures_dir": str(tmp_path / "figures"),
-            **given,
-        },
-        timeout=60 * MINUTES,
-    )
-    assert copy.is_file()
+    folders = {"runs_dir": str(runs_dir), "figures_dir": str(tmp_path / "figures")}
+    parameters = {"preset": "smoke", **folders, **given}
+    run_forked(path, parameters, tmp_path / "log.txt", timeout=60 * MINUTES)
     for figure in (tmp_path / "figures").glob("*"):
         assert figure.with_suffix(".json").is_file(), f"{figure.name} has no sidecar"
     if "study" in given:
         assert (tmp_path / "figures" / f"{given['study']}.png").is_file()
+
+
+@pytest.mark.notebooks
+def test_the_first_runs_in_a_kernel(tmp_path: Path) -> None:
+    notebooks = pytest.importorskip("poselib.experiments.notebooks")
+    folders = {"runs_dir": str(tmp_path / "runs"), "figures_dir": str(tmp_path / "figures")}
+    path = ROOT / "notebooks" / "01_quickstart.ipynb"
+    copy = notebooks.run_notebook(path, tmp_path, {"preset": "smoke", **folders})
+    assert copy.is_file() and any((tmp_path / "figures").glob("*.png"))
 
 
 def test_numbers_do_not_repeat() -> None:

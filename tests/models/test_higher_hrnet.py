@@ -8,6 +8,7 @@ import torch
 from poselib.models import BACKBONES
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet, upsampling_stage
+from poselib.models.hrnet import HRNetConfig, StageConfig
 from poselib.models.pretrained import load_official
 from tests.models.official import relative, weights_rule
 
@@ -91,7 +92,8 @@ def test_upsampling_doubles_the_resolution() -> None:
 
 
 def test_compiles_to_one_graph_and_returns_the_same() -> None:
-    model = small().eval()
+    trunk = HRNetConfig((4, 4), StageConfig(1, (1,), (4,)), (StageConfig(1, (1, 1), (4, 6)),))
+    model = HigherHRNet(trunk, 5, deconv_channels=8, deconv_blocks=1).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():

@@ -256,7 +256,7 @@ def test_fresh_outputs_are_near_zero() -> None:
 
 
 def test_compiles_to_one_graph_and_returns_the_same() -> None:
-    model = network(branches=UNEQUAL).eval()
+    model = network(SMALL, branches=UNEQUAL).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     with torch.no_grad():
         got, expected = compiled(images(32, 32)), model(images(32, 32))
