@@ -64,8 +64,11 @@ demo: $(VENV)/.installed ## train a model in five minutes on a CPU, evaluate it,
 	@OMP_NUM_THREADS=$(THREADS) $(RUN) -m poselib.experiments.notebooks notebooks/01_quickstart.ipynb --preset demo \
 	  --report AP AP50 AR train_seconds
 
-test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes
-	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal
+# Tests of more than a second, trainings and notebooks are left out by: make test FAST=1
+QUICK := $(if $(FAST),-m "not slow and not overfit and not notebooks")
+
+test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes, FAST=1 leaves out long ones
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal $(QUICK)
 
 # In a container one is often root, which Jupyter wants to be told.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)

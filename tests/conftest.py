@@ -22,8 +22,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _place(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or ROOT / default).resolve()
+
+
 def _folder(variable: str, default: str) -> Path:
-    folder = Path(os.environ.get(variable) or ROOT / default).resolve()
+    folder = _place(variable, default)
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent; set {variable} to the folder")
     return folder
@@ -39,3 +43,10 @@ def golden_dir() -> Path:
 def samples_dir() -> Path:
     """Folder of a few real images with their annotations, one folder a dataset."""
     return _folder("POSELIB_SAMPLES", "../shared/samples")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path | None:
+    """The same folder for tests that use something else where it is absent."""
+    folder = _place("POSELIB_SAMPLES", "../shared/samples")
+    return folder if folder.is_dir() else None

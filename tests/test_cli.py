@@ -114,6 +114,7 @@ def test_a_dataset_of_another_skeleton(tmp_path: Path, capsys: pytest.CaptureFix
     assert all(len(written[i].keypoints) >= 2 for i in range(2))
 
 
+@pytest.mark.slow
 def test_images_of_a_folder_are_predicted(
     dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +135,7 @@ def test_images_of_a_folder_are_predicted(
     assert all(read_image(out / name).shape == (64, 64, 3) for name in names)
 
 
+@pytest.mark.slow
 def test_the_results_are_what_the_library_predicts(
     dataset: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +154,7 @@ def test_the_results_are_what_the_library_predicts(
         np.testing.assert_allclose([r["score"] for r in mine], expected.person_scores, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_json_is_coco(dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
     main(["predict", str(dataset / "images"), "--checkpoint", str(checkpoint), "--out",
           str(tmp_path)])  # fmt: skip
@@ -172,6 +175,7 @@ def test_the_json_is_coco(dataset: Path, checkpoint: Path, tmp_path: Path) -> No
     assert document["categories"][0]["keypoints"] == list(COCO.keypoints)
 
 
+@pytest.mark.slow
 def test_scores_choose_what_is_kept_and_what_is_drawn(
     image: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,6 +213,7 @@ def test_options_reach_the_prediction(
     assert (tmp_path / "000000.jpg").exists()
 
 
+@pytest.mark.slow
 def test_a_training_can_be_used_at_once(tmp_path: Path, image: Path) -> None:
     system = build("hae", COCO, backbone="hrnet_tiny", host="plain")
     train(system, scenes(4), replace(RECIPE, steps=1), tmp_path / "run", progress=False)
@@ -218,6 +223,7 @@ def test_a_training_can_be_used_at_once(tmp_path: Path, image: Path) -> None:
     assert (out / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_images_of_one_name_do_not_replace_each_other(
     image: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -323,6 +329,7 @@ def test_an_image_is_never_replaced_by_its_drawing(
     assert [p.name for p in tmp_path.iterdir()] == ["own.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("least", "drawn"), [(0.0, True), (99.0, False)])
 def test_a_system_says_from_which_score_on_people_are_drawn(
     image: Path,

@@ -212,6 +212,7 @@ def test_losses_of_adaptation_are_the_same(options: dict[str, str]) -> None:
     assert [len(p) for p in poses] == [len(p) for p in their_poses]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_where_a_whole_one_does(tmp_path: Path) -> None:
     whole = train_toy(tmp_path / "whole", device=DEVICE)
     with pytest.raises(KeyboardInterrupt):
@@ -226,6 +227,7 @@ def test_an_interrupted_training_ends_where_a_whole_one_does(tmp_path: Path) -> 
         torch.testing.assert_close(mine, theirs, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_bundled_model_is_as_good() -> None:
     options = PredictOptions(size=128, multiple=32, batch_size=8)
     dataset = scenes(16, seed=5, size=128)

@@ -63,6 +63,7 @@ def assert_same_poses(found: list[Poses], expected: list[Poses]) -> None:
         np.testing.assert_array_equal(one.person_scores, other.person_scores)
 
 
+@pytest.mark.slow
 def test_each_variant_is_evaluated_as_if_alone(regressor: System, dataset: SyntheticScenes) -> None:
     results = evaluate_variants(regressor, dataset, VARIANTS, OPTIONS)
     assert results.variants == VARIANTS
@@ -101,6 +102,7 @@ def test_variants_that_are_not_supported_are_left_out(
         evaluate_variants(grouping, dataset, VARIANTS[:1], OPTIONS)
 
 
+@pytest.mark.slow
 def test_association_errors_are_counted_before_refinement(
     grouping: System, dataset: SyntheticScenes
 ) -> None:

@@ -32,6 +32,7 @@ def table_1() -> pd.DataFrame:
     return count_networks([networks[0], networks[3]], COCO)
 
 
+@pytest.mark.slow
 def test_a_network_is_counted_for_its_keypoints_and_size() -> None:
     coco, crowd = (count(SMALL, skeleton) for skeleton in (COCO, CROWDPOSE))
     assert coco.by_part["stage4"] == crowd.by_part["stage4"]
@@ -44,6 +45,7 @@ def test_a_network_is_counted_for_its_keypoints_and_size() -> None:
         count(replace(SMALL, options={"backbon": "hrnet_tiny"}), COCO)
 
 
+@pytest.mark.slow
 def test_counted_numbers_equal_those_of_table_1(table_1: pd.DataFrame) -> None:
     numbers = table_1.set_index(["row", "part"])
     line = numbers.loc[("AA+SR", ALL)]
@@ -74,6 +76,7 @@ def test_tables_are_arranged_as_published(table_1: pd.DataFrame) -> None:
     assert counted.round(2).loc["AA+SR", list(published)].tolist() == [0.22, 3.59, 29.56, 45.39]
 
 
+@pytest.mark.slow
 def test_a_network_that_is_not_built_has_published_numbers_alone() -> None:
     other = CountedNetwork("Table 3", "PersonLab", "", 1401, {}, ("dekr", "3", "PersonLab"))
     table = count_networks([SMALL, other], COCO).set_index(["row", "part"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.skeletons import COCO, CROWDPOSE
 from tests.metrics.factories import ap_of
 
 
+@pytest.mark.slow
 def test_it_is_of_the_size_of_a_validation_set() -> None:
     truth, results = evaluation_workload(COCO)
     assert len(truth["images"]) == 5000

@@ -116,6 +116,7 @@ def test_absent_files_and_names_given_twice_are_refused(tmp_path: Path) -> None:
         parse_named_checkpoints(f"a={BUNDLED} a={BUNDLED}", "small", "crowd", seed=0)
 
 
+@pytest.mark.slow
 def test_accuracy_and_time_are_of_the_same_systems() -> None:
     preset = get_preset("smoke", "synthetic", "logocap")
     scenes = preset.open_dataset("synthetic", "test")

@@ -230,6 +230,7 @@ def crowd(
     return torch.from_numpy(heat.astype(np.float32)), torch.from_numpy(tags.astype(np.float32))
 
 
+@pytest.mark.slow
 @ORDERS_OF_FIVE
 @pytest.mark.parametrize(
     ("people", "size"),

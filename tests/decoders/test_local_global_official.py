@@ -85,6 +85,7 @@ def same_order(found: Tensor, expected: np.ndarray) -> Tensor:
     return best.indices
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.parametrize(("flip", "compared"), [(False, 154), (True, 138)])
 def test_whole_network_equals_official_code(
@@ -118,6 +119,7 @@ def test_whole_network_equals_official_code(
     assert not (differs & free).any() and differs.any()
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 def test_local_context_and_attraction_maps_equal_official_code(
     network: LocalGlobalHRNet, arrays: dict[str, np.ndarray]
@@ -202,6 +204,7 @@ def functions_outputs(golden_dir: Path, case: int) -> tuple[LocalGlobalOutputs, 
 COMPARED = {"refine": (0, 0, 54), "refine_partial": (0, 58, 74), "refine_none": (51, 85, 170)}
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", range(3))

@@ -34,6 +34,7 @@ def operations(people: int, images: int, prior: Prior) -> int:
     return counted.number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
 def test_number_of_operations_does_not_grow_with_people(
     prior: Prior, monkeypatch: pytest.MonkeyPatch

@@ -116,6 +116,7 @@ def test_bounds_never_exclude_the_best_cell(size: tuple[int, int], length: int) 
             assert torch.equal(fast[1], slow[1]), name
 
 
+@pytest.mark.slow
 def test_chunks_and_rounds_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     for _, heat, tags in kinds_of_maps((40, 56), 2):
         wanted = wanted_of(heat, tags, 30)

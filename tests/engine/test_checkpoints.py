@@ -100,6 +100,7 @@ def test_option_names_of_older_versions_are_converted() -> None:
     assert load_checkpoint().system.options["missing_keypoints"] == "skip"
 
 
+@pytest.mark.slow
 def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=2)
     real = build("hae", COCO, backbone="hrnet_tiny", host="plain")

@@ -159,6 +159,7 @@ def test_numbers_as_papers_print_them() -> None:
     assert cost.as_dict() == {"params_m": 29.56, "gmac": 45.39, "gmac_run": 43.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_systems_on_any_device_count_alike(name: str) -> None:
     system = build(name, COCO, **TINY[name])

@@ -41,6 +41,7 @@ def perfect(dataset: LabeledImages, skeleton: Skeleton, options: PredictOptions,
     return evaluate(system, Marked(dataset), options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE])
 @pytest.mark.parametrize("progressive", [True, False])
 def test_ground_truth_as_outputs_gives_a_perfect_ap(skeleton: Skeleton, progressive: bool) -> None:

@@ -215,6 +215,7 @@ def test_what_cannot_be_fitted(options: dict) -> None:
 # Systems with a scoring net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "skeleton", "unit"), [("dekr", COCO, "torso"), ("grm", CROWDPOSE, "left_leg")]
 )

@@ -155,6 +155,7 @@ def test_a_gpu_is_waited_for() -> None:
     assert machine("cuda")["gpu"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the GNU allocator alone")
 def test_memory_is_not_asked_for_again_in_each_repeat() -> None:
     """A process in which no network has run gives it back each time."""

@@ -97,6 +97,7 @@ class Interrupt:
         return {"AP": float(next(system.model.parameters()).mean())}
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_network_falls(tmp_path: Path) -> None:
     seed_everything(0)
     system = build("hae", COCO, backbone="hrnet_tiny", deconv_blocks=0, background=0.1)
@@ -154,6 +155,7 @@ def test_many_interrupts_change_nothing(whole: Path, tmp_path: Path) -> None:
     assert_same_training(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_killed_it_resumes_from_its_last_checkpoint(whole: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.engine.toys", str(tmp_path)]
@@ -325,6 +327,7 @@ def test_a_time_budget_ends_the_training_with_a_low_learning_rate(
     assert train_toy(tmp_path, recipe).steps == 20
 
 
+@pytest.mark.slow
 def test_a_slow_training_says_once_how_long_it_will_take(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ def associative(**options: bool | str) -> System:
     return build("hae", COCO, backbone="hrnet_tiny", host="plain", **options)
 
 
+@pytest.mark.slow
 def test_with_options_keeps_the_network() -> None:
     system = associative()
     fixed = with_options(system, progressive=False, order="top_down")

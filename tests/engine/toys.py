@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,18 @@ class ToyNetwork(nn.Module):
         return TagOutputs((heatmaps,), tags.unsqueeze(2), (images.shape[-2], images.shape[-1]))
 
 
+@cache
+def _system(**options: Any) -> System:
+    return build("hae", COCO, backbone="hrnet_tiny", host="plain", **options)
+
+
 def toy_system(seed: int = 0, **options: Any) -> System:
-    system = build("hae", COCO, backbone="hrnet_tiny", host="plain", **options)
+    system = _system(**options)
     seed_everything(seed)
     return replace(system, model=ToyNetwork(len(COCO)))
 
 
+@cache
 def scenes(count: int = 14, seed: int = 1, size: int = 64) -> SyntheticScenes:
     recipe = SceneConfig(size=size, people=(1, 2), distractors=(0, 0))
     return SyntheticScenes(recipe, count, seed, COCO).cached()

@@ -112,6 +112,7 @@ def test_a_protocol_that_does_not_fit_is_refused() -> None:
         scores_of("mpii", evaluated(AP))
 
 
+@pytest.mark.slow
 def test_each_way_has_its_own_row(looks: list[Look]) -> None:
     found = {each.table.number: each for each in compare("dekr", "smoke")}
     assert list(found) == ["2", "4", "7"]
@@ -158,6 +159,7 @@ def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_
     assert found.lines()["checkpoint"].dropna().unique().tolist() == [file]
 
 
+@pytest.mark.slow
 def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
     looks: list[Look], tmp_path: Path
 ) -> None:

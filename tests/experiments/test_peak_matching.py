@@ -54,6 +54,7 @@ def test_scales_are_read_and_checked() -> None:
             read_scales(text)
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_an_evaluation() -> None:
     dataset, system = scenes(3), eager_regressor(1)
     table = measure_matching([system], dataset, OPTIONS, (0.5, 1.0), distance=6.0)

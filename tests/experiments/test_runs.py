@@ -230,6 +230,7 @@ def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> N
     assert provenance()["git_commit"] == "unknown"
 
 
+@pytest.mark.slow
 def test_large_figures_are_kept_in_few_colors(tmp_path: Path) -> None:
     figure = Figure(figsize=(6, 6))
     noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8)

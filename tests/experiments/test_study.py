@@ -122,6 +122,7 @@ def test_missing_runs_are_left_to_the_batch(study: Study, monkeypatch: pytest.Mo
     assert execute_runs.__code__.co_varnames[:4] == ("runs", "runs_dir", "workers", "folders")
 
 
+@pytest.mark.slow
 def test_finished_runs_are_evaluated_with_every_decoding(study: Study) -> None:
     with pytest.raises(FileNotFoundError, match="0 of 2 runs are finished"):
         study.evaluate("cpu")
@@ -139,6 +140,7 @@ def test_finished_runs_are_evaluated_with_every_decoding(study: Study) -> None:
     np.testing.assert_equal(results[list(expected)].to_numpy(), expected.to_numpy())
 
 
+@pytest.mark.slow
 def test_lines_name_a_row_and_a_decoding(study: Study) -> None:
     finish_study(study)
     results = study.evaluate("cpu")
@@ -165,6 +167,7 @@ def test_a_single_row_is_shown_with_every_decoding(tmp_path: Path) -> None:
     assert study.lines == {"direct": ("one", "direct"), "matched": ("one", "matched")}
 
 
+@pytest.mark.slow
 def test_decodings_are_compared_within_each_network(tmp_path: Path) -> None:
     within = {"name": "matching", "baseline": "direct", "text": "Text."}
     study = open_study(study_file(tmp_path, ablation={"within": within}), "smoke", "0", tmp_path)
@@ -179,6 +182,7 @@ def test_decodings_are_compared_within_each_network(tmp_path: Path) -> None:
     assert told.startswith("AP in % against direct: with ") and "; without " in told
 
 
+@pytest.mark.slow
 def test_the_final_loss_stands_beside_the_metrics(tmp_path: Path) -> None:
     loss = {"term": "offset", "column": "offset_loss", "compared": ["with", "without"]}
     loss |= {"panels": {"offset_loss": "loss", "AP": "AP"}, "heading": "", "figure": ""}
@@ -192,6 +196,7 @@ def test_the_final_loss_stands_beside_the_metrics(tmp_path: Path) -> None:
     assert "offset_loss in 1e-5 against with: without +0.0" in study.compare_losses(lines)
 
 
+@pytest.mark.slow
 def test_one_finished_run_of_each_row_is_timed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def smoke() -> Preset:
     return replace(preset, recipe=recipe, train_scenes=4, test_scenes=2)
 
 
+@pytest.mark.slow
 def test_a_training_by_a_preset_is_exported_and_loads(smoke: Preset, tmp_path: Path) -> None:
     scenes = cache_in_memory(smoke.open_dataset("synthetic", "train"))
     test = cache_in_memory(smoke.open_dataset("synthetic", "test"))

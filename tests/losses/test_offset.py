@@ -142,6 +142,7 @@ def test_only_positive_cells_of_labeled_keypoints_count() -> None:
     assert torch.equal(offset_loss(wild, targets), offset_loss(predicted.detach(), targets))
 
 
+@pytest.mark.slow
 def test_gradient() -> None:
     targets = random_targets(6, dtype=torch.float64)
     predicted = torch.randn(2, 4, 2, 8, 10, dtype=torch.float64, requires_grad=True)

@@ -214,6 +214,7 @@ def test_places_are_as_precise_in_half_as_in_single_precision() -> None:
         assert float((got - single).abs().max()) < 0.05 * float(single.max())
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph_and_returns_the_same() -> None:
     made, x = block(2, 3), features(1, 6, 7, 8)
     compiled = torch.compile(made, backend="eager", fullgraph=True)

@@ -165,6 +165,7 @@ def test_parameters_and_operations_by_hand() -> None:
     assert basic == 2 * (9 * 8 * 8 + 16) > 920
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("align", [AlignConfig(), LAST], ids=["every", "last"])
 @pytest.mark.parametrize("name", ["hrnet_tiny", "hrnet_tiny_light"])
 def test_network_counts(name: str, align: AlignConfig) -> None:

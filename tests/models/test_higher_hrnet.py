@@ -17,6 +17,7 @@ torch.set_num_threads(1)
 TINY = BACKBONES["hrnet_tiny"]
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.parametrize("keypoints", [17, 14])
 def test_equals_the_official_network(keypoints: int, golden_dir: Path) -> None:
@@ -38,6 +39,7 @@ def test_equals_the_official_network(keypoints: int, golden_dir: Path) -> None:
         assert relative(features, arrays["stage4_out_ch_step8"]) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.parametrize(
     ("prefixes", "head"),
@@ -91,6 +93,7 @@ def test_upsampling_doubles_the_resolution() -> None:
     assert len(upsampling_stage(6, 4, blocks=0)) == 1
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph_and_returns_the_same() -> None:
     trunk = HRNetConfig((4, 4), StageConfig(1, (1,), (4,)), (StageConfig(1, (1, 1), (4, 6)),))
     model = HigherHRNet(trunk, 5, deconv_channels=8, deconv_blocks=1).eval()

@@ -47,6 +47,7 @@ def sizes_of(config: HRNetConfig, height: int, width: int) -> list[tuple[int, ..
 IN_TIMM = ("hrnet_w18", "hrnet_w32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_TIMM)
 def test_equals_the_network_of_timm(name: str) -> None:
     timm = pytest.importorskip("timm")
@@ -64,6 +65,7 @@ def test_equals_the_network_of_timm(name: str) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5 * float(b.abs().max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(BACKBONES) - set(IN_TIMM)))
 def test_maps_have_the_widths_and_strides_of_the_configuration(name: str) -> None:
     config = BACKBONES[name]
@@ -226,6 +228,7 @@ def test_a_stage_that_cannot_be_built_is_refused(arguments: tuple, message: str)
         StageConfig(*arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "millions", "gmac", "published"),
     [("hrnet_w32", 512, 28.6, 46.20, 47.9), ("hrnet_w48", 640, 63.8, 149.47, 154.3)],

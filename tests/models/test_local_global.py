@@ -34,6 +34,7 @@ def images(*size: int, batch: int = 1) -> Tensor:
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 def test_equals_the_official_network(golden_dir: Path, tmp_path: Path) -> None:
     model = official_network(golden_dir, tmp_path)
@@ -46,6 +47,7 @@ def test_equals_the_official_network(golden_dir: Path, tmp_path: Path) -> None:
         assert relative(outputs.embedding[:, ::8], arrays["embedding_ch_step8"]) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 def test_official_weights_fill_it_whole_and_nothing_else(golden_dir: Path, tmp_path: Path) -> None:
     weights = official_weights(golden_dir, "logocap_w32")

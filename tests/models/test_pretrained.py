@@ -289,6 +289,7 @@ def test_imagenet_file_of_another_width_is_refused(tmp_path: Path) -> None:
         load_backbone(model, tmp_path / "tiny.pth")
 
 
+@pytest.mark.slow
 def test_imagenet_weights_of_timm_load_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     timm = pytest.importorskip("timm")
     source = timm.create_model("hrnet_w18", pretrained=False)

@@ -42,6 +42,7 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=["coco", "crowdpose"])
 def test_equals_the_official_network(skeleton, golden_dir: Path, tmp_path: Path) -> None:
@@ -78,6 +79,7 @@ COMPLEXITY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", COMPLEXITY)
 def test_parameters_and_operations_are_the_published_ones(row: str) -> None:
     adaptive, separate, *published = COMPLEXITY[row]
@@ -94,6 +96,7 @@ def test_parameters_and_operations_are_the_published_ones(row: str) -> None:
     assert whole.macs_as_published - whole.macs == outputs * (480 * 128 * 128 - apart)
 
 
+@pytest.mark.slow
 def test_the_larger_network_is_the_published_one() -> None:
     """DEKR, Table 3; the official configuration widens the heatmap head with the backbone."""
     with torch.device("meta"):
@@ -255,6 +258,7 @@ def test_fresh_outputs_are_near_zero() -> None:
         assert 0 < float(maps.detach().abs().max()) < 0.2
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph_and_returns_the_same() -> None:
     model = network(SMALL, branches=UNEQUAL).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)

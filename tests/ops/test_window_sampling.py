@@ -132,6 +132,7 @@ def test_chunks_have_about_equal_size(people: int) -> None:
     assert max(sizes) <= 16 and max(sizes) - min(sizes) < len(sizes)
 
 
+@pytest.mark.slow
 @SAMPLER
 @pytest.mark.parametrize("frame", FRAMES)
 def test_gradients_of_maps_and_points(sampler: Callable[..., Tensor], frame: Frame) -> None:

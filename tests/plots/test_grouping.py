@@ -56,6 +56,7 @@ def test_distances_frame_the_chosen_type(steps):
     assert row_names(ax)[11] == "left hip"
 
 
+@pytest.mark.slow
 def test_a_fixed_order_knows_no_distances(steps):
     unknown = [step(0, [[1, 1]], [0.0], [0], [True])]
     ax = show_distances(unknown, COCO).axes[0]

@@ -56,6 +56,7 @@ def test_truth_outside_a_filter_or_unknown_is_not_drawn(panel) -> None:
     assert [len(lines(ax, "truth")) for ax in drawn[:3]] == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_filters_of_one_person_share_a_scale(panel) -> None:
     weak = replace(panel, filters=np.zeros((17, 5, 5)))
     tops = []

@@ -92,6 +92,7 @@ def test_published_numbers_have_panels_of_their_own() -> None:
     assert first.get_markerfacecolor() != second.get_markerfacecolor()
 
 
+@pytest.mark.slow
 def test_many_panels_are_drawn_in_two_lines() -> None:
     many = pd.DataFrame({name: [1.0, 2.0] for name in ("AP", "AR", "swap")}, index=["a", "b"])
     metrics = {"AP": "AP", "AR": "AR"}

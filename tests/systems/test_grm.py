@@ -23,6 +23,7 @@ def parts_of(system: System) -> set[type]:
     return {type(part) for part in system.model.modules()} & {AlignBlock, GlobalRelation}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relation", [False, True])
 @pytest.mark.parametrize("align", [False, True])
 @pytest.mark.parametrize("head", ["regression", "associative"])

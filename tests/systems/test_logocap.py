@@ -209,6 +209,7 @@ def test_prediction_with_flip_and_scales(scales: tuple[float, ...]) -> None:
     assert all(len(poses) > 0 and np.isfinite(poses.keypoints).all() for poses in found)
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 def test_official_weights_are_read_in_their_own_frame(golden_dir: Path, tmp_path: Path) -> None:
     torch.save(official_weights(golden_dir, "logocap_w32"), tmp_path / "official.pth")

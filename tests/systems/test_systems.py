@@ -44,6 +44,7 @@ def test_a_system_knows_all_its_options(name: str) -> None:
     assert dict(system.options) == {**known_options(name), **QUICK[name]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
 def test_a_system_can_be_built_again_from_its_options(name: str) -> None:
     first = build(name, COCO, **QUICK[name])

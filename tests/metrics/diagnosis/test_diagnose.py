@@ -216,6 +216,7 @@ def test_no_reason_is_invented_for_random_people(seed: int) -> None:
     assert only(reasons_of(TRUTH, noise, COCO), "are not similar to the annotated people")
 
 
+@pytest.mark.slow
 def test_similarity_by_chance_among_many_is_no_reason() -> None:
     truth, strangers = (scenes(seed=s, count=n, size=64) for s, n in ((5, 60), (77, 150)))
     many = [
