@@ -108,7 +108,7 @@ def published_and_counted(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def part_panels(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the operations and the parameters of each part, for ``plots.complexity.show_parts``.
+    """Return the operations and the parameters of each part, for ``plots.bars.show_parts``.
 
     Returns:
         Two tables for each ``table``, by heading, with one row per network and one column per

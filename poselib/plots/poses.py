@@ -205,10 +205,11 @@ def contact_sheet(
                 ax.text(x, y, f"{np.sqrt(area):.0f}", color=color, **label, clip_on=True, zorder=5)
         if sample.ignore_mask.any():
             # A border of false closes regions that reach the edge of the image.
-            padded = np.pad(sample.ignore_mask.astype(np.float64), 1)
+            padded = np.pad(sample.ignore_mask.astype(float), 1)
             xs, ys = np.arange(-0.5, width + 1), np.arange(-0.5, height + 1)
-            region = ax.contourf(xs, ys, padded, levels=[0.5, 1.5], hatches=["////"], zorder=2)
-            region.set(fc=(*WHITE, 0.35), ec=ALERT, linewidth=0.0, gid="ignore")
+            pale: dict[str, Any] = {"colors": [(*WHITE, 0.35)], "hatches": ["////"]}
+            region = ax.contourf(xs, ys, padded, levels=[0.5, 1.5], **pale, zorder=2)
+            region.set(edgecolor=ALERT, linewidth=0.0, gid="ignore")
     entries: dict[str, Any] = dict(style.VISIBILITY)
     if show_areas:
         entries["√area, px (s of OKS)"] = style.marker_style("$99$", 11, GRAY, GRAY)

@@ -20,7 +20,6 @@ _TURN = {"left": 0.0, "right": np.pi / 4, "center": np.pi / 2}
 # Factors that give the three marker shapes the same area.
 _GROW = {"left": 1.0, "right": 1.25, "center": 1.5}
 
-
 Shape = tuple[FloatArray, Color]  # a filled polygon: its corners (P, 2) in image px, its color
 
 

@@ -193,6 +193,7 @@ def test_the_hatched_region_covers_the_mask(scene):
     outline = np.concatenate([path.vertices for path in region.get_paths() if len(path.vertices)])
     np.testing.assert_allclose(outline.min(axis=0), (100, 0), atol=0.5)
     np.testing.assert_allclose(outline.max(axis=0), (128, 20), atol=0.5)
+    np.testing.assert_allclose(region.get_facecolor(), [[1, 1, 1, 0.35]])
 
 
 def test_a_sample_without_people(scene):
