@@ -122,8 +122,9 @@ def _measures(tags: PeopleTags) -> tuple[NDArray[np.generic], ...]:
     distances = np.abs(values[:, :, None] - references)  # (N, K, N)
     nearest = distances.argmin(axis=-1) == np.arange(len(values))[:, None]
     spread = np.abs(values - references[:, None])
-    one_image = torch.from_numpy(values)[None, ..., None], torch.from_numpy(present)[None]
-    beyond = iqr_outlier_weights(*one_image, None, 2.0)[0].numpy() == 2
+    batch = torch.from_numpy(values)[None, ..., None]
+    weights = iqr_outlier_weights(batch, torch.from_numpy(present)[None], None, alpha=2.0)
+    beyond = weights[0].numpy() == 2
     return apart.min(axis=1), spread[present], nearest[present], beyond[present]
 
 
