@@ -26,7 +26,7 @@ LEVELS = {
     **dict.fromkeys(("api", "papers"), 8),
     "analysis": 9,
     "experiments": 10,
-    **dict.fromkeys(("benchmarks", "widgets", "cli"), 11),
+    **dict.fromkeys(("benchmarks", "cli"), 11),
 }
 PAPER_ROOMS = ("systems", "papers", "experiments")
 LONG_NAMES = ("dekr", "logocap", "rpstn")  # wherever they occur in a name
