@@ -69,8 +69,8 @@ class Study:
     @property
     def text(self) -> str:
         """Title, claim and setup as Markdown."""
-        told = self.ablation
-        return f"# {told.title}\n\n**Claim:** {told.claim}\n\n{told.setup}"
+        spec = self.ablation
+        return f"# {spec.title}\n\n**Claim:** {spec.claim}\n\n{spec.setup}"
 
     @property
     def seeds(self) -> list[int]:
@@ -170,10 +170,10 @@ class Study:
         Args:
             lines: from ``select_lines``.
         """
-        told = self.ablation
-        table = summary(lines, told.metrics, told.baseline)
-        parts = [outcome(table, told.baseline, metric, " in %") for metric in told.outcome]
-        if told.timed_images:
+        spec = self.ablation
+        table = summary(lines, spec.metrics, spec.baseline)
+        parts = [outcome(table, spec.baseline, metric, " in %") for metric in spec.outcome]
+        if spec.timed_images:
             first = lines.groupby("row")[["ms", "fps"]].first()
             table = table.join(first, on="row")
             times = (f"{row} {ms:.1f}" for row, ms in zip(table["row"], table["ms"], strict=True))

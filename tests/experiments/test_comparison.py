@@ -1,3 +1,5 @@
+"""Comparisons with published tables."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -34,7 +36,7 @@ TABLES = {
 AP = APResult(*(n / 100 for n in range(1, 11)))
 CROWDED = replace(AP, AP_crowd_easy=0.5, AP_crowd_medium=0.4, AP_crowd_hard=0.3)
 PARTS = PartAP(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.6)
-# How far a way's poses are from the truth below, px.
+# Distance of each variant's poses from the ground truth below, px.
 SINGLE, MULTI, MATCHED, PLAIN = 0.0, 4.0, 2.0, 3.0
 
 
@@ -113,7 +115,7 @@ def test_a_protocol_that_does_not_fit_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_each_way_has_its_own_row(looks: list[Look]) -> None:
+def test_each_variant_has_its_own_row(looks: list[Look]) -> None:
     found = {each.table.number: each for each in compare("dekr", "smoke")}
     assert list(found) == ["2", "4", "7"]
     crowd = get_preset("smoke", "crowd", "dekr").open_dataset("crowd", "test")
@@ -121,7 +123,7 @@ def test_each_way_has_its_own_row(looks: list[Look]) -> None:
     numbers = found["7"].numbers
     assert " ".join(numbers) == "params_m input_size AP AP50 AP75 APE APM APH"
     rows = {"single scale": SINGLE, "multi-scale": MULTI, "multi-scale, matched": MATCHED}
-    assert list(numbers.index) == [f"poselib, hrnet_tiny, {way}" for way in rows]
+    assert list(numbers.index) == [f"poselib, hrnet_tiny, {variant}" for variant in rows]
     assert found["7"].variants == tuple(rows)
     for (_, row), by in zip(numbers.iterrows(), rows.values(), strict=True):
         expected = scores_of("crowdpose", evaluate_poses(crowd, moved(crowd, by), system.skeleton))
@@ -146,7 +148,7 @@ def test_what_tables_have_in_common_is_measured_once(looks: list[Look]) -> None:
     assert list(found[0].numbers)[-3:] == ["AR", "AR50", "AR75"]
 
 
-def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_path: Path) -> None:
+def test_a_checkpoint_has_its_input_size_and_skeleton(looks: list[Look], tmp_path: Path) -> None:
     file = str(tmp_path / "tiny.safetensors")
     preset = get_preset("smoke", "", "grm")
     save_system(
@@ -160,9 +162,7 @@ def test_a_checkpoint_says_how_it_looks_and_whom_it_sees(looks: list[Look], tmp_
 
 
 @pytest.mark.slow
-def test_a_dataset_at_hand_takes_the_place_of_drawn_scenes(
-    looks: list[Look], tmp_path: Path
-) -> None:
+def test_a_dataset_at_hand_replaces_synthetic_scenes(looks: list[Look], tmp_path: Path) -> None:
     folder, preset = tmp_path / "coco", get_preset("smoke", "coco", "dekr")
     write_scenes(tmp_path / "drawn", preset.scenes, 3, 7, COCO)
     folder.mkdir()
@@ -193,7 +193,7 @@ def test_poses_are_measured_before_and_after_adaptation(looks: list[Look]) -> No
         assert each.checkpoint == "untrained"
     assert list(val.numbers) == ["params_m", "AP", "AP50", "AP75", "APM", "APL"]
     assert list(ochuman[0].numbers) == ["params_m", "AP"]
-    # Scenes for both halves of Table 1 and crowds for both of Table 2; one look serves both ways.
+    # Scenes for both parts of Table 1, crowds for both of Table 2; variants share a forward pass.
     assert [look.scales for look in looks] == [(1.0,)] * 2
     assert (
         val.measured_on == testdev.measured_on
@@ -266,12 +266,12 @@ def test_what_is_missing_is_said_before_anything_is_measured(
 
 def test_figures_show_metrics_alone_and_sizes_where_they_are_published() -> None:
     table = TABLES["dekr 4"]
-    measured = pd.DataFrame({"input_size": [64], "AP": [31.0]}, index=["poselib, net, way"])
+    measured = pd.DataFrame({"input_size": [64], "AP": [31.0]}, index=["poselib, net, variant"])
     published, ours = TableResult(table, measured).to_show()
     assert " ".join(published) == " ".join(ours) == "AP AP50 AP75 APM APL AR ARM ARL"
     assert published.loc["DEKR, HRNet-W48, multi-scale, 640 px", "AP"] == 71.0
     assert {"OpenPose*", "PersonLab at 1401 px"} <= set(published.index)
-    assert ours.loc["poselib, net, way", "AP"] == 31.0 and ours["AR"].isna().all()
+    assert ours.loc["poselib, net, variant", "AP"] == 31.0 and ours["AR"].isna().all()
     parts, _ = TableResult(TABLES["hae V"], pd.DataFrame()).to_show()
     assert list(parts)[-1] == "total" and list(parts.index) == list(
         published_table("hae", "V").index
@@ -300,13 +300,13 @@ def test_published_and_measured_numbers_never_share_a_column() -> None:
 def test_the_outcome_tells_every_way() -> None:
     rows = pd.DataFrame({"AP": [31.04, 29.0]}, index=["poselib, net, one", "poselib, net, two"])
     parts = pd.DataFrame({"AP_head": [5.0], "AP_total": [44.0]}, index=["poselib, net, one"])
-    told = outcome(
+    line = outcome(
         [
             TableResult(TABLES["dekr 2"], rows, "2 scenes", ("one", "two"), "file"),
             TableResult(TABLES["dekr 4"], pd.DataFrame()),
             TableResult(TABLES["hae V"], parts, "groups", ("one",), "file"),
         ]
     )
-    assert told == (
+    assert line == (
         "Table 2: AP 31.0 (one), 29.0 (two) on 2 scenes; Table V: AP_total 44.0 (one) on groups"
     )

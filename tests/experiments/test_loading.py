@@ -1,3 +1,5 @@
+"""Checkpoints, and untrained systems in their place."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -36,9 +38,9 @@ def test_without_a_file_smoke_begins_with_untrained_weights() -> None:
 def test_the_command_that_makes_a_missing_file_is_told() -> None:
     with pytest.raises(ValueError) as caught:
         load_or_init("", "small", "crowd", name="dekr", options="width=8", parameter="ours")
-    told = str(caught.value)
-    assert told.startswith("parameter 'ours' needs")
+    message = str(caught.value)
+    assert message.startswith("parameter 'ours' needs")
     command = "notebooks/03_train.ipynb --preset small -p system dekr -p dataset crowd"
-    assert f"python -m poselib.experiments.notebooks {command} -p options 'width=8'\n" in told
+    assert f"python -m poselib.experiments.notebooks {command} -p options 'width=8'\n" in message
     with pytest.raises(ValueError, match="-p system dekr -p dataset coco\n"):
         load_or_init("", "paper", "ochuman", "folder", name="dekr")

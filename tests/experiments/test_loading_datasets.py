@@ -1,3 +1,5 @@
+"""Datasets for a checkpoint, and their descriptions."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Checkpoints of one system trained with several seeds."""
+
 from __future__ import annotations
 
 from dataclasses import replace

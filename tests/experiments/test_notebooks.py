@@ -1,3 +1,5 @@
+"""Execution of notebooks, in Python and from the command line."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Parameters of notebooks and options of systems as text."""
+
 from __future__ import annotations
 
 from pathlib import Path

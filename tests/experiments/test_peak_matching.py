@@ -1,3 +1,5 @@
+"""Regression matched to heatmap peaks (DEKR, Table 6)."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -65,8 +67,8 @@ def test_numbers_are_those_of_an_evaluation() -> None:
         [0, several, "direct"],
         [0, several, "matched"],
     ]
-    way = with_options(system, match=True, match_distance=6.0)
-    alone = evaluate(way, dataset, replace(OPTIONS, scales=(0.5, 1.0)), explain=False)
+    matched = with_options(system, match=True, match_distance=6.0)
+    alone = evaluate(matched, dataset, replace(OPTIONS, scales=(0.5, 1.0)), explain=False)
     judged = classify_localization(alone.comparison)
     expected = error_rates(judged).loc["all", list(LOCALIZATION)] / 100
     assert table.loc[3, "AR50"] == alone.ap.AR50
@@ -97,8 +99,8 @@ def test_gains_are_over_direct_regression_at_the_same_scales() -> None:
     table = matching_summary(RESULTS, ["AP"]).set_index(["scales", "row"])
     assert table["AP"].tolist() == [51, 51, 61, 64]
     assert table.loc[("several scales", "matched"), ["AP_gain", "AP_gain_std"]].tolist() == [3, 1]
-    told = summarize_matching(table.reset_index(), ["AP"])
-    assert told == (
+    line = summarize_matching(table.reset_index(), ["AP"])
+    assert line == (
         "direct AP 51.0 at one scale, 61.0 at several scales; matched AP in % against direct: "
         "one scale +0.0 ± 1.0 (within the spread); several scales +3.0 ± 1.0 (more)"
     )

@@ -1,3 +1,5 @@
+"""Execution of sweeps in parallel processes."""
+
 from __future__ import annotations
 
 import json

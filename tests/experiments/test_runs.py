@@ -1,3 +1,5 @@
+"""Records of runs, figures and tables with their provenance."""
+
 from __future__ import annotations
 
 import json

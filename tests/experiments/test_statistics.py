@@ -72,8 +72,8 @@ def test_a_summary_has_means_gains_and_spreads() -> None:
     np.testing.assert_allclose(table.loc["up", "AP_gain"], np.mean([3, 2, 3.5]))
     np.testing.assert_allclose(table.loc["up", "AP_gain_std"], np.std([3, 2, 3.5], ddof=1))
     assert table.loc["base", "AP_gain"] == 0
-    told = outcome(table.reset_index(), "base", unit=" in %")
-    assert told == (
+    line = outcome(table.reset_index(), "base", unit=" in %")
+    assert line == (
         "AP in % against base: up +2.8 ± 0.8 (more); same +0.2 ± 1.0 (within the spread)"
     )
 
@@ -97,5 +97,5 @@ def test_a_summary_can_be_read() -> None:
 
 def test_few_seeds_decide_nothing() -> None:
     lines = [{"row": "a", "seed": 0, "AP": 1.0}, {"row": "b", "seed": 0, "AP": 3.0}]
-    told = outcome(summary(pd.DataFrame(lines), ["AP"], "a"), "a")
-    assert told == "AP against a: b +2.0 (1 seeds, too few to tell)"
+    line = outcome(summary(pd.DataFrame(lines), ["AP"], "a"), "a")
+    assert line == "AP against a: b +2.0 (1 seeds, too few to tell)"

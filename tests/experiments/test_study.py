@@ -156,9 +156,9 @@ def test_lines_name_a_row_and_a_decoding(study: Study) -> None:
     np.testing.assert_allclose(
         lines["not_found_rate_gain"], lines["not_found_rate"] - lines["not_found_rate"].iloc[0]
     )
-    table, told = study.summarize(lines)
+    table, line = study.summarize(lines)
     assert table["row"].tolist() == ["with", "without", "both"]
-    assert told.startswith("AP in % against with: without ") and "too few to tell" in told
+    assert line.startswith("AP in % against with: without ") and "too few to tell" in line
 
 
 def test_a_single_row_is_shown_with_every_decoding(tmp_path: Path) -> None:
@@ -173,13 +173,13 @@ def test_decodings_are_compared_within_each_network(tmp_path: Path) -> None:
     study = open_study(study_file(tmp_path, ablation={"within": within}), "smoke", "0", tmp_path)
     finish_study(study)
     results = study.evaluate("cpu")
-    table, told = study.compare_decodings(results)
+    table, line = study.compare_decodings(results)
     assert table["network"].tolist() == ["with", "with", "without", "without"]
     assert table["decoding"].tolist() == ["direct", "matched"] * 2
     part = to_display(results[results["row"] == "without"])
     expected = summary(part.assign(row=part["decoding"]), ["AP", "not_found_rate"], "direct")
     np.testing.assert_allclose(table["AP_gain"][2:], expected["AP_gain"])
-    assert told.startswith("AP in % against direct: with ") and "; without " in told
+    assert line.startswith("AP in % against direct: with ") and "; without " in line
 
 
 @pytest.mark.slow
@@ -215,9 +215,9 @@ def test_one_finished_run_of_each_row_is_timed(
     assert set(calls) == {("dekr", 2, False, 1, "cpu")} and len(calls) >= 3
     assert list(times.index) == ["without"] and times["without"] > 0
     finish_run(study, study.runs[0])
-    table, told = study.summarize(study.select_lines(study.evaluate("cpu")))
+    table, line = study.summarize(study.select_lines(study.evaluate("cpu")))
     np.testing.assert_allclose(table["fps"] * table["ms"], 1000)
-    assert f"ms per image: with {table['ms'][0]:.1f}, without" in told
+    assert f"ms per image: with {table['ms'][0]:.1f}, without" in line
 
 
 @pytest.mark.parametrize("seeds", ["", "0, 1", "one", "-1"])

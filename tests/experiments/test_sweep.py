@@ -1,3 +1,5 @@
+"""Sweep files, and the ids of planned runs."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Training by a preset, and exported systems."""
+
 from __future__ import annotations
 
 import json

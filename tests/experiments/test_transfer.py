@@ -1,3 +1,5 @@
+"""Domain shift."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The papers' comparison tables and test variants."""
+
 from __future__ import annotations
 
 from itertools import chain

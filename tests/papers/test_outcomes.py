@@ -1,3 +1,5 @@
+"""Tables and figures of the papers, and what came out."""
+
 from __future__ import annotations
 
 from pathlib import Path
