@@ -34,12 +34,21 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # notebooks are run by the tests; pages show them as they are stored
 
 autosummary_generate = True
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    "ignore-module-all": True,  # names are described where they are defined
+    "exclude-members": "set",  # which matplotlib writes for every artist
+}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_custom_sections = [
+    (section, "params_style")
+    for section in ("The network", "Heatmaps", "Pushing and pulling", "Decoding")
+]
 
 
 def copy_notebooks() -> None:

@@ -77,17 +77,18 @@ def people_counts(
 ) -> dict[str, int]:
     """Count the detections of a dataset that are whole, mixed or fragments of a person.
 
-    Arguments and errors are those of ``association_errors``.
+    The counts are, by name:
 
-    Returns:
-        - ``annotated``: annotated people with a labeled keypoint;
-        - ``found``: detections with a keypoint;
-        - ``matched``: detections matched to an annotated person;
-        - ``mixed``: matched detections with a keypoint of another person;
-        - ``fragments``: unmatched detections with a keypoint of an annotated person;
-        - ``isolated``: the keypoints of fragments that lie on an annotated person, HAE's isolated
-          keypoints (Fig. 8);
-        - ``ghosts``: detections of false positives alone.
+    - ``annotated``: annotated people with a labeled keypoint;
+    - ``found``: detections with a keypoint;
+    - ``matched``: detections matched to an annotated person;
+    - ``mixed``: matched detections with a keypoint of another person;
+    - ``fragments``: unmatched detections with a keypoint of an annotated person;
+    - ``isolated``: the keypoints of fragments that lie on an annotated person, HAE's isolated
+      keypoints (Fig. 8);
+    - ``ghosts``: detections of false positives alone.
+
+    Arguments and errors are those of ``association_errors``.
     """
     names = ("annotated", "found", "matched", "mixed", "fragments", "isolated", "ghosts")
     total = dict.fromkeys(names, 0)

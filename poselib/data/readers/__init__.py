@@ -2,7 +2,7 @@
 
 A reader parses its files into ``AnnotatedImage`` objects, with coordinates in px and pixel centers
 at integer + 0.5, and hands them to ``KeypointImages``, which reads images and serves samples and
-annotations. A complete reader of a format with one JSON entry per image:
+annotations. A complete reader of a format with one JSON entry per image::
 
     class MyKeypoints(KeypointImages):
         def __init__(self, annotations: Path, images: Path, keep_empty: bool = True) -> None:
