@@ -21,7 +21,8 @@ def heatmap_targets(
 ) -> Targets:
     """Encode the keypoints of a batch as heatmaps at each output stride (HAE, Eq. 4).
 
-    With the keypoints x_nk of type k of the people n, in cells, the value of heatmap k at cell x is::
+    With the keypoints x_nk of type k of the people n, in cells, the value of heatmap k at cell x
+    is::
 
         H_k(x) = max_n exp(-|x - x_nk|^2 / (2 sigma^2))
 
