@@ -28,7 +28,7 @@ from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, train
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
-from tests.engine.toys import RECIPE, scenes
+from tests.engine.factories import RECIPE, scenes
 from tests.metrics.factories import ap_of
 
 

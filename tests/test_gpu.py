@@ -32,8 +32,7 @@ from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.systems import build
 from tests.decoders.factories import expansion_of, random_outputs
-from tests.engine.test_train import interrupted_at
-from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
+from tests.engine.factories import RECIPE, interrupted_at, scenes, toy_system, train_toy
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -28,7 +28,7 @@ from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.systems import System, build
 from tests.analysis.factories import eager_regressor
-from tests.engine.toys import scenes
+from tests.engine.factories import scenes
 from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False, batch_size=4)

@@ -33,7 +33,7 @@ from tests.analysis.factories import (
     poses_at,
     sample_of,
 )
-from tests.engine.toys import scenes
+from tests.engine.factories import scenes
 from tests.metrics.factories import ap_of, person, truth_of
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False)

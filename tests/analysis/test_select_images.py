@@ -22,7 +22,7 @@ from poselib.engine.evaluate import evaluate_poses
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
 from tests.analysis.factories import poses_at
-from tests.engine.toys import scenes
+from tests.engine.factories import scenes
 from tests.metrics.factories import coco_document
 
 

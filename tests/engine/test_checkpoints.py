@@ -15,7 +15,7 @@ from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System, build
-from tests.engine.toys import RECIPE, scenes, train_toy
+from tests.engine.factories import RECIPE, scenes, train_toy
 
 OPTIONS: dict[str, Any] = {
     "backbone": "hrnet_tiny",

@@ -20,7 +20,7 @@ from poselib.metrics.pck import multi_person_ap, single_person_pckh
 from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, get_skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System, build
-from tests.engine.oracles import Marked, truth_system
+from tests.engine.factories import Marked, truth_system
 from tests.metrics.factories import ap_of, coco_document
 
 SMALL = PredictOptions(size=128, batch_size=8, flip=False)

@@ -13,7 +13,7 @@ from torch import nn
 from poselib.engine.optimizer import make_optimizer, orthogonalize, parameter_groups
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.systems import System
-from tests.engine.toys import RECIPE, toy_system, train_toy
+from tests.engine.factories import RECIPE, toy_system, train_toy
 
 
 def small_model() -> nn.Sequential:

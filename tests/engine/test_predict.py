@@ -20,16 +20,17 @@ from poselib.engine.predict import (
     present,
 )
 from poselib.structures import AffineTransform, Poses, Sample
-from tests.engine.oracles import (
+from tests.engine.factories import (
     MIDDLE,
     SIDES,
     BlobNetwork,
     SidesNetwork,
     bare_sample,
     blob_image,
+    scenes,
     system_around,
+    toy_system,
 )
-from tests.engine.toys import scenes, toy_system
 
 SYSTEM = system_around(BlobNetwork(), MIDDLE)
 PEOPLE = np.array([[[40.3, 50.1], [60.8, 120.4]], [[150.2, 40.7], [140.9, 130.6]]])

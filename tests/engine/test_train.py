@@ -22,7 +22,7 @@ from poselib.engine.train_config import TrainConfig
 from poselib.skeletons import COCO
 from poselib.structures import Targets
 from poselib.systems import System, build
-from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
+from tests.engine.factories import RECIPE, interrupted_at, scenes, toy_system, train_toy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,20 +68,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = train_toy(folder)
     assert trained.steps == RECIPE.steps
     return folder
-
-
-def interrupted_at(step: int) -> Any:
-    """Return losses that press Ctrl-C within the given step."""
-    system = toy_system()
-    calls = []
-
-    def losses(outputs: Any, targets: Targets) -> dict[str, torch.Tensor]:
-        calls.append(None)
-        if len(calls) == step:
-            signal.raise_signal(signal.SIGINT)
-        return system.losses(outputs, targets)
-
-    return replace(system, losses=losses)
 
 
 class Interrupt:
@@ -158,7 +144,7 @@ def test_many_interrupts_change_nothing(whole: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_it_resumes_from_its_last_checkpoint(whole: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.engine.toys", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.engine.factories", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     logged = {tmp_path / "loading": 13, tmp_path / "saving": 20}
     while not all((folder / "hanging").exists() for folder in logged):

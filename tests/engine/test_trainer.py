@@ -11,7 +11,7 @@ import torch
 from poselib.data.loaders import collate
 from poselib.engine.trainer import CHECKPOINT, TrainingState
 from poselib.structures import Batch
-from tests.engine.toys import RECIPE, scenes, toy_system, train_toy
+from tests.engine.factories import RECIPE, scenes, toy_system, train_toy
 
 CPU = torch.device("cpu")
 

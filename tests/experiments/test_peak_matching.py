@@ -25,7 +25,7 @@ from poselib.metrics.localization_errors import classify_localization, error_rat
 from poselib.skeletons import COCO
 from poselib.systems import build
 from tests.analysis.factories import eager_regressor
-from tests.engine.toys import scenes
+from tests.engine.factories import scenes
 
 OPTIONS = PredictOptions(size=64, multiple=32, flip=False, batch_size=3)
 
