@@ -86,7 +86,6 @@ class Predictor:
 
         Args:
             images: one image, or a list, tuple or dataset of them.
-            progress: show a bar.
             **options: ``size``, ``flip``, ``scales``, ``batch_size`` and ``device`` as in
                 ``load``, for this call alone.
 

@@ -35,9 +35,7 @@ def association_errors(
     Keypoints with a score up to ``plots.poses.MIN_SCORE``, which no figure draws, do not count.
 
     Args:
-        dataset: labeled images.
         poses: detections in each, px of the image, with or without refinement; see above.
-        skeleton: of both.
 
     Returns:
         One row per keypoint type, by name, and a last one ``"all"``, with

@@ -197,9 +197,7 @@ def compare_detections(
     """Compare the detections of two systems, or of two decodings of one, image by image.
 
     Args:
-        dataset: labeled images.
         evaluations: on this dataset, by the name of the system; of a single one there are no gains.
-        skeleton: of all.
         poses: detections to compare instead of the evaluations' own, such as
             ``VariantResults.unrefined``; px of the image files.
         min_score: detections with a lower person score count for AP alone.
@@ -250,7 +248,6 @@ def comparison_panels(
         dataset: the images.
         comparison: of the detections in them.
         selected: indices of images by the reason for their selection.
-        skeleton: of all poses.
     """
     panels = []
     for reason, indices in selected.items():

@@ -44,7 +44,6 @@ def pair_panels(
     nearly 0.
 
     Args:
-        samples: images with their annotated people.
         poses: detections of each image, in its px.
         skeleton: gives the OKS constants.
         titles: a name per image.
@@ -95,7 +94,6 @@ def isolated_panels(
     Args:
         sample: an image and its annotated people.
         poses: sets of detections in it, px of the image.
-        skeleton: of all.
         titles: of all panels, that of the annotated people first.
     """
     panels = [Panel(sample.image, sample.keypoints, title=titles[0])]

@@ -113,10 +113,8 @@ def person_gains(
     """Return the gain of OKS by adaptation for each annotated person with a detection.
 
     Args:
-        dataset: labeled images.
         before, after: detections of each image by the decoders of ``before_and_after``, px of the
             image.
-        skeleton: of all.
 
     Returns:
         Columns ``index`` (of the image), ``person``, ``before`` and ``after``, the OKS of both
@@ -212,10 +210,8 @@ def measure_adaptation(
 
     Args:
         system: one that ``can_adapt``.
-        dataset: labeled images.
         options: how they are presented.
         device: where the network runs; where its weights are if not given.
-        progress: show a bar.
 
     Returns:
         The people by the reason for their selection, and the table of ``person_gains``.

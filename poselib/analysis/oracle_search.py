@@ -128,7 +128,6 @@ def steps_to_ground_truth(
         evaluation: of a dataset.
         steps: distance of neighboring candidates in each image file, px, for the keypoint type
             with the smallest sigma.
-        skeleton: of the detections.
 
     Returns:
         (R, K) as ``offset_in_steps``; NaN where not labeled, infinite where not predicted.
@@ -149,7 +148,6 @@ def window_fractions(steps: FloatArray, skeleton: Skeleton, windows: Sequence[in
 
     Args:
         steps: (R, K) of ``steps_to_ground_truth``.
-        skeleton: names the keypoints.
         windows: sides of the square of candidates.
 
     Returns:

@@ -32,10 +32,8 @@ def compare_rankings(
 
     Args:
         systems: by name; they share a network and differ in the scores of detections.
-        dataset: labeled images.
         options: how images are presented; defaults to ``PredictOptions()``.
         device: where the network runs; where its weights are if not given.
-        progress: show a bar.
 
     Returns:
         One row per system: ``ranked_by``, its name, the fields of ``APResult`` and
@@ -68,10 +66,8 @@ def rank_people(
     Images without a labeled person are left out; see ``scoring_net.collect_scoring_data``.
 
     Args:
-        dataset: labeled images.
         detections: of each image, px of the file, by the name of the system that scored them; the
             same people in the same order.
-        skeleton: of all.
 
     Returns:
         One row per detection: ``index`` of the image, ``oks``, the highest with any annotated

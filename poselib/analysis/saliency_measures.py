@@ -58,7 +58,6 @@ def measure_saliency(
 
     Args:
         system: regresses poses from centers.
-        dataset: labeled images.
         options: see ``analyze_center``.
         count: number of images, from the first on.
         radius: of the region around a keypoint, in √area of the person.
@@ -144,7 +143,6 @@ def select_visible_people(
 
     Args:
         system: regresses the people from their centers.
-        dataset: labeled images.
         options: see ``analyze_center``.
         keypoints: names of the keypoints.
         count: number of people, from the first images that have one; fewer if there are fewer.

@@ -41,9 +41,7 @@ def rank_images(dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleto
     """Rank the images with labeled people by how well these were detected, worst first.
 
     Args:
-        dataset: labeled images.
         poses: detections in each, px of the image.
-        skeleton: of both.
 
     Returns:
         Columns ``index``, ``people``, ``detections`` and ``oks``, the mean over annotated people
@@ -114,9 +112,6 @@ class LabeledSubset:
     keypoint, and the official code asks for no more (``filter_for_keypoint_annotations``). So
     images without people or with boxes alone are left out; people who have a box alone in an image
     that is kept are ignored as usual.
-
-    Args:
-        dataset: labeled images.
 
     Attributes:
         dataset: as given.

@@ -40,14 +40,11 @@ def adapt_inputs(
 
     Args:
         people: in each image, N.
-        size: (H, W) px.
         keypoints: types, K.
         images: B.
         embedding: channels, D.
         stride: px a cell.
         error: px, of each coordinate.
-        seed: of all random numbers.
-        device: where maps and weights are put.
 
     Raises:
         ValueError: the size is no multiple of the stride, or so many centers do not fit.

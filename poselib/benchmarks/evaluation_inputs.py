@@ -25,7 +25,6 @@ def evaluation_workload(
     Args:
         skeleton: gives K; where its keypoints lie on a body does not matter here.
         images: number of images, 640x480 px, with ids from 1 and crowd indices.
-        seed: of all random numbers.
 
     Returns:
         Ground truth as ``evaluate_ap`` takes it, and COCO results.

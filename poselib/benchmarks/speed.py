@@ -61,7 +61,6 @@ def synthetic_outputs(
         system: on the device of the image.
         image: (B, 3, H, W).
         people: in each image.
-        seed: of all random numbers.
     """
     with torch.no_grad():
         own = system.model(image)

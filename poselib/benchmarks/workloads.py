@@ -69,13 +69,10 @@ def decode_inputs(
 
     Args:
         people: in each image.
-        size: (H, W) px.
         keypoints: types, K.
         length: tags per keypoint, L; 2 after flip testing.
         images: B.
         missing: fraction of keypoints without a peak.
-        seed: of all random numbers.
-        device: where the maps are put.
 
     Raises:
         ValueError: the size is not even.
@@ -133,8 +130,6 @@ def loss_inputs(
         keypoints: types, K.
         length: tags per keypoint, L.
         stride: px per cell of the tagmaps.
-        seed: of all random numbers.
-        device: where tensors are put.
     """
     rng = np.random.default_rng(seed)
     shape = (batch, keypoints, length, size[0] // stride, size[1] // stride)
@@ -178,8 +173,6 @@ def target_inputs(
         people: in each image, N.
         size: (H, W) of the images, px.
         keypoints: types, K.
-        seed: of all random numbers.
-        device: where tensors are put.
     """
     rng = np.random.default_rng(seed)
     labeled = Batch(

@@ -99,7 +99,6 @@ def compare(
         scales: of multi-scale testing, see ``Paper.variants_at``.
         seed: of untrained weights.
         device: where the network runs; where its weights are if not given.
-        progress: show bars.
 
     Raises:
         FileNotFoundError: a checkpoint or a file of a dataset is absent.

@@ -85,7 +85,6 @@ def measure_matching(
         scales: of multi-scale testing; 1 is among them.
         distance: see ``match_distance_for``.
         device: where the networks run; where their weights are if not given.
-        progress: show bars.
 
     Returns:
         One row per system, scales and decoding: ``seed``, the index of the system; ``scales``,

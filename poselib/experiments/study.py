@@ -106,9 +106,6 @@ class Study:
     def evaluate(self, device: str = "auto") -> pd.DataFrame:
         """Evaluate every finished run with every decoding.
 
-        Args:
-            device: where the networks run.
-
         Returns:
             One line per run and decoding: ``row``, ``seed``, ``run``, ``decoding``, the metrics of
             ``evaluate_variants`` with its errors, from 0 to 1, and where the ablation asks for
@@ -219,7 +216,6 @@ class Study:
 
         Args:
             repeats: over all timed images; the median counts.
-            device: where the networks run.
 
         Returns:
             ms per image by row, from the image in memory to its poses. On a CPU it is processor

@@ -94,7 +94,6 @@ def train_preset(
         system: what to train; its model is changed.
         dataset: training samples.
         folder: receives the checkpoint and the metrics.
-        seed: of order and augmentation.
         seconds: duration of the training; 0 for the recipe's.
         steps: of the training, however long they take; 0 for the recipe's.
         device: where to train.

@@ -95,7 +95,6 @@ def compare(
         annotations: the people of a dataset.
         detections: in its images; or one ``Poses`` for each of its images, in their order, px of
             the image files.
-        skeleton: of both.
         image_ids: images to evaluate; all by default.
         max_detections: detections that count in an image, best scores first.
 

@@ -90,7 +90,6 @@ def joint_ap(
         poses: the detections of M groups.
         people: M arrays (N, K, 3), px of the same frame and visibility.
         head_sizes: M arrays (N,), px. People without one (NaN) are left out.
-        skeleton: names the keypoints.
         thresholds: T, in head sizes.
 
     Returns:
