@@ -39,10 +39,7 @@ def adapt_inputs(
     message passing with random weights, which do not change the time that it takes.
 
     Args:
-        people: in each image, N.
-        keypoints: types, K.
-        images: B.
-        embedding: channels, D.
+        people, keypoints, images, embedding: N in each image, K, B and D channels.
         stride: px a cell.
         error: px, of each coordinate.
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from poselib.benchmarks.module_timer import TimedWithin
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
-    RefinedPoses,
     attraction_maps,
     decode_local_global,
     finalize,
@@ -25,14 +24,17 @@ from poselib.decoders.local_global import (
 from poselib.engine.timing import Device, Timing, Work, measure_all
 from poselib.ops.center_poses import CenterPoses
 from poselib.outputs import LocalGlobalOutputs
-from poselib.structures import Poses
 
 Stage = Literal["local_kems", "local_kams", "global_kams", "rest"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
-class StagedAdaptation:
-    """``decode_local_global`` cut into stages that follow one another (LOGO-CAP, Table 4).
+def stage_works(outputs: LocalGlobalOutputs, options: LocalGlobalOptions) -> dict[Stage, Work]:
+    """Cut ``decode_local_global`` into stages (LOGO-CAP, Table 4), each on the results before it.
+
+    ``local_kems`` finds the poses at the centers of people and reads their local context,
+    ``local_kams`` passes messages, ``global_kams`` reads the global context, convolves it with the
+    attraction maps and finds the maxima, and ``rest`` scores the poses and suppresses duplicates.
 
     Args:
         outputs: maps on any device.
@@ -41,50 +43,27 @@ class StagedAdaptation:
     Raises:
         ValueError: the options refine nothing, or with one prior alone.
     """
+    if not options.adapt or options.prior != "both":
+        raise ValueError(
+            "stages are those of refinement with both priors, not of "
+            f"adapt={options.adapt}, prior={options.prior!r}"
+        )
 
-    def __init__(self, outputs: LocalGlobalOutputs, options: LocalGlobalOptions) -> None:
-        if not options.adapt or options.prior != "both":
-            raise ValueError(
-                "stages are those of refinement with both priors, not of "
-                f"adapt={options.adapt}, prior={options.prior!r}"
-            )
-        self.outputs, self.options = outputs, options
+    def local_kems() -> tuple[CenterPoses, Tensor]:
+        people = propose_poses(outputs, options)
+        return people, read_local_context(outputs, people, options.expansion)
 
-    @torch.no_grad()
-    def local_kems(self) -> tuple[CenterPoses, Tensor]:
-        """Find the poses at the centers of people, and read their local context."""
-        people = propose_poses(self.outputs, self.options)
-        return people, read_local_context(self.outputs, people, self.options.expansion)
-
-    @torch.no_grad()
-    def local_kams(self, context: Tensor) -> Tensor:
-        """Pass messages: the keypoint attraction maps of local context."""
-        return attraction_maps(self.outputs, context)
-
-    @torch.no_grad()
-    def global_kams(self, people: CenterPoses, kernels: Tensor) -> RefinedPoses:
-        """Read global context, convolve it with the attraction maps, and find the maxima.
-
-        This is the third column of the paper's Table 4.
-        """
-        return refine_by_global_windows(self.outputs, people, kernels, self.options)
-
-    @torch.no_grad()
-    def rest(self, adapted: RefinedPoses) -> list[Poses]:
-        """Score the poses and suppress duplicates."""
-        return finalize(adapted, self.options, len(self.outputs.centers))
-
-    def works(self) -> dict[Stage, Work]:
-        """Return each stage as a piece of work, on the results of the stages before it."""
-        people, context = self.local_kems()
-        kernels = self.local_kams(context)
-        adapted = self.global_kams(people, kernels)
-        return {
-            "local_kems": self.local_kems,
-            "local_kams": partial(self.local_kams, context),
-            "global_kams": partial(self.global_kams, people, kernels),
-            "rest": partial(self.rest, adapted),
-        }
+    with torch.no_grad():
+        people, context = local_kems()
+        kernels = attraction_maps(outputs, context)
+        adapted = refine_by_global_windows(outputs, people, kernels, options)
+    works: dict[Stage, Work] = {
+        "local_kems": local_kems,
+        "local_kams": partial(attraction_maps, outputs, context),
+        "global_kams": partial(refine_by_global_windows, outputs, people, kernels, options),
+        "rest": partial(finalize, adapted, options, len(outputs.centers)),
+    }
+    return {stage: torch.no_grad()(work) for stage, work in works.items()}
 
 
 @dataclass(frozen=True)
@@ -150,11 +129,9 @@ def time_adaptation(
         repeats, threads, device, warmup, seconds: see ``engine.timing.measure_all``.
 
     Raises:
-        ValueError: as for ``StagedAdaptation`` and ``measure_all``.
+        ValueError: as for ``stage_works`` and ``measure_all``.
     """
-    staged = StagedAdaptation(outputs, options)
-    works: dict[str, Work] = {}
-    works.update(staged.works().items())
+    works: dict[str, Work] = {**stage_works(outputs, options)}
     decoding = TimedWithin(
         partial(decode_local_global, outputs, options),
         _convolutions(outputs.attraction_network),

@@ -68,10 +68,8 @@ def decode_inputs(
     their range.
 
     Args:
-        people: in each image.
-        keypoints: types, K.
+        people, keypoints, images: N in each image, K and B.
         length: tags per keypoint, L; 2 after flip testing.
-        images: B.
         missing: fraction of keypoints without a peak.
 
     Raises:
@@ -124,11 +122,8 @@ def loss_inputs(
     """Make tagmaps of noise and the labeled people of a training batch.
 
     Args:
-        batch: images, B.
-        people: in each image, N.
+        batch, people, keypoints, length: B, N, K, and tags per keypoint, L.
         size: (H, W) of the network input, px.
-        keypoints: types, K.
-        length: tags per keypoint, L.
         stride: px per cell of the tagmaps.
     """
     rng = np.random.default_rng(seed)
@@ -138,7 +133,7 @@ def loss_inputs(
     return TagInputs(tags.requires_grad_(), torch.from_numpy(points).to(device), size)
 
 
-def associative_step(inputs: TagInputs, groups: Tensor, pull: PullOptions = FOCAL) -> Tensor:
+def associative_step(inputs: TagInputs, groups: Tensor) -> Tensor:
     """Return the gradient of the hierarchical associative loss with respect to the tags.
 
     Forward and backward from tagmaps and keypoints, as in training with the published weights
@@ -147,43 +142,26 @@ def associative_step(inputs: TagInputs, groups: Tensor, pull: PullOptions = FOCA
     Args:
         inputs: tags, keypoints and the size of the image.
         groups: (K,) int64, the group of each keypoint.
-        pull: options of the pulling loss.
     """
     values, visible = tags_at_keypoints(inputs.tags, inputs.keypoints, inputs.image_size)
-    low, high = hierarchical_pull(values, visible, groups, pull)
+    low, high = hierarchical_pull(values, visible, groups, FOCAL)
     references = masked_mean(values, visible, dim=2)
     push = push_loss(references, visible.any(dim=-1))
     loss = push.mean() + low.mean() + HIGH_WEIGHT * high.mean()
     return torch.autograd.grad(loss, inputs.tags)[0]
 
 
-def target_inputs(
-    batch: int = 1,
-    people: int = 10,
-    size: Size = (512, 512),
-    *,
-    keypoints: int = 17,
-    seed: int = 0,
-    device: Device = "cpu",
-) -> Batch:
-    """Make black images with labeled people, to be encoded.
-
-    Args:
-        batch: images, B.
-        people: in each image, N.
-        size: (H, W) of the images, px.
-        keypoints: types, K.
-    """
+def target_inputs(batch: int, people: int, size: Size, *, seed: int = 0) -> Batch:
+    """Make black images (H, W) = ``size`` px with labeled people of 17 keypoints, to be encoded."""
     rng = np.random.default_rng(seed)
-    labeled = Batch(
+    return Batch(
         images=torch.zeros((batch, 3, *size), dtype=torch.uint8),
-        keypoints=torch.from_numpy(random_people(rng, batch, people, keypoints, size)),
+        keypoints=torch.from_numpy(random_people(rng, batch, people, 17, size)),
         areas=torch.full((batch, people), size[0] * size[1] / 16),
         ignore_mask=torch.zeros((batch, *size), dtype=torch.bool),
         image_ids=tuple(range(batch)),
         to_original=(AffineTransform.identity(),) * batch,
     )
-    return labeled.to(device)
 
 
 def read_once(outputs: TagOutputs) -> Tensor:

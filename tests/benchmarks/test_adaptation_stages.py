@@ -15,10 +15,14 @@ from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import (
     STAGES,
     AdaptationTimes,
-    StagedAdaptation,
+    stage_works,
     time_adaptation,
 )
-from poselib.decoders.local_global import LocalGlobalOptions, decode_local_global
+from poselib.decoders.local_global import (
+    LocalGlobalOptions,
+    attraction_maps,
+    decode_local_global,
+)
 from poselib.engine.timing import Timing
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
@@ -37,10 +41,9 @@ def timing(ms: float, gpu: float = NAN) -> Timing:
 @pytest.mark.parametrize(("people", "images"), [(0, 1), (3, 2), (14, 2)])
 def test_stages_together_are_the_decoder(people: int, images: int) -> None:
     outputs = adapt_inputs(people, (128, 192), images=images, embedding=4)
-    staged = StagedAdaptation(outputs, OPTIONS)
-    proposed, context = staged.local_kems()
-    adapted = staged.global_kams(proposed, staged.local_kams(context))
-    found, expected = staged.rest(adapted), decode_local_global(outputs, OPTIONS)
+    found = stage_works(outputs, OPTIONS)["rest"]()
+    expected = decode_local_global(outputs, OPTIONS)
+    assert isinstance(found, list)
     assert len(found) == len(expected) == images
     for one, other in zip(found, expected, strict=True):
         assert len(one) == people
@@ -49,13 +52,13 @@ def test_stages_together_are_the_decoder(people: int, images: int) -> None:
 
 
 def test_works_are_the_stages_in_their_order() -> None:
-    staged = StagedAdaptation(adapt_inputs(2, (64, 96), embedding=4), OPTIONS)
-    works = staged.works()
+    outputs = adapt_inputs(2, (64, 96), embedding=4)
+    works = stage_works(outputs, OPTIONS)
     assert tuple(works) == STAGES
     people, context = works["local_kems"]()  # type: ignore[misc]
     assert len(people) == 2 and context.shape == (2, 17 * 4, 5, 5)
     kernels = works["local_kams"]()
-    assert torch.equal(kernels, staged.local_kams(context))  # type: ignore[arg-type]
+    assert torch.equal(kernels, attraction_maps(outputs, context))  # type: ignore[arg-type]
     assert len(works["rest"]()[0]) == 2  # type: ignore[index]
 
 
@@ -63,7 +66,7 @@ def test_works_are_the_stages_in_their_order() -> None:
 def test_other_ways_to_decode_have_no_such_stages(options: dict) -> None:
     outputs = adapt_inputs(1, (64, 96), embedding=4)
     with pytest.raises(ValueError, match="refinement with both priors"):
-        StagedAdaptation(outputs, replace(OPTIONS, **options))
+        stage_works(outputs, replace(OPTIONS, **options))
 
 
 def test_everything_is_timed_as_often_as_asked_for() -> None:

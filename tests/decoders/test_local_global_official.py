@@ -27,7 +27,6 @@ from poselib.benchmarks.references.plain_adaptation import (
     adapt_plainly,
     local_codes,
     local_mesh,
-    propose_plainly,
 )
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.models.local_global import LocalGlobalHRNet
@@ -39,6 +38,7 @@ from poselib.skeletons import COCO
 from tests.decoders.factories import RATES, random_outputs
 from tests.models.adapting import message_passing_of_functions, official_network
 from tests.models.official import relative
+from tests.references.plain_local_global import propose_plainly
 
 torch.set_num_threads(1)
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.benchmarks.references.plain_adaptation import bilinear, read_at, read_between
+from poselib.benchmarks.references.plain_adaptation import bilinear
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.ops.window_sampling import chunks, sample_features, sample_windows
+from tests.references.plain_local_global import read_at, read_between
 
 SIZE = (20, 28)  # px, of maps of 5 x 7 cells: 4 px each
 RATES = torch.tensor([1.0, 2.3, 1.7])
