@@ -24,7 +24,7 @@ from poselib.ops.oks import MIN_AREA
 from poselib.plots.poses import MIN_SCORE
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
-from poselib.typing import FloatArray
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 
 def association_errors(
@@ -183,12 +183,8 @@ def _classified(
         raise ValueError(f"{len(poses)} predictions for {len(dataset)} images")
     for index, found in enumerate(poses):
         sample = dataset[index]
-        yield (
-            index,
-            found,
-            sample,
-            classify_keypoints(found, sample, skeleton, min_score=MIN_SCORE),
-        )
+        errors = classify_keypoints(found, sample, skeleton, min_score=MIN_SCORE)
+        yield index, found, sample, errors
 
 
 def _rates(table: pd.DataFrame) -> dict[str, pd.Series]:
@@ -214,13 +210,25 @@ def _wrong_predictions(
         PredictionError.WRONG_SIDE,
         PredictionError.FALSE_POSITIVE,
     ):
-        wrong = errors.kinds == kind
-        for person in np.flatnonzero(wrong.any(axis=1)).tolist():
+        for person, other, types in errors_by_person(errors.kinds == kind, errors.owners):
             distances = _distances(found, person, sample, int(errors.partners[person]))
-            for other in np.unique(errors.owners[person, wrong[person]]).tolist():
-                which = np.flatnonzero(wrong[person] & (errors.owners[person] == other))
-                distance, types = float(distances[which].sum()), tuple(which.tolist())
-                yield FailureCase(kind.name.lower(), index, person, other, types, distance)
+            distance = float(distances[list(types)].sum())
+            yield FailureCase(kind.name.lower(), index, person, other, types, distance)
+
+
+def errors_by_person(
+    wrong: BoolArray, others: IntArray
+) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Yield each detection, each person in ``others`` at its wrong keypoints, and their types.
+
+    Args:
+        wrong: (P, K) keypoints of the detections with one kind of error.
+        others: (P, K) the annotated person that each lies on, or -1.
+    """
+    for row in np.flatnonzero(wrong.any(axis=1)).tolist():
+        for other in np.unique(others[row, wrong[row]]).tolist():
+            types = np.flatnonzero(wrong[row] & (others[row] == other))
+            yield row, other, tuple(types.tolist())
 
 
 def _distances(found: Poses, person: int, sample: Sample, partner: int) -> FloatArray:

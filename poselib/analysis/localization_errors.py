@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from poselib.analysis.association_errors import FailureCase, sort_by_size
+from poselib.analysis.association_errors import FailureCase, errors_by_person, sort_by_size
 from poselib.annotations import PIXEL_CENTER
 from poselib.data.loaders import SampleSource
 from poselib.metrics.localization_errors import ERRORS, LocalizationErrors
@@ -38,20 +38,10 @@ def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
     apart = _distances(judged)
     cases = []
     for error in ERRORS:
-        wrong = judged.kinds == error
-        for row in np.flatnonzero(wrong.any(axis=1)).tolist():
-            for other in np.unique(judged.other_person[row, wrong[row]]).tolist():
-                which = np.flatnonzero(wrong[row] & (judged.other_person[row] == other))
-                cases.append(
-                    FailureCase(
-                        kind=error.name.lower(),
-                        index=images[judged.comparison.truth.images[judged.truth[row]]],
-                        person=int(judged.found[row]),
-                        other=other,
-                        keypoints=tuple(which.tolist()),
-                        distance=float(apart[row, which].sum()),
-                    )
-                )
+        for row, other, types in errors_by_person(judged.kinds == error, judged.other_person):
+            index = images[judged.comparison.truth.images[judged.truth[row]]]
+            person, distance = int(judged.found[row]), float(apart[row, list(types)].sum())
+            cases.append(FailureCase(error.name.lower(), index, person, other, types, distance))
     return sort_by_size(cases)
 
 

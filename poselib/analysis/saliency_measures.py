@@ -93,17 +93,10 @@ def measure_saliency(
                 place = {"index": index, "person": person}
                 named = {"keypoint": [skeleton.keypoints[k] for k in which]}
                 tables.append(pd.DataFrame({**place, **named, **columns}))
-    names_of = (
-        "index",
-        "person",
-        "keypoint",
-        "near",
-        "at_center",
-        "chance",
-        "taps",
-        "regular_taps",
-    )
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names_of)
+    if not tables:
+        measures = ("near", "at_center", "chance", "taps", "regular_taps")
+        return pd.DataFrame(columns=("index", "person", "keypoint", *measures))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _saliency_fractions(

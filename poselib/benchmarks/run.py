@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,22 +65,18 @@ def run_benchmarks(
     if unknown := {device for device, _ in settings} - devices:
         raise ValueError(f"no work is for {sorted(unknown)}; there is some for {sorted(devices)}")
     turns = {"repeats": repeats, "seconds": seconds, "warmup": warmup}
-    return pd.DataFrame(list(_rows(benchmarks, settings, turns)))
-
-
-def _rows(
-    benchmarks: Sequence[Benchmark], settings: Sequence[Setting], turns: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+    rows = []
     for device, threads in settings:
         for benchmark in (each for each in benchmarks if each.device == device):
             row: dict[str, Any] = {"work": benchmark.work, "setting": setting_name(device, threads)}
-            shared = {"threads": threads, "device": device, **turns}
+            shared: dict[str, Any] = {"threads": threads, "device": device, **turns}
             if benchmark.baseline and benchmark.same:
                 row["same"] = bool(benchmark.same(benchmark.fast(), benchmark.baseline()))
                 row |= compare(benchmark.fast, benchmark.baseline, **shared).as_dict()
             else:
                 row |= measure(benchmark.fast, **shared).as_dict()
-            yield row
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def setting_name(device: str, threads: int) -> str:

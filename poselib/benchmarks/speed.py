@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.seed import seed_everything
-from poselib.engine.timing import Timing, Work, measure, measure_all
+from poselib.engine.timing import Work, measure, measure_all
 from poselib.experiments.loading import load_or_init
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton
@@ -119,23 +119,20 @@ def time_systems(
         for threads in (count for where, count in settings if where == device):
             both = networks_here | decoders
             taken = measure_all(both, threads=threads, device=device, **turns)
-            lines += [
-                {"row": row, "setting": setting_name(device, threads)}
-                | _both(taken[row], taken[f"decoding {row}"])
-                for row in networks
-            ]
+            for row in networks:
+                passed, decoded = taken[row], taken[f"decoding {row}"]
+                lines.append(
+                    {
+                        "row": row,
+                        "setting": setting_name(device, threads),
+                        "network_ms": passed.median,
+                        "decoding_ms": decoded.median,
+                        "time_ms": passed.median + decoded.median,
+                        "fps": 1000 / (passed.median + decoded.median),
+                        "cpu_ms": passed.cpu_median + decoded.cpu_median,
+                    }
+                )
     return pd.DataFrame(lines)
-
-
-def _both(network: Timing, decoding: Timing) -> dict[str, float]:
-    total = network.median + decoding.median
-    return {
-        "network_ms": network.median,
-        "decoding_ms": decoding.median,
-        "time_ms": total,
-        "fps": 1000 / total,
-        "cpu_ms": network.cpu_median + decoding.cpu_median,
-    }
 
 
 def time_stages(
@@ -163,18 +160,7 @@ def time_stages(
     Raises:
         ValueError: a network does not refine poses.
     """
-    return pd.DataFrame(list(_stages(networks, skeleton, size, people, settings, seed, turns)))
-
-
-def _stages(
-    networks: Mapping[str, Timed],
-    skeleton: Skeleton,
-    size: Size,
-    people: Sequence[int],
-    settings: Sequence[Setting],
-    seed: int,
-    turns: Mapping[str, Any],
-) -> Iterator[dict[str, Any]]:
+    lines = []
     for (row, network), device in ((n, d) for n in networks.items() for d in _devices(settings)):
         system = network.built(skeleton, seed, device)
         image = torch.zeros(1, 3, *size, device=device)
@@ -190,7 +176,8 @@ def _stages(
                 shared = {"threads": threads, "device": device, **turns}
                 times = time_adaptation(outputs, options, work, **shared)
                 line = {"row": row, "setting": setting_name(device, threads), "people": count}
-                yield {**line, **times.as_dict()}
+                lines.append({**line, **times.as_dict()})
+    return pd.DataFrame(lines)
 
 
 def growth(stages: pd.DataFrame) -> pd.DataFrame:

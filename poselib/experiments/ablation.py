@@ -128,7 +128,23 @@ def training_losses(runs: Sequence[PlannedRun], runs_dir: Path | str, term: str)
         FileNotFoundError: no run is finished.
         ValueError: a run has no such term; the message lists those that it has.
     """
-    parts = [part for run in runs if (part := _logged_losses(run, runs_dir, term)) is not None]
+    parts = []
+    for run in runs:
+        if (record := run.record(runs_dir)) is None:
+            continue
+        # Lines without a loss are validations.
+        lines = [line for line in record.history if "loss" in line]
+        noted = [
+            (run.row, run.seed, record.id, line["step"], line[term])
+            for line in lines
+            if term in line
+        ]
+        if not noted:
+            known = sorted(set().union(*lines) - {"step", "seconds", "lr"})
+            raise ValueError(
+                f"run {record.folder} has no term {term!r} of the loss; it has {known}"
+            )
+        parts.append(pd.DataFrame(noted, columns=["row", "seed", "run", "step", "loss"]))
     if not parts:
         raise FileNotFoundError(f"none of the {len(runs)} runs is finished in {runs_dir}")
     return pd.concat(parts, ignore_index=True)
@@ -146,19 +162,3 @@ def final_losses(losses: pd.DataFrame) -> pd.Series:
     last = losses.groupby("run")["step"].transform("max")
     ending = losses[losses["step"] > (1 - _END) * last]
     return ending.groupby("run")["loss"].mean()
-
-
-def _logged_losses(run: PlannedRun, runs_dir: Path | str, term: str) -> pd.DataFrame | None:
-    record = run.record(runs_dir)
-    if record is None:
-        return None
-    # Lines without a loss are validations.
-    lines = [line for line in record.history if "loss" in line]
-    noted = [(line["step"], line[term]) for line in lines if term in line]
-    if not noted:
-        known = sorted(set().union(*lines) - {"step", "seconds", "lr"})
-        raise ValueError(f"run {record.folder} has no term {term!r} of the loss; it has {known}")
-    table = pd.DataFrame(noted, columns=["step", "loss"])
-    return table.assign(row=run.row, seed=run.seed, run=record.id)[
-        ["row", "seed", "run", "step", "loss"]
-    ]

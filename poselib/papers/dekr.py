@@ -60,6 +60,12 @@ VARIANTS = (
     Variant("multi-scale", off=("match",), scales=SCALES),
     Variant("multi-scale, matched", {"match": True}, scales=SCALES),
 )
+VARIANTS_NOTE = (
+    "**single scale**, **multi-scale** and **multi-scale, matched** are three test variants of "
+    "the same weights, always with the mirrored image too. With several scales the heatmaps "
+    "are averaged, and the poses regressed at each scale are candidates; matched keypoints are "
+    "moved to the nearest peak of the averaged heatmap"
+)
 
 SIZES = "the paper's own at 512 px (W32) or 640 px (W48), multi-scale at 0.5, 1 and 2"
 _table = partial(ComparisonTable, "dekr")
@@ -112,9 +118,6 @@ DEKR = Paper(
         "that are refined afterwards. What Table 2 prints for HrHRNet below AR^M and AR^L is AP^M "
         "and AP^L in other papers (HAE, Table III). The paper ranks poses by a scoring net; here "
         "one does if the checkpoint has it.\n\n"
-        "**single scale**, **multi-scale** and **multi-scale, matched** are three test variants of "
-        "the same weights, always with the mirrored image too. With several scales the heatmaps "
-        "are averaged, and the poses regressed at each scale are candidates; matched keypoints are "
-        "moved to the nearest peak of the averaged heatmap (Table 6)."
+        f"{VARIANTS_NOTE} (Table 6)."
     ),
 )

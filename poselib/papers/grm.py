@@ -88,10 +88,7 @@ GRM = Paper(
         "AP^M and AP^L in other papers (HAE, Table III). DEKR is not among the methods of Tables "
         "III and IV; by its own Tables 2 and 4 it has an AP of 68.0 (W32) and 71.0 (W48) on COCO "
         "val2017 and of 67.3 and 70.0 on test-dev2017, at one scale.\n\n"
-        "**single scale**, **multi-scale** and **multi-scale, matched** are three test variants of "
-        "the same weights, always with the mirrored image too. With several scales the heatmaps "
-        "are averaged, and the poses regressed at each scale are candidates; matched keypoints are "
-        "moved to the nearest peak of the averaged heatmap (DEKR, Table 6; this paper does not "
-        "mention it). A network with `head=associative` has nothing to match."
+        f"{dekr.VARIANTS_NOTE} (DEKR, Table 6; this paper does not mention it). A network with "
+        "`head=associative` has nothing to match."
     ),
 )
