@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -114,11 +114,8 @@ def time_adaptation(
     options: LocalGlobalOptions,
     network: Work | None = None,
     *,
-    repeats: int = 5,
-    threads: int = 1,
     device: Device = "cpu",
-    warmup: int = 1,
-    seconds: float = 0.0,
+    **turns: Any,
 ) -> AdaptationTimes:
     """Time the stages from maps to refined poses, in turns.
 
@@ -126,12 +123,12 @@ def time_adaptation(
         outputs: maps on the device.
         options: refine poses with both priors.
         network: a forward pass, if it is to be timed too.
-        repeats, threads, device, warmup, seconds: see ``engine.timing.measure_all``.
+        device, turns: see ``engine.timing.measure_all``.
 
     Raises:
         ValueError: as for ``stage_works`` and ``measure_all``.
     """
-    works: dict[str, Work] = {**stage_works(outputs, options)}
+    works: dict[str, Work] = dict(stage_works(outputs, options).items())
     decoding = TimedWithin(
         partial(decode_local_global, outputs, options),
         _convolutions(outputs.attraction_network),
@@ -140,7 +137,7 @@ def time_adaptation(
     works["decoding"] = decoding
     if network is not None:
         works["network"] = network
-    times = measure_all(works, repeats, threads, device, warmup, seconds)
+    times = measure_all(works, device=device, **turns)
     return AdaptationTimes(
         {stage: times[stage] for stage in STAGES},
         times["decoding"],

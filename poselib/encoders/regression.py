@@ -177,7 +177,7 @@ def _with_presence(batch: Batch, centers: Tensor | None, min_area: float) -> Ten
     present = (batch.keypoints[..., 2] > 0).any(dim=-1)
     present &= ((points >= 0) & (points < limit)).all(dim=-1)
     if min_area:
-        scales = np.array([warp.scale for warp in batch.to_original])
+        scales = np.array([transform.scale for transform in batch.to_original])
         factors = torch.as_tensor(scales**2, dtype=batch.areas.dtype, device=batch.areas.device)
         present &= batch.areas * factors[:, None] >= min_area
     return torch.cat([points, present[..., None]], dim=-1)

@@ -142,22 +142,22 @@ def transfer(
         counted before refinement.
     """
     unrefined = with_options(system, refine=False)
-    found, groups = predict_variants(
+    detections, unrefined_detections = predict_variants(
         [system, unrefined],
         domain.images,
         replace(options, size=domain.size),
         device=device,
         progress=progress,
     )
-    confident = sum(int((poses.person_scores >= 0.3).sum()) for poses in found)
+    confident = sum(int((poses.person_scores >= 0.3).sum()) for poses in detections)
     numbers: dict[str, float] = {
-        "images": len(found),
+        "images": len(detections),
         "px": domain.size,
-        "found": confident / max(len(found), 1),
+        "found": confident / max(len(detections), 1),
     }
     if domain.labels is not None:
-        ap = evaluate_poses(domain.labels, found, system.skeleton).ap
-        errors = association_errors(domain.labels, groups, system.skeleton).T["all"]
+        ap = evaluate_poses(domain.labels, detections, system.skeleton).ap
+        errors = association_errors(domain.labels, unrefined_detections, system.skeleton).T["all"]
         numbers |= {"AP": ap.AP, "AP50": ap.AP50, "AR": ap.AR}
         numbers |= {rate: float(errors[rate]) for rate in RATES}
-    return TransferResult(numbers, found)
+    return TransferResult(numbers, detections)
