@@ -116,8 +116,10 @@ def test_every_system_overfits_photographs(
 ) -> None:
     """Photographs where there are any, else synthetic scenes."""
     skeleton, steps, size, canvas = PHOTOGRAPHS[name]
-    images: LabeledImages = synthetic_scenes(skeleton)
-    if photographs is not None:
+    images: LabeledImages
+    if photographs is None:
+        images, size, canvas = synthetic_scenes(skeleton), 128, 128
+    else:
         folder = photographs / skeleton.name
         images = CocoKeypoints(folder / f"test_{skeleton.name}.json", folder, skeleton)
     seed_everything(0)
