@@ -261,7 +261,11 @@ class HRNetTrunk(nn.Module):
         maps: tuple[Tensor, ...] = (self.layer1(x),)
         stages = []
         for number in range(1, len(self.config.stages) + 1):
-            maps = self._stage(number, maps)
+            transition = cast(nn.ModuleList, self.get_submodule(f"transition{number}"))
+            # a branch that exists adapts its own map; a new one starts from the coarsest there is
+            sources = maps + maps[-1:] * (len(transition) - len(maps))
+            adapted = [layer(x) for layer, x in zip(transition, sources, strict=True)]
+            maps = tuple(self.get_submodule(f"stage{number + 1}")(adapted))
             stages.append(maps)
         return tuple(stages)
 
@@ -276,13 +280,6 @@ class HRNetTrunk(nn.Module):
         if self.relation is None:
             return stages[-1]
         return (self.relation([maps[0] for maps in stages]), *stages[-1][1:])
-
-    def _stage(self, number: int, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        transition = cast(nn.ModuleList, self.get_submodule(f"transition{number}"))
-        # a branch that exists adapts its own map; a new one starts from the coarsest there is
-        sources = maps + maps[-1:] * (len(transition) - len(maps))
-        adapted = [layer(x) for layer, x in zip(transition, sources, strict=True)]
-        return tuple(self.get_submodule(f"stage{number + 1}")(adapted))
 
 
 class HRNet(HRNetTrunk):

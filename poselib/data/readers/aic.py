@@ -13,7 +13,7 @@ import numpy as np
 
 from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
-from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.json_fields import (
     Entry,
     corners,
@@ -32,8 +32,9 @@ _VISIBILITY = {1: 2, 2: 1, 3: 0}
 class AicKeypoints(KeypointImages):
     """Images and people of AI Challenger's training or validation file.
 
-    The area of a person is that of the whole box, as in the dataset's own evaluation. Files in
-    COCO's format are read by ``CocoKeypoints`` with the same skeleton.
+    They are numbered from 1 in the file's order. The area of a person is that of the whole box, as
+    in the dataset's own evaluation. Files in COCO's format are read by ``CocoKeypoints`` with the
+    same skeleton.
 
     Args:
         annotations: the JSON file, such as ``keypoint_validation_annotations_20170911.json``.
@@ -46,18 +47,9 @@ class AicKeypoints(KeypointImages):
     """
 
     def __init__(self, annotations: Path, images: Path, keep_empty: bool = True) -> None:
-        super().__init__(read_aic(Path(annotations), keep_empty), images, AIC)
-
-
-def read_aic(path: Path, keep_empty: bool = True) -> AnnotationTable:
-    """Read AI Challenger's file as a table; images are numbered from 1 in its order.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: it is not of this format, or has a bad or missing field.
-    """
-    images = entries(load_json(path), str(path))
-    return gather(path, [_image(image, path) for image in images], len(AIC), keep_empty)
+        path = Path(annotations)
+        rows = [_image(image, path) for image in entries(load_json(path), str(path))]
+        super().__init__(gather(path, rows, len(AIC), keep_empty), images, AIC)
 
 
 def _image(image: Entry, path: Path) -> AnnotatedImage:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
-from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.json_fields import Entry, entries, entry, load_json, numbers, text
 from poselib.skeletons import HIEVE
 
@@ -26,8 +26,8 @@ class HieveKeypoints(KeypointImages):
     """Frames and people of HiEve's training videos.
 
     The dataset consists of videos; their frames are expected as ``<video>/<name in the labels>`` in
-    the folder of images, such as ``7/000000.jpg``. A keypoint is labeled if it is listed with a
-    positive score; the labels do not state whether it is hidden.
+    the folder of images, such as ``7/000000.jpg``, and numbered from 1 over all videos. A keypoint
+    is labeled if it is listed with a positive score; the labels do not state whether it is hidden.
 
     Args:
         labels: the folder of ``<video>.json``, ``labels/train/track2&3`` of the dataset.
@@ -47,7 +47,10 @@ class HieveKeypoints(KeypointImages):
         videos: Sequence[str] | None = None,
         keep_empty: bool = True,
     ) -> None:
-        super().__init__(read_hieve(Path(labels), videos, keep_empty), images, HIEVE)
+        labels = Path(labels)
+        videos = hieve_videos(labels) if videos is None else videos
+        rows = [frame for video in videos for frame in _video(labels / f"{video}.json")]
+        super().__init__(gather(labels, rows, len(HIEVE), keep_empty), images, HIEVE)
 
 
 def hieve_videos(labels: Path) -> list[str]:
@@ -61,20 +64,6 @@ def hieve_videos(labels: Path) -> list[str]:
     if not names:
         raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
     return names
-
-
-def read_hieve(
-    labels: Path, videos: Sequence[str] | None = None, keep_empty: bool = True
-) -> AnnotationTable:
-    """Read label files as one table; frames are numbered from 1 over all of them.
-
-    Raises:
-        FileNotFoundError: the folder holds no label file, or lacks one.
-        ValueError: a file is not of this format, or has a bad or missing field.
-    """
-    videos = hieve_videos(labels) if videos is None else videos
-    rows = [frame for video in videos for frame in _video(labels / f"{video}.json")]
-    return gather(labels, rows, len(HIEVE), keep_empty)
 
 
 def _video(path: Path) -> list[AnnotatedImage]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
-from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.json_fields import (
     Entry,
     corners,
@@ -37,7 +37,7 @@ _VALIDATION_IMAGES = 2500
 
 
 class OcHumanKeypoints(KeypointImages):
-    """Images and people of ``ochuman.json``.
+    """Images and people of ``ochuman.json``, numbered from 1 in the order of the subset.
 
     People with only a box become part of ``Sample.ignore_mask``. The area of a person is that of
     the whole box, as in the dataset's own conversion to COCO's format.
@@ -58,28 +58,19 @@ class OcHumanKeypoints(KeypointImages):
     def __init__(
         self, annotations: Path, images: Path, subset: Subset = "all", keep_empty: bool = True
     ) -> None:
-        super().__init__(read_ochuman(Path(annotations), subset, keep_empty), images, OCHUMAN)
-
-
-def read_ochuman(path: Path, subset: Subset = "all", keep_empty: bool = True) -> AnnotationTable:
-    """Read ``ochuman.json`` as a table; images are numbered from 1 in the order of the subset.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: it is not of this format, has a bad or missing field, or the subset is
-            unknown.
-    """
-    if subset not in get_args(Subset):
-        raise ValueError(f"subset must be one of {get_args(Subset)}, not {subset!r}")
-    content = entry(load_json(path), str(path))
-    names = content.get("keypoint_names")
-    if not isinstance(names, list) or not all(name in names for name in OCHUMAN.keypoints):
-        raise ValueError(f"{path}: keypoint_names: expected COCO's among others, found {names!r}")
-    columns = np.array([names.index(name) for name in OCHUMAN.keypoints])
-    images = entries(content.get("images"), f"{path}: images")
-    chosen = _subset(images, subset, path)
-    rows = [_image(image, len(names), columns, path) for image in chosen]
-    return gather(path, rows, len(OCHUMAN), keep_empty)
+        if subset not in get_args(Subset):
+            raise ValueError(f"subset must be one of {get_args(Subset)}, not {subset!r}")
+        path = Path(annotations)
+        content = entry(load_json(path), str(path))
+        names = content.get("keypoint_names")
+        if not isinstance(names, list) or not all(name in names for name in OCHUMAN.keypoints):
+            raise ValueError(
+                f"{path}: keypoint_names: expected COCO's among others, found {names!r}"
+            )
+        columns = np.array([names.index(name) for name in OCHUMAN.keypoints])
+        chosen = _subset(entries(content.get("images"), f"{path}: images"), subset, path)
+        rows = [_image(image, len(names), columns, path) for image in chosen]
+        super().__init__(gather(path, rows, len(OCHUMAN), keep_empty), images, OCHUMAN)
 
 
 def _subset(images: Sequence[Entry], subset: Subset, path: Path) -> Sequence[Entry]:

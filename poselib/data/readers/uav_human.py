@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas, keypoint_boxes
-from poselib.data.keypoint_dataset import AnnotatedImage, AnnotationTable, KeypointImages, gather
+from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.json_fields import Entry, entries, entry, integer, load_json, number
 from poselib.skeletons import UAV_HUMAN
 
@@ -34,7 +34,7 @@ _TEST_SUBJECTS = frozenset(
 
 
 class UavHumanKeypoints(KeypointImages):
-    """Frames and people of UAV-Human's pose estimation task.
+    """Frames and people of UAV-Human's pose estimation task, numbered in the order of their names.
 
     The labels state neither which keypoints are hidden nor where one person ends: a repeated name
     begins the next person. Boxes are those of the keypoints, and areas are 0.53 of the boxes.
@@ -55,26 +55,14 @@ class UavHumanKeypoints(KeypointImages):
     def __init__(
         self, labels: Path, images: Path, subset: Subset = "all", keep_empty: bool = True
     ) -> None:
-        super().__init__(read_uav_human(Path(labels), subset, keep_empty), images, UAV_HUMAN)
-
-
-def read_uav_human(
-    labels: Path, subset: Subset = "all", keep_empty: bool = True
-) -> AnnotationTable:
-    """Read label files as one table; frames are numbered from 1 in the order of their names.
-
-    Raises:
-        FileNotFoundError: the folder holds no label file of the subset.
-        ValueError: a file is not of this format, has a bad or missing field, or the subset is
-            unknown.
-    """
-    if subset not in get_args(Subset):
-        raise ValueError(f"subset must be one of {get_args(Subset)}, not {subset!r}")
-    files = sorted(p for p in labels.rglob("*.json") if subset == "all" or _subset(p) == subset)
-    if not files:
-        raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
-    rows = [_frame(file, file.relative_to(labels)) for file in files]
-    return gather(labels, rows, len(UAV_HUMAN), keep_empty)
+        if subset not in get_args(Subset):
+            raise ValueError(f"subset must be one of {get_args(Subset)}, not {subset!r}")
+        labels = Path(labels)
+        files = sorted(p for p in labels.rglob("*.json") if subset == "all" or _subset(p) == subset)
+        if not files:
+            raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
+        rows = [_frame(file, file.relative_to(labels)) for file in files]
+        super().__init__(gather(labels, rows, len(UAV_HUMAN), keep_empty), images, UAV_HUMAN)
 
 
 def _subset(path: Path) -> str:
