@@ -108,39 +108,14 @@ class Skeleton:
         singles = tuple((name,) for name in self.keypoints)
         groups = {"none": singles, "whole": (self.keypoints,), **self.groups}
         if hierarchy not in groups:
-            known = sorted(groups)
-            raise ValueError(
-                f"skeleton {self.name!r} has no hierarchy {hierarchy!r}; it has {known}"
-            )
+            known = f"it has {sorted(groups)}"
+            raise ValueError(f"skeleton {self.name!r} has no hierarchy {hierarchy!r}; {known}")
         member = {name: g for g, group in enumerate(groups[hierarchy]) for name in group}
         return np.array([member[name] for name in self.keypoints], dtype=np.int64)
 
 
 def _sides(*parts: str) -> tuple[tuple[str, str], ...]:
     return tuple((f"left_{part}", f"right_{part}") for part in parts)
-
-
-def _single(*parts: str) -> tuple[Names, ...]:
-    return tuple((f"{side}_{part}",) for part in parts for side in ("left", "right"))
-
-
-# Upper and lower limbs as a chain of two: the limb groups of both alternative hierarchies.
-_LIMBS: tuple[Names, ...] = (
-    ("left_elbow", "left_wrist"),
-    ("right_elbow", "right_wrist"),
-    ("left_knee", "left_ankle"),
-    ("right_knee", "right_ankle"),
-)
-_ENDS = _single("wrist", "elbow", "knee", "ankle")
-_SHOULDERS, _HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
-_FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-_SIDES = _sides("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-# Of COCO's and CrowdPose's own evaluations, which agree where they share a keypoint.
-_SIGMAS = {
-    **{"nose": 0.026, "eye": 0.025, "ear": 0.035, "head": 0.079, "neck": 0.079},
-    **{"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062},
-    **{"hip": 0.107, "knee": 0.087, "ankle": 0.089},
-}
 
 
 def _chains(*chains: str) -> tuple[tuple[str, str], ...]:
@@ -153,6 +128,22 @@ def _arms_and_legs(*parts: str) -> tuple[tuple[str, str], ...]:
     return tuple(
         (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in pairwise(parts)
     )
+
+
+# Upper and lower limbs as a chain of two: the limb groups of both alternative hierarchies.
+_LIMBS = (*_arms_and_legs("elbow", "wrist"), *_arms_and_legs("knee", "ankle"))
+_ENDS = tuple((name,) for pair in _sides("wrist", "elbow", "knee", "ankle") for name in pair)
+_SHOULDERS, _HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
+_FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_SIDES = _sides("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+# Of COCO's and CrowdPose's own evaluations, which agree where they share a keypoint.
+_SIGMAS = {
+    **{"nose": 0.026, "eye": 0.025, "ear": 0.035, "head": 0.079, "neck": 0.079},
+    **{"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062},
+    **{"hip": 0.107, "knee": 0.087, "ankle": 0.089},
+    # They have no such keypoint: that of the nearest one.
+    **{"head_top": 0.079, "upper_neck": 0.079, "thorax": 0.079, "chest": 0.079, "pelvis": 0.107},
+}
 
 
 def _hierarchies(
@@ -176,81 +167,74 @@ def _hierarchies(
     }
 
 
-def _sigmas(keypoints: Names, **like: str) -> tuple[float, ...]:
-    """Return the constants of COCO or CrowdPose for the same part, or for the part it is like."""
-    parts = [name.removeprefix("left_").removeprefix("right_") for name in keypoints]
-    return tuple(_SIGMAS[like.get(part, part)] for part in parts)
+def _define(
+    name: str,
+    keypoints: Names,
+    limbs: tuple[tuple[str, str], ...],
+    groups: Mapping[str, tuple[Names, ...]],
+    flip_pairs: tuple[tuple[str, str], ...] = _SIDES,
+) -> Skeleton:
+    """Define a skeleton whose sigmas are those of COCO and CrowdPose."""
+    parts = (name.removeprefix("left_").removeprefix("right_") for name in keypoints)
+    sigmas = tuple(_SIGMAS[part] for part in parts)
+    return Skeleton(name, keypoints, sigmas, flip_pairs, limbs, groups)
 
 
 # COCO and CrowdPose list the body from shoulders to ankles, the left one of each pair first.
 _PAIRED = tuple(name for pair in _SIDES for name in pair)
-_COCO_KEYPOINTS = (*_FACE, *_PAIRED)
-COCO = Skeleton(
-    name="coco",
-    keypoints=_COCO_KEYPOINTS,
-    sigmas=_sigmas(_COCO_KEYPOINTS),
-    flip_pairs=(*_sides("eye", "ear"), *_SIDES),
+COCO = _define(
+    "coco",
+    (*_FACE, *_PAIRED),
     limbs=(
-        *_chains("left_ankle left_knee left_hip", "right_ankle right_knee right_hip"),
-        *(_HIPS, *_arms_and_legs("shoulder", "hip"), _SHOULDERS),
+        *(*_arms_and_legs("ankle", "knee", "hip"), _HIPS),
+        *(*_arms_and_legs("shoulder", "hip"), _SHOULDERS),
         *_arms_and_legs("shoulder", "elbow", "wrist"),
         *_chains("left_eye right_eye", "nose left_eye", "nose right_eye"),
         *(*_arms_and_legs("eye", "ear"), *_arms_and_legs("ear", "shoulder")),
     ),
     groups=_hierarchies(_FACE),
+    flip_pairs=(*_sides("eye", "ear"), *_SIDES),
 )
 
-_CROWDPOSE_KEYPOINTS = (*_PAIRED, "head", "neck")
-CROWDPOSE = Skeleton(
-    name="crowdpose",
-    keypoints=_CROWDPOSE_KEYPOINTS,
-    sigmas=_sigmas(_CROWDPOSE_KEYPOINTS),
-    flip_pairs=_SIDES,
+CROWDPOSE = _define(
+    "crowdpose",
+    (*_PAIRED, "head", "neck"),
     limbs=(
-        *_chains("left_ankle left_knee left_hip", "right_ankle right_knee right_hip"),
-        *(_HIPS, *_arms_and_legs("shoulder", "hip"), *_arms_and_legs("shoulder", "elbow", "wrist")),
+        *(*_arms_and_legs("ankle", "knee", "hip"), _HIPS),
+        *(*_arms_and_legs("shoulder", "hip"), *_arms_and_legs("shoulder", "elbow", "wrist")),
         *_chains("head neck left_shoulder", "neck right_shoulder"),
     ),
     groups=_hierarchies(("head", "neck")),
 )
 
-# The paper's 11 of the 29 columns of the dataset's .mat file, numbered as in its Table I.
-_FLIC_KEYPOINTS = (
-    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
-    *("nose", "right_eye", "left_eye", "left_hip", "right_hip"),
+# FLIC, LSP and MPII go from the right hand or foot to the left one.
+_ARMS = (
+    *("right_wrist", "right_elbow", "right_shoulder"),
+    *("left_shoulder", "left_elbow", "left_wrist"),
 )
-FLIC = Skeleton(
-    name="flic",
-    keypoints=_FLIC_KEYPOINTS,
-    sigmas=_sigmas(_FLIC_KEYPOINTS),
-    flip_pairs=_sides("eye", "shoulder", "elbow", "wrist", "hip"),
+_LEGS = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle")
+# The paper's 11 of the 29 columns of the dataset's .mat file, numbered as in its Table I.
+FLIC = _define(
+    "flic",
+    (*_ARMS, "nose", "right_eye", "left_eye", "left_hip", "right_hip"),
     limbs=(
         *_arms_and_legs("shoulder", "elbow", "wrist"),
-        *_arms_and_legs("shoulder", "hip"),
-        *(_SHOULDERS, _HIPS, ("left_eye", "right_eye"), ("nose", "left_eye")),
-        *(("nose", "right_eye"), ("nose", "left_shoulder"), ("nose", "right_shoulder")),
+        *(*_arms_and_legs("shoulder", "hip"), _SHOULDERS, _HIPS),
+        *_chains("left_eye right_eye", "nose left_eye", "nose right_eye"),
+        *_chains("nose left_shoulder", "nose right_shoulder"),
     ),
-    groups=_hierarchies(
-        ("nose", "left_eye", "right_eye"), ends=_single("wrist", "elbow"), limbs=_LIMBS[:2]
-    ),
+    groups=_hierarchies(("nose", "left_eye", "right_eye"), ends=_ENDS[:4], limbs=_LIMBS[:2]),
+    flip_pairs=_sides("eye", "shoulder", "elbow", "wrist", "hip"),
 )
 
-_LSP_KEYPOINTS = (
-    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
-    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
-    *("neck", "head_top"),
-)
 _BODY_LIMBS = (
     *_arms_and_legs("shoulder", "elbow", "wrist"),
-    *_arms_and_legs("shoulder", "hip", "knee", "ankle"),
-    _HIPS,
+    *(*_arms_and_legs("shoulder", "hip", "knee", "ankle"), _HIPS),
 )
 _HEAD_LIMBS = _chains("head_top neck left_shoulder", "neck right_shoulder")
-LSP = Skeleton(
-    name="lsp",
-    keypoints=_LSP_KEYPOINTS,
-    sigmas=_sigmas(_LSP_KEYPOINTS, head_top="head"),
-    flip_pairs=_SIDES,
+LSP = _define(
+    "lsp",
+    (*_LEGS, *_ARMS, "neck", "head_top"),
     limbs=(*_BODY_LIMBS, *_HEAD_LIMBS),
     groups=_hierarchies(("head_top", "neck")),
 )
@@ -274,42 +258,24 @@ AIC = Skeleton(
     groups=_hierarchies(("head_top", "neck")),
 )
 
-_HIEVE_KEYPOINTS = (
-    *("nose", "chest", "right_shoulder", "right_elbow", "right_wrist"),
-    *("left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle"),
-    *("left_hip", "left_knee", "left_ankle"),
-)
-HIEVE = Skeleton(
-    name="hieve",
-    keypoints=_HIEVE_KEYPOINTS,
-    sigmas=_sigmas(_HIEVE_KEYPOINTS, chest="shoulder"),
-    flip_pairs=_SIDES,
-    limbs=(
-        *_BODY_LIMBS,
-        *_chains("nose chest left_shoulder", "chest right_shoulder"),
+HIEVE = _define(
+    "hieve",
+    (
+        *("nose", "chest", "right_shoulder", "right_elbow", "right_wrist"),
+        *("left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle"),
+        *("left_hip", "left_knee", "left_ankle"),
     ),
+    limbs=(*_BODY_LIMBS, *_chains("nose chest left_shoulder", "chest right_shoulder")),
     groups=_hierarchies(("nose",), chest=("chest", *_SHOULDERS)),
 )
 
-_MPII_KEYPOINTS = (
-    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
-    *("pelvis", "thorax", "upper_neck", "head_top"),
-    *("right_wrist", "right_elbow", "right_shoulder"),
-    *("left_shoulder", "left_elbow", "left_wrist"),
-)
-MPII = Skeleton(
-    name="mpii",
-    keypoints=_MPII_KEYPOINTS,
-    sigmas=_sigmas(
-        _MPII_KEYPOINTS, head_top="head", upper_neck="neck", thorax="shoulder", pelvis="hip"
-    ),
-    flip_pairs=_SIDES,
+MPII = _define(
+    "mpii",
+    (*_LEGS, "pelvis", "thorax", "upper_neck", "head_top", *_ARMS),
     limbs=(
-        *_arms_and_legs("shoulder", "elbow", "wrist"),
-        *_arms_and_legs("hip", "knee", "ankle"),
-        *_chains("head_top upper_neck thorax pelvis"),
-        *_chains("thorax left_shoulder", "thorax right_shoulder"),
-        *_chains("pelvis left_hip", "pelvis right_hip"),
+        *(*_arms_and_legs("shoulder", "elbow", "wrist"), *_arms_and_legs("hip", "knee", "ankle")),
+        *_chains("head_top upper_neck thorax pelvis", "thorax left_shoulder"),
+        *_chains("thorax right_shoulder", "pelvis left_hip", "pelvis right_hip"),
     ),
     groups=_hierarchies(
         ("head_top", "upper_neck"), chest=("thorax", *_SHOULDERS), hips=("pelvis", *_HIPS)

@@ -27,12 +27,12 @@ from poselib.engine.predict import PredictOptions
 from poselib.losses.heatmap import heatmap_mse
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.ops.normalization import normalize
-from poselib.ops.offsets import offset_maps
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.systems import build
 from tests.decoders.factories import expansion_of, random_outputs
 from tests.engine.factories import RECIPE, interrupted_at, scenes, toy_system, train_toy
+from tests.ops.factories import offset_maps
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from poselib.annotations import PIXEL_CENTER, AnnotationTable
+from poselib.data.loaders import SampleSource
 from poselib.engine.predict import PredictOptions, predict
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.comparison import Comparison, compare
@@ -22,19 +23,15 @@ from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
 from poselib.metrics.keypoint_ap import keypoint_ap
 from poselib.metrics.pck import PartAP, multi_person_ap, single_person_pckh
 from poselib.skeletons import Skeleton
-from poselib.structures import Poses, Sample
+from poselib.structures import Poses
 from poselib.systems import System
 from poselib.typing import FloatArray
 
 logger = logging.getLogger(__name__)
 
 
-class LabeledImages(Protocol):
+class LabeledImages(SampleSource, Protocol):
     """A dataset that knows its annotated people."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Sample: ...
 
     def annotations(self) -> AnnotationTable: ...
 

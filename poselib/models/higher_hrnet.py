@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from poselib.models.associative import associative_layer, split_maps
+from poselib.models.associative import AssociativeHRNet, associative_layer, split_maps
 from poselib.models.global_relation import RelationConfig
-from poselib.models.hrnet import HRNetConfig, HRNetTrunk
+from poselib.models.hrnet import HRNetConfig
 from poselib.models.residual import BasicBlock, initialize
 from poselib.outputs import TagOutputs
 
@@ -27,18 +27,14 @@ def upsampling_stage(inputs: int, width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(deconvolution, *refinement)
 
 
-class HigherHRNet(HRNetTrunk):
+class HigherHRNet(AssociativeHRNet):
     """A high-resolution network with an associative head, and a finer heatmap head above it.
 
     Args:
-        config: the backbone's shape.
-        keypoints: K.
-        tags: whether there are tag maps; without them ``TagOutputs.tags`` has L = 0.
+        config, keypoints, tags, tag_init_std, relation: of ``AssociativeHRNet``.
         deconv_channels: width of the upsampled features; that of the finest branch if not given.
         deconv_blocks: residual blocks at the upsampled resolution (official: 4). They run on four
             times as many cells as the finest branch, so a small network wants fewer.
-        tag_init_std: standard deviation of the tag layer's initial weights.
-        relation: of ``HRNetTrunk``.
     """
 
     def __init__(
@@ -52,15 +48,11 @@ class HigherHRNet(HRNetTrunk):
         tag_init_std: float = 0.1,
         relation: RelationConfig | None = None,
     ) -> None:
-        super().__init__(config, multi_scale_output=False, relation=relation)
-        width = self.feature_widths[0]
+        super().__init__(config, keypoints, tags=tags, tag_init_std=tag_init_std, relation=relation)
         upsampled = deconv_channels or config.widths[0]
-        self.keypoints = keypoints
-        first = associative_layer(width, keypoints, tags=tags, tag_init_std=tag_init_std)
-        self.final_layers = nn.ModuleList(
-            [first, associative_layer(upsampled, keypoints, tags=False)]
-        )
-        stage = upsampling_stage(width + first.out_channels, upsampled, deconv_blocks)
+        self.final_layers.append(associative_layer(upsampled, keypoints, tags=False))
+        inputs = self.feature_widths[0] + (2 if tags else 1) * keypoints
+        stage = upsampling_stage(inputs, upsampled, deconv_blocks)
         self.deconv_layers = nn.ModuleList([stage])
         initialize(self.deconv_layers)
 

@@ -90,20 +90,3 @@ def person_diagonals(keypoints: Tensor, areas: Tensor) -> Tensor:
     high = torch.where(labeled, xy, -torch.inf).amax(dim=-2)
     box = torch.where(labeled.any(dim=-2), high - low, 0)
     return torch.maximum(box.norm(dim=-1), areas.to(xy).clamp(min=0).sqrt())
-
-
-def offset_maps(targets: RegressionTargets) -> tuple[Tensor, Tensor]:
-    """Return the target offsets as dense maps, to be plotted or compared; training needs none.
-
-    Returns:
-        Offsets (B, K, 2, h, w) in cells and weights (B, K, h, w), as of ``PositiveCells``; both 0
-        in all other cells.
-    """
-    positive = positive_cells(targets)
-    cells = (positive.images, positive.rows, positive.columns)
-    batch, height, width = targets.center_assignment.shape
-    kinds = targets.keypoints.shape[2]
-    offsets = positive.offsets.new_zeros(batch, height, width, kinds, 2)
-    weights = positive.weights.new_zeros(batch, height, width, kinds)
-    offsets[cells], weights[cells] = positive.offsets, positive.weights
-    return offsets.permute(0, 3, 4, 1, 2), weights.permute(0, 3, 1, 2)

@@ -7,7 +7,6 @@ import pytest
 
 from poselib.analysis.association_errors import FailureCase, largest_failures
 from poselib.analysis.localization_errors import error_cases, error_panels
-from poselib.data.readers.coco import to_coco_results
 from poselib.metrics.localization_errors import (
     LocalizationError,
     LocalizationErrors,
@@ -48,7 +47,7 @@ def judged() -> LocalizationErrors:
     results = [
         result
         for image, here in zip(IDS, FOUND, strict=True)
-        for result in to_coco_results(poses(*here), image)
+        for result in poses(*here).to_coco(image)
     ]
     return classify_localization(comparison_of(truth, results, TOY))
 
@@ -94,7 +93,7 @@ def test_swaps_with_two_people_are_two_cases() -> None:
         "categories": [{"id": 1}],
     }
     mixed = poses([a[0], b[1], c[2], c[3]])
-    one = classify_localization(comparison_of(truth, to_coco_results(mixed, 1), TOY))
+    one = classify_localization(comparison_of(truth, mixed.to_coco(1), TOY))
     own = int(one.truth[0])
     told = [(case.other, case.keypoints) for case in error_cases(one)]
     wrong = {0: (0,), 1: (1,), 2: (2, 3)}

@@ -19,7 +19,7 @@ from poselib.analysis.oracle_search import (
     window_fractions,
 )
 from poselib.annotations import AnnotationTable
-from poselib.data.readers.coco import read_annotations, to_coco_results
+from poselib.data.readers.coco import read_annotations
 from poselib.engine.evaluate import evaluate, evaluate_poses
 from poselib.engine.predict import PredictOptions, present
 from poselib.metrics.oracle_search import oracle_search
@@ -109,7 +109,7 @@ def test_search_step_is_in_px_of_the_network_input() -> None:
         people[..., :2] = sample.to_original(people[..., :2])
         areas = sample.areas * sample.to_original.scale**2
         after = oracle_search(found, people, areas, COCO.sigmas, 5, steps[-1])
-        results += to_coco_results(after, index + 1)
+        results += after.to_coco(index + 1)
     assert steps == pytest.approx([0.5 * 160 / 64, 0.5 * 240 / 64, 2 * 0.5 * 128 / 64])
     expected = ap_of(FILES.annotations(), results, COCO)
     assert table["AP"][1] == expected.AP > table["AP"][0] > 0.1

@@ -17,8 +17,8 @@ from poselib.encoders.regression import (
     mean_positions,
     regression_targets,
 )
-from poselib.ops.offsets import offset_maps
 from poselib.structures import AffineTransform, Batch
+from tests.ops.factories import offset_maps
 from tests.references.plain_regression import PlainRegression
 
 torch.set_num_threads(1)

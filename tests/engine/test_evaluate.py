@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from poselib.annotations import AnnotationTable
-from poselib.data.readers.coco import CocoKeypoints, read_annotations, to_coco_results
+from poselib.data.readers.coco import CocoKeypoints, read_annotations
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, evaluate_poses
@@ -132,7 +132,7 @@ def test_crowd_indices_add_three_numbers() -> None:
     dataset = scenes(CROWDPOSE, 12)
     poses = true_poses(dataset)
     found = evaluate_poses(dataset, poses, CROWDPOSE)
-    results = [r for n, each in enumerate(poses) for r in to_coco_results(each, n)]
+    results = [r for n, each in enumerate(poses) for r in each.to_coco(n)]
     expected = ap_of(coco_document(dataset), results, CROWDPOSE, by_crowding=True)
     assert found.ap.as_dict() == pytest.approx(expected.as_dict(), nan_ok=True)
     assert found.ap.AP_crowd_easy == pytest.approx(1)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.offset import offset_loss, weighted_smooth_l1
-from poselib.ops.offsets import offset_maps
 from poselib.structures import RegressionTargets
+from tests.ops.factories import offset_maps
 from tests.references.plain_regression import plain_offset_loss
 
 torch.set_num_threads(1)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.offsets import offset_maps, person_diagonals, positive_cells
+from poselib.ops.offsets import person_diagonals, positive_cells
 from poselib.structures import RegressionTargets
+from tests.ops.factories import offset_maps
 
 
 def targets_of(keypoints: Tensor, assignment: Tensor, stride: int = 4) -> RegressionTargets:

@@ -21,12 +21,12 @@ from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.pretrained import load_official
 from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.normalization import normalize
-from poselib.ops.offsets import offset_maps
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System, build
 from tests.decoders.factories import with_embedding
 from tests.models.official import official_weights
+from tests.ops.factories import offset_maps
 
 torch.set_num_threads(1)
 

@@ -15,11 +15,11 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import evaluate_poses
 from poselib.models import get_backbone
 from poselib.models.regression import RegressionHRNet
-from poselib.ops.offsets import offset_maps
 from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System
 from poselib.systems.regression import RegressionSystemOptions, regression_system
+from tests.ops.factories import offset_maps
 
 torch.set_num_threads(1)
 

@@ -16,7 +16,6 @@ from poselib.data.readers.coco_json import read_annotations, read_images, read_t
 from poselib.data.readers.json_fields import Entry, entries, load_json, number, number_rows
 from poselib.ops.io import atomic_write
 from poselib.skeletons import Skeleton
-from poselib.structures import Poses
 
 __all__ = [
     "PIXEL_CENTER",
@@ -24,7 +23,6 @@ __all__ = [
     "CocoKeypoints",
     "read_annotations",
     "read_results",
-    "to_coco_results",
     "upload_path",
     "write_results",
 ]
@@ -62,7 +60,7 @@ class CocoKeypoints(KeypointImages):
 class CocoImages(KeypointImages):
     """Images of a COCO-format file without annotations, such as test-dev's.
 
-    They are there to be predicted: ``to_coco_results`` and ``write_results`` make the file that
+    They are there to be predicted: ``Poses.to_coco`` and ``write_results`` make the file that
     the evaluation server takes, ``upload_path`` gives its name.
 
     Args:
@@ -121,17 +119,6 @@ def read_results(results: Path | Sequence[Entry], annotations: AnnotationTable) 
         images=np.array(images, np.int64),
         categories=np.array(categories, np.int64),
     )
-
-
-def to_coco_results(poses: Poses, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-    """Return the people of one image as COCO results, keypoints as (x, y, score) triples.
-
-    Args:
-        poses: px of the image file; missing keypoints are written as 0, 0, 0.
-        image_id: the dataset's number of the image.
-        category_id: the dataset's number of the category.
-    """
-    return poses.to_coco(image_id, category_id)
 
 
 def write_results(results: list[dict[str, Any]], path: Path) -> None:

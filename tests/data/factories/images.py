@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from poselib.data.keypoint_dataset import KeypointImages
-from poselib.data.readers.coco import to_coco_results
 from poselib.structures import Poses
 
 
@@ -37,7 +36,7 @@ def perfect_results(dataset: KeypointImages, shift: float = 0.0) -> list[dict[st
     return [
         result
         for sample in dataset
-        for result in to_coco_results(
-            poses_of(sample.keypoints, shift), sample.image_id, dataset.category_id
+        for result in poses_of(sample.keypoints, shift).to_coco(
+            sample.image_id, dataset.category_id
         )
     ]

@@ -19,7 +19,6 @@ from poselib.data.readers.coco import (
     CocoImages,
     CocoKeypoints,
     read_results,
-    to_coco_results,
     upload_path,
     write_results,
 )
@@ -332,13 +331,13 @@ def test_bad_images_are_refused_when_read(tmp_path: Path) -> None:
 
 
 def test_results_go_back_to_pixel_indices(tmp_path: Path) -> None:
-    results = to_coco_results(poses_of(reader(tmp_path)[0].keypoints), 5, category_id=4)
+    results = poses_of(reader(tmp_path)[0].keypoints).to_coco(5, category_id=4)
     assert [(r["image_id"], r["category_id"], r["score"]) for r in results] == [(5, 4, 1.0)] * 2
     assert results[0]["keypoints"][:6] == [12, 6, 0.5, 13, 6.5, 0.5]
     assert results[1]["keypoints"][:30] == [0] * 30
     assert results[1]["keypoints"][30:33] == [30, 13, 0.5]
     json.dumps(results)
-    assert to_coco_results(Poses.empty(17), 5) == []
+    assert Poses.empty(17).to_coco(5) == []
 
 
 def test_results_are_read_or_refused_by_name(tmp_path: Path) -> None:
@@ -347,7 +346,7 @@ def test_results_are_read_or_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"results file .*results\.json does not exist"):
         read_results(path, annotations)
     poses = poses_of(dataset[0].keypoints)
-    write_results(to_coco_results(poses, 5), path)
+    write_results(poses.to_coco(5), path)
     read, expected = read_results(path, annotations), DetectionTable.of_poses([poses], 17)
     np.testing.assert_array_equal(read.keypoints, expected.keypoints)
     np.testing.assert_array_equal(read.scores, expected.scores)
@@ -409,7 +408,7 @@ def test_results_for_the_server(tmp_path: Path) -> None:
     results = [
         entry
         for sample in dataset
-        for entry in to_coco_results(poses_of(keypoints), sample.image_id, dataset.category_id)
+        for entry in poses_of(keypoints).to_coco(sample.image_id, dataset.category_id)
     ]
     file = upload_path(tmp_path / "out", "progressive-w32_1")
     assert file.name == "person_keypoints_test-dev2017_progressive-w32_1_results.json"
