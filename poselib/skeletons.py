@@ -141,7 +141,7 @@ _SIGMAS = {
     **{"nose": 0.026, "eye": 0.025, "ear": 0.035, "head": 0.079, "neck": 0.079},
     **{"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062},
     **{"hip": 0.107, "knee": 0.087, "ankle": 0.089},
-    # They have no such keypoint: that of the nearest one.
+    # Both lack these: as of the nearest keypoint.
     **{"head_top": 0.079, "upper_neck": 0.079, "thorax": 0.079, "chest": 0.079, "pelvis": 0.107},
 }
 

@@ -32,7 +32,7 @@ PAPER_ROOMS = ("systems", "papers", "experiments")
 LONG_NAMES = ("dekr", "logocap", "rpstn")  # wherever they occur in a name
 SHORT_NAMES = ("hae", "grm", "mfa", "jre")  # as a word of a name
 # "pad" is also what one does with tensors: only the abbreviation itself and files count.
-FILE_LINES, BODY_LINES = 360, 60
+FILE_LINES, BODY_LINES = 300, 60
 
 Checker = Callable[[str, str], Iterator[str]]
 
