@@ -62,7 +62,6 @@ def evaluate_variants(
     Variants of the same scales share one forward pass per image.
 
     Args:
-        system: trained.
         dataset: labeled images of its skeleton.
         variants: of different names; those that the system does not support are left out.
         options: how images are presented; ``scales`` is taken from the variants.

@@ -45,7 +45,6 @@ def pair_panels(
 
     Args:
         poses: detections of each image, in its px.
-        skeleton: gives the OKS constants.
         titles: a name per image.
         min_person_score: detections below it are left out.
     """

@@ -171,7 +171,6 @@ def search_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
 
     Args:
         table: from ``measure_oracle_search``, in per cent.
-        measured_on: the data.
 
     Returns:
         Rows of ``published_bound``, with ``published_on`` and ``published_AP``, and those of

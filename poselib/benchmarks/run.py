@@ -43,7 +43,6 @@ def run_benchmarks(
     """Time each piece of work under each setting of its device.
 
     Args:
-        benchmarks: what to time.
         settings: devices and the threads that one operation may use there.
         repeats: turns of each pair, more of them until ``seconds`` have passed.
         seconds: see ``engine.timing.measure``.

@@ -95,7 +95,6 @@ def time_systems(
 
     Args:
         networks: by the name of their row.
-        skeleton: the keypoints.
         size: (H, W) of the image, px.
         people: in the decoded maps.
         settings: devices and threads, each for all networks.

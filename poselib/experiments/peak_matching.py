@@ -15,7 +15,7 @@ from poselib.analysis.compare import evaluate_variants
 from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import Variant
-from poselib.experiments.statistics import gains, outcome, summary
+from poselib.experiments.statistics import gains, outcome, summary_by
 from poselib.papers.published import published_table
 from poselib.systems import System
 
@@ -123,12 +123,7 @@ def matching_summary(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFr
         results: from ``measure_matching``.
         metrics: columns to summarize; gains are over direct regression at the same scales.
     """
-    parts = []
-    for name, part in results.groupby("scales", sort=False):
-        table = summary(part, metrics, DIRECT)
-        table.insert(0, "scales", name)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    return summary_by(results, "scales", metrics, DIRECT)
 
 
 def matching_gains(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -145,7 +140,6 @@ def matching_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
 
     Args:
         table: from ``matching_summary``.
-        measured_on: the data.
 
     Returns:
         Rows of ``published_matching``, with ``published_on`` for ``data`` and ``published_``

@@ -51,7 +51,6 @@ def execute_runs(
     Runs of equal id are executed once. The cores are divided among the processes.
 
     Args:
-        runs: to execute.
         runs_dir: receives the runs; executed notebooks and logs go to ``notebooks`` in it.
         workers: number of processes at a time.
         folders: further parameters of every run that do not change its results, as ``device``.

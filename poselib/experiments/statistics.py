@@ -100,6 +100,18 @@ def summary(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.
     return means[["row", "seeds", *ordered]]
 
 
+def summary_by(
+    results: pd.DataFrame, by: str, metrics: Sequence[str], baseline: str
+) -> pd.DataFrame:
+    """Return ``summary`` of the lines with each value of a column, with that column in front."""
+    parts = []
+    for value, part in results.groupby(by, sort=False):
+        table = summary(part, metrics, baseline)
+        table.insert(0, by, value)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
 def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Return a table to read: a line per metric, a column per row of ``summary``.
 

@@ -24,7 +24,7 @@ from poselib.experiments.ablation import (
 )
 from poselib.experiments.parameters import notebook_parameters, parse_options
 from poselib.experiments.run_sweep import execute_runs
-from poselib.experiments.statistics import gains, outcome, summary, to_display
+from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import get_device
 from poselib.papers.preset import Preset
@@ -201,12 +201,8 @@ class Study:
         """
         baseline, metrics = self.ablation.within["baseline"], self.ablation.metrics
         shown = to_display(results)
-        parts = []
-        for row, part in shown.groupby("row", sort=False):
-            table = summary(part.assign(row=part["decoding"]), metrics, baseline)
-            table.insert(0, "network", row)
-            parts.append(table)
-        within = pd.concat(parts, ignore_index=True)
+        shown = shown.assign(network=shown["row"], row=shown["decoding"])
+        within = summary_by(shown, "network", metrics, baseline)
         others = within[within["row"] != baseline]
         named = others.assign(row=others["network"])
         return within.rename(columns={"row": "decoding"}), outcome(named, baseline, unit=" in %")

@@ -129,7 +129,6 @@ def plan(
     """Return the runs of a sweep: all rows with the first seed, then all with the next.
 
     Args:
-        sweep: to plan.
         seeds: each row is run with each of them.
         parameters: override those that are common to all rows.
         rows: the rows wanted; all of them by default.

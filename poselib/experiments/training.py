@@ -42,8 +42,6 @@ def init_system(
 
     Args:
         preset: gives the size of images, and the options that are not given here.
-        skeleton: the keypoints to predict.
-        seed: for the weights.
         name: key in ``poselib.systems.SYSTEMS``.
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
             timm's name of a classifier, or a file; empty for random weights; None for the preset's,

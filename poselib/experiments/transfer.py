@@ -76,7 +76,6 @@ def synthetic_domains(preset: Preset, skeleton: Skeleton, size: int) -> list[Dom
 
     Args:
         preset: its scenes are those that the network was trained on.
-        skeleton: of the network.
         size: short side of the network input for scenes of the preset's size, px; larger in
             proportion for larger scenes, so that people keep their size.
     """

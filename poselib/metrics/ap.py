@@ -48,7 +48,6 @@ def evaluate_ap(comparison: Comparison, *, by_crowding: bool = False) -> APResul
     that size) the number is NaN.
 
     Args:
-        comparison: annotated people and detections.
         by_crowding: also measure AP of easy, medium and hard images, by the crowd index of each
             image, as CrowdPose does.
 

@@ -26,7 +26,6 @@ def keypoint_ap(comparison: Comparison, *, min_oks: float = 0.1) -> dict[str, fl
     not found (0, 0, 0 in the results): then it is only missed.
 
     Args:
-        comparison: annotated people and detections.
         min_oks: OKS from which people match; 0.1 is what the error analysis of Ronchi and Perona
             (2017) uses.
 

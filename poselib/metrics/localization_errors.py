@@ -146,7 +146,6 @@ def ap_without_errors(
     """Measure the average precision that there would be without each kind of error.
 
     Args:
-        classified: the errors.
         placement: see ``correct_errors``.
 
     Returns:
@@ -173,7 +172,6 @@ def correct_errors(
     """Return the comparison with some kinds of errors corrected in the detections.
 
     Args:
-        classified: the errors.
         errors: of ``ERRORS``.
         placement: where a corrected keypoint lies. ``"circle"``: beside its annotated keypoint, as
             similar as an error would have it at best: a jitter by 0.85, a miss by 0.5, an inversion
@@ -220,7 +218,6 @@ def _compare_keypoints(comparison: Comparison, rows: IntArray, partners: IntArra
     """Compare the detections at ``rows`` of ``pairs.order`` with all people of their image.
 
     Args:
-        comparison: annotated people and detections.
         rows: (R,) the matched detections.
         partners: (R,) the annotated people that they are matched to.
     """

@@ -34,7 +34,6 @@ def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[In
     Args:
         poses: detections, px of the sample's image.
         sample: the annotated people.
-        skeleton: gives the constants of OKS.
 
     Returns:
         (N,) int64, the detection of each annotated person, -1 if it has none; and (N,) their OKS
@@ -63,7 +62,6 @@ def match_people(comparison: Comparison, min_oks: float) -> IntArray:
     there is none, to one that is ignored, and crowds are matched as often as need be.
 
     Args:
-        comparison: annotated people and detections.
         min_oks: OKS from which two may match.
 
     Returns:

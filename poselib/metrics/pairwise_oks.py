@@ -78,9 +78,6 @@ def pairwise_oks(
     box of three times the size, as pycocotools does.
 
     Args:
-        truth: annotated people.
-        found: detections.
-        pairs: of both.
         sigmas: (K,) constants of the keypoints.
 
     Returns:

@@ -43,7 +43,6 @@ def fit_scale_shift(comparison: Comparison, *, scale: bool, shift: bool) -> Scal
     are solved over the more similar half of these pairs.
 
     Args:
-        comparison: annotated people and detections.
         scale: fit a scale; 1 if not.
         shift: fit a shift; 0 if not.
     """

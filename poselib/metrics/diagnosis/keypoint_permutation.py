@@ -17,9 +17,6 @@ def type_similarity(sample: Comparison) -> FloatArray:
 
     People are paired by the boxes of their keypoints, which do not depend on the order of types.
 
-    Args:
-        sample: annotated people and detections.
-
     Returns:
         (K, K) mean similarity from 0 to 1 of annotated keypoints (rows) to detected ones (columns).
     """
