@@ -86,6 +86,7 @@ class Predictor:
 
         Args:
             images: one image, or a list, tuple or dataset of them.
+            progress: show a bar.
             **options: ``size``, ``flip``, ``scales``, ``batch_size`` and ``device`` as in
                 ``load``, for this call alone.
 
@@ -117,10 +118,12 @@ class Predictor:
         """Draw the people found over an image, or over each of several.
 
         Args:
+            images: one image, or several.
             poses: what was found in it, or in each of them; predicted if not given.
             min_score: people whose score is below it are left out; by default the threshold that
                 suits the system.
             titles: a heading for each of several images.
+            title: heading of the figure.
 
         Returns:
             A figure, which a notebook shows and ``savefig`` writes.
