@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poselib.benchmarks.workloads import random_people
+from poselib.benchmarks.workloads import as_float32, random_people
 from poselib.models.local_global import MessagePassing
 from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.outputs import LocalGlobalOutputs
@@ -55,7 +55,7 @@ def adapt_inputs(
     middles = np.concatenate([(spots + 0.5) * stride, np.full_like(spots[..., :1], 2)], axis=-1)
     wrong = points[..., :2] + rng.uniform(-error, error, points[..., :2].shape)
     heat = gaussian_heatmaps(torch.from_numpy(points), size, cells, _SIGMA)
-    marks = gaussian_heatmaps(_floats(middles)[:, :, None], size, cells, _SIGMA / 2)
+    marks = gaussian_heatmaps(as_float32(middles)[:, :, None], size, cells, _SIGMA / 2)
     noise = torch.from_numpy(rng.random((images, keypoints + 1, *cells), dtype=np.float32))
     return LocalGlobalOutputs(
         (heat + _NOISE * noise[:, 1:]).to(device),
@@ -83,7 +83,7 @@ def _offsets(spots: NDArray[np.float64], points: NDArray[np.float64], cells: Siz
     """Return (B, K, 2, h, w) cells: the distance of each cell's center from the keypoints."""
     images, _, kinds, _ = points.shape
     offsets = torch.zeros(images, kinds, 2, *cells)
-    apart = _floats(spots[:, :, None] + 0.5 - points)
+    apart = as_float32(spots[:, :, None] + 0.5 - points)
     column, row = torch.from_numpy(spots).long().unbind(dim=-1)
     for image, each in enumerate(apart):
         offsets[image, :, :, row[image], column[image]] = each.permute(1, 2, 0)
@@ -95,7 +95,3 @@ def _message_passing(keypoints: int, embedding: int, seed: int) -> MessagePassin
         torch.manual_seed(seed)
         network = MessagePassing(keypoints, embedding, attentive=True)
     return network.eval().requires_grad_(False)
-
-
-def _floats(values: NDArray[np.float64]) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))

@@ -120,7 +120,7 @@ def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
         measured: of ``speed.speed_accuracy``, by dataset and machine; may be empty.
     """
     paper = published_table("logocap", "3").rename(columns={"time_ms": "ms"})[["ms", "AP"]]
-    method = [_method(row) for row in paper.index]
+    method = [row.partition(",")[0] for row in paper.index]
     panels = {f"published: {PUBLISHED_ON}": paper.assign(method=method)}
     panels |= {f"measured: {where}": found for where, found in measured.items()}
     return {heading: some.rename(index=_network) for heading, some in panels.items()}
@@ -134,10 +134,6 @@ def summarize_tradeoff(measured: Mapping[str, pd.DataFrame]) -> str:
         for where, found in measured.items()
     ]
     return "; ".join(told) or "no checkpoint was given to be measured"
-
-
-def _method(row: str) -> str:
-    return row.partition(",")[0]
 
 
 def _network(row: str) -> str:

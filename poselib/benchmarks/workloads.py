@@ -176,26 +176,27 @@ def _scene(
     count, kinds, _ = people.shape
     maps = (size[0] // _STRIDE, size[1] // _STRIDE)
     base = _SPACING * (rng.permutation(count) - (count - 1) / 2)
-    own = _floats(base[:, None, None] + _SPREAD * rng.standard_normal((count, kinds, length)))
-    heights = _floats(rng.uniform(0.5, 1, (count, kinds, 1, 1)))
+    own = as_float32(base[:, None, None] + _SPREAD * rng.standard_normal((count, kinds, length)))
+    heights = as_float32(rng.uniform(0.5, 1, (count, kinds, 1, 1)))
     heatmaps = torch.zeros(kinds, *maps)
     tags = _background(rng, (kinds, length, *maps), _SPACING * count / 2)
-    noise = _floats(_SPREAD * rng.standard_normal(tags.shape))
+    noise = as_float32(_SPREAD * rng.standard_normal(tags.shape))
     for person, tag, height in zip(people, own, heights, strict=True):
         peaks = gaussian_heatmaps(person[None, None], size, maps, _SIGMA / _STRIDE)[0] * height
         nearest = (peaks > heatmaps) & (peaks > _NOISE)
         heatmaps = torch.maximum(heatmaps, peaks)
         tags = torch.where(nearest[:, None], tag[:, :, None, None], tags)
-    return heatmaps + _floats(rng.uniform(0, _NOISE, heatmaps.shape)), tags + noise
+    return heatmaps + as_float32(rng.uniform(0, _NOISE, heatmaps.shape)), tags + noise
 
 
 def _background(rng: np.random.Generator, shape: tuple[int, int, int, int], limit: float) -> Tensor:
     """Return (K, L, h, w) tags between -limit and limit that vary slowly over the map."""
     nodes = [max(2, side // _PATCH) for side in shape[2:]]
-    return _enlarged(_floats(rng.uniform(-limit, limit, (*shape[:2], *nodes))), shape[2:])
+    return _enlarged(as_float32(rng.uniform(-limit, limit, (*shape[:2], *nodes))), shape[2:])
 
 
-def _floats(values: NDArray[np.float64]) -> Tensor:
+def as_float32(values: NDArray[np.float64]) -> Tensor:
+    """Return an array as a tensor in single precision."""
     return torch.from_numpy(values.astype(np.float32))
 
 

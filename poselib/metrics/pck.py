@@ -108,7 +108,9 @@ def joint_ap(
         labeled = truth[..., 2] > 0
         annotated += labeled.sum(axis=0)
         present = found.found[:, counted]
-        distance = _in_heads(found.keypoints[:, counted], present, truth, sizes)
+        points = found.keypoints[:, None, counted].astype(np.float64)
+        apart = np.linalg.norm(points - truth[None, ..., :2], axis=-1) / sizes[None, :, None]
+        distance = np.where(present[:, None] & labeled[None], apart, np.inf)  # (P, N, J)
         scores.append(np.where(present, found.scores[:, counted], np.nan).astype(np.float64))
         hits.append(_right(distance, labeled, levels))
     return _average_precision(np.concatenate(scores), np.concatenate(hits, axis=1), annotated)
@@ -173,18 +175,6 @@ def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> Flo
     number = counts.sum(axis=0)
     right = ((distance <= levels) & counts).sum(axis=1)
     return np.where(number > 0, right / np.maximum(number, 1), np.nan)
-
-
-def _in_heads(
-    found: NDArray[np.floating],
-    present: BoolArray,
-    truth: NDArray[np.floating],
-    sizes: NDArray[np.floating],
-) -> FloatArray:
-    """Distances (P, N, J) of all detections to all annotated people, in head sizes."""
-    distance = np.linalg.norm(found[:, None].astype(np.float64) - truth[None, ..., :2], axis=-1)
-    comparable = present[:, None] & (truth[None, ..., 2] > 0)
-    return np.where(comparable, distance / sizes[None, :, None], np.inf)
 
 
 def _right(distance: FloatArray, labeled: BoolArray, thresholds: FloatArray) -> BoolArray:
