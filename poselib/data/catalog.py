@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from poselib.annotations import AnnotationTable
 from poselib.data.keypoint_dataset import KeypointImages
+from poselib.data.loaders import SampleSource
 from poselib.data.readers.aic import AicKeypoints
 from poselib.data.readers.coco import CocoImages, CocoKeypoints
 from poselib.data.readers.flic import FlicImages
@@ -24,7 +25,6 @@ from poselib.data.readers.uav_human import UavHumanKeypoints
 from poselib.data.synthetic.config import CROWD_SCENES, SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton, get_skeleton
-from poselib.structures import Sample
 
 Split = Literal["train", "val", "test"]
 TrainTest = Literal["train", "test"]
@@ -33,14 +33,10 @@ _MPII_CROP = 384  # px
 _HIEVE_VAL_VIDEOS = 3
 
 
-class KeypointDataset(Protocol):
+class KeypointDataset(SampleSource, Protocol):
     """A sequence of images with annotated people that knows their skeleton."""
 
     skeleton: Skeleton
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Sample: ...
 
     def annotations(self) -> AnnotationTable: ...
 

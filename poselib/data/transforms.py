@@ -58,10 +58,11 @@ def warp_sample(
         ignore_outside: mark pixels from outside the image as ignored, as HigherHRNet's code
             does; otherwise they are background.
     """
+    points = np.concatenate([warp(sample.keypoints[..., :2]), sample.keypoints[..., 2:]], axis=-1)
     return replace(
         sample,
         image=_warp_image(sample.image.transpose(1, 2, 0), warp, size).transpose(2, 0, 1),
-        keypoints=_zero_outside(_transform_keypoints(sample.keypoints, warp), size),
+        keypoints=_zero_outside(points.astype(np.float32), size),
         areas=(sample.areas * warp.scale**2).astype(np.float32),
         ignore_mask=_warp_mask(sample.ignore_mask, warp, size, ignore_outside),
         to_original=warp.inverse().then(sample.to_original),
@@ -160,11 +161,9 @@ class Augment:
         result = warp_sample(sample, warp, size, ignore_outside=self.ignore_outside)
         if flip:
             result = replace(result, keypoints=result.keypoints[:, self.skeleton.flip_indices])
-        return _change_light(
-            _drop_people_without_keypoints(result),
-            self.brightness * draws[4],
-            self.contrast * draws[5],
-        )
+        kept = (result.keypoints[..., 2] > 0).any(axis=1)
+        result = replace(result, keypoints=result.keypoints[kept], areas=result.areas[kept])
+        return _change_light(result, self.brightness * draws[4], self.contrast * draws[5])
 
     def _random_transform(
         self, size: Size, draws: NDArray[np.float64], flip: bool
@@ -184,24 +183,12 @@ def _shifting(shift: float) -> AffineTransform:
     return AffineTransform(np.array([[1.0, 0.0, shift], [0.0, 1.0, shift]]))
 
 
-def _transform_keypoints(
-    keypoints: NDArray[np.float32], warp: AffineTransform
-) -> NDArray[np.float32]:
-    xy, visibility = warp(keypoints[..., :2]), keypoints[..., 2:]
-    return np.concatenate([xy, visibility], axis=-1).astype(np.float32)
-
-
 def _zero_outside(keypoints: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     """Set keypoints to zero that are not labeled or not in [0, W) x [0, H)."""
     limits = np.array([size[1], size[0]], dtype=np.float32)
     within = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < limits)).all(axis=-1)
     labeled = within & (keypoints[..., 2] > 0)
     return np.where(labeled[..., None], keypoints, np.float32(0))
-
-
-def _drop_people_without_keypoints(sample: Sample) -> Sample:
-    kept = (sample.keypoints[..., 2] > 0).any(axis=1)
-    return replace(sample, keypoints=sample.keypoints[kept], areas=sample.areas[kept])
 
 
 def _warp_image(

@@ -28,6 +28,7 @@ from poselib.ops.lazy_upsampling import LazyUpsampled
 from poselib.ops.peaks import (
     SUBPIXEL,
     Subpixel,
+    check_kernel,
     find_peaks,
     finite_maps,
     sample_cells,
@@ -77,10 +78,8 @@ class AssociativeOptions:
             )
         if self.resolution not in ("image", "map"):
             raise ValueError(f"resolution must be 'image' or 'map', not {self.resolution!r}")
-        if self.nms_kernel is not None and (self.nms_kernel < 1 or self.nms_kernel % 2 == 0):
-            raise ValueError(
-                f"nms_kernel must be an odd positive number of cells, not {self.nms_kernel}"
-            )
+        if self.nms_kernel is not None:
+            check_kernel(self.nms_kernel, "nms_kernel")
         if self.subpixel not in SUBPIXEL:
             raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
 

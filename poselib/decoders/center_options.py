@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from poselib.ops.peaks import check_kernel
+
 
 @dataclass(frozen=True, kw_only=True)
 class CenterOptions:
@@ -34,10 +36,8 @@ class CenterOptions:
     scale_decrease: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.nms_kernel is not None and (self.nms_kernel < 1 or self.nms_kernel % 2 == 0):
-            raise ValueError(
-                f"nms_kernel must be an odd positive number of cells, not {self.nms_kernel}"
-            )
+        if self.nms_kernel is not None:
+            check_kernel(self.nms_kernel, "nms_kernel")
         if self.max_people < 1:
             raise ValueError(f"max_people must be at least 1, not {self.max_people}")
         for name in ("center_threshold", "nms_distance", "scale_decrease"):

@@ -69,7 +69,8 @@ def load_backbone(model: HRNetTrunk, source: str | Path, stages: int = 4) -> Non
         FileNotFoundError: the file does not exist, or the model cannot be downloaded.
         ValueError: timm has no such model, the file holds no weights, or they do not fit.
     """
-    weights = read_weights(source) if _is_file(source) else _timm_weights(str(source))
+    path = isinstance(source, Path) or source.endswith(FILE_SUFFIXES) or Path(source).is_file()
+    weights = read_weights(source) if path else _timm_weights(str(source))
     with torch.device("meta"):  # names and shapes alone
         backbone = HRNet(model.config, multi_scale_output=model.multi_scale_output)
     own = [f"{k}." for k, v in backbone.named_modules() if isinstance(v, AlignBlock)]
@@ -155,10 +156,6 @@ def _unpickle(path: Path) -> object:
     except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a readable file of weights: {reason}") from error
-
-
-def _is_file(source: str | Path) -> bool:
-    return isinstance(source, Path) or source.endswith(FILE_SUFFIXES) or Path(source).is_file()
 
 
 def _timm_weights(name: str) -> Weights:

@@ -72,7 +72,8 @@ def poses_at_centers(
         _peaks(scale, image_size, max_people, nms_kernel, center_threshold, enlarge)
         for scale in scales
     ]
-    highest = [_nonzero(of_scale.values[:, 0, :1]) for of_scale in peaks]
+    maxima = (of_scale.values[:, 0, :1] for of_scale in peaks)
+    highest = [torch.where(each > 0, each, 1.0) for each in maxima]  # 0 in a map without peaks
     people = []
     for index in sorted(range(len(scales)), key=lambda i: scales[i].centers.numel(), reverse=True):
         scale, values = scales[index], peaks[index].values[:, 0]
@@ -114,8 +115,3 @@ def _peaks(
 def _size(scale: RegressionOutputs) -> Size:
     height, width = scale.centers.shape[-2:]
     return height, width
-
-
-def _nonzero(maximum: Tensor) -> Tensor:
-    """Replace 0, the maximum of a map without peaks, by 1."""
-    return torch.where(maximum > 0, maximum, 1.0)

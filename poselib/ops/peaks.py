@@ -74,7 +74,7 @@ def local_maxima(heatmaps: Tensor, kernel: int = 5) -> Tensor:
     Raises:
         ValueError: ``kernel`` is even or not positive.
     """
-    _check_kernel(kernel)
+    check_kernel(kernel)
     maps = without_nonfinite(heatmaps)
     radius = kernel // 2
     padded = F.pad(maps, (radius, radius, radius, radius), value=-torch.inf)
@@ -82,9 +82,10 @@ def local_maxima(heatmaps: Tensor, kernel: int = 5) -> Tensor:
     return (maps == highest) & (maps > -torch.inf)
 
 
-def _check_kernel(kernel: int) -> None:
+def check_kernel(kernel: int, name: str = "kernel") -> None:
+    """Raise ValueError unless the side of a window is odd and positive."""
     if kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"kernel must be an odd positive number of cells, not {kernel}")
+        raise ValueError(f"{name} must be an odd positive number of cells, not {kernel}")
 
 
 def _running_max(maps: Tensor, window: int, dim: int) -> Tensor:
@@ -129,7 +130,7 @@ def find_peaks(
         >>> find_peaks(heatmaps, count=2).cells.tolist()
         [[[[5, 4], [1, 1]]]]
     """
-    _check_kernel(kernel)
+    check_kernel(kernel)
     if not threshold >= 0:
         raise ValueError(f"threshold must not be negative: {threshold}")
     if block_maxima is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas, keypoint_boxes
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
-from poselib.data.readers.mat_io import PIXEL_CENTER, field, number, read_mat, structures, text
+from poselib.data.readers.mat_io import PIXEL_CENTER, field, flag, read_mat, structures, text
 from poselib.skeletons import FLIC
 from poselib.structures import Size
 
@@ -80,32 +80,35 @@ class FlicImages(KeypointImages):
         return self._torsos[index].copy()
 
 
-def _read_examples(path: Path, flag: str, unchecked: bool) -> list[_Example]:
+def _read_examples(path: Path, split: str, unchecked: bool) -> list[_Example]:
     entries = structures(read_mat(path, "examples"))
     if not entries:
         raise ValueError(f"{path}: examples: expected a structure array, found none")
     return [
-        _example(entry, f"{path}: examples({n})", flag, unchecked)
+        _example(entry, f"{path}: examples({n})", split, unchecked)
         for n, entry in enumerate(entries, start=1)
     ]
 
 
-def _example(entry: np.void, where: str, flag: str, unchecked: bool) -> _Example:
+def _example(entry: np.void, where: str, split: str, unchecked: bool) -> _Example:
     xy = _numbers(entry, "coords", (2, _COORDINATES), where)[:, _COLUMNS].T + PIXEL_CENTER
     labeled = np.isfinite(xy).all(axis=1, keepdims=True)
     torso = _numbers(entry, "torsobox", (1, 4), where)[0] + PIXEL_CENTER
     if not np.isfinite(torso).all():
         raise ValueError(f"{where}: torsobox: expected finite numbers, found {torso}")
     height, width, _ = _numbers(entry, "imgdims", (1, 3), where)[0].astype(int).tolist()
-    doubtful = any(_flag(entry, name, where) for name in ("isbad", "isunchecked"))
-    if field(entry, flag) is None:
-        raise ValueError(f"{where}: {flag}: expected 0 or 1, found nothing")
+    # FLIC lacks the flags of FLIC-full.
+    doubtful = any(flag(entry, name, where) == 1 for name in ("isbad", "isunchecked"))
+    if field(entry, split) is None:
+        raise ValueError(f"{where}: {split}: expected 0 or 1, found nothing")
     return _Example(
         file_name=text(entry, "filepath", where),
         keypoints=np.concatenate([np.where(labeled, xy, 0), 2 * labeled], axis=1),
         torso=torso,
         size=(height, width),
-        chosen=_flag(entry, flag, where) and bool(labeled.any()) and (unchecked or not doubtful),
+        chosen=flag(entry, split, where) == 1
+        and bool(labeled.any())
+        and (unchecked or not doubtful),
     )
 
 
@@ -130,11 +133,3 @@ def _numbers(entry: np.void, name: str, shape: tuple[int, int], where: str) -> N
         found = "nothing" if value is None else f"{value.dtype} {value.shape}"
         raise ValueError(f"{where}: {name}: expected numbers {shape}, found {found}")
     return value.astype(np.float64)
-
-
-def _flag(entry: np.void, name: str, where: str) -> bool:
-    """Return whether a flag is 1; false if missing, since FLIC lacks the flags of FLIC-full."""
-    value = number(entry, name, where)
-    if not (np.isnan(value) or value in (0, 1)):
-        raise ValueError(f"{where}: {name}: expected 0 or 1, found {value:g}")
-    return value == 1

@@ -86,6 +86,18 @@ def number(entry: np.void, name: str, where: str) -> float:
         raise ValueError(f"{where}: {name}: expected a number, found {_shown(value)}") from error
 
 
+def flag(entry: np.void, name: str, where: str) -> float:
+    """Return a field that holds 0 or 1; NaN if missing or empty.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    value = number(entry, name, where)
+    if not (math.isnan(value) or value in (0, 1)):
+        raise ValueError(f"{where}: {name}: expected 0 or 1, found {value:g}")
+    return value
+
+
 def text(entry: np.void, name: str, where: str) -> str:
     """Return a field that holds text.
 

@@ -125,16 +125,10 @@ def _mat_joints(person: np.void, where: str) -> NDArray[np.float64]:
             raise ValueError(f"{at}: id: expected 0 to {len(MPII) - 1}, found {joint:g}")
         if not np.isfinite([x, y]).all():
             raise ValueError(f"{at}: expected finite x and y, found {x:g} and {y:g}")
-        keypoints[int(joint)] = x + PIXEL_CENTER, y + PIXEL_CENTER, _visibility(point, at)
+        # Visible too where the file does not state it.
+        visibility = 1 if mat_io.flag(point, "is_visible", at) == 0 else 2
+        keypoints[int(joint)] = x + PIXEL_CENTER, y + PIXEL_CENTER, visibility
     return keypoints
-
-
-def _visibility(point: np.void, where: str) -> int:
-    """Return 1 for a hidden joint, 2 for a visible one and where the file does not state it."""
-    value = mat_io.number(point, "is_visible", where)
-    if not (np.isnan(value) or value in (0, 1)):
-        raise ValueError(f"{where}: is_visible: expected 0 or 1, found {value:g}")
-    return 1 if value == 0 else 2
 
 
 def _mat_center(person: np.void, where: str) -> tuple[float, float]:

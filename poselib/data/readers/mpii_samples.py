@@ -151,16 +151,7 @@ def build_table(parts: Sequence[SampleParts], source: Path, unit: Unit) -> Annot
     images = [_annotated(image, others, unit) for image, others in parts]
     if not any(image.labeled.any() for image in images):
         # The labels of images for testing are withheld.
-        images = [
-            replace(
-                i,
-                keypoints=i.keypoints[:0],
-                boxes=i.boxes[:0],
-                areas=i.areas[:0],
-                ignored=i.ignored[:0],
-            )
-            for i in images
-        ]
+        images = [_annotated(image.people([]), others[:0], unit) for image, others in parts]
     return gather(source, images, len(MPII), need_people=False)
 
 

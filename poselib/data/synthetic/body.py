@@ -88,13 +88,11 @@ def _rotation(axis: int, degrees: FloatArray) -> FloatArray:
     return out
 
 
-def _unit(vectors: FloatArray) -> FloatArray:
-    return vectors / np.maximum(np.sqrt((vectors**2).sum(-1, keepdims=True)), 1e-9)
-
-
 def _perpendicular(reference: FloatArray, direction: FloatArray) -> FloatArray:
     """Return the unit vector nearest to ``reference`` that is perpendicular to ``direction``."""
-    return _unit(reference - (reference * direction).sum(-1, keepdims=True) * direction)
+    vectors = reference - (reference * direction).sum(-1, keepdims=True) * direction
+    unit: FloatArray = vectors / np.maximum(np.sqrt((vectors**2).sum(-1, keepdims=True)), 1e-9)
+    return unit
 
 
 def _arms(
