@@ -29,9 +29,8 @@ def snap_to_peaks(
     Gaussian to the 13 x 13 px around each. Upsampled maps are bilinear: their peaks are always at
     cells. So here peaks are detected among the cells of the finest maps, the maxima of 3 x 3, and
     placed by ``subpixel``. For cells of 2 px the peaks are the same. For cells of 4 px the official
-    code may take a cell although one diagonal to it is higher: 4 of 1020 keypoints of synthetic
-    scenes were moved elsewhere. A parabola is exact for an isolated Gaussian, where the fit is up
-    to 0.02 px off; with noise it is less exact than the fit.
+    code may take a cell although one diagonal to it is higher. A parabola is exact for an isolated
+    Gaussian, as the fit nearly is; with noise it is less exact than the fit.
 
     Args:
         points: (n, K, 2), finite, px of the frame.

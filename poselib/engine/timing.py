@@ -241,8 +241,7 @@ def _keep_memory() -> None:
     """Let this process keep freed memory, like any process in which a network has run.
 
     The GNU allocator gives back to the system what is free beyond twice the largest block that was
-    ever freed, of 32 MB at most, and getting it again is slow: it made 16 ms for reading windows
-    around 30 people 30 to 50.
+    ever freed, of 32 MB at most, and getting it again is slow.
     """
     torch.empty(_LARGEST_KEPT, dtype=torch.uint8)
 

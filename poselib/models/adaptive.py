@@ -34,9 +34,8 @@ class AdaptiveBlock(nn.Module):
         width: channels of each branch, C.
         adaptive: false for taps that stay where they are: an ordinary convolution.
         start: where taps lie before training: on the ``"grid"`` of an ordinary convolution
-            (A = 1), or all at the ``"center"`` (A = 0), as in the official code. The former learned
-            offsets of two synthetic keypoints sooner: after 200 steps the smooth L1 loss was 0.20
-            cells against 0.36, means of three seeds; 1.28 without adaptation.
+            (A = 1), which learns sooner, or all at the ``"center"`` (A = 0), as in the official
+            code.
 
     Raises:
         ValueError: the start is unknown.
@@ -105,11 +104,7 @@ class AdaptiveBlock(nn.Module):
 
 
 def _together(maps: Tensor) -> int:
-    """Return how many maps (n, C, h, w) to sample at a time, so that they fit into a cache.
-
-    On a CPU this is faster than all at once: in training maps of 32 x 32 cells by a quarter, in
-    prediction of 128 x 176 by a third.
-    """
+    """Return how many maps (n, C, h, w) to sample at a time: on a CPU as many as fit its cache."""
     if not maps.is_cpu:
         return len(maps)
     return max(1, _CACHED // (9 * maps[0].numel()))

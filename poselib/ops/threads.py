@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 
-# Threads that wait by spinning keep cores from other processes. A training step with two
-# threads took 8.2 s beside eight busy processes with OpenMP's default, 2.1 s with 10,000 spins,
-# 0.7 s with 1,000 and 0.6 s with none (OMP_WAIT_POLICY=PASSIVE); with one thread 0.6 to 1.2 s. On
-# two quiet cores it took 0.14 s with 10,000 spins, 0.17 s with 1,000, 0.19 s with none, and 0.26 s
-# with one thread.
+# Threads that wait by spinning keep cores from other processes: beside eight busy ones a training
+# step took 8.2 s with OpenMP's default and 0.7 s so. On quiet cores few spins cost little.
 _SPINS = "1000"
 
 
