@@ -124,10 +124,24 @@ class OffsetHead(nn.Module):
 
 
 class SplitConv1x1(nn.Sequential):
-    """The layers of a 1x1 ``conv_norm``, applied by ``mixed`` to maps of several resolutions."""
+    """A 1x1 ``conv_norm`` of maps enlarged to the first one's size and concatenated.
+
+    Each map goes through its part of the convolution at its own resolution and is enlarged
+    afterwards. Both steps are linear, so the result is the same, with fewer operations and no
+    concatenation kept for the gradient.
+    """
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        return mixed(self, maps)
+        """Map (B, C_i, h_i, w_i), the largest first, to (B, outputs, h_0, w_0)."""
+        convolution, *after = self
+        weight = cast(Tensor, convolution.weight)
+        weights = weight.split([m.shape[1] for m in maps], dim=1)
+        first, *others = (F.conv2d(m, part) for m, part in zip(maps, weights, strict=True))
+        for other in others:
+            first += F.interpolate(other, size=first.shape[2:], mode="bilinear")
+        for layer in after:
+            first = layer(first)
+        return first
 
     def saved_macs(self, maps: Sequence[Tensor]) -> int:
         """Return the multiply-accumulates saved: the official code enlarges the maps first."""
@@ -258,28 +272,3 @@ def _official_block(ours: str, theirs: Sequence[str]) -> dict[str, Parts]:
     for leaf in nn.BatchNorm2d(1).state_dict():
         parts[f"{ours}.bn.{leaf}"] = Parts(tuple(f"{name}.bn.{leaf}" for name in theirs))
     return parts
-
-
-def mixed(transition: nn.Sequential, maps: Sequence[Tensor]) -> Tensor:
-    """Apply a 1x1 ``conv_norm`` to maps enlarged to the first one's size and concatenated.
-
-    Each map goes through its part of the convolution at its own resolution and is enlarged
-    afterwards. Both steps are linear, so the result is the same, with fewer operations and no
-    concatenation kept for the gradient.
-
-    Args:
-        transition: a ``conv_norm`` whose inputs are the channels of all maps together.
-        maps: (B, C_i, h_i, w_i), the largest first.
-
-    Returns:
-        (B, outputs, h_0, w_0).
-    """
-    convolution, *after = transition
-    weight = cast(Tensor, convolution.weight)
-    weights = weight.split([m.shape[1] for m in maps], dim=1)
-    first, *others = (F.conv2d(m, part) for m, part in zip(maps, weights, strict=True))
-    for other in others:
-        first += F.interpolate(other, size=first.shape[2:], mode="bilinear")
-    for layer in after:
-        first = layer(first)
-    return first

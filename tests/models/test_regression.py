@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from poselib.models import BACKBONES
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, StageConfig
 from poselib.models.pretrained import load_official
-from poselib.models.regression import Branches, OffsetHead, RegressionHRNet, SplitConv1x1, mixed
+from poselib.models.regression import Branches, OffsetHead, RegressionHRNet, SplitConv1x1
 from poselib.models.residual import conv_norm
 from poselib.skeletons import COCO, CROWDPOSE
 from tests.models.official import official_weights, relative
@@ -56,7 +55,7 @@ def test_equals_the_official_network(skeleton, golden_dir: Path, tmp_path: Path)
         both = torch.cat([outputs.heatmaps, outputs.centers], dim=1)
         assert relative(both, arrays["heatmap"]) < 1e-5
         assert relative(outputs.offsets.flatten(1, 2), arrays["offset"]) < 1e-5
-        features = mixed(model.transition_offset, model.features(x))
+        features = model.transition_offset(model.features(x))
         first = model.head_offset.groups[0].blocks(features)[:, :15]
         assert relative(first, arrays["offset_feature_layers_0_out"]) < 1e-5
 
@@ -202,8 +201,8 @@ def test_mixing_before_enlarging_equals_mixing_after(
     maps = [torch.randn(2, *shape, requires_grad=True) for shape in shapes]
     layers = conv_norm(sum(shape[0] for shape in shapes), 5, kernel=1).train(train)
     values = []
-    for function in (mixed, concatenated):
-        result: Callable[..., Tensor] = function(layers, maps)
+    for call in (lambda: SplitConv1x1(*layers)(maps), lambda: concatenated(layers, maps)):
+        result = call()
         weights = torch.linspace(-1, 2, result.numel()).view_as(result)
         inputs = [*maps, *layers.parameters()]
         values.append([result, *torch.autograd.grad((result * weights).sum(), inputs)])
@@ -230,7 +229,7 @@ def test_taps_are_those_of_the_branch_that_a_keypoint_is_in() -> None:
     with torch.no_grad():
         first, second = model.taps(x)
         assert first.shape == second.shape == (1, 6, 9, 2, 8, 16)
-        features = mixed(model.transition_offset, model.features(x))
+        features = model.transition_offset(model.features(x))
         single, double = model.head_offset.groups
         parts = features.split([single.channels, double.channels], dim=1)
         inner = double.blocks[0](parts[1])
