@@ -1,0 +1,1 @@
+"""What a notebook asks of trained systems: comparisons, error cases, saliency, embeddings."""

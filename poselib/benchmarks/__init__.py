@@ -1,0 +1,1 @@
+"""Timings of all parts beside plain implementations of the same work."""

@@ -1,0 +1,1 @@
+"""Datasets: the catalog of names, readers, synthetic scenes, transforms and loaders."""

@@ -1,0 +1,1 @@
+"""Decoders: from network outputs to poses."""

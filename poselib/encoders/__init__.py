@@ -1,0 +1,1 @@
+"""Encoders: from annotated people to dense targets; the inverse of decoders."""

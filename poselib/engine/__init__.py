@@ -1,0 +1,1 @@
+"""Training, prediction, evaluation and checkpoints of any system."""

@@ -1,0 +1,1 @@
+"""Runs, sweeps, ablation studies and the execution of notebooks."""

@@ -1,0 +1,1 @@
+"""Losses: heatmap, associative, offset and local-global."""

@@ -1,0 +1,1 @@
+"""Metrics: AP, PCK, localization and association errors, oracle search and diagnosis."""

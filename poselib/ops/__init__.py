@@ -1,0 +1,1 @@
+"""Pure tensor functions that networks, encoders, losses and decoders share."""

@@ -1,0 +1,1 @@
+"""Plain implementations with loops, like the published code; references of tests, too."""

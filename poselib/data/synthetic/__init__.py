@@ -1,0 +1,1 @@
+"""Synthetic scenes: articulated people rendered from a seed."""
