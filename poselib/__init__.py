@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poselib.api import Predictor, load
+    from poselib.api import Predictor, evaluate, load
     from poselib.data.catalog import open_dataset, open_files
-    from poselib.engine.evaluate import evaluate
     from poselib.engine.train import train
+    from poselib.engine.train_config import TrainConfig
     from poselib.poses import Poses
     from poselib.skeletons import SKELETONS, Skeleton, get_skeleton
     from poselib.systems import SYSTEMS, System, build
@@ -29,6 +29,7 @@ __all__ = [
     "Predictor",
     "Skeleton",
     "System",
+    "TrainConfig",
     "__version__",
     "build",
     "evaluate",
@@ -40,10 +41,10 @@ __all__ = [
 ]
 
 _NAMES_OF = {
-    "api": ("Predictor", "load"),
+    "api": ("Predictor", "evaluate", "load"),
     "data.catalog": ("open_dataset", "open_files"),
-    "engine.evaluate": ("evaluate",),
     "engine.train": ("train",),
+    "engine.train_config": ("TrainConfig",),
     "poses": ("Poses",),
     "skeletons": ("SKELETONS", "Skeleton", "get_skeleton"),
     "systems": ("SYSTEMS", "System", "build"),

@@ -36,6 +36,8 @@ from poselib.systems import System
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from poselib.engine.evaluate import Evaluation, LabeledImages
+
 MODELS = {BUNDLED.stem: BUNDLED}
 
 ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor | Sample
@@ -122,7 +124,8 @@ class Predictor:
             poses: what was found in it, or in each of them; predicted if not given.
             min_score: people whose score is below it are left out; by default the threshold that
                 suits the system.
-            titles: a heading for each of several images.
+            titles: a heading for each of several images; by default, how many people are drawn
+                where some are left out.
             title: heading of the figure.
 
         Returns:
@@ -142,11 +145,14 @@ class Predictor:
             raise ValueError(f"{len(found)} poses for {len(samples)} images")
         least = self.system.visualization_threshold if min_score is None else min_score
         pixels = [sample.image for sample in samples]
+        drawn = [_drawn_label(each, least) for each in found]
         if several is not None:
+            names = drawn if titles is None else titles
             return show_poses(
-                pixels, found, self.skeleton, titles, min_person_score=least, title=title
+                pixels, found, self.skeleton, names, min_person_score=least, title=title
             )
-        return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least, title=title)
+        heading = title or drawn[0]
+        return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least, title=heading)
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
@@ -182,8 +188,8 @@ def load(
 
     Args:
         source: the name of a model, a checkpoint file (``.safetensors``, or the ``checkpoint.pt``
-            of a training) or a ``System``; by default the model that comes with poselib, which was
-            trained on synthetic images alone.
+            of a training), a folder that holds one, or a ``System``; by default the model that
+            comes with poselib, which was trained on synthetic images alone.
         size: px to which the short side of images is resized; by default that of the training.
         flip: average with the outputs of the mirrored image.
         scales: factors of ``size`` whose outputs are combined; 1 must be among them.
@@ -192,7 +198,8 @@ def load(
 
     Raises:
         FileNotFoundError: the file is absent.
-        ValueError: the name is unknown, the file is not a checkpoint, or an option is out of range.
+        ValueError: the name is unknown, the file is not a checkpoint, the folder does not hold
+            one, or an option is out of range.
     """
     options = PredictOptions(size=size, flip=flip, scales=tuple(scales), batch_size=batch_size)
     place = get_device(device)
@@ -205,6 +212,42 @@ def load(
             f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
         )
     return Predictor(load_checkpoint(MODELS.get(name, Path(name))).system, options, place, name)
+
+
+def evaluate(
+    model: Predictor | System,
+    dataset: LabeledImages,
+    options: PredictOptions | None = None,
+    *,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+    explain: bool = True,
+) -> Evaluation:
+    """Predict the images of a dataset and compare with its annotations.
+
+    Args:
+        model: what ``load`` returned, or a system.
+        dataset: labeled images of the model's skeleton.
+        options: how images are presented; by default those of the model.
+        device: where the network runs; by default that of the model.
+        progress: show a bar.
+        explain: look for reasons if AP is low, and log them as warnings.
+
+    Raises:
+        ValueError: the model is neither, or the dataset has no annotations; before anything is
+            predicted.
+    """
+    from poselib.engine.evaluate import evaluate as evaluate_system
+
+    if isinstance(model, Predictor):
+        options = options or model.options
+        device = device or model.device
+        model = model.system
+    if not isinstance(model, System):
+        raise ValueError(f"a model from poselib.load, or a System, is wanted, not {model!r}")
+    return evaluate_system(
+        model, dataset, options, device=device, progress=progress, explain=explain
+    )
 
 
 class _Samples(Sequence[Sample]):
@@ -225,6 +268,13 @@ class _Samples(Sequence[Sample]):
             raise IndexError(index)
         image = self.images[index]
         return image if isinstance(image, Sample) else bare_sample(as_rgb(image), index)
+
+
+def _drawn_label(poses: Poses, min_score: float) -> str:
+    """Return how many people are drawn, if some are left out."""
+    drawn = len(poses.above(min_score))
+    left_out = f"{drawn} of {len(poses)} drawn: score {min_score:g} or more"
+    return left_out if drawn < len(poses) else ""
 
 
 def _several(images: Any) -> Images | None:

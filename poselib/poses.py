@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,13 @@ class Poses:
         return (self[index] for index in range(len(self)))
 
     def above(self, score: float) -> Poses:
-        """Return the people whose person score is at least ``score``."""
+        """Return the people whose person score is at least ``score``.
+
+        Raises:
+            ValueError: the score is not a number.
+        """
+        if not isinstance(score, Real):
+            raise ValueError(f"score must be a number, not {score!r}")
         return self[self.person_scores >= score]
 
     @property
@@ -160,8 +167,12 @@ class Poses:
         Raises:
             ModuleNotFoundError: the package supervision is not installed.
         """
-        import supervision
-
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "to_supervision needs the package supervision: pip install supervision"
+            ) from error
         classes = np.zeros(len(self), np.int64)
         data = {"person_score": self.person_scores}
         # By position: the third argument has had several names.

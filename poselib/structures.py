@@ -7,6 +7,7 @@ has a cell ``i`` that covers ``[i * s, (i + 1) * s)`` of the network's input.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -78,6 +79,25 @@ class Sample:
     @property
     def size(self) -> Size:
         return self.image.shape[1], self.image.shape[2]
+
+
+def sample_index(index: int, count: int) -> int:
+    """Return which of ``count`` samples an index means; negative ones count from the end.
+
+    Raises:
+        TypeError: it is not an integer, such as a slice.
+        IndexError: there are fewer samples.
+    """
+    try:
+        number = operator.index(index)
+    except TypeError:
+        raise TypeError(
+            f"a dataset takes one integer, not {index!r}; several are "
+            "[dataset[i] for i in range(3)]"
+        ) from None
+    if not -count <= number < count:
+        raise IndexError(f"image {number} of {count}")
+    return number % count
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -97,6 +98,14 @@ def test_what_cannot_be_loaded_is_named(
         poselib.load(source, **options)
 
 
+def test_a_model_is_loaded_from_the_folder_of_its_training(tmp_path: Path) -> None:
+    shutil.copy(BUNDLED, tmp_path)
+    assert poselib.load(tmp_path).system.input_size == 128
+    (tmp_path / BUNDLED.name).rename(tmp_path / "notes.txt")
+    with pytest.raises(ValueError, match=r"holds no checkpoints; .* it holds notes\.txt"):
+        poselib.load(tmp_path)
+
+
 # Prediction
 
 
@@ -155,6 +164,7 @@ def test_options_count_for_a_model_or_for_one_call(
     ("image", "error", "message"),
     [
         ("absent.jpg", FileNotFoundError, "absent.jpg does not exist"),
+        (".", ValueError, r"\. is a folder, not an image file; give its images as a list"),
         (3, ValueError, "must be a path, a PIL image, an array .* not int"),
         (np.zeros((1, 20, 20, 3), np.uint8), ValueError, "several images as a list"),
     ],
@@ -176,6 +186,22 @@ def test_absent_files_are_found_before_anything_is_predicted(
         model([pixels, "absent.png"])
 
 
+# Evaluation
+
+
+def test_a_model_is_evaluated_with_its_own_options(model: Predictor) -> None:
+    dataset = poselib.open_dataset("synthetic", "val", count=2)
+    whole, system = poselib.evaluate(model, dataset), poselib.evaluate(model.system, dataset)
+    assert whole.as_dict() == pytest.approx(system.as_dict(), nan_ok=True)
+    smaller = model.with_options(size=64, flip=False)
+    found = poselib.evaluate(smaller, dataset, explain=False)
+    expected = poselib.evaluate(model.system, dataset, smaller.options, explain=False)
+    assert all(map(same, found.poses, expected.poses))
+    assert not all(map(same, found.poses, whole.poses))
+    with pytest.raises(ValueError, match=r"from poselib\.load, or a System, is wanted, not 'hae'"):
+        poselib.evaluate("hae", dataset)
+
+
 # Figures
 
 
@@ -185,6 +211,11 @@ def test_figures_show_people_above_a_score(model: Predictor, pixels: np.ndarray)
     assert len(figure.axes) == 1 and figure._repr_png_()[0].startswith(b"\x89PNG")
     fewer = model.plot(pixels, poses, min_score=2.0)
     assert len(fewer.axes[0].collections) < len(figure.axes[0].collections)
+    assert fewer.axes[0].get_title() == f"0 of {len(poses)} drawn: score 2 or more"
+    assert model.plot(pixels, poses, min_score=0).axes[0].get_title() == ""
+    several = model.plot([pixels], [poses], min_score=2.0)
+    assert several.axes[0].get_title() == fewer.axes[0].get_title()
+    assert model.plot(pixels, poses, min_score=2, title="x").axes[0].get_title() == "x"
     assert len(model.plot(pixels).axes[0].collections) == len(figure.axes[0].collections)
 
 

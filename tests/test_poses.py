@@ -59,6 +59,9 @@ def test_people_above_a_score(poses: Poses) -> None:
     assert len(poses.above(1.0)) == 0 and len(Poses.empty(5).above(0.5)) == 0
     named = replace(poses, skeleton=COCO).above(0.9)
     assert named.skeleton is COCO
+    assert len(poses.above(np.float32(0.9))) == 1 and len(poses.above(1)) == 0
+    with pytest.raises(ValueError, match="score must be a number, not 'a'"):
+        poses.above("a")  # type: ignore[arg-type]
 
 
 def test_poses_print_themselves(poses: Poses) -> None:
@@ -120,7 +123,7 @@ def test_supervision_is_imported_when_asked_for(
     assert converted.class_id.tolist() == [0, 0, 0]
     assert converted.data["person_score"] is poses.person_scores
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(ModuleNotFoundError, match="supervision"):
+    with pytest.raises(ModuleNotFoundError, match="pip install supervision"):
         poses.to_supervision()
 
 

@@ -13,7 +13,7 @@ from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import LabeledImages
 from poselib.metrics.matching import matched_oks
 from poselib.skeletons import Skeleton
-from poselib.structures import Poses, Sample
+from poselib.structures import Poses, Sample, sample_index
 
 
 def first_crowded(dataset: SampleSource, people: int, count: int, within: int = 1000) -> list[int]:
@@ -129,7 +129,7 @@ class LabeledSubset:
         return len(self.indices)
 
     def __getitem__(self, index: int, /) -> Sample:
-        return self.dataset[self.indices[index]]
+        return self.dataset[self.indices[sample_index(index, len(self))]]
 
     def annotations(self) -> AnnotationTable:
         """Return the annotated people of the images that are kept."""

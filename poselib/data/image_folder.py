@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from poselib.data.coco_export import coco_category
 from poselib.data.image_io import check_image, image_size, read_image
 from poselib.skeletons import Skeleton
-from poselib.structures import AffineTransform, Sample
+from poselib.structures import AffineTransform, Sample, sample_index
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -66,6 +66,7 @@ class ImageFiles:
 
     def __getitem__(self, index: int) -> Sample:
         """Read one image, in its own px."""
+        index = sample_index(index, len(self))
         pixels = read_image(self.paths[index], upright=True)
         return bare_sample(pixels, self.image_ids[index])
 

@@ -68,8 +68,8 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
 def as_rgb(image: object) -> NDArray[np.uint8]:
     """Return any image as (H, W, 3) uint8, RGB.
 
-    Gray images become three equal channels, and transparency is dropped. 16 bits become 8, and
-    floating-point values in [0, 1] are multiplied by 255.
+    Gray images become three equal channels, and transparency is dropped. 16 bits become 8 if a
+    value is above 255, and floating-point values in [0, 1] are multiplied by 255.
 
     Args:
         image: a path; a PIL image; an array (H, W, 3), also (H, W), (H, W, 1), (H, W, 4) or with
@@ -84,10 +84,12 @@ def as_rgb(image: object) -> NDArray[np.uint8]:
         return read_image(Path(image), upright=True)
     if isinstance(image, Image.Image):
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits, which Pillow also keeps as 32
-            return _from_array(np.asarray(image).astype(np.uint16), channels_first=False)
-        if image.mode == "F":
-            return _from_array(np.asarray(image), channels_first=False)
+        if image.mode.startswith(("I", "F")):
+            stored = np.asarray(image)
+            fits = stored.min(initial=0) >= 0 and stored.max(initial=0) < 2**16
+            if image.mode != "F" and fits:  # 16 bits, which Pillow also keeps as 32
+                stored = stored.astype(np.uint16)
+            return _from_array(stored, channels_first=False)
         return np.asarray(image.convert("RGB"))
     if isinstance(image, Tensor):
         tensor = image.detach().cpu()
@@ -120,9 +122,10 @@ def _from_array(values: NDArray[Any], channels_first: bool) -> NDArray[np.uint8]
 def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.dtype == np.uint8:
         return values
-    if values.dtype == np.uint16:
-        return np.round(values / 257).astype(np.uint8)
     low, high = values.min(), values.max()
+    # Values up to 255 are 8 bits in a wider type: as 16 bits they would be black.
+    if values.dtype == np.uint16 and high > 255:
+        return np.round(values / 257).astype(np.uint8)
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         return np.round(values * 255).astype(np.uint8)
     if values.dtype.kind in "iu" and low >= 0 and high <= 255:
@@ -166,6 +169,11 @@ def check_image(path: Path) -> None:
 
 
 def _check_present(path: Path) -> None:
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder, not an image file; give its images as a list, such as "
+            f"sorted(Path({str(path)!r}).glob('*.jpg'))"
+        )
     if not path.is_file():
         raise FileNotFoundError(f"image file {path} does not exist")
 

@@ -17,7 +17,7 @@ from poselib.annotations import AnnotationTable
 from poselib.data.annotation_table import AnnotatedImage, gather
 from poselib.data.image_io import image_size, read_image
 from poselib.skeletons import Skeleton
-from poselib.structures import AffineTransform, Sample, Size
+from poselib.structures import AffineTransform, Sample, Size, sample_index
 
 __all__ = ["AnnotatedImage", "AnnotationTable", "KeypointImages", "gather"]
 
@@ -85,11 +85,11 @@ class KeypointImages:
         """Read one image with its people, in px of the file.
 
         Raises:
-            IndexError: no such index.
+            IndexError, TypeError: no such index.
             FileNotFoundError, ValueError: the image is missing, unreadable, cut short, or not of
                 the size that the annotations state.
         """
-        table, index = self.table, range(len(self))[index]
+        table, index = self.table, sample_index(index, len(self))
         image = read_image(self.image_path(index))
         size = (image.shape[0], image.shape[1])
         if table.sizes is not None and size != table.sizes[index]:

@@ -70,15 +70,18 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
     """Build a system from a file that ``save_system`` or a training wrote.
 
     Args:
-        path: ``.safetensors``, or the ``checkpoint.pt`` of a training; the bundled system if not
-            given.
+        path: ``.safetensors``, or the ``checkpoint.pt`` of a training, or a folder that holds one;
+            the bundled system if not given.
         skeleton: if given, the checkpoint must be for this one.
 
     Raises:
         FileNotFoundError: the file is absent.
-        ValueError: it is not a poselib checkpoint, or is one of another skeleton.
+        ValueError: it is not a poselib checkpoint, or is one of another skeleton, or the folder
+            does not hold one.
     """
     path = Path(path) if path is not None else BUNDLED
+    if path.is_dir():
+        path = _checkpoint_in(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     description, weights = (_read_training if path.suffix == ".pt" else _read_safetensors)(path)
@@ -101,6 +104,20 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         raise ValueError(f"{path}: weights do not fit system {system.name!r}: {summary}") from error
     system.model.eval()
     return Checkpoint(system, description.get("provenance", {}))
+
+
+def _checkpoint_in(folder: Path) -> Path:
+    """Return the one system that was saved in a folder, else the checkpoint of its training."""
+    saved = sorted(folder.glob("*.safetensors"))
+    found = saved or sorted(folder.glob("*.pt"))
+    if len(found) != 1:
+        names = [path.name for path in found or sorted(folder.iterdir())]
+        listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise ValueError(
+            f"folder {folder} holds {len(found) or 'no'} checkpoints; give a .safetensors or .pt "
+            f"file; it holds {listed or 'nothing'}"
+        )
+    return found[0]
 
 
 def read_training(path: Path) -> dict[str, Any]:

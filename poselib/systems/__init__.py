@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from poselib.skeletons import Skeleton
+from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import dekr, grm, hae, logocap
 from poselib.systems.regression import RegressionSystemOptions
 from poselib.systems.system import LossTerms, OptionValue, System, as_mapping
@@ -40,17 +40,17 @@ def known_options(name: str, head: OptionValue = "") -> dict[str, OptionValue]:
     return as_mapping(_options_type(name, head)())
 
 
-def build(name: str, skeleton: Skeleton, **options: OptionValue) -> System:
+def build(name: str, skeleton: Skeleton | str, **options: OptionValue) -> System:
     """Build a system for a skeleton.
 
     Args:
         name: key in ``SYSTEMS``.
-        skeleton: the keypoints to predict.
+        skeleton: the keypoints to predict, or the name of their skeleton.
         **options: of the system; the dataclass of options in its file says what each means.
 
     Raises:
-        ValueError: the system or an option is unknown, and the message lists the known ones; or a
-            value is out of range.
+        ValueError: the system, the skeleton or an option is unknown, and the message lists the
+            known ones; or a value is out of range.
 
     Example:
         >>> from poselib.skeletons import COCO
@@ -63,6 +63,10 @@ def build(name: str, skeleton: Skeleton, **options: OptionValue) -> System:
     if unknown := sorted(set(options) - set(known)):
         listed = ", ".join(map(repr, unknown))
         raise ValueError(f"system {name!r} has no option {listed}; known: {', '.join(known)}")
+    if isinstance(skeleton, str):
+        skeleton = get_skeleton(skeleton)
+    if not isinstance(skeleton, Skeleton):
+        raise ValueError(f"a Skeleton or its name is wanted, not {skeleton!r}")
     return SYSTEMS[name](skeleton, kind(**options))
 
 

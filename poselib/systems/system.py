@@ -16,7 +16,7 @@ LossTerms = dict[str, Tensor]
 OptionValue = bool | int | float | str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class System:
     """A pose estimation method, ready to train, predict and evaluate.
 
@@ -52,6 +52,12 @@ class System:
     multiple: int = 64
     flip_shift: int = 0
     visualization_threshold: float = 0.3
+
+    def __repr__(self) -> str:
+        skeleton = f"{len(self.skeleton)} keypoints of {self.skeleton.name!r}"
+        parameters = sum(each.numel() for each in self.model.parameters())
+        size = "" if self.input_size is None else f", short side {self.input_size} px"
+        return f"System({self.name!r}: {skeleton}, {parameters:,} parameters{size})"
 
 
 def as_mapping(options: Any) -> dict[str, OptionValue]:

@@ -150,6 +150,9 @@ GRAY = np.dstack([RAMP] * 3)
         (Image.fromarray(np.dstack([RAMP, RAMP])), GRAY),
         (Image.fromarray(RAMP.astype(np.uint16) * 257), GRAY),
         (Image.fromarray(RAMP.astype(np.int32) * 257), GRAY),
+        (Image.fromarray(RAMP.astype(np.int32)), GRAY),
+        (Image.fromarray(RAMP.astype(np.uint16)), GRAY),
+        (COLORS.astype(np.uint16), COLORS),
         (Image.fromarray(RAMP.astype(np.float32) / 255), GRAY),
     ],
 )
@@ -180,6 +183,7 @@ def test_a_pil_image_is_turned_as_exif_asks(tmp_path: Path) -> None:
         (COLORS / -255.0, r"in \[0, 1\]"),
         (np.full((4, 4, 3), np.nan), "from nan to nan"),
         (COLORS.astype(np.int32) * 300, r"int32 must have values in \[0, 255\]"),
+        (Image.fromarray(RAMP.astype(np.int32) * 2000), r"int32 must have values in \[0, 255\]"),
         (COLORS > 5, "image of bool"),
     ],
 )

@@ -109,8 +109,10 @@ def test_samples(folder: Path) -> None:
     assert [len(sample.keypoints) for sample in (first, second, third)] == [2, 0, 1]
     assert first.keypoints[0].tolist() == WHOLE and first.areas.tolist() == [100, 102]
     assert dataset[-1].image_id == 3 and dataset.image_path(1) == folder / "b.png"
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="image 3 of 3"):
         dataset[3]
+    with pytest.raises(TypeError, match=r"takes one integer, not slice\(None, 2, None\)"):
+        dataset[:2]  # type: ignore[index]
     first.keypoints[:] = 0
     assert dataset[0].keypoints.any()
 

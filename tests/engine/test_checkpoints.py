@@ -53,6 +53,18 @@ def rewritten(file: Path, change: dict[str, Any]) -> Path:
     return file
 
 
+def test_a_folder_is_read_if_it_holds_one_checkpoint(file: Path, system: System) -> None:
+    (file.parent / "checkpoint.pt").write_bytes(b"of the training")
+    assert load_checkpoint(file.parent).provenance["steps"] == 7
+    save_system(file.with_name("other.safetensors"), system)
+    with pytest.raises(ValueError, match=r"2 checkpoints; .* other.safetensors, system.safetens"):
+        load_checkpoint(file.parent)
+    empty = file.parent / "empty"
+    empty.mkdir()
+    with pytest.raises(ValueError, match=r"empty holds no checkpoints; .* it holds nothing"):
+        load_checkpoint(empty)
+
+
 @torch.no_grad()
 def test_a_saved_system_comes_back(file: Path, system: System) -> None:
     loaded = load_checkpoint(file)

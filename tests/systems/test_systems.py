@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +43,23 @@ def test_a_system_knows_all_its_options(name: str) -> None:
     assert isinstance(system, System)
     assert system.name == name and system.skeleton is CROWDPOSE
     assert dict(system.options) == {**known_options(name), **QUICK[name]}
+
+
+def test_a_skeleton_is_given_by_itself_or_by_name() -> None:
+    system = build("hae", "crowdpose", **QUICK["hae"])
+    assert system.skeleton is CROWDPOSE
+    with pytest.raises(ValueError, match=r"unknown skeleton 'cocoa'; known: .*'coco'"):
+        build("hae", "cocoa")
+    with pytest.raises(ValueError, match="a Skeleton or its name is wanted, not 17"):
+        build("hae", 17)  # type: ignore[arg-type]
+
+
+def test_a_system_prints_itself_in_a_line() -> None:
+    system = build("hae", COCO, **QUICK["hae"])
+    count = sum(each.numel() for each in system.model.parameters())
+    text = f"System('hae': 17 keypoints of 'coco', {count:,} parameters"
+    assert repr(system) == f"{text})"
+    assert repr(replace(system, input_size=128)) == f"{text}, short side 128 px)"
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.export import check_arguments, write_scenes
 from poselib.data.synthetic.scene import Scene, render_scene
 from poselib.skeletons import Skeleton
-from poselib.structures import AffineTransform, Sample
+from poselib.structures import AffineTransform, Sample, sample_index
 
 __all__ = ["SceneConfig", "SyntheticScenes", "write_scenes"]
 
@@ -55,13 +55,13 @@ class SyntheticScenes:
 
     def scene(self, index: int) -> Scene:
         """Render a scene with all its annotations; raises IndexError past the end."""
-        if not 0 <= index < self._count:
-            raise IndexError(f"scene {index} of {self._count}")
+        index = sample_index(index, self._count)
         if self._scenes is not None:
             return self._scenes[index]
         return render_scene(self.config, self.seed, index)
 
     def __getitem__(self, index: int) -> Sample:
+        index = sample_index(index, self._count)
         scene = self.scene(index)
         keypoints = scene.keypoints_of(self.skeleton)
         kept = (keypoints[..., 2] > 0).any(1)

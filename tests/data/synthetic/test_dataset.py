@@ -38,8 +38,11 @@ def test_samples_are_complete(skeleton: Skeleton) -> None:
 def test_index_past_the_end() -> None:
     data = SyntheticScenes(CONFIG, 3, 1, COCO)
     assert len(list(data)) == 3
-    with pytest.raises(IndexError):
+    assert data[-1].image_id == 2
+    with pytest.raises(IndexError, match="image 3 of 3"):
         data[3]
+    with pytest.raises(TypeError, match=r"takes one integer, .*; several are \[dataset\[i\] for"):
+        data[:2]  # type: ignore[index]
 
 
 def test_cached_scenes_are_the_same_and_rendered_once() -> None:
