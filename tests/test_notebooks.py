@@ -65,6 +65,12 @@ def test_its_parameters_are_plain_scalars(path: Path) -> None:
 
 
 @each_notebook
+def test_papermill_reads_its_parameters_without_a_warning(path: Path) -> None:
+    (cell,) = (c for c in code_cells(path) if "parameters" in c["metadata"].get("tags", []))
+    assert all(line.count("=") == 1 for line in "".join(cell["source"]).splitlines())
+
+
+@each_notebook
 def test_it_reads_and_writes_where_its_parameters_say(path: Path) -> None:
     for cell in code_cells(path):
         if "parameters" not in cell["metadata"].get("tags", []):

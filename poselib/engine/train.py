@@ -121,7 +121,9 @@ def _steps(
             state.advance(next(batches))
             bar.update(100 * min(1.0, state.progress) - bar.n)
             if state.due(recipe.log_every):
-                bar.set_postfix(step=state.step, loss=f"{state.loss()['loss']:.4f}", refresh=False)
+                of = "" if recipe.seconds else f" of {recipe.steps}"  # time may end it first
+                text = f"step {state.step}{of}, loss {state.loss()['loss']:.4f}"
+                bar.set_postfix_str(text, refresh=False)
                 slow = slow or (progress and _report_slow(state, *begun))
             _measure_if_due(state, validate)
             if state.due(recipe.checkpoint_every):
@@ -148,9 +150,9 @@ def _report_slow(state: TrainingState, progress: float, seconds: float) -> bool:
         return False
     minutes = needed * (1 - state.progress) / 60
     tqdm.write(
-        f"This machine is slow or busy: training will take about {minutes:.0f} min more. All of it "
-        f"takes {expected / 60:.0f} min on two quiet cores and {needed / 60:.0f} min here. It can "
-        "be interrupted: it continues at its last checkpoint.",
+        f"\nThis machine is slow or busy: training will take about {minutes:.0f} min more. "
+        f"All of it takes {expected / 60:.0f} min on two quiet cores and {needed / 60:.0f} min here. "
+        "It can be interrupted: it continues at its last checkpoint.",
         file=sys.stderr,
     )
     return True

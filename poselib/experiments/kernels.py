@@ -10,6 +10,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
 import poselib
+from poselib.experiments.parameters import CALLER
 
 
 class ThisInterpreter(AsyncKernelManager):
@@ -18,7 +19,12 @@ class ThisInterpreter(AsyncKernelManager):
     A kernel found by name may be another Python: the first ``python3`` in the user's folders is
     taken. And a kernel that starts in a notebook's folder does not find a poselib that was
     imported through a relative path.
+
+    Attributes:
+        caller: the folder from which the notebook was started, which the kernel is told.
     """
+
+    caller = Path()
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -26,4 +32,6 @@ class ThisInterpreter(AsyncKernelManager):
         source = str(Path(poselib.__file__).resolve().parents[1])
         inherited = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([source, inherited] if inherited else [source])
-        return KernelSpec(**get_kernel_dict(), env={"PYTHONPATH": path})
+        # Only its errors: otherwise every kernel begins with a warning about local sockets.
+        command = get_kernel_dict(["--log-level=ERROR"])
+        return KernelSpec(**command, env={"PYTHONPATH": path, CALLER: str(self.caller)})

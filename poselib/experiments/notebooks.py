@@ -17,6 +17,7 @@ from poselib.experiments.parameters import (
     add_parameter_options,
     check_parameters,
     cli_parameters,
+    display_path,
     notebook_parameters,
     unnumbered,
 )
@@ -50,7 +51,7 @@ def run_notebook(
         parameters: values for the notebook's cell tagged ``parameters``. Relative paths among
             them are relative to the notebook's folder.
         timeout: seconds that one cell may take.
-        stream: print the output of the cells here, with a progress bar of cells.
+        stream: print the output of the cells here.
 
     Raises:
         FileNotFoundError: there is no such notebook.
@@ -86,6 +87,7 @@ def _execute(
     from poselib.experiments.kernels import ThisInterpreter
 
     spin_briefly()
+    ThisInterpreter.caller = Path.cwd()  # before papermill changes it
     papermill.execute_notebook(
         path,
         output,
@@ -93,7 +95,7 @@ def _execute(
         kernel_name="python3",
         language="python",
         cwd=path.parent,
-        progress_bar=stream,
+        progress_bar=False,  # of cells: it would contradict that of a training
         stdout_file=sys.stdout if stream else None,
         stderr_file=sys.stderr if stream else None,
         execution_timeout=max(1, round(timeout)),
@@ -124,10 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.time()
     try:
         values = cli_parameters(options.notebook, options)
+        values = {**_figures_of_smoke(options.notebook, values), **values}
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
         copy = run_notebook(
             options.notebook, options.output, values, options.timeout, stream=not options.quiet
         )
-        lines = [f"notebook: {_shown(copy)}", *_figures(options.notebook, values, start)]
+        lines = [f"notebook: {display_path(copy)}", *_figures(options.notebook, values, start)]
         if options.report:
             record = _latest(options.notebook, values, start)
             lines.append(report_line(record, options.report))
@@ -135,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         sys.stderr.write(f"{error}\n")
         return 1
-    # The bar and the cells write to stderr: the last line must come after all of that.
+    # The cells write to stderr too: the last line must come after all of that.
     sys.stderr.flush()
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
@@ -160,12 +167,20 @@ def _folder(notebook: Path, values: Mapping[str, Any], name: str) -> Path | None
     return notebook.resolve().parent / folder if isinstance(folder, str) else None
 
 
+def _figures_of_smoke(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return another folder for the preset smoke, whose figures mean nothing, than the usual."""
+    known = {**notebook_parameters(notebook), **values}
+    if known.get("preset") != "smoke" or not {"runs_dir", "figures_dir"} <= known.keys():
+        return {}
+    return {"figures_dir": f"{known['runs_dir']}/figures"}
+
+
 def _figures(notebook: Path, values: Mapping[str, Any], start: float) -> list[str]:
     folder = _folder(notebook, values, "figures_dir")
     if folder is None or not folder.is_dir():
         return []
     written = sorted(p for s in ("png", "csv") for p in folder.glob(f"*.{s}") if _newer(p, start))
-    return [f"figures: {_shown(path)}" for path in written]
+    return [f"figures: {display_path(path)}" for path in written]
 
 
 def _latest(notebook: Path, values: Mapping[str, Any], start: float) -> RunRecord:
@@ -177,18 +192,13 @@ def _latest(notebook: Path, values: Mapping[str, Any], start: float) -> RunRecor
     folders = [Path(folder) for folder in list_runs(runs_dir, name)["folder"]]
     new = [folder for folder in folders if _newer(folder / "metrics.json", start)]
     if not new:
-        raise ValueError(f"{notebook} finished no run named {name!r} in {_shown(runs_dir)}")
+        raise ValueError(f"{notebook} finished no run named {name!r} in {display_path(runs_dir)}")
     return load_run(new[-1])
 
 
 def _newer(path: Path, start: float) -> bool:
     # Some file systems store whole seconds only.
     return path.exists() and path.stat().st_mtime >= int(start)
-
-
-def _shown(path: Path) -> str:
-    path = path.resolve()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from poselib.ops.io import read_json
+from poselib.papers.preset_names import PRESETS
 
 Scalar = str | int | float | bool | None
 # Parameters that do not change results: folders, files to write, hardware, the run to resume.
 LOCAL = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")
+# The environment variable that tells a notebook's kernel from where its command was called.
+CALLER = "POSELIB_CALLER"
 _TAG = "parameters"
+# Parameters that hold paths. Others may be called like a folder by chance, as a dataset ``coco``.
+_PATHS = re.compile(
+    r"\w+_dir|checkpoints?|checkpoint_\w+|images?|image_info|annotations|results|pretrained|export"
+)
 
 
 def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
@@ -94,9 +103,39 @@ def add_parameter_options(parser: argparse.ArgumentParser) -> None:
 
 
 def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, Scalar]:
-    """Return what ``--preset`` and ``-p`` set; raises as ``parse_parameters`` does."""
+    """Return what ``--preset`` and ``-p`` set.
+
+    A path that exists from the working directory, and not from the notebook's folder, becomes
+    absolute; others stay as given, so that what a run records holds on other machines.
+
+    Raises:
+        FileNotFoundError: there is no such notebook or checkpoint.
+        ValueError: as ``parse_parameters``, or the preset is unknown.
+    """
     preset = {} if options.preset is None else {"preset": options.preset}
-    return parse_parameters(path, {**dict(options.parameter), **preset})
+    values = parse_parameters(path, {**dict(options.parameter), **preset})
+    if values.get("preset", PRESETS[0]) not in PRESETS:
+        raise ValueError(f"unknown preset {values['preset']!r}; known: {', '.join(PRESETS)}")
+    folder = Path(path).resolve().parent
+    for name, value in values.items():
+        if not (isinstance(value, str) and value and _PATHS.fullmatch(name)):
+            continue
+        if (folder / value).exists():
+            continue
+        if Path(value).exists():
+            values[name] = str(Path(value).resolve())
+        elif re.fullmatch(r"checkpoint(_\w+)?", name) and not value.isidentifier():
+            raise FileNotFoundError(f"{name} {value} does not exist in {Path.cwd()} or {folder}")
+    return values
+
+
+def display_path(path: Path | str) -> str:
+    """Return a path relative to the folder that a command was called from, to print it.
+
+    Within a notebook too, whose working directory is another. Absolute if it lies elsewhere.
+    """
+    path, caller = Path(path).resolve(), Path(os.environ.get(CALLER) or Path.cwd()).resolve()
+    return str(path.relative_to(caller)) if path.is_relative_to(caller) else str(path)
 
 
 def parse_options(text: str) -> dict[str, Scalar]:

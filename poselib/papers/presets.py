@@ -12,8 +12,9 @@ from dataclasses import replace
 from poselib.papers.catalog import get_paper
 from poselib.papers.common_presets import COMMON_PRESETS
 from poselib.papers.preset import Preset
+from poselib.papers.preset_names import PRESETS
 
-PRESETS = ("smoke", "demo", "small", "paper")
+__all__ = ["PRESETS", "get_preset"]
 
 
 def get_preset(name: str, dataset: str = "", system: str = "hae") -> Preset:

@@ -322,7 +322,8 @@ def test_a_slow_training_says_once_how_long_it_will_take(
     said = capsys.readouterr().err
     assert trained.precision == "float32"
     assert said.count("about 2 min more") == 1 and "1 min on two quiet cores" in said
-    assert "100%" in said and "left" in said
+    assert "100%" in said and "left" in said and "step 120 of 120, loss" in said
+    assert "\nThis machine is slow" in said
     train_toy(tmp_path / "fast", replace(recipe, expected_seconds=100.0), progress=True)
     assert "slow" not in capsys.readouterr().err
 

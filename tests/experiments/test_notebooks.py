@@ -110,10 +110,11 @@ def test_the_command_ends_with_the_report(
     notebook = write_notebook(tmp_path / "01_tiny.ipynb", DECLARED, WORK, SAVE)
     metrics = ["AP", "AP50", "AR", "train_seconds"]
     assert main([str(notebook), "--preset", "smoke", "--report", *metrics]) == 0
-    lines = capfd.readouterr().out.splitlines()
-    assert "preset smoke" in lines
+    out, err = capfd.readouterr()
+    lines = out.splitlines()
+    assert "preset smoke" in lines and not err
     assert lines[-2:] == [
-        f"figures: {Path('figures/table.csv')}",
+        f"figures: {Path('runs/figures/table.csv')}",
         "tiny: AP=0.31 AP50=0.64 AR=1.00 train_seconds=271",
     ]
 
@@ -132,10 +133,42 @@ def test_a_report_without_a_new_run_is_an_error(
     assert "finished no run named 'tiny' in runs" in capfd.readouterr().err
 
 
-def test_the_command_refuses_unknown_parameters(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["-p", "step", "3"], "has no parameter 'step'"),
+        (["--preset", "huge"], "unknown preset 'huge'; known: smoke, demo, small, paper"),
+        (["-p", "checkpoint", "absent.pt"], "checkpoint absent.pt does not exist"),
+    ],
+)
+def test_the_command_refuses_what_cannot_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], message: str
 ) -> None:
-    notebook = write_notebook(tmp_path / "n.ipynb", DECLARED)
-    assert main([str(notebook), "-p", "step", "3", "--output", str(tmp_path / "out")]) == 1
-    assert "has no parameter 'step'" in capsys.readouterr().err
+    declared = cell('preset = "small"\ncheckpoint = ""', "parameters")
+    notebook = write_notebook(tmp_path / "n.ipynb", declared)
+    assert main([str(notebook), *given, "--output", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        (["--preset", "smoke"], "a/figures"),
+        (["--preset", "smoke", "-p", "figures_dir", "b"], "b"),
+        (["--preset", "demo"], None),
+    ],
+)
+def test_smoke_does_not_overwrite_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], folder: str | None
+) -> None:
+    seen = []
+
+    def run(path: Path, output: Path, values: dict, *args: object, **kwargs: object) -> Path:
+        seen.append(values.get("figures_dir"))
+        return tmp_path
+
+    monkeypatch.setattr("poselib.experiments.notebooks.run_notebook", run)
+    notebook = write_notebook(tmp_path / "n.ipynb", DECLARED)
+    assert main([str(notebook), "-p", "runs_dir", "a", *given]) == 0
+    assert seen == [folder]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from poselib.experiments.parameters import (
     check_parameters,
+    cli_parameters,
     current_parameters,
+    display_path,
     notebook_parameters,
     parse_options,
     parse_parameters,
@@ -97,6 +100,32 @@ def test_text_is_read_by_the_type_of_the_default(notebook: Path) -> None:
     assert parse_parameters(notebook, text) == expected
     with pytest.raises(ValueError, match="must be a int, not 'many'"):
         parse_parameters(notebook, {"steps": "many"})
+
+
+def test_paths_of_the_command_line_are_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are not paths, and what exists from the notebook's folder stays as it was given."""
+    source = 'system = "hae"\ncheckpoint = ""\ndata_dir = ""\nimages = ""'
+    (tmp_path / "notebooks").mkdir()
+    path = write_notebook(tmp_path / "notebooks" / "n.ipynb", cell(source, "parameters"))
+    for name in ("notebooks/own", "own", "data", "hae"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    given = {"system": "hae", "checkpoint": "a.pt", "data_dir": "own", "images": "data"}
+    found = cli_parameters(path, Namespace(preset=None, parameter=list(given.items())))
+    absolute = {name: str((tmp_path / given[name]).resolve()) for name in ("checkpoint", "images")}
+    assert found == {**given, **absolute}
+
+
+def test_paths_are_shown_from_the_callers_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSELIB_CALLER", str(tmp_path / "project"))
+    monkeypatch.chdir(tmp_path)
+    assert display_path("project/figures/a.png") == str(Path("figures/a.png"))
+    assert display_path("b.png") == str((tmp_path / "b.png").resolve())
 
 
 @pytest.mark.parametrize(
