@@ -128,6 +128,7 @@ def _steps(
             _measure_if_due(state, validate)
             if state.due(recipe.checkpoint_every):
                 state.save()
+    sys.stderr.flush()  # in a notebook, the end of the bar's line must come before what is printed
 
 
 def _bar(state: TrainingState, progress: bool) -> tqdm[Any]:
@@ -150,9 +151,9 @@ def _report_slow(state: TrainingState, progress: float, seconds: float) -> bool:
         return False
     minutes = needed * (1 - state.progress) / 60
     tqdm.write(
-        f"\nThis machine is slow or busy: training will take about {minutes:.0f} min more. "
-        f"All of it takes {expected / 60:.0f} min on two quiet cores and {needed / 60:.0f} min here. "
-        "It can be interrupted: it continues at its last checkpoint.",
+        f"\nThis machine is slow or busy: training will take about {minutes:.0f} min more. All of "
+        f"it takes {expected / 60:.0f} min on two quiet cores and {needed / 60:.0f} min here. It "
+        "can be interrupted: it continues at its last checkpoint.",
         file=sys.stderr,
     )
     return True
