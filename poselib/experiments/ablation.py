@@ -9,34 +9,49 @@ from typing import Any
 
 import pandas as pd
 
+from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
+from poselib.experiments.parameters import notebook_parameters, parse_options
 from poselib.experiments.sweep import PlannedRun
+from poselib.metrics.ap import APResult
 from poselib.ops.io import read_json
 from poselib.papers.catalog import get_paper
 from poselib.papers.published import published_table
-from poselib.systems import OptionValue
+from poselib.systems import OptionValue, known_options
 
 _END = 0.1  # of the steps, over which the final loss is averaged
+
+
+_REQUIRED = {"claim": str, "baseline": str, "metrics": list}
+
+
+def _no_changes() -> dict[str, dict[str, OptionValue]]:
+    return {"default": {}}
 
 
 @dataclass(frozen=True)
 class Ablation:
     """How the rows of a sweep are evaluated and shown: the object ``ablation`` of a sweep file.
 
+    A file must say ``claim``, ``baseline`` and ``metrics``.
+
     Attributes:
-        title, claim, setup: Markdown: what is compared, what the paper claims, what the rows are.
-        paper: short name of the paper.
+        claim: Markdown: what the paper claims.
+        title: Markdown: what is compared; by default what the sweep is ``about``.
+        setup: Markdown: what the rows are.
+        paper: short name of the paper; empty if it is none of the library's.
         table: its published table, as ``published_table`` has it; empty if there is none.
         published: columns of that table that have panels.
         published_values: published numbers where there is no table: by panel and line.
         published_on: data of the published numbers.
-        decodings: decoding options, by name. Each row is shown with the first of them; a sweep of
-            one row is shown with all.
+        decodings: decoding options, by name; by default one that changes nothing. Each row is shown
+            with the first of them; a sweep of one row is shown with all.
         lines: further lines of the table: label, then row and decoding.
         baseline: line whose differences to the others are the gains.
         metrics: columns of the table.
-        outcome: metrics whose gains are reported in words.
-        figure: heading of the figure; without panels there is none.
-        panels: headings of the figure's panels, by metric; ``<metric>_gain`` shows a gain.
+        outcome: metrics whose gains are reported in words; by default the first.
+        figure: heading of the figure, by default ``title``; without panels there is none.
+        panels: headings of the figure's panels, by metric, by default of each of ``metrics``;
+            ``<metric>_gain`` shows a gain.
         smoke: rows that the preset smoke trains.
         timed_images: images on which a network of each row is timed; 0 for no timing.
         loss: the training loss to plot: ``term`` of ``metrics.jsonl``, ``column`` for its final
@@ -45,21 +60,21 @@ class Ablation:
             ``text``.
     """
 
-    title: str
     claim: str
-    setup: str
-    paper: str
     baseline: str
-    decodings: Mapping[str, Mapping[str, OptionValue]]
-    metrics: tuple[str, ...]
-    outcome: tuple[str, ...]
+    metrics: Sequence[str]
+    outcome: Sequence[str]
+    title: str
+    figure: str
+    panels: Mapping[str, str]
+    setup: str = ""
+    paper: str = ""
+    decodings: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=_no_changes)
     table: str = ""
     published: tuple[str, ...] = ()
     published_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     published_on: str = ""
     lines: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    figure: str = ""
-    panels: Mapping[str, str] = field(default_factory=dict)
     smoke: tuple[str, ...] = ()
     timed_images: int = 0
     loss: Mapping[str, Any] = field(default_factory=dict)
@@ -72,26 +87,89 @@ class Ablation:
             return published_table(self.paper, self.table)[list(self.published)]
         return pd.DataFrame(self.published_values)
 
+    def lines_of(self, rows: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return row and decoding of each line of the table, by its label.
+
+        Args:
+            rows: all rows of the sweep.
+        """
+        if len(rows) == 1:
+            return {name: (rows[0], name) for name in self.decodings}
+        first = next(iter(self.decodings))
+        further = {label: (row, name) for label, (row, name) in self.lines.items()}
+        return {**{row: (row, first) for row in rows}, **further}
+
 
 def read_ablation(path: Path | str) -> Ablation:
     """Read the object ``ablation`` of a sweep file.
 
     Raises:
         FileNotFoundError: the file is absent.
-        ValueError: it has no such object, a field is unknown or missing, or the paper is unknown.
+        ValueError: it has no such object, a field is unknown, missing or of another type, the paper
+            or a metric is unknown, or the baseline is no line of the table.
     """
-    content = read_json(Path(path)).get("ablation")
+    whole = read_json(Path(path))
+    content = whole.get("ablation")
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected an object named 'ablation'")
-    known = {each.name for each in fields(Ablation)}
-    if unknown := sorted(set(content) - known):
-        raise ValueError(f"{path}: ablation: unknown fields {unknown}; known: {sorted(known)}")
+    known = [each.name for each in fields(Ablation)]
+    if unknown := sorted(set(content) - set(known)):
+        raise ValueError(f"{path}: ablation: unknown fields {unknown}; known: {known}")
+    for name, kind in _REQUIRED.items():
+        if name not in content:
+            raise ValueError(f"{path}: ablation: missing {name!r}")
+        if not isinstance(content[name], kind) or not content[name]:
+            raise ValueError(f"{path}: ablation: {name}: expected a {kind.__name__}, not empty")
+    metrics, title = content["metrics"], content.get("title", whole.get("about", ""))
+    panels = content.get("panels", {name: name for name in metrics})
+    defaults = {"title": title, "outcome": metrics[:1], "panels": panels}
+    ablation = Ablation(**{**defaults, "figure": title if panels else "", **content})
     try:
-        ablation = Ablation(**content)
-    except TypeError as error:
+        _check(ablation, list(whole.get("rows", ())))
+    except ValueError as error:
         raise ValueError(f"{path}: ablation: {error}") from error
-    get_paper(ablation.paper)
     return ablation
+
+
+def _check(ablation: Ablation, rows: Sequence[str]) -> None:
+    """Refuse unknown papers, metrics and lines."""
+    if ablation.paper:
+        get_paper(ablation.paper)
+    measured = {each.name for each in fields(APResult)} | {*ASSOCIATION, *LOCALIZATION}
+    measured |= {ablation.loss["column"]} if ablation.loss else set()
+    measured |= {"ms", "fps"} if ablation.timed_images else set()
+    shown = {name.removesuffix("_gain") for name in ablation.panels}
+    if unknown := sorted({*ablation.metrics, *ablation.outcome, *shown} - measured):
+        raise ValueError(f"unknown metrics {unknown}; known: {sorted(measured)}")
+    if not ablation.decodings:
+        raise ValueError("decodings: expected one or more")
+    lines = ablation.lines_of(rows)
+    if ablation.baseline not in lines:
+        raise ValueError(f"baseline {ablation.baseline!r} is no line; there are {list(lines)}")
+
+
+def check_runs(path: Path | str, ablation: Ablation, runs: Sequence[PlannedRun]) -> tuple[str, str]:
+    """Return the dataset and the system of the runs, which rows must have in common.
+
+    Raises:
+        ValueError: rows differ in one of them, or the system has no such option of a row or a
+            decoding.
+    """
+    dataset, system = (_shared(path, runs, name) for name in ("dataset", "system"))
+    given = {run.row: parse_options(str(run.parameters.get("options", ""))) for run in runs}
+    for name, options in (*given.items(), *ablation.decodings.items()):
+        known = known_options(system, options.get("head", ""))
+        if unknown := sorted(set(options) - set(known)):
+            raise ValueError(f"{path}: {name!r}: unknown options {unknown}; known: {sorted(known)}")
+    return dataset, system
+
+
+def _shared(path: Path | str, runs: Sequence[PlannedRun], name: str) -> str:
+    defaults = notebook_parameters(runs[0].notebook)
+    values = {str(run.parameters.get(name, defaults.get(name))) for run in runs}
+    if len(values) > 1:
+        raise ValueError(f"{path}: rows differ in {name}: {sorted(values)}")
+    return values.pop()
 
 
 def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:

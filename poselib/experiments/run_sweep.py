@@ -18,8 +18,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from poselib.experiments.ablation import check_runs, read_ablation
 from poselib.experiments.parameters import add_parameter_options, cli_parameters
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep, sweep_results
+from poselib.ops.io import read_json
 
 _DAY = 86400.0
 
@@ -102,7 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plans(path: Path, options: argparse.Namespace) -> list[PlannedRun]:
     sweep = read_sweep(path)
-    return plan(sweep, options.seeds, cli_parameters(sweep.notebook, options), options.rows)
+    runs = plan(sweep, options.seeds, cli_parameters(sweep.notebook, options), options.rows)
+    if "ablation" in read_json(path):
+        # A fault of it must not wait until everything is trained.
+        check_runs(path, read_ablation(path), runs)
+    return runs
 
 
 def _report(outcomes: Sequence[Outcome], runs: Sequence[PlannedRun], runs_dir: Path) -> None:

@@ -195,7 +195,10 @@ def save_figure(
         )
         if temporary.stat().st_size > _LARGE:
             with Image.open(temporary) as image:
-                colors = image.convert("RGB").quantize(256)
+                # Median cut would shift colors of small areas, as of a shirt.
+                colors = image.convert("RGB").quantize(
+                    256, method=Image.Quantize.MAXCOVERAGE, kmeans=1
+                )
             colors.save(temporary, format="png", optimize=True)
         sidecar(path, params, runs=runs, outcome=outcome)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,19 +16,18 @@ from poselib.engine.timing import measure
 from poselib.engine.variants import Variant
 from poselib.experiments.ablation import (
     Ablation,
+    check_runs,
     final_losses,
     read_ablation,
     trained_file,
     training_losses,
 )
-from poselib.experiments.parameters import notebook_parameters, parse_options
 from poselib.experiments.run_sweep import execute_runs
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import get_device
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
-from poselib.systems import known_options
 
 
 @dataclass(frozen=True)
@@ -59,18 +57,13 @@ class Study:
     @property
     def lines(self) -> dict[str, tuple[str, str]]:
         """Row and decoding of each line of the table, by its label."""
-        decodings = self.ablation.decodings
-        if len(self.rows) == 1:
-            return {name: (self.rows[0], name) for name in decodings}
-        first = next(iter(decodings))
-        further = {label: (row, name) for label, (row, name) in self.ablation.lines.items()}
-        return {**{row: (row, first) for row in self.rows}, **further}
+        return self.ablation.lines_of(self.rows)
 
     @property
     def text(self) -> str:
         """Title, claim and setup as Markdown."""
         spec = self.ablation
-        return f"# {spec.title}\n\n**Claim:** {spec.claim}\n\n{spec.setup}"
+        return f"# {spec.title}\n\n**Claim:** {spec.claim}\n\n{spec.setup}".strip()
 
     @property
     def seeds(self) -> list[int]:
@@ -263,30 +256,9 @@ def open_study(
     common = {"preset": preset, **({"steps": steps} if steps else {})}
     rows = list(ablation.smoke) if smoke and ablation.smoke else None
     runs = tuple(plan(sweep, numbers[:1] if smoke else numbers, common, rows))
-    dataset, system = _shared(runs, "dataset"), _shared(runs, "system")
-    _check_options(path, ablation, runs, system)
+    dataset, system = check_runs(path, ablation, runs)
     settings = get_preset(preset, dataset, system)
     test_set = settings.open_dataset(dataset, "test")
     data = f"{len(test_set)} synthetic {dataset} scenes, {settings.input_size} px"
     names = tuple(sweep.rows)
     return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data)
-
-
-def _shared(runs: Sequence[PlannedRun], name: str) -> str:
-    """Return a parameter that all runs of a sweep have in common."""
-    defaults = notebook_parameters(runs[0].notebook)
-    values = {str(run.parameters.get(name, defaults[name])) for run in runs}
-    if len(values) > 1:
-        raise ValueError(f"sweep {runs[0].sweep!r}: rows differ in {name}: {sorted(values)}")
-    return values.pop()
-
-
-def _check_options(
-    path: Path | str, ablation: Ablation, runs: Sequence[PlannedRun], system: str
-) -> None:
-    """Refuse options of rows and decodings that the system does not have."""
-    given = {run.row: parse_options(str(run.parameters.get("options", ""))) for run in runs}
-    for name, options in {**given, **ablation.decodings}.items():
-        known = known_options(system, options.get("head", ""))
-        if unknown := sorted(set(options) - set(known)):
-            raise ValueError(f"{path}: {name!r}: unknown options {unknown}; known: {sorted(known)}")

@@ -48,9 +48,9 @@ def show_ablation(
         ValueError: ``results`` lacks a column, or published numbers do not say on what data.
     """
     style.require_columns(results, "row", *metrics, empty=True)
-    if not published_on.strip():
-        raise ValueError("say on which data the published numbers were obtained")
     theirs = published.shape[1]
+    if theirs and not published_on.strip():
+        raise ValueError("say on which data the published numbers were obtained")
     lines = 1 if theirs + len(metrics) <= _ABREAST else 2
     columns = theirs + len(metrics) if lines == 1 else max(theirs, len(metrics))
     figure = style.new_figure(lines * (_ROW * len(rows) + 0.75) + 0.6, style.WIDTH, title)
@@ -64,7 +64,7 @@ def show_ablation(
     for ax, metric in zip(axes[-1, theirs if lines == 1 else 0 :], metrics, strict=False):
         draw_seeds(ax, results, metric, rows)
         _style(ax, metrics[metric], rows, ax in axes[:, 0])
-    style.legend_below(figure, {"published": _PUBLISHED, **_SEEDS})
+    style.legend_below(figure, {"published": _PUBLISHED, **_SEEDS} if theirs else _SEEDS)
     return figure
 
 

@@ -286,6 +286,6 @@ def marker_style(
 SIDES = {
     "left side of a person": marker_style("o", 7, side_color(GRAY, "left")),
     "right side": marker_style("s", 7, side_color(GRAY, "right")),
-    "center": marker_style("^", 7, GRAY),
+    "midline": marker_style("^", 7, GRAY),  # nose and neck; a person's center is the mean point
 }
 VISIBILITY = {**SIDES, "labeled but hidden": marker_style("o", 7, WHITE, GRAY, 1.6)}

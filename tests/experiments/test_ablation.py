@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from poselib.experiments.sweep import PlannedRun
 from poselib.experiments.training import init_system
 from poselib.papers.catalog import PAPERS
 from poselib.papers.published import published_table
+from poselib.plots.seeds import show_ablation
 
 SWEEPS = Path(__file__).resolve().parents[2] / "notebooks" / "sweeps"
 STUDIES = sorted(path.stem for path in SWEEPS.glob("*.json"))
@@ -83,16 +85,48 @@ def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
         read_ablation(path)
     whole = json.loads((SWEEPS / "hae_focal.json").read_text(encoding="utf-8"))
     for change, message in (
-        ({"panel": {}}, r"unknown fields \['panel'\]; known: \['baseline'"),
+        ({"panel": {}}, r"unknown fields \['panel'\]; known: \['claim'"),
         ({"paper": "posenet"}, "unknown paper 'posenet'"),
+        ({"metrics": []}, "metrics: expected a list, not empty"),
+        ({"metrics": ["PA"]}, r"unknown metrics \['PA'\]; known: \['AP', 'AP50'"),
+        ({"baseline": "none"}, "baseline 'none' is no line; there are "),
     ):
         path.write_text(json.dumps({"ablation": {**whole["ablation"], **change}}))
         with pytest.raises(ValueError, match=message):
             read_ablation(path)
     del whole["ablation"]["baseline"]
     path.write_text(json.dumps(whole))
-    with pytest.raises(ValueError, match=r"missing 1 required .* 'baseline'"):
+    with pytest.raises(ValueError, match=r"s\.json: ablation: missing 'baseline'"):
         read_ablation(path)
+
+
+MINIMAL: dict[str, Any] = {
+    "about": "width of the network",
+    "notebook": str(SWEEPS.parent / "03_train.ipynb"),
+    "parameters": {"dataset": "crowd", "system": "dekr"},
+    "rows": {"wide": {"options": "width=8"}, "narrow": {"options": "width=4"}},
+    "ablation": {"claim": "wide is better.", "baseline": "narrow", "metrics": ["AP", "AR"]},
+}
+
+
+def test_a_minimal_file_gets_sensible_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "width.json"
+    path.write_text(json.dumps(MINIMAL))
+    study = open_study(path, "smoke", "0", tmp_path)
+    ablation = study.ablation
+    assert study.text == "# width of the network\n\n**Claim:** wide is better."
+    assert ablation.figure == ablation.title and ablation.published_numbers.empty
+    assert ablation.outcome == ["AP"] and ablation.panels == {"AP": "AP", "AR": "AR"}
+    assert study.lines == {"wide": ("wide", "default"), "narrow": ("narrow", "default")}
+    results = pd.DataFrame({"row": ["wide", "narrow"], "decoding": "default", "seed": 0})
+    lines = study.select_lines(results.assign(AP=[0.5, 0.25], AR=[0.5, 0.5]))
+    table, line = study.summarize(lines)
+    assert table["AP"].tolist() == [50, 25]
+    assert line.startswith("AP in % against narrow: wide +25.0")
+    figure = show_ablation(
+        lines, ablation.panels, ablation.published_numbers, published_on="", rows=[*study.lines]
+    )
+    assert len(figure.axes) == 2
 
 
 def planned(row: str, seed: int = 0) -> PlannedRun:

@@ -67,6 +67,14 @@ def test_bad_input_is_refused_before_anything_runs(
     assert "has no parameter 'rwo'" in capsys.readouterr().err
     assert main([str(tmp_path / "none.json")]) == 1
     assert "none.json does not exist" in capsys.readouterr().err
+    content = json.loads(sweep.read_text())
+    for ablation, message in (
+        ({"baseline": "good", "metrics": ["AP"]}, "sweep.json: ablation: missing 'claim'"),
+        ({"clam": ""}, "ablation: unknown fields ['clam']; known: ['claim', 'baseline', "),
+    ):
+        sweep.write_text(json.dumps({**content, "ablation": ablation}))
+        assert main([str(sweep), "--runs", str(tmp_path / "runs")]) == 1
+        assert message in capsys.readouterr().err
     with pytest.raises(ValueError, match="workers must be 1 or more, not 0"):
         execute_runs([], tmp_path / "runs", workers=0)
     assert not (tmp_path / "runs").exists()

@@ -235,7 +235,11 @@ def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("rows", "ablation", "message"),
     [
-        ({"with": {"options": "widht=4"}}, {}, r"'with': unknown options \['widht'\]; known: \["),
+        (
+            {**ROWS, "with": {"options": "widht=4"}},
+            {},
+            r"'with': unknown options \['widht'\]; known: \[",
+        ),
         (ROWS, {"decodings": {"direct": {"mach": True}}}, r"'direct': unknown options \['mach'\]"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from poselib.plots.style import (
+    SIDES,
     display_name,
     legend_under,
     new_figure,
@@ -124,3 +125,7 @@ def test_detections_take_the_color_of_their_partner_or_one_of_their_own():
     colors = person_colors(5)
     assert partner_colors(3, [2, -1, 0, -1]) == [colors[n] for n in (2, 3, 0, 4)]
     assert partner_colors(2, []) == []
+
+
+def test_the_legend_does_not_call_the_midline_a_center():
+    assert list(SIDES) == ["left side of a person", "right side", "midline"]
