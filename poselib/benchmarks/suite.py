@@ -114,7 +114,7 @@ def adaptation(people: Sequence[int], size: Size, seed: int) -> list[Benchmark]:
         outputs = adapt_inputs(count, size, seed=seed)
         given = outputs, propose_poses(outputs, options), options
         fast, slow = partial(refine_poses, *given), partial(adapt_plainly, *given)
-        found.append(Benchmark(f"adapt {people_label(count)}", "cpu", fast, slow, _same_locations))
+        found.append(Benchmark(f"refine {people_label(count)}", "cpu", fast, slow, _same_locations))
     return found
 
 
@@ -150,7 +150,7 @@ def without_reference(backbone: str, size: Size, seed: int) -> list[Benchmark]:
     return [
         Benchmark(name, "cpu", partial(network, torch.zeros(1, 3, *size))),
         Benchmark("regression targets of an image", "cpu", partial(regression_targets, labeled)),
-        Benchmark("draw 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
+        Benchmark("render 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
     ]
 
 

@@ -57,7 +57,7 @@ def test_what_has_no_reference_is_only_timed() -> None:
     assert list(table["work"]) == [
         "network hrnet_tiny, 64x96 px",
         "regression targets of an image",
-        "draw 50 scenes of 128 px",
+        "render 50 scenes of 128 px",
     ]
     assert "ratio" not in table
 
