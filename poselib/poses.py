@@ -47,7 +47,7 @@ class Poses:
 
     @classmethod
     def empty(cls, keypoints: int) -> Poses:
-        """Return the poses of nobody, for a skeleton of so many keypoints."""
+        """Return no people, for a skeleton of so many keypoints."""
         return cls(
             np.zeros((0, keypoints, 2), np.float32),
             np.zeros((0, keypoints), np.float32),

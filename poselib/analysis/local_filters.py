@@ -144,7 +144,7 @@ def extreme_people(gains: pd.DataFrame, min_oks: float = _DETECTED) -> dict[str,
     Args:
         gains: of ``person_gains``.
         min_oks: OKS as regressed from which on people are selected, so that they were detected
-            without adaptation; if nobody reaches it, all are.
+            without adaptation; if no one reaches it, all are.
 
     Returns:
         Rows of the table by the reason for their selection, see ``extremes``.

@@ -149,7 +149,7 @@ def _macs_by_part(counter: FlopCounterMode, root: str) -> Counter[str]:
 
 def _own_formulas() -> dict[Any, Callable[..., int]]:
     """Return formulas of operations that torch does not count, for one counter."""
-    # absent as long as nobody has imported torchvision, and then no network can call it
+    # absent until torchvision is imported, and then no network can call it
     deformable = getattr(torch.ops.torchvision, "deform_conv2d", None)
     return {} if deformable is None else {deformable: _deformable_flops}
 

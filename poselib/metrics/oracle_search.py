@@ -122,7 +122,7 @@ def oracle_search(
 ) -> Poses:
     """Move every detected keypoint to the best candidate in a window around it (LOGO-CAP, Sec. 1).
 
-    Each detection is matched to the annotated person with whom it could reach the highest OKS, the
+    Each detection is matched to the annotated person that it could reach the highest OKS with, the
     first of equals; several may be matched to the same. Its keypoints move to the candidates most
     similar to that person's labeled ones, so that its OKS with that person never falls. A detection
     that could reach no OKS above 0 is not moved.
