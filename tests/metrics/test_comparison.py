@@ -69,3 +69,9 @@ def test_inconsistent_arguments_are_refused() -> None:
         compare(people, detections, TOY, image_ids=[1, 5])
     with pytest.raises(ValueError, match="max_detections must be 1 or more"):
         compare(people, detections, TOY, max_detections=0)
+
+
+def test_twenty_detections_of_an_image_count_by_default() -> None:
+    crowd = poses(*[at(ANN)] * 25)
+    assert len(compare(annotations((1,)), [crowd], TOY).pairs.order) == 20
+    assert len(compare(annotations((1,)), [crowd], TOY, max_detections=3).pairs.order) == 3
