@@ -11,7 +11,7 @@ VENV ?= .venv
 JOBS ?= 2
 TORCH_INDEX ?=
 
-# How long OpenMP's threads spin while they wait for each other; see poselib/ops/threads.py.
+# How long OpenMP's threads spin while they wait for each other; see poselib/ops/processor.py.
 GOMP_SPINCOUNT ?= 1000
 export GOMP_SPINCOUNT
 # Threads of the demo: its network is too small for more than four.

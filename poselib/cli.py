@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poselib import __version__
-from poselib.ops.threads import spin_briefly
+from poselib.ops.processor import spin_briefly
 from poselib.skeletons import SKELETONS, get_skeleton
 
 # What takes long to import is imported by the command that needs it.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16"]
+from poselib.ops.processor import onednn_allows
 
-# Where a user limits oneDNN, which runs convolutions on x86 processors, to older instructions. See
-# https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html
-_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -25,9 +22,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    limit = next((os.environ[name] for name in _LIMITS if os.environ.get(name)), "ALL").upper()
-    allowed = limit in ("ALL", "DEFAULT") or "AMX" in limit
-    return allowed and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return onednn_allows("AMX") and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:

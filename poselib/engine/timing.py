@@ -16,6 +16,8 @@ import numpy as np
 import scipy
 import torch
 
+from poselib.ops.processor import usable_cores
+
 Work = Callable[[], object]
 Device = torch.device | str
 Passed = tuple[float, float, float]  # ms by the clock, of the processor and of the GPU
@@ -182,7 +184,7 @@ def machine(device: Device = "cpu") -> dict[str, Any]:
     device = torch.device(device)
     return {
         "cpu": _processor(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
         "python": platform.python_version(),
@@ -276,10 +278,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    """Return the cores this process may use, which in a container are fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -22,7 +22,7 @@ from poselib.experiments.parameters import (
     unnumbered,
 )
 from poselib.experiments.runs import RunRecord, list_runs, load_run, new_id
-from poselib.ops.threads import spin_briefly
+from poselib.ops.processor import spin_briefly
 
 _HOUR = 3600.0
 

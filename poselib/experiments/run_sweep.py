@@ -22,6 +22,7 @@ from poselib.experiments.ablation import check_runs, read_ablation
 from poselib.experiments.parameters import add_parameter_options, cli_parameters
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep, sweep_results
 from poselib.ops.io import read_json
+from poselib.ops.processor import usable_cores
 
 _DAY = 86400.0
 
@@ -149,7 +150,7 @@ def _execute(
 
 def _environment(workers: int) -> dict[str, str]:
     """Return this process's environment with the cores divided among the workers."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, usable_cores() // workers)
     return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
 
 

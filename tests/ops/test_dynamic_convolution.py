@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +63,45 @@ def test_convolution_gradients_equal_torch(side: int) -> None:
         found.append(torch.autograd.grad((function(*given) * weights).sum(), given))
     for ours, plain in zip(*found, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [9, 11, 13, 15])
+def test_convolution_is_the_same_on_every_processor(
+    monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    windows, kernels = random(2, 3, 21, 21).float(), random(2, 3, side, side, seed=1).float()
+    found = []
+    for name in ("AVX512", "AVX2"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda name=name: name)
+        given = [windows.clone().requires_grad_(), kernels.clone().requires_grad_()]
+        result = convolve_each(*given)
+        found.append([result, *torch.autograd.grad(result.square().sum(), given)])
+    for wide, narrow in zip(*found, strict=True):
+        torch.testing.assert_close(wide, narrow, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", ["AVX2", "ALL"])
+def test_no_kernel_takes_the_slow_path(limit: str) -> None:
+    """A kernel of 11x11 cells has 1.5 times the work of 9x9, and took 13 times as long."""
+    code = """
+import time
+import torch
+from poselib.ops.dynamic_convolution import convolve_each
+torch.set_num_threads(1)
+windows = torch.rand(8, 14, 49, 49)
+times = {9: [], 11: [], 15: []}
+for _ in range(7):
+    for side, taken in times.items():
+        begin = time.process_time()
+        convolve_each(windows, torch.rand(8, 14, side, side))
+        taken.append(time.process_time() - begin)
+best = {side: min(taken) for side, taken in times.items()}
+assert max(best[11], best[15]) < 6 * best[9], best
+"""
+    limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
+    done = subprocess.run([sys.executable, "-c", code], env=limited, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_convolution_of_no_windows() -> None:
