@@ -78,19 +78,17 @@ def test_the_stages_are_timed_where_the_maps_are() -> None:
 def test_message_passing_is_timed_within_adaptation() -> None:
     outputs = adapt_inputs(3, (64, 96), embedding=4, device=DEVICE)
     options = LocalGlobalOptions(KeypointExpansion(expansion_rates(COCO.sigmas).to(DEVICE), 5, 21))
-    times = time_adaptation(outputs, options, repeats=3, device=DEVICE)
-    within = times.convolutions
-    assert within is not None and 0 < within.median < times.decoding.median
-    assert 0 < times.overhead < 1
-    assert (within.gpu_median == within.median) == (DEVICE == "cuda")
+    times = time_adaptation(outputs, options, lambda: None, repeats=3, device=DEVICE)
+    assert 0 < times["convolutions_ms"] < times["decoding_ms"]
+    assert 0 < times["overhead"] < 1
 
 
 def test_gradients_are_the_same() -> None:
     gradients = []
     for device in ("cpu", DEVICE):
-        inputs = loss_inputs(batch=3, people=5, size=(128, 128), seed=3, device=device)
+        inputs = loss_inputs(3, 5, (128, 128), seed=3, device=device)
         groups = torch.as_tensor(COCO.group_indices("anatomy"), device=device)
-        gradients.append(associative_step(inputs, groups).cpu())
+        gradients.append(associative_step(*inputs, (128, 128), groups).cpu())
     assert gradients[0].any()
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-7)
 

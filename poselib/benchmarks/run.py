@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from poselib.engine.timing import Work, compare, measure
+from poselib.engine.timing import Work, measure_all
 
 Setting = tuple[str, int]  # device and threads
+
+_FAST_CALLS = 3  # in a turn with one of the baseline: shorter work needs more of them
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def run_benchmarks(
 
     Returns:
         One row per benchmark and setting: ``work``, ``setting``, ``same``, the columns of
-        ``Comparison.as_dict`` (NaN without a baseline).
+        ``Timing.as_dict``, the baseline's medians ``baseline_ms`` and ``baseline_cpu_ms``, and what
+        multiple of poselib's they are, ``ratio`` and ``cpu_ratio``; NaN without a baseline.
 
     Raises:
         ValueError: a benchmark has a baseline and no ``same``, or none is for a setting's device.
@@ -63,19 +67,28 @@ def run_benchmarks(
     devices = {benchmark.device for benchmark in benchmarks}
     if unknown := {device for device, _ in settings} - devices:
         raise ValueError(f"no work is for {sorted(unknown)}; there is some for {sorted(devices)}")
-    turns = {"repeats": repeats, "seconds": seconds, "warmup": warmup}
     rows = []
     for device, threads in settings:
         for benchmark in (each for each in benchmarks if each.device == device):
             row: dict[str, Any] = {"work": benchmark.work, "setting": setting_name(device, threads)}
-            shared: dict[str, Any] = {"threads": threads, "device": device, **turns}
+            works = {"fast": benchmark.fast}
             if benchmark.baseline and benchmark.same:
                 row["same"] = bool(benchmark.same(benchmark.fast(), benchmark.baseline()))
-                row |= compare(benchmark.fast, benchmark.baseline, **shared).as_dict()
-            else:
-                row |= measure(benchmark.fast, **shared).as_dict()
+                works = {"baseline": benchmark.baseline, **works}
+            calls = {"fast": _FAST_CALLS if len(works) > 1 else 1}
+            times = measure_all(works, repeats, threads, device, warmup, seconds, calls)
+            row |= times["fast"].as_dict()
+            if baseline := times.get("baseline"):
+                row |= {"baseline_ms": baseline.median, "baseline_cpu_ms": baseline.cpu_median}
             rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if "baseline_ms" in table:
+        # Without a ratio where the processor's clock did not tick.
+        cpu = table["cpu_ms"].replace(0, np.nan)
+        table = table.assign(
+            ratio=table["baseline_ms"] / table["ms"], cpu_ratio=table["baseline_cpu_ms"] / cpu
+        )
+    return table
 
 
 def setting_name(device: str, threads: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
-from poselib.benchmarks.run import Setting, setting_name
+from poselib.benchmarks.run import setting_name
 from poselib.benchmarks.workloads import decode_inputs
 from poselib.data.catalog import KeypointDataset
 from poselib.decoders.local_global import LocalGlobalOptions
@@ -26,27 +26,17 @@ from poselib.experiments.loading import load_or_init
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
-from poselib.systems import OptionValue, System, build
+from poselib.systems import System, build
+
+Network = tuple[str, str]  # key in ``poselib.systems.SYSTEMS``, and its backbone
 
 
-@dataclass(frozen=True)
-class Timed:
-    """A network to be timed, with random weights.
-
-    Attributes:
-        system: key in ``poselib.systems.SYSTEMS``.
-        options: of the system.
-    """
-
-    system: str
-    options: Mapping[str, OptionValue] = field(default_factory=dict)
-
-    def built(self, skeleton: Skeleton, seed: int, device: str) -> System:
-        """Return the system, ready to predict on a device."""
-        seed_everything(seed)
-        system = build(self.system, skeleton, **self.options)
-        system.model.to(device).eval().requires_grad_(False)
-        return system
+def random_system(network: Network, skeleton: Skeleton, seed: int, device: str) -> System:
+    """Return a system with random weights, ready to predict on a device."""
+    seed_everything(seed)
+    system = build(network[0], skeleton, backbone=network[1])
+    system.model.to(device).eval().requires_grad_(False)
+    return system
 
 
 def synthetic_outputs(
@@ -80,12 +70,13 @@ def synthetic_outputs(
 
 
 def time_systems(
-    networks: Mapping[str, Timed],
+    networks: Mapping[str, Network],
     skeleton: Skeleton,
     size: Size,
     people: int,
-    settings: Sequence[Setting],
+    threads: Sequence[int],
     *,
+    device: str = "cpu",
     seed: int = 0,
     **turns: Any,
 ) -> pd.DataFrame:
@@ -97,50 +88,48 @@ def time_systems(
         networks: by the name of their row.
         size: (H, W) of the image, px.
         people: in the decoded maps.
-        settings: devices and threads, each for all networks.
+        threads: numbers of them, each for all networks.
         seed: of weights and maps.
         **turns: of ``engine.timing.measure_all``.
 
     Returns:
-        One row per network and setting: ``row``, ``setting``, ``network_ms``, ``decoding_ms``,
-        ``time_ms``, their sum, ``fps`` and ``cpu_ms``, CPU time.
+        One row per network and number of threads: ``row``, ``setting``, ``network_ms``,
+        ``decoding_ms``, ``time_ms``, their sum, ``fps`` and ``cpu_ms``, CPU time.
     """
+    works: dict[str, Work] = {}
+    for row, network in networks.items():
+        system = random_system(network, skeleton, seed, device)
+        image = torch.zeros(1, 3, *size, device=device)
+        works[row] = partial(_forward, system, image)
+        outputs = synthetic_outputs(system, image, people, seed)
+        works[f"decoding {row}"] = partial(system.decode, outputs)
     lines = []
-    for device in _devices(settings):
-        networks_here: dict[str, Work] = {}
-        decoders: dict[str, Work] = {}
-        for row, network in networks.items():
-            system = network.built(skeleton, seed, device)
-            image = torch.zeros(1, 3, *size, device=device)
-            outputs = synthetic_outputs(system, image, people, seed)
-            networks_here[row] = partial(_forward, system, image)
-            decoders[f"decoding {row}"] = partial(system.decode, outputs)
-        for threads in (count for where, count in settings if where == device):
-            both = networks_here | decoders
-            taken = measure_all(both, threads=threads, device=device, **turns)
-            for row in networks:
-                passed, decoded = taken[row], taken[f"decoding {row}"]
-                lines.append(
-                    {
-                        "row": row,
-                        "setting": setting_name(device, threads),
-                        "network_ms": passed.median,
-                        "decoding_ms": decoded.median,
-                        "time_ms": passed.median + decoded.median,
-                        "fps": 1000 / (passed.median + decoded.median),
-                        "cpu_ms": passed.cpu_median + decoded.cpu_median,
-                    }
-                )
+    for count in threads:
+        taken = measure_all(works, threads=count, device=device, **turns)
+        for row in networks:
+            passed, decoded = taken[row], taken[f"decoding {row}"]
+            lines.append(
+                {
+                    "row": row,
+                    "setting": setting_name(device, count),
+                    "network_ms": passed.median,
+                    "decoding_ms": decoded.median,
+                    "time_ms": passed.median + decoded.median,
+                    "fps": 1000 / (passed.median + decoded.median),
+                    "cpu_ms": passed.cpu_median + decoded.cpu_median,
+                }
+            )
     return pd.DataFrame(lines)
 
 
 def time_stages(
-    networks: Mapping[str, Timed],
+    networks: Mapping[str, Network],
     skeleton: Skeleton,
     size: Size,
     people: Sequence[int],
-    settings: Sequence[Setting],
+    threads: Sequence[int],
     *,
+    device: str = "cpu",
     seed: int = 0,
     **turns: Any,
 ) -> pd.DataFrame:
@@ -148,34 +137,32 @@ def time_stages(
 
     Args:
         networks: by the name of their row; all refine poses.
-        skeleton, size, settings, seed: see ``time_systems``.
+        skeleton, size, threads, device, seed, turns: see ``time_systems``.
         people: numbers of them.
-        **turns: of ``benchmarks.adaptation_stages.time_adaptation``.
 
     Returns:
-        One row per network, setting and number of people: ``row``, ``setting``, ``people`` and what
-        ``AdaptationTimes.as_dict`` has.
+        One row per network, number of people and of threads: ``row``, ``setting``, ``people`` and
+        what ``time_adaptation`` returns.
 
     Raises:
         ValueError: a network does not refine poses.
     """
     lines = []
-    for (row, network), device in ((n, d) for n in networks.items() for d in _devices(settings)):
-        system = network.built(skeleton, seed, device)
-        image = torch.zeros(1, 3, *size, device=device)
+    for row, network in networks.items():
+        system = random_system(network, skeleton, seed, device)
+        options, image = system.decode_options, torch.zeros(1, 3, *size, device=device)
         for count in people:
             outputs = synthetic_outputs(system, image, count, seed)
-            options = system.decode_options
             if not isinstance(outputs, LocalGlobalOutputs) or not isinstance(
                 options, LocalGlobalOptions
             ):
                 raise ValueError(f"{row!r} does not refine poses")
             work = partial(_forward, system, image)
-            for threads in (each for where, each in settings if where == device):
-                shared = {"threads": threads, "device": device, **turns}
+            for number in threads:
+                shared = {"threads": number, "device": device, **turns}
                 times = time_adaptation(outputs, options, work, **shared)
-                line = {"row": row, "setting": setting_name(device, threads), "people": count}
-                lines.append({**line, **times.as_dict()})
+                line = {"row": row, "setting": setting_name(device, number), "people": count}
+                lines.append(line | times)
     return pd.DataFrame(lines)
 
 
@@ -190,23 +177,12 @@ def growth(stages: pd.DataFrame) -> pd.DataFrame:
         to poses, ``image``, that with the network, and ``overhead``, the fraction of time that is
         not convolutions of message passing, with most people.
     """
-    lines = []
-    for (row, setting), part in stages.groupby(["row", "setting"], sort=False):
-        ordered = part.sort_values("people")
-        few, many = ordered.iloc[0], ordered.iloc[-1]
-        whole = [each["network_ms"] + each["decoding_ms"] for each in (few, many)]
-        lines.append(
-            {
-                "row": row,
-                "setting": setting,
-                "fewest": few["people"],
-                "most": many["people"],
-                "decoding": many["decoding_ms"] / few["decoding_ms"],
-                "image": whole[1] / whole[0],
-                "overhead": many["overhead"],
-            }
-        )
-    return pd.DataFrame(lines)
+    timed = stages.assign(image_ms=stages["network_ms"] + stages["decoding_ms"])
+    groups = timed.sort_values("people", kind="stable").groupby(["row", "setting"], sort=False)
+    few, many = groups.first(), groups.last()
+    ratios = {name: many[f"{name}_ms"] / few[f"{name}_ms"] for name in ("decoding", "image")}
+    people = {"fewest": few["people"], "most": many["people"]}
+    return pd.DataFrame({**people, **ratios, "overhead": many["overhead"]}).reset_index()
 
 
 def parse_named_checkpoints(
@@ -273,10 +249,6 @@ def speed_accuracy(
         method = name.rpartition(",")[0] or name
         lines[name] = {"method": method, "ms": ms, "AP": 100 * found.ap.AP}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
-
-
-def _devices(settings: Sequence[Setting]) -> list[str]:
-    return list(dict.fromkeys(device for device, _ in settings))
 
 
 @torch.no_grad()

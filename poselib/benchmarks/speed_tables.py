@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from poselib.benchmarks.adaptation_stages import STAGES
-from poselib.benchmarks.speed import Timed
+from poselib.benchmarks.speed import Network
 from poselib.papers.published import published_table
 from poselib.plots.style import people_label
 
@@ -27,20 +27,18 @@ _SPEED_NAMES = {
 }
 
 
-def compared_networks(backbones: Sequence[str]) -> dict[str, Timed]:
+def compared_networks(backbones: Sequence[str]) -> dict[str, Network]:
     """Return the networks of LOGO-CAP's Table 3 that are built here, by the names of its rows."""
     return {
-        f"{method}, {name.replace('hrnet_w', 'HRNet-W')}": Timed(system, {"backbone": name})
+        f"{method}, {name.replace('hrnet_w', 'HRNet-W')}": (system, name)
         for method, system in _METHODS.items()
         for name in backbones
     }
 
 
-def adapting_networks(backbones: Sequence[str]) -> dict[str, Timed]:
+def adapting_networks(backbones: Sequence[str]) -> dict[str, Network]:
     """Return the networks of LOGO-CAP's Table 4, by the names of its rows."""
-    return {
-        name.replace("hrnet_w", "W"): Timed("logocap", {"backbone": name}) for name in backbones
-    }
+    return {name.replace("hrnet_w", "W"): ("logocap", name) for name in backbones}
 
 
 def with_published(table: str, measured: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +121,10 @@ def tradeoff_panels(measured: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
     method = [row.partition(",")[0] for row in paper.index]
     panels = {f"published: {PUBLISHED_ON}": paper.assign(method=method)}
     panels |= {f"measured: {where}": found for where, found in measured.items()}
-    return {heading: some.rename(index=_network) for heading, some in panels.items()}
+    return {
+        heading: some.rename(index=lambda row: row.rpartition(", ")[2])
+        for heading, some in panels.items()
+    }
 
 
 def summarize_tradeoff(measured: Mapping[str, pd.DataFrame]) -> str:
@@ -134,7 +135,3 @@ def summarize_tradeoff(measured: Mapping[str, pd.DataFrame]) -> str:
         for where, found in measured.items()
     ]
     return "; ".join(told) or "no checkpoint was given to be measured"
-
-
-def _network(row: str) -> str:
-    return row.rpartition(", ")[2]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from poselib.engine.timing import Device
 from poselib.losses.associative import (
     hierarchical_pull,
     masked_mean,
@@ -21,8 +20,6 @@ from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.outputs import TagOutputs
 from poselib.structures import AffineTransform, Batch, Size
 
-Device = torch.device | str
-
 # As published: options, and λ of Eq. (11).
 FOCAL, HIGH_WEIGHT = PullOptions(alpha=2.0, per_keypoint=True), 1.5
 
@@ -32,21 +29,6 @@ _NOISE = 0.02  # background heat lies between 0 and this
 _SPACING = 1.0  # between the tag of one person and the next
 _SPREAD = 0.05  # of the tags of one person
 _PATCH = 32  # cells over which the tags of the background change
-
-
-@dataclass(frozen=True)
-class TagInputs:
-    """Inputs of an associative loss.
-
-    Attributes:
-        tags: (B, K, L, h, w) float32, requires a gradient.
-        keypoints: (B, N, K, 3) float32, px and visibility.
-        image_size: (H, W) px.
-    """
-
-    tags: Tensor
-    keypoints: Tensor
-    image_size: Size
 
 
 def decode_inputs(
@@ -118,37 +100,42 @@ def loss_inputs(
     stride: int = 4,
     seed: int = 0,
     device: Device = "cpu",
-) -> TagInputs:
+) -> tuple[Tensor, Tensor]:
     """Make tagmaps of noise and the labeled people of a training batch.
 
     Args:
         batch, people, keypoints, length: B, N, K, and tags per keypoint, L.
         size: (H, W) of the network input, px.
         stride: px per cell of the tagmaps.
+
+    Returns:
+        Tags (B, K, L, h, w) float32, which require a gradient, and keypoints (B, N, K, 3) float32,
+        px and visibility.
     """
     rng = np.random.default_rng(seed)
     shape = (batch, keypoints, length, size[0] // stride, size[1] // stride)
     tags = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(device)
     points = random_people(rng, batch, people, keypoints, size)
-    return TagInputs(tags.requires_grad_(), torch.from_numpy(points).to(device), size)
+    return tags.requires_grad_(), torch.from_numpy(points).to(device)
 
 
-def associative_step(inputs: TagInputs, groups: Tensor) -> Tensor:
+def associative_step(tags: Tensor, keypoints: Tensor, size: Size, groups: Tensor) -> Tensor:
     """Return the gradient of the hierarchical associative loss with respect to the tags.
 
     Forward and backward from tagmaps and keypoints, as in training with the published weights
     (HAE, Eq. 17).
 
     Args:
-        inputs: tags, keypoints and the size of the image.
+        tags, keypoints: of ``loss_inputs``.
+        size: (H, W) of the network input, px.
         groups: (K,) int64, the group of each keypoint.
     """
-    values, visible = tags_at_keypoints(inputs.tags, inputs.keypoints, inputs.image_size)
+    values, visible = tags_at_keypoints(tags, keypoints, size)
     low, high = hierarchical_pull(values, visible, groups, FOCAL)
     references = masked_mean(values, visible, dim=2)
     push = push_loss(references, visible.any(dim=-1))
     loss = push.mean() + low.mean() + HIGH_WEIGHT * high.mean()
-    return torch.autograd.grad(loss, inputs.tags)[0]
+    return torch.autograd.grad(loss, tags)[0]
 
 
 def target_inputs(batch: int, people: int, size: Size, *, seed: int = 0) -> Batch:
@@ -162,11 +149,6 @@ def target_inputs(batch: int, people: int, size: Size, *, seed: int = 0) -> Batc
         image_ids=tuple(range(batch)),
         to_original=(AffineTransform.identity(),) * batch,
     )
-
-
-def read_once(outputs: TagOutputs) -> Tensor:
-    """Read every value of all maps: no decoding of them can be faster than this."""
-    return torch.stack([*(maps.sum() for maps in outputs.heatmaps), outputs.tags.sum()])
 
 
 def _scene(

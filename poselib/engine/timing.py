@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,86 +46,26 @@ class Timing:
         return float(np.median(self.wall))
 
     @property
-    def quartiles(self) -> tuple[float, float]:
-        """Lower and upper quartile of the wall times."""
-        lower, upper = np.quantile(self.wall, (0.25, 0.75))
-        return float(lower), float(upper)
-
-    @property
     def cpu_median(self) -> float:
         """Median of the CPU times."""
         return float(np.median(self.cpu))
 
-    @property
-    def gpu_median(self) -> float:
-        """Median of the times on the GPU; NaN on a CPU."""
-        return float(np.median(self.gpu))
-
     def as_dict(self) -> dict[str, float]:
         """Return the medians, the quartiles of the wall times and the number of repeats."""
-        lower, upper = self.quartiles
+        lower, upper = np.quantile(self.wall, (0.25, 0.75)).tolist()
         return {
             "ms": self.median,
             "lower_ms": lower,
             "upper_ms": upper,
             "cpu_ms": self.cpu_median,
-            "gpu_ms": self.gpu_median,
+            "gpu_ms": float(np.median(self.gpu)),
             "repeats": len(self.wall),
         }
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Times of two implementations of the same work, taken in turns."""
-
-    fast: Timing
-    baseline: Timing
-
-    @property
-    def ratio(self) -> float:
-        """Speed-up: median baseline wall time over median fast wall time."""
-        return self.baseline.median / self.fast.median
-
-    @property
-    def cpu_ratio(self) -> float:
-        """Speed-up in CPU time; NaN where the CPU clock did not tick."""
-        taken = self.fast.cpu_median
-        return self.baseline.cpu_median / taken if taken else float("nan")
-
-    def as_dict(self) -> dict[str, float]:
-        """Return ``Timing.as_dict`` of the fast one, the medians of the baseline and the ratios."""
-        return {
-            **self.fast.as_dict(),
-            "baseline_ms": self.baseline.median,
-            "baseline_cpu_ms": self.baseline.cpu_median,
-            "ratio": self.ratio,
-            "cpu_ratio": self.cpu_ratio,
-        }
-
-
-def measure(
-    work: Work,
-    repeats: int = 5,
-    threads: int = 1,
-    device: Device = "cpu",
-    warmup: int = 1,
-    seconds: float = 0.0,
-) -> Timing:
-    """Time a piece of work.
-
-    Args:
-        work: called without arguments; its result is dropped.
-        repeats: calls that are timed.
-        threads: that one operation of torch or OpenCV may use.
-        device: where the work is done; a GPU is waited for before and after each call.
-        warmup: calls before those, which allocate memory and load what is loaded once.
-        seconds: more calls are timed until this long has passed, so that short work has
-            enough repeats.
-
-    Raises:
-        ValueError: ``repeats`` or ``threads`` is below 1, or ``warmup`` is negative.
-    """
-    return _in_turns([(work, 1)], repeats, threads, torch.device(device), warmup, seconds)[0]
+def measure(work: Work, repeats: int = 5, **settings: Any) -> Timing:
+    """Time a piece of work; arguments and errors are those of ``measure_all``."""
+    return measure_all({"": work}, repeats, **settings)[""]
 
 
 def measure_all(
@@ -135,48 +75,41 @@ def measure_all(
     device: Device = "cpu",
     warmup: int = 1,
     seconds: float = 0.0,
+    calls: Mapping[str, int] | None = None,
 ) -> dict[str, Timing]:
-    """Time pieces of work in turns, one call each, so that whatever else runs slows all of them.
+    """Time pieces of work in turns, so that whatever else runs slows all of them.
 
     Args:
-        works: by name.
-        repeats, threads, device, warmup, seconds: as in ``measure``, of turns.
+        works: by name; each is called without arguments, and its result is dropped.
+        repeats: turns that are timed.
+        threads: that one operation of torch or OpenCV may use.
+        device: where the work is done; a GPU is waited for before and after each call.
+        warmup: calls before those, which allocate memory and load what is loaded once.
+        seconds: more turns are timed until this long has passed, so that short work has
+            enough of them.
+        calls: of each piece of work in a turn, if not one; shorter work needs more of them.
 
     Raises:
-        ValueError: a number is too small.
+        ValueError: ``repeats`` or ``threads`` is below 1, or ``warmup`` is negative.
     """
-    turns = [(work, 1) for work in works.values()]
-    times = _in_turns(turns, repeats, threads, torch.device(device), warmup, seconds)
-    return dict(zip(works, times, strict=True))
-
-
-def compare(
-    fast: Work,
-    baseline: Work,
-    repeats: int = 3,
-    threads: int = 1,
-    device: Device = "cpu",
-    warmup: int = 1,
-    seconds: float = 0.0,
-    fast_calls: int = 3,
-) -> Comparison:
-    """Time two implementations of the same work in turns, so that whatever else runs slows both.
-
-    Args:
-        fast: called ``fast_calls`` times in each turn.
-        baseline: called once in each turn.
-        repeats: turns, more of them until ``seconds`` have passed.
-        threads, device, warmup, seconds: as in ``measure``.
-        fast_calls: calls in a turn; the shorter work needs more of them.
-
-    Raises:
-        ValueError: a number is too small.
-    """
-    if fast_calls < 1:
-        raise ValueError(f"fast_calls must be 1 or more, not {fast_calls}")
-    turns = [(baseline, 1), (fast, fast_calls)]
-    slow, quick = _in_turns(turns, repeats, threads, torch.device(device), warmup, seconds)
-    return Comparison(quick, slow)
+    if repeats < 1 or warmup < 0:
+        raise ValueError(f"repeats must be 1 or more and warmup not negative: {repeats}, {warmup}")
+    device, calls = torch.device(device), calls or {}
+    times: dict[str, list[Passed]] = {name: [] for name in works}
+    if device.type == "cpu":
+        # The GNU allocator gives back to the system what is free beyond twice the largest block
+        # that was ever freed, and getting it again is slow: not in a process that ran a network.
+        torch.empty(_LARGEST_KEPT, dtype=torch.uint8)
+    with limited_threads(threads):
+        for work in works.values():
+            for _ in range(warmup):
+                work()
+        begin, turns = time.perf_counter(), 0
+        while turns < repeats or time.perf_counter() < begin + seconds:
+            for name, work in works.items():
+                times[name].extend(_timed(work, device) for _ in range(calls.get(name, 1)))
+            turns += 1
+    return {name: Timing(*zip(*taken, strict=True)) for name, taken in times.items()}
 
 
 def machine(device: Device = "cpu") -> dict[str, Any]:
@@ -212,40 +145,6 @@ def limited_threads(count: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
-
-
-def _in_turns(
-    works: Sequence[tuple[Work, int]],
-    repeats: int,
-    threads: int,
-    device: torch.device,
-    warmup: int,
-    seconds: float,
-) -> list[Timing]:
-    if repeats < 1 or warmup < 0:
-        raise ValueError(f"repeats must be 1 or more and warmup not negative: {repeats}, {warmup}")
-    times: list[list[Passed]] = [[] for _ in works]
-    if device.type == "cpu":
-        _keep_memory()
-    with limited_threads(threads):
-        for work, _ in works:
-            for _ in range(warmup):
-                work()
-        begin, turns = time.perf_counter(), 0
-        while turns < repeats or time.perf_counter() < begin + seconds:
-            for (work, calls), taken in zip(works, times, strict=True):
-                taken.extend(_timed(work, device) for _ in range(calls))
-            turns += 1
-    return [Timing(*zip(*taken, strict=True)) for taken in times]
-
-
-def _keep_memory() -> None:
-    """Let this process keep freed memory, like any process in which a network has run.
-
-    The GNU allocator gives back to the system what is free beyond twice the largest block that was
-    ever freed, of 32 MB at most, and getting it again is slow.
-    """
-    torch.empty(_LARGEST_KEPT, dtype=torch.uint8)
 
 
 def _timed(work: Work, device: torch.device) -> Passed:

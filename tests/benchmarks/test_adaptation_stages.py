@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from poselib.benchmarks import adaptation_stages as stages
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
-from poselib.benchmarks.adaptation_stages import (
-    STAGES,
-    AdaptationTimes,
-    stage_works,
-    time_adaptation,
-)
+from poselib.benchmarks.adaptation_stages import STAGES, TimedWithin, stage_works, time_adaptation
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
     attraction_maps,
@@ -32,10 +29,7 @@ OPTIONS = LocalGlobalOptions(
     KeypointExpansion(expansion_rates(COCO.sigmas), local_window=5, global_window=21)
 )
 NAN = float("nan")
-
-
-def timing(ms: float, gpu: float = NAN) -> Timing:
-    return Timing((ms,), (2 * ms,), (gpu,))
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("people", "images"), [(0, 1), (3, 2), (14, 2)])
@@ -73,11 +67,9 @@ def test_everything_is_timed_as_often_as_asked_for() -> None:
     outputs, calls = adapt_inputs(2, (64, 96), embedding=4), []
     times = time_adaptation(outputs, OPTIONS, lambda: calls.append(1), repeats=3, warmup=1)
     assert len(calls) == 4
-    assert tuple(times.stages) == STAGES
-    every = [*times.stages.values(), times.decoding, times.convolutions, times.network]
-    assert all(each is not None and len(each.wall) == 3 for each in every)
-    alone = time_adaptation(outputs, OPTIONS, repeats=1)
-    assert alone.network is None and "network_ms" not in alone.as_dict()
+    names = ("network", *STAGES, "decoding", "convolutions")
+    every = [*(f"{name}_ms" for name in names), *(f"cpu_{name}_ms" for name in names)]
+    assert list(times) == [*every, "overhead"]
 
 
 def test_convolutions_are_those_that_pass_messages_and_lie_within_decoding() -> None:
@@ -97,34 +89,116 @@ def test_convolutions_are_those_that_pass_messages_and_lie_within_decoding() -> 
             return convolve(x)
 
         module.forward = slowly  # type: ignore[method-assign]
-    times = time_adaptation(outputs, OPTIONS, repeats=2, warmup=1)
-    assert times.convolutions is not None and len(times.convolutions.wall) == 2
-    for part, whole in zip(times.convolutions.wall, times.decoding.wall, strict=True):
-        assert 40 <= part <= whole - 20
+    times = time_adaptation(outputs, OPTIONS, lambda: None, repeats=2, warmup=1)
+    assert 40 <= times["convolutions_ms"] <= times["decoding_ms"] - 20
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in convolutions)
 
 
-def test_a_function_has_no_convolutions() -> None:
+def fixed_times(gpu: float) -> dict[str, Timing]:
+    """Times of three decodings of 20, 40 and 80 ms, with each stage of 12."""
+    names = ("network", *STAGES, "decoding")
+    wall = dict.fromkeys(names, (12.0,) * 3) | {"decoding": (20.0, 40.0, 80.0)}
+    return {
+        name: Timing(ms, tuple(2 * each for each in ms), (gpu,) * 3) for name, ms in wall.items()
+    }
+
+
+def test_overhead_is_what_is_no_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = adapt_inputs(1, (64, 96), embedding=4)
-    network = outputs.attraction_network
-    times = time_adaptation(
-        replace(outputs, attraction_network=lambda c: network(c)), OPTIONS, repeats=1
-    )
-    assert times.convolutions is None and times.overhead == 1
+    within = Timing((16.0, 20.0, 60.0), (1.0,) * 3, (2.0,) * 3)
+    monkeypatch.setattr(stages.TimedWithin, "last", lambda *_: within)
+    monkeypatch.setattr(stages, "measure_all", lambda *_, **__: fixed_times(NAN))
+    times = time_adaptation(outputs, OPTIONS, lambda: None)
+    assert times["overhead"] == pytest.approx(0.25)  # the median of 0.2, 0.5 and 0.25
+    assert times["local_kams_ms"] == 12 and times["cpu_local_kams_ms"] == 24
+    assert times["decoding_ms"] == 40 and times["convolutions_ms"] == 20
+    # its own clock counts on a GPU
+    monkeypatch.setattr(stages, "measure_all", lambda *_, **__: fixed_times(15.0))
+    assert time_adaptation(outputs, OPTIONS, lambda: None)["overhead"] == pytest.approx(1 - 2 / 15)
 
 
-def test_overhead_is_what_is_no_convolution() -> None:
-    stages = {stage: timing(ms) for stage, ms in zip(STAGES, (1, 12, 5, 2), strict=True)}
-    decoding, within = (Timing(ms, (1.0,) * 3, (NAN,) * 3) for ms in ((20, 40, 80), (16, 20, 60)))
-    times = AdaptationTimes(stages, decoding, within, timing(100))
-    assert times.overhead == pytest.approx(0.25)  # the median of 0.2, 0.5 and 0.25
-    told = times.as_dict()
-    assert told["local_kams_ms"] == 12 and told["cpu_local_kams_ms"] == 24
-    assert told["decoding_ms"] == 40 and told["network_ms"] == 100
-    assert told["convolutions_ms"] == 20 and told["overhead"] == pytest.approx(0.25)
+class Clock:
+    """Stands in for the time of the system: passes when a module is called."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    def perf_counter(self) -> float:
+        return self.wall
+
+    def process_time(self) -> float:
+        return self.cpu
 
 
-def test_its_own_clock_counts_on_a_gpu() -> None:
-    stages = {stage: Timing((4.0,), (1.0,), (3.0,)) for stage in STAGES}
-    times = AdaptationTimes(stages, timing(16, gpu=15.0), Timing((2.0,), (1.0,), (2.0,)))
-    assert times.overhead == pytest.approx(1 - 2 / 15)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(stages, "time", clock)
+    return clock
+
+
+class Slow(nn.Module):
+    """Takes so many seconds by the clock and twice as many of the processor."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self.clock, self.seconds = clock, seconds
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.clock.wall += self.seconds
+        self.clock.cpu += 2 * self.seconds
+        return x
+
+
+def test_calls_are_summed_up_in_each_call_of_the_work(clock: Clock) -> None:
+    counted, other = Slow(clock, 1.0), Slow(clock, 100.0)
+    times = count(1)
+
+    def work() -> int:
+        number = next(times)
+        for _ in range(number):
+            other(counted(torch.zeros(1)))
+        return number
+
+    timed = TimedWithin(work, [counted], CPU)
+    assert [timed() for _ in range(4)] == [1, 2, 3, 4]
+    last = timed.last(3)
+    assert last.wall == (2000.0, 3000.0, 4000.0) and last.cpu == (4000.0, 6000.0, 8000.0)
+    assert np.isnan(last.gpu).all() and len(last.gpu) == 3
+
+
+def test_several_modules_count_together(clock: Clock) -> None:
+    modules = [Slow(clock, 1.0), Slow(clock, 0.5), Slow(clock, 0.25)]
+    timed = TimedWithin(lambda: [m(torch.zeros(1)) for m in modules], modules[:2], CPU)
+    timed()
+    assert timed.last(1).wall == (1500.0,)
+
+
+def test_what_is_not_called_takes_no_time(clock: Clock) -> None:
+    timed = TimedWithin(lambda: None, [Slow(clock, 1.0)], CPU)
+    timed()
+    assert timed.last(1).wall == (0.0,)
+
+
+def test_modules_are_left_as_they_were(clock: Clock) -> None:
+    module = Slow(clock, 1.0)
+
+    def failing() -> None:
+        module(torch.zeros(1))
+        raise KeyboardInterrupt
+
+    timed = TimedWithin(failing, [module], CPU)
+    with pytest.raises(KeyboardInterrupt):
+        timed()
+    assert not module._forward_hooks and not module._forward_pre_hooks
+
+
+def test_the_part_is_shorter_than_the_whole() -> None:
+    layer, seen = nn.Linear(64, 64), list[float]()
+    timed = TimedWithin(lambda: [layer(torch.zeros(8, 64)) for _ in range(50)], [layer], CPU)
+    for _ in range(3):
+        begin = stages.time.perf_counter()
+        timed()
+        seen.append(1e3 * (stages.time.perf_counter() - begin))
+    parts = timed.last(3).wall
+    assert all(0 < part < whole for part, whole in zip(parts, seen, strict=True))

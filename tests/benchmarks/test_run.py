@@ -28,6 +28,8 @@ def test_each_benchmark_has_a_row_for_each_setting() -> None:
     assert list(table["repeats"]) == [6, 2] * 2  # three calls of the fast one in each turn
     count, rest = table.iloc[0], table.iloc[1]
     assert count["ratio"] == pytest.approx(count["baseline_ms"] / count["ms"])
+    if count["cpu_ms"]:
+        assert count["cpu_ratio"] == pytest.approx(count["baseline_cpu_ms"] / count["cpu_ms"])
     assert pd.isna(rest[["baseline_ms", "ratio", "same"]]).all()
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from poselib.benchmarks.speed import (
-    Timed,
     growth,
     parse_named_checkpoints,
+    random_system,
     speed_accuracy,
     synthetic_outputs,
     time_stages,
@@ -21,7 +21,7 @@ from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
 
 SIZE = (64, 96)
-TINY = {"backbone": "hrnet_tiny"}
+TINY = "hrnet_tiny"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ TINY = {"backbone": "hrnet_tiny"}
     [("hae", TagOutputs), ("dekr", RegressionOutputs), ("logocap", LocalGlobalOutputs)],
 )
 def test_drawn_maps_have_the_shapes_of_the_network_and_people(name: str, kind: type) -> None:
-    system = Timed(name, TINY).built(CROWDPOSE, 0, "cpu")
+    system = random_system((name, TINY), CROWDPOSE, 0, "cpu")
     image = torch.zeros(2, 3, *SIZE)
     own, drawn = system.model(image), synthetic_outputs(system, image, 2, seed=1)
     assert isinstance(drawn, kind) and drawn.image_size == own.image_size
@@ -47,9 +47,8 @@ def test_drawn_maps_have_the_shapes_of_the_network_and_people(name: str, kind: t
 
 
 def test_an_image_takes_as_long_as_network_and_decoding() -> None:
-    networks = {"ours": Timed("logocap", TINY), "other": Timed("hae", TINY)}
-    settings = [("cpu", 1), ("cpu", 2)]
-    lines = time_systems(networks, COCO, SIZE, 2, settings, repeats=1, warmup=0)
+    networks = {"ours": ("logocap", TINY), "other": ("hae", TINY)}
+    lines = time_systems(networks, COCO, SIZE, 2, [1, 2], repeats=1, warmup=0)
     assert list(zip(lines["row"], lines["setting"], strict=True)) == [
         (row, setting) for setting in ("1 thread", "2 threads") for row in networks
     ]
@@ -60,15 +59,13 @@ def test_an_image_takes_as_long_as_network_and_decoding() -> None:
 
 
 def test_stages_are_timed_for_each_number_of_people() -> None:
-    lines = time_stages(
-        {"W": Timed("logocap", TINY)}, COCO, SIZE, [1, 3], [("cpu", 1)], repeats=1, warmup=0
-    )
+    lines = time_stages({"W": ("logocap", TINY)}, COCO, SIZE, [1, 3], [1], repeats=1, warmup=0)
     assert lines["people"].tolist() == [1, 3] and set(lines["row"]) == {"W"}
     assert (lines[["network_ms", "local_kems_ms", "global_kams_ms", "decoding_ms"]] > 0).all(
         axis=None
     )
     with pytest.raises(ValueError, match="'D' does not refine poses"):
-        time_stages({"D": Timed("dekr", TINY)}, COCO, SIZE, [1], [("cpu", 1)], repeats=1)
+        time_stages({"D": ("dekr", TINY)}, COCO, SIZE, [1], [1], repeats=1)
 
 
 def test_growth_is_from_fewest_to_most_people() -> None:

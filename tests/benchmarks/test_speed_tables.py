@@ -49,7 +49,7 @@ def test_networks_have_the_names_of_published_rows() -> None:
         "LOGO-CAP, HRNet-W32", "LOGO-CAP, HRNet-W48", "DEKR, HRNet-W32", "DEKR, HRNet-W48",
         "AE, HRNet-W32",
     }  # fmt: skip
-    assert compared["DEKR, HRNet-W48"].options == {"backbone": "hrnet_w48"}
+    assert compared["DEKR, HRNet-W48"] == ("dekr", "hrnet_w48")
     adapting = speed_tables.adapting_networks(["hrnet_w32", "hrnet_w48"])
     assert set(adapting) <= set(published_table("logocap", "4").index)
 

@@ -23,11 +23,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.benchmarks.references.plain_adaptation import (
-    adapt_plainly,
-    local_codes,
-    local_mesh,
-)
+from poselib.benchmarks.references.plain_adaptation import local_codes, local_mesh
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.models.local_global import LocalGlobalHRNet
 from poselib.ops.center_poses import CenterPoses
@@ -38,7 +34,7 @@ from poselib.skeletons import COCO
 from tests.decoders.factories import RATES, random_outputs
 from tests.models.adapting import message_passing_of_functions, official_network
 from tests.models.official import relative
-from tests.references.plain_local_global import propose_plainly
+from tests.references.plain_local_global import adapt_by_prior, propose_plainly
 
 torch.set_num_threads(1)
 
@@ -98,7 +94,7 @@ def test_whole_network_equals_official_code(
         if flip:
             outputs = outputs.merge_flipped(network(images.flip(-1)).flip(COCO))
         people = propose_plainly(outputs, OFFICIAL)
-        points, heat = adapt_plainly(outputs, people, OFFICIAL, slip=True)
+        points, heat = adapt_by_prior(outputs, people, OFFICIAL, slip=True)
         order = same_order(points, poses[..., :2])
         weighted = (heat * people.centers[:, None])[order]
         assert relative(points[order], poses[..., :2]) < 1e-5
@@ -127,7 +123,7 @@ def test_local_context_and_attraction_maps_equal_official_code(
     with torch.no_grad():
         outputs = network(torch.from_numpy(arrays["input"]))
         people = propose_plainly(outputs, OFFICIAL)
-        points, _ = adapt_plainly(outputs, people, OFFICIAL, slip=True)
+        points, _ = adapt_by_prior(outputs, people, OFFICIAL, slip=True)
         people = people[same_order(points, arrays["poses"][..., :2])]
         codes = local_codes(outputs, people.points, OFFICIAL.expansion, slip=True)
         mesh = local_mesh(people.points, OFFICIAL.expansion).permute(0, 2, 3, 1, 4)
@@ -173,7 +169,7 @@ def equals_plain(
 ) -> None:
     """Compare; at most a part ``ties`` of all keypoints may be put elsewhere with the same heat."""
     with torch.no_grad():
-        plain, heat = adapt_plainly(outputs, people, options)
+        plain, heat = adapt_by_prior(outputs, people, options)
     torch.testing.assert_close(scores, heat.clamp(min=0), rtol=1e-4, atol=1e-5)
     plain = torch.where((heat > 0)[..., None], plain, people.points)
     elsewhere = (points - plain).abs().amax(dim=2) > 1e-3
@@ -216,7 +212,7 @@ def test_each_prior_equals_official_code(golden_dir: Path, case: int, way: str) 
     torch.testing.assert_close(people.centers, torch.tensor(of["centers"][0, : len(people), 2]))
     same_people(propose_poses(outputs, options), people)
     with torch.no_grad():
-        points, heat = adapt_plainly(outputs, people, options, slip=True)
+        points, heat = adapt_by_prior(outputs, people, options, slip=True)
         mesh = local_mesh(people.points[:1], options.expansion).permute(0, 2, 3, 1, 4)
         assert relative(mesh[0], of["allposes_n0"]) < 1e-6
         codes = local_codes(outputs, people.points[:1], options.expansion, slip=True)

@@ -12,14 +12,7 @@ import pytest
 import torch
 
 from poselib.engine import timing as profile
-from poselib.engine.timing import (
-    Comparison,
-    Timing,
-    compare,
-    machine,
-    measure,
-    measure_all,
-)
+from poselib.engine.timing import Timing, machine, measure, measure_all
 
 NAN = float("nan")
 
@@ -31,20 +24,10 @@ def timing(*wall: float) -> Timing:
 def test_times_are_summed_up_by_their_middle() -> None:
     taken = timing(5.0, 1.0, 2.0, 100.0, 3.0)
     assert taken.median == 3.0
-    assert taken.quartiles == (2.0, 5.0)
     assert taken.cpu_median == 30.0
     summary = taken.as_dict()
     assert math.isnan(summary.pop("gpu_ms"))
     assert summary == {"ms": 3.0, "lower_ms": 2.0, "upper_ms": 5.0, "cpu_ms": 30.0, "repeats": 5}
-
-
-def test_ratio_is_how_often_the_fast_one_is_done_meanwhile() -> None:
-    both = Comparison(fast=timing(2.0, 3.0, 2.0), baseline=Timing((8.0,), (60.0,), (NAN,)))
-    assert both.ratio == 4.0
-    assert both.cpu_ratio == 3.0
-    summary = both.as_dict()
-    assert summary.items() >= {"ratio": 4.0, "cpu_ratio": 3.0, "baseline_ms": 8.0}.items()
-    assert (summary["ms"], summary["cpu_ms"], summary["baseline_cpu_ms"]) == (2.0, 20.0, 60.0)
 
 
 class Clock:
@@ -78,24 +61,6 @@ def test_short_work_is_repeated_until_the_time_is_over(clock: Clock) -> None:
     assert len(measure(lambda: clock.work(2.0, 2.0), repeats=2, seconds=1.0).wall) == 2
 
 
-def test_a_comparison_tells_its_two_apart(clock: Clock) -> None:
-    both = compare(lambda: clock.work(1.0, 1.0), lambda: clock.work(6.0, 4.0), fast_calls=2)
-    assert (both.ratio, both.cpu_ratio) == (6.0, 4.0)
-
-
-def test_two_ways_are_timed_in_turns() -> None:
-    calls: list[str] = []
-    both = compare(
-        lambda: calls.append("fast"),
-        lambda: calls.append("slow"),
-        repeats=2,
-        warmup=1,
-        fast_calls=3,
-    )
-    assert calls == ["slow", "fast", *(["slow", "fast", "fast", "fast"] * 2)]
-    assert (len(both.fast.wall), len(both.baseline.wall)) == (6, 2)
-
-
 def test_all_works_are_timed_in_turns(clock: Clock) -> None:
     calls: list[str] = []
     works = {name: lambda name=name: calls.append(name) or clock.work(1.0, 0.5) for name in "abc"}
@@ -104,6 +69,14 @@ def test_all_works_are_timed_in_turns(clock: Clock) -> None:
     assert list(times) == [*"abc"]
     assert all(taken.wall == (1000.0, 1000.0) for taken in times.values())
     assert all(taken.cpu == (500.0, 500.0) for taken in times.values())
+
+
+def test_shorter_work_is_called_more_often_in_a_turn() -> None:
+    made: list[str] = []
+    works = {name: lambda name=name: made.append(name) for name in ("slow", "fast")}
+    times = measure_all(works, repeats=2, warmup=1, calls={"fast": 3})
+    assert made == ["slow", "fast", *(["slow", "fast", "fast", "fast"] * 2)]
+    assert (len(times["fast"].wall), len(times["slow"].wall)) == (6, 2)
 
 
 def test_threads_are_limited_while_it_is_measured() -> None:
@@ -132,11 +105,6 @@ def test_threads_are_given_back_after_an_error() -> None:
 def test_bad_numbers_are_named(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure(lambda: None, **arguments)
-
-
-def test_the_fast_one_must_be_called() -> None:
-    with pytest.raises(ValueError, match="fast_calls must be 1 or more, not 0"):
-        compare(lambda: None, lambda: None, fast_calls=0)
 
 
 def test_the_machine_is_described() -> None:

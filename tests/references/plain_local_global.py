@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from poselib.benchmarks.references.plain_adaptation import (
+    adapt_plainly,
+    global_heat,
+    local_codes,
+    local_mesh,
+    two_highest,
+)
 from poselib.decoders.local_global import LocalGlobalOptions
 from poselib.ops.center_poses import CenterPoses
 from poselib.outputs import LocalGlobalOutputs
@@ -67,3 +76,26 @@ def propose_plainly(outputs: LocalGlobalOutputs, options: LocalGlobalOptions) ->
     offsets = outputs.offsets[0, :, :, centers[:, 1].long(), centers[:, 0].long()]
     points = (centers[:, None] - offsets.permute(2, 0, 1)) * stride
     return CenterPoses(torch.zeros_like(index), values, points)
+
+
+def adapt_by_prior(
+    outputs: LocalGlobalOutputs,
+    people: CenterPoses,
+    options: LocalGlobalOptions,
+    slip: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Adapt the poses of one image by the prior of the options; see ``adapt_plainly``."""
+    expansion, points = options.expansion, people.points
+    if not options.adapt:
+        alone = replace(expansion, local_window=1, global_window=1, reweigh=False)
+        return points, global_heat(outputs, points, alone, slip).flatten(1)
+    if options.prior == "both":
+        return adapt_plainly(outputs, people, options, slip)
+    if options.prior == "expansion":
+        heat = global_heat(outputs, points, expansion, slip)
+        moved, scores = two_highest(heat, options.top_weight)
+        return points + expansion.step * moved, scores
+    codes = local_codes(outputs, points, expansion, slip)
+    scores, best = outputs.attraction_network(codes).clamp(0, 1).flatten(2).max(dim=2)
+    places = local_mesh(points, expansion).flatten(2, 3)
+    return places.gather(2, best[..., None, None].expand(-1, -1, 1, 2)).squeeze(2), scores

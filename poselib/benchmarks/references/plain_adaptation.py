@@ -33,21 +33,14 @@ def taps(x: Tensor, cells: int, slip: bool) -> tuple[Tensor, Tensor, Tensor, Ten
     return first.long(), second.long(), left, right
 
 
-def bilinear(maps: Tensor, x: Tensor, y: Tensor, slip: bool = False) -> Tensor:
-    """Read all of (C, h, w) maps at places (...) in cells: (C, ...)."""
-    x0, x1, left, right = taps(x, maps.shape[2], slip)
-    y0, y1, upper, lower = taps(y, maps.shape[1], slip)
-    return (
-        maps[:, y0, x0] * upper * left
-        + maps[:, y0, x1] * upper * right
-        + maps[:, y1, x0] * lower * left
-        + maps[:, y1, x1] * lower * right
-    )
-
-
-def bilinear_each(maps: Tensor, x: Tensor, y: Tensor, slip: bool = False) -> Tensor:
-    """Read each of (K, h, w) maps at places (n, K, ...) of its own."""
-    kinds = torch.arange(len(maps)).view(1, -1, *[1] * (x.dim() - 2)).expand(x.shape)
+def bilinear(
+    maps: Tensor,
+    x: Tensor,
+    y: Tensor,
+    slip: bool = False,
+    kinds: Tensor | slice = slice(None),
+) -> Tensor:
+    """Read (C, h, w) maps at places (...) in cells: all (C, ...), or ``kinds`` (...) of them."""
     x0, x1, left, right = taps(x, maps.shape[2], slip)
     y0, y1, upper, lower = taps(y, maps.shape[1], slip)
     return (
@@ -89,7 +82,8 @@ def global_heat(
     if expansion.frame == "index":
         heatmaps, shift = F.interpolate(heatmaps, size, mode="bilinear", align_corners=False), 0.0
     x, y = _in_cells(places, size, heatmaps[0], shift)
-    heat = bilinear_each(heatmaps[0], x, y, slip)
+    kinds = torch.arange(x.shape[1]).view(1, -1, 1, 1).expand(x.shape)
+    heat = bilinear(heatmaps[0], x, y, slip, kinds)
     if expansion.reweigh:
         gaussian = torch.exp(-(dx**2 + dy**2) / (2 * expansion.sigma**2))
         heat = heat * (gaussian * (gaussian >= 1e-4))
@@ -120,12 +114,12 @@ def adapt_plainly(
     options: LocalGlobalOptions,
     slip: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Adapt the poses of one image.
+    """Adapt the poses of one image with both priors.
 
     Args:
         outputs: of one image at one scale, finite.
         people: of that image, px of the frame.
-        options: meshes and prior.
+        options: meshes.
         slip: read the last row and column as the published code does; see ``taps``.
 
     Returns:
@@ -133,32 +127,11 @@ def adapt_plainly(
         nothing.
     """
     expansion, points = options.expansion, people.points
-    if not options.adapt:
-        return points, _heat_there(outputs, points, expansion, slip)
-    if options.prior == "expansion":
-        moved, scores = two_highest(
-            global_heat(outputs, points, expansion, slip), options.top_weight
-        )
-        return points + expansion.step * moved, scores
-    attraction = outputs.attraction_network(local_codes(outputs, points, expansion, slip)).clamp(
-        0, 1
-    )
-    if options.prior == "attraction":
-        scores, best = attraction.flatten(2).max(dim=2)
-        places = local_mesh(points, expansion).flatten(2, 3)
-        return places.gather(2, best[..., None, None].expand(-1, -1, 1, 2)).squeeze(2), scores
+    codes = local_codes(outputs, points, expansion, slip)
+    attraction = outputs.attraction_network(codes).clamp(0, 1)
     heat = convolved_each(global_heat(outputs, points, expansion, slip), attraction)
     moved, scores = two_highest(heat, options.top_weight)
     return points + expansion.step * moved, scores
-
-
-def _heat_there(
-    outputs: LocalGlobalOutputs, points: Tensor, expansion: KeypointExpansion, slip: bool
-) -> Tensor:
-    alone = KeypointExpansion(
-        expansion.rates, 1, 1, expansion.step, reweigh=False, frame=expansion.frame
-    )
-    return global_heat(outputs, points, alone, slip).flatten(1)
 
 
 def _in_cells(

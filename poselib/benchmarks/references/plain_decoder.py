@@ -75,7 +75,9 @@ def time_stages(
     device = heatmaps.device
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
-        timing = measure(lambda: results.append(work()), repeats, threads, device, warmup=0)
+        timing = measure(
+            lambda: results.append(work()), repeats, threads=threads, device=device, warmup=0
+        )
         taken[stage] = timing.median
         cpu.append(timing.cpu_median)
         return results[-1]

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Fences = tuple[np.ndarray, np.ndarray] | None
-
 
 def associative_losses_plainly(
     tags: Tensor, joints: Tensor, groups: Sequence[Sequence[int]], alpha: float = 2.0
@@ -58,7 +56,7 @@ def _one_image(
             continue
         stacked = torch.stack(held)
         references.append(stacked.mean(dim=0))
-        fences = _fences(stacked, alpha)
+        fences = _fences(stacked)
         means: list[Tensor] = []
         for group in groups:
             members = [tags[person[k][0]] for k in group if person[k][1] > 0]
@@ -70,14 +68,12 @@ def _one_image(
             low = low + (square * _weights(found, fences, alpha)).sum()
         embeddings = torch.stack(means)
         square = ((references[-1].expand_as(embeddings) - embeddings) ** 2).sum(dim=1)
-        high = high + (square * _weights(embeddings, _fences(embeddings, alpha), alpha)).sum()
+        high = high + (square * _weights(embeddings, _fences(embeddings), alpha)).sum()
     divisor = max(len(references), 1) * joints.shape[1]
     return _push(references, tags), low / divisor, high / divisor
 
 
-def _fences(values: Tensor, alpha: float) -> Fences:
-    if alpha == 1:
-        return None
+def _fences(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
     ranked = values.detach().cpu().numpy()
     lower = np.quantile(ranked, 0.25, axis=0, method="lower")
     upper = np.quantile(ranked, 0.75, axis=0, method="higher")
@@ -85,9 +81,7 @@ def _fences(values: Tensor, alpha: float) -> Fences:
     return lower - margin, upper + margin
 
 
-def _weights(values: Tensor, fences: Fences, alpha: float) -> Tensor | float:
-    if fences is None:
-        return 1.0
+def _weights(values: Tensor, fences: tuple[np.ndarray, np.ndarray], alpha: float) -> Tensor:
     low, high = fences
     factors = [
         alpha if (one < low).any() or (one > high).any() else 1.0
