@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poselib import __version__
+from poselib.engine.interrupts import exit_on_signals
+from poselib.ops.console import complain, interactive, one_line, say
+from poselib.ops.io import atomic_write, check_output, write_json
 from poselib.ops.processor import spin_briefly
 from poselib.skeletons import SKELETONS, get_skeleton
 
@@ -48,6 +52,11 @@ One line of JSON says how many people were found and how many milliseconds each 
 maps in memory to poses: the median of the repeats, before which one is not timed.
 """
 _SYNTHETIC = "Write images of synthetic people and annotations.json to a new folder."
+# Bytes of a drawing's name before the ending, and a number where names repeat.
+_LONGEST = 240
+_RESULTS = ("images.json", "results.json")
+# Options that are counts of at least one; what the library checks itself is not among them.
+_COUNTS = ("threads", "repeats", "processes")
 # Images that are held in memory together, unless a batch has more.
 _IN_MEMORY = 8
 
@@ -57,14 +66,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     spin_briefly()
     arguments = _parser().parse_args(argv)
     try:
-        sys.stdout.write(arguments.run(arguments) + "\n")
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"poselib {arguments.command}: {' '.join(str(error).split())}\n")
-        return 2
+        _check_options(arguments)
+        with exit_on_signals():
+            say(arguments.run(arguments))
     except KeyboardInterrupt:
-        sys.stderr.write(f"poselib {arguments.command}: interrupted\n")
+        complain(f"poselib {arguments.command}: interrupted")
         return 130
+    except Exception as error:
+        if (reason := one_line(error)) is None:
+            raise
+        complain(f"poselib {arguments.command}: {reason}")
+        return 2
     return 0
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Raise ValueError for an option that is empty, no number, or less than its command can use."""
+    for name, value in vars(arguments).items():
+        option = f"--{name.replace('_', '-')}"
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each == "":
+                raise ValueError(f"{option}: an empty text is no name")
+            if isinstance(each, float) and not math.isfinite(each):
+                raise ValueError(f"{option} must be a finite number, not {each}")
+            if name in _COUNTS and each < 1:
+                raise ValueError(f"{option} must be 1 or more, not {each}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,7 +124,7 @@ def _command(
 def _add_predict(commands: Commands) -> None:
     add = _command(commands, "predict", _predict, "find people in images", _PREDICT).add_argument
     add("images", nargs="+", metavar="IMAGE", help="image files, folders or quoted patterns")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="receives images and JSON")
+    add("--out", required=True, metavar="FOLDER", help="receives images and JSON")
     add("--checkpoint", metavar="FILE", help="or a model's name; default: the bundled model")
     add("--size", type=int, metavar="PX", help="short side; default: that of the training")
     add("--no-flip", action="store_true", help="do not average with the mirrored image")
@@ -113,8 +139,8 @@ def _add_predict(commands: Commands) -> None:
 def _add_decode(commands: Commands) -> None:
     summary = "group the keypoints of stored maps into people"
     add = _command(commands, "decode", _decode, summary, _DECODE).add_argument
-    add("maps", type=Path, metavar="MAPS", help="npz file of heatmaps and tags")
-    add("--out", type=Path, required=True, metavar="OUT", help="npz file, receives the poses")
+    add("maps", metavar="MAPS", help="npz file of heatmaps and tags")
+    add("--out", required=True, metavar="OUT", help="npz file, receives the poses")
     orders = ("progressive", "associative")
     explained = "of the keypoint types: the easiest first (default), or as they are stored"
     add("--order", choices=orders, default=orders[0], help=explained)
@@ -125,7 +151,7 @@ def _add_decode(commands: Commands) -> None:
 def _add_synthetic(commands: Commands) -> None:
     summary = "render a synthetic dataset in COCO's format"
     add = _command(commands, "synthetic", _synthetic, summary, _SYNTHETIC).add_argument
-    add("folder", type=Path, metavar="FOLDER")
+    add("folder", metavar="FOLDER")
     add("--count", type=int, default=1000, help="images (default 1000)")
     add("--size", type=int, default=128, metavar="PX", help="side of an image (default 128)")
     add("--people", type=int, nargs=2, default=(1, 4), metavar=("MIN", "MAX"), help="default 1 4")
@@ -143,12 +169,12 @@ def _predict(arguments: argparse.Namespace) -> str:
     from poselib.api import load
     from poselib.data.image_folder import ImageFiles, image_paths
     from poselib.data.readers.coco import write_results
-    from poselib.ops.io import write_json
     from poselib.plots.poses import paint_poses
 
+    out = Path(arguments.out)
     files = ImageFiles(image_paths(arguments.images))
     names = _drawing_names(files.paths, arguments.format)
-    _check_output(arguments.out, files.paths, names)
+    _check_output(out, files.paths, names)
     model = load(
         arguments.checkpoint,
         size=arguments.size,
@@ -162,7 +188,7 @@ def _predict(arguments: argparse.Namespace) -> str:
         threshold = model.system.visualization_threshold
     results, counts = [], []
     at_once = max(_IN_MEMORY, arguments.batch_size)
-    with tqdm(total=len(files), disable=not sys.stderr.isatty(), desc="predict") as bar:
+    with tqdm(total=len(files), disable=not interactive(), desc="predict") as bar:
         for first in range(0, len(files), at_once):
             numbers = range(first, min(first + at_once, len(files)))
             samples = [files[number] for number in numbers]
@@ -170,16 +196,17 @@ def _predict(arguments: argparse.Namespace) -> str:
                 kept = poses.above(arguments.min_score)
                 drawn = kept.above(threshold)
                 picture = paint_poses(sample.image, drawn, model.skeleton)
-                _write_image(arguments.out / names[number], picture)
+                _write_image(out / names[number], picture)
                 results += kept.to_coco(sample.image_id, files.category_id)
                 counts.append(len(drawn))
                 bar.update()
     document = files.document(model.skeleton)
     for image, name in zip(document["images"], names, strict=True):
         image["drawing"] = name
-    write_json(arguments.out / "images.json", document)
-    write_results(results, arguments.out / "results.json")
-    return _summary(files.paths, counts, arguments.out)
+    images_file, results_file = (out / name for name in _RESULTS)
+    write_json(images_file, document)
+    write_results(results, results_file)
+    return _summary(files.paths, counts, out)
 
 
 def _decode(arguments: argparse.Namespace) -> str:
@@ -188,16 +215,16 @@ def _decode(arguments: argparse.Namespace) -> str:
     from poselib.engine.decode_maps import decode_stages, read_maps, write_poses
     from poselib.engine.timing import limited_threads
 
-    for name in ("threads", "repeats"):
-        if getattr(arguments, name) < 1:
-            raise ValueError(f"--{name} must be 1 or more, not {getattr(arguments, name)}")
-    _check_file(arguments.out, arguments.maps)
-    maps = read_maps(arguments.maps)
+    maps_file, out = Path(arguments.maps), Path(arguments.out)
+    check_output(out)
+    if out.resolve() == maps_file.resolve():
+        raise ValueError(f"--out {out}: the poses would replace the maps")
+    maps = read_maps(maps_file)
     associative = arguments.order == "associative"
     options = AssociativeOptions(range(maps.tags.shape[1]) if associative else "progressive")
     with limited_threads(arguments.threads):
         times = decode_stages(maps, options, arguments.repeats, warmup=1)
-    write_poses(arguments.out, times.poses[0])
+    write_poses(out, times.poses[0])
     facts = {
         "people": len(times.poses[0]),
         **{stage: round(ms, 3) for stage, ms in times.medians().items()},
@@ -216,14 +243,14 @@ def _synthetic(arguments: argparse.Namespace) -> str:
         crowd_index=arguments.crowd_index,
     )
     folder = write_scenes(
-        arguments.folder,
+        Path(arguments.folder),
         recipe,
         arguments.count,
         arguments.seed,
         get_skeleton(arguments.skeleton),
         arguments.format,
         arguments.processes,
-        progress=sys.stderr.isatty(),
+        progress=interactive(),
     )
     return f"{arguments.count} images and annotations.json in {folder}"
 
@@ -233,7 +260,8 @@ def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:
     taken: set[str] = set()
     names = []
     for path in paths:
-        choices = (path.stem if n == 1 else f"{path.stem}_{n}" for n in count(1))
+        whole = os.fsdecode(os.fsencode(path.stem)[:_LONGEST])
+        choices = (whole if n == 1 else f"{whole}_{n}" for n in count(1))
         # File systems may not tell capitals from small letters.
         stem = next(choice for choice in choices if choice.lower() not in taken)
         taken.add(stem.lower())
@@ -241,41 +269,23 @@ def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:
     return names
 
 
-def _check_folder(folder: Path, out: Path) -> None:
-    """Raise ValueError if nothing can be written to a folder, which may still have to be made."""
-    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"--out {out}: {existing} is not a folder that can be written to")
-
-
-def _check_file(out: Path, source: Path) -> None:
-    """Raise ValueError if a file cannot be written or would replace what it is made from."""
-    _check_folder(out.absolute().parent, out)
-    if out.is_dir():
-        raise ValueError(f"--out {out}: this is a folder; a file is wanted")
-    if out.resolve() == source.resolve():
-        raise ValueError(f"--out {out}: the poses would replace the maps")
-
-
 def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) -> None:
     """Raise ValueError if results cannot be written there or would replace an input."""
-    _check_folder(folder, folder)
+    check_output(folder, folder=True)
     sources = {path.resolve() for path in inputs}
-    for name in names:
+    for name in (*names, *_RESULTS):
         if (folder / name).resolve() in sources:
             raise ValueError(f"--out {folder}: the drawing would replace the image {folder / name}")
+        if os.path.lexists(folder / name):
+            check_output(folder / name)
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    import cv2
+    from poselib.data.image_io import encode_image
 
-    from poselib.ops.io import atomic_write
-
-    done, code = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise OSError(f"{path}: the image cannot be encoded")
+    content = encode_image(image, path.suffix)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(code.tobytes())
+        temporary.write_bytes(content)
 
 
 def _summary(paths: Sequence[Path], counts: Sequence[int], folder: Path) -> str:

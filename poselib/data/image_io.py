@@ -7,7 +7,7 @@ Images without annotations are turned as EXIF asks, which is how a viewer shows 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,26 @@ def check_image(path: Path) -> None:
     """
     image_size(path)
     _check_complete(path.read_bytes(), path)
+
+
+def encode_image(image: NDArray[np.uint8], suffix: str, parameters: Sequence[int] = ()) -> bytes:
+    """Return the file of an image (H, W, 3) uint8, RGB.
+
+    OpenCV writes no file itself: it knows neither names that are no text nor, on Windows, others
+    than English ones.
+
+    Args:
+        image: the pixels.
+        suffix: ``".png"`` or ``".jpg"``.
+        parameters: of ``cv2.imencode``.
+
+    Raises:
+        ValueError: the image cannot be encoded.
+    """
+    done, code = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), list(parameters))
+    if not done:
+        raise ValueError(f"an image {image.shape} cannot be encoded as {suffix}")
+    return code.tobytes()
 
 
 def _check_present(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Deferred interrupts: stop between two steps, never within one."""
+"""Interrupts: stop between two steps, never within one, and leave nothing half done."""
 
 from __future__ import annotations
 
@@ -27,3 +27,29 @@ def defer_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
     if received:
         signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Take a request to end, as of a scheduler or a closed terminal, for ``SystemExit``.
+
+    Without it the process would end at once and leave its temporary files. Only the main thread
+    receives signals; those that are ignored, as under ``nohup``, stay so.
+    """
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    before = {n: signal.getsignal(n) for n in numbers if n is not None}
+    mine = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        mine = []
+    for number in mine:
+        signal.signal(number, _exit)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second request is obeyed at once
+    raise SystemExit(128 + number)

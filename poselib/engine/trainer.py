@@ -20,7 +20,7 @@ from poselib.engine.optimizer import make_optimizer
 from poselib.engine.precision import resolve_precision
 from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import TrainConfig
-from poselib.ops.io import append_line, atomic_write, read_lines
+from poselib.ops.io import TEMPORARY, append_line, atomic_write, read_lines
 from poselib.ops.normalization import normalize
 from poselib.structures import Batch
 from poselib.systems import System
@@ -202,8 +202,9 @@ class TrainingState:
             ValueError: the checkpoint cannot be read or is of another system or recipe.
         """
         path = self.folder / CHECKPOINT
-        for abandoned in self.folder.glob(f".{CHECKPOINT}.*"):  # by a process that was killed
-            abandoned.unlink(missing_ok=True)
+        for start in (TEMPORARY, f".{CHECKPOINT}."):  # the latter are of older versions
+            for abandoned in self.folder.glob(f"{start}*{path.suffix}"):  # by a killed process
+                abandoned.unlink(missing_ok=True)
         if not path.exists():
             (self.folder / METRICS).unlink(missing_ok=True)
             torch.manual_seed(self.recipe.seed)

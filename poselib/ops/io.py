@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# What temporary files and folders begin with, whatever they will be called.
+TEMPORARY = ".poselib."
+_LONGEST_NAME = 255  # bytes, of every usual file system
+_LONGEST_SUFFIX = 16
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, renamed to ``path`` when the block succeeds.
+    """Yield a temporary path whose content becomes that of ``path`` when the block succeeds.
 
-    If the block is interrupted, ``path`` keeps its old content or stays absent.
+    A file is replaced by a rename in its own folder, so that it keeps its old content or stays
+    absent if the block is interrupted. A link stays, and leads to the new content. Pipes and
+    character devices are never replaced: the content is written to them.
+
+    Raises:
+        ValueError: there is a folder, a disk or a socket of that name, or the name is too long;
+            before the block is entered.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -24,12 +37,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
         >>> [path.name for path in folder.iterdir()]
         ['a.txt']
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    _check_name(path)
+    stream = _is_stream(path)
+    if not stream:
+        path = path.resolve() if path.is_symlink() else path
+        path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+    folder = None if stream else path.parent
+    handle, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY, suffix=suffix)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
+        if stream:
+            with temporary.open("rb") as content, path.open("ab") as target:
+                shutil.copyfileobj(content, target)
+            return
         # mkstemp creates files that only their owner can read.
         umask = os.umask(0)
         os.umask(umask)
@@ -37,6 +60,59 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path, *, folder: bool = False) -> None:
+    """Check that a file can be written, or files into a folder, before work on them begins.
+
+    Nothing is created: a folder may still be absent.
+
+    Raises:
+        ValueError: it cannot; the message names the path.
+    """
+    if not folder:
+        _check_name(path)
+        if _is_stream(path):
+            return
+    _check_length(path)
+    inside = path.absolute() if folder else path.absolute().parent
+    existing = next(p for p in (inside, *inside.parents) if os.path.lexists(p))
+    try:
+        # Permissions alone do not tell of read-only and virtual file systems.
+        with tempfile.TemporaryFile(dir=existing, prefix=TEMPORARY):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {existing} is not a folder that can be written to: {error.strerror}"
+        ) from error
+
+
+def _check_name(path: Path) -> None:
+    """Raise ValueError for a name to which no file can be written."""
+    _check_length(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: this is a folder; a file is wanted")
+    if path.exists() and not (path.is_file() or _is_stream(path)):
+        raise ValueError(f"{path}: neither a file nor a pipe; it is not replaced")
+
+
+def _check_length(path: Path) -> None:
+    for part in path.parts:
+        if len(os.fsencode(part)) > _LONGEST_NAME:
+            shown = f"{part[:40]}... of {len(os.fsencode(part))} bytes"
+            raise ValueError(f"the name {shown} is too long; {_LONGEST_NAME} are possible")
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether writing goes to a pipe or a device, also by a name such as ``/dev/stdout``."""
+    if not path.exists():
+        return False
+    mode = path.stat().st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        return True
+    # Open files of the process, which may be what its output was sent to.
+    link = os.readlink(path) if path.is_symlink() else ""
+    return any(os.path.realpath(p).startswith("/proc/") for p in (path.parent, Path(link).parent))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
+from poselib.ops.io import (
+    append_line,
+    atomic_write,
+    check_output,
+    read_json,
+    read_lines,
+    write_json,
+)
 
 KILLED = """
 import os, signal, sys
@@ -68,6 +75,90 @@ def test_atomic_write_keeps_the_old_file_when_killed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=root, check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 251 + ".txt", "." + "a" * 254, "\u5bf9" * 80, b"caf\xe9.txt"]
+)
+def test_atomic_write_of_names_of_any_length_and_bytes(tmp_path: Path, name: str | bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    check_output(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_link_stays_and_leads_to_the_new_content(tmp_path: Path) -> None:
+    link, target = tmp_path / "link.txt", tmp_path / "there" / "target.txt"
+    link.symlink_to(target)
+    for content in ("first", "second"):
+        with atomic_write(link) as temporary:
+            temporary.write_text(content)
+        assert link.is_symlink() and target.read_text() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_output(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(pipe.read_text)
+        with atomic_write(pipe) as temporary:
+            temporary.write_text("whole")
+        assert received.result(timeout=30) == "whole"
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals")
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    master, slave = os.openpty()
+    device = Path(os.ttyname(slave))
+    try:
+        check_output(device)
+        with atomic_write(device) as temporary:
+            temporary.write_text("whole")
+        assert os.read(master, 99) == b"whole" and stat.S_ISCHR(device.stat().st_mode)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux")
+def test_an_open_file_of_the_process_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        log.write("before, ")
+        log.flush()
+        with atomic_write(Path(f"/dev/fd/{log.fileno()}")) as temporary:
+            temporary.write_text("whole")
+    assert (tmp_path / "log").read_text() == "before, whole"
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent" / "too")
+    for name, reason in (
+        ("folder", "this is a folder"),
+        ("a" * 256, "too long"),
+        ("a" * 256 + "/b", "too long"),
+        ("file/below/x", "file is not a folder that can be written to"),
+        ("dangling/x", "dangling is not a folder that can be written to"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            check_output(tmp_path / name)
+        with pytest.raises((ValueError, OSError)), atomic_write(tmp_path / name):
+            pytest.fail("the work began")
+    with pytest.raises(ValueError, match="file is not a folder"):
+        check_output(tmp_path / "file", folder=True)
+    check_output(tmp_path / "new" / "folder", folder=True)
+    assert {p.name for p in tmp_path.iterdir()} == {"folder", "file", "dangling"}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a virtual file system")
+def test_a_file_system_that_takes_no_files_is_refused_whoever_asks() -> None:
+    with pytest.raises(ValueError, match="/proc is not a folder that can be written to"):
+        check_output(Path("/proc/poses/out"), folder=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,14 +16,18 @@ import cv2
 from tqdm import tqdm
 
 from poselib.data.coco_export import coco_category, coco_people
+from poselib.data.image_io import encode_image
 from poselib.data.readers.json_fields import Entry
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.scene import Scene, keypoint_indices, render_scene
+from poselib.ops.io import TEMPORARY, check_output
 from poselib.skeletons import Skeleton
 
 # Incremented whenever the same configuration and seed give other scenes than before.
 VERSION = 1
 SceneEntries = tuple[Entry, list[Entry]]
+_DOCUMENT = "annotations.json"
+_PATIENCE = 50  # tenths of a second
 FORMATS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 
 
@@ -103,26 +108,37 @@ def write_scenes(
         ValueError: an argument is out of range, or the folder holds other files.
     """
     check_arguments(count, seed, skeleton, image_format)
+    if processes < 1:
+        raise ValueError(f"processes must be 1 or more, not {processes}")
     folder = Path(folder)
     expected = {**_info(config, count, seed, skeleton), "image_format": image_format}
-    if _is_complete(folder, expected):
+    place = folder.resolve()  # of a link, the folder that it leads to
+    if _is_complete(place, expected):
         return folder
-    with _atomic_folder(folder) as temporary:
-        (temporary / "images").mkdir()
-        render = partial(_write_image, temporary / "images", config, seed, skeleton, image_format)
-        with _map_scenes(render, count, processes) as scenes:
-            bar = tqdm(scenes, total=count, disable=not progress, desc=folder.name)
-            content = dataset_document(bar, config, count, seed, skeleton)
-        content["info"] = expected
-        (temporary / "annotations.json").write_text(json.dumps(content) + "\n")
+    check_output(place, folder=True)
+    try:
+        with _atomic_folder(place) as temporary:
+            (temporary / "images").mkdir()
+            render = partial(
+                _write_image, temporary / "images", config, seed, skeleton, image_format
+            )
+            with _map_scenes(render, count, processes) as scenes:
+                bar = tqdm(scenes, total=count, disable=not progress, desc=folder.name)
+                content = dataset_document(bar, config, count, seed, skeleton)
+            content["info"] = expected
+            (temporary / _DOCUMENT).write_text(json.dumps(content) + "\n")
+    except OSError:
+        # Perhaps another process has just written the same scenes.
+        if not (_appears(place / _DOCUMENT) and _is_complete(place, expected)):
+            raise
     return folder
 
 
 def _is_complete(folder: Path, expected: Entry) -> bool:
     """Return whether the folder holds these scenes; raises ValueError if it holds anything else."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not any(map(_is_content, folder.iterdir()))):
         return False
-    file = folder / "annotations.json"
+    file = folder / _DOCUMENT
     try:
         info = json.loads(file.read_text())["info"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -141,16 +157,40 @@ def _is_complete(folder: Path, expected: Entry) -> bool:
     return True
 
 
+def _is_content(path: Path) -> bool:
+    """Whether an entry of a folder is more than what another process is about to write there."""
+    return not path.name.startswith(TEMPORARY)
+
+
+def _appears(file: Path) -> bool:
+    """Whether a file exists, or another process that writes its folder adds it within seconds."""
+    for _ in range(_PATIENCE):
+        if file.exists() or not file.parent.exists():
+            break
+        time.sleep(0.1)
+    return file.exists()
+
+
 @contextmanager
 def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that is renamed to ``folder`` when the block succeeds."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as holder:
+    """Yield a temporary folder whose content becomes that of ``folder`` when the block succeeds.
+
+    A folder that exists, empty, may be mounted or be the working directory, and is filled; another
+    is renamed.
+    """
+    exists = folder.is_dir()
+    parent = folder if exists else folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=TEMPORARY) as holder:
         # The holder itself can be entered by its owner only.
-        temporary = Path(holder) / folder.name
+        temporary = Path(holder) / "new"
         temporary.mkdir()
         yield temporary
-        os.replace(temporary, folder)
+        if exists:
+            for path in sorted(temporary.iterdir(), key=Path.is_file):  # the document is the last
+                os.replace(path, folder / path.name)
+        else:
+            os.replace(temporary, folder)
 
 
 @contextmanager
@@ -158,7 +198,7 @@ def _map_scenes(
     render: Callable[[int], SceneEntries], count: int, processes: int
 ) -> Iterator[Iterable[SceneEntries]]:
     """Render scenes in order, in this process or in others."""
-    if processes <= 1:
+    if processes == 1:
         yield map(render, range(count))
         return
     # Fork is unsafe once threads or an accelerator are in use.
@@ -172,9 +212,7 @@ def _write_image(
     scene = render_scene(config, seed, index)
     image, people = scene_entries(scene, skeleton, index, suffix)
     path = folder / image["file_name"]
-    bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(path), bgr, FORMATS[suffix]):
-        raise OSError(f"cannot write {path}")
+    path.write_bytes(encode_image(scene.image, path.suffix, FORMATS[suffix]))
     return image, people
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from pycocotools import coco as pycoco
 
 from poselib.annotations import PIXEL_CENTER
+from poselib.data.image_io import read_image
 from poselib.data.readers.coco import CocoKeypoints, read_annotations
 from poselib.data.synthetic import export
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes, write_scenes
@@ -151,6 +153,69 @@ def test_write_scenes_leaves_nothing_when_it_fails(
     assert list(tmp_path.iterdir()) == []
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("place", ["folder", "link", "dangling", "."])
+def test_write_scenes_into_an_empty_folder_or_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (tmp_path / "link").symlink_to(target)
+    (tmp_path / "dangling").symlink_to(tmp_path / "new")
+    monkeypatch.chdir(target if place == "." else tmp_path)
+    before, inode = names(tmp_path), target.stat().st_ino
+    written = write_scenes(Path(place), CONFIG, 1, 0, COCO)
+    assert names(written) == ["annotations.json", "images"]
+    assert set(names(tmp_path)) - set(before) == ({"new"} if place == "dangling" else set())
+    assert target.stat().st_ino == inode, "a working directory must not be replaced"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_of_two_writers_of_the_same_scenes_both_succeed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    folder, render, other = tmp_path / "scenes", export.render_scene, []
+    if exists:
+        folder.mkdir()
+
+    def second_is_faster(config: SceneConfig, seed: int, index: int) -> object:
+        if not other:
+            other.append(seed)
+            write_scenes(folder, CONFIG, 2, 0, COCO)
+        return render(config, seed, index)
+
+    monkeypatch.setattr(export, "render_scene", second_is_faster)
+    assert write_scenes(folder, CONFIG, 2, 0, COCO) == folder
+    assert names(folder) == ["annotations.json", "images"] and names(tmp_path) == ["scenes"]
+
+
+def test_of_two_writers_of_other_scenes_the_later_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render, other = export.render_scene, []
+
+    def second_is_faster(config: SceneConfig, seed: int, index: int) -> object:
+        if not other:
+            other.append(seed)
+            write_scenes(tmp_path / "scenes", CONFIG, 2, 1, COCO)
+        return render(config, seed, index)
+
+    monkeypatch.setattr(export, "render_scene", second_is_faster)
+    with pytest.raises(ValueError, match="differ in seed"):
+        write_scenes(tmp_path / "scenes", CONFIG, 2, 0, COCO)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", "\u5bf9" * 80, "a" * 255])
+def test_write_scenes_into_folders_of_any_name(tmp_path: Path, name: str | bytes) -> None:
+    folder = write_scenes(tmp_path / os.fsdecode(name), CONFIG, 1, 0, COCO)
+    assert read_image(folder / "images" / "000000.png").shape == (96, 96, 3)
+    with pytest.raises((OSError, ValueError), match="too long"):
+        write_scenes(tmp_path / ("a" * 256), CONFIG, 1, 0, COCO)
+
+
 def test_write_scenes_as_jpg(tmp_path: Path) -> None:
     folder = write_scenes(tmp_path / "scenes", CONFIG, 2, 0, COCO, image_format="jpg")
     read = CocoKeypoints(folder / "annotations.json", folder / "images", COCO)
@@ -164,6 +229,8 @@ def test_write_scenes_refuses_bad_arguments(tmp_path: Path) -> None:
         SyntheticScenes(CONFIG, -1, 0, COCO)
     with pytest.raises(ValueError, match="seed"):
         SyntheticScenes(CONFIG, 1, -1, COCO)
+    with pytest.raises(ValueError, match="processes must be 1 or more, not -3"):
+        write_scenes(tmp_path / "scenes", CONFIG, 1, 0, COCO, processes=-3)
     with pytest.raises(ValueError, match="image_format"):
         write_scenes(tmp_path / "scenes", CONFIG, 1, 0, COCO, image_format="gif")
     odd = Skeleton("odd", ("nose", "left_wing"), (0.1, 0.1), (), ())

@@ -1,0 +1,62 @@
+"""What commands print, and what they say of errors, whatever the terminal is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+
+def say(text: str) -> None:
+    """Print a line; letters that the output cannot show are written as ``\\xe9`` and the like.
+
+    An output that is closed, or that nobody reads any more, is skipped: what a command was to do
+    is done.
+    """
+    _write(sys.stdout, text)
+
+
+def complain(text: str) -> None:
+    """Print a line to standard error, as ``say`` does."""
+    _write(sys.stderr, text)
+
+
+def interactive() -> bool:
+    """Whether standard error is a terminal, which can show a progress bar."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def one_line(error: BaseException) -> str | None:
+    """Return what a command says of an error of its input or of too little memory, else None.
+
+    Line breaks, control characters of terminals and other libraries' stack traces are left out.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    if out_of_memory(error):
+        return f"not enough memory: {text[:200]}" if text else "not enough memory"
+    return text if isinstance(error, OSError | ValueError) else None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy, PyTorch or OpenCV says that memory does not suffice."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    said = ("can't allocate memory", "not enough memory", "out of memory", "insufficient memory")
+    return not isinstance(error, OSError | ValueError) and any(words in text for words in said)
+
+
+def _write(stream: Any, text: str) -> None:
+    if stream is None:  # closed before Python began
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except (OSError, ValueError):
+        # Python would try again at its end, and report that.
+        with contextlib.suppress(OSError, ValueError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
