@@ -125,8 +125,7 @@ def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
             else ""
             for metric in metrics
         ]
-        seeds = f"{line['seeds']} seed" + ("s" if line["seeds"] != 1 else "")
-        columns[f"{line['row']}, {seeds}"] = [
+        columns[f"{line['row']}, {_seeds(line['seeds'])}"] = [
             f"{line[metric]:.1f}{_spread(line[f'{metric}_std'])}{gain}"
             for metric, gain in zip(metrics, gained, strict=True)
         ]
@@ -148,7 +147,7 @@ def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = 
     for _, line in table[table["row"] != baseline].iterrows():
         gain, spread = line[f"{metric}_gain"], line[f"{metric}_gain_std"]
         if line["seeds"] < 3:
-            verdict = f"{line['seeds']} seeds, too few to tell"
+            verdict = f"{_seeds(line['seeds'])}, too few to tell"
         elif abs(gain) <= spread:
             verdict = "within the spread"
         else:
@@ -159,3 +158,7 @@ def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = 
 
 def _spread(deviation: float) -> str:
     return "" if pd.isna(deviation) else f" ± {deviation:.1f}"
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"

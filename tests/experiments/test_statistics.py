@@ -98,4 +98,4 @@ def test_a_summary_can_be_read() -> None:
 def test_few_seeds_decide_nothing() -> None:
     lines = [{"row": "a", "seed": 0, "AP": 1.0}, {"row": "b", "seed": 0, "AP": 3.0}]
     line = outcome(summary(pd.DataFrame(lines), ["AP"], "a"), "a")
-    assert line == "AP against a: b +2.0 (1 seeds, too few to tell)"
+    assert line == "AP against a: b +2.0 (1 seed, too few to tell)"
