@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
-from poselib.experiments.parameters import notebook_parameters, parse_options
+from poselib.experiments.parameters import Scalar, notebook_parameters, parse_options
 from poselib.experiments.sweep import PlannedRun
 from poselib.metrics.ap import APResult
 from poselib.ops.io import read_json
@@ -21,6 +21,8 @@ from poselib.systems import OptionValue, known_options
 _END = 0.1  # of the steps, over which the final loss is averaged
 
 
+# What all rows of a study have in common: they are tested on the same images.
+_SHARED = ("dataset", "system", "skeleton", "size")
 _REQUIRED = {"claim": str, "baseline": str, "metrics": list}
 
 
@@ -148,27 +150,29 @@ def _check(ablation: Ablation, rows: Sequence[str]) -> None:
         raise ValueError(f"baseline {ablation.baseline!r} is no line; there are {list(lines)}")
 
 
-def check_runs(path: Path | str, ablation: Ablation, runs: Sequence[PlannedRun]) -> tuple[str, str]:
-    """Return the dataset and the system of the runs, which rows must have in common.
+def check_runs(
+    path: Path | str, ablation: Ablation, runs: Sequence[PlannedRun]
+) -> dict[str, Scalar]:
+    """Return what rows must have in common: ``dataset``, ``system``, ``skeleton`` and ``size``.
 
     Raises:
         ValueError: rows differ in one of them, or the system has no such option of a row or a
             decoding.
     """
-    dataset, system = (_shared(path, runs, name) for name in ("dataset", "system"))
+    shared = {name: _shared(path, runs, name) for name in _SHARED}
     given = {run.row: parse_options(str(run.parameters.get("options", ""))) for run in runs}
     for name, options in (*given.items(), *ablation.decodings.items()):
-        known = known_options(system, options.get("head", ""))
+        known = known_options(str(shared["system"]), options.get("head", ""))
         if unknown := sorted(set(options) - set(known)):
             raise ValueError(f"{path}: {name!r}: unknown options {unknown}; known: {sorted(known)}")
-    return dataset, system
+    return shared
 
 
-def _shared(path: Path | str, runs: Sequence[PlannedRun], name: str) -> str:
+def _shared(path: Path | str, runs: Sequence[PlannedRun], name: str) -> Scalar:
     defaults = notebook_parameters(runs[0].notebook)
-    values = {str(run.parameters.get(name, defaults.get(name))) for run in runs}
+    values = {run.parameters.get(name, defaults.get(name)) for run in runs}
     if len(values) > 1:
-        raise ValueError(f"{path}: rows differ in {name}: {sorted(values)}")
+        raise ValueError(f"{path}: rows differ in {name}: {sorted(map(str, values))}")
     return values.pop()
 
 

@@ -244,8 +244,7 @@ def open_study(
     Raises:
         FileNotFoundError: the sweep or its notebook is absent.
         ValueError: seeds are no whole numbers, the preset or a row is unknown, the file has a
-            fault, its rows are trained for different datasets or systems, or an option is
-            unknown.
+            fault, its rows differ in dataset, system, skeleton or size, or an option is unknown.
     """
     parts = seeds.split()
     if not parts or not all(part.isdecimal() for part in parts):
@@ -256,9 +255,10 @@ def open_study(
     common = {"preset": preset, **({"steps": steps} if steps else {})}
     rows = list(ablation.smoke) if smoke and ablation.smoke else None
     runs = tuple(plan(sweep, numbers[:1] if smoke else numbers, common, rows))
-    dataset, system = check_runs(path, ablation, runs)
-    settings = get_preset(preset, dataset, system)
-    test_set = settings.open_dataset(dataset, "test")
+    shared = check_runs(path, ablation, runs)
+    dataset = str(shared["dataset"])
+    settings = get_preset(preset, dataset, str(shared["system"]), size=int(shared["size"] or 0))
+    test_set = settings.open_dataset(dataset, "test", skeleton=str(shared["skeleton"] or ""))
     data = f"{len(test_set)} synthetic {dataset} scenes, {settings.input_size} px"
     names = tuple(sweep.rows)
     return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data)

@@ -28,11 +28,8 @@ _TINY: Options = {
     "refined_sigma": 2.0,
 }
 # LOGO-CAP's supplement is not at hand: the official configuration, 140 epochs of batches of 12 on
-# each of an unknown number of GPUs, here one. It warms up for one epoch, from a thousandth; here
-# from a 25th.
-_PUBLISHED = replace(
-    dekr.PUBLISHED, recipe=replace(dekr.PUBLISHED.recipe, batch_size=12, warmup=1 / 140)
-)
+# each of an unknown number of GPUs, here one. The official code has a warm-up and does not call it.
+_PUBLISHED = replace(dekr.PUBLISHED, recipe=replace(dekr.PUBLISHED.recipe, batch_size=12))
 
 _COCO = "one scale unless the row says otherwise, sizes not given"
 _OCHUMAN = "the paper's own trained on COCO, sizes not given"

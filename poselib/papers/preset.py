@@ -50,6 +50,24 @@ class Preset:
     train_scenes: int = 0
     test_scenes: int = 0
 
+    def at_size(self, size: int | None) -> Preset:
+        """Return the preset for images of another size: training crops and synthetic scenes.
+
+        Args:
+            size: side, px; 0 or None for the preset's own.
+
+        Raises:
+            ValueError: the size is not a positive multiple of ``multiple``.
+        """
+        if not size:
+            return self
+        if size < 0 or size % self.multiple:
+            raise ValueError(
+                f"size must be a positive multiple of {self.multiple} px, to which images of this "
+                f"preset are padded, not {size}"
+            )
+        return replace(self, input_size=size, scenes=replace(self.scenes, size=size))
+
     def recipe_for(self, samples: int) -> TrainConfig:
         """Return the recipe with the steps that ``epochs`` passes over ``samples`` take."""
         if self.epochs is None:

@@ -17,13 +17,28 @@ from poselib.papers.preset_names import PRESETS
 __all__ = ["PRESETS", "get_preset"]
 
 
-def get_preset(name: str, dataset: str = "", system: str = "hae") -> Preset:
+def get_preset(
+    name: str,
+    dataset: str = "",
+    system: str = "hae",
+    *,
+    size: int = 0,
+    translation: float | None = None,
+) -> Preset:
     """Return a preset for a system and, if one is given, a dataset.
 
     What the paper of the system says takes precedence over what all papers share.
 
+    Args:
+        name: one of ``PRESETS``.
+        dataset: key of ``data.catalog.DATASETS`` or a kind of synthetic scenes.
+        system: key of ``poselib.systems.SYSTEMS``.
+        size: see ``Preset.at_size``; the papers train networks on HRNet-W48 at 640 px.
+        translation: see ``data.transforms.Augment``; None for the preset's.
+
     Raises:
-        ValueError: the preset or the system is unknown; the message lists the known ones.
+        ValueError: the preset or the system is unknown, and the message lists the known ones; or
+            the size does not fit.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
@@ -35,4 +50,9 @@ def get_preset(name: str, dataset: str = "", system: str = "hae") -> Preset:
         if key in presets
     )
     own = paper.dataset_options.get((name, dataset), {})
-    return replace(preset, options={**paper.options[name], **own})
+    moved = {} if translation is None else {"translation": translation}
+    return replace(
+        preset.at_size(size),
+        options={**paper.options[name], **own},
+        augment={**preset.augment, **moved},
+    )

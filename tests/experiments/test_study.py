@@ -19,7 +19,7 @@ from poselib.experiments.statistics import summary, to_display
 from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import plan, read_sweep
 from poselib.papers.presets import get_preset
-from poselib.skeletons import CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE
 from tests.experiments.factories import finish_run, finish_study
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -101,6 +101,15 @@ def test_a_sweep_keeps_its_own_steps_unless_others_are_given(tmp_path: Path) -> 
     path = study_file(tmp_path, steps=30)
     assert open_study(path, "smoke", "0", tmp_path).runs[0].parameters["steps"] == 30
     assert open_study(path, "smoke", "0", tmp_path, steps=9).runs[0].parameters["steps"] == 9
+
+
+def test_images_have_the_size_and_the_skeleton_of_its_trainings(tmp_path: Path) -> None:
+    study = open_study(study_file(tmp_path, size=64, skeleton="coco"), "smoke", "0", tmp_path)
+    assert study.settings.input_size == study.test_set[0].size[0] == 64
+    assert study.test_set.skeleton is COCO and study.data.endswith("64 px")
+    rows = {"with": {"size": 64}, "without": {"size": 96}}
+    with pytest.raises(ValueError, match=r"rows differ in size: \['64', '96'\]"):
+        open_study(study_file(tmp_path, rows), "small", "0", tmp_path)
 
 
 def test_its_text_and_state_are_reported(study: Study) -> None:

@@ -130,3 +130,19 @@ def test_the_published_sizes_and_augmentation(
     assert augment.rotation == rotation and augment.scale == scale and augment.flip == 0.5
     assert augment.translation * size == pytest.approx(40)  # px of the input
     assert preset.options["backbone"] == "hrnet_w32" and preset.pretrained == "imagenet"
+
+
+def test_another_size_and_translation() -> None:
+    """DEKR, Sec. 4.1, and LOGO-CAP's official configuration: HRNet-W48 at 640 px."""
+    usual = get_preset("paper", "coco", "logocap")
+    larger = get_preset("paper", "coco", "logocap", size=640, translation=0.2)
+    assert (usual.input_size, larger.input_size) == (512, 640)
+    assert Augment(COCO, larger.input_size, **larger.augment).translation == 0.2
+    assert usual.recipe.batch_size == 12 and usual.recipe.warmup == 0 and usual.epochs == 140
+    assert larger.recipe == usual.recipe and usual.at_size(None) == usual.at_size(0) == usual
+    crowd = get_preset("smoke", "crowd", "logocap", size=64)
+    assert crowd.open_dataset("crowd", "test")[0].size == (64, 64)
+    assert init_system(crowd, COCO, 0, "logocap").input_size == 64
+    for size in (-64, 600):
+        with pytest.raises(ValueError, match=f"size must be a positive multiple of 64 .* {size}"):
+            usual.at_size(size)
