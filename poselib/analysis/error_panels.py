@@ -25,6 +25,10 @@ _WORDS = {
     "wrong_side": "on the other side",
     "misassigned": "found, but in another person",
     "undetected": "not found",
+    "jitter": "a little off",
+    "miss": "far off or not found",
+    "inversion": "on the other side",
+    "swap": "on another person's",
 }
 _SAME_PERSON = 0.1  # OKS
 _OF_ANNOTATED = ("misassigned", "undetected")
@@ -103,13 +107,10 @@ def isolated_panels(
     return panels
 
 
-def _panels(
-    case: FailureCase, sample: Sample, poses: Poses, skeleton: Skeleton
-) -> tuple[Panel, Panel]:
+def _panels(case: FailureCase, sample: Sample, poses: Poses, skeleton: Skeleton) -> list[Panel]:
     types = list(case.keypoints)
     errors = classify_keypoints(poses, sample, skeleton, min_score=MIN_SCORE)
-    of_annotated = case.kind in _OF_ANNOTATED
-    if of_annotated:
+    if case.kind in _OF_ANNOTATED:
         found, own = np.flatnonzero(errors.partners == case.person), case.person
         wrong = right = sample.keypoints[own, types, :2].astype(np.float64)
         lines = np.zeros((0, 2))
@@ -120,24 +121,22 @@ def _panels(
         right = lines[np.isfinite(lines).all(axis=-1)]
     concerned = [_labeled(sample, person) for person in (own, case.other)]
     concerned += [poses.keypoints[n][poses.scores[n] > MIN_SCORE] for n in found]
-    points = np.concatenate(concerned)
-    window = window_around(points[np.isfinite(points).all(axis=-1)], sample.size)
-    count = f"{len(types)} keypoint{'s' if len(types) > 1 else ''} {_WORDS[case.kind]}"
-    truth = Panel(
-        sample.image,
-        sample.keypoints,
-        title=f"image {case.index}: annotated",
-        rings=right,
-        window=window,
-    )
-    return truth, replace(
-        truth,
-        poses=poses,
-        partners=errors.partners,
-        title=f"image {case.index}: {count}",
-        rings=wrong,
-        targets=lines,
-    )
+    truth = Panel(sample.image, sample.keypoints, rings=right)
+    there = Panel(sample.image, sample.keypoints, poses, errors.partners, "", wrong, lines)
+    return titled_pair(case, truth, there, np.concatenate(concerned))
+
+
+def titled_pair(
+    case: FailureCase, truth: Panel, found: Panel, concerned: FloatArray
+) -> list[Panel]:
+    """Return the panels of a failure with titles, cut to the points (M, 2) concerned, px."""
+    points = concerned[np.isfinite(concerned).all(axis=-1)]
+    window = window_around(points, truth.image.shape[1:])
+    count = f"{len(case.keypoints)} keypoint{'s' if len(case.keypoints) > 1 else ''}"
+    return [
+        replace(truth, window=window, title=f"image {case.index}: annotated"),
+        replace(found, window=window, title=f"image {case.index}: {count} {_WORDS[case.kind]}"),
+    ]
 
 
 def _labeled(sample: Sample, person: int) -> FloatArray:

@@ -6,8 +6,8 @@ attraction maps, "local filters", with which the heatmaps are convolved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -29,66 +29,14 @@ from poselib.plots.local_filters import FilterPanel
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
-from poselib.typing import FloatArray
 
-BEFORE, AFTER = "regressed", "adapted"
 _DETECTED = 0.5  # OKS from which AP counts a person as detected
-
-
-@dataclass(frozen=True)
-class AdaptedPerson:
-    """The pose of an annotated person before and after adaptation.
-
-    Attributes:
-        sample: image and annotated people, px of the network input.
-        person: index of the annotated person.
-        regressed, adapted: (K, 2) px of the network input.
-        filters: (K, r, r) attraction maps, from 0 to 1, rows first.
-        spacing: (K,) distance of neighboring cells of the maps, px of the network input.
-        before, after: OKS of both poses with the annotated person.
-    """
-
-    sample: Sample
-    person: int
-    regressed: FloatArray
-    adapted: FloatArray
-    filters: FloatArray
-    spacing: FloatArray
-    before: float
-    after: float
-
-    @property
-    def truth(self) -> FloatArray:
-        """(K, 3) annotated keypoints, px of the network input, and visibility."""
-        return self.sample.keypoints[self.person].astype(np.float64)
-
-    @property
-    def cells_of_truth(self) -> FloatArray:
-        """(K, 2) annotated keypoints in cells from the center of the maps; NaN if unlabeled."""
-        cells = (self.truth[:, :2] - self.regressed) / self.spacing[:, None]
-        cells[self.truth[:, 2] == 0] = np.nan
-        return cells
-
-
-def local_global_options(system: System) -> LocalGlobalOptions:
-    """Return the decoding options of a system that adapts poses.
-
-    Raises:
-        ValueError: the system was built without adaptation.
-    """
-    options = system.decode_options
-    if not isinstance(options, LocalGlobalOptions) or not system.options.get("adaptation"):
-        raise ValueError(f"system {system.name!r} was built without adaptation of poses")
-    return options
 
 
 def can_adapt(system: System) -> bool:
     """Return whether a system was built with adaptation of poses."""
-    try:
-        local_global_options(system)
-    except ValueError:
-        return False
-    return True
+    adapts = isinstance(system.decode_options, LocalGlobalOptions)
+    return adapts and bool(system.options.get("adaptation"))
 
 
 def before_and_after(system: System) -> dict[str, System]:
@@ -99,12 +47,11 @@ def before_and_after(system: System) -> dict[str, System]:
     Raises:
         ValueError: the system cannot adapt poses.
     """
-    local_global_options(system)  # before ``adapt`` is refused as an unknown option
+    if not can_adapt(system):
+        raise ValueError(f"system {system.name!r} was built without adaptation of poses")
     adapted = with_options(system, adapt=True)
-    regressed = replace(
-        adapted, decode=partial(decode_without_adaptation, options=local_global_options(adapted))
-    )
-    return {BEFORE: regressed, AFTER: adapted}
+    plain = partial(decode_without_adaptation, options=adapted.decode_options)
+    return {"regressed": replace(adapted, decode=plain), "adapted": adapted}
 
 
 def person_gains(
@@ -138,13 +85,13 @@ def person_gains(
     return pd.DataFrame(rows, columns=["index", "person", "before", "after", "gain"])
 
 
-def extreme_people(gains: pd.DataFrame, min_oks: float = _DETECTED) -> dict[str, pd.Series]:
+def extreme_people(gains: pd.DataFrame) -> dict[str, pd.Series]:
     """Select the people whose OKS gains most, gains the median and loses most.
+
+    They were detected without adaptation, or if no one was, are any people.
 
     Args:
         gains: of ``person_gains``.
-        min_oks: OKS as regressed from which on people are selected, so that they were detected
-            without adaptation; if no one reaches it, all are.
 
     Returns:
         Rows of the table by the reason for their selection, see ``extremes``.
@@ -154,14 +101,14 @@ def extreme_people(gains: pd.DataFrame, min_oks: float = _DETECTED) -> dict[str,
     """
     if gains.empty:
         raise ValueError("no annotated person has a detection whose adaptation could be shown")
-    detected = gains[gains["before"] >= min_oks]
+    detected = gains[gains["before"] >= _DETECTED]
     selected = extremes((detected if len(detected) else gains)["gain"])
     return {reason: gains.loc[label] for reason, labels in selected.items() for label in labels}
 
 
 def adapted_person(
-    system: System, sample: Sample, options: PredictOptions, person: int
-) -> AdaptedPerson:
+    system: System, sample: Sample, options: PredictOptions, person: int, reason: str = ""
+) -> FilterPanel:
     """Return the pose of one annotated person before and after adaptation, with its filters.
 
     Args:
@@ -169,6 +116,7 @@ def adapted_person(
         sample: the image and its annotated people.
         options: how it is presented, at one scale.
         person: index of the annotated person.
+        reason: of the selection, for the title.
 
     Raises:
         ValueError: the system cannot adapt poses, or the person has no detection.
@@ -181,20 +129,21 @@ def adapted_person(
     row = int(matched_people(after, view, system.skeleton)[0][person])
     if row < 0:
         raise ValueError(f"image {sample.image_id}: person {person} has no detection")
-    decoding = local_global_options(adapted)
-    expansion = decoding.expansion
-    both = np.stack([before.keypoints[row], after.keypoints[row]]).astype(np.float64)
-    truth, areas = view.keypoints[[person]], view.areas[[person]]
-    oks = object_keypoint_similarity(both, truth, areas, system.skeleton.sigmas)[0]
-    return AdaptedPerson(
-        sample=view,
-        person=person,
-        regressed=both[0],
-        adapted=both[1],
+    decoding: LocalGlobalOptions = adapted.decode_options
+    truth = view.keypoints[person].astype(np.float64)
+    poses = np.stack([before.keypoints[row], after.keypoints[row]]).astype(np.float64)
+    oks = object_keypoint_similarity(
+        poses, truth[None], view.areas[[person]], system.skeleton.sigmas
+    )
+    cell = decoding.expansion.step * decoding.expansion.rates.double().numpy()[:, None]
+    return FilterPanel(
+        image=view.image,
+        truth=truth,
+        poses=poses,
+        oks=(float(oks[0, 0]), float(oks[0, 1])),
         filters=attraction_maps_of_detections(outputs, decoding)[row].double().cpu().numpy(),
-        spacing=expansion.step * expansion.rates.double().numpy(),
-        before=float(oks[0]),
-        after=float(oks[1]),
+        places=np.where(truth[:, 2:] > 0, (truth[:, :2] - poses[0]) / cell, np.nan),
+        title=f"{reason}, image {sample.image_id}",
     )
 
 
@@ -205,16 +154,16 @@ def measure_adaptation(
     *,
     device: torch.device | str | None = None,
     progress: bool = True,
-) -> tuple[dict[str, AdaptedPerson], pd.DataFrame]:
+) -> tuple[list[FilterPanel], pd.DataFrame]:
     """Measure the gain by adaptation over a dataset, and inspect the people of ``extreme_people``.
 
     Args:
         system: one that ``can_adapt``.
-        options: how they are presented.
+        options: how images are presented.
         device: where the network runs; where its weights are if not given.
 
     Returns:
-        The people by the reason for their selection, and the table of ``person_gains``.
+        A panel for each of the people, and the table of ``person_gains``.
 
     Raises:
         ValueError: the system cannot adapt poses, or no annotated person has a detection.
@@ -222,37 +171,18 @@ def measure_adaptation(
     decoders = list(before_and_after(system).values())
     before, after = predict_variants(decoders, dataset, options, device=device, progress=progress)
     gains = person_gains(dataset, before, after, system.skeleton)
-    people = {
-        reason: adapted_person(system, dataset[int(line["index"])], options, int(line["person"]))
-        for reason, line in extreme_people(gains).items()
-    }
-    return people, gains
+    panels = []
+    for reason, line in extreme_people(gains).items():
+        sample, person = dataset[int(line["index"])], int(line["person"])
+        panels.append(adapted_person(system, sample, options, person, reason))
+    return panels, gains
 
 
-def filter_panels(people: Mapping[str, AdaptedPerson]) -> list[FilterPanel]:
-    """Return the panels of people, given by the reason for their selection."""
-    return [
-        FilterPanel(
-            image=one.sample.image,
-            truth=one.truth,
-            poses=np.stack([one.regressed, one.adapted]),
-            headings=(
-                f"{BEFORE}: OKS {one.before:.3f}",
-                f"{AFTER}: OKS {one.after:.3f} ({one.after - one.before:+.3f})",
-            ),
-            filters=one.filters,
-            places=one.cells_of_truth,
-            title=f"{reason}, image {one.sample.image_id}",
-        )
-        for reason, one in people.items()
-    ]
-
-
-def summarize_filters(people: Mapping[str, AdaptedPerson], gains: pd.DataFrame) -> str:
+def summarize_filters(panels: Sequence[FilterPanel], gains: pd.DataFrame) -> str:
     """Summarize in one line the gain by adaptation, of the people shown and of all detected."""
     shown = "; ".join(
-        f"{reason}: OKS {one.before:.3f}, adapted {one.after:.3f} ({one.after - one.before:+.3f})"
-        for reason, one in people.items()
+        f"{panel.title}: OKS {panel.oks[0]:.3f}, adapted {panel.oks[1]:.3f} ({panel.gain:+.3f})"
+        for panel in panels
     )
     better, worse = int((gains["gain"] > 0).sum()), int((gains["gain"] < 0).sum())
     return (

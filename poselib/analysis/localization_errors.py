@@ -11,20 +11,14 @@ from dataclasses import replace
 import numpy as np
 
 from poselib.analysis.association_errors import FailureCase, errors_by_person, sort_by_size
+from poselib.analysis.error_panels import titled_pair
 from poselib.annotations import PIXEL_CENTER
 from poselib.data.loaders import SampleSource
 from poselib.metrics.localization_errors import ERRORS, LocalizationErrors
 from poselib.ops.oks import MIN_AREA
-from poselib.plots.panels import Panel, window_around
+from poselib.plots.panels import Panel
 from poselib.structures import Poses, Sample
 from poselib.typing import BoolArray, FloatArray
-
-_WORDS = {
-    "jitter": "a little off",
-    "miss": "far off or not found",
-    "inversion": "on the other side",
-    "swap": "on another person's",
-}
 
 
 def error_cases(judged: LocalizationErrors) -> list[FailureCase]:
@@ -70,7 +64,7 @@ def _distances(judged: LocalizationErrors) -> FloatArray:
     return np.where(found.present[judged.found], far / size[:, None], 0.0)
 
 
-def _panels(case: FailureCase, judged: LocalizationErrors, sample: Sample) -> tuple[Panel, Panel]:
+def _panels(case: FailureCase, judged: LocalizationErrors, sample: Sample) -> list[Panel]:
     truth, found, types = judged.comparison.truth, judged.comparison.found, list(case.keypoints)
     own = int(judged.truth[judged.found == case.person][0])
     people = np.flatnonzero(truth.images == truth.images[own])
@@ -80,24 +74,18 @@ def _panels(case: FailureCase, judged: LocalizationErrors, sample: Sample) -> tu
     right = annotated[people == own][0, types, :2]
     concerned = annotated[np.isin(people, (own, case.other))]
     shown = np.concatenate([concerned[concerned[..., 2] > 0][:, :2], points[there]])
-    count = f"{len(types)} keypoint{'s' if len(types) > 1 else ''} {_WORDS[case.kind]}"
-    panel = Panel(
-        sample.image,
-        annotated.astype(np.float32),
-        title=f"image {case.index}: annotated",
-        rings=right,
-        window=window_around(shown, sample.size),
-    )
-    return panel, replace(
+    known = there[types, None]
+    scores = there[None].astype(np.float32)
+    poses = Poses(points[None].astype(np.float32), scores, np.ones(1, np.float32))
+    panel = Panel(sample.image, annotated.astype(np.float32), rings=right)
+    detected = replace(
         panel,
-        poses=Poses(
-            points[None].astype(np.float32), there[None].astype(np.float32), np.ones(1, np.float32)
-        ),
+        poses=poses,
         partners=np.flatnonzero(people == own),
-        title=f"image {case.index}: {count}",
-        rings=np.where(there[types, None], points[types], right),
-        targets=np.where(there[types, None], right, np.nan),
+        rings=np.where(known, points[types], right),
+        targets=np.where(known, right, np.nan),
     )
+    return titled_pair(case, panel, detected, shown)
 
 
 def _in_image(keypoints: FloatArray, there: BoolArray, sample: Sample) -> FloatArray:

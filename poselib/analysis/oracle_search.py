@@ -6,7 +6,7 @@ a window that is nearest to the annotated one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ def search_step(size: int) -> float:
 def measure_oracle_search(
     system: System,
     dataset: LabeledImages,
-    detections: Mapping[str, Sequence[Poses]],
+    poses: Sequence[Poses],
     options: PredictOptions,
     *,
     step: float,
@@ -68,7 +68,7 @@ def measure_oracle_search(
     Args:
         system: predicted the detections; gives skeleton and input size.
         dataset: labeled images of that skeleton.
-        detections: of each image, px of the image files, by a name.
+        poses: detections of each image, px of the image files.
         options: how images were presented to the network; its size relates px of the network input
             to those of the files.
         step: distance of neighboring candidates, px of the network input, for the keypoint type
@@ -76,45 +76,33 @@ def measure_oracle_search(
         windows: odd sides of the square of candidates; 1, as predicted, is always added.
 
     Returns:
-        The evaluations and ``window_fractions``, each with the name of the detections in a column
-        ``row``. An evaluation has one row per window, the smallest first: ``window``, the fields
-        of ``APResult``, from 0 to 1, and ``gain``, the gain of AP over window 1.
+        The evaluations and ``window_fractions``. The former have one row per window, the smallest
+        first: ``row``, the name of the system, ``window``, the fields of ``APResult``, from 0 to 1,
+        and ``gain``, the gain of AP over window 1.
 
     Raises:
-        ValueError: the dataset has no annotations, ``detections`` is empty or of another number of
-            images, a window is not odd and positive, or the step is not positive.
+        ValueError: the dataset has no annotations, ``poses`` are of another number of images, a
+            window is not odd and positive, or the step is not positive.
     """
-    if not detections:
-        raise ValueError("expected the detections of at least one system")
     sides = sorted({1, *windows})
-    wrong = [side for side in sides if side < 1 or side % 2 == 0]
-    if wrong:
+    if wrong := [side for side in sides if side < 1 or side % 2 == 0]:
         raise ValueError(f"windows must have odd positive sides, not {wrong}")
-    skeleton = system.skeleton
+    skeleton, short_side = system.skeleton, options.size_for(system)
     candidate_spacing(skeleton.sigmas, step)  # refuses a step before anything is measured
-    side = options.size_for(system)
-    people = [_in_file(dataset[index], side, step) for index in range(len(dataset))]
-    steps = [px for _, _, px in people]
-    rows, fractions = [], []
-    for name, poses in detections.items():
-        predicted = evaluate_poses(dataset, poses, skeleton, explain=False)
-        offsets = steps_to_ground_truth(predicted, steps, skeleton)
-        within = window_fractions(offsets, skeleton, sides)
-        within.insert(0, "row", name)
-        fractions.append(within)
-        for side in sides:
-            moved = [
-                oracle_search(each, truth, areas, skeleton.sigmas, side, px)
-                for each, (truth, areas, px) in zip(poses, people, strict=True)
-            ]
-            ap = (
-                evaluate_poses(dataset, moved, system.skeleton, explain=False).ap
-                if side > 1
-                else predicted.ap
-            )
-            gain = ap.AP - predicted.ap.AP
-            rows.append({"row": name, "window": side, **ap.as_dict(), "gain": gain})
-    return pd.DataFrame(rows), pd.concat(fractions, ignore_index=True)
+    people = [_in_file(dataset[index], short_side, step) for index in range(len(dataset))]
+    predicted = evaluate_poses(dataset, poses, skeleton, explain=False)
+    offsets = steps_to_ground_truth(predicted, [px for _, _, px in people], skeleton)
+    results = {1: predicted.ap}
+    for side in sides[1:]:
+        moved = [
+            oracle_search(each, truth, areas, skeleton.sigmas, side, px)
+            for each, (truth, areas, px) in zip(poses, people, strict=True)
+        ]
+        results[side] = evaluate_poses(dataset, moved, skeleton, explain=False).ap
+    rows = [{"row": system.name, "window": n, **ap.as_dict()} for n, ap in results.items()]
+    table = pd.DataFrame(rows)
+    table["gain"] = table["AP"] - predicted.ap.AP
+    return table, window_fractions(offsets, skeleton, sides)
 
 
 def steps_to_ground_truth(
@@ -189,19 +177,17 @@ def summarize_search(table: pd.DataFrame, fractions: pd.DataFrame, window: int) 
         table, fractions: from ``measure_oracle_search``, AP in per cent.
         window: one of those measured.
     """
-    sentences = []
-    for name, part in table.groupby("row", sort=False):
-        ap = part.set_index("window")["AP"]
-        inside = fractions[fractions["row"] == name].set_index("keypoint")[f"within_{window}"]
-        types = inside.drop(ALL).dropna()
-        sentence = f"{name}: AP {ap[1]:.1f}, {ap[window]:.1f} at best within {window}x{window}"
-        if len(types):
-            sentence += (
-                f"; truth inside for {inside[ALL]:.1f} % of the keypoints of matched people, from "
-                f"{types.min():.1f} % ({types.idxmin()}) to {types.max():.1f} % ({types.idxmax()})"
-            )
-        sentences.append(sentence)
-    return "; ".join(sentences)
+    ap = table.set_index("window")["AP"]
+    inside = fractions.set_index("keypoint")[f"within_{window}"]
+    types = inside.drop(ALL).dropna()
+    gained = f"AP {ap[1]:.1f}, {ap[window]:.1f} at best within {window}x{window}"
+    sentence = f"{table['row'].iloc[0]}: {gained}"
+    if types.empty:
+        return sentence
+    return (
+        f"{sentence}; truth inside for {inside[ALL]:.1f} % of the keypoints of matched people, "
+        f"from {types.min():.1f} % ({types.idxmin()}) to {types.max():.1f} % ({types.idxmax()})"
+    )
 
 
 def _in_file(sample: Sample, side: int, step: float) -> tuple[FloatArray, FloatArray, float]:

@@ -34,9 +34,9 @@ class FilterPanel:
     Attributes:
         image: (3, H, W) uint8 RGB.
         truth: (K, 3) px of ``image`` and visibility; 0 is not drawn.
-        poses: (2, K, 2) px of ``image``, before and after.
-        headings: of the two.
-        filters: (K, r, r), rows first.
+        poses: (2, K, 2) px of ``image``, as regressed and as adapted.
+        oks: of the two with the truth.
+        filters: (K, r, r) attraction maps, from 0 to 1, rows first.
         places: (K, 2) position of the truth in the filters, in cells from the middle; NaN where
             it is unknown.
         title: heading of the row.
@@ -45,10 +45,14 @@ class FilterPanel:
     image: NDArray[np.uint8]
     truth: FloatArray
     poses: FloatArray
-    headings: tuple[str, str]
+    oks: tuple[float, float]
     filters: FloatArray
     places: FloatArray
-    title: str = ""
+    title: str
+
+    @property
+    def gain(self) -> float:
+        return self.oks[1] - self.oks[0]
 
 
 @style.theme
@@ -79,9 +83,13 @@ def show_local_filters(
     figure = style.new_figure(_ROW * len(panels) + 0.7, title=title)
     grid = figure.add_gridspec(len(panels), 3, width_ratios=_SIDES)
     for row, panel in enumerate(panels):
-        for column, (pose, heading) in enumerate(zip(panel.poses, panel.headings, strict=True)):
-            text = f"{panel.title}\n{heading}" if panel.title and column == 0 else heading
-            _draw_pose(figure.add_subplot(grid[row, column]), panel, pose, skeleton, text)
+        before, after = panel.oks
+        headings = (
+            f"{panel.title}\nregressed: OKS {before:.3f}",
+            f"adapted: OKS {after:.3f} ({panel.gain:+.3f})",
+        )
+        for column, (pose, heading) in enumerate(zip(panel.poses, headings, strict=True)):
+            _draw_pose(figure.add_subplot(grid[row, column]), panel, pose, skeleton, heading)
         _draw_filters(figure, grid[row, 2], panel, skeleton)
     entries = {
         "pose": {"color": SKY, "linewidth": 3},

@@ -15,7 +15,6 @@ from poselib.plots.bars import stack_bars
 from poselib.plots.style import BLUE, GRAY, INK, LINES, ORANGE, WHITE, blend
 
 _ROW = 0.2  # inches
-_MARKERS = "osD^v"
 _MISSING = blend(GRAY, WHITE, 0.35)
 _OUTSIDE = blend(GRAY, WHITE, 0.8)
 _LARGER = blend(ORANGE, WHITE, 0.45)
@@ -35,12 +34,11 @@ def show_local_search(
     """Draw AP against the window of an oracle search, and the keypoints whose truth is inside.
 
     Published numbers (left) and ours (middle) are of other data and have axes of their own. On the
-    right is the percentage of keypoints inside nested windows, of one variant.
+    right is the percentage of keypoints inside nested windows.
 
     Args:
-        results: AP in per cent, one line a variant (of at most five) and window: ``row``,
-            ``window`` and ``AP``.
-        rates: of one variant, in per cent, one line a keypoint: ``keypoint``, ``missing`` and
+        results: AP in per cent, one line a window: ``row``, of which network, ``window``, ``AP``.
+        rates: in per cent, one line a keypoint: ``keypoint``, ``missing`` and
             ``within_1`` and the like; one without numbers keeps its place.
         published: the same as ``results``; without a window a number is drawn as a line.
         window: side of the window that the figure is about.
@@ -49,16 +47,13 @@ def show_local_search(
         title: heading of the figure.
 
     Raises:
-        ValueError: a table is incomplete, the window is not measured, there are more than five
-            variants, or published numbers do not say what they are.
+        ValueError: a table is incomplete, the window is not measured, or published numbers do not
+            say what they are.
     """
     sides = sorted({window, *drawn})
     needed = ["keypoint", "missing", *(f"within_{side}" for side in sides)]
     style.require_columns(results, "row", "window", "AP")
     style.require_columns(rates, *needed)
-    variants = results["row"].nunique()
-    if not 1 <= variants <= len(_MARKERS):
-        raise ValueError(f"one to {len(_MARKERS)} variants can be drawn, not {variants}")
     if window not in set(results["window"]):
         raise ValueError(f"window {window} is not among those measured")
     if not published_about.strip():
@@ -67,20 +62,15 @@ def show_local_search(
     left, middle, right = figure.subplots(1, 3, width_ratios=[0.8, 1.1, 1.5])
     _draw_published(left, published, window)
     left.set_title(f"published,\n{published_about}")
-    table = results.pivot(index="window", columns="row", values="AP")[results["row"].unique()]
-    for name, color, marker in zip(table, LINES, _MARKERS, strict=False):
-        line = table[name].dropna()
-        middle.plot(line.index, line, marker=marker, color=color, ms=4.5, lw=1.6, label=name)
-    if variants == 1:
-        for side in {1, window} & set(table.index):
-            _write_value(middle, side, table[table.index == side].to_numpy().item())
+    ap = results.sort_values("window").set_index("window")["AP"]
+    middle.plot(ap, "o-", color=LINES[0], ms=4.5, lw=1.6)
+    for side in {1, window}.intersection(ap.index):
+        _write_value(middle, side, ap[side])
     middle.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
-    middle.set(title="measured here", xticks=table.index)
-    middle.set_xlim(table.index.min() - 1.5, table.index.max() + 1)
-    low, high = float(results["AP"].min()), float(results["AP"].max())
-    room = max(high - low, 2.0) * 0.14
-    middle.set_ylim(low - room, high + room)
-    style.legend_under(middle, columns=1)
+    middle.set(title=f"measured here,\n{results['row'].iloc[0]}", xticks=ap.index)
+    room = max(ap.max() - ap.min(), 2.0) * 0.14
+    middle.set(xlim=(ap.index.min() - 1.5, ap.index.max() + 1))
+    middle.set(ylim=(ap.min() - room, ap.max() + room))
     _draw_rates(right, rates.set_index("keypoint"), sides, window)
     for ax in (left, middle):
         ax.set(xlabel="side of the window", ylabel="AP, %")

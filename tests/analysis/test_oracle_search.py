@@ -99,7 +99,7 @@ def test_search_step_follows_the_input_size() -> None:
 def test_search_step_is_in_px_of_the_network_input() -> None:
     """Each image is searched by a step that is found by letting the network's view be made."""
     poses, step = found_in(FILES, 4.0), 0.5
-    table, _ = measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=step, windows=[5])
+    table, _ = measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=step, windows=[5])
     assert table["window"].tolist() == [1, 5]
     results, steps = [], []
     for index, found in enumerate(poses):
@@ -120,9 +120,7 @@ def test_search_step_is_in_px_of_the_network_input() -> None:
 def test_larger_windows_gain_more() -> None:
     poses = found_in(FILES, 6.0)
     sides = [1, 3, 7, 11, 201]
-    table, shares = measure_oracle_search(
-        SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.25, windows=sides
-    )
+    table, shares = measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=0.25, windows=sides)
     ap = table["AP"].tolist()
     assert ap == sorted(ap) and ap[0] < 0.8 and ap[-1] == pytest.approx(1.0)
     inside = shares.set_index("keypoint").loc["all", [f"within_{side}" for side in sides]]
@@ -134,14 +132,13 @@ def test_window_one_equals_the_evaluation() -> None:
     system = build_tiny(nms_kernel=1, nms_distance=0.0)
     whole = evaluate(system, dataset, OPTIONS, explain=False)
     exact = [poses_at(*dataset[i].keypoints[..., :2]) for i in range(len(dataset))]
-    ways = {"found": whole.poses, "exact": exact}
-    table, shares = measure_oracle_search(system, dataset, ways, OPTIONS, step=1.0, windows=(3,))
-    assert table["row"].tolist() == ["found", "found", "exact", "exact"]
+    more = {"step": 1.0, "windows": (3,)}
+    table, _ = measure_oracle_search(system, dataset, whole.poses, OPTIONS, **more)
     first = table.iloc[0][list(whole.ap.as_dict())].to_dict()
     np.testing.assert_equal(first, whole.ap.as_dict())
-    assert table["AP"].tolist()[2:] == [1, 1]
-    assert shares["row"].unique().tolist() == ["found", "exact"]
-    all_exact = shares[(shares["row"] == "exact") & (shares["keypoint"] == "all")].iloc[0]
+    table, shares = measure_oracle_search(system, dataset, exact, OPTIONS, **more)
+    assert table["row"].tolist() == ["dekr", "dekr"] and table["AP"].tolist() == [1, 1]
+    all_exact = shares.set_index("keypoint").loc["all"]
     assert all_exact["within_1"] == 100 and all_exact["missing"] == 0
     assert all_exact["counted"] == sum((s.keypoints[..., 2] > 0).sum() for s in map(
         dataset.__getitem__, range(len(dataset))))  # fmt: skip
@@ -193,7 +190,7 @@ def test_search_table_separates_published_and_measured() -> None:
 def test_search_summary_names_the_extreme_keypoints() -> None:
     table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.04]})
     names, inside = ["nose", "hip", "tail", "all"], [90.0, 60.0, np.nan, 75.0]
-    shares = pd.DataFrame({"row": "it", "keypoint": names, "within_11": inside})
+    shares = pd.DataFrame({"keypoint": names, "within_11": inside})
     assert summarize_search(table, shares, 11) == (
         "it: AP 50.0, 80.0 at best within 11x11; truth inside for 75.0 % of the keypoints of "
         "matched people, from 60.0 % (hip) to 90.0 % (nose)"
@@ -204,17 +201,15 @@ def test_search_summary_names_the_extreme_keypoints() -> None:
 
 def test_oracle_search_without_detections() -> None:
     nobody = [Poses.empty(17)] * 3
-    table, shares = measure_oracle_search(SYSTEM, FILES, {"it": nobody}, OPTIONS, step=1.0)
+    table, shares = measure_oracle_search(SYSTEM, FILES, nobody, OPTIONS, step=1.0)
     assert table["AP"].tolist() == [0] * len(WINDOWS) and shares["counted"].sum() == 0
 
 
 def test_oracle_search_refuses_wrong_input() -> None:
     poses = found_in(FILES, 0.0)
-    with pytest.raises(ValueError, match="at least one system"):
-        measure_oracle_search(SYSTEM, FILES, {}, OPTIONS, step=1.0)
     with pytest.raises(ValueError, match="2 predictions for 3 images"):
-        measure_oracle_search(SYSTEM, FILES, {"it": poses[:2]}, OPTIONS, step=1.0)
+        measure_oracle_search(SYSTEM, FILES, poses[:2], OPTIONS, step=1.0)
     with pytest.raises(ValueError, match=r"odd positive sides, not \[-1, 4\]"):
-        measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=1.0, windows=[4, -1])
+        measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=1.0, windows=[4, -1])
     with pytest.raises(ValueError, match="must be positive"):
-        measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.0)
+        measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=0.0)

@@ -15,8 +15,8 @@ def panel(scene) -> FilterPanel:
     before = truth[:, :2] + [3, 0]
     filters = np.random.default_rng(0).uniform(0, 0.6, (17, 5, 5))
     places = np.tile([[-1.0, 0.5]], (17, 1))
-    poses, headings = np.stack([before, truth[:, :2] + [1, 0]]), ("before: 0.5", "after: 0.9")
-    return FilterPanel(scene.image, truth, poses, headings, filters, places, "most")
+    poses = np.stack([before, truth[:, :2] + [1, 0]])
+    return FilterPanel(scene.image, truth, poses, (0.5, 0.9), filters, places, "most")
 
 
 def lines(ax, gid):
@@ -28,7 +28,8 @@ def test_both_poses_and_every_filter_are_drawn(panel) -> None:
     axes = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     assert len(axes) == 2 * (2 + 17)
     before, after, nose = axes[:3]
-    assert before.get_title() == "most\nbefore: 0.5" and after.get_title() == "after: 0.9"
+    assert before.get_title() == "most\nregressed: OKS 0.500"
+    assert after.get_title() == "adapted: OKS 0.900 (+0.400)"
     assert nose.get_title() == "nose" and axes[7].get_title() == "left\nshoulder"
     (shown,) = nose.images
     np.testing.assert_array_equal(shown.get_array(), panel.filters[0])
