@@ -164,12 +164,6 @@ class Comparison:
         first, second = self.poses
         return (self.images[second] - self.images[first]).sort_values(kind="stable")
 
-    def ranked(self, name: str) -> pd.DataFrame:
-        """Return ``index``, ``people`` and ``oks`` of the images, worst first for a system."""
-        table = self.images.rename_axis("index").reset_index()
-        table = table.rename(columns={name: "oks"})[["index", "people", "oks"]]
-        return table.sort_values(["oks", "index"], ignore_index=True)
-
     def as_table(self) -> pd.DataFrame:
         """Return one row for all images, with each system's AP, and one row per image."""
         everyone = pd.DataFrame(

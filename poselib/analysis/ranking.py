@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
-from scipy.stats import spearmanr
 
 from poselib.analysis.compare import evaluate_decoders
 from poselib.data.loaders import SampleSource
@@ -32,12 +29,12 @@ def compare_rankings(
 
     Args:
         systems: by name; they share a network and differ in the scores of detections.
-        options: how images are presented; defaults to ``PredictOptions()``.
-        device: where the network runs; where its weights are if not given.
+        options, device, progress: as in ``evaluate_decoders``.
 
     Returns:
         One row per system: ``ranked_by``, its name, the fields of ``APResult`` and
-        ``rank_correlation`` of scores with OKS; and the table of ``rank_people``.
+        ``rank_correlation``, Spearman's, of scores with OKS, NaN if either is
+        constant; and the table of ``rank_people``.
 
     Raises:
         ValueError: as ``evaluate_decoders``, or the detections are not the same.
@@ -47,15 +44,9 @@ def compare_rankings(
     )
     skeleton = next(iter(systems.values())).skeleton
     people = rank_people(dataset, {n: each.poses for n, each in evaluations.items()}, skeleton)
-    rows = [
-        {
-            "ranked_by": name,
-            **evaluation.ap.as_dict(),
-            "rank_correlation": rank_correlation(people[name], people["oks"]),
-        }
-        for name, evaluation in evaluations.items()
-    ]
-    return pd.DataFrame(rows), people
+    table = pd.DataFrame({name: each.ap.as_dict() for name, each in evaluations.items()}).T
+    table["rank_correlation"] = people.corr(method="spearman")["oks"]
+    return table.rename_axis("ranked_by").reset_index(), people
 
 
 def rank_people(
@@ -76,29 +67,19 @@ def rank_people(
     Raises:
         ValueError: there is no system, or systems differ in images or people.
     """
-    first = next(iter(detections.values()), None)
-    if first is None or any(_counts(poses) != _counts(first) for poses in detections.values()):
+    first = next(iter(detections.values()), [])
+    counts = {tuple(map(len, poses)) for poses in detections.values()}
+    if len(counts) != 1:
         raise ValueError("expected the same people of the same images from every system")
     if len(first) != len(dataset):
         raise ValueError(f"{len(first)} predictions for {len(dataset)} images")
-    columns = ["index", "oks", *detections]
-    tables = [pd.DataFrame(columns=columns, dtype=float).astype({"index": int})]
+    tables = []
     for index, people in enumerate(first):
         sample = dataset[index]
         if len(people) and has_labels(sample):
             scores = {name: poses[index].person_scores for name, poses in detections.items()}
             oks = best_oks(people, sample, skeleton)
             tables.append(pd.DataFrame({"index": index, "oks": oks, **scores}))
-    return pd.concat(tables[1:] or tables, ignore_index=True)
-
-
-def rank_correlation(scores: ArrayLike, oks: ArrayLike) -> float:
-    """Return Spearman's correlation of scores (P,) with OKS (P,); NaN if either is constant."""
-    pair = np.asarray(scores, np.float64), np.asarray(oks, np.float64)
-    if any(len(np.unique(values)) < 2 for values in pair):
-        return float("nan")
-    return float(spearmanr(*pair).statistic)
-
-
-def _counts(poses: Sequence[Poses]) -> list[int]:
-    return [len(people) for people in poses]
+    if not tables:
+        return pd.DataFrame(columns=["index", "oks", *detections], dtype=float)
+    return pd.concat(tables, ignore_index=True)

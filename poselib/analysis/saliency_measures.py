@@ -52,7 +52,6 @@ def measure_saliency(
     count: int,
     radius: float,
     guided: bool = False,
-    keypoints: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Measure saliency and sampling points around the keypoints of people that a cell regresses.
 
@@ -62,8 +61,6 @@ def measure_saliency(
         count: number of images, from the first on.
         radius: of the region around a keypoint, in √area of the person.
         guided: see ``CenterAnalysis.saliency``.
-        keypoints: names of those to measure, each of which takes two gradients per person; all if
-            None.
 
     Returns:
         One row per labeled keypoint: ``index`` of the image, ``person`` and ``keypoint``; fractions
@@ -73,45 +70,33 @@ def measure_saliency(
         convolutions, ``regular_taps``, in √area of the person.
 
     Raises:
-        ValueError: as ``analyze_center``, or a keypoint is unknown.
+        ValueError: as ``analyze_center``.
     """
-    skeleton = system.skeleton
-    names = skeleton.keypoints if keypoints is None else tuple(keypoints)
-    measured = np.isin(np.arange(len(skeleton)), [skeleton.index(name) for name in names])
-    tables = []
+    tables, types = [], np.array(system.skeleton.keypoints)
     for index in range(min(count, len(dataset))):
         view = analyze_center(system, dataset[index], options)
         points, regular = view.sampling_points(), view.regular_points()
         for person in view.people:
             truth = view.sample.keypoints[person].astype(np.float64)
-            which = np.flatnonzero((truth[:, 2] > 0) & measured)
-            if len(which):
-                columns = _saliency_fractions(view, person, which, radius, guided)
-                size, targets = person_size(view.sample, person), truth[which, None, :2]
-                columns["taps"] = _distances(points[person, which], targets) / size
-                columns["regular_taps"] = _distances(regular[person], targets) / size
-                place = {"index": index, "person": person}
-                named = {"keypoint": [skeleton.keypoints[k] for k in which]}
-                tables.append(pd.DataFrame({**place, **named, **columns}))
+            which = np.flatnonzero(truth[:, 2] > 0)
+            saliency = view.saliency(person, which.tolist(), guided=guided)
+            targets, size = truth[which, :2], person_size(view.sample, person)
+            center, px = np.broadcast_to(view.centers[person], targets.shape), radius * size
+            columns = {
+                "index": index,
+                "person": person,
+                "keypoint": types[which],
+                "near": energy_within(saliency, targets, px),
+                "at_center": energy_within(saliency, center, px),
+                "chance": _disc(view.sample.size, targets, px).mean(axis=(1, 2)),
+                "taps": _distances(points[person, which], targets[:, None]) / size,
+                "regular_taps": _distances(regular[person], targets[:, None]) / size,
+            }
+            tables.append(pd.DataFrame(columns))
     if not tables:
         measures = ("near", "at_center", "chance", "taps", "regular_taps")
         return pd.DataFrame(columns=("index", "person", "keypoint", *measures))
     return pd.concat(tables, ignore_index=True)
-
-
-def _saliency_fractions(
-    view: CenterAnalysis, person: int, which: NDArray[np.intp], radius: float, guided: bool
-) -> dict[str, FloatArray]:
-    """Return the fractions of saliency of some of a person's keypoints, (J,) each."""
-    saliency = view.saliency(person, which.tolist(), guided=guided)
-    points = view.sample.keypoints[person, which, :2].astype(np.float64)
-    center = np.broadcast_to(view.centers[person], points.shape)
-    px = radius * person_size(view.sample, person)
-    return {
-        "near": energy_within(saliency, points, px),
-        "at_center": energy_within(saliency, center, px),
-        "chance": _disc(view.sample.size, points, px).mean(axis=(1, 2)),
-    }
 
 
 def _distances(points: FloatArray, targets: FloatArray) -> FloatArray:

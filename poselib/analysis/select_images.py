@@ -68,8 +68,8 @@ def mean_oks(ranked: pd.DataFrame) -> float:
     return float((people * ranked["oks"]).sum() / people.sum()) if people.sum() else np.nan
 
 
-def evenly_spaced(ranked: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return ``count`` rows at even steps from the first to the last; all if there are fewer.
+def evenly_spaced(ranked: pd.Series, count: int) -> pd.Series:
+    """Return ``count`` values at even steps from the first to the last; all if there are fewer.
 
     Raises:
         ValueError: ``count`` is below 1.

@@ -162,7 +162,6 @@ def test_detections_are_compared_image_by_image(dataset: SyntheticScenes) -> Non
         assert row["detections"] == sum(map(len, kept))
         weighted = np.average(ranked["oks"], weights=ranked["people"])
         assert row["OKS"] == pytest.approx(weighted)
-        pd.testing.assert_frame_equal(compared.ranked(name), ranked[["index", "people", "oks"]])
     assert (compared.images["a"] != compared.images["b"]).any()
     assert compared.totals["better"].tolist() == [
         (compared.images["a"] > compared.images["b"]).sum(),

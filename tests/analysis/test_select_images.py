@@ -77,10 +77,10 @@ def test_the_mean_oks_counts_people_not_images() -> None:
 
 
 def test_rows_are_evenly_spaced_from_the_first_to_the_last() -> None:
-    table = pd.DataFrame({"index": range(10, 21)})
-    assert evenly_spaced(table, 3)["index"].tolist() == [10, 15, 20]
-    assert evenly_spaced(table, 1)["index"].tolist() == [10]
-    assert evenly_spaced(table, 99)["index"].tolist() == [*range(10, 21)]
+    table = pd.Series(range(10, 21))
+    assert evenly_spaced(table, 3).tolist() == [10, 15, 20]
+    assert evenly_spaced(table, 1).tolist() == [10]
+    assert evenly_spaced(table, 99).tolist() == [*range(10, 21)]
     assert len(evenly_spaced(table.iloc[:0], 3)) == 0
     with pytest.raises(ValueError, match="at least 1 example must be shown, not 0"):
         evenly_spaced(table, 0)
