@@ -43,9 +43,9 @@ def measure_separation(images: Sequence[PeopleTags]) -> dict[str, float]:
         ``images``, ``people`` and ``keypoints``, how many were measured; ``between``, the mean
         distance of a person's reference embedding, the mean of its tags (HAE, Eq. 6), to the next
         one; ``within``, the root mean square distance of a keypoint's tag to its person's reference
-        embedding; ``ratio``, ``between / within``, which does not depend on the scale of the tags; ``own``, the fraction of keypoints whose own person has the nearest reference
-        embedding; ``outliers``, that of keypoints beyond the IQR fences of their person (HAE,
-        Sec. III-D).
+        embedding; ``ratio``, ``between / within``, which does not depend on the scale of the tags;
+        ``own``, the fraction of keypoints whose own person has the nearest reference embedding;
+        ``outliers``, that of keypoints beyond the IQR fences of their person (HAE, Sec. III-D).
 
     Raises:
         ValueError: there is no such image.

@@ -18,6 +18,7 @@ from poselib.experiments.loading import evaluation_set, load_or_init
 from poselib.papers.catalog import get_paper
 from poselib.papers.comparison_table import MAIN_METRIC, METRICS, ComparisonTable, Protocol
 from poselib.papers.dekr import SCALES
+from poselib.papers.paper import Paper
 from poselib.papers.presets import get_preset
 from poselib.systems import System
 
@@ -66,12 +67,13 @@ class TableResult:
             ``measured_on`` and ``checkpoint``. Every line is either a published or a measured
             number; the columns of the other are empty.
         """
-        published = _lines(self.table, "published").assign(published_on=self.table.about)
-        measured = _lines(self.table, "measured", self.numbers)
-        measured = measured.assign(measured_on=self.measured_on, checkpoint=self.checkpoint)
+        parts = [_long(self.table.published, "published").assign(published_on=self.table.about)]
+        if len(self.numbers):
+            about = {"measured_on": self.measured_on, "checkpoint": self.checkpoint}
+            parts.append(_long(self.numbers, "measured").assign(**about))
+        lines = pd.concat(parts, ignore_index=True).assign(table=self.table.number)
         columns = ["table", "row", "metric", "published", "published_on", "measured", "measured_on"]
-        parts = [part for part in (published, measured) if len(part)]
-        return pd.concat(parts, ignore_index=True).reindex(columns=[*columns, "checkpoint"])
+        return lines.reindex(columns=[*columns, "checkpoint"])
 
 
 def compare(
@@ -105,20 +107,21 @@ def compare(
         ValueError: the paper, the preset or ``scales`` are invalid, there is no checkpoint, or its
             keypoints are not those of the dataset's people; before anything is measured.
     """
-    tables, variants = get_paper(paper).tables, get_paper(paper).variants_at(scales)
-    subjects = [_subject(table, preset, checkpoint, real or {}) for table in tables]
-    opened = {subject: _open(subject, preset, seed) for subject in subjects if subject.data}
+    described = get_paper(paper)
+    variants = described.variants_at(scales)
+    sources = [_source(table, preset, checkpoint, real or {}) for table in described.tables]
+    tests = {each: _open(described, preset, each, seed) for each in sources if each.data}
     evaluated = {
-        subject: evaluate_variants(
+        source: evaluate_variants(
             test.system, test.dataset, variants, test.options, device=device, progress=progress
         )
-        for subject, test in opened.items()
+        for source, test in tests.items()
     }
     return [
-        _result(table, subject, opened[subject], evaluated[subject])
-        if subject.data
+        _result(table, tests[source], evaluated[source])
+        if source.data
         else TableResult(table, pd.DataFrame())
-        for table, subject in zip(tables, subjects, strict=True)
+        for table, source in zip(described.tables, sources, strict=True)
     ]
 
 
@@ -156,17 +159,12 @@ def outcome(results: Sequence[TableResult]) -> str:
     return "; ".join(parts)
 
 
-class _Subject(NamedTuple):
-    """What is tested on which images, by name; ``data`` is empty if there are no images."""
+class _Source(NamedTuple):
+    """Which images are tested with which file; ``data`` is empty if there are no images."""
 
-    paper: str
     data: str
     folder: str
-    checkpoint: str
-
-    @property
-    def bundled(self) -> bool:
-        return get_paper(self.paper).bundled and not self.checkpoint
+    file: str
 
 
 class _Test(NamedTuple):
@@ -174,36 +172,35 @@ class _Test(NamedTuple):
     dataset: LabeledImages
     description: str
     options: PredictOptions
+    checkpoint: str
 
 
-def _subject(
+def _source(
     table: ComparisonTable, preset: str, checkpoint: str, real: Mapping[str, tuple[str, str]]
-) -> _Subject:
+) -> _Source:
     folder, file = real.get(table.dataset, ("", ""))
     if folder:
-        return _Subject(table.paper, table.dataset, folder, file)
+        return _Source(table.dataset, folder, file)
     has_scenes = get_preset(preset, table.synthetic, table.paper).test_scenes
-    return _Subject(table.paper, table.synthetic if has_scenes else "", "", checkpoint)
+    return _Source(table.synthetic if has_scenes else "", "", checkpoint)
 
 
-def _open(subject: _Subject, preset: str, seed: int) -> _Test:
-    paper, data, folder, file = subject
-    settings = get_preset(preset, data, paper)
-    if subject.bundled:
-        system = load_checkpoint().system
+def _open(paper: Paper, preset: str, source: _Source, seed: int) -> _Test:
+    data, folder, file = source
+    settings, name = get_preset(preset, data, paper.name), file
+    if paper.bundled and not file:
+        system, name = load_checkpoint().system, "bundled"
     else:
         parameter = f"checkpoint_{training_dataset_for(data)}" if folder else "checkpoint"
         system = load_or_init(
-            file, preset, data, folder, name=paper, seed=seed, parameter=parameter
+            file, preset, data, folder, name=paper.name, seed=seed, parameter=parameter
         ).system
     dataset, description = evaluation_set(data, settings, folder, system.skeleton)
     description += f", network input {settings.predict.size_for(system)} px"
-    return _Test(system, dataset, description, PredictOptions(flip=True))
+    return _Test(system, dataset, description, PredictOptions(flip=True), name or "untrained")
 
 
-def _result(
-    table: ComparisonTable, subject: _Subject, test: _Test, results: VariantResults
-) -> TableResult:
+def _result(table: ComparisonTable, test: _Test, results: VariantResults) -> TableResult:
     options = test.system.options
     network = options.get("backbone") or options.get("host")
     about = {"params_m": sum(p.numel() for p in test.system.model.parameters()) / 1e6}
@@ -214,23 +211,15 @@ def _result(
         for name, evaluation in results.evaluations.items()
     }
     numbers = pd.DataFrame.from_dict(rows, orient="index")[[*about, *table.metrics]]
-    scales = sorted({scale for variant in results.variants for scale in variant.scales})
-    several = f", multi-scale at {_and(scales)}" if len(scales) > 1 else ""
-    file = subject.checkpoint or ("bundled" if subject.bundled else "untrained")
-    return TableResult(table, numbers, test.description + several, tuple(results.evaluations), file)
+    factors = sorted({scale for variant in results.variants for scale in variant.scales})
+    *several, last = (f"{factor:g}" for factor in factors)
+    at = f", multi-scale at {', '.join(several)} and {last}" if several else ""
+    names = tuple(results.evaluations)
+    return TableResult(table, numbers, test.description + at, names, test.checkpoint)
 
 
-def _and(numbers: Sequence[float]) -> str:
-    words = [f"{number:g}" for number in numbers]
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _lines(table: ComparisonTable, name: str, numbers: pd.DataFrame | None = None) -> pd.DataFrame:
-    chosen = table.published if numbers is None else numbers
-    rows = [
-        {"table": table.number, "row": row, "metric": metric, name: value}
-        for row, values in chosen.to_dict("index").items()
-        for metric, value in values.items()
-        if pd.notna(value)
-    ]
-    return pd.DataFrame(rows, columns=["table", "row", "metric", name])
+def _long(numbers: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return one line per number: ``row``, ``metric`` and the number in a column ``name``."""
+    lines = numbers.rename_axis(index="row").reset_index()
+    long = lines.melt("row", var_name="metric", value_name=name, ignore_index=False)
+    return long.sort_index(kind="stable").dropna()

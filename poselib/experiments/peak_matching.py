@@ -15,7 +15,7 @@ from poselib.analysis.compare import evaluate_variants
 from poselib.engine.evaluate import LabeledImages
 from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import Variant
-from poselib.experiments.statistics import gains, outcome, summary_by
+from poselib.experiments.statistics import gains, outcome
 from poselib.papers.published import published_table
 from poselib.systems import System
 
@@ -116,16 +116,6 @@ def measure_matching(
     return pd.concat(tables, ignore_index=True)
 
 
-def matching_summary(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return ``statistics.summary`` for each number of scales, with a column ``scales``.
-
-    Args:
-        results: from ``measure_matching``.
-        metrics: columns to summarize; gains are over direct regression at the same scales.
-    """
-    return summary_by(results, "scales", metrics, DIRECT)
-
-
 def matching_gains(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Return the gain of matching for each seed; ``row`` is the number of scales."""
     parts = [
@@ -139,7 +129,7 @@ def matching_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
     """Return published and measured numbers in one table, in different columns.
 
     Args:
-        table: from ``matching_summary``.
+        table: from ``summary_by`` of the scales.
 
     Returns:
         Rows of ``published_matching``, with ``published_on`` for ``data`` and ``published_``
@@ -154,7 +144,7 @@ def summarize_matching(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     """Summarize in one line the gains of matching and whether they exceed the spread over seeds.
 
     Args:
-        table: from ``matching_summary``, in per cent; AP is among its metrics.
+        table: from ``summary_by`` of the scales, in per cent; AP is among its metrics.
         metrics: whose gains to report, as in ``outcome``.
     """
     direct = table[table["row"] == DIRECT]

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-# Factors by which columns are multiplied for display; metrics from 0 to 1 are shown in per cent.
-_PER_CENT = 100.0
-_FACTORS: dict[str, float | None] = {"row": None, "seed": None, "run": None, "decoding": None}
-_FACTORS |= {"offset_loss": 1e5, "ms": 1.0, "fps": 1.0}
+# Factors by which columns are multiplied for display; all other metrics are shown in per cent.
+_FACTORS = {"offset_loss": 1e5, "ms": 1.0, "fps": 1.0}
+_LABELS = ["row", "seed", "run", "decoding"]
 
 
 def to_display(results: pd.DataFrame) -> pd.DataFrame:
-    """Return results in the units of tables and figures.
+    """Return results, one line per run, in the units of tables and figures.
 
-    Args:
-        results: one line per run: metrics from 0 to 1, and optionally ``offset_loss``, ``ms`` and
-            ``fps``.
-
-    Returns:
-        The metrics in per cent, ``offset_loss`` in units of 1e-5, all else unchanged.
+    Metrics from 0 to 1 become per cent, ``offset_loss`` units of 1e-5; all else stays.
     """
-    shown = results.copy()
-    for name in results:
-        factor = _FACTORS.get(str(name), _PER_CENT)
-        if factor is not None:
-            shown[name] = factor * results[name]
-    return shown
+    metrics = results.drop(columns=_LABELS, errors="ignore")
+    return results.assign(**{str(n): results[n] * _FACTORS.get(str(n), 100.0) for n in metrics})
 
 
 def mean_and_spread(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -42,15 +31,12 @@ def mean_and_spread(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFra
         Columns ``row``, ``seeds``, and ``<metric>`` and ``<metric>_std`` for each metric. The
         deviation is the sample's (n - 1), NaN with fewer than two seeds.
     """
-    lines = []
-    for row, part in results.groupby("row", sort=False):
-        counted = part.reindex(columns=list(metrics)).astype(float)
-        line: dict[str, Any] = {"row": row, "seeds": int(counted.notna().any(axis=1).sum())}
-        for metric in metrics:
-            line[metric] = counted[metric].mean()
-            line[f"{metric}_std"] = counted[metric].std()
-        lines.append(line)
-    return pd.DataFrame(lines)
+    numbers = results.reindex(columns=list(metrics)).astype(float)
+    table = numbers.groupby(results["row"], sort=False).agg(["mean", "std"])
+    table.columns = [f"{metric}{end}" for metric in metrics for end in ("", "_std")]
+    seeds = numbers.notna().any(axis=1).groupby(results["row"], sort=False).sum()
+    table.insert(0, "seeds", seeds)
+    return table.reset_index()
 
 
 def gains(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.DataFrame:
@@ -81,35 +67,22 @@ def gains(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.Da
 def summary(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.DataFrame:
     """Return mean and deviation over seeds of each row and of its gain over the baseline.
 
-    Args:
-        results: one line per row and seed.
-        metrics: columns to sum up.
-        baseline: the row to compare with.
-
     Returns:
         One line per row: ``row``, ``seeds``, and for each metric ``<metric>``, ``<metric>_std``,
-        ``<metric>_gain`` and ``<metric>_gain_std``; see ``gains``.
+        ``<metric>_gain`` and ``<metric>_gain_std``; arguments and errors are those of ``gains``.
     """
-    means = mean_and_spread(results, metrics)
-    more = mean_and_spread(gains(results, metrics, baseline), metrics)
-    for metric in metrics:
-        means[f"{metric}_gain"] = more[metric]
-        means[f"{metric}_gain_std"] = more[f"{metric}_std"]
-    endings = ("", "_std", "_gain", "_gain_std")
-    ordered = [f"{metric}{ending}" for metric in metrics for ending in endings]
-    return means[["row", "seeds", *ordered]]
+    more = gains(results, metrics, baseline)[list(metrics)].add_suffix("_gain")
+    both = [name for metric in metrics for name in (metric, f"{metric}_gain")]
+    return mean_and_spread(results.assign(**more), both)
 
 
 def summary_by(
     results: pd.DataFrame, by: str, metrics: Sequence[str], baseline: str
 ) -> pd.DataFrame:
     """Return ``summary`` of the lines with each value of a column, with that column in front."""
-    parts = []
-    for value, part in results.groupby(by, sort=False):
-        table = summary(part, metrics, baseline)
-        table.insert(0, by, value)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    groups = results.groupby(by, sort=False)
+    parts = {value: summary(part, metrics, baseline) for value, part in groups}
+    return pd.concat(parts, names=[by]).reset_index(by).reset_index(drop=True)
 
 
 def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -118,17 +91,13 @@ def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     A cell holds mean and deviation, and in brackets the gain over the baseline and its deviation.
     """
     columns = {}
-    for _, line in table.iterrows():
-        gained = [
-            f" ({line[f'{metric}_gain']:+.1f}{_spread(line[f'{metric}_gain_std'])})"
-            if abs(line[f"{metric}_gain"]) > 0
-            else ""
-            for metric in metrics
-        ]
-        columns[f"{line['row']}, {_seeds(line['seeds'])}"] = [
-            f"{line[metric]:.1f}{_spread(line[f'{metric}_std'])}{gain}"
-            for metric, gain in zip(metrics, gained, strict=True)
-        ]
+    for line in table.to_dict("records"):
+        cells = []
+        for metric in metrics:
+            gain, spread = line[f"{metric}_gain"], _spread(line[f"{metric}_gain_std"])
+            gained = f" ({gain:+.1f}{spread})" if abs(gain) > 0 else ""
+            cells.append(f"{line[metric]:.1f}{_spread(line[f'{metric}_std'])}{gained}")
+        columns[f"{line['row']}, {_seeds(line['seeds'])}"] = cells
     return pd.DataFrame(columns, index=list(metrics))
 
 

@@ -14,13 +14,13 @@ from poselib.engine.predict import PredictOptions
 from poselib.engine.variants import with_options
 from poselib.experiments.peak_matching import (
     matching_gains,
-    matching_summary,
     matching_table,
     measure_matching,
     published_matching,
     read_scales,
     summarize_matching,
 )
+from poselib.experiments.statistics import summary_by
 from poselib.metrics.localization_errors import classify_localization, error_rates
 from poselib.skeletons import COCO
 from poselib.systems import build
@@ -96,7 +96,7 @@ def test_gains_are_over_direct_regression_at_the_same_scales() -> None:
     gains = matching_gains(RESULTS, ["AP"])
     assert gains["row"].tolist() == ["one scale"] * 3 + ["several scales"] * 3
     assert gains["AP"].tolist() == [1, -1, 0, 2, 3, 4]
-    table = matching_summary(RESULTS, ["AP"]).set_index(["scales", "row"])
+    table = summary_by(RESULTS, "scales", ["AP"], "direct").set_index(["scales", "row"])
     assert table["AP"].tolist() == [51, 51, 61, 64]
     assert table.loc[("several scales", "matched"), ["AP_gain", "AP_gain_std"]].tolist() == [3, 1]
     line = summarize_matching(table.reset_index(), ["AP"])
@@ -107,7 +107,7 @@ def test_gains_are_over_direct_regression_at_the_same_scales() -> None:
 
 
 def test_published_and_measured_numbers_have_columns_of_their_own() -> None:
-    lines = matching_table(matching_summary(RESULTS, ["AP"]), "3 scenes")
+    lines = matching_table(summary_by(RESULTS, "scales", ["AP"], "direct"), "3 scenes")
     theirs = lines["published_on"].notna()
     assert theirs.sum() == 12 and (lines["measured_on"].notna() == ~theirs).all()
     assert lines.loc[theirs, "published_AP_gain"].notna().all()
