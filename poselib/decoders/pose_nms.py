@@ -31,10 +31,12 @@ def duplicate_poses(poses: Float32Array, distance: float, fraction: float) -> Bo
         (N, N) bool, a row for the first pose of each pair; a pose is a duplicate of itself.
     """
     x, y = poses[..., 0], poses[..., 1]
-    size = np.sqrt(np.square(np.ptp(x, axis=1)) + np.square(np.ptp(y, axis=1)))
-    distances = np.sqrt(np.square(x[:, None] - x) + np.square(y[:, None] - y))
-    # No distance is below a size of 0, but keypoints at one point coincide nevertheless.
-    near = (distances < np.float32(distance) * size[:, None, None]) | (distances == 0)
+    # Keypoints too far apart for float32 are infinitely far.
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = np.sqrt(np.square(np.ptp(x, axis=1)) + np.square(np.ptp(y, axis=1)))
+        distances = np.sqrt(np.square(x[:, None] - x) + np.square(y[:, None] - y))
+        # No distance is below a size of 0, but keypoints at one point coincide nevertheless.
+        near = (distances < np.float32(distance) * size[:, None, None]) | (distances == 0)
     duplicates: BoolArray = np.count_nonzero(near, axis=2) > fraction * poses.shape[1]
     return duplicates
 
@@ -119,15 +121,16 @@ def to_poses(
     Args:
         people: n poses, px of the network input.
         scores: (n, K) of the keypoints; values not above 0 become ``MIN_SCORE``.
-        person_scores: (n,).
+        person_scores: (n,). Scores too large for float32 become its largest number; NaN counts
+            as 0.
         images: number of images of the batch.
 
     Returns:
         One ``Poses`` per image.
     """
     kinds = scores.shape[1]
-    image, positive = people.images[:, None].float(), scores.clamp(min=MIN_SCORE)
-    columns = (people.points.flatten(1), positive, person_scores[:, None], image)
+    image, positive = people.images[:, None].float(), scores.nan_to_num().clamp(min=MIN_SCORE)
+    columns = (people.points.flatten(1), positive, person_scores[:, None].nan_to_num(), image)
     table: NDArray[np.float32] = torch.cat(columns, dim=1).cpu().numpy()
     xy, values, totals, owners = np.split(table, [2 * kinds, 3 * kinds, 3 * kinds + 1], axis=1)
     return [

@@ -150,11 +150,10 @@ def _similarity(
 
 def _ignored(points: Float32Array, ignore: BoolArray) -> BoolArray:
     """(P, K) true where a keypoint lies on a pixel whose people are not labeled."""
-    height, width = ignore.shape
-    column, row = np.floor(points).astype(np.int64).transpose(2, 0, 1)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    inside = ((points >= 0) & (points < ignore.shape[::-1])).all(axis=-1)
+    column, row = points[inside].astype(np.int64).T
     ignored = np.zeros(inside.shape, dtype=bool)
-    ignored[inside] = ignore[row[inside], column[inside]]
+    ignored[inside] = ignore[row, column]
     return ignored
 
 

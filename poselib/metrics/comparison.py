@@ -99,8 +99,9 @@ def compare(
         max_detections: detections that count in an image, best scores first.
 
     Raises:
-        ValueError: the numbers of keypoints or of images differ, ``image_ids`` names an image that
-            the table lacks, or ``max_detections`` is below 1.
+        ValueError: the numbers of keypoints or of images differ, a detection has a number that is
+            not finite, ``image_ids`` names an image that the table lacks, or ``max_detections`` is
+            below 1.
     """
     if max_detections < 1:
         raise ValueError(f"max_detections must be 1 or more, not {max_detections}")
@@ -116,6 +117,10 @@ def compare(
             f"{detections.keypoints.shape[1]} detected, but skeleton {skeleton.name!r} has "
             f"{len(skeleton)}"
         )
+    finite = np.isfinite(detections.keypoints).all(axis=(1, 2)) & np.isfinite(detections.scores)
+    if not finite.all():
+        image = known[detections.images[np.argmin(finite)]]
+        raise ValueError(f"detections in image {image}: a keypoint or a score is not finite")
     wanted = set(known if image_ids is None else image_ids)
     if not wanted <= set(known):
         raise ValueError(f"image_ids: the ground truth lacks {sorted(wanted - set(known))[:5]}")

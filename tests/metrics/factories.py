@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pycocotools.coco
+import pytest
+from pycocotools.cocoeval import COCOeval
 
 from poselib.annotations import AnnotationTable
 from poselib.data.readers.coco import read_annotations, read_results
@@ -75,6 +80,34 @@ def ap_of(
     """Evaluate COCO results."""
     comparison = comparison_of(truth, results, skeleton, image_ids, max_detections)
     return evaluate_ap(comparison, **options)
+
+
+def plain(
+    truth: Entry, results: list[Entry], images: list | None = None, most: int = 20
+) -> list[float]:
+    """The ten numbers by pycocotools as usual; NaN for its -1."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        index = pycocotools.coco.COCO()
+        index.dataset = truth
+        index.createIndex()
+        found = index.loadRes(results)
+        evaluation = COCOeval(index, found, "keypoints")
+        if images is not None:
+            evaluation.params.imgIds = images
+        evaluation.params.maxDets = [most]
+        evaluation.params.kpt_oks_sigmas = np.array(COCO.sigmas)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    parts = [precision[..., 0, 0], precision[0, ..., 0, 0], precision[5, ..., 0, 0]]
+    parts += [precision[..., 1, 0], precision[..., 2, 0]]
+    parts += [recall[..., 0, 0], recall[0, ..., 0, 0], recall[5, ..., 0, 0]]
+    parts += [recall[..., 1, 0], recall[..., 2, 0]]
+    return [float(p[p > -1].mean()) if (p > -1).any() else float("nan") for p in parts]
+
+
+def assert_same(found: list[float], expected: list[float]) -> None:
+    assert found == pytest.approx(expected, abs=1e-14, rel=0, nan_ok=True)
 
 
 def random_crowd(seed: int, images: int = 12) -> tuple[Entry, list[Entry]]:

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from typing import Any
 
 import numpy as np
-import pycocotools.coco
 import pytest
-from pycocotools.cocoeval import COCOeval
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.skeletons import COCO
-from tests.metrics.factories import ap_of
+from tests.metrics.factories import ap_of, assert_same, plain
 
 Entry = dict[str, Any]
 K = len(COCO)
 
 
-def plain(
-    truth: Entry, results: list[Entry], images: list | None = None, most: int = 20
-) -> list[float]:
-    """The ten numbers by pycocotools as usual; NaN for its -1."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        index = pycocotools.coco.COCO()
-        index.dataset = truth
-        index.createIndex()
-        found = index.loadRes(results)
-        evaluation = COCOeval(index, found, "keypoints")
-        if images is not None:
-            evaluation.params.imgIds = images
-        evaluation.params.maxDets = [most]
-        evaluation.params.kpt_oks_sigmas = np.array(COCO.sigmas)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
-    parts = [precision[..., 0, 0], precision[0, ..., 0, 0], precision[5, ..., 0, 0]]
-    parts += [precision[..., 1, 0], precision[..., 2, 0]]
-    parts += [recall[..., 0, 0], recall[0, ..., 0, 0], recall[5, ..., 0, 0]]
-    parts += [recall[..., 1, 0], recall[..., 2, 0]]
-    return [float(p[p > -1].mean()) if (p > -1).any() else float("nan") for p in parts]
-
-
 def ours(truth: Entry, results: list[Entry], **options: Any) -> list[float]:
     return list(ap_of(truth, results, COCO, **options).as_dict().values())
-
-
-def assert_same(found: list[float], expected: list[float]) -> None:
-    assert found == pytest.approx(expected, abs=1e-14, rel=0, nan_ok=True)
 
 
 @pytest.mark.parametrize("seed", range(4))
