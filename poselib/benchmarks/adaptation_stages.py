@@ -97,7 +97,7 @@ def time_adaptation(
         torch.device(device),
     )
     stages = stage_works(outputs, options)
-    works = {"network": network, **stages, "decoding": decoding}
+    works: dict[str, Work] = {"network": network, **stages, "decoding": decoding}
     times = measure_all(works, device=device, **turns)
     whole = times["decoding"]
     times["convolutions"] = part = decoding.last(len(whole.wall))

@@ -5,24 +5,16 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from poselib.systems.system import System
-
-
-class HasSavedMacs(Protocol):
-    """A module that needs fewer operations than the published one, and reports how many."""
-
-    def saved_macs(self, *inputs: Any) -> int:
-        """Return how many multiply-accumulates fewer a call with these inputs takes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -79,8 +71,8 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
 
     As in the papers, that is convolutions, deformable ones included, and matrix products alone:
     no normalization, activation or interpolation. Shapes are all that is computed, on the meta
-    device; the model stays as it is. Modules with a method ``saved_macs``, see ``HasSavedMacs``,
-    are asked what to add for the count as published.
+    device; the model stays as it is. A module that needs fewer operations than the published one
+    has a method ``saved_macs`` that reports, for its inputs, how many multiply-accumulates fewer.
 
     Args:
         model: a network for images (B, 3, H, W), or a system; on any device.
@@ -95,10 +87,17 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
     source = model.model if isinstance(model, System) else model
     network = copy.deepcopy(source).to("meta").eval()
     spared: Counter[str] = Counter()
+
+    def note(part: str, module: Any, inputs: tuple[Any, ...], _: object) -> None:
+        spared[part] += module.saved_macs(*inputs)
+
     for name, module in network.named_modules():
         if hasattr(module, "saved_macs"):
-            module.register_forward_hook(partial(_note, spared, _part(name)))
-    counter = FlopCounterMode(display=False, custom_mapping=_own_formulas())
+            module.register_forward_hook(partial(note, _part(name)))
+    # absent until torchvision is imported, and then no network can call it
+    deformable = getattr(torch.ops.torchvision, "deform_conv2d", None)
+    formulas = {} if deformable is None else {deformable: _deformable_flops}
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
     with torch.no_grad(), counter:
         network(torch.zeros(1, 3, height, width, device="meta"))
     macs, params = _macs_by_part(counter, type(network).__name__), Counter[str]()
@@ -114,12 +113,6 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
 def _part(name: str) -> str:
     """Return which attribute of the network a module belongs to; ``""`` for the network itself."""
     return name.partition(".")[0]
-
-
-def _note(
-    spared: Counter[str], part: str, module: nn.Module, inputs: tuple[Any, ...], _output: object
-) -> None:
-    spared[part] += cast(HasSavedMacs, module).saved_macs(*inputs)
 
 
 def _totals(costs: Iterable[Cost]) -> tuple[int, int, int]:
@@ -145,13 +138,6 @@ def _macs_by_part(counter: FlopCounterMode, root: str) -> Counter[str]:
             macs[_part(name)] += count
     macs[""] = counter.get_total_flops() // 2 - macs.total()
     return macs
-
-
-def _own_formulas() -> dict[Any, Callable[..., int]]:
-    """Return formulas of operations that torch does not count, for one counter."""
-    # absent until torchvision is imported, and then no network can call it
-    deformable = getattr(torch.ops.torchvision, "deform_conv2d", None)
-    return {} if deformable is None else {deformable: _deformable_flops}
 
 
 def _deformable_flops(

@@ -6,6 +6,7 @@ import time
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +24,19 @@ class StageTimes:
     """Times of the stages of a decoding, and the poses.
 
     Attributes:
-        stages: names in the order in which they come, ``poselib.decoders.associative.STAGES``.
-        wall: (repeats, stages) float64, wall ms.
+        wall: (repeats, stages) float64, wall ms, of ``poselib.decoders.associative.STAGES``.
         cpu: (repeats, stages) float64, ms of all threads of the process; steadier than ``wall``
             where others use the machine.
         poses: one per image.
     """
 
-    stages: tuple[Stage, ...]
     wall: NDArray[np.float64]
     cpu: NDArray[np.float64]
     poses: tuple[Poses, ...]
 
     def medians(self) -> dict[str, float]:
         """Return the median wall ms of each stage and, as ``"total"``, of whole decodings."""
-        medians = dict(zip(self.stages, np.median(self.wall, axis=0).tolist(), strict=True))
+        medians = dict(zip(STAGES, np.median(self.wall, axis=0).tolist(), strict=True))
         return {**medians, "total": float(np.median(self.wall.sum(axis=1)))}
 
 
@@ -66,33 +65,24 @@ def decode_stages(
         raise ValueError(f"repeats must be 1 or more and warmup not negative: {repeats}, {warmup}")
     for _ in range(warmup):
         decode_associative(outputs, options)
-    clocks = []
-    for _ in range(repeats):
-        clocks.append(_Clock(outputs.tags.device))
-        poses = decode_associative(outputs, options, clocks[-1].stop)
-    wall, cpu = np.array([clock.wall for clock in clocks]), np.array([c.cpu for c in clocks])
-    return StageTimes(STAGES, wall, cpu, tuple(poses))
 
+    last = np.zeros(2)
 
-class _Clock:
-    """Adds up the ms of each stage, from its own making on."""
+    def now() -> NDArray[np.float64]:
+        if outputs.tags.device.type == "cuda":
+            torch.cuda.synchronize(outputs.tags.device)
+        return np.array([time.perf_counter(), time.process_time()])
 
-    def __init__(self, device: torch.device) -> None:
-        self.wall, self.cpu = [0.0] * len(STAGES), [0.0] * len(STAGES)
-        self._device = device
-        self._last = self._now()
+    def stop(taken: NDArray[np.float64], stage: Stage) -> None:
+        nonlocal last
+        since, last = last, now()
+        taken[STAGES.index(stage)] += 1e3 * (last - since)
 
-    def stop(self, stage: Stage) -> None:
-        """Add the time since the last stop to a stage."""
-        index, now = STAGES.index(stage), self._now()
-        self.wall[index] += 1e3 * (now[0] - self._last[0])
-        self.cpu[index] += 1e3 * (now[1] - self._last[1])
-        self._last = now
-
-    def _now(self) -> tuple[float, float]:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter(), time.process_time()
+    times = np.zeros((repeats, len(STAGES), 2))
+    for taken in times:
+        last = now()
+        poses = decode_associative(outputs, options, partial(stop, taken))
+    return StageTimes(times[..., 0], times[..., 1], tuple(poses))
 
 
 def read_maps(path: Path) -> TagOutputs:

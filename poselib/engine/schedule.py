@@ -28,7 +28,7 @@ def learning_rate_factor(
         decay: factor of the falls, one for all or one each.
 
     Raises:
-        ValueError: the schedule is unknown, or there is not one factor for each milestone.
+        ValueError: there is not one factor for each milestone.
     """
     if progress < warmup:
         return 0.04 + 0.96 * progress / warmup
@@ -39,6 +39,4 @@ def learning_rate_factor(
         factors = decay if isinstance(decay, tuple) else (decay,) * len(milestones)
         falls = zip(milestones, factors, strict=True)
         return math.prod(factor for milestone, factor in falls if progress >= milestone)
-    if schedule == "constant":
-        return 1.0
-    raise ValueError(f"unknown schedule {schedule!r}; known: 'cosine', 'steps', 'constant'")
+    return 1.0

@@ -34,7 +34,7 @@ def assert_equal(one: Poses, other: Poses) -> None:
 def test_timed_decoding_finds_what_decoding_finds(order) -> None:
     outputs, options = decode_inputs(3, (48, 64), keypoints=5, images=2), AssociativeOptions(order)
     times = decode_stages(outputs, options, repeats=3, warmup=1)
-    assert times.stages == STAGES and len(times.poses) == 2
+    assert len(times.poses) == 2
     for one, other in zip(times.poses, decode_associative(outputs, options), strict=True):
         assert_equal(one, other)
     for taken in (times.wall, times.cpu):

@@ -49,8 +49,3 @@ def test_a_factor_without_a_milestone_is_refused() -> None:
 
 def test_constant_stays() -> None:
     assert {learning_rate_factor("constant", p) for p in (0.0, 0.3, 1.0)} == {1.0}
-
-
-def test_an_unknown_schedule_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown schedule 'linear'"):
-        learning_rate_factor("linear", 0.5)  # type: ignore[arg-type]
