@@ -11,7 +11,7 @@ import pandas as pd
 from poselib.annotations import AnnotationTable
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import LabeledImages
-from poselib.metrics.matching import matched_oks
+from poselib.metrics.matching import matched_people
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, sample_index
 
@@ -56,7 +56,7 @@ def rank_images(dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleto
     for index, detections in enumerate(poses):
         sample = dataset[index]
         if people := _labeled_people(sample):
-            mean = float(np.nanmean(matched_oks(detections, sample, skeleton)))
+            mean = float(np.nanmean(matched_people(detections, sample, skeleton)[1]))
             rows.append((index, people, len(detections), mean))
     table = pd.DataFrame(rows, columns=["index", "people", "detections", "oks"])
     return table.sort_values(["oks", "index"], ignore_index=True)

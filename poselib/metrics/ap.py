@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.metrics.coco_eval import Curves, curves
+from poselib.metrics.coco_eval import precision_and_recall
 from poselib.metrics.comparison import Comparison
-from poselib.metrics.crowding import images_by_crowding
+
+# Crowd indices from which an image is medium and hard: the thresholds of CrowdPose's evaluation.
+MEDIUM, HARD = 0.2, 0.8
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,35 @@ def evaluate_ap(comparison: Comparison, *, by_crowding: bool = False) -> APResul
     Raises:
         ValueError: an image lacks a crowd index that is needed.
     """
-    all_people = _summary(curves(comparison))
+    all_people = _summary(comparison)
     if not by_crowding:
         return all_people
     levels = images_by_crowding(comparison.images, comparison.truth.crowd_indices)
-    easy, medium, hard = (_summary(curves(comparison.at(images))).AP for images in levels.values())
+    easy, medium, hard = (_summary(comparison.at(images)).AP for images in levels.values())
     return replace(all_people, AP_crowd_easy=easy, AP_crowd_medium=medium, AP_crowd_hard=hard)
 
 
-def _summary(curves: Curves) -> APResult:
+def images_by_crowding(
+    image_ids: Iterable[Any], crowd_indices: Mapping[Any, float]
+) -> dict[str, list[int]]:
+    """Return the positions of ``easy``, ``medium`` and ``hard`` images, as CrowdPose splits them.
+
+    Raises:
+        ValueError: an image has no crowd index.
+    """
+    levels: dict[str, list[int]] = {"easy": [], "medium": [], "hard": []}
+    for position, image in enumerate(image_ids):
+        if image not in crowd_indices:
+            raise ValueError(f"image {image} has no crowdIndex")
+        index = crowd_indices[image]
+        levels["easy" if index < MEDIUM else "medium" if index < HARD else "hard"].append(position)
+    return levels
+
+
+def _summary(comparison: Comparison) -> APResult:
     all_people, medium, large = 0, 1, 2  # order of the area ranges
     at50, at75 = 0, 5  # positions among the thresholds 0.50, 0.55, ...
-    precision, recall = curves.precision, curves.recall
+    precision, recall = precision_and_recall(comparison)
 
     def mean(values: NDArray[np.float64]) -> float:
         counted = values[values > -1]  # -1 marks that no person counts

@@ -5,7 +5,6 @@ It counts as pycocotools does, the reference, and gives the same numbers to with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import faster_coco_eval as coco
@@ -16,22 +15,14 @@ from poselib.metrics.comparison import Comparison
 from poselib.typing import FloatArray
 
 
-@dataclass(frozen=True)
-class Curves:
-    """Precision and recall; -1 where no annotated person counts.
+def precision_and_recall(comparison: Comparison) -> tuple[FloatArray, FloatArray]:
+    """Match detections to annotated people and count both as COCO does.
 
-    Attributes:
-        precision: (T, R, C, A) at T similarities, R recalls, of C categories, in A sizes: of
-            all people, of 32² to 96² px² and from 96² px² on.
-        recall: (T, C, A).
+    Returns:
+        Precision (T, R, C, A) at T similarities, R recalls, of C categories, in A sizes: of all
+        people, of 32² to 96² px² and from 96² px² on; and recall (T, C, A). Both are -1 where no
+        annotated person counts.
     """
-
-    precision: FloatArray
-    recall: FloatArray
-
-
-def curves(comparison: Comparison) -> Curves:
-    """Match detections to annotated people and count both as COCO does."""
     matrices = _oks_matrices(comparison)
 
     class Evaluation(coco.COCOeval_faster):
@@ -63,7 +54,7 @@ def curves(comparison: Comparison) -> Curves:
     evaluation.evaluate()
     evaluation.accumulate()
     values = evaluation.eval
-    return Curves(np.asarray(values["precision"])[..., 0], np.asarray(values["recall"])[..., 0])
+    return np.asarray(values["precision"])[..., 0], np.asarray(values["recall"])[..., 0]
 
 
 def _oks_matrices(comparison: Comparison) -> dict[tuple[int, int], FloatArray]:

@@ -11,13 +11,15 @@ from poselib.typing import BoolArray, FloatArray, IntArray
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
+MIN_OKS = 0.1
 
 
-def keypoint_ap(comparison: Comparison, *, min_oks: float = 0.1) -> dict[str, float]:
+def keypoint_ap(comparison: Comparison) -> dict[str, float]:
     """Measure COCO's average precision of each keypoint type; NaN where none is labeled.
 
     COCO defines no such number. Detections are matched once, as in the evaluations of MPII and
-    PoseTrack: best score first, each to the free annotated person of the greatest OKS. From there
+    PoseTrack: best score first, each to the free annotated person of the greatest OKS, from 0.1 on
+    as in the error analysis of Ronchi and Perona (2017). From there
     on every keypoint counts on its own, as COCO counts people: its similarity
     ``exp(-d² / (2 s² k²))`` is compared with 0.50, 0.55, ..., 0.95, precision over the ranked
     scores of the people is interpolated at 101 recalls, and AP is the mean. A keypoint of an
@@ -25,15 +27,11 @@ def keypoint_ap(comparison: Comparison, *, min_oks: float = 0.1) -> dict[str, fl
     is not labeled, where the matched person is a crowd or has no labeled keypoint, or where it was
     not found (0, 0, 0 in the results): then it is only missed.
 
-    Args:
-        min_oks: OKS from which people match; 0.1 is what the error analysis of Ronchi and Perona
-            (2017) uses.
-
     Returns:
         AP by the name of the keypoint, from 0 to 1.
     """
     skeleton, order = comparison.skeleton, comparison.pairs.order
-    each, counted = _keypoints(comparison, match_people(comparison, min_oks))
+    each, counted = _keypoints(comparison, match_people(comparison, MIN_OKS))
     # Across images as within them: of equal scores the first comes first.
     ranked = np.argsort(-comparison.found.scores[order], kind="stable")
     truth = comparison.truth

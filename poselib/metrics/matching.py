@@ -50,11 +50,6 @@ def matched_people(poses: Poses, sample: Sample, skeleton: Skeleton) -> tuple[In
     return partners, matched
 
 
-def matched_oks(poses: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
-    """Return the OKS (N,) of each annotated person with its detection, see ``matched_people``."""
-    return matched_people(poses, sample, skeleton)[1]
-
-
 def match_people(comparison: Comparison, min_oks: float) -> IntArray:
     """Match detections to annotated people as COCO does.
 

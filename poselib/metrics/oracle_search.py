@@ -32,7 +32,7 @@ def candidate_spacing(sigmas: ArrayLike, step: float) -> FloatArray:
         ValueError: there are no sigmas, or one of them or the step is not positive and finite.
     """
     values = np.asarray(sigmas, np.float64)
-    if values.ndim != 1 or not values.size or not _positive(values) or not _positive(step):
+    if not values.size or not all(0 < value < np.inf for value in (*values, step)):
         raise ValueError(f"sigmas and step must be positive, not {values.tolist()} and {step}")
     spacing: FloatArray = step * values / values.min()
     return spacing
@@ -102,7 +102,18 @@ def best_reachable_oks(
     Returns:
         (P, N) from 0 to 1; 0 for annotated people without a labeled keypoint.
     """
-    annotated, size = _checked(poses, truth, areas, sigmas)
+    annotated, size = np.asarray(truth, np.float64), np.asarray(areas, np.float64)
+    count = np.size(sigmas)
+    fits = (
+        annotated.shape[1:] == (count, 3)
+        and poses.keypoints.shape[1:] == (count, 2)
+        and size.shape == annotated.shape[:1]
+    )
+    if not fits:
+        raise ValueError(
+            f"detections, truth and areas must be (P, K, 2), (N, K, 3) and (N,) with K = "
+            f"{count}, not {poses.keypoints.shape}, {annotated.shape} and {size.shape}"
+        )
     spacing = candidate_spacing(sigmas, step)
     best = nearest_candidates(poses.keypoints[:, None], annotated[..., :2], spacing, window)
     near = keypoint_similarity(best, annotated[..., :2], size, sigmas)
@@ -145,37 +156,12 @@ def oracle_search(
         ValueError: a shape does not fit, the window is not odd and positive, or a sigma or the
             step is not positive.
     """
-    annotated, _ = _checked(poses, truth, areas, sigmas)
-    oks = best_reachable_oks(poses, annotated, areas, sigmas, window, step)
+    oks = best_reachable_oks(poses, truth, areas, sigmas, window, step)
     if not oks.size:
         return poses
-    person = oks.argmax(axis=1)
+    annotated, person = np.asarray(truth, np.float64), oks.argmax(axis=1)
     spacing = candidate_spacing(sigmas, step)
     best = nearest_candidates(poses.keypoints, annotated[person, :, :2], spacing, window)
     moved = poses.found & (annotated[person, :, 2] > 0) & (oks.max(axis=1) > 0)[:, None]
     keypoints = np.where(moved[..., None], best, poses.keypoints).astype(np.float32)
     return replace(poses, keypoints=keypoints)
-
-
-def _checked(
-    poses: Poses, truth: ArrayLike, areas: ArrayLike, sigmas: ArrayLike
-) -> tuple[FloatArray, FloatArray]:
-    """Annotated people and their areas as arrays, if their shapes fit."""
-    annotated, size = np.asarray(truth, np.float64), np.asarray(areas, np.float64)
-    count = np.size(sigmas)
-    fits = (
-        annotated.shape[1:] == (count, 3)
-        and poses.keypoints.shape[1:] == (count, 2)
-        and size.shape == annotated.shape[:1]
-    )
-    if not fits:
-        raise ValueError(
-            f"detections, truth and areas must be (P, K, 2), (N, K, 3) and (N,) with K = "
-            f"{count}, not {poses.keypoints.shape}, {annotated.shape} and {size.shape}"
-        )
-    return annotated, size
-
-
-def _positive(values: ArrayLike) -> bool:
-    numbers = np.asarray(values, np.float64)
-    return bool((np.isfinite(numbers) & (numbers > 0)).all())

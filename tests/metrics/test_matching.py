@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.metrics.matching import match_people, matched_oks, matched_people
+from poselib.metrics.matching import match_people, matched_people
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from tests.metrics.factories import comparison_of
@@ -15,12 +15,12 @@ from tests.toy_people import ANN, BOB, TOY, at, poses, sample
 
 def test_people_are_matched_in_any_order() -> None:
     beside = [(x + 1, y) for x, y in at(BOB)]
-    values = matched_oks(poses(beside, at(ANN)), sample(ANN, BOB), TOY)
+    _, values = matched_people(poses(beside, at(ANN)), sample(ANN, BOB), TOY)
     assert values == pytest.approx([1.0, np.exp(-1 / 2)])
 
 
 def test_a_detection_is_matched_to_one_person() -> None:
-    values = matched_oks(poses(at(ANN)), sample(ANN, ANN), TOY)
+    _, values = matched_people(poses(at(ANN)), sample(ANN, ANN), TOY)
     assert sorted(values) == pytest.approx([0.0, 1.0])
 
 
@@ -35,7 +35,7 @@ def test_partners_and_their_oks() -> None:
 
 def test_no_detections_and_no_labels() -> None:
     unlabeled = [(0, 0, 0)] * len(TOY)
-    values = matched_oks(Poses.empty(len(TOY)), sample(ANN, unlabeled), TOY)
+    _, values = matched_people(Poses.empty(len(TOY)), sample(ANN, unlabeled), TOY)
     assert values[0] == 0 and np.isnan(values[1])
 
 
