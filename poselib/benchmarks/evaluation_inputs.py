@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from poselib.data.readers.json_fields import Entry
@@ -64,29 +67,22 @@ def _annotations(
     people: NDArray[np.float64],
     boxes: NDArray[np.float64],
 ) -> list[Entry]:
-    crowds = (rng.random(len(people)) < 0.02).tolist()
-    areas = AREA_OF_BOX * boxes[:, 2:].prod(axis=1) * rng.uniform(0.7, 1.3, len(people))
     labeled = (people[..., 2] > 0).sum(axis=1)
-    return [
+    crowds = rng.random(len(people)) < 0.02
+    areas = AREA_OF_BOX * boxes[:, 2:].prod(axis=1) * rng.uniform(0.7, 1.3, len(people))
+    table = pd.DataFrame(
         {
-            "id": number,
-            "image_id": owner,
+            "id": np.arange(1, len(people) + 1),
+            "image_id": owners,
             "category_id": 1,
-            "iscrowd": int(crowd),
-            "num_keypoints": count,
-            "keypoints": points,
-            "bbox": box,
-            "area": area,
+            "iscrowd": crowds.astype(int),
+            "num_keypoints": labeled,
+            "keypoints": people.reshape(len(people), -1).tolist(),
+            "bbox": boxes.tolist(),
+            "area": areas,
         }
-        for number, (owner, crowd, count, points, box, area) in enumerate(
-            zip(
-                *(owners.tolist(), crowds, labeled.tolist()),
-                *(people.reshape(len(people), -1).tolist(), boxes.tolist(), areas.tolist()),
-                strict=True,
-            ),
-            start=1,
-        )
-    ]
+    )
+    return cast(list[Entry], table.to_dict("records"))
 
 
 def _results(
@@ -110,12 +106,12 @@ def _results(
     scores = np.concatenate([rng.beta(4, 2, len(found)), rng.beta(1, 4, len(misses))])
     rows = np.dstack([xy, rng.random(xy.shape[:2])]).reshape(len(xy), -1)
     order = rng.permutation(len(xy))
-    return [
-        {"image_id": image, "category_id": 1, "keypoints": row, "score": score}
-        for image, row, score in zip(
-            ids[order].tolist(),
-            np.round(rows[order], 2).tolist(),
-            np.round(scores[order], 4).tolist(),
-            strict=True,
-        )
-    ]
+    table = pd.DataFrame(
+        {
+            "image_id": ids[order],
+            "category_id": 1,
+            "keypoints": np.round(rows[order], 2).tolist(),
+            "score": np.round(scores[order], 4),
+        }
+    )
+    return cast(list[Entry], table.to_dict("records"))
