@@ -20,7 +20,7 @@ from poselib.metrics.localization_errors import (
     classify_localization,
     error_rates,
 )
-from poselib.metrics.matching import matched_oks
+from poselib.metrics.matching import matched_people
 from poselib.metrics.oracle_search import oracle_search
 from poselib.skeletons import COCO
 from poselib.structures import Poses, Sample
@@ -127,7 +127,7 @@ def test_any_finite_poses_are_compared_with_any_sample(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classify_keypoints(poses, sample, COCO)
-        values = matched_oks(poses, sample, COCO)
+        _, values = matched_people(poses, sample, COCO)
         assert ((values >= 0) & (values <= 1) | np.isnan(values)).all()
         moved = oracle_search(poses, sample.keypoints, sample.areas, COCO.sigmas, 5, 2.0)
         assert np.isfinite(moved.keypoints).all()
