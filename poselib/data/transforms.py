@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from poselib.ops.map_coordinates import Frame, half_pixel
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size
 
@@ -44,7 +45,12 @@ def crop_transform(
 
 
 def warp_sample(
-    sample: Sample, warp: AffineTransform, size: Size, *, ignore_outside: bool = False
+    sample: Sample,
+    warp: AffineTransform,
+    size: Size,
+    *,
+    ignore_outside: bool = False,
+    antialias: bool = True,
 ) -> Sample:
     """Transform image, ignore mask, keypoints and areas of a sample.
 
@@ -57,11 +63,14 @@ def warp_sample(
         size: (H, W) of the result.
         ignore_outside: mark pixels from outside the image as ignored, as HigherHRNet's code
             does; otherwise they are background.
+        antialias: average the pixels of an image first that bilinear sampling would skip; the
+            official codes do not.
     """
+    image = sample.image.transpose(1, 2, 0)
     points = np.concatenate([warp(sample.keypoints[..., :2]), sample.keypoints[..., 2:]], axis=-1)
     return replace(
         sample,
-        image=_warp_image(sample.image.transpose(1, 2, 0), warp, size).transpose(2, 0, 1),
+        image=_warp_image(image, warp, size, antialias=antialias).transpose(2, 0, 1),
         keypoints=_zero_outside(points.astype(np.float32), size),
         areas=(sample.areas * warp.scale**2).astype(np.float32),
         ignore_mask=_warp_mask(sample.ignore_mask, warp, size, ignore_outside),
@@ -69,11 +78,19 @@ def warp_sample(
     )
 
 
-def letterbox(sample: Sample, size: int, multiple: int = 64) -> Sample:
-    """Resize the short side to ``size`` px and pad right and bottom to a multiple.
+def letterbox(sample: Sample, size: int, multiple: int = 64, frame: Frame = "center") -> Sample:
+    """Resize the short side to ``size`` px and pad to a multiple.
 
-    HigherHRNet's code pads on both sides instead. No keypoint is lost, unless it lies outside the
-    image or in its last fraction of a pixel.
+    No keypoint is lost, unless it lies outside the image or in its last fraction of a pixel.
+
+    Args:
+        sample: any sample.
+        size: short side of the image in the result, px.
+        multiple: of px, to which both sides are padded.
+        frame: how pixels are resampled. ``"center"``: by their centers, and padding is right and
+            bottom. ``"index"``: as in the official codes of HigherHRNet, DEKR and LOGO-CAP, by
+            pixel indices and without averaging, with half of the padding on each side and the
+            image's center rounded to a whole pixel.
 
     Raises:
         ValueError: ``size`` or ``multiple`` is not positive.
@@ -84,7 +101,18 @@ def letterbox(sample: Sample, size: int, multiple: int = 64) -> Sample:
     height, width = (
         int((side * scale + multiple - 1) // multiple) * multiple for side in sample.size
     )
-    return warp_sample(sample, _scaling(scale), (height, width))
+    if frame == "center":
+        return warp_sample(sample, _scaling(scale), (height, width))
+    y, x = (int(side / 2 + 0.5) for side in sample.size)
+    padding = width / 2 - scale * x, height / 2 - scale * y
+    warp = in_frame(_scaling(scale).then(_shifting(*padding)), frame)
+    return warp_sample(sample, warp, (height, width), antialias=False)
+
+
+def in_frame(warp: AffineTransform, frame: Frame) -> AffineTransform:
+    """Return the transform, in px of poselib's frame, of one that is written in px of a frame."""
+    half = half_pixel(frame)
+    return _shifting(-half, -half).then(warp).then(_shifting(half, half))
 
 
 def letterbox_scale(image: Size, size: int) -> float:
@@ -179,8 +207,8 @@ def _scaling(scale: float) -> AffineTransform:
     return AffineTransform(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
 
 
-def _shifting(shift: float) -> AffineTransform:
-    return AffineTransform(np.array([[1.0, 0.0, shift], [0.0, 1.0, shift]]))
+def _shifting(x: float, y: float) -> AffineTransform:
+    return AffineTransform(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]))
 
 
 def _zero_outside(keypoints: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
@@ -192,12 +220,18 @@ def _zero_outside(keypoints: NDArray[np.float32], size: Size) -> NDArray[np.floa
 
 
 def _warp_image(
-    image: NDArray[np.uint8], warp: AffineTransform, size: Size, outside: float = 0.0
+    image: NDArray[np.uint8],
+    warp: AffineTransform,
+    size: Size,
+    outside: float = 0.0,
+    antialias: bool = True,
 ) -> NDArray[np.uint8]:
     """Resample an image (H, W) or (H, W, 3) bilinearly; ``outside`` fills the rest."""
-    image, warp = _shrink(np.ascontiguousarray(image), warp)
+    image = np.ascontiguousarray(image)
+    if antialias:
+        image, warp = _shrink(image, warp)
     # OpenCV has pixel centers at 0, 1, ...: convert to ours, transform, and convert back.
-    index_warp = _shifting(0.5).then(warp).then(_shifting(-0.5))
+    index_warp = _shifting(0.5, 0.5).then(warp).then(_shifting(-0.5, -0.5))
     border = (outside, outside, outside)
     return cv2.warpAffine(
         image, index_warp.matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderValue=border

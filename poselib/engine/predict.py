@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
-from poselib.data.transforms import letterbox, warp_sample
+from poselib.data.transforms import in_frame, letterbox, warp_sample
 from poselib.ops.normalization import normalize
 from poselib.structures import AffineTransform, Poses, Sample, Size
 from poselib.systems import System
@@ -33,8 +33,8 @@ class PredictOptions:
     Attributes:
         size: px to which the short side is resized; None for the system's ``input_size``, or 512
             (HAE, Sec. IV-B) if it has none.
-        multiple: the image is padded, right and bottom, to a multiple of this many px; None for
-            the system's own.
+        multiple: the image is padded to a multiple of this many px, or to one of up to four times
+            as many that suits all ``scales``; None for the system's own.
         flip: average with the outputs of the mirrored image.
         scales: factors of ``size`` whose outputs are combined; 1 must be among them, since tags
             are taken from it.
@@ -165,8 +165,11 @@ def device_of(system: System) -> torch.device:
 def present(system: System, sample: Sample, options: PredictOptions) -> Views:
     """Return the network inputs of an image: resized and padded, then at each other scale.
 
-    Those of other scales are the same canvas, padding included, stretched to the nearest multiple,
-    so that their maps cover the same area as those of the first.
+    Those of other scales show the same canvas, padding included, so that their maps cover the same
+    area as those of the first. The canvas is padded so far that each of its sides, times each
+    factor, is one that the network takes: nothing is stretched. Only for a factor that would take
+    more than four times the usual multiple (as 0.7 does) is the canvas stretched, to the nearest
+    size that the network takes.
 
     Raises:
         ValueError: the image is a strip, one side of which is far longer than the other.
@@ -178,20 +181,36 @@ def present(system: System, sample: Sample, options: PredictOptions) -> Views:
             "times the other"
         )
     multiple = options.multiple_for(system)
-    base = letterbox(sample, options.size_for(system), multiple)
-    views = [base]
-    for factor in options.scales:
-        if factor != 1.0:
-            height, width = (
-                max(1, round(side * factor / multiple)) * multiple for side in base.size
-            )
-            stretch = np.diag([width / base.size[1], height / base.size[0], 1.0])[:2]
-            to_base = base.to_original.inverse()
-            from_sample = sample.to_original.then(to_base)
-            views.append(
-                warp_sample(sample, from_sample.then(AffineTransform(stretch)), (height, width))
-            )
-    return tuple(views)
+    step = int(getattr(system.model, "multiple", multiple))
+    padded = next(
+        (
+            several * multiple
+            for several in range(1, 5)
+            if all(_divides(step, several * multiple * factor) for factor in options.scales)
+        ),
+        multiple,
+    )
+    base = letterbox(sample, options.size_for(system), padded, system.frame)
+    return base, *(
+        _at_scale(system, sample, base, factor, step) for factor in options.scales if factor != 1.0
+    )
+
+
+def _divides(step: int, length: float) -> bool:
+    return abs(length - step * round(length / step)) < 1e-6
+
+
+def _at_scale(system: System, sample: Sample, base: Sample, factor: float, step: int) -> Sample:
+    """Return an image on the canvas of ``base`` times ``factor``, in multiples of ``step`` px."""
+    height, width = (max(1, round(side * factor / step)) * step for side in base.size)
+    stretch = np.diag([width / base.size[1], height / base.size[0], 1.0])[:2]
+    # The factor applies to px of the network's frame: by stride * cell, of every scale, a decoder
+    # then finds the same places.
+    warp = in_frame(AffineTransform(stretch), system.frame)
+    from_sample = sample.to_original.then(base.to_original.inverse())
+    return warp_sample(
+        sample, from_sample.then(warp), (height, width), antialias=system.frame == "center"
+    )
 
 
 def _same_sized(

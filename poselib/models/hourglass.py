@@ -132,13 +132,18 @@ class StackedHourglass(nn.Module):
         initialize(self)
         self.outs = nn.ModuleList(_named(head) for head in heads)
 
+    @property
+    def multiple(self) -> int:
+        """Image sides are multiples of this many px."""
+        return self.config.multiple
+
     def forward(self, images: Tensor) -> TagOutputs:
         """Return one heatmap scale and tags at stride 4; those of earlier stacks are intermediate.
 
         Args:
             images: (B, 3, H, W) normalized float; H and W multiples of ``config.multiple``.
         """
-        check_images(images, self.config.multiple)
+        check_images(images, self.multiple)
         x = self.pre(images)
         stages = []
         for stack, (hourglass, head) in enumerate(zip(self.features, self.outs, strict=True)):

@@ -237,6 +237,11 @@ class HRNetTrunk(nn.Module):
             self.add_module(f"stage{number + 1}", nn.Sequential(*modules))
 
     @property
+    def multiple(self) -> int:
+        """Image sides are multiples of this many px."""
+        return self.config.strides[-1]
+
+    @property
     def feature_widths(self) -> tuple[int, ...]:
         """Channels of each map that ``features`` returns; a head reads them here."""
         widths = self.config.widths if self.multi_scale_output else self.config.widths[:1]
@@ -255,7 +260,7 @@ class HRNetTrunk(nn.Module):
         Raises:
             ValueError: the images do not have three channels or such a size.
         """
-        check_images(images, self.config.strides[-1])
+        check_images(images, self.multiple)
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.relu(self.bn2(self.conv2(x)))
         maps: tuple[Tensor, ...] = (self.layer1(x),)

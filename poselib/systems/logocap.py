@@ -124,6 +124,7 @@ def build(skeleton: Skeleton, options: LogocapOptions) -> System:
         decode=partial(decode_local_global, options=decode_options),
         options=as_mapping(options),
         decode_options=decode_options,
+        frame=options.frame,
         # Of a product of heatmap values, one of them a mean over a kernel.
         visualization_threshold=0.03,
     )

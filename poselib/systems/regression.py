@@ -129,6 +129,7 @@ def regression_system(
         decode=partial(decode_regression, options=decode_options),
         options=as_mapping(options),
         decode_options=decode_options,
+        frame=options.frame,
         flip_shift=config.stem_stride - 1 if options.frame == "index" else 0,
         visualization_threshold=0.1,  # of a product of heatmap values
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import Skeleton
 from poselib.structures import Batch, Poses, Targets
 
@@ -32,7 +33,9 @@ class System:
         decode_options: the options of ``decode``, if it has any.
         input_size: short side, px, of the images that the network was trained on and should be
             shown; None if unknown.
-        multiple: images are padded, right and bottom, to a multiple of this many px.
+        multiple: images are padded to a multiple of this many px.
+        frame: what pixel coordinates the network's maps stand for, by which images are resampled;
+            see ``ops.map_coordinates``. ``"index"`` is that of official weights.
         flip_shift: px by which flip testing shifts the mirrored image to the left, so that its
             outputs align with those of the image. 0 for networks trained here, whose cells are
             symmetric; the stride less one for weights trained with pixel indices instead of pixel
@@ -50,6 +53,7 @@ class System:
     decode_options: Any = None
     input_size: int | None = None
     multiple: int = 64
+    frame: Frame = "center"
     flip_shift: int = 0
     visualization_threshold: float = 0.3
 

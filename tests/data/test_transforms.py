@@ -292,15 +292,15 @@ def test_letterbox_sizes_equal_the_official_ones(golden_dir: Path) -> None:
 
 
 @pytest.mark.golden
-def test_letterbox_scale_equals_the_official_one(golden_dir: Path) -> None:
-    # The official matrix puts half the padding on each side and rounds the image's center to a
-    # whole pixel; the scale is the same.
+def test_letterbox_equals_the_official_one(golden_dir: Path) -> None:
+    # In frame "index", between pixel indices; the other frame has the same scale.
     arrays = np.load(golden_dir / "geometry.npz")
     for height, width in ((480, 640), (640, 480), (361, 641)):
-        matrix = arrays[f"matrix_{height}x{width}"]
+        official = arrays[f"matrix_{height}x{width}"]
         sample = scene((height, width))
-        ours = letterbox(sample, 512).to_original.inverse().matrix
-        assert ours[:, :2] == pytest.approx(matrix[:, :2], abs=1e-5)
-        padded = np.array(letterbox(sample, 512).size[::-1])
-        half = (padded - np.array([width, height]) * ours[0, 0]) / 2
-        assert np.abs(ours[:, 2] + half - matrix[:, 2]).max() < 0.5 * ours[0, 0] + 1e-3
+        ours = letterbox(sample, 512, frame="index").to_original.inverse()
+        to_index = AffineTransform(np.array([[1.0, 0, -0.5], [0, 1.0, -0.5]]))
+        between_indices = to_index.inverse().then(ours).then(to_index)
+        assert between_indices.matrix == pytest.approx(official, abs=1e-4)
+        corner = letterbox(sample, 512).to_original.inverse().matrix
+        assert corner[:, :2] == pytest.approx(official[:, :2], abs=1e-5)
