@@ -118,7 +118,7 @@ class StackedHourglass(nn.Module):
         tag_init_std: float = 0.1,
     ) -> None:
         super().__init__()
-        self.config, self.keypoints = config, keypoints
+        self.config, self.keypoints, self.multiple = config, keypoints, config.multiple
         width, between = config.features, range(config.stacks - 1)
         heads = [
             associative_layer(width, keypoints, tags=tags, tag_init_std=tag_init_std)
@@ -131,11 +131,6 @@ class StackedHourglass(nn.Module):
         self.merge_preds = nn.ModuleList(_merge(maps, width) for _ in between)
         initialize(self)
         self.outs = nn.ModuleList(_named(head) for head in heads)
-
-    @property
-    def multiple(self) -> int:
-        """Image sides are multiples of this many px."""
-        return self.config.multiple
 
     def forward(self, images: Tensor) -> TagOutputs:
         """Return one heatmap scale and tags at stride 4; those of earlier stacks are intermediate.

@@ -210,7 +210,7 @@ class HRNetTrunk(nn.Module):
         relation: RelationConfig | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.multiple = config, config.strides[-1]  # of px, of image sides
         self.multi_scale_output = multi_scale_output
         first, second = config.stem
         self.conv1 = nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False)
@@ -235,11 +235,6 @@ class HRNetTrunk(nn.Module):
             fuse_all = [True] * (stage.modules - 1) + [self.multi_scale_output or not last]
             modules = [HighResolutionModule(stage, fuse) for fuse in fuse_all]
             self.add_module(f"stage{number + 1}", nn.Sequential(*modules))
-
-    @property
-    def multiple(self) -> int:
-        """Image sides are multiples of this many px."""
-        return self.config.strides[-1]
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
