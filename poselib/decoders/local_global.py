@@ -22,19 +22,14 @@ from torch import Tensor
 from poselib.decoders.center_options import CenterOptions
 from poselib.decoders.pose_nms import batched_pose_nms, to_poses
 from poselib.ops.center_poses import CenterPoses, poses_at_centers
-from poselib.ops.dynamic_convolution import convolve_each, soft_argmax_top2
-from poselib.ops.keypoint_expansion import (
-    KeypointExpansion,
-    global_context,
-    local_context,
-    local_expansion_maps,
-)
+from poselib.ops.dynamic_convolution import Ties, convolve_each, highest_cell, soft_argmax_top2
+from poselib.ops.keypoint_expansion import KeypointExpansion, global_context, local_context
 from poselib.ops.map_coordinates import average_heatmaps, half_pixel
 from poselib.ops.window_sampling import chunks, sample_windows
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.structures import Poses
 
-Prior = Literal["both", "expansion", "attraction"]
+Prior = Literal["both", "attraction", "expansion", "box"]
 
 
 @dataclass(frozen=True)
@@ -46,10 +41,14 @@ class LocalGlobalOptions(CenterOptions):
 
     Attributes:
         expansion: the windows around keypoints in which context is read.
-        adapt: whether keypoints are refined; without it they stay where they were regressed.
+        adapt: whether keypoints are refined; without it they stay where they were regressed, the
+            official code's adaptation level "none".
         prior: what refines them (Table 7): ``"both"``, global windows convolved with the attraction
-            maps; ``"expansion"``, global windows alone; ``"attraction"``, the highest cell of the
-            attraction map.
+            maps, level "full"; ``"attraction"``, the highest cell of the attraction map, level
+            "partial". Two controls of our own: ``"expansion"``, global windows alone, and
+            ``"box"``, these convolved with ones, which shows what a filter adds by smoothing.
+        ties: of equal highest cells of an attraction map, many where it is cut off at 1:
+            ``"first"`` of them, the upper left, as in the official code, or their ``"mean"``.
         top_weight: weight λ of the highest cell in the mean of the two highest, 0.5 to 1.
 
     Raises:
@@ -60,14 +59,16 @@ class LocalGlobalOptions(CenterOptions):
     _: KW_ONLY
     adapt: bool = True
     prior: Prior = "both"
+    ties: Ties = "first"
     top_weight: float = 0.75
     nms_kernel: int = 3
     nms_distance: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.prior not in get_args(Prior):
-            raise ValueError(f"prior must be one of {get_args(Prior)}, not {self.prior!r}")
+        for name, known in (("prior", get_args(Prior)), ("ties", get_args(Ties))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
         if not 0.5 <= self.top_weight <= 1:
             raise ValueError(f"top_weight must be a weight from 0.5 to 1, not {self.top_weight}")
 
@@ -201,9 +202,14 @@ def refine_poses(
         return RefinedPoses(people, scores.flatten(1))
     if options.prior == "expansion":
         return refine_by_global_windows(outputs, people, None, options)
+    if options.prior == "box":
+        kernels = people.points.new_ones((*people.points.shape[:2], *2 * (expansion.local_window,)))
+        return refine_by_global_windows(outputs, people, kernels, options)
     kernels = attraction_maps(outputs, read_local_context(outputs, people, expansion))
     if options.prior == "attraction":
-        return argmax_local(people, kernels, expansion)
+        shift, scores = highest_cell(kernels, options.ties)
+        px = expansion.step * expansion.rates.to(shift)[:, None]
+        return _move_positive(people, people.points + px * shift, scores)
     return refine_by_global_windows(outputs, people, kernels, options)
 
 
@@ -249,14 +255,6 @@ def refine_by_global_windows(
     points = torch.cat([each.people.points for each in refined])
     scores = torch.cat([each.scores for each in refined])
     return RefinedPoses(replace(people, points=points), scores)
-
-
-def argmax_local(people: CenterPoses, maps: Tensor, expansion: KeypointExpansion) -> RefinedPoses:
-    """Move keypoints to the highest cell of their attraction maps (Table 7: KAMs only)."""
-    scores, best = maps.flatten(2).max(dim=-1)
-    cells = local_expansion_maps(people, expansion).flatten(1, 2)  # (n, r * r, K, 2)
-    index = best[:, None, :, None].expand(-1, 1, -1, 2)
-    return _move_positive(people, cells.gather(1, index).squeeze(1), scores)
 
 
 def finalize(refined: RefinedPoses, options: LocalGlobalOptions, images: int) -> list[Poses]:

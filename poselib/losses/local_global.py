@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from poselib.losses.offset import Reduction, check_reduction
 from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.dynamic_convolution import convolve_each
 from poselib.ops.keypoint_expansion import KeypointExpansion, global_context, local_context
@@ -50,6 +51,8 @@ class AdaptationLossOptions:
             official code; the paper does not say.
         refined_sigma: standard deviation of the target Gaussian of refined heatmaps, px. None: that
             of the Gaussian of Eq. (1), as in Sec. 3.2; the official code has 4 px.
+        reduction: of the cells and keypoints of a pose in the loss of attraction maps: ``"mean"``,
+            as in the official code, which the published λ belongs to, or ``"sum"`` (Eq. 7).
         max_people, nms_kernel: of the centers in each image; see
             ``decoders.local_global.LocalGlobalOptions``.
 
@@ -64,6 +67,7 @@ class AdaptationLossOptions:
     min_similarity: float = 0.5
     min_oks: float = 0.5
     refined_sigma: float | None = 4.0
+    reduction: Reduction = "mean"
     max_people: int = 30
     nms_kernel: int = 3
 
@@ -72,6 +76,7 @@ class AdaptationLossOptions:
             if getattr(self, name) not in get_args(known):
                 value = getattr(self, name)
                 raise ValueError(f"{name} must be one of {get_args(known)}, not {value!r}")
+        check_reduction(self.reduction)
         if self.refined_sigma is not None and not 0 < self.refined_sigma < math.inf:
             raise ValueError(f"refined_sigma must be positive px, not {self.refined_sigma}")
 
@@ -101,8 +106,7 @@ def adaptation_losses(
     3.2).
 
     Poses are those that the outputs propose. They get no gradient here: what is learned is to
-    refine them. Both losses are means over the assigned poses; the sum over the cells of one pose
-    (Eq. 7) is a mean, as in the official code, which the published λ belongs to.
+    refine them. Both losses are means over the assigned poses.
 
     Args:
         outputs: of the network in training.
@@ -143,7 +147,7 @@ def adaptation_losses(
         refined = convolve_each(windows, attraction)
     weights, refined_weights = keypoint_weights(assignment, options.weighting)
     return (
-        weighted_mse(attraction, assignment.similarity, weights),
+        weighted_mse(attraction, assignment.similarity, weights, options.reduction),
         weighted_mse(refined, refined_targets(assignment, options), refined_weights),
     )
 
@@ -253,9 +257,15 @@ def refined_targets(assignment: Assignment, options: AdaptationLossOptions) -> T
     return y[..., :, None] * x[..., None, :]
 
 
-def weighted_mse(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Compute the mean squared error of maps (n, K, r, r), each multiplied by its weight (n, K)."""
-    return ((predicted - target).square().mean(dim=(2, 3)) * weights).mean()
+def weighted_mse(
+    predicted: Tensor, target: Tensor, weights: Tensor, reduction: Reduction = "mean"
+) -> Tensor:
+    """Compute the squared error of maps (n, K, r, r), each multiplied by its weight (n, K).
+
+    It is a mean over the n poses, and over the cells of each a mean or a sum.
+    """
+    loss = ((predicted - target).square().mean(dim=(2, 3)) * weights).mean()
+    return loss if reduction == "mean" else loss * predicted[0].numel()
 
 
 def separable_oks(

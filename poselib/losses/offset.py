@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.ops.offsets import PersonSize, positive_cells
 from poselib.structures import RegressionTargets
+
+Reduction = Literal["mean", "sum"]
 
 BETA = 1 / 9  # of the official code; the paper names the smooth L1 loss and gives none
 
@@ -17,6 +21,7 @@ def offset_loss(
     targets: RegressionTargets,
     beta: float = BETA,
     person_size: PersonSize = "diagonal",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Compute the offset regression loss of a batch (DEKR, Eq. 5).
 
@@ -32,14 +37,16 @@ def offset_loss(
         targets: of the same batch.
         beta: errors below this many cells are squared.
         person_size: what normalizes the error; see ``ops.offsets.positive_cells``.
+        reduction: ``"mean"`` over all coordinates of labeled keypoints inside the image, as in the
+            official codes; ``"sum"`` over the coordinates of a cell, in the mean over the positive
+            cells, as the papers have it (DEKR, Eq. 5; LOGO-CAP, Eq. 6).
 
     Returns:
-        Scalar. As in the official code, the mean over all coordinates of labeled keypoints inside
-        the image, where Eq. (5) has a sum; 0 if there are none.
+        Scalar; 0 if no cell is positive or no keypoint of theirs is labeled and inside the image.
 
     Raises:
         ValueError: the shape is not that of the targets, beta is not positive, or the person size
-            is unknown.
+            or the reduction is unknown.
 
     Example:
         >>> targets = RegressionTargets(
@@ -56,19 +63,30 @@ def offset_loss(
     expected = (batch, targets.keypoints.shape[2], 2, height, width)
     if tuple(predicted.shape) != expected:
         raise ValueError(f"predicted offsets {tuple(predicted.shape)} differ from {expected}")
+    check_reduction(reduction)
     positive = positive_cells(targets, person_size)
     cells = (positive.images, positive.rows, positive.columns)
     error = predicted.permute(0, 3, 4, 1, 2)[cells] - positive.offsets
-    return weighted_smooth_l1(error, positive.weights[..., None], beta)
+    count = None if reduction == "mean" else len(error)
+    return weighted_smooth_l1(error, positive.weights[..., None], beta, count)
 
 
-def weighted_smooth_l1(error: Tensor, weight: Tensor, beta: float = BETA) -> Tensor:
+def check_reduction(reduction: str) -> None:
+    """Raise ``ValueError`` for an unknown reduction."""
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction must be one of {get_args(Reduction)}, not {reduction!r}")
+
+
+def weighted_smooth_l1(
+    error: Tensor, weight: Tensor, beta: float = BETA, count: int | None = None
+) -> Tensor:
     """Compute the mean of ``weight * smooth_l1(error)`` over the errors whose weight is not 0.
 
     Args:
         error: (...) float.
         weight: float, not negative, of a shape that broadcasts to that of ``error``.
         beta: below it the loss is quadratic, above it linear.
+        count: what to divide the sum by instead, at least 1.
 
     Returns:
         Scalar; 0 if all weights are.
@@ -83,4 +101,6 @@ def weighted_smooth_l1(error: Tensor, weight: Tensor, beta: float = BETA) -> Ten
     if not beta > 0:
         raise ValueError(f"beta must be positive, not {beta}")
     loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=beta, reduction="none") * weight
+    if count is not None:
+        return loss.sum() / max(count, 1)
     return loss.sum() / (weight > 0).expand_as(error).sum().clamp(min=1)

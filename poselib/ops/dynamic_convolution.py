@@ -1,14 +1,17 @@
-"""Dynamic convolution of windows, each with its own kernel, and the soft argmax of the result."""
+"""Dynamic convolution of windows, each with its own kernel, and the highest cells of windows."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.ops.processor import onednn_allows
+from poselib.ops.window_sampling import window_steps
+
+Ties = Literal["first", "mean"]
 
 # Side from which on the maxima of rows are compared first. Below 128 candidates, torch's topk
 # selects others of equal cells.
@@ -104,6 +107,33 @@ def soft_argmax_top2(windows: Tensor, top_weight: float = 0.75) -> tuple[Tensor,
     weights = weights / weights.sum()  # a window of one cell has no second one
     mean = (xy * weights[:, None]).sum(dim=-2) - side // 2
     return mean, (value * weights).sum(dim=-1)
+
+
+def highest_cell(windows: Tensor, ties: Ties = "first") -> tuple[Tensor, Tensor]:
+    """Return the highest cell of each window.
+
+    Args:
+        windows: (n, K, r, r) float, finite.
+        ties: of equal highest cells, the ``"first"`` in the order of rows, or their ``"mean"``.
+
+    Returns:
+        (n, K, 2) float (x, y), in cells from the center, and the value (n, K).
+
+    Example:
+        >>> windows = torch.zeros(1, 1, 3, 3)
+        >>> windows[0, 0, 1] = 1.0  # the middle row
+        >>> highest_cell(windows)[0], highest_cell(windows, "mean")[0]
+        (tensor([[[-1.,  0.]]]), tensor([[[0., 0.]]]))
+    """
+    side, flat = windows.shape[-1], windows.flatten(2)
+    value, cell = flat.max(dim=-1)
+    if ties == "first":
+        xy = torch.stack([cell % side, cell.div(side, rounding_mode="floor")], dim=-1)
+        return (xy - side // 2).to(windows), value
+    along = window_steps(side, windows.device).to(windows)
+    equal = flat == value[..., None]
+    total = equal.to(windows) @ torch.cartesian_prod(along, along).flip(-1)
+    return total / equal.sum(dim=-1, keepdim=True), value
 
 
 def _top2(windows: Tensor) -> tuple[Tensor, Tensor]:

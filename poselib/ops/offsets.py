@@ -11,7 +11,7 @@ from torch import Tensor
 from poselib.ops.gaussians import keypoint_cells
 from poselib.structures import RegressionTargets
 
-PersonSize = Literal["diagonal", "area"]
+PersonSize = Literal["diagonal", "area", "times_area"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PositiveCells:
         offsets: (M, K, 2) float, in cells, (x, y): the cell's center minus the keypoint; 0 where
             the weight is.
         weights: (M, K) float, 1 over the person's size in px where the keypoint is labeled and
-            inside the image, 0 elsewhere (DEKR, Eq. 5).
+            inside the image (DEKR, Eq. 5), or what ``person_size`` says; 0 elsewhere.
     """
 
     images: Tensor
@@ -42,7 +42,8 @@ def positive_cells(
         targets: of a batch.
         person_size: what weights are divided by. ``"diagonal"``: ``person_diagonals``, as in DEKR;
             ``"area"``: the square root of the person's area, as in LOGO-CAP's code. Sizes below
-            that of a cell are set to it.
+            that of a cell are set to it. ``"times_area"``: weights are the person's area instead,
+            px², as LOGO-CAP's Eq. (5) is printed.
 
     Raises:
         ValueError: the person size is unknown.
@@ -56,11 +57,15 @@ def positive_cells(
     people = targets.center_assignment[images, rows, columns]
     step = targets.keypoints.new_tensor([stride[1], stride[0]])
     _, counted = keypoint_cells(targets.keypoints, stride, (height, width))
-    if person_size == "diagonal":
-        sizes = person_diagonals(targets.keypoints, targets.areas)
+    if person_size == "times_area":
+        scales = targets.areas.clamp(min=0)
     else:
-        sizes = targets.areas.sqrt()
-    weights = counted / sizes.clamp(min=min(stride))[..., None]
+        diagonal = person_size == "diagonal"
+        sizes = (
+            person_diagonals(targets.keypoints, targets.areas) if diagonal else targets.areas.sqrt()
+        )
+        scales = 1 / sizes.clamp(min=min(stride))
+    weights = counted * scales[..., None]
 
     centers = torch.stack([columns, rows], dim=-1) + 0.5
     offsets = centers[:, None] - targets.keypoints[images, people, :, :2] / step

@@ -16,8 +16,10 @@ from poselib.losses.local_global import (
     Weighting,
     adaptation_losses,
 )
+from poselib.losses.offset import Reduction
 from poselib.models import get_backbone
 from poselib.models.local_global import LocalGlobalHRNet
+from poselib.ops.dynamic_convolution import Ties
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.ops.map_coordinates import Frame
 from poselib.ops.offsets import PersonSize
@@ -42,16 +44,22 @@ class LogocapOptions(RegressionTargetOptions):
             ``ops.keypoint_expansion.KeypointExpansion``; the first is Table 6's size of local KEMs,
             the last Table 5's Reweigh.
         foreground: as in the base class; ``"all"``, one mask for all maps, is w(x) of Eq. (4).
+        background: as in the base class. The official code multiplies squared errors by w(x), and
+            Eq. (4) squares it: 0.01 instead of 0.1.
         offset_weight, oks_weight, refined_weight: of the losses; the first two are λ, and
             ``oks_weight=0`` is Table 5 without the OKS loss.
         person_size: what the offset loss divides by, see ``ops.offsets.positive_cells``:
-            ``"area"``, the root of A(p), as in the official code, where Eq. (5) multiplies by A(p).
+            ``"area"``, the root of A(p), as in the official code; Eq. (5) multiplies by A(p):
+            ``"times_area"``.
+        reduction: of the offset and the OKS loss, see ``losses.offset.offset_loss`` and
+            ``losses.local_global.AdaptationLossOptions``: ``"mean"``, as in the official code,
+            which λ belongs to, or ``"sum"``, of Eqs. (6) and (7).
         assignment, weighting, refined_sigma: see ``losses.local_global.AdaptationLossOptions``. By
             the defaults, of the official code, the published numbers were made; ``"mean"``,
             ``"similarity"`` and None are the paper's.
         frame: ``"index"`` for official weights, whose cells stand for pixel indices; see
             ``ops.window_sampling``. The flip test needs no shift: the official one has none.
-        adapt, prior, top_weight, nms_kernel, center_threshold, max_people, nms_distance,
+        adapt, prior, ties, top_weight, nms_kernel, center_threshold, max_people, nms_distance,
         nms_fraction, scale_decrease: see ``decoders.local_global.LocalGlobalOptions``; ``prior``
             is Table 7. In training too, ``max_people`` poses are adapted.
     """
@@ -73,12 +81,14 @@ class LogocapOptions(RegressionTargetOptions):
     oks_weight: float = 0.01
     refined_weight: float = 1.0
     person_size: PersonSize = "area"
+    reduction: Reduction = AdaptationLossOptions.reduction
     assignment: AssignmentRule = AdaptationLossOptions.assignment
     weighting: Weighting = AdaptationLossOptions.weighting
     refined_sigma: float | None = AdaptationLossOptions.refined_sigma
     frame: Frame = KeypointExpansion.frame
     adapt: bool = LocalGlobalOptions.adapt
     prior: Prior = LocalGlobalOptions.prior
+    ties: Ties = LocalGlobalOptions.ties
     top_weight: float = LocalGlobalOptions.top_weight
     nms_kernel: int = LocalGlobalOptions.nms_kernel
     center_threshold: float = LocalGlobalOptions.center_threshold

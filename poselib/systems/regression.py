@@ -15,7 +15,7 @@ import torch
 from poselib.decoders.regression import RegressionOptions, decode_regression
 from poselib.encoders.regression import Foreground, Region, regression_targets
 from poselib.losses.heatmap import heatmap_mse
-from poselib.losses.offset import offset_loss
+from poselib.losses.offset import Reduction, offset_loss
 from poselib.models.adaptive import Start
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig
@@ -149,11 +149,14 @@ def regression_losses(
     heatmap_weight: float,
     offset_weight: float,
     person_size: PersonSize = "diagonal",
+    reduction: Reduction = "mean",
 ) -> LossTerms:
     """Return the weighted means over the batch of the heatmap and offset losses (DEKR, Eq. 8)."""
     maps = torch.cat([outputs.heatmaps, outputs.centers], dim=1).float()
     heatmap = heatmap_mse(maps, targets.heatmaps[0], targets.masks[0])
-    offset = offset_loss(outputs.offsets.float(), targets, person_size=person_size)
+    offset = offset_loss(
+        outputs.offsets.float(), targets, person_size=person_size, reduction=reduction
+    )
     return {"heatmap": heatmap_weight * heatmap.mean(), "offset": offset_weight * offset}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -186,7 +187,7 @@ def test_order_of_keypoints_does_not_matter() -> None:
         np.testing.assert_allclose(a.scores[:, order], b.scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
+@pytest.mark.parametrize("prior", get_args(Prior))
 def test_no_people(prior: Prior) -> None:
     outputs = random_outputs(9)
     empty = replace(outputs, centers=torch.zeros_like(outputs.centers))
@@ -233,7 +234,7 @@ def test_maps_of_few_cells(frame: Frame, size: tuple[int, int]) -> None:
 # Odd values
 
 
-@pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
+@pytest.mark.parametrize("prior", get_args(Prior))
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_nonfinite_maps_give_no_people(prior: Prior, value: float) -> None:
     outputs = random_outputs(12)
@@ -375,6 +376,7 @@ def test_heatmaps_and_embeddings_of_scales_are_averaged() -> None:
     ("name", "value"),
     [
         ("prior", "none"),
+        ("ties", "last"),
         ("nms_kernel", 4),
         ("max_people", 0),
         ("center_threshold", -0.1),

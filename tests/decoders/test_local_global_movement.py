@@ -11,6 +11,7 @@ from torch import Tensor
 
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.ops.center_poses import CenterPoses
+from poselib.ops.dynamic_convolution import Ties
 from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.outputs import LocalGlobalOutputs
 from tests.decoders.factories import RATES, attracting_outputs, expansion_of, options_of, scattered
@@ -56,6 +57,26 @@ def test_attraction_maps_alone_move_to_the_nearest_cell(frame: Frame) -> None:
     outputs, people, errors = regressed(frame, 4.5, seed=1)
     found = errors + movement(outputs, people, options_of(frame, prior="attraction"))
     assert largest(found / RATES[:, None]) < 0.51 and largest(errors) > 4
+
+
+@pytest.mark.parametrize(("ties", "cells"), [("first", -5.0), ("mean", 0.0)])
+def test_equal_cells_of_an_attraction_map(ties: Ties, cells: float) -> None:
+    """A map that is cut off at 1 everywhere says nothing; the official code moves up and left."""
+    outputs, people, _ = regressed("center", 2.0, seed=4)
+    flat = replace(outputs, attraction_network=lambda c: 3 * torch.ones(len(c), 17, *c.shape[2:]))
+    found = movement(flat, people, options_of("center", prior="attraction", ties=ties))
+    expected = (cells * RATES[:, None]).expand_as(found)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_a_box_filter_is_attraction_that_says_nothing() -> None:
+    outputs, people, errors = regressed("center", 2.5, seed=3)
+    even = replace(outputs, attraction_network=lambda c: torch.ones(len(c), 17, *c.shape[2:]))
+    box = options_of("center", prior="box")
+    found = refine_poses(outputs, people, box)
+    expected = refine_poses(even, people, replace(box, prior="both"))
+    assert torch.equal(found.people.points, expected.people.points)
+    assert torch.equal(found.scores, expected.scores)
 
 
 @pytest.mark.parametrize("reweigh", [True, False])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def operations(people: int, images: int, prior: Prior) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", ["both", "expansion", "attraction"])
+@pytest.mark.parametrize("prior", get_args(Prior))
 def test_number_of_operations_does_not_grow_with_people(
     prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:

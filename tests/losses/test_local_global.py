@@ -157,6 +157,8 @@ def test_weighted_mse_by_hand() -> None:
     found[0, 0, 0], wanted[1, 1, 0] = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0])
     weights = torch.tensor([[0.5, 1.0], [1.0, 3.0]])
     assert float(weighted_mse(found, wanted, weights)) == (0.5 * 5 + 3 * 2) / 4
+    # Eq. (7): a sum over the keypoints and cells of each of the two poses.
+    assert float(weighted_mse(found, wanted, weights, "sum")) == (0.5 * 10 + 3 * 4) / 2
 
 
 @pytest.mark.parametrize(("sigma", "step"), [(None, 1.0), (4.0, 1.0), (3.0, 0.5)])
@@ -288,7 +290,10 @@ def test_perfect_attraction_has_no_loss() -> None:
     wrong = replace(outputs, attraction_network=lambda _: assigned.similarity + 0.5)
     weights, _ = keypoint_weights(assigned, "similarity")
     expected = 0.25 * float(weights.mean())
-    assert float(adaptation_losses(wrong, targets, options)[0]) == pytest.approx(expected, rel=1e-5)
+    found, refined = adaptation_losses(wrong, targets, options)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    summed, same = adaptation_losses(wrong, targets, replace(options, reduction="sum"))
+    assert float(summed) == pytest.approx(17 * 25 * expected, rel=1e-5) and same == refined
 
 
 def test_losses_under_autocast_are_float32() -> None:
@@ -308,6 +313,7 @@ def test_losses_under_autocast_are_float32() -> None:
     [
         ({"assignment": "nearest"}, "assignment must be one of"),
         ({"weighting": "even"}, "weighting must be one of"),
+        ({"reduction": "max"}, "reduction must be one of"),
         ({"refined_sigma": 0.0}, "refined_sigma must be positive px"),
         ({"refined_sigma": math.nan}, "refined_sigma must be positive px"),
     ],

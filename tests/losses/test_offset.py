@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from poselib.losses.heatmap import heatmap_mse
-from poselib.losses.offset import offset_loss, weighted_smooth_l1
+from poselib.losses.offset import BETA, offset_loss, weighted_smooth_l1
+from poselib.ops.offsets import PersonSize
 from poselib.structures import RegressionTargets
 from tests.ops.factories import offset_maps
 from tests.references.plain_regression import plain_offset_loss
@@ -108,6 +109,22 @@ def test_by_hand() -> None:
     assert float(offset_loss(predicted, targets)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("person_size", ["diagonal", "times_area"])
+def test_sum_over_coordinates_in_the_mean_over_cells(person_size: PersonSize) -> None:
+    """LOGO-CAP, Eqs. (5) and (6), whose sum is over the foreground cells alone."""
+    targets = random_targets(3)
+    truth, weight = offset_maps(targets, person_size)
+    predicted = truth + torch.randn(truth.shape, generator=torch.Generator().manual_seed(3))
+    error = (predicted - truth).abs()
+    each = torch.where(error < BETA, error.square() / (2 * BETA), error - BETA / 2)
+    cells = (targets.center_assignment >= 0).sum()
+    expected = (each * weight[:, :, None]).sum() / cells
+    found = offset_loss(predicted, targets, person_size=person_size, reduction="sum")
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ValueError, match="reduction must be one of"):
+        offset_loss(predicted, targets, reduction="none")  # type: ignore[arg-type]
+
+
 def test_loss_is_divided_by_person_size() -> None:
     targets = one_person()
     predicted = offset_maps(targets)[0] + 3.0
@@ -124,7 +141,7 @@ def test_perfect_offsets_and_no_people_have_no_loss() -> None:
     assert float(offset_loss(truth, targets)) == 0
     predicted = torch.randn(truth.shape, requires_grad=True)
     empty = replace(targets, center_assignment=torch.full_like(targets.center_assignment, -1))
-    loss = offset_loss(predicted, empty)
+    loss = offset_loss(predicted, empty) + offset_loss(predicted, empty, reduction="sum")
     loss.backward()
     assert float(loss.detach()) == 0 and not predicted.grad.any()
     no_people = replace(random_targets(4, people=0), center_assignment=empty.center_assignment)

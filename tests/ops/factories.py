@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from poselib.ops.map_coordinates import Frame
-from poselib.ops.offsets import positive_cells
+from poselib.ops.offsets import PersonSize, positive_cells
 from poselib.structures import RegressionTargets
 
 
@@ -20,14 +20,16 @@ def upsampled(maps: torch.Tensor, size: tuple[int, int], frame: Frame) -> torch.
     return F.pad(grown, (0, steps[1] - 1, 0, steps[0] - 1), mode="replicate")
 
 
-def offset_maps(targets: RegressionTargets) -> tuple[torch.Tensor, torch.Tensor]:
+def offset_maps(
+    targets: RegressionTargets, person_size: PersonSize = "diagonal"
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the target offsets as dense maps; training needs none.
 
     Returns:
         Offsets (B, K, 2, h, w) in cells and weights (B, K, h, w), as of ``PositiveCells``; both 0
         in all other cells.
     """
-    positive = positive_cells(targets)
+    positive = positive_cells(targets, person_size)
     cells = (positive.images, positive.rows, positive.columns)
     batch, height, width = targets.center_assignment.shape
     kinds = targets.keypoints.shape[2]

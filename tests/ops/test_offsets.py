@@ -87,6 +87,9 @@ def test_person_size_area() -> None:
     torch.testing.assert_close(owned.weights, counted / roots[:, None])
     # Without an area a person counts as a cell.
     assert positive_cells(random_targets(2), "area").weights.max() == 1 / 4
+    # LOGO-CAP, Eq. (5) as printed.
+    times = positive_cells(targets, "times_area")
+    torch.testing.assert_close(times.weights, counted * areas[owned.images, people][:, None])
     with pytest.raises(ValueError, match="person_size must be one of"):
         positive_cells(targets, "height")  # type: ignore[arg-type]
 

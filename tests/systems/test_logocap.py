@@ -47,8 +47,15 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "Table 5, no attentive norm": {"attentive": False},
     "Table 6, window 3": {"local_window": 3},
     "Table 6, one convolution": {"message_layers": 0},
-    "Table 7, KEMs": {"prior": "expansion"},
-    "Table 7, KAMs": {"prior": "attraction"},
+    "heatmaps alone": {"prior": "expansion"},
+    "box filter": {"prior": "box"},
+    "Table 7, KAMs": {"prior": "attraction", "ties": "mean"},
+    "Table 5, OKS loss alone": {"refined_weight": 0.0, "prior": "attraction"},
+    "Eqs. 4 to 7 as printed": {
+        "background": 0.01,
+        "person_size": "times_area",
+        "reduction": "sum",
+    },
     "not adapted": {"adapt": False},
     "the paper's losses": {"assignment": "mean", "weighting": "similarity", "refined_sigma": None},
     "in the official frame": {"frame": "index"},
@@ -90,7 +97,7 @@ def test_every_ablation_builds_learns_and_decodes(name: str) -> None:
     assert set(terms) == expected and all(term.isfinite() for term in terms.values())
     if adapts:
         assert (float(terms["oks"].detach()) > 0) == ("no OKS" not in name)
-        assert float(terms["refined"].detach()) > 0
+        assert (float(terms["refined"].detach()) > 0) == ("loss alone" not in name)
         before = [p.detach().clone() for p in system.model.joints_mlp.parameters()]
         optimizer = torch.optim.SGD(system.model.parameters(), lr=0.1)
         sum(terms.values()).backward()  # type: ignore[union-attr]
@@ -112,10 +119,12 @@ def test_options_reach_what_they_are_of() -> None:
         "scale_decrease": 0.8,
         "adapt": False,
         "prior": "expansion",
+        "ties": "mean",
     }
     expansion = {"local_window": 7, "global_window": 31, "step": 0.7, "reweigh": False}
     expansion |= {"frame": "index"}
     taught = {"assignment": "mean", "weighting": "similarity", "refined_sigma": 3.0}
+    taught |= {"reduction": "sum"}
     system = system_of(CROWDPOSE, **decoding, **expansion, **taught)
     options, losses = system.decode_options, system.losses.keywords["options"]  # type: ignore[attr-defined]
     assert {name: getattr(options, name) for name in decoding} == decoding
@@ -128,7 +137,14 @@ def test_options_reach_what_they_are_of() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("person_size", "diagonal"), ("foreground", "any"), ("region", "square"), ("radius", 2.0)],
+    [
+        ("person_size", "diagonal"),
+        ("person_size", "times_area"),
+        ("reduction", "sum"),
+        ("foreground", "any"),
+        ("region", "square"),
+        ("radius", 2.0),
+    ],
 )
 def test_readings_of_the_targets_are_heard(option: str, value: Any) -> None:
     batch = collate([scenes(2)[i] for i in range(2)])
@@ -138,6 +154,20 @@ def test_readings_of_the_targets_are_heard(option: str, value: Any) -> None:
     terms = [system.losses(outputs, system.encode(batch)) for system in (plain, other)]
     changed = "heatmap" if option == "foreground" else "offset"
     assert float(terms[0][changed].detach()) != float(terms[1][changed].detach())
+
+
+def test_squared_weights_of_the_heatmap_loss() -> None:
+    """Eq. (4) as printed: the mean of the squares of w(x) times the difference."""
+    batch = collate([scenes(2)[i] for i in range(2)])
+    coded, printed = system_of(), system_of(background=0.1**2)
+    outputs, targets = right_poses(coded, batch)
+    outputs.heatmaps.add_(0.1)
+    w = targets.masks[0]
+    maps = torch.cat([outputs.heatmaps, outputs.centers], dim=1)
+    expected = (w * (maps - targets.heatmaps[0])).square().mean()
+    assert {0.1, 1.0} <= {round(value, 6) for value in w.unique().tolist()} <= {0.0, 0.1, 1.0}
+    found = printed.losses(outputs, printed.encode(batch))["heatmap"]
+    torch.testing.assert_close(found, expected)
 
 
 def test_weights_of_the_losses() -> None:

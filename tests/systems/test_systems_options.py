@@ -117,6 +117,8 @@ LOGOCAP: dict[str, Any] = {
     "frame": "center",
     "adapt": True,
     "prior": "both",
+    "ties": "first",
+    "reduction": "mean",
     "top_weight": 0.75,
     "nms_kernel": 3,
     "center_threshold": 0.01,
