@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from poselib.engine.old_options import with_current_names
 from poselib.ops.io import atomic_write
+from poselib.ops.weights_io import fit_report, read_stored
 from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import System, build
 
@@ -84,32 +84,35 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         path = _checkpoint_in(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
-    description, weights = (_read_training if path.suffix == ".pt" else _read_safetensors)(path)
+    description, weights = _read(path)
     try:
         description = {_OLD_FIELDS.get(key, key): value for key, value in description.items()}
         stored = _stored_skeleton(description)
         system = build(description["system"], stored, **with_current_names(description["options"]))
         system = replace(system, **_input_of(description))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its system cannot be built here: {error}") from error
+    except Exception as error:  # a description can be wrong in many ways, or ask for all memory
+        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        reason = textwrap.shorten(reason, 1000)
+        raise ValueError(f"{path}: its system cannot be built here: {reason}") from error
     if skeleton is not None and skeleton.name != stored.name:
         raise ValueError(
             f"{path}: trained for skeleton {stored.name!r} with {len(stored)} keypoints, but "
             f"{skeleton.name!r} with {len(skeleton)} was expected"
         )
-    try:
-        system.model.load_state_dict(weights)
-    except RuntimeError as error:
-        summary = textwrap.shorten(str(error), 300)
-        raise ValueError(f"{path}: weights do not fit system {system.name!r}: {summary}") from error
+    if report := fit_report(system.model.state_dict(), weights):
+        raise ValueError(f"{path}: weights do not fit system {system.name!r}: {report}")
+    system.model.load_state_dict(weights)
     system.model.eval()
     return Checkpoint(system, description.get("provenance", {}))
 
 
 def _checkpoint_in(folder: Path) -> Path:
     """Return the one system that was saved in a folder, else the checkpoint of its training."""
-    saved = sorted(folder.glob("*.safetensors"))
-    found = saved or sorted(folder.glob("*.pt"))
+    saved, trained = (
+        sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+        for suffix in (".safetensors", ".pt")
+    )
+    found = saved or trained
     if len(found) != 1:
         names = [path.name for path in found or sorted(folder.iterdir())]
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
@@ -126,15 +129,21 @@ def read_training(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file cannot be read or is not of a training.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are not its own
-        summary = textwrap.shorten(str(error), 200)
-        raise ValueError(f"{path}: not a readable training checkpoint: {summary}") from error
-    needed = {"system", "recipe", "step", "model", "average"}
-    if not isinstance(state, dict) or not needed <= state.keys():
+    state = _training(read_stored(path)[0])
+    if state is None:
         raise ValueError(f"{path}: not a checkpoint that a training of poselib wrote")
-    return {**state, "system": with_current_names(state["system"])}
+    return state
+
+
+def _training(content: Any) -> dict[str, Any] | None:
+    """Return what a file holds if a training wrote it."""
+    kinds = {"system": dict, "recipe": dict, "step": int, "model": Mapping}
+    known = isinstance(content, dict) and all(
+        isinstance(content.get(name), kind) for name, kind in kinds.items()
+    )
+    if not known or not isinstance(content.get("average"), Mapping | None):
+        return None
+    return {**content, "system": with_current_names(content["system"])}
 
 
 def _input_of(description: dict[str, Any]) -> dict[str, Any]:
@@ -166,31 +175,24 @@ def _stored_skeleton(description: dict[str, Any]) -> Skeleton:
 Stored = tuple[dict[str, Any], dict[str, Tensor]]
 
 
-def _read_safetensors(path: Path) -> Stored:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
-    if "poselib" not in metadata:
+def _read(path: Path) -> Stored:
+    """Return the description and the weights of a system, from a file of either kind."""
+    content, metadata = read_stored(path)
+    if metadata is None and (state := _training(content)):
+        options = dict(state["system"])
+        description = {
+            "system": options.pop("name", None),
+            "skeleton": options.pop("skeleton", None),
+            "options": options,
+            **state.get("input", {}),
+        }
+        return description, state["average"] or state["model"]
+    if "poselib" not in (metadata or {}):
         raise ValueError(
             f"{path}: holds no description of a system; write it with save_system, or read "
             f"official weights with poselib.models.pretrained.load_official"
         )
     try:
-        return dict(json.loads(metadata["poselib"])), weights
-    except (TypeError, ValueError) as error:
+        return dict(json.loads((metadata or {})["poselib"])), content
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: its description of a system is no JSON object") from error
-
-
-def _read_training(path: Path) -> Stored:
-    state = read_training(path)
-    options = dict(state["system"])
-    description = {
-        "system": options.pop("name", None),
-        "skeleton": options.pop("skeleton", None),
-        "options": options,
-        **state.get("input", {}),
-    }
-    return description, state["average"] or state["model"]

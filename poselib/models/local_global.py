@@ -8,6 +8,7 @@ from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.regression import SplitConv1x1
 from poselib.models.residual import conv_norm, initialize
+from poselib.ops.map_coordinates import Frame
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 
 _INIT_STD = 0.001  # of the last layers of the heads: outputs start near zero
@@ -78,6 +79,7 @@ class LocalGlobalHRNet(HRNetTrunk):
         adaptation: whether poses can be refined; without it this is the paper's baseline.
         embedding: channels that are read around each keypoint.
         message_layers, message_width, attentive: see ``MessagePassing``.
+        frame: as of ``models.regression.RegressionHRNet``.
 
     Raises:
         ValueError: a number is out of range.
@@ -95,9 +97,10 @@ class LocalGlobalHRNet(HRNetTrunk):
         message_layers: int = 3,
         message_width: int = 512,
         attentive: bool = True,
+        frame: Frame | None = None,
     ) -> None:
         super().__init__(config)
-        self.keypoints = keypoints
+        self.keypoints, self.frame = keypoints, frame
         inputs, heatmap_width = sum(self.feature_widths), heatmap_width or config.widths[0]
         if min(heatmap_width, offset_width, embedding) < 1:
             raise ValueError("heads must have one channel or more")

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-from zipfile import BadZipFile
+from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from poselib.models.feature_align import AlignBlock
 from poselib.models.hrnet import HRNet, HRNetTrunk
-
-Weights = dict[str, Tensor]
+from poselib.ops.weights_io import Weights, fit_report, read_stored
 
 FILE_SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
-NESTS = ("state_dict", "model", "best_state_dict")  # where training scripts keep the weights
-# what training scripts put before a name: parallel wrappers, a network beside its loss, toolboxes
-PREFIXES = ("module.", "1.", "model.", "backbone.", "keypoint_head.")
+# Where training scripts keep the weights, averages of the training first where their names say so:
+# toolboxes that write "ema_state_dict" keep the averages in "state_dict" beside it.
+NESTS = (
+    *("state_dict_ema", "model_ema", "state_dict", "model", "best_state_dict"),
+    *("ema_state_dict", "ema", "model_state_dict", "model_state", "net", "network"),
+    *("weights", "params_ema", "params"),
+)
+# What is put before a name: compilers, parallel and averaging wrappers, a network beside its loss,
+# modules of training libraries, toolboxes.
+PREFIXES = (
+    *("_orig_mod.", "module.", "1.", "model.", "net.", "network.", "ema_model.", "ema."),
+    *("_forward_module.", "backbone.", "keypoint_head."),
+)
 # a toolbox's name of a head that is the only one
 LONE_HEAD = {
     "final_layer.weight": "final_layers.0.weight",
     "final_layer.bias": "final_layers.0.bias",
 }
 CENTER_HEAD = "head_heatmap.1."  # of K heatmaps and one map of people's centers
-CONSTANTS = ("regular_matrix",)  # ends of names of what official code keeps beside its weights
-SHOWN = 4  # names of each kind in an error
+# Ends of names of what official code and wrappers keep beside the weights.
+CONSTANTS = ("regular_matrix", "n_averaged")
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,11 @@ def load_backbone(model: HRNetTrunk, source: str | Path, stages: int = 4) -> Non
 def load_official(model: nn.Module, path: str | Path) -> None:
     """Load a whole checkpoint of an official implementation.
 
-    Training checkpoints that hold the weights under ``state_dict``, and the prefixes of parallel
-    wrappers and toolboxes (``module.``, ``1.``, ``backbone.``, ``keypoint_head.``), are understood.
-    Parameters that official checkpoints keep in parts are put together; a scoring net, which is
-    trained afterwards and kept elsewhere, stays as it is.
+    Training checkpoints that hold the weights under one of ``NESTS``, and the ``PREFIXES`` of
+    compilers, wrappers and toolboxes, are understood. Parameters that official checkpoints keep in
+    parts are put together; a scoring net, which is trained afterwards and kept elsewhere, stays as
+    it is, with a warning if it is untrained. Official weights in a system of another coordinate
+    frame are warned of too.
 
     Args:
         model: the network, changed in place.
@@ -103,13 +111,36 @@ def load_official(model: nn.Module, path: str | Path) -> None:
         FileNotFoundError: the file does not exist.
         ValueError: the file holds no weights, or they are not exactly those of ``model``.
     """
-    expected = model.state_dict()
-    weights = _renamed(read_weights(path), expected)
+    own = model.state_dict()
+    weights, expected, official = _renamed(read_weights(path), own), own, True
     if isinstance(model, HasOfficialParts):
-        weights = _joined(weights, model.official_parts())
+        parts = model.official_parts()
+        official = any(name in weights for each in parts.values() for name in each.names)
+        if official:
+            weights, expected = _joined(weights, parts, own)
     _check(model, expected, weights, path)
-    own = {name: value for name, value in expected.items() if _may_lack(name)}
-    model.load_state_dict(own | weights)
+    model.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
+    _warn_of_use(model, official, path)
+
+
+def _warn_of_use(model: nn.Module, official: bool, path: str | Path) -> None:
+    """Warn if a system that is built as this one is does not use the weights as they expect."""
+    frame = getattr(model, "frame", None)
+    if official and frame not in (None, "index"):
+        warnings.warn(
+            f"{path}: cells of official weights stand for pixel indices, those of this system for "
+            f"pixel centers (frame={frame!r}): every keypoint will be 1.5 px off, and the flip "
+            'test not aligned. Build the system with frame="index"',
+            stacklevel=3,
+        )
+    scoring = getattr(model, "scoring", None)
+    if getattr(scoring, "untrained", False):
+        warnings.warn(
+            f"{path}: holds no scoring net, and that of this system is untrained, by which poses "
+            "will be ranked. Attach a trained one with engine.scoring_net, or build the system with "
+            "scoring=False",
+            stacklevel=3,
+        )
 
 
 def read_weights(path: str | Path) -> Weights:
@@ -122,40 +153,19 @@ def read_weights(path: str | Path) -> Weights:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _unpickle(path)
-    for nest in NESTS:
-        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
-            content = content[nest]
+    content, _ = read_stored(path)
+    while isinstance(content, Mapping):
+        nest = next((n for n in NESTS if isinstance(content.get(n), Mapping)), None)
+        if nest is None:
             break
+        content = content[nest]
     tensors = content.items() if isinstance(content, Mapping) else ()
     weights = {name: value for name, value in tensors if isinstance(value, Tensor)}
     if not weights:
         raise ValueError(f"{path} holds no named weights, neither at its top nor in one of {NESTS}")
+    if unnamed := [name for name in weights if not isinstance(name, str)]:
+        raise ValueError(f"{path} holds weights under {unnamed[0]!r}, which is no name")
     return weights
-
-
-def _read_safetensors(path: Path) -> Weights:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
-
-
-def _unpickle(path: Path) -> object:
-    # training checkpoints keep scores as numpy floats beside the weights, the older ones under the
-    # name that numpy 1 gave their constructor
-    scalar: Any = np.float64(0).__reduce__()[0]
-    old_scalar = (scalar, "numpy.core.multiarray.scalar")
-    allowed: list[Any] = [scalar, old_scalar, np.dtype, type(np.dtype("f8"))]
-    try:
-        with torch.serialization.safe_globals(allowed):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a readable file of weights: {reason}") from error
 
 
 def _timm_weights(name: str) -> Weights:
@@ -180,30 +190,46 @@ def _timm_weights(name: str) -> Weights:
 
 
 def _renamed(weights: Weights, expected: Mapping[str, Tensor]) -> Weights:
-    return {_bare(name, expected): value for name, value in weights.items()}
+    renamed = {_bare(name, expected): value for name, value in weights.items()}
+    return {k: v for k, v in renamed.items() if k in expected or not k.endswith(CONSTANTS)}
 
 
 def _bare(name: str, expected: Mapping[str, Tensor]) -> str:
     """Strip known prefixes until the name is expected or has none left; name a lone head."""
+    name = name if name in expected else name.replace("._orig_mod.", ".")  # of a compiled part
     prefix = next((p for p in PREFIXES if name.startswith(p)), "")
     if name in expected or not prefix:
         return name if name in expected else LONE_HEAD.get(name, name)
     return _bare(name.removeprefix(prefix), expected)
 
 
-def _joined(weights: Weights, whole: Mapping[str, Parts]) -> Weights:
-    """Put together what is there in parts; a parameter that lacks some is left to ``_check``."""
-    joined = {k: v for k, v in weights.items() if not k.endswith(CONSTANTS)}
+def _joined(
+    weights: Weights, whole: Mapping[str, Parts], expected: Weights
+) -> tuple[Weights, Weights]:
+    """Put together what is there in parts.
+
+    Returns:
+        The weights, and those that are expected: of a parameter that cannot be put together, its
+        parts instead, so that those which are missing or do not fit are called by their own names.
+    """
+    joined, wanted = dict(weights), dict(expected)
     for name, parts in whole.items():
-        found = [weights[part] for part in parts.names if part in weights]
-        if len(found) < len(parts.names) or len({part.shape[1:] for part in found}) > 1:
+        found = {part: weights[part] for part in parts.names if part in weights}
+        shapes = [value.shape[1:] for value in found.values()]
+        if len(found) < len(parts.names) or len(set(shapes)) > 1:
+            del wanted[name]
+            usual = max(shapes, key=shapes.count, default=expected[name].shape[1:])
+            for part in parts.names:
+                rows = found[part].shape[:1] if part in found else ()
+                wanted[part] = torch.empty((*rows, *usual), dtype=expected[name].dtype)
             continue
+        values = list(found.values())
         # step counters, which are no arrays, are the same in all parts
-        value = torch.cat(found) if found[0].ndim else found[0]
+        value = torch.cat(values) if values[0].ndim else values[0]
         joined[name] = value if parts.rows is None else value[list(parts.rows)]
         for part in parts.names:
             del joined[part]
-    return joined
+    return joined, wanted
 
 
 def _may_lack(name: str) -> bool:
@@ -214,15 +240,11 @@ def _may_lack(name: str) -> bool:
 def _check(
     model: nn.Module, expected: Mapping[str, Tensor], weights: Weights, source: str | Path
 ) -> None:
-    """Raise ValueError with a report unless names and shapes are those expected."""
-    missing = [k for k in expected if k not in weights and not _may_lack(k)]
-    unexpected = [k for k in weights if k not in expected]
-    other = [k for k in weights if k in expected and weights[k].shape != expected[k].shape]
-    shapes = [f"{k} {tuple(weights[k].shape)} for {tuple(expected[k].shape)}" for k in other]
-    findings = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    report = "; ".join(f"{len(v)} {kind} ({_few(v)})" for kind, v in findings.items() if v)
-    if report:
-        hint = _keypoints_hint(model, expected, {k: weights[k] for k in other})
+    """Raise ValueError with a report unless names, shapes and kinds are those expected."""
+    needed = {k: v for k, v in expected.items() if k in weights or not _may_lack(k)}
+    if report := fit_report(needed, weights):
+        other = {k: v for k, v in weights.items() if k in needed and v.shape != needed[k].shape}
+        hint = _keypoints_hint(model, expected, other)
         raise ValueError(f"{source} does not fit {type(model).__name__}: {hint}{report}")
 
 
@@ -240,7 +262,3 @@ def _keypoints_hint(model: nn.Module, expected: Mapping[str, Tensor], other: Wei
     if rest or unclear or keypoints in (2 * found, found / 2):
         return ""
     return f"it was trained for {found} keypoints, the skeleton has {keypoints}; "
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -14,6 +14,7 @@ from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.pretrained import Parts
 from poselib.models.residual import BasicBlock, conv_norm, initialize
+from poselib.ops.map_coordinates import Frame
 from poselib.outputs import RegressionOutputs
 
 Branches = tuple[tuple[int, ...], ...]
@@ -170,6 +171,8 @@ class RegressionHRNet(HRNetTrunk):
         relation: see ``HRNetTrunk``.
         scoring: rates finished poses; it is attached to the outputs and takes no part in making
             them.
+        frame: in which poses will be decoded, if known: official weights are made for
+            ``"index"``, and ``load_official`` warns of another.
 
     Raises:
         ValueError: the branches are not a partition of the keypoints, or the start is unknown.
@@ -189,9 +192,10 @@ class RegressionHRNet(HRNetTrunk):
         start: Start = "grid",
         relation: RelationConfig | None = None,
         scoring: nn.Module | None = None,
+        frame: Frame | None = None,
     ) -> None:
         super().__init__(config, relation=relation)
-        self.keypoints = keypoints
+        self.keypoints, self.frame = keypoints, frame
         self.scoring = scoring
         branches = tuple((k,) for k in range(keypoints)) if branches is None else branches
         if sum(map(len, branches)) != keypoints:

@@ -76,6 +76,11 @@ class ScoringNet(nn.Module):
         """
         return self.layers(self.features(poses, scores)).squeeze(-1)
 
+    @property
+    def untrained(self) -> bool:
+        """Whether all biases are zero, as they are initialized."""
+        return not any(bool(v.any()) for k, v in self.named_parameters() if k.endswith("bias"))
+
     def features(self, poses: Tensor, scores: Tensor) -> Tensor:
         """Return (N, 3E + K): offsets (x, y) of the E pairs, their lengths and the scores."""
         edges = poses[:, self.edges[:, 0]] - poses[:, self.edges[:, 1]]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def file(system: System, tmp_path: Path) -> Path:
 
 def rewritten(file: Path, change: dict[str, Any]) -> Path:
     """Write the file again with another description."""
-    description, weights = checkpoints._read_safetensors(file)
+    description, weights = checkpoints._read(file)
     save_file(weights, file, metadata={"poselib": json.dumps({**description, **change})})
     return file
 
@@ -137,11 +138,39 @@ def test_a_checkpoint_of_another_skeleton_is_refused(file: Path) -> None:
     assert str(file) in str(error.value)
 
 
-@pytest.mark.parametrize("length", [0, 4, 100, 20_000, -1])
-def test_a_truncated_file_is_refused(file: Path, length: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "reason"),
+    [(0, "empty"), (4, "incomplete"), (100, "incomplete"), (20_000, "incomplete"), (-1, "damaged")],
+)
+def test_a_truncated_file_is_refused(file: Path, length: int, reason: str) -> None:
     file.write_bytes(file.read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"system\.safetensors: not a readable safetensors"):
+    named = rf"system\.safetensors: not a readable file of weights: .*{reason}"
+    with pytest.raises(ValueError, match=named):
         load_checkpoint(file)
+
+
+@pytest.mark.parametrize(
+    "name", ["system.pt", "system.pth.tar", "system", "system.png", b"\xe9.pt"]
+)
+def test_a_checkpoint_is_known_by_its_content(file: Path, name: str | bytes) -> None:
+    renamed = file.rename(file.with_name(os.fsdecode(name)))
+    assert load_checkpoint(renamed).provenance["steps"] == 7
+
+
+def test_hidden_files_of_other_systems_are_no_checkpoints(file: Path) -> None:
+    for name in ("._system.safetensors", ".poselib.abc.safetensors"):
+        (file.parent / name).write_bytes(b"\0\5\26\7")
+    assert load_checkpoint(file.parent).provenance["steps"] == 7
+
+
+def test_weights_that_are_no_numbers_are_refused_by_name(file: Path) -> None:
+    description, weights = checkpoints._read(file)
+    weights["conv1.weight"][0, 0, 0, :2] = torch.nan
+    weights["bn1.bias"] = weights["bn1.bias"].long()
+    save_file(weights, file, metadata={"poselib": json.dumps(description)})
+    with pytest.raises(ValueError, match=r"of another kind \(bn1\.bias int64\)") as error:
+        load_checkpoint(file)
+    assert "1 not finite (conv1.weight 2 of " in str(error.value)
 
 
 def test_weights_without_description_are_refused(file: Path) -> None:
@@ -180,7 +209,7 @@ def test_a_description_that_does_not_fit_is_refused(
 
 
 def test_a_description_in_old_names_is_read(file: Path) -> None:
-    description, weights = checkpoints._read_safetensors(file)
+    description, weights = checkpoints._read(file)
     description["switches"] = {**description.pop("options"), "nearness": "least"}
     del description["switches"]["distance_reduction"]
     save_file(weights, file, metadata={"poselib": json.dumps(description)})
@@ -188,11 +217,26 @@ def test_a_description_in_old_names_is_read(file: Path) -> None:
     assert options["tag_threshold"] == 2.5 and options["distance_reduction"] == "min"
 
 
-@pytest.mark.parametrize("content", [b"", b"text", {"model": {}}, [1, 2]])
-def test_a_pt_file_of_something_else_is_refused(tmp_path: Path, content: Any) -> None:
+TRAINING = {"system": {"name": "hae"}, "recipe": {}, "step": 1, "model": {}, "average": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not a readable file of weights: it is empty"),
+        (b"text", "not a readable file of weights: text: 'text'"),
+        ({"model": {}}, "holds no description of a system; .*load_official"),
+        ([1, 2], "holds no description of a system"),
+        ({**TRAINING, "system": 3}, "holds no description of a system"),
+        ({**TRAINING, "average": 3}, "holds no description of a system"),
+        (TRAINING, "its system cannot be built here: unknown skeleton None"),
+        ({**TRAINING, "input": {"input_size": -1}}, "its system cannot be built here"),
+    ],
+)
+def test_a_pt_file_of_something_else_is_refused(tmp_path: Path, content: Any, reason: str) -> None:
     path = tmp_path / "other.pt"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(ValueError, match=r"other\.pt: not a"):
+    with pytest.raises(ValueError, match=rf"other\.pt: {reason}"):
         load_checkpoint(path)
 
 
@@ -203,7 +247,7 @@ class Harmful:
 
 def test_code_in_a_pt_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"system": Harmful(), "model": {}}, tmp_path / "evil.pt")
-    with pytest.raises(ValueError, match="not a readable training checkpoint"):
+    with pytest.raises(ValueError, match="an object of exec, which is not made"):
         load_checkpoint(tmp_path / "evil.pt")
 
 

@@ -1,3 +1,4 @@
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from poselib.models.hourglass import HourglassConfig, StackedHourglass
 from poselib.models.hrnet import HRNet
 from poselib.models.pretrained import load_backbone, load_official, read_weights
 from poselib.models.regression import RegressionHRNet
+from poselib.models.scoring import ScoringNet
+from poselib.ops.map_coordinates import Frame
+from poselib.skeletons import COCO
 
 torch.set_num_threads(1)
 
@@ -39,6 +43,11 @@ def same(model: nn.Module, weights: dict[str, torch.Tensor]) -> bool:
     [
         (None, ""),
         (None, "1."),
+        (None, "_orig_mod."),
+        ("model_state_dict", "_orig_mod.module."),
+        ("ema_state_dict", "module."),
+        ("state_dict_ema", "ema_model."),
+        ("net", "net."),
         ("state_dict", "module."),
         ("model", "module.1."),
         ("best_state_dict", ""),
@@ -54,6 +63,70 @@ def test_official_checkpoints_load_whatever_surrounds_the_weights(
     model = network()
     load_official(model, tmp_path / "official.pth")
     assert same(model, weights)
+
+
+def test_averages_of_a_training_come_first_where_names_say_so(tmp_path: Path) -> None:
+    weights = marked(network())
+    others = {name: value + 1 for name, value in weights.items()}
+    averaged = {f"module.{name}": value for name, value in weights.items()}
+    averaged["n_averaged"] = torch.tensor(7)
+    for content in (
+        {"state_dict": others, "state_dict_ema": averaged},
+        {"model_state_dict": others, "ema_state_dict": averaged},
+        # this toolbox exchanges the two before it saves them
+        {"state_dict": weights, "ema_state_dict": {f"module.{k}": v for k, v in others.items()}},
+        {"checkpoint": 3, "model": {"state_dict": weights}},
+    ):
+        torch.save(content, tmp_path / "averaged.pth")
+        model = network()
+        load_official(model, tmp_path / "averaged.pth")
+        assert same(model, weights)
+
+
+def test_a_compiled_part_of_a_network_loads(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"backbone": nn.ModuleDict({"conv": nn.Linear(2, 2)})})
+    weights = marked(model)
+    renamed = {k.replace("backbone.", "backbone._orig_mod."): v for k, v in weights.items()}
+    torch.save(renamed, tmp_path / "compiled.pth")
+    load_official(model, tmp_path / "compiled.pth")
+    assert same(model, weights)
+
+
+def unusual(value: torch.Tensor) -> dict[str, tuple[torch.Tensor, str]]:
+    """Tensors of kinds that no weight has, and how they are called."""
+    return {
+        "nan": (
+            torch.full_like(value, torch.nan),
+            f"1 not finite (conv2.weight {value.numel()} of",
+        ),
+        "int": (value.long(), "1 of another kind (conv2.weight int64)"),
+        "complex": (value.to(torch.complex64), "1 of another kind (conv2.weight complex64)"),
+        "sparse": (value.to_sparse(), "1 of another kind (conv2.weight sparse)"),
+        "meta": (value.to("meta"), "1 of another kind (conv2.weight without values)"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["nan", "int", "complex", "sparse", "meta"])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, kind: str) -> None:
+    weights = network().state_dict()
+    weights["conv2.weight"], named = unusual(weights["conv2.weight"])[kind]
+    torch.save(weights, tmp_path / "odd.pth")
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError) as info:
+        load_official(model, tmp_path / "odd.pth")
+    assert str(info.value).startswith(str(tmp_path / "odd.pth")) and named in str(info.value)
+    assert same(model, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_precisions_load(tmp_path: Path, dtype: torch.dtype) -> None:
+    weights = marked(network())
+    stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
+    torch.save(stored, tmp_path / "other.pth")
+    model = network()
+    load_official(model, tmp_path / "other.pth")
+    assert all(torch.equal(v, stored[k].to(v.dtype)) for k, v in model.state_dict().items())
 
 
 def test_checkpoints_of_toolboxes_that_part_backbone_and_head_load(tmp_path: Path) -> None:
@@ -221,11 +294,46 @@ def test_parts_that_are_missing_or_do_not_fit_are_reported(tmp_path: Path) -> No
     torch.save(parted, tmp_path / "broken.pth")
     with pytest.raises(ValueError) as info:
         load_official(regression(), tmp_path / "broken.pth")
-    message = str(info.value)
-    assert "2 missing (head_offset.groups.0.blocks.0.conv.weight, head_offset.groups.0.final.b" in (
-        message
+    assert str(info.value).endswith(
+        "1 missing (offset_final_layer.2.bias); 1 of another shape "
+        "(offset_feature_layers.1.0.adapt_conv.weight (3, 2, 3, 3) for (3, 3, 3, 3))"
     )
-    assert "9 unexpected (offset_feature_layers.0.0.adapt_conv.weight" in message
+
+
+def test_a_part_that_no_branch_has_is_called_by_its_own_name(tmp_path: Path) -> None:
+    weights = in_parts(numbered(regression()))
+    parted = {k: v for k, v in weights.items() if not k.startswith("offset_final_layer")}
+    torch.save(parted, tmp_path / "broken.pth")
+    with pytest.raises(ValueError, match=r": 10 missing \(offset_final_layer\.0\.weight, .*\)$"):
+        load_official(regression(), tmp_path / "broken.pth")
+
+
+@pytest.mark.parametrize("frame", [None, "index", "center"])
+def test_official_weights_in_a_system_of_another_frame_are_warned_of(
+    tmp_path: Path, frame: Frame | None
+) -> None:
+    torch.save(in_parts(numbered(regression())), tmp_path / "official.pth")
+    torch.save(regression().state_dict(), tmp_path / "own.pth")
+    model = regression(frame=frame)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_official(model, tmp_path / "own.pth")
+        assert not caught
+        load_official(model, tmp_path / "official.pth")
+    said = [str(each.message) for each in caught]
+    assert len(said) == (frame == "center")
+    assert all("official.pth: " in text and 'frame="index"' in text for text in said)
+
+
+def test_an_untrained_scoring_net_is_warned_of(tmp_path: Path) -> None:
+    model = regression(17, scoring=ScoringNet(COCO))
+    torch.save(numbered(regression(17)), tmp_path / "network.pth")
+    with pytest.warns(UserWarning, match="that of this system is untrained"):
+        load_official(model, tmp_path / "network.pth")
+    nn.init.ones_(model.scoring.layers[0].bias)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_official(model, tmp_path / "network.pth")
 
 
 @pytest.mark.parametrize("options", [{"adaptive": False}, {"branches": ((0, 1), (2, 3, 4))}])
@@ -261,6 +369,11 @@ def test_files_that_hold_no_weights_are_refused(
 
     torch.save({"epoch": 3}, tmp_path / "bare.pth")
     torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({0: torch.ones(2)}, tmp_path / "numbers.pth")
+    torch.save({("a", 1): torch.ones(2)}, tmp_path / "pairs.pth")
+    for name in ("numbers.pth", "pairs.pth"):
+        with pytest.raises(ValueError, match=rf"{name} holds weights under .*, which is no name"):
+            read_weights(tmp_path / name)
     for name in ("bare.pth", "list.pth"):
         with pytest.raises(ValueError, match="holds no named weights"):
             read_weights(tmp_path / name)
