@@ -165,8 +165,6 @@ def largest_failures(
 
     Args:
         cases: the largest first.
-        kind: see ``FailureCase``.
-        count: number of failures; fewer if there are fewer.
         leave_out: indices of images to skip.
     """
     chosen: dict[int, FailureCase] = {}

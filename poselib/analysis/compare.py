@@ -62,14 +62,11 @@ def evaluate_variants(
     Variants of the same scales share one forward pass per image.
 
     Args:
-        dataset: labeled images of its skeleton.
         variants: of different names; those that the system does not support are left out.
         options: how images are presented; ``scales`` is taken from the variants.
         errors: also measure association and localization errors. Association errors are counted
             before refinement, which would fill the gaps that grouping leaves with copies of other
             people's keypoints.
-        device: where the network runs; where its weights are if not given.
-        progress: show a bar for each choice of scales.
 
     Raises:
         ValueError: no variant is supported or the dataset has no annotations; before prediction.
@@ -125,7 +122,6 @@ def evaluate_decoders(
 
     Args:
         systems: by name; they differ in their decoding alone.
-        dataset: labeled images of their skeleton.
         options, device, progress, explain: as in ``evaluate``.
 
     Raises:
@@ -238,8 +234,6 @@ def comparison_panels(
     drawn, whatever their scores.
 
     Args:
-        dataset: the images.
-        comparison: of the detections in them.
         selected: indices of images by the reason for their selection.
     """
     panels = []

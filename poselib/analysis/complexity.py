@@ -44,7 +44,6 @@ def count_networks(networks: Sequence[CountedNetwork], skeleton: Skeleton) -> pd
     """Count networks and their parts, and put the published numbers beside them.
 
     Args:
-        networks: to count; one that is not built here has published numbers alone.
         skeleton: whose keypoints they predict.
 
     Returns:

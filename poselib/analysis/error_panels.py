@@ -49,8 +49,6 @@ def pair_panels(
 
     Args:
         poses: detections of each image, in its px.
-        titles: a name per image.
-        min_person_score: detections below it are left out.
     """
     panels = []
     detections = [each.above(min_person_score) for each in poses]
@@ -95,7 +93,6 @@ def isolated_panels(
     unmatched, since another one has the rest of the person (HAE, Fig. 8).
 
     Args:
-        sample: an image and its annotated people.
         poses: sets of detections in it, px of the image.
         titles: of all panels, that of the annotated people first.
     """

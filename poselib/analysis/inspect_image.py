@@ -87,8 +87,6 @@ def inspect_grouping(
     """Return the steps in which the keypoints of one image are grouped; none without keypoints.
 
     Args:
-        system: gives the options of the decoding.
-        outputs: of one image.
         order: a fixed order of the keypoint types; progressive if None.
         min_score: heatmap score below which candidates are left out, if it is higher than the
             system's detection threshold, so that a drawing shows people rather than noise.

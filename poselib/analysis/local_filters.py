@@ -90,9 +90,6 @@ def extreme_people(gains: pd.DataFrame) -> dict[str, pd.Series]:
 
     They were detected without adaptation, or if no one was, are any people.
 
-    Args:
-        gains: of ``person_gains``.
-
     Returns:
         Rows of the table by the reason for their selection, see ``extremes``.
 
@@ -113,9 +110,7 @@ def adapted_person(
 
     Args:
         system: one that ``can_adapt``; its model is put into evaluation mode.
-        sample: the image and its annotated people.
         options: how it is presented, at one scale.
-        person: index of the annotated person.
         reason: of the selection, for the title.
 
     Raises:
@@ -156,11 +151,6 @@ def measure_adaptation(
     progress: bool = True,
 ) -> tuple[list[FilterPanel], pd.DataFrame]:
     """Measure the gain by adaptation over a dataset, and inspect the people of ``extreme_people``.
-
-    Args:
-        system: one that ``can_adapt``.
-        options: how images are presented.
-        device: where the network runs; where its weights are if not given.
 
     Returns:
         A panel for each of the people, and the table of ``person_gains``.

@@ -48,8 +48,6 @@ def error_panels(
     were predicted, with a line to the annotated keypoint; missing ones where they are annotated.
 
     Args:
-        cases: from ``error_cases``.
-        judged: the errors that the cases are from.
         dataset: the images, in the order of the ground truth.
     """
     return [panel for case in cases for panel in _panels(case, judged, dataset[case.index])]

@@ -67,7 +67,6 @@ def measure_oracle_search(
 
     Args:
         system: predicted the detections; gives skeleton and input size.
-        dataset: labeled images of that skeleton.
         poses: detections of each image, px of the image files.
         options: how images were presented to the network; its size relates px of the network input
             to those of the files.
@@ -113,7 +112,6 @@ def steps_to_ground_truth(
     Detections are those that COCO's evaluation matches to an annotated person, from an OKS of 0.1.
 
     Args:
-        evaluation: of a dataset.
         steps: distance of neighboring candidates in each image file, px, for the keypoint type
             with the smallest sigma.
 

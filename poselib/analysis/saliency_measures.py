@@ -57,10 +57,8 @@ def measure_saliency(
 
     Args:
         system: regresses poses from centers.
-        options: see ``analyze_center``.
         count: number of images, from the first on.
         radius: of the region around a keypoint, in √area of the person.
-        guided: see ``CenterAnalysis.saliency``.
 
     Returns:
         One row per labeled keypoint: ``index`` of the image, ``person`` and ``keypoint``; fractions
@@ -121,8 +119,6 @@ def select_visible_people(
 
     Args:
         system: regresses the people from their centers.
-        options: see ``analyze_center``.
-        keypoints: names of the keypoints.
         count: number of people, from the first images that have one; fewer if there are fewer.
 
     Returns:
@@ -153,12 +149,8 @@ def saliency_panels(
     """Return a panel for each keypoint of a person, with the fraction of saliency near it.
 
     Args:
-        view: of one image and system.
         person: one of ``view.people``.
-        names: of the keypoints.
         radius: of the region around a keypoint, in √area of the person.
-        title: name of the system.
-        guided: see ``CenterAnalysis.saliency``.
     """
     which = [view.system.skeleton.index(name) for name in names]
     points = view.sample.keypoints[person, which, :2].astype(np.float64)

@@ -86,7 +86,6 @@ def extremes(gain: pd.Series, count: int = 1) -> dict[str, list[Any]]:
     Nothing is selected twice: where there are few values, gains and losses go first.
 
     Args:
-        gain: of images or people.
         count: values of each kind, at most.
 
     Returns:

@@ -90,11 +90,7 @@ class Ablation:
         return pd.DataFrame(self.published_values)
 
     def lines_of(self, rows: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Return row and decoding of each line of the table, by its label.
-
-        Args:
-            rows: all rows of the sweep.
-        """
+        """Return row and decoding of each line of the table, by its label."""
         if len(rows) == 1:
             return {name: (rows[0], name) for name in self.decodings}
         first = next(iter(self.decodings))
@@ -199,7 +195,6 @@ def training_losses(runs: Sequence[PlannedRun], runs_dir: Path | str, term: str)
 
     Args:
         runs: planned; those that are not finished are left out.
-        runs_dir: folder of all runs.
         term: its name in ``metrics.jsonl``, such as ``"offset"``, or ``"loss"``, their sum.
 
     Returns:
@@ -234,9 +229,6 @@ def training_losses(runs: Sequence[PlannedRun], runs_dir: Path | str, term: str)
 
 def final_losses(losses: pd.DataFrame) -> pd.Series:
     """Return the mean loss of each run over the last tenth of its steps.
-
-    Args:
-        losses: of ``training_losses``.
 
     Returns:
         One number per run, indexed by its id.

@@ -99,8 +99,6 @@ def compare(
             system if that is of the paper, or else as in ``load_or_init``.
         real: folder and checkpoint by name of a dataset; those without a folder are left out.
         scales: of multi-scale testing, see ``Paper.variants_at``.
-        seed: of untrained weights.
-        device: where the network runs; where its weights are if not given.
 
     Raises:
         FileNotFoundError: a checkpoint or a file of a dataset is absent.

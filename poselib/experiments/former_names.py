@@ -25,10 +25,6 @@ def convert_rows(
     """Return the parameters of a sweep with the options of the system as one string, ``options``.
 
     Former sweep files set some of HAE's options one by one, and others in ``switches``.
-
-    Args:
-        common: parameters of all rows.
-        rows: what each row adds.
     """
     shared = {name: value for name, value in common.items() if name in _FORMER}
     kept = {name: value for name, value in common.items() if name not in _FORMER}

@@ -33,7 +33,6 @@ def load_or_init(
         preset, dataset, folder: the notebook's; see ``get_preset`` and ``open_dataset``.
         name: of the system, as in ``poselib.systems.SYSTEMS``.
         options: of the system, as in ``parse_options``.
-        seed: of untrained weights.
         parameter: name of the notebook's parameter that holds ``file``.
 
     Raises:

@@ -80,11 +80,9 @@ def measure_matching(
 
     Args:
         systems: regress poses; one per seed.
-        dataset: labeled images of their skeleton.
         options: how images are presented; its scales are not used.
         scales: of multi-scale testing; 1 is among them.
         distance: see ``match_distance_for``.
-        device: where the networks run; where their weights are if not given.
 
     Returns:
         One row per system, scales and decoding: ``seed``, the index of the system; ``scales``,

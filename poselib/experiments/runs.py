@@ -78,7 +78,6 @@ def start_run(
     """Create the folder of a new run, or resume an existing one.
 
     Args:
-        runs_dir: folder of all runs; made if absent.
         name: what is run: letters, digits, ``.``, ``_`` and ``-``.
         params: plain values, see ``current_parameters``. A ``seed`` among them is recorded as the
             run's seed, a ``notebook`` as what ran.
@@ -118,10 +117,6 @@ def load_run(folder: Path | str) -> RunRecord:
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
     """Return one row per run, oldest first.
 
-    Args:
-        runs_dir: folder of all runs; it may be absent.
-        name: keep only runs of this name.
-
     Returns:
         Columns ``id``, ``name``, ``started``, ``finished``, ``folder`` and, for each parameter
         and metric of any of the runs, ``params.<name>`` and ``metrics.<name>``.
@@ -150,7 +145,6 @@ def sidecar(
     """Write the provenance of a figure or table beside it, and return that file's path.
 
     Args:
-        figure: path of the figure; the same name with ``.json`` is written.
         params: parameters of the notebook that made it, see ``current_parameters``.
         runs: the runs it shows, or their ids.
         outcome: what came out, in one self-contained line.

@@ -238,7 +238,6 @@ def open_study(
         path: sweep file with an object ``ablation``.
         preset: of every run; ``"smoke"`` takes the first seed and the ablation's ``smoke`` rows.
         seeds: whole numbers with spaces between; each row is trained with each of them.
-        runs_dir: folder of all runs.
         steps: of every training; 0 for what the sweep and the preset say.
 
     Raises:

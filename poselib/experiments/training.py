@@ -90,11 +90,9 @@ def train_preset(
     Args:
         preset: gives the recipe and the augmentation.
         system: what to train; its model is changed.
-        dataset: training samples.
         folder: receives the checkpoint and the metrics.
         seconds: duration of the training; 0 for the recipe's.
         steps: of the training, however long they take; 0 for the recipe's.
-        device: where to train.
         validate: evaluates the system as often as the recipe says.
 
     Raises:

@@ -101,13 +101,11 @@ def real_domain(
     """Open a real domain: a dataset by name, a COCO-format file, or images without labels.
 
     Args:
-        preset: for ``open_dataset``.
         skeleton: of the network. People with other keypoints count as not annotated.
         size: short side of the network input, px.
         dataset, data_dir: a dataset and its folder.
         annotations: a COCO-format file instead, of skeleton ``annotated``.
         images: the folder of its images; alone, a folder, file or pattern of any images.
-        annotated: name of a skeleton.
 
     Raises:
         FileNotFoundError, ValueError: nothing is named, or it cannot be read.

@@ -14,9 +14,6 @@ _FOLDER = Path(__file__).with_name("published") / "items"
 def paper_items(paper: str) -> pd.DataFrame:
     """Return the tables and figures of a paper that are rebuilt here.
 
-    Args:
-        paper: lower-case short name, such as ``"hae"``.
-
     Returns:
         Columns ``item`` (as the paper counts it), ``about``, ``notebook``, its ``parameters`` as
         ``name=value`` pairs, and ``artifact``, the stem of the file in ``figures`` whose sidecar
@@ -35,7 +32,6 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
     """Return what came out for each table and figure of a paper, from the sidecars.
 
     Args:
-        paper: lower-case short name.
         figures_dir: where the notebooks wrote their figures and tables.
 
     Returns:

@@ -12,9 +12,6 @@ _FOLDER = Path(__file__).with_name("published")
 def published(paper: str) -> pd.DataFrame:
     """Return the numbers in a paper's tables, as in the paper: AP and AR in per cent.
 
-    Args:
-        paper: lower-case short name, such as ``"hae"``.
-
     Returns:
         One row per number, with the columns ``table`` (as numbered in the paper, and for a table of
         two sets of images which of them, as in ``"1 val"``), ``row``, ``metric``, ``value`` and

@@ -38,10 +38,7 @@ def show_parts(
         panels: by the heading of a panel, one row a case and one column a part. Each panel has
             rows and a scale of its own; the columns are those of the first. A part that is
             missing has no length.
-        columns: panels in a row.
-        unit: of the numbers.
         digits: of each sum behind the point; three digits in all if None.
-        title: heading of the figure.
 
     Raises:
         ValueError: there is no panel or row, or panels have more than seven or other columns.
@@ -117,7 +114,6 @@ def show_error_rates(
         predicted: columns that are drawn on the left, correct keypoints first, and their names in
             the legend.
         annotated: the same for the right.
-        title: heading of the figure.
 
     Raises:
         ValueError: the table is incomplete, or there are more than six columns on the left or
@@ -153,7 +149,6 @@ def show_localization_errors(
             many were ``counted``.
         gains: one row for what was corrected, by name, with its ``gain`` of AP, from 0 to 1; the
             first, of nothing, is not drawn.
-        title: heading of the figure.
 
     Raises:
         ValueError: a column is missing or a table is empty.

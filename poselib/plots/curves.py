@@ -33,7 +33,6 @@ def show_training(
         records: lines of ``metrics.jsonl``: training lines hold ``step``, ``loss``, its terms and
             ``lr``; lines without ``loss`` are validations, of which AP, AP50, AP75 and AR are
             drawn where given, or else all metrics.
-        title: heading of the figure.
 
     Raises:
         ValueError: no line holds a ``step`` and a ``loss``.

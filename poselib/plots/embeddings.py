@@ -52,7 +52,6 @@ def show_embeddings(
         present: (N, K) true where a person has the keypoint.
         skeleton: names of the keypoints, and groups.
         hierarchy: name of the keypoint groups.
-        title: heading of the figure.
 
     Raises:
         ValueError: a shape does not fit or the hierarchy is unknown.

@@ -66,10 +66,7 @@ def show_grouping(
     Args:
         image: (3, H, W) uint8 RGB.
         steps: in the order in which they were taken.
-        skeleton: names and limbs.
         stride: px of ``image`` that a cell of the decoded maps covers, (across, down).
-        columns: panels in a row.
-        title: heading of the figure.
 
     Raises:
         ValueError: there is no step, or the image is not (3, H, W) uint8.
@@ -114,8 +111,6 @@ def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = ""
 
     Args:
         steps: of a grouping that recorded its distances.
-        skeleton: names of the keypoints.
-        title: heading of the figure.
 
     Raises:
         ValueError: there is no step.
@@ -157,10 +152,8 @@ def show_reference_paths(
 
     Args:
         groupings: the steps of each, by name.
-        skeleton: names of the keypoints.
         numbers: by name, (P,) a number per person of a grouping; people of one number have one
             color. Their own numbers if None.
-        title: heading of the figure.
 
     Raises:
         ValueError: there is no grouping or one has no steps.

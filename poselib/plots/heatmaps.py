@@ -40,10 +40,7 @@ def show_heatmaps(
     Args:
         image: (3, H, W) uint8 RGB.
         heatmaps: (K, h, w), covering the image; any resolution.
-        skeleton: names of the K maps.
         keypoints: names of the maps to draw alone; up to seven spread over the skeleton if None.
-        columns: panels in a row.
-        title: heading of the figure.
 
     Raises:
         ValueError: a shape does not fit, or a keypoint is unknown.
@@ -81,9 +78,7 @@ def show_targets(
         image: (3, H, W) uint8 RGB.
         heatmaps: (K, h, w) targets that cover the image.
         keypoints: (N, K, 3) px of ``image`` and visibility; 0 is not drawn.
-        skeleton: names of the K maps.
         weights: (h, w) or (1, h, w), 0 where the loss does not count; shaded.
-        title: heading of the figure.
 
     Raises:
         ValueError: a shape does not fit.
@@ -127,9 +122,7 @@ def show_tagmaps(
     Args:
         image: (3, H, W) uint8 RGB.
         models: name of each model to its tags (K, h, w) and heatmaps (K, h, w).
-        skeleton: names of the K maps.
         keypoints: names of the maps drawn whole; if None, one of the head and a hip where known.
-        title: heading of the figure.
 
     Raises:
         ValueError: there is no model, a shape does not fit, or a keypoint is unknown.

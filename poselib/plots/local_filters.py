@@ -64,11 +64,6 @@ def show_local_filters(
     The filters of one person share a scale. The dot is the keypoint before, the cross the ground
     truth, where it lies inside.
 
-    Args:
-        panels: a row each.
-        skeleton: names and limbs of the keypoints.
-        title: heading of the figure.
-
     Raises:
         ValueError: there is no panel, or a shape does not fit.
     """

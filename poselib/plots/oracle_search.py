@@ -44,7 +44,6 @@ def show_local_search(
         window: side of the window that the figure is about.
         drawn: sides of the windows whose rates are drawn; ``window`` is added.
         published_about: heading of the published panel: of which data.
-        title: heading of the figure.
 
     Raises:
         ValueError: a table is incomplete, the window is not measured, or published numbers do not

@@ -61,11 +61,7 @@ def show_panels(
     """Draw annotated people and detections, in whole images or parts of them.
 
     Args:
-        panels: row by row.
-        skeleton: names and limbs of the keypoints.
-        columns: panels in a row.
         marked: what the legend calls the rings.
-        title: heading of the figure.
 
     Raises:
         ValueError: there is no panel, or a part of one does not fit.

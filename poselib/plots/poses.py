@@ -47,13 +47,10 @@ def draw_poses(
     Args:
         image: (3, H, W) uint8 RGB.
         poses: people in px of ``image``; missing keypoints are left out.
-        skeleton: names and limbs of the keypoints.
         ax: where to draw; a new figure with a legend if None.
         min_score: keypoints at or below it are left out; by default those that are mere guesses.
         min_person_score: people below it are left out.
-        colors: one per person.
         weight: factor of line widths and markers.
-        title: heading of the panel.
 
     Raises:
         ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
@@ -85,7 +82,7 @@ def draw_truth(
 
     Args:
         keypoints: (N, K, 3) px of ``image`` and visibility 0 (not drawn), 1 (ring) or 2.
-        image, skeleton, ax, colors, weight, title: as in ``draw_poses``.
+        image, ax, weight: as in ``draw_poses``.
 
     Raises:
         ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
@@ -137,11 +134,7 @@ def show_poses(
     Args:
         images: each (3, H, W) uint8 RGB.
         poses: one ``Poses`` per image, in px of its image.
-        skeleton: names and limbs of the keypoints.
-        titles: a name per image.
-        columns: images side by side.
         min_score, min_person_score: as in ``draw_poses``.
-        title: heading of the figure.
 
     Raises:
         ValueError: the sequences differ in length or are empty, or an entry has a wrong shape.
@@ -174,11 +167,8 @@ def contact_sheet(
 
     Args:
         samples: what to draw; each keeps its own aspect.
-        skeleton: names and limbs of the keypoints.
-        columns: samples in a row.
         show_areas: write the square root of each person's area, px, above the person.
         titles: one per sample; the image's number and its people if None.
-        title: heading of the figure.
 
     Raises:
         ValueError: there are no samples, or a sample does not fit the skeleton.

@@ -55,11 +55,6 @@ def show_focus(panels: Sequence[FocusPanel], *, columns: int = 3, title: str = "
     Saliency is blurred a little, to show regions, and scaled in each panel: its position can be
     compared, not its amount.
 
-    Args:
-        panels: row by row.
-        columns: panels in a row.
-        title: heading of the figure.
-
     Raises:
         ValueError: there is no panel, or an image or its saliency has a wrong shape.
     """

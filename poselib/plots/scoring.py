@@ -34,7 +34,6 @@ def show_scoring(
         scores: (P,) each, by the heading of its panel.
         losses: the mean squared error of each epoch.
         constant: the error of the best constant, the variance of the regression target.
-        title: heading of the figure.
 
     Raises:
         ValueError: there are no scores or losses, or a number of scores is not that of detections.

@@ -40,9 +40,7 @@ def show_ablation(
         metrics: columns of ``results`` and the headings of their panels.
         published: numbers of a paper, one line a row and one column a metric; of other data, so in
             panels of their own: on the left, or above where there are more than five panels.
-        published_on: data of the published numbers.
         rows: which, from the top; one without numbers keeps its place.
-        title: heading of the figure.
 
     Raises:
         ValueError: ``results`` lacks a column, or published numbers do not say on what data.
@@ -61,9 +59,8 @@ def show_ablation(
         values = published[metric].reindex(list(rows)).to_numpy(float)
         ax.plot(values, range(len(rows)), **_PUBLISHED)
         _style(ax, f"published {metric}\n{published_on}", rows, ax is axes[0, 0])
-    for ax, metric in zip(axes[-1, theirs if lines == 1 else 0 :], metrics, strict=False):
-        draw_seeds(ax, results, metric, rows)
-        _style(ax, metrics[metric], rows, ax in axes[:, 0])
+    ours = list(axes[-1, theirs if lines == 1 else 0 :])
+    _draw_seeds(ours, results, metrics, rows, named=list(axes[:, 0]))
     style.legend_below(figure, {"published": _PUBLISHED, **_SEEDS} if theirs else _SEEDS)
     return figure
 
@@ -86,7 +83,6 @@ def show_gains(
             ``rows``, all of one metric.
         published_about: heading of the published panel: which metric, on which data.
         rows: the two cases that are compared, from the top; one without numbers keeps its place.
-        title: heading of the figure.
 
     Raises:
         ValueError: a table is incomplete, there are not two rows, or nothing says what is
@@ -105,9 +101,7 @@ def show_gains(
     for row, marker in markers.items():
         left.plot(published[row].to_numpy(float), range(len(published)), **marker, zorder=3)
     _style(left, published_about, list(published.index))
-    for ax, (metric, heading) in zip(others, metrics.items(), strict=True):
-        draw_seeds(ax, results, metric, rows)
-        _style(ax, heading, rows, ax is others[0])
+    _draw_seeds(others, results, metrics, rows, named=others[:1])
     for ax in (left, *others):
         ax.axvline(0, color=INK, linewidth=0.8, zorder=1, gid="no difference")
     entries = {f"published, {row}": marker for row, marker in markers.items()}
@@ -133,8 +127,6 @@ def show_loss_curves(
     Args:
         losses: one line a run and noted step: ``row``, ``run``, ``step`` and ``loss``.
         results, metrics, rows: as in ``show_ablation``.
-        heading: of the panel of the curves.
-        title: heading of the figure.
 
     Raises:
         ValueError: a column is missing, there are more than six rows, or none of them has a run.
@@ -158,9 +150,7 @@ def show_loss_curves(
     left.set(title=heading, xlabel="optimizer step", ylabel="")
     left.ticklabel_format(axis="y", scilimits=(-2, 3))
     left.legend(title="")
-    for ax, (metric, name) in zip(others, metrics.items(), strict=True):
-        draw_seeds(ax, results, metric, rows)
-        _style(ax, name, rows, ax is others[0])
+    _draw_seeds(others, results, metrics, rows, named=others[:1])
     style.legend_below(figure, _SEEDS)
     return figure
 
@@ -175,14 +165,22 @@ def _smoothed(losses: pd.DataFrame) -> pd.DataFrame:
     return drawn.melt(value_name="loss", ignore_index=False).reset_index()
 
 
-def draw_seeds(ax: Axes, results: pd.DataFrame, metric: str, rows: Sequence[str]) -> None:
-    """Draw every seed of each row, their mean and standard deviation, the first row at 0."""
-    data = {"data": results, "x": metric, "y": "row", "order": list(rows), "orient": "y", "ax": ax}
-    sns.pointplot(
-        **data, errorbar="sd", linestyle="none", color=BLUE, marker="|", markersize=13,
-        markeredgewidth=2, capsize=0.15, err_kws={"linewidth": 1.5},
-    )  # fmt: skip
-    sns.stripplot(**data, jitter=False, size=3.5, color=INK, alpha=0.6)
+def _draw_seeds(
+    axes: Sequence[Axes],
+    results: pd.DataFrame,
+    metrics: Mapping[str, str],
+    rows: Sequence[str],
+    named: Sequence[Axes],
+) -> None:
+    """Draw a metric each: every seed of each row, their mean and deviation, the first row at 0."""
+    for ax, (metric, heading) in zip(axes, metrics.items(), strict=False):
+        data = {"data": results, "x": metric, "y": "row", "order": list(rows), "orient": "y"}
+        sns.pointplot(
+            **data, errorbar="sd", linestyle="none", color=BLUE, marker="|", markersize=13,
+            markeredgewidth=2, capsize=0.15, err_kws={"linewidth": 1.5}, ax=ax,
+        )  # fmt: skip
+        sns.stripplot(**data, jitter=False, size=3.5, color=INK, alpha=0.6, ax=ax)
+        _style(ax, heading, rows, ax in named)
 
 
 def _style(ax: Axes, title: str, rows: Sequence[object], named: bool = True) -> None:

@@ -82,7 +82,6 @@ def people_shapes(
         points: (N, K, 2) px of the image; those that are not finite are left out.
         shown: (N, K) true where a keypoint is drawn; a limb needs both of its ends.
         hollow: (N, K) true where the marker is a ring.
-        skeleton: names and limbs.
         colors: one per person; lighter on its left side, darker on its right.
         size: (H, W) of the image, px.
         weight: factor of all line widths and markers; above 1 for small panels.

@@ -31,8 +31,6 @@ def show_statistics(
         crowding: (I,) crowd index of each image; drawn for images with two people or more.
         visibility: (K, 3) people whose keypoint is not labeled, hidden, visible.
         areas: (N,) px² of each person.
-        skeleton: names of the keypoints.
-        title: heading of the figure.
 
     Raises:
         ValueError: there is no image, or a shape does not fit.

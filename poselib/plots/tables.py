@@ -58,7 +58,6 @@ def show_comparison(
 
     Args:
         published, measured, published_on, measured_on: as in ``comparison_table``.
-        title: heading of the figure.
         digits: of each number behind the point.
 
     Raises:

@@ -38,7 +38,6 @@ def show_speed(table: pd.DataFrame, *, title: str = "") -> Figure:
     Args:
         table: one row a measurement: ``work``, ``setting`` (a panel each), ``ms``, ``lower_ms``
             and ``upper_ms``, and ``baseline_ms``, NaN where there is nothing to compare with.
-        title: heading of the figure.
 
     Raises:
         ValueError: the table is incomplete, or two rows are of the same work and setting.
@@ -87,7 +86,6 @@ def show_stages(
             of each stage in a column of its name, and ``total``.
         stages: columns, in the order in which they run.
         people: the fractions are those of the rows with this many, and of those without.
-        title: heading of the figure.
 
     Raises:
         ValueError: the table is incomplete, two rows are of the same variant and people, or none
@@ -131,7 +129,6 @@ def show_tradeoff(panels: Mapping[str, pd.DataFrame], *, title: str = "") -> Fig
     Args:
         panels: by the heading of a panel, one row a network: its index is written beside the point;
             ``method``, ``ms`` an image, and ``AP`` in per cent.
-        title: heading of the figure.
 
     Raises:
         ValueError: a panel is incomplete, a time is not positive, or there are more than seven
