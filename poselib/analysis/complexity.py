@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from poselib.engine.complexity import Complexity, complexity
-from poselib.papers.network import CountedNetwork
+from poselib.papers.paper import CountedNetwork
 from poselib.papers.published import published_table
 from poselib.skeletons import Skeleton
 from poselib.systems import build
@@ -75,7 +75,10 @@ def count_networks(networks: Sequence[CountedNetwork], skeleton: Skeleton) -> pd
     table = pd.DataFrame(rows).reindex(columns=columns)
     digits = table["table"].map({network.table: network.digits for network in networks})
     for metric in _METRICS:
-        table[f"same_{metric}"] = _same(table[metric], table[f"published_{metric}"], digits)
+        ours, theirs = table[metric], table[f"published_{metric}"]
+        apart = (ours.combine(digits, round) - theirs).abs()
+        same = (apart < 0.1**digits / 2).astype("boolean")
+        table[f"same_{metric}"] = same.mask(ours.isna() | theirs.isna())
     return table
 
 
@@ -160,15 +163,6 @@ def _published(network: CountedNetwork, part: str) -> dict[str, float]:
     line = published.loc[row].to_dict()
     names = {metric: f"{_PREFIX[part]}{metric}" for metric in _METRICS}
     return {f"published_{k}": float(line[v]) for k, v in names.items() if v in line}
-
-
-def _same(counted: pd.Series, published: pd.Series, digits: pd.Series) -> pd.Series:
-    rounded = pd.Series(
-        [round(value, places) for value, places in zip(counted, digits, strict=True)],
-        index=counted.index,
-    )
-    same = ((rounded - published).abs() < 0.1**digits / 2).astype("boolean")
-    return same.mask(counted.isna() | published.isna())
 
 
 def _changes(rows: pd.DataFrame, first: str, last: str) -> str:

@@ -49,20 +49,17 @@ class Inspection:
         return self.outputs.resize(self.outputs.resolution)
 
 
-def inspect_image(
-    system: System, sample: Sample, options: PredictOptions, *, flip: bool = False
-) -> Inspection:
+def inspect_image(system: System, sample: Sample, options: PredictOptions) -> Inspection:
     """Run a system on one image and keep its outputs.
 
     Args:
         system: predicts heatmaps and tags, on any device; its model is put into evaluation mode.
         sample: the image, with or without people.
-        options: how it is presented, at one scale; its ``flip`` is not used.
-        flip: merge with the outputs of the mirrored image; a keypoint then has two embeddings.
+        options: how it is presented, at one scale and not mirrored.
     """
     system.model.eval()
     views = present(system, sample, replace(options, scales=(1.0,)))
-    outputs = infer(system, [views], flip)
+    outputs = infer(system, [views], False)
     return Inspection(views[0], outputs, system.decode(outputs)[0])
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
 from poselib.experiments.parameters import Scalar, notebook_parameters, parse_options
+from poselib.experiments.runs import RunRecord
 from poselib.experiments.sweep import PlannedRun
 from poselib.metrics.ap import APResult
 from poselib.ops.io import read_json
@@ -172,16 +173,12 @@ def _shared(path: Path | str, runs: Sequence[PlannedRun], name: str) -> Scalar:
     return values.pop()
 
 
-def trained_file(run: PlannedRun, runs_dir: Path | str) -> Path:
+def trained_file(record: RunRecord) -> Path:
     """Return the trained system of a finished run.
 
     Raises:
-        FileNotFoundError: the run is not finished, or its folder holds no trained system or
-            several.
+        FileNotFoundError: its folder holds no trained system or several.
     """
-    record = run.record(runs_dir)
-    if record is None:
-        raise FileNotFoundError(f"run {Path(runs_dir) / run.run_id} is not finished")
     files = sorted(record.folder.glob("*.safetensors"))
     if len(files) != 1:
         raise FileNotFoundError(

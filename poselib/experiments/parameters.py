@@ -35,7 +35,14 @@ def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
             does more than assign plain scalars to names.
     """
     path = Path(path)
-    sources = [_source(cell) for cell in _code_cells(path) if _TAG in _tags(cell)]
+    if not path.is_file():
+        raise FileNotFoundError(f"notebook {path} does not exist")
+    try:
+        cells = [cell for cell in read_json(path)["cells"] if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a Jupyter notebook: {error!r}") from error
+    tagged = [cell for cell in cells if _TAG in cell.get("metadata", {}).get("tags", [])]
+    sources = ["".join(cell["source"]) for cell in tagged]
     if len(sources) != 1:
         raise ValueError(f"{path} must have one cell tagged {_TAG!r}, not {len(sources)}")
     try:
@@ -220,22 +227,3 @@ def _assignment(path: Path, statement: ast.stmt) -> tuple[str, Scalar]:
     if not isinstance(default, str | bool | int | float | None):
         raise ValueError(f"{path}: parameter {name!r} must be a plain scalar")
     return name, default
-
-
-def _code_cells(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"notebook {path} does not exist")
-    try:
-        cells = read_json(path)["cells"]
-        return [cell for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a Jupyter notebook: {error!r}") from error
-
-
-def _tags(cell: dict[str, Any]) -> list[str]:
-    return list(cell.get("metadata", {}).get("tags", []))
-
-
-def _source(cell: dict[str, Any]) -> str:
-    source = cell["source"]
-    return source if isinstance(source, str) else "".join(source)

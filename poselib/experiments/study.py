@@ -113,7 +113,7 @@ class Study:
         for run in self.runs:
             if (record := run.record(self.runs_dir)) is None:
                 continue
-            system = load_checkpoint(trained_file(run, self.runs_dir)).system
+            system = load_checkpoint(trained_file(record)).system
             evaluated = evaluate_variants(
                 system, images, variants, options, errors=True, device=get_device(device)
             )
@@ -215,17 +215,18 @@ class Study:
         options = replace(self.settings.predict, flip=False, batch_size=1)
         count = min(self.ablation.timed_images, len(self.test_set))
         samples = [self.test_set[index] for index in range(count)]
-        finished = {run.row: run for run in reversed(self.runs) if run.record(self.runs_dir)}
-        times = {}
-        for row in dict.fromkeys(run.row for run in self.runs if run.row in finished):
-            system = load_checkpoint(trained_file(finished[row], self.runs_dir)).system
+        times: dict[str, float] = {}
+        for run in self.runs:
+            if run.row in times or (record := run.record(self.runs_dir)) is None:
+                continue
+            system = load_checkpoint(trained_file(record)).system
             timing = measure(
                 partial(predict, system, samples, options, device=hardware),
                 repeats,
                 device=hardware,
             )
             total = timing.cpu_median if hardware.type == "cpu" else timing.median
-            times[row] = total / len(samples)
+            times[run.row] = total / len(samples)
         return pd.Series(times, dtype=float)
 
 

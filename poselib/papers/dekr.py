@@ -9,8 +9,7 @@ from poselib.engine.variants import Variant
 from poselib.papers.common_presets import SMALL_CROWD
 from poselib.papers.comparison_table import ComparisonTable
 from poselib.papers.hae import PUBLISHED as HAE_PUBLISHED
-from poselib.papers.network import CountedNetwork
-from poselib.papers.paper import Paper
+from poselib.papers.paper import CountedNetwork, Paper
 from poselib.papers.preset import Options
 
 # A map of 32 x 32 cells is a sixteenth of the paper's: Gaussians and center regions of published

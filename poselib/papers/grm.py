@@ -7,8 +7,7 @@ from functools import partial
 
 from poselib.papers import dekr
 from poselib.papers.comparison_table import ComparisonTable
-from poselib.papers.network import CountedNetwork
-from poselib.papers.paper import Paper
+from poselib.papers.paper import CountedNetwork, Paper
 from poselib.papers.preset import Options
 
 _TINY: Options = {**dekr.TINY, "backbone": "hrnet_tiny_light"}

@@ -18,9 +18,21 @@ _BAR, _THIN_BAR = 0.3, 0.23  # inches of a row
 _ROOM = 1.2  # the longest bar times this is the width of a panel: its sum stands behind it
 _PARTS = (SKY, BLUE, style.GREEN, ORANGE, PURPLE, GRAY, VERMILION)
 _RIGHT = style.blend(GRAY, style.WHITE, 0.6)
-_WRONG = (VERMILION, ORANGE, PURPLE, SKY, ALERT)
-_MISSED = (BLUE, style.blend(INK, style.WHITE, 0.25))
-_KINDS = {"jitter": SKY, "miss": BLUE, "inversion": PURPLE, "swap": VERMILION}
+# Colors of what became of keypoints, those that are right first.
+_PREDICTED = {
+    "correct": _RIGHT,
+    "wrong_person": VERMILION,
+    "fragment": ORANGE,
+    "wrong_side": PURPLE,
+    "imprecise": SKY,
+    "false_positive": ALERT,
+}
+_ANNOTATED = {
+    "found": _RIGHT,
+    "misassigned": BLUE,
+    "undetected": style.blend(INK, style.WHITE, 0.25),
+}
+_LOCALIZED = {"good": _RIGHT, "jitter": SKY, "miss": BLUE, "inversion": PURPLE, "swap": VERMILION}
 
 
 @style.theme
@@ -98,41 +110,29 @@ def stack_percentages(
 
 
 @style.theme
-def show_error_rates(
-    table: pd.DataFrame,
-    predicted: Mapping[str, str],
-    annotated: Mapping[str, str],
-    *,
-    title: str = "",
-) -> Figure:
+def show_error_rates(table: pd.DataFrame, *, title: str = "") -> Figure:
     """Draw how each type's predicted keypoints (left) and annotated ones (right) were classified.
 
-    Bars are fractions; correct keypoints are gray and come first. A type without any has no bar.
+    Bars are fractions. A type without any keypoint has no bar.
 
     Args:
-        table: one row a keypoint type and a last one of their sum, counts in columns.
-        predicted: columns that are drawn on the left, correct keypoints first, and their names in
-            the legend.
-        annotated: the same for the right.
+        table: counts, one row a keypoint type and a last one of their sum: ``correct``,
+            ``wrong_person``, ``fragment``, ``wrong_side``, ``imprecise`` and ``false_positive`` of
+            predicted keypoints, ``found``, ``misassigned`` and ``undetected`` of annotated ones.
 
     Raises:
-        ValueError: the table is incomplete, or there are more than six columns on the left or
-            three on the right.
+        ValueError: a column is missing or the table is empty.
     """
-    style.require_columns(table, *predicted, *annotated)
+    style.require_columns(table, *_PREDICTED, *_ANNOTATED)
     figure = style.new_figure(_THIN_BAR * len(table) + 1.7, style.WIDTH, title)
-    for ax, names, wrong, heading in zip(
-        figure.subplots(1, 2, sharey=True),
-        (predicted, annotated),
-        (_WRONG, _MISSED),
-        ("keypoints predicted", "visible keypoints annotated"),
-        strict=True,
+    left, right = figure.subplots(1, 2, sharey=True)
+    for ax, colors, heading in (
+        (left, _PREDICTED, "keypoints predicted"),
+        (right, _ANNOTATED, "visible keypoints annotated"),
     ):
-        if not 1 <= len(names) <= 1 + len(wrong):
-            raise ValueError(f"one to {1 + len(wrong)} columns can be drawn, not {[*names]}")
-        counts = table[list(names)].rename(columns=names)
+        counts = table[[*colors]].rename(columns=style.display_name)
         total = int(counts.iloc[-1].sum())
-        stack_percentages(ax, counts, (_RIGHT, *wrong), f"{heading}, {total} in all")
+        stack_percentages(ax, counts, [*colors.values()], f"{heading}, {total} in all")
         style.legend_under(ax, columns=3)
     return figure
 
@@ -153,15 +153,15 @@ def show_localization_errors(
     Raises:
         ValueError: a column is missing or a table is empty.
     """
-    style.require_columns(rates, "good", *_KINDS, "counted")
+    style.require_columns(rates, *_LOCALIZED, "counted")
     style.require_columns(gains, "gain")
     figure = style.new_figure(_THIN_BAR * len(rates) + 1.7, style.WIDTH, title)
     left, right = figure.subplots(1, 2, width_ratios=[1.9, 1])
     heading = f"{int(rates['counted'].iloc[-1])} keypoints of people found"
-    stack_percentages(left, rates[["good", *_KINDS]], (_RIGHT, *_KINDS.values()), heading)
-    style.legend_under(left, columns=1 + len(_KINDS))
+    stack_percentages(left, rates[[*_LOCALIZED]], [*_LOCALIZED.values()], heading)
+    style.legend_under(left, columns=len(_LOCALIZED))
     points = 100 * gains["gain"].iloc[1:].astype(float)
-    colors = [_KINDS.get(str(name), INK) for name in points.index]
+    colors = [_LOCALIZED.get(str(name), INK) for name in points.index]
     bars = right.barh(range(len(points)), points, height=0.5, color=colors)
     right.bar_label(bars, ["" if np.isnan(v) else f"{v:+.1f}" for v in points], padding=4)
     style.name_rows(right, points.index, style.SMALL)

@@ -19,7 +19,7 @@ from poselib.analysis.complexity import (
 )
 from poselib.engine.complexity import Complexity
 from poselib.papers.catalog import get_paper
-from poselib.papers.network import CountedNetwork
+from poselib.papers.paper import CountedNetwork
 from poselib.skeletons import COCO, CROWDPOSE
 
 TINY = {"backbone": "hrnet_tiny"}

@@ -64,10 +64,6 @@ def test_inspection_equals_prediction(system: System, sample) -> None:
     assert np.array_equal(seen.sample.keypoints, sample.keypoints)
 
 
-def test_flip_adds_an_embedding(system: System, sample) -> None:
-    assert inspect_image(system, sample, OPTIONS, flip=True).outputs.tags.shape[2] == 2
-
-
 def test_inspected_grouping_equals_the_decoder(system: System, sample) -> None:
     outputs = inspect_image(system, sample, OPTIONS).outputs
     steps = inspect_grouping(system, outputs)
