@@ -101,6 +101,10 @@ class AnnotationTable:
         first, last = np.searchsorted(self.images, (image, image + 1))
         return np.arange(first, last)
 
+    def masked(self, rows: IntArray | slice = slice(None)) -> BoolArray:
+        """Tell which rows are crowds or people without a labeled keypoint: training masks them."""
+        return self.crowds[rows] | ~(self.keypoints[rows, :, 2] > 0).any(axis=1)
+
     def people(self, image: int) -> tuple[Float32Array, Float32Array]:
         """Return the labeled people of one image as a ``Sample`` holds them.
 
@@ -112,7 +116,7 @@ class AnnotationTable:
             labeled; and (n,) float32 areas, px².
         """
         rows = self.rows(image)
-        rows = rows[~self.crowds[rows] & self.labeled[rows].any(axis=1)]
+        rows = rows[~self.masked(rows)]
         points = self.keypoints[rows].astype(np.float32)
         points[..., :2] += np.float32(PIXEL_CENTER)
         return np.where(points[..., 2:] > 0, points, 0), self.areas[rows].astype(np.float32)

@@ -24,13 +24,13 @@ from PIL import Image
 from torch import Tensor
 
 from poselib.data.image_folder import bare_sample
-from poselib.data.image_io import as_rgb, check_image
+from poselib.data.image_io import as_rgb, check_image, image_size
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
 from poselib.engine.device import get_device
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.predict import PredictOptions, input_sizes, predict
 from poselib.poses import Poses
 from poselib.skeletons import Skeleton
-from poselib.structures import Sample
+from poselib.structures import Sample, Size
 from poselib.systems import System
 
 if TYPE_CHECKING:
@@ -93,15 +93,19 @@ class Predictor:
                 ``load``, for this call alone.
 
         Returns:
-            The poses of each image, px of the image, the highest person score first.
+            The poses of each image, px of the image as a viewer shows it, the highest person score
+            first. Files and PIL images are turned as their EXIF orientation asks.
 
         Raises:
             FileNotFoundError: an image file is absent; before anything is predicted.
-            ValueError: an image cannot be understood, or an option is unknown or out of range.
+            ValueError: an image cannot be understood, is a narrow strip or would become too large,
+                or an option is unknown or out of range.
         """
         chosen = self.with_options(**options)
         several = _several(images)
         samples = _Samples(several if several is not None else [images])
+        for path in samples.paths():
+            chosen.check_size(path, image_size(path, upright=True))
         poses = predict(
             chosen.system, samples, chosen.options, device=chosen.device, progress=progress
         )
@@ -153,6 +157,13 @@ class Predictor:
             )
         heading = title or drawn[0]
         return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least, title=heading)
+
+    def check_size(self, name: str | Path, size: Size) -> None:
+        """Raise ValueError, before anything is predicted, if an image of (H, W) px cannot be."""
+        try:
+            input_sizes(self.system, size, self.options)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
@@ -255,10 +266,13 @@ class _Samples(Sequence[Sample]):
 
     def __init__(self, images: Images | Sequence[Any]) -> None:
         self.images = images
-        for index in range(len(images)) if isinstance(images, list | tuple) else ():
-            image = images[index]
-            if isinstance(image, str | Path):
-                check_image(Path(image))
+        for path in self.paths():
+            check_image(path)
+
+    def paths(self) -> list[Path]:
+        """Return the images that are files, of a list or tuple."""
+        listed = self.images if isinstance(self.images, list | tuple) else ()
+        return [Path(image) for image in listed if isinstance(image, str | Path)]
 
     def __len__(self) -> int:
         return len(self.images)

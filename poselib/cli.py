@@ -39,7 +39,8 @@ _PREDICT = """Find people in images.
 
 OUT receives each image with its poses drawn, results.json with the poses in COCO's results
 format, and images.json, a COCO document of the images and their ids. Images named by numbers, as
-COCO's are, have these as ids. Images are turned as their EXIF orientation asks, as a viewer does.
+COCO's are, have these as ids. Images are turned as their EXIF orientation asks, as a viewer does:
+coordinates, heights and widths are px of the turned picture.
 """
 _DECODE = """Group the keypoints of stored maps into people.
 
@@ -183,6 +184,8 @@ def _predict(arguments: argparse.Namespace) -> str:
         batch_size=arguments.batch_size,
         device=arguments.device,
     )
+    for path, size in zip(files.paths, files.sizes, strict=True):
+        model.check_size(path, size)
     threshold = arguments.draw_score
     if threshold is None:
         threshold = model.system.visualization_threshold

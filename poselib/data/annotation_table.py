@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,13 @@ from poselib.typing import BoolArray, FloatArray
 
 if TYPE_CHECKING:  # Processes that render scenes would wait for torch.
     from poselib.structures import Size
+
+# The largest number of an annotation file, an area in px²: its square still fits into float32.
+LARGEST = 1e12
+# How far from the image's corner a coordinate may lie, px: native code counts in 32 bits.
+FARTHEST = 1e6
+# Pixels of the largest image that is read: Pillow's limit, so that a small file fills no memory.
+MAX_PIXELS = 178_956_970
 
 
 @dataclass(frozen=True)
@@ -69,24 +78,27 @@ def gather(
         decimals: round pixel indices and boxes to so many places, as a file would state them.
 
     Raises:
-        ValueError: no image or no labeled keypoint is given, or an image's id is used twice.
+        ValueError: no image or no labeled keypoint is given, an image's id is used twice, or a
+            number is not finite or out of range.
     """
     if need_people and not images:
         raise ValueError(f"{source}: empty dataset: it lists no images")
     ids = [n if i.image_id is None else i.image_id for n, i in enumerate(images, start=1)]
-    if len(set(ids)) != len(ids):
-        raise ValueError(f"{source}: images: an id is used twice")
+    check_unique(ids, f"{source}: images")
     if need_people and not any(image.labeled.any() for image in images):
         raise ValueError(f"{source}: empty dataset: no person has a labeled keypoint")
     kept = [n for n, image in enumerate(images) if keep_empty or image.labeled.any()]
     rows = [images[n] for n in kept]
-    parts = [_columns(image, keypoints, decimals) for image in rows]
+    with np.errstate(over="ignore", invalid="ignore"):  # checked below, with the name of the image
+        parts = [_columns(image, keypoints, decimals) for image in rows]
     none = np.zeros((0, keypoints, 3)), np.zeros((0, 4)), np.zeros(0), np.zeros(0, bool)
     points, boxes, areas, ignored = (
         np.concatenate(column) for column in zip(none, *parts, strict=True)
     )
     sizes = tuple(image.size for image in rows if image.size is not None)
-    return AnnotationTable(
+    for image in rows:
+        check_size(image.size, f"{source}: {image.file_name}")
+    table = AnnotationTable(
         image_ids=tuple(ids[n] for n in kept),
         keypoints=points,
         boxes=boxes,
@@ -100,6 +112,50 @@ def gather(
         crowd_indices={ids[n]: index for n in kept if (index := images[n].crowd_index) is not None},
         source=source,
     )
+    check_people(table, lambda row: f"{source}: {table.file_names[table.images[row]]}", "box")
+    return table
+
+
+def check_people(table: AnnotationTable, where: Callable[[int], str], box: str) -> None:
+    """Raise ValueError for the first person with a number that is not finite or out of range.
+
+    Native code is given these numbers; it would crash, or read memory that is not its own.
+
+    Args:
+        table: the people; keypoints that are not labeled are zeros.
+        where: gives the place of a person in the file from its row.
+        box: the file's name of the field of boxes.
+    """
+    near = np.abs(table.keypoints[..., :2]) <= FARTHEST
+    boxes = (np.abs(table.boxes) <= FARTHEST).all(axis=1)
+    checks = (
+        ("keypoints", near.all(axis=(1, 2)), table.keypoints[..., :2], f"px within ±{FARTHEST:g}"),
+        (box, boxes, table.boxes, f"px within ±{FARTHEST:g}"),
+        (box, (table.boxes[:, 2:] >= 0).all(axis=1), table.boxes, "a width and height from 0 on"),
+        ("area", (table.areas >= 0) & (table.areas <= LARGEST), table.areas, "px²"),
+    )
+    for name, good, values, wanted in checks:
+        for row in np.flatnonzero(~good)[:1].tolist():
+            found = values[row]
+            if name == "keypoints":
+                found = found.flat[np.abs(found).argmax()]
+            raise ValueError(f"{where(row)}: {name}: expected {wanted}, found {found.tolist()}")
+
+
+def check_size(size: Size | None, where: str) -> None:
+    """Raise ValueError for a (height, width) that no image that is read can have."""
+    if size is not None and min(size) < 1:
+        raise ValueError(f"{where}: height and width must be positive, found {size}")
+    if size is not None and math.prod(size) > MAX_PIXELS:
+        found = f"{size[1]} x {size[0]} px"
+        raise ValueError(f"{where}: width and height: {found} are more than {MAX_PIXELS} in all")
+
+
+def check_unique(ids: Sequence[object], where: str) -> None:
+    """Raise ValueError that names the first id that is used twice."""
+    if len(set(ids)) < len(ids):
+        twice = next(number for number, times in Counter(ids).items() if times > 1)
+        raise ValueError(f"{where}: an id is used twice: {twice}")
 
 
 def _columns(

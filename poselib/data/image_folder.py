@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.coco_export import coco_category
-from poselib.data.image_io import check_image, image_size, read_image
+from poselib.data.image_io import check_image, exif_orientation, image_size, read_image
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
 
@@ -75,13 +75,20 @@ class ImageFiles:
         return self.paths[index]
 
     def document(self, skeleton: Skeleton) -> dict[str, Any]:
-        """Return a COCO-format document of the images, to which results of this skeleton refer."""
-        images = [
+        """Return a COCO-format document of the images, to which results of this skeleton refer.
+
+        Height, width and coordinates are those of the picture as it is shown. Where the file stores
+        it turned, ``exif_orientation`` says how.
+        """
+        images: list[dict[str, Any]] = [
             {"id": number, "file_name": str(path), "height": height, "width": width}
             for number, path, (height, width) in zip(
                 self.image_ids, self.paths, self.sizes, strict=True
             )
         ]
+        for image, path in zip(images, self.paths, strict=True):
+            if (orientation := exif_orientation(path)) != 1:
+                image["exif_orientation"] = orientation
         categories = [coco_category(skeleton, self.category_id)]
         return {"images": images, "annotations": [], "categories": categories}
 
@@ -89,8 +96,8 @@ class ImageFiles:
 def image_paths(sources: Sequence[str | Path]) -> list[Path]:
     """Return the image files that file names, folders and patterns such as ``a/*.jpg`` refer to.
 
-    A folder refers to the images in it, without hidden files and subfolders. Each file is returned
-    once.
+    A folder refers to the images in it, without hidden files and subfolders. Each name is returned
+    once; several names of one content, such as links, are all returned.
 
     Raises:
         FileNotFoundError: a file is missing, or a folder or pattern has no image.
@@ -98,7 +105,7 @@ def image_paths(sources: Sequence[str | Path]) -> list[Path]:
     paths: dict[Path, Path] = {}
     for source in sources:
         for path in _expand(Path(source)):
-            paths.setdefault(path.resolve(), path)
+            paths.setdefault(path.absolute(), path)
     return list(paths.values())
 
 
@@ -124,7 +131,8 @@ def _expand(source: Path) -> list[Path]:
 
 def _numbers(paths: Sequence[Path]) -> tuple[int, ...]:
     stems = [path.stem for path in paths]
-    if all(stem.isascii() and stem.isdigit() for stem in stems):
+    # Longer ones do not fit into 64 bits, as ids must.
+    if all(stem.isascii() and stem.isdigit() and len(stem) < 19 for stem in stems):
         numbers = tuple(int(stem) for stem in stems)
         if len(set(numbers)) == len(numbers):
             return numbers

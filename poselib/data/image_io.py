@@ -7,6 +7,7 @@ Images without annotations are turned as EXIF asks, which is how a viewer shows 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from poselib.structures import Size
@@ -33,8 +34,8 @@ _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }
-# Errors of Pillow for files that are truncated, of another kind or far too large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# Bytes that a decoder takes for more of an image: whatever they are, there is no 0xff among them.
+_MORE_DATA = bytes(range(255)) * 8
 
 
 def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
@@ -48,21 +49,25 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: it is truncated or not an image.
+        ValueError: it is truncated, not an image, or has more pixels than Pillow or OpenCV reads.
     """
     _check_present(path)
     data = path.read_bytes()
     _check_complete(data, path)
+    (height, width), orientation = _header(io.BytesIO(data), path)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        reason = getattr(error, "err", "not enough memory")
+        raise ValueError(f"{path}: {width} x {height} px cannot be decoded: {reason}") from error
     if image is None:
         raise ValueError(f"{path}: expected an image, but it cannot be decoded")
+    if data.startswith(_JPEG_START) and (image[-2:, -2:] == 128).all() and _ends_early(data):
+        raise ValueError(f"{path}: truncated: the data end before the last rows of the image")
     pixels: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
-    if upright:
-        with Image.open(io.BytesIO(data)) as header:
-            turn = _TURNS.get(header.getexif().get(_ORIENTATION, 1))
-        pixels = pixels if turn is None else np.ascontiguousarray(turn(pixels))
-    return pixels
+    turn = _TURNS.get(orientation) if upright else None
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def as_rgb(image: object) -> NDArray[np.uint8]:
@@ -105,6 +110,8 @@ def as_rgb(image: object) -> NDArray[np.uint8]:
 
 def _from_array(values: NDArray[Any], channels_first: bool) -> NDArray[np.uint8]:
     shape = values.shape
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"an image of {values.dtype} cannot be understood: it must have numbers")
     if values.ndim == 2:
         values = values[..., None]
     counts = (1, 3, 4)
@@ -149,12 +156,19 @@ def image_size(path: Path, *, upright: bool = False) -> Size:
         ValueError: it is not an image.
     """
     _check_present(path)
-    try:
-        with Image.open(path) as image:
-            turned = upright and image.getexif().get(_ORIENTATION, 1) >= _SIDEWAYS
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except _UNREADABLE as error:
-        raise ValueError(f"{path}: expected an image: {error}") from error
+    (height, width), orientation = _header(path, path)
+    return (width, height) if upright and orientation >= _SIDEWAYS else (height, width)
+
+
+def exif_orientation(path: Path) -> int:
+    """Return how an image file asks to be turned, 1 to 8 as in EXIF; 1 is not at all.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is not an image.
+    """
+    _check_present(path)
+    return _header(path, path)[1]
 
 
 def check_image(path: Path) -> None:
@@ -198,6 +212,37 @@ def _check_present(path: Path) -> None:
         raise FileNotFoundError(f"image file {path} does not exist")
 
 
+def _header(source: Path | io.BytesIO, path: Path) -> tuple[Size, int]:
+    """Return the (height, width) and the EXIF orientation that the header of an image states."""
+    try:
+        with Image.open(source) as image:
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            return (image.height, image.width), orientation if orientation in _TURNS else 1
+    except Exception as error:  # Pillow raises errors of every kind for what is no image
+        raise ValueError(f"{path}: expected an image: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, without addresses of objects."""
+    if isinstance(error, UnidentifiedImageError):
+        return "its format is not known"
+    return re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", str(error))
+
+
+def _ends_early(data: bytes) -> bool:
+    """Whether a JPEG ends before its last rows, which decoders fill with gray, but has an end mark.
+
+    If so, whatever is put before the mark is decoded into these rows.
+    """
+    body = data[: data.rindex(_JPEG_END)]
+    # Pillow's decoder writes no warning of its own.
+    with (
+        Image.open(io.BytesIO(data)) as as_it_is,
+        Image.open(io.BytesIO(body + _MORE_DATA + _JPEG_END)) as with_more,
+    ):
+        return not np.array_equal(np.asarray(as_it_is), np.asarray(with_more))
+
+
 def _check_complete(data: bytes, path: Path) -> None:
     """Raise ValueError for a truncated file, which OpenCV would silently fill with gray."""
     if data.startswith(_JPEG_START) and data.endswith(_JPEG_END):
@@ -208,5 +253,5 @@ def _check_complete(data: bytes, path: Path) -> None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-    except _UNREADABLE as error:
-        raise ValueError(f"{path}: truncated, corrupt or not an image: {error}") from error
+    except Exception as error:  # as in _header
+        raise ValueError(f"{path}: truncated, corrupt or not an image: {_reason(error)}") from error

@@ -6,16 +6,18 @@ samples and to metrics, so that every dataset trains and evaluates alike.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 
 from poselib.annotations import AnnotationTable
 from poselib.data.annotation_table import AnnotatedImage, gather
-from poselib.data.image_io import image_size, read_image
+from poselib.data.image_io import exif_orientation, image_size, read_image
+from poselib.data.regions import decode_region
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size, sample_index
 
@@ -45,8 +47,9 @@ class KeypointImages:
                 f"{table.source}: {table.keypoints.shape[1]} keypoints, but skeleton "
                 f"{skeleton.name!r} has {len(skeleton)}"
             )
-        self.table, self.image_folder, self.skeleton = table, Path(images), skeleton
-        _check_images(self.image_folder, table.file_names)
+        self.image_folder, self.skeleton = Path(images), skeleton
+        names = _present_files(self.image_folder, table.file_names)
+        self.table = replace(table, file_names=names)
 
     def __repr__(self) -> str:
         return f"<{len(self)} images of {self.table.source}, skeleton {self.skeleton.name!r}>"
@@ -93,11 +96,7 @@ class KeypointImages:
         image = read_image(self.image_path(index))
         size = (image.shape[0], image.shape[1])
         if table.sizes is not None and size != table.sizes[index]:
-            stated = table.sizes[index]
-            raise ValueError(
-                f"{self.image_path(index)}: {size[0]}x{size[1]} px, but "
-                f"{table.source} states {stated[0]}x{stated[1]}"
-            )
+            raise ValueError(self._other_size(index, size, table.sizes[index]))
         keypoints, areas = table.people(index)
         return Sample(
             image=image.transpose(2, 0, 1),
@@ -108,13 +107,24 @@ class KeypointImages:
             to_original=AffineTransform.identity(),
         )
 
+    def _other_size(self, index: int, size: Size, stated: Size) -> str:
+        path = self.image_path(index)
+        orientation = exif_orientation(path)
+        turned = (
+            f": the file asks to be turned (EXIF orientation {orientation}), and the labels are of "
+            "the turned picture; store it turned"
+        )
+        return (
+            f"{path}: {size[0]}x{size[1]} px, but {self.table.source} states "
+            f"{stated[0]}x{stated[1]}{turned if orientation > 1 and size == stated[::-1] else ''}"
+        )
+
     def _ignore(self, index: int, size: Size) -> NDArray[np.bool_]:
         if index in self.table.regions:
-            code = {"size": list(size), "counts": self.table.regions[index]}
-            return rle.decode(code).astype(bool)
+            return decode_region(self.table.regions[index], size)
         mask = np.zeros(size, dtype=bool)
         rows = self.table.rows(index)
-        for left, top, width, height in self.table.boxes[rows[self.table.ignored[rows]]]:
+        for left, top, width, height in self.table.boxes[rows[self.table.masked(rows)]]:
             # The pixels whose center is inside.
             mask[_inside(top, top + height), _inside(left, left + width)] = True
         return mask
@@ -124,16 +134,32 @@ class KeypointImages:
         return self.table
 
 
-def _check_images(folder: Path, names: Sequence[str]) -> None:
-    """Raise FileNotFoundError unless the folder holds all images."""
+def _present_files(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of images, with ``/`` where a file has the separators of Windows.
+
+    Raises:
+        FileNotFoundError: the folder lacks an image.
+    """
     if not folder.is_dir():
         raise FileNotFoundError(f"image folder {folder} does not exist")
-    absent = [name for name in names if not (folder / name).is_file()]
-    if absent:
-        listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        raise FileNotFoundError(
-            f"image folder {folder} lacks {len(absent)} of {len(names)} images: {listed}"
-        )
+
+    def is_there(name: str, base: Path = folder) -> bool:
+        # Of names that no file can have, too long for example, it says that there is none.
+        return os.path.isfile(os.path.join(base, name))
+
+    if all(map(is_there, names)):
+        return tuple(names)
+    found = [name if is_there(name) else name.replace("\\", "/") for name in names]
+    absent = [name for name in found if not is_there(name)]
+    if not absent:
+        return tuple(found)
+    listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+    hints = "; backslashes are read as separators" if list(names) != found else ""
+    if is_there(absent[0], folder.parent):
+        hints += f"; the names begin at {folder.parent}, which is the folder to give"
+    raise FileNotFoundError(
+        f"image folder {folder} lacks {len(absent)} of {len(names)} images: {listed}{hints}"
+    )
 
 
 def _inside(start: float, stop: float) -> slice:

@@ -97,10 +97,7 @@ def letterbox(sample: Sample, size: int, multiple: int = 64, frame: Frame = "cen
     """
     _check_positive(size=size, multiple=multiple)
     scale = letterbox_scale(sample.size, size)
-    # Less than a pixel beyond a multiple is cut off, to save another ``multiple`` px of padding.
-    height, width = (
-        int((side * scale + multiple - 1) // multiple) * multiple for side in sample.size
-    )
+    height, width = letterbox_size(sample.size, size, multiple)
     if frame == "center":
         return warp_sample(sample, _scaling(scale), (height, width))
     y, x = (int(side / 2 + 0.5) for side in sample.size)
@@ -113,6 +110,14 @@ def in_frame(warp: AffineTransform, frame: Frame) -> AffineTransform:
     """Return the transform, in px of poselib's frame, of one that is written in px of a frame."""
     half = half_pixel(frame)
     return _shifting(-half, -half).then(warp).then(_shifting(half, half))
+
+
+def letterbox_size(image: Size, size: int, multiple: int = 64) -> Size:
+    """Return the (H, W) that ``letterbox`` gives an image of size (H, W)."""
+    scale = letterbox_scale(image, size)
+    # Less than a pixel beyond a multiple is cut off, to save another ``multiple`` px of padding.
+    height, width = (int((side * scale + multiple - 1) // multiple) * multiple for side in image)
+    return height, width
 
 
 def letterbox_scale(image: Size, size: int) -> float:
@@ -233,9 +238,14 @@ def _warp_image(
     # OpenCV has pixel centers at 0, 1, ...: convert to ours, transform, and convert back.
     index_warp = _shifting(0.5, 0.5).then(warp).then(_shifting(-0.5, -0.5))
     border = (outside, outside, outside)
-    return cv2.warpAffine(
-        image, index_warp.matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderValue=border
-    )  # type: ignore[return-value]
+    try:
+        return cv2.warpAffine(
+            image, index_warp.matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderValue=border
+        )  # type: ignore[return-value]
+    except cv2.error as error:
+        # Versions before 5 take no side of more than 32766 px; or the memory is not enough.
+        before, after = f"{image.shape[1]} x {image.shape[0]}", f"{size[1]} x {size[0]}"
+        raise ValueError(f"{before} px cannot be resampled to {after} px: {error.err}") from error
 
 
 def _shrink(

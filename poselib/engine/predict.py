@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
+<<<<<<< HEAD
 from poselib.data.transforms import in_frame, letterbox, warp_sample
+=======
+from poselib.data.transforms import letterbox, letterbox_size, warp_sample
+>>>>>>> 027ebcb (Numbers of annotation files are checked before native code sees them; what a file means is read in every reader)
 from poselib.ops.normalization import normalize
 from poselib.structures import AffineTransform, Poses, Sample, Size
 from poselib.systems import System
@@ -22,6 +27,9 @@ Views = tuple[Sample, ...]
 # How many times longer than the short side the long side of an image may be: a strip one px high
 # would take more memory than there is.
 _LONGEST = 32
+# Pixels that an image may have in the network: a checkpoint or an option that states a size of a
+# million would otherwise end the process.
+_MOST_PIXELS = 2**26
 # Short side, px, of images for a system that does not know its own (HAE, Sec. IV-B).
 _SIZE = 512
 
@@ -108,7 +116,9 @@ def predict_variants(
         For each system, what ``predict`` returns.
 
     Raises:
-        ValueError: there is no system, or two of them have different networks.
+        ValueError: there is no system, two of them have different networks, or an image cannot be
+            presented.
+        MemoryError: the memory does not suffice; the message says for what.
     """
     if not systems or any(system.model is not systems[0].model for system in systems):
         raise ValueError("predict: expected one system or more that share one network")
@@ -117,7 +127,8 @@ def predict_variants(
     found: list[dict[int, Poses]] = [{} for _ in systems]
     with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
         for indices, views in _same_sized(first, samples, options):
-            outputs = infer(first, views, options.flip)
+            with _memory_of(views, first):
+                outputs = infer(first, views, options.flip)
             frames = [view[0].to_original for view in views]
             for system, mine in zip(systems, found, strict=True):
                 for index, frame, poses in zip(
@@ -127,6 +138,22 @@ def predict_variants(
                     mine[index] = replace(poses.warped(frame), skeleton=system.skeleton)
             bar.update(len(indices))
     return [[mine[i] for i in range(len(samples))] for mine in found]
+
+
+@contextmanager
+def _memory_of(views: Sequence[Views], system: System) -> Iterator[None]:
+    """Say in one sentence what the memory does not suffice for."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and "can't allocate memory" not in str(error):
+            raise
+        height, width = max((view.size for view in views[0]), key=math.prod)
+        raise MemoryError(
+            f"image {views[0][0].image_id}: {len(views)} of {width} x {height} px need more memory "
+            f"than {device_of(system)} has: choose a smaller size or fewer, smaller scales"
+        ) from error
 
 
 @torch.no_grad()
@@ -162,6 +189,35 @@ def device_of(system: System) -> torch.device:
     return next((p.device for p in system.model.parameters()), torch.device("cpu"))
 
 
+def input_sizes(system: System, image: Size, options: PredictOptions) -> tuple[Size, ...]:
+    """Return the sizes (H, W), px, at which an image (H, W) is presented, one for each scale.
+
+    Raises:
+        ValueError: the image is a strip, one side of which is far longer than the other, or would
+            be too large for the memory.
+    """
+    height, width = image
+    if max(image) > _LONGEST * min(image):
+        raise ValueError(
+            f"an image of {width} x {height} px is too narrow: one side may be at most {_LONGEST} "
+            "times the other"
+        )
+    size, step = options.size_for(system), _step(system, options)
+    base = letterbox_size(image, size, _padded_multiple(system, options))
+    sizes = [base]
+    for factor in options.scales:
+        if factor != 1.0:
+            rows, columns = (max(1, round(side * factor / step)) * step for side in base)
+            sizes.append((rows, columns))
+    largest = max(sizes, key=math.prod)
+    if math.prod(largest) > _MOST_PIXELS:
+        raise ValueError(
+            f"an image of {width} x {height} px would become {largest[1]} x {largest[0]} px at "
+            f"size {size} and scales {options.scales}: more than {_MOST_PIXELS} px in all"
+        )
+    return tuple(sizes)
+
+
 def present(system: System, sample: Sample, options: PredictOptions) -> Views:
     """Return the network inputs of an image: resized and padded, then at each other scale.
 
@@ -172,17 +228,26 @@ def present(system: System, sample: Sample, options: PredictOptions) -> Views:
     size that the network takes.
 
     Raises:
-        ValueError: the image is a strip, one side of which is far longer than the other.
+        ValueError: as ``input_sizes`` does; the message names the image.
     """
-    if max(sample.size) > _LONGEST * min(sample.size):
-        height, width = sample.size
-        raise ValueError(
-            f"an image of {width} x {height} px is too narrow: one side may be at most {_LONGEST} "
-            "times the other"
-        )
-    multiple = options.multiple_for(system)
-    step = int(getattr(system.model, "multiple", multiple))
-    padded = next(
+    try:
+        _, *others = input_sizes(system, sample.size, options)
+    except ValueError as error:
+        raise ValueError(f"image {sample.image_id}: {error}") from error
+    padded = _padded_multiple(system, options)
+    base = letterbox(sample, options.size_for(system), padded, system.frame)
+    return base, *(_on_canvas(system, sample, base, size) for size in others)
+
+
+def _step(system: System, options: PredictOptions) -> int:
+    """Return the px to a multiple of which the network takes images."""
+    return int(getattr(system.model, "multiple", options.multiple_for(system)))
+
+
+def _padded_multiple(system: System, options: PredictOptions) -> int:
+    """Return the px to a multiple of which images are padded, so that no scale stretches them."""
+    multiple, step = options.multiple_for(system), _step(system, options)
+    return next(
         (
             several * multiple
             for several in range(1, 5)
@@ -190,27 +255,21 @@ def present(system: System, sample: Sample, options: PredictOptions) -> Views:
         ),
         multiple,
     )
-    base = letterbox(sample, options.size_for(system), padded, system.frame)
-    return base, *(
-        _at_scale(system, sample, base, factor, step) for factor in options.scales if factor != 1.0
-    )
 
 
 def _divides(step: int, length: float) -> bool:
     return abs(length - step * round(length / step)) < 1e-6
 
 
-def _at_scale(system: System, sample: Sample, base: Sample, factor: float, step: int) -> Sample:
-    """Return an image on the canvas of ``base`` times ``factor``, in multiples of ``step`` px."""
-    height, width = (max(1, round(side * factor / step)) * step for side in base.size)
+def _on_canvas(system: System, sample: Sample, base: Sample, size: Size) -> Sample:
+    """Return an image on the canvas of ``base`` at another size (H, W)."""
+    height, width = size
     stretch = np.diag([width / base.size[1], height / base.size[0], 1.0])[:2]
     # The factor applies to px of the network's frame: by stride * cell, of every scale, a decoder
     # then finds the same places.
     warp = in_frame(AffineTransform(stretch), system.frame)
     from_sample = sample.to_original.then(base.to_original.inverse())
-    return warp_sample(
-        sample, from_sample.then(warp), (height, width), antialias=system.frame == "center"
-    )
+    return warp_sample(sample, from_sample.then(warp), size, antialias=system.frame == "center")
 
 
 def _same_sized(

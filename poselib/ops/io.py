@@ -128,13 +128,20 @@ def read_json(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is not a JSON object; the message names the file.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    content = parse_json(path.read_bytes(), str(path))
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, not a {type(content).__name__}")
     return content
+
+
+def parse_json(content: bytes | str, name: str) -> Any:
+    """Return what JSON holds; raises ValueError that names the file if it cannot be read."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError(f"{name}: not JSON that can be read: it is nested too deeply") from error
+    except (ValueError, MemoryError) as error:
+        raise ValueError(f"{name}: not JSON: {error}") from error
 
 
 def append_line(path: Path, content: Any) -> None:
@@ -158,8 +165,5 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     lines = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            lines += [json.loads(line)] if line.strip() else []
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not JSON: {error}") from error
+        lines += [parse_json(line, f"{path}, line {number}")] if line.strip() else []
     return lines

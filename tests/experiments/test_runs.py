@@ -133,7 +133,7 @@ def test_parameters_in_old_names_are_read(tmp_path: Path) -> None:
 def test_a_torn_file_is_named(tmp_path: Path) -> None:
     run = start_run(tmp_path, "train", {})
     (run.folder / "params.json").write_text('{"a":')
-    with pytest.raises(ValueError, match=r"params\.json is not JSON"):
+    with pytest.raises(ValueError, match=r"params\.json: not JSON"):
         list_runs(tmp_path)
     with pytest.raises(FileNotFoundError, match="holds no run"):
         load_run(tmp_path)

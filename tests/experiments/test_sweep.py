@@ -98,7 +98,7 @@ def test_absent_and_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.json"):
         read_sweep(tmp_path / "none.json")
     (tmp_path / "torn.json").write_text('{"about": ')
-    with pytest.raises(ValueError, match=r"torn\.json is not JSON"):
+    with pytest.raises(ValueError, match=r"torn\.json: not JSON"):
         read_sweep(tmp_path / "torn.json")
     with pytest.raises(FileNotFoundError, match=r"absent\.ipynb"):
         read_sweep(sweep_file(tmp_path, notebook="absent.ipynb"))

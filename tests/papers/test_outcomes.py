@@ -60,5 +60,5 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"of 'hea'; there are those of \[.*'hae'"):
         paper_items("hea")
     (tmp_path / "hae_lambda.json").write_text("{")
-    with pytest.raises(ValueError, match=r"hae_lambda\.json is not JSON"):
+    with pytest.raises(ValueError, match=r"hae_lambda\.json: not JSON"):
         outcomes("hae", tmp_path)

@@ -32,9 +32,9 @@ _VISIBILITY = {1: 2, 2: 1, 3: 0}
 class AicKeypoints(KeypointImages):
     """Images and people of AI Challenger's training or validation file.
 
-    They are numbered from 1 in the file's order. The area of a person is that of the whole box, as
-    in the dataset's own evaluation. Files in COCO's format are read by ``CocoKeypoints`` with the
-    same skeleton.
+    They are numbered from 1 in the file's order. People with only a box become part of
+    ``Sample.ignore_mask``. The area of a person is that of the whole box, as in the dataset's own
+    evaluation. Files in COCO's format are read by ``CocoKeypoints`` with the same skeleton.
 
     Args:
         annotations: the JSON file, such as ``keypoint_validation_annotations_20170911.json``.
@@ -57,9 +57,8 @@ def _image(image: Entry, path: Path) -> AnnotatedImage:
     where = f"{path}: image {name}"
     boxes = entry(image.get("human_annotations"), f"{where}: human_annotations")
     points = entry(image.get("keypoint_annotations"), f"{where}: keypoint_annotations")
-    if boxes.keys() != points.keys():
-        odd = sorted(boxes.keys() ^ points.keys())
-        raise ValueError(f"{where}: {odd} have a box or keypoints, but not both")
+    if odd := sorted(points.keys() - boxes.keys()):
+        raise ValueError(f"{where}: {odd} have keypoints, but no box")
     corners_of = [corners(boxes, person, f"{where}: human_annotations") for person in boxes]
     rows = [_points(points, person, f"{where}: keypoint_annotations") for person in boxes]
     sides = np.array(corners_of, np.float64).reshape(-1, 4)
@@ -72,6 +71,8 @@ def _image(image: Entry, path: Path) -> AnnotatedImage:
 
 
 def _points(points: Entry, person: str, where: str) -> list[tuple[float, float, int]]:
+    if points.get(person) in (None, []):
+        return [(0, 0, 0)] * len(AIC)
     values = numbers(points, person, 3 * len(AIC), where)
     marks = values[2::3]
     if not all(mark in _VISIBILITY for mark in marks):

@@ -13,7 +13,7 @@ import numpy as np
 from poselib.annotations import PIXEL_CENTER, AnnotationTable, DetectionTable
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco_json import read_annotations, read_images, read_table
-from poselib.data.readers.json_fields import Entry, entries, load_json, number, number_rows
+from poselib.data.readers.json_fields import Entry, entries, load_json, number, number_rows, shown
 from poselib.ops.io import atomic_write
 from poselib.skeletons import Skeleton
 
@@ -155,5 +155,8 @@ def _fault(results: Sequence[Entry], annotations: AnnotationTable, name: str) ->
                 return f"{name}[{row}]: lacks {field}"
             # Membership of a tuple needs no hash, which a wrong type may lack.
             if field in known and result[field] not in known[field]:
-                return f"{name}[{row}]: {field} {result[field]} is not in the ground truth"
+                here = f"{name}[{row}]: {field} {shown(result[field])}"
+                if isinstance(result[field], str) and str not in set(map(type, known[field])):
+                    return f"{here}: a whole number is wanted, as in the ground truth"
+                return f"{here} is not in the ground truth"
     return f"{name}: expected dictionaries"

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as rle
 
 from poselib.annotations import AnnotationTable
+from poselib.data.annotation_table import check_people, check_size, check_unique
+from poselib.data.boxes import keypoint_boxes
+from poselib.data.readers.coco_categories import keypoint_category, of_category
 from poselib.data.readers.json_fields import (
     Entry,
     entries,
     entry,
+    flags,
     integer,
     load_json,
     number,
+    number_column,
     number_rows,
-    numbers,
+    shown,
     text,
 )
+from poselib.data.regions import box_codes, merge_codes, outline_codes
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
+from poselib.typing import BoolArray
+
+logger = logging.getLogger(__name__)
 
 FIELDS = ("images", "annotations", "categories")
 
@@ -44,7 +53,8 @@ def read_annotations(source: Path | Entry, skeleton: Skeleton) -> AnnotationTabl
 
     Only the ids, the keypoints, and the boxes or areas are needed. Annotations without ``area`` get
     0.53 of their box, without ``iscrowd`` 0 and without ``num_keypoints`` the count of their
-    labeled keypoints; annotations without ``keypoints`` are left out.
+    labeled keypoints. People without ``keypoints`` are ignored in their box; annotations of
+    categories without any are left out.
 
     Args:
         source: the JSON file, or what it holds.
@@ -60,21 +70,24 @@ def read_annotations(source: Path | Entry, skeleton: Skeleton) -> AnnotationTabl
     needed = {"images": ("id",), "annotations": ("id", "image_id", "category_id")}
     for field in FIELDS:
         for row in content[field]:
-            if lacking := [key for key in needed.get(field, ("id",)) if key not in row]:
-                raise ValueError(f"{name}: {field}: an entry lacks {lacking}")
+            for key in needed.get(field, ("id",)):
+                if not isinstance(row.get(key), int | str):
+                    found = f"{key} {shown(row[key])}" if key in row else f"lacks {[key]}"
+                    raise ValueError(f"{name}: {field}: an entry has no id to go by: {found}")
     images = {image["id"]: image for image in content["images"]}
     categories = tuple(sorted({category["id"] for category in content["categories"]}))
+    annotated = [p for p in content["annotations"] if p["image_id"] in images]
+    with_keypoints = {p["category_id"] for p in annotated if _has_keypoints(p)} & {*categories}
     people = [
         person
-        for person in content["annotations"]
-        if "keypoints" in person
-        and person["image_id"] in images
-        and person["category_id"] in categories
+        for person in annotated
+        if person["category_id"] in with_keypoints
+        and (_has_keypoints(person) or person.get("bbox") is not None)
     ]
     table = _table(images, _by_image(people, images), categories, len(skeleton), name)
-    sizes = [(image.get("height"), image.get("width")) for image in images.values()]
-    known = all(None not in size for size in sizes)
-    return replace(table, sizes=tuple(sizes) if known else None, source=file)
+    known = all(None not in (i.get("height"), i.get("width")) for i in images.values())
+    sizes = tuple(_size(image, f"{name}: images: id {n}") for n, image in images.items() if known)
+    return replace(table, sizes=sizes if known else None, source=file)
 
 
 def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> AnnotationTable:
@@ -85,20 +98,33 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> AnnotationTa
         ValueError: it is not COCO, does not fit the skeleton, or has a bad or missing field.
     """
     content = read_json(path)
-    category = _category(content["categories"], skeleton, path)
+    category = keypoint_category(content["categories"], skeleton, path)
     images = _images(content["images"], path)
-    people = [p for p in content["annotations"] if p.get("category_id") == category]
+    people = of_category(content["annotations"], content["categories"], category, path)
     _check_ids(people, images, path)
     people = _by_image(people, images)
     table = _table(images, people, (category,), len(skeleton), str(path))
-    counted = ~table.crowds & table.labeled.any(axis=1)
+    counted = ~table.masked()
     if not counted.any():
         raise ValueError(f"{path}: empty dataset: no person has a labeled keypoint")
+    if uncounted := int((table.ignored & counted).sum()):
+        logger.warning(
+            "%s: num_keypoints says 0 for %d people with labeled keypoints: they are trained on, "
+            "but evaluation ignores them",
+            path,
+            uncounted,
+        )
     files = _files(images, path)
-    unlabeled: dict[int, list[Entry]] = {}
-    for row in np.flatnonzero(~counted):
-        unlabeled.setdefault(int(table.images[row]), []).append(people[row])
-    regions = {i: _region(some, files["sizes"][i], path) for i, some in unlabeled.items()}
+    codes: dict[int, list[Entry]] = {}
+    for row in np.flatnonzero(~counted).tolist():
+        image = int(table.images[row])
+        size, where = files["sizes"][image], f"{path}: annotations: id {people[row]['id']}"
+        try:
+            outline = outline_codes(people[row].get("segmentation"), size)
+        except ValueError as error:
+            raise ValueError(f"{where}: segmentation: {error}") from error
+        codes.setdefault(image, []).extend(outline or box_codes(table.boxes[row].tolist(), size))
+    regions = {image: merge_codes(some) for image, some in codes.items() if some}
     table = replace(table, **files, source=path, regions=regions)
     return table if keep_empty else table.at(np.unique(table.images[counted]))
 
@@ -134,38 +160,35 @@ def _table(
     def where(row: int) -> str:
         return f"{name}: annotations: id {people[row]['id']}"
 
-    points = number_rows(people, "keypoints", 3 * keypoints, where).reshape(-1, keypoints, 3)
-    labeled = (points[..., 2] > 0).sum(axis=1)
+    # Whoever has no keypoints is ignored in the outline or box.
+    without = np.array([not _has_keypoints(person) for person in people], dtype=bool)
+    points = number_rows(
+        _with(people, "keypoints", without, [0] * 3 * keypoints), "keypoints", 3 * keypoints, where
+    ).reshape(-1, keypoints, 3)
     for row in np.flatnonzero(~np.isin(points[..., 2], (0, 1, 2)).all(axis=1))[:1].tolist():
         marks = points[row, :, 2].tolist()
         raise ValueError(f"{where(row)}: keypoints: visibility must be 0, 1 or 2, found {marks}")
-    no_area = np.array([person.get("area") is None for person in people], dtype=bool)
-    no_box = np.array([person.get("bbox") is None for person in people], dtype=bool)
+    points = np.where(points[..., 2:] > 0, points, 0)
+    labeled = (points[..., 2] > 0).sum(axis=1)
+    areas = number_column(people, "area", where)
     # Without a box OKS can still be computed from labeled keypoints and an area.
-    boxless = no_box & ~no_area & (labeled > 0)
-    boxes = number_rows(
-        [{"bbox": [0, 0, 0, 0]} if boxless[n] else p for n, p in enumerate(people)],
-        "bbox",
-        4,
-        where,
-    )
-    areas = AREA_OF_BOX * boxes[:, 2] * boxes[:, 3]
-    for row in np.flatnonzero(~no_area).tolist():
-        areas[row] = number(people[row], "area", where(row))
-    for row in np.flatnonzero(areas < 0)[:1].tolist():
-        raise ValueError(f"{where(row)}: area: expected px², found {areas[row]}")
-    counts = [p.get("num_keypoints", n) for p, n in zip(people, labeled.tolist(), strict=True)]
-    crowds = np.array([bool(person.get("iscrowd", 0)) for person in people], dtype=bool)
+    boxless = np.array([person.get("bbox") is None for person in people], dtype=bool)
+    boxless &= ~np.isnan(areas) & (labeled > 0)
+    boxes = number_rows(_with(people, "bbox", boxless, [0, 0, 0, 0]), "bbox", 4, where)
+    extents = keypoint_boxes(points[boxless])
+    boxes[boxless] = np.concatenate([extents[:, :2], extents[:, 2:] - extents[:, :2]], axis=1)
+    counts = number_column(people, "num_keypoints", where)
+    crowds = flags(people, "iscrowd", where)
     place = {image: n for n, image in enumerate(images)}
     kind = {category: n for n, category in enumerate(categories)}
-    return AnnotationTable(
+    table = AnnotationTable(
         image_ids=tuple(images),
         keypoints=points,
         boxes=boxes,
-        areas=areas,
+        areas=np.where(np.isnan(areas), AREA_OF_BOX * boxes[:, 2] * boxes[:, 3], areas),
         images=np.array([place[person["image_id"]] for person in people], np.int64),
         crowds=crowds,
-        ignored=crowds | np.array([count == 0 for count in counts], dtype=bool),
+        ignored=crowds | without | (np.where(np.isnan(counts), labeled, counts) == 0),
         categories=np.array([kind[person["category_id"]] for person in people], np.int64),
         category_ids=categories,
         crowd_indices={
@@ -174,6 +197,19 @@ def _table(
             if "crowdIndex" in image
         },
     )
+    check_people(table, where, "bbox")
+    return table
+
+
+def _has_keypoints(person: Entry) -> bool:
+    return person.get("keypoints") not in (None, [])
+
+
+def _with(people: list[Entry], field: str, rows: BoolArray, value: object) -> list[Entry]:
+    """Return the people with another value of a field in some rows."""
+    if not rows.any():
+        return people
+    return [{field: value} if row else p for p, row in zip(people, rows, strict=True)]
 
 
 def _by_image(people: list[Entry], images: dict[Any, Entry]) -> list[Entry]:
@@ -204,69 +240,14 @@ def _check_ids(people: list[Entry], images: dict[int, Entry], path: Path) -> Non
 
 
 def _images(listed: list[Entry], path: Path) -> dict[int, Entry]:
-    images = {integer(image, "id", f"{path}: images"): image for image in listed}
-    if not images:
+    ids = [integer(image, "id", f"{path}: images") for image in listed]
+    if not ids:
         raise ValueError(f"{path}: empty dataset: images lists none")
-    if len(images) != len(listed):
-        raise ValueError(f"{path}: images: an id is used twice")
-    return images
-
-
-def _category(categories: list[Entry], skeleton: Skeleton, path: Path) -> int:
-    """Return the id of the category with keypoints, after checking their names."""
-    named = [c for c in categories if c.get("keypoints")]
-    if len(named) > 1 or (not named and len(categories) != 1):
-        raise ValueError(
-            f"{path}: categories: expected one with keypoints, found {len(named)} among "
-            f"{len(categories)}"
-        )
-    category = (named or categories)[0]
-    names = tuple(category.get("keypoints") or skeleton.keypoints)
-    # Converted files write "Left Shoulder" as well as "left_shoulder".
-    plain = tuple(str(name).strip().lower().replace(" ", "_") for name in names)
-    if len(names) != len(skeleton):
-        raise ValueError(
-            f"{path}: categories: {len(names)} keypoints, but skeleton {skeleton.name!r} has "
-            f"{len(skeleton)}"
-        )
-    if plain != skeleton.keypoints:
-        raise ValueError(
-            f"{path}: categories: keypoints are {names}, but skeleton {skeleton.name!r} expects "
-            f"{skeleton.keypoints}"
-        )
-    return integer(category, "id", f"{path}: categories")
-
-
-def _region(people: list[Entry], size: Size, path: Path) -> bytes:
-    """Return the run-length code of the union of some people's pixels."""
-    codes = [code for p in people for code in _codes(p, size, f"{path}: annotations: id {p['id']}")]
-    return rle.merge(codes)["counts"]
-
-
-def _codes(person: Entry, size: Size, where: str) -> list[Any]:
-    """Return run-length codes of a person's outline, or of the box where there is none."""
-    outline = person.get("segmentation")
-    try:
-        if isinstance(outline, dict):
-            # COCO writes crowds as a list of run lengths, OCHuman people as a compressed string.
-            code = (
-                rle.frPyObjects(outline, *size) if isinstance(outline["counts"], list) else outline
-            )
-            if list(code["size"]) != list(size):
-                raise ValueError(f"its size is {code['size']}, the image's {list(size)}")
-            return [code]
-        polygons = [p for p in outline or [] if len(p) >= 6 and len(p) % 2 == 0]
-        if polygons:
-            return rle.frPyObjects(polygons, *size)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where}: segmentation: neither polygons nor a run-length code: {error}"
-        ) from error
-    return rle.frPyObjects(np.array([numbers(person, "bbox", 4, where)], np.float64), *size)
+    check_unique(ids, f"{path}: images")
+    return dict(zip(ids, listed, strict=True))
 
 
 def _size(image: Entry, where: str) -> Size:
     size = integer(image, "height", where), integer(image, "width", where)
-    if min(size) < 1:
-        raise ValueError(f"{where}: height and width must be positive, found {size}")
+    check_size(size, where)
     return size

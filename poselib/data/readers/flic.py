@@ -96,7 +96,9 @@ def _example(entry: np.void, where: str, split: str, unchecked: bool) -> _Exampl
     torso = _numbers(entry, "torsobox", (1, 4), where)[0] + PIXEL_CENTER
     if not np.isfinite(torso).all():
         raise ValueError(f"{where}: torsobox: expected finite numbers, found {torso}")
-    height, width, _ = _numbers(entry, "imgdims", (1, 3), where)[0].astype(int).tolist()
+    height, width, _ = _numbers(entry, "imgdims", (1, 3), where)[0].tolist()
+    if not (height.is_integer() and width.is_integer()):
+        raise ValueError(f"{where}: imgdims: expected whole numbers, found {height}, {width}")
     # FLIC lacks the flags of FLIC-full.
     doubtful = any(flag(entry, name, where) == 1 for name in ("isbad", "isunchecked"))
     if field(entry, split) is None:
@@ -105,7 +107,7 @@ def _example(entry: np.void, where: str, split: str, unchecked: bool) -> _Exampl
         file_name=text(entry, "filepath", where),
         keypoints=np.concatenate([np.where(labeled, xy, 0), 2 * labeled], axis=1),
         torso=torso,
-        size=(height, width),
+        size=(int(height), int(width)),
         chosen=flag(entry, split, where) == 1
         and bool(labeled.any())
         and (unchecked or not doubtful),

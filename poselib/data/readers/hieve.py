@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
-from poselib.data.readers.json_fields import Entry, entries, entry, load_json, numbers, text
+from poselib.data.readers.json_fields import (
+    Entry,
+    corners,
+    entries,
+    entry,
+    load_json,
+    numbers,
+    text,
+    visible_files,
+)
 from poselib.skeletons import HIEVE
 
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -60,7 +69,8 @@ def hieve_videos(labels: Path) -> list[str]:
         FileNotFoundError: the folder is missing or holds no label file.
     """
     # By length first: 10 comes after 9.
-    names = sorted((p.stem for p in labels.glob("*.json")), key=lambda stem: (len(stem), stem))
+    files = visible_files(labels, "*.json")
+    names = sorted((path.stem for path in files), key=lambda stem: (len(stem), stem))
     if not names:
         raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
     return names
@@ -78,7 +88,7 @@ def _frame(frame: Entry, where: str, video: str) -> AnnotatedImage:
         raise ValueError(f"{where}: image: expected one, found {len(image)}")
     listed = entries(frame.get("annorect"), f"{where}: annorect")
     people = [(person, f"{where}: annorect[{i}]") for i, person in enumerate(listed)]
-    boxes = [[_value(person, field, at) for field in _CORNERS] for person, at in people]
+    boxes = [_box(person, at) for person, at in people]
     points = [_points(person, at) for person, at in people]
     sides = np.array(boxes).reshape(-1, 4)
     return AnnotatedImage(
@@ -87,6 +97,11 @@ def _frame(frame: Entry, where: str, video: str) -> AnnotatedImage:
         boxes=sides,
         areas=box_areas(sides),
     )
+
+
+def _box(person: Entry, where: str) -> list[float]:
+    values = [_value(person, field, where) for field in _CORNERS]
+    return corners({"box": values}, "box", where)
 
 
 def _points(person: Entry, where: str) -> NDArray[np.float64]:

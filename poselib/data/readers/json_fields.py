@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from poselib.typing import FloatArray
+from poselib.data.annotation_table import LARGEST
+from poselib.ops.io import parse_json
+from poselib.typing import BoolArray, FloatArray
 
 Entry = dict[str, Any]
+_WHOLE = 2**63  # numbers and ids are kept in 64 bits
 
 
 def load_json(path: Path, kind: str = "annotation") -> Any:
@@ -20,14 +24,28 @@ def load_json(path: Path, kind: str = "annotation") -> Any:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: it is not JSON.
+        ValueError: it is not JSON, or of a depth or a length of numbers that cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{kind} file {path} does not exist")
-    try:
-        return json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+    return parse_json(path.read_bytes(), str(path))
+
+
+def visible_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below a folder that match, sorted, without hidden ones.
+
+    Systems leave files such as ``._1.json`` beside those of a dataset.
+    """
+    found = (path for path in folder.glob(pattern) if path.is_file())
+    return sorted(p for p in found if not re.search(r"(^|/)\.", p.relative_to(folder).as_posix()))
+
+
+def letters(name: object) -> str:
+    """Return the letters and digits of a keypoint's name, in lower case.
+
+    Converted files write ``Left Shoulder``, ``left-shoulder`` or ``LeftShoulder``.
+    """
+    return "".join(filter(str.isalnum, name.lower())) if isinstance(name, str) else ""
 
 
 def entry(value: Any, where: str) -> Entry:
@@ -47,16 +65,16 @@ def entries(value: Any, where: str) -> list[Entry]:
 def integer(holder: Entry, field: str, where: str) -> int:
     """Return a whole number; raises ValueError that names the field."""
     value = holder.get(field)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{where}: {field}: expected a whole number, found {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not -_WHOLE <= value < _WHOLE:
+        raise ValueError(f"{where}: {field}: expected a whole number, found {shown(value)}")
     return value
 
 
 def number(holder: Entry, field: str, where: str) -> float:
     """Return a finite number; raises ValueError that names the field."""
     value = holder.get(field)
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{where}: {field}: expected a finite number, found {value!r}")
+    if not _is_number(value):
+        raise ValueError(f"{where}: {field}: expected a finite number, found {_found(value)}")
     return float(value)
 
 
@@ -64,7 +82,7 @@ def text(holder: Entry, field: str, where: str) -> str:
     """Return text that is not empty; raises ValueError that names the field."""
     value = holder.get(field)
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{where}: {field}: expected text, found {value!r}")
+        raise ValueError(f"{where}: {field}: expected text, found {shown(value)}")
     return value
 
 
@@ -72,10 +90,12 @@ def numbers(holder: Entry, field: str, count: int, where: str) -> list[float]:
     """Return ``count`` finite numbers; raises ValueError that names the field."""
     value = holder.get(field)
     if not isinstance(value, list) or len(value) != count:
-        found = f"{len(value)}" if isinstance(value, list) else f"{value!r}"
+        found = f"{len(value)}" if isinstance(value, list) else shown(value)
         raise ValueError(f"{where}: {field}: expected {count} numbers, found {found}")
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
-        raise ValueError(f"{where}: {field}: expected finite numbers, found {value}")
+    for place, one in enumerate(value):
+        if not _is_number(one):
+            found = f"found {_found(one)} at position {place}"
+            raise ValueError(f"{where}: {field}: expected finite numbers, {found}")
     return value
 
 
@@ -100,9 +120,37 @@ def number_rows(
     except ValueError:  # of different lengths
         values = np.zeros(0)
     plain = values.shape == (len(holders), count) and values.dtype.kind in "iuf"
-    if not plain or not np.isfinite(values).all():
+    if not plain or not (np.abs(values, dtype=float) <= LARGEST).all():
         return np.array([numbers(h, field, count, where(n)) for n, h in enumerate(holders)], float)
     return values.astype(np.float64)
+
+
+def number_column(holders: Sequence[Entry], field: str, where: Callable[[int], str]) -> FloatArray:
+    """Return a finite number of each of N objects, (N,); NaN where it is absent or null.
+
+    Raises:
+        ValueError: as ``number`` does, for the first object that is wrong.
+    """
+    given = [holder.get(field) for holder in holders]
+    for n, value in enumerate(given):
+        if value is not None and not _is_number(value):
+            number(holders[n], field, where(n))
+    return np.array([math.nan if value is None else value for value in given], float)
+
+
+def flags(holders: Sequence[Entry], field: str, where: Callable[[int], str]) -> BoolArray:
+    """Return a flag of each of N objects, (N,): 0, 1, true or false; false where it is absent.
+
+    Raises:
+        ValueError: another value is found, such as text.
+    """
+    given = [holder.get(field) for holder in holders]
+    for n, value in enumerate(given):
+        # A tuple compares by equality, which every type has: True is 1.
+        if value not in (None, 0, 1):
+            wanted = "expected 0, 1, true or false"
+            raise ValueError(f"{where(n)}: {field}: {wanted}, found {shown(value)}")
+    return np.array([bool(value) for value in given], bool)
 
 
 def corners(holder: Entry, field: str, where: str) -> list[float]:
@@ -113,6 +161,24 @@ def corners(holder: Entry, field: str, where: str) -> list[float]:
     """
     a, b, c, d = numbers(holder, field, 4, where)
     return [min(a, c), min(b, d), max(a, c), max(b, d)]
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: text in quotes, long ones shortened."""
+    return reprlib.repr(value)
+
+
+def _found(value: object) -> str:
+    large = isinstance(value, int | float) and LARGEST < abs(value) < math.inf
+    return shown(value) + (f", which is more than {LARGEST:g}" if large else "")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that arrays of 32 bits can hold, squared too.
+
+    A comparison is false for NaN, and takes whole numbers of any length.
+    """
+    return isinstance(value, int | float) and -LARGEST <= value <= LARGEST
 
 
 def _short(value: Any) -> str:

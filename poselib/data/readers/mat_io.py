@@ -7,25 +7,19 @@ and counts from 1. The functions accept every form of the same value.
 from __future__ import annotations
 
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
+
+from poselib.data.annotation_table import LARGEST
 
 Value = NDArray[Any]
 
 # Added to pixel coordinates that count from 1, so that the first pixel's center is 0.5.
 PIXEL_CENTER = -0.5
-
-# Errors of scipy for files that are truncated or of another kind.
-_UNREADABLE = (
-    *(EOFError, IndexError, KeyError, MatReadError, OSError, RuntimeError, TypeError),
-    *(ValueError, zlib.error),
-)
 
 
 def read_mat(path: Path, name: str) -> Value:
@@ -43,7 +37,7 @@ def read_mat(path: Path, name: str) -> Value:
             raise ValueError(f"{path}: a MATLAB 7.3 file; save it again in MATLAB with -v7")
     try:
         content = loadmat(str(path), variable_names=[name])
-    except _UNREADABLE as error:
+    except Exception as error:  # scipy raises errors of every kind for what is no such file
         raise ValueError(f"{path}: not a MATLAB file, or truncated: {error}") from error
     if name not in content:
         raise ValueError(f"{path}: expected a variable named {name!r}")
@@ -81,9 +75,12 @@ def number(entry: np.void, name: str, where: str) -> float:
     if value is None:
         return math.nan
     try:
-        return float(value.item())
-    except (TypeError, ValueError) as error:
+        found = float(value.item())
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: {name}: expected a number, found {_shown(value)}") from error
+    if abs(found) > LARGEST:
+        raise ValueError(f"{where}: {name}: expected a finite number, found {found:g}")
+    return found
 
 
 def flag(entry: np.void, name: str, where: str) -> float:

@@ -87,7 +87,7 @@ def _mat_image(entry: np.void, order: int, train: bool, single: Value, where: st
         raise ValueError(f"{where}.image: expected one structure, found {len(name)}")
     annorect = structures(field(entry, "annorect"))
     people = [(person, f"{where}.annorect({n})") for n, person in enumerate(annorect, start=1)]
-    heads = [[mat_io.number(p, corner, at) for corner in _HEAD_BOX] for p, at in people]
+    heads = [_mat_head_box(p, at) for p, at in people]
     return MpiiImage(
         number=order,
         file_name=mat_io.text(name[0], "name", f"{where}.image"),
@@ -103,6 +103,11 @@ def _mat_image(entry: np.void, order: int, train: bool, single: Value, where: st
         if single.size
         else (),
     )
+
+
+def _mat_head_box(person: np.void, where: str) -> list[float]:
+    a, b, c, d = (mat_io.number(person, corner, where) for corner in _HEAD_BOX)
+    return [min(a, c), min(b, d), max(a, c), max(b, d)]
 
 
 def _stacked(rows: Sequence[Any], *shape: int) -> NDArray[np.float64]:

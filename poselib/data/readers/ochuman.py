@@ -23,8 +23,10 @@ from poselib.data.readers.json_fields import (
     entries,
     entry,
     integer,
+    letters,
     load_json,
     numbers,
+    shown,
     text,
 )
 from poselib.skeletons import OCHUMAN
@@ -63,13 +65,15 @@ class OcHumanKeypoints(KeypointImages):
         path = Path(annotations)
         content = entry(load_json(path), str(path))
         names = content.get("keypoint_names")
-        if not isinstance(names, list) or not all(name in names for name in OCHUMAN.keypoints):
+        plain = [letters(name) for name in names] if isinstance(names, list) else []
+        wanted = [letters(name) for name in OCHUMAN.keypoints]
+        if not set(wanted) <= set(plain):
             raise ValueError(
-                f"{path}: keypoint_names: expected COCO's among others, found {names!r}"
+                f"{path}: keypoint_names: expected COCO's among others, found {shown(names)}"
             )
-        columns = np.array([names.index(name) for name in OCHUMAN.keypoints])
+        columns = np.array([plain.index(name) for name in wanted])
         chosen = _subset(entries(content.get("images"), f"{path}: images"), subset, path)
-        rows = [_image(image, len(names), columns, path) for image in chosen]
+        rows = [_image(image, len(plain), columns, path) for image in chosen]
         super().__init__(gather(path, rows, len(OCHUMAN), keep_empty), images, OCHUMAN)
 
 
@@ -106,7 +110,7 @@ def _image(image: Entry, named: int, columns: NDArray[np.intp], path: Path) -> A
 
 def _points(person: Entry, named: int, where: str) -> NDArray[np.float64]:
     """Return the keypoints (named, 3) of a person; zeros if only the box is annotated."""
-    if not person.get("keypoints"):
+    if person.get("keypoints") in (None, []):
         return np.zeros((named, 3))
     points = np.array(numbers(person, "keypoints", 3 * named, where)).reshape(named, 3)
     if not np.isin(points[:, 2], (0, 1, 2, 3)).all():

@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas, keypoint_boxes
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
-from poselib.data.readers.json_fields import Entry, entries, entry, integer, load_json, number
+from poselib.data.readers.json_fields import (
+    Entry,
+    entries,
+    entry,
+    integer,
+    letters,
+    load_json,
+    number,
+    shown,
+    visible_files,
+)
 from poselib.skeletons import UAV_HUMAN
 
 Subset = Literal["all", "train", "test"]
@@ -31,6 +41,7 @@ _TEST_SUBJECTS = frozenset(
         *(99, 101, 104, 107, 108, 109, 113),
     )
 )
+_POSITIONS = {letters(name): k for k, name in enumerate(UAV_HUMAN.keypoints)}
 
 
 class UavHumanKeypoints(KeypointImages):
@@ -58,7 +69,8 @@ class UavHumanKeypoints(KeypointImages):
         if subset not in get_args(Subset):
             raise ValueError(f"subset must be one of {get_args(Subset)}, not {subset!r}")
         labels = Path(labels)
-        files = sorted(p for p in labels.rglob("*.json") if subset == "all" or _subset(p) == subset)
+        files = visible_files(labels, "**/*.json")
+        files = [p for p in files if subset == "all" or _subset(p) == subset]
         if not files:
             raise FileNotFoundError(f"label folder {labels} does not exist or holds no .json file")
         rows = [_frame(file, file.relative_to(labels)) for file in files]
@@ -105,14 +117,13 @@ def _mark(mark: Entry, where: str) -> tuple[int, float, float]:
     value = entry(mark.get("value"), f"{where}: value")
     names = value.get("keypointlabels")
     name = names[0] if isinstance(names, list) and len(names) == 1 else names
-    plain = re.sub(r"(?=[A-Z])", "_", str(name)).lower()
-    if plain not in UAV_HUMAN.keypoints:
+    if letters(name) not in _POSITIONS:
         raise ValueError(
-            f"{where}: keypointlabels: expected one of COCO's keypoints, found {name!r}"
+            f"{where}: keypointlabels: expected one of COCO's keypoints, found {shown(name)}"
         )
     x = number(value, "x", where) / 100 * integer(mark, "original_width", where)
     y = number(value, "y", where) / 100 * integer(mark, "original_height", where)
-    return UAV_HUMAN.index(plain), x, y
+    return _POSITIONS[letters(name)], x, y
 
 
 def _people(marks: Sequence[tuple[int, float, float]]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ much more similar to the annotated people.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,9 +57,10 @@ def diagnose(comparison: Comparison) -> tuple[str, ...]:
 
     The hypotheses are: no annotated people, no detections, detections of other images or
     categories, scores that rank wrong detections first, coordinates that are scaled, shifted,
-    scaled or shifted differently in each image, relative to the image's size, mirrored or with x
-    and y exchanged, left and right exchanged, keypoints in another order, and annotated areas that
-    are too small. If none of them explains it, the one sentence says how similar people are.
+    scaled or shifted differently in each image, relative to the image's size, mirrored, turned or
+    with x and y exchanged, left and right exchanged, keypoints in another order, and annotated
+    areas that are too small. If none of them explains it, the one sentence says how similar people
+    are.
 
     Args:
         comparison: annotated people and detections; sizes of images are used where they are known.
@@ -81,7 +82,10 @@ def diagnose(comparison: Comparison) -> tuple[str, ...]:
 def _obvious_reason(comparison: Comparison) -> str | None:
     truth, found = comparison.truth, comparison.found
     if truth.ignored.all():
-        return "the evaluated images have no annotated person with a labeled keypoint"
+        reason = "the evaluated images have no annotated person with a labeled keypoint"
+        if uncounted := int((~truth.masked()).sum()):
+            reason += f" that counts: num_keypoints says 0 for {uncounted} who have some"
+        return reason
     if not len(found):
         return "there are no detections in the evaluated images"
     if not set(found.categories.tolist()) & set(truth.categories[~truth.ignored].tolist()):
@@ -121,6 +125,17 @@ def _exchanged_coordinates(sample: Comparison) -> Iterator[Hypothesis]:
             mirrored = change_coordinates(kept, lambda xy: xy * [-1, 1] + (size - 1) * [1, 0])
             yield Hypothesis(
                 value(mirrored), f"the images were mirrored, and the coordinates still are{words}"
+            )
+        turns: tuple[tuple[str, Callable[[FloatArray], FloatArray]], ...] = (
+            ("half a turn", lambda xy: size - 1 - xy),
+            ("a quarter to the right", lambda xy: (size - 1) * [1, 0] + xy[..., ::-1] * [-1, 1]),
+            ("a quarter to the left", lambda xy: (size - 1) * [0, 1] + xy[..., ::-1] * [1, -1]),
+        )
+        for angle, turn in turns:
+            yield Hypothesis(
+                value(change_coordinates(found, turn)),
+                f"the labels are of pictures turned by {angle}, as EXIF may ask for, and the "
+                "coordinates of pictures as they are stored",
             )
         if np.abs(found.keypoints[..., :2]).max(initial=0) <= 2:
             yield Hypothesis(

@@ -89,7 +89,7 @@ BAD: list[tuple[Change, str]] = [
     (lambda d: d[0].pop("keypoint_annotations"), "keypoint_annotations: expected an object"),
     (
         lambda d: d[0]["human_annotations"].pop("human2"),
-        r"\['human2'\] have a box or keypoints, but not both",
+        r"\['human2'\] have keypoints, but no box",
     ),
     (
         lambda d: d[0]["human_annotations"].update(human1=[1, 2, 3]),

@@ -192,7 +192,7 @@ def test_names_of_keypoints_may_be_written_with_spaces_and_capitals(tmp_path: Pa
     data["categories"][0]["keypoints"] = names
     assert len(reader(tmp_path, data)) == 3
     data["categories"][0]["keypoints"] = [*names[1:], names[0]]
-    with pytest.raises(ValueError, match=r"keypoints are .*'Left Eye'.*'coco' expects"):
+    with pytest.raises(ValueError, match=r"keypoints are .*'Left Eye'.*'coco' expects \['nose'"):
         reader(tmp_path, data)
 
 
@@ -246,7 +246,10 @@ BAD: list[tuple[Callable[[Content], object], str]] = [
     (lambda d: d["categories"].clear(), "categories: expected one with keypoints, found 0 among 0"),
     (lambda d: d["categories"].append(d["categories"][0]), "categories: .* found 2 among 2"),
     (set_names(list(CROWDPOSE.keypoints)), "14 keypoints, but skeleton 'coco' has 17"),
-    (set_names([*COCO.keypoints[1:], "nose"]), "keypoints are .*'coco' expects"),
+    (
+        set_names([*COCO.keypoints[1:], "nose"]),
+        r"17 keypoints are named otherwise: .*\['left_eye'.*'coco' expects \['nose'",
+    ),
     (lambda d: d["images"].append(d["images"][0]), "images: an id is used twice"),
     (set_field("images", "id", "a"), "images: id: expected a whole number, found 'a'"),
     (set_field("images", "height", None), "images: id 3: height: expected a whole number"),
@@ -256,10 +259,6 @@ BAD: list[tuple[Callable[[Content], object], str]] = [
     (set_field("annotations", "id", 1), "annotations: id 1: used twice"),
     (set_field("annotations", "id", None), "annotations: id: expected a whole number"),
     (set_field("annotations", "image_id", 77), "id 2: image_id 77 is not among images"),
-    (
-        set_field("annotations", "keypoints", None),
-        "id 2: keypoints: expected 51 numbers",
-    ),
     (
         set_field("annotations", "keypoints", [1, 2, 2]),
         "keypoints: expected 51 numbers, found 3",

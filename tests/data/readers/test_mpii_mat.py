@@ -190,7 +190,7 @@ def _point_array(xy: np.ndarray, flags: np.ndarray) -> np.ndarray:
         ({"id": NOTHING}, "id: expected 0 to 15, found nan"),
         ({"id": 1.5}, "id: expected 0 to 15, found 1.5"),
         ({"x": NOTHING}, r"point\(2\): expected finite x and y, found nan and 20"),
-        ({"y": np.inf}, "expected finite x and y, found 10 and inf"),
+        ({"y": np.inf}, "y: expected a finite number, found inf"),
         ({"is_visible": 2}, "is_visible: expected 0 or 1, found 2"),
         ({"is_visible": "yes"}, "is_visible: expected a number, found"),
     ],
