@@ -98,14 +98,14 @@ class Predictor:
 
         Raises:
             FileNotFoundError: an image file is absent; before anything is predicted.
-            ValueError: an image cannot be understood, is a narrow strip or would become too large,
-                or an option is unknown or out of range.
+            ValueError: an image cannot be understood, or is a strip or too large; or an option is
+                unknown or out of range.
         """
         chosen = self.with_options(**options)
         several = _several(images)
         samples = _Samples(several if several is not None else [images])
-        for path in samples.paths():
-            chosen.check_size(path, image_size(path, upright=True))
+        paths = samples.paths()
+        chosen.check_sizes(paths, [image_size(path, upright=True) for path in paths])
         poses = predict(
             chosen.system, samples, chosen.options, device=chosen.device, progress=progress
         )
@@ -158,12 +158,13 @@ class Predictor:
         heading = title or drawn[0]
         return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least, title=heading)
 
-    def check_size(self, name: str | Path, size: Size) -> None:
-        """Raise ValueError, before anything is predicted, if an image of (H, W) px cannot be."""
-        try:
-            input_sizes(self.system, size, self.options)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+    def check_sizes(self, paths: Sequence[Path], sizes: Sequence[Size]) -> None:
+        """Raise ValueError if an image file of (H, W) px cannot be presented to the network."""
+        for path, size in zip(paths, sizes, strict=True):
+            try:
+                input_sizes(self.system, size, self.options)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
@@ -266,8 +267,7 @@ class _Samples(Sequence[Sample]):
 
     def __init__(self, images: Images | Sequence[Any]) -> None:
         self.images = images
-        for path in self.paths():
-            check_image(path)
+        list(map(check_image, self.paths()))
 
     def paths(self) -> list[Path]:
         """Return the images that are files, of a list or tuple."""

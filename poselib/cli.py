@@ -184,8 +184,7 @@ def _predict(arguments: argparse.Namespace) -> str:
         batch_size=arguments.batch_size,
         device=arguments.device,
     )
-    for path, size in zip(files.paths, files.sizes, strict=True):
-        model.check_size(path, size)
+    model.check_sizes(files.paths, files.sizes)
     threshold = arguments.draw_score
     if threshold is None:
         threshold = model.system.visualization_threshold

@@ -60,7 +60,7 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         reason = getattr(error, "err", "not enough memory")
-        raise ValueError(f"{path}: {width} x {height} px cannot be decoded: {reason}") from error
+        raise ValueError(f"{path}: {width} x {height} px cannot be decoded ({reason})") from error
     if image is None:
         raise ValueError(f"{path}: expected an image, but it cannot be decoded")
     if data.startswith(_JPEG_START) and (image[-2:, -2:] == 128).all() and _ends_early(data):

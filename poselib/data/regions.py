@@ -115,7 +115,7 @@ def _run_length_code(code: object, size: Size) -> Code:
     if lengths.ndim != 1 or (lengths.size and lengths.dtype.kind not in "iu"):
         raise ValueError("counts: expected run lengths, a list of whole numbers or text")
     _check_cover(lengths, size)
-    return rle.frPyObjects({"size": list(size), "counts": lengths.tolist()}, *size)  # type: ignore[no-any-return]
+    return rle.frPyObjects({"size": list(size), "counts": lengths.tolist()}, *size)
 
 
 def _check_cover(lengths: IntArray, size: Size) -> None:

@@ -72,7 +72,7 @@ def integer(holder: Entry, field: str, where: str) -> int:
 
 def number(holder: Entry, field: str, where: str) -> float:
     """Return a finite number; raises ValueError that names the field."""
-    value = holder.get(field)
+    value: Any = holder.get(field)
     if not _is_number(value):
         raise ValueError(f"{where}: {field}: expected a finite number, found {_found(value)}")
     return float(value)
