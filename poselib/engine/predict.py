@@ -14,11 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
-<<<<<<< HEAD
-from poselib.data.transforms import in_frame, letterbox, warp_sample
-=======
-from poselib.data.transforms import letterbox, letterbox_size, warp_sample
->>>>>>> 027ebcb (Numbers of annotation files are checked before native code sees them; what a file means is read in every reader)
+from poselib.data.transforms import in_frame, letterbox, letterbox_size, warp_sample
 from poselib.ops.normalization import normalize
 from poselib.structures import AffineTransform, Poses, Sample, Size
 from poselib.systems import System
