@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,11 @@ from scipy.spatial.distance import cdist
 from poselib.typing import FloatArray, IntArray
 
 DistanceReduction = Literal["min", "mean"]
+TieRule = Literal["oldest", "nearest", "largest"]
 # (reference embeddings (P, L), remaining types) -> (next type, ``GroupingStep.distances``)
 NextType = Callable[[FloatArray, Sequence[int]], tuple[int, FloatArray]]
 
-# Weight of the exact distance: it decides only between assignments of otherwise equal cost.
+# Weight of the tie rule: it decides only between assignments of otherwise equal cost.
 _TIE_BREAK = 1e-6
 # Upper bound of distances, beyond that of any meaningful tags: keeps costs finite.
 _MAX_DISTANCE = 1e12
@@ -41,10 +42,18 @@ class GroupingOptions:
         detection_threshold: minimum heatmap value of a candidate, exclusive; not negative.
         tag_threshold: maximum distance, exclusive, of a candidate's tag to the reference embedding
             of the person it is assigned to.
-        max_candidates: peaks kept per keypoint type. The number of people is not limited.
+        max_candidates: peaks kept per keypoint type.
+        max_people: candidates are compared with the first people alone, this many; all others then
+            start people of their own. None: no limit. 30 in the official code, where in a crowd
+            every keypoint of the 31st person becomes a person.
         round_distance: cost of a pair. True: ``100 * round(distance) - value``, as in the official
-            code; the exact distance decides between assignments of equal cost. False: the distance
-            alone, as in the paper (HAE, Eq. 18).
+            code. False: the distance alone, as in the paper (HAE, Eq. 18).
+        tie_rule: which of several assignments of equal cost is taken. Rounding makes them common:
+            whatever is nearer than 0.5 costs the same. ``"oldest"``: people who were started
+            earlier come first, as with the Hungarian algorithm of the official code wherever one
+            candidate has the choice; ``"largest"``: people who have more keypoints; both then take
+            the smallest distance. ``"nearest"``: the smallest distance decides at once, which
+            often assigns a keypoint to a fragment, not to the person it is a fragment of.
         threshold_before_assignment: when ``tag_threshold`` applies. True: before the assignment,
             which then assigns as many candidates as possible. False: after it, as in the official
             code, where a distant pair can displace a near one, and people are fragmented.
@@ -54,14 +63,16 @@ class GroupingOptions:
             has some candidate whose tag equals a person's by chance.
 
     Raises:
-        ValueError: a threshold is negative or not finite, ``max_candidates`` is below 1, or
-            ``distance_reduction`` is unknown.
+        ValueError: a threshold is negative or not finite, ``max_candidates`` or ``max_people`` is
+            below 1, or ``tie_rule`` or ``distance_reduction`` is unknown.
     """
 
     detection_threshold: float = 0.1
     tag_threshold: float = 1.0
     max_candidates: int = 30
+    max_people: int | None = None
     round_distance: bool = True
+    tie_rule: TieRule = "oldest"
     threshold_before_assignment: bool = True
     distance_reduction: DistanceReduction = "min"
 
@@ -70,8 +81,12 @@ class GroupingOptions:
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number, not negative: {value}")
-        if self.max_candidates < 1:
-            raise ValueError(f"max_candidates must be at least 1, not {self.max_candidates}")
+        for name in ("max_candidates", "max_people"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.tie_rule not in get_args(TieRule):
+            raise ValueError(f"tie_rule must be one of {get_args(TieRule)}, not {self.tie_rule!r}")
         if self.distance_reduction not in ("min", "mean"):
             raise ValueError(
                 f"distance_reduction must be 'min' or 'mean', not {self.distance_reduction!r}"
@@ -149,21 +164,25 @@ def grouping_steps(
         next_type: selects the next type; it is never offered one without a valid candidate.
         options: thresholds and cost.
     """
-    valid = candidates.valid(options)
+    valid, limit = candidates.valid(options), options.max_people
+    # The best first: so they start people, of whom the tie rule may prefer the oldest.
+    ranked = np.argsort(-candidates.values, axis=1, kind="stable")
     remaining = [int(k) for k in np.flatnonzero(valid.any(axis=1))]
     sums, counts = np.zeros((0, candidates.tags.shape[-1])), np.zeros((0, 1))
     while remaining:
         references = sums / counts
-        keypoint, distances = next_type(references, remaining)
+        keypoint, distances = next_type(references[:limit], remaining)
         remaining.remove(keypoint)
-        chosen = np.flatnonzero(valid[keypoint])
-        tags = candidates.tags[keypoint, chosen].astype(np.float64)
-        people = assign_candidates(tags, candidates.values[keypoint, chosen], references, options)
+        chosen = ranked[keypoint][valid[keypoint, ranked[keypoint]]]
+        tags, values = candidates.tags[keypoint, chosen].astype(float), candidates.values[keypoint]
+        people = assign_candidates(
+            tags, values[chosen], references[:limit], options, counts[:limit, 0]
+        )
         started = people < 0
-        count = np.count_nonzero(started)
-        people[started] = len(sums) + np.arange(count)
-        sums = np.concatenate([sums, np.zeros((count, sums.shape[1]))])
-        counts = np.concatenate([counts, np.zeros((count, 1))])
+        if count := np.count_nonzero(started):
+            people[started] = len(sums) + np.arange(count)
+            sums = np.concatenate([sums, np.zeros((count, sums.shape[1]))])
+            counts = np.concatenate([counts, np.zeros((count, 1))])
         sums[people] += tags
         counts[people] += 1
         yield GroupingStep(
@@ -179,15 +198,21 @@ def grouping_steps(
 
 
 def assign_candidates(
-    tags: FloatArray, values: NDArray[np.float32], references: FloatArray, options: GroupingOptions
+    tags: FloatArray,
+    values: NDArray[np.float32],
+    references: FloatArray,
+    options: GroupingOptions,
+    sizes: FloatArray | None = None,
 ) -> IntArray:
     """Assign the candidates of one keypoint type to people at minimum total cost.
 
     Args:
         tags: (n, L) float64.
         values: (n,) heatmap values.
-        references: (P, L) float64.
+        references: (P, L) float64, of people in the order in which they were started.
         options: threshold and cost.
+        sizes: (P,), how many keypoints each person has, for the tie rule ``"largest"``; by default
+            all have one.
 
     Returns:
         (n,) int64, the assigned person or -1; no person is assigned twice.
@@ -205,8 +230,8 @@ def assign_candidates(
     cost = distances
     if options.round_distance:
         cost = 100 * np.round(distances) - values[:, None]
-    # Bounded and convex: sums of plain distances are often equal for scalar tags (L = 1).
-    cost = cost + _TIE_BREAK * distances**2 / (1 + distances**2)
+    sizes = np.ones(len(references)) if sizes is None else sizes
+    cost = cost + _TIE_BREAK * _tie_costs(distances, sizes, options)
     if options.threshold_before_assignment and not near.all():
         # More than all acceptable pairs together: as many of those as possible are assigned.
         acceptable = cost[near] if near.any() else np.zeros(1)
@@ -215,6 +240,19 @@ def assign_candidates(
     assigned = near[rows, columns]
     people[rows[assigned]] = columns[assigned]
     return people
+
+
+def _tie_costs(distances: FloatArray, sizes: FloatArray, options: GroupingOptions) -> FloatArray:
+    """Return costs (n, P) from 0 to 1 that order assignments of equal cost by the tie rule."""
+    # Bounded and convex: sums of plain distances are often equal for scalar tags (L = 1).
+    apart = distances**2 / (1 + distances**2)
+    # Without rounding the distance is the cost: nothing but its sums can be equal.
+    if options.tie_rule == "nearest" or not options.round_distance:
+        return apart
+    if options.tie_rule == "oldest":
+        return (np.arange(len(sizes)) + apart / (len(distances) + 1)) / len(sizes)
+    most = sizes.max()
+    return (most - sizes + apart / (len(distances) + 1)) / most
 
 
 def collect_groups(steps: Iterable[GroupingStep], candidates: Candidates) -> Groups:

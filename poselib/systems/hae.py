@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.associative import AssociativeOptions, decode_associative
-from poselib.decoders.grouping import DistanceReduction, GroupingOptions
+from poselib.decoders.grouping import DistanceReduction, GroupingOptions, TieRule
 from poselib.decoders.keypoint_order import OrderName, keypoint_order
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.losses.associative import (
@@ -79,7 +79,8 @@ class HaeOptions:
         order: of keypoint types when decoding in a fixed order (Table IX), see
             ``decoders.keypoint_order.keypoint_order``.
         resolution, subpixel, nms_kernel, refine: see ``decoders.associative.AssociativeOptions``.
-        detection_threshold, tag_threshold, max_candidates: see ``GroupingOptions``.
+        detection_threshold, tag_threshold, max_candidates, max_people, round_distance, tie_rule,
+        threshold_before_assignment: see ``GroupingOptions``.
     """
 
     backbone: str = "hrnet_w32"
@@ -126,6 +127,10 @@ class HaeOptions:
     detection_threshold: float = GroupingOptions.detection_threshold
     tag_threshold: float = GroupingOptions.tag_threshold
     max_candidates: int = GroupingOptions.max_candidates
+    max_people: int | None = GroupingOptions.max_people
+    round_distance: bool = GroupingOptions.round_distance
+    tie_rule: TieRule = GroupingOptions.tie_rule
+    threshold_before_assignment: bool = GroupingOptions.threshold_before_assignment
     refine: bool = AssociativeOptions.refine
 
 

@@ -101,6 +101,8 @@ def test_unknown_options_list_the_known_ones() -> None:
         ("detection_threshold", -0.1, "detection_threshold must be a finite number"),
         ("tag_threshold", float("nan"), "tag_threshold must be a finite number"),
         ("max_candidates", 0, "max_candidates must be at least 1"),
+        ("max_people", 0, "max_people must be at least 1"),
+        ("tie_rule", "youngest", "tie_rule must be one of"),
     ],
 )
 def test_unknown_values_are_refused(option: str, value: float | str, message: str) -> None:

@@ -52,6 +52,10 @@ HAE: dict[str, Any] = {
     "detection_threshold": 0.1,
     "tag_threshold": 1.0,
     "max_candidates": 30,
+    "max_people": None,
+    "round_distance": True,
+    "tie_rule": "oldest",
+    "threshold_before_assignment": True,
     "refine": True,
 }
 REGRESSION: dict[str, Any] = {

@@ -169,10 +169,12 @@ def _assign(joints: FloatArray, references: list[FloatArray], options: PlainOpti
         return chosen
     distances = _distances(joints, references)
     cost = 100 * np.round(distances) - joints[:, 2:3]
-    cost += 1e-6 * distances**2 / (1 + distances**2)  # of equal matchings the nearest
+    # Of equal matchings the one of the people who were started first; of these the nearest.
+    rank = np.arange(len(references)) + distances**2 / (1 + distances**2) / (len(joints) + 1)
+    cost += 1e-6 * rank / len(references)
     near = distances < options.tag_threshold
-    # As many near pairs as possible. Far dearer, and rounding would hide who is the nearest.
-    cost[~near] = 1e6
+    # As many near pairs as possible. Far dearer, and rounding would hide what decides ties.
+    cost[~near] = 100 * (options.tag_threshold + 1) * (len(joints) + 1)
     for row, column in zip(*linear_sum_assignment(cost), strict=True):
         if near[row, column]:
             chosen[row] = int(column)
