@@ -123,7 +123,7 @@ class AnnotationTable:
 
     def only(self, rows: BoolArray) -> AnnotationTable:
         """Return the table with some of the people, (N,) bool, in all images."""
-        return _only(self, rows)
+        return self if rows.all() else _take(self, np.flatnonzero(rows))
 
     def at(self, positions: IntArray) -> AnnotationTable:
         """Return the table of the images at some positions, in that order."""
@@ -199,14 +199,10 @@ class DetectionTable:
 
     def only(self, rows: BoolArray) -> DetectionTable:
         """Return some of the detections, (P,) bool."""
-        return _only(self, rows)
+        return self if rows.all() else _take(self, np.flatnonzero(rows))
 
 
 _Table = TypeVar("_Table", AnnotationTable, DetectionTable)
-
-
-def _only(table: _Table, kept: BoolArray) -> _Table:
-    return table if kept.all() else _take(table, np.flatnonzero(kept))
 
 
 def _take(table: _Table, rows: IntArray) -> _Table:

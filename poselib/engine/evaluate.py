@@ -128,7 +128,7 @@ def evaluate(
     """
     annotations = dataset.annotations()  # refused before the network runs on all images
     poses = predict(system, dataset, options, device=device, progress=progress)
-    return _evaluate(dataset, annotations, poses, system.skeleton, explain)
+    return evaluate_poses(dataset, poses, system.skeleton, annotations=annotations, explain=explain)
 
 
 def evaluate_poses(
@@ -136,6 +136,7 @@ def evaluate_poses(
     poses: Sequence[Poses],
     skeleton: Skeleton,
     *,
+    annotations: AnnotationTable | None = None,
     explain: bool = True,
 ) -> Evaluation:
     """Evaluate poses that were predicted already, by whatever program.
@@ -146,23 +147,15 @@ def evaluate_poses(
         dataset: labeled images, or their annotated people alone.
         poses: one for each image, in their order, px of the image files.
         skeleton: of both.
+        annotations: of the dataset, where they have been read already.
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
         ValueError: the dataset has no annotations, or the number of poses is not that of the
             images.
     """
-    annotations = dataset if isinstance(dataset, AnnotationTable) else dataset.annotations()
-    return _evaluate(dataset, annotations, poses, skeleton, explain)
-
-
-def _evaluate(
-    dataset: LabeledImages | AnnotationTable,
-    annotations: AnnotationTable,
-    poses: Sequence[Poses],
-    skeleton: Skeleton,
-    explain: bool,
-) -> Evaluation:
+    if annotations is None:
+        annotations = dataset if isinstance(dataset, AnnotationTable) else dataset.annotations()
     comparison = compare(annotations, poses, skeleton)
     ids = annotations.image_ids
     crowded = bool(ids) and all(image in annotations.crowd_indices for image in ids)

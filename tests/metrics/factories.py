@@ -54,7 +54,7 @@ def coco_document(scenes: SyntheticScenes) -> Entry:
     """The COCO document that is written beside synthetic images."""
     skeleton, count = scenes.skeleton, len(scenes)
     described = (scene_entries(scenes.scene(i), skeleton, i, "png") for i in range(count))
-    return dataset_document(described, scenes.config, count, scenes.seed, skeleton)
+    return dataset_document(described, {}, skeleton)
 
 
 def comparison_of(

@@ -63,12 +63,11 @@ class SyntheticScenes:
     def __getitem__(self, index: int) -> Sample:
         index = sample_index(index, self._count)
         scene = self.scene(index)
-        keypoints = scene.keypoints_of(self.skeleton)
-        kept = (keypoints[..., 2] > 0).any(1)
+        keypoints, _, areas = scene.labeled_people(self.skeleton)
         return Sample(
             image=np.ascontiguousarray(scene.image.transpose(2, 0, 1)),
-            keypoints=keypoints[kept],
-            areas=scene.areas[kept],
+            keypoints=keypoints,
+            areas=areas,
             ignore_mask=np.zeros(scene.image.shape[:2], dtype=bool),
             image_id=index,
             to_original=AffineTransform.identity(),
@@ -88,13 +87,12 @@ class SyntheticScenes:
 
     def _annotated(self, index: int) -> AnnotatedImage:
         scene = self.scene(index)
-        keypoints = scene.keypoints_of(self.skeleton)
-        kept = (keypoints[..., 2] > 0).any(axis=1)
+        keypoints, boxes, areas = scene.labeled_people(self.skeleton)
         return AnnotatedImage(
             file_name=f"{index:06d}.png",
-            keypoints=keypoints[kept],
-            boxes=scene.boxes[kept],
-            areas=scene.areas[kept],
+            keypoints=keypoints,
+            boxes=boxes,
+            areas=areas,
             image_id=index,
             size=(scene.image.shape[0], scene.image.shape[1]),
             crowd_index=round(scene.crowd_index, 4),

@@ -40,43 +40,22 @@ def scene_entries(scene: Scene, skeleton: Skeleton, index: int, suffix: str) -> 
         "height": scene.image.shape[0],
         "crowdIndex": round(scene.crowd_index, 4),
     }
-    keypoints = scene.keypoints_of(skeleton)
-    kept = (keypoints[..., 2] > 0).any(axis=1)
-    people = coco_people(keypoints[kept], scene.boxes[kept], scene.areas[kept])
+    people = coco_people(*scene.labeled_people(skeleton))
     return image, [{"image_id": index, "category_id": 1, **person} for person in people]
 
 
-def dataset_document(
-    scenes: Iterable[SceneEntries],
-    config: SceneConfig,
-    count: int,
-    seed: int,
-    skeleton: Skeleton,
-) -> Entry:
-    """Gather scenes into one COCO-format document that states their configuration."""
+def dataset_document(scenes: Iterable[SceneEntries], info: Entry, skeleton: Skeleton) -> Entry:
+    """Gather scenes into one COCO-format document."""
     images, people = [], []
     for image, entries in scenes:
         images.append(image)
         people.extend(entries)
     return {
-        "info": _info(config, count, seed, skeleton),
+        "info": info,
         "images": images,
         # COCO's evaluation takes an id of 0 for no match, so ids start at 1.
         "annotations": [{"id": number, **person} for number, person in enumerate(people, 1)],
         "categories": [coco_category(skeleton)],
-    }
-
-
-def _info(config: SceneConfig, count: int, seed: int, skeleton: Skeleton) -> Entry:
-    return {
-        "description": "synthetic scenes of poselib",
-        "version": VERSION,
-        # The key of folders that exist already.
-        "recipe": config.as_dict(),
-        "seed": seed,
-        "count": count,
-        "skeleton": skeleton.name,
-        "keypoints": list(skeleton.keypoints),
     }
 
 
@@ -111,7 +90,17 @@ def write_scenes(
     if processes < 1:
         raise ValueError(f"processes must be 1 or more, not {processes}")
     folder = Path(folder)
-    expected = {**_info(config, count, seed, skeleton), "image_format": image_format}
+    expected: Entry = {
+        "description": "synthetic scenes of poselib",
+        "version": VERSION,
+        # The key of folders that exist already.
+        "recipe": config.as_dict(),
+        "seed": seed,
+        "count": count,
+        "skeleton": skeleton.name,
+        "keypoints": list(skeleton.keypoints),
+        "image_format": image_format,
+    }
     place = folder.resolve()  # of a link, the folder that it leads to
     if _is_complete(place, expected):
         return folder
@@ -124,8 +113,7 @@ def write_scenes(
             )
             with _map_scenes(render, count, processes) as scenes:
                 bar = tqdm(scenes, total=count, disable=not progress, desc=folder.name)
-                content = dataset_document(bar, config, count, seed, skeleton)
-            content["info"] = expected
+                content = dataset_document(bar, expected, skeleton)
             (temporary / _DOCUMENT).write_text(json.dumps(content) + "\n")
     except OSError:
         # Perhaps another process has just written the same scenes.

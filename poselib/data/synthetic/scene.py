@@ -20,7 +20,7 @@ from poselib.data.synthetic.placement import Bodies, place_crowded, place_loosel
 from poselib.data.synthetic.pose_sampling import FAMILIES, sample_angles
 from poselib.ops.crowd_index import crowd_index
 from poselib.skeletons import CROWDPOSE, Skeleton
-from poselib.typing import FloatArray
+from poselib.typing import Float32Array, FloatArray
 
 _GIRTH = body.LENGTHS.index("girth")
 _LYING = FAMILIES.index("lying")
@@ -56,6 +56,12 @@ class Scene:
     def keypoints_of(self, skeleton: Skeleton) -> NDArray[np.float32]:
         """Return the keypoints (N, K, 3) of a skeleton; see ``keypoint_indices``."""
         return self.keypoints[:, keypoint_indices(skeleton)]
+
+    def labeled_people(self, skeleton: Skeleton) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Return keypoints, boxes and areas of the people with a labeled keypoint of a skeleton."""
+        keypoints = self.keypoints_of(skeleton)
+        kept = (keypoints[..., 2] > 0).any(axis=1)
+        return keypoints[kept], self.boxes[kept], self.areas[kept]
 
 
 def keypoint_indices(skeleton: Skeleton) -> NDArray[np.int64]:
