@@ -126,8 +126,7 @@ class Poses:
         Coordinates are pixel indices, half a px less than here; missing keypoints are 0, 0, 0.
 
         Args:
-            image_id: the dataset's number of the image.
-            category_id: the dataset's number of the category.
+            image_id, category_id: the dataset's numbers of the image and the category.
         """
         rows = self.pixel_indices.reshape(len(self), 3 * self.scores.shape[1]).tolist()
         return [

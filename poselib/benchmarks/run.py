@@ -47,9 +47,7 @@ def run_benchmarks(
 
     Args:
         settings: devices and the threads that one operation may use there.
-        repeats: turns of each pair, more of them until ``seconds`` have passed.
-        seconds: see ``engine.timing.measure``.
-        warmup: calls before those.
+        repeats, seconds, warmup: of ``engine.timing.measure_all``.
 
     Returns:
         One row per benchmark and setting: ``work``, ``setting``, ``same``, the columns of
@@ -103,8 +101,7 @@ def growth_of_times(table: pd.DataFrame, less: str, more: str) -> pd.DataFrame:
 
     Args:
         table: of ``run_benchmarks``.
-        less: the smaller work.
-        more: the larger one.
+        less, more: the smaller work and the larger one.
 
     Returns:
         One row per setting: ``setting``, ``less``, ``more``, ``less_ms``, ``more_ms``, ``growth``,

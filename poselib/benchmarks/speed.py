@@ -233,7 +233,7 @@ def speed_accuracy(
         dataset: labeled images of their skeleton.
         options: how images are presented, one at a time and without the mirrored one.
         images: the time is the mean over this many.
-        threads, device, turns: see ``engine.timing.measure``.
+        threads, device, turns: see ``engine.timing.measure_all``.
 
     Returns:
         One row per system, named by it: ``method``, ``ms`` per image, and ``AP`` in per cent.

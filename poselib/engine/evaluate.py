@@ -116,11 +116,8 @@ def evaluate(
     """Predict the images of a dataset and compare with its annotations.
 
     Args:
-        system: the system to evaluate.
+        system, options, device, progress: as in ``predict``.
         dataset: labeled images of the system's skeleton.
-        options: how images are presented; defaults to ``PredictOptions()``.
-        device: where the network runs; where its weights are if not given.
-        progress: show a bar.
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:

@@ -60,10 +60,8 @@ def collect_scoring_data(
     Args:
         system: detects the people; a scoring net that it has is not used.
         dataset: labeled images of its skeleton, such as its training set.
-        options: how images are presented, one at a time; defaults to ``PredictOptions()``.
+        options, device, progress: as in ``predict``; images are presented one at a time.
         count: number of images, from the first on; 0 for all.
-        device: where the network runs; where its weights are if not given.
-        progress: show a bar.
 
     Raises:
         ValueError: the system does not support a scoring net.
@@ -109,9 +107,7 @@ def train_scoring_net(
     Args:
         net: changed in place, on its device.
         examples: of its skeleton.
-        epochs: passes over the examples.
-        batch_size: examples per step.
-        learning_rate: of Adam.
+        epochs, batch_size, learning_rate: of Adam.
         seed: of the order of the examples.
 
     Returns:
@@ -183,13 +179,7 @@ def detach_scoring_net(system: System) -> System:
 
 
 def best_oks(people: Poses, sample: Sample, skeleton: Skeleton) -> FloatArray:
-    """Return (P,) the highest OKS of each detection with any annotated person of the image.
-
-    Args:
-        people: detections, px of the file.
-        sample: the image, with one annotated person or more.
-        skeleton: of both.
-    """
+    """Return (P,) the highest OKS of each detection, px of the file, with any annotated person."""
     truth = sample.keypoints.astype(np.float64)
     truth[..., :2] = sample.to_original(truth[..., :2])
     areas = sample.areas.astype(np.float64) * sample.to_original.scale**2

@@ -60,15 +60,9 @@ def with_options(system: System, **changes: OptionValue) -> System:
 
 
 def match_distance_for(size: int) -> float:
-    """Return the distance within which a keypoint is matched to a heatmap peak.
+    """Return the distance, px, within which a keypoint is matched to a heatmap peak.
 
-    It is the published one for inputs of 512 px or more, and proportionally less for smaller
-    inputs, on which people are smaller.
-
-    Args:
-        size: short side of the network input, px.
-
-    Returns:
-        Distance in px of the network input.
+    It is the published one for network inputs with a short side of 512 px or more, and
+    proportionally less for smaller ones, on which people are smaller.
     """
     return _MATCH_DISTANCE * min(1.0, size / _SIZE)

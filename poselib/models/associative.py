@@ -23,7 +23,6 @@ def associative_layer(
 
     Args:
         inputs: channels of the features.
-        keypoints: K.
         tags: whether the layer gives tag maps.
         tag_init_std: standard deviation of the tag maps' initial weights.
     """
@@ -45,9 +44,8 @@ class AssociativeHRNet(HRNetTrunk):
 
     Args:
         config: the backbone's shape.
-        keypoints: K.
-        tags: whether there are tag maps; without them ``TagOutputs.tags`` has L = 0.
-        tag_init_std: standard deviation of the tag layer's initial weights.
+        keypoints, tags, tag_init_std: see ``associative_layer``; without tag maps
+            ``TagOutputs.tags`` has L = 0.
         relation: of ``HRNetTrunk``.
     """
 
@@ -67,10 +65,6 @@ class AssociativeHRNet(HRNetTrunk):
         self.final_layers = nn.ModuleList([layer])
 
     def forward(self, images: Tensor) -> TagOutputs:
-        """Return one heatmap scale and tags, both at the stem's stride (4).
-
-        Args:
-            images: (B, 3, H, W) normalized float.
-        """
+        """Return one heatmap scale and tags at stride 4 of images (B, 3, H, W), normalized."""
         heatmaps, tags = split_maps(self.final_layers[0](self.features(images)[0]), self.keypoints)
         return TagOutputs((heatmaps,), tags, (images.shape[2], images.shape[3]))

@@ -57,11 +57,7 @@ class HigherHRNet(AssociativeHRNet):
         initialize(self.deconv_layers)
 
     def forward(self, images: Tensor) -> TagOutputs:
-        """Return heatmaps at the stem's stride (4) and half of it (2), and tags at the former.
-
-        Args:
-            images: (B, 3, H, W) normalized float; H and W multiples of the largest stride.
-        """
+        """Return heatmaps at strides 4 and 2, and tags at the former; see ``stage_features``."""
         features = self.features(images)[0]
         maps = self.final_layers[0](features)
         finer = self.deconv_layers[0](torch.cat([features, maps], dim=1))

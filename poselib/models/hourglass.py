@@ -104,9 +104,7 @@ class StackedHourglass(nn.Module):
 
     Args:
         config: the network's shape.
-        keypoints: K.
-        tags: whether there are tag maps; without them ``TagOutputs.tags`` has L = 0.
-        tag_init_std: standard deviation of the tag layers' initial weights.
+        keypoints, tags, tag_init_std: see ``AssociativeHRNet``.
     """
 
     def __init__(
@@ -133,10 +131,9 @@ class StackedHourglass(nn.Module):
         self.outs = nn.ModuleList(_named(head) for head in heads)
 
     def forward(self, images: Tensor) -> TagOutputs:
-        """Return one heatmap scale and tags at stride 4; those of earlier stacks are intermediate.
+        """Return one heatmap scale and tags at stride 4 of images (B, 3, H, W), normalized.
 
-        Args:
-            images: (B, 3, H, W) normalized float; H and W multiples of ``config.multiple``.
+        Those of earlier stacks are intermediate. H and W are multiples of ``config.multiple``.
         """
         check_images(images, self.multiple)
         x = self.pre(images)

@@ -112,7 +112,7 @@ def with_alignment(config: HRNetConfig, align: AlignConfig = EVERY_BLOCK) -> HRN
 
     Args:
         config: the network; its last stage has basic blocks.
-        align: options, above all which of the blocks are replaced.
+        align: above all, which of the blocks are replaced.
 
     Raises:
         ValueError: the stage has other blocks, or 4 does not divide the width of some.

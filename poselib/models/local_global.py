@@ -123,11 +123,7 @@ class LocalGlobalHRNet(HRNetTrunk):
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> RegressionOutputs:
-        """Return heatmaps, the center map, offsets and the embedding at the stem's stride (4).
-
-        Args:
-            images: (B, 3, H, W) normalized float; H and W multiples of the largest stride.
-        """
+        """Return heatmaps, centers, offsets and embedding at stride 4; see ``stage_features``."""
         maps = self.features(images)
         heatmaps = self.final_layer_cls(self.transition_cls(maps))
         offsets = self.final_layer_reg(self.transition_reg(maps)).unflatten(1, (-1, 2))

@@ -162,12 +162,8 @@ class RegressionHRNet(HRNetTrunk):
         adaptive: adaptive convolutions; false for ordinary ones (DEKR, Table 5: AA).
         branches: the keypoints of each branch of the offset head; one each if not given. A
             single branch of all is no separate regression (DEKR, Table 5: SR; others: Sec. 3.4).
-        width: channels of a branch for each of its keypoints.
-        shared_width: channels of a branch that is the only one.
-        blocks: convolutions in a row in each branch.
+        width, shared_width, blocks, start: see ``OffsetHead``.
         heatmap_width: channels of the heatmap head; 0 for those of the finest branch, as published.
-        start: where the taps of adaptive convolutions lie before training; see
-            ``models.adaptive.AdaptiveBlock``.
         relation: see ``HRNetTrunk``.
         scoring: rates finished poses; it is attached to the outputs and takes no part in making
             them.
@@ -221,11 +217,7 @@ class RegressionHRNet(HRNetTrunk):
         nn.init.normal_(heatmaps.weight, std=_INIT_STD)
 
     def forward(self, images: Tensor) -> RegressionOutputs:
-        """Return heatmaps, the center map and offsets at the stem's stride (4).
-
-        Args:
-            images: (B, 3, H, W) normalized float; H and W multiples of the largest stride.
-        """
+        """Return heatmaps, the center map and offsets at stride 4; see ``stage_features``."""
         maps = self.features(images)
         features = self.transition_heatmap(maps)
         heatmaps = self.head_heatmap[1](self.head_heatmap[0](features))
@@ -237,9 +229,6 @@ class RegressionHRNet(HRNetTrunk):
 
     def taps(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the locations that each cell's regression of each keypoint samples (DEKR, Fig. 4).
-
-        Args:
-            images: (B, 3, H, W) normalized float.
 
         Returns:
             For each block of the offset head (B, K, 9, 2, h, w), (x, y) in cells of its maps,

@@ -25,8 +25,7 @@ class SyntheticScenes:
     """Synthetic scenes, each rendered on demand from the configuration, the seed and its index.
 
     Args:
-        config: configuration of the scenes.
-        count: number of scenes.
+        config, count: configuration and number of the scenes.
         seed: scenes of different seeds are unrelated.
         skeleton: the keypoints that a sample has, found by name.
 

@@ -69,19 +69,15 @@ def write_scenes(
     processes: int = 1,
     progress: bool = False,
 ) -> Path:
-    """Write scenes as a COCO-format folder: ``images/000000.png`` ... and ``annotations.json``.
+    """Write scenes as a COCO-format folder, and return it.
 
     The folder appears complete or not at all. If it already holds the same scenes, nothing is done.
 
     Args:
-        folder: where to write.
         config, count, seed, skeleton: see ``SyntheticScenes``.
         image_format: ``"png"`` or ``"jpg"``.
         processes: number of processes that render; the result does not depend on it.
-        progress: show a progress bar.
-
-    Returns:
-        The folder.
+        progress: show a bar.
 
     Raises:
         ValueError: an argument is out of range, or the folder holds other files.
