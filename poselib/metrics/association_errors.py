@@ -15,7 +15,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from poselib.metrics.matching import assign_one_to_one
+from poselib.metrics.matching import assign_one_to_one, check_people
 from poselib.ops.oks import keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
@@ -92,7 +92,8 @@ def classify_keypoints(
     Raises:
         ValueError: the keypoints are not the skeleton's.
     """
-    _check(poses, sample, skeleton)
+    where = f"image {sample.image_id}"
+    check_people(where, poses, sample.keypoints, sample.areas, len(skeleton))
     # One more annotated person without keypoints stands for no partner: row -1.
     truth = np.pad(sample.keypoints.astype(np.float64), ((0, 1), (0, 0), (0, 0)))
     areas = np.pad(sample.areas.astype(np.float64), (0, 1))
@@ -124,16 +125,6 @@ def classify_keypoints(
     owners = np.where(misplaced, values.argmax(axis=1), owners)
     outcomes = _outcomes(values[:, :-1] >= NEAR, kinds, partners, sample.keypoints[..., 2] > 0)
     return KeypointErrors(partners, kinds, owners, outcomes)
-
-
-def _check(poses: Poses, sample: Sample, skeleton: Skeleton) -> None:
-    keypoints = len(skeleton)
-    if poses.keypoints.shape[1:] != (keypoints, 2) or sample.keypoints.shape[1:] != (keypoints, 3):
-        raise ValueError(
-            f"image {sample.image_id}: detections and annotated people must be (P, K, 2) and "
-            f"(N, K, 3) with the {keypoints} keypoints of skeleton {skeleton.name!r}, not "
-            f"{poses.keypoints.shape} and {sample.keypoints.shape}"
-        )
 
 
 def _similarity(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from poselib.metrics.comparison import Comparison
@@ -11,6 +14,18 @@ from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.typing import FloatArray, IntArray
+
+
+def check_people(
+    where: str, poses: Poses, people: NDArray[Any], sizes: NDArray[Any], keypoints: int
+) -> None:
+    """Raise ValueError unless detections fit annotated people (N, K, 3) with one size (N,) each."""
+    shapes = poses.keypoints.shape, people.shape, sizes.shape
+    if shapes != ((len(poses), keypoints, 2), (len(sizes), keypoints, 3), (len(sizes),)):
+        raise ValueError(
+            f"{where}: detections, annotated people and their sizes must be (P, K, 2), (N, K, 3) "
+            f"and (N,) with K = {keypoints}, not {shapes[0]}, {shapes[1]} and {shapes[2]}"
+        )
 
 
 def assign_one_to_one(similarity: FloatArray) -> IntArray:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from poselib.metrics.matching import check_people
 from poselib.ops.oks import keypoint_similarity
 from poselib.structures import Poses
 from poselib.typing import FloatArray
@@ -103,17 +104,7 @@ def best_reachable_oks(
         (P, N) from 0 to 1; 0 for annotated people without a labeled keypoint.
     """
     annotated, size = np.asarray(truth, np.float64), np.asarray(areas, np.float64)
-    count = np.size(sigmas)
-    fits = (
-        annotated.shape[1:] == (count, 3)
-        and poses.keypoints.shape[1:] == (count, 2)
-        and size.shape == annotated.shape[:1]
-    )
-    if not fits:
-        raise ValueError(
-            f"detections, truth and areas must be (P, K, 2), (N, K, 3) and (N,) with K = "
-            f"{count}, not {poses.keypoints.shape}, {annotated.shape} and {size.shape}"
-        )
+    check_people("oracle search", poses, annotated, size, np.size(sigmas))
     spacing = candidate_spacing(sigmas, step)
     best = nearest_candidates(poses.keypoints[:, None], annotated[..., :2], spacing, window)
     near = keypoint_similarity(best, annotated[..., :2], size, sigmas)

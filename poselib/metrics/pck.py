@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from poselib.metrics.matching import check_people
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import BoolArray, FloatArray
@@ -240,16 +241,6 @@ def _check(
             f"{len(head_sizes)} of head sizes: expected as many of each"
         )
     for row, (found, truth, sizes) in enumerate(zip(poses, people, head_sizes, strict=True)):
-        fits = (
-            found.keypoints.shape[1:] == (keypoints, 2)
-            and truth.shape == (len(sizes), keypoints, 3)
-            and np.ndim(sizes) == 1
-        )
-        if not fits:
-            raise ValueError(
-                f"image {row}: detections, annotated people and head sizes must be (P, K, 2), "
-                f"(N, K, 3) and (N,) with K = {keypoints}, not {found.keypoints.shape}, "
-                f"{truth.shape} and {np.shape(sizes)}"
-            )
+        check_people(f"image {row}", found, truth, np.asarray(sizes), keypoints)
         if (np.asarray(sizes) <= 0).any():
             raise ValueError(f"image {row}: head sizes must be positive, found {sizes}")
