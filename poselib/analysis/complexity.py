@@ -43,9 +43,6 @@ def count(network: CountedNetwork, skeleton: Skeleton) -> Complexity:
 def count_networks(networks: Sequence[CountedNetwork], skeleton: Skeleton) -> pd.DataFrame:
     """Count networks and their parts, and put the published numbers beside them.
 
-    Args:
-        skeleton: whose keypoints they predict.
-
     Returns:
         One row per network and part: ``table``, ``row``, ``size`` (px) and ``part``, ``"all"`` or
         a key of ``PARTS``, without parts that a network lacks; ``params_m``, millions of

@@ -93,7 +93,6 @@ def isolated_panels(
     unmatched, since another one has the rest of the person (HAE, Fig. 8).
 
     Args:
-        poses: sets of detections in it, px of the image.
         titles: of all panels, that of the annotated people first.
     """
     panels = [Panel(sample.image, sample.keypoints, title=titles[0])]

@@ -54,7 +54,6 @@ def inspect_image(system: System, sample: Sample, options: PredictOptions) -> In
 
     Args:
         system: predicts heatmaps and tags, on any device; its model is put into evaluation mode.
-        sample: the image, with or without people.
         options: how it is presented, at one scale and not mirrored.
     """
     system.model.eval()
@@ -111,9 +110,6 @@ def number_alike(groupings: Mapping[str, Sequence[GroupingStep]]) -> dict[str, I
 
     People of the later groupings have the number of the person of the first one that shares most
     keypoints with them; those that share none get further numbers.
-
-    Args:
-        groupings: steps by name, each of the same candidates in another order.
 
     Returns:
         By name, (P,) a number for each person.

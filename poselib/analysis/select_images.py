@@ -22,8 +22,6 @@ def first_crowded(dataset: SampleSource, people: int, count: int, within: int = 
     If there are fewer, those with the most people follow, the first ones first.
 
     Args:
-        dataset: read from its start.
-        people: labeled people that an image should have.
         count: images to return; fewer if the dataset is smaller.
         within: number of images that are read at most.
     """

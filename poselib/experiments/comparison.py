@@ -129,7 +129,6 @@ def scores_of(protocol: Protocol, evaluation: Evaluation) -> dict[str, float]:
     Args:
         protocol: ``"coco"``, AP and AR by size; ``"crowdpose"``, AP by crowding; ``"mpii"``, AP by
             part of the body.
-        evaluation: on images that the protocol fits.
 
     Raises:
         ValueError: images have no crowd index or people no head size, though the protocol needs

@@ -92,12 +92,15 @@ def measure_matching(
     Raises:
         ValueError: a system does not regress poses, or as ``evaluate_variants``.
     """
-    cases = list(product(((ONE, (1.0,)), (SEVERAL, tuple(scales))), (DIRECT, MATCHED)))
+    factors = {ONE: (1.0,), SEVERAL: tuple(scales)}
+    cases = pd.DataFrame(product(factors, (DIRECT, MATCHED)), columns=["scales", "row"])
     variants = [
         Variant(
-            f"{name}, {row}", {"match": row == MATCHED, "match_distance": distance}, scales=factors
+            f"{name}, {row}",
+            {"match": row == MATCHED, "match_distance": distance},
+            scales=factors[name],
         )
-        for (name, factors), row in cases
+        for name, row in cases.itertuples(index=False)
     ]
     tables = []
     for seed, system in enumerate(systems):
@@ -106,11 +109,7 @@ def measure_matching(
         results = evaluate_variants(
             system, dataset, variants, options, errors=True, device=device, progress=progress
         )
-        table = results.table.reset_index(drop=True)
-        table.insert(0, "seed", seed)
-        table.insert(1, "scales", [name for (name, _), _ in cases])
-        table.insert(2, "row", [row for _, row in cases])
-        tables.append(table)
+        tables.append(cases.assign(seed=seed).join(results.table.reset_index(drop=True)))
     return pd.concat(tables, ignore_index=True)
 
 

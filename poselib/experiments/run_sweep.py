@@ -16,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from tqdm import tqdm
 
 from poselib.experiments.ablation import check_runs, read_ablation
 from poselib.experiments.parameters import add_parameter_options, cli_parameters
-from poselib.experiments.sweep import PlannedRun, plan, read_sweep, sweep_results
+from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.ops.io import read_json
 from poselib.ops.processor import usable_cores
 
@@ -55,7 +56,6 @@ def execute_runs(
 
     Args:
         runs_dir: receives the runs; executed notebooks and logs go to ``notebooks`` in it.
-        workers: number of processes at a time.
         folders: further parameters of every run that do not change its results, as ``device``.
         timeout: seconds that one cell may take.
 
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    _report(outcomes, runs, options.runs)
+    _report(outcomes, options.runs)
     return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
 
 
@@ -112,12 +112,23 @@ def _plans(path: Path, options: argparse.Namespace) -> list[PlannedRun]:
     return runs
 
 
-def _report(outcomes: Sequence[Outcome], runs: Sequence[PlannedRun], runs_dir: Path) -> None:
-    results = sweep_results(runs, runs_dir)
-    shown = [c for c in ("row", "seed", "run", "AP", "AP50", "AR") if c in results]
-    table = results[shown].assign(state=[outcome.state for outcome in outcomes])
+def _report(outcomes: Sequence[Outcome], runs_dir: Path) -> None:
+    lines = []
+    for outcome in outcomes:
+        record = outcome.run.record(runs_dir)
+        metrics = record.metrics if record else {}
+        lines.append(
+            {
+                "row": outcome.run.row,
+                "seed": outcome.run.seed,
+                "run": record.id if record else outcome.run.run_id,
+                **{name: metrics.get(name) for name in ("AP", "AP50", "AR")},
+                "state": outcome.state,
+            }
+        )
+    table = pd.DataFrame(lines).dropna(axis=1, how="all").drop_duplicates()
     sys.stderr.flush()
-    sys.stdout.write(table.drop_duplicates().to_string(index=False, float_format="%.3f") + "\n")
+    sys.stdout.write(table.to_string(index=False, float_format="%.3f") + "\n")
     for outcome in outcomes:
         if outcome.state == "failed":
             sys.stdout.write(f"failed: {outcome.run.row}, seed {outcome.run.seed}: {outcome.log}\n")

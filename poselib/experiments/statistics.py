@@ -25,7 +25,6 @@ def mean_and_spread(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFra
 
     Args:
         results: one line per run, with a column ``row``; lines without a metric do not count.
-        metrics: columns to average.
 
     Returns:
         Columns ``row``, ``seeds``, and ``<metric>`` and ``<metric>_std`` for each metric. The
@@ -47,8 +46,6 @@ def gains(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.Da
 
     Args:
         results: one line per row and seed.
-        metrics: columns to compare.
-        baseline: the row to compare with.
 
     Raises:
         ValueError: the baseline is not among the rows, or a row has a seed twice.
@@ -108,9 +105,6 @@ def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = 
 
     Args:
         table: of ``summary``, in units of display.
-        baseline: its row.
-        metric: whose gain.
-        unit: what follows the metric's name.
     """
     parts = []
     for _, line in table[table["row"] != baseline].iterrows():

@@ -34,6 +34,8 @@ from poselib.papers.presets import get_preset
 class Study:
     """An ablation with the runs of some seeds, trained or not.
 
+    In its methods ``results`` are from ``evaluate`` and ``lines`` from ``select_lines``.
+
     Attributes:
         name: of the sweep file, and of the tables and figures.
         ablation: how the runs are evaluated and shown.
@@ -137,9 +139,6 @@ class Study:
     def select_lines(self, results: pd.DataFrame) -> pd.DataFrame:
         """Return the lines of the table in units of display, each named in ``row``.
 
-        Args:
-            results: from ``evaluate``.
-
         Returns:
             One line per label and seed, with the gains that have a panel.
         """
@@ -155,11 +154,7 @@ class Study:
         return lines
 
     def summarize(self, lines: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-        """Return the table of the ablation, and in one line what came out.
-
-        Args:
-            lines: from ``select_lines``.
-        """
+        """Return the table of the ablation, and in one line what came out."""
         spec = self.ablation
         table = summary(lines, spec.metrics, spec.baseline)
         parts = [outcome(table, spec.baseline, metric, " in %") for metric in spec.outcome]
@@ -171,11 +166,7 @@ class Study:
         return table, "; ".join(parts)
 
     def compare_losses(self, lines: pd.DataFrame) -> str:
-        """Return in one line how the final loss and the metrics beside it differ in two rows.
-
-        Args:
-            lines: from ``select_lines``.
-        """
+        """Return in one line how the final loss and the metrics beside it differ in two rows."""
         loss = self.ablation.loss
         pair = lines[lines["row"].isin(loss["compared"])]
         table = summary(pair, list(loss["panels"]), loss["compared"][0])
@@ -185,9 +176,6 @@ class Study:
 
     def compare_decodings(self, results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         """Return what a decoding gains over another one with the same weights, and in one line.
-
-        Args:
-            results: from ``evaluate``.
 
         Returns:
             One line per network (row of the sweep) and decoding, as in ``summary``.
@@ -236,7 +224,6 @@ def open_study(
     """Open an ablation and plan its runs as the parameters of a notebook ask for them.
 
     Args:
-        path: sweep file with an object ``ablation``.
         preset: of every run; ``"smoke"`` takes the first seed and the ablation's ``smoke`` rows.
         seeds: whole numbers with spaces between; each row is trained with each of them.
         steps: of every training; 0 for what the sweep and the preset say.

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from poselib.experiments.former_names import convert_rows, former_parameters
 from poselib.experiments.parameters import (
     LOCAL,
@@ -129,9 +127,7 @@ def plan(
     """Return the runs of a sweep: all rows with the first seed, then all with the next.
 
     Args:
-        seeds: each row is run with each of them.
         parameters: override those that are common to all rows.
-        rows: the rows wanted; all of them by default.
 
     Raises:
         ValueError: a row or a parameter is unknown, or a parameter has another type.
@@ -144,18 +140,6 @@ def plan(
         for seed in seeds
         for row in wanted
     ]
-
-
-def sweep_results(runs: Sequence[PlannedRun], runs_dir: Path | str) -> pd.DataFrame:
-    """Return one line a planned run: ``row``, ``seed``, ``run``, ``finished`` and its metrics."""
-    lines = []
-    for planned in runs:
-        record = planned.record(runs_dir)
-        found = {} if record is None else record.metrics
-        run_id = planned.run_id if record is None else record.id
-        line = {"row": planned.row, "seed": planned.seed, "run": run_id}
-        lines.append({**line, "finished": record is not None, **found})
-    return pd.DataFrame(lines)
 
 
 def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> PlannedRun:

@@ -90,7 +90,6 @@ def train_preset(
     Args:
         preset: gives the recipe and the augmentation.
         system: what to train; its model is changed.
-        folder: receives the checkpoint and the metrics.
         seconds: duration of the training; 0 for the recipe's.
         steps: of the training, however long they take; 0 for the recipe's.
         validate: evaluates the system as often as the recipe says.
@@ -130,8 +129,6 @@ def export_system(
 
     Args:
         path: ends in ``.safetensors``.
-        trained: the system to write.
-        preset: gives the recipe of its training.
         about: how it was trained and what it achieves.
 
     Returns:

@@ -31,9 +31,6 @@ def paper_items(paper: str) -> pd.DataFrame:
 def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
     """Return what came out for each table and figure of a paper, from the sidecars.
 
-    Args:
-        figures_dir: where the notebooks wrote their figures and tables.
-
     Returns:
         Columns ``item``, ``about``, ``notebook``, ``parameters``, ``data`` (what it was run on),
         ``preset``, ``what came out`` and ``made`` (the day). An absent artifact reads ``"not run

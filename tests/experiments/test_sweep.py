@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from poselib.experiments.runs import start_run
-from poselib.experiments.sweep import plan, read_sweep, sweep_results
+from poselib.experiments.sweep import plan, read_sweep
 from tests.experiments.factories import cell, write_notebook
 
 DECLARED = (
@@ -104,10 +104,9 @@ def test_absent_and_broken_files_are_named(tmp_path: Path) -> None:
         read_sweep(sweep_file(tmp_path, notebook="absent.ipynb"))
 
 
-def test_results_are_those_of_finished_runs(tmp_path: Path) -> None:
+def test_only_finished_runs_are_found(tmp_path: Path) -> None:
     runs = plan(read_sweep(sweep_file(tmp_path)), [0, 1])
     start_run(tmp_path / "runs", "train", {}, runs[0].run_id).finish({"AP": 0.25})
     start_run(tmp_path / "runs", "train", {}, runs[1].run_id)  # not finished
-    found = sweep_results(runs, tmp_path / "runs")
-    assert found["finished"].tolist() == [True, False, False, False]
-    assert found["AP"][0] == 0.25 and found["AP"][1:].isna().all()
+    found = [run.record(tmp_path / "runs") for run in runs]
+    assert found[0] is not None and found[0].metrics == {"AP": 0.25} and not any(found[1:])
