@@ -140,7 +140,9 @@ def test_finished_runs_are_evaluated_with_every_decoding(study: Study) -> None:
     assert results["row"].tolist() == ["without"] * 2 and results["seed"].tolist() == [0, 0]
     assert results["decoding"].tolist() == list(DECODINGS)
     assert set(results["run"]) == {study.runs[1].run_id}
-    system = load_checkpoint(trained_file(study.runs[1], study.runs_dir)).system
+    record = study.runs[1].record(study.runs_dir)
+    assert record is not None
+    system = load_checkpoint(trained_file(record)).system
     variants = [Variant(name, options) for name, options in DECODINGS.items()]
     expected = evaluate_variants(
         system, study.test_set, variants, study.settings.predict, errors=True
