@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from poselib.models.residual import conv_norm
 
-Gate = Literal["add", "multiply"]
+Gate = Literal["add", "multiply", "residual"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class RelationConfig:
     """Options of the global relation modeling module; the paper leaves each of them open.
 
     Attributes:
-        gate: what a gate does to its map. The paper writes ``"add"`` (``-> Sigmoid -> +p_i``); the
-            squeeze-and-excitation block that it cites is to ``"multiply"``.
+        gate: what a gate g does to its map p. The paper writes ``"add"`` (``-> Sigmoid -> +p_i``),
+            p + g; the squeeze-and-excitation block that it cites is to ``"multiply"``, p g;
+            ``"residual"``, p + p g, is both: the sum is of the map and its gated self.
         batch_norm: whether batch normalization and a ReLU follow each convolution of Eq. 4, as
             everywhere else in the network. The paper writes out every step and none of these.
         reduction: by what the channels of the gathered maps, twice those of the last stage's, are
@@ -34,6 +35,8 @@ class RelationConfig:
             the attention's input X, as where its formulas come from, and 4 if those of a p_i.
         layer_norm: whether the channel gate is normalized before its sigmoid, as in polarized
             self-attention; the paper's Eq. 5 has no such step.
+        alone: whether the head gets F_GRM alone, as the paper's text has it, or F_GRM in place of
+            the finest of the last stage's maps and the coarser ones beside it, as DEKR's head.
 
     Raises:
         ValueError: the gate is unknown or ``reduction`` less than one.
@@ -43,6 +46,7 @@ class RelationConfig:
     batch_norm: bool = False
     reduction: int = 2
     layer_norm: bool = False
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.gate not in get_args(Gate):
@@ -70,7 +74,8 @@ class SEGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gates = self.fc(x.mean(dim=(2, 3)).relu()).sigmoid()[:, :, None, None]
-        return self.mix(x + gates if self.gate == "add" else x * gates)
+        gated = gates if self.gate == "add" else x * gates
+        return self.mix(gated if self.gate == "multiply" else x + gated)
 
 
 class ChannelAttention(nn.Module):

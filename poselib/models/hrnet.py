@@ -194,9 +194,9 @@ class HRNetTrunk(nn.Module):
     Args:
         config: the network's shape.
         multi_scale_output: whether the last exchange gives every branch or the first alone.
-        relation: if given, global relation modeling replaces the finest features. The paper feeds
-            its output to the head and does not mention the coarser maps; here they are kept for
-            heads that read all resolutions.
+        relation: if given, global relation modeling replaces the finest features, or with
+            ``alone`` all of them. The paper feeds its output to the head and does not mention the
+            coarser maps.
 
     Raises:
         ValueError: there is one multi-branch stage alone and it is to be related to others.
@@ -211,7 +211,7 @@ class HRNetTrunk(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.multiple = config, config.strides[-1]  # of px, of image sides
-        self.multi_scale_output = multi_scale_output
+        self.multi_scale_output = multi_scale_output and not (relation and relation.alone)
         first, second = config.stem
         self.conv1 = nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(first)

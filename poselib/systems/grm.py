@@ -32,9 +32,9 @@ class BackboneOptions:
         head: ``"regression"``, DEKR's, or ``"associative"``, heatmaps and tags at one resolution,
             grouped in a fixed order.
         relation: global relation modeling (GRM; Table I).
-        gate, relation_norm, relation_reduction, relation_gate_norm: see
-            ``models.global_relation.RelationConfig``; the last three are its ``batch_norm``,
-            ``reduction`` and ``layer_norm``.
+        gate, relation_norm, relation_reduction, relation_gate_norm, relation_alone: see
+            ``models.global_relation.RelationConfig``; the last four are its ``batch_norm``,
+            ``reduction``, ``layer_norm`` and ``alone``.
         align: multi-branch feature alignment (MFA; Table I).
         align_blocks, align_residual, align_first: see ``models.feature_align.AlignConfig``.
 
@@ -49,6 +49,7 @@ class BackboneOptions:
     relation_norm: bool = RelationConfig.batch_norm
     relation_reduction: int = RelationConfig.reduction
     relation_gate_norm: bool = RelationConfig.layer_norm
+    relation_alone: bool = RelationConfig.alone
     align: bool = True
     align_blocks: Which = AlignConfig.blocks
     align_residual: bool = AlignConfig.residual
@@ -93,7 +94,11 @@ def build(skeleton: Skeleton, options: GrmOptions | GrmAssociativeOptions) -> Sy
         align = AlignConfig(options.align_blocks, options.align_residual, options.align_first)
         config = with_alignment(config, align)
     related = RelationConfig(
-        options.gate, options.relation_norm, options.relation_reduction, options.relation_gate_norm
+        options.gate,
+        options.relation_norm,
+        options.relation_reduction,
+        options.relation_gate_norm,
+        options.relation_alone,
     )
     relation = related if options.relation else None
     if isinstance(options, GrmOptions):

@@ -29,6 +29,7 @@ PUBLISHED = RelationConfig()
 READINGS = [
     PUBLISHED,
     RelationConfig(gate="multiply"),
+    RelationConfig(gate="residual"),
     RelationConfig(batch_norm=True),
     RelationConfig(reduction=4),
     RelationConfig(layer_norm=True),
@@ -85,19 +86,22 @@ def test_readings_differ() -> None:
 
 def test_gates_by_hand() -> None:
     maps = torch.tensor([[[[1.0, 3.0]], [[-4.0, 2.0]]]])  # means 2 and -1
-    for gate, expected in (("add", [[1.8808, 3.8808], [-3.5, 2.5]]), ("multiply", None)):
+    # sigmoid(2) = 0.8808, and the ReLU makes of -1 a sigmoid of 0
+    for gate, expected in (
+        ("add", [[1.8808, 3.8808], [-3.5, 2.5]]),
+        ("multiply", [[0.8808, 2.6424], [-2.0, 1.0]]),
+        ("residual", [[1.8808, 5.6424], [-6.0, 3.0]]),
+    ):
         module = SEGate(2, RelationConfig(gate=gate))
         with torch.no_grad():
             module.fc.weight.copy_(torch.eye(2))
             module.fc.bias.zero_()
             module.mix.weight.copy_(torch.eye(2)[:, :, None, None])
             module.mix.bias.zero_()
-            # sigmoid(2) = 0.8808, and the ReLU makes of -1 a sigmoid of 0
-            wanted = expected or [[0.8808, 2.6424], [-2.0, 1.0]]
-            np.testing.assert_allclose(module(maps)[0, :, 0], wanted, atol=2e-4)
+            np.testing.assert_allclose(module(maps)[0, :, 0], expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("gate", ["add", "multiply"])
+@pytest.mark.parametrize("gate", ["add", "multiply", "residual"])
 def test_gradients(gate: str) -> None:
     module = randomised(GlobalRelation((2, 3, 2), RelationConfig(gate=gate)))
     maps = [m.requires_grad_() for m in maps_of(2, 3, 2, size=(3, 2))]
@@ -266,6 +270,19 @@ def test_compiles_to_one_graph_and_returns_the_same() -> None:
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(compiled(images)[0], model(images)[0])
+
+
+def test_alone_it_is_all_that_a_head_gets() -> None:
+    model = HRNet(TRUNK, relation=RelationConfig(alone=True)).eval()
+    beside = HRNet(TRUNK, relation=PUBLISHED).eval()
+    model.load_state_dict(beside.state_dict(), strict=False)
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        (alone,), (first, *coarser) = model(images), beside(images)
+    torch.testing.assert_close(alone, first, rtol=1e-5, atol=1e-6)
+    assert model.feature_widths == (8,) and len(coarser) == 2
+    # Nothing is computed for maps that nobody reads.
+    assert set(model.state_dict()) < set(beside.state_dict())
 
 
 def test_imagenet_weights_leave_the_relation_as_it_is(tmp_path: Path) -> None:

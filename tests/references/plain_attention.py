@@ -81,7 +81,8 @@ def gated(p: Floats, module: SEGate) -> Floats:
     y = np.zeros_like(p)
     for c, channel in enumerate(p):
         gate = sigmoid(sum(weight[c, i] * mean for i, mean in enumerate(means)) + bias[c])
-        y[c] = channel + gate if module.gate == "add" else channel * gate
+        kept, factor = {"add": (1, 0), "multiply": (0, gate), "residual": (1, gate)}[module.gate]
+        y[c] = channel * (kept + factor) + (gate if module.gate == "add" else 0)
     return layered(y, module.mix)
 
 

@@ -46,6 +46,8 @@ def test_every_reading_of_the_relation_is_an_option() -> None:
     expected = GlobalRelation((32, 32, 32), config)
     assert repr(relation) == repr(expected)
     assert all(gate.gate == "multiply" for gate in relation.gates)
+    alone = build("grm", COCO, relation_alone=True, **REGRESSION).model
+    assert alone.feature_widths == (64,)
 
 
 def test_options_depend_on_the_head() -> None:

@@ -139,6 +139,7 @@ BACKBONE: dict[str, Any] = {
     "relation_norm": False,
     "relation_reduction": 2,
     "relation_gate_norm": False,
+    "relation_alone": False,
     "align": True,
     "align_blocks": "every",
     "align_residual": False,
