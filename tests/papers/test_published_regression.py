@@ -12,7 +12,10 @@ import pytest
 
 from poselib.papers.published import published, published_table
 
-PAPERS = {"dekr": ("DEKR", "003_9e7b077314474377.txt"), "grm": ("GRM/MFA", "001_73b2b3da386844fe.txt")}  # fmt: skip
+PAPERS = {
+    "dekr": ("DEKR", "003_9e7b077314474377.txt"),
+    "grm": ("GRM/MFA", "001_73b2b3da386844fe.txt"),
+}
 ROOT = Path(__file__).resolve().parents[2]
 # One line per method, the metrics in columns.
 COMPARISONS = [
