@@ -6,7 +6,7 @@ a window that is nearest to the annotated one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,9 @@ from poselib.typing import FloatArray
 WINDOWS = (1, 3, 7, 11, 15, 19)
 ALL = "all"
 
-# The published window is of whole px of inputs whose short side has 512 px.
-_SIZE = 512
+# The published step of 1 px in units of the OKS tolerance s * k, where k = 0.05 is COCO's smallest
+# and s = 100 px a usual size, the root of the area, of people in images of 512 px.
+TOLERANCE = 0.2
 _PUBLISHED_WINDOWS = {"Center-offset": 1, "Local search, 11x11": 11}
 PUBLISHED_ON = "2346 images of COCO val2017, HRNet-W32"
 
@@ -42,22 +43,43 @@ def published_bound() -> pd.DataFrame:
     return printed.assign(window=printed["row"].map(_PUBLISHED_WINDOWS))[["row", "window", "AP"]]
 
 
-def search_step(size: int) -> float:
-    """Return the distance of neighboring candidates, px of the network input.
+def search_step(
+    dataset: LabeledImages, skeleton: Skeleton, size: int, tolerance: float = TOLERANCE
+) -> float:
+    """Return the distance of neighboring candidates that is a fraction of the OKS tolerance.
 
-    It is 1 px as published for inputs of 512 px or more, and proportionally less for smaller
-    inputs, on which people are smaller.
+    The tolerance is the distance s * k, k = 2 sigma, at which a keypoint's similarity falls to
+    exp(-1/2): here of a person of median size and the keypoint type with the smallest sigma. Other
+    types have proportionally larger distances (LOGO-CAP, Algorithm 1), so that the fraction holds
+    for all.
 
     Args:
+        dataset: labeled images.
+        skeleton: gives the sigmas.
         size: short side of the network input, px.
+        tolerance: the fraction; by default that of the published 1 px for images of 512 px.
+
+    Returns:
+        px of the network input.
+
+    Raises:
+        ValueError: the fraction is not positive, or no annotated person has an area.
     """
-    return min(1.0, size / _SIZE)
+    samples = (dataset[index] for index in range(len(dataset)))
+    sizes = [letterbox_scale(each.size, size) * np.sqrt(each.areas) for each in samples]
+    counted = np.concatenate([*sizes, np.zeros(1)])
+    if not (counted > 0).any() or not 0 < tolerance < np.inf:
+        raise ValueError(
+            "the step of a search needs people with an area and a positive fraction of their "
+            f"tolerance, not {int((counted > 0).sum())} people and {tolerance}"
+        )
+    return float(tolerance * 2 * min(skeleton.sigmas) * np.median(counted[counted > 0]))
 
 
 def measure_oracle_search(
     system: System,
     dataset: LabeledImages,
-    poses: Sequence[Poses],
+    detections: Mapping[str, Sequence[Poses]],
     options: PredictOptions,
     *,
     step: float,
@@ -67,7 +89,8 @@ def measure_oracle_search(
 
     Args:
         system: predicted the detections; gives skeleton and input size.
-        poses: detections of each image, px of the image files.
+        detections: of each image, px of the image files, by a name, such as those before and after
+            adaptation.
         options: how images were presented to the network; its size relates px of the network input
             to those of the files.
         step: distance of neighboring candidates, px of the network input, for the keypoint type
@@ -75,33 +98,41 @@ def measure_oracle_search(
         windows: odd sides of the square of candidates; 1, as predicted, is always added.
 
     Returns:
-        The evaluations and ``window_fractions``. The former have one row per window, the smallest
-        first: ``row``, the name of the system, ``window``, the fields of ``APResult``, from 0 to 1,
-        and ``gain``, the gain of AP over window 1.
+        The evaluations and ``window_fractions``, each with the name of the detections in a column
+        ``row``. The former have one row per name and window, the smallest first: ``window``, the
+        fields of ``APResult``, from 0 to 1, and ``gain``, the gain of AP over window 1.
 
     Raises:
-        ValueError: the dataset has no annotations, ``poses`` are of another number of images, a
-            window is not odd and positive, or the step is not positive.
+        ValueError: the dataset has no annotations, ``detections`` are empty or of another number of
+            images, a window is not odd and positive, or the step is not positive.
     """
+    if not detections:
+        raise ValueError("expected the detections of at least one system")
     sides = sorted({1, *windows})
     if wrong := [side for side in sides if side < 1 or side % 2 == 0]:
         raise ValueError(f"windows must have odd positive sides, not {wrong}")
     skeleton, short_side = system.skeleton, options.size_for(system)
     candidate_spacing(skeleton.sigmas, step)  # refuses a step before anything is measured
     people = [_in_file(dataset[index], short_side, step) for index in range(len(dataset))]
-    predicted = evaluate_poses(dataset, poses, skeleton, explain=False)
-    offsets = steps_to_ground_truth(predicted, [px for _, _, px in people], skeleton)
-    results = {1: predicted.ap}
-    for side in sides[1:]:
-        moved = [
-            oracle_search(each, truth, areas, skeleton.sigmas, side, px)
-            for each, (truth, areas, px) in zip(poses, people, strict=True)
-        ]
-        results[side] = evaluate_poses(dataset, moved, skeleton, explain=False).ap
-    rows = [{"row": system.name, "window": n, **ap.as_dict()} for n, ap in results.items()]
-    table = pd.DataFrame(rows)
-    table["gain"] = table["AP"] - predicted.ap.AP
-    return table, window_fractions(offsets, skeleton, sides)
+    steps = [px for _, _, px in people]
+    tables, fractions = [], []
+    for name, poses in detections.items():
+        predicted = evaluate_poses(dataset, poses, skeleton, explain=False)
+        results = {1: predicted.ap}
+        for side in sides[1:]:
+            moved = [
+                oracle_search(each, truth, areas, skeleton.sigmas, side, px)
+                for each, (truth, areas, px) in zip(poses, people, strict=True)
+            ]
+            results[side] = evaluate_poses(dataset, moved, skeleton, explain=False).ap
+        rows = [{"row": name, "window": n, **ap.as_dict()} for n, ap in results.items()]
+        tables.append(pd.DataFrame(rows).assign(gain=lambda table: table["AP"] - table["AP"][0]))
+        within = window_fractions(
+            steps_to_ground_truth(predicted, steps, skeleton), skeleton, sides
+        )
+        within.insert(0, "row", name)
+        fractions.append(within)
+    return pd.concat(tables, ignore_index=True), pd.concat(fractions, ignore_index=True)
 
 
 def steps_to_ground_truth(
@@ -175,17 +206,19 @@ def summarize_search(table: pd.DataFrame, fractions: pd.DataFrame, window: int) 
         table, fractions: from ``measure_oracle_search``, AP in per cent.
         window: one of those measured.
     """
-    ap = table.set_index("window")["AP"]
-    inside = fractions.set_index("keypoint")[f"within_{window}"]
-    types = inside.drop(ALL).dropna()
-    gained = f"AP {ap[1]:.1f}, {ap[window]:.1f} at best within {window}x{window}"
-    sentence = f"{table['row'].iloc[0]}: {gained}"
-    if types.empty:
-        return sentence
-    return (
-        f"{sentence}; truth inside for {inside[ALL]:.1f} % of the keypoints of matched people, "
-        f"from {types.min():.1f} % ({types.idxmin()}) to {types.max():.1f} % ({types.idxmax()})"
-    )
+    sentences = []
+    for name, part in table.groupby("row", sort=False):
+        ap = part.set_index("window")["AP"]
+        inside = fractions[fractions["row"] == name].set_index("keypoint")[f"within_{window}"]
+        types = inside.drop(ALL).dropna()
+        sentence = f"{name}: AP {ap[1]:.1f}, {ap[window]:.1f} at best within {window}x{window}"
+        if len(types):
+            sentence += (
+                f"; truth inside for {inside[ALL]:.1f} % of the keypoints of matched people, from "
+                f"{types.min():.1f} % ({types.idxmin()}) to {types.max():.1f} % ({types.idxmax()})"
+            )
+        sentences.append(sentence)
+    return "; ".join(sentences)
 
 
 def _in_file(sample: Sample, side: int, step: float) -> tuple[FloatArray, FloatArray, float]:

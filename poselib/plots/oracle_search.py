@@ -37,8 +37,9 @@ def show_local_search(
     right is the percentage of keypoints inside nested windows.
 
     Args:
-        results: AP in per cent, one line a window: ``row``, of which network, ``window``, ``AP``.
-        rates: in per cent, one line a keypoint: ``keypoint``, ``missing`` and
+        results: AP in per cent, one line per row and window: ``row``, of which detections,
+            ``window``, ``AP``.
+        rates: of one row, in per cent, one line a keypoint: ``keypoint``, ``missing`` and
             ``within_1`` and the like; one without numbers keeps its place.
         published: the same as ``results``; without a window a number is drawn as a line.
         window: side of the window that the figure is about.
@@ -61,12 +62,20 @@ def show_local_search(
     left, middle, right = figure.subplots(1, 3, width_ratios=[0.8, 1.1, 1.5])
     _draw_published(left, published, window)
     left.set_title(f"published,\n{published_about}")
-    ap = results.sort_values("window").set_index("window")["AP"]
-    middle.plot(ap, "o-", color=LINES[0], ms=4.5, lw=1.6)
-    for side in {1, window}.intersection(ap.index):
-        _write_value(middle, side, ap[side])
+    for number, (row, part) in enumerate(results.groupby("row", sort=False)):
+        line = part.sort_values("window").set_index("window")["AP"]
+        color = LINES[number % len(LINES)]
+        middle.plot(line, "o-", color=color, ms=4.5, lw=1.6, label=row)
+        for side in {1, window}.intersection(line.index):
+            _write_value(middle, side, line[side])
     middle.axvline(window, color=GRAY, linewidth=0.8, linestyle=":", zorder=1)
-    middle.set(title=f"measured here,\n{results['row'].iloc[0]}", xticks=ap.index)
+    if results["row"].nunique() > 1:
+        middle.legend()
+        middle.set(title="measured here")
+    else:
+        middle.set(title=f"measured here,\n{results['row'].iloc[0]}")
+    ap = results.set_index("window")["AP"]
+    middle.set(xticks=sorted({*ap.index}))
     room = max(ap.max() - ap.min(), 2.0) * 0.14
     middle.set(xlim=(ap.index.min() - 1.5, ap.index.max() + 1))
     middle.set(ylim=(ap.min() - room, ap.max() + room))

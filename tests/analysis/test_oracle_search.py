@@ -22,7 +22,7 @@ from poselib.annotations import AnnotationTable
 from poselib.data.readers.coco import read_annotations
 from poselib.engine.evaluate import evaluate, evaluate_poses
 from poselib.engine.predict import PredictOptions, present
-from poselib.metrics.oracle_search import oracle_search
+from poselib.metrics.oracle_search import candidate_spacing, oracle_search
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample
 from tests.analysis.factories import (
@@ -92,14 +92,28 @@ def test_published_numbers_and_their_gains() -> None:
     assert table["AP"][2] - table["AP"][0] == pytest.approx(9.9)
 
 
-def test_search_step_follows_the_input_size() -> None:
-    assert [search_step(size) for size in (128, 512, 640)] == [0.25, 1.0, 1.0]
+def test_search_step_is_a_fraction_of_the_oks_tolerance() -> None:
+    """A keypoint a whole tolerance off has a similarity of exp(-1/2), whatever its type."""
+    people = [replace(each, areas=np.array([100.0**2, 0.0])) for each in FILES.samples[1:2]]
+    files = Files(*people)  # 240 px, of which the network sees 480
+    step = search_step(files, COCO, 480)
+    assert step == pytest.approx(0.2 * 2 * 0.025 * 200)
+    assert search_step(files, COCO, 240) == pytest.approx(1.0)  # as published
+    spread = candidate_spacing(COCO.sigmas, step / 0.2)
+    near = np.exp(-(spread**2) / (2 * (2 * np.array(COCO.sigmas)) ** 2 * 200**2))
+    np.testing.assert_allclose(near, np.exp(-0.5))
+    for bad in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="a positive fraction of their tolerance"):
+            search_step(files, COCO, 480, bad)
+    nobody = Files(replace(people[0], areas=np.zeros(2)))
+    with pytest.raises(ValueError, match=r"not 0 people and 0\.2"):
+        search_step(nobody, COCO, 480)
 
 
 def test_search_step_is_in_px_of_the_network_input() -> None:
     """Each image is searched by a step that is found by letting the network's view be made."""
     poses, step = found_in(FILES, 4.0), 0.5
-    table, _ = measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=step, windows=[5])
+    table, _ = measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=step, windows=[5])
     assert table["window"].tolist() == [1, 5]
     results, steps = [], []
     for index, found in enumerate(poses):
@@ -120,7 +134,12 @@ def test_search_step_is_in_px_of_the_network_input() -> None:
 def test_larger_windows_gain_more() -> None:
     poses = found_in(FILES, 6.0)
     sides = [1, 3, 7, 11, 201]
-    table, shares = measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=0.25, windows=sides)
+    both = {"found": poses, "exact": found_in(FILES, 0.0)}
+    table, shares = measure_oracle_search(SYSTEM, FILES, both, OPTIONS, step=0.25, windows=sides)
+    assert table["row"].tolist() == ["found"] * 5 + ["exact"] * 5
+    assert table["AP"][5:].tolist() == [1.0] * 5 and not table["gain"][5:].any()
+    assert shares["row"].unique().tolist() == ["found", "exact"]
+    table, shares = table[:5], shares[shares["row"] == "found"]
     ap = table["AP"].tolist()
     assert ap == sorted(ap) and ap[0] < 0.8 and ap[-1] == pytest.approx(1.0)
     inside = shares.set_index("keypoint").loc["all", [f"within_{side}" for side in sides]]
@@ -133,11 +152,11 @@ def test_window_one_equals_the_evaluation() -> None:
     whole = evaluate(system, dataset, OPTIONS, explain=False)
     exact = [poses_at(*dataset[i].keypoints[..., :2]) for i in range(len(dataset))]
     more = {"step": 1.0, "windows": (3,)}
-    table, _ = measure_oracle_search(system, dataset, whole.poses, OPTIONS, **more)
+    table, _ = measure_oracle_search(system, dataset, {"it": whole.poses}, OPTIONS, **more)
     first = table.iloc[0][list(whole.ap.as_dict())].to_dict()
     np.testing.assert_equal(first, whole.ap.as_dict())
-    table, shares = measure_oracle_search(system, dataset, exact, OPTIONS, **more)
-    assert table["row"].tolist() == ["dekr", "dekr"] and table["AP"].tolist() == [1, 1]
+    table, shares = measure_oracle_search(system, dataset, {"it": exact}, OPTIONS, **more)
+    assert table["row"].tolist() == ["it", "it"] and table["AP"].tolist() == [1, 1]
     all_exact = shares.set_index("keypoint").loc["all"]
     assert all_exact["within_1"] == 100 and all_exact["missing"] == 0
     assert all_exact["counted"] == sum((s.keypoints[..., 2] > 0).sum() for s in map(
@@ -190,7 +209,7 @@ def test_search_table_separates_published_and_measured() -> None:
 def test_search_summary_names_the_extreme_keypoints() -> None:
     table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.04]})
     names, inside = ["nose", "hip", "tail", "all"], [90.0, 60.0, np.nan, 75.0]
-    shares = pd.DataFrame({"keypoint": names, "within_11": inside})
+    shares = pd.DataFrame({"row": "it", "keypoint": names, "within_11": inside})
     assert summarize_search(table, shares, 11) == (
         "it: AP 50.0, 80.0 at best within 11x11; truth inside for 75.0 % of the keypoints of "
         "matched people, from 60.0 % (hip) to 90.0 % (nose)"
@@ -201,15 +220,17 @@ def test_search_summary_names_the_extreme_keypoints() -> None:
 
 def test_oracle_search_without_detections() -> None:
     nobody = [Poses.empty(17)] * 3
-    table, shares = measure_oracle_search(SYSTEM, FILES, nobody, OPTIONS, step=1.0)
+    table, shares = measure_oracle_search(SYSTEM, FILES, {"it": nobody}, OPTIONS, step=1.0)
     assert table["AP"].tolist() == [0] * len(WINDOWS) and shares["counted"].sum() == 0
 
 
 def test_oracle_search_refuses_wrong_input() -> None:
     poses = found_in(FILES, 0.0)
     with pytest.raises(ValueError, match="2 predictions for 3 images"):
-        measure_oracle_search(SYSTEM, FILES, poses[:2], OPTIONS, step=1.0)
+        measure_oracle_search(SYSTEM, FILES, {"it": poses[:2]}, OPTIONS, step=1.0)
     with pytest.raises(ValueError, match=r"odd positive sides, not \[-1, 4\]"):
-        measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=1.0, windows=[4, -1])
+        measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=1.0, windows=[4, -1])
     with pytest.raises(ValueError, match="must be positive"):
-        measure_oracle_search(SYSTEM, FILES, poses, OPTIONS, step=0.0)
+        measure_oracle_search(SYSTEM, FILES, {"it": poses}, OPTIONS, step=0.0)
+    with pytest.raises(ValueError, match="at least one system"):
+        measure_oracle_search(SYSTEM, FILES, {}, OPTIONS, step=1.0)

@@ -53,6 +53,16 @@ def test_measured_numbers_are_a_line_over_the_windows_in_order() -> None:
     assert sorted(text.get_text() for text in ours.texts) == ["50.0", "80.0"]
 
 
+def test_each_row_has_a_line(no_overlap: Any) -> None:
+    adapted = RESULTS.assign(row="adapted", AP=RESULTS["AP"] + 8)
+    figure = draw(pd.concat([RESULTS.assign(row="center-offset"), adapted]))
+    ours = figure.axes[1]
+    lines = [line for line in ours.lines if line.get_marker() not in ("", "None")]
+    assert [list(line.get_ydata()) for line in lines] == [[50, 60, 80], [58, 68, 88]]
+    assert names(ours) == ["center-offset", "adapted"] and ours.get_title() == "measured here"
+    no_overlap(figure)
+
+
 def test_windows_are_stacked_from_the_smallest() -> None:
     ax = draw().axes[2]
     assert names(ax) == ["within 3×3", "within 11×11", "within 19×19", "farther off", "not found"]
