@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -183,8 +184,12 @@ class RegressionTargets(Targets):
     Attributes:
         centers: (B, N, 3) float32, px of the network input, and 1 where the person has a center.
         center_assignment: (B, h, w) int64, the person to whose center region a cell belongs, or
-            -1.
+            -1; or (B, K, h, w), one for each keypoint type.
+        frame: what a cell stands for; see ``ops.map_coordinates``.
+        to_original: B transforms from px of the network input to px of the files, as of a batch.
     """
 
     centers: Tensor
     center_assignment: Tensor
+    frame: Literal["center", "index"] = "center"
+    to_original: tuple[AffineTransform, ...] = ()

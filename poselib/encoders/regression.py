@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import numpy as np
@@ -10,10 +9,18 @@ import torch
 from torch import Tensor
 
 from poselib.encoders.heatmap import loss_mask
+from poselib.ops.center_regions import (
+    Owner,
+    Region,
+    assign_to_nearest,
+    assign_to_smallest,
+    center_regions,
+)
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.structures import Batch, RegressionTargets, Size
+from poselib.ops.map_coordinates import FRAMES, Frame
+from poselib.ops.offsets import PersonSize, squared_sizes
+from poselib.structures import Batch, RegressionTargets
 
-Region = Literal["disc", "square"]
 Foreground = Literal["per_map", "any", "all"]
 
 
@@ -27,6 +34,9 @@ def regression_targets(
     background: float = 0.1,
     foreground: Foreground = "per_map",
     min_area: float = 0.0,
+    owner: Owner = "nearest",
+    person_size: PersonSize = "diagonal",
+    frame: Frame = "center",
     centers: Tensor | None = None,
 ) -> RegressionTargets:
     """Encode a batch as keypoint heatmaps, a center heatmap and center regions (DEKR, Sec. 4.1).
@@ -46,9 +56,10 @@ def regression_targets(
         radius: radius of a center region, in cells.
         region: shape of a center region. ``"disc"``: the cells whose middles lie within ``radius``
             of the center, as in the paper ("around the center point with the radius 4").
-            ``"square"``: the cells within ``radius`` of it along both axes. These are as many as in
-            the official code, whose square begins at the center's cell and reaches one cell further
-            to the left and up than to the right and down.
+            ``"square"``: the cells within ``radius`` of it along both axes. ``"window"``: as many
+            cells, those of the official code: counted from the cell whose middle is the last one
+            left of and above the center, ``radius`` to the left and up and one less to the right
+            and down.
         background: weight of cells outside the foreground, from 0 to 1. The equation squares it,
             the official code does not, and neither does this: it multiplies the squared error.
         foreground: which cells have weight 1. ``"per_map"``: the windows of the map's own
@@ -58,6 +69,13 @@ def regression_targets(
             maps, as in LOGO-CAP, Eq. (4).
         min_area: people whose area is below this many px² of the image file have no center; 32² in
             the official code for COCO, whose evaluation leaves them out.
+        owner: whose cell one in several center regions is. ``"nearest"``: of the person with the
+            nearest center, as in the paper's second footnote; ``"smallest"``: see
+            ``ops.center_regions.assign_to_smallest``.
+        person_size: by which people are compared for ``owner="smallest"``; see
+            ``ops.offsets.positive_cells``.
+        frame: what a cell of the maps stands for, as decoding must be told too; ``"index"`` is that
+            of official weights. See ``ops.map_coordinates``.
         centers: (B, N, 2) px; by default the means of the labeled keypoints.
 
     Returns:
@@ -87,14 +105,25 @@ def regression_targets(
         raise ValueError(f"background must be a weight from 0 to 1, not {background}")
     if not min_area >= 0:
         raise ValueError(f"min_area must be px², 0 or more, not {min_area}")
-    if foreground not in get_args(Foreground):
-        raise ValueError(f"foreground must be one of {get_args(Foreground)}, not {foreground!r}")
+    for name, value, known in (
+        ("foreground", foreground, get_args(Foreground)),
+        ("owner", owner, get_args(Owner)),
+        ("frame", frame, FRAMES),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {known}, not {value!r}")
     size = (height // stride, width // stride)
     centers = _with_presence(batch, centers, min_area)
     points = torch.cat([batch.keypoints, centers[:, :, None]], dim=2)
     sigmas = [sigma] * batch.keypoints.shape[2] + [center_sigma]
-    heatmaps = gaussian_heatmaps(points, batch.size, size, sigmas, window="point")
+    heatmaps = gaussian_heatmaps(points, batch.size, size, sigmas, window="point", frame=frame)
     counted = loss_mask(batch.ignore_mask, size)
+    regions = center_regions(centers, batch.size, size, radius, region, frame)
+    if owner == "nearest":
+        assignment = assign_to_nearest(regions, len(centers), size)
+    else:
+        squares = squared_sizes(batch.keypoints, batch.areas, person_size, batch.to_original)
+        assignment = assign_to_smallest(regions, batch.keypoints, squares, batch.size, size, frame)
     return RegressionTargets(
         heatmaps=(heatmaps,),
         masks=(_weighted_mask(heatmaps, counted, background, foreground),),
@@ -102,7 +131,9 @@ def regression_targets(
         areas=batch.areas,
         image_size=batch.size,
         centers=centers,
-        center_assignment=assign_centers(centers, batch.size, size, radius, region),
+        center_assignment=assignment,
+        frame=frame,
+        to_original=batch.to_original,
     )
 
 
@@ -115,59 +146,6 @@ def mean_positions(keypoints: Tensor) -> Tensor:
     labeled = (keypoints[..., 2] > 0)[..., None]
     total = torch.where(labeled, keypoints[..., :2], 0).sum(dim=-2)
     return total / labeled.sum(dim=-2).clamp(min=1)
-
-
-def assign_centers(
-    centers: Tensor, image_size: Size, size: Size, radius: float = 4.0, region: Region = "disc"
-) -> Tensor:
-    """Assign each cell in a center region to its person, the nearest of several (DEKR, Sec. 4.1).
-
-    The paper's second footnote says the nearest; in the official code the smaller person wins
-    instead, keypoint by keypoint.
-
-    Args:
-        centers: (B, N, 3) float, px of the network input, and above 0 where there is one.
-        image_size: (H, W) of the network input, px.
-        size: (h, w) of the map, cells.
-        radius, region: see ``regression_targets``.
-
-    Returns:
-        (B, h, w) int64, the index of the person or -1.
-
-    Raises:
-        ValueError: the radius is not a positive number or the region is unknown.
-    """
-    if not 0 < radius < math.inf:
-        raise ValueError(f"radius must be a positive number of cells, not {radius}")
-    if region not in get_args(Region):
-        raise ValueError(f"region must be 'disc' or 'square', not {region!r}")
-    batch, (height, width) = len(centers), size
-    stride = centers.new_tensor([image_size[1] / width, image_size[0] / height])
-    image, person = (centers[..., 2] > 0).nonzero(as_tuple=True)
-    center = centers[image, person, :2] / stride
-    reach = int(radius + 0.5)  # a center may lie half a cell from the middle of its own cell
-    steps = torch.arange(-reach, reach + 1, device=centers.device)
-    cells = center.floor().long()[..., None] + steps  # (M, 2, r)
-    clamped = cells.clamp(cells.new_zeros(()), cells.new_tensor([[width - 1], [height - 1]]))
-    # Cells beyond the map or the radius are infinitely far: writing them has no effect.
-    squares = (cells + 0.5 - center[..., None]).square()
-    outside = (cells != clamped) | (squares > radius**2)
-    squares = torch.where(outside, torch.inf, squares)
-    distance = squares[:, 1, :, None] + squares[:, 0, None]  # (M, r, r)
-    if region == "disc":
-        distance = torch.where(distance > radius**2, torch.inf, distance)
-    rows = (image[:, None] * height + clamped[:, 1]) * width
-    index = (rows[:, :, None] + clamped[:, 0, None]).flatten()
-
-    distance = distance.flatten()
-    nearest = distance.new_full((batch * height * width,), torch.inf)
-    nearest.scatter_reduce_(0, index, distance, "amin")
-    wins = (distance == nearest[index]) & (distance < torch.inf)
-    people = torch.where(wins, person.repeat_interleave(len(steps) ** 2), -1)
-    assignment = people.new_full((batch * height * width,), -1)
-    # Of two centers at the same distance the later person wins, whatever the order of the writes.
-    assignment.scatter_reduce_(0, index, people, "amax")
-    return assignment.view(batch, height, width)
 
 
 def _with_presence(batch: Batch, centers: Tensor | None, min_area: float) -> Tensor:

@@ -59,8 +59,8 @@ def offset_loss(
         >>> offset_loss(torch.ones(1, 1, 2, 4, 4), targets, beta=1.0)  # 0.5 cells² / 4 px
         tensor(0.1250)
     """
-    batch, height, width = targets.center_assignment.shape
-    expected = (batch, targets.keypoints.shape[2], 2, height, width)
+    height, width = targets.center_assignment.shape[-2:]
+    expected = (len(targets.keypoints), targets.keypoints.shape[2], 2, height, width)
     if tuple(predicted.shape) != expected:
         raise ValueError(f"predicted offsets {tuple(predicted.shape)} differ from {expected}")
     check_reduction(reduction)

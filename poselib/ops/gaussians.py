@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from poselib.ops.map_coordinates import Frame, half_pixel, px_to_map
 from poselib.structures import Size
 
 Overlap = Literal["max", "sum"]
@@ -21,20 +22,24 @@ Window = Literal["cell", "point"]
 
 
 def keypoint_cells(
-    keypoints: Tensor, stride: tuple[float, float], size: Size
+    keypoints: Tensor, stride: tuple[float, float], size: Size, frame: Frame = "center"
 ) -> tuple[Tensor, Tensor]:
     """Return the cell that contains each keypoint, and whether it is labeled and inside the map.
+
+    In frame ``"index"`` that is the cell whose pixels, by index, contain it, as in DEKR's code.
 
     Args:
         keypoints: (..., 3) float, px of the network input and visibility.
         stride: px a cell, (y, x).
         size: (h, w) of the map.
+        frame: what a cell of the map stands for.
 
     Returns:
         (..., 2) int64 cells as (x, y), clamped to the map, and (...) bool.
     """
     step = keypoints.new_tensor([stride[1], stride[0]])
-    cells = torch.nan_to_num(keypoints[..., :2] / step, nan=-1.0, posinf=-1.0, neginf=-1.0).floor()
+    cells = (keypoints[..., :2] - half_pixel(frame)) / step
+    cells = torch.nan_to_num(cells, nan=-1.0, posinf=-1.0, neginf=-1.0).floor()
     limit = keypoints.new_tensor([size[1], size[0]])
     nearest = cells.clamp(torch.zeros_like(limit), limit - 1)
     inside = (nearest == cells).all(dim=-1) & (keypoints[..., 2] > 0)
@@ -49,6 +54,7 @@ def gaussian_heatmaps(
     subpixel: bool = True,
     overlap: Overlap = "max",
     window: Window = "cell",
+    frame: Frame = "center",
 ) -> Tensor:
     """Render the Gaussians of each keypoint type into one map (HAE, Eq. 4).
 
@@ -68,6 +74,7 @@ def gaussian_heatmaps(
         window: the center of the window: ``"cell"``, the cell that contains the keypoint, as in
             HigherHRNet's code; ``"point"``, the keypoint itself, extended to whole cells, as in
             DEKR's.
+        frame: what a cell of the maps stands for; see ``ops.map_coordinates``.
 
     Returns:
         (B, K, h, w) float32 heatmaps; above 0 in the windows and 0 elsewhere.
@@ -86,7 +93,7 @@ def gaussian_heatmaps(
     _check_known(overlap=(overlap, Overlap), window=(window, Window))
     height, width = size
     stride = (image_size[0] / height, image_size[1] / width)
-    _, inside = keypoint_cells(keypoints, stride, size)
+    _, inside = keypoint_cells(keypoints, stride, size, frame)
     reduce = "amax" if overlap == "max" else "sum"
     maps = _zeros(batch * kinds * height * width, keypoints.device)
     distinct = sorted(set(sigmas))
@@ -95,7 +102,7 @@ def gaussian_heatmaps(
         if len(distinct) > 1:
             rendered = inside & inside.new_tensor([each == one for each in sigmas])
         image, person, kind = rendered.nonzero(as_tuple=True)  # without padding and unlabeled
-        points = keypoints[image, person, kind, :2] / keypoints.new_tensor([stride[1], stride[0]])
+        points = px_to_map(keypoints[image, person, kind, :2], stride, frame)
         indices, profile = _windows(points, size, one, subpixel, window)
         rows = ((image * kinds + kind) * height)[:, None] + indices[:, 1]
         index = (rows * width)[:, :, None] + indices[:, 0, None]
@@ -140,7 +147,7 @@ def _windows(
     clipped to the border, for every cell of a window.
 
     Args:
-        points: (M, 2) float (x, y) in cells, inside the map.
+        points: (M, 2) float (x, y) in cells, inside the map or within a cell of it.
         size: (h, w) of the map.
         sigma, subpixel, window: see ``gaussian_heatmaps``.
 

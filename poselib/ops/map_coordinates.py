@@ -41,6 +41,21 @@ def cell_to_px(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Ten
     return (cells + (0.5 if frame == "center" else 0.0)) * stride
 
 
+def px_to_map(px: Tensor, stride: tuple[float, float], frame: Frame) -> Tensor:
+    """Convert image points to places on a map, where the middle of cell i is at i + 0.5.
+
+    Args:
+        px: (..., 2), (x, y), poselib's px.
+        stride: px a cell, (y, x).
+        frame: what a cell of the map stands for.
+
+    Returns:
+        (..., 2) of the dtype of ``px``, in cells.
+    """
+    step = px.new_tensor([stride[1], stride[0]])
+    return (px - half_pixel(frame)) / step + half_pixel(frame)
+
+
 def px_to_cell(px: Tensor, length: int, cells: int, frame: Frame) -> Tensor:
     """Convert image coordinates along an axis to cell indices, clamped to the map.
 

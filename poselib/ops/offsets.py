@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from poselib.ops.gaussians import keypoint_cells
-from poselib.structures import RegressionTargets
+from poselib.ops.map_coordinates import px_to_map
+from poselib.structures import AffineTransform, RegressionTargets
 
-PersonSize = Literal["diagonal", "area", "times_area"]
+PersonSize = Literal["diagonal", "area", "origin", "times_area"]
 
 
 @dataclass(frozen=True)
@@ -41,36 +44,74 @@ def positive_cells(
     Args:
         targets: of a batch.
         person_size: what weights are divided by. ``"diagonal"``: ``person_diagonals``, as in DEKR;
-            ``"area"``: the square root of the person's area, as in LOGO-CAP's code. Sizes below
-            that of a cell are set to it. ``"times_area"``: weights are the person's area instead,
+            ``"area"``: the square root of the person's area, as in LOGO-CAP's code; ``"origin"``:
+            the diagonal of the box of the labeled keypoints and the corner (0, 0) of the image
+            file, as in DEKR's code by a fault. Sizes below that of a cell are set to it.
+            ``"times_area"``: weights are the person's area instead,
             px², as LOGO-CAP's Eq. (5) is printed.
 
     Raises:
-        ValueError: the person size is unknown.
+        ValueError: the person size is unknown; and as ``squared_sizes``.
     """
     if person_size not in get_args(PersonSize):
         known = get_args(PersonSize)
         raise ValueError(f"person_size must be one of {known}, not {person_size!r}")
     height, width = targets.center_assignment.shape[-2:]
     stride = (targets.image_size[0] / height, targets.image_size[1] / width)
-    images, rows, columns = (targets.center_assignment >= 0).nonzero(as_tuple=True)
-    people = targets.center_assignment[images, rows, columns]
-    step = targets.keypoints.new_tensor([stride[1], stride[0]])
-    _, counted = keypoint_cells(targets.keypoints, stride, (height, width))
-    if person_size == "times_area":
-        scales = targets.areas.clamp(min=0)
-    else:
-        diagonal = person_size == "diagonal"
-        sizes = (
-            person_diagonals(targets.keypoints, targets.areas) if diagonal else targets.areas.sqrt()
-        )
-        scales = 1 / sizes.clamp(min=min(stride))
-    weights = counted * scales[..., None]
+    owners = targets.center_assignment
+    owners = owners[:, None] if owners.ndim == 3 else owners  # of all keypoint types, or of each
+    images, rows, columns = (owners >= 0).any(dim=1).nonzero(as_tuple=True)
+    people = owners[images, :, rows, columns]  # (M, 1) or (M, K)
+    kinds = torch.arange(targets.keypoints.shape[2], device=people.device)
+    rest = (images[:, None], people.clamp(min=0), kinds)
+    _, counted = keypoint_cells(targets.keypoints, stride, (height, width), targets.frame)
+    here = counted[rest] & (people >= 0)
+    scales = _weights_of_people(targets, person_size, min(stride))[rest[:2]]
 
     centers = torch.stack([columns, rows], dim=-1) + 0.5
-    offsets = centers[:, None] - targets.keypoints[images, people, :, :2] / step
-    offsets = torch.where(counted[images, people][..., None], offsets, 0)
-    return PositiveCells(images, rows, columns, offsets, weights[images, people])
+    points = px_to_map(targets.keypoints[rest][..., :2], stride, targets.frame)
+    offsets = torch.where(here[..., None], centers[:, None] - points, 0)
+    return PositiveCells(images, rows, columns, offsets, here * scales)
+
+
+def _weights_of_people(targets: RegressionTargets, person_size: PersonSize, least: float) -> Tensor:
+    """Return the weight of each person, (B, N); sizes are at least ``least`` px."""
+    if person_size == "times_area":
+        return targets.areas.clamp(min=0)
+    squares = squared_sizes(targets.keypoints, targets.areas, person_size, targets.to_original)
+    return 1 / squares.sqrt().clamp(min=least)
+
+
+def squared_sizes(
+    keypoints: Tensor,
+    areas: Tensor,
+    person_size: PersonSize = "diagonal",
+    to_original: Sequence[AffineTransform] = (),
+) -> Tensor:
+    """Return the square of each person's size, (B, N) px²; see ``positive_cells``.
+
+    Args:
+        keypoints: (B, N, K, 3) float, px and visibility.
+        areas: (B, N) float, px².
+        person_size: ``"times_area"`` is as ``"area"``.
+        to_original: B transforms to px of the files, for ``"origin"`` alone.
+
+    Raises:
+        ValueError: the origin is to be counted and it is not known where it is.
+    """
+    if person_size == "diagonal":
+        return person_diagonals(keypoints, areas).square()
+    if person_size != "origin":
+        return areas
+    if len(to_original) != len(keypoints):
+        raise ValueError("person_size 'origin' needs to_original, where the files' corners are")
+    warps = keypoints.new_tensor(np.stack([warp.matrix for warp in to_original]))
+    scales = keypoints.new_tensor([warp.scale for warp in to_original])
+    xy = torch.einsum("bnkc,bdc->bnkd", keypoints[..., :2], warps[..., :2])
+    xy = xy + warps[:, None, None, :, 2]
+    xy = torch.where(keypoints[..., 2:] > 0, xy, 0)  # also for the row of zeros beside them
+    box = xy.amax(dim=-2).clamp(min=0) - xy.amin(dim=-2).clamp(max=0)
+    return box.square().sum(dim=-1) / scales[:, None].square()
 
 
 def person_diagonals(keypoints: Tensor, areas: Tensor) -> Tensor:
@@ -80,7 +121,7 @@ def person_diagonals(keypoints: Tensor, areas: Tensor) -> Tensor:
     Where few are labeled or left by a crop, it is too small: the diagonal is at least the side of a
     square of the person's area, a lower bound for any box that contains the person. The official
     code also counts a center row that is still zero, so that its boxes extend to the origin of the
-    image file; this fault is not repeated.
+    image file; ``person_size="origin"`` of ``positive_cells`` repeats this fault.
 
     Args:
         keypoints: (B, N, K, 3) float, px and visibility.

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from poselib.decoders.regression import RegressionOptions, decode_regression
-from poselib.encoders.regression import Foreground, Region, regression_targets
+from poselib.encoders.regression import Foreground, regression_targets
 from poselib.losses.heatmap import heatmap_mse
 from poselib.losses.offset import Reduction, offset_loss
 from poselib.models.adaptive import Start
@@ -21,6 +21,7 @@ from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig
 from poselib.models.regression import Branches, RegressionHRNet
 from poselib.models.scoring import ScoringNet, Unit
+from poselib.ops.center_regions import Owner, Region
 from poselib.ops.map_coordinates import Frame
 from poselib.ops.offsets import PersonSize
 from poselib.ops.peaks import Subpixel
@@ -35,8 +36,11 @@ class RegressionTargetOptions:
     """Options of the targets and losses of every system that regresses poses from centers.
 
     Attributes:
-        sigma, center_sigma, radius, region, background, foreground, min_area: see
-            ``encoders.regression.regression_targets``.
+        sigma, center_sigma, radius, region, background, foreground, min_area, owner: see
+            ``encoders.regression.regression_targets``. ``region="window"``, ``owner="smallest"``,
+            ``person_size="origin"`` and, for COCO, ``min_area=1024`` are those of DEKR's official
+            code; its center has ``center_sigma=2.0`` for CrowdPose.
+        person_size: what the offset loss divides by, see ``ops.offsets.positive_cells``.
         heatmap_weight, offset_weight: of the losses; the latter is λ of DEKR, Eq. 8.
     """
 
@@ -47,6 +51,8 @@ class RegressionTargetOptions:
     background: float = 0.1
     foreground: Foreground = "per_map"
     min_area: float = 0.0
+    owner: Owner = "nearest"
+    person_size: PersonSize = "diagonal"
     heatmap_weight: float = 1.0
     offset_weight: float = 0.03
 
@@ -67,7 +73,7 @@ class RegressionSystemOptions(RegressionTargetOptions):
         frame, nms_kernel, center_threshold, max_people, nms_distance, nms_fraction,
         scale_decrease, match, match_distance, subpixel: see
             ``decoders.regression.RegressionOptions``. With ``frame="index"``, for official weights,
-            the flip test is moved as they expect it.
+            images, targets and the flip test are as they expect them.
         scoring, scoring_unit: whether a ``ScoringNet``, trained afterwards, ranks the poses (DEKR,
             Sec. 3.3), and in which unit it measures.
     """

@@ -10,14 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.encoders.regression import (
-    Foreground,
-    Region,
-    assign_centers,
-    mean_positions,
-    regression_targets,
-)
-from poselib.structures import AffineTransform, Batch
+from poselib.encoders.regression import Foreground, mean_positions, regression_targets
+from poselib.ops.center_regions import Region, center_regions
+from poselib.structures import AffineTransform, Batch, RegressionTargets
 from tests.ops.factories import offset_maps
 from tests.references.plain_regression import PlainRegression
 
@@ -76,90 +71,87 @@ def test_targets_equal_loops_over_cells(seed: int, region: Region, foreground: F
     assert contested > 10, "regions overlap"
 
 
-# The official targets. Their keypoints are by pixel index, in cells: a cell i stands for index i.
-# A map of theirs is an image of 4 px a cell here, where index i is the middle of a cell.
+# The official targets. Their keypoints are by pixel index, in cells: those of an image of 4 px a
+# cell in frame "index".
 
 
-def official(golden_dir: Path, case: int) -> tuple[Batch, Tensor, int, dict[str, np.ndarray]]:
+def official(golden_dir: Path, case: int) -> tuple[Batch, Tensor, dict[str, np.ndarray]]:
     with np.load(golden_dir / "dekr_targets.npz") as data:
         names = ("joints", "area", "res", "heatmap", "ignored", "offset", "weight")
         arrays = {name: data[f"c{case}_{name}"] for name in names}
     points = torch.tensor(arrays["joints"])[None]
-    points[..., :2] = (points[..., :2] + 0.5) * 4
-    size, kinds = int(arrays["res"]), points.shape[2] - 1
-    batch = batch_of(points[:, :, :kinds], (4 * size, 4 * size))
-    return batch, points[:, :, kinds, :2], kinds, arrays
+    points[..., :2] = points[..., :2] * 4 + 0.5
+    side, kinds = 4 * int(arrays["res"]), points.shape[2] - 1
+    areas = torch.tensor(arrays["area"])[None, :, 0]
+    batch = batch_of(points[:, :, :kinds], (side, side), areas)
+    return batch, points[:, :, kinds, :2], arrays
 
 
-@pytest.mark.golden
-@pytest.mark.parametrize("case", range(6))
-def test_heatmaps_and_masks_equal_the_official_ones(golden_dir: Path, case: int) -> None:
-    batch, centers, kinds, arrays = official(golden_dir, case)
+def official_targets(golden_dir: Path, case: int) -> tuple[RegressionTargets, dict]:
+    """The official arrays, and targets with the official options."""
+    batch, centers, arrays = official(golden_dir, case)
     # A fault of the official code: CrowdPose's centers get the deviation of keypoints.
-    center_sigma = 4.0 if kinds == 17 else 2.0
-    targets = regression_targets(batch, center_sigma=center_sigma, centers=centers)
-    # Not the same: what lies in the last half cell of the image by pixel index lies beyond it by
-    # pixel center. Two keypoints of case 1 do; the maps of their types differ and no other.
-    points = arrays["joints"][:, :kinds]
-    inside = ((points[..., :2] >= 0) & (points[..., :2] < arrays["res"])).all(axis=-1)
-    edge = (points[..., :2] >= arrays["res"] - 0.5).any(axis=-1) & inside & (points[..., 2] > 0)
-    same = np.append(~edge.any(axis=0), True)
-    assert np.flatnonzero(~same).tolist() == ([11, 12] if case == 1 else [])
-    heat, weights = targets.heatmaps[0][0].numpy(), targets.masks[0][0].numpy()
-    np.testing.assert_allclose(heat[same], arrays["heatmap"][same], atol=1e-6)
-    np.testing.assert_array_equal(weights.astype(np.float16)[same], arrays["ignored"][same])
-    assert (np.abs(heat - arrays["heatmap"])[~same].max(axis=(1, 2)) > 0.5).all()
+    center_sigma = 4.0 if batch.keypoints.shape[2] == 17 else 2.0
+    targets = regression_targets(
+        batch,
+        center_sigma=center_sigma,
+        region="window",
+        owner="smallest",
+        person_size="area",
+        frame="index",
+        centers=centers,
+    )
+    return targets, arrays
 
 
 @pytest.mark.golden
-def test_center_sigma_of_crowdpose_differs_in_the_official_code(golden_dir: Path) -> None:
-    batch, centers, _, arrays = official(golden_dir, 3)
-    heat = regression_targets(batch, centers=centers).heatmaps[0][0].numpy()
-    np.testing.assert_allclose(heat[:-1], arrays["heatmap"][:-1], atol=1e-6)
-    assert np.abs(heat[-1] - arrays["heatmap"][-1]).max() > 0.1
-
-
-@pytest.mark.golden
-@pytest.mark.parametrize("case", [0, 2, 3, 5])
-def test_centers_equal_the_official_means_of_labeled_keypoints(golden_dir: Path, case: int) -> None:
-    """In the other cases they were rounded or moved together by hand."""
-    batch, centers, _, _ = official(golden_dir, case)
-    torch.testing.assert_close(mean_positions(batch.keypoints), centers)
-
-
-@pytest.mark.golden
-@pytest.mark.parametrize("region", ["disc", "square"])
 @pytest.mark.parametrize("case", range(6))
-def test_offsets_equal_the_official_ones(golden_dir: Path, case: int, region: Region) -> None:
-    batch, centers, kinds, arrays = official(golden_dir, case)
-    targets = regression_targets(batch, centers=centers, region=region)
+def test_official_options_give_the_official_targets(golden_dir: Path, case: int) -> None:
+    """All of them: heatmaps, masks, offsets and their weights, in every cell."""
+    targets, arrays = official_targets(golden_dir, case)
+    np.testing.assert_allclose(targets.heatmaps[0][0], arrays["heatmap"], atol=1e-6)
+    masks = targets.masks[0][0].numpy().astype(np.float16)
+    np.testing.assert_array_equal(masks, arrays["ignored"])
+    offsets, weights = (maps[0].numpy() for maps in offset_maps(targets, "area"))
+    np.testing.assert_allclose(offsets, arrays["offset"].reshape(offsets.shape), atol=1e-5)
+    for axis in (0, 1):
+        np.testing.assert_allclose(weights, arrays["weight"][axis::2], rtol=1e-6)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("case", range(6))
+def test_default_options_differ_from_the_official_ones_as_documented(
+    golden_dir: Path, case: int
+) -> None:
+    """The centers' deviation for CrowdPose, and cells whose owner is another."""
+    batch, centers, arrays = official(golden_dir, case)
+    targets = regression_targets(batch, frame="index", centers=centers)
+    heat = targets.heatmaps[0][0].numpy()
+    np.testing.assert_allclose(heat[:-1], arrays["heatmap"][:-1], atol=1e-6)
+    same = np.allclose(heat[-1], arrays["heatmap"][-1], atol=1e-6)
+    assert same == (batch.keypoints.shape[2] == 17 or not targets.centers[..., 2].any())
+
     ours, weights = (maps[0].numpy() for maps in offset_maps(targets))
     theirs = arrays["offset"].reshape(ours.shape)
-    both = (weights > 0) & (arrays["weight"].reshape(ours.shape)[:, 0] > 0)
-    equal = (np.abs(ours - theirs) < 1e-5).all(axis=1)
-    assert equal[both].mean() > 0.85 and both.sum() > 500
-    # Where regions overlap, the smaller person wins in the official code, keypoint by keypoint,
-    # and the nearest center here. Nothing else differs: there the offset is another person's.
-    cells = np.stack(np.meshgrid(*(np.arange(s) for s in ours.shape[:1:-1])), axis=0)
-    joints = arrays["joints"]
-    for k, row, column in np.argwhere(both & ~equal):
-        joint = cells[:, row, column] - theirs[k, :, row, column]
-        (person,) = np.flatnonzero((np.abs(joints[:, k, :2] - joint) < 1e-3).all(axis=1))[:1]
-        apart = np.linalg.norm(joints[:, kinds, :2] - cells[:, row, column], axis=1)
-        mine = int(targets.center_assignment[0, row, column])
-        assert person != mine and apart[mine] <= apart[person]
-        assert (np.abs(joints[person, kinds, :2].astype(int) - cells[:, row, column]) <= 4).all()
+    both = (weights > 0) & (arrays["weight"][::2] > 0)
+    differ = both & (np.abs(ours - theirs) > 1e-5).any(axis=1)
+    size = targets.image_size[0] // 4, targets.image_size[1] // 4
+    near = center_regions(targets.centers, targets.image_size, size, 5.0, "square", "index")
+    regions = np.zeros(size[0] * size[1], int)
+    np.add.at(regions, near.cells[near.squares < torch.inf], 1)
+    contested = regions.reshape(size) > 1
+    assert not differ[:, ~contested].any(), "where one person alone can be, nothing differs"
 
 
 @pytest.mark.golden
-def test_square_regions_have_as_many_cells_as_the_official_ones(golden_dir: Path) -> None:
-    batch, centers, _, arrays = official(golden_dir, 0)
-    targets = regression_targets(batch, centers=centers, region="square")
-    assert (
-        int((targets.center_assignment >= 0).sum())
-        == 64
-        == int((arrays["weight"] > 0).any(axis=0).sum())
-    )
+@pytest.mark.parametrize("case", range(6))
+def test_centers_equal_the_official_means_of_labeled_keypoints(golden_dir: Path, case: int) -> None:
+    """Except those that were put beside the center of another person, or rounded, by hand."""
+    batch, centers, arrays = official(golden_dir, case)
+    cells = arrays["joints"][:, -1, :2]
+    beside = (np.abs(cells[:, None] - cells - 1) < 1e-9).all(axis=-1).any(axis=1)
+    mean = ~(beside | (cells == np.round(cells)).all(axis=1))
+    torch.testing.assert_close(mean_positions(batch.keypoints)[0, mean], centers[0, mean])
 
 
 def one_person(*points: tuple[float, float, float]) -> Tensor:
@@ -213,45 +205,6 @@ def test_given_centers_replace_the_means() -> None:
     targets = regression_targets(batch, centers=torch.tensor([[[50.0, 34.0]]]))
     assert targets.centers.tolist() == [[[50.0, 34.0, 1.0]]]
     assert targets.heatmaps[0][0, 1].argmax() == 8 * 16 + 12
-
-
-def test_center_regions_by_hand() -> None:
-    center = torch.tensor([[[18.0, 18.0, 1.0]]])  # the middle of a cell of 4 px
-    disc = assign_centers(center, (36, 36), (9, 9), 2.0) >= 0
-    square = assign_centers(center, (36, 36), (9, 9), 2.0, "square") >= 0
-    assert disc[0, 2:7, 2:7].int().tolist() == [
-        *([0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0])
-    ]
-    assert int(disc.sum()) == 13 and int(square.sum()) == 25
-    assert bool(square[0, 2:7, 2:7].all())
-
-
-@pytest.mark.parametrize("region", ["disc", "square"])
-@pytest.mark.parametrize("radius", [0.7, 1.0, 3.5, 4.0])
-def test_center_regions_are_symmetric(region: Region, radius: float) -> None:
-    """Wherever in its cell the center lies, and also beyond the border."""
-    rng = np.random.default_rng(0)
-    for x, y in rng.uniform(0, 64, (30, 2)):
-        center = torch.tensor([[[x, y, 1.0]]], dtype=torch.float64)
-        owners = assign_centers(center, (64, 64), (16, 16), radius, region)[0]
-        grid = np.arange(16) + 0.5
-        apart = np.abs(np.stack(np.meshgrid(grid, grid)) - np.reshape([x / 4, y / 4], (2, 1, 1)))
-        reach = np.hypot(*apart) if region == "disc" else apart.max(axis=0)
-        np.testing.assert_array_equal(owners >= 0, reach <= radius)
-
-
-def test_assignment_to_the_nearest_center() -> None:
-    centers = torch.tensor([[[10.0, 18.0, 1.0], [24.0, 18.0, 1.0], [24.0, 18.0, 0.0]]])
-    owners = assign_centers(centers, (36, 36), (9, 9))[0]
-    assert owners[4].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
-    swapped = assign_centers(centers[:, [1, 0, 2]], (36, 36), (9, 9))[0]
-    assert torch.equal(torch.tensor([1, 0, -1])[owners], swapped)
-
-
-def test_assignment_at_equal_distance_goes_to_the_later_person() -> None:
-    centers = torch.tensor([[[18.0, 18.0, 1.0], [18.0, 18.0, 1.0]]])
-    owners = assign_centers(centers, (36, 36), (9, 9))
-    assert set(owners.unique().tolist()) == {-1, 1}
 
 
 def test_foreground_per_map_any_and_all() -> None:
@@ -348,7 +301,7 @@ def test_no_people() -> None:
         ({"background": float("nan")}, "background must be a weight"),
         ({"min_area": -1.0}, "min_area must be px², 0 or more, not -1.0"),
         ({"radius": 0.0}, "radius must be a positive number of cells, not 0.0"),
-        ({"region": "ring"}, "region must be 'disc' or 'square', not 'ring'"),
+        ({"region": "ring"}, "region must be one of .*, not 'ring'"),
         ({"foreground": "both"}, "foreground must be one of .*, not 'both'"),
         ({"sigma": 0.0}, "sigma must be a positive number of cells, not 0.0"),
         ({"center_sigma": -2.0}, "sigma must be a positive number of cells, not -2.0"),

@@ -31,8 +31,8 @@ def offset_maps(
     """
     positive = positive_cells(targets, person_size)
     cells = (positive.images, positive.rows, positive.columns)
-    batch, height, width = targets.center_assignment.shape
-    kinds = targets.keypoints.shape[2]
+    batch, _, kinds, _ = targets.keypoints.shape
+    height, width = targets.center_assignment.shape[-2:]
     offsets = positive.offsets.new_zeros(batch, height, width, kinds, 2)
     weights = positive.weights.new_zeros(batch, height, width, kinds)
     offsets[cells], weights[cells] = positive.offsets, positive.weights

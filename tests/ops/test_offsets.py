@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.offsets import person_diagonals, positive_cells
-from poselib.structures import RegressionTargets
+from poselib.ops.offsets import person_diagonals, positive_cells, squared_sizes
+from poselib.structures import AffineTransform, RegressionTargets
 from tests.ops.factories import offset_maps
 
 
@@ -92,6 +92,18 @@ def test_person_size_area() -> None:
     torch.testing.assert_close(times.weights, counted * areas[owned.images, people][:, None])
     with pytest.raises(ValueError, match="person_size must be one of"):
         positive_cells(targets, "height")  # type: ignore[arg-type]
+
+
+def test_size_with_the_corner_of_the_file() -> None:
+    """DEKR's code: the box of the labeled keypoints reaches to (0, 0) of the image file."""
+    points = torch.tensor([[[[10.0, 20.0, 2.0], [13.0, 24.0, 1.0], [99.0, 99.0, 0.0]]]])
+    half = AffineTransform(np.array([[2.0, 0, 10], [0, 2.0, 20]]))  # file px of an input px
+    areas = torch.tensor([[9.0]])
+    for warp, size in ((AffineTransform.identity(), (13, 24)), (half, (36 / 2, 68 / 2))):
+        found = squared_sizes(points, areas, "origin", (warp,))
+        assert found.item() == pytest.approx(size[0] ** 2 + size[1] ** 2)
+    with pytest.raises(ValueError, match="needs to_original"):
+        squared_sizes(points, areas, "origin")
 
 
 def test_person_diagonals_by_hand() -> None:

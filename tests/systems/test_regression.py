@@ -39,16 +39,31 @@ def truth_as_outputs(system: System, scenes: SyntheticScenes) -> RegressionOutpu
     return RegressionOutputs(maps[:, :-1], maps[:, -1:], offsets, targets.image_size)
 
 
+OFFICIAL = {"region": "window", "owner": "smallest", "person_size": "origin", "frame": "index"}
+
+
+@pytest.mark.parametrize("options", [{}, OFFICIAL], ids=["default", "official"])
 @pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE], ids=lambda s: s.name)
-def test_what_is_encoded_is_decoded(skeleton: Any) -> None:
+def test_what_is_encoded_is_decoded(skeleton: Any, options: dict[str, Any]) -> None:
     """DEKR, Secs. 3.3 and 4.1: AP of the training targets themselves."""
     scenes = SyntheticScenes(SceneConfig(size=256, people=(1, 3)), 40, 3, skeleton)
-    system = system_of(skeleton, center_sigma=1.5, sigma=1.0, radius=2.0)
+    system = system_of(skeleton, center_sigma=1.5, sigma=1.0, radius=2.0, **options)
     poses = [
         found.warped(scenes[i].to_original)
         for i, found in enumerate(system.decode(truth_as_outputs(system, scenes)))
     ]
     assert evaluate_poses(scenes, poses, system.skeleton).ap.AP >= 0.98
+
+
+@pytest.mark.parametrize("frame", ["center", "index"])
+def test_targets_are_in_the_frame_that_is_decoded(frame: str) -> None:
+    """One person, whose pose comes back to rounding: 1.5 px apart are the frames."""
+    scenes = SyntheticScenes(SceneConfig(size=128, people=(1, 1)), 4, 7, COCO)
+    system = system_of(frame=frame)
+    for i, poses in enumerate(system.decode(truth_as_outputs(system, scenes))):
+        labeled = scenes[i].keypoints[0, :, 2] > 0
+        error = poses.keypoints[0, labeled] - scenes[i].keypoints[0, labeled, :2]
+        assert len(poses) == 1 and np.abs(error).max() < 1e-3
 
 
 def test_losses_of_a_perfect_network_are_zero() -> None:
