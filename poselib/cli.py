@@ -45,9 +45,9 @@ coordinates, heights and widths are px of the turned picture.
 _DECODE = """Group the keypoints of stored maps into people.
 
 MAPS is an npz file of NumPy with two arrays, from whatever network: heatmaps (K, H, W) and tags
-(K, H, W, L), both float32; tags (K, H, W) are taken for L = 1. OUT receives keypoints (N, K, 2),
-scores (N, K) and person_scores (N,), float32: x and y in px of the maps, where the center of the
-first pixel is at (0.5, 0.5), and (0, 0) with score 0 for what is missing.
+(K, H, W, L), both floating-point and finite; tags (K, H, W) are taken for L = 1. OUT receives
+keypoints (N, K, 2), scores (N, K) and person_scores (N,), float32: x and y in px of the maps, where
+the center of the first pixel is at (0.5, 0.5), and (0, 0) with score 0 for what is missing.
 
 One line of JSON says how many people were found and how many milliseconds each stage took, from
 maps in memory to poses: the median of the repeats, before which one is not timed.

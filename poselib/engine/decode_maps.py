@@ -88,12 +88,14 @@ def read_maps(path: Path) -> TagOutputs:
     """Read the maps of one image from an npz file.
 
     The file, of NumPy's npz format, holds ``heatmaps`` (K, H, W) and ``tags`` (K, H, W, L), both
-    float32; of tags (K, H, W), L is 1. What is returned are views of the arrays as they are read.
+    floating-point; of tags (K, H, W), L is 1. Float32 is returned as it is read, other types are
+    converted.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no npz file, lacks an array, or one has another type or shape; the
-            message names the file and the array.
+        OSError: it cannot be opened.
+        ValueError: it is no npz file, lacks an array, one has another type or shape, or numbers
+            that are not finite; the message names the file and the array.
     """
     heatmaps, tags = _read_arrays(path, "heatmaps", "tags")
     tags = tags[..., None] if tags.ndim == 3 else tags
@@ -110,20 +112,29 @@ def read_maps(path: Path) -> TagOutputs:
 def _read_arrays(path: Path, *names: str) -> list[NDArray[np.float32]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive of arrays")
-        with np.load(path, allow_pickle=False) as stored:
-            missing = [name for name in names if name not in stored.files]
-            if missing:
-                raise ValueError(f"no array {missing[0]!r}, only {sorted(stored.files)}")
-            arrays = [np.ascontiguousarray(stored[name]) for name in names]
-    except Exception as error:  # of every kind; MemoryError for an array that claims to be huge
-        raise ValueError(f"{path}: no npz file with {' and '.join(names)}: {error}") from error
+    wanted = f"no npz file with {' and '.join(names)}"
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path}: {wanted}: it is no archive of arrays")
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                missing = [name for name in names if name not in stored.files]
+                if missing:
+                    raise ValueError(f"no array {missing[0]!r}, only {sorted(stored.files)}")
+                arrays = [np.asarray(stored[name]) for name in names]
+        except Exception as error:  # a file can claim to hold what is not there or fits no memory
+            raise ValueError(f"{path}: {wanted}: {error}") from error
     for name, array in zip(names, arrays, strict=True):
-        if array.dtype != np.float32:
-            raise ValueError(f"{path}: {name} must be float32, not {array.dtype}")
-    return arrays
+        if array.dtype.kind != "f":
+            raise ValueError(f"{path}: {name} must be floating-point, not {array.dtype}")
+    with np.errstate(over="ignore"):  # what is too large is found below
+        maps = [np.ascontiguousarray(array, np.float32) for array in arrays]
+    for name, array in zip(names, maps, strict=True):
+        if odd := array.size - int(np.isfinite(array).sum()):
+            counted = "1 number that is" if odd == 1 else f"{odd} numbers that are"
+            raise ValueError(f"{path}: {name} has {counted} not finite in float32")
+    return maps
 
 
 def write_poses(path: Path, poses: Poses) -> None:

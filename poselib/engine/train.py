@@ -113,6 +113,7 @@ def _steps(
     So a checkpoint's metrics are complete, and a training killed within a step repeats it all.
     """
     recipe, batches = state.recipe, _batches(loader, state.step)
+    progress = progress and sys.stderr is not None
     begun, slow = (state.progress, state.seconds), False
     with _bar(state, progress) as bar:
         _measure_if_due(state, validate)
@@ -128,7 +129,8 @@ def _steps(
             _measure_if_due(state, validate)
             if state.due(recipe.checkpoint_every):
                 state.save()
-    sys.stderr.flush()  # in a notebook, the end of the bar's line must come before what is printed
+    if progress:  # in a notebook, the end of the bar's line must come before what is printed
+        sys.stderr.flush()
 
 
 def _bar(state: TrainingState, progress: bool) -> tqdm[Any]:

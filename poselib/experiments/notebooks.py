@@ -22,6 +22,7 @@ from poselib.experiments.parameters import (
     unnumbered,
 )
 from poselib.experiments.runs import RunRecord, list_runs, load_run, new_id
+from poselib.ops.console import complain, say
 from poselib.ops.processor import spin_briefly
 
 _HOUR = 3600.0
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values = cli_parameters(options.notebook, options)
         values = {**_figures_of_smoke(options.notebook, values), **values}
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        complain(f"{error}")
         return 2
     try:
         copy = run_notebook(
@@ -139,13 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             record = _latest(options.notebook, values, start)
             lines.append(report_line(record, options.report))
     except (ValueError, OSError, NotebookError) as error:
-        sys.stdout.flush()
-        sys.stderr.write(f"{error}\n")
+        complain(f"{error}")
         return 1
-    # The cells write to stderr too: the last line must come after all of that.
-    sys.stderr.flush()
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    say("\n".join(lines))
     return 0
 
 

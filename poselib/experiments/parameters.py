@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import glob
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -24,6 +26,9 @@ _TAG = "parameters"
 _PATHS = re.compile(
     r"\w+_dir|checkpoints?|checkpoint_\w+|images?|image_info|annotations|results|pretrained|export"
 )
+
+# Those of them that are read, one file or folder each.
+_READ = re.compile(r"checkpoint(_\w+)?|images?|image_info|annotations|results")
 
 
 def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
@@ -105,8 +110,9 @@ def add_parameter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", help="short for: -p preset PRESET")
     names = ("-p", "--parameter")
     parser.add_argument(
-        *names, nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="to be set"
-    )
+        *names, nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+        help="to be set; a path is looked for in the notebook's folder, then in the working one",
+    )  # fmt: skip
 
 
 def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, Scalar]:
@@ -116,7 +122,7 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
     absolute; others stay as given, so that what a run records holds on other machines.
 
     Raises:
-        FileNotFoundError: there is no such notebook or checkpoint.
+        FileNotFoundError: there is no such notebook, or no such file to be read, in either folder.
         ValueError: as ``parse_parameters``, or the preset is unknown.
     """
     preset = {} if options.preset is None else {"preset": options.preset}
@@ -129,9 +135,10 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
             continue
         if (folder / value).exists():
             continue
+        named_model = name.startswith("checkpoint") and value.isidentifier()
         if Path(value).exists():
             values[name] = str(Path(value).resolve())
-        elif re.fullmatch(r"checkpoint(_\w+)?", name) and not value.isidentifier():
+        elif _READ.fullmatch(name) and not (named_model or glob.has_magic(value)):
             raise FileNotFoundError(f"{name} {value} does not exist in {Path.cwd()} or {folder}")
     return values
 
@@ -159,6 +166,7 @@ def parse_options(text: str) -> dict[str, Scalar]:
                 f"options must be name=value pairs of different names, not {part!r} in {text!r}"
             )
         options[name] = _parsed(value, None)
+        _check_finite(options[name], f"option {name!r}")
     return options
 
 
@@ -196,6 +204,7 @@ def _fitting(path: Path | str, known: dict[str, Scalar], name: str, value: Any) 
     if not fits(value, known[name]):
         wanted = "plain scalar" if known[name] is None else type(known[name]).__name__
         raise ValueError(f"{path}: parameter {name!r} must be a {wanted}, not {value!r}")
+    _check_finite(value, f"{path}: parameter {name!r}")
     return value
 
 
@@ -205,8 +214,17 @@ def _parsed(text: str, default: Scalar) -> Scalar:
     spelled = {"true": "True", "false": "False", "none": "None"}.get(text.lower(), text)
     try:
         return ast.literal_eval(spelled)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pass
+    try:
+        return float(text)  # what is no literal: nan and infinity, which are refused by name
+    except ValueError:
         return text
+
+
+def _check_finite(value: Scalar, name: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value}")
 
 
 def _assignment(path: Path, statement: ast.stmt) -> tuple[str, Scalar]:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from poselib.experiments.ablation import check_runs, read_ablation
 from poselib.experiments.parameters import add_parameter_options, cli_parameters
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
+from poselib.ops.console import complain, say
 from poselib.ops.io import read_json
 from poselib.ops.processor import usable_cores
 
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = {"device": options.device} if options.device else {}
         outcomes = execute_runs(runs, options.runs, options.workers, given, options.timeout)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        complain(f"{error}")
         return 1
     _report(outcomes, options.runs)
     return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
@@ -127,12 +128,10 @@ def _report(outcomes: Sequence[Outcome], runs_dir: Path) -> None:
             }
         )
     table = pd.DataFrame(lines).dropna(axis=1, how="all").drop_duplicates()
-    sys.stderr.flush()
-    sys.stdout.write(table.to_string(index=False, float_format="%.3f") + "\n")
+    say(table.to_string(index=False, float_format="%.3f"))
     for outcome in outcomes:
         if outcome.state == "failed":
-            sys.stdout.write(f"failed: {outcome.run.row}, seed {outcome.run.seed}: {outcome.log}\n")
-    sys.stdout.flush()
+            say(f"failed: {outcome.run.row}, seed {outcome.run.seed}: {outcome.log}")
 
 
 def _execute(

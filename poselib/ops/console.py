@@ -52,6 +52,9 @@ def _write(stream: Any, text: str) -> None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
+        for earlier in (sys.stdout, sys.stderr):  # what was printed before comes first
+            if earlier is not None:
+                earlier.flush()
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
     except (OSError, ValueError):

@@ -90,5 +90,7 @@ def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
     # A single batch with hardly any loss must not squeeze the curves.
     floor = float(np.nanmin(mean.to_numpy(), initial=np.inf))
     ax.set(yscale="log", ylim=(0.5 * floor if np.isfinite(floor) else None, None))
+    for label in ax.get_yticklabels(which="both"):
+        label.set_parse_math(True)  # powers of ten
     ax.set_title("weighted training loss")
     style.legend_under(ax, columns=3)

@@ -11,6 +11,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,6 +26,7 @@ _SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px
 # Decoders that fill in missing keypoints put each where it is least unlikely: below this score
 # they are often far away, and a limb drawn to them would hide the others.
 MIN_SCORE = 0.2
+_NUMBER = MarkerStyle("$99$")  # set as a formula here, beyond the theme, where nothing is one
 
 
 @style.theme
@@ -202,7 +204,7 @@ def contact_sheet(
             region.set(edgecolor=ALERT, linewidth=0.0, gid="ignore")
     entries: dict[str, Any] = dict(style.VISIBILITY)
     if show_areas:
-        entries["√area, px (s of OKS)"] = style.marker_style("$99$", 11, GRAY, GRAY)
+        entries["√area, px (s of OKS)"] = style.marker_style(_NUMBER, 11, GRAY, GRAY)
     if any(sample.ignore_mask.any() for sample in samples):
         entries["ignored region"] = Patch(fc="white", ec=ALERT, hatch="////", linewidth=0.5)
     style.legend_below(figure, entries)

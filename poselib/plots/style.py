@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.structures import Size
@@ -54,6 +55,7 @@ theme = rc_context(
         "figure.constrained_layout.h_pad": 0.06,
         "font.size": SMALL,
         "text.color": INK,
+        "text.parse_math": False,  # names of files and methods are no formulas
         "axes.titlesize": TEXT,
         "axes.titlecolor": INK,
         "axes.labelsize": TEXT,
@@ -273,7 +275,7 @@ def legend_under(ax: Axes, columns: int) -> None:
 
 
 def marker_style(
-    marker: str, size: float, face: object, edge: object = INK, width: float = 0.7
+    marker: str | MarkerStyle, size: float, face: object, edge: object = INK, width: float = 0.7
 ) -> dict[str, Any]:
     """Return the arguments with which ``Axes.plot`` draws markers without a line."""
     return {

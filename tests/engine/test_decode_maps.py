@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,15 +88,35 @@ def test_arrays_of_any_order_in_memory_are_read(tmp_path: Path) -> None:
     assert torch.equal(one.tags, other.tags) and torch.equal(one.heatmaps[0], other.heatmaps[0])
 
 
+@pytest.mark.parametrize("kind", ["f2", ">f4", "f8", "longdouble"])
+def test_arrays_of_other_floating_point_types_are_converted(tmp_path: Path, kind: str) -> None:
+    content = {name: array.astype(kind) for name, array in arrays().items()}
+    outputs = read_maps(stored(tmp_path, content))
+    assert outputs.tags.dtype == outputs.heatmaps[0].dtype == torch.float32
+    np.testing.assert_array_equal(outputs.heatmaps[0][0], content["heatmaps"].astype("f4"))
+    np.testing.assert_array_equal(outputs.tags[0].permute(0, 2, 3, 1), content["tags"].astype("f4"))
+
+
 def bad_content() -> dict[str, tuple[dict[str, np.ndarray], str]]:
     good = arrays()
     heat, tags = good["heatmaps"], good["tags"]
     return {
         "no tags": ({"heatmaps": heat}, "no array 'tags', only ['heatmaps']"),
         "no heatmaps": ({"tags": tags, "x": tags}, "no array 'heatmaps', only ['tags', 'x']"),
-        "float64": ({"heatmaps": heat.astype(float), "tags": tags}, "heatmaps must be float32"),
-        "integers": ({"heatmaps": heat, "tags": tags.astype(int)}, "tags must be float32"),
-        "other bytes": ({"heatmaps": heat.astype(">f4"), "tags": tags}, "heatmaps must be float32"),
+        "integers": ({"heatmaps": heat, "tags": tags.astype(int)}, "tags must be floating-point"),
+        "complex": ({"heatmaps": heat + 0j, "tags": tags}, "heatmaps must be floating-point"),
+        "nan": (
+            {"heatmaps": heat, "tags": np.where(tags > 0, np.nan, tags)},
+            f"tags has {int((tags > 0).sum())} numbers that are not finite",
+        ),
+        "infinity": (
+            {"heatmaps": np.where(heat == heat.max(), -np.inf, heat), "tags": tags},
+            "heatmaps has 1 number that is not finite",
+        ),
+        "too large": (
+            {"heatmaps": np.full(heat.shape, 1e300), "tags": tags},
+            f"heatmaps has {heat.size} numbers that are not finite in float32",
+        ),
         "one map": ({"heatmaps": heat[0], "tags": tags}, "heatmaps must be (K, H, W)"),
         "a batch": ({"heatmaps": heat[None], "tags": tags}, "heatmaps must be (K, H, W)"),
         "no cells": ({"heatmaps": heat[:, :0], "tags": tags}, "heatmaps must be (K, H, W)"),
@@ -135,6 +157,15 @@ def test_files_that_are_none_are_refused_by_name(tmp_path: Path, content: bytes)
     (tmp_path / "damaged.npz").write_bytes(damaged)
     with pytest.raises(ValueError, match=r"damaged\.npz: no npz file"):
         read_maps(tmp_path / "damaged.npz")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_2_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (17 * 10**12, 1, 1)}
+    )
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
+        for name in ("heatmaps.npy", "tags.npy"):
+            archive.writestr(name, header.getvalue())
+    with pytest.raises(ValueError, match=r"huge\.npz: no npz file .*Unable to allocate 61"):
+        read_maps(tmp_path / "huge.npz")
     for absent in (tmp_path / "absent.npz", tmp_path):
         with pytest.raises(FileNotFoundError, match=absent.name):
             read_maps(absent)

@@ -117,6 +117,31 @@ def test_paths_of_the_command_line_are_the_callers(
     found = cli_parameters(path, Namespace(preset=None, parameter=list(given.items())))
     absolute = {name: str((tmp_path / given[name]).resolve()) for name in ("checkpoint", "images")}
     assert found == {**given, **absolute}
+    for name in ("images", "checkpoint"):
+        given = [(name, "absent/too")]
+        with pytest.raises(FileNotFoundError, match=rf"{name} absent/too .* in {tmp_path} or"):
+            cli_parameters(path, Namespace(preset=None, parameter=given))
+    with pytest.raises(FileNotFoundError, match="images photos does not exist in /"):
+        cli_parameters(path, Namespace(preset=None, parameter=[("images", "photos")]))
+    for kept in (("images", "own/*.png"), ("checkpoint", "bundled"), ("data_dir", "new")):
+        assert cli_parameters(path, Namespace(preset=None, parameter=[kept])) == dict([kept])
+
+
+@pytest.mark.parametrize("text", ["nan", "-inf", "Infinity", "1e999"])
+def test_numbers_that_are_not_finite_are_refused_by_name(notebook: Path, text: str) -> None:
+    for name in ("rate", "checkpoint"):
+        with pytest.raises(ValueError, match=f"parameter '{name}' must be a finite number"):
+            parse_parameters(notebook, {name: text})
+        with pytest.raises(ValueError, match=f"parameter '{name}' must be a finite number"):
+            check_parameters(notebook, {name: float(text)})
+    with pytest.raises(ValueError, match="option 'width' must be a finite number"):
+        parse_options(f"width={text}")
+    assert parse_parameters(notebook, {"preset": text}) == {"preset": text}
+
+
+@pytest.mark.parametrize("text", ["{[]: 1}", "(" * 5000])
+def test_text_that_is_no_literal_stays_text(notebook: Path, text: str) -> None:
+    assert parse_parameters(notebook, {"checkpoint": text}) == {"checkpoint": text}
 
 
 def test_paths_are_shown_from_the_callers_folder(

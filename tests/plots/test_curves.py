@@ -64,3 +64,10 @@ def test_records_without_a_loss_are_refused():
     for lines in ([], [{"step": 1, "AP": 0.3}], [{"loss": 1.0}]):
         with pytest.raises(ValueError, match="'step' and 'loss'"):
             show_training(lines)
+
+
+def test_powers_of_ten_are_set_as_such(records):
+    figure = show_training(records)
+    figure.draw_without_rendering()
+    labels = [label for label in figure.axes[0].get_yticklabels(which="both") if label.get_text()]
+    assert labels and all(label.get_parse_math() for label in labels)

@@ -5,11 +5,13 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from poselib.plots.style import (
     SIDES,
     display_name,
     legend_under,
+    name_rows,
     new_figure,
     panel_grid,
     partner_colors,
@@ -31,6 +33,24 @@ def test_a_notebook_gets_one_picture_of_page_width():
     assert metadata == {"width": 900}
     assert pixels.shape[1] > 900
     assert isinstance(figure, Figure)
+
+
+@pytest.mark.parametrize("name", ["set$_$1", "a$\\frac{$b$", "$x^$"])
+def test_names_are_no_formulas(name: str) -> None:
+    @theme
+    def drawn() -> Figure:
+        figure = new_figure(2.0, title=name)
+        ax = figure.subplots()
+        ax.set(title=name, xlabel=name)
+        ax.plot([0, 1], label=name)
+        name_rows(ax, [name])
+        ax.legend()
+        return figure
+
+    figure = drawn()
+    figure.draw_without_rendering()
+    texts = [text for text in figure.findobj(Text) if text.get_text() == name]
+    assert len(texts) >= 5 and not any(text.get_parse_math() for text in texts)
 
 
 def test_ipython_displays_a_figure_once():
