@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -17,19 +17,6 @@ from torch.nn import functional as F
 
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
-
-
-class Outputs(Protocol):
-    """The interface of all outputs, by which flip and multi-scale testing use them."""
-
-    @property
-    def image_size(self) -> Size: ...
-
-    def flip(self, skeleton: Skeleton) -> Self: ...
-
-    def merge_flipped(self, mirrored: Self) -> Self: ...
-
-    def merge_scales(self, others: Sequence[Self]) -> Self: ...
 
 
 @dataclass(frozen=True)

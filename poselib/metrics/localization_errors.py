@@ -96,15 +96,17 @@ def classify_localization(comparison: Comparison) -> LocalizationErrors:
     (rows,) = np.nonzero(matched >= 0)
     rows = rows[~comparison.truth.ignored[matched[rows]]]
     partners = matched[rows]
-    near = _compare_keypoints(comparison, rows, partners)
-    highest = np.maximum.reduce([near.own, near.own_side, near.others, near.other_sides])
+    own, own_side, others, other_sides, other_person = _compare_keypoints(
+        comparison, rows, partners
+    )
+    highest = np.maximum.reduce([own, own_side, others, other_sides])
     rules: dict[LocalizationError, BoolArray] = {
         LocalizationError.UNCOUNTED: ~comparison.truth.labeled[partners],
         LocalizationError.MISS: highest < NEAR,
-        LocalizationError.GOOD: (near.own == highest) & (highest >= GOOD),
-        LocalizationError.JITTER: near.own == highest,
-        LocalizationError.SWAP: near.others == highest,
-        LocalizationError.INVERSION: near.own_side == highest,
+        LocalizationError.GOOD: (own == highest) & (highest >= GOOD),
+        LocalizationError.JITTER: own == highest,
+        LocalizationError.SWAP: others == highest,
+        LocalizationError.INVERSION: own_side == highest,
     }
     kinds = np.select(
         [*rules.values()], [int(kind) for kind in rules], LocalizationError.SWAP
@@ -115,7 +117,7 @@ def classify_localization(comparison: Comparison) -> LocalizationErrors:
         truth=partners,
         kinds=kinds,
         similarity=np.maximum(highest, 0.0),
-        other_person=np.where(kinds == LocalizationError.SWAP, near.other_person, -1),
+        other_person=np.where(kinds == LocalizationError.SWAP, other_person, -1),
     )
 
 
@@ -197,29 +199,15 @@ def correct_errors(
     return replace(comparison, found=replace(comparison.found, keypoints=points))
 
 
-@dataclass(frozen=True)
-class _Similarities:
-    """Similarities (R, K) of detected keypoints to annotated ones; -1 where none is labeled.
+def _compare_keypoints(
+    comparison: Comparison, rows: IntArray, partners: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray]:
+    """Compare the detections at ``rows`` (R,) of ``pairs.order`` with all people of their image.
 
-    Attributes:
-        own, own_side: to the matched person's, of its side and of the other.
-        others, other_sides: the highest to another person's, of its side and of the other.
-        other_person: (R, K) the other person whose keypoint is the most similar.
-    """
-
-    own: FloatArray
-    own_side: FloatArray
-    others: FloatArray
-    other_sides: FloatArray
-    other_person: IntArray
-
-
-def _compare_keypoints(comparison: Comparison, rows: IntArray, partners: IntArray) -> _Similarities:
-    """Compare the detections at ``rows`` of ``pairs.order`` with all people of their image.
-
-    Args:
-        rows: (R,) the matched detections.
-        partners: (R,) the annotated people that they are matched to.
+    Returns:
+        Similarities (R, K) to the keypoints of the matched people, ``partners`` (R,), of their side
+        and of the other; the highest to another person's, of its side and of the other; -1 where
+        none is labeled. And (R, K) that other person.
     """
     pairs, skeleton = comparison.pairs, comparison.skeleton
     counts = pairs.counts[rows]
@@ -238,7 +226,7 @@ def _compare_keypoints(comparison: Comparison, rows: IntArray, partners: IntArra
     best = np.repeat(np.maximum(others, other_sides), counts, axis=0)
     pair, keypoint = np.nonzero(~own[:, None] & (either == best))
     other_person[np.repeat(np.arange(len(rows)), counts)[pair], keypoint] = truth[pair]
-    return _Similarities(straight[own], crossed[own], others, other_sides, other_person)
+    return straight[own], crossed[own], others, other_sides, other_person
 
 
 def _similarity(

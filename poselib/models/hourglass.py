@@ -124,7 +124,14 @@ class StackedHourglass(nn.Module):
         ]
         maps = heads[0].out_channels
         self.pre = _stem(config)
-        self.features = nn.ModuleList(_stack(config) for _ in range(config.stacks))
+        self.features = nn.ModuleList(
+            nn.Sequential(
+                Hourglass(config.depth, width, config.increase, config.norm),
+                convolution(width, width),
+                convolution(width, width),
+            )
+            for _ in range(config.stacks)
+        )
         self.merge_features = nn.ModuleList(_merge(width, width) for _ in between)
         self.merge_preds = nn.ModuleList(_merge(maps, width) for _ in between)
         initialize(self)
@@ -157,12 +164,6 @@ def _stem(config: HourglassConfig) -> nn.Sequential:
         convolution(width // 2, width // 2, norm=config.norm),
         convolution(width // 2, width, norm=config.norm),
     )
-
-
-def _stack(config: HourglassConfig) -> nn.Sequential:
-    width = config.features
-    hourglass = Hourglass(config.depth, width, config.increase, config.norm)
-    return nn.Sequential(hourglass, convolution(width, width), convolution(width, width))
 
 
 def _merge(inputs: int, outputs: int) -> nn.Sequential:
