@@ -1,4 +1,4 @@
-"""Data passed between the rooms: affine transforms, samples, batches, targets and poses.
+"""Data passed between rooms: transforms, samples, batches, targets, poses, steps of a grouping.
 
 Every coordinate is ``(x, y)`` with pixel centers at integer + 0.5, so the pixel in the first row
 and column covers ``[0, 1) x [0, 1)`` and its center is ``(0.5, 0.5)``. A map with stride ``s``
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.poses import Poses as Poses
+from poselib.typing import FloatArray, IntArray
 
 Size = tuple[int, int]  # (height, width)
 
@@ -193,3 +194,30 @@ class RegressionTargets(Targets):
     center_assignment: Tensor
     frame: Literal["center", "index"] = "center"
     to_original: tuple[AffineTransform, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupingStep:
+    """One step of grouping: the assignment of the n candidates of one keypoint type.
+
+    Attributes:
+        keypoint: the type.
+        candidates: (n,) int64, indices among the type's M candidates.
+        cells: (n, 2) int64, (column, row) in the decoded maps.
+        tags: (n, L) float64.
+        references: (P, L) float64, reference embeddings before this step.
+        people: (n,) int64, the person each candidate was assigned to; P and above are new.
+        started: (n,) bool, true where the candidate started a person.
+        distances: (K,) float64, distance of each type to the references, by which progressive
+            grouping selects the type (HAE, Eq. 18, and ``GroupingOptions.distance_reduction``);
+            NaN for types that are grouped or absent, in the first step, and in fixed orders.
+    """
+
+    keypoint: int
+    candidates: IntArray
+    cells: IntArray
+    tags: FloatArray
+    references: FloatArray
+    people: IntArray
+    started: NDArray[np.bool_]
+    distances: FloatArray

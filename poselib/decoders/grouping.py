@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from poselib.structures import GroupingStep
 from poselib.typing import FloatArray, IntArray
 
 DistanceReduction = Literal["min", "mean"]
@@ -112,33 +113,6 @@ class Candidates:
         # In float64: a float32 value of 0.1 does exceed the number 0.1.
         detected = self.values.astype(np.float64) > options.detection_threshold
         return detected & np.isfinite(self.values) & np.isfinite(self.tags).all(axis=-1)
-
-
-@dataclass(frozen=True)
-class GroupingStep:
-    """One step of grouping: the assignment of the n candidates of one keypoint type.
-
-    Attributes:
-        keypoint: the type.
-        candidates: (n,) int64, indices among the type's M candidates.
-        cells: (n, 2) int64, (column, row) in the decoded maps.
-        tags: (n, L) float64.
-        references: (P, L) float64, reference embeddings before this step.
-        people: (n,) int64, the person each candidate was assigned to; P and above are new.
-        started: (n,) bool, true where the candidate started a person.
-        distances: (K,) float64, distance of each type to the references, by which progressive
-            grouping selects the type (HAE, Eq. 18, and ``GroupingOptions.distance_reduction``);
-            NaN for types that are grouped or absent, in the first step, and in fixed orders.
-    """
-
-    keypoint: int
-    candidates: IntArray
-    cells: IntArray
-    tags: FloatArray
-    references: FloatArray
-    people: IntArray
-    started: NDArray[np.bool_]
-    distances: FloatArray
 
 
 @dataclass(frozen=True)

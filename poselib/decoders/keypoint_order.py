@@ -10,12 +10,12 @@ import numpy as np
 from poselib.decoders.grouping import (
     Candidates,
     GroupingOptions,
-    GroupingStep,
     Groups,
     collect_groups,
     grouping_steps,
 )
 from poselib.skeletons import Skeleton
+from poselib.structures import GroupingStep
 from poselib.typing import FloatArray
 
 OrderName = Literal["dataset", "top_down", "bottom_up", "torso_first"]

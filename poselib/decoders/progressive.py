@@ -17,12 +17,12 @@ from scipy.spatial.distance import cdist
 from poselib.decoders.grouping import (
     Candidates,
     GroupingOptions,
-    GroupingStep,
     Groups,
     NextType,
     collect_groups,
     grouping_steps,
 )
+from poselib.structures import GroupingStep
 from poselib.typing import FloatArray
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,41 +18,16 @@ from poselib.plots.poses import add_people
 from poselib.plots.shapes import people_shapes, person_unit
 from poselib.plots.style import ALERT, GRAY, INK, WHITE, person_colors, to_pale_gray
 from poselib.skeletons import Skeleton
-from poselib.typing import BoolArray, FloatArray, IntArray
+from poselib.structures import GroupingStep
+from poselib.typing import FloatArray, IntArray
 
 _RING = style.marker_style("o", 11, "none", INK, 1.6)
-
-
-class Step(Protocol):
-    """One iteration of a grouping, in which n candidates of one keypoint type find their people.
-
-    Attributes:
-        keypoint: the type that was grouped.
-        cells: (n, 2) column and row of each candidate in the decoded maps.
-        tags: (n, L) the candidates' embeddings.
-        people: (n,) the person each candidate went to.
-        started: (n,) true where the candidate started a person.
-        distances: (K,) smallest distance of each type left to the references; NaN where unknown.
-    """
-
-    @property
-    def keypoint(self) -> int: ...
-    @property
-    def cells(self) -> IntArray: ...
-    @property
-    def tags(self) -> FloatArray: ...
-    @property
-    def people(self) -> IntArray: ...
-    @property
-    def started(self) -> BoolArray: ...
-    @property
-    def distances(self) -> FloatArray: ...
 
 
 @style.theme
 def show_grouping(
     image: ArrayLike,
-    steps: Sequence[Step],
+    steps: Sequence[GroupingStep],
     skeleton: Skeleton,
     *,
     stride: tuple[float, float],
@@ -103,7 +78,7 @@ def show_grouping(
 
 
 @style.theme
-def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = "") -> Figure:
+def show_distances(steps: Sequence[GroupingStep], skeleton: Skeleton, *, title: str = "") -> Figure:
     """Draw the distance of each remaining keypoint type to the people, step by step.
 
     The framed type is the nearest one, which progressive decoding chooses (HAE, Eq. 18). Empty
@@ -139,7 +114,7 @@ def show_distances(steps: Sequence[Step], skeleton: Skeleton, *, title: str = ""
 
 @style.theme
 def show_reference_paths(
-    groupings: Mapping[str, Sequence[Step]],
+    groupings: Mapping[str, Sequence[GroupingStep]],
     skeleton: Skeleton,
     *,
     numbers: Mapping[str, IntArray] | None = None,
@@ -188,7 +163,7 @@ def show_reference_paths(
     return figure
 
 
-def reference_paths(steps: Sequence[Step]) -> FloatArray:
+def reference_paths(steps: Sequence[GroupingStep]) -> FloatArray:
     """Return (S, P, L) reference embeddings after each step; NaN before a person starts."""
     people = people_in(steps)
     length = np.asarray(steps[0].tags).shape[-1]
@@ -202,12 +177,12 @@ def reference_paths(steps: Sequence[Step]) -> FloatArray:
     return paths
 
 
-def people_in(steps: Sequence[Step]) -> int:
+def people_in(steps: Sequence[GroupingStep]) -> int:
     """Return how many people a grouping has found."""
     return max((int(np.max(step.people)) + 1 for step in steps if len(step.people)), default=0)
 
 
-def _reason(step: Step) -> str:
+def _reason(step: GroupingStep) -> str:
     new = int(np.sum(step.started))
     starts = f"starts {style.people_label(new)}" if new else ""
     distance = float(np.asarray(step.distances)[step.keypoint])
