@@ -12,6 +12,7 @@ from poselib.annotations import AnnotationTable
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import LabeledImages
 from poselib.metrics.matching import matched_people
+from poselib.plots.poses import labeled_people
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, sample_index
 
@@ -27,7 +28,7 @@ def first_crowded(dataset: SampleSource, people: int, count: int, within: int = 
     """
     sizes: list[int] = []
     for index in range(min(len(dataset), within)):
-        sizes.append(_labeled_people(dataset[index]))
+        sizes.append(labeled_people(dataset[index].keypoints))
         if sum(size >= people for size in sizes) == count:
             break
     enough = [index for index, size in enumerate(sizes) if size >= people]
@@ -53,7 +54,7 @@ def rank_images(dataset: SampleSource, poses: Sequence[Poses], skeleton: Skeleto
     rows = []
     for index, detections in enumerate(poses):
         sample = dataset[index]
-        if people := _labeled_people(sample):
+        if people := labeled_people(sample.keypoints):
             mean = float(np.nanmean(matched_people(detections, sample, skeleton)[1]))
             rows.append((index, people, len(detections), mean))
     table = pd.DataFrame(rows, columns=["index", "people", "detections", "oks"])
@@ -131,7 +132,3 @@ class LabeledSubset:
     def annotations(self) -> AnnotationTable:
         """Return the annotated people of the images that are kept."""
         return self.dataset.annotations().at(np.array(self.indices, np.int64))
-
-
-def _labeled_people(sample: Sample) -> int:
-    return int((sample.keypoints[..., 2] > 0).any(axis=1).sum())

@@ -23,6 +23,7 @@ from poselib.experiments.ablation import (
     training_losses,
 )
 from poselib.experiments.run_sweep import execute_runs
+from poselib.experiments.runs import RunRecord
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.training import get_device
@@ -91,8 +92,12 @@ class Study:
     @property
     def steps(self) -> list[int]:
         """Optimizer steps of the finished trainings, each number once."""
-        records = [record for run in self.runs if (record := run.record(self.runs_dir))]
-        return sorted({steps for record in records if (steps := record.metrics.get("steps"))})
+        return sorted({n for _, record in self.finished if (n := record.metrics.get("steps"))})
+
+    @property
+    def finished(self) -> list[tuple[PlannedRun, RunRecord]]:
+        """The runs that are finished, with their records."""
+        return [(run, record) for run in self.runs if (record := run.record(self.runs_dir))]
 
     def train(self, workers: int = 1, device: str = "auto") -> None:
         """Train what is missing, ``workers`` runs at a time: see ``execute_runs``."""
@@ -112,9 +117,7 @@ class Study:
         variants = [Variant(name, changes) for name, changes in self.ablation.decodings.items()]
         images, options = cache_in_memory(self.test_set), self.settings.predict
         parts = []
-        for run in self.runs:
-            if (record := run.record(self.runs_dir)) is None:
-                continue
+        for run, record in self.finished:
             system = load_checkpoint(trained_file(record)).system
             evaluated = evaluate_variants(
                 system, images, variants, options, errors=True, device=get_device(device)
@@ -169,9 +172,9 @@ class Study:
         """Return in one line how the final loss and the metrics beside it differ in two rows."""
         loss = self.ablation.loss
         pair = lines[lines["row"].isin(loss["compared"])]
-        table = summary(pair, list(loss["panels"]), loss["compared"][0])
-        units = {name: " in 1e-5" if name == loss["column"] else " in %" for name in loss["panels"]}
         baseline = loss["compared"][0]
+        table = summary(pair, list(loss["panels"]), baseline)
+        units = {name: " in 1e-5" if name == loss["column"] else " in %" for name in loss["panels"]}
         return "; ".join(outcome(table, baseline, name, unit) for name, unit in units.items())
 
     def compare_decodings(self, results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -204,8 +207,8 @@ class Study:
         count = min(self.ablation.timed_images, len(self.test_set))
         samples = [self.test_set[index] for index in range(count)]
         times: dict[str, float] = {}
-        for run in self.runs:
-            if run.row in times or (record := run.record(self.runs_dir)) is None:
+        for run, record in self.finished:
+            if run.row in times:
                 continue
             system = load_checkpoint(trained_file(record)).system
             timing = measure(
