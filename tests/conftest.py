@@ -46,6 +46,12 @@ def samples_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases_dir() -> Path:
+    """Folder of small inputs that went wrong for others, see its README.md."""
+    return _folder("POSELIB_CASES", "../shared/cases")
+
+
+@pytest.fixture(scope="session")
 def photographs() -> Path | None:
     """The same folder for tests that use something else where it is absent."""
     folder = _place("POSELIB_SAMPLES", "../shared/samples")

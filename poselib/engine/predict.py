@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource, collate
 from poselib.data.transforms import in_frame, letterbox, letterbox_size, warp_sample
+from poselib.ops.console import out_of_memory
 from poselib.ops.normalization import normalize
 from poselib.structures import AffineTransform, Poses, Sample, Size
 from poselib.systems import System
@@ -125,11 +126,10 @@ def predict_variants(
         for indices, views in _same_sized(first, samples, options):
             with _memory_of(views, first):
                 outputs = infer(first, views, options.flip)
+                decoded = [system.decode(outputs) for system in systems]
             frames = [view[0].to_original for view in views]
-            for system, mine in zip(systems, found, strict=True):
-                for index, frame, poses in zip(
-                    indices, frames, system.decode(outputs), strict=True
-                ):
+            for system, mine, several in zip(systems, found, decoded, strict=True):
+                for index, frame, poses in zip(indices, frames, several, strict=True):
                     # The only place where poses leave the network's frame.
                     mine[index] = replace(poses.warped(frame), skeleton=system.skeleton)
             bar.update(len(indices))
@@ -141,9 +141,8 @@ def _memory_of(views: Sequence[Views], system: System) -> Iterator[None]:
     """Say in one sentence what the memory does not suffice for."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and "can't allocate memory" not in str(error):
+    except Exception as error:
+        if not out_of_memory(error):
             raise
         height, width = max((view.size for view in views[0]), key=math.prod)
         raise MemoryError(
