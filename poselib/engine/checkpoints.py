@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from poselib.engine.old_options import with_current_names
-from poselib.ops.io import atomic_write
+from poselib.ops.io import atomic_write, check_output
 from poselib.ops.weights_io import fit_report, read_stored
 from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import System, build
@@ -47,11 +47,9 @@ def save_system(path: Path, system: System, *, provenance: dict[str, Any] | None
         provenance: anything that JSON can hold.
 
     Raises:
-        ValueError: the name ends otherwise.
+        ValueError: as ``check_target``.
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: a system is saved as .safetensors")
+    check_target(path)
     description = {
         "system": system.name,
         "skeleton": system.skeleton.name,
@@ -62,8 +60,20 @@ def save_system(path: Path, system: System, *, provenance: dict[str, Any] | None
         "provenance": provenance or {},
     }
     weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
-    with atomic_write(path) as temporary:
+    with atomic_write(Path(path)) as temporary:
         save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
+
+
+def check_target(path: Path) -> None:
+    """Check that a system can be saved to a file, before it is trained.
+
+    Raises:
+        ValueError: the name does not end in ``.safetensors``, or no such file can be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: a system is saved as .safetensors")
+    check_output(path)
 
 
 def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) -> Checkpoint:

@@ -23,6 +23,7 @@ from poselib.experiments.parameters import (
 )
 from poselib.experiments.runs import RunRecord, list_runs, load_run, new_id
 from poselib.ops.console import complain, say
+from poselib.ops.io import check_output
 from poselib.ops.processor import spin_briefly
 
 _HOUR = 3600.0
@@ -56,13 +57,17 @@ def run_notebook(
 
     Raises:
         FileNotFoundError: there is no such notebook.
-        ValueError: the notebook lacks one of the parameters or has it with another type.
+        ValueError: the notebook lacks one of the parameters or has it with another type, or its
+            folder of runs or figures cannot be written to.
         NotebookError: a cell raised an error or took too long, or the kernel died.
     """
     path = Path(path).resolve()
     values = check_parameters(path, parameters or {})
     if not timeout > 0:
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+    for name in ("runs_dir", "figures_dir"):
+        if (place := _folder(path, values, name)) is not None:
+            check_output(place, folder=True)
     folder = Path(output_folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     run_id = new_id(path.stem)

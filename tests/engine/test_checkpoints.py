@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from poselib.engine import checkpoints
-from poselib.engine.checkpoints import load_checkpoint, save_system
+from poselib.engine.checkpoints import check_target, load_checkpoint, save_system
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT
 from poselib.skeletons import COCO, CROWDPOSE
@@ -103,6 +103,12 @@ def test_a_failed_save_leaves_the_old_file(
 def test_another_ending_is_refused(system: System, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"system\.pt: .*\.safetensors"):
         save_system(tmp_path / "system.pt", system)
+    (tmp_path / "folder.safetensors").mkdir()
+    for name, reason in (("a.pt", "saved as"), ("folder.safetensors", "this is a folder")):
+        with pytest.raises(ValueError, match=reason):
+            check_target(tmp_path / name)
+    check_target(tmp_path / "new" / "system.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.safetensors"]
 
 
 def test_option_names_of_older_versions_are_converted() -> None:

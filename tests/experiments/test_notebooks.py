@@ -93,6 +93,15 @@ def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_takes_no_figures_is_found_before_anything_runs(tmp_path: Path) -> None:
+    source = 'runs_dir = "runs"\nfigures_dir = "figures"'
+    path = write_notebook(tmp_path / "n.ipynb", cell(source, "parameters"))
+    (tmp_path / "figures").write_text("a file")
+    with pytest.raises(ValueError, match="figures is not a folder that can be written to"):
+        run_notebook(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_report_has_two_decimals_and_whole_seconds(tmp_path: Path) -> None:
     run = start_run(tmp_path, "quickstart", {})
     run.finish({"AP": 0.314, "AP50": 0.636, "AR": 0.4, "train_seconds": 270.6})
