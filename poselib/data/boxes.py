@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.ops.oks import AREA_OF_BOX
+from poselib.skeletons import Skeleton
 
 
 def keypoint_boxes(keypoints: NDArray[Any]) -> NDArray[np.float32]:
@@ -31,3 +32,21 @@ def box_areas(boxes: NDArray[Any], fraction: float = AREA_OF_BOX) -> NDArray[np.
     """Estimate areas (N,), px², from boxes (N, 4): by default 0.53 of the box, as in CrowdPose."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return (fraction * sides[:, 0] * sides[:, 1]).astype(np.float32)
+
+
+def head_sizes(keypoints: NDArray[Any], skeleton: Skeleton) -> NDArray[np.float32]:
+    """Estimate MPII's head sizes, which are 0.6 of the diagonal of the head box, from keypoints.
+
+    In MPII, neck and top of the head are 0.8 of that diagonal apart.
+
+    Args:
+        keypoints: (N, K, 3), px and visibility.
+        skeleton: with the keypoints ``upper_neck`` and ``head_top``.
+
+    Returns:
+        (N,) px; NaN where one of the two is not labeled.
+    """
+    neck, top = (keypoints[:, skeleton.index(name)] for name in ("upper_neck", "head_top"))
+    known = (neck[:, 2] > 0) & (top[:, 2] > 0)
+    apart = np.linalg.norm(neck[:, :2] - top[:, :2], axis=1)
+    return np.where(known, 0.75 * apart, np.nan).astype(np.float32)

@@ -22,9 +22,9 @@ from poselib.data.readers.lsp import LspImages
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.readers.ochuman import OcHumanKeypoints
 from poselib.data.readers.uav_human import UavHumanKeypoints
-from poselib.data.synthetic.config import CROWD_SCENES, SceneConfig
+from poselib.data.synthetic.config import CROWD_SCENES, GROUP_SCENES, SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, Skeleton, get_skeleton
+from poselib.skeletons import COCO, CROWDPOSE, MPII, OCHUMAN, Skeleton, get_skeleton
 
 Split = Literal["train", "val", "test"]
 TrainTest = Literal["train", "test"]
@@ -85,8 +85,9 @@ def open_dataset(
     """Open one split of a dataset as a sequence of samples.
 
     Args:
-        name: a synthetic dataset, ``"synthetic"`` or ``"crowd"`` (the crowd benchmark), or a real
-            one: ``"coco"``, ``"coco_testdev"``, ``"crowdpose"``, ``"ochuman"``, ``"ochuman_val"``,
+        name: a synthetic dataset, ``"synthetic"``, ``"crowd"`` (the crowd benchmark) or
+            ``"groups"`` (groups of people, measured in head sizes as MPII's are), or a real one:
+            ``"coco"``, ``"coco_testdev"``, ``"crowdpose"``, ``"ochuman"``, ``"ochuman_val"``,
             ``"mpii"``, ``"aic"``, ``"lsp"``, ``"flic"``, ``"hieve"`` or ``"uav_human"``.
         split: ``"train"``, ``"val"`` or ``"test"``. The last two are the held-out images with
             public labels, and the same ones (such as COCO's val2017) except for OCHuman, which
@@ -95,7 +96,7 @@ def open_dataset(
             ``"train"`` is its validation set.
         folder: the folder of a real dataset, laid out as on the dataset's web page.
         skeleton: skeleton of synthetic people, by default COCO's, in the crowd benchmark
-            CrowdPose's. A real dataset has its own.
+            CrowdPose's and in groups MPII's. A real dataset has its own.
         scenes, count: what synthetic scenes are like and how many there are; by default those of
             the entry in ``SYNTHETIC``.
 
@@ -269,6 +270,7 @@ _SEEDS = {"train": 1, "val": 2, "test": 2}
 SYNTHETIC: dict[str, SyntheticEntry] = {
     "synthetic": SyntheticEntry(SceneConfig(), COCO, _COUNTS, _SEEDS),
     "crowd": SyntheticEntry(CROWD_SCENES, CROWDPOSE, _COUNTS, _SEEDS),
+    "groups": SyntheticEntry(GROUP_SCENES, MPII, _COUNTS, _SEEDS),
 }
 
 

@@ -40,7 +40,8 @@ class LabeledImages(SampleSource, Protocol):
 class HeadSizedImages(LabeledImages, Protocol):
     """A dataset that is measured in head sizes, as MPII is.
 
-    ``unit`` is ``"person"`` if a sample is a single person, anything else if it is several.
+    ``unit`` is ``"person"`` if a sample is a single person, anything else if it is several, and
+    empty where people have no head sizes.
     ``head_sizes`` gives (n,) px of the image file for the people of a sample, in the order of the
     annotations and without crowds; NaN where unknown.
     """
@@ -176,7 +177,7 @@ def _in_head_sizes(
     dataset: object, annotations: AnnotationTable, poses: Sequence[Poses], skeleton: Skeleton
 ) -> dict[str, PartAP]:
     """Measure MPII's metrics, by their names in ``Evaluation``, if the dataset has head sizes."""
-    if not isinstance(dataset, HeadSizedImages):
+    if not isinstance(dataset, HeadSizedImages) or not dataset.unit:
         return {}
     people = [_people(annotations, image) for image in range(len(poses))]
     sizes = [dataset.head_sizes(i) for i in range(len(poses))]

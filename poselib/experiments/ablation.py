@@ -14,6 +14,7 @@ from poselib.experiments.parameters import Scalar, notebook_parameters, parse_op
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.sweep import PlannedRun
 from poselib.metrics.ap import APResult
+from poselib.metrics.pck import PartAP
 from poselib.ops.io import read_json
 from poselib.papers.catalog import get_paper
 from poselib.papers.published import published_table
@@ -135,6 +136,7 @@ def _check(ablation: Ablation, rows: Sequence[str]) -> None:
     if ablation.paper:
         get_paper(ablation.paper)
     measured = {each.name for each in fields(APResult)} | {*ASSOCIATION, *LOCALIZATION}
+    measured |= {f"pckh_ap_{part.name}" for part in fields(PartAP)}
     measured |= {ablation.loss["column"]} if ablation.loss else set()
     measured |= {"ms", "fps"} if ablation.timed_images else set()
     shown = {name.removesuffix("_gain") for name in ablation.panels}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -23,6 +24,7 @@ from poselib.papers.presets import get_preset
 from poselib.systems import System
 
 Device = torch.device | str | None
+_GROUPS = "groups"  # their keypoints are MPII's, which no other synthetic people have
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ class TableResult:
     def to_show(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return published and measured metrics as ``plots.tables.show_comparison`` takes them.
 
-        Rows of published numbers include the method's input size where the paper gives it.
+        Millions of weights come first, and rows of published numbers include the method's input
+        size, where the paper gives them.
         """
-        columns = {name: name.removeprefix("AP_") for name in self.table.metrics}
+        weights = {"params_m": "M weights"} if "params_m" in self.table.published else {}
+        columns = weights | {name: name.removeprefix("AP_") for name in self.table.metrics}
         published, measured = (
             table.reindex(columns=list(columns)).rename(columns=columns)
             for table in (self.table.published, self.numbers)
@@ -82,6 +86,7 @@ def compare(
     checkpoint: str = "",
     real: Mapping[str, tuple[str, str]] | None = None,
     *,
+    beside: Mapping[str, str] | None = None,
     scales: Sequence[float] = SCALES,
     seed: int = 0,
     device: Device = None,
@@ -97,23 +102,30 @@ def compare(
         preset: configuration of synthetic scenes, and how images are presented.
         checkpoint: file of the system tested on synthetic scenes. If empty it is the bundled
             system if that is of the paper, or else as in ``load_or_init``.
-        real: folder and checkpoint by name of a dataset; those without a folder are left out.
+        real: folder and checkpoint by name of a dataset; those without a folder are left out, but
+            for the checkpoint for MPII, which is then tested on synthetic groups of people.
+        beside: files of further systems by name, tested on the same synthetic scenes.
         scales: of multi-scale testing, see ``Paper.variants_at``.
 
     Raises:
         FileNotFoundError: a checkpoint or a file of a dataset is absent.
         ValueError: the paper, the preset or ``scales`` are invalid, there is no checkpoint, or its
-            keypoints are not those of the dataset's people; before anything is measured.
+            keypoints are not those of the dataset's people or of a system beside it; before
+            anything is measured.
     """
     described = get_paper(paper)
     variants = described.variants_at(scales)
     sources = [_source(table, preset, checkpoint, real or {}) for table in described.tables]
-    tests = {each: _open(described, preset, each, seed) for each in sources if each.data}
+    others = {name: load_checkpoint(Path(file)).system for name, file in (beside or {}).items()}
+    tests = {each: _open(described, preset, each, seed, others) for each in sources if each.data}
     evaluated = {
-        source: evaluate_variants(
-            test.system, test.dataset, variants, test.options, device=device, progress=progress
-        )
-        for source, test in tests.items()
+        source: [
+            evaluate_variants(
+                test.system, test.dataset, variants, test.options, device=device, progress=progress
+            )
+            for test in several
+        ]
+        for source, several in tests.items()
     }
     return [
         _result(table, tests[source], evaluated[source])
@@ -165,6 +177,7 @@ class _Source(NamedTuple):
 
 
 class _Test(NamedTuple):
+    name: str
     system: System
     dataset: LabeledImages
     description: str
@@ -178,14 +191,18 @@ def _source(
     folder, file = real.get(table.dataset, ("", ""))
     if folder:
         return _Source(table.dataset, folder, file)
-    has_scenes = get_preset(preset, table.synthetic, table.paper).test_scenes
+    has_scenes = get_preset(preset, table.synthetic, table.paper).test_scenes > 0
+    if table.synthetic == _GROUPS:
+        checkpoint, has_scenes = file, has_scenes and (bool(file) or preset == "smoke")
     return _Source(table.synthetic if has_scenes else "", "", checkpoint)
 
 
-def _open(paper: Paper, preset: str, source: _Source, seed: int) -> _Test:
+def _open(
+    paper: Paper, preset: str, source: _Source, seed: int, others: Mapping[str, System]
+) -> list[_Test]:
     data, folder, file = source
     settings, name = get_preset(preset, data, paper.name), file
-    if paper.bundled and not file:
+    if paper.bundled and not file and data != _GROUPS:
         system, name = load_checkpoint().system, "bundled"
     else:
         parameter = f"checkpoint_{training_dataset_for(data)}" if folder else "checkpoint"
@@ -194,25 +211,37 @@ def _open(paper: Paper, preset: str, source: _Source, seed: int) -> _Test:
         ).system
     dataset, description = evaluation_set(data, settings, folder, system.skeleton)
     description += f", network input {settings.predict.size_for(system)} px"
-    return _Test(system, dataset, description, PredictOptions(flip=True), name or "untrained")
+    network = str(system.options.get("backbone") or system.options.get("host"))
+    options = PredictOptions(flip=True)
+    first = _Test(network, system, dataset, description, options, name or "untrained")
+    beside = {} if folder or data == _GROUPS else others
+    for name, other in beside.items():
+        if other.skeleton.keypoints != system.skeleton.keypoints:
+            raise ValueError(
+                f"{name!r} detects keypoints of skeleton {other.skeleton.name!r}, but the system "
+                f"beside it those of {system.skeleton.name!r}: expected the same"
+            )
+    return [first, *(first._replace(name=name, system=other) for name, other in beside.items())]
 
 
-def _result(table: ComparisonTable, test: _Test, results: VariantResults) -> TableResult:
-    options = test.system.options
-    network = options.get("backbone") or options.get("host")
-    about = {"params_m": sum(p.numel() for p in test.system.model.parameters()) / 1e6}
-    if "input_size" in table.published:
-        about["input_size"] = test.options.size_for(test.system)
-    rows = {
-        f"poselib, {network}, {name}": about | scores_of(table.protocol, evaluation)
-        for name, evaluation in results.evaluations.items()
-    }
+def _result(
+    table: ComparisonTable, tests: Sequence[_Test], results: Sequence[VariantResults]
+) -> TableResult:
+    rows, names = {}, []
+    for test, found in zip(tests, results, strict=True):
+        about = {"params_m": sum(p.numel() for p in test.system.model.parameters()) / 1e6}
+        if "input_size" in table.published:
+            about["input_size"] = test.options.size_for(test.system)
+        for variant, evaluation in found.evaluations.items():
+            row = about | scores_of(table.protocol, evaluation)
+            rows[f"poselib, {test.name}, {variant}"] = row
+            names.append(variant if test is tests[0] else f"{test.name}, {variant}")
     numbers = pd.DataFrame.from_dict(rows, orient="index")[[*about, *table.metrics]]
-    factors = sorted({scale for variant in results.variants for scale in variant.scales})
+    factors = sorted({s for found in results for each in found.variants for s in each.scales})
     *several, last = (f"{factor:g}" for factor in factors)
     at = f", multi-scale at {', '.join(several)} and {last}" if several else ""
-    names = tuple(results.evaluations)
-    return TableResult(table, numbers, test.description + at, names, test.checkpoint)
+    first = tests[0]
+    return TableResult(table, numbers, first.description + at, tuple(names), first.checkpoint)
 
 
 def _long(numbers: pd.DataFrame, name: str) -> pd.DataFrame:

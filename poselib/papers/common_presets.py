@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from poselib.data.synthetic.config import CROWD_SCENES, SceneConfig
+from poselib.data.synthetic.config import CROWD_SCENES, GROUP_SCENES, SceneConfig
 from poselib.engine.predict import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.papers.preset import Preset
@@ -60,27 +60,32 @@ SMOKE = replace(
 )
 
 
-# On the crowd benchmark, steps are counted, not seconds, so that all rows of a table are trained
-# alike whatever else the machine does. There are fewer scenes to train on, since a scene that must
-# meet a crowd index takes five times as long to render.
-def _crowded(preset: Preset, steps: int, train_scenes: int, test_scenes: int) -> Preset:
+# On the crowd benchmark and in groups, steps are counted, not seconds, so that all rows of a table
+# are trained alike whatever else the machine does. There are fewer scenes to train on, since a
+# scene that must meet a crowd index takes five times as long to render.
+def _counted(
+    preset: Preset, scenes: SceneConfig, steps: int, train_scenes: int, test_scenes: int
+) -> Preset:
     return replace(
         preset,
         recipe=replace(preset.recipe, steps=steps, seconds=None),
-        scenes=CROWD_SCENES,
+        scenes=scenes,
         train_scenes=train_scenes,
         test_scenes=test_scenes,
     )
 
 
-SMALL_CROWD = _crowded(SMALL, 4000, 12000, 300)
+SMALL_CROWD = _counted(SMALL, CROWD_SCENES, 4000, 12000, 300)
 
 # By preset and dataset; an empty name stands for every other dataset.
 COMMON_PRESETS: Mapping[tuple[str, str], Preset] = {
     ("smoke", ""): SMOKE,
     ("demo", ""): DEMO,
     ("small", ""): SMALL,
-    ("smoke", "crowd"): _crowded(SMOKE, 4, 8, 4),
-    ("demo", "crowd"): _crowded(_TINY, 1000, 4000, 200),
+    ("smoke", "crowd"): _counted(SMOKE, CROWD_SCENES, 4, 8, 4),
+    ("demo", "crowd"): _counted(_TINY, CROWD_SCENES, 1000, 4000, 200),
     ("small", "crowd"): SMALL_CROWD,
+    ("smoke", "groups"): _counted(SMOKE, GROUP_SCENES, 4, 8, 4),
+    ("demo", "groups"): _counted(_TINY, GROUP_SCENES, 1000, 4000, 200),
+    ("small", "groups"): _counted(SMALL, GROUP_SCENES, 4000, 12000, 300),
 }

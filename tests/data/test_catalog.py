@@ -21,7 +21,7 @@ from poselib.data.catalog import (
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import write_scenes
-from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN, SKELETONS, Skeleton, get_skeleton
+from poselib.skeletons import COCO, CROWDPOSE, MPII, OCHUMAN, SKELETONS, Skeleton, get_skeleton
 from tests.data.factories import aic, flic, hieve, lsp, mpii, ochuman, uav_human
 from tests.data.factories.mat import save, struct
 
@@ -93,9 +93,10 @@ def test_scene_config_and_count() -> None:
     assert repr(scenes) == "<3 synthetic scenes of seed 2, skeleton 'coco'>"
     crowd = open_dataset("crowd", "train")
     assert crowd.skeleton is CROWDPOSE and len(crowd[0].keypoints) >= 5
+    assert open_dataset("groups").skeleton is MPII and len(open_dataset("groups")[0].keypoints) >= 2
 
 
-@pytest.mark.parametrize("name", ["synthetic", "crowd", *DATASETS])
+@pytest.mark.parametrize("name", ["synthetic", "crowd", "groups", *DATASETS])
 def test_an_unknown_split_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"'{name}' has no split 'dev'; it has .*test"):
         open_dataset(name, "dev", tmp_path)  # type: ignore[arg-type]

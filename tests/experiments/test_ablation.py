@@ -21,6 +21,7 @@ from poselib.experiments.runs import start_run
 from poselib.experiments.study import open_study
 from poselib.experiments.sweep import PlannedRun
 from poselib.experiments.training import init_system
+from poselib.metrics.pck import PARTS
 from poselib.papers.catalog import PAPERS
 from poselib.papers.published import published_table
 from poselib.plots.seeds import show_ablation
@@ -31,6 +32,7 @@ METRICS = {"AP", "AP50", "AP75", "AR", "AR50", "AR75"}
 METRICS |= {"AP_crowd_easy", "AP_crowd_medium", "AP_crowd_hard"}
 METRICS |= {"association_error", "wrong_person_rate", "not_found_rate"}
 METRICS |= {"good", "jitter", "miss", "inversion", "swap"}
+METRICS |= {f"pckh_ap_{part}" for part in (*PARTS, "head", "total")}
 
 
 @pytest.mark.parametrize("name", STUDIES)

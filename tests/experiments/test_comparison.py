@@ -26,7 +26,7 @@ from poselib.metrics.pck import PartAP
 from poselib.papers.catalog import PAPERS
 from poselib.papers.presets import get_preset
 from poselib.papers.published import published_table
-from poselib.skeletons import COCO
+from poselib.skeletons import COCO, MPII
 from poselib.structures import Poses
 from poselib.systems import System
 
@@ -234,8 +234,38 @@ def test_the_system_that_comes_with_poselib_is_measured(looks: list[Look]) -> No
     assert [name.split(", ")[2] for name in third.numbers.index] == ["progressive", "fixed order"]
     assert second.checkpoint == "bundled"
     assert second.measured_on == "4 synthetic scenes, 1 to 3 people, 128 px, network input 128 px"
-    assert fifth.numbers.empty and fifth.measured_on == fifth.checkpoint == ""
-    assert [(look.scales, look.size) for look in looks] == [((1.0,), 128)] * 2
+    # MPII's keypoints, which the model does not detect: smoke shows an untrained one.
+    assert list(fifth.numbers)[1:] == [*fifth.table.metrics] and fifth.checkpoint == "untrained"
+    assert fifth.measured_on.startswith("4 synthetic scenes, 2 to 4 people")
+    assert fifth.numbers["AP_total"].tolist() == pytest.approx([100, 100])
+    assert [(look.scales, look.size) for look in looks] == [((1.0,), 128)] * 3
+
+
+def test_further_systems_have_rows_beside_it(looks: list[Look], tmp_path: Path) -> None:
+    """HAE, Tables II to IV: classical associative embedding beside HAE."""
+    file, preset = tmp_path / "ae.safetensors", get_preset("smoke", "synthetic", "hae")
+    classical = init_system(preset, COCO, 1, "hae", hierarchical=False, focal=False)
+    save_system(file, classical)
+    second, _, fourth, fifth = compare("hae", "smoke", beside={"AE": str(file)})
+    for each in (second, fourth):
+        assert each.variants == ("progressive", "fixed order", "AE, progressive", "AE, fixed order")
+        assert list(each.numbers.index)[2:] == [f"poselib, {row}" for row in each.variants[2:]]
+    assert len(fifth.numbers) == 2 and outcome([second]).count("(AE, ") == 2
+    weights = sum(p.numel() for p in classical.model.parameters()) / 1e6
+    assert second.numbers["params_m"].iloc[-1] == weights != second.numbers["params_m"].iloc[0]
+    save_system(file, init_system(preset, MPII, 1, "hae"))
+    with pytest.raises(ValueError, match="'AE' detects keypoints of skeleton 'mpii', but"):
+        compare("hae", "smoke", beside={"AE": str(file)})
+
+
+def test_a_network_for_mpii_is_tested_on_groups(looks: list[Look], tmp_path: Path) -> None:
+    """HAE, Table V."""
+    file = str(tmp_path / "mpii.safetensors")
+    preset = get_preset("smoke", "groups", "hae")
+    save_system(Path(file), replace(init_system(preset, MPII, 1, "hae"), input_size=64))
+    *others, fifth = compare("hae", "smoke", real={"mpii": ("", file)})
+    assert [each.checkpoint for each in others] == ["bundled"] * 3 and fifth.checkpoint == file
+    assert fifth.measured_on.endswith("network input 64 px") and looks[-1].size == 64
 
 
 def test_without_images_nothing_is_measured(looks: list[Look]) -> None:
@@ -269,6 +299,9 @@ def test_figures_show_metrics_alone_and_sizes_where_they_are_published() -> None
     measured = pd.DataFrame({"input_size": [64], "AP": [31.0]}, index=["poselib, net, variant"])
     published, ours = TableResult(table, measured).to_show()
     assert " ".join(published) == " ".join(ours) == "AP AP50 AP75 APM APL AR ARM ARL"
+    weights, _ = TableResult(TABLES["hae IV"], pd.DataFrame()).to_show()
+    assert list(weights)[:2] == ["M weights", "AP"]
+    assert weights.loc["HAE/PAD, HrHRNet-W32", "M weights"] == 28.6
     assert published.loc["DEKR, HRNet-W48, multi-scale, 640 px", "AP"] == 71.0
     assert {"OpenPose*", "PersonLab at 1401 px"} <= set(published.index)
     assert ours.loc["poselib, net, variant", "AP"] == 31.0 and ours["AR"].isna().all()

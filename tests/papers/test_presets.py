@@ -46,7 +46,14 @@ def test_papers_override_what_they_share() -> None:
     for paper in PAPERS.values():
         assert set(paper.options) == set(PRESETS)
         for name, dataset in [*paper.presets, *paper.dataset_options, *COMMON_PRESETS]:
-            assert name in PRESETS and dataset in ("", "crowd", "coco", "crowdpose", "mpii")
+            assert name in PRESETS and dataset in (
+                "",
+                "crowd",
+                "groups",
+                "coco",
+                "crowdpose",
+                "mpii",
+            )
     for system in ("dekr", "grm", "logocap"):
         crowd = get_preset("small", "crowd", system)
         assert crowd.recipe.steps == 500 and crowd.pretrained == "bundled"

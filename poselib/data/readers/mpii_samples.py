@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from poselib.annotations import AnnotationTable
 from poselib.data.annotation_table import AnnotatedImage, gather
-from poselib.data.boxes import box_areas, keypoint_boxes
+from poselib.data.boxes import box_areas, head_sizes, keypoint_boxes
 from poselib.skeletons import MPII
 
 Unit = Literal["image", "person", "group"]
@@ -23,8 +23,6 @@ SampleParts = tuple["MpiiImage", NDArray[np.float32]]
 HEIGHT = 200
 # Head size over the diagonal of the head box: SC_BIAS of the evaluation toolkit, 0.8 * 0.75.
 HEAD_OF_DIAGONAL = 0.6
-# In MPII, neck and top of the head are 0.8 of the diagonal apart.
-_HEAD_OF_NECK_TO_TOP = 0.75
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,9 @@ class MpiiImage:
         are not labeled.
         """
         sides = self.head_boxes[:, 2:] - self.head_boxes[:, :2]
-        neck, top = (self.keypoints[:, MPII.index(name)] for name in ("upper_neck", "head_top"))
-        known = (neck[:, 2] > 0) & (top[:, 2] > 0)
-        length = np.where(known, np.linalg.norm(neck[:, :2] - top[:, :2], axis=1), np.nan)
         sizes = HEAD_OF_DIAGONAL * np.linalg.norm(sides, axis=1)
-        return np.where(np.isnan(sizes), _HEAD_OF_NECK_TO_TOP * length, sizes).astype(np.float32)
+        estimates = head_sizes(self.keypoints, MPII)
+        return np.where(np.isnan(sizes), estimates, sizes).astype(np.float32)
 
     def boxes(self) -> NDArray[np.float32]:
         """Return boxes (n, 4), px: of the keypoints, or estimated for people without labels.

@@ -122,3 +122,5 @@ def _are_integers(values: tuple[int, ...]) -> bool:
 # of a person's box belongs to others on average; the spread covers the easy, medium and hard
 # thirds of CrowdPose's evaluation.
 CROWD_SCENES = SceneConfig(size=128, people=(5, 7), height=(0.45, 0.85), crowd_index=(0.0, 1.0))
+# Groups of people side by side, as those of MPII's evaluation.
+GROUP_SCENES = SceneConfig(size=128, people=(2, 4))

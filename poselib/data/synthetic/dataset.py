@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poselib.annotations import AnnotationTable
 from poselib.data.annotation_table import AnnotatedImage, gather
+from poselib.data.boxes import head_sizes
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.export import check_arguments, write_scenes
 from poselib.data.synthetic.scene import Scene, render_scene
@@ -77,6 +79,15 @@ class SyntheticScenes:
         copy = SyntheticScenes(self.config, self._count, self.seed, self.skeleton)
         copy._scenes = [self.scene(i) for i in range(self._count)]
         return copy
+
+    @property
+    def unit(self) -> str:
+        """``"group"`` if people have the head sizes of MPII's evaluation, else empty."""
+        return "group" if {"upper_neck", "head_top"} <= {*self.skeleton.keypoints} else ""
+
+    def head_sizes(self, index: int) -> NDArray[np.float32]:
+        """Return the head sizes (n,), px, of the people of a scene: see ``boxes.head_sizes``."""
+        return head_sizes(self[index].keypoints, self.skeleton)
 
     def annotations(self) -> AnnotationTable:
         """Return the people of all scenes, with as many decimals as ``write_scenes`` gives them."""
