@@ -64,15 +64,13 @@ def load_seeds(
     *,
     name: str,
     seed: int = 0,
-    parameter: str = "checkpoints",
 ) -> list[Checkpoint]:
     """Load the checkpoints of one system trained with several seeds.
 
     Args:
-        files: paths without spaces, separated by spaces; if empty, one system is initialized or
-            refused as in ``load_or_init``.
+        files: the notebook's parameter ``checkpoints``: paths separated by spaces; if empty, one
+            system is initialized or refused as in ``load_or_init``.
         preset, dataset, folder, name, seed: see ``load_or_init``.
-        parameter: name of the notebook's parameter that holds ``files``.
 
     Raises:
         FileNotFoundError: a file is absent.
@@ -81,9 +79,9 @@ def load_seeds(
     """
     paths = files.split()
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
-        raise ValueError(f"parameter {parameter!r} names {twice} more than once")
+        raise ValueError(f"parameter 'checkpoints' names {twice} more than once")
     loaded = [
-        load_or_init(path, preset, dataset, folder, name=name, seed=seed, parameter=parameter)
+        load_or_init(path, preset, dataset, folder, name=name, seed=seed, parameter="checkpoints")
         for path in paths or [""]
     ]
     first = loaded[0].system
@@ -97,7 +95,7 @@ def load_seeds(
         }
         if differing := [what for what, (one, two) in pairs.items() if one != two]:
             raise ValueError(
-                f"parameter {parameter!r}: {path} and {paths[0]} are not trainings of one system; "
+                f"parameter 'checkpoints': {path} and {paths[0]} are not trainings of one system; "
                 f"they differ in {', '.join(differing)}"
             )
     return loaded

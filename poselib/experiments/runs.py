@@ -121,8 +121,15 @@ def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
         Columns ``id``, ``name``, ``started``, ``finished``, ``folder`` and, for each parameter
         and metric of any of the runs, ``params.<name>`` and ``metrics.<name>``.
     """
-    records = [load_run(path.parent) for path in Path(runs_dir).glob(f"*/{_RUN}")]
-    rows = [_row(record) for record in records if name in (None, record.name)]
+    rows = []
+    for path in Path(runs_dir).glob(f"*/{_RUN}"):
+        record = load_run(path.parent)
+        if name in (None, record.name):
+            about = {"id": record.id, "name": record.name, "started": read_json(path)["started"]}
+            about |= {"finished": record.finished, "folder": str(record.folder)}
+            parameters = {f"params.{key}": value for key, value in record.params.items()}
+            metrics = {f"metrics.{key}": value for key, value in record.metrics.items()}
+            rows.append({**about, **parameters, **metrics})
     columns = ["id", "name", "started", "finished", "folder"]
     if not rows:
         return pd.DataFrame(columns=columns)
@@ -244,18 +251,6 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
     raise ValueError(f"{where}: a {type(value).__name__} cannot be written as JSON")
-
-
-def _row(record: RunRecord) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "name": record.name,
-        "started": read_json(record.folder / _RUN)["started"],
-        "finished": record.finished,
-        "folder": str(record.folder),
-        **{f"params.{key}": value for key, value in record.params.items()},
-        **{f"metrics.{key}": value for key, value in record.metrics.items()},
-    }
 
 
 def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:

@@ -65,16 +65,10 @@ def show_local_filters(
     truth, where it lies inside.
 
     Raises:
-        ValueError: there is no panel, or a shape does not fit.
+        ValueError: there is no panel, or filters are not the skeleton's.
     """
     if not panels:
         raise ValueError("nothing to draw: there is no panel")
-    count = len(skeleton)
-    shapes = {"truth": (count, 3), "poses": (2, count, 2), "places": (count, 2)}
-    for panel in panels:
-        for name, shape in shapes.items():
-            if (given := np.shape(getattr(panel, name))) != shape:
-                raise ValueError(f"{name} must be {shape}, not {given}")
     figure = style.new_figure(_ROW * len(panels) + 0.7, title=title)
     grid = figure.add_gridspec(len(panels), 3, width_ratios=_SIDES)
     for row, panel in enumerate(panels):

@@ -36,19 +36,14 @@ def show_scoring(
         constant: the error of the best constant, the variance of the regression target.
 
     Raises:
-        ValueError: there are no scores or losses, or a number of scores is not that of detections.
+        ValueError: there are no scores or losses.
     """
-    shape = np.shape(oks)
-    wrong = [np.shape(values) for values in scores.values() if np.shape(values) != shape]
-    if not scores or wrong or len(shape) != 1 or not len(losses):
-        raise ValueError(
-            f"expected scores {shape} of each scoring and losses, not shapes {wrong}, "
-            f"{len(scores)} scorings and {len(losses)} losses"
-        )
+    if not scores or not len(losses):
+        raise ValueError(f"nothing to draw: {len(scores)} scorings and {len(losses)} losses")
     figure = style.new_figure(3.6, style.WIDTH, title)
     *axes, last = figure.subplots(1, len(scores) + 1)
     # Thousands of points must show where most of them are, and a few must be seen.
-    alpha = float(np.clip(300 / max(shape[0], 1), 0.08, 0.7))
+    alpha = float(np.clip(300 / max(len(np.asarray(oks)), 1), 0.08, 0.7))
     points = {"x": "rank", "y": "oks", "s": 7, "color": BLUE, "alpha": alpha, "linewidth": 0}
     for ax, (name, values) in zip(axes, scores.items(), strict=True):
         people = pd.DataFrame({"rank": percent_ranks(values), "oks": np.asarray(oks, float)})

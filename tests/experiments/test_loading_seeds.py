@@ -37,8 +37,8 @@ def test_every_file_is_loaded_in_its_order(tmp_path: Path) -> None:
 def test_without_files_there_is_one_untrained_system_at_smoke_alone() -> None:
     (found,) = load_seeds("", "smoke", "crowd", name="dekr", seed=3)
     assert found.system.skeleton is CROWDPOSE and found.system.input_size == SMOKE.input_size
-    with pytest.raises(ValueError, match="parameter 'files' needs the file"):
-        load_seeds(" ", "small", "crowd", name="dekr", parameter="files")
+    with pytest.raises(ValueError, match="parameter 'checkpoints' needs the file"):
+        load_seeds(" ", "small", "crowd", name="dekr")
 
 
 def test_systems_that_differ_are_refused(tmp_path: Path) -> None:

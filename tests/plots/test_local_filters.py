@@ -73,5 +73,3 @@ def test_what_does_not_fit_is_refused(panel) -> None:
         show_local_filters([], COCO)
     with pytest.raises(ValueError, match=r"filters must be \(17, h, w\)"):
         show_local_filters([replace(panel, filters=np.zeros((3, 5, 5)))], COCO)
-    with pytest.raises(ValueError, match=r"poses must be \(2, 17, 2\), not \(1, 17, 2\)"):
-        show_local_filters([replace(panel, poses=panel.poses[:1])], COCO)

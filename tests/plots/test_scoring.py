@@ -52,8 +52,8 @@ def test_nobody_and_errors_that_are_no_numbers_are_drawn() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "losses"),
-    [({}, LOSSES), ({"a": OKS[:5]}, LOSSES), ({"a": OKS}, [])],
+    [({}, LOSSES), ({"a": OKS}, [])],
 )
 def test_what_cannot_be_drawn(scores: dict, losses: list) -> None:
-    with pytest.raises(ValueError, match="expected scores"):
+    with pytest.raises(ValueError, match="nothing to draw"):
         show_scoring(OKS, scores, losses, constant=0.1)
