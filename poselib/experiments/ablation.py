@@ -15,17 +15,23 @@ from poselib.experiments.runs import RunRecord
 from poselib.experiments.sweep import PlannedRun
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartAP
+from poselib.ops.field_types import check_field_types
 from poselib.ops.io import read_json
 from poselib.papers.catalog import get_paper
 from poselib.papers.published import published_table
-from poselib.systems import OptionValue, known_options
+from poselib.systems import OptionValue, check_options
 
 _END = 0.1  # of the steps, over which the final loss is averaged
 
 
 # What all rows of a study have in common: they are tested on the same images.
 _SHARED = ("dataset", "system", "skeleton", "size")
-_REQUIRED = {"claim": str, "baseline": str, "metrics": list}
+_REQUIRED = ("claim", "baseline", "metrics")
+# What these have to hold, unless they are empty.
+_PARTS = {
+    "loss": {"term", "column", "compared", "panels", "heading", "figure"},
+    "within": {"name", "baseline", "text"},
+}
 
 
 def _no_changes() -> dict[str, dict[str, OptionValue]]:
@@ -115,11 +121,17 @@ def read_ablation(path: Path | str) -> Ablation:
     known = [each.name for each in fields(Ablation)]
     if unknown := sorted(set(content) - set(known)):
         raise ValueError(f"{path}: ablation: unknown fields {unknown}; known: {known}")
-    for name, kind in _REQUIRED.items():
-        if name not in content:
-            raise ValueError(f"{path}: ablation: missing {name!r}")
-        if not isinstance(content[name], kind) or not content[name]:
-            raise ValueError(f"{path}: ablation: {name}: expected a {kind.__name__}, not empty")
+    for name in _REQUIRED:
+        if not content.get(name):
+            raise ValueError(f"{path}: ablation: missing {name!r}, or it is empty")
+    for name, parts in _PARTS.items():
+        found = content.get(name)
+        if isinstance(found, dict) and found and not parts <= found.keys():
+            raise ValueError(f"{path}: ablation: {name} lacks {sorted(parts - found.keys())}")
+    try:
+        check_field_types(Ablation, content)
+    except ValueError as error:
+        raise ValueError(f"{path}: ablation: {error}") from error
     metrics, title = content["metrics"], content.get("title", whole.get("about", ""))
     panels = content.get("panels", {name: name for name in metrics})
     defaults = {"title": title, "outcome": metrics[:1], "panels": panels}
@@ -156,14 +168,15 @@ def check_runs(
 
     Raises:
         ValueError: rows differ in one of them, or the system has no such option of a row or a
-            decoding.
+            decoding, or one of another type.
     """
     shared = {name: _shared(path, runs, name) for name in _SHARED}
     given = {run.row: parse_options(str(run.parameters.get("options", ""))) for run in runs}
     for name, options in (*given.items(), *ablation.decodings.items()):
-        known = known_options(str(shared["system"]), options.get("head", ""))
-        if unknown := sorted(set(options) - set(known)):
-            raise ValueError(f"{path}: {name!r}: unknown options {unknown}; known: {sorted(known)}")
+        try:
+            check_options(str(shared["system"]), options)
+        except ValueError as error:
+            raise ValueError(f"{path}: {name!r}: {error}") from error
     return shared
 
 

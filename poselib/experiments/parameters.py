@@ -22,6 +22,8 @@ LOCAL = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")
 # The environment variable that tells a notebook's kernel from where its command was called.
 CALLER = "POSELIB_CALLER"
 _TAG = "parameters"
+# What Python's parser raises for text that is no literal, too deep or of other characters.
+_NOT_PYTHON = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
 # Parameters that hold paths. Others may be called like a folder by chance, as a dataset ``coco``.
 _PATHS = re.compile(
     r"\w+_dir|checkpoints?|checkpoint_\w+|images?|image_info|annotations|results|pretrained|export"
@@ -44,15 +46,15 @@ def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
         raise FileNotFoundError(f"notebook {path} does not exist")
     try:
         cells = [cell for cell in read_json(path)["cells"] if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError) as error:
+        tagged = [cell for cell in cells if _TAG in cell.get("metadata", {}).get("tags", [])]
+        sources = ["".join(cell["source"]) for cell in tagged]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a Jupyter notebook: {error!r}") from error
-    tagged = [cell for cell in cells if _TAG in cell.get("metadata", {}).get("tags", [])]
-    sources = ["".join(cell["source"]) for cell in tagged]
     if len(sources) != 1:
         raise ValueError(f"{path} must have one cell tagged {_TAG!r}, not {len(sources)}")
     try:
         statements = ast.parse(sources[0]).body
-    except SyntaxError as error:
+    except _NOT_PYTHON as error:
         raise ValueError(f"{path}: its {_TAG} cell is not Python: {error}") from error
     return dict(_assignment(path, statement) for statement in statements)
 
@@ -214,7 +216,7 @@ def _parsed(text: str, default: Scalar) -> Scalar:
     spelled = {"true": "True", "false": "False", "none": "None"}.get(text.lower(), text)
     try:
         return ast.literal_eval(spelled)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    except _NOT_PYTHON:
         pass
     try:
         return float(text)  # what is no literal: nan and infinity, which are refused by name
@@ -240,7 +242,7 @@ def _assignment(path: Path, statement: ast.stmt) -> tuple[str, Scalar]:
             )
     try:
         default = ast.literal_eval(value)
-    except ValueError:
+    except _NOT_PYTHON:
         default = ()
     if not isinstance(default, str | bool | int | float | None):
         raise ValueError(f"{path}: parameter {name!r} must be a plain scalar")

@@ -105,13 +105,15 @@ def load_run(folder: Path | str) -> RunRecord:
 
     Raises:
         FileNotFoundError: the folder holds no run.
-        ValueError: one of its files is not JSON.
+        ValueError: one of its files is not JSON, or lacks the run's name or start.
     """
     folder = Path(folder)
     if not (folder / _RUN).exists():
         raise FileNotFoundError(f"{folder} holds no run: it has no {_RUN}")
-    name = read_json(folder / _RUN)["name"]
-    return RunRecord(folder, name, convert_run(name, read_json(folder / _PARAMS)))
+    about = read_json(folder / _RUN)
+    if lacking := [key for key in ("name", "started") if not isinstance(about.get(key), str)]:
+        raise ValueError(f"{folder / _RUN}: expected text named {lacking[0]!r}")
+    return RunRecord(folder, about["name"], convert_run(about["name"], read_json(folder / _PARAMS)))
 
 
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:

@@ -104,13 +104,13 @@ def read_sweep(path: Path | str) -> Sweep:
     for field, kind in _FIELDS.items():
         if not isinstance(content.get(field), kind):
             raise ValueError(f"{path}: expected a {kind.__name__} named {field!r}")
-    if not content["rows"]:
-        raise ValueError(f"{path}: rows: expected one row or more")
-    notebook = (path.parent / content["notebook"]).resolve()
     common, rows = content["parameters"], content["rows"]
-    if "options" in notebook_parameters(notebook):
-        common, rows = convert_rows(common, rows)
+    if not rows or not all(isinstance(row, dict) for row in rows.values()):
+        raise ValueError(f"{path}: rows: expected one row or more, each an object of parameters")
+    notebook = (path.parent / content["notebook"]).resolve()
     try:
+        if "options" in notebook_parameters(notebook):
+            common, rows = convert_rows(common, rows)
         for row in rows.values():
             check_parameters(notebook, {**common, **row})
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from poselib.models.global_relation import RelationConfig
@@ -25,7 +27,12 @@ def associative_layer(
         inputs: channels of the features.
         tags: whether the layer gives tag maps.
         tag_init_std: standard deviation of the tag maps' initial weights.
+
+    Raises:
+        ValueError: it is negative or not finite.
     """
+    if not 0 <= tag_init_std < math.inf:
+        raise ValueError(f"tag_init_std must be a finite number, not negative: {tag_init_std}")
     layer = nn.Conv2d(inputs, 2 * keypoints if tags else keypoints, 1)
     nn.init.normal_(layer.weight[:keypoints], std=0.001)
     nn.init.normal_(layer.weight[keypoints:], std=tag_init_std)
@@ -47,6 +54,9 @@ class AssociativeHRNet(HRNetTrunk):
         keypoints, tags, tag_init_std: see ``associative_layer``; without tag maps
             ``TagOutputs.tags`` has L = 0.
         relation: of ``HRNetTrunk``.
+
+    Raises:
+        ValueError: the standard deviation is negative or not finite.
     """
 
     def __init__(

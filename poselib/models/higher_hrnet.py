@@ -35,6 +35,9 @@ class HigherHRNet(AssociativeHRNet):
         deconv_channels: width of the upsampled features; that of the finest branch if not given.
         deconv_blocks: residual blocks at the upsampled resolution (official: 4). They run on four
             times as many cells as the finest branch, so a small network wants fewer.
+
+    Raises:
+        ValueError: a width or a number of blocks is negative, or as ``AssociativeHRNet``.
     """
 
     def __init__(
@@ -50,6 +53,11 @@ class HigherHRNet(AssociativeHRNet):
     ) -> None:
         super().__init__(config, keypoints, tags=tags, tag_init_std=tag_init_std, relation=relation)
         upsampled = deconv_channels or config.widths[0]
+        if min(upsampled, deconv_blocks) < 0:
+            raise ValueError(
+                f"deconv_channels and deconv_blocks must not be negative: {deconv_channels}, "
+                f"{deconv_blocks}"
+            )
         self.final_layers.append(associative_layer(upsampled, keypoints, tags=False))
         inputs = self.feature_widths[0] + (2 if tags else 1) * keypoints
         stage = upsampling_stage(inputs, upsampled, deconv_blocks)

@@ -97,8 +97,9 @@ class OffsetHead(nn.Module):
         order = [k for same in alike for branch in same for k in branch]
         if sorted(order) != list(range(len(order))) or () in branches:
             raise ValueError(f"branches must name every keypoint from 0 on once, not {branches}")
-        if blocks < 1:
-            raise ValueError(f"offset head: blocks must be 1 or more, not {blocks}")
+        for name, value in {"blocks": blocks, "width": width, "shared_width": shared_width}.items():
+            if value < 1:
+                raise ValueError(f"offset head: {name} must be 1 or more, not {value}")
         self.branches, self.blocks, self.adaptive = branches, blocks, adaptive
         groups = []
         for same in alike:
@@ -171,7 +172,8 @@ class RegressionHRNet(HRNetTrunk):
             ``"index"``, and ``load_official`` warns of another.
 
     Raises:
-        ValueError: the branches are not a partition of the keypoints, or the start is unknown.
+        ValueError: the branches are not a partition of the keypoints, a width is out of range or
+            the start is unknown.
     """
 
     def __init__(
@@ -196,6 +198,8 @@ class RegressionHRNet(HRNetTrunk):
         branches = tuple((k,) for k in range(keypoints)) if branches is None else branches
         if sum(map(len, branches)) != keypoints:
             raise ValueError(f"branches must hold {keypoints} keypoints, not {branches}")
+        if heatmap_width < 0:
+            raise ValueError(f"heatmap_width must be channels, 0 or more, not {heatmap_width}")
         self.head_offset = OffsetHead(
             branches,
             width=width,

@@ -55,6 +55,8 @@ def _from_sidecar(folder: Path, artifact: str) -> dict[str, str]:
         return {**absent, "what came out": "not run yet"}
     content = read_json(path)
     parameters = content.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise ValueError(f"{path}: parameters: expected an object, found {parameters!r}")
     return {
         "data": str(parameters.get("data", "")),
         "preset": str(parameters.get("preset", "")),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from poselib.ops.field_types import check_field_types
 from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import dekr, grm, hae, logocap
 from poselib.systems.regression import RegressionSystemOptions
@@ -50,7 +51,7 @@ def build(name: str, skeleton: Skeleton | str, **options: OptionValue) -> System
 
     Raises:
         ValueError: the system, the skeleton or an option is unknown, and the message lists the
-            known ones; or a value is out of range.
+            known ones; or a value is of another type or out of range.
 
     Example:
         >>> from poselib.skeletons import COCO
@@ -58,16 +59,31 @@ def build(name: str, skeleton: Skeleton | str, **options: OptionValue) -> System
         >>> system.options["adaptive"], system.options["radius"]
         (False, 4.0)
     """
+    checked = check_options(name, options)
+    if isinstance(skeleton, str):
+        skeleton = get_skeleton(skeleton)
+    if not isinstance(skeleton, Skeleton):
+        raise ValueError(f"a Skeleton or its name is wanted, not {skeleton!r}")
+    return SYSTEMS[name](skeleton, checked)
+
+
+def check_options(name: str, options: Mapping[str, OptionValue]) -> Any:
+    """Return the options of a system as its dataclass, others with their defaults.
+
+    Raises:
+        ValueError: the system or an option is unknown, and the message lists the known ones; or a
+            value is of another type, or seen to be out of range before the system is built.
+    """
     kind = _options_type(name, options.get("head", ""))
     known = [field.name for field in fields(kind)]
     if unknown := sorted(set(options) - set(known)):
         listed = ", ".join(map(repr, unknown))
         raise ValueError(f"system {name!r} has no option {listed}; known: {', '.join(known)}")
-    if isinstance(skeleton, str):
-        skeleton = get_skeleton(skeleton)
-    if not isinstance(skeleton, Skeleton):
-        raise ValueError(f"a Skeleton or its name is wanted, not {skeleton!r}")
-    return SYSTEMS[name](skeleton, kind(**options))
+    try:
+        check_field_types(kind, options)
+    except ValueError as error:
+        raise ValueError(f"system {name!r}: {error}") from error
+    return kind(**options)
 
 
 def rebuild(system: System, **changes: OptionValue) -> System:
@@ -86,4 +102,13 @@ def _options_type(name: str, head: OptionValue) -> type[Any]:
     return _OPTIONS.get((name, str(head)), _OPTIONS[name, ""])
 
 
-__all__ = ["SYSTEMS", "LossTerms", "OptionValue", "System", "build", "known_options", "rebuild"]
+__all__ = [
+    "SYSTEMS",
+    "LossTerms",
+    "OptionValue",
+    "System",
+    "build",
+    "check_options",
+    "known_options",
+    "rebuild",
+]

@@ -89,7 +89,12 @@ def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
     for change, message in (
         ({"panel": {}}, r"unknown fields \['panel'\]; known: \['claim'"),
         ({"paper": "posenet"}, "unknown paper 'posenet'"),
-        ({"metrics": []}, "metrics: expected a list, not empty"),
+        ({"metrics": []}, "missing 'metrics', or it is empty"),
+        ({"metrics": [["AP"]]}, r"metrics must be a list, each of it text, not \[\['AP'\]\]"),
+        ({"decodings": {"a": 1}}, "decodings must be an object of named values, each an object of"),
+        ({"lines": {"a": ["b"]}}, "lines must be an object of named values, each 2 values"),
+        ({"timed_images": "3"}, "timed_images must be a whole number, not '3'"),
+        ({"loss": {"term": "heatmap"}}, r"loss lacks \['column', 'compared', 'figure', "),
         ({"metrics": ["PA"]}, r"unknown metrics \['PA'\]; known: \['AP', 'AP50'"),
         ({"baseline": "none"}, "baseline 'none' is no line; there are "),
     ):

@@ -162,6 +162,8 @@ def test_paths_are_shown_from_the_callers_folder(
         ("a, b = 1, 2", "must only assign"),
         ("print(1)", "must only assign"),
         ("a =", "not Python"),
+        ("a = 1\0", "not Python"),
+        ("a = {[]: 1}", "'a' must be a plain scalar"),
     ],
 )
 def test_a_parameters_cell_that_does_more_is_refused(
@@ -185,7 +187,9 @@ def test_there_must_be_one_such_cell(tmp_path: Path) -> None:
 def test_files_that_are_no_notebooks_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent\.ipynb does not exist"):
         notebook_parameters(tmp_path / "absent.ipynb")
-    for text in ("{", "[]", '{"cells": 3}', '{"nothing": 1}'):
+    cells = ('{"source": 3, "metadata": {"tags": ["parameters"]}}', '{"metadata": []}')
+    texts = [f'{{"cells": [{{"cell_type": "code", {cell[1:]}]}}' for cell in cells]
+    for text in ("{", "[]", '{"cells": 3}', '{"nothing": 1}', *texts):
         path = tmp_path / "torn.ipynb"
         path.write_text(text)
         with pytest.raises(ValueError, match=r"torn\.ipynb is not a Jupyter notebook"):
@@ -197,6 +201,11 @@ def test_options_in_one_parameter() -> None:
     expected = {"adaptive": False, "width": 8, "sigma": 1.5, "start": "center", "relation": None}
     assert parse_options(text) == expected
     assert parse_options("") == {}
+
+
+@pytest.mark.parametrize("text", ["{[]:1}", "(" * 300, "\0"])
+def test_a_value_that_is_no_literal_is_text(text: str) -> None:
+    assert parse_options(f"a={text}") == {"a": text}
 
 
 @pytest.mark.parametrize("text", ["adaptive", "=3", "a=1 a=2", "width = 8"])

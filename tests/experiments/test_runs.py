@@ -137,6 +137,10 @@ def test_a_torn_file_is_named(tmp_path: Path) -> None:
         list_runs(tmp_path)
     with pytest.raises(FileNotFoundError, match="holds no run"):
         load_run(tmp_path)
+    for about in ({"name": "train"}, {"name": ["train"], "started": "2026"}):
+        (run.folder / "run.json").write_text(json.dumps(about))
+        with pytest.raises(ValueError, match=r"run\.json: expected text named '(name|started)'"):
+            list_runs(tmp_path)
 
 
 def test_a_figure_has_its_sidecar(tmp_path: Path) -> None:

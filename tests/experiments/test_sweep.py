@@ -80,6 +80,7 @@ def test_rows_can_be_chosen(tmp_path: Path) -> None:
     [
         ({"rows": {}}, "rows: expected one row or more"),
         ({"rows": None}, "expected a dict named 'rows'"),
+        ({"rows": {"a": "focal"}}, "rows: expected one row or more, each an object"),
         ({"about": 3}, "expected a str named 'about'"),
         ({"rows": {"a": {"focall": True}}}, "has no parameter 'focall'.*did you mean 'focal'"),
         ({"parameters": {"steps": "many"}}, "'steps' must be a int"),

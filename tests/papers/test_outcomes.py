@@ -62,3 +62,6 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "hae_lambda.json").write_text("{")
     with pytest.raises(ValueError, match=r"hae_lambda\.json: not JSON"):
         outcomes("hae", tmp_path)
+    (tmp_path / "hae_lambda.json").write_text('{"parameters": [1]}')
+    with pytest.raises(ValueError, match=r"hae_lambda\.json: parameters: expected an object"):
+        outcomes("hae", tmp_path)

@@ -140,6 +140,8 @@ def test_a_scoring_net_ranks_what_the_network_finds() -> None:
         ({"start": "nowhere"}, "unknown start 'nowhere'"),
         ({"scoring": True, "scoring_unit": "arm"}, "unit must be one of"),
         ({"nms_fraction": 1.5}, "nms_fraction must be at least 0 and below 1"),
+        ({"width": 0}, "offset head: width must be 1 or more, not 0"),
+        ({"heatmap_width": -1}, "heatmap_width must be channels, 0 or more, not -1"),
     ],
 )
 def test_unknown_values_are_refused(options: dict[str, Any], message: str) -> None:

@@ -103,6 +103,14 @@ def test_unknown_options_list_the_known_ones() -> None:
         ("max_candidates", 0, "max_candidates must be at least 1"),
         ("max_people", 0, "max_people must be at least 1"),
         ("tie_rule", "youngest", "tie_rule must be one of"),
+        ("max_candidates", "3", "'hae': max_candidates must be a whole number, not '3'"),
+        ("max_candidates", True, "max_candidates must be a whole number, not True"),
+        ("alpha", "nan", "alpha must be a number, not 'nan'"),
+        ("focal", 1, "focal must be true or false, not 1"),
+        ("subpixel", None, "subpixel must be text, not None"),
+        ("nms_kernel", 1.5, "nms_kernel must be a whole number or none, not 1.5"),
+        ("tag_init_std", -0.5, "tag_init_std must be a finite number, not negative"),
+        ("deconv_channels", -1, "deconv_channels and deconv_blocks must not be negative"),
     ],
 )
 def test_unknown_values_are_refused(option: str, value: float | str, message: str) -> None:
