@@ -202,11 +202,11 @@ def trained_file(record: RunRecord) -> Path:
     return files[0]
 
 
-def training_losses(runs: Sequence[PlannedRun], runs_dir: Path | str, term: str) -> pd.DataFrame:
-    """Return a term of the training loss of every finished run, as it was logged.
+def training_losses(finished: Sequence[tuple[PlannedRun, RunRecord]], term: str) -> pd.DataFrame:
+    """Return a term of the training loss of finished runs, as it was logged.
 
     Args:
-        runs: planned; those that are not finished are left out.
+        finished: one run or more, with their records.
         term: its name in ``metrics.jsonl``, such as ``"offset"``, or ``"loss"``, their sum.
 
     Returns:
@@ -214,28 +214,20 @@ def training_losses(runs: Sequence[PlannedRun], runs_dir: Path | str, term: str)
         term of that step's batch times its weight.
 
     Raises:
-        FileNotFoundError: no run is finished.
         ValueError: a run has no such term; the message lists those that it has.
     """
     parts = []
-    for run in runs:
-        if (record := run.record(runs_dir)) is None:
-            continue
+    for run, record in finished:
         # Lines without a loss are validations.
-        lines = [line for line in record.history if "loss" in line]
-        noted = [
-            (run.row, run.seed, record.id, line["step"], line[term])
-            for line in lines
-            if term in line
-        ]
-        if not noted:
-            known = sorted(set().union(*lines) - {"step", "seconds", "lr"})
+        lines = pd.DataFrame([line for line in record.history if "loss" in line])
+        if term not in lines:
+            known = sorted({*lines} - {"step", "seconds", "lr"})
             raise ValueError(
                 f"run {record.folder} has no term {term!r} of the loss; it has {known}"
             )
-        parts.append(pd.DataFrame(noted, columns=["row", "seed", "run", "step", "loss"]))
-    if not parts:
-        raise FileNotFoundError(f"none of the {len(runs)} runs is finished in {runs_dir}")
+        noted = lines.dropna(subset=[term])
+        named = {"row": run.row, "seed": run.seed, "run": record.id}
+        parts.append(pd.DataFrame({**named, "step": noted["step"], "loss": noted[term]}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -137,7 +137,7 @@ class Study:
 
     def losses(self) -> pd.DataFrame:
         """Return the training loss that the ablation plots: see ``training_losses``."""
-        return training_losses(self.runs, self.runs_dir, self.ablation.loss["term"])
+        return training_losses(self.finished, self.ablation.loss["term"])
 
     def select_lines(self, results: pd.DataFrame) -> pd.DataFrame:
         """Return the lines of the table in units of display, each named in ``row``.
