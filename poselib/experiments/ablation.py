@@ -66,8 +66,8 @@ class Ablation:
         timed_images: images on which a network of each row is timed; 0 for no timing.
         loss: the training loss to plot: ``term`` of ``metrics.jsonl``, ``column`` for its final
             value, ``compared`` (two rows), ``panels``, ``heading`` and ``figure``.
-        within: comparison of the decodings of one network: ``name`` of its table, ``baseline`` and
-            ``text``.
+        within: comparison of the decodings of one network: ``name`` of its table, ``baseline``,
+            ``text``, and the heading of a ``figure`` if there is to be one.
     """
 
     claim: str

@@ -188,7 +188,8 @@ class Study:
         shown = shown.assign(network=shown["row"], row=shown["decoding"])
         within = summary_by(shown, "network", metrics, baseline)
         others = within[within["row"] != baseline]
-        named = others.assign(row=others["network"])
+        network, decoding = others["network"], others["row"]
+        named = others.assign(row=network if decoding.nunique() == 1 else network + ", " + decoding)
         return within.rename(columns={"row": "decoding"}), outcome(named, baseline, unit=" in %")
 
     def time_rows(self, repeats: int = 5, device: str = "auto") -> pd.Series:

@@ -11,10 +11,11 @@ from poselib.papers.comparison_table import ComparisonTable
 from poselib.papers.paper import Paper
 from poselib.papers.preset import Options
 
-# People are half as large as in images of 512 px, and so is all that is measured in their maps: the
-# Gaussians of keypoints and of centers, center regions, and the reach of a global window, whose
-# Gaussian is twice as wide as those of the heatmaps then, as published. Cells stay a pixel apart:
-# between them there is no more to be read, and with these cells a training is long.
+# All that is measured in maps is half of what is published for images of 512 px: the Gaussians of
+# keypoints and of centers, center regions, and the reach of a global window, whose Gaussian is
+# twice as wide as those of the heatmaps then, as published. Cells stay a pixel apart: between them
+# there is no more to be read. People are a third as large here (32 px, the root of the area), and
+# windows have other proportions than the paper's; the study ``logocap_geometry`` keeps these.
 _TINY: Options = {
     "backbone": "hrnet_tiny",
     "heatmap_width": 32,

@@ -110,6 +110,44 @@ def show_gains(
 
 
 @style.theme
+def show_decodings(
+    results: pd.DataFrame,
+    *,
+    metric: str,
+    label: str,
+    rows: Sequence[str],
+    decodings: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Draw a metric of several decodings of the same networks, row by row: a line each.
+
+    Points are means over seeds, with their standard deviation.
+
+    Args:
+        results: one line a run and decoding: ``row``, ``decoding`` and the metric.
+        metric: column of ``results``.
+        label: of the axis of the metric.
+        rows: from left to right, such as trainings of growing length.
+
+    Raises:
+        ValueError: a column is missing, or there are more decodings than colors.
+    """
+    style.require_columns(results, "row", "decoding", metric)
+    if len(decodings) > len(LINES):
+        raise ValueError(f"at most {len(LINES)} decodings can be drawn, not {list(decodings)}")
+    figure = style.new_figure(3.4, style.WIDTH, title)
+    ax = figure.subplots()
+    sns.pointplot(
+        results, x="row", y=metric, hue="decoding", order=list(rows), hue_order=list(decodings),
+        palette=list(LINES[: len(decodings)]), errorbar="sd", markersize=4, linewidth=1.6,
+        capsize=0.05, err_kws={"linewidth": 1}, dodge=0.1, ax=ax,
+    )  # fmt: skip
+    ax.set(xlabel="", ylabel=label)
+    ax.legend(title="", loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+@style.theme
 def show_loss_curves(
     losses: pd.DataFrame,
     results: pd.DataFrame,

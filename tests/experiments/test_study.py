@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION, evaluate_variants
@@ -191,6 +192,9 @@ def test_decodings_are_compared_within_each_network(tmp_path: Path) -> None:
     expected = summary(part.assign(row=part["decoding"]), ["AP", "not_found_rate"], "direct")
     np.testing.assert_allclose(table["AP_gain"][2:], expected["AP_gain"])
     assert line.startswith("AP in % against direct: with ") and "; without " in line
+    third = results[results["decoding"] == "matched"].assign(decoding="again")
+    _, line = study.compare_decodings(pd.concat([results, third], ignore_index=True))
+    assert "direct: with, matched " in line and "; without, again " in line
 
 
 @pytest.mark.slow

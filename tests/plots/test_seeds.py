@@ -10,7 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from poselib.plots.seeds import show_ablation, show_gains, show_loss_curves
+from poselib.plots.seeds import show_ablation, show_decodings, show_gains, show_loss_curves
 from tests.plots.factories import row_names
 
 RESULTS = pd.DataFrame(
@@ -170,3 +170,24 @@ def test_what_is_missing_is_named(losses: pd.DataFrame) -> None:
         curves(losses, "xy")
     with pytest.raises(ValueError, match="one to 6 rows"):
         curves(losses, "abcdefg")
+
+
+def test_every_decoding_has_a_line_over_the_rows(no_overlap: Any) -> None:
+    results = pd.DataFrame(
+        {
+            "row": ["long", "short", "short", "long"] * 2,
+            "decoding": ["plain"] * 4 + ["refined"] * 4,
+            "AP": [30.0, 10.0, 14.0, 32.0, 50.0, 5.0, 7.0, 54.0],
+        }
+    )
+    given = {"metric": "AP", "label": "AP, %", "rows": ["short", "long"]}
+    figure = show_decodings(results, decodings=["refined", "plain"], title="it", **given)
+    (ax,) = figure.axes
+    marked = [line.get_ydata() for line in ax.lines if line.get_marker() == "o"]
+    assert [list(y) for y in marked if len(y)] == [[6, 52], [12, 31]] and ax.get_ylabel() == "AP, %"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["refined", "plain"]
+    no_overlap(figure)
+    with pytest.raises(ValueError, match=r"lacks the columns \['decoding'\]"):
+        show_decodings(results.drop(columns="decoding"), decodings=["plain"], **given)
+    with pytest.raises(ValueError, match="at most 7 decodings"):
+        show_decodings(results, decodings=list("abcdefgh"), **given)
