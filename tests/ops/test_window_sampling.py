@@ -43,7 +43,7 @@ def test_official_sampling_except_its_slip(golden_dir: Path) -> None:
     slips = ((x >= width - 1) & (x < width)) | ((y >= height - 1) & (y < height))
     ours = bilinear(features, x, y).permute(1, 2, 3, 0)
     torch.testing.assert_close(ours[~slips], out[~slips], rtol=0, atol=1e-6)
-    assert slips.sum() == 7 and not torch.isclose(ours[slips], out[slips]).all(dim=-1).any()
+    assert not torch.isclose(ours[slips], out[slips]).all(dim=-1).any()
     tables = features.tolist()
     for place in np.ndindex(*x.shape):
         expected = [read_between(table, float(x[place]), float(y[place])) for table in tables]
