@@ -71,5 +71,5 @@ def test_links_lead_somewhere() -> None:
 def test_options_named_on_a_papers_page_exist(name: str) -> None:
     known = set(known_options(name)) | set(known_options(name, "associative"))
     page = (ROOT / "docs" / "papers" / f"{name}.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(\w+)=[^`]+`", page)) - {"placement"}  # of a notebook
+    named = set(re.findall(r"`(\w+)=[^`]+`", page)) - {"placement", "study"}  # of notebooks
     assert named and named <= known
