@@ -151,7 +151,8 @@ def _training(content: Any) -> dict[str, Any] | None:
     known = isinstance(content, dict) and all(
         isinstance(content.get(name), kind) for name, kind in kinds.items()
     )
-    if not known or not isinstance(content.get("average"), Mapping | None):
+    optional = (content.get(name) for name in ("average", "input")) if known else ()
+    if not known or not all(isinstance(value, Mapping | None) for value in optional):
         return None
     return {**content, "system": with_current_names(content["system"])}
 
@@ -194,7 +195,7 @@ def _read(path: Path) -> Stored:
             "system": options.pop("name", None),
             "skeleton": options.pop("skeleton", None),
             "options": options,
-            **state.get("input", {}),
+            **(state.get("input") or {}),
         }
         return description, state["average"] or state["model"]
     if "poselib" not in (metadata or {}):

@@ -29,5 +29,6 @@ def with_current_names(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a system with names and values of older versions replaced."""
     renamed = {OLD_OPTION_NAMES.get(name, name): options[name] for name in options}
     return {
-        name: OLD_OPTION_VALUES.get(name, {}).get(value, value) for name, value in renamed.items()
+        name: OLD_OPTION_VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
+        for name, value in renamed.items()
     }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from poselib.models.feature_align import AlignBlock
 from poselib.models.hrnet import HRNet, HRNetTrunk
-from poselib.ops.weights_io import Weights, fit_report, read_stored
+from poselib.ops.weights_io import Weights, fit_report, read_stored, wrong_kind
 
 FILE_SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
 # Where training scripts keep the weights, averages of the training first where their names say so:
@@ -154,11 +154,10 @@ def read_weights(path: str | Path) -> Weights:
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
     content, _ = read_stored(path)
-    while isinstance(content, Mapping):
-        nest = next((n for n in NESTS if isinstance(content.get(n), Mapping)), None)
-        if nest is None:
-            break
-        content = content[nest]
+    for _ in NESTS:  # a nest can hold another, and a file even itself
+        if isinstance(content, Mapping):
+            nests = [content[name] for name in NESTS if isinstance(content.get(name), Mapping)]
+            content = nests[0] if nests else content
     tensors = content.items() if isinstance(content, Mapping) else ()
     weights = {name: value for name, value in tensors if isinstance(value, Tensor)}
     if not weights:
@@ -215,18 +214,24 @@ def _joined(
     joined, wanted = dict(weights), dict(expected)
     for name, parts in whole.items():
         found = {part: weights[part] for part in parts.names if part in weights}
-        shapes = [value.shape[1:] for value in found.values()]
-        if len(found) < len(parts.names) or len(set(shapes)) > 1:
+        own, rest = expected[name], expected[name].shape[1:]
+        if len(found) < len(parts.names) or not all(
+            not wrong_kind(part, own)
+            and (part.ndim, part.shape[1:]) == (own.ndim, rest)
+            and part.numel() <= own.numel()
+            for part in found.values()
+        ):
             del wanted[name]
-            usual = max(shapes, key=shapes.count, default=expected[name].shape[1:])
             for part in parts.names:
-                rows = found[part].shape[:1] if part in found else ()
-                wanted[part] = torch.empty((*rows, *usual), dtype=expected[name].dtype)
+                rows = (found[part].shape[:1] if part in found else ()) or (1,)
+                shape = (min(*rows, len(own)), *rest) if own.ndim else ()
+                wanted[part] = torch.empty(shape, dtype=own.dtype, device="meta")
             continue
-        values = list(found.values())
+        values = [part.to(own.dtype) for part in found.values()]
         # step counters, which are no arrays, are the same in all parts
-        value = torch.cat(values) if values[0].ndim else values[0]
-        joined[name] = value if parts.rows is None else value[list(parts.rows)]
+        value = torch.cat(values) if own.ndim else values[0]
+        ordered = parts.rows is not None and value.shape == own.shape
+        joined[name] = value[list(parts.rows or ())] if ordered else value
         for part in parts.names:
             del joined[part]
     return joined, wanted

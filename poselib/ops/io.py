@@ -164,6 +164,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         lines += [parse_json(line, f"{path}, line {number}")] if line.strip() else []
     return lines

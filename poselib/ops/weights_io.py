@@ -88,8 +88,9 @@ def fit_report(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) ->
         The report, empty if all is as expected.
     """
     known = {k: v for k, v in weights.items() if k in expected}
-    wrong = {k: _wrong_kind(v, expected[k]) for k, v in known.items()}
-    other = [k for k, v in known.items() if not wrong[k] and v.shape != expected[k].shape]
+    wrong = {k: wrong_kind(v, expected[k]) for k, v in known.items()}
+    fitting = {k: v for k, v in known.items() if not wrong[k] and v.shape == expected[k].shape}
+    other = [k for k in known if not wrong[k] and k not in fitting]
     findings = {
         "missing": [k for k in expected if k not in weights],
         "unexpected": [k for k in weights if k not in expected],
@@ -98,16 +99,16 @@ def fit_report(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) ->
         ],
         "of another kind": [f"{k} {kind}" for k, kind in wrong.items() if kind],
         "not finite": [
-            f"{k} {count} of {v.numel()}"
-            for k, v in known.items()
-            if not wrong[k] and (count := _not_finite(v))
+            f"{k} {count} of {v.numel()}" for k, v in fitting.items() if (count := _not_finite(v))
         ],
     }
     return "; ".join(f"{len(v)} {kind} ({_few(v)})" for kind, v in findings.items() if v)
 
 
-def _wrong_kind(value: Tensor, expected: Tensor) -> str:
-    """Name what keeps a tensor from being the values of another, if anything."""
+def wrong_kind(value: object, expected: Tensor) -> str:
+    """Name what keeps a value of a file from being that of a tensor: its kind; "" if nothing."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
     if value.is_meta:
         return "without values"
     if value.is_quantized:
@@ -127,7 +128,7 @@ def _not_finite(value: Tensor) -> int:
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(map(str, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _unreadable(path: Path, reason: str) -> ValueError:

@@ -235,7 +235,12 @@ TRAINING = {"system": {"name": "hae"}, "recipe": {}, "step": 1, "model": {}, "av
         ([1, 2], "holds no description of a system"),
         ({**TRAINING, "system": 3}, "holds no description of a system"),
         ({**TRAINING, "average": 3}, "holds no description of a system"),
+        ({**TRAINING, "input": 3}, "holds no description of a system"),
         (TRAINING, "its system cannot be built here: unknown skeleton None"),
+        (
+            {**TRAINING, "system": {"frame": []}},
+            "its system cannot be built here: unknown skeleton",
+        ),
         ({**TRAINING, "input": {"input_size": -1}}, "its system cannot be built here"),
     ],
 )

@@ -300,6 +300,44 @@ def test_parts_that_are_missing_or_do_not_fit_are_reported(tmp_path: Path) -> No
     )
 
 
+ODD_PARTS = {
+    "int": lambda part: part.long(),
+    "sparse": lambda part: part.to_sparse(),
+    "a scalar": lambda part: part.flatten()[0],
+    "one row more": lambda part: torch.cat([part, part[:1]]),
+    "huge": lambda part: part.flatten()[:1].view((1,) * part.ndim).expand(10**12, *part.shape[1:]),
+    "a number": lambda part: part.flatten()[:1].expand(10**12),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_PARTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "offset_final_layer.1.bias",
+        "offset_feature_layers.2.0.adapt_conv.weight",
+        "offset_feature_layers.3.1.translation_conv.weight",
+    ],
+)
+def test_parts_of_every_kind_are_refused(tmp_path: Path, name: str, kind: str) -> None:
+    weights = in_parts(numbered(regression()))
+    weights[name] = ODD_PARTS[kind](weights[name])
+    torch.save(weights, tmp_path / "odd.pth")
+    model = regression()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"odd\.pth does not fit RegressionHRNet: .* of another"):
+        load_official(model, tmp_path / "odd.pth")
+    assert same(model, before)
+
+
+def test_a_file_that_holds_itself_is_read_to_an_end(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "self.pth")
+    with pytest.raises(ValueError, match="holds no named weights"):
+        read_weights(tmp_path / "self.pth")
+
+
 def test_a_part_that_no_branch_has_is_called_by_its_own_name(tmp_path: Path) -> None:
     weights = in_parts(numbered(regression()))
     parted = {k: v for k, v in weights.items() if not k.startswith("offset_final_layer")}

@@ -161,3 +161,5 @@ def test_a_report_says_each_kind_of_difference() -> None:
     )
     assert fit_report(expected, expected) == ""
     assert fit_report({"a": torch.zeros(2)}, {"a": torch.zeros(2, dtype=torch.float16)}) == ""
+    odd: Any = {"a": 3, 7: None}
+    assert fit_report({"a": torch.zeros(2)}, odd) == "1 unexpected (7); 1 of another kind (a int)"

@@ -20,7 +20,7 @@ from poselib.data.image_io import encode_image
 from poselib.data.readers.json_fields import Entry
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.scene import Scene, keypoint_indices, render_scene
-from poselib.ops.io import TEMPORARY, check_output
+from poselib.ops.io import TEMPORARY, check_output, parse_json
 from poselib.skeletons import Skeleton
 
 # Incremented whenever the same configuration and seed give other scenes than before.
@@ -124,10 +124,10 @@ def _is_complete(folder: Path, expected: Entry) -> bool:
         return False
     file = folder / _DOCUMENT
     try:
-        info = json.loads(file.read_text())["info"]
+        info = parse_json(file.read_bytes(), file.name)["info"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{folder} exists and is not a folder of synthetic scenes ({file.name}: {error}); "
+            f"{folder} exists and is not a folder of synthetic scenes ({error}); "
             "choose another folder"
         ) from error
     different = sorted(
