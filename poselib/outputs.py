@@ -166,6 +166,89 @@ class LocalGlobalOutputs(RegressionOutputs):
         return replace(super().flip(skeleton), embedding=self.embedding.flip(-1))
 
 
+@dataclass(frozen=True)
+class JointRelations:
+    """How the heatmaps of the keypoints of each image were related (RPSTN/JRE, Eqs. 6-9).
+
+    Attributes:
+        pseudo_heatmaps: (B, K, h, w), the maps before they were related.
+        correlation: (B, K, K), dot products of the pseudo heatmaps.
+        weights: (B, K, K), W_r: how much each keypoint, by row, attends to each other one; rows sum
+            to 1. Not so in official code, whose columns do.
+    """
+
+    pseudo_heatmaps: Tensor
+    correlation: Tensor
+    weights: Tensor
+
+    @property
+    def diagonal(self) -> Tensor:
+        """(B,) mean weight of a keypoint for itself: 1 where no other one is attended to."""
+        return self.weights.diagonal(dim1=1, dim2=2).mean(dim=1)
+
+    @property
+    def entropy(self) -> Tensor:
+        """(B,) mean entropy of the rows of ``weights``, nats: 0 for one keypoint, log K for all."""
+        return torch.special.entr(self.weights).sum(dim=2).mean(dim=1)
+
+    def flip(self, skeleton: Skeleton) -> JointRelations:
+        """Return the relations in the mirrored image."""
+        order = torch.as_tensor(skeleton.flip_indices, device=self.weights.device)
+        return JointRelations(
+            self.pseudo_heatmaps.flip(-1)[:, order],
+            self.correlation[:, order][:, :, order],
+            self.weights[:, order][:, :, order],
+        )
+
+    def merge(self, other: JointRelations) -> JointRelations:
+        """Average with the relations of the same images, of the same orientation and size."""
+        return JointRelations(
+            (self.pseudo_heatmaps + other.pseudo_heatmaps) / 2,
+            (self.correlation + other.correlation) / 2,
+            (self.weights + other.weights) / 2,
+        )
+
+
+@dataclass(frozen=True)
+class HeatmapOutputs:
+    """Heatmaps of one person in each image.
+
+    Attributes:
+        heatmaps: (B, K, h, w); values near [0, 1]. Of clips, B counts their frames, clip by clip.
+        image_size: (H, W) of the network input that the maps cover.
+        relations: of the heatmaps, where the network relates them to each other.
+    """
+
+    heatmaps: Tensor
+    image_size: Size
+    relations: JointRelations | None = None
+
+    def flip(self, skeleton: Skeleton) -> HeatmapOutputs:
+        """Return the outputs for the mirrored image: columns reversed, left and right swapped."""
+        order = torch.as_tensor(skeleton.flip_indices, device=self.heatmaps.device)
+        relations = self.relations.flip(skeleton) if self.relations else None
+        return replace(self, heatmaps=self.heatmaps.flip(-1)[:, order], relations=relations)
+
+    def merge_flipped(self, mirrored: HeatmapOutputs) -> HeatmapOutputs:
+        """Average with the outputs of the mirrored image, after their ``flip``."""
+        relations = self.relations
+        if relations and mirrored.relations:
+            relations = relations.merge(mirrored.relations)
+        heatmaps = (self.heatmaps + mirrored.heatmaps) / 2
+        return replace(self, heatmaps=heatmaps, relations=relations)
+
+    def merge_scales(self, others: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
+        """Average the heatmaps with those of other image scales, at the resolution of this one.
+
+        Relations are those of this scale: correlations grow with the number of cells.
+        """
+        if not others:
+            return self
+        size = (self.heatmaps.shape[-2], self.heatmaps.shape[-1])
+        maps = [_resized(each.heatmaps, size) for each in (self, *others)]
+        return replace(self, heatmaps=torch.stack(maps).mean(dim=0))
+
+
 def _resized(maps: Tensor, size: Size) -> Tensor:
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps

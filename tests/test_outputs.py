@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
+from poselib.outputs import (
+    HeatmapOutputs,
+    JointRelations,
+    LocalGlobalOutputs,
+    RegressionOutputs,
+    TagOutputs,
+)
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from tests.decoders.factories import ideal_outputs, scattered
 
@@ -244,3 +251,61 @@ def test_scales_keep_their_embeddings() -> None:
     (other,) = joined.flip(TRIO).other_scales
     assert isinstance(other, LocalGlobalOutputs)
     assert torch.equal(other.embedding, fine.embedding.flip(-1))
+
+
+# Heatmaps of one person
+
+
+def single(seed: int = 0, keypoints: int = 3, size: tuple[int, int] = (4, 6)) -> HeatmapOutputs:
+    make = torch.Generator().manual_seed(seed)
+    maps, pseudo = torch.rand(2, 2, keypoints, *size, generator=make)
+    flat = pseudo.flatten(2)
+    correlation = flat @ flat.transpose(1, 2)
+    relations = JointRelations(pseudo, correlation, correlation.softmax(dim=2))
+    return HeatmapOutputs(maps, (16, 24), relations)
+
+
+def test_relations_are_mirrored_with_their_keypoints() -> None:
+    """The mirrored image's own relations, computed from mirrored maps, are the same."""
+    given = single()
+    mirrored = given.flip(TRIO)
+    assert torch.equal(mirrored.heatmaps, given.heatmaps.flip(-1)[:, [0, 2, 1]])
+    assert given.relations and mirrored.relations
+    flat = mirrored.relations.pseudo_heatmaps.flatten(2)
+    correlation = flat @ flat.transpose(1, 2)
+    torch.testing.assert_close(mirrored.relations.correlation, correlation)
+    torch.testing.assert_close(mirrored.relations.weights, correlation.softmax(dim=2))
+    twice = mirrored.flip(TRIO)
+    assert twice.relations and torch.equal(twice.heatmaps, given.heatmaps)
+    assert torch.equal(twice.relations.weights, given.relations.weights)
+
+
+def test_flip_test_averages_maps_and_relations() -> None:
+    a, b = single(1), single(2)
+    joined = a.merge_flipped(b)
+    assert torch.equal(joined.heatmaps, (a.heatmaps + b.heatmaps) / 2)
+    assert joined.relations and a.relations and b.relations
+    torch.testing.assert_close(joined.relations.weights.sum(dim=2), torch.ones(2, 3))
+    mean = (a.relations.correlation + b.relations.correlation) / 2
+    assert torch.equal(joined.relations.correlation, mean)
+    plain = replace(a, relations=None)
+    assert plain.flip(TRIO).relations is None and plain.merge_flipped(b).relations is None
+
+
+def test_scales_are_averaged_at_the_resolution_of_the_first() -> None:
+    a, fine = single(1), single(2, size=(8, 12))
+    joined = a.merge_scales([fine])
+    assert joined.heatmaps.shape == a.heatmaps.shape and joined.relations is a.relations
+    constant = replace(fine, heatmaps=torch.full_like(fine.heatmaps, 0.5))
+    half = a.merge_scales([constant]).heatmaps
+    torch.testing.assert_close(half, (a.heatmaps + 0.5) / 2)
+    assert a.merge_scales([]) is a
+
+
+def test_diagonal_and_entropy_of_relations() -> None:
+    maps = torch.zeros(1, 4, 2, 2)
+    own, even = torch.eye(4)[None], torch.full((1, 4, 4), 0.25)
+    for weights, diagonal, entropy in ((own, 1.0, 0.0), (even, 0.25, math.log(4))):
+        relations = JointRelations(maps, weights, weights)
+        assert relations.diagonal.tolist() == [diagonal]
+        assert relations.entropy.tolist() == pytest.approx([entropy])

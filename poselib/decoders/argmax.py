@@ -1,0 +1,99 @@
+"""Argmax decoding: the highest cell of each heatmap is the keypoint of the image's only person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from poselib.ops.map_coordinates import FRAMES, Frame, cell_to_px, half_pixel
+from poselib.ops.peaks import SUBPIXEL, Subpixel, check_kernel, subpixel_shift, without_nonfinite
+from poselib.ops.taylor_peaks import taylor_shift
+from poselib.outputs import HeatmapOutputs
+from poselib.structures import Poses
+
+PeakSubpixel = Subpixel | Literal["taylor"]
+PEAK_SUBPIXEL: tuple[PeakSubpixel, ...] = (*SUBPIXEL, "taylor")
+
+
+@dataclass(frozen=True)
+class ArgmaxOptions:
+    """Options of argmax decoding.
+
+    Attributes:
+        frame: what a cell of a map stands for, see ``ops.map_coordinates``: ``"index"`` for
+            official weights.
+        subpixel: how a peak is placed within its cell: one of ``ops.peaks.SUBPIXEL``, or
+            ``"taylor"`` (DARK; see ``ops.taylor_peaks``). ``"quarter"`` is that of
+            SimpleBaseline's official code, ``"none"`` of RPSTN's.
+        kernel: side, in cells, of the Gaussian that smooths maps for ``"taylor"``; odd.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
+    """
+
+    frame: Frame = "center"
+    subpixel: PeakSubpixel = "parabola"
+    kernel: int = 11
+
+    def __post_init__(self) -> None:
+        if self.frame not in FRAMES:
+            raise ValueError(f"frame must be one of {FRAMES}, not {self.frame!r}")
+        if self.subpixel not in PEAK_SUBPIXEL:
+            raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {PEAK_SUBPIXEL}")
+        check_kernel(self.kernel)
+
+
+@torch.no_grad()
+def decode_argmax(outputs: HeatmapOutputs, options: ArgmaxOptions | None = None) -> list[Poses]:
+    """Decode the heatmaps of a batch into one pose for each image.
+
+    A keypoint is at the highest cell of its map, the first of equal ones in the order of rows, and
+    its score is the value there. One whose map has no value above 0 is missing. The person's score
+    is the mean of those of all K keypoints.
+
+    Args:
+        outputs: heatmaps (B, K, h, w); values that are not finite are never highest.
+        options: of the decoding.
+
+    Returns:
+        One ``Poses`` of one person per image, px of the network input.
+
+    Example:
+        >>> heatmaps = torch.zeros(1, 1, 4, 4)
+        >>> heatmaps[0, 0, 1, 2] = 0.9
+        >>> (poses,) = decode_argmax(HeatmapOutputs(heatmaps, (16, 16)))
+        >>> poses.keypoints.tolist(), round(float(poses.scores[0, 0]), 2)
+        ([[[10.0, 6.0]]], 0.9)
+    """
+    options = options or ArgmaxOptions()
+    maps = without_nonfinite(outputs.heatmaps.detach())
+    cells, values = highest_cells(maps)
+    shift = _shift(maps, cells, options)
+    size = (maps.shape[-2], maps.shape[-1])
+    px = cell_to_px(cells + shift, outputs.image_size, size, options.frame)
+    found = (values > 0)[..., None]
+    points = torch.where(found, px + half_pixel(options.frame), 0.0)
+    table = torch.cat([points, values.clamp(min=0.0)[..., None]], dim=-1).cpu().numpy()
+    return [Poses(row[None, :, :2], row[None, :, 2], row[None, :, 2].mean(axis=1)) for row in table]
+
+
+def highest_cells(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the highest cell of each map, (B, K, 2) int64 (column, row), and its value (B, K)."""
+    values, index = maps.flatten(2).max(dim=-1)
+    width = maps.shape[-1]
+    return torch.stack([index % width, index.div(width, rounding_mode="floor")], dim=-1), values
+
+
+def _shift(maps: Tensor, cells: Tensor, options: ArgmaxOptions) -> Tensor:
+    """Return the shift (B, K, 2) of each peak from the center of its cell, in cells."""
+    flat, peaks = maps.flatten(0, 1), cells.flatten(0, 1)
+    if options.subpixel == "taylor":
+        finite = torch.where(flat.isfinite(), flat, 0.0)
+        shift = taylor_shift(finite, peaks, options.kernel)
+    else:
+        channels = torch.arange(len(flat), device=flat.device)
+        shift = subpixel_shift(flat, channels, peaks, options.subpixel)
+    return shift.unflatten(0, cells.shape[:2])

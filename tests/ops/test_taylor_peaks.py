@@ -1,0 +1,90 @@
+"""Subpixel peaks by a Taylor expansion."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from poselib.ops.taylor_peaks import taylor_shift
+
+
+def gaussians(points: np.ndarray, sigma: float = 2.0, size: int = 32) -> Tensor:
+    """Maps of Gaussians whose centers (n, 2) are relative to the centers of the cells."""
+    at = np.arange(size)
+    x = np.exp(-((at - points[:, :1]) ** 2) / (2 * sigma**2))
+    y = np.exp(-((at - points[:, 1:]) ** 2) / (2 * sigma**2))
+    return torch.from_numpy(y[:, :, None] * x[:, None, :]).float()
+
+
+def one_by_one(heatmap: np.ndarray, cell: tuple[int, int], kernel: int) -> tuple[float, float]:
+    """The equations for one map, with OpenCV's blur and NumPy's inverse."""
+    padded = np.pad(heatmap.astype(np.float64), kernel)
+    blurred = cv2.GaussianBlur(padded, (kernel, kernel), 0)[kernel:-kernel, kernel:-kernel]
+    log = np.log(np.maximum(blurred, 1e-10))
+    x, y = cell
+    height, width = log.shape
+    if not (1 < x < width - 2 and 1 < y < height - 2):
+        return 0.0, 0.0
+    gradient = np.array([log[y, x + 1] - log[y, x - 1], log[y + 1, x] - log[y - 1, x]]) / 2
+    xx = (log[y, x + 2] - 2 * log[y, x] + log[y, x - 2]) / 4
+    yy = (log[y + 2, x] - 2 * log[y, x] + log[y - 2, x]) / 4
+    both = log[y + 1, x + 1] - log[y - 1, x + 1] - log[y + 1, x - 1] + log[y - 1, x - 1]
+    hessian = np.array([[xx, both / 4], [both / 4, yy]])
+    if not (np.linalg.eigvalsh(hessian) < 0).all():
+        return 0.0, 0.0
+    shift = np.clip(-np.linalg.inv(hessian) @ gradient, -1, 1)
+    return float(shift[0]), float(shift[1])
+
+
+@pytest.mark.parametrize("kernel", [1, 5, 11])
+def test_gaussians_are_placed_exactly(kernel: int) -> None:
+    points = np.random.default_rng(0).uniform(12, 20, (40, 2))
+    cells = torch.from_numpy(points.round()).long()
+    shift = taylor_shift(gaussians(points), cells, kernel)
+    np.testing.assert_allclose(shift + cells, points, atol=2e-3)
+
+
+@pytest.mark.parametrize("kernel", [9, 11])
+def test_equals_the_equations_one_by_one(kernel: int) -> None:
+    rng = np.random.default_rng(kernel)
+    maps = gaussians(rng.uniform(0, 31, (60, 2)), 3.0).numpy()
+    maps = maps + 0.02 * rng.random(maps.shape, dtype=np.float32)
+    cells = [np.unravel_index(each.argmax(), each.shape)[::-1] for each in maps]
+    got = taylor_shift(torch.from_numpy(maps), torch.tensor(np.array(cells)), kernel)
+    expected = [
+        one_by_one(m, (int(x), int(y)), kernel) for m, (x, y) in zip(maps, cells, strict=True)
+    ]
+    np.testing.assert_allclose(got, expected, atol=2e-3)
+    assert (got == 0).all(dim=1).any() and (got != 0).any(dim=1).sum() > 40
+
+
+def test_smoothing_finds_the_peak_under_noise() -> None:
+    rng = np.random.default_rng(1)
+    points = rng.uniform(12, 20, (200, 2))
+    noisy = gaussians(points) + 0.05 * torch.from_numpy(rng.standard_normal((200, 32, 32))).float()
+    cells = torch.stack([torch.tensor(divmod(int(m.argmax()), 32))[[1, 0]] for m in noisy])
+    errors = [
+        float((taylor_shift(noisy, cells, kernel) + cells - torch.from_numpy(points)).norm(dim=1)
+              .median())
+        for kernel in (1, 11)
+    ]  # fmt: skip
+    assert errors[1] < 0.2 < 0.5 * errors[0] + 0.2 and errors[1] < errors[0]
+
+
+def test_flat_maps_and_valleys_do_not_move() -> None:
+    flat, valley = torch.ones(1, 9, 9), 1 - gaussians(np.array([[4.0, 4.3]]), size=9)
+    for maps in (flat, valley, torch.zeros(1, 9, 9)):
+        assert taylor_shift(maps, torch.tensor([[4, 4]]), 1).tolist() == [[0.0, 0.0]]
+    assert taylor_shift(torch.ones(1, 2, 1), torch.tensor([[0, 1]])).tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("kernel", [0, 4, -3])
+def test_even_kernels_are_refused(kernel: int) -> None:
+    with pytest.raises(ValueError, match="odd positive number of cells"):
+        taylor_shift(torch.zeros(1, 4, 4), torch.zeros(1, 2, dtype=torch.int64), kernel)
+    assert math.isclose(0.3 * ((11 - 1) * 0.5 - 1) + 0.8, 2.0)
