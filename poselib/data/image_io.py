@@ -54,7 +54,7 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     _check_present(path)
     data = path.read_bytes()
     _check_complete(data, path)
-    (height, width), orientation = _header(io.BytesIO(data), path)
+    (height, width), orientation = _header(io.BytesIO(data), path, upright)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -66,7 +66,7 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     if data.startswith(_JPEG_START) and (image[-2:, -2:] == 128).all() and _ends_early(data):
         raise ValueError(f"{path}: truncated: the data end before the last rows of the image")
     pixels: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
-    turn = _TURNS.get(orientation) if upright else None
+    turn = _TURNS.get(orientation)
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
@@ -156,8 +156,8 @@ def image_size(path: Path, *, upright: bool = False) -> Size:
         ValueError: it is not an image.
     """
     _check_present(path)
-    (height, width), orientation = _header(path, path)
-    return (width, height) if upright and orientation >= _SIDEWAYS else (height, width)
+    (height, width), orientation = _header(path, path, upright)
+    return (width, height) if orientation >= _SIDEWAYS else (height, width)
 
 
 def exif_orientation(path: Path) -> int:
@@ -168,7 +168,7 @@ def exif_orientation(path: Path) -> int:
         ValueError: it is not an image.
     """
     _check_present(path)
-    return _header(path, path)[1]
+    return _header(path, path, orientation=True)[1]
 
 
 def check_image(path: Path) -> None:
@@ -212,12 +212,12 @@ def _check_present(path: Path) -> None:
         raise FileNotFoundError(f"image file {path} does not exist")
 
 
-def _header(source: Path | io.BytesIO, path: Path) -> tuple[Size, int]:
-    """Return the (height, width) and the EXIF orientation that the header of an image states."""
+def _header(source: Path | io.BytesIO, path: Path, orientation: bool) -> tuple[Size, int]:
+    """Return the (height, width) that an image states and, if asked for, its EXIF orientation."""
     try:
         with Image.open(source) as image:
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            return (image.height, image.width), orientation if orientation in _TURNS else 1
+            turn = image.getexif().get(_ORIENTATION, 1) if orientation else 1
+            return (image.height, image.width), turn if turn in _TURNS else 1
     except Exception as error:  # Pillow raises errors of every kind for what is no image
         raise ValueError(f"{path}: expected an image: {_reason(error)}") from error
 
@@ -232,7 +232,8 @@ def _reason(error: Exception) -> str:
 def _ends_early(data: bytes) -> bool:
     """Whether a JPEG ends before its last rows, which decoders fill with gray, but has an end mark.
 
-    If so, whatever is put before the mark is decoded into these rows.
+    If so, whatever is put before the mark is decoded into these rows. A progressive one that is cut
+    after its first scan has no such rows, but is blurred; it is not recognized.
     """
     body = data[: data.rindex(_JPEG_END)]
     # Pillow's decoder writes no warning of its own.

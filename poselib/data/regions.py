@@ -15,11 +15,13 @@ from pycocotools import mask as rle
 
 from poselib.data.annotation_table import FARTHEST
 from poselib.structures import Size
-from poselib.typing import BoolArray, IntArray
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 Code = dict[str, Any]
 # Digits of a run length, 5 bits each, in the text of a compressed code.
 _DIGITS = 7
+# The way around a polygon, px.
+_LONGEST = 4e6
 
 
 def outline_codes(outline: object, size: Size) -> list[Code]:
@@ -84,7 +86,7 @@ def _is_pair(part: object) -> bool:
     return isinstance(part, list) and len(part) == 2
 
 
-def _polygon(part: object) -> list[float]:
+def _polygon(part: object) -> FloatArray:
     """Return x, y, x, y ... of the corners of a polygon."""
     try:
         points = np.array(part)
@@ -93,15 +95,18 @@ def _polygon(part: object) -> list[float]:
     flat = points.ndim == 1 and len(points) % 2 == 0
     if not flat and not (points.ndim == 2 and points.shape[1] == 2):
         raise ValueError("expected the corners of a polygon, pairs of x and y")
-    if points.size and points.dtype.kind not in "iuf":
+    if not points.size:
+        return np.zeros(0)
+    if points.dtype.kind not in "iuf":
         raise ValueError("expected numbers as the corners of a polygon")
-    corners = points.astype(float).reshape(-1, 2)
-    for value in corners[~(np.abs(corners) <= FARTHEST)][:1].tolist():
-        raise ValueError(f"expected px within ±{FARTHEST:g}, found {value}")
-    length = np.abs(corners - np.roll(corners, 1, axis=0)).sum()
-    if length > 4 * FARTHEST:  # native code lists every px of it
-        raise ValueError(f"a polygon around {length:g} px is too long")
-    return corners.ravel().tolist()
+    far = np.abs(points, dtype=float).max()
+    if not far <= FARTHEST:
+        raise ValueError(f"expected px within ±{FARTHEST:g}, found {far:g}")
+    if far * points.size > _LONGEST:  # native code lists every px on the way
+        length = np.abs(np.diff(points.reshape(-1, 2).astype(float), axis=0)).sum()
+        if length > _LONGEST:
+            raise ValueError(f"a polygon around {length:g} px is too long")
+    return points.ravel()
 
 
 def _run_length_code(code: object, size: Size) -> Code:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.skeletons import COCO
@@ -86,3 +87,19 @@ def test_bad_files_are_refused_at_once(folder: Path) -> None:
         ImageFiles([folder / "absent.png"])
     with pytest.raises(ValueError, match="no image"):
         ImageFiles([])
+
+
+def test_several_names_of_one_content_are_all_returned(folder: Path) -> None:
+    (folder / "link.png").symlink_to(folder / "b.png")
+    (folder / "more").symlink_to(folder / "sub")
+    found = image_paths([folder, folder / "b.png", folder / "sub", folder / "more"])
+    assert names(found, folder) == ["a.JPG", "b.png", "link.png", "sub/c.png", "more/c.png"]
+
+
+def test_document_says_how_files_are_turned(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(folder / "turned.jpg", exif=exif)
+    images = ImageFiles([folder / "turned.jpg", folder / "b.png"]).document(COCO)["images"]
+    assert (images[0]["height"], images[0]["width"], images[0]["exif_orientation"]) == (20, 10, 6)
+    assert "exif_orientation" not in images[1]

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from poselib.data.image_io import as_rgb, image_size, read_image
+from poselib.data.image_io import (
+    as_rgb,
+    check_image,
+    exif_orientation,
+    image_size,
+    read_image,
+)
 
 RED_TO_BLUE = np.zeros((20, 32, 3), np.uint8)
 RED_TO_BLUE[:, :16, 0] = 250
@@ -191,3 +201,85 @@ def test_what_is_no_image_is_refused_in_a_sentence(image: Any, message: str) -> 
     with pytest.raises(ValueError, match=message) as error:
         as_rgb(image)
     assert "\n" not in str(error.value)
+
+
+def with_exif(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(Image.fromarray(RED_TO_BLUE), "JPEG", exif=exif.tobytes())
+
+
+@pytest.mark.parametrize(("stated", "read"), [(1, 1), (3, 3), (8, 8), (0, 1), (9, 1)])
+def test_orientation_of_a_file(stated: int, read: int, tmp_path: Path) -> None:
+    assert exif_orientation(written(tmp_path, with_exif(stated))) == read
+    assert exif_orientation(written(tmp_path, encoded(noise(), "PNG"), "a.png")) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"subsampling": 0}])
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
+def test_a_cut_file_with_an_end_mark_is_refused(
+    options: dict[str, Any], fraction: float, tmp_path: Path
+) -> None:
+    data = encoded(noise(), "JPEG", **options)
+    for end in (b"\xff\xd9", b"\xff\xff\xd9"):
+        path = written(tmp_path, data[: int(fraction * len(data))] + end)
+        with pytest.raises(ValueError, match=r"picture\.jpg: truncated: the data end before"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}])
+def test_an_image_that_ends_in_the_gray_of_cut_files_is_read(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    pixels = np.full((64, 64, 3), 128, np.uint8)
+    for top in (0, 32):
+        pixels[:top] = np.asarray(noise())[:top]
+        path = written(tmp_path, encoded(Image.fromarray(pixels), "JPEG", **options))
+        assert (read_image(path)[-8:] == 128).all()
+
+
+def test_messages_have_no_addresses_of_objects(tmp_path: Path) -> None:
+    path = written(tmp_path, b"\x00\x05\x16\x07 of a Mac", "._a.png")
+    for read in (read_image, image_size, check_image):
+        with pytest.raises(ValueError, match=r"_a\.png: .*its format is not known") as error:
+            read(path)
+        assert "0x" not in str(error.value)
+
+
+def test_limits_of_the_decoders_are_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, encoded(noise(), "PNG"))
+
+    def refuse(*_: object) -> None:
+        raise cv2.error("pixels <= CV_IO_MAX_IMAGE_PIXELS")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cv2, "imdecode", refuse)
+        with pytest.raises(ValueError, match=r"picture\.jpg: 64 x 64 px cannot be decoded \("):
+            read_image(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for read in (read_image, image_size):
+        with pytest.raises(ValueError, match=r"picture\.jpg: .*4096 pixels.* limit of 2000"):
+            read(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about what is lost
+@given(st.binary(max_size=60), st.integers(0, 300))
+def test_any_bytes_are_an_image_or_a_sentence(more: bytes, place: int) -> None:
+    """Starts of every kind of file, spoiled at a place or cut there."""
+    with tempfile.TemporaryDirectory() as folder:
+        for start in STARTS:
+            for data in (start[:place] + more, start[:place] + more + start[place + len(more) :]):
+                path = written(Path(folder), data)
+                for read in (read_image, image_size, check_image):
+                    try:
+                        read(path)
+                    except ValueError as error:
+                        assert str(error).startswith(str(path)) and "\n" not in str(error)
+
+
+STARTS = [
+    encoded(Image.fromarray(RED_TO_BLUE), kind)
+    for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "ICO", "PPM")
+]

@@ -199,3 +199,38 @@ def test_the_truth_evaluates_to_one_and_what_is_ignored_costs_nothing(folder: Pa
     elsewhere = {**stray, "image_id": 2}
     assert ap_of(truth, [*results, elsewhere], TRIO).AP < 0.9
     assert ap_of(truth, perfect_results(dataset, shift=2.0), TRIO).AP < 0.9
+
+
+def test_separators_of_windows_are_understood(folder: Path, tmp_path: Path) -> None:
+    below = tmp_path / "set" / "images"
+    below.mkdir(parents=True)
+    for name in "abc":
+        (folder / f"{name}.png").rename(below / f"{name}.png")
+    written = replace(table(), file_names=tuple(f"images\\{name}.png" for name in "abc"))
+    dataset = KeypointImages(written, below.parent, TRIO)
+    assert dataset.image_path(1) == below / "b.png" and dataset[1].image_id == 2
+    with pytest.raises(FileNotFoundError, match=r"backslashes are read as separators") as error:
+        KeypointImages(written, below, TRIO)
+    assert f"begin at {below.parent}, which is the folder to give" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".png", "a\0.png", "\ud800.png"])
+def test_names_that_no_file_can_have_are_missing(name: str, folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="lacks 1 of 3 images"):
+        KeypointImages(replace(table(), file_names=("a.png", "b.png", name)), folder, TRIO)
+
+
+def test_labels_of_a_picture_that_is_stored_turned(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((50, 30, 3), np.uint8)).save(folder / "a.png", exif=exif)
+    stated = replace(table(), sizes=((30, 50), (30, 51), (30, 52)))
+    with pytest.raises(ValueError, match=r"50x30 px, but .* 30x50: .*EXIF orientation 6"):
+        KeypointImages(stated, folder, TRIO)[0]
+
+
+def test_a_region_of_another_size_is_refused(folder: Path) -> None:
+    code = rle.encode(np.asfortranarray(np.ones((HEIGHT, WIDTH), np.uint8)))["counts"]
+    assert KeypointImages(replace(table(), regions={0: code}), folder, TRIO)[0].ignore_mask.all()
+    with pytest.raises(ValueError, match="run lengths cover 1500 of 1560 px"):
+        KeypointImages(replace(table(), regions={2: code}), folder, TRIO)[2]

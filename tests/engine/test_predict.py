@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from poselib.data.transforms import crop_transform, warp_sample
@@ -15,6 +17,7 @@ from poselib.engine.predict import (
     PredictOptions,
     device_of,
     infer,
+    input_sizes,
     predict,
     predict_variants,
     present,
@@ -251,3 +254,62 @@ def test_a_strip_is_refused_before_it_is_enlarged() -> None:
     strip = bare_sample(np.zeros((3, 1, 600), np.uint8))
     with pytest.raises(ValueError, match="600 x 1 px is too narrow: one side may be at most 32"):
         predict(SYSTEM, [strip], OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"size": 1_000_000},
+            r"image 0: an image of 200 x 190 px would become 1052\d+ x 1000\d+ px",
+        ),
+        ({"scales": (1.0, 100.0)}, r"size 192 and scales \(1\.0, 100\.0\): more than 67108864 px"),
+    ],
+)
+def test_an_image_that_no_memory_holds_is_refused(
+    options: dict[str, Any], words: str, picture: Sample
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        predict(SYSTEM, [picture], replace(OPTIONS, **options))
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from([32, 48, 100]),
+    st.lists(st.sampled_from([0.5, 0.7, 1.5, 2.0]), max_size=2, unique=True),
+)
+def test_sizes_are_known_before_an_image_is_prepared(
+    height: int, width: int, size: int, factors: list[float]
+) -> None:
+    options = replace(OPTIONS, size=size, scales=(1.0, *factors))
+    sample = bare_sample(np.zeros((3, height, width), np.uint8))
+    try:
+        sizes = input_sizes(SYSTEM, sample.size, options)
+    except ValueError:
+        assert max(height, width) > 32 * min(height, width)
+    else:
+        assert sizes == tuple(view.size for view in present(SYSTEM, sample, options))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    ],
+)
+def test_too_little_memory_is_a_sentence(
+    error: Exception, picture: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    system = system_around(BlobNetwork(), MIDDLE)
+    monkeypatch.setattr(system.model, "forward", fail)
+    with pytest.raises(MemoryError, match=r"image 0: 1 of 224 x 192 px need more memory than cpu"):
+        predict(system, [picture], OPTIONS)
+    monkeypatch.setattr(system.model, "forward", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        predict(system, [picture], OPTIONS)

@@ -149,3 +149,13 @@ def test_converted_sample(samples_dir: Path) -> None:
     assert both.sum() >= 3 and (head[both, 1] < hip[both, 1]).all()
     with pytest.raises(ValueError, match=r"keypoints are .*Right Shoulder.*'crowdpose' expects"):
         CocoKeypoints(folder / "test_aic.json", folder, CROWDPOSE)
+
+
+@pytest.mark.parametrize("keypoints", ["absent", None, []])
+def test_who_has_only_a_box_is_ignored_there(keypoints: object, tmp_path: Path) -> None:
+    data = content()
+    listed = data[0]["keypoint_annotations"]
+    listed.pop("human2") if keypoints == "absent" else listed.update(human2=keypoints)
+    sample = AicKeypoints(write(tmp_path, data), tmp_path)[0]
+    assert len(sample.keypoints) == 1
+    assert sample.ignore_mask[10:44, 20:50].all() and sample.ignore_mask.sum() == 34 * 30

@@ -353,6 +353,15 @@ def test_results_are_read_or_refused_by_name(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"results\.json: expected a list"):
         read_results(path, annotations)
+    whole = poses.to_coco(5)[0]
+    for field in ("image_id", "category_id"):
+        path.write_text(json.dumps([whole, {**whole, field: str(whole[field])}]))
+        wanted = rf"results\.json\[1\]: {field} '\d': a whole number is wanted"
+        with pytest.raises(ValueError, match=wanted):
+            read_results(path, annotations)
+        path.write_text(json.dumps([{**whole, field: 77}]))
+        with pytest.raises(ValueError, match=rf"json\[0\]: {field} 77 is not in the ground truth"):
+            read_results(path, annotations)
     path.write_text(json.dumps([{"image_id": 5}]))
     with pytest.raises(ValueError, match=r"results\.json\[0\]: lacks category_id"):
         read_results(path, annotations)

@@ -99,3 +99,13 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     (images / "10" / "000002.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"lacks 1 of 4 images: 10/000002\.jpg"):
         HieveKeypoints(annotations, images)
+
+
+def test_hidden_files_and_boxes_from_the_right(tmp_path: Path) -> None:
+    data = labels()
+    data["2"]["annolist"][0]["annorect"][0].update(x1=[21], x2=[1])
+    annotations, images = write(tmp_path, data)
+    (annotations / "._2.json").write_bytes(b"\x00\x05\x16\x07 of a Mac")
+    table = HieveKeypoints(annotations, images).annotations()
+    # Any two opposite corners make a box, as in the other formats.
+    assert table.boxes[0].tolist() == [1, 0, 20, 30] and (table.areas > 0).all()

@@ -79,3 +79,50 @@ def test_rows_of_numbers_are_checked_at_once_and_refused_one_by_one() -> None:
     for wrong, words in (([1], "2 numbers"), (None, "2 numbers"), (["1", 2], "finite numbers")):
         with pytest.raises(ValueError, match=f"row 1: v: expected {words}"):
             fields.number_rows([rows[0], {"v": wrong}], "v", 2, "row {}".format)
+
+
+def test_numbers_that_arrays_cannot_hold_are_refused() -> None:
+    for value in (10**400, 2e12, -1e300):
+        with pytest.raises(ValueError, match=r"f: n: .* finite number, .* more than 1e\+12"):
+            fields.number({"n": value}, "n", "f")
+        with pytest.raises(ValueError, match=r"row 0: v: .* numbers, found .* at position 1"):
+            fields.number_rows([{"v": [1, value]}], "v", 2, "row {}".format)
+    for value in (2**63, -(10**30)):
+        with pytest.raises(ValueError, match=r"f: n: expected a whole number, found"):
+            fields.integer({"n": value}, "n", "f")
+    assert fields.integer({"n": 2**63 - 1}, "n", "f") == 2**63 - 1
+
+
+def test_columns_of_numbers_and_flags() -> None:
+    rows: list[dict[str, Any]] = [{"n": 2, "f": True}, {}, {"n": None, "f": None}, {"f": 0}]
+    column = fields.number_column(rows, "n", "row {}".format)
+    assert column[0] == 2 and [value != value for value in column] == [False, True, True, True]
+    assert fields.flags(rows, "f", "row {}".format).tolist() == [True, False, False, False]
+    assert fields.number_column([], "n", str).shape == fields.flags([], "f", str).shape == (0,)
+    with pytest.raises(ValueError, match=r"row 1: n: expected a finite number, found '2'"):
+        fields.number_column([{}, {"n": "2"}], "n", "row {}".format)
+    with pytest.raises(ValueError, match=r"row 1: f: expected 0, 1, true or false, found '0'"):
+        fields.flags([{}, {"f": "0"}], "f", "row {}".format)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "9" * 5000, '{"a": '])
+def test_what_no_parser_reads_is_refused_with_the_file(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json: not JSON") as error:
+        fields.load_json(tmp_path / "a.json")
+    assert "\n" not in str(error.value)
+
+
+def test_hidden_files_of_other_systems_are_not_listed(tmp_path: Path) -> None:
+    for name in ("2.json", "sub/1.json", "._2.json", "sub/._1.json", ".trash/3.json", "4.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert fields.visible_files(tmp_path, "*.json") == [tmp_path / "2.json"]
+    found = [tmp_path / "2.json", tmp_path / "sub" / "1.json"]
+    assert fields.visible_files(tmp_path, "**/*.json") == found
+
+
+def test_names_by_their_letters() -> None:
+    spelled = ("left_shoulder", "Left Shoulder", "left-shoulder", "LeftShoulder", " LEFT.shoulder")
+    assert {fields.letters(name) for name in spelled} == {"leftshoulder"}
+    assert fields.letters(None) == fields.letters(["nose"]) == ""

@@ -134,3 +134,11 @@ def test_both_formats_agree(samples_dir: Path, tmp_path: Path) -> None:
         assert (a.keypoints == b.keypoints).all() and (a.image == b.image).all()
         # The converted file's area is the box too.
         assert a.areas.tolist() == pytest.approx(b.areas.tolist(), rel=0.01)
+
+
+def test_names_are_compared_by_their_letters(tmp_path: Path) -> None:
+    data = json.loads(json.dumps(content()))
+    expected = OcHumanKeypoints(write(tmp_path, data), tmp_path).annotations()
+    data["keypoint_names"] = [name.replace("_", "-").title() for name in data["keypoint_names"]]
+    found = OcHumanKeypoints(write(tmp_path, data), tmp_path).annotations()
+    assert (found.keypoints == expected.keypoints).all()

@@ -135,3 +135,21 @@ def test_missing_files_and_unknown_subsets_are_named(tmp_path: Path) -> None:
     (places[0] / "other.json").write_text("{}")
     with pytest.raises(ValueError, match=r"other\.json: expected a name that begins with"):
         UavHumanKeypoints(*places, "test")
+
+
+def test_hidden_files_and_other_spellings(tmp_path: Path) -> None:
+    annotations, images = write(tmp_path, content())
+    (annotations / "A000" / f"._{TRAIN}.json").write_bytes(b"\x00\x05\x16\x07 of a Mac")
+    path = annotations / "A000" / f"{TRAIN}.json"
+    path.write_text(path.read_text().replace("leftKnee", "Left-Knee"))
+    dataset = UavHumanKeypoints(annotations, images)
+    assert len(dataset) == 3 and (dataset[0].keypoints[0, :, 2] == 2).all()
+
+
+@pytest.mark.parametrize("side", [0, -40, 10**400])
+def test_a_size_that_no_frame_has_is_refused(side: int, tmp_path: Path) -> None:
+    data = content()
+    for mark in data[f"A000/{TRAIN}"]["completions"][0]["result"]:
+        mark["original_height"] = side
+    with pytest.raises(ValueError, match=rf"{TRAIN}.*(height|expected)"):
+        UavHumanKeypoints(*write(tmp_path, data))

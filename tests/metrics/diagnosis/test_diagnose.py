@@ -82,6 +82,15 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "y, x": (lambda xy, _: xy[:, ::-1], "x and y are exchanged"),
     "left and right": (lambda xy, _: xy[COCO.flip_indices], "left and right are exchanged"),
     "mirrored": (lambda xy, _: xy * MIRROR + np.array([WIDTH - 1, 0]), "the images were mirrored"),
+    "half turn": (lambda xy, _: WIDTH - 1 - xy, "pictures turned by half a turn"),
+    "quarter to the right": (
+        lambda xy, _: xy[:, ::-1] * MIRROR[::-1] + np.array([0, WIDTH - 1]),
+        "pictures turned by a quarter to the right",
+    ),
+    "quarter to the left": (
+        lambda xy, _: xy[:, ::-1] * MIRROR + np.array([WIDTH - 1, 0]),
+        "pictures turned by a quarter to the left",
+    ),
     "relative": (lambda xy, _: xy / WIDTH, "relative to the size of the image"),
     "scaled by image": (
         lambda xy, result: xy * (1.5 + result["image_id"] % 7),
@@ -191,6 +200,9 @@ def test_missing_people_and_detections_are_recognized() -> None:
     no_people = {**TRUTH, "annotations": []}
     assert only(reasons_of(no_people, RESULTS, COCO), "no annotated person with a labeled keypoint")
     assert only(reasons_of(TRUTH, [], COCO), "there are no detections")
+    uncounted = [{**person, "num_keypoints": 0} for person in TRUTH["annotations"]]
+    reasons = reasons_of({**TRUTH, "annotations": uncounted}, RESULTS, COCO)
+    assert only(reasons, rf"num_keypoints says 0 for {len(uncounted)} who have some"), reasons
     first = [r for r in RESULTS if r["image_id"] == 0]
     reasons = reasons_of(TRUTH, first, COCO, image_ids=[1, 2])
     assert only(reasons, "there are no detections in the evaluated images")
