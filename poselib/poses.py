@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -85,7 +86,7 @@ class Poses:
         Raises:
             ValueError: the score is not a number.
         """
-        if not isinstance(score, Real):
+        if not isinstance(score, Real) or math.isnan(score):
             raise ValueError(f"score must be a number, not {score!r}")
         return self[self.person_scores >= score]
 

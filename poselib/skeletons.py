@@ -14,6 +14,7 @@ of the nearest COCO keypoint, with head and neck as in CrowdPose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -57,8 +58,8 @@ class Skeleton:
             raise ValueError(f"{here} keypoints repeat a name: {self.keypoints}")
         if len(self.sigmas) != len(self.keypoints):
             raise ValueError(f"{here} {len(self.sigmas)} sigmas for {len(self)} keypoints")
-        if min(self.sigmas, default=1.0) <= 0:
-            raise ValueError(f"{here} every sigma must be positive")
+        if not all(0 < sigma < math.inf for sigma in self.sigmas):
+            raise ValueError(f"{here} every sigma must be positive and finite")
         for a, b in (*self.flip_pairs, *self.limbs):
             self.index(a), self.index(b)
         paired = [name for pair in self.flip_pairs for name in pair]

@@ -57,6 +57,8 @@ def test_iteration_gives_one_person_at_a_time(poses: Poses) -> None:
 def test_people_above_a_score(poses: Poses) -> None:
     assert poses.above(0.8).person_scores.tolist() == pytest.approx([0.91, 0.8])
     assert len(poses.above(1.0)) == 0 and len(Poses.empty(5).above(0.5)) == 0
+    with pytest.raises(ValueError, match="score must be a number, not nan"):
+        poses.above(float("nan"))
     named = replace(poses, skeleton=COCO).above(0.9)
     assert named.skeleton is COCO
     assert len(poses.above(np.float32(0.9))) == 1 and len(poses.above(1)) == 0

@@ -44,6 +44,7 @@ def test_group_numbers_follow_the_order_of_the_groups() -> None:
         ({"keypoints": ("head", "head", "a", "b", "c")}, "'toy'.*repeat a name"),
         ({"sigmas": (0.1, 0.2)}, "'toy': 2 sigmas for 5 keypoints"),
         ({"sigmas": (0.1, 0.2, 0.0, 0.3, 0.3)}, "'toy': every sigma must be positive"),
+        ({"sigmas": (0.1, 0.2, float("nan"), 0.3, 0.3)}, "every sigma must be positive"),
         ({"sigmas": (0.1, 0.2, -1.0, 0.3, 0.3)}, "every sigma must be positive"),
         ({"flip_pairs": (("left_hand", "tail"),)}, "'toy' has no keypoint 'tail'.*left_foot"),
         ({"limbs": (("tail", "head"),)}, "has no keypoint 'tail'"),

@@ -52,7 +52,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, list | tuple) and all(_fits(each, parts[0]) for each in value)
     if origin is Mapping:
         return isinstance(value, Mapping) and all(_fits(each, parts[1]) for each in value.values())
-    if hint in (int, float) and isinstance(value, bool):
+    if hint in (int, float) and (isinstance(value, bool) or value != value):  # NaN is no number
         return False
     return isinstance(value, int | float if hint is float else hint)
 

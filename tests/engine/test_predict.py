@@ -212,6 +212,8 @@ def test_the_network_is_evaluated_where_its_weights_are(picture: Sample) -> None
     ("name", "value"),
     [
         ("size", 0),
+        ("size", float("nan")),
+        ("size", 128.5),
         ("multiple", -1),
         ("batch_size", 0),
         ("scales", ()),

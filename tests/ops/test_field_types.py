@@ -28,7 +28,7 @@ class Fields:
 
 GOOD: dict[str, tuple[Any, ...]] = {
     "whole": (0, -3, 10**30),
-    "number": (1, 0.5, float("nan")),
+    "number": (1, 0.5, float("inf")),
     "flag": (True,),
     "text": ("", "x"),
     "choice": ("a", "another"),  # which ones there are the dataclass says
@@ -43,7 +43,7 @@ GOOD: dict[str, tuple[Any, ...]] = {
 
 BAD: dict[str, tuple[Any, ...]] = {
     "whole": (0.5, True, "1", None, [1]),
-    "number": ("1", False, None, [0.5]),
+    "number": ("1", False, None, [0.5], float("nan")),
     "flag": (1, "true", None),
     "text": (1, None, ["x"]),
     "choice": (1, None, ["a"]),
