@@ -25,6 +25,7 @@ from poselib.structures import GroupingStep
 from poselib.typing import FloatArray, IntArray
 
 DistanceReduction = Literal["min", "mean"]
+ProgressiveUnit = Literal["type", "keypoint"]
 TieRule = Literal["oldest", "nearest", "largest"]
 # (reference embeddings (P, L), remaining types) -> (next type, ``GroupingStep.distances``)
 NextType = Callable[[FloatArray, Sequence[int]], tuple[int, FloatArray]]
@@ -62,10 +63,16 @@ class GroupingOptions:
             ``"min"``: that of its nearest candidate (HAE, Eq. 18, and official code). ``"mean"``:
             the mean over its candidates, each to its nearest person; in a crowd nearly every type
             has some candidate whose tag equals a person's by chance.
+        progressive_unit: what progressive grouping adds to people at a time. ``"type"``: all
+            candidates of a keypoint type (HAE, Algorithm 1, and official code). ``"keypoint"``: the
+            one candidate nearest to a person who lacks its type (HAE, caption of Fig. 5b); if none
+            is near enough, the one with the highest value starts a person. ``round_distance``,
+            ``tie_rule``, ``threshold_before_assignment`` and ``distance_reduction`` then play no
+            part.
 
     Raises:
         ValueError: a threshold is negative or not finite, ``max_candidates`` or ``max_people`` is
-            below 1, or ``tie_rule`` or ``distance_reduction`` is unknown.
+            below 1, or ``tie_rule``, ``distance_reduction`` or ``progressive_unit`` is unknown.
     """
 
     detection_threshold: float = 0.1
@@ -76,6 +83,7 @@ class GroupingOptions:
     tie_rule: TieRule = "oldest"
     threshold_before_assignment: bool = True
     distance_reduction: DistanceReduction = "min"
+    progressive_unit: ProgressiveUnit = "type"
 
     def __post_init__(self) -> None:
         for name in ("detection_threshold", "tag_threshold"):
@@ -88,10 +96,13 @@ class GroupingOptions:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         if self.tie_rule not in get_args(TieRule):
             raise ValueError(f"tie_rule must be one of {get_args(TieRule)}, not {self.tie_rule!r}")
-        if self.distance_reduction not in ("min", "mean"):
-            raise ValueError(
-                f"distance_reduction must be 'min' or 'mean', not {self.distance_reduction!r}"
-            )
+        pairs = {"distance_reduction": DistanceReduction, "progressive_unit": ProgressiveUnit}
+        for name, known in pairs.items():
+            one, other = get_args(known)
+            if getattr(self, name) not in (one, other):
+                raise ValueError(
+                    f"{name} must be {one!r} or {other!r}, not {getattr(self, name)!r}"
+                )
 
 
 @dataclass(frozen=True)

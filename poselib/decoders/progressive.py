@@ -22,6 +22,7 @@ from poselib.decoders.grouping import (
     collect_groups,
     grouping_steps,
 )
+from poselib.decoders.single_keypoints import single_keypoint_steps
 from poselib.structures import GroupingStep
 from poselib.typing import FloatArray
 
@@ -31,12 +32,15 @@ def progressive_steps(candidates: Candidates, options: GroupingOptions) -> tuple
 
     The first type with a candidate starts the people. From then on the type at the smallest
     distance to them is next (HAE, Eq. 18, or as ``options.distance_reduction`` defines it); of
-    equally near types, the first. Types without candidates are skipped.
+    equally near types, the first. Types without candidates are skipped. A step is a type or, as
+    ``options.progressive_unit`` says, a single keypoint.
 
     Args:
         candidates: the peaks of one image and their tags.
-        options: thresholds, cost and ``distance_reduction``.
+        options: thresholds, cost, ``distance_reduction`` and ``progressive_unit``.
     """
+    if options.progressive_unit == "keypoint":
+        return tuple(single_keypoint_steps(candidates, options))
     return tuple(grouping_steps(candidates, _nearest_type(candidates, options), options))
 
 

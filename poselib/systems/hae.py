@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poselib.decoders.associative import AssociativeOptions, decode_associative
-from poselib.decoders.grouping import DistanceReduction, GroupingOptions, TieRule
+from poselib.decoders.grouping import DistanceReduction, GroupingOptions, ProgressiveUnit, TieRule
 from poselib.decoders.keypoint_order import OrderName, keypoint_order
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.losses.associative import (
@@ -75,7 +75,8 @@ class HaeOptions:
 
     Decoding:
         progressive: progressive associative decoding (PAD); false for the fixed ``order``.
-        distance_reduction: by what PAD chooses, see ``decoders.grouping.GroupingOptions``.
+        distance_reduction, progressive_unit: by what PAD chooses, and whether a type or a single
+            keypoint, see ``decoders.grouping.GroupingOptions``.
         order: of keypoint types when decoding in a fixed order (Table IX), see
             ``decoders.keypoint_order.keypoint_order``.
         resolution, subpixel, nms_kernel, refine: see ``decoders.associative.AssociativeOptions``.
@@ -120,6 +121,7 @@ class HaeOptions:
     # Decoding
     progressive: bool = True
     distance_reduction: DistanceReduction = GroupingOptions.distance_reduction
+    progressive_unit: ProgressiveUnit = GroupingOptions.progressive_unit
     order: OrderName = "dataset"
     resolution: Literal["image", "map"] = AssociativeOptions.resolution
     subpixel: Subpixel = AssociativeOptions.subpixel

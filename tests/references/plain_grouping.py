@@ -47,6 +47,30 @@ def slow_groups(candidates: Candidates, progressive: bool, options: GroupingOpti
     return {frozenset(person) for person in people}
 
 
+def slow_keypoint_groups(candidates: Candidates, options: GroupingOptions) -> set[Person]:
+    """Group one keypoint at a time, the nearest to a person who lacks it."""
+    left = [(int(k), int(m)) for k, m in np.argwhere(candidates.valid(options))]
+    left.sort(key=lambda pair: (pair[0], -candidates.values[pair]))
+    people = [[pair] for pair in left if pair[0] == left[0][0]]
+    left = left[len(people) :]
+    while left:
+        near = []
+        for n, person in enumerate(people[: options.max_people]):
+            mean = np.mean([candidates.tags[pair].astype(float) for pair in person], axis=0)
+            lacking = [pair for pair in left if pair[0] not in {k for k, _ in person}]
+            near += [
+                (np.linalg.norm(candidates.tags[p].astype(float) - mean), p, n) for p in lacking
+            ]
+        distance, pair, n = min(near, default=(np.inf, left[0], 0))
+        if distance < options.tag_threshold:
+            people[n].append(pair)
+        else:
+            pair = max(left, key=lambda pair: candidates.values[pair])
+            people.append([pair])
+        left.remove(pair)
+    return {frozenset(person) for person in people}
+
+
 def best_matching(
     d: np.ndarray, values: np.ndarray, sizes: list[int], options: GroupingOptions
 ) -> list[int]:

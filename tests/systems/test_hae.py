@@ -117,6 +117,7 @@ def test_other_skeleton(hierarchy: str) -> None:
         *({"order": order, "progressive": False} for order in ("top_down", "bottom_up")),
         *({"tie_rule": "nearest"}, {"tie_rule": "largest"}, {"max_people": 2}),
         *({"round_distance": False}, {"threshold_before_assignment": False}),
+        {"progressive_unit": "keypoint"},
         *({"resolution": "map"}, {"refine": False}, {"subpixel": "parabola", "nms_kernel": 3}),
         *({"outlier_scope": "group"}, {"missing_keypoints": "rescale"}, {"per_keypoint": False}),
         *({"push_form": "hinge"}, {"subpixel_targets": False}, {"background": 0.1}),

@@ -45,6 +45,7 @@ HAE: dict[str, Any] = {
     "push_factor": 1.0,
     "progressive": True,
     "distance_reduction": "min",
+    "progressive_unit": "type",
     "order": "dataset",
     "resolution": "image",
     "subpixel": "quarter",
