@@ -32,6 +32,7 @@ class Poses:
         scores: (N, K) float32; 0 where a keypoint is missing.
         person_scores: (N,) float32.
         skeleton: names of the keypoints, if known.
+        tracks: (N,) int64, the number that a person keeps throughout a video; None in images.
 
     Example:
         >>> poses = Poses(np.ones((2, 17, 2)), np.ones((2, 17)), np.array([0.9, 0.2]))
@@ -45,6 +46,7 @@ class Poses:
     scores: Float32Array
     person_scores: Float32Array
     skeleton: Skeleton | None = None
+    tracks: IntArray | None = None
 
     @classmethod
     def empty(cls, keypoints: int) -> Poses:
@@ -75,6 +77,7 @@ class Poses:
             keypoints=self.keypoints[index],
             scores=self.scores[index],
             person_scores=self.person_scores[index],
+            tracks=None if self.tracks is None else self.tracks[index],
         )
 
     def __iter__(self) -> Iterator[Poses]:
@@ -125,15 +128,20 @@ class Poses:
         """Return the people as COCO results, keypoints as (x, y, score) triples.
 
         Coordinates are pixel indices, half a px less than here; missing keypoints are 0, 0, 0.
+        People of a video have their ``track_id`` too.
 
         Args:
             image_id, category_id: the dataset's numbers of the image and the category.
         """
         rows = self.pixel_indices.reshape(len(self), 3 * self.scores.shape[1]).tolist()
-        return [
+        results = [
             {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
             for row, score in zip(rows, self.person_scores.astype(float).tolist(), strict=True)
         ]
+        if self.tracks is not None:
+            for result, track in zip(results, self.tracks.tolist(), strict=True):
+                result["track_id"] = track
+        return results
 
     def to_dataframe(self, skeleton: Skeleton | None = None) -> pd.DataFrame:
         """Return one row a person and keypoint; coordinates are NaN where a keypoint is missing.
@@ -142,7 +150,8 @@ class Poses:
             skeleton: names the keypoints; by default the poses' own, and numbers if they have none.
 
         Returns:
-            Columns ``person`` and ``keypoint``, ``x`` and ``y`` (px), ``score``, ``person_score``.
+            Columns ``person`` and ``keypoint``, ``x`` and ``y`` (px), ``score``, ``person_score``;
+            in videos also ``track``.
         """
         import pandas as pd
 
@@ -150,7 +159,7 @@ class Poses:
         skeleton = skeleton or self.skeleton
         names = list(range(count)) if skeleton is None else list(skeleton.keypoints)
         xy = np.where(self.found[..., None], self.keypoints, np.nan).reshape(-1, 2)
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "person": np.repeat(np.arange(people), count),
                 "keypoint": names * people,
@@ -160,6 +169,7 @@ class Poses:
                 "person_score": np.repeat(self.person_scores, count),
             }
         )
+        return table if self.tracks is None else table.assign(track=np.repeat(self.tracks, count))
 
     def to_supervision(self) -> Any:
         """Return the poses as ``supervision.KeyPoints``, for its annotators and trackers.

@@ -1,4 +1,4 @@
-"""Data passed between rooms: transforms, samples, batches, targets, poses, steps of a grouping.
+"""Data passed between rooms: transforms, samples, clips, batches, targets, poses, grouping steps.
 
 Every coordinate is ``(x, y)`` with pixel centers at integer + 0.5, so the pixel in the first row
 and column covers ``[0, 1) x [0, 1)`` and its center is ``(0.5, 0.5)``. A map with stride ``s``
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poselib.poses import Poses as Poses
-from poselib.typing import FloatArray, IntArray
+from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 Size = tuple[int, int]  # (height, width)
 
@@ -69,6 +69,9 @@ class Sample:
         ignore_mask: (H, W) bool, true where people are present but not labeled.
         image_id: the dataset's number of the image.
         to_original: warp from px of ``image`` to px of the file it was read from.
+        boxes: (N, 4) float32, left, top, right and bottom, px of ``image``; zeros for a person
+            who is not in the image; None if not known.
+        tracks: (N,) int64, the video's numbers of the people; None if not known.
     """
 
     image: NDArray[np.uint8]
@@ -77,10 +80,82 @@ class Sample:
     ignore_mask: NDArray[np.bool_]
     image_id: int
     to_original: AffineTransform
+    boxes: Float32Array | None = None
+    tracks: IntArray | None = None
 
     @property
     def size(self) -> Size:
         return self.image.shape[1], self.image.shape[2]
+
+    def only(self, people: BoolArray | IntArray) -> Sample:
+        """Return the sample with some of its people, of a mask (N,) or of indices."""
+        return replace(
+            self,
+            keypoints=self.keypoints[people],
+            areas=self.areas[people],
+            boxes=None if self.boxes is None else self.boxes[people],
+            tracks=None if self.tracks is None else self.tracks[people],
+        )
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Consecutive frames of a video; a row of people is one person throughout.
+
+    A person who is not in a frame has visibility 0 there.
+
+    Attributes:
+        frames: T samples of one size, with the same number of people and keypoints.
+        times: (T,) float64, seconds from the start of the video.
+        video: name of the video.
+
+    Raises:
+        ValueError: there is no frame, or frames differ in size or people; the message names them.
+    """
+
+    frames: tuple[Sample, ...]
+    times: FloatArray
+    video: str = ""
+
+    def __post_init__(self) -> None:
+        here = f"clip of video {self.video!r}"
+        if not self.frames or len(self.times) != len(self.frames):
+            raise ValueError(f"{here}: {len(self.frames)} frames with {len(self.times)} times")
+        first = self.frames[0]
+        for frame in self.frames[1:]:
+            for what in ("size", "keypoints", "tracks"):
+                one, other = (_layout(sample, what) for sample in (first, frame))
+                if one != other:
+                    images = f"images {first.image_id} and {frame.image_id}"
+                    raise ValueError(f"{here}: {images} differ in {what}, {one} and {other}")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def size(self) -> Size:
+        return self.frames[0].size
+
+    @property
+    def labeled(self) -> BoolArray:
+        """(N,) true for people with a labeled keypoint in some frame."""
+        seen = [(frame.keypoints[..., 2] > 0).any(axis=1) for frame in self.frames]
+        return np.any(seen, axis=0)
+
+    def each(self, change: Callable[[Sample], Sample]) -> Clip:
+        """Return the clip with every frame changed in the same way."""
+        return replace(self, frames=tuple(change(frame) for frame in self.frames))
+
+    def only(self, people: BoolArray | IntArray) -> Clip:
+        """Return the clip with some of its people, of a mask (N,) or of indices."""
+        return self.each(lambda frame: frame.only(people))
+
+
+def _layout(sample: Sample, what: str) -> object:
+    """Return what must be equal in all frames of a clip: image size, people or track ids."""
+    if what == "tracks":
+        return None if sample.tracks is None else sample.tracks.tolist()
+    return sample.size if what == "size" else sample.keypoints.shape
 
 
 def sample_index(index: int, count: int) -> int:
@@ -104,15 +179,16 @@ def sample_index(index: int, count: int) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one size, stacked; absent people have visibility 0.
+    """Samples of one size, or the frames of clips, stacked; absent people have visibility 0.
 
     Attributes:
-        images: (B, 3, H, W) uint8, RGB.
+        images: (B, 3, H, W) uint8, RGB; the frames of a clip follow each other.
         keypoints: (B, N, K, 3) float32, px of ``images`` and visibility.
         areas: (B, N) float32, px²; 0 for padding.
         ignore_mask: (B, H, W) bool.
         image_ids: B numbers.
         to_original: B warps from px of ``images`` to px of the files.
+        frames: images per clip, by which B can be divided; 1 for photographs.
     """
 
     images: Tensor
@@ -121,6 +197,7 @@ class Batch:
     ignore_mask: Tensor
     image_ids: tuple[int, ...]
     to_original: tuple[AffineTransform, ...]
+    frames: int = 1
 
     @property
     def size(self) -> Size:
@@ -136,12 +213,12 @@ class Batch:
     def halved(self) -> Batch:
         """Return the batch at half its size, which must be even: each px the mean of four."""
         doubled = AffineTransform(np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]))
-        return Batch(
+        return replace(
+            self,
             images=F.avg_pool2d(self.images.float(), 2).round().to(torch.uint8),
             keypoints=self.keypoints * self.keypoints.new_tensor([0.5, 0.5, 1.0]),
             areas=self.areas / 4,
             ignore_mask=F.max_pool2d(self.ignore_mask[:, None].float(), 2)[:, 0] > 0,
-            image_ids=self.image_ids,
             to_original=tuple(doubled.then(warp) for warp in self.to_original),
         )
 

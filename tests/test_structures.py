@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.structures import AffineTransform, Batch, Poses, Sample
+from poselib.structures import AffineTransform, Batch, Clip, Poses, Sample
 
 
 def random_warp(seed: int) -> AffineTransform:
@@ -145,3 +145,60 @@ def test_no_people() -> None:
     poses = Poses.empty(17)
     assert len(poses) == 0 and poses.found.shape == (0, 17)
     assert poses.warped(shift(1, 2)).keypoints.shape == (0, 17, 2)
+
+
+# Clips
+
+
+def frame(number: int, size: tuple[int, int] = (4, 6), people: int = 2) -> Sample:
+    keypoints = np.ones((people, 3, 3), np.float32)
+    keypoints[1:, :, 2] = number == 1
+    return Sample(
+        image=np.zeros((3, *size), np.uint8),
+        keypoints=keypoints,
+        areas=np.ones(people, np.float32),
+        ignore_mask=np.zeros(size, bool),
+        image_id=number,
+        to_original=AffineTransform.identity(),
+        boxes=np.ones((people, 4), np.float32),
+        tracks=np.arange(people),
+    )
+
+
+def test_a_clip_holds_people_by_row() -> None:
+    clip = Clip((frame(1), frame(2)), np.array([0.0, 0.04]), "a")
+    assert len(clip) == 2 and clip.size == (4, 6)
+    assert clip.labeled.tolist() == [True, True]
+    second = clip.only(np.array([False, True]))
+    assert [f.tracks.tolist() for f in second.frames if f.tracks is not None] == [[1], [1]]
+    assert all(f.boxes is not None and f.boxes.shape == (1, 4) for f in second.frames)
+
+
+@pytest.mark.parametrize(
+    ("frames", "times", "message"),
+    [
+        ((), 0, "0 frames with 0 times"),
+        ((frame(1), frame(2)), 3, "2 frames with 3 times"),
+        ((frame(1), frame(2, (4, 7))), 2, r"images 1 and 2 differ in size, \(4, 6\) and \(4, 7\)"),
+        ((frame(1), frame(2, people=1)), 2, "images 1 and 2 differ in keypoints"),
+        (
+            (frame(1), frame(2).only(np.array([1, 0]))),
+            2,
+            r"images 1 and 2 differ in tracks, \[0, 1\] and \[1, 0\]",
+        ),
+    ],
+)
+def test_frames_of_a_clip_must_agree(frames: tuple[Sample, ...], times: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"clip of video 'a': {message}"):
+        Clip(frames, np.arange(times) / 25, "a")
+
+
+def test_tracks_of_poses_follow_their_people() -> None:
+    poses = Poses(
+        np.ones((3, 2, 2)), np.ones((3, 2)), np.array([0.9, 0.2, 0.8]), None, np.arange(3)
+    )
+    kept = poses.above(0.5)
+    assert kept.tracks is not None and kept.tracks.tolist() == [0, 2]
+    assert [row["track_id"] for row in kept.to_coco(7)] == [0, 2]
+    assert kept.to_dataframe()["track"].tolist() == [0, 0, 2, 2]
+    assert "track" not in Poses.empty(2).to_dataframe()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from poselib.structures import Batch, Sample
+from poselib.structures import Batch, Clip, Sample
 
-Prepare = Callable[[Sample], Sample]
-AugmentFunction = Callable[[Sample, np.random.Generator], Sample]
+Prepare = Callable[[Sample], Sample] | Callable[[Clip], Clip]
+AugmentFunction = (
+    Callable[[Sample, np.random.Generator], Sample] | Callable[[Clip, np.random.Generator], Clip]
+)
 
 # Keys of the two random streams of a seed.
 _ORDER, _AUGMENT = 0, 1
@@ -28,14 +30,26 @@ class SampleSource(Protocol):
     def __getitem__(self, index: int, /) -> Sample: ...
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one size into a batch; pad people with visibility 0.
+class ClipSource(Protocol):
+    """A sequence of clips: the minimal dataset of videos."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Clip: ...
+
+
+def collate(items: Sequence[Sample] | Sequence[Clip]) -> Batch:
+    """Stack samples, or the frames of clips, into a batch; pad people with visibility 0.
 
     Raises:
-        ValueError: no samples, or they differ in image size or in number of keypoints.
+        ValueError: no samples, or they differ in image size, number of keypoints or frames.
     """
-    if not samples:
+    if not items:
         raise ValueError("a batch needs at least one sample")
+    clips = [item.frames if isinstance(item, Clip) else (item,) for item in items]
+    if len(counts := sorted({len(frames) for frames in clips})) > 1:
+        raise ValueError(f"clips of one batch differ in frames: {counts}")
+    samples = [sample for frames in clips for sample in frames]
     _check_alike(samples)
     people = max(len(sample.keypoints) for sample in samples)
     keypoints = np.zeros((len(samples), people, *samples[0].keypoints.shape[1:]), np.float32)
@@ -50,6 +64,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         ignore_mask=torch.from_numpy(np.stack([s.ignore_mask for s in samples])),
         image_ids=tuple(s.image_id for s in samples),
         to_original=tuple(s.to_original for s in samples),
+        frames=counts[0],
     )
 
 
@@ -72,17 +87,17 @@ def _check_alike(samples: Sequence[Sample]) -> None:
 class _Prepared:
     """A dataset keyed by (epoch, index): the key determines the random augmentation."""
 
-    source: SampleSource
-    prepare: Prepare | None
-    augment: AugmentFunction | None
+    source: SampleSource | ClipSource
+    prepare: Callable[[Any], Any] | None
+    augment: Callable[[Any, np.random.Generator], Any] | None
     seed: int
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: tuple[int, int]) -> Sample | Clip:
         epoch, index = key
-        sample = self.source[index]
+        sample: Sample | Clip = self.source[index]
         if self.prepare is not None:
             sample = self.prepare(sample)
         if self.augment is not None:
@@ -128,7 +143,7 @@ class SampleLoader:
         self.batch_size = batch_size
         self._shuffle, self._drop_last, self._pin = shuffle, drop_last, pin_memory
         self._sampler = _EpochSampler()
-        self._loader: DataLoader[Sample] = DataLoader(
+        self._loader: DataLoader[Sample | Clip] = DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=self._sampler,
             num_workers=workers,
@@ -166,7 +181,7 @@ class SampleLoader:
 
 
 def make_loader(
-    dataset: SampleSource,
+    dataset: SampleSource | ClipSource,
     batch_size: int,
     *,
     augment: AugmentFunction | None = None,
@@ -180,10 +195,10 @@ def make_loader(
     """Return a loader whose order and augmentation depend on (seed, epoch, index) only.
 
     Args:
-        dataset: samples by index, the same sample for the same index.
-        batch_size: samples per batch.
-        augment: random transform of a sample, such as ``transforms.Augment``.
-        prepare: fixed transform of a sample before that, such as ``partial(fit, size=128)``.
+        dataset: samples or clips by index, the same one for the same index.
+        batch_size: samples or clips per batch.
+        augment: random transform of one, such as ``augmentation.Augment``.
+        prepare: fixed transform of one before that, such as ``partial(fit, size=128)``.
         shuffle: use a new order in every epoch.
         seed: seed of order and augmentation.
         workers: processes that prepare samples, each with one thread; 0 means this process.

@@ -1,4 +1,4 @@
-"""Resizing, cropping and augmentation of samples with affine transforms.
+"""Resizing and cropping of samples with affine transforms.
 
 One matrix maps the image, the ignore mask, the keypoints and the areas.
 
@@ -9,17 +9,14 @@ integers; ``_warp_image`` alone converts.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from poselib.ops.map_coordinates import Frame, half_pixel
-from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size
-
-Range = tuple[float, float]
 
 
 def crop_transform(
@@ -52,7 +49,7 @@ def warp_sample(
     ignore_outside: bool = False,
     antialias: bool = True,
 ) -> Sample:
-    """Transform image, ignore mask, keypoints and areas of a sample.
+    """Transform image, ignore mask, keypoints, boxes and areas of a sample.
 
     Keypoints that leave the image become (0, 0, 0). No person is dropped, and left and right are
     not exchanged. Pixels from outside the image are black.
@@ -73,9 +70,18 @@ def warp_sample(
         image=_warp_image(image, warp, size, antialias=antialias).transpose(2, 0, 1),
         keypoints=_zero_outside(points.astype(np.float32), size),
         areas=(sample.areas * warp.scale**2).astype(np.float32),
+        boxes=None if sample.boxes is None else warp_boxes(sample.boxes, warp),
         ignore_mask=_warp_mask(sample.ignore_mask, warp, size, ignore_outside),
         to_original=warp.inverse().then(sample.to_original),
     )
+
+
+def warp_boxes(boxes: NDArray[np.float32], warp: AffineTransform) -> NDArray[np.float32]:
+    """Return the boxes (N, 4) around the transformed corners of boxes; empty ones stay zeros."""
+    corners = warp(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
+    around = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    empty = (boxes == 0).all(axis=1, keepdims=True)
+    return np.where(empty, 0, around).astype(np.float32)
 
 
 def letterbox(sample: Sample, size: int, multiple: int = 64, frame: Frame = "center") -> Sample:
@@ -95,7 +101,7 @@ def letterbox(sample: Sample, size: int, multiple: int = 64, frame: Frame = "cen
     Raises:
         ValueError: ``size`` or ``multiple`` is not positive.
     """
-    _check_positive(size=size, multiple=multiple)
+    check_positive(size=size, multiple=multiple)
     scale = letterbox_scale(sample.size, size)
     height, width = letterbox_size(sample.size, size, multiple)
     if frame == "center":
@@ -131,81 +137,8 @@ def fit(sample: Sample, size: int) -> Sample:
     Raises:
         ValueError: ``size`` is not positive.
     """
-    _check_positive(size=size)
+    check_positive(size=size)
     return warp_sample(sample, _scaling(size / max(sample.size)), (size, size))
-
-
-@dataclass(frozen=True)
-class Augment:
-    """A random square crop with rotation, scale, translation, flip, brightness and contrast.
-
-    People without a keypoint in the crop are dropped.
-
-    Attributes:
-        skeleton: gives the pairs of keypoints that a flip exchanges.
-        size: side of the result, px.
-        rotation: maximum rotation in either direction, degrees.
-        scale: range of the crop's side as a fraction of the image's short side.
-        translation: maximum shift in x and in y as a fraction of the crop's side. The default
-            interprets the papers' "±40" as px of a 512 px input (HAE, Sec. IV-B). HigherHRNet's
-            code multiplies 40 by the crop's side over 200, which is a fraction of 0.2.
-        flip: probability of a horizontal flip.
-        brightness: maximum change of brightness as a fraction of 255.
-        contrast: maximum relative change of contrast.
-        ignore_outside: see ``warp_sample``.
-
-    Raises:
-        ValueError: a range is empty or negative, or a fraction or probability is out of bounds.
-    """
-
-    skeleton: Skeleton
-    size: int
-    rotation: float = 30.0
-    scale: Range = (0.75, 1.5)
-    translation: float = 40 / 512
-    flip: float = 0.5
-    brightness: float = 0.0
-    contrast: float = 0.0
-    ignore_outside: bool = False
-
-    def __post_init__(self) -> None:
-        _check_positive(size=self.size, scale=min(self.scale))
-        if not self.scale[0] <= self.scale[1]:
-            raise ValueError(f"Augment: scale must be (low, high), not {self.scale}")
-        for name in ("rotation", "translation", "flip", "brightness", "contrast"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"Augment: {name} must be 0 or more, not {getattr(self, name)}")
-        for name in ("flip", "brightness", "contrast"):
-            if getattr(self, name) > 1:
-                raise ValueError(f"Augment: {name} must be at most 1, not {getattr(self, name)}")
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Return the augmented sample; it depends on the sample and the generator only."""
-        if sample.keypoints.shape[1] != len(self.skeleton):
-            raise ValueError(
-                f"image {sample.image_id}: {sample.keypoints.shape[1]} keypoints, but skeleton "
-                f"{self.skeleton.name!r} has {len(self.skeleton)}"
-            )
-        # Always the same number of random values, so that one option does not affect the others.
-        draws = rng.uniform(-1, 1, size=6)
-        flip = bool(rng.random() < self.flip)
-        warp = self._random_transform(sample.size, draws, flip)
-        size = (self.size, self.size)
-        result = warp_sample(sample, warp, size, ignore_outside=self.ignore_outside)
-        if flip:
-            result = replace(result, keypoints=result.keypoints[:, self.skeleton.flip_indices])
-        kept = (result.keypoints[..., 2] > 0).any(axis=1)
-        result = replace(result, keypoints=result.keypoints[kept], areas=result.areas[kept])
-        return _change_light(result, self.brightness * draws[4], self.contrast * draws[5])
-
-    def _random_transform(
-        self, size: Size, draws: NDArray[np.float64], flip: bool
-    ) -> AffineTransform:
-        low, high = self.scale
-        side = min(size) * (low + (high - low) * (draws[0] + 1) / 2)
-        shift = self.translation * side * draws[2:4]
-        center = (size[1] / 2 + shift[0], size[0] / 2 + shift[1])
-        return crop_transform(center, side, self.size, self.rotation * draws[1], flip)
 
 
 def _scaling(scale: float) -> AffineTransform:
@@ -270,15 +203,8 @@ def _warp_mask(
     return _warp_image(mask.astype(np.uint8) * 255, warp, size, 255 * ignore_outside) > 127
 
 
-def _change_light(sample: Sample, brightness: float, contrast: float) -> Sample:
-    if brightness == 0 and contrast == 0:
-        return sample
-    levels = (np.arange(256) - 127.5) * (1 + contrast) + 127.5 + 255 * brightness
-    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return replace(sample, image=table[sample.image])
-
-
-def _check_positive(**values: float) -> None:
+def check_positive(**values: float) -> None:
+    """Raise ValueError that names the first value that is not positive."""
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from poselib.data.augmentation import Augment
 from poselib.data.loaders import SampleSource
-from poselib.data.transforms import Augment
 from poselib.engine.checkpoints import BUNDLED, save_system
 from poselib.engine.device import get_device as get_device
 from poselib.engine.evaluate import LabeledImages, evaluate

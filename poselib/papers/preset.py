@@ -24,7 +24,7 @@ class Preset:
     Attributes:
         recipe: training configuration; with ``epochs``, its steps follow from the dataset's length.
         input_size: side of the training crops, px.
-        augment: keyword arguments of ``data.transforms.Augment`` besides skeleton and size.
+        augment: keyword arguments of ``data.augmentation.Augment`` besides skeleton and size.
         multiple: images to predict are padded to a multiple of this many px.
         predict: how images are presented in evaluation, besides their size.
         options: of the system.

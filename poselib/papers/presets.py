@@ -34,7 +34,7 @@ def get_preset(
         dataset: key of ``data.catalog.DATASETS`` or a kind of synthetic scenes.
         system: key of ``poselib.systems.SYSTEMS``.
         size: see ``Preset.at_size``; the papers train networks on HRNet-W48 at 640 px.
-        translation: see ``data.transforms.Augment``; None for the preset's.
+        translation: see ``data.augmentation.Augment``; None for the preset's.
 
     Raises:
         ValueError: the preset or the system is unknown, and the message lists the known ones; or

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.data.augmentation import Augment
 from poselib.data.loaders import SampleLoader, collate, make_loader
-from poselib.data.transforms import Augment, fit
+from poselib.data.transforms import fit
 from poselib.skeletons import COCO
-from poselib.structures import AffineTransform, Batch, Sample
+from poselib.structures import AffineTransform, Batch, Clip, Sample
 
 
 def sample_of(index: int, people: int = 1, size: tuple[int, int] = (40, 56)) -> Sample:
@@ -207,3 +208,33 @@ def test_bad_arguments_are_refused(settings: dict, words: str) -> None:
         make_loader(Numbers(), **settings)
     with pytest.raises(ValueError, match="0 samples"):
         make_loader(Numbers(0), 1)
+
+
+def clip_of(index: int, frames: int = 3) -> Clip:
+    samples = tuple(sample_of(10 * index + t, people=index) for t in range(frames))
+    return Clip(samples, np.arange(frames) / 25, f"video {index}")
+
+
+def test_clips_are_stacked_frame_by_frame() -> None:
+    batch = collate([clip_of(1), clip_of(2)])
+    assert batch.frames == 3 and batch.images.shape == (6, 3, 40, 56)
+    assert batch.image_ids == (110, 111, 112, 120, 121, 122)
+    assert (batch.keypoints[:3, 1] == 0).all() and (batch.keypoints[3:, 1] != 0).all()
+    assert batch.halved().frames == batch.to("cpu").frames == 3
+    assert collate([sample_of(0)]).frames == 1
+    with pytest.raises(ValueError, match=r"clips of one batch differ in frames: \[2, 3\]"):
+        collate([clip_of(1), clip_of(1, frames=2)])
+
+
+def test_the_loader_augments_the_frames_of_a_clip_alike() -> None:
+    class Clips:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> Clip:
+            return clip_of(index)
+
+    batches = make_loader(Clips(), 2, augment=Augment(COCO, size=32), shuffle=True, seed=1)
+    for batch in batches.epoch(2):
+        matrices = np.array([warp.matrix for warp in batch.to_original]).reshape(-1, 3, 2, 3)
+        assert batch.frames == 3 and (matrices == matrices[:, :1]).all()

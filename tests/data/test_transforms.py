@@ -8,71 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poselib.data.transforms import Augment, crop_transform, fit, letterbox, warp_sample
+from poselib.data.augmentation import Augment
+from poselib.data.transforms import crop_transform, fit, letterbox, warp_boxes, warp_sample
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import AffineTransform, Sample
-
-# The keypoints painted as blobs, one in each color channel.
-BLOBS = (COCO.index("nose"), COCO.index("left_wrist"), COCO.index("right_wrist"))
-
-
-def blob(size: tuple[int, int], xy: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian at (x, y) where the first pixel's center is (0.5, 0.5)."""
-    y, x = np.mgrid[: size[0], : size[1]] + 0.5
-    return np.exp(-((x - xy[0]) ** 2 + (y - xy[1]) ** 2) / (2 * sigma**2))
-
-
-def centroid(channel: np.ndarray) -> np.ndarray:
-    y, x = np.mgrid[: channel.shape[0], : channel.shape[1]] + 0.5
-    weight = channel.astype(np.float64)
-    return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
-
-
-def scene(size: tuple[int, int] = (240, 320), sigma: float = 6.0) -> Sample:
-    """One person whose nose and wrists are blobs; the nose is covered by the ignore mask."""
-    middle = np.array([size[1], size[0]]) / 2
-    points = middle + np.array([[1.3, -20.6], [31.8, 12.25], [-28.45, 17.9]])
-    keypoints = np.zeros((1, 17, 3), np.float32)
-    keypoints[0, BLOBS, :2] = points
-    keypoints[0, BLOBS, 2] = 2
-    blobs = [blob(size, xy, sigma) for xy in points]
-    return Sample(
-        image=np.rint(255 * np.stack(blobs)).astype(np.uint8),
-        keypoints=keypoints,
-        areas=np.array([1000.0], np.float32),
-        ignore_mask=blobs[0] > 0.1,
-        image_id=7,
-        to_original=AffineTransform.identity(),
-    )
-
-
-def without_people(height: int, width: int) -> Sample:
-    return Sample(
-        image=np.zeros((3, height, width), np.uint8),
-        keypoints=np.zeros((0, 17, 3), np.float32),
-        areas=np.zeros(0, np.float32),
-        ignore_mask=np.zeros((height, width), bool),
-        image_id=1,
-        to_original=AffineTransform.identity(),
-    )
-
-
-def assert_blobs_at_keypoints(sample: Sample, tolerance: float = 0.1) -> None:
-    keypoints = sample.keypoints[0, BLOBS]
-    assert (keypoints[:, 2] == 2).all()
-    for channel, (x, y, _) in zip(sample.image, keypoints, strict=True):
-        assert np.abs(centroid(channel) - [x, y]).max() < tolerance
-    assert np.abs(centroid(sample.ignore_mask) - keypoints[0, :2]).max() < 0.3
+from poselib.structures import AffineTransform
+from tests.data.factories.scenes import (
+    BLOBS,
+    assert_blobs_at_keypoints,
+    scene,
+    without_people,
+)
 
 
 def test_blob_detector_finds_the_blobs() -> None:
     assert_blobs_at_keypoints(scene(), tolerance=0.02)
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_augment_keeps_image_and_keypoints_aligned(seed: int) -> None:
-    augment = Augment(COCO, size=256, flip=0)
-    assert_blobs_at_keypoints(augment(scene(), np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("size", [(240, 320), (319, 241)])
@@ -91,27 +40,6 @@ def test_strong_reduction_averages_pixels() -> None:
     assert_blobs_at_keypoints(fit(sample, 100))
     # Eight by eight pixels of noise average out; skipping pixels would keep its full spread.
     assert fit(speckled, 100).image[:, 10:60, 10:90].std() < 30
-
-
-def test_flip_swaps_left_and_right() -> None:
-    augment = Augment(COCO, size=240, rotation=0, scale=(1, 1), translation=0, flip=1)
-    sample = scene()
-    flipped = augment(sample, np.random.default_rng(0))
-    # The crop is columns 40 to 280; mirrored, x becomes 280 - x.
-    nose, left, right = sample.keypoints[0, BLOBS]
-    assert flipped.keypoints[0, BLOBS[0], 0] == pytest.approx(280 - nose[0], abs=1e-4)
-    assert flipped.keypoints[0, BLOBS[1], 0] == pytest.approx(280 - right[0], abs=1e-4)
-    assert flipped.keypoints[0, BLOBS[2], 0] == pytest.approx(280 - left[0], abs=1e-4)
-    assert (flipped.image == sample.image[:, :, 40:280][:, :, ::-1]).all()
-    assert (flipped.ignore_mask == sample.ignore_mask[:, 40:280][:, ::-1]).all()
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_flip_keeps_image_and_keypoints_aligned(seed: int) -> None:
-    result = Augment(COCO, size=200, flip=1)(scene(), np.random.default_rng(seed))
-    # The picture of the left wrist is now a right wrist.
-    for channel, k in zip(result.image, (BLOBS[0], BLOBS[2], BLOBS[1]), strict=True):
-        assert np.abs(centroid(channel) - result.keypoints[0, k, :2]).max() < 0.1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -186,76 +114,6 @@ def test_no_people() -> None:
         assert result.areas.shape == (0,)
 
 
-def test_augment_parameters_fill_their_ranges() -> None:
-    sample = without_people(40, 60)
-    augment, rng = Augment(COCO, size=8, translation=0.1), np.random.default_rng(0)
-    warps = [augment(sample, rng).to_original for _ in range(800)]
-    linear = np.array([w.matrix[:, :2] for w in warps])
-    sides = np.sqrt(np.abs(np.linalg.det(linear))) * 8 / 40
-    assert sides.min() == pytest.approx(0.75, abs=0.01)
-    assert sides.max() == pytest.approx(1.5, abs=0.01)
-    flips = np.linalg.det(linear) < 0
-    assert 0.42 < flips.mean() < 0.58
-    angles = np.degrees(np.arctan2(linear[..., 0, 1], linear[..., 1, 1]))
-    assert np.abs(angles).max() <= 30 + 1e-6
-    assert min(angles.max(), -angles.min()) > 29
-    shifts = np.array([w([4, 4]) for w in warps]) - [30, 20]
-    shares = shifts / (sides * 40)[:, None]
-    assert np.abs(shares).max() <= 0.1 + 1e-6
-    assert np.abs(shares).max(axis=0).min() > 0.099
-
-
-def test_augment_is_deterministic() -> None:
-    augment = Augment(COCO, size=64, brightness=0.2, contrast=0.2)
-    one, two = (augment(scene(), np.random.default_rng(5)) for _ in range(2))
-    assert (one.image == two.image).all()
-    assert (one.keypoints == two.keypoints).all()
-    other = augment(scene(), np.random.default_rng(6))
-    assert not np.array_equal(one.keypoints, other.keypoints)
-
-
-def test_brightness_and_contrast_change_pixels_only() -> None:
-    plain = Augment(COCO, size=64)(scene(), np.random.default_rng(1))
-    lit = Augment(COCO, size=64, brightness=0.3)(scene(), np.random.default_rng(1))
-    assert (plain.keypoints == lit.keypoints).all()
-    change = lit.image.astype(int) - plain.image
-    unclipped = (lit.image > 0) & (lit.image < 255)
-    assert len(np.unique(change[unclipped])) == 1
-    assert lit.image.dtype == np.uint8
-
-
-def test_ignore_outside() -> None:
-    settings = {"size": 64, "rotation": 0, "scale": (1.5, 1.5), "translation": 0, "flip": 0}
-    sample = scene((100, 100))
-    clear = replace(sample, ignore_mask=np.zeros((100, 100), bool))
-    rng = np.random.default_rng(0)
-    assert not Augment(COCO, **settings)(clear, rng).ignore_mask.any()
-    ignored = Augment(COCO, **settings, ignore_outside=True)(clear, rng).ignore_mask
-    # 100 of 150 px are image: 42.7 of 64.
-    assert ignored[0].all()
-    assert not ignored[12:52, 12:52].any()
-    assert ignored.mean() == pytest.approx(1 - (100 / 150) ** 2, abs=0.03)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"size": 0},
-        {"scale": (0, 1)},
-        {"scale": (1.5, 0.75)},
-        {"scale": (1.0, float("nan"))},
-        {"rotation": -1},
-        {"translation": float("nan")},
-        {"flip": 1.5},
-        {"brightness": 2},
-        {"contrast": -0.1},
-    ],
-)
-def test_augment_refuses_bad_arguments(settings: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        Augment(COCO, **{"size": 64, **settings})
-
-
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="17 keypoints, but skeleton 'crowdpose' has 14"):
         Augment(CROWDPOSE, size=64)(scene(), np.random.default_rng(0))
@@ -304,3 +162,13 @@ def test_letterbox_equals_the_official_one(golden_dir: Path) -> None:
         assert between_indices.matrix == pytest.approx(official, abs=1e-4)
         corner = letterbox(sample, 512).to_original.inverse().matrix
         assert corner[:, :2] == pytest.approx(official[:, :2], abs=1e-5)
+
+
+def test_boxes_are_transformed_with_their_corners_and_absent_people_keep_none() -> None:
+    quarter = AffineTransform(np.array([[0.0, -1.0, 50.0], [1.0, 0.0, 0.0]]))
+    boxes = np.array([[10, 20, 30, 25], [0, 0, 0, 0]], np.float32)
+    assert warp_boxes(boxes, quarter).tolist() == [[25, 10, 30, 30], [0, 0, 0, 0]]
+    sample = replace(scene(), boxes=boxes[:1], tracks=np.array([4]))
+    moved = warp_sample(sample, quarter, (320, 240))
+    assert moved.boxes is not None and moved.boxes.tolist() == [[25, 10, 30, 30]]
+    assert moved.tracks is not None and moved.tracks.tolist() == [4]

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poselib.data.transforms import Augment, fit, letterbox, warp_sample
+from poselib.data.augmentation import Augment
+from poselib.data.transforms import fit, letterbox, warp_sample
 from poselib.skeletons import COCO, Skeleton
 from poselib.structures import AffineTransform, Sample, Size
 from tests.strategies import generators, quick, samples, skeletons

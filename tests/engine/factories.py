@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from poselib.annotations import AnnotationTable
+from poselib.data.augmentation import Augment
 from poselib.data.loaders import collate
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
-from poselib.data.transforms import Augment, letterbox
+from poselib.data.transforms import letterbox
 from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.evaluate import LabeledImages

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from poselib.data.transforms import Augment
+from poselib.data.augmentation import Augment
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, METRICS, TrainResult, train
 from poselib.engine.train_config import TrainConfig

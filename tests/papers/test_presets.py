@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.data.transforms import Augment
+from poselib.data.augmentation import Augment
 from poselib.engine.schedule import learning_rate_factor
 from poselib.experiments.training import init_system
 from poselib.papers.catalog import PAPERS
