@@ -122,3 +122,9 @@ def test_accuracy_and_time_are_of_the_same_systems() -> None:
     found = speed_accuracy(renamed, scenes, preset.predict, 2, repeats=1, warmup=0)
     assert list(found.index) == list(renamed) and list(found["method"]) == list(given)
     assert (found["ms"] > 0).all() and found["AP"].between(0, 100).all()
+    one = {"LOGO-CAP, seed 0": given["LOGO-CAP"]}
+    turns = {"repeats": 1, "warmup": 0}
+    sized = speed_accuracy(one, scenes, preset.predict, 2, sizes=[64, 128], **turns)
+    assert list(sized.index) == ["LOGO-CAP, seed 0, 64 px", "LOGO-CAP, seed 0, 128 px"]
+    assert list(sized["method"]) == ["LOGO-CAP"] * 2
+    assert sized["AP"].iloc[1] == found.loc["LOGO-CAP, seed 0", "AP"]

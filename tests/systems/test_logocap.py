@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from poselib.data.loaders import collate
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
+from poselib.decoders.local_global import propose_poses, refine_poses
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.predict import PredictOptions, predict
 from poselib.engine.train import train
 from poselib.engine.train_config import TrainConfig
 from poselib.models.attentive_norm import AttentiveNorm2d
 from poselib.models.pretrained import load_official
+from poselib.ops.center_poses import CenterPoses
 from poselib.ops.keypoint_expansion import expansion_rates
 from poselib.ops.normalization import normalize
+from poselib.ops.oks import keypoint_similarity
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import System, build
@@ -71,7 +75,9 @@ def scenes(count: int, size: int = 128, people: tuple[int, int] = (1, 2)) -> Syn
     return SyntheticScenes(SceneConfig(size=size, people=people), count, 3, COCO).cached()
 
 
-def right_poses(system: System, batch: Any, error: float = 0.0) -> tuple[RegressionOutputs, Any]:
+def right_poses(
+    system: System, batch: Any, error: float | Tensor = 0.0
+) -> tuple[RegressionOutputs, Any]:
     """Outputs of the network whose maps of heat, centers and offsets are the truth.
 
     But for ``error``, in cells, of all offsets.
@@ -284,3 +290,33 @@ def test_meshes_are_those_of_the_skeleton() -> None:
 def test_unknown_values_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         system_of(**options)
+
+
+@pytest.mark.overfit
+def test_attraction_maps_alone_learn_where_keypoints_are() -> None:
+    """By the OKS loss alone; at first they make poses worse, then better (Table 7)."""
+    system = system_of(embedding=8, message_width=64, local_window=11, prior="attraction")
+    data = scenes(4, people=(1, 1))
+    batch = collate([data[i] for i in range(4)])
+    wrong = 0.75 * torch.randn(4, 17, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+    outputs, targets = right_poses(system, batch, error=wrong)
+    outputs = replace(outputs, embedding=outputs.embedding.detach())
+    people = propose_poses(outputs, system.decode_options)
+    branch = system.model.joints_mlp
+
+    def mean_oks(poses: CenterPoses) -> float:
+        truth, areas = targets.keypoints[poses.images, 0], targets.areas[poses.images, 0]
+        near = keypoint_similarity(poses.points, truth[..., :2], areas, COCO.sigmas)
+        return float(near[truth[..., 2] > 0].mean())
+
+    optimizer, found = torch.optim.Adam(branch.parameters(), lr=1e-2), []
+    for _ in range(3):
+        branch.eval()
+        found.append(mean_oks(refine_poses(outputs, people, system.decode_options).people))
+        branch.train()
+        for _ in range(100):
+            optimizer.zero_grad()
+            system.losses(outputs, targets)["oks"].backward()
+            optimizer.step()
+    assert len(people.points) == 4 and found[0] < mean_oks(people) - 0.2
+    assert found[2] > mean_oks(people) + 0.1 and found == sorted(found)
