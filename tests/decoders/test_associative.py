@@ -380,7 +380,14 @@ def test_order_must_fit_the_keypoints() -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("method", ["ae", "pad"])
-def test_decoded_poses_equal_the_goldens(golden_dir: Path, method: str) -> None:
+@pytest.mark.parametrize(
+    "grouping",
+    [GroupingOptions(), GroupingOptions(threshold_before_assignment=False, max_people=30)],
+    ids=["default", "official"],
+)
+def test_decoded_poses_equal_the_goldens(
+    golden_dir: Path, grouping: GroupingOptions, method: str
+) -> None:
     """From maps to poses and scores.
 
     Candidates of people with like tags have several optimal matchings, of which the published
@@ -394,7 +401,7 @@ def test_decoded_poses_equal_the_goldens(golden_dir: Path, method: str) -> None:
             continue
         order = "progressive" if method == "pad" else range(case.tags.shape[1])
         outputs = TagOutputs((case.heatmaps,), case.tags, tuple(case.heatmaps.shape[-2:]))
-        (poses,) = decode_associative(outputs, AssociativeOptions(order=order))
+        (poses,) = decode_associative(outputs, AssociativeOptions(order, grouping))
         np.testing.assert_array_equal(poses.keypoints, case.refine[..., :2])
         np.testing.assert_array_equal(poses.scores, case.refine[..., 2])
         np.testing.assert_allclose(poses.person_scores, case.scores, rtol=1e-6)
