@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from poselib.data.annotation_table import AnnotatedImage, check_unique, gather
+from tests.strategies import quick
 
 ANY = st.floats() | st.sampled_from([0.0, 1.5, 30.0, 2.0**31 - 1, 1e8, -1e9])
 
@@ -24,6 +25,7 @@ def image(keypoints: np.ndarray, box: np.ndarray, area: float, **fields: object)
 GOOD = image(np.array([[3.5, 4.5], [5.0, 6.0]]), np.array([1.0, 2.0, 8.0, 9.0]), 20.0)
 
 
+@quick
 @given(arrays.arrays(float, (2, 2), elements=ANY), arrays.arrays(float, 4, elements=ANY), ANY)
 def test_any_numbers_make_a_sound_table_or_are_refused(
     keypoints: np.ndarray, box: np.ndarray, area: float

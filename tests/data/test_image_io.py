@@ -22,6 +22,7 @@ from poselib.data.image_io import (
     image_size,
     read_image,
 )
+from tests.strategies import quick
 
 RED_TO_BLUE = np.zeros((20, 32, 3), np.uint8)
 RED_TO_BLUE[:, :16, 0] = 250
@@ -265,6 +266,7 @@ def test_limits_of_the_decoders_are_a_sentence(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about what is lost
+@quick
 @given(st.binary(max_size=60), st.integers(0, 300))
 def test_any_bytes_are_an_image_or_a_sentence(more: bytes, place: int) -> None:
     """Starts of every kind of file, spoiled at a place or cut there."""

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as rle
 
 from poselib.data.regions import box_codes, decode_region, merge_codes, outline_codes
+from tests.strategies import quick
 
 SIZE = (24, 36)
 NUMBERS = st.floats() | st.integers() | st.sampled_from([2e8, -1e9, 2**31 - 1, 10**400])
@@ -29,6 +30,7 @@ def pixels(codes: list[Any], size: tuple[int, int] = SIZE) -> np.ndarray:
     return decode_region(merge_codes(codes), size) if codes else np.zeros(size, bool)
 
 
+@quick
 @given(JSON | st.lists(st.lists(NUMBERS, max_size=9)))
 def test_any_outline_is_read_or_refused(outline: Any) -> None:
     """Unchecked, such numbers end the process or give pixels of uninitialized memory."""
@@ -40,6 +42,7 @@ def test_any_outline_is_read_or_refused(outline: Any) -> None:
         assert pixels(codes).shape == SIZE
 
 
+@quick
 @given(arrays.arrays(bool, SIZE))
 def test_run_lengths_of_either_form_are_read_as_they_are_written(mask: np.ndarray) -> None:
     code = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
@@ -55,6 +58,7 @@ def test_run_lengths_of_either_form_are_read_as_they_are_written(mask: np.ndarra
 COORDINATES = st.floats(-80, 80, width=32)
 
 
+@quick
 @given(st.lists(st.tuples(COORDINATES, COORDINATES), min_size=3, max_size=8))
 def test_polygons_are_those_of_pycocotools_in_every_spelling(points: list) -> None:
     flat = [float(value) for point in points for value in point]
@@ -64,6 +68,7 @@ def test_polygons_are_those_of_pycocotools_in_every_spelling(points: list) -> No
         assert (pixels(outline_codes(outline, SIZE)) == expected).all()
 
 
+@quick
 @given(COORDINATES, COORDINATES, st.floats(0, 120, width=32), st.floats(0, 120, width=32))
 def test_a_box_is_cut_at_the_image_without_another_pixel(
     left: float, top: float, width: float, height: float

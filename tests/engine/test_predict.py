@@ -34,6 +34,7 @@ from tests.engine.factories import (
     system_around,
     toy_system,
 )
+from tests.strategies import quick
 
 SYSTEM = system_around(BlobNetwork(), MIDDLE)
 PEOPLE = np.array([[[40.3, 50.1], [60.8, 120.4]], [[150.2, 40.7], [140.9, 130.6]]])
@@ -275,6 +276,7 @@ def test_an_image_that_no_memory_holds_is_refused(
         predict(SYSTEM, [picture], replace(OPTIONS, **options))
 
 
+@quick
 @given(
     st.integers(1, 60),
     st.integers(1, 60),

@@ -70,10 +70,13 @@ def read_annotations(source: Path | Entry, skeleton: Skeleton) -> AnnotationTabl
     needed = {"images": ("id",), "annotations": ("id", "image_id", "category_id")}
     for field in FIELDS:
         for row in content[field]:
-            for key in needed.get(field, ("id",)):
-                if not isinstance(row.get(key), int | str):
-                    found = f"{key} {shown(row[key])}" if key in row else f"lacks {[key]}"
-                    raise ValueError(f"{name}: {field}: an entry has no id to go by: {found}")
+            ids = needed.get(field, ("id",))
+            if lacking := [key for key in ids if key not in row]:
+                raise ValueError(f"{name}: {field}: an entry lacks {lacking}")
+            for key in ids:
+                if not isinstance(row[key], int | str):
+                    wanted = "expected a whole number or text"
+                    raise ValueError(f"{name}: {field}: {key}: {wanted}, found {shown(row[key])}")
     images = {image["id"]: image for image in content["images"]}
     categories = tuple(sorted({category["id"] for category in content["categories"]}))
     annotated = [p for p in content["annotations"] if p["image_id"] in images]

@@ -16,6 +16,7 @@ from poselib.data.readers.coco_json import read_table
 from poselib.skeletons import COCO
 from tests.data.readers.test_coco import HEIGHT, WIDTH, content, person, points, reader, write
 from tests.metrics.factories import ap_of
+from tests.strategies import quick
 
 
 def with_people(*people: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +126,7 @@ ANYTHING = st.recursive(
 FIELDS = ("id", "image_id", "category_id", "iscrowd", "bbox", "area", "keypoints", "num_keypoints")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*FIELDS, "segmentation"]), ANYTHING)
 def test_any_value_of_a_field_is_read_or_refused_by_name(
     tmp_path: Path, field: str, value: Any
