@@ -231,7 +231,7 @@ def test_another_recipe_or_system_is_refused(
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / CHECKPOINT).write_bytes(content)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt: not a readable training checkpoint"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: not a readable file of weights"):
         train_toy(tmp_path)
 
 
