@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from poselib.data.coco_export import coco_category
 from poselib.data.image_io import check_image, exif_orientation, image_size, read_image
+from poselib.ops.io import visible_files
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
 
@@ -105,17 +107,13 @@ def image_paths(sources: Sequence[str | Path]) -> list[Path]:
     paths: dict[Path, Path] = {}
     for source in sources:
         for path in _expand(Path(source)):
-            paths.setdefault(path.absolute(), path)
+            paths.setdefault(Path(os.path.abspath(path)), path)
     return list(paths.values())
 
 
 def _expand(source: Path) -> list[Path]:
     if source.is_dir():
-        inside = sorted(
-            path
-            for path in source.iterdir()
-            if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-        )
+        inside = [path for path in visible_files(source) if path.suffix.lower() in SUFFIXES]
         if not inside:
             raise FileNotFoundError(f"folder {source} holds no image ({', '.join(SUFFIXES)})")
         return inside

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from poselib.engine.old_options import with_current_names
-from poselib.ops.io import atomic_write, check_output
+from poselib.ops.io import atomic_write, check_output, visible_files
 from poselib.ops.weights_io import fit_report, read_stored
 from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import System, build
@@ -118,11 +118,7 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
 
 def _checkpoint_in(folder: Path) -> Path:
     """Return the one system that was saved in a folder, else the checkpoint of its training."""
-    saved, trained = (
-        sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
-        for suffix in (".safetensors", ".pt")
-    )
-    found = saved or trained
+    found = visible_files(folder, "*.safetensors") or visible_files(folder, "*.pt")
     if len(found) != 1:
         names = [path.name for path in found or sorted(folder.iterdir())]
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -16,7 +16,7 @@ from poselib.experiments.sweep import PlannedRun
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartAP
 from poselib.ops.field_types import check_field_types
-from poselib.ops.io import read_json
+from poselib.ops.io import read_json, visible_files
 from poselib.papers.catalog import get_paper
 from poselib.papers.published import published_table
 from poselib.systems import OptionValue, check_options
@@ -194,7 +194,7 @@ def trained_file(record: RunRecord) -> Path:
     Raises:
         FileNotFoundError: its folder holds no trained system or several.
     """
-    files = sorted(record.folder.glob("*.safetensors"))
+    files = visible_files(record.folder, "*.safetensors")
     if len(files) != 1:
         raise FileNotFoundError(
             f"{record.folder} holds {len(files)} .safetensors files, expected one"

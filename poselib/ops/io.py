@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -142,6 +143,15 @@ def parse_json(content: bytes | str, name: str) -> Any:
         raise ValueError(f"{name}: not JSON that can be read: it is nested too deeply") from error
     except (ValueError, MemoryError) as error:
         raise ValueError(f"{name}: not JSON: {error}") from error
+
+
+def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return the files below a folder that match, sorted, without hidden ones.
+
+    Systems leave files such as ``._1.json`` beside those of a dataset.
+    """
+    found = (path for path in folder.glob(pattern) if path.is_file())
+    return sorted(p for p in found if not re.search(r"(^|/)\.", p.relative_to(folder).as_posix()))
 
 
 def append_line(path: Path, content: Any) -> None:

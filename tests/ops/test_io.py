@@ -20,6 +20,7 @@ from poselib.ops.io import (
     check_output,
     read_json,
     read_lines,
+    visible_files,
     write_json,
 )
 
@@ -240,3 +241,12 @@ def test_read_json_refuses_other_than_objects(tmp_path: Path) -> None:
             read_json(tmp_path / "a.json")
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "b.json")
+
+
+def test_hidden_files_of_other_systems_are_not_listed(tmp_path: Path) -> None:
+    for name in ("2.json", "sub/1.json", "._2.json", "sub/._1.json", ".trash/3.json", "4.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert visible_files(tmp_path, "*.json") == [tmp_path / "2.json"]
+    found = [tmp_path / "2.json", tmp_path / "sub" / "1.json"]
+    assert visible_files(tmp_path, "**/*.json") == found

@@ -24,8 +24,8 @@ from poselib.data.readers.json_fields import (
     load_json,
     numbers,
     text,
-    visible_files,
 )
+from poselib.ops.io import visible_files
 from poselib.skeletons import HIEVE
 
 _CORNERS = ("x1", "y1", "x2", "y2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,15 +28,6 @@ def load_json(path: Path, kind: str = "annotation") -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{kind} file {path} does not exist")
     return parse_json(path.read_bytes(), str(path))
-
-
-def visible_files(folder: Path, pattern: str) -> list[Path]:
-    """Return the files below a folder that match, sorted, without hidden ones.
-
-    Systems leave files such as ``._1.json`` beside those of a dataset.
-    """
-    found = (path for path in folder.glob(pattern) if path.is_file())
-    return sorted(p for p in found if not re.search(r"(^|/)\.", p.relative_to(folder).as_posix()))
 
 
 def letters(name: object) -> str:

@@ -27,8 +27,8 @@ from poselib.data.readers.json_fields import (
     load_json,
     number,
     shown,
-    visible_files,
 )
+from poselib.ops.io import visible_files
 from poselib.skeletons import UAV_HUMAN
 
 Subset = Literal["all", "train", "test"]

@@ -113,15 +113,6 @@ def test_what_no_parser_reads_is_refused_with_the_file(content: str, tmp_path: P
     assert "\n" not in str(error.value)
 
 
-def test_hidden_files_of_other_systems_are_not_listed(tmp_path: Path) -> None:
-    for name in ("2.json", "sub/1.json", "._2.json", "sub/._1.json", ".trash/3.json", "4.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("{}")
-    assert fields.visible_files(tmp_path, "*.json") == [tmp_path / "2.json"]
-    found = [tmp_path / "2.json", tmp_path / "sub" / "1.json"]
-    assert fields.visible_files(tmp_path, "**/*.json") == found
-
-
 def test_names_by_their_letters() -> None:
     spelled = ("left_shoulder", "Left Shoulder", "left-shoulder", "LeftShoulder", " LEFT.shoulder")
     assert {fields.letters(name) for name in spelled} == {"leftshoulder"}
