@@ -1,6 +1,6 @@
 """Adaptation against the official code, and against the plain reference of one image.
 
-Exceptions, all of them counted below:
+Exceptions, all of them derived from the maps:
 
 - The official code reads a place in the last column or row of a map as 0 or in part (see
   ``plain_adaptation.taps``). The plain reference with this slip equals it everywhere; poselib and
@@ -10,7 +10,7 @@ Exceptions, all of them counted below:
   puts it at any place of a window of zeros.
 - Of equal centers any may come first, and any of the lowest may be the last that is taken.
 - Of places of equal heat, as they are many beyond the image and about its border, any may be the
-  highest, and rounding decides: so it is with noise. The heat found is the same.
+  highest, and rounding decides: so it is with noise (see ``decided``). The heat found is the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from poselib.skeletons import COCO
 from tests.decoders.factories import RATES, random_outputs
 from tests.models.adapting import message_passing_of_functions, official_network
 from tests.models.official import relative
-from tests.references.plain_local_global import adapt_by_prior, propose_plainly
+from tests.references.plain_local_global import adapt_by_prior, decided, propose_plainly
 
 torch.set_num_threads(1)
 
@@ -73,19 +73,25 @@ def slips(people: CenterPoses, size: tuple[int, int], options: LocalGlobalOption
     return window
 
 
-def same_order(found: Tensor, expected: np.ndarray) -> Tensor:
-    """Return which of the poses found is which of those expected; each is one."""
-    apart = (found[None] - torch.from_numpy(expected)[:, None]).abs().amax(dim=(2, 3))
-    best = apart.min(dim=1)
-    assert (best.values < 1e-3).all() and len(best.indices.unique()) == len(found)
-    return best.indices
+def same_order(found: Tensor, expected: np.ndarray, compared: Tensor | None = None) -> Tensor:
+    """Return which of the poses found is which of those expected; each is one.
+
+    Only the keypoints (n, K) that are ``compared`` must be equal.
+    """
+    apart = (found[None] - torch.from_numpy(expected)[:, None]).abs().amax(dim=3)
+    if compared is not None:
+        apart = torch.where(compared, apart, 0)
+    best = apart.sum(dim=2).argmin(dim=1)
+    assert len(best.unique()) == len(found)
+    assert apart.amax(dim=2)[range(len(best)), best].max() < 1e-3
+    return best
 
 
 @pytest.mark.slow
 @pytest.mark.golden
-@pytest.mark.parametrize(("flip", "compared"), [(False, 154), (True, 138)])
+@pytest.mark.parametrize("flip", [False, True])
 def test_whole_network_equals_official_code(
-    network: LocalGlobalHRNet, arrays: dict[str, np.ndarray], flip: bool, compared: int
+    network: LocalGlobalHRNet, arrays: dict[str, np.ndarray], flip: bool
 ) -> None:
     images, prefix = torch.from_numpy(arrays["input"]), "flip_" * flip
     poses, scores = arrays[f"{prefix}poses"], arrays[f"{prefix}scores"]
@@ -95,24 +101,23 @@ def test_whole_network_equals_official_code(
             outputs = outputs.merge_flipped(network(images.flip(-1)).flip(COCO))
         people = propose_plainly(outputs, OFFICIAL)
         points, heat = adapt_by_prior(outputs, people, OFFICIAL, slip=True)
-        order = same_order(points, poses[..., :2])
+        sure = decided(outputs, people, OFFICIAL, slip=True)
+        order = same_order(points, poses[..., :2], sure)
         weighted = (heat * people.centers[:, None])[order]
-        assert relative(points[order], poses[..., :2]) < 1e-5
+        assert relative(points[order][sure[order]], poses[sure[order].numpy(), :2]) < 1e-5
         assert relative(weighted, poses[..., 2]) < 1e-5
         assert relative(weighted.mean(dim=1), scores) < 1e-5
         centers = people.centers.sort(descending=True).values
         assert relative(centers, arrays[f"{prefix}centers"][:, 2]) < 1e-5
 
         ours = refine_poses(outputs, people, OFFICIAL)
+        sure &= decided(outputs, people, OFFICIAL)
     equals_plain(ours.people.points, ours.scores, outputs, people, OFFICIAL)
-    free = (~slips(people, (128, 192), OFFICIAL) & (ours.scores > 0))[order]
-    assert free.sum() == compared
-    assert relative(ours.people.points[order][free], poses[..., :2][free.numpy()]) < 1e-5
+    free = (sure & ~slips(people, (128, 192), OFFICIAL) & (ours.scores > 0))[order]
+    assert free.any()
+    assert relative(ours.people.points[order][free], poses[free.numpy(), :2]) < 1e-5
     ours_weighted = (ours.scores * people.centers[:, None])[order][free]
     assert relative(ours_weighted, poses[..., 2][free.numpy()]) < 1e-5
-    # What else differs is read in a last column or row, or has no heat.
-    differs = (ours.people.points[order] - torch.from_numpy(poses[..., :2])).abs().amax(-1) > 1e-3
-    assert not (differs & free).any() and differs.any()
 
 
 @pytest.mark.slow
@@ -124,7 +129,8 @@ def test_local_context_and_attraction_maps_equal_official_code(
         outputs = network(torch.from_numpy(arrays["input"]))
         people = propose_plainly(outputs, OFFICIAL)
         points, _ = adapt_by_prior(outputs, people, OFFICIAL, slip=True)
-        people = people[same_order(points, arrays["poses"][..., :2])]
+        sure = decided(outputs, people, OFFICIAL, slip=True)
+        people = people[same_order(points, arrays["poses"][..., :2], sure)]
         codes = local_codes(outputs, people.points, OFFICIAL.expansion, slip=True)
         mesh = local_mesh(people.points, OFFICIAL.expansion).permute(0, 2, 3, 1, 4)
         assert relative(mesh[::5], arrays["allposes_n_step5"]) < 1e-5
@@ -153,7 +159,6 @@ def same_people(found: CenterPoses, expected: CenterPoses) -> None:
         # Of centers as low as the last one any may be left out.
         least = expected.centers.min() + 1e-6
         found, expected = (p[p.centers > least] for p in (found, expected))
-        assert len(found) >= 28
     order = same_order(found.points, expected.points.numpy())
     torch.testing.assert_close(found.points[order], expected.points)
     torch.testing.assert_close(found.centers[order], expected.centers)
@@ -165,15 +170,15 @@ def equals_plain(
     outputs: LocalGlobalOutputs,
     people: CenterPoses,
     options: LocalGlobalOptions,
-    ties: float = 0.0,
 ) -> None:
-    """Compare; at most a part ``ties`` of all keypoints may be put elsewhere with the same heat."""
+    """Compare; where rounding decides keypoints may be put elsewhere, with the same heat."""
     with torch.no_grad():
         plain, heat = adapt_by_prior(outputs, people, options)
+        sure = decided(outputs, people, options)
     torch.testing.assert_close(scores, heat.clamp(min=0), rtol=1e-4, atol=1e-5)
     plain = torch.where((heat > 0)[..., None], plain, people.points)
     elsewhere = (points - plain).abs().amax(dim=2) > 1e-3
-    assert elsewhere.sum() <= ties * elsewhere.numel()
+    assert not (elsewhere & sure).any() and sure.any()
 
 
 def functions_outputs(golden_dir: Path, case: int) -> tuple[LocalGlobalOutputs, dict]:
@@ -195,11 +200,6 @@ def functions_outputs(golden_dir: Path, case: int) -> tuple[LocalGlobalOutputs, 
     return outputs, of
 
 
-# Keypoints that are compared with the official ones, of (51, 85, 170): windows of 97 places seldom
-# keep clear of the last column and row of images of 96 x 144 px.
-COMPARED = {"refine": (0, 0, 54), "refine_partial": (0, 58, 74), "refine_none": (51, 85, 170)}
-
-
 @pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.parametrize("way", WAYS)
@@ -217,13 +217,15 @@ def test_each_prior_equals_official_code(golden_dir: Path, case: int, way: str) 
         assert relative(mesh[0], of["allposes_n0"]) < 1e-6
         codes = local_codes(outputs, people.points[:1], options.expansion, slip=True)
         assert relative(outputs.attraction_network(codes)[0], of["mlp_out_n0"]) < 1e-5
-        assert relative(points, of[way][..., :2]) < 1e-5
+        sure = decided(outputs, people, options, slip=True)
+        assert relative(points[sure], of[way][sure.numpy(), :2]) < 1e-5
         assert relative(heat, of[way][..., 2]) < 1e-5
 
         ours = refine_poses(outputs, people, options)
+        sure &= decided(outputs, people, options)
     equals_plain(ours.people.points, ours.scores, outputs, people, options)
-    free = ~slips(people, (96, 144), options) & (ours.scores > 0)
-    assert free.sum() == COMPARED[way][case]
+    # Windows of 97 places seldom keep clear of the last column and row of images of 96 x 144 px.
+    free = sure & ~slips(people, (96, 144), options) & (ours.scores > 0)
     if free.any():
         expected = of[way][free.numpy()]
         assert relative(ours.people.points[free], expected[..., :2]) < 1e-5
@@ -251,4 +253,4 @@ def test_noise_equals_plain_reference(
             outputs,
             **{n: getattr(outputs, n)[image, None] for n in ("heatmaps", "centers", "embedding")},
         )
-        equals_plain(ours.people.points[of], ours.scores[of], one, people[of], options, ties=0.05)
+        equals_plain(ours.people.points[of], ours.scores[of], one, people[of], options)

@@ -743,8 +743,11 @@ def test_official_hierarchical_pull(golden_dir: Path, case: int) -> None:
         push_loss(people.references, people.present, FORMS["exp"]), "all_by_type_exp_push"
     )
     official.expect(classical_pull(*people, OFFICIAL) + low + high, "all_by_type_exp_pull")
-    packed = official.data[f"c{case}_paper_compact_exp_pull"]
-    assert not np.allclose((low + 1.5 * high).detach(), packed, rtol=1e-3), "why they are left out"
+    # Why they are left out, unless all joints are there.
+    by_type, packed = (official.data[f"c{case}_joints_{name}"] for name in ("by_type", "compact"))
+    pull = official.data[f"c{case}_paper_compact_exp_pull"]
+    equal = np.allclose((low + 1.5 * high).detach(), pull, rtol=1e-3)
+    assert equal == np.array_equal(by_type, packed)
 
 
 @pytest.mark.golden
@@ -765,6 +768,8 @@ def test_official_focal_pull(golden_dir: Path, case: int) -> None:
     ).detach()
     np.testing.assert_allclose(pull, official.data[f"c{case}_pull_corrected_value"], rtol=1e-5)
     plain = classical_pull(*people, OFFICIAL).detach()
-    assert (pull > plain * 1.01).all(), "there are outliers in every image"
+    outliers = pull > plain * 1.01
+    assert outliers.any() and (pull > plain * (1 - 1e-5)).all(), "they weigh more"
     as_coded = official.data[f"c{case}_exp_normal_AS_CODED_pull"]
-    assert not np.allclose(pull, as_coded, rtol=1e-3), "why it is left out"
+    differs = ~np.isclose(pull, as_coded, rtol=1e-3)
+    assert not (differs & ~outliers.numpy()).any() and differs.any(), "why it is left out"

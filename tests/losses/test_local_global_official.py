@@ -111,9 +111,10 @@ def test_official_similarities(
     count = (truth[..., 2] > 0).sum(dim=-1).clamp(min=1)
     whole = similarity.sum(dim=-1) / count.reshape(similarity.shape[:3])
     torch.testing.assert_close(whole, expected["person"])
-    near = int((expected["person"] >= 0.2).sum())
-    assert len(assign_targets(random_outputs(0), targets, of_one_place(min_oks=0.2)).people) == near
-    assert near == (0 if flip else 2)
+    similar = expected["person"].flatten().sort(descending=True).values
+    least = float(similar[5:7].mean())  # six are at least as similar
+    found = assign_targets(random_outputs(0), targets, of_one_place(min_oks=least))
+    assert len(found.people) == 6
 
 
 @pytest.mark.golden
@@ -133,11 +134,13 @@ def test_official_losses_and_gradients(golden_dir: Path) -> None:
 def test_official_adaptation_losses_and_gradients(golden_dir: Path) -> None:
     of = golden_of(golden_dir, "loss_")
     near = of["target_oks.person"].amax(dim=(1, 2)) >= 0.5
-    assert near.tolist() == [False, False, True, True, False]
+    count = int(near.sum())
+    if not count:
+        assert of["value_loss.oks"] == of["value_loss.hm"] == 0
+        return
     similarity = of["target_oks.joints"][near]
-    points = torch.zeros(2, 17, 2)
-    truth = torch.ones(2, 17, 3)
-    assigned = Assignment(poses_of([0, 1], points), similarity, torch.ones(2), truth)
+    people = poses_of(list(range(count)), torch.zeros(count, 17, 2))
+    assigned = Assignment(people, similarity, torch.ones(count), torch.ones(count, 17, 3))
     weights, refined_weights = keypoint_weights(assigned, "improvement")
     found = {name: of[f"pred_{name}"].requires_grad_() for name in ("oks.joints", "out_hm")}
     oks = 0.01 * weighted_mse(found["oks.joints"][near], similarity, weights)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from poselib.benchmarks.references.plain_adaptation import (
     adapt_plainly,
+    convolved_each,
     global_heat,
     local_codes,
     local_mesh,
@@ -76,6 +77,41 @@ def propose_plainly(outputs: LocalGlobalOutputs, options: LocalGlobalOptions) ->
     offsets = outputs.offsets[0, :, :, centers[:, 1].long(), centers[:, 0].long()]
     points = (centers[:, None] - offsets.permute(2, 0, 1)) * stride
     return CenterPoses(torch.zeros_like(index), values, points)
+
+
+def adapted_heat(
+    outputs: LocalGlobalOutputs,
+    people: CenterPoses,
+    options: LocalGlobalOptions,
+    slip: bool = False,
+) -> Tensor:
+    """Return the maps (n, K, places) whose highest places a prior of the options takes."""
+    expansion, points = options.expansion, people.points
+    if options.prior == "expansion":
+        return global_heat(outputs, points, expansion, slip).flatten(2)
+    codes = local_codes(outputs, points, expansion, slip)
+    attraction = outputs.attraction_network(codes).clamp(0, 1)
+    if options.prior == "attraction":
+        return attraction.flatten(2)
+    return convolved_each(global_heat(outputs, points, expansion, slip), attraction).flatten(2)
+
+
+def decided(
+    outputs: LocalGlobalOutputs,
+    people: CenterPoses,
+    options: LocalGlobalOptions,
+    slip: bool = False,
+) -> Tensor:
+    """Say where (n, K) more than rounding decides which places are the highest.
+
+    That is where those taken, and the next one, are apart by a ten-thousandth of the highest: maps
+    of networks agree to a millionth of their maximum.
+    """
+    if not options.adapt:
+        return torch.ones(people.points.shape[:2], dtype=torch.bool)
+    taken = 1 if options.prior == "attraction" or options.top_weight == 1 else 2
+    top = adapted_heat(outputs, people, options, slip).topk(taken + 1).values
+    return (-top.diff(dim=-1) > 1e-4 * top[..., :1]).all(dim=-1)
 
 
 def adapt_by_prior(
