@@ -209,7 +209,9 @@ def _open(
         system = load_or_init(
             file, preset, data, folder, name=paper.name, seed=seed, parameter=parameter
         ).system
-    dataset, description = evaluation_set(data, settings, folder, system.skeleton)
+    dataset, description = evaluation_set(
+        data, settings, folder, system.skeleton, size=system.input_size
+    )
     description += f", network input {settings.predict.size_for(system)} px"
     network = str(system.options.get("backbone") or system.options.get("host"))
     options = PredictOptions(flip=True)

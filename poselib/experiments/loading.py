@@ -102,7 +102,13 @@ def load_seeds(
 
 
 def evaluation_set(
-    name: str, preset: Preset, folder: Path | str, skeleton: Skeleton, split: Split = "test"
+    name: str,
+    preset: Preset,
+    folder: Path | str,
+    skeleton: Skeleton,
+    split: Split = "test",
+    *,
+    size: int | None = None,
 ) -> tuple[KeypointDataset, str]:
     """Open a dataset for a system of a given skeleton.
 
@@ -111,6 +117,7 @@ def evaluation_set(
         preset: configuration and number of synthetic scenes.
         skeleton: of the system; synthetic people get it, real ones must have it.
         split: ``"test"``, or ``"train"`` for the images that the system was trained on.
+        size: of synthetic scenes, px, such as the input size of the system; None for the preset's.
 
     Returns:
         The images, synthetic scenes cached in memory, and their description, such as ``"300
@@ -120,7 +127,7 @@ def evaluation_set(
         FileNotFoundError: a file of the dataset is absent.
         ValueError: as ``open_dataset``, or the people of a real dataset have other keypoints.
     """
-    dataset = preset.open_dataset(name, split, folder)
+    dataset = preset.at_size(size).open_dataset(name, split, folder)
     if isinstance(dataset, SyntheticScenes):
         # Scenes follow from configuration and seed: the same people with the skeleton's keypoints.
         dataset = SyntheticScenes(dataset.config, len(dataset), dataset.seed, skeleton)

@@ -39,6 +39,12 @@ def test_training_images_are_those_that_were_trained_on() -> None:
     assert not np.array_equal(dataset[0].image, tested[0].image)
 
 
+def test_synthetic_scenes_have_the_size_that_is_given() -> None:
+    dataset, words = evaluation_set("synthetic", SMOKE, "", COCO, size=64)
+    assert dataset[0].size == (64, 64) and words.endswith("64 px")
+    assert evaluation_set("synthetic", SMOKE, "", COCO, size=None)[1].endswith("128 px")
+
+
 def test_they_are_described() -> None:
     _, words = evaluation_set("synthetic", SMOKE, "", COCO)
     low, high = SMOKE.scenes.people
