@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from poselib.data.annotation_table import MAX_PIXELS
 from poselib.structures import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -54,12 +55,15 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     _check_present(path)
     data = path.read_bytes()
     _check_complete(data, path)
-    (height, width), orientation = _header(io.BytesIO(data), path, upright)
+    orientation = 1
+    if upright or _may_be_huge(data):
+        orientation = _header(io.BytesIO(data), path, upright)[1]
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         reason = getattr(error, "err", "not enough memory")
+        (height, width), _ = _header(io.BytesIO(data), path, orientation=False)
         raise ValueError(f"{path}: {width} x {height} px cannot be decoded ({reason})") from error
     if image is None:
         raise ValueError(f"{path}: expected an image, but it cannot be decoded")
@@ -220,6 +224,14 @@ def _header(source: Path | io.BytesIO, path: Path, orientation: bool) -> tuple[S
             return (image.height, image.width), turn if turn in _TURNS else 1
     except Exception as error:  # Pillow raises errors of every kind for what is no image
         raise ValueError(f"{path}: expected an image: {_reason(error)}") from error
+
+
+def _may_be_huge(data: bytes) -> bool:
+    """Whether a file may hold more pixels than Pillow reads: its header then has to be asked."""
+    if data.startswith(_PNG_START):
+        return int.from_bytes(data[16:20]) * int.from_bytes(data[20:24]) > MAX_PIXELS
+    # A block of 64 px takes a bit of a JPEG at least.
+    return not data.startswith(_JPEG_START) or 512 * len(data) > MAX_PIXELS
 
 
 def _reason(error: Exception) -> str:

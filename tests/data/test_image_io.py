@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from poselib.data import image_io
 from poselib.data.image_io import (
     as_rgb,
     check_image,
@@ -260,9 +261,12 @@ def test_limits_of_the_decoders_are_a_sentence(
         with pytest.raises(ValueError, match=r"picture\.jpg: 64 x 64 px cannot be decoded \("):
             read_image(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    for read in (read_image, image_size):
-        with pytest.raises(ValueError, match=r"picture\.jpg: .*4096 pixels.* limit of 2000"):
-            read(path)
+    monkeypatch.setattr(image_io, "MAX_PIXELS", 2000)
+    for kind in ("PNG", "JPEG", "BMP"):
+        path = written(tmp_path, encoded(noise(), kind))
+        for read in (read_image, image_size):
+            with pytest.raises(ValueError, match=r"picture\.jpg: .*4096 pixels.* limit of 2000"):
+                read(path)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about what is lost
