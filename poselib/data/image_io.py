@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from poselib.data.annotation_table import MAX_PIXELS
+from poselib.ops.file_kinds import HEAD, stand_in
 from poselib.structures import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -223,7 +224,7 @@ def _header(source: Path | io.BytesIO, path: Path, orientation: bool) -> tuple[S
             turn = image.getexif().get(_ORIENTATION, 1) if orientation else 1
             return (image.height, image.width), turn if turn in _TURNS else 1
     except Exception as error:  # Pillow raises errors of every kind for what is no image
-        raise ValueError(f"{path}: expected an image: {_reason(error)}") from error
+        raise ValueError(f"{path}: expected an image: {_reason(error, path)}") from error
 
 
 def _may_be_huge(data: bytes) -> bool:
@@ -234,10 +235,12 @@ def _may_be_huge(data: bytes) -> bool:
     return not data.startswith(_JPEG_START) or 512 * len(data) > MAX_PIXELS
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     """Return what an error says, without addresses of objects."""
     if isinstance(error, UnidentifiedImageError):
-        return "its format is not known"
+        with path.open("rb") as file:
+            what = stand_in(file.read(HEAD))
+        return f"it is {what}" if what else "its format is not known"
     return re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", str(error))
 
 
@@ -267,4 +270,6 @@ def _check_complete(data: bytes, path: Path) -> None:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
     except Exception as error:  # as in _header
-        raise ValueError(f"{path}: truncated, corrupt or not an image: {_reason(error)}") from error
+        raise ValueError(
+            f"{path}: truncated, corrupt or not an image: {_reason(error, path)}"
+        ) from error
