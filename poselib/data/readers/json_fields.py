@@ -60,11 +60,12 @@ def integer(holder: Entry, field: str, where: str) -> int:
     return value
 
 
-def number(holder: Entry, field: str, where: str) -> float:
+def number(holder: Entry, field: str, where: str, largest: float = LARGEST) -> float:
     """Return a finite number; raises ValueError that names the field."""
     value: Any = holder.get(field)
-    if not _is_number(value):
-        raise ValueError(f"{where}: {field}: expected a finite number, found {_found(value)}")
+    if not _is_number(value, largest):
+        found = _found(value, largest)
+        raise ValueError(f"{where}: {field}: expected a finite number, found {found}")
     return float(value)
 
 
@@ -76,21 +77,27 @@ def text(holder: Entry, field: str, where: str) -> str:
     return value
 
 
-def numbers(holder: Entry, field: str, count: int, where: str) -> list[float]:
+def numbers(
+    holder: Entry, field: str, count: int, where: str, largest: float = LARGEST
+) -> list[float]:
     """Return ``count`` finite numbers; raises ValueError that names the field."""
     value = holder.get(field)
     if not isinstance(value, list) or len(value) != count:
         found = f"{len(value)}" if isinstance(value, list) else shown(value)
         raise ValueError(f"{where}: {field}: expected {count} numbers, found {found}")
     for place, one in enumerate(value):
-        if not _is_number(one):
-            found = f"found {_found(one)} at position {place}"
+        if not _is_number(one, largest):
+            found = f"found {_found(one, largest)} at position {place}"
             raise ValueError(f"{where}: {field}: expected finite numbers, {found}")
     return value
 
 
 def number_rows(
-    holders: Sequence[Entry], field: str, count: int, where: Callable[[int], str]
+    holders: Sequence[Entry],
+    field: str,
+    count: int,
+    where: Callable[[int], str],
+    largest: float = LARGEST,
 ) -> FloatArray:
     """Return ``count`` finite numbers of each of N objects as an (N, count) array.
 
@@ -99,6 +106,7 @@ def number_rows(
         field: its name.
         count: numbers in each field.
         where: gives the place of an object in the file from its position in ``holders``.
+        largest: the largest magnitude of a number.
 
     Raises:
         ValueError: as ``numbers`` does, for the first object that is wrong.
@@ -110,8 +118,9 @@ def number_rows(
     except ValueError:  # of different lengths
         values = np.zeros(0)
     plain = values.shape == (len(holders), count) and values.dtype.kind in "iuf"
-    if not plain or not (np.abs(values, dtype=float) <= LARGEST).all():
-        return np.array([numbers(h, field, count, where(n)) for n, h in enumerate(holders)], float)
+    if not plain or not (np.abs(values, dtype=float) <= largest).all():
+        rows = [numbers(h, field, count, where(n), largest) for n, h in enumerate(holders)]
+        return np.array(rows, float)
     return values.astype(np.float64)
 
 
@@ -123,7 +132,7 @@ def number_column(holders: Sequence[Entry], field: str, where: Callable[[int], s
     """
     given = [holder.get(field) for holder in holders]
     for n, value in enumerate(given):
-        if value is not None and not _is_number(value):
+        if value is not None and not _is_number(value, LARGEST):
             number(holders[n], field, where(n))
     return np.array([math.nan if value is None else value for value in given], float)
 
@@ -158,17 +167,14 @@ def shown(value: object) -> str:
     return reprlib.repr(value)
 
 
-def _found(value: object) -> str:
-    large = isinstance(value, int | float) and LARGEST < abs(value) < math.inf
-    return shown(value) + (f", which is more than {LARGEST:g}" if large else "")
+def _found(value: object, largest: float) -> str:
+    large = isinstance(value, int | float) and largest < abs(value) < math.inf
+    return shown(value) + (f", which is more than {largest:g}" if large else "")
 
 
-def _is_number(value: object) -> bool:
-    """Whether a value is a number that arrays of 32 bits can hold, squared too.
-
-    A comparison is false for NaN, and takes whole numbers of any length.
-    """
-    return isinstance(value, int | float) and -LARGEST <= value <= LARGEST
+def _is_number(value: object, largest: float) -> bool:
+    # The comparison is false for NaN, and takes whole numbers of any length.
+    return isinstance(value, int | float) and -largest <= value <= largest
 
 
 def _short(value: Any) -> str:
