@@ -45,6 +45,12 @@ class AnnotationTable:
         regions: run-length code of the pixels whose people are not labeled, by the position of the
             image; where there is none, these are the boxes of ``ignored`` people.
         source: the file or folder that was read; error messages name it.
+        tracks: (N,) int64, the number that a person keeps throughout a video; -1 if not known.
+        head_boxes: (N, 4) float64, as ``boxes``, of the heads; NaN if not known.
+        videos: M names, of the video of each image; empty in a dataset of photographs.
+        times: M seconds from the start of the video; empty in a dataset of photographs.
+        polygons: outlines (P, 2), pixel indices, of areas whose people are not labeled, by the
+            position of the image; they add to the boxes of ``ignored`` people.
     """
 
     image_ids: tuple[Any, ...]
@@ -61,6 +67,11 @@ class AnnotationTable:
     crowd_indices: Mapping[Any, float] = field(default_factory=dict)
     regions: Mapping[int, bytes] = field(default_factory=dict)
     source: Path | None = None
+    tracks: IntArray | None = None
+    head_boxes: FloatArray | None = None
+    videos: tuple[str, ...] = ()
+    times: tuple[float, ...] = ()
+    polygons: Mapping[int, tuple[FloatArray, ...]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, image_ids: Sequence[Any], keypoints: int) -> AnnotationTable:
@@ -105,6 +116,11 @@ class AnnotationTable:
         """Tell which rows are crowds or people without a labeled keypoint: training masks them."""
         return self.crowds[rows] | ~(self.keypoints[rows, :, 2] > 0).any(axis=1)
 
+    def labeled_rows(self, image: int) -> IntArray:
+        """Return the rows of the people of one image that a ``Sample`` holds: the labeled ones."""
+        rows = self.rows(image)
+        return rows[~self.masked(rows)]
+
     def people(self, image: int) -> tuple[Float32Array, Float32Array]:
         """Return the labeled people of one image as a ``Sample`` holds them.
 
@@ -115,8 +131,7 @@ class AnnotationTable:
             (n, K, 3) float32 px with pixel centers at integer + 0.5 and visibility, zeros where not
             labeled; and (n,) float32 areas, px².
         """
-        rows = self.rows(image)
-        rows = rows[~self.masked(rows)]
+        rows = self.labeled_rows(image)
         points = self.keypoints[rows].astype(np.float32)
         points[..., :2] += np.float32(PIXEL_CENTER)
         return np.where(points[..., 2:] > 0, points, 0), self.areas[rows].astype(np.float32)
@@ -135,6 +150,7 @@ class AnnotationTable:
         some = _take(self, order)
         ids = tuple(self.image_ids[n] for n in positions)
         codes = {int(place[n]): code for n, code in self.regions.items() if place[n] >= 0}
+        outlines = {int(place[n]): some for n, some in self.polygons.items() if place[n] >= 0}
         return replace(
             some,
             images=images[order],
@@ -143,6 +159,9 @@ class AnnotationTable:
             sizes=None if self.sizes is None else tuple(self.sizes[n] for n in positions),
             crowd_indices={i: self.crowd_indices[i] for i in ids if i in self.crowd_indices},
             regions=codes,
+            videos=tuple(self.videos[n] for n in positions if self.videos),
+            times=tuple(self.times[n] for n in positions if self.times),
+            polygons=outlines,
         )
 
 

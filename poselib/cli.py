@@ -17,7 +17,6 @@ from poselib.engine.interrupts import exit_on_signals
 from poselib.ops.console import complain, interactive, one_line, say
 from poselib.ops.io import atomic_write, check_output, write_json
 from poselib.ops.processor import spin_briefly
-from poselib.skeletons import SKELETONS, get_skeleton
 
 # What takes long to import is imported by the command that needs it.
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ _EXAMPLES = """examples:
   poselib decode maps.npz --out poses.npz --order associative --threads 2
   poselib synthetic data/train --count 5000 --people 1 4
   poselib synthetic data/crowd --count 500 --size 256 --people 3 6 --crowd-index 0.5
+  poselib synthetic data/clips --clips 50 --frames 30
 """
 _PREDICT = """Find people in images.
 
@@ -52,7 +52,7 @@ the center of the first pixel is at (0.5, 0.5), and (0, 0) with score 0 for what
 One line of JSON says how many people were found and how many milliseconds each stage took, from
 maps in memory to poses: the median of the repeats, before which one is not timed.
 """
-_SYNTHETIC = "Write images of synthetic people and annotations.json to a new folder."
+_SYNTHETIC = "Write images or clips of synthetic people and annotations to a new folder."
 # Bytes of a drawing's name before the ending, and a number where names repeat.
 _LONGEST = 240
 _RESULTS = ("images.json", "results.json")
@@ -150,17 +150,10 @@ def _add_decode(commands: Commands) -> None:
 
 
 def _add_synthetic(commands: Commands) -> None:
-    summary = "render a synthetic dataset in COCO's format"
-    add = _command(commands, "synthetic", _synthetic, summary, _SYNTHETIC).add_argument
-    add("folder", metavar="FOLDER")
-    add("--count", type=int, default=1000, help="images (default 1000)")
-    add("--size", type=int, default=128, metavar="PX", help="side of an image (default 128)")
-    add("--people", type=int, nargs=2, default=(1, 4), metavar=("MIN", "MAX"), help="default 1 4")
-    add("--crowd-index", type=float, metavar="C", help="of every image; default: as it comes")
-    add("--skeleton", choices=sorted(SKELETONS), default="coco", help="keypoints (default coco)")
-    add("--seed", type=int, default=0, help="the same seed gives the same images (default 0)")
-    add("--format", choices=("png", "jpg"), default="png", help="of the images")
-    add("--processes", type=int, default=1, metavar="N", help="that render (default 1)")
+    from poselib.data.synthetic.command import add_options
+
+    summary = "render a synthetic dataset in COCO's format, or clips in PoseTrack18's"
+    add_options(_command(commands, "synthetic", _synthetic, summary, _SYNTHETIC).add_argument)
 
 
 def _predict(arguments: argparse.Namespace) -> str:
@@ -237,24 +230,9 @@ def _decode(arguments: argparse.Namespace) -> str:
 
 
 def _synthetic(arguments: argparse.Namespace) -> str:
-    from poselib.data.synthetic.dataset import SceneConfig, write_scenes
+    from poselib.data.synthetic.command import write
 
-    recipe = SceneConfig(
-        size=arguments.size,
-        people=tuple(arguments.people),
-        crowd_index=arguments.crowd_index,
-    )
-    folder = write_scenes(
-        Path(arguments.folder),
-        recipe,
-        arguments.count,
-        arguments.seed,
-        get_skeleton(arguments.skeleton),
-        arguments.format,
-        arguments.processes,
-        progress=interactive(),
-    )
-    return f"{arguments.count} images and annotations.json in {folder}"
+    return write(arguments, progress=interactive())
 
 
 def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:

@@ -15,7 +15,8 @@ PACKAGE = ROOT / "poselib"
 
 # Imports point from a higher level to a lower one, or stay in their room.
 LEVELS = {
-    **dict.fromkeys(("skeletons", "typing"), 0),
+    **dict.fromkeys(("skeleton", "typing"), -1),
+    "skeletons": 0,
     "poses": 1,
     "structures": 2,
     **dict.fromkeys(("annotations", "outputs"), 3),

@@ -19,12 +19,16 @@ from poselib.skeletons import (
     LSP,
     MPII,
     OCHUMAN,
+    PENN_ACTION,
+    POSETRACK18,
     SKELETONS,
+    SUB_JHMDB,
     UAV_HUMAN,
     Skeleton,
     get_skeleton,
 )
 
+VIDEOS = [PENN_ACTION, SUB_JHMDB, POSETRACK18]
 EACH = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
 HIERARCHIES = ("anatomy", "spatial_prior", "mutual_information", "head", "body_parts")
 
@@ -170,6 +174,13 @@ def test_published_joint_orders() -> None:
         *(*sided("right", left_leg), *sided("left", left_leg), "head_top", "neck"),
     ]
     assert OCHUMAN.keypoints == UAV_HUMAN.keypoints == COCO.keypoints
+    parts = ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
+    pairs = [f"{side}_{part}" for part in parts for side in ("left", "right")]
+    assert [*PENN_ACTION.keypoints] == ["head", *pairs]
+    assert [*POSETRACK18.keypoints] == ["nose", "head_bottom", "head_top", *pairs]
+    parts = ["shoulder", "hip", "elbow", "knee", "wrist", "ankle"]
+    pairs = [f"{side}_{part}" for part in parts for side in ("right", "left")]
+    assert [*SUB_JHMDB.keypoints] == ["neck", "belly", "face", *pairs]
 
 
 def test_named_groups_of_the_text() -> None:
@@ -265,12 +276,13 @@ def test_sigmas_of_aic() -> None:
     assert (by_name["head_top"], by_name["neck"]) == (0.01291456, 0.01236173)
 
 
-@pytest.mark.parametrize("skeleton", [FLIC, LSP, MPII, HIEVE], ids=lambda s: s.name)
+@pytest.mark.parametrize("skeleton", [*VIDEOS, FLIC, LSP, MPII, HIEVE], ids=lambda s: s.name)
 def test_sigmas_by_analogy(skeleton: Skeleton) -> None:
     """Those without a similarity of their own take the constants of COCO and CrowdPose."""
     like = {
         **{"head_top": "head", "upper_neck": "neck", "thorax": "left_shoulder"},
-        **{"chest": "left_shoulder", "pelvis": "left_hip"},
+        **{"chest": "left_shoulder", "pelvis": "left_hip", "belly": "left_hip"},
+        **{"face": "head", "head_bottom": "neck"},
     }
     for name, sigma in zip(skeleton.keypoints, skeleton.sigmas, strict=True):
         alike = like.get(name, name)
@@ -292,14 +304,20 @@ def test_limbs_of_coco() -> None:
         (OCHUMAN, "ochuman/test_ochuman.json"),
         (CROWDPOSE, "crowdpose/test_crowdpose.json"),
         (AIC, "aic/test_aic.json"),
+        (POSETRACK18, "posetrack18/annotations/test_posetrack18_val.json"),
+        (SUB_JHMDB, "jhmdb/test_jhmdb_sub1.json"),
     ],
 )
 def test_keypoints_of_the_annotation_files(
     samples_dir: Path, skeleton: Skeleton, file: str
 ) -> None:
     category = json.loads((samples_dir / file).read_text())["categories"][0]
-    names = tuple(name.lower().replace(" ", "_") for name in category["keypoints"])
-    assert names == skeleton.keypoints
+    names = [name.lower().replace(" ", "_") for name in category["keypoints"]]
+    if skeleton is SUB_JHMDB:  # a converted file: the dataset itself calls it the face
+        names[names.index("head")] = "face"
+    if skeleton is POSETRACK18:  # never labeled
+        names = [name for name in names if not name.endswith("_ear")]
+    assert tuple(names) == skeleton.keypoints
 
 
 @pytest.mark.samples
@@ -320,6 +338,7 @@ def test_people_of_mpii_stand_on_their_feet(samples_dir: Path) -> None:
 
 def test_skeletons_by_name() -> None:
     names = {"coco", "crowdpose", "ochuman", "mpii", "aic", "lsp", "flic", "hieve", "uav_human"}
+    names |= {"penn_action", "sub_jhmdb", "posetrack18"}
     assert set(SKELETONS) == names
     assert all(skeleton.name == name for name, skeleton in SKELETONS.items())
     assert get_skeleton("crowdpose") is CROWDPOSE and get_skeleton("uav_human") is UAV_HUMAN

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,11 @@ class AnnotatedImage:
         image_id: the dataset's number; the position in the list, from 1, if it has none.
         size: (height, width), px; None if the format does not state it.
         crowd_index: as CrowdPose defines it; None if not known.
+        tracks: (n,) numbers that people keep throughout a video; None in photographs.
+        head_boxes: (n, 4) as ``boxes``, of the heads; None if not known.
+        video: name of the video; empty for photographs.
+        time: seconds from the start of the video.
+        polygons: outlines (P, 2) of areas to ignore, px.
     """
 
     file_name: str
@@ -51,6 +56,11 @@ class AnnotatedImage:
     image_id: int | None = None
     size: Size | None = None
     crowd_index: float | None = None
+    tracks: NDArray[np.integer] | None = None
+    head_boxes: NDArray[np.floating] | None = None
+    video: str = ""
+    time: float = 0.0
+    polygons: tuple[NDArray[np.floating], ...] = ()
 
     @property
     def labeled(self) -> BoolArray:
@@ -111,9 +121,36 @@ def gather(
         sizes=sizes if len(sizes) == len(rows) else None,
         crowd_indices={ids[n]: index for n in kept if (index := images[n].crowd_index) is not None},
         source=source,
+        **_video_columns(rows),
     )
     check_people(table, lambda row: f"{source}: {table.file_names[table.images[row]]}", "box")
     return table
+
+
+def _video_columns(rows: Sequence[AnnotatedImage]) -> dict[str, Any]:
+    """Return the columns of a table that only videos have; none for photographs."""
+    if not any(image.video for image in rows):
+        return {}
+    tracks, heads = [np.zeros(0, np.int64)], [np.zeros((0, 4))]
+    for image in rows:
+        labeled = image.labeled
+        people, regions = int(labeled.sum()), len(image.ignored) + int((~labeled).sum())
+        own = np.full(len(labeled), -1) if image.tracks is None else image.tracks
+        head = np.full((len(labeled), 4), np.nan) if image.head_boxes is None else image.head_boxes
+        sides = np.concatenate([head[:, :2], head[:, 2:] - head[:, :2]], axis=1)[labeled]
+        tracks += [own[labeled].astype(np.int64), np.full(regions, -1)]
+        heads += [sides.reshape(people, 4), np.full((regions, 4), np.nan)]
+    return {
+        "tracks": np.concatenate(tracks),
+        "head_boxes": np.concatenate(heads),
+        "videos": tuple(image.video for image in rows),
+        "times": tuple(image.time for image in rows),
+        "polygons": {
+            n: tuple(outline - PIXEL_CENTER for outline in image.polygons)
+            for n, image in enumerate(rows)
+            if image.polygons
+        },
+    }
 
 
 def check_people(table: AnnotationTable, where: Callable[[int], str], box: str) -> None:

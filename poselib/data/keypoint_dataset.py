@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from poselib.annotations import AnnotationTable
 from poselib.data.annotation_table import AnnotatedImage, gather
 from poselib.data.image_io import exif_orientation, image_size, read_image
-from poselib.data.regions import decode_region
+from poselib.data.regions import decode_region, fill_polygons
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size, sample_index
 
@@ -62,6 +62,16 @@ class KeypointImages:
         return self.table.image_ids
 
     @property
+    def videos(self) -> tuple[str, ...]:
+        """The video of each image; empty in a dataset of photographs."""
+        return self.table.videos
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Seconds of each image from the start of its video; empty in one of photographs."""
+        return self.table.times
+
+    @property
     def category_id(self) -> int:
         """The number of the category that has keypoints, which results must carry."""
         return self.table.category_ids[0]
@@ -98,6 +108,8 @@ class KeypointImages:
         if table.sizes is not None and size != table.sizes[index]:
             raise ValueError(self._other_size(index, size, table.sizes[index]))
         keypoints, areas = table.people(index)
+        rows = table.labeled_rows(index)
+        low, sides = table.boxes[rows, :2], table.boxes[rows, 2:]
         return Sample(
             image=image.transpose(2, 0, 1),
             keypoints=keypoints,
@@ -105,6 +117,8 @@ class KeypointImages:
             ignore_mask=self._ignore(index, size),
             image_id=table.image_ids[index],
             to_original=AffineTransform.identity(),
+            boxes=np.concatenate([low, low + sides], axis=1).astype(np.float32),
+            tracks=None if table.tracks is None else table.tracks[rows],
         )
 
     def _other_size(self, index: int, size: Size, stated: Size) -> str:
@@ -127,7 +141,7 @@ class KeypointImages:
         for left, top, width, height in self.table.boxes[rows[self.table.masked(rows)]]:
             # The pixels whose center is inside.
             mask[_inside(top, top + height), _inside(left, left + width)] = True
-        return mask
+        return fill_polygons(mask, self.table.polygons.get(index, ()))
 
     def annotations(self) -> AnnotationTable:
         """Return the annotated people of all images, which every metric takes."""

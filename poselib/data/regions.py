@@ -82,6 +82,13 @@ def decode_region(counts: bytes, size: Size) -> BoolArray:
     return mask.astype(bool)
 
 
+def fill_polygons(mask: BoolArray, polygons: Iterable[FloatArray]) -> BoolArray:
+    """Return a mask (H, W) that is true inside the outlines (P, 2), pixel indices, too."""
+    size = (mask.shape[0], mask.shape[1])
+    codes = [code for outline in polygons for code in outline_codes([outline.tolist()], size)]
+    return mask | decode_region(merge_codes(codes), size) if codes else mask
+
+
 def _is_pair(part: object) -> bool:
     return isinstance(part, list) and len(part) == 2
 

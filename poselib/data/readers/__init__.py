@@ -18,5 +18,5 @@ annotations. A complete reader of a format with one JSON entry per image::
             table = gather(annotations, found, len(MY_SKELETON), keep_empty)
             super().__init__(table, images, MY_SKELETON)
 
-With an entry in ``data/catalog.py`` the dataset opens by name.
+With an entry in ``data/real_datasets.py`` the dataset opens by name.
 """

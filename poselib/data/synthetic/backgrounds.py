@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from poselib.data.synthetic.rendering import FIXED_POINT_BITS, to_fixed_point
 
 Image = NDArray[np.uint8]
+CAMERA_VALUES = 7  # random values that ``degrade`` takes
 
 
 @lru_cache(maxsize=8)
@@ -85,8 +86,21 @@ def paint_distractors(rng: np.random.Generator, image: Image, count: int) -> Non
 
 def apply_camera_effects(rng: np.random.Generator, image: Image) -> None:
     """Apply random blur, exposure and sensor noise to the image, in place."""
+    degrade(image, *rng.random(CAMERA_VALUES).tolist())
+
+
+def degrade(
+    image: Image,
+    blur: float,
+    expose: float,
+    gain: float,
+    lift: float,
+    x: float,
+    y: float,
+    grain: float,
+) -> None:
+    """Blur, expose and add noise as values in [0, 1) say, in place; x and y shift the noise."""
     size = len(image)
-    blur, expose, gain, lift, x, y, grain = rng.random(7).tolist()
     if blur < 0.2:
         cv2.blur(image, (3, 3), dst=image)
     if expose < 0.5:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -83,10 +84,14 @@ class SceneConfig:
                 "ordered pair of such numbers",
             ),
         }
+        self._check(checks)
+
+    def _check(self, checks: Mapping[str, tuple[bool, str]]) -> None:
+        """Raise ValueError for the first field that is not valid; the text says what would be."""
         for name, (valid, expected) in checks.items():
             if not valid:
                 given = getattr(self, name)
-                raise ValueError(f"SceneConfig.{name} must be {expected}, got {given!r}")
+                raise ValueError(f"{type(self).__name__}.{name} must be {expected}, got {given!r}")
 
     @property
     def crowd_range(self) -> tuple[float, float] | None:
@@ -124,3 +129,52 @@ def _are_integers(values: tuple[int, ...]) -> bool:
 CROWD_SCENES = SceneConfig(size=128, people=(5, 7), height=(0.45, 0.85), crowd_index=(0.0, 1.0))
 # Groups of people side by side, as those of MPII's evaluation.
 GROUP_SCENES = SceneConfig(size=128, people=(2, 4))
+
+
+@dataclass(frozen=True)
+class ClipConfig(SceneConfig):
+    """Configuration of synthetic clips; with a seed it defines a dataset.
+
+    Attributes:
+        frames: frames of a clip.
+        fps: frames per second.
+        turn: maximum turn of a person to either side, degrees.
+        camera: motion of the camera: the standard deviation of its shift, as a fraction of
+            ``size``, of the logarithm of its zoom and of its roll in radians.
+        occluders: minimum and maximum number of bars in front of people, some of them moving.
+        shutter: fraction of the time between frames for which the shutter is open; 0 is without
+            motion blur.
+
+    Raises:
+        ValueError: a field is out of its range; the message names it.
+    """
+
+    people: tuple[int, int] = (1, 1)
+    border: float = 0.0
+    frames: int = 30
+    fps: float = 25.0
+    turn: float = 60.0
+    camera: float = 0.05
+    occluders: tuple[int, int] = (0, 2)
+    shutter: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "occluders", tuple(self.occluders))
+        super().__post_init__()
+        few = len(self.occluders) == 2 and _are_integers(self.occluders)
+        checks = {
+            "frames": (isinstance(self.frames, int) and 1 <= self.frames <= 10_000, "1 to 10000"),
+            "fps": (0 < self.fps <= 1000, "above 0, up to 1000"),
+            "turn": (0 <= self.turn <= 180, "degrees from 0 to 180"),
+            "camera": (0 <= self.camera <= 0.5, "from 0 to 0.5"),
+            "occluders": (
+                few and 0 <= self.occluders[0] <= self.occluders[1],
+                "ordered whole numbers from 0",
+            ),
+            "shutter": (0 <= self.shutter <= 1, "a fraction"),
+        }
+        self._check(checks)
+
+
+# Several people who walk through each other.
+CROWD_CLIPS = ClipConfig(people=(3, 5), height=(0.45, 0.8))

@@ -64,7 +64,7 @@ class SyntheticScenes:
     def __getitem__(self, index: int) -> Sample:
         index = sample_index(index, self._count)
         scene = self.scene(index)
-        keypoints, _, areas = scene.labeled_people(self.skeleton)
+        keypoints, boxes, areas = scene.labeled_people(self.skeleton)
         return Sample(
             image=np.ascontiguousarray(scene.image.transpose(2, 0, 1)),
             keypoints=keypoints,
@@ -72,6 +72,7 @@ class SyntheticScenes:
             ignore_mask=np.zeros(scene.image.shape[:2], dtype=bool),
             image_id=index,
             to_original=AffineTransform.identity(),
+            boxes=boxes,
         )
 
     def cached(self) -> SyntheticScenes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 from tqdm import tqdm
@@ -26,7 +27,8 @@ from poselib.skeletons import Skeleton
 # Incremented whenever the same configuration and seed give other scenes than before.
 VERSION = 1
 SceneEntries = tuple[Entry, list[Entry]]
-_DOCUMENT = "annotations.json"
+Entries = TypeVar("Entries")
+DOCUMENT = "annotations.json"
 _PATIENCE = 50  # tenths of a second
 FORMATS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 
@@ -83,9 +85,6 @@ def write_scenes(
         ValueError: an argument is out of range, or the folder holds other files.
     """
     check_arguments(count, seed, skeleton, image_format)
-    if processes < 1:
-        raise ValueError(f"processes must be 1 or more, not {processes}")
-    folder = Path(folder)
     expected: Entry = {
         "description": "synthetic scenes of poselib",
         "version": VERSION,
@@ -97,23 +96,50 @@ def write_scenes(
         "keypoints": list(skeleton.keypoints),
         "image_format": image_format,
     }
+
+    def finish(temporary: Path, scenes: Iterable[SceneEntries]) -> None:
+        content = dataset_document(scenes, expected, skeleton)
+        (temporary / DOCUMENT).write_text(json.dumps(content) + "\n")
+
+    render = partial(_write_image, config, seed, skeleton, image_format)
+    return write_folder(Path(folder), expected, render, finish, processes, progress)
+
+
+def write_folder(
+    folder: Path,
+    expected: Entry,
+    render: Callable[[Path, int], Entries],
+    finish: Callable[[Path, Iterable[Entries]], None],
+    processes: int,
+    progress: bool,
+) -> Path:
+    """Write what is rendered from numbers to a folder that appears complete or not at all.
+
+    Args:
+        folder: it, which is returned.
+        expected: what the folder holds, with ``count``; ``DOCUMENT`` has it as ``info``.
+        render: writes the images of a number below a folder and returns their entries.
+        finish: takes the entries and writes the rest, the document included, to a folder.
+        processes: that render.
+        progress: show a bar.
+    """
+    if processes < 1:
+        raise ValueError(f"processes must be 1 or more, not {processes}")
     place = folder.resolve()  # of a link, the folder that it leads to
     if _is_complete(place, expected):
         return folder
     check_output(place, folder=True)
+    count = expected["count"]
     try:
-        with _atomic_folder(place) as temporary:
-            (temporary / "images").mkdir()
-            render = partial(
-                _write_image, temporary / "images", config, seed, skeleton, image_format
-            )
-            with _map_scenes(render, count, processes) as scenes:
-                bar = tqdm(scenes, total=count, disable=not progress, desc=folder.name)
-                content = dataset_document(bar, expected, skeleton)
-            (temporary / _DOCUMENT).write_text(json.dumps(content) + "\n")
+        with (
+            _atomic_folder(place) as temporary,
+            _map_scenes(partial(render, temporary), count, processes) as scenes,
+        ):
+            bar = tqdm(scenes, total=count, disable=not progress, desc=folder.name)
+            finish(temporary, bar)
     except OSError:
         # Perhaps another process has just written the same scenes.
-        if not (_appears(place / _DOCUMENT) and _is_complete(place, expected)):
+        if not (_appears(place / DOCUMENT) and _is_complete(place, expected)):
             raise
     return folder
 
@@ -122,7 +148,7 @@ def _is_complete(folder: Path, expected: Entry) -> bool:
     """Return whether the folder holds these scenes; raises ValueError if it holds anything else."""
     if not folder.exists() or (folder.is_dir() and not any(map(_is_content, folder.iterdir()))):
         return False
-    file = folder / _DOCUMENT
+    file = folder / DOCUMENT
     try:
         info = parse_json(file.read_bytes(), file.name)["info"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -179,8 +205,8 @@ def _atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _map_scenes(
-    render: Callable[[int], SceneEntries], count: int, processes: int
-) -> Iterator[Iterable[SceneEntries]]:
+    render: Callable[[int], Entries], count: int, processes: int
+) -> Iterator[Iterable[Entries]]:
     """Render scenes in order, in this process or in others."""
     if processes == 1:
         yield map(render, range(count))
@@ -191,11 +217,12 @@ def _map_scenes(
 
 
 def _write_image(
-    folder: Path, config: SceneConfig, seed: int, skeleton: Skeleton, suffix: str, index: int
+    config: SceneConfig, seed: int, skeleton: Skeleton, suffix: str, folder: Path, index: int
 ) -> SceneEntries:
     scene = render_scene(config, seed, index)
     image, people = scene_entries(scene, skeleton, index, suffix)
-    path = folder / image["file_name"]
+    path = folder / "images" / image["file_name"]
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(encode_image(scene.image, path.suffix, FORMATS[suffix]))
     return image, people
 

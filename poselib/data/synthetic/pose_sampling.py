@@ -129,7 +129,7 @@ FAMILY_RANGES: FloatArray = np.array(
 
 # The order of the angles with the sides exchanged. Turns to the left and to the right have the same
 # ranges, so they need no change of sign.
-_MIRROR = np.array(
+MIRROR = np.array(
     [_COLUMN[name] for name in TORSO_LIMITS]
     + [_COLUMN[f"{side}_{name}"] for side in reversed(SIDES) for name in SIDE_LIMITS]
 )
@@ -147,5 +147,5 @@ def sample_angles(rng: np.random.Generator, families: NDArray[np.int64]) -> Floa
     low, high = FAMILY_RANGES[families].transpose(2, 0, 1)
     angles: FloatArray = low + (high - low) * rng.random(low.shape)
     mirrored = rng.random(len(families)) < 0.5
-    angles[mirrored] = angles[mirrored][:, _MIRROR]
+    angles[mirrored] = angles[mirrored][:, MIRROR]
     return angles

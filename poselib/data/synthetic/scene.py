@@ -22,8 +22,9 @@ from poselib.ops.crowd_index import crowd_index
 from poselib.skeletons import CROWDPOSE, Skeleton
 from poselib.typing import Float32Array, FloatArray
 
-_GIRTH = body.LENGTHS.index("girth")
+GIRTH = body.LENGTHS.index("girth")
 _LYING = FAMILIES.index("lying")
+_SAME_POINT = {"head_bottom": "upper_neck"}
 _COUNTED = np.array([body.POINT_INDEX[name] for name in CROWDPOSE.keypoints])
 
 
@@ -70,13 +71,14 @@ def keypoint_indices(skeleton: Skeleton) -> NDArray[np.int64]:
     Raises:
         ValueError: the body lacks some of them; the message names them.
     """
-    unknown = [name for name in skeleton.keypoints if name not in body.KEYPOINTS]
+    names = [_SAME_POINT.get(name, name) for name in skeleton.keypoints]
+    unknown = [name for name in names if name not in body.KEYPOINTS]
     if unknown:
         raise ValueError(
             f"synthetic people have no keypoints {unknown} of skeleton {skeleton.name!r}; "
             f"they have {body.KEYPOINTS}"
         )
-    return np.array([body.KEYPOINTS.index(name) for name in skeleton.keypoints])
+    return np.array([body.KEYPOINTS.index(name) for name in names])
 
 
 def render_scene(config: SceneConfig, seed: int, index: int) -> Scene:
@@ -87,8 +89,8 @@ def render_scene(config: SceneConfig, seed: int, index: int) -> Scene:
     family = families[rng.integers(0, len(families), count)]
     proportions = body.sample_proportions(rng, count)
     points = _sample_bodies(rng, config, family, proportions)
-    girth = proportions[:, _GIRTH]
-    positions, heights = _place_people(rng, config, points, girth)
+    girth = proportions[:, GIRTH]
+    positions, heights = place_people(rng, config, points, girth)
     px = points[..., :2] * heights[:, None, None] + positions[:, None]
 
     image = paint_background(rng, config.size)
@@ -99,7 +101,7 @@ def render_scene(config: SceneConfig, seed: int, index: int) -> Scene:
     outlines = rendering.body_outlines(points, facing, px, heights, girth, appearances)
     # Taller people are mostly nearer.
     order: NDArray[np.int64] = np.argsort(heights * (1 + 0.25 * rng.normal(size=count)))
-    maps = _paint_people(image, outlines, appearances, order)
+    maps = paint_people(image, outlines, appearances, order)
     apply_camera_effects(rng, image)
     return _label_scene(image, facing, px, maps, family)
 
@@ -113,11 +115,7 @@ def _sample_bodies(
     """Return the projected points (N, P, 3) of people in random poses, in standing heights."""
     count = len(family)
     angles = sample_angles(rng, family)
-    cumulative = np.cumsum(config.views) / sum(config.views)
-    view = np.searchsorted(cumulative, rng.random(count), side="right").clip(max=2)
-    left = np.where(rng.random(count) < 0.5, -1.0, 1.0)
-    middle, width = np.array([0.0, 90.0, 180.0])[view], np.array([45.0, 25.0, 45.0])[view]
-    yaw = left * (middle + width * (2 * rng.random(count) - 1))
+    yaw = sample_views(rng, config, count)
     roll = 7 * rng.normal(size=count)
     down = np.where(rng.random(count) < 0.5, -1.0, 1.0) * (90 + 2.5 * roll)
     roll = np.where(family == _LYING, down, roll)
@@ -126,7 +124,17 @@ def _sample_bodies(
     )
 
 
-def _place_people(
+def sample_views(rng: np.random.Generator, config: SceneConfig, count: int) -> FloatArray:
+    """Sample the yaw (N,) of people, degrees: from the front, the side or the back."""
+    cumulative = np.cumsum(config.views) / sum(config.views)
+    view = np.searchsorted(cumulative, rng.random(count), side="right").clip(max=2)
+    left = np.where(rng.random(count) < 0.5, -1.0, 1.0)
+    middle, width = np.array([0.0, 90.0, 180.0])[view], np.array([45.0, 25.0, 45.0])[view]
+    yaw: FloatArray = left * (middle + width * (2 * rng.random(count) - 1))
+    return yaw
+
+
+def place_people(
     rng: np.random.Generator, config: SceneConfig, points: FloatArray, girth: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return pelvis positions (N, 2) and standing heights (N,), px."""
@@ -146,7 +154,7 @@ def _place_people(
 
 
 @dataclass(frozen=True)
-class _LabelMaps:
+class LabelMaps:
     """Persons and parts on top at each pixel, with areas and boxes of whole silhouettes."""
 
     person_map: NDArray[np.uint8]
@@ -155,12 +163,12 @@ class _LabelMaps:
     boxes: NDArray[np.float32]
 
 
-def _paint_people(
+def paint_people(
     image: NDArray[np.uint8],
     outlines: rendering.Outlines,
     appearances: list[Appearance],
     order: NDArray[np.int64],
-) -> _LabelMaps:
+) -> LabelMaps:
     """Paint people in order, each also on a map of its own, which gives the whole silhouette."""
     side, count = len(image), len(appearances)
     person_map, part_map = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
@@ -179,18 +187,24 @@ def _paint_people(
         person_map[window][silhouette] = 1 + person
         areas[person] = np.count_nonzero(silhouette)
         boxes[person] = left, top, right, bottom
-    return _LabelMaps(person_map, part_map, areas, boxes)
+    return LabelMaps(person_map, part_map, areas, boxes)
 
 
-def _label_scene(
-    image: NDArray[np.uint8],
-    facing: NDArray[np.bool_],
-    px: FloatArray,
-    maps: _LabelMaps,
-    family: NDArray[np.int64],
-) -> Scene:
-    """Read the visibility of keypoints from the maps; drop people without a visible keypoint."""
-    size = len(image)
+def label_people(
+    facing: NDArray[np.bool_], px: FloatArray, maps: LabelMaps
+) -> tuple[Float32Array, NDArray[np.bool_]]:
+    """Read the visibility of keypoints from the maps.
+
+    Args:
+        facing: (N, keypoints) from ``body_parts.facing_viewer``.
+        px: (N, P, 2), the points of the bodies in px of the image.
+        maps: what is on top at each pixel.
+
+    Returns:
+        (N, keypoints, 3) px and visibility, zeros outside the image; and (N,) true for people with
+        a visible keypoint: others cannot be detected, and are not annotated.
+    """
+    size = len(maps.person_map)
     xy = px[:, body.KEYPOINT_INDICES]
     inside = ((xy >= 0) & (xy < size)).all(-1)
     column, row = np.clip(np.floor(xy).astype(np.int64), 0, size - 1).transpose(2, 0, 1)
@@ -200,9 +214,20 @@ def _label_scene(
     visible = inside & on_top & showing & facing
     keypoints = np.concatenate([xy, (inside * 1 + visible)[..., None]], -1).astype(np.float32)
     keypoints[~inside] = 0
-    # A person without a visible keypoint cannot be detected, and is not annotated.
-    kept = np.flatnonzero(visible.any(1))
-    numbers = np.zeros(len(xy) + 1, np.uint8)
+    return keypoints, visible.any(1)
+
+
+def _label_scene(
+    image: NDArray[np.uint8],
+    facing: NDArray[np.bool_],
+    px: FloatArray,
+    maps: LabelMaps,
+    family: NDArray[np.int64],
+) -> Scene:
+    """Label the people with a visible keypoint and drop the others."""
+    keypoints, seen = label_people(facing, px, maps)
+    kept = np.flatnonzero(seen)
+    numbers = np.zeros(len(px) + 1, np.uint8)
     numbers[1 + kept] = 1 + np.arange(len(kept))
     return Scene(
         image=image,

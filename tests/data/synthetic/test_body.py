@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from poselib.data.synthetic import body, pose_sampling
+from poselib.data.synthetic.scene import keypoint_indices
 from poselib.skeletons import SKELETONS
 
 
@@ -138,5 +139,7 @@ def test_projection_from_above_lowers_near_points() -> None:
 
 def test_body_has_the_keypoints_of_every_skeleton() -> None:
     for skeleton in SKELETONS.values():
-        assert set(skeleton.keypoints) <= set(body.KEYPOINTS)
+        points = [body.KEYPOINTS[k] for k in keypoint_indices(skeleton)]
+        # The bottom of the head is the top of the neck.
+        assert points == [name.replace("head_bottom", "upper_neck") for name in skeleton.keypoints]
     assert {"pelvis", "thorax", "upper_neck", "head_top", "chest", "belly"} <= set(body.KEYPOINTS)

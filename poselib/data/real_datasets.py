@@ -1,0 +1,151 @@
+"""Real datasets by name, in the folder layouts of their own web pages.
+
+To add one, write its reader in ``data/readers/`` (a subclass of ``KeypointImages``), give its
+skeleton a name in ``skeletons.py``, and add an entry to ``DATASETS`` at the end of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from poselib.data.keypoint_dataset import KeypointImages
+from poselib.data.readers.aic import AicKeypoints
+from poselib.data.readers.coco import CocoImages, CocoKeypoints
+from poselib.data.readers.flic import FlicImages
+from poselib.data.readers.hieve import HieveKeypoints, hieve_videos
+from poselib.data.readers.lsp import LspImages
+from poselib.data.readers.mpii import MpiiImages
+from poselib.data.readers.ochuman import OcHumanKeypoints
+from poselib.data.readers.posetrack18 import PoseTrack18Keypoints
+from poselib.data.readers.uav_human import UavHumanKeypoints
+from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN
+
+TrainTest = Literal["train", "test"]
+
+_MPII_CROP = 384  # px
+_HIEVE_VAL_VIDEOS = 3
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A real dataset of the catalog.
+
+    Attributes:
+        open: opens a part of the dataset, from its folder, the name that the dataset itself gives
+            the part, and whether images without people are kept, as evaluation must.
+        splits: the dataset's own name of the part behind each split it has.
+    """
+
+    open: Callable[[Path, Any, bool], KeypointImages]
+    splits: Mapping[str, str]
+
+
+def _coco(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+    annotations = folder / "annotations" / f"person_keypoints_{part}.json"
+    return CocoKeypoints(annotations, folder / part, COCO, keep_empty=keep_empty)
+
+
+def _coco_testdev(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+    annotations = folder / "annotations" / f"image_info_{part}.json"
+    return CocoImages(annotations, folder / "test2017", COCO)
+
+
+def _crowdpose(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+    annotations = folder / "json" / f"crowdpose_{part}.json"
+    return CocoKeypoints(annotations, folder / "images", CROWDPOSE, keep_empty=keep_empty)
+
+
+def _ochuman(folder: Path, part: Literal["val", "test"], keep_empty: bool) -> KeypointImages:
+    """Read the annotations in COCO's format where they are, else ``ochuman.json``."""
+    images = folder / "images"
+    annotations = folder / "annotations" / f"ochuman_coco_format_{part}_range_0.00_1.00.json"
+    own = folder / "annotations" / "ochuman.json"
+    if own.is_file() and not annotations.is_file():
+        return OcHumanKeypoints(own, images, part, keep_empty)
+    return CocoKeypoints(annotations, images, OCHUMAN, keep_empty)
+
+
+def _aic(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+    day, shot = {"train": ("20170909", "20170902"), "validation": ("20170911", "20170911")}[part]
+    # The training archive is found under either date.
+    homes = sorted(folder.glob(f"ai_challenger_keypoint_{part}_*"))
+    home = homes[0] if homes else folder / f"ai_challenger_keypoint_{part}_{day}"
+    return AicKeypoints(
+        home / f"keypoint_{part}_annotations_{day}.json",
+        home / f"keypoint_{part}_images_{shot}",
+        keep_empty=keep_empty,
+    )
+
+
+def _hieve(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+    """Hold back the last training videos, as the labels of the test videos are not public."""
+    labels = folder / "labels" / "train" / "track2&3"
+    videos = hieve_videos(labels)
+    if len(videos) <= _HIEVE_VAL_VIDEOS:
+        raise ValueError(
+            f"{labels}: {len(videos)} videos, but {_HIEVE_VAL_VIDEOS} are held back for testing"
+        )
+    held_back = slice(-_HIEVE_VAL_VIDEOS, None)
+    training = slice(None, -_HIEVE_VAL_VIDEOS)
+    chosen = videos[training if part == "training videos" else held_back]
+    return HieveKeypoints(labels, folder / "images" / "train", chosen, keep_empty=keep_empty)
+
+
+def _uav_human(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    return UavHumanKeypoints(folder / "annotations", folder / "frames", part, keep_empty)
+
+
+def _mpii(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    """Read the original annotations where they are, else those of HRNet's code.
+
+    With the groups of MPII's evaluation, tests are on crops around them, as in HAE, Sec. IV-B.
+    """
+    original, groups = folder / "mpii_human_pose_v1_u12_1.mat", folder / "groups_v12.mat"
+    images = folder / "images"
+    if original.is_file() and part == "test" and groups.is_file():
+        return MpiiImages.from_mat(
+            original, images, "test", "group", groups=groups, crop_size=_MPII_CROP
+        )
+    if original.is_file():
+        return MpiiImages.from_mat(original, images, part)
+    annotations = folder / "annot" / f"{'valid' if part == 'test' else 'train'}.json"
+    if not annotations.is_file():
+        raise FileNotFoundError(f"neither {original} nor {annotations} exists")
+    boxes = folder / "annot" / "gt_valid.mat"
+    heads = boxes if part == "test" and boxes.is_file() else None
+    return MpiiImages.from_json(annotations, images, head_boxes=heads)
+
+
+def _lsp(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    return LspImages(folder / "joints.mat", folder / "images", part)
+
+
+def _flic(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    return FlicImages(folder / "examples.mat", folder / "images", part)
+
+
+def _posetrack18(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+    return PoseTrack18Keypoints(folder / "annotations" / part, folder, keep_empty)
+
+
+def _held_out(train: str, test: str) -> dict[str, str]:
+    return {"train": train, "val": test, "test": test}
+
+
+DATASETS: dict[str, DatasetEntry] = {
+    "coco": DatasetEntry(_coco, _held_out("train2017", "val2017")),
+    "coco_testdev": DatasetEntry(_coco_testdev, {"test": "test-dev2017"}),
+    "crowdpose": DatasetEntry(_crowdpose, _held_out("trainval", "test")),
+    "ochuman": DatasetEntry(_ochuman, {"train": "val", "val": "val", "test": "test"}),
+    "ochuman_val": DatasetEntry(_ochuman, {"val": "val", "test": "val"}),
+    "mpii": DatasetEntry(_mpii, _held_out("train", "test")),
+    "aic": DatasetEntry(_aic, _held_out("train", "validation")),
+    "lsp": DatasetEntry(_lsp, _held_out("train", "test")),
+    "flic": DatasetEntry(_flic, _held_out("train", "test")),
+    "hieve": DatasetEntry(_hieve, _held_out("training videos", "last training videos")),
+    "uav_human": DatasetEntry(_uav_human, _held_out("train", "test")),
+    "posetrack18": DatasetEntry(_posetrack18, _held_out("train", "val")),
+}

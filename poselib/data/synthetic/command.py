@@ -1,0 +1,78 @@
+"""Options of the command that writes synthetic images and clips."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from poselib.skeletons import SKELETONS, get_skeleton
+
+
+def add_options(add: Callable[..., Any]) -> None:
+    """Add the options with the ``add_argument`` of a parser."""
+    add("folder", metavar="FOLDER")
+    add("--count", type=int, default=1000, help="images (default 1000)")
+    add("--clips", type=int, metavar="N", help="clips instead of images, in PoseTrack18's layout")
+    add("--frames", type=int, default=30, metavar="T", help="of a clip (default 30)")
+    add("--split", choices=("train", "val"), default="val", help="that clips are (default val)")
+    add("--size", type=int, default=128, metavar="PX", help="side of an image (default 128)")
+    explained = "default 1 4, in clips 1 1"
+    add("--people", type=int, nargs=2, metavar=("MIN", "MAX"), help=explained)
+    add("--crowd-index", type=float, metavar="C", help="of every image; default: as it comes")
+    explained = "keypoints of images (default coco); of clips they are posetrack18's"
+    add("--skeleton", choices=sorted(SKELETONS), default="coco", help=explained)
+    add("--seed", type=int, default=0, help="the same seed gives the same images (default 0)")
+    add("--format", choices=("png", "jpg"), default="png", help="of the images")
+    add("--processes", type=int, default=1, metavar="N", help="that render (default 1)")
+
+
+def write(arguments: argparse.Namespace, progress: bool) -> str:
+    """Write the images or clips that the options ask for; return a summary.
+
+    Raises:
+        ValueError: an option is out of its range, or the folder holds other files.
+    """
+    if arguments.clips is not None:
+        return _write_clips(arguments, progress)
+    from poselib.data.synthetic.dataset import SceneConfig, write_scenes
+
+    recipe = SceneConfig(
+        size=arguments.size,
+        people=tuple(arguments.people or (1, 4)),
+        crowd_index=arguments.crowd_index,
+    )
+    folder = write_scenes(
+        Path(arguments.folder),
+        recipe,
+        arguments.count,
+        arguments.seed,
+        get_skeleton(arguments.skeleton),
+        arguments.format,
+        arguments.processes,
+        progress=progress,
+    )
+    return f"{arguments.count} images and annotations.json in {folder}"
+
+
+def _write_clips(arguments: argparse.Namespace, progress: bool) -> str:
+    from poselib.data.synthetic.clip_dataset import ClipConfig, write_clips
+
+    config = ClipConfig(
+        size=arguments.size,
+        people=tuple(arguments.people or (1, 1)),
+        crowd_index=arguments.crowd_index,
+        frames=arguments.frames,
+    )
+    folder = write_clips(
+        Path(arguments.folder),
+        config,
+        arguments.clips,
+        arguments.seed,
+        arguments.format,
+        arguments.processes,
+        progress=progress,
+        split=arguments.split,
+    )
+    return f"{arguments.clips} clips of {arguments.frames} frames in {folder}"

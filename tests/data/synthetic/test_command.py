@@ -1,0 +1,38 @@
+"""``poselib synthetic --clips`` writes PoseTrack18's layout; bad options are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poselib.cli import main
+from poselib.data.catalog import open_dataset
+
+
+def test_clips_are_written_and_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "clips"
+    arguments = ["--clips", "2", "--frames", "3", "--size", "48", "--people", "1", "2"]
+    assert main(["synthetic", str(folder), *arguments, "--split", "train"]) == 0
+    assert f"2 clips of 3 frames in {folder}" in capsys.readouterr().out
+    frames = open_dataset("posetrack18", "train", folder)
+    assert len(frames) == 6 and frames[5].size == (48, 48)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--clips", "-1"], "count"),
+        (["--clips", "1", "--frames", "0"], "frames"),
+        (["--clips", "1", "--people", "3", "1"], "people"),
+    ],
+)
+def test_bad_options_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    assert main(["synthetic", str(tmp_path / "data"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert named in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
