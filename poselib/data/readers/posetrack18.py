@@ -34,9 +34,9 @@ from poselib.data.readers.json_fields import (
     numbers,
     shown,
     text,
-    visible_files,
 )
 from poselib.data.readers.videos import FPS, check_one_size, tell_outside, unlabel_outside
+from poselib.ops.io import visible_files
 from poselib.skeletons import POSETRACK18
 from poselib.structures import Size
 from poselib.typing import FloatArray, IntArray

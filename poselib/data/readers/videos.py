@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.annotation_table import AnnotatedImage
-from poselib.data.readers.json_fields import visible_files
+from poselib.ops.io import visible_files
 from poselib.structures import Size
 
 logger = logging.getLogger(__name__)
