@@ -1,4 +1,4 @@
-# make demo | test | lab | lint | docs: each sets itself up once in .venv and again when what is to be
+# make demo | test | fuzz | lab | lint | docs: each sets itself up once in .venv and again when what is to be
 # installed changes. make demo PYTHON=python3.12 chooses the Python;
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the much smaller CPU-only torch.
 
@@ -41,7 +41,7 @@ define install
 	@touch $@
 endef
 
-.PHONY: help demo test lab lint format docs clean
+.PHONY: help demo test fuzz lab lint format docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -69,6 +69,12 @@ QUICK := $(if $(FAST),-m "not slow and not overfit and not notebooks")
 
 test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes, FAST=1 leaves out long ones
 	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal $(QUICK)
+
+SEED ?= 0
+CASES ?= 100000
+
+fuzz: $(VENV)/.installed ## hand 100,000 generated inputs to every reader; CASES=2000 fewer, SEED=1 others
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 nice $(RUN) -m tests.fuzz.driver --seed $(SEED) --cases $(CASES)
 
 # In a container one is often root, which Jupyter wants to be told.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)

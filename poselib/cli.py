@@ -85,6 +85,8 @@ def _check_options(arguments: argparse.Namespace) -> None:
     """Raise ValueError for an option that is empty, no number, or less than its command can use."""
     for name, value in vars(arguments).items():
         option = f"--{name.replace('_', '-')}"
+        if value == []:  # what argparse makes of --seed=--
+            raise ValueError(f"{option}: a value is missing")
         for each in value if isinstance(value, list | tuple) else [value]:
             if each == "":
                 raise ValueError(f"{option}: an empty text is no name")

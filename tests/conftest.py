@@ -9,12 +9,17 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # Several test processes share the cores, and threads that wait by spinning take them from others.
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
+
+# The same examples every time, and as long as each takes on a busy machine.
+settings.register_profile("poselib", deadline=None, derandomize=True, database=None)
+settings.load_profile("poselib")
 
 # A shell that starts the tests in the background lets them ignore interrupts; some send themselves
 # one.

@@ -13,8 +13,7 @@ from torch import Tensor
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Batch, Poses, Sample, Size
 
-# A few dozen examples, the same ones every time.
-quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=40)
 
 # Structure is drawn, so that a failure is reported small; arrays are filled from a drawn seed.
 generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)

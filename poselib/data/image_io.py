@@ -7,8 +7,9 @@ Images without annotations are turned as EXIF asks, which is how a viewer shows 
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from poselib.data.annotation_table import MAX_PIXELS
-from poselib.ops.file_kinds import HEAD, stand_in
+from poselib.ops.console import without_addresses
 from poselib.structures import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -38,6 +39,7 @@ _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 }
 # Bytes that a decoder takes for more of an image: whatever they are, there is no 0xff among them.
 _MORE_DATA = bytes(range(255)) * 8
+_DAMAGED = "truncated, corrupt or not an image"
 
 
 def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
@@ -60,16 +62,22 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     if upright or _may_be_huge(data):
         orientation = _header(io.BytesIO(data), path, upright)[1]
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    level = cv2.utils.logging.setLogLevel(0)  # what it logs of damaged files does not name them
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         reason = getattr(error, "err", "not enough memory")
         (height, width), _ = _header(io.BytesIO(data), path, orientation=False)
         raise ValueError(f"{path}: {width} x {height} px cannot be decoded ({reason})") from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise ValueError(f"{path}: expected an image, but it cannot be decoded")
-    if data.startswith(_JPEG_START) and (image[-2:, -2:] == 128).all() and _ends_early(data):
-        raise ValueError(f"{path}: truncated: the data end before the last rows of the image")
+    if data.startswith(_JPEG_START) and (image[-2:, -2:] == 128).all():
+        with _pillow(path, _DAMAGED):
+            ends_early = _ends_early(data)
+        if ends_early:
+            raise ValueError(f"{path}: truncated: the data end before the last rows of the image")
     pixels: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
     turn = _TURNS.get(orientation)
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
@@ -219,12 +227,22 @@ def _check_present(path: Path) -> None:
 
 def _header(source: Path | io.BytesIO, path: Path, orientation: bool) -> tuple[Size, int]:
     """Return the (height, width) that an image states and, if asked for, its EXIF orientation."""
-    try:
-        with Image.open(source) as image:
-            turn = image.getexif().get(_ORIENTATION, 1) if orientation else 1
-            return (image.height, image.width), turn if turn in _TURNS else 1
-    except Exception as error:  # Pillow raises errors of every kind for what is no image
-        raise ValueError(f"{path}: expected an image: {_reason(error, path)}") from error
+    with _pillow(path, "expected an image"), Image.open(source) as image:
+        turn = image.getexif().get(_ORIENTATION, 1) if orientation else 1
+        return (image.height, image.width), turn if turn in _TURNS else 1
+
+
+@contextmanager
+def _pillow(path: Path, fault: str) -> Iterator[None]:
+    """Name the file in errors and warnings of Pillow, of which there is every kind."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except Exception as error:
+            raise ValueError(f"{path}: {fault}: {_reason(error)}") from error
+    for message in dict.fromkeys(str(each.message).strip() for each in heard):
+        warnings.warn(f"{path}: {message}", stacklevel=2)
 
 
 def _may_be_huge(data: bytes) -> bool:
@@ -235,13 +253,11 @@ def _may_be_huge(data: bytes) -> bool:
     return not data.startswith(_JPEG_START) or 512 * len(data) > MAX_PIXELS
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _reason(error: Exception) -> str:
     """Return what an error says, without addresses of objects."""
     if isinstance(error, UnidentifiedImageError):
-        with path.open("rb") as file:
-            what = stand_in(file.read(HEAD))
-        return f"it is {what}" if what else "its format is not known"
-    return re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", str(error))
+        return "its format is not known"
+    return without_addresses(str(error))
 
 
 def _ends_early(data: bytes) -> bool:
@@ -266,10 +282,5 @@ def _check_complete(data: bytes, path: Path) -> None:
     if data.startswith(_PNG_START) and data.endswith(_PNG_END):
         return
     # Bytes may follow the end marker, or it may be missing: decode with a stricter reader.
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-    except Exception as error:  # as in _header
-        raise ValueError(
-            f"{path}: truncated, corrupt or not an image: {_reason(error, path)}"
-        ) from error
+    with _pillow(path, _DAMAGED), Image.open(io.BytesIO(data)) as image:
+        image.load()

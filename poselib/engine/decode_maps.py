@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 import zipfile
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from poselib.decoders.associative import STAGES, AssociativeOptions, Stage, decode_associative
-from poselib.ops.file_kinds import HEAD, stand_in
+from poselib.ops.console import without_addresses
 from poselib.ops.io import atomic_write
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses
@@ -116,9 +117,7 @@ def _read_arrays(path: Path, *names: str) -> list[NDArray[np.float32]]:
     wanted = f"no npz file with {' and '.join(names)}"
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
-            file.seek(0)
-            what = stand_in(file.read(HEAD)) or "no archive of arrays"
-            raise ValueError(f"{path}: {wanted}: it is {what}")
+            raise ValueError(f"{path}: {wanted}: it is no archive of arrays")
         file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as stored:
@@ -127,7 +126,8 @@ def _read_arrays(path: Path, *names: str) -> list[NDArray[np.float32]]:
                     raise ValueError(f"no array {missing[0]!r}, only {sorted(stored.files)}")
                 arrays = [np.asarray(stored[name]) for name in names]
         except Exception as error:  # a file can claim to hold what is not there or fits no memory
-            raise ValueError(f"{path}: {wanted}: {error}") from error
+            reason = textwrap.shorten(without_addresses(str(error)), 200)
+            raise ValueError(f"{path}: {wanted}: {reason}") from error
     for name, array in zip(names, arrays, strict=True):
         if array.dtype.kind != "f":
             raise ValueError(f"{path}: {name} must be floating-point, not {array.dtype}")

@@ -9,6 +9,7 @@ import glob
 import math
 import os
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,9 @@ def parse_options(text: str) -> dict[str, Scalar]:
     for part in text.split():
         name, equals, value = part.partition("=")
         if not (name and equals) or name in options:
+            shown = textwrap.shorten(text, 200)
             raise ValueError(
-                f"options must be name=value pairs of different names, not {part!r} in {text!r}"
+                f"options must be name=value pairs of different names, not {part!r} in {shown!r}"
             )
         options[name] = _parsed(value, None)
         _check_finite(options[name], f"option {name!r}")

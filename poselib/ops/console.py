@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from typing import Any
 
@@ -36,6 +37,16 @@ def one_line(error: BaseException) -> str | None:
     if out_of_memory(error):
         return f"not enough memory: {text[:200]}" if text else "not enough memory"
     return text if isinstance(error, OSError | ValueError) else None
+
+
+def without_addresses(text: str) -> str:
+    """Return a text with "the file" for objects that Python shows by their addresses.
+
+    Example:
+        >>> without_addresses("cannot identify <_io.BytesIO object at 0x7f3a>")
+        'cannot identify the file'
+    """
+    return re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", text)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -217,6 +217,20 @@ def test_orientation_of_a_file(stated: int, read: int, tmp_path: Path) -> None:
     assert exif_orientation(written(tmp_path, encoded(noise(), "PNG"), "a.png")) == 1
 
 
+def test_warnings_name_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of EXIF data that is cut, and of a TIFF with an orientation that there is not."""
+    exif = with_exif(6)
+    start = exif.index(b"Exif\0\0")
+    path = written(tmp_path, exif[: start + 14] + b"\0\xff" + exif[start + 16 :], "cut.jpg")
+    with pytest.warns(UserWarning, match=r"cut\.jpg: Corrupt EXIF data") as heard:
+        read_image(path, upright=True)
+    assert len(heard) == 1
+    data = bytearray(encoded(Image.fromarray(RED_TO_BLUE), "TIFF", tiffinfo={0x0112: 3}))
+    data[data.index(b"\x12\x01\x03\0\x01\0\0\0\x03") + 8] = 99
+    read_image(written(tmp_path, bytes(data), "turned.tiff"))
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("options", [{}, {"optimize": True}, {"subsampling": 0}])
 @pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
 def test_a_cut_file_with_an_end_mark_is_refused(

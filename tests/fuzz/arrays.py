@@ -92,6 +92,8 @@ def odd_fields(rng: Rng, content: Any) -> Any:
         place = tuple(int(rng.integers(side)) for side in here.shape)
         names = here.dtype.names
         if names is None and here.dtype != object:
+            if here.dtype.kind == "f":
+                here[place] = rng.choice([np.nan, np.inf, 1e300, -1e300, -1.0, 0.0, 2.0, 1e9])
             return content
         holder, key = (here[place], str(rng.choice(names))) if names else (here, place)
         value = holder[key]

@@ -15,23 +15,25 @@ TEXTS = ("", " ", ".", "/", "/dev/null", "a b", "\x1b[1m", "é😀", "x" * 300, 
 
 def option(rng: Rng, name: str, *good: str) -> list[str]:
     """Return an option, mostly with a good value, or nothing."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         return []
-    known = good if rng.random() < 0.6 else (*NUMBERS, *TEXTS)
+    known = good if rng.random() < 0.85 else (*NUMBERS, *TEXTS)
     value = str(known[rng.integers(len(known))])
     return [f"{name}={value}"] if rng.random() < 0.3 else [name, value]
 
 
-def some(rng: Rng, values: tuple[str, ...], odd: float = 0.2) -> str:
+def some(rng: Rng, values: tuple[str, ...], odd: float = 0.05) -> str:
     chosen = (*NUMBERS, *TEXTS) if rng.random() < odd else values
     return str(chosen[rng.integers(len(chosen))])
 
 
 def synthetic(rng: Rng, folder: Path) -> list[str]:
-    out = str(folder / some(rng, ("out", "out/a", "whole", "a.json")).replace("..", "x").strip("/"))
+    out = str(
+        folder / some(rng, (*("out", "out/a") * 3, "whole", "a.json")).replace("..", "x").strip("/")
+    )
     line = ["synthetic", out, "--count", some(rng, ("0", "1", "2"))]
-    line += ["--size", some(rng, ("16", "32", "1"))]
-    line += ["--people", some(rng, ("0", "1")), some(rng, ("1", "2"))]
+    line += ["--size", some(rng, ("32", "48", "64"))]
+    line += ["--people", some(rng, ("1",)), some(rng, ("1", "2"))]
     line += option(rng, "--crowd-index", "0", "0.5", "1") + option(rng, "--seed", "0", "7")
     line += option(rng, "--skeleton", "coco", "mpii", "flic") + option(
         rng, "--format", "png", "jpg"
@@ -40,9 +42,10 @@ def synthetic(rng: Rng, folder: Path) -> list[str]:
 
 
 def decode(rng: Rng, folder: Path) -> list[str]:
-    maps = folder / some(rng, ("whole/maps.npz", "a.json", "absent.npz", "whole"))
+    maps = folder / some(rng, (*("whole/maps.npz",) * 6, "a.json", "absent.npz", "whole"))
     out = str(
-        folder / some(rng, ("poses.npz", "whole", "new/poses.npz")).replace("..", "x").strip("/")
+        folder
+        / some(rng, (*("poses.npz", "new/poses.npz") * 3, "whole")).replace("..", "x").strip("/")
     )
     line = ["decode", str(maps), "--out", out]
     line += option(rng, "--order", "progressive", "associative")
@@ -51,9 +54,14 @@ def decode(rng: Rng, folder: Path) -> list[str]:
 
 def predict(rng: Rng, folder: Path) -> list[str]:
     images = [
-        str(folder / some(rng, ("whole/a.png", "whole", "absent.png", "whole/*.png", "a.json")))
+        str(
+            folder
+            / some(rng, (*("whole/a.png", "whole/*.png") * 3, "whole", "absent.png", "a.json"))
+        )
     ]
-    out = str(folder / some(rng, ("out", "whole", "a.json/x")).replace("..", "x").strip("/"))
+    out = str(
+        folder / some(rng, (*("out",) * 5, "whole", "a.json/x")).replace("..", "x").strip("/")
+    )
     line = ["predict", *images, "--out", out, "--size", some(rng, ("16", "32", "48"))]
     line += option(rng, "--scales", "1", "0.5") + option(rng, "--batch-size", "1", "3")
     line += option(rng, "--min-score", "0", "0.5") + option(rng, "--draw-score", "0", "2")

@@ -162,7 +162,7 @@ def write_weights(rng: Rng, folder: Path) -> Path:
     for old in folder.glob("a.*"):
         old.unlink()
     kinds = [malicious, official_file, safetensors_file, system_file]
-    data = kinds[rng.choice(4, p=[0.2, 0.4, 0.25, 0.15])](rng, folder)
+    data = kinds[rng.choice(4, p=[0.25, 0.42, 0.29, 0.04])](rng, folder)
     path = folder / str(rng.choice(NAMES))
     path.write_bytes(damage(rng, data) if rng.random() < 0.4 else data)
     return path

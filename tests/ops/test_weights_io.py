@@ -88,7 +88,7 @@ def npz() -> bytes:
 def others() -> dict[str, tuple[bytes, str]]:
     """Files of other kinds, and what is said of them."""
     return {
-        "empty": (b"", "empty"),
+        "empty": (b"", "it is empty"),
         "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
         "annex": (b"/annex/objects/SHA256E-s9--0.pth\n", "git-annex pointer"),
         "page": (b"\n<!DOCTYPE html><html>Quota exceeded</html>", "a web page"),
@@ -149,15 +149,15 @@ def test_damaged_files_are_one_error_that_names_them(tmp_path: Path, new: bool) 
 
 
 def test_a_report_says_each_kind_of_difference() -> None:
-    expected = {name: torch.zeros(2) for name in "abcdef"} | {"n": torch.tensor(1)}
-    weights = {
+    expected = {name: torch.zeros(2) for name in "abcdefg"} | {"n": torch.tensor(1)}
+    weights: dict[str, Any] = {
         **{"a": torch.zeros(2), "b": torch.zeros(3), "c": torch.tensor([1.0, torch.inf])},
         **{"d": torch.zeros(2, dtype=torch.complex64), "e": torch.zeros(2).to_sparse()},
-        **{"n": torch.tensor(3), "x": torch.zeros(1)},
+        **{"n": torch.tensor(3), "x": torch.zeros(1), "g": np.float64(1)},
     }
     assert fit_report(expected, weights) == (
         "1 missing (f); 1 unexpected (x); 1 of another shape (b (3,) for (2,)); "
-        "2 of another kind (d complex64, e sparse); 1 not finite (c 1 of 2)"
+        "3 of another kind (d complex64, e sparse, g float64); 1 not finite (c 1 of 2)"
     )
     assert fit_report(expected, expected) == ""
     assert fit_report({"a": torch.zeros(2)}, {"a": torch.zeros(2, dtype=torch.float16)}) == ""

@@ -77,6 +77,8 @@ def read_annotations(source: Path | Entry, skeleton: Skeleton) -> AnnotationTabl
                 if not isinstance(row[key], int | str):
                     wanted = "expected a whole number or text"
                     raise ValueError(f"{name}: {field}: {key}: {wanted}, found {shown(row[key])}")
+        if len({isinstance(row["id"], str) for row in content[field]}) > 1:
+            raise ValueError(f"{name}: {field}: some ids are numbers and some are text")
     images = {image["id"]: image for image in content["images"]}
     categories = tuple(sorted({category["id"] for category in content["categories"]}))
     annotated = [p for p in content["annotations"] if p["image_id"] in images]

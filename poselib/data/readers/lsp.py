@@ -70,7 +70,8 @@ def _read_joints(path: Path) -> tuple[NDArray[np.float32], bool]:
     rows = content.transpose((2, 0, 1) if extended else (2, 1, 0))
     xy, flags = rows[..., :2] + PIXEL_CENTER, rows[..., 2:]
     if not np.isin(flags, (0, 1)).all():
-        raise ValueError(f"{path}: joints: visibility must be 0 or 1, found {np.unique(flags)[:5]}")
+        found = np.unique(flags)[:5].tolist()
+        raise ValueError(f"{path}: joints: visibility must be 0 or 1, found {found}")
     visibility = np.where(flags == 1, 2, 0) if extended else np.where(flags == 1, 1, 2)
     if not np.isfinite(xy[visibility[..., 0] > 0]).all():
         raise ValueError(f"{path}: joints: expected finite coordinates of labeled joints")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.readers import json_fields, mat_io
-from poselib.data.readers.json_fields import Entry
+from poselib.data.readers.json_fields import Entry, shown
 from poselib.data.readers.mat_io import PIXEL_CENTER, Value, cells, field, read_mat, structures
 from poselib.data.readers.mpii_samples import MpiiImage
 from poselib.skeletons import MPII
@@ -179,7 +179,7 @@ def _json_person(entry: Entry, order: int, head_box: NDArray[np.float64], where:
     # An unknown scale or center of a test image is -1.
     if not (scale > 0 or scale == -1):
         raise ValueError(f"{where}: scale: expected a positive number, found {scale:g}")
-    center = _json_numbers(entry, "center", (2,), where)
+    center = np.array(json_fields.numbers(entry, "center", 2, where), np.float64)
     known = scale > 0 and (center != -1).any()
     return MpiiImage(
         number=order,
@@ -196,24 +196,15 @@ def _json_joints(entry: Entry, where: str) -> NDArray[np.float64]:
     count = len(MPII)
     if "joints" not in entry and "joints_vis" not in entry:
         return np.zeros((count, 3))
-    xy = _json_numbers(entry, "joints", (count, 2), where)
-    labeled = _json_numbers(entry, "joints_vis", (count,), where)[:, None]
+    joints = entry.get("joints")
+    if not isinstance(joints, list) or len(joints) != count:
+        raise ValueError(f"{where}: joints: expected {count} x 2 numbers, found {shown(joints)}")
+    rows: list[Entry] = [{"joints": row} for row in joints]
+    xy = json_fields.number_rows(rows, "joints", 2, lambda row: f"{where}: joint {row}")
+    labeled = np.array(json_fields.numbers(entry, "joints_vis", count, where), np.float64)[:, None]
     if not np.isin(labeled, (0, 1)).all():
         raise ValueError(f"{where}: joints_vis: expected 0 or 1, found {entry['joints_vis']}")
     return np.concatenate([np.where(labeled == 1, xy + PIXEL_CENTER, 0), 2 * labeled], axis=1)
-
-
-def _json_numbers(
-    entry: Entry, name: str, shape: tuple[int, ...], where: str
-) -> NDArray[np.float64]:
-    expected = " x ".join(map(str, shape))
-    try:
-        values = np.array(entry.get(name), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {name}: expected {expected} numbers: {error}") from error
-    if values.shape != shape or not np.isfinite(values).all():
-        raise ValueError(f"{where}: {name}: expected {expected} numbers, found {entry.get(name)!r}")
-    return values
 
 
 def _read_head_boxes(path: Path, count: int) -> NDArray[np.float64]:

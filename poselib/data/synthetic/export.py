@@ -208,11 +208,11 @@ def _map_scenes(
     render: Callable[[int], Entries], count: int, processes: int
 ) -> Iterator[Iterable[Entries]]:
     """Render scenes in order, in this process or in others."""
-    if processes == 1:
+    if min(processes, count) <= 1:
         yield map(render, range(count))
         return
     # Fork is unsafe once threads or an accelerator are in use.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(min(processes, count)) as pool:
         yield pool.imap(render, range(count), chunksize=16)
 
 

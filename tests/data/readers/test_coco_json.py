@@ -126,6 +126,13 @@ ANYTHING = st.recursive(
 FIELDS = ("id", "image_id", "category_id", "iscrowd", "bbox", "area", "keypoints", "num_keypoints")
 
 
+def test_ids_of_two_kinds_are_refused() -> None:
+    """They have no order, in which images are evaluated."""
+    data = {"images": [{"id": 1}, {"id": "1"}], "annotations": [], "categories": [{"id": 1}]}
+    with pytest.raises(ValueError, match="images: some ids are numbers and some are text"):
+        read_annotations(data, COCO)
+
+
 @settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*FIELDS, "segmentation"]), ANYTHING)
 def test_any_value_of_a_field_is_read_or_refused_by_name(
