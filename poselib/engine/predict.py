@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,7 @@ class PredictOptions:
     def __post_init__(self) -> None:
         for name in ("size", "multiple", "batch_size"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, Integral) and value >= 1):
+            if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
                 raise ValueError(f"predict: {name} must be 1 or more and whole, not {value!r}")
         if 1.0 not in self.scales or not all(0 < s < math.inf for s in self.scales):
             raise ValueError(f"predict: scales must be positive and include 1, not {self.scales}")
