@@ -13,6 +13,7 @@ from poselib.ops.center_regions import (
     assign_to_smallest,
     center_regions,
 )
+from tests.references.plain_regression import official_owners
 
 torch.set_num_threads(1)
 
@@ -79,20 +80,6 @@ def test_windows_begin_left_of_and_above_the_center(frame: str) -> None:
         assert rows.unique().tolist() == columns.unique().tolist() == [2, 3, 4, 5]
 
 
-class Cell:
-    """A cell of the official map: who has it for each keypoint type, and who took it last."""
-
-    def __init__(self, kinds: int) -> None:
-        self.owners = [-1] * kinds
-        self.offsets = np.zeros((kinds, 2))
-        self.last = np.float32(0)
-
-    def offer(self, person: int, kind: int, offset: np.ndarray, size: float) -> None:
-        if self.offsets[kind].any() and float(self.last) < size:
-            return
-        self.owners[kind], self.offsets[kind], self.last = person, offset, np.float32(size)
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_the_smallest_equal_loops_over_cells(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -105,19 +92,8 @@ def test_the_smallest_equal_loops_over_cells(seed: int) -> None:
     squares = rng.uniform(20, 400, people)
     squares[1] = squares[0]
 
-    cells = [[Cell(kinds) for _ in range(size[1])] for _ in range(size[0])]
-    for n in range(people):
-        left, top = int(middles[n, 0]), int(middles[n, 1])
-        for k in np.flatnonzero(labeled[n, :, 0]):
-            x, y = places[n, k]
-            if not (0 <= x < size[1] and 0 <= y < size[0]):
-                continue
-            for row in range(max(top - 3, 0), min(top + 3, size[0])):
-                for column in range(max(left - 3, 0), min(left + 3, size[1])):
-                    offset = np.array([column - x, row - y])
-                    cells[row][column].offer(n, k, offset, squares[n])
-    wanted = np.array([[cell.owners for cell in row] for row in cells]).transpose(2, 0, 1)
-
+    people_of = np.concatenate([places, labeled], axis=-1)
+    wanted = official_owners(people_of, middles, squares, size, radius=3)
     keypoints = torch.tensor(np.concatenate([4 * places + 0.5, labeled], axis=-1))[None]
     centers = torch.tensor(np.concatenate([4 * middles + 0.5, np.ones((people, 1))], axis=-1))[None]
     regions = center_regions(centers, (48, 64), size, 3.0, "window", "index")

@@ -13,6 +13,13 @@ Person = frozenset[tuple[int, int]]  # keypoint types and candidates
 
 def slow_groups(candidates: Candidates, progressive: bool, options: GroupingOptions) -> set[Person]:
     """Group one keypoint type after another, in their order or the nearest first."""
+    return {frozenset(person) for person in slow_people(candidates, progressive, options)}
+
+
+def slow_people(
+    candidates: Candidates, progressive: bool, options: GroupingOptions
+) -> list[list[tuple[int, int]]]:
+    """Return the people of ``slow_groups``, in the order in which they were started."""
     detections = {
         k: sorted(np.flatnonzero(v > options.detection_threshold), key=lambda m, v=v: -v[m])
         for k, v in enumerate(candidates.values)
@@ -44,7 +51,7 @@ def slow_groups(candidates: Candidates, progressive: bool, options: GroupingOpti
             if column < 0:
                 people.append([])
             people[column].append((k, int(m)))
-    return {frozenset(person) for person in people}
+    return people
 
 
 def slow_keypoint_groups(candidates: Candidates, options: GroupingOptions) -> set[Person]:

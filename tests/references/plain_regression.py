@@ -122,3 +122,60 @@ def _touched(place: float, reach: float, length: int) -> range:
     """Cells by index whose middles, at whole numbers, frame ``place`` plus and minus ``reach``."""
     first, last = math.floor(place - reach), math.ceil(place + reach)
     return range(max(first, 0), min(last, length - 1) + 1)
+
+
+# The official targets, by pixel index in cells: cell i stands for index i.
+
+
+class Cell:
+    """A cell of the official map: who has it for each keypoint type, and who took it last."""
+
+    def __init__(self, kinds: int) -> None:
+        self.owners = [-1] * kinds
+        self.offsets = np.zeros((kinds, 2))
+        self.last = np.float32(0)
+
+    def offer(self, person: int, kind: int, offset: np.ndarray, size: float) -> None:
+        if self.offsets[kind].any() and float(self.last) < size:
+            return
+        self.owners[kind], self.offsets[kind], self.last = person, offset, np.float32(size)
+
+
+def official_owners(
+    people: Floats, centers: Floats, squares: Floats, size: tuple[int, int], radius: int
+) -> NDArray[np.int64]:
+    """Return whose each cell is for each keypoint type (K, h, w), or -1.
+
+    Args:
+        people: (N, K, 3), cells and visibility.
+        centers: (N, 2), not left of or above the map.
+        squares: (N,), sizes squared.
+        size: (h, w).
+        radius: cells to the left and up; one less to the right and down.
+    """
+    cells = [[Cell(people.shape[1]) for _ in range(size[1])] for _ in range(size[0])]
+    for n, (person, center) in enumerate(zip(people, centers, strict=True)):
+        left, top = int(center[0]), int(center[1])
+        for k, (x, y, v) in enumerate(person):
+            if not (v > 0 and 0 <= x < size[1] and 0 <= y < size[0]):
+                continue
+            for row in range(max(top - radius, 0), min(top + radius, size[0])):
+                for column in range(max(left - radius, 0), min(left + radius, size[1])):
+                    offset = np.array([column - x, row - y])
+                    cells[row][column].offer(n, k, offset, squares[n])
+    owners = np.array([[cell.owners for cell in row] for row in cells])
+    return owners.transpose(2, 0, 1)
+
+
+class ByIndex(PlainRegression):
+    """Heatmaps and weights with given centers, (N, 2) by pixel index in cells."""
+
+    def __init__(self, size: tuple[int, int], sigmas: list[float], given: Floats) -> None:
+        super().__init__(size, sigmas)
+        self.given = given
+
+    def inside(self, x: float, y: float) -> bool:
+        return super().inside(x - 0.5, y - 0.5)
+
+    def centers(self, people: Floats) -> list[tuple[float, float] | None]:
+        return [(x + 0.5, y + 0.5) for x, y in self.given]
