@@ -44,6 +44,18 @@ def golden_dir() -> Path:
     return _folder("POSELIB_GOLDEN", "../shared/golden")
 
 
+@pytest.fixture(scope="session", params=["official", "drawn"])
+def arrays_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder, and one of arrays drawn from another seed: see ``drawn_arrays``."""
+    if request.param == "official":
+        return _folder("POSELIB_GOLDEN", "../shared/golden")
+    from tests.references.drawn_arrays import write_arrays
+
+    folder = tmp_path_factory.mktemp("drawn")
+    write_arrays(folder, seed=3)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def samples_dir() -> Path:
     """Folder of a few real images with their annotations, one folder a dataset."""

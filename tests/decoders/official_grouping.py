@@ -68,39 +68,42 @@ class Step:
     def distance(self) -> np.ndarray:
         return np.linalg.norm(self.tags[:, None] - self.references, axis=-1)
 
-    @property
-    def cost(self) -> np.ndarray:
-        """The published cost; a candidate too many takes a column beyond the people."""
+    def cost(self, before: bool = False) -> np.ndarray:
+        """The published cost; a candidate too many takes a column beyond the people.
+
+        With the threshold ``before`` the assignment all that is not near costs the same.
+        """
         cost = 100 * np.round(self.distance) - self.values[:, None]
+        if before:
+            cost = np.where(self.distance < OPTIONS.tag_threshold, cost, FAR)
         return np.pad(cost, ((0, 0), (0, max(0, len(cost) - cost.shape[1]))), constant_values=FAR)
 
-    @property
-    def is_optimal(self) -> bool:
-        """Whether the published matching is one of least cost."""
-        forced = self.cost
+    def is_optimal(self, before: bool = False) -> bool:
+        """Say whether the published matching is one of least cost."""
+        forced = self.cost(before)
         for row, column in enumerate(self.column):
             others = np.arange(forced.shape[1]) != column if column >= 0 else self._near(row)
             forced[row, others] = 100 * FAR
-        return self._least(forced) <= self._least(self.cost) + 1e-5
+        return least_cost(forced) <= least_cost(self.cost(before)) + 1e-5
 
-    @property
-    def is_unique(self) -> bool:
-        """Whether any other matching costs more: no candidate could be joined otherwise."""
+    def is_unique(self, before: bool = False) -> bool:
+        """Say whether any other matching costs more: no candidate could be joined otherwise."""
         for row, column in enumerate(self.column):
-            other = self.cost
+            other = self.cost(before)
             forbidden = np.arange(other.shape[1]) == column if column >= 0 else ~self._near(row)
             other[row, forbidden] = 100 * FAR
-            if not forbidden.all() and self._least(other) <= self._least(self.cost) + 1e-5:
+            least = least_cost(self.cost(before))
+            if not forbidden.all() and least_cost(other) <= least + 1e-5:
                 return False
         return True
 
     def _near(self, row: int) -> np.ndarray:
         near = self.distance[row] < OPTIONS.tag_threshold
-        return np.pad(near, (0, self.cost.shape[1] - len(near)))
+        return np.pad(near, (0, self.cost().shape[1] - len(near)))
 
-    @staticmethod
-    def _least(cost: np.ndarray) -> float:
-        return float(cost[linear_sum_assignment(cost)].sum())
+
+def least_cost(cost: np.ndarray) -> float:
+    return float(cost[linear_sum_assignment(cost)].sum())
 
 
 def replay(
@@ -133,11 +136,20 @@ def replay(
         visited.append(keypoint)
 
 
-def is_comparable(candidates: Candidates, out: np.ndarray, order: tuple[int, ...] | None) -> bool:
-    """Say whether a published answer is the only one: no tie, and no limit of people."""
+def is_comparable(
+    candidates: Candidates, out: np.ndarray, order: tuple[int, ...] | None, before: bool = True
+) -> bool:
+    """Say whether a published answer is the only one: no tie, and no limit of people.
+
+    With the threshold ``before`` the assignment, as by default, it must be the only one by that
+    rule too: where it applies after it, a distant pair can displace a near one.
+    """
     if len(out) == 0:
         return True
-    return len(out) < MAX_PEOPLE and all(step.is_unique for step in replay(candidates, out, order))
+    return len(out) < MAX_PEOPLE and all(
+        step.is_unique() and (not before or (step.is_optimal(True) and step.is_unique(True)))
+        for step in replay(candidates, out, order)
+    )
 
 
 @dataclass(frozen=True)

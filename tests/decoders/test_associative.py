@@ -386,7 +386,7 @@ def test_order_must_fit_the_keypoints() -> None:
     ids=["default", "official"],
 )
 def test_decoded_poses_equal_the_goldens(
-    golden_dir: Path, grouping: GroupingOptions, method: str
+    arrays_dir: Path, grouping: GroupingOptions, method: str
 ) -> None:
     """From maps to poses and scores.
 
@@ -394,7 +394,7 @@ def test_decoded_poses_equal_the_goldens(
     people are one tie break: such cases are left out. Their peaks, shifts and refined keypoints are
     compared with those of the others.
     """
-    cases = [decoded_case(golden_dir, case, method) for case in range(10)]
+    cases = [decoded_case(arrays_dir, case, method) for case in range(10)]
     assert any(case.comparable for case in cases)
     for case in cases:
         if not case.comparable:

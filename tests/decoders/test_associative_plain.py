@@ -92,8 +92,8 @@ def test_stages_are_timed_separately() -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("method", ["ae", "pad"])
-def test_the_plain_decoder_equals_the_goldens(golden_dir: Path, method: str) -> None:
-    for case in (decoded_case(golden_dir, case, method) for case in range(10)):
+def test_the_plain_decoder_equals_the_goldens(arrays_dir: Path, method: str) -> None:
+    for case in (decoded_case(arrays_dir, case, method) for case in range(10)):
         if not case.comparable:
             continue
         order = "progressive" if method == "pad" else tuple(range(case.tags.shape[1]))

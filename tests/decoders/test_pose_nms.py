@@ -142,8 +142,8 @@ def test_no_poses() -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(8))
-def test_equals_official_code(golden_dir: Path, case: int) -> None:
-    with np.load(golden_dir / "dekr_decode.npz") as golden:
+def test_equals_official_code(arrays_dir: Path, case: int) -> None:
+    with np.load(arrays_dir / "dekr_decode.npz") as golden:
         poses = golden[f"c{case}_proposals"][..., :2]
         if len(poses) == 0:  # the official code suppresses nothing then
             assert len(golden[f"c{case}_poses"]) == 0

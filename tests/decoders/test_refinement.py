@@ -208,10 +208,10 @@ def test_nonfinite_cells_are_never_taken(bad: float) -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("method", ["ae", "pad"])
-def test_refined_keypoints_equal_the_goldens(golden_dir: Path, method: str) -> None:
+def test_refined_keypoints_equal_the_goldens(arrays_dir: Path, method: str) -> None:
     """Those that the match lacks, whatever the match; one whose value is not above 0 stays away."""
     compared = 0
-    for case in (decoded_case(golden_dir, case, method) for case in range(10)):
+    for case in (decoded_case(arrays_dir, case, method) for case in range(10)):
         found = case.match[..., 2] > 0
         rows, keypoints = np.nonzero(~found)
         means = case.match[..., 3:].sum(axis=1) / found.sum(axis=1, keepdims=True)

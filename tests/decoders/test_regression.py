@@ -37,9 +37,9 @@ def equal(a: Poses, b: Poses) -> None:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(8))
-def test_equals_official_code(golden_dir: Path, case: int) -> None:
-    outputs = golden_outputs(golden_dir, f"c{case}", (96, 144))
-    with np.load(golden_dir / "dekr_decode.npz") as golden:
+def test_equals_official_code(arrays_dir: Path, case: int) -> None:
+    outputs = golden_outputs(arrays_dir, f"c{case}", (96, 144))
+    with np.load(arrays_dir / "dekr_decode.npz") as golden:
         poses = check_golden(outputs, golden[f"c{case}_poses"], golden[f"c{case}_scores"])
     # Scores are heats alone: what the official ones are more is a value of the center map.
     centers = poses.person_scores / poses.scores.mean(axis=1)
@@ -48,13 +48,13 @@ def test_equals_official_code(golden_dir: Path, case: int) -> None:
 
 
 @pytest.mark.golden
-def test_several_scales_equal_official_code(golden_dir: Path) -> None:
+def test_several_scales_equal_official_code(arrays_dir: Path) -> None:
     others = tuple(
-        golden_outputs(golden_dir, f"ms_s{s}", size)
+        golden_outputs(arrays_dir, f"ms_s{s}", size)
         for s, size in (("0.5", (48, 72)), ("2", (192, 288)))
     )
-    outputs = golden_outputs(golden_dir, "ms_s1", (96, 144), others)
-    with np.load(golden_dir / "dekr_decode.npz") as golden:
+    outputs = golden_outputs(arrays_dir, "ms_s1", (96, 144), others)
+    with np.load(arrays_dir / "dekr_decode.npz") as golden:
         check_golden(outputs, golden["ms_poses"], golden["ms_scores"])
 
 

@@ -75,8 +75,8 @@ def test_targets_equal_loops_over_cells(seed: int, region: Region, foreground: F
 # cell in frame "index".
 
 
-def official(golden_dir: Path, case: int) -> tuple[Batch, Tensor, dict[str, np.ndarray]]:
-    with np.load(golden_dir / "dekr_targets.npz") as data:
+def official(arrays_dir: Path, case: int) -> tuple[Batch, Tensor, dict[str, np.ndarray]]:
+    with np.load(arrays_dir / "dekr_targets.npz") as data:
         names = ("joints", "area", "res", "heatmap", "ignored", "offset", "weight")
         arrays = {name: data[f"c{case}_{name}"] for name in names}
     points = torch.tensor(arrays["joints"])[None]
@@ -87,9 +87,9 @@ def official(golden_dir: Path, case: int) -> tuple[Batch, Tensor, dict[str, np.n
     return batch, points[:, :, kinds, :2], arrays
 
 
-def official_targets(golden_dir: Path, case: int) -> tuple[RegressionTargets, dict]:
+def official_targets(arrays_dir: Path, case: int) -> tuple[RegressionTargets, dict]:
     """The official arrays, and targets with the official options."""
-    batch, centers, arrays = official(golden_dir, case)
+    batch, centers, arrays = official(arrays_dir, case)
     # A fault of the official code: CrowdPose's centers get the deviation of keypoints.
     center_sigma = 4.0 if batch.keypoints.shape[2] == 17 else 2.0
     targets = regression_targets(
@@ -106,9 +106,9 @@ def official_targets(golden_dir: Path, case: int) -> tuple[RegressionTargets, di
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(6))
-def test_official_options_give_the_official_targets(golden_dir: Path, case: int) -> None:
+def test_official_options_give_the_official_targets(arrays_dir: Path, case: int) -> None:
     """All of them: heatmaps, masks, offsets and their weights, in every cell."""
-    targets, arrays = official_targets(golden_dir, case)
+    targets, arrays = official_targets(arrays_dir, case)
     np.testing.assert_allclose(targets.heatmaps[0][0], arrays["heatmap"], atol=1e-6)
     masks = targets.masks[0][0].numpy().astype(np.float16)
     np.testing.assert_array_equal(masks, arrays["ignored"])
@@ -121,10 +121,10 @@ def test_official_options_give_the_official_targets(golden_dir: Path, case: int)
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(6))
 def test_default_options_differ_from_the_official_ones_as_documented(
-    golden_dir: Path, case: int
+    arrays_dir: Path, case: int
 ) -> None:
     """The centers' deviation for CrowdPose, and cells whose owner is another."""
-    batch, centers, arrays = official(golden_dir, case)
+    batch, centers, arrays = official(arrays_dir, case)
     targets = regression_targets(batch, frame="index", centers=centers)
     heat = targets.heatmaps[0][0].numpy()
     np.testing.assert_allclose(heat[:-1], arrays["heatmap"][:-1], atol=1e-6)
@@ -145,9 +145,9 @@ def test_default_options_differ_from_the_official_ones_as_documented(
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", range(6))
-def test_centers_equal_the_official_means_of_labeled_keypoints(golden_dir: Path, case: int) -> None:
+def test_centers_equal_the_official_means_of_labeled_keypoints(arrays_dir: Path, case: int) -> None:
     """Except those that were put beside the center of another person, or rounded, by hand."""
-    batch, centers, arrays = official(golden_dir, case)
+    batch, centers, arrays = official(arrays_dir, case)
     cells = arrays["joints"][:, -1, :2]
     beside = (np.abs(cells[:, None] - cells - 1) < 1e-9).all(axis=-1).any(axis=1)
     mean = ~(beside | (cells == np.round(cells)).all(axis=1))

@@ -226,8 +226,8 @@ def rows_in_order(values: np.ndarray, cells: np.ndarray, tags: np.ndarray) -> np
 
 
 @pytest.mark.golden
-def test_peaks_and_shifts_equal_the_goldens(golden_dir: Path) -> None:
-    with np.load(golden_dir / "adjust_refine.npz") as golden:
+def test_peaks_and_shifts_equal_the_goldens(arrays_dir: Path) -> None:
+    with np.load(arrays_dir / "adjust_refine.npz") as golden:
         for case in range(10):
             heat = torch.tensor(golden[f"c{case}_heatmap_f16"].astype(np.float32))
             tags = torch.tensor(golden[f"c{case}_tagmap_f16"].astype(np.float32))

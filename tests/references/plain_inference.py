@@ -38,15 +38,19 @@ def canvas(height: int, width: int, size: int, scale: float) -> tuple[tuple[int,
     return (sides[0], sides[1]), np.array([[ratio, 0, shift[0]], [0, ratio, shift[1]]])
 
 
+def poses_in_cells(offsets: Tensor) -> Tensor:
+    """Return the pose at each cell (K, 2, h, w) for offsets (K, 2, h, w) or (2 K, h, w)."""
+    y, x = torch.meshgrid(*map(torch.arange, offsets.shape[-2:]), indexing="ij")
+    return torch.stack([x, y]).float() - offsets.reshape(-1, 2, *offsets.shape[-2:])
+
+
 def maps_of(network: Network, image: Tensor, order: Sequence[int], flip: bool) -> list[Tensor]:
     """Return heatmaps with that of centers, and poses in cells (K, 2, h, w), of a batch of one."""
 
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         outputs = network(x)
-        y, x = torch.meshgrid(*map(torch.arange, outputs.heatmaps.shape[-2:]), indexing="ij")
-        cells = torch.stack([x, y]).float()
         heat = torch.cat([outputs.heatmaps, outputs.centers], dim=1)[0]
-        return heat, cells - outputs.offsets[0]
+        return heat, poses_in_cells(outputs.offsets[0])
 
     heat, poses = forward(image)
     if flip:
@@ -98,6 +102,31 @@ def without_duplicates(poses: Tensor, scores: Tensor, distance: float, count: in
     return kept
 
 
+def merged(
+    heats: Sequence[Tensor], poses: Sequence[Tensor], centers: Sequence[Tensor], first: int
+) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """Return the poses of all scales, the heat (n, K) at their keypoints, that of their centers,
+    and the rows that are kept.
+
+    Args:
+        heats: (K + 1, H, W) of each scale, enlarged to the input.
+        poses, centers: (n, K, 2) px, and (n,), of each scale.
+        first: the scale 1, to whose highest center those of the others are scaled.
+    """
+    highest = [each.max() if len(each) else 1.0 for each in centers]
+    scaled = [
+        each if n == first else each / highest[n] * highest[first] * DECREASE
+        for n, each in enumerate(centers)
+    ]
+    pool, mean = torch.cat(list(poses)), torch.stack(list(heats)).mean(dim=0)
+    x, y = (pool[..., a].floor().clamp(0, mean.shape[2 - a] - 1).long() for a in (0, 1))
+    heat = mean[torch.arange(pool.shape[1]), y, x]
+    kept = without_duplicates(pool, heat.mean(dim=1), NEAR, NEAR_COUNT)
+    if len(kept) > CANDIDATES:
+        kept = [kept[i] for i in heat[kept].mean(dim=1).topk(CANDIDATES).indices.tolist()]
+    return pool, heat, torch.cat(scaled), kept
+
+
 @torch.no_grad()
 def predict_plainly(
     network: Network,
@@ -108,31 +137,19 @@ def predict_plainly(
     flip: bool,
 ) -> tuple[Floats, Floats]:
     """Return the poses (N, K, 2), px indices of an (H, W, 3) photograph, and their scores (N,)."""
-    total: Tensor | float = 0.0
-    poses, values = [], []
+    heats, poses, values = [], [], []
+    base, to_base = canvas(*photograph.shape[:2], size, 1.0)
     for scale in sorted(scales, reverse=True):
         (height, width), matrix = canvas(*photograph.shape[:2], size, scale)
         image = cv2.warpAffine(photograph, matrix, (width, height)).astype(np.float32) / 255
         x = torch.from_numpy(((image - MEAN) / STD).astype(np.float32)).permute(2, 0, 1)[None]
         heat, regressed = maps_of(network, x, order, flip)
-        base, to_base = canvas(*photograph.shape[:2], size, 1.0)
-        total = total + enlarged(heat, base)
+        heats.append(enlarged(heat, base))
         found, value = candidates(heat, regressed, STRIDE / scale)
         poses.append(found)
         values.append(value)
     first = sorted(scales, reverse=True).index(1.0)
-    for n, value in enumerate(values):
-        if n != first and len(value):
-            values[n] = (
-                value / value.max() * (values[first].max() if len(values[first]) else 1) * DECREASE
-            )
-    pool, centers = torch.cat(poses), torch.cat(values)
-    mean = total / len(scales)
-    x, y = (pool[..., a].floor().clamp(0, mean.shape[2 - a] - 1).long() for a in (0, 1))
-    heat = mean[torch.arange(len(order)), y, x]
-    kept = without_duplicates(pool, heat.mean(dim=1), NEAR, NEAR_COUNT)
-    if len(kept) > CANDIDATES:
-        kept = [kept[i] for i in heat[kept].mean(dim=1).topk(CANDIDATES).indices.tolist()]
+    pool, heat, centers, kept = merged(heats, poses, values, first)
     scores = (heat * centers[:, None]).mean(dim=1)[kept].numpy()
     back = (pool[kept].double().numpy() - to_base[:, 2]) / to_base[0, 0]
     return back, scores
