@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ __all__ = [
     "write_results",
 ]
 
+# Detections may lie anywhere: that they are wrong is for the evaluation to say, which squares them.
+_LARGEST_DETECTED = 1e100
 _RESULT_FIELDS = ("image_id", "category_id", "keypoints", "score")
 
 
@@ -112,10 +113,12 @@ def read_results(results: Path | Sequence[Entry], annotations: AnnotationTable) 
     if not all("keypoints" in row and "score" in row for row in rows):
         raise ValueError(_fault(rows, annotations, name))
     keypoints = annotations.keypoints.shape[1]
-    # Detections may lie anywhere: that they are wrong is what the evaluation says.
-    finite = sys.float_info.max
-    points = number_rows(rows, "keypoints", 3 * keypoints, lambda row: f"{name}[{row}]", finite)
-    scores = [number(row, "score", f"{name}[{n}]", finite) for n, row in enumerate(rows)]
+
+    def where(row: int) -> str:
+        return f"{name}[{row}]"
+
+    points = number_rows(rows, "keypoints", 3 * keypoints, where, _LARGEST_DETECTED)
+    scores = [number(row, "score", where(n), _LARGEST_DETECTED) for n, row in enumerate(rows)]
     return DetectionTable(
         keypoints=points.reshape(-1, keypoints, 3),
         scores=np.array(scores, np.float64),
