@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import torch
@@ -15,10 +16,12 @@ from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.decoders.grouping import GroupingOptions
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
+    Prior,
     decode_local_global,
     decode_without_adaptation,
 )
 from poselib.decoders.regression import RegressionOptions, decode_regression
+from poselib.ops.dynamic_convolution import Ties
 from poselib.ops.keypoint_expansion import KeypointExpansion
 from poselib.ops.map_coordinates import FRAMES
 from poselib.ops.peaks import SUBPIXEL
@@ -151,7 +154,8 @@ def local_global_options(draw: st.DrawFn, keypoints: int) -> LocalGlobalOptions:
     return LocalGlobalOptions(
         KeypointExpansion(torch.ones(keypoints), local, window, frame=frame),
         adapt=draw(flags),
-        prior=draw(st.sampled_from(["both", "expansion", "attraction"])),
+        prior=draw(st.sampled_from(get_args(Prior))),
+        ties=draw(st.sampled_from(get_args(Ties))),
         top_weight=draw(st.sampled_from([0.5, 0.75, 1.0])),
         **center_options(draw),  # type: ignore[arg-type]
     )
