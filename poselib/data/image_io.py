@@ -21,6 +21,7 @@ from torch import Tensor
 
 from poselib.data.annotation_table import MAX_PIXELS
 from poselib.ops.console import without_addresses
+from poselib.ops.file_kinds import HEAD, stand_in
 from poselib.structures import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -240,7 +241,7 @@ def _pillow(path: Path, fault: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            raise ValueError(f"{path}: {fault}: {_reason(error)}") from error
+            raise ValueError(f"{path}: {fault}: {_reason(error, path)}") from error
     for message in dict.fromkeys(str(each.message).strip() for each in heard):
         warnings.warn(f"{path}: {message}", stacklevel=2)
 
@@ -253,10 +254,12 @@ def _may_be_huge(data: bytes) -> bool:
     return not data.startswith(_JPEG_START) or 512 * len(data) > MAX_PIXELS
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     """Return what an error says, without addresses of objects."""
     if isinstance(error, UnidentifiedImageError):
-        return "its format is not known"
+        with path.open("rb") as file:
+            what = stand_in(file.read(HEAD))
+        return f"it is {what}" if what else "its format is not known"
     return without_addresses(str(error))
 
 

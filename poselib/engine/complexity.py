@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from poselib.systems.system import System
@@ -66,8 +66,10 @@ class Complexity(Cost):
         return Cost(*_totals(self.by_part[part] for part in parts))
 
 
-def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Complexity:
-    """Count the parameters of a network and its multiply-accumulates for one image.
+def complexity(
+    model: nn.Module | System, size: int | tuple[int, int], frames: int | None = None
+) -> Complexity:
+    """Count the parameters of a network and its multiply-accumulates for one image or clip.
 
     As in the papers, that is convolutions, deformable ones included, and matrix products alone:
     no normalization, activation or interpolation. Shapes are all that is computed, on the meta
@@ -77,13 +79,16 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
     Args:
         model: a network for images (B, 3, H, W), or a system; on any device.
         size: height and width of the image in px, or the side of a square one.
+        frames: of the clip, for a network that takes (B, T, 3, H, W).
 
     Raises:
-        ValueError: the size is not positive, or the network does not take it.
+        ValueError: the size or ``frames`` is not positive, or the network does not take it.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
         raise ValueError(f"size must be positive, not {size}")
+    if frames is not None and frames < 1:
+        raise ValueError(f"frames must be positive, not {frames}")
     source = model.model if isinstance(model, System) else model
     network = copy.deepcopy(source).to("meta").eval()
     spared: Counter[str] = Counter()
@@ -99,7 +104,8 @@ def complexity(model: nn.Module | System, size: int | tuple[int, int]) -> Comple
     formulas = {} if deformable is None else {deformable: _deformable_flops}
     counter = FlopCounterMode(display=False, custom_mapping=formulas)
     with torch.no_grad(), counter:
-        network(torch.zeros(1, 3, height, width, device="meta"))
+        shape = (1, 3, height, width) if frames is None else (1, frames, 3, height, width)
+        network(torch.zeros(shape, device="meta"))
     macs, params = _macs_by_part(counter, type(network).__name__), Counter[str]()
     for name, parameter in network.named_parameters():
         params[_part(name.rpartition(".")[0])] += parameter.numel()
@@ -145,3 +151,48 @@ def _deformable_flops(
 ) -> int:
     """Count as for an ordinary convolution; each argument is the shape of a tensor."""
     return 2 * math.prod(weight) * out_shape[0] * math.prod(out_shape[2:])
+
+
+@dataclass(frozen=True)
+class CallCount:
+    """Parameters and operations of the modules that are called, once for each call.
+
+    Attributes:
+        params: of a module that is called T times T times as many as it has.
+        macs: multiply-accumulates of convolutions, transposed ones as if each cell of their output
+            met the whole kernel.
+    """
+
+    params: int
+    macs: int
+
+    def as_dict(self) -> dict[str, float]:
+        """Return ``params_mi`` and ``gmac_gi``: in units of 2^20 and 2^30."""
+        return {"params_mi": self.params / 2**20, "gmac_gi": self.macs / 2**30}
+
+
+def count_by_calls(model: nn.Module, run: Callable[[nn.Module], object]) -> CallCount:
+    """Count what profilers that hook into modules count (RPSTN/JRE, Tables IV, V and VIII).
+
+    Unlike ``complexity`` it counts a shared module at each call, a transposed convolution at the
+    size of its output, which for a stride of 2 is four times what it computes, and neither
+    functions, such as a convolution with kernels that were computed, nor matrix products.
+
+    Args:
+        model: on any device; stays as it is.
+        run: calls the network once, which is on the meta device: the work to count.
+    """
+    network = copy.deepcopy(model).to("meta").eval()
+    params, macs = Counter[str](), Counter[str]()
+
+    def note(module: nn.Module, _: object, output: object) -> None:
+        params[""] += sum(each.numel() for each in module.parameters(recurse=False))
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and isinstance(output, Tensor):
+            inputs = module.in_channels // module.groups
+            macs[""] += output.numel() * inputs * math.prod(module.kernel_size)
+
+    for module in network.modules():
+        module.register_forward_hook(note)
+    with torch.no_grad():
+        run(network)
+    return CallCount(params[""], macs[""])

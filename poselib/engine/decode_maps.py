@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from poselib.decoders.associative import STAGES, AssociativeOptions, Stage, decode_associative
 from poselib.ops.console import without_addresses
+from poselib.ops.file_kinds import HEAD, stand_in
 from poselib.ops.io import atomic_write
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses
@@ -117,7 +118,9 @@ def _read_arrays(path: Path, *names: str) -> list[NDArray[np.float32]]:
     wanted = f"no npz file with {' and '.join(names)}"
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
-            raise ValueError(f"{path}: {wanted}: it is no archive of arrays")
+            file.seek(0)
+            what = stand_in(file.read(HEAD)) or "no archive of arrays"
+            raise ValueError(f"{path}: {wanted}: it is {what}")
         file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as stored:

@@ -142,17 +142,25 @@ class StackedHourglass(nn.Module):
 
         Those of earlier stacks are intermediate. H and W are multiples of ``config.multiple``.
         """
+        size = (images.shape[2], images.shape[3])
+        split = (split_maps(maps, self.keypoints) for _, maps in self.stacks(images))
+        stages = [TagOutputs((heatmaps,), tags, size) for heatmaps, tags in split]
+        return replace(stages[-1], intermediate=tuple(stages[:-1]))
+
+    def stacks(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the features (B, ``features``, h, w) of every stack and the maps of its head.
+
+        Without the last head, as where features alone are wanted, the last maps are features.
+        """
         check_images(images, self.multiple)
-        x = self.pre(images)
-        stages = []
-        for stack, (hourglass, head) in enumerate(zip(self.features, self.outs, strict=True)):
+        x, stacks = self.pre(images), []
+        for stack, hourglass in enumerate(self.features):
             features = hourglass(x)
-            maps = head(features)
-            heatmaps, tags = split_maps(maps, self.keypoints)
-            stages.append(TagOutputs((heatmaps,), tags, (images.shape[2], images.shape[3])))
+            maps = self.outs[stack](features) if stack < len(self.outs) else features
+            stacks.append((features, maps))
             if stack < len(self.merge_preds):
                 x = x + self.merge_preds[stack](maps) + self.merge_features[stack](features)
-        return replace(stages[-1], intermediate=tuple(stages[:-1]))
+        return stacks
 
 
 def _stem(config: HourglassConfig) -> nn.Sequential:

@@ -289,10 +289,10 @@ class HRNet(HRNetTrunk):
         return self.features(images)
 
 
-def check_images(images: Tensor, multiple: int) -> None:
+def check_images(images: Tensor, multiple: int, channels: int = 3) -> None:
     """Raise ValueError unless images are (B, 3, H, W) with H and W multiples of ``multiple``."""
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must be (B, 3, H, W), not {tuple(images.shape)}")
+    if images.ndim != 4 or images.shape[1] != channels:
+        raise ValueError(f"images must be (B, {channels}, H, W), not {tuple(images.shape)}")
     height, width = images.shape[2:]
     if height % multiple or width % multiple:
         raise ValueError(

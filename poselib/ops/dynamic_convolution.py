@@ -34,39 +34,57 @@ def convolve_each(windows: Tensor, kernels: Tensor) -> Tensor:
     """
     if not len(windows):
         return windows
-    return _ConvolveEach.apply(windows, kernels / kernels.shape[-1] ** 2)
+    return correlate_each(windows, (kernels / kernels.shape[-1] ** 2).flip(-2, -1))
 
 
-class _ConvolveEach(torch.autograd.Function):
+def correlate_each(maps: Tensor, kernels: Tensor) -> Tensor:
+    """Correlate each map of a batch with its own kernel (RPSTN/JRE, Eq. 3).
+
+    Args:
+        maps: (n, C, h, w) float, padded with zeros.
+        kernels: (n, C, kh, kw) float, kh and kw odd.
+
+    Returns:
+        (n, C, h, w) float.
+    """
+    return _CorrelateEach.apply(maps, kernels)
+
+
+class _CorrelateEach(torch.autograd.Function):
     """A grouped convolution whose gradients are grouped convolutions too.
 
     torch's own gradient of the kernels takes ten times as long on a CPU.
     """
 
     @staticmethod
-    def forward(ctx: Any, windows: Tensor, kernels: Tensor) -> Tensor:
-        ctx.save_for_backward(windows, kernels)
-        return _correlate(windows, kernels.flip(-2, -1), kernels.shape[-1] // 2)
+    def forward(ctx: Any, maps: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(maps, kernels)
+        return _correlate(maps, kernels, _half(kernels))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        windows, kernels = ctx.saved_tensors
-        gradient, padding = gradients[0].contiguous(), kernels.shape[-1] // 2
-        of_windows = _correlate(gradient, kernels, padding) if ctx.needs_input_grad[0] else None
-        # The correlation of windows and gradient at the shift of each cell of the kernel.
-        of_kernels = (
-            _correlate(windows, gradient, padding).flip(-2, -1) if ctx.needs_input_grad[1] else None
-        )
-        return of_windows, of_kernels
+        maps, kernels = ctx.saved_tensors
+        gradient, padding = gradients[0].contiguous(), _half(kernels)
+        of_maps = of_kernels = None
+        if ctx.needs_input_grad[0]:
+            of_maps = _correlate(gradient, kernels.flip(-2, -1), padding)
+        if ctx.needs_input_grad[1]:
+            # the correlation of maps and gradient at the shift of each cell of the kernel
+            of_kernels = _correlate(maps, gradient, padding)
+        return of_maps, of_kernels
 
 
-def _correlate(windows: Tensor, kernels: Tensor, padding: int) -> Tensor:
-    """Correlate windows (n, K, a, a), padded with zeros, with their own kernels (n, K, r, r)."""
-    people, kinds = windows.shape[:2]
+def _half(kernels: Tensor) -> tuple[int, int]:
+    return kernels.shape[-2] // 2, kernels.shape[-1] // 2
+
+
+def _correlate(maps: Tensor, kernels: Tensor, padding: tuple[int, int]) -> Tensor:
+    """Correlate maps (n, K, h, w), padded with zeros, with their own kernels (n, K, kh, kw)."""
+    people, kinds = maps.shape[:2]
     groups = people * kinds
-    flat = windows.reshape(1, groups, *windows.shape[2:])
-    if flat.is_cpu and padding > _max_padding():
-        flat, padding = F.pad(flat, (padding,) * 4), 0
+    flat, rows, columns = maps.reshape(1, groups, *maps.shape[2:]), *padding
+    if flat.is_cpu and max(padding) > _max_padding():
+        flat, padding = F.pad(flat, (columns, columns, rows, rows)), (0, 0)
     correlated = F.conv2d(
         flat, kernels.reshape(groups, 1, *kernels.shape[2:]), padding=padding, groups=groups
     )

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from poselib.ops.file_kinds import HEAD, stand_in
+
 # What temporary files and folders begin with, whatever they will be called.
 TEMPORARY = ".poselib."
 _LONGEST_NAME = 255  # bytes, of every usual file system
@@ -142,7 +144,8 @@ def parse_json(content: bytes | str, name: str) -> Any:
     except RecursionError as error:
         raise ValueError(f"{name}: not JSON that can be read: it is nested too deeply") from error
     except (ValueError, MemoryError) as error:
-        raise ValueError(f"{name}: not JSON: {error}") from error
+        what = stand_in(content[:HEAD]) if isinstance(content, bytes) else ""
+        raise ValueError(f"{name}: not JSON: {what or error}") from error
 
 
 def visible_files(folder: Path, pattern: str = "*") -> list[Path]:

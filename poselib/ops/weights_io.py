@@ -17,18 +17,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from poselib.ops.console import out_of_memory
+from poselib.ops.file_kinds import HEAD, stand_in
 
 Weights = dict[str, Tensor]
 
-# What files begin with that are taken for weights, for their name or because a download failed.
+# What files of other kinds begin with.
 _OTHERS = (
-    (b"version https://git-lfs", "a Git LFS pointer and not the file; run git lfs pull"),
-    (b"\x1f\x8b", "compressed by gzip; unpack it first"),
-    (b"BZh", "compressed by bzip2; unpack it first"),
-    (b"\xfd7zXZ", "compressed by xz; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd; unpack it first"),
-    (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
-    (b"Rar!", "a RAR archive; unpack it first"),
     (b"\x89HDF", "an HDF5 file"),
     (b"GGUF", "a GGUF file"),
     (b"\x93NUMPY", "a NumPy array"),
@@ -36,8 +30,6 @@ _OTHERS = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
 )
-_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error")
-_HEAD = 1024  # bytes that tell kinds of files apart
 _HEADER = 100_000_000  # bytes, of safetensors at most
 _SHOWN = 4  # names of each kind in a report
 
@@ -57,7 +49,7 @@ def read_stored(path: Path) -> tuple[Any, dict[str, str] | None]:
             the file and says which.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD)
         header = int.from_bytes(head[:8], "little")
         if head[8:9] == b"{" and header < _HEADER:
             if 8 + header > path.stat().st_size:
@@ -149,21 +141,11 @@ def _read_safetensors(path: Path, descriptor: int) -> tuple[Weights, dict[str, s
 
 def _other_kind(path: Path, head: bytes) -> str:
     """Say what a file is that ``torch.save`` did not write, as far as its content tells."""
-    if not head:
-        return "it is empty"
-    start = head.lstrip().lower()
-    if start.startswith(_PAGES):
-        return "a web page, which a download that failed leaves; download the file again"
-    if b"/annex/objects/" in head[:300]:
-        return "a git-annex pointer and not the file; run git annex get"
-    if head[257:262] == b"ustar":
-        return "a tar archive; unpack it first"
+    if what := stand_in(head):
+        return what
     if head.startswith(b"PK\x03\x04"):
         return _other_archive(path)
-    for magic, what in _OTHERS:
-        if head.startswith(magic):
-            return what
-    return ""
+    return next((what for magic, what in _OTHERS if head.startswith(magic)), "")
 
 
 def _as_text(head: bytes) -> str:

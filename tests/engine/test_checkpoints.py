@@ -229,7 +229,7 @@ TRAINING = {"system": {"name": "hae"}, "recipe": {}, "step": 1, "model": {}, "av
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not a readable file of weights: it is empty"),
+        (b"", "not a readable file of weights: empty"),
         (b"text", "not a readable file of weights: text: 'text'"),
         ({"model": {}}, "holds no description of a system; .*load_official"),
         ([1, 2], "holds no description of a system"),

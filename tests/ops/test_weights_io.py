@@ -88,7 +88,7 @@ def npz() -> bytes:
 def others() -> dict[str, tuple[bytes, str]]:
     """Files of other kinds, and what is said of them."""
     return {
-        "empty": (b"", "it is empty"),
+        "empty": (b"", "empty"),
         "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
         "annex": (b"/annex/objects/SHA256E-s9--0.pth\n", "git-annex pointer"),
         "page": (b"\n<!DOCTYPE html><html>Quota exceeded</html>", "a web page"),

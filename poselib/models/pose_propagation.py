@@ -1,0 +1,292 @@
+"""The video network that propagates the semantics of a pose from frame to frame.
+
+RPSTN/JRE, Eqs. 1-4 and Fig. 2: an initializer estimates the first frame's heatmaps; from the
+features and heatmaps of each frame a propagator makes kernels, one a channel, with which the next
+frame's features are convolved; keypoint relations refine all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from poselib.models.heatmap import HeatmapNetwork, build_features, heatmap_layer
+from poselib.models.joint_relation import RelationKind, build_relation
+from poselib.models.pretrained import Parts
+from poselib.models.propagator import Propagator, check_kernel_size
+from poselib.models.residual import conv_norm, initialize
+from poselib.ops.dynamic_convolution import correlate_each
+from poselib.ops.normalization import MEAN, STD
+from poselib.outputs import HeatmapOutputs, JointRelations
+from poselib.structures import Size
+
+Initializer = Literal["network", "concat", "none"]
+INITIALIZERS: tuple[Initializer, ...] = get_args(Initializer)
+STRIDE = 4  # px a cell, of all features
+
+
+@dataclass(frozen=True)
+class PropagationConfig:
+    """Options of the network; the defaults are those of RPSTN (ResNet-18).
+
+    Attributes:
+        backbone: of the features F, see ``models.heatmap.build_features``.
+        initializer: what gives the first frame's pseudo heatmaps: ``"network"``, P alone;
+            ``"concat"``, two 1x1 convolutions of its heatmaps and the features; ``"none"``, the
+            same of the features alone (Table II).
+        initializer_backbone: of P; in the official configuration ResNet-101.
+        relation, relation_convs, temperature: see ``models.joint_relation.build_relation``
+            (Tables I, III and IV).
+        propagator_layers: 4, 3 or 5, see ``models.propagator.Propagator``; 0, Conv_d reads F(I)
+            alone (Table I).
+        width: C, channels of the features and of the propagator.
+        official: as in the official code: one batch normalization of K channels behind every
+            heatmap, also before the relations, and one of C channels behind features and fused
+            maps; the first frame's features are not projected; images are BGR of 0 to 255; and
+            ``JointRelation.official``. For official weights.
+
+    Raises:
+        ValueError: ``initializer`` is unknown or ``width`` not positive.
+    """
+
+    backbone: str = "resnet18"
+    initializer: Initializer = "network"
+    initializer_backbone: str = "resnet101"
+    relation: RelationKind = "joint"
+    relation_convs: int = 0
+    temperature: float = 1.0
+    propagator_layers: int = 4
+    width: int = 256
+    official: bool = False
+
+    def __post_init__(self) -> None:
+        if self.initializer not in INITIALIZERS:
+            raise ValueError(f"initializer must be one of {INITIALIZERS}, not {self.initializer!r}")
+        if self.width < 1:
+            raise ValueError(f"width must be 1 or more, not {self.width}")
+
+
+@dataclass(frozen=True)
+class PropagationState:
+    """What a frame hands on to the next.
+
+    Attributes:
+        heatmaps: (B, K, h, w).
+        features: (B, C, ...), of the frame, prepared for the propagator.
+    """
+
+    heatmaps: Tensor
+    features: Tensor
+
+
+class PropagationNetwork(nn.Module):
+    """Heatmaps of one person in each frame of a clip.
+
+    Args:
+        keypoints: K.
+        config: options.
+        limbs: pairs of keypoint indices, for ``relation="graph"``.
+
+    Raises:
+        ValueError: a name is unknown or an option out of range.
+    """
+
+    def __init__(
+        self,
+        keypoints: int,
+        config: PropagationConfig | None = None,
+        limbs: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        super().__init__()
+        self.config = config = config or PropagationConfig()
+        self.keypoints, width = keypoints, config.width
+        self.extractor = build_features(config.backbone, keypoints)
+        self.multiple = self.extractor.multiple
+        self.initializer, self.first = self._beginning()
+        self.projection = nn.Conv2d(self.extractor.width, width, 1)
+        self.projection_norm = nn.BatchNorm2d(width)
+        initialize(self.projection)
+        layers = config.propagator_layers
+        self.propagator = Propagator(width, keypoints, layers) if layers else None
+        self.head = heatmap_layer(width, keypoints)  # Conv_d
+        self.relation = build_relation(
+            config.relation,
+            keypoints,
+            temperature=config.temperature,
+            convolutions=config.relation_convs,
+            limbs=limbs,
+            official=config.official,
+        )
+        self.output_norm = nn.BatchNorm2d(keypoints)
+
+    def _beginning(self) -> tuple[HeatmapNetwork | None, nn.Module | None]:
+        """Return P and what combines its heatmaps with the features, as far as there are any."""
+        config, keypoints = self.config, self.keypoints
+        network = None
+        if config.initializer != "none":
+            network = HeatmapNetwork(config.initializer_backbone, keypoints)
+            self.multiple = max(self.multiple, network.multiple)
+        if config.initializer == "network":
+            return network, None
+        inputs = config.width + (keypoints if network else 0)
+        entry = conv_norm(inputs, config.width, kernel=1)
+        initialize(entry)
+        return network, nn.Sequential(entry, heatmap_layer(config.width, keypoints))
+
+    def forward(self, images: Tensor) -> HeatmapOutputs:
+        """Return the heatmaps of clips, B·T of them, clip by clip.
+
+        What does not depend on heatmaps is computed for all frames at once.
+
+        Args:
+            images: (B, T, 3, H, W), normalized; photographs are clips of T = 1.
+
+        Raises:
+            ValueError: the shape is another, H or W not a multiple of ``multiple``, or the
+                propagated kernels would have an even side.
+        """
+        if images.ndim != 5 or not images.shape[1]:
+            raise ValueError(f"clips must be (B, T, 3, H, W), not {tuple(images.shape)}")
+        clips, frames = images.shape[:2]
+        features = self._features(images, first=True)
+        outputs = [self._start(images[:, 0], features[:, 0])]
+        if frames > 1:
+            prepared = self._prepare(features[:, :-1].flatten(0, 1))
+            prepared = prepared.unflatten(0, (clips, frames - 1))
+        for frame in range(1, frames):
+            state = PropagationState(outputs[-1].heatmaps, prepared[:, frame - 1])
+            outputs.append(self._step(features[:, frame], state, outputs[0].image_size))
+        return _clip_by_clip(outputs)
+
+    def start(self, images: Tensor) -> tuple[HeatmapOutputs, PropagationState]:
+        """Return the outputs for the first frame (B, 3, H, W) of B streams, and their state."""
+        features = self._features(images[:, None], first=True)[:, 0]
+        outputs = self._start(images, features)
+        return outputs, PropagationState(outputs.heatmaps, self._prepare(features))
+
+    def step(
+        self, images: Tensor, state: PropagationState
+    ) -> tuple[HeatmapOutputs, PropagationState]:
+        """Return the outputs for the next frame (B, 3, H, W) of B streams, and their new state."""
+        features = self._features(images[:, None], first=False)[:, 0]
+        outputs = self._step(features, state, (images.shape[2], images.shape[3]))
+        return outputs, PropagationState(outputs.heatmaps, self._prepare(features))
+
+    def saved_macs(self, images: Tensor) -> int:
+        """Return the multiply-accumulates saved where a frame's features are prepared."""
+        if self.propagator is None or self.config.official:
+            return 0
+        clips, frames, _, height, width = images.shape
+        return self.propagator.macs_saved(frames - 1, clips, (height // STRIDE, width // STRIDE))
+
+    def _features(self, images: Tensor, *, first: bool) -> Tensor:
+        """Return the features F (B, T, C, h, w) of frames; ``first`` if a clip begins with them."""
+        size: Size = (images.shape[-2], images.shape[-1])
+        if self.propagator is not None:
+            check_kernel_size(size, (size[0] // STRIDE, size[1] // STRIDE), self.multiple)
+        clips, frames = images.shape[:2]
+        features = self.extractor(self._input(images.flatten(0, 1))).unflatten(0, (clips, frames))
+        as_it_is = int(first and self.config.official)
+        if as_it_is == frames:
+            return features
+        later = self.projection(features[:, as_it_is:].flatten(0, 1))
+        later = self.projection_norm(later).unflatten(0, (clips, frames - as_it_is))
+        return torch.cat([features[:, :1], later], dim=1) if as_it_is else later
+
+    def _input(self, images: Tensor) -> Tensor:
+        """Return images (N, 3, H, W) as the layers expect them."""
+        if not self.config.official:
+            return images
+        mean, deviation = (images.new_tensor(v)[:, None, None] for v in (MEAN, STD))
+        return 255 * (images * deviation + mean).flip(1)
+
+    def _start(self, images: Tensor, features: Tensor) -> HeatmapOutputs:
+        """Return the outputs for a first frame (Eq. 1)."""
+        pseudo = features[:, :0]  # no channels
+        if self.initializer is not None:
+            pseudo = self.initializer(self._input(images)).heatmaps
+        if self.first is not None:
+            pseudo = self.first(torch.cat([pseudo, features], dim=1))
+        heatmaps, relations = self.relation(pseudo)
+        if self.config.official:
+            heatmaps = self.output_norm(heatmaps)
+        return HeatmapOutputs(heatmaps, (images.shape[2], images.shape[3]), relations)
+
+    def _step(self, features: Tensor, state: PropagationState, image_size: Size) -> HeatmapOutputs:
+        """Return the outputs for a frame of features (B, C, h, w) after another (Eqs. 3, 4)."""
+        if self.propagator is not None:
+            if self.config.official:
+                kernels = self.propagator.in_order(
+                    state.features, state.heatmaps, self.projection_norm
+                )
+            else:
+                kernels = self.propagator(state.features, state.heatmaps)
+            features = correlate_each(features, kernels)
+        pseudo = self.head(features)
+        if self.config.official:
+            pseudo = self.output_norm(pseudo)
+        related, relations = self.relation(pseudo)
+        return HeatmapOutputs(self.output_norm(related), image_size, relations)
+
+    def _prepare(self, features: Tensor) -> Tensor:
+        """Return what the next frame needs of the features (N, C, h, w) of one."""
+        if self.propagator is None or self.config.official:
+            return features
+        return self.propagator.prepare(features)
+
+    def official_parts(self) -> Mapping[str, Parts]:
+        """Return the names of parameters in official checkpoints."""
+        return {name: Parts((_official_name(name),)) for name in self.state_dict()}
+
+
+def _official_name(name: str) -> str:
+    """Return what the official code calls a parameter."""
+    part, rest = name.split(".", 1)
+    if part == "initializer":
+        return f"pose_net.{rest.removeprefix('features.')}"
+    if part == "extractor":
+        layer, rest = rest.split(".", 1)
+        return f"fea_ext.{_EXTRACTOR.index(layer)}.{rest}"
+    if part == "propagator" and not rest.startswith("fusion"):
+        kind, layer, rest = rest.split(".", 2)
+        return f"dkd_param_adapter.{4 * int(layer) + (kind == 'norms')}.{rest}"
+    return f"{_NAMES[part]}.{rest.removeprefix('fusion.')}"
+
+
+# The children of the official extractor, which is a list, and the names of other parts.
+_EXTRACTOR = (
+    *("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),
+    "deconv_layers",
+)
+_NAMES = {
+    "projection": "pose_conv1x1_V",
+    "projection_norm": "bn",
+    "propagator": "conv1x1_reduce_dim",
+    "head": "pose_conv1x1_U",
+    "relation": "non_local_conv2d",
+    "output_norm": "bn_u",
+}
+
+
+def _clip_by_clip(outputs: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
+    """Return the outputs of T frames of B clips each as those of B·T images."""
+
+    def joined(maps: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(maps), dim=1).flatten(0, 1)
+
+    relations = [each.relations for each in outputs if each.relations]
+    return replace(
+        outputs[0],
+        heatmaps=joined([each.heatmaps for each in outputs]),
+        relations=JointRelations(
+            joined([each.pseudo_heatmaps for each in relations]),
+            joined([each.correlation for each in relations]),
+            joined([each.weights for each in relations]),
+        )
+        if relations
+        else None,
+    )
