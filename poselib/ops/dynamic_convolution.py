@@ -83,7 +83,8 @@ def _correlate(maps: Tensor, kernels: Tensor, padding: tuple[int, int]) -> Tenso
     people, kinds = maps.shape[:2]
     groups = people * kinds
     flat, rows, columns = maps.reshape(1, groups, *maps.shape[2:]), *padding
-    if flat.is_cpu and max(padding) > _max_padding():
+    # small ones need not ask for the processor, which a compiler of graphs cannot
+    if flat.is_cpu and max(padding) > 4 and max(padding) > _max_padding():
         flat, padding = F.pad(flat, (columns, columns, rows, rows)), (0, 0)
     correlated = F.conv2d(
         flat, kernels.reshape(groups, 1, *kernels.shape[2:]), padding=padding, groups=groups

@@ -154,6 +154,26 @@ def test_gradients_are_those_of_finite_differences() -> None:
     )
 
 
+@torch.no_grad()
+def test_compiles_to_one_graph_and_returns_the_same() -> None:
+    model = network()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(clips(1, 3)).heatmaps, model(clips(1, 3)).heatmaps)
+
+
+@pytest.mark.parametrize("relation", ["joint", "graph", "nonlocal"])
+def test_trains_in_bfloat16_and_channels_last(relation: str) -> None:
+    model = network(relation=relation).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        expected = model(clips(2, 3)).heatmaps
+    with torch.autocast("cpu", torch.bfloat16):
+        got = model(clips(2, 3)).heatmaps.float()
+    assert float((got.detach() - expected).abs().max()) < 0.1 * float(expected.abs().max())
+    got.square().sum().backward()
+    for name, value in model.named_parameters():
+        assert value.grad is not None and value.grad.isfinite().all(), name
+
+
 @pytest.mark.golden
 def test_equals_official_code(golden_dir: Path, tmp_path: Path) -> None:
     """Official checkpoints load; what was BGR of 0 to 255 there is a normalized image here."""
