@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from poselib.ops.map_coordinates import FRAMES, Frame, cell_to_px, half_pixel
+from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame, cell_to_px, half_pixel
 from poselib.ops.peaks import SUBPIXEL, Subpixel, check_kernel, subpixel_shift, without_nonfinite
 from poselib.ops.taylor_peaks import taylor_shift
 from poselib.outputs import HeatmapOutputs
@@ -24,7 +24,7 @@ class ArgmaxOptions:
 
     Attributes:
         frame: what a cell of a map stands for, see ``ops.map_coordinates``: ``"index"`` for
-            official weights.
+            official weights, ``"aligned"`` for those of unbiased data processing (UDP).
         subpixel: how a peak is placed within its cell: one of ``ops.peaks.SUBPIXEL``, or
             ``"taylor"`` (DARK; see ``ops.taylor_peaks``). ``"quarter"`` is that of
             SimpleBaseline's official code, ``"none"`` of RPSTN's.
@@ -34,13 +34,13 @@ class ArgmaxOptions:
         ValueError: an option is unknown or out of range.
     """
 
-    frame: Frame = "center"
+    frame: CropFrame = "center"
     subpixel: PeakSubpixel = "parabola"
     kernel: int = 11
 
     def __post_init__(self) -> None:
-        if self.frame not in FRAMES:
-            raise ValueError(f"frame must be one of {FRAMES}, not {self.frame!r}")
+        if self.frame not in CROP_FRAMES:
+            raise ValueError(f"frame must be one of {CROP_FRAMES}, not {self.frame!r}")
         if self.subpixel not in PEAK_SUBPIXEL:
             raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {PEAK_SUBPIXEL}")
         check_kernel(self.kernel)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from poselib.ops.gaussians import Overlap, gaussian_heatmaps
+from poselib.ops.map_coordinates import CropFrame
 from poselib.structures import Batch, Size, Targets
 
 
@@ -18,6 +19,7 @@ def heatmap_targets(
     sigma: float | Sequence[float] = 2.0,
     subpixel: bool = True,
     overlap: Overlap = "max",
+    frame: CropFrame = "center",
 ) -> Targets:
     """Encode the keypoints of a batch as heatmaps at each output stride (HAE, Eq. 4).
 
@@ -30,7 +32,7 @@ def heatmap_targets(
         batch: images and people of one size.
         strides: px per cell of each output, coarse to fine.
         sigma: standard deviation of the Gaussians in cells, one for all outputs or one for each.
-        subpixel, overlap: see ``ops.gaussians.gaussian_heatmaps``.
+        subpixel, overlap, frame: see ``ops.gaussians.gaussian_heatmaps``.
 
     Returns:
         Targets on the batch's device, with heatmaps (B, K, h, w) and masks (B, 1, h, w), which are
@@ -59,7 +61,9 @@ def heatmap_targets(
     sigmas = [float(sigma)] * len(strides) if isinstance(sigma, int | float) else list(sigma)
     sizes: list[Size] = [(height // stride, width // stride) for stride in strides]
     heatmaps = [
-        gaussian_heatmaps(batch.keypoints, batch.size, size, deviation, subpixel, overlap)
+        gaussian_heatmaps(
+            batch.keypoints, batch.size, size, deviation, subpixel, overlap, frame=frame
+        )
         for size, deviation in zip(sizes, sigmas, strict=True)
     ]
     return Targets(

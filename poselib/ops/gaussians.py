@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poselib.ops.map_coordinates import Frame, half_pixel, px_to_map
+from poselib.ops.map_coordinates import CropFrame, cell_stride, half_pixel, px_to_map
 from poselib.structures import Size
 
 Overlap = Literal["max", "sum"]
@@ -22,7 +22,7 @@ Window = Literal["cell", "point"]
 
 
 def keypoint_cells(
-    keypoints: Tensor, stride: tuple[float, float], size: Size, frame: Frame = "center"
+    keypoints: Tensor, stride: tuple[float, float], size: Size, frame: CropFrame = "center"
 ) -> tuple[Tensor, Tensor]:
     """Return the cell that contains each keypoint, and whether it is labeled and inside the map.
 
@@ -54,7 +54,7 @@ def gaussian_heatmaps(
     subpixel: bool = True,
     overlap: Overlap = "max",
     window: Window = "cell",
-    frame: Frame = "center",
+    frame: CropFrame = "center",
 ) -> Tensor:
     """Render the Gaussians of each keypoint type into one map (HAE, Eq. 4).
 
@@ -92,7 +92,7 @@ def gaussian_heatmaps(
     sigmas = _sigma_per_type(sigma, kinds)
     _check_known(overlap=(overlap, Overlap), window=(window, Window))
     height, width = size
-    stride = (image_size[0] / height, image_size[1] / width)
+    stride = cell_stride(image_size, size, frame)
     _, inside = keypoint_cells(keypoints, stride, size, frame)
     reduce = "amax" if overlap == "max" else "sum"
     maps = _zeros(batch * kinds * height * width, keypoints.device)

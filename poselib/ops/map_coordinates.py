@@ -1,9 +1,11 @@
 """Coordinates of map cells in the image, and bilinear sampling of maps at image points.
 
-There are two frames. ``"center"``, poselib's own: a cell stands for the center of the square that
+There are three frames. ``"center"``, poselib's own: a cell stands for the center of the square that
 it covers, and pixel centers are at integer + 0.5. ``"index"``, for weights that were trained with
 pixel indices: cell i stands for the pixel of index stride * i, the first one that it covers, and
-the center of pixel i is at i. Points are in px of the frame; add ``half_pixel`` for poselib's.
+the center of pixel i is at i. ``"aligned"``, for heatmaps of one person alone: pixel indices too,
+and the first and last cell stand for the first and last pixel (Huang et al., "The devil is in the
+details", CVPR 2020, known as UDP). Points are in px of the frame; add ``half_pixel`` for poselib's.
 """
 
 from __future__ import annotations
@@ -18,14 +20,25 @@ from poselib.structures import Size
 
 Frame = Literal["center", "index"]
 FRAMES: tuple[Frame, ...] = get_args(Frame)
+CropFrame = Literal["center", "index", "aligned"]
+CROP_FRAMES: tuple[CropFrame, ...] = get_args(CropFrame)
 
 
-def half_pixel(frame: Frame) -> float:
+def half_pixel(frame: CropFrame) -> float:
     """Return the shift from px of the frame to px of poselib's own frame."""
     return 0.0 if frame == "center" else 0.5
 
 
-def cell_to_px(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Tensor:
+def cell_stride(image_size: Size, size: Size, frame: CropFrame) -> tuple[float, float]:
+    """Return px a cell (y, x) of a map of (h, w) cells that covers an image of (H, W) px."""
+    less = 1 if frame == "aligned" else 0
+    height, width = (
+        (px - less) / max(1, cells - less) for px, cells in zip(image_size, size, strict=True)
+    )
+    return height, width
+
+
+def cell_to_px(cells: Tensor, image_size: Size, size: Size, frame: CropFrame) -> Tensor:
     """Convert cells of a map to image points.
 
     Args:
@@ -37,11 +50,11 @@ def cell_to_px(cells: Tensor, image_size: Size, size: Size, frame: Frame) -> Ten
     Returns:
         (..., 2) float32, px of the frame.
     """
-    stride = torch.tensor([image_size[1] / size[1], image_size[0] / size[0]], device=cells.device)
+    stride = torch.tensor(cell_stride(image_size, size, frame)[::-1], device=cells.device)
     return (cells + (0.5 if frame == "center" else 0.0)) * stride
 
 
-def px_to_map(px: Tensor, stride: tuple[float, float], frame: Frame) -> Tensor:
+def px_to_map(px: Tensor, stride: tuple[float, float], frame: CropFrame) -> Tensor:
     """Convert image points to places on a map, where the middle of cell i is at i + 0.5.
 
     Args:

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from poselib.decoders.argmax import PEAK_SUBPIXEL, ArgmaxOptions, decode_argmax
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.ops.map_coordinates import Frame
+from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame
 from poselib.outputs import HeatmapOutputs
 from poselib.structures import Size
 
 SIZE = (128, 96)
 
 
-def ideal(points: np.ndarray, frame: Frame = "center", size: Size = SIZE) -> HeatmapOutputs:
+def ideal(points: np.ndarray, frame: CropFrame = "center", size: Size = SIZE) -> HeatmapOutputs:
     """Gaussians at points (B, K, 2) px, at stride 4."""
     keypoints = torch.tensor(points, dtype=torch.float32)[:, None]
     keypoints = torch.cat([keypoints, torch.full_like(keypoints[..., :1], 2.0)], dim=-1)
@@ -47,12 +47,12 @@ def test_equals_official_code(golden_dir: Path) -> None:
             assert (xy[~there] == 0).all() and (golden[f"{kind}_xy"][~there] == 0).all()
 
 
-@pytest.mark.parametrize("frame", ["center", "index"])
+@pytest.mark.parametrize("frame", CROP_FRAMES)
 @pytest.mark.parametrize(
     ("subpixel", "most"),
     [("parabola", 1e-3), ("taylor", 0.2), ("quarter", 1.5), ("neighbor", 2.5), ("none", 2.9)],
 )
-def test_ideal_heatmaps_are_decoded(frame: Frame, subpixel: str, most: float) -> None:
+def test_ideal_heatmaps_are_decoded(frame: CropFrame, subpixel: str, most: float) -> None:
     points = people()
     found = decode_argmax(ideal(points, frame), ArgmaxOptions(frame=frame, subpixel=subpixel))
     assert [len(poses) for poses in found] == [1, 1, 1]
@@ -61,6 +61,16 @@ def test_ideal_heatmaps_are_decoded(frame: Frame, subpixel: str, most: float) ->
     for poses in found:
         assert poses.scores.min() > 0.8 and poses.scores.max() <= 1
         np.testing.assert_allclose(poses.person_scores, poses.scores.mean(axis=1), rtol=1e-6)
+
+
+def test_aligned_cells_by_hand() -> None:
+    """The first and last cells are the first and last pixels: 95 px are 23 cells."""
+    maps = torch.zeros(1, 3, 32, 24)
+    maps[0, 0, 0, 0] = maps[0, 1, 31, 23] = maps[0, 2, 0, 1] = 1.0
+    options = ArgmaxOptions(frame="aligned", subpixel="none")
+    (poses,) = decode_argmax(HeatmapOutputs(maps, SIZE), options)
+    expected = [[0.5, 0.5], [95.5, 127.5], [0.5 + 95 / 23, 0.5]]
+    np.testing.assert_allclose(poses.keypoints[0], expected, rtol=1e-6)
 
 
 def test_every_method_is_tested() -> None:

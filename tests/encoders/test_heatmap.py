@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,19 @@ def test_subpixel_false_quantizes_centers() -> None:
         quantized, gaussian_heatmaps(batch.keypoints, (32, 48), (8, 12), 2.0, subpixel=False)
     )
     assert not torch.equal(quantized, heatmap_targets(batch, strides=(4,)).heatmaps[0])
+
+
+def test_aligned_cells_by_hand() -> None:
+    """A Gaussian at the last pixel peaks in the last cell, one at the first in the first (UDP)."""
+    batch = batch_of()
+    points = torch.tensor([[0.5, 0.5, 2], [47.5, 31.5, 2], [0.5 + 47 / 11, 0.5 + 2 * 31 / 7, 2]])
+    batch = replace(batch, keypoints=points[None, None].expand(2, 1, 3, 3))
+    (maps,) = heatmap_targets(batch, strides=(4,), frame="aligned").heatmaps
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij")
+    for kind, (column, row) in enumerate([(0, 0), (11, 7), (1, 2)]):
+        expected = torch.exp(-((x - column) ** 2 + (y - row) ** 2) / 8)
+        near = expected > 0.1  # inside the window
+        torch.testing.assert_close(maps[0, kind][near], expected[near], rtol=1e-4, atol=1e-5)
 
 
 def test_overlap_of_gaussians() -> None:
