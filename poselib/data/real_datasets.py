@@ -19,7 +19,9 @@ from poselib.data.readers.hieve import HieveKeypoints, hieve_videos
 from poselib.data.readers.lsp import LspImages
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.readers.ochuman import OcHumanKeypoints
+from poselib.data.readers.penn_action import PennActionFrames
 from poselib.data.readers.posetrack18 import PoseTrack18Keypoints
+from poselib.data.readers.sub_jhmdb import SubJhmdbFrames
 from poselib.data.readers.uav_human import UavHumanKeypoints
 from poselib.skeletons import COCO, CROWDPOSE, OCHUMAN
 
@@ -27,6 +29,7 @@ TrainTest = Literal["train", "test"]
 
 _MPII_CROP = 384  # px
 _HIEVE_VAL_VIDEOS = 3
+_HIEVE_HELD_BACK = ("3", "7", "8", "17")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,33 @@ def _aic(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
         home / f"keypoint_{part}_images_{shot}",
         keep_empty=keep_empty,
     )
+
+
+def _hieve_clips(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
+    """Hold back the training videos that RPSTN, Sec. IV-A, is validated on."""
+    labels = folder / "labels" / "train" / "track2&3"
+    held_back = part != "training videos"
+    chosen = [v for v in hieve_videos(labels) if (v in _HIEVE_HELD_BACK) == held_back]
+    if not chosen:
+        raise ValueError(f"{labels}: none of its videos are {part}")
+    images = folder / "images" / "train"
+    return HieveKeypoints(labels, images, chosen, keep_empty=keep_empty, tracks=True)
+
+
+def _penn_action(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+    return PennActionFrames(folder / "labels", folder / "frames", part, keep_empty)
+
+
+def _sub_jhmdb(number: Literal[1, 2, 3]) -> Callable[[Path, Any, bool], KeypointImages]:
+    """Read the original annotations where their splits are, else those converted to JSON."""
+
+    def read(folder: Path, part: TrainTest, keep_empty: bool) -> KeypointImages:
+        annotations = folder / "annotations" / f"Sub{number}_{part}.json"
+        if (folder / "sub_splits").is_dir() or not annotations.is_file():
+            return SubJhmdbFrames(folder, number, part, keep_empty)
+        return SubJhmdbFrames.from_json(annotations, folder, keep_empty)
+
+    return read
 
 
 def _hieve(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
@@ -147,5 +177,10 @@ DATASETS: dict[str, DatasetEntry] = {
     "flic": DatasetEntry(_flic, _held_out("train", "test")),
     "hieve": DatasetEntry(_hieve, _held_out("training videos", "last training videos")),
     "uav_human": DatasetEntry(_uav_human, _held_out("train", "test")),
+    "hieve_clips": DatasetEntry(_hieve_clips, _held_out("training videos", "videos 3, 7, 8, 17")),
+    "penn_action": DatasetEntry(_penn_action, _held_out("train", "test")),
+    "sub_jhmdb_1": DatasetEntry(_sub_jhmdb(1), _held_out("train", "test")),
+    "sub_jhmdb_2": DatasetEntry(_sub_jhmdb(2), _held_out("train", "test")),
+    "sub_jhmdb_3": DatasetEntry(_sub_jhmdb(3), _held_out("train", "test")),
     "posetrack18": DatasetEntry(_posetrack18, _held_out("train", "val")),
 }

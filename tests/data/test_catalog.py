@@ -413,3 +413,21 @@ def test_aic_training_folder_under_either_date(tmp_path: Path) -> None:
 def test_missing_files_are_named(name: str, split: Split, file: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=file):
         open_dataset(name, split, tmp_path)
+
+
+def test_hieve_clips_hold_back_the_videos_of_the_paper(tmp_path: Path) -> None:
+    data = hieve.labels()
+    labels = dict.fromkeys(("1", "3", "7", "17", "18"), data["2"])
+    home = tmp_path / "labels" / "train"
+    home.mkdir(parents=True)
+    for video in labels:
+        images = tmp_path / "images" / "train" / video
+        images.mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(images / f"{number:06d}.jpg")
+    (home / "track2&3").mkdir()
+    for video, content in labels.items():
+        (home / "track2&3" / f"{video}.json").write_text(json.dumps(content))
+    train, test = (open_dataset("hieve_clips", split, tmp_path).annotations() for split in SPLITS)
+    assert set(train.videos) == {"1", "18"} and set(test.videos) == {"3", "7", "17"}
+    assert train.tracks is not None and test.tracks is not None

@@ -8,12 +8,14 @@ corners ``x1``, ``y1``, ``x2``, ``y2`` of a box and ``annopoints[0].point``, whe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poselib.annotations import PIXEL_CENTER
+from poselib.data.annotation_table import check_unique
 from poselib.data.boxes import box_areas
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.json_fields import (
@@ -25,8 +27,10 @@ from poselib.data.readers.json_fields import (
     numbers,
     text,
 )
+from poselib.data.readers.videos import frame_time
 from poselib.ops.io import visible_files
 from poselib.skeletons import HIEVE
+from poselib.typing import IntArray
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -43,6 +47,8 @@ class HieveKeypoints(KeypointImages):
         images: the folder of frames.
         videos: names of the videos to read, in this order; by default all, sorted by number.
         keep_empty: keep frames without labeled people, as evaluation must.
+        tracks: read the numbers that people keep throughout a video, and the times of frames; the
+            labels must have them.
 
     Raises:
         FileNotFoundError: the folder of labels, a label file or a frame is missing.
@@ -55,10 +61,11 @@ class HieveKeypoints(KeypointImages):
         images: Path,
         videos: Sequence[str] | None = None,
         keep_empty: bool = True,
+        tracks: bool = False,
     ) -> None:
         labels = Path(labels)
         videos = hieve_videos(labels) if videos is None else videos
-        rows = [frame for video in videos for frame in _video(labels / f"{video}.json")]
+        rows = [frame for video in videos for frame in _video(labels / f"{video}.json", tracks)]
         super().__init__(gather(labels, rows, len(HIEVE), keep_empty), images, HIEVE)
 
 
@@ -76,10 +83,25 @@ def hieve_videos(labels: Path) -> list[str]:
     return names
 
 
-def _video(path: Path) -> list[AnnotatedImage]:
+def _video(path: Path, tracks: bool) -> list[AnnotatedImage]:
     content = entry(load_json(path), str(path))
     frames = entries(content.get("annolist"), f"{path}: annolist")
-    return [_frame(frame, f"{path}: annolist[{i}]", path.stem) for i, frame in enumerate(frames)]
+    places = [f"{path}: annolist[{i}]" for i in range(len(frames))]
+    images = [_frame(frame, at, path.stem) for frame, at in zip(frames, places, strict=True)]
+    if not tracks:
+        return images
+    numbers_of = [_tracks(frame, at) for frame, at in zip(frames, places, strict=True)]
+    return [
+        replace(image, tracks=own, video=path.stem, time=frame_time(image.file_name, n))
+        for n, (image, own) in enumerate(zip(images, numbers_of, strict=True))
+    ]
+
+
+def _tracks(frame: Entry, where: str) -> IntArray:
+    people = entries(frame.get("annorect"), f"{where}: annorect")
+    values = [_value(p, "track_id", f"{where}: annorect[{i}]") for i, p in enumerate(people)]
+    check_unique(values, f"{where}: annorect: track_id")
+    return np.array(values, np.int64)
 
 
 def _frame(frame: Entry, where: str, video: str) -> AnnotatedImage:

@@ -7,6 +7,7 @@ and counts from 1. The functions accept every form of the same value.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ PIXEL_CENTER = -0.5
 
 
 def read_mat(path: Path, name: str) -> Value:
-    """Return one variable of a MATLAB file.
+    """Return one variable of a MATLAB file; see ``read_variables``."""
+    return read_variables(path, (name,))[name]
+
+
+def read_variables(path: Path, names: Sequence[str]) -> dict[str, Value]:
+    """Return variables of a MATLAB file by their names.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: it is not a MATLAB file of version 4 to 7.2, is truncated, or lacks the
-            variable.
+        ValueError: it is not a MATLAB file of version 4 to 7.2, is truncated, or lacks a variable.
     """
     if not path.is_file():
         raise FileNotFoundError(f"annotation file {path} does not exist")
@@ -36,12 +41,30 @@ def read_mat(path: Path, name: str) -> Value:
         if file.read(10) == b"MATLAB 7.3":
             raise ValueError(f"{path}: a MATLAB 7.3 file; save it again in MATLAB with -v7")
     try:
-        content = loadmat(str(path), variable_names=[name])
+        content = loadmat(str(path), variable_names=list(names))
     except Exception as error:  # scipy raises errors of every kind for what is no such file
         raise ValueError(f"{path}: not a MATLAB file, or truncated: {error}") from error
-    if name not in content:
-        raise ValueError(f"{path}: expected a variable named {name!r}")
-    return np.asarray(content[name])
+    for name in names:
+        if name not in content:
+            raise ValueError(f"{path}: expected a variable named {name!r}")
+    return {name: np.asarray(content[name]) for name in names}
+
+
+def matrix(value: Value, shape: tuple[int | None, ...], where: str) -> NDArray[np.float64]:
+    """Return numbers of a shape, of which None is any length.
+
+    Raises:
+        ValueError: they are no numbers, not finite, or of another shape.
+    """
+    fits = value.ndim == len(shape) and value.dtype.kind in "iufb"
+    if not fits or any(n is not None and n != m for n, m in zip(shape, value.shape, strict=True)):
+        wanted = " x ".join("N" if n is None else str(n) for n in shape)
+        found = f"{value.dtype} {' x '.join(map(str, value.shape))}"
+        raise ValueError(f"{where}: expected numbers, {wanted}, found {found}")
+    numbers = value.astype(np.float64)
+    if not (np.abs(numbers) <= LARGEST).all():
+        raise ValueError(f"{where}: expected finite numbers")
+    return numbers
 
 
 def structures(value: Value | None) -> list[np.void]:

@@ -39,6 +39,12 @@ def numbered_frames(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     return files
 
 
+def frame_time(name: str, place: int, fps: float = FPS) -> float:
+    """Return the seconds of a frame, from the number that names it, or else its place."""
+    stem = Path(name).stem
+    return (int(stem) if stem.isdecimal() else place) / fps
+
+
 def check_length(found: int, frames: int, where: str) -> None:
     """Raise ValueError if annotations are not of as many frames as the video has."""
     if found != frames:

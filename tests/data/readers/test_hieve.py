@@ -109,3 +109,15 @@ def test_hidden_files_and_boxes_from_the_right(tmp_path: Path) -> None:
     table = HieveKeypoints(annotations, images).annotations()
     # Any two opposite corners make a box, as in the other formats.
     assert table.boxes[0].tolist() == [1, 0, 20, 30] and (table.areas > 0).all()
+
+
+def test_clips_have_tracks_and_videos_of_their_own(tmp_path: Path) -> None:
+    data = labels()
+    data["10"]["annolist"][0]["annorect"][1]["track_id"] = [8]
+    frames = HieveKeypoints(*write(tmp_path, data), tracks=True)
+    table = frames.annotations()
+    assert frames.videos == ("2", "2", "10", "10") and frames.times == (0, 1 / 25, 0, 2 / 25)
+    assert table.tracks is not None and table.tracks.tolist() == [3, 3, 8, -1]
+    with pytest.raises(ValueError, match=r"2.json: annolist\[0\]: annorect: track_id: .*twice: 3"):
+        data["2"]["annolist"][0]["annorect"] *= 2
+        HieveKeypoints(*write(tmp_path, data), tracks=True)
