@@ -223,7 +223,7 @@ def save_table(
     """
     path = _with_suffix(path, ".csv")
     with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
         sidecar(path, params, runs=runs, outcome=outcome)
     return path
 

@@ -135,7 +135,12 @@ def new_figure(height: float, width: float = WIDTH, title: str = "") -> Figure:
 def wrapped(text: str, width: float) -> str:
     """Break ``text`` into lines that fit ``width`` inches at the size ``TEXT``."""
     letters = max(int(13 * width), 8)
-    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+    return "\n".join(textwrap.fill(line, letters) for line in drawable(text).splitlines())
+
+
+def drawable(text: str) -> str:
+    """Return ``text`` with escapes for what no font has: bytes of file names that are no letters."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def display_name(keypoint: object) -> str:
@@ -159,7 +164,7 @@ def require_columns(table: pd.DataFrame, *needed: str, empty: bool = False) -> N
 def name_rows(ax: Axes, names: Iterable[object], size: float = TEXT) -> None:
     """Name rows of bars or dots on the y axis, the first on top, with a grid along x alone."""
     names = list(names)
-    ax.set_yticks(range(len(names)), [str(name) for name in names], fontsize=size)
+    ax.set_yticks(range(len(names)), [drawable(str(name)) for name in names], fontsize=size)
     ax.set(ylim=(len(names) - 0.5, -0.5), ylabel="")
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")

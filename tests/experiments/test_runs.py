@@ -167,6 +167,8 @@ def test_a_table_has_its_sidecar(tmp_path: Path) -> None:
     path = save_table(table, tmp_path / "t.csv", {"seed": 3})
     assert path.read_text() == "method,AP\nx,0.5\n"
     assert json.loads(path.with_suffix(".json").read_text())["seed"] == 3
+    save_table(pd.DataFrame({"file": ["caf\udce9"]}), path, {})  # bytes of a name, no letter
+    assert path.read_text() == "file\ncaf\\udce9\n"
 
 
 def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_names_are_no_formulas(name: str) -> None:
     assert len(texts) >= 5 and not any(text.get_parse_math() for text in texts)
 
 
+def test_names_that_are_no_letters_are_drawn_with_escapes() -> None:
+    figure, (ax,) = panel_grid([(64, 64)], 1, title="caf\udce9")
+    show_image(ax, np.zeros((3, 64, 64), np.uint8), "\udcff.png")
+    name_rows(ax, ["b\udce9"])
+    figure.draw_without_rendering()
+    assert figure.get_suptitle() == "caf\\udce9" and ax.get_title() == "\\udcff.png"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b\\udce9"]
+
+
 def test_ipython_displays_a_figure_once():
     formatters = pytest.importorskip("IPython.core.formatters")
     shell = formatters.DisplayFormatter()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from poselib.models.pretrained import load_official
 from poselib.skeletons import COCO
 from poselib.systems import build, known_options
 from poselib.systems.system import as_mapping
@@ -220,3 +223,18 @@ def test_the_options_of_a_system_are_those_of_its_dataclass() -> None:
     system = build("hae", COCO, backbone="hrnet_tiny", deconv_blocks=0, host="plain")
     assert system.options.keys() == HAE.keys()
     assert as_mapping(system.decode_options.grouping)["tag_threshold"] == 1.0
+
+
+@pytest.mark.parametrize("frame", ["center", "index"])
+@pytest.mark.parametrize("name", ["dekr", "grm", "logocap"])
+def test_a_network_knows_the_frame_of_its_system(
+    name: str, frame: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    backbone = "hrnet_tiny_light" if name == "grm" else "hrnet_tiny"
+    model = build(name, COCO, backbone=backbone, frame=frame).model
+    assert model.frame == frame
+    if name == "logocap":  # its official names are those of this network
+        torch.save(model.state_dict(), tmp_path / "official.pth")
+        load_official(model, tmp_path / "official.pth")
+        said = [str(each.message) for each in recwarn if each.category is UserWarning]
+        assert ['frame="index"' in text for text in said] == [True] * (frame == "center")
