@@ -139,7 +139,7 @@ def wrapped(text: str, width: float) -> str:
 
 
 def drawable(text: str) -> str:
-    """Return ``text`` with escapes for what no font has: bytes of file names that are no letters."""
+    """Return ``text`` with escapes for bytes of file names that are no letters."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
