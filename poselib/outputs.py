@@ -249,6 +249,24 @@ class HeatmapOutputs:
         return replace(self, heatmaps=torch.stack(maps).mean(dim=0))
 
 
+def clip_by_clip(frames: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
+    """Return the outputs of T frames of B clips each as those of B·T images, clip by clip."""
+
+    def joined(maps: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(maps), dim=1).flatten(0, 1)
+
+    related = [frame.relations for frame in frames if frame.relations]
+    relations = None
+    if related:
+        relations = JointRelations(
+            joined([each.pseudo_heatmaps for each in related]),
+            joined([each.correlation for each in related]),
+            joined([each.weights for each in related]),
+        )
+    heatmaps = joined([frame.heatmaps for frame in frames])
+    return HeatmapOutputs(heatmaps, frames[0].image_size, relations)
+
+
 def _resized(maps: Tensor, size: Size) -> Tensor:
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps

@@ -17,6 +17,7 @@ from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.data.loaders import collate
+from poselib.decoders.argmax import PEAK_SUBPIXEL, ArgmaxOptions, decode_argmax
 from poselib.decoders.associative import STAGES, AssociativeOptions, decode_associative
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.encoders.heatmap import heatmap_targets
@@ -25,6 +26,7 @@ from poselib.engine.decode_maps import decode_stages
 from poselib.engine.evaluate import evaluate
 from poselib.engine.predict import PredictOptions
 from poselib.losses.heatmap import heatmap_mse
+from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.ops.normalization import normalize
 from poselib.outputs import TagOutputs
@@ -73,6 +75,24 @@ def test_ties_and_what_is_not_finite_are_decoded_alike() -> None:
 def test_the_stages_are_timed_where_the_maps_are() -> None:
     times = decode_stages(_moved(decode_inputs(2, (64, 96))), repeats=2, warmup=1)
     assert times.wall.shape == (2, len(STAGES)) and (times.wall >= 0).all()
+
+
+@torch.no_grad()
+def test_propagated_heatmaps_and_their_poses_are_the_same() -> None:
+    tiny = PropagationConfig(backbone="hrnet_tiny", initializer_backbone="hrnet_tiny", width=32)
+    torch.manual_seed(0)
+    network, clips = PropagationNetwork(13, tiny).eval(), torch.randn(2, 3, 3, 128, 64)
+    torch.nn.init.constant_(network.relation.W[1].weight, 0.5)
+    expected = network(clips)
+    found = network.to(DEVICE)(clips.to(DEVICE))
+    torch.testing.assert_close(found.heatmaps.cpu(), expected.heatmaps, rtol=1e-3, atol=1e-3)
+    moved = replace(expected, heatmaps=expected.heatmaps.to(DEVICE), relations=None)
+    for subpixel in PEAK_SUBPIXEL:
+        options = ArgmaxOptions(subpixel=subpixel)
+        pairs = zip(decode_argmax(moved, options), decode_argmax(expected, options), strict=True)
+        for mine, theirs in pairs:
+            np.testing.assert_allclose(mine.keypoints, theirs.keypoints, atol=1e-3)
+            np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-6)
 
 
 def test_message_passing_is_timed_within_adaptation() -> None:

@@ -14,6 +14,7 @@ from poselib.outputs import (
     LocalGlobalOutputs,
     RegressionOutputs,
     TagOutputs,
+    clip_by_clip,
 )
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from tests.decoders.factories import ideal_outputs, scattered
@@ -309,3 +310,17 @@ def test_diagonal_and_entropy_of_relations() -> None:
         relations = JointRelations(maps, weights, weights)
         assert relations.diagonal.tolist() == [diagonal]
         assert relations.entropy.tolist() == pytest.approx([entropy])
+
+
+def test_frames_of_clips_follow_each_other() -> None:
+    """Three frames of two clips, one frame at a time, are six images: those of clip 0 first."""
+    frames = [single(seed) for seed in range(3)]
+    joined = clip_by_clip(frames)
+    assert joined.heatmaps.shape == (6, 3, 4, 6) and joined.relations
+    for clip in range(2):
+        for number, frame in enumerate(frames):
+            at = 3 * clip + number
+            assert torch.equal(joined.heatmaps[at], frame.heatmaps[clip])
+            assert frame.relations
+            assert torch.equal(joined.relations.weights[at], frame.relations.weights[clip])
+    assert clip_by_clip([replace(frames[0], relations=None)]).relations is None

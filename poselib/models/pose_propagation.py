@@ -8,7 +8,7 @@ frame's features are convolved; keypoint relations refine all of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -21,7 +21,7 @@ from poselib.models.propagator import Propagator, check_kernel_size
 from poselib.models.residual import conv_norm, initialize
 from poselib.ops.dynamic_convolution import correlate_each
 from poselib.ops.normalization import MEAN, STD
-from poselib.outputs import HeatmapOutputs, JointRelations
+from poselib.outputs import HeatmapOutputs, clip_by_clip
 from poselib.structures import Size
 
 Initializer = Literal["network", "concat", "none"]
@@ -72,7 +72,7 @@ class PropagationConfig:
 
 @dataclass(frozen=True)
 class PropagationState:
-    """What a frame hands on to the next.
+    """What a frame hands on to the next, of B people.
 
     Attributes:
         heatmaps: (B, K, h, w).
@@ -81,6 +81,21 @@ class PropagationState:
 
     heatmaps: Tensor
     features: Tensor
+
+    @classmethod
+    def join(cls, states: Sequence[PropagationState]) -> PropagationState:
+        """Return the state of the people of all states, in order, to step them in one batch."""
+        return cls(
+            torch.cat([each.heatmaps for each in states]),
+            torch.cat([each.features for each in states]),
+        )
+
+    def split(self) -> list[PropagationState]:
+        """Return a state for each person."""
+        return [
+            PropagationState(heatmaps[None], features[None])
+            for heatmaps, features in zip(self.heatmaps, self.features, strict=True)
+        ]
 
 
 class PropagationNetwork(nn.Module):
@@ -160,7 +175,7 @@ class PropagationNetwork(nn.Module):
         for frame in range(1, frames):
             state = PropagationState(outputs[-1].heatmaps, prepared[:, frame - 1])
             outputs.append(self._step(features[:, frame], state, outputs[0].image_size))
-        return _clip_by_clip(outputs)
+        return clip_by_clip(outputs)
 
     def start(self, images: Tensor) -> tuple[HeatmapOutputs, PropagationState]:
         """Return the outputs for the first frame (B, 3, H, W) of B streams, and their state."""
@@ -270,23 +285,3 @@ _NAMES = {
     "relation": "non_local_conv2d",
     "output_norm": "bn_u",
 }
-
-
-def _clip_by_clip(outputs: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
-    """Return the outputs of T frames of B clips each as those of B·T images."""
-
-    def joined(maps: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(maps), dim=1).flatten(0, 1)
-
-    relations = [each.relations for each in outputs if each.relations]
-    return replace(
-        outputs[0],
-        heatmaps=joined([each.heatmaps for each in outputs]),
-        relations=JointRelations(
-            joined([each.pseudo_heatmaps for each in relations]),
-            joined([each.correlation for each in relations]),
-            joined([each.weights for each in relations]),
-        )
-        if relations
-        else None,
-    )

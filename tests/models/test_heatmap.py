@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from poselib.engine.complexity import complexity, count_by_calls
-from poselib.models.heatmap import FEATURES, HeatmapNetwork, build_features
+from poselib.models.heatmap import (
+    FEATURES,
+    HeatmapNetwork,
+    HourglassFeatures,
+    build_features,
+)
+from poselib.models.hourglass import HourglassConfig, StackedHourglass
 from poselib.models.pose_refinement import PoseRefinementNetwork
 from poselib.models.pretrained import load_official
 from poselib.papers.published import published_table
@@ -106,6 +112,19 @@ def test_official_checkpoints_load(backbone: str, tmp_path: Path) -> None:
     assert torch.equal(ours(images(64, 64)).heatmaps, theirs(images(64, 64)).heatmaps)
     torch.save(ours.state_dict(), tmp_path / "own.pth")
     load_official(theirs, tmp_path / "own.pth")
+
+
+def test_hourglasses_lack_the_head_that_nothing_reads() -> None:
+    config = HourglassConfig(stacks=2, features=8, depth=2, increase=4)
+    torch.manual_seed(0)
+    whole, features = StackedHourglass(config, 5, tags=False), HourglassFeatures(config, 5)
+    missing, unexpected = features.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing and unexpected == ["outs.1.conv.weight", "outs.1.conv.bias"]
+    got = features(images(32, 48))
+    assert got.shape == (2, 8, 8, 12) and features.width == 8
+    torch.testing.assert_close(whole.outs[1](got), whole(images(32, 48)).heatmaps[0])
+    got.square().sum().backward()
+    assert all(value.grad is not None for value in features.parameters())
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet20", ""])

@@ -11,7 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
+from poselib.models.pose_propagation import (
+    PropagationConfig,
+    PropagationNetwork,
+    PropagationState,
+)
 from poselib.models.pretrained import load_official
 from poselib.ops.normalization import MEAN, STD
 from poselib.outputs import HeatmapOutputs
@@ -92,6 +96,25 @@ def test_a_stream_equals_a_clip_whatever_else_is_in_the_batch(options: dict) -> 
             assert one.relations is not None
             weights = together.relations.weights.unflatten(0, (2, 4))[1:, frame]
             torch.testing.assert_close(one.relations.weights, weights, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("options", [{}, {"propagator_layers": 0}, {"official": True, "width": 32}])
+def test_people_of_other_ages_step_in_one_batch(options: dict) -> None:
+    """One person is at the third frame, the other one at the first."""
+    model, images = network(**options), clips(2, 3)
+    first, second = (list(stream(model, images[n : n + 1])) for n in range(2))
+    older = model.start(images[:1, 0])[1]
+    older = model.step(images[:1, 1], older)[1]
+    joined = PropagationState.join([older, model.start(images[1:, 0])[1]])
+    assert [len(state.heatmaps) for state in joined.split()] == [1, 1]
+    outputs, state = model.step(torch.stack([images[0, 2], images[1, 1]]), joined)
+    expected = torch.cat([first[2].heatmaps, second[1].heatmaps])
+    scale = float(expected.abs().max())
+    assert float((outputs.heatmaps - expected).abs().max()) < 1e-5 * scale
+    again = PropagationState.join(state.split())
+    assert torch.equal(again.heatmaps, state.heatmaps)
+    assert torch.equal(again.features, state.features)
 
 
 @torch.no_grad()
