@@ -46,7 +46,7 @@ def outline_codes(outline: object, size: Size) -> list[Code]:
     if all(isinstance(part, int | float) for part in parts) or all(map(_is_pair, parts)):
         parts = [parts]
     # A point or a line encloses nothing.
-    polygons = [polygon for polygon in map(_polygon, parts) if len(polygon) >= 6]
+    polygons = [polygon for polygon in map(polygon_corners, parts) if len(polygon) >= 6]
     return rle.frPyObjects(polygons, *size) if polygons else []
 
 
@@ -93,8 +93,12 @@ def _is_pair(part: object) -> bool:
     return isinstance(part, list) and len(part) == 2
 
 
-def _polygon(part: object) -> FloatArray:
-    """Return x, y, x, y ... of the corners of a polygon."""
+def polygon_corners(part: object) -> FloatArray:
+    """Return x, y, x, y ... of the corners of a polygon.
+
+    Raises:
+        ValueError: they are no pairs of numbers, or native code would take too long to fill it.
+    """
     try:
         points = np.array(part)
     except ValueError:  # of different lengths

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from poselib.data.keypoint_dataset import KeypointImages
+from poselib.data.catalog import open_dataset
+from poselib.data.clips import VideoClips
 from poselib.data.readers.aic import AicKeypoints
 from poselib.data.readers.coco import CocoImages, CocoKeypoints, read_annotations, read_results
 from poselib.data.readers.flic import FlicImages
@@ -19,12 +20,13 @@ from poselib.data.readers.hieve import HieveKeypoints
 from poselib.data.readers.lsp import LspImages
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.readers.ochuman import OcHumanKeypoints
+from poselib.data.readers.posetrack18 import PoseTrack18Keypoints
 from poselib.data.readers.uav_human import UavHumanKeypoints
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.comparison import compare
 from poselib.skeletons import COCO
 from poselib.structures import Poses
-from tests.data.factories import aic, flic, hieve, lsp, mpii, ochuman, uav_human
+from tests.data.factories import aic, flic, hieve, lsp, mpii, ochuman, posetrack18, uav_human
 from tests.data.factories.images import images
 from tests.data.factories.mat import save, struct
 from tests.fuzz.arrays import odd_fields
@@ -34,7 +36,7 @@ from tests.fuzz.raw_bytes import damage
 from tests.metrics.factories import random_crowd
 
 
-def use(dataset: KeypointImages) -> None:
+def use(dataset: Any) -> None:
     """Read images and annotations; check that nothing senseless was accepted."""
     table = dataset.annotations()
     for values in (table.keypoints, table.boxes, table.areas):
@@ -75,7 +77,11 @@ def several_files(
 
 
 def mat_corpus(
-    share: float, content: Callable[[], dict[str, Any]], read: Action, prepare: Action
+    share: float,
+    content: Callable[[], dict[str, Any]],
+    read: Action,
+    prepare: Action,
+    file: str = "a.mat",
 ) -> Corpus:
     """Return the corpus of a file of MATLAB whose fields or bytes are changed."""
 
@@ -83,7 +89,7 @@ def mat_corpus(
         variables = content()
         for _ in range(rng.integers(0, 4)):
             odd_fields(rng, variables[str(rng.choice(sorted(variables)))])
-        path = folder / "a.mat"
+        path = folder / file
         with contextlib.suppress(TypeError, ValueError):  # what cannot be written
             save(path, **variables)
         if rng.random() < 0.6:
@@ -91,7 +97,7 @@ def mat_corpus(
 
     def prepare_file(folder: Path) -> None:
         prepare(folder)
-        save(folder / "a.mat", **content())
+        save(folder / file, **content())
 
     return Corpus(share, prepare_file, write, read)
 
@@ -176,6 +182,18 @@ def read_uav(folder: Path) -> None:
     use(UavHumanKeypoints(folder / "annotations", folder / "frames"))
 
 
+def posetrack_folder(folder: Path) -> None:
+    posetrack18.write(folder, posetrack18.labels())
+
+
+def read_posetrack(folder: Path) -> None:
+    frames = PoseTrack18Keypoints(folder / "annotations" / "val", folder)
+    use(frames)
+    clips = VideoClips(frames)
+    for n in range(min(len(clips), 2)):
+        assert all(np.isfinite(frame.keypoints).all() for frame in clips[n].frames)
+
+
 def mpii_entries() -> list[dict[str, Any]]:
     return [mpii.entry(), mpii.entry("b.jpg", 12), mpii.entry("a.jpg", 30)]
 
@@ -193,12 +211,27 @@ def mpii_release() -> dict[str, Any]:
     return {"RELEASE": struct(mpii.release(*listed))}
 
 
+def penn_action() -> dict[str, Any]:
+    joints, frames = np.arange(13), np.arange(3)[:, None]
+    return {
+        **{"x": 10.0 + joints + frames, "y": 2.0 * joints + 1 + 0 * frames},
+        **{"visibility": 1.0 + 0 * joints + 0 * frames, "train": np.array([[1.0]])},
+        **{"bbox": np.array([[5, 3, 24, 30.0]] * 3), "action": np.array(["jump"], object)},
+        **{"dimensions": np.array([[40.0, 60, 3]]), "nframes": np.array([[3.0]])},
+    }
+
+
+def penn_folder(folder: Path) -> None:
+    (folder / "labels").mkdir()
+    images(folder, [f"frames/0001/{n:06d}.jpg" for n in (1, 2, 3)])
+
+
 def lsp_images(folder: Path) -> None:
     images(folder, [f"im{number:05d}.jpg" for number in range(1, 31)])
 
 
 DATASETS: dict[str, Corpus] = {
-    "coco": json_corpus(0.2, coco_content, read_coco, coco_folder),
+    "coco": json_corpus(0.14, coco_content, read_coco, coco_folder),
     "results": json_corpus(0.06, results, read_result_file, coco_folder),
     "aic": json_corpus(0.05, aic.content, lambda f: use(AicKeypoints(f / "a.json", f)), aic_folder),
     "ochuman": json_corpus(0.05, ochuman.content, read_ochuman, ochuman_folder),
@@ -212,11 +245,25 @@ DATASETS: dict[str, Corpus] = {
     "uav_human": several_files(
         0.04, uav_human.content(), "annotations/{}.json", read_uav, uav_folder
     ),
+    "posetrack18": several_files(
+        0.04,
+        {posetrack18.VIDEO: posetrack18.labels()},
+        "annotations/val/{}.json",
+        read_posetrack,
+        posetrack_folder,
+    ),
     "mpii_json": json_corpus(
         0.04, mpii_entries, lambda f: use(MpiiImages.from_json(f / "a.json", f)), two_images
     ),
     "mpii_mat": mat_corpus(
         0.04, mpii_release, lambda f: use(MpiiImages.from_mat(f / "a.mat", f, "train")), two_images
+    ),
+    "penn_action": mat_corpus(
+        0.02,
+        penn_action,
+        lambda f: use(open_dataset("penn_action", "train", f)),
+        penn_folder,
+        "labels/0001.mat",
     ),
     "flic": mat_corpus(
         0.03,

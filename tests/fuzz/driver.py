@@ -43,8 +43,11 @@ OUTCOMES = (*CLEAN, "unclear", "warning", "traceback", "crash", "hang", "execute
 SECONDS = 30.0  # that one input may take
 MEMORY = 3 << 30  # bytes that the inputs may take
 LONGEST = 1200  # characters of a message, without the names of files
-# What libpng and libjpeg print of files that they can read; OpenCV has no way to hear it.
-NATIVE = re.compile(r"^(libpng warning: .*|Corrupt JPEG data: .*|Premature end of JPEG file)?$")
+# What libpng, libjpeg and libtiff print of files that they can read; OpenCV cannot stop them.
+NATIVE = re.compile(
+    r"^(libpng warning: .*|Corrupt JPEG data: .*|Premature end of JPEG file|"
+    r"Warning: unknown JFIF .*|_?TIFF\w+: .*|tempfile\.tif: .*)?$"
+)
 KEPT = 200  # inputs that are not clean, in the report
 
 
@@ -200,9 +203,9 @@ def report(results: Sequence[Result], seed: int) -> dict[str, object]:
 def table(counts: dict[str, dict[str, int]]) -> str:
     """Return counts as lines of text, with a last one for all."""
     total = {name: sum(row[name] for row in counts.values()) for name in OUTCOMES}
-    lines = [f"{'':10}" + "".join(f"{name:>10}" for name in OUTCOMES)]
+    lines = [f"{'':12}" + "".join(f"{name:>10}" for name in OUTCOMES)]
     for name, row in {**counts, "all": total}.items():
-        lines.append(f"{name:10}" + "".join(f"{row[outcome]:>10}" for outcome in OUTCOMES))
+        lines.append(f"{name:12}" + "".join(f"{row[outcome]:>10}" for outcome in OUTCOMES))
     return "\n".join(lines)
 
 

@@ -30,6 +30,7 @@ from poselib.data.readers.json_fields import (
     text,
 )
 from poselib.data.readers.videos import FPS, check_one_size, frame_time, unlabel_outside
+from poselib.data.regions import polygon_corners
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
 from poselib.typing import FloatArray, IntArray
@@ -201,4 +202,9 @@ def _polygons(image: Entry, where: str) -> tuple[FloatArray, ...]:
         raise ValueError(f"{where}: ignore_regions: expected as many x as y, found {found}")
     # Fewer than three corners enclose nothing.
     pairs = [np.array(pair, float).T for pair in zip(*sides, strict=True) if len(pair[0]) > 2]
+    for outline in pairs:
+        try:
+            polygon_corners(outline)
+        except ValueError as error:
+            raise ValueError(f"{where}: ignore_regions: {error}") from error
     return tuple(pair + PIXEL_CENTER for pair in pairs)

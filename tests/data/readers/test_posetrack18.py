@@ -121,6 +121,10 @@ def put(value: Any, *path: Any) -> Callable[[Any], None]:
         (put(10000070000, "images", 2, "id"), "images: an id is used twice: 10000070000"),
         (put([[1, 2]], "images", 0, "ignore_regions_x"), "ignore_regions: expected as many x"),
         (
+            put([[40, 1e9, 50, 40], [1]], "images", 0, "ignore_regions_x"),
+            "ignore_regions: expected px within",
+        ),
+        (
             put(["a"], "images", 0, "ignore_regions_x"),
             "ignore_regions_x: expected lists of numbers",
         ),
