@@ -142,13 +142,13 @@ class Clip:
         seen = [(frame.keypoints[..., 2] > 0).any(axis=1) for frame in self.frames]
         return np.any(seen, axis=0)
 
-    def each(self, change: Callable[[Sample], Sample]) -> Clip:
-        """Return the clip with every frame changed in the same way."""
-        return replace(self, frames=tuple(change(frame) for frame in self.frames))
+    def each(self, change: Callable[[Sample, int], Sample]) -> Clip:
+        """Return the clip with every frame changed, by its sample and its position."""
+        return replace(self, frames=tuple(map(change, self.frames, range(len(self)))))
 
     def only(self, people: BoolArray | IntArray) -> Clip:
         """Return the clip with some of its people, of a mask (N,) or of indices."""
-        return self.each(lambda frame: frame.only(people))
+        return self.each(lambda frame, _: frame.only(people))
 
 
 def _layout(sample: Sample, what: str) -> object:

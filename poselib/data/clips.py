@@ -1,4 +1,4 @@
-"""Clips of consecutive frames, from any dataset of the frames of videos."""
+"""Clips of consecutive frames, from any dataset of videos; and their people one by one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ from poselib.structures import Clip, Sample, sample_index
 from poselib.typing import IntArray
 
 
+class AnnotatedSamples(Protocol):
+    """A dataset of images with annotated people."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+    def annotations(self) -> AnnotationTable: ...
+
+
 class VideoFrames(Protocol):
     """A dataset of the frames of videos, in their order: real ones and synthetic clips.
 
     Attributes:
         skeleton: which keypoints it annotates.
         videos, times: of each frame, its video and seconds from the start of it.
+        track_ids: returns the numbers of the people of a frame, without reading it.
     """
 
     skeleton: Skeleton
@@ -34,6 +45,8 @@ class VideoFrames(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Sample: ...
+
+    def track_ids(self, index: int, /) -> IntArray: ...
 
     def annotations(self) -> AnnotationTable: ...
 
@@ -146,3 +159,84 @@ class VideoClips:
         samples = [self.dataset[position] for position in window]
         times = [self.dataset.times[position] for position in window]
         return join_frames(samples, times, self.dataset.videos[window[0]])
+
+
+class PersonClips:
+    """Clips of the frames of videos, one for each person in them: what a crop is taken of.
+
+    Args:
+        dataset, frames, step: see ``VideoClips``.
+
+    Attributes:
+        clips: those with all people.
+        people: the position in ``clips`` and the track of each item.
+
+    Example:
+        >>> people = PersonClips(open_dataset("clip_crowd", "val", count=1), frames=5)
+        >>> clip = people[0]
+        >>> len(clip), clip.frames[0].keypoints.shape
+        (5, (1, 15, 3))
+    """
+
+    def __init__(
+        self, dataset: VideoFrames, frames: int | None = None, step: int | None = None
+    ) -> None:
+        self.clips = VideoClips(dataset, frames, step)
+        self.people = [
+            (number, track)
+            for number, window in enumerate(self.clips.windows)
+            for track in np.unique(np.concatenate([dataset.track_ids(n) for n in window])).tolist()
+        ]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> Clip:
+        number, track = self.people[sample_index(index, len(self))]
+        clip = self.clips[number]
+        tracks = clip.frames[0].tracks
+        rows = np.flatnonzero(tracks == track) if tracks is not None else np.zeros(0, np.int64)
+        return clip.only(rows) if len(rows) else _without_labels(clip, track)
+
+
+def _without_labels(clip: Clip, track: int) -> Clip:
+    """Return a clip with the row of a person who is hidden in all of its frames."""
+
+    def change(frame: Sample, _: int) -> Sample:
+        return replace(
+            frame,
+            keypoints=np.zeros((1, *frame.keypoints.shape[1:]), np.float32),
+            areas=np.zeros(1, np.float32),
+            boxes=np.zeros((1, 4), np.float32),
+            tracks=np.array([track]),
+        )
+
+    return clip.each(change)
+
+
+class PersonImages:
+    """Images, one for each of their labeled people: what a crop is taken of.
+
+    Args:
+        dataset: photographs or frames with annotations.
+
+    Attributes:
+        dataset: as given.
+        people: the position of the image in it and the row of the person of each item.
+    """
+
+    def __init__(self, dataset: AnnotatedSamples) -> None:
+        self.dataset = dataset
+        table = dataset.annotations()
+        self.people = [
+            (image, row)
+            for image in range(len(dataset))
+            for row in range(len(table.labeled_rows(image)))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, row = self.people[sample_index(index, len(self))]
+        return self.dataset[image].only(np.array([row]))

@@ -20,6 +20,7 @@ from poselib.data.image_io import exif_orientation, image_size, read_image
 from poselib.data.regions import decode_region, fill_polygons
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size, sample_index
+from poselib.typing import IntArray
 
 __all__ = ["AnnotatedImage", "AnnotationTable", "KeypointImages", "gather"]
 
@@ -70,6 +71,11 @@ class KeypointImages:
     def times(self) -> tuple[float, ...]:
         """Seconds of each image from the start of its video; empty in one of photographs."""
         return self.table.times
+
+    def track_ids(self, index: int) -> IntArray:
+        """Return the numbers of the labeled people of a frame; none in a dataset of photographs."""
+        rows, tracks = self.table.labeled_rows(index), self.table.tracks
+        return np.zeros(0, np.int64) if tracks is None else tracks[rows]
 
     @property
     def category_id(self) -> int:

@@ -20,24 +20,32 @@ from poselib.structures import AffineTransform, Sample, Size
 
 
 def crop_transform(
-    center: tuple[float, float], side: float, size: int, rotation: float = 0.0, flip: bool = False
+    center: tuple[float, float],
+    side: float | tuple[float, float],
+    size: int | Size,
+    rotation: float = 0.0,
+    flip: bool = False,
 ) -> AffineTransform:
-    """Return the transform from a rotated square of an image to an upright image of ``size`` px.
+    """Return the transform from a rotated rectangle of an image to an upright image.
 
     Args:
-        center: (x, y) of the square, px of the source; it lands in the middle of the target.
-        side: side of the square, px of the source.
-        size: side of the target, px.
+        center: (x, y) of the rectangle, px of the source; it lands in the middle of the target.
+        side: side of a square, or (width, height) of a rectangle, px of the source. A rectangle of
+            other proportions than the target is stretched, and rotated after that.
+        size: side, or (H, W), of the target, px.
         rotation: degrees; a positive angle rotates the image content counterclockwise.
         flip: mirror the target horizontally.
     """
-    scale, angle = size / side, math.radians(rotation)
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    linear = np.array([[cosine, sine], [-sine, cosine]])
-    offset = np.full(2, size / 2) - linear @ np.asarray(center, dtype=np.float64)
+    height, width = (size, size) if isinstance(size, int) else size
+    sides = side if isinstance(side, tuple) else (side, side)
+    angle, x, y = math.radians(rotation), width / sides[0], height / sides[1]
+    cosine, sine = math.cos(angle), math.sin(angle)
+    linear = np.array([[x * cosine, y * sine], [-x * sine, y * cosine]])
+    middle = np.array([width / 2, height / 2])
+    offset = middle - linear @ np.asarray(center, dtype=np.float64)
     warp = AffineTransform(np.column_stack([linear, offset]))
-    # With continuous coordinates, x -> size - x maps the left edge to the right one.
-    mirror = AffineTransform(np.array([[-1.0, 0.0, float(size)], [0.0, 1.0, 0.0]]))
+    # With continuous coordinates, x -> width - x maps the left edge to the right one.
+    mirror = AffineTransform(np.array([[-1.0, 0.0, float(width)], [0.0, 1.0, 0.0]]))
     return warp.then(mirror) if flip else warp
 
 

@@ -52,6 +52,7 @@ def test_any_sample_is_augmented(
         ignore_outside=data.draw(st.booleans()),
     )
     result = augment(sample, rng)
+    assert isinstance(augment.size, int)
     assert_sound(result, (augment.size, augment.size))
     assert (result.keypoints[..., 2] > 0).any(axis=1).all()
 

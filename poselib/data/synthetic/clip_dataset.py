@@ -19,7 +19,7 @@ from poselib.data.synthetic.config import ClipConfig
 from poselib.data.synthetic.export import DOCUMENT, FORMATS, check_arguments, write_folder
 from poselib.skeletons import POSETRACK18, Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
-from poselib.typing import BoolArray, Float32Array
+from poselib.typing import BoolArray, Float32Array, IntArray
 
 __all__ = ["ClipConfig", "SyntheticClips", "write_clips"]
 
@@ -75,6 +75,10 @@ class SyntheticClips:
                 self._clips.clear()  # frames are mostly asked for in their order
             self._clips[index] = SyntheticClip(self.config, self.seed, index)
         return self._clips[index]
+
+    def track_ids(self, index: int) -> IntArray:
+        """Return the numbers of all people of the clip of a frame, hidden ones too."""
+        return np.arange(self.clip(index // self.config.frames).people)
 
     def _frame(self, index: int) -> ClipFrame:
         clip, number = self.clip(index // self.config.frames), index % self.config.frames
