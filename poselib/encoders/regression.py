@@ -17,7 +17,7 @@ from poselib.ops.center_regions import (
     center_regions,
 )
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.ops.map_coordinates import FRAMES, Frame
+from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel
 from poselib.ops.offsets import PersonSize, squared_sizes
 from poselib.structures import Batch, RegressionTargets
 
@@ -113,7 +113,10 @@ def regression_targets(
         if value not in known:
             raise ValueError(f"{name} must be one of {known}, not {value!r}")
     size = (height // stride, width // stride)
-    centers = _with_presence(batch, centers, min_area)
+    # The official code rounds centers towards zero: those less than a cell left of or above the map
+    # are in its first cell.
+    least = -stride if region == "window" else 0
+    centers = _with_presence(batch, centers, min_area, frame, least)
     points = torch.cat([batch.keypoints, centers[:, :, None]], dim=2)
     sigmas = [sigma] * batch.keypoints.shape[2] + [center_sigma]
     heatmaps = gaussian_heatmaps(points, batch.size, size, sigmas, window="point", frame=frame)
@@ -148,12 +151,18 @@ def mean_positions(keypoints: Tensor) -> Tensor:
     return total / labeled.sum(dim=-2).clamp(min=1)
 
 
-def _with_presence(batch: Batch, centers: Tensor | None, min_area: float) -> Tensor:
-    """Return centers (B, N, 3): x, y in px, and 1 for people who have one, else 0."""
+def _with_presence(
+    batch: Batch, centers: Tensor | None, min_area: float, frame: Frame, least: int
+) -> Tensor:
+    """Return centers (B, N, 3): x, y in px, and 1 for people who have one, else 0.
+
+    Those at 0 or above ``least``, px of the frame, have one.
+    """
     points = mean_positions(batch.keypoints) if centers is None else centers.to(batch.keypoints)
     limit = points.new_tensor([batch.size[1], batch.size[0]])
     present = (batch.keypoints[..., 2] > 0).any(dim=-1)
-    present &= ((points >= 0) & (points < limit)).all(dim=-1)
+    px = points - half_pixel(frame)
+    present &= (((px >= 0) | (px > least)) & (px < limit)).all(dim=-1)
     if min_area:
         scales = np.array([transform.scale for transform in batch.to_original])
         factors = torch.as_tensor(scales**2, dtype=batch.areas.dtype, device=batch.areas.device)
