@@ -137,8 +137,8 @@ def _warn_of_use(model: nn.Module, official: bool, path: str | Path) -> None:
     if getattr(scoring, "untrained", False):
         warnings.warn(
             f"{path}: holds no scoring net, and that of this system is untrained, by which poses "
-            "will be ranked. Attach a trained one with engine.scoring_net, or build the system "
-            "with scoring=False",
+            "will be ranked. Load a published one with models.scoring.load_official_scoring, train "
+            "one with engine.scoring_net, or build the system with scoring=False",
             stacklevel=3,
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from poselib.skeletons import Skeleton
+from poselib.models.pretrained import read_weights
+from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
 Pairs = tuple[tuple[str, str], ...]
 Unit = Literal["torso", "left_leg"]
@@ -102,3 +104,65 @@ def neighbors(skeleton: Skeleton) -> Pairs:
 
 def _indices(skeleton: Skeleton, pairs: Pairs) -> Tensor:
     return torch.tensor([[skeleton.index(a), skeleton.index(b)] for a, b in pairs])
+
+
+# Official files: their pairs of keypoints, by number, in the order of their features.
+_COCO_PAIRS = (
+    *((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6), (5, 7), (5, 11)),
+    *((6, 8), (6, 12), (7, 9), (8, 10), (11, 12), (11, 13), (12, 14), (13, 15), (14, 16)),
+)
+_CROWDPOSE_PAIRS = (
+    *((12, 13), (13, 0), (13, 1), (0, 2), (1, 3), (2, 4), (3, 5), (0, 6), (1, 7), (6, 8)),
+    *((7, 9), (8, 10), (9, 11), (6, 7), (0, 1)),
+)
+_OFFICIAL: tuple[tuple[Skeleton, tuple[tuple[int, int], ...], Unit], ...] = (
+    (COCO, _COCO_PAIRS, "torso"),
+    (CROWDPOSE, _CROWDPOSE_PAIRS, "left_leg"),
+)
+_OFFICIAL_LAYERS = {"l1": "layers.0", "l2": "layers.2", "l3": "layers.4"}
+
+
+def load_official_scoring(model: ScoringNet, path: str | Path) -> None:
+    """Give a scoring net the weights of an official file, whose features have another order.
+
+    Args:
+        model: changed in place; of COCO's keypoints, or of CrowdPose's with ``unit="left_leg"``.
+        path: a file of ``torch.save`` or safetensors; only tensors and plain values are unpickled.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it holds no weights or not those of ``model``, or no official file was trained
+            for the skeleton or with the unit of ``model``.
+    """
+    columns, signs = _official_columns(model)
+    weights = {}
+    for name, value in read_weights(path).items():
+        layer, _, kind = name.removeprefix("module.").rpartition(".")
+        weights[f"{_OFFICIAL_LAYERS.get(layer, layer)}.{kind}"] = value
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if found != expected:
+        raise ValueError(f"{path} does not fit {type(model).__name__}: {found}, not {expected}")
+    weights["layers.0.weight"] = weights["layers.0.weight"][:, columns] * signs
+    model.load_state_dict(weights)
+
+
+def _official_columns(model: ScoringNet) -> tuple[Tensor, Tensor]:
+    """Return the position of each feature among the official ones, and its sign there."""
+    keypoints, edges = model.skeleton.keypoints, [tuple(edge) for edge in model.edges.tolist()]
+    official = [entry for entry in _OFFICIAL if entry[0].keypoints == keypoints]
+    if not official:
+        raise ValueError(f"no official scoring net has the keypoints of {model.skeleton.name!r}")
+    skeleton, pairs, unit = official[0]
+    if model.unit != unit:
+        raise ValueError(f"official files of {skeleton.name!r} need unit={unit!r}")
+    if {frozenset(pair) for pair in pairs} != {frozenset(edge) for edge in edges}:
+        raise ValueError(f"official files of {skeleton.name!r} have other neighbors: {pairs}")
+    positions = [pairs.index(e if e in pairs else (e[1], e[0])) for e in edges]
+    offsets = [2 * position + axis for position in positions for axis in (0, 1)]
+    lengths = [2 * len(pairs) + position for position in positions]
+    columns = [*offsets, *lengths, *range(3 * len(pairs), 3 * len(pairs) + len(keypoints))]
+    signs = torch.ones(len(columns))
+    forward = torch.tensor([1.0 if edge in pairs else -1.0 for edge in edges])
+    signs[: 2 * len(pairs)] = forward.repeat_interleave(2)
+    return torch.tensor(columns), signs

@@ -11,24 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.models.scoring import ScoringNet, Unit, neighbors
+from poselib.models.scoring import ScoringNet, Unit, load_official_scoring, neighbors
 from poselib.skeletons import COCO, CROWDPOSE, LSP, SKELETONS, Skeleton
 from tests.models.official import weights_rule
 
 torch.set_num_threads(1)
 
 OFFICIAL = {17: ScoringNet(COCO), 14: ScoringNet(CROWDPOSE, unit="left_leg")}
-# Pairs of keypoints, by number, in the order of the features of official weights.
-COCO_PAIRS = (
-    *((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6), (5, 7), (5, 11)),
-    *((6, 8), (6, 12), (7, 9), (8, 10), (11, 12), (11, 13), (12, 14), (13, 15), (14, 16)),
-)
-CROWDPOSE_PAIRS = (
-    *((12, 13), (13, 0), (13, 1), (0, 2), (1, 3), (2, 4), (3, 5), (0, 6), (1, 7), (6, 8)),
-    *((7, 9), (8, 10), (9, 11), (6, 7), (0, 1)),
-)
-PAIRS = {17: COCO_PAIRS, 14: CROWDPOSE_PAIRS}
-LAYERS = {"l1": "layers.0", "l2": "layers.2", "l3": "layers.4"}
 # A hand has no torso; its limbs are 3, 4 and 5 px long in ``HAND_POSE``.
 HAND = Skeleton(
     "hand", ("palm", "thumb", "index"), (0.1,) * 3, (), (("palm", "thumb"), ("thumb", "index"))
@@ -36,24 +25,11 @@ HAND = Skeleton(
 HAND_POSE = torch.tensor([[[0.0, 0.0], [3.0, 0.0], [3.0, 5.0]]])
 
 
-def load_official(golden_dir: Path, net: ScoringNet) -> None:
-    """Give a net the official weights, whose features have another order and other signs."""
-    count, pairs = len(net.skeleton), PAIRS[len(net.skeleton)]
-    keys = json.loads((golden_dir / "dekr_rescore_net.keys.json").read_text())[str(count)]
-    weights = {}
-    for name, value in weights_rule(golden_dir).fill(keys).items():
-        layer, kind = name.split(".")
-        weights[f"{LAYERS[layer]}.{kind}"] = torch.from_numpy(value)
-    edges = [tuple(edge) for edge in net.edges.tolist()]
-    positions = [pairs.index(e if e in pairs else (e[1], e[0])) for e in edges]
-    offsets = [2 * position + axis for position in positions for axis in (0, 1)]
-    columns = [*offsets, *(2 * len(pairs) + p for p in positions)]
-    columns += range(3 * len(pairs), 3 * len(pairs) + count)
-    signs = torch.ones(len(columns))
-    forward = torch.tensor([1.0 if edge in pairs else -1.0 for edge in edges])
-    signs[: 2 * len(pairs)] = forward.repeat_interleave(2)
-    weights["layers.0.weight"] = weights["layers.0.weight"][:, columns] * signs
-    net.load_state_dict(weights)
+def official_file(golden_dir: Path, keypoints: int, path: Path, prefix: str = "") -> Path:
+    keys = json.loads((golden_dir / "dekr_rescore_net.keys.json").read_text())[str(keypoints)]
+    weights = weights_rule(golden_dir).fill(keys)
+    torch.save({prefix + name: torch.from_numpy(value) for name, value in weights.items()}, path)
+    return path
 
 
 def poses_of(skeleton: Skeleton, count: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -63,11 +39,12 @@ def poses_of(skeleton: Skeleton, count: int = 5, seed: int = 0) -> tuple[Tensor,
 
 
 @pytest.mark.golden
+@pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("keypoints", [17, 14])
-def test_official_scores(golden_dir: Path, keypoints: int) -> None:
+def test_official_scores(golden_dir: Path, tmp_path: Path, keypoints: int, prefix: str) -> None:
     skeleton, unit = OFFICIAL[keypoints].skeleton, OFFICIAL[keypoints].unit
     net = ScoringNet(skeleton, unit=unit)
-    load_official(golden_dir, net)
+    load_official_scoring(net, official_file(golden_dir, keypoints, tmp_path / "net.pth", prefix))
     with np.load(golden_dir / "dekr_rescore_net.npz") as data, torch.no_grad():
         poses = torch.tensor(data[f"k{keypoints}_poses"])
         scores = net(poses[..., :2], poses[..., 2])
@@ -181,6 +158,39 @@ def test_a_checkpoint_holds_the_layers_alone() -> None:
     ]
     other.load_state_dict(state)
     assert torch.equal(net(*poses_of(COCO)), other(*poses_of(COCO)))
+
+
+def saved(path: Path, inputs: int = 74, **more: Tensor) -> Path:
+    weights = {"l1.weight": torch.ones(256, inputs), "l1.bias": torch.ones(256)}
+    weights |= {"l2.weight": torch.ones(256, 256), "l2.bias": torch.ones(256)}
+    torch.save(weights | {"l3.weight": torch.ones(1, 256), "l3.bias": torch.ones(1)} | more, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (ScoringNet(CROWDPOSE, unit="left_leg"), "does not fit ScoringNet: .*74.*not .*59"),
+        (ScoringNet(COCO, hidden=8), "does not fit ScoringNet"),
+        (ScoringNet(CROWDPOSE), "official files of 'crowdpose' need unit='left_leg'"),
+        (ScoringNet(COCO, unit="left_leg"), "official files of 'coco' need unit='torso'"),
+        (ScoringNet(LSP), "no official scoring net has the keypoints of 'lsp'"),
+        (ScoringNet(replace(COCO, limbs=COCO.limbs[1:])), "'coco' have other neighbors"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path: Path, net: ScoringNet, message: str) -> None:
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        load_official_scoring(net, saved(tmp_path / "net.pth"))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_incomplete_and_missing_files(tmp_path: Path) -> None:
+    extra = saved(tmp_path / "extra.pth", **{"l4.bias": torch.ones(1)})
+    with pytest.raises(ValueError, match="does not fit"):
+        load_official_scoring(ScoringNet(COCO), extra)
+    with pytest.raises(FileNotFoundError):
+        load_official_scoring(ScoringNet(COCO), tmp_path / "none.pth")
 
 
 def test_what_cannot_be_scored() -> None:
