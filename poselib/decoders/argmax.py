@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,7 +78,10 @@ def decode_argmax(outputs: HeatmapOutputs, options: ArgmaxOptions | None = None)
     found = (values > 0)[..., None]
     points = torch.where(found, px + half_pixel(options.frame), 0.0)
     table = torch.cat([points, values.clamp(min=0.0)[..., None]], dim=-1).cpu().numpy()
-    return [Poses(row[None, :, :2], row[None, :, 2], row[None, :, 2].mean(axis=1)) for row in table]
+    means = table[..., 2].mean(axis=1, dtype=np.float64).astype(np.float32)
+    return [
+        Poses(row[None, :, :2], row[None, :, 2], means[n : n + 1]) for n, row in enumerate(table)
+    ]
 
 
 def highest_cells(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from poselib.decoders.argmax import PEAK_SUBPIXEL, ArgmaxOptions, decode_argmax
 from poselib.decoders.associative import AssociativeOptions, decode_associative
-from poselib.decoders.grouping import GroupingOptions
+from poselib.decoders.grouping import (
+    DistanceReduction,
+    GroupingOptions,
+    ProgressiveUnit,
+    TieRule,
+)
 from poselib.decoders.local_global import (
     LocalGlobalOptions,
     Prior,
@@ -23,9 +29,9 @@ from poselib.decoders.local_global import (
 from poselib.decoders.regression import RegressionOptions, decode_regression
 from poselib.ops.dynamic_convolution import Ties
 from poselib.ops.keypoint_expansion import KeypointExpansion
-from poselib.ops.map_coordinates import FRAMES
+from poselib.ops.map_coordinates import CROP_FRAMES, FRAMES
 from poselib.ops.peaks import SUBPIXEL
-from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
+from poselib.outputs import HeatmapOutputs, LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton
 from tests.strategies import (
     assert_same_people,
@@ -51,7 +57,10 @@ def associative_options(draw: st.DrawFn, keypoints: int) -> AssociativeOptions:
         max_candidates=draw(st.sampled_from([1, 3, 30])),
         round_distance=draw(flags),
         threshold_before_assignment=draw(flags),
-        distance_reduction=draw(st.sampled_from(["min", "mean"])),
+        distance_reduction=draw(st.sampled_from(get_args(DistanceReduction))),
+        max_people=draw(st.sampled_from([None, 1, 3])),
+        tie_rule=draw(st.sampled_from(get_args(TieRule))),
+        progressive_unit=draw(st.sampled_from(get_args(ProgressiveUnit))),
     )
     return AssociativeOptions(
         order=draw(st.one_of(st.just("progressive"), st.permutations(range(keypoints)))),
@@ -78,6 +87,30 @@ def test_any_maps_and_tags_are_decoded(
         warnings.simplefilter("error")
         found = decode_associative(outputs, data.draw(associative_options(keypoints)))
         assert_sound(found, images, keypoints)
+
+
+@quick
+@given(st.data(), generators, dtypes)
+def test_any_maps_have_one_pose_each(
+    data: st.DataObject, rng: np.random.Generator, dtype: torch.dtype
+) -> None:
+    """Or one without a keypoint, where no value is above 0."""
+    images, keypoints, size = (
+        data.draw(st.integers(0, 3)),
+        data.draw(st.integers(1, 3)),
+        data.draw(sizes),
+    )
+    outputs = HeatmapOutputs(
+        wild(rng, images, keypoints, *size).to(dtype), (4 * size[0], 4 * size[1])
+    )
+    options = ArgmaxOptions(
+        data.draw(st.sampled_from(CROP_FRAMES)), data.draw(st.sampled_from(PEAK_SUBPIXEL))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = decode_argmax(outputs, options)
+        assert all(len(poses) == 1 for poses in found)
+        assert_sound(found, images, keypoints, complete=False)
 
 
 def center_options(draw: st.DrawFn) -> dict[str, float]:
