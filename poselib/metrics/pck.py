@@ -20,6 +20,7 @@ from poselib.typing import BoolArray, FloatArray
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 # MPII annotates them, but no evaluation counts them.
 NOT_COUNTED = ("pelvis", "thorax")
+HEAD_FRACTION = 0.6  # of the diagonal of the head box
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def multi_person_ap(
     counted = _counted(skeleton)
     kept = [skeleton.keypoints[k] for k in counted]
     values = joint_ap(poses, people, head_sizes, skeleton, [threshold])[0]
-    return _parts(dict(zip(kept, values.tolist(), strict=True)), ("upper_neck", "head_top"))
+    return part_means(dict(zip(kept, values.tolist(), strict=True)), ("upper_neck", "head_top"))
 
 
 def joint_ap(
@@ -157,7 +158,7 @@ def single_person_pckh(
     total = (
         float((right[counted] * times)[times > 0].sum() / times.sum()) if times.any() else np.nan
     )
-    return _parts(rates, ("head_top",), total)
+    return part_means(rates, ("head_top",), total)
 
 
 def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> FloatArray:
@@ -208,13 +209,24 @@ def _average_precision(scores: FloatArray, hits: BoolArray, annotated: FloatArra
     return values
 
 
-def _parts(joints: dict[str, float], head: tuple[str, ...], total: float | None = None) -> PartAP:
-    """Average the sides; the total is the mean of all joints if not given."""
+def part_means(
+    joints: dict[str, float], head: tuple[str, ...], total: float | None = None
+) -> PartAP:
+    """Return the means of both sides of each part.
+
+    Args:
+        joints: a number for each joint by name, NaN where it is not annotated.
+        head: the joints of the head.
+        total: by default the mean of all joints.
+
+    Raises:
+        ValueError: a joint is missing.
+    """
     sides = {part: (f"left_{part}", f"right_{part}") for part in PARTS}
     wanted = {"head": head, **sides}
     lacking = sorted({name for names in wanted.values() for name in names} - set(joints))
     if lacking:
-        raise ValueError(f"the skeleton lacks {lacking}, which MPII's evaluations report")
+        raise ValueError(f"the skeleton lacks {lacking}, which are reported")
     means = {part: _mean([joints[name] for name in names]) for part, names in wanted.items()}
     return PartAP(**means, total=_mean(list(joints.values())) if total is None else total)
 
