@@ -30,7 +30,8 @@ class AlignConfig:
             original Basic Block"), or the ``"last"`` of each branch in each module (Eq. 3 applies
             it to the input of the 4th block).
         residual: whether the block's input is added to its output, before the last ReLU. Eq. 10
-            adds nothing; the basic block that it replaces and the network it is modeled on do.
+            adds nothing; the basic block that it replaces and the network it is modeled on do,
+            and measured here a network is more precise with it.
         first: which map is x_b^1 among the concatenated maps of Eq. 9: the first layer's
             ``"output"`` ("the feature-maps produced in layers 0, ..., l - 1"), or its ``"input"``
             x_0 + o_{b-1} of Eq. 8, which the first convolution then sees beside x_0.
@@ -40,7 +41,7 @@ class AlignConfig:
     """
 
     blocks: Which = "every"
-    residual: bool = False
+    residual: bool = True
     first: First = "output"
 
     def __post_init__(self) -> None:

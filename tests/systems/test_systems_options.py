@@ -149,7 +149,7 @@ BACKBONE: dict[str, Any] = {
     "relation_alone": False,
     "align": True,
     "align_blocks": "every",
-    "align_residual": False,
+    "align_residual": True,
     "align_first": "output",
 }
 # Classical associative embedding: none of HAE's parts.
@@ -192,7 +192,7 @@ def test_defaults(name: str, head: str) -> None:
         ("grm", {"align": False}, 1365486),
         ("grm", RELATION, 1207150),
         ("grm", {"head": "associative"}, 766450),
-        ("grm", {"align_residual": True}, 1211118),
+        ("grm", {"align_residual": False}, 1211118),
         ("logocap", {}, 7944661),
         ("logocap", {"adaptation": False}, 1421252),
         ("logocap", {"attentive": False}, 7929813),
