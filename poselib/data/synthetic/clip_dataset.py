@@ -80,9 +80,9 @@ class SyntheticClips:
         """Return the numbers of all people of the clip of a frame, hidden ones too."""
         return np.arange(self.clip(index // self.config.frames).people)
 
-    def _frame(self, index: int) -> ClipFrame:
+    def _frame(self, index: int, blur: bool = True) -> ClipFrame:
         clip, number = self.clip(index // self.config.frames), index % self.config.frames
-        return clip.frames[number] if self._keep else clip.frame(number)
+        return clip.frames[number] if self._keep else clip.frame(number, blur)
 
     def __getitem__(self, index: int) -> Sample:
         index = sample_index(index, len(self))
@@ -112,7 +112,7 @@ class SyntheticClips:
         return gather(source, images, len(self.skeleton), need_people=False, decimals=3)
 
     def _annotated(self, index: int) -> AnnotatedImage:
-        frame = self._frame(index)
+        frame = self._frame(index, blur=False)  # labels do not depend on it
         keypoints, kept = _labeled(frame, self.skeleton)
         return AnnotatedImage(
             file_name=f"{self.videos[index]}/{index % self.config.frames:06d}.png",

@@ -41,8 +41,9 @@ from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform
 from poselib.typing import BoolArray, Float32Array, FloatArray
 
-# Sharp images that a blurred one is the mean of.
-_EXPOSURES = 4
+# Moments that a blurred image is the mean of, as fractions of the time that the shutter is open;
+# labels are of the middle one.
+_EXPOSURES = (0.0, -1 / 3, 1 / 3)
 # The background is larger than the image by this factor, so that the camera can move.
 _MARGIN = 1.6
 _HEAD = ("nose", "left_ear", "right_ear", "head_top", "upper_neck")
@@ -122,15 +123,14 @@ class SyntheticClip:
         shift = middle + self._config.size * np.array([x, y]) - turn @ [middle, middle]
         return AffineTransform(np.column_stack([turn, shift]))
 
-    def frame(self, number: int) -> ClipFrame:
-        """Render a frame: the mean of several moments while the shutter is open."""
-        config = self._config
-        # Labels are of the middle moment.
-        offsets = (np.arange(_EXPOSURES) + 0.5) / _EXPOSURES - 0.5 if config.shutter else [0.0]
-        open_for = config.shutter / config.fps
-        moments = [self._moment(float(self.times[number] + open_for * o))[0] for o in offsets]
-        sharp, px, facing, maps = self._moment(float(self.times[number]))
-        image = sharp if len(moments) == 1 else np.rint(np.mean(moments, axis=0)).astype(np.uint8)
+    def frame(self, number: int, blur: bool = True) -> ClipFrame:
+        """Render a frame: the mean of moments while the shutter is open, or its middle alone."""
+        config, seconds = self._config, float(self.times[number])
+        image, px, facing, maps = self._moment(seconds)
+        if blur and config.shutter:
+            open_for = config.shutter / config.fps
+            others = [self._moment(seconds + open_for * at)[0] for at in _EXPOSURES[1:]]
+            image = np.rint(np.mean([image, *others], axis=0)).astype(np.uint8)
         values = self._lens.copy()
         values[4:6] = self._noise[number]  # noise differs from frame to frame, exposure does not
         degrade(image, *values.tolist())
