@@ -44,8 +44,8 @@ from poselib.typing import BoolArray, Float32Array, FloatArray
 # Moments that a blurred image is the mean of, as fractions of the time that the shutter is open;
 # labels are of the middle one.
 _EXPOSURES = (0.0, -1 / 3, 1 / 3)
-# The background is larger than the image by this factor, so that the camera can move.
-_MARGIN = 1.6
+# The background goes beyond the image by this fraction of its side, so that the camera can move.
+_MARGIN = 0.3
 _HEAD = ("nose", "left_ear", "right_ear", "head_top", "upper_neck")
 
 
@@ -78,6 +78,7 @@ class SyntheticClip:
     Attributes:
         people: their number.
         times: (T,) float64, seconds.
+        background: the scene without people, of which a camera at rest shows the middle.
     """
 
     def __init__(self, config: ClipConfig, seed: int, index: int) -> None:
@@ -96,9 +97,10 @@ class SyntheticClip:
         self._positions, self._heights = place_people(rng, config, middle, self._girth)
         self._order = np.argsort(self._heights * (1 + 0.25 * rng.normal(size=self.people)))
         self._appearances: list[Appearance] = [sample_appearance(rng) for _ in range(self.people)]
-        self._background = paint_background(rng, int(config.size * _MARGIN))
+        beyond = int(_MARGIN * config.size)
+        self.background = paint_background(rng, config.size + 2 * beyond)
         low, high = config.distractors
-        paint_distractors(rng, self._background, int(rng.integers(low, high + 1)))
+        paint_distractors(rng, self.background, int(rng.integers(low, high + 1)))
         self._occluders = _sample_occluders(rng, config, seconds)
         nodes = control_count(seconds, PATH_SPACING)
         # Shift in x and y, zoom and roll of the camera.
@@ -156,7 +158,7 @@ class SyntheticClip:
         points = self._bodies(at)[0]
         heights = self._heights * np.exp(self.motion.path("growth", at)[0])
         px = camera(points[..., :2] * heights[:, None, None] + self._positions[:, None])
-        image = self._view(camera)
+        image = self.view(camera)
         facing = body_parts.facing_viewer(points)
         outlines = rendering.body_outlines(
             points, facing, px, heights * camera.scale, self._girth, self._appearances
@@ -169,15 +171,15 @@ class SyntheticClip:
                 cv2.fillConvexPoly(labels, moved, 0, cv2.LINE_8, rendering.FIXED_POINT_BITS)
         return image, px, facing, maps
 
-    def _view(self, camera: AffineTransform) -> NDArray[np.uint8]:
-        """Return the part of the background that the camera shows."""
+    def view(self, camera: AffineTransform) -> NDArray[np.uint8]:
+        """Return the part (S, S, 3) of the background that a camera shows."""
         size = self._config.size
-        outside = (len(self._background) - size) / 2
+        outside = (len(self.background) - size) / 2
         matrix = camera.matrix.copy()
         # From pixel indices of the background, half a pixel before its centers, to the image's.
         matrix[:, 2] += camera.matrix[:, :2] @ np.full(2, 0.5 - outside) - 0.5
         image = cv2.warpAffine(
-            self._background, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
+            self.background, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
         )
         return np.ascontiguousarray(image, dtype=np.uint8)
 

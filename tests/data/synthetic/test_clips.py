@@ -8,6 +8,7 @@ import pytest
 from poselib.data.synthetic.clips import ClipFrame, SyntheticClip
 from poselib.data.synthetic.config import CROWD_CLIPS, ClipConfig
 from poselib.skeletons import POSETRACK18
+from poselib.structures import AffineTransform
 
 STILL = ClipConfig(size=96, frames=6, camera=0, occluders=(0, 0), shutter=0)
 
@@ -73,6 +74,19 @@ def test_a_camera_at_rest_shows_a_still_background() -> None:
     assert np.allclose(clip.camera(0.1).matrix, np.eye(2, 3))
     moving = SyntheticClip(ClipConfig(size=96, frames=6), 0, 1)
     assert np.abs(moving.camera(0.0)([48, 48]) - moving.camera(0.2)([48, 48])).max() > 0.05
+
+
+def test_the_camera_moves_people_and_background_alike() -> None:
+    clip = SyntheticClip(STILL, 0, 1)
+    beyond = (len(clip.background) - 96) // 2
+    middle = clip.background[beyond:-beyond, beyond:-beyond]
+    assert (clip.view(AffineTransform.identity()) == middle).all()
+    shifted = AffineTransform(np.array([[1.0, 0.0, 5.0], [0.0, 1.0, -3.0]]))
+    assert (clip.view(shifted)[:-3, 5:] == middle[3:, :-5]).all()
+    # What is at (10, 20) of a camera at rest is at (20, 40) of one that is twice as near.
+    near = clip.view(AffineTransform(np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])))
+    mean = near.reshape(48, 2, 48, 2, 3).mean(axis=(1, 3))
+    assert np.abs(mean - middle[:48, :48]).mean() < 2
 
 
 def test_blur_is_along_the_motion_and_labels_do_not_change() -> None:
