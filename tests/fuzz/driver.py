@@ -10,6 +10,7 @@ import argparse
 import collections
 import faulthandler
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -46,7 +47,8 @@ LONGEST = 1200  # characters of a message, without the names of files
 # What libpng, libjpeg and libtiff print of files that they can read; OpenCV cannot stop them.
 NATIVE = re.compile(
     r"^(libpng warning: .*|Corrupt JPEG data: .*|Premature end of JPEG file|"
-    r"Warning: unknown JFIF .*|_?TIFF\w+: .*|tempfile\.tif: .*)?$"
+    r"Warning: unknown JFIF .*|Inconsistent progression sequence .*|"
+    r"_?TIFF\w+: .*|tempfile\.tif: .*)?$"
 )
 KEPT = 200  # inputs that are not clean, in the report
 
@@ -69,7 +71,7 @@ class Result(NamedTuple):
 
 def cases(total: int) -> list[Case]:
     """Return the cases of all corpora by their shares, mixed evenly."""
-    counts = {name: max(1, round(total * corpus.share)) for name, corpus in CORPORA.items()}
+    counts = {name: max(1, math.ceil(total * corpus.share)) for name, corpus in CORPORA.items()}
     found = [(n / count, Case(name, n)) for name, count in counts.items() for n in range(count)]
     return [case for _, case in sorted(found)]
 
