@@ -278,10 +278,21 @@ def _ends_early(data: bytes) -> bool:
         return not np.array_equal(np.asarray(as_it_is), np.asarray(with_more))
 
 
+def _overruns(data: bytes) -> bool:
+    """Whether a part of a PNG states more bytes than follow, which OpenCV would reserve."""
+    place, kind = 8, b""
+    while kind != b"IEND" and place + 8 <= len(data):
+        kind = data[place + 4 : place + 8]
+        place += 12 + int.from_bytes(data[place : place + 4])
+    return place > len(data)
+
+
 def _check_complete(data: bytes, path: Path) -> None:
     """Raise ValueError for a truncated file, which OpenCV would silently fill with gray."""
     if data.startswith(_JPEG_START) and data.endswith(_JPEG_END):
         return
+    if data.startswith(_PNG_START) and _overruns(data):
+        raise ValueError(f"{path}: {_DAMAGED}: a part states more bytes than there are")
     if data.startswith(_PNG_START) and data.endswith(_PNG_END):
         return
     # Bytes may follow the end marker, or it may be missing: decode with a stricter reader.

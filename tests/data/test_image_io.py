@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,16 @@ def with_exif(orientation: int) -> bytes:
 def test_orientation_of_a_file(stated: int, read: int, tmp_path: Path) -> None:
     assert exif_orientation(written(tmp_path, with_exif(stated))) == read
     assert exif_orientation(written(tmp_path, encoded(noise(), "PNG"), "a.png")) == 1
+
+
+def test_a_part_that_states_gigabytes_is_not_reserved(tmp_path: Path) -> None:
+    data = bytearray(encoded(Image.fromarray(RED_TO_BLUE), "PNG"))
+    place = data.index(b"IDAT")
+    data[place - 4 : place] = b"\x7f\x7f\0\x10"
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"picture\.png: truncated, corrupt"):
+        read_image(written(tmp_path, bytes(data), "picture.png"))
+    assert time.perf_counter() - start < 0.5
 
 
 def test_warnings_name_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
