@@ -28,7 +28,8 @@ from poselib.data.image_io import as_rgb, check_image, image_size
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
 from poselib.engine.device import get_device
 from poselib.engine.predict import PredictOptions, input_sizes, predict
-from poselib.poses import Poses
+from poselib.engine.train import TrainResult
+from poselib.poses import Poses, poses_of_images
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample, Size
 from poselib.systems import System
@@ -102,15 +103,14 @@ class Predictor:
                 unknown or out of range.
         """
         chosen = self.with_options(**options)
-        several = _several(images)
-        samples = _Samples(several if several is not None else [images])
+        samples, several = _samples(images)
         paths = samples.paths()
         chosen.check_sizes(paths, [image_size(path, upright=True) for path in paths])
         poses = predict(
             chosen.system, samples, chosen.options, device=chosen.device, progress=progress
         )
         found = [each[np.argsort(-each.person_scores, kind="stable")] for each in poses]
-        return found if several is not None else found[0]
+        return found if several else found[0]
 
     def plot(
         self,
@@ -140,17 +140,14 @@ class Predictor:
         """
         from poselib.plots.poses import draw_poses, show_poses
 
-        several = _several(images)
-        samples = _Samples(several if several is not None else [images])
+        samples, several = _samples(images)
         if poses is None:
             poses = self(samples)
-        found = [poses] if isinstance(poses, Poses) else list(poses)
-        if len(found) != len(samples):
-            raise ValueError(f"{len(found)} poses for {len(samples)} images")
+        found = poses_of_images(poses, len(samples))
         least = self.system.visualization_threshold if min_score is None else min_score
         pixels = [sample.image for sample in samples]
         drawn = [_drawn_label(each, least) for each in found]
-        if several is not None:
+        if several:
             names = drawn if titles is None else titles
             return show_poses(
                 pixels, found, self.skeleton, names, min_person_score=least, title=title
@@ -188,7 +185,7 @@ class Predictor:
 
 
 def load(
-    source: str | Path | System | None = None,
+    source: str | Path | System | TrainResult | None = None,
     *,
     size: int | None = None,
     flip: bool = True,
@@ -199,9 +196,10 @@ def load(
     """Load a model that finds people in images.
 
     Args:
-        source: the name of a model, a checkpoint file (``.safetensors``, or the ``checkpoint.pt``
-            of a training), a folder that holds one, or a ``System``; by default the model that
-            comes with poselib, which was trained on synthetic images alone.
+        source: a checkpoint file (``.safetensors``, or the ``checkpoint.pt`` of a training), a
+            folder that holds one, a ``System``, what ``train`` returned, or the name of a model.
+            There is one, the default: ``"hae_tiny_synthetic"``, which comes with poselib and was
+            trained on synthetic images alone.
         size: px to which the short side of images is resized; by default that of the training.
         flip: average with the outputs of the mirrored image.
         scales: factors of ``size`` whose outputs are combined; 1 must be among them.
@@ -209,16 +207,19 @@ def load(
         device: ``"auto"`` is a GPU if there is one, else the CPU.
 
     Raises:
-        FileNotFoundError: the file is absent.
-        ValueError: the name is unknown, the file is not a checkpoint, the folder does not hold
-            one, or an option is out of range.
+        FileNotFoundError: the file or folder is absent.
+        ValueError: the source is none of these, the name is unknown, the file is not a checkpoint,
+            the folder does not hold one, or an option is out of range.
     """
     options = PredictOptions(size=size, flip=flip, scales=tuple(scales), batch_size=batch_size)
     place = get_device(device)
-    if isinstance(source, System):
-        return Predictor(source, options, place)
+    system = source.system if isinstance(source, TrainResult) else source
+    if isinstance(system, System):
+        return Predictor(system, options, place)
+    if not isinstance(source, str | Path | None):
+        raise ValueError(f"a name, a file or a System is wanted, not {type(source).__name__}")
     name = BUNDLED.stem if source is None else str(source)
-    if name not in MODELS and not Path(name).suffix and not Path(name).exists():
+    if name not in MODELS and name == Path(name).stem and not Path(name).exists():
         known = ", ".join(MODELS)
         raise ValueError(
             f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
@@ -256,7 +257,8 @@ def evaluate(
         device = device or model.device
         model = model.system
     if not isinstance(model, System):
-        raise ValueError(f"a model from poselib.load, or a System, is wanted, not {model!r}")
+        kind = type(model).__name__
+        raise ValueError(f"a model from poselib.load, or a System, is wanted, not {kind}")
     return evaluate_system(
         model, dataset, options, device=device, progress=progress, explain=explain
     )
@@ -291,10 +293,8 @@ def _drawn_label(poses: Poses, min_score: float) -> str:
     return left_out if drawn < len(poses) else ""
 
 
-def _several(images: Any) -> Images | None:
-    """Return the images if they are several, None if there is one alone."""
+def _samples(images: Any) -> tuple[_Samples, bool]:
+    """Return images as samples, and whether they are several or one alone."""
     single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor | Sample)
-    if single or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
-        return None
-    several: Images = images
-    return several
+    several = not single and hasattr(images, "__len__") and hasattr(images, "__getitem__")
+    return _Samples(images if several else [images]), several

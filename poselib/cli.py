@@ -57,7 +57,7 @@ _SYNTHETIC = "Write images or clips of synthetic people and annotations to a new
 _LONGEST = 240
 _RESULTS = ("images.json", "results.json")
 # Options that are counts of at least one; what the library checks itself is not among them.
-_COUNTS = ("threads", "repeats", "processes")
+_COUNTS = ("threads", "repeats", "processes", "count", "clips")
 # Images that are held in memory together, unless a batch has more.
 _IN_MEMORY = 8
 
@@ -92,7 +92,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
                 raise ValueError(f"{option}: an empty text is no name")
             if isinstance(each, float) and not math.isfinite(each):
                 raise ValueError(f"{option} must be a finite number, not {each}")
-            if name in _COUNTS and each < 1:
+            if name in _COUNTS and each is not None and each < 1:
                 raise ValueError(f"{option} must be 1 or more, not {each}")
 
 
@@ -131,7 +131,8 @@ def _add_predict(commands: Commands) -> None:
     add("--checkpoint", metavar="FILE", help="or a model's name; default: the bundled model")
     add("--size", type=int, metavar="PX", help="short side; default: that of the training")
     add("--no-flip", action="store_true", help="do not average with the mirrored image")
-    add("--scales", type=float, nargs="+", default=[1.0], metavar="S", help="factors of the size")
+    explained = "factors of the size, 1 among them (default 1)"
+    add("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=explained)
     add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
@@ -195,7 +196,7 @@ def _predict(arguments: argparse.Namespace) -> str:
                 picture = paint_poses(sample.image, drawn, model.skeleton)
                 _write_image(out / names[number], picture)
                 results += kept.to_coco(sample.image_id, files.category_id)
-                counts.append(len(drawn))
+                counts.append((len(drawn), len(kept)))
                 bar.update()
     document = files.document(model.skeleton)
     for image, name in zip(document["images"], names, strict=True):
@@ -270,8 +271,12 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
         temporary.write_bytes(content)
 
 
-def _summary(paths: Sequence[Path], counts: Sequence[int], folder: Path) -> str:
-    each = [f"{path.name}: {people}" for path, people in zip(paths, counts, strict=True)]
+def _summary(paths: Sequence[Path], counts: Sequence[tuple[int, int]], folder: Path) -> str:
+    """Say how many people of each image are drawn, and are in results.json where these differ."""
+    each = [
+        f"{path.name}: {drawn}" + (f" drawn ({kept} in results.json)" if drawn < kept else "")
+        for path, (drawn, kept) in zip(paths, counts, strict=True)
+    ]
     listed = ", ".join(each[:10]) + (", ..." if len(each) > 10 else "")
     return f"people found: {listed}; drawn images, results.json and images.json in {folder}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -208,3 +208,19 @@ class Poses:
             cells = (number, f"{score:.2f}", f"{found} of {count}", place)
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         return f"<p>{html.escape(repr(self))}</p><table>{head}{''.join(rows)}</table>"
+
+
+def poses_of_images(poses: Any, count: int) -> list[Poses]:
+    """Return the poses of each of several images; ``Poses`` alone are those of one.
+
+    Raises:
+        ValueError: they are something else than poses, or not one for each of ``count`` images.
+    """
+    alone = isinstance(poses, Poses) or not isinstance(poses, Iterable)
+    found = [poses] if alone else list(poses)
+    for each in found:
+        if not isinstance(each, Poses):
+            raise ValueError(f"Poses, or a list of them, are wanted, not {type(each).__name__}")
+    if len(found) != count:
+        raise ValueError(f"{len(found)} poses for {count} images")
+    return found

@@ -20,6 +20,7 @@ from poselib import api
 from poselib.api import Predictor
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
 from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.train import TrainResult
 from poselib.poses import Poses
 from poselib.structures import Sample
 
@@ -75,8 +76,9 @@ def test_every_public_name_is_there() -> None:
 def test_a_model_by_name_file_or_system(model: Predictor) -> None:
     assert model.name == "hae_tiny_synthetic" and model.system.input_size == 128
     named, file = poselib.load("hae_tiny_synthetic"), poselib.load(BUNDLED)
-    given = poselib.load(model.system)
-    assert given.system is model.system and named.skeleton == file.skeleton == model.skeleton
+    given, trained = poselib.load(model.system), TrainResult(model.system, 1, 1.0, [], "float32")
+    assert poselib.load(trained).system is given.system is model.system
+    assert named.skeleton == file.skeleton == model.skeleton
     assert repr(given).startswith("Predictor(system 'hae', 17 keypoints of 'coco', short side 128")
 
 
@@ -84,6 +86,8 @@ def test_a_model_by_name_file_or_system(model: Predictor) -> None:
     ("given", "error", "message"),
     [
         (("absent.safetensors",), FileNotFoundError, "absent.safetensors does not exist"),
+        (("/absent/folder",), FileNotFoundError, "/absent/folder does not exist"),
+        ((3,), ValueError, "a name, a file or a System is wanted, not int$"),
         (("higherhrnet",), ValueError, "'higherhrnet'; known: hae_tiny_synthetic; checkpoint file"),
         ((None, {"size": 0}), ValueError, "size must be 1 or more"),
         ((None, {"scales": [2]}), ValueError, "scales must be positive and include 1"),
@@ -198,7 +202,7 @@ def test_a_model_is_evaluated_with_its_own_options(model: Predictor) -> None:
     expected = poselib.evaluate(model.system, dataset, smaller.options, explain=False)
     assert all(map(same, found.poses, expected.poses))
     assert not all(map(same, found.poses, whole.poses))
-    with pytest.raises(ValueError, match=r"from poselib\.load, or a System, is wanted, not 'hae'"):
+    with pytest.raises(ValueError, match=r"from poselib\.load, or a System, is wanted, not str$"):
         poselib.evaluate("hae", dataset)
 
 
@@ -223,6 +227,9 @@ def test_several_images_share_a_figure(model: Predictor, scenes: list[Sample]) -
     assert len(model.plot(scenes).axes) >= 3
     with pytest.raises(ValueError, match="1 poses for 3 images"):
         model.plot(scenes, [model(scenes[0])])
+    for wrong in (3, [3, 3, 3]):
+        with pytest.raises(ValueError, match=r"Poses, or a list of them, are wanted, not int$"):
+            model.plot(scenes, wrong)
 
 
 def test_the_examples_of_the_docstring() -> None:

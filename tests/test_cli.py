@@ -187,7 +187,11 @@ def test_scores_choose_what_is_kept_and_what_is_drawn(
         assert status == 0
         same = np.array_equal(read_image(out / image.name), read_image(image))
         assert same == ("000000.png: 0" in text)
-        return len(json.loads((out / "results.json").read_text())), same
+        kept = len(json.loads((out / "results.json").read_text()))
+        assert (
+            f"000000.png: {f'0 drawn ({kept} in results.json)' if same and kept else kept};" in text
+        )
+        return kept, same
 
     everyone, _ = predicted("all", "--draw-score", 0)
     assert predicted("hidden", "--draw-score", 99) == (everyone, True)
@@ -266,9 +270,9 @@ def bad_inputs(folder: Path, image: Path, checkpoint: Path) -> dict[str, tuple[l
         "pattern without images": ([str(folder / "*.gif"), *with_checkpoint], "*.gif"),
         "missing checkpoint": ([str(image), "--checkpoint", "absent.pt"], "absent.pt"),
         "checkpoint is a folder": ([str(image), "--checkpoint", str(folder)], str(folder)),
-        "zero size": ([str(image), *with_checkpoint, "--size", "0"], "size"),
+        "zero size": ([str(image), *with_checkpoint, "--size", "0"], "predict: size"),
         "zero batch": ([str(image), *with_checkpoint, "--batch-size", "0"], "batch_size"),
-        "scales": ([str(image), *with_checkpoint, "--scales", "2"], "scales"),
+        "scales": ([str(image), *with_checkpoint, "--scales", "2"], "predict: scales"),
     }
     for name in ("cut.png", "cut.jpg", "text.png", "empty.png"):
         cases[name] = ([str(image), str(folder / name), *with_checkpoint], name)
@@ -373,7 +377,8 @@ def test_an_interrupt_leaves_nothing(
     [
         (["--people", "3", "1"], "people"),
         (["--size", "5"], "size"),
-        (["--count", "-1"], "count"),
+        (["--count", "-1"], "--count must be 1 or more, not -1"),
+        (["--count", "0"], "--count must be 1 or more, not 0"),
         (["--seed", "-1"], "seed"),
         (["--crowd-index", "9"], "crowd_index"),
     ],

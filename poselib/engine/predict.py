@@ -59,9 +59,9 @@ class PredictOptions:
         for name in ("size", "multiple", "batch_size"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"predict: {name} must be 1 or more and whole, not {value!r}")
+                raise ValueError(f"{name} must be 1 or more and whole, not {value!r}")
         if 1.0 not in self.scales or not all(0 < s < math.inf for s in self.scales):
-            raise ValueError(f"predict: scales must be positive and include 1, not {self.scales}")
+            raise ValueError(f"scales must be positive and include 1, not {self.scales}")
 
     def size_for(self, system: System) -> int:
         """Return the short side, px, at which a system is shown images."""

@@ -80,30 +80,34 @@ class TrainConfig:
         for name in ("steps", "batch_size", "learning_rate", "seconds", "expected_seconds", "clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"recipe: {name} must be positive, not {value}")
+                raise ValueError(f"TrainConfig: {name} must be positive, not {value}")
         for name in ("weight_decay", "seed", "workers", *_INTERVALS):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"recipe: {name} must be 0 or more, not {getattr(self, name)}")
+                raise ValueError(
+                    f"TrainConfig: {name} must be 0 or more, not {getattr(self, name)}"
+                )
         for name in ("average", "warmup", "half_size"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"recipe: {name} must be in [0, 1), not {getattr(self, name)}")
+                raise ValueError(
+                    f"TrainConfig: {name} must be in [0, 1), not {getattr(self, name)}"
+                )
         for name, known in _NAMES.items():
             if getattr(self, name) not in known:
                 raise ValueError(
-                    f"recipe: {name} must be one of {known}, not {getattr(self, name)!r}"
+                    f"TrainConfig: {name} must be one of {known}, not {getattr(self, name)!r}"
                 )
         self._check_falls()
 
     def _check_falls(self) -> None:
         factors = self.decay if isinstance(self.decay, tuple) else (self.decay,)
         if not all(factor > 0 for factor in factors):
-            raise ValueError(f"recipe: decay must be positive, not {self.decay}")
+            raise ValueError(f"TrainConfig: decay must be positive, not {self.decay}")
         if isinstance(self.decay, tuple) and len(self.decay) != len(self.milestones):
             raise ValueError(
-                f"recipe: decay must be one factor or one for each of the milestones "
+                f"TrainConfig: decay must be one factor or one for each of the milestones "
                 f"{self.milestones}, not {self.decay}"
             )
         if not all(0 <= milestone <= 1 for milestone in self.milestones):
             raise ValueError(
-                f"recipe: milestones must be shares of the training, 0 to 1, not {self.milestones}"
+                f"TrainConfig: milestones must be fractions of the training, not {self.milestones}"
             )

@@ -112,7 +112,7 @@ def read_ablation(path: Path | str) -> Ablation:
     Raises:
         FileNotFoundError: the file is absent.
         ValueError: it has no such object, a field is unknown, missing or of another type, the paper
-            or a metric is unknown, or the baseline is no line of the table.
+            or a metric is unknown, or the baseline is no row of the table.
     """
     whole = read_json(Path(path))
     content = whole.get("ablation")
@@ -156,9 +156,9 @@ def _check(ablation: Ablation, rows: Sequence[str]) -> None:
         raise ValueError(f"unknown metrics {unknown}; known: {sorted(measured)}")
     if not ablation.decodings:
         raise ValueError("decodings: expected one or more")
-    lines = ablation.lines_of(rows)
-    if ablation.baseline not in lines:
-        raise ValueError(f"baseline {ablation.baseline!r} is no line; there are {list(lines)}")
+    labels = list(ablation.lines_of(rows))
+    if ablation.baseline not in labels:
+        raise ValueError(f"baseline {ablation.baseline!r} is no row of the table, but {labels} are")
 
 
 def check_runs(

@@ -225,7 +225,7 @@ def test_the_network_is_evaluated_where_its_weights_are(picture: Sample) -> None
     ],
 )
 def test_a_bad_option_is_refused_by_name(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"predict: {name}"):
+    with pytest.raises(ValueError, match=f"^{name} must be "):
         replace(OPTIONS, **{name: value})
 
 

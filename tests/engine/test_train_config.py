@@ -31,6 +31,6 @@ def test_the_defaults_are_valid_and_every_field_is_documented() -> None:
     ],
 )
 def test_a_bad_setting_is_refused_by_name(name: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"recipe: {name} must be") as error:
+    with pytest.raises(ValueError, match=f"^TrainConfig: {name} must be") as error:
         replace(TrainConfig(milestones=(0.5, 0.8)), **{name: value})
     assert repr(value) in str(error.value)

@@ -97,7 +97,7 @@ def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
         ({"timed_images": "3"}, "timed_images must be a whole number, not '3'"),
         ({"loss": {"term": "heatmap"}}, r"loss lacks \['column', 'compared', 'figure', "),
         ({"metrics": ["PA"]}, r"unknown metrics \['PA'\]; known: \['AP', 'AP50'"),
-        ({"baseline": "none"}, "baseline 'none' is no line; there are "),
+        ({"baseline": "none"}, "baseline 'none' is no row of the table, but \\["),
     ):
         path.write_text(json.dumps({"ablation": {**whole["ablation"], **change}}))
         with pytest.raises(ValueError, match=message):

@@ -152,8 +152,10 @@ def _is_complete(folder: Path, expected: Entry) -> bool:
     try:
         info = parse_json(file.read_bytes(), file.name)["info"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{file.name}: {error.strerror}" if isinstance(error, OSError) else error
         raise ValueError(
-            f"{folder} exists and is not a folder of synthetic scenes ({error}); "
+            f"{folder} exists and is not a folder of synthetic scenes "
+            f"({reason if folder.is_dir() else 'it is a file'}); "
             "choose another folder"
         ) from error
     different = sorted(

@@ -24,7 +24,7 @@ def test_clips_are_written_and_read_back(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--clips", "-1"], "count"),
+        (["--clips", "-1"], "--clips must be 1 or more, not -1"),
         (["--clips", "1", "--frames", "0"], "frames"),
         (["--clips", "1", "--people", "3", "1"], "people"),
     ],

@@ -132,7 +132,7 @@ def test_write_scenes_refuses_a_folder_of_other_files(tmp_path: Path) -> None:
 
 def test_write_scenes_refuses_an_existing_file(tmp_path: Path) -> None:
     (tmp_path / "scenes").write_text("")
-    with pytest.raises(ValueError, match="not a folder of synthetic scenes"):
+    with pytest.raises(ValueError, match=r"not a folder of synthetic scenes \(it is a file\); "):
         write_scenes(tmp_path / "scenes", CONFIG, 2, 0, COCO)
 
 
