@@ -29,7 +29,7 @@ class OneEuro:
     """The One-Euro filter (Casiez et al., CHI 2012) of every joint of every track.
 
     A joint is low-pass filtered with a cutoff frequency that rises with its speed, so that it is
-    steady at rest and does not lag in motion:
+    steady at rest and does not lag in motion::
 
         x̂ = x̂' + a (x - x̂'),    a = 1 / (1 + 1 / (2 π cutoff Δt)),
         cutoff = min_cutoff + beta * |speed|,
