@@ -118,7 +118,9 @@ def read_results(results: Path | Sequence[Entry], annotations: AnnotationTable) 
         return f"{name}[{row}]"
 
     points = number_rows(rows, "keypoints", 3 * keypoints, where, _LARGEST_DETECTED)
-    scores = [number(row, "score", where(n), _LARGEST_DETECTED) for n, row in enumerate(rows)]
+    scores = [row["score"] for row in rows]
+    if not all(type(score) is float and abs(score) <= _LARGEST_DETECTED for score in scores):
+        scores = [number(row, "score", where(n), _LARGEST_DETECTED) for n, row in enumerate(rows)]
     return DetectionTable(
         keypoints=points.reshape(-1, keypoints, 3),
         scores=np.array(scores, np.float64),

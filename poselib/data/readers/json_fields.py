@@ -49,7 +49,10 @@ def entries(value: Any, where: str) -> list[Entry]:
     """Return a list of objects; raises ValueError that says where anything else was found."""
     if not isinstance(value, list):
         raise ValueError(f"{where}: expected a list of objects, found {_short(value)}")
-    return [entry(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    for i, item in enumerate(value):
+        if not isinstance(item, dict):  # the place is only written where it is wanted
+            entry(item, f"{where}[{i}]")
+    return value
 
 
 def integer(holder: Entry, field: str, where: str) -> int:
