@@ -93,6 +93,7 @@ def test_sizes_at_half_the_scale_are_the_official_ones(
     assert views[1].size == half
 
 
+@pytest.mark.slow
 def test_hourglasses_keep_their_multiple_at_every_scale() -> None:
     system = build("hae", COCO, host="hourglass")
     step = system.model.multiple

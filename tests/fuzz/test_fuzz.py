@@ -71,6 +71,7 @@ OUTCOMES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 def test_the_driver_tells_what_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpora = {
         name: Corpus(0.0, lambda folder: None, lambda rng, folder: None, read)

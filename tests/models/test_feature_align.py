@@ -189,6 +189,7 @@ def test_gradients_reach_every_parameter_in_bfloat16_and_channels_last() -> None
         assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph_and_returns_the_same() -> None:
     block = AlignBlock(8, 8).eval()
     compiled = torch.compile(block, backend="eager", fullgraph=True)

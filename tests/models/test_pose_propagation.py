@@ -177,6 +177,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     )
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_compiles_to_one_graph_and_returns_the_same() -> None:
     model = network()
@@ -197,6 +198,7 @@ def test_trains_in_bfloat16_and_channels_last(relation: str) -> None:
         assert value.grad is not None and value.grad.isfinite().all(), name
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 def test_equals_official_code(golden_dir: Path, tmp_path: Path) -> None:
     """Official checkpoints load; what was BGR of 0 to 255 there is a normalized image here."""
@@ -223,6 +225,7 @@ def test_equals_official_code(golden_dir: Path, tmp_path: Path) -> None:
         assert relative(features, golden["fea_ext_frame0_ch16_px2"]) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet34", "resnet50", "hourglass", "hrnet_w32"])
 def test_other_backbones(backbone: str) -> None:
     with torch.device("meta"):

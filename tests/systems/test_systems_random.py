@@ -49,6 +49,7 @@ def assert_found(poses: Poses, people: torch.Tensor, most: float) -> None:
     assert poses.found.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAGS)
 @few
 @given(skeletons(), st.data(), generators)

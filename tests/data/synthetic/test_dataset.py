@@ -239,6 +239,7 @@ def test_write_scenes_refuses_bad_arguments(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_write_scenes_with_several_processes_is_identical(tmp_path: Path) -> None:
     one = write_scenes(tmp_path / "one", CONFIG, 20, 4, COCO)
     two = write_scenes(tmp_path / "two", CONFIG, 20, 4, COCO, processes=2)
