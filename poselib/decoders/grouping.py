@@ -150,7 +150,7 @@ def grouping_steps(
         options: thresholds and cost.
     """
     valid, limit = candidates.valid(options), options.max_people
-    # The best first: so they start people, of whom the tie rule may prefer the oldest.
+    # The best first: they start people, and the tie rule may prefer the oldest of these.
     ranked = np.argsort(-candidates.values, axis=1, kind="stable")
     remaining = [int(k) for k in np.flatnonzero(valid.any(axis=1))]
     sums, counts = np.zeros((0, candidates.tags.shape[-1])), np.zeros((0, 1))

@@ -12,7 +12,7 @@ from typing import Any
 def say(text: str) -> None:
     """Print a line; letters that the output cannot show are written as ``\\xe9`` and the like.
 
-    An output that is closed, or that nobody reads any more, is skipped: what a command was to do
+    An output that is closed, or that is read no more, is skipped: what a command was to do
     is done.
     """
     _write(sys.stdout, text)

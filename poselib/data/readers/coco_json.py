@@ -165,7 +165,7 @@ def _table(
     def where(row: int) -> str:
         return f"{name}: annotations: id {people[row]['id']}"
 
-    # Whoever has no keypoints is ignored in the outline or box.
+    # People without keypoints are ignored in the outline or box.
     without = np.array([not _has_keypoints(person) for person in people], dtype=bool)
     points = number_rows(
         _with(people, "keypoints", without, [0] * 3 * keypoints), "keypoints", 3 * keypoints, where

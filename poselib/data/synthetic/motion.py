@@ -99,7 +99,7 @@ def sample_motion(
     angles: list[FloatArray] = []
     for step in range(count):
         family = families[step // 3 % len(families)]
-        # Nobody lies down or gets up within a clip.
+        # People do not lie down or get up within a clip.
         family = np.where(lying, _LYING, np.where(family == _LYING, families[0], family))
         pose = sample_angles(rng, family)
         walks = (family == _WALKING) & (step % 2 == 1) & ~lying
