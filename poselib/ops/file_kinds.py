@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 HEAD = 1024  # bytes that tell
 _STARTS = (
     (b"version https://git-lfs", "a Git LFS pointer and not the file; run git lfs pull"),
@@ -12,6 +14,7 @@ _STARTS = (
     (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
     (b"Rar!", "a RAR archive; unpack it first"),
 )
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free")  # one of them begins an MP4
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error")
 
 
@@ -37,3 +40,40 @@ def stand_in(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it first"
     return next((what for start, what in _STARTS if head.startswith(start)), "")
+
+
+def stated_bytes(path: Path) -> int:
+    """Return how many bytes a video file says that it has, so that one cut short can be told.
+
+    MP4, QuickTime, AVI, Matroska and WebM say it; for any other file it is 0.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head[4:8] in _BOXES:  # boxes, one after the other
+            place = 0
+            while file.seek(place) < path.stat().st_size:
+                header = file.read(16)
+                size = int.from_bytes(header[:4])
+                size = int.from_bytes(header[8:]) if size == 1 else size
+                if size == 0:  # up to the end
+                    return 0
+                place += max(size, 8)
+            return place
+    if head.startswith(b"RIFF"):
+        return int.from_bytes(head[4:8], "little") + 8
+    if not head.startswith(b"\x1a\x45\xdf\xa3"):
+        return 0
+    length, place = _variable_length(head, 4)
+    place += length
+    if head[place : place + 4] != b"\x18\x53\x80\x67":  # the segment, which holds all else
+        return 0
+    length, place = _variable_length(head, place + 4)
+    return place + length if length else 0
+
+
+def _variable_length(data: bytes, place: int) -> tuple[int, int]:
+    """Return a length of Matroska, 0 if it is not known, and the place after it."""
+    width = 9 - data[place].bit_length()
+    bits = 7 * width
+    value = int.from_bytes(data[place : place + width]) & ((1 << bits) - 1)
+    return 0 if value == (1 << bits) - 1 else value, place + width

@@ -19,8 +19,14 @@ logger = logging.getLogger(__name__)
 FPS = 25.0
 
 
-def numbered_frames(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the frames of a video in a folder, which count from 1 without a gap.
+def numbered_frames(folder: Path, suffixes: Sequence[str], first: int | None = 1) -> list[Path]:
+    """Return the frames of a video in a folder, which are numbered without a gap.
+
+    Args:
+        folder: of the frames.
+        suffixes: that they have.
+        first: number of the first frame; None if it may be any, and names may begin with a word
+            that all share, as in ``frame_0001.png``.
 
     Raises:
         FileNotFoundError: the folder holds no frame.
@@ -29,13 +35,21 @@ def numbered_frames(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     files = [path for path in visible_files(folder, "*") if path.suffix.lower() in suffixes]
     if not files:
         raise FileNotFoundError(f"video folder {folder} does not exist or holds no frame")
+    word = "" if first is not None else files[0].stem.rstrip("0123456789")
+    numbers = {}
     for path in files:
-        if not path.stem.isdecimal():
+        digits = path.stem.removeprefix(word)
+        if not digits.isdecimal() or not path.stem.startswith(word):
             raise ValueError(f"{path}: expected a frame that is named by its number, as 000001")
-    files.sort(key=lambda path: int(path.stem))
-    for number, path in enumerate(files, start=1):
-        if int(path.stem) != number:
-            raise ValueError(f"{folder}: frame {number} is missing: {path.name} follows")
+        numbers[path] = int(digits)
+    files.sort(key=numbers.__getitem__)
+    for expected, path in enumerate(files, numbers[files[0]] if first is None else first):
+        if numbers[path] < expected:
+            raise ValueError(
+                f"{folder}: frame {numbers[path]} is there twice: {path.name} is one of them"
+            )
+        if numbers[path] > expected:
+            raise ValueError(f"{folder}: frame {expected} is missing: {path.name} follows")
     return files
 
 
