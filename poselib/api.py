@@ -27,7 +27,8 @@ from poselib.data.image_folder import bare_sample
 from poselib.data.image_io import as_rgb, check_image, image_size
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
 from poselib.engine.device import get_device
-from poselib.engine.predict import PredictOptions, input_sizes, predict
+from poselib.engine.inference import PredictOptions, input_sizes
+from poselib.engine.predict import predict
 from poselib.engine.train import TrainResult
 from poselib.poses import Poses, poses_of_images
 from poselib.skeletons import Skeleton
@@ -148,9 +149,8 @@ class Predictor:
         pixels = [sample.image for sample in samples]
         drawn = [_drawn_label(each, least) for each in found]
         if several:
-            names = drawn if titles is None else titles
             return show_poses(
-                pixels, found, self.skeleton, names, min_person_score=least, title=title
+                pixels, found, self.skeleton, titles or drawn, min_person_score=least, title=title
             )
         heading = title or drawn[0]
         return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least, title=heading)

@@ -200,6 +200,21 @@ class JointRelations:
             self.weights[:, order][:, :, order],
         )
 
+    def __getitem__(self, images: Tensor) -> JointRelations:
+        """Return the relations of some of the images, of an index tensor."""
+        return JointRelations(
+            self.pseudo_heatmaps[images], self.correlation[images], self.weights[images]
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[JointRelations]) -> JointRelations:
+        """Return the relations of the images of all parts, in order."""
+        return cls(
+            torch.cat([each.pseudo_heatmaps for each in parts]),
+            torch.cat([each.correlation for each in parts]),
+            torch.cat([each.weights for each in parts]),
+        )
+
     def merge(self, other: JointRelations) -> JointRelations:
         """Average with the relations of the same images, of the same orientation and size."""
         return JointRelations(
@@ -217,17 +232,38 @@ class HeatmapOutputs:
         heatmaps: (B, K, h, w); values near [0, 1]. Of clips, B counts their frames, clip by clip.
         image_size: (H, W) of the network input that the maps cover.
         relations: of the heatmaps, where the network relates them to each other.
+        intermediate: outputs of earlier stages of the network for the same images, first to last.
+            Training supervises them; flipping and merging drop them.
     """
 
     heatmaps: Tensor
     image_size: Size
     relations: JointRelations | None = None
+    intermediate: tuple[HeatmapOutputs, ...] = ()
+
+    @classmethod
+    def join(cls, parts: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
+        """Return the outputs for the images of all parts, in order; they are of one size."""
+        related = [part.relations for part in parts if part.relations]
+        relations = JointRelations.join(related) if len(related) == len(parts) else None
+        return cls(torch.cat([each.heatmaps for each in parts]), parts[0].image_size, relations)
+
+    def __getitem__(self, images: Tensor) -> HeatmapOutputs:
+        """Return the outputs for some of the images, of an index tensor."""
+        relations = self.relations[images] if self.relations else None
+        return HeatmapOutputs(self.heatmaps[images], self.image_size, relations)
+
+    @property
+    def stages(self) -> tuple[HeatmapOutputs, ...]:
+        """The outputs of every stage of the network, first to last."""
+        return (*self.intermediate, self)
 
     def flip(self, skeleton: Skeleton) -> HeatmapOutputs:
         """Return the outputs for the mirrored image: columns reversed, left and right swapped."""
         order = torch.as_tensor(skeleton.flip_indices, device=self.heatmaps.device)
         relations = self.relations.flip(skeleton) if self.relations else None
-        return replace(self, heatmaps=self.heatmaps.flip(-1)[:, order], relations=relations)
+        flipped = self.heatmaps.flip(-1)[:, order]
+        return replace(self, heatmaps=flipped, relations=relations, intermediate=())
 
     def merge_flipped(self, mirrored: HeatmapOutputs) -> HeatmapOutputs:
         """Average with the outputs of the mirrored image, after their ``flip``."""
@@ -235,7 +271,7 @@ class HeatmapOutputs:
         if relations and mirrored.relations:
             relations = relations.merge(mirrored.relations)
         heatmaps = (self.heatmaps + mirrored.heatmaps) / 2
-        return replace(self, heatmaps=heatmaps, relations=relations)
+        return replace(self, heatmaps=heatmaps, relations=relations, intermediate=())
 
     def merge_scales(self, others: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
         """Average the heatmaps with those of other image scales, at the resolution of this one.
@@ -246,25 +282,14 @@ class HeatmapOutputs:
             return self
         size = (self.heatmaps.shape[-2], self.heatmaps.shape[-1])
         maps = [_resized(each.heatmaps, size) for each in (self, *others)]
-        return replace(self, heatmaps=torch.stack(maps).mean(dim=0))
+        return replace(self, heatmaps=torch.stack(maps).mean(dim=0), intermediate=())
 
 
 def clip_by_clip(frames: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
     """Return the outputs of T frames of B clips each as those of B·T images, clip by clip."""
-
-    def joined(maps: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(maps), dim=1).flatten(0, 1)
-
-    related = [frame.relations for frame in frames if frame.relations]
-    relations = None
-    if related:
-        relations = JointRelations(
-            joined([each.pseudo_heatmaps for each in related]),
-            joined([each.correlation for each in related]),
-            joined([each.weights for each in related]),
-        )
-    heatmaps = joined([frame.heatmaps for frame in frames])
-    return HeatmapOutputs(heatmaps, frames[0].image_size, relations)
+    joined = HeatmapOutputs.join(frames)
+    order = torch.arange(len(joined.heatmaps), device=joined.heatmaps.device)
+    return joined[order.unflatten(0, (len(frames), -1)).T.flatten()]
 
 
 def _resized(maps: Tensor, size: Size) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,24 @@ class Poses:
             np.zeros((0, keypoints, 2), np.float32),
             np.zeros((0, keypoints), np.float32),
             np.zeros(0, np.float32),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Poses]) -> Poses:
+        """Return the people of all parts, of one image; tracks where all parts have them.
+
+        Raises:
+            ValueError: there is no part.
+        """
+        if not parts:
+            raise ValueError("poses to join: expected one or more")
+        tracks = [part.tracks for part in parts if part.tracks is not None]
+        return cls(
+            np.concatenate([part.keypoints for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.person_scores for part in parts]),
+            parts[0].skeleton,
+            np.concatenate(tracks) if len(tracks) == len(parts) else None,
         )
 
     def __len__(self) -> int:

@@ -19,7 +19,8 @@ import poselib
 from poselib import api
 from poselib.api import Predictor
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict
 from poselib.engine.train import TrainResult
 from poselib.poses import Poses
 from poselib.structures import Sample

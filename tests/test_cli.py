@@ -23,7 +23,8 @@ from poselib.data.image_io import read_image
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.engine.checkpoints import load_checkpoint, save_system
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, train
 from poselib.skeletons import COCO, CROWDPOSE

@@ -24,7 +24,7 @@ from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.decode_maps import decode_stages
 from poselib.engine.evaluate import evaluate
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.losses.heatmap import heatmap_mse
 from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates

@@ -13,7 +13,8 @@ from poselib.analysis.association_errors import association_errors
 from poselib.analysis.select_images import mean_oks, rank_images
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate_poses
-from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict_variants
 from poselib.engine.variants import Variant, with_options
 from poselib.metrics.association_errors import classify_keypoints
 from poselib.metrics.localization_errors import classify_localization, error_rates

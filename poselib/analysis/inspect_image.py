@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from poselib.decoders.associative import AssociativeOptions, decoded_size, find_candidates
 from poselib.decoders.keypoint_order import OrderName, fixed_order_steps, keypoint_order
 from poselib.decoders.progressive import progressive_steps
-from poselib.engine.predict import PredictOptions, infer, present
+from poselib.engine.inference import PredictOptions, infer, present
 from poselib.metrics.matching import assign_one_to_one
 from poselib.outputs import TagOutputs
 from poselib.structures import GroupingStep, Poses, Sample

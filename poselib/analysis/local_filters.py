@@ -21,7 +21,8 @@ from poselib.decoders.local_global import (
     attraction_maps_of_detections,
     decode_without_adaptation,
 )
-from poselib.engine.predict import PredictOptions, infer, predict_variants, present
+from poselib.engine.inference import PredictOptions, infer, present
+from poselib.engine.predict import predict_variants
 from poselib.engine.variants import with_options
 from poselib.metrics.matching import matched_people
 from poselib.ops.oks import object_keypoint_similarity

@@ -13,7 +13,7 @@ import pandas as pd
 
 from poselib.data.transforms import letterbox_scale
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate_poses
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.metrics.localization_errors import classify_localization
 from poselib.metrics.oracle_search import candidate_spacing, offset_in_steps, oracle_search
 from poselib.papers.published import published_table

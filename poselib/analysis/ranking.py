@@ -10,7 +10,7 @@ import torch
 from poselib.analysis.compare import evaluate_decoders
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import LabeledImages
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.scoring_net import best_oks, has_labels
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses

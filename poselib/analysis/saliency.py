@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from poselib.data.loaders import collate
 from poselib.encoders.regression import mean_positions
-from poselib.engine.predict import PredictOptions, device_of, present
+from poselib.engine.inference import PredictOptions, device_of, present
 from poselib.ops.map_coordinates import FRAMES, Frame, cell_to_px, half_pixel
 from poselib.ops.normalization import normalize
 from poselib.structures import Sample, Size

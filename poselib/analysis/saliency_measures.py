@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.analysis.saliency import CenterAnalysis, analyze_center
 from poselib.data.loaders import SampleSource
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.ops.oks import MIN_AREA
 from poselib.plots.saliency import FocusPanel
 from poselib.plots.style import display_name

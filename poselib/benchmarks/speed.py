@@ -20,7 +20,8 @@ from poselib.data.catalog import KeypointDataset
 from poselib.decoders.local_global import LocalGlobalOptions
 from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import evaluate
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.timing import Work, measure, measure_all
 from poselib.experiments.loading import load_or_init

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+from torchvision.ops import box_iou
 
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeletons import Skeleton
+from poselib.typing import IntArray
 
 
 def keypoint_boxes(keypoints: NDArray[Any]) -> NDArray[np.float32]:
@@ -50,3 +54,22 @@ def head_sizes(keypoints: NDArray[Any], skeleton: Skeleton) -> NDArray[np.float3
     known = (neck[:, 2] > 0) & (top[:, 2] > 0)
     apart = np.linalg.norm(neck[:, :2] - top[:, :2], axis=1)
     return np.where(known, 0.75 * apart, np.nan).astype(np.float32)
+
+
+def match_boxes(boxes: ArrayLike, others: ArrayLike, min_iou: float = 0.3) -> IntArray:
+    """Match boxes to others, one to one, so that their intersections over unions add up to most.
+
+    Args:
+        boxes, others: (N, 4) and (M, 4) left, top, right, bottom, px.
+        min_iou: pairs below it are not matched.
+
+    Returns:
+        (N,) int64, which of the others; -1 for none.
+    """
+    one, other = (torch.as_tensor(np.asarray(each, np.float64)) for each in (boxes, others))
+    overlap = box_iou(one, other).numpy()
+    overlap[overlap < min_iou] = 0
+    rows, columns = linear_sum_assignment(-overlap)
+    matched = np.full(len(one), -1, np.int64)
+    matched[rows] = np.where(overlap[rows, columns] > 0, columns, -1)
+    return matched

@@ -13,6 +13,8 @@ from poselib.structures import AffineTransform, Clip, Sample, Size
 from poselib.typing import FloatArray
 
 _Item = TypeVar("_Item", Sample, Clip)
+# By how much of its longer side a person moves, or by what factor it changes, within a region.
+_MOVED, _CHANGED = 0.1, 1.25
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class CropRule:
             return np.tile(np.concatenate([low, high]), (len(frames), 1))
         before = np.searchsorted(known, np.arange(len(frames)), side="right") - 1
         return boxes[known[np.maximum(before, 0)]]
+
+    def follow(self, region: FloatArray, box: FloatArray) -> FloatArray:
+        """Return the region (4,) of the next frame of a stream, from the one before and the box.
+
+        It stays while the person stays in it, as it does in a clip: until the center has moved by
+        a tenth of the longer side or a side has changed by a quarter. With ``per_frame`` it is
+        the box.
+        """
+        old, new = region[2:] - region[:2], box[2:] - box[:2]
+        moved = np.abs((region[:2] + region[2:] - box[:2] - box[2:]) / 2).max()
+        changed = max(old.max() / new.max(), new.max() / old.max())
+        stays = moved <= _MOVED * old.max() and changed <= _CHANGED and not self.per_frame
+        return region if stays else box
 
     def transform(
         self,

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame, cell_to_px, half_pixel
-from poselib.ops.peaks import SUBPIXEL, Subpixel, check_kernel, subpixel_shift, without_nonfinite
+from poselib.ops.peaks import (
+    SUBPIXEL,
+    Subpixel,
+    check_kernel,
+    highest_cells,
+    subpixel_shift,
+    without_nonfinite,
+)
 from poselib.ops.taylor_peaks import taylor_shift
 from poselib.outputs import HeatmapOutputs
 from poselib.structures import Poses
@@ -82,13 +89,6 @@ def decode_argmax(outputs: HeatmapOutputs, options: ArgmaxOptions | None = None)
     return [
         Poses(row[None, :, :2], row[None, :, 2], means[n : n + 1]) for n, row in enumerate(table)
     ]
-
-
-def highest_cells(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the highest cell of each map, (B, K, 2) int64 (column, row), and its value (B, K)."""
-    values, index = maps.flatten(2).max(dim=-1)
-    width = maps.shape[-1]
-    return torch.stack([index % width, index.div(width, rounding_mode="floor")], dim=-1), values
 
 
 def _shift(maps: Tensor, cells: Tensor, options: ArgmaxOptions) -> Tensor:

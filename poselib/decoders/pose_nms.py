@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from poselib.ops.center_poses import CenterPoses
+from poselib.ops.oks import object_keypoint_similarity
 from poselib.structures import Poses
 from poselib.typing import BoolArray, Float32Array, IntArray
 
@@ -87,6 +88,30 @@ def suppress_poses(
     if len(selected) > max_people:
         selected = selected[np.argsort(-scores[selected], kind="stable")[:max_people]]
     return selected
+
+
+def suppress_by_oks(poses: Poses, areas: ArrayLike, sigmas: ArrayLike, most: float) -> IntArray:
+    """Select poses of one image, best first, that are not too similar to a better one.
+
+    Args:
+        poses: N of them.
+        areas: (N,) px², of the people.
+        sigmas: (K,) OKS constants.
+        most: OKS, with the area of the better pose, above which the other one is suppressed.
+
+    Returns:
+        (n,) int64 indices in descending order of the person scores.
+    """
+    order = np.argsort(-poses.person_scores, kind="stable")
+    ranked, sizes = poses[order], np.asarray(areas, np.float64)[order]
+    present = ranked.found[..., None].astype(np.float64)
+    points = np.concatenate([ranked.keypoints, present], axis=2)
+    similar = object_keypoint_similarity(ranked.keypoints, points, sizes, sigmas) > most
+    kept = np.ones(len(order), bool)
+    for best in range(len(order)):
+        if kept[best]:
+            kept[best + 1 :] &= ~similar[best, best + 1 :]
+    return order[kept]
 
 
 def batched_pose_nms(

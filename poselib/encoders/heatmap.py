@@ -20,6 +20,7 @@ def heatmap_targets(
     subpixel: bool = True,
     overlap: Overlap = "max",
     frame: CropFrame = "center",
+    labeled_only: bool = False,
 ) -> Targets:
     """Encode the keypoints of a batch as heatmaps at each output stride (HAE, Eq. 4).
 
@@ -33,10 +34,13 @@ def heatmap_targets(
         strides: px per cell of each output, coarse to fine.
         sigma: standard deviation of the Gaussians in cells, one for all outputs or one for each.
         subpixel, overlap, frame: see ``ops.gaussians.gaussian_heatmaps``.
+        labeled_only: heatmaps of keypoints that nobody in the image has do not count, for images
+            of one person.
 
     Returns:
         Targets on the batch's device, with heatmaps (B, K, h, w) and masks (B, 1, h, w), which are
-        0 in ignored regions and 1 elsewhere.
+        0 in ignored regions and 1 elsewhere; with ``labeled_only`` (B, K, h, w), 0 also where a
+        keypoint is not labeled.
 
     Raises:
         ValueError: the image size is not a multiple of a stride, a sigma is not a positive number
@@ -66,9 +70,13 @@ def heatmap_targets(
         )
         for size, deviation in zip(sizes, sigmas, strict=True)
     ]
+    masks = [loss_mask(batch.ignore_mask, size) for size in sizes]
+    if labeled_only:
+        labeled = (batch.keypoints[..., 2] > 0).any(dim=1)[..., None, None]
+        masks = [mask * labeled for mask in masks]
     return Targets(
         heatmaps=tuple(heatmaps),
-        masks=tuple(loss_mask(batch.ignore_mask, size) for size in sizes),
+        masks=tuple(masks),
         keypoints=batch.keypoints,
         areas=batch.areas,
         image_size=batch.size,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from poselib.annotations import PIXEL_CENTER, AnnotationTable
 from poselib.data.loaders import SampleSource
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.comparison import Comparison, compare
 from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose

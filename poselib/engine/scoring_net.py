@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource
-from poselib.engine.predict import PredictOptions, device_of, infer, present
+from poselib.engine.inference import PredictOptions, device_of, infer, present
 from poselib.models.scoring import ScoringNet
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import Skeleton

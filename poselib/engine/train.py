@@ -6,13 +6,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from poselib.data.loaders import AugmentFunction, Prepare, SampleLoader, SampleSource, make_loader
+from poselib.data.clips import PersonClips, PersonImages
+from poselib.data.crops import crop_person
+from poselib.data.loaders import (
+    AugmentFunction,
+    ClipSource,
+    Prepare,
+    SampleLoader,
+    SampleSource,
+    make_loader,
+)
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.trainer import CHECKPOINT, METRICS, TrainingState, Validate
 from poselib.ops.io import read_lines
@@ -45,7 +55,7 @@ class TrainResult:
 
 def train(
     system: System,
-    dataset: SampleSource,
+    dataset: SampleSource | ClipSource,
     recipe: TrainConfig,
     folder: Path,
     *,
@@ -65,11 +75,13 @@ def train(
     Args:
         system: what to train; its model is changed. Its initial weights were drawn when it was
             built: call ``engine.seed.seed_everything`` before that.
-        dataset: training samples.
+        dataset: training samples; a system of one person is trained on each of their people, or on
+            ``PersonImages`` and ``PersonClips`` as they are.
         recipe: settings.
         folder: receives ``checkpoint.pt`` and ``metrics.jsonl``.
         augment: random change of each sample.
-        prepare: fixed change of each sample before that.
+        prepare: fixed change of each sample before that. By default a system of one person is
+            shown the crop around each, if there is no ``augment`` that crops.
         validate: measures the system now and then; its figures go into the metrics.
         device: where to train.
         progress: show a bar.
@@ -78,9 +90,12 @@ def train(
         ValueError: the dataset is empty, the folder's checkpoint is of another recipe or system,
             or the loss is no longer finite.
     """
+    items = training_items(system, dataset)
+    if system.crop is not None and augment is None and prepare is None:
+        prepare = partial(crop_person, size=system.crop, rule=system.crop_rule)
     loader = make_loader(
-        dataset,
-        max(1, min(recipe.batch_size, len(dataset))),
+        items,
+        max(1, min(recipe.batch_size, len(items))),
         augment=augment,
         prepare=prepare,
         shuffle=True,
@@ -103,6 +118,20 @@ def train(
         state.save()
     history = read_lines(state.folder / METRICS)
     return TrainResult(state.predictor, state.step, state.seconds, history, state.precision)
+
+
+def training_items(system: System, dataset: SampleSource | ClipSource) -> SampleSource | ClipSource:
+    """Return what a system is trained on: a dataset's images, or images or clips of each person.
+
+    Raises:
+        ValueError: no video has as many frames as the clips, or the people are not annotated.
+    """
+    source: Any = dataset
+    if system.crop is None or isinstance(dataset, PersonClips | PersonImages):
+        return dataset
+    if system.clips and hasattr(source, "videos"):
+        return PersonClips(source, system.frames)
+    return PersonImages(source)
 
 
 def _steps(

@@ -138,7 +138,7 @@ class TrainingState:
         targets = self.system.encode(batch)
         images = normalize(batch.images).contiguous(memory_format=self.form)
         with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bfloat16"):
-            outputs = self.model(images)
+            outputs = self.system.run(images, batch.frames)
         return self.system.losses(outputs, targets)
 
     def loss(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from poselib.analysis.compare import VariantResults, evaluate_variants
 from poselib.data.catalog import training_dataset_for
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import Evaluation, LabeledImages
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.experiments.loading import evaluation_set, load_or_init
 from poselib.papers.catalog import get_paper
 from poselib.papers.comparison_table import MAIN_METRIC, METRICS, ComparisonTable, Protocol

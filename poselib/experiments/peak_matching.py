@@ -13,7 +13,7 @@ import torch
 
 from poselib.analysis.compare import evaluate_variants
 from poselib.engine.evaluate import LabeledImages
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.variants import Variant
 from poselib.experiments.statistics import gains, outcome
 from poselib.papers.published import published_table

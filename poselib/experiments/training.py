@@ -14,7 +14,7 @@ from poselib.engine.checkpoints import BUNDLED, save_system
 from poselib.engine.device import get_device as get_device
 from poselib.engine.evaluate import LabeledImages, evaluate
 from poselib.engine.seed import seed_everything
-from poselib.engine.train import TrainResult, Validate, train
+from poselib.engine.train import TrainResult, Validate, train, training_items
 from poselib.engine.train_config import TrainConfig
 from poselib.experiments.parameters import fits
 from poselib.experiments.provenance import provenance
@@ -97,11 +97,15 @@ def train_preset(
     Raises:
         ValueError: both steps and seconds are given; and as ``engine.train.train``.
     """
-    recipe = _recipe(preset, len(dataset), seed, seconds, steps)
-    augment = Augment(system.skeleton, preset.input_size, **preset.augment)
+    items = training_items(system, dataset)
+    recipe = _recipe(preset, len(items), seed, seconds, steps)
+    crop = None if system.crop is None else system.crop_rule
+    augment = Augment(
+        system.skeleton, system.crop or preset.input_size, crop=crop, **preset.augment
+    )
     return train(
         system,
-        dataset,
+        items,
         recipe,
         folder,
         augment=augment,

@@ -14,7 +14,8 @@ from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import LabeledImages, evaluate_poses
-from poselib.engine.predict import PredictOptions, predict_variants
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict_variants
 from poselib.engine.variants import with_options
 from poselib.experiments.loading import describe
 from poselib.papers.preset import Preset

@@ -27,6 +27,7 @@ from poselib.structures import Size
 Initializer = Literal["network", "concat", "none"]
 INITIALIZERS: tuple[Initializer, ...] = get_args(Initializer)
 STRIDE = 4  # px a cell, of all features
+_OUTPUT_SCALE = 0.05
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ class PropagationNetwork(nn.Module):
             official=config.official,
         )
         self.output_norm = nn.BatchNorm2d(keypoints)
+        # Normalized maps start near the deviation of a Gaussian's map, far below 1.
+        nn.init.constant_(self.output_norm.weight, _OUTPUT_SCALE)
 
     def _beginning(self) -> tuple[HeatmapNetwork | None, nn.Module | None]:
         """Return P and what combines its heatmaps with the features, as far as there are any."""

@@ -7,15 +7,18 @@ residual network with transposed convolutions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from poselib.models.deconvolution import DeconvolutionResNet
-from poselib.models.heatmap import heatmap_layer
+from poselib.models.heatmap import HeatmapNetwork, heatmap_layer
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.ops.gaussians import gaussian_heatmaps
+from poselib.ops.map_coordinates import cell_to_px
+from poselib.ops.peaks import highest_cells
 from poselib.outputs import HeatmapOutputs
 
 
@@ -66,3 +69,46 @@ class PoseRefinementNetwork(nn.Module):
         features = self.features(torch.cat([images, maps], dim=1))
         heatmaps, relations = self.relation(self.final_layer(features))
         return HeatmapOutputs(heatmaps, size, relations)
+
+
+class RefinedHeatmapNetwork(nn.Module):
+    """A network of heatmaps, and the refinement of the pose that they show.
+
+    Args:
+        host: estimates the pose: the highest cell of each heatmap. No gradient passes through it.
+        depth, sigma: see ``PoseRefinementNetwork``.
+        jitter: standard deviation of errors that are added to the estimate in training, as a
+            fraction of the image's height: on images that the host has learned, it makes none.
+        options: of the relation.
+
+    Raises:
+        ValueError: a name is unknown or an option out of range.
+    """
+
+    def __init__(
+        self,
+        host: HeatmapNetwork,
+        *,
+        depth: int = 50,
+        sigma: float = 7.0,
+        jitter: float = 0.03,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if not jitter >= 0:
+            raise ValueError(f"jitter must be 0 or more, not {jitter}")
+        self.host, self.jitter = host, jitter
+        self.refinement = PoseRefinementNetwork(host.keypoints, depth=depth, sigma=sigma, **options)
+        self.multiple = max(host.multiple, self.refinement.multiple)
+
+    def forward(self, images: Tensor) -> HeatmapOutputs:
+        """Return refined heatmaps of images (B, 3, H, W); ``intermediate`` has the host's."""
+        estimated = self.host(images)
+        maps = estimated.heatmaps.detach()
+        cells, values = highest_cells(maps)
+        size = (maps.shape[2], maps.shape[3])
+        points = cell_to_px(cells, estimated.image_size, size, "center")
+        if self.training:
+            points = points + self.jitter * images.shape[2] * torch.randn_like(points)
+        poses = torch.cat([points, (values > 0)[..., None].to(points)], dim=2)
+        return replace(self.refinement(images, poses), intermediate=(estimated,))

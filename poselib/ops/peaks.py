@@ -82,6 +82,13 @@ def local_maxima(heatmaps: Tensor, kernel: int = 5) -> Tensor:
     return (maps == highest) & (maps > -torch.inf)
 
 
+def highest_cells(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the highest cell of each map, (B, K, 2) int64 (column, row), and its value (B, K)."""
+    values, index = maps.flatten(2).max(dim=-1)
+    width = maps.shape[-1]
+    return torch.stack([index % width, index.div(width, rounding_mode="floor")], dim=-1), values
+
+
 def check_kernel(kernel: int, name: str = "kernel") -> None:
     """Raise ValueError unless the side of a window is odd and positive."""
     if kernel < 1 or kernel % 2 == 0:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from poselib.data.synthetic.config import CROWD_SCENES, GROUP_SCENES, SceneConfig
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.papers.preset import Preset
 

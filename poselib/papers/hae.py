@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.variants import Variant
 from poselib.papers.comparison_table import ComparisonTable

@@ -9,7 +9,7 @@ from typing import Any
 
 from poselib.data.catalog import SYNTHETIC, KeypointDataset, Split, open_dataset
 from poselib.data.synthetic.config import SceneConfig
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.skeletons import Skeleton
 from poselib.systems import OptionValue

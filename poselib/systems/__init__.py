@@ -8,7 +8,7 @@ from typing import Any
 
 from poselib.ops.field_types import check_field_types
 from poselib.skeletons import Skeleton, get_skeleton
-from poselib.systems import dekr, grm, hae, logocap
+from poselib.systems import dekr, grm, hae, jre, logocap, rpstn
 from poselib.systems.regression import RegressionSystemOptions
 from poselib.systems.system import LossTerms, OptionValue, System, as_mapping
 
@@ -17,6 +17,8 @@ SYSTEMS: Mapping[str, Callable[[Skeleton, Any], System]] = {
     "dekr": dekr.build,
     "grm": grm.build,
     "logocap": logocap.build,
+    "rpstn": rpstn.build,
+    "jre": jre.build,
 }
 # The options of each system; where it has a choice of heads, by the head that is not the default.
 _OPTIONS: Mapping[tuple[str, str], type[Any]] = {
@@ -25,6 +27,8 @@ _OPTIONS: Mapping[tuple[str, str], type[Any]] = {
     ("grm", ""): grm.GrmOptions,
     ("grm", "associative"): grm.GrmAssociativeOptions,
     ("logocap", ""): logocap.LogocapOptions,
+    ("rpstn", ""): rpstn.RpstnOptions,
+    ("jre", ""): jre.JreOptions,
 }
 
 

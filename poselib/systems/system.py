@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor, nn
 
+from poselib.data.crops import CropRule
 from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import Skeleton
-from poselib.structures import Batch, Poses, Targets
+from poselib.structures import Batch, Poses, Size, Targets
 
 LossTerms = dict[str, Tensor]
 OptionValue = bool | int | float | str | None
@@ -24,7 +25,8 @@ class System:
     Attributes:
         name: key in ``poselib.systems.SYSTEMS``.
         skeleton: the keypoints it predicts.
-        model: network from normalized images (B, 3, H, W) to outputs; it never sees targets.
+        model: network from normalized images (B, 3, H, W), or clips (B, T, 3, H, W), to outputs;
+            it never sees targets.
         encode: returns the dense targets of a batch.
         losses: returns weighted terms, scalar tensors, whose sum is minimized.
         decode: returns the poses in each image of the outputs, px of the network input.
@@ -41,6 +43,12 @@ class System:
             symmetric; the stride less one for weights trained with pixel indices instead of pixel
             centers.
         visualization_threshold: minimum person score of a detection to be drawn.
+        clips: whether the model is given clips; its outputs are those of their B·T images. It has
+            ``start`` and ``step`` too, for one frame after another.
+        frames: T of the clips that it is trained on; 1 for images.
+        crop: (H, W), px: the model sees one person at a time, in a region of this size. None for
+            whole images with all of their people.
+        crop_rule: which region that is.
     """
 
     name: str
@@ -56,17 +64,27 @@ class System:
     frame: Frame = "center"
     flip_shift: int = 0
     visualization_threshold: float = 0.3
+    clips: bool = False
+    frames: int = 1
+    crop: Size | None = None
+    crop_rule: CropRule = field(default_factory=CropRule)
 
     def __repr__(self) -> str:
         skeleton = f"{len(self.skeleton)} keypoints of {self.skeleton.name!r}"
         parameters = sum(each.numel() for each in self.model.parameters())
         size = "" if self.input_size is None else f", short side {self.input_size} px"
+        if self.crop is not None:
+            size = f", crops of {self.crop[0]}x{self.crop[1]} px"
         return f"System({self.name!r}: {skeleton}, {parameters:,} parameters{size})"
+
+    def run(self, images: Tensor, frames: int = 1) -> Any:
+        """Return the outputs of the model for images (B·T, 3, H, W), of clips of T frames."""
+        return self.model(images.unflatten(0, (-1, frames)) if self.clips else images)
 
 
 def as_mapping(options: Any) -> dict[str, OptionValue]:
     """Return the options of a system, a dataclass, by their names."""
-    return {field.name: getattr(options, field.name) for field in fields(options)}
+    return {each.name: getattr(options, each.name) for each in fields(options)}
 
 
 def options_for(function: Callable[..., Any], options: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from poselib.analysis.saliency import regular_taps
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.regression import decode_regression
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.experiments.training import init_system
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.papers.presets import get_preset

@@ -21,7 +21,7 @@ from poselib.analysis.compare import (
 from poselib.analysis.select_images import rank_images
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import Evaluation, evaluate, evaluate_poses
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.variants import Variant, with_options
 from poselib.metrics.localization_errors import classify_localization, error_rates
 from poselib.skeletons import COCO

@@ -19,7 +19,8 @@ from poselib.analysis.inspect_image import (
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.keypoint_order import keypoint_order
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict
 from poselib.engine.variants import with_options
 from poselib.experiments.training import init_system
 from poselib.outputs import TagOutputs

@@ -21,7 +21,7 @@ from poselib.analysis.oracle_search import (
 from poselib.annotations import AnnotationTable
 from poselib.data.readers.coco import read_annotations
 from poselib.engine.evaluate import evaluate, evaluate_poses
-from poselib.engine.predict import PredictOptions, present
+from poselib.engine.inference import PredictOptions, present
 from poselib.metrics.oracle_search import candidate_spacing, oracle_search
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Poses, Sample

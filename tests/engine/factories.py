@@ -26,7 +26,7 @@ from poselib.data.transforms import letterbox
 from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.engine.evaluate import LabeledImages
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import TrainResult, train
 from poselib.engine.train_config import TrainConfig

@@ -15,7 +15,8 @@ from poselib.data.readers.coco import CocoKeypoints, read_annotations
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, evaluate_poses
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
 from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, get_skeleton
 from poselib.structures import Poses, Sample

@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from poselib.data.transforms import crop_transform, warp_sample
-from poselib.engine.predict import (
-    PredictOptions,
-    device_of,
-    infer,
-    input_sizes,
-    predict,
-    predict_variants,
-    present,
-)
+from poselib.engine.inference import PredictOptions, device_of, infer, input_sizes, present
+from poselib.engine.predict import predict, predict_variants
 from poselib.structures import AffineTransform, Poses, Sample
 from tests.engine.factories import (
     MIDDLE,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.engine.predict import PredictOptions, infer, predict, present
+from poselib.engine.inference import PredictOptions, infer, present
+from poselib.engine.predict import predict
 from poselib.models.pretrained import load_official
 from poselib.skeletons import COCO
 from poselib.systems import System, build

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poselib.engine.predict import PredictOptions, present
+from poselib.engine.inference import PredictOptions, present
 from poselib.ops.map_coordinates import FRAMES, Frame
 from poselib.outputs import RegressionOutputs
 from poselib.skeletons import COCO

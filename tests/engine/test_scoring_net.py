@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from poselib.engine.checkpoints import load_checkpoint, save_system
-from poselib.engine.predict import PredictOptions, predict, predict_variants
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict, predict_variants
 from poselib.engine.scoring_net import (
     ScoringExamples,
     attach_scoring_net,

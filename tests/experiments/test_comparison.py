@@ -17,7 +17,7 @@ from poselib.data.catalog import KeypointDataset
 from poselib.data.synthetic.export import write_scenes
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import Evaluation, evaluate_poses
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.experiments.comparison import TableResult, compare, outcome, scores_of
 from poselib.experiments.training import init_system
 from poselib.metrics.ap import APResult

@@ -10,7 +10,7 @@ import pytest
 
 from poselib.analysis.compare import LOCALIZATION
 from poselib.engine.evaluate import evaluate
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.variants import with_options
 from poselib.experiments.peak_matching import (
     matching_gains,

@@ -11,7 +11,7 @@ import torch
 
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.engine.predict import infer
+from poselib.engine.inference import infer
 from poselib.engine.seed import seed_everything
 from poselib.models.associative import AssociativeHRNet
 from poselib.models.higher_hrnet import HigherHRNet

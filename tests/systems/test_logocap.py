@@ -16,7 +16,8 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.local_global import propose_poses, refine_poses
 from poselib.engine.checkpoints import load_checkpoint, save_system
-from poselib.engine.predict import PredictOptions, predict
+from poselib.engine.inference import PredictOptions
+from poselib.engine.predict import predict
 from poselib.engine.train import train
 from poselib.engine.train_config import TrainConfig
 from poselib.models.attentive_norm import AttentiveNorm2d

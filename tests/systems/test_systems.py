@@ -19,6 +19,11 @@ QUICK: dict[str, dict[str, Any]] = {
     "dekr": {"backbone": "hrnet_tiny", "width": 4, "adaptive": False, "radius": 3.0},
     "grm": {"backbone": "hrnet_tiny_light", "width": 4, "align": False, "gate": "multiply"},
     "logocap": {"backbone": "hrnet_tiny", "embedding": 4, "message_width": 8, "oks_weight": 0.1},
+    "rpstn": {
+        **{"backbone": "hrnet_tiny", "initializer_backbone": "hrnet_tiny", "channels": 8},
+        **{"height": 64, "width": 64, "frames": 3},
+    },
+    "jre": {"backbone": "hrnet_tiny", "height": 64, "width": 96, "relation": "nonlocal"},
 }
 HAE = {"backbone": "hrnet_tiny", "deconv_blocks": 0}
 

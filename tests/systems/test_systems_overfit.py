@@ -17,7 +17,7 @@ from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.data.transforms import letterbox, warp_sample
 from poselib.engine.checkpoints import BUNDLED
 from poselib.engine.evaluate import LabeledImages, evaluate
-from poselib.engine.predict import PredictOptions
+from poselib.engine.inference import PredictOptions
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import train
 from poselib.engine.train_config import TrainConfig
