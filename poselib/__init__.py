@@ -13,8 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poselib.api import Predictor, evaluate, load
+    from poselib.api import Predictor, load
     from poselib.data.catalog import open_dataset, open_files
+    from poselib.data.video_files import open_video
+    from poselib.engine.evaluate import evaluate
     from poselib.engine.train import train
     from poselib.engine.train_config import TrainConfig
     from poselib.poses import Poses
@@ -37,12 +39,15 @@ __all__ = [
     "load",
     "open_dataset",
     "open_files",
+    "open_video",
     "train",
 ]
 
 _NAMES_OF = {
-    "api": ("Predictor", "evaluate", "load"),
+    "api": ("Predictor", "load"),
     "data.catalog": ("open_dataset", "open_files"),
+    "data.video_files": ("open_video",),
+    "engine.evaluate": ("evaluate",),
     "engine.train": ("train",),
     "engine.train_config": ("TrainConfig",),
     "poses": ("Poses",),

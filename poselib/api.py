@@ -12,7 +12,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
@@ -25,8 +25,10 @@ from torch import Tensor
 
 from poselib.data.image_folder import bare_sample
 from poselib.data.image_io import as_rgb, check_image, image_size
+from poselib.data.video_files import Video, is_video_file, open_video
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
 from poselib.engine.device import get_device
+from poselib.engine.image_stream import FrameStream, ImageStream, follow
 from poselib.engine.inference import PredictOptions, input_sizes
 from poselib.engine.predict import predict
 from poselib.engine.train import TrainResult
@@ -37,8 +39,6 @@ from poselib.systems import System
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from poselib.engine.evaluate import Evaluation, LabeledImages
 
 MODELS = {BUNDLED.stem: BUNDLED}
 
@@ -83,13 +83,19 @@ class Predictor:
     @overload
     def __call__(self, images: Images, *, progress: bool = ..., **options: Any) -> list[Poses]: ...
 
+    @overload
     def __call__(
-        self, images: ImageLike | Images, *, progress: bool = False, **options: Any
-    ) -> Poses | list[Poses]:
-        """Find the people in an image, or in each of several.
+        self, images: Video, *, progress: bool = ..., **options: Any
+    ) -> Iterator[Poses]: ...
+
+    def __call__(
+        self, images: ImageLike | Images | Video, *, progress: bool = False, **options: Any
+    ) -> Poses | list[Poses] | Iterator[Poses]:
+        """Find the people in an image, in each of several, or in each frame of a video.
 
         Args:
-            images: one image, or a list, tuple or dataset of them.
+            images: one image, or a list, tuple or dataset of them; or a video, the path of a file
+                such as ``"clip.mp4"`` or what ``poselib.open_video`` returns.
             progress: show a bar.
             **options: ``size``, ``flip``, ``scales``, ``batch_size`` and ``device`` as in
                 ``load``, for this call alone.
@@ -99,11 +105,15 @@ class Predictor:
             first. Files and PIL images are turned as their EXIF orientation asks.
 
         Raises:
-            FileNotFoundError: an image file is absent; before anything is predicted.
-            ValueError: an image cannot be understood, or is a strip or too large; or an option is
-                unknown or out of range.
+            FileNotFoundError: a file is absent; before anything is predicted.
+            ValueError: an image cannot be understood, or is a strip or too large; a video is not
+                one, or is cut short; or an option is unknown or out of range.
         """
         chosen = self.with_options(**options)
+        if isinstance(images, Video) or (isinstance(images, str | Path) and is_video_file(images)):
+            video = images if isinstance(images, Video) else open_video(images)
+            input_sizes(chosen.system, video.size, chosen.options)
+            return (poses for _, poses in follow(chosen.stream(), video))
         samples, several = _samples(images)
         paths = samples.paths()
         chosen.check_sizes(paths, [image_size(path, upright=True) for path in paths])
@@ -162,6 +172,14 @@ class Predictor:
                 input_sizes(self.system, size, self.options)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
+
+    def stream(self, min_score: float = 0.0) -> FrameStream:
+        """Return what finds the people of a video, whose frames are given one by one to ``step``.
+
+        Args:
+            min_score: people below it are left out.
+        """
+        return ImageStream(self, self.skeleton, min_score)
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
@@ -225,43 +243,6 @@ def load(
             f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
         )
     return Predictor(load_checkpoint(MODELS.get(name, Path(name))).system, options, place, name)
-
-
-def evaluate(
-    model: Predictor | System,
-    dataset: LabeledImages,
-    options: PredictOptions | None = None,
-    *,
-    device: torch.device | str | None = None,
-    progress: bool = False,
-    explain: bool = True,
-) -> Evaluation:
-    """Predict the images of a dataset and compare with its annotations.
-
-    Args:
-        model: what ``load`` returned, or a system.
-        dataset: labeled images of the model's skeleton.
-        options: how images are presented; by default those of the model.
-        device: where the network runs; by default that of the model.
-        progress: show a bar.
-        explain: look for reasons if AP is low, and log them as warnings.
-
-    Raises:
-        ValueError: the model is neither, or the dataset has no annotations; before anything is
-            predicted.
-    """
-    from poselib.engine.evaluate import evaluate as evaluate_system
-
-    if isinstance(model, Predictor):
-        options = options or model.options
-        device = device or model.device
-        model = model.system
-    if not isinstance(model, System):
-        kind = type(model).__name__
-        raise ValueError(f"a model from poselib.load, or a System, is wanted, not {kind}")
-    return evaluate_system(
-        model, dataset, options, device=device, progress=progress, explain=explain
-    )
 
 
 class _Samples(Sequence[Sample]):

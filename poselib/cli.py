@@ -8,21 +8,17 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poselib import __version__
 from poselib.engine.interrupts import exit_on_signals
 from poselib.ops.console import complain, interactive, one_line, say
-from poselib.ops.io import atomic_write, check_output, write_json
+from poselib.ops.io import check_output
 from poselib.ops.processor import spin_briefly
 
 # What takes long to import is imported by the command that needs it.
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     Run = Callable[[argparse.Namespace], str]
 
@@ -30,17 +26,23 @@ _EXAMPLES = """examples:
   poselib predict street.jpg --out poses
   poselib predict photos/ "more/*.png" --checkpoint runs/x/checkpoint.pt --out poses --size 512
   poselib predict photos/ --out poses --batch-size 8 --scales 0.5 1 2 --device cuda
+  poselib predict clip.mp4 --out poses --smooth one-euro
+  poselib predict walk/ run/ --video --fps 30 --out poses
   poselib decode maps.npz --out poses.npz --order associative --threads 2
   poselib synthetic data/train --count 5000 --people 1 4
   poselib synthetic data/crowd --count 500 --size 256 --people 3 6 --crowd-index 0.5
   poselib synthetic data/clips --clips 50 --frames 30
 """
-_PREDICT = """Find people in images.
+_PREDICT = """Find people in images and videos.
 
 OUT receives each image with its poses drawn, results.json with the poses in COCO's results
 format, and images.json, a COCO document of the images and their ids. Images named by numbers, as
 COCO's are, have these as ids. Images are turned as their EXIF orientation asks, as a viewer does:
 coordinates, heights and widths are px of the turned picture.
+
+Of a video clip.mp4, OUT receives clip.json, the poses of its frames in PoseTrack18's layout with
+track ids and times, and clip.mp4, or clip.webm where PyAV is not installed, with the poses drawn.
+A folder holds images; with --video it is a video, whose frames are numbered without a gap.
 """
 _DECODE = """Group the keypoints of stored maps into people.
 
@@ -53,13 +55,8 @@ One line of JSON says how many people were found and how many milliseconds each 
 maps in memory to poses: the median of the repeats, before which one is not timed.
 """
 _SYNTHETIC = "Write images or clips of synthetic people and annotations to a new folder."
-# Bytes of a drawing's name before the ending, and a number where names repeat.
-_LONGEST = 240
-_RESULTS = ("images.json", "results.json")
 # Options that are counts of at least one; what the library checks itself is not among them.
 _COUNTS = ("threads", "repeats", "processes", "count", "clips")
-# Images that are held in memory together, unless a batch has more.
-_IN_MEMORY = 8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,9 +122,11 @@ def _command(
 
 
 def _add_predict(commands: Commands) -> None:
-    add = _command(commands, "predict", _predict, "find people in images", _PREDICT).add_argument
-    add("images", nargs="+", metavar="IMAGE", help="image files, folders or quoted patterns")
-    add("--out", required=True, metavar="FOLDER", help="receives images and JSON")
+    summary = "find people in images and videos"
+    add = _command(commands, "predict", _predict, summary, _PREDICT).add_argument
+    explained = "image and video files, folders or quoted patterns"
+    add("images", nargs="+", metavar="IMAGE", help=explained)
+    add("--out", required=True, metavar="FOLDER", help="receives images, videos and JSON")
     add("--checkpoint", metavar="FILE", help="or a model's name; default: the bundled model")
     add("--size", type=int, metavar="PX", help="short side; default: that of the training")
     add("--no-flip", action="store_true", help="do not average with the mirrored image")
@@ -138,6 +137,10 @@ def _add_predict(commands: Commands) -> None:
     add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
     add("--draw-score", type=float, help="do not draw people below it (0.3, or 0.1 of regression)")
     add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
+    add("--video", action="store_true", help="each folder is a video and its images are frames")
+    add("--fps", type=float, help="frames a second of such a video (default 25)")
+    explained = "poses of a video over time (default: not at all)"
+    add("--smooth", choices=("one-euro", "savgol"), help=explained)
 
 
 def _add_decode(commands: Commands) -> None:
@@ -161,17 +164,24 @@ def _add_synthetic(commands: Commands) -> None:
 
 def _predict(arguments: argparse.Namespace) -> str:
     """Check every input, find people, write the results; return a summary."""
-    from tqdm import tqdm
-
     from poselib.api import load
-    from poselib.data.image_folder import ImageFiles, image_paths
-    from poselib.data.readers.coco import write_results
-    from poselib.plots.poses import paint_poses
+    from poselib.data.image_folder import ImageFiles
+    from poselib.data.video_files import open_inputs
+    from poselib.engine.predict_images import RESULTS, predict_images, unique_names
+    from poselib.engine.predict_video import predict_video, video_outputs
 
     out = Path(arguments.out)
-    files = ImageFiles(image_paths(arguments.images))
-    names = _drawing_names(files.paths, arguments.format)
-    _check_output(out, files.paths, names)
+    paths, videos = open_inputs(arguments.images, arguments.video, arguments.fps)
+    if arguments.smooth and not videos:
+        raise ValueError("--smooth is of videos, and there is none; --video takes folders for them")
+    sources = list(videos)
+    files = ImageFiles(paths) if paths else None
+    drawings = [out / f"{name}.{arguments.format}" for name in unique_names(paths)]
+    reserved = [path.stem for path in (*drawings, *map(Path, RESULTS))]
+    names = unique_names([source.resolve() for source in sources], reserved)
+    films = [path for name in names for path in video_outputs(out, name)]
+    results = [out / name for name in RESULTS] if files else []
+    _check_output(out, [*paths, *sources], [*drawings, *films, *results])
     model = load(
         arguments.checkpoint,
         size=arguments.size,
@@ -180,31 +190,40 @@ def _predict(arguments: argparse.Namespace) -> str:
         batch_size=arguments.batch_size,
         device=arguments.device,
     )
-    model.check_sizes(files.paths, files.sizes)
+    if files:
+        model.check_sizes(files.paths, files.sizes)
+    model.check_sizes(sources, [video.size for video in videos.values()])
     threshold = arguments.draw_score
     if threshold is None:
         threshold = model.system.visualization_threshold
-    results, counts = [], []
-    at_once = max(_IN_MEMORY, arguments.batch_size)
-    with tqdm(total=len(files), disable=not interactive(), desc="predict") as bar:
-        for first in range(0, len(files), at_once):
-            numbers = range(first, min(first + at_once, len(files)))
-            samples = [files[number] for number in numbers]
-            for number, sample, poses in zip(numbers, samples, model(samples), strict=True):
-                kept = poses.above(arguments.min_score)
-                drawn = kept.above(threshold)
-                picture = paint_poses(sample.image, drawn, model.skeleton)
-                _write_image(out / names[number], picture)
-                results += kept.to_coco(sample.image_id, files.category_id)
-                counts.append((len(drawn), len(kept)))
-                bar.update()
-    document = files.document(model.skeleton)
-    for image, name in zip(document["images"], names, strict=True):
-        image["drawing"] = name
-    images_file, results_file = (out / name for name in _RESULTS)
-    write_json(images_file, document)
-    write_results(results, results_file)
-    return _summary(files.paths, counts, out)
+    summary = []
+    if files:
+        counts = predict_images(
+            model,
+            files,
+            drawings,
+            model.skeleton,
+            batch_size=arguments.batch_size,
+            min_score=arguments.min_score,
+            draw_score=threshold,
+            progress=interactive(),
+        )
+        summary.append(_summary(files.paths, counts, out))
+    for number, (video, name) in enumerate(zip(videos.values(), names, strict=True)):
+        found = predict_video(
+            model.stream(arguments.min_score),
+            video,
+            out,
+            name,
+            number=number,
+            smooth=arguments.smooth,
+            draw_score=threshold,
+            progress=interactive(),
+        )
+        written = f"{found.document.name} and {found.film.name} in {out}"
+        tracks = f"{found.people} tracks in {found.frames} frames"
+        summary.append(f"{sources[number].name}: {tracks}; {written}")
+    return "\n".join(summary)
 
 
 def _decode(arguments: argparse.Namespace) -> str:
@@ -238,37 +257,15 @@ def _synthetic(arguments: argparse.Namespace) -> str:
     return write(arguments, progress=interactive())
 
 
-def _drawing_names(paths: Sequence[Path], suffix: str) -> list[str]:
-    """Return a file name for each drawing: the image's, with _2, _3, ... where names repeat."""
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        whole = os.fsdecode(os.fsencode(path.stem)[:_LONGEST])
-        choices = (whole if n == 1 else f"{whole}_{n}" for n in count(1))
-        # File systems may not tell capitals from small letters.
-        stem = next(choice for choice in choices if choice.lower() not in taken)
-        taken.add(stem.lower())
-        names.append(f"{stem}.{suffix}")
-    return names
-
-
-def _check_output(folder: Path, inputs: Sequence[Path], names: Sequence[str]) -> None:
+def _check_output(folder: Path, inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     """Raise ValueError if results cannot be written there or would replace an input."""
     check_output(folder, folder=True)
     sources = {path.resolve() for path in inputs}
-    for name in (*names, *_RESULTS):
-        if (folder / name).resolve() in sources:
-            raise ValueError(f"--out {folder}: the drawing would replace the image {folder / name}")
-        if os.path.lexists(folder / name):
-            check_output(folder / name)
-
-
-def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    from poselib.data.image_io import encode_image
-
-    content = encode_image(image, path.suffix)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+    for path in outputs:
+        if path.resolve() in sources:
+            raise ValueError(f"--out {folder}: what is drawn would replace the input {path}")
+        if os.path.lexists(path):
+            check_output(path)
 
 
 def _summary(paths: Sequence[Path], counts: Sequence[tuple[int, int]], folder: Path) -> str:

@@ -33,6 +33,7 @@ class Poses:
         person_scores: (N,) float32.
         skeleton: names of the keypoints, if known.
         tracks: (N,) int64, the number that a person keeps throughout a video; None in images.
+        time: of the frame of a video, seconds; None in images.
 
     Example:
         >>> poses = Poses(np.ones((2, 17, 2)), np.ones((2, 17)), np.array([0.9, 0.2]))
@@ -47,6 +48,7 @@ class Poses:
     person_scores: Float32Array
     skeleton: Skeleton | None = None
     tracks: IntArray | None = None
+    time: float | None = None
 
     @classmethod
     def empty(cls, keypoints: int) -> Poses:

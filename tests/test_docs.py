@@ -14,6 +14,7 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.export import write_scenes
 from poselib.skeletons import COCO
 from poselib.systems import SYSTEMS, known_options
+from tests.data.factories.videos import opencv_video
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -27,10 +28,12 @@ WITH_CODE = [page for page in PAGES[1:] if BLOCK.search(page.read_text(encoding=
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with what the examples name: a photo and a COCO-format dataset."""
+    """Return a folder with what the examples name: a photo, a COCO-format dataset and videos."""
     folder = tmp_path_factory.mktemp("files")
     write_scenes(folder, SceneConfig(size=128, people=(1, 3)), 2, 0, COCO)
     Image.open(folder / "images" / "000000.png").save(folder / "photo.jpg")
+    shutil.copytree(folder / "images", folder / "walk")
+    opencv_video(folder / "clip.mp4", 2)
     return folder
 
 

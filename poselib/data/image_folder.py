@@ -119,7 +119,7 @@ def _expand(source: Path) -> list[Path]:
         return inside
     if source.exists() or not glob.has_magic(str(source)):
         if not source.is_file():
-            raise FileNotFoundError(f"image file {source} does not exist")
+            raise FileNotFoundError(f"file {source} does not exist")
         return [source]
     matches = sorted(Path(p) for p in glob.glob(str(source), recursive=True) if Path(p).is_file())
     if not matches:

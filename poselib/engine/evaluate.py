@@ -53,6 +53,20 @@ class HeadSizedImages(LabeledImages, Protocol):
     def head_sizes(self, index: int, /) -> NDArray[np.floating]: ...
 
 
+@runtime_checkable
+class LoadedModel(Protocol):
+    """A system with the options and the device of its use, as ``poselib.load`` returns it."""
+
+    @property
+    def system(self) -> System: ...
+
+    @property
+    def options(self) -> PredictOptions: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The metrics of detections on a labeled dataset.
@@ -107,7 +121,7 @@ class Evaluation:
 
 
 def evaluate(
-    system: System,
+    model: LoadedModel | System,
     dataset: LabeledImages,
     options: PredictOptions | None = None,
     *,
@@ -118,16 +132,26 @@ def evaluate(
     """Predict the images of a dataset and compare with its annotations.
 
     Args:
-        system, options, device, progress: as in ``predict``.
-        dataset: labeled images of the system's skeleton.
+        model: what ``poselib.load`` returned, or a system.
+        dataset: labeled images of the model's skeleton.
+        options: how images are presented; by default those of the model.
+        device: where the network runs; by default that of the model.
+        progress: show a bar.
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
-        ValueError: the dataset has no annotations; before anything is predicted.
+        ValueError: the model is neither, or the dataset has no annotations; before anything is
+            predicted.
     """
+    if isinstance(model, LoadedModel):
+        options, device = options or model.options, device or model.device
+        model = model.system
+    if not isinstance(model, System):
+        kind = type(model).__name__
+        raise ValueError(f"a model from poselib.load, or a System, is wanted, not {kind}")
     annotations = dataset.annotations()  # refused before the network runs on all images
-    poses = predict(system, dataset, options, device=device, progress=progress)
-    return evaluate_poses(dataset, poses, system.skeleton, annotations=annotations, explain=explain)
+    poses = predict(model, dataset, options, device=device, progress=progress)
+    return evaluate_poses(dataset, poses, model.skeleton, annotations=annotations, explain=explain)
 
 
 def evaluate_poses(

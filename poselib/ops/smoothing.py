@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -12,6 +12,48 @@ from scipy.signal import savgol_filter
 
 from poselib.structures import Poses
 from poselib.typing import BoolArray, FloatArray
+
+METHODS = ("one-euro", "savgol")
+
+
+def smoothed(poses: Iterable[Poses], method: str) -> Iterator[Poses]:
+    """Yield the poses of a video smoothed over time, in memory that does not grow with its length.
+
+    Args:
+        poses: of all frames in their order, with tracks and times.
+        method: ``"one-euro"``, which waits for no later frame, or ``"savgol"``, Savitzky-Golay,
+            which is 14 frames behind at most and takes frames to be evenly spaced.
+
+    Raises:
+        ValueError: the method is unknown; the poses have no tracks or no times.
+    """
+    if method not in METHODS:
+        raise ValueError(f"smoothing must be one of {', '.join(METHODS)}, not {method!r}")
+    return _one_euro(poses) if method == "one-euro" else _savitzky_golay(poses, 7, 2)
+
+
+def _one_euro(poses: Iterable[Poses]) -> Iterator[Poses]:
+    smooth = OneEuro()
+    for frame in poses:
+        if frame.time is None:
+            raise ValueError("poses need times to be smoothed by the One-Euro filter")
+        yield smooth(frame, frame.time)
+
+
+def _savitzky_golay(poses: Iterable[Poses], window: int, order: int) -> Iterator[Poses]:
+    """Yield what ``savitzky_golay`` returns for all poses together.
+
+    A value depends on the frames that are less than a window away, as do the ends of a run.
+    """
+    kept: list[Poses] = []
+    done = 0  # of those kept, which are there for the later ones alone
+    for frame in poses:
+        kept.append(frame)
+        if len(kept) - done == 2 * window:
+            ready = len(kept) - window
+            yield from savitzky_golay(kept, window, order)[done:ready]
+            kept, done = kept[max(ready - window, 0) :], min(ready, window)
+    yield from savitzky_golay(kept, window, order)[done:]
 
 
 @dataclass

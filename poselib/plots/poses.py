@@ -26,6 +26,7 @@ _SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px
 # Decoders that fill in missing keypoints put each where it is least unlikely: below this score
 # they are often far away, and a limb drawn to them would hide the others.
 MIN_SCORE = 0.2
+_TRACK_COLORS = 24
 _NUMBER = MarkerStyle("$99$")  # set as a formula here, beyond the theme, where nothing is one
 
 
@@ -104,6 +105,7 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
     """Return a copy of an image with poses painted into it, (H, W, 3) uint8 RGB.
 
     It is drawn as by ``draw_poses``, at the image's own resolution, and raises the same errors.
+    People of a video keep their colors.
     """
     pixels = style.as_image(image)
     canvas = np.ascontiguousarray(pixels.transpose(1, 2, 0)).copy()
@@ -111,7 +113,11 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
     # far-away points within OpenCV's 32-bit fixed-point numbers.
     bound = 4.0 * max(canvas.shape)
     line: dict[str, Any] = {"lineType": cv2.LINE_AA, "shift": _SUBPIXEL_BITS}
-    for person in _shapes_of(poses, skeleton, pixels.shape[1:]):
+    colors: list[Color] | None = None
+    if poses.tracks is not None:
+        palette = person_colors(_TRACK_COLORS)
+        colors = [palette[track % _TRACK_COLORS] for track in poses.tracks.tolist()]
+    for person in _shapes_of(poses, skeleton, pixels.shape[1:], colors=colors):
         for points, color in (*person.limbs, *person.keypoints):
             corners = (np.clip(points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS).round()
             rgb = [round(255 * part) for part in color]

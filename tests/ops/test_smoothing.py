@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.signal import savgol_filter
 
-from poselib.ops.smoothing import OneEuro, savitzky_golay
+from poselib.ops.smoothing import OneEuro, savitzky_golay, smoothed
 from poselib.structures import Poses
 
 K = 3
@@ -109,3 +111,46 @@ def test_bad_arguments_are_refused() -> None:
         OneEuro()(Poses.empty(3), 0.0)
     with pytest.raises(ValueError, match="need tracks"):
         savitzky_golay([Poses.empty(3)])
+
+
+@pytest.mark.parametrize("count", [0, 1, 6, 14, 15, 29, 60])
+@pytest.mark.parametrize("seed", range(3))
+def test_savitzky_golay_frame_by_frame_is_that_of_the_whole_video(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = [rng.random((2, K)) < 0.9 for _ in range(count)]
+    poses = [
+        Poses(
+            (rng.normal(50, 9, (2, K, 2)) * seen[..., None]).astype(np.float32),
+            seen.astype(np.float32),
+            np.ones(2, np.float32),
+            tracks=np.array([0, 1 + (rng.random() < 0.05)]),
+        )
+        for seen in found
+    ]
+    results = list(smoothed(iter(poses), "savgol"))
+    assert len(results) == count
+    for mine, whole in zip(results, savitzky_golay(poses), strict=True):
+        np.testing.assert_allclose(mine.keypoints, whole.keypoints, atol=1e-4)
+
+
+def test_smoothing_waits_for_few_frames() -> None:
+    def watched() -> Iterator[Poses]:
+        for number, (frame, time) in enumerate(zip(frames(np.arange(60.0)), TIMES, strict=True)):
+            read.append(number)
+            yield replace(frame, time=float(time))
+
+    for method, behind in (("one-euro", 0), ("savgol", 13)):
+        read: list[int] = []
+        for number, _ in enumerate(smoothed(watched(), method)):
+            assert read[-1] - number <= behind
+
+
+def test_one_euro_of_a_video_is_that_of_its_frames() -> None:
+    x = np.random.default_rng(0).normal(50, 3, 30)
+    poses = [replace(p, time=float(t)) for p, t in zip(frames(x), TIMES, strict=False)]
+    found = [frame.keypoints[0, 0, 0] for frame in smoothed(poses, "one-euro")]
+    np.testing.assert_array_equal(found, filtered(frames(x)))
+    with pytest.raises(ValueError, match="times"):
+        next(smoothed(frames(x), "one-euro"))
+    with pytest.raises(ValueError, match="one-euro, savgol, not 'kalman'"):
+        smoothed(poses, "kalman")

@@ -1,0 +1,88 @@
+"""Poses of videos, one frame after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.data.video_files import VideoFrame
+from poselib.ops.smoothing import smoothed
+from poselib.ops.tracking import PoseLinker
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses
+
+
+class FrameStream(Protocol):
+    """What finds the people of a video frame by frame, and keeps what it needs of earlier frames.
+
+    Attributes:
+        skeleton: the keypoints that are predicted.
+    """
+
+    @property
+    def skeleton(self) -> Skeleton: ...
+
+    def step(self, image: NDArray[np.uint8], time: float) -> Poses:
+        """Return the people of the next frame, with their tracks and its time.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            time: of the frame, seconds; later than that of the frame before.
+        """
+        ...
+
+
+class ImageStream:
+    """Finds the people of each frame as if it were a photograph, and links them to those before.
+
+    Args:
+        find: returns the people of an image (H, W, 3) uint8, RGB, in px of it.
+        skeleton: the keypoints that are predicted.
+        min_score: people below it are left out.
+
+    Example:
+        >>> model = poselib.load()
+        >>> stream = model.stream()
+        >>> poses = stream.step(image, time=0.04)
+    """
+
+    def __init__(
+        self,
+        find: Callable[[NDArray[np.uint8]], Poses],
+        skeleton: Skeleton,
+        min_score: float = 0.0,
+    ) -> None:
+        self.find, self.skeleton, self.min_score = find, skeleton, min_score
+        self._link = PoseLinker(np.asarray(skeleton.sigmas))
+
+    def step(self, image: NDArray[np.uint8], time: float) -> Poses:
+        """Return the people of the next frame; see ``FrameStream``."""
+        return self._link(self.find(image).above(self.min_score), time)
+
+
+def follow(
+    stream: FrameStream, video: Iterable[VideoFrame], smooth: str | None = None
+) -> Iterator[tuple[VideoFrame, Poses]]:
+    """Yield each frame of a video with its poses, in memory that does not grow with its length.
+
+    Args:
+        stream: at its start.
+        video: what ``open_video`` returns, or any frames in their order.
+        smooth: ``"one-euro"`` or ``"savgol"``, see ``ops.smoothing.smoothed``.
+
+    Raises:
+        ValueError: the smoothing is unknown.
+    """
+    waiting: deque[VideoFrame] = deque()
+
+    def found() -> Iterator[Poses]:
+        for frame in video:
+            waiting.append(frame)
+            yield stream.step(frame.image, frame.time)
+
+    for poses in found() if smooth is None else smoothed(found(), smooth):
+        yield waiting.popleft(), poses

@@ -1,0 +1,100 @@
+"""Prediction of videos to files: poses in PoseTrack18's layout, and the video with poses drawn."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from poselib.data.posetrack_export import PosesDocument
+from poselib.data.video_files import Video
+from poselib.data.video_writer import VideoWriter, video_suffix
+from poselib.engine.image_stream import FrameStream, follow
+from poselib.ops.io import atomic_write
+from poselib.plots.poses import paint_poses
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What was written of a video.
+
+    Attributes:
+        document: the JSON file.
+        film: the video file with poses drawn.
+        frames: how many were read.
+        people: how many tracks are drawn.
+    """
+
+    document: Path
+    film: Path
+    frames: int
+    people: int
+
+
+def video_outputs(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return the JSON file and the film that ``predict_video`` writes into a folder."""
+    return folder / f"{name}.json", folder / f"{name}{video_suffix()}"
+
+
+def predict_video(
+    stream: FrameStream,
+    video: Video,
+    folder: Path,
+    name: str = "",
+    *,
+    number: int = 0,
+    smooth: str | None = None,
+    draw_score: float = 0.0,
+    progress: bool = False,
+) -> VideoResult:
+    """Find the people of a video; write their poses, and the video with the poses drawn.
+
+    ``<name>.json`` has PoseTrack18's layout, with track ids and times, and ``<name>.mp4``, or
+    ``.webm`` without PyAV, has the frames at their own times. Frames are read, predicted and
+    written one by one. If the prediction is interrupted, both files hold what there was until
+    then, and ``info.complete`` of the JSON is false.
+
+    Args:
+        stream: at its start.
+        video: what ``open_video`` returns.
+        folder: receives the files.
+        name: of the files; by default that of the video.
+        number: of the video among several, on which the ids of its frames depend.
+        smooth: ``"one-euro"`` or ``"savgol"``, see ``ops.smoothing.smoothed``.
+        draw_score: people whose score is below it are not drawn.
+        progress: show a bar.
+
+    Raises:
+        ValueError: the smoothing is unknown.
+    """
+    document_file, film_file = video_outputs(folder, name or video.name)
+    tracks: set[int] = set()
+    ended: BaseException | None = None
+    with ExitStack() as files:
+        temporary = files.enter_context(atomic_write(document_file))
+        text = files.enter_context(temporary.open("w", encoding="utf-8"))
+        document = PosesDocument(text, stream.skeleton, video.name, number, video.size)
+        place = files.enter_context(atomic_write(film_file))
+        film = files.enter_context(VideoWriter(place, video.size, video.rate))
+        bar = files.enter_context(
+            tqdm(total=video.frames, disable=not progress, desc=video.name, unit="frame")
+        )
+        try:
+            for frame, poses in follow(stream, video, smooth):
+                drawn = poses.above(draw_score)
+                picture = paint_poses(frame.image.transpose(2, 0, 1), drawn, stream.skeleton)
+                film.write(picture, frame.time)
+                document.add(frame.name, poses)
+                tracks.update([] if drawn.tracks is None else drawn.tracks.tolist())
+                bar.update()
+        except BaseException as error:
+            if not document.frames:
+                raise
+            ended = error
+        info = {"video": video.name, "fps": round(video.rate, 6), "complete": ended is None}
+        document.finish({**info, "frames": document.frames, "smoothing": smooth})
+    if ended is not None:
+        raise ended
+    return VideoResult(document_file, film_file, document.frames, len(tracks))

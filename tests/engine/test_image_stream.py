@@ -1,0 +1,69 @@
+"""Poses frame by frame: each frame is predicted when it is asked for, and people are linked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from poselib.data.video_files import VideoFrame
+from poselib.engine.image_stream import ImageStream, follow
+from poselib.ops.smoothing import savitzky_golay
+from poselib.skeletons import COCO
+from poselib.structures import Poses
+
+SHAPE = np.random.default_rng(1).uniform(0, 1, (len(COCO), 2)) * (40, 90)
+
+
+def moving(image: NDArray[np.uint8]) -> Poses:
+    """Two people, at places that the image's first px tell; the second is doubtful."""
+    x, y = image[0, 0, :2].astype(float)
+    xy = (SHAPE + np.array([[[x, 20]], [[y, 100]]])).astype(np.float32)
+    order = [1, 0] if int(x) % 2 else [0, 1]
+    scores = np.array([0.9, 0.2], np.float32)
+    return Poses(xy, np.ones(xy.shape[:2], np.float32), scores)[np.array(order)]
+
+
+def frame(number: int) -> VideoFrame:
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[0, 0] = (3 * number, 200 - 2 * number, 0)
+    return VideoFrame(image, number / 25, str(number))
+
+
+def test_people_keep_their_numbers_and_frames_their_times() -> None:
+    stream = ImageStream(moving, COCO)
+    for number in range(30):
+        each = frame(number)
+        poses = stream.step(each.image, each.time)
+        assert poses.time == each.time and poses.tracks is not None
+        assert poses.tracks.tolist() == ([1, 0] if number % 2 else [0, 1])
+
+
+def test_doubtful_people_can_be_left_out() -> None:
+    stream = ImageStream(moving, COCO, min_score=0.5)
+    assert [len(stream.step(frame(n).image, n / 25)) for n in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("smooth", "behind"), [(None, 0), ("one-euro", 0), ("savgol", 13)])
+def test_frames_are_read_as_their_poses_are_asked_for(smooth: str | None, behind: int) -> None:
+    read = 0
+
+    def watched():
+        nonlocal read
+        for number in range(40):
+            read += 1
+            yield frame(number)
+
+    for number, (each, poses) in enumerate(follow(ImageStream(moving, COCO), watched(), smooth)):
+        assert each.name == str(number) and poses.time == each.time
+        assert read - 1 - number <= behind
+    assert number == 39
+
+
+def test_smoothing_is_that_of_the_tracks() -> None:
+    def found(smooth: str | None) -> list[Poses]:
+        frames = map(frame, range(40))
+        return [poses for _, poses in follow(ImageStream(moving, COCO), frames, smooth)]
+
+    for mine, expected in zip(found("savgol"), savitzky_golay(found(None)), strict=True):
+        np.testing.assert_allclose(mine.keypoints, expected.keypoints, atol=1e-3)
