@@ -63,27 +63,47 @@ def load_seeds(
     folder: str = "",
     *,
     name: str,
+    options: str = "",
     seed: int = 0,
+    parameter: str = "checkpoints",
 ) -> list[Checkpoint]:
     """Load the checkpoints of one system trained with several seeds.
 
     Args:
-        files: the notebook's parameter ``checkpoints``: paths separated by spaces; if empty, one
-            system is initialized or refused as in ``load_or_init``.
+        files: the notebook's parameter: paths separated by spaces; if empty, one system is
+            initialized or refused as in ``load_or_init``.
         preset, dataset, folder, name, seed: see ``load_or_init``.
+        options: which the systems must have.
+        parameter: name of the notebook's parameter.
 
     Raises:
         FileNotFoundError: a file is absent.
-        ValueError: as ``load_or_init``, a file is named twice, or the systems differ in more than
-            their weights.
+        ValueError: as ``load_or_init``, a file is named twice, a system has other options, or the
+            systems differ in more than their weights.
     """
     paths = files.split()
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
-        raise ValueError(f"parameter 'checkpoints' names {twice} more than once")
+        raise ValueError(f"parameter {parameter!r} names {twice} more than once")
     loaded = [
-        load_or_init(path, preset, dataset, folder, name=name, seed=seed, parameter="checkpoints")
+        load_or_init(
+            path,
+            preset,
+            dataset,
+            folder,
+            name=name,
+            options=options,
+            seed=seed,
+            parameter=parameter,
+        )
         for path in paths or [""]
     ]
+    for path, checkpoint in zip(paths, loaded, strict=False):
+        own = checkpoint.system.options
+        for key, value in parse_options(options).items():
+            if own.get(key) != value:
+                raise ValueError(
+                    f"parameter {parameter!r}: {path} has {key}={own.get(key)!r}, not {value!r}"
+                )
     first = loaded[0].system
     for path, checkpoint in zip(paths[1:], loaded[1:], strict=True):
         other = checkpoint.system
@@ -95,7 +115,7 @@ def load_seeds(
         }
         if differing := [what for what, (one, two) in pairs.items() if one != two]:
             raise ValueError(
-                f"parameter 'checkpoints': {path} and {paths[0]} are not trainings of one system; "
+                f"parameter {parameter!r}: {path} and {paths[0]} are not trainings of one system; "
                 f"they differ in {', '.join(differing)}"
             )
     return loaded

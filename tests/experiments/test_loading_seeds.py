@@ -53,3 +53,13 @@ def test_systems_that_differ_are_refused(tmp_path: Path) -> None:
             load_seeds(f"{first} {other}", "small", "crowd", name="dekr")
     with pytest.raises(ValueError, match="more than once"):
         load_seeds(f"{first} {first}", "small", "crowd", name="dekr")
+
+
+def test_options_that_are_wanted_are_those_of_every_system(tmp_path: Path) -> None:
+    given = {"name": "dekr", "options": "separate=false", "parameter": "shared"}
+    (found,) = load_seeds("", "smoke", "crowd", **given)
+    assert found.system.options["separate"] is False
+    path = saved(tmp_path, 0)
+    with pytest.raises(ValueError, match=f"'shared': {path} has separate=True, not False"):
+        load_seeds(path, "small", "crowd", **given)
+    assert len(load_seeds(saved(tmp_path, 1, separate=False), "small", "crowd", **given)) == 1
