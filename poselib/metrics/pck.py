@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.metrics.matching import check_people
+from poselib.metrics.pairwise_oks import concatenated_ranges
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
-from poselib.typing import BoolArray, FloatArray
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 # MPII annotates them, but no evaluation counts them.
 NOT_COUNTED = ("pelvis", "thorax")
 HEAD_FRACTION = 0.6  # of the diagonal of the head box
+_AT_ONCE = 1 << 12  # pairs of people that are compared at once, in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -102,20 +104,34 @@ def joint_ap(
     """
     counted, levels = _counted(skeleton), np.asarray(thresholds, np.float64)
     _check(poses, people, head_sizes, len(skeleton))
-    annotated = np.zeros(len(counted))
-    scores, hits = [np.zeros((0, len(counted)))], [np.zeros((len(levels), 0, len(counted)), bool)]
-    for found, truth, sizes in zip(poses, people, head_sizes, strict=True):
-        known = np.isfinite(sizes)
-        truth, sizes = truth[known][:, counted], sizes[known]
-        labeled = truth[..., 2] > 0
-        annotated += labeled.sum(axis=0)
-        present = found.found[:, counted]
-        points = found.keypoints[:, None, counted].astype(np.float64)
-        apart = np.linalg.norm(points - truth[None, ..., :2], axis=-1) / sizes[None, :, None]
-        distance = np.where(present[:, None] & labeled[None], apart, np.inf)  # (P, N, J)
-        scores.append(np.where(present, found.scores[:, counted], np.nan).astype(np.float64))
-        hits.append(_right(distance, labeled, levels))
-    return _average_precision(np.concatenate(scores), np.concatenate(hits, axis=1), annotated)
+    none = np.zeros((0, len(skeleton), 3))
+    truth, lengths = np.concatenate([none, *people]), np.concatenate([np.zeros(0), *head_sizes])
+    known = np.isfinite(lengths)
+    groups = np.repeat(np.arange(len(people)), [len(each) for each in people])[known]
+    truth, lengths = truth[known][:, counted], lengths[known]
+    points = np.concatenate([none[..., :2], *(found.keypoints for found in poses)])[:, counted]
+    scores = np.concatenate([none[..., 2], *(found.scores for found in poses)])[:, counted]
+    owners = np.repeat(np.arange(len(poses)), [len(found) for found in poses])
+    # Each detection with each annotated person of its group.
+    first, last = (np.searchsorted(groups, owners, side) for side in ("left", "right"))
+    pairs = (
+        np.repeat(np.arange(len(owners)), last - first),
+        concatenated_ranges(first, last - first),
+    )
+    near = np.zeros((len(levels), len(pairs[0]), len(counted)), bool)
+    x, y = np.where(scores > 0, np.moveaxis(points, -1, 0), np.nan)  # which is near nothing
+    truth_x, truth_y = np.where(truth[..., 2] > 0, np.moveaxis(truth[..., :2], -1, 0), np.nan)
+    for some in range(0, len(pairs[0]), _AT_ONCE):
+        d, t = (side[some : some + _AT_ONCE] for side in pairs)
+        apart = np.sqrt((x[d] - truth_x[t]) ** 2 + (y[d] - truth_y[t]) ** 2) / lengths[t, None]
+        near[:, some : some + _AT_ONCE] = apart <= levels[:, None, None]
+    labeled = (truth[..., 2] > 0).sum(axis=1)
+    hits = np.zeros((len(levels), len(owners), len(counted)), bool)
+    for level, each in enumerate(near):
+        kept = _matched(np.count_nonzero(each, axis=1) / np.maximum(labeled, 1)[pairs[1]], *pairs)
+        hits[level, pairs[0][kept]] = each[kept]
+    ranked = np.where(scores > 0, scores, np.nan)
+    return _average_precision(ranked, hits, (truth[..., 2] > 0).sum(axis=0))
 
 
 def single_person_pckh(
@@ -179,20 +195,16 @@ def pckh(distances: ArrayLike, labeled: ArrayLike, thresholds: ArrayLike) -> Flo
     return np.where(number > 0, right / np.maximum(number, 1), np.nan)
 
 
-def _right(distance: FloatArray, labeled: BoolArray, thresholds: FloatArray) -> BoolArray:
-    """Which detected joints (T, P, J) are near that of their match, by distances (P, N, J)."""
-    near = distance <= thresholds[:, None, None, None]
-    number_found, number = distance.shape[:2]
-    if number_found == 0 or number == 0:
-        return np.zeros((len(thresholds), number_found, distance.shape[2]), bool)
-    fraction = near.sum(axis=-1) / np.maximum(labeled.sum(axis=-1), 1)
-    favorite = fraction.argmax(axis=2)  # (T, P) the annotated person of each detection
-    mutual = np.where(np.arange(number) == favorite[..., None], fraction, 0)
-    chosen = mutual.argmax(axis=1)  # (T, N) the detection of each annotated person
-    t, p = np.indices(favorite.shape)
-    # Detections without a correct joint may be matched here, and still have none.
-    matched = chosen[t, favorite] == p
-    return near[t, p, favorite] & matched[..., None]
+def _matched(rates: FloatArray, detections: IntArray, people: IntArray) -> IntArray:
+    """Return which pairs are matches: mutually the best, and the first of equals.
+
+    Args:
+        rates: (Q,) how much of a person is right; pairs are in the order of their detections.
+    """
+    order = np.lexsort((-rates, detections))
+    favorites = order[np.unique(detections[order], return_index=True)[1]]
+    order = favorites[np.lexsort((-rates[favorites], people[favorites]))]
+    return order[np.unique(people[order], return_index=True)[1]]
 
 
 def _average_precision(scores: FloatArray, hits: BoolArray, annotated: FloatArray) -> FloatArray:

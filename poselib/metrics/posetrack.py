@@ -39,19 +39,24 @@ def posetrack_ap(
         raise ValueError(f"{table.source}: PoseTrack's AP needs head boxes, and there are none")
     if len(poses) != len(table.image_ids):
         raise ValueError(f"{len(poses)} images of detections for {len(table.image_ids)} frames")
+    counted = ~table.masked()
+    truth = table.keypoints.copy()
+    truth[..., :2] += PIXEL_CENTER
     sizes = HEAD_FRACTION * np.linalg.norm(table.head_boxes[:, 2:], axis=1)
+    bounds = np.searchsorted(table.images, np.arange(len(poses) + 1)).tolist()
     detections, people, heads = [], [], []
-    for image, found in enumerate(poses):
-        if not len(table.rows(image)):
+    for image, (found, first, last) in enumerate(zip(poses, bounds, bounds[1:], strict=False)):
+        if first == last:
             continue
-        rows = table.labeled_rows(image)
-        truth, polygons = table.keypoints[rows].copy(), table.polygons.get(image, ())
-        truth[..., :2] += PIXEL_CENTER
-        truth[inside_any(truth[..., :2] - PIXEL_CENTER, polygons)] = 0
-        covered = inside_any(found.keypoints - PIXEL_CENTER, polygons)
-        detections.append(replace(found, scores=np.where(covered, 0, found.scores)))
-        people.append(truth)
-        heads.append(sizes[rows])
+        if polygons := table.polygons.get(image, ()):
+            own = truth[first:last]
+            own[inside_any(own[..., :2] - PIXEL_CENTER, polygons)] = 0
+            covered = inside_any(found.keypoints - PIXEL_CENTER, polygons)
+            found = replace(found, scores=np.where(covered, 0, found.scores))
+        rows = counted[first:last]
+        detections.append(found)
+        people.append(truth[first:last][rows])
+        heads.append(sizes[first:last][rows])
     values = joint_ap(detections, people, heads, skeleton, [threshold])[0]
     return part_means(dict(zip(skeleton.keypoints, values.tolist(), strict=True)), HEAD)
 

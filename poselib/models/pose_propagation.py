@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from poselib.models.folding import fold_norm
 from poselib.models.heatmap import HeatmapNetwork, build_features, heatmap_layer
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.models.pretrained import Parts
@@ -124,7 +125,7 @@ class PropagationNetwork(nn.Module):
         self.multiple = self.extractor.multiple
         self.initializer, self.first = self._beginning()
         self.projection = nn.Conv2d(self.extractor.width, width, 1)
-        self.projection_norm = nn.BatchNorm2d(width)
+        self.projection_norm: nn.Module = nn.BatchNorm2d(width)
         initialize(self.projection)
         layers = config.propagator_layers
         self.propagator = Propagator(width, keypoints, layers) if layers else None
@@ -255,6 +256,18 @@ class PropagationNetwork(nn.Module):
         if self.propagator is None or self.config.official:
             return features
         return self.propagator.prepare(features)
+
+    def fold(self) -> None:
+        """Compose what is linear, in place; see ``models.folding``.
+
+        With ``official``, normalizations are shared by several layers and stay.
+        """
+        if self.config.official:
+            return
+        self.projection = fold_norm(self.projection, self.projection_norm)
+        self.projection_norm = nn.Identity()
+        if self.propagator is not None:
+            self.propagator.compose()
 
     def official_parts(self) -> Mapping[str, Parts]:
         """Return the names of parameters in official checkpoints."""

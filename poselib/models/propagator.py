@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from poselib.models.folding import fold_norm
 from poselib.models.residual import initialize
 from poselib.structures import Size
 
@@ -91,8 +92,8 @@ class Propagator(nn.Module):
         super().__init__()
         if layers not in LAYERS:
             raise ValueError(f"propagator_layers must be 0, 3, 4 or 5, not {layers}")
-        self.channels = channels
-        self.fusion = nn.Conv2d(channels + keypoints, channels, 1)  # Conv_a
+        self.channels, self.keypoints = channels, keypoints
+        self.fusion: nn.Conv2d | None = nn.Conv2d(channels + keypoints, channels, 1)  # Conv_a
         self.convolutions = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=min(layer, 1)) for layer in range(layers)
         )
@@ -122,6 +123,7 @@ class Propagator(nn.Module):
 
         That is how the official code computes them; its heatmaps come first.
         """
+        assert self.fusion is not None
         fused = norm(self.fusion(torch.cat([heatmaps, features], dim=1)))
         return self._further(self.convolutions[0](fused))
 
@@ -132,16 +134,29 @@ class Propagator(nn.Module):
             frames, clips: their numbers; kernels are made of all frames but the last.
             size: (h, w) of the maps.
         """
-        channels, inputs = self.channels, self.fusion.in_channels
+        channels, inputs = self.channels, self.channels + self.keypoints
         inner = (size[0] - 2) * (size[1] - 2)
         published = channels * inputs * size[0] * size[1] + 9 * channels**2 * inner
         # that of features is composed once, that of heatmaps at each step
         composed = 9 * channels**2 * (channels + frames * (inputs - channels))
         return clips * frames * (published - 9 * channels * inputs * inner) - composed
 
+    def compose(self) -> None:
+        """Make one layer of fusion, first convolution and normalization, for inference alone."""
+        weight, bias = self._first(slice(None))
+        first = nn.Conv2d(weight.shape[1], self.channels, 3)
+        first.weight, first.bias = nn.Parameter(weight), nn.Parameter(bias)
+        self.convolutions[0], self.fusion = first, None
+        for layer, norm in enumerate(self.norms):
+            self.convolutions[layer] = fold_norm(self.convolutions[layer], norm)  # type: ignore[type-var]
+            self.norms[layer] = nn.Identity()
+
     def _first(self, inputs: slice) -> tuple[Tensor, Tensor]:
         """Return weight and bias of the fusion of some inputs and the first layer, as one."""
         first: nn.Conv2d = self.convolutions[0]  # type: ignore[assignment]
+        assert first.bias is not None
+        if self.fusion is None:
+            return first.weight[:, inputs], first.bias
         fusion = self.fusion.weight[:, inputs, 0, 0]
         weight = torch.einsum("ocyx,ci->oiyx", first.weight, fusion)
         bias = first.bias + first.weight.sum(dim=(2, 3)) @ self.fusion.bias  # type: ignore[operator]

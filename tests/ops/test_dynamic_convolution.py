@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from poselib.benchmarks.references.plain_adaptation import convolved_each, two_highest
-from poselib.ops.dynamic_convolution import convolve_each, soft_argmax_top2
+from poselib.ops import dynamic_convolution
+from poselib.ops.dynamic_convolution import convolve_each, correlate_each, soft_argmax_top2
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -148,3 +149,14 @@ def test_soft_argmax_breaks_ties_like_topk(side: int, levels: int) -> None:
     found, heat = soft_argmax_top2(windows, 1.0)
     xy = torch.stack([place % side, place // side], dim=-1) - side // 2
     assert torch.equal(found, xy.float()) and torch.equal(heat, value)
+
+
+def test_many_maps_are_correlated_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    maps, kernels = torch.randn(5, 3, 8, 6, generator=rng), torch.randn(5, 3, 3, 5, generator=rng)
+    together = correlate_each(maps, kernels)
+    for some in (1, 3, 7):
+        monkeypatch.setattr(dynamic_convolution, "_AT_ONCE", some)
+        torch.testing.assert_close(correlate_each(maps, kernels), together)
+        last = maps.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(correlate_each(last, kernels), together)
