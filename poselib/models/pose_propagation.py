@@ -258,16 +258,12 @@ class PropagationNetwork(nn.Module):
         return self.propagator.prepare(features)
 
     def fold(self) -> None:
-        """Compose what is linear, in place; see ``models.folding``.
-
-        With ``official``, normalizations are shared by several layers and stay.
-        """
-        if self.config.official:
-            return
-        self.projection = fold_norm(self.projection, self.projection_norm)
-        self.projection_norm = nn.Identity()
-        if self.propagator is not None:
-            self.propagator.compose()
+        """Compose what is linear, in place, unless normalizations are shared (``official``)."""
+        if not self.config.official:
+            self.projection = fold_norm(self.projection, self.projection_norm)
+            self.projection_norm = nn.Identity()
+            if self.propagator is not None:
+                self.propagator.compose()
 
     def official_parts(self) -> Mapping[str, Parts]:
         """Return the names of parameters in official checkpoints."""
