@@ -14,6 +14,7 @@ from poselib.analysis.select_images import mean_oks, rank_images
 from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate_poses
 from poselib.engine.inference import PredictOptions
+from poselib.engine.person_boxes import AnnotatedBoxes
 from poselib.engine.predict import predict_variants
 from poselib.engine.variants import Variant, with_options
 from poselib.metrics.association_errors import classify_keypoints
@@ -79,17 +80,22 @@ def evaluate_variants(
     dataset.annotations()  # refused before the network runs on all images
     evaluations: dict[str, Evaluation] = {}
     unrefined: dict[str, list[Poses]] = {}
-    for scales in dict.fromkeys(variant.scales for variant in supported):
-        group = [variant for variant in supported if variant.scales == scales]
+    boxes = None if system.crop is None else AnnotatedBoxes()
+    for scales, renew in dict.fromkeys((variant.scales, variant.renew) for variant in supported):
+        group = [each for each in supported if (each.scales, each.renew) == (scales, renew)]
         systems = [variant.apply(system, options.size_for(system)) for variant in group]
         refined = [each for each in systems if errors and "refine" in each.options]
         systems += [with_options(each, refine=False) for each in refined]
-        presented = replace(options, scales=scales)
-        poses = predict_variants(systems, dataset, presented, device=device, progress=progress)
+        presented = replace(options, scales=scales, renew=renew)
+        poses = predict_variants(
+            systems, dataset, presented, boxes=boxes, device=device, progress=progress
+        )
         for variant, final, before in zip(
             group, poses[: len(group)], poses[-len(group) :], strict=True
         ):
-            evaluations[variant.name] = evaluate_poses(dataset, final, system.skeleton)
+            evaluations[variant.name] = evaluate_poses(
+                dataset, final, system.skeleton, exact=boxes is not None
+            )
             unrefined[variant.name] = before
     evaluations = {variant.name: evaluations[variant.name] for variant in supported}
     rows = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from poselib.annotations import PIXEL_CENTER, AnnotationTable
 from poselib.data.loaders import SampleSource
 from poselib.engine.inference import PredictOptions
+from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource
 from poselib.engine.predict import predict
+from poselib.engine.video_metrics import video_metrics
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.comparison import Comparison, compare
 from poselib.metrics.diagnosis.diagnose import LOW_AP, diagnose
@@ -79,6 +81,7 @@ class Evaluation:
         keypoint_ap: average precision of each keypoint type, by name.
         pckh_ap: MPII's average precision of parts, where groups of people have head sizes.
         pckh, pckh_tenth: PCKh of parts at 0.5 and at 0.1, where single people have head sizes.
+        videos: metrics of frames of videos, see ``engine.video_metrics``; empty for photographs.
         reasons: likely reasons for an AP below 0.05, or for the lack of one.
     """
 
@@ -89,6 +92,7 @@ class Evaluation:
     pckh_ap: PartAP | None = None
     pckh: PartAP | None = None
     pckh_tenth: PartAP | None = None
+    videos: dict[str, float] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -117,7 +121,7 @@ class Evaluation:
             if scores is not None
             for part, value in scores.as_dict().items()
         }
-        return {**self.ap.as_dict(), **parts}
+        return {**self.ap.as_dict(), **parts, **self.videos}
 
 
 def evaluate(
@@ -125,6 +129,7 @@ def evaluate(
     dataset: LabeledImages,
     options: PredictOptions | None = None,
     *,
+    boxes: BoxSource | None = None,
     device: torch.device | str | None = None,
     progress: bool = False,
     explain: bool = True,
@@ -135,6 +140,7 @@ def evaluate(
         model: what ``poselib.load`` returned, or a system.
         dataset: labeled images of the model's skeleton.
         options: how images are presented; by default those of the model.
+        boxes: as in ``predict``, but by default those of the annotated people.
         device: where the network runs; by default that of the model.
         progress: show a bar.
         explain: look for reasons if AP is low, and log them as warnings.
@@ -150,8 +156,17 @@ def evaluate(
         kind = type(model).__name__
         raise ValueError(f"a model from poselib.load, or a System, is wanted, not {kind}")
     annotations = dataset.annotations()  # refused before the network runs on all images
-    poses = predict(model, dataset, options, device=device, progress=progress)
-    return evaluate_poses(dataset, poses, model.skeleton, annotations=annotations, explain=explain)
+    if model.crop is not None and boxes is None:
+        boxes = AnnotatedBoxes()
+    poses = predict(model, dataset, options, boxes=boxes, device=device, progress=progress)
+    return evaluate_poses(
+        dataset,
+        poses,
+        model.skeleton,
+        annotations=annotations,
+        exact=boxes is not None and boxes.exact,
+        explain=explain,
+    )
 
 
 def evaluate_poses(
@@ -160,6 +175,7 @@ def evaluate_poses(
     skeleton: Skeleton,
     *,
     annotations: AnnotationTable | None = None,
+    exact: bool = False,
     explain: bool = True,
 ) -> Evaluation:
     """Evaluate poses that were predicted already, by whatever program.
@@ -171,6 +187,7 @@ def evaluate_poses(
         poses: one for each image, in their order, px of the image files.
         skeleton: of both.
         annotations: of the dataset, where they have been read already.
+        exact: the poses of an image are those of its labeled people, in order.
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
@@ -194,6 +211,7 @@ def evaluate_poses(
         comparison=comparison,
         keypoint_ap=keypoint_ap(comparison),
         reasons=reasons,
+        videos=video_metrics(annotations, poses, skeleton, exact=exact),
         **_in_head_sizes(dataset, annotations, poses, skeleton),
     )
 

@@ -20,13 +20,15 @@ class Variant:
         options: decoding options that replace the system's own. A system that lacks one of them
             does not support the variant.
         off: options of the decoding that are switched off where a system has them.
-        scales: image scales, as in ``PredictOptions``.
+        scales, renew: image scales, and frames after which a video network starts anew, as in
+            ``PredictOptions``.
     """
 
     name: str
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     off: tuple[str, ...] = ()
     scales: tuple[float, ...] = (1.0,)
+    renew: int | None = None
 
     def supports(self, system: System) -> bool:
         """Return whether a system has all options of this variant."""

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
+from poselib.engine.video_metrics import OTHER_METRICS, PART_METRICS
 from poselib.experiments.parameters import Scalar, notebook_parameters, parse_options
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.sweep import PlannedRun
@@ -148,7 +149,9 @@ def _check(ablation: Ablation, rows: Sequence[str]) -> None:
     if ablation.paper:
         get_paper(ablation.paper)
     measured = {each.name for each in fields(APResult)} | {*ASSOCIATION, *LOCALIZATION}
-    measured |= {f"pckh_ap_{part.name}" for part in fields(PartAP)}
+    parts = [part.name for part in fields(PartAP)]
+    measured |= {f"{name}_{part}" for name in ("pckh_ap", *PART_METRICS) for part in parts}
+    measured |= set(OTHER_METRICS)
     measured |= {ablation.loss["column"]} if ablation.loss else set()
     measured |= {"ms", "fps"} if ablation.timed_images else set()
     shown = {name.removesuffix("_gain") for name in ablation.panels}

@@ -140,7 +140,8 @@ def scores_of(protocol: Protocol, evaluation: Evaluation) -> dict[str, float]:
 
     Args:
         protocol: ``"coco"``, AP and AR by size; ``"crowdpose"``, AP by crowding; ``"mpii"``, AP by
-            part of the body.
+            part of the body; ``"pck_torso"`` and ``"pck_person"``, PCK of parts in videos;
+            ``"posetrack"``, AP of joints in videos; ``"hieve"``, AP at strict OKS in videos.
 
     Raises:
         ValueError: images have no crowd index or people no head size, though the protocol needs
@@ -151,6 +152,10 @@ def scores_of(protocol: Protocol, evaluation: Evaluation) -> dict[str, float]:
         if evaluation.pckh_ap is None:
             raise ValueError("protocol 'mpii' needs people together, with head sizes")
         values = evaluation.pckh_ap.as_dict()
+    elif protocol not in ("coco", "crowdpose"):
+        values = evaluation.videos
+        if not set(names.values()) <= set(values):
+            raise ValueError(f"protocol {protocol!r} needs frames of videos, and heads or a torso")
     if not set(names.values()) <= set(values):
         raise ValueError(f"protocol {protocol!r} needs images that have a crowd index")
     return {name: 100 * values[key] for name, key in names.items()}
@@ -212,7 +217,8 @@ def _open(
     dataset, description = evaluation_set(
         data, settings, folder, system.skeleton, size=system.input_size
     )
-    description += f", network input {settings.predict.size_for(system)} px"
+    shown = f"crops of {system.crop[0]}x{system.crop[1]}" if system.crop else ""
+    description += f", {shown or f'network input {settings.predict.size_for(system)}'} px"
     network = str(system.options.get("backbone") or system.options.get("host"))
     options = PredictOptions(flip=True)
     first = _Test(network, system, dataset, description, options, name or "untrained")

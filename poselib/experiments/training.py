@@ -61,11 +61,9 @@ def init_system(
     # Another head than the preset's own has no use for some of what the preset says.
     usual = {key: value for key, value in preset.options.items() if key in known}
     seed_everything(seed)
-    system = replace(
-        build(name, skeleton, **{**usual, **options}),
-        input_size=preset.input_size,
-        multiple=preset.multiple,
-    )
+    system = build(name, skeleton, **{**usual, **options})
+    if system.crop is None:
+        system = replace(system, input_size=preset.input_size, multiple=preset.multiple)
     if pretrained is None and isinstance(system.model, HRNetTrunk):
         pretrained = preset.pretrained
     if pretrained:

@@ -18,6 +18,7 @@ from poselib.typing import FloatArray
 
 Reference = Literal["person", "torso"]
 TORSO = ("left_shoulder", "right_hip")
+_HEAD = ("face", "nose", "head_bottom", "head_top")
 # The official code divides by a tenth of the map's side, and ends its torso on the other sides.
 _UNITS, _OFFICIAL_TORSO = 10, ("right_shoulder", "left_hip")
 
@@ -91,6 +92,8 @@ def person_pck(
 def part_rates(rates: ArrayLike, skeleton: Skeleton) -> dict[str, float]:
     """Return the mean of both sides of each part, and ``total``, the mean of all joints.
 
+    A skeleton without a joint of this name has as ``head`` the mean of those of the head.
+
     Args:
         rates: (K,), NaN where a joint is not labeled.
         skeleton: names the joints.
@@ -98,6 +101,7 @@ def part_rates(rates: ArrayLike, skeleton: Skeleton) -> dict[str, float]:
     values = np.asarray(rates, np.float64)
     names = [k.removeprefix("left_").removeprefix("right_") for k in skeleton.keypoints]
     parts = {part: _mean(values[[name == part for name in names]]) for part in dict.fromkeys(names)}
+    parts = {"head": _mean(values[[name in _HEAD for name in names]]), **parts}
     return {**parts, "total": _mean(values)}
 
 

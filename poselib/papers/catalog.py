@@ -9,8 +9,16 @@ from poselib.papers.grm import GRM
 from poselib.papers.hae import HAE
 from poselib.papers.logocap import LOGOCAP
 from poselib.papers.paper import Paper
+from poselib.papers.rpstn import JRE, RPSTN
 
-PAPERS: Mapping[str, Paper] = {"hae": HAE, "dekr": DEKR, "grm": GRM, "logocap": LOGOCAP}
+PAPERS: Mapping[str, Paper] = {
+    "hae": HAE,
+    "dekr": DEKR,
+    "grm": GRM,
+    "logocap": LOGOCAP,
+    "rpstn": RPSTN,
+    "jre": JRE,
+}
 
 
 def get_paper(name: str) -> Paper:

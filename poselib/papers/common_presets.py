@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from poselib.data.synthetic.config import CROWD_SCENES, GROUP_SCENES, SceneConfig
+from poselib.data.synthetic.config import (
+    CROWD_CLIPS,
+    CROWD_SCENES,
+    GROUP_SCENES,
+    ClipConfig,
+    SceneConfig,
+)
 from poselib.engine.inference import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.papers.preset import Preset
@@ -75,6 +81,27 @@ def _counted(
     )
 
 
+# Clips: a batch has as many images as one of four clips of five frames.
+_CLIPS = replace(
+    _TINY,
+    recipe=replace(
+        _TINY_RECIPE, steps=600, batch_size=20, optimizer="muon", learning_rate=3e-3, average=0.98
+    ),
+    augment={"rotation": 15.0, "scale": (0.85, 1.2), "translation": 0.05},
+    predict=PredictOptions(flip=False, batch_size=10),
+)
+_SMOKE_CLIPS = replace(_CLIPS, recipe=SMOKE.recipe)
+
+
+def _clips(clips: ClipConfig) -> Mapping[str, Preset]:
+    """Return the presets of clips; the number of frames of each suits networks of 5 and 10."""
+    return {
+        "smoke": _counted(_SMOKE_CLIPS, replace(clips, frames=6), 4, 2, 1),
+        "demo": _counted(_CLIPS, replace(clips, frames=10), 300, 60, 20),
+        "small": _counted(_CLIPS, replace(clips, frames=10), 600, 120, 40),
+    }
+
+
 SMALL_CROWD = _counted(SMALL, CROWD_SCENES, 4000, 12000, 300)
 
 # By preset and dataset; an empty name stands for every other dataset.
@@ -88,4 +115,6 @@ COMMON_PRESETS: Mapping[tuple[str, str], Preset] = {
     ("smoke", "groups"): _counted(SMOKE, GROUP_SCENES, 4, 8, 4),
     ("demo", "groups"): _counted(_TINY, GROUP_SCENES, 1000, 4000, 200),
     ("small", "groups"): _counted(SMALL, GROUP_SCENES, 4000, 12000, 300),
+    **{(name, "clips"): preset for name, preset in _clips(ClipConfig()).items()},
+    **{(name, "clip_crowd"): preset for name, preset in _clips(CROWD_CLIPS).items()},
 }

@@ -11,18 +11,33 @@ import pandas as pd
 from poselib.metrics.pck import PartAP
 from poselib.papers.published import published_table
 
-Protocol = Literal["coco", "crowdpose", "mpii"]
+Protocol = Literal["coco", "crowdpose", "mpii", "pck_torso", "pck_person", "posetrack", "hieve"]
 
 _AP = {"AP": "AP", "AP50": "AP50", "AP75": "AP75"}
 _AR = {"AR": "AR", "AR50": "AR50", "AR75": "AR75"}
 _EASY = {"APE": "AP_crowd_easy", "APM": "AP_crowd_medium", "APH": "AP_crowd_hard"}
-# Names of the metrics in published tables, in their order, and in ``APResult`` or ``PartAP``.
+_PARTS = [part.name for part in fields(PartAP)]
+_WEIGHTED = ("AP", "AP50", "AP75", "AP90")
+# Names of the metrics in published tables, in their order, and in ``APResult``, ``PartAP`` or
+# ``Evaluation.videos``.
 METRICS: Mapping[Protocol, Mapping[str, str]] = {
     "coco": {**_AP, "APM": "AP_M", "APL": "AP_L", **_AR, "ARM": "AR_M", "ARL": "AR_L"},
     "crowdpose": {**_AP, **_EASY, **_AR},
-    "mpii": {f"AP_{part.name}": part.name for part in fields(PartAP)},
+    "mpii": {f"AP_{part}": part for part in _PARTS},
+    "pck_torso": {f"PCK_{part}": f"pck_torso_{part}" for part in _PARTS},
+    "pck_person": {f"PCK_{part}": f"pck_person_{part}" for part in _PARTS},
+    "posetrack": {f"AP_{part}": f"posetrack_{part}" for part in _PARTS},
+    "hieve": {name: f"video_{name}" for name in _WEIGHTED},
 }
-MAIN_METRIC: Mapping[Protocol, str] = {"coco": "AP", "crowdpose": "AP", "mpii": "AP_total"}
+MAIN_METRIC: Mapping[Protocol, str] = {
+    "coco": "AP",
+    "crowdpose": "AP",
+    "mpii": "AP_total",
+    "pck_torso": "PCK_total",
+    "pck_person": "PCK_total",
+    "posetrack": "AP_total",
+    "hieve": "AP",
+}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class CountedNetwork:
         options: of the system.
         published: paper, table and row of its published numbers, if there are any.
         digits: decimals of the published numbers.
+        frames: of the clips that are counted; 1 for images.
     """
 
     table: str
@@ -31,6 +32,7 @@ class CountedNetwork:
     options: Options = field(default_factory=dict)
     published: tuple[str, str, str] | None = None
     digits: int = 1
+    frames: int = 1
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class SinglePersonOptions:
         sigma: of the target Gaussians, in cells of 4 px.
         subpixel_targets: Gaussians centered on the keypoints, not on their cells as in official
             codes.
+        background: weight of heatmap cells near no keypoint, see ``losses.heatmap.heatmap_mse``; 1
+            in the papers.
         frame: what a cell stands for; ``"aligned"`` is that of unbiased data processing (UDP).
         subpixel, kernel: see ``decoders.argmax.ArgmaxOptions``; ``"taylor"`` is DARK's.
         relation, relation_convs, temperature: of the heatmaps to each other (JRE, Eqs. 6-9), see
@@ -46,6 +48,7 @@ class SinglePersonOptions:
     stretch: bool = CropRule.stretch
     sigma: float = 2.0
     subpixel_targets: bool = True
+    background: float = 1.0
     frame: CropFrame = ArgmaxOptions.frame
     subpixel: PeakSubpixel = ArgmaxOptions.subpixel
     kernel: int = ArgmaxOptions.kernel
@@ -95,7 +98,7 @@ def single_person_system(
             frame=options.frame,
             labeled_only=True,
         ),
-        losses=single_person_losses,
+        losses=partial(single_person_losses, background=options.background),
         decode=partial(decode_argmax, options=decode_options),
         options=as_mapping(options),
         decode_options=decode_options,
@@ -108,12 +111,17 @@ def single_person_system(
     )
 
 
-def single_person_losses(outputs: HeatmapOutputs, targets: Targets) -> LossTerms:
+def single_person_losses(
+    outputs: HeatmapOutputs, targets: Targets, *, background: float = 1.0
+) -> LossTerms:
     """Return the mean squared error of the heatmaps of labeled keypoints, of all stages.
 
     RPSTN/JRE, Eq. 10: frames of a clip count alike.
     """
     goal, mask = targets.heatmaps[0], targets.masks[0]
-    errors = [heatmap_mse(stage.heatmaps.float(), goal, mask).mean() for stage in outputs.stages]
+    errors = [
+        heatmap_mse(stage.heatmaps.float(), goal, mask, background).mean()
+        for stage in outputs.stages
+    ]
     names = [f"stage_{number}" for number in range(1, len(errors))]
     return dict(zip([*names, "heatmap"], errors, strict=True))

@@ -17,9 +17,14 @@ BY_NAME = {table.paper + " " + table.number: table for table in TABLES}
 
 @pytest.mark.parametrize("table", TABLES, ids=list(BY_NAME))
 def test_all_that_a_table_prints_of_poses_can_be_measured(table) -> None:
-    assert set(table.published) - set(table.metrics) <= {"params_m", "input_size"}
+    # A table of videos also prints costs; HiEve's weights of frames are not published.
+    costs = {"params_m", "input_size", "params_mi", "gmac_gi", "time_ms"}
+    weighted = {"wAP", "wAP50", "wAP75", "wAP90"}
+    assert set(table.published) - set(table.metrics) <= costs | weighted
     # LOGO-CAP prints AP alone on OCHuman, and no AR on COCO.
-    least = {"logocap 1": 5, "logocap 2": 1}.get(f"{table.paper} {table.number[0]}", 6)
+    least = {"logocap 1": 5, "logocap 2": 1, "rpstn I": 4}.get(
+        f"{table.paper} {table.number[0]}", 6
+    )
     assert len(table.metrics) >= least and MAIN_METRIC[table.protocol] in table.metrics
 
 
@@ -84,7 +89,7 @@ def test_unknown_papers_and_single_scales_are_refused() -> None:
 
 def test_networks_to_count_have_known_options_and_published_rows() -> None:
     networks = [network for paper in PAPERS.values() for network in paper.networks]
-    assert len(networks) == 19
+    assert len(networks) == 23
     for network in networks:
         if network.system:
             assert set(network.options) <= set(known_options(network.system)), network

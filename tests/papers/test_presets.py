@@ -53,6 +53,8 @@ def test_papers_override_what_they_share() -> None:
                 "coco",
                 "crowdpose",
                 "mpii",
+                "clips",
+                "clip_crowd",
             )
     for system in ("dekr", "grm", "logocap"):
         crowd = get_preset("small", "crowd", system)

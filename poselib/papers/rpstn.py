@@ -1,0 +1,143 @@
+"""RPSTN for videos, and JRE, its relations of keypoints, for single images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from poselib.engine.inference import PredictOptions
+from poselib.engine.train_config import TrainConfig
+from poselib.engine.variants import Variant
+from poselib.papers.common_presets import COMMON_PRESETS
+from poselib.papers.comparison_table import ComparisonTable
+from poselib.papers.paper import CountedNetwork, Paper
+from poselib.papers.preset import Options, Preset
+
+# A network for CPUs: maps of 16 cells in smoke and of 32 beyond it, of which the propagator makes
+# kernels of 3x3 cells; cells near no keypoint count a tenth, or the maps stay at zero for most of
+# a short training.
+_HOST: Options = {"backbone": "hrnet_tiny", "sigma": 1.5, "background": 0.1}
+_SMALL_CROP: Options = {"height": 128, "width": 128}
+_SMOKE_CROP: Options = {"height": 64, "width": 64}
+_VIDEO: Options = {**_HOST, "initializer_backbone": "hrnet_tiny", "channels": 32}
+
+# RPSTN, Sec. IV-B: the rate falls to a tenth at epochs 8, 15, 25, 40 and 80. The number of epochs
+# and of clips a batch, and the augmentation, are those of the official configuration.
+_PUBLISHED = Preset(
+    recipe=TrainConfig(
+        batch_size=8,
+        optimizer="adam",
+        learning_rate=5e-4,
+        weight_decay=0.0,
+        schedule="steps",
+        warmup=0.0,
+        milestones=(0.08, 0.15, 0.25, 0.4, 0.8),
+        average=0.0,
+        workers=8,
+        log_every=50,
+        checkpoint_every=2000,
+    ),
+    input_size=256,
+    augment={"rotation": 40.0, "scale": (0.8, 1.4), "translation": 0.0},
+    predict=PredictOptions(flip=True, batch_size=8),
+    epochs=100,
+)
+# Of the hosts: SimpleBaseline, Sec. 4.1, for COCO.
+_PUBLISHED_HOST = replace(
+    _PUBLISHED,
+    recipe=replace(
+        _PUBLISHED.recipe, batch_size=128, learning_rate=1e-3, milestones=(90 / 140, 120 / 140)
+    ),
+    augment={"rotation": 40.0, "scale": (0.7, 1.3), "translation": 0.0},
+    epochs=140,
+)
+_table = partial(ComparisonTable, "rpstn")
+_TORSO, _BOX = "PCK at 0.2 of the torso", "PCK at 0.2 of the longer side of the box"
+
+VARIANTS = (
+    Variant("state kept"),
+    Variant("renewed every 5 frames", renew=5),
+)
+
+
+def _network(row: str, frames: int, **options: str | int) -> CountedNetwork:
+    return CountedNetwork(
+        "Table V", row, "rpstn", 256, options, ("rpstn", "V torso", row), 2, frames=frames
+    )
+
+
+def _of_clips(name: str, dataset: str, clips: int) -> Preset:
+    """Return a preset that all papers share for a batch of clips instead of single images."""
+    preset = COMMON_PRESETS[name, dataset]
+    return replace(preset, recipe=replace(preset.recipe, batch_size=clips))
+
+
+RPSTN = Paper(
+    name="rpstn",
+    title="RPSTN",
+    options={
+        "smoke": {**_VIDEO, **_SMOKE_CROP},
+        "demo": {**_VIDEO, **_SMALL_CROP},
+        "small": {**_VIDEO, **_SMALL_CROP},
+        # As in the official code, crops are stretched boxes of each frame.
+        "paper": {"backbone": "resnet18", "margin": 1.0, "per_frame": True, "stretch": True},
+    },
+    presets={
+        **{
+            (name, dataset): _of_clips(name, dataset, clips)
+            for name, clips in (("smoke", 2), ("demo", 4), ("small", 4))
+            for dataset in ("clips", "clip_crowd")
+        },
+        ("paper", ""): _PUBLISHED,
+    },
+    tables=(
+        _table("V person", f"Penn Action, {_BOX}", "penn_action", "clips", "pck_person"),
+        _table("V torso", f"Penn Action, {_TORSO}", "penn_action", "clips", "pck_torso"),
+        _table("VI person", f"Sub-JHMDB, {_BOX}", "sub_jhmdb_1", "clips", "pck_person"),
+        _table("VI torso", f"Sub-JHMDB, {_TORSO}", "sub_jhmdb_1", "clips", "pck_torso"),
+        _table("VII", "PoseTrack18 val", "posetrack18", "clip_crowd", "posetrack"),
+        _table("IX", "HiEve, four videos held back", "hieve_clips", "clip_crowd", "hieve"),
+    ),
+    variants=VARIANTS,
+    claim=(
+        "Relations of joints, and the semantics of the pose that are carried from frame to frame, "
+        "make joints more precise in videos than other methods do, above all occluded ones "
+        "(RPSTN, Section IV-D)."
+    ),
+    notes=(
+        "PCK counts labeled joints of every frame of every test video in image pixels; what the "
+        "published code counts is another measure, `official_pck`. Sub-JHMDB's published numbers "
+        "are means of three splits; the first one is measured. Boxes are those of the "
+        "annotations, where the paper's Tables VII and IX have detected ones. **state kept** and "
+        "**renewed every 5 frames** are two ways to test the same weights: the network carries "
+        "the pose through the whole video, or starts anew as in training."
+    ),
+    networks=(
+        _network("RPSTN, ResNet-18", 5),
+        _network("RPSTN, ResNet-50", 5, backbone="resnet50"),
+        _network("DKD, ResNet-18", 5, relation="none", propagator_layers=3),
+        _network("DKD, ResNet-50", 5, relation="none", propagator_layers=3, backbone="resnet50"),
+    ),
+)
+JRE = replace(
+    RPSTN,
+    name="jre",
+    title="JRE",
+    options={
+        "smoke": {**_HOST, **_SMOKE_CROP},
+        "demo": {**_HOST, **_SMALL_CROP},
+        "small": {**_HOST, **_SMALL_CROP},
+        "paper": {},
+    },
+    presets={
+        ("paper", ""): _PUBLISHED_HOST,
+    },
+    tables=(),
+    variants=(Variant("boxes of the annotations"),),
+    claim=(
+        "Relations of joints behind any network of heatmaps make it more precise on COCO "
+        "(RPSTN/JRE, Table VIII)."
+    ),
+    notes="",
+    networks=(),
+)
