@@ -56,6 +56,8 @@ class Ablation:
         published_on: data of the published numbers.
         decodings: decoding options, by name; by default one that changes nothing. Each row is shown
             with the first of them; a sweep of one row is shown with all.
+        renew: test video networks as they are trained: starting anew after as many frames as
+            their clips have, instead of keeping their state throughout a video.
         lines: further lines of the table: label, then row and decoding.
         baseline: line whose differences to the others are the gains.
         metrics: columns of the table.
@@ -81,6 +83,7 @@ class Ablation:
     setup: str = ""
     paper: str = ""
     decodings: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=_no_changes)
+    renew: bool = False
     table: str = ""
     published: tuple[str, ...] = ()
     published_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

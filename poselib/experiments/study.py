@@ -114,11 +114,13 @@ class Study:
         Raises:
             FileNotFoundError: no run is finished, or one has no trained system.
         """
-        variants = [Variant(name, changes) for name, changes in self.ablation.decodings.items()]
+        decodings = self.ablation.decodings.items()
         images, options = cache_in_memory(self.test_set), self.settings.predict
         parts = []
         for run, record in self.finished:
             system = load_checkpoint(trained_file(record)).system
+            renew = system.frames if self.ablation.renew else None
+            variants = [Variant(name, changes, renew=renew) for name, changes in decodings]
             evaluated = evaluate_variants(
                 system, images, variants, options, errors=True, device=get_device(device)
             )

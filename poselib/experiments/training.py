@@ -55,7 +55,8 @@ def init_system(
     """
     known = known_options(name, options.get("head", ""))
     for key, value in options.items():
-        if key in known and not fits(value, known[key]):
+        named_none = value is None and isinstance(known.get(key), str)
+        if key in known and not named_none and not fits(value, known[key]):
             wanted = type(known[key]).__name__
             raise ValueError(f"option {key!r} must be a {wanted}, not {value!r}")
     # Another head than the preset's own has no use for some of what the preset says.

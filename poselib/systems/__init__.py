@@ -80,6 +80,11 @@ def check_options(name: str, options: Mapping[str, OptionValue]) -> Any:
     """
     kind = _options_type(name, options.get("head", ""))
     known = [field.name for field in fields(kind)]
+    # Text says "none" for what is no number and for the option of that name.
+    words = {field.name for field in fields(kind) if isinstance(field.default, str)}
+    options = {
+        key: "none" if value is None and key in words else value for key, value in options.items()
+    }
     if unknown := sorted(set(options) - set(known)):
         listed = ", ".join(map(repr, unknown))
         raise ValueError(f"system {name!r} has no option {listed}; known: {', '.join(known)}")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from poselib.engine.video_metrics import OTHER_METRICS, PART_METRICS
 from poselib.experiments.ablation import (
     final_losses,
     read_ablation,
@@ -32,7 +33,10 @@ METRICS = {"AP", "AP50", "AP75", "AR", "AR50", "AR75"}
 METRICS |= {"AP_crowd_easy", "AP_crowd_medium", "AP_crowd_hard"}
 METRICS |= {"association_error", "wrong_person_rate", "not_found_rate"}
 METRICS |= {"good", "jitter", "miss", "inversion", "swap"}
-METRICS |= {f"pckh_ap_{part}" for part in (*PARTS, "head", "total")}
+METRICS |= {
+    f"{name}_{part}" for name in ("pckh_ap", *PART_METRICS) for part in (*PARTS, "head", "total")
+}
+METRICS |= set(OTHER_METRICS)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -22,21 +22,25 @@ def test_all_that_a_table_prints_of_poses_can_be_measured(table) -> None:
     weighted = {"wAP", "wAP50", "wAP75", "wAP90"}
     assert set(table.published) - set(table.metrics) <= costs | weighted
     # LOGO-CAP prints AP alone on OCHuman, and no AR on COCO.
-    least = {"logocap 1": 5, "logocap 2": 1, "rpstn I": 4}.get(
-        f"{table.paper} {table.number[0]}", 6
-    )
+    named = f"{table.paper} {table.number[0]}"
+    least = {"logocap 1": 5, "logocap 2": 1, "rpstn I": 4}.get(named, 6)
     assert len(table.metrics) >= least and MAIN_METRIC[table.protocol] in table.metrics
 
 
 def test_every_comparison_of_a_paper_is_here() -> None:
+    studies = ["VIII"]  # of hosts with and without JRE
     for name, paper in PAPERS.items():
+        if name == "jre":  # its numbers are among RPSTN's
+            assert not paper.tables
+            continue
         numbers = published(name)
         cited = numbers["source"].str.contains("citing")
         timed = numbers[numbers["metric"] == "time_ms"]["table"]  # compares speed
         compared = numbers[
             cited
-            & numbers["metric"].isin(["AP", "AP_total"])
-            & ~numbers["table"].isin(timed)
+            & numbers["metric"].isin(["AP", "AP_total", "PCK_total"])
+            & ~(numbers["table"].isin(timed) & (numbers["metric"] == "AP"))
+            & ~numbers["table"].isin(studies)
             & ~numbers["table"].str.startswith("Sec.")  # a sentence's are those of a study
         ]
         assert {table.number for table in paper.tables} == set(compared["table"])

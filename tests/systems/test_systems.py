@@ -113,7 +113,7 @@ def test_unknown_options_list_the_known_ones() -> None:
         ("max_candidates", True, "max_candidates must be a whole number, not True"),
         ("alpha", "nan", "alpha must be a number, not 'nan'"),
         ("focal", 1, "focal must be true or false, not 1"),
-        ("subpixel", None, "subpixel must be text, not None"),
+        ("subpixel", 1, "subpixel must be text, not 1"),
         ("nms_kernel", 1.5, "nms_kernel must be a whole number or none, not 1.5"),
         ("tag_init_std", -0.5, "tag_init_std must be a finite number, not negative"),
         ("deconv_channels", -1, "deconv_channels and deconv_blocks must not be negative"),
@@ -122,3 +122,9 @@ def test_unknown_options_list_the_known_ones() -> None:
 def test_unknown_values_are_refused(option: str, value: float | str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build("hae", COCO, **{**HAE, option: value})
+
+
+def test_none_is_a_word_where_an_option_is_text() -> None:
+    options = {**QUICK["jre"], "relation": None, "subpixel": None}
+    system = build("jre", COCO, **options)
+    assert system.options["relation"] == system.options["subpixel"] == "none"
