@@ -61,7 +61,7 @@ def video_metrics(
         boxes = table.boxes[rows]
         corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
         for reference in ("torso", "person"):
-            lengths = reference_lengths(people, corners, skeleton, reference)  # type: ignore[arg-type]
+            lengths = reference_lengths(people, corners, skeleton, reference)
             rates = person_pck(found, people, lengths, [_THRESHOLD])[0]
             parts = part_rates(rates, skeleton)
             named |= {f"pck_{reference}_{part}": value for part, value in parts.items()}
