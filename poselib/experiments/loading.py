@@ -6,9 +6,10 @@ from pathlib import Path
 
 from poselib.data.catalog import KeypointDataset, Split, cache_in_memory, training_dataset_for
 from poselib.data.loaders import SampleSource
+from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.checkpoints import Checkpoint, load_checkpoint
-from poselib.experiments.parameters import parse_options
+from poselib.experiments.parameters import format_options, parse_options
 from poselib.experiments.training import init_system
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
@@ -73,7 +74,7 @@ def load_seeds(
         files: the notebook's parameter: paths separated by spaces; if empty, one system is
             initialized or refused as in ``load_or_init``.
         preset, dataset, folder, name, seed: see ``load_or_init``.
-        options: which the systems must have.
+        options: which the systems must have, as in ``format_options``.
         parameter: name of the notebook's parameter.
 
     Raises:
@@ -99,11 +100,10 @@ def load_seeds(
     ]
     for path, checkpoint in zip(paths, loaded, strict=False):
         own = checkpoint.system.options
-        for key, value in parse_options(options).items():
-            if own.get(key) != value:
-                raise ValueError(
-                    f"parameter {parameter!r}: {path} has {key}={own.get(key)!r}, not {value!r}"
-                )
+        for wanted in options.split():
+            key = wanted.partition("=")[0]
+            if (found := format_options({key: own.get(key)})) != wanted:
+                raise ValueError(f"parameter {parameter!r}: {path} has {found}, not {wanted}")
     first = loaded[0].system
     for path, checkpoint in zip(paths[1:], loaded[1:], strict=True):
         other = checkpoint.system
@@ -140,7 +140,7 @@ def evaluation_set(
         size: of synthetic scenes, px, such as the input size of the system; None for the preset's.
 
     Returns:
-        The images, synthetic scenes cached in memory, and their description, such as ``"300
+        The images, synthetic ones cached in memory, and their description, such as ``"300
         synthetic scenes, 5 to 7 people, crowd index 0 to 1, 128 px"``.
 
     Raises:
@@ -151,6 +151,9 @@ def evaluation_set(
     if isinstance(dataset, SyntheticScenes):
         # Scenes follow from configuration and seed: the same people with the skeleton's keypoints.
         dataset = SyntheticScenes(dataset.config, len(dataset), dataset.seed, skeleton)
+    elif isinstance(dataset, SyntheticClips):
+        count = len(dataset) // dataset.config.frames
+        dataset = SyntheticClips(dataset.config, count, dataset.seed, skeleton)
     elif dataset.skeleton.keypoints != skeleton.keypoints:
         raise ValueError(
             f"dataset {name!r} annotates skeleton {dataset.skeleton.name!r}, but the checkpoint "
@@ -161,10 +164,14 @@ def evaluation_set(
 
 def describe(dataset: SampleSource, name: str) -> str:
     """Return the number and kind of a dataset's images in words; synthetic ones need no name."""
-    if not isinstance(dataset, SyntheticScenes):
+    if not isinstance(dataset, SyntheticScenes | SyntheticClips):
         return f"{len(dataset)} {'image' if len(dataset) == 1 else 'images'} of {name}"
-    config = dataset.config
-    words = [f"{len(dataset)} synthetic scenes", f"{_span(*config.people)} people"]
+    config, words = dataset.config, [f"{len(dataset)} synthetic scenes"]
+    if isinstance(dataset, SyntheticClips):
+        clips = len(dataset) // dataset.config.frames
+        each = f"{dataset.config.frames} frames"
+        words = [f"{clips} synthetic {'clip' if clips == 1 else 'clips'} of {each}"]
+    words.append("1 person" if config.people == (1, 1) else f"{_span(*config.people)} people")
     if config.crowd_range is not None:
         words.append(f"crowd index {_span(*config.crowd_range)}")
     return ", ".join([*words, f"{config.size} px"])

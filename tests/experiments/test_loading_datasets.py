@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from poselib.data.synthetic.config import SceneConfig
+from poselib.data.synthetic.clip_dataset import SyntheticClips
+from poselib.data.synthetic.config import ClipConfig, SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.experiments.loading import describe, evaluation_set
 from poselib.papers.presets import get_preset
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, PENN_ACTION, POSETRACK18
 
 SMOKE = get_preset("smoke")
 
@@ -54,6 +55,20 @@ def test_they_are_described() -> None:
     assert describe(scenes, "any") == "7 synthetic scenes, 5 people, crowd index 0.5, 96 px"
     spread = SyntheticScenes(replace(recipe, crowd_index=(0, 1)), 7, 0, COCO)
     assert "crowd index 0 to 1" in describe(spread, "any")
+    clips = SyntheticClips(ClipConfig(size=64, frames=7), 2, 0, POSETRACK18)
+    assert describe(clips, "any") == "2 synthetic clips of 7 frames, 1 person, 64 px"
+    one = SyntheticClips(ClipConfig(people=(2, 3)), 1, 0, POSETRACK18)
+    assert describe(one, "any") == "1 synthetic clip of 30 frames, 2 to 3 people, 128 px"
+
+
+def test_the_people_of_clips_get_the_keypoints_of_the_checkpoint() -> None:
+    preset = replace(SMOKE, scenes=ClipConfig(size=64, frames=2), test_scenes=2)
+    dataset, _ = evaluation_set("clips", preset, "", PENN_ACTION)
+    usual = preset.open_dataset("clips", "test")
+    assert dataset.skeleton is PENN_ACTION and len(dataset) == len(usual) == 4
+    wrist, other = (s.index("left_wrist") for s in (PENN_ACTION, POSETRACK18))
+    assert np.array_equal(dataset[3].image, usual[3].image)
+    assert np.array_equal(dataset[3].keypoints[:, wrist], usual[3].keypoints[:, other])
 
 
 def crowdpose_folder(folder: Path) -> Path:

@@ -60,6 +60,6 @@ def test_options_that_are_wanted_are_those_of_every_system(tmp_path: Path) -> No
     (found,) = load_seeds("", "smoke", "crowd", **given)
     assert found.system.options["separate"] is False
     path = saved(tmp_path, 0)
-    with pytest.raises(ValueError, match=f"'shared': {path} has separate=True, not False"):
+    with pytest.raises(ValueError, match=f"'shared': {path} has separate=true, not separate=false"):
         load_seeds(path, "small", "crowd", **given)
     assert len(load_seeds(saved(tmp_path, 1, separate=False), "small", "crowd", **given)) == 1

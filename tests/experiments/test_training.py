@@ -91,6 +91,12 @@ def test_none_is_a_value_where_a_option_has_it() -> None:
     assert system.options["refined_sigma"] is None
 
 
+def test_none_is_a_word_where_an_option_has_words() -> None:
+    given = parse_options("branches=none")
+    system = init_system(get_preset("smoke", "", "dekr"), COCO, 0, "dekr", **given)
+    assert system.options["branches"] == "none"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
