@@ -84,7 +84,16 @@ def test_torso_of_crowdpose_is_not_what_official_weights_expect(golden_dir: Path
         ScoringNet(CROWDPOSE, unit=unit).features(poses[..., :2], poses[..., 2])
         for unit in ("torso", "left_leg")
     )
-    assert (right - leg)[:, :45].abs().max() > 0.1 and torch.equal(right[:, 45:], leg[:, 45:])
+
+    def unit_length(*limbs: tuple[str, str]) -> Tensor:
+        ends = [[CROWDPOSE.keypoints.index(name) for name in limb] for limb in limbs]
+        lengths = [(poses[:, i, :2] - poses[:, j, :2]).norm(dim=1) for i, j in ends]
+        return torch.stack(lengths).mean(dim=0).clamp(min=1)[:, None]
+
+    torso = unit_length(("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"))
+    half = unit_length(("left_hip", "left_knee"), ("left_knee", "left_ankle"))
+    torch.testing.assert_close(right[:, :45] * torso, leg[:, :45] * half)
+    assert torch.equal(right[:, 45:], leg[:, 45:])
 
 
 def test_neighbors() -> None:
