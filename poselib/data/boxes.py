@@ -67,7 +67,7 @@ def match_boxes(boxes: ArrayLike, others: ArrayLike, min_iou: float = 0.3) -> In
         (N,) int64, which of the others; -1 for none.
     """
     one, other = (torch.as_tensor(np.asarray(each, np.float64)) for each in (boxes, others))
-    overlap = box_iou(one, other).numpy()
+    overlap = np.nan_to_num(box_iou(one, other).numpy())  # NaN of two boxes without area
     overlap[overlap < min_iou] = 0
     rows, columns = linear_sum_assignment(-overlap)
     matched = np.full(len(one), -1, np.int64)

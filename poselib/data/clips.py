@@ -182,10 +182,11 @@ class PersonClips:
         self, dataset: VideoFrames, frames: int | None = None, step: int | None = None
     ) -> None:
         self.clips = VideoClips(dataset, frames, step)
+        tracks = [dataset.track_ids(n).tolist() for n in range(len(dataset))]
         self.people = [
             (number, track)
             for number, window in enumerate(self.clips.windows)
-            for track in np.unique(np.concatenate([dataset.track_ids(n) for n in window])).tolist()
+            for track in sorted({track for frame in window for track in tracks[frame]})
         ]
 
     def __len__(self) -> int:

@@ -43,32 +43,42 @@ class CropRule:
     def boxes(self, item: Sample | Clip) -> FloatArray:
         """Return the region of each frame, (T, 4) left, top, right, bottom, px, without margin.
 
-        The person is that of the item's only row. Without a box, it is that of the keypoints. Where
-        a frame has neither, it is that of the frame before, or else of the next one that has it;
-        where no frame has, it is the whole image.
+        The person is that of the item's only row. Without a box, it is that of the keypoints; see
+        ``regions`` for frames that have neither.
 
         Raises:
             ValueError: there is not one person.
         """
         frames = item.frames if isinstance(item, Clip) else (item,)
-        boxes = np.stack([_box(frame) for frame in frames])
+        return self.regions(np.stack([_box(frame) for frame in frames]), frames[0].size)
+
+    def regions(self, boxes: FloatArray, image: Size) -> FloatArray:
+        """Return the region (T, 4) of each frame that a person is shown in together.
+
+        Args:
+            boxes: (T, 4) of the person; without area where not known. Such a frame has the region
+                of the frame before, or else of the next one that is known; where none is, it is the
+                whole image.
+            image: (H, W), px.
+        """
         known = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         if not len(known):
-            height, width = frames[0].size
-            return np.tile([0.0, 0.0, width, height], (len(frames), 1))
+            return np.tile([0.0, 0.0, image[1], image[0]], (len(boxes), 1))
         if not self.per_frame:
             low, high = boxes[known, :2].min(axis=0), boxes[known, 2:].max(axis=0)
-            return np.tile(np.concatenate([low, high]), (len(frames), 1))
-        before = np.searchsorted(known, np.arange(len(frames)), side="right") - 1
+            return np.tile(np.concatenate([low, high]), (len(boxes), 1))
+        before = np.searchsorted(known, np.arange(len(boxes)), side="right") - 1
         return boxes[known[np.maximum(before, 0)]]
 
     def follow(self, region: FloatArray, box: FloatArray) -> FloatArray:
         """Return the region (4,) of the next frame of a stream, from the one before and the box.
 
         It stays while the person stays in it, as it does in a clip: until the center has moved by
-        a tenth of the longer side or a side has changed by a quarter. With ``per_frame`` it is
-        the box.
+        a tenth of the longer side, or that side has changed by a quarter. With ``per_frame`` it is
+        the box. Where the box is not known, without area, it stays.
         """
+        if not (box[2:] > box[:2]).all():
+            return region
         old, new = region[2:] - region[:2], box[2:] - box[:2]
         moved = np.abs((region[:2] + region[2:] - box[:2] - box[2:]) / 2).max()
         changed = max(old.max() / new.max(), new.max() / old.max())

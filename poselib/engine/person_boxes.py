@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import keypoint_boxes
 from poselib.data.readers.detections import Boxes, read_detections
+from poselib.data.transforms import warp_boxes
 from poselib.structures import Poses, Sample
 from poselib.typing import Float32Array, IntArray
 
@@ -24,7 +24,9 @@ class PersonBoxes:
     """Boxes of the people of one image.
 
     Attributes:
-        corners: (N, 4) float32, left, top, right, bottom, px of the sample's image.
+        corners: (N, 4) float32, left, top, right, bottom, px of the sample's image; zeros for a
+            person who is listed, but not where: then the region is that of the frame before, or the
+            whole image.
         scores: (N,) float32.
         tracks: (N,) int64, the video's numbers of the people, if known.
     """
@@ -57,10 +59,12 @@ class AnnotatedBoxes:
     exact: bool = True
 
     def __call__(self, sample: Sample, /) -> PersonBoxes:
-        around = keypoint_boxes(sample.keypoints)
+        around = _with_area(keypoint_boxes(sample.keypoints))
+        unseen = ~(sample.keypoints[..., 2] > 0).any(axis=1, keepdims=True)
+        around = np.where(unseen, np.float32(0), around)
         corners = around if sample.boxes is None else sample.boxes
         flat = ((corners[:, 2:] - corners[:, :2]) <= 0).any(axis=1, keepdims=True)
-        corners = _with_area(np.where(flat, around, corners))
+        corners = np.where(flat, around, corners)
         return PersonBoxes(corners, np.ones(len(corners), np.float32), sample.tracks)
 
 
@@ -89,9 +93,7 @@ class ListedBoxes:
         if sample.image_id not in self.boxes:
             raise ValueError(f"image {sample.image_id}: there are no boxes of it")
         listed = self.boxes[sample.image_id]
-        to_image = sample.to_original.inverse()
-        ends = to_image(listed.corners.reshape(-1, 2, 2) + PIXEL_CENTER).astype(np.float32)
-        corners = np.concatenate([ends.min(axis=1), ends.max(axis=1)], axis=1)
+        corners = warp_boxes(listed.corners, sample.to_original.inverse())
         return PersonBoxes(_with_area(corners), listed.scores)
 
 

@@ -45,7 +45,7 @@ class PersonStream:
 
         Args:
             crops: of the size that the system is shown; one or more.
-            people: a key for each; that of a person is the same in all frames.
+            people: a key for each, all different; that of a person is the same in all frames.
         """
         parts = []
         for begin in range(0, len(crops), _MOST):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -16,9 +16,9 @@ from poselib.decoders.pose_nms import suppress_by_oks
 from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import BoxSource, PersonBoxes
 from poselib.engine.person_stream import PersonStream
-from poselib.structures import Poses, Sample
+from poselib.structures import Poses, Sample, Size
 from poselib.systems import System
-from poselib.typing import Float32Array, FloatArray
+from poselib.typing import FloatArray
 
 _NMS_OKS = 0.9  # as in SimpleBaseline's official code
 
@@ -66,7 +66,7 @@ def predict_people(
         For each system the poses of each sample, px of the file that it was read from.
 
     Raises:
-        ValueError: an option does not apply to crops.
+        ValueError: an option does not apply to crops, or a track is in an image twice.
     """
     _check(systems[0], options)
     sequences = _sequences(systems[0], samples)
@@ -76,20 +76,25 @@ def predict_people(
             group = sequences[first : first + options.batch_size]
             stream = PersonStream(systems[0], options.flip)
             window = options.renew or 1
+            shared = options.renew is not None
             for start in range(0, max(len(each.indices) for each in group), window):
                 if options.renew:
                     stream.forget()
-                _window(systems, stream, group, samples, range(start, start + window), boxes, found)
+                frames = range(start, start + window)
+                _window(systems, stream, group, samples, frames, boxes, shared, found)
                 bar.update(sum(len(each.indices[start : start + window]) for each in group))
     return [[mine[index] for index in range(len(samples))] for mine in found]
 
 
 def _check(system: System, options: PredictOptions) -> None:
-    if options.size is not None or options.scales != (1.0,):
-        raise ValueError(
-            f"size and scales are for systems of whole images; {system.name!r} is shown crops of "
-            f"{system.crop}"
-        )
+    of_whole_images = {"size": None, "multiple": None, "scales": (1.0,)}
+    for name, usual in of_whole_images.items():
+        value = getattr(options, name)
+        if value != usual:
+            raise ValueError(
+                f"{name}={value} is for systems of whole images; {system.name!r} is shown crops of "
+                f"{system.crop} px"
+            )
 
 
 def _sequences(system: System, samples: SampleSource | Sequence[Sample]) -> list[_Sequence]:
@@ -108,6 +113,7 @@ def _window(
     samples: SampleSource | Sequence[Sample],
     frames: range,
     boxes: BoxSource,
+    shared: bool,
     found: Sequence[dict[int, Poses]],
 ) -> None:
     """Predict some consecutive frames of a group of videos, in which regions may be shared."""
@@ -115,8 +121,8 @@ def _window(
     for sequence in group:
         indices = sequence.indices[frames.start : frames.stop]
         images = [samples[index] for index in indices]
-        listed = [_with_tracks(sequence, boxes(image)) for image in images]
-        regions = _regions(system, sequence, listed, shared=len(frames) > 1)
+        listed = [_with_tracks(sequence, boxes(image), image.image_id) for image in images]
+        regions = _regions(system, sequence, listed, [image.size for image in images], shared)
         shown.append((sequence, indices, images, listed, regions))
     for step in range(len(frames)):
         crops: list[Sample] = []
@@ -126,7 +132,7 @@ def _window(
             if step >= len(indices):
                 continue
             for mine in found:
-                mine[indices[step]] = Poses.empty(len(system.skeleton))
+                mine[indices[step]] = _nobody(system)
             tracks = listed[step].tracks
             assert tracks is not None
             for row, track in enumerate(tracks.tolist()):
@@ -135,6 +141,7 @@ def _window(
                 owners.append((indices[step], float(listed[step].scores[row]), track))
         if crops:
             _decode(systems, stream, crops, people, owners, boxes.exact, found)
+        stream.keep(people)
 
 
 def _decode(
@@ -148,7 +155,6 @@ def _decode(
 ) -> None:
     """Find the poses of crops, and put those of each image together."""
     parts = stream.step(crops, people)
-    stream.keep(people)
     for system, mine in zip(systems, found, strict=True):
         decoded = [poses for part in parts for poses in system.decode(part)]
         by_image: dict[int, list[Poses]] = {}
@@ -172,14 +178,26 @@ def without_duplicates(poses: Poses, system: System) -> Poses:
     return poses[suppress_by_oks(poses, areas, system.skeleton.sigmas, _NMS_OKS)]
 
 
+def _nobody(system: System) -> Poses:
+    """Return the poses of an image without people."""
+    tracks = np.zeros(0, np.int64) if system.clips else None
+    return replace(Poses.empty(len(system.skeleton)), skeleton=system.skeleton, tracks=tracks)
+
+
 def _crop(system: System, image: Sample, region: FloatArray) -> Sample:
     assert system.crop is not None
     bare = image.only(np.zeros(0, np.int64))
     return warp_sample(bare, system.crop_rule.transform(region, system.crop), system.crop)
 
 
-def _with_tracks(sequence: _Sequence, boxes: PersonBoxes) -> PersonBoxes:
-    """Return boxes with the tracks of a video: their own, or those of the boxes before."""
+def _with_tracks(sequence: _Sequence, boxes: PersonBoxes, image_id: int) -> PersonBoxes:
+    """Return boxes with the tracks of a video: their own, or those of the boxes before.
+
+    Raises:
+        ValueError: a track is in the image twice.
+    """
+    if boxes.tracks is not None and len(set(boxes.tracks.tolist())) < len(boxes):
+        raise ValueError(f"image {image_id}: a track is in it twice: {boxes.tracks.tolist()}")
     if boxes.tracks is None:
         tracks = np.full(len(boxes), -1, np.int64)
         if sequence.last is not None and sequence.last.tracks is not None:
@@ -194,29 +212,45 @@ def _with_tracks(sequence: _Sequence, boxes: PersonBoxes) -> PersonBoxes:
 
 
 def _regions(
-    system: System, sequence: _Sequence, listed: Sequence[PersonBoxes], shared: bool
-) -> list[Float32Array]:
-    """Return which region (N, 4) each person is shown in each frame; see ``CropRule``."""
-    if system.crop_rule.per_frame or not system.clips:
-        return [boxes.corners for boxes in listed]
-    regions, own = [], sequence.regions
+    system: System,
+    sequence: _Sequence,
+    listed: Sequence[PersonBoxes],
+    sizes: Sequence[Size],
+    shared: bool,
+) -> list[FloatArray]:
+    """Return which region (N, 4) each person is shown in each frame; see ``CropRule``.
+
+    Args:
+        system: has the rule.
+        sequence: keeps the regions for the next frame.
+        listed: the boxes of each frame.
+        sizes: (H, W) of the frames.
+        shared: a person has one region in all of these frames, as in a clip of them; otherwise the
+            region follows the person from frame to frame.
+    """
+    rule = system.crop_rule
     if shared:
-        own = {}
+        whole: dict[int, list[FloatArray]] = {}
         for boxes in listed:
             for track, box in _each(boxes):
-                before = own.get(track, box)
-                low, high = np.minimum(before[:2], box[:2]), np.maximum(before[2:], box[2:])
-                own[track] = np.concatenate([low, high])
-    for boxes in listed:
-        if not shared:
-            own = {
-                track: system.crop_rule.follow(own.get(track, box), box)
-                for track, box in _each(boxes)
-            }
-        rows = [own[track] for track, _ in _each(boxes)]
-        regions.append(np.array(rows, np.float32).reshape(-1, 4))
-    sequence.regions = own
+                whole.setdefault(track, []).append(box)
+        ahead = {track: iter(rule.regions(np.stack(own), sizes[0])) for track, own in whole.items()}
+        return [_rows(next(ahead[track]) for track, _ in _each(boxes)) for boxes in listed]
+    regions = []
+    for boxes, size in zip(listed, sizes, strict=True):
+        now = {}
+        for track, box in _each(boxes):
+            before = sequence.regions.get(track)
+            now[track] = (
+                rule.regions(box[None], size)[0] if before is None else rule.follow(before, box)
+            )
+        sequence.regions = now
+        regions.append(_rows(now.values()))
     return regions
+
+
+def _rows(boxes: Iterable[FloatArray]) -> FloatArray:
+    return np.array(list(boxes)).reshape(-1, 4)
 
 
 def _each(boxes: PersonBoxes) -> list[tuple[int, FloatArray]]:

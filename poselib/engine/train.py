@@ -91,7 +91,8 @@ def train(
             or the loss is no longer finite.
     """
     items = training_items(system, dataset)
-    if system.crop is not None and augment is None and prepare is None:
+    crops = getattr(augment, "crop", None) is not None
+    if system.crop is not None and prepare is None and not crops:
         prepare = partial(crop_person, size=system.crop, rule=system.crop_rule)
     loader = make_loader(
         items,
@@ -123,6 +124,8 @@ def train(
 def training_items(system: System, dataset: SampleSource | ClipSource) -> SampleSource | ClipSource:
     """Return what a system is trained on: a dataset's images, or images or clips of each person.
 
+    A clip begins at every frame of a video that has enough frames behind it.
+
     Raises:
         ValueError: no video has as many frames as the clips, or the people are not annotated.
     """
@@ -130,7 +133,7 @@ def training_items(system: System, dataset: SampleSource | ClipSource) -> Sample
     if system.crop is None or isinstance(dataset, PersonClips | PersonImages):
         return dataset
     if system.clips and hasattr(source, "videos"):
-        return PersonClips(source, system.frames)
+        return PersonClips(source, system.frames, step=1)
     return PersonImages(source)
 
 

@@ -17,7 +17,7 @@ from poselib.models.deconvolution import DeconvolutionResNet
 from poselib.models.heatmap import HeatmapNetwork, heatmap_layer
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.ops.gaussians import gaussian_heatmaps
-from poselib.ops.map_coordinates import cell_to_px
+from poselib.ops.map_coordinates import CropFrame, cell_to_px, half_pixel
 from poselib.ops.peaks import highest_cells
 from poselib.outputs import HeatmapOutputs
 
@@ -79,6 +79,7 @@ class RefinedHeatmapNetwork(nn.Module):
         depth, sigma: see ``PoseRefinementNetwork``.
         jitter: standard deviation of errors that are added to the estimate in training, as a
             fraction of the image's height: on images that the host has learned, it makes none.
+        frame: what a cell of the host's heatmaps stands for, see ``ops.map_coordinates``.
         options: of the relation.
 
     Raises:
@@ -92,12 +93,13 @@ class RefinedHeatmapNetwork(nn.Module):
         depth: int = 50,
         sigma: float = 7.0,
         jitter: float = 0.03,
+        frame: CropFrame = "center",
         **options: Any,
     ) -> None:
         super().__init__()
         if not jitter >= 0:
             raise ValueError(f"jitter must be 0 or more, not {jitter}")
-        self.host, self.jitter = host, jitter
+        self.host, self.jitter, self.frame = host, jitter, frame
         self.refinement = PoseRefinementNetwork(host.keypoints, depth=depth, sigma=sigma, **options)
         self.multiple = max(host.multiple, self.refinement.multiple)
 
@@ -107,7 +109,7 @@ class RefinedHeatmapNetwork(nn.Module):
         maps = estimated.heatmaps.detach()
         cells, values = highest_cells(maps)
         size = (maps.shape[2], maps.shape[3])
-        points = cell_to_px(cells, estimated.image_size, size, "center")
+        points = cell_to_px(cells, estimated.image_size, size, self.frame) + half_pixel(self.frame)
         if self.training:
             points = points + self.jitter * images.shape[2] * torch.randn_like(points)
         poses = torch.cat([points, (values > 0)[..., None].to(points)], dim=2)

@@ -51,6 +51,7 @@ def build(skeleton: Skeleton, options: JreOptions) -> System:
             depth=options.refine_depth,
             sigma=options.refine_sigma,
             jitter=options.refine_jitter,
+            frame=options.frame,
             **related,
         )
     else:
