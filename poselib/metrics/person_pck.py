@@ -77,6 +77,16 @@ def person_pck(
         >>> person_pck(found, truth, [10, 10], [0.2]).tolist()
         [[0.5]]
     """
+    distances = relative_distances(found, people, lengths)
+    return pckh(distances, ~np.isnan(distances), thresholds)
+
+
+def relative_distances(found: ArrayLike, people: ArrayLike, lengths: ArrayLike) -> FloatArray:
+    """Return the distances (N, K) of joints from the truth, as fractions of the lengths.
+
+    They are infinite where a joint is missing, and NaN where it does not count. Arguments and
+    errors are those of ``person_pck``.
+    """
     joints, truth = np.asarray(found, np.float64), np.asarray(people, np.float64)
     sizes = np.asarray(lengths, np.float64)
     if joints.shape != truth.shape or truth.ndim != 3 or sizes.shape != truth.shape[:1]:
@@ -84,9 +94,9 @@ def person_pck(
             "found joints, annotated people and lengths must be (N, K, 3), (N, K, 3) and (N,), not "
             f"{joints.shape}, {truth.shape} and {sizes.shape}"
         )
-    counts = (truth[..., 2] > 0) & np.isfinite(sizes)[:, None]
     apart = np.linalg.norm(joints[..., :2] - truth[..., :2], axis=-1) / sizes[:, None]
-    return pckh(np.where(joints[..., 2] > 0, apart, np.inf), counts, thresholds)
+    counts = (truth[..., 2] > 0) & np.isfinite(sizes)[:, None]
+    return np.where(counts, np.where(joints[..., 2] > 0, apart, np.inf), np.nan)
 
 
 def part_rates(rates: ArrayLike, skeleton: Skeleton) -> dict[str, float]:

@@ -84,15 +84,15 @@ class JointRelation(nn.Module):
         maps = self.convolutions(maps)
         flat = maps.flatten(2)
         correlation = flat @ flat.transpose(1, 2)
-        weights = self._weights(correlation)
+        weights = self.weights(correlation)
         mixed = weights @ self.g(maps).flatten(2)
         if self.official:
             mixed = mixed.transpose(1, 2).reshape(maps.shape)
         related = maps + self.W(mixed.view(maps.shape))
         return related, JointRelations(maps, correlation, weights)
 
-    def _weights(self, correlation: Tensor) -> Tensor:
-        """Return W_r (B, K, K) of the correlations."""
+    def weights(self, correlation: Tensor) -> Tensor:
+        """Return W_r (B, K, K) of correlations (B, K, K)."""
         if self.att is not None:
             correlation = self.att @ correlation
         if self.connected is not None:

@@ -94,3 +94,45 @@ def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
         label.set_parse_math(True)  # powers of ten
     ax.set_title("weighted training loss")
     style.legend_under(ax, columns=3)
+
+
+@style.theme
+def show_rates(
+    panels: Mapping[str, pd.DataFrame],
+    *,
+    xlabel: str | Sequence[str] = "",
+    ylabel: str = "",
+    title: str = "",
+) -> Figure:
+    """Draw rates as lines over a number, a panel beside the other with one scale from 0 to 1.
+
+    Args:
+        panels: by heading, one column a line and one row a number of the x axis, its index. The
+            lines of all panels are those of the first.
+        xlabel: of all panels, or of each.
+
+    Raises:
+        ValueError: there is no panel, or a panel has no row or other lines.
+    """
+    if not panels or any(table.empty for table in panels.values()):
+        raise ValueError("nothing to draw: there is no panel, or one without a row")
+    names = list(next(iter(panels.values())))
+    labels = [xlabel] * len(panels) if isinstance(xlabel, str) else list(xlabel)
+    width = min(style.WIDTH, 4.5 * len(panels))
+    figure = style.new_figure(3.3 + 0.2 * len(names), width, title)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, label, (heading, table) in zip(axes, labels, panels.items(), strict=True):
+        if list(table) != names:
+            raise ValueError(f"panel {heading!r} has the lines {list(table)}, not {names}")
+        for n, name in enumerate(names):
+            color = LINES[n % len(LINES)]
+            ax.plot(table.index, table[name], color=color, marker="osD^vPX"[n % 7], ms=4.5, lw=1.6)
+        ax.set(ylim=(0, 1), xlabel=label, title=heading)
+        ax.set_xticks(list(table.index))
+    axes[0].set_ylabel(ylabel)
+    entries = {
+        str(name): {"color": LINES[n % len(LINES)], "marker": "osD^vPX"[n % 7], "lw": 1.6}
+        for n, name in enumerate(names)
+    }
+    style.legend_below(figure, entries)
+    return figure

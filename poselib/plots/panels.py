@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
 from poselib.plots.poses import as_people, draw_poses, draw_truth
-from poselib.plots.style import ALERT, WHITE, partner_colors
+from poselib.plots.style import ALERT, GREEN, WHITE, partner_colors
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import FloatArray
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom; px
 _RING = style.marker_style("o", 9, "none", ALERT, 1.6)
+_HIT = style.marker_style("o", 9, "none", GREEN, 1.6)
 _MARGIN = 0.15  # around what a window must show, of its side
 
 
@@ -36,6 +37,7 @@ class Panel:
         rings: (M, 2) px, keypoints to mark.
         targets: (M, 2) px, correct position of each ring, joined with it; NaN where unknown, empty
             for no lines at all.
+        hits: (M, 2) px, keypoints to mark as right.
         window: part of the image to show; all of it if None.
     """
 
@@ -46,6 +48,7 @@ class Panel:
     title: str = ""
     rings: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     targets: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
+    hits: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     window: Window | None = None
 
 
@@ -56,12 +59,13 @@ def show_panels(
     *,
     columns: int = 4,
     marked: str = "marked",
+    right: str = "right",
     title: str = "",
 ) -> Figure:
     """Draw annotated people and detections, in whole images or parts of them.
 
     Args:
-        marked: what the legend calls the rings.
+        marked, right: what the legend calls the rings and the hits.
 
     Raises:
         ValueError: there is no panel, or a part of one does not fit.
@@ -81,11 +85,14 @@ def show_panels(
                 x, y = np.stack([ring, target], axis=-1)
                 ax.plot(x, y, color=WHITE, linewidth=2.6, zorder=5)
                 ax.plot(x, y, color=ALERT, linewidth=1.2, zorder=6, gid="belongs")
-        ax.plot(*panel.rings.T, **style.marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
-        ax.plot(*panel.rings.T, **_RING, zorder=8, gid="marked")
+        for points, ring, gid in ((panel.rings, _RING, "marked"), (panel.hits, _HIT, "right")):
+            ax.plot(*points.T, **style.marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
+            ax.plot(*points.T, **ring, zorder=8, gid=gid)
     entries = dict(style.VISIBILITY)
     if any(len(panel.rings) for panel in cut):
         entries[marked] = _RING
+    if any(len(panel.hits) for panel in cut):
+        entries[right] = _HIT
     if any(np.isfinite(panel.targets).all(axis=-1).any() for panel in cut):
         entries["correct position"] = {"color": ALERT, "linewidth": 1.2}
     style.legend_below(figure, entries)
@@ -129,5 +136,6 @@ def _cut(panel: Panel, skeleton: Skeleton) -> Panel:
         poses=poses,
         rings=panel.rings - corner,
         targets=panel.targets - corner,
+        hits=panel.hits - corner,
         window=None,
     )

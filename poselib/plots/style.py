@@ -18,6 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
@@ -252,7 +253,7 @@ def show_map(ax: Axes, values: ArrayLike, size: Size, **style: Any) -> Any:
     return ax.imshow(np.asarray(values), extent=(0, size[1], size[0], 0), **style)
 
 
-def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neither") -> None:
+def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neither") -> Colorbar:
     """Add the bar of a map's colors on the right of ``ax``, as high as what it shows."""
     # The map itself may have a transparency per cell, which a bar cannot show.
     colors = ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
@@ -260,6 +261,7 @@ def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neithe
     beside = ax.inset_axes((1 + 0.08 * inch, 0.0, 0.15 * inch, 1.0), label="<colorbar>")
     bar = ax.figure.colorbar(colors, cax=beside, extend=extend, label=label)
     bar.outline.set_visible(False)
+    return bar
 
 
 def legend_below(figure: Figure, entries: Mapping[str, Any]) -> None:

@@ -9,21 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from poselib.analysis.occlusion import JointResults
 from poselib.analysis.saliency import regular_taps
-from poselib.data.synthetic.config import SceneConfig
+from poselib.data.synthetic.clip_dataset import SyntheticClips
+from poselib.data.synthetic.config import ClipConfig, SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.regression import decode_regression
 from poselib.engine.inference import PredictOptions
 from poselib.experiments.training import init_system
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.papers.presets import get_preset
-from poselib.skeletons import COCO, Skeleton
+from poselib.skeletons import COCO, POSETRACK18, Skeleton
 from poselib.structures import AffineTransform, Poses, Sample
 from poselib.systems import OptionValue, System, build
 from tests.toy_people import TOY, Annotated
 
 OPTIONS = PredictOptions(size=128, multiple=64, flip=False)
 SCENES = SyntheticScenes(SceneConfig(size=96, people=(2, 3)), 3, 4, COCO).cached()
+CLIP_FRAMES = SyntheticClips(ClipConfig(size=64, frames=6), 2, 3, POSETRACK18).cached()
 
 STANDING = np.array(
     [
@@ -194,3 +197,14 @@ def image_of(*people: Annotated, seed: int = 0) -> Sample:
 def around(x: float, y: float) -> Annotated:
     """A person whose center is (x, y)."""
     return [(x - 6, y - 2, 2), (x + 6, y - 2, 2), (x - 6, y + 2, 2), (x + 6, y + 2, 2)]
+
+
+def constant_results(value: float) -> JointResults:
+    """Results on ``CLIP_FRAMES`` of which all joints are right (1) or wrong (0)."""
+    poses, right = [], []
+    for index in range(len(CLIP_FRAMES)):
+        points = CLIP_FRAMES[index].keypoints
+        ones = np.ones(points.shape[:2], np.float32)
+        poses.append(Poses(points[..., :2], ones, ones[:, 0]))
+        right.append(np.full(points.shape[:2], value))
+    return JointResults(poses, right)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from poselib.plots.curves import show_training
+from poselib.plots.curves import show_rates, show_training
 
 
 @pytest.fixture
@@ -71,3 +71,18 @@ def test_powers_of_ten_are_set_as_such(records):
     figure.draw_without_rendering()
     labels = [label for label in figure.axes[0].get_yticklabels(which="both") if label.get_text()]
     assert labels and all(label.get_parse_math() for label in labels)
+
+
+def test_rates_are_lines_on_one_scale():
+    one = pd.DataFrame({"kept": [0.9, 0.8], "renewed": [0.7, 0.2]}, index=[1, 4])
+    figure = show_rates({"masked": one, "others": one + 0.1}, xlabel="frames", ylabel="PCK")
+    left, right = figure.axes
+    assert left.get_ylim() == right.get_ylim() == (0, 1)
+    np.testing.assert_allclose(left.lines[1].get_xydata(), [[1, 0.7], [4, 0.2]])
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [1.0, 0.9])
+    assert left.lines[0].get_color() == right.lines[0].get_color()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kept", "renewed"]
+    with pytest.raises(ValueError, match="has the lines"):
+        show_rates({"a": one, "b": one[["kept"]]})
+    with pytest.raises(ValueError, match="no panel"):
+        show_rates({})

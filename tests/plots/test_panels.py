@@ -32,6 +32,16 @@ def test_rings_and_lines_are_where_the_panel_says(scene) -> None:
     assert names[-2:] == ["wrong", "correct position"]
 
 
+def test_hits_have_rings_of_their_own_color_and_name(scene) -> None:
+    points = np.array([[10.0, 20.0]])
+    panel = Panel(scene.image, scene.keypoints, scene.poses, PARTNERS, hits=points,
+                  window=(5, 5, 60, 60))  # fmt: skip
+    sheet = show_panels([panel], COCO, marked="wrong", right="recovered")
+    assert marks(sheet.axes[0], "right") == [[[5, 15]]] and marks(sheet.axes[0], "marked") == [[]]
+    names = [text.get_text() for text in sheet.legends[0].get_texts()]
+    assert names[-1] == "recovered" and "wrong" not in names
+
+
 def test_without_marks_the_legend_does_not_name_them(scene) -> None:
     sheet = show_panels([Panel(scene.image, scene.keypoints)], COCO, marked="wrong")
     names = [text.get_text() for text in sheet.legends[0].get_texts()]

@@ -1,0 +1,209 @@
+"""Relations between keypoints: matrices, beside images, and heatmaps before and after them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from poselib.plots import style
+from poselib.plots.heatmaps import add_heatmap, as_maps
+from poselib.plots.poses import as_people, draw_truth
+from poselib.plots.style import ALERT, GRAY, to_pale_gray
+from poselib.skeletons import Skeleton
+from poselib.typing import FloatArray
+
+_COLORS, _GAMMA = "rocket_r", 0.5  # weak relations are seen beside the diagonal
+_SIDE, _NAMES = 2.5, 0.75  # inches of a matrix, and of the names beside or below it
+_SMALL = 6.5  # points
+
+
+@dataclass(frozen=True)
+class RelationRow:
+    """An image and how its keypoints are related.
+
+    Attributes:
+        image: (3, H, W) uint8 RGB.
+        keypoints: (1, K, 3) the annotated person, px of ``image`` and visibility.
+        correlation, weights: (K, K), dot products of the pseudo heatmaps and W_r.
+        title: heading of the image.
+    """
+
+    image: NDArray[np.uint8]
+    keypoints: NDArray[np.float32]
+    correlation: FloatArray
+    weights: FloatArray
+    title: str = ""
+
+
+@style.theme
+def show_matrices(
+    matrices: Mapping[str, ArrayLike],
+    skeleton: Skeleton,
+    *,
+    label: str = "correlation",
+    columns: int = 3,
+    title: str = "",
+) -> Figure:
+    """Draw matrices of keypoints by keypoints, all on one scale (RPSTN/JRE, Fig. 6).
+
+    Args:
+        matrices: (K, K) by heading. Rows are the keypoints that attend.
+        label: what the values are.
+
+    Raises:
+        ValueError: there is no matrix, or a shape does not fit.
+    """
+    if not matrices:
+        raise ValueError("nothing to draw: there is no matrix")
+    tables = {name: as_matrix(each, skeleton) for name, each in matrices.items()}
+    top = max(float(table.max()) for table in tables.values())
+    columns = min(columns, len(tables))
+    heights = [_SIDE + _NAMES] * len(tables)
+    figure, axes = style.axes_grid(heights, columns, _width(columns), title)
+    for number, (ax, (name, table)) in enumerate(zip(axes, tables.items(), strict=True)):
+        mesh = _draw_matrix(ax, table, skeleton, top, rows=number % columns == 0)
+        ax.set_title(style.wrapped(style.display_name(name), _SIDE), pad=3)
+    _add_bar(axes[columns - 1], mesh, f"{label}, root scale")
+    return figure
+
+
+@style.theme
+def show_relation_rows(
+    rows: Sequence[RelationRow], skeleton: Skeleton, *, title: str = ""
+) -> Figure:
+    """Draw images, their correlation matrices and W_r side by side (RPSTN/JRE, Fig. 7).
+
+    Names of hidden keypoints are red, of those without a label gray. Correlations have a scale for
+    each image, weights go from 0 to 1.
+
+    Raises:
+        ValueError: there is no row, or a shape does not fit.
+    """
+    if not rows:
+        raise ValueError("nothing to draw: there is no image")
+    heights = [style.WIDTH / 3 - _NAMES + 0.5] * (3 * len(rows))
+    figure, axes = style.axes_grid(heights, 3, style.WIDTH, title)
+    for number, row in enumerate(rows):
+        image, *matrices = axes[3 * number : 3 * number + 3]
+        people = as_people(row.keypoints, skeleton)
+        draw_truth(row.image, people, skeleton, ax=image, title=row.title)
+        values = as_matrix(row.correlation, skeleton), as_matrix(row.weights, skeleton)
+        headings = ("correlation", "W_r, rows attend to columns")
+        tops = (float(values[0].max()), 1.0)
+        for ax, table, top, heading in zip(matrices, values, tops, headings, strict=True):
+            seen = people[0, :, 2]
+            mesh = _draw_matrix(ax, table, skeleton, top, visibility=seen)
+            ax.set_title(heading, pad=3)
+            _add_bar(ax, mesh, "root scale")
+    style.legend_below(figure, style.VISIBILITY)
+    return figure
+
+
+@style.theme
+def show_related_maps(
+    image: ArrayLike,
+    keypoints: ArrayLike,
+    before: ArrayLike,
+    after: ArrayLike,
+    skeleton: Skeleton,
+    *,
+    names: Sequence[str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw heatmaps before and after they were related, one above the other (RPSTN/JRE, Fig. 8).
+
+    Each map is drawn from 0 to its own maximum, as those before may be of any scale. A ring is
+    around the annotated keypoint, red if it is hidden.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        keypoints: (1, K, 3) the annotated person, px of ``image`` and visibility.
+        before, after: (K, h, w), covering the image.
+        names: of the keypoints to draw; by default six, first the hidden ones.
+
+    Raises:
+        ValueError: a shape does not fit, or a keypoint is unknown.
+    """
+    pixels, people = style.as_image(image), as_people(keypoints, skeleton)
+    stacks = {
+        "before": as_maps(before, skeleton, "before"),
+        "after": as_maps(after, skeleton, "after"),
+    }
+    if names is None:
+        seen = people[0, :, 2]
+        order = np.argsort(np.where(seen == 1, 0, np.where(seen == 2, 1, 2)), kind="stable")
+        names = [skeleton.keypoints[k] for k in sorted(order[:6])]
+    indices = [skeleton.index(name) for name in names]
+    size = pixels.shape[1:]
+    figure, axes = style.panel_grid([size] * (2 * len(names)), len(names), title=title)
+    panels = [(stage, k) for stage in stacks for k in indices]
+    for ax, (stage, k) in zip(axes, panels, strict=True):
+        name, values = style.display_name(skeleton.keypoints[k]), stacks[stage][k]
+        style.show_image(ax, to_pale_gray(pixels), f"{name}, {stage}")
+        add_heatmap(ax, np.maximum(values, 0), size, max(float(values.max()), 1e-6))
+        x, y, seen = people[0, k]
+        if seen > 0:
+            ax.plot(x, y, zorder=4, gid="truth", **_ring(seen == 1))
+    style.legend_below(
+        figure, {"visible keypoint": _ring(False), "labeled but hidden": _ring(True)}
+    )
+    return figure
+
+
+def as_matrix(matrix: ArrayLike, skeleton: Skeleton) -> FloatArray:
+    """Return a matrix as an array; raises ValueError unless it is (K, K) for the skeleton."""
+    array, count = np.asarray(matrix, np.float64), len(skeleton)
+    if array.shape != (count, count):
+        raise ValueError(
+            f"a matrix must be {(count, count)} for skeleton {skeleton.name!r}, not {array.shape}"
+        )
+    return array
+
+
+def _draw_matrix(
+    ax: Axes,
+    table: FloatArray,
+    skeleton: Skeleton,
+    top: float,
+    *,
+    rows: bool = True,
+    visibility: ArrayLike = (),
+) -> Any:
+    """Draw a matrix with names of keypoints, and return what has its colors."""
+    names = [style.display_name(name) for name in skeleton.keypoints]
+    norm = PowerNorm(_GAMMA, 0.0, max(top, 1e-6), clip=True)
+    sns.heatmap(
+        table, norm=norm, cmap=_COLORS, cbar=False, square=True, ax=ax,
+        xticklabels=names, yticklabels=names if rows else False,
+    )  # fmt: skip
+    ax.tick_params(length=0, labelsize=_SMALL, pad=1)
+    ax.tick_params(axis="x", labelrotation=90)
+    ax.tick_params(axis="y", labelrotation=0)
+    ax.grid(False)
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        for text, seen in zip(labels, np.asarray(visibility).tolist(), strict=False):
+            text.set_color({0: GRAY, 1: ALERT}.get(int(seen), style.INK))
+    return ax.collections[0]
+
+
+def _add_bar(ax: Axes, mesh: Any, label: str) -> None:
+    """Add the bar of a matrix's colors, with ticks at equal steps of its scale."""
+    bar = style.bar_beside(ax, mesh, label)
+    ticks = np.linspace(0, 1, 5) ** (1 / _GAMMA) * mesh.norm.vmax
+    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+
+
+def _width(columns: int) -> float:
+    return min(style.WIDTH, columns * _SIDE + _NAMES + 0.75)
+
+
+def _ring(hidden: bool) -> dict[str, Any]:
+    return style.marker_style("o", 6, "none", ALERT if hidden else (0.0, 0.85, 0.45), 1.4)

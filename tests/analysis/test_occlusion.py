@@ -1,0 +1,98 @@
+"""Joints under masks: who found them, by system, run and frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from poselib.analysis.occlusion import (
+    find_joints,
+    find_masked,
+    hidden_joints,
+    masked_table,
+    since_table,
+    visible_joints,
+)
+from poselib.data.occlusion import MaskedVideos, MaskRule
+from poselib.engine.inference import PredictOptions
+from poselib.metrics.person_pck import part_rates, person_pck, reference_lengths
+from poselib.outputs import HeatmapOutputs
+from poselib.skeletons import POSETRACK18
+from poselib.structures import Poses
+from poselib.systems import System, build
+from tests.analysis.factories import CLIP_FRAMES as FRAMES
+from tests.analysis.factories import constant_results
+
+K = len(POSETRACK18)
+OPTIONS = PredictOptions(flip=False)
+
+
+class Nothing(nn.Module):
+    """Gives empty heatmaps."""
+
+    def forward(self, images: Tensor) -> HeatmapOutputs:
+        return HeatmapOutputs(torch.zeros(len(images), K, 1, 1), (64, 64))
+
+
+def decode_in_the_middle(outputs: HeatmapOutputs, missing: int) -> list[Poses]:
+    points = np.full((1, K, 2), 32, np.float32)
+    scores = np.ones((1, K), np.float32)
+    scores[0, missing] = 0
+    return [Poses(points, scores, np.ones(1, np.float32)) for _ in outputs.heatmaps]
+
+
+def middle_system(missing: int = 0) -> System:
+    """Finds every joint but one in the middle of the crop."""
+    system = build("jre", POSETRACK18, backbone="hrnet_tiny_light", height=64, width=64)
+    return replace(system, model=Nothing(), decode=partial(decode_in_the_middle, missing=missing))
+
+
+def test_joints_are_right_where_pck_counts_them() -> None:
+    results = find_joints(middle_system(), FRAMES, OPTIONS, reference="torso", threshold=0.6)
+    truth = np.concatenate([FRAMES[i].keypoints for i in range(len(FRAMES))])
+    boxes = np.concatenate([FRAMES[i].boxes for i in range(len(FRAMES))])  # type: ignore[misc]
+    middle = np.repeat(((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None], K, axis=1)
+    found = np.concatenate([middle, np.ones((len(middle), K, 1))], axis=2)
+    found[:, 0, 2] = 0
+    lengths = reference_lengths(truth, boxes, POSETRACK18, "torso")
+    assert np.isfinite(lengths).all()
+    rates = person_pck(found, truth, lengths, [0.6])[0]
+    mine = np.concatenate(results.right)
+    np.testing.assert_allclose(np.nanmean(mine, axis=0), rates)
+    assert 0.1 < part_rates(rates, POSETRACK18)["total"] < 0.9 and rates[0] == 0
+    hidden, visible = hidden_joints(FRAMES), visible_joints(FRAMES)
+    counts = [sum(int(mask.sum()) for mask in each) for each in (hidden, visible)]
+    every = (results.rate(hidden) * counts[0] + results.rate(visible) * counts[1]) / sum(counts)
+    labeled = truth[..., 2] > 0
+    assert every == pytest.approx(mine[labeled].mean())
+    assert np.isnan(results.rate([np.zeros_like(mask) for mask in hidden]))
+
+
+def test_rates_under_masks_and_by_frame() -> None:
+    rule = MaskRule(frames=2, clear=2, joints=3)
+    systems = {"a": (middle_system(), OPTIONS)}
+    found = find_masked(systems, FRAMES, [1, 2], rule, 5, threshold=0.6)
+    assert list(found) == [1, 2] and found[1].videos.rule.frames == 1
+    two = found[2]
+    masks = MaskedVideos(FRAMES, rule, 5)
+    for index, mask in enumerate(two.masked):
+        assert (mask == masks.masked(index, FRAMES[index])).all()
+    clear = {"a": constant_results(1.0)}
+    table = masked_table(found, clear).set_index("frames")
+    assert (table["clear"] == 1).all()
+    assert table.loc[2, "joints"] == sum(int(mask.sum()) for mask in two.masked)
+    right = np.concatenate([r[m] for r, m in zip(two.results["a"].right, two.masked, strict=True)])
+    assert table.loc[2, "masked"] == pytest.approx(np.nanmean(right))
+    shown = [r[~m] for r, m, since in zip(two.results["a"].right, two.masked, masks.since,
+                                          strict=True) if since]  # fmt: skip
+    assert table.loc[2, "others"] == pytest.approx(np.nanmean(np.concatenate(shown)))
+    last = np.concatenate([
+        r[m] for r, m, since in zip(two.results["a"].right, two.masked, masks.since, strict=True)
+        if since == 2
+    ])  # fmt: skip
+    assert since_table(two)["masked"].tolist()[1] == pytest.approx(np.nanmean(last))
