@@ -173,13 +173,9 @@ class Predictor:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
 
-    def stream(self, min_score: float = 0.0) -> FrameStream:
-        """Return what finds the people of a video, whose frames are given one by one to ``step``.
-
-        Args:
-            min_score: people below it are left out.
-        """
-        return ImageStream(self, self.skeleton, min_score)
+    def stream(self) -> FrameStream:
+        """Return what finds the people of a video; its frames are given to ``step`` one by one."""
+        return ImageStream(self, self.skeleton)
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.

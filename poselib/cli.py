@@ -211,12 +211,13 @@ def _predict(arguments: argparse.Namespace) -> str:
         summary.append(_summary(files.paths, counts, out))
     for number, (video, name) in enumerate(zip(videos.values(), names, strict=True)):
         found = predict_video(
-            model.stream(arguments.min_score),
+            model.stream(),
             video,
             out,
             name,
             number=number,
             smooth=arguments.smooth,
+            min_score=arguments.min_score,
             draw_score=threshold,
             progress=interactive(),
         )

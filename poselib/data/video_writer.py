@@ -17,8 +17,6 @@ from poselib.structures import Size
 
 # Units of time in MP4, per second: of every usual frame rate, frames begin at whole ones.
 _CLOCK = 90_000
-# Frames a second of WebM at most, where times are variable.
-_MOST_FRAMES = 120.0
 
 
 def has_h264() -> bool:
@@ -56,7 +54,6 @@ class VideoWriter:
     def __init__(self, path: Path, size: Size, rate: float) -> None:
         self.path, self.size, self.frames = Path(path), size, 0
         height, width = (side + side % 2 for side in size)
-        rate = min(rate, _MOST_FRAMES)
         writer = _H264 if self.path.suffix == ".mp4" else _VP9
         self._writer: _H264 | _VP9 = writer(self.path, (height, width), rate)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ class FrameStream(Protocol):
     def skeleton(self) -> Skeleton: ...
 
     def step(self, image: NDArray[np.uint8], time: float) -> Poses:
-        """Return the people of the next frame, with their tracks and its time.
+        """Return the people of the next frame, with their tracks.
 
         Args:
             image: (H, W, 3) uint8, RGB.
@@ -42,7 +43,6 @@ class ImageStream:
     Args:
         find: returns the people of an image (H, W, 3) uint8, RGB, in px of it.
         skeleton: the keypoints that are predicted.
-        min_score: people below it are left out.
 
     Example:
         >>> model = poselib.load()
@@ -50,18 +50,13 @@ class ImageStream:
         >>> poses = stream.step(image, time=0.04)
     """
 
-    def __init__(
-        self,
-        find: Callable[[NDArray[np.uint8]], Poses],
-        skeleton: Skeleton,
-        min_score: float = 0.0,
-    ) -> None:
-        self.find, self.skeleton, self.min_score = find, skeleton, min_score
+    def __init__(self, find: Callable[[NDArray[np.uint8]], Poses], skeleton: Skeleton) -> None:
+        self.find, self.skeleton = find, skeleton
         self._link = PoseLinker(np.asarray(skeleton.sigmas))
 
     def step(self, image: NDArray[np.uint8], time: float) -> Poses:
         """Return the people of the next frame; see ``FrameStream``."""
-        return self._link(self.find(image).above(self.min_score), time)
+        return self._link(self.find(image), time)
 
 
 def follow(
@@ -82,7 +77,7 @@ def follow(
     def found() -> Iterator[Poses]:
         for frame in video:
             waiting.append(frame)
-            yield stream.step(frame.image, frame.time)
+            yield replace(stream.step(frame.image, frame.time), time=frame.time)
 
     for poses in found() if smooth is None else smoothed(found(), smooth):
         yield waiting.popleft(), poses

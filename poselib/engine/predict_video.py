@@ -15,6 +15,9 @@ from poselib.engine.image_stream import FrameStream, follow
 from poselib.ops.io import atomic_write
 from poselib.plots.poses import paint_poses
 
+# Frames a second of a film at most, where times are variable and frames may be repeated.
+_MOST_FRAMES = 60.0
+
 
 @dataclass(frozen=True)
 class VideoResult:
@@ -46,6 +49,7 @@ def predict_video(
     *,
     number: int = 0,
     smooth: str | None = None,
+    min_score: float = 0.0,
     draw_score: float = 0.0,
     progress: bool = False,
 ) -> VideoResult:
@@ -63,6 +67,7 @@ def predict_video(
         name: of the files; by default that of the video.
         number: of the video among several, on which the ids of its frames depend.
         smooth: ``"one-euro"`` or ``"savgol"``, see ``ops.smoothing.smoothed``.
+        min_score: people below it are left out.
         draw_score: people whose score is below it are not drawn.
         progress: show a bar.
 
@@ -77,12 +82,14 @@ def predict_video(
         text = files.enter_context(temporary.open("w", encoding="utf-8"))
         document = PosesDocument(text, stream.skeleton, video.name, number, video.size)
         place = files.enter_context(atomic_write(film_file))
-        film = files.enter_context(VideoWriter(place, video.size, video.rate))
+        rate = video.rate if video.constant else min(video.rate, _MOST_FRAMES)
+        film = files.enter_context(VideoWriter(place, video.size, rate))
         bar = files.enter_context(
             tqdm(total=video.frames, disable=not progress, desc=video.name, unit="frame")
         )
         try:
             for frame, poses in follow(stream, video, smooth):
+                poses = poses.above(min_score)
                 drawn = poses.above(draw_score)
                 picture = paint_poses(frame.image.transpose(2, 0, 1), drawn, stream.skeleton)
                 film.write(picture, frame.time)

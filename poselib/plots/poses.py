@@ -108,7 +108,7 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
     People of a video keep their colors.
     """
     pixels = style.as_image(image)
-    canvas = np.ascontiguousarray(pixels.transpose(1, 2, 0)).copy()
+    canvas = np.array(pixels.transpose(1, 2, 0), order="C")
     # OpenCV puts the center of a pixel at an integer; poselib at integer + 0.5. The bounds keep
     # far-away points within OpenCV's 32-bit fixed-point numbers.
     bound = 4.0 * max(canvas.shape)
@@ -117,11 +117,15 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
     if poses.tracks is not None:
         palette = person_colors(_TRACK_COLORS)
         colors = [palette[track % _TRACK_COLORS] for track in poses.tracks.tolist()]
-    for person in _shapes_of(poses, skeleton, pixels.shape[1:], colors=colors):
-        for points, color in (*person.limbs, *person.keypoints):
-            corners = (np.clip(points - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS).round()
-            rgb = [round(255 * part) for part in color]
-            cv2.fillPoly(canvas, [corners.astype(np.int32)], rgb, **line)
+    people = _shapes_of(poses, skeleton, pixels.shape[1:], colors=colors)
+    shapes = [shape for person in people for shape in (*person.limbs, *person.keypoints)]
+    if not shapes:
+        return canvas
+    corners = np.concatenate([points for points, _ in shapes])
+    fixed = (np.clip(corners - 0.5, -bound, bound) * 2**_SUBPIXEL_BITS).round().astype(np.int32)
+    ends = np.cumsum([len(points) for points, _ in shapes])
+    for outline, (_, color) in zip(np.split(fixed, ends[:-1]), shapes, strict=True):
+        cv2.fillPoly(canvas, [outline], [round(255 * part) for part in color], **line)
     return canvas
 
 

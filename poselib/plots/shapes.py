@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,14 @@ _CORNERS = {"left": 20, "right": 4, "center": 3}
 _TURN = {"left": 0.0, "right": np.pi / 4, "center": np.pi / 2}
 # Factors that give the three marker shapes the same area.
 _GROW = {"left": 1.0, "right": 1.25, "center": 1.5}
+# Outlines of radius 1, which videos take hundreds of times a frame: markers, and half a disc.
+_ANGLES = {side: 2 * np.pi * np.arange(n) / n + _TURN[side] for side, n in _CORNERS.items()}
+_MARKERS = {
+    side: _GROW[side] * np.stack([np.cos(turn), -np.sin(turn)], axis=-1)
+    for side, turn in _ANGLES.items()
+}
+_HALF = np.linspace(-np.pi / 2, np.pi / 2, 9)
+_HALF_DISC = np.stack([np.cos(_HALF), np.sin(_HALF)], axis=-1)
 
 Shape = tuple[FloatArray, Color]  # a filled polygon: its corners (P, 2) in image px, its color
 
@@ -52,17 +61,16 @@ def person_unit(points: NDArray[np.floating], size: Size) -> float:
 
 def capsule(a: FloatArray, b: FloatArray, radius: float) -> FloatArray:
     """Return the outline (P, 2) of a line from ``a`` to ``b`` with round ends."""
-    angle = np.arctan2(b[1] - a[1], b[0] - a[0])
-    half = np.linspace(-np.pi / 2, np.pi / 2, 9)
-    around_b = np.stack([np.cos(angle + half), np.sin(angle + half)], axis=-1)
-    return np.concatenate([b + radius * around_b, a - radius * around_b])
+    x, y = b - a
+    length = math.hypot(x, y)
+    x, y = (x / length, y / length) if length else (1.0, 0.0)
+    around_b = radius * (_HALF_DISC @ np.array([[x, y], [-y, x]]))
+    return np.concatenate([b + around_b, a - around_b])
 
 
 def marker(center: FloatArray, radius: float, side: str) -> FloatArray:
     """Return the outline of a marker: a disc left, a square right, a triangle at the center."""
-    turn = 2 * np.pi * np.arange(_CORNERS[side]) / _CORNERS[side] + _TURN[side]
-    circle = np.stack([np.cos(turn), -np.sin(turn)], axis=-1)
-    return center + radius * _GROW[side] * circle
+    return center + radius * _MARKERS[side]
 
 
 def people_shapes(

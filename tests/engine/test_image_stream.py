@@ -39,11 +39,6 @@ def test_people_keep_their_numbers_and_frames_their_times() -> None:
         assert poses.tracks.tolist() == ([1, 0] if number % 2 else [0, 1])
 
 
-def test_doubtful_people_can_be_left_out() -> None:
-    stream = ImageStream(moving, COCO, min_score=0.5)
-    assert [len(stream.step(frame(n).image, n / 25)) for n in range(3)] == [1, 1, 1]
-
-
 @pytest.mark.parametrize(("smooth", "behind"), [(None, 0), ("one-euro", 0), ("savgol", 13)])
 def test_frames_are_read_as_their_poses_are_asked_for(smooth: str | None, behind: int) -> None:
     read = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,20 @@ def test_poses_and_film(tmp_path: Path) -> None:
         difference = np.abs(shown.image.astype(int) - plain.image).max(axis=2)
         assert difference[16:].max() > 60  # the poses
         assert np.median(difference[:14, 24:]) < 8
+
+
+def test_scores_choose_who_is_written_and_who_is_drawn(tmp_path: Path) -> None:
+    def two(image: NDArray[np.uint8]) -> Poses:
+        both = Poses.join([one_person(image)] * 2)
+        return replace(both, person_scores=np.array([0.9, 0.2], np.float32))
+
+    video = open_video(opencv_video(tmp_path / "clip.mp4", 3))
+    for least, drawn, expected in ((0.0, 0.5, (6, 1)), (0.5, 0.0, (3, 1)), (0.0, 0.0, (6, 2))):
+        result = predict_video(
+            ImageStream(two, COCO), video, tmp_path, "a", min_score=least, draw_score=drawn
+        )
+        people = json.loads(result.document.read_text())["annotations"]
+        assert (len(people), result.people) == expected
 
 
 def test_the_film_keeps_variable_times(tmp_path: Path) -> None:
