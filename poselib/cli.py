@@ -174,14 +174,13 @@ def _predict(arguments: argparse.Namespace) -> str:
     paths, videos = open_inputs(arguments.images, arguments.video, arguments.fps)
     if arguments.smooth and not videos:
         raise ValueError("--smooth is of videos, and there is none; --video takes folders for them")
-    sources = list(videos)
     files = ImageFiles(paths) if paths else None
     drawings = [out / f"{name}.{arguments.format}" for name in unique_names(paths)]
     reserved = [path.stem for path in (*drawings, *map(Path, RESULTS))]
-    names = unique_names([source.resolve() for source in sources], reserved)
+    names = unique_names([source.resolve() for source in videos], reserved)
     films = [path for name in names for path in video_outputs(out, name)]
     results = [out / name for name in RESULTS] if files else []
-    _check_output(out, [*paths, *sources], [*drawings, *films, *results])
+    _check_output(out, [*paths, *videos], [*drawings, *films, *results])
     model = load(
         arguments.checkpoint,
         size=arguments.size,
@@ -192,7 +191,7 @@ def _predict(arguments: argparse.Namespace) -> str:
     )
     if files:
         model.check_sizes(files.paths, files.sizes)
-    model.check_sizes(sources, [video.size for video in videos.values()])
+    model.check_sizes(list(videos), [video.size for video in videos.values()])
     threshold = arguments.draw_score
     if threshold is None:
         threshold = model.system.visualization_threshold
@@ -209,10 +208,10 @@ def _predict(arguments: argparse.Namespace) -> str:
             progress=interactive(),
         )
         summary.append(_summary(files.paths, counts, out))
-    for number, (video, name) in enumerate(zip(videos.values(), names, strict=True)):
+    for number, (source, name) in enumerate(zip(videos, names, strict=True)):
         found = predict_video(
             model.stream(),
-            video,
+            videos[source],
             out,
             name,
             number=number,
@@ -221,9 +220,7 @@ def _predict(arguments: argparse.Namespace) -> str:
             draw_score=threshold,
             progress=interactive(),
         )
-        written = f"{found.document.name} and {found.film.name} in {out}"
-        tracks = f"{found.people} tracks in {found.frames} frames"
-        summary.append(f"{sources[number].name}: {tracks}; {written}")
+        summary.append(f"{source.name}: {found}")
     return "\n".join(summary)
 
 

@@ -35,6 +35,10 @@ class VideoResult:
     frames: int
     people: int
 
+    def __str__(self) -> str:
+        written = f"{self.document.name} and {self.film.name} in {self.document.parent}"
+        return f"{self.people} tracks in {self.frames} frames; {written}"
+
 
 def video_outputs(folder: Path, name: str) -> tuple[Path, Path]:
     """Return the JSON file and the film that ``predict_video`` writes into a folder."""
