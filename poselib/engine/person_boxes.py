@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from poselib.data.boxes import keypoint_boxes
+from poselib.data.boxes import keypoint_boxes, match_boxes
+from poselib.data.crops import CropRule
 from poselib.data.readers.detections import Boxes, read_detections
 from poselib.data.transforms import warp_boxes
-from poselib.structures import Poses, Sample
-from poselib.typing import Float32Array, IntArray
+from poselib.structures import Poses, Sample, Size
+from poselib.typing import Float32Array, FloatArray, IntArray
 
 # Shortest side, px, of a box around a person of whom one keypoint is known.
 _SHORTEST = 8.0
@@ -116,6 +117,82 @@ class DetectedBoxes:
         poses = poses[np.flatnonzero(poses.found.any(axis=1))]
         corners = boxes_around(poses.keypoints, poses.scores, self.growth)
         return PersonBoxes(corners, poses.person_scores)
+
+
+@dataclass
+class BoxTracks:
+    """Who is who in the boxes of a video, and which region of the image each person is shown.
+
+    Attributes:
+        rule: of the regions.
+    """
+
+    rule: CropRule
+    _last: PersonBoxes | None = None
+    _regions: dict[int, FloatArray] = field(default_factory=dict)
+    _people: int = 0
+
+    def linked(self, boxes: PersonBoxes, image_id: int) -> PersonBoxes:
+        """Return the boxes of the next frame with tracks: their own, or those of the boxes before.
+
+        Raises:
+            ValueError: a track is in the image twice.
+        """
+        if boxes.tracks is not None and len(set(boxes.tracks.tolist())) < len(boxes):
+            raise ValueError(f"image {image_id}: a track is in it twice: {boxes.tracks.tolist()}")
+        if boxes.tracks is None:
+            tracks = np.full(len(boxes), -1, np.int64)
+            if self._last is not None and self._last.tracks is not None:
+                partner = match_boxes(boxes.corners, self._last.corners)
+                tracks[partner >= 0] = self._last.tracks[partner[partner >= 0]]
+            new = tracks < 0
+            tracks[new] = self._people + np.arange(new.sum())
+            self._people += int(new.sum())
+            boxes = replace(boxes, tracks=tracks)
+        self._last = boxes
+        return boxes
+
+    def regions(
+        self, frames: Sequence[PersonBoxes], sizes: Sequence[Size], shared: bool = False
+    ) -> list[FloatArray]:
+        """Return which region (N, 4) each person is shown in each of the next frames.
+
+        Args:
+            frames: boxes with tracks.
+            sizes: (H, W) of the frames.
+            shared: a person has one region in all of these frames, as in a clip of them; otherwise
+                the region follows the person from frame to frame; see ``CropRule``.
+        """
+        if shared:
+            whole: dict[int, list[FloatArray]] = {}
+            for boxes in frames:
+                for track, box in _each(boxes):
+                    whole.setdefault(track, []).append(box)
+            ahead = {
+                track: iter(self.rule.regions(np.stack(own), sizes[0]))
+                for track, own in whole.items()
+            }
+            return [_rows(next(ahead[track]) for track, _ in _each(boxes)) for boxes in frames]
+        regions = []
+        for boxes, size in zip(frames, sizes, strict=True):
+            known, rule = self._regions, self.rule
+            self._regions = {
+                track: rule.follow(known[track], box)
+                if track in known
+                else rule.regions(box[None], size)[0]
+                for track, box in _each(boxes)
+            }
+            regions.append(_rows(self._regions.values()))
+        return regions
+
+
+def _rows(boxes: Iterable[FloatArray]) -> FloatArray:
+    return np.array(list(boxes)).reshape(-1, 4)
+
+
+def _each(boxes: PersonBoxes) -> list[tuple[int, FloatArray]]:
+    assert boxes.tracks is not None
+    return list(zip(boxes.tracks.tolist(), boxes.corners.astype(np.float64), strict=True))
 
 
 def boxes_around(keypoints: Float32Array, scores: Float32Array, growth: float) -> Float32Array:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from poselib.data.boxes import box_areas
 from poselib.data.loaders import collate
+from poselib.data.transforms import warp_sample
+from poselib.decoders.pose_nms import suppress_by_oks
 from poselib.engine.inference import device_of, mirrored
 from poselib.ops.normalization import normalize
-from poselib.structures import Sample
+from poselib.structures import Poses, Sample
 from poselib.systems import System
+from poselib.typing import FloatArray, IntArray
 
 # Crops that are in the network together: people of one frame, or of several images.
 _MOST = 64
+_NMS_OKS = 0.9  # as in SimpleBaseline's official code
 
 
 class PersonStream:
@@ -82,3 +90,33 @@ class PersonStream:
             self._states[keys[row]] = state
         back = torch.tensor(order, device=images.device).argsort()
         return type(parts[0]).join(parts)[back]
+
+
+def person_crop(system: System, image: Sample, region: FloatArray) -> Sample:
+    """Return what a system of one person is shown of a region (4,) of an image, px."""
+    assert system.crop is not None
+    bare = image.only(np.zeros(0, np.int64))
+    return warp_sample(bare, system.crop_rule.transform(region, system.crop), system.crop)
+
+
+def person_poses(system: System, crop: Sample, poses: Poses, score: float) -> Poses:
+    """Return the pose in a crop in px of the file; its score is times that of the box."""
+    return replace(
+        poses.warped(crop.to_original),
+        person_scores=poses.person_scores * np.float32(score),
+        skeleton=system.skeleton,
+    )
+
+
+def distinct_poses(poses: Poses, ranks: ArrayLike | None = None) -> IntArray:
+    """Return which poses of an image stay: of nearly equal ones the best.
+
+    Args:
+        poses: with their skeleton.
+        ranks: (N,), the highest is best; by default the person scores.
+    """
+    assert poses.skeleton is not None
+    ranked = poses if ranks is None else replace(poses, person_scores=np.asarray(ranks, np.float32))
+    sides = np.nan_to_num(poses.boxes)
+    areas = box_areas(np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1))
+    return suppress_by_oks(ranked, areas, poses.skeleton.sigmas, _NMS_OKS)
