@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from poselib.data.boxes import match_boxes
 from poselib.data.image_folder import bare_sample
 from poselib.data.image_io import as_rgb
 from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.followed_boxes import FollowedBoxes, FollowOptions
 from poselib.engine.inference import PredictOptions, device_of
 from poselib.engine.person_boxes import (
     BoxSource,
     BoxTracks,
     PersonBoxes,
-    boxes_around,
 )
 from poselib.engine.person_stream import PersonStream, distinct_poses, person_crop, person_poses
 from poselib.engine.predict import detected_boxes
@@ -26,38 +25,7 @@ from poselib.engine.predict_people import check_crop_options
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Size
 from poselib.systems import System
-from poselib.typing import Float32Array, FloatArray
-
-
-@dataclass(frozen=True)
-class FollowOptions:
-    """How people are followed from frame to frame.
-
-    Attributes:
-        every: frames after which the detector is asked again.
-        min_score: mean keypoint score below which a person is lost in a frame; and score of the
-            keypoints that a box is put around.
-        patience: so many frames in a row a person may be lost, or be a duplicate of another one,
-            before he or she is given up.
-        growth: see ``engine.person_boxes.DetectedBoxes``.
-
-    Raises:
-        ValueError: an option is out of range.
-    """
-
-    every: int = 30
-    min_score: float = 0.2
-    patience: int = 3
-    growth: float = 0.2
-
-    def __post_init__(self) -> None:
-        for name in ("every", "patience"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"{name} must be 1 or more and whole, not {value!r}")
-        for name in ("min_score", "growth"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+from poselib.typing import Float32Array
 
 
 class PoseStream:
@@ -122,7 +90,7 @@ class PoseStream:
                 detector = load_checkpoint().system
             if isinstance(detector, System):
                 detector = detected_boxes(detector, device=device_of(system))
-            self._found = _Followed(detector, follow or FollowOptions())
+            self._found = FollowedBoxes(detector, follow or FollowOptions())
         self._first_id, self._frames = first_id, 0
         self._size: Size | None = None
         self._time = -math.inf
@@ -133,7 +101,7 @@ class PoseStream:
         return self.system.skeleton
 
     def step(self, image: Any, time: float) -> Poses:
-        """Return the people of the next frame, with their tracks.
+        """Return the people of the next frame, with their tracks and its time.
 
         Args:
             image: a ``Sample``, whose people may be where boxes come from, or whatever
@@ -185,94 +153,15 @@ class PoseStream:
         tracks = boxes.tracks.tolist()
         self._network.keep(tracks)
         if not tracks:
-            empty = Poses.empty(len(self.skeleton))
-            return replace(empty, skeleton=self.skeleton, tracks=np.zeros(0, np.int64))
+            return replace(
+                Poses.empty(len(self.skeleton)),
+                skeleton=self.skeleton,
+                tracks=np.zeros(0, np.int64),
+                time=self._time,
+            )
         crops = [person_crop(self.system, sample, region) for region in regions]
         parts = self._network.step(crops, tracks)
         decoded = [poses for part in parts for poses in self.system.decode(part)]
         rows = zip(crops, decoded, boxes.scores.tolist(), strict=True)
         found = Poses.join([person_poses(self.system, *row) for row in rows])
-        return replace(found, tracks=boxes.tracks)
-
-
-@dataclass
-class _Person:
-    """A person who is followed.
-
-    Attributes:
-        box: (4,) of the next frame.
-        score: of the box that was detected.
-        known: once found, so that the detector is asked when he or she is given up.
-        lost: frames since then.
-    """
-
-    box: FloatArray
-    score: float
-    known: bool = False
-    lost: int = 0
-
-
-@dataclass
-class _Followed:
-    """Boxes that are detected now and then, and follow the poses in between."""
-
-    detector: BoxSource
-    options: FollowOptions
-    people: dict[int, _Person] = field(default_factory=dict)
-    asked: bool = False
-    frames: int = 0
-    count: int = 0
-
-    def boxes(self, sample: Sample) -> PersonBoxes:
-        """Return the box of each person in the next frame, with tracks."""
-        if self.frames % self.options.every == 0 or not self.people or not self.asked:
-            self._detect(sample)
-        self.frames += 1
-        return PersonBoxes(
-            self._corners(),
-            np.array([each.score for each in self.people.values()], np.float32),
-            np.array(list(self.people), np.int64),
-        )
-
-    def _corners(self) -> Float32Array:
-        rows = [each.box for each in self.people.values()]
-        return np.array(rows, np.float32).reshape(-1, 4)
-
-    def _detect(self, sample: Sample) -> None:
-        self.asked, found = True, self.detector(sample)
-        known = match_boxes(found.corners, self._corners()) >= 0
-        for row in np.flatnonzero(~known).tolist():
-            self.people[self.count] = _Person(found.corners[row], float(found.scores[row]))
-            self.count += 1
-
-    def update(self, poses: Poses, sample: Sample) -> Poses:
-        """Move the boxes to the poses of the frame; return the poses that are not duplicates.
-
-        Args:
-            poses: one for each box, in order, px of the file.
-            sample: the frame.
-        """
-        kept = np.zeros(len(poses), bool)
-        kept[distinct_poses(poses, ranks=-np.arange(len(poses)))] = True
-        local = poses.warped(sample.to_original.inverse())
-        scores = np.where(poses.scores >= self.options.min_score, poses.scores, 0)
-        around = boxes_around(local.keypoints, scores, self.options.growth)
-        means = poses.scores.mean(axis=1)
-        for row, (track, person) in enumerate(list(self.people.items())):
-            certain = bool(means[row] >= self.options.min_score)
-            if certain:
-                person.box = around[row]
-            person.known |= certain and bool(kept[row])
-            person.lost = 0 if certain and kept[row] else person.lost + 1
-            duplicate = not kept[row] and not person.known  # someone else, detected once more
-            if duplicate or person.lost >= self.options.patience or _outside(person.box, sample):
-                del self.people[track]
-                self.asked &= not person.known
-        return poses[np.flatnonzero(kept)]
-
-
-def _outside(box: FloatArray, image: Sample) -> bool:
-    """Return whether the center of a box is outside of an image."""
-    height, width = image.size
-    x, y = (box[:2] + box[2:]) / 2
-    return not (0 <= x <= width and 0 <= y <= height)
+        return replace(found, tracks=boxes.tracks, time=self._time)
