@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from poselib.data.image_folder import bare_sample
@@ -25,7 +24,6 @@ from poselib.engine.predict_people import check_crop_options
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Size
 from poselib.systems import System
-from poselib.typing import Float32Array
 
 
 class PoseStream:
@@ -120,15 +118,12 @@ class PoseStream:
         if self.options.renew and self._frames % self.options.renew == 0:
             self._network.forget()
         if self.boxes is not None:
-            given = self._people.linked(self.boxes(sample))
-            regions = self._people.region(given) if self.system.clips else given.corners
-            poses = self._poses(sample, given, regions)
+            given = self._people.linked(self.boxes(sample), sample.image_id)
+            poses = self._poses(sample, given)
             poses = poses if self.boxes.exact else poses[distinct_poses(poses)]
         else:
             assert self._found is not None
-            given = self._found.boxes(sample)
-            found = self._poses(sample, given, self._people.region(given))
-            poses = self._found.update(found, sample)
+            poses = self._found.update(self._poses(sample, self._found.boxes(sample)), sample)
         self._frames += 1
         return poses
 
@@ -147,21 +142,20 @@ class PoseStream:
         self._size, self._time = image.size, time
         return image
 
-    def _poses(self, sample: Sample, boxes: PersonBoxes, regions: Float32Array) -> Poses:
+    def _poses(self, sample: Sample, boxes: PersonBoxes) -> Poses:
         """Return the pose of each of the boxes, in their order, px of the file."""
         assert boxes.tracks is not None
         tracks = boxes.tracks.tolist()
         self._network.keep(tracks)
-        if not tracks:
-            return replace(
-                Poses.empty(len(self.skeleton)),
-                skeleton=self.skeleton,
-                tracks=np.zeros(0, np.int64),
-                time=self._time,
-            )
-        crops = [person_crop(self.system, sample, region) for region in regions]
-        parts = self._network.step(crops, tracks)
-        decoded = [poses for part in parts for poses in self.system.decode(part)]
-        rows = zip(crops, decoded, boxes.scores.tolist(), strict=True)
-        found = Poses.join([person_poses(self.system, *row) for row in rows])
-        return replace(found, tracks=boxes.tracks, time=self._time)
+        # Boxes of photographs are taken as they are given.
+        follows = self.system.clips or self.boxes is None
+        people = self._people if follows else BoxTracks(self.system.crop_rule)
+        (regions,) = people.regions([boxes], [sample.size])
+        found = Poses.empty(len(self.skeleton))
+        if tracks:
+            crops = [person_crop(self.system, sample, region) for region in regions]
+            parts = self._network.step(crops, tracks)
+            decoded = [poses for part in parts for poses in self.system.decode(part)]
+            rows = zip(crops, decoded, boxes.scores.tolist(), strict=True)
+            found = Poses.join([person_poses(self.system, *row) for row in rows])
+        return replace(found, skeleton=self.skeleton, tracks=boxes.tracks, time=self._time)
