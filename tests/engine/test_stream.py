@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_said_before_the_network_runs() -> None:
         PoseStream(system, Detector([[]]), boxes=AnnotatedBoxes())
     with pytest.raises(ValueError, match="a detector sees whole images"):
         PoseStream(system, _jre())
-    with pytest.raises(ValueError, match="size and scales are for systems of whole images"):
+    with pytest.raises(ValueError, match="size=64 is for systems of whole images"):
         PoseStream(system, Detector([[]]), options=PredictOptions(size=64))
     stream = PoseStream(system, Detector([[(30, 40)]]))
     stream.step(image, 1.0)
