@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from poselib.engine.complexity import complexity
-from poselib.engine.timing import Work, measure_all
+from poselib.engine.timing import Timing, Work, measure_all
+from poselib.plots.style import people_label
 from poselib.systems import System
 
 STREAM = "stream"
+_WAYS = (STREAM, "clip")
+_TIMES = ("ms", "lower_ms", "upper_ms", "cpu_ms")
+_BAR = "a new frame"
 
 
 def stream_costs(
-    system: System,
+    networks: Mapping[str, System],
     people: Sequence[int],
     *,
     frames: int = 5,
@@ -30,45 +37,100 @@ def stream_costs(
     costs then. Divided by its frames it is the time that papers print (RPSTN/JRE, Table V).
 
     Args:
-        system: with ``clips``; it is moved to the device and put into evaluation mode.
+        networks: systems with ``clips`` by name; they are moved to the device and put into
+            evaluation mode.
         people: numbers of people who are in the network together.
         frames: T of the clip.
         repeats, threads: see ``engine.timing.measure_all``.
 
     Returns:
-        One row for each number and ``way``, ``"stream"``, ``"clip of T"`` and ``"clip of T, a
-        frame of it"``: ``people``; ``ms``, ``lower_ms`` and ``upper_ms``, medians and quartiles,
-        ``cpu_ms``, of all people; and ``gmac``, 10^9 multiply-accumulates of one of them.
+        One row for each ``network``, number of ``people`` and ``way``, ``"stream"``, ``"clip of
+        T"`` and ``"clip of T, a frame of it"``: ``ms``, ``lower_ms`` and ``upper_ms``, median and
+        quartiles, and ``cpu_ms``, of all people; and ``gmac``, 10^9 multiply-accumulates of one of
+        them.
 
     Raises:
-        ValueError: the system takes no clips, or ``frames`` is below 2.
+        ValueError: a system takes no clips, or ``frames`` is below 2.
     """
-    if not system.clips or system.crop is None:
-        raise ValueError(f"a system of clips is wanted; {system.name!r} sees images")
     if frames < 2:
         raise ValueError(f"frames of the clip must be 2 or more, not {frames}")
-    model: Any = system.model.to(device).eval()
-    clip_macs = complexity(system, system.crop, frames).macs
-    step_macs = clip_macs - complexity(system, system.crop, frames - 1).macs
-    names = (STREAM, f"clip of {frames}")
     works: dict[str, Work] = {}
-    for count in people:
-        clip = torch.randn(count, frames, 3, *system.crop, device=device)
-        with torch.no_grad():
-            _, state = model.start(clip[:, 0])
-        work = (lambda c=clip, s=state: model.step(c[:, 1], s), lambda c=clip: model(c))
-        works |= {f"{count} {name}": each for name, each in zip(names, work, strict=True)}
+    for name, system in networks.items():
+        if not system.clips or system.crop is None:
+            raise ValueError(f"{name}: a system of clips is wanted; {system.name!r} sees images")
+        system.model.to(device).eval()
+        for count in people:
+            clip = torch.randn(count, frames, 3, *system.crop, device=device)
+            works |= {f"{name} {count} {way}": work for way, work in _works(system, clip)}
     with torch.no_grad():
         times = measure_all(works, repeats, threads, device)
-    rows = []
-    for count in people:
-        taken = [times[f"{count} {name}"].as_dict() for name in names]
-        one = {key: value / frames for key, value in taken[1].items()}
-        for name, ms, macs in (
-            (names[0], taken[0], step_macs),
-            (names[1], taken[1], clip_macs),
-            (f"{names[1]}, a frame of it", one, clip_macs / frames),
-        ):
-            chosen = {key: ms[key] for key in ("ms", "lower_ms", "upper_ms", "cpu_ms")}
-            rows.append({"people": count, "way": name, **chosen, "gmac": macs / 1e9})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [
+            {"network": name, "people": count, **row}
+            for name, system in networks.items()
+            for count in people
+            for row in _rows(system, frames, *(times[f"{name} {count} {way}"] for way in _WAYS))
+        ]
+    )
+
+
+def _works(system: System, clip: Tensor) -> list[tuple[str, Work]]:
+    """Return the work of a step after the first frame, and that of the whole clip."""
+    model: Any = system.model
+    with torch.no_grad():
+        _, state = model.start(clip[:, 0])
+    return list(
+        zip(_WAYS, (partial(model.step, clip[:, 1], state), partial(model, clip)), strict=True)
+    )
+
+
+def _rows(system: System, frames: int, step: Timing, clip: Timing) -> list[dict[str, Any]]:
+    assert system.crop is not None
+    whole = complexity(system, system.crop, frames).macs
+    name, taken = f"clip of {frames}", clip.as_dict()
+    several = (
+        (STREAM, step.as_dict(), whole - complexity(system, system.crop, frames - 1).macs),
+        (name, taken, whole),
+        (f"{name}, a frame of it", {k: v / frames for k, v in taken.items()}, whole / frames),
+    )
+    return [
+        {"way": way, **{key: ms[key] for key in _TIMES}, "gmac": macs / 1e9}
+        for way, ms, macs in several
+    ]
+
+
+def cost_panels(costs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the panels in which ``plots.bars.show_parts`` draws costs, a line a network.
+
+    Args:
+        costs: of ``stream_costs``.
+
+    Returns:
+        By the heading, of each network multiply-accumulates and for each number of people ms; one
+        row a way, with the column ``"a new frame"``.
+    """
+    panels = {}
+    for network, part in costs.groupby("network", sort=False):
+        ways = part.drop_duplicates("way").set_index("way")["gmac"]
+        panels[f"{network}: 10⁹ multiply-accumulates"] = ways.to_frame(_BAR)
+        for people, rows in part.groupby("people", sort=False):
+            times = rows.set_index("way")["ms"]
+            panels[f"{network}: ms, {people_label(int(str(people)))}"] = times.to_frame(_BAR)
+    return panels
+
+
+def summarize_costs(costs: pd.DataFrame) -> str:
+    """Say in one line what a new frame takes in a stream, and how much more as a clip.
+
+    Args:
+        costs: of ``stream_costs``.
+    """
+    lines = costs.to_dict("records")
+    parts = [
+        f"{stream['network']}, {people_label(stream['people'])}: {stream['ms']:.1f} ms, "
+        f"{clip['way']} {clip['ms'] / stream['ms']:.1f} times as long and "
+        f"{clip['gmac'] / stream['gmac']:.1f} times the multiply-accumulates"
+        for stream, clip in pairwise(lines)
+        if stream["way"] == STREAM
+    ]
+    return f"a new frame of a stream: {'; '.join(parts)}"

@@ -46,9 +46,7 @@ def init_system(
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
             timm's name of a classifier, or a file; empty for random weights; None for the preset's,
             for networks with a backbone.
-        options: of the system; None is a value like others, for options that have it, and of
-            an option of words the word ``"none"``, which a notebook's parameters cannot tell
-            apart.
+        options: of the system; None is a value like others, for options that have it.
 
     Raises:
         FileNotFoundError: the pretrained weights are absent or cannot be downloaded.
@@ -56,10 +54,8 @@ def init_system(
             the pretrained weights do not fit.
     """
     known = known_options(name, options.get("head", ""))
-    options = {key: _as_text(value, known.get(key)) for key, value in options.items()}
     for key, value in options.items():
-        named_none = value is None and isinstance(known.get(key), str)
-        if key in known and not named_none and not fits(value, known[key]):
+        if key in known and not fits(value, known[key]):
             wanted = type(known[key]).__name__
             raise ValueError(f"option {key!r} must be a {wanted}, not {value!r}")
     # Another head than the preset's own has no use for some of what the preset says.
@@ -155,10 +151,6 @@ def export_system(
     save_system(path, trained.system, provenance=story)
     write_json(Path(path).with_suffix(".json"), story)
     return story
-
-
-def _as_text(value: OptionValue, default: OptionValue | None) -> OptionValue:
-    return "none" if value is None and isinstance(default, str) else value
 
 
 def _start_from(system: System, source: str, stages: int) -> None:
