@@ -13,6 +13,7 @@ from torch import Tensor
 
 from poselib.engine.complexity import complexity
 from poselib.engine.timing import Timing, Work, measure_all
+from poselib.models.folding import fold
 from poselib.plots.style import people_label
 from poselib.systems import System
 
@@ -37,8 +38,7 @@ def stream_costs(
     costs then. Divided by its frames it is the time that papers print (RPSTN/JRE, Table V).
 
     Args:
-        networks: systems with ``clips`` by name; they are moved to the device and put into
-            evaluation mode.
+        networks: systems with ``clips`` by name; what is timed is ``models.folding.fold`` of them.
         people: numbers of people who are in the network together.
         frames: T of the clip.
         repeats, threads: see ``engine.timing.measure_all``.
@@ -58,10 +58,10 @@ def stream_costs(
     for name, system in networks.items():
         if not system.clips or system.crop is None:
             raise ValueError(f"{name}: a system of clips is wanted; {system.name!r} sees images")
-        system.model.to(device).eval()
+        folded: Any = fold(system.model).to(device)
         for count in people:
             clip = torch.randn(count, frames, 3, *system.crop, device=device)
-            works |= {f"{name} {count} {way}": work for way, work in _works(system, clip)}
+            works |= {f"{name} {count} {way}": work for way, work in _works(folded, clip)}
     with torch.no_grad():
         times = measure_all(works, repeats, threads, device)
     return pd.DataFrame(
@@ -74,9 +74,8 @@ def stream_costs(
     )
 
 
-def _works(system: System, clip: Tensor) -> list[tuple[str, Work]]:
+def _works(model: Any, clip: Tensor) -> list[tuple[str, Work]]:
     """Return the work of a step after the first frame, and that of the whole clip."""
-    model: Any = system.model
     with torch.no_grad():
         _, state = model.start(clip[:, 0])
     return list(
