@@ -26,6 +26,7 @@ from poselib.engine.inference import device_of
 from poselib.engine.person_stream import PersonStream
 from poselib.models.joint_relation import JointRelation
 from poselib.outputs import HeatmapOutputs, JointRelations, clip_by_clip
+from poselib.plots.relations import RelationRow
 from poselib.structures import Clip
 from poselib.systems import System
 from poselib.typing import BoolArray, FloatArray, IntArray
@@ -76,12 +77,8 @@ def clips_by_action(
     Raises:
         ValueError: an action is not known, or all videos are shorter than a clip.
     """
-    people = PersonClips(dataset, frames)
-    groups: dict[str, list[int]] = {}
-    for index, (window, _) in enumerate(people.people):
-        video = dataset.videos[people.clips.windows[window][0]]
-        groups.setdefault(video.rpartition("/")[0] or video, []).append(index)
-    known = FAMILIES if isinstance(dataset, SyntheticClips) else tuple(groups)
+    groups = {} if isinstance(dataset, SyntheticClips) else _by_folder(dataset, frames)
+    known = tuple(groups) or FAMILIES
     if unknown := [name for name in actions if name not in known]:
         raise ValueError(f"unknown actions {unknown}; known: {', '.join(known)}")
     found = {}
@@ -90,9 +87,20 @@ def clips_by_action(
             config = replace(dataset.config, poses=(action,))
             own = SyntheticClips(config, count, dataset.seed, dataset.skeleton)
             people = PersonClips(own, frames)
-            groups[action] = list(range(len(people)))
-        found[action] = _spread(people, groups[action], count)
+            found[action] = _spread(people, range(len(people)), count)
+        else:
+            found[action] = _spread(*groups[action], count)
     return found
+
+
+def _by_folder(dataset: VideoFrames, frames: int) -> dict[str, tuple[PersonClips, list[int]]]:
+    """Return the clips of people, and which of them are of videos in each folder."""
+    people = PersonClips(dataset, frames)
+    groups: dict[str, tuple[PersonClips, list[int]]] = {}
+    for index, (window, _) in enumerate(people.people):
+        video = dataset.videos[people.clips.windows[window][0]]
+        groups.setdefault(video.rpartition("/")[0] or video, (people, []))[1].append(index)
+    return groups
 
 
 def relate_clips(
@@ -128,11 +136,17 @@ def relate_clips(
 def mean_matrices(
     related: Mapping[str, Sequence[RelatedClip]], name: Literal["correlation", "weights"]
 ) -> dict[str, FloatArray]:
-    """Return the mean correlation, or W_r, (K, K) over all frames of each action."""
-    return {
-        action: np.concatenate([as_array(getattr(each.relations, name)) for each in clips]).mean(0)
-        for action, clips in related.items()
-    }
+    """Return the mean correlation, or W_r, (K, K) over all frames of each action.
+
+    Correlations of each frame are divided by the largest: those of a clip's first frame, whose
+    pseudo heatmaps come from another layer, are of another scale than those of later frames.
+    """
+    means = {}
+    for action, clips in related.items():
+        values = np.concatenate([as_array(getattr(each.relations, name)) for each in clips])
+        top = values.max(axis=(1, 2), keepdims=True) if name == "correlation" else 1.0
+        means[action] = (values / np.maximum(top, 1e-12)).mean(axis=0)
+    return means
 
 
 def action_similarity(related: Mapping[str, Sequence[RelatedClip]]) -> dict[str, float]:
@@ -147,7 +161,7 @@ def action_similarity(related: Mapping[str, Sequence[RelatedClip]]) -> dict[str,
     clips = [(action, each) for action, several in related.items() for each in several]
     patterns = []
     for _, each in clips:
-        matrix = as_array(each.relations.correlation).mean(axis=0)
+        matrix = mean_matrices({"": [each]}, "correlation")[""]
         patterns.append(matrix[~np.eye(len(matrix), dtype=bool)])
     pairs: dict[str, list[float]] = {"same_action": [], "other_action": []}
     for a, b in combinations(range(len(clips)), 2):
@@ -165,28 +179,32 @@ def attention_table(
     ideal maps are the targets of training. Rows of W_r count where the keypoint is labeled.
 
     Returns:
-        One row for ``maps`` (predicted, ideal) and ``temperature``, with the means of
-        ``diagonal``, the weight of a keypoint for itself, over all, ``visible`` and ``hidden``
-        keypoints, and ``entropy``, ``entropy_hidden`` of rows of W_r, nats.
+        One row for ``maps`` (``"predicted"``, of video networks ``"first frames"`` and ``"later
+        frames"`` apart, and ``"ideal"``) and ``temperature``, with the means of ``diagonal``, the
+        weight of a keypoint for itself, over all, ``visible`` and ``hidden`` keypoints, and
+        ``entropy``, ``entropy_hidden`` of rows of W_r, nats.
 
     Raises:
         ValueError: a temperature is not positive.
     """
     if not all(0 < each < np.inf for each in temperatures):
         raise ValueError(f"temperatures must be positive numbers, not {list(temperatures)}")
-    seen = np.concatenate([each.visibility for each in clips])
+    visibility = np.concatenate([each.visibility for each in clips])
     frames = [frame for each in clips for frame in each.clip.frames]
     ideal = system.encode(collate(frames)).heatmaps[0].flatten(2)
-    correlations = {
-        "predicted": torch.cat([each.relations.correlation for each in clips]),
-        "ideal": ideal @ ideal.transpose(1, 2),
-    }
+    predicted = torch.cat([each.relations.correlation for each in clips])
+    first = np.concatenate([np.arange(len(each.clip)) == 0 for each in clips])
+    everything = np.ones(len(first), dtype=bool)
+    kinds = {"predicted": (predicted, everything)}
+    if system.clips:
+        kinds = {"first frames": (predicted, first), "later frames": (predicted, ~first)}
+    kinds["ideal"] = (ideal @ ideal.transpose(1, 2), everything)
     rows = []
-    for maps, correlation in correlations.items():
+    for maps, (correlation, which) in kinds.items():
         for temperature in temperatures:
             weights = weights_at(system, correlation, temperature)
-            own = as_array(weights.diagonal(dim1=1, dim2=2))
-            entropy = as_array(torch.special.entr(weights).sum(dim=2))
+            own, seen = as_array(weights.diagonal(dim1=1, dim2=2))[which], visibility[which]
+            entropy = as_array(torch.special.entr(weights).sum(dim=2))[which]
             rows.append(
                 {
                     "maps": maps,
@@ -217,6 +235,13 @@ def most_hidden(clips: Sequence[RelatedClip], count: int) -> list[tuple[int, int
     ]
     best.sort(key=lambda each: (-each[0], each[1]))
     return [(number, frame) for _, number, frame in best[:count]]
+
+
+def relation_row(related: RelatedClip, frame: int, title: str = "") -> RelationRow:
+    """Return a frame of a clip beside its matrices, as a row of ``show_relation_rows``."""
+    sample, relations = related.clip.frames[frame], related.relations
+    matrices = (as_array(each[frame]) for each in (relations.correlation, relations.weights))
+    return RelationRow(sample.image, sample.keypoints, *matrices, title=title)
 
 
 def as_array(values: Tensor) -> FloatArray:

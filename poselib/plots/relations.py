@@ -198,7 +198,7 @@ def _add_bar(ax: Axes, mesh: Any, label: str) -> None:
     """Add the bar of a matrix's colors, with ticks at equal steps of its scale."""
     bar = style.bar_beside(ax, mesh, label)
     ticks = np.linspace(0, 1, 5) ** (1 / _GAMMA) * mesh.norm.vmax
-    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+    bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
 
 
 def _width(columns: int) -> float:

@@ -98,6 +98,7 @@ def test_images_are_related_frame_by_frame(clips: list[Clip]) -> None:
     torch.manual_seed(0)
     system = build("jre", POSETRACK18, **TINY)
     found = relate_clips(system, clips)[1]
+    assert set(attention_table(system, [found], [1.0])["maps"]) == {"predicted", "ideal"}
     with torch.no_grad():
         outputs = system.model(normalize(collate(found.clip.frames[1:2]).images))
     assert torch.allclose(found.relations.weights[1:2], outputs.relations.weights, atol=1e-5)
@@ -109,8 +110,10 @@ def test_attention_at_temperatures(system: System, clips: list[Clip]) -> None:
     table = attention_table(system, found, [1.0, 1e6, 1e-6]).set_index(["maps", "temperature"])
     labeled = np.concatenate([each.visibility for each in found]) > 0
     own = np.concatenate([as_array(each.relations.weights).diagonal(0, 1, 2) for each in found])
-    assert table.loc[("predicted", 1.0), "diagonal"] == pytest.approx(own[labeled].mean(), abs=1e-5)
-    even = table.loc[("predicted", 1e6)]
+    for maps, which in (("first frames", [0, 3]), ("later frames", [1, 2, 4, 5])):
+        mean = own[which][labeled[which]].mean()
+        assert table.loc[(maps, 1.0), "diagonal"] == pytest.approx(mean, abs=1e-5)
+    even = table.loc[("later frames", 1e6)]
     assert even["diagonal"] == pytest.approx(1 / K, abs=1e-3)
     assert even["entropy"] == pytest.approx(np.log(K), abs=1e-3)
     # An ideal map is most similar to itself, so that it attends to itself alone in the end.
@@ -122,9 +125,9 @@ def test_attention_at_temperatures(system: System, clips: list[Clip]) -> None:
 
 def test_means_and_similarity_by_hand() -> None:
     one = np.arange(K * K, dtype=float).reshape(K, K)
-    groups = {"a": [related(one, 3 * one), related(one)], "b": [related(-one)]}
-    np.testing.assert_allclose(mean_matrices(groups, "correlation")["a"], 5 / 3 * one)
-    np.testing.assert_allclose(mean_matrices(groups, "weights")["b"], -one / 2)
+    groups = {"a": [related(one, 3 * one), related(one)], "b": [related(one.max() - one)]}
+    np.testing.assert_allclose(mean_matrices(groups, "correlation")["a"], one / one.max())
+    np.testing.assert_allclose(mean_matrices(groups, "weights")["b"], (one.max() - one) / 2)
     similar = action_similarity(groups)
     assert similar == pytest.approx({"same_action": 1.0, "other_action": -1.0})
     assert np.isnan(action_similarity({"b": groups["b"]})["same_action"])
