@@ -9,6 +9,7 @@ import numpy as np
 
 from poselib.data.boxes import keypoint_boxes
 from poselib.data.transforms import check_positive, crop_transform, warp_sample
+from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame
 from poselib.structures import AffineTransform, Clip, Sample, Size
 from poselib.typing import FloatArray
 
@@ -28,17 +29,22 @@ class CropRule:
         stretch: scale the width and the height of the region apart, so that it becomes the target;
             otherwise it is widened to the target's proportions. The official code of RPSTN is
             ``per_frame=True, stretch=True, margin=1``.
+        frame: of the targets; with ``"aligned"`` (UDP) the sides of the region are those between
+            the centers of the outermost pixels: W - 1 and H - 1 px of the crop.
 
     Raises:
-        ValueError: the margin is not positive.
+        ValueError: the margin is not positive, or the frame unknown.
     """
 
     margin: float = 1.25
     per_frame: bool = False
     stretch: bool = False
+    frame: CropFrame = "center"
 
     def __post_init__(self) -> None:
         check_positive(margin=self.margin)
+        if self.frame not in CROP_FRAMES:
+            raise ValueError(f"frame must be one of {CROP_FRAMES}, not {self.frame!r}")
 
     def boxes(self, item: Sample | Clip) -> FloatArray:
         """Return the region of each frame, (T, 4) left, top, right, bottom, px, without margin.
@@ -109,6 +115,9 @@ class CropRule:
             width, height = wide, wide * size[0] / size[1]
         x, y = ((box[:2] + box[2:]) / 2).tolist()
         center = x + shift[0] * width, y + shift[1] * height
+        if self.frame == "aligned":
+            width *= size[1] / max(1, size[1] - 1)
+            height *= size[0] / max(1, size[0] - 1)
         return crop_transform(center, (width, height), size, rotation, flip)
 
 

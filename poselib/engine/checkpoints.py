@@ -116,6 +116,18 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
     return Checkpoint(system, description.get("provenance", {}))
 
 
+def stored_keypoints(path: Path) -> tuple[str, ...]:
+    """Return the names of the keypoints of a saved system; none of a file of bare weights.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    content, metadata = read_stored(path)
+    if _training(content) is None and "poselib" not in (metadata or {}):
+        return ()
+    return _stored_skeleton(_read(path)[0]).keypoints
+
+
 def _checkpoint_in(folder: Path) -> Path:
     """Return the one system that was saved in a folder, else the checkpoint of its training."""
     found = visible_files(folder, "*.safetensors") or visible_files(folder, "*.pt")

@@ -10,7 +10,7 @@ import torch
 
 from poselib.data.augmentation import Augment
 from poselib.data.loaders import SampleSource
-from poselib.engine.checkpoints import BUNDLED, save_system
+from poselib.engine.checkpoints import BUNDLED, save_system, stored_keypoints
 from poselib.engine.device import get_device as get_device
 from poselib.engine.evaluate import LabeledImages, evaluate
 from poselib.engine.seed import seed_everything
@@ -21,6 +21,7 @@ from poselib.experiments.provenance import provenance
 from poselib.experiments.runs import plain
 from poselib.models.hrnet import HRNetTrunk
 from poselib.models.pretrained import load_backbone
+from poselib.models.start_weights import IMAGENET, load_backbones
 from poselib.ops.io import write_json
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
@@ -44,8 +45,9 @@ def init_system(
         preset: gives the size of images, and the options that are not given here.
         name: key in ``poselib.systems.SYSTEMS``.
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
-            timm's name of a classifier, or a file; empty for random weights; None for the preset's,
-            for networks with a backbone.
+            the name of a classifier, or a file; empty for random weights; None for the preset's,
+            for networks with a backbone. See ``models.pretrained.load_backbone`` and, of networks
+            of one person, ``models.start_weights.load_backbones``.
         options: of the system; None is a value like others, for options that have it.
 
     Raises:
@@ -64,7 +66,7 @@ def init_system(
     system = build(name, skeleton, **{**usual, **options})
     if system.crop is None:
         system = replace(system, input_size=preset.input_size, multiple=preset.multiple)
-    if pretrained is None and isinstance(system.model, HRNetTrunk):
+    if pretrained is None and (isinstance(system.model, HRNetTrunk) or system.crop is not None):
         pretrained = preset.pretrained
     if pretrained:
         _start_from(system, pretrained, preset.pretrained_stages)
@@ -154,13 +156,15 @@ def export_system(
 
 
 def _start_from(system: System, source: str, stages: int) -> None:
-    if not isinstance(system.model, HRNetTrunk):
-        kind = type(system.model).__name__
-        raise ValueError(f"{kind} has no backbone for weights, but pretrained={source!r}")
-    # A light network's layers are some of the full one's.
-    full = str(system.options["backbone"]).removesuffix("_light")
-    named = {"imagenet": full, "bundled": str(BUNDLED)}
-    load_backbone(system.model, named.get(source, source), stages)
+    source = str(BUNDLED) if source == "bundled" else source
+    if isinstance(system.model, HRNetTrunk):
+        # A light network's layers are some of the full one's.
+        full = str(system.options["backbone"]).removesuffix("_light")
+        load_backbone(system.model, full if source == IMAGENET else source, stages)
+        return
+    file = Path(source)
+    known = stored_keypoints(file) if file.is_file() else ()
+    load_backbones(system.model, source, system.skeleton.keypoints, known)
 
 
 def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> TrainConfig:

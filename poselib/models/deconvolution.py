@@ -45,7 +45,7 @@ class DeconvolutionResNet(nn.Module):
         super().__init__()
         if depth not in RESNET_DEPTHS:
             raise ValueError(f"depth must be one of {RESNET_DEPTHS}, not {depth}")
-        self.width = width
+        self.depth, self.width = depth, width
         network = getattr(torchvision.models, f"resnet{depth}")(weights=None)
         self.conv1 = network.conv1
         if inputs != 3:

@@ -77,14 +77,14 @@ def load_backbone(model: HRNetTrunk, source: str | Path, stages: int = 4) -> Non
         ValueError: timm has no such model, the file holds no weights, or they do not fit.
     """
     path = isinstance(source, Path) or source.endswith(FILE_SUFFIXES) or Path(source).is_file()
-    weights = read_weights(source) if path else _timm_weights(str(source))
+    weights = read_weights(source) if path else timm_weights(str(source))
     with torch.device("meta"):  # names and shapes alone
         backbone = HRNet(model.config, multi_scale_output=model.multi_scale_output)
     own = [f"{k}." for k, v in backbone.named_modules() if isinstance(v, AlignBlock)]
     final = len(model.config.stages) + 1
     own += [f"stage{n}." for n in range(stages + 1, final + 1)]
     expected = {k: v for k, v in backbone.state_dict().items() if not k.startswith(tuple(own))}
-    weights = _renamed(weights, expected)
+    weights = renamed(weights, expected)
     weights = {name: value for name, value in weights.items() if name in expected}
     end = f"stage{final}.{model.config.stages[-1].modules - 1}.fuse_layers"
     lower = tuple(f"{end}.{branch}." for branch in range(1, len(model.config.widths)))
@@ -112,7 +112,7 @@ def load_official(model: nn.Module, path: str | Path) -> None:
         ValueError: the file holds no weights, or they are not exactly those of ``model``.
     """
     own = model.state_dict()
-    weights, expected, official = _renamed(read_weights(path), own), own, True
+    weights, expected, official = renamed(read_weights(path), own), own, True
     if isinstance(model, HasOfficialParts):
         parts = model.official_parts()
         official = any(name in weights for each in parts.values() for name in each.names)
@@ -126,7 +126,7 @@ def load_official(model: nn.Module, path: str | Path) -> None:
 def _warn_of_use(model: nn.Module, official: bool, path: str | Path) -> None:
     """Warn if a system that is built as this one is does not use the weights as they expect."""
     frame = getattr(model, "frame", None)
-    if official and frame not in (None, "index"):
+    if official and frame == "center":
         warnings.warn(
             f"{path}: cells of official weights stand for pixel indices, those of this system for "
             f"pixel centers (frame={frame!r}): every keypoint will be 1.5 px off, and the flip "
@@ -167,7 +167,13 @@ def read_weights(path: str | Path) -> Weights:
     return weights
 
 
-def _timm_weights(name: str) -> Weights:
+def timm_weights(name: str) -> Weights:
+    """Return timm's ImageNet weights of a high-resolution network.
+
+    Raises:
+        FileNotFoundError: they cannot be downloaded.
+        ValueError: timm has none of this name.
+    """
     import timm  # seconds to import, and needed here alone
 
     known = timm.list_models("hrnet*", pretrained=True)
@@ -188,9 +194,10 @@ def _timm_weights(name: str) -> Weights:
     return weights
 
 
-def _renamed(weights: Weights, expected: Mapping[str, Tensor]) -> Weights:
-    renamed = {_bare(name, expected): value for name, value in weights.items()}
-    return {k: v for k, v in renamed.items() if k in expected or not k.endswith(CONSTANTS)}
+def renamed(weights: Weights, expected: Mapping[str, Tensor]) -> Weights:
+    """Return weights by the names expected, as far as these follow from their own."""
+    named = {_bare(name, expected): value for name, value in weights.items()}
+    return {k: v for k, v in named.items() if k in expected or not k.endswith(CONSTANTS)}
 
 
 def _bare(name: str, expected: Mapping[str, Tensor]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 
 from torch import nn
 
@@ -85,6 +86,7 @@ def single_person_system(
             f"height and width must be positive multiples of {multiple} px, not {size[0]} and "
             f"{size[1]}"
         )
+    cast(Any, model).frame = options.frame  # official weights in another one are warned of
     decode_options = ArgmaxOptions(**options_for(ArgmaxOptions, options))
     return System(
         name=name,
@@ -116,7 +118,7 @@ def single_person_losses(
 ) -> LossTerms:
     """Return the mean squared error of the heatmaps of labeled keypoints, of all stages.
 
-    RPSTN/JRE, Eq. 10: frames of a clip count alike.
+    RPSTN/JRE, Eq. 5: frames of a clip count alike.
     """
     goal, mask = targets.heatmaps[0], targets.masks[0]
     errors = [

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from poselib.data.augmentation import Augment
 from poselib.data.clips import PersonClips, PersonImages, VideoClips
 from poselib.data.crops import CropRule, crop_person
-from poselib.data.loaders import make_loader
+from poselib.data.loaders import collate, make_loader
 from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.config import ClipConfig, SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.data.transforms import crop_transform
+from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
+from poselib.encoders.heatmap import heatmap_targets
+from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame
+from poselib.outputs import HeatmapOutputs
 from poselib.skeletons import COCO, POSETRACK18
 from poselib.structures import Clip, Sample
 from tests.data.factories.scenes import assert_blobs_at_keypoints, scene
@@ -67,6 +71,50 @@ def test_a_square_crop_is_that_of_whole_images() -> None:
     assert warp.matrix == pytest.approx(crop_transform((30, 60), 1.2 * 1.5 * 80, 64, 30).matrix)
 
 
+def unbiased(box: np.ndarray, size: tuple[int, int], rotation: float) -> np.ndarray:
+    """UDP's transform of pixel indices: from the box to unit lengths, W - 1 by H - 1 of them."""
+    center, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    units = np.array([size[1], size[0]]) - 1
+    turn = np.deg2rad(-rotation)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    scaled = np.diag(units / sides) @ matrix
+    return np.column_stack([scaled, units / 2 - scaled @ center])
+
+
+@quick
+@given(generators, st.integers(2, 64), st.integers(2, 64))
+def test_an_aligned_crop_is_that_of_unbiased_data_processing(
+    rng: np.random.Generator, height: int, width: int
+) -> None:
+    low = rng.uniform(-50, 200, 2)
+    rule, one = CropRule(margin=1, stretch=True, frame="aligned"), float(rng.uniform(1, 90))
+    for sides, size, rotation in (
+        (rng.uniform(1, 90, 2), (height, width), 0.0),
+        (np.array([one, one]), (height, height), float(rng.uniform(-40, 40))),
+    ):
+        box = np.concatenate([low, low + sides])
+        expected = unbiased(box, size, rotation)
+        points = rng.uniform(0, 300, (9, 2))
+        got = rule.transform(box + 0.5, size, rotation=rotation)(points + 0.5) - 0.5
+        np.testing.assert_allclose(got, points @ expected[:, :2].T + expected[:, 2], atol=1e-6)
+    mirrored = rule.transform(box + 0.5, size, rotation=rotation, flip=True)(points + 0.5) - 0.5
+    np.testing.assert_allclose(mirrored, [size[1] - 1, 0] + got * [-1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("frame", CROP_FRAMES)
+def test_a_keypoint_returns_from_the_maps_of_its_crop(frame: CropFrame) -> None:
+    """Cropped, encoded and decoded."""
+    item, rng = person(40, 30, 60, 100), np.random.default_rng(0)
+    points = np.append(rng.uniform([55, 60], [85, 100], (17, 2)), np.full((17, 1), 2.0), axis=1)
+    shape = {"keypoints": points[None].astype(np.float32), "areas": np.ones(1, np.float32)}
+    crop = crop_person(replace(item, **shape), (64, 48), CropRule(frame=frame))
+    (maps,) = heatmap_targets(collate([crop]), strides=(4,), frame=frame).heatmaps
+    options = ArgmaxOptions(frame=frame, subpixel="taylor")
+    (poses,) = decode_argmax(HeatmapOutputs(maps, (64, 48)), options)
+    back = poses.warped(crop.to_original).keypoints[0]
+    np.testing.assert_allclose(back, points[:, :2], atol=0.3)
+
+
 def test_one_region_for_all_frames_or_one_for_each() -> None:
     whole = crop_person(walk(), (64, 64), CropRule(margin=1))
     # From 20 to 20 + 3 * 10 + 72 = 122, and 100 high: a square of 102 around (71, 80).
@@ -102,6 +150,8 @@ def test_without_boxes_it_is_around_the_keypoints() -> None:
         CropRule().boxes(two)
     with pytest.raises(ValueError, match="margin must be positive"):
         CropRule(margin=0)
+    with pytest.raises(ValueError, match=r"frame must be one of .*, not 'corner'"):
+        CropRule(frame="corner")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rule", [CropRule(margin=2.5), CropRule(2.5, True, False)])

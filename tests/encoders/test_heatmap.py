@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,3 +134,17 @@ def test_size_must_be_a_multiple_of_the_strides(size: tuple[int, int]) -> None:
     message = f"image size {size[0]}x{size[1]} is not a multiple of stride 4"
     with pytest.raises(ValueError, match=message):
         heatmap_targets(batch_of(size), strides=(4, 2))
+
+
+@pytest.mark.golden
+def test_official_gaussians_of_the_video_network(golden_dir: Path) -> None:
+    """Centered on cells of 4 px and cut where they are below 0.01, a deviation of two cells."""
+    with np.load(golden_dir / "rpstn_funcs.npz") as data:
+        centers, expected = data["target_gaussian_centers"], data["target_gaussian"]
+    inside = ((centers >= 0) & (centers < 64)).all(axis=1)
+    assert 1 < inside.sum() < len(inside)  # those outside leave a rim there and nothing here
+    points = np.append(4 * centers + 1.0, np.full((len(centers), 1), 2), axis=1)
+    keypoints = torch.from_numpy(points[inside, None].astype(np.float32))[:, None]
+    maps = gaussian_heatmaps(keypoints, (256, 256), (64, 64), 2.0, subpixel=False, frame="index")
+    cut = np.where(maps[:, 0].numpy() > 0.0099, maps[:, 0].numpy(), 0)
+    np.testing.assert_allclose(cut, expected[inside], atol=1e-6)

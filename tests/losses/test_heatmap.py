@@ -88,3 +88,19 @@ def test_gradient_by_equation() -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"\(1, 2, 4, 4\) differ from targets \(1, 1, 4, 4\)"):
         heatmap_mse(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4))
+
+
+@pytest.mark.golden
+def test_official_loss_of_a_sequence(golden_dir: Path) -> None:
+    """RPSTN/JRE, Eq. 5: the mean over frames, joints and cells; the arrays' every other cell."""
+    with np.load(golden_dir / "rpstn_funcs.npz") as data:
+        predicted, target = (
+            torch.tensor(data[name].astype(np.float32))[..., ::2, ::2]
+            for name in ("pred_heat_f16", "gt_heat_f16")
+        )
+        predicted.requires_grad_()
+        loss = heatmap_mse(predicted, target, torch.ones(len(target), 1, 1, 1)).mean()
+        (gradient,) = torch.autograd.grad(loss, predicted)
+        expected = data["mse_seq_grad_frame0"]
+        assert loss.item() == pytest.approx(float(data["mse_seq_loss"]), rel=1e-6)
+        np.testing.assert_allclose(gradient[0], expected, atol=1e-6 * np.abs(expected).max())
