@@ -25,7 +25,7 @@ from poselib.models.pretrained import load_official, read_weights
 from poselib.papers.outcomes import outcomes
 from poselib.systems import build, known_options
 from tests.data.factories.images import images
-from tests.fuzz import arrays, command_lines, pictures, weights
+from tests.fuzz import arrays, command_lines, pictures, videos, weights
 from tests.fuzz.corpus import Corpus, Rng, try_all
 from tests.fuzz.json_values import encode, mutate
 
@@ -189,6 +189,7 @@ def build_system(folder: Path) -> None:
 
 FILES: dict[str, Corpus] = {
     "images": Corpus(0.2, nothing, pictures.write_picture, read_pictures),
+    "videos": Corpus(0.02, videos.prepare_videos, videos.write_video, videos.read_video),
     "weights": Corpus(0.1, prepare_weights, weights.write_weights, read_weight_file),
     "npz": Corpus(0.06, nothing, arrays.write_npz, read_npz),
     "sweeps": Corpus(0.03, prepare_sweep, write_sweep, read_sweep_file),

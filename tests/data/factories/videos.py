@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
@@ -32,6 +33,7 @@ def number_of(image: NDArray[np.uint8]) -> int:
 def opencv_video(
     path: Path, count: int, fps: float = 25.0, code: str = "mp4v", size: tuple[int, int] = SIZE
 ) -> Path:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # as poselib's reader does
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), fps, size[::-1])
     assert writer.isOpened()
     for number in range(count):
