@@ -23,14 +23,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from poselib.data.image_folder import bare_sample
-from poselib.data.image_io import as_rgb, check_image, image_size
+from poselib.data.image_folder import ImageSamples
+from poselib.data.image_io import image_size
 from poselib.data.video_files import Video, is_video_file, open_video
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
 from poselib.engine.device import get_device
 from poselib.engine.image_stream import FrameStream, ImageStream, follow
 from poselib.engine.inference import PredictOptions, input_sizes
-from poselib.engine.predict import predict
+from poselib.engine.person_boxes import BoxSource, DetectedBoxes
+from poselib.engine.predict import detected_boxes, predict
+from poselib.engine.stream import PoseStream
 from poselib.engine.train import TrainResult
 from poselib.poses import Poses, poses_of_images
 from poselib.skeletons import Skeleton
@@ -65,12 +67,15 @@ class Predictor:
         options: how images are presented to it.
         device: where the network runs.
         name: of the model, or the file it came from.
+        boxes: where the people are, for a system that sees one at a time; by default the bundled
+            model finds them.
     """
 
     system: System
     options: PredictOptions
     device: torch.device
     name: str = ""
+    boxes: BoxSource | None = None
 
     @property
     def skeleton(self) -> Skeleton:
@@ -118,7 +123,12 @@ class Predictor:
         paths = samples.paths()
         chosen.check_sizes(paths, [image_size(path, upright=True) for path in paths])
         poses = predict(
-            chosen.system, samples, chosen.options, device=chosen.device, progress=progress
+            chosen.system,
+            samples,
+            chosen.options,
+            boxes=chosen.boxes,
+            device=chosen.device,
+            progress=progress,
         )
         found = [each[np.argsort(-each.person_scores, kind="stable")] for each in poses]
         return found if several else found[0]
@@ -175,7 +185,16 @@ class Predictor:
 
     def stream(self) -> FrameStream:
         """Return what finds the people of a video; its frames are given to ``step`` one by one."""
-        return ImageStream(self, self.skeleton)
+        if self.system.crop is None:
+            return ImageStream(self, self.skeleton)
+        found = isinstance(self.boxes, DetectedBoxes)  # asked now and then, not in every frame
+        return PoseStream(
+            self.system,
+            self.boxes if found else None,
+            boxes=None if found else self.boxes,
+            options=self.options,
+            device=self.device,
+        )
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
@@ -206,6 +225,7 @@ def load(
     scales: Iterable[float] = (1.0,),
     batch_size: int = 1,
     device: str | torch.device = "auto",
+    detector: str | Path | System | TrainResult | None = None,
 ) -> Predictor:
     """Load a model that finds people in images.
 
@@ -219,17 +239,30 @@ def load(
         scales: factors of ``size`` whose outputs are combined; 1 must be among them.
         batch_size: images of one size predicted together.
         device: ``"auto"`` is a GPU if there is one, else the CPU.
+        detector: what finds the people for a system that sees one at a time, given as the source
+            is; by default the bundled model.
 
     Raises:
         FileNotFoundError: the file or folder is absent.
         ValueError: the source is none of these, the name is unknown, the file is not a checkpoint,
-            the folder does not hold one, or an option is out of range.
+            the folder does not hold one, or an option is out of range or not for the system.
     """
     options = PredictOptions(size=size, flip=flip, scales=tuple(scales), batch_size=batch_size)
     place = get_device(device)
+    system, name = _system(source)
+    if detector is None:
+        return Predictor(system, options, place, name)
+    if system.crop is None:
+        raise ValueError(f"a detector is for systems of one person; {system.name!r} finds all")
+    boxes = detected_boxes(_system(detector)[0], device=place)
+    return Predictor(system, options, place, name, boxes)
+
+
+def _system(source: str | Path | System | TrainResult | None) -> tuple[System, str]:
+    """Return the system that a source of ``load`` is, and its name."""
     system = source.system if isinstance(source, TrainResult) else source
     if isinstance(system, System):
-        return Predictor(system, options, place)
+        return system, ""
     if not isinstance(source, str | Path | None):
         raise ValueError(f"a name, a file or a System is wanted, not {type(source).__name__}")
     name = BUNDLED.stem if source is None else str(source)
@@ -238,29 +271,7 @@ def load(
         raise ValueError(
             f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
         )
-    return Predictor(load_checkpoint(MODELS.get(name, Path(name))).system, options, place, name)
-
-
-class _Samples(Sequence[Sample]):
-    """Images as samples without people, read when they are needed."""
-
-    def __init__(self, images: Images | Sequence[Any]) -> None:
-        self.images = images
-        list(map(check_image, self.paths()))
-
-    def paths(self) -> list[Path]:
-        """Return the images that are files, of a list or tuple."""
-        listed = self.images if isinstance(self.images, list | tuple) else ()
-        return [Path(image) for image in listed if isinstance(image, str | Path)]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        image = self.images[index]
-        return image if isinstance(image, Sample) else bare_sample(as_rgb(image), index)
+    return load_checkpoint(MODELS.get(name, Path(name))).system, name
 
 
 def _drawn_label(poses: Poses, min_score: float) -> str:
@@ -270,8 +281,8 @@ def _drawn_label(poses: Poses, min_score: float) -> str:
     return left_out if drawn < len(poses) else ""
 
 
-def _samples(images: Any) -> tuple[_Samples, bool]:
+def _samples(images: Any) -> tuple[ImageSamples, bool]:
     """Return images as samples, and whether they are several or one alone."""
     single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor | Sample)
     several = not single and hasattr(images, "__len__") and hasattr(images, "__getitem__")
-    return _Samples(images if several else [images]), several
+    return ImageSamples(images if several else [images]), several

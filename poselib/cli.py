@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,10 @@ from poselib.ops.processor import spin_briefly
 
 # What takes long to import is imported by the command that needs it.
 if TYPE_CHECKING:
+    from poselib.api import Predictor
+    from poselib.data.image_folder import ImageFiles
+    from poselib.data.video_files import Video
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     Run = Callable[[argparse.Namespace], str]
 
@@ -43,16 +47,8 @@ coordinates, heights and widths are px of the turned picture.
 Of a video clip.mp4, OUT receives clip.json, the poses of its frames in PoseTrack18's layout with
 track ids and times, and clip.mp4, or clip.webm where PyAV is not installed, with the poses drawn.
 A folder holds images; with --video it is a video, whose frames are numbered without a gap.
-"""
-_DECODE = """Group the keypoints of stored maps into people.
 
-MAPS is an npz file of NumPy with two arrays, from whatever network: heatmaps (K, H, W) and tags
-(K, H, W, L), both floating-point and finite; tags (K, H, W) are taken for L = 1. OUT receives
-keypoints (N, K, 2), scores (N, K) and person_scores (N,), float32: x and y in px of the maps, where
-the center of the first pixel is at (0.5, 0.5), and (0, 0) with score 0 for what is missing.
-
-One line of JSON says how many people were found and how many milliseconds each stage took, from
-maps in memory to poses: the median of the repeats, before which one is not timed.
+The ids of images in a file of --boxes are those of images.json, or of a video its frames from 0.
 """
 _SYNTHETIC = "Write images or clips of synthetic people and annotations to a new folder."
 # Options that are counts of at least one; what the library checks itself is not among them.
@@ -139,20 +135,20 @@ def _add_predict(commands: Commands) -> None:
     add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
     add("--video", action="store_true", help="each folder is a video and its images are frames")
     add("--fps", type=float, help="frames a second of such a video (default 25)")
+    explained = "finds the people for systems that see one at a time (default: the bundled model)"
+    of_people = commands.choices["predict"].add_mutually_exclusive_group()
+    of_people.add_argument("--detector", metavar="FILE", help=explained)
+    explained = "of people, instead of a detector: a detections file in COCO's results format"
+    of_people.add_argument("--boxes", metavar="FILE", help=explained)
     explained = "poses of a video over time (default: not at all)"
     add("--smooth", choices=("one-euro", "savgol"), help=explained)
 
 
 def _add_decode(commands: Commands) -> None:
+    from poselib.engine.decode_command import DESCRIPTION, add_options
+
     summary = "group the keypoints of stored maps into people"
-    add = _command(commands, "decode", _decode, summary, _DECODE).add_argument
-    add("maps", metavar="MAPS", help="npz file of heatmaps and tags")
-    add("--out", required=True, metavar="OUT", help="npz file, receives the poses")
-    orders = ("progressive", "associative")
-    explained = "of the keypoint types: the easiest first (default), or as they are stored"
-    add("--order", choices=orders, default=orders[0], help=explained)
-    add("--threads", type=int, default=1, metavar="N", help="that may be used (default 1)")
-    add("--repeats", type=int, default=5, metavar="N", help="that are timed (default 5)")
+    add_options(_command(commands, "decode", _decode, summary, DESCRIPTION).add_argument)
 
 
 def _add_synthetic(commands: Commands) -> None:
@@ -164,7 +160,6 @@ def _add_synthetic(commands: Commands) -> None:
 
 def _predict(arguments: argparse.Namespace) -> str:
     """Check every input, find people, write the results; return a summary."""
-    from poselib.api import load
     from poselib.data.image_folder import ImageFiles
     from poselib.data.video_files import open_inputs
     from poselib.engine.predict_images import RESULTS, predict_images, unique_names
@@ -181,17 +176,7 @@ def _predict(arguments: argparse.Namespace) -> str:
     films = [path for name in names for path in video_outputs(out, name)]
     results = [out / name for name in RESULTS] if files else []
     _check_output(out, [*paths, *videos], [*drawings, *films, *results])
-    model = load(
-        arguments.checkpoint,
-        size=arguments.size,
-        flip=not arguments.no_flip,
-        scales=arguments.scales,
-        batch_size=arguments.batch_size,
-        device=arguments.device,
-    )
-    if files:
-        model.check_sizes(files.paths, files.sizes)
-    model.check_sizes(list(videos), [video.size for video in videos.values()])
+    model = _model(arguments, files, videos)
     threshold = arguments.draw_score
     if threshold is None:
         threshold = model.system.visualization_threshold
@@ -224,29 +209,39 @@ def _predict(arguments: argparse.Namespace) -> str:
     return "\n".join(summary)
 
 
-def _decode(arguments: argparse.Namespace) -> str:
-    """Decode stored maps, write the poses; return the times as JSON."""
-    from poselib.decoders.associative import AssociativeOptions
-    from poselib.engine.decode_maps import decode_stages, read_maps, write_poses
-    from poselib.engine.timing import limited_threads
+def _model(
+    arguments: argparse.Namespace, files: ImageFiles | None, videos: Mapping[Path, Video]
+) -> Predictor:
+    """Load the model, with boxes of images or of one video; check that it can be shown these."""
+    from poselib.api import load
+    from poselib.engine.person_boxes import ListedBoxes
 
-    maps_file, out = Path(arguments.maps), Path(arguments.out)
-    check_output(out)
-    if out.resolve() == maps_file.resolve():
-        raise ValueError(f"--out {out}: the poses would replace the maps")
-    maps = read_maps(maps_file)
-    associative = arguments.order == "associative"
-    options = AssociativeOptions(range(maps.tags.shape[1]) if associative else "progressive")
-    with limited_threads(arguments.threads):
-        times = decode_stages(maps, options, arguments.repeats, warmup=1)
-    write_poses(out, times.poses[0])
-    facts = {
-        "people": len(times.poses[0]),
-        **{stage: round(ms, 3) for stage, ms in times.medians().items()},
-        "unit": "ms",
-        **{name: getattr(arguments, name) for name in ("order", "threads", "repeats")},
-    }
-    return json.dumps(facts)
+    model = load(
+        arguments.checkpoint,
+        size=arguments.size,
+        flip=not arguments.no_flip,
+        scales=arguments.scales,
+        batch_size=arguments.batch_size,
+        device=arguments.device,
+        detector=arguments.detector,
+    )
+    if arguments.boxes and model.system.crop is None:
+        raise ValueError(f"--boxes are for systems of one person; {model.system.name!r} finds all")
+    if arguments.boxes and len(videos) + bool(files) > 1:
+        raise ValueError("--boxes are of images, or of one video")
+    if arguments.boxes:
+        ids = files.image_ids if files else range(next(iter(videos.values())).frames)
+        model = replace(model, boxes=ListedBoxes.read(Path(arguments.boxes), ids))
+    if files:
+        model.check_sizes(files.paths, files.sizes)
+    model.check_sizes(list(videos), [video.size for video in videos.values()])
+    return model
+
+
+def _decode(arguments: argparse.Namespace) -> str:
+    from poselib.engine.decode_command import decode
+
+    return decode(arguments)
 
 
 def _synthetic(arguments: argparse.Namespace) -> str:

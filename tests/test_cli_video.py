@@ -12,6 +12,11 @@ import pytest
 import poselib
 from poselib.cli import main
 from poselib.data.video_writer import VideoWriter, video_suffix
+from poselib.engine.checkpoints import save_system
+from poselib.engine.inference import PredictOptions
+from poselib.engine.person_boxes import ListedBoxes
+from poselib.engine.seed import seed_everything
+from poselib.engine.stream import PoseStream
 from tests.data.factories.videos import opencv_video
 
 
@@ -115,3 +120,80 @@ def test_bad_input_is_named_in_one_line_before_anything_is_written(
     assert (status, text) == (2, "")
     assert error.startswith("poselib predict: ") and named in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def one_person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of random weights that sees one person at a time, and keeps a state of each."""
+    seed_everything(3)
+    sizes = {"channels": 16, "height": 64, "width": 64, "initializer_backbone": "hrnet_tiny"}
+    system = poselib.build("rpstn", "posetrack18", backbone="hrnet_tiny", **sizes)
+    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
+    save_system(path, system)
+    return path
+
+
+@pytest.mark.slow
+def test_systems_of_one_person_keep_a_state_of_each(
+    film: Path, one_person: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"image_id": n, "category_id": 1, "bbox": [10 + 60 * side, 10, 50, 100], "score": 0.9}
+        for n in range(10)
+        for side in range(2)
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    start = [film, "--checkpoint", one_person]
+    status, _, error = run(
+        capsys, *start, "--boxes", tmp_path / "boxes.json", "--out", tmp_path / "listed"
+    )
+    assert (status, error) == (0, "")
+    people = json.loads((tmp_path / "listed" / "walk.json").read_text())["annotations"]
+    assert {row["track_id"] for row in people} == {0, 1}
+    # As the library does it, one frame after another.
+    boxes = ListedBoxes.read(tmp_path / "boxes.json", range(10))
+    stream = PoseStream(
+        poselib.load(one_person).system, boxes=boxes, options=PredictOptions(flip=False)
+    )
+    for number, frame in enumerate(poselib.open_video(film)):
+        expected = stream.step(frame.image, frame.time)
+        found = people[2 * number : 2 * number + 2]
+        assert expected.tracks is not None
+        assert [row["track_id"] for row in found] == expected.tracks.tolist()
+        listed = np.array([row["keypoints"] for row in found]).reshape(2, 17, 3)
+        listed = listed[:, [0, 1, 2, *range(5, 17)]]  # without the ears
+        np.testing.assert_allclose(
+            listed[..., :2] + 0.5 * listed[..., 2:], expected.keypoints, atol=2e-3
+        )
+    # The bundled model as the detector, named or not, finds the same boxes.
+    for name, more in (("named", ["--detector", "hae_tiny_synthetic"]), ("default", [])):
+        assert run(capsys, *start, *more, "--out", tmp_path / name)[0] == 0
+    texts = [(tmp_path / name / "walk.json").read_text() for name in ("named", "default")]
+    assert texts[0] == texts[1] and json.loads(texts[0])["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--detector", "hae_tiny_synthetic"], "a detector is for systems of one person; 'hae'"),
+        (["--boxes", "boxes.json"], "--boxes are for systems of one person; 'hae'"),
+    ],
+)
+def test_boxes_are_for_systems_of_one_person(
+    more: list[str], said: str, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, error = run(capsys, film, "--out", tmp_path / "out", *more)
+    assert status == 2 and said in error and not (tmp_path / "out").exists()
+
+
+def test_boxes_are_of_the_frames_of_one_video(
+    film: Path, one_person: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"image_id": 10, "category_id": 1, "bbox": [10, 10, 50, 100], "score": 0.9}
+    (tmp_path / "boxes.json").write_text(json.dumps([row]))
+    start = ["--checkpoint", one_person, "--boxes", tmp_path / "boxes.json", "--out", tmp_path]
+    status, _, error = run(capsys, film, *start)
+    assert status == 2 and "the dataset has no image 10" in error
+    opencv_video(tmp_path / "b.mp4", 2)
+    status, _, error = run(capsys, film, tmp_path / "b.mp4", *start)
+    assert status == 2 and "--boxes are of images, or of one video" in error

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.data.coco_export import coco_category
-from poselib.data.image_io import check_image, exif_orientation, image_size, read_image
+from poselib.data.image_io import (
+    as_rgb,
+    check_image,
+    exif_orientation,
+    image_size,
+    read_image,
+)
 from poselib.ops.io import visible_files
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
@@ -30,6 +36,37 @@ def bare_sample(pixels: NDArray[np.uint8], image_id: int = 0) -> Sample:
         image_id=image_id,
         to_original=AffineTransform.identity(),
     )
+
+
+class ImageSamples(Sequence[Sample]):
+    """Images of any kind as samples without people, read when they are needed.
+
+    Args:
+        images: a list, tuple or dataset of what ``as_rgb`` takes, or of samples. Files in a list or
+            tuple are checked at once.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is not an image, or is cut short.
+    """
+
+    def __init__(self, images: Any) -> None:
+        self.images = images
+        list(map(check_image, self.paths()))
+
+    def paths(self) -> list[Path]:
+        """Return the images that are files, of a list or tuple."""
+        listed = self.images if isinstance(self.images, list | tuple) else ()
+        return [Path(image) for image in listed if isinstance(image, str | Path)]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        image = self.images[index]
+        return image if isinstance(image, Sample) else bare_sample(as_rgb(image), index)
 
 
 class ImageFiles:
