@@ -21,7 +21,7 @@ from poselib.experiments.provenance import provenance
 from poselib.experiments.runs import plain
 from poselib.models.hrnet import HRNetTrunk
 from poselib.models.pretrained import load_backbone
-from poselib.models.start_weights import IMAGENET, load_backbones
+from poselib.models.start_weights import IMAGENET, has_classifiers, load_backbones
 from poselib.ops.io import write_json
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
@@ -66,7 +66,9 @@ def init_system(
     system = build(name, skeleton, **{**usual, **options})
     if system.crop is None:
         system = replace(system, input_size=preset.input_size, multiple=preset.multiple)
-    if pretrained is None and (isinstance(system.model, HRNetTrunk) or system.crop is not None):
+    if pretrained is None and (
+        isinstance(system.model, HRNetTrunk) or has_classifiers(system.model)
+    ):
         pretrained = preset.pretrained
     if pretrained:
         _start_from(system, pretrained, preset.pretrained_stages)

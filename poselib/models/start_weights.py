@@ -27,6 +27,12 @@ def backbones_of(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if isinstance(module, _KINDS)}
 
 
+def has_classifiers(model: nn.Module) -> bool:
+    """Return whether all networks of features have the layers of a known classifier."""
+    parts = backbones_of(model).values()
+    return bool(parts) and all(_name(part) for part in parts)
+
+
 def load_backbones(
     model: nn.Module,
     source: str | Path,
@@ -57,7 +63,10 @@ def load_backbones(
         raise ValueError(f"{type(model).__name__} has no backbone for weights: {str(source)!r}")
     if source == IMAGENET:
         for part in parts.values():
-            _load(part, _classifier(_name(part)))
+            if (name := _name(part)) is None:
+                kind = type(part).__name__
+                raise ValueError(f"there are no ImageNet weights of {kind}: give a file")
+            _load(part, _classifier(name))
         return
     file = Path(source).is_file() or str(source).endswith(FILE_SUFFIXES)
     weights = read_weights(source) if file else _classifier(str(source))
@@ -78,14 +87,12 @@ def load_backbones(
         )
 
 
-def _name(part: nn.Module) -> str:
-    """Return the name of the classifier whose layers a backbone has."""
+def _name(part: nn.Module) -> str | None:
+    """Return the name of the classifier whose layers a backbone has, if there is one."""
     if isinstance(part, DeconvolutionResNet):
         return f"resnet{part.depth}"
-    names = [n for n, config in BACKBONES.items() if config == getattr(part, "config", None)]
-    if not names:
-        raise ValueError(f"there are no ImageNet weights of {type(part).__name__}: give a file")
-    return names[0]
+    config = getattr(part, "config", None)
+    return next((name for name, each in BACKBONES.items() if each == config), None)
 
 
 def _classifier(name: str) -> Weights:

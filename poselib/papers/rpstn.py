@@ -49,6 +49,7 @@ _PUBLISHED_HOST = replace(
         _PUBLISHED.recipe, batch_size=128, learning_rate=1e-3, milestones=(90 / 140, 120 / 140)
     ),
     augment={"rotation": 40.0, "scale": (0.7, 1.3), "translation": 0.0},
+    pretrained="imagenet",
     epochs=140,
 )
 _table = partial(ComparisonTable, "rpstn")

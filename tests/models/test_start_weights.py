@@ -74,6 +74,18 @@ def test_imagenet_is_the_classifier_of_each_backbone(
     assert of_part(classifiers["resnet34"], parts["initializer.features"])
 
 
+def test_a_preset_names_imagenet_for_hosts_that_have_classifiers(
+    classifiers: dict[str, dict[str, Tensor]],
+) -> None:
+    preset = replace(get_preset("smoke", "synthetic", "hae"), options={}, pretrained="imagenet")
+    init_system(preset, PENN_ACTION, 0, "jre", backbone="vipnas_resnet50")
+    init_system(preset, PENN_ACTION, 0, "jre", backbone="resnet18", pretrained="")
+    assert not classifiers
+    model = init_system(preset, PENN_ACTION, 0, "jre", backbone="resnet18").model
+    assert of_part(classifiers["resnet18"], model.features)
+    assert get_preset("paper", "coco", "jre").pretrained == "imagenet"
+
+
 def test_further_channels_of_images_keep_their_weights(
     classifiers: dict[str, dict[str, Tensor]],
 ) -> None:
