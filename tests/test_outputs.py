@@ -324,3 +324,20 @@ def test_frames_of_clips_follow_each_other() -> None:
             assert frame.relations
             assert torch.equal(joined.relations.weights[at], frame.relations.weights[clip])
     assert clip_by_clip([replace(frames[0], relations=None)]).relations is None
+
+
+def test_images_are_taken_out_and_joined_again() -> None:
+    whole = single(0, size=(3, 5))
+    order = torch.tensor([1, 0, 1])
+    some = whole[order]
+    assert torch.equal(some.heatmaps, whole.heatmaps[order]) and some.image_size == (16, 24)
+    assert some.relations and whole.relations
+    for name in ("pseudo_heatmaps", "correlation", "weights"):
+        assert torch.equal(getattr(some.relations, name), getattr(whole.relations, name)[order])
+    parts = [whole[torch.tensor([n])] for n in range(2)]
+    joined = HeatmapOutputs.join(parts)
+    assert torch.equal(joined.heatmaps, whole.heatmaps) and joined.image_size == whole.image_size
+    assert joined.relations and torch.equal(joined.relations.weights, whole.relations.weights)
+    bare = replace(whole, relations=None)
+    assert HeatmapOutputs.join([whole, bare]).relations is None  # not of all images
+    assert bare[order].relations is None

@@ -131,3 +131,15 @@ def test_supervision_is_imported_when_asked_for(
 
 def test_the_examples_of_the_docstring() -> None:
     assert doctest.testmod(poselib.poses).failed == 0
+
+
+def test_people_of_several_parts_are_joined_in_order(poses: Poses) -> None:
+    tracked = replace(poses, tracks=np.array([4, 2, 9]), skeleton=COCO)
+    again = Poses.join([tracked[[2]], tracked[:2], tracked[[]]])
+    assert same(again, tracked[[2, 0, 1]]) and again.skeleton is COCO
+    assert again.tracks is not None and again.tracks.tolist() == [9, 4, 2]
+    assert Poses.join(list(tracked)).tracks is not None
+    assert Poses.join([tracked, poses]).tracks is None  # not known of all
+    assert len(Poses.join([Poses.empty(17)])) == 0
+    with pytest.raises(ValueError, match="poses to join: expected one or more"):
+        Poses.join([])

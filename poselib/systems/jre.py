@@ -43,14 +43,19 @@ def build(skeleton: Skeleton, options: JreOptions) -> System:
         "temperature": options.temperature,
         "limbs": skeleton.limb_indices.tolist(),
     }
+    sigma, jitter = options.refine_sigma, options.refine_jitter
+    if not sigma > 0:
+        raise ValueError(f"refine_sigma must be a positive number of px, not {sigma}")
+    if not jitter >= 0:
+        raise ValueError(f"refine_jitter must be 0 or more, not {jitter}")
     count = len(skeleton)
     model: HeatmapNetwork | RefinedHeatmapNetwork
     if options.refine:
         model = RefinedHeatmapNetwork(
             HeatmapNetwork(options.backbone, count),
             depth=options.refine_depth,
-            sigma=options.refine_sigma,
-            jitter=options.refine_jitter,
+            sigma=sigma,
+            jitter=jitter,
             frame=options.frame,
             **related,
         )

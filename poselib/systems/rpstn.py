@@ -41,6 +41,8 @@ def build(skeleton: Skeleton, options: RpstnOptions) -> System:
     """
     if options.frames < 1:
         raise ValueError(f"frames must be 1 or more, not {options.frames}")
+    if options.channels < 1:
+        raise ValueError(f"channels must be 1 or more, not {options.channels}")
     settings = {**options_for(PropagationConfig, options), "width": options.channels}
     limbs = skeleton.limb_indices.tolist()
     model = PropagationNetwork(len(skeleton), PropagationConfig(**settings), limbs)

@@ -86,6 +86,8 @@ def single_person_system(
             f"height and width must be positive multiples of {multiple} px, not {size[0]} and "
             f"{size[1]}"
         )
+    if not options.sigma > 0:
+        raise ValueError(f"sigma must be a positive number of cells, not {options.sigma}")
     cast(Any, model).frame = options.frame  # official weights in another one are warned of
     decode_options = ArgmaxOptions(**options_for(ArgmaxOptions, options))
     return System(

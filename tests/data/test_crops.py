@@ -211,3 +211,26 @@ def test_people_of_images_one_by_one() -> None:
     last = people[len(people) - 1]
     assert (last.keypoints[0] == scenes[2].keypoints[-1]).all() and len(last.keypoints) == 1
     assert crop_person(last, (64, 48)).size == (64, 48)
+
+
+@quick
+@given(generators, st.booleans())
+def test_a_region_follows_the_person(rng: np.random.Generator, per_frame: bool) -> None:
+    """It is that of a frame before until the center or the longer side has changed too much."""
+    rule, region = CropRule(per_frame=per_frame), np.array([10.0, 20, 50, 120])
+    center = np.array([30.0, 70]) + rng.uniform(-15, 15, 2)
+    half = np.array([20.0, 50]) * rng.uniform(0.7, 1.4)
+    box = np.concatenate([center - half, center + half])
+    near = np.abs(center - [30, 70]).max() <= 10 and 0.8 <= half[1] / 50 <= 1.25
+    assert rule.follow(region, box).tolist() == (region if near and not per_frame else box).tolist()
+    unknown = np.array([0.0, 0, 0, 0])
+    assert rule.follow(region, unknown).tolist() == region.tolist()
+
+
+def test_a_person_who_walks_is_followed_in_steps() -> None:
+    rule, box = CropRule(), np.array([0.0, 0, 40, 100])
+    region, kept = box, []
+    for t in range(31):
+        region = rule.follow(region, box + np.array([t, 0, t, 0]))
+        kept.append(region[0])
+    assert kept == [0] * 11 + [11] * 11 + [22] * 9

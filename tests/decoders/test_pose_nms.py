@@ -13,10 +13,14 @@ from poselib.decoders.pose_nms import (
     MIN_SCORE,
     batched_pose_nms,
     duplicate_poses,
+    suppress_by_oks,
     suppress_poses,
     to_poses,
 )
 from poselib.ops.center_poses import CenterPoses
+from poselib.ops.oks import object_keypoint_similarity
+from poselib.skeletons import COCO
+from poselib.structures import Poses
 
 
 def slow_duplicates(poses: np.ndarray, distance: float, fraction: float) -> list[list[bool]]:
@@ -196,3 +200,31 @@ def test_to_poses_splits_by_image() -> None:
     assert poses[0].scores.tolist() == [[0.5, least], [least, 0.25]] and poses[0].found.all()
     np.testing.assert_allclose(poses[0].person_scores, [0.3, 0.2])
     assert poses[1].keypoints.shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_suppression_by_oks_equals_loops(seed: int) -> None:
+    points, person = crowd(seed)
+    scores = np.random.default_rng(seed).uniform(0.1, 1, points.shape[:2]).astype(np.float32)
+    scores[:, 3] = 0  # a keypoint that nobody has
+    points[:, 3] = 0
+    poses, areas = Poses(points, scores, person), np.full(len(points), 4e4)
+    areas[::2] = 1e4
+    for most in (0.5, 0.9):
+        kept: list[int] = []
+        for n in np.argsort(-person, kind="stable").tolist():
+            truth = np.concatenate([points, poses.found[..., None]], axis=2)
+            near = [
+                object_keypoint_similarity(points[[n]], truth[[m]], areas[[m]], COCO.sigmas).item()
+                for m in kept
+            ]
+            if not any(value > most for value in near):
+                kept.append(n)
+        assert suppress_by_oks(poses, areas, COCO.sigmas, most).tolist() == kept
+        assert 0 < len(kept) < len(points) or most == 0.9
+
+
+def test_suppression_by_oks_of_few_people() -> None:
+    assert suppress_by_oks(Poses.empty(17), [], COCO.sigmas, 0.9).tolist() == []
+    nothing = Poses(np.zeros((2, 17, 2)), np.zeros((2, 17)), np.array([0.1, 0.3]))
+    assert suppress_by_oks(nothing, [0, 0], COCO.sigmas, 0.9).tolist() == [1, 0]

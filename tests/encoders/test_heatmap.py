@@ -148,3 +148,21 @@ def test_official_gaussians_of_the_video_network(golden_dir: Path) -> None:
     maps = gaussian_heatmaps(keypoints, (256, 256), (64, 64), 2.0, subpixel=False, frame="index")
     cut = np.where(maps[:, 0].numpy() > 0.0099, maps[:, 0].numpy(), 0)
     np.testing.assert_allclose(cut, expected[inside], atol=1e-6)
+
+
+def test_masks_of_labeled_keypoints_alone() -> None:
+    """A map counts where somebody's keypoint of its type is labeled, ignored cells excepted."""
+    batch = batch_of(people=2)
+    batch.ignore_mask[:, :8] = True
+    batch.keypoints[0, :, 1] = 0
+    batch.keypoints[1, 0, 2], batch.keypoints[1, 1, 2, 2] = 0, 1
+    both, labeled = (heatmap_targets(batch, labeled_only=only) for only in (False, True))
+    for one, other in zip(both.heatmaps, labeled.heatmaps, strict=True):
+        assert torch.equal(one, other)
+    for plain, mask in zip(both.masks, labeled.masks, strict=True):
+        assert mask.shape[1] == 5 and (mask[0, 1] == 0).all()
+        for image in range(2):
+            for k in range(5):
+                known = bool((batch.keypoints[image, :, k, 2] > 0).any())
+                assert torch.equal(mask[image, k], plain[image, 0] * known)
+        assert torch.equal(mask[1, 2], plain[1, 0])
