@@ -14,24 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from poselib.data.image_folder import ImageSamples
+from poselib.data.image_folder import ImageLike, Images, ImageSamples
 from poselib.data.image_io import image_size
 from poselib.data.video_files import Video, is_video_file, open_video
-from poselib.engine.checkpoints import BUNDLED, load_checkpoint
+from poselib.engine.checkpoints import BUNDLED, load_model
 from poselib.engine.device import get_device
 from poselib.engine.image_stream import FrameStream, ImageStream, follow
 from poselib.engine.inference import PredictOptions, input_sizes
-from poselib.engine.person_boxes import BoxSource, DetectedBoxes
-from poselib.engine.predict import detected_boxes, predict
+from poselib.engine.person_boxes import BoxSource, box_source
+from poselib.engine.predict import check_person_options, detected_boxes, predict
 from poselib.engine.stream import PoseStream
 from poselib.engine.train import TrainResult
 from poselib.poses import Poses, poses_of_images
@@ -41,18 +41,6 @@ from poselib.systems import System
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-MODELS = {BUNDLED.stem: BUNDLED}
-
-ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor | Sample
-
-
-class Images(Protocol):
-    """A list, a tuple or a dataset of images."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> ImageLike: ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,15 +55,20 @@ class Predictor:
         options: how images are presented to it.
         device: where the network runs.
         name: of the model, or the file it came from.
-        boxes: where the people are, for a system that sees one at a time; by default the bundled
-            model finds them.
+        detector: finds the people for a system that sees one person at a time.
+        boxes: where they are, instead of a detector; see ``load``.
     """
 
     system: System
     options: PredictOptions
     device: torch.device
     name: str = ""
-    boxes: BoxSource | None = None
+    detector: Predictor | None = None
+    boxes: Any = None
+
+    def __post_init__(self) -> None:
+        detector = getattr(self.detector, "system", self.detector)
+        check_person_options(self.system, self.options, detector, self.boxes)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -102,12 +95,12 @@ class Predictor:
             images: one image, or a list, tuple or dataset of them; or a video, the path of a file
                 such as ``"clip.mp4"`` or what ``poselib.open_video`` returns.
             progress: show a bar.
-            **options: ``size``, ``flip``, ``scales``, ``batch_size`` and ``device`` as in
-                ``load``, for this call alone.
+            **options: those of ``load``, for this call alone.
 
         Returns:
             The poses of each image, px of the image as a viewer shows it, the highest person score
-            first. Files and PIL images are turned as their EXIF orientation asks.
+            first; of ``boxes`` that are arrays, in their order. Files and PIL images are turned as
+            their EXIF orientation asks.
 
         Raises:
             FileNotFoundError: a file is absent; before anything is predicted.
@@ -117,21 +110,23 @@ class Predictor:
         chosen = self.with_options(**options)
         if isinstance(images, Video) or (isinstance(images, str | Path) and is_video_file(images)):
             video = images if isinstance(images, Video) else open_video(images)
-            input_sizes(chosen.system, video.size, chosen.options)
-            return (poses for _, poses in follow(chosen.stream(), video))
+            chosen.check_sizes([Path(video.name)], [video.size])
+            return (poses for _, poses in follow(chosen.stream(video), video))
         samples, several = _samples(images)
-        paths = samples.paths()
-        chosen.check_sizes(paths, [image_size(path, upright=True) for path in paths])
+        sizes = [image_size(path, upright=True) for path in samples.paths]
+        chosen.check_sizes(samples.paths, sizes)
+        boxes = chosen._people(samples.image_ids if chosen.boxes is not None else ())
         poses = predict(
             chosen.system,
             samples,
             chosen.options,
-            boxes=chosen.boxes,
+            boxes=boxes,
             device=chosen.device,
             progress=progress,
         )
-        found = [each[np.argsort(-each.person_scores, kind="stable")] for each in poses]
-        return found if several else found[0]
+        if boxes is None or not boxes.exact:
+            poses = [each[np.argsort(-each.person_scores, kind="stable")] for each in poses]
+        return poses if several else poses[0]
 
     def plot(
         self,
@@ -159,42 +154,49 @@ class Predictor:
         Raises:
             ValueError: as in a call, or the poses are not one for each image.
         """
-        from poselib.plots.poses import draw_poses, show_poses
+        from poselib.plots.poses import draw_poses, drawn_label, show_poses
 
         samples, several = _samples(images)
-        if poses is None:
-            poses = self(samples)
-        found = poses_of_images(poses, len(samples))
+        found = poses_of_images(self(samples) if poses is None else poses, len(samples))
         least = self.system.visualization_threshold if min_score is None else min_score
         pixels = [sample.image for sample in samples]
-        drawn = [_drawn_label(each, least) for each in found]
+        drawn = [drawn_label(each, least) for each in found]
+        draw = partial(show_poses if several else draw_poses, min_person_score=least, title=title)
         if several:
-            return show_poses(
-                pixels, found, self.skeleton, titles or drawn, min_person_score=least, title=title
-            )
-        heading = title or drawn[0]
-        return draw_poses(pixels[0], found[0], self.skeleton, min_person_score=least, title=heading)
+            return draw(pixels, found, self.skeleton, titles or drawn)
+        return draw(pixels[0], found[0], self.skeleton, title=title or drawn[0])
 
     def check_sizes(self, paths: Sequence[Path], sizes: Sequence[Size]) -> None:
         """Raise ValueError if an image file of (H, W) px cannot be presented to the network."""
+        if self.system.crop is not None:
+            return
         for path, size in zip(paths, sizes, strict=True):
             try:
                 input_sizes(self.system, size, self.options)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
 
-    def stream(self) -> FrameStream:
-        """Return what finds the people of a video; its frames are given to ``step`` one by one."""
+    def stream(self, video: Video | None = None) -> FrameStream:
+        """Return what finds the people of a video; its frames are given to ``step`` one by one.
+
+        Args:
+            video: that of the frames, if their boxes are in a file: images 0, 1, and so on there.
+        """
         if self.system.crop is None:
             return ImageStream(self, self.skeleton)
-        found = isinstance(self.boxes, DetectedBoxes)  # asked now and then, not in every frame
-        return PoseStream(
-            self.system,
-            self.boxes if found else None,
-            boxes=None if found else self.boxes,
-            options=self.options,
-            device=self.device,
-        )
+        shown: dict[str, Any] = {"options": self.options, "device": self.device}
+        people = self._people(range(0 if video is None else video.frames))
+        if self.boxes is None:
+            return PoseStream(self.system, people, **shown)
+        return PoseStream(self.system, boxes=people, **shown)
+
+    def _people(self, image_ids: Sequence[int]) -> BoxSource | None:
+        """Return where the people of images are, for a system of one person."""
+        if self.boxes is not None:
+            return box_source(self.boxes, image_ids)
+        if self.detector is None:
+            return None
+        return detected_boxes(self.detector.system, self.detector.options, device=self.device)
 
     def with_options(self, **options: Any) -> Predictor:
         """Return a predictor of the same system with other options of ``load``.
@@ -202,17 +204,28 @@ class Predictor:
         Raises:
             ValueError: an option is unknown or out of range.
         """
-        known = ("size", "flip", "scales", "batch_size", "device")
+        known = ("size", "flip", "scales", "batch_size", "device", "detector", "boxes")
         if unknown := sorted(set(options) - set(known)):
             raise ValueError(f"unknown options {unknown}; known: {', '.join(known)}")
         device = get_device(options.pop("device", self.device))
         if "scales" in options:
             options["scales"] = tuple(options["scales"])
-        return replace(self, options=replace(self.options, **options), device=device)
+        detector, boxes = self.detector, self.boxes
+        if {"detector", "boxes"} & set(options):
+            boxes = options.pop("boxes", None)
+            detector = _detector(self.system, options.pop("detector", None), boxes, device)
+        shown = replace(self.options, **options)
+        return replace(self, options=shown, device=device, detector=detector, boxes=boxes)
 
     def __repr__(self) -> str:
         skeleton = f"{len(self.skeleton)} keypoints of {self.skeleton.name!r}"
         size = f"short side {self.options.size_for(self.system)} px"
+        if self.system.crop is not None:
+            height, width = self.system.crop
+            people = "given boxes"
+            if self.detector is not None:
+                people = f"detector {self.detector.name or self.detector.system.name!r}"
+            size = f"crops of {height}x{width} px, {people}"
         name = f"{self.name!r}: " if self.name else ""
         return f"Predictor({name}system {self.system.name!r}, {skeleton}, {size}, on {self.device})"
 
@@ -225,7 +238,8 @@ def load(
     scales: Iterable[float] = (1.0,),
     batch_size: int = 1,
     device: str | torch.device = "auto",
-    detector: str | Path | System | TrainResult | None = None,
+    detector: str | Path | System | TrainResult | Predictor | None = None,
+    boxes: Any = None,
 ) -> Predictor:
     """Load a model that finds people in images.
 
@@ -239,8 +253,11 @@ def load(
         scales: factors of ``size`` whose outputs are combined; 1 must be among them.
         batch_size: images of one size predicted together.
         device: ``"auto"`` is a GPU if there is one, else the CPU.
-        detector: what finds the people for a system that sees one at a time, given as the source
-            is; by default the bundled model.
+        detector: finds the people for a system that sees one person at a time: a model, or what
+            ``source`` may be; by default ``"hae_tiny_synthetic"``.
+        boxes: where they are, instead of a detector: the file of a detector's results in COCO's
+            format, with the numbers of the images; (N, 4) left, top, right, bottom, px, of one
+            image, or a list of these for several images; or an ``engine.person_boxes.BoxSource``.
 
     Raises:
         FileNotFoundError: the file or folder is absent.
@@ -248,37 +265,27 @@ def load(
             the folder does not hold one, or an option is out of range or not for the system.
     """
     options = PredictOptions(size=size, flip=flip, scales=tuple(scales), batch_size=batch_size)
-    place = get_device(device)
     system, name = _system(source)
-    if detector is None:
-        return Predictor(system, options, place, name)
-    if system.crop is None:
-        raise ValueError(f"a detector is for systems of one person; {system.name!r} finds all")
-    boxes = detected_boxes(_system(detector)[0], device=place)
-    return Predictor(system, options, place, name, boxes)
+    place = get_device(device)
+    return Predictor(system, options, place, name, _detector(system, detector, boxes, place), boxes)
 
 
-def _system(source: str | Path | System | TrainResult | None) -> tuple[System, str]:
-    """Return the system that a source of ``load`` is, and its name."""
+def _detector(system: System, detector: Any, boxes: Any, device: torch.device) -> Any:
+    """Return a detector as a model; by default the bundled one, if a system needs any."""
+    if system.crop is None or boxes is not None or isinstance(detector, Predictor):
+        return detector
+    return load(detector, device=device)
+
+
+def _system(source: Any) -> tuple[System, str]:
+    """Return the system that ``load`` is given, and the name or file if it comes from there."""
     system = source.system if isinstance(source, TrainResult) else source
     if isinstance(system, System):
         return system, ""
     if not isinstance(source, str | Path | None):
         raise ValueError(f"a name, a file or a System is wanted, not {type(source).__name__}")
     name = BUNDLED.stem if source is None else str(source)
-    if name not in MODELS and name == Path(name).stem and not Path(name).exists():
-        known = ", ".join(MODELS)
-        raise ValueError(
-            f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
-        )
-    return load_checkpoint(MODELS.get(name, Path(name))).system, name
-
-
-def _drawn_label(poses: Poses, min_score: float) -> str:
-    """Return how many people are drawn, if some are left out."""
-    drawn = len(poses.above(min_score))
-    left_out = f"{drawn} of {len(poses)} drawn: score {min_score:g} or more"
-    return left_out if drawn < len(poses) else ""
+    return load_model(name).system, name
 
 
 def _samples(images: Any) -> tuple[ImageSamples, bool]:

@@ -7,7 +7,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -231,7 +230,7 @@ def _model(
         raise ValueError("--boxes are of images, or of one video")
     if arguments.boxes:
         ids = files.image_ids if files else range(next(iter(videos.values())).frames)
-        model = replace(model, boxes=ListedBoxes.read(Path(arguments.boxes), ids))
+        model = model.with_options(boxes=ListedBoxes.read(Path(arguments.boxes), ids))
     if files:
         model.check_sizes(files.paths, files.sizes)
     model.check_sizes(list(videos), [video.size for video in videos.values()])

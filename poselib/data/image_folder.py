@@ -6,10 +6,12 @@ import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
 from poselib.data.coco_export import coco_category
 from poselib.data.image_io import (
@@ -23,7 +25,16 @@ from poselib.ops.io import visible_files
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
 
+ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor | Sample
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+class Images(Protocol):
+    """A list, a tuple or a dataset of images."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> ImageLike: ...
 
 
 def bare_sample(pixels: NDArray[np.uint8], image_id: int = 0) -> Sample:
@@ -42,22 +53,34 @@ class ImageSamples(Sequence[Sample]):
     """Images of any kind as samples without people, read when they are needed.
 
     Args:
-        images: a list, tuple or dataset of what ``as_rgb`` takes, or of samples. Files in a list or
-            tuple are checked at once.
+        images: a list, a tuple or a dataset of whatever ``image_io.as_rgb`` takes, or of samples,
+            which are left as they are.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is not an image, or is cut short.
+        FileNotFoundError, ValueError: as ``image_io.check_image`` does, of listed files.
     """
 
-    def __init__(self, images: Any) -> None:
+    def __init__(self, images: Images) -> None:
         self.images = images
-        list(map(check_image, self.paths()))
+        self._listed = images if isinstance(images, list | tuple) else ()
+        self.paths = tuple(Path(each) for each in self._listed if isinstance(each, str | Path))
+        for path in self.paths:
+            check_image(path)
+        files = len(self.paths) == len(images)
+        self._numbers = image_numbers(self.paths) if files else range(len(images))
 
-    def paths(self) -> list[Path]:
-        """Return the images that are files, of a list or tuple."""
-        listed = self.images if isinstance(self.images, list | tuple) else ()
-        return [Path(image) for image in listed if isinstance(image, str | Path)]
+    @property
+    def image_ids(self) -> list[int]:
+        """Those of samples; of files, their numbers as in ``ImageFiles``; else 0, 1, ..."""
+        known = getattr(self.images, "image_ids", None)
+        if known is not None:
+            return list(known)
+        if not self._listed:
+            return [sample.image_id for sample in self]
+        return [
+            image.image_id if isinstance(image, Sample) else number
+            for image, number in zip(self._listed, self._numbers, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,7 +89,9 @@ class ImageSamples(Sequence[Sample]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         image = self.images[index]
-        return image if isinstance(image, Sample) else bare_sample(as_rgb(image), index)
+        if isinstance(image, Sample):
+            return image
+        return bare_sample(as_rgb(image), self._numbers[index])
 
 
 class ImageFiles:
@@ -98,7 +123,7 @@ class ImageFiles:
         for path in self.paths:
             check_image(path)
         self.sizes = tuple(image_size(path, upright=True) for path in self.paths)
-        self.image_ids = _numbers(self.paths)
+        self.image_ids = image_numbers(self.paths)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -164,7 +189,8 @@ def _expand(source: Path) -> list[Path]:
     return matches
 
 
-def _numbers(paths: Sequence[Path]) -> tuple[int, ...]:
+def image_numbers(paths: Sequence[Path]) -> tuple[int, ...]:
+    """Return the ids of image files: see ``ImageFiles``."""
     stems = [path.stem for path in paths]
     # Longer ones do not fit into 64 bits, as ids must.
     if all(stem.isascii() and stem.isdigit() and len(stem) < 19 for stem in stems):

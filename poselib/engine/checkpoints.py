@@ -20,6 +20,7 @@ from poselib.systems import System, build
 
 # Trained on synthetic scenes by notebooks/03_train.ipynb; its provenance lies beside it.
 BUNDLED = Path(__file__).parents[1] / "checkpoints" / "hae_tiny_synthetic.safetensors"
+MODELS = {BUNDLED.stem: BUNDLED}
 
 # Fields of a description that had other names in checkpoints of older versions.
 _OLD_FIELDS = {"switches": "options", "size": "input_size"}
@@ -74,6 +75,21 @@ def check_target(path: Path) -> None:
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: a system is saved as .safetensors")
     check_output(path)
+
+
+def load_model(name: str) -> Checkpoint:
+    """Read a model that comes with poselib, by its name, or a checkpoint as ``load_checkpoint``.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``load_checkpoint`` does, or the name is unknown.
+    """
+    path = MODELS.get(name, Path(name))
+    if name not in MODELS and name == path.stem and not path.exists():
+        known = ", ".join(MODELS)
+        raise ValueError(
+            f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
+        )
+    return load_checkpoint(path)
 
 
 def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) -> Checkpoint:

@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 
 from poselib.annotations import PIXEL_CENTER, AnnotationTable
 from poselib.data.loaders import SampleSource
-from poselib.engine.inference import PredictOptions
-from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource
-from poselib.engine.predict import predict
+from poselib.engine.inference import PredictOptions, device_of
+from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource, box_source
+from poselib.engine.predict import detected_boxes, predict
 from poselib.engine.video_metrics import video_metrics
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.comparison import Comparison, compare
@@ -129,7 +130,7 @@ def evaluate(
     dataset: LabeledImages,
     options: PredictOptions | None = None,
     *,
-    boxes: BoxSource | None = None,
+    boxes: BoxSource | LoadedModel | System | str | Path | None = None,
     device: torch.device | str | None = None,
     progress: bool = False,
     explain: bool = True,
@@ -140,7 +141,9 @@ def evaluate(
         model: what ``poselib.load`` returned, or a system.
         dataset: labeled images of the model's skeleton.
         options: how images are presented; by default those of the model.
-        boxes: as in ``predict``, but by default those of the annotated people.
+        boxes: where the people are, for a system that sees one at a time: a model that finds them,
+            a file of a detector's results in COCO's format, or a source of boxes; by default those
+            of the annotated people, whatever detector the model has.
         device: where the network runs; by default that of the model.
         progress: show a bar.
         explain: look for reasons if AP is low, and log them as warnings.
@@ -156,17 +159,33 @@ def evaluate(
         kind = type(model).__name__
         raise ValueError(f"a model from poselib.load, or a System, is wanted, not {kind}")
     annotations = dataset.annotations()  # refused before the network runs on all images
-    if model.crop is not None and boxes is None:
-        boxes = AnnotatedBoxes()
-    poses = predict(model, dataset, options, boxes=boxes, device=device, progress=progress)
+    source = _boxes(model, boxes, annotations, device)
+    poses = predict(model, dataset, options, boxes=source, device=device, progress=progress)
     return evaluate_poses(
         dataset,
         poses,
         model.skeleton,
         annotations=annotations,
-        exact=boxes is not None and boxes.exact,
+        exact=source is not None and source.exact,
         explain=explain,
     )
+
+
+def _boxes(
+    system: System,
+    boxes: Any,
+    annotations: AnnotationTable,
+    device: torch.device | str | None,
+) -> BoxSource | None:
+    """Return where the people of a dataset are, for a system of one person."""
+    if boxes is None:
+        return AnnotatedBoxes() if system.crop is not None else None
+    device = device or device_of(system)
+    if isinstance(boxes, LoadedModel):
+        return detected_boxes(boxes.system, boxes.options, device=device)
+    if isinstance(boxes, System):
+        return detected_boxes(boxes, device=device)
+    return box_source(boxes, annotations.image_ids)
 
 
 def evaluate_poses(

@@ -98,6 +98,56 @@ class ListedBoxes:
         return PersonBoxes(_with_area(corners), listed.scores)
 
 
+def box_source(boxes: Any, image_ids: Sequence[int]) -> BoxSource:
+    """Return where the people of images are, from what a user says.
+
+    Args:
+        boxes: a file of detections in COCO's results format; (N, 4) left, top, right, bottom, px,
+            of the only image; a list with such an array for each image, whose boxes are each of
+            another person; or a ``BoxSource``.
+        image_ids: of the images.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is not as ``read_detections`` wants it; or boxes are not (N, 4), without an
+            area, or not for each image.
+    """
+    if isinstance(boxes, str | Path):
+        return ListedBoxes.read(Path(boxes), image_ids)
+    if callable(boxes):
+        source: BoxSource = boxes
+        return source
+    if len(image_ids) == 1 and np.ndim(boxes[0] if len(boxes) else []) == 1:
+        boxes = [boxes]
+    if len(boxes) != len(image_ids) or len(set(image_ids)) != len(image_ids):
+        raise ValueError(
+            f"boxes: expected (N, 4) for each of {len(image_ids)} images, whose ids are different; "
+            f"found {len(boxes)}"
+        )
+    rows = map(_given_corners, boxes, image_ids)
+    listed = [Boxes(each, np.ones(len(each), np.float32)) for each in rows]
+    return ListedBoxes(dict(zip(image_ids, listed, strict=True)), exact=True)
+
+
+def _given_corners(boxes: Any, image_id: int) -> Float32Array:
+    """Return boxes (N, 4) of an image after a check."""
+    here = f"image {image_id}: boxes"
+    try:
+        corners = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{here}: expected numbers (N, 4): {error}") from error
+    corners = corners.reshape(-1, 4) if corners.size == 0 else corners
+    if corners.ndim != 2 or corners.shape[1] != 4:
+        raise ValueError(f"{here}: expected (N, 4), found {corners.shape}")
+    good = np.isfinite(corners).all(axis=1) & (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    for row in np.flatnonzero(~good)[:1].tolist():
+        raise ValueError(
+            f"{here}[{row}]: expected left, top, right and bottom of a box with an area, found "
+            f"{corners[row].tolist()}"
+        )
+    return corners
+
+
 @dataclass(frozen=True)
 class DetectedBoxes:
     """Boxes around poses that are found in the whole image.

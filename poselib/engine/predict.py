@@ -14,7 +14,7 @@ from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.inference import PredictOptions, Views, device_of, infer, present
 from poselib.engine.person_boxes import BoxSource, DetectedBoxes
-from poselib.engine.predict_people import predict_people
+from poselib.engine.predict_people import check_crop_options, predict_people
 from poselib.ops.console import out_of_memory
 from poselib.structures import Poses, Sample, Size
 from poselib.systems import System
@@ -112,14 +112,43 @@ def detected_boxes(
     Raises:
         ValueError: the detector itself sees one person at a time.
     """
-    if detector.crop is not None:
-        raise ValueError(f"a detector sees whole images; {detector.name!r} sees one person")
+    _check_detector(detector)
     least = detector.visualization_threshold if min_score is None else min_score
 
     def detect(sample: Sample) -> Poses:
         return predict(detector, [sample], options, device=device)[0].above(least)
 
     return DetectedBoxes(detect)
+
+
+def check_person_options(
+    system: System, options: PredictOptions, detector: object, boxes: object
+) -> None:
+    """Check what is only for systems of one person, or not for them.
+
+    Args:
+        system, options: as in ``predict``.
+        detector: a system that finds the people, or None.
+        boxes: what says where they are, or None.
+
+    Raises:
+        ValueError: something does not apply to the system, or one excludes the other.
+    """
+    given = detector is not None, boxes is not None
+    if system.crop is not None:
+        check_crop_options(system, options)
+        if all(given):
+            raise ValueError("boxes and a detector are given: one of them says where people are")
+        if isinstance(detector, System):
+            _check_detector(detector)
+    elif any(given):
+        found = "a detector is" if given[0] else "boxes are"
+        raise ValueError(f"{found} for systems of one person; {system.name!r} sees whole images")
+
+
+def _check_detector(detector: System) -> None:
+    if detector.crop is not None:
+        raise ValueError(f"a detector sees whole images; {detector.name!r} sees one person")
 
 
 @contextmanager

@@ -19,8 +19,7 @@ from poselib.engine.person_boxes import (
     PersonBoxes,
 )
 from poselib.engine.person_stream import PersonStream, distinct_poses, person_crop, person_poses
-from poselib.engine.predict import detected_boxes
-from poselib.engine.predict_people import check_crop_options
+from poselib.engine.predict import check_person_options, detected_boxes
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Size
 from poselib.systems import System
@@ -74,11 +73,9 @@ class PoseStream:
     ) -> None:
         if system.crop is None:
             raise ValueError(f"a system of one person is wanted; {system.name!r} sees whole images")
-        if boxes is not None and detector is not None:
-            raise ValueError("boxes and a detector are given: one of them says where people are")
         self.system, self.boxes = system, boxes
         self.options = options or PredictOptions()
-        check_crop_options(system, self.options)
+        check_person_options(system, self.options, detector, boxes)
         system.model.to(device_of(system) if device is None else device).eval()
         self._people = BoxTracks(system.crop_rule)
         self._network = PersonStream(system, self.options.flip)

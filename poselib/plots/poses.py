@@ -165,6 +165,13 @@ def show_poses(
     return figure
 
 
+def drawn_label(poses: Poses, min_score: float) -> str:
+    """Return how many people are drawn, if some are left out because of their scores."""
+    drawn = len(poses.above(min_score))
+    left_out = f"{drawn} of {len(poses)} drawn: score {min_score:g} or more"
+    return left_out if drawn < len(poses) else ""
+
+
 @style.theme
 def contact_sheet(
     samples: Sequence[Sample],

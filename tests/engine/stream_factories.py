@@ -9,35 +9,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from poselib.engine.followed_boxes import FollowOptions
 from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import BoxSource, PersonBoxes
 from poselib.engine.stream import PoseStream
-from poselib.outputs import HeatmapOutputs
 from poselib.structures import Poses, Sample
 from poselib.systems import System
 from poselib.systems.single_person import SinglePersonOptions, single_person_system
-from tests.engine.factories import MIDDLE, pixels
+from tests.engine.factories import MIDDLE
+from tests.engine.person_factories import SpotNetwork
 
 SIZE = (96, 160)
 _APART = (5, 12)  # px from the middle of a person to each of the two keypoints
 
 
-class ColorNetwork(nn.Module):
-    """Red is the heat of the first keypoint, green that of the second."""
-
-    def forward(self, images: Tensor) -> HeatmapOutputs:
-        heat = F.avg_pool2d(pixels(images)[:, :2], 4)
-        return HeatmapOutputs(heat, (images.shape[-2], images.shape[-1]))
-
-
 @cache
 def color_system() -> System:
     options = SinglePersonOptions(height=64, width=64)
-    return single_person_system("colors", MIDDLE, ColorNetwork(), options)
+    return single_person_system("colors", MIDDLE, SpotNetwork(), options)
 
 
 def frame(*people: Sequence[float]) -> NDArray[np.uint8]:
