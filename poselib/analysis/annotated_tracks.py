@@ -31,8 +31,8 @@ FILTERS: Mapping[str, str | None] = {
 }
 # What smoothing changes, and its headings.
 SMOOTHNESS: Mapping[str, str] = {
-    "acceleration_error": "acceleration error, px",
-    "still_jitter": "jitter of still joints, px",
+    "acceleration_error": "acceleration error, px/frame²",
+    "still_jitter": "jitter of still joints, px/frame",
     "pck_torso_total": "PCK at 0.2 of the torso, %",
 }
 
