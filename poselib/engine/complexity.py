@@ -171,7 +171,9 @@ class CallCount:
         return {"params_mi": self.params / 2**20, "gmac_gi": self.macs / 2**30}
 
 
-def count_by_calls(model: nn.Module, run: Callable[[nn.Module], object]) -> CallCount:
+def count_by_calls(
+    model: nn.Module, run: Callable[[nn.Module], object], part: str = ""
+) -> CallCount:
     """Count what profilers that hook into modules count (RPSTN/JRE, Tables IV, V and VIII).
 
     Unlike ``complexity`` it counts a shared module at each call, a transposed convolution at the
@@ -181,6 +183,7 @@ def count_by_calls(model: nn.Module, run: Callable[[nn.Module], object]) -> Call
     Args:
         model: on any device; stays as it is.
         run: calls the network once, which is on the meta device: the work to count.
+        part: attribute of the network that is counted; by default all of it.
     """
     network = copy.deepcopy(model).to("meta").eval()
     params, macs = Counter[str](), Counter[str]()
@@ -191,7 +194,7 @@ def count_by_calls(model: nn.Module, run: Callable[[nn.Module], object]) -> Call
             inputs = module.in_channels // module.groups
             macs[""] += output.numel() * inputs * math.prod(module.kernel_size)
 
-    for module in network.modules():
+    for module in (getattr(network, part) if part else network).modules():
         module.register_forward_hook(note)
     with torch.no_grad():
         run(network)

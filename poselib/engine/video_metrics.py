@@ -79,13 +79,13 @@ def video_metrics(
     if table.tracks is None:
         return named
     followed = table.tracks[rows] >= 0
-    rows, found, people, tracks = (each[followed] for each in (rows, found, people, tracks))
-    if not len(rows):
+    if not followed.any():
         return named
+    rows = rows[followed]
     frames, persons = table.images[rows], _persons(table, rows)
-    named |= _motion(frames, persons, found, people)
+    named |= _motion(frames, persons, found[followed], people[followed])
     if not exact and all(each.tracks is not None for each in poses):
-        named["id_switches"] = float(_switches(frames, persons, tracks))
+        named["id_switches"] = float(_switches(frames, persons, tracks[followed]))
     return named
 
 

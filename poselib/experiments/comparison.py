@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,9 @@ class TableResult:
         size, where the paper gives them.
         """
         weights = {"params_m": "M weights"} if "params_m" in self.table.published else {}
-        columns = weights | {name: name.removeprefix("AP_") for name in self.table.metrics}
+        columns = weights | {
+            name: name.removeprefix("AP_").removeprefix("PCK_") for name in self.table.metrics
+        }
         published, measured = (
             table.reindex(columns=list(columns)).rename(columns=columns)
             for table in (self.table.published, self.numbers)
@@ -109,15 +111,18 @@ def compare(
 
     Raises:
         FileNotFoundError: a checkpoint or a file of a dataset is absent.
-        ValueError: the paper, the preset or ``scales`` are invalid, there is no checkpoint, or its
-            keypoints are not those of the dataset's people or of a system beside it; before
-            anything is measured.
+        ValueError: the paper, the preset or ``scales`` are invalid, the paper has no tables, there
+            is no checkpoint, or its keypoints are not those of the dataset's people or of a system
+            beside it; before anything is measured.
     """
     described = get_paper(paper)
     variants = described.variants_at(scales)
-    sources = [_source(table, preset, checkpoint, real or {}) for table in described.tables]
+    if not described.tables:
+        raise ValueError(f"paper {paper!r} has no tables that compare it with other methods")
+    sources = [_sources(table, preset, checkpoint, real or {}) for table in described.tables]
+    different = dict.fromkeys(source for several in sources for source in several)
     others = {name: load_checkpoint(Path(file)).system for name, file in (beside or {}).items()}
-    tests = {each: _open(described, preset, each, seed, others) for each in sources if each.data}
+    tests = {each: _open(described, preset, each, seed, others) for each in different}
     evaluated = {
         source: [
             evaluate_variants(
@@ -128,10 +133,8 @@ def compare(
         for source, several in tests.items()
     }
     return [
-        _result(table, tests[source], evaluated[source])
-        if source.data
-        else TableResult(table, pd.DataFrame())
-        for table, source in zip(described.tables, sources, strict=True)
+        _mean(table, [_result(table, tests[each], evaluated[each]) for each in several])
+        for table, several in zip(described.tables, sources, strict=True)
     ]
 
 
@@ -174,7 +177,7 @@ def outcome(results: Sequence[TableResult]) -> str:
 
 
 class _Source(NamedTuple):
-    """Which images are tested with which file; ``data`` is empty if there are no images."""
+    """Which images are tested with which file."""
 
     data: str
     folder: str
@@ -190,16 +193,18 @@ class _Test(NamedTuple):
     checkpoint: str
 
 
-def _source(
+def _sources(
     table: ComparisonTable, preset: str, checkpoint: str, real: Mapping[str, tuple[str, str]]
-) -> _Source:
-    folder, file = real.get(table.dataset, ("", ""))
-    if folder:
-        return _Source(table.dataset, folder, file)
+) -> list[_Source]:
+    """Return what a table is measured on: nothing, one dataset, or several splits of one."""
+    given = [_Source(name, *real.get(name, ("", ""))) for name in table.dataset.split()]
+    if any(source.folder for source in given):
+        return given
     has_scenes = get_preset(preset, table.synthetic, table.paper).test_scenes > 0
     if table.synthetic == _GROUPS:
-        checkpoint, has_scenes = file, has_scenes and (bool(file) or preset == "smoke")
-    return _Source(table.synthetic if has_scenes else "", "", checkpoint)
+        checkpoint = given[0].file
+        has_scenes = has_scenes and (bool(checkpoint) or preset == "smoke")
+    return [_Source(table.synthetic, "", checkpoint)] if has_scenes else []
 
 
 def _open(
@@ -250,6 +255,25 @@ def _result(
     at = f", multi-scale at {', '.join(several)} and {last}" if several else ""
     first = tests[0]
     return TableResult(table, numbers, first.description + at, tuple(names), first.checkpoint)
+
+
+def _mean(table: ComparisonTable, results: Sequence[TableResult]) -> TableResult:
+    """Return the mean over the splits of a dataset, of which there may be one or none.
+
+    Raises:
+        ValueError: the splits are tested with different networks.
+    """
+    if len(results) < 2:
+        return results[0] if results else TableResult(table, pd.DataFrame())
+    first = results[0]
+    if any(not each.numbers.index.equals(first.numbers.index) for each in results):
+        raise ValueError(f"table {table.number}: {table.dataset} are tested with other networks")
+    return replace(
+        first,
+        numbers=sum((each.numbers for each in results[1:]), first.numbers) / len(results),
+        measured_on=f"mean of {len(results)}: {'; '.join(each.measured_on for each in results)}",
+        checkpoint=" ".join(each.checkpoint for each in results),
+    )
 
 
 def _long(numbers: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from poselib.experiments.ablation import (
     trained_file,
     training_losses,
 )
+from poselib.experiments.loading import describe
 from poselib.experiments.run_sweep import execute_runs
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
@@ -252,6 +253,6 @@ def open_study(
     dataset = str(shared["dataset"])
     settings = get_preset(preset, dataset, str(shared["system"]), size=int(shared["size"] or 0))
     test_set = settings.open_dataset(dataset, "test", skeleton=str(shared["skeleton"] or ""))
-    data = f"{len(test_set)} synthetic {dataset} scenes, {settings.input_size} px"
+    data = describe(test_set, dataset)
     names = tuple(sweep.rows)
     return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data)

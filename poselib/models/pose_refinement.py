@@ -65,7 +65,10 @@ class PoseRefinementNetwork(nn.Module):
             poses: (B, K, 3), x and y in px of the images, and 0 where a keypoint is not given.
         """
         size = (images.shape[2], images.shape[3])
-        maps = gaussian_heatmaps(poses[:, None], size, size, self.sigma).to(images)
+        if images.is_meta:  # shapes alone are computed
+            maps = images.new_empty(len(images), self.keypoints, *size)
+        else:
+            maps = gaussian_heatmaps(poses[:, None], size, size, self.sigma).to(images)
         features = self.features(torch.cat([images, maps], dim=1))
         heatmaps, relations = self.relation(self.final_layer(features))
         return HeatmapOutputs(heatmaps, size, relations)

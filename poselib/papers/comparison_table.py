@@ -49,7 +49,7 @@ class ComparisonTable:
         number: as in the paper, with what tells two parts of a table apart: see ``published``.
         about: what the published numbers were obtained on, and at which size.
         dataset: name of the real dataset for ``open_dataset``; empty where its labels are not
-            public.
+            public. Several with spaces between are splits, whose mean is reported.
         synthetic: name of the synthetic dataset used in its place; empty if there is none.
         protocol: evaluation protocol.
     """

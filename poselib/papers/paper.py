@@ -18,11 +18,16 @@ class CountedNetwork:
         table: the paper's table, such as ``"Table 1"``, or another heading.
         row: as in the table.
         system: key in ``poselib.systems.SYSTEMS``; empty if the network is not built here.
-        size: side of the square input image, px.
+        size: side of the square input image, px; not of a system of one person, whose options
+            give the size of its crops.
         options: of the system.
         published: paper, table and row of its published numbers, if there are any.
         digits: decimals of the published numbers.
+        tolerance: up to which a counted number is the published one; None where it must round to
+            it.
         frames: of the clips that are counted; 1 for images.
+        part: attribute of the network that the numbers are of; empty for all of it.
+        skeleton: name of that whose keypoints the published numbers are for.
     """
 
     table: str
@@ -32,7 +37,10 @@ class CountedNetwork:
     options: Options = field(default_factory=dict)
     published: tuple[str, str, str] | None = None
     digits: int = 1
+    tolerance: float | None = None
     frames: int = 1
+    part: str = ""
+    skeleton: str = "coco"
 
 
 @dataclass(frozen=True)

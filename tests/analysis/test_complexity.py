@@ -13,6 +13,8 @@ from poselib.analysis.complexity import (
     PARTS,
     count,
     count_networks,
+    counted_networks,
+    has_published,
     part_panels,
     published_and_counted,
     summarize_complexity,
@@ -105,3 +107,67 @@ def test_the_summary_says_what_equals_and_what_changes(table_1: pd.DataFrame) ->
     )
     unequal = summarize_complexity(count_networks([SMALL], COCO))
     assert "0 of 2 numbers equal the published (DEKR32 params_m 1.5, published 29.6" in unequal
+
+
+CLIPS = {"backbone": "hrnet_tiny", "initializer_backbone": "hrnet_tiny", "channels": 32}
+
+
+def test_clips_are_counted_as_their_paper_does() -> None:
+    crops = {**CLIPS, "height": 64, "width": 64}
+    published = ("rpstn", "V torso", "DKD, ResNet-18")
+    network = CountedNetwork(
+        "Table V", "DKD", "rpstn", 0, crops, published, 2, 0.02, frames=3, skeleton="penn_action"
+    )
+    longer = replace(network, row="longer", frames=4)
+    table = count_networks([network, longer]).set_index("row")
+    assert list(table["part"]) == [ALL, ALL] and list(table["frames"]) == [3, 4]
+    assert table["params_m"].nunique() == 1  # parameters are those of the network ...
+    once = table["params_mi"] * 2**20 - table["params_m"] * 1e6
+    assert 0 < once["DKD"] < once["longer"]  # ... but of each call here
+    assert table.loc["longer", "gmac_gi"] * 2**30 < table.loc["longer", "gmac"] * 1e9
+    assert table.loc["DKD", "published_params_mi"] == 131.12 and has_published(table)
+    assert not table["same_params_mi"].any() and table["same_params_m"].isna().all()
+    found, counted = published_and_counted(table.reset_index())
+    assert list(found) == ["all, Mi", "all, GiMAC"]
+    assert list(counted) == [*found, "true, M", "run, GMAC"]
+    near = replace(network, tolerance=200)
+    assert count_networks([near]).loc[0, ["same_params_mi", "same_gmac_gi"]].all()
+
+
+def test_a_part_of_a_network_is_counted_alone() -> None:
+    options = {
+        "backbone": "hrnet_tiny",
+        "refine": True,
+        "relation": "none",
+        "height": 64,
+        "width": 64,
+    }
+    whole = CountedNetwork("Table VIII", "PoseFix", "jre", 0, options, ("rpstn", "VIII", "PoseFix"))
+    host = replace(whole, options={**options, "refine": False})
+    part = replace(whole, part="refinement")
+    table = count_networks([whole, host, part], COCO)
+    for metric in ("params_m", "gmac", "params_mi", "gmac_gi"):
+        everything, first, second = table[metric]
+        assert everything == pytest.approx(first + second), metric
+
+
+def test_networks_are_those_of_a_paper_and_its_first_tables() -> None:
+    rpstn = get_paper("rpstn")
+    tables = [[n.table for n in counted_networks(rpstn, count)] for count in (1, 2, None)]
+    assert [list(dict.fromkeys(each)) for each in tables] == [
+        ["Table V"], ["Table V", "Table IV"], ["Table V", "Table IV", "Table VIII"]
+    ]  # fmt: skip
+    assert len(tables[0]) == 4 and len(tables[2]) == 21
+    with pytest.raises(ValueError, match="paper 'jre' has no networks whose costs are counted"):
+        counted_networks(get_paper("jre"))
+
+
+@pytest.mark.slow
+def test_the_costs_of_clips_and_hosts_are_the_published_ones() -> None:
+    rows = ("RPSTN, ResNet-18", "RPSTN, 5 frames", "SBL-JRE", "HRNet-W32", "UDP")
+    networks = [n for n in counted_networks(get_paper("rpstn")) if n.row in rows]
+    table = count_networks(networks).set_index("row")
+    assert len(table) == 5
+    assert table["same_params_mi"].dropna().all() and len(table["same_params_mi"].dropna()) == 4
+    assert table["same_gmac_gi"].tolist() == [True, True, False, True, True]  # 8.912 is 8.993
+    assert table.loc["RPSTN, ResNet-18", "params_m"] == pytest.approx(70.865, abs=1e-3)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from poselib.analysis import compare as comparing
 from poselib.annotations import AnnotationTable
-from poselib.data.catalog import KeypointDataset
 from poselib.data.synthetic.export import write_scenes
 from poselib.engine.checkpoints import save_system
 from poselib.engine.evaluate import Evaluation, evaluate_poses
-from poselib.engine.inference import PredictOptions
 from poselib.experiments.comparison import TableResult, compare, outcome, scores_of
 from poselib.experiments.training import init_system
 from poselib.metrics.ap import APResult
@@ -27,8 +22,7 @@ from poselib.papers.catalog import PAPERS
 from poselib.papers.presets import get_preset
 from poselib.papers.published import published_table
 from poselib.skeletons import COCO, MPII
-from poselib.structures import Poses
-from poselib.systems import System
+from tests.experiments.found_truth import MATCHED, MULTI, SINGLE, Look, moved, weights_of
 
 TABLES = {
     f"{table.paper} {table.number}": table for paper in PAPERS.values() for table in paper.tables
@@ -36,63 +30,12 @@ TABLES = {
 AP = APResult(*(n / 100 for n in range(1, 11)))
 CROWDED = replace(AP, AP_crowd_easy=0.5, AP_crowd_medium=0.4, AP_crowd_hard=0.3)
 PARTS = PartAP(0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.6)
-# Distance of each variant's poses from the ground truth below, px.
-SINGLE, MULTI, MATCHED, PLAIN = 0.0, 4.0, 2.0, 3.0
-
-
-class Look(NamedTuple):
-    """At which scales and short side which weights looked at how many images."""
-
-    scales: tuple[float, ...]
-    size: int
-    weights: float
-    images: int
-
-
-def weights_of(system: System) -> float:
-    return float(sum(p.detach().abs().sum() for p in system.model.parameters()))
 
 
 def evaluated(ap: APResult, parts: PartAP | None = None) -> Evaluation:
     return Evaluation(
         ap, [], compare_people(AnnotationTable.empty((), 17), [], COCO), pckh_ap=parts
     )
-
-
-def moved(dataset: KeypointDataset, by: float) -> list[Poses]:
-    found = []
-    for index in range(len(dataset)):
-        people = dataset[index].keypoints
-        xy = (people[..., :2] + by).astype(np.float32)
-        ones = np.ones(people.shape[:2], np.float32)
-        found.append(Poses(xy, ones, ones[:, 0]))
-    return found
-
-
-def distance(system: System, several: bool) -> float:
-    if system.options.get("adapt") is False:
-        return PLAIN
-    match = bool(system.options.get("match"))
-    return (MATCHED if match else MULTI) if several else SINGLE
-
-
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
-    """Let every system find the truth, moved by a distance that tells how it looked for it."""
-    seen: list[Look] = []
-
-    def found(
-        systems: Sequence[System], dataset: KeypointDataset, options: PredictOptions, **_: Any
-    ) -> list[list[Poses]]:
-        look = Look(
-            options.scales, options.size_for(systems[0]), weights_of(systems[0]), len(dataset)
-        )
-        seen.append(look)
-        several = len(options.scales) > 1
-        return [moved(dataset, distance(system, several)) for system in systems]
-
-    monkeypatch.setattr(comparing, "predict_variants", found)
-    return seen
 
 
 def test_numbers_are_in_per_cent_and_in_their_places() -> None:

@@ -15,6 +15,7 @@ from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.variants import Variant
 from poselib.experiments import study as study_module
 from poselib.experiments.ablation import trained_file
+from poselib.experiments.loading import describe
 from poselib.experiments.run_sweep import execute_runs
 from poselib.experiments.statistics import summary, to_display
 from poselib.experiments.study import Study, open_study
@@ -81,7 +82,8 @@ def test_smoke_takes_the_first_seed_few_scenes_and_some_rows(tmp_path: Path, stu
     assert study.settings == get_preset("smoke", "crowd", "dekr")
     assert len(study.test_set) == study.settings.test_scenes
     assert study.test_set.skeleton is CROWDPOSE
-    assert study.data == f"{len(study.test_set)} synthetic crowd scenes, 128 px"
+    assert study.data == describe(study.test_set, "crowd")
+    assert study.data.startswith("4 synthetic scenes, 5 to 7 people") and "128 px" in study.data
     path = study_file(tmp_path, ablation={"smoke": ["without"]})
     some = open_study(path, "smoke", "0 1", tmp_path)
     assert [run.row for run in some.runs] == ["without"] and some.rows == tuple(ROWS)

@@ -6,9 +6,11 @@ from itertools import chain
 
 import pytest
 
+from poselib.data.catalog import DATASETS
 from poselib.papers.catalog import PAPERS, get_paper
 from poselib.papers.comparison_table import MAIN_METRIC, METRICS
 from poselib.papers.published import published, published_table
+from poselib.skeletons import SKELETONS
 from poselib.systems import known_options
 
 TABLES = list(chain.from_iterable(paper.tables for paper in PAPERS.values()))
@@ -76,6 +78,17 @@ def test_local_global_adaptation_is_on_or_off_at_one_scale() -> None:
     assert adapted.scales == plain.scales == (1.0,)
 
 
+def test_videos_are_tested_with_the_state_kept_and_renewed_as_in_training() -> None:
+    kept, renewed = PAPERS["rpstn"].variants
+    assert (kept.renew, renewed.renew) == (None, 5)
+    of = {table.number: table for table in PAPERS["rpstn"].tables}
+    assert of["VI torso"].dataset.split() == ["sub_jhmdb_1", "sub_jhmdb_2", "sub_jhmdb_3"]
+    assert of["VII"].synthetic == of["IX"].synthetic == "clip_crowd"
+    names = {table.dataset for table in PAPERS["rpstn"].tables}
+    assert {name for several in names for name in several.split()} <= set(DATASETS)
+    assert not PAPERS["jre"].tables  # Table VIII is a study
+
+
 def test_both_parts_of_ochuman_are_compared_on() -> None:
     of = {table.number: table for table in PAPERS["logocap"].tables}
     assert (of["2 val"].dataset, of["2 test"].dataset) == ("ochuman_val", "ochuman")
@@ -93,8 +106,9 @@ def test_unknown_papers_and_single_scales_are_refused() -> None:
 
 def test_networks_to_count_have_known_options_and_published_rows() -> None:
     networks = [network for paper in PAPERS.values() for network in paper.networks]
-    assert len(networks) == 23
+    assert len(networks) == 40
     for network in networks:
+        assert network.skeleton in SKELETONS and network.frames >= 1
         if network.system:
             assert set(network.options) <= set(known_options(network.system)), network
         if network.published:
