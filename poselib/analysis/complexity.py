@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any
 
 import pandas as pd
@@ -59,7 +58,10 @@ def count(network: CountedNetwork, skeleton: Skeleton) -> Complexity:
     system = _built(network, skeleton)
     size = system.crop or network.size
     whole = complexity(system, size, network.frames if system.clips else None)
-    return Complexity(*astuple(whole.of(network.part)), {}) if network.part else whole
+    if not network.part:
+        return whole
+    part = whole.of(network.part)
+    return Complexity(part.params, part.macs, part.macs_as_published, {})
 
 
 def count_calls(network: CountedNetwork, skeleton: Skeleton) -> CallCount:

@@ -71,7 +71,10 @@ _CLIP_COSTS = partial(
 _IMAGE_COSTS = partial(
     CountedNetwork, "Table VIII", system="jre", size=256, digits=3, tolerance=0.001
 )
-_DKD: Options = {"relation": "none", "propagator_layers": 3}
+_BUILT: Mapping[str, Options] = {
+    "RPSTN": {"official": True},
+    "DKD": {"official": True, "relation": "none", "propagator_layers": 3},
+}
 _HOSTS: Mapping[str, Options] = {
     "SBL": {"backbone": "resnet50"},
     "HRNet-W32": {"backbone": "hrnet_w32"},
@@ -84,14 +87,14 @@ _HOSTS: Mapping[str, Options] = {
 
 def _networks() -> Iterator[CountedNetwork]:
     """Yield the networks whose costs the paper prints, in Tables V, IV and VIII."""
-    for name, changes in (("RPSTN", {}), ("DKD", _DKD)):
+    for name, built in _BUILT.items():
         for depth in (18, 50):
-            row, options = f"{name}, ResNet-{depth}", {"backbone": f"resnet{depth}", **changes}
+            row = f"{name}, ResNet-{depth}"
             yield _CLIP_COSTS(
                 "Table V",
                 row,
                 frames=5,
-                options={"official": True, **options},
+                options={**built, "backbone": f"resnet{depth}"},
                 published=("rpstn", "V torso", row),
             )
     frames_of_rows = {"RPSTN": (5, 7, 10), "RPSTN-w/o-JRE": (7, 10)}
