@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from poselib.data.catalog import open_dataset
-from poselib.data.clips import VideoClips
 from poselib.data.readers.aic import AicKeypoints
 from poselib.data.readers.coco import CocoImages, CocoKeypoints, read_annotations, read_results
 from poselib.data.readers.flic import FlicImages
@@ -20,13 +18,12 @@ from poselib.data.readers.hieve import HieveKeypoints
 from poselib.data.readers.lsp import LspImages
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.readers.ochuman import OcHumanKeypoints
-from poselib.data.readers.posetrack18 import PoseTrack18Keypoints
 from poselib.data.readers.uav_human import UavHumanKeypoints
 from poselib.metrics.ap import evaluate_ap
 from poselib.metrics.comparison import compare
 from poselib.skeletons import COCO
 from poselib.structures import Poses
-from tests.data.factories import aic, flic, hieve, lsp, mpii, ochuman, posetrack18, uav_human
+from tests.data.factories import aic, flic, hieve, lsp, mpii, ochuman, uav_human
 from tests.data.factories.images import images
 from tests.data.factories.mat import save, struct
 from tests.fuzz.arrays import odd_fields
@@ -182,18 +179,6 @@ def read_uav(folder: Path) -> None:
     use(UavHumanKeypoints(folder / "annotations", folder / "frames"))
 
 
-def posetrack_folder(folder: Path) -> None:
-    posetrack18.write(folder, posetrack18.labels())
-
-
-def read_posetrack(folder: Path) -> None:
-    frames = PoseTrack18Keypoints(folder / "annotations" / "val", folder)
-    use(frames)
-    clips = VideoClips(frames)
-    for n in range(min(len(clips), 2)):
-        assert all(np.isfinite(frame.keypoints).all() for frame in clips[n].frames)
-
-
 def mpii_entries() -> list[dict[str, Any]]:
     return [mpii.entry(), mpii.entry("b.jpg", 12), mpii.entry("a.jpg", 30)]
 
@@ -209,21 +194,6 @@ def mpii_release() -> dict[str, Any]:
         mpii.image("b.jpg", mpii.unlabeled(20, 3), train=0),
     ]
     return {"RELEASE": struct(mpii.release(*listed))}
-
-
-def penn_action() -> dict[str, Any]:
-    joints, frames = np.arange(13), np.arange(3)[:, None]
-    return {
-        **{"x": 10.0 + joints + frames, "y": 2.0 * joints + 1 + 0 * frames},
-        **{"visibility": 1.0 + 0 * joints + 0 * frames, "train": np.array([[1.0]])},
-        **{"bbox": np.array([[5, 3, 24, 30.0]] * 3), "action": np.array(["jump"], object)},
-        **{"dimensions": np.array([[40.0, 60, 3]]), "nframes": np.array([[3.0]])},
-    }
-
-
-def penn_folder(folder: Path) -> None:
-    (folder / "labels").mkdir()
-    images(folder, [f"frames/0001/{n:06d}.jpg" for n in (1, 2, 3)])
 
 
 def lsp_images(folder: Path) -> None:
@@ -245,25 +215,11 @@ DATASETS: dict[str, Corpus] = {
     "uav_human": several_files(
         0.04, uav_human.content(), "annotations/{}.json", read_uav, uav_folder
     ),
-    "posetrack18": several_files(
-        0.04,
-        {posetrack18.VIDEO: posetrack18.labels()},
-        "annotations/val/{}.json",
-        read_posetrack,
-        posetrack_folder,
-    ),
     "mpii_json": json_corpus(
         0.04, mpii_entries, lambda f: use(MpiiImages.from_json(f / "a.json", f)), two_images
     ),
     "mpii_mat": mat_corpus(
         0.04, mpii_release, lambda f: use(MpiiImages.from_mat(f / "a.mat", f, "train")), two_images
-    ),
-    "penn_action": mat_corpus(
-        0.02,
-        penn_action,
-        lambda f: use(open_dataset("penn_action", "train", f)),
-        penn_folder,
-        "labels/0001.mat",
     ),
     "flic": mat_corpus(
         0.03,

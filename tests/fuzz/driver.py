@@ -36,9 +36,10 @@ from poselib.ops.console import out_of_memory
 from tests.fuzz.corpus import Corpus, Refusals
 from tests.fuzz.datasets import DATASETS
 from tests.fuzz.files import FILES
+from tests.fuzz.video_labels import VIDEOS
 from tests.fuzz.weights import MARKER
 
-CORPORA: dict[str, Corpus] = {**DATASETS, **FILES}
+CORPORA: dict[str, Corpus] = {**DATASETS, **VIDEOS, **FILES}
 CLEAN = ("accepted", "refused")
 OUTCOMES = (*CLEAN, "unclear", "warning", "traceback", "crash", "hang", "executed")
 SECONDS = 30.0  # that one input may take

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from poselib.annotations import PIXEL_CENTER
 from poselib.data.annotation_table import check_unique
 from poselib.data.boxes import box_areas
+from poselib.data.image_io import image_size
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
 from poselib.data.readers.json_fields import (
     Entry,
@@ -27,9 +28,10 @@ from poselib.data.readers.json_fields import (
     numbers,
     text,
 )
-from poselib.data.readers.videos import frame_time
+from poselib.data.readers.videos import frame_time, tell_outside, unlabel_outside
 from poselib.ops.io import visible_files
 from poselib.skeletons import HIEVE
+from poselib.structures import Size
 from poselib.typing import IntArray
 
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -48,7 +50,8 @@ class HieveKeypoints(KeypointImages):
         videos: names of the videos to read, in this order; by default all, sorted by number.
         keep_empty: keep frames without labeled people, as evaluation must.
         tracks: read the numbers that people keep throughout a video, and the times of frames; the
-            labels must have them.
+            labels must have them. Labels of points outside of the image, whose size is that of
+            a video's first frame, are dropped and counted in a warning.
 
     Raises:
         FileNotFoundError: the folder of labels, a label file or a frame is missing.
@@ -65,7 +68,15 @@ class HieveKeypoints(KeypointImages):
     ) -> None:
         labels = Path(labels)
         videos = hieve_videos(labels) if videos is None else videos
-        rows = [frame for video in videos for frame in _video(labels / f"{video}.json", tracks)]
+        rows: list[AnnotatedImage] = []
+        outside = 0
+        for video in videos:
+            frames = _video(labels / f"{video}.json", tracks)
+            dropped = 0
+            if tracks and frames:
+                frames, dropped = _inside(frames, image_size(Path(images) / frames[0].file_name))
+            rows, outside = rows + frames, outside + dropped
+        tell_outside(labels, rows, outside)
         super().__init__(gather(labels, rows, len(HIEVE), keep_empty), images, HIEVE)
 
 
@@ -95,6 +106,16 @@ def _video(path: Path, tracks: bool) -> list[AnnotatedImage]:
         replace(image, tracks=own, video=path.stem, time=frame_time(image.file_name, n))
         for n, (image, own) in enumerate(zip(images, numbers_of, strict=True))
     ]
+
+
+def _inside(frames: Sequence[AnnotatedImage], size: Size) -> tuple[list[AnnotatedImage], int]:
+    """Return frames of a video of one size, and how many labels lie outside of them."""
+    found = [unlabel_outside(frame.keypoints, size) for frame in frames]
+    kept = [
+        replace(frame, keypoints=points, size=size)
+        for frame, (points, _) in zip(frames, found, strict=True)
+    ]
+    return kept, sum(dropped for _, dropped in found)
 
 
 def _tracks(frame: Entry, where: str) -> IntArray:

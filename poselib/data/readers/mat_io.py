@@ -62,8 +62,9 @@ def matrix(value: Value, shape: tuple[int | None, ...], where: str) -> NDArray[n
         found = f"{value.dtype} {' x '.join(map(str, value.shape))}"
         raise ValueError(f"{where}: expected numbers, {wanted}, found {found}")
     numbers = value.astype(np.float64)
-    if not (np.abs(numbers) <= LARGEST).all():
-        raise ValueError(f"{where}: expected finite numbers")
+    for place in np.argwhere(~(np.abs(numbers) <= LARGEST))[:1].tolist():
+        found = f"{numbers[tuple(place)]:g} at {', '.join(str(n + 1) for n in place)}"
+        raise ValueError(f"{where}: expected finite numbers, found {found}, counted from 1")
     return numbers
 
 

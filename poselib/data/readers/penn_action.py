@@ -87,6 +87,11 @@ def _clip(path: Path, folder: Path, split: str) -> tuple[list[AnnotatedImage], i
     if len(boxes) == len(files) - 1:
         boxes = np.concatenate([boxes, boxes[-1:]])
     check_length(len(boxes), len(files), f"{path}: bbox")
+    for frame in np.flatnonzero((boxes[:, :2] == boxes[:, 2:]).any(axis=1))[:1].tolist():
+        raise ValueError(
+            f"{path}: bbox: frame {frame + 1}: expected a box with an area, found "
+            f"{boxes[frame].tolist()}"
+        )
     # The corner of the first pixel is at 0.
     boxes = np.concatenate(
         [np.minimum(boxes[:, :2], boxes[:, 2:]) - 1, np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1

@@ -18,6 +18,7 @@ import numpy as np
 from poselib.data.boxes import box_areas, keypoint_boxes
 from poselib.data.image_io import image_size
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
+from poselib.data.readers.json_fields import shown
 from poselib.data.readers.mat_io import PIXEL_CENTER, matrix, read_mat
 from poselib.data.readers.video_json import read_video_json
 from poselib.data.readers.videos import (
@@ -106,10 +107,13 @@ def split_clips(folder: Path, number: int, split: TrainTest) -> list[tuple[str, 
         )
     clips = []
     for path, action in matched:
-        for row, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        # What is no text becomes a sign that no clip's name has.
+        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd")
+        for row, line in enumerate(text.splitlines(), start=1):
             name, _, mark = line.strip().rpartition(" ")
-            if line.strip() and mark not in ("1", "2"):
-                raise ValueError(f"{path}: line {row}: expected a clip and 1 or 2, found {line!r}")
+            if line.strip() and (mark not in ("1", "2") or "\ufffd" in line):
+                found = shown(line)
+                raise ValueError(f"{path}: line {row}: expected a clip and 1 or 2, found {found}")
             if name and mark == ("1" if split == "train" else "2"):
                 clips.append((action, name.strip().removesuffix(".avi")))
     if not clips:

@@ -18,16 +18,7 @@ from numpy.typing import NDArray
 
 from poselib.data.boxes import box_areas, keypoint_boxes
 from poselib.data.keypoint_dataset import AnnotatedImage, KeypointImages, gather
-from poselib.data.readers.json_fields import (
-    Entry,
-    entries,
-    entry,
-    integer,
-    letters,
-    load_json,
-    number,
-    shown,
-)
+from poselib.data.readers import json_fields as fields
 from poselib.ops.io import visible_files
 from poselib.skeletons import UAV_HUMAN
 
@@ -41,7 +32,7 @@ _TEST_SUBJECTS = frozenset(
         *(99, 101, 104, 107, 108, 109, 113),
     )
 )
-_POSITIONS = {letters(name): k for k, name in enumerate(UAV_HUMAN.keypoints)}
+_POSITIONS = {fields.letters(name): k for k, name in enumerate(UAV_HUMAN.keypoints)}
 
 
 class UavHumanKeypoints(KeypointImages):
@@ -86,20 +77,21 @@ def _subset(path: Path) -> str:
 
 
 def _frame(path: Path, name: Path) -> AnnotatedImage:
-    content = entry(load_json(path), str(path))
-    completions = entries(content.get("completions"), f"{path}: completions")
+    content = fields.entry(fields.load_json(path), str(path))
+    completions = fields.entries(content.get("completions"), f"{path}: completions")
     if not completions:
         raise ValueError(f"{path}: completions: expected at least one, found none")
     where = f"{path}: completions: result"
     marks = [
         mark
-        for mark in entries(completions[-1].get("result"), where)
+        for mark in fields.entries(completions[-1].get("result"), where)
         if mark.get("type") == "keypointlabels"
     ]
     people = _people([_mark(mark, where) for mark in marks])
     boxes = keypoint_boxes(people)
     sizes = {
-        (integer(m, "original_height", where), integer(m, "original_width", where)) for m in marks
+        (fields.integer(m, "original_height", where), fields.integer(m, "original_width", where))
+        for m in marks
     }
     if len(sizes) > 1:
         raise ValueError(f"{where}: keypoints of one frame state different sizes: {sorted(sizes)}")
@@ -112,18 +104,18 @@ def _frame(path: Path, name: Path) -> AnnotatedImage:
     )
 
 
-def _mark(mark: Entry, where: str) -> tuple[int, float, float]:
+def _mark(mark: fields.Entry, where: str) -> tuple[int, float, float]:
     """Return the index of a keypoint and its x and y, px."""
-    value = entry(mark.get("value"), f"{where}: value")
+    value = fields.entry(mark.get("value"), f"{where}: value")
     names = value.get("keypointlabels")
     name = names[0] if isinstance(names, list) and len(names) == 1 else names
-    if letters(name) not in _POSITIONS:
+    if fields.letters(name) not in _POSITIONS:
         raise ValueError(
-            f"{where}: keypointlabels: expected one of COCO's keypoints, found {shown(name)}"
+            f"{where}: keypointlabels: expected one of COCO's keypoints, found {fields.shown(name)}"
         )
-    x = number(value, "x", where) / 100 * integer(mark, "original_width", where)
-    y = number(value, "y", where) / 100 * integer(mark, "original_height", where)
-    return _POSITIONS[letters(name)], x, y
+    x = fields.number(value, "x", where) / 100 * fields.integer(mark, "original_width", where)
+    y = fields.number(value, "y", where) / 100 * fields.integer(mark, "original_height", where)
+    return _POSITIONS[fields.letters(name)], x, y
 
 
 def _people(marks: Sequence[tuple[int, float, float]]) -> NDArray[np.float64]:

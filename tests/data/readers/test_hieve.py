@@ -121,3 +121,19 @@ def test_clips_have_tracks_and_videos_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"2.json: annolist\[0\]: annorect: track_id: .*twice: 3"):
         data["2"]["annolist"][0]["annorect"] *= 2
         HieveKeypoints(*write(tmp_path, data), tracks=True)
+
+
+def test_points_outside_of_frames_of_videos_are_not_labeled_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = labels()
+    points = data["2"]["annolist"][0]["annorect"][0]["annopoints"][0]["point"]
+    points[0]["x"], points[1]["y"] = [60], [-0.6]  # of 40x60 px, whose first edge is at -0.5
+    data["10"]["annolist"][0]["annorect"][1]["track_id"] = [8]
+    frames = HieveKeypoints(*write(tmp_path, data), tracks=True)
+    seen = frames.annotations().keypoints[0, :, 2] > 0
+    assert seen.tolist() == [True] * 12 + [False] * 2
+    assert "labels: 2 of 39 keypoints lie outside of their images" in caplog.text
+    caplog.clear()
+    photographs = HieveKeypoints(*write(tmp_path, data))
+    assert (photographs.annotations().keypoints[0, :, 2] > 0).all() and not caplog.text

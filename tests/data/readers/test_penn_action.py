@@ -79,7 +79,14 @@ def test_points_outside_are_not_labeled_and_counted(
         ({"x": None}, "expected a variable named 'x'"),
         ({"x": np.zeros((3, 12))}, "x: expected numbers, N x 13, found float64 3 x 12"),
         ({"y": np.zeros((4, 13))}, "y: expected 3 frames, as the video has, found 4"),
-        ({"y": np.full((3, 13), np.nan)}, "y: expected finite numbers"),
+        (
+            {"y": np.where(np.arange(39).reshape(3, 13) == 15, np.nan, 1.0)},
+            r"y: expected finite numbers, found nan at 2, 3, counted from 1",
+        ),
+        (
+            {"bbox": np.array([[5, 3, 24, 30.0], [6, 4, 6, 31], [5, 3, 24, 30]])},
+            "bbox: frame 2: expected a box with an area, found",
+        ),
         ({"bbox": np.zeros((1, 4))}, "bbox: expected 3 frames, as the video has, found 1"),
         ({"train": "yes"}, "train: expected numbers, 1"),
     ],

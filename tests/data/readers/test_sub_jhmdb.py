@@ -85,6 +85,9 @@ def test_faults_of_splits(tmp_path: Path) -> None:
     (tmp_path / "sub_splits" / "walk_test_split_1.txt").write_text("d.avi 1\nd.avi\n")
     with pytest.raises(ValueError, match=r"walk_test_split_1.txt: line 2: expected a clip and 1"):
         open_dataset("sub_jhmdb_1", "train", tmp_path)
+    (tmp_path / "sub_splits" / "walk_test_split_1.txt").write_bytes(b"d.avi 1\n\xff\xfe.avi 1\n")
+    with pytest.raises(ValueError, match=r"walk_test_split_1.txt: line 2: .*found '\ufffd"):
+        open_dataset("sub_jhmdb_1", "train", tmp_path)
 
 
 @pytest.mark.samples
