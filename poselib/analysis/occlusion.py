@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from poselib.systems import System
 from poselib.typing import BoolArray, FloatArray
 
 _HIDDEN = 1
+
+# Trainings of a method with several seeds, and how they are shown images.
+Method = tuple[Sequence[System], PredictOptions]
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,12 @@ class MaskedResults:
     Attributes:
         videos: with the masks.
         masked: of each frame (N, K), which joints are masked.
-        results: of each system by its name.
+        results: of each method by its name, one for each seed.
     """
 
     videos: MaskedVideos
     masked: list[BoolArray]
-    results: dict[str, JointResults]
+    results: dict[str, list[JointResults]]
 
 
 def find_joints(
@@ -95,8 +99,24 @@ def find_joints(
     return JointResults(poses, right)
 
 
+def find_all(
+    methods: Mapping[str, Method],
+    dataset: SampleSource,
+    *,
+    reference: Reference = "torso",
+    threshold: float = 0.2,
+    device: torch.device | str | None = None,
+) -> dict[str, list[JointResults]]:
+    """Return ``find_joints`` of each method, one result for each of its seeds."""
+    how: Any = {"reference": reference, "threshold": threshold, "device": device}
+    return {
+        name: [find_joints(system, dataset, options, **how) for system in systems]
+        for name, (systems, options) in methods.items()
+    }
+
+
 def find_masked(
-    systems: Mapping[str, tuple[System, PredictOptions]],
+    methods: Mapping[str, Method],
     dataset: VideoFrames,
     lengths: Sequence[int],
     rule: MaskRule,
@@ -106,10 +126,10 @@ def find_masked(
     threshold: float = 0.2,
     device: torch.device | str | None = None,
 ) -> dict[int, MaskedResults]:
-    """Return what several systems find under masks over runs of several lengths.
+    """Return what several methods find under masks over runs of several lengths.
 
     Args:
-        systems: with the options of their predictions, by name.
+        methods: by name.
         dataset: frames of videos.
         lengths: frames of a run; each replaces ``frames`` of the rule.
         rule, seed: see ``MaskedVideos``.
@@ -119,68 +139,92 @@ def find_masked(
     for length in lengths:
         videos = MaskedVideos(dataset, replace(rule, frames=length), seed)
         masked = [videos.masked(index, dataset[index]) for index in range(len(videos))]
-        results = {
-            name: find_joints(
-                system, videos, options, reference=reference, threshold=threshold, device=device
-            )
-            for name, (system, options) in systems.items()
-        }
+        results = find_all(methods, videos, reference=reference, threshold=threshold, device=device)
         found[length] = MaskedResults(videos, masked, results)
     return found
 
 
 def masked_table(
-    found: Mapping[int, MaskedResults], clear: Mapping[str, JointResults]
+    found: Mapping[int, MaskedResults], clear: Mapping[str, Sequence[JointResults]]
 ) -> pd.DataFrame:
-    """Return the fractions of joints that are right, by system and length of the masked runs.
+    """Return the fractions of joints that are right, by method and length of the masked runs.
 
     Args:
         found: of ``find_masked``.
-        clear: the results of the same systems without masks.
+        clear: of ``find_all`` without masks, of the same methods.
 
     Returns:
-        Columns ``system``, ``frames`` (of a run), ``masked`` (rate of masked joints), ``clear``
-        (of the same joints without masks), ``others`` (of the other joints in frames with masks)
-        and ``joints``, the number of masked ones.
+        Columns ``method``, ``seed``, ``frames`` (of a run), ``masked`` (rate of masked joints),
+        ``clear`` (of the same joints without masks), ``others`` (of the other joints in frames with
+        masks) and ``joints``, the number of masked ones.
     """
     rows = []
     for length, each in found.items():
-        shown = each.videos.since > 0
         others = [
-            ~mask if inside else np.zeros_like(mask)
-            for mask, inside in zip(each.masked, shown, strict=True)
+            ~mask & (since > 0) for mask, since in zip(each.masked, each.videos.since, strict=True)
         ]
-        number = sum(int(mask.sum()) for mask in each.masked)
-        for name, results in each.results.items():
-            rows.append(
-                {
-                    "system": name,
-                    "frames": length,
-                    "masked": results.rate(each.masked),
-                    "clear": clear[name].rate(each.masked),
-                    "others": results.rate(others),
-                    "joints": number,
-                }
-            )
-    return pd.DataFrame(rows)
+        joints = sum(int(mask.sum()) for mask in each.masked)
+        for method, several in each.results.items():
+            for seed, (results, without) in enumerate(zip(several, clear[method], strict=True)):
+                rates = (results.rate(each.masked), without.rate(each.masked), results.rate(others))
+                rows.append((method, seed, length, *rates, joints))
+    names = ["method", "seed", "frames", "masked", "clear", "others", "joints"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def since_table(found: MaskedResults) -> pd.DataFrame:
     """Return the fractions of masked joints that are right by the frames since the last clear one.
 
     Returns:
-        Columns ``system``, ``since`` and ``masked``.
+        Columns ``method``, ``seed``, ``since`` and ``masked``.
     """
     rows = []
     for since in range(1, found.videos.rule.frames + 1):
-        at = found.videos.since == since
         where = [
-            mask if here else np.zeros_like(mask)
-            for mask, here in zip(found.masked, at, strict=True)
+            mask & (at == since) for mask, at in zip(found.masked, found.videos.since, strict=True)
         ]
-        for name, results in found.results.items():
-            rows.append({"system": name, "since": since, "masked": results.rate(where)})
-    return pd.DataFrame(rows)
+        for method, several in found.results.items():
+            rows += [(method, seed, since, one.rate(where)) for seed, one in enumerate(several)]
+    return pd.DataFrame(rows, columns=["method", "seed", "since", "masked"])
+
+
+def rate_panels(table: pd.DataFrame, found: MaskedResults) -> dict[str, pd.DataFrame]:
+    """Return the rates of a ``masked_table``, and of each frame of some runs, for ``show_rates``.
+
+    Returns:
+        Means over seeds, a column for each method: rows are the frames of a run, and in the last
+        panel the frames since the last clear one.
+    """
+    methods = list(table["method"].unique())
+    panels = {"masked joints": (table, "frames", "masked")}
+    panels["the same joints without masks"] = table, "frames", "clear"
+    longest = f"masked joints in runs of {found.videos.rule.frames}"
+    panels[longest] = since_table(found), "since", "masked"
+    return {
+        heading: rows.groupby([x, "method"])[y].mean().unstack()[methods]
+        for heading, (rows, x, y) in panels.items()
+    }
+
+
+def summarize_masked(table: pd.DataFrame) -> str:
+    """Return what was found in the longest runs of a ``masked_table``, in a sentence."""
+    frames = table["frames"].max()
+    means = table[table["frames"] == frames].groupby("method", sort=False)[["masked", "clear"]]
+    parts = [
+        f"{method} finds {100 * row['masked']:.0f} % ({100 * row['clear']:.0f} % without masks)"
+        for method, row in means.mean().iterrows()
+    ]
+    return f"joints masked for {frames} frames: {'; '.join(parts)}"
+
+
+def summarize_visibility(table: pd.DataFrame) -> str:
+    """Return the rates of a ``visibility_table`` in a sentence."""
+    means = table.groupby("method", sort=False)[["hidden", "visible"]].mean()
+    return "; ".join(
+        f"{method} finds {100 * row['hidden']:.0f} % of hidden and {100 * row['visible']:.0f} % of "
+        "visible joints"
+        for method, row in means.iterrows()
+    )
 
 
 def hidden_joints(dataset: SampleSource) -> list[BoolArray]:
@@ -188,6 +232,18 @@ def hidden_joints(dataset: SampleSource) -> list[BoolArray]:
     return [dataset[index].keypoints[..., 2] == _HIDDEN for index in range(len(dataset))]
 
 
-def visible_joints(dataset: SampleSource) -> list[BoolArray]:
-    """Return which joints (N, K) of each frame are visible."""
-    return [dataset[index].keypoints[..., 2] > _HIDDEN for index in range(len(dataset))]
+def visibility_table(
+    results: Mapping[str, Sequence[JointResults]], hidden: Sequence[BoolArray]
+) -> pd.DataFrame:
+    """Return the fractions of ``hidden`` and other joints that are right.
+
+    Returns:
+        Columns ``method``, ``seed``, ``hidden`` and ``visible``.
+    """
+    visible = [~mask for mask in hidden]  # joints without a label count in no rate
+    rows = [
+        (method, seed, each.rate(hidden), each.rate(visible))
+        for method, several in results.items()
+        for seed, each in enumerate(several)
+    ]
+    return pd.DataFrame(rows, columns=["method", "seed", "hidden", "visible"])

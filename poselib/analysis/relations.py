@@ -240,8 +240,13 @@ def most_hidden(clips: Sequence[RelatedClip], count: int) -> list[tuple[int, int
 def relation_row(related: RelatedClip, frame: int, title: str = "") -> RelationRow:
     """Return a frame of a clip beside its matrices, as a row of ``show_relation_rows``."""
     sample, relations = related.clip.frames[frame], related.relations
-    matrices = (as_array(each[frame]) for each in (relations.correlation, relations.weights))
-    return RelationRow(sample.image, sample.keypoints, *matrices, title=title)
+    return RelationRow(
+        sample.image,
+        sample.keypoints,
+        as_array(relations.correlation[frame]),
+        as_array(relations.weights[frame]),
+        title,
+    )
 
 
 def as_array(values: Tensor) -> FloatArray:

@@ -7,24 +7,32 @@ from itertools import groupby
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from poselib.analysis.occlusion import JointResults
 from poselib.data.loaders import SampleSource
 from poselib.data.occlusion import MaskedVideos
-from poselib.plots.panels import Panel, Window, window_around
+from poselib.plots.panels import Panel, Window, show_panels, window_around
+from poselib.skeletons import Skeleton
 from poselib.structures import Sample
 from poselib.typing import BoolArray
 
+_COLUMNS = 6
+
 
 def masked_runs(videos: MaskedVideos) -> list[range]:
-    """Return the frames of each masked run, and the clear one before it if there is one."""
+    """Return the frames of each masked run, and the clear one before it if there is one.
+
+    Runs that the end of their video cuts short are left out, unless all are as short.
+    """
     runs, first = [], 0
     for clear, frames in groupby(videos.since == 0):
         last = first + len(list(frames))
         if not clear:
             runs += _apart(range(first, last), videos)
         first = last
-    return runs
+    longest = max(map(len, runs), default=0)
+    return [run for run in runs if len(run) == longest]
 
 
 def rank_strips(
@@ -65,21 +73,63 @@ def rank_strips(
 
 
 def best_and_worst(ranked: pd.DataFrame, count: int) -> list[tuple[str, int, int]]:
-    """Return strips of large gain, then of most joints that the first system did not find.
+    """Return strips of the largest gains, then of most joints that the first system did not find.
 
     Returns:
-        ``"recovered"`` or ``"failed"``, the strip and the track of each; no strip twice.
+        ``"recovered"`` or ``"failed"``, the strip and the track of each, at most ``count`` of a
+        kind; no strip twice, none without a gain and none without a wrong joint.
     """
     table = ranked.assign(wrong=ranked["joints"] - ranked["right"])
     chosen: list[tuple[str, int, int]] = []
     for kind, column in (("recovered", ["gain", "right"]), ("failed", ["wrong", "joints"])):
-        left = table[~table["strip"].isin([strip for _, strip, _ in chosen])]
+        known = table["strip"].isin([strip for _, strip, _ in chosen])
+        left = table[~known & (table[column[0]] > 0)]
         first = left.sort_values(column, ascending=False, kind="stable").drop_duplicates("strip")
         chosen += [
             (kind, int(strip), int(track))
             for strip, track in zip(first["strip"][:count], first["track"][:count], strict=True)
         ]
     return chosen
+
+
+def strip_figures(
+    strips: Sequence[range],
+    dataset: SampleSource,
+    shown: SampleSource,
+    joints: Sequence[BoolArray],
+    results: Mapping[str, JointResults],
+    skeleton: Skeleton,
+    *,
+    word: str = "masked",
+    count: int = 2,
+) -> dict[str, Figure]:
+    """Draw strips of each kind of ``best_and_worst``; a kind without a strip lacks.
+
+    Args:
+        strips: positions of consecutive frames.
+        dataset, shown, joints: see ``strip_panels``.
+        results: of two systems by name; the gain is that of the first.
+        word: what the joints are, such as ``"hidden"``.
+        count: strips of a kind at most.
+    """
+    ranked = rank_strips(strips, dataset, joints, *results.values())
+    columns = min(_COLUMNS, max(map(len, strips), default=1))
+    panels: dict[str, list[Panel]] = {}
+    for kind, number, track in best_and_worst(ranked, count):
+        panels.setdefault(kind, []).extend(
+            strip_panels(strips[number], track, dataset, shown, joints, results, columns)
+        )
+    return {
+        kind: show_panels(
+            each,
+            skeleton,
+            columns=columns,
+            marked=f"{word}, wrong",
+            right=f"{word}, right",
+            title=f"{word.capitalize()} joints, {kind}: {' beside '.join(results)}",
+        )
+        for kind, each in panels.items()
+    }
 
 
 def strip_panels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from poselib.data.catalog import KeypointDataset, Split, cache_in_memory, training_dataset_for
@@ -14,6 +15,7 @@ from poselib.experiments.training import init_system
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
 from poselib.skeletons import Skeleton
+from poselib.systems import System
 
 
 def load_or_init(
@@ -118,6 +120,46 @@ def load_seeds(
                 f"parameter {parameter!r}: {path} and {paths[0]} are not trainings of one system; "
                 f"they differ in {', '.join(differing)}"
             )
+    return loaded
+
+
+def load_methods(
+    given: Mapping[str, tuple[str, str, str, str]],
+    preset: str,
+    dataset: str,
+    folder: str = "",
+    *,
+    seed: int = 0,
+    needed: Sequence[str] = (),
+) -> dict[str, list[System]]:
+    """Load the systems of several methods, each trained with one or more seeds.
+
+    Args:
+        given: by the name of a method, the name of its system, the files and options as in
+            ``load_seeds``, and the notebook's parameter that holds the files. Methods without files
+            are left out, unless none has any.
+        preset, dataset, folder, seed: see ``load_seeds``.
+        needed: methods that are not left out.
+
+    Raises:
+        FileNotFoundError: a file is absent.
+        ValueError: as ``load_seeds``.
+    """
+    none = not any(files for _, files, _, _ in given.values())
+    loaded: dict[str, list[System]] = {}
+    for method, (name, files, options, parameter) in given.items():
+        if files or none or method in needed:
+            several = load_seeds(
+                files,
+                preset,
+                dataset,
+                folder,
+                name=name,
+                options=options,
+                seed=seed,
+                parameter=parameter,
+            )
+            loaded[method] = [checkpoint.system for checkpoint in several]
     return loaded
 
 

@@ -126,7 +126,8 @@ def show_rates(
             raise ValueError(f"panel {heading!r} has the lines {list(table)}, not {names}")
         for n, name in enumerate(names):
             color = LINES[n % len(LINES)]
-            ax.plot(table.index, table[name], color=color, marker="osD^vPX"[n % 7], ms=4.5, lw=1.6)
+            marker: dict[str, Any] = {"marker": "osD^vPX"[n % 7], "ms": 4.5, "clip_on": False}
+            ax.plot(table.index, table[name], color=color, lw=1.6, **marker)
         ax.set(ylim=(0, 1), xlabel=label, title=heading)
         ax.set_xticks(list(table.index))
     axes[0].set_ylabel(ylabel)

@@ -12,14 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
 from poselib.plots.poses import as_people, draw_poses, draw_truth
-from poselib.plots.style import ALERT, GREEN, WHITE, partner_colors
+from poselib.plots.style import ALERT, GREEN, WHITE, Color, partner_colors
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import FloatArray
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom; px
-_RING = style.marker_style("o", 9, "none", ALERT, 1.6)
-_HIT = style.marker_style("o", 9, "none", GREEN, 1.6)
 _MARGIN = 0.15  # around what a window must show, of its side
 
 
@@ -85,14 +83,14 @@ def show_panels(
                 x, y = np.stack([ring, target], axis=-1)
                 ax.plot(x, y, color=WHITE, linewidth=2.6, zorder=5)
                 ax.plot(x, y, color=ALERT, linewidth=1.2, zorder=6, gid="belongs")
-        for points, ring, gid in ((panel.rings, _RING, "marked"), (panel.hits, _HIT, "right")):
-            ax.plot(*points.T, **style.marker_style("o", 9, "none", WHITE, 3.2), zorder=7)
-            ax.plot(*points.T, **ring, zorder=8, gid=gid)
+        for points, color, gid in ((panel.rings, ALERT, "marked"), (panel.hits, GREEN, "right")):
+            ax.plot(*points.T, **_ring(WHITE, columns, 3.2), zorder=7)
+            ax.plot(*points.T, **_ring(color, columns), zorder=8, gid=gid)
     entries = dict(style.VISIBILITY)
     if any(len(panel.rings) for panel in cut):
-        entries[marked] = _RING
+        entries[marked] = _ring(ALERT, columns)
     if any(len(panel.hits) for panel in cut):
-        entries[right] = _HIT
+        entries[right] = _ring(GREEN, columns)
     if any(np.isfinite(panel.targets).all(axis=-1).any() for panel in cut):
         entries["correct position"] = {"color": ALERT, "linewidth": 1.2}
     style.legend_below(figure, entries)
@@ -115,6 +113,11 @@ def window_around(points: ArrayLike, size: tuple[int, int]) -> Window:
     left, top = (int(v) for v in np.floor(first))
     right, bottom = (int(v) for v in np.ceil(first + side))
     return left, top, min(right, width), min(bottom, height)
+
+
+def _ring(color: Color, columns: int, width: float = 1.6) -> dict[str, Any]:
+    """Return the style of a ring, smaller in small panels."""
+    return style.marker_style("o", 9 if columns <= 4 else 6.5, "none", color, width)
 
 
 def _cut(panel: Panel, skeleton: Skeleton) -> Panel:

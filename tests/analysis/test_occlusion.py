@@ -15,8 +15,11 @@ from poselib.analysis.occlusion import (
     find_masked,
     hidden_joints,
     masked_table,
+    rate_panels,
     since_table,
-    visible_joints,
+    summarize_masked,
+    summarize_visibility,
+    visibility_table,
 )
 from poselib.data.occlusion import MaskedVideos, MaskRule
 from poselib.engine.inference import PredictOptions
@@ -65,34 +68,47 @@ def test_joints_are_right_where_pck_counts_them() -> None:
     mine = np.concatenate(results.right)
     np.testing.assert_allclose(np.nanmean(mine, axis=0), rates)
     assert 0.1 < part_rates(rates, POSETRACK18)["total"] < 0.9 and rates[0] == 0
-    hidden, visible = hidden_joints(FRAMES), visible_joints(FRAMES)
-    counts = [sum(int(mask.sum()) for mask in each) for each in (hidden, visible)]
-    every = (results.rate(hidden) * counts[0] + results.rate(visible) * counts[1]) / sum(counts)
-    labeled = truth[..., 2] > 0
-    assert every == pytest.approx(mine[labeled].mean())
+    hidden, seen = hidden_joints(FRAMES), truth[..., 2]
+    (row,) = visibility_table({"a": [results]}, hidden).itertuples()
+    assert row.hidden == pytest.approx(mine[seen == 1].mean())
+    assert row.visible == pytest.approx(mine[seen == 2].mean())
     assert np.isnan(results.rate([np.zeros_like(mask) for mask in hidden]))
 
 
 def test_rates_under_masks_and_by_frame() -> None:
     rule = MaskRule(frames=2, clear=2, joints=3)
-    systems = {"a": (middle_system(), OPTIONS)}
-    found = find_masked(systems, FRAMES, [1, 2], rule, 5, threshold=0.6)
+    methods = {"a": ([middle_system(), middle_system(3)], OPTIONS)}
+    found = find_masked(methods, FRAMES, [1, 2], rule, 5, threshold=0.6)
     assert list(found) == [1, 2] and found[1].videos.rule.frames == 1
     two = found[2]
+    first = two.results["a"][0]
     masks = MaskedVideos(FRAMES, rule, 5)
     for index, mask in enumerate(two.masked):
         assert (mask == masks.masked(index, FRAMES[index])).all()
-    clear = {"a": constant_results(1.0)}
-    table = masked_table(found, clear).set_index("frames")
+    clear = {"a": [constant_results(1.0)] * 2}
+    table = masked_table(found, clear)
+    assert table["seed"].tolist() == [0, 1, 0, 1]
+    table = table[table["seed"] == 0].set_index("frames")
     assert (table["clear"] == 1).all()
     assert table.loc[2, "joints"] == sum(int(mask.sum()) for mask in two.masked)
-    right = np.concatenate([r[m] for r, m in zip(two.results["a"].right, two.masked, strict=True)])
+    right = np.concatenate([r[m] for r, m in zip(first.right, two.masked, strict=True)])
     assert table.loc[2, "masked"] == pytest.approx(np.nanmean(right))
-    shown = [r[~m] for r, m, since in zip(two.results["a"].right, two.masked, masks.since,
+    shown = [r[~m] for r, m, since in zip(first.right, two.masked, masks.since,
                                           strict=True) if since]  # fmt: skip
     assert table.loc[2, "others"] == pytest.approx(np.nanmean(np.concatenate(shown)))
     last = np.concatenate([
-        r[m] for r, m, since in zip(two.results["a"].right, two.masked, masks.since, strict=True)
+        r[m] for r, m, since in zip(first.right, two.masked, masks.since, strict=True)
         if since == 2
     ])  # fmt: skip
-    assert since_table(two)["masked"].tolist()[1] == pytest.approx(np.nanmean(last))
+    assert since_table(two).query("seed == 0")["masked"].tolist()[1] == pytest.approx(
+        np.nanmean(last)
+    )
+    panels = rate_panels(masked_table(found, clear), two)
+    assert [list(panel.index) for panel in panels.values()] == [[1, 2]] * 3
+    mean = masked_table(found, clear).groupby("frames")["masked"].mean()
+    np.testing.assert_allclose(panels["masked joints"]["a"], mean)
+    found_two, clear_two = 100 * mean[2], 100
+    words = f"joints masked for 2 frames: a finds {found_two:.0f} % ({clear_two} % without masks)"
+    assert summarize_masked(masked_table(found, clear)) == words
+    seen = visibility_table(clear, two.masked)
+    assert summarize_visibility(seen) == "a finds 100 % of hidden and 100 % of visible joints"

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from poselib.analysis.strips import best_and_worst, masked_runs, rank_strips, strip_panels
+from poselib.analysis.strips import (
+    best_and_worst,
+    masked_runs,
+    rank_strips,
+    strip_figures,
+    strip_panels,
+)
 from poselib.data.boxes import keypoint_boxes
 from poselib.data.occlusion import MaskedVideos, MaskRule
+from poselib.skeletons import POSETRACK18
 from tests.analysis.factories import CLIP_FRAMES as FRAMES
 from tests.analysis.factories import constant_results
 
@@ -14,6 +21,8 @@ from tests.analysis.factories import constant_results
 def test_runs_begin_with_the_clear_frame_before_them() -> None:
     videos = MaskedVideos(FRAMES, MaskRule(frames=2, clear=1))
     assert masked_runs(videos) == [range(3), range(3, 6), range(6, 9), range(9, 12)]
+    cut = MaskedVideos(FRAMES, MaskRule(frames=2, clear=2))
+    assert masked_runs(cut) == [range(1, 4), range(7, 10)]
     always = MaskedVideos(FRAMES, MaskRule(frames=4, clear=0))
     assert masked_runs(always) == [range(6), range(6, 12)]
 
@@ -30,6 +39,14 @@ def test_strips_are_ranked_by_what_one_system_found_and_the_other_did_not() -> N
     assert ranked.to_numpy().tolist() == [[0, 0, 2, 2, 2], [1, 0, 5, 1, 1]]
     assert best_and_worst(ranked, 1) == [("recovered", 0, 0), ("failed", 1, 0)]
     assert best_and_worst(ranked, 5) == [("recovered", 0, 0), ("recovered", 1, 0)]
+    assert best_and_worst(ranked.assign(gain=0), 5) == [("failed", 1, 0)]
+    two = {"a": mine, "b": other}
+    drawn = strip_figures(strips, FRAMES, FRAMES, joints, two, POSETRACK18, word="hidden", count=1)
+    assert list(drawn) == ["recovered", "failed"]
+    for figure, titles in zip(drawn.values(), (["a: 2 of 2"], ["a: 1 of 5"]), strict=True):
+        assert len(figure.axes) == 9 and figure.axes[4].get_title() in titles
+    names = [text.get_text() for text in drawn["failed"].legends[0].get_texts()]
+    assert "hidden, wrong" in names and "hidden, right" in names
 
 
 def test_a_strip_shows_truth_and_systems_with_rings() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from poselib.engine.checkpoints import save_system
-from poselib.experiments.loading import load_seeds
+from poselib.experiments.loading import load_methods, load_seeds
 from poselib.experiments.training import init_system
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO, CROWDPOSE
@@ -63,3 +63,18 @@ def test_options_that_are_wanted_are_those_of_every_system(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=f"'shared': {path} has separate=true, not separate=false"):
         load_seeds(path, "small", "crowd", **given)
     assert len(load_seeds(saved(tmp_path, 1, separate=False), "small", "crowd", **given)) == 1
+
+
+def test_methods_without_files_are_left_out_unless_none_has_any(tmp_path: Path) -> None:
+    files = " ".join(saved(tmp_path, seed) for seed in (0, 1))
+
+    def load(first: str, second: str, preset: str = "smoke", needed: tuple[str, ...] = ()):
+        given = {"A": ("dekr", first, "", "a"), "B": ("dekr", second, "separate=false", "b")}
+        return load_methods(given, preset, "crowd", needed=needed)
+
+    assert {name: len(several) for name, several in load(files, "").items()} == {"A": 2}
+    untrained = load("", "")
+    assert list(untrained) == ["A", "B"] and not untrained["B"][0].options["separate"]
+    assert list(load(files, "", needed=("B",))) == ["A", "B"]
+    with pytest.raises(ValueError, match="parameter 'b' needs the file"):
+        load(files, "", "small", needed=("B",))
