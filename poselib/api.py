@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from poselib.data.image_folder import ImageLike, Images, ImageSamples
 from poselib.data.image_io import image_size
@@ -100,7 +101,8 @@ class Predictor:
         Returns:
             The poses of each image, px of the image as a viewer shows it, the highest person score
             first; of ``boxes`` that are arrays, in their order. Files and PIL images are turned as
-            their EXIF orientation asks.
+            their EXIF orientation asks. Of a video, a generator of the poses of each frame, with
+            tracks and its time.
 
         Raises:
             FileNotFoundError: a file is absent; before anything is predicted.
@@ -111,7 +113,8 @@ class Predictor:
         if isinstance(images, Video) or (isinstance(images, str | Path) and is_video_file(images)):
             video = images if isinstance(images, Video) else open_video(images)
             chosen.check_sizes([Path(video.name)], [video.size])
-            return (poses for _, poses in follow(chosen.stream(video), video))
+            frames = tqdm(video, total=video.frames, disable=not progress, desc=video.name)
+            return (poses for _, poses in follow(chosen.stream(video), frames))
         samples, several = _samples(images)
         sizes = [image_size(path, upright=True) for path in samples.paths]
         chosen.check_sizes(samples.paths, sizes)

@@ -25,6 +25,7 @@ VIDEO_SUFFIXES = (
 )
 # Packets between a frame and one that is stored before it but shown after it.
 _REORDERED = 32
+_MOST = 1000  # frames a second
 # Intervals of a constant frame rate may differ by this many seconds: some formats round to 1 ms.
 _ROUNDING = 0.0021
 
@@ -121,6 +122,20 @@ def open_inputs(
     return [path for path in paths if path not in videos], videos
 
 
+def native_name(path: Path) -> str:
+    """Return the name by which FFmpeg knows a file: in full, as ``a:b.mp4`` has it ask a server.
+
+    Raises:
+        ValueError: the name is not text, which ends OpenCV's process.
+    """
+    name = os.path.abspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{path}: a video must have a name that is text; rename it") from error
+    return name
+
+
 class FrameFiles:
     """A video whose frames are image files, evenly spaced in time; see ``Video``.
 
@@ -132,12 +147,12 @@ class FrameFiles:
     Raises:
         FileNotFoundError: a file is absent.
         ValueError: there is none, one is not an image or cut short, or they differ in size; or
-            ``fps`` is not a positive number.
+            ``fps`` is out of range.
     """
 
     def __init__(self, paths: Sequence[Path], fps: float = FPS, name: str = "") -> None:
-        if not 0 < fps < np.inf:
-            raise ValueError(f"fps must be a positive number, not {fps!r}")
+        if not 0 < fps <= _MOST:
+            raise ValueError(f"fps must be above 0 and at most {_MOST}, not {fps!r}")
         if not paths:
             raise ValueError("no frames: a video needs at least one")
         sizes: dict[Size, str] = {}
@@ -187,7 +202,7 @@ class VideoFile:
             measured = (count - 1) / last
             self.rate = fps if abs(fps / measured - 1) < 0.01 else measured
         else:
-            self.rate = 1 / max(shortest, 1e-3)
+            self.rate = 1 / max(shortest, 1 / _MOST)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         time, number = -1.0, 0
@@ -216,7 +231,8 @@ class _Capture:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         level = cv2.utils.logging.setLogLevel(0)
         try:
-            self._capture: Any = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, self.options)
+            name = native_name(self.path)
+            self._capture: Any = cv2.VideoCapture(name, cv2.CAP_FFMPEG, self.options)
         finally:
             cv2.utils.logging.setLogLevel(level)
         if not self._capture.isOpened():

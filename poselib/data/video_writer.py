@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from poselib.data.video_files import native_name
 from poselib.structures import Size
 
 # Units of time in MP4, per second: of every usual frame rate, frames begin at whole ones.
@@ -89,7 +90,7 @@ class _H264:
         import av
 
         self._frame = av.VideoFrame.from_ndarray
-        self._file: Any = av.open(str(path), "w", format="mp4")
+        self._file: Any = av.open(native_name(path), "w", format="mp4")
         fps = Fraction(rate).limit_denominator(1001)
         # Quality as usual; the preset takes a fifth of the default's time.
         options = {"crf": "23", "preset": "veryfast"}
@@ -119,7 +120,7 @@ class _VP9:
         self._waiting: NDArray[np.uint8] | None = None
         with _without_messages():
             code = cv2.VideoWriter.fourcc(*"VP90")
-            self._file = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, size[::-1])
+            self._file = cv2.VideoWriter(native_name(path), cv2.CAP_FFMPEG, code, rate, size[::-1])
         if not self._file.isOpened():
             raise ValueError(f"{path}: OpenCV cannot write VP9 here; install PyAV: pip install av")
 

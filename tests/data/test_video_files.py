@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from poselib.data.image_io import read_image
 from poselib.data.video_files import Video, VideoFile, is_video_file, open_video
+from poselib.data.video_writer import VideoWriter
 from tests.data.factories.videos import (
     SIZE,
     h264_video,
@@ -117,6 +119,24 @@ def test_what_is_no_video_is_named(content: bytes, said: str, tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names of this kind")
+def test_names_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = opencv_video(tmp_path / "plain.mp4", 3).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for name in ("a:b.mp4", "http:b.mp4", "50%03d.mp4", "-i.mp4", "ü é.mp4"):
+        Path(name).write_bytes(content)
+        assert len(list(open_video(name))) == 3
+    strange = Path(os.fsdecode(b"bad\xff.mp4"))
+    try:
+        strange.write_bytes(content)
+    except OSError:
+        pytest.skip("no such names here")
+    with pytest.raises(ValueError, match="must have a name that is text"):
+        open_video(strange)
+    with pytest.raises(ValueError, match="must have a name that is text"):
+        VideoWriter(strange.with_suffix(".webm"), SIZE, 25)
+
+
 def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
     path = opencv_video(tmp_path / "a.webm", 0, code="VP90")
     with pytest.raises(ValueError, match=r"a.webm: (no frames|not a video)"):
@@ -176,8 +196,9 @@ def test_frames_must_be_whole_images_of_one_size(tmp_path: Path) -> None:
     cut(tmp_path / "walk" / "3.png")
     with pytest.raises(ValueError, match=r"3.png: truncated"):
         open_video(tmp_path / "walk")
-    with pytest.raises(ValueError, match="fps must be"):
-        open_video(tmp_path / "walk", fps=0)
+    for fps in (0, -1, float("nan"), 1e9):
+        with pytest.raises(ValueError, match="fps must be"):
+            open_video(tmp_path / "walk", fps=fps)
 
 
 def test_endings_of_video_files() -> None:
