@@ -191,7 +191,8 @@ def test_boxes_are_of_the_frames_of_one_video(
 ) -> None:
     row = {"image_id": 10, "category_id": 1, "bbox": [10, 10, 50, 100], "score": 0.9}
     (tmp_path / "boxes.json").write_text(json.dumps([row]))
-    start = ["--checkpoint", one_person, "--boxes", tmp_path / "boxes.json", "--out", tmp_path]
+    start = ["--checkpoint", one_person, "--boxes", tmp_path / "boxes.json"]
+    start += ["--out", tmp_path / "out"]
     status, _, error = run(capsys, film, *start)
     assert status == 2 and "the dataset has no image 10" in error
     opencv_video(tmp_path / "b.mp4", 2)
