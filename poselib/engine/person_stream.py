@@ -16,6 +16,7 @@ from poselib.data.loaders import collate
 from poselib.data.transforms import warp_sample
 from poselib.decoders.pose_nms import suppress_by_oks
 from poselib.engine.inference import device_of, mirrored
+from poselib.models.folding import fold
 from poselib.ops.normalization import normalize
 from poselib.structures import Poses, Sample
 from poselib.systems import System
@@ -24,6 +25,11 @@ from poselib.typing import FloatArray, IntArray
 # Crops that are in the network together: people of one frame, or of several images.
 _MOST = 64
 _NMS_OKS = 0.9  # as in SimpleBaseline's official code
+
+
+def folded(system: System) -> System:
+    """Return a system for many images: its network is prepared for inference, and a copy."""
+    return replace(system, model=fold(system.model))
 
 
 class PersonStream:

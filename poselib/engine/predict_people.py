@@ -12,9 +12,18 @@ from tqdm import tqdm
 from poselib.data.loaders import SampleSource
 from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import BoxSource, BoxTracks
-from poselib.engine.person_stream import PersonStream, distinct_poses, person_crop, person_poses
+from poselib.engine.person_stream import (
+    PersonStream,
+    distinct_poses,
+    folded,
+    person_crop,
+    person_poses,
+)
 from poselib.structures import Poses, Sample
 from poselib.systems import System
+
+# Images from which on it takes less time to prepare the network for inference.
+_MANY = 16
 
 
 @dataclass
@@ -54,11 +63,12 @@ def predict_people(
     """
     check_crop_options(systems[0], options)
     sequences = _sequences(systems[0], samples)
+    shown = folded(systems[0]) if len(samples) > _MANY else systems[0]
     found: list[dict[int, Poses]] = [{} for _ in systems]
     with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
         for first in range(0, len(sequences), options.batch_size):
             group = sequences[first : first + options.batch_size]
-            stream = PersonStream(systems[0], options.flip)
+            stream = PersonStream(shown, options.flip)
             window = options.renew or 1
             shared = options.renew is not None
             for start in range(0, max(len(each.indices) for each in group), window):

@@ -18,7 +18,13 @@ from poselib.engine.person_boxes import (
     BoxTracks,
     PersonBoxes,
 )
-from poselib.engine.person_stream import PersonStream, distinct_poses, person_crop, person_poses
+from poselib.engine.person_stream import (
+    PersonStream,
+    distinct_poses,
+    folded,
+    person_crop,
+    person_poses,
+)
 from poselib.engine.predict import check_person_options, detected_boxes
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Size
@@ -78,7 +84,7 @@ class PoseStream:
         check_person_options(system, self.options, detector, boxes)
         system.model.to(device_of(system) if device is None else device).eval()
         self._people = BoxTracks(system.crop_rule)
-        self._network = PersonStream(system, self.options.flip)
+        self._network = PersonStream(folded(system), self.options.flip)
         self._found = None
         if boxes is None:
             if detector is None:

@@ -29,8 +29,8 @@ def fold(model: _Network) -> _Network:
 
     Batch normalizations are folded into the convolutions before them: those that follow one in an
     ``nn.Sequential``, and ``bn1`` behind ``conv1``, as residual networks name them. Modules with a
-    method ``fold`` compose further layers. Weights are in the order of channels last, in which
-    convolutions take less time. Outputs differ by rounding alone.
+    method ``fold`` compose further layers. On a CPU weights are in the order of channels last, in
+    which convolutions take less time. Outputs differ by rounding alone.
 
     Args:
         model: on any device; stays as it is. The statistics of its normalizations are those of
@@ -49,7 +49,9 @@ def fold(model: _Network) -> _Network:
             convolution, norm = getattr(module, first), getattr(module, second)
             module.add_module(first, fold_norm(convolution, norm))
             module.add_module(second, nn.Identity())
-    return folded.requires_grad_(False).to(memory_format=torch.channels_last)
+    device = next((value.device for value in folded.parameters()), torch.device("cpu"))
+    form = torch.channels_last if device.type == "cpu" else torch.preserve_format
+    return folded.requires_grad_(False).to(memory_format=form)
 
 
 def fold_norm(convolution: _Convolution, norm: nn.Module) -> _Convolution:

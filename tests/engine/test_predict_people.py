@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poselib.data.clips import PersonClips
 from poselib.data.crops import CropRule, crop_person
 from poselib.data.loaders import collate
 from poselib.data.readers.detections import Boxes
 from poselib.data.transforms import crop_transform, warp_sample
+from poselib.engine import predict_people
 from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import AnnotatedBoxes, ListedBoxes, PersonBoxes
 from poselib.engine.predict import predict, predict_variants
@@ -36,6 +37,7 @@ from tests.engine.person_factories import (
 PLAIN = PredictOptions(flip=False)
 PEOPLE = np.array([[[40.0, 50], [50, 80]], [[150, 110], [140, 140]]])
 BOXES = AnnotatedBoxes()
+FEATURES = {"rpstn": "extractor", "jre": "features"}
 
 
 def assert_same(
@@ -254,3 +256,22 @@ def test_a_region_stays_while_its_person_does(per_frame: bool, renew: int | None
     system = replace(spot_system(True, CropRule(per_frame=per_frame)), model=Watching())
     predict(system, Frames({"a": frames}), replace(PLAIN, renew=renew), boxes=BOXES)
     assert len(shown) == 4 and (np.ptp(shown) < 1e-6) == (not per_frame)
+
+
+@pytest.mark.parametrize("name", ["rpstn", "jre"])
+def test_many_images_are_predicted_by_a_folded_copy(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, video = tiny(name), walkers()
+    before = {key: value.clone() for key, value in system.model.state_dict().items()}
+    seen: list[bool] = []
+
+    def note(module: nn.Module, *_: object) -> None:
+        seen.append(any(isinstance(each, nn.BatchNorm2d) for each in module.modules()))
+
+    system.model.get_submodule(FEATURES[name]).register_forward_pre_hook(note)
+    found = predict(system, video, PLAIN, boxes=BOXES)
+    monkeypatch.setattr(predict_people, "_MANY", 1)
+    assert_same(predict(system, video, PLAIN, boxes=BOXES), found)
+    assert seen[0] and not seen[-1]
+    assert all(torch.equal(value, before[key]) for key, value in system.model.state_dict().items())
