@@ -130,7 +130,8 @@ def _add_predict(commands: Commands) -> None:
     add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
-    add("--draw-score", type=float, help="do not draw people below it (0.3, or 0.1 of regression)")
+    explained = "do not draw people below it (0.3; 0.1 of regression and of crops)"
+    add("--draw-score", type=float, help=explained)
     add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
     add("--video", action="store_true", help="each folder is a video and its images are frames")
     add("--fps", type=float, help="frames a second of such a video (default 25)")

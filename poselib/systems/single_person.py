@@ -108,6 +108,7 @@ def single_person_system(
         decode_options=decode_options,
         multiple=multiple,
         flip_shift=_INDEX_SHIFT if options.frame == "index" else 0,
+        visualization_threshold=0.1,  # of a product of heatmap values
         clips=clips,
         frames=frames,
         crop=size,

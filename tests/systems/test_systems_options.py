@@ -212,6 +212,15 @@ def test_every_ablation_builds_the_network_that_it_always_built(
     assert system.visualization_threshold == expected and system.flip_shift == 0
 
 
+@pytest.mark.parametrize("name", ["rpstn", "jre"])
+def test_scores_of_boxes_times_heatmaps_are_drawn_from_a_tenth_on(name: str) -> None:
+    backbones = {"backbone": "hrnet_tiny"}
+    if name == "rpstn":
+        backbones |= {"initializer_backbone": "hrnet_tiny"}
+    system = build(name, COCO, height=64, width=64, **backbones)
+    assert system.visualization_threshold == 0.1
+
+
 @pytest.mark.parametrize("name", ["dekr", "grm", "logocap"])
 def test_official_weights_may_shift_the_mirrored_image(name: str) -> None:
     backbone = "hrnet_tiny_light" if name == "grm" else "hrnet_tiny"
