@@ -14,8 +14,10 @@ from PIL import Image
 
 import poselib
 from poselib.cli import main
+from poselib.data.synthetic.config import ClipConfig
 from poselib.engine.checkpoints import save_system
 from poselib.engine.person_boxes import AnnotatedBoxes
+from poselib.engine.predict import predict
 from poselib.engine.seed import seed_everything
 from poselib.engine.stream import PoseStream
 from poselib.skeletons import POSETRACK18
@@ -177,11 +179,27 @@ def test_a_video_is_followed(photos: Path, tmp_path: Path) -> None:
     assert isinstance(asked, PoseStream) and asked.boxes is None
 
 
+def test_a_dataset_of_videos_is_seen_in_the_order_of_time() -> None:
+    scenes = ClipConfig(size=64, frames=4)
+    data = poselib.open_dataset("clips", "val", count=2, scenes=scenes).cached()
+    seed_everything(3)
+    tiny: dict[str, Any] = {"backbone": "hrnet_tiny", "height": 64, "width": 64}
+    system = poselib.build(
+        "rpstn", data.skeleton, initializer_backbone="hrnet_tiny", channels=16, **tiny
+    )
+    whole = predict(system, data, boxes=AnnotatedBoxes())
+    model = poselib.load(system, boxes=AnnotatedBoxes())
+    for poses, expected in zip(model(data), whole, strict=True):
+        np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
+    alone = model(data[3])
+    assert np.abs(alone.scores - whole[3].scores).max() > 0
+
+
 # Evaluation and training
 
 
 def test_boxes_in_evaluation(jre: System, tmp_path: Path) -> None:
-    data = poselib.open_dataset("clips", "val", count=1)
+    data = poselib.open_dataset("clips", "val", count=1, scenes=ClipConfig(frames=3))
     model = poselib.load(jre)
     truth = poselib.evaluate(model, data, explain=False)
     same = poselib.evaluate(jre, data, boxes=AnnotatedBoxes(), explain=False)

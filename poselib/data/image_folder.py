@@ -82,6 +82,11 @@ class ImageSamples(Sequence[Sample]):
             for image, number in zip(self._listed, self._numbers, strict=True)
         ]
 
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """The video of each image of a dataset of frames; none of photographs."""
+        return tuple(getattr(self.images, "videos", ()))
+
     def __len__(self) -> int:
         return len(self.images)
 

@@ -52,8 +52,8 @@ class _Person:
     Attributes:
         box: (4,) of the next frame.
         score: of the box that was detected.
-        known: once found, so that the detector is asked when he or she is given up.
-        lost: frames since then.
+        known: once found, and no duplicate: the detector is asked when he or she is given up.
+        lost: so many frames in a row, also as a duplicate.
     """
 
     box: FloatArray
@@ -125,8 +125,7 @@ class FollowedBoxes:
                 person.box = around[row]
             person.known |= certain and bool(kept[row])
             person.lost = 0 if certain and kept[row] else person.lost + 1
-            duplicate = not kept[row] and not person.known  # someone else, detected once more
-            if duplicate or person.lost >= self.options.patience or _outside(person.box, sample):
+            if person.lost >= self.options.patience or _outside(person.box, sample):
                 del self.people[track]
                 self.asked &= not person.known
         return poses[np.flatnonzero(kept)]

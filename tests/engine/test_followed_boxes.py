@@ -53,6 +53,14 @@ def test_who_is_lost_is_given_up_and_gets_a_new_number() -> None:
     assert detector.calls == [0, 7, 9]
 
 
+def test_numbers_are_never_used_again() -> None:
+    steady, comes = (120, 50), (30, 40)
+    detector = Detector([[steady, comes], *[[steady], [steady, comes]] * 3])
+    frames = [frame(steady, (*comes, float(n % 4 < 2))) for n in range(15)]
+    found = [each for each in tracks(follow(detector, frames, every=4, patience=1)) if each != [0]]
+    assert found[::3] == [[0, 1], [0, 2], [0, 3], [0, 4]]
+
+
 def test_a_person_is_lost_for_some_frames_without_harm() -> None:
     detector = Detector([[(30, 40)]])
     lights = [1, 1, 0, 0, 1, 0, 0, 1]
@@ -78,6 +86,7 @@ def test_who_leaves_the_image_is_given_up() -> None:
     stream = PoseStream(running, detector, options=plain)
     found = [stream.step(frame(), time) for time in range(9)]
     last = max(n for n, poses in enumerate(found) if len(poses))
+    assert last < 8
     assert found[last].keypoints[..., 0].min() > SIZE[1]
     assert detector.calls == [0, *range(last + 1, 9)]
 
