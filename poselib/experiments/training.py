@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,18 @@ from poselib.experiments.provenance import provenance
 from poselib.experiments.runs import plain
 from poselib.models.hrnet import HRNetTrunk
 from poselib.models.pretrained import load_backbone
-from poselib.models.start_weights import IMAGENET, has_classifiers, load_backbones
+from poselib.models.start_weights import (
+    IMAGENET,
+    backbones_of,
+    has_classifiers,
+    load_backbones,
+)
 from poselib.ops.io import write_json
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 from poselib.systems import OptionValue, System, build, known_options
+
+logger = logging.getLogger(__name__)
 
 HEADLINES = ("AP", "AP50", "AP75", "AR")
 
@@ -47,7 +55,8 @@ def init_system(
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
             the name of a classifier, or a file; empty for random weights; None for the preset's,
             for networks with a backbone. See ``models.pretrained.load_backbone`` and, of networks
-            of one person, ``models.start_weights.load_backbones``.
+            of one person, ``models.start_weights.load_backbones``: those may have several, and
+            are given several files with commas between, the last that fits winning.
         options: of the system; None is a value like others, for options that have it.
 
     Raises:
@@ -164,9 +173,12 @@ def _start_from(system: System, source: str, stages: int) -> None:
         full = str(system.options["backbone"]).removesuffix("_light")
         load_backbone(system.model, full if source == IMAGENET else source, stages)
         return
-    file = Path(source)
-    known = stored_keypoints(file) if file.is_file() else ()
-    load_backbones(system.model, source, system.skeleton.keypoints, known)
+    missing = set(backbones_of(system.model)) or {""}
+    for each in source.split(","):
+        known = stored_keypoints(Path(each)) if Path(each).is_file() else ()
+        missing -= load_backbones(system.model, each, system.skeleton.keypoints, known)
+    if missing:
+        logger.warning("%s: fits not %s: random weights stay", source, ", ".join(sorted(missing)))
 
 
 def _recipe(preset: Preset, samples: int, seed: int, seconds: float, steps: int) -> TrainConfig:

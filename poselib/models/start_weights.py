@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,11 +37,11 @@ def load_backbones(
     source: str | Path,
     keypoints: Sequence[str] = (),
     known: Sequence[str] = (),
-) -> None:
-    """Load the weights of all backbones of a network, and of the heads behind them.
+) -> set[str]:
+    """Load the weights of the backbones of a network, and of the heads behind them.
 
-    A backbone that the weights do not fit stays as it is, with a warning, as long as they fit
-    another one: the features of a video network may have another depth than its initializer.
+    A backbone that the weights do not fit stays as it is, as long as they fit another one: the
+    features of a video network may have another depth than its initializer.
 
     Args:
         model: of heatmaps of one person, changed in place.
@@ -53,6 +52,9 @@ def load_backbones(
             name are loaded.
         known: names of the keypoints of the file; if not given, a head of as many maps is taken
             for one of the same.
+
+    Returns:
+        The names of the backbones that were loaded.
 
     Raises:
         FileNotFoundError: the file does not exist, or the weights cannot be downloaded.
@@ -67,7 +69,7 @@ def load_backbones(
                 kind = type(part).__name__
                 raise ValueError(f"there are no ImageNet weights of {kind}: give a file")
             _load(part, _classifier(name))
-        return
+        return set(parts)
     file = Path(source).is_file() or str(source).endswith(FILE_SUFFIXES)
     weights = read_weights(source) if file else _classifier(str(source))
     weights = {name.removeprefix("features."): value for name, value in weights.items()}
@@ -81,10 +83,7 @@ def load_backbones(
     if len(reports) == len(parts):
         name, report = next(iter(reports.items()))
         raise ValueError(f"{source} fits no backbone of {type(model).__name__}: {name}: {report}")
-    for name, report in reports.items():
-        warnings.warn(
-            f"{source} does not fit {name}, which keeps its weights: {report}", stacklevel=2
-        )
+    return set(parts) - set(reports)
 
 
 def _name(part: nn.Module) -> str | None:

@@ -126,13 +126,25 @@ def test_weights_of_mpii_start_the_video_network(tmp_path: Path) -> None:
     assert torch.equal(model.propagator.fusion.weight, drawn.propagator.fusion.weight)
 
 
-def test_weights_of_one_depth_leave_the_other_backbone(tmp_path: Path) -> None:
-    torch.save(HeatmapNetwork("resnet18", 4).state_dict(), tmp_path / "a.pth")
-    model = PropagationNetwork(4, replace(CONFIG, initializer_backbone="resnet34"))
-    with pytest.warns(UserWarning, match=r"a\.pth does not fit initializer\.features, which keeps"):
-        load_backbones(model, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"a\.pth fits no backbone of HeatmapNetwork: features: "):
-        load_backbones(HeatmapNetwork("resnet50", 4), tmp_path / "a.pth")
+def test_weights_of_one_depth_leave_the_other_backbone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for depth in (18, 34):
+        torch.save(HeatmapNetwork(f"resnet{depth}", 13).state_dict(), tmp_path / f"{depth}.pth")
+    model = PropagationNetwork(13, replace(CONFIG, initializer_backbone="resnet34"))
+    assert load_backbones(model, tmp_path / "18.pth") == {"extractor"}
+    with pytest.raises(ValueError, match=r"18\.pth fits no backbone of HeatmapNetwork: features: "):
+        load_backbones(HeatmapNetwork("resnet50", 4), tmp_path / "18.pth")
+    preset = replace(get_preset("smoke", "synthetic", "hae"), options={})
+    options = {"backbone": "resnet18", "initializer_backbone": "resnet34"}
+    one, two = str(tmp_path / "18.pth"), f"{tmp_path / '18.pth'},{tmp_path / '34.pth'}"
+    init_system(preset, PENN_ACTION, 0, "rpstn", pretrained=one, **options)
+    assert "18.pth: fits not initializer.features: random weights stay" in caplog.text
+    caplog.clear()
+    system = init_system(preset, PENN_ACTION, 0, "rpstn", pretrained=two, **options)
+    assert not caplog.text
+    head = torch.load(tmp_path / "34.pth", weights_only=True)["final_layer.weight"]
+    assert torch.equal(system.model.initializer.final_layer.weight, head)
 
 
 def test_what_cannot_be_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
