@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -186,9 +187,10 @@ def _panel(
     index: int,
     window: Window,
 ) -> Panel:
-    """Return a panel of one person's pose in a frame."""
+    """Return a panel of one person's pose in a frame, of which all joints are drawn."""
     own = [] if row is None else [row]
     truth, poses = sample.keypoints[own], results.poses[index][np.array(own, np.int64)]
+    poses = replace(poses, scores=(poses.scores > 0).astype(np.float32))
     right, marked = results.right[index][own], joints[own] if own else joints[:0]
     good, bad = marked & (right == 1), marked & (right == 0)
     count = int((good | bad).sum())

@@ -53,11 +53,13 @@ def test_a_strip_shows_truth_and_systems_with_rings() -> None:
     videos = MaskedVideos(FRAMES, MaskRule(frames=2, clear=1))
     masked = [videos.masked(index, FRAMES[index]) for index in range(len(FRAMES))]
     results = {"good": constant_results(1.0), "bad": constant_results(0.0)}
+    results["good"].poses[2].scores[:] = 0.01  # drawn all the same
     panels = strip_panels(range(3), 0, FRAMES, videos, masked, results, columns=2)
     assert [panel.title for panel in panels[:4]] == [
         "truth, frame 0", "truth, frame 2", "good", f"good: {masked[2].sum()} of {masked[2].sum()}"
     ]  # fmt: skip
     assert [panel.poses is None for panel in panels] == [True, True] + [False] * 4
+    assert (panels[3].poses.scores == 1).all()  # type: ignore[union-attr]
     assert (panels[1].image == FRAMES[2].image).all()
     assert (panels[3].image == videos[2].image).all()
     marked = FRAMES[2].keypoints[masked[2], :2]
