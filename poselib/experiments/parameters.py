@@ -136,14 +136,22 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
     for name, value in values.items():
         if not (isinstance(value, str) and value and _PATHS.fullmatch(name)):
             continue
-        if (folder / value).exists():
-            continue
+        # First weights may be those of several files.
+        parts = value.split(",") if name == "pretrained" else [value]
+        found = [_absolute(part, folder) for part in parts]
         named_model = name.startswith("checkpoint") and value.isidentifier()
-        if Path(value).exists():
-            values[name] = str(Path(value).resolve())
+        if any(found):
+            values[name] = ",".join(new or old for new, old in zip(found, parts, strict=True))
         elif _READ.fullmatch(name) and not (named_model or glob.has_magic(value)):
             raise FileNotFoundError(f"{name} {value} does not exist in {Path.cwd()} or {folder}")
     return values
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """Return a path as it stands if it is in the folder, else absolute; empty if absent in both."""
+    if (folder / path).exists():
+        return path
+    return str(Path(path).resolve()) if path and Path(path).exists() else ""
 
 
 def display_path(path: Path | str) -> str:

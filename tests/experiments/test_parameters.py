@@ -106,7 +106,7 @@ def test_paths_of_the_command_line_are_the_callers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Names are not paths, and what exists from the notebook's folder stays as it was given."""
-    source = 'system = "hae"\ncheckpoint = ""\ndata_dir = ""\nimages = ""'
+    source = 'system = "hae"\ncheckpoint = ""\ndata_dir = ""\nimages = ""\npretrained = ""'
     (tmp_path / "notebooks").mkdir()
     path = write_notebook(tmp_path / "notebooks" / "n.ipynb", cell(source, "parameters"))
     for name in ("notebooks/own", "own", "data", "hae"):
@@ -125,6 +125,9 @@ def test_paths_of_the_command_line_are_the_callers(
         cli_parameters(path, Namespace(preset=None, parameter=[("images", "photos")]))
     for kept in (("images", "own/*.png"), ("checkpoint", "bundled"), ("data_dir", "new")):
         assert cli_parameters(path, Namespace(preset=None, parameter=[kept])) == dict([kept])
+    several = Namespace(preset=None, parameter=[("pretrained", "own,a.pt,resnet18")])
+    listed = ("own", str((tmp_path / "a.pt").resolve()), "resnet18")
+    assert cli_parameters(path, several) == {"pretrained": ",".join(listed)}
 
 
 @pytest.mark.parametrize("text", ["nan", "-inf", "Infinity", "1e999"])
