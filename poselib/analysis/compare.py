@@ -127,6 +127,8 @@ def evaluate_decoders(
 ) -> dict[str, Evaluation]:
     """Evaluate systems that share one network, which runs once per image.
 
+    Those of one person are shown the annotated boxes.
+
     Args:
         systems: by name; they differ in their decoding alone.
         options, device, progress, explain: as in ``evaluate``.
@@ -136,9 +138,13 @@ def evaluate_decoders(
     """
     dataset.annotations()  # refused before the network runs on all images
     decoders = list(systems.values())
-    poses = predict_variants(decoders, dataset, options, device=device, progress=progress)
+    boxes = None if decoders[0].crop is None else AnnotatedBoxes()
+    poses = predict_variants(
+        decoders, dataset, options, boxes=boxes, device=device, progress=progress
+    )
+    exact = boxes is not None
     return {
-        name: evaluate_poses(dataset, detections, system.skeleton, explain=explain)
+        name: evaluate_poses(dataset, detections, system.skeleton, exact=exact, explain=explain)
         for (name, system), detections in zip(systems.items(), poses, strict=True)
     }
 

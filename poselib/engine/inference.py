@@ -67,6 +67,12 @@ class PredictOptions:
         """Return the short side, px, at which a system is shown images."""
         return self.size or system.input_size or _SIZE
 
+    def input_for(self, system: System) -> str:
+        """Return in words what a system is shown, such as ``"network input 512 px"``."""
+        if system.crop is not None:
+            return f"crops of {system.crop[0]}x{system.crop[1]} px"
+        return f"network input {self.size_for(system)} px"
+
     def multiple_for(self, system: System) -> int:
         """Return the px to a multiple of which images are padded for a system."""
         return self.multiple or system.multiple

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.inference import PredictOptions, Views, device_of, infer, present
-from poselib.engine.person_boxes import BoxSource, DetectedBoxes
+from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource, DetectedBoxes
 from poselib.engine.predict_people import check_crop_options, predict_people
 from poselib.ops.console import out_of_memory
 from poselib.structures import Poses, Sample, Size
@@ -119,6 +119,19 @@ def detected_boxes(
         return predict(detector, [sample], options, device=device)[0].above(least)
 
     return DetectedBoxes(detect)
+
+
+def compared_boxes(
+    system: System, device: torch.device | str | None = None
+) -> dict[str, BoxSource | None]:
+    """Return the boxes that a system is tested with by name: annotated, and those detected.
+
+    The bundled model detects. Of a system of whole images it is None, without a name.
+    """
+    if system.crop is None:
+        return {"": None}
+    detected = detected_boxes(load_checkpoint().system, device=device)
+    return {"annotated": AnnotatedBoxes(), "detected": detected}
 
 
 def check_person_options(

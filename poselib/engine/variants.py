@@ -48,6 +48,25 @@ class Variant:
         return with_options(system, **{**changes, **self.options})
 
 
+def usual_variants(system: System, order: OptionValue = "dataset") -> tuple[Variant, ...]:
+    """Return the ways of testing a network that are compared where no paper says which.
+
+    They are progressive grouping and a fixed ``order``, or regressed poses as they are and matched
+    to heatmap peaks; of a video network the state kept throughout a video and renewed as in its
+    training; of others the one that it has.
+    """
+    if "progressive" in system.options:
+        fixed = Variant(f"fixed order ({order})", {"progressive": False, "order": order})
+        return Variant("progressive", {"progressive": True}), fixed
+    if "match" in system.options:
+        matched = Variant("matched to heatmaps", {"match": True})
+        return Variant("regression", {"match": False}), matched
+    if system.clips:
+        renewed = Variant(f"renewed every {system.frames} frames", renew=system.frames)
+        return Variant("state kept"), renewed
+    return (Variant("as trained"),)
+
+
 def with_options(system: System, **changes: OptionValue) -> System:
     """Return a system with the same network and other options, such as another decoding.
 

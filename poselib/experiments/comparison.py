@@ -222,8 +222,7 @@ def _open(
     dataset, description = evaluation_set(
         data, settings, folder, system.skeleton, size=system.input_size
     )
-    shown = f"crops of {system.crop[0]}x{system.crop[1]}" if system.crop else ""
-    description += f", {shown or f'network input {settings.predict.size_for(system)}'} px"
+    description += f", {settings.predict.input_for(system)}"
     network = str(system.options.get("backbone") or system.options.get("host"))
     options = PredictOptions(flip=True)
     first = _Test(network, system, dataset, description, options, name or "untrained")

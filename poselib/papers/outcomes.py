@@ -7,8 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from poselib.ops.io import read_json
+from poselib.papers.catalog import PAPERS
 
 _FOLDER = Path(__file__).with_name("published") / "items"
+
+
+def listed_papers() -> list[str]:
+    """Return the papers that have a list of their tables and figures."""
+    return [name for name in PAPERS if (_FOLDER / f"{name}.csv").is_file()]
 
 
 def paper_items(paper: str) -> pd.DataFrame:
