@@ -9,13 +9,13 @@ import pytest
 
 from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.runs import save_table
-from poselib.papers.outcomes import outcomes, paper_items
+from poselib.papers.outcomes import listed_papers, outcomes, paper_items
 from poselib.papers.published import published
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-@pytest.mark.parametrize("paper", ["hae", "dekr", "grm", "logocap"])
+@pytest.mark.parametrize("paper", listed_papers())
 def test_every_notebook_that_is_named_exists_and_writes_its_artifact(paper: str) -> None:
     for item in paper_items(paper).itertuples():
         notebook = NOTEBOOKS / f"{item.notebook}.ipynb"
@@ -34,6 +34,8 @@ def test_every_notebook_that_is_named_exists_and_writes_its_artifact(paper: str)
 
 def test_every_published_table_has_a_notebook() -> None:
     named = {"hae": "VI VII VIII IX X XI", "dekr": "1 3 5 6", "grm": "I", "logocap": "3 4 5 6 7"}
+    named["rpstn"] = "I II III IV VIII"
+    assert listed_papers() == list(named)
     for paper, tables in named.items():
         items = set(paper_items(paper)["item"])
         for table in tables.split():
@@ -41,6 +43,7 @@ def test_every_published_table_has_a_notebook() -> None:
     assert {"Tables II–V"} <= set(paper_items("hae")["item"])
     assert {"Tables 2, 4, 7"} <= set(paper_items("dekr")["item"])
     assert {"Tables II–IV"} <= set(paper_items("grm")["item"])
+    assert {"Tables V–VII, IX"} <= set(paper_items("rpstn")["item"])
     assert {"Tables 1, 2"} <= set(paper_items("logocap")["item"])
 
 
