@@ -165,6 +165,9 @@ def _check(ablation: Ablation, rows: Sequence[str]) -> None:
     labels = list(ablation.lines_of(rows))
     if ablation.baseline not in labels:
         raise ValueError(f"baseline {ablation.baseline!r} is no row of the table, but {labels} are")
+    compared = ablation.lines_of(rows)[ablation.baseline][0]
+    if ablation.smoke and compared not in ablation.smoke:
+        raise ValueError(f"smoke: expected the baseline's row {compared!r} among its rows")
 
 
 def check_runs(

@@ -102,6 +102,7 @@ def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
         ({"loss": {"term": "heatmap"}}, r"loss lacks \['column', 'compared', 'figure', "),
         ({"metrics": ["PA"]}, r"unknown metrics \['PA'\]; known: \['AP', 'AP50'"),
         ({"baseline": "none"}, "baseline 'none' is no row of the table, but \\["),
+        ({"smoke": ["OHKM"]}, "smoke: expected the baseline's row '"),
     ):
         path.write_text(json.dumps({"ablation": {**whole["ablation"], **change}}))
         with pytest.raises(ValueError, match=message):
