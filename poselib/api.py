@@ -29,6 +29,7 @@ from poselib.data.image_io import image_size
 from poselib.data.video_files import Video, is_video_file, open_video
 from poselib.engine.checkpoints import BUNDLED, load_model
 from poselib.engine.device import get_device
+from poselib.engine.followed_boxes import FollowOptions
 from poselib.engine.image_stream import FrameStream, ImageStream, follow
 from poselib.engine.inference import PredictOptions, input_sizes
 from poselib.engine.person_boxes import BoxSource, box_source
@@ -119,14 +120,8 @@ class Predictor:
         sizes = [image_size(path, upright=True) for path in samples.paths]
         chosen.check_sizes(samples.paths, sizes)
         boxes = chosen._people(samples.image_ids if chosen.boxes is not None else ())
-        poses = predict(
-            chosen.system,
-            samples,
-            chosen.options,
-            boxes=boxes,
-            device=chosen.device,
-            progress=progress,
-        )
+        shown: dict[str, Any] = {"boxes": boxes, "device": chosen.device, "progress": progress}
+        poses = predict(chosen.system, samples, chosen.options, **shown)
         if boxes is None or not boxes.exact:
             poses = [each[np.argsort(-each.person_scores, kind="stable")] for each in poses]
         return poses if several else poses[0]
@@ -179,18 +174,21 @@ class Predictor:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
 
-    def stream(self, video: Video | None = None) -> FrameStream:
+    def stream(
+        self, video: Video | None = None, follow: FollowOptions | None = None
+    ) -> FrameStream:
         """Return what finds the people of a video; its frames are given to ``step`` one by one.
 
         Args:
             video: that of the frames, if their boxes are in a file: images 0, 1, and so on there.
+            follow: how people are followed whom a detector finds, by a system of one person.
         """
         if self.system.crop is None:
             return ImageStream(self, self.skeleton)
         shown: dict[str, Any] = {"options": self.options, "device": self.device}
         people = self._people(range(0 if video is None else video.frames))
         if self.boxes is None:
-            return PoseStream(self.system, people, **shown)
+            return PoseStream(self.system, people, follow=follow, **shown)
         return PoseStream(self.system, boxes=people, **shown)
 
     def _people(self, image_ids: Sequence[int]) -> BoxSource | None:

@@ -16,6 +16,7 @@ import poselib
 from poselib.cli import main
 from poselib.data.synthetic.config import ClipConfig
 from poselib.engine.checkpoints import save_system
+from poselib.engine.followed_boxes import FollowOptions
 from poselib.engine.person_boxes import AnnotatedBoxes
 from poselib.engine.predict import predict
 from poselib.engine.seed import seed_everything
@@ -175,8 +176,11 @@ def test_a_video_is_followed(photos: Path, tmp_path: Path) -> None:
     assert [poses.tracks.tolist() for poses in found] == [[0, 1], [0, 1]]
     assert [poses.time for poses in found] == [0.0, 0.1]
     assert isinstance(model.stream(video), PoseStream)
-    asked = poselib.load(color_system(), detector=toy_system()).stream()
+    asked = poselib.load(color_system(), detector=toy_system()).stream(
+        follow=FollowOptions(every=5)
+    )
     assert isinstance(asked, PoseStream) and asked.boxes is None
+    assert asked._found is not None and asked._found.options.every == 5
 
 
 def test_a_dataset_of_videos_is_seen_in_the_order_of_time() -> None:
