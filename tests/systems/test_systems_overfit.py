@@ -146,3 +146,14 @@ def test_other_networks_of_tags_overfit_synthetic_scenes(host: str, tmp_path: Pa
     system = build("hae", COCO, host=host, **small)
     options = PredictOptions(size=128, multiple=32, flip=False)
     assert_overfits(system, synthetic_scenes(COCO), 200, tmp_path, options)
+
+
+@pytest.mark.samples
+def test_relations_of_keypoints_overfit_photographs(samples_dir: Path, tmp_path: Path) -> None:
+    """JRE: people one at a time, in the boxes of the annotations."""
+    folder = samples_dir / "coco"
+    images = CocoKeypoints(folder / "test_coco.json", folder, COCO)
+    seed_everything(0)
+    system = build("jre", COCO, backbone="hrnet_tiny", height=96, width=96, sigma=1.0)
+    assert_overfits(system, images, 150, tmp_path, PredictOptions(flip=False))
+
