@@ -156,4 +156,3 @@ def test_relations_of_keypoints_overfit_photographs(samples_dir: Path, tmp_path:
     seed_everything(0)
     system = build("jre", COCO, backbone="hrnet_tiny", height=96, width=96, sigma=1.0)
     assert_overfits(system, images, 150, tmp_path, PredictOptions(flip=False))
-
