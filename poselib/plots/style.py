@@ -265,15 +265,15 @@ def bar_beside(ax: Axes, mesh: ScalarMappable, label: str, extend: str = "neithe
 
 
 def legend_below(figure: Figure, entries: Mapping[str, Any]) -> None:
-    """Add one legend for the whole figure, below all panels: what is drawn, by its label.
+    """Add one legend below all panels, no wider than the figure: what is drawn, by its label.
 
     An entry is an artist, or the style of a line or marker as ``Axes.plot`` takes it.
     """
     handles = [e if isinstance(e, Artist) else Line2D([], [], **e) for e in entries.values()]
-    figure.legend(
-        handles, entries.keys(), loc="outside lower center", ncols=len(handles),
-        handletextpad=0.4, columnspacing=1.4,
-    )  # fmt: skip
+    letters, most = [len(label) + 6 for label in entries], int(15.5 * figure.get_figwidth())
+    columns = len(letters) if sum(letters) <= most else max(1, most // max(letters))
+    spaces = {"handletextpad": 0.4, "columnspacing": 1.4}
+    figure.legend(handles, entries.keys(), loc="outside lower center", ncols=columns, **spaces)
 
 
 def legend_under(ax: Axes, columns: int) -> None:

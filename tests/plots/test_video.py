@@ -108,6 +108,17 @@ def test_paths_are_drawn_joint_by_joint(paths: dict[str, np.ndarray]) -> None:
     assert names == ["annotated", "raw", "smooth"]
 
 
+def test_a_legend_is_no_wider_than_the_figure(paths: dict[str, np.ndarray]) -> None:
+    ways = {f"{method}, by a filter of some name": paths for method in ("video", "image")}
+    figure = show_joint_paths(
+        TIMES, paths, {**ways, **{f"{way} {n}": paths for way in ways for n in "12"}}
+    )
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+
+
 def test_paths_that_do_not_fit_are_refused(paths: dict[str, np.ndarray]) -> None:
     with pytest.raises(ValueError, match="a joint or more"):
         show_joint_paths(TIMES, {}, {})
