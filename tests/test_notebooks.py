@@ -13,7 +13,7 @@ import pytest
 from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.study import open_study
 from poselib.papers.presets import PRESETS
-from tests.experiments.factories import finish_study
+from tests.experiments.factories import finish_study, saved_system
 from tests.forked_notebook import run_forked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,10 +96,21 @@ def test_an_unknown_parameter_is_refused(path: Path, tmp_path: Path) -> None:
 
 # What runs of the notebooks that are run once per paper or study. The other studies are checked
 # without running in tests/experiments/test_ablation.py.
-STUDIES = ("hae_components", "dekr_components")
+STUDIES = ("hae_components", "dekr_components", "rpstn_components", "rpstn_single_images")
+# A checkpoint that is named by its system is saved before, with its first weights.
+CLIPS = {"checkpoint": "rpstn", "dataset": "clips"}
 GIVEN = {
-    "09_examples": [{}, {"system": "logocap", "baseline": ""}],
-    "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}],
+    "03_train": [{}, {"system": "rpstn", "dataset": "clips"}],
+    "04_evaluate": [{}, CLIPS],
+    "05_predict": [{}, {"checkpoint": "rpstn"}],
+    "07_errors": [{}, {"checkpoint": "jre", "dataset": "clip_crowd"}],
+    "09_examples": [
+        {},
+        {"system": "logocap", "baseline": ""},
+        {"system": "rpstn", "baseline": "jre", "dataset": "clip_crowd"},
+    ],
+    "10_complexity": [{}, {"paper": "rpstn"}],
+    "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}, {"paper": "rpstn"}],
     "14_ablation": [{"study": study} for study in STUDIES],
 }
 RUNS = [(path, given) for path in NOTEBOOKS for given in GIVEN.get(path.stem, [{}])]
@@ -117,6 +128,8 @@ def test_it_runs(path: Path, given: dict[str, str], tmp_path: Path) -> None:
         finish_study(open_study(sweep, "smoke", "0", runs_dir))
     folders = {"runs_dir": str(runs_dir), "figures_dir": str(tmp_path / "figures")}
     parameters = {"preset": "smoke", **folders, **given}
+    if checkpoint := given.get("checkpoint"):
+        parameters["checkpoint"] = saved_system(checkpoint, tmp_path / "untrained.safetensors")
     run_forked(path, parameters, tmp_path / "log.txt", timeout=60 * MINUTES)
     for figure in (tmp_path / "figures").glob("*"):
         assert figure.with_suffix(".json").is_file(), f"{figure.name} has no sidecar"

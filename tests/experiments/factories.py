@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from poselib.engine.checkpoints import save_system
+from poselib.experiments.loading import load_or_init
 from poselib.experiments.parameters import parse_options
 from poselib.experiments.runs import start_run
 from poselib.experiments.study import Study
@@ -31,6 +32,12 @@ def finish_study(study: Study) -> None:
     """Finish all runs of a study."""
     for run in study.runs:
         finish_run(study, run)
+
+
+def saved_system(name: str, path: Path) -> str:
+    """Write a system for clips with its first weights, as the preset smoke has it."""
+    save_system(path, load_or_init("", "smoke", "clips", name=name).system)
+    return str(path)
 
 
 def cell(source: str, *tags: str) -> dict:

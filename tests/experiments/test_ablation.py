@@ -104,7 +104,7 @@ def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
         ({"baseline": "none"}, "baseline 'none' is no row of the table, but \\["),
         ({"smoke": ["OHKM"]}, "smoke: expected the baseline's row '"),
     ):
-        path.write_text(json.dumps({"ablation": {**whole["ablation"], **change}}))
+        path.write_text(json.dumps({**whole, "ablation": {**whole["ablation"], **change}}))
         with pytest.raises(ValueError, match=message):
             read_ablation(path)
     del whole["ablation"]["baseline"]
