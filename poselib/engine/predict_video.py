@@ -27,17 +27,22 @@ class VideoResult:
         document: the JSON file.
         film: the video file with poses drawn.
         frames: how many were read.
-        people: how many tracks are drawn.
+        tracks: how many are in the JSON file.
+        people: how many of them are drawn.
     """
 
     document: Path
     film: Path
     frames: int
+    tracks: int
     people: int
 
     def __str__(self) -> str:
         written = f"{self.document.name} and {self.film.name} in {self.document.parent}"
-        return f"{self.people} tracks in {self.frames} frames; {written}"
+        found = f"{self.tracks} track{'s' * (self.tracks != 1)}"
+        if self.people < self.tracks:
+            found += f" ({self.people} drawn)"
+        return f"{found} in {self.frames} frame{'s' * (self.frames != 1)}; {written}"
 
 
 def video_outputs(folder: Path, name: str) -> tuple[Path, Path]:
@@ -80,6 +85,7 @@ def predict_video(
     """
     document_file, film_file = video_outputs(folder, name or video.name)
     tracks: set[int] = set()
+    drawn_tracks: set[int] = set()
     ended: BaseException | None = None
     with ExitStack() as files:
         temporary = files.enter_context(atomic_write(document_file))
@@ -98,7 +104,8 @@ def predict_video(
                 picture = paint_poses(frame.image.transpose(2, 0, 1), drawn, stream.skeleton)
                 film.write(picture, frame.time)
                 document.add(frame.name, poses)
-                tracks.update([] if drawn.tracks is None else drawn.tracks.tolist())
+                tracks.update([] if poses.tracks is None else poses.tracks.tolist())
+                drawn_tracks.update([] if drawn.tracks is None else drawn.tracks.tolist())
                 bar.update()
         except BaseException as error:
             if not document.frames:
@@ -108,4 +115,5 @@ def predict_video(
         document.finish({**info, "frames": document.frames, "smoothing": smooth})
     if ended is not None:
         raise ended
-    return VideoResult(document_file, film_file, document.frames, len(tracks))
+    numbers = document.frames, len(tracks), len(drawn_tracks)
+    return VideoResult(document_file, film_file, *numbers)

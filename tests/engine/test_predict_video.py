@@ -57,12 +57,15 @@ def test_scores_choose_who_is_written_and_who_is_drawn(tmp_path: Path) -> None:
         return replace(both, person_scores=np.array([0.9, 0.2], np.float32))
 
     video = open_video(opencv_video(tmp_path / "clip.mp4", 3))
-    for least, drawn, expected in ((0.0, 0.5, (6, 1)), (0.5, 0.0, (3, 1)), (0.0, 0.0, (6, 2))):
+    cases = ((0.0, 0.5, (6, 2, 1)), (0.5, 0.0, (3, 1, 1)), (0.0, 0.0, (6, 2, 2)))
+    for least, drawn, expected in cases:
         result = predict_video(
             ImageStream(two, COCO), video, tmp_path, "a", min_score=least, draw_score=drawn
         )
         people = json.loads(result.document.read_text())["annotations"]
-        assert (len(people), result.people) == expected
+        assert (len(people), result.tracks, result.people) == expected
+        counted = "(1 drawn)" in str(result)
+        assert counted == (result.people < result.tracks)
 
 
 def test_the_film_keeps_variable_times(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ def test_clips_are_written_and_read_back(
         (["--clips", "-1"], "--clips must be 1 or more, not -1"),
         (["--clips", "1", "--frames", "0"], "frames"),
         (["--clips", "1", "--people", "3", "1"], "people"),
+        (["--clips", "1", "--count", "2"], "--count is of images"),
+        (["--clips", "1", "--skeleton", "coco"], "--skeleton is of images"),
+        (["--frames", "5"], "--frames is of clips: give --clips as well"),
+        (["--split", "train"], "--split is of clips"),
     ],
 )
 def test_bad_options_are_refused(
