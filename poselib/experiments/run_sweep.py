@@ -27,6 +27,8 @@ from poselib.ops.io import read_json
 from poselib.ops.processor import usable_cores
 
 _DAY = 86400.0
+# Metrics of a finished run in the report, as far as it has them.
+_SHOWN = ("AP", "AP50", "AR", "pck_torso_total")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _report(outcomes: Sequence[Outcome], runs_dir: Path) -> None:
                 "row": outcome.run.row,
                 "seed": outcome.run.seed,
                 "run": record.id if record else outcome.run.run_id,
-                **{name: metrics.get(name) for name in ("AP", "AP50", "AR")},
+                **{name: metrics.get(name) for name in _SHOWN},
                 "state": outcome.state,
             }
         )
