@@ -220,7 +220,7 @@ def _check_present(path: Path) -> None:
     if path.is_dir():
         raise ValueError(
             f"{path} is a folder, not an image file; give its images as a list, such as "
-            f"sorted(Path({str(path)!r}).glob('*.jpg'))"
+            f"sorted(Path({str(path)!r}).glob('*.jpg')), or as a video, poselib.open_video(...)"
         )
     if not path.is_file():
         raise FileNotFoundError(f"image file {path} does not exist")

@@ -115,7 +115,7 @@ def open_inputs(
             ``fps`` but no ``folders``.
     """
     if fps is not None and not folders:
-        raise ValueError("fps is of folders that are videos; say that they are")
+        raise ValueError("fps is of folders that are videos (--video); files have their own")
     paths = [Path(name) for name in names] if folders else image_paths(names)
     sources = [path for path in paths if folders or is_video_file(path)]
     videos = {path: open_video(path, FPS if fps is None else fps) for path in sources}
