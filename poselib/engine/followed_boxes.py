@@ -72,8 +72,8 @@ class FollowedBoxes:
     Attributes:
         detector: finds the people of a frame; its tracks are not used.
         options: of the following.
-        people: who is followed, by track, those first who have been known for longest.
-        asked: false after someone was given up, until the detector is asked again.
+        people: those who are followed, by track, the oldest track first.
+        asked: false after a track ended, until the detector is asked again.
         frames: how many there have been.
         count: how many people there have been, which is the next track.
     """

@@ -36,12 +36,11 @@ class PoseStream:
 
     All people of a frame are in the network together; a video network keeps a state of each.
 
-    Boxes are given for every frame, or found: a detector is asked for the first frame, every
-    ``follow.every`` frames, after someone was lost, and as long as nobody is there. In between, the
-    box of a person is put around the pose of the frame before. Detections that overlap with nobody
-    known are new people. Who leaves the image, or is lost for some frames, is given up, and gets
-    another number if found again. Of people whose poses become nearly equal the one who has been
-    known for longest stays.
+    Boxes are given for every frame, or found: a detector sees the first frame, one in
+    ``follow.every``, the next after a track ended, and all while there is no track. In between, the
+    box of a person is put around the pose of the frame before. A detection that overlaps with no
+    track starts a new one. The track of a person who leaves the image, or is lost for some frames,
+    ends; its id is never used again. Of tracks whose poses become nearly equal the oldest stays.
 
     Args:
         system: with ``crop``; its model is put into evaluation mode, and on the device if one is
