@@ -149,8 +149,8 @@ def evaluate(
         explain: look for reasons if AP is low, and log them as warnings.
 
     Raises:
-        ValueError: the model is neither, or the dataset has no annotations; before anything is
-            predicted.
+        ValueError: the model is neither, or the dataset has no annotations or other keypoints;
+            before anything is predicted.
     """
     if isinstance(model, LoadedModel):
         options, device = options or model.options, device or model.device
@@ -158,6 +158,7 @@ def evaluate(
     if not isinstance(model, System):
         kind = type(model).__name__
         raise ValueError(f"a model from poselib.load, or a System, is wanted, not {kind}")
+    model.check_dataset(dataset)
     annotations = dataset.annotations()  # refused before the network runs on all images
     source = _boxes(model, boxes, annotations, device)
     poses = predict(model, dataset, options, boxes=source, device=device, progress=progress)

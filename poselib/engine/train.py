@@ -87,9 +87,10 @@ def train(
         progress: show a bar.
 
     Raises:
-        ValueError: the dataset is empty, the folder's checkpoint is of another recipe or system,
-            or the loss is no longer finite.
+        ValueError: the dataset is empty or annotates other keypoints, the folder's checkpoint is of
+            another recipe or system, or the loss is no longer finite.
     """
+    system.check_dataset(dataset)
     items = training_items(system, dataset)
     crops = getattr(augment, "crop", None) is not None
     if system.crop is not None and prepare is None and not crops:

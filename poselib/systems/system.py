@@ -81,6 +81,15 @@ class System:
         """Return the outputs of the model for images (B·T, 3, H, W), of clips of T frames."""
         return self.model(images.unflatten(0, (-1, frames)) if self.clips else images)
 
+    def check_dataset(self, dataset: object) -> None:
+        """Raise ValueError if a dataset annotates other keypoints than the system predicts."""
+        other = getattr(dataset, "skeleton", None)
+        if isinstance(other, Skeleton) and other.keypoints != self.skeleton.keypoints:
+            raise ValueError(
+                f"the dataset annotates the {len(other)} keypoints of {other.name!r}; the system "
+                f"predicts the {len(self.skeleton)} of {self.skeleton.name!r}"
+            )
+
 
 def as_mapping(options: Any) -> dict[str, OptionValue]:
     """Return the options of a system, a dataclass, by their names."""

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from poselib.annotations import AnnotationTable
+from poselib.data.catalog import open_dataset
 from poselib.data.readers.coco import CocoKeypoints, read_annotations
 from poselib.data.readers.mpii import MpiiImages
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.engine.evaluate import HeadSizedImages, LabeledImages, evaluate, evaluate_poses
 from poselib.engine.inference import PredictOptions
 from poselib.engine.predict import predict
+from poselib.engine.train import train
+from poselib.engine.train_config import TrainConfig
 from poselib.metrics.pck import multi_person_ap, single_person_pckh
 from poselib.skeletons import COCO, CROWDPOSE, MPII, Skeleton, get_skeleton
 from poselib.structures import Poses, Sample
@@ -307,3 +310,14 @@ def test_synthetic_groups_are_measured_in_head_sizes() -> None:
         found = evaluate_poses(dataset, moved, MPII, explain=False)
         assert found.pckh is None and found.pckh_ap is not None
         assert found.pckh_ap.total == pytest.approx(total, abs=0.05)
+
+
+def test_a_dataset_of_other_keypoints_is_refused_before_the_network_runs(tmp_path: Path) -> None:
+    system = build("jre", "coco", backbone="hrnet_tiny", height=64, width=64)
+    clips = open_dataset("clips", "val", count=1)
+    message = "annotates the 15 keypoints of 'posetrack18'; the system predicts the 17 of 'coco'"
+    with pytest.raises(ValueError, match=message):
+        evaluate(system, clips)
+    with pytest.raises(ValueError, match=message):
+        train(system, clips, TrainConfig(steps=1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -84,9 +84,9 @@ def test_smoke_takes_the_first_seed_few_scenes_and_some_rows(tmp_path: Path, stu
     assert study.test_set.skeleton is CROWDPOSE
     assert study.data == describe(study.test_set, "crowd")
     assert study.data.startswith("4 synthetic scenes, 5 to 7 people") and "128 px" in study.data
-    path = study_file(tmp_path, ablation={"smoke": ["without"]})
+    path = study_file(tmp_path, ablation={"smoke": ["with"]})
     some = open_study(path, "smoke", "0 1", tmp_path)
-    assert [run.row for run in some.runs] == ["without"] and some.rows == tuple(ROWS)
+    assert [run.row for run in some.runs] == ["with"] and some.rows == tuple(ROWS)
     assert len(open_study(path, "small", "0 1", tmp_path).runs) == 4
 
 
