@@ -13,8 +13,9 @@ from poselib.ops.window_sampling import window_steps
 
 Ties = Literal["first", "mean"]
 
-# Maps that are correlated by one call on a CPU: 2560 of 64 x 64 cells take twice as long at once.
-_AT_ONCE = 512
+# Cells of maps that are correlated by one call on a CPU: 2560 maps of 64 x 64 cells take twice as
+# long at once as 512 and 512.
+_AT_ONCE = 512 * 64 * 64
 # Side from which on the maxima of rows are compared first. Below 128 candidates, torch's topk
 # selects others of equal cells.
 _LARGE = 32
@@ -83,7 +84,7 @@ def _half(kernels: Tensor) -> tuple[int, int]:
 def _correlate(maps: Tensor, kernels: Tensor, padding: tuple[int, int]) -> Tensor:
     """Correlate maps (n, K, h, w), padded with zeros, with their own kernels (n, K, kh, kw)."""
     people, kinds = maps.shape[:2]
-    groups, some = people * kinds, max(1, _AT_ONCE // kinds)
+    groups, some = people * kinds, max(1, _AT_ONCE // max(1, maps[:1].numel()))
     if maps.is_cpu and people > some:
         parts = zip(maps.split(some), kernels.split(some), strict=True)
         return torch.cat([_correlate(*part, padding) for part in parts])
