@@ -63,3 +63,7 @@ def copy_notebooks() -> None:
 # Before Sphinx looks for pages: those of modules that are gone would be warnings.
 shutil.rmtree(HERE / "_api", ignore_errors=True)
 copy_notebooks()
+
+# Several classes have an attribute of the same name, such as ``videos``, to which an entry of a
+# list of attributes could refer.
+suppress_warnings = ["ref.python"]
