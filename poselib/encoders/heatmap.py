@@ -34,7 +34,7 @@ def heatmap_targets(
         strides: px per cell of each output, coarse to fine.
         sigma: standard deviation of the Gaussians in cells, one for all outputs or one for each.
         subpixel, overlap, frame: see ``ops.gaussians.gaussian_heatmaps``.
-        labeled_only: heatmaps of keypoints that nobody in the image has do not count, for images
+        labeled_only: heatmaps of keypoints that no person in the image has do not count, for images
             of one person.
 
     Returns:

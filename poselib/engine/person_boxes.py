@@ -16,7 +16,7 @@ from poselib.data.transforms import warp_boxes
 from poselib.structures import Poses, Sample, Size
 from poselib.typing import Float32Array, FloatArray, IntArray
 
-# Shortest side, px, of a box around a person of whom one keypoint is known.
+# Shortest side, px, of a box around a person with one known keypoint.
 _SHORTEST = 8.0
 
 

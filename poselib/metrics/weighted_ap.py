@@ -28,7 +28,7 @@ def weighted_ap(
 
     HiEve (Lin et al., 2023, Sec. 4.2) matches as MPII and PoseTrack do: each detection is assigned
     to the annotated person it is most similar to, and of those assigned to a person the most
-    similar stays; all others are false positives. The similarity is OKS, and whoever stays is right
+    similar stays; all others are false positives. The similarity is OKS, and what stays is right
     if it is at least the threshold: HiEve's text speaks of PCKh, but the numbers of RPSTN/JRE,
     Table IX, fall from 0.5 to 0.9, where a distance would let them rise. Precision over the ranked
     scores is made monotonically decreasing and integrated over recall, as in ``pck.joint_ap``. A
