@@ -17,11 +17,8 @@ from poselib.benchmarks.run import Benchmark
 from poselib.benchmarks.workloads import random_people
 from poselib.metrics.posetrack import posetrack_ap
 from poselib.models.folding import fold
-from poselib.models.pose_propagation import (
-    PropagationConfig,
-    PropagationNetwork,
-    PropagationState,
-)
+from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
+from poselib.models.propagator import PropagationState
 from poselib.plots.style import people_label
 from poselib.skeletons import POSETRACK18
 from poselib.structures import Poses, Size

@@ -18,7 +18,7 @@ from poselib.models.folding import fold_norm
 from poselib.models.heatmap import HeatmapNetwork, build_features, heatmap_layer
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.models.pretrained import Parts
-from poselib.models.propagator import Propagator, check_kernel_size
+from poselib.models.propagator import PropagationState, Propagator, check_kernel_size
 from poselib.models.residual import conv_norm, initialize
 from poselib.ops.dynamic_convolution import correlate_each
 from poselib.ops.normalization import MEAN, STD
@@ -50,9 +50,13 @@ class PropagationConfig:
             heatmap, also before the relations, and one of C channels behind features and fused
             maps; the first frame's features are not projected; images are BGR of 0 to 255; and
             ``JointRelation.official``. For official weights.
+        normalize_pseudo: a batch normalization of K channels, of its own, between Conv_d and the
+            relations of all frames but a clip's first; of ``official``'s differences this alone.
+            Without it, the maps that are related may be of any size, and W_r one-hot.
 
     Raises:
-        ValueError: ``initializer`` is unknown or ``width`` not positive.
+        ValueError: ``initializer`` is unknown, ``width`` not positive, or ``normalize_pseudo`` is
+            given with ``official``, which shares one normalization.
     """
 
     backbone: str = "resnet18"
@@ -64,40 +68,15 @@ class PropagationConfig:
     propagator_layers: int = 4
     width: int = 256
     official: bool = False
+    normalize_pseudo: bool = False
 
     def __post_init__(self) -> None:
         if self.initializer not in INITIALIZERS:
             raise ValueError(f"initializer must be one of {INITIALIZERS}, not {self.initializer!r}")
         if self.width < 1:
             raise ValueError(f"width must be 1 or more, not {self.width}")
-
-
-@dataclass(frozen=True)
-class PropagationState:
-    """What a frame hands on to the next, of B people.
-
-    Attributes:
-        heatmaps: (B, K, h, w).
-        features: (B, C, ...), of the frame, prepared for the propagator.
-    """
-
-    heatmaps: Tensor
-    features: Tensor
-
-    @classmethod
-    def join(cls, states: Sequence[PropagationState]) -> PropagationState:
-        """Return the state of the people of all states, in order, to step them in one batch."""
-        return cls(
-            torch.cat([each.heatmaps for each in states]),
-            torch.cat([each.features for each in states]),
-        )
-
-    def split(self) -> list[PropagationState]:
-        """Return a state for each person."""
-        return [
-            PropagationState(heatmaps[None], features[None])
-            for heatmaps, features in zip(self.heatmaps, self.features, strict=True)
-        ]
+        if self.normalize_pseudo and self.official:
+            raise ValueError("normalize_pseudo has no use with official, which normalizes all maps")
 
 
 class PropagationNetwork(nn.Module):
@@ -138,9 +117,9 @@ class PropagationNetwork(nn.Module):
             limbs=limbs,
             official=config.official,
         )
-        self.output_norm = nn.BatchNorm2d(keypoints)
-        # Normalized maps start near the deviation of a Gaussian's map, far below 1.
-        nn.init.constant_(self.output_norm.weight, _OUTPUT_SCALE)
+        self.output_norm = _map_norm(keypoints)
+        # without parameters, and so without keys, unless it is asked for
+        self.pseudo_norm = _map_norm(keypoints) if config.normalize_pseudo else nn.Identity()
 
     def _beginning(self) -> tuple[HeatmapNetwork | None, nn.Module | None]:
         """Return P and what combines its heatmaps with the features, as far as there are any."""
@@ -245,10 +224,8 @@ class PropagationNetwork(nn.Module):
             else:
                 kernels = self.propagator(state.features, state.heatmaps)
             features = correlate_each(features, kernels)
-        pseudo = self.head(features)
-        if self.config.official:
-            pseudo = self.output_norm(pseudo)
-        related, relations = self.relation(pseudo)
+        norm = self.output_norm if self.config.official else self.pseudo_norm
+        related, relations = self.relation(norm(self.head(features)))
         return HeatmapOutputs(self.output_norm(related), image_size, relations)
 
     def _prepare(self, features: Tensor) -> Tensor:
@@ -262,12 +239,22 @@ class PropagationNetwork(nn.Module):
         if not self.config.official:
             self.projection = fold_norm(self.projection, self.projection_norm)
             self.projection_norm = nn.Identity()
+            if self.config.normalize_pseudo:
+                self.head = fold_norm(self.head, self.pseudo_norm)
+                self.pseudo_norm = nn.Identity()
             if self.propagator is not None:
                 self.propagator.compose()
 
     def official_parts(self) -> Mapping[str, Parts]:
         """Return the names of parameters in official checkpoints."""
         return {name: Parts((_official_name(name),)) for name in self.state_dict()}
+
+
+def _map_norm(keypoints: int) -> nn.BatchNorm2d:
+    """Return a normalization of K maps that start near the deviation of a Gaussian's, below 1."""
+    norm = nn.BatchNorm2d(keypoints)
+    nn.init.constant_(norm.weight, _OUTPUT_SCALE)
+    return norm
 
 
 def _official_name(name: str) -> str:
@@ -296,4 +283,5 @@ _NAMES = {
     "head": "pose_conv1x1_U",
     "relation": "non_local_conv2d",
     "output_norm": "bn_u",
+    "pseudo_norm": "bn_u",  # the official one serves both
 }

@@ -6,7 +6,8 @@ the first is not padded, and max pooling behind the first three make of them one
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,34 @@ def _fitting(side: int, stride: int, multiple: int) -> list[int]:
     down = [px for px in range(start, 0, -multiple) if odd(px)][:1]
     up = next(px for px in range(start, start + 64 * multiple, multiple) if odd(px))
     return [*down, up]
+
+
+@dataclass(frozen=True)
+class PropagationState:
+    """What a frame hands on to the next, of B people.
+
+    Attributes:
+        heatmaps: (B, K, h, w).
+        features: (B, C, ...), of the frame, prepared for the propagator.
+    """
+
+    heatmaps: Tensor
+    features: Tensor
+
+    @classmethod
+    def join(cls, states: Sequence[PropagationState]) -> PropagationState:
+        """Return the state of the people of all states, in order, to step them in one batch."""
+        return cls(
+            torch.cat([each.heatmaps for each in states]),
+            torch.cat([each.features for each in states]),
+        )
+
+    def split(self) -> list[PropagationState]:
+        """Return a state for each person."""
+        return [
+            PropagationState(heatmaps[None], features[None])
+            for heatmaps, features in zip(self.heatmaps, self.features, strict=True)
+        ]
 
 
 class Propagator(nn.Module):

@@ -16,8 +16,9 @@ class RpstnOptions(SinglePersonOptions):
     """Options of RPSTN; each of the paper's ablations is one.
 
     Attributes:
-        backbone, initializer, initializer_backbone, propagator_layers, channels, official: see
-            ``models.pose_propagation.PropagationConfig``, where ``channels`` is its ``width``.
+        backbone, initializer, initializer_backbone, propagator_layers, channels, official,
+            normalize_pseudo: see ``models.pose_propagation.PropagationConfig``, where ``channels``
+            is its ``width``.
         frames: T of the clips that it is trained on. Predicting, it takes one frame after another,
             of any number.
     """
@@ -29,6 +30,7 @@ class RpstnOptions(SinglePersonOptions):
     propagator_layers: int = PropagationConfig.propagator_layers
     channels: int = PropagationConfig.width
     official: bool = PropagationConfig.official
+    normalize_pseudo: bool = PropagationConfig.normalize_pseudo
     frames: int = 5
 
 

@@ -11,12 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poselib.models.pose_propagation import (
-    PropagationConfig,
-    PropagationNetwork,
-    PropagationState,
-)
+from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.models.pretrained import load_official
+from poselib.models.propagator import PropagationState
 from poselib.ops.normalization import MEAN, STD
 from poselib.outputs import HeatmapOutputs
 from tests.models.official import official_weights, relative
@@ -38,6 +35,7 @@ OPTIONS = [
     {"propagator_layers": 5},
     {"initializer": "concat"},
     {"initializer": "none"},
+    {"normalize_pseudo": True},
     {"official": True, "width": 32},
     {"official": True, "width": 32, "propagator_layers": 0, "initializer": "none"},
 ]
@@ -48,7 +46,10 @@ def network(keypoints: int = 4, **options: object) -> PropagationNetwork:
     torch.manual_seed(0)
     model = PropagationNetwork(keypoints, replace(TINY, **options), LIMBS)
     for name, value in model.state_dict().items():
-        if name.startswith(("relation", "output_norm", "projection_norm")) and value.ndim:
+        if (
+            name.startswith(("relation", "output_norm", "projection_norm", "pseudo_norm"))
+            and value.ndim
+        ):
             value += 0.2 * torch.rand(value.shape)
     return model.eval()
 
@@ -66,8 +67,9 @@ def stream(model: PropagationNetwork, images: Tensor) -> Iterator[HeatmapOutputs
 
 
 @torch.no_grad()
-def test_equals_the_equations_frame_by_frame() -> None:
-    model = network(3, width=2).double()
+@pytest.mark.parametrize("normalize_pseudo", [False, True])
+def test_equals_the_equations_frame_by_frame(normalize_pseudo: bool) -> None:
+    model = network(3, width=2, normalize_pseudo=normalize_pseudo).double()
     images = clips(1, 3).double()
     got = model(images)
     assert got.image_size == (128, 64) and got.heatmaps.shape == (3, 3, 32, 16)
@@ -115,6 +117,25 @@ def test_people_of_other_ages_step_in_one_batch(options: dict) -> None:
     again = PropagationState.join(state.split())
     assert torch.equal(again.heatmaps, state.heatmaps)
     assert torch.equal(again.features, state.features)
+
+
+@torch.no_grad()
+def test_normalized_maps_are_related_at_one_scale() -> None:
+    """However large Conv_d's maps are: each has a deviation of 0.05 over the batch, and mean 0."""
+    clip = clips(2, 2)
+    bound = clip.shape[0] * (128 // 4) * (64 // 4) * 0.05**2
+    for normalize in (True, False):
+        torch.manual_seed(0)
+        model = PropagationNetwork(4, replace(TINY, normalize_pseudo=normalize)).train()
+        model.head.weight *= 1e4
+        relations = model(clip).relations
+        assert relations is not None
+        assert bool(relations.correlation[1::2].abs().amax() <= bound) == normalize
+
+
+def test_a_network_that_normalizes_no_pseudo_heatmaps_has_no_parameters_for_it() -> None:
+    without, having = (set(network(normalize_pseudo=each).state_dict()) for each in (False, True))
+    assert without < having and {name.split(".")[0] for name in having - without} == {"pseudo_norm"}
 
 
 @torch.no_grad()
@@ -240,6 +261,7 @@ def test_other_backbones(backbone: str) -> None:
         ({"backbone": "vgg16"}, "unknown backbone 'vgg16'; known: resnet18, "),
         ({"initializer": "cat"}, r"initializer must be one of \('network', 'concat', 'none'\)"),
         ({"width": 0}, "width must be 1 or more, not 0"),
+        ({"normalize_pseudo": True, "official": True}, "normalize_pseudo has no use with official"),
         ({"propagator_layers": 2}, "propagator_layers must be 0, 3, 4 or 5, not 2"),
     ],
 )

@@ -71,6 +71,8 @@ def propagated(
     maps = [related(initial, network.relation)]
     for before, after in pairwise(features):
         pseudo = convolved(matched(after, kernels(before, maps[-1], module)), network.head)
+        if network.config.normalize_pseudo:
+            pseudo = normalized(pseudo, network.pseudo_norm)
         maps.append(normalized(related(pseudo, network.relation), network.output_norm))
     return maps
 

@@ -24,7 +24,7 @@ def propagate_plainly(model: PropagationNetwork, images: Tensor) -> Tensor:
     for image in images.unbind(1)[1:]:
         kernels = _kernels(model, features, heatmaps)
         features = _features(model, image)
-        pseudo = model.head(_matched(features, kernels))
+        pseudo = model.pseudo_norm(model.head(_matched(features, kernels)))
         heatmaps = model.output_norm(model.relation(pseudo)[0])
         found.append(heatmaps)
     return torch.stack(found, dim=1)
