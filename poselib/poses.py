@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -194,6 +195,9 @@ class Poses:
     def to_supervision(self) -> Any:
         """Return the poses as ``supervision.KeyPoints``, for its annotators and trackers.
 
+        Its ``data`` has ``person_score`` and ``class_name``, and ``tracker_id`` in videos. From
+        version 0.29 on, it has ``detection_confidence`` and ``visible`` too.
+
         Raises:
             ModuleNotFoundError: the package supervision is not installed.
         """
@@ -203,10 +207,17 @@ class Poses:
             raise ModuleNotFoundError(
                 "to_supervision needs the package supervision: pip install supervision"
             ) from error
-        classes = np.zeros(len(self), np.int64)
-        data = {"person_score": self.person_scores}
+        if not len(self):  # arrays of no people are refused before version 0.29
+            return supervision.KeyPoints.empty()
+        data = {"person_score": self.person_scores, "class_name": np.full(len(self), "person")}
+        if self.tracks is not None:
+            data["tracker_id"] = self.tracks
+        later = {"detection_confidence": self.person_scores, "visible": self.found}
+        known = inspect.signature(supervision.KeyPoints).parameters
+        more = {name: values for name, values in later.items() if name in known}
         # By position: the third argument has had several names.
-        return supervision.KeyPoints(self.keypoints, classes, self.scores, data=data)
+        classes = np.zeros(len(self), np.int64)
+        return supervision.KeyPoints(self.keypoints, classes, self.scores, data=data, **more)
 
     def __repr__(self) -> str:
         people = "1 person" if len(self) == 1 else f"{len(self) or 'no'} people"

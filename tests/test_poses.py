@@ -110,15 +110,25 @@ def test_a_table_has_a_row_for_each_person_and_keypoint(poses: Poses) -> None:
     assert len(Poses.empty(17).to_dataframe()) == 0
 
 
-def test_supervision_is_imported_when_asked_for(
-    poses: Poses, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", ["0.20", "0.29"])
+def test_supervision_of_any_version_is_imported_when_asked_for(
+    poses: Poses, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     class KeyPoints:
-        def __init__(self, xy: Any, class_id: Any, confidence: Any, *, data: Any) -> None:
+        def __init__(self, xy: Any, class_id: Any, confidence: Any, data: Any) -> None:
             self.xy, self.class_id, self.confidence, self.data = xy, class_id, confidence, data
 
+    class LaterKeyPoints(KeyPoints):
+        def __init__(
+            self, xy: Any, class_id: Any, keypoint_confidence: Any,
+            detection_confidence: Any = None, visible: Any = None, data: Any = None,
+        ) -> None:  # fmt: skip
+            super().__init__(xy, class_id, keypoint_confidence, data)
+            assert detection_confidence is poses.person_scores
+            np.testing.assert_array_equal(visible, poses.found)
+
     stand_in = ModuleType("supervision")
-    stand_in.KeyPoints = KeyPoints  # type: ignore[attr-defined]
+    stand_in.KeyPoints = KeyPoints if version == "0.20" else LaterKeyPoints  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "supervision", stand_in)
     converted = poses.to_supervision()
     assert converted.xy is poses.keypoints and converted.confidence is poses.scores
@@ -127,6 +137,26 @@ def test_supervision_is_imported_when_asked_for(
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(ModuleNotFoundError, match="pip install supervision"):
         poses.to_supervision()
+
+
+def test_supervision_draws_and_tracks_the_people(poses: Poses) -> None:
+    supervision = pytest.importorskip("supervision", reason="needs the package supervision")
+    tracked = replace(poses, tracks=np.array([4, 2, 9]))
+    converted = tracked.to_supervision()
+    detections = converted.as_detections()
+    # The third person has no keypoint, and so no box.
+    corners = np.concatenate([poses.boxes[:, :2], poses.boxes[:, :2] + poses.boxes[:, 2:]], axis=1)
+    np.testing.assert_allclose(detections.xyxy, corners[:2], rtol=1e-6)
+    np.testing.assert_array_equal(detections.confidence, poses.person_scores[:2])
+    assert detections.data["tracker_id"].tolist() == [4, 2]
+    edges = supervision.EdgeAnnotator(edges=(COCO.limb_indices + 1).tolist(), thickness=1)
+    drawn = edges.annotate(np.zeros((100, 100, 3), np.uint8), converted)
+    ends = poses.keypoints[0][COCO.limb_indices].mean(axis=1).astype(int)
+    assert all(drawn[y - 1 : y + 2, x - 1 : x + 2].any() for x, y in ends)
+    points = supervision.VertexAnnotator(radius=1).annotate(drawn * 0, converted[1])
+    x, y = poses.keypoints[1, 1].astype(int)
+    assert points[y, x].any() and not points[:1, :1].any()
+    assert len(Poses.empty(17).to_supervision()) == 0
 
 
 def test_the_examples_of_the_docstring() -> None:
