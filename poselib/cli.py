@@ -38,13 +38,15 @@ _EXAMPLES = """examples:
 """
 _PREDICT = """Find people in images and videos.
 
-OUT receives each image with its poses drawn, results.json with the poses in COCO's results
-format, and images.json, a COCO document of the images and their ids. Images named by numbers, as
-COCO's are, have these as ids. Images are turned as their EXIF orientation asks, as a viewer does:
-coordinates, heights and widths are px of the turned picture.
+OUT receives each image with its poses drawn, poses.csv with a row for each person and keypoint,
+results.json with the poses in COCO's results format, images.json, a COCO document of the images and
+their ids, and coco.json, one of the images and the people drawn, for annotation tools. Images named
+by numbers, as COCO's are, have these as ids. Images are turned as their EXIF orientation asks, as a
+viewer does: coordinates, heights and widths are px of the turned picture.
 
 Of a video clip.mp4, OUT receives clip.json, the poses of its frames in PoseTrack18's layout with
-track ids and times, and clip.mp4, or clip.webm where PyAV is not installed, with the poses drawn.
+track ids and times, clip.csv with a row for each frame, person and keypoint, and clip.mp4, or
+clip.webm where PyAV is not installed, with the poses drawn.
 A folder holds images; with --video it is a video, whose frames are numbered without a gap.
 
 The ids of images in a file of --boxes are those of images.json, or of a video its frames from 0.
@@ -268,7 +270,8 @@ def _summary(paths: Sequence[Path], counts: Sequence[tuple[int, int]], folder: P
         for path, (drawn, kept) in zip(paths, counts, strict=True)
     ]
     listed = ", ".join(each[:10]) + (", ..." if len(each) > 10 else "")
-    return f"people found: {listed}; drawn images, results.json and images.json in {folder}"
+    written = "drawn images, poses.csv, results.json, images.json and coco.json"
+    return f"people found: {listed}; {written} in {folder}"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from poselib.data.video_writer import VideoWriter, video_suffix
 from poselib.engine.checkpoints import save_system
 from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import ListedBoxes
+from poselib.engine.predict_images import RESULTS
 from poselib.engine.seed import seed_everything
 from poselib.engine.stream import PoseStream
 from tests.data.factories.videos import opencv_video
@@ -52,8 +53,10 @@ def test_files_folders_and_images_together(
     image = clips / "images" / "val" / "000001_synthetic" / "000000.png"
     status, text, error = run(capsys, film, image, "--out", tmp_path, "--smooth", "one-euro")
     assert (status, error) == (0, "") and text.count("\n") == 2
-    assert re.search(r"\d+ tracks?( \(\d+ drawn\))? in 10 frames; walk.json and walk", text)
-    names = ["000000.png", "images.json", "results.json", "walk.json", f"walk{video_suffix()}"]
+    assert re.search(
+        r"\d+ tracks?( \(\d+ drawn\))? in 10 frames; walk.json, walk.csv and walk", text
+    )
+    names = ["000000.png", *RESULTS, "walk.json", "walk.csv", f"walk{video_suffix()}"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     folders = sorted((clips / "images" / "val").iterdir())
     arguments = ["--video", "--fps", 10, "--out", tmp_path / "more"]

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.annotations import PIXEL_CENTER
+from poselib.data.boxes import box_areas
 from poselib.data.readers.json_fields import Entry
+from poselib.poses import Poses
 from poselib.skeletons import Skeleton
 
 
@@ -46,6 +48,21 @@ def coco_people(
         }
         for row, mine, box, area in zip(rows, labeled, boxes, areas, strict=True)
     ]
+
+
+def coco_poses(poses: Poses) -> list[Entry]:
+    """Describe detected people as annotations, so that annotation tools can import them.
+
+    Keypoints that were found have visibility 2, and boxes are those of the keypoints. Numbers of
+    the annotation, the image and the category are left out.
+    """
+    points = np.concatenate([poses.keypoints, 2 * poses.found[..., None]], axis=-1)
+    corners = np.nan_to_num(poses.boxes).astype(np.float32)
+    corners[:, 2:] += corners[:, :2]
+    people = coco_people(points.astype(np.float32), corners, box_areas(corners))
+    for person, score in zip(people, poses.person_scores.tolist(), strict=True):
+        person["score"] = round(score, 6)
+    return people
 
 
 def _box(corners: NDArray[np.float32]) -> list[float]:

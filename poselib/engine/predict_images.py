@@ -1,15 +1,17 @@
-"""Prediction of image files to files: poses in COCO's results format, and the images drawn."""
+"""Prediction of image files to files: poses as COCO's JSON and as CSV, and the images drawn."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from poselib.data.coco_export import coco_poses
 from poselib.data.image_folder import ImageFiles
 from poselib.data.image_io import encode_image
 from poselib.data.readers.coco import write_results
@@ -18,7 +20,7 @@ from poselib.plots.poses import paint_poses
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 
-RESULTS = ("images.json", "results.json")
+RESULTS = ("images.json", "results.json", "coco.json", "poses.csv")
 # Bytes of a drawing's name before the ending, and a number where names repeat.
 _LONGEST = 240
 # Images that are held in memory together, unless a batch has more.
@@ -43,6 +45,31 @@ def unique_names(paths: Iterable[Path], taken: Iterable[str] = ()) -> list[str]:
     return names
 
 
+@contextmanager
+def csv_of_poses(path: Path, skeleton: Skeleton) -> Iterator[Callable[..., None]]:
+    """Yield a function that appends poses to a CSV file, which appears whole or not at all.
+
+    Each person and keypoint is a row, see ``Poses.to_dataframe``; keywords of the function are
+    further columns before those.
+    """
+    started = False
+    with (
+        atomic_write(path) as temporary,
+        # File names that are no text keep their bytes.
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+
+        def append(poses: Poses, **columns: str | float | None) -> None:
+            nonlocal started
+            table = poses.to_dataframe(skeleton)
+            for place, (name, value) in enumerate(columns.items()):
+                table.insert(place, name, value)
+            table.to_csv(file, index=False, header=not started, lineterminator="\n")
+            started = True
+
+        yield append
+
+
 def predict_images(
     find: Callable[[list[Sample]], list[Poses]],
     files: ImageFiles,
@@ -56,8 +83,10 @@ def predict_images(
 ) -> list[tuple[int, int]]:
     """Find the people of image files; write the images with poses drawn, and their poses.
 
-    Beside the drawings, ``results.json`` has the poses in COCO's results format, and
-    ``images.json`` is a COCO document of the images and their ids.
+    Beside the drawings, ``results.json`` has the poses in COCO's results format, ``images.json`` is
+    a COCO document of the images and their ids, and ``poses.csv`` has a row for each person and
+    keypoint. ``coco.json`` has the images, by names relative to their common folder, and the people
+    that are drawn, as annotation tools import them.
 
     Args:
         find: returns the people of each of several images.
@@ -72,8 +101,7 @@ def predict_images(
     Returns:
         Of each image, how many people are drawn and how many are in ``results.json``.
     """
-    results: list[dict[str, Any]] = []
-    counts, at_once = [], max(_IN_MEMORY, batch_size)
+    found, at_once = [], max(_IN_MEMORY, batch_size)
     with tqdm(total=len(files), disable=not progress, desc="predict") as bar:
         for first in range(0, len(files), at_once):
             numbers = range(first, min(first + at_once, len(files)))
@@ -85,13 +113,47 @@ def predict_images(
                 content = encode_image(picture, drawings[number].suffix)
                 with atomic_write(drawings[number]) as temporary:
                     temporary.write_bytes(content)
-                results += kept.to_coco(sample.image_id, files.category_id)
-                counts.append((len(drawn), len(kept)))
+                found.append((kept, drawn))
                 bar.update()
+    _write_poses(files, drawings, skeleton, found)
+    return [(len(drawn), len(kept)) for kept, drawn in found]
+
+
+def _write_poses(
+    files: ImageFiles,
+    drawings: Sequence[Path],
+    skeleton: Skeleton,
+    found: Sequence[tuple[Poses, Poses]],
+) -> None:
+    """Write the files of ``RESULTS`` of all images: of each, the people kept and those drawn."""
+    images_file, results_file, coco_file, csv_file = (drawings[0].parent / n for n in RESULTS)
     document = files.document(skeleton)
-    for image, path in zip(document["images"], drawings, strict=True):
+    images = document["images"]
+    results: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    with csv_of_poses(csv_file, skeleton) as add_rows:
+        for image, (kept, drawn) in zip(images, found, strict=True):
+            results += kept.to_coco(image["id"], files.category_id)
+            add_rows(kept, image_id=image["id"], file_name=image["file_name"])
+            ids = {"image_id": image["id"], "category_id": files.category_id}
+            annotations += [
+                {"id": n, **ids, **person}
+                for n, person in enumerate(coco_poses(drawn), start=len(annotations) + 1)
+            ]
+    _write_coco(coco_file, {**document, "annotations": annotations})
+    for image, path in zip(images, drawings, strict=True):
         image["drawing"] = path.name
-    images_file, results_file = (drawings[0].parent / name for name in RESULTS)
     write_json(images_file, document)
     write_results(results, results_file)
-    return counts
+
+
+def _write_coco(path: Path, document: dict[str, Any]) -> None:
+    """Write a document of images and people, with file names relative to a folder it names."""
+    paths = [os.path.abspath(image["file_name"]) for image in document["images"]]
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    images = [
+        {**image, "file_name": os.path.relpath(path, folder)}
+        for image, path in zip(document["images"], paths, strict=True)
+    ]
+    info = {"description": "poses predicted by poselib", "images": folder}
+    write_json(path, {"info": info, **document, "images": images}, indent=None)

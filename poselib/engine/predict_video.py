@@ -1,4 +1,4 @@
-"""Prediction of videos to files: poses in PoseTrack18's layout, and the video with poses drawn."""
+"""Prediction of videos to files: poses as PoseTrack18's JSON and as CSV, and the video drawn."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from poselib.data.posetrack_export import PosesDocument
 from poselib.data.video_files import Video
 from poselib.data.video_writer import VideoWriter, video_suffix
 from poselib.engine.image_stream import FrameStream, follow
+from poselib.engine.predict_images import csv_of_poses
 from poselib.ops.io import atomic_write
 from poselib.plots.poses import paint_poses
 
@@ -38,16 +39,17 @@ class VideoResult:
     people: int
 
     def __str__(self) -> str:
-        written = f"{self.document.name} and {self.film.name} in {self.document.parent}"
+        table = self.document.with_suffix(".csv").name
+        written = f"{self.document.name}, {table} and {self.film.name} in {self.document.parent}"
         found = f"{self.tracks} track{'s' * (self.tracks != 1)}"
         if self.people < self.tracks:
             found += f" ({self.people} drawn)"
         return f"{found} in {self.frames} frame{'s' * (self.frames != 1)}; {written}"
 
 
-def video_outputs(folder: Path, name: str) -> tuple[Path, Path]:
-    """Return the JSON file and the film that ``predict_video`` writes into a folder."""
-    return folder / f"{name}.json", folder / f"{name}{video_suffix()}"
+def video_outputs(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Return the JSON file, the film and the CSV that ``predict_video`` writes into a folder."""
+    return folder / f"{name}.json", folder / f"{name}{video_suffix()}", folder / f"{name}.csv"
 
 
 def predict_video(
@@ -65,9 +67,10 @@ def predict_video(
     """Find the people of a video; write their poses, and the video with the poses drawn.
 
     ``<name>.json`` has PoseTrack18's layout, with track ids and times, and ``<name>.mp4``, or
-    ``.webm`` without PyAV, has the frames at their own times. Frames are read, predicted and
-    written one by one. If the prediction is interrupted, both files hold what there was until
-    then, and ``info.complete`` of the JSON is false.
+    ``.webm`` without PyAV, has the frames at their own times. ``<name>.csv`` has a row for each
+    frame, person and keypoint. Frames are read, predicted and written one by one. If the prediction
+    is interrupted, all files hold what there was until then, and ``info.complete`` of the JSON is
+    false.
 
     Args:
         stream: at its start.
@@ -83,7 +86,7 @@ def predict_video(
     Raises:
         ValueError: the smoothing is unknown.
     """
-    document_file, film_file = video_outputs(folder, name or video.name)
+    document_file, film_file, csv_file = video_outputs(folder, name or video.name)
     tracks: set[int] = set()
     drawn_tracks: set[int] = set()
     ended: BaseException | None = None
@@ -94,6 +97,7 @@ def predict_video(
         place = files.enter_context(atomic_write(film_file))
         rate = video.rate if video.constant else min(video.rate, _MOST_FRAMES)
         film = files.enter_context(VideoWriter(place, video.size, rate))
+        add_rows = files.enter_context(csv_of_poses(csv_file, stream.skeleton))
         bar = files.enter_context(
             tqdm(total=video.frames, disable=not progress, desc=video.name, unit="frame")
         )
@@ -103,6 +107,7 @@ def predict_video(
                 drawn = poses.above(draw_score)
                 picture = paint_poses(frame.image.transpose(2, 0, 1), drawn, stream.skeleton)
                 film.write(picture, frame.time)
+                add_rows(poses, frame=document.frames, time=frame.time)
                 document.add(frame.name, poses)
                 tracks.update([] if poses.tracks is None else poses.tracks.tolist())
                 drawn_tracks.update([] if drawn.tracks is None else drawn.tracks.tolist())

@@ -118,10 +118,10 @@ def _is_stream(path: Path) -> bool:
     return any(os.path.realpath(p).startswith("/proc/") for p in (path.parent, Path(link).parent))
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
     """Write JSON atomically, indented, with a final newline."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=indent) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

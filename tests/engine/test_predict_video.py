@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -28,10 +29,11 @@ def one_person(image: NDArray[np.uint8]) -> Poses:
 def test_poses_and_film(tmp_path: Path) -> None:
     video = open_video(opencv_video(tmp_path / "clip.mp4", 12, 20.0))
     result = predict_video(ImageStream(one_person, COCO), video, tmp_path / "out")
-    assert (result.document, result.film) == video_outputs(tmp_path / "out", "clip")
+    document, film_file, rows_file = video_outputs(tmp_path / "out", "clip")
+    assert (result.document, result.film) == (document, film_file)
     assert (result.frames, result.people) == (12, 1)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        [result.document.name, result.film.name]
+        [document.name, film_file.name, rows_file.name]
     )
     content = json.loads(result.document.read_text())
     assert content["info"] == {
@@ -41,6 +43,11 @@ def test_poses_and_film(tmp_path: Path) -> None:
     assert [row["track_id"] for row in content["annotations"]] == [0] * 12
     first = np.array(content["annotations"][3]["keypoints"]).reshape(-1, 3)
     np.testing.assert_allclose(first[:, :2] + 0.5, SHAPE + 3 / 8, atol=1e-3)
+    rows = pd.read_csv(rows_file)
+    assert rows.columns[:2].tolist() == ["frame", "time"] and len(rows) == 12 * len(COCO)
+    fourth = rows[rows.frame == 3]
+    np.testing.assert_allclose(fourth[["x", "y"]], SHAPE + 3 / 8, atol=1e-4)
+    assert fourth.time.unique() == pytest.approx([3 / 20]) and not fourth.track.any()
     film = open_video(result.film)
     drawn = list(film)
     assert (film.size, film.frames) == (SIZE, 12)
@@ -88,11 +95,12 @@ def test_an_interrupted_prediction_keeps_what_was_written(
     video = open_video(opencv_video(tmp_path / "clip.mp4", 12))
     with pytest.raises(error):
         predict_video(ImageStream(stopped, COCO), video, tmp_path / "out")
-    document, film = video_outputs(tmp_path / "out", "clip")
+    document, film, rows = video_outputs(tmp_path / "out", "clip")
     content = json.loads(document.read_text())
     assert content["info"]["complete"] is False and len(content["images"]) == 7
     assert len(list(open_video(film))) == 7
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert pd.read_csv(rows).frame.unique().tolist() == list(range(7))
+    assert len(list((tmp_path / "out").iterdir())) == 3
 
 
 def test_what_fails_at_once_leaves_nothing(tmp_path: Path) -> None:

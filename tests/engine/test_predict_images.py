@@ -1,0 +1,104 @@
+"""What prediction writes of images: a table for statistics and a document for annotation tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pycocotools import coco as pycocotools
+
+from poselib.data.image_folder import ImageFiles, image_paths
+from poselib.data.image_io import encode_image
+from poselib.data.readers.coco import CocoKeypoints
+from poselib.engine.predict_images import RESULTS, csv_of_poses, predict_images
+from poselib.skeletons import COCO
+from poselib.structures import Poses, Sample
+
+K = len(COCO)
+
+
+def poses_of(sample: Sample) -> Poses:
+    """Two people an image, three in the second; the last of each lacks keypoints or all."""
+    rng = np.random.default_rng(sample.image_id)
+    people = 2 + (sample.image_id == 2)
+    keypoints = rng.uniform(2, 38, (people, K, 2)).astype(np.float32)
+    scores = rng.uniform(0.2, 1, (people, K)).astype(np.float32)
+    scores[-1, 3:] = keypoints[-1, 3:] = 0
+    return Poses(keypoints, scores, np.array([0.9, 0.5, 0.2], np.float32)[:people])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images in two folders, predicted."""
+    for name in ("day/a.png", "day/b,\n.png", "night/a.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_image(np.full((40, 48, 3), 99, np.uint8), ".png"))
+    files = ImageFiles(image_paths([tmp_path / "photos" / "day", tmp_path / "photos" / "night"]))
+    drawings = [tmp_path / "out" / f"{n}.png" for n in range(3)]
+    predict_images(
+        lambda samples: [poses_of(s) for s in samples], files, drawings, COCO, draw_score=0.4
+    )
+    return tmp_path
+
+
+def test_the_table_has_all_people_in_px_of_the_image(folder: Path) -> None:
+    table = pd.read_csv(folder / "out" / "poses.csv")
+    assert table.columns.tolist() == [
+        "image_id", "file_name", "person", "keypoint", "x", "y", "score", "person_score"
+    ]  # fmt: skip
+    assert len(table) == (2 + 3 + 2) * K
+    images = json.loads((folder / "out" / "images.json").read_text())["images"]
+    for image in images:
+        rows = table[table.image_id == image["id"]]
+        assert rows.file_name.unique().tolist() == [image["file_name"]]
+        sample = Sample.__new__(Sample)
+        object.__setattr__(sample, "image_id", image["id"])
+        expected = poses_of(sample)
+        wide = rows.pivot(index="person", columns="keypoint", values=["x", "y", "score"])
+        for k, name in enumerate(COCO.keypoints):
+            xy = np.where(expected.found[:, [k]], expected.keypoints[:, k], np.nan)
+            np.testing.assert_array_equal(wide[[("x", name), ("y", name)]].to_numpy("f4"), xy)
+            np.testing.assert_array_equal(wide["score", name].to_numpy("f4"), expected.scores[:, k])
+
+
+def test_the_document_is_a_dataset_of_the_people_that_are_drawn(folder: Path) -> None:
+    file = folder / "out" / "coco.json"
+    document = json.loads(file.read_text())
+    assert document["info"]["images"] == str(folder / "photos")
+    dataset = CocoKeypoints(file, folder / "photos", COCO)
+    assert dataset.table.file_names == ("day/a.png", "day/b,\n.png", "night/a.png")
+    for sample in dataset:
+        expected = poses_of(sample).above(0.4)
+        assert len(sample.keypoints) == len(expected) == 2
+        np.testing.assert_array_equal(sample.keypoints[..., 2], 2 * expected.found)
+        np.testing.assert_allclose(sample.keypoints[..., :2], expected.keypoints, atol=1e-3)
+        assert sample.boxes is not None
+        np.testing.assert_allclose(sample.boxes[:, :2], expected.boxes[:, :2], atol=1e-3)
+    people = document["annotations"]
+    assert [person["id"] for person in people] == list(range(1, 7))
+    assert [person["score"] for person in people] == pytest.approx([0.9, 0.5] * 3)
+    assert [person["num_keypoints"] for person in people] == [K, 3, K, K, K, 3]
+    assert document["categories"][0]["skeleton"] == (COCO.limb_indices + 1).tolist()
+    assert len(pycocotools.COCO(str(file)).loadAnns(range(1, 7))) == 6
+
+
+def test_nothing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), ".png"))
+    files = ImageFiles([tmp_path / "a.png"])
+    out = tmp_path / "out"
+    predict_images(lambda s: [Poses.empty(K)] * len(s), files, [out / "a.png"], COCO)
+    assert len(pd.read_csv(out / "poses.csv")) == 0
+    document = json.loads((out / "coco.json").read_text())
+    assert document["images"][0]["file_name"] == "a.png" and document["annotations"] == []
+    assert sorted(path.name for path in out.iterdir()) == sorted(["a.png", *RESULTS])
+
+
+def test_names_that_are_no_text_keep_their_bytes(tmp_path: Path) -> None:
+    poses = Poses(np.ones((1, K, 2), np.float32), np.ones((1, K)), np.ones(1))
+    with csv_of_poses(tmp_path / "a.csv", COCO) as append:
+        append(poses, file_name="caf\udce9.png")
+    assert b"caf\xe9.png,0,nose,1.0,1.0," in (tmp_path / "a.csv").read_bytes()
