@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
-from poselib.skeleton import Names
 from poselib.skeleton import Skeleton as Skeleton
+from poselib.skeleton_rules import SIGMAS, Names, letters
 
 
 def _sides(*parts: str) -> tuple[tuple[str, str], ...]:
@@ -44,15 +46,6 @@ _ENDS = tuple((name,) for pair in _sides("wrist", "elbow", "knee", "ankle") for 
 _SHOULDERS, _HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 _SIDES = _sides("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-# Of COCO's and CrowdPose's own evaluations, which agree where they share a keypoint.
-_SIGMAS = {
-    **{"nose": 0.026, "eye": 0.025, "ear": 0.035, "head": 0.079, "neck": 0.079},
-    **{"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062},
-    **{"hip": 0.107, "knee": 0.087, "ankle": 0.089},
-    # Both lack these: as of the nearest keypoint.
-    **{"head_top": 0.079, "upper_neck": 0.079, "thorax": 0.079, "chest": 0.079, "pelvis": 0.107},
-    **{"head_bottom": 0.079, "face": 0.079, "belly": 0.107},
-}
 
 
 def _hierarchies(
@@ -85,7 +78,7 @@ def _define(
 ) -> Skeleton:
     """Define a skeleton whose sigmas are those of COCO and CrowdPose."""
     parts = (name.removeprefix("left_").removeprefix("right_") for name in keypoints)
-    sigmas = tuple(_SIGMAS[part] for part in parts)
+    sigmas = tuple(SIGMAS[part] for part in parts)
     return Skeleton(name, keypoints, sigmas, flip_pairs, limbs, groups)
 
 
@@ -238,8 +231,70 @@ SKELETONS: dict[str, Skeleton] = {
 }
 
 
-def get_skeleton(name: str) -> Skeleton:
-    """Return a skeleton by its lower-case name; raises ValueError that lists the known names."""
-    if name not in SKELETONS:
-        raise ValueError(f"unknown skeleton {name!r}; known: {sorted(SKELETONS)}")
-    return SKELETONS[name]
+def get_skeleton(name: str | Path) -> Skeleton:
+    """Return a skeleton by its lower-case name, or read one from a file.
+
+    Args:
+        name: key in ``SKELETONS``, or the path of a TOML file (``.toml``) or of a COCO-format file
+            (``.json``), whose categories state it.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the name is unknown, and the message lists the known ones; or the file has a
+            fault.
+    """
+    if name in SKELETONS:
+        return SKELETONS[str(name)]
+    path = Path(name)
+    if path.suffix.lower() == ".json":
+        return skeleton_of_categories(path)
+    if path.suffix.lower() != ".toml":
+        files = "a file that states one ends in .toml or .json"
+        raise ValueError(f"unknown skeleton {str(name)!r}; known: {sorted(SKELETONS)}; {files}")
+    return checked_name(Skeleton.from_toml(path), str(path))
+
+
+def skeleton_of_categories(source: Path | Mapping[str, Any], where: str = "") -> Skeleton:
+    """Return the known skeleton that a COCO-format file's categories have, or else their own.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``Skeleton.from_coco``.
+    """
+    own = Skeleton.from_coco(source, where=where)
+    named = [letters(keypoint) for keypoint in own.keypoints]
+    for known in SKELETONS.values():
+        if [letters(keypoint) for keypoint in known.keypoints] == named:
+            return known
+    return checked_name(own, where or str(source))
+
+
+def checked_name(skeleton: Skeleton, where: str) -> Skeleton:
+    """Return a skeleton, unless it has the name of a known one and other keypoints.
+
+    Raises:
+        ValueError: it has.
+    """
+    known = SKELETONS.get(skeleton.name)
+    if known is not None and known.keypoints != skeleton.keypoints:
+        raise ValueError(
+            f"{where}: name: {known.name!r} is a known skeleton of other keypoints; give it another"
+        )
+    return skeleton
+
+
+def stored_form(skeleton: Skeleton) -> str | dict[str, Any]:
+    """Return what files keep of a skeleton: the name of a known one, all fields of any other."""
+    return skeleton.name if SKELETONS.get(skeleton.name) == skeleton else skeleton.fields()
+
+
+def from_stored(stored: Any) -> Skeleton:
+    """Return the skeleton of which ``stored_form`` was kept.
+
+    Raises:
+        ValueError: it is unknown, or has a known name and other keypoints, or a field is wrong.
+    """
+    if isinstance(stored, Mapping):
+        return checked_name(Skeleton.from_fields(stored), "skeleton")
+    if not isinstance(stored, str) or stored not in SKELETONS:
+        raise ValueError(f"unknown skeleton {stored!r}; known: {sorted(SKELETONS)}")
+    return SKELETONS[stored]

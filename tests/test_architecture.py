@@ -15,6 +15,8 @@ PACKAGE = ROOT / "poselib"
 
 # Imports point from a higher level to a lower one, or stay in their room.
 LEVELS = {
+    "skeleton_rules": -3,
+    "skeleton_files": -2,
     **dict.fromkeys(("skeleton", "typing"), -1),
     "skeletons": 0,
     "poses": 1,

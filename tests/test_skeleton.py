@@ -66,5 +66,7 @@ def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> No
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no keypoint 'tail'; it has .*'head'"):
         TOY.index("tail")
-    with pytest.raises(ValueError, match=r"no hierarchy 'quarters'.*'halves', 'none', 'whole'"):
+    with pytest.raises(
+        ValueError, match=r"no hierarchy 'quarters'.*'halves', 'limbs', 'none', 'whole'"
+    ):
         TOY.group_indices("quarters")

@@ -76,8 +76,9 @@ def open_dataset(
             of CrowdPose is trainval, so ``"val"`` is its test set; OCHuman has no training set, and
             ``"train"`` is its validation set.
         folder: the folder of a real dataset, laid out as on the dataset's web page.
-        skeleton: skeleton of synthetic people, by default COCO's, in the crowd benchmark
-            CrowdPose's, in groups MPII's and in clips PoseTrack18's. A real dataset has its own.
+        skeleton: skeleton of synthetic people, or its name or file, by default COCO's, in the crowd
+            benchmark CrowdPose's, in groups MPII's and in clips PoseTrack18's. A real dataset has
+            its own.
         scenes, count: what synthetic scenes or clips are like and how many there are; by default
             those of the entry in ``SYNTHETIC``.
 
@@ -120,20 +121,22 @@ def open_dataset(
 
 
 def open_files(
-    annotations: Path | str, images: Path | str, skeleton: Skeleton | str
+    annotations: Path | str, images: Path | str, skeleton: Skeleton | str | Path | None = None
 ) -> CocoKeypoints:
     """Open any COCO-format keypoint file as a sequence of samples.
 
     Args:
         annotations: the JSON file.
         images: the folder that its file names are relative to.
-        skeleton: the skeleton that it annotates, or its name.
+        skeleton: the skeleton that it annotates, its name, or a file that states it, see
+            ``get_skeleton``. By default, or if empty, the known one whose names the file's
+            categories have, or else the file's own, see ``Skeleton.from_coco``.
 
     Raises:
         FileNotFoundError: the file, the folder or an image is missing.
         ValueError: the skeleton is unknown, no folder is given, or the file has a fault.
     """
-    known = _skeleton(skeleton)
+    known = _skeleton(skeleton) if skeleton else None
     if not str(images):
         raise ValueError(f"{annotations} needs the folder of its images, parameter images")
     return CocoKeypoints(Path(annotations), Path(images), known)
@@ -152,8 +155,8 @@ def cache_in_memory(dataset: KeypointDataset) -> KeypointDataset:
     return dataset.cached() if isinstance(dataset, SyntheticScenes | SyntheticClips) else dataset
 
 
-def _skeleton(skeleton: Skeleton | str) -> Skeleton:
-    return get_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
+def _skeleton(skeleton: Skeleton | str | Path) -> Skeleton:
+    return skeleton if isinstance(skeleton, Skeleton) else get_skeleton(skeleton)
 
 
 def _check_split(name: str, split: str, splits: Mapping[str, object]) -> None:

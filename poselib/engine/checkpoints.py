@@ -15,7 +15,7 @@ from torch import Tensor
 from poselib.engine.old_options import with_current_names
 from poselib.ops.io import atomic_write, check_output, visible_files
 from poselib.ops.weights_io import fit_report, read_stored
-from poselib.skeletons import Skeleton, get_skeleton
+from poselib.skeletons import Skeleton, checked_name, from_stored, stored_form
 from poselib.systems import System, build
 
 # Trained on synthetic scenes by notebooks/03_train.ipynb; its provenance lies beside it.
@@ -48,12 +48,13 @@ def save_system(path: Path, system: System, *, provenance: dict[str, Any] | None
         provenance: anything that JSON can hold.
 
     Raises:
-        ValueError: as ``check_target``.
+        ValueError: as ``check_target``, or the skeleton has the name of another.
     """
     check_target(path)
+    checked_name(system.skeleton, str(path))
     description = {
         "system": system.name,
-        "skeleton": system.skeleton.name,
+        "skeleton": stored_form(system.skeleton),
         "keypoints": list(system.skeleton.keypoints),
         "options": dict(system.options),
         "input_size": system.input_size,
@@ -120,7 +121,7 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         reason = str(error) if isinstance(error, ValueError) else repr(error)
         reason = textwrap.shorten(reason, 1000)
         raise ValueError(f"{path}: its system cannot be built here: {reason}") from error
-    if skeleton is not None and skeleton.name != stored.name:
+    if skeleton is not None and skeleton.keypoints != stored.keypoints:
         raise ValueError(
             f"{path}: trained for skeleton {stored.name!r} with {len(stored)} keypoints, but "
             f"{skeleton.name!r} with {len(skeleton)} was expected"
@@ -197,7 +198,7 @@ def _input_of(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored_skeleton(description: dict[str, Any]) -> Skeleton:
-    skeleton = get_skeleton(description["skeleton"])
+    skeleton = from_stored(description["skeleton"])
     keypoints = description.get("keypoints", list(skeleton.keypoints))
     if keypoints != list(skeleton.keypoints):
         raise ValueError(

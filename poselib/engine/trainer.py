@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import TrainConfig
 from poselib.ops.io import TEMPORARY, append_line, atomic_write, read_lines
 from poselib.ops.normalization import normalize
+from poselib.skeletons import checked_name, stored_form
 from poselib.structures import Batch
 from poselib.systems import System
 
@@ -48,6 +49,7 @@ class TrainingState:
     def __init__(
         self, system: System, recipe: TrainConfig, folder: Path, device: torch.device
     ) -> None:
+        checked_name(system.skeleton, "training")  # or its checkpoint could not be read
         self.system, self.recipe, self.folder, self.device = system, recipe, folder, device
         self.form = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = system.model.to(device).to(memory_format=self.form)
@@ -228,13 +230,28 @@ class TrainingState:
             ("recipe", asdict(self.recipe), asdict(TrainConfig())),
         ):
             theirs = {**usual, **state[name]}  # older ones lack what came later
-            different = sorted(key for key in mine if theirs.get(key) != mine[key])
-            if different:
-                key = different[0]
+            if isinstance(theirs.get("skeleton"), str):  # older ones have the name alone
+                mine = {**mine, "skeleton": self.system.skeleton.name}
+            if different := _first_difference(theirs, mine):
+                key, found, wanted = different
                 raise ValueError(
-                    f"{path}: its {name} has {key}={theirs.get(key)!r}, this one {mine[key]!r}; "
+                    f"{path}: its {name} has {key}={found!r}, this one {wanted!r}; "
                     f"use another folder or the same settings to resume"
                 )
+
+
+def _first_difference(
+    theirs: Mapping[str, Any], mine: Mapping[str, Any]
+) -> tuple[str, Any, Any] | None:
+    """Return the first key of ours whose value differs, and both values."""
+    for key in sorted(mine):
+        found, wanted = theirs.get(key), mine[key]
+        if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+            if inside := _first_difference(found, wanted):
+                return f"{key}: {inside[0]}", *inside[1:]
+        elif found != wanted:
+            return key, found, wanted
+    return None
 
 
 def _drop_lines_after(step: int, path: Path) -> None:
@@ -256,4 +273,4 @@ def _check_weights(model: nn.Module, step: int) -> None:
 
 
 def _identity(system: System) -> dict[str, Any]:
-    return {"name": system.name, "skeleton": system.skeleton.name, **system.options}
+    return {"name": system.name, "skeleton": stored_form(system.skeleton), **system.options}

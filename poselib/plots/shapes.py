@@ -40,14 +40,6 @@ class PersonShapes:
     keypoints: tuple[Shape, ...]
 
 
-def side_of(keypoint: str) -> str:
-    """Return ``"left"``, ``"right"`` or ``"center"`` from the name of a keypoint."""
-    for side in ("left", "right"):
-        if keypoint.startswith(f"{side}_"):
-            return side
-    return "center"
-
-
 def person_unit(points: NDArray[np.floating], size: Size) -> float:
     """Return the half width of a limb in px for a person and an image of ``size`` (H, W).
 
@@ -101,7 +93,7 @@ def people_shapes(
     if points.ndim != 3 or points.shape[1] != len(skeleton):
         expected = f"(people, {len(skeleton)}, 2) for skeleton {skeleton.name!r}"
         raise ValueError(f"keypoints must be {expected}, not {points.shape}")
-    sides = [side_of(name) for name in skeleton.keypoints]
+    sides = skeleton.sides
     people = []
     for n, xy in enumerate(np.asarray(points, dtype=np.float64)):
         drawn = shown[n] & np.isfinite(xy).all(axis=-1)

@@ -50,7 +50,8 @@ def build(name: str, skeleton: Skeleton | str, **options: OptionValue) -> System
 
     Args:
         name: key in ``SYSTEMS``.
-        skeleton: the keypoints to predict, or the name of their skeleton.
+        skeleton: the keypoints to predict, or the name or file of their skeleton, see
+            ``get_skeleton``.
         **options: of the system; the dataclass of options in its file says what each means.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from poselib.data.catalog import (
 )
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import write_scenes
-from poselib.skeletons import COCO, CROWDPOSE, MPII, OCHUMAN, SKELETONS, Skeleton, get_skeleton
+from poselib.skeletons import COCO, CROWDPOSE, LSP, MPII, OCHUMAN, SKELETONS, Skeleton, get_skeleton
 from tests.data.factories import aic, flic, hieve, lsp, mpii, ochuman, uav_human
 from tests.data.factories.mat import save, struct
 
@@ -59,6 +60,25 @@ def test_open_files(tmp_path: Path) -> None:
         open_files(folder / "annotations.json", "", "coco")
     with pytest.raises(ValueError, match="unknown skeleton 'mpi'"):
         open_files(folder / "annotations.json", folder / "images", "mpi")
+
+
+def test_files_state_their_own_skeleton(tmp_path: Path) -> None:
+    own = replace(LSP, name="players", groups={})
+    folder = write_scenes(tmp_path / "a", SceneConfig(size=64), 2, 0, own)
+    annotations, images = folder / "annotations.json", folder / "images"
+    # Names of a known skeleton are that one's; others are the file's own.
+    assert open_files(annotations, images).skeleton is LSP
+    content = json.loads(annotations.read_text())
+    content["categories"][0]["keypoints"][-1] = "hat"
+    annotations.write_text(json.dumps(content))
+    found = open_files(annotations, images).skeleton
+    assert found.keypoints == (*LSP.keypoints[:-1], "hat") and found.flip_pairs
+    assert found.limb_indices.tolist() == own.limb_indices.tolist()
+    found.to_toml(tmp_path / "own.toml")
+    for given in (tmp_path / "own.toml", str(tmp_path / "own.toml"), found, str(annotations)):
+        assert open_files(annotations, images, given).skeleton == found
+    with pytest.raises(ValueError, match="1 keypoints are named otherwise: from position 13"):
+        open_files(annotations, images, "lsp")
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.engine import checkpoints
 from poselib.engine.checkpoints import check_target, load_checkpoint, save_system
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT
-from poselib.skeletons import COCO, CROWDPOSE
+from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from poselib.systems import System, build
 from tests.engine.factories import RECIPE, scenes, train_toy
 
@@ -130,6 +131,53 @@ def test_a_training_is_a_checkpoint_with_its_averages(tmp_path: Path) -> None:
     weights = real.model.state_dict()
     assert not all(torch.equal(mine[key], weights[key]) for key in averages)
     assert loaded.system.options == real.options and loaded.system.input_size is None
+
+
+OWN = Skeleton(
+    "own", ("tip", "left_end", "right_end"), (0.1, 0.067, 0.03), (("left_end", "right_end"),),
+    (("tip", "left_end"),), {"parts": (("tip",), ("left_end", "right_end"))},
+)  # fmt: skip
+
+
+def test_a_skeleton_of_ones_own_comes_back_whole(tmp_path: Path) -> None:
+    system = build("hae", OWN, backbone="hrnet_tiny", host="plain", hierarchy="parts")
+    save_system(tmp_path / "a.safetensors", system)
+    assert load_checkpoint(tmp_path / "a.safetensors", OWN).system.skeleton == OWN
+    assert checkpoints.stored_keypoints(tmp_path / "a.safetensors") == OWN.keypoints
+    other = replace(OWN, keypoints=("end", *OWN.keypoints[1:]), limbs=(), groups={})
+    with pytest.raises(ValueError, match="'own' with 3 keypoints, but 'own' with 3 was expected"):
+        load_checkpoint(tmp_path / "a.safetensors", other)
+    # The sigmas of a known skeleton may be one's own; its name may not be that of other keypoints.
+    measured = replace(COCO, sigmas=(0.05,) * 17)
+    save_system(tmp_path / "b.safetensors", build("hae", measured, backbone="hrnet_tiny"))
+    assert load_checkpoint(tmp_path / "b.safetensors").system.skeleton == measured
+    with pytest.raises(ValueError, match=r"c\.safetensors: name: 'coco' is a known skel"):
+        other = replace(system, skeleton=replace(OWN, name="coco"))
+        save_system(tmp_path / "c.safetensors", other)
+
+
+def test_a_skeleton_that_has_changed_since_is_refused(file: Path) -> None:
+    """Whole or by name, with the keypoints that the network was trained for."""
+    changed = {**OWN.fields(), "name": "crowdpose"}
+    with pytest.raises(ValueError, match="'crowdpose' is a known skeleton of other keypoints"):
+        load_checkpoint(rewritten(file, {"skeleton": changed}))
+    for wrong in ({**OWN.fields(), "sigmas": [1]}, {"name": "own"}, 3, None, "own"):
+        with pytest.raises(ValueError, match=r"its system cannot be built here: .*skeleton"):
+            load_checkpoint(rewritten(file, {"skeleton": wrong}))
+
+
+@pytest.mark.slow
+def test_a_training_holds_a_skeleton_of_ones_own(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=1)
+    own = replace(COCO, name="own", sigmas=(0.05,) * 17)
+    people = SyntheticScenes(SceneConfig(size=64), 2, 0, own)
+    system = build("hae", own, backbone="hrnet_tiny", host="plain")
+    train_toy(tmp_path, recipe, system=system, dataset=people)
+    assert load_checkpoint(tmp_path).system.skeleton == own
+    assert checkpoints.stored_keypoints(tmp_path / CHECKPOINT) == own.keypoints
+    other = build("hae", replace(own, sigmas=(0.06,) * 17), backbone="hrnet_tiny", host="plain")
+    with pytest.raises(ValueError, match=r"its system has skeleton: sigmas=\[0.05, .*\[0.06, "):
+        train_toy(tmp_path, recipe, system=other, dataset=people)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

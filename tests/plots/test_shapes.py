@@ -3,14 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.plots.shapes import capsule, marker, people_shapes, person_unit, side_of
+from poselib.plots.shapes import capsule, marker, people_shapes, person_unit
 from poselib.plots.style import INK, WHITE, person_colors
 from poselib.skeletons import COCO, CROWDPOSE
-
-
-def test_sides_come_from_names():
-    sides = [side_of(name) for name in CROWDPOSE.keypoints]
-    assert sides[:2] == ["left", "right"] and sides[-2:] == ["center", "center"]
 
 
 def test_capsule_is_as_wide_as_asked_everywhere():

@@ -12,7 +12,7 @@ import numpy as np
 
 from poselib.annotations import PIXEL_CENTER, AnnotationTable, DetectionTable
 from poselib.data.keypoint_dataset import KeypointImages
-from poselib.data.readers.coco_json import read_annotations, read_images, read_table
+from poselib.data.readers.coco_json import read_annotations, read_images, read_people
 from poselib.data.readers.json_fields import Entry, entries, load_json, number, number_rows, shown
 from poselib.ops.io import atomic_write
 from poselib.skeletons import Skeleton
@@ -42,7 +42,8 @@ class CocoKeypoints(KeypointImages):
     Args:
         annotations: the JSON file.
         images: the folder that its file names are relative to.
-        skeleton: which keypoints it annotates, in which order.
+        skeleton: which keypoints it annotates, in which order; by default the known skeleton
+            whose names its categories have, or else their own, see ``Skeleton.from_coco``.
         keep_empty: keep images without labeled people, as evaluation must.
 
     Raises:
@@ -52,10 +53,14 @@ class CocoKeypoints(KeypointImages):
     """
 
     def __init__(
-        self, annotations: Path, images: Path, skeleton: Skeleton, keep_empty: bool = True
+        self,
+        annotations: Path,
+        images: Path,
+        skeleton: Skeleton | None = None,
+        keep_empty: bool = True,
     ) -> None:
         self.annotation_file = Path(annotations)
-        table = read_table(self.annotation_file, skeleton, keep_empty)
+        table, skeleton = read_people(self.annotation_file, skeleton, keep_empty)
         super().__init__(table, images, skeleton)
 
 

@@ -29,7 +29,7 @@ from poselib.data.readers.json_fields import (
 )
 from poselib.data.regions import box_codes, merge_codes, outline_codes
 from poselib.ops.oks import AREA_OF_BOX
-from poselib.skeletons import Skeleton
+from poselib.skeletons import Skeleton, skeleton_of_categories
 from poselib.structures import Size
 from poselib.typing import BoolArray
 
@@ -95,14 +95,19 @@ def read_annotations(source: Path | Entry, skeleton: Skeleton) -> AnnotationTabl
     return replace(table, sizes=sizes if known else None, source=file)
 
 
-def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> AnnotationTable:
+def read_people(
+    path: Path, skeleton: Skeleton | None, keep_empty: bool
+) -> tuple[AnnotationTable, Skeleton]:
     """Read a keypoint file as a dataset and check every field that is used.
+
+    Without a skeleton, the file's categories state it.
 
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: it is not COCO, does not fit the skeleton, or has a bad or missing field.
     """
     content = read_json(path)
+    skeleton = skeleton or skeleton_of_categories(content, str(path))
     category = keypoint_category(content["categories"], skeleton, path)
     images = _images(content["images"], path)
     people = of_category(content["annotations"], content["categories"], category, path)
@@ -131,7 +136,8 @@ def read_table(path: Path, skeleton: Skeleton, keep_empty: bool) -> AnnotationTa
         codes.setdefault(image, []).extend(outline or box_codes(table.boxes[row].tolist(), size))
     regions = {image: merge_codes(some) for image, some in codes.items() if some}
     table = replace(table, **files, source=path, regions=regions)
-    return table if keep_empty else table.at(np.unique(table.images[counted]))
+    kept = table if keep_empty else table.at(np.unique(table.images[counted]))
+    return kept, skeleton
 
 
 def read_images(path: Path, skeleton: Skeleton) -> AnnotationTable:

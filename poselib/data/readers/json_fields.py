@@ -12,6 +12,7 @@ import numpy as np
 
 from poselib.data.annotation_table import LARGEST
 from poselib.ops.io import parse_json
+from poselib.skeleton_rules import letters as letters
 from poselib.typing import BoolArray, FloatArray
 
 Entry = dict[str, Any]
@@ -28,14 +29,6 @@ def load_json(path: Path, kind: str = "annotation") -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{kind} file {path} does not exist")
     return parse_json(path.read_bytes(), str(path))
-
-
-def letters(name: object) -> str:
-    """Return the letters and digits of a keypoint's name, in lower case.
-
-    Converted files write ``Left Shoulder``, ``left-shoulder`` or ``LeftShoulder``.
-    """
-    return "".join(filter(str.isalnum, name.lower())) if isinstance(name, str) else ""
 
 
 def entry(value: Any, where: str) -> Entry:

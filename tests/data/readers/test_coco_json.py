@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poselib.data.readers.coco import read_annotations
-from poselib.data.readers.coco_json import read_table
+from poselib.data.readers.coco_json import read_people
 from poselib.skeletons import COCO
 from tests.data.readers.test_coco import HEIGHT, WIDTH, content, person, points, reader, write
 from tests.metrics.factories import ap_of
@@ -141,7 +141,7 @@ def test_any_value_of_a_field_is_read_or_refused_by_name(
     unlabeled = person(3, 9, keypoints=[0] * 51)
     data = with_people(person(1, 5), {**unlabeled, field: value})
     path = write(tmp_path, data)
-    for read in (lambda: read_table(path, COCO, True), lambda: read_annotations(path, COCO)):
+    for read in (lambda: read_people(path, COCO, True)[0], lambda: read_annotations(path, COCO)):
         try:
             table = read()
         except ValueError as error:
