@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 Start = Literal["grid", "center"]
 
+GRID = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # A = 1, t = 0
 _STARTS: dict[Start, tuple[float, ...]] = {
-    "grid": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    "grid": GRID,
     "center": (0.0,) * 6,
 }
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
+from poselib.models.toolbox_layouts import BACKBONE, HEADS, Rule, Version
 from poselib.outputs import TagOutputs
 
 
@@ -78,3 +79,7 @@ class AssociativeHRNet(HRNetTrunk):
         """Return one heatmap scale and tags at stride 4 of images (B, 3, H, W), normalized."""
         heatmaps, tags = split_maps(self.final_layers[0](self.features(images)[0]), self.keypoints)
         return TagOutputs((heatmaps,), tags, (images.shape[2], images.shape[3]))
+
+    def toolbox_rules(self, version: Version) -> tuple[Rule, ...]:
+        """Return what parameters are called in mmpose, see ``models.toolbox_layouts``."""
+        return (Rule("final_layers.0.", f"{HEADS[version]}final_layer."), Rule("", BACKBONE))

@@ -14,6 +14,7 @@ from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.models.pretrained import Parts
 from poselib.models.searched_resnet import SearchedResNet
+from poselib.models.toolbox_layouts import BACKBONE, HEADS, Rule, Version
 from poselib.outputs import HeatmapOutputs
 
 # Networks that give one map of features at stride 4, by name.
@@ -126,3 +127,14 @@ class HeatmapNetwork(nn.Module):
             for name in self.state_dict()
             if name.startswith("features.")
         }
+
+    def toolbox_rules(self, version: Version) -> tuple[Rule, ...]:
+        """Return what parameters are called in mmpose, whose hourglasses are other ones."""
+        if isinstance(self.features, HourglassFeatures):
+            return ()
+        head = HEADS[version]
+        return (
+            Rule("final_layer.", f"{head}final_layer."),
+            Rule("features.deconv_layers.", f"{head}deconv_layers."),
+            Rule("features.", BACKBONE),
+        )

@@ -9,6 +9,7 @@ from poselib.models.associative import AssociativeHRNet, associative_layer, spli
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig
 from poselib.models.residual import BasicBlock, initialize
+from poselib.models.toolbox_layouts import BACKBONE, HEADS, Rule, Version
 from poselib.outputs import TagOutputs
 
 
@@ -72,3 +73,11 @@ class HigherHRNet(AssociativeHRNet):
         heatmaps, tags = split_maps(maps, self.keypoints)
         size = (images.shape[2], images.shape[3])
         return TagOutputs((heatmaps, self.final_layers[1](finer)), tags, size)
+
+    def toolbox_rules(self, version: Version) -> tuple[Rule, ...]:
+        """Return what parameters are called in mmpose 0.x; 1.x has no such network."""
+        if version == "1.x":
+            return ()
+        layers = ("final_layers.", "deconv_layers.")
+        head = HEADS[version]
+        return (*(Rule(name, f"{head}{name}") for name in layers), Rule("", BACKBONE))

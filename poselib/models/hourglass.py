@@ -4,7 +4,7 @@ Newell et al., "Stacked hourglass networks for human pose estimation" (ECCV 2016
 that associative embedding uses (Newell et al., NeurIPS 2017): plain 3x3 convolutions, widths that
 grow towards coarse maps, heatmaps and tags after every stack. Parameters carry the names of the
 latter's official code. Its published weights do not load: they expect images in [0, 1] and have 2K
-unused maps more.
+unused maps more. Those of mmpose do, with ``norm_all``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from poselib.models.associative import associative_layer, split_maps
 from poselib.models.hrnet import check_images
 from poselib.models.residual import initialize
+from poselib.models.toolbox_layouts import BACKBONE, Rule, Version
 from poselib.outputs import TagOutputs
 
 STRIDE = 4
@@ -36,9 +37,10 @@ class HourglassConfig:
         increase: channels that each halving adds.
         norm: batch normalization behind the convolutions, which the official code can do but
             its configuration does not.
+        norm_all: also behind those after and between hourglasses, as in mmpose's network.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or normalization is wanted everywhere but not at all.
     """
 
     stacks: int = 4
@@ -46,8 +48,11 @@ class HourglassConfig:
     depth: int = 4
     increase: int = 128
     norm: bool = False
+    norm_all: bool = False
 
     def __post_init__(self) -> None:
+        if self.norm_all and not self.norm:
+            raise ValueError("hourglass: norm_all adds to norm, which must be true")
         for name, least in (("stacks", 1), ("features", 4), ("depth", 1), ("increase", 0)):
             if getattr(self, name) < least:
                 value = getattr(self, name)
@@ -127,13 +132,14 @@ class StackedHourglass(nn.Module):
         self.features = nn.ModuleList(
             nn.Sequential(
                 Hourglass(config.depth, width, config.increase, config.norm),
-                convolution(width, width),
-                convolution(width, width),
+                convolution(width, width, norm=config.norm_all),
+                convolution(width, width, norm=config.norm_all),
             )
             for _ in range(config.stacks)
         )
-        self.merge_features = nn.ModuleList(_merge(width, width) for _ in between)
-        self.merge_preds = nn.ModuleList(_merge(maps, width) for _ in between)
+        norm = config.norm_all
+        self.merge_features = nn.ModuleList(_merge(width, width, norm) for _ in between)
+        self.merge_preds = nn.ModuleList(_merge(maps, width, norm) for _ in between)
         initialize(self)
         self.outs = nn.ModuleList(_named(head) for head in heads)
 
@@ -162,6 +168,24 @@ class StackedHourglass(nn.Module):
                 x = x + self.merge_preds[stack](maps) + self.merge_features[stack](features)
         return stacks
 
+    def toolbox_rules(self, version: Version) -> tuple[Rule, ...]:
+        """Return what parameters are called in mmpose, which normalizes all convolutions."""
+        names = {
+            "pre.": "stem.",
+            "features.": "hourglass_modules.",
+            "outs.": "out_convs.",
+            **{
+                f"merge_preds.{n}.conv.": f"remap_out_convs.{n}."
+                for n in range(self.config.stacks - 1)
+            },
+            **{
+                f"merge_features.{n}.conv.": f"remap_feature_convs.{n}."
+                for n in range(self.config.stacks - 1)
+            },
+        }
+        rules = (Rule(ours, BACKBONE + theirs) for ours, theirs in names.items())
+        return tuple(rules) if self.config.norm_all else ()
+
 
 def _stem(config: HourglassConfig) -> nn.Sequential:
     width = config.features
@@ -174,8 +198,11 @@ def _stem(config: HourglassConfig) -> nn.Sequential:
     )
 
 
-def _merge(inputs: int, outputs: int) -> nn.Sequential:
-    return _named(_named(nn.Conv2d(inputs, outputs, 1)))
+def _merge(inputs: int, outputs: int, norm: bool) -> nn.Sequential:
+    merge = _named(nn.Conv2d(inputs, outputs, 1, bias=not norm))
+    if norm:
+        merge.add_module("bn", nn.BatchNorm2d(outputs))
+    return _named(merge)
 
 
 def _named(layer: nn.Module) -> nn.Sequential:

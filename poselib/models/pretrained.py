@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from poselib.models.feature_align import AlignBlock
 from poselib.models.hrnet import HRNet, HRNetTrunk
+from poselib.models.toolbox_layouts import from_toolbox
 from poselib.ops.weights_io import Weights, fit_report, read_stored, wrong_kind
 
 FILE_SUFFIXES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
@@ -29,12 +30,11 @@ PREFIXES = (
     *("_orig_mod.", "module.", "1.", "model.", "net.", "network.", "ema_model.", "ema."),
     *("_forward_module.", "backbone.", "keypoint_head."),
 )
-# a toolbox's name of a head that is the only one
-LONE_HEAD = {
-    "final_layer.weight": "final_layers.0.weight",
-    "final_layer.bias": "final_layers.0.bias",
-}
-CENTER_HEAD = "head_heatmap.1."  # of K heatmaps and one map of people's centers
+# Layers of a toolbox's head, which others may have under this name.
+HEAD_LAYERS = ("head.final_layer.", "head.deconv_layers.")
+# What last layers are called, and how many maps they have that are not of a keypoint.
+LAST_LAYERS = {"final_layers.": 0, "final_layer.": 0, "outs.": 0}
+LAST_LAYERS |= {"head_heatmap.1.": 1, "final_layer_cls.": 1}  # with one map of people's centers
 # Ends of names of what official code and wrappers keep beside the weights.
 CONSTANTS = ("regular_matrix", "n_averaged")
 
@@ -98,10 +98,11 @@ def load_official(model: nn.Module, path: str | Path) -> None:
     """Load a whole checkpoint of an official implementation.
 
     Training checkpoints that hold the weights under one of ``NESTS``, and the ``PREFIXES`` of
-    compilers, wrappers and toolboxes, are understood. Parameters that official checkpoints keep in
-    parts are put together; a scoring net, which is trained afterwards and kept elsewhere, stays as
-    it is, with a warning if it is untrained. Official weights in a system of another coordinate
-    frame are warned of too.
+    compilers, wrappers and toolboxes, are understood, and so are the layouts of mmpose, 0.x and
+    1.x, with the scoring net that such a file may hold (``models.toolbox_layouts``). Parameters
+    that official checkpoints keep in parts are put together; a scoring net, which the authors keep
+    in a file of its own, stays as it is, with a warning if it is untrained. Official weights in a
+    system of another coordinate frame are warned of too.
 
     Args:
         model: the network, changed in place.
@@ -112,8 +113,10 @@ def load_official(model: nn.Module, path: str | Path) -> None:
         ValueError: the file holds no weights, or they are not exactly those of ``model``.
     """
     own = model.state_dict()
-    weights, expected, official = renamed(read_weights(path), own), own, True
-    if isinstance(model, HasOfficialParts):
+    stored = read_weights(path)
+    translated = from_toolbox(stored, model)
+    weights, expected, official = renamed(translated, own), own, True
+    if translated is stored and isinstance(model, HasOfficialParts):
         parts = model.official_parts()
         official = any(name in weights for each in parts.values() for name in each.names)
         if official:
@@ -201,11 +204,12 @@ def renamed(weights: Weights, expected: Mapping[str, Tensor]) -> Weights:
 
 
 def _bare(name: str, expected: Mapping[str, Tensor]) -> str:
-    """Strip known prefixes until the name is expected or has none left; name a lone head."""
+    """Strip known prefixes until the name is expected or has none left."""
     name = name if name in expected else name.replace("._orig_mod.", ".")  # of a compiled part
-    prefix = next((p for p in PREFIXES if name.startswith(p)), "")
+    known = (*PREFIXES, "head.") if name.startswith(HEAD_LAYERS) else PREFIXES
+    prefix = next((p for p in known if name.startswith(p)), "")
     if name in expected or not prefix:
-        return name if name in expected else LONE_HEAD.get(name, name)
+        return name
     return _bare(name.removeprefix(prefix), expected)
 
 
@@ -263,13 +267,16 @@ def _check(
 def _keypoints_hint(model: nn.Module, expected: Mapping[str, Tensor], other: Weights) -> str:
     """Say in plain words that the file is for another number of keypoints, where that is why."""
     keypoints = getattr(model, "keypoints", None)
-    last = max((k for k in expected if k.startswith(("final_layers.", CENTER_HEAD))), default="")
-    name = last.replace(".weight", ".bias")
+    name = max(
+        (k for k in expected if k.startswith(tuple(LAST_LAYERS)) and "bias" in k), default=""
+    )
     if keypoints is None or name not in other:
         return ""
-    centers = int(last.startswith(CENTER_HEAD))
+    centers = next(count for start, count in LAST_LAYERS.items() if name.startswith(start))
     maps_each, rest = divmod(len(expected[name]) - centers, keypoints)
     found, unclear = divmod(len(other[name]) - centers, maps_each)
+    if found == 3 * keypoints and not unclear:
+        return "it has three maps a keypoint, a heatmap and offsets, which no system here decodes; "
     # twice or half as many maps is more likely a head with tags against one without
     if rest or unclear or keypoints in (2 * found, found / 2):
         return ""

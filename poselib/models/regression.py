@@ -13,15 +13,15 @@ from poselib.models.adaptive import AdaptiveBlock, Start
 from poselib.models.global_relation import RelationConfig
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.pretrained import Parts
+from poselib.models.regression_layouts import official_parts, toolbox_rules
 from poselib.models.residual import BasicBlock, conv_norm, initialize
+from poselib.models.toolbox_layouts import HasToolboxLayout, Rule, Version
 from poselib.ops.map_coordinates import Frame
 from poselib.outputs import RegressionOutputs
 
 Branches = tuple[tuple[int, ...], ...]
 
 _INIT_STD = 0.001  # of the last layers: outputs start near zero
-_AFFINE = ("transform_matrix_conv", "translation_conv")
-_AFFINE_ROWS = (3, 2, 5, 1, 0, 4)  # of A and t in (y, x), as official checkpoints have them
 
 
 class OffsetBranches(nn.Module):
@@ -246,26 +246,17 @@ class RegressionHRNet(HRNetTrunk):
         Official networks have one branch per keypoint and adaptive convolutions; for other networks
         the mapping is empty.
         """
-        single = tuple((k,) for k in range(self.keypoints))
-        if self.head_offset.branches != single or not self.head_offset.adaptive:
-            return {}
-        ours, parts = "head_offset.groups.0", {}
-        for leaf in ("weight", "bias"):
-            names = [f"offset_final_layer.{k}.{leaf}" for k in range(self.keypoints)]
-            parts[f"{ours}.final.{leaf}"] = Parts(tuple(names))
-        for number in range(self.head_offset.blocks):
-            theirs = [f"offset_feature_layers.{k}.{number}" for k in range(self.keypoints)]
-            parts |= _official_block(f"{ours}.blocks.{number}", theirs)
-        return parts
+        return official_parts(self.keypoints, self.head_offset.blocks) if self._official else {}
 
+    def toolbox_rules(self, version: Version) -> tuple[Rule, ...]:
+        """Return what parameters are called in mmpose, which has the official networks alone."""
+        if not self._official:
+            return ()
+        scoring = self.scoring if isinstance(self.scoring, HasToolboxLayout) else None
+        ranking = scoring.toolbox_rules(version) if scoring else ()
+        return (*ranking, *toolbox_rules(self.keypoints, self.head_offset.blocks, version))
 
-def _official_block(ours: str, theirs: Sequence[str]) -> dict[str, Parts]:
-    """Map the parameters of one block, given its name in each official branch."""
-    rows = tuple(6 * k + row for k in range(len(theirs)) for row in _AFFINE_ROWS)
-    parts = {f"{ours}.conv.weight": Parts(tuple(f"{name}.adapt_conv.weight" for name in theirs))}
-    for leaf in ("weight", "bias"):
-        names = [f"{name}.{layer}.{leaf}" for name in theirs for layer in _AFFINE]
-        parts[f"{ours}.affine.{leaf}"] = Parts(tuple(names), rows)
-    for leaf in nn.BatchNorm2d(1).state_dict():
-        parts[f"{ours}.bn.{leaf}"] = Parts(tuple(f"{name}.bn.{leaf}" for name in theirs))
-    return parts
+    @property
+    def _official(self) -> bool:
+        head = self.head_offset
+        return head.adaptive and head.branches == tuple((k,) for k in range(self.keypoints))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from poselib.models.pretrained import read_weights
+from poselib.models.toolbox_layouts import HEADS, Change, Rule, Version
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
 Pairs = tuple[tuple[str, str], ...]
@@ -83,6 +84,21 @@ class ScoringNet(nn.Module):
         """Whether all biases are zero, as they are initialized."""
         return not any(bool(v.any()) for k, v in self.named_parameters() if k.endswith("bias"))
 
+    def toolbox_rules(self, version: Version) -> tuple[Rule, ...]:
+        """Return what parameters are called in mmpose, whose features have another order.
+
+        None if mmpose has no scoring net of these keypoints, or of this unit.
+        """
+        try:
+            columns, signs = _columns(self, _TOOLBOX)
+        except ValueError:
+            return ()
+        net = "rescore_net." if version == "0.x" else f"{HEADS[version]}rescore_net."
+        first = Change(tuple(columns.tolist()), tuple(signs.tolist()), axis=1)
+        names = _OFFICIAL_LAYERS.items()
+        rules = [Rule(f"scoring.{ours}.", f"{net}{theirs}.") for theirs, ours in names]
+        return (Rule("scoring.layers.0.weight", f"{net}l1.weight", first), *rules)
+
     def features(self, poses: Tensor, scores: Tensor) -> Tensor:
         """Return (N, 3E + K): offsets (x, y) of the E pairs, their lengths and the scores."""
         edges = poses[:, self.edges[:, 0]] - poses[:, self.edges[:, 1]]
@@ -106,7 +122,7 @@ def _indices(skeleton: Skeleton, pairs: Pairs) -> Tensor:
     return torch.tensor([[skeleton.index(a), skeleton.index(b)] for a, b in pairs])
 
 
-# Official files: their pairs of keypoints, by number, in the order of their features.
+# Files of others: their pairs of keypoints, by number, in the order of their features.
 _COCO_PAIRS = (
     *((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6), (5, 7), (5, 11)),
     *((6, 8), (6, 12), (7, 9), (8, 10), (11, 12), (11, 13), (12, 14), (13, 15), (14, 16)),
@@ -115,9 +131,22 @@ _CROWDPOSE_PAIRS = (
     *((12, 13), (13, 0), (13, 1), (0, 2), (1, 3), (2, 4), (3, 5), (0, 6), (1, 7), (6, 8)),
     *((7, 9), (8, 10), (9, 11), (6, 7), (0, 1)),
 )
-_OFFICIAL: tuple[tuple[Skeleton, tuple[tuple[int, int], ...], Unit], ...] = (
+_TOOLBOX_COCO_PAIRS = (
+    *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8)),
+    *((7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+)
+_TOOLBOX_CROWDPOSE_PAIRS = (
+    *((10, 8), (8, 6), (11, 9), (9, 7), (6, 7), (0, 6), (1, 7), (0, 1), (0, 2), (1, 3)),
+    *((2, 4), (3, 5), (12, 13), (1, 13), (0, 13)),
+)
+_Files = tuple[tuple[Skeleton, tuple[tuple[int, int], ...], Unit], ...]
+_OFFICIAL: _Files = (
     (COCO, _COCO_PAIRS, "torso"),
     (CROWDPOSE, _CROWDPOSE_PAIRS, "left_leg"),
+)
+_TOOLBOX: _Files = (
+    (COCO, _TOOLBOX_COCO_PAIRS, "torso"),
+    (CROWDPOSE, _TOOLBOX_CROWDPOSE_PAIRS, "left_leg"),
 )
 _OFFICIAL_LAYERS = {"l1": "layers.0", "l2": "layers.2", "l3": "layers.4"}
 
@@ -134,7 +163,7 @@ def load_official_scoring(model: ScoringNet, path: str | Path) -> None:
         ValueError: it holds no weights or not those of ``model``, or no official file was trained
             for the skeleton or with the unit of ``model``.
     """
-    columns, signs = _official_columns(model)
+    columns, signs = _columns(model)
     weights = {}
     for name, value in read_weights(path).items():
         layer, _, kind = name.removeprefix("module.").rpartition(".")
@@ -147,10 +176,10 @@ def load_official_scoring(model: ScoringNet, path: str | Path) -> None:
     model.load_state_dict(weights)
 
 
-def _official_columns(model: ScoringNet) -> tuple[Tensor, Tensor]:
-    """Return the position of each feature among the official ones, and its sign there."""
+def _columns(model: ScoringNet, files: _Files = _OFFICIAL) -> tuple[Tensor, Tensor]:
+    """Return the position of each feature among those of files, and its sign there."""
     keypoints, edges = model.skeleton.keypoints, [tuple(edge) for edge in model.edges.tolist()]
-    official = [entry for entry in _OFFICIAL if entry[0].keypoints == keypoints]
+    official = [entry for entry in files if entry[0].keypoints == keypoints]
     if not official:
         raise ValueError(f"no official scoring net has the keypoints of {model.skeleton.name!r}")
     skeleton, pairs, unit = official[0]

@@ -48,8 +48,8 @@ class HaeOptions:
     The network:
         host, backbone, deconv_blocks, deconv_channels, tag_init_std: see
             ``systems.associative_networks.AssociativeNetwork``.
-        stacks, features, depth, increase, stack_norm: of the hourglass, see
-            ``models.hourglass.HourglassConfig``.
+        stacks, features, depth, increase, stack_norm, stack_norm_all: of the hourglass, see
+            ``models.hourglass.HourglassConfig``; mmpose's network has both norms.
 
     Heatmaps:
         sigma: of the target Gaussians, in cells of each output (Eq. 4).
@@ -93,6 +93,7 @@ class HaeOptions:
     depth: int = HourglassConfig.depth
     increase: int = HourglassConfig.increase
     stack_norm: bool = HourglassConfig.norm
+    stack_norm_all: bool = HourglassConfig.norm_all
     tag_init_std: float = 0.1
     # Heatmaps
     sigma: float = 2.0
@@ -152,7 +153,12 @@ def build(skeleton: Skeleton, options: HaeOptions) -> System:
         options.deconv_blocks,
         options.deconv_channels,
         HourglassConfig(
-            options.stacks, options.features, options.depth, options.increase, options.stack_norm
+            options.stacks,
+            options.features,
+            options.depth,
+            options.increase,
+            options.stack_norm,
+            options.stack_norm_all,
         ),
         options.tag_init_std,
     )
