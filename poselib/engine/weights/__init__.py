@@ -1,0 +1,1 @@
+"""Published weights: downloaded, verified, recognized and loaded by name."""
