@@ -1,8 +1,9 @@
-"""The command line: ``poselib predict``, ``poselib decode`` and ``poselib synthetic``."""
+"""The command line: ``poselib predict``, ``train``, ``decode``, ``synthetic`` and others."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
 import sys
@@ -31,6 +32,8 @@ _EXAMPLES = """examples:
   poselib predict photos/ --out poses --batch-size 8 --scales 0.5 1 2 --device cuda
   poselib predict clip.mp4 --out poses --smooth one-euro
   poselib predict walk/ run/ --video --fps 30 --out poses
+  poselib train --data hands/ --out runs/hands
+  poselib train --data hands/ --init dekr_w32_coco --steps 2000 --out runs/hands
   poselib decode maps.npz --out poses.npz --order associative --threads 2
   poselib synthetic data/train --count 5000 --people 1 4
   poselib synthetic data/crowd --count 500 --size 256 --people 3 6 --crowd-index 0.5
@@ -54,6 +57,8 @@ The ids of images in a file of --boxes are those of images.json, or of a video i
 _SYNTHETIC = "Write images or clips of synthetic people and annotations to a new folder."
 # Options that are counts of at least one; what the library checks itself is not among them.
 _COUNTS = ("threads", "repeats", "processes", "count", "clips")
+# Commands in files of their own, each with SUMMARY, DESCRIPTION, add_options and run.
+_FILES = {"train": "poselib.experiments.train_command"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_decode(commands)
     _add_synthetic(commands)
+    for name, module in _FILES.items():
+        file = importlib.import_module(module)
+        add = _command(commands, name, file.run, file.SUMMARY, file.DESCRIPTION).add_argument
+        file.add_options(add)
     return parser
 
 

@@ -24,12 +24,12 @@ from poselib.data.loaders import (
     make_loader,
 )
 from poselib.engine.train_config import TrainConfig
-from poselib.engine.trainer import CHECKPOINT, METRICS, TrainingState, Validate
+from poselib.engine.trainer import CHECKPOINT, METRICS, Report, TrainingState, Validate
 from poselib.ops.io import read_lines
 from poselib.structures import Batch
 from poselib.systems import System
 
-__all__ = ["CHECKPOINT", "METRICS", "TrainResult", "Validate", "train"]
+__all__ = ["CHECKPOINT", "METRICS", "Report", "TrainResult", "Validate", "train"]
 
 _SLOW = 1.5  # times as long as expected
 
@@ -64,6 +64,7 @@ def train(
     validate: Validate | None = None,
     device: torch.device | str = "cpu",
     progress: bool = True,
+    report: Report | None = None,
 ) -> TrainResult:
     """Train a system and keep checkpoint and metrics in a folder; continue if it holds some.
 
@@ -85,6 +86,7 @@ def train(
         validate: measures the system now and then; its figures go into the metrics.
         device: where to train.
         progress: show a bar.
+        report: receives each line of ``metrics.jsonl`` as it is written.
 
     Raises:
         ValueError: the dataset is empty or annotates other keypoints, the folder's checkpoint is of
@@ -106,7 +108,7 @@ def train(
         drop_last=True,
         pin_memory=torch.device(device).type == "cuda",
     )
-    state = TrainingState(system, recipe, Path(folder), torch.device(device))
+    state = TrainingState(system, recipe, Path(folder), torch.device(device), report)
     state.resume()
     try:
         _steps(state, loader, validate, progress)

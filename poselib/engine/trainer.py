@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # Measures the system, whose model is in evaluation mode, and returns its figures.
 Validate = Callable[[System], dict[str, float]]
+# Receives each line of the metrics as it is written.
+Report = Callable[[dict[str, Any]], None]
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 _HALF_SIZE_COST = 1 / 3  # time of a step at half size, a quarter of the pixels, as measured
@@ -47,10 +49,16 @@ class TrainingState:
     """
 
     def __init__(
-        self, system: System, recipe: TrainConfig, folder: Path, device: torch.device
+        self,
+        system: System,
+        recipe: TrainConfig,
+        folder: Path,
+        device: torch.device,
+        report: Report | None = None,
     ) -> None:
         checked_name(system.skeleton, "training")  # or its checkpoint could not be read
         self.system, self.recipe, self.folder, self.device = system, recipe, folder, device
+        self._report = report
         self.form = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = system.model.to(device).to(memory_format=self.form)
         self.optimizer = make_optimizer(
@@ -161,7 +169,12 @@ class TrainingState:
     def _record(self) -> None:
         rate = self.optimizer.param_groups[0]["lr"]
         head = {"step": self.step, "seconds": round(self.seconds, 3), "lr": rate}
-        append_line(self.folder / METRICS, {**head, **self.loss()})
+        self._append({**head, **self.loss()})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        append_line(self.folder / METRICS, line)
+        if self._report is not None:
+            self._report(line)
 
     def measure(self, validate: Validate) -> None:
         """Validate the predictor and append its figures to the metrics; its time is not counted."""
@@ -169,7 +182,7 @@ class TrainingState:
         figures = {name: float(value) for name, value in validate(self.predictor).items()}
         head = {"step": self.step, "seconds": round(self.seconds, 3)}
         with defer_interrupts():
-            append_line(self.folder / METRICS, {**head, **figures})
+            self._append({**head, **figures})
             self.measured, self.saved = True, False
         self.start_clock()
 

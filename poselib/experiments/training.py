@@ -15,7 +15,7 @@ from poselib.engine.checkpoints import BUNDLED, save_system, stored_keypoints
 from poselib.engine.device import get_device as get_device
 from poselib.engine.evaluate import LabeledImages, evaluate
 from poselib.engine.seed import seed_everything
-from poselib.engine.train import TrainResult, Validate, train, training_items
+from poselib.engine.train import Report, TrainResult, Validate, train, training_items
 from poselib.engine.train_config import TrainConfig
 from poselib.experiments.parameters import fits
 from poselib.experiments.provenance import provenance
@@ -95,6 +95,8 @@ def train_preset(
     steps: int = 0,
     device: torch.device | str = "cpu",
     validate: Validate | None = None,
+    progress: bool = True,
+    report: Report | None = None,
 ) -> TrainResult:
     """Train a system by a preset's recipe, or resume the training that a folder holds.
 
@@ -104,6 +106,7 @@ def train_preset(
         seconds: duration of the training; 0 for the recipe's.
         steps: of the training, however long they take; 0 for the recipe's.
         validate: evaluates the system as often as the recipe says.
+        progress, report: see ``engine.train.train``.
 
     Raises:
         ValueError: both steps and seconds are given; and as ``engine.train.train``.
@@ -122,6 +125,8 @@ def train_preset(
         augment=augment,
         validate=validate if recipe.validate_every else None,
         device=device,
+        progress=progress,
+        report=report,
     )
 
 

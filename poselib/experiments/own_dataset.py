@@ -1,0 +1,172 @@
+"""A dataset that a command is given: opened by its folder or name, checked as a whole, split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from poselib.data.catalog import DATASETS, open_dataset
+from poselib.data.coco_folder import ALL, CocoPart, find_coco
+from poselib.data.dataset_check import DatasetReport, check_dataset
+from poselib.data.keypoint_dataset import KeypointImages
+from poselib.data.readers.coco import CocoKeypoints
+from poselib.data.readers.json_fields import letters
+from poselib.ops.io import write_json
+from poselib.plots.poses import contact_sheet
+from poselib.skeletons import SKELETONS, Skeleton, get_skeleton
+from poselib.typing import IntArray
+
+CHECK, SPLIT, ANNOTATED = "check.json", "split.json", "annotations.png"
+_HELD_OUT = 0.1
+_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """A dataset to train on and the images that are held out.
+
+    Attributes:
+        name: in one or two words.
+        train, val: the images; those to train on have people.
+        about: where the held-out images come from, in words.
+        reports: of the check, one for each annotation file.
+        drawn: ids of the held-out images, if they were drawn here.
+    """
+
+    name: str
+    train: KeypointImages
+    val: KeypointImages
+    about: str
+    reports: tuple[DatasetReport, ...] = ()
+    drawn: tuple[int, ...] = ()
+
+
+def find_parts(data: str, images: str = "") -> dict[str, CocoPart]:
+    """Return the parts of a COCO-format folder or file that a command is given.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``find_coco``; or there is no such folder, and the message
+            lists the datasets that are known by name.
+    """
+    if not Path(data).exists():
+        raise FileNotFoundError(
+            f"--data {data}: there is no such folder or file, and no dataset of this name; known "
+            f"with --data-dir: {', '.join(DATASETS)}"
+        )
+    return find_coco(Path(data), Path(images) if images else None)
+
+
+def skeleton_for(parts: dict[str, CocoPart], given: str = "") -> Skeleton:
+    """Return the skeleton that is named, or that of the annotation files.
+
+    Raises:
+        ValueError: it is unknown, or the files have the keypoints of different ones.
+    """
+    if given:
+        return get_skeleton(given)
+    found = {role: _stated(part) for role, part in parts.items()}
+    first, *others = found.values()
+    if any(other.keypoints != first.keypoints for other in others):
+        files = ", ".join(str(part.annotations) for part in parts.values())
+        raise ValueError(f"the keypoints of {files} differ")
+    return first
+
+
+def _stated(part: CocoPart) -> Skeleton:
+    """Return the known skeleton whose keypoints the only category with keypoints has."""
+    for category in part.content["categories"]:
+        names = [letters(name) for name in category.get("keypoints") or ()]
+        for skeleton in SKELETONS.values():
+            if names and names == [letters(name) for name in skeleton.keypoints]:
+                return skeleton
+    raise ValueError(f"{part.annotations}: categories: no known keypoints; give --skeleton")
+
+
+def check_parts(parts: dict[str, CocoPart], skeleton: Skeleton) -> tuple[DatasetReport, ...]:
+    """Check every part of a dataset."""
+    return tuple(check_dataset(part, skeleton) for part in parts.values())
+
+
+def write_check(reports: tuple[DatasetReport, ...], folder: Path) -> Path:
+    """Write all places of all faults as JSON, and return the file."""
+    write_json(folder / CHECK, {"files": [report.as_dict() for report in reports]})
+    return folder / CHECK
+
+
+def draw_annotated(dataset: KeypointImages, path: Path) -> None:
+    """Write a picture of the first images with annotated people."""
+    chosen = np.flatnonzero(dataset.table.has_people)[:_PICTURES].tolist()
+    samples = [dataset[index] for index in chosen]
+    title = f"The first annotated images of {dataset.table.source}"
+    figure = contact_sheet(samples, dataset.skeleton, title=title)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+
+
+def open_own(parts: dict[str, CocoPart], skeleton: Skeleton, seed: int) -> OwnData:
+    """Open a dataset that was checked; hold images out if it has none for validation.
+
+    Raises:
+        ValueError: a file has a fault, has no images to train on, or too few to hold some out.
+    """
+    training = parts.get("train") or parts.get(ALL)
+    held_out = (
+        parts.get("val") or parts.get("test") or (parts.get(ALL) if "train" in parts else None)
+    )
+    if training is None:
+        raise ValueError(f"the dataset has the parts {', '.join(parts)}, and none to train on")
+    name = training.annotations.resolve().parent.name
+    if held_out is not None:
+        train = CocoKeypoints(training.annotations, training.images, skeleton, keep_empty=False)
+        val = CocoKeypoints(held_out.annotations, held_out.images, skeleton)
+        return OwnData(name, train, val, f"{len(val)} images of {held_out.annotations}")
+    every = CocoKeypoints(training.annotations, training.images, skeleton)
+    rest, drawn = split_images(every, seed)
+    about = f"{len(drawn)} of the {len(every)} images, drawn by seed {seed}"
+    return OwnData(name, rest, drawn, about, drawn=drawn.image_ids)
+
+
+def open_known(name: str, folder: str) -> OwnData:
+    """Open a dataset that is known by name.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``open_dataset``; or it has no images.
+    """
+    opened = {split: open_dataset(name, split, folder) for split in ("train", "val")}
+    train, val = opened["train"], opened["val"]
+    if not isinstance(train, KeypointImages) or not isinstance(val, KeypointImages):
+        raise ValueError(f"--data {name}: synthetic images have no files; train by notebook 03")
+    return OwnData(name, train, val, f"{len(val)} images of {val.table.source}")
+
+
+def split_images(dataset: KeypointImages, seed: int) -> tuple[KeypointImages, KeypointImages]:
+    """Split a dataset by image; images without people are held out or left out with the others.
+
+    Returns:
+        The images to train on, which have people, and a tenth of all, at least one of two with
+        people, in their order.
+
+    Raises:
+        ValueError: fewer than two images have people.
+    """
+    table = dataset.table
+    people = np.flatnonzero(table.has_people)
+    if len(people) < 2:
+        raise ValueError(
+            f"{table.source}: {len(people)} images with people are too few to hold some out"
+        )
+    rng = np.random.default_rng(seed)
+    count = max(1, round(_HELD_OUT * len(people)))
+    drawn = rng.permutation(people)[:count]
+    empty = np.setdiff1d(np.arange(len(table.image_ids)), people)
+    drawn = np.concatenate([drawn, rng.permutation(empty)[: round(_HELD_OUT * len(empty))]])
+    rest = np.setdiff1d(people, drawn)
+    return subset(dataset, rest), subset(dataset, np.sort(drawn))
+
+
+def subset(dataset: KeypointImages, positions: IntArray) -> KeypointImages:
+    """Return some of the images of a dataset, by their positions."""
+    table = dataset.table.at(positions)
+    return KeypointImages(table, dataset.image_folder, dataset.skeleton)

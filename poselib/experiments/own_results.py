@@ -1,0 +1,170 @@
+"""What a training on a dataset of one's own keeps while it runs, and what it ends with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from poselib.analysis.error_panels import pair_panels
+from poselib.analysis.select_images import rank_images
+from poselib.data.keypoint_dataset import KeypointImages
+from poselib.data.readers.coco import write_results
+from poselib.engine.checkpoints import load_checkpoint, save_system
+from poselib.engine.evaluate import Evaluation, evaluate
+from poselib.engine.train import TrainResult
+from poselib.engine.training_log import TensorBoard, write_curves
+from poselib.experiments.own_dataset import OwnData, subset
+from poselib.experiments.runs import RunRecord, save_figure
+from poselib.experiments.training import export_system
+from poselib.ops.console import interactive, say
+from poselib.papers.preset import Preset
+from poselib.plots.curves import show_training
+from poselib.plots.panels import show_panels
+from poselib.plots.poses import paint_poses
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses, Sample
+from poselib.systems import System
+
+BEST, VALIDATION = "best.safetensors", "validation.png"
+_VALIDATED = 200  # images, now and then
+_SHOWN = 4
+
+
+class BestKeeper:
+    """Validates a system, keeps the best weights so far, and the curves up to date.
+
+    Args:
+        folder: of the training.
+        preset: how images are presented.
+        data: its held-out images are the measure, up to 200 of them at even steps.
+        device: of the network.
+        board: receives pictures.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        preset: Preset,
+        data: OwnData,
+        device: torch.device,
+        board: TensorBoard | None = None,
+    ) -> None:
+        self.folder, self.preset, self.device, self.board = folder, preset, device, board
+        count = len(data.val)
+        few = np.linspace(0, count - 1, min(count, _VALIDATED)).astype(int)
+        self.images = data.val if count <= _VALIDATED else subset(data.val, few)
+        self.best, self.better, self.step = -1.0, False, 0
+        if (folder / BEST).is_file():
+            self.best = float(load_checkpoint(folder / BEST).provenance.get("AP") or -1.0)
+
+    def record(self, line: dict[str, Any]) -> None:
+        """Take a line of the metrics; say what a validation came to."""
+        self.step = int(line["step"])
+        if "AP" in line:
+            best = ", the best so far" if self.better else ""
+            with tqdm.external_write_mode():
+                say(f"step {self.step}: AP {line['AP']:.3f}{best}")
+        if self.board is not None:
+            self.board.record(line)
+
+    def __call__(self, system: System) -> dict[str, float]:
+        found = evaluate(
+            system, self.images, self.preset.predict, device=self.device, explain=False
+        )
+        figures = found.ap.as_dict()
+        score = 0.0 if math.isnan(figures["AP"]) else figures["AP"]
+        self.better = score > self.best
+        if self.better:
+            self.best = score
+            save_system(self.folder / BEST, system, provenance={"AP": score})
+        write_curves(self.folder)
+        if self.board is not None:
+            shown = [self.images[n] for n in range(min(_SHOWN, len(self.images)))]
+            pairs = zip(shown, found.poses, strict=False)
+            least = system.visualization_threshold
+            self.board.pictures([beside(s, p.above(least), system.skeleton) for s, p in pairs],
+                                self.step)  # fmt: skip
+        return {name: figures[name] for name in ("AP", "AP50", "AP75", "AR")}
+
+
+def beside(sample: Sample, poses: Poses, skeleton: Skeleton) -> NDArray[np.uint8]:
+    """Return an image with its annotated people and one with those found, side by side."""
+    people = sample.keypoints[(sample.keypoints[..., 2] > 0).any(axis=1)]
+    labeled = (people[..., 2] > 0).astype(np.float32)
+    truth = Poses(people[..., :2], labeled, np.ones(len(people), np.float32))
+    pictures = [paint_poses(sample.image, each, skeleton) for each in (truth, poses)]
+    return np.concatenate(pictures, axis=1)
+
+
+def show_validation(
+    dataset: KeypointImages, evaluation: Evaluation, system: System
+) -> Figure | None:
+    """Draw the annotated people beside those found, in the images with the lowest and highest OKS.
+
+    None where no image has people.
+    """
+    ranked = rank_images(dataset, evaluation.poses, system.skeleton)
+    if not len(ranked):
+        return None
+    worst = ranked.head(_SHOWN)
+    best = ranked[~ranked.index.isin(worst.index)].tail(_SHOWN)[::-1]
+    shown = pd.concat([worst, best])
+    panels = pair_panels(
+        [dataset[i] for i in shown["index"]],
+        [evaluation.poses[i] for i in shown["index"]],
+        system.skeleton,
+        [
+            f"{Path(dataset.table.file_names[int(row['index'])]).name}: OKS {row['oks']:.2f}"
+            for _, row in shown.iterrows()
+        ],
+        min_person_score=system.visualization_threshold,
+    )
+    title = "Validation images with the lowest and the highest OKS"
+    return show_panels(panels, system.skeleton, title=title)
+
+
+def finish_training(
+    chosen: Mapping[str, Any],
+    data: OwnData,
+    preset: Preset,
+    keeper: BestKeeper,
+    trained: TrainResult,
+    record: RunRecord,
+) -> str:
+    """Evaluate the best weights on all held-out images and write what a training ends with."""
+    out = keeper.folder
+    best = load_checkpoint(out / BEST).system
+    best.model.to(keeper.device)
+    found = evaluate(best, data.val, preset.predict, device=keeper.device, progress=interactive())
+    scores = found.as_dict()
+    counts = {"train_images": len(data.train), "val_images": len(data.val)}
+    source = str(data.train.table.source)
+    about = {**chosen, **counts, "data": source, "metrics": scores, "AP": keeper.best}
+    export_system(out / BEST, replace(trained, system=best), preset, about)
+    write_results(_results(found, data), out / "results.json")
+    figures = {"training.png": show_training(trained.history, title=f"AP {scores['AP']:.3f}"),
+               VALIDATION: show_validation(data.val, found, best)}  # fmt: skip
+    for name, figure in figures.items():
+        if figure is not None:
+            save_figure(figure, out / name, chosen, runs=[record])
+    record.finish({**scores, "train_seconds": trained.seconds, "steps": trained.steps})
+    return (
+        f"{found}\n{out / BEST}: AP {scores['AP']:.3f} on {data.about}; poses beside the truth in "
+        f"{out / VALIDATION}\nposelib predict PHOTOS --model {out} --out poses"
+    )
+
+
+def _results(found: Evaluation, data: OwnData) -> list[dict[str, Any]]:
+    """Return the poses of the held-out images in COCO's results format."""
+    pairs = zip(found.poses, data.val.image_ids, strict=True)
+    return [row for poses, image in pairs for row in poses.to_coco(image, data.val.category_id)]

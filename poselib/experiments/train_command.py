@@ -1,0 +1,266 @@
+"""Options of the command that trains on a dataset of one's own."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poselib.ops.console import complain, interactive, say
+from poselib.ops.io import check_output, read_json, write_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from poselib.experiments.own_dataset import OwnData
+    from poselib.papers.preset import Preset
+    from poselib.systems import System
+
+SUMMARY = "train on a dataset in COCO's format"
+DESCRIPTION = """Train a system on a dataset in COCO's format.
+
+DATA is a folder with annotation files (annotations/*.json, train and val by their names, or one
+JSON file) and its images, wherever they lie in it; or the name of a known dataset, such as coco,
+with --data-dir. The dataset is checked as a whole first: --check does this alone. Without a
+validation set a tenth of the images is held out.
+
+OUT receives check.json and annotations.png (the first annotated images), checkpoint.pt (the last
+weights, to go on from), best.safetensors (the best ones by AP on the held-out images, which predict
+takes: poselib predict photos --model OUT --out poses), curves.csv, training.png, validation.png
+(poses beside the truth), results.json (COCO's results of the held-out images) and metrics.json.
+
+Ctrl-C ends the step under way and keeps a checkpoint; --resume goes on from it.
+"""
+_RUN = "own_training"  # the name of its record
+# Options that a training records; the others may differ when it goes on.
+_RECORDED = {
+    **dict.fromkeys(("data", "data_dir", "images", "skeleton", "system", "init", "backbone"), ""),
+    **{"option": "", "size": 0, "batch": 0, "steps": 0, "epochs": 0.0, "lr": 0.0, "seed": 0},
+}
+
+
+def add_options(add: Callable[..., Any]) -> None:
+    """Add the options with the ``add_argument`` of a parser."""
+    add("--data", metavar="DATA", help="COCO-format folder or file, or the name of a dataset")
+    add("--data-dir", metavar="DIR", help="where a dataset lies that is given by its name")
+    add("--images", metavar="DIR", help="folder of the images; default: found by their names")
+    explained = "of the keypoints, its name or file; default: that of the annotations"
+    add("--skeleton", metavar="NAME", help=explained)
+    add("--out", required=True, metavar="OUT", help="folder of the training")
+    add("--system", metavar="NAME", help="default: that of --init, or hae")
+    explained = (
+        "weights to start from: a model's name or file; imagenet, or a file of a backbone; none. "
+        "Default: the bundled model for hrnet_tiny, imagenet for others"
+    )
+    add("--init", metavar="NAME", help=explained)
+    explained = "default: that of --init; else hrnet_tiny on a CPU, hrnet_w32 on a GPU"
+    add("--backbone", metavar="NAME", help=explained)
+    explained = "of the system, may be repeated, as --option adaptive=false"
+    add("--option", action="append", metavar="NAME=VALUE", help=explained)
+    add("--size", type=int, metavar="PX", help="side of the training crops")
+    add("--batch", type=int, metavar="N", help="images a step")
+    add("--steps", type=int, metavar="N", help="length of the training; or --epochs")
+    add("--epochs", type=float, metavar="N", help="passes over the images")
+    add("--lr", type=float, metavar="RATE", help="peak of the learning rate")
+    add("--workers", type=int, metavar="N", help="processes that prepare images")
+    add("--seed", type=int, metavar="N", help="of all chance (default 0)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
+    add("--check", action="store_true", help="check the dataset and draw some of it; no training")
+    add("--resume", action="store_true", help="go on with the training in OUT")
+    add("--tensorboard", action="store_true", help="write events for TensorBoard to OUT too")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Check, train and evaluate; return a summary.
+
+    Raises:
+        FileNotFoundError, ValueError: an option, the dataset or the weights are wrong; before
+            anything is trained.
+    """
+    from poselib.engine.device import get_device
+    from poselib.engine.training_log import check_tensorboard
+
+    out = Path(arguments.out)
+    check_output(out, folder=True)
+    if arguments.tensorboard:
+        check_tensorboard()
+    device = get_device(arguments.device)
+    chosen = _choices(arguments, out)
+    data = _checked_data(chosen, out)
+    if arguments.check:
+        return _end_of_check(data, out)
+    system, preset, kept = _start(chosen, arguments, data, out, device)
+    from poselib.experiments.own_training import describe_plan
+
+    say(kept)
+    say(describe_plan(system, preset, data, device))
+    return _train(chosen, arguments, data, system, preset, out, device)
+
+
+def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
+    """Return the recorded options: as given, or of the training that goes on.
+
+    Raises:
+        ValueError: they contradict the training in the folder, or there is none to go on with.
+    """
+    from poselib.engine.train import CHECKPOINT
+    from poselib.experiments.runs import load_run
+
+    given = {name: getattr(arguments, name) for name in _RECORDED}
+    given["option"] = " ".join(given["option"] or []) or None
+    for name in ("size", "batch", "steps", "epochs", "lr"):
+        if given[name] is not None and not given[name] > 0:
+            raise ValueError(f"--{name} must be positive, not {given[name]}")
+    for name, value in (("seed", given["seed"]), ("workers", arguments.workers)):
+        if value is not None and value < 0:
+            raise ValueError(f"--{name} must be 0 or more, not {value}")
+    there = (out / CHECKPOINT).is_file()
+    if (out / "run.json").is_file() and (name := load_run(out).name) != _RUN:
+        raise ValueError(f"{out} holds a run of {name!r}, not of this command: give another --out")
+    if arguments.resume and not there:
+        raise ValueError(f"{out} holds no training to resume: it has no {CHECKPOINT}")
+    if there and not (arguments.resume or arguments.check):
+        done = (out / "metrics.json").is_file()
+        advice = "give another --out" if done else "--resume goes on, or give another --out"
+        raise ValueError(f"{out} holds a {'finished ' * done}training: {advice}")
+    if arguments.resume and (out / "metrics.json").is_file():
+        raise ValueError(f"{out} holds a finished training: give another --out to train more")
+    if arguments.resume:
+        recorded = read_json(out / "params.json")
+        for name, value in given.items():
+            if value is not None and value != recorded.get(name):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} is {value!r}, but the training in {out} has "
+                    f"{recorded.get(name)!r}: leave it out to resume"
+                )
+        return {name: recorded.get(name, usual) for name, usual in _RECORDED.items()}
+    if not given["data"]:
+        raise ValueError("--data is wanted: a COCO-format folder, or the name of a dataset")
+    return {k: _RECORDED[k] if value is None else value for k, value in given.items()}
+
+
+def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
+    """Open the dataset, after a check of it as a whole whose report is printed and written.
+
+    Raises:
+        ValueError: something must be mended first.
+    """
+    from poselib.experiments import own_dataset as own
+
+    if chosen["data_dir"]:
+        say(f"open {chosen['data']} in {chosen['data_dir']}")
+        return own.open_known(chosen["data"], chosen["data_dir"])
+    parts = own.find_parts(chosen["data"], chosen["images"])
+    skeleton = own.skeleton_for(parts, chosen["skeleton"])
+    reports = own.check_parts(parts, skeleton)
+    path = own.write_check(reports, out)
+    say("\n".join(map(str, reports)))
+    fatal = [finding for report in reports for finding in report.fatal]
+    if fatal:
+        raise ValueError(
+            f"{chosen['data']}: {len(fatal)} kinds of faults must be mended first, the first: "
+            f"{fatal[0]}; all are in {path}"
+        )
+    data = own.open_own(parts, skeleton, chosen["seed"])
+    own.draw_annotated(data.train, out / own.ANNOTATED)
+    return data
+
+
+def _end_of_check(data: OwnData, out: Path) -> str:
+    from poselib.experiments.own_dataset import ANNOTATED, CHECK
+
+    pictures = f", the first images in {out / ANNOTATED}" if (out / ANNOTATED).is_file() else ""
+    return (
+        f"{len(data.train)} images to train on, validation on {data.about}; report in "
+        f"{out / CHECK}{pictures}"
+    )
+
+
+def _start(
+    chosen: dict[str, Any],
+    arguments: argparse.Namespace,
+    data: OwnData,
+    out: Path,
+    device: torch.device,
+) -> tuple[System, Preset, str]:
+    """Build the system with its first weights, or read the training that goes on."""
+    from dataclasses import replace
+
+    from poselib.engine.checkpoints import load_checkpoint, read_training
+    from poselib.engine.train import CHECKPOINT
+    from poselib.engine.train_config import TrainConfig
+    from poselib.experiments.own_training import Start, find_start, plan, start_system
+    from poselib.experiments.parameters import parse_options
+    from poselib.papers.own_data import Wishes
+
+    wishes = Wishes(
+        size=chosen["size"], batch=chosen["batch"], steps=chosen["steps"], epochs=chosen["epochs"],
+        learning_rate=chosen["lr"], workers=arguments.workers, seed=chosen["seed"],
+    )  # fmt: skip
+    if arguments.resume:
+        system = load_checkpoint(out / CHECKPOINT).system
+        system.check_dataset(data.train)
+        state = read_training(out / CHECKPOINT)
+        preset = plan(Start(system.name, system.options), data, device, wishes)
+        recipe = TrainConfig(**state["recipe"])
+        size = system.input_size or preset.input_size
+        preset = replace(preset, recipe=recipe, input_size=size)
+        return system, preset, f"resume: step {state['step']} of {recipe.steps}"
+    options = parse_options(chosen["option"])
+    start = find_start(chosen["init"], chosen["system"], chosen["backbone"], options, device)
+    preset = plan(start, data, device, wishes)
+    system, kept = start_system(start, preset, data.train.skeleton, chosen["seed"])
+    if system.clips:
+        raise ValueError(f"system {system.name!r} is trained on videos: use notebook 03_train")
+    return system, preset, kept
+
+
+def _train(
+    chosen: dict[str, Any],
+    arguments: argparse.Namespace,
+    data: OwnData,
+    system: System,
+    preset: Preset,
+    out: Path,
+    device: torch.device,
+) -> str:
+    """Train, and evaluate the best weights."""
+    from poselib.engine.training_log import TensorBoard, write_curves
+    from poselib.experiments.own_dataset import SPLIT
+    from poselib.experiments.own_results import BestKeeper, finish_training
+    from poselib.experiments.runs import start_run
+    from poselib.experiments.training import train_preset
+
+    folder = out.resolve()
+    if not arguments.resume:  # of a training that wrote no checkpoint
+        (folder / "run.json").unlink(missing_ok=True)
+    record = start_run(folder.parent, _RUN, chosen, folder.name)
+    if data.drawn:
+        about = {"annotations": str(data.train.table.source), "val": list(data.drawn)}
+        write_json(out / SPLIT, about)
+    board = TensorBoard(out) if arguments.tensorboard else None
+    keeper = BestKeeper(out, preset, data, device, board)
+    try:
+        trained = train_preset(
+            preset,
+            system,
+            data.train,
+            out,
+            seed=chosen["seed"],
+            device=device,
+            validate=keeper,
+            progress=interactive(),
+            report=keeper.record,
+        )
+    except KeyboardInterrupt:
+        complain(
+            f"poselib train: stopped; {out} keeps the weights: poselib train --resume --out {out} "
+            f"goes on, poselib predict --model {out} uses them"
+        )
+        raise
+    finally:
+        if board is not None:
+            board.close()
+    write_curves(out)
+    return finish_training(chosen, data, preset, keeper, trained, record)

@@ -1,0 +1,150 @@
+"""Settings of a training on a dataset of one's own: what follows from the data and the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from poselib.engine.inference import PredictOptions
+from poselib.engine.train_config import TrainConfig
+from poselib.papers.catalog import get_paper
+from poselib.papers.common_presets import DEMO
+from poselib.papers.preset import Options, Preset
+
+TINY = "hrnet_tiny"
+_SMALLEST, _LARGEST = 64, 192  # px, of inputs of a small network on a CPU
+_HALVED = 64  # px, to a multiple of which they are rounded, so that they can be halved
+_CPU_SIZE = 256  # px, of inputs of a large one
+_EVALUATIONS = 10
+_AUGMENT = {
+    "rotation": 20.0,
+    "scale": (0.75, 1.25),
+    "translation": 0.08,
+    "brightness": 0.1,
+    "contrast": 0.2,
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user sets; 0, None and empty stand for what is chosen here.
+
+    Attributes:
+        size: side of the crops that are trained on, px.
+        batch: images a step.
+        steps, epochs: length of the training; not both.
+        learning_rate: its peak.
+        workers: processes that prepare images.
+        seed: of all chance.
+    """
+
+    size: int = 0
+    batch: int = 0
+    steps: int = 0
+    epochs: float = 0.0
+    learning_rate: float = 0.0
+    workers: int | None = None
+    seed: int = 0
+
+
+def own_preset(
+    system: str,
+    options: Options,
+    *,
+    images: int,
+    short_side: int,
+    device: torch.device,
+    trained_size: int | None = None,
+    wishes: Wishes = Wishes(),
+) -> Preset:
+    """Return the settings of a training on images of one's own.
+
+    A small network trains for minutes on a CPU: with Muon, half of its steps at half size, on
+    inputs about as large as the images. A large one is trained for as many passes over the data as
+    its start needs: 30 from weights that predict poses, 140 from a backbone.
+
+    Args:
+        system: key in ``poselib.systems.SYSTEMS``.
+        options: of the system, with its backbone.
+        images: to train on.
+        short_side: of a usual image, px.
+        device: of the training.
+        trained_size: of the weights that it starts from, px, if they predict poses.
+        wishes: what replaces these choices.
+
+    Raises:
+        ValueError: both steps and epochs are given, or the size is no multiple of 32 or 64 px.
+    """
+    small = is_small(options)
+    gpu = device.type == "cuda"
+    recipe = _small_recipe() if small else _large_recipe(gpu, trained_size is not None)
+    batch = max(1, min(wishes.batch or recipe.batch_size, images))
+    passes = wishes.epochs or (30.0 if trained_size else 140.0)
+    counted = round(passes * images / batch)
+    usual = recipe.steps if small and not wishes.epochs else counted
+    if not (wishes.epochs or small):
+        usual = min(max(counted, 500), 40_000)
+    if wishes.steps and wishes.epochs:
+        raise ValueError(f"give --steps or --epochs, not both: {wishes.steps}, {wishes.epochs:g}")
+    steps = max(1, wishes.steps or usual)
+    every = max(1, round(steps / _EVALUATIONS))
+    changes: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch,
+        "learning_rate": wishes.learning_rate or recipe.learning_rate,
+        "seed": wishes.seed,
+        "workers": recipe.workers if wishes.workers is None else wishes.workers,
+        "average": min(recipe.average, 1 - 1 / max(2.0, steps / 5)),
+        "log_every": max(1, min(20, steps // 20)),
+        "validate_every": every,
+        "checkpoint_every": every,
+    }
+    preset = Preset(
+        recipe=replace(recipe, **changes),
+        input_size=trained_size or 512,
+        augment=_AUGMENT,
+        multiple=32 if small else 64,
+        predict=PredictOptions(flip=True, batch_size=16 if small else 1 + 7 * gpu),
+        options={**options},
+        pretrained="" if trained_size else "bundled" if small else "imagenet",
+    )
+    preset = preset.at_size(wishes.size or _input_size(preset, small, gpu, short_side))
+    if preset.input_size % _HALVED and preset.recipe.half_size:
+        preset = replace(preset, recipe=replace(preset.recipe, half_size=0.0))
+    return preset
+
+
+def usual_options(system: str, small: bool) -> Options:
+    """Return the options of a system with a small network, for a CPU, or a published one."""
+    return get_paper(system).options["small" if small else "paper"]
+
+
+def is_small(options: Options) -> bool:
+    """Whether a system has a network that trains within minutes on a CPU."""
+    return str(options.get("backbone", "")).startswith(TINY)
+
+
+def _input_size(preset: Preset, small: bool, gpu: bool, short_side: int) -> int:
+    if small:
+        near = round(short_side / _HALVED) * _HALVED
+        return max(_SMALLEST, min(_LARGEST, near))
+    size = preset.input_size if gpu else min(preset.input_size, _CPU_SIZE)
+    return max(preset.multiple, size // preset.multiple * preset.multiple)
+
+
+def _small_recipe() -> TrainConfig:
+    return replace(DEMO.recipe, expected_seconds=None)
+
+
+def _large_recipe(gpu: bool, trained: bool) -> TrainConfig:
+    return TrainConfig(
+        batch_size=16 if gpu else 4,
+        optimizer="adam",
+        learning_rate=2e-4 if trained else 1e-3,
+        weight_decay=0.0,
+        precision="auto",
+        average=0.999,
+        workers=8 if gpu else 0,
+    )
