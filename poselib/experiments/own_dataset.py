@@ -12,10 +12,9 @@ from poselib.data.coco_folder import ALL, CocoPart, find_coco
 from poselib.data.dataset_check import DatasetReport, check_dataset
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import CocoKeypoints
-from poselib.data.readers.json_fields import letters
 from poselib.ops.io import write_json
 from poselib.plots.poses import contact_sheet
-from poselib.skeletons import SKELETONS, Skeleton, get_skeleton
+from poselib.skeletons import Skeleton, get_skeleton, skeleton_of_categories
 from poselib.typing import IntArray
 
 CHECK, SPLIT, ANNOTATED = "check.json", "split.json", "annotations.png"
@@ -66,22 +65,13 @@ def skeleton_for(parts: dict[str, CocoPart], given: str = "") -> Skeleton:
     """
     if given:
         return get_skeleton(given)
-    found = {role: _stated(part) for role, part in parts.items()}
-    first, *others = found.values()
+    first, *others = (
+        skeleton_of_categories(part.content, str(part.annotations)) for part in parts.values()
+    )
     if any(other.keypoints != first.keypoints for other in others):
         files = ", ".join(str(part.annotations) for part in parts.values())
         raise ValueError(f"the keypoints of {files} differ")
     return first
-
-
-def _stated(part: CocoPart) -> Skeleton:
-    """Return the known skeleton whose keypoints the only category with keypoints has."""
-    for category in part.content["categories"]:
-        names = [letters(name) for name in category.get("keypoints") or ()]
-        for skeleton in SKELETONS.values():
-            if names and names == [letters(name) for name in skeleton.keypoints]:
-                return skeleton
-    raise ValueError(f"{part.annotations}: categories: no known keypoints; give --skeleton")
 
 
 def check_parts(parts: dict[str, CocoPart], skeleton: Skeleton) -> tuple[DatasetReport, ...]:
