@@ -13,13 +13,18 @@ from poselib.models.hourglass import HourglassConfig, StackedHourglass
 from poselib.models.hrnet import HRNetConfig, HRNetTrunk
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.models.pretrained import Parts
+from poselib.models.searched_mobilenet import SearchedMobileNet
 from poselib.models.searched_resnet import SearchedResNet
 from poselib.models.toolbox_layouts import BACKBONE, HEADS, Rule, Version
 from poselib.outputs import HeatmapOutputs
 
 # Networks that give one map of features at stride 4, by name.
 RESNETS = tuple(f"resnet{depth}" for depth in RESNET_DEPTHS)
-FEATURES = (*RESNETS, "vipnas_resnet50", "hourglass", *BACKBONES)
+SEARCHED: Mapping[str, type[SearchedResNet | SearchedMobileNet]] = {
+    "vipnas_resnet50": SearchedResNet,
+    "vipnas_mobilenetv3": SearchedMobileNet,
+}
+FEATURES = (*RESNETS, *SEARCHED, "hourglass", *BACKBONES)
 
 
 class HRNetFeatures(HRNetTrunk):
@@ -47,7 +52,9 @@ class HourglassFeatures(StackedHourglass):
         return self.stacks(images)[-1][0]
 
 
-Features = DeconvolutionResNet | HRNetFeatures | HourglassFeatures | SearchedResNet
+Features = (
+    DeconvolutionResNet | HRNetFeatures | HourglassFeatures | SearchedResNet | SearchedMobileNet
+)
 
 
 def build_features(name: str, keypoints: int) -> Features:
@@ -64,8 +71,8 @@ def build_features(name: str, keypoints: int) -> Features:
         return DeconvolutionResNet(int(name.removeprefix("resnet")))
     if name in BACKBONES:
         return HRNetFeatures(BACKBONES[name])
-    if name == "vipnas_resnet50":
-        return SearchedResNet()
+    if name in SEARCHED:
+        return SEARCHED[name]()
     if name == "hourglass":
         return HourglassFeatures(HourglassConfig(), keypoints)
     raise ValueError(f"unknown backbone {name!r}; known: {', '.join(FEATURES)}")
@@ -83,7 +90,7 @@ class HeatmapNetwork(nn.Module):
     """Features, a heatmap for each keypoint and relations of these; all but the last one official.
 
     With ``"resnet50"`` it is SimpleBaseline, with ``"hrnet_w32"`` HRNet, with ``"vipnas_resnet50"``
-    S-ViPNAS: the hosts of RPSTN/JRE, Table VIII.
+    S-ViPNAS: the hosts of RPSTN/JRE, Table VIII. ``"vipnas_mobilenetv3"`` is the smaller S-ViPNAS.
 
     Args:
         backbone: name of the features, see ``build_features``.

@@ -18,7 +18,8 @@ class JreOptions(SinglePersonOptions):
 
     Attributes:
         backbone: of the host, see ``models.heatmap.build_features``: ``"resnet50"`` is
-            SimpleBaseline, ``"hrnet_w32"`` HRNet, ``"vipnas_resnet50"`` S-ViPNAS.
+            SimpleBaseline, ``"hrnet_w32"`` HRNet, ``"vipnas_resnet50"`` S-ViPNAS and
+            ``"vipnas_mobilenetv3"`` its smaller form.
         refine: PoseFix behind the host, with the relation on its heatmaps; see
             ``models.pose_refinement.RefinedHeatmapNetwork``.
         refine_depth, refine_sigma, refine_jitter: of PoseFix: ``depth``, ``sigma`` and ``jitter``.

@@ -89,7 +89,6 @@ _UNSUPPORTED = {
         "each keypoint has a heatmap and two maps of offsets (UDP regression), which no system "
         "here decodes"
     ),
-    "vipnas_mbv3_": "no system here has its backbone, a searched MobileNetV3",
 }
 _ALIGNED = (
     "its maps end at the centers of the outermost pixels (UDP), which systems of several people "
@@ -100,7 +99,8 @@ _DATA = {"crowdpose": "CrowdPose test", "aic": "AI Challenger val", "coco": "COC
 _CLASSICAL = {"hierarchical": False, "focal": False, "progressive": False, "max_people": 30}
 _BACKBONES = {
     **{f"simple_baseline_r{depth}": f"resnet{depth}" for depth in (50, 101, 152)},
-    "vipnas": "vipnas_resnet50",
+    "vipnas_mbv3": "vipnas_mobilenetv3",
+    "vipnas_r50": "vipnas_resnet50",
 }
 
 

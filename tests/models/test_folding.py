@@ -39,7 +39,13 @@ def count(model: nn.Module, kind: type[nn.Module]) -> int:
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("backbone", "left"),
-    [("resnet18", 0), ("resnet50", 0), ("vipnas_resnet50", 3), ("hrnet_tiny", 0)],
+    [
+        ("resnet18", 0),
+        ("resnet50", 0),
+        ("vipnas_resnet50", 3),
+        ("vipnas_mobilenetv3", 3),
+        ("hrnet_tiny", 0),
+    ],
 )
 def test_networks_of_images_give_the_same_without_normalizations(backbone: str, left: int) -> None:
     model = livened(HeatmapNetwork(backbone, 4, relation="joint", convolutions=1))

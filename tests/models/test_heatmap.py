@@ -60,6 +60,9 @@ def test_operations_of_the_hosts() -> None:
     assert true["resnet50"] == pytest.approx(5.426, abs=1e-3)
     assert true["hrnet_w32"] == pytest.approx(7.645, abs=1e-3)
     assert true["vipnas_resnet50"] == pytest.approx(1.464, abs=1e-3)
+    with torch.device("meta"):
+        small = complexity(HeatmapNetwork("vipnas_mobilenetv3", 17), (256, 192))
+    assert small.macs / 1e9 == pytest.approx(0.734, abs=1e-3)
     assert counted["resnet50"] == pytest.approx(numbers["UDP"], abs=1e-3)
     assert counted["hrnet_w32"] == pytest.approx(numbers["HRNet-W32"], abs=1e-3)
 
