@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from textwrap import dedent
 
 import matplotlib.pyplot as plt
 import pytest
@@ -22,7 +23,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *(ROOT / "docs").glob("papers/*.md"),
 ]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.M | re.S)
 WITH_CODE = [page for page in PAGES[1:] if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 
@@ -33,6 +34,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_scenes(folder, SceneConfig(size=128, people=(1, 3)), 2, 0, COCO)
     Image.open(folder / "images" / "000000.png").save(folder / "photo.jpg")
     shutil.copytree(folder / "images", folder / "walk")
+    (folder / "poses").mkdir()
+    shutil.copy(folder / "annotations.json", folder / "poses" / "coco.json")
     opencv_video(folder / "clip.mp4", 2)
     return folder
 
@@ -45,7 +48,7 @@ def test_examples_run(
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in BLOCK.findall(page.read_text(encoding="utf-8")):
-        exec(compile(block, str(page), "exec"), names)
+        exec(compile(dedent(block), str(page), "exec"), names)
     plt.close("all")
 
 

@@ -61,7 +61,7 @@ def coco_poses(poses: Poses) -> list[Entry]:
     corners[:, 2:] += corners[:, :2]
     people = coco_people(points.astype(np.float32), corners, box_areas(corners))
     for person, score in zip(people, poses.person_scores.tolist(), strict=True):
-        person["score"] = round(score, 6)
+        person.update(segmentation=[], score=round(score, 6))  # importers want both
     return people
 
 
