@@ -9,15 +9,19 @@ from poselib.annotations import PIXEL_CENTER
 from poselib.data.boxes import box_areas
 from poselib.data.readers.json_fields import Entry
 from poselib.poses import Poses
-from poselib.skeletons import Skeleton
+from poselib.skeletons import SKELETONS, Skeleton
 
 
 def coco_category(skeleton: Skeleton, category_id: int = 1) -> Entry:
-    """Describe a skeleton as COCO's category of people, which counts keypoints from 1."""
+    """Describe a skeleton as a category of COCO's, which counts keypoints from 1.
+
+    Its name is that of a skeleton of one's own, and that of people for the others.
+    """
+    name = "person" if skeleton.name in SKELETONS else skeleton.name
     return {
         "id": category_id,
-        "name": "person",
-        "supercategory": "person",
+        "name": name,
+        "supercategory": name,
         "keypoints": list(skeleton.keypoints),
         "skeleton": (skeleton.limb_indices + 1).tolist(),
     }

@@ -177,7 +177,8 @@ def test_cvat_labels_draw_the_skeleton(people: bool) -> None:
     if not people:
         original["annotations"] = []
     (label,) = cvat_labels(original)
-    assert (label["name"], label["type"]) == ("person", "skeleton")
+    assert (label["name"], label["type"]) == ("five", "skeleton")
+    assert cvat_labels(document(COCO))[0]["name"] == "person"
     assert [point["name"] for point in label["sublabels"]] == list(FIVE.keypoints)
     drawn = minidom.parseString(f"<svg>{label['svg']}</svg>")
     circles = drawn.getElementsByTagName("circle")
