@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from poselib.skeletons import Skeleton
 from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
+from poselib.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,8 +221,8 @@ class Poses:
         return supervision.KeyPoints(self.keypoints, classes, self.scores, data=data, **more)
 
     def __repr__(self) -> str:
-        people = "1 person" if len(self) == 1 else f"{len(self) or 'no'} people"
-        text = f"{people}, {self.scores.shape[1]} keypoints"
+        people = counted(len(self), "person", "people") if len(self) else "no people"
+        text = f"{people}, {counted(self.scores.shape[1], 'keypoint')}"
         if not len(self):
             return text
         scores = ", ".join(f"{score:.2f}" for score in self.person_scores[:_SHOWN_SCORES])

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "poselib"
 
 # Imports point from a higher level to a lower one, or stay in their room.
 LEVELS = {
+    "wording": -4,
     "skeleton_rules": -3,
     "skeleton_files": -2,
     **dict.fromkeys(("skeleton", "typing"), -1),

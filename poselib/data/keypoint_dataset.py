@@ -21,6 +21,7 @@ from poselib.data.regions import decode_region, fill_polygons
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size, sample_index
 from poselib.typing import IntArray
+from poselib.wording import counted
 
 __all__ = ["AnnotatedImage", "AnnotationTable", "KeypointImages", "gather"]
 
@@ -53,7 +54,8 @@ class KeypointImages:
         self.table = replace(table, file_names=names)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} images of {self.table.source}, skeleton {self.skeleton.name!r}>"
+        images = counted(len(self), "image")
+        return f"<{images} of {self.table.source}, skeleton {self.skeleton.name!r}>"
 
     def __len__(self) -> int:
         return len(self.table.image_ids)

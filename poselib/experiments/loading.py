@@ -16,6 +16,7 @@ from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
 from poselib.skeletons import Skeleton
 from poselib.systems import System
+from poselib.wording import counted
 
 
 def load_or_init(
@@ -207,12 +208,12 @@ def evaluation_set(
 def describe(dataset: SampleSource, name: str) -> str:
     """Return the number and kind of a dataset's images in words; synthetic ones need no name."""
     if not isinstance(dataset, SyntheticScenes | SyntheticClips):
-        return f"{len(dataset)} {'image' if len(dataset) == 1 else 'images'} of {name}"
-    config, words = dataset.config, [f"{len(dataset)} synthetic scenes"]
+        return f"{counted(len(dataset), 'image')} of {name}"
+    config, words = dataset.config, [counted(len(dataset), "synthetic scene")]
     if isinstance(dataset, SyntheticClips):
         clips = len(dataset) // dataset.config.frames
-        each = f"{dataset.config.frames} frames"
-        words = [f"{clips} synthetic {'clip' if clips == 1 else 'clips'} of {each}"]
+        each = counted(dataset.config.frames, "frame")
+        words = [f"{counted(clips, 'synthetic clip')} of {each}"]
     words.append("1 person" if config.people == (1, 1) else f"{_span(*config.people)} people")
     if config.crowd_range is not None:
         words.append(f"crowd index {_span(*config.crowd_range)}")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from poselib.wording import counted
+
 # Factors by which columns are multiplied for display; all other metrics are shown in per cent.
 _FACTORS = {"offset_loss": 1e5, "ms": 1.0, "fps": 1.0}
 _LABELS = ["row", "seed", "run", "decoding"]
@@ -124,4 +126,4 @@ def _spread(deviation: float) -> str:
 
 
 def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
+    return counted(count, "seed")

@@ -25,6 +25,7 @@ from matplotlib.markers import MarkerStyle
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.structures import Size
+from poselib.wording import counted
 
 Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 
@@ -151,7 +152,7 @@ def display_name(keypoint: object) -> str:
 
 def people_label(count: int) -> str:
     """Return ``1 person``, ``2 people`` and so on."""
-    return f"{count} {'person' if count == 1 else 'people'}"
+    return counted(count, "person", "people")
 
 
 def require_columns(table: pd.DataFrame, *needed: str, empty: bool = False) -> None:

@@ -10,7 +10,9 @@ import torch
 
 from poselib.data.loaders import collate
 from poselib.engine.trainer import CHECKPOINT, TrainingState
-from poselib.structures import Batch
+from poselib.skeletons import COCO
+from poselib.structures import AffineTransform, Batch
+from poselib.systems import build
 from tests.engine.factories import RECIPE, scenes, toy_system, train_toy
 
 CPU = torch.device("cpu")
@@ -50,6 +52,32 @@ def test_a_checkpoint_written_before_an_option_existed_is_resumed(tmp_path: Path
     assert state.step == 3 and state.average is not None and state.average.n_averaged == 3
     for key, value in state.average.module.state_dict().items():
         assert torch.equal(value, written["average"][key])
+
+
+@pytest.mark.parametrize(
+    ("name", "px", "frames", "count"),
+    [("hae", 32, 1, "1 image"), ("jre", 32, 1, "1 image"), ("rpstn", 64, 2, "1 clip")],
+)
+def test_a_batch_too_small_to_be_normalized_is_named(
+    name: str, px: int, frames: int, count: str, tmp_path: Path
+) -> None:
+    """Where a network's coarsest maps have one cell, torch knows of no image and no batch."""
+    options: dict[str, object] = {"backbone": "hrnet_tiny"}
+    if name != "hae":
+        options.update(height=px, width=px)
+    if name == "rpstn":
+        options.update(initializer_backbone="hrnet_tiny", channels=4, frames=frames)
+    state = TrainingState(build(name, COCO, **options), RECIPE, tmp_path, CPU)
+    images = torch.zeros(frames, 3, px, px, dtype=torch.uint8)
+    people = torch.zeros(frames, 1, 17, 3)
+    masks = torch.zeros(frames, px, px, dtype=torch.bool)
+    warps = (AffineTransform.identity(),) * frames
+    small = Batch(
+        images, people, torch.ones(frames, 1), masks, tuple(range(frames)), warps, frames=frames
+    )
+    with pytest.raises(ValueError, match=f"a batch of {count} of {px}x{px} px is too small to tr"):
+        state.advance(small)
+    assert state.step == 0
 
 
 def test_progress_counts_steps_at_half_size_as_a_third() -> None:

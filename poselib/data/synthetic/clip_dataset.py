@@ -16,10 +16,11 @@ from poselib.data.posetrack_export import frame_id, image_entry, people_entries,
 from poselib.data.readers.json_fields import Entry
 from poselib.data.synthetic.clips import ClipFrame, SyntheticClip
 from poselib.data.synthetic.config import ClipConfig
-from poselib.data.synthetic.export import DOCUMENT, FORMATS, check_arguments, write_folder
+from poselib.data.synthetic.export import FORMATS, check_arguments, write_folder
 from poselib.skeletons import POSETRACK18, Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
 from poselib.typing import BoolArray, Float32Array, IntArray
+from poselib.wording import counted
 
 __all__ = ["ClipConfig", "SyntheticClips", "write_clips"]
 
@@ -55,7 +56,8 @@ class SyntheticClips:
 
     def __repr__(self) -> str:
         return (
-            f"<{self._count} synthetic clips of {self.config.frames} frames, seed {self.seed}, "
+            f"<{counted(self._count, 'synthetic clip')} of "
+            f"{counted(self.config.frames, 'frame')}, seed {self.seed}, "
             f"skeleton {self.skeleton.name!r}>"
         )
 
@@ -151,9 +153,9 @@ def write_clips(
 ) -> Path:
     """Write clips in PoseTrack18's layout, and return the folder.
 
-    It has ``annotations/<split>/<video>.json``, ``images/<split>/<video>/000000.png`` and what the
-    clips are in ``annotations.json``. It appears complete or not at all; if it already holds the
-    same clips, nothing is done.
+    It gets ``annotations/<split>/<video>.json``, ``images/<split>/<video>/000000.png`` and what the
+    clips are in ``clips_<split>.json``, beside what it holds of the other split. They appear
+    complete or not at all; if it already holds the same clips, nothing is done.
 
     Args:
         config, count, seed: see ``SyntheticClips``; the skeleton is PoseTrack18's.
@@ -163,7 +165,7 @@ def write_clips(
         split: ``"train"`` or ``"val"``, the part of the dataset that the clips are.
 
     Raises:
-        ValueError: an argument is out of range, or the folder holds other files.
+        ValueError: an argument is out of range, or the folder holds other files of this split.
     """
     check_arguments(count, seed, POSETRACK18, image_format)
     if split not in ("train", "val"):
@@ -180,10 +182,11 @@ def write_clips(
 
     def finish(temporary: Path, videos: Iterable[str]) -> None:
         content = {"info": info, "videos": list(videos)}
-        (temporary / DOCUMENT).write_text(json.dumps(content) + "\n")
+        (temporary / parts[-1]).write_text(json.dumps(content) + "\n")
 
+    parts = (f"images/{split}", f"annotations/{split}", f"clips_{split}.json")
     render = partial(_write_clip, config, seed, split, image_format)
-    return write_folder(Path(folder), info, render, finish, processes, progress)
+    return write_folder(Path(folder), parts, info, render, finish, processes, progress, beside=True)
 
 
 def _write_clip(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from poselib.skeletons import SKELETONS, get_skeleton
+from poselib.wording import counted
 
 
 def add_options(add: Callable[..., Any]) -> None:
@@ -56,7 +57,7 @@ def write(arguments: argparse.Namespace, progress: bool) -> str:
         arguments.processes,
         progress=progress,
     )
-    return f"{count} images and annotations.json in {folder}"
+    return f"{counted(count, 'image')} and annotations.json in {folder}"
 
 
 def _check_kind(arguments: argparse.Namespace) -> None:
@@ -90,4 +91,5 @@ def _write_clips(arguments: argparse.Namespace, progress: bool) -> str:
         progress=progress,
         split=arguments.split or "val",
     )
-    return f"{arguments.clips} clips of {frames} frames in {folder}"
+    clips = counted(arguments.clips, "clip")
+    return f"{clips} of {counted(frames, 'frame')} in {folder}"

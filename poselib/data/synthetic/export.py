@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -102,60 +102,77 @@ def write_scenes(
         (temporary / DOCUMENT).write_text(json.dumps(content) + "\n")
 
     render = partial(_write_image, config, seed, skeleton, image_format)
-    return write_folder(Path(folder), expected, render, finish, processes, progress)
+    parts = ("images", DOCUMENT)
+    return write_folder(Path(folder), parts, expected, render, finish, processes, progress)
 
 
 def write_folder(
     folder: Path,
+    parts: Sequence[str],
     expected: Entry,
     render: Callable[[Path, int], Entries],
     finish: Callable[[Path, Iterable[Entries]], None],
     processes: int,
     progress: bool,
+    *,
+    beside: bool = False,
 ) -> Path:
     """Write what is rendered from numbers to a folder that appears complete or not at all.
 
     Args:
         folder: it, which is returned.
-        expected: what the folder holds, with ``count``; ``DOCUMENT`` has it as ``info``.
+        parts: what is written, relative to it; the last one is a document.
+        expected: what is written, with ``count``; the document has it as ``info``.
         render: writes the images of a number below a folder and returns their entries.
         finish: takes the entries and writes the rest, the document included, to a folder.
         processes: that render.
         progress: show a bar.
+        beside: other files may be in the folder.
+
+    Raises:
+        ValueError: a part exists and is something else, or, unless ``beside``, any file does.
     """
     if processes < 1:
         raise ValueError(f"processes must be 1 or more, not {processes}")
     place = folder.resolve()  # of a link, the folder that it leads to
-    if _is_complete(place, expected):
+    document = place / parts[-1]
+    if _is_complete(document, expected, [place / each for each in parts] if beside else [place]):
         return folder
-    check_output(place, folder=True)
+    for part in parts:
+        check_output((place / part).parent, folder=True)
     count = expected["count"]
     try:
         with (
-            _atomic_folder(place) as temporary,
+            _atomic_folder(place, parts) as temporary,
             _map_scenes(partial(render, temporary), count, processes) as scenes,
         ):
             bar = tqdm(scenes, total=count, disable=not progress, desc=folder.name)
             finish(temporary, bar)
     except OSError:
         # Perhaps another process has just written the same scenes.
-        if not (_appears(place / DOCUMENT) and _is_complete(place, expected)):
+        if not (_appears(document) and _is_complete(document, expected, [place])):
             raise
     return folder
 
 
-def _is_complete(folder: Path, expected: Entry) -> bool:
-    """Return whether the folder holds these scenes; raises ValueError if it holds anything else."""
-    if not folder.exists() or (folder.is_dir() and not any(map(_is_content, folder.iterdir()))):
+def _is_complete(file: Path, expected: Entry, places: Sequence[Path]) -> bool:
+    """Return whether a document is of these scenes; raises ValueError if it is of anything else.
+
+    Args:
+        file: the document.
+        expected: its ``info``.
+        places: where there is no document if none of them holds a file.
+    """
+    taken = next((each for each in places if _holds_files(each)), None)
+    if taken is None:
         return False
-    file = folder / DOCUMENT
     try:
         info = parse_json(file.read_bytes(), file.name)["info"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{file.name}: {error.strerror}" if isinstance(error, OSError) else error
         raise ValueError(
-            f"{folder} exists and is not a folder of synthetic scenes "
-            f"({reason if folder.is_dir() else 'it is a file'}); "
+            f"{taken} exists and is not a folder of synthetic scenes "
+            f"({'it is a file' if taken.is_file() and taken != file else reason}); "
             "choose another folder"
         ) from error
     different = sorted(
@@ -163,15 +180,17 @@ def _is_complete(folder: Path, expected: Entry) -> bool:
     )
     if different:
         raise ValueError(
-            f"{folder} already holds scenes that differ in {', '.join(different)}; remove it or "
-            "choose another folder"
+            f"{file.parent} already holds scenes that differ in {', '.join(different)}; remove it "
+            "or choose another folder"
         )
     return True
 
 
-def _is_content(path: Path) -> bool:
-    """Whether an entry of a folder is more than what another process is about to write there."""
-    return not path.name.startswith(TEMPORARY)
+def _holds_files(place: Path) -> bool:
+    """Whether there is more than what another process is about to write there."""
+    if not place.is_dir():
+        return place.exists()
+    return any(not path.name.startswith(TEMPORARY) for path in place.iterdir())
 
 
 def _appears(file: Path) -> bool:
@@ -184,11 +203,11 @@ def _appears(file: Path) -> bool:
 
 
 @contextmanager
-def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose content becomes that of ``folder`` when the block succeeds.
+def _atomic_folder(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yield a temporary folder whose ``parts`` become those of ``folder`` when the block succeeds.
 
-    A folder that exists, empty, may be mounted or be the working directory, and is filled; another
-    is renamed.
+    A folder that exists may be mounted, be the working directory or hold other parts, and is
+    filled; another is renamed.
     """
     exists = folder.is_dir()
     parent = folder if exists else folder.parent
@@ -199,8 +218,10 @@ def _atomic_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         if exists:
-            for path in sorted(temporary.iterdir(), key=Path.is_file):  # the document is the last
-                os.replace(path, folder / path.name)
+            for part in parts:  # the document is the last
+                if (temporary / part).exists():
+                    (folder / part).parent.mkdir(exist_ok=True)
+                    os.replace(temporary / part, folder / part)
         else:
             os.replace(temporary, folder)
 

@@ -10,6 +10,7 @@ import pytest
 
 from poselib.data.catalog import open_dataset
 from poselib.data.clips import VideoClips
+from poselib.data.readers.posetrack18 import PoseTrack18Keypoints
 from poselib.data.synthetic.clip_dataset import SyntheticClips, write_clips
 from poselib.data.synthetic.config import ClipConfig
 from poselib.skeletons import COCO, POSETRACK18
@@ -45,8 +46,8 @@ def test_what_is_written_is_read_back_equal(tmp_path: Path) -> None:
 def test_the_folder_is_whole_or_absent_and_not_overwritten(tmp_path: Path) -> None:
     folder = write_clips(tmp_path / "clips", CONFIG, 1, seed=2, split="train")
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*")) == [
-        "annotations.json",
         "annotations/train/000000_synthetic.json",
+        "clips_train.json",
         *(f"images/train/000000_synthetic/{n:06d}.png" for n in range(4)),
     ]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
@@ -56,6 +57,27 @@ def test_the_folder_is_whole_or_absent_and_not_overwritten(tmp_path: Path) -> No
         write_clips(folder, CONFIG, 1, seed=3, split="train")
     with pytest.raises(ValueError, match="split must be train or val, not 'test'"):
         write_clips(tmp_path / "b", CONFIG, 1, seed=3, split="test")
+
+
+def test_a_split_is_added_to_the_other_one(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    write_clips(folder, CONFIG, 1, seed=2)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    write_clips(folder, CONFIG, 2, seed=3, split="train")
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    for split, count in (("val", 4), ("train", 8)):
+        assert len(PoseTrack18Keypoints(folder / "annotations" / split, folder)) == count
+    with pytest.raises(ValueError, match="clips already holds scenes that differ in count"):
+        write_clips(folder, CONFIG, 1, seed=3, split="train")
+    # what others put there is not overwritten, and of no concern elsewhere
+    (folder / "clips_train.json").unlink()
+    with pytest.raises(ValueError, match=r"images/train exists and is not a folder of synth.*"):
+        write_clips(folder, CONFIG, 2, seed=3, split="train")
+    write_clips(folder, CONFIG, 1, seed=2)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/annotations").write_text("notes")
+    with pytest.raises(ValueError, match="annotations is not a folder that can be written to"):
+        write_clips(tmp_path / "other", CONFIG, 1, seed=3)
 
 
 def test_files_have_the_fields_of_posetrack(tmp_path: Path) -> None:
