@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,12 +66,9 @@ def predict_annotated(
                     f"{method}: the system predicts the keypoints of {system.skeleton.name!r}, the "
                     f"people have those of {dataset.skeleton.name!r}"
                 )
-            boxes = AnnotatedBoxes()
-            yield (
-                method,
-                number,
-                predict(system, dataset, options, boxes=boxes, device=device, progress=progress),
-            )
+            where: Any = {"boxes": AnnotatedBoxes(), "device": device, "progress": progress}
+            shown = None if options is None else options.for_system(system)
+            yield method, number, predict(system, dataset, shown, **where)
 
 
 def measure_smoothness(

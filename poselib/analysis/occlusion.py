@@ -81,11 +81,12 @@ def find_joints(
     Args:
         system: sees one person at a time.
         dataset: frames of videos, or images.
-        options: of the prediction; ``renew=1`` forgets the frame before.
+        options: of the prediction; ``renew=1`` forgets the frame before, if the system has it.
         reference, threshold: see ``metrics.person_pck``.
         device: as in ``predict``.
     """
-    poses = predict(system, dataset, options, boxes=AnnotatedBoxes(), device=device)
+    shown = None if options is None else options.for_system(system)
+    poses = predict(system, dataset, shown, boxes=AnnotatedBoxes(), device=device)
     right = []
     for index, found in enumerate(poses):
         sample = dataset[index]

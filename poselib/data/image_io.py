@@ -21,7 +21,7 @@ from torch import Tensor
 
 from poselib.data.annotation_table import MAX_PIXELS
 from poselib.ops.console import without_addresses
-from poselib.ops.file_kinds import HEAD, stand_in
+from poselib.ops.file_kinds import why_no_image
 from poselib.structures import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -257,9 +257,7 @@ def _may_be_huge(data: bytes) -> bool:
 def _reason(error: Exception, path: Path) -> str:
     """Return what an error says, without addresses of objects."""
     if isinstance(error, UnidentifiedImageError):
-        with path.open("rb") as file:
-            what = stand_in(file.read(HEAD))
-        return f"it is {what}" if what else "its format is not known"
+        return why_no_image(path)
     return without_addresses(str(error))
 
 

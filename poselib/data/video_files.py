@@ -16,13 +16,9 @@ from numpy.typing import NDArray
 from poselib.data.image_folder import SUFFIXES, image_paths
 from poselib.data.image_io import check_image, image_size, read_image
 from poselib.data.readers.videos import FPS, check_one_size, numbered_frames
-from poselib.ops.file_kinds import HEAD, stand_in, stated_bytes
+from poselib.ops.file_kinds import HEAD, VIDEO_SUFFIXES, stand_in, stated_bytes
 from poselib.structures import Size
 
-VIDEO_SUFFIXES = (
-    *(".3gp", ".avi", ".m4v", ".mkv", ".mov"),
-    *(".mp4", ".mpeg", ".mpg", ".webm", ".wmv"),
-)
 # Packets between a frame and one that is stored before it but shown after it.
 _REORDERED = 32
 _MOST = 1000  # frames a second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -33,6 +34,9 @@ class FrameStream(Protocol):
         Args:
             image: (H, W, 3) uint8, RGB.
             time: of the frame, seconds; later than that of the frame before.
+
+        Raises:
+            ValueError: it is not.
         """
         ...
 
@@ -53,10 +57,20 @@ class ImageStream:
     def __init__(self, find: Callable[[NDArray[np.uint8]], Poses], skeleton: Skeleton) -> None:
         self.find, self.skeleton = find, skeleton
         self._link = PoseLinker(np.asarray(skeleton.sigmas))
+        self._frames, self._time = 0, -math.inf
 
     def step(self, image: NDArray[np.uint8], time: float) -> Poses:
         """Return the people of the next frame; see ``FrameStream``."""
-        return self._link(self.find(image), time)
+        check_later(self._frames, time, self._time)
+        poses = self._link(self.find(image), time)
+        self._frames, self._time = self._frames + 1, time
+        return poses
+
+
+def check_later(frame: int, time: float, before: float) -> None:
+    """Raise ValueError unless the time of a frame, s, is after that of the frame before."""
+    if not (math.isfinite(time) and time > before):
+        raise ValueError(f"frame {frame}: a time after {before} s is wanted, not {time}")
 
 
 def follow(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,9 @@ class PredictOptions:
             are taken from it.
         batch_size: images of one size predicted together; videos side by side.
         renew: frames after which a video network forgets what it has seen and starts anew; None
-            for never. Those of a window are shown in one region, as in training.
+            for never. Those of a window are shown in one region, as in training; in a stream, which
+            does not know the boxes to come, the region follows the person all the same. Networks of
+            images have no use for it.
 
     Raises:
         ValueError: a number is not positive or ``scales`` lacks 1.
@@ -62,6 +64,18 @@ class PredictOptions:
                 raise ValueError(f"{name} must be 1 or more and whole, not {value!r}")
         if 1.0 not in self.scales or not all(0 < s < math.inf for s in self.scales):
             raise ValueError(f"scales must be positive and include 1, not {self.scales}")
+
+    def for_system(self, system: System) -> PredictOptions:
+        """Return the options without ``renew`` for a system of images, one of several methods."""
+        return self if system.clips else replace(self, renew=None)
+
+    def check_renew(self, system: System) -> None:
+        """Raise ValueError if ``renew`` is given for a system that keeps no state."""
+        if self.renew is not None and not system.clips:
+            raise ValueError(
+                f"renew={self.renew} is for video networks; {system.name!r} sees each image by "
+                "itself"
+            )
 
     def size_for(self, system: System) -> int:
         """Return the short side, px, at which a system is shown images."""

@@ -74,6 +74,7 @@ def predict_variants(
     if not systems or any(system.model is not systems[0].model for system in systems):
         raise ValueError("predict: expected one system or more that share one network")
     first, options = systems[0], options or PredictOptions()
+    options.check_renew(first)
     first.model.to(device_of(first) if device is None else device).eval()
     if first.crop is not None:
         boxes = boxes or detected_boxes(load_checkpoint().system, device=device_of(first))
@@ -147,6 +148,7 @@ def check_person_options(
     Raises:
         ValueError: something does not apply to the system, or one excludes the other.
     """
+    options.check_renew(system)
     given = detector is not None, boxes is not None
     if system.crop is not None:
         check_crop_options(system, options)

@@ -12,6 +12,7 @@ from poselib.data.image_folder import bare_sample
 from poselib.data.image_io import as_rgb
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.followed_boxes import FollowedBoxes, FollowOptions
+from poselib.engine.image_stream import check_later
 from poselib.engine.inference import PredictOptions, device_of
 from poselib.engine.person_boxes import (
     BoxSource,
@@ -48,7 +49,8 @@ class PoseStream:
         detector: finds people in whole images, or gives boxes as they are; by default the bundled
             model. Asked now and then.
         boxes: of the people of each frame, instead of a detector.
-        options: ``flip``, and ``renew``, frames after which the network forgets what it has seen.
+        options: ``flip``, and ``renew``, frames after which the network forgets what it has seen;
+            regions follow people on, as the boxes of the frames to come are not known.
         follow: how people are followed, if boxes are found.
         device: where the networks run; by default where the system's weights are.
         first_id: the image id of the first frame, if frames are given as arrays; those of the next
@@ -136,8 +138,7 @@ class PoseStream:
                 image = bare_sample(as_rgb(image), self._first_id + self._frames)
             except ValueError as error:
                 raise ValueError(f"{here}: {error}") from error
-        if not (math.isfinite(time) and time > self._time):
-            raise ValueError(f"{here}: a time after {self._time} s is wanted, not {time}")
+        check_later(self._frames, time, self._time)
         if self._size not in (None, image.size):
             wanted, size = ("{1} x {0}".format(*each) for each in (self._size, image.size))
             raise ValueError(f"{here} has {size} px; those before have {wanted}")

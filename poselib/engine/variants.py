@@ -31,8 +31,8 @@ class Variant:
     renew: int | None = None
 
     def supports(self, system: System) -> bool:
-        """Return whether a system has all options of this variant."""
-        return set(self.options) <= set(system.options)
+        """Return whether a system has all options of this variant, and a state to renew."""
+        return set(self.options) <= set(system.options) and (self.renew is None or system.clips)
 
     def apply(self, system: System, size: int) -> System:
         """Return a system with the same network and the decoding of this variant.

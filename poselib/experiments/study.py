@@ -120,7 +120,7 @@ class Study:
         parts = []
         for run, record in self.finished:
             system = load_checkpoint(trained_file(record)).system
-            renew = system.frames if self.ablation.renew else None
+            renew = system.frames if self.ablation.renew and system.clips else None
             variants = [Variant(name, changes, renew=renew) for name, changes in decodings]
             evaluated = evaluate_variants(
                 system, images, variants, options, errors=True, device=get_device(device)

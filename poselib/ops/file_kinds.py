@@ -15,6 +15,13 @@ _STARTS = (
     (b"Rar!", "a RAR archive; unpack it first"),
 )
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free")  # one of them begins an MP4
+_PICTURES = (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"avif", b"avis")  # brands of its kin
+# Matroska and WebM, Windows Media, MPEG streams and Flash
+_VIDEOS = (b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV\1")
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".m4v", ".mkv", ".mov"),
+    *(".mp4", ".mpeg", ".mpg", ".webm", ".wmv"),
+)
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error")
 
 
@@ -40,6 +47,22 @@ def stand_in(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it first"
     return next((what for start, what in _STARTS if head.startswith(start)), "")
+
+
+def why_no_image(path: Path) -> str:
+    """Say what a file is that no reader of images knows."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if _is_video(head):
+        return f"it is a video; give it by itself, as poselib.open_video({str(path)!r})"
+    what = stand_in(head)
+    return f"it is {what}" if what else "its format is not known"
+
+
+def _is_video(head: bytes) -> bool:
+    if head[4:8] in _BOXES:
+        return head[8:12] not in _PICTURES
+    return head.startswith(_VIDEOS) or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
 
 
 def stated_bytes(path: Path) -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from poselib.data.image_folder import ImageSamples
 from poselib.data.image_io import read_image
 from poselib.data.video_files import Video, VideoFile, is_video_file, open_video
 from poselib.data.video_writer import VideoWriter
@@ -117,6 +119,23 @@ def test_what_is_no_video_is_named(content: bytes, said: str, tmp_path: Path) ->
     with pytest.raises(ValueError, match=said) as caught:
         open_video(tmp_path / "a.mp4")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("a.mp4", "mp4v"), ("a.webm", "VP90"), ("a.avi", "MJPG")]
+)
+def test_a_video_among_images_is_named(name: str, code: str, tmp_path: Path) -> None:
+    video = opencv_video(tmp_path / name, 2, 20.0, code)
+    (image,) = frame_files(tmp_path, ["0.png"])
+    with pytest.raises(ValueError, match=r"it is a video; .* poselib\.open_video\('.*" + name):
+        ImageSamples([image, video])
+    picture = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    picture.save(tmp_path / "a.avif")  # whose file begins as that of an MP4
+    damaged = tmp_path / "b.avif"
+    damaged.write_bytes((tmp_path / "a.avif").read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"b\.avif") as caught:
+        ImageSamples([image, damaged])
+    assert "a video" not in str(caught.value)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of this kind")

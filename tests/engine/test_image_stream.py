@@ -39,6 +39,15 @@ def test_people_keep_their_numbers_and_frames_their_times() -> None:
         assert poses.tracks.tolist() == ([1, 0] if number % 2 else [0, 1])
 
 
+def test_a_frame_that_is_not_later_is_refused() -> None:
+    stream = ImageStream(moving, COCO)
+    stream.step(frame(1).image, 1.0)
+    for time in (1.0, 0.5, float("nan")):
+        with pytest.raises(ValueError, match=r"frame 1: a time after 1\.0 s is wanted, not"):
+            stream.step(frame(2).image, time)
+    assert stream.step(frame(2).image, 1.5).time == 1.5
+
+
 @pytest.mark.parametrize(("smooth", "behind"), [(None, 0), ("one-euro", 0), ("savgol", 13)])
 def test_frames_are_read_as_their_poses_are_asked_for(smooth: str | None, behind: int) -> None:
     read = 0

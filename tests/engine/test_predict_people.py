@@ -23,7 +23,7 @@ from poselib.engine.predict import predict, predict_variants
 from poselib.ops.normalization import normalize
 from poselib.outputs import HeatmapOutputs
 from poselib.structures import Poses, Sample
-from tests.engine.factories import MIDDLE, BlobNetwork, system_around
+from tests.engine.factories import MIDDLE, BlobNetwork, system_around, toy_system
 from tests.engine.person_factories import (
     FadingNetwork,
     Frames,
@@ -201,8 +201,7 @@ def test_renewed_it_equals_the_network_on_the_clips_of_training(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["rpstn", "jre"])
-@pytest.mark.parametrize("renew", [None, 3])
+@pytest.mark.parametrize(("name", "renew"), [("rpstn", None), ("rpstn", 3), ("jre", None)])
 def test_videos_side_by_side_do_not_mix(name: str, renew: int | None) -> None:
     system, dataset = tiny(name), walkers(7, count=3)
     options = PredictOptions(renew=renew)
@@ -237,6 +236,14 @@ def test_what_does_not_fit_is_refused() -> None:
         predict(spot_system(clips=True), twice, boxes=BOXES)
     with pytest.raises(ValueError, match="renew must be 1 or more and whole, not 0"):
         PredictOptions(renew=0)
+    anew = PredictOptions(renew=3)
+    for system in (spot_system(), toy_system()):
+        with pytest.raises(
+            ValueError, match=f"renew=3 is for video networks; '{system.name}' sees"
+        ):
+            predict(system, video((0,)), anew)
+        assert anew.for_system(system).renew is None
+    assert anew.for_system(spot_system(True)) is anew
 
 
 @pytest.mark.parametrize(("per_frame", "renew"), [(False, None), (False, 4), (True, None)])

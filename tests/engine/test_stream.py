@@ -175,6 +175,8 @@ def test_what_does_not_fit_is_said_before_the_network_runs() -> None:
         PoseStream(system, _jre())
     with pytest.raises(ValueError, match="size=64 is for systems of whole images"):
         PoseStream(system, Detector([[]]), options=PredictOptions(size=64))
+    with pytest.raises(ValueError, match="renew=2 is for video networks; "):
+        PoseStream(system, Detector([[]]), options=PredictOptions(renew=2))
     stream = PoseStream(system, Detector([[(30, 40)]]))
     stream.step(image, 1.0)
     for time in (1.0, 0.5, float("nan")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from poselib.engine.variants import Variant, match_distance_for, with_options
@@ -33,6 +35,8 @@ def test_a_variant_supports_systems_that_have_its_options() -> None:
     matched = Variant("matched", {"match": True})
     assert matched.supports(regressor()) and not matched.supports(associative())
     assert Variant("plain", off=("match",)).supports(associative())
+    renewed, network = Variant("renewed", renew=2), associative()
+    assert renewed.supports(replace(network, clips=True)) and not renewed.supports(network)
 
 
 def test_options_are_turned_off_where_a_system_has_them() -> None:
