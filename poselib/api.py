@@ -181,7 +181,7 @@ class Predictor:
 
         Args:
             video: that of the frames, if their boxes are in a file: images 0, 1, and so on there.
-            follow: how people are followed whom a detector finds, by a system of one person.
+            follow: how detected people are followed, by a system of one person.
         """
         if self.system.crop is None:
             return ImageStream(self, self.skeleton)

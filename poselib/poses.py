@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from poselib.skeletons import Skeleton
 from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
-from poselib.wording import counted
+from poselib.wording import counted, people_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +221,7 @@ class Poses:
         return supervision.KeyPoints(self.keypoints, classes, self.scores, data=data, **more)
 
     def __repr__(self) -> str:
-        people = counted(len(self), "person", "people") if len(self) else "no people"
+        people = people_label(len(self)) if len(self) else "no people"
         text = f"{people}, {counted(self.scores.shape[1], 'keypoint')}"
         if not len(self):
             return text

@@ -16,3 +16,8 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         ('1 clip', '2 clips', '0 people')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def people_label(count: int) -> str:
+    """Return ``1 person``, ``2 people`` and so on."""
+    return counted(count, "person", "people")

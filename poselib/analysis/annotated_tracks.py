@@ -166,7 +166,7 @@ def joint_paths(
         annotated, and by way as found. Frames in which no joint is labeled are left out.
 
     Raises:
-        ValueError: there is no such video or keypoint, or nobody is labeled in the video.
+        ValueError: there is no such video or keypoint, or no person is labeled in the video.
     """
     names = list(dict.fromkeys(table.videos))
     if not 0 <= video < len(names):
@@ -175,7 +175,7 @@ def joint_paths(
     frames = table.images[rows]
     mine: BoolArray = np.array([table.videos[frame] == names[video] for frame in frames], bool)
     if table.tracks is None or not mine.any():
-        raise ValueError(f"video {names[video]!r}: nobody is labeled, or people have no tracks")
+        raise ValueError(f"video {names[video]!r}: no person is labeled, or people have no tracks")
     mine &= table.tracks[rows] == table.tracks[rows[mine][0]]
     columns = {joint: skeleton.index(joint) for joint in joints}
 

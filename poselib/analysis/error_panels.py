@@ -13,10 +13,10 @@ from poselib.metrics.association_errors import PredictionError, classify_keypoin
 from poselib.metrics.matching import matched_people
 from poselib.plots.panels import Panel, window_around
 from poselib.plots.poses import MIN_SCORE, labeled_people
-from poselib.plots.style import people_label
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.typing import FloatArray
+from poselib.wording import people_label
 
 _WORDS = {
     "wrong_person": "on another person's",

@@ -14,8 +14,8 @@ from torch import Tensor
 from poselib.engine.complexity import complexity
 from poselib.engine.timing import Timing, Work, measure_all
 from poselib.models.folding import fold
-from poselib.plots.style import people_label
 from poselib.systems import System
+from poselib.wording import people_label
 
 STREAM = "stream"
 _WAYS = (STREAM, "clip")

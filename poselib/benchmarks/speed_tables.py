@@ -9,7 +9,7 @@ import pandas as pd
 from poselib.benchmarks.adaptation_stages import STAGES
 from poselib.benchmarks.speed import Network
 from poselib.papers.published import published_table
-from poselib.plots.style import people_label
+from poselib.wording import people_label
 
 PUBLISHED_ON = "COCO val2017, TITAN RTX"
 

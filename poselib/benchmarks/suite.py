@@ -32,10 +32,10 @@ from poselib.metrics.comparison import compare
 from poselib.models.regression import RegressionHRNet
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.outputs import TagOutputs
-from poselib.plots.style import people_label
 from poselib.skeletons import COCO
 from poselib.structures import Size
 from poselib.systems import build
+from poselib.wording import people_label
 
 STRIDE = 4  # of tagmaps and targets
 # How many maps have to be searched for missing keypoints differs much from scene to scene.

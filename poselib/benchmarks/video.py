@@ -19,9 +19,9 @@ from poselib.metrics.posetrack import posetrack_ap
 from poselib.models.folding import fold
 from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.models.propagator import PropagationState
-from poselib.plots.style import people_label
 from poselib.skeletons import POSETRACK18
 from poselib.structures import Poses, Size
+from poselib.wording import people_label
 
 CLIP = 5  # frames
 KEYPOINTS = 13  # of Penn Action

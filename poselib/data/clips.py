@@ -89,7 +89,7 @@ def video_windows(
 
 
 def join_frames(samples: Sequence[Sample], times: Sequence[float], video: str) -> Clip:
-    """Return consecutive frames as a clip; who is not in a frame has zeros there.
+    """Return consecutive frames as a clip; a person not in a frame has zeros there.
 
     People are in the order in which they appear. Frames need tracks, unless there is one frame.
 

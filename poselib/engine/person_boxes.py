@@ -171,7 +171,7 @@ class DetectedBoxes:
 
 @dataclass
 class BoxTracks:
-    """Who is who in the boxes of a video, and which region of the image each person is shown.
+    """Which boxes of a video are of one person, and which region of the image each person is shown.
 
     Attributes:
         rule: of the regions.

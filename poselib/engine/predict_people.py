@@ -130,7 +130,7 @@ def _window(
             if step >= len(indices):
                 continue
             for mine in found:
-                mine[indices[step]] = _nobody(system)
+                mine[indices[step]] = _no_poses(system)
             tracks = listed[step].tracks
             assert tracks is not None
             for row, track in enumerate(tracks.tolist()):
@@ -166,7 +166,7 @@ def _decode(
             mine[image] = joined if exact else joined[distinct_poses(joined)]
 
 
-def _nobody(system: System) -> Poses:
+def _no_poses(system: System) -> Poses:
     """Return the poses of an image without people."""
     tracks = np.zeros(0, np.int64) if system.clips else None
     return replace(Poses.empty(len(system.skeleton)), skeleton=system.skeleton, tracks=tracks)

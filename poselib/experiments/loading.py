@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from poselib.data.catalog import KeypointDataset, Split, cache_in_memory, training_dataset_for
 from poselib.data.loaders import SampleSource
@@ -88,19 +89,8 @@ def load_seeds(
     paths = files.split()
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
         raise ValueError(f"parameter {parameter!r} names {twice} more than once")
-    loaded = [
-        load_or_init(
-            path,
-            preset,
-            dataset,
-            folder,
-            name=name,
-            options=options,
-            seed=seed,
-            parameter=parameter,
-        )
-        for path in paths or [""]
-    ]
+    which: Any = {"name": name, "options": options, "seed": seed, "parameter": parameter}
+    loaded = [load_or_init(path, preset, dataset, folder, **which) for path in paths or [""]]
     for path, checkpoint in zip(paths, loaded, strict=False):
         own = checkpoint.system.options
         for wanted in options.split():
@@ -150,16 +140,8 @@ def load_methods(
     loaded: dict[str, list[System]] = {}
     for method, (name, files, options, parameter) in given.items():
         if files or none or method in needed:
-            several = load_seeds(
-                files,
-                preset,
-                dataset,
-                folder,
-                name=name,
-                options=options,
-                seed=seed,
-                parameter=parameter,
-            )
+            which: Any = {"name": name, "options": options, "seed": seed, "parameter": parameter}
+            several = load_seeds(files, preset, dataset, folder, **which)
             loaded[method] = [checkpoint.system for checkpoint in several]
     return loaded
 

@@ -92,6 +92,11 @@ def execute_runs(
     return [outcomes[run.run_id] for run in runs]
 
 
+def log_of(run: PlannedRun, runs_dir: Path) -> Path:
+    """Return the file to which the process of a run writes."""
+    return runs_dir / "notebooks" / f"{run.run_id}.log"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run sweeps from the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
@@ -145,7 +150,7 @@ def _execute(
 ) -> Outcome:
     if run.record(runs_dir) is not None:  # made by another process in the meantime
         return Outcome(run, "done before", None)
-    log = runs_dir / "notebooks" / f"{run.run_id}.log"
+    log = log_of(run, runs_dir)
     log.parent.mkdir(parents=True, exist_ok=True)
     values = {**run.parameters, **folders, "runs_dir": str(runs_dir), "run_id": run.run_id}
     given = [text for key, value in values.items() for text in ("-p", key, str(value))]

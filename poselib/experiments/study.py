@@ -23,7 +23,7 @@ from poselib.experiments.ablation import (
     training_losses,
 )
 from poselib.experiments.loading import describe
-from poselib.experiments.run_sweep import execute_runs
+from poselib.experiments.run_sweep import execute_runs, log_of
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
@@ -82,13 +82,18 @@ class Study:
 
     @property
     def state(self) -> str:
-        """How many of the runs are finished, and the command that makes the others."""
+        """How many runs are finished, logs of others that began, and the command that makes them."""
         done = f"{len(self.runs) - len(self.missing)} of {len(self.runs)} runs are finished"
         if self.missing.empty:
             return done
+        logs = {log_of(run, self.runs_dir) for run in self.runs if not run.record(self.runs_dir)}
+        if begun := sorted(str(log) for log in logs if log.exists()):
+            done += f"; {len(begun)} failed or are under way, see\n" + "\n".join(begun) + "\n"
+        else:
+            done += "; "
         seeds = " ".join(map(str, self.seeds))
         command = f"python -m poselib.experiments.run_sweep notebooks/sweeps/{self.name}.json"
-        return f"{done}; the others are made by\n{command} --seeds {seeds} --workers 2"
+        return f"{done}the others are made by\n{command} --seeds {seeds} --workers 2"
 
     @property
     def steps(self) -> list[int]:

@@ -12,8 +12,8 @@ from poselib.ops.oks import AREA_OF_BOX, keypoint_similarity
 from poselib.structures import Poses
 from poselib.typing import FloatArray, IntArray
 
-# From one frame to the next, people move further than annotators differ, for whom the constants of
-# OKS are made.
+# From one frame to the next, people move further than annotations differ, of which the constants of
+# OKS are the deviations.
 _TOLERANCE = 2.0
 _LEAST = 1e-3  # score of a person that weighs at all
 
@@ -21,7 +21,7 @@ _LEAST = 1e-3  # score of a person that weighs at all
 def match_poses(
     before: Poses, after: Poses, sigmas: ArrayLike, min_oks: float = 0.2
 ) -> tuple[IntArray, IntArray]:
-    """Return who of one frame is who in another: pairs of the highest sum of similarities.
+    """Return which people of two frames are the same: pairs of the highest sum of similarities.
 
     The similarity is OKS with twice the tolerance, of the larger of both people; keypoints that one
     of them lacks count as 0, and those that both lack do not count. In the sum each is weighted by
@@ -62,8 +62,8 @@ def match_poses(
 class PoseLinker:
     """Gives the people of each frame the numbers that they keep throughout a video.
 
-    Who was seen within the last ``memory`` seconds is found again by ``match_poses``, from the
-    pose in which he or she was seen last; anybody else gets the next number.
+    People detected within the last ``memory`` seconds are found again by ``match_poses``, from the
+    last of their poses; all others get the next numbers.
 
     Attributes:
         sigmas: (K,) OKS constants, ``Skeleton.sigmas``.

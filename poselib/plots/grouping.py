@@ -20,6 +20,7 @@ from poselib.plots.style import ALERT, GRAY, INK, WHITE, person_colors, to_pale_
 from poselib.skeletons import Skeleton
 from poselib.structures import GroupingStep
 from poselib.typing import FloatArray, IntArray
+from poselib.wording import people_label
 
 _RING = style.marker_style("o", 11, "none", INK, 1.6)
 
@@ -140,7 +141,7 @@ def show_reference_paths(
     for ax, (name, grouping) in zip(axes, groupings.items(), strict=True):
         people = np.arange(people_in(grouping)) if numbers is None else numbers[name]
         colors = person_colors(int(people.max(initial=0)) + 1)
-        ax.set_title(f"{name}: {style.people_label(people_in(grouping))} found")
+        ax.set_title(f"{name}: {people_label(people_in(grouping))} found")
         for path, number in zip(reference_paths(grouping)[..., 0].T, people, strict=True):
             ax.plot(path, color=INK, linewidth=2.6, zorder=2)
             ax.plot(path, color=colors[number], linewidth=1.6, zorder=3, gid="reference")
@@ -184,7 +185,7 @@ def people_in(steps: Sequence[GroupingStep]) -> int:
 
 def _reason(step: GroupingStep) -> str:
     new = int(np.sum(step.started))
-    starts = f"starts {style.people_label(new)}" if new else ""
+    starts = f"starts {people_label(new)}" if new else ""
     distance = float(np.asarray(step.distances)[step.keypoint])
     gap = f"distance {distance:.3f}" if np.isfinite(distance) else ""
     return ", ".join(part for part in (gap, starts) if part) or " "

@@ -20,6 +20,7 @@ from poselib.plots.shapes import PersonShapes, people_shapes
 from poselib.plots.style import ALERT, GRAY, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample, Size
+from poselib.wording import people_label
 
 _SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in 1/16 px
 
@@ -193,7 +194,7 @@ def contact_sheet(
         ValueError: there are no samples, or a sample does not fit the skeleton.
     """
     names = titles or [
-        f"#{sample.image_id} · {style.people_label(labeled_people(sample.keypoints))}"
+        f"#{sample.image_id} · {people_label(labeled_people(sample.keypoints))}"
         for sample in samples
     ]
     if len(names) != len(samples):

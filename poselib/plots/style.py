@@ -25,7 +25,6 @@ from matplotlib.markers import MarkerStyle
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.structures import Size
-from poselib.wording import counted
 
 Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 
@@ -148,11 +147,6 @@ def drawable(text: str) -> str:
 def display_name(keypoint: object) -> str:
     """Return a keypoint's name as a reader expects it, ``left hip`` for ``left_hip``."""
     return str(keypoint).replace("_", " ")
-
-
-def people_label(count: int) -> str:
-    """Return ``1 person``, ``2 people`` and so on."""
-    return counted(count, "person", "people")
 
 
 def require_columns(table: pd.DataFrame, *needed: str, empty: bool = False) -> None:

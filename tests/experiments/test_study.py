@@ -120,6 +120,12 @@ def test_its_text_and_state_are_reported(study: Study) -> None:
     assert study.steps == [] and study.missing["row"].tolist() == ["with", "without"]
     assert study.state.startswith("0 of 2 runs are finished; the others are made by\npython -m ")
     assert study.state.endswith("notebooks/sweeps/sweep.json --seeds 0 --workers 2")
+    log = Path(study.runs_dir) / "notebooks" / f"{study.runs[0].run_id}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("Error")
+    assert study.state.startswith(
+        f"0 of 2 runs are finished; 1 failed or are under way, see\n{log}\nt"
+    )
     finish_run(study, study.runs[1])
     assert study.steps == [4] and study.missing["row"].tolist() == ["with"]
     finish_run(study, study.runs[0])

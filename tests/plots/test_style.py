@@ -15,7 +15,6 @@ from poselib.plots.style import (
     new_figure,
     panel_grid,
     partner_colors,
-    people_label,
     person_colors,
     show_image,
     side_color,
@@ -107,9 +106,8 @@ def test_lines_are_broken_to_a_width():
     assert wrapped("kept\nlines", 9) == "kept\nlines"
 
 
-def test_names_and_numbers_of_people_are_display_name():
+def test_names_of_keypoints_are_words():
     assert display_name("left_hip") == "left hip"
-    assert [people_label(n) for n in (0, 1, 2)] == ["0 people", "1 person", "2 people"]
 
 
 @pytest.mark.parametrize("height", [2.0, 6.0])
