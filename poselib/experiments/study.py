@@ -82,7 +82,7 @@ class Study:
 
     @property
     def state(self) -> str:
-        """How many runs are finished, logs of others that began, and the command that makes them."""
+        """How many runs are finished, logs of others that began, and the command for them."""
         done = f"{len(self.runs) - len(self.missing)} of {len(self.runs)} runs are finished"
         if self.missing.empty:
             return done
