@@ -25,7 +25,6 @@ from poselib.ops.normalization import normalize
 from poselib.skeletons import checked_name, stored_form
 from poselib.structures import Batch
 from poselib.systems import System
-from poselib.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -149,29 +148,8 @@ class TrainingState:
         targets = self.system.encode(batch)
         images = normalize(batch.images).contiguous(memory_format=self.form)
         with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bfloat16"):
-            outputs = self._run(images, batch.frames)
+            outputs = self.system.run(images, batch.frames)
         return self.system.losses(outputs, targets)
-
-    def _run(self, images: Tensor, frames: int) -> Any:
-        """Return the outputs of the network.
-
-        Raises:
-            ValueError: a map is of one value, which has no deviation that a layer could normalize
-                it by; the first step tells, as all batches are of one size.
-        """
-        try:
-            return self.system.run(images, frames)
-        except ValueError as error:
-            if "when training" not in str(error):  # torch has no class for it
-                raise
-            kind = "clip" if self.system.clips else "image"
-            count = counted(len(images) // frames, kind)
-            raise ValueError(
-                f"a batch of {count} of {images.shape[3]}x{images.shape[2]} px is too small to "
-                f"train {self.system.name!r}: a layer would normalize maps of one value by "
-                f"themselves; let batch_size (and the dataset) have 2 {kind}s or more, or the "
-                f"{kind}s be larger"
-            ) from error
 
     def loss(self) -> dict[str, float]:
         """Return the last step's loss and its terms.

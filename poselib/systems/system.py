@@ -13,6 +13,7 @@ from poselib.data.crops import CropRule
 from poselib.ops.map_coordinates import Frame
 from poselib.skeletons import Skeleton
 from poselib.structures import Batch, Poses, Size, Targets
+from poselib.wording import counted
 
 LossTerms = dict[str, Tensor]
 OptionValue = bool | int | float | str | None
@@ -78,8 +79,24 @@ class System:
         return f"System({self.name!r}: {skeleton}, {parameters:,} parameters{size})"
 
     def run(self, images: Tensor, frames: int = 1) -> Any:
-        """Return the outputs of the model for images (B·T, 3, H, W), of clips of T frames."""
-        return self.model(images.unflatten(0, (-1, frames)) if self.clips else images)
+        """Return the outputs of the model for images (B·T, 3, H, W), of clips of T frames.
+
+        Raises:
+            ValueError: in training, a map of a single value would be normalized by itself, as of
+                one small image or clip.
+        """
+        try:
+            return self.model(images.unflatten(0, (-1, frames)) if self.clips else images)
+        except ValueError as error:
+            if "when training" not in str(error):  # torch has no class for it
+                raise
+            kind = "clip" if self.clips else "image"
+            raise ValueError(
+                f"a batch of {counted(len(images) // frames, kind)} of {images.shape[3]}x"
+                f"{images.shape[2]} px is too small to train {self.name!r}: a layer would "
+                f"normalize a map of one value by itself; let batch_size and the dataset have two "
+                f"{kind}s or more, or the {kind}s be larger"
+            ) from error
 
     def check_dataset(self, dataset: object) -> None:
         """Raise ValueError if a dataset annotates other keypoints than the system predicts."""
