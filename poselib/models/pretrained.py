@@ -156,7 +156,15 @@ def read_weights(path: str | Path) -> Weights:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
-    content, _ = read_stored(path)
+    return named_weights(read_stored(path)[0], path)
+
+
+def named_weights(content: object, path: str | Path) -> Weights:
+    """Return the named tensors of what a file holds, which may be nested in it.
+
+    Raises:
+        ValueError: there are none.
+    """
     for _ in NESTS:  # a nest can hold another, and a file even itself
         if isinstance(content, Mapping):
             nests = [content[name] for name in NESTS if isinstance(content.get(name), Mapping)]

@@ -181,6 +181,7 @@ def _grouped(words: list[str], options: dict[str, OptionValue], official: bool) 
     host = {"higherhrnet": "higher", "hourglass": "hourglass"}.get(words[0], "plain")
     if host == "hourglass":
         del options["backbone"]
+        options |= {"stack_norm": True, "stack_norm_all": True}
     order = "torso_first" if "coco" in words else "top_down" if official else "dataset"
     options |= {"host": host, **_CLASSICAL, "subpixel_targets": False, "order": order}
     found: dict[str, Any] = {"system": "hae", "options": options}
