@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from poselib.skeletons import SKELETONS, get_skeleton
+from poselib.skeletons import get_skeleton
 from poselib.wording import counted
 
 
@@ -22,8 +22,8 @@ def add_options(add: Callable[..., Any]) -> None:
     explained = "default 1 4, in clips 1 1"
     add("--people", type=int, nargs=2, metavar=("MIN", "MAX"), help=explained)
     add("--crowd-index", type=float, metavar="C", help="of every image; default: as it comes")
-    explained = "keypoints of images (default coco); of clips they are posetrack18's"
-    add("--skeleton", choices=sorted(SKELETONS), help=explained)
+    explained = "of images, a name or a TOML file (default coco); that of clips is posetrack18"
+    add("--skeleton", metavar="NAME", help=explained)
     add("--seed", type=int, default=0, help="the same seed gives the same images (default 0)")
     add("--format", choices=("png", "jpg"), default="png", help="of the images")
     add("--processes", type=int, default=1, metavar="N", help="that render (default 1)")
