@@ -133,7 +133,8 @@ def _add_predict(commands: Commands) -> None:
     explained = "image and video files, folders or quoted patterns"
     add("images", nargs="+", metavar="IMAGE", help=explained)
     add("--out", required=True, metavar="FOLDER", help="receives images, videos and JSON")
-    add("--checkpoint", metavar="FILE", help="or a model's name; default: the bundled model")
+    explained = "its name, file or the folder of a training; default: the bundled model"
+    add("--model", "--checkpoint", dest="checkpoint", metavar="MODEL", help=explained)
     add("--size", type=int, metavar="PX", help="short side; default: that of the training")
     add("--no-flip", action="store_true", help="do not average with the mirrored image")
     explained = "factors of the size, 1 among them (default 1)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 from textwrap import dedent
@@ -11,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
+from poselib.cli import _parser
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.export import write_scenes
 from poselib.skeletons import COCO
@@ -24,6 +26,7 @@ PAGES = [
     *(ROOT / "docs").glob("papers/*.md"),
 ]
 BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.M | re.S)
+SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.M | re.S)
 WITH_CODE = [page for page in PAGES[1:] if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 
@@ -60,6 +63,19 @@ def test_the_readme_shows_the_front_door(
     assert "poselib.load()" in block and "model.plot(" in block
     exec(compile(block, "README.md", "exec"), {})
     assert "people, 17 keypoints, scores 0." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_are_known(page: Path) -> None:
+    """Every ``poselib`` command of a page has options that exist; none is run."""
+    text = page.read_text(encoding="utf-8")
+    lines = "\n".join(SHELL.findall(text)).replace("\\\n", " ").splitlines()
+    for line in (line.strip() for line in lines):
+        if line.startswith("poselib "):
+            try:
+                _parser().parse_args(shlex.split(line, comments=True)[1:])
+            except SystemExit:
+                pytest.fail(f"{page.name}: {line}")
 
 
 def test_links_lead_somewhere() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from poselib import open_files
 from poselib.cli import main
 from poselib.data.catalog import open_dataset
 
@@ -19,6 +20,18 @@ def test_clips_are_written_and_read_back(
     assert f"2 clips of 3 frames in {folder}" in capsys.readouterr().out
     frames = open_dataset("posetrack18", "train", folder)
     assert len(frames) == 6 and frames[5].size == (48, 48)
+
+
+def test_keypoints_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\nkeypoints = ["left_wrist", "head", "right_wrist"]')
+    arguments = ["--count", "2", "--size", "64", "--skeleton", str(own)]
+    assert main(["synthetic", str(tmp_path / "data"), *arguments]) == 0
+    written = open_files(tmp_path / "data" / "annotations.json", tmp_path / "data" / "images")
+    assert written.skeleton.keypoints == ("left_wrist", "head", "right_wrist")
+    own.write_text('name = "own"\nkeypoints = ["tail", "head"]')
+    assert main(["synthetic", str(tmp_path / "other"), *arguments]) == 2
+    assert "synthetic people have no keypoints ['tail'] of skeleton" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
