@@ -84,7 +84,7 @@ def _aic(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
 
 
 def _hieve_clips(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
-    """Hold back the training videos that RPSTN, Sec. IV-A, is validated on."""
+    """Hold back the training videos that RPSTN, Sec. IV, is validated on."""
     labels = folder / "labels" / "train" / "track2&3"
     held_back = part != "training videos"
     chosen = [v for v in hieve_videos(labels) if (v in _HIEVE_HELD_BACK) == held_back]

@@ -27,7 +27,7 @@ OTHER_METRICS = (
     *("video_AP", "video_AP50", "video_AP75", "video_AP90"),
 )
 _PARTS = tuple(part.name for part in fields(PartAP))
-_THRESHOLD = 0.2  # of the person's size or torso (RPSTN, Sec. IV-B)
+_THRESHOLD = 0.2  # of the person's size or torso (RPSTN, Sec. IV)
 
 
 def video_metrics(

@@ -2,7 +2,7 @@
 
 A joint is correct if its distance to the annotated one is at most a fraction of a length that is
 measured on the annotated person: the longer side of the box, or the torso, from the left shoulder
-to the right hip. Joints without a label do not count (RPSTN, Sec. IV-B).
+to the right hip. Joints without a label do not count (RPSTN, Sec. IV).
 """
 
 from __future__ import annotations

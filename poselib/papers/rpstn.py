@@ -22,7 +22,7 @@ _SMALL_CROP: Options = {"height": 128, "width": 128}
 _SMOKE_CROP: Options = {"height": 64, "width": 64}
 _VIDEO: Options = {**_HOST, "initializer_backbone": "hrnet_tiny", "channels": 32}
 
-# RPSTN, Sec. IV-B: the rate falls to a tenth at epochs 8, 15, 25, 40 and 80. The number of epochs
+# RPSTN, Sec. IV: the rate falls to a tenth at epochs 8, 15, 25, 40 and 80. The number of epochs
 # and of clips a batch, and the augmentation, are those of the official configuration.
 _PUBLISHED = Preset(
     recipe=TrainConfig(
@@ -156,7 +156,7 @@ RPSTN = Paper(
     claim=(
         "Relations of joints, and the semantics of the pose that are carried from frame to frame, "
         "make joints more precise in videos than other methods do, above all occluded ones "
-        "(RPSTN, Section IV-D)."
+        "(RPSTN, Section IV-B)."
     ),
     notes=(
         "PCK counts labeled joints of every frame of every test video in image pixels; what the "
