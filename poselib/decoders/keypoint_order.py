@@ -14,6 +14,8 @@ from poselib.decoders.grouping import (
     collect_groups,
     grouping_steps,
 )
+from poselib.skeleton_files import listed
+from poselib.skeleton_rules import split_side
 from poselib.skeletons import Skeleton
 from poselib.structures import GroupingStep
 from poselib.typing import FloatArray
@@ -60,10 +62,13 @@ def keypoint_order(skeleton: Skeleton, name: OrderName) -> tuple[int, ...]:
         raise ValueError(f"unknown keypoint order {name!r}; known: {ORDERS}")
     if name == "dataset":
         return tuple(range(len(skeleton)))
-    parts = [k.removeprefix("left_").removeprefix("right_") for k in skeleton.keypoints]
+    parts = [split_side(keypoint)[1] for keypoint in skeleton.keypoints]
     unknown = [k for k, part in zip(skeleton.keypoints, parts, strict=True) if part not in _HEIGHT]
     if unknown:
-        raise ValueError(f"skeleton {skeleton.name!r}: no known height of keypoints {unknown}")
+        raise ValueError(
+            f"skeleton {skeleton.name!r}: order {name!r} needs the heights of its keypoints, and "
+            f"none is known of {listed(unknown)}; take order 'dataset'"
+        )
     heights = [_height(part, arms_last=name == "torso_first") for part in parts]
     order = tuple(np.argsort(heights, kind="stable").tolist())
     return order[::-1] if name == "bottom_up" else order

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from poselib.metrics.pck import pckh
+from poselib.skeleton_rules import split_side
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
 
@@ -46,6 +47,11 @@ def reference_lengths(
         corners = np.asarray(boxes, np.float64)
         lengths = (corners[:, 2:] - corners[:, :2]).max(axis=1)
         return np.where(lengths > 0, lengths, np.nan)
+    if lacking := [name for name in TORSO if name not in skeleton.keypoints]:
+        raise ValueError(
+            f"reference 'torso' needs {' and '.join(TORSO)}, but skeleton {skeleton.name!r} lacks "
+            f"{' and '.join(lacking)}; take reference 'person'"
+        )
     people = np.asarray(keypoints, np.float64)
     ends = people[:, [skeleton.index(name) for name in TORSO]]
     known = (ends[..., 2] > 0).all(axis=1)
@@ -109,7 +115,7 @@ def part_rates(rates: ArrayLike, skeleton: Skeleton) -> dict[str, float]:
         skeleton: names the joints.
     """
     values = np.asarray(rates, np.float64)
-    names = [k.removeprefix("left_").removeprefix("right_") for k in skeleton.keypoints]
+    names = [split_side(keypoint)[1] for keypoint in skeleton.keypoints]
     parts = {part: _mean(values[[name == part for name in names]]) for part in dict.fromkeys(names)}
     parts = {"head": _mean(values[[name in _HEAD for name in names]]), **parts}
     return {**parts, "total": _mean(values)}

@@ -19,6 +19,7 @@ from poselib.plots.style import ALERT, GRAY, to_pale_gray
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
 
+_NAMED = 40  # keypoints at most; of more, every second or third is named, and so on
 _COLORS, _GAMMA = "magma_r", 0.5  # weak relations are seen beside the diagonal
 _SIDE, _NAMES = 2.5, 0.75  # inches of a matrix, and of the names beside or below it
 _SMALL = 6.5  # points
@@ -177,21 +178,22 @@ def _draw_matrix(
     visibility: ArrayLike = (),
 ) -> Any:
     """Draw a matrix with names of keypoints, and return what has its colors."""
-    names = [style.display_name(name) for name in skeleton.keypoints]
+    step = -(-len(skeleton) // _NAMED)
+    names = [style.display_name(name) for name in skeleton.keypoints[::step]]
     norm = PowerNorm(_GAMMA, 0.0, max(top, 1e-6), clip=True)
     # Seaborn's heatmap draws the whole figure for each of its matrices.
     mesh = ax.pcolormesh(table, norm=norm, cmap=_COLORS)
-    places = np.arange(len(names)) + 0.5
+    places = np.arange(0, len(skeleton), step) + 0.5
     ax.set_xticks(places, names)
     ax.set_yticks(*((places, names) if rows else ((), ())))
-    ax.set(aspect="equal", ylim=(len(names), 0))
+    ax.set(aspect="equal", ylim=(len(skeleton), 0))
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, labelsize=_SMALL, pad=1)
     ax.tick_params(axis="x", labelrotation=90)
     ax.tick_params(axis="y", labelrotation=0)
     ax.grid(False)
     for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
-        for text, seen in zip(labels, np.asarray(visibility).tolist(), strict=False):
+        for text, seen in zip(labels, np.asarray(visibility).tolist()[::step], strict=False):
             text.set_color({0: GRAY, 1: ALERT}.get(int(seen), style.INK))
     return mesh
 

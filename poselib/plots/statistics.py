@@ -15,6 +15,8 @@ from poselib.plots.bars import stack_percentages
 from poselib.plots.style import BLUE, INK, SKY, WHITE, blend
 from poselib.skeletons import Skeleton
 
+_NAMED = 45  # keypoints at most; of more, every second or third is named, and so on
+
 
 @dataclass(frozen=True)
 class DatasetStatistics:
@@ -85,6 +87,9 @@ def show_statistics(
     colors = (BLUE, SKY, blend(INK, WHITE, 0.85))
     table = pd.DataFrame(kinds, index=list(skeleton.keypoints))
     stack_percentages(right, table, colors, "keypoints of labeled people")
+    step = -(-len(table) // _NAMED)
+    names = [style.display_name(name) for name in table.index[::step]]
+    right.set_yticks(range(0, len(table), step), names)
     right.set_xlabel("people, %")
     style.legend_under(right, columns=3)
     for ax in (top, middle, bottom):

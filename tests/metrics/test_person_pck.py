@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poselib.metrics.person_pck import official_pck, part_rates, person_pck, reference_lengths
-from poselib.skeletons import PENN_ACTION, SUB_JHMDB
+from poselib.skeletons import PENN_ACTION, SUB_JHMDB, Skeleton
 from tests.strategies import generators, quick
 
 K = len(PENN_ACTION)
@@ -83,6 +83,10 @@ def test_parts_and_total() -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="must be person or torso, not 'head'"):
         reference_lengths(upright(), np.zeros((1, 4)), PENN_ACTION, "head")  # type: ignore[arg-type]
+    wanted = "needs left_shoulder and right_hip, but skeleton 'face' lacks .*; take ref"
+    with pytest.raises(ValueError, match=wanted):
+        face = Skeleton("face", ("nose", "right_hip"), (0.1, 0.1), (), ())
+        reference_lengths(np.zeros((1, 2, 3)), np.zeros((1, 4)), face, "torso")
     with pytest.raises(ValueError, match=r"must be \(N, K, 3\), \(N, K, 3\) and \(N,\)"):
         person_pck(upright(2), upright(1), [1.0], [0.2])
 
