@@ -75,6 +75,7 @@ NETWORKS = {
     ("1.x", "093a5bc7858c78a9"): lambda: HeatmapNetwork("resnet101", 17),
     ("1.x", "b588dd2192cd0dc0"): lambda: HeatmapNetwork("resnet152", 17),
     ("1.x", "40d217c1f67fff2b"): lambda: HeatmapNetwork("vipnas_resnet50", 17),
+    ("1.x", "0490409033da1d20"): lambda: HeatmapNetwork("vipnas_mobilenetv3", 17),
 }
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from poselib.engine.checkpoints import stored_keypoints
-from poselib.engine.weights.families import other_family
-from poselib.models import BACKBONES
+from poselib.engine.weights.families import Network, network_of, other_family
 from poselib.models.pretrained import named_weights, renamed
 from poselib.models.toolbox_layouts import toolbox_version
 from poselib.ops.weights_io import Weights, read_stored
@@ -25,16 +24,6 @@ from poselib.systems.published import PUBLISHED, PublishedWeights
 from poselib.systems.system import OptionValue
 
 Source = Literal["poselib", "official", "mmpose_0.x", "mmpose_1.x", "torchvision", "timm"]
-
-_CROP = ("frame", "subpixel", "height", "width")  # what weights of heatmaps of one person hide
-_LAYERS = {*(f"{kind}{n}" for n in (1, 2, 3) for kind in ("conv", "bn")), "downsample"}
-_BLOCKS: dict[tuple[str, tuple[int, ...]], int] = {
-    ("basic", (2, 2, 2, 2)): 18,
-    ("basic", (3, 4, 6, 3)): 34,
-    ("bottleneck", (3, 4, 6, 3)): 50,
-    ("bottleneck", (3, 4, 23, 3)): 101,
-    ("bottleneck", (3, 8, 36, 3)): 152,
-}
 
 
 @dataclass(frozen=True)
@@ -68,17 +57,6 @@ class Recognized:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Network:
-    """What the names and shapes of weights tell."""
-
-    system: str
-    family: str
-    keypoints: int
-    options: dict[str, OptionValue]
-    hidden: tuple[str, ...] = ()
-
-
 def recognize(path: str | Path, keypoints: int | None = None) -> Recognized:
     """Say what a file of weights is.
 
@@ -108,18 +86,18 @@ def recognize(path: str | Path, keypoints: int | None = None) -> Recognized:
     if other := other_family(weights):
         raise ValueError(f"{path}: weights of another family than those here: {other}")
     entry, verified = _catalogued(path)
-    expected = (len(SKELETONS[entry.skeleton]) if entry else None) or keypoints
-    network = _network(path, renamed(weights, {}), expected)
-    if keypoints is not None and network.keypoints not in (0, keypoints):
+    expected = len(SKELETONS[entry.skeleton]) if entry else keypoints
+    network = network_of(renamed(weights, {}), path, expected)
+    found = _completed(path, network, _source(weights, network), entry, verified)
+    if keypoints is not None and found.keypoints not in (0, keypoints):
         raise ValueError(
-            f"{path}: weights of {network.family} for {network.keypoints} keypoints, and "
-            f"{keypoints} are wanted"
+            f"{path}: weights of {found.family} for {found.keypoints} keypoints, and {keypoints} "
+            "are wanted"
         )
-    source = _source(weights, network)
-    return _completed(path, network, source, entry, verified)
+    return found
 
 
-def _source(weights: Weights, network: _Network) -> Source:
+def _source(weights: Weights, network: Network) -> Source:
     if version := toolbox_version(weights):
         return "mmpose_0.x" if version == "0.x" else "mmpose_1.x"
     if network.system:
@@ -129,7 +107,7 @@ def _source(weights: Weights, network: _Network) -> Source:
 
 def _completed(
     path: Path,
-    network: _Network,
+    network: Network,
     source: Source,
     entry: PublishedWeights | None,
     verified: bool,
@@ -138,7 +116,7 @@ def _completed(
     if entry is not None:
         _check_entry(path, network, entry)
         return Recognized(
-            *(source, network.family, network.keypoints, entry.system, entry.options),
+            *(source, network.family, len(SKELETONS[entry.skeleton]), entry.system, entry.options),
             *((entry.skeleton,), entry, verified),
         )
     like = _nearest(network, source)
@@ -156,7 +134,7 @@ def _completed(
     )
 
 
-def _nearest(network: _Network, source: Source) -> PublishedWeights | None:
+def _nearest(network: Network, source: Source) -> PublishedWeights | None:
     """Return the entry of the catalogue that is most like a network, if any has its system."""
 
     def likeness(entry: PublishedWeights) -> tuple[int, ...]:
@@ -173,7 +151,7 @@ def _nearest(network: _Network, source: Source) -> PublishedWeights | None:
     return max(entries, key=likeness, default=None)
 
 
-def _check_entry(path: Path, network: _Network, entry: PublishedWeights) -> None:
+def _check_entry(path: Path, network: Network, entry: PublishedWeights) -> None:
     """Raise ValueError unless a file holds what its name in the catalogue stands for."""
     count = entry.maps or len(SKELETONS[entry.skeleton])
     told = {k: v for k, v in network.options.items() if k in entry.options}
@@ -193,104 +171,3 @@ def _catalogued(path: Path) -> tuple[PublishedWeights | None, bool]:
     if entries:
         return entries[0], True
     return next((e for e in PUBLISHED.values() if e.file == path.name), None), False
-
-
-def _network(path: Path, weights: Weights, keypoints: int | None) -> _Network:
-    """Tell the network from names without prefixes, and from shapes."""
-    names, size = list(weights), {k: len(v) if v.ndim else 0 for k, v in weights.items()}
-    if "stage4.0.branches.0.0.conv1.weight" in weights:
-        return _high_resolution(path, weights, size, keypoints)
-    if "layer4.0.conv1.weight" in weights:
-        return _residual(path, weights, size, keypoints)
-    if "hourglass_modules.0.0.up1.conv.weight" in weights:
-        stacks = sum(name.endswith(".0.up1.conv.weight") for name in names)
-        norms: dict[str, OptionValue] = {"stack_norm": True, "stack_norm_all": True}
-        options = {"host": "hourglass", "stacks": stacks, **norms}
-        count = size.get("out_convs.0.conv.bias", 0) // 2
-        return _Network("hae", "associative embedding on stacked hourglasses", count, options)
-    if "features.0.0.up1.conv.weight" in weights or "pre.0.conv.weight" in weights:
-        raise ValueError(
-            f"{path}: the authors' hourglasses of associative embedding, which expect images in "
-            "[0, 1] and have maps that no system here uses; mmpose's load"
-        )
-    raise ValueError(f"{path}: weights of an unknown network: {', '.join(names[:4])}, ...")
-
-
-def _high_resolution(
-    path: Path, weights: Weights, size: dict[str, int], keypoints: int | None
-) -> _Network:
-    width, branch = size["stage4.0.branches.0.0.conv1.weight"], "stage4.0.branches.0."
-    backbone = f"hrnet_w{width}"
-    if backbone not in BACKBONES or f"{branch}3.conv1.weight" not in weights:
-        raise ValueError(f"{path}: an HRNet of another shape, {width} channels wide")
-    options: dict[str, OptionValue] = {"backbone": backbone}
-    branches = {name.split(".")[1] for name in weights if name.startswith("offset_feature_layers.")}
-    if branches:
-        count, found = len(branches), {**options, "frame": "index"}
-        return _Network("dekr", f"DEKR on {backbone}", count, found)
-    ends = ("offset_conv_layers.3.bias", "displacement_conv_layers.3.bias")
-    grouped = [name for name in weights if name.endswith(ends)]
-    if grouped:
-        ranked = any("rescore_net." in name for name in weights)
-        found = {**options, "frame": "index", "scoring": ranked}
-        return _Network("dekr", f"DEKR on {backbone}", size[grouped[0]] // 2, found)
-    if "final_layer_cls.bias" in weights:
-        count = size["final_layer_cls.bias"] - 1
-        return _Network("logocap", f"LOGO-CAP on {backbone}", count, {**options, "frame": "index"})
-    if "final_layers.1.bias" in weights and any(k.startswith("deconv_layers.0.0") for k in weights):
-        count = size["final_layers.1.bias"]
-        if size.get("final_layers.0.bias") != 2 * count:
-            raise ValueError(f"{path}: HigherHRNet with other tags than one for each keypoint")
-        found = {**options, "host": "higher"}
-        return _Network("hae", f"HigherHRNet on {backbone}", count, found, ("frame",))
-    maps = size.get("final_layer.bias", size.get("final_layers.0.bias", 0))
-    if not maps:
-        return _Network("", f"the backbone {backbone} alone", 0, options)
-    return _of_maps(path, maps, options, keypoints)
-
-
-def _residual(
-    path: Path, weights: Weights, size: dict[str, int], keypoints: int | None
-) -> _Network:
-    maps = size.get("final_layer.bias", 0)
-    if "layer1.0.attention.conv_mask.weight" in size:
-        return _of_maps(path, maps, {"backbone": "vipnas_resnet50"}, keypoints)
-    kind = "bottleneck" if "layer1.0.conv3.weight" in size else "basic"
-    counts = (
-        len({k.split(".")[1] for k in size if k.startswith(f"layer{n}.")}) for n in range(1, 5)
-    )
-    depth = _BLOCKS.get((kind, tuple(counts)))
-    layers = {k.split(".")[2] for k in size if k.startswith(("layer1.0.", "layer4.0."))}
-    width = weights["layer1.0.conv2.weight"].shape[:2] if "layer1.0.conv2.weight" in size else ()
-    if depth is None or not layers <= _LAYERS or width != (64, 64) or "conv1.weight" not in size:
-        raise ValueError(
-            f"{path}: a residual network of another shape than ResNet's (ResNeXt, SE-ResNet, ...)"
-        )
-    backbone = f"resnet{depth}"
-    if not maps:
-        return _Network("", f"the backbone {backbone} alone", 0, {"backbone": backbone})
-    if "deconv_layers.0.weight" not in size:
-        raise ValueError(f"{path}: {backbone} with a head that is not SimpleBaseline's")
-    return _of_maps(path, maps, {"backbone": backbone}, keypoints)
-
-
-def _of_maps(
-    path: Path,
-    maps: int,
-    options: dict[str, OptionValue],
-    keypoints: int | None,
-) -> _Network:
-    """Tell heatmaps of one person, or heatmaps and tags of several, by how many maps there are."""
-    name, sizes = str(options["backbone"]), {len(each) for each in SKELETONS.values()}
-    known = {keypoints} if keypoints else sizes
-    if 3 * (keypoints or 0) == maps or (maps not in sizes and maps % 3 == 0 and maps // 3 in known):
-        raise ValueError(
-            f"{path}: {maps} maps, which are a heatmap and two offsets for each of {maps // 3} "
-            "keypoints (UDP's regression); no system here decodes them"
-        )
-    tagged = maps % 2 == 0 and maps // 2 in known and maps not in known and "hrnet" in name
-    if tagged:
-        found = {**options, "host": "plain"}
-        return _Network("hae", f"associative embedding on {name}", maps // 2, found, ("frame",))
-    plain = {**options, "relation": "none"}
-    return _Network("jre", f"heatmaps of one person on {name}", maps, plain, _CROP)

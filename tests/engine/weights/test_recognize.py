@@ -174,7 +174,7 @@ OTHERS = {
     "base_net.conv1.weight": "OpenPifPaf",
     "backbone.stage0.0.layers.0.cross_resolution_weighting.conv1.conv.weight": "Lite-HRNet",
     "backbone.multi_stage_mspn.0.downsample.layer1.0.conv1.conv.weight": "MSPN",
-    "backbone.layer3.expand_conv.conv.weight": "MobileNetV3",
+    "backbone.layer1.0.conv.0.conv.weight": "MobileNetV2",
     "pose_net.conv1.weight": "RPSTN",
     "head.fc.weight": "regression of coordinates",
     "text_model.encoder.weight": "texts or images",
@@ -217,6 +217,14 @@ def test_a_name_of_the_catalogue_is_not_believed_against_what_a_file_holds(tmp_p
     path = write(tmp_path / name, hrnet(head__final_layer__bias=17))
     with pytest.raises(ValueError, match=r"has the name of hrnet_w48_coco_256x192 .* on hrnet_w32"):
         recognize(path)
+
+
+def test_maps_of_further_keypoints_are_known_of_the_catalogue(tmp_path: Path) -> None:
+    path = tmp_path / PUBLISHED["hrnet_w32_aic_combine_coco_256x192"].file
+    found = recognize(write(path, hrnet(head__final_layer__bias=19)), 17)
+    assert (found.keypoints, found.skeletons, found.unknown) == (17, ("coco",), ())
+    with pytest.raises(ValueError, match="for 17 keypoints, and 19 are wanted"):
+        recognize(path, 19)
 
 
 def test_a_file_of_the_catalogue_is_told_by_its_hash(
