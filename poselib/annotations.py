@@ -17,6 +17,7 @@ import numpy as np
 from poselib.poses import PIXEL_CENTER as PIXEL_CENTER
 from poselib.poses import Poses
 from poselib.typing import BoolArray, Float32Array, FloatArray, IntArray
+from poselib.wording import counted, people_label
 
 if TYPE_CHECKING:  # Processes that render scenes would wait for torch.
     from poselib.structures import Size
@@ -89,8 +90,9 @@ class AnnotationTable:
 
     def __repr__(self) -> str:
         return (
-            f"AnnotationTable of {len(self)} people with {self.keypoints.shape[1]} keypoints in "
-            f"{len(self.image_ids)} images of {self.source or 'no file'}"
+            f"AnnotationTable of {people_label(len(self))} with "
+            f"{counted(self.keypoints.shape[1], 'keypoint')} in "
+            f"{counted(len(self.image_ids), 'image')} of {self.source or 'no file'}"
         )
 
     def __len__(self) -> int:
@@ -200,7 +202,8 @@ class DetectionTable:
         )
 
     def __repr__(self) -> str:
-        return f"DetectionTable of {len(self)} people with {self.keypoints.shape[1]} keypoints"
+        keypoints = counted(self.keypoints.shape[1], "keypoint")
+        return f"DetectionTable of {people_label(len(self))} with {keypoints}"
 
     def __len__(self) -> int:
         return len(self.keypoints)

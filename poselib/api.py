@@ -40,6 +40,7 @@ from poselib.poses import Poses, poses_of_images
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample, Size
 from poselib.systems import System
+from poselib.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,7 +220,7 @@ class Predictor:
         return replace(self, options=shown, device=device, detector=detector, boxes=boxes)
 
     def __repr__(self) -> str:
-        skeleton = f"{len(self.skeleton)} keypoints of {self.skeleton.name!r}"
+        skeleton = f"{counted(len(self.skeleton), 'keypoint')} of {self.skeleton.name!r}"
         size = f"short side {self.options.size_for(self.system)} px"
         if self.system.crop is not None:
             height, width = self.system.crop

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from poselib.engine.timing import Work, measure_all
+from poselib.wording import counted
 
 Setting = tuple[str, int]  # device and threads
 
@@ -93,7 +94,7 @@ def setting_name(device: str, threads: int) -> str:
     """Return ``"1 thread"``, ``"2 threads"`` or ``"GPU"``."""
     if device != "cpu":
         return "GPU"
-    return "1 thread" if threads == 1 else f"{threads} threads"
+    return counted(threads, "thread")
 
 
 def growth_of_times(table: pd.DataFrame, less: str, more: str) -> pd.DataFrame:

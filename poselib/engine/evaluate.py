@@ -30,6 +30,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.systems import System
 from poselib.typing import FloatArray
+from poselib.wording import counted, people_label
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +101,9 @@ class Evaluation:
         truth, found = self.comparison.truth, self.comparison.found
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in self.as_dict().items())
         lines = (
-            f"Evaluation of {len(found)} detections of {int((~truth.ignored).sum())} people in "
-            f"{len(truth.image_ids)} images",
+            f"Evaluation of {counted(len(found), 'detection')} of "
+            f"{people_label(int((~truth.ignored).sum()))} in "
+            f"{counted(len(truth.image_ids), 'image')}",
             numbers,
             *self.reasons,
         )

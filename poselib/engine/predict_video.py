@@ -15,6 +15,7 @@ from poselib.engine.image_stream import FrameStream, follow
 from poselib.engine.predict_images import csv_of_poses
 from poselib.ops.io import atomic_write
 from poselib.plots.poses import paint_poses
+from poselib.wording import counted
 
 # Frames a second of a film at most, where times are variable and frames may be repeated.
 _MOST_FRAMES = 60.0
@@ -41,10 +42,10 @@ class VideoResult:
     def __str__(self) -> str:
         table = self.document.with_suffix(".csv").name
         written = f"{self.document.name}, {table} and {self.film.name} in {self.document.parent}"
-        found = f"{self.tracks} track{'s' * (self.tracks != 1)}"
+        found = counted(self.tracks, "track")
         if self.people < self.tracks:
             found += f" ({self.people} drawn)"
-        return f"{found} in {self.frames} frame{'s' * (self.frames != 1)}; {written}"
+        return f"{found} in {counted(self.frames, 'frame')}; {written}"
 
 
 def video_outputs(folder: Path, name: str) -> tuple[Path, Path, Path]:

@@ -71,7 +71,7 @@ class System:
     crop_rule: CropRule = field(default_factory=CropRule)
 
     def __repr__(self) -> str:
-        skeleton = f"{len(self.skeleton)} keypoints of {self.skeleton.name!r}"
+        skeleton = f"{counted(len(self.skeleton), 'keypoint')} of {self.skeleton.name!r}"
         parameters = sum(each.numel() for each in self.model.parameters())
         size = "" if self.input_size is None else f", short side {self.input_size} px"
         if self.crop is not None:
