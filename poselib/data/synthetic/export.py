@@ -180,8 +180,8 @@ def _is_complete(file: Path, expected: Entry, places: Sequence[Path]) -> bool:
     )
     if different:
         raise ValueError(
-            f"{file.parent} already holds scenes that differ in {', '.join(different)}; remove it "
-            "or choose another folder"
+            f"{file.parent} already holds scenes that differ in {', '.join(different)} from these "
+            f"({file.name}); remove them or choose another folder"
         )
     return True
 
