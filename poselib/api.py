@@ -12,33 +12,30 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
-from poselib.data.image_folder import ImageLike, Images, ImageSamples
+from poselib.data.image_folder import ImageLike, Images, as_samples
 from poselib.data.image_io import image_size
 from poselib.data.video_files import Video, is_video_file, open_video
-from poselib.engine.checkpoints import BUNDLED, load_model
 from poselib.engine.device import get_device
 from poselib.engine.followed_boxes import FollowOptions
 from poselib.engine.image_stream import FrameStream, ImageStream, follow
-from poselib.engine.inference import PredictOptions, input_sizes
+from poselib.engine.inference import PredictOptions, check_image_sizes
 from poselib.engine.person_boxes import BoxSource, box_source
 from poselib.engine.predict import check_person_options, detected_boxes, predict
 from poselib.engine.stream import PoseStream
 from poselib.engine.train import TrainResult
+from poselib.engine.weights.open import HUB, open_model, warn_of_photographs
 from poselib.poses import Poses, poses_of_images
 from poselib.skeletons import Skeleton
-from poselib.structures import Sample, Size
 from poselib.systems import System
 from poselib.wording import counted
 
@@ -60,6 +57,7 @@ class Predictor:
         name: of the model, or the file it came from.
         detector: finds the people for a system that sees one person at a time.
         boxes: where they are, instead of a detector; see ``load``.
+        provenance: how it was trained, or where its weights come from, as far as recorded.
     """
 
     system: System
@@ -68,6 +66,7 @@ class Predictor:
     name: str = ""
     detector: Predictor | None = None
     boxes: Any = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         detector = getattr(self.detector, "system", self.detector)
@@ -114,12 +113,14 @@ class Predictor:
         chosen = self.with_options(**options)
         if isinstance(images, Video) or (isinstance(images, str | Path) and is_video_file(images)):
             video = images if isinstance(images, Video) else open_video(images)
-            chosen.check_sizes([Path(video.name)], [video.size])
+            check_image_sizes(chosen.system, chosen.options, [Path(video.name)], [video.size])
+            warn_of_photographs(chosen._finder, [] if isinstance(images, Video) else [images])
             frames = tqdm(video, total=video.frames, disable=not progress, desc=video.name)
             return (poses for _, poses in follow(chosen.stream(video), frames))
-        samples, several = _samples(images)
+        samples, several = as_samples(images)
         sizes = [image_size(path, upright=True) for path in samples.paths]
-        chosen.check_sizes(samples.paths, sizes)
+        check_image_sizes(chosen.system, chosen.options, samples.paths, sizes)
+        warn_of_photographs(chosen._finder, samples.paths)
         boxes = chosen._people(samples.image_ids if chosen.boxes is not None else ())
         shown: dict[str, Any] = {"boxes": boxes, "device": chosen.device, "progress": progress}
         poses = predict(chosen.system, samples, chosen.options, **shown)
@@ -155,7 +156,7 @@ class Predictor:
         """
         from poselib.plots.poses import draw_poses, drawn_label, show_poses
 
-        samples, several = _samples(images)
+        samples, several = as_samples(images)
         found = poses_of_images(self(samples) if poses is None else poses, len(samples))
         least = self.system.visualization_threshold if min_score is None else min_score
         pixels = [sample.image for sample in samples]
@@ -164,16 +165,6 @@ class Predictor:
         if several:
             return draw(pixels, found, self.skeleton, titles or drawn)
         return draw(pixels[0], found[0], self.skeleton, title=title or drawn[0])
-
-    def check_sizes(self, paths: Sequence[Path], sizes: Sequence[Size]) -> None:
-        """Raise ValueError if an image file of (H, W) px cannot be presented to the network."""
-        if self.system.crop is not None:
-            return
-        for path, size in zip(paths, sizes, strict=True):
-            try:
-                input_sizes(self.system, size, self.options)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
 
     def stream(
         self, video: Video | None = None, follow: FollowOptions | None = None
@@ -191,6 +182,30 @@ class Predictor:
         if self.boxes is None:
             return PoseStream(self.system, people, follow=follow, **shown)
         return PoseStream(self.system, boxes=people, **shown)
+
+    def save_pretrained(self, folder: str | Path, **card: Any) -> Path:
+        """Write the model as a folder that Hugging Face's hub takes: weights and a model card.
+
+        ``hf upload OWNER/NAME FOLDER`` puts it there; ``from_pretrained`` loads it.
+
+        Args:
+            folder: receives ``model.safetensors`` and ``README.md``.
+            **card: ``license``, ``metrics`` by name, and the ``data`` they were measured on.
+        """
+        from poselib.engine.weights.hub import save_pretrained
+
+        known = {"name": Path(self.name).stem, "provenance": self.provenance, **card}
+        return save_pretrained(Path(folder), self.system, **known)
+
+    @staticmethod
+    def from_pretrained(source: str | Path, **options: Any) -> Predictor:
+        """Load a folder, or else ``OWNER/NAME`` of the hub, with the options of ``load``."""
+        return load(source if Path(source).exists() else f"{HUB}{source}", **options)
+
+    @property
+    def _finder(self) -> str:
+        """The name of the model that finds people."""
+        return self.name if self.detector is None else self.detector.name
 
     def _people(self, image_ids: Sequence[int]) -> BoxSource | None:
         """Return where the people of images are, for a system of one person."""
@@ -246,10 +261,11 @@ def load(
     """Load a model that finds people in images.
 
     Args:
-        source: a checkpoint file (``.safetensors``, or the ``checkpoint.pt`` of a training), a
-            folder that holds one, a ``System``, what ``train`` returned, or the name of a model.
-            There is one, the default: ``"hae_tiny_synthetic"``, which comes with poselib and was
-            trained on synthetic images alone.
+        source: the name of published weights such as ``"dekr_w32_coco"``, downloaded at their
+            first use (``poselib weights list`` shows all); ``"hf:OWNER/NAME"`` of Hugging Face's
+            hub; a checkpoint file (``.safetensors``, or the ``checkpoint.pt`` of a training), a
+            folder that holds one, a ``System``, or what ``train`` returned. By default
+            ``"hae_tiny_synthetic"``, which comes with poselib and knows synthetic images alone.
         size: px to which the short side of images is resized; by default that of the training.
         flip: average with the outputs of the mirrored image.
         scales: factors of ``size`` whose outputs are combined; 1 must be among them.
@@ -267,9 +283,10 @@ def load(
             the folder does not hold one, or an option is out of range or not for the system.
     """
     options = PredictOptions(size=size, flip=flip, scales=tuple(scales), batch_size=batch_size)
-    system, name = _system(source)
-    place = get_device(device)
-    return Predictor(system, options, place, name, _detector(system, detector, boxes, place), boxes)
+    model, name = open_model(source)
+    system, place = model.system, get_device(device)
+    finder = _detector(system, detector, boxes, place)
+    return Predictor(system, options, place, name, finder, boxes, model.provenance)
 
 
 def _detector(system: System, detector: Any, boxes: Any, device: torch.device) -> Any:
@@ -277,21 +294,3 @@ def _detector(system: System, detector: Any, boxes: Any, device: torch.device) -
     if system.crop is None or boxes is not None or isinstance(detector, Predictor):
         return detector
     return load(detector, device=device)
-
-
-def _system(source: Any) -> tuple[System, str]:
-    """Return the system that ``load`` is given, and the name or file if it comes from there."""
-    system = source.system if isinstance(source, TrainResult) else source
-    if isinstance(system, System):
-        return system, ""
-    if not isinstance(source, str | Path | None):
-        raise ValueError(f"a name, a file or a System is wanted, not {type(source).__name__}")
-    name = BUNDLED.stem if source is None else str(source)
-    return load_model(name).system, name
-
-
-def _samples(images: Any) -> tuple[ImageSamples, bool]:
-    """Return images as samples, and whether they are several or one alone."""
-    single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor | Sample)
-    several = not single and hasattr(images, "__len__") and hasattr(images, "__getitem__")
-    return ImageSamples(images if several else [images]), several

@@ -226,6 +226,7 @@ def _model(
 ) -> Predictor:
     """Load the model, with boxes of images or of one video; check that it can be shown these."""
     from poselib.api import load
+    from poselib.engine.inference import check_image_sizes
     from poselib.engine.person_boxes import ListedBoxes
 
     model = load(
@@ -245,8 +246,9 @@ def _model(
         ids = files.image_ids if files else range(next(iter(videos.values())).frames)
         model = model.with_options(boxes=ListedBoxes.read(Path(arguments.boxes), ids))
     if files:
-        model.check_sizes(files.paths, files.sizes)
-    model.check_sizes(list(videos), [video.size for video in videos.values()])
+        check_image_sizes(model.system, model.options, files.paths, files.sizes)
+    sizes = [video.size for video in videos.values()]
+    check_image_sizes(model.system, model.options, list(videos), sizes)
     return model
 
 

@@ -89,7 +89,7 @@ def test_a_model_by_name_file_or_system(model: Predictor) -> None:
         (("absent.safetensors",), FileNotFoundError, "absent.safetensors does not exist"),
         (("/absent/folder",), FileNotFoundError, "/absent/folder does not exist"),
         ((3,), ValueError, "a name, a file or a System is wanted, not int$"),
-        (("higherhrnet",), ValueError, "'higherhrnet'; known: hae_tiny_synthetic; checkpoint file"),
+        (("higherhrnet",), ValueError, "'higherhrnet'; did you mean higherhrnet_.*known: hae_tiny"),
         ((None, {"size": 0}), ValueError, "size must be 1 or more"),
         ((None, {"scales": [2]}), ValueError, "scales must be positive and include 1"),
         ((None, {"device": "tpu"}), ValueError, "unknown device 'tpu'"),

@@ -203,3 +203,10 @@ def image_numbers(paths: Sequence[Path]) -> tuple[int, ...]:
         if len(set(numbers)) == len(numbers):
             return numbers
     return tuple(range(1, len(paths) + 1))
+
+
+def as_samples(images: Any) -> tuple[ImageSamples, bool]:
+    """Return images as samples, and whether they are several or one alone."""
+    single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor | Sample)
+    several = not single and hasattr(images, "__len__") and hasattr(images, "__getitem__")
+    return ImageSamples(images if several else [images]), several

@@ -78,21 +78,6 @@ def check_target(path: Path) -> None:
     check_output(path)
 
 
-def load_model(name: str) -> Checkpoint:
-    """Read a model that comes with poselib, by its name, or a checkpoint as ``load_checkpoint``.
-
-    Raises:
-        FileNotFoundError, ValueError: as ``load_checkpoint`` does, or the name is unknown.
-    """
-    path = MODELS.get(name, Path(name))
-    if name not in MODELS and name == path.stem and not path.exists():
-        known = ", ".join(MODELS)
-        raise ValueError(
-            f"unknown model {name!r}; known: {known}; checkpoint files end in .safetensors or .pt"
-        )
-    return load_checkpoint(path)
-
-
 def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) -> Checkpoint:
     """Build a system from a file that ``save_system`` or a training wrote.
 

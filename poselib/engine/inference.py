@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,19 @@ def input_sizes(system: System, image: Size, options: PredictOptions) -> tuple[S
             f"size {size} and scales {options.scales}: more than {_MOST_PIXELS} px in all"
         )
     return tuple(sizes)
+
+
+def check_image_sizes(
+    system: System, options: PredictOptions, paths: Sequence[Path], sizes: Sequence[Size]
+) -> None:
+    """Raise ValueError if an image file of (H, W) px cannot be presented to the network."""
+    if system.crop is not None:
+        return
+    for path, size in zip(paths, sizes, strict=True):
+        try:
+            input_sizes(system, size, options)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 def present(system: System, sample: Sample, options: PredictOptions) -> Views:

@@ -112,8 +112,12 @@ def load_official(model: nn.Module, path: str | Path) -> None:
         FileNotFoundError: the file does not exist.
         ValueError: the file holds no weights, or they are not exactly those of ``model``.
     """
+    load_official_weights(model, read_weights(path), path)
+
+
+def load_official_weights(model: nn.Module, stored: Weights, path: str | Path) -> None:
+    """Load what ``read_weights`` returned of a file, as ``load_official`` does."""
     own = model.state_dict()
-    stored = read_weights(path)
     translated = from_toolbox(stored, model)
     weights, expected, official = renamed(translated, own), own, True
     if translated is stored and isinstance(model, HasOfficialParts):
@@ -126,7 +130,7 @@ def load_official(model: nn.Module, path: str | Path) -> None:
     _warn_of_use(model, official, path)
 
 
-def _warn_of_use(model: nn.Module, official: bool, path: str | Path) -> None:
+def _warn_of_use(model: nn.Module, official: bool, path: str | Path, stacklevel: int) -> None:
     """Warn if a system that is built as this one is does not use the weights as they expect."""
     frame = getattr(model, "frame", None)
     if official and frame == "center":
@@ -134,7 +138,7 @@ def _warn_of_use(model: nn.Module, official: bool, path: str | Path) -> None:
             f"{path}: cells of official weights stand for pixel indices, those of this system for "
             f"pixel centers (frame={frame!r}): every keypoint will be 1.5 px off, and the flip "
             'test not aligned. Build the system with frame="index"',
-            stacklevel=3,
+            stacklevel=4,
         )
     scoring = getattr(model, "scoring", None)
     if getattr(scoring, "untrained", False):
@@ -142,7 +146,7 @@ def _warn_of_use(model: nn.Module, official: bool, path: str | Path) -> None:
             f"{path}: holds no scoring net, and that of this system is untrained, by which poses "
             "will be ranked. Load a published one with models.scoring.load_official_scoring, train "
             "one with engine.scoring_net, or build the system with scoring=False",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -168,7 +168,7 @@ def _regressed(words: list[str], options: dict[str, OptionValue], official: bool
         options |= {"scale_decrease": 0.8} if crowd else {}
         return found | {"setting": "poses rated by a scoring net, which is a file of its own"}
     options |= {"nms_kernel": 5, "nms_distance": 0.05}
-    # their unit is the mean of the first two limbs of the skeleton, or of torso lengths for COCO
+    # the mean of two limbs is their unit: the sides of the torso for COCO, a leg for CrowdPose
     options |= {"scoring": True, "scoring_unit": "left_leg" if crowd else "torso"}
     setting = (
         "the scoring net was given heatmap values; here, as its authors do, times the center's"
@@ -179,9 +179,8 @@ def _regressed(words: list[str], options: dict[str, OptionValue], official: bool
 def _grouped(words: list[str], options: dict[str, OptionValue], official: bool) -> dict[str, Any]:
     """Return what is known of associative embedding, on whatever network."""
     host = {"higherhrnet": "higher", "hourglass": "hourglass"}.get(words[0], "plain")
-    if host == "hourglass":
-        del options["backbone"]
-        options |= {"stack_norm": True, "stack_norm_all": True}
+    if host == "hourglass":  # mmpose's normalizes every convolution
+        options = {"stack_norm": True, "stack_norm_all": True}
     order = "torso_first" if "coco" in words else "top_down" if official else "dataset"
     options |= {"host": host, **_CLASSICAL, "subpixel_targets": False, "order": order}
     found: dict[str, Any] = {"system": "hae", "options": options}

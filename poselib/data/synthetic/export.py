@@ -257,3 +257,13 @@ def check_arguments(count: int, seed: int, skeleton: Skeleton, image_format: str
     if image_format not in FORMATS:
         raise ValueError(f"image_format must be one of {sorted(FORMATS)}, got {image_format!r}")
     keypoint_indices(skeleton)
+
+
+def is_rendered(path: Path) -> bool:
+    """Whether an image or video lies in a folder of synthetic scenes or clips."""
+    for document in (folder / DOCUMENT for folder in path.absolute().parents[:4]):
+        if document.is_file():
+            with document.open("rb") as file:
+                head = file.read(200)
+            return b'"description": "synthetic ' in head and b' of poselib"' in head
+    return False
