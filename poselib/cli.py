@@ -34,6 +34,8 @@ _EXAMPLES = """examples:
   poselib predict walk/ run/ --video --fps 30 --out poses
   poselib train --data hands/ --out runs/hands
   poselib train --data hands/ --init dekr_w32_coco --steps 2000 --out runs/hands
+  poselib evaluate --model runs/hands --data hands/
+  poselib evaluate --model dekr_w32_coco --data coco --data-dir data/coco --out runs/dekr_w32
   poselib decode maps.npz --out poses.npz --order associative --threads 2
   poselib synthetic data/train --count 5000 --people 1 4
   poselib synthetic data/crowd --count 500 --size 256 --people 3 6 --crowd-index 0.5
@@ -58,7 +60,10 @@ _SYNTHETIC = "Write images or clips of synthetic people and annotations to a new
 # Options that are counts of at least one; what the library checks itself is not among them.
 _COUNTS = ("threads", "repeats", "processes", "count", "clips")
 # Commands in files of their own, each with SUMMARY, DESCRIPTION, add_options and run.
-_FILES = {"train": "poselib.experiments.train_command"}
+_FILES = {
+    "train": "poselib.experiments.train_command",
+    "evaluate": "poselib.experiments.evaluate_command",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -32,7 +32,9 @@ def read_toml(path: Path) -> Fields:
         raise ValueError(f"{path}: not TOML: {error or 'it is nested too deeply'}") from error
 
 
-def read_category(source: Path | Mapping[str, Any], category: str, where: str) -> Fields:
+def read_category(
+    source: Path | Mapping[str, Any], category: str, where: str, *, limbs: bool = True
+) -> Fields:
     """Return the fields of a skeleton that a category of a COCO-format file states.
 
     Args:
@@ -40,6 +42,7 @@ def read_category(source: Path | Mapping[str, Any], category: str, where: str) -
         category: name of the category; may be empty if all of them that have keypoints have the
             same.
         where: names the file in errors.
+        limbs: with its limbs; files such as CrowdPose's have COCO's beside other keypoints.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -65,6 +68,8 @@ def read_category(source: Path | Mapping[str, Any], category: str, where: str) -
     first, here = chosen[0], f"{where}: categories: {_short(chosen[0].get('name'))}"
     fields = {"name": first.get("name", "unnamed"), "keypoints": first["keypoints"]}
     names = _names(fields["keypoints"], f"{here}: keypoints")
+    if not limbs:
+        return {**fields, "keypoints": names}
     return {**fields, "limbs": _numbered_limbs(first.get("skeleton"), names, f"{here}: skeleton")}
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from poselib.skeleton import Skeleton as Skeleton
+from poselib.skeleton_files import read_category
 from poselib.skeleton_rules import SIGMAS, Names, letters
 
 
@@ -247,25 +248,24 @@ def get_skeleton(name: str | Path) -> Skeleton:
         return SKELETONS[str(name)]
     path = Path(name)
     if path.suffix.lower() == ".json":
-        return skeleton_of_categories(path)
+        return skeleton_of_categories(path, str(path))
     if path.suffix.lower() != ".toml":
         files = "a file that states one ends in .toml or .json"
         raise ValueError(f"unknown skeleton {str(name)!r}; known: {sorted(SKELETONS)}; {files}")
     return checked_name(Skeleton.from_toml(path), str(path))
 
 
-def skeleton_of_categories(source: Path | Mapping[str, Any], where: str = "") -> Skeleton:
+def skeleton_of_categories(source: Path | Mapping[str, Any], where: str = "file") -> Skeleton:
     """Return the known skeleton that a COCO-format file's categories have, or else their own.
 
     Raises:
         FileNotFoundError, ValueError: as ``Skeleton.from_coco``.
     """
-    own = Skeleton.from_coco(source, where=where)
-    named = [letters(keypoint) for keypoint in own.keypoints]
+    names = [letters(k) for k in read_category(source, "", where, limbs=False)["keypoints"]]
     for known in SKELETONS.values():
-        if [letters(keypoint) for keypoint in known.keypoints] == named:
+        if [letters(keypoint) for keypoint in known.keypoints] == names:
             return known
-    return checked_name(own, where or str(source))
+    return checked_name(Skeleton.from_coco(source, where=where), where)
 
 
 def checked_name(skeleton: Skeleton, where: str) -> Skeleton:

@@ -26,6 +26,7 @@ from poselib.skeletons import (
     UAV_HUMAN,
     Skeleton,
     get_skeleton,
+    skeleton_of_categories,
 )
 
 VIDEOS = [PENN_ACTION, SUB_JHMDB, POSETRACK18]
@@ -356,3 +357,9 @@ def test_branches_of_shared_keypoints(skeleton: Skeleton, head: int, parts: int)
     assert (len(skeleton.groups["head"]), len(skeleton.groups["body_parts"])) == (head, parts)
     arms = [group for group in skeleton.groups["body_parts"] if "left_wrist" in group]
     assert arms == [("left_shoulder", "left_elbow", "left_wrist")]
+
+
+def test_a_known_skeleton_is_found_by_names_whatever_limbs_the_file_has() -> None:
+    """CrowdPose's own files have COCO's limbs, of keypoints that it does not have."""
+    category = {"name": "person", "keypoints": [*CROWDPOSE.keypoints], "skeleton": [[16, 14]]}
+    assert skeleton_of_categories({"categories": [category]}) is CROWDPOSE

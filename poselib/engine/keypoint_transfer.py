@@ -133,15 +133,18 @@ def _copy_keypoints(
         pairs: the numbers of each keypoint here and there.
         counts: keypoints of both.
     """
-    to, fro = [], []
+    to: list[list[int]] = []
+    fro: list[list[int]] = []
     for axis, each in enumerate(grown):
         rest = value.shape[axis] - each * counts[0]
         if rest < 0 or given.shape[axis] != each * counts[1] + rest:
             return False
         to.append(_channels(name, [k for k, _ in pairs], each, rest, counts[0]))
         fro.append(_channels(name, [k for _, k in pairs], each, rest, counts[1]))
-    there = torch.meshgrid(*map(torch.tensor, fro), indexing="ij")
-    here = torch.meshgrid(*map(torch.tensor, to), indexing="ij")
+    here, there = (
+        torch.meshgrid(*[torch.tensor(rows, dtype=torch.long) for rows in axes], indexing="ij")
+        for axes in (to, fro)
+    )
     if not here[0].numel():
         return False
     value[here] = given[there].to(value)

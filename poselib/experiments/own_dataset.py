@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from poselib.data.coco_folder import ALL, CocoPart, find_coco
 from poselib.data.dataset_check import DatasetReport, check_dataset
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import CocoKeypoints
-from poselib.ops.io import write_json
+from poselib.ops.io import read_json, write_json
 from poselib.plots.poses import contact_sheet
 from poselib.skeletons import Skeleton, get_skeleton, skeleton_of_categories
 from poselib.typing import IntArray
@@ -160,3 +161,23 @@ def subset(dataset: KeypointImages, positions: IntArray) -> KeypointImages:
     """Return some of the images of a dataset, by their positions."""
     table = dataset.table.at(positions)
     return KeypointImages(table, dataset.image_folder, dataset.skeleton)
+
+
+def held_out(training: Path, annotations: Path) -> list[int]:
+    """Return the ids of the images of a file that a training drew for its validation; or none.
+
+    Args:
+        training: its folder, or its checkpoint.
+        annotations: the file.
+    """
+    split = (training if training.is_dir() else training.parent) / SPLIT
+    if not split.is_file():
+        return []
+    stated = read_json(split)
+    same = Path(str(stated.get("annotations"))).resolve() == annotations.resolve()
+    return list(stated.get("val") or []) if same else []
+
+
+def positions_of(dataset: KeypointImages, ids: Sequence[int]) -> IntArray:
+    """Return the positions of the images with some ids, in the order of the dataset."""
+    return np.flatnonzero(np.isin(np.array(dataset.image_ids), list(ids)))

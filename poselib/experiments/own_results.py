@@ -151,7 +151,7 @@ def finish_training(
     source = str(data.train.table.source)
     about = {**chosen, **counts, "data": source, "metrics": scores, "AP": keeper.best}
     export_system(out / BEST, replace(trained, system=best), preset, about)
-    write_results(_results(found, data), out / "results.json")
+    write_results(results_of(found, data.val), out / "results.json")
     figures = {"training.png": show_training(trained.history, title=f"AP {scores['AP']:.3f}"),
                VALIDATION: show_validation(data.val, found, best)}  # fmt: skip
     for name, figure in figures.items():
@@ -164,7 +164,7 @@ def finish_training(
     )
 
 
-def _results(found: Evaluation, data: OwnData) -> list[dict[str, Any]]:
-    """Return the poses of the held-out images in COCO's results format."""
-    pairs = zip(found.poses, data.val.image_ids, strict=True)
-    return [row for poses, image in pairs for row in poses.to_coco(image, data.val.category_id)]
+def results_of(found: Evaluation, dataset: KeypointImages) -> list[dict[str, Any]]:
+    """Return the poses of a dataset in COCO's results format."""
+    pairs = zip(found.poses, dataset.image_ids, strict=True)
+    return [row for poses, image in pairs for row in poses.to_coco(image, dataset.category_id)]

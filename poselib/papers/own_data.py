@@ -14,8 +14,7 @@ from poselib.papers.common_presets import DEMO
 from poselib.papers.preset import Options, Preset
 
 TINY = "hrnet_tiny"
-_SMALLEST, _LARGEST = 64, 192  # px, of inputs of a small network on a CPU
-_HALVED = 64  # px, to a multiple of which they are rounded, so that they can be halved
+_SMALLEST, _LARGEST = 64, 128  # px, of inputs of a small network
 _CPU_SIZE = 256  # px, of inputs of a large one
 _EVALUATIONS = 10
 _AUGMENT = {
@@ -61,9 +60,9 @@ def own_preset(
 ) -> Preset:
     """Return the settings of a training on images of one's own.
 
-    A small network trains for minutes on a CPU: with Muon, half of its steps at half size, on
-    inputs about as large as the images. A large one is trained for as many passes over the data as
-    its start needs: 30 from weights that predict poses, 140 from a backbone.
+    A small network, which starts from the bundled model, trains for minutes on a CPU. A large one
+    is trained for as many passes over the data as its start needs: 30 from weights that predict
+    poses, 140 from a backbone.
 
     Args:
         system: key in ``poselib.systems.SYSTEMS``.
@@ -110,10 +109,7 @@ def own_preset(
         options={**options},
         pretrained="" if trained_size else "bundled" if small else "imagenet",
     )
-    preset = preset.at_size(wishes.size or _input_size(preset, small, gpu, short_side))
-    if preset.input_size % _HALVED and preset.recipe.half_size:
-        preset = replace(preset, recipe=replace(preset.recipe, half_size=0.0))
-    return preset
+    return preset.at_size(wishes.size or _input_size(preset, small, gpu, short_side))
 
 
 def usual_options(system: str, small: bool) -> Options:
@@ -128,14 +124,15 @@ def is_small(options: Options) -> bool:
 
 def _input_size(preset: Preset, small: bool, gpu: bool, short_side: int) -> int:
     if small:
-        near = round(short_side / _HALVED) * _HALVED
+        near = round(short_side / preset.multiple) * preset.multiple
         return max(_SMALLEST, min(_LARGEST, near))
     size = preset.input_size if gpu else min(preset.input_size, _CPU_SIZE)
     return max(preset.multiple, size // preset.multiple * preset.multiple)
 
 
 def _small_recipe() -> TrainConfig:
-    return replace(DEMO.recipe, expected_seconds=None)
+    # Smaller images, with which a training from nothing begins, are not those the start is for.
+    return replace(DEMO.recipe, steps=600, half_size=0.0, learning_rate=1e-3, expected_seconds=None)
 
 
 def _large_recipe(gpu: bool, trained: bool) -> TrainConfig:

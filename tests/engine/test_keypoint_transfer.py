@@ -111,6 +111,15 @@ def test_new_keypoints_keep_their_initial_values_and_are_named() -> None:
     assert str(report).endswith("nose, left_eye from the file, tail new")
 
 
+def test_keypoints_that_are_all_new_leave_the_rest_in_place() -> None:
+    mine = replace(shuffled(COCO, 1), keypoints=("snout",), groups={"anatomy": (("snout",),)})
+    for name in ("hae", "dekr"):
+        system = build(name, mine, backbone="hrnet_tiny")
+        report = start_from(system, randomized(build(name, COCO, backbone="hrnet_tiny")))
+        assert (report.kept, report.new) == ((), ("snout",)) and report.whole > 200
+        assert str(report).endswith("head of 1 keypoints: snout new")
+
+
 def test_a_video_network_starts_from_one_of_other_keypoints() -> None:
     source, system = build("jre", COCO), build("jre", shuffled(COCO))
     report = start_from(system, randomized(source))

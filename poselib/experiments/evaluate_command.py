@@ -1,0 +1,129 @@
+"""Options of the command that evaluates a model on a labeled dataset."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poselib.ops.console import interactive, say
+from poselib.ops.io import check_output
+
+if TYPE_CHECKING:
+    from poselib.data.keypoint_dataset import KeypointImages
+
+SUMMARY = "measure a model on a labeled dataset"
+DESCRIPTION = """Measure a model on a labeled dataset: AP and AR as COCO defines them, and errors.
+
+DATA is a folder or file in COCO's format, or the name of a known dataset, such as coco, with
+--data-dir. Of a folder without a validation set that MODEL was trained on, the images that were
+held out are taken. Of published weights, the published AP stands beside the measured one.
+
+OUT receives metrics.json (all metrics, AP of each keypoint, errors), results.json (COCO's results),
+errors.csv (what kinds of errors each keypoint has) and validation.png (the images with the lowest
+and the highest OKS, poses beside the truth). On a dataset of a paper's tables, metrics.json has the
+row that notebooks/13_comparison shows, given the folder in which OUT lies as runs_dir.
+"""
+
+
+def add_options(add: Callable[..., Any]) -> None:
+    """Add the options with the ``add_argument`` of a parser."""
+    explained = "a model's name, file, or the folder of a training; default: the bundled model"
+    add("--model", metavar="MODEL", help=explained)
+    explained = "COCO-format folder or file, or the name of a dataset"
+    add("--data", required=True, metavar="DATA", help=explained)
+    add("--data-dir", metavar="DIR", help="where a dataset lies that is given by its name")
+    add("--images", metavar="DIR", help="folder of the images; default: found by their names")
+    explained = "of the keypoints, its name or file; default: that of the model"
+    add("--skeleton", metavar="NAME", help=explained)
+    add("--split", choices=("train", "val", "test"), default="val", help="default: val")
+    explained = "folder of the results; default: a new one in runs/"
+    add("--out", metavar="OUT", help=explained)
+    add("--size", type=int, metavar="PX", help="short side; default: that of the training")
+    add("--no-flip", action="store_true", help="do not average with the mirrored image")
+    explained = "factors of the size, 1 among them (default 1)"
+    add("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=explained)
+    add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
+    add("--limit", type=int, metavar="N", help="measure N images at even steps, not all")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
+    explained = "finds people for systems that see one at a time; default: the annotated boxes"
+    add("--detector", metavar="MODEL", help=explained)
+    explained = "of people, instead of a detector: a detections file in COCO's results format"
+    add("--boxes", metavar="FILE", help=explained)
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Evaluate, write the results; return a summary.
+
+    Raises:
+        FileNotFoundError, ValueError: an option, the model or the dataset is wrong; before anything
+            is predicted.
+    """
+    from poselib.api import load
+    from poselib.engine.evaluate import evaluate
+    from poselib.experiments.evaluation_record import errors_of, measured, write_evaluation
+    from poselib.experiments.own_dataset import subset
+
+    if arguments.out:
+        check_output(Path(arguments.out), folder=True)
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ValueError(f"--limit must be 1 or more, not {arguments.limit}")
+    shown = {
+        **{name: getattr(arguments, name) for name in ("size", "scales", "batch_size", "device")},
+        "flip": not arguments.no_flip,
+    }
+    model = load(arguments.model, **shown)
+    dataset, name = _open(arguments, model.skeleton)
+    if arguments.limit and arguments.limit < len(dataset):
+        import numpy as np
+
+        few = np.linspace(0, len(dataset) - 1, arguments.limit).astype(np.int64)
+        dataset, name = subset(dataset, few), f"{arguments.limit} of {len(dataset)} images: {name}"
+    model.system.check_dataset(dataset)
+    detector = load(arguments.detector) if arguments.detector else None
+    found = evaluate(
+        model,
+        dataset,
+        boxes=arguments.boxes or detector,
+        progress=interactive(),
+        explain=False,
+    )
+    result = measured(model, arguments.model or "", dataset, name, found, vars(arguments))
+    say(str(found))
+    say(errors_of(result))
+    return write_evaluation(result, arguments.out)
+
+
+def _open(arguments: argparse.Namespace, skeleton: Any) -> tuple[KeypointImages, str]:
+    """Open the images to measure on; return them and what they are, in words."""
+    from poselib.data.catalog import open_dataset
+    from poselib.data.coco_folder import ALL
+    from poselib.data.keypoint_dataset import KeypointImages
+    from poselib.data.readers.coco import CocoKeypoints
+    from poselib.experiments import own_dataset as own
+
+    split = arguments.split
+    if arguments.data_dir:
+        dataset = open_dataset(arguments.data, split, arguments.data_dir)
+        if not isinstance(dataset, KeypointImages):
+            raise ValueError(f"--data {arguments.data}: synthetic images need no --data-dir")
+        return dataset, f"{arguments.data} {split}"
+    parts = own.find_parts(arguments.data, arguments.images or "")
+    part = parts.get(split) or (parts.get(ALL) if len(parts) == 1 else None)
+    if part is None:
+        raise ValueError(
+            f"{arguments.data} has no part {split!r}; it has {', '.join(parts)}: give --split, or "
+            "one annotation file"
+        )
+    wanted = own.skeleton_for({split: part}, arguments.skeleton or "")
+    if wanted.keypoints == skeleton.keypoints:
+        wanted = skeleton
+    dataset = CocoKeypoints(part.annotations, part.images, wanted)
+    if split in parts:
+        return dataset, str(part.annotations)
+    drawn = own.held_out(Path(arguments.model or ""), part.annotations) if split == "val" else []
+    chosen = own.positions_of(dataset, drawn)
+    if not len(chosen):
+        return dataset, str(part.annotations)
+    return own.subset(dataset, chosen), f"the held-out images of {part.annotations}"
