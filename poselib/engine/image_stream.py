@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -36,7 +36,7 @@ class FrameStream(Protocol):
             time: of the frame, seconds; later than that of the frame before.
 
         Raises:
-            ValueError: it is not.
+            ValueError: it is not, or the frame has another size than the one before.
         """
         ...
 
@@ -58,19 +58,32 @@ class ImageStream:
         self.find, self.skeleton = find, skeleton
         self._link = PoseLinker(np.asarray(skeleton.sigmas))
         self._frames, self._time = 0, -math.inf
+        self._size: Sequence[int] | None = None
 
     def step(self, image: NDArray[np.uint8], time: float) -> Poses:
         """Return the people of the next frame; see ``FrameStream``."""
-        check_later(self._frames, time, self._time)
+        size = np.shape(image)[:2]
+        check_frame(self._frames, time, self._time, size, self._size)
         poses = self._link(self.find(image), time)
-        self._frames, self._time = self._frames + 1, time
+        self._frames, self._time, self._size = self._frames + 1, time, size
         return poses
 
 
-def check_later(frame: int, time: float, before: float) -> None:
-    """Raise ValueError unless the time of a frame, s, is after that of the frame before."""
+def check_frame(
+    frame: int, time: float, before: float, size: Sequence[int], usual: Sequence[int] | None
+) -> None:
+    """Raise ValueError unless a frame is later than the one before, and of its size.
+
+    Args:
+        frame: its number.
+        time, before: of both, s.
+        size, usual: (height, width) of both, px; None before the first.
+    """
     if not (math.isfinite(time) and time > before):
         raise ValueError(f"frame {frame}: a time after {before} s is wanted, not {time}")
+    if usual is not None and size != usual:
+        wanted, found = ("{1} x {0}".format(*each) for each in (usual, size))
+        raise ValueError(f"frame {frame} has {found} px; those before have {wanted}")
 
 
 def follow(

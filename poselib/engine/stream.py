@@ -12,7 +12,7 @@ from poselib.data.image_folder import bare_sample
 from poselib.data.image_io import as_rgb
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.followed_boxes import FollowedBoxes, FollowOptions
-from poselib.engine.image_stream import check_later
+from poselib.engine.image_stream import check_frame
 from poselib.engine.inference import PredictOptions, device_of
 from poselib.engine.person_boxes import (
     BoxSource,
@@ -138,10 +138,7 @@ class PoseStream:
                 image = bare_sample(as_rgb(image), self._first_id + self._frames)
             except ValueError as error:
                 raise ValueError(f"{here}: {error}") from error
-        check_later(self._frames, time, self._time)
-        if self._size not in (None, image.size):
-            wanted, size = ("{1} x {0}".format(*each) for each in (self._size, image.size))
-            raise ValueError(f"{here} has {size} px; those before have {wanted}")
+        check_frame(self._frames, time, self._time, image.size, self._size)
         self._size, self._time = image.size, time
         return image
 

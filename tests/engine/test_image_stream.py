@@ -39,12 +39,14 @@ def test_people_keep_their_numbers_and_frames_their_times() -> None:
         assert poses.tracks.tolist() == ([1, 0] if number % 2 else [0, 1])
 
 
-def test_a_frame_that_is_not_later_is_refused() -> None:
+def test_a_frame_that_is_not_later_or_of_another_size_is_refused() -> None:
     stream = ImageStream(moving, COCO)
     stream.step(frame(1).image, 1.0)
     for time in (1.0, 0.5, float("nan")):
         with pytest.raises(ValueError, match=r"frame 1: a time after 1\.0 s is wanted, not"):
             stream.step(frame(2).image, time)
+    with pytest.raises(ValueError, match="frame 1 has 6 x 8 px; those before have 8 x 8"):
+        stream.step(frame(2).image[:, :6], 1.5)
     assert stream.step(frame(2).image, 1.5).time == 1.5
 
 

@@ -59,3 +59,6 @@ class PoseTrack18Keypoints(KeypointImages):
         tell_outside(annotations, images, sum(outside for _, outside in found))
         table = gather(annotations, images, len(POSETRACK18), keep_empty)
         super().__init__(table, folder, POSETRACK18)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, labels {self.version or 'in part'}>"

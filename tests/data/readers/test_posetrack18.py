@@ -87,7 +87,8 @@ def test_the_version_is_known_by_the_number_of_files(
         for each in content["annotations"]:
             each["image_id"] += 10 * (number + 1)
         (home / f"{number:06d}.json").write_text(json.dumps(content))
-    assert PoseTrack18Keypoints(home, tmp_path).version == version
+    opened = PoseTrack18Keypoints(home, tmp_path)
+    assert opened.version == version and f", labels {version or 'in part'}>" in repr(opened)
 
 
 def drop(*path: Any) -> Callable[[Any], None]:
