@@ -130,7 +130,7 @@ def load_official_weights(model: nn.Module, stored: Weights, path: str | Path) -
     _warn_of_use(model, official, path)
 
 
-def _warn_of_use(model: nn.Module, official: bool, path: str | Path, stacklevel: int) -> None:
+def _warn_of_use(model: nn.Module, official: bool, path: str | Path) -> None:
     """Warn if a system that is built as this one is does not use the weights as they expect."""
     frame = getattr(model, "frame", None)
     if official and frame == "center":
