@@ -64,33 +64,34 @@ class TagOutputs:
         """(h, w) of the finest heatmaps, in cells."""
         return self.heatmaps[-1].shape[-2], self.heatmaps[-1].shape[-1]
 
-    def resize(self, size: Size) -> TagOutputs:
+    def resize(self, size: Size, aligned: bool = False) -> TagOutputs:
         """Return one heatmap, the mean of all scales, and the tags, both of ``size`` cells.
 
         Coarser maps are resized to the finest one and their mean to ``size``, as in the official
-        code.
+        code. In frame ``"aligned"`` of ``ops.map_coordinates`` the outermost values stay.
         """
-        heatmap, tags = self.resized_heatmap(size), self.resized_tags(size)
+        heatmap, tags = self.resized_heatmap(size, aligned), self.resized_tags(size, aligned)
         return replace(self, heatmaps=(heatmap,), tags=tags, intermediate=())
 
-    def resized_heatmap(self, size: Size) -> Tensor:
+    def resized_heatmap(self, size: Size, aligned: bool = False) -> Tensor:
         """Return the heatmap of ``resize`` alone, (B, K, h, w)."""
-        maps = [_resized(each, self.resolution) for each in self.heatmaps]
-        return _resized(torch.stack(maps).mean(dim=0) if len(maps) > 1 else maps[0], size)
+        maps = [_resized(each, self.resolution, aligned) for each in self.heatmaps]
+        return _resized(torch.stack(maps).mean(dim=0) if len(maps) > 1 else maps[0], size, aligned)
 
-    def resized_tags(self, size: Size) -> Tensor:
+    def resized_tags(self, size: Size, aligned: bool = False) -> Tensor:
         """Return the tags of ``resize`` alone, (B, K, L, h, w)."""
-        tags = _resized(_resized(self.tags.flatten(1, 2), self.resolution), size)
-        return tags.unflatten(1, self.tags.shape[1:3])
+        tags = _resized(self.tags.flatten(1, 2), self.resolution, aligned)
+        return _resized(tags, size, aligned).unflatten(1, self.tags.shape[1:3])
 
-    def merge_scales(self, others: Sequence[TagOutputs]) -> TagOutputs:
+    def merge_scales(self, others: Sequence[TagOutputs], aligned: bool = False) -> TagOutputs:
         """Average the heatmaps with those of other image scales, at the resolution of this one.
 
-        Tags are those of this scale: embeddings of different scales are not comparable.
+        Tags are those of this scale: embeddings of different scales are not comparable. See
+        ``resize`` for ``aligned``.
         """
         if not others:
             return self
-        maps = [outputs.resized_heatmap(self.resolution) for outputs in (self, *others)]
+        maps = [outputs.resized_heatmap(self.resolution, aligned) for outputs in (self, *others)]
         return replace(self, heatmaps=(torch.stack(maps).mean(dim=0),), intermediate=())
 
 
@@ -292,7 +293,7 @@ def clip_by_clip(frames: Sequence[HeatmapOutputs]) -> HeatmapOutputs:
     return joined[order.unflatten(0, (len(frames), -1)).T.flatten()]
 
 
-def _resized(maps: Tensor, size: Size) -> Tensor:
+def _resized(maps: Tensor, size: Size, aligned: bool = False) -> Tensor:
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=aligned)

@@ -17,7 +17,7 @@ from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.data.loaders import collate
-from poselib.decoders.argmax import PEAK_SUBPIXEL, ArgmaxOptions, decode_argmax
+from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
 from poselib.decoders.associative import STAGES, AssociativeOptions, decode_associative
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.encoders.heatmap import heatmap_targets
@@ -29,6 +29,7 @@ from poselib.losses.heatmap import heatmap_mse
 from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.ops.normalization import normalize
+from poselib.ops.taylor_peaks import PEAK_SUBPIXEL
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.systems import build

@@ -80,6 +80,19 @@ def test_resize_to_the_finest_map_by_hand() -> None:
     assert len(resized.heatmaps) == 1 and resized.image_size == (4, 8)
 
 
+def test_resize_in_frame_aligned_by_hand() -> None:
+    """The outermost cells keep their values; those of other scales lie on each other."""
+    row = torch.tensor([0.0, 3.0]).view(1, 1, 1, 2)
+    coarse_and_fine = TagOutputs((row, torch.zeros(1, 1, 2, 4)), row[:, :, None], (4, 8))
+    resized = coarse_and_fine.resize((2, 7), aligned=True)
+    slope = torch.linspace(0, 3, 7)
+    torch.testing.assert_close(resized.heatmaps[0][0, 0], (slope / 2).expand(2, 7))
+    torch.testing.assert_close(resized.tags[0, 0, 0], slope.expand(2, 7))
+    coarse = TagOutputs((row,), row[:, :, None], (4, 8))
+    ((merged,),) = (coarse_and_fine.merge_scales([coarse], aligned=True).heatmaps,)
+    torch.testing.assert_close(merged[0, 0], (torch.arange(4.0) * 0.75).expand(2, 4))
+
+
 def test_resize_goes_by_way_of_the_finest_map() -> None:
     given = outputs(3, tags=2)
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.ops.map_coordinates import Frame, half_pixel
+from poselib.ops.map_coordinates import CropFrame, half_pixel
 from poselib.structures import AffineTransform, Sample, Size
 
 
@@ -92,10 +92,10 @@ def warp_boxes(boxes: NDArray[np.float32], warp: AffineTransform) -> NDArray[np.
     return np.where(empty, 0, around).astype(np.float32)
 
 
-def letterbox(sample: Sample, size: int, multiple: int = 64, frame: Frame = "center") -> Sample:
+def letterbox(sample: Sample, size: int, multiple: int = 64, frame: CropFrame = "center") -> Sample:
     """Resize the short side to ``size`` px and pad to a multiple.
 
-    No keypoint is lost, unless it lies outside the image or in its last fraction of a pixel.
+    No keypoint is lost, unless it lies outside the image or in its outermost fraction of a pixel.
 
     Args:
         sample: any sample.
@@ -104,7 +104,9 @@ def letterbox(sample: Sample, size: int, multiple: int = 64, frame: Frame = "cen
         frame: how pixels are resampled. ``"center"``: by their centers, and padding is right and
             bottom. ``"index"``: as in the official codes of HigherHRNet, DEKR and LOGO-CAP, by
             pixel indices and without averaging, with half of the padding on each side and the
-            image's center rounded to a whole pixel.
+            image's center rounded to a whole pixel. ``"aligned"``, as in the public code of UDP:
+            the centers of the short side's outermost pixels become those of the result, without
+            averaging, and padding is right and bottom.
 
     Raises:
         ValueError: ``size`` or ``multiple`` is not positive.
@@ -114,13 +116,17 @@ def letterbox(sample: Sample, size: int, multiple: int = 64, frame: Frame = "cen
     height, width = letterbox_size(sample.size, size, multiple)
     if frame == "center":
         return warp_sample(sample, _scaling(scale), (height, width))
+    if frame == "aligned":
+        scale = (size - 1) / max(1, min(sample.size) - 1)
+        warp = in_frame(_scaling(scale), frame)
+        return warp_sample(sample, warp, (height, width), antialias=False)
     y, x = (int(side / 2 + 0.5) for side in sample.size)
     padding = width / 2 - scale * x, height / 2 - scale * y
     warp = in_frame(_scaling(scale).then(_shifting(*padding)), frame)
     return warp_sample(sample, warp, (height, width), antialias=False)
 
 
-def in_frame(warp: AffineTransform, frame: Frame) -> AffineTransform:
+def in_frame(warp: AffineTransform, frame: CropFrame) -> AffineTransform:
     """Return the transform, in px of poselib's frame, of one that is written in px of a frame."""
     half = half_pixel(frame)
     return _shifting(-half, -half).then(warp).then(_shifting(half, half))

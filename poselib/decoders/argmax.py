@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame, cell_to_px, half_pixel
-from poselib.ops.peaks import (
-    SUBPIXEL,
-    Subpixel,
-    check_kernel,
-    highest_cells,
-    subpixel_shift,
-    without_nonfinite,
-)
-from poselib.ops.taylor_peaks import taylor_shift
+from poselib.ops.peaks import check_kernel, highest_cells, without_nonfinite
+from poselib.ops.taylor_peaks import PEAK_SUBPIXEL, PeakSubpixel, peak_shift
 from poselib.outputs import HeatmapOutputs
 from poselib.structures import Poses
-
-PeakSubpixel = Subpixel | Literal["taylor"]
-PEAK_SUBPIXEL: tuple[PeakSubpixel, ...] = (*SUBPIXEL, "taylor")
 
 
 @dataclass(frozen=True)
@@ -34,9 +22,9 @@ class ArgmaxOptions:
         frame: what a cell of a map stands for, see ``ops.map_coordinates``: ``"index"`` for
             official weights, ``"aligned"`` for those of unbiased data processing (UDP).
         subpixel: how a peak is placed within its cell: one of ``ops.peaks.SUBPIXEL``, or
-            ``"taylor"`` (DARK; see ``ops.taylor_peaks``). ``"quarter"`` is that of
-            SimpleBaseline's official code, ``"none"`` of RPSTN's.
-        kernel: side, in cells, of the Gaussian that smooths maps for ``"taylor"``; odd.
+            ``"taylor"`` (DARK) or ``"newton"`` (UDP); see ``ops.taylor_peaks.peak_shift``.
+            ``"quarter"`` is that of SimpleBaseline's official code, ``"none"`` of RPSTN's.
+        kernel: side, in cells, of the Gaussian that smooths maps for DARK and UDP; odd.
 
     Raises:
         ValueError: an option is unknown or out of range.
@@ -79,7 +67,10 @@ def decode_argmax(outputs: HeatmapOutputs, options: ArgmaxOptions | None = None)
     options = options or ArgmaxOptions()
     maps = without_nonfinite(outputs.heatmaps.detach())
     cells, values = highest_cells(maps)
-    shift = _shift(maps, cells, options)
+    channels = torch.arange(len(maps) * maps.shape[1], device=maps.device)
+    shift = peak_shift(
+        maps.flatten(0, 1), channels, cells.flatten(0, 1), options.subpixel, options.kernel
+    ).view_as(cells)
     size = (maps.shape[-2], maps.shape[-1])
     px = cell_to_px(cells + shift, outputs.image_size, size, options.frame)
     found = (values > 0)[..., None]
@@ -89,15 +80,3 @@ def decode_argmax(outputs: HeatmapOutputs, options: ArgmaxOptions | None = None)
     return [
         Poses(row[None, :, :2], row[None, :, 2], means[n : n + 1]) for n, row in enumerate(table)
     ]
-
-
-def _shift(maps: Tensor, cells: Tensor, options: ArgmaxOptions) -> Tensor:
-    """Return the shift (B, K, 2) of each peak from the center of its cell, in cells."""
-    flat, peaks = maps.flatten(0, 1), cells.flatten(0, 1)
-    if options.subpixel == "taylor":
-        finite = torch.where(flat.isfinite(), flat, 0.0)
-        shift = taylor_shift(finite, peaks, options.kernel)
-    else:
-        channels = torch.arange(len(flat), device=flat.device)
-        shift = subpixel_shift(flat, channels, peaks, options.subpixel)
-    return shift.unflatten(0, cells.shape[:2])

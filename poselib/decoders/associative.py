@@ -25,21 +25,16 @@ from poselib.decoders.keypoint_order import group_fixed_order
 from poselib.decoders.progressive import group_progressive
 from poselib.decoders.refinement import find_missing
 from poselib.ops.lazy_upsampling import LazyUpsampled
-from poselib.ops.peaks import (
-    SUBPIXEL,
-    Subpixel,
-    check_kernel,
-    find_peaks,
-    finite_maps,
-    sample_cells,
-    subpixel_shift,
-)
+from poselib.ops.map_coordinates import cell_to_px, half_pixel
+from poselib.ops.peaks import check_kernel, find_peaks, finite_maps, sample_cells
+from poselib.ops.taylor_peaks import PEAK_SUBPIXEL, PeakSubpixel, peak_shift
 from poselib.outputs import TagOutputs
 from poselib.structures import Poses, Size
 
 # Resize maps, detect peaks, group them, refine missing keypoints, adjust all within their cells.
 Stage = Literal["resize", "nms", "match", "refine", "adjust"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+TagFrame = Literal["center", "aligned"]
 
 # Map values decoded at a time (256 MB in float32): bounds the memory of large batches.
 _VALUES = 1 << 26
@@ -57,7 +52,9 @@ class AssociativeOptions:
             decodes at the resolution of the finest map, faster and coarser.
         nms_kernel: odd side, in decoded cells, of the window in which a peak must be the maximum.
             None: 5 at image resolution, as published, and 3 at map resolution.
-        subpixel: method of subpixel adjustment, one of ``poselib.ops.peaks.SUBPIXEL``.
+        subpixel, kernel: method of subpixel adjustment, see ``ops.taylor_peaks.peak_shift``.
+        frame: what a cell of the maps stands for, see ``ops.map_coordinates``: ``"center"``, or
+            ``"aligned"`` for weights of unbiased data processing (UDP).
         refine: whether keypoints that a person lacks are looked for.
 
     Raises:
@@ -68,7 +65,9 @@ class AssociativeOptions:
     grouping: GroupingOptions = field(default_factory=GroupingOptions)
     resolution: Literal["image", "map"] = "image"
     nms_kernel: int | None = None
-    subpixel: Subpixel = "quarter"
+    subpixel: PeakSubpixel = "quarter"
+    kernel: int = 3
+    frame: TagFrame = "center"
     refine: bool = True
 
     def __post_init__(self) -> None:
@@ -80,8 +79,11 @@ class AssociativeOptions:
             raise ValueError(f"resolution must be 'image' or 'map', not {self.resolution!r}")
         if self.nms_kernel is not None:
             check_kernel(self.nms_kernel, "nms_kernel")
-        if self.subpixel not in SUBPIXEL:
-            raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {SUBPIXEL}")
+        if self.subpixel not in PEAK_SUBPIXEL:
+            raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {PEAK_SUBPIXEL}")
+        check_kernel(self.kernel)
+        if self.frame not in get_args(TagFrame):
+            raise ValueError(f"frame must be one of {get_args(TagFrame)}, not {self.frame!r}")
 
     @property
     def window(self) -> int:
@@ -135,7 +137,7 @@ def find_candidates(
     """Detect the peaks that decoding would group, for each image of a batch.
 
     The center of cell (i, j) is at ((i + 0.5) * W / w, (j + 0.5) * H / h) px of the network input
-    of size (H, W), decoded at (h, w) cells.
+    of size (H, W), decoded at (h, w) cells; see ``ops.map_coordinates`` for frame ``"aligned"``.
     """
     options = options or AssociativeOptions()
     return [
@@ -197,21 +199,21 @@ def _maps_of(
     options: AssociativeOptions,
     on_stage: Callable[[Stage], None] = _ignore_stage,
 ) -> _Maps:
-    size = decoded_size(outputs, options)
-    heatmaps, tags = outputs.resized_heatmap(size), _tags_at(outputs, size)
+    size, aligned = decoded_size(outputs, options), options.frame == "aligned"
+    heatmaps, tags = outputs.resized_heatmap(size, aligned), _tags_at(outputs, size, aligned)
     on_stage("resize")
     return _Maps(*finite_maps(heatmaps), tags, outputs.image_size)
 
 
-def _tags_at(outputs: TagOutputs, size: Size) -> Tensor | LazyUpsampled:
+def _tags_at(outputs: TagOutputs, size: Size, aligned: bool) -> Tensor | LazyUpsampled:
     """Resize tags; those of the wanted size are not copied."""
     tags = outputs.tags
     if tuple(tags.shape[-2:]) == outputs.resolution == tuple(size):
         return tags
     # On a CPU it is slow to write whole maps of which few cells are read.
     if tags.device.type == "cpu" and tags.isfinite().all():
-        return LazyUpsampled(tags.flatten(0, 1), (outputs.resolution, size))
-    return outputs.resized_tags(size)
+        return LazyUpsampled(tags.flatten(0, 1), (outputs.resolution, size), aligned)
+    return outputs.resized_tags(size, aligned)
 
 
 def _decode(
@@ -281,9 +283,8 @@ def _adjust(
     images = torch.from_numpy(people.images).to(cells.device)
     channels = images[:, None] * keypoints + torch.arange(keypoints, device=cells.device)
     heatmaps, flat = maps.heatmaps.flatten(0, 1), cells.flatten(0, 1)
-    shift = subpixel_shift(heatmaps, channels.flatten(), flat, options.subpixel)
-    size = maps.image_size
-    scale = torch.tensor([size[1] / width, size[0] / height], device=cells.device)
-    points = (cells + 0.5 + shift.view(cells.shape)) * scale
+    shift = peak_shift(heatmaps, channels.flatten(), flat, options.subpixel, options.kernel)
+    places, size = cells + shift.view(cells.shape), (height, width)
+    points = cell_to_px(places, maps.image_size, size, options.frame) + half_pixel(options.frame)
     keypoint = torch.cat([points, values[..., None]], dim=-1)
     return torch.where(values[..., None] > 0, keypoint, 0.0).cpu().numpy()

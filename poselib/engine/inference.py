@@ -14,6 +14,7 @@ from torch import Tensor
 
 from poselib.data.loaders import collate
 from poselib.data.transforms import in_frame, letterbox, letterbox_size, warp_sample
+from poselib.ops.map_coordinates import cell_stride
 from poselib.ops.normalization import normalize
 from poselib.structures import AffineTransform, Sample, Size
 from poselib.systems import System
@@ -110,7 +111,8 @@ def infer(system: System, views: Sequence[Views], flip: bool) -> Any:
             other = system.model(mirrored(images, system.flip_shift))
             outputs = outputs.merge_flipped(other.flip(system.skeleton))
         scales.append(outputs)
-    return scales[0].merge_scales(scales[1:])
+    aligned = {"aligned": True} if system.frame == "aligned" else {}  # of maps of tags alone
+    return scales[0].merge_scales(scales[1:], **aligned)
 
 
 def mirrored(images: Tensor, shift: int) -> Tensor:
@@ -213,8 +215,8 @@ def _divides(step: int, length: float) -> bool:
 
 def _on_canvas(system: System, sample: Sample, base: Sample, size: Size) -> Sample:
     """Return an image on the canvas of ``base`` at another size (H, W)."""
-    height, width = size
-    stretch = np.diag([width / base.size[1], height / base.size[0], 1.0])[:2]
+    height, width = cell_stride(size, base.size, system.frame)
+    stretch = np.diag([width, height, 1.0])[:2]
     # The factor applies to px of the network's frame: by stride * cell, of every scale, a decoder
     # then finds the same places.
     warp = in_frame(AffineTransform(stretch), system.frame)

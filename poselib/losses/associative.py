@@ -13,16 +13,20 @@ from torch import Tensor
 from poselib.losses.associative_options import EQUATION_7, EQUATIONS_9_10, PullOptions, PushOptions
 from poselib.losses.hard_keypoints import iqr_outlier_weights, ohkm_weights
 from poselib.ops.gaussians import keypoint_cells
+from poselib.ops.map_coordinates import CropFrame, cell_stride
 from poselib.structures import Size
 
 
-def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tuple[Tensor, Tensor]:
+def tags_at_keypoints(
+    tags: Tensor, keypoints: Tensor, image_size: Size, frame: CropFrame = "center"
+) -> tuple[Tensor, Tensor]:
     """Gather each keypoint's embedding from the tag map of its type.
 
     Args:
         tags: (B, K, L, h, w) float tag maps.
         keypoints: (B, N, K, 3) float, px of the network input and visibility.
         image_size: (H, W) of the network input, px.
+        frame: what a cell of the maps stands for, see ``ops.map_coordinates``.
 
     Returns:
         Embeddings (B, N, K, L), and a mask (B, N, K) of keypoints labeled and inside the image.
@@ -37,8 +41,8 @@ def tags_at_keypoints(tags: Tensor, keypoints: Tensor, image_size: Size) -> tupl
                  [False]]]))
     """
     batch, kinds, channels, height, width = tags.shape
-    stride = (image_size[0] / height, image_size[1] / width)
-    cells, visible = keypoint_cells(keypoints, stride, (height, width))
+    stride = cell_stride(image_size, (height, width), frame)
+    cells, visible = keypoint_cells(keypoints, stride, (height, width), frame)
     flat = (cells[..., 1] * width + cells[..., 0]).transpose(1, 2)  # (B, K, N)
     index = flat[:, :, None].expand(batch, kinds, channels, flat.shape[-1])
     return tags.flatten(3).gather(3, index).permute(0, 3, 1, 2), visible

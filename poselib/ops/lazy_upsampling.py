@@ -28,11 +28,14 @@ _ROUNDING = 1e-6
 class LazyUpsampled:
     """Maps that read like their bilinear upsampling."""
 
-    def __init__(self, maps: Tensor, sizes: Sequence[Size]) -> None:
-        """Take maps (M, L, h, w), finite float32 on a CPU, to be upsampled to each size in turn."""
+    def __init__(self, maps: Tensor, sizes: Sequence[Size], aligned: bool = False) -> None:
+        """Take maps (M, L, h, w), finite float32 on a CPU, to be upsampled to each size in turn.
+
+        With ``aligned`` the outermost values stay, as with ``align_corners`` of PyTorch.
+        """
         self._maps = maps.detach().numpy()
         self._steps = tuple(
-            (length, tuple(size[axis] for size in sizes))
+            (length, tuple(size[axis] for size in sizes), aligned)
             for axis, length in enumerate(maps.shape[-2:])
         )
 
@@ -62,10 +65,8 @@ class LazyUpsampled:
         return self._widen(low) - margin, self._widen(high) + margin
 
     def _widen(self, rows: Tensor) -> Tensor:
-        wide = rows.flatten(0, 1)
-        for width in self._steps[1][1]:
-            wide = F.interpolate(wide, width, mode="linear")
-        return wide.unflatten(0, rows.shape[:2])
+        _, widths, aligned = self._steps[1]
+        return _upsampled(rows.flatten(0, 1), widths, aligned).unflatten(0, rows.shape[:2])
 
     def _read(self, maps: IntArray, y: IntArray, x: IntArray, side: int) -> Float32Array:
         """Return windows (n,) of maps (n,), (n, L, rows, columns)."""
@@ -91,11 +92,9 @@ class _Windows:
 
 
 @lru_cache(maxsize=64)
-def _windows(length: int, sizes: tuple[int, ...], side: int) -> _Windows:
+def _windows(length: int, sizes: tuple[int, ...], aligned: bool, side: int) -> _Windows:
     """Divide an axis, upsampled from ``length`` to each size in turn, as ``BlockExtrema`` does."""
-    axis = torch.eye(length)[None]
-    for size in sizes:
-        axis = F.interpolate(axis, size, mode="linear")
+    axis = _upsampled(torch.eye(length)[None], sizes, aligned)
     cells = block_starts(sizes[-1], side)[:, None] + np.arange(min(side, sizes[-1]))
     weights = axis[0].T.numpy()[cells]  # (n, cells, length)
     used = weights.any(axis=1)
@@ -104,3 +103,10 @@ def _windows(length: int, sizes: tuple[int, ...], side: int) -> _Windows:
     first = np.minimum(first, length - span)
     contributing = first[:, None, None] + np.arange(span)
     return _Windows(first, np.take_along_axis(weights, contributing, axis=2))
+
+
+def _upsampled(rows: Tensor, sizes: Sequence[int], aligned: bool) -> Tensor:
+    """Return rows (M, L, length) upsampled along the last axis to each size in turn."""
+    for size in sizes:
+        rows = F.interpolate(rows, size, mode="linear", align_corners=aligned)
+    return rows

@@ -3,9 +3,9 @@
 There are three frames. ``"center"``, poselib's own: a cell stands for the center of the square that
 it covers, and pixel centers are at integer + 0.5. ``"index"``, for weights that were trained with
 pixel indices: cell i stands for the pixel of index stride * i, the first one that it covers, and
-the center of pixel i is at i. ``"aligned"``, for heatmaps of one person alone: pixel indices too,
-and the first and last cell stand for the first and last pixel (Huang et al., "The devil is in the
-details", CVPR 2020, known as UDP). Points are in px of the frame; add ``half_pixel`` for poselib's.
+the center of pixel i is at i. ``"aligned"``, for heatmaps: pixel indices too, and the first and
+last cell stand for the first and last pixel (Huang et al., "The devil is in the details", CVPR
+2020, known as UDP). Points are in px of the frame; add ``half_pixel`` for poselib's.
 """
 
 from __future__ import annotations

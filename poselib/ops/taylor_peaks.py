@@ -6,31 +6,69 @@ known as DARK).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poselib.ops.peaks import check_kernel
+from poselib.ops.peaks import SUBPIXEL, Subpixel, check_kernel, subpixel_shift
 
-_LEAST = 1e-10  # below which values count as this, so that they have a logarithm
+PeakSubpixel = Subpixel | Literal["taylor", "newton"]
+PEAK_SUBPIXEL: tuple[PeakSubpixel, ...] = (*SUBPIXEL, "taylor", "newton")
+# Below which values count as this, so that they have a logarithm: of DARK's code and of UDP's.
+_LEAST, _LEAST_NEAR = 1e-10, 1e-3
 
 
-def taylor_shift(maps: Tensor, cells: Tensor, kernel: int = 11) -> Tensor:
+def peak_shift(
+    maps: Tensor, channels: Tensor, cells: Tensor, method: PeakSubpixel, kernel: int
+) -> Tensor:
+    """Estimate the shift of each peak from the center of its cell, by any method.
+
+    Args:
+        maps: (C, h, w) heatmaps.
+        channels: (n,) int64, index of the map of each peak.
+        cells: (n, 2) int64, (column, row), inside the maps.
+        method: one of ``ops.peaks.SUBPIXEL``; ``"taylor"`` for ``taylor_shift``, ``"newton"`` for
+            the same with differences to the nearest neighbors, as in UDP's code.
+        kernel: of the last two.
+
+    Returns:
+        (n, 2) float32 (x, y), in cells.
+    """
+    if method == "taylor" or method == "newton":
+        finite = torch.where(maps.isfinite(), maps, 0.0)
+        return taylor_shift(finite, cells, kernel, channels=channels, near=method == "newton")
+    return subpixel_shift(maps, channels, cells, method)
+
+
+def taylor_shift(
+    maps: Tensor,
+    cells: Tensor,
+    kernel: int = 11,
+    *,
+    channels: Tensor | None = None,
+    near: bool = False,
+) -> Tensor:
     r"""Estimate the shift of peaks from the center of their cells (DARK, Eqs. 5-9).
 
     .. math::
         \delta = -\mathcal{D}''(m)^{-1} \mathcal{D}'(m), \qquad \mathcal{D} = \log (G * H)
 
     Args:
-        maps: (n, h, w) heatmaps, finite.
-        cells: (n, 2) int64, (column, row) of one cell of each map.
+        maps: (C, h, w) heatmaps, finite.
+        cells: (n, 2) int64, (column, row), inside the maps.
         kernel: odd side, in cells, of the Gaussian G that smooths the maps first; 1 leaves them.
             Its standard deviation grows with the side as in OpenCV: 2 cells for the 11 of the
             official code.
+        channels: (n,) int64, index of the map of each cell; one cell of each map if not given.
+        near: whether second differences are those of UDP's code, to the nearest neighbors, beyond
+            the border to the outermost cells; otherwise those of DARK's, over two cells.
 
     Returns:
-        (n, 2) float32 (x, y), in cells, at most one along each axis. 0 within two cells of the
-        border, as in the official code, and where the cell is not at a maximum of the expansion.
+        (n, 2) float32 (x, y), in cells, at most one along each axis. 0 where the cell is not at a
+        maximum of the expansion, and within two cells of the border unless ``near``, as in the
+        official codes.
 
     Raises:
         ValueError: ``kernel`` is even or not positive.
@@ -44,25 +82,41 @@ def taylor_shift(maps: Tensor, cells: Tensor, kernel: int = 11) -> Tensor:
     check_kernel(kernel)
     height, width = maps.shape[-2:]
     x, y = cells.unbind(dim=1)
-    log = _smoothed(maps.float(), kernel).clamp(min=_LEAST).log()
+    log = _smoothed(maps.float(), kernel).clamp(min=_LEAST_NEAR if near else _LEAST).log()
     step = torch.arange(-2, 3, device=maps.device)
     rows, columns = (
         (y[:, None] + step).clamp(0, height - 1),
         (x[:, None] + step).clamp(0, width - 1),
     )
-    index = torch.arange(len(maps), device=maps.device)[:, None, None]
-    patch = log[index, rows[:, :, None], columns[:, None, :]]  # (n, 5, 5)
-    center = patch[:, 2, 2]
+    if channels is None:
+        channels = torch.arange(len(maps), device=maps.device)
+    patch = log[channels[:, None, None], rows[:, :, None], columns[:, None, :]]  # (n, 5, 5)
     dx, dy = (patch[:, 2, 3] - patch[:, 2, 1]) / 2, (patch[:, 3, 2] - patch[:, 1, 2]) / 2
-    dxx = (patch[:, 2, 4] - 2 * center + patch[:, 2, 0]) / 4
-    dyy = (patch[:, 4, 2] - 2 * center + patch[:, 0, 2]) / 4
-    dxy = (patch[:, 3, 3] - patch[:, 1, 3] - patch[:, 3, 1] + patch[:, 1, 1]) / 4
+    dxx, dyy, dxy = _near_differences(patch) if near else _differences(patch)
     determinant = dxx * dyy - dxy**2
     shift = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=1) / determinant[:, None]
-    inside = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
-    # the official code inverts any matrix and may shift by any number of cells
-    valid = inside & (determinant > 0) & (dxx < 0) & shift.isfinite().all(dim=1)
+    # the official codes invert any matrix and may shift by any number of cells
+    valid = (determinant > 0) & (dxx < 0) & shift.isfinite().all(dim=1)
+    if not near:
+        valid &= (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
     return torch.where(valid[:, None], shift, 0.0).clamp(-1, 1)
+
+
+def _differences(patch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the second derivatives (n,) by x, y and both at the center of patches (n, 5, 5)."""
+    twice = 2 * patch[:, 2, 2]
+    dxx = (patch[:, 2, 4] - twice + patch[:, 2, 0]) / 4
+    dyy = (patch[:, 4, 2] - twice + patch[:, 0, 2]) / 4
+    dxy = (patch[:, 3, 3] - patch[:, 1, 3] - patch[:, 3, 1] + patch[:, 1, 1]) / 4
+    return dxx, dyy, dxy
+
+
+def _near_differences(patch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same from the nearest neighbors; of the diagonal ones two are enough."""
+    twice = 2 * patch[:, 2, 2]
+    beside, below = patch[:, 2, 3] + patch[:, 2, 1], patch[:, 3, 2] + patch[:, 1, 2]
+    dxy = (patch[:, 3, 3] + patch[:, 1, 1] + twice - beside - below) / 2
+    return beside - twice, below - twice, dxy
 
 
 def _smoothed(maps: Tensor, kernel: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from poselib.decoders.associative import AssociativeOptions, decode_associative
+from poselib.decoders.associative import AssociativeOptions, TagFrame, decode_associative
 from poselib.decoders.grouping import DistanceReduction, GroupingOptions, ProgressiveUnit, TieRule
 from poselib.decoders.keypoint_order import OrderName, keypoint_order
 from poselib.encoders.heatmap import heatmap_targets
@@ -33,7 +33,7 @@ from poselib.losses.associative_options import (
 from poselib.losses.heatmap import heatmap_mse
 from poselib.models.hourglass import HourglassConfig
 from poselib.ops.gaussians import Overlap
-from poselib.ops.peaks import Subpixel
+from poselib.ops.taylor_peaks import PeakSubpixel
 from poselib.outputs import TagOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Targets
@@ -79,7 +79,9 @@ class HaeOptions:
             keypoint, see ``decoders.grouping.GroupingOptions``.
         order: of keypoint types when decoding in a fixed order (Table IX), see
             ``decoders.keypoint_order.keypoint_order``.
-        resolution, subpixel, nms_kernel, refine: see ``decoders.associative.AssociativeOptions``.
+        frame, resolution, subpixel, kernel, nms_kernel, refine: see
+            ``decoders.associative.AssociativeOptions``. With ``frame="aligned"`` images and targets
+            are those of UDP too.
         detection_threshold, tag_threshold, max_candidates, max_people, round_distance, tie_rule,
         threshold_before_assignment: see ``GroupingOptions``.
     """
@@ -125,7 +127,9 @@ class HaeOptions:
     progressive_unit: ProgressiveUnit = GroupingOptions.progressive_unit
     order: OrderName = "dataset"
     resolution: Literal["image", "map"] = AssociativeOptions.resolution
-    subpixel: Subpixel = AssociativeOptions.subpixel
+    frame: TagFrame = AssociativeOptions.frame
+    subpixel: PeakSubpixel = AssociativeOptions.subpixel
+    kernel: int = AssociativeOptions.kernel
     nms_kernel: int | None = AssociativeOptions.nms_kernel
     detection_threshold: float = GroupingOptions.detection_threshold
     tag_threshold: float = GroupingOptions.tag_threshold
@@ -168,6 +172,7 @@ def build(skeleton: Skeleton, options: HaeOptions) -> System:
         sigma=options.sigma,
         subpixel=options.subpixel_targets,
         overlap=options.overlap,
+        frame=options.frame,
     )
     groups = skeleton.group_indices(options.hierarchy if options.hierarchical else "whole")
     losses = partial(
@@ -187,6 +192,7 @@ def build(skeleton: Skeleton, options: HaeOptions) -> System:
         decode=partial(decode_associative, options=decode_options),
         options=as_mapping(options),
         decode_options=decode_options,
+        frame=options.frame,
     )
 
 
@@ -228,7 +234,9 @@ def _losses(
     heatmap = torch.stack(
         [heatmap_mse(p.float().contiguous(), t, w, weights.background).mean() for p, t, w in maps]
     ).sum()
-    values, visible = tags_at_keypoints(outputs.tags.float(), targets.keypoints, targets.image_size)
+    values, visible = tags_at_keypoints(
+        outputs.tags.float(), targets.keypoints, targets.image_size, weights.frame
+    )
     low, high = hierarchical_pull(values, visible, groups, pull)
     references = masked_mean(values, visible, dim=2)
     apart = push_loss(references, visible.any(dim=-1), push)

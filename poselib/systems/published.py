@@ -90,10 +90,13 @@ _UNSUPPORTED = {
         "here decodes"
     ),
 }
-_ALIGNED = (
-    "its maps end at the centers of the outermost pixels (UDP), which systems of several people "
-    "here do not decode"
-)
+# Unbiased data processing of several people: maps are decoded at their own resolution.
+_ALIGNED: Mapping[str, OptionValue] = {
+    "frame": "aligned",
+    "resolution": "map",
+    "nms_kernel": 5,
+    "subpixel": "newton",
+}
 _DATA = {"crowdpose": "CrowdPose test", "aic": "AI Challenger val", "coco": "COCO val2017"}
 # The published associative embedding, without what HAE adds to it.
 _CLASSICAL = {"hierarchical": False, "focal": False, "progressive": False, "max_people": 30}
@@ -142,7 +145,7 @@ def _cropped(words: list[str], options: dict[str, OptionValue]) -> dict[str, Any
         "height": 384 if large else 256,
         "width": 288 if large else 192,
         "frame": "aligned" if aligned else "index",
-        "subpixel": "taylor" if smoothed else "quarter",
+        "subpixel": "newton" if aligned else "taylor" if smoothed else "quarter",
         "sigma": 3.0 if large else 2.0,
         "subpixel_targets": smoothed,
     }
@@ -182,10 +185,13 @@ def _grouped(words: list[str], options: dict[str, OptionValue], official: bool) 
     if host == "hourglass":  # mmpose's normalizes every convolution
         options = {"stack_norm": True, "stack_norm_all": True}
     order = "torso_first" if "coco" in words else "top_down" if official else "dataset"
-    options |= {"host": host, **_CLASSICAL, "subpixel_targets": False, "order": order}
+    aligned = "udp" in words
+    options |= {"host": host, **_CLASSICAL, "subpixel_targets": aligned, "order": order}
+    if aligned:
+        options |= _ALIGNED
     found: dict[str, Any] = {"system": "hae", "options": options}
     found["input_size"] = 640 if "640" in words else 512
-    return found | {"unsupported": _ALIGNED} if "udp" in words else found
+    return found
 
 
 def _read() -> dict[str, PublishedWeights]:

@@ -9,11 +9,12 @@ from typing import Any, cast
 from torch import nn
 
 from poselib.data.crops import CropRule
-from poselib.decoders.argmax import ArgmaxOptions, PeakSubpixel, decode_argmax
+from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.losses.heatmap import heatmap_mse
 from poselib.models.joint_relation import RelationKind
 from poselib.ops.map_coordinates import CropFrame
+from poselib.ops.taylor_peaks import PeakSubpixel
 from poselib.outputs import HeatmapOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Targets

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from poselib.data.crops import CropRule
-from poselib.ops.map_coordinates import Frame
+from poselib.ops.map_coordinates import CropFrame
 from poselib.skeletons import Skeleton
 from poselib.structures import Batch, Poses, Size, Targets
 from poselib.wording import counted
@@ -38,7 +38,8 @@ class System:
             shown; None if unknown.
         multiple: images are padded to a multiple of this many px.
         frame: what pixel coordinates the network's maps stand for, by which images are resampled;
-            see ``ops.map_coordinates``. ``"index"`` is that of official weights.
+            see ``ops.map_coordinates``. ``"index"`` is that of official weights, ``"aligned"`` that
+            of unbiased data processing (UDP).
         flip_shift: px by which flip testing shifts the mirrored image to the left, so that its
             outputs align with those of the image. 0 for networks trained here, whose cells are
             symmetric; the stride less one for weights trained with pixel indices instead of pixel
@@ -62,7 +63,7 @@ class System:
     decode_options: Any = None
     input_size: int | None = None
     multiple: int = 64
-    frame: Frame = "center"
+    frame: CropFrame = "center"
     flip_shift: int = 0
     visualization_threshold: float = 0.3
     clips: bool = False

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.decoders.argmax import PEAK_SUBPIXEL, ArgmaxOptions, decode_argmax
+from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
 from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame
+from poselib.ops.taylor_peaks import PEAK_SUBPIXEL
 from poselib.outputs import HeatmapOutputs
 from poselib.structures import Size
 
@@ -74,7 +75,7 @@ def test_aligned_cells_by_hand() -> None:
 
 
 def test_every_method_is_tested() -> None:
-    assert PEAK_SUBPIXEL == ("quarter", "neighbor", "parabola", "none", "taylor")
+    assert PEAK_SUBPIXEL == ("quarter", "neighbor", "parabola", "none", "taylor", "newton")
 
 
 @pytest.mark.parametrize("subpixel", PEAK_SUBPIXEL)

@@ -276,7 +276,7 @@ def test_on_stage_is_called_after_each_stage(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_tags_are_resized_only_if_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: TagOutputs, size: tuple[int, int]) -> torch.Tensor:
+    def fail(self: TagOutputs, *given: object) -> torch.Tensor:
         raise AssertionError("resized")
 
     monkeypatch.setattr(TagOutputs, "resized_tags", fail)

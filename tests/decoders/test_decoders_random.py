@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from poselib.decoders.argmax import PEAK_SUBPIXEL, ArgmaxOptions, decode_argmax
+from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
 from poselib.decoders.associative import AssociativeOptions, decode_associative
 from poselib.decoders.grouping import (
     DistanceReduction,
@@ -31,6 +31,7 @@ from poselib.ops.dynamic_convolution import Ties
 from poselib.ops.keypoint_expansion import KeypointExpansion
 from poselib.ops.map_coordinates import CROP_FRAMES, FRAMES
 from poselib.ops.peaks import SUBPIXEL
+from poselib.ops.taylor_peaks import PEAK_SUBPIXEL
 from poselib.outputs import HeatmapOutputs, LocalGlobalOutputs, RegressionOutputs, TagOutputs
 from poselib.skeletons import Skeleton
 from tests.strategies import (

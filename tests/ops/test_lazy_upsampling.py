@@ -28,21 +28,25 @@ STEPS = pytest.mark.parametrize(
 )
 
 
-def maps_of(small: Size, sizes: list[Size]) -> tuple[Tensor, Tensor]:
+ALIGNED = pytest.mark.parametrize("aligned", [False, True])
+
+
+def maps_of(small: Size, sizes: list[Size], aligned: bool = False) -> tuple[Tensor, Tensor]:
     """(2, 3, L, h, w) maps, and the same enlarged step by step."""
     maps = 4 * torch.randn(2, 3, 2, *small, generator=torch.Generator().manual_seed(small[1]))
     large = maps.flatten(1, 2)
     for size in sizes:
-        large = F.interpolate(large, size, mode="bilinear", align_corners=False)
+        large = F.interpolate(large, size, mode="bilinear", align_corners=aligned)
     return maps, large.unflatten(1, (3, 2))
 
 
 @STEPS
-def test_sample_equals_upsampled_maps(small: Size, sizes: list[Size]) -> None:
-    maps, large = maps_of(small, sizes)
+@ALIGNED
+def test_sample_equals_upsampled_maps(small: Size, sizes: list[Size], aligned: bool) -> None:
+    maps, large = maps_of(small, sizes, aligned)
     y, x = (torch.arange(n) for n in sizes[-1])
     cells = torch.cartesian_prod(x, y).expand(2, 3, -1, 2)
-    read = LazyUpsampled(maps.flatten(0, 1), sizes).sample(cells)
+    read = LazyUpsampled(maps.flatten(0, 1), sizes, aligned).sample(cells)
     scale = float(large.abs().max())
     torch.testing.assert_close(read, sample_cells(large, cells), rtol=0, atol=1e-6 * scale)
 
@@ -60,11 +64,14 @@ def test_cut_equals_upsampled_maps(small: Size, sizes: list[Size]) -> None:
 
 
 @STEPS
+@ALIGNED
 @pytest.mark.parametrize("side", [1, 4, 16])
-def test_bounds_hold_and_are_tight(small: Size, sizes: list[Size], side: int) -> None:
-    maps, large = maps_of(small, sizes)
+def test_bounds_hold_and_are_tight(
+    small: Size, sizes: list[Size], aligned: bool, side: int
+) -> None:
+    maps, large = maps_of(small, sizes, aligned)
     which = np.array([4, 1])
-    low, high = LazyUpsampled(maps.flatten(0, 1), sizes).bounds(which, side)
+    low, high = LazyUpsampled(maps.flatten(0, 1), sizes, aligned).bounds(which, side)
     lowest, highest = BlockExtrema(large.flatten(0, 1).numpy()).bounds(which, side)
     assert low.shape == high.shape == lowest.shape
     assert (low <= lowest).all() and (high >= highest).all()

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.ops.taylor_peaks import taylor_shift
+from poselib.ops.peaks import subpixel_shift
+from poselib.ops.taylor_peaks import peak_shift, taylor_shift
 
 
 def gaussians(points: np.ndarray, sigma: float = 2.0, size: int = 32) -> Tensor:
@@ -44,12 +45,60 @@ def one_by_one(heatmap: np.ndarray, cell: tuple[int, int], kernel: int) -> tuple
     return float(shift[0]), float(shift[1])
 
 
+def near_one_by_one(heatmap: np.ndarray, cell: tuple[int, int], kernel: int) -> tuple[float, float]:
+    """UDP's differences for one map: a quadratic through seven cells, its extremum by a solver."""
+    sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
+    padded = np.pad(heatmap.astype(np.float64), kernel)
+    blurred = cv2.GaussianBlur(padded, (kernel, kernel), sigma)[kernel:-kernel, kernel:-kernel]
+    log, (x, y) = np.pad(np.log(np.maximum(blurred, 1e-3)), 1, mode="edge"), cell
+    steps = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1)]
+    values = [log[y + 1 + dy, x + 1 + dx] for dx, dy in steps]
+    terms = [[1, dx, dy, dx * dx / 2, dy * dy / 2, dx * dy] for dx, dy in steps]
+    # Six numbers from seven cells: the two diagonal ones tell the mixed term by their mean.
+    rows = [*terms[:5], list(np.mean(terms[5:], axis=0))]
+    _, gx, gy, xx, yy, xy = np.linalg.solve(rows, [*values[:5], np.mean(values[5:])])
+    hessian = np.array([[xx, xy], [xy, yy]])
+    if not (np.linalg.eigvalsh(hessian) < 0).all():
+        return 0.0, 0.0
+    shift = np.clip(-np.linalg.solve(hessian, [gx, gy]), -1, 1)
+    return float(shift[0]), float(shift[1])
+
+
+@pytest.mark.parametrize("near", [False, True])
 @pytest.mark.parametrize("kernel", [1, 5, 11])
-def test_gaussians_are_placed_exactly(kernel: int) -> None:
+def test_gaussians_are_placed_exactly(kernel: int, near: bool) -> None:
     points = np.random.default_rng(0).uniform(12, 20, (40, 2))
     cells = torch.from_numpy(points.round()).long()
-    shift = taylor_shift(gaussians(points), cells, kernel)
+    shift = taylor_shift(gaussians(points), cells, kernel, near=near)
     np.testing.assert_allclose(shift + cells, points, atol=2e-3)
+
+
+@pytest.mark.parametrize("kernel", [3, 11])
+def test_near_differences_equal_the_equations_one_by_one(kernel: int) -> None:
+    rng = np.random.default_rng(kernel)
+    maps = gaussians(rng.uniform(0, 31, (60, 2)), 3.0).numpy()
+    maps = maps + 0.02 * rng.random(maps.shape, dtype=np.float32)
+    cells = [np.unravel_index(each.argmax(), each.shape)[::-1] for each in maps]
+    cells[:3] = [(0, 0), (31, 4), (7, 31)]
+    got = taylor_shift(torch.from_numpy(maps), torch.tensor(np.array(cells)), kernel, near=True)
+    expected = [
+        near_one_by_one(m, (int(x), int(y)), kernel) for m, (x, y) in zip(maps, cells, strict=True)
+    ]
+    np.testing.assert_allclose(got, expected, atol=2e-3)
+    assert (got != 0).any(dim=1).sum() > 40
+
+
+def test_several_peaks_of_a_map() -> None:
+    points = np.array([[6.2, 7.9], [24.7, 20.4], [9.1, 25.3]])
+    maps = torch.stack([gaussians(points[:2]).amax(dim=0), gaussians(points[2:])[0]])
+    cells, channels = torch.from_numpy(points.round()).long(), torch.tensor([0, 0, 1])
+    for method in ("taylor", "newton"):
+        shift = peak_shift(maps, channels, cells, method, 3)
+        np.testing.assert_allclose(shift + cells, points, atol=2e-3)
+    maps[0, 0, 0] = torch.inf
+    assert peak_shift(maps, channels, cells, "newton", 3).isfinite().all()
+    quarter = peak_shift(maps, channels, cells, "quarter", 3)
+    assert torch.equal(quarter, subpixel_shift(maps, channels, cells, "quarter"))
 
 
 @pytest.mark.parametrize("kernel", [3, 11])
