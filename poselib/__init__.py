@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from poselib.engine.evaluate import evaluate
     from poselib.engine.train import train
     from poselib.engine.train_config import TrainConfig
+    from poselib.metrics.annotator_sigmas import estimate_sigmas
     from poselib.poses import Poses
     from poselib.skeletons import SKELETONS, Skeleton, get_skeleton
     from poselib.systems import SYSTEMS, System, build
@@ -34,6 +35,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "build",
+    "estimate_sigmas",
     "evaluate",
     "get_skeleton",
     "load",
@@ -50,6 +52,7 @@ _NAMES_OF = {
     "engine.evaluate": ("evaluate",),
     "engine.train": ("train",),
     "engine.train_config": ("TrainConfig",),
+    "metrics.annotator_sigmas": ("estimate_sigmas",),
     "poses": ("Poses",),
     "skeletons": ("SKELETONS", "Skeleton", "get_skeleton"),
     "systems": ("SYSTEMS", "System", "build"),
