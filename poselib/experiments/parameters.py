@@ -16,6 +16,7 @@ from typing import Any
 
 from poselib.ops.io import read_json
 from poselib.papers.preset_names import PRESETS
+from poselib.skeletons import get_skeleton, stored_form
 
 Scalar = str | int | float | bool | None
 # Parameters that do not change results: folders, files to write, hardware, the run to resume.
@@ -76,7 +77,7 @@ def current_parameters(
 
     Returns:
         ``notebook``, every parameter except those in ``LOCAL`` and other folders (``..._dir``),
-        and ``derived``.
+        and ``derived``. Of a ``skeleton`` that is a file, what the file states.
 
     Raises:
         FileNotFoundError: the working directory holds no such notebook.
@@ -84,7 +85,10 @@ def current_parameters(
     """
     names = notebook_parameters(Path(f"{notebook}.ipynb"))
     recorded = [name for name in names if name not in LOCAL and not name.endswith("_dir")]
-    return {"notebook": notebook, **{name: namespace[name] for name in recorded}, **derived}
+    values = {name: namespace[name] for name in recorded}
+    if _is_skeleton_file("skeleton", values.get("skeleton")):
+        values["skeleton"] = stored_form(get_skeleton(values["skeleton"]))
+    return {"notebook": notebook, **values, **derived}
 
 
 def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -134,7 +138,8 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
         raise ValueError(f"unknown preset {values['preset']!r}; known: {', '.join(PRESETS)}")
     folder = Path(path).resolve().parent
     for name, value in values.items():
-        if not (isinstance(value, str) and value and _PATHS.fullmatch(name)):
+        file = _is_skeleton_file(name, value)
+        if not (isinstance(value, str) and value and (file or _PATHS.fullmatch(name))):
             continue
         # First weights may be those of several files.
         parts = value.split(",") if name == "pretrained" else [value]
@@ -142,9 +147,13 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
         named_model = name.startswith("checkpoint") and value.isidentifier()
         if any(found):
             values[name] = ",".join(new or old for new, old in zip(found, parts, strict=True))
-        elif _READ.fullmatch(name) and not (named_model or glob.has_magic(value)):
+        elif (file or _READ.fullmatch(name)) and not (named_model or glob.has_magic(value)):
             raise FileNotFoundError(f"{name} {value} does not exist in {Path.cwd()} or {folder}")
     return values
+
+
+def _is_skeleton_file(name: str, value: object) -> bool:
+    return name == "skeleton" and str(value).lower().endswith((".toml", ".json"))
 
 
 def _absolute(path: str, folder: Path) -> str:

@@ -16,6 +16,8 @@ from poselib.experiments.parameters import (
     parse_options,
     parse_parameters,
 )
+from poselib.experiments.runs import start_run
+from poselib.skeletons import Skeleton
 from tests.experiments.factories import cell, write_notebook
 
 DECLARED = """# What may be set from outside.
@@ -54,6 +56,20 @@ def test_current_values_are_collected_without_local_ones(
         "01_small", {**set_now, **others}, data="4 images", checkpoint="bundled"
     )
     assert found == {"notebook": "01_small", **set_now, "data": "4 images", "checkpoint": "bundled"}
+
+
+def test_a_skeleton_of_ones_own_is_recorded_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run holds it without the file that it came from."""
+    monkeypatch.chdir(tmp_path)
+    write_notebook(tmp_path / "n.ipynb", cell('skeleton = ""', "parameters"))
+    own = Skeleton("one", ("a",), (0.1,), (), ())
+    own.to_toml(tmp_path / "one.toml")
+    for given, recorded in (("one.toml", own.fields()), ("coco", "coco"), ("", "")):
+        params = current_parameters("n", {"skeleton": given})
+        assert params["skeleton"] == recorded
+        assert start_run(tmp_path / "runs", "n", params).params["skeleton"] == recorded
 
 
 def test_current_values_need_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +141,14 @@ def test_paths_of_the_command_line_are_the_callers(
         cli_parameters(path, Namespace(preset=None, parameter=[("images", "photos")]))
     for kept in (("images", "own/*.png"), ("checkpoint", "bundled"), ("data_dir", "new")):
         assert cli_parameters(path, Namespace(preset=None, parameter=[kept])) == dict([kept])
+    source += '\nskeleton = ""'
+    path = write_notebook(tmp_path / "notebooks" / "n.ipynb", cell(source, "parameters"))
+    Skeleton("one", ("a",), (0.1,), (), ()).to_toml(tmp_path / "one.toml")
+    one, coco = (Namespace(preset=None, parameter=[("skeleton", n)]) for n in ("one.toml", "coco"))
+    assert cli_parameters(path, one) == {"skeleton": str((tmp_path / "one.toml").resolve())}
+    assert cli_parameters(path, coco) == {"skeleton": "coco"}
+    with pytest.raises(FileNotFoundError, match=r"skeleton two\.toml does not exist in /"):
+        cli_parameters(path, Namespace(preset=None, parameter=[("skeleton", "two.toml")]))
     several = Namespace(preset=None, parameter=[("pretrained", "own,a.pt,resnet18")])
     listed = ("own", str((tmp_path / "a.pt").resolve()), "resnet18")
     assert cli_parameters(path, several) == {"pretrained": ",".join(listed)}

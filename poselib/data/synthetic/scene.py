@@ -19,6 +19,8 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.placement import Bodies, place_crowded, place_loosely
 from poselib.data.synthetic.pose_sampling import FAMILIES, sample_angles
 from poselib.ops.crowd_index import crowd_index
+from poselib.skeleton_files import listed
+from poselib.skeleton_rules import split_side
 from poselib.skeletons import CROWDPOSE, Skeleton
 from poselib.typing import Float32Array, FloatArray
 
@@ -66,19 +68,19 @@ class Scene:
 
 
 def keypoint_indices(skeleton: Skeleton) -> NDArray[np.int64]:
-    """Return the indices (K,) of a skeleton's keypoints in ``body.KEYPOINTS``.
+    """Return the indices (K,) of a skeleton's keypoints in ``body.KEYPOINTS``, in any spelling.
 
     Raises:
         ValueError: the body lacks some of them; the message names them.
     """
-    names = [_SAME_POINT.get(name, name) for name in skeleton.keypoints]
-    unknown = [name for name in names if name not in body.KEYPOINTS]
-    if unknown:
+    known = {split_side(name): k for k, name in enumerate(body.KEYPOINTS)}
+    places = [known.get(split_side(_SAME_POINT.get(name, name)), -1) for name in skeleton.keypoints]
+    if unknown := [name for name, k in zip(skeleton.keypoints, places, strict=True) if k < 0]:
         raise ValueError(
-            f"synthetic people have no keypoints {unknown} of skeleton {skeleton.name!r}; "
-            f"they have {body.KEYPOINTS}"
+            f"synthetic people lack {len(unknown)} of the {len(skeleton)} keypoints of skeleton "
+            f"{skeleton.name!r}: {listed(unknown)}; they have {', '.join(body.KEYPOINTS)}"
         )
-    return np.array([body.KEYPOINTS.index(name) for name in names])
+    return np.array(places)
 
 
 def render_scene(config: SceneConfig, seed: int, index: int) -> Scene:

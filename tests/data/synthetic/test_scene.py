@@ -298,3 +298,15 @@ def test_config_errors_name_the_field(field: str, value: Any) -> None:
 def test_config_accepts_lists_from_json() -> None:
     config = SceneConfig(people=(2, 3), poses=("lying",), crowd_index=(0.2, 0.4))
     assert SceneConfig(**config.as_dict()) == config  # type: ignore[arg-type]
+
+
+def test_keypoints_are_found_in_any_spelling() -> None:
+    names = ("Left Eye", "wristR", "HeadTop", "head_bottom")
+    own = Skeleton("own", names, (0.1,) * 4, (), ())
+    found = [body.KEYPOINTS[k] for k in keypoint_indices(own)]
+    assert found == ["left_eye", "right_wrist", "head_top", "upper_neck"]
+    hand = Skeleton("hand", ("wrist", *(f"finger{n}" for n in range(40))), (0.1,) * 41, (), ())
+    with pytest.raises(
+        ValueError, match=r"lack 41 of the 41 .* 'hand': 'wrist', .* and 11 more; they"
+    ):
+        keypoint_indices(hand)
