@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   poselib predict street.jpg --out poses
-  poselib predict photos/ "more/*.png" --checkpoint runs/x/checkpoint.pt --out poses --size 512
+  poselib predict photos/ "more/*.png" --model runs/x --out poses --size 512
   poselib predict photos/ --out poses --batch-size 8 --scales 0.5 1 2 --device cuda
   poselib predict clip.mp4 --out poses --smooth one-euro
   poselib predict walk/ run/ --video --fps 30 --out poses
