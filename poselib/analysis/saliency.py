@@ -144,7 +144,7 @@ def analyze_center(system: System, sample: Sample, options: PredictOptions) -> C
             number of keypoints.
     """
     frame = system.options.get("frame")
-    if frame not in FRAMES:
+    if frame not in FRAMES or not hasattr(system.model, "taps"):
         raise ValueError(f"system {system.name!r} does not regress poses from centers")
     if sample.keypoints.shape[1] != len(system.skeleton):
         raise ValueError(
