@@ -12,9 +12,21 @@ from numpy.typing import ArrayLike
 from poselib.analysis.annotated_tracks import predict_annotated
 from poselib.annotations import PIXEL_CENTER, AnnotationTable
 from poselib.data.catalog import KeypointDataset
-from poselib.engine.inference import PredictOptions
+from poselib.data.clips import PersonClips, VideoFrames
+from poselib.data.crops import crop_person
+from poselib.data.loaders import collate
+from poselib.engine.inference import PredictOptions, device_of
 from poselib.engine.video_metrics import joints_of_people
-from poselib.metrics.person_pck import Reference, part_rates, person_pck, reference_lengths
+from poselib.metrics.person_pck import (
+    TORSO,
+    Reference,
+    official_counts,
+    official_pck,
+    part_rates,
+    person_pck,
+    reference_lengths,
+)
+from poselib.ops.normalization import normalize
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.systems import System
@@ -53,6 +65,53 @@ def measure_thresholds(
         for method, seed, poses in found
     ]
     return pd.concat(curves, ignore_index=True)
+
+
+@torch.no_grad()
+def official_clip_pck(
+    system: System,
+    dataset: VideoFrames,
+    *,
+    frames: int = 5,
+    threshold: float = 0.2,
+    device: torch.device | str | None = None,
+) -> dict[str, float]:
+    """Compute PCK as the published code of RPSTN does: see ``official_pck``.
+
+    It looks at one clip a video, drawn at random; here it is the first. People are shown in their
+    crops, without flip testing.
+
+    Args:
+        system: sees one person at a time.
+        dataset: frames of videos; those with fewer frames than a clip are left out.
+        frames: of a clip.
+        threshold: see ``official_pck``.
+        device: where the network runs; where its weights are if not given.
+
+    Returns:
+        The parts of ``part_rates``: of each joint the mean over the clips that count it.
+
+    Raises:
+        ValueError: the system sees whole images, its skeleton has no torso, or every video is too
+            short.
+    """
+    if system.crop is None or not set(TORSO) <= set(system.skeleton.keypoints):
+        raise ValueError(f"{system.name!r}: a system of one person, with {TORSO}, is wanted")
+    place = device_of(system) if device is None else torch.device(device)
+    system.model.to(place).eval()
+    people = PersonClips(dataset, frames, step=len(dataset))
+    begins = {dataset.videos.index(video) for video in dict.fromkeys(dataset.videos)}
+    found = []
+    for index, (window, _) in enumerate(people.people):
+        clip = people[index] if people.clips.windows[window].start in begins else None
+        if clip is None or not any((each.keypoints[..., 2] > 0).any() for each in clip.frames):
+            continue
+        batch = collate([crop_person(clip, system.crop, system.crop_rule)])
+        heatmaps = system.run(normalize(batch.images.to(place)), frames).heatmaps.cpu().numpy()
+        targets = system.encode(batch).heatmaps[0].numpy()
+        rates = official_pck(heatmaps, targets, system.skeleton, threshold)
+        found.append(np.where(official_counts(targets).any(axis=0), rates, np.nan))
+    return part_rates(pd.DataFrame(found).mean().to_numpy(), system.skeleton)
 
 
 def threshold_curves(

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from poselib.metrics.pck import pckh
 from poselib.skeleton_rules import split_side
 from poselib.skeletons import Skeleton
-from poselib.typing import FloatArray
+from poselib.typing import BoolArray, FloatArray
 
 Reference = Literal["person", "torso"]
 TORSO = ("left_shoulder", "right_hip")
@@ -146,9 +146,15 @@ def official_pck(
     moved = (found - truth) / (np.array(sides) / _UNITS) + 1
     a, b = (truth[0, skeleton.index(name)] for name in _OFFICIAL_TORSO)
     right = np.linalg.norm(moved, axis=-1) <= threshold * np.linalg.norm(a - b)
-    counts = (truth > 1).all(axis=-1)
+    counts = official_counts(targets)
     rates: FloatArray = (right & counts).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
     return rates
+
+
+def official_counts(targets: ArrayLike) -> BoolArray:
+    """Return whether ``official_pck`` counts a joint in a frame (T, K), by targets (T, K, H, W)."""
+    counts: BoolArray = (_maxima(targets) > 1).all(axis=-1)
+    return counts
 
 
 def _maxima(heatmaps: ArrayLike) -> FloatArray:

@@ -7,18 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from poselib.analysis.threshold_curves import (
     measure_thresholds,
+    official_clip_pck,
     summarize_thresholds,
     threshold_curves,
 )
 from poselib.annotations import AnnotationTable
+from poselib.data.clips import PersonClips
+from poselib.data.crops import crop_person
+from poselib.data.loaders import collate
 from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import AnnotatedBoxes
 from poselib.engine.predict import predict
+from poselib.ops.normalization import normalize
+from poselib.outputs import HeatmapOutputs
 from poselib.skeletons import COCO, POSETRACK18
-from poselib.structures import Poses
+from poselib.structures import Clip, Poses
 from poselib.systems import System, build
 from tests.analysis.clips import CLIPS, poses_of
 
@@ -50,6 +58,37 @@ def curve(curves: pd.DataFrame, part: str, reference: str = "torso") -> list[flo
     return chosen["PCK"].tolist()
 
 
+class Targeted(nn.Module):
+    """Returns the targets of the clips that it is shown, wrists up to ``off`` cells away."""
+
+    def __init__(self, system: System, clips: list[Clip], off: int) -> None:
+        super().__init__()
+        self.system, self.clips, self.off = system, list(clips), off
+
+    def forward(self, images: torch.Tensor) -> HeatmapOutputs:
+        clip = crop_person(self.clips.pop(0), self.system.crop, self.system.crop_rule)
+        batch = collate([clip])
+        assert torch.equal(normalize(batch.images), images)
+        maps = self.system.encode(batch).heatmaps[0].clone()
+        maps[:, WRISTS] = maps[:, WRISTS].roll((self.off, self.off), (2, 3))
+        return HeatmapOutputs(maps, (64, 64))
+
+
+def test_the_published_measure_is_of_the_first_clip_of_each_video() -> None:
+    """Joints are right in the targets themselves, where torsos are longer than what is added."""
+    system = build("jre", CLIPS.skeleton, backbone="hrnet_tiny", height=64, width=64)
+    people = PersonClips(CLIPS, 3)
+    starts = [people.clips.windows[window].start % 6 for window, _ in people.people]
+    firsts = [people[index] for index, start in enumerate(starts) if start == 0]
+    assert len(firsts) == 4 < len(people)
+    for off, wrist in ((0, 1.0), (8, 0.0)):
+        network = Targeted(system, firsts, off)
+        rates = official_clip_pck(replace(system, model=network), CLIPS, frames=3, threshold=1.0)
+        assert not network.clips and rates["elbow"] == 1 and rates["wrist"] == wrist
+    with pytest.raises(ValueError, match="'dekr': a system of one person, with "):
+        official_clip_pck(build("dekr", CLIPS.skeleton, backbone="hrnet_tiny", width=4), CLIPS)
+
+
 def test_a_joint_counts_from_the_threshold_of_its_distance_on(table: AnnotationTable) -> None:
     curves = threshold_curves(table, with_wrists_off(table, 0.21), POSETRACK18, LEVELS)
     assert curve(curves, "wrist") == [0, 0, 100, 100]
@@ -76,7 +115,8 @@ def test_networks_are_measured_in_annotated_boxes(table: AnnotationTable) -> Non
     groups = curves.groupby(["method", "seed"], sort=False)
     assert list(groups.groups) == [("video", 0), ("video", 1), ("image", 0)]
     for (method, seed), part in groups:
-        poses = predict(methods[method][seed], CLIPS, options, boxes=AnnotatedBoxes())
+        each = methods[method][seed]
+        poses = predict(each, CLIPS, options.for_system(each), boxes=AnnotatedBoxes())
         expected = threshold_curves(table, poses, POSETRACK18, LEVELS)
         own = part.drop(columns=["method", "seed"]).reset_index(drop=True)
         pd.testing.assert_frame_equal(own, expected)
