@@ -16,15 +16,13 @@ from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import write_results
 from poselib.engine.evaluate import Evaluation
 from poselib.experiments.comparison import TableResult, scores_of
-from poselib.experiments.own_results import VALIDATION, results_of, show_validation
+from poselib.experiments.own_results import VALIDATION, reasons_of, results_of, show_validation
 from poselib.experiments.runs import list_runs, load_run, save_figure, save_table, start_run
-from poselib.metrics.diagnosis.diagnose import diagnose
 from poselib.metrics.localization_errors import classify_localization, error_rates
 from poselib.papers.catalog import PAPERS
 from poselib.systems.published import PUBLISHED
 
 RUN = "evaluation"
-_EXPLAINED = 0.2  # an AP below it has a reason
 _RECORDED = ("data", "split", "limit", "size", "no_flip", "scales", "detector", "boxes")
 
 
@@ -71,7 +69,6 @@ def measured(
     """
     name = name or Path(model.name).stem
     params = {key: options.get(key) for key in _RECORDED} | {"model": name}
-    low = not found.ap.AP >= _EXPLAINED
     whole = options.get("data_dir") and not options.get("limit")
     data = str(options.get("data")) if whole and options.get("split") != "train" else ""
     return Measured(
@@ -81,7 +78,7 @@ def measured(
         about=f"{len(dataset)} images of {about}" if not options.get("limit") else about,
         evaluation=found,
         errors=_errors(dataset, found, model),
-        reasons=diagnose(found.comparison) if low else (),
+        reasons=reasons_of(found),
         published=_published(name, found, data),
         row=_row(model, name, data, about, found, options),
         params=params,

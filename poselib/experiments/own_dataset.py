@@ -13,6 +13,7 @@ from poselib.data.coco_folder import ALL, CocoPart, find_coco
 from poselib.data.dataset_check import DatasetReport, check_dataset
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import CocoKeypoints
+from poselib.data.readers.json_fields import load_json
 from poselib.ops.io import read_json, write_json
 from poselib.plots.poses import contact_sheet
 from poselib.skeletons import Skeleton, get_skeleton, skeleton_of_categories
@@ -56,6 +57,18 @@ def find_parts(data: str, images: str = "") -> dict[str, CocoPart]:
             f"with --data-dir: {', '.join(DATASETS)}"
         )
     return find_coco(Path(data), Path(images) if images else None)
+
+
+def known_parts(data: OwnData) -> dict[str, CocoPart]:
+    """Return the annotation files in COCO's format of a dataset that was opened by its name."""
+    sets = {"train": data.train, "val": data.val}
+    return {
+        split: CocoPart(
+            images.annotation_file, images.image_folder, load_json(images.annotation_file)
+        )
+        for split, images in sets.items()
+        if isinstance(images, CocoKeypoints)
+    }
 
 
 def skeleton_for(parts: dict[str, CocoPart], given: str = "") -> Skeleton:

@@ -26,6 +26,7 @@ from poselib.engine.training_log import TensorBoard, write_curves
 from poselib.experiments.own_dataset import OwnData, subset
 from poselib.experiments.runs import RunRecord, save_figure
 from poselib.experiments.training import export_system
+from poselib.metrics.diagnosis.diagnose import diagnose
 from poselib.ops.console import interactive, say
 from poselib.papers.preset import Preset
 from poselib.plots.curves import show_training
@@ -38,6 +39,7 @@ from poselib.systems import System
 BEST, VALIDATION = "best.safetensors", "validation.png"
 _VALIDATED = 200  # images, now and then
 _SHOWN = 4
+_EXPLAINED = 0.2  # an AP below it has a reason
 
 
 class BestKeeper:
@@ -145,7 +147,14 @@ def finish_training(
     out = keeper.folder
     best = load_checkpoint(out / BEST).system
     best.model.to(keeper.device)
-    found = evaluate(best, data.val, preset.predict, device=keeper.device, progress=interactive())
+    found = evaluate(
+        best,
+        data.val,
+        preset.predict,
+        device=keeper.device,
+        progress=interactive(),
+        explain=False,
+    )
     scores = found.as_dict()
     counts = {"train_images": len(data.train), "val_images": len(data.val)}
     source = str(data.train.table.source)
@@ -158,10 +167,16 @@ def finish_training(
         if figure is not None:
             save_figure(figure, out / name, chosen, runs=[record])
     record.finish({**scores, "train_seconds": trained.seconds, "steps": trained.steps})
-    return (
-        f"{found}\n{out / BEST}: AP {scores['AP']:.3f} on {data.about}; poses beside the truth in "
+    lines = [str(found), *(f"AP is low: {reason}" for reason in reasons_of(found)), ""]
+    return "\n".join(lines) + (
+        f"{out / BEST}: AP {scores['AP']:.3f} on {data.about}; poses beside the truth in "
         f"{out / VALIDATION}\nposelib predict PHOTOS --model {out} --out poses"
     )
+
+
+def reasons_of(found: Evaluation) -> tuple[str, ...]:
+    """Return likely reasons of a low AP, or of none."""
+    return () if found.ap.AP >= _EXPLAINED else diagnose(found.comparison)
 
 
 def results_of(found: Evaluation, dataset: KeypointImages) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from poselib.engine.checkpoints import BUNDLED, load_checkpoint, stored_keypoint
 from poselib.engine.keypoint_transfer import start_from
 from poselib.experiments.own_dataset import OwnData
 from poselib.experiments.training import init_system
+from poselib.models.hrnet import HRNetTrunk
 from poselib.papers.own_data import TINY, Wishes, own_preset, usual_options
 from poselib.papers.preset import Options, Preset
 from poselib.skeletons import Skeleton
@@ -89,11 +90,14 @@ def start_system(start: Start, preset: Preset, skeleton: Skeleton, seed: int) ->
     if start.source is not None:
         return system, f"start: {start.about}: {start_from(system, start.source)}"
     if bundled:
+        known = f"start: {BUNDLED.stem!r}, of synthetic people"
         try:
-            kept = start_from(system, load_checkpoint().system)
-        except ValueError:
-            return system, "start: new weights"
-        return system, f"start: {BUNDLED.stem!r}, of synthetic people: {kept}"
+            return system, f"{known}: {start_from(system, load_checkpoint().system)}"
+        except ValueError:  # a light network has some of its layers, and others none
+            if not isinstance(system.model, HRNetTrunk):
+                return system, "start: new weights"
+        system = init_system(preset, skeleton, seed, start.name, pretrained=None, **start.options)
+        return system, f"{known}: the backbone"
     if usual:
         pretrained = preset.pretrained
     return system, f"start: backbone {pretrained}" if pretrained else "start: new weights"

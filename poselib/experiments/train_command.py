@@ -148,11 +148,13 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
     """
     from poselib.experiments import own_dataset as own
 
+    known = None
     if chosen["data_dir"]:
-        say(f"open {chosen['data']} in {chosen['data_dir']}")
-        return own.open_known(chosen["data"], chosen["data_dir"])
-    parts = own.find_parts(chosen["data"], chosen["images"])
-    skeleton = own.skeleton_for(parts, chosen["skeleton"])
+        known = own.open_known(chosen["data"], chosen["data_dir"])
+        parts, skeleton = own.known_parts(known), known.train.skeleton
+    else:
+        parts = own.find_parts(chosen["data"], chosen["images"])
+        skeleton = own.skeleton_for(parts, chosen["skeleton"])
     reports = own.check_parts(parts, skeleton)
     path = own.write_check(reports, out)
     say("\n".join(map(str, reports)))
@@ -162,7 +164,7 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
             f"{chosen['data']}: {len(fatal)} kinds of faults must be mended first, the first: "
             f"{fatal[0]}; all are in {path}"
         )
-    data = own.open_own(parts, skeleton, chosen["seed"])
+    data = known or own.open_own(parts, skeleton, chosen["seed"])
     own.draw_annotated(data.train, out / own.ANNOTATED)
     return data
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,24 @@ def test_weights_of_other_keypoints_are_taken_over_by_name(
     assert status == 0 and "head of 17 keypoints: left_shoulder" in said
     assert "nose, left_eye, right_eye, left_ear, right_ear new" in said
     assert load_checkpoint(tmp_path / "a" / "best.safetensors").system.options["deconv_blocks"] == 1
+
+
+@pytest.mark.slow
+def test_a_known_dataset_is_checked_too_and_trains_another_system(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "coco"
+    (data / "annotations").mkdir(parents=True)
+    for part in ("train2017", "val2017"):
+        shutil.copytree(folder / "images", data / part)
+        name = f"person_keypoints_{part}.json"
+        shutil.copy(folder / "annotations.json", data / "annotations" / name)
+    options = ("--data", "coco", "--data-dir", data, "--system", "dekr", *SHORT)
+    status, said, error = train(capsys, tmp_path / "out", *options)
+    assert (status, error) == (0, "") and said.count("no fault found") == 2
+    assert "kept 222 of 344 tensors; the heads are new" in said and "AP is low: " in said
+    assert f"validation on 12 images of {data}" in said
+    assert load_checkpoint(tmp_path / "out" / "best.safetensors").system.name == "dekr"
 
 
 @pytest.mark.parametrize(
