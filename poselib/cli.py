@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   poselib predict street.jpg --out poses
+  poselib predict photos/ --model dekr_w32_coco --out poses
   poselib predict photos/ "more/*.png" --model runs/x --out poses --size 512
   poselib predict photos/ --out poses --batch-size 8 --scales 0.5 1 2 --device cuda
   poselib predict clip.mp4 --out poses --smooth one-euro
@@ -63,6 +64,8 @@ _COUNTS = ("threads", "repeats", "processes", "count", "clips")
 _FILES = {
     "train": "poselib.experiments.train_command",
     "evaluate": "poselib.experiments.evaluate_command",
+    "weights": "poselib.engine.weights.command",
+    "decode": "poselib.engine.decode_command",
 }
 
 
@@ -110,7 +113,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"poselib {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_predict(commands)
-    _add_decode(commands)
     _add_synthetic(commands)
     for name, module in _FILES.items():
         file = importlib.import_module(module)
@@ -138,7 +140,7 @@ def _add_predict(commands: Commands) -> None:
     explained = "image and video files, folders or quoted patterns"
     add("images", nargs="+", metavar="IMAGE", help=explained)
     add("--out", required=True, metavar="FOLDER", help="receives images, videos and JSON")
-    explained = "its name, file or the folder of a training; default: the bundled model"
+    explained = "name, file, hf:OWNER/NAME or folder of a training; default: the bundled model"
     add("--model", "--checkpoint", dest="checkpoint", metavar="MODEL", help=explained)
     add("--size", type=int, metavar="PX", help="short side; default: that of the training")
     add("--no-flip", action="store_true", help="do not average with the mirrored image")
@@ -159,13 +161,6 @@ def _add_predict(commands: Commands) -> None:
     of_people.add_argument("--boxes", metavar="FILE", help=explained)
     explained = "poses of a video over time (default: not at all)"
     add("--smooth", choices=("one-euro", "savgol"), help=explained)
-
-
-def _add_decode(commands: Commands) -> None:
-    from poselib.engine.decode_command import DESCRIPTION, add_options
-
-    summary = "group the keypoints of stored maps into people"
-    add_options(_command(commands, "decode", _decode, summary, DESCRIPTION).add_argument)
 
 
 def _add_synthetic(commands: Commands) -> None:
@@ -223,6 +218,7 @@ def _predict(arguments: argparse.Namespace) -> str:
             progress=interactive(),
         )
         summary.append(f"{source.name}: {found}")
+    _tell_of_photographs(arguments, model, [*paths, *videos])
     return "\n".join(summary)
 
 
@@ -257,10 +253,17 @@ def _model(
     return model
 
 
-def _decode(arguments: argparse.Namespace) -> str:
-    from poselib.engine.decode_command import decode
+def _tell_of_photographs(
+    arguments: argparse.Namespace, model: Predictor, inputs: Sequence[Path]
+) -> None:
+    """Say that the bundled model is not for photographs, where none was named for them."""
+    from poselib.data.synthetic.export import is_rendered
+    from poselib.engine.weights.open import PHOTOGRAPHS
 
-    return decode(arguments)
+    option = "model" if model.detector is None else "detector"
+    named = arguments.checkpoint if option == "model" else arguments.detector
+    if named is None and not all(map(is_rendered, inputs)):
+        complain(f"poselib predict: {PHOTOGRAPHS}: --{option} dekr_w32_coco")
 
 
 def _synthetic(arguments: argparse.Namespace) -> str:

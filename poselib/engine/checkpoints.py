@@ -26,6 +26,10 @@ MODELS = {BUNDLED.stem: BUNDLED}
 _OLD_FIELDS = {"switches": "options", "size": "input_size"}
 
 
+class BareWeightsError(ValueError):
+    """A file holds weights without the description of a system."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A system read from a file.
@@ -209,7 +213,7 @@ def _read(path: Path) -> Stored:
         }
         return description, state["average"] or state["model"]
     if "poselib" not in (metadata or {}):
-        raise ValueError(
+        raise BareWeightsError(
             f"{path}: holds no description of a system; write it with save_system, or read "
             f"official weights with poselib.models.pretrained.load_official"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from poselib.ops.io import check_output
 
+SUMMARY = "group the keypoints of stored maps into people"
 DESCRIPTION = """Group the keypoints of stored maps into people.
 
 MAPS is an npz file of NumPy with two arrays, from whatever network: heatmaps (K, H, W) and tags
@@ -33,7 +34,7 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--repeats", type=int, default=5, metavar="N", help="that are timed (default 5)")
 
 
-def decode(arguments: argparse.Namespace) -> str:
+def run(arguments: argparse.Namespace) -> str:
     """Decode stored maps, write the poses; return the times as JSON."""
     from poselib.decoders.associative import AssociativeOptions
     from poselib.engine.decode_maps import decode_stages, read_maps, write_poses

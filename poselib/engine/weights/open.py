@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from poselib.data.synthetic.export import is_rendered
-from poselib.engine.checkpoints import BUNDLED, MODELS, Checkpoint, load_checkpoint
+from poselib.engine.checkpoints import (
+    BUNDLED,
+    MODELS,
+    BareWeightsError,
+    Checkpoint,
+    load_checkpoint,
+)
 from poselib.engine.train import TrainResult
 from poselib.engine.weights.download import cache_folder, check_file, download
 from poselib.models.pretrained import load_official_weights, read_weights
@@ -65,7 +71,8 @@ def load_model(name: str) -> Checkpoint:
     Args:
         name: of a model that comes with poselib or of published weights (``PUBLISHED``), which are
             downloaded at their first use; ``"hf:OWNER/NAME"``, with ``@REVISION`` if wanted, of
-            Hugging Face's hub; or a file or folder as ``load_checkpoint`` reads it.
+            Hugging Face's hub; a file or folder as ``load_checkpoint`` reads it; or a file of
+            weights that others published, if what it holds tells all that is needed.
 
     Raises:
         FileNotFoundError: there is no such file, or a download failed.
@@ -82,7 +89,12 @@ def load_model(name: str) -> Checkpoint:
     path = Path(name)
     if name == path.stem and not path.exists():
         raise ValueError(_unknown(name))
-    return load_checkpoint(path)
+    try:
+        return load_checkpoint(path)
+    except BareWeightsError:
+        from poselib.engine.weights.importing import import_weights
+
+        return import_weights(path)[0]
 
 
 def load_published(
