@@ -127,7 +127,9 @@ def _completed(
     names = sorted(
         named.values(), key=lambda name: first.index(name) if name in first else len(first)
     )
-    unknown = (*(["skeleton"] if len(names) != 1 and network.system else []), *network.hidden)
+    # mmpose published maps of tags in two frames, their authors in one.
+    hidden = () if (source, network.system) == ("official", "hae") else network.hidden
+    unknown = (*(["skeleton"] if len(names) != 1 and network.system else []), *hidden)
     return Recognized(
         *(source, network.family, network.keypoints, network.system, options),
         *(tuple(names), None, False, unknown),

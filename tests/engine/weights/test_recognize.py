@@ -103,6 +103,7 @@ def test_files_of_the_authors_are_told(
     assert (found.source, found.family, found.keypoints) == ("official", family, keypoints)
     if found.system != "hae":
         assert found.options["frame"] == "index"
+    assert found.unknown == (() if keypoints == 17 else ("skeleton",))
 
 
 SMALL: Shapes = {
