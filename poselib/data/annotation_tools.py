@@ -142,7 +142,8 @@ def read_label_studio(export: Path, document: Entry) -> Entry:
         for person in _people(entries(done[-1].get("result"), where), category, image, where):
             ids = {"image_id": image["id"], "category_id": category["id"]}
             people.append({"id": len(people) + 1, **ids, **person})
-    return {"images": images, "annotations": people, "categories": [category]}
+    info = document.get("info", {})
+    return {"info": info, "images": images, "annotations": people, "categories": [category]}
 
 
 def _category(document: Entry) -> Entry:

@@ -40,7 +40,9 @@ def find_coco(place: Path, images: Path | None = None) -> dict[str, CocoPart]:
 
     Args:
         place: the folder of a dataset, or one annotation file.
-        images: the folder of images; by default the one that has most of the listed names.
+        images: the folder of images; by default the one that ``info.images`` names, as predictions
+            do, whose own folder has pictures of the same names, or the one that has most of the
+            listed names.
 
     Returns:
         The parts by name, ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
@@ -128,6 +130,10 @@ def _part(path: Path, content: Any, homes: Sequence[Path], images: Path | None) 
         if not images.is_dir():
             raise FileNotFoundError(f"image folder {images} does not exist")
         return CocoPart(path, images, content)
+    info = content.get("info")
+    stated = info.get("images") if isinstance(info, dict) else None
+    if isinstance(stated, str) and Path(stated).is_dir():
+        return CocoPart(path, Path(stated), content)
     step = max(1, len(names) // _TRIED)
     return CocoPart(path, _image_folder(path, homes, names[::step][:_TRIED]), content)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -52,6 +53,20 @@ def test_files_and_images_are_found_by_what_they_hold(
         assert part.annotations == tmp_path / name and part.images == tmp_path / images
     single = find_coco(tmp_path / next(iter(files)))
     assert set(single) == {ALL} and single[ALL].images.is_dir()
+
+
+def test_images_of_predictions_are_not_the_drawings_beside_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    content = json.loads((folder / "annotations.json").read_text())
+    content["info"] = {"images": str(folder / "images")}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    for path in (folder / "images").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert find_coco(tmp_path)[ALL].images == folder / "images"
+    content["info"] = {"images": str(folder / "gone")}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    assert find_coco(tmp_path)[ALL].images == tmp_path
 
 
 def test_what_is_no_dataset_is_refused(folder: Path, tmp_path: Path) -> None:
