@@ -79,12 +79,12 @@ class AdaptiveBlock(nn.Module):
         batch, channels, height, width = x.shape
         maps = x.view(batch * self.branches, -1, height, width)
         # x and y stay in planes of their own, as they were made: pairs would take a copy
-        grid = self._grid(x).view(len(maps), 2, 9 * height, width).permute(0, 2, 3, 1)
+        grid = self._grid(x).view(-1, 2, 9 * height, width).permute(0, 2, 3, 1)
         kernels = self.conv.weight.reshape(self.branches, channels // self.branches, -1)
-        parts = zip(
-            *(t.split(_together(maps)) for t in (maps, grid, kernels.repeat(batch, 1, 1))),
-            strict=True,
-        )
+        inputs = maps, grid, kernels.repeat(batch, 1, 1)
+        if torch.compiler.is_exporting():  # to a graph of any number of maps, which has no parts
+            return _sampled_convolution(*inputs).view(x.shape)
+        parts = zip(*(t.split(_together(maps)) for t in inputs), strict=True)
         return torch.cat([_sampled_convolution(*part) for part in parts]).view(x.shape)
 
     def _grid(self, x: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def _together(maps: Tensor) -> int:
 def _sampled_convolution(maps: Tensor, grid: Tensor, kernels: Tensor) -> Tensor:
     """Convolve (n, C, h, w) with kernels (n, C, 9C) where a grid (n, 9h, w, 2) has the taps."""
     samples = F.grid_sample(maps.to(grid.dtype), grid, align_corners=False).to(maps.dtype)
-    return kernels @ samples.view(len(maps), -1, maps[0, 0].numel())
+    return kernels @ samples.view(maps.shape[0], -1, maps[0, 0].numel())
 
 
 def _affine_layer(branches: int, width: int, start: Start) -> nn.Conv2d:

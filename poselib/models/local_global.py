@@ -58,7 +58,7 @@ class MessagePassing(nn.Sequential):
 
     def forward(self, context: Tensor) -> Tensor:
         """Map (n, K * D, r, r) to (n, K, r, r); no poses make none."""
-        if not len(context):
+        if not context.shape[0]:
             return context.new_zeros((0, self.keypoints, *context.shape[2:]))
         attraction: Tensor = super().forward(context)
         return attraction

@@ -86,7 +86,8 @@ def highest_cells(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Return the highest cell of each map, (B, K, 2) int64 (column, row), and its value (B, K)."""
     values, index = maps.flatten(2).max(dim=-1)
     width = maps.shape[-1]
-    return torch.stack([index % width, index.div(width, rounding_mode="floor")], dim=-1), values
+    row = index.div(width, rounding_mode="floor")
+    return torch.stack([index - row * width, row], dim=-1), values
 
 
 def check_kernel(kernel: int, name: str = "kernel") -> None:
