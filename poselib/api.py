@@ -26,6 +26,7 @@ from poselib.data.image_folder import ImageLike, Images, as_samples
 from poselib.data.image_io import image_size
 from poselib.data.video_files import Video, is_video_file, open_video
 from poselib.engine.device import get_device
+from poselib.engine.export.write import export_system
 from poselib.engine.followed_boxes import FollowOptions
 from poselib.engine.image_stream import FrameStream, ImageStream, follow
 from poselib.engine.inference import PredictOptions, check_image_sizes
@@ -166,6 +167,10 @@ class Predictor:
             return draw(pixels, found, self.skeleton, titles or drawn)
         return draw(pixels[0], found[0], self.skeleton, title=title or drawn[0])
 
+    def export(self, path: str | Path, uint8: bool = False) -> list[Path]:
+        """Write ONNX files, which ``load`` reads; see ``engine.export.write.export_system``."""
+        return [each.path for each in export_system(self.system, path, uint8, self.provenance)]
+
     def stream(
         self, video: Video | None = None, follow: FollowOptions | None = None
     ) -> FrameStream:
@@ -179,9 +184,8 @@ class Predictor:
             return ImageStream(self, self.skeleton)
         shown: dict[str, Any] = {"options": self.options, "device": self.device}
         people = self._people(range(0 if video is None else video.frames))
-        if self.boxes is None:
-            return PoseStream(self.system, people, follow=follow, **shown)
-        return PoseStream(self.system, boxes=people, **shown)
+        shown |= {"detector": people, "follow": follow} if self.boxes is None else {"boxes": people}
+        return PoseStream(self.system, **shown)
 
     def save_pretrained(self, folder: str | Path, **card: Any) -> Path:
         """Write the model as a folder that Hugging Face's hub takes: weights and a model card.
@@ -263,8 +267,8 @@ def load(
     Args:
         source: the name of published weights such as ``"dekr_w32_coco"``, downloaded at their
             first use (``poselib weights list`` shows all); ``"hf:OWNER/NAME"`` of Hugging Face's
-            hub; a checkpoint file (``.safetensors``, or the ``checkpoint.pt`` of a training), a
-            folder that holds one, a ``System``, or what ``train`` returned. By default
+            hub; a checkpoint file (``.safetensors``, ``.onnx``, or the ``checkpoint.pt`` of a
+            training), a folder that holds one, a ``System``, or what ``train`` returned. By default
             ``"hae_tiny_synthetic"``, which comes with poselib and knows synthetic images alone.
         size: px to which the short side of images is resized; by default that of the training.
         flip: average with the outputs of the mirrored image.

@@ -66,6 +66,7 @@ _FILES = {
     "evaluate": "poselib.experiments.evaluate_command",
     "weights": "poselib.engine.weights.command",
     "decode": "poselib.engine.decode_command",
+    "export": "poselib.engine.export.command",
 }
 
 

@@ -50,7 +50,7 @@ def pinned(name: str) -> str:
 def test_names() -> None:
     assert PROJECT["project"]["name"] != "poselib"  # taken by an unrelated package
     assert PROJECT["project"]["scripts"] == {"poselib": "poselib.cli:main"}
-    assert set(EXTRAS) == {"notebooks", "test", "dev", "docs", "video", "tensorboard"}
+    assert set(EXTRAS) == {"notebooks", "test", "dev", "docs", "video", "tensorboard", "export"}
 
 
 def test_every_constraint_is_one_exact_version() -> None:

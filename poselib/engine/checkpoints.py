@@ -12,7 +12,9 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from poselib.engine.export.network import ExportedNetwork, read_exported
 from poselib.engine.old_options import with_current_names
+from poselib.ops.file_kinds import HEAD, is_onnx
 from poselib.ops.io import atomic_write, check_output, visible_files
 from poselib.ops.weights_io import fit_report, read_stored
 from poselib.skeletons import Skeleton, checked_name, from_stored, stored_form
@@ -55,8 +57,22 @@ def save_system(path: Path, system: System, *, provenance: dict[str, Any] | None
         ValueError: as ``check_target``, or the skeleton has the name of another.
     """
     check_target(path)
-    checked_name(system.skeleton, str(path))
-    description = {
+    description = description_of(system, str(path), provenance)
+    weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
+    with atomic_write(Path(path)) as temporary:
+        save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
+
+
+def description_of(
+    system: System, name: str, provenance: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a file holds of a system besides its weights, as JSON can hold it.
+
+    Raises:
+        ValueError: the skeleton has the name of another; the message begins with ``name``.
+    """
+    checked_name(system.skeleton, name)
+    return {
         "system": system.name,
         "skeleton": stored_form(system.skeleton),
         "keypoints": list(system.skeleton.keypoints),
@@ -65,9 +81,6 @@ def save_system(path: Path, system: System, *, provenance: dict[str, Any] | None
         "multiple": system.multiple,
         "provenance": provenance or {},
     }
-    weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
-    with atomic_write(Path(path)) as temporary:
-        save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
 
 
 def check_target(path: Path) -> None:
@@ -83,11 +96,11 @@ def check_target(path: Path) -> None:
 
 
 def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) -> Checkpoint:
-    """Build a system from a file that ``save_system`` or a training wrote.
+    """Build a system from a file that ``save_system``, a training or an export wrote.
 
     Args:
-        path: ``.safetensors``, or the ``checkpoint.pt`` of a training, or a folder that holds one;
-            the bundled system if not given.
+        path: ``.safetensors``, or the ``checkpoint.pt`` of a training, or ``.onnx``, or a folder
+            that holds one; the bundled system if not given.
         skeleton: if given, the checkpoint must be for this one.
 
     Raises:
@@ -115,11 +128,14 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
             f"{path}: trained for skeleton {stored.name!r} with {len(stored)} keypoints, but "
             f"{skeleton.name!r} with {len(skeleton)} was expected"
         )
+    provenance = description.get("provenance", {})
+    if isinstance(weights, ExportedNetwork):
+        return Checkpoint(replace(system, model=weights), provenance)
     if report := fit_report(system.model.state_dict(), weights):
         raise ValueError(f"{path}: weights do not fit system {system.name!r}: {report}")
     system.model.load_state_dict(weights)
     system.model.eval()
-    return Checkpoint(system, description.get("provenance", {}))
+    return Checkpoint(system, provenance)
 
 
 def stored_keypoints(path: Path) -> tuple[str, ...]:
@@ -128,21 +144,24 @@ def stored_keypoints(path: Path) -> tuple[str, ...]:
     Raises:
         ValueError: the file cannot be read.
     """
-    content, metadata = read_stored(path)
-    if _training(content) is None and "poselib" not in (metadata or {}):
-        return ()
+    if not _is_exported(path):
+        content, metadata = read_stored(path)
+        if _training(content) is None and "poselib" not in (metadata or {}):
+            return ()
     return _stored_skeleton(_read(path)[0]).keypoints
 
 
 def _checkpoint_in(folder: Path) -> Path:
-    """Return the one system that was saved in a folder, else the checkpoint of its training."""
+    """Return the one system in a folder: saved, or else of a training, or else exported."""
     found = visible_files(folder, "*.safetensors") or visible_files(folder, "*.pt")
+    if not found:  # the files of parts have two suffixes
+        found = [path for path in visible_files(folder, "*.onnx") if len(path.suffixes) == 1]
     if len(found) != 1:
         names = [path.name for path in found or sorted(folder.iterdir())]
         listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         raise ValueError(
-            f"folder {folder} holds {len(found) or 'no'} checkpoints; give a .safetensors or .pt "
-            f"file; it holds {listed or 'nothing'}"
+            f"folder {folder} holds {len(found) or 'no'} checkpoints; give a .safetensors, .pt or "
+            f".onnx file; it holds {listed or 'nothing'}"
         )
     return found[0]
 
@@ -197,11 +216,18 @@ def _stored_skeleton(description: dict[str, Any]) -> Skeleton:
     return skeleton
 
 
-Stored = tuple[dict[str, Any], dict[str, Tensor]]
+Stored = tuple[dict[str, Any], dict[str, Tensor] | ExportedNetwork]
+
+
+def _is_exported(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_onnx(file.read(HEAD))
 
 
 def _read(path: Path) -> Stored:
-    """Return the description and the weights of a system, from a file of either kind."""
+    """Return the description and the weights, or the network, of a system in a file of any kind."""
+    if _is_exported(path):
+        return read_exported(path)
     content, metadata = read_stored(path)
     if metadata is None and (state := _training(content)):
         options = dict(state["system"])

@@ -138,7 +138,9 @@ class SplitConv1x1(nn.Sequential):
         convolution, *after = self
         weight = cast(Tensor, convolution.weight)
         weights = weight.split([m.shape[1] for m in maps], dim=1)
-        first, *others = (F.conv2d(m, part) for m, part in zip(maps, weights, strict=True))
+        # a folded one has a bias, which is added once
+        biases = [cast(Tensor | None, convolution.bias), *[None] * (len(maps) - 1)]
+        first, *others = map(F.conv2d, maps, weights, biases)
         for other in others:
             first += F.interpolate(other, size=first.shape[2:], mode="bilinear")
         for layer in after:

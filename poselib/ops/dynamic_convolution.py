@@ -50,7 +50,26 @@ def correlate_each(maps: Tensor, kernels: Tensor) -> Tensor:
     Returns:
         (n, C, h, w) float.
     """
+    if torch.compiler.is_exporting():
+        return _sum_of_shifted(maps, kernels)
     return _CorrelateEach.apply(maps, kernels)
+
+
+def _sum_of_shifted(maps: Tensor, kernels: Tensor) -> Tensor:
+    """Correlate maps cell by cell of the kernels.
+
+    A graph that is exported states how many groups a convolution has, and cannot have as many as
+    there are maps.
+    """
+    rows, columns = _half(kernels)
+    padded = F.pad(maps, (columns, columns, rows, rows))
+    height, width = maps.shape[-2:]
+    total = torch.zeros_like(maps)
+    for row in range(kernels.shape[-2]):
+        for column in range(kernels.shape[-1]):
+            shifted = padded[..., row : row + height, column : column + width]
+            total = total + shifted * kernels[..., row, column, None, None]
+    return total
 
 
 class _CorrelateEach(torch.autograd.Function):

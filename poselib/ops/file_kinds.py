@@ -14,6 +14,8 @@ _STARTS = (
     (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
     (b"Rar!", "a RAR archive; unpack it first"),
 )
+# Tags of the fields that may follow the first in an ONNX model: its producer, graph, operators ...
+_ONNX_FIELDS = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free")  # one of them begins an MP4
 _PICTURES = (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"avif", b"avis")  # brands of its kin
 # Matroska and WebM, Windows Media, MPEG streams and Flash
@@ -63,6 +65,11 @@ def _is_video(head: bytes) -> bool:
     if head[4:8] in _BOXES:
         return head[8:12] not in _PICTURES
     return head.startswith(_VIDEOS) or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
+
+
+def is_onnx(head: bytes) -> bool:
+    """Whether a file that begins so is an ONNX model: its first field is the format's version."""
+    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x80 and head[2] in _ONNX_FIELDS
 
 
 def stated_bytes(path: Path) -> int:

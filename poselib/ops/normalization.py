@@ -28,3 +28,9 @@ def normalize(images: Tensor) -> Tensor:
     mean = torch.tensor(MEAN, device=images.device).mul_(255).view(1, 3, 1, 1)
     scale = torch.tensor(STD, device=images.device).mul_(255).reciprocal_().view(1, 3, 1, 1)
     return images.float().sub_(mean).mul_(scale)
+
+
+def pixels(images: Tensor) -> Tensor:
+    """Return the images (B, 3, H, W) uint8 that ``normalize`` was given."""
+    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return images.mul(std).add_(mean).mul_(255).round_().clamp_(0, 255).to(torch.uint8)

@@ -12,6 +12,8 @@ from poselib.engine.complexity import complexity
 from poselib.models.folding import fold
 from poselib.models.heatmap import HeatmapNetwork
 from poselib.models.pose_refinement import PoseRefinementNetwork
+from poselib.models.regression import SplitConv1x1
+from poselib.models.residual import conv_norm
 from tests.models.test_pose_propagation import OPTIONS, clips, network, stream
 
 torch.set_num_threads(1)
@@ -63,6 +65,15 @@ def test_a_network_of_image_and_pose_gives_the_same() -> None:
     model = livened(PoseRefinementNetwork(3, depth=18))
     given = torch.randn(2, 3, 64, 64), 64 * torch.rand(2, 3, 3)
     assert_close(fold(model)(*given).heatmaps, model(*given).heatmaps)
+
+
+@torch.no_grad()
+def test_maps_of_several_resolutions_give_the_same() -> None:
+    layer = livened(SplitConv1x1(*conv_norm(12, 5, kernel=1)))
+    maps = [torch.randn(2, 4, 8, 8), torch.randn(2, 8, 4, 4)]
+    folded = fold(layer)
+    assert count(folded, nn.BatchNorm2d) == 0
+    assert_close(folded(maps), layer(maps))
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""Systems as ONNX graphs: written, and run by onnxruntime as any other system."""

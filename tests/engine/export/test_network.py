@@ -1,0 +1,154 @@
+"""Files that are refused, each in a sentence, and what an exported network cannot do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+import poselib
+from poselib.engine.checkpoints import load_checkpoint, save_system, stored_keypoints
+from poselib.engine.export.write import export_system
+from poselib.engine.train import train
+from poselib.skeletons import COCO
+from tests.engine.export.micro_systems import micro_system
+from tests.engine.factories import RECIPE, scenes
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds ``model.onnx`` and ``model.attraction.onnx``."""
+    folder = tmp_path_factory.mktemp("exported")
+    export_system(micro_system("logocap"), folder, provenance={"seed": 7})
+    return folder
+
+
+@pytest.fixture
+def model(folder: Path, tmp_path: Path) -> Path:
+    """The file of a copy of them."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "model.onnx"
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def as_page(path: Path) -> None:
+    path.write_text("<!doctype html><p>Quota exceeded")
+
+
+def as_foreign(path: Path) -> None:
+    shown = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
+    given = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [shown], [given])
+    opsets = [helper.make_opsetid("", 18)]
+    made = helper.make_model(graph, producer_name="a toolbox", opset_imports=opsets, ir_version=10)
+    onnx.save(made, path)
+
+
+def of_the_future(path: Path) -> None:
+    made = onnx.load(path)
+    made.opset_import[0].version = 99
+    onnx.save(made, path)
+
+
+def without_weights(path: Path) -> None:
+    data = {"save_as_external_data": True, "location": "weights.data", "size_threshold": 0}
+    onnx.save(onnx.load(path), path, **data)
+    (path.parent / "weights.data").unlink()
+
+
+def without_part(path: Path) -> None:
+    (path.parent / "model.attraction.onnx").unlink()
+
+
+def with_part_of_another(path: Path) -> None:
+    export_system(micro_system("logocap", seed=1), path.parent / "other.onnx")
+    (path.parent / "other.attraction.onnx").replace(path.parent / "model.attraction.onnx")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (cut, "an ONNX file that is incomplete or damaged"),
+        (as_page, "a web page"),
+        (as_foreign, r"not exported by poselib but another ONNX graph of a toolbox.* x \(n, 3\)"),
+        (of_the_future, "onnxruntime cannot run here: .*opset"),
+        (without_weights, "its weights are in another file, which is absent"),
+        (without_part, "model.attraction.onnx, which belongs to it, is not there"),
+        (with_part_of_another, "model.attraction.onnx: of another export than model.onnx"),
+    ],
+)
+def test_a_file_that_is_not_whole_is_refused(
+    model: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(model)
+    with pytest.raises((ValueError, FileNotFoundError), match=reason) as refused:
+        poselib.load(model)
+    assert str(model.parent) in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_the_file_of_a_part_is_no_model(model: Path) -> None:
+    with pytest.raises(ValueError, match="this is the part 'attraction' of a model"):
+        poselib.load(model.with_name("model.attraction.onnx"))
+
+
+def test_files_are_known_by_their_content_and_found_in_a_folder(model: Path) -> None:
+    assert load_checkpoint(model.parent).provenance == {"seed": 7}
+    assert stored_keypoints(model) == COCO.keypoints
+    for path in list(model.parent.iterdir()):
+        path.rename(path.with_name(path.name.replace("model", "net")))
+    renamed = model.with_name("net.onnx")
+    assert load_checkpoint(renamed).system.name == "logocap"
+    other = shutil.copy(renamed, renamed.with_name("net.bin"))
+    shutil.copy(renamed.with_name("net.attraction.onnx"), renamed.with_name("net.attraction.bin"))
+    assert load_checkpoint(Path(other)).system.name == "logocap"
+
+
+def test_onnxruntime_is_asked_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ValueError, match=r"pip install 'poselib-research\[export\]'"):
+        poselib.load(model)
+
+
+def test_it_is_neither_trained_nor_saved_nor_exported_again(model: Path) -> None:
+    system = load_checkpoint(model).system
+    with pytest.raises(ValueError, match="an exported network"):
+        train(system, scenes(4), RECIPE, model.with_name("run"))
+    with pytest.raises(ValueError, match="exported network stay in its files"):
+        save_system(model.with_suffix(".safetensors"), system)
+    with pytest.raises(ValueError, match="is exported already, in"):
+        export_system(system, model.with_name("again.onnx"))
+
+
+def test_where_a_system_cannot_be_exported_to_is_said_first(tmp_path: Path) -> None:
+    system = micro_system("hae")
+    with pytest.raises(ValueError, match=r"a system is exported as \.onnx, or into a folder"):
+        export_system(system, tmp_path / "model.pt")
+    (tmp_path / "a.onnx").write_text("")
+    with pytest.raises(ValueError, match="is not a folder"):
+        export_system(system, tmp_path / "a.onnx" / "model.onnx")
+
+
+def test_copies_share_the_sessions_and_threads_have_their_own(model: Path) -> None:
+    network = load_checkpoint(model).system.model
+    images = torch.randn(1, 3, 16, 16)
+    expected = network(images).heatmaps
+    assert copy.deepcopy(network).sessions[""] is network.sessions[""]  # type: ignore[index, union-attr]
+    torch.testing.assert_close(pickle.loads(pickle.dumps(network))(images).heatmaps, expected)
+    torch.set_num_threads(2)
+    try:
+        torch.testing.assert_close(network(images).heatmaps, expected)
+    finally:
+        torch.set_num_threads(1)
