@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from poselib.data.boxes import match_boxes
+from poselib.engine.inference import check_whole
 from poselib.engine.person_boxes import BoxSource, PersonBoxes, boxes_around
 from poselib.engine.person_stream import distinct_poses
 from poselib.structures import Poses, Sample
@@ -37,10 +38,7 @@ class FollowOptions:
     growth: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("every", "patience"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"{name} must be 1 or more and whole, not {value!r}")
+        check_whole(self, "every", "patience")
         for name in ("min_score", "growth"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")

@@ -60,10 +60,8 @@ class PredictOptions:
     renew: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("size", "multiple", "batch_size", "renew"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"{name} must be 1 or more and whole, not {value!r}")
+        names = ("size", "multiple", "batch_size", "renew")
+        check_whole(self, *(name for name in names if getattr(self, name) is not None))
         if 1.0 not in self.scales or not all(0 < s < math.inf for s in self.scales):
             raise ValueError(f"scales must be positive and include 1, not {self.scales}")
 
@@ -92,6 +90,14 @@ class PredictOptions:
     def multiple_for(self, system: System) -> int:
         """Return the px to a multiple of which images are padded for a system."""
         return self.multiple or system.multiple
+
+
+def check_whole(options: object, *names: str) -> None:
+    """Raise ValueError if one of these options is no whole number from 1 on."""
+    for name in names:
+        value = getattr(options, name)
+        if not (isinstance(value, int | np.integer) and value >= 1):
+            raise ValueError(f"{name} must be 1 or more and whole, not {value!r}")
 
 
 @torch.no_grad()
