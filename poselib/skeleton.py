@@ -90,7 +90,7 @@ class Skeleton:
         """K times ``"left"``, ``"right"`` or ``"center"``: by flip pair, else by name."""
         side = {name: split_side(name)[0] for name in self.keypoints}
         for a, b in self.flip_pairs:
-            if side[a] == side[b] or "center" in (side[a], side[b]):
+            if {side[a], side[b]} != {"left", "right"}:
                 side[a], side[b] = "left", "right"
         return tuple(side[name] for name in self.keypoints)
 
@@ -239,12 +239,12 @@ class Skeleton:
         ]
         lines = [
             f"{self.name}: {len(self)} keypoints, {len(self.limbs)} limbs",
-            f"flip pairs: {pairs}; without a partner: {', '.join(alone) or 'none'}",
+            f"flip pairs: {pairs}; without a partner: {listed(alone, '') or 'none'}",
         ]
         if lonely := self.one_sided:
             lines.append(f"one side alone, which is almost certainly wrong: {', '.join(lonely)}")
         if assumed:
             lines.append(
-                f"sigma {MEAN_SIGMA}, the mean of COCO's, as none is known: {', '.join(assumed)}"
+                f"sigma {MEAN_SIGMA}, the mean of COCO's, as none is known: {listed(assumed, '')}"
             )
         return "\n".join(lines)

@@ -64,7 +64,8 @@ def read_category(
         named = [entry.get("name") for entry in listed if entry.get("keypoints")]
         wanted = f"{category!r} with keypoints" if category else "one with keypoints"
         found = f"those with keypoints are {_short(named)}" if named else "none has keypoints"
-        raise ValueError(f"{where}: categories: expected {wanted}; {found}")
+        several = "" if category or not named else "; choose one by Skeleton.from_coco and category"
+        raise ValueError(f"{where}: categories: expected {wanted}; {found}{several}")
     first, here = chosen[0], f"{where}: categories: {_short(chosen[0].get('name'))}"
     fields = {"name": first.get("name", "unnamed"), "keypoints": first["keypoints"]}
     names = _names(fields["keypoints"], f"{here}: keypoints")
@@ -226,10 +227,10 @@ def _short(value: object) -> str:
     return "nothing" if value is None else reprlib.repr(value)
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], quote: str = "'") -> str:
     """Return names as messages show them, the first 30 of many."""
     more = f" and {len(names) - 30} more" if len(names) > 30 else ""
-    return ", ".join(map(repr, names[:30])) + more
+    return ", ".join(f"{quote}{name}{quote}" for name in names[:30]) + more
 
 
 def _quoted(text: str) -> str:

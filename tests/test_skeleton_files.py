@@ -257,3 +257,11 @@ def test_a_name_without_a_file_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown skeleton 'dog'.*'coco'.* ends in \.toml or"):
         get_skeleton("dog")
     assert get_skeleton("coco") is COCO
+
+
+def test_summaries_of_many_keypoints_are_short() -> None:
+    names = [f"face-{n}" for n in range(68)]
+    many = Skeleton.from_fields({"name": "many", "keypoints": [*names, "left_eye", "right_eye"]})
+    pairs, sigmas = many.summary().splitlines()[1:]
+    assert pairs.startswith("flip pairs: left_eye - right_eye; without a partner: face-0, face-1, ")
+    assert pairs.endswith("face-29 and 38 more") and sigmas.endswith("face-29 and 38 more")

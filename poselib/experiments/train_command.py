@@ -155,6 +155,7 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
     else:
         parts = own.find_parts(chosen["data"], chosen["images"])
         skeleton = own.skeleton_for(parts, chosen["skeleton"])
+        say(skeleton.summary())
     reports = own.check_parts(parts, skeleton)
     path = own.write_check(reports, out)
     say("\n".join(map(str, reports)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from poselib.ops.field_types import check_field_types
@@ -45,7 +46,7 @@ def known_options(name: str, head: OptionValue = "") -> dict[str, OptionValue]:
     return as_mapping(_options_type(name, head)())
 
 
-def build(name: str, skeleton: Skeleton | str, **options: OptionValue) -> System:
+def build(name: str, skeleton: Skeleton | str | Path, **options: OptionValue) -> System:
     """Build a system for a skeleton.
 
     Args:
@@ -65,7 +66,7 @@ def build(name: str, skeleton: Skeleton | str, **options: OptionValue) -> System
         (False, 4.0)
     """
     checked = check_options(name, options)
-    if isinstance(skeleton, str):
+    if isinstance(skeleton, str | Path):
         skeleton = get_skeleton(skeleton)
     if not isinstance(skeleton, Skeleton):
         raise ValueError(f"a Skeleton or its name is wanted, not {skeleton!r}")

@@ -179,6 +179,7 @@ def test_a_check_names_faults_and_stops(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, said, _ = train(capsys, tmp_path / "good", "--data", folder, "--check")
+    assert "flip pairs: " in said and "; without a partner: " in said
     assert status == 0 and "no fault found" in said and "11 images to train on" in said
     assert (tmp_path / "good" / "annotations.png").stat().st_size > 5000
     assert not (tmp_path / "good" / "run.json").exists()
