@@ -19,7 +19,7 @@ from poselib.papers.preset import Options, Preset
 from poselib.skeletons import Skeleton
 from poselib.systems import OptionValue, System, known_options
 
-SYSTEM = "hae"  # of a user who names neither a system nor weights
+SYSTEM = "hae"  # of a user who names neither a system nor weights, and of the bundled model
 NEW = "none"  # no weights to start from
 
 
@@ -119,6 +119,7 @@ def plan(start: Start, data: OwnData, device: torch.device, wishes: Wishes) -> P
         short_side=int(np.median([min(size) for size in sizes])),
         device=device,
         trained_size=None if start.source is None else start.source.input_size,
+        new_heads=(start.source.name if start.source else SYSTEM) != start.name,
         wishes=wishes,
     )
 

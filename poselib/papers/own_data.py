@@ -15,6 +15,7 @@ from poselib.papers.preset import Options, Preset
 
 TINY = "hrnet_tiny"
 _SMALLEST, _LARGEST = 64, 128  # px, of inputs of a small network
+_SMALL_MULTIPLE, _LARGE_MULTIPLE = 32, 64  # px
 _CPU_SIZE = 256  # px, of inputs of a large one
 _EVALUATIONS = 10
 _AUGMENT = {
@@ -56,6 +57,7 @@ def own_preset(
     short_side: int,
     device: torch.device,
     trained_size: int | None = None,
+    new_heads: bool = False,
     wishes: Wishes = Wishes(),
 ) -> Preset:
     """Return the settings of a training on images of one's own.
@@ -71,6 +73,7 @@ def own_preset(
         short_side: of a usual image, px.
         device: of the training.
         trained_size: of the weights that it starts from, px, if they predict poses.
+        new_heads: whether a small network starts from the backbone of another system.
         wishes: what replaces these choices.
 
     Raises:
@@ -78,13 +81,11 @@ def own_preset(
     """
     small = is_small(options)
     gpu = device.type == "cuda"
-    recipe = _small_recipe() if small else _large_recipe(gpu, trained_size is not None)
+    recipe = _small_recipe(new_heads) if small else _large_recipe(gpu, trained_size is not None)
     batch = max(1, min(wishes.batch or recipe.batch_size, images))
     passes = wishes.epochs or (30.0 if trained_size else 140.0)
     counted = round(passes * images / batch)
-    usual = recipe.steps if small and not wishes.epochs else counted
-    if not (wishes.epochs or small):
-        usual = min(max(counted, 500), 40_000)
+    usual = counted if wishes.epochs else recipe.steps if small else min(max(counted, 500), 40_000)
     if wishes.steps and wishes.epochs:
         raise ValueError(f"give --steps or --epochs, not both: {wishes.steps}, {wishes.epochs:g}")
     steps = max(1, wishes.steps or usual)
@@ -104,12 +105,13 @@ def own_preset(
         recipe=replace(recipe, **changes),
         input_size=trained_size or 512,
         augment=_AUGMENT,
-        multiple=32 if small else 64,
+        multiple=_SMALL_MULTIPLE if small else _LARGE_MULTIPLE,
         predict=PredictOptions(flip=True, batch_size=16 if small else 1 + 7 * gpu),
         options={**options},
         pretrained="" if trained_size else "bundled" if small else "imagenet",
     )
-    return preset.at_size(wishes.size or _input_size(preset, small, gpu, short_side))
+    usual = _small_size(trained_size, short_side) if small else _large_size(preset, gpu)
+    return preset.at_size(wishes.size or usual)
 
 
 def usual_options(system: str, small: bool) -> Options:
@@ -122,17 +124,22 @@ def is_small(options: Options) -> bool:
     return str(options.get("backbone", "")).startswith(TINY)
 
 
-def _input_size(preset: Preset, small: bool, gpu: bool, short_side: int) -> int:
-    if small:
-        near = round(short_side / preset.multiple) * preset.multiple
-        return max(_SMALLEST, min(_LARGEST, near))
+def _small_size(trained_size: int | None, short_side: int) -> int:
+    near = trained_size or min(_LARGEST, short_side)
+    return max(_SMALLEST, round(near / _SMALL_MULTIPLE) * _SMALL_MULTIPLE)
+
+
+def _large_size(preset: Preset, gpu: bool) -> int:
     size = preset.input_size if gpu else min(preset.input_size, _CPU_SIZE)
     return max(preset.multiple, size // preset.multiple * preset.multiple)
 
 
-def _small_recipe() -> TrainConfig:
+def _small_recipe(new_heads: bool) -> TrainConfig:
     # Smaller images, with which a training from nothing begins, are not those the start is for.
-    return replace(DEMO.recipe, steps=600, half_size=0.0, learning_rate=1e-3, expected_seconds=None)
+    steps, rate = (1200, 2e-3) if new_heads else (600, 1e-3)
+    return replace(
+        DEMO.recipe, steps=steps, half_size=0.0, learning_rate=rate, expected_seconds=None
+    )
 
 
 def _large_recipe(gpu: bool, trained: bool) -> TrainConfig:
