@@ -30,15 +30,27 @@ _OTHERS = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
 )
+# What logs of mmengine are made of: a class, and the methods of it that they list.
+_LOGS = ("mmengine.logging.history_buffer.HistoryBuffer", "getattr", "builtins.getattr")
 _HEADER = 100_000_000  # bytes, of safetensors at most
 _SHOWN = 4  # names of each kind in a report
+
+
+class _Log:
+    """Stands for what ``_LOGS`` would make, and is nothing."""
+
+    def __new__(cls, *_: object) -> _Log:
+        return super().__new__(cls)
+
+    def __setstate__(self, _: object) -> None:
+        pass
 
 
 def read_stored(path: Path) -> tuple[Any, dict[str, str] | None]:
     """Read a file that ``torch.save`` or safetensors wrote, whatever its name, onto the CPU.
 
-    Of pickled objects only tensors, plain values and NumPy's numbers and arrays are made: no code
-    of a file runs.
+    Of pickled objects only tensors, plain values and NumPy's numbers and arrays are made, and empty
+    stand-ins for the logs that mmengine keeps beside weights: no code of a file runs.
 
     Returns:
         What the file holds, and the metadata of a safetensors file, None of another.
@@ -59,7 +71,8 @@ def read_stored(path: Path) -> tuple[Any, dict[str, str] | None]:
             raise _unreadable(path, reason)
         file.seek(0)
         try:
-            with torch.serialization.safe_globals(_numpy_types()), warnings.catch_warnings():
+            known = [*_numpy_types(), *((_Log, name) for name in _LOGS)]
+            with torch.serialization.safe_globals(known), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of formats that are old or to come
                 # Not by its name, which PyTorch would judge it by.
                 return torch.load(file, map_location="cpu", weights_only=True), None

@@ -7,8 +7,10 @@ import gzip
 import io
 import pickle
 import random
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,38 @@ def test_numbers_of_numpy_beside_weights_are_read(tmp_path: Path, value: Any) ->
 def test_arrays_of_numpy_beside_weights_are_read(tmp_path: Path, value: Any) -> None:
     content, _ = read_stored(stored(tmp_path, saved({"state_dict": WEIGHTS, "curve": value})))
     np.testing.assert_array_equal(content["curve"], value)
+
+
+class HistoryBuffer:
+    """A log as mmengine keeps it beside weights: numbers, and methods of its own class."""
+
+    def __init__(self) -> None:
+        self._log_history, self.statistics_methods = np.ones(3), {"max": HistoryBuffer.largest}
+
+    def largest(self) -> None:
+        raise AssertionError("code of a file ran")
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_logs_of_a_toolbox_beside_weights_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: bool
+) -> None:
+    home = ModuleType("mmengine.logging.history_buffer")
+    home.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        for name in ("mmengine", "mmengine.logging", home.__name__):
+            patch.setitem(sys.modules, name, home)
+        patch.setattr(HistoryBuffer, "__module__", home.__name__)
+        patch.setattr(HistoryBuffer.largest, "__module__", home.__name__)
+        hub = {"log_scalars": {"train/loss": HistoryBuffer()}, "runtime_info": {"iter": 3}}
+        file = saved(
+            {"message_hub": hub, "state_dict": WEIGHTS}, _use_new_zipfile_serialization=new
+        )
+    content, _ = read_stored(stored(tmp_path, file))
+    assert torch.equal(content["state_dict"]["a"], WEIGHTS["a"])
+    log = content["message_hub"]["log_scalars"]["train/loss"]
+    assert not isinstance(log, HistoryBuffer) and not vars(log)
+    assert content["message_hub"]["runtime_info"] == {"iter": 3}
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.safetensors", "a.ckpt", "a.PT", "a.png", "a"])
