@@ -148,18 +148,10 @@ class Skeleton:
             ValueError: a field is unknown, missing or wrong; the message names the file and it.
         """
         try:
-            made = cls(**checked_fields(fields, where))
+            return cls(**checked_fields(fields, where))
         except ValueError as error:
             named = str(error).startswith(where)
             raise error if named else ValueError(f"{where}: {error}") from error
-        if lonely := made.one_sided:
-            logger.warning(
-                "%s: %s has no partner on the other side, so that mirrored images show it there "
-                "under the same name",
-                where,
-                ", ".join(lonely),
-            )
-        return made
 
     @classmethod
     def from_coco(
@@ -188,7 +180,7 @@ class Skeleton:
         given = source if isinstance(source, Mapping) else Path(source)
         where = where or (str(source) if isinstance(given, Path) else "document")
         fields = read_category(given, category, where)
-        return cls.from_fields(fields, f"{where}: categories")
+        return cls.from_fields(fields, f"{where}: categories")._reported(where)
 
     @classmethod
     def from_toml(cls, path: Path | str) -> Skeleton:
@@ -198,7 +190,18 @@ class Skeleton:
             FileNotFoundError: the file is missing.
             ValueError: it is not TOML, or a field is unknown, missing or wrong.
         """
-        return cls.from_fields(read_toml(Path(path)), str(path))
+        return cls.from_fields(read_toml(Path(path)), str(path))._reported(str(path))
+
+    def _reported(self, where: str) -> Skeleton:
+        """Log a warning if left or right lacks its partner, and return the skeleton."""
+        if lonely := self.one_sided:
+            logger.warning(
+                "%s: without a partner on the other side: %s; mirrored images show it there under "
+                "the same name",
+                where,
+                listed(lonely, ""),
+            )
+        return self
 
     def to_toml(self, path: Path | str) -> None:
         """Write all fields to a TOML file, which can be edited; a file of that name is replaced."""

@@ -15,6 +15,7 @@ from poselib.skeleton_rules import MEAN_SIGMA, pair_sides, usual_sigma
 logger = logging.getLogger(__name__)
 
 _LARGEST = 1e6  # sigma
+_SHOWN = 24  # names in a message
 Fields = dict[str, Any]
 FIELDS = ("name", "keypoints", "sigmas", "flip_pairs", "left", "right", "limbs", "groups")
 
@@ -228,9 +229,10 @@ def _short(value: object) -> str:
 
 
 def listed(names: Sequence[str], quote: str = "'") -> str:
-    """Return names as messages show them, the first 30 of many."""
-    more = f" and {len(names) - 30} more" if len(names) > 30 else ""
-    return ", ".join(f"{quote}{name}{quote}" for name in names[:30]) + more
+    """Return names as messages show them: the beginnings of long ones, and the first of many."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    cut = [name if len(name) <= 32 else f"{name[:29]}..." for name in names[:_SHOWN]]
+    return ", ".join(f"{quote}{name}{quote}" for name in cut) + more
 
 
 def _quoted(text: str) -> str:

@@ -100,7 +100,9 @@ def test_what_a_category_does_not_state_follows_from_names(
     lonely = Skeleton.from_coco(
         document(keypoints=["left_eye", "chin"], skeleton=[]), where="a.json"
     )
-    assert "a.json" in caplog.text and "left_eye has no partner on the other side" in caplog.text
+    assert (
+        "a.json" in caplog.text and "without a partner on the other side: left_eye" in caplog.text
+    )
     assert "almost certainly wrong: left_eye" in lonely.summary()
 
 
@@ -264,4 +266,4 @@ def test_summaries_of_many_keypoints_are_short() -> None:
     many = Skeleton.from_fields({"name": "many", "keypoints": [*names, "left_eye", "right_eye"]})
     pairs, sigmas = many.summary().splitlines()[1:]
     assert pairs.startswith("flip pairs: left_eye - right_eye; without a partner: face-0, face-1, ")
-    assert pairs.endswith("face-29 and 38 more") and sigmas.endswith("face-29 and 38 more")
+    assert pairs.endswith("face-23 and 44 more") and sigmas.endswith("face-23 and 44 more")

@@ -140,6 +140,7 @@ def read_coco(folder: Path) -> None:
     try_all(
         folder,
         lambda _: use(CocoKeypoints(path, folder, COCO)),
+        lambda _: use(CocoKeypoints(path, folder)),
         lambda _: use(CocoImages(path, folder, COCO)),
         evaluate,
     )

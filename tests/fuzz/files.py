@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from poselib import cli
+from poselib.data.coco_export import coco_category
 from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.data.image_io import as_rgb, read_image
 from poselib.decoders.associative import decode_associative
@@ -23,11 +24,13 @@ from poselib.experiments.runs import list_runs, load_run
 from poselib.experiments.sweep import plan, read_sweep
 from poselib.models.pretrained import load_official, read_weights
 from poselib.papers.outcomes import outcomes
+from poselib.skeletons import COCO, Skeleton, get_skeleton
 from poselib.systems import build, known_options
 from tests.data.factories.images import images
 from tests.fuzz import arrays, command_lines, pictures, videos, weights
 from tests.fuzz.corpus import Corpus, Rng, try_all
 from tests.fuzz.json_values import encode, mutate
+from tests.fuzz.raw_bytes import damage
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {"backbone": "hrnet_tiny_light"}
@@ -102,6 +105,24 @@ def read_sweep_file(folder: Path) -> None:
     runs = plan(read_sweep(path), [0])
     assert not any(run.record(folder / "runs") for run in runs)
     check_runs(path, read_ablation(path), runs)
+
+
+def write_skeleton(rng: Rng, folder: Path) -> None:
+    COCO.to_toml(folder / "a.toml")
+    data = (folder / "a.toml").read_bytes()
+    (folder / "a.toml").write_bytes(damage(rng, data))
+    (folder / "a.json").write_bytes(encode(rng, mutate(rng, {"categories": [coco_category(COCO)]})))
+
+
+def read_skeleton(folder: Path) -> None:
+    """Skeletons that are accepted come back whole."""
+
+    def use(file: Path) -> None:
+        skeleton = get_skeleton(file)
+        assert Skeleton.from_fields(skeleton.fields()) == skeleton and skeleton.summary()
+        assert len(skeleton.group_indices("limbs")) == len(skeleton) == len(skeleton.flip_indices)
+
+    try_all(folder, lambda _: use(folder / "a.toml"), lambda _: use(folder / "a.json"))
 
 
 RUN = {
@@ -193,6 +214,7 @@ FILES: dict[str, Corpus] = {
     "weights": Corpus(0.1, prepare_weights, weights.write_weights, read_weight_file),
     "npz": Corpus(0.06, nothing, arrays.write_npz, read_npz),
     "sweeps": Corpus(0.03, prepare_sweep, write_sweep, read_sweep_file),
+    "skeletons": Corpus(0.03, nothing, write_skeleton, read_skeleton),
     "runs": Corpus(0.02, prepare_run, write_run, read_run),
     "commands": Corpus(0.015, prepare_commands, write_command, run_command),
     "options": Corpus(0.005, nothing, write_options, build_system),
