@@ -151,19 +151,23 @@ _TOOLBOX: _Files = (
 _OFFICIAL_LAYERS = {"l1": "layers.0", "l2": "layers.2", "l3": "layers.4"}
 
 
-def load_official_scoring(model: ScoringNet, path: str | Path) -> None:
-    """Give a scoring net the weights of an official file, whose features have another order.
+def load_official_scoring(
+    model: ScoringNet, path: str | Path, publisher: Literal["authors", "mmpose"] = "authors"
+) -> None:
+    """Give a scoring net the weights of a published file, whose features have another order.
 
     Args:
         model: changed in place; of COCO's keypoints, or of CrowdPose's with ``unit="left_leg"``.
         path: a file of ``torch.save`` or safetensors; only tensors and plain values are unpickled.
+        publisher: of the file. mmpose's (``kpt_rescore_*.pth``) has the authors' names and shapes
+            with the features in an order of its own, so that the file does not tell.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: it holds no weights or not those of ``model``, or no official file was trained
             for the skeleton or with the unit of ``model``.
     """
-    columns, signs = _columns(model)
+    columns, signs = _columns(model, _OFFICIAL if publisher == "authors" else _TOOLBOX)
     weights = {}
     for name, value in read_weights(path).items():
         layer, _, kind = name.removeprefix("module.").rpartition(".")

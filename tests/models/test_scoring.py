@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from poselib.models.scoring import ScoringNet, Unit, load_official_scoring, neighbors
+from poselib.models.toolbox_layouts import to_toolbox
 from poselib.skeletons import COCO, CROWDPOSE, LSP, SKELETONS, Skeleton
 from tests.models.official import weights_rule
 
@@ -50,6 +51,21 @@ def test_official_scores(golden_dir: Path, tmp_path: Path, keypoints: int, prefi
         scores = net(poses[..., :2], poses[..., 2])
         assert scores.shape == (6,)
         np.testing.assert_allclose(scores, data[f"k{keypoints}_pred"][:, 0], atol=1e-6)
+
+
+def test_a_file_of_mmpose_is_read_in_its_own_order(tmp_path: Path) -> None:
+    net, loaded = ScoringNet(COCO), ScoringNet(COCO)
+    rng = torch.Generator().manual_seed(0)
+    for parameter in net.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=rng)
+    own = {f"scoring.{name}": value for name, value in net.state_dict().items()}
+    theirs = to_toolbox(own, net, "0.x")
+    file = {name.removeprefix("rescore_net."): value for name, value in theirs.items()}
+    torch.save(file, tmp_path / "kpt_rescore.pth")
+    load_official_scoring(loaded, tmp_path / "kpt_rescore.pth", "mmpose")
+    assert all(torch.equal(v, net.state_dict()[k]) for k, v in loaded.state_dict().items())
+    load_official_scoring(loaded, tmp_path / "kpt_rescore.pth")
+    assert not torch.equal(loaded.layers[0].weight, net.layers[0].weight)
 
 
 @pytest.mark.golden
