@@ -79,7 +79,7 @@ def measured(
         evaluation=found,
         errors=_errors(dataset, found, model),
         reasons=reasons_of(found),
-        published=_published(name, found, data),
+        published=_published(model, name, found, data, options),
         row=_row(model, name, data, about, found, options),
         params=params,
     )
@@ -92,18 +92,29 @@ def _errors(dataset: KeypointImages, found: Evaluation, model: Predictor) -> pd.
     return association[rates].join(localization[list(LOCALIZATION)])
 
 
-def _published(name: str, found: Evaluation, data: str) -> str:
+def _in_true_boxes(model: Predictor, options: Mapping[str, Any]) -> bool:
+    given = options.get("boxes") or options.get("detector")
+    return model.system.crop is not None and not given
+
+
+def _published(
+    model: Predictor, name: str, found: Evaluation, data: str, options: Mapping[str, Any]
+) -> str:
     """Return the published AP beside the measured one and the difference, in words."""
     entry = PUBLISHED.get(name)
-    if entry is None or entry.ap is None:
+    several = len(options.get("scales") or ()) > 1
+    stated = None if entry is None else entry.ap_scales if several else entry.ap
+    if entry is None or stated is None:
         return ""
     setting = f", {entry.setting}" if entry.setting else ""
-    text = f"published: AP {entry.ap:.1f} on {entry.data}{setting}"
+    setting += ", at several scales" if several else ""
+    text = f"published: AP {stated:.1f} on {entry.data}{setting}"
     key = {"coco": "COCO val", "crowdpose": "CrowdPose test", "aic": "AI Challenger"}.get(data)
     if key is None or not entry.data.startswith(key):
         return f"{text}, which these images are not"
     ours = 100 * found.ap.AP
-    return f"{text}; measured: {ours:.1f}, {ours - entry.ap:+.1f}"
+    boxes = " in the annotated boxes" if _in_true_boxes(model, options) else ""
+    return f"{text}; measured{boxes}: {ours:.1f}, {ours - stated:+.1f}"
 
 
 def _row(
@@ -122,6 +133,7 @@ def _row(
     scales = options.get("scales") or [1.0]
     words = ["single scale" if len(scales) == 1 else "multi-scale"]
     words += ["no flip"] if options.get("no_flip") else []
+    words += ["annotated boxes"] if _in_true_boxes(model, options) else []
     numbers = {
         "params_m": sum(p.numel() for p in model.system.model.parameters()) / 1e6,
         "input_size": model.options.size_for(model.system),

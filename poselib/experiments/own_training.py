@@ -59,10 +59,15 @@ def find_start(
         ValueError: a name or an option is unknown.
     """
     source, pretrained = None, None
-    if init in (NEW, "imagenet") or (Path(init).is_file() and not stored_keypoints(Path(init))):
+    if init in (NEW, "imagenet"):
         pretrained = "" if init == NEW else init
     elif init:
-        source = load(init).system
+        try:
+            source = load(init).system
+        except ValueError:
+            if not Path(init).is_file() or stored_keypoints(Path(init)):
+                raise
+            pretrained = init  # of a backbone alone
     name = system or (source.name if source else SYSTEM)
     known_options(name)  # an unknown system is refused
     if source is not None and source.name == name and not backbone:
@@ -118,10 +123,14 @@ def plan(start: Start, data: OwnData, device: torch.device, wishes: Wishes) -> P
         images=len(data.train),
         short_side=int(np.median([min(size) for size in sizes])),
         device=device,
-        trained_size=None if start.source is None else start.source.input_size,
+        trained_size=None if start.source is None else _size_of(start.source),
         new_heads=(start.source.name if start.source else SYSTEM) != start.name,
         wishes=wishes,
     )
+
+
+def _size_of(system: System) -> int | None:
+    return system.input_size if system.crop is None else max(system.crop)
 
 
 def describe_plan(system: System, preset: Preset, data: OwnData, device: torch.device) -> str:

@@ -149,7 +149,9 @@ def test_a_published_model_has_its_number_beside_and_a_row_in_the_paper_s_table(
     data, file = _lay_out_coco(tmp_path / "coco", folder), tmp_path / "dekr.safetensors"
     system = build("dekr", COCO, backbone="hrnet_tiny", width=4)
     save_system(file, replace(system, input_size=64))
-    entry = replace(PUBLISHED["dekr_w32_coco"], ap=67.9, data="COCO val2017", setting="")
+    entry = replace(
+        PUBLISHED["dekr_w32_coco"], ap=67.9, data="COCO val2017", setting="", ap_scales=None
+    )
     monkeypatch.setattr(evaluation_record, "PUBLISHED", {str(file): entry})
     out = tmp_path / "runs" / "w32"
     options = ("--model", file, "--data", "coco", "--data-dir", data, "--out", out)
@@ -157,6 +159,8 @@ def test_a_published_model_has_its_number_beside_and_a_row_in_the_paper_s_table(
     metrics = json.loads((out / "metrics.json").read_text())
     ours = 100 * metrics["AP"]
     assert status == 0 and f"AP 67.9 on COCO val2017; measured: {ours:.1f}, " in said
+    several = ("--scales", 0.5, 1, "--out", tmp_path / "several")
+    assert "published: AP" not in run(capsys, *options[:-2], *several)[1]  # none at several scales
     table = next(t for t in get_paper("dekr").tables if t.dataset == "coco")
     others = [t for t in get_paper("dekr").tables if t.dataset != "coco"]
     empty = [TableResult(t, pd.DataFrame()) for t in (table, *others)]

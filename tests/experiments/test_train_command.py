@@ -21,6 +21,8 @@ from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.seed import seed_everything
 from poselib.engine.trainer import TrainingState
 from poselib.experiments.own_dataset import split_images
+from poselib.experiments.own_training import find_start, start_system
+from poselib.papers.own_data import own_preset
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
 from poselib.systems.system import System
@@ -122,6 +124,21 @@ def test_weights_of_other_keypoints_are_taken_over_by_name(
     assert status == 0 and "head of 17 keypoints: left_shoulder" in said
     assert "nose, left_eye, right_eye, left_ear, right_ear new" in said
     assert load_checkpoint(tmp_path / "a" / "best.safetensors").system.options["deconv_blocks"] == 1
+
+
+def test_a_file_of_a_backbone_alone_fills_the_backbone(tmp_path: Path) -> None:
+    file = tmp_path / "backbone.pth"
+    source = load_checkpoint().system.model.state_dict()
+    trunk = {k: v for k, v in source.items() if not k.startswith(("final_layers", "deconv"))}
+    torch.save(trunk, file)
+    start = find_start(str(file), "dekr", "", {}, torch.device("cpu"))
+    assert start.source is None and start.pretrained == str(file)
+    settings = own_preset(
+        "dekr", start.options, images=9, short_side=64, device=torch.device("cpu")
+    )
+    system, kept = start_system(start, settings, COCO, 0)
+    assert kept == f"start: backbone {file}"
+    torch.testing.assert_close(system.model.state_dict()["conv1.weight"], trunk["conv1.weight"])
 
 
 @pytest.mark.slow
