@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame, cell_to_px, half_pixel
-from poselib.ops.peaks import check_kernel, highest_cells, without_nonfinite
-from poselib.ops.taylor_peaks import PEAK_SUBPIXEL, PeakSubpixel, peak_shift
-from poselib.outputs import HeatmapOutputs
+from poselib.ops.peaks import check_kernel, highest_cells, sample_cells, without_nonfinite
+from poselib.ops.taylor_peaks import PEAK_SUBPIXEL, PeakSubpixel, peak_shift, smoothed
+from poselib.outputs import HeatmapOutputs, RegressionOutputs
 from poselib.structures import Poses
 
 
@@ -71,8 +72,44 @@ def decode_argmax(outputs: HeatmapOutputs, options: ArgmaxOptions | None = None)
     shift = peak_shift(
         maps.flatten(0, 1), channels, cells.flatten(0, 1), options.subpixel, options.kernel
     ).view_as(cells)
-    size = (maps.shape[-2], maps.shape[-1])
-    px = cell_to_px(cells + shift, outputs.image_size, size, options.frame)
+    return _poses(cells + shift, values, outputs, options)
+
+
+@torch.no_grad()
+def decode_offsets(outputs: RegressionOutputs, options: ArgmaxOptions | None = None) -> list[Poses]:
+    """Decode heatmaps of discs and the offsets in them into one pose for each image (UDP, Sec. 4).
+
+    A keypoint is at the highest cell of its map, smoothed by a Gaussian of ``2 * kernel + 1``
+    cells (the map is reflected outside), less the offset there; scores are as those of
+    ``decode_argmax``.
+
+    Args:
+        outputs: heatmaps and offsets of one person; what is not finite counts as 0.
+        options: of the decoding; ``subpixel`` is not read.
+
+    Returns:
+        One ``Poses`` of one person per image, px of the network input.
+    """
+    options = options or ArgmaxOptions()
+    maps, offsets = (
+        torch.where(each.isfinite(), each.float(), 0.0)
+        for each in (outputs.heatmaps.detach(), outputs.offsets.detach())
+    )
+    blurred = smoothed(maps.flatten(0, 1), 2 * options.kernel + 1, reflect=True)
+    cells, values = highest_cells(blurred.view_as(maps))
+    shift = sample_cells(offsets, cells[:, :, None])[:, :, 0]
+    return _poses(cells - shift, values, outputs, options)
+
+
+def _poses(
+    cells: Tensor,
+    values: Tensor,
+    outputs: HeatmapOutputs | RegressionOutputs,
+    options: ArgmaxOptions,
+) -> list[Poses]:
+    """Return the poses of cells (B, K, 2), integer or not, and values (B, K)."""
+    size = (outputs.heatmaps.shape[-2], outputs.heatmaps.shape[-1])
+    px = cell_to_px(cells, outputs.image_size, size, options.frame)
     found = (values > 0)[..., None]
     points = torch.where(found, px + half_pixel(options.frame), 0.0)
     table = torch.cat([points, values.clamp(min=0.0)[..., None]], dim=-1).cpu().numpy()

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from poselib.ops.map_coordinates import CropFrame, cell_stride, px_to_map
 from poselib.ops.offsets import PersonSize, positive_cells
-from poselib.structures import RegressionTargets
+from poselib.structures import RegressionTargets, Size
 
 Reduction = Literal["mean", "sum"]
 
@@ -104,3 +105,33 @@ def weighted_smooth_l1(
     if count is not None:
         return loss.sum() / max(count, 1)
     return loss.sum() / (weight > 0).expand_as(error).sum().clamp(min=1)
+
+
+def keypoint_offset_mse(
+    predicted: Tensor,
+    keypoints: Tensor,
+    weight: Tensor,
+    image_size: Size,
+    frame: CropFrame = "center",
+    unit: float = 1.0,
+) -> Tensor:
+    """Compute the squared error of the offsets of each keypoint of one person, of x plus that of y.
+
+    Args:
+        predicted: (B, K, 2, h, w) float, in cells, (x, y): the cell minus the keypoint.
+        keypoints: (B, K, 3), px of the network input and visibility.
+        weight: (B, K, h, w), 0 where the loss does not count; the mean is over all cells.
+        image_size: (H, W) of the network input, px.
+        frame: what a cell stands for.
+        unit: cells by which errors are divided.
+
+    Returns:
+        (B,) loss of each image.
+    """
+    height, width = predicted.shape[-2:]
+    stride = cell_stride(image_size, (height, width), frame)
+    points = px_to_map(keypoints[..., :2], stride, frame) - 0.5
+    y, x = (torch.arange(n, device=predicted.device) for n in (height, width))
+    cells = torch.stack(torch.meshgrid(x, y, indexing="xy"))  # (2, h, w)
+    errors = (predicted - cells + points[..., None, None]) / unit
+    return (errors.square() * weight[:, :, None]).mean(dim=(1, 3, 4)).sum(dim=1)

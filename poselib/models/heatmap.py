@@ -16,7 +16,7 @@ from poselib.models.pretrained import Parts
 from poselib.models.searched_mobilenet import SearchedMobileNet
 from poselib.models.searched_resnet import SearchedResNet
 from poselib.models.toolbox_layouts import BACKBONE, HEADS, Rule, Version
-from poselib.outputs import HeatmapOutputs
+from poselib.outputs import HeatmapOutputs, RegressionOutputs
 
 # Networks that give one map of features at stride 4, by name.
 RESNETS = tuple(f"resnet{depth}" for depth in RESNET_DEPTHS)
@@ -96,7 +96,10 @@ class HeatmapNetwork(nn.Module):
         backbone: name of the features, see ``build_features``.
         keypoints: K.
         relation: of the heatmaps, see ``models.joint_relation.build_relation``.
-        limbs, relation_options: of it.
+        limbs: of it.
+        offset_radius: cells that are the unit of two maps of offsets behind each heatmap; 0 for
+            heatmaps alone. Such a network has no relation.
+        relation_options: of the relation.
 
     Raises:
         ValueError: a name is unknown or an option out of range.
@@ -109,23 +112,32 @@ class HeatmapNetwork(nn.Module):
         *,
         relation: RelationKind = "none",
         limbs: Sequence[tuple[int, int]] = (),
+        offset_radius: float = 0.0,
         **relation_options: Any,
     ) -> None:
         super().__init__()
-        self.keypoints = keypoints
+        self.keypoints, self.offset_radius = keypoints, offset_radius
         self.features = build_features(backbone, keypoints)
         self.multiple = self.features.multiple
-        self.final_layer = heatmap_layer(self.features.width, keypoints)
+        maps = 3 * keypoints if offset_radius else keypoints
+        self.final_layer = heatmap_layer(self.features.width, maps)
         self.relation = build_relation(relation, keypoints, limbs=limbs, **relation_options)
 
-    def forward(self, images: Tensor) -> HeatmapOutputs:
+    def forward(self, images: Tensor) -> HeatmapOutputs | RegressionOutputs:
         """Return heatmaps at stride 4 of images (B, 3, H, W), normalized.
+
+        With offsets, their cells are no centers of people: the map of these has no channel.
 
         Raises:
             ValueError: H or W is not a multiple of ``multiple``.
         """
-        heatmaps, relations = self.relation(self.final_layer(self.features(images)))
-        return HeatmapOutputs(heatmaps, (images.shape[2], images.shape[3]), relations)
+        maps, size = self.final_layer(self.features(images)), (images.shape[2], images.shape[3])
+        if self.offset_radius:  # in official weights they are from the cell to the keypoint
+            parts = maps.unflatten(1, (-1, 3))
+            offsets = parts[:, :, 1:] * -self.offset_radius
+            return RegressionOutputs(parts[:, :, 0], maps[:, :0], offsets, size)
+        heatmaps, relations = self.relation(maps)
+        return HeatmapOutputs(heatmaps, size, relations)
 
     def official_parts(self) -> Mapping[str, Parts]:
         """Return the names in official checkpoints, which have no ``features.`` before a name."""

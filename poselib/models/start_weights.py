@@ -142,9 +142,9 @@ def _load_head(
     weight, bias = named.get("final_layer.weight"), named.get("final_layer.bias")
     if weight is None or bias is None or weight.shape[1:] != head.weight.shape[1:]:
         return
-    if known:
+    if known and len(head.weight) == len(keypoints):  # no maps of offsets
         rows = [(k, known.index(name)) for k, name in enumerate(keypoints) if name in known]
-    elif len(weight) == len(head.weight):
+    elif not known and len(weight) == len(head.weight):
         rows = [(k, k) for k in range(len(weight))]
     else:
         rows = []

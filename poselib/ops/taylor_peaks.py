@@ -82,7 +82,7 @@ def taylor_shift(
     check_kernel(kernel)
     height, width = maps.shape[-2:]
     x, y = cells.unbind(dim=1)
-    log = _smoothed(maps.float(), kernel).clamp(min=_LEAST_NEAR if near else _LEAST).log()
+    log = smoothed(maps.float(), kernel).clamp(min=_LEAST_NEAR if near else _LEAST).log()
     step = torch.arange(-2, 3, device=maps.device)
     rows, columns = (
         (y[:, None] + step).clamp(0, height - 1),
@@ -119,14 +119,25 @@ def _near_differences(patch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return beside - twice, below - twice, dxy
 
 
-def _smoothed(maps: Tensor, kernel: int) -> Tensor:
-    """Return maps (n, h, w) convolved with a Gaussian, with zeros outside."""
+def smoothed(maps: Tensor, kernel: int, reflect: bool = False) -> Tensor:
+    """Return maps (n, h, w) convolved with a Gaussian, with zeros or their reflection outside."""
     if kernel == 1:
         return maps
     radius = kernel // 2
+    if reflect:
+        rows, columns = (_reflected(n, radius, maps.device) for n in maps.shape[-2:])
+        maps = maps[:, rows[:, None], columns]
     sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
     along = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
     weights = torch.exp(along.square() / (-2 * sigma**2))
     weights = (weights / weights.sum())[None, None, None]
-    blurred = F.conv2d(maps[:, None], weights, padding=(0, radius))
-    return F.conv2d(blurred, weights.transpose(2, 3), padding=(radius, 0))[:, 0]
+    outside = 0 if reflect else radius
+    blurred = F.conv2d(maps[:, None], weights, padding=(0, outside))
+    return F.conv2d(blurred, weights.transpose(2, 3), padding=(outside, 0))[:, 0]
+
+
+def _reflected(length: int, radius: int, device: torch.device) -> Tensor:
+    """Return the cells of an axis and, on both sides, ``radius`` more, outermost ones once."""
+    period = max(1, 2 * (length - 1))
+    index = torch.arange(-radius, length + radius, device=device).remainder(period)
+    return torch.minimum(index, period - index)

@@ -83,13 +83,6 @@ class PublishedWeights:
         return next((each for each in frames if self.options.get("frame") == each), "center")
 
 
-# Not built here, by a part of the name.
-_UNSUPPORTED = {
-    "_udp_regress_": (
-        "each keypoint has a heatmap and two maps of offsets (UDP regression), which no system "
-        "here decodes"
-    ),
-}
 # Unbiased data processing of several people: maps are decoded at their own resolution.
 _ALIGNED: Mapping[str, OptionValue] = {
     "frame": "aligned",
@@ -123,7 +116,6 @@ def _row(name: str, ap: str, ap_scales: str, file: str, source: str) -> Publishe
         "data": _DATA[skeleton],
         "ap": float(ap),
         "ap_scales": float(ap_scales) if ap_scales else None,
-        "unsupported": next((why for part, why in _UNSUPPORTED.items() if part in name), ""),
     }
     backbone = next((each for part, each in _BACKBONES.items() if name.startswith(part)), "")
     options: dict[str, OptionValue] = {
@@ -151,6 +143,8 @@ def _cropped(words: list[str], options: dict[str, OptionValue]) -> dict[str, Any
     }
     if {"r152", "dark", "384x288"} <= set(words):  # of this configuration alone
         options["kernel"] = 17
+    if "regress" in words:
+        options["offsets"] = True
     return {
         "system": "jre",
         "options": options,

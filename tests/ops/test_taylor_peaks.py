@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poselib.ops.peaks import subpixel_shift
-from poselib.ops.taylor_peaks import peak_shift, taylor_shift
+from poselib.ops.taylor_peaks import peak_shift, smoothed, taylor_shift
 
 
 def gaussians(points: np.ndarray, sigma: float = 2.0, size: int = 32) -> Tensor:
@@ -113,6 +113,17 @@ def test_equals_the_equations_one_by_one(kernel: int) -> None:
     ]
     np.testing.assert_allclose(got, expected, atol=2e-3)
     assert (got == 0).all(dim=1).any() and (got != 0).any(dim=1).sum() > 40
+
+
+@pytest.mark.parametrize("size", [(9, 31), (2, 5), (1, 40)])
+@pytest.mark.parametrize("reflect", [False, True])
+def test_smoothing_is_that_of_opencv(size: tuple[int, int], reflect: bool) -> None:
+    maps = np.random.default_rng(0).random((3, *size), np.float32)
+    border = cv2.BORDER_REFLECT_101 if reflect else cv2.BORDER_CONSTANT
+    got = smoothed(torch.from_numpy(maps), 23, reflect)
+    for one, expected in zip(got, maps, strict=True):
+        blurred = cv2.GaussianBlur(expected, (23, 23), 3.8, borderType=border)
+        np.testing.assert_allclose(one, blurred, atol=1e-5)
 
 
 def test_smoothing_finds_the_peak_under_noise() -> None:

@@ -178,14 +178,13 @@ def _of_maps(
     options: dict[str, OptionValue],
     keypoints: int | None,
 ) -> Network:
-    """Tell heatmaps of one person, or heatmaps and tags of several, by how many maps there are."""
+    """Tell heatmaps or offsets of one person, or tags of several, by how many maps there are."""
     name, sizes = str(options["backbone"]), {len(each) for each in SKELETONS.values()}
     known = {keypoints} if keypoints else sizes
-    if 3 * (keypoints or 0) == maps or (maps not in sizes and maps % 3 == 0 and maps // 3 in known):
-        raise ValueError(
-            f"{path}: {maps} maps, which are a heatmap and two offsets for each of {maps // 3} "
-            "keypoints (UDP's regression); no system here decodes them"
-        )
+    thirds = maps // 3 if maps % 3 == 0 else 0
+    if thirds and (thirds == keypoints or (maps not in sizes and thirds in known)):
+        found = {**options, "relation": "none", "offsets": True}
+        return Network("jre", f"discs and offsets of one person on {name}", thirds, found, _CROP)
     tagged = maps % 2 == 0 and maps // 2 in known and maps not in known and "hrnet" in name
     if tagged:
         found = {**options, "host": "plain"}

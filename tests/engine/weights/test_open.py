@@ -144,11 +144,9 @@ def test_names_load_through_the_front_door(tmp_path: Path, monkeypatch: pytest.M
     assert len(model(image)) == len(expected)
 
 
-@pytest.mark.parametrize(
-    "row", [r for r in PUBLISHED.values() if r.unsupported], ids=lambda r: r.name
-)
-def test_what_cannot_be_loaded_says_why(row: PublishedWeights, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"{row.name} cannot be loaded: .* here"):
+def test_what_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+    row = replace(PUBLISHED["vipnas_mbv3_coco_256x192"], unsupported="nothing here decodes it")
+    with pytest.raises(ValueError, match=f"{row.name} cannot be loaded: nothing here decodes it"):
         load_published(row, folder=tmp_path)
     assert not any(tmp_path.iterdir())
 

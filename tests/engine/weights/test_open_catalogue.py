@@ -58,7 +58,7 @@ def _published(*kind: str) -> tuple[dict[str, Tensor], bytes]:
 
 
 def kind_of(row: PublishedWeights) -> tuple[str, ...]:
-    options = (row.options.get(name) for name in ("backbone", "host"))
+    options = (row.options.get(name) for name in ("backbone", "host", "offsets"))
     return tuple(map(str, (row.system, row.skeleton, *options, row.layout, row.maps)))
 
 

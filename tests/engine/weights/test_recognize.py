@@ -190,18 +190,20 @@ def test_files_of_other_families_are_refused_by_their_names(tmp_path: Path, name
         recognize(write(tmp_path / "other.pth", {name: (3, 3)}))
 
 
-@pytest.mark.parametrize(
-    ("head", "message"),
-    [
-        ({"head__final_layer__bias": 51}, "two offsets for each of 17 keypoints"),
-        ({"final_layers__1__bias": 17, "deconv_layers__0__0__0__bias": 1}, "other tags than"),
-    ],
-)
-def test_heads_that_no_system_has_are_refused(
-    tmp_path: Path, head: dict[str, int], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_higher_hrnet_with_other_tags_is_refused(tmp_path: Path) -> None:
+    head = {"final_layers__1__bias": 17, "deconv_layers__0__0__0__bias": 1}
+    with pytest.raises(ValueError, match="other tags than"):
         recognize(write(tmp_path / "a.pth", hrnet(**head)))
+
+
+@pytest.mark.parametrize("keypoints", [None, 17])
+def test_three_maps_a_keypoint_are_offsets(tmp_path: Path, keypoints: int | None) -> None:
+    path = write(tmp_path / "a.pth", hrnet(head__final_layer__bias=51))
+    found = recognize(path, keypoints)
+    assert (found.system, found.keypoints, found.options["offsets"]) == ("jre", 17, True)
+    assert found.options["frame"] == "aligned"  # that of the only such file
+    plain = recognize(write(tmp_path / "b.pth", hrnet(head__final_layer__bias=17)), keypoints)
+    assert not plain.options.get("offsets")
 
 
 def test_another_number_of_keypoints_and_another_width_are_named(tmp_path: Path) -> None:
