@@ -129,7 +129,7 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
     if arguments.resume:
         recorded = read_json(out / "params.json")
         for name, value in given.items():
-            if value is not None and value != recorded.get(name):
+            if value is not None and _from_anywhere(value) != recorded.get(name):
                 raise ValueError(
                     f"--{name.replace('_', '-')} is {value!r}, but the training in {out} has "
                     f"{recorded.get(name)!r}: leave it out to resume"
@@ -138,6 +138,12 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
     if not given["data"]:
         raise ValueError("--data is wanted: a COCO-format folder, or the name of a dataset")
     return {k: _RECORDED[k] if value is None else value for k, value in given.items()}
+
+
+def _from_anywhere(value: Any) -> Any:
+    """Return a path that exists as an absolute one, so that a training goes on from any folder."""
+    there = isinstance(value, str) and value and Path(value).exists()
+    return str(Path(value).resolve()) if there else value
 
 
 def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
@@ -238,7 +244,8 @@ def _train(
     folder = out.resolve()
     if not arguments.resume:  # of a training that wrote no checkpoint
         (folder / "run.json").unlink(missing_ok=True)
-    record = start_run(folder.parent, _RUN, chosen, folder.name)
+    recorded = {name: _from_anywhere(value) for name, value in chosen.items()}
+    record = start_run(folder.parent, _RUN, recorded, folder.name)
     if data.drawn:
         about = {"annotations": str(data.train.table.source), "val": list(data.drawn)}
         write_json(out / SPLIT, about)
