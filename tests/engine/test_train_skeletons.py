@@ -174,6 +174,16 @@ def test_what_a_skeleton_lacks_is_said(name: str, options: dict[str, Any], messa
         build(name, files(1).skeleton, **options)
 
 
+def test_systems_are_built_from_files(tmp_path: Path) -> None:
+    skeleton = files(5).skeleton
+    skeleton.to_toml(tmp_path / "face.toml")
+    options = {"backbone": "hrnet_tiny", **REGRESSION}
+    for file in (tmp_path / "face.toml", str(tmp_path / "face.toml"), files(5).annotation_file):
+        assert build("dekr", file, **options).skeleton == skeleton
+    with pytest.raises(FileNotFoundError, match=r"skeleton file .*hand\.toml does not exist"):
+        build("dekr", tmp_path / "hand.toml", **options)
+
+
 @settings(quick, max_examples=10)
 @given(st.sampled_from(COUNTS), st.integers(0, 1000))
 def test_two_mirrors_are_none(count: int, seed: int) -> None:
