@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,9 @@ from poselib.decoders.associative import decode_associative
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
 from poselib.encoders.heatmap import heatmap_targets
 from poselib.encoders.regression import regression_targets
+from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.export.tensors import to_tensors
+from poselib.engine.export.write import export_system
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.comparison import compare
 from poselib.models.regression import RegressionHRNet
@@ -34,7 +39,7 @@ from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO
 from poselib.structures import Size
-from poselib.systems import build
+from poselib.systems import System, build
 from poselib.wording import people_label
 
 STRIDE = 4  # of tagmaps and targets
@@ -157,6 +162,29 @@ def without_reference(backbone: str, size: Size, seed: int) -> list[Benchmark]:
         Benchmark("regression targets of an image", "cpu", partial(regression_targets, labeled)),
         Benchmark("render 50 scenes of 128 px", "cpu", lambda: [scenes[i] for i in range(50)]),
     ]
+
+
+def exported(system: System, size: Size, seed: int) -> Benchmark:
+    """Forward pass of a network by onnxruntime, beside that of PyTorch."""
+    torch.manual_seed(seed)
+    network, image = system.model.eval().requires_grad_(False), torch.randn(1, 3, *size)
+    folder = TemporaryDirectory()
+    export_system(system, folder.name)
+    other = load_checkpoint(Path(folder.name)).system.model
+
+    def run() -> Any:
+        """The files are there as long as this is: another number of threads opens them again."""
+        return folder and other(image)
+
+    parameters = sum(each.numel() for each in network.parameters())
+    name = f"onnxruntime, network {system.name} of {parameters / 1e6:.1f} million weights"
+    name += f", {size[0]}x{size[1]} px"
+    return Benchmark(name, "cpu", run, partial(network, image), _same_outputs)
+
+
+def _same_outputs(fast: Any, slow: Any) -> bool:
+    pairs = zip(to_tensors(fast).values(), to_tensors(slow).values(), strict=True)
+    return all(bool((a - b).abs().max() <= 1e-4 * b.abs().max()) for a, b in pairs)
 
 
 def _same_poses(fast: Any, slow: Any) -> bool:

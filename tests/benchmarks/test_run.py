@@ -12,6 +12,7 @@ from poselib.benchmarks.run import (
     run_benchmarks,
     setting_name,
 )
+from poselib.systems import build
 
 
 def examples() -> list[Benchmark]:
@@ -51,6 +52,16 @@ def test_everything_that_is_fast_does_what_the_plain_reference_does() -> None:
     assert len(pairs) == 6
     for benchmark in pairs:
         assert benchmark.same(benchmark.fast(), benchmark.baseline()), benchmark.work
+
+
+@pytest.mark.slow
+def test_an_exported_network_is_timed_beside_the_one_of_pytorch() -> None:
+    shape = {"host": "hourglass", "stacks": 1, "features": 4, "depth": 1, "increase": 0}
+    benchmark = suite.exported(build("hae", "coco", **shape), (16, 24), seed=1)
+    assert benchmark.same(benchmark.fast(), benchmark.baseline())
+    table = run_benchmarks([benchmark], [("cpu", 1), ("cpu", 2)], repeats=1)
+    assert table["same"].all()
+    assert table["work"][0].startswith("onnxruntime, network hae of 0.0 million weights, 16x24 px")
 
 
 def test_what_has_no_reference_is_only_timed() -> None:
