@@ -206,7 +206,8 @@ def _reason(error: Exception) -> str:
         return "there is not enough memory for what it claims to hold"
     text = str(error)
     found = re.search(r"GLOBAL ([\w.]+)|class ['<]*(?:class ')?([\w.]+)", text)
-    if found and ("Unsupported" in text or "not allowed" in text or "was not an allowed" in text):
+    refused = ("unsupported", "not allowed", "was not an allowed")
+    if found and any(words in text.lower() for words in refused):
         name = found[1] or found[2]
         return (
             f"it holds an object of {name}, which is not made because that can run code. If you "

@@ -91,8 +91,14 @@ _ALIGNED: Mapping[str, OptionValue] = {
     "subpixel": "newton",
 }
 _DATA = {"crowdpose": "CrowdPose test", "aic": "AI Challenger val", "coco": "COCO val2017"}
-# The published associative embedding, without what HAE adds to it.
-_CLASSICAL = {"hierarchical": False, "focal": False, "progressive": False, "max_people": 30}
+# The published associative embedding, without what HAE adds to it; pairs that are too far apart are
+# assigned too, and then parted.
+_CLASSICAL: Mapping[str, OptionValue] = {
+    "hierarchical": False,
+    "focal": False,
+    "progressive": False,
+    "threshold_before_assignment": False,
+}
 _BACKBONES = {
     **{f"simple_baseline_r{depth}": f"resnet{depth}" for depth in (50, 101, 152)},
     "vipnas_mbv3": "vipnas_mobilenetv3",
@@ -181,6 +187,7 @@ def _grouped(words: list[str], options: dict[str, OptionValue], official: bool) 
     order = "torso_first" if "coco" in words else "top_down" if official else "dataset"
     aligned = "udp" in words
     options |= {"host": host, **_CLASSICAL, "subpixel_targets": aligned, "order": order}
+    options["max_people"] = 30 if official else None  # mmpose's ignore_too_much=False: no limit
     if aligned:
         options |= _ALIGNED
     found: dict[str, Any] = {"system": "hae", "options": options}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import os
 import pickle
 import random
 import sys
@@ -105,6 +106,11 @@ class Harmful:
         return exec, ("raise SystemExit('code of a file ran')",)
 
 
+class Shell:
+    def __reduce__(self) -> Any:
+        return os.system, ("exit 1",)
+
+
 def script() -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -145,6 +151,7 @@ def others() -> dict[str, tuple[bytes, str]]:
         "network": (saved(torch.nn.Linear(1, 1)), "an object of torch.nn.modules.linear.Linear"),
         "objects": (saved({"a": np.array([None])}), "not a readable"),
         "code": (saved({"a": Harmful()}), "an object of exec"),
+        "shell": (pickle.dumps(Shell(), protocol=2), f"an object of {os.name}.system"),
     }
 
 

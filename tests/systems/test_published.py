@@ -57,6 +57,15 @@ def test_what_names_say_is_what_rows_hold() -> None:
         assert (row.options.get("subpixel") == "newton") == ("udp" in words)
 
 
+def test_grouping_is_that_of_the_public_configurations() -> None:
+    """Pairs are compared with the threshold after the assignment; mmpose limits no people."""
+    rows = {row.name: row.options for row in ROWS if row.system == "hae"}
+    assert len(rows) == 16
+    for name, options in rows.items():
+        assert options["threshold_before_assignment"] is False
+        assert options["max_people"] == (30 if name.endswith("_official") else None)
+
+
 @pytest.mark.skipif(not LISTED.is_file(), reason=f"no list {LISTED}")
 def test_rows_are_those_of_the_public_index() -> None:
     lines = [line.split("|") for line in LISTED.read_text().splitlines() if "| https" in line]
