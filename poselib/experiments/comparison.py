@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -15,6 +14,7 @@ from poselib.data.catalog import training_dataset_for
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.evaluate import Evaluation, LabeledImages
 from poselib.engine.inference import PredictOptions
+from poselib.engine.weights.open import load_model
 from poselib.experiments.loading import evaluation_set, load_or_init
 from poselib.papers.catalog import get_paper
 from poselib.papers.comparison_table import MAIN_METRIC, METRICS, ComparisonTable, Protocol
@@ -121,7 +121,7 @@ def compare(
         raise ValueError(f"paper {paper!r} has no tables that compare it with other methods")
     sources = [_sources(table, preset, checkpoint, real or {}) for table in described.tables]
     different = dict.fromkeys(source for several in sources for source in several)
-    others = {name: load_checkpoint(Path(file)).system for name, file in (beside or {}).items()}
+    others = {name: load_model(file).system for name, file in (beside or {}).items()}
     tests = {each: _open(described, preset, each, seed, others) for each in different}
     evaluated = {
         source: [

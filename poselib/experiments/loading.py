@@ -10,7 +10,8 @@ from poselib.data.catalog import KeypointDataset, Split, cache_in_memory, traini
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.engine.checkpoints import Checkpoint, load_checkpoint
+from poselib.engine.checkpoints import Checkpoint
+from poselib.engine.weights.open import load_model
 from poselib.experiments.parameters import format_options, parse_options
 from poselib.experiments.training import init_system
 from poselib.papers.preset import Preset
@@ -34,7 +35,7 @@ def load_or_init(
     """Load a checkpoint, or for the preset smoke initialize an untrained system.
 
     Args:
-        file: of the checkpoint; may be empty where ``preset`` is ``"smoke"``.
+        file: of the checkpoint, or name of a model; may be empty where ``preset`` is ``"smoke"``.
         preset, dataset, folder: the notebook's; see ``get_preset`` and ``open_dataset``.
         name: of the system, as in ``poselib.systems.SYSTEMS``.
         options: of the system, as in ``parse_options``.
@@ -46,7 +47,7 @@ def load_or_init(
             command that trains one. Or the file is not a checkpoint.
     """
     if file:
-        return load_checkpoint(Path(file))
+        return load_model(file)
     if preset != "smoke":
         chosen = f" -p options '{options}'" if options else ""
         trained = training_dataset_for(dataset)

@@ -71,4 +71,7 @@ def _wanted(found: Recognized) -> str:
             "poselib.models.pretrained.load_official"
         )
     hidden = ", ".join(found.unknown)
-    return f"it does not tell {hidden}: name the entry whose these are (--like), of {names}"
+    return (
+        f"it does not tell {hidden}: name the entry whose these are with poselib weights import "
+        f"--like, of {names}"
+    )
