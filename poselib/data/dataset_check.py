@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from poselib.data.annotation_table import FARTHEST, LARGEST
 from poselib.data.coco_folder import CocoPart
 from poselib.data.image_io import exif_orientation, image_size
 from poselib.data.readers.coco_categories import keypoint_category
@@ -104,13 +105,18 @@ def check_dataset(part: CocoPart, skeleton: Skeleton) -> DatasetReport:
     """
     category = keypoint_category(part.content["categories"], skeleton, part.annotations)
     images: list[Entry] = part.content["images"]
-    people = [p for p in part.content["annotations"] if p.get("category_id", category) == category]
+    listed: list[Entry] = part.content["annotations"]
+    people = [person for person in listed if person.get("category_id", category) == category]
+    kinds = [each.get("id") for each in part.content["categories"]]
+    foreign = tuple(_name(p) for p in listed if p.get("category_id") not in kinds)
+    problem = "category_id is that of no listed category"
     sizes = {image["id"]: size for image in images if (size := _stated_size(image)) is not None
              and isinstance(image.get("id"), int)}  # fmt: skip
     points, usable = _keypoints(people, len(skeleton))
     labeled = (points[..., 2] > 0).any(axis=1)
     known = np.array([_is_id(p.get("image_id")) and p["image_id"] in sizes for p in people], bool)
     found = [
+        Finding(problem, foreign, len(listed), "annotations", True),
         *_image_faults(images, part),
         *_record_faults(images, people, usable),
         *_pose_faults(people, points, usable, known & usable & labeled, sizes),
@@ -205,6 +211,7 @@ def _record_faults(
     )
     yield fault("bbox must be left, top, width and height, px", lambda p: _bad_box(p, form=True))
     yield fault("bbox has a negative width or height", lambda p: _bad_box(p, form=False))
+    yield fault("area must be px², from 0 on", lambda p: not _is_area(p.get("area")))
     odd = tuple(_name(p) for p, good in zip(people, usable, strict=True) if not good)
     problem = "keypoints must be x, y and visibility 0, 1 or 2 of each keypoint"
     yield Finding(problem, odd, len(people), "annotations", True)
@@ -218,8 +225,12 @@ def _bad_box(person: Entry, *, form: bool) -> bool:
     return right and min(box[2:]) < 0
 
 
+def _is_area(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and 0 <= value <= LARGEST)
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= FARTHEST  # false for NaN
 
 
 def _keypoints(people: Sequence[Entry], count: int) -> tuple[FloatArray, BoolArray]:
