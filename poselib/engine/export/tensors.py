@@ -21,13 +21,14 @@ def to_tensors(outputs: Any) -> Tensors:
     """Return what a decoder needs of the outputs of a network, by name.
 
     Maps of a network of several scales are ``heatmaps_0``, the coarsest, and so on. Outputs of
-    intermediate stages and relations of keypoints are left out.
+    intermediate stages, relations of keypoints and maps without a channel are left out.
     """
     if isinstance(outputs, TagOutputs):
-        maps = {f"heatmaps_{number}": each for number, each in enumerate(outputs.heatmaps)}
-        return {**maps, "tags": outputs.tags}
+        scales = {f"heatmaps_{number}": each for number, each in enumerate(outputs.heatmaps)}
+        return {**scales, "tags": outputs.tags}
     names = ("heatmaps", "centers", "offsets", "embedding")
-    return {name: getattr(outputs, name) for name in names if hasattr(outputs, name)}
+    maps = {name: getattr(outputs, name) for name in names if hasattr(outputs, name)}
+    return {name: each for name, each in maps.items() if each.shape[1]}
 
 
 def from_tensors(tensors: Tensors, image_size: Size, parts: Parts) -> Any:
@@ -39,12 +40,13 @@ def from_tensors(tensors: Tensors, image_size: Size, parts: Parts) -> Any:
         parts: the functions that outputs carry, by their names.
     """
     if "tags" in tensors:
-        maps = [value for name, value in tensors.items() if name.startswith("heatmaps_")]
-        return TagOutputs(tuple(maps), tensors["tags"], image_size)
+        scales = [value for name, value in tensors.items() if name.startswith("heatmaps_")]
+        return TagOutputs(tuple(scales), tensors["tags"], image_size)
     if "offsets" not in tensors:
         return HeatmapOutputs(tensors["heatmaps"], image_size)
-    common: Any = {name: tensors[name] for name in ("heatmaps", "centers", "offsets")}
-    common["image_size"] = image_size
+    maps = tensors["heatmaps"]
+    common: Any = {"heatmaps": maps, "offsets": tensors["offsets"], "image_size": image_size}
+    common["centers"] = tensors.get("centers", maps[:, :0])
     if "embedding" not in tensors:
         return RegressionOutputs(**common, scorer=parts.get(SCORER))
     network = parts[ATTRACTION]

@@ -22,6 +22,10 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "grm": ("grm", {"backbone": "hrnet_micro", "head": "associative"}),
     "logocap": ("logocap", {"backbone": "hrnet_micro", "message_width": 16, "embedding": 4}),
     "jre": ("jre", {"backbone": "hrnet_micro", "relation": "nonlocal", **_CROP}),
+    "offsets": (
+        "jre",
+        {"backbone": "hrnet_micro", "offsets": True, "relation": "none", **_CROP},
+    ),
     "refine": (
         "jre",
         {"backbone": "hrnet_micro", "refine": True, "refine_depth": 18, "height": 64, "width": 64},
