@@ -210,12 +210,13 @@ class Poses:
             ) from error
         if not len(self):  # arrays of no people are refused before version 0.29
             return supervision.KeyPoints.empty()
-        data = {"person_score": self.person_scores, "class_name": np.full(len(self), "person")}
+        names = np.full(len(self), "person")
+        data: dict[str, Any] = {"person_score": self.person_scores, "class_name": names}
         if self.tracks is not None:
             data["tracker_id"] = self.tracks
         later = {"detection_confidence": self.person_scores, "visible": self.found}
         known = inspect.signature(supervision.KeyPoints).parameters
-        more = {name: values for name, values in later.items() if name in known}
+        more: dict[str, Any] = {name: v for name, v in later.items() if name in known}
         # By position: the third argument has had several names.
         classes = np.zeros(len(self), np.int64)
         return supervision.KeyPoints(self.keypoints, classes, self.scores, data=data, **more)

@@ -153,8 +153,8 @@ def official_pck(
 
 def official_counts(targets: ArrayLike) -> BoolArray:
     """Return whether ``official_pck`` counts a joint in a frame (T, K), by targets (T, K, H, W)."""
-    counts: BoolArray = (_maxima(targets) > 1).all(axis=-1)
-    return counts
+    counted = _maxima(targets) > 1
+    return counted[..., 0] & counted[..., 1]
 
 
 def _maxima(heatmaps: ArrayLike) -> FloatArray:

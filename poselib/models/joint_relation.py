@@ -124,8 +124,8 @@ class NonLocalRelation(nn.Module):
         if self.official:
             mixed = (query @ key.transpose(1, 2)).softmax(dim=1) @ value
         else:
-            heads = (each[:, None] for each in (query, key, value))  # one of them
-            mixed = F.scaled_dot_product_attention(*heads, scale=1.0)[:, 0]
+            query, key, value = (each[:, None] for each in (query, key, value))  # one head
+            mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]
         return maps + self.W(mixed.transpose(1, 2).unflatten(2, maps.shape[2:])), None
 
 
