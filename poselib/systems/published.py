@@ -184,7 +184,7 @@ def _grouped(words: list[str], options: dict[str, OptionValue], official: bool) 
     host = {"higherhrnet": "higher", "hourglass": "hourglass"}.get(words[0], "plain")
     if host == "hourglass":  # mmpose's normalizes every convolution
         options = {"stack_norm": True, "stack_norm_all": True}
-    order = "torso_first" if "coco" in words else "top_down" if official else "dataset"
+    order = "torso_first" if "coco" in words else "dataset"
     aligned = "udp" in words
     options |= {"host": host, **_CLASSICAL, "subpixel_targets": aligned, "order": order}
     options["max_people"] = 30 if official else None  # mmpose's ignore_too_much=False: no limit

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from poselib.decoders.keypoint_order import keypoint_order
 from poselib.skeletons import SKELETONS
 from poselib.systems import SYSTEMS, build, check_options
 from poselib.systems.published import PUBLISHED, PublishedWeights
@@ -59,11 +60,15 @@ def test_what_names_say_is_what_rows_hold() -> None:
 
 def test_grouping_is_that_of_the_public_configurations() -> None:
     """Pairs are compared with the threshold after the assignment; mmpose limits no people."""
-    rows = {row.name: row.options for row in ROWS if row.system == "hae"}
+    rows = [row for row in ROWS if row.system == "hae"]
+    coco = (*range(7), 11, 12, *range(7, 11), *range(13, 17))
     assert len(rows) == 16
-    for name, options in rows.items():
+    for row in rows:
+        official, options = row.layout == "official", row.options
         assert options["threshold_before_assignment"] is False
-        assert options["max_people"] == (30 if name.endswith("_official") else None)
+        assert options["max_people"] == (30 if official else None)
+        expected = coco if row.skeleton == "coco" else tuple(range(14))
+        assert keypoint_order(SKELETONS[row.skeleton], options["order"]) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not LISTED.is_file(), reason=f"no list {LISTED}")
