@@ -71,6 +71,25 @@ def test_grouping_is_that_of_the_public_configurations() -> None:
         assert keypoint_order(SKELETONS[row.skeleton], options["order"]) == expected  # type: ignore[arg-type]
 
 
+def test_numbers_are_those_of_the_public_configurations() -> None:
+    for row in ROWS:
+        words, options = set(row.name.split("_")), row.options
+        if row.crop:
+            assert options["sigma"] == (3 if "384x288" in words else 2), row.name
+            kernel = 17 if {"r152", "dark", "384x288"} <= words else 11
+            assert options.get("kernel", 11) == kernel, row.name
+            continue
+        large = "640" in words or ("w48" in words and row.system != "hae")
+        assert row.input_size == (640 if large else 512), row.name
+        toolbox = row.system == "dekr" and row.layout == "mmpose_1.x"
+        assert row.multiple == (32 if toolbox else 64), row.name
+        assert options.get("scoring", False) == toolbox, row.name
+        if toolbox:
+            unit = "left_leg" if row.skeleton == "crowdpose" else "torso"
+            found = [options[name] for name in ("nms_kernel", "nms_distance", "scoring_unit")]
+            assert found == [5, 0.05, unit], row.name
+
+
 @pytest.mark.skipif(not LISTED.is_file(), reason=f"no list {LISTED}")
 def test_rows_are_those_of_the_public_index() -> None:
     lines = [line.split("|") for line in LISTED.read_text().splitlines() if "| https" in line]

@@ -32,7 +32,7 @@ def import_weights(path: Path, like: str = "") -> tuple[Checkpoint, str]:
         raise ValueError(f"{path}: a checkpoint of poselib already, which loads as it is")
     if not found.system:
         raise ValueError(
-            f"{path}: {found.family}, which finds nobody yet; a training begins with it"
+            f"{path}: {found.family}, which finds no people yet; a training begins with it"
         )
     if not like and found.published is None and (found.unknown or not _entries(found)):
         raise ValueError(f"{path}: {_told(found)}; {_wanted(found)}")

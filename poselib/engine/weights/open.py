@@ -29,7 +29,7 @@ HUB = "hf:"  # what stands before the name of a model on Hugging Face's hub
 
 PHOTOGRAPHS = (
     f"the bundled model {BUNDLED.stem} knows synthetic people alone, and in photographs finds next "
-    "to nobody; published weights of real people are loaded by name, such as dekr_w32_coco, "
+    "to no people; published weights of real people are loaded by name, such as dekr_w32_coco, "
     "higherhrnet_w32_coco_512 or hrnet_w32_ae_coco (poselib weights list shows all)"
 )
 
