@@ -12,7 +12,7 @@ import numpy as np
 
 from poselib.data.annotation_table import FARTHEST, LARGEST
 from poselib.data.coco_folder import CocoPart
-from poselib.data.image_io import exif_orientation, image_size
+from poselib.data.image_io import image_size
 from poselib.data.readers.coco_categories import keypoint_category
 from poselib.data.readers.json_fields import Entry, shown
 from poselib.data.side_check import swapped_sides
@@ -172,10 +172,11 @@ def _image_faults(images: Sequence[Entry], part: CocoPart) -> Iterator[Finding]:
         stated = _stated_size(image)
         try:
             height, width = image_size(path)
-            if stated not in (None, (height, width)):
-                turned = " and asks to be turned by EXIF" * (exif_orientation(path) > 1)
+            if stated in (None, (height, width)):
+                continue
+            if stated != image_size(path, upright=True):  # some tools state that of the picture
                 wanted = f"{stated[1]}x{stated[0]}" if stated else ""
-                differing.append(f"{_name(image)} is {width}x{height}{turned}, stated {wanted}")
+                differing.append(f"{_name(image)} is {width}x{height}, stated {wanted}")
         except (OSError, ValueError):
             broken.append(_name(image))
     names = Counter(str(image.get("file_name")) for image in images)

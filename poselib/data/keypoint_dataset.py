@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from poselib.annotations import AnnotationTable
 from poselib.data.annotation_table import AnnotatedImage, gather
-from poselib.data.image_io import exif_orientation, image_size, read_image
+from poselib.data.image_io import image_size, read_image
 from poselib.data.regions import decode_region, fill_polygons
 from poselib.skeletons import Skeleton
 from poselib.structures import AffineTransform, Sample, Size, sample_index
@@ -111,10 +111,8 @@ class KeypointImages:
                 the size that the annotations state.
         """
         table, index = self.table, sample_index(index, len(self))
-        image = read_image(self.image_path(index))
+        image = self._read(index)
         size = (image.shape[0], image.shape[1])
-        if table.sizes is not None and size != table.sizes[index]:
-            raise ValueError(self._other_size(index, size, table.sizes[index]))
         keypoints, areas = table.people(index)
         rows = table.labeled_rows(index)
         low, sides = table.boxes[rows, :2], table.boxes[rows, 2:]
@@ -129,17 +127,24 @@ class KeypointImages:
             tracks=None if table.tracks is None else table.tracks[rows],
         )
 
-    def _other_size(self, index: int, size: Size, stated: Size) -> str:
-        path = self.image_path(index)
-        orientation = exif_orientation(path)
-        turned = (
-            f": the file asks to be turned (EXIF orientation {orientation}), and the labels are of "
-            "the turned picture; store it turned"
-        )
-        return (
-            f"{path}: {size[0]}x{size[1]} px, but {self.table.source} states "
-            f"{stated[0]}x{stated[1]}{turned if orientation > 1 and size == stated[::-1] else ''}"
-        )
+    def _read(self, index: int) -> NDArray[np.uint8]:
+        """Return the pixels (H, W, 3) of an image, of the size that the annotations state.
+
+        Tools of annotation show a photograph as its EXIF orientation asks: where the size that
+        they state is that of the turned picture alone, it is turned here too.
+        """
+        path, image = self.image_path(index), read_image(self.image_path(index))
+        if self.table.sizes is None:
+            return image
+        stated = self.table.sizes[index]
+        if image.shape[:2] == stated:
+            return image
+        if image_size(path, upright=True) != stated:
+            found = f"{image.shape[0]}x{image.shape[1]} px"
+            raise ValueError(
+                f"{path}: {found}, but {self.table.source} states {stated[0]}x{stated[1]}"
+            )
+        return read_image(path, upright=True)
 
     def _ignore(self, index: int, size: Size) -> NDArray[np.bool_]:
         if index in self.table.regions:
