@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from poselib.skeleton_rules import Side, letters, split_side
 from poselib.skeletons import Skeleton
 from poselib.systems import System, build
 
@@ -54,8 +55,8 @@ def start_from(system: System, source: System) -> TransferReport:
     """Copy the weights of another system that have a place in this one.
 
     Tensors of the same name and shape are copied. Of those that depend on the number of keypoints,
-    the channels of keypoints with the same name in both skeletons are copied, and the others keep
-    their initial values.
+    the channels of keypoints with the same name in both skeletons, in whatever spelling
+    (``left_wrist``, ``LWrist``), are copied, and the others keep their initial values.
 
     Args:
         system: whose model is changed.
@@ -67,7 +68,9 @@ def start_from(system: System, source: System) -> TransferReport:
     own, theirs = system.model.state_dict(), source.model.state_dict()
     larger = _with_one_more(system)
     mine, other = system.skeleton.keypoints, source.skeleton.keypoints
-    pairs = [(k, other.index(name)) for k, name in enumerate(mine) if name in other]
+    pairs = [
+        (k, place) for k, name in enumerate(mine) if (place := _place(name, other)) is not None
+    ]
     options, whole, part = system.options, 0, 0
     grouped = options.get("branches", "none") != "none" and bool(options.get("separate"))
     for name, value in own.items():
@@ -92,6 +95,20 @@ def start_from(system: System, source: System) -> TransferReport:
     known = {mine[k] for k, _ in pairs} if part or mine == other else set()
     kept = tuple(name for name in mine if name in known)
     return TransferReport(whole, part, len(own), kept, tuple(n for n in mine if n not in known))
+
+
+def _spelling(name: str) -> tuple[Side, str]:
+    """Return what all spellings of a keypoint's name have in common."""
+    side, part = split_side(name)
+    return side, letters(part)
+
+
+def _place(name: str, names: Sequence[str]) -> int | None:
+    """Return the number of the keypoint of this name, or of the only one in another spelling."""
+    if name in names:
+        return names.index(name)
+    alike = [k for k, other in enumerate(names) if _spelling(other) == _spelling(name)]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _network(system: System) -> str:

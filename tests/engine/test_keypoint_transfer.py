@@ -120,6 +120,27 @@ def test_keypoints_that_are_all_new_leave_the_rest_in_place() -> None:
         assert str(report).endswith("head of 1 keypoints: snout new")
 
 
+def test_keypoints_are_the_same_in_another_spelling() -> None:
+    seed_everything(0)
+    options: dict[str, OptionValue] = {"backbone": "hrnet_tiny", "host": "plain"}
+    source = randomized(build("hae", COCO, **options))
+    names = ("RWrist", "Left wrist", "nose", "tail")
+    other = Skeleton("other", names, (0.1,) * 4, (), (), {})
+    system = build("hae", other, **options)
+    report = start_from(system, source)
+    assert (report.kept, report.new) == (names[:3], names[3:])
+    rows = [COCO.index(each) for each in ("right_wrist", "left_wrist", "nose")]
+    head = "final_layers.0.weight"  # heatmaps, then tags
+    found, known = system.model.state_dict()[head], source.model.state_dict()[head]
+    assert torch.equal(found[:3], known[rows])
+    assert torch.equal(found[4:7], known[[17 + row for row in rows]])
+
+    twice = Skeleton("twice", ("left_hand_1", "LeftHand1", "nose"), (0.1,) * 3, (), (), {})
+    one = Skeleton("one", ("LeftHand1", "LHand1"), (0.1,) * 2, (), (), {})
+    report = start_from(build("hae", one, **options), build("hae", twice, **options))
+    assert (report.kept, report.new) == (("LeftHand1",), ("LHand1",))
+
+
 def test_a_video_network_starts_from_one_of_other_keypoints() -> None:
     source, system = build("jre", COCO), build("jre", shuffled(COCO))
     report = start_from(system, randomized(source))
