@@ -158,7 +158,8 @@ def test_a_published_model_has_its_number_beside_and_a_row_in_the_paper_s_table(
     status, said, _ = run(capsys, *options)
     metrics = json.loads((out / "metrics.json").read_text())
     ours = 100 * metrics["AP"]
-    assert status == 0 and f"AP 67.9 on COCO val2017; measured: {ours:.1f}, " in said
+    beside = f"AP 67.9 on COCO val2017; measured: {ours:.1f}, {ours - 67.9:+.1f}"
+    assert status == 0 and beside in said
     several = ("--scales", 0.5, 1, "--out", tmp_path / "several")
     assert "published: AP" not in run(capsys, *options[:-2], *several)[1]  # none at several scales
     table = next(t for t in get_paper("dekr").tables if t.dataset == "coco")
