@@ -49,7 +49,8 @@ def find_coco(place: Path, images: Path | None = None) -> dict[str, CocoPart]:
 
     Raises:
         FileNotFoundError: the place is absent, or no folder has the images.
-        ValueError: it holds no annotation file with keypoints, or several of the same part.
+        ValueError: it holds no annotation file with keypoints, or several of the same part, or
+            one of a part is no JSON.
     """
     place = Path(place)
     if place.is_file():
@@ -61,13 +62,21 @@ def find_coco(place: Path, images: Path | None = None) -> dict[str, CocoPart]:
     files = [path for pattern in patterns for path in visible_files(place, pattern)]
     named = [path for path in files if "keypoints" in path.stem.lower()]
     chosen: dict[str, dict[Path, Any]] = {}
+    unreadable: list[str] = []
     for path in named or files:
-        if (content := _with_keypoints(path)) is not None:
+        try:
+            content = load_json(path)
+        except (OSError, ValueError) as error:
+            if _role(path.relative_to(place)) != ALL:
+                raise  # without it images of another part would be held out
+            unreadable.append(f"; {error}")
+            continue
+        if _with_keypoints(content):
             chosen.setdefault(_role(path.relative_to(place)), {})[path] = content
     if not chosen:
         raise ValueError(
             f"{place}: none of its {len(files)} JSON files{_some(files, place)} is a COCO-format "
-            "file with images and annotated keypoints"
+            f"file with images and annotated keypoints{''.join(unreadable[:1])}"
         )
     for role, several in chosen.items():
         if len(several) > 1:
@@ -100,19 +109,15 @@ def _role(path: Path) -> str:
     return ALL
 
 
-def _with_keypoints(path: Path) -> Any:
-    """Return what a JSON file holds if it is a COCO-format one that annotates keypoints."""
-    try:
-        content = load_json(path)
-    except (OSError, ValueError):
-        return None
+def _with_keypoints(content: Any) -> bool:
+    """Return whether what a JSON file holds is of COCO's format and annotates keypoints."""
     if not isinstance(content, dict):
-        return None
+        return False
     people = content.get("annotations")
     found = isinstance(people, list) and any(
         isinstance(person, dict) and person.get("keypoints") for person in people
     )
-    return content if found and content.get("images") else None
+    return bool(found and content.get("images"))
 
 
 def _part(path: Path, content: Any, homes: Sequence[Path], images: Path | None) -> CocoPart:

@@ -118,7 +118,7 @@ def check_dataset(part: CocoPart, skeleton: Skeleton) -> DatasetReport:
     found = [
         Finding(problem, foreign, len(listed), "annotations", True),
         *_image_faults(images, part),
-        *_record_faults(images, people, usable),
+        *_record_faults(images, people, usable, 3 * len(skeleton)),
         *_pose_faults(people, points, usable, known & usable & labeled, sizes),
         *_empty_images(images, people, np.asarray(labeled)),
     ]
@@ -191,7 +191,7 @@ def _image_faults(images: Sequence[Entry], part: CocoPart) -> Iterator[Finding]:
 
 
 def _record_faults(
-    images: Sequence[Entry], people: Sequence[Entry], usable: BoolArray
+    images: Sequence[Entry], people: Sequence[Entry], usable: BoolArray, numbers: int
 ) -> Iterator[Finding]:
     """Yield what is wrong with ids, boxes and the form of keypoints."""
     for kind, records in (("images", images), ("annotations", people)):
@@ -202,20 +202,24 @@ def _record_faults(
         yield Finding("the id must be a whole number", odd, len(records), kind, True)
     known = {image["id"] for image in images if _is_id(image.get("id"))}
 
-    def fault(problem: str, wrong: Callable[[Entry], bool]) -> Finding:
-        where = tuple(_name(person) for person in people if wrong(person))
-        return Finding(problem, where, len(people), "annotations", True)
+    def fault(field: str, problem: str, wrong: Callable[[Entry], bool]) -> Finding:
+        where = tuple(f"{_name(p)} has {shown(p.get(field))}" for p in people if wrong(p))
+        return Finding(f"{field} {problem}", where, len(people), "annotations", True)
 
-    yield fault(
-        "image_id is that of no listed image",
-        lambda p: not _is_id(p.get("image_id")) or p["image_id"] not in known,
-    )
-    yield fault("bbox must be left, top, width and height, px", lambda p: _bad_box(p, form=True))
-    yield fault("bbox has a negative width or height", lambda p: _bad_box(p, form=False))
-    yield fault("area must be px², from 0 on", lambda p: not _is_area(p.get("area")))
-    odd = tuple(_name(p) for p, good in zip(people, usable, strict=True) if not good)
-    problem = "keypoints must be x, y and visibility 0, 1 or 2 of each keypoint"
+    form = "must be left, top, width and height, px"
+    lost = "is that of no listed image"
+    yield fault("image_id", lost, lambda p: not _is_id(n := p.get("image_id")) or n not in known)
+    yield fault("bbox", form, lambda p: _bad_box(p, form=True))
+    yield fault("bbox", "has a negative width or height", lambda p: _bad_box(p, form=False))
+    yield fault("area", "must be px², from 0 on", lambda p: not _is_area(p.get("area")))
+    bad = [person for person, good in zip(people, usable, strict=True) if not good]
+    odd = tuple(f"{_name(person)} has {_length(person['keypoints'])}" for person in bad)
+    problem = f"keypoints must be {numbers} numbers, x, y and visibility 0, 1 or 2 of each"
     yield Finding(problem, odd, len(people), "annotations", True)
+
+
+def _length(given: Any) -> str:
+    return f"{len(given)} values" if isinstance(given, list) else shown(given)
 
 
 def _bad_box(person: Entry, *, form: bool) -> bool:

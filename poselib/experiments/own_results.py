@@ -158,7 +158,8 @@ def finish_training(
     scores = found.as_dict()
     counts = {"train_images": len(data.train), "val_images": len(data.val)}
     source = str(data.train.table.source)
-    about = {**chosen, **counts, "data": source, "metrics": scores, "AP": keeper.best}
+    about = {**chosen, **_settled(preset, best, counts["train_images"]), **counts}
+    about |= {"data": source, "metrics": scores, "AP": keeper.best}
     export_system(out / BEST, replace(trained, system=best), preset, about)
     write_results(results_of(found, data.val), out / "results.json")
     figures = {"training.png": show_training(trained.history, title=f"AP {scores['AP']:.3f}"),
@@ -172,6 +173,18 @@ def finish_training(
         f"{out / BEST}: AP {scores['AP']:.3f} on {data.about}; poses beside the truth in "
         f"{out / VALIDATION}\nposelib predict PHOTOS --model {out} --out poses"
     )
+
+
+def _settled(preset: Preset, system: System, images: int) -> dict[str, Any]:
+    """Return what the options became that were left to the data and the machine."""
+    recipe = preset.recipe
+    return {
+        "system": system.name,
+        "size": preset.input_size,
+        "batch": recipe.batch_size,
+        "epochs": round(recipe.steps * recipe.batch_size / max(1, images), 2),
+        "lr": recipe.learning_rate,
+    }
 
 
 def reasons_of(found: Evaluation) -> tuple[str, ...]:

@@ -168,8 +168,8 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
     fatal = [finding for report in reports for finding in report.fatal]
     if fatal:
         raise ValueError(
-            f"{chosen['data']}: {len(fatal)} kinds of faults must be mended first, the first: "
-            f"{fatal[0]}; all are in {path}"
+            f"{chosen['data']}: {len(fatal)} kind{'s' * (len(fatal) > 1)} of faults must be mended "
+            f"first, the first: {fatal[0]}; all are in {path}"
         )
     data = known or own.open_own(parts, skeleton, chosen["seed"])
     own.draw_annotated(data.train, out / own.ANNOTATED)

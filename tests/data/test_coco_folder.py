@@ -74,6 +74,15 @@ def test_what_is_no_dataset_is_refused(folder: Path, tmp_path: Path) -> None:
         find_coco(tmp_path / "absent")
     with pytest.raises(ValueError, match="none of its 0 JSON files is a COCO-format"):
         find_coco(tmp_path)
+    (tmp_path / "people.json").write_text('{"images": [')
+    with pytest.raises(ValueError, match=r"none of its 1 JSON files .* keypoints; .*people\.json"):
+        find_coco(tmp_path)
+    (tmp_path / "people.json").unlink()
+    _lay_out(tmp_path, folder, {"a_train.json": "images"})
+    (tmp_path / "val.json").write_text('{"images": [')  # not held out from the other instead
+    with pytest.raises(ValueError, match=r"val\.json: not JSON"):
+        find_coco(tmp_path)
+    (tmp_path / "val.json").unlink()
     _lay_out(tmp_path, folder, {"a_train.json": "images", "b_train.json": "images"})
     with pytest.raises(ValueError, match=r"2 annotation files of part 'train' \(a_train.json"):
         find_coco(tmp_path)

@@ -65,6 +65,8 @@ def test_a_training_leaves_what_predict_takes(
     best = load_checkpoint(out / "best.safetensors")
     assert best.system.input_size == 64 and best.provenance["AP"] == metrics["AP"]
     held_out = json.loads((out / "split.json").read_text())["val"]
+    settled = {"system": "hae", "size": 64, "batch": 4, "lr": 1e-3, "epochs": round(16 / 11, 2)}
+    assert {name: best.provenance[name] for name in settled} == settled
     assert best.provenance["val_images"] == len(held_out) == 1
     assert {row["image_id"] for row in json.loads((out / "results.json").read_text())} <= {
         *held_out
@@ -206,8 +208,9 @@ def test_a_check_names_faults_and_stops(
     status, said, error = train(capsys, tmp_path / "bad", "--data", bad, "--check")
     assert status == 2 and "2 kinds of faults must be mended first" in error
     assert "lost.png" in said and "negative" in said
+    shown = content["annotations"][0]["bbox"]
     listed = json.loads((tmp_path / "bad" / "check.json").read_text())["files"][0]["findings"]
-    assert [each["where"] for each in listed] == [["id 1 (lost.png)"], ["id 1"]]
+    assert [each["where"] for each in listed] == [["id 1 (lost.png)"], [f"id 1 has {shown}"]]
     bad.unlink()
 
 

@@ -200,5 +200,5 @@ def _unknown(name: str) -> str:
     meant = f"; did you mean {' or '.join(near)}?" if near else ";"
     return (
         f"unknown model {name!r}{meant} known: {', '.join(MODELS)} and those of poselib weights "
-        "list; files of models end in .safetensors, .pt or .pth"
+        "list; files of models end in .safetensors, .pt, .pth or .onnx"
     )
