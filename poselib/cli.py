@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from poselib import __version__
 from poselib.engine.interrupts import exit_on_signals
-from poselib.ops.console import complain, interactive, one_line, say
+from poselib.ops.console import complain, interactive, one_line, parse, say
 from poselib.ops.io import check_output
 from poselib.ops.processor import spin_briefly
 
@@ -73,7 +73,7 @@ _FILES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted."""
     spin_briefly()
-    arguments = _parser().parse_args(argv)
+    arguments = parse(_parser(), argv)
     try:
         _check_options(arguments)
         with exit_on_signals():
@@ -131,7 +131,7 @@ def _command(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 

@@ -1,6 +1,9 @@
-"""Numbers in sentences."""
+"""Numbers and names in sentences."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -21,3 +24,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def people_label(count: int) -> str:
     """Return ``1 person``, ``2 people`` and so on."""
     return counted(count, "person", "people")
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean a or b?`` of the known names that are like a word; "" if none is.
+
+    Example:
+        >>> meant("--modle", ["--model", "--out"])
+        '; did you mean --model?'
+    """
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

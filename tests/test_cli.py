@@ -348,7 +348,7 @@ def test_a_system_says_from_which_score_on_people_are_drawn(
 ) -> None:
     loaded = load_checkpoint(checkpoint)
     told = replace(loaded, system=replace(loaded.system, visualization_threshold=least))
-    monkeypatch.setattr("poselib.engine.checkpoints.load_checkpoint", lambda path: told)
+    monkeypatch.setattr("poselib.engine.weights.open.load_checkpoint", lambda path: told)
     status, text, _ = run(capsys, "predict", image, "--checkpoint", checkpoint, "--out", tmp_path)
     assert status == 0 and ("000000.png: 0" not in text) == drawn
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
+
+from poselib.wording import meant
 
 
 def say(text: str) -> None:
@@ -74,3 +78,19 @@ def _write(stream: Any, text: str) -> None:
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, stream.fileno())
             os.close(nothing)
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; the message of one that a command lacks names the options like it.
+
+    Args:
+        parser: whose commands state their own parsers as the default of ``parser``.
+        argv: the arguments; those of the process if not given.
+    """
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        command: argparse.ArgumentParser = arguments.parser
+        known = [name for action in command._actions for name in action.option_strings]
+        like = meant(unknown[0].split("=")[0], known)
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{like}")
+    return arguments

@@ -60,7 +60,7 @@ def _fits(value: Any, hint: Any) -> bool:
 def _wanted(hint: Any) -> str:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_wanted(part) for part in parts)
+        return " or ".join(dict.fromkeys(map(_wanted, parts)))
     if origin is tuple and parts[-1] is not Ellipsis:
         return f"{len(parts)} values"
     if origin in (tuple, Sequence):

@@ -12,6 +12,7 @@ from poselib.skeletons import Skeleton, get_skeleton
 from poselib.systems import dekr, grm, hae, jre, logocap, rpstn
 from poselib.systems.regression import RegressionSystemOptions
 from poselib.systems.system import LossTerms, OptionValue, System, as_mapping
+from poselib.wording import meant
 
 SYSTEMS: Mapping[str, Callable[[Skeleton, Any], System]] = {
     "hae": hae.build,
@@ -89,7 +90,8 @@ def check_options(name: str, options: Mapping[str, OptionValue]) -> Any:
     }
     if unknown := sorted(set(options) - set(known)):
         listed = ", ".join(map(repr, unknown))
-        raise ValueError(f"system {name!r} has no option {listed}; known: {', '.join(known)}")
+        like = meant(unknown[0], known) or ";"
+        raise ValueError(f"system {name!r} has no option {listed}{like} known: {', '.join(known)}")
     try:
         check_field_types(kind, options)
     except ValueError as error:

@@ -261,7 +261,7 @@ def test_rows_of_several_datasets_cannot_be_tested_alike(tmp_path: Path) -> None
         (
             {**ROWS, "with": {"options": "widht=4"}},
             {},
-            r"'with': system 'dekr' has no option 'widht'; known: ",
+            r"'with': system 'dekr' has no option 'widht'; did you mean width\? known: ",
         ),
         (
             ROWS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.ops.console import one_line, out_of_memory, say
+from poselib.ops.console import one_line, out_of_memory, parse, say
 
 SAY = "from poselib.ops.console import say; say('caf\\udce9 \u5bf9')"
 
@@ -53,3 +54,20 @@ def test_other_errors_are_told_apart() -> None:
     assert one_line(OSError(2, "no such file", "x.png")) == "[Errno 2] no such file: 'x.png'"
     assert one_line(ValueError("a.png: out of memory")) == "a.png: out of memory"
     assert one_line(RuntimeError("sizes must match")) is None
+
+
+def test_an_unknown_option_is_answered_with_those_like_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = argparse.ArgumentParser()
+    command = parser.add_subparsers(dest="command").add_parser("run")
+    command.add_argument("--model")
+    command.set_defaults(parser=command)
+    assert parse(parser, ["run", "--model", "a"]).model == "a"
+    for given, message in (
+        ("--modle=a", "unrecognized arguments: --modle=a; did you mean --model?\n"),
+        ("--zzz", "unrecognized arguments: --zzz\n"),
+    ):
+        with pytest.raises(SystemExit):
+            parse(parser, ["run", given])
+        assert capsys.readouterr().err.endswith(message)

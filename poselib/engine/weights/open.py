@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from poselib.models.pretrained import load_official_weights, read_weights
 from poselib.ops.weights_io import Weights
 from poselib.systems import System, build
 from poselib.systems.published import PUBLISHED, PublishedWeights
+from poselib.wording import meant
 
 HUB = "hf:"  # what stands before the name of a model on Hugging Face's hub
 
@@ -196,9 +196,8 @@ def _first_maps(weights: Weights, maps: int, wanted: int) -> Weights:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, [*MODELS, *PUBLISHED], n=3, cutoff=0.5)
-    meant = f"; did you mean {' or '.join(near)}?" if near else ";"
+    like = meant(name, [*MODELS, *PUBLISHED]) or ";"
     return (
-        f"unknown model {name!r}{meant} known: {', '.join(MODELS)} and those of poselib weights "
+        f"unknown model {name!r}{like} known: {', '.join(MODELS)} and those of poselib weights "
         "list; files of models end in .safetensors, .pt, .pth or .onnx"
     )
