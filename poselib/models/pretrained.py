@@ -176,8 +176,9 @@ def named_weights(content: object, path: str | Path) -> Weights:
     tensors = content.items() if isinstance(content, Mapping) else ()
     weights = {name: value for name, value in tensors if isinstance(value, Tensor)}
     if not weights:
-        nests = ", ".join(NESTS)
-        raise ValueError(f"{path} holds no named weights, neither at its top nor under {nests}")
+        raise ValueError(
+            f"{path} holds no named weights, neither at its top nor under {', '.join(NESTS)}"
+        )
     if unnamed := [name for name in weights if not isinstance(name, str)]:
         raise ValueError(f"{path} holds weights under {unnamed[0]!r}, which is no name")
     return weights
