@@ -107,7 +107,7 @@ def test_what_is_done_is_no_failure_whatever_the_output_is(
 ) -> None:
     named = image.with_name("对.png")
     image.rename(named)
-    words = [*COMMAND, *small(named, tmp_path / "out")]
+    words = [*COMMAND, *small(named, tmp_path / "out", "--model", "hae_tiny_synthetic")]
     script = 'set -o pipefail; "$@" ' + redirection
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(

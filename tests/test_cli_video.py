@@ -51,7 +51,8 @@ def test_files_folders_and_images_together(
     clips: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = clips / "images" / "val" / "000001_synthetic" / "000000.png"
-    status, text, error = run(capsys, film, image, "--out", tmp_path, "--smooth", "one-euro")
+    options = ("--model", "hae_tiny_synthetic", "--smooth", "one-euro")
+    status, text, error = run(capsys, film, image, "--out", tmp_path, *options)
     assert (status, error) == (0, "") and text.count("\n") == 2
     assert re.search(
         r"\d+ tracks?( \(\d+ drawn\))? in 10 frames; walk.json, walk.csv and walk", text
