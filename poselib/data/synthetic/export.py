@@ -261,9 +261,10 @@ def check_arguments(count: int, seed: int, skeleton: Skeleton, image_format: str
 
 def is_rendered(path: Path) -> bool:
     """Whether an image or video lies in a folder of synthetic scenes or clips."""
-    for document in (folder / DOCUMENT for folder in path.absolute().parents[:4]):
-        if document.is_file():
-            with document.open("rb") as file:
-                head = file.read(200)
-            return b'"description": "synthetic ' in head and b' of poselib"' in head
+    for folder in path.absolute().parents[:4]:
+        for document in (folder / DOCUMENT, *sorted(folder.glob("clips_*.json"))):
+            if document.is_file():
+                with document.open("rb") as file:
+                    head = file.read(200)
+                return b'"description": "synthetic ' in head and b' of poselib"' in head
     return False
