@@ -27,6 +27,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("overfit") is None)
+
+
 def _place(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or ROOT / default).resolve()
 
