@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from poselib.engine.checkpoints import stored_keypoints
-from poselib.engine.weights.families import Network, network_of, other_family
 from poselib.models.pretrained import named_weights, renamed
 from poselib.models.toolbox_layouts import toolbox_version
 from poselib.ops.weights_io import Weights, read_stored
 from poselib.skeletons import SKELETONS
+from poselib.systems.families import Network, network_of, other_family
 from poselib.systems.published import PUBLISHED, PublishedWeights
 from poselib.systems.system import OptionValue
 
