@@ -214,6 +214,11 @@ class VideoFile:
                 number += 1
 
 
+def quiet_ffmpeg() -> None:
+    """Keep FFmpeg from printing what does not name its file; OpenCV reads this once."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
 class _Capture:
     """OpenCV's reader of a file, which is closed at the end of the block."""
 
@@ -223,8 +228,7 @@ class _Capture:
         self.options = [cv2.CAP_PROP_FORMAT, -1] if packets else []
 
     def __enter__(self) -> _Capture:
-        # What FFmpeg prints of damaged files does not name them; it reads this once.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        quiet_ffmpeg()
         level = cv2.utils.logging.setLogLevel(0)
         try:
             name = native_name(self.path)

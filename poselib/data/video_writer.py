@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.data.video_files import native_name
+from poselib.data.video_files import native_name, quiet_ffmpeg
 from poselib.structures import Size
 
 # Units of time in MP4, per second: of every usual frame rate, frames begin at whole ones.
@@ -118,6 +118,7 @@ class _VP9:
     def __init__(self, path: Path, size: Size, rate: float) -> None:
         self._rate, self._slot = rate, 0
         self._waiting: NDArray[np.uint8] | None = None
+        quiet_ffmpeg()
         with _without_messages():
             code = cv2.VideoWriter.fourcc(*"VP90")
             self._file = cv2.VideoWriter(native_name(path), cv2.CAP_FFMPEG, code, rate, size[::-1])

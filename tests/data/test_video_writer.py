@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +80,21 @@ def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     written(tmp_path / "a.webm", np.arange(2) / 25, 25)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_what_is_read_after_a_file_was_written_prints_nothing(tmp_path: Path) -> None:
+    """OpenCV asks once, at its first video, what FFmpeg may print."""
+    script = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from poselib.data.video_files import open_video\n"
+        "from poselib.data.video_writer import _VP9\n"
+        "path = Path(sys.argv[1]); film = _VP9(path, (64, 64), 25.0)\n"
+        "[film.write(np.full((64, 64, 3), n, np.uint8), n / 25) for n in range(9)]; film.close()\n"
+        "data = bytearray(path.read_bytes()); data[150:300] = bytes(150); path.write_bytes(data)\n"
+        "try: list(open_video(path))\n"
+        "except ValueError: pass\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "a.webm")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
