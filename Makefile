@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 3
+JOBS ?= 2
 TORCH_INDEX ?=
 
 # How long OpenMP's threads spin while they wait for each other; see poselib/ops/processor.py.
