@@ -29,6 +29,7 @@ VERSION = 1
 SceneEntries = tuple[Entry, list[Entry]]
 Entries = TypeVar("Entries")
 DOCUMENT = "annotations.json"
+CLIP_DOCUMENTS = ("clips_train.json", "clips_val.json")  # of clips, by split
 _PATIENCE = 50  # tenths of a second
 FORMATS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 
@@ -262,7 +263,8 @@ def check_arguments(count: int, seed: int, skeleton: Skeleton, image_format: str
 def is_rendered(path: Path) -> bool:
     """Whether an image or video lies in a folder of synthetic scenes or clips."""
     for folder in path.absolute().parents[:4]:
-        for document in (folder / DOCUMENT, *sorted(folder.glob("clips_*.json"))):
+        # By their names: to list a folder for each of its images would take long.
+        for document in (folder / name for name in (DOCUMENT, *CLIP_DOCUMENTS)):
             if document.is_file():
                 with document.open("rb") as file:
                     head = file.read(200)
