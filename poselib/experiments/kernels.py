@@ -32,6 +32,8 @@ class ThisInterpreter(AsyncKernelManager):
         source = str(Path(poselib.__file__).resolve().parents[1])
         inherited = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([source, inherited] if inherited else [source])
-        # Only its errors: otherwise every kernel begins with a warning about local sockets.
-        command = get_kernel_dict(["--log-level=ERROR"])
+        # What a cell raises comes as a message. What the kernel itself logs would only confuse: it
+        # begins with a warning about local sockets, and ends with an error about an interrupt if
+        # the client, which sends one before it asks for the end, was quicker than the last reply.
+        command = get_kernel_dict(["--log-level=CRITICAL"])
         return KernelSpec(**command, env={"PYTHONPATH": path, CALLER: str(self.caller)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import statistics
 import subprocess
 import sys
 
@@ -126,12 +127,12 @@ def test_a_gpu_is_waited_for() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the GNU allocator alone")
 def test_memory_is_not_asked_for_again_in_each_repeat() -> None:
-    """A process in which no network has run gives it back each time."""
+    """A process in which no network has run gives back 10,000 pages each time, mostly."""
     told = subprocess.run(
         [sys.executable, "-c", _FAULTS], check=True, capture_output=True, text=True
-    ).stdout.split()
-    plain, measured = map(int, told)
-    assert 4 * measured < plain
+    ).stdout
+    # Not of each repeat: a system short of memory takes pages back at times of its own.
+    assert statistics.median(map(int, told.split())) < 100
 
 
 _FAULTS = """
@@ -143,15 +144,12 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 def work():
+    begin = faults()
     kept = [torch.zeros(1_000_000) for _ in range(10)]
+    counts.append(faults() - begin)
 
-work()
-begin = faults()
-for _ in range(12):
-    work()
-print(faults() - begin)
+counts = []
 measure(work)
-begin = faults()
 measure(work, repeats=11)
-print(faults() - begin)
+print(*counts[2:])
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,27 @@ def test_the_command_ends_with_the_report(
         f"figures: {Path('runs/figures/table.csv')}",
         "tiny: AP=0.31 AP50=0.64 AR=1.00 train_seconds=271",
     ]
+
+
+@pytest.mark.notebooks
+def test_an_interrupt_after_the_last_reply_is_not_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The client asks what language it was, and interrupts when it has the answer."""
+    slow_end = """
+        import time
+        handlers = get_ipython().kernel.shell_handlers
+        answer = handlers["kernel_info_request"]
+
+        async def slowly(*message):
+            await answer(*message)
+            time.sleep(60)
+
+        handlers["kernel_info_request"] = slowly
+    """
+    path = write_notebook(tmp_path / "n.ipynb", DECLARED, cell(textwrap.dedent(slow_end)))
+    run_notebook(path, tmp_path / "out")
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.notebooks
