@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from poselib import widgets
     from poselib.api import Predictor, load
     from poselib.data.catalog import open_dataset, open_files
     from poselib.data.video_files import open_video
@@ -43,6 +44,7 @@ __all__ = [
     "open_files",
     "open_video",
     "train",
+    "widgets",
 ]
 
 _NAMES_OF = {
@@ -62,6 +64,8 @@ _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in na
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
+    if name == "widgets":
+        return import_module("poselib.widgets")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'poselib' has no attribute {name!r}")
     value = getattr(import_module(f"poselib.{_MODULE_OF[name]}"), name)

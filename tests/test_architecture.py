@@ -30,7 +30,8 @@ LEVELS = {
     **dict.fromkeys(("api", "papers"), 8),
     "analysis": 9,
     "experiments": 10,
-    **dict.fromkeys(("benchmarks", "cli"), 11),
+    **dict.fromkeys(("widgets", "cli"), 11),
+    "benchmarks": 12,
 }
 PAPER_ROOMS = ("systems", "papers", "experiments")
 LONG_NAMES = ("dekr", "logocap", "rpstn")  # wherever they occur in a name

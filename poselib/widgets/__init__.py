@@ -1,0 +1,31 @@
+"""Explorers for JupyterLab: what a network sees, in one line of a notebook each.
+
+Example::
+
+    import poselib
+
+    poselib.widgets.association(poselib.load(), "photo.jpg")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+__all__: list[str] = []
+
+_MODULE_OF: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an explorer when it is first asked for."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'poselib.widgets' has no attribute {name!r}")
+    value = getattr(import_module(f"poselib.widgets.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,298 @@
+"""What all explorers share: controls, pictures, a line that says how it stands, and their code.
+
+A change of a control draws the pictures anew. What needs a network is computed beside, in a thread;
+what is overtaken by a later change is dropped.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar, TypeVar
+
+import ipywidgets as ipw
+from matplotlib.figure import Figure
+
+from poselib.experiments.parameters import CALLER
+from poselib.experiments.runs import save_figure
+from poselib.widgets.canvas import CopyButton
+from poselib.widgets.latest import LatestJob
+
+_KEPT = 4  # computations, so that going back and forth between two settings costs nothing
+_SIDE = "21em"  # width of the column of controls
+_LOG = logging.getLogger("poselib.widgets")
+T = TypeVar("T")
+
+
+class Explorer(ABC):
+    """Controls beside pictures, for a notebook; the last expression of a cell shows it.
+
+    A subclass names its public function, declares which of its controls need ``compute``, and
+    defines ``compute``, ``draw`` and ``figure``. Controls have the names of its settings, a frozen
+    dataclass with the defaults.
+
+    Args:
+        settings: the values to begin with.
+        controls: by the name of a setting, widgets with a ``value``.
+        pictures: what ``draw`` fills.
+        sections: headings of the column of controls, each with the names of its controls; by
+            default one without a heading.
+        given: arguments before the settings, as code, such as ``'"dekr.safetensors"'``.
+        resolve: completes settings whose default means another value.
+
+    Attributes:
+        error: what went wrong in the last drawing; None if nothing did.
+        seconds: that the last drawing took, without ``compute``.
+
+    Raises:
+        ValueError: a setting is not a value of its control.
+    """
+
+    function: ClassVar[str]
+    slow: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        settings: Any,
+        controls: Mapping[str, Any],
+        pictures: Sequence[ipw.Widget],
+        *,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        given: Sequence[str] = (),
+        resolve: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    ) -> None:
+        self.controls, self.given = dict(controls), list(given)
+        self.error: Exception | None = None
+        self.seconds = 0.0
+        self._defaults = resolve(asdict(type(settings)()))
+        self._computed: OrderedDict[Hashable, Any] = OrderedDict()
+        self._held, self._drawing = 0, threading.RLock()
+        self._job = LatestJob()
+        for name, value in resolve(asdict(settings)).items():
+            _set(self.controls[name], name, value)
+        for control in self.controls.values():
+            control.observe(self._changed, "value")
+        self.status = ipw.HTML()
+        self.box = self._frame(sections or {"": list(self.controls)}, pictures)
+        self.refresh()
+
+    def compute(self, values: Mapping[str, Any]) -> Any:
+        """Return what the pictures are drawn from; called when a slow control changes."""
+
+    def state(self) -> Hashable:
+        """Return what else ``compute`` depends on, such as an uploaded file."""
+        return None
+
+    @abstractmethod
+    def draw(self, values: Mapping[str, Any], computed: Any) -> str:
+        """Fill the pictures, and return a sentence on what is seen; must be quick."""
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """Return what is seen as a figure, for papers, documentation and batch runs."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The settings, by name."""
+        return {name: self.controls[name].value for name in self._defaults}
+
+    @property
+    def code(self) -> str:
+        """The line of Python that gives the explorer again as it is set."""
+        changed = {n: v for n, v in self.values.items() if v != self._defaults[n]}
+        arguments = [*self.given, *(f"{name}={_plain(value)!r}" for name, value in changed.items())]
+        return f"poselib.widgets.{self.function}({', '.join(arguments)})"
+
+    def set(self, **values: Any) -> None:
+        """Set several controls, and draw once.
+
+        Raises:
+            ValueError: there is no such setting, or the value is not one of its control.
+        """
+        with self.hold():
+            for name, value in values.items():
+                if name not in self._defaults:
+                    known = ", ".join(self._defaults)
+                    raise ValueError(f"{self.function} has no setting {name!r}; known: {known}")
+                _set(self.controls[name], name, value)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Draw once at the end, however many controls change within."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        if not self._held:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Draw what the controls say, once what has to be computed is there."""
+        values, key = self.values, self._key()
+        self._copy.text = self.code
+        if key in self._computed:
+            self._job.drop()
+            self._show(values, key)
+        else:
+            self.say("computing ...")
+            self._job.start(lambda: self.compute(values), lambda found: self._keep(key, found))
+
+    def wait(self, seconds: float = 600.0) -> None:
+        """Wait until everything is drawn; for scripts and tests.
+
+        Raises:
+            TimeoutError: it takes longer.
+        """
+        self._job.wait(seconds)
+
+    def computed(self) -> Any:
+        """Wait for what ``compute`` finds for the settings of now, and return it.
+
+        Raises:
+            Exception: what ``compute`` or ``draw`` raised.
+        """
+        self.wait()
+        if self.error is not None:
+            raise self.error
+        return self._computed[self._key()]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure as PNG, and beside it the settings as JSON.
+
+        Raises:
+            ValueError: the path does not end in ``.png``.
+        """
+        params = {"notebook": f"widgets.{self.function}", "code": self.code, **self.values}
+        return save_figure(self.figure(), path, params)
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Write a sentence into the line below the pictures."""
+        color = "var(--jp-error-color1, #c62828)" if wrong else "inherit"
+        self.status.value = f'<div role="status" style="color:{color}">{html.escape(text)}</div>'
+
+    def close(self) -> None:
+        """Drop what is kept and take the explorer off the page."""
+        self._job.drop()
+        self._computed.clear()
+        self.box.close()
+
+    def _key(self) -> Hashable:
+        values = self.values
+        return (*(values[name] for name in self.slow), self.state())
+
+    def _changed(self, _: Any) -> None:
+        if not self._held:
+            self.refresh()
+
+    def _keep(self, key: Hashable, found: Any) -> None:
+        # Called in the job's thread: the controls may have changed what is cheap since.
+        if isinstance(found, Exception):
+            self._fail(found)
+            return
+        self._computed[key] = found
+        while len(self._computed) > _KEPT:
+            self._computed.popitem(last=False)
+        if key == self._key():
+            self._show(self.values, key)
+
+    def _show(self, values: Mapping[str, Any], key: Hashable) -> None:
+        with self._drawing:
+            self._computed.move_to_end(key)
+            begin = perf_counter()
+            try:
+                self.say(self.draw(values, self._computed[key]))
+                self.error = None
+            except Exception as error:
+                self._fail(error)
+            self.seconds = perf_counter() - begin
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        _LOG.debug("%s", self.code, exc_info=error)
+        expected = isinstance(error, ValueError | OSError | ImportError)
+        sentence = str(error) or type(error).__name__
+        self.say(sentence if expected else f"{type(error).__name__}: {sentence}", wrong=True)
+
+    def _frame(
+        self, sections: Mapping[str, Sequence[str]], pictures: Sequence[ipw.Widget]
+    ) -> ipw.Widget:
+        rows: list[ipw.Widget] = []
+        for heading, names in sections.items():
+            if heading:
+                rows.append(ipw.HTML(f"<b>{html.escape(heading)}</b>"))
+            rows += [self.controls[name] for name in names]
+        for control in self.controls.values():
+            control.layout.width = "auto"
+        column = ipw.VBox(rows, layout=ipw.Layout(width=_SIDE, flex="0 0 auto"))
+        shown = ipw.VBox([*pictures, self.status], layout=ipw.Layout(flex="1 1 auto"))
+        top = ipw.HBox([column, shown], layout=ipw.Layout(width="100%"))
+        return ipw.VBox([top, self._footer()])
+
+    def _footer(self) -> ipw.Widget:
+        self._copy = CopyButton(tooltip="Copy the line of Python that gives this again")
+        path = ipw.Text(f"figures/{self.function}.png", layout=ipw.Layout(width="18em"))
+        path.tooltip = "where the figure is written"
+        button = ipw.Button(description="Save figure", icon="save")
+
+        def saved(_: Any) -> None:
+            try:
+                self.say(f"written: {self.save(path.value)}")
+            except Exception as error:
+                self._fail(error)
+
+        button.on_click(saved)
+        return ipw.HBox([self._copy, path, button])
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.figure() if is_batch() else self.box)
+
+
+def is_batch() -> bool:
+    """Whether nobody looks: a notebook that papermill or nbconvert executes, or no notebook."""
+    from IPython.core.getipython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None or CALLER in os.environ:
+        return True
+    request = kernel.get_parent("shell")
+    # Clients with a page say which cell they ask for; those that execute files do not.
+    return "cellId" not in request.get("metadata", {})
+
+
+def settings_of(kind: type[T], function: str, given: Mapping[str, Any]) -> T:
+    """Return settings from keyword arguments.
+
+    Raises:
+        ValueError: one of them is unknown.
+    """
+    known = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"{function} has no setting {unknown[0]!r}; known: {', '.join(known)}")
+    return kind(**given)
+
+
+def _plain(value: Any) -> Any:
+    return round(value, 6) if isinstance(value, float) else value  # 0.1 + 0.2 is 0.3
+
+
+def _set(control: Any, name: str, value: Any) -> None:
+    try:
+        control.value = value
+    except Exception as error:  # traitlets' own errors are of several kinds
+        options = getattr(control, "options", None)
+        wanted = f"; known: {', '.join(map(str, options))}" if options else ""
+        raise ValueError(f"{name} cannot be {value!r}{wanted}") from error
+    if control.value != value and not isinstance(value, str):
+        raise ValueError(f"{name} must be from {control.min} to {control.max}, not {value!r}")

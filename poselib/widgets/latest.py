@@ -1,0 +1,61 @@
+"""One job at a time in a thread; a job that is overtaken before it begins is never run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Job = tuple[int, Callable[[], Any], Callable[[Any], None]]
+
+
+class LatestJob:
+    """Runs the latest of the jobs that are started; results of overtaken ones are dropped.
+
+    The thread ends when there is nothing to do, so that an explorer nobody looks at costs none.
+    """
+
+    def __init__(self) -> None:
+        self._state = threading.Condition()
+        self._number = 0
+        self._next: Job | None = None
+        self._running = False
+
+    def start(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """Run ``work`` in the thread, then ``done`` with its result or the exception it raised."""
+        with self._state:
+            self._number += 1
+            self._next = (self._number, work, done)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, daemon=True).start()
+
+    def drop(self) -> None:
+        """Forget the job that waits, and the result of the one that runs."""
+        with self._state:
+            self._number += 1
+            self._next = None
+
+    def wait(self, seconds: float) -> None:
+        """Wait until no job runs or waits; raises TimeoutError if that takes longer."""
+        with self._state:
+            if not self._state.wait_for(lambda: not self._running, seconds):
+                raise TimeoutError(f"not computed within {seconds:g} s")
+
+    def _run(self) -> None:
+        while (job := self._take()) is not None:
+            number, work, done = job
+            try:
+                found = work()
+            except Exception as error:
+                found = error
+            if number == self._number:
+                done(found)
+
+    def _take(self) -> Job | None:
+        with self._state:
+            job, self._next = self._next, None
+            if job is None:
+                self._running = False
+                self._state.notify_all()
+            return job

@@ -1,0 +1,140 @@
+"""Pictures of maps, poses and marks over an image, painted into pixels: within milliseconds.
+
+Points are px of the image; the picture is enlarged by a whole number so that lines stay fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from poselib.plots.poses import paint_poses
+from poselib.plots.style import ALERT, INK, WHITE, Color, as_image, to_pale_gray
+from poselib.poses import Poses
+from poselib.skeletons import Skeleton
+
+Pixels = NDArray[np.uint8]
+_SIDE = 512  # px to which small images are enlarged
+_SHIFT = 4  # bits of a pixel's fractions in OpenCV's drawing
+
+
+class Picture:
+    """An image that marks are painted over.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        pale: make it light gray, so that colors over it stand out.
+
+    Attributes:
+        size: (H, W) of the image, px.
+        unit: px of the picture for each px of the image.
+        pixels: (h, w, 3) uint8 RGB, what has been painted so far.
+    """
+
+    def __init__(self, image: ArrayLike, *, pale: bool = False) -> None:
+        pixels = as_image(image)
+        self.size: tuple[int, int] = (pixels.shape[1], pixels.shape[2])
+        self.unit = max(1, round(_SIDE / max(self.size)))
+        shown = to_pale_gray(pixels) if pale else pixels
+        rows = shown.transpose(1, 2, 0).repeat(self.unit, 0).repeat(self.unit, 1)
+        self.pixels: Pixels = np.ascontiguousarray(rows)
+
+    def add_map(
+        self,
+        values: ArrayLike,
+        limits: tuple[float, float],
+        *,
+        colors: str = "magma",
+        opacity: ArrayLike | None = None,
+    ) -> Picture:
+        """Lay a map (h, w) over the image, cell for cell.
+
+        Args:
+            limits: values of the first and the last color.
+            colors: one of matplotlib's maps of colors.
+            opacity: (h, w) in [0, 1]; by default clear where low and 0.9 where high.
+        """
+        low, high = limits
+        cells = np.nan_to_num(np.asarray(values, np.float32), nan=low)
+        levels = np.clip((cells - low) / max(high - low, 1e-12), 0.0, 1.0)
+        alpha = np.clip(1.5 * levels, 0.0, 0.9) if opacity is None else np.asarray(opacity)
+        table = (255 * matplotlib.colormaps[colors](np.arange(256))[:, :3]).round()
+        tint = table[(255 * levels).round().astype(np.intp)].astype(np.float32)
+        height, width = self.pixels.shape[:2]
+        layer = np.concatenate([tint * alpha[..., None], alpha[..., None]], axis=2)
+        layer = layer.astype(np.float32)
+        layer = cv2.resize(layer, (width, height), interpolation=cv2.INTER_NEAREST)
+        mixed = self.pixels * (1.0 - layer[..., 3:]) + layer[..., :3]
+        self.pixels = mixed.round().astype(np.uint8)
+        return self
+
+    def add_poses(self, poses: Poses, skeleton: Skeleton) -> Picture:
+        """Paint people, px of the image, each in a color of its own."""
+        enlarged = replace(poses, keypoints=poses.keypoints * self.unit)
+        self.pixels = paint_poses(self.pixels.transpose(2, 0, 1), enlarged, skeleton)
+        return self
+
+    def add_rings(
+        self, points: ArrayLike, color: Color = ALERT, radius: float = 9.0, line: int = 2
+    ) -> Picture:
+        """Ring points (n, 2), px of the image; radius and line are px of the picture."""
+        for x, y in self._fixed(points):
+            for tone, extra in ((WHITE, 2), (color, 0)):
+                spec = (round(radius * 2**_SHIFT), _bytes(tone), line + extra, cv2.LINE_AA, _SHIFT)
+                cv2.circle(self.pixels, (x, y), *spec)
+        return self
+
+    def add_dots(
+        self, points: ArrayLike, colors: Sequence[Color] | Color, radius: float = 4.0
+    ) -> Picture:
+        """Paint points (n, 2), px of the image, in one color or one for each; edged dark."""
+        fixed = self._fixed(points)
+        each = [colors] * len(fixed) if colors and isinstance(colors[0], float) else colors
+        for (x, y), color in zip(fixed, each, strict=True):
+            for tone, more in ((INK, 1.2), (color, 0.0)):
+                size = round((radius + more) * 2**_SHIFT)
+                cv2.circle(self.pixels, (x, y), size, _bytes(tone), -1, cv2.LINE_AA, _SHIFT)  # type: ignore[arg-type]
+        return self
+
+    def add_arrows(
+        self, starts: ArrayLike, ends: ArrayLike, colors: Sequence[Color], line: int = 2
+    ) -> Picture:
+        """Paint arrows from points (n, 2) to points (n, 2), px of the image."""
+        pairs = zip(self._fixed(starts), self._fixed(ends), colors, strict=True)
+        for first, last, color in pairs:
+            length = max(np.hypot(*np.subtract(last, first)) / 2**_SHIFT, 1.0)
+            tip = min(0.4, 9.0 / length)
+            for tone, extra in ((INK, 1), (color, 0)):
+                spec = (_bytes(tone), line + extra, cv2.LINE_AA, _SHIFT, tip)
+                cv2.arrowedLine(self.pixels, first, last, *spec)
+        return self
+
+    def add_box(self, box: Sequence[float], color: Color = ALERT, line: int = 2) -> Picture:
+        """Outline a box: left, top, right, bottom, px of the image."""
+        (left, top), (right, bottom) = self._fixed(np.reshape(box, (2, 2)))
+        spec = (_bytes(color), line, cv2.LINE_AA, _SHIFT)
+        cv2.rectangle(self.pixels, (left, top), (right, bottom), *spec)
+        return self
+
+    def _fixed(self, points: ArrayLike) -> list[tuple[int, int]]:
+        # OpenCV's pixel centers are whole numbers; bounds keep far points within its numbers.
+        array = np.asarray(points, np.float64).reshape(-1, 2) * self.unit - 0.5
+        bound = 4.0 * max(self.pixels.shape)
+        array = np.clip(np.nan_to_num(array, nan=-bound), -bound, bound) * 2**_SHIFT
+        return [(x, y) for x, y in array.round().astype(int).tolist()]
+
+
+def side_by_side(first: Picture, second: Picture, gap: int = 8) -> Pixels:
+    """Return two pictures of one size beside each other."""
+    bar = np.full((first.pixels.shape[0], gap, 3), 255, np.uint8)
+    return np.concatenate([first.pixels, bar, second.pixels], axis=1)
+
+
+def _bytes(color: Color) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * part) for part in color)
+    return red, green, blue

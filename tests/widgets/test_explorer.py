@@ -1,0 +1,178 @@
+"""What all explorers share, tried on one that shows the brightness of an image."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("anywidget")
+
+import ipywidgets as ipw
+from matplotlib.figure import Figure
+
+from poselib.skeletons import SKELETONS
+from poselib.widgets.canvas import ImageCanvas
+from poselib.widgets.explorer import Explorer, is_batch, settings_of
+from poselib.widgets.images import NAMES, ImageSettings, ImageSource
+from poselib.widgets.painting import Picture
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Settings(ImageSettings):
+    gain: float = 1.0
+
+
+class Brightness(Explorer):
+    function = "brightness"
+    slow = NAMES[:6]
+
+    def __init__(self, images: Any = None, **settings: Any) -> None:
+        self.source = ImageSource(images, SKELETONS["coco"], 64)
+        self.canvas = ImageCanvas()
+        self.computations: list[int] = []
+        self.go = threading.Event()
+        self.go.set()
+        gain = ipw.FloatSlider(1.0, min=0.0, max=2.0)
+        super().__init__(
+            settings_of(Settings, self.function, settings),
+            {**self.source.controls, "gain": gain},
+            [self.canvas],
+            given=[] if images is None else ["image"],
+            resolve=self.source.resolve,
+        )
+
+    def compute(self, values: Mapping[str, Any]) -> Any:
+        self.go.wait(10)
+        self.computations.append(values["scene"])
+        return self.source.sample(values)
+
+    def draw(self, values: Mapping[str, Any], computed: Any) -> str:
+        if values["gain"] == 2.0:
+            raise ZeroDivisionError("too bright")
+        bright = np.clip(computed.image * values["gain"], 0, 255).astype(np.uint8)
+        self.canvas.show(Picture(bright).pixels, bright.shape[1:])
+        return f"brightness {bright.mean():.0f}"
+
+    def figure(self) -> Figure:
+        figure = Figure()
+        figure.subplots().imshow(self.computed().image.transpose(1, 2, 0))
+        return figure
+
+
+@pytest.fixture
+def explorer() -> Brightness:
+    explorer = Brightness(np.full((40, 60, 3), 100, np.uint8))
+    explorer.wait()
+    return explorer
+
+
+def test_a_quick_control_draws_without_computing(explorer: Brightness) -> None:
+    assert "brightness 100" in explorer.status.value
+    before = explorer.canvas.picture
+    explorer.controls["gain"].value = 0.5
+    assert "brightness 50" in explorer.status.value and explorer.canvas.picture != before
+    assert len(explorer.computations) == 1 and explorer.seconds > 0
+
+
+def test_what_is_overtaken_is_not_computed() -> None:
+    explorer = Brightness()
+    explorer.wait()
+    explorer.go.clear()
+    explorer.set(scene=1)  # runs, and waits
+    pictures: list[bytes] = []
+    explorer.canvas.observe(lambda change: pictures.append(change["new"]), "picture")
+    for scene in (2, 3, 4):
+        explorer.set(scene=scene)
+    explorer.go.set()
+    explorer.wait()
+    assert explorer.computations[0] == 0 and explorer.computations[-1] == 4
+    assert len(explorer.computations) <= 3 and len(pictures) == 1
+    explorer.set(scene=0)  # is still known
+    assert explorer.computations[-1] == 4
+
+
+def test_memory_does_not_grow(explorer: Brightness) -> None:
+    for gain in np.linspace(0, 1.9, 50):
+        explorer.set(gain=float(gain))
+    assert len(explorer._computed) == 1
+    explorer.set(source="synthetic scene")
+    for scene in range(12):
+        explorer.set(scene=scene)
+        explorer.wait()
+    assert len(explorer._computed) <= 4
+    explorer.close()
+    assert not explorer._computed
+
+
+def test_its_code_gives_it_again(explorer: Brightness) -> None:
+    assert explorer.code == "poselib.widgets.brightness(image)"
+    explorer.set(gain=0.5, source="synthetic scene", scene=7)
+    code = "poselib.widgets.brightness(image, source='synthetic scene', scene=7, gain=0.5)"
+    assert explorer.code == code and explorer._copy.text == code
+    again = Brightness(explorer.source._samples, source="synthetic scene", scene=7, gain=0.5)
+    explorer.wait()
+    again.wait()
+    assert again.values == explorer.values and again.canvas.picture == explorer.canvas.picture
+
+
+def test_a_figure_is_saved_with_its_settings(explorer: Brightness, tmp_path: Path) -> None:
+    path = explorer.save(tmp_path / "shown.png")
+    about = json.loads(path.with_suffix(".json").read_text())
+    assert about["parameters"]["code"] == explorer.code and about["parameters"]["gain"] == 1.0
+
+
+def test_errors_are_sentences(explorer: Brightness, tmp_path: Path) -> None:
+    explorer.set(gain=2.0)
+    assert "ZeroDivisionError: too bright" in explorer.status.value
+    explorer.set(source="file", gain=1.0, file=str(tmp_path / "absent.png"))
+    explorer.wait()
+    assert "absent.png" in explorer.status.value and "Error" not in explorer.status.value
+    with pytest.raises(FileNotFoundError):
+        explorer.computed()
+    explorer.set(source="upload")
+    explorer.wait()
+    assert "choose a file" in explorer.status.value
+    explorer.controls["upload"].value = (
+        {
+            "name": "a.png",
+            "type": "",
+            "size": 3,
+            "content": memoryview(b"abc"),
+            "last_modified": NOW,
+        },
+    )
+    explorer.wait()
+    assert "a.png is not an image" in explorer.status.value
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gian": 1}, "brightness has no setting 'gian'; known: source"),
+        ({"gain": 3.0}, "gain must be from 0.0 to 2.0, not 3.0"),
+        ({"source": "moon"}, "source cannot be 'moon'; known: synthetic scene"),
+    ],
+)
+def test_wrong_settings_are_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Brightness(**given)
+
+
+def test_without_a_page_it_is_a_figure(explorer: Brightness, monkeypatch: Any) -> None:
+    import IPython.display
+
+    shown: list[Any] = []
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    assert is_batch()
+    explorer._ipython_display_()
+    assert isinstance(shown[0], Figure)
