@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poselib import widgets
     from poselib.api import Predictor, load
     from poselib.data.catalog import open_dataset, open_files
     from poselib.data.video_files import open_video

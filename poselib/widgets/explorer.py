@@ -87,6 +87,7 @@ class Explorer(ABC):
 
     def compute(self, values: Mapping[str, Any]) -> Any:
         """Return what the pictures are drawn from; called when a slow control changes."""
+        return None
 
     def state(self) -> Hashable:
         """Return what else ``compute`` depends on, such as an uploaded file."""
