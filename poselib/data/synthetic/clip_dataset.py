@@ -17,6 +17,7 @@ from poselib.data.readers.json_fields import Entry
 from poselib.data.synthetic.clips import ClipFrame, SyntheticClip
 from poselib.data.synthetic.config import ClipConfig
 from poselib.data.synthetic.export import FORMATS, check_arguments, write_folder
+from poselib.ops.io import read_json
 from poselib.skeletons import POSETRACK18, Skeleton
 from poselib.structures import AffineTransform, Sample, sample_index
 from poselib.typing import BoolArray, Float32Array, IntArray
@@ -165,11 +166,13 @@ def write_clips(
         split: ``"train"`` or ``"val"``, the part of the dataset that the clips are.
 
     Raises:
-        ValueError: an argument is out of range, or the folder holds other files of this split.
+        ValueError: an argument is out of range, the folder holds other files of this split, or
+            clips of the same seed are its other split.
     """
     check_arguments(count, seed, POSETRACK18, image_format)
     if split not in ("train", "val"):
         raise ValueError(f"split must be train or val, not {split!r}")
+    _check_other_split(Path(folder), split, seed)
     info: Entry = {
         "description": "synthetic clips of poselib",
         "version": VERSION,
@@ -187,6 +190,18 @@ def write_clips(
     parts = (f"images/{split}", f"annotations/{split}", f"clips_{split}.json")
     render = partial(_write_clip, config, seed, split, image_format)
     return write_folder(Path(folder), parts, info, render, finish, processes, progress, beside=True)
+
+
+def _check_other_split(folder: Path, split: str, seed: int) -> None:
+    """Refuse to test on what is trained on: clips of one seed are the same."""
+    other = "val" if split == "train" else "train"
+    path = folder / f"clips_{other}.json"
+    info = read_json(path).get("info") if path.is_file() else None
+    if isinstance(info, dict) and info.get("seed") == seed:
+        raise ValueError(
+            f"{path} has clips of seed {seed}, so that {split} would be the same clips: "
+            f"give {split} another seed"
+        )
 
 
 def _write_clip(

@@ -67,6 +67,8 @@ def test_a_split_is_added_to_the_other_one(tmp_path: Path) -> None:
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     for split, count in (("val", 4), ("train", 8)):
         assert len(PoseTrack18Keypoints(folder / "annotations" / split, folder)) == count
+    with pytest.raises(ValueError, match="has clips of seed 2, so that train would be the same"):
+        write_clips(folder, CONFIG, 2, seed=2, split="train")
     with pytest.raises(ValueError, match="clips already holds scenes that differ in count"):
         write_clips(folder, CONFIG, 1, seed=3, split="train")
     # what others put there is not overwritten, and of no concern elsewhere
