@@ -14,10 +14,10 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import ipywidgets as ipw
 from matplotlib.figure import Figure
@@ -26,11 +26,12 @@ from poselib.experiments.parameters import CALLER
 from poselib.experiments.runs import save_figure
 from poselib.widgets.canvas import CopyButton
 from poselib.widgets.latest import LatestJob
+from poselib.widgets.settings import plain, set_control
+from poselib.widgets.settings import settings_of as settings_of
 
 _KEPT = 4  # computations, so that going back and forth between two settings costs nothing
 _SIDE = "21em"  # width of the column of controls
 _LOG = logging.getLogger("poselib.widgets")
-T = TypeVar("T")
 
 
 class Explorer(ABC):
@@ -75,10 +76,10 @@ class Explorer(ABC):
         self.seconds = 0.0
         self._defaults = resolve(asdict(type(settings)()))
         self._computed: OrderedDict[Hashable, Any] = OrderedDict()
-        self._held, self._drawing = 0, threading.RLock()
+        self._held, self._drawing, self._displayed = 0, threading.RLock(), False
         self._job = LatestJob()
         for name, value in resolve(asdict(settings)).items():
-            _set(self.controls[name], name, value)
+            set_control(self.controls[name], name, value)
         for control in self.controls.values():
             control.observe(self._changed, "value")
         self.status = ipw.HTML()
@@ -88,6 +89,21 @@ class Explorer(ABC):
     def compute(self, values: Mapping[str, Any]) -> Any:
         """Return what the pictures are drawn from; called when a slow control changes."""
         return None
+
+    def known(self, values: Mapping[str, Any]) -> Any:
+        """Return what ``compute`` would if that takes no time, of what is kept; else None."""
+        return None
+
+    def preview(self, values: Mapping[str, Any]) -> None:  # noqa: B027
+        """Fill what can be shown before ``compute`` ends."""
+
+    def prepare(self, values: Mapping[str, Any]) -> None:  # noqa: B027
+        """Compute, on a page while nothing else is asked for, what may be next."""
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether ``compute`` or ``prepare`` works in vain: controls have changed since."""
+        return self._job.overtaken
 
     def state(self) -> Hashable:
         """Return what else ``compute`` depends on, such as an uploaded file."""
@@ -110,7 +126,7 @@ class Explorer(ABC):
     def code(self) -> str:
         """The line of Python that gives the explorer again as it is set."""
         changed = {n: v for n, v in self.values.items() if v != self._defaults[n]}
-        arguments = [*self.given, *(f"{name}={_plain(value)!r}" for name, value in changed.items())]
+        arguments = [*self.given, *(f"{name}={plain(value)!r}" for name, value in changed.items())]
         return f"poselib.widgets.{self.function}({', '.join(arguments)})"
 
     def set(self, **values: Any) -> None:
@@ -124,7 +140,7 @@ class Explorer(ABC):
                 if name not in self._defaults:
                     known = ", ".join(self._defaults)
                     raise ValueError(f"{self.function} has no setting {name!r}; known: {known}")
-                _set(self.controls[name], name, value)
+                set_control(self.controls[name], name, value)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -141,10 +157,13 @@ class Explorer(ABC):
         """Draw what the controls say, once what has to be computed is there."""
         values, key = self.values, self._key()
         self._copy.text = self.code
+        if key not in self._computed and (found := self.known(values)) is not None:
+            self._remember(key, found)
         if key in self._computed:
             self._job.drop()
             self._show(values, key)
         else:
+            self.preview(values)
             self.say("computing ...")
             self._job.start(lambda: self.compute(values), lambda found: self._keep(key, found))
 
@@ -200,11 +219,16 @@ class Explorer(ABC):
         if isinstance(found, Exception):
             self._fail(found)
             return
+        self._remember(key, found)
+        if key == self._key():
+            self._show(self.values, key)
+            if self._displayed:
+                self.prepare(self.values)
+
+    def _remember(self, key: Hashable, found: Any) -> None:
         self._computed[key] = found
         while len(self._computed) > _KEPT:
             self._computed.popitem(last=False)
-        if key == self._key():
-            self._show(self.values, key)
 
     def _show(self, values: Mapping[str, Any], key: Hashable) -> None:
         with self._drawing:
@@ -257,7 +281,8 @@ class Explorer(ABC):
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.figure() if is_batch() else self.box)
+        self._displayed = not is_batch()
+        display(self.box if self._displayed else self.figure())
 
 
 def is_batch() -> bool:
@@ -270,30 +295,3 @@ def is_batch() -> bool:
     request = kernel.get_parent("shell")
     # Clients with a page say which cell they ask for; those that execute files do not.
     return "cellId" not in request.get("metadata", {})
-
-
-def settings_of(kind: type[T], function: str, given: Mapping[str, Any]) -> T:
-    """Return settings from keyword arguments.
-
-    Raises:
-        ValueError: one of them is unknown.
-    """
-    known = [each.name for each in fields(kind)]  # type: ignore[arg-type]
-    if unknown := sorted(set(given) - set(known)):
-        raise ValueError(f"{function} has no setting {unknown[0]!r}; known: {', '.join(known)}")
-    return kind(**given)
-
-
-def _plain(value: Any) -> Any:
-    return round(value, 6) if isinstance(value, float) else value  # 0.1 + 0.2 is 0.3
-
-
-def _set(control: Any, name: str, value: Any) -> None:
-    try:
-        control.value = value
-    except Exception as error:  # traitlets' own errors are of several kinds
-        options = getattr(control, "options", None)
-        wanted = f"; known: {', '.join(map(str, options))}" if options else ""
-        raise ValueError(f"{name} cannot be {value!r}{wanted}") from error
-    if control.value != value and not isinstance(value, str):
-        raise ValueError(f"{name} must be from {control.min} to {control.max}, not {value!r}")

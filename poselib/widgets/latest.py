@@ -17,7 +17,7 @@ class LatestJob:
 
     def __init__(self) -> None:
         self._state = threading.Condition()
-        self._number = 0
+        self._number = self._current = 0
         self._next: Job | None = None
         self._running = False
 
@@ -29,6 +29,11 @@ class LatestJob:
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, daemon=True).start()
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether what the job that runs will find is dropped; long jobs ask, and end."""
+        return self._current != self._number
 
     def drop(self) -> None:
         """Forget the job that waits, and the result of the one that runs."""
@@ -45,6 +50,7 @@ class LatestJob:
     def _run(self) -> None:
         while (job := self._take()) is not None:
             number, work, done = job
+            self._current = number
             try:
                 found = work()
             except Exception as error:

@@ -101,6 +101,33 @@ def test_what_is_overtaken_is_not_computed() -> None:
     assert explorer.computations[-1] == 4
 
 
+def test_what_is_kept_is_shown_at_once_and_long_work_learns_that_it_is_overtaken() -> None:
+    class Keeping(Brightness):
+        previews = 0
+
+        def known(self, values: Mapping[str, Any]) -> Any:
+            return self.source.sample(values) if values["scene"] == 7 else None
+
+        def preview(self, values: Mapping[str, Any]) -> None:
+            self.previews += 1
+
+        def compute(self, values: Mapping[str, Any]) -> Any:
+            found = super().compute(values)
+            overtaken.append(self.overtaken)
+            return found
+
+    overtaken: list[bool] = []
+    explorer = Keeping()
+    explorer.wait()
+    explorer.go.clear()
+    explorer.set(scene=1)
+    explorer.set(scene=7)  # needs no computation, and drops the one that runs
+    assert "brightness" in explorer.status.value and explorer.previews == 2
+    explorer.go.set()
+    explorer.wait()
+    assert overtaken[0] is False and all(overtaken[1:]) and 7 not in explorer.computations
+
+
 def test_memory_does_not_grow(explorer: Brightness) -> None:
     for gain in np.linspace(0, 1.9, 50):
         explorer.set(gain=float(gain))

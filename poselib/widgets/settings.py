@@ -1,0 +1,38 @@
+"""Settings of explorers: a frozen dataclass each, whose fields are the names of its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def settings_of(kind: type[T], function: str, given: Mapping[str, Any]) -> T:
+    """Return settings from keyword arguments.
+
+    Raises:
+        ValueError: one of them is unknown.
+    """
+    known = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"{function} has no setting {unknown[0]!r}; known: {', '.join(known)}")
+    return kind(**given)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as code shows it."""
+    return round(value, 6) if isinstance(value, float) else value  # 0.1 + 0.2 is 0.3
+
+
+def set_control(control: Any, name: str, value: Any) -> None:
+    """Set a control; raises ValueError that names the setting if it cannot have the value."""
+    try:
+        control.value = value
+    except Exception as error:  # traitlets' own errors are of several kinds
+        options = getattr(control, "options", None)
+        wanted = f"; known: {', '.join(map(str, options))}" if options else ""
+        raise ValueError(f"{name} cannot be {value!r}{wanted}") from error
+    if control.value != value and not isinstance(value, str):
+        raise ValueError(f"{name} must be from {control.min} to {control.max}, not {value!r}")
