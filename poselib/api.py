@@ -34,7 +34,7 @@ from poselib.engine.person_boxes import BoxSource, box_source
 from poselib.engine.predict import check_person_options, detected_boxes, predict
 from poselib.engine.stream import PoseStream
 from poselib.engine.train import TrainResult
-from poselib.engine.weights.open import HUB, open_model, warn_of_photographs
+from poselib.engine.weights.open import HUB, check_name, open_model, warn_of_photographs
 from poselib.poses import Poses, poses_of_images
 from poselib.skeletons import Skeleton
 from poselib.systems import System
@@ -138,7 +138,7 @@ class Predictor:
         titles: Sequence[str] | None = None,
         title: str = "",
     ) -> Figure:
-        """Draw the people found over an image, or over each of several.
+        """Draw the people found over an image, or over each of several, as a matplotlib figure.
 
         Args:
             images: one image, or several.
@@ -148,9 +148,6 @@ class Predictor:
             titles: a heading for each of several images; by default, how many people are drawn
                 where some are left out.
             title: heading of the figure.
-
-        Returns:
-            A figure, which a notebook shows and ``savefig`` writes.
 
         Raises:
             ValueError: as in a call, or the poses are not one for each image.
@@ -287,6 +284,8 @@ def load(
             the folder does not hold one, or an option is out of range or not for the system.
     """
     options = PredictOptions(size=size, flip=flip, scales=tuple(scales), batch_size=batch_size)
+    if isinstance(detector, str | Path):
+        check_name(str(detector))  # a model may take long to load
     model, name = open_model(source)
     system, place = model.system, get_device(device)
     finder = _detector(system, detector, boxes, place)

@@ -150,7 +150,7 @@ def _add_predict(commands: Commands) -> None:
     add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     add("--min-score", type=float, default=0.0, help="leave out people below it (default 0)")
-    explained = "do not draw people below it (0.3; 0.1 of regression and of crops)"
+    explained = "do not draw people below it (0.3; of regression and crops 0.1, LOGO-CAP 0.03)"
     add("--draw-score", type=float, help=explained)
     add("--format", choices=("png", "jpg"), default="png", help="of the drawn images")
     add("--video", action="store_true", help="each folder is a video and its images are frames")

@@ -137,6 +137,8 @@ def test_a_detector_is_whatever_a_model_may_be(jre: System, checkpoint: Path) ->
     model = poselib.load(jre, detector=toy_system())
     assert "detector 'hae'" in repr(model)
     named = model.with_options(detector="hae_tiny_synthetic")
+    with pytest.raises(ValueError, match="hae_tiny_syntetic"):  # not the model's absence
+        poselib.load("absent/model.safetensors", detector="hae_tiny_syntetic")
     assert named.detector is not None and named.detector.system.input_size == 128
     given = model.with_options(boxes=BOXES)
     assert given.detector is None and given.with_options(flip=False).boxes is BOXES

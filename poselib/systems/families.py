@@ -113,7 +113,10 @@ def network_of(weights: Weights, path: Path, keypoints: int | None = None) -> Ne
             f"{path}: the authors' hourglasses of associative embedding, which expect images in "
             "[0, 1] and have maps that no system here uses; mmpose's load"
         )
-    raise ValueError(f"{path}: weights of an unknown network: {', '.join(names[:4])}, ...")
+    raise ValueError(
+        f"{path}: weights of an unknown network: {', '.join(names[:4])}, ...; known are DEKR, "
+        "HRNet, HigherHRNet, SimpleBaseline, S-ViPNAS, and associative embedding on stacked hourglasses"
+    )
 
 
 def _high_resolution(

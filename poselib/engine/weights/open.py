@@ -65,6 +65,13 @@ def open_model(source: Any) -> tuple[Checkpoint, str]:
     return load_model(name), name
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError, without loading, if a name is no model's and does not look like a file's."""
+    known = name in MODELS or name in PUBLISHED or name.startswith(HUB)
+    if not known and name == Path(name).stem and not Path(name).exists():
+        raise ValueError(_unknown(name))
+
+
 def load_model(name: str) -> Checkpoint:
     """Load a model by its name, or from a file.
 
@@ -86,9 +93,8 @@ def load_model(name: str) -> Checkpoint:
         from poselib.engine.weights.hub import load_from_hub
 
         return load_from_hub(name.removeprefix(HUB))
+    check_name(name)
     path = Path(name)
-    if name == path.stem and not path.exists():
-        raise ValueError(_unknown(name))
     try:
         return load_checkpoint(path)
     except BareWeightsError:
