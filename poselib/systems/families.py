@@ -115,7 +115,7 @@ def network_of(weights: Weights, path: Path, keypoints: int | None = None) -> Ne
         )
     raise ValueError(
         f"{path}: weights of an unknown network: {', '.join(names[:4])}, ...; known are DEKR, "
-        "HRNet, HigherHRNet, SimpleBaseline, S-ViPNAS, and associative embedding on stacked hourglasses"
+        "HRNet, HigherHRNet, SimpleBaseline, S-ViPNAS, and stacked hourglasses with tags"
     )
 
 

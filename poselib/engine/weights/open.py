@@ -66,7 +66,7 @@ def open_model(source: Any) -> tuple[Checkpoint, str]:
 
 
 def check_name(name: str) -> None:
-    """Raise ValueError, without loading, if a name is no model's and does not look like a file's."""
+    """Raise ValueError, without loading, if a name is no model's and not like a file's."""
     known = name in MODELS or name in PUBLISHED or name.startswith(HUB)
     if not known and name == Path(name).stem and not Path(name).exists():
         raise ValueError(_unknown(name))
