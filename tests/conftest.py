@@ -28,8 +28,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests, so that no process is left with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("overfit") is None)
+    """Begin with the longest tests, so that no process is left with one at the end.
+
+    Those in the browser come first of all: at the end two processes would share them, and each
+    would start a server.
+    """
+    for marker in ("overfit", "browser"):
+        items.sort(key=lambda item: item.get_closest_marker(marker) is None)
 
 
 def _place(variable: str, default: str) -> Path:

@@ -1,0 +1,120 @@
+"""The explorers in JupyterLab, as they are used: by mouse and keyboard in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("anywidget")
+pytest.importorskip("jupyterlab")
+pytest.importorskip("playwright.sync_api")
+
+from tests.widgets.lab import Explored, Lab, find_chromium, open_lab
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium"),
+]
+
+CELLS = {
+    "toy": "from tests.widgets.toy_explorer import Toy\nToy()",
+}
+NAMES = list(CELLS)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with open_lab(tmp_path_factory.mktemp("lab"), list(CELLS.values()), {}) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def toy(lab: Lab) -> Explored:
+    return lab.run(NAMES.index("toy"))
+
+
+def test_controls_change_the_picture(toy: Explored) -> None:
+    with toy.changing():
+        toy.slide("gain")
+    with toy.changing():
+        toy.choose("colors", "viridis")
+    with toy.changing():
+        toy.tick("pale")
+    with toy.changing():
+        toy.slide("scene", "ArrowRight")
+    assert toy.status == "point [0, 0, 0], box []"
+
+
+def test_pictures_take_clicks_boxes_and_keys(toy: Explored) -> None:
+    with toy.changing():
+        toy.click(0, 0.25, 0.5)
+    toy.says("point [16, 32, 1], box []")
+    with toy.changing():
+        toy.drag(1, (0.25, 0.25), (0.75, 0.5))
+    toy.says("box [16, 16, 48, 32]")
+    with toy.changing():
+        toy.drag(1, (0.5, 0.3), (0.5, 0.55))  # begins in the box: moves it
+    toy.says("box [16, 32, 48, 48]")
+    toy.tab_to_canvas()
+    with toy.changing():
+        for key in ("ArrowRight", "Shift+ArrowDown", "Enter"):
+            toy.page.keyboard.press(key)
+    toy.says("point [17, 42, 2]")
+
+
+def test_points_are_named_and_files_uploaded(toy: Explored) -> None:
+    toy.page.mouse.move(*toy.point(0, 0.52, 0.5))
+    note = toy.cell.locator(".poselib-note:visible")
+    assert note.inner_text() == "left wrist"
+    file = toy.lab.folder / "own.png"
+    Image.new("RGB", (40, 30), "green").save(file)
+    toy.choose("image", "upload")
+    toy.says("choose a file to upload")
+    with toy.changing():
+        toy.upload(file)
+    height, width = toy.canvases.first.evaluate("canvas => [canvas.height, canvas.width]")
+    assert height * 40 == width * 30
+
+
+def test_errors_are_sentences(toy: Explored) -> None:
+    toy.choose("image", "file")
+    toy.says("name an image file")
+    toy.write("file", "absent.png")
+    toy.says("absent.png")
+    (contrast,) = (ratio for ratio, _, text in toy.contrasts() if text.endswith("absent.png"))
+    assert contrast > 4.5 and "Error" not in toy.status
+    toy.tick("fault")
+    toy.choose("image", "synthetic scene")
+    toy.says("ZeroDivisionError: a fault on purpose")
+    with toy.changing():
+        toy.tick("fault")
+    toy.says("point")
+
+
+def test_code_is_copied_and_the_figure_saved(toy: Explored) -> None:
+    toy.press("Copy code")
+    copied = toy.page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("poselib.widgets.toy(") and "colors='viridis'" in copied
+    toy.press("Save figure")
+    toy.says("written: figures/toy.png")
+    assert (toy.lab.folder / "figures" / "toy.json").is_file()
+
+
+def test_programs_that_execute_files_get_a_figure(toy: Explored) -> None:
+    assert "image/png" in toy.lab.run_unseen("Toy()")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_texts_are_legible(lab: Lab, toy: Explored, theme: str) -> None:
+    lab.set_theme(theme)
+    faint = [each for each in toy.contrasts() if each[0] < 4.5 or each[1] < 11]
+    assert not faint and len(toy.contrasts()) > 10
+
+
+def test_nothing_goes_wrong_unseen(lab: Lab, toy: Explored) -> None:
+    assert toy.tracebacks() == 0
+    assert not lab.complaints
+    assert lab.hosts == {"127.0.0.1"}
+    assert "Traceback" not in lab.log.read_text()
