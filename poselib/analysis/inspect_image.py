@@ -48,16 +48,19 @@ class Inspection:
         return self.outputs.resize(self.outputs.resolution)
 
 
-def inspect_image(system: System, sample: Sample, options: PredictOptions) -> Inspection:
+def inspect_image(
+    system: System, sample: Sample, options: PredictOptions, *, combined: bool = False
+) -> Inspection:
     """Run a system on one image and keep its outputs.
 
     Args:
         system: predicts heatmaps and tags, on any device; its model is put into evaluation mode.
         options: how it is presented, at one scale and not mirrored.
+        combined: at all scales of the options, and mirrored too if they say so.
     """
     system.model.eval()
-    views = present(system, sample, replace(options, scales=(1.0,)))
-    outputs = infer(system, [views], False)
+    views = present(system, sample, options if combined else replace(options, scales=(1.0,)))
+    outputs = infer(system, [views], combined and options.flip)
     return Inspection(views[0], outputs, system.decode(outputs)[0])
 
 

@@ -11,8 +11,8 @@ precision (HAE, Eq. 5).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,75 +20,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poselib.decoders.grouping import Candidates, GroupingOptions, Groups
-from poselib.decoders.keypoint_order import group_fixed_order
-from poselib.decoders.progressive import group_progressive
+from poselib.decoders.associative_options import AssociativeOptions as AssociativeOptions
+from poselib.decoders.associative_options import TagFrame as TagFrame
+from poselib.decoders.grouping import Candidates, Groups, collect_groups
+from poselib.decoders.keypoint_order import fixed_order_steps
+from poselib.decoders.progressive import progressive_steps
 from poselib.decoders.refinement import find_missing
 from poselib.ops.lazy_upsampling import LazyUpsampled
 from poselib.ops.map_coordinates import cell_to_px, half_pixel
-from poselib.ops.peaks import check_kernel, find_peaks, finite_maps, sample_cells
-from poselib.ops.taylor_peaks import PEAK_SUBPIXEL, PeakSubpixel, peak_shift
+from poselib.ops.peaks import find_peaks, finite_maps, sample_cells
+from poselib.ops.taylor_peaks import peak_shift
 from poselib.outputs import TagOutputs
-from poselib.structures import Poses, Size
+from poselib.structures import GroupingStep, Poses, Size
 
 # Resize maps, detect peaks, group them, refine missing keypoints, adjust all within their cells.
 Stage = Literal["resize", "nms", "match", "refine", "adjust"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-TagFrame = Literal["center", "aligned"]
 
 # Map values decoded at a time (256 MB in float32): bounds the memory of large batches.
 _VALUES = 1 << 26
-
-
-@dataclass(frozen=True)
-class AssociativeOptions:
-    """Options of associative decoding; the defaults are those of HAE's official configuration.
-
-    Attributes:
-        order: ``"progressive"`` (HAE, Algorithm 1), or all keypoint types in a fixed order, as
-            ``keypoint_order`` returns it.
-        grouping: thresholds and cost of the grouping.
-        resolution: ``"image"`` upsamples all maps to the network input before decoding; ``"map"``
-            decodes at the resolution of the finest map, faster and coarser.
-        nms_kernel: odd side, in decoded cells, of the window in which a peak must be the maximum.
-            None: 5 at image resolution, as published, and 3 at map resolution.
-        subpixel, kernel: method of subpixel adjustment, see ``ops.taylor_peaks.peak_shift``.
-        frame: what a cell of the maps stands for, see ``ops.map_coordinates``: ``"center"``, or
-            ``"aligned"`` for weights of unbiased data processing (UDP).
-        refine: whether keypoints that a person lacks are looked for.
-
-    Raises:
-        ValueError: an option is out of range or unknown.
-    """
-
-    order: Literal["progressive"] | Sequence[int] = "progressive"
-    grouping: GroupingOptions = field(default_factory=GroupingOptions)
-    resolution: Literal["image", "map"] = "image"
-    nms_kernel: int | None = None
-    subpixel: PeakSubpixel = "quarter"
-    kernel: int = 3
-    frame: TagFrame = "center"
-    refine: bool = True
-
-    def __post_init__(self) -> None:
-        if isinstance(self.order, str) and self.order != "progressive":
-            raise ValueError(
-                f"order must be 'progressive' or a sequence of keypoint types, not {self.order!r}"
-            )
-        if self.resolution not in ("image", "map"):
-            raise ValueError(f"resolution must be 'image' or 'map', not {self.resolution!r}")
-        if self.nms_kernel is not None:
-            check_kernel(self.nms_kernel, "nms_kernel")
-        if self.subpixel not in PEAK_SUBPIXEL:
-            raise ValueError(f"unknown subpixel method {self.subpixel!r}; known: {PEAK_SUBPIXEL}")
-        check_kernel(self.kernel)
-        if self.frame not in get_args(TagFrame):
-            raise ValueError(f"frame must be one of {get_args(TagFrame)}, not {self.frame!r}")
-
-    @property
-    def window(self) -> int:
-        """Side of the NMS window of peaks, in decoded cells."""
-        return self.nms_kernel or (5 if self.resolution == "image" else 3)
 
 
 @torch.no_grad()
@@ -131,6 +81,22 @@ def decode_associative(
 
 
 @torch.no_grad()
+def trace_associative(
+    outputs: TagOutputs, options: AssociativeOptions | None = None
+) -> tuple[tuple[GroupingStep, ...], Poses]:
+    """Decode the outputs of one image, and return the steps of its grouping too.
+
+    The poses are those of ``decode_associative``; person n of the steps is their n-th.
+    """
+    options = options or AssociativeOptions()
+    maps = _maps_of(next(_parts(outputs, options)), options)
+    (candidates,) = _candidates(maps, options)
+    steps = candidate_steps(candidates, options)
+    people = _collect([candidates], [collect_groups(steps, candidates)])
+    return steps, _finish(people, maps, options)[0]
+
+
+@torch.no_grad()
 def find_candidates(
     outputs: TagOutputs, options: AssociativeOptions | None = None
 ) -> list[Candidates]:
@@ -152,11 +118,18 @@ def decoded_size(outputs: TagOutputs, options: AssociativeOptions) -> Size:
     return outputs.image_size if options.resolution == "image" else outputs.resolution
 
 
+def candidate_steps(
+    candidates: Candidates, options: AssociativeOptions
+) -> tuple[GroupingStep, ...]:
+    """Group one image's candidates in the order of the options, and return every step."""
+    if isinstance(options.order, str):
+        return progressive_steps(candidates, options.grouping)
+    return fixed_order_steps(candidates, options.order, options.grouping)
+
+
 def group_candidates(candidates: Candidates, options: AssociativeOptions) -> Groups:
     """Group one image's candidates into people in the order of the options."""
-    if isinstance(options.order, str):
-        return group_progressive(candidates, options.grouping)
-    return group_fixed_order(candidates, options.order, options.grouping)
+    return collect_groups(candidate_steps(candidates, options), candidates)
 
 
 @dataclass(frozen=True)
@@ -224,13 +197,22 @@ def _decode(
     on_stage("nms")
     people = _collect(candidates, [group_candidates(c, options) for c in candidates])
     on_stage("match")
+    return _finish(people, maps, options, on_stage)
+
+
+def _finish(
+    people: _People,
+    maps: _Maps,
+    options: AssociativeOptions,
+    on_stage: Callable[[Stage], None] = _ignore_stage,
+) -> list[Poses]:
     cells, values = _refine(people, maps, options)
     on_stage("refine")
     keypoints = _adjust(people, cells, values, maps, options)
     scores = people.values.mean(axis=1, dtype=np.float64).astype(np.float32)
     poses = [
         Poses(keypoints[rows, :, :2], keypoints[rows, :, 2], scores[rows])
-        for rows in (people.images == image for image in range(len(candidates)))
+        for rows in (people.images == image for image in range(len(maps.heatmaps)))
     ]
     on_stage("adjust")
     return poses

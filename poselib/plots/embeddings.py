@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike
 from poselib.plots import style
 from poselib.plots.style import ALERT, GRAY, GREEN, INK, WHITE, Color, person_colors
 from poselib.skeletons import Skeleton
-from poselib.typing import FloatArray, IntArray
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 _ROW = 2.7  # inches
 _OUTLIER = style.marker_style("o", 6, WHITE, ALERT, 1.5)
+_RING = style.marker_style("o", 10, "none", ALERT, 1.2)
 _GROUP = style.marker_style("s", 5.5, WHITE, GREEN, 1.4)
 _REFERENCE = style.marker_style("D", 6.5, WHITE, INK, 1.5)
 
@@ -30,6 +31,13 @@ def quartiles(values: FloatArray) -> tuple[float, float]:
     """
     low = float(np.quantile(values, 0.25, method="lower"))
     return low, float(np.quantile(values, 0.75, method="higher"))
+
+
+def within_fences(values: FloatArray) -> BoolArray:
+    """Return which values are no outliers: within 1.5 IQR of the quartiles (HAE, Sec. III-D)."""
+    low, high = quartiles(values)
+    margin = 1.5 * (high - low)
+    return (values >= low - margin) & (values <= high + margin)
 
 
 @style.theme
@@ -89,14 +97,67 @@ def show_embeddings(
     return figure
 
 
+def draw_tag_strips(
+    ax: Axes,
+    tags: ArrayLike,
+    colors: Sequence[Color],
+    labels: Sequence[str],
+    *,
+    fills: Mapping[tuple[int, int], Color] | None = None,
+    references: ArrayLike | None = None,
+    threshold: float = 0.0,
+) -> list[tuple[float, float, int, int]]:
+    """Draw the tags of people as strips of dots, one column a person, with outliers ringed.
+
+    Args:
+        tags: (N, K) the first embedding of each keypoint; NaN where it is missing.
+        colors, labels: of the N people.
+        fills: other colors of single keypoints, by person and type.
+        references: (N,) reference embeddings, drawn as diamonds; NaN is left out.
+        threshold: of the distance to them, drawn as a band if it is above 0.
+
+    Returns:
+        (x, y, person, keypoint) of every dot.
+    """
+    values, fills = np.asarray(tags, np.float64), fills or {}
+    centers = np.full(len(values), np.nan) if references is None else np.asarray(references)
+    dots: list[tuple[float, float, int, int]] = []
+    outliers: list[tuple[float, float]] = []
+    for n, row in enumerate(values):
+        (present,) = np.nonzero(np.isfinite(row))
+        if not len(present):
+            continue
+        order = present[np.argsort(row[present], kind="stable")]
+        inside = within_fences(row[order])
+        spread = n + np.resize([-0.14, -0.07, 0.0, 0.07], len(order))
+        found = list(zip(spread.tolist(), row[order].tolist(), order.tolist(), strict=True))
+        dots += [(x, y, n, k) for x, y, k in found]
+        outliers += [(x, y) for (x, y, _), kept in zip(found, inside, strict=True) if not kept]
+    if np.isfinite(centers).any():
+        (known,) = np.nonzero(np.isfinite(centers))
+        if threshold > 0:
+            ax.bar(known, 2 * threshold, 0.8, centers[known] - threshold, color="0.93", zorder=0)
+        ax.plot(known + 0.27, centers[known], **_REFERENCE, zorder=4, gid="references")
+    if dots:
+        faces = [fills.get((n, k), colors[n]) for _, _, n, k in dots]
+        x, y = np.array([dot[:2] for dot in dots]).T
+        ax.scatter(x, y, 30, faces, edgecolors=INK, linewidths=0.5, zorder=5, gid="keypoints")
+    if outliers:
+        ax.plot(*np.array(outliers).T, **_RING, zorder=6, gid="outliers")
+    ax.set_xticks(range(len(values)), labels)
+    ax.set(xlim=(-0.5, max(len(values), 1) - 0.5), ylabel="tag value")
+    ax.grid(False, axis="x")
+    ax.tick_params(axis="x", length=0)
+    return dots
+
+
 def _draw_person(
     ax: Axes, column: int, tags: pd.Series, groups: IntArray, color: Color, span: float
 ) -> None:
     """Draw the named tags of a person around x = ``column``, on an axis that spans ``span``."""
     values = tags.to_numpy()
     q1, q3 = quartiles(values)
-    margin = 1.5 * (q3 - q1)  # HAE, Section III-D
-    inside = (values >= q1 - margin) & (values <= q3 + margin)
+    inside = within_fences(values)
     box = {"q1": q1, "med": np.median(values), "q3": q3}
     box |= {"whislo": values[inside].min(), "whishi": values[inside].max()}
     line: dict[str, Any] = {"color": "0.6", "linewidth": 0.8}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
@@ -93,24 +93,45 @@ def show_distances(steps: Sequence[GroupingStep], skeleton: Skeleton, *, title: 
     """
     if not steps:
         raise ValueError("show_distances needs at least one step")
-    table = pd.DataFrame(
-        {number: np.asarray(step.distances) for number, step in enumerate(steps, start=1)},
-        index=[style.display_name(name) for name in skeleton.keypoints],
-    )
     figure = style.new_figure(0.24 * len(skeleton) + 1.6, style.WIDTH, title)
     ax = figure.subplots()
-    known = table.to_numpy()[table.notna()]
-    top = max(float(np.quantile(known, 0.98)), 1e-6) if known.size else 1.0
-    sns.heatmap(table, vmin=0, vmax=top, cmap="viridis_r", cbar=False, yticklabels=True, ax=ax)
-    frame: dict[str, Any] = {"fill": False, "ec": ALERT, "lw": 1.8, "gid": "chosen"}
-    for column, step in enumerate(steps):
-        ax.add_patch(Rectangle((column, step.keypoint), 1, 1, **frame)).set_clip_on(False)
-    ax.tick_params(length=0, labelrotation=0)
-    ax.grid(False)
+    table = np.array([step.distances for step in steps])
+    mesh = draw_distances(ax, table, [step.keypoint for step in steps], skeleton)
     ax.set_xlabel("step; framed: the keypoint type grouped in it")
     label = "smallest distance to a reference embedding"
-    style.bar_beside(ax, ax.collections[0], label, extend="max")
+    style.bar_beside(ax, mesh, label, extend="max")
     return figure
+
+
+def draw_distances(
+    ax: Axes, distances: ArrayLike, chosen: Sequence[int], skeleton: Skeleton
+) -> ScalarMappable:
+    """Draw distances of keypoint types, by row, in S steps, by column, and frame those chosen.
+
+    Args:
+        distances: (S, K); NaN is left empty.
+        chosen: (S,) the type that each step groups.
+
+    Returns:
+        what a bar of the colors belongs to.
+    """
+    table = np.ma.masked_invalid(np.asarray(distances, np.float64).T)
+    known = table.compressed()
+    top = max(float(np.quantile(known, 0.98)), 1e-6) if known.size else 1.0
+    mesh = ax.pcolormesh(table, vmin=0, vmax=top, cmap="viridis_r")
+    rows, columns = table.shape
+    frame: dict[str, Any] = {"fill": False, "ec": ALERT, "lw": 1.8, "gid": "chosen"}
+    for column, keypoint in enumerate(chosen):
+        ax.add_patch(Rectangle((column, keypoint), 1, 1, **frame)).set_clip_on(False)
+    names = [style.display_name(name) for name in skeleton.keypoints]
+    ax.set_yticks(np.arange(rows) + 0.5, names, fontsize=style.SMALL)
+    every = max(1, -(-columns // 20))
+    ax.set_xticks(np.arange(0, columns, every) + 0.5, np.arange(1, columns + 1, every))
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.grid(False)
+    return mesh
 
 
 @style.theme

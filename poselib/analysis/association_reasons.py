@@ -1,0 +1,209 @@
+"""Say in a sentence why a keypoint was grouped with its person and not with another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from poselib.analysis.association_walk import AssociationWalk
+from poselib.metrics.association_errors import KeypointErrors, PredictionError
+from poselib.plots.style import display_name
+from poselib.skeletons import Skeleton
+
+ASSOCIATION_ERRORS = (PredictionError.WRONG_PERSON, PredictionError.FRAGMENT)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """How a keypoint came to its person, and how near another one was. Distances are of tags.
+
+    Attributes:
+        person, keypoint: a keypoint of a walk.
+        step: from 0, in which it was grouped; the number of steps if refinement added it.
+        started: whether it started the person.
+        distance: to the person's reference embedding before the step; NaN if it started it.
+        other: the person it is compared with, the one to whom it belongs where annotations tell,
+            else the nearest other one; -1 if there is none.
+        other_distance: to that person's reference embedding; NaN if it had not started.
+        other_step: in which that person started; -1 without one.
+        taken_step: in which that person got another keypoint of the type, at the latest in this
+            one; -1 if it had none.
+        taken_distance: of that keypoint to the person; NaN if there is none.
+        compared: whether keypoints are compared with that person, see ``max_people``.
+    """
+
+    person: int
+    keypoint: int
+    step: int
+    started: bool
+    distance: float
+    other: int
+    other_distance: float
+    other_step: int
+    taken_step: int
+    taken_distance: float
+    compared: bool
+
+
+def find_assignment(
+    walk: AssociationWalk, person: int, keypoint: int, other: int | None = None
+) -> Assignment:
+    """Find how a keypoint came to its person.
+
+    Args:
+        other: a person of the walk to compare with, or -1; by default the nearest other one.
+
+    Raises:
+        ValueError: the person lacks the keypoint.
+    """
+    number = int(walk.step_of[person, keypoint])
+    if number < 0:
+        raise ValueError(f"person {person} has no keypoint {keypoint}")
+    if number == len(walk.steps):
+        rest = -1 if other is None else other
+        nan = float("nan")
+        return Assignment(person, keypoint, number, False, nan, rest, nan, -1, -1, nan, True)
+    references = walk.steps[number].references
+    apart = cdist(walk.tags[person, keypoint][None], references)[0] if len(references) else []
+    apart = np.asarray(apart, dtype=np.float64)
+    known = apart[: walk.options.grouping.max_people].copy()
+    started = person >= len(references)
+    if other is None:
+        if not started:
+            known[person] = np.inf
+        other = int(known.argmin()) if np.isfinite(known).any() else -1
+    taken_step, taken_distance = _taken(walk, other, keypoint, number)
+    return Assignment(
+        person=person,
+        keypoint=keypoint,
+        step=number,
+        started=started,
+        distance=float("nan") if started else float(apart[person]),
+        other=other,
+        other_distance=float(apart[other]) if 0 <= other < len(apart) else float("nan"),
+        other_step=int(walk.step_of[other][walk.step_of[other] >= 0].min()) if other >= 0 else -1,
+        taken_step=taken_step,
+        taken_distance=taken_distance,
+        compared=other < len(known),
+    )
+
+
+def _taken(walk: AssociationWalk, person: int, keypoint: int, until: int) -> tuple[int, float]:
+    """Return when a person got a keypoint of a type, and its distance; -1 and NaN if not yet."""
+    number = int(walk.step_of[person, keypoint]) if person >= 0 else -1
+    if not 0 <= number <= until:
+        return -1, float("nan")
+    references = walk.steps[number].references
+    if person >= len(references):
+        return number, 0.0
+    return number, float(np.linalg.norm(walk.tags[person, keypoint] - references[person]))
+
+
+def explain_keypoint(
+    walk: AssociationWalk,
+    person: int,
+    keypoint: int,
+    skeleton: Skeleton,
+    errors: KeypointErrors | None = None,
+    numbers: Sequence[int] | None = None,
+) -> str:
+    """Say in one sentence how a keypoint came to its person, and if it belongs to another, why.
+
+    Args:
+        person, keypoint: a keypoint of the walk.
+        errors: of the walk's poses, where people are annotated.
+        numbers: by which people are called, from 0; they are written from 1. By default their
+            own.
+
+    Raises:
+        ValueError: the person lacks the keypoint.
+    """
+    names = range(len(walk.poses)) if numbers is None else numbers
+    called = {n: f"person {int(number) + 1}" for n, number in enumerate(names)}
+    kind = None if errors is None else errors.kinds[person, keypoint]
+    wrong = kind in ASSOCIATION_ERRORS
+    other = _right_person(errors, person, keypoint) if wrong and errors is not None else None
+    found = find_assignment(walk, person, keypoint, other)
+    name = display_name(skeleton.keypoints[keypoint])
+    happened = _happened(walk, found, name, called)
+    if found.step == len(walk.steps):
+        tail = _refined_tail(found, name, called) if wrong else ""
+    elif wrong:
+        tail = f"; {_belongs(walk, found, name, called)}"
+    else:
+        tail = _next_nearest(found, called)
+    return f"{happened}{tail}{_kind_note(kind, name)}."
+
+
+def _right_person(errors: KeypointErrors, person: int, keypoint: int) -> int:
+    """Return the detection of the annotated person that a keypoint lies on; -1 if it has none."""
+    (found,) = np.nonzero(errors.partners == errors.owners[person, keypoint])
+    return int(found[0]) if len(found) else -1
+
+
+def _happened(walk: AssociationWalk, found: Assignment, name: str, called: dict[int, str]) -> str:
+    person, limit = called[found.person], walk.options.grouping.tag_threshold
+    if found.step == len(walk.steps):
+        return (
+            f"Refinement added this {name} to {person}, who had none: its heatmap value less the "
+            "rounded distance of its tag is the highest of all cells"
+        )
+    step = f"In step {found.step + 1} this {name}"
+    if not found.started:
+        near = f"its tag is {found.distance:.2f} from that person's mean"
+        return f"{step} joined {person}: {near}, below the threshold of {limit:g}"
+    first = "the first keypoints start people" if found.step == 0 else "no person was free and near"
+    return f"{step} started {person}, since {first}"
+
+
+def _belongs(walk: AssociationWalk, found: Assignment, name: str, called: dict[int, str]) -> str:
+    """Say why a keypoint did not join the person to whom it belongs."""
+    if found.other < 0:
+        return "it belongs to an annotated person whom no detection matches"
+    owner = called[found.other]
+    if np.isnan(found.other_distance):
+        return f"it belongs to {owner}, who was not started before step {found.other_step + 1}"
+    grouping = walk.options.grouping
+    reasons = []
+    if not found.compared:
+        reasons.append(f"of whom only the first {grouping.max_people} are compared")
+    if found.other_distance >= grouping.tag_threshold:
+        reasons.append(f"beyond the threshold of {grouping.tag_threshold:g}")
+    elif found.distance < found.other_distance:
+        reasons.append("farther away")
+    if found.taken_step >= 0:
+        when = "the same step" if found.taken_step == found.step else f"step {found.taken_step + 1}"
+        got = f"which got another {name} in {when}, at {found.taken_distance:.2f}"
+        reasons.append(got)
+    if not reasons and grouping.round_distance and grouping.progressive_unit == "type":
+        both = round(found.distance) == round(found.other_distance)
+        rule = f"both distances round to {found.distance:.0f}, and tie rule {grouping.tie_rule!r}"
+        reasons += [f"but {rule} decides"] if both else []
+    why = ", and ".join(reasons) or f"but all assignments of {name} together cost least this way"
+    return f"to {owner}, to whom it belongs, it is {found.other_distance:.2f}, {why}"
+
+
+def _refined_tail(found: Assignment, name: str, called: dict[int, str]) -> str:
+    if found.other < 0:
+        return f"; it lies on the {name} of an annotated person whom no detection matches"
+    return f"; it lies on the {name} of {called[found.other]}"
+
+
+def _next_nearest(found: Assignment, called: dict[int, str]) -> str:
+    if np.isnan(found.other_distance):
+        return ""
+    next_one = "the nearest" if found.started else "the next nearest"
+    return f"; {called[found.other]}, {next_one}, is {found.other_distance:.2f} away"
+
+
+def _kind_note(kind: int | None, name: str) -> str:
+    if kind == PredictionError.CORRECT:
+        return "; it is right"
+    if kind in (PredictionError.FALSE_POSITIVE, PredictionError.IMPRECISE):
+        return f"; it lies near no annotated {name}"
+    if kind == PredictionError.WRONG_SIDE:
+        return "; it lies on the same person's other side"
+    return ""
