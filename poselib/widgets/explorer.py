@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import logging
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -22,15 +21,15 @@ from typing import Any, ClassVar
 import ipywidgets as ipw
 from matplotlib.figure import Figure
 
-from poselib.experiments.parameters import CALLER
 from poselib.experiments.runs import save_figure
 from poselib.widgets.canvas import CopyButton
 from poselib.widgets.latest import LatestJob
+from poselib.widgets.page import controls_column
+from poselib.widgets.page import is_batch as is_batch
 from poselib.widgets.settings import plain, set_control
 from poselib.widgets.settings import settings_of as settings_of
 
 _KEPT = 4  # computations, so that going back and forth between two settings costs nothing
-_SIDE = "21em"  # width of the column of controls
 _LOG = logging.getLogger("poselib.widgets")
 
 
@@ -47,6 +46,7 @@ class Explorer(ABC):
         pictures: what ``draw`` fills.
         sections: headings of the column of controls, each with the names of its controls; by
             default one without a heading.
+        folded: headings whose sections are closed at first, and opened by a click.
         given: arguments before the settings, as code, such as ``'"dekr.safetensors"'``.
         resolve: completes settings whose default means another value.
 
@@ -68,6 +68,7 @@ class Explorer(ABC):
         pictures: Sequence[ipw.Widget],
         *,
         sections: Mapping[str, Sequence[str]] | None = None,
+        folded: Sequence[str] = (),
         given: Sequence[str] = (),
         resolve: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> None:
@@ -83,7 +84,7 @@ class Explorer(ABC):
         for control in self.controls.values():
             control.observe(self._changed, "value")
         self.status = ipw.HTML()
-        self.box = self._frame(sections or {"": list(self.controls)}, pictures)
+        self.box = self._frame(sections or {"": list(self.controls)}, folded, pictures)
         self.refresh()
 
     def compute(self, values: Mapping[str, Any]) -> Any:
@@ -108,6 +109,12 @@ class Explorer(ABC):
     def state(self) -> Hashable:
         """Return what else ``compute`` depends on, such as an uploaded file."""
         return None
+
+    def fit(self, values: Mapping[str, Any], computed: Any) -> None:  # noqa: B027
+        """Fit what controls offer to what is drawn next, such as the keypoints of a model.
+
+        It may set controls that ``compute`` does not need; nothing is drawn meanwhile.
+        """
 
     @abstractmethod
     def draw(self, values: Mapping[str, Any], computed: Any) -> str:
@@ -145,13 +152,18 @@ class Explorer(ABC):
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Draw once at the end, however many controls change within."""
+        with self._quiet():
+            yield
+        if not self._held:
+            self.refresh()
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
         self._held += 1
         try:
             yield
         finally:
             self._held -= 1
-        if not self._held:
-            self.refresh()
 
     def refresh(self) -> None:
         """Draw what the controls say, once what has to be computed is there."""
@@ -235,7 +247,10 @@ class Explorer(ABC):
             self._computed.move_to_end(key)
             begin = perf_counter()
             try:
-                self.say(self.draw(values, self._computed[key]))
+                with self._quiet():
+                    self.fit(values, self._computed[key])
+                self._copy.text = self.code
+                self.say(self.draw(self.values, self._computed[key]))
                 self.error = None
             except Exception as error:
                 self._fail(error)
@@ -249,16 +264,12 @@ class Explorer(ABC):
         self.say(sentence if expected else f"{type(error).__name__}: {sentence}", wrong=True)
 
     def _frame(
-        self, sections: Mapping[str, Sequence[str]], pictures: Sequence[ipw.Widget]
+        self,
+        sections: Mapping[str, Sequence[str]],
+        folded: Sequence[str],
+        pictures: Sequence[ipw.Widget],
     ) -> ipw.Widget:
-        rows: list[ipw.Widget] = []
-        for heading, names in sections.items():
-            if heading:
-                rows.append(ipw.HTML(f"<b>{html.escape(heading)}</b>"))
-            rows += [self.controls[name] for name in names]
-        for control in self.controls.values():
-            control.layout.width = "auto"
-        column = ipw.VBox(rows, layout=ipw.Layout(width=_SIDE, flex="0 0 auto"))
+        column = controls_column(self.controls, sections, folded)
         shown = ipw.VBox([*pictures, self.status], layout=ipw.Layout(flex="1 1 auto"))
         top = ipw.HBox([column, shown], layout=ipw.Layout(width="100%"))
         return ipw.VBox([top, self._footer()])
@@ -283,15 +294,3 @@ class Explorer(ABC):
 
         self._displayed = not is_batch()
         display(self.box if self._displayed else self.figure())
-
-
-def is_batch() -> bool:
-    """Whether nobody looks: a notebook that papermill or nbconvert executes, or no notebook."""
-    from IPython.core.getipython import get_ipython
-
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None or CALLER in os.environ:
-        return True
-    request = kernel.get_parent("shell")
-    # Clients with a page say which cell they ask for; those that execute files do not.
-    return "cellId" not in request.get("metadata", {})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _SHOWN = {
     FILE: ("file",),
     UPLOAD: ("upload",),
 }
-_NARROW = {"description_width": "7em"}
+_KEPT = 8  # synthetic scenes
 
 
 @dataclass(frozen=True)
@@ -84,22 +84,28 @@ class ImageSource:
         self.controls["source"].observe(self._show_fitting, "value")
         self.controls["upload"].observe(self._receive, "value")
         self._show_fitting()
-        self._scene = lru_cache(maxsize=8)(self._render)
+        self._rendered: OrderedDict[tuple[Any, ...], Sample] = OrderedDict()
 
     def resolve(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the image's settings with the source that an empty one means."""
         source = settings["source"] or (FILE if settings["file"] else self.controls["source"].value)
         return {**settings, "source": source}
 
-    def sample(self, values: Mapping[str, Any]) -> Sample:
+    def sample(
+        self, values: Mapping[str, Any], skeleton: Skeleton | None = None, size: int | None = None
+    ) -> Sample:
         """Return the image that the values choose, with its people where they are known.
+
+        Args:
+            skeleton, size: of synthetic scenes, if a model needs others than the first one.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: the file is not an image, or nothing was uploaded.
         """
         if values["source"] == SYNTHETIC:
-            return self._scene(values["scene"], values["people"], values["crowd_index"])
+            numbers = values["scene"], values["people"], values["crowd_index"]
+            return self._scene(*numbers, skeleton or self._skeleton, size or self._size)
         if values["source"] == FILE:
             if not values["file"]:
                 raise ValueError("name an image file")
@@ -111,10 +117,17 @@ class ImageSource:
         assert self._samples is not None
         return self._samples[values["index"]]
 
-    def _render(self, scene: int, people: int, crowd_index: float) -> Sample:
-        index = crowd_index if people > 1 else 0.0
-        config = SceneConfig(self._size, people=(people, people), crowd_index=index)
-        return SyntheticScenes(config, scene + 1, 5, self._skeleton)[scene]
+    def _scene(
+        self, scene: int, people: int, crowd_index: float, skeleton: Skeleton, size: int
+    ) -> Sample:
+        key = scene, people, crowd_index, skeleton.name, skeleton.keypoints, size
+        if key not in self._rendered:
+            index = crowd_index if people > 1 else 0.0
+            config = SceneConfig(size, people=(people, people), crowd_index=index)
+            self._rendered[key] = SyntheticScenes(config, scene + 1, 5, skeleton)[scene]
+            while len(self._rendered) > _KEPT:
+                self._rendered.popitem(last=False)
+        return self._rendered[key]
 
     def _show_fitting(self, _: Any = None) -> None:
         fitting = _SHOWN[self.controls["source"].value]

@@ -1,0 +1,103 @@
+"""The control of an explorer that chooses a model: by its name, a file, or the one given."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as ipw
+
+from poselib.api import Predictor, load
+from poselib.decoders.associative import AssociativeOptions
+from poselib.decoders.center_options import CenterOptions
+from poselib.engine.checkpoints import BUNDLED, MODELS
+from poselib.engine.weights.open import weights_folder
+from poselib.systems import System
+from poselib.systems.published import PUBLISHED
+
+_KEPT = 2  # models, so that two can be compared
+
+
+class ModelSource:
+    """A control that chooses a model, and the model that it chooses.
+
+    Args:
+        model: what ``poselib.load`` takes, or a ``Predictor``; None for the bundled one.
+        function: name of the explorer, which must fit the model.
+
+    Attributes:
+        control: a name, or the path of a file; empty is the model given.
+        name: what the control has at first: the model, if it was given by name.
+        given: whether it was given as an object, which code can only name.
+
+    Raises:
+        ValueError: the model is of a kind that another explorer shows.
+        FileNotFoundError: its file is absent.
+    """
+
+    def __init__(self, model: Any, function: str) -> None:
+        self._function, self._lock = function, threading.Lock()
+        self._loaded: OrderedDict[str, Predictor] = OrderedDict()
+        self.given = model is not None and not isinstance(model, str | Path)
+        self.name = "" if self.given or model is None else str(model)
+        self._first = model if isinstance(model, Predictor) else None
+        if self.given and self._first is None:
+            self._first = load(model, flip=False)
+        names = [*MODELS, *available_weights()]
+        self.control = ipw.Combobox(
+            value=self.name,
+            options=tuple(names),
+            description="model",
+            placeholder="the model given" if self.given else BUNDLED.stem,
+            continuous_update=False,
+            tooltip="a name, or the path of a checkpoint; empty for the first model",
+        )
+        self.predictor(self.name)
+
+    def predictor(self, name: str) -> Predictor:
+        """Return a model by its name, loaded if it is not kept; "" is the one given.
+
+        Raises:
+            ValueError: the name is unknown, or the model is for another explorer.
+            FileNotFoundError: there is no such file.
+        """
+        with self._lock:
+            if not name and self._first is not None:
+                found = self._first
+            elif name in self._loaded:
+                found = self._loaded[name]
+                self._loaded.move_to_end(name)
+            else:
+                found = load(str(Path(name).expanduser()) if name else None, flip=False)
+        check_fits(found.system, self._function)
+        if name or self._first is None:
+            self._loaded[name] = found
+            while len(self._loaded) > _KEPT:
+                self._loaded.popitem(last=False)
+        return found
+
+
+def available_weights() -> list[str]:
+    """Return the names of published weights whose files are here, so that none is downloaded."""
+    folder = weights_folder()
+    return [name for name, row in PUBLISHED.items() if (folder / row.file).is_file()]
+
+
+def fitting_explorer(system: System) -> tuple[str, str]:
+    """Return the name of the explorer that fits a system, and what such systems do."""
+    if isinstance(system.decode_options, AssociativeOptions):
+        return "association", "groups keypoints by tags"
+    if isinstance(system.decode_options, CenterOptions):
+        return "regression", "regresses poses from people's centers"
+    return "relations", "sees one person at a time"
+
+
+def check_fits(system: System, function: str) -> None:
+    """Raise ValueError that names the fitting explorer if a system is not for this one."""
+    fitting, does = fitting_explorer(system)
+    if fitting != function:
+        raise ValueError(
+            f"system {system.name!r} {does}: poselib.widgets.{fitting} shows it, not {function}"
+        )
