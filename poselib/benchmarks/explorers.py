@@ -1,0 +1,149 @@
+"""Speed of the explorers: each control is moved, and what it takes until the pictures are there.
+
+Example::
+
+    python -m poselib.benchmarks.explorers --explorers association --threads 1
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+import pandas as pd
+
+from poselib.benchmarks.run import setting_name
+from poselib.engine.timing import limited_threads
+from poselib.widgets.explorer import Explorer
+
+_CHOICES = (ipw.Dropdown, ipw.RadioButtons, ipw.Select, ipw.SelectionSlider, ipw.ToggleButtons)
+_MOST = 5  # values of a control that are gone through
+_PAUSE = 0.02  # seconds between changes that overtake each other
+_SCENE = "scene"  # the setting that draws an image nobody has seen
+
+
+def alternatives(control: Any) -> list[Any]:
+    """Return values that a control can take, the present one first; one alone if it has no others.
+
+    A slider is moved over its whole range; files and texts are left as they are.
+    """
+    now, found = control.value, []
+    if isinstance(control, ipw.Checkbox | ipw.ToggleButton):
+        found = [not now]
+    elif isinstance(control, ipw.IntSlider | ipw.FloatSlider):
+        steps = round((control.max - control.min) / control.step)
+        chosen = np.unique(np.linspace(0, steps, min(steps + 1, _MOST)).round())
+        found = [type(now)(control.min + step * control.step) for step in chosen.tolist()]
+    elif isinstance(control, _CHOICES):
+        values = [each[1] if isinstance(each, tuple) else each for each in control.options]
+        found = values[:_MOST]
+    return [now, *(value for value in found if value != now)]
+
+
+def time_controls(
+    explorer: Explorer, repeats: int = 20, threads: Sequence[int] = (1,)
+) -> pd.DataFrame:
+    """Time each control of an explorer that can be seen, and has other values.
+
+    A change is timed from the moment it is made to the encoded picture. A control that needs
+    ``compute`` is moved on a synthetic scene that was never shown, so that nothing is kept.
+
+    Returns:
+        One row per control and number of threads: ``explorer``, ``control``, ``computes``,
+        ``setting``, and wall and CPU times, the median and the 95% quantile: ``ms``, ``ms_95``,
+        ``cpu_ms``, ``cpu_ms_95``; ``error``, the first one's sentence or empty.
+    """
+    rows, scenes, before = [], itertools.count(1), explorer.values
+    for count in threads:
+        with limited_threads(count):
+            for name in before:
+                values = alternatives(explorer.controls[name])
+                if len(values) < 2 or explorer.controls[name].layout.display == "none":
+                    continue
+                slow = name in explorer.slow
+                fresh = scenes if slow and _SCENE in before else None
+                row = {"explorer": explorer.function, "control": name, "computes": slow}
+                row |= {"setting": setting_name("cpu", count)}
+                rows.append(row | _time_changes(explorer, name, values, repeats, fresh))
+                explorer.set(**before)
+                explorer.wait()
+    return pd.DataFrame(rows)
+
+
+def _time_changes(
+    explorer: Explorer, name: str, values: Sequence[Any], repeats: int, fresh: Any
+) -> dict[str, Any]:
+    times, error = [], ""
+    turns = itertools.cycle([*values[1:], values[0]])
+    for turn in range(repeats + 1):
+        value = next(turns)
+        if fresh is not None and name != _SCENE:
+            explorer.set(**{_SCENE: next(fresh)})
+            explorer.wait()
+        elif fresh is not None:
+            value = next(fresh)
+        begin = time.perf_counter(), time.process_time()
+        explorer.set(**{name: value})
+        explorer.wait()
+        if turn:  # the first loads and allocates
+            times.append([time.perf_counter() - begin[0], time.process_time() - begin[1]])
+        error = error or str(explorer.error or "")
+    middle, most = np.quantile(1e3 * np.array(times), [0.5, 0.95], axis=0)
+    return {"ms": middle[0], "ms_95": most[0], "cpu_ms": middle[1], "cpu_ms_95": most[1]} | {
+        "error": error
+    }
+
+
+def memory_growth(explorer: Explorer, changes: int = 1000) -> dict[str, float]:
+    """Move the controls in turn many times, and return the memory of the process, MB (Linux).
+
+    Returns:
+        ``first_mb``, after a tenth of the changes, by when everything has been allocated once, and
+        ``last_mb``, at the end.
+    """
+    before = explorer.values
+    shown = [name for name in before if explorer.controls[name].layout.display != "none"]
+    choices = {name: alternatives(explorer.controls[name]) for name in shown}
+    turns = [(name, value) for name, values in choices.items() for value in values[1:]]
+    found = {}
+    for number, (name, value) in zip(range(1, changes + 1), itertools.cycle(turns), strict=False):
+        explorer.set(**{name: value})
+        explorer.wait()
+        explorer.set(**{name: before[name]})
+        if number in (changes // 10, changes):
+            explorer.wait()
+            found["first_mb" if number < changes else "last_mb"] = _resident()
+    return found
+
+
+def time_overtaken(explorer: Explorer, changes: int = 10, first_scene: int = 500) -> dict[str, Any]:
+    """Choose scene after scene, faster than they are computed.
+
+    Returns:
+        ``alone_ms``, a scene's time by itself, and ``last_ms``, from the last of several changes
+        to its picture.
+    """
+    scenes = itertools.count(first_scene)
+    explorer.set(**{_SCENE: next(scenes)})
+    explorer.wait()
+    begin = time.perf_counter()
+    explorer.set(**{_SCENE: next(scenes)})
+    explorer.wait()
+    alone = time.perf_counter() - begin
+    for _ in range(changes):
+        begin = time.perf_counter()
+        explorer.set(**{_SCENE: next(scenes)})
+        time.sleep(_PAUSE)
+    explorer.wait()
+    return {"alone_ms": 1e3 * alone, "last_ms": 1e3 * (time.perf_counter() - begin)}
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
