@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from poselib.skeleton_rules import MEAN_SIGMA, pair_sides, usual_sigma
+from poselib.wording import shown
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _short(value: object) -> str:
-    return "nothing" if value is None else reprlib.repr(value)
+    return "nothing" if value is None else shown(value)
 
 
 def listed(names: Sequence[str], quote: str = "'") -> str:

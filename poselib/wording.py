@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+
+_SHOWN = 200  # characters of a value in a message
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -24,6 +27,17 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def people_label(count: int) -> str:
     """Return ``1 person``, ``2 people`` and so on."""
     return counted(count, "person", "people")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: text in quotes, long ones shortened.
+
+    Example:
+        >>> shown([1.5, None] * 9), len(shown([["left"] * 99] * 99))
+        ('[1.5, None, 1.5, None, 1.5, None, ...]', 200)
+    """
+    text = reprlib.repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def meant(word: str, known: Iterable[str]) -> str:

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
 from poselib.annotations import PIXEL_CENTER
+from poselib.data.annotation_table import check_size
 from poselib.data.boxes import box_areas
 from poselib.data.coco_export import coco_people
 from poselib.data.readers.json_fields import (
     Entry,
     entries,
+    entry,
+    integer,
     load_json,
     number,
     numbers,
     shown,
     text,
 )
+from poselib.skeleton_files import read_category
 from poselib.typing import FloatArray
 
 # Names of Label Studio's tags, which regions refer to.
@@ -40,10 +43,11 @@ def cvat_labels(document: Entry) -> list[Entry]:
     The template is the person with most labeled keypoints, or a circle if the document has none.
 
     Raises:
-        ValueError: not one category has keypoints.
+        ValueError: not one category has keypoints, or a field is wrong.
     """
     category = _category(document)
-    names = category["keypoints"]
+    names: list[str] = category["keypoints"]
+    limbs = read_category({"categories": [category]}, "", "document")["limbs"]
     places = _template(document, len(names))
     line = (
         '<line x1="{0:g}" y1="{1:g}" x2="{2:g}" y2="{3:g}" stroke="black" data-type="edge" '
@@ -55,8 +59,8 @@ def cvat_labels(document: Entry) -> list[Entry]:
         "data-label-name={3}></circle>"
     )
     drawn = [
-        line.format(*places[one - 1], *places[other - 1], one, other)
-        for one, other in category.get("skeleton", [])
+        line.format(*places[one], *places[other], one + 1, other + 1)
+        for one, other in (map(names.index, limb) for limb in limbs)
     ]
     drawn += [
         circle.format(*place, number, quoteattr(name))
@@ -99,17 +103,20 @@ def label_studio_tasks(document: Entry, root: str) -> list[Entry]:
     Raises:
         ValueError: the document is not COCO, or not one category has keypoints.
     """
-    category = _category(document)
-    tasks: dict[Any, Entry] = {}
-    for image in entries(document.get("images"), "images"):
-        address = root + quote(text(image, "file_name", f"images: id {image.get('id')}"))
+    category, images = _category(document), _images(document)
+    tasks: dict[int, Entry] = {}
+    for name, image in images.items():
+        address = root + quote(image["file_name"])
         prediction = {"model_version": "poselib", "result": []}
-        tasks[image["id"]] = {"data": {_IMAGE: address}, "predictions": [prediction]}
-    sizes = {i["id"]: (i["width"], i["height"]) for i in document["images"]}
+        tasks[name] = {"data": {_IMAGE: address}, "predictions": [prediction]}
     for person in entries(document.get("annotations"), "annotations"):
         if person.get("category_id") == category["id"]:
-            regions = _regions(person, category, sizes[person["image_id"]])
-            tasks[person["image_id"]]["predictions"][0]["result"] += regions
+            where = f"annotations: id {integer(person, 'id', 'annotations')}"
+            shown_in = integer(person, "image_id", where)
+            if shown_in not in images:
+                raise ValueError(f"{where}: image_id {shown_in} is not among images")
+            regions = _regions(person, category, images[shown_in])
+            tasks[shown_in]["predictions"][0]["result"] += regions
     return list(tasks.values())
 
 
@@ -125,9 +132,10 @@ def read_label_studio(export: Path, document: Entry) -> Entry:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: it is no such export, or has an unknown image, label or person.
+        ValueError: it is no such export, or has an unknown image, label or person; or the
+            document has not one category with keypoints.
     """
-    category = _category(document)
+    category, known = _category(document), _images(document)
     images: list[Entry] = []
     people: list[Entry] = []
     for task in entries(load_json(export, "export"), str(export)):
@@ -137,7 +145,7 @@ def read_label_studio(export: Path, document: Entry) -> Entry:
         done = [a for a in entries(task["annotations"], where) if not a.get("was_cancelled")]
         if not done:
             continue
-        image = _image_of(task, document, where)
+        image = _image_of(task, known, where)
         images.append(image)
         for person in _people(entries(done[-1].get("result"), where), category, image, where):
             ids = {"image_id": image["id"], "category_id": category["id"]}
@@ -147,22 +155,37 @@ def read_label_studio(export: Path, document: Entry) -> Entry:
 
 
 def _category(document: Entry) -> Entry:
-    """Return the only category that has keypoints."""
-    found = [c for c in entries(document.get("categories"), "categories") if c.get("keypoints")]
+    """Return the only category that has keypoints, with fields that can be used."""
+    listed = entries(entry(document, "document").get("categories"), "categories")
+    found = [c for c in listed if c.get("keypoints")]
     if len(found) != 1:
         raise ValueError(f"categories: expected one with keypoints, found {len(found)}")
+    integer(found[0], "id", "categories")
+    text(found[0], "name", "categories")
+    read_category({"categories": found}, "", "document")
     return found[0]
 
 
-def _regions(person: Entry, category: Entry, size: tuple[int, int]) -> list[Entry]:
+def _images(document: Entry) -> dict[int, Entry]:
+    """Return the images by their ids, with names and sizes that can be used."""
+    images = {}
+    for image in entries(document.get("images"), "images"):
+        where = f"images: id {integer(image, 'id', 'images')}"
+        text(image, "file_name", where)
+        check_size((integer(image, "height", where), integer(image, "width", where)), where)
+        images[image["id"]] = image
+    return images
+
+
+def _regions(person: Entry, category: Entry, image: Entry) -> list[Entry]:
     """Return the box of a person and the labeled keypoints in it, in percent of the image.
 
     Args:
         person: an annotation.
         category: names its keypoints.
-        size: (width, height) of the image, px.
+        image: that it is in.
     """
-    where, (width, height) = f"annotations: id {person.get('id')}", size
+    where, width, height = f"annotations: id {person['id']}", image["width"], image["height"]
     points = numbers(person, "keypoints", 3 * len(category["keypoints"]), where)
     left, top, *sides = numbers(person, "bbox", 4, where)
     scale = 100 / np.array([width, height])
@@ -185,10 +208,10 @@ def _regions(person: Entry, category: Entry, size: tuple[int, int]) -> list[Entr
     return regions
 
 
-def _image_of(task: Entry, document: Entry, where: str) -> Entry:
-    """Return the image of the document whose file a task shows, by the end of the address."""
-    address = unquote(text(task.get("data", {}), _IMAGE, f"{where}: data"))
-    fits = [image for image in document["images"] if address.endswith(image["file_name"])]
+def _image_of(task: Entry, images: dict[int, Entry], where: str) -> Entry:
+    """Return the image whose file a task shows, by the end of the address."""
+    address = unquote(text(entry(task.get("data"), f"{where}: data"), _IMAGE, f"{where}: data"))
+    fits = [image for image in images.values() if address.endswith(image["file_name"])]
     if not fits:
         raise ValueError(f"{where}: {_IMAGE} {address!r} ends in no file name of the document")
     return max(fits, key=lambda image: len(image["file_name"]))
@@ -198,26 +221,23 @@ def _people(result: list[Entry], category: Entry, image: Entry, where: str) -> I
     """Yield the people of an annotation, one for each box, without numbers of their own."""
     names = category["keypoints"]
     scale = np.array([image["width"], image["height"]]) / 100
-    regions = [(r, r.get("value", {}), f"{where}: region {shown(r.get('id'))}") for r in result]
-    boxes: dict[Any, FloatArray] = {}
-    for region, value, here in regions:
-        if region.get("type") == "rectanglelabels":
-            low, sides = (
-                np.array([number(value, field, here) for field in fields]) * scale
-                for fields in (("x", "y"), ("width", "height"))
-            )
-            boxes[region["id"]] = np.concatenate([low, low + sides])
+    boxes: dict[str, FloatArray] = {}
+    for region, value, here in _values(result, "rectanglelabels", where):
+        low, sides = (
+            np.array([number(value, field, here) for field in fields]) * scale
+            for fields in (("x", "y"), ("width", "height"))
+        )
+        boxes[text(region, "id", here)] = np.concatenate([low, low + sides])
     points = {box: np.zeros((len(names), 3), np.float32) for box in boxes}
-    for region, value, here in regions:
-        if region.get("type") != "keypointlabels":
-            continue
+    for region, value, here in _values(result, "keypointlabels", where):
         xy = np.array([number(value, field, here) for field in ("x", "y")]) * scale
-        label = (value.get("keypointlabels") or [None])[0]
+        labels = value.get("keypointlabels")
+        label = labels[0] if isinstance(labels, list) and labels else None
         if label not in names:
             raise ValueError(f"{here}: label {shown(label)} is not among {shown(names)}")
         around = [n for n, box in boxes.items() if (box[:2] <= xy).all() and (xy <= box[2:]).all()]
         owner = region.get("parentID")
-        if owner not in boxes:
+        if not isinstance(owner, str) or owner not in boxes:
             if len(around) != 1:
                 raise ValueError(
                     f"{here}: {label} is the child of no box, and lies in {len(around)}: expected "
@@ -232,14 +252,29 @@ def _people(result: list[Entry], category: Entry, image: Entry, where: str) -> I
     yield from coco_people(keypoints, corners, box_areas(corners))
 
 
+def _values(result: list[Entry], kind: str, where: str) -> Iterator[tuple[Entry, Entry, str]]:
+    """Yield the regions of a kind, what each holds, and where it stands."""
+    for region in result:
+        if region.get("type") == kind:
+            here = f"{where}: region {shown(region.get('id'))}"
+            yield region, entry(region.get("value"), f"{here}: value"), here
+
+
 def _template(document: Entry, keypoints: int) -> FloatArray:
     """Return places (K, 2) of the keypoints in a square of 100, y down."""
     angles = 2 * np.pi * np.arange(keypoints) / keypoints
     places = 50 + 40 * np.stack([np.sin(angles), -np.cos(angles)], axis=1)
-    people = [p for p in document["annotations"] if len(p.get("keypoints", ())) == 3 * keypoints]
-    if people:
-        best = max(people, key=lambda p: (np.count_nonzero(p["keypoints"][2::3]), p.get("area", 0)))
-        points = np.array(best["keypoints"], float).reshape(-1, 3)
+    people = []
+    for person in entries(document.get("annotations"), "annotations"):
+        if person.get("keypoints") not in (None, []):
+            where = f"annotations: id {shown(person.get('id'))}"
+            points = np.reshape(numbers(person, "keypoints", 3 * keypoints, where), (-1, 3))
+            area = 0.0 if person.get("area") is None else number(person, "area", where)
+            people.append((np.count_nonzero(points[:, 2]), area, points))
+    if not people:
+        return np.round(places, 1)
+    count, _, points = max(people, key=lambda person: person[:2])
+    if count:
         known = points[:, 2] > 0
         low, high = points[known, :2].min(axis=0), points[known, :2].max(axis=0)
         side = max((high - low).max(), 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from poselib.data.annotation_table import FARTHEST, LARGEST
+from poselib.data.annotation_table import FARTHEST, LARGEST, MAX_PIXELS
 from poselib.data.coco_folder import CocoPart
 from poselib.data.image_io import image_size
 from poselib.data.readers.coco_categories import keypoint_category
@@ -151,7 +151,7 @@ def _stated_size(image: Entry) -> Size | None:
     height, width = image.get("height"), image.get("width")
     if not isinstance(height, int) or not isinstance(width, int):
         return None
-    return (height, width) if min(height, width) > 0 else None
+    return (height, width) if min(height, width) > 0 and height * width <= MAX_PIXELS else None
 
 
 def _image_faults(images: Sequence[Entry], part: CocoPart) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from pycocotools import mask as rle
 from poselib.data.annotation_table import FARTHEST
 from poselib.structures import Size
 from poselib.typing import BoolArray, FloatArray, IntArray
+from poselib.wording import shown
 
 Code = dict[str, Any]
 # Digits of a run length, 5 bits each, in the text of a compressed code.
@@ -126,8 +127,9 @@ def _run_length_code(code: object, size: Size) -> Code:
         raise ValueError(f"expected a run-length code, found {type(code).__name__}")
     stated, counts = code.get("size"), code.get("counts")
     if stated != list(size):
-        raise ValueError(f"its size is {stated}, the image's {list(size)}")
-    lengths = _run_lengths(counts) if isinstance(counts, str) else np.array(counts)
+        raise ValueError(f"its size is {shown(stated)}, the image's {list(size)}")
+    plain = not isinstance(counts, list) or not any(isinstance(each, list) for each in counts)
+    lengths = _run_lengths(counts) if isinstance(counts, str) else np.array(counts if plain else 0)
     if lengths.ndim != 1 or (lengths.size and lengths.dtype.kind not in "iu"):
         raise ValueError("counts: expected run lengths, a list of whole numbers or text")
     _check_cover(lengths, size)

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from poselib.engine.export.check import check_network
 from poselib.engine.export.network import ExportedNetwork, read_exported
 from poselib.engine.old_options import with_current_names
 from poselib.ops.file_kinds import HEAD, is_onnx
@@ -130,6 +131,7 @@ def load_checkpoint(path: Path | None = None, skeleton: Skeleton | None = None) 
         )
     provenance = description.get("provenance", {})
     if isinstance(weights, ExportedNetwork):
+        check_network(weights, system)
         return Checkpoint(replace(system, model=weights), provenance)
     if report := fit_report(system.model.state_dict(), weights):
         raise ValueError(f"{path}: weights do not fit system {system.name!r}: {report}")

@@ -120,7 +120,7 @@ def train(
         raise
     if not state.saved:
         state.save()
-    history = read_lines(state.folder / METRICS)
+    history = read_lines(state.folder / METRICS, "step")
     return TrainResult(state.predictor, state.step, state.seconds, history, state.precision)
 
 

@@ -268,7 +268,7 @@ def _first_difference(
 
 
 def _drop_lines_after(step: int, path: Path) -> None:
-    lines = read_lines(path)
+    lines = read_lines(path, "step")
     kept = [line for line in lines if line["step"] <= step]
     if len(kept) == len(lines):
         return

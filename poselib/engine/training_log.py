@@ -19,7 +19,7 @@ _FIRST = ("step", "seconds", "lr", "loss")
 
 def write_curves(folder: Path) -> Path:
     """Write the lines of ``metrics.jsonl`` as a table, one row a step, and return its file."""
-    table = pd.DataFrame(read_lines(folder / METRICS), columns=None)
+    table = pd.DataFrame(read_lines(folder / METRICS, "step"), columns=None)
     if len(table):
         table = table.groupby("step", as_index=False, sort=True).last()
     known = [name for name in _FIRST if name in table]

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
+from poselib.engine.trainer import METRICS
 from poselib.engine.video_metrics import OTHER_METRICS, PART_METRICS
 from poselib.experiments.parameters import Scalar, notebook_parameters, parse_options
 from poselib.experiments.runs import RunRecord
@@ -17,10 +18,11 @@ from poselib.experiments.sweep import PlannedRun
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartAP
 from poselib.ops.field_types import check_field_types
-from poselib.ops.io import read_json, visible_files
+from poselib.ops.io import is_finite, read_json, read_lines, visible_files
 from poselib.papers.catalog import get_paper
 from poselib.papers.published import published_table
 from poselib.systems import OptionValue, check_options
+from poselib.wording import shown
 
 _END = 0.1  # of the steps, over which the final loss is averaged
 
@@ -223,18 +225,24 @@ def training_losses(finished: Sequence[tuple[PlannedRun, RunRecord]], term: str)
         term of that step's batch times its weight.
 
     Raises:
-        ValueError: a run has no such term; the message lists those that it has.
+        ValueError: a run has no such term, and the message lists those that it has; or what it
+            logged is no number.
     """
     parts = []
     for run, record in finished:
         # Lines without a loss are validations.
-        lines = pd.DataFrame([line for line in record.history if "loss" in line])
+        history = read_lines(record.folder / METRICS, "step")
+        lines = pd.DataFrame([line for line in history if "loss" in line])
         if term not in lines:
             known = sorted({*lines} - {"step", "seconds", "lr"})
             raise ValueError(
                 f"run {record.folder} has no term {term!r} of the loss; it has {known}"
             )
         noted = lines.dropna(subset=[term])
+        if odd := [value for value in noted[term] if not is_finite(value)]:
+            raise ValueError(
+                f"{record.folder / METRICS}: {term}: expected finite numbers, found {shown(odd[0])}"
+            )
         named = {"row": run.row, "seed": run.seed, "run": record.id}
         parts.append(pd.DataFrame({**named, "step": noted["step"], "loss": noted[term]}))
     return pd.concat(parts, ignore_index=True)

@@ -19,10 +19,13 @@ from poselib.experiments.comparison import TableResult, scores_of
 from poselib.experiments.own_results import VALIDATION, reasons_of, results_of, show_validation
 from poselib.experiments.runs import list_runs, load_run, save_figure, save_table, start_run
 from poselib.metrics.localization_errors import classify_localization, error_rates
+from poselib.ops.io import is_finite
 from poselib.papers.catalog import PAPERS
 from poselib.systems.published import PUBLISHED
+from poselib.wording import shown
 
 RUN = "evaluation"
+_ROW = ("paper", "dataset", "row", "measured_on")
 _RECORDED = ("data", "split", "limit", "size", "no_flip", "scales", "detector", "boxes")
 
 
@@ -206,10 +209,31 @@ def with_evaluations(results: Sequence[TableResult], runs_dir: Path | str) -> li
     Args:
         results: of ``compare``.
         runs_dir: holds the folders of the evaluations.
+
+    Raises:
+        ValueError: a row has not the fields that an evaluation writes.
     """
     runs = list_runs(runs_dir, RUN)
-    rows = [load_run(folder).metrics.get("row") for folder in runs["folder"]]
+    rows = [_row_of(Path(folder)) for folder in runs["folder"]]
     return [_with_rows(result, [row for row in rows if row]) for result in results]
+
+
+def _row_of(folder: Path) -> dict[str, Any]:
+    """Return the row of an evaluation, which may have none."""
+    row = load_run(folder).metrics.get("row") or {}
+    if not isinstance(row, dict):
+        raise ValueError(f"{folder}: metrics.json: row: expected an object, found {shown(row)}")
+    for field in _ROW if row else ():
+        if not isinstance(row.get(field), str):
+            found = shown(row.get(field))
+            raise ValueError(f"{folder}: metrics.json: row: {field}: expected text, found {found}")
+    numbers = row.get("numbers", {})
+    if not isinstance(numbers, dict) or not all(
+        value is None or is_finite(value) for value in numbers.values()
+    ):
+        found = shown(numbers)
+        raise ValueError(f"{folder}: metrics.json: row: numbers: expected numbers, found {found}")
+    return {**row, "numbers": numbers} if row else {}
 
 
 def _with_rows(result: TableResult, rows: Sequence[Mapping[str, Any]]) -> TableResult:

@@ -120,7 +120,8 @@ def open_own(parts: dict[str, CocoPart], skeleton: Skeleton, seed: int) -> OwnDa
         parts.get("val") or parts.get("test") or (parts.get(ALL) if "train" in parts else None)
     )
     if training is None:
-        raise ValueError(f"the dataset has the parts {', '.join(parts)}, and none to train on")
+        files = ", ".join(f"{part.annotations} ({name})" for name, part in parts.items())
+        raise ValueError(f"{files}: none of the parts is to train on")
     name = training.annotations.resolve().parent.name
     if held_out is not None:
         train = CocoKeypoints(training.annotations, training.images, skeleton, keep_empty=False)
@@ -182,13 +183,20 @@ def held_out(training: Path, annotations: Path) -> list[int]:
     Args:
         training: its folder, or its checkpoint.
         annotations: the file.
+
+    Raises:
+        ValueError: what the training noted cannot be read.
     """
     split = (training if training.is_dir() else training.parent) / SPLIT
     if not split.is_file():
         return []
     stated = read_json(split)
-    same = Path(str(stated.get("annotations"))).resolve() == annotations.resolve()
-    return list(stated.get("val") or []) if same else []
+    name, ids = stated.get("annotations"), stated.get("val")
+    if not isinstance(name, str) or "\0" in name or not isinstance(ids, list):
+        raise ValueError(
+            f"{split}: expected the name of a file, annotations, and a list of ids, val"
+        )
+    return ids if Path(name).resolve() == annotations.resolve() else []
 
 
 def positions_of(dataset: KeypointImages, ids: Sequence[int]) -> IntArray:

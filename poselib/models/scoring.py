@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from poselib.models.pretrained import read_weights
 from poselib.models.toolbox_layouts import HEADS, Change, Rule, Version
+from poselib.ops.weights_io import fit_report
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 
 Pairs = tuple[tuple[str, str], ...]
@@ -172,10 +173,8 @@ def load_official_scoring(
     for name, value in read_weights(path).items():
         layer, _, kind = name.removeprefix("module.").rpartition(".")
         weights[f"{_OFFICIAL_LAYERS.get(layer, layer)}.{kind}"] = value
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    if found != expected:
-        raise ValueError(f"{path} does not fit {type(model).__name__}: {found}, not {expected}")
+    if report := fit_report(model.state_dict(), weights):
+        raise ValueError(f"{path} does not fit {type(model).__name__}: {report}")
     weights["layers.0.weight"] = weights["layers.0.weight"][:, columns] * signs
     model.load_state_dict(weights)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import reprlib
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from poselib.wording import shown
 
 
 def check_field_types(kind: type, values: Mapping[str, Any]) -> None:
@@ -31,7 +32,7 @@ def check_field_types(kind: type, values: Mapping[str, Any]) -> None:
     hints = get_type_hints(kind)
     for name, value in values.items():
         if not _fits(value, hints[name]):
-            raise ValueError(f"{name} must be {_wanted(hints[name])}, not {reprlib.repr(value)}")
+            raise ValueError(f"{name} must be {_wanted(hints[name])}, not {shown(value)}")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from poselib.ops.file_kinds import HEAD, stand_in
+from poselib.wording import shown
 
 # What temporary files and folders begin with, whatever they will be called.
 TEMPORARY = ".poselib."
@@ -148,6 +150,13 @@ def parse_json(content: bytes | str, name: str) -> Any:
         raise ValueError(f"{name}: not JSON: {what or error}") from error
 
 
+def is_finite(value: object) -> bool:
+    """Whether a value of JSON is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
 def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
     """Return the files below a folder that match, sorted, without hidden ones.
 
@@ -168,15 +177,28 @@ def append_line(path: Path, content: Any) -> None:
         os.close(descriptor)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path, wanted: str = "") -> list[dict[str, Any]]:
     """Read a file of JSON lines; return an empty list if there is no such file.
 
+    Args:
+        path: the file.
+        wanted: a field that each line must have, a finite number; empty for none.
+
     Raises:
-        ValueError: a line is not JSON; the message names the file and the line.
+        ValueError: a line is no JSON object, or lacks the field; the message names the file and
+            the line.
     """
     if not path.exists():
         return []
     lines = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        lines += [parse_json(line, f"{path}, line {number}")] if line.strip() else []
+        if line.strip():
+            where = f"{path}, line {number}"
+            content = parse_json(line, where)
+            if not isinstance(content, dict):
+                raise ValueError(f"{where}: expected an object, found {shown(content)}")
+            if wanted and not is_finite(content.get(wanted)):
+                found = shown(content.get(wanted))
+                raise ValueError(f"{where}: {wanted}: expected a finite number, found {found}")
+            lines.append(content)
     return lines

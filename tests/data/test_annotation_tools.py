@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
@@ -145,6 +146,9 @@ def _other_label(task: Any) -> None:
         (_twice, "has a head already"),
         (_child_of_none, "head is the child of no box, and lies in 0"),
         (lambda task: task["annotations"][0]["result"][1]["value"].pop("x"), "x: expected a fin"),
+        (lambda task: task.update(data=None), "data: expected an object, found nothing"),
+        (lambda task: task["annotations"][0]["result"][0].update(value=[]), "value: expected an o"),
+        (lambda task: task["annotations"][0]["result"][0].update(id=3), "id: expected text, fou"),
     ],
 )
 def test_what_cannot_be_read_is_named(
@@ -233,3 +237,40 @@ def test_documents_without_one_category_of_keypoints_are_refused() -> None:
         for function in (cvat_labels, label_studio_config):
             with pytest.raises(ValueError, match="categories: expected one with keypoints, found"):
                 function({**original, "categories": categories})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["categories"][0].pop("name"), "categories: name: expected text, found None"),
+        (lambda d: d["categories"][0].update(keypoints=[3]), "keypoints: expected names, found 3"),
+        (lambda d: d["categories"][0].update(skeleton=3), "skeleton: expected pairs of keypoint"),
+        (lambda d: d["images"][0].pop("id"), "images: id: expected a whole number, found None"),
+        (lambda d: d["images"][0].update(height="9"), "images: id 3: height: expected a whole nu"),
+        (lambda d: d["annotations"][0].update(image_id=7), "id 1: image_id 7 is not among images"),
+        (lambda d: d["annotations"][0]["keypoints"].pop(), "id 1: keypoints: expected 15 numbers"),
+    ],
+)
+def test_what_is_wrong_in_a_document_is_named(
+    change: Callable[[Any], Any], message: str, tmp_path: Path
+) -> None:
+    wrong = document()
+    change(wrong)
+    made = [lambda: cvat_labels(wrong), lambda: label_studio_tasks(wrong, ROOT)]
+    found = []
+    for make in [*made, lambda: read_back(tmp_path, [], wrong)]:
+        with contextlib.suppress(ValueError):
+            make()
+            continue
+        with pytest.raises(ValueError) as error:
+            make()
+        found.append(str(error.value))
+    assert found and all(message in each for each in found)
+
+
+def test_a_template_without_labeled_keypoints_is_a_circle() -> None:
+    original = document()
+    for person in original["annotations"]:
+        person["keypoints"] = [0] * 15
+    empty = {**original, "annotations": []}
+    assert cvat_labels(original) == cvat_labels(empty)

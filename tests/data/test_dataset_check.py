@@ -59,6 +59,7 @@ FAULTS: list[tuple[str, Change, str, str, bool]] = [
     ("file", _image(1, file_name="absent.png"), "no such file", "absent.png", True),
     ("height", _image(2, height=80), "not those of the file", "64x64, stated 64x80", True),
     ("no size", _image(2, height=None), "width and height are wanted", "id 2", True),
+    ("huge", _image(2, width=10**400), "width and height are wanted", "id 2", True),
     ("image twice", _image(1, id=0), "used more than once", "id 0", True),
     ("file twice", _image(1, file_name="000000.png"), "listed more than once", "id 0", False),
     ("text id", _person(id="7"), "whole number", "id '7'", True),

@@ -92,6 +92,7 @@ def test_a_box_is_cut_at_the_image_without_another_pixel(
         ({"size": [24, 36], "counts": "ooooooooooo0"}, "a run is too long"),
         ({"size": [24, 36], "counts": [-4, 868]}, "run lengths from 0 on, found -4"),
         ({"size": [24, 36], "counts": None}, "a list of whole numbers or text"),
+        ({"size": [24, 36], "counts": [10, [20], 3]}, "a list of whole numbers or text"),
         ({"size": [24, 36], "counts": [0.5, 863.5]}, "a list of whole numbers or text"),
         ({"size": [36, 24], "counts": [864]}, r"its size is \[36, 24\], the image's \[24, 36\]"),
         (

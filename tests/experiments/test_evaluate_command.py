@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from poselib.experiments import evaluation_record
 from poselib.experiments.comparison import TableResult
 from poselib.experiments.evaluation_record import with_evaluations
 from poselib.experiments.own_dataset import SPLIT
+from poselib.experiments.runs import start_run
 from poselib.papers.catalog import get_paper
 from poselib.skeletons import COCO, MPII
 from poselib.systems import build
@@ -179,6 +182,28 @@ def test_a_published_model_has_its_number_beside_and_a_row_in_the_paper_s_table(
     assert with_evaluations([photos], out.parent)[0].numbers.index[0] == "b"
     assert run(capsys, *options, "--limit", 2)[0] == 0
     assert with_evaluations([scenes], out.parent)[0].numbers.index[0] == "a"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.pop("paper"), "row: paper: expected text, found None"),
+        (
+            lambda row: row.update(numbers={"AP": "50"}),
+            "row: numbers: expected numbers, found {'AP': '",
+        ),
+        (lambda row: row.update(numbers=[1]), r"row: numbers: expected numbers, found \[1\]"),
+    ],
+)
+def test_a_row_that_no_evaluation_wrote_is_named(
+    tmp_path: Path, change: Callable[[Any], Any], message: str
+) -> None:
+    row = {"paper": "dekr", "dataset": "coco", "row": "a", "measured_on": "b", "numbers": {}}
+    change(row)
+    record = start_run(tmp_path, evaluation_record.RUN, {}, "wrong")
+    record.finish({"row": row})
+    with pytest.raises(ValueError, match=rf"wrong: metrics\.json: (row: )?{message}"):
+        with_evaluations([], tmp_path)
 
 
 @pytest.mark.samples

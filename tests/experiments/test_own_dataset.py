@@ -75,7 +75,7 @@ def test_a_validation_set_is_used_as_it_is(folder: Path, tmp_path: Path) -> None
     parts = find_parts(str(tmp_path))
     assert open_own(parts, COCO, 0).val.table.source == tmp_path / "test.json"
     (tmp_path / "train.json").unlink()
-    with pytest.raises(ValueError, match="has the parts test, and none to train on"):
+    with pytest.raises(ValueError, match=r"\(test\): none of the parts is to train on"):
         open_own(find_parts(str(tmp_path)), COCO, 0)
 
 
@@ -98,5 +98,10 @@ def test_what_a_training_held_out_is_found_by_its_folder_or_checkpoint(
     (tmp_path / "split.json").write_text(json.dumps({"annotations": str(file), "val": [3, 5]}))
     assert held_out(tmp_path, file) == held_out(tmp_path / "best.safetensors", file) == [3, 5]
     assert held_out(tmp_path, tmp_path / "others.json") == []
+    for wrong in ({"annotations": str(file), "val": 3}, {"annotations": "\0", "val": []}):
+        (tmp_path / "split.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"split\.json: expected .* a list of ids, val"):
+            held_out(tmp_path, file)
+    (tmp_path / "split.json").write_text(json.dumps({"annotations": str(file), "val": [3, 5]}))
     dataset = CocoKeypoints(file, folder / "images", COCO)
     assert positions_of(dataset, [5, 3]).tolist() == [3, 5]

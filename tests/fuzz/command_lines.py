@@ -72,10 +72,63 @@ def predict(rng: Rng, folder: Path) -> list[str]:
     return line + (["--no-flip"] if rng.random() < 0.5 else [])
 
 
+def data(rng: Rng, folder: Path) -> str:
+    names = (*("own",) * 6, "own/annotations.json", "absent", "a.json", "whole")
+    return str(folder / "whole" / some(rng, names)).replace("\0", "")
+
+
+def train(rng: Rng, folder: Path) -> list[str]:
+    """Return a training of one step, or mostly the check of its dataset alone."""
+    out = folder / some(rng, ("out", "out/a", "whole/run", "a.json"), odd=0).strip("/")
+    line = ["train", "--data", data(rng, folder), "--out", str(out), "--device", "cpu"]
+    line += ["--steps", some(rng, ("1",)), "--batch", some(rng, ("1", "2"))]
+    line += ["--size", some(rng, ("64",)), *option(rng, "--workers", "0")]
+    line += option(rng, "--skeleton", "coco", "crowdpose") + option(rng, "--lr", "0.001", "1e-9")
+    line += option(rng, "--system", "hae", "dekr", "rpstn") + option(rng, "--epochs", "0.1")
+    line += option(rng, "--init", "none", str(folder / "whole" / "system.safetensors"), "absent.pt")
+    line += option(rng, "--backbone", "hrnet_tiny_light", "hrnet_tiny", "hrnet_tinier")
+    line += option(rng, "--option", "width=1", "focal=false", "x=1") + option(rng, "--seed", "3")
+    line += option(rng, "--data-dir", str(folder / "whole")) + option(rng, "--images", str(folder))
+    return line + ["--check"] * (rng.random() < 0.85) + ["--resume"] * (rng.random() < 0.05)
+
+
+def evaluate(rng: Rng, folder: Path) -> list[str]:
+    out = folder / some(rng, ("out", "out/a", "whole/run", "a.json"), odd=0).strip("/")
+    line = ["evaluate", "--data", data(rng, folder), "--out", str(out), "--size", "32"]
+    line += ["--model", str(folder / "whole" / some(rng, ("system.safetensors",) * 4 + ("own",)))]
+    line += option(rng, "--split", "val", "train", "test") + option(rng, "--limit", "1", "9")
+    line += option(rng, "--skeleton", "coco", "mpii") + option(rng, "--scales", "1", "0.5")
+    line += option(rng, "--boxes", str(folder / "a.json")) + option(rng, "--batch-size", "1", "2")
+    line += option(rng, "--detector", str(folder / "whole" / "system.safetensors"), "absent.pt")
+    return [each.replace("\0", "") for each in line]
+
+
+def weights(rng: Rng, folder: Path) -> list[str]:
+    """Return a look at the catalogue or an import; names that exist are not downloaded."""
+    action = some(rng, ("list", "show", "where", "import", "download"))
+    files = ("system.safetensors", "training.pt", "a.png", "maps.npz", "absent.pth")
+    known = [str(folder / "whole" / name) for name in files]
+    known += ["dekr_w99_coco", "dekr_w32"] if action == "download" else ["dekr_w32_coco"]
+    names = [some(rng, (*known,)) for _ in range(rng.integers(0, 3))]
+    line = ["weights", action, *names, *option(rng, "--like", "dekr_w32_coco", "dekr")]
+    return line + option(rng, "--out", str(folder / "out.safetensors"), str(folder / "a.json"))
+
+
+def export(rng: Rng, folder: Path) -> list[str]:
+    """Return an export that cannot be, since one that can takes seconds."""
+    model = str(folder / "whole" / some(rng, ("maps.npz", "a.png", "absent.pt", "own")))
+    good = str(folder / "whole" / "system.safetensors")
+    outs = [folder / "out.pt", folder / "a.json" / "model.onnx", Path("/dev/null/x.onnx")]
+    line = ["export", "--model", good, "--out", str(outs[rng.integers(3)])]
+    if rng.random() < 0.5:
+        line = ["export", "--model", model, "--out", str(folder / "out")]
+    return [*line, *(["--uint8"] if rng.random() < 0.5 else [])]
+
+
 def command_line(rng: Rng, folder: Path) -> list[str]:
     """Return the arguments of a command, some of which may be missing, doubled or moved."""
-    kinds = [synthetic, decode, predict]
-    line = kinds[rng.choice(3, p=[0.4, 0.4, 0.2])](rng, folder)
+    kinds = [synthetic, decode, predict, train, evaluate, weights, export]
+    line = kinds[rng.choice(7, p=[0.2, 0.2, 0.15, 0.15, 0.1, 0.15, 0.05])](rng, folder)
     change = rng.random()
     if change < 0.05:
         line.pop(rng.integers(len(line)))

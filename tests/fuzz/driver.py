@@ -36,10 +36,12 @@ from poselib.ops.console import out_of_memory
 from tests.fuzz.corpus import Corpus, Refusals
 from tests.fuzz.datasets import DATASETS
 from tests.fuzz.files import FILES
+from tests.fuzz.own_data import OWN_DATA
+from tests.fuzz.records import RECORDS
 from tests.fuzz.video_labels import VIDEOS
 from tests.fuzz.weights import MARKER
 
-CORPORA: dict[str, Corpus] = {**DATASETS, **VIDEOS, **FILES}
+CORPORA: dict[str, Corpus] = {**DATASETS, **VIDEOS, **OWN_DATA, **RECORDS, **FILES}
 CLEAN = ("accepted", "refused")
 OUTCOMES = (*CLEAN, "unclear", "warning", "traceback", "crash", "hang", "executed")
 SECONDS = 30.0  # that one input may take
@@ -120,6 +122,7 @@ def run_case(seed: int, case: Case, folder: Path, errors: int) -> tuple[str, str
         except Exception as error:
             outcome, detail = judge(error, folder)
     noise = [str(w.message) for w in heard if not issubclass(w.category, DeprecationWarning)]
+    sys.stdout.flush()
     printed = os.pread(errors, 2000, 0).decode(errors="replace").splitlines()
     noise += [line for line in printed if not NATIVE.match(line)]
     unnamed = [text for text in noise if text.strip() and str(folder) not in text]
@@ -139,7 +142,8 @@ def work(seed: int, todo: Sequence[Case], answers: Connection, folder: Path) -> 
     folder.mkdir()
     os.chdir(folder)
     errors = os.open(folder / "stderr", os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    os.dup2(errors, 2)
+    for stream in (1, 2):
+        os.dup2(errors, stream)
     faulthandler.enable(errors)
     with open("/proc/self/statm") as memory:
         used = int(memory.read().split()[0]) * resource.getpagesize()

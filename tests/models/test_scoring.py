@@ -195,7 +195,7 @@ def saved(path: Path, inputs: int = 74, **more: Tensor) -> Path:
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (ScoringNet(CROWDPOSE, unit="left_leg"), "does not fit ScoringNet: .*74.*not .*59"),
+        (ScoringNet(CROWDPOSE, unit="left_leg"), "does not fit ScoringNet: .*74.*for .*59"),
         (ScoringNet(COCO, hidden=8), "does not fit ScoringNet"),
         (ScoringNet(CROWDPOSE), "official files of 'crowdpose' need unit='left_leg'"),
         (ScoringNet(COCO, unit="left_leg"), "official files of 'coco' need unit='torso'"),
@@ -214,6 +214,9 @@ def test_incomplete_and_missing_files(tmp_path: Path) -> None:
     extra = saved(tmp_path / "extra.pth", **{"l4.bias": torch.ones(1)})
     with pytest.raises(ValueError, match="does not fit"):
         load_official_scoring(ScoringNet(COCO), extra)
+    odd = saved(tmp_path / "odd.pth", **{"l3.bias": torch.full((1,), torch.nan)})
+    with pytest.raises(ValueError, match=r"odd\.pth does not fit .*not finite \(layers.4.bias"):
+        load_official_scoring(ScoringNet(COCO), odd)
     with pytest.raises(FileNotFoundError):
         load_official_scoring(ScoringNet(COCO), tmp_path / "none.pth")
 

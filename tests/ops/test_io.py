@@ -215,6 +215,24 @@ def test_read_lines_names_a_damaged_line(tmp_path: Path) -> None:
         read_lines(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[1]", r"expected an object, found \[1\]"),
+        ('{"loss": 1}', "step: expected a finite number, found None"),
+        ('{"step": "2"}', "step: expected a finite number, found '2'"),
+        ('{"step": NaN}', "step: expected a finite number, found nan"),
+    ],
+)
+def test_read_lines_names_a_line_that_is_none_of_a_training(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n')
+    with pytest.raises(ValueError, match=rf"log\.jsonl, line 2: {message}"):
+        read_lines(path, "step")
+
+
 def test_append_line_from_several_processes(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from poselib.data.annotation_table import LARGEST
 from poselib.ops.io import parse_json
 from poselib.skeleton_rules import letters as letters
 from poselib.typing import BoolArray, FloatArray
+from poselib.wording import shown as shown
 
 Entry = dict[str, Any]
 _WHOLE = 2**63  # numbers and ids are kept in 64 bits
@@ -156,11 +156,6 @@ def corners(holder: Entry, field: str, where: str) -> list[float]:
     """
     a, b, c, d = numbers(holder, field, 4, where)
     return [min(a, c), min(b, d), max(a, c), max(b, d)]
-
-
-def shown(value: object) -> str:
-    """Return a value as an error message shows it: text in quotes, long ones shortened."""
-    return reprlib.repr(value)
 
 
 def _found(value: object, largest: float) -> str:

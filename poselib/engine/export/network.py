@@ -13,13 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from poselib.engine.export.tensors import ATTRACTION, SCORER, STEP, Tensors, from_tensors
+from poselib.engine.export.tensors import (
+    ATTRACTION,
+    SCORER,
+    STEP,
+    Tensors,
+    from_tensors,
+)
 from poselib.models.hrnet import check_images
 from poselib.models.propagator import PropagationState
 from poselib.ops.normalization import pixels
 from poselib.outputs import HeatmapOutputs, clip_by_clip
 
 KEY = "poselib"  # of the description among a file's metadata
+_FACTS = {"id": str, "part": str, "parts": list, "multiple": int}  # of the export in it
 
 
 class Session:
@@ -38,18 +45,32 @@ class Session:
         self.path = path
         self._sessions: dict[tuple[str, int], Any] = {}
         first = self._session(torch.device("cpu"))
-        self.metadata: Mapping[str, str] = first.get_modelmeta().custom_metadata_map
-        self.producer: str = first.get_modelmeta().producer_name
-        self.inputs, self.outputs = first.get_inputs(), first.get_outputs()
+        try:
+            about = first.get_modelmeta()
+            self.metadata: Mapping[str, str] = about.custom_metadata_map
+            self.producer: str = about.producer_name
+            self.inputs, self.outputs = first.get_inputs(), first.get_outputs()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: an ONNX file that is damaged: {error}") from error
 
     def __call__(self, *inputs: Tensor) -> Tensors:
-        """Return the outputs by name, where the inputs are."""
+        """Return the outputs by name, where the inputs are.
+
+        Raises:
+            ValueError: the graph does not take these inputs, or cannot be run on them.
+        """
         device = inputs[0].device
+        if len(inputs) != len(self.inputs):
+            wanted = ", ".join(self.signature[0])
+            raise ValueError(f"{self.path}: takes {wanted or 'nothing'}, not {len(inputs)} inputs")
         given = {
             each.name: value.detach().cpu().contiguous().numpy()
             for each, value in zip(self.inputs, inputs, strict=True)
         }
-        found = self._session(device).run(None, given)
+        try:
+            found = self._session(device).run(None, given)
+        except Exception as error:  # of many types, as below
+            raise ValueError(f"{self.path}: {_reason(str(error))}") from error
         names = (each.name for each in self.outputs)
         return {n: torch.from_numpy(v).to(device) for n, v in zip(names, found, strict=True)}
 
@@ -93,7 +114,7 @@ class ExportedNetwork(nn.Module):
         self.path, session = path, Session(path)
         self.description = _description(session)
         facts = self.description["exported"]
-        self.multiple = int(facts["multiple"])
+        self.multiple: int = facts["multiple"]
         if facts["part"]:
             raise ValueError(f"{path}: this is the part {facts['part']!r} of a model, not its file")
         self.sessions = {"": session}
@@ -196,12 +217,14 @@ def _description(session: Session) -> dict[str, Any]:
     """Return the description in a file's metadata."""
     try:
         description = dict(json.loads(session.metadata[KEY]))
-        if {"id", "part", "parts", "multiple"} <= set(description["exported"]):
+        facts = description["exported"]
+        right = all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items())
+        if right and all(part in (ATTRACTION, SCORER, STEP) for part in facts["parts"]):
             return description
         reason = "its description is not complete"
     except KeyError:
         reason = "without the description of a system"
-    except (TypeError, ValueError, RecursionError):
+    except (AttributeError, TypeError, ValueError, RecursionError):
         reason = "its description of a system is no JSON object"
     inputs, outputs = (", ".join(names[:4]) for names in session.signature)
     by = f" of {session.producer}" if session.producer else ""
@@ -234,7 +257,11 @@ def _open(path: Path, device: str, threads: int) -> Any:
                 stacklevel=2,
             )
     try:
-        return onnxruntime.InferenceSession(path, options, providers=providers)
+        # another attempt on the same processor would but print lines
+        again = int(device == "cuda")
+        return onnxruntime.InferenceSession(
+            path, options, providers=providers, enable_fallback=again
+        )
     except Exception as error:  # of many types, none of which it makes public
         raise ValueError(f"{path}: {_reason(str(error))}") from error
 

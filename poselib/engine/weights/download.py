@@ -6,10 +6,12 @@ import hashlib
 import http.client
 import os
 import re
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
@@ -167,7 +169,8 @@ class _Part:
         headers = {"User-Agent": "poselib", "Accept-Encoding": "identity"}
         if start and self._version.is_file():
             version = self._version.read_text(encoding="latin-1")
-        if version:  # a server that has another version now sends all of it
+        if version and version.isprintable():
+            # a server that has another version now sends all of it
             headers |= {"Range": f"bytes={start}-", "If-Range": version}
         with self._open(headers) as response:
             total, first = _extent(response)
@@ -188,8 +191,10 @@ class _Part:
         try:
             response = urlopen(Request(self.address, headers=headers), timeout=self.timeout)
         except (OSError, http.client.HTTPException) as error:
-            if getattr(error, "code", None) == 416:  # what is there is no part of the file
-                self.remove()
+            if isinstance(error, HTTPError):
+                error.close()
+                if error.code == 416:  # what is there is no part of the file
+                    self.remove()
             raise _network_error(error) from error
         return cast(http.client.HTTPResponse, response)
 
@@ -212,7 +217,8 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 
 def _network_error(error: Exception) -> _NetworkError:
     reason = getattr(error, "reason", None) or error
-    return _NetworkError(str(reason) or type(error).__name__)
+    text = "".join(c if c.isprintable() else " " for c in str(reason))  # servers' own words too
+    return _NetworkError(textwrap.shorten(text, 300) or type(error).__name__)
 
 
 def _extent(response: http.client.HTTPResponse) -> tuple[int | None, int]:

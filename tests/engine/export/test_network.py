@@ -9,7 +9,9 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -85,6 +87,55 @@ def with_part_of_another(path: Path) -> None:
     onnx.save(made, part)
 
 
+def described(change: Callable[[Any], Any]) -> Callable[[Path], None]:
+    """Return what changes the description of an export in its file."""
+
+    def spoil(path: Path) -> None:
+        made = onnx.load(path)
+        (stored,) = made.metadata_props
+        description = json.loads(stored.value)
+        change(description)
+        stored.value = json.dumps(description)
+        onnx.save(made, path)
+
+    return spoil
+
+
+def with_weights_not_finite(path: Path) -> None:
+    made = onnx.load(path)
+    for weight in made.graph.initializer:
+        if len(weight.dims) == 4:
+            array = onnx.numpy_helper.to_array(weight)
+            weight.CopyFrom(onnx.numpy_helper.from_array(array * np.float32("nan"), weight.name))
+    onnx.save(made, path)
+
+
+def with_other_names(path: Path) -> None:
+    made = onnx.load(path)
+    for node in made.graph.node:
+        node.output[:] = ["maps" if name == "heatmaps" else name for name in node.output]
+        node.input[:] = ["maps" if name == "heatmaps" else name for name in node.input]
+    (first,) = (each for each in made.graph.output if each.name == "heatmaps")
+    first.name = "maps"
+    onnx.save(made, path)
+
+
+def with_another_part(path: Path) -> None:
+    part = path.parent / "model.attraction.onnx"
+    made = onnx.load(part)
+    (maps,) = made.graph.output
+    last = made.graph.node[-1]
+    last.output[:] = ["once"]
+    made.graph.node.append(helper.make_node("Concat", ["once", "once"], [maps.name], axis=1))
+    maps.type.tensor_type.shape.dim[1].dim_value *= 2
+    onnx.save(made, part)
+
+
+def with_metadata_of_bytes(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"system"', b'"\xff\xfestem"', 1))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -95,6 +146,15 @@ def with_part_of_another(path: Path) -> None:
         (without_weights, "its weights are in another file, which is absent"),
         (without_part, "model.attraction.onnx, which belongs to it, is not there"),
         (with_part_of_another, "model.attraction.onnx: of another export than model.onnx"),
+        (described(lambda d: d["exported"].update(multiple=[8])), "description is not complete"),
+        (described(lambda d: d["exported"].update(parts=["../x"])), "description is not complete"),
+        (described(lambda d: d.update(exported=3)), "its description of a system is no JSON"),
+        (described(lambda d: d["exported"].update(multiple=64)), "sides in multiples of 64 px"),
+        (described(lambda d: d.update(system="hae", options={})), "sides in multiples of|not that"),
+        (with_weights_not_finite, "its graph gives numbers that are not finite"),
+        (with_other_names, "is not that of the system that it describes, 'logocap': KeyError"),
+        (with_another_part, "17 maps a pose are wanted, not"),
+        (with_metadata_of_bytes, "an ONNX file that is|damaged|cannot run"),
     ],
 )
 def test_a_file_that_is_not_whole_is_refused(

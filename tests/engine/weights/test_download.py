@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -92,6 +93,15 @@ def test_more_than_there_is_begins_anew(tmp_path: Path) -> None:
     assert behavior.requests == ["bytes=400000-", ""]
 
 
+def test_a_damaged_version_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.with_name("weights.pth.part").write_bytes(CONTENT[:1000])
+    path.with_name("weights.pth.part.version").write_bytes(b'"one"\r\nX: y\xff')
+    with serving(behavior := Behavior(CONTENT)) as address:
+        download(address, path, sha256=HASH)
+    assert path.read_bytes() == CONTENT and behavior.requests == [""]
+
+
 @pytest.mark.parametrize("lie", [-1, -100_000, 1, 50_000])
 def test_a_wrong_length_leaves_no_file(tmp_path: Path, lie: int) -> None:
     path = tmp_path / "weights.pth"
@@ -153,6 +163,16 @@ def test_a_server_that_refuses_or_is_silent(tmp_path: Path) -> None:
         pytest.raises(FileNotFoundError, match="timed out"),
     ):
         download(address, tmp_path / "weights.pth", timeout=0.1)
+
+
+def test_what_a_server_says_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise URLError("one\ntwo\x1b[1m" + " three" * 200)
+
+    monkeypatch.setattr(module, "urlopen", refuse)
+    with pytest.raises(FileNotFoundError, match=r"\(one two \[1m three") as caught:
+        download(CLOSED, tmp_path / "weights.pth")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 700
 
 
 def test_only_addresses_of_the_web(tmp_path: Path) -> None:
