@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from poselib.typing import BoolArray, FloatArray
+from poselib.typing import BoolArray, FloatArray, IntArray
+
+_AT_ONCE = 2_000_000  # comparisons of a keypoint with a box; more would take memory, not time
 
 
 def crowd_index(keypoints: ArrayLike, boxes: ArrayLike) -> float:
@@ -60,3 +62,30 @@ def crowd_indices(xy: FloatArray, labeled: BoolArray, boxes: FloatArray) -> Floa
     ratio = np.where(present, foreign / np.maximum(own, 1), 0.0)
     mean: FloatArray = ratio.sum(-1) / np.maximum(present.sum(-1), 1)
     return mean
+
+
+def crowd_indices_of_images(
+    keypoints: FloatArray, boxes: FloatArray, images: IntArray, count: int
+) -> FloatArray:
+    """Return the crowd indices of images with different numbers of people; see ``crowd_index``.
+
+    Args:
+        keypoints: (N, K, 3) px and visibility.
+        boxes: (N, 4) left, top, right, bottom, px.
+        images: (N,) the position of each person's image, in ascending order.
+        count: M images.
+
+    Returns:
+        (M,); 0 for an image with at most one person.
+    """
+    result = np.zeros(count)
+    people = np.bincount(images, minlength=count)
+    first = np.cumsum(people) - people
+    for number in np.unique(people[people > 1]).tolist():
+        some = np.flatnonzero(people == number)
+        each = max(1, _AT_ONCE // (number**2 * keypoints.shape[1]))
+        for part in np.split(some, range(each, len(some), each)):
+            rows = first[part, None] + np.arange(number)
+            points = keypoints[rows]
+            result[part] = crowd_indices(points[..., :2], points[..., 2] > 0, boxes[rows])
+    return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poselib.ops.crowd_index import crowd_index
+from poselib.ops.crowd_index import crowd_index, crowd_indices_of_images
 
 
 def slow_crowd_index(keypoints: np.ndarray, boxes: np.ndarray) -> float:
@@ -56,3 +56,17 @@ def test_crowd_index_refuses_wrong_shapes(
 ) -> None:
     with pytest.raises(ValueError, match="must be"):
         crowd_index(np.zeros(keypoints), np.zeros(boxes))
+
+
+def test_crowd_indices_of_images_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    images = np.repeat(np.arange(7), [2, 0, 1, 3, 2, 5, 0])
+    keypoints = rng.random((len(images), 14, 3)) * 100
+    keypoints[..., 2] = rng.integers(0, 3, keypoints.shape[:2])
+    corner = rng.random((len(images), 2)) * 60
+    boxes = np.hstack([corner, corner + 40])
+    each = [slow_crowd_index(keypoints[images == n], boxes[images == n]) for n in range(7)]
+    each[2] = 0.0  # one person alone
+    for at_once in (1, 10**6):
+        monkeypatch.setattr("poselib.ops.crowd_index._AT_ONCE", at_once)
+        assert crowd_indices_of_images(keypoints, boxes, images, 7) == pytest.approx(each)
