@@ -101,8 +101,13 @@ class _Prepared:
         if self.prepare is not None:
             sample = self.prepare(sample)
         if self.augment is not None:
-            sample = self.augment(sample, _generator(self.seed, epoch, _AUGMENT, index))
+            sample = self.augment(sample, augmentation_generator(self.seed, epoch, index))
         return sample
+
+
+def augmentation_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the random numbers that augment an item of a dataset in an epoch of a training."""
+    return _generator(seed, epoch, _AUGMENT, index)
 
 
 def _generator(seed: int, epoch: int, *key: int) -> np.random.Generator:

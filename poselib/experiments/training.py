@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from poselib.data.augmentation import Augment
 from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import BUNDLED, save_system, stored_keypoints
 from poselib.engine.device import get_device as get_device
@@ -113,16 +112,12 @@ def train_preset(
     """
     items = training_items(system, dataset)
     recipe = _recipe(preset, len(items), seed, seconds, steps)
-    crop = None if system.crop is None else system.crop_rule
-    augment = Augment(
-        system.skeleton, system.crop or preset.input_size, crop=crop, **preset.augment
-    )
     return train(
         system,
         items,
         recipe,
         folder,
-        augment=augment,
+        augment=preset.augmentation(system.skeleton, system),
         validate=validate if recipe.validate_every else None,
         device=device,
         progress=progress,

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from poselib.data.augmentation import Augment
 from poselib.data.catalog import SYNTHETIC, KeypointDataset, Split, open_dataset
 from poselib.data.synthetic.config import SceneConfig
 from poselib.engine.inference import PredictOptions
 from poselib.engine.train_config import TrainConfig
 from poselib.skeletons import Skeleton
-from poselib.systems import OptionValue
+from poselib.systems import OptionValue, System
 
 Options = Mapping[str, OptionValue]
 
@@ -67,6 +68,17 @@ class Preset:
                 f"preset are padded, not {size}"
             )
         return replace(self, input_size=size, scenes=replace(self.scenes, size=size))
+
+    def augmentation(self, skeleton: Skeleton, system: System | None = None) -> Augment:
+        """Return the random transform of training images.
+
+        Args:
+            skeleton: what they are annotated with.
+            system: what is trained; one that sees one person at a time is shown crops.
+        """
+        if system is None or system.crop is None:
+            return Augment(skeleton, self.input_size, **self.augment)
+        return Augment(skeleton, system.crop, crop=system.crop_rule, **self.augment)
 
     def recipe_for(self, samples: int) -> TrainConfig:
         """Return the recipe with the steps that ``epochs`` passes over ``samples`` take."""

@@ -110,15 +110,38 @@ def paint_poses(image: ArrayLike, poses: Poses, skeleton: Skeleton) -> NDArray[n
     """
     pixels = style.as_image(image)
     canvas = np.array(pixels.transpose(1, 2, 0), order="C")
-    # OpenCV puts the center of a pixel at an integer; poselib at integer + 0.5. The bounds keep
-    # far-away points within OpenCV's 32-bit fixed-point numbers.
-    bound = 4.0 * max(canvas.shape)
-    line: dict[str, Any] = {"lineType": cv2.LINE_AA, "shift": _SUBPIXEL_BITS}
     colors: list[Color] | None = None
     if poses.tracks is not None:
         palette = person_colors(_TRACK_COLORS)
         colors = [palette[track % _TRACK_COLORS] for track in poses.tracks.tolist()]
-    people = _shapes_of(poses, skeleton, pixels.shape[1:], colors=colors)
+    return paint_people(canvas, _shapes_of(poses, skeleton, pixels.shape[1:], colors=colors))
+
+
+def paint_truth(
+    image: ArrayLike, keypoints: ArrayLike, skeleton: Skeleton, *, weight: float = 1.0
+) -> NDArray[np.uint8]:
+    """Return a copy of an image with annotated people painted into it, (H, W, 3) uint8 RGB.
+
+    They are drawn as by ``draw_truth``, at the image's own resolution.
+
+    Raises:
+        ValueError: the image is not (3, H, W) uint8 or the keypoints are not the skeleton's.
+    """
+    pixels, people = style.as_image(image), as_people(keypoints, skeleton)
+    canvas = np.array(pixels.transpose(1, 2, 0), order="C")
+    xy, visibility, colors = people[..., :2], people[..., 2], person_colors(len(people))
+    shown, hollow, size = visibility > 0, visibility == 1, canvas.shape[:2]
+    return paint_people(
+        canvas, people_shapes(xy, shown, hollow, skeleton, colors, size, weight=weight)
+    )
+
+
+def paint_people(canvas: NDArray[np.uint8], people: Sequence[PersonShapes]) -> NDArray[np.uint8]:
+    """Paint the polygons of people into pixels (H, W, 3), and return these."""
+    # OpenCV puts the center of a pixel at an integer; poselib at integer + 0.5. The bounds keep
+    # far-away points within OpenCV's 32-bit fixed-point numbers.
+    bound = 4.0 * max(canvas.shape)
+    line: dict[str, Any] = {"lineType": cv2.LINE_AA, "shift": _SUBPIXEL_BITS}
     shapes = [shape for person in people for shape in (*person.limbs, *person.keypoints)]
     if not shapes:
         return canvas

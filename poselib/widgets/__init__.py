@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    pass
+    from poselib.widgets.dataset_explorer import dataset
 
-__all__: list[str] = []
+__all__: list[str] = ["dataset"]
 
-_MODULE_OF: dict[str, str] = {}
+_MODULE_OF: dict[str, str] = {"dataset": "dataset_explorer"}
 
 
 def __getattr__(name: str) -> Any:

@@ -106,7 +106,10 @@ function render({ model, el }) {
   canvas.addEventListener("keydown", (event) => {
     const step = STEPS[event.key], [height, width] = size();
     const boxed = model.get("boxed"), box = model.get("box");
-    if (step) {
+    if (model.get("key_names").includes(event.key)) {
+      model.set("pressed", [event.key, (model.get("pressed")[1] ?? 0) + 1]);
+      model.save_changes();
+    } else if (step) {
       const by = step.map((part) => part * Math.max(1, width / 256) * (event.shiftKey ? 10 : 1));
       if (boxed) place(moved(box.length === 4 ? box : [0.4 * width, 0.4 * height, 0.6 * width, 0.6 * height], by));
       else {

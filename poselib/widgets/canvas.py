@@ -18,8 +18,8 @@ class ImageCanvas(anywidget.AnyWidget):
     """An image in which points can be clicked and a box dragged, by mouse, touch or keyboard.
 
     Arrow keys move a cross, with Shift ten times as far, and Enter clicks there; with ``boxed``
-    they move the box. All coordinates are px of an image of ``size``, whatever the resolution of
-    the picture that shows it.
+    they move the box. Keys of ``key_names`` are told to Python instead. All coordinates are px of
+    an image of ``size``, whatever the resolution of the picture that shows it.
 
     Attributes:
         picture: an encoded image; see ``show``.
@@ -28,6 +28,8 @@ class ImageCanvas(anywidget.AnyWidget):
         clicked: (x, y, n), the point of the n-th click; n = 0 before the first.
         boxed: whether dragging draws and moves a box; otherwise it clicks.
         box: left, top, right, bottom of the box; empty without one.
+        key_names: names of keys as browsers know them, such as ``"PageDown"``.
+        pressed: (key, n), the n-th of these that was pressed; empty before the first.
         labels: (x, y, text) of points that are named when the mouse is near.
         title: for those who cannot see it, and above it.
     """
@@ -40,6 +42,8 @@ class ImageCanvas(anywidget.AnyWidget):
     clicked = traitlets.List(traitlets.Float(), [0.0, 0.0, 0.0]).tag(sync=True)
     boxed = traitlets.Bool(False).tag(sync=True)
     box = traitlets.List(traitlets.Float(), []).tag(sync=True)
+    key_names = traitlets.List(traitlets.Unicode(), []).tag(sync=True)
+    pressed: traitlets.List[Any] = traitlets.List([]).tag(sync=True)
     labels: traitlets.List[Any] = traitlets.List([]).tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
 

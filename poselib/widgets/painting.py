@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
 
-from poselib.plots.poses import paint_poses
+from poselib.plots.poses import paint_poses, paint_truth
 from poselib.plots.style import ALERT, INK, WHITE, Color, as_image, to_pale_gray
 from poselib.poses import Poses
 from poselib.skeletons import Skeleton
 
 Pixels = NDArray[np.uint8]
 _SIDE = 512  # px to which small images are enlarged
+_HATCH = 15  # px of the picture between the lines of a hatched region
 _SHIFT = 4  # bits of a pixel's fractions in OpenCV's drawing
 
 
@@ -79,6 +83,39 @@ class Picture:
         self.pixels = paint_poses(self.pixels.transpose(2, 0, 1), enlarged, skeleton)
         return self
 
+    def add_people(
+        self, keypoints: NDArray[np.float32], skeleton: Skeleton, weight: float = 1.0
+    ) -> Picture:
+        """Paint annotated people (N, K, 3), px of the image: rings are hidden keypoints."""
+        enlarged = keypoints * np.array([self.unit, self.unit, 1], np.float32)
+        pixels = self.pixels.transpose(2, 0, 1)
+        self.pixels = paint_truth(pixels, enlarged, skeleton, weight=weight)
+        return self
+
+    def add_region(self, mask: NDArray[np.bool_], color: Color = ALERT) -> Picture:
+        """Hatch the pixels of a mask (H, W)."""
+        inside = mask.repeat(self.unit, 0).repeat(self.unit, 1)
+        ys, xs = np.nonzero(inside)
+        lines = (xs + ys) % _HATCH < _HATCH // 5
+        pale = 0.65 * self.pixels[ys, xs] + 0.35 * 255
+        self.pixels[ys, xs] = np.where(lines[:, None], np.array(_bytes(color)), pale).round()
+        return self
+
+    def add_texts(
+        self, points: ArrayLike, texts: Sequence[str], colors: Sequence[Color], size: int = 15
+    ) -> Picture:
+        """Write texts centered above points (n, 2), px of the image; size is px of the picture."""
+        shown = Image.fromarray(self.pixels)
+        draw, font = ImageDraw.Draw(shown), font_of(size)
+        for (x, y), text, color in zip(np.asarray(points) * self.unit, texts, colors, strict=True):
+            half = draw.textlength(text, font) / 2 + 3
+            x = float(np.clip(x, half, max(half, shown.width - half)))
+            y = float(np.clip(y, size + 4, shown.height - 2))
+            outline: dict[str, Any] = {"stroke_width": 3, "stroke_fill": _bytes(INK)}
+            draw.text((x, y), text, _bytes(color), font, anchor="mb", **outline)
+        self.pixels = np.array(shown)
+        return self
+
     def add_rings(
         self, points: ArrayLike, color: Color = ALERT, radius: float = 9.0, line: int = 2
     ) -> Picture:
@@ -133,6 +170,12 @@ def side_by_side(first: Picture, second: Picture, gap: int = 8) -> Pixels:
     """Return two pictures of one size beside each other."""
     bar = np.full((first.pixels.shape[0], gap, 3), 255, np.uint8)
     return np.concatenate([first.pixels, bar, second.pixels], axis=1)
+
+
+@lru_cache(maxsize=8)
+def font_of(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of texts in pictures, px: the one that comes with matplotlib."""
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
 
 
 def _bytes(color: Color) -> tuple[int, int, int]:

@@ -7,7 +7,14 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from poselib.plots.poses import contact_sheet, draw_poses, draw_truth, paint_poses, show_poses
+from poselib.plots.poses import (
+    contact_sheet,
+    draw_poses,
+    draw_truth,
+    paint_poses,
+    paint_truth,
+    show_poses,
+)
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.structures import Poses
 
@@ -112,6 +119,15 @@ def test_painted_markers_are_centered_on_the_keypoint():
     painted = paint_poses(image, Poses(keypoints, scores, np.ones(1, np.float32)), COCO)
     ys, xs = np.nonzero((painted != 99).any(-1))
     np.testing.assert_allclose((xs.mean() + 0.5, ys.mean() + 0.5), (200.5, 150.5), atol=0.1)
+
+
+def test_painted_truth_has_rings_where_keypoints_are_hidden():
+    keypoints = np.zeros((1, 17, 3), np.float32)
+    keypoints[0, 1], keypoints[0, 15] = (100.5, 150.5, 1), (300.5, 150.5, 2)
+    painted = paint_truth(np.full((3, 300, 400), 99, np.uint8), keypoints, COCO)
+    assert (painted[150, 100] > 250).all() and not (painted[150, 300] > 250).all()
+    ys, xs = np.nonzero((painted != 99).any(-1) & (np.arange(400) < 200))
+    np.testing.assert_allclose((xs.mean() + 0.5, ys.mean() + 0.5), (100.5, 150.5), atol=0.1)
 
 
 def test_painting_survives_keypoints_far_outside(scene):
