@@ -12,6 +12,7 @@ import ipywidgets as ipw
 from poselib.experiments.parameters import CALLER
 
 _SIDE = "21em"  # width of the column of controls
+_LABEL = "7.5em"  # of which the texts beside them
 
 
 def controls_column(
@@ -27,14 +28,32 @@ def controls_column(
     for heading, names in sections.items():
         section = [controls[name] for name in names]
         if heading in folded:
-            rows.append(ipw.Accordion([ipw.VBox(section)], titles=(heading,)))
+            rows += _fold(heading, section)
             continue
         if heading:
             rows.append(ipw.HTML(f"<b>{html.escape(heading)}</b>"))
         rows += section
     for control in controls.values():
         control.layout.width = "auto"
+        if hasattr(control.style, "description_width"):
+            control.style.description_width = _LABEL
+        if not control.tooltip:  # a page shows "null"
+            control.tooltip = control.description
     return ipw.VBox(rows, layout=ipw.Layout(width=_SIDE, flex="0 0 auto"))
+
+
+def _fold(heading: str, section: Sequence[ipw.Widget]) -> list[ipw.Widget]:
+    """Return a heading that folds a section by mouse or keys, unlike an accordion, and it."""
+    button = ipw.ToggleButton(False, description=heading, icon="caret-right")
+    button.layout.width = "auto"
+    content = ipw.VBox(section, layout=ipw.Layout(display="none"))
+
+    def turn(change: dict[str, Any]) -> None:
+        button.icon = "caret-down" if change["new"] else "caret-right"
+        content.layout.display = None if change["new"] else "none"
+
+    button.observe(turn, "value")
+    return [button, content]
 
 
 def is_batch() -> bool:

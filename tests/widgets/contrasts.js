@@ -18,7 +18,7 @@
   for (const node of root.querySelectorAll("*")) {
     const own = [...node.childNodes].filter((child) => child.nodeType === 3).map((child) => child.data.replace(/\u200b/g, "").trim());
     const text = node.matches("input:not([type=checkbox]), select") ? node.value : own.join("");
-    if (!text || !node.checkVisibility() || node.matches("option, style, script, :disabled")) continue;
+    if (!text || !node.checkVisibility() || node.matches("option, style, script, :disabled, .jp-OutputPrompt")) continue;
     const style = getComputedStyle(node), behind = background(node);
     const [high, low] = [light(over(parse(style.color), behind)), light(behind)].sort((a, b) => b - a);
     found.push([(high + 0.05) / (low + 0.05), parseFloat(style.fontSize), text.slice(0, 60)]);

@@ -112,6 +112,7 @@ class Lab:
         self.page.wait_for_function(
             "theme => document.body.dataset.jpThemeName === theme", arg=theme
         )
+        self.page.wait_for_function("!document.getElementById('jupyterlab-splash')")
 
     def _listen(self, message: Any) -> None:
         if message.type == "error":
@@ -222,6 +223,18 @@ class Explored:
                 return presses
         raise AssertionError("no picture can be reached with Tab")
 
+    def unfold(self) -> None:
+        """Open all sections that are closed, by keys."""
+        closed = self.cell.locator("button:visible:has(.fa-caret-right)")
+        while closed.count():
+            before = closed.count()
+            closed.first.press("Enter")
+            self._until(
+                "(cell, before) => cell.querySelectorAll('button:has(.fa-caret-right)').length"
+                " < before",
+                before,
+            )
+
     def press(self, name: str) -> None:
         """Click a button."""
         self.cell.get_by_role("button", name=name).click()
@@ -235,6 +248,11 @@ class Explored:
     def contrasts(self) -> list[tuple[float, float, str]]:
         """Return contrast, size in px and text of all that is written in the explorer."""
         return [tuple(each) for each in self.cell.locator(".jp-OutputArea").evaluate(CONTRASTS)]
+
+    def cut_labels(self) -> list[str]:
+        """Return the texts beside controls that do not fit where they stand."""
+        cut = "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)"
+        return list(self.cell.locator(".widget-label:visible").evaluate_all(cut))
 
     def tracebacks(self) -> int:
         """Return how many errors stand below the cell."""

@@ -40,6 +40,8 @@ def test_controls_change_the_picture(toy: Explored) -> None:
         toy.slide("gain")
     with toy.changing():
         toy.choose("colors", "viridis")
+    assert not toy.control("pale").count()
+    toy.unfold()
     with toy.changing():
         toy.tick("pale")
     with toy.changing():
@@ -111,6 +113,7 @@ def test_texts_are_legible(lab: Lab, toy: Explored, theme: str) -> None:
     lab.set_theme(theme)
     faint = [each for each in toy.contrasts() if each[0] < 4.5 or each[1] < 11]
     assert not faint and len(toy.contrasts()) > 10
+    assert not toy.cut_labels()
 
 
 def test_nothing_goes_wrong_unseen(lab: Lab, toy: Explored) -> None:

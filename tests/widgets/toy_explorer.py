@@ -53,7 +53,8 @@ class Toy(Explorer):
             {**self.source.controls, **own},
             [ipw.HBox([self.canvas, self.masked, self.chart])],
             resolve=self.source.resolve,
-            sections={"Image": NAMES, "Map": list(own)},
+            sections={"Image": NAMES, "Map": list(own)[:2], "More": list(own)[2:]},
+            folded=["More"],
         )
 
     def state(self) -> int:
