@@ -21,7 +21,8 @@ from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import AnnotatedBoxes
 from poselib.engine.predict import predict
 from poselib.metrics.person_pck import Reference, reference_lengths, relative_distances
-from poselib.structures import Poses
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses, Sample
 from poselib.systems import System
 from poselib.typing import BoolArray, FloatArray
 
@@ -90,14 +91,30 @@ def find_joints(
     right = []
     for index, found in enumerate(poses):
         sample = dataset[index]
-        own = found.warped(sample.to_original.inverse())
-        joints = np.concatenate([own.keypoints, own.scores[..., None]], axis=2)
-        boxes = AnnotatedBoxes()(sample).corners
-        lengths = reference_lengths(sample.keypoints, boxes, system.skeleton, reference)
-        apart = relative_distances(joints, sample.keypoints, lengths)
-        right.append(np.where(np.isnan(apart), np.nan, apart <= threshold))
-        poses[index] = own
+        poses[index] = found.warped(sample.to_original.inverse())
+        right.append(joints_right(poses[index], sample, system.skeleton, reference, threshold))
     return JointResults(poses, right)
+
+
+def joints_right(
+    poses: Poses,
+    sample: Sample,
+    skeleton: Skeleton,
+    reference: Reference = "torso",
+    threshold: float = 0.2,
+) -> FloatArray:
+    """Return (N, K), 1 where a joint is right and 0 where not; NaN where it does not count.
+
+    Args:
+        poses: one for each annotated person of the sample, px of its image.
+        reference, threshold: see ``metrics.person_pck``.
+    """
+    joints = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=2)
+    boxes = AnnotatedBoxes()(sample).corners
+    lengths = reference_lengths(sample.keypoints, boxes, skeleton, reference)
+    apart = relative_distances(joints, sample.keypoints, lengths)
+    right: FloatArray = np.where(np.isnan(apart), np.nan, apart <= threshold)
+    return right
 
 
 def find_all(

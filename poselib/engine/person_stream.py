@@ -44,6 +44,12 @@ class PersonStream:
         self.system, self.flip = system, flip
         self._states: dict[Hashable, Any] = {}
 
+    def copy(self) -> PersonStream:
+        """Return a stream that goes on from the same states."""
+        other = PersonStream(self.system, self.flip)
+        other._states = dict(self._states)
+        return other
+
     def keep(self, people: Sequence[Hashable]) -> None:
         """Forget the state of everyone else."""
         kept = set(people)

@@ -14,13 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
 from poselib.plots.heatmaps import add_heatmap, as_maps
-from poselib.plots.poses import as_people, draw_truth
+from poselib.plots.poses import as_people, draw_poses, draw_truth
 from poselib.plots.style import ALERT, GRAY, to_pale_gray
+from poselib.poses import Poses
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
 
 _NAMED = 40  # keypoints at most; of more, every second or third is named, and so on
-_COLORS, _GAMMA = "magma_r", 0.5  # weak relations are seen beside the diagonal
+COLORS, GAMMA = "magma_r", 0.5  # weak relations are seen beside the diagonal
 _SIDE, _NAMES = 2.5, 0.75  # inches of a matrix, and of the names beside or below it
 _SMALL = 6.5  # points
 
@@ -69,9 +70,9 @@ def show_matrices(
     heights = [_SIDE + _NAMES] * len(tables)
     figure, axes = style.axes_grid(heights, columns, _width(columns), title)
     for number, (ax, (name, table)) in enumerate(zip(axes, tables.items(), strict=True)):
-        mesh = _draw_matrix(ax, table, skeleton, top, rows=number % columns == 0)
+        mesh = draw_matrix(ax, table, skeleton, top, rows=number % columns == 0)
         ax.set_title(style.wrapped(style.display_name(name), _SIDE), pad=3)
-    _add_bar(axes[columns - 1], mesh, f"{label}, root scale")
+    add_bar(axes[columns - 1], mesh, f"{label}, root scale")
     return figure
 
 
@@ -100,9 +101,9 @@ def show_relation_rows(
         tops = (float(values[0].max()), 1.0)
         for ax, table, top, heading in zip(matrices, values, tops, headings, strict=True):
             seen = people[0, :, 2]
-            mesh = _draw_matrix(ax, table, skeleton, top, visibility=seen)
+            mesh = draw_matrix(ax, table, skeleton, top, visibility=seen)
             ax.set_title(heading, pad=3)
-            _add_bar(ax, mesh, "root scale")
+            add_bar(ax, mesh, "root scale")
     style.legend_below(figure, style.VISIBILITY)
     return figure
 
@@ -158,6 +159,62 @@ def show_related_maps(
     return figure
 
 
+@style.theme
+def show_masked_frame(
+    pictures: Mapping[str, tuple[ArrayLike, Poses]],
+    matrices: Mapping[str, ArrayLike],
+    maps: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    skeleton: Skeleton,
+    *,
+    rings: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw a frame with poses, how its keypoints are related, and maps of one of them, in rows.
+
+    Args:
+        pictures: by heading, an image (3, H, W) uint8 RGB and the pose in it, px.
+        matrices: (K, K) by heading; each on a scale of its own.
+        maps: by heading, an image and a map (h, w) over it, from 0 to its own maximum.
+        rings: by the heading of a picture, points (n, 2) and (m, 2), px, that are ringed: those
+            found under a mask and those lost.
+
+    Raises:
+        ValueError: there is no picture, or a shape does not fit.
+    """
+    if not pictures:
+        raise ValueError("nothing to draw: there is no image")
+    shapes = [style.as_image(image).shape[1:] for image, _ in pictures.values()]
+    ratio = max(height / width for height, width in shapes)
+    rows = {
+        "pictures": (len(pictures), ratio * style.WIDTH / max(len(pictures), 3) + 0.4),
+        "matrices": (len(matrices), style.WIDTH / 3),
+        "maps": (len(maps), ratio * style.WIDTH / max(len(maps), 4) + 0.4),
+    }
+    rows = {name: row for name, row in rows.items() if row[0]}
+    heights = [height for _, height in rows.values()]
+    figure = style.new_figure(sum(heights) + 0.6, style.WIDTH, title)
+    parts = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False).ravel()
+    axes = {
+        name: part.subplots(1, count, squeeze=False).ravel()
+        for part, (name, (count, _)) in zip(parts, rows.items(), strict=True)
+    }
+    for ax, (heading, (image, poses)) in zip(axes["pictures"], pictures.items(), strict=True):
+        draw_poses(image, poses, skeleton, ax=ax, title=heading, min_score=0.0)
+        for points, missed in zip((rings or {}).get(heading, ()), (False, True), strict=False):
+            ax.plot(*np.asarray(points, float).reshape(-1, 2).T, zorder=4, **_ring(missed))
+    for ax, (heading, matrix) in zip(axes.get("matrices", ()), matrices.items(), strict=True):
+        table = as_matrix(matrix, skeleton)
+        add_bar(ax, draw_matrix(ax, table, skeleton, float(table.max())), "root scale")
+        ax.set_title(heading, pad=3)
+    for ax, (heading, (image, values)) in zip(axes.get("maps", ()), maps.items(), strict=True):
+        pixels, heat = style.as_image(image), np.maximum(np.asarray(values, np.float64), 0)
+        style.show_image(ax, to_pale_gray(pixels), heading)
+        add_heatmap(ax, heat, pixels.shape[1:], max(float(heat.max()), 1e-6))
+    marks = {"found under the mask": _ring(False), "lost under the mask": _ring(True)}
+    style.legend_below(figure, {**style.SIDES, **(marks if rings else {})})
+    return figure
+
+
 def as_matrix(matrix: ArrayLike, skeleton: Skeleton) -> FloatArray:
     """Return a matrix as an array; raises ValueError unless it is (K, K) for the skeleton."""
     array, count = np.asarray(matrix, np.float64), len(skeleton)
@@ -168,7 +225,7 @@ def as_matrix(matrix: ArrayLike, skeleton: Skeleton) -> FloatArray:
     return array
 
 
-def _draw_matrix(
+def draw_matrix(
     ax: Axes,
     table: FloatArray,
     skeleton: Skeleton,
@@ -177,12 +234,18 @@ def _draw_matrix(
     rows: bool = True,
     visibility: ArrayLike = (),
 ) -> Any:
-    """Draw a matrix with names of keypoints, and return what has its colors."""
+    """Draw a matrix with names of keypoints, and return what has its colors.
+
+    Args:
+        top: the value of the last color; colors follow the root of the values.
+        rows: name the rows too.
+        visibility: (K,) of the keypoints: names are red for 1, hidden, and gray for 0.
+    """
     step = -(-len(skeleton) // _NAMED)
     names = [style.display_name(name) for name in skeleton.keypoints[::step]]
-    norm = PowerNorm(_GAMMA, 0.0, max(top, 1e-6), clip=True)
+    norm = PowerNorm(GAMMA, 0.0, max(top, 1e-6), clip=True)
     # Seaborn's heatmap draws the whole figure for each of its matrices.
-    mesh = ax.pcolormesh(table, norm=norm, cmap=_COLORS)
+    mesh = ax.pcolormesh(table, norm=norm, cmap=COLORS)
     places = np.arange(0, len(skeleton), step) + 0.5
     ax.set_xticks(places, names)
     ax.set_yticks(*((places, names) if rows else ((), ())))
@@ -198,10 +261,10 @@ def _draw_matrix(
     return mesh
 
 
-def _add_bar(ax: Axes, mesh: Any, label: str) -> None:
+def add_bar(ax: Axes, mesh: Any, label: str) -> None:
     """Add the bar of a matrix's colors, with ticks at equal steps of its scale."""
     bar = style.bar_beside(ax, mesh, label)
-    ticks = np.linspace(0, 1, 5) ** (1 / _GAMMA) * mesh.norm.vmax
+    ticks = np.linspace(0, 1, 5) ** (1 / GAMMA) * mesh.norm.vmax
     bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from poselib.widgets.dataset_explorer import dataset
+    from poselib.widgets.relations_explorer import relations
 
-__all__: list[str] = ["dataset"]
+__all__ = ["dataset", "relations"]
 
-_MODULE_OF: dict[str, str] = {"dataset": "dataset_explorer"}
+_MODULE_OF = {"dataset": "dataset_explorer", "relations": "relations_explorer"}
 
 
 def __getattr__(name: str) -> Any:

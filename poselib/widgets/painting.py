@@ -33,6 +33,7 @@ class Picture:
     Args:
         image: (3, H, W) uint8 RGB.
         pale: make it light gray, so that colors over it stand out.
+        side: px to which a small image is enlarged, about.
 
     Attributes:
         size: (H, W) of the image, px.
@@ -40,10 +41,10 @@ class Picture:
         pixels: (h, w, 3) uint8 RGB, what has been painted so far.
     """
 
-    def __init__(self, image: ArrayLike, *, pale: bool = False) -> None:
+    def __init__(self, image: ArrayLike, *, pale: bool = False, side: int = _SIDE) -> None:
         pixels = as_image(image)
         self.size: tuple[int, int] = (pixels.shape[1], pixels.shape[2])
-        self.unit = max(1, round(_SIDE / max(self.size)))
+        self.unit = max(1, round(side / max(self.size)))
         shown = to_pale_gray(pixels) if pale else pixels
         rows = shown.transpose(1, 2, 0).repeat(self.unit, 0).repeat(self.unit, 1)
         self.pixels: Pixels = np.ascontiguousarray(rows)

@@ -1,0 +1,99 @@
+"""Pictures of a frame with its poses and mask, and of the maps of one joint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poselib.analysis.masked_frames import MaskedJoints
+from poselib.plots.style import ALERT, YELLOW, display_name
+from poselib.skeletons import Skeleton
+from poselib.structures import Poses
+from poselib.typing import Float32Array, FloatArray
+from poselib.widgets.painting import Picture, Pixels, side_by_side
+
+Names = list[tuple[float, float, str]]
+_FOUND = (0.0, 0.85, 0.45)
+_SIDE, _GAP = 256, 6  # px of a map's picture, and between two
+_COLORS = "inferno"
+
+
+def frame_picture(
+    image: NDArray[np.uint8],
+    poses: Poses,
+    skeleton: Skeleton,
+    truth: Float32Array | None = None,
+    joints: MaskedJoints | None = None,
+) -> tuple[Pixels, Names]:
+    """Return a frame with its pose, and the names of its joints, px of the frame.
+
+    Args:
+        image: (3, H, W) uint8 RGB.
+        poses: one person.
+        truth: (K, 3) annotated keypoints, painted as yellow dots.
+        joints: under a mask; those found have a green ring, lost ones a red one and, where the
+            truth is annotated, an arrow to it.
+    """
+    shown = replace(poses, scores=(poses.scores > 0).astype(np.float32))  # also uncertain joints
+    picture = Picture(image).add_poses(shown, skeleton)
+    points, scores = poses.keypoints[0], poses.scores[0]
+    known = np.zeros(len(skeleton), bool) if truth is None else truth[:, 2] > 0
+    if truth is not None:
+        picture.add_dots(truth[known, :2], YELLOW, 2.5)
+    if joints is not None:
+        lost = joints.lost & known
+        if truth is not None:
+            arrows = points[lost], truth[lost, :2]
+            picture.add_arrows(*arrows, [ALERT] * int(lost.sum()))
+        picture.add_rings(points[joints.found], _FOUND)
+        picture.add_rings(points[joints.lost], ALERT)
+    names = []
+    for k, name in enumerate(skeleton.keypoints):
+        state = ""
+        if joints is not None and joints.masked[k]:
+            state = ", found under the mask" if joints.found[k] else ", lost under the mask"
+        x, y = points[k].tolist()
+        names.append((x, y, f"{display_name(name)} {scores[k]:.2f}{state}"))
+    return picture.pixels, names
+
+
+def maps_picture(
+    images: Mapping[str, NDArray[np.uint8]],
+    stacks: Mapping[str, FloatArray],
+    joint: int,
+    truth: Float32Array | None = None,
+) -> tuple[Pixels, Names]:
+    """Return the maps of a joint over frames, two abreast, and what they are, px of the picture.
+
+    Args:
+        images: (3, H, W) uint8 RGB, by the names of ``stacks``.
+        stacks: (K, h, w) by name; each map is painted from 0 to its own maximum.
+        joint: which of the K.
+        truth: (K, 3) annotated keypoints; that of the joint has a ring.
+    """
+    pictures, names = [], []
+    for name, stack in stacks.items():
+        values = stack[joint]
+        top = float(values.max())
+        picture = Picture(images[name], pale=True, side=_SIDE)
+        picture.add_map(np.maximum(values, 0), (0.0, max(top, 1e-6)), colors=_COLORS)
+        if truth is not None and truth[joint, 2] > 0:
+            color = ALERT if truth[joint, 2] == 1 else _FOUND
+            picture.add_rings(truth[joint : joint + 1, :2], color, 8.0)
+        pictures.append(picture)
+        names.append(f"{name}: maximum {top:.3g}")
+    several = range(0, len(pictures) - 1, 2)
+    pairs = [side_by_side(pictures[n], pictures[n + 1], _GAP) for n in several]
+    rows = pairs or [pictures[0].pixels]
+    bar = np.full((_GAP, rows[0].shape[1], 3), 255, np.uint8)
+    pixels = np.concatenate([part for row in rows for part in (row, bar)][:-1])
+    height, width = pictures[0].pixels.shape[:2]
+    centers = [(n % 2, n // 2) for n in range(len(pictures))]
+    labels = [
+        ((column + 0.5) * width + column * _GAP, (row + 0.5) * height + row * _GAP, name)
+        for (column, row), name in zip(centers, names, strict=True)
+    ]
+    return pixels, labels

@@ -1,0 +1,77 @@
+"""What the explorer of relations says of a frame: headings, and the sentences below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from poselib.analysis.masked_frames import MaskedJoints
+from poselib.analysis.relations import as_array
+from poselib.plots.style import display_name
+from poselib.skeletons import Skeleton
+from poselib.typing import BoolArray
+from poselib.widgets.relations_frames import View
+
+HEADINGS = ("without the mask", "with the mask", "with the mask, before the extractor")
+
+
+def heading(number: int, joints: MaskedJoints | None) -> str:
+    """Return the heading of one of the three pictures, with how many joints are found."""
+    if joints is None or not joints.masked.any():
+        return HEADINGS[number]
+    return f"{HEADINGS[number]}: {int(joints.found.sum())} of {int(joints.masked.sum())} found"
+
+
+def maps_title(joint: str, view: View) -> str:
+    """Return the heading of the maps of a joint."""
+    title = f"heatmaps of {display_name(joint)}"
+    if view.relations is not None:
+        title += ": before and after the extractor"
+    return title + ("; below with the mask" if view.differs else "")
+
+
+def sentences(
+    values: Mapping[str, Any],
+    view: View,
+    found: Sequence[MaskedJoints | None],
+    skeleton: Skeleton,
+) -> str:
+    """Return what is seen: joints under the mask, and how the chosen pair is related.
+
+    Args:
+        values: the settings.
+        view: the frame.
+        found: joints under the mask in each of its poses.
+        skeleton: names the joints.
+    """
+    said = f"{view.clip or 'clip'}, frame {values['frame']}: {_masked(view, found, skeleton)}."
+    if view.relations is None:
+        return f"{said} The network has no joint relation extractor: there is no matrix."
+    a, b = (skeleton.index(values[name]) for name in ("joint", "other"))
+    weights = as_array(view.relations.weights[0])
+    one, other = (display_name(values[name]).capitalize() for name in ("joint", "other"))
+    itself = f"itself by {weights[a, a]:.3f}."
+    if a == b:
+        return f"{said} {one} attends to {itself}"
+    return f"{said} {one} attends to {other.lower()} by {weights[a, b]:.3f}, to {itself}"
+
+
+def _masked(view: View, found: Sequence[MaskedJoints | None], skeleton: Skeleton) -> str:
+    masked, before = found[1], found[2]
+    if masked is None:
+        return "the mask covers other frames" if view.differs else "no mask here"
+    if not masked.masked.any():
+        return "no joint is under the mask"
+    parts = [("found", masked.found), ("lost", masked.lost)]
+    named = [f"{word} {_names(which, skeleton)}" for word, which in parts if which.any()]
+    said = f"under the mask {', '.join(named)}"
+    if before is not None:
+        said += f" ({int(before.found.sum())} of {int(masked.masked.sum())} before the extractor)"
+    return said if masked.annotated else f"{said}; the truth is the pose without the mask"
+
+
+def _names(which: BoolArray, skeleton: Skeleton) -> str:
+    names = [display_name(skeleton.keypoints[k]) for k in np.flatnonzero(which)]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
