@@ -166,24 +166,23 @@ def _belongs(walk: AssociationWalk, found: Assignment, name: str, called: dict[i
     owner = called[found.other]
     if np.isnan(found.other_distance):
         return f"it belongs to {owner}, who was not started before step {found.other_step + 1}"
-    grouping = walk.options.grouping
-    reasons = []
-    if not found.compared:
-        reasons.append(f"of whom only the first {grouping.max_people} are compared")
+    grouping, why = walk.options.grouping, ""
     if found.other_distance >= grouping.tag_threshold:
-        reasons.append(f"beyond the threshold of {grouping.tag_threshold:g}")
+        why = f", beyond the threshold of {grouping.tag_threshold:g}"
     elif found.distance < found.other_distance:
-        reasons.append("farther away")
+        why = ", farther"
+    if not found.compared:
+        why += f", and is not among the first {grouping.max_people}, who alone are compared"
     if found.taken_step >= 0:
         when = "the same step" if found.taken_step == found.step else f"step {found.taken_step + 1}"
-        got = f"which got another {name} in {when}, at {found.taken_distance:.2f}"
-        reasons.append(got)
-    if not reasons and grouping.round_distance and grouping.progressive_unit == "type":
-        both = round(found.distance) == round(found.other_distance)
-        rule = f"both distances round to {found.distance:.0f}, and tie rule {grouping.tie_rule!r}"
-        reasons += [f"but {rule} decides"] if both else []
-    why = ", and ".join(reasons) or f"but all assignments of {name} together cost least this way"
-    return f"to {owner}, to whom it belongs, it is {found.other_distance:.2f}, {why}"
+        why += f", and got another {name} in {when}, at {found.taken_distance:.2f}"
+    if not why:
+        why = f", but together all assignments of {name} cost least this way"
+        rounded = grouping.round_distance and grouping.progressive_unit == "type"
+        if rounded and round(found.distance) == round(found.other_distance):
+            both = f"both distances round to {found.distance:.0f}"
+            why = f", but {both}, and tie rule {grouping.tie_rule!r} decides"
+    return f"{owner}, to whom it belongs, is {found.other_distance:.2f} away{why}"
 
 
 def _refined_tail(found: Assignment, name: str, called: dict[int, str]) -> str:

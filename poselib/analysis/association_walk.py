@@ -129,8 +129,8 @@ class PoseDifferences:
         if not moved + missing + new:
             return f"all {counted(self.shared, 'keypoint')} are of the same people"
         went = f"{moved} of {counted(self.shared, 'keypoint')} went to another person"
-        parts = [f"{missing} are missing"] if missing else []
-        parts += [f"{new} are new"] if new else []
+        counts = {"missing": missing, "new": new}
+        parts = [f"{n} {'is' if n == 1 else 'are'} {what}" for what, n in counts.items() if n]
         return f"{went}, {' and '.join(parts)}" if parts else went
 
 

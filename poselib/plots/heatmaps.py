@@ -159,15 +159,20 @@ def masked_tags(tags: FloatArray, heatmaps: FloatArray, limits: tuple[float, flo
 
     Both maps are (K, h, w); ``limits`` are the tag values at the two ends of the colors.
     """
-    best = heatmaps.argmax(axis=0)[None]
-    heat = np.take_along_axis(heatmaps, best, axis=0)[0]
-    tag = np.take_along_axis(tags, best, axis=0)[0]
+    tag, opacity = tags_on_people(tags, heatmaps)
     scaled = (tag - limits[0]) / max(limits[1] - limits[0], 1e-9)
     colors = colormaps[TAG_COLORS](np.clip(scaled, 0.0, 1.0))
+    colors[..., 3] = opacity
+    return colors
+
+
+def tags_on_people(tags: FloatArray, heatmaps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the tag (h, w) of the highest keypoint, and how opaque, in [0, 1], it is drawn."""
+    best = heatmaps.argmax(axis=0)[None]
+    heat = np.take_along_axis(heatmaps, best, axis=0)[0]
     top = float(heat.max(initial=0.0))
     above = (heat - _BACKGROUND) / max(top - _BACKGROUND, 1e-6)
-    colors[..., 3] = np.clip(1.6 * above, 0.0, 1.0)
-    return colors
+    return np.take_along_axis(tags, best, axis=0)[0], np.clip(1.6 * above, 0.0, 1.0)
 
 
 def tag_limits(tags: FloatArray, heatmaps: FloatArray) -> tuple[float, float]:

@@ -11,12 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from poselib.widgets.association_explorer import association
     from poselib.widgets.dataset_explorer import dataset
     from poselib.widgets.relations_explorer import relations
 
-__all__ = ["dataset", "relations"]
+__all__ = ["association", "dataset", "relations"]
 
-_MODULE_OF = {"dataset": "dataset_explorer", "relations": "relations_explorer"}
+_MODULE_OF = {
+    "association": "association_explorer",
+    "dataset": "dataset_explorer",
+    "relations": "relations_explorer",
+}
 
 
 def __getattr__(name: str) -> Any:

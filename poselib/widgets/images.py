@@ -59,6 +59,7 @@ class ImageSource:
         size: side of synthetic scenes, px.
 
     Attributes:
+        uploads: how often a file was uploaded.
         controls: by the name of a setting, with ``upload``, which has none: a file from the disk
             of the browser's machine.
     """
@@ -67,6 +68,7 @@ class ImageSource:
         self._samples = None if images is None else as_samples(images)[0]
         self._skeleton, self._size = skeleton, size
         count = 0 if self._samples is None else len(self._samples)
+        self.uploads = 0
         self._uploaded: Sample | Exception = ValueError("choose a file to upload")
         kinds = [SYNTHETIC, *([GIVEN] if count else []), FILE, UPLOAD]
         self.controls: dict[str, Any] = {
@@ -135,6 +137,7 @@ class ImageSource:
             self.controls[name].layout.display = None if name in fitting else "none"
 
     def _receive(self, _: Any) -> None:
+        self.uploads += 1
         for file in self.controls["upload"].value:
             try:
                 with Image.open(io.BytesIO(bytes(file["content"]))) as image:

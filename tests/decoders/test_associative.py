@@ -18,6 +18,7 @@ from poselib.decoders.associative import (
     decode_associative,
     find_candidates,
     group_candidates,
+    trace_associative,
 )
 from poselib.decoders.grouping import GroupingOptions
 from poselib.ops import peaks
@@ -71,6 +72,22 @@ def by_place(poses: Poses) -> np.ndarray:
     """(N, K, 3) in an order that does not depend on that of the people."""
     rows = np.concatenate([poses.keypoints, poses.scores[..., None]], axis=-1)
     return rows[np.lexsort(rows.reshape(len(rows), -1).T)]
+
+
+@ORDERS
+def test_a_trace_holds_the_poses_and_every_grouped_keypoint(order) -> None:
+    outputs = scene(scattered(4), length=1)
+    options = AssociativeOptions(order=order)
+    steps, poses = trace_associative(outputs, options)
+    (decoded,) = decode_associative(outputs, options)
+    assert np.array_equal(poses.keypoints, decoded.keypoints)
+    assert np.array_equal(poses.scores, decoded.scores)
+    (candidates,) = find_candidates(outputs, options)
+    members = group_candidates(candidates, options).members
+    traced = np.full_like(members, -1)
+    for each in steps:
+        traced[each.people, each.keypoint] = each.candidates
+    assert np.array_equal(traced, members)
 
 
 @ORDERS

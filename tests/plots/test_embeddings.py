@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from poselib.losses.hard_keypoints import iqr_outlier_weights
-from poselib.plots.embeddings import quartiles, show_embeddings
+from poselib.plots.embeddings import draw_tag_strips, quartiles, show_embeddings
+from poselib.plots.style import BLUE, GREEN, ORANGE
 from poselib.skeletons import COCO, CROWDPOSE
 
 
@@ -102,3 +104,23 @@ def test_wrong_input_is_refused(people):
         show_embeddings({}, present, COCO)
     with pytest.raises(ValueError, match="hierarchy"):
         show_embeddings({"": tags}, present, COCO, hierarchy="alphabet")
+
+
+def test_strips_have_the_same_outliers_and_name_their_dots(people):
+    tags, present = people
+    shown = np.where(present, tags, np.nan)
+    ax, wrist = Figure().subplots(), COCO.index("right_wrist")
+    means = np.nanmean(shown, axis=1)
+    fills, colors = {(1, wrist): GREEN}, [ORANGE, BLUE, GREEN]
+    dots = draw_tag_strips(
+        ax, shown, colors, ["1", "2", "3"], fills=fills, references=means, threshold=0.5
+    )
+    assert len(dots) == present.sum()
+    assert all(shown[n, k] == y and abs(x - n) < 0.5 for x, y, n, k in dots)
+    assert [p[:, 1].tolist() for p in points(ax, "outliers")] == [[3.0]]
+    assert [p[:, 1].tolist() for p in points(ax, "references")] == [means.tolist()]
+    assert [bar.get_height() for bar in ax.patches] == [1.0] * 3
+    faces = ax.collections[0].get_facecolors()[:, :3]
+    (index,) = [i for i, dot in enumerate(dots) if dot[2:] == (1, wrist)]
+    np.testing.assert_allclose(faces[index], GREEN)
+    assert draw_tag_strips(Figure().subplots(), np.zeros((0, 17)), [], []) == []

@@ -1,0 +1,276 @@
+"""The explorer of association: how peaks of heatmaps become people by their tags, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+from matplotlib.figure import Figure
+
+from poselib.analysis.inspect_image import decode_options, inspect_image
+from poselib.plots import style
+from poselib.widgets.association_image import SeenImage
+from poselib.widgets.association_settings import (
+    END,
+    FOLDED,
+    LEGEND,
+    SECTIONS,
+    AssociationSettings,
+    keypoint_options,
+    view_controls,
+)
+from poselib.widgets.association_views import ALL, WalkView, views_of
+from poselib.widgets.canvas import ImageCanvas
+from poselib.widgets.charts import Chart
+from poselib.widgets.decoding import (
+    OWN,
+    SECOND,
+    decoding_controls,
+    order_names,
+    own_settings,
+)
+from poselib.widgets.explorer import Explorer, settings_of
+from poselib.widgets.images import NAMES, ImageSource
+from poselib.widgets.models import ModelSource
+
+_MATRIX = "distance of each keypoint type to the people (Eq. 18): yellow is near, dark is far"
+_STRIPS = "tags by person: a diamond is the mean, gray is within the threshold"
+
+
+def association(model: Any = None, image: Any = None, **settings: Any) -> AssociationExplorer:
+    """Explore how an associative network groups keypoints into people.
+
+    Click a keypoint to see the step in which it was grouped, and why; where people are annotated,
+    keypoints that went to the wrong person are ringed. The matrix holds the distance of each
+    keypoint type to the people in each step (HAE, Eq. 18), the smallest of a column framed; the
+    strips are the tags of each person's keypoints, outliers (HAE, Sec. III-D) ringed, each
+    keypoint in the color of the person it lies on.
+
+    Args:
+        model: what ``poselib.load`` takes, or a ``Predictor``; by default the bundled model.
+        image: one image or several, or a dataset; by default synthetic scenes.
+        **settings: those of ``AssociationSettings``: of the image ``source``, ``scene``,
+            ``people``, ``crowd_index``, ``index`` and ``file``; ``model``, ``size``, ``scales`` and
+            ``flip``; ``map_shown``, ``keypoint``, ``person``, ``step``, ``poses`` and
+            ``min_score``; of the decoding ``order``, ``detection_threshold``, ``tag_threshold``,
+            ``progressive_unit``, ``distance_reduction``, ``tie_rule``, ``round_distance``,
+            ``threshold_before_assignment``, ``max_people``, ``resolution`` and ``refine``; with
+            ``compare=True`` the same of a second one, such as ``second_order``, and ``side``.
+
+    Raises:
+        ValueError: the model does not group keypoints by tags, a setting is unknown or has no
+            such value.
+        FileNotFoundError: the file of the model is absent.
+
+    Example:
+        >>> explorer = association(scene=3, order="top_down", step=2)
+        >>> explorer.code
+        "poselib.widgets.association(scene=3, order='top_down', step=2)"
+    """
+    return AssociationExplorer(model, image, **settings)
+
+
+class AssociationExplorer(Explorer):
+    """See ``association``.
+
+    Attributes:
+        views: by the name of a decoding, what is drawn of it.
+    """
+
+    function = "association"
+    slow = (*NAMES[:6], "model", "size", "scales", "flip")
+
+    def __init__(self, model: Any = None, image: Any = None, **settings: Any) -> None:
+        self.models = ModelSource(model, self.function)
+        self.views: dict[str, WalkView] = {}
+        first = self.models.predictor(self.models.name)
+        system = first.system
+        self._name, self._drawn = self.models.name, dict[str, Hashable]()
+        self._dots: list[tuple[float, float, int, int]] = []
+        self._own = self._own_settings(system)
+        self._shown: dict[str, Any] = {"flip": first.options.flip}
+        self._shown["scales"] = ", ".join(f"{scale:g}" for scale in first.options.scales)
+        self.source = ImageSource(image, system.skeleton, first.options.size_for(system))
+        self.canvases = {name: ImageCanvas(width=460) for name in ("first", "second")}
+        self.matrix = Chart(
+            4.8, 3.9, "distance of keypoint types to the people (Eq. 18): yellow near, dark far"
+        )
+        self.strips = Chart(
+            4.8, 2.9, "tags by person: diamonds are means, gray is within the threshold"
+        )
+        controls = view_controls(system.skeleton, self._shown["scales"])
+        controls |= {**self.source.controls, "model": self.models.control}
+        given = ["model"] if self.models.given else []
+        if image is not None:
+            given.append("image" if given else "image=image")
+        if self.models.name:
+            settings = {"model": self.models.name, **settings}
+        super().__init__(
+            settings_of(AssociationSettings, self.function, settings),
+            {**controls, **decoding_controls(system.skeleton)},
+            [self._pictures(controls["step"], controls["side"])],
+            sections=SECTIONS,
+            folded=FOLDED,
+            given=given,
+            resolve=self._resolve,
+        )
+        for name, canvas in self.canvases.items():
+            canvas.observe(lambda _, name=name: self._clicked(name), "clicked")
+        self.matrix.observe(lambda _: self._matrix_clicked(), "clicked")
+        self.strips.observe(lambda _: self._strips_clicked(), "clicked")
+
+    def state(self) -> Hashable:
+        return self.source.uploads
+
+    def compute(self, values: Mapping[str, Any]) -> SeenImage:
+        predictor = self.models.predictor(values["model"])
+        try:
+            scales = tuple(float(part) for part in values["scales"].split(","))
+        except ValueError:
+            text = f"scales must be numbers such as '1, 0.5', not {values['scales']!r}"
+            raise ValueError(text) from None
+        size = values["size"] or predictor.options.size
+        options = replace(predictor.options, size=size, flip=values["flip"], scales=scales)
+        system = predictor.system
+        system.model.to(predictor.device)
+        sample = self.source.sample(values, system.skeleton, options.size_for(system))
+        return SeenImage(system, inspect_image(system, sample, options, combined=True))
+
+    def fit(self, values: Mapping[str, Any], computed: SeenImage) -> None:
+        if values["model"] != self._name:
+            self._fit_model(values["model"], computed)
+        longest = max(
+            computed.walk(self.values, prefix).length
+            for prefix in (("", SECOND) if values["compare"] else ("",))
+        )
+        step = self.controls["step"]
+        at_end = step.value >= step.max
+        step.max = self._play.max = longest
+        step.value = longest if at_end else step.value
+        self._defaults["step"] = longest
+
+    def draw(self, values: Mapping[str, Any], computed: SeenImage) -> str:
+        names = ("first", "second") if values["compare"] else ("first",)
+        self.controls["side"].layout.display = None if values["compare"] else "none"
+        self.canvases["second"].layout.display = None if values["compare"] else "none"
+        side = values["side"] if values["compare"] else "first"
+        self.views, differences = views_of(values, computed)
+        for name in names:
+            view = self.views[name]
+            title = f"{name} decoding: {values[(SECOND if name == 'second' else '') + 'order']}, "
+            title += view.at if values["compare"] else ""
+            title = title if values["compare"] else f"people {view.at}"
+            size = computed.sample.size
+            self.canvases[name].show(view.picture().pixels, size, view.names(), title)
+        self._draw_charts(self.views[side])
+        text = self.views[side].explain()
+        return f"{text} With the second decoding {differences}." if differences else text
+
+    @style.theme
+    def figure(self) -> Figure:
+        self.computed()
+        compared = "second" in self.views
+        side = self.controls["side"].value if compared else "first"
+        figure = style.new_figure(8.6, style.WIDTH, self.views[side].explain())
+        rows: list[Any] = [["first", "second"], ["matrix", "strips"]]
+        rows = rows if compared else [["first", "matrix"], ["strips", "strips"]]
+        axes = figure.subplot_mosaic(rows, height_ratios=(1.2, 1) if compared else (1.4, 1))
+        for name, view in self.views.items():
+            title = f"{name} decoding, {view.at}" if compared else f"people {view.at}"
+            style.show_image(axes[name], view.picture().pixels.transpose(2, 0, 1), title)
+        self.views[side].draw_matrix(axes["matrix"])
+        self.views[side].draw_strips(axes["strips"])
+        axes["matrix"].set_title(self.matrix.title)
+        axes["strips"].set_title(self.strips.title)
+        return figure
+
+    def _resolve(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings in which what the model says stands for None."""
+        values = self.source.resolve(settings)
+        for name, own in {**self._own, **self._shown}.items():
+            if values[name] is None or values[name] == "":
+                values[name] = own
+        values["step"] = END if values["step"] < 0 else values["step"]
+        return values
+
+    def _own_settings(self, system: Any) -> dict[str, Any]:
+        return own_settings(decode_options(system), system.skeleton)
+
+    def _fit_model(self, name: str, seen: SeenImage) -> None:
+        """Offer the keypoints and orders of another model, with its own decoding."""
+        self._name, skeleton = name, seen.system.skeleton
+        self._own = self._own_settings(seen.system)
+        self._defaults |= self._own
+        keypoint = self.controls["keypoint"]
+        kept = keypoint.value if keypoint.value in skeleton.keypoints else ALL
+        keypoint.options = keypoint_options(skeleton)
+        keypoint.value, self.controls["person"].value = kept, 0
+        for prefix in ("", SECOND):
+            own = self._own[prefix + "order"] == OWN
+            self.controls[prefix + "order"].options = order_names(skeleton, own)
+        for control, value in self._own.items():
+            self.controls[control].value = value
+
+    def _draw_charts(self, view: WalkView) -> None:
+        """Draw the charts whose contents have changed."""
+        place = view.count, view.keypoint
+        matrix = id(view.walk), *place
+        if self._drawn.get("matrix") != matrix:
+            new = self._drawn.get("skeleton") != view.seen.system.skeleton.keypoints
+            self.matrix.redraw(view.draw_matrix, view.matrix_names(), layout=new)
+            self._drawn |= {"matrix": matrix, "skeleton": view.seen.system.skeleton.keypoints}
+        strips = id(view.walk), *place, view.person, view.min_score, view.numbers.tobytes()
+        if self._drawn.get("strips") != strips:
+            self.strips.redraw(lambda ax: setattr(self, "_dots", view.draw_strips(ax)))
+            self._drawn["strips"] = strips
+
+    def _clicked(self, name: str) -> None:
+        x, y, count = self.canvases[name].clicked
+        if count and name in self.views:
+            self._choose(name, self.views[name].nearest(x, y))
+            self.canvases[name].clicked = [0.0, 0.0, 0.0]
+
+    def _choose(self, name: str, found: tuple[int, int] | None) -> None:
+        """Explain a keypoint in the step in which it was grouped; None for no keypoint."""
+        if found is None:
+            self.set(person=0)
+            return
+        person, keypoint = found
+        view = self.views[name]
+        self.set(
+            side=name,
+            person=int(view.numbers[person]) + 1,
+            keypoint=view.seen.system.skeleton.keypoints[keypoint],
+            step=int(view.walk.step_of[person, keypoint]) + 1,
+        )
+
+    def _matrix_clicked(self) -> None:
+        view = self.views.get(self.controls["side"].value, self.views.get("first"))
+        x, y = self.matrix.at_click()
+        keypoints = () if view is None else view.seen.system.skeleton.keypoints
+        if view is not None and 0 <= y < len(keypoints) and 0 <= x < len(view.walk.steps):
+            self.set(step=int(x) + 1, keypoint=keypoints[int(y)], person=0)
+
+    def _strips_clicked(self) -> None:
+        name = self.controls["side"].value if "second" in self.views else "first"
+        if not self.views or not self._dots:
+            return
+        places = np.array(self._dots)
+        px = self.strips.axes.transData.transform(places[:, :2])
+        apart = np.linalg.norm(
+            px - self.strips.axes.transData.transform(self.strips.at_click()), axis=1
+        )
+        if apart.min() < 15:
+            person, keypoint = places[apart.argmin(), 2:].astype(int)
+            self._choose(name, (int(person), int(keypoint)))
+
+    def _pictures(self, step: Any, side: Any) -> ipw.Widget:
+        self._play = ipw.Play(min=0, max=END, interval=900, repeat=True)
+        self._link = ipw.jslink((self._play, "value"), (step, "value"))
+        walk = ipw.HBox([self._play, step, side])
+        wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 14px")
+        shown = ipw.HBox([*self.canvases.values(), self.matrix, self.strips], layout=wrapped)
+        return ipw.VBox([walk, shown, ipw.HTML(f"<small>{LEGEND}</small>")])

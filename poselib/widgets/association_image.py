@@ -1,0 +1,88 @@
+"""An image as an associative network sees it, with its decodings: each is computed once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from poselib.analysis.association_walk import AssociationWalk, walk_association
+from poselib.analysis.inspect_image import Inspection, decode_options
+from poselib.metrics.association_errors import KeypointErrors, classify_keypoints
+from poselib.ops.map_coordinates import cell_stride
+from poselib.plots.heatmaps import tag_limits
+from poselib.structures import Poses
+from poselib.systems import System
+from poselib.typing import FloatArray
+from poselib.widgets.decoding import decoding_of
+
+_KEPT = 8  # decodings of an image
+
+
+class SeenImage:
+    """The outputs of an associative network for one image, and their decodings.
+
+    Args:
+        system: whose outputs they are.
+        inspection: image, people and outputs, px of the network input.
+
+    Attributes:
+        heatmaps, tags: (K, h, w), at the finest resolution; of several embeddings the first.
+        limits: the tags that get the first and the last color.
+    """
+
+    def __init__(self, system: System, inspection: Inspection) -> None:
+        self.system, self.sample, self.outputs = system, inspection.sample, inspection.outputs
+        self.heatmaps = inspection.heatmaps.astype(np.float64)
+        self.tags = inspection.tags.astype(np.float64)
+        self.limits = tag_limits(self.tags, self.heatmaps)
+        self._walks: OrderedDict[Hashable, AssociationWalk] = OrderedDict()
+
+    @property
+    def annotated(self) -> bool:
+        """Whether people are annotated, with the keypoints that are predicted."""
+        people, keypoints, _ = self.sample.keypoints.shape
+        return people > 0 and keypoints == len(self.system.skeleton)
+
+    def walk(self, values: Mapping[str, Any], prefix: str = "") -> AssociationWalk:
+        """Return the steps of the decoding that settings mean, see ``decoding_of``."""
+        own = decode_options(self.system)
+        options = decoding_of(values, own, self.system.skeleton, prefix)
+        if options not in self._walks:
+            self._walks[options] = walk_association(self.outputs, options)
+            while len(self._walks) > _KEPT:
+                self._walks.popitem(last=False)
+        return self._walks[options]
+
+    def errors(self, walk: AssociationWalk, min_score: float) -> KeypointErrors | None:
+        """Return which grouped keypoints are wrong, if people are annotated.
+
+        Those that refinement adds do not count: they are mostly copies of other people's.
+        """
+        if not self.annotated:
+            return None
+        grouped, skeleton = walk.after(len(walk.steps)), self.system.skeleton
+        return classify_keypoints(grouped, self.sample, skeleton, min_score=min_score)
+
+    def drawn(self, walk: AssociationWalk) -> Poses:
+        """Return the poses without what refinement adds to people too weak to be drawn.
+
+        It makes whole people of fragments, mostly copies of other people's keypoints.
+        """
+        weak = walk.poses.person_scores < self.system.visualization_threshold
+        added = weak[:, None] & (walk.step_of == len(walk.steps))
+        return replace(walk.poses, scores=np.where(added, np.float32(0), walk.poses.scores))
+
+    def over_image(self, values: FloatArray) -> FloatArray:
+        """Return a map so that it covers the image, each value where its cell stands."""
+        if self.system.frame != "aligned":
+            return values
+        strides = cell_stride(self.outputs.image_size, self.outputs.resolution, "aligned")
+        rows, columns = (
+            (np.arange(side) / stride).round().astype(int)
+            for side, stride in zip(self.outputs.image_size, strides, strict=True)
+        )
+        return values[rows[:, None], columns]

@@ -1,0 +1,287 @@
+"""What an explorer of association draws of one decoding: picture, distances, tags of people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from poselib.analysis.association_reasons import ASSOCIATION_ERRORS, explain_keypoint
+from poselib.analysis.association_walk import AssociationWalk, compare_poses
+from poselib.metrics.association_errors import KeypointErrors, PredictionError
+from poselib.plots.embeddings import draw_tag_strips
+from poselib.plots.grouping import draw_distances
+from poselib.plots.heatmaps import HEATMAP_COLORS, TAG_COLORS, tags_on_people
+from poselib.plots.style import ALERT, GRAY, INK, WHITE, Color, display_name, person_colors
+from poselib.typing import BoolArray, IntArray
+from poselib.widgets.association_image import SeenImage
+from poselib.widgets.decoding import SECOND
+from poselib.widgets.painting import Picture
+from poselib.wording import counted
+
+IMAGE, HEATMAP, TAGS = "image", "heatmap", "tags"
+MAPS = (IMAGE, HEATMAP, TAGS)
+ALL = "all"  # instead of a keypoint
+DIFFERENT: Color = (0.45, 0.0, 0.85)  # no person's color
+_COLORS = person_colors(24)
+_REACH = 12.0  # px of the picture within which a click means a keypoint
+
+
+@dataclass(frozen=True)
+class WalkView:
+    """One decoding after some of its steps.
+
+    Attributes:
+        seen, walk: the image and the decoding.
+        count: steps that are done.
+        numbers: (P,) of the people, by which they are called and colored.
+        errors: where people are annotated.
+        differs: (P, K), keypoints to mark as different.
+        person: index of the person whose keypoint is chosen; -1 for none.
+        keypoint: the type whose map is shown; -1 for all.
+        map_shown: one of ``MAPS``.
+        min_score: keypoints that do not score more are left out.
+        skeletons: whether poses are drawn.
+    """
+
+    seen: SeenImage
+    walk: AssociationWalk
+    count: int
+    numbers: IntArray
+    errors: KeypointErrors | None
+    differs: BoolArray
+    person: int
+    keypoint: int
+    map_shown: str
+    min_score: float
+    skeletons: bool
+
+    @cached_property
+    def shown(self) -> BoolArray:
+        """(P, K) keypoints that are drawn so far."""
+        steps = self.walk.step_of
+        there = self.seen.drawn(self.walk).scores > max(self.min_score, 0.0)
+        return there & (steps >= 0) & (steps < self.count)
+
+    @cached_property
+    def wrong(self) -> BoolArray:
+        """(P, K) keypoints that went to the wrong person."""
+        if self.errors is None:
+            return np.zeros(self.walk.step_of.shape, dtype=bool)
+        return np.isin(self.errors.kinds, ASSOCIATION_ERRORS)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether a keypoint that is there is chosen."""
+        there = 0 <= self.person < len(self.numbers) and self.keypoint >= 0
+        return there and bool(self.walk.step_of[self.person, self.keypoint] >= 0)
+
+    @property
+    def at(self) -> str:
+        """Say which steps are done."""
+        steps = self.walk.steps
+        if self.count >= self.walk.length:
+            return "after all steps"
+        if self.count == 0:
+            return "before the first step"
+        return (
+            f"after step {self.count} of {len(steps)}: {self._name(steps[self.count - 1].keypoint)}"
+        )
+
+    def color(self, person: int) -> Color:
+        """Return the color of a person."""
+        return _COLORS[int(self.numbers[person]) % len(_COLORS)]
+
+    def picture(self) -> Picture:
+        """Paint the image with the map and the people so far."""
+        picture = Picture(self.seen.sample.image, pale=self.map_shown != IMAGE)
+        self._add_map(picture)
+        poses, shown = self.walk.poses, self.shown
+        if self.skeletons:
+            drawn = replace(poses, scores=shown.astype(np.float32), tracks=self.numbers)
+            picture.add_poses(drawn, self.seen.system.skeleton)
+        points = poses.keypoints
+        steps = self.walk.step_of
+        if self.count < self.walk.length:
+            waiting = (steps >= self.count) & (steps < len(self.walk.steps))
+            picture.add_dots(points[waiting & (poses.scores > self.min_score)], WHITE, 2.5)
+            picture.add_rings(points[shown & (steps == self.count - 1)], INK, 7.0)
+        picture.add_rings(points[shown & self.differs], DIFFERENT, 12.5, 2)
+        picture.add_rings(points[shown & self.wrong], ALERT, 9.5, 2)
+        if self.chosen:
+            picture.add_rings(points[self.person, self.keypoint][None], INK, 15.0, 3)
+        return picture
+
+    def names(self) -> list[tuple[float, float, str]]:
+        """Return what the keypoints are called, each at its place, px of the image."""
+        found = []
+        for n, k in np.argwhere(self.shown):
+            x, y = self.walk.poses.keypoints[n, k].tolist()
+            text = f"person {self.numbers[n] + 1}: {self._name(k)}, "
+            text += f"heatmap {self.walk.poses.scores[n, k]:.2f}"
+            if np.isfinite(tag := self.walk.tags[n, k, 0]):
+                text += f", tag {tag:.2f}"
+            if self.errors is not None:
+                kind = PredictionError(int(self.errors.kinds[n, k])).name
+                refined = kind == PredictionError.ABSENT.name
+                text += f" ({'refined' if refined else kind.lower().replace('_', ' ')})"
+            found.append((x, y, text))
+        return found
+
+    def nearest(self, x: float, y: float) -> tuple[int, int] | None:
+        """Return the person and type of the keypoint at a point of the image, if there is one."""
+        unit = max(1.0, 512 / max(self.seen.sample.size))
+        apart = np.linalg.norm(self.walk.poses.keypoints - (x, y), axis=-1) * unit
+        apart = np.where(self.shown, apart - 3.0 * self.wrong, np.inf)  # wrong ones are sought
+        if not apart.size or apart.min() > _REACH:
+            return None
+        person, keypoint = np.unravel_index(apart.argmin(), apart.shape)
+        return int(person), int(keypoint)
+
+    def draw_matrix(self, ax: Axes) -> None:
+        """Draw the distances of keypoint types to people in each step (HAE, Eq. 18)."""
+        steps = self.walk.steps
+        chosen = [step.keypoint for step in steps]
+        draw_distances(ax, self.walk.distances, chosen, self.seen.system.skeleton)
+        if 0 < self.count <= len(steps) and self.count < self.walk.length:
+            height = len(self.seen.system.skeleton)
+            spec: dict[str, Any] = {"fill": False, "ec": INK, "lw": 1.6}
+            ax.add_patch(Rectangle((self.count - 1, 0), 1, height, **spec)).set_clip_on(False)
+        if self.keypoint >= 0:
+            ax.get_yticklabels()[self.keypoint].set_fontweight("bold")
+        ax.set_xlabel("step")
+
+    def matrix_names(self) -> list[tuple[float, float, str]]:
+        """Return what the cells of ``draw_matrix`` say, at their centers."""
+        return [
+            (s + 0.5, k + 0.5, f"step {s + 1}, {self._name(k)}: {self.walk.distances[s, k]:.3f}")
+            for s, k in np.argwhere(np.isfinite(self.walk.distances))
+        ]
+
+    @cached_property
+    def columns(self) -> IntArray:
+        """The people of ``draw_strips``: those with a keypoint in the end, by number."""
+        grouped = (self.walk.step_of >= 0) & (self.walk.step_of < len(self.walk.steps))
+        found = (grouped & (self.walk.poses.scores > self.min_score)).any(axis=1)
+        (people,) = np.nonzero(found)
+        return people[np.argsort(self.numbers[people], kind="stable")]
+
+    def draw_strips(self, ax: Axes) -> list[tuple[float, float, int, int]]:
+        """Draw the tags of the people so far, and return (x, y, person, type) of each dot."""
+        people = self.columns
+        tags = np.where(self.shown, self.walk.tags[..., 0], np.nan)[people]
+        done = min(self.count, len(self.walk.steps))
+        references = self.walk.references[done - 1, people, 0] if done else None
+        single = self.walk.tags.shape[2] == 1
+        dots = draw_tag_strips(
+            ax,
+            tags,
+            [self.color(n) for n in people],
+            [str(self.numbers[n] + 1) for n in people],
+            fills=self._owner_colors(people),
+            references=references,
+            threshold=self.walk.options.grouping.tag_threshold if single else 0.0,
+        )
+        ax.set_xlabel("person")
+        found = [(x, y, int(people[n]), k) for x, y, n, k in dots]
+        for x, y, n, k in found:
+            if (n, k) == (self.person, self.keypoint):
+                ax.plot(x, y, "o", ms=15, mfc="none", mec=INK, mew=2.0, zorder=7)
+        return found
+
+    def explain(self) -> str:
+        """Say in one sentence why the chosen keypoint is that person's, or what the step does."""
+        skeleton = self.seen.system.skeleton
+        if self.chosen:
+            return explain_keypoint(
+                self.walk, self.person, self.keypoint, skeleton, self.errors, self.numbers.tolist()
+            )
+        if self.count == 0 or self.count >= self.walk.length:
+            return self._summary()
+        step = self.walk.steps[self.count - 1]
+        distance = self.walk.distances[self.count - 1, step.keypoint]
+        why = "starts" if np.isnan(distance) else f"comes at distance {distance:.3f}"
+        joined, started = int((~step.started).sum()), int(step.started.sum())
+        return (
+            f"Step {self.count} of {len(self.walk.steps)}: {self._name(step.keypoint)} {why}; "
+            f"{counted(joined, 'keypoint')} joined and {started} started a person."
+        )
+
+    def _summary(self) -> str:
+        people = counted(len(self.columns), "person", "people")
+        if self.count == 0:
+            return f"No step is done: the dots are the peaks that become {people}."
+        text = f"{people} found in {counted(len(self.walk.steps), 'step')}"
+        if self.errors is None:
+            return f"{text}; click a keypoint to see how it was grouped."
+        wrong = int((self.wrong & self.shown).sum())
+        if not wrong:
+            return f"{text}; no keypoint went to a wrong person."
+        went = f"{counted(wrong, 'keypoint')} went to a wrong person"
+        return f"{text}; {went}, ringed in red: click one to see why."
+
+    def _name(self, keypoint: int) -> str:
+        return display_name(self.seen.system.skeleton.keypoints[keypoint])
+
+    def _owner_colors(self, people: IntArray) -> dict[tuple[int, int], Color]:
+        """Return the colors of wrong keypoints, by column and type: those of whom they lie on."""
+        if self.errors is None:
+            return {}
+        columns = {int(n): column for column, n in enumerate(people)}
+        fills = {}
+        for n, k in np.argwhere(self.wrong & self.shown):
+            (right,) = np.nonzero(self.errors.partners == self.errors.owners[n, k])
+            fills[columns[int(n)], int(k)] = self.color(int(right[0])) if len(right) else GRAY
+        return fills
+
+    def _add_map(self, picture: Picture) -> None:
+        heatmaps, tags, k = self.seen.heatmaps, self.seen.tags, self.keypoint
+        over = self.seen.over_image
+        if self.map_shown == HEATMAP:
+            values = heatmaps.max(axis=0) if k < 0 else heatmaps[k]
+            top = max(float(values.max()), 1e-6)
+            picture.add_map(over(values), (0.0, top), colors=HEATMAP_COLORS)
+        elif self.map_shown == TAGS:
+            values, opacity = tags_on_people(tags, heatmaps)
+            if k >= 0:
+                values, opacity = tags[k], np.full(values.shape, 0.8)
+            spec: dict[str, Any] = {"colors": TAG_COLORS, "opacity": over(opacity)}
+            picture.add_map(over(values), self.seen.limits, **spec)
+
+
+def views_of(values: Mapping[str, Any], seen: SeenImage) -> tuple[dict[str, WalkView], str]:
+    """Return what is drawn of each decoding, by its name, and in words how they differ."""
+    first = seen.walk(values)
+    walks, numbers = {"first": first}, {"first": np.arange(len(first.poses))}
+    differs, text = {"first": np.zeros(first.step_of.shape, dtype=bool)}, ""
+    if values["compare"]:
+        walks["second"] = second = seen.walk(values, SECOND)
+        reach = 1.5 * seen.outputs.image_size[1] / seen.outputs.resolution[1]
+        drawn = seen.drawn(first), seen.drawn(second)
+        found = compare_poses(*drawn, reach, values["min_score"])
+        numbers["second"], text = found.numbers, str(found)
+        for name, moved, alone in zip(walks, found.moved, found.alone, strict=True):
+            differs[name] = moved | alone
+    keypoints, views = (ALL, *seen.system.skeleton.keypoints), {}
+    side = values["side"] if values["compare"] else "first"
+    for name, walk in walks.items():
+        (person,) = np.nonzero(numbers[name] == values["person"] - 1)
+        views[name] = WalkView(
+            seen=seen,
+            walk=walk,
+            count=min(values["step"], walk.length),
+            numbers=numbers[name],
+            errors=seen.errors(walk, values["min_score"]),
+            differs=differs[name],
+            person=int(person[0]) if len(person) and name == side else -1,
+            keypoint=keypoints.index(values["keypoint"]) - 1,
+            map_shown=values["map_shown"],
+            min_score=values["min_score"],
+            skeletons=values["poses"],
+        )
+    return views, text

@@ -1,0 +1,241 @@
+"""The explorer of association: right keypoints, right steps, and every control has an effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("anywidget")
+
+import poselib
+from poselib.analysis.association_reasons import explain_keypoint
+from poselib.decoders.associative import decode_associative
+from poselib.engine.checkpoints import BUNDLED
+from poselib.engine.inference import PredictOptions
+from poselib.skeletons import CROWDPOSE
+from poselib.systems import System
+from poselib.widgets.association_explorer import AssociationExplorer
+from poselib.widgets.decoding import DECODING, SECOND
+
+START: dict[str, Any] = {"size": 64, "scene": 3, "crowd_index": 0.3}
+
+
+@pytest.fixture(scope="module")
+def shared() -> AssociationExplorer:
+    explorer = poselib.widgets.association(**START)
+    explorer.computed()
+    return explorer
+
+
+@pytest.fixture
+def explorer(shared: AssociationExplorer) -> AssociationExplorer:
+    """The explorer as it was at first."""
+    reset(shared)
+    return shared
+
+
+def reset(explorer: AssociationExplorer, **changes: Any) -> None:
+    values = {**explorer._defaults, **explorer._own, **START, **changes}
+    explorer.set(**values)
+    explorer.set(step=changes.get("step", explorer.controls["step"].max))
+    explorer.computed()
+
+
+def pictures(explorer: AssociationExplorer) -> tuple[bytes, ...]:
+    canvases = [*explorer.canvases.values(), explorer.matrix, explorer.strips]
+    return tuple(canvas.picture for canvas in canvases)
+
+
+def wrong_of(explorer: AssociationExplorer) -> np.ndarray:
+    view = explorer.views["first"]
+    return np.argwhere(view.wrong & view.shown)
+
+
+def test_all_steps_show_the_poses_of_the_decoder(explorer: AssociationExplorer) -> None:
+    view, seen = explorer.views["first"], explorer.computed()
+    (decoded,) = decode_associative(seen.outputs, view.walk.options)
+    assert view.count == view.walk.length
+    assert np.array_equal(view.walk.after(view.count).keypoints, decoded.keypoints)
+    assert view.walk.options == seen.system.decode_options
+    explorer.set(step=0)
+    assert not explorer.views["first"].shown.any() and not explorer.canvases["first"].labels
+    explorer.set(step=3)
+    assert explorer.canvases["first"].title.startswith("people after step 3 of ")
+    assert len(explorer.canvases["first"].labels) == explorer.views["first"].shown.sum() > 0
+
+
+def test_a_wrong_keypoint_that_is_clicked_is_explained_in_its_step(
+    explorer: AssociationExplorer,
+) -> None:
+    wrong = wrong_of(explorer)
+    assert len(wrong)
+    for person, keypoint in wrong[:2]:
+        explorer.set(step=explorer.controls["step"].max, person=0)
+        view = explorer.views["first"]
+        x, y = view.walk.poses.keypoints[person, keypoint].tolist()
+        explorer.canvases["first"].clicked = [x, y, 1.0]
+        values = explorer.values
+        chosen = explorer.views["first"]
+        assert chosen.wrong[chosen.person, chosen.keypoint]
+        skeleton = view.seen.system.skeleton
+        assert values["keypoint"] == skeleton.keypoints[chosen.keypoint]
+        assert values["step"] == view.walk.step_of[chosen.person, chosen.keypoint] + 1
+        sentence = explain_keypoint(
+            view.walk, chosen.person, chosen.keypoint, skeleton, view.errors
+        )
+        assert "belongs" in sentence and chosen.explain() == sentence
+    explorer.canvases["first"].clicked = [0.5, 63.5, 2.0]  # nobody is there
+    assert explorer.values["person"] == 0
+
+
+def test_charts_are_clicked(explorer: AssociationExplorer, monkeypatch: Any) -> None:
+    monkeypatch.setattr(explorer.matrix, "at_click", lambda: (2.5, 4.5))
+    explorer.matrix.clicked = [1.0, 1.0, 1.0]
+    assert explorer.values["step"] == 3
+    assert explorer.values["keypoint"] == explorer.computed().system.skeleton.keypoints[4]
+    x, y, person, keypoint = explorer._dots[0]
+    monkeypatch.setattr(explorer.strips, "at_click", lambda: (x, y))
+    explorer.strips.clicked = [1.0, 1.0, 1.0]
+    view = explorer.views["first"]
+    assert (view.person, view.keypoint) == (person, keypoint) and view.chosen
+    assert explorer.values["step"] == view.walk.step_of[person, keypoint] + 1
+
+
+def other_value(explorer: AssociationExplorer, name: str) -> Any:
+    """Return a value that a setting of a decoding does not have."""
+    control, value = explorer.controls[name], explorer.controls[name].value
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return next(option for option in control.options if option != value)
+    return {"detection_threshold": 0.5, "tag_threshold": 0.2, "max_people": 1}[
+        name.removeprefix(SECOND)
+    ]
+
+
+@pytest.mark.parametrize("name", DECODING)
+def test_controls_of_the_decoding_are_the_options_of_the_decoder(
+    explorer: AssociationExplorer, name: str
+) -> None:
+    value = other_value(explorer, name)
+    explorer.set(**{name: value})
+    options = explorer.views["first"].walk.options
+    found = getattr(options, name, getattr(options.grouping, name, None))
+    wanted = tuple(range(17)) if name == "order" else value
+    assert found == wanted and explorer.error is None
+    (decoded,) = decode_associative(explorer.computed().outputs, options)
+    assert np.array_equal(explorer.views["first"].walk.poses.scores, decoded.scores)
+    assert f"{name}={value!r}" in explorer.code
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"map_shown": "heatmap"},
+        {"map_shown": "tags"},
+        {"map_shown": "tags", "keypoint": "nose"},
+        {"poses": False},
+        {"min_score": 0.7},
+        {"step": 2},
+        {"compare": True},
+        {"scene": 4},
+        {"people": 2},
+        {"crowd_index": 0.5},
+        {"flip": True},
+        {"scales": "1, 0.5"},
+    ],
+    ids=str,
+)
+def test_controls_change_the_picture(explorer: AssociationExplorer, change: dict[str, Any]) -> None:
+    before = pictures(explorer)
+    explorer.set(**change)
+    explorer.computed()
+    assert pictures(explorer) != before and explorer.error is None
+
+
+def test_two_decodings_are_compared(explorer: AssociationExplorer) -> None:
+    explorer.set(compare=True, second_order="progressive")
+    assert "are of the same people" in explorer.status.value
+    explorer.set(second_tag_threshold=0.1)
+    views = explorer.views
+    assert views["first"].differs.any() and views["second"].differs.any()
+    assert "keypoints went to another person" in explorer.status.value
+    explorer.set(side="second", step=2)
+    second = explorer.views["second"].walk
+    assert explorer._drawn["matrix"][0] == id(second)
+    assert explorer.canvases["second"].title.startswith("second decoding")
+    assert explorer.figure().axes[1].get_title().startswith("second decoding")
+
+
+def test_its_code_gives_it_again(explorer: AssociationExplorer) -> None:
+    explorer.set(order="top_down", step=4, keypoint="left_hip", map_shown="heatmap")
+    assert explorer.code == (
+        "poselib.widgets.association(scene=3, crowd_index=0.3, order='top_down', size=64, "
+        "map_shown='heatmap', keypoint='left_hip', step=4)"
+    )
+    again = eval(explorer.code)
+    again.computed()
+    assert again.values == explorer.values and pictures(again)[:1] == pictures(explorer)[:1]
+    reset(explorer, people=3)
+    assert "step" not in explorer.code
+
+
+def test_another_model_brings_its_own_decoding(
+    explorer: AssociationExplorer, tmp_path: Path
+) -> None:
+    explorer.set(keypoint="nose", tag_threshold=0.5)
+    explorer.set(model=str(BUNDLED))
+    assert explorer.computed() and explorer.values["tag_threshold"] == 1.0
+    assert "tag_threshold" not in explorer.code and explorer.values["keypoint"] == "nose"
+    explorer.set(model="absent")
+    explorer.wait()
+    assert "unknown model" in explorer.status.value and "Error" not in explorer.status.value
+    explorer.set(model="")
+    explorer.computed()
+
+
+def untrained(**options: Any) -> System:
+    tiny = {"backbone": "hrnet_tiny", "detection_threshold": 0.0}
+    return poselib.build("hae", CROWDPOSE, **tiny, **options)
+
+
+@pytest.mark.parametrize("frame", ["center", "aligned"])
+def test_other_frames_and_skeletons_and_images_without_people(frame: str) -> None:
+    system = replace(untrained(frame=frame, progressive=False), input_size=64)
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    explorer = poselib.widgets.association(system, noise, min_score=0.0)
+    seen, view = explorer.computed(), explorer.views["first"]
+    assert explorer.code == "poselib.widgets.association(model, image, min_score=0.0)"
+    assert view.errors is None and explorer.values["order"] == "dataset"
+    (poses,) = poselib.load(system, flip=False)([noise])
+    assert np.isclose(poses.person_scores.sum(), view.walk.poses.person_scores.sum(), atol=1e-5)
+    over = seen.over_image(seen.heatmaps[0])
+    assert over.shape == (seen.sample.size if frame == "aligned" else seen.heatmaps.shape[1:])
+    assert (over[0, 0], over[-1, -1]) == (seen.heatmaps[0][0, 0], seen.heatmaps[0][-1, -1])
+    explorer.set(source="synthetic scene", map_shown="heatmap")
+    explorer.computed()
+    assert explorer.views["first"].errors is not None
+    explorer.close()
+
+
+def test_it_is_drawn_without_computing_and_keeps_little(explorer: AssociationExplorer) -> None:
+    computed = explorer.computed()
+    for threshold in np.linspace(0.2, 2.0, 10):
+        explorer.set(tag_threshold=float(threshold))
+    assert explorer.computed() is computed and len(computed._walks) <= 8
+
+
+def test_given_options_are_those_of_the_predictor() -> None:
+    model = poselib.load(size=64, flip=True, scales=(1.0, 0.5))
+    assert model.options == PredictOptions(size=64, flip=True, scales=(1.0, 0.5))
+    explorer = poselib.widgets.association(model, **{**START, "size": 0})
+    seen = explorer.computed()
+    assert explorer.values["flip"] and explorer.values["scales"] == "1, 0.5"
+    assert seen.outputs.tags.shape[2] == 2 and min(seen.sample.size) == 64
+    assert "flip" not in explorer.code
+    with pytest.raises(ValueError, match="association has no setting 'ordre'"):
+        poselib.widgets.association(model, ordre="dataset")
