@@ -64,7 +64,7 @@ class CenterAnalysis:
         to that cell (DEKR, Sec. 4.1, footnote 2). People without a labeled keypoint have none.
         """
         step = np.array([self.sample.size[1] / self.size[1], self.sample.size[0] / self.size[0]])
-        first = self._px(torch.zeros(2))
+        first = to_sample_px(torch.zeros(2), self.sample.size, self.size, self.frame)
         last = np.array(self.size)[::-1] - 1
         cells = np.rint((self.centers - first) / step).clip(0, last).astype(np.int64)
         apart = np.linalg.norm((cells * step + first)[:, None] - self.centers, axis=-1)
@@ -76,11 +76,6 @@ class CenterAnalysis:
     def people(self) -> list[int]:
         """Indices of the people that a cell regresses."""
         return np.flatnonzero(self.cells[:, 0] >= 0).tolist()
-
-    def _px(self, locations: Tensor) -> FloatArray:
-        """Convert (..., 2) cells, whole numbers at cell centers, to px of the sample."""
-        px = cell_to_px(locations, self.sample.size, self.size, self.frame)
-        return px.double().cpu().numpy() + half_pixel(self.frame)
 
     def saliency(
         self, person: int, keypoints: Sequence[int], *, guided: bool = False
@@ -101,15 +96,9 @@ class CenterAnalysis:
             (J, H, W): at each pixel the norm of the derivatives of the offset's two coordinates, in
             cells, by the three normalized colors.
         """
-        column, row = self.cells[person]
-        image = self.image.clone().requires_grad_()
-        maps = []
-        with guided_backpropagation(self.system.model) if guided else nullcontext():
-            offsets = self.system.model(image).offsets[0, list(keypoints), :, row, column]
-            for both in offsets:
-                derivatives = [torch.autograd.grad(one, image, retain_graph=True) for one in both]
-                maps.append(torch.cat([d for (d,) in derivatives]).square().sum((0, 1)).sqrt())
-        return torch.stack(maps).float().cpu().numpy()
+        column, row = self.cells[person].tolist()
+        cell = (column, row)
+        return offset_saliency(self.system, self.image, cell, keypoints, guided=guided)
 
     def sampling_points(self) -> FloatArray:
         """Return the locations that the regression of each keypoint samples (DEKR, Fig. 4).
@@ -125,10 +114,61 @@ class CenterAnalysis:
         return self._points([regular_taps(self.size)] * len(self.taps))
 
     def _points(self, taps: Sequence[Tensor]) -> FloatArray:
-        cells = torch.from_numpy(self.cells).to(taps[0].device)
-        points = self._px(compose_taps(taps, cells) - 0.5)
+        points = points_of_cells(taps, self.cells, self.sample.size, self.frame)
         points[self.cells[:, 0] < 0] = np.nan
         return points
+
+
+def offset_saliency(
+    system: System,
+    image: Tensor,
+    cell: tuple[int, int],
+    keypoints: Sequence[int],
+    *,
+    guided: bool = False,
+) -> NDArray[np.float32]:
+    """Return the gradient of the offsets in one cell by each pixel; see ``CenterAnalysis``.
+
+    Args:
+        system: regresses poses; its model is in evaluation mode.
+        image: (1, 3, H, W) float, normalized.
+        cell: column and row.
+        keypoints: J of the skeleton's keypoints.
+        guided: see ``CenterAnalysis.saliency``.
+
+    Returns:
+        (J, H, W), as ``CenterAnalysis.saliency``.
+    """
+    column, row = cell
+    image = image.clone().requires_grad_()
+    maps = []
+    with guided_backpropagation(system.model) if guided else nullcontext():
+        offsets = system.model(image).offsets[0, list(keypoints), :, row, column]
+        for both in offsets:
+            derivatives = [torch.autograd.grad(one, image, retain_graph=True) for one in both]
+            maps.append(torch.cat([d for (d,) in derivatives]).square().sum((0, 1)).sqrt())
+    return torch.stack(maps).float().cpu().numpy()
+
+
+def points_of_cells(
+    taps: Sequence[Tensor], cells: NDArray[np.int64], image_size: Size, frame: Frame
+) -> FloatArray:
+    """Return the locations (M, K, P, 2), px, that convolutions sample for M cells.
+
+    Args:
+        taps, cells: see ``compose_taps``.
+        image_size: (H, W) of the network input, px.
+        frame: of the network's maps.
+    """
+    size = (taps[0].shape[-2], taps[0].shape[-1])
+    found = compose_taps(taps, torch.from_numpy(cells).to(taps[0].device))
+    return to_sample_px(found - 0.5, image_size, size, frame)
+
+
+def to_sample_px(locations: Tensor, image_size: Size, size: Size, frame: Frame) -> FloatArray:
+    """Convert (..., 2) cells, whole numbers at cell centers, to px of the network input."""
+    px = cell_to_px(locations, image_size, size, frame)
+    return px.double().cpu().numpy() + half_pixel(frame)
 
 
 def analyze_center(system: System, sample: Sample, options: PredictOptions) -> CenterAnalysis:

@@ -19,7 +19,7 @@ from torch import Tensor
 from poselib.decoders.center_options import CenterOptions
 from poselib.decoders.peak_matching import snap_to_peaks
 from poselib.decoders.pose_nms import batched_pose_nms, to_poses
-from poselib.ops.center_poses import poses_at_centers
+from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.map_coordinates import FRAMES, Frame, half_pixel, sample_heatmaps
 from poselib.ops.peaks import SUBPIXEL, Subpixel
 from poselib.outputs import RegressionOutputs
@@ -120,6 +120,22 @@ def decode_regression(
         0.35
     """
     options, score = options or RegressionOptions(), score or outputs.scorer
+    people, scores = propose_poses(outputs, options)
+    kept = nms_rows(people, scores, options, 1 + len(outputs.other_scales))
+    people, scores = people[kept], scores[kept]
+    points = matched_keypoints(outputs, people, options) + half_pixel(options.frame)
+    people = replace(people, points=points)
+    weighted = people.centers[:, None] * scores
+    person_scores = weighted.mean(dim=1)
+    if score is not None and len(scores):
+        person_scores = person_scores * _factors(score, people.points, weighted)
+    return to_poses(people, scores, person_scores, len(outputs.centers))
+
+
+def propose_poses(
+    outputs: RegressionOutputs, options: RegressionOptions
+) -> tuple[CenterPoses, Tensor]:
+    """Return the poses regressed at the detected centers, and (n, K) heatmap values of theirs."""
     scales = (outputs, *outputs.other_scales)
     people = poses_at_centers(
         scales,
@@ -130,37 +146,49 @@ def decode_regression(
         scale_decrease=options.scale_decrease,
         frame=options.frame,
     )
+    return people, keypoint_values(outputs, people, options)
+
+
+def keypoint_values(
+    outputs: RegressionOutputs, people: CenterPoses, options: RegressionOptions
+) -> Tensor:
+    """Return the heatmap values (n, K) at the keypoints of n poses, the mean over all scales."""
     values = [
         sample_heatmaps(s.heatmaps, people.images, people.points, outputs.image_size, options.frame)
-        for s in scales
+        for s in (outputs, *outputs.other_scales)
     ]
-    scores = torch.stack(values).mean(dim=0)
-    kept = batched_pose_nms(
+    return torch.stack(values).mean(dim=0)
+
+
+def nms_rows(
+    people: CenterPoses, scores: Tensor, options: RegressionOptions, scales: int
+) -> Tensor:
+    """Return the indices (m,) int64 of the poses kept by pose NMS, of outputs of so many scales."""
+    return batched_pose_nms(
         people,
         scores.mean(dim=1),
-        distance=options.distance_of(len(scales)),
+        distance=options.distance_of(scales),
         fraction=options.nms_fraction,
         max_people=options.max_people,
     )
-    people, scores = people[kept], scores[kept]
-    points = people.points
-    if options.match:
-        points = snap_to_peaks(
-            points,
-            people.images,
-            [s.heatmaps for s in scales],
-            outputs.image_size,
-            options.frame,
-            max_distance=options.match_distance,
-            max_peaks=options.max_people,
-            subpixel=options.subpixel,
-        )
-    people = replace(people, points=points + half_pixel(options.frame))
-    weighted = people.centers[:, None] * scores
-    person_scores = weighted.mean(dim=1)
-    if score is not None and len(scores):
-        person_scores = person_scores * _factors(score, people.points, weighted)
-    return to_poses(people, scores, person_scores, len(outputs.centers))
+
+
+def matched_keypoints(
+    outputs: RegressionOutputs, people: CenterPoses, options: RegressionOptions
+) -> Tensor:
+    """Return keypoints (n, K, 2), px of the frame, moved to heatmap peaks if the options say so."""
+    if not options.match:
+        return people.points
+    return snap_to_peaks(
+        people.points,
+        people.images,
+        [s.heatmaps for s in (outputs, *outputs.other_scales)],
+        outputs.image_size,
+        options.frame,
+        max_distance=options.match_distance,
+        max_peaks=options.max_people,
+        subpixel=options.subpixel,
+    )
 
 
 def _factors(score: Scorer, points: Tensor, weighted: Tensor) -> Tensor:

@@ -23,15 +23,19 @@ class CenterPoses:
         images: (n,) int64, image index of each pose.
         centers: (n,) float32, center scores.
         points: (n, K, 2) float32, finite, px of the frame.
+        cells: (n, 2) int64, column and row of the cell whose offsets gave each pose, in the maps of
+            its scale; None if it was not regressed.
     """
 
     images: Tensor
     centers: Tensor
     points: Tensor
+    cells: Tensor | None = None
 
     def __getitem__(self, rows: Tensor | slice) -> CenterPoses:
         """Return the poses of ``rows``: indices (m,), a mask (n,) or a slice."""
-        return CenterPoses(self.images[rows], self.centers[rows], self.points[rows])
+        cells = None if self.cells is None else self.cells[rows]
+        return CenterPoses(self.images[rows], self.centers[rows], self.points[rows], cells)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -91,11 +95,11 @@ def poses_at_centers(
             cells = centers
         offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()
         points = cell_to_px(centers[:, None] - offsets, image_size, size, frame)
-        people.append((images, values[images, entries], points))
-    images, scores, points = (torch.cat(column) for column in zip(*people, strict=True))
+        people.append((images, values[images, entries], points, cells))
+    images, scores, points, cells = (torch.cat(column) for column in zip(*people, strict=True))
     order = images.sort(stable=True).indices
     order = order[points[order].isfinite().flatten(1).all(dim=1)]
-    return CenterPoses(images[order], scores[order], points[order])
+    return CenterPoses(images[order], scores[order], points[order], cells[order])
 
 
 def _peaks(

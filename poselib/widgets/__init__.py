@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from poselib.widgets.association_explorer import association
     from poselib.widgets.dataset_explorer import dataset
+    from poselib.widgets.regression_explorer import regression
     from poselib.widgets.relations_explorer import relations
 
-__all__ = ["association", "dataset", "relations"]
+__all__ = ["association", "dataset", "regression", "relations"]
 
 _MODULE_OF = {
     "association": "association_explorer",
     "dataset": "dataset_explorer",
+    "regression": "regression_explorer",
     "relations": "relations_explorer",
 }
 

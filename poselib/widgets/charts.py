@@ -23,6 +23,7 @@ class Chart(ImageCanvas):
         title: what it shows.
     """
 
+    @style.theme
     def __init__(self, width: float, height: float, title: str = "") -> None:
         super().__init__(title=title, width=round(width * _DPI))
         self._figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -37,15 +38,19 @@ class Chart(ImageCanvas):
         names: Sequence[tuple[float, float, str]] = (),
         *,
         layout: bool = False,
+        keep: bool = False,
     ) -> None:
         """Clear the axes, draw into them and show the result.
 
         Args:
+            draw: fills the axes.
             names: (x, y, text) of points that are named when the mouse is near, data coordinates.
             layout: make room for other labels; the first drawing does, and it takes as long as
                 all the rest.
+            keep: leave what is in the axes to ``draw``: new ticks take longer than all the rest.
         """
-        self.axes.clear()
+        if not keep:
+            self.axes.clear()
         draw(self.axes)
         self._figure.set_layout_engine("constrained" if layout or not self._laid_out else "none")
         self._laid_out = True

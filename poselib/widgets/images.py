@@ -88,6 +88,12 @@ class ImageSource:
         self._show_fitting()
         self._rendered: OrderedDict[tuple[Any, ...], Sample] = OrderedDict()
 
+    @property
+    def uploaded(self) -> tuple[tuple[str, int, str], ...]:
+        """Which file was uploaded: what an image depends on beside the settings."""
+        files = self.controls["upload"].value
+        return tuple((f["name"], f["size"], str(f["last_modified"])) for f in files)
+
     def resolve(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the image's settings with the source that an empty one means."""
         source = settings["source"] or (FILE if settings["file"] else self.controls["source"].value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Job = tuple[int, Callable[[], Any], Callable[[Any], None]]
 
 
@@ -65,3 +67,22 @@ class LatestJob:
                 self._running = False
                 self._state.notify_all()
             return job
+
+
+class Kept(OrderedDict[Hashable, Any]):
+    """The last few results, by what they depend on.
+
+    Args:
+        most: how many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def put(self, key: Hashable, value: T) -> T:
+        """Keep a result, drop the oldest ones, and return it."""
+        self[key] = value
+        while len(self) > self._most:
+            self.popitem(last=False)
+        return value

@@ -26,6 +26,7 @@ class ModelSource:
     Args:
         model: what ``poselib.load`` takes, or a ``Predictor``; None for the bundled one.
         function: name of the explorer, which must fit the model.
+        advice: of an explorer that no bundled model fits: what to give, said instead of one.
 
     Attributes:
         control: a name, or the path of a file; empty is the model given.
@@ -37,30 +38,32 @@ class ModelSource:
         FileNotFoundError: its file is absent.
     """
 
-    def __init__(self, model: Any, function: str) -> None:
-        self._function, self._lock = function, threading.Lock()
+    def __init__(self, model: Any, function: str, advice: str = "") -> None:
+        self._function, self._lock, self._advice = function, threading.Lock(), advice
         self._loaded: OrderedDict[str, Predictor] = OrderedDict()
         self.given = model is not None and not isinstance(model, str | Path)
         self.name = "" if self.given or model is None else str(model)
         self._first = model if isinstance(model, Predictor) else None
         if self.given and self._first is None:
             self._first = load(model, flip=False)
-        names = [*MODELS, *available_weights()]
+        names = [*([] if advice else MODELS), *available_weights()]
+        none = "a checkpoint or a published name" if advice else BUNDLED.stem
         self.control = ipw.Combobox(
             value=self.name,
             options=tuple(names),
             description="model",
-            placeholder="the model given" if self.given else BUNDLED.stem,
+            placeholder="the model given" if self.given else none,
             continuous_update=False,
             tooltip="a name, or the path of a checkpoint; empty for the first model",
         )
-        self.predictor(self.name)
+        if model is not None or not advice:
+            self.predictor(self.name)
 
     def predictor(self, name: str) -> Predictor:
         """Return a model by its name, loaded if it is not kept; "" is the one given.
 
         Raises:
-            ValueError: the name is unknown, or the model is for another explorer.
+            ValueError: the name is unknown or lacking, or the model is for another explorer.
             FileNotFoundError: there is no such file.
         """
         with self._lock:
@@ -69,6 +72,8 @@ class ModelSource:
             elif name in self._loaded:
                 found = self._loaded[name]
                 self._loaded.move_to_end(name)
+            elif not name and self._advice:
+                raise ValueError(self._advice)
             else:
                 found = load(str(Path(name).expanduser()) if name else None, flip=False)
         check_fits(found.system, self._function)

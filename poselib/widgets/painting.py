@@ -152,6 +152,23 @@ class Picture:
                 cv2.arrowedLine(self.pixels, first, last, *spec)
         return self
 
+    def add_lines(self, starts: ArrayLike, ends: ArrayLike, color: Color, line: int = 2) -> Picture:
+        """Paint lines from points (n, 2) to points (n, 2), px of the image, edged dark."""
+        for first, last in zip(self._fixed(starts), self._fixed(ends), strict=True):
+            for tone, extra in ((INK, 2), (color, 0)):
+                cv2.line(self.pixels, first, last, _bytes(tone), line + extra, cv2.LINE_AA, _SHIFT)
+        return self
+
+    def add_crosses(self, points: ArrayLike, color: Color, arm: float = 5.0) -> Picture:
+        """Paint upright crosses at points (n, 2), px of the image; arms are px of the picture."""
+        places, reach = np.asarray(points, np.float64).reshape(-1, 2), arm / self.unit
+        for tone, line in ((INK, 3), (color, 1)):
+            for axis in ([reach, 0.0], [0.0, reach]):
+                pairs = zip(self._fixed(places - axis), self._fixed(places + axis), strict=True)
+                for first, last in pairs:
+                    cv2.line(self.pixels, first, last, _bytes(tone), line, cv2.LINE_AA, _SHIFT)
+        return self
+
     def add_box(self, box: Sequence[float], color: Color = ALERT, line: int = 2) -> Picture:
         """Outline a box: left, top, right, bottom, px of the image."""
         (left, top), (right, bottom) = self._fixed(np.reshape(box, (2, 2)))

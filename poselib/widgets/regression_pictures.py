@@ -1,0 +1,190 @@
+"""Pictures of poses that are regressed from centers: people, maps, arrows and local filters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from numpy.typing import NDArray
+
+from poselib.analysis.regressed_people import LocalFilter, cells_of
+from poselib.plots.style import (
+    ALERT,
+    GRAY,
+    INK,
+    VERMILION,
+    WHITE,
+    Color,
+    display_name,
+    person_colors,
+)
+from poselib.poses import Poses
+from poselib.typing import FloatArray
+from poselib.widgets.painting import Picture, Pixels
+from poselib.widgets.regression_choice import COLORS, Chosen
+
+TRUTH: Color = (0.0, 0.85, 0.45)  # as in plots.local_filters
+FILTER_LEGEND = (
+    '<div style="color:var(--jp-ui-font-color1);line-height:1.5;padding:1.5em 0 0 1em">'
+    "Around the keypoint as regressed,<br>bright is high; rings:<br>white: as regressed<br>"
+    "in the person's color: as decoded<br>green: annotated</div>"
+)
+_SIDE = 200  # px of the picture of a filter
+
+
+def paint_people(chosen: Chosen) -> Picture:
+    """Paint all people over the image; the chosen one with its keypoint ringed, and the truth."""
+    picture = Picture(chosen.image.sample.image)
+    poses = chosen.people.poses
+    whole = replace(poses, scores=np.ones_like(poses.scores), tracks=np.arange(len(poses)))
+    picture.add_poses(whole[chosen.shown], chosen.skeleton)
+    if chosen.person < 0:
+        ones = np.ones((1, len(chosen.after)), np.float32)
+        alone = Poses(chosen.after[None].astype(np.float32), ones, ones[:, 0])
+        picture.add_poses(alone, chosen.skeleton)
+    _paint_truth(picture, chosen)
+    return picture.add_rings(chosen.after[[chosen.keypoint]], chosen.color)
+
+
+def paint_arrows(picture: Picture, chosen: Chosen) -> Picture:
+    """Paint the offsets from the chosen center, and where the decoder moves their ends."""
+    center = chosen.image.px_of(chosen.cell)
+    colors, k = chosen.colors(), chosen.keypoint
+    others = [index for index in range(len(colors)) if index != k]
+    starts = np.repeat(center[None], len(colors), axis=0)
+    picture.add_arrows(
+        starts[others], chosen.before[others], [colors[index] for index in others], 1
+    )
+    picture.add_arrows(starts[[k]], chosen.before[[k]], [colors[k]], 3)
+    if chosen.moved:
+        picture.add_lines(chosen.before, chosen.after, WHITE, 2)
+        picture.add_dots(chosen.after, colors, 3.0)
+    _paint_truth(picture, chosen)
+    picture.add_dots(center[None], WHITE, 4.0)
+    return picture.add_rings(chosen.after[[k]], chosen.color)
+
+
+def paint_centers(picture: Picture, chosen: Chosen) -> Picture:
+    """Ring the center of each person in its color, and those of the others in gray."""
+    image, palette = chosen.image, person_colors(COLORS)
+    for cell in cells_of(chosen.people.suppressed):
+        picture.add_rings(image.px_of(cell)[None], GRAY, 3.0, 1)
+    for person, cell in enumerate(chosen.people.cells):
+        shown = chosen.shown[person]
+        color = palette[person % COLORS] if shown else GRAY
+        picture.add_rings(image.px_of(cell)[None], color, 7.0 if shown else 3.0, 1 + shown)
+    return picture
+
+
+def paint_taps(picture: Picture, chosen: Chosen) -> Picture:
+    """Paint the pixels that the branch of the keypoint samples, and those of a fixed grid."""
+    image = chosen.image
+    picture.add_dots(image.regular_points(chosen.cell), WHITE, 2.0)
+    return picture.add_dots(image.sampling_points(chosen.cell, chosen.keypoint), VERMILION, 2.5)
+
+
+def paint_filter(picture: Picture, chosen: Chosen, found: LocalFilter) -> Picture:
+    """Lay the filter of the keypoint over its expansion map, around the keypoint as regressed."""
+    x, y = chosen.before[chosen.keypoint]
+    side, unit = len(found.attraction), picture.unit
+    half = found.spacing * side / 2
+    step = found.spacing * unit
+    first = np.array([(x - half) * unit, (y - half) * unit]) + step / 2 - 0.5
+    warp = np.array([[step, 0.0, first[0]], [0.0, step, first[1]]])
+    height, width = picture.pixels.shape[:2]
+    values = found.attraction.astype(np.float32)
+    both = np.stack([values, np.ones_like(values)], axis=-1)
+    laid = cv2.warpAffine(both, warp, (width, height), flags=cv2.INTER_NEAREST)
+    picture.add_map(laid[..., 0], (0.0, max(float(values.max()), 1e-6)), colors="inferno",
+                    opacity=0.75 * laid[..., 1])  # fmt: skip
+    along = found.spacing * (np.arange(side) - side // 2)
+    grid = np.stack(np.meshgrid(x + along, y + along), axis=-1).reshape(-1, 2)
+    picture.add_dots(grid, GRAY, 0.5)
+    reach = found.step * len(found.heatmap) / 2
+    picture.add_box((x - reach, y - reach, x + reach, y + reach), INK, 1)
+    return picture.add_box((x - half, y - half, x + half, y + half), WHITE, 1)
+
+
+def filter_pictures(chosen: Chosen) -> list[tuple[str, Pixels, tuple[int, int]]]:
+    """Return title, pixels and size of what moves the keypoint: two factors and their product."""
+    found, k = chosen.local_filter(), chosen.keypoint
+    moved = chosen.after[k] - chosen.before[k]
+    marks = [(np.zeros(2), WHITE), (moved, chosen.color)]
+    if chosen.fit is not None and chosen.fit.points[k, 2] > 0:
+        marks.append((chosen.fit.points[k, :2] - chosen.before[k], TRUTH))
+    spacing = found.spacing if len(found.response) == len(found.attraction) else found.step
+    windows = (
+        ("heatmap, global window", found.heatmap, found.step),
+        ("attraction map: the filter", found.attraction, found.spacing),
+        ("response, moved to its peak", found.response, spacing),
+    )
+    return [
+        (f"{title}, {len(values) * px:.0f} px", *_window(values, px, marks))
+        for title, values, px in windows
+    ]
+
+
+def _window(
+    values: FloatArray, spacing: float, marks: list[tuple[FloatArray, Color]]
+) -> tuple[Pixels, tuple[int, int]]:
+    side = len(values)
+    picture = Picture(np.zeros((3, side, side), np.uint8), side=_SIDE)
+    limits = (0.0, max(float(values.max()), 1e-6))
+    picture.add_map(values, limits, colors="inferno", opacity=np.ones_like(values))
+    for offset, color in marks:
+        place = offset / spacing + side / 2
+        if (np.abs(place - side / 2) <= side / 2).all():
+            picture.add_rings(place[None], color, 5.0)
+    return picture.pixels, (side, side)
+
+
+def draw_errors(ax: Axes, chosen: Chosen) -> None:
+    """Draw the error of each keypoint as a bar, or without annotations its score.
+
+    Bars that are there already are replaced; ticks stay, which take most of the time.
+    """
+    for artist in [*ax.collections, *ax.lines]:
+        artist.remove()
+    fit, count = chosen.fit, len(chosen.skeleton)
+    color = [VERMILION if k == chosen.keypoint else chosen.color for k in range(count)]
+    if fit is None:
+        _add_bars(ax, chosen.scores, 0.0, 0.7, color)
+        label, top = "heatmap score", max(float(chosen.scores.max()) * 1.1, 1e-3)
+    else:
+        shift, width = (0.2, 0.4) if chosen.moved else (0.0, 0.7)
+        if chosen.moved:
+            _add_bars(ax, fit.errors[0], -shift, width, [GRAY] * count)
+        _add_bars(ax, fit.errors[-1], shift, width, color)
+        places, tolerances = np.arange(count), chosen.tolerances
+        ax.hlines(tolerances, places - 0.4, places + 0.4, color=INK, lw=1.2)
+        tops = np.nan_to_num(np.concatenate([fit.errors.ravel(), tolerances]))
+        label, top = "error, px", max(float(np.percentile(tops, 97)) * 1.25, 1e-3)
+        (rivals,) = np.nonzero(fit.rivals >= 0)
+        ax.plot(rivals, np.full(len(rivals), 0.96 * top), "v", color=ALERT, ms=6)
+    if ax.get_ylabel() != label:
+        names = [display_name(each) for each in chosen.skeleton.keypoints]
+        ax.set_xticks(np.arange(count), names, rotation=35, ha="right")
+        ax.set(xlim=(-0.6, count - 0.4), ylabel=label)
+        ax.grid(visible=False, axis="x")
+    ax.set_ylim(0, top)
+
+
+def _add_bars(
+    ax: Axes, heights: FloatArray, shift: float, width: float, colors: list[Color]
+) -> None:
+    left, tops = np.arange(len(heights)) + shift - width / 2, np.nan_to_num(heights)
+    corners = [(x, 0.0, x + width, top) for x, top in zip(left, tops, strict=True)]
+    outlines = [[(a, b), (a, d), (c, d), (c, b)] for a, b, c, d in corners]
+    ax.add_collection(PolyCollection(outlines, facecolors=colors, zorder=2), autolim=False)
+
+
+def _paint_truth(picture: Picture, chosen: Chosen) -> None:
+    if chosen.fit is None:
+        return
+    labeled = chosen.fit.points[:, 2] > 0
+    truth: NDArray[np.float64] = chosen.fit.points[labeled, :2]
+    picture.add_lines(chosen.after[labeled], truth, ALERT, 1)
+    picture.add_crosses(truth, TRUTH)
