@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poselib.ops.console import interactive, say
 from poselib.ops.io import check_output
-
-if TYPE_CHECKING:
-    from poselib.data.keypoint_dataset import KeypointImages
 
 SUMMARY = "measure a model on a labeled dataset"
 DESCRIPTION = """Measure a model on a labeled dataset: AP and AR as COCO defines them, and errors.
@@ -63,7 +60,7 @@ def run(arguments: argparse.Namespace) -> str:
     from poselib.api import load
     from poselib.engine.evaluate import evaluate
     from poselib.experiments.evaluation_record import errors_of, measured, write_evaluation
-    from poselib.experiments.own_dataset import subset
+    from poselib.experiments.own_dataset import open_labeled
 
     if arguments.out:
         check_output(Path(arguments.out), folder=True)
@@ -74,12 +71,7 @@ def run(arguments: argparse.Namespace) -> str:
         "flip": not arguments.no_flip,
     }
     model = load(arguments.model, **shown)
-    dataset, name = _open(arguments, model.skeleton)
-    if arguments.limit and arguments.limit < len(dataset):
-        import numpy as np
-
-        few = np.linspace(0, len(dataset) - 1, arguments.limit).astype(np.int64)
-        dataset, name = subset(dataset, few), f"{arguments.limit} of {len(dataset)} images: {name}"
+    dataset, name = open_labeled(vars(arguments), model.skeleton)
     model.system.check_dataset(dataset)
     detector = load(arguments.detector) if arguments.detector else None
     found = evaluate(
@@ -93,37 +85,3 @@ def run(arguments: argparse.Namespace) -> str:
     say(str(found))
     say(errors_of(result))
     return write_evaluation(result, arguments.out)
-
-
-def _open(arguments: argparse.Namespace, skeleton: Any) -> tuple[KeypointImages, str]:
-    """Open the images to measure on; return them and what they are, in words."""
-    from poselib.data.catalog import open_dataset
-    from poselib.data.coco_folder import ALL
-    from poselib.data.keypoint_dataset import KeypointImages
-    from poselib.data.readers.coco import CocoKeypoints
-    from poselib.experiments import own_dataset as own
-
-    split = arguments.split
-    if arguments.data_dir:
-        dataset = open_dataset(arguments.data, split, arguments.data_dir)
-        if not isinstance(dataset, KeypointImages):
-            raise ValueError(f"--data {arguments.data}: synthetic images need no --data-dir")
-        return dataset, f"{arguments.data} {split}"
-    parts = own.find_parts(arguments.data, arguments.images or "")
-    part = parts.get(split) or (parts.get(ALL) if len(parts) == 1 else None)
-    if part is None:
-        raise ValueError(
-            f"{arguments.data} has no part {split!r}; it has {', '.join(parts)}: give --split, or "
-            "one annotation file"
-        )
-    wanted = own.skeleton_for({split: part}, arguments.skeleton or "")
-    if wanted.keypoints == skeleton.keypoints:
-        wanted = skeleton
-    dataset = CocoKeypoints(part.annotations, part.images, wanted)
-    if split in parts:
-        return dataset, str(part.annotations)
-    drawn = own.held_out(Path(arguments.model or ""), part.annotations) if split == "val" else []
-    chosen = own.positions_of(dataset, drawn)
-    if not len(chosen):
-        return dataset, str(part.annotations)
-    return own.subset(dataset, chosen), f"the held-out images of {part.annotations}"

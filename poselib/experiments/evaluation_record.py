@@ -16,7 +16,9 @@ from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import write_results
 from poselib.engine.evaluate import Evaluation
 from poselib.experiments.comparison import TableResult, scores_of
+from poselib.experiments.own_dataset import from_anywhere
 from poselib.experiments.own_results import VALIDATION, reasons_of, results_of, show_validation
+from poselib.experiments.run_table import EVALUATION
 from poselib.experiments.runs import list_runs, load_run, save_figure, save_table, start_run
 from poselib.metrics.localization_errors import classify_localization, error_rates
 from poselib.ops.io import is_finite
@@ -24,9 +26,11 @@ from poselib.papers.catalog import PAPERS
 from poselib.systems.published import PUBLISHED
 from poselib.wording import shown
 
-RUN = "evaluation"
 _ROW = ("paper", "dataset", "row", "measured_on")
-_RECORDED = ("data", "split", "limit", "size", "no_flip", "scales", "detector", "boxes")
+_RECORDED = (
+    *("data", "data_dir", "images", "skeleton", "split", "limit", "size", "no_flip", "scales"),
+    *("detector", "boxes"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def measured(
         options: of the command.
     """
     name = name or Path(model.name).stem
-    params = {key: options.get(key) for key in _RECORDED} | {"model": name}
+    params = {key: from_anywhere(options.get(key)) for key in _RECORDED}
+    params |= {"model": from_anywhere(name), "system": model.system.name}
     whole = options.get("data_dir") and not options.get("limit")
     data = str(options.get("data")) if whole and options.get("split") != "train" else ""
     return Measured(
@@ -174,10 +179,10 @@ def write_evaluation(result: Measured, out: str | None) -> str:
         else (Path(out).resolve().parent, Path(out).resolve().name)
     )
     if run_id is not None and (home / run_id / "run.json").is_file():
-        if load_run(home / run_id).name != RUN:
+        if load_run(home / run_id).name != EVALUATION:
             raise ValueError(f"--out {out}: holds a run of another kind")
         (home / run_id / "run.json").unlink()
-    record = start_run(home, RUN, result.params, run_id)
+    record = start_run(home, EVALUATION, result.params, run_id)
     found, folder = result.evaluation, record.folder
     write_results(results_of(found, result.dataset), folder / "results.json")
     save_table(
@@ -213,7 +218,7 @@ def with_evaluations(results: Sequence[TableResult], runs_dir: Path | str) -> li
     Raises:
         ValueError: a row has not the fields that an evaluation writes.
     """
-    runs = list_runs(runs_dir, RUN)
+    runs = list_runs(runs_dir, EVALUATION)
     rows = [_row_of(Path(folder)) for folder in runs["folder"]]
     return [_with_rows(result, [row for row in rows if row]) for result in results]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -146,6 +147,57 @@ def open_known(name: str, folder: str) -> OwnData:
     return OwnData(name, train, val, f"{len(val)} images of {val.table.source}")
 
 
+def open_labeled(
+    options: Mapping[str, Any], skeleton: Skeleton | None = None
+) -> tuple[KeypointImages, str]:
+    """Open the images that a command evaluates on; return them and what they are, in words.
+
+    Args:
+        options: of the command: ``data``, ``split``, and if given ``data_dir``, ``images``,
+            ``skeleton``, ``limit`` and ``model``, whose training may have held images out.
+        skeleton: of the model, taken where the annotated one has the same keypoints.
+
+    Raises:
+        FileNotFoundError, ValueError: the dataset, or the split, is absent or has a fault.
+    """
+    dataset, name = _open_split(options, skeleton)
+    limit = options.get("limit")
+    if not limit or limit >= len(dataset):
+        return dataset, name
+    few = np.linspace(0, len(dataset) - 1, limit).astype(np.int64)
+    return subset(dataset, few), f"{limit} of {len(dataset)} images: {name}"
+
+
+def _open_split(
+    options: Mapping[str, Any], skeleton: Skeleton | None
+) -> tuple[KeypointImages, str]:
+    data, split = str(options["data"]), options["split"]
+    if options.get("data_dir"):
+        dataset = open_dataset(data, split, options["data_dir"])
+        if not isinstance(dataset, KeypointImages):
+            raise ValueError(f"--data {data}: synthetic images need no --data-dir")
+        return dataset, f"{data} {split}"
+    parts = find_parts(data, options.get("images") or "")
+    part = parts.get(split) or (parts.get(ALL) if len(parts) == 1 else None)
+    if part is None:
+        raise ValueError(
+            f"{data} has no part {split!r}; it has {', '.join(parts)}: give --split, or one "
+            "annotation file"
+        )
+    wanted = skeleton_for({split: part}, options.get("skeleton") or "")
+    if skeleton is not None and wanted.keypoints == skeleton.keypoints:
+        wanted = skeleton
+    dataset = CocoKeypoints(part.annotations, part.images, wanted)
+    if split in parts:
+        return dataset, str(part.annotations)
+    model = Path(options.get("model") or "")
+    drawn = held_out(model, part.annotations) if split == "val" else []
+    chosen = positions_of(dataset, drawn)
+    if not len(chosen):
+        return dataset, str(part.annotations)
+    return subset(dataset, chosen), f"the held-out images of {part.annotations}"
+
+
 def split_images(dataset: KeypointImages, seed: int) -> tuple[KeypointImages, KeypointImages]:
     """Split a dataset by image; images without people are held out or left out with the others.
 
@@ -175,6 +227,12 @@ def subset(dataset: KeypointImages, positions: IntArray) -> KeypointImages:
     """Return some of the images of a dataset, by their positions."""
     table = dataset.table.at(positions)
     return KeypointImages(table, dataset.image_folder, dataset.skeleton)
+
+
+def from_anywhere(value: Any) -> Any:
+    """Return a path that exists as an absolute one, so that it is found from any folder."""
+    there = isinstance(value, str) and value and Path(value).exists()
+    return str(Path(value).resolve()) if there else value
 
 
 def held_out(training: Path, annotations: Path) -> list[int]:

@@ -20,7 +20,7 @@ from poselib.analysis.select_images import rank_images
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import write_results
 from poselib.engine.checkpoints import load_checkpoint, save_system
-from poselib.engine.evaluate import Evaluation, evaluate
+from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate
 from poselib.engine.train import TrainResult
 from poselib.engine.training_log import TensorBoard, write_curves
 from poselib.experiments.own_dataset import OwnData, subset
@@ -192,7 +192,8 @@ def reasons_of(found: Evaluation) -> tuple[str, ...]:
     return () if found.ap.AP >= _EXPLAINED else diagnose(found.comparison)
 
 
-def results_of(found: Evaluation, dataset: KeypointImages) -> list[dict[str, Any]]:
+def results_of(found: Evaluation, dataset: LabeledImages) -> list[dict[str, Any]]:
     """Return the poses of a dataset in COCO's results format."""
-    pairs = zip(found.poses, dataset.image_ids, strict=True)
-    return [row for poses, image in pairs for row in poses.to_coco(image, dataset.category_id)]
+    table = dataset.annotations()
+    pairs = zip(found.poses, table.image_ids, strict=True)
+    return [row for poses, image in pairs for row in poses.to_coco(image, table.category_ids[0])]

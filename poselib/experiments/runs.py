@@ -28,6 +28,7 @@ from poselib.ops.io import append_line, atomic_write, read_json, read_lines, wri
 Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
 _DPI, _LARGE = 150, 400_000  # px an inch, bytes
+_ABOUT = ["id", "name", "started", "finished", "folder"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -123,19 +124,23 @@ def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
         Columns ``id``, ``name``, ``started``, ``finished``, ``folder`` and, for each parameter
         and metric of any of the runs, ``params.<name>`` and ``metrics.<name>``.
     """
-    rows = []
-    for path in Path(runs_dir).glob(f"*/{_RUN}"):
-        record = load_run(path.parent)
-        if name in (None, record.name):
-            about = {"id": record.id, "name": record.name, "started": read_json(path)["started"]}
-            about |= {"finished": record.finished, "folder": str(record.folder)}
-            parameters = {f"params.{key}": value for key, value in record.params.items()}
-            metrics = {f"metrics.{key}": value for key, value in record.metrics.items()}
-            rows.append({**about, **parameters, **metrics})
-    columns = ["id", "name", "started", "finished", "folder"]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    return pd.DataFrame(rows).sort_values(["started", "id"], ignore_index=True)
+    records = [load_run(path.parent) for path in Path(runs_dir).glob(f"*/{_RUN}")]
+    return rows_of([row_of(record) for record in records if name in (None, record.name)])
+
+
+def row_of(record: RunRecord) -> dict[str, Any]:
+    """Return the row of a run in ``list_runs``."""
+    started = read_json(record.folder / _RUN)["started"]
+    about = (record.id, record.name, started, record.finished, str(record.folder))
+    groups = {"params": record.params, "metrics": record.metrics}
+    values = {f"{group}.{k}": v for group, each in groups.items() for k, v in each.items()}
+    return {**dict(zip(_ABOUT, about, strict=True)), **values}
+
+
+def rows_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows of runs as a table, oldest first."""
+    table = pd.DataFrame(rows, columns=None if rows else _ABOUT)
+    return table.sort_values(["started", "id"], ignore_index=True)
 
 
 def new_id(name: str) -> str:

@@ -105,6 +105,7 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
         ValueError: they contradict the training in the folder, or there is none to go on with.
     """
     from poselib.engine.train import CHECKPOINT
+    from poselib.experiments.own_dataset import from_anywhere
     from poselib.experiments.runs import load_run
 
     given = {name: getattr(arguments, name) for name in _RECORDED}
@@ -129,7 +130,7 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
     if arguments.resume:
         recorded = read_json(out / "params.json")
         for name, value in given.items():
-            if value is not None and _from_anywhere(value) != recorded.get(name):
+            if value is not None and from_anywhere(value) != recorded.get(name):
                 raise ValueError(
                     f"--{name.replace('_', '-')} is {value!r}, but the training in {out} has "
                     f"{recorded.get(name)!r}: leave it out to resume"
@@ -138,12 +139,6 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
     if not given["data"]:
         raise ValueError("--data is wanted: a COCO-format folder, or the name of a dataset")
     return {k: _RECORDED[k] if value is None else value for k, value in given.items()}
-
-
-def _from_anywhere(value: Any) -> Any:
-    """Return a path that exists as an absolute one, so that a training goes on from any folder."""
-    there = isinstance(value, str) and value and Path(value).exists()
-    return str(Path(value).resolve()) if there else value
 
 
 def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
@@ -236,7 +231,7 @@ def _train(
 ) -> str:
     """Train, and evaluate the best weights."""
     from poselib.engine.training_log import TensorBoard, write_curves
-    from poselib.experiments.own_dataset import SPLIT
+    from poselib.experiments.own_dataset import SPLIT, from_anywhere
     from poselib.experiments.own_results import BestKeeper, finish_training
     from poselib.experiments.runs import start_run
     from poselib.experiments.training import train_preset
@@ -244,7 +239,7 @@ def _train(
     folder = out.resolve()
     if not arguments.resume:  # of a training that wrote no checkpoint
         (folder / "run.json").unlink(missing_ok=True)
-    recorded = {name: _from_anywhere(value) for name, value in chosen.items()}
+    recorded = {name: from_anywhere(value) for name, value in chosen.items()}
     record = start_run(folder.parent, _RUN, recorded, folder.name)
     if data.drawn:
         about = {"annotations": str(data.train.table.source), "val": list(data.drawn)}

@@ -202,3 +202,41 @@ def read_lines(path: Path, wanted: str = "") -> list[dict[str, Any]]:
                 raise ValueError(f"{where}: {wanted}: expected a finite number, found {found}")
             lines.append(content)
     return lines
+
+
+class LineFollower:
+    """Reads a file of JSON lines that grows, each line once.
+
+    Args:
+        path: the file; it may be absent still.
+
+    Attributes:
+        lines: what was read so far, oldest first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        self._offset = 0
+
+    def read(self) -> bool:
+        """Read the lines that are new, and return whether there are any.
+
+        A line without its end is left for the next time; a file that became shorter, as that of a
+        training that goes on from an earlier step, is read anew.
+
+        Raises:
+            ValueError: a line is not JSON; the message names the file.
+        """
+        if not self.path.exists():
+            return False
+        if self.path.stat().st_size < self._offset:
+            self._offset = 0
+            self.lines.clear()
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole) + len(end)
+        new = [parse_json(line, str(self.path)) for line in whole.splitlines() if line.strip()]
+        self.lines += new
+        return bool(new)

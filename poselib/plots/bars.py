@@ -170,3 +170,25 @@ def show_localization_errors(
     right.set_xlim(1.25 * min(known.min(), 0), 1.25 * max(known.max(), 1))
     right.set(title="AP gained if corrected", xlabel="points of AP")
     return figure
+
+
+def draw_image_gains(ax: Axes, gains: pd.Series, first: str, second: str) -> None:
+    """Draw by how much one system is better than another in each image.
+
+    Args:
+        gains: of each image, the measure of the second minus that of the first, ascending.
+        first, second: names of the systems.
+    """
+    values = gains.to_numpy(float)
+    edges = np.arange(len(values) + 1) + 0.5
+    for name, part, color in (
+        (first, values.clip(max=0), BLUE),
+        (second, values.clip(min=0), ORANGE),
+    ):
+        label = f"{name} better: {np.count_nonzero(part)}"
+        ax.stairs(part, edges, baseline=0, fill=True, color=color, label=label)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    reach = max(float(np.abs(values).max(initial=0.0)), 0.05) * 1.1
+    ax.set(xlim=(0.5, len(values) + 0.5), ylim=(-reach, reach))
+    ax.set(xlabel="images, by their gain", ylabel="OKS of B minus OKS of A")
+    style.legend_under(ax, columns=2)

@@ -37,28 +37,13 @@ def show_training(
     Raises:
         ValueError: no line holds a ``step`` and a ``loss``.
     """
-    table = pd.DataFrame(records)
-    if not {"step", "loss"} <= set(table.columns) or table["loss"].isna().all():
-        raise ValueError(f"lines need 'step' and 'loss', and have the fields {list(table)}")
-    table = table.sort_values("step", kind="stable").set_index("step", drop=False)
-    training = table[table["loss"].notna()].dropna(axis=1, how="all")
-    validation = _numbers(table[table["loss"].isna()].dropna(axis=1, how="all"))
-    metrics = [name for name in _METRICS if name in validation] or [*validation]
-    count = 1 + bool(metrics) + ("lr" in training)
+    training, validation = training_lines(records)
+    count = 1 + (not validation.empty) + ("lr" in training)
     figure = style.new_figure(3.5, style.WIDTH, title)
     axes = figure.subplots(1, count, width_ratios=[1.5, 1.2, 0.9][:count], squeeze=False)[0]
-    _draw_losses(axes[0], _numbers(training))
-    for i, name in enumerate(metrics):
-        color, marker = LINES[i % len(LINES)], "osD^vPX"[i % 7]
-        line = validation[name].dropna()
-        label = f"{name}, last {line.iloc[-1]:.3f}"
-        axes[1].plot(line.index, line, color=color, marker=marker, ms=4.5, lw=1.6, label=label)
-    if metrics:
-        top = float(np.nanmax(validation[metrics].to_numpy()))
-        if top <= 1.0:
-            axes[1].set_ylim(0, min(1.0, top * 1.15 + 0.02))
-        axes[1].set_title("validation")
-        style.legend_under(axes[1], columns=2)
+    draw_losses(axes[0], training)
+    if not validation.empty:
+        draw_validation(axes[1], validation)
     if "lr" in training:
         training["lr"].plot(ax=axes[-1], color=LINES[0], title="learning rate")
         axes[-1].ticklabel_format(axis="y", scilimits=(-2, 3))
@@ -68,11 +53,47 @@ def show_training(
     return figure
 
 
+def training_lines(
+    records: Sequence[Mapping[str, Any]] | pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the lines of ``metrics.jsonl`` as two tables by step: of training, of validation.
+
+    The validation has the metrics that are drawn: AP, AP50, AP75 and AR where given, or else all.
+
+    Raises:
+        ValueError: no line holds a ``step`` and a ``loss``.
+    """
+    table = pd.DataFrame(records)
+    if not {"step", "loss"} <= set(table.columns) or table["loss"].isna().all():
+        raise ValueError(f"lines need 'step' and 'loss', and have the fields {list(table)}")
+    table = table.sort_values("step", kind="stable").set_index("step", drop=False)
+    training = table[table["loss"].notna()].dropna(axis=1, how="all")
+    validation = _numbers(table[table["loss"].isna()].dropna(axis=1, how="all"))
+    metrics = [name for name in _METRICS if name in validation] or [*validation]
+    return training, validation[metrics]
+
+
+def draw_validation(ax: Axes, validation: pd.DataFrame) -> None:
+    """Draw the validation metrics of ``training_lines`` over the steps."""
+    for i, name in enumerate(validation):
+        color, marker = LINES[i % len(LINES)], "osD^vPX"[i % 7]
+        line = validation[name].dropna()
+        label = f"{name}, last {line.iloc[-1]:.3f}"
+        ax.plot(line.index, line, color=color, marker=marker, ms=4.5, lw=1.6, label=label)
+    top = float(np.nanmax(validation.to_numpy()))
+    if top <= 1.0:
+        ax.set_ylim(0, min(1.0, top * 1.15 + 0.02))
+    ax.set_title("validation")
+    style.legend_under(ax, columns=2)
+
+
 def _numbers(table: pd.DataFrame) -> pd.DataFrame:
     return table.select_dtypes("number").drop(columns=_CLOCK, errors="ignore").astype(float)
 
 
-def _draw_losses(ax: Axes, losses: pd.DataFrame) -> None:
+def draw_losses(ax: Axes, training: pd.DataFrame) -> None:
+    """Draw the loss of ``training_lines`` and its terms over the steps, smoothed."""
+    losses = _numbers(training)
     terms = [name for name in losses if name != "loss"]
     # A single term is the loss itself.
     losses = losses[["loss", *terms]] if len(terms) > 1 else losses[["loss"]]

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from poselib.widgets.dataset_explorer import dataset
     from poselib.widgets.regression_explorer import regression
     from poselib.widgets.relations_explorer import relations
+    from poselib.widgets.results_explorer import results
 
-__all__ = ["association", "dataset", "regression", "relations"]
+__all__ = ["association", "dataset", "regression", "relations", "results"]
 
 _MODULE_OF = {
     "association": "association_explorer",
     "dataset": "dataset_explorer",
     "regression": "regression_explorer",
     "relations": "relations_explorer",
+    "results": "results_explorer",
 }
 
 

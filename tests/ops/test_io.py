@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from poselib.ops.io import (
+    LineFollower,
     append_line,
     atomic_write,
     check_output,
@@ -268,3 +269,18 @@ def test_hidden_files_of_other_systems_are_not_listed(tmp_path: Path) -> None:
     assert visible_files(tmp_path, "*.json") == [tmp_path / "2.json"]
     found = [tmp_path / "2.json", tmp_path / "sub" / "1.json"]
     assert visible_files(tmp_path, "**/*.json") == found
+
+
+def test_a_growing_file_is_read_line_by_line(tmp_path: Path) -> None:
+    follower = LineFollower(tmp_path / "lines.jsonl")
+    assert not follower.read() and follower.lines == []
+    append_line(follower.path, {"step": 1})
+    with follower.path.open("a") as file:
+        file.write('{"step": 2')
+    assert follower.read() and follower.lines == [{"step": 1}] and not follower.read()
+    with follower.path.open("a") as file:
+        file.write('}\n{"step": 3}\nno JSON\n')
+    with pytest.raises(ValueError, match=r"lines.jsonl: not JSON"):
+        follower.read()
+    follower.path.write_text('{"step": 1}\n')  # a training that goes on from an earlier step
+    assert follower.read() and follower.lines == [{"step": 1}]

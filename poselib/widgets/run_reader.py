@@ -1,0 +1,119 @@
+"""Reads the runs of a folder, and of those that are chosen what a view is drawn from."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from poselib.experiments.published_beside import PublishedBeside, published_beside
+from poselib.experiments.run_results import RESULTS, RunResults, open_results, pair_images
+from poselib.experiments.run_table import RunTable, read_table
+from poselib.experiments.runs import RunRecord, load_run
+from poselib.ops.io import LineFollower
+
+_KEPT = 4  # datasets with the detections of a run
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the views are drawn from.
+
+    Attributes:
+        table: all runs.
+        runs: the chosen one, and the one it is compared with, if there is one.
+        curves: the lines of their trainings.
+        results: the detections of both, as far as they were asked for and are there.
+        pairs: the images of both, see ``pair_images``.
+        beside: published tables.
+        fault: a sentence on what cannot be shown.
+    """
+
+    table: RunTable
+    runs: tuple[RunRecord, ...]
+    curves: tuple[LineFollower, ...] = ()
+    results: tuple[RunResults, ...] = ()
+    pairs: pd.DataFrame | None = None
+    beside: tuple[PublishedBeside, ...] = ()
+    fault: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the runs are called in pictures."""
+        letters = ("A", "B") if len(self.runs) > 1 else ("",)
+        return tuple(
+            f"{letter} {run.id}".strip() for letter, run in zip(letters, self.runs, strict=True)
+        )
+
+
+class RunReader:
+    """Reads the folder of runs when it is asked to, and keeps the detections that were opened.
+
+    Args:
+        runs_dir: the folder.
+
+    Attributes:
+        table: the runs as they were last read; None before.
+    """
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.runs_dir = runs_dir
+        self.table: RunTable | None = None
+        self._results: OrderedDict[Hashable, RunResults] = OrderedDict()
+
+    def read(self, values: Mapping[str, Any]) -> Found:
+        """Return what a view needs.
+
+        Args:
+            values: ``view``, ``run``, ``against``, ``min_score`` and ``data_dir``.
+
+        Raises:
+            ValueError: there is no run, or not the one that is chosen.
+        """
+        table = self.table = self.table or read_table(self.runs_dir)
+        if not len(table.rows):
+            why = f": {table.faults[0]}" if table.faults else ""
+            raise ValueError(f"{self.runs_dir} holds no run that can be read{why}")
+        first = values["run"] or str(table.rows.index[-1])
+        second = {values["against"]} - {"", first}
+        runs = tuple(self._open(table, name) for name in (first, *second))
+        view, fault = values["view"], ""
+        curves = tuple(LineFollower(run.folder / "metrics.jsonl") for run in runs)
+        results: list[RunResults] = []
+        pairs = None
+        try:
+            if view == "training":
+                for each in curves:
+                    each.read()
+            if view in ("images", "comparison"):
+                wanted = runs if view == "comparison" else runs[:1]
+                results = [self._results_of(run, values) for run in wanted]
+            if len(results) == 2:
+                pairs = pair_images(*results)
+        except (OSError, ValueError) as error:
+            fault = str(error)
+        system, dataset = (str(table.rows.at[first, name]) for name in ("system", "dataset"))
+        beside = published_beside(first, system, dataset, runs[0].metrics)
+        return Found(table, runs, curves, tuple(results), pairs, tuple(beside), fault)
+
+    def _open(self, table: RunTable, name: str) -> RunRecord:
+        if name not in table.rows.index:
+            raise ValueError(f"{self.runs_dir} holds no run {name!r} that can be read")
+        return load_run(str(table.rows.at[name, "folder"]))
+
+    def _results_of(self, run: RunRecord, values: Mapping[str, Any]) -> RunResults:
+        path = run.folder / RESULTS
+        written = path.stat().st_mtime if path.is_file() else 0.0
+        key = (str(run.folder), written, values["data_dir"])
+        if key not in self._results:
+            self._results[key] = open_results(run, values["data_dir"])
+        self._results.move_to_end(key)
+        while len(self._results) > _KEPT:
+            self._results.popitem(last=False)
+        found = self._results[key].above(values["min_score"])
+        found.errors  # noqa: B018  counted here, in the thread, not while it is drawn
+        return found

@@ -1,0 +1,212 @@
+"""The results explorer on folders of runs whose detections are the truth, moved."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("anywidget")
+
+from matplotlib.figure import Figure
+
+import poselib
+from poselib.analysis.compare import compare_detections
+from poselib.analysis.image_errors import KINDS
+from poselib.engine.evaluate import evaluate_poses
+from poselib.skeletons import COCO
+from poselib.structures import Poses
+from poselib.widgets.results_explorer import ResultsExplorer, results
+from tests.experiments.run_folders import evaluation, moved_images, training, write_dataset
+
+MOVES = {"one": (0.0, 8.0, 2.0, 3.0, 0.0), "two": (4.0, 1.0, 2.0, 0.0, 0.0)}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, dict[str, list[Poses]]]:
+    home = tmp_path_factory.mktemp("results")
+    dataset = write_dataset(home / "toy")
+    poses = {name: moved_images(dataset, *by) for name, by in MOVES.items()}
+    for name, each in poses.items():
+        evaluation(home / "runs", name, dataset, each)
+    training(home / "runs", "trained", lr=0.5).finish({"AP": 0.75})
+    evaluation(home / "runs", "lost", dataset, poses["one"], data=str(home / "absent"))
+    (home / "runs" / "broken").mkdir()
+    (home / "runs" / "broken" / "run.json").write_text('{"name": "tra')
+    return home / "runs", dataset, poses
+
+
+@pytest.fixture(scope="module")
+def shared(found: Any) -> ResultsExplorer:
+    return results(found[0])
+
+
+@pytest.fixture
+def explorer(shared: ResultsExplorer) -> ResultsExplorer:
+    with shared.hold():
+        for name, value in shared._defaults.items():
+            shared.controls[name].value = value
+    shared.wait()
+    return shared
+
+
+def ids(explorer: ResultsExplorer) -> list[str]:
+    return [row[0] for row in explorer.table.rows]
+
+
+def test_the_table_is_there_whatever_cannot_be_read(explorer: ResultsExplorer) -> None:
+    assert explorer.error is None and set(ids(explorer)) == {"one", "two", "trained", "lost"}
+    assert "1 cannot be read" in explorer.table.caption
+    assert "broken" in explorer.table.caption
+    assert [name for name, _, _ in explorer.table.columns[-2:]] == ["AP", "AR"]
+
+
+def test_it_is_filtered_and_sorted(explorer: ResultsExplorer) -> None:
+    explorer.set(filter="name=evaluation AP>=0.5", sort="run", descending=False)
+    assert ids(explorer) == ["lost", "one", "two"]
+    explorer.table.asked = ["run", 1]
+    assert ids(explorer) == ["two", "one", "lost"] and explorer.seconds < 1
+    explorer.table.asked = ["AP", 2]
+    explorer.set(filter="", columns="lr nothing")
+    assert ids(explorer)[0] == "trained" and "&#x27;nothing&#x27;" in explorer.status.value
+    assert dict(explorer.table.rows)["trained"][-1] == "0.5000"
+    explorer.set(filter="bogus=1")
+    assert "no run has &#x27;bogus&#x27;" in explorer.status.value
+
+
+def test_a_training_is_followed_until_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ResultsExplorer, "every", 0.01)
+    record = training(tmp_path, "live")
+    explorer = results(tmp_path)
+    explorer.wait()
+    assert "step 4, not finished" in explorer.status.value
+    for step, finish in ((5, False), (6, True)):
+        before = explorer.training.loss.picture
+        record.log({"step": step, "loss": 0.1, "heatmap": 0.1})
+        if finish:
+            record.finish({"AP": 0.5})
+        until(lambda step=step: f"step {step}" in explorer.status.value)
+        until(lambda before=before: explorer.training.loss.picture != before)
+    until(lambda: "finished" in explorer.status.value and "not" not in explorer.status.value)
+    explorer.wait()
+    assert dict(explorer.table.rows)["live"][4] == "finished" and explorer._stop.is_set()
+    explorer.close()
+
+
+def until(is_so: Any) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_two_runs_are_compared_image_by_image(explorer: ResultsExplorer, found: Any) -> None:
+    explorer.table.picked = ["one", False, 1]
+    explorer.table.picked = ["two", True, 2]
+    explorer.wait()
+    assert explorer.values["view"] == "comparison" and explorer.table.second == "two"
+    _, dataset, poses = found
+    known = {name: evaluate_poses(dataset, each, COCO) for name, each in poses.items()}
+    kept = {name: [each.above(0.1) for each in some] for name, some in poses.items()}
+    expected = compare_detections(dataset, known, COCO, poses=kept)
+    one, two = expected.totals["better"]
+    assert f"A wins {one}, B {two}" in explorer.status.value and one and two
+    gains = explorer.computed().pairs["gain"]
+    assert gains.to_dict() == pytest.approx(expected.gain.to_dict(), abs=1e-5)
+    last = explorer.images.canvases[2].picture
+    explorer.set(number=5)
+    assert explorer.images.canvases[2].picture != last
+    assert explorer.images.canvases[0].title == f"truth, image {dataset.image_ids[gains.index[4]]}"
+    assert "Parameters that differ" in explorer.comparison.tables.value
+
+
+def test_the_worst_images_by_kind(explorer: ResultsExplorer, found: Any) -> None:
+    explorer.set(view="images", run="one")
+    explorer.wait()
+    assert explorer.worst.rows[0][1][1] == str(found[1].image_ids[1])  # moved by 8 px
+    seen = set()
+    for kind in KINDS:
+        explorer.set(errors=kind)
+        errors = explorer.computed().results[0].errors
+        assert len(explorer.worst.rows) == (errors[kind] > 0).sum()
+        assert explorer.error is None and "image" in explorer.status.value
+        seen.add(explorer.images.canvases[1].picture)
+    assert len(seen) > 3
+    explorer.worst.asked = ["oks", 1]
+    explorer.worst.picked = ["2", False, 2]
+    assert explorer.values["errors"] == "oks" and explorer.values["number"] == 2
+
+
+def test_an_image_opens_in_the_fitting_explorer(
+    explorer: ResultsExplorer, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+
+    class Opened:
+        code, box = "poselib.widgets.association()", explorer.status
+
+        def __init__(self, model: Any, image: Any) -> None:
+            opened.append((model, image))
+
+        def close(self) -> None:
+            opened.append("closed")
+
+    monkeypatch.setattr(poselib.widgets, "association", Opened, raising=False)
+    explorer.set(view="images", run="one")
+    explorer.wait()
+    explorer.images.buttons[0].click()
+    path = str(found[1].image_path(1))
+    assert opened == [("hae_tiny_synthetic", path)] and "opened below" in explorer.status.value
+    explorer.images.buttons[0].click()
+    assert opened[1] == "closed"
+    explorer.images.close()
+
+
+def test_what_is_missing_is_said(explorer: ResultsExplorer) -> None:
+    explorer.set(view="images", run="lost")
+    explorer.wait()
+    assert "absent: there is no such folder" in explorer.status.value and len(ids(explorer)) == 4
+    explorer.set(run="trained")
+    explorer.wait()
+    assert "has no results.json" in explorer.status.value
+    explorer.set(run="nothing")
+    explorer.wait()
+    assert "holds no run &#x27;nothing&#x27;" in explorer.status.value
+
+
+def test_published_numbers_are_beside(explorer: ResultsExplorer) -> None:
+    explorer.set(view="published", run="trained")
+    explorer.wait()
+    assert "HAE, Table III" in explorer.published.tables.value
+    assert ">75.0<" in explorer.published.tables.value
+    assert "not to be compared" in explorer.status.value
+
+
+def test_its_code_gives_it_again(explorer: ResultsExplorer, found: Any) -> None:
+    explorer.set(view="images", run="two", errors="jitter", number=2)
+    explorer.wait()
+    again = results(found[0], view="images", run="two", errors="jitter", number=2)
+    again.wait()
+    assert explorer.code == again.code
+    assert explorer.code.endswith("view='images', run='two', errors='jitter', number=2)")
+    assert again.images.canvases[1].picture == explorer.images.canvases[1].picture
+    again.close()
+
+
+@pytest.mark.parametrize("view", ["training", "comparison", "images", "published"])
+def test_each_view_is_a_figure(explorer: ResultsExplorer, view: str) -> None:
+    for run in ("one", "trained"):
+        explorer.set(view=view, run=run, against="two")
+        assert isinstance(explorer.figure(), Figure)
+
+
+def test_an_empty_folder_is_said(tmp_path: Path) -> None:
+    explorer = results(tmp_path / "absent")
+    explorer.wait()
+    assert "holds no run that can be read" in explorer.status.value
+    with pytest.raises(ValueError, match="has no setting 'sorted'"):
+        results(tmp_path, sorted="AP")
