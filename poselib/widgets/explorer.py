@@ -210,7 +210,8 @@ class Explorer(ABC):
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Write a sentence into the line below the pictures."""
         color = "var(--jp-error-color1, #c62828)" if wrong else "inherit"
-        self.status.value = f'<div role="status" style="color:{color}">{html.escape(text)}</div>'
+        style = f"color:{color};line-height:1.4;min-height:2.8em"  # what is below stays in place
+        self.status.value = f'<div role="status" style="{style}">{html.escape(text)}</div>'
 
     def close(self) -> None:
         """Drop what is kept and take the explorer off the page."""

@@ -25,8 +25,8 @@ class MatrixChart(Chart):
         side: inches.
     """
 
-    def __init__(self, skeleton: Skeleton, label: str, side: float = 3.6) -> None:
-        super().__init__(side, 0.8 * side)
+    def __init__(self, skeleton: Skeleton, label: str, side: float = 3.4) -> None:
+        super().__init__(side, 0.82 * side)
         self.skeleton, count = skeleton, len(skeleton)
         empty = np.zeros((count, count))
         self.redraw(lambda ax: add_bar(ax, draw_matrix(ax, empty, skeleton, 1.0), label))

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from poselib.analysis.masked_frames import MaskedJoints, relation_of
 from poselib.analysis.relations import as_array
 from poselib.api import Predictor, load
-from poselib.decoders.associative import AssociativeOptions
 from poselib.engine.person_stream import folded
 from poselib.plots.relations import show_masked_frame
 from poselib.plots.style import display_name
@@ -22,11 +21,11 @@ from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.clips import NAMES, ClipSource
 from poselib.widgets.explorer import Explorer, settings_of
 from poselib.widgets.matrices import MatrixChart
-from poselib.widgets.painting import Picture
+from poselib.widgets.models import check_fits
 from poselib.widgets.relations_frames import RUN, FrameRuns, View, mask_text
 from poselib.widgets.relations_pictures import frame_picture, maps_picture
 from poselib.widgets.relations_settings import RelationSettings, relation_controls, resolved
-from poselib.widgets.relations_texts import HEADINGS, heading, maps_title, sentences
+from poselib.widgets.relations_texts import HEADINGS, LEGEND, heading, maps_title, sentences
 from poselib.widgets.settings import set_control
 
 _WIDTH = 340  # px of a picture on the page
@@ -79,13 +78,17 @@ class RelationExplorer(Explorer):
             return None  # said by ``compute``
 
     def preview(self, values: Mapping[str, Any]) -> None:
-        """Show the mask at once; what is found under it follows."""
+        """Show the mask where it is dragged at once, and the pose of before until the next one."""
+        drawn = self._drawn
+        if drawn is None or any(drawn[1][n] != values[n] for n in (*NAMES, "frame")):
+            return
         try:
             image = self.runs.seen(values)
         except ValueError:
             return
         if image is not None:
-            self.pictures[1].show(Picture(image).pixels, image.shape[1:])
+            pixels, names = frame_picture(image, drawn[0].poses[1], self.skeleton)
+            self.pictures[1].show(pixels, image.shape[1:], names)
 
     def prepare(self, values: Mapping[str, Any]) -> None:
         """Compute the other frames, so that they are there when they are asked for."""
@@ -107,6 +110,7 @@ class RelationExplorer(Explorer):
                 image, joints = computed.crop.image, None
             pixels, names = frame_picture(image, poses, self.skeleton, truth, joints)
             canvas.show(pixels, image.shape[1:], names, heading(number, joints))
+        self._drawn = computed, dict(values)
         self._place_box(values["mask"])
         self._draw_matrices(values, computed, found[1])
         pixels, names = maps_picture(
@@ -144,6 +148,7 @@ class RelationExplorer(Explorer):
             self.pictures[number].observe(self._joint_clicked, "clicked")
         self.pictures[1].observe(self._mask_dragged, "box")
         self._placing = False
+        self._drawn: tuple[View, dict[str, Any]] | None = None
         bars = "of the largest, root scale", "weight, root scale"
         self.matrices = [MatrixChart(self.skeleton, bar) for bar in bars]
         for chart in self.matrices:
@@ -157,8 +162,9 @@ class RelationExplorer(Explorer):
         if self.relation is None:
             above, below = above[:2], [self.maps]
         bar = ipw.HBox([self.play, self.controls["frame"], remove])
-        wrapped = ipw.Layout(flex_flow="row wrap")
-        return [bar, ipw.HBox(above, layout=wrapped), ipw.HBox(below, layout=wrapped)]
+        wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="4px 10px")
+        rows = [ipw.HBox(above, layout=wrapped), ipw.HBox(below, layout=wrapped)]
+        return [bar, rows[0], ipw.HTML(LEGEND), rows[1]]
 
     def _resolve(self, settings: dict[str, Any]) -> dict[str, Any]:
         assert self.system.crop is not None
@@ -254,12 +260,7 @@ def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationE
             "a time, such as the checkpoint of a training of system 'rpstn' or 'jre'"
         )
     predictor = model if isinstance(model, Predictor) else load(model)
-    if predictor.system.crop is None:
-        tags = isinstance(predictor.system.decode_options, AssociativeOptions)
-        raise ValueError(
-            f"system {predictor.system.name!r} sees whole images: "
-            f"poselib.widgets.{'association' if tags else 'regression'} shows it, not relations"
-        )
+    check_fits(predictor.system, "relations")
     given = [repr(str(model)) if isinstance(model, str | Path) else "model"]
     if clip is not None:
         given.append(repr(str(clip)) if isinstance(clip, str | Path) else "clip")

@@ -17,7 +17,7 @@ from poselib.widgets.clips import ClipSettings
 from poselib.widgets.relations_frames import HERE, RUN, mask_text
 
 _JOINTS = ("left_wrist", "left_elbow")  # chosen at first, where known
-_AT_FIRST = (0.42, 0.38, 0.64, 0.6)  # of the crop: a mask, so that something is to be recovered
+_AT_FIRST = (0.41, 0.2, 0.59, 0.38)  # of the crop: a mask, so that something is to be recovered
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class RelationSettings(ClipSettings):
         truth: show annotated joints.
     """
 
-    frame: int = 4
+    frame: int = 8
     mask: str | tuple[float, float, float, float] | None = None
     masked: str = HERE
-    run: tuple[int, int] = (4, 8)
+    run: tuple[int, int] = (6, 9)
     joint: str = ""
     other: str = ""
     temperature: float = 0.0
