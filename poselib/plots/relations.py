@@ -261,7 +261,7 @@ def draw_matrix(
     return mesh
 
 
-def add_bar(ax: Axes, mesh: Any, label: str) -> None:
+def add_bar(ax: Axes, mesh: Any, label: str = "") -> None:
     """Add the bar of a matrix's colors, with ticks at equal steps of its scale."""
     bar = style.bar_beside(ax, mesh, label)
     ticks = np.linspace(0, 1, 5) ** (1 / GAMMA) * mesh.norm.vmax

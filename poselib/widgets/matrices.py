@@ -21,15 +21,15 @@ class MatrixChart(Chart):
 
     Args:
         skeleton: names the keypoints.
-        label: of the bar of colors.
         side: inches.
     """
 
-    def __init__(self, skeleton: Skeleton, label: str, side: float = 3.4) -> None:
-        super().__init__(side, 0.82 * side)
+    def __init__(self, skeleton: Skeleton, side: float = 3.4) -> None:
+        super().__init__(side, 0.87 * side)
         self.skeleton, count = skeleton, len(skeleton)
         empty = np.zeros((count, count))
-        self.redraw(lambda ax: add_bar(ax, draw_matrix(ax, empty, skeleton, 1.0), label))
+        for _ in range(2):  # room for names is found in steps
+            self.redraw(lambda ax: add_bar(ax, draw_matrix(ax, empty, skeleton, 1.0)), layout=True)
         pixels = np.asarray(self._agg.buffer_rgba())[..., :3].copy()
         self._background: NDArray[np.uint8] = pixels
         (left, top), (right, bottom) = self._px([(0, 0), (count, count)])
@@ -62,7 +62,7 @@ class MatrixChart(Chart):
         ends = (columns[0], rows[row]), (columns[-1], rows[row + 1])
         cv2.rectangle(pixels, *_corners(*ends), _CHOSEN, 1)
         ends = (columns[column], rows[row]), (columns[column + 1], rows[row + 1])
-        cv2.rectangle(pixels, *_corners(*ends), _CHOSEN, 3)
+        cv2.rectangle(pixels, *_corners(*ends), _CHOSEN, 2)
         for joint in np.atleast_1d(np.asarray(marked, int)).tolist():
             pixels[rows[joint] : rows[joint + 1] - 1, columns[-1] + 1 : columns[-1] + 4] = _MARK
             pixels[rows[0] - 4 : rows[0] - 1, columns[joint] : columns[joint + 1] - 1] = _MARK

@@ -149,8 +149,7 @@ class RelationExplorer(Explorer):
         self.pictures[1].observe(self._mask_dragged, "box")
         self._placing = False
         self._drawn: tuple[View, dict[str, Any]] | None = None
-        bars = "of the largest, root scale", "weight, root scale"
-        self.matrices = [MatrixChart(self.skeleton, bar) for bar in bars]
+        self.matrices = [MatrixChart(self.skeleton) for _ in range(2)]
         for chart in self.matrices:
             chart.observe(self._cell_clicked, "clicked")
         self.maps = ImageCanvas(width=_WIDTH)
