@@ -28,7 +28,8 @@ SETTINGS = {  # of JupyterLab; cells out of sight are kept on the page
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 FOLDERS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR", "LAB_WORKSPACES_DIR", "LAB_SETTINGS_DIR")
-PATIENCE = 60_000  # ms, on a busy machine
+PATIENCE = 90_000  # ms, for what starts on a busy machine
+ANSWER = 20_000  # ms, for what is on the page to answer
 OUTLINED = "getComputedStyle(document.activeElement).outlineStyle !== 'none'"
 CONTRASTS = (ROOT / "tests" / "widgets" / "contrasts.js").read_text(encoding="utf-8")
 
@@ -129,7 +130,7 @@ class Explored:
     def __init__(self, lab: Lab, cell: Any) -> None:
         self.lab, self.page, self.cell = lab, lab.page, cell
         self.cell.locator("div[role=status]").wait_for()
-        self.settle()
+        self.settle(PATIENCE)
 
     @property
     def status(self) -> str:
@@ -147,11 +148,12 @@ class Explored:
         """The pictures that can be seen."""
         return self.cell.locator(".poselib-canvas canvas:visible")
 
-    def settle(self) -> None:
+    def settle(self, patience: int = ANSWER) -> None:
         """Wait until nothing is computed and something is shown."""
         self._until(
             "cell => { const said = cell.querySelector('[role=status]')?.textContent;"
-            "return said && said !== 'computing ...' && cell.querySelector('canvas[data-shown]') }"
+            "return said && said !== 'computing ...' && cell.querySelector('canvas[data-shown]') }",
+            patience=patience,
         )
 
     @contextmanager
@@ -178,12 +180,22 @@ class Explored:
         return rows.filter(has=label.get_by_text(name, exact=True)).first
 
     def slide(self, name: str, key: str = "ArrowRight") -> None:
-        """Press a key on the handle of a slider."""
-        self.control(name).locator(".noUi-handle").press(key)
+        """Press a key on the (first) handle of a slider."""
+        self.control(name).locator(".noUi-handle").first.press(key)
 
     def choose(self, name: str, option: str) -> None:
         """Choose an option of a dropdown."""
         self.control(name).locator("select").select_option(option)
+
+    def select(self, name: str, *options: str) -> None:
+        """Choose some options of a list."""
+        self.control(name).locator("select").select_option(label=list(options))
+
+    def count(self, name: str, value: int) -> None:
+        """Write a number into a field and press Enter."""
+        field = self.control(name).locator("input[type=number]")
+        field.fill(str(value))
+        field.press("Enter")
 
     def tick(self, name: str) -> None:
         """Click a checkbox."""
@@ -260,17 +272,17 @@ class Explored:
         outputs = ", ".join(f"[data-mime-type='application/vnd.jupyter.{kind}']" for kind in kinds)
         return int(self.cell.locator(outputs).count())
 
-    def _until(self, predicate: str, value: Any = None) -> None:
+    def _until(self, predicate: str, value: Any = None, patience: int = ANSWER) -> None:
         script = f"([cell, value]) => ({predicate})(cell, value)"
-        self.page.wait_for_function(script, arg=[self.cell.element_handle(), value])
+        self.page.wait_for_function(script, arg=[self.cell.element_handle(), value], timeout=patience)
 
 
 @contextmanager
 def open_lab(folder: Path, cells: Sequence[str], environment: Mapping[str, str]) -> Iterator[Lab]:
-    """Write a notebook into an empty folder and show it; server, kernel and page end with it."""
+    """Write a notebook into ``folder / "files"`` and show it; all that is started ends with it."""
     from playwright.sync_api import sync_playwright
 
-    (folder / "files").mkdir()
+    (folder / "files").mkdir(exist_ok=True)
     notebook = write_notebook(folder / "files" / "tried.ipynb", *map(cell, cells))
     for name, values in SETTINGS.items():
         path = folder / "lab_settings_dir" / "@jupyterlab" / f"{name}.jupyterlab-settings"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,6 +12,8 @@ pytest.importorskip("anywidget")
 pytest.importorskip("jupyterlab")
 pytest.importorskip("playwright.sync_api")
 
+from playwright.sync_api import TimeoutError
+
 from tests.widgets.lab import Explored, Lab, find_chromium, open_lab
 
 pytestmark = [
@@ -18,16 +21,42 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium"),
 ]
 
+# Of each explorer the line that opens it, and what changes its pictures: what is done on the page.
+EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
+    "dataset": (
+        "poselib.widgets.dataset('synthetic', count=14)",
+        [
+            ("tick", "boxes"),
+            ("choose", "sort", "most people"),
+            ("slide", "people", "End"),
+            ("select", "with all of", "left ear", "right ear"),
+            ("click", 0, 0.5, 0.4),
+            ("press", "Augment anew"),
+            ("choose", "targets of", "dekr"),
+            ("choose", "target", "offsets"),
+            ("count", "epoch", 3),
+        ],
+    ),
+}
 CELLS = {
-    "toy": "from tests.widgets.toy_explorer import Toy\nToy()",
+    "toy": "import poselib\nfrom tests.widgets.toy_explorer import Toy\nToy()",
+    **{name: code for name, (code, _) in EXPLORERS.items()},
 }
 NAMES = list(CELLS)
+
+each_explorer = pytest.mark.parametrize("name", EXPLORERS)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with open_lab(tmp_path_factory.mktemp("lab"), list(CELLS.values()), {}) as lab:
+    folder = tmp_path_factory.mktemp("lab")
+    with open_lab(folder, list(CELLS.values()), {}) as lab:
         yield lab
+
+
+@pytest.fixture(scope="module")
+def opened(lab: Lab, toy: Explored) -> dict[str, Explored]:
+    return {name: lab.run(NAMES.index(name)) for name in EXPLORERS}
 
 
 @pytest.fixture(scope="module")
@@ -104,20 +133,46 @@ def test_code_is_copied_and_the_figure_saved(toy: Explored) -> None:
     assert (toy.lab.folder / "figures" / "toy.json").is_file()
 
 
-def test_programs_that_execute_files_get_a_figure(toy: Explored) -> None:
-    assert "image/png" in toy.lab.run_unseen("Toy()")
+@each_explorer
+def test_controls_of_explorers_change_pictures(opened: dict[str, Explored], name: str) -> None:
+    explorer = opened[name]
+    explorer.unfold()
+    done = "nothing"
+    try:
+        for action, *arguments in EXPLORERS[name][1]:
+            with explorer.changing():
+                getattr(explorer, action)(*arguments)
+            done = f"{action} {arguments}"
+    except TimeoutError as error:
+        raise AssertionError(f"no picture changes after {done}; {explorer.status}") from error
+
+
+@each_explorer
+def test_explorers_are_used_by_keyboard(opened: dict[str, Explored], name: str) -> None:
+    opened[name].tab_to_canvas()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_programs_that_execute_files_get_a_figure(
+    lab: Lab, opened: dict[str, Explored], name: str
+) -> None:
+    assert "image/png" in lab.run_unseen(CELLS[name])
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_texts_are_legible(lab: Lab, toy: Explored, theme: str) -> None:
+def test_texts_are_legible(
+    lab: Lab, toy: Explored, opened: dict[str, Explored], theme: str
+) -> None:
     lab.set_theme(theme)
-    faint = [each for each in toy.contrasts() if each[0] < 4.5 or each[1] < 11]
-    assert not faint and len(toy.contrasts()) > 10
-    assert not toy.cut_labels()
+    for explorer in (toy, *opened.values()):
+        texts = explorer.contrasts()
+        faint = [each for each in texts if each[0] < 4.5 or each[1] < 11]
+        assert not faint and len(texts) > 10
+        assert not explorer.cut_labels()
 
 
-def test_nothing_goes_wrong_unseen(lab: Lab, toy: Explored) -> None:
-    assert toy.tracebacks() == 0
+def test_nothing_goes_wrong_unseen(lab: Lab, toy: Explored, opened: dict[str, Explored]) -> None:
+    assert not any(explorer.tracebacks() for explorer in (toy, *opened.values()))
     assert not lab.complaints
     assert lab.hosts == {"127.0.0.1"}
     assert "Traceback" not in lab.log.read_text()
