@@ -269,8 +269,8 @@ class AssociationExplorer(Explorer):
 
     def _pictures(self, step: Any, side: Any) -> ipw.Widget:
         self._play = ipw.Play(min=0, max=END, interval=900, repeat=True)
-        self._link = ipw.jslink((self._play, "value"), (step, "value"))
+        self._link = ipw.jslink((step, "value"), (self._play, "value"))
         walk = ipw.HBox([self._play, step, side])
         wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 14px")
         shown = ipw.HBox([*self.canvases.values(), self.matrix, self.strips], layout=wrapped)
-        return ipw.VBox([walk, shown, ipw.HTML(f"<small>{LEGEND}</small>")])
+        return ipw.VBox([walk, shown, ipw.HTML(LEGEND)])

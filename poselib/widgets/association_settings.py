@@ -18,7 +18,8 @@ from poselib.widgets.images import NAMES, ImageSettings
 END = 9999  # the last step, until it is known how many there are
 _SCALES = ("1", "1, 0.5", "1, 0.5, 2")
 _USUAL = ("order", "detection_threshold", "tag_threshold", "refine")
-LEGEND = " &emsp; ".join(
+_PAPER = "background:#fff;color:#212126;padding:0 8px;border-radius:3px;font-size:12px"
+_MARKS = " &emsp; ".join(
     f'<span style="color:{color};font-weight:bold">{sign}</span> {text}'
     for color, sign, text in (
         ("#cc1a1f", "&#9711;", "went to the wrong person"),
@@ -27,6 +28,7 @@ LEGEND = " &emsp; ".join(
         ("inherit", "&#8729;", "a peak that waits"),
     )
 )
+LEGEND = f'<div style="{_PAPER}">{_MARKS}</div>'  # on white, as the pictures are in any theme
 
 
 @dataclass(frozen=True)

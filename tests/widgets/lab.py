@@ -274,7 +274,9 @@ class Explored:
 
     def _until(self, predicate: str, value: Any = None, patience: int = ANSWER) -> None:
         script = f"([cell, value]) => ({predicate})(cell, value)"
-        self.page.wait_for_function(script, arg=[self.cell.element_handle(), value], timeout=patience)
+        self.page.wait_for_function(
+            script, arg=[self.cell.element_handle(), value], timeout=patience
+        )
 
 
 @contextmanager
