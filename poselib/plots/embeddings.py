@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from poselib.plots import style
@@ -97,7 +98,24 @@ def show_embeddings(
     return figure
 
 
-def draw_tag_strips(
+def frame_tag_strips(ax: Axes, low: float, high: float) -> None:
+    """Set the tag axis and the labels for ``add_tag_strips``."""
+    ax.set(ylim=(low, high), xticks=[], ylabel="tag value")
+    ax.set_xlabel("person", labelpad=12)
+    ax.grid(False, axis="x")
+
+
+def strip_limits(tags: ArrayLike) -> tuple[float, float]:
+    """Return round numbers below and above all tags; NaN does not count."""
+    values = np.asarray(tags, np.float64)
+    values = values[np.isfinite(values)]
+    low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
+    margin = max(0.03 * (high - low), 1e-3)
+    ticks = MaxNLocator(6).tick_values(low - margin, high + margin)
+    return float(ticks[0]), float(ticks[-1])
+
+
+def add_tag_strips(
     ax: Axes,
     tags: ArrayLike,
     colors: Sequence[Color],
@@ -108,6 +126,8 @@ def draw_tag_strips(
     threshold: float = 0.0,
 ) -> list[tuple[float, float, int, int]]:
     """Draw the tags of people as strips of dots, one column a person, with outliers ringed.
+
+    Limits and ticks of the tag axis stay as ``frame_tag_strips`` set them.
 
     Args:
         tags: (N, K) the first embedding of each keypoint; NaN where it is missing.
@@ -144,10 +164,10 @@ def draw_tag_strips(
         ax.scatter(x, y, 30, faces, edgecolors=INK, linewidths=0.5, zorder=5, gid="keypoints")
     if outliers:
         ax.plot(*np.array(outliers).T, **_RING, zorder=6, gid="outliers")
-    ax.set_xticks(range(len(values)), labels)
-    ax.set(xlim=(-0.5, max(len(values), 1) - 0.5), ylabel="tag value")
-    ax.grid(False, axis="x")
-    ax.tick_params(axis="x", length=0)
+    below: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "fontsize": style.SMALL}
+    for n, label in enumerate(labels):
+        ax.text(n, -0.02, label, ha="center", va="top", **below)
+    ax.set_xlim(-0.5, max(len(values), 1) - 0.5)
     return dots
 
 

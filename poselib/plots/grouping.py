@@ -96,16 +96,27 @@ def show_distances(steps: Sequence[GroupingStep], skeleton: Skeleton, *, title: 
     figure = style.new_figure(0.24 * len(skeleton) + 1.6, style.WIDTH, title)
     ax = figure.subplots()
     table = np.array([step.distances for step in steps])
-    mesh = draw_distances(ax, table, [step.keypoint for step in steps], skeleton)
+    mesh = add_distances(ax, table, [step.keypoint for step in steps])
+    frame_distances(ax, len(steps), skeleton)
     ax.set_xlabel("step; framed: the keypoint type grouped in it")
     label = "smallest distance to a reference embedding"
     style.bar_beside(ax, mesh, label, extend="max")
     return figure
 
 
-def draw_distances(
-    ax: Axes, distances: ArrayLike, chosen: Sequence[int], skeleton: Skeleton
-) -> ScalarMappable:
+def frame_distances(ax: Axes, columns: int, skeleton: Skeleton) -> None:
+    """Name the keypoint types of ``add_distances``, one a row, and its steps, one a column."""
+    names = [style.display_name(name) for name in skeleton.keypoints]
+    ax.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=style.SMALL)
+    every = max(1, -(-columns // 20))
+    ax.set_xticks(np.arange(0, columns, every) + 0.5, np.arange(1, columns + 1, every))
+    ax.set(xlim=(0, max(columns, 1)), ylim=(len(names), 0), xlabel="step")
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.grid(False)
+
+
+def add_distances(ax: Axes, distances: ArrayLike, chosen: Sequence[int]) -> ScalarMappable:
     """Draw distances of keypoint types, by row, in S steps, by column, and frame those chosen.
 
     Args:
@@ -119,18 +130,9 @@ def draw_distances(
     known = table.compressed()
     top = max(float(np.quantile(known, 0.98)), 1e-6) if known.size else 1.0
     mesh = ax.pcolormesh(table, vmin=0, vmax=top, cmap="viridis_r")
-    rows, columns = table.shape
     frame: dict[str, Any] = {"fill": False, "ec": ALERT, "lw": 1.8, "gid": "chosen"}
     for column, keypoint in enumerate(chosen):
-        ax.add_patch(Rectangle((column, keypoint), 1, 1, **frame)).set_clip_on(False)
-    names = [style.display_name(name) for name in skeleton.keypoints]
-    ax.set_yticks(np.arange(rows) + 0.5, names, fontsize=style.SMALL)
-    every = max(1, -(-columns // 20))
-    ax.set_xticks(np.arange(0, columns, every) + 0.5, np.arange(1, columns + 1, every))
-    ax.set(xlim=(0, columns), ylim=(rows, 0))
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    ax.grid(False)
+        ax.add_artist(Rectangle((column, keypoint), 1, 1, **frame)).set_clip_on(False)
     return mesh
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from poselib.analysis.inspect_image import decode_options, inspect_image
 from poselib.plots import style
+from poselib.plots.embeddings import frame_tag_strips
 from poselib.widgets.association_image import SeenImage
 from poselib.widgets.association_settings import (
     END,
@@ -22,7 +23,8 @@ from poselib.widgets.association_settings import (
     keypoint_options,
     view_controls,
 )
-from poselib.widgets.association_views import ALL, WalkView, views_of
+from poselib.widgets.association_sides import ALL, views_of
+from poselib.widgets.association_views import WalkView
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.charts import Chart
 from poselib.widgets.decoding import (
@@ -159,12 +161,13 @@ class AssociationExplorer(Explorer):
         side = values["side"] if values["compare"] else "first"
         self.views, differences = views_of(values, computed)
         for name in names:
-            view = self.views[name]
-            title = f"{name} decoding: {values[(SECOND if name == 'second' else '') + 'order']}, "
-            title += view.at if values["compare"] else ""
-            title = title if values["compare"] else f"people {view.at}"
-            size = computed.sample.size
-            self.canvases[name].show(view.picture().pixels, size, view.names(), title)
+            view, order = self.views[name], "order" if name == "first" else SECOND + "order"
+            whose = f"{name} decoding: {values[order]}, " if values["compare"] else "people "
+            if self._drawn.get(name) != (key := view.picture_key):
+                pixels, size = view.picture().pixels, computed.sample.size
+                self.canvases[name].show(pixels, size, view.names(), f"{whose}{view.at}")
+                self._drawn[name] = key
+            self.canvases[name].title = f"{whose}{view.at}"
         self._draw_charts(self.views[side])
         text = self.views[side].explain()
         return f"{text} With the second decoding {differences}." if differences else text
@@ -182,6 +185,8 @@ class AssociationExplorer(Explorer):
             title = f"{name} decoding, {view.at}" if compared else f"people {view.at}"
             style.show_image(axes[name], view.picture().pixels.transpose(2, 0, 1), title)
         self.views[side].draw_matrix(axes["matrix"])
+        self.views[side].frame_matrix(axes["matrix"])
+        frame_tag_strips(axes["strips"], *self.views[side].tag_limits)
         self.views[side].draw_strips(axes["strips"])
         axes["matrix"].set_title(self.matrix.title)
         axes["strips"].set_title(self.strips.title)
@@ -216,15 +221,21 @@ class AssociationExplorer(Explorer):
 
     def _draw_charts(self, view: WalkView) -> None:
         """Draw the charts whose contents have changed."""
-        place = view.count, view.keypoint
+        place, keypoints = (view.count, view.keypoint), view.seen.system.skeleton.keypoints
         matrix = id(view.walk), *place
         if self._drawn.get("matrix") != matrix:
-            new = self._drawn.get("skeleton") != view.seen.system.skeleton.keypoints
-            self.matrix.redraw(view.draw_matrix, view.matrix_names(), layout=new)
-            self._drawn |= {"matrix": matrix, "skeleton": view.seen.system.skeleton.keypoints}
+            key = keypoints, len(view.walk.steps)
+            names = view.matrix_names()
+            self.matrix.redraw_within(key, view.frame_matrix, view.draw_matrix, names)
+            self._drawn["matrix"] = matrix
         strips = id(view.walk), *place, view.person, view.min_score, view.numbers.tobytes()
         if self._drawn.get("strips") != strips:
-            self.strips.redraw(lambda ax: setattr(self, "_dots", view.draw_strips(ax)))
+            limits = view.tag_limits
+            self.strips.redraw_within(
+                limits,
+                lambda ax: frame_tag_strips(ax, *limits),
+                lambda ax: setattr(self, "_dots", view.draw_strips(ax)),
+            )
             self._drawn["strips"] = strips
 
     def _clicked(self, name: str) -> None:

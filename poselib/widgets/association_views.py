@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,21 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from poselib.analysis.association_reasons import ASSOCIATION_ERRORS, explain_keypoint
-from poselib.analysis.association_walk import AssociationWalk, compare_poses
+from poselib.analysis.association_walk import AssociationWalk
 from poselib.metrics.association_errors import KeypointErrors, PredictionError
-from poselib.plots.embeddings import draw_tag_strips
-from poselib.plots.grouping import draw_distances
+from poselib.plots.embeddings import add_tag_strips, strip_limits
+from poselib.plots.grouping import add_distances, frame_distances
 from poselib.plots.heatmaps import HEATMAP_COLORS, TAG_COLORS, tags_on_people
 from poselib.plots.style import ALERT, GRAY, INK, WHITE, Color, display_name, person_colors
 from poselib.typing import BoolArray, IntArray
 from poselib.widgets.association_image import SeenImage
-from poselib.widgets.decoding import SECOND
 from poselib.widgets.painting import Picture
 from poselib.wording import counted
 
 IMAGE, HEATMAP, TAGS = "image", "heatmap", "tags"
 MAPS = (IMAGE, HEATMAP, TAGS)
-ALL = "all"  # instead of a keypoint
 DIFFERENT: Color = (0.45, 0.0, 0.85)  # no person's color
 _COLORS = person_colors(24)
 _REACH = 12.0  # px of the picture within which a click means a keypoint
@@ -97,6 +95,13 @@ class WalkView:
         """Return the color of a person."""
         return _COLORS[int(self.numbers[person]) % len(_COLORS)]
 
+    @property
+    def picture_key(self) -> Hashable:
+        """What ``picture`` depends on."""
+        shown = self.count, self.person, self.keypoint, self.map_shown, self.min_score
+        marks = self.numbers.tobytes(), self.differs.tobytes()
+        return id(self.seen), id(self.walk), *shown, self.skeletons, *marks
+
     def picture(self) -> Picture:
         """Paint the image with the map and the people so far."""
         picture = Picture(self.seen.sample.image, pale=self.map_shown != IMAGE)
@@ -115,6 +120,7 @@ class WalkView:
         picture.add_rings(points[shown & self.wrong], ALERT, 9.5, 2)
         if self.chosen:
             picture.add_rings(points[self.person, self.keypoint][None], INK, 15.0, 3)
+        self._add_numbers(picture)
         return picture
 
     def names(self) -> list[tuple[float, float, str]]:
@@ -143,18 +149,22 @@ class WalkView:
         person, keypoint = np.unravel_index(apart.argmin(), apart.shape)
         return int(person), int(keypoint)
 
+    def frame_matrix(self, ax: Axes) -> None:
+        """Name the rows and columns of ``draw_matrix``."""
+        frame_distances(ax, len(self.walk.steps), self.seen.system.skeleton)
+
     def draw_matrix(self, ax: Axes) -> None:
         """Draw the distances of keypoint types to people in each step (HAE, Eq. 18)."""
-        steps = self.walk.steps
-        chosen = [step.keypoint for step in steps]
-        draw_distances(ax, self.walk.distances, chosen, self.seen.system.skeleton)
+        steps, height = self.walk.steps, len(self.seen.system.skeleton)
+        if not steps:
+            return
+        add_distances(ax, self.walk.distances, [step.keypoint for step in steps])
+        spec: dict[str, Any] = {"fill": False, "ec": INK, "lw": 1.6}
         if 0 < self.count <= len(steps) and self.count < self.walk.length:
-            height = len(self.seen.system.skeleton)
-            spec: dict[str, Any] = {"fill": False, "ec": INK, "lw": 1.6}
-            ax.add_patch(Rectangle((self.count - 1, 0), 1, height, **spec)).set_clip_on(False)
+            ax.add_artist(Rectangle((self.count - 1, 0), 1, height, **spec)).set_clip_on(False)
         if self.keypoint >= 0:
-            ax.get_yticklabels()[self.keypoint].set_fontweight("bold")
-        ax.set_xlabel("step")
+            row = Rectangle((0, self.keypoint), len(steps), 1, **spec)
+            ax.add_artist(row).set_clip_on(False)
 
     def matrix_names(self) -> list[tuple[float, float, str]]:
         """Return what the cells of ``draw_matrix`` say, at their centers."""
@@ -171,6 +181,11 @@ class WalkView:
         (people,) = np.nonzero(found)
         return people[np.argsort(self.numbers[people], kind="stable")]
 
+    @property
+    def tag_limits(self) -> tuple[float, float]:
+        """The ends of the tag axis, for all steps of the walk."""
+        return strip_limits(self.walk.tags[self.walk.poses.scores > self.min_score, 0])
+
     def draw_strips(self, ax: Axes) -> list[tuple[float, float, int, int]]:
         """Draw the tags of the people so far, and return (x, y, person, type) of each dot."""
         people = self.columns
@@ -178,7 +193,7 @@ class WalkView:
         done = min(self.count, len(self.walk.steps))
         references = self.walk.references[done - 1, people, 0] if done else None
         single = self.walk.tags.shape[2] == 1
-        dots = draw_tag_strips(
+        dots = add_tag_strips(
             ax,
             tags,
             [self.color(n) for n in people],
@@ -187,7 +202,6 @@ class WalkView:
             references=references,
             threshold=self.walk.options.grouping.tag_threshold if single else 0.0,
         )
-        ax.set_xlabel("person")
         found = [(x, y, int(people[n]), k) for x, y, n, k in dots]
         for x, y, n, k in found:
             if (n, k) == (self.person, self.keypoint):
@@ -239,6 +253,17 @@ class WalkView:
             fills[columns[int(n)], int(k)] = self.color(int(right[0])) if len(right) else GRAY
         return fills
 
+    def _add_numbers(self, picture: Picture) -> None:
+        """Write the number of each person above its highest keypoint."""
+        people = [n for n in self.columns.tolist() if self.shown[n].any()]
+        points = self.walk.poses.keypoints
+        tops = [min(points[n, self.shown[n]].tolist(), key=lambda point: point[1]) for n in people]
+        if people and self.skeletons:
+            lift = 9.0 / picture.unit
+            places = np.array(tops) - (0.0, lift)
+            texts = [str(self.numbers[n] + 1) for n in people]
+            picture.add_texts(places, texts, [self.color(n) for n in people])
+
     def _add_map(self, picture: Picture) -> None:
         heatmaps, tags, k = self.seen.heatmaps, self.seen.tags, self.keypoint
         over = self.seen.over_image
@@ -252,36 +277,3 @@ class WalkView:
                 values, opacity = tags[k], np.full(values.shape, 0.8)
             spec: dict[str, Any] = {"colors": TAG_COLORS, "opacity": over(opacity)}
             picture.add_map(over(values), self.seen.limits, **spec)
-
-
-def views_of(values: Mapping[str, Any], seen: SeenImage) -> tuple[dict[str, WalkView], str]:
-    """Return what is drawn of each decoding, by its name, and in words how they differ."""
-    first = seen.walk(values)
-    walks, numbers = {"first": first}, {"first": np.arange(len(first.poses))}
-    differs, text = {"first": np.zeros(first.step_of.shape, dtype=bool)}, ""
-    if values["compare"]:
-        walks["second"] = second = seen.walk(values, SECOND)
-        reach = 1.5 * seen.outputs.image_size[1] / seen.outputs.resolution[1]
-        drawn = seen.drawn(first), seen.drawn(second)
-        found = compare_poses(*drawn, reach, values["min_score"])
-        numbers["second"], text = found.numbers, str(found)
-        for name, moved, alone in zip(walks, found.moved, found.alone, strict=True):
-            differs[name] = moved | alone
-    keypoints, views = (ALL, *seen.system.skeleton.keypoints), {}
-    side = values["side"] if values["compare"] else "first"
-    for name, walk in walks.items():
-        (person,) = np.nonzero(numbers[name] == values["person"] - 1)
-        views[name] = WalkView(
-            seen=seen,
-            walk=walk,
-            count=min(values["step"], walk.length),
-            numbers=numbers[name],
-            errors=seen.errors(walk, values["min_score"]),
-            differs=differs[name],
-            person=int(person[0]) if len(person) and name == side else -1,
-            keypoint=keypoints.index(values["keypoint"]) - 1,
-            map_shown=values["map_shown"],
-            min_score=values["min_score"],
-            skeletons=values["poses"],
-        )
-    return views, text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -30,6 +32,7 @@ class Chart(ImageCanvas):
         self._agg = FigureCanvasAgg(self._figure)
         self.axes: Axes = self._figure.add_subplot()
         self._laid_out = False
+        self._frame: tuple[Hashable, Any, set[Artist]] | None = None
 
     @style.theme
     def redraw(
@@ -49,12 +52,49 @@ class Chart(ImageCanvas):
                 all the rest.
             keep: leave what is in the axes to ``draw``: new ticks take longer than all the rest.
         """
+        self._frame = None
+        self._draw_all(draw, layout, keep)
+        self._show(names)
+
+    @style.theme
+    def redraw_within(
+        self,
+        key: Hashable,
+        frame: Callable[[Axes], None],
+        draw: Callable[[Axes], None],
+        names: Sequence[tuple[float, float, str]] = (),
+    ) -> None:
+        """Draw into a frame that stays as it is for a key: most of the time goes into its labels.
+
+        Args:
+            frame: sets limits, ticks and labels.
+            draw: adds the rest, and leaves these alone.
+            names: as in ``redraw``.
+        """
+        if self._frame is None or self._frame[0] != key:
+            self._draw_all(frame, True)
+            self.axes.autoscale(False)
+            background = self._agg.copy_from_bbox(self._figure.bbox)
+            self._frame = key, background, set(self.axes.get_children())
+        _, background, kept = self._frame
+        for artist in set(self.axes.get_children()) - kept:
+            artist.remove()
+        draw(self.axes)
+        self._agg.restore_region(background)
+        added = [artist for artist in self.axes.get_children() if artist not in kept]
+        for artist in sorted(added, key=Artist.get_zorder):
+            self.axes.draw_artist(artist)
+        self._show(names)
+
+    def _draw_all(self, draw: Callable[[Axes], None], layout: bool, keep: bool = False) -> None:
         if not keep:
             self.axes.clear()
         draw(self.axes)
         self._figure.set_layout_engine("constrained" if layout or not self._laid_out else "none")
         self._laid_out = True
         self._agg.draw()
+
+    def _show(self, names: Sequence[tuple[float, float, str]]) -> None:
         places = self._px([(x, y) for x, y, _ in names])
         labels = [(x, y, text) for (x, y), (_, _, text) in zip(places, names, strict=True)]
         self.show(np.asarray(self._agg.buffer_rgba())[..., :3], labels=labels)

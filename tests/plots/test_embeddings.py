@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from poselib.losses.hard_keypoints import iqr_outlier_weights
-from poselib.plots.embeddings import draw_tag_strips, quartiles, show_embeddings
+from poselib.plots.embeddings import add_tag_strips, quartiles, show_embeddings
 from poselib.plots.style import BLUE, GREEN, ORANGE
 from poselib.skeletons import COCO, CROWDPOSE
 
@@ -112,7 +112,7 @@ def test_strips_have_the_same_outliers_and_name_their_dots(people):
     ax, wrist = Figure().subplots(), COCO.index("right_wrist")
     means = np.nanmean(shown, axis=1)
     fills, colors = {(1, wrist): GREEN}, [ORANGE, BLUE, GREEN]
-    dots = draw_tag_strips(
+    dots = add_tag_strips(
         ax, shown, colors, ["1", "2", "3"], fills=fills, references=means, threshold=0.5
     )
     assert len(dots) == present.sum()
@@ -123,4 +123,4 @@ def test_strips_have_the_same_outliers_and_name_their_dots(people):
     faces = ax.collections[0].get_facecolors()[:, :3]
     (index,) = [i for i, dot in enumerate(dots) if dot[2:] == (1, wrist)]
     np.testing.assert_allclose(faces[index], GREEN)
-    assert draw_tag_strips(Figure().subplots(), np.zeros((0, 17)), [], []) == []
+    assert add_tag_strips(Figure().subplots(), np.zeros((0, 17)), [], []) == []
