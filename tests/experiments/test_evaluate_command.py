@@ -22,7 +22,8 @@ from poselib.experiments import evaluation_record
 from poselib.experiments.comparison import TableResult
 from poselib.experiments.evaluation_record import with_evaluations
 from poselib.experiments.own_dataset import SPLIT
-from poselib.experiments.runs import start_run
+from poselib.experiments.run_results import open_results
+from poselib.experiments.runs import load_run, start_run
 from poselib.papers.catalog import get_paper
 from poselib.skeletons import COCO, MPII
 from poselib.systems import build
@@ -67,6 +68,8 @@ def test_the_numbers_are_those_of_the_library(
     assert parts.sum() + 1e-3 >= 1 and errors.to_numpy().max() <= 1
     results = json.loads((out / "results.json").read_text())
     assert len(results) == sum(map(len, expected.poses)) and (out / "validation.png").is_file()
+    opened = open_results(load_run(out)).comparison
+    np.testing.assert_allclose(opened.best_oks()[0], expected.comparison.best_oks()[0], atol=1e-5)
     status, _, _ = run(capsys, "--data", folder, "--out", out, "--limit", 2)
     assert status == 0 and "2 of 6" in json.loads((out / "metrics.json").read_text())["measured_on"]
 
@@ -200,7 +203,7 @@ def test_a_row_that_no_evaluation_wrote_is_named(
 ) -> None:
     row = {"paper": "dekr", "dataset": "coco", "row": "a", "measured_on": "b", "numbers": {}}
     change(row)
-    record = start_run(tmp_path, evaluation_record.RUN, {}, "wrong")
+    record = start_run(tmp_path, evaluation_record.EVALUATION, {}, "wrong")
     record.finish({"row": row})
     with pytest.raises(ValueError, match=rf"wrong: metrics\.json: (row: )?{message}"):
         with_evaluations([], tmp_path)
