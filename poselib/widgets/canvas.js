@@ -51,6 +51,7 @@ function render({ model, el }) {
     const picture = await createImageBitmap(new Blob([data]));
     if (number !== latest) return; // a later one has come
     bitmap = picture;
+    note.style.display = "none"; // it names a point of the picture before
     canvas.width = picture.width;
     canvas.height = picture.height;
     canvas.style.width = `${model.get("width")}px`;

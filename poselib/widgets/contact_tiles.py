@@ -75,10 +75,7 @@ class ImageStore:
         try:
             item = self._dataset[position]
             sample = item if isinstance(item, Sample) else as_samples(item)[0][0]
-            if not len(sample.keypoints):
-                none = np.zeros((0, len(self._skeleton), 3), np.float32)
-                sample = replace(sample, keypoints=none)
-            return sample
+            return fitting(sample, self._skeleton)
         except Exception as error:  # one image; the page goes on
             return error
 
@@ -121,6 +118,13 @@ def sheet_of(
         color = "white" if n == chosen else _DARK
         draw.text((x + _SIDE / 2, y + _SIDE + 4), caption, color, font, anchor="ma")
     return np.array(image)
+
+
+def fitting(sample: Sample, skeleton: Skeleton) -> Sample:
+    """Return a sample without people as one of a skeleton; others as they are."""
+    if len(sample.keypoints):
+        return sample
+    return replace(sample, keypoints=np.zeros((0, len(skeleton), 3), np.float32))
 
 
 def message(text: str, size: int = _SIDE, *, wrong: bool = False) -> Pixels:

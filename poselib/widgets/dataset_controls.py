@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,7 @@ def make_controls(index: ImageIndex, skeleton: Skeleton) -> dict[str, Any]:
         "size": _range(ipw.IntRangeSlider, max=max(1, largest), description="√area, px"),
         "order": ipw.Dropdown(options=list(ORDERS), description="sort"),
         "page": _number(1, max(1, -(-images // PAGE)), "page", at=1),
-        "image": _number(FIRST, images - 1, "image", at=FIRST),
+        "image": _number(FIRST, images - 1, "image", at=FIRST, tip="-1: the first of the page"),
         "poses": _check(True, "poses"),
         "boxes": _check(False, "boxes"),
         "numbers": _check(False, "numbers and sizes"),
@@ -107,12 +108,29 @@ def make_controls(index: ImageIndex, skeleton: Skeleton) -> dict[str, Any]:
     }
 
 
+def show_fitting(controls: Mapping[str, Any], one_person: bool) -> None:
+    """Hide the controls of a training that change nothing as the others are set."""
+    augment, system = controls["augment"].value, bool(controls["system"].value)
+    fitting = {
+        "seed": augment,
+        "epoch": augment,
+        "preset": augment or system,
+        "target": system,
+        "keypoint": system,
+        "person": one_person,
+    }
+    for name, fits in fitting.items():
+        display = None if fits else "none"
+        if controls[name].layout.display != display:
+            controls[name].layout.display = display
+
+
 def _range(kind: Any, **options: Any) -> Any:
     return kind(value=(0, options["max"]), min=0, continuous_update=False, **options)
 
 
-def _number(low: int, high: int, description: str, at: int = 0) -> ipw.BoundedIntText:
-    return ipw.BoundedIntText(at, min=low, max=high, description=description)
+def _number(low: int, high: int, name: str, at: int = 0, tip: str = "") -> ipw.BoundedIntText:
+    return ipw.BoundedIntText(at, min=low, max=high, description=name, tooltip=tip or None)
 
 
 def _check(value: bool, description: str) -> ipw.Checkbox:

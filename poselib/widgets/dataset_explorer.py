@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from poselib.analysis.image_filter import ImageIndex
 from poselib.analysis.training_views import TrainingViews
-from poselib.data.catalog import SYNTHETIC
+from poselib.data.catalog import DATASETS, SYNTHETIC
 from poselib.data.image_folder import bare_sample
 from poselib.data.synthetic.config import SceneConfig
 from poselib.experiments.any_dataset import annotations_of, open_any
@@ -21,7 +21,15 @@ from poselib.plots.poses import contact_sheet
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
 from poselib.widgets.canvas import ImageCanvas
-from poselib.widgets.contact_tiles import COLUMNS, ROWS, ImageStore, message, sheet_of, tile_at
+from poselib.widgets.contact_tiles import (
+    COLUMNS,
+    ROWS,
+    ImageStore,
+    fitting,
+    message,
+    sheet_of,
+    tile_at,
+)
 from poselib.widgets.dataset_controls import (
     FILTERS,
     FIRST,
@@ -29,10 +37,11 @@ from poselib.widgets.dataset_controls import (
     SECTIONS,
     DatasetSettings,
     make_controls,
+    show_fitting,
 )
 from poselib.widgets.dataset_pages import MOVES, TURNS, Page, Pages
 from poselib.widgets.explorer import Explorer, settings_of
-from poselib.widgets.sample_view import Layers, SampleView
+from poselib.widgets.sample_view import HEATMAPS, Layers, SampleView
 from poselib.wording import people_label
 
 
@@ -65,7 +74,7 @@ class DatasetExplorer(Explorer):
             resolve=self._resolve,
         )
         self.sheet.observe(self._clicked, "clicked")
-        self.sheet.observe(self._pressed, "pressed")
+        self.sheet.observe(lambda change: self.press(change["new"][0]), "pressed")
 
     def compute(self, values: Mapping[str, Any]) -> Page | None:
         shown = self.pages.at(values)
@@ -95,6 +104,7 @@ class DatasetExplorer(Explorer):
         if computed.chosen is None:
             self.canvas.show(message("no image", 512), title="")
             return f"{summary}: no image has all of this; widen a range"
+        show_fitting(self.controls, self._one_person(values))
         sample = self.store.sample(computed.chosen)
         title = self._title(computed.chosen)
         if isinstance(sample, Exception):
@@ -102,9 +112,9 @@ class DatasetExplorer(Explorer):
             self.canvas.show(message(text, 512, wrong=True), title=title)
             return f"{summary}. Image {computed.chosen} cannot be shown: {text}"
         view, note = self._as_asked(values, sample, computed.chosen)
-        picture, labels, drawn = view.paint(self._layers(values))
+        picture, labels, drawn = view.paint(Layers.of(values))
         self.canvas.show(picture.pixels, picture.size, labels, title=title)
-        return ". ".join(each for each in (summary, note, drawn) if each)
+        return "; ".join(each for each in (summary, note, drawn) if each)
 
     def figure(self) -> Figure:
         shown: Page = self.computed()
@@ -122,11 +132,10 @@ class DatasetExplorer(Explorer):
         if view.targets is None:
             return contact_sheet([view.sample], self.skeleton, columns=1, titles=[title])
         heat, keypoints = view.targets.heatmaps[-1][0], view.sample.keypoints
-        of_all = values["target"] == "heatmaps" and not values["keypoint"]
-        if of_all:
+        if values["target"] == HEATMAPS and not values["keypoint"]:
             maps = heat[: len(self.skeleton)]
             return show_targets(view.sample.image, maps, keypoints, self.skeleton, title=title)
-        return view.figure(self._layers(values), title)
+        return view.figure(Layers.of(values), title)
 
     def _arrange(self) -> ipw.Widget:
         """Return both pictures with the buttons below them, under each other where it is narrow."""
@@ -148,8 +157,12 @@ class DatasetExplorer(Explorer):
         return ipw.HBox(columns, layout=ipw.Layout(flex_flow="row wrap", grid_gap="0 16px"))
 
     def _view(self, preset: str, system: str) -> TrainingViews:
-        known = self.name if self.name in SYNTHETIC else ""
+        known = self.name if self.name in SYNTHETIC or self.name in DATASETS else ""
         return TrainingViews.of(preset, known, self.skeleton, system)
+
+    def _one_person(self, values: Mapping[str, Any]) -> bool:
+        system = values["system"]
+        return bool(system) and self._views(values["preset"], system).one_person
 
     def _as_asked(
         self, values: Mapping[str, Any], sample: Sample, position: int
@@ -158,23 +171,7 @@ class DatasetExplorer(Explorer):
         if not values["augment"] and not values["system"]:
             return SampleView(sample, self.skeleton), ""
         views = self._views(values["preset"], values["system"])
-        person = min(values["person"], max(0, len(sample.keypoints) - 1))
-        if values["augment"]:
-            seed, epoch = values["seed"], values["epoch"]
-            drawn = {"seed": seed, "epoch": epoch, "index": position}
-            shown = views.augmented(sample, **drawn, person=person)
-            note = f"augmented as in epoch {epoch} of a training with seed {seed}"
-        else:
-            shown, note = views.plain(sample, person), "at the size of training"
-        note += f", {shown.size[1]} x {shown.size[0]} px"
-        if views.one_person:
-            note += f", person {person}"
-        targets = views.targets(shown) if values["system"] else None
-        return SampleView(shown, self.skeleton, targets), note
-
-    def _layers(self, values: Mapping[str, Any]) -> Layers:
-        names = ("poses", "boxes", "numbers", "ignored", "target", "keypoint")
-        return Layers(**{name: values[name] for name in names})
+        return SampleView.in_training(views, sample, position, values)
 
     def _draw_sheet(self, shown: Page) -> None:
         tiles = [self.store.thumbnail(position, read=False) for position in shown.images]
@@ -205,8 +202,7 @@ class DatasetExplorer(Explorer):
         found = self.store.sample(position)
         if isinstance(found, Sample):
             return found, self._caption(position)
-        sample = SampleView(bare_sample(message("", 200)), self.skeleton).sample
-        return sample, f"{position}: {found}"
+        return fitting(bare_sample(message("")), self.skeleton), f"{position}: {found}"
 
     def _resolve(self, settings: dict[str, Any]) -> dict[str, Any]:
         synthetic = isinstance(getattr(self.dataset, "config", None), SceneConfig)
@@ -231,9 +227,6 @@ class DatasetExplorer(Explorer):
         tile, shown = tile_at(x, y), self.pages.at(self.values)
         if tile is not None and tile < len(shown.images):
             self.set(image=shown.images[tile])
-
-    def _pressed(self, change: Any) -> None:
-        self.press(change["new"][0])
 
     def press(self, key: str) -> None:
         """Turn to another page, or choose a neighboring image; the keys of the contact sheet."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from poselib.analysis.training_views import offset_arrows
+from poselib.analysis.training_views import TrainingViews, offset_arrows
 from poselib.data.transforms import fit
 from poselib.plots import style
 from poselib.plots.style import WHITE, Color, blend, display_name, person_colors
@@ -34,6 +36,11 @@ class Layers:
     target: str = HEATMAPS
     keypoint: str = ""
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Layers:
+        """Return those that settings ask for."""
+        return cls(**{each.name: settings[each.name] for each in fields(cls)})
+
 
 @dataclass(frozen=True)
 class SampleView:
@@ -48,6 +55,29 @@ class SampleView:
     sample: Sample
     skeleton: Skeleton
     targets: Targets | None = None
+
+    @classmethod
+    def in_training(
+        cls, views: TrainingViews, sample: Sample, position: int, settings: Mapping[str, Any]
+    ) -> tuple[SampleView, str]:
+        """Return an image as a training sees it, with its targets, and a remark on how.
+
+        Args:
+            position: of the image in the dataset.
+            settings: ``augment``, ``seed``, ``epoch`` and ``person``; the last one that there is,
+                if there are fewer.
+        """
+        person = min(settings["person"], max(0, len(sample.keypoints) - 1))
+        if settings["augment"]:
+            seed, epoch = settings["seed"], settings["epoch"]
+            shown = views.augmented(sample, seed=seed, epoch=epoch, index=position, person=person)
+            remark = f"augmented as in epoch {epoch} of a training with seed {seed}"
+        else:
+            shown, remark = views.plain(sample, person), "at the size of training"
+        remark += f", {shown.size[1]} x {shown.size[0]} px"
+        remark += f", person {person}" if views.one_person else ""
+        targets = None if views.system is None else views.targets(shown)
+        return cls(shown, views.skeleton, targets), remark
 
     def paint(self, layers: Layers) -> tuple[Picture, list[Label], str]:
         """Return the picture, the names of points in it, px of its size, and a remark."""

@@ -167,6 +167,18 @@ def test_each_control_changes_the_image(
     assert before.shape != after.shape or np.abs(before - after).max() > 60
 
 
+def test_controls_that_change_nothing_are_hidden(explorer: DatasetExplorer) -> None:
+    def shown() -> set[str]:
+        names = ("seed", "epoch", "preset", "target", "keypoint", "person")
+        return {name for name in names if explorer.controls[name].layout.display is None}
+
+    assert not shown()
+    explorer.set(augment=True)
+    assert shown() == {"seed", "epoch", "preset"}
+    explorer.set(augment=False, system="jre")
+    assert shown() == {"preset", "target", "keypoint", "person"}
+
+
 def test_targets_that_a_system_lacks_are_said(explorer: DatasetExplorer) -> None:
     explorer.set(system="hae", target="centers")
     assert "this system has no centers: target heatmaps of" in status(explorer)
@@ -240,6 +252,8 @@ def test_a_broken_image_is_a_tile_with_a_sentence(tmp_path: Path) -> None:
     differs = (np.abs(tiles[0] - tiles[1]).max(axis=2) > 60).sum(axis=0)
     columns = [differs[208 * n + 8 : 208 * n + 208].sum() for n in range(3)]
     assert columns[0] < 20 and min(columns[1:]) > 2000  # files hold rounded coordinates
+    titles = [ax.get_title() for ax in explorer.figure().axes[:4]]
+    assert "does not exist" in titles[1].replace("\n", " ") and "truncated" in titles[2]
     for number in (1, 2):
         explorer.set(image=number)
         assert f"Image {number} cannot be shown: " in status(explorer)
