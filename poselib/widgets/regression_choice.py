@@ -160,9 +160,9 @@ def chosen_labels(chosen: Chosen) -> Labels:
 def people_title(chosen: Chosen) -> str:
     """Return the heading of the picture of all people."""
     count, drawn = len(chosen.shown), int(chosen.shown.sum())
-    few = f" of {count}" if drawn < count else ""
+    people = f"{drawn} of {people_label(count)}" if drawn < count else people_label(count)
     truth = "; green crosses: annotated" if chosen.fit is not None else ""
-    return f"{people_label(drawn)}{few}{truth}; click a keypoint"
+    return f"{people}{truth}; click a keypoint"
 
 
 def chart_title(chosen: Chosen) -> str:

@@ -74,9 +74,9 @@ def control_widgets() -> dict[str, Any]:
             "", description="cell", placeholder="column, row", continuous_update=False
         ),
         "truth": ipw.Checkbox(True, description="annotations", indent=False),
-        "center_threshold": ipw.FloatSlider(0.01, description="center", **unit),
+        "center_threshold": ipw.FloatSlider(0.01, description="min. center", **unit),
         "nms_distance": ipw.FloatSlider(0.05, description="pose NMS", **unit),
-        "min_score": ipw.FloatSlider(0.1, description="score", **unit),
+        "min_score": ipw.FloatSlider(0.1, description="min. score", **unit),
         "prior": ipw.Dropdown(options=get_args(Prior), description="adapt by"),
         "match": ipw.Checkbox(False, description="match heatmap peaks", indent=False),
     }

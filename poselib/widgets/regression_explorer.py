@@ -72,14 +72,15 @@ class RegressionExplorer(Explorer):
         controls = {"model": self.models.control, **self.source.controls, **control_widgets()}
         if self._system is not None:
             suit_controls(controls, self._system)
-        self.left, self.right = ImageCanvas(title="people", width=440), ImageCanvas(width=440)
-        self.chart = Chart(8.9, 2.3)
-        self.filters = [ImageCanvas(width=200) for _ in range(3)]
-        self._strip = ipw.HBox([*self.filters, ipw.HTML(FILTER_LEGEND)])
+        self.left, self.right = ImageCanvas(width=410), ImageCanvas(width=410)
+        self.chart = Chart(8.3, 2.0)
+        self.filters = [ImageCanvas(width=150) for _ in range(3)]
+        shown, gap = [*self.filters, ipw.HTML(FILTER_LEGEND)], ipw.Layout(grid_gap="6px 12px")
+        self._strip = ipw.HBox(shown, layout=gap)
         self._images, self._salient, self._people = Kept(4), Kept(16), Kept(8)
         self.chosen: Chosen | None = None
         self._bars_of: Skeleton | None = None
-        wrapped = ipw.Layout(flex_flow="row wrap")
+        wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 12px")
         super().__init__(
             replace(settings, model=settings.model or self.models.name),
             controls,
@@ -150,7 +151,7 @@ class RegressionExplorer(Explorer):
         self.left.show(people.pixels, size, people_labels(chosen), people_title(chosen))
         picture = Picture(image.sample.image, pale=True)
         title, seen = self._paint_view(picture, chosen, computed, values["view"])
-        painted.paint_arrows(picture, chosen)
+        painted.paint_arrows(picture, chosen, alone=values["view"] != CENTERS)
         self.right.show(picture.pixels, size, chosen_labels(chosen), title)
         self._show_filters(chosen)
         self._show_chart(chosen)

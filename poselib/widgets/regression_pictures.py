@@ -21,18 +21,18 @@ from poselib.plots.style import (
     display_name,
     person_colors,
 )
-from poselib.poses import Poses
 from poselib.typing import FloatArray
 from poselib.widgets.painting import Picture, Pixels
-from poselib.widgets.regression_choice import COLORS, Chosen
+from poselib.widgets.regression_choice import COLORS, FREE, Chosen
 
 TRUTH: Color = (0.0, 0.85, 0.45)  # as in plots.local_filters
 FILTER_LEGEND = (
-    '<div style="color:var(--jp-ui-font-color1);line-height:1.5;padding:1.5em 0 0 1em">'
-    "Around the keypoint as regressed,<br>bright is high; rings:<br>white: as regressed<br>"
+    '<div style="color:var(--jp-ui-font-color1);line-height:1.5;padding-top:1.5em">'
+    "Around the keypoint as regressed,<br>bright is high. Rings:<br>white: as regressed<br>"
     "in the person's color: as decoded<br>green: annotated</div>"
 )
-_SIDE = 200  # px of the picture of a filter
+_FITS = 0.1  # OKS from which a pose is that of a person
+_SIDE = 150  # px of the picture of a filter
 
 
 def paint_people(chosen: Chosen) -> Picture:
@@ -42,27 +42,34 @@ def paint_people(chosen: Chosen) -> Picture:
     whole = replace(poses, scores=np.ones_like(poses.scores), tracks=np.arange(len(poses)))
     picture.add_poses(whole[chosen.shown], chosen.skeleton)
     if chosen.person < 0:
-        ones = np.ones((1, len(chosen.after)), np.float32)
-        alone = Poses(chosen.after[None].astype(np.float32), ones, ones[:, 0])
-        picture.add_poses(alone, chosen.skeleton)
+        index = chosen.skeleton.index
+        limbs = np.array([[index(a), index(b)] for a, b in chosen.skeleton.limbs]).reshape(-1, 2)
+        picture.add_lines(chosen.after[limbs[:, 0]], chosen.after[limbs[:, 1]], FREE)
+        picture.add_dots(chosen.after, FREE)
     _paint_truth(picture, chosen)
     return picture.add_rings(chosen.after[[chosen.keypoint]], chosen.color)
 
 
-def paint_arrows(picture: Picture, chosen: Chosen) -> Picture:
-    """Paint the offsets from the chosen center, and where the decoder moves their ends."""
+def paint_arrows(picture: Picture, chosen: Chosen, *, alone: bool) -> Picture:
+    """Paint the offsets from the chosen center, and where the decoder moves their ends.
+
+    Args:
+        alone: paint the offset of the chosen keypoint, and of the others no more than the ends.
+    """
     center = chosen.image.px_of(chosen.cell)
     colors, k = chosen.colors(), chosen.keypoint
-    others = [index for index in range(len(colors)) if index != k]
+    others = np.delete(np.arange(len(colors)), k)
     starts = np.repeat(center[None], len(colors), axis=0)
-    picture.add_arrows(
-        starts[others], chosen.before[others], [colors[index] for index in others], 1
-    )
+    if not alone:
+        tones = [colors[index] for index in others]
+        picture.add_arrows(starts[others], chosen.before[others], tones, 1)
     picture.add_arrows(starts[[k]], chosen.before[[k]], [colors[k]], 3)
     if chosen.moved:
-        picture.add_lines(chosen.before, chosen.after, WHITE, 2)
+        moved = [k] if alone else list(range(len(colors)))
+        picture.add_lines(chosen.before[moved], chosen.after[moved], WHITE, 2)
+    if chosen.moved or alone:
         picture.add_dots(chosen.after, colors, 3.0)
-    _paint_truth(picture, chosen)
+    _paint_truth(picture, chosen, [k] if alone else None)
     picture.add_dots(center[None], WHITE, 4.0)
     return picture.add_rings(chosen.after[[k]], chosen.color)
 
@@ -181,10 +188,14 @@ def _add_bars(
     ax.add_collection(PolyCollection(outlines, facecolors=colors, zorder=2), autolim=False)
 
 
-def _paint_truth(picture: Picture, chosen: Chosen) -> None:
+def _paint_truth(picture: Picture, chosen: Chosen, keypoints: list[int] | None = None) -> None:
+    """Paint annotated keypoints, and lines to them from a pose that is that person's at all."""
     if chosen.fit is None:
         return
     labeled = chosen.fit.points[:, 2] > 0
+    if keypoints is not None:
+        labeled &= np.isin(np.arange(len(labeled)), keypoints)
     truth: NDArray[np.float64] = chosen.fit.points[labeled, :2]
-    picture.add_lines(chosen.after[labeled], truth, ALERT, 1)
+    if chosen.person >= 0 or chosen.fit.oks[-1] >= _FITS:
+        picture.add_lines(chosen.after[labeled], truth, ALERT, 1)
     picture.add_crosses(truth, TRUTH)

@@ -61,7 +61,7 @@ def view_map(
 def describe(chosen: Chosen) -> str:
     """Return who is looked into, the offset of the keypoint, its error and its adaptation."""
     k, image = chosen.keypoint, chosen.image
-    score = image.score_of(chosen.cell)
+    score = round(image.score_of(chosen.cell), 2) + 0.0  # no -0.00
     if chosen.person < 0:
         column, row = chosen.cell
         who = f"cell {column}, {row}: center score {score:.2f}"
@@ -91,7 +91,7 @@ def _against_truth(chosen: Chosen) -> list[str]:
     else:
         said.append("not annotated")
     if fit.rivals[k] >= 0:
-        said.append("it is nearer to that of ANOTHER person")
+        said.append(f"nearer to another person's {chosen.name}")
     oks = f"OKS {fit.oks[-1]:.3f}"
     if chosen.moved:
         oks = f"OKS {fit.oks[0]:.3f} → {fit.oks[-1]:.3f} ({fit.oks[-1] - fit.oks[0]:+.3f})"
