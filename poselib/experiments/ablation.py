@@ -126,7 +126,7 @@ def read_ablation(path: Path | str) -> Ablation:
         raise ValueError(f"{path}: expected an object named 'ablation'")
     known = [each.name for each in fields(Ablation)]
     if unknown := sorted(set(content) - set(known)):
-        raise ValueError(f"{path}: ablation: unknown fields {unknown}; known: {known}")
+        raise ValueError(f"{path}: ablation: unknown fields {shown(unknown)}; known: {known}")
     for name in _REQUIRED:
         if not content.get(name):
             raise ValueError(f"{path}: ablation: missing {name!r}, or it is empty")
@@ -159,17 +159,18 @@ def _check(ablation: Ablation, rows: Sequence[str]) -> None:
     measured |= set(OTHER_METRICS)
     measured |= {ablation.loss["column"]} if ablation.loss else set()
     measured |= {"ms", "fps"} if ablation.timed_images else set()
-    shown = {name.removesuffix("_gain") for name in ablation.panels}
-    if unknown := sorted({*ablation.metrics, *ablation.outcome, *shown} - measured):
-        raise ValueError(f"unknown metrics {unknown}; known: {sorted(measured)}")
+    panels = {name.removesuffix("_gain") for name in ablation.panels}
+    if unknown := sorted({*ablation.metrics, *ablation.outcome, *panels} - measured):
+        raise ValueError(f"unknown metrics {shown(unknown)}; known: {sorted(measured)}")
     if not ablation.decodings:
         raise ValueError("decodings: expected one or more")
     labels = list(ablation.lines_of(rows))
     if ablation.baseline not in labels:
-        raise ValueError(f"baseline {ablation.baseline!r} is no row of the table, but {labels} are")
+        baseline = shown(ablation.baseline)
+        raise ValueError(f"baseline {baseline} is no row of the table, but {labels} are")
     compared = ablation.lines_of(rows)[ablation.baseline][0]
     if ablation.smoke and compared not in ablation.smoke:
-        raise ValueError(f"smoke: expected the baseline's row {compared!r} among its rows")
+        raise ValueError(f"smoke: expected the baseline's row {shown(compared)} among its rows")
 
 
 def check_runs(

@@ -17,6 +17,7 @@ from typing import Any
 from poselib.ops.io import read_json
 from poselib.papers.preset_names import PRESETS
 from poselib.skeletons import get_skeleton, stored_form
+from poselib.wording import shown
 
 Scalar = str | int | float | bool | None
 # Parameters that do not change results: folders, files to write, hardware, the run to resume.
@@ -182,9 +183,9 @@ def parse_options(text: str) -> dict[str, Scalar]:
     for part in text.split():
         name, equals, value = part.partition("=")
         if not (name and equals) or name in options:
-            shown = textwrap.shorten(text, 200)
             raise ValueError(
-                f"options must be name=value pairs of different names, not {part!r} in {shown!r}"
+                f"options must be name=value pairs of different names, not {shown(part)} in "
+                f"{textwrap.shorten(text, 200)!r}"
             )
         options[name] = _parsed(value, None)
         _check_finite(options[name], f"option {name!r}")
@@ -224,7 +225,7 @@ def _fitting(path: Path | str, known: dict[str, Scalar], name: str, value: Any) 
     value = str(value) if isinstance(value, Path) else value
     if not fits(value, known[name]):
         wanted = "plain scalar" if known[name] is None else type(known[name]).__name__
-        raise ValueError(f"{path}: parameter {name!r} must be a {wanted}, not {value!r}")
+        raise ValueError(f"{path}: parameter {name!r} must be a {wanted}, not {shown(value)}")
     _check_finite(value, f"{path}: parameter {name!r}")
     return value
 

@@ -284,7 +284,7 @@ def _keypoints_hint(model: nn.Module, expected: Mapping[str, Tensor], other: Wei
     name = max(
         (k for k in expected if k.startswith(tuple(LAST_LAYERS)) and "bias" in k), default=""
     )
-    if keypoints is None or name not in other:
+    if keypoints is None or name not in other or not other[name].ndim:
         return ""
     centers = next(count for start, count in LAST_LAYERS.items() if name.startswith(start))
     maps_each, rest = divmod(len(expected[name]) - centers, keypoints)

@@ -101,6 +101,7 @@ def test_faults_of_a_study_are_named(tmp_path: Path) -> None:
         ({"timed_images": "3"}, "timed_images must be a whole number, not '3'"),
         ({"loss": {"term": "heatmap"}}, r"loss lacks \['column', 'compared', 'figure', "),
         ({"metrics": ["PA"]}, r"unknown metrics \['PA'\]; known: \['AP', 'AP50'"),
+        ({"metrics": ["a" * 3000]}, r"unknown metrics \['a{10,20}\.\.\.a{10,20}'\]; known: \['AP'"),
         ({"baseline": "none"}, "baseline 'none' is no row of the table, but \\["),
         ({"smoke": ["OHKM"]}, "smoke: expected the baseline's row '"),
     ):

@@ -107,7 +107,7 @@ def _changed(rng: Rng, data: bytes) -> bytes:
             weights[name], weights[other] = weights[other], value
         elif kind == "odd":
             weights[name] = odd_tensor(rng)
-        elif kind == "rows" and value.ndim:
+        elif kind == "rows" and isinstance(value, torch.Tensor) and value.ndim:
             weights[name] = [value[:-1], value[:0], value.repeat_interleave(2, 0)][rng.integers(3)]
         elif kind == "all":
             prefix = str(rng.choice(["module.", "backbone.", "model.", "head."]))

@@ -191,6 +191,13 @@ def test_another_number_of_keypoints_is_named(tmp_path: Path) -> None:
     assert same(model, before)
 
 
+def test_a_number_in_the_place_of_maps_is_named(tmp_path: Path) -> None:
+    weights = {**network(17).state_dict(), "final_layers.1.bias": torch.tensor(1.0)}
+    torch.save(weights, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=r"odd\.pth .* 1 of another shape \(final_layers.1.bias"):
+        load_official(network(17), tmp_path / "odd.pth")
+
+
 @pytest.mark.parametrize(("tags", "tags_in_file"), [(True, False), (False, True)])
 def test_a_head_without_tags_is_not_taken_for_other_keypoints(
     tmp_path: Path, tags: bool, tags_in_file: bool

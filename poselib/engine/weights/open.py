@@ -196,7 +196,7 @@ def provenance_of(row: PublishedWeights) -> dict[str, Any]:
 def _first_maps(weights: Weights, maps: int, wanted: int) -> Weights:
     """Return weights whose last layer gives the first of its maps alone."""
     return {
-        name: value[:wanted] if "final_layer." in name and len(value) == maps else value
+        name: value[:wanted] if "final_layer." in name and value.shape[:1] == (maps,) else value
         for name, value in weights.items()
     }
 
