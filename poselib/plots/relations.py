@@ -70,7 +70,7 @@ def show_matrices(
     heights = [_SIDE + _NAMES] * len(tables)
     figure, axes = style.axes_grid(heights, columns, _width(columns), title)
     for number, (ax, (name, table)) in enumerate(zip(axes, tables.items(), strict=True)):
-        mesh = draw_matrix(ax, table, skeleton, top, rows=number % columns == 0)
+        mesh = draw_matrix(ax, table, skeleton.keypoints, top, rows=number % columns == 0)
         ax.set_title(style.wrapped(style.display_name(name), _SIDE), pad=3)
     add_bar(axes[columns - 1], mesh, f"{label}, root scale")
     return figure
@@ -101,7 +101,7 @@ def show_relation_rows(
         tops = (float(values[0].max()), 1.0)
         for ax, table, top, heading in zip(matrices, values, tops, headings, strict=True):
             seen = people[0, :, 2]
-            mesh = draw_matrix(ax, table, skeleton, top, visibility=seen)
+            mesh = draw_matrix(ax, table, skeleton.keypoints, top, visibility=seen)
             ax.set_title(heading, pad=3)
             add_bar(ax, mesh, "root scale")
     style.legend_below(figure, style.VISIBILITY)
@@ -204,7 +204,7 @@ def show_masked_frame(
             ax.plot(*np.asarray(points, float).reshape(-1, 2).T, zorder=4, **_ring(missed))
     for ax, (heading, matrix) in zip(axes.get("matrices", ()), matrices.items(), strict=True):
         table = as_matrix(matrix, skeleton)
-        add_bar(ax, draw_matrix(ax, table, skeleton, float(table.max())), "root scale")
+        add_bar(ax, draw_matrix(ax, table, skeleton.keypoints, float(table.max())), "root scale")
         ax.set_title(heading, pad=3)
     for ax, (heading, (image, values)) in zip(axes.get("maps", ()), maps.items(), strict=True):
         pixels, heat = style.as_image(image), np.maximum(np.asarray(values, np.float64), 0)
@@ -228,7 +228,7 @@ def as_matrix(matrix: ArrayLike, skeleton: Skeleton) -> FloatArray:
 def draw_matrix(
     ax: Axes,
     table: FloatArray,
-    skeleton: Skeleton,
+    keypoints: Sequence[str],
     top: float,
     *,
     rows: bool = True,
@@ -237,19 +237,20 @@ def draw_matrix(
     """Draw a matrix with names of keypoints, and return what has its colors.
 
     Args:
+        keypoints: K names.
         top: the value of the last color; colors follow the root of the values.
         rows: name the rows too.
         visibility: (K,) of the keypoints: names are red for 1, hidden, and gray for 0.
     """
-    step = -(-len(skeleton) // _NAMED)
-    names = [style.display_name(name) for name in skeleton.keypoints[::step]]
+    step = -(-len(keypoints) // _NAMED)
+    names = [style.display_name(name) for name in keypoints[::step]]
     norm = PowerNorm(GAMMA, 0.0, max(top, 1e-6), clip=True)
     # Seaborn's heatmap draws the whole figure for each of its matrices.
     mesh = ax.pcolormesh(table, norm=norm, cmap=COLORS)
-    places = np.arange(0, len(skeleton), step) + 0.5
+    places = np.arange(0, len(keypoints), step) + 0.5
     ax.set_xticks(places, names)
     ax.set_yticks(*((places, names) if rows else ((), ())))
-    ax.set(aspect="equal", ylim=(len(skeleton), 0))
+    ax.set(aspect="equal", ylim=(len(keypoints), 0))
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, labelsize=_SMALL, pad=1)
     ax.tick_params(axis="x", labelrotation=90)

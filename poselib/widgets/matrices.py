@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from poselib.plots import style
 from poselib.plots.relations import COLORS, GAMMA, add_bar, draw_matrix
 from poselib.skeletons import Skeleton
-from poselib.widgets.charts import Chart
+from poselib.typing import IntArray
+from poselib.widgets.canvas import ImageCanvas
 
 _NAMED = 40  # keypoints; of more, cells of the chosen ones alone are named
 _CHOSEN, _MARK = (0, 120, 200), (204, 26, 31)
+_WIDTH, _HEIGHT, _DPI = 3.4, 2.96, 100  # inches, px an inch
 
 
-class MatrixChart(Chart):
+class MatrixChart(ImageCanvas):
     """A matrix from 0 to 1 with the names of its keypoints; names and bar are drawn once.
 
     Args:
         skeleton: names the keypoints.
-        side: inches.
     """
 
-    def __init__(self, skeleton: Skeleton, side: float = 3.4) -> None:
-        super().__init__(side, 0.87 * side)
-        self.skeleton, count = skeleton, len(skeleton)
-        empty = np.zeros((count, count))
-        for _ in range(2):  # room for names is found in steps
-            self.redraw(lambda ax: add_bar(ax, draw_matrix(ax, empty, skeleton, 1.0)), layout=True)
-        pixels = np.asarray(self._agg.buffer_rgba())[..., :3].copy()
-        self._background: NDArray[np.uint8] = pixels
-        (left, top), (right, bottom) = self._px([(0, 0), (count, count)])
-        edges = np.linspace((left, top), (right, bottom), count + 1).round().astype(int)
-        self._columns, self._rows = edges.T
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__(width=round(_WIDTH * _DPI))
+        self.skeleton = skeleton
+        self._background, self._columns, self._rows = _drawn(skeleton.keypoints)
         self._table = (255 * colormaps[COLORS](np.arange(256))[:, :3]).round().astype(np.uint8)
 
     def paint(
@@ -70,9 +68,10 @@ class MatrixChart(Chart):
 
     def pair_at_click(self) -> tuple[int, int] | None:
         """Return the row and the column of the cell last clicked, None beside the matrix."""
-        column, row = (int(np.floor(each)) for each in self.at_click())
-        count = len(self.skeleton)
-        return (row, column) if 0 <= row < count and 0 <= column < count else None
+        x, y, _ = self.clicked
+        row, column = np.searchsorted(self._rows, y), np.searchsorted(self._columns, x)
+        within = 0 < row < len(self._rows) and 0 < column < len(self._columns)
+        return (int(row) - 1, int(column) - 1) if within else None
 
     def _names(
         self, table: NDArray[np.float64], pair: tuple[int, int], value: str
@@ -92,3 +91,20 @@ def _corners(
     first: tuple[int, int], last: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     return (int(first[0]), int(first[1])), (int(last[0]) - 1, int(last[1]) - 1)
+
+
+@lru_cache(maxsize=4)
+@style.theme
+def _drawn(keypoints: tuple[str, ...]) -> tuple[NDArray[np.uint8], IntArray, IntArray]:
+    """Return a matrix without values as pixels, and the px between its columns and its rows."""
+    figure = Figure((_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
+    canvas, count = FigureCanvasAgg(figure), len(keypoints)
+    ax = figure.add_subplot()
+    add_bar(ax, draw_matrix(ax, np.zeros((count, count)), keypoints, 1.0))
+    for _ in range(2):  # room for names is found in steps
+        canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    corners = ax.transData.transform([(0, 0), (count, count)])
+    corners[:, 1] = len(pixels) - corners[:, 1]
+    columns, rows = np.linspace(corners[0], corners[1], count + 1).round().astype(np.int64).T
+    return pixels, columns, rows

@@ -36,6 +36,7 @@ class RelationExplorer(Explorer):
 
     function = "relations"
     slow = (*NAMES, "frame", "mask", "masked", "run", "temperature")
+    _drawn: tuple[View, dict[str, Any]] | None = None
 
     def __init__(
         self, predictor: Predictor, clip: Any, settings: RelationSettings, given: list[str]
@@ -148,7 +149,6 @@ class RelationExplorer(Explorer):
             self.pictures[number].observe(self._joint_clicked, "clicked")
         self.pictures[1].observe(self._mask_dragged, "box")
         self._placing = False
-        self._drawn: tuple[View, dict[str, Any]] | None = None
         self.matrices = [MatrixChart(self.skeleton) for _ in range(2)]
         for chart in self.matrices:
             chart.observe(self._cell_clicked, "clicked")
