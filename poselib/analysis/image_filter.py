@@ -10,7 +10,6 @@ import numpy as np
 from poselib.annotations import AnnotationTable
 from poselib.ops.crowd_index import crowd_indices_of_images
 from poselib.typing import BoolArray, FloatArray, IntArray
-from poselib.wording import counted, people_label
 
 Range = tuple[float, float]
 
@@ -69,8 +68,9 @@ class ImageIndex:
     def summary(self, positions: IntArray) -> str:
         """Return how many images there are at some positions, and who is labeled in them."""
         people, keypoints = int(self.people[positions].sum()), int(self.keypoints[positions].sum())
-        images = f"{len(positions):,} of {counted(len(self), 'image')}"
-        return f"{images}, {people_label(people)}, {counted(keypoints, 'labeled keypoint')}"
+        images = f"{len(positions):,} of {len(self):,} image{'' if len(self) == 1 else 's'}"
+        persons = "person" if people == 1 else "people"
+        return f"{images}, {people:,} {persons}, {keypoints:,} labeled keypoints"
 
 
 @dataclass(frozen=True)
