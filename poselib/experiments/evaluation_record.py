@@ -13,11 +13,10 @@ from poselib.analysis.association_errors import association_errors
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION
 from poselib.api import Predictor
 from poselib.data.keypoint_dataset import KeypointImages
-from poselib.data.readers.coco import write_results
 from poselib.engine.evaluate import Evaluation
 from poselib.experiments.comparison import TableResult, scores_of
 from poselib.experiments.own_dataset import from_anywhere
-from poselib.experiments.own_results import VALIDATION, reasons_of, results_of, show_validation
+from poselib.experiments.own_results import VALIDATION, reasons_of, save_results, show_validation
 from poselib.experiments.run_table import EVALUATION
 from poselib.experiments.runs import list_runs, load_run, save_figure, save_table, start_run
 from poselib.metrics.localization_errors import classify_localization, error_rates
@@ -184,7 +183,7 @@ def write_evaluation(result: Measured, out: str | None) -> str:
         (home / run_id / "run.json").unlink()
     record = start_run(home, EVALUATION, result.params, run_id)
     found, folder = result.evaluation, record.folder
-    write_results(results_of(found, result.dataset), folder / "results.json")
+    save_results(found, result.dataset, folder)
     save_table(
         result.errors.round(4).reset_index(), folder / "errors.csv", result.params, runs=[record]
     )

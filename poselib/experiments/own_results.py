@@ -36,7 +36,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
 
-BEST, VALIDATION = "best.safetensors", "validation.png"
+BEST, VALIDATION, RESULTS = "best.safetensors", "validation.png", "results.json"
 _VALIDATED = 200  # images, now and then
 _SHOWN = 4
 _EXPLAINED = 0.2  # an AP below it has a reason
@@ -161,7 +161,7 @@ def finish_training(
     about = {**chosen, **_settled(preset, best, counts["train_images"]), **counts}
     about |= {"data": source, "metrics": scores, "AP": keeper.best}
     export_system(out / BEST, replace(trained, system=best), preset, about)
-    write_results(results_of(found, data.val), out / "results.json")
+    save_results(found, data.val, out)
     figures = {"training.png": show_training(trained.history, title=f"AP {scores['AP']:.3f}"),
                VALIDATION: show_validation(data.val, found, best)}  # fmt: skip
     for name, figure in figures.items():
@@ -190,6 +190,12 @@ def _settled(preset: Preset, system: System, images: int) -> dict[str, Any]:
 def reasons_of(found: Evaluation) -> tuple[str, ...]:
     """Return likely reasons of a low AP, or of none."""
     return () if found.ap.AP >= _EXPLAINED else diagnose(found.comparison)
+
+
+def save_results(found: Evaluation, dataset: LabeledImages, folder: Path) -> Path:
+    """Write the poses of a dataset into the folder of a run, in COCO's results format."""
+    write_results(results_of(found, dataset), folder / RESULTS)
+    return folder / RESULTS
 
 
 def results_of(found: Evaluation, dataset: LabeledImages) -> list[dict[str, Any]]:

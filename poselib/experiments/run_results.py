@@ -24,13 +24,13 @@ from poselib.experiments.own_dataset import (
     open_own,
     skeleton_for,
 )
+from poselib.experiments.own_results import RESULTS
 from poselib.experiments.run_table import EVALUATION, TRAINING, weights_of
 from poselib.experiments.runs import RunRecord
 from poselib.metrics.comparison import Comparison, compare
 from poselib.papers.presets import get_preset
 from poselib.skeletons import get_skeleton
 
-RESULTS = "results.json"
 _PATHS = ("data", "data_dir", "images", "annotations", "model", "checkpoint", "skeleton", "results")
 _DECIMALS = 6  # of gains: single precision says no more
 _WRITERS = "poselib train, poselib evaluate and the notebooks 04_evaluate and 07_errors write it"
