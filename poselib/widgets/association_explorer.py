@@ -83,6 +83,7 @@ class AssociationExplorer(Explorer):
     """
 
     function = "association"
+    status_first = True
     slow = (*NAMES[:6], "model", "size", "scales", "flip")
 
     def __init__(self, model: Any = None, image: Any = None, **settings: Any) -> None:
@@ -96,12 +97,12 @@ class AssociationExplorer(Explorer):
         self._shown: dict[str, Any] = {"flip": first.options.flip}
         self._shown["scales"] = ", ".join(f"{scale:g}" for scale in first.options.scales)
         self.source = ImageSource(image, system.skeleton, first.options.size_for(system))
-        self.canvases = {name: ImageCanvas(width=460) for name in ("first", "second")}
+        self.canvases = {name: ImageCanvas(width=420) for name in ("first", "second")}
         self.matrix = Chart(
-            4.8, 3.9, "distance of keypoint types to the people (Eq. 18): yellow near, dark far"
+            4.3, 4.0, "distance of keypoint types to the people (Eq. 18): yellow near, dark far"
         )
         self.strips = Chart(
-            4.8, 2.9, "tags by person: diamonds are means, gray is within the threshold"
+            4.3, 2.8, "tags by person: diamonds are means, gray is within the threshold"
         )
         controls = view_controls(system.skeleton, self._shown["scales"])
         controls |= {**self.source.controls, "model": self.models.control}
@@ -281,7 +282,8 @@ class AssociationExplorer(Explorer):
     def _pictures(self, step: Any, side: Any) -> ipw.Widget:
         self._play = ipw.Play(min=0, max=END, interval=900, repeat=True)
         self._link = ipw.jslink((step, "value"), (self._play, "value"))
-        walk = ipw.HBox([self._play, step, side])
+        step.layout.flex = "1 1 auto"
+        walk = ipw.HBox([self._play, step, side], layout=ipw.Layout(max_width="860px"))
         wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 14px")
         shown = ipw.HBox([*self.canvases.values(), self.matrix, self.strips], layout=wrapped)
         return ipw.VBox([walk, shown, ipw.HTML(LEGEND)])

@@ -262,7 +262,7 @@ class WalkView:
             lift = 9.0 / picture.unit
             places = np.array(tops) - (0.0, lift)
             texts = [str(self.numbers[n] + 1) for n in people]
-            picture.add_texts(places, texts, [self.color(n) for n in people])
+            picture.add_texts(places, texts, [WHITE] * len(people))
 
     def _add_map(self, picture: Picture) -> None:
         heatmaps, tags, k = self.seen.heatmaps, self.seen.tags, self.keypoint

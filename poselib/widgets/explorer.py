@@ -60,6 +60,7 @@ class Explorer(ABC):
 
     function: ClassVar[str]
     slow: ClassVar[tuple[str, ...]] = ()
+    status_first: ClassVar[bool] = False  # above the pictures: what it says is what is looked for
 
     def __init__(
         self,
@@ -271,7 +272,9 @@ class Explorer(ABC):
         pictures: Sequence[ipw.Widget],
     ) -> ipw.Widget:
         column = controls_column(self.controls, sections, folded)
-        shown = ipw.VBox([*pictures, self.status], layout=ipw.Layout(flex="1 1 auto"))
+        first = [self.status] if self.status_first else []
+        last = [] if self.status_first else [self.status]
+        shown = ipw.VBox([*first, *pictures, *last], layout=ipw.Layout(flex="1 1 auto"))
         top = ipw.HBox([column, shown], layout=ipw.Layout(width="100%"))
         return ipw.VBox([top, self._footer()])
 
