@@ -37,10 +37,10 @@ def keypoint_cells(
     Returns:
         (..., 2) int64 cells as (x, y), clamped to the map, and (...) bool.
     """
-    step = keypoints.new_tensor([stride[1], stride[0]])
+    step = torch.tensor([stride[1], stride[0]], dtype=keypoints.dtype, device=keypoints.device)
     cells = (keypoints[..., :2] - half_pixel(frame)) / step
     cells = torch.nan_to_num(cells, nan=-1.0, posinf=-1.0, neginf=-1.0).floor()
-    limit = keypoints.new_tensor([size[1], size[0]])
+    limit = torch.tensor([size[1], size[0]], dtype=keypoints.dtype, device=keypoints.device)
     nearest = cells.clamp(torch.zeros_like(limit), limit - 1)
     inside = (nearest == cells).all(dim=-1) & (keypoints[..., 2] > 0)
     return nearest.long(), inside
@@ -131,7 +131,7 @@ def _check_known(**choices: tuple[str, object]) -> None:
 
 def _zeros(count: int, device: torch.device) -> Tensor:
     """Return float32 zeros (count,)."""
-    if device.type != "cpu":
+    if device.type != "cpu" or torch.compiler.is_exporting():  # to a graph of any size
         return torch.zeros(count, device=device)
     # Large maps cost most at their first access, page by page. NumPy requests huge pages from the
     # system, PyTorch does not: a third of the time for a batch of 32.
@@ -165,9 +165,8 @@ def _windows(
         steps = torch.arange(math.ceil(2 * extent) + 2, device=points.device)
         offsets = (shift - extent).floor().long()[..., None] + steps
     indices = cells.long()[..., None] + offsets
-    clamped = indices.clamp(
-        indices.new_zeros(()), indices.new_tensor([[size[1] - 1], [size[0] - 1]])
-    )
+    last = torch.tensor([[size[1] - 1], [size[0] - 1]], device=points.device)
+    clamped = indices.clamp(indices.new_zeros(()), last)
     distance = offsets - shift[..., None]
     profile = torch.exp(distance.square() / (-2 * sigma**2))
     inside = clamped == indices

@@ -65,7 +65,7 @@ def px_to_map(px: Tensor, stride: tuple[float, float], frame: CropFrame) -> Tens
     Returns:
         (..., 2) of the dtype of ``px``, in cells.
     """
-    step = px.new_tensor([stride[1], stride[0]])
+    step = torch.tensor([stride[1], stride[0]], dtype=px.dtype, device=px.device)
     return (px - half_pixel(frame)) / step + half_pixel(frame)
 
 
