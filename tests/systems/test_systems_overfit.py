@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
@@ -53,13 +54,14 @@ HAE: dict[str, Any] = {
 }
 HOURGLASS = {"stacks": 2, "features": 32, "depth": 3, "increase": 16, "stack_norm": True}
 OPTIONS = {**{name: paper.options["small"] for name, paper in PAPERS.items()}, "hae": HAE}
-# Skeleton, most steps, short side and canvas in px. Faces of LOGO-CAP, which compares locations a
-# pixel apart, need the largest images.
+# Skeleton, most steps, short side in px, and what both sides are padded to a multiple of, so that
+# images of all shapes fit in a batch. Faces of LOGO-CAP, which compares locations a pixel apart,
+# need the largest images.
 PHOTOGRAPHS: dict[str, tuple[Skeleton, int, int, int]] = {
-    "hae": (COCO, 300, 176, 288),
-    "dekr": (CROWDPOSE, 120, 144, 224),
-    "grm": (COCO, 160, 136, 224),
-    "logocap": (CROWDPOSE, 200, 184, 288),
+    "hae": (COCO, 100, 176, 96),
+    "dekr": (CROWDPOSE, 120, 127, 64),
+    "grm": (COCO, 120, 96, 32),
+    "logocap": (CROWDPOSE, 200, 184, 96),
 }
 
 
@@ -114,24 +116,24 @@ def synthetic_scenes(skeleton: Skeleton) -> SyntheticScenes:
 def test_every_system_overfits_photographs(
     photographs: Path | None, tmp_path: Path, name: str
 ) -> None:
-    """Photographs where there are any, else synthetic scenes."""
-    skeleton, steps, size, canvas = PHOTOGRAPHS[name]
+    """Two photographs where there are any, else synthetic scenes."""
+    skeleton, steps, size, multiple = PHOTOGRAPHS[name]
     images: LabeledImages
     if photographs is None:
         if name == "grm":
             pytest.skip("POSELIB_SAMPLES is absent, and synthetic scenes need more steps")
-        images, size, canvas = synthetic_scenes(skeleton), 128, 128
+        images, size, multiple = synthetic_scenes(skeleton), 128, 128
     else:
         folder = photographs / skeleton.name
-        images = CocoKeypoints(folder / f"test_{skeleton.name}.json", folder, skeleton)
+        table = CocoKeypoints(folder / f"test_{skeleton.name}.json", folder, skeleton).table
+        images = KeypointImages(table.at(np.arange(2)), folder, skeleton)
     seed_everything(0)
     system = build(name, skeleton, **OPTIONS[name])
     # The papers' backbones come from ImageNet, this one knows synthetic people.
     load_backbone(system.model, BUNDLED)
-    # One canvas for images of all shapes, so that they fit in a batch, and the same one in
-    # prediction: a network that overfits a few images knows nothing else.
-    present = partial(letterbox, size=size, multiple=canvas)
-    options = PredictOptions(size=size, multiple=canvas, flip=False)
+    # The same canvas in prediction: a network that overfits a few images knows nothing else.
+    present = partial(letterbox, size=size, multiple=multiple)
+    options = PredictOptions(size=size, multiple=multiple, flip=False)
     assert_overfits(system, images, steps, tmp_path, options, prepare=present, augment=shifted)
 
 
