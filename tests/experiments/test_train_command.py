@@ -23,6 +23,7 @@ from poselib.papers.own_data import own_preset
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
 from poselib.systems.system import System
+from tests.experiments.commands import refusal, run
 
 SHORT = ("--steps", 4, "--batch", 4, "--size", 64, "--device", "cpu")
 
@@ -36,9 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(capsys: pytest.CaptureFixture[str], out: Path, *options: object) -> tuple[int, str, str]:
-    status = main(["train", "--out", str(out), *map(str, options)])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+    return run(capsys, "train", "--out", out, *options)
 
 
 def weights(file: Path) -> dict[str, torch.Tensor]:
@@ -186,9 +185,8 @@ def test_wrong_options_are_one_sentence_before_any_training(
     options: list[str],
     wrong: str,
 ) -> None:
-    given = [str(folder) if option == "DATA" else option for option in options]
-    status, _, error = train(capsys, tmp_path / "out", *given)
-    assert status == 2 and wrong in error and error.count("\n") == 1
+    given = [folder if option == "DATA" else option for option in options]
+    assert wrong in refusal(capsys, "train", "--out", tmp_path / "out", *given)
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
 
 

@@ -6,11 +6,10 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ import poselib
 from poselib.engine.seed import seed_everything
 from poselib.engine.weights.hub import load_from_hub, save_pretrained
 from poselib.systems import System, build
+from tests.engine.weights.servers import running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -65,15 +65,8 @@ def hub(files: dict[str, bytes]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(Handler) as address:
+        yield address
 
 
 def same(one: System, other: System) -> bool:
@@ -143,25 +136,17 @@ def test_the_variables_of_the_hub_have_their_effect(system: System, tmp_path: Pa
     folder = save_pretrained(tmp_path / "mine", system)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     code = "import poselib; print(poselib.load('hf:me/tiny').skeleton.name)"
+
+    def skeleton_with(**variables: str) -> str:
+        places = {**os.environ, "HF_HOME": str(tmp_path / "home"), **variables}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, env=places, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     with hub(files) as endpoint:
-        places = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home")}
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, **places},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    assert done.stdout.strip() == "crowdpose"
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
-    again = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **offline},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert again.stdout.strip() == "crowdpose"
+        assert skeleton_with(HF_ENDPOINT=endpoint) == "crowdpose"
+    assert skeleton_with(HF_HUB_OFFLINE="1") == "crowdpose"
 
 
 @pytest.mark.parametrize("name", ["tiny", "me/tiny/more", "me/ti ny", "me/tiny@", ""])
