@@ -43,7 +43,7 @@ def open_any(
         count: synthetic scenes or clips, the first ones; by default as many as are held out.
 
     Returns:
-        The dataset, its skeleton, and what to call it.
+        The dataset, its skeleton, and its name; empty for what has none.
 
     Raises:
         FileNotFoundError, ValueError: as ``open_dataset`` and ``find_coco``; or it is nothing of
@@ -75,7 +75,7 @@ def open_any(
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise ValueError(f"a dataset is wanted, a name, a folder or samples, not {dataset!r}")
     stated = getattr(dataset, "skeleton", None) or own or COCO
-    return dataset, stated, type(dataset).__name__
+    return dataset, stated, ""
 
 
 def annotations_of(dataset: Any, skeleton: Skeleton) -> AnnotationTable:

@@ -6,10 +6,11 @@ What cannot be read is a tile with the sentence that says why.
 from __future__ import annotations
 
 import textwrap
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from poselib.structures import Sample
 from poselib.widgets.painting import font_of
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 COLUMNS, ROWS = 3, 4
 PAGE = COLUMNS * ROWS
 _SIDE, _GAP, _TEXT = 200, 8, 26  # px: of a thumbnail, between them, of the line below
@@ -43,6 +45,7 @@ class ImageStore:
         self._dataset, self._skeleton = dataset, skeleton
         self._samples: OrderedDict[int, Sample | Exception] = OrderedDict()
         self._thumbnails: OrderedDict[int, Pixels] = OrderedDict()
+        self._keeping, self._reading = threading.Lock(), threading.Lock()
 
     def holds(self, positions: Sequence[int], chosen: int | None) -> bool:
         """Whether the thumbnails, and the chosen image itself, need not be read."""
@@ -51,25 +54,34 @@ class ImageStore:
 
     def sample(self, position: int) -> Sample | Exception:
         """Return an image with its people, or why it cannot be read."""
-        if position not in self._samples:
-            self._samples[position] = self._read(position)
+        if (known := self._latest(self._samples, position)) is not None:
+            return known
+        with self._reading:  # datasets are not made for several threads
+            found = self._read(position)
+        with self._keeping:
+            self._samples[position] = found
             while len(self._samples) > 1 and self._size() > _BYTES:
                 self._samples.popitem(last=False)
-        self._samples.move_to_end(position)
-        return self._samples[position]
+        return found
 
     def thumbnail(self, position: int, *, read: bool = True) -> Pixels | None:
         """Return a small picture of an image with its people; None if it has to be read first."""
-        if position not in self._thumbnails:
-            if not read:
-                return None
-            found = self.sample(position)
-            tile = _failed(found) if isinstance(found, Exception) else self._small(found)
+        known = self._latest(self._thumbnails, position)
+        if known is not None or not read:
+            return known
+        found = self.sample(position)
+        tile = _failed(found) if isinstance(found, Exception) else self._small(found)
+        with self._keeping:
             self._thumbnails[position] = tile
             while len(self._thumbnails) > _THUMBNAILS:
                 self._thumbnails.popitem(last=False)
-        self._thumbnails.move_to_end(position)
-        return self._thumbnails[position]
+        return tile
+
+    def _latest(self, kept: OrderedDict[int, T], position: int) -> T | None:
+        with self._keeping:
+            if position in kept:
+                kept.move_to_end(position)
+            return kept.get(position)
 
     def _read(self, position: int) -> Sample | Exception:
         try:
@@ -98,13 +110,19 @@ class ImageStore:
 
 
 def sheet_of(
-    tiles: Sequence[Pixels | None], captions: Sequence[str], chosen: int | None, rows: int = ROWS
+    tiles: Sequence[Pixels | None],
+    captions: Sequence[str],
+    chosen: int | None,
+    *,
+    whole: bool = True,
 ) -> Pixels:
     """Return a page of thumbnails with a line below each; the chosen one is framed.
 
     Args:
         tiles: at most ``PAGE``; None for one that is being read.
+        whole: as high as a full page, even if there are fewer.
     """
+    rows = ROWS if whole else max(1, -(-len(tiles) // COLUMNS))
     size = COLUMNS * (_SIDE + _GAP) + _GAP, rows * (_SIDE + _TEXT + _GAP) + _GAP
     image = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(image), font_of(16)

@@ -21,15 +21,7 @@ from poselib.plots.poses import contact_sheet
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
 from poselib.widgets.canvas import ImageCanvas
-from poselib.widgets.contact_tiles import (
-    COLUMNS,
-    ROWS,
-    ImageStore,
-    fitting,
-    message,
-    sheet_of,
-    tile_at,
-)
+from poselib.widgets.contact_tiles import ImageStore, fitting, message, sheet_of, tile_at
 from poselib.widgets.dataset_controls import (
     FILTERS,
     FIRST,
@@ -44,6 +36,10 @@ from poselib.widgets.explorer import Explorer, settings_of
 from poselib.widgets.sample_view import HEATMAPS, Layers, SampleView
 from poselib.wording import people_label
 
+_LARGE = 512  # px on the page, of the large image
+_MARKERS = "● left side &nbsp; ■ right side &nbsp; ▲ midline &nbsp; ○ □ △ hidden"
+_DOTS = "dots: labeled keypoints, a color for each person"
+
 
 class DatasetExplorer(Explorer):
     """See ``dataset``."""
@@ -55,12 +51,13 @@ class DatasetExplorer(Explorer):
         given = settings.pop("given")
         self.dataset, self.skeleton, self.name = dataset, skeleton, name
         self.annotations = annotations_of(dataset, skeleton)
+        self.title = name or getattr(self.annotations.source, "name", "dataset")
         if not len(self.annotations.image_ids):
-            raise ValueError(f"{name}: there is no image to show")
+            raise ValueError(f"{self.title}: there is no image to show")
         self.index = ImageIndex.of(self.annotations)
         self.store = ImageStore(dataset, skeleton)
         self.sheet = ImageCanvas(width=470, key_names=[*TURNS, *MOVES])
-        self.canvas = ImageCanvas(width=512)
+        self.canvas = ImageCanvas(width=_LARGE)
         self._views = lru_cache(maxsize=8)(self._view)
         self._sheet_state: Any = None
         self._own = make_controls(self.index, skeleton)
@@ -102,17 +99,20 @@ class DatasetExplorer(Explorer):
         self._draw_sheet(computed)
         summary = self.index.summary(computed.found)
         if computed.chosen is None:
-            self.canvas.show(message("no image", 512), title="")
+            self.canvas.show(message("no image", _LARGE), title="")
             return f"{summary}: no image has all of this; widen a range"
         show_fitting(self.controls, self._one_person(values))
         sample = self.store.sample(computed.chosen)
         title = self._title(computed.chosen)
         if isinstance(sample, Exception):
             text = str(sample) or type(sample).__name__
-            self.canvas.show(message(text, 512, wrong=True), title=title)
+            self.canvas.show(message(text, _LARGE, wrong=True), title=title)
             return f"{summary}. Image {computed.chosen} cannot be shown: {text}"
         view, note = self._as_asked(values, sample, computed.chosen)
         picture, labels, drawn = view.paint(Layers.of(values))
+        height, width = picture.size
+        self.canvas.width = min(_LARGE, round(1.1 * _LARGE * width / height))
+        self._legend.value = _DOTS if values["system"] else _MARKERS
         self.canvas.show(picture.pixels, picture.size, labels, title=title)
         return "; ".join(each for each in (summary, note, drawn) if each)
 
@@ -124,11 +124,11 @@ class DatasetExplorer(Explorer):
         if values["image"] == FIRST and not values["augment"] and not values["system"]:
             drawn = [self._drawable(position) for position in shown.images]
             samples, titles = [each[0] for each in drawn], [each[1] for each in drawn]
-            heading = f"{self.name}: {summary}"
+            heading = f"{self.title}: {summary}"
             return contact_sheet(samples, self.skeleton, titles=titles, title=heading)
         sample, title = self._drawable(shown.chosen)
         view, note = self._as_asked(values, sample, shown.chosen)
-        title = f"{self.name}, image {title}" + (f": {note}" if note else "")
+        title = f"{self.title}, image {title}" + (f": {note}" if note else "")
         if view.targets is None:
             return contact_sheet([view.sample], self.skeleton, columns=1, titles=[title])
         heat, keypoints = view.targets.heatmaps[-1][0], view.sample.keypoints
@@ -148,11 +148,11 @@ class DatasetExplorer(Explorer):
         later.on_click(lambda _: self.press("PageDown"))
         anew.on_click(lambda _: self.draw_anew())
         self._buttons, self._where = (earlier, later), ipw.HTML()
-        legend = ipw.HTML("● left side &nbsp; ■ right side &nbsp; ▲ midline &nbsp; ○ □ △ hidden")
+        self._legend = ipw.HTML()
         turning = ipw.HBox([earlier, self._where, later])
         columns = [
             ipw.VBox([self.sheet, turning]),
-            ipw.VBox([self.canvas, ipw.HBox([anew, legend])]),
+            ipw.VBox([self.canvas, ipw.HBox([anew, self._legend])]),
         ]
         return ipw.HBox(columns, layout=ipw.Layout(flex_flow="row wrap", grid_gap="0 16px"))
 
@@ -182,9 +182,8 @@ class DatasetExplorer(Explorer):
         self._where.value = f"page {shown.number:,} of {shown.pages:,}"
         state = (tuple(shown.images), chosen, sum(tile is None for tile in tiles))
         if state != self._sheet_state:
-            rows = ROWS if shown.pages > 1 else max(1, -(-len(tiles) // COLUMNS))
-            pixels = sheet_of(tiles, captions, chosen, rows)
-            self.sheet.show(pixels, title=f"{self.name}: click an image, or move by arrow keys")
+            pixels = sheet_of(tiles, captions, chosen, whole=shown.pages > 1)
+            self.sheet.show(pixels, title=f"{self.title}: click an image, or move by arrow keys")
             self._sheet_state = state
 
     def _caption(self, position: int) -> str:

@@ -177,7 +177,7 @@ class SampleView:
         """Dot the keypoints alone, so that the targets below them are seen."""
         people, types = np.nonzero(self.sample.keypoints[..., 2] > 0)
         points = self.sample.keypoints[people, types, :2]
-        picture.add_dots(points, [colors[n] for n in people], radius=2.5)
+        picture.add_dots(points, [colors[n] for n in people], radius=1.6 + 0.3 * picture.unit)
 
     def _add_numbers(self, picture: Picture, shown: Sample, colors: tuple[Color, ...]) -> None:
         points, texts, tones = [], [], []

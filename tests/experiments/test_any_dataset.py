@@ -21,7 +21,7 @@ SCENES = SyntheticScenes(SceneConfig(size=64), 3, 5, COCO).cached()
 def test_names_folders_files_and_datasets(tmp_path: Path) -> None:
     named, skeleton, name = open_any("crowd", count=2)
     assert len(named) == 2 and (skeleton, name) == (CROWDPOSE, "crowd")
-    assert open_any(SCENES) == (SCENES, COCO, "SyntheticScenes")
+    assert open_any(SCENES) == (SCENES, COCO, "")
     folder = write_scenes(tmp_path / "scenes", SceneConfig(size=64), 3, 5, COCO)
     (file,) = folder.glob("**/*.json")
     for place in (str(folder), file):
