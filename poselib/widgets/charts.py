@@ -41,7 +41,6 @@ class Chart(ImageCanvas):
         names: Sequence[tuple[float, float, str]] = (),
         *,
         layout: bool = False,
-        keep: bool = False,
     ) -> None:
         """Clear the axes, draw into them and show the result.
 
@@ -50,10 +49,9 @@ class Chart(ImageCanvas):
             names: (x, y, text) of points that are named when the mouse is near, data coordinates.
             layout: make room for other labels; the first drawing does, and it takes as long as
                 all the rest.
-            keep: leave what is in the axes to ``draw``: new ticks take longer than all the rest.
         """
         self._frame = None
-        self._draw_all(draw, layout, keep)
+        self._draw_all(draw, layout)
         self._show(names)
 
     @style.theme
@@ -86,9 +84,8 @@ class Chart(ImageCanvas):
             self.axes.draw_artist(artist)
         self._show(names)
 
-    def _draw_all(self, draw: Callable[[Axes], None], layout: bool, keep: bool = False) -> None:
-        if not keep:
-            self.axes.clear()
+    def _draw_all(self, draw: Callable[[Axes], None], layout: bool) -> None:
+        self.axes.clear()
         draw(self.axes)
         self._figure.set_layout_engine("constrained" if layout or not self._laid_out else "none")
         self._laid_out = True

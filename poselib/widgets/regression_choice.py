@@ -100,6 +100,11 @@ class Chosen:
         area = float(self.image.sample.areas[self.fit.person])
         return 2 * np.asarray(self.skeleton.sigmas) * np.sqrt(area)
 
+    def heatmap_value(self, point: FloatArray) -> float:
+        """Return the value of the keypoint's heatmap in the cell of a point, px."""
+        column, row = self.image.cell_at(*point)
+        return max(float(self.image.outputs.heatmaps[0, self.keypoint, row, column]), 0.0)
+
     def colors(self) -> list[Color]:
         """Return the color of each keypoint: lighter on the left side, darker on the right."""
         sides = ["left" if "left" in k else "right" if "right" in k else "center"

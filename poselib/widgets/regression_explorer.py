@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from poselib.analysis.regressed_people import RegressedImage, regress_image
 from poselib.analysis.truth_fit import fit_to_truth
-from poselib.skeletons import COCO, Skeleton
+from poselib.skeletons import COCO
 from poselib.widgets import regression_pictures as painted
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.charts import Chart
@@ -79,7 +79,6 @@ class RegressionExplorer(Explorer):
         self._strip = ipw.HBox(shown, layout=gap)
         self._images, self._salient, self._people = Kept(4), Kept(16), Kept(8)
         self.chosen: Chosen | None = None
-        self._bars_of: Skeleton | None = None
         wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 12px")
         super().__init__(
             replace(settings, model=settings.model or self.models.name),
@@ -222,9 +221,12 @@ class RegressionExplorer(Explorer):
 
     def _show_chart(self, chosen: Chosen) -> None:
         self.chart.title = chart_title(chosen)
-        kept = chosen.skeleton is self._bars_of
-        self._bars_of = chosen.skeleton
-        self.chart.redraw(lambda ax: painted.draw_errors(ax, chosen), keep=kept)
+        top, annotated = painted.bar_top(chosen), chosen.fit is not None
+        self.chart.redraw_within(
+            (chosen.skeleton.keypoints, annotated, top),
+            lambda ax: painted.draw_bar_frame(ax, chosen, top),
+            lambda ax: painted.draw_bars(ax, chosen, top),
+        )
 
     def _clicked(self, change: Any) -> None:
         """Choose the keypoint, the person or else the cell that was clicked."""

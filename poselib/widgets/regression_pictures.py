@@ -32,6 +32,7 @@ FILTER_LEGEND = (
     "in the person's color: as decoded<br>green: annotated</div>"
 )
 _FITS = 0.1  # OKS from which a pose is that of a person
+_TOPS = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0, 200.0, 500.0)  # px
 _SIDE = 150  # px of the picture of a filter
 
 
@@ -148,35 +149,39 @@ def _window(
     return picture.pixels, (side, side)
 
 
-def draw_errors(ax: Axes, chosen: Chosen) -> None:
-    """Draw the error of each keypoint as a bar, or without annotations its score.
+def bar_top(chosen: Chosen) -> float:
+    """Return the upper end of the axis of the bars: a round number, which many poses share."""
+    if chosen.fit is None:
+        return 1.0 if chosen.scores.max(initial=0.0) > 0.2 else 0.2
+    tops = np.nan_to_num(np.concatenate([chosen.fit.errors.ravel(), chosen.tolerances]))
+    wanted = float(np.percentile(tops, 97)) * 1.15
+    return next((top for top in _TOPS if top >= wanted), wanted)
 
-    Bars that are there already are replaced; ticks stay, which take most of the time.
-    """
-    for artist in [*ax.collections, *ax.lines]:
-        artist.remove()
+
+def draw_bar_frame(ax: Axes, chosen: Chosen, top: float) -> None:
+    """Name the bars, and their axis up to ``top``."""
+    names = [display_name(each) for each in chosen.skeleton.keypoints]
+    ax.set_xticks(np.arange(len(names)), names, rotation=35, ha="right")
+    label = "heatmap score" if chosen.fit is None else "error, px"
+    ax.set(xlim=(-0.6, len(names) - 0.4), ylim=(0.0, top), ylabel=label)
+    ax.grid(visible=False, axis="x")
+
+
+def draw_bars(ax: Axes, chosen: Chosen, top: float) -> None:
+    """Draw the error of each keypoint as a bar, or without annotations its score."""
     fit, count = chosen.fit, len(chosen.skeleton)
     color = [VERMILION if k == chosen.keypoint else chosen.color for k in range(count)]
     if fit is None:
         _add_bars(ax, chosen.scores, 0.0, 0.7, color)
-        label, top = "heatmap score", max(float(chosen.scores.max()) * 1.1, 1e-3)
-    else:
-        shift, width = (0.2, 0.4) if chosen.moved else (0.0, 0.7)
-        if chosen.moved:
-            _add_bars(ax, fit.errors[0], -shift, width, [GRAY] * count)
-        _add_bars(ax, fit.errors[-1], shift, width, color)
-        places, tolerances = np.arange(count), chosen.tolerances
-        ax.hlines(tolerances, places - 0.4, places + 0.4, color=INK, lw=1.2)
-        tops = np.nan_to_num(np.concatenate([fit.errors.ravel(), tolerances]))
-        label, top = "error, px", max(float(np.percentile(tops, 97)) * 1.25, 1e-3)
-        (rivals,) = np.nonzero(fit.rivals >= 0)
-        ax.plot(rivals, np.full(len(rivals), 0.96 * top), "v", color=ALERT, ms=6)
-    if ax.get_ylabel() != label:
-        names = [display_name(each) for each in chosen.skeleton.keypoints]
-        ax.set_xticks(np.arange(count), names, rotation=35, ha="right")
-        ax.set(xlim=(-0.6, count - 0.4), ylabel=label)
-        ax.grid(visible=False, axis="x")
-    ax.set_ylim(0, top)
+        return
+    shift, width = (0.2, 0.4) if chosen.moved else (0.0, 0.7)
+    if chosen.moved:
+        _add_bars(ax, fit.errors[0], -shift, width, [GRAY] * count)
+    _add_bars(ax, fit.errors[-1], shift, width, color)
+    places = np.arange(count)
+    ax.hlines(chosen.tolerances, places - 0.4, places + 0.4, color=INK, lw=1.2, zorder=3)
+    (rivals,) = np.nonzero(fit.rivals >= 0)
+    ax.plot(rivals, np.full(len(rivals), 0.95 * top), "v", color=ALERT, ms=6)
 
 
 def _add_bars(

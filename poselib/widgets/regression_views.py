@@ -87,7 +87,11 @@ def _against_truth(chosen: Chosen) -> list[str]:
     said = []
     if np.isfinite(after):
         error = f"{before:.1f} → {after:.1f}" if chosen.moved else f"{after:.1f}"
-        said.append(f"error {error} px (similarity {fit.similarities[-1, k]:.2f})")
+        heat = chosen.heatmap_value(fit.points[k, :2])
+        said.append(
+            f"error {error} px (similarity {fit.similarities[-1, k]:.2f}), "
+            f"heatmap where annotated {heat:.2f}"
+        )
     else:
         said.append("not annotated")
     if fit.rivals[k] >= 0:
