@@ -165,7 +165,9 @@ def chosen_labels(chosen: Chosen) -> Labels:
 def people_title(chosen: Chosen) -> str:
     """Return the heading of the picture of all people."""
     count, drawn = len(chosen.shown), int(chosen.shown.sum())
-    people = f"{drawn} of {people_label(count)}" if drawn < count else people_label(count)
+    people = people_label(drawn)
+    if drawn < count:
+        people += f" of score {chosen.min_score:.2f} or more, of {count}"
     truth = "; green crosses: annotated" if chosen.fit is not None else ""
     return f"{people}{truth}; click a keypoint"
 

@@ -106,6 +106,8 @@ def describe_saliency(chosen: Chosen, saliency: NDArray[np.float32]) -> str:
     """Return how much of the saliency lies near the keypoint and near the center."""
     place, center = target_of(chosen), chosen.image.px_of(chosen.cell)
     radius = NEAR * person_size(chosen)
+    if not saliency.any():
+        return "no pixel changes this offset: no unit between is active"
     near, at_center = energy_within(
         np.stack([saliency, saliency]), np.stack([place, center]), radius
     )

@@ -37,6 +37,24 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("count", "epoch", 3),
         ],
     ),
+    "regression": (
+        "poselib.widgets.regression(poselib.load(poselib.build('dekr', 'coco', width=4, "
+        "backbone='hrnet_tiny', center_threshold=0.0), size=64))",
+        [
+            ("choose", "view", "keypoint heatmap"),
+            ("choose", "keypoint", "nose"),
+            ("slide", "person"),
+            ("choose", "view", "activated pixels"),
+            ("choose", "view", "saliency"),
+            ("tick", "guided backpropagation"),
+            ("choose", "view", "center map"),
+            ("write", "cell", "3, 4"),
+            ("click", 1, 0.9, 0.9),
+            ("click", 2, 0.5, 0.3),
+            ("tick", "annotations"),
+            ("tick", "flip test"),
+        ],
+    ),
 }
 CELLS = {
     "toy": "import poselib\nfrom tests.widgets.toy_explorer import Toy\nToy()",
