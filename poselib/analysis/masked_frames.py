@@ -23,6 +23,7 @@ from poselib.outputs import HeatmapOutputs, JointRelations
 from poselib.structures import Clip, Poses, Sample
 from poselib.systems import System
 from poselib.typing import BoolArray, Float32Array, FloatArray
+from poselib.wording import counted
 
 Box = tuple[float, float, float, float]
 _GRAY = 127  # of masks
@@ -271,7 +272,7 @@ def person_frames(
     ]
     tracks = sorted({track for poses in found for track in _tracks(poses)})
     if not tracks:
-        raise ValueError(f"{name or 'the clip'}: nobody is found in {len(frames)} frames")
+        raise ValueError(f"{name or 'the clip'}: nobody is found in {counted(len(frames), 'frame')}")
     count, joints = len(tracks), found[0].keypoints.shape[1]
     samples = []
     for sample, poses in zip(frames, found, strict=True):

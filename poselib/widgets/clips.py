@@ -13,6 +13,8 @@ import numpy as np
 
 from poselib.analysis.masked_frames import person_frames
 from poselib.api import Predictor
+from poselib.data.catalog import SYNTHETIC as SYNTHETIC_DATASETS
+from poselib.data.catalog import open_dataset
 from poselib.data.clips import join_frames
 from poselib.data.footage import Footage, footage
 from poselib.data.synthetic.clip_dataset import ClipConfig, SyntheticClips
@@ -58,7 +60,8 @@ class ClipSource:
     """Controls that choose a clip, and the clip that they choose.
 
     Args:
-        given: what ``data.footage.footage`` takes; None for none.
+        given: what ``data.footage.footage`` takes, or the name of a synthetic dataset; None for
+            none.
         predictor: finds people where none is annotated.
 
     Attributes:
@@ -67,6 +70,8 @@ class ClipSource:
 
     def __init__(self, given: Any, predictor: Predictor) -> None:
         self._predictor = predictor
+        if isinstance(given, str) and given in SYNTHETIC_DATASETS:
+            given = open_dataset(given, "val", skeleton=predictor.skeleton)
         self._given = [] if given is None else footage(given)
         predictor.system.check_dataset(given)
         crop = predictor.system.crop

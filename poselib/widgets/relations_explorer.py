@@ -28,7 +28,7 @@ from poselib.widgets.relations_settings import RelationSettings, relation_contro
 from poselib.widgets.relations_texts import HEADINGS, LEGEND, heading, maps_title, sentences
 from poselib.widgets.settings import set_control
 
-_WIDTH = 340  # px of a picture on the page
+_WIDTH = 300  # px of a picture on the page
 
 
 class RelationExplorer(Explorer):
@@ -239,7 +239,8 @@ def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationE
         model: what ``poselib.load`` takes, or a ``Predictor``, of a system that is shown one person
             at a time.
         clip: what ``data.footage.footage`` takes: a clip, consecutive images, a dataset, a video or
-            an image; by default a synthetic clip.
+            an image; or the name of a synthetic dataset, such as ``"clip_crowd"``. By default
+            synthetic clips.
         settings: those of ``RelationSettings``: ``source``, ``number``, ``people``,
             ``crowd_index``, ``file``, ``begin``, ``person``, ``frame``, ``mask``, ``masked``,
             ``run``, ``joint``, ``other``, ``temperature``, ``reference``, ``threshold``,
