@@ -272,7 +272,8 @@ def person_frames(
     ]
     tracks = sorted({track for poses in found for track in _tracks(poses)})
     if not tracks:
-        raise ValueError(f"{name or 'the clip'}: nobody is found in {counted(len(frames), 'frame')}")
+        here, seen = name or "the clip", counted(len(frames), "frame")
+        raise ValueError(f"{here}: nobody is found in {seen}")
     count, joints = len(tracks), found[0].keypoints.shape[1]
     samples = []
     for sample, poses in zip(frames, found, strict=True):

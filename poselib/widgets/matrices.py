@@ -19,7 +19,7 @@ from poselib.widgets.canvas import ImageCanvas
 
 _NAMED = 40  # keypoints; of more, cells of the chosen ones alone are named
 _CHOSEN, _MARK = (0, 120, 200), (204, 26, 31)
-_WIDTH, _HEIGHT, _DPI = 3.0, 2.62, 100  # inches, px an inch
+_WIDTH, _HEIGHT, _DPI = 3.0, 2.8, 100  # inches, px an inch
 
 
 class MatrixChart(ImageCanvas):
