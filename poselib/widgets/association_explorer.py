@@ -283,7 +283,9 @@ class AssociationExplorer(Explorer):
         self._play = ipw.Play(min=0, max=END, interval=900, repeat=True)
         self._link = ipw.jslink((step, "value"), (self._play, "value"))
         step.layout.flex = "1 1 auto"
-        walk = ipw.HBox([self._play, step, side], layout=ipw.Layout(max_width="860px"))
+        walk = ipw.HBox(
+            [self._play, step, side], layout=ipw.Layout(width="100%", max_width="860px")
+        )
         wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 14px")
         shown = ipw.HBox([*self.canvases.values(), self.matrix, self.strips], layout=wrapped)
         return ipw.VBox([walk, shown, ipw.HTML(LEGEND)])
