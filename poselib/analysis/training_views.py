@@ -108,7 +108,7 @@ def _only(sample: Sample, person: int) -> Sample:
     count = len(sample.keypoints)
     if not 0 <= person < count:
         raise ValueError(
-            f"image {sample.image_id} has no person {person} to crop: it has {count} in all"
+            f"image {sample.image_id}: there is no person {person} to crop, {count} are labeled"
         )
     return sample.only(np.array([person]))
 

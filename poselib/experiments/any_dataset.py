@@ -14,6 +14,7 @@ from poselib.data.catalog import DATASETS, SYNTHETIC, Split, cache_in_memory, op
 from poselib.data.clips import PersonClips, VideoClips
 from poselib.data.coco_folder import ALL, find_coco
 from poselib.data.image_folder import as_samples
+from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.loaders import SampleSource
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.experiments.own_dataset import skeleton_for
@@ -86,6 +87,8 @@ def annotations_of(dataset: Any, skeleton: Skeleton) -> AnnotationTable:
     Raises:
         ValueError: a sample has other keypoints than the skeleton; its number is named.
     """
+    if isinstance(dataset, KeypointImages):  # also one whose annotations are held back
+        return dataset.table
     if hasattr(dataset, "annotations"):
         table: AnnotationTable = dataset.annotations()
         return table

@@ -10,6 +10,7 @@ import pytest
 
 from poselib.data.catalog import open_dataset
 from poselib.data.clips import PersonClips, VideoClips
+from poselib.data.readers.coco import CocoImages
 from poselib.data.synthetic.config import ClipConfig, SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes, write_scenes
 from poselib.experiments.any_dataset import annotations_of, open_any
@@ -34,6 +35,14 @@ def test_names_folders_files_and_datasets(tmp_path: Path) -> None:
         open_any("coco")
     with pytest.raises(ValueError, match="a dataset is wanted, a name, a folder or samples, not 5"):
         open_any(5)
+
+
+def test_images_without_public_annotations_have_no_people(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "scenes", SceneConfig(size=64), 2, 5, COCO)
+    (file,) = folder.glob("**/*.json")
+    listed = CocoImages(file, folder / "images", COCO)
+    assert len(annotations_of(listed, COCO).image_ids) == 2
+    assert len(annotations_of(listed, COCO)) == 0
 
 
 def test_frames_take_the_place_of_clips() -> None:
