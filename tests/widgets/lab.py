@@ -251,6 +251,18 @@ class Explored:
         """Click a button."""
         self.cell.get_by_role("button", name=name).click()
 
+    def radio(self, name: str) -> None:
+        """Choose one of several radio buttons."""
+        self.cell.get_by_label(name, exact=True).check()
+
+    def pick(self, row: int, key: str = "Enter") -> None:
+        """Choose a row of a table by a key."""
+        self.cell.locator("tbody tr[tabindex]:visible").nth(row).press(key)
+
+    def play(self) -> None:
+        """Begin to play."""
+        self.cell.locator(".widget-play button:visible").first.click()
+
     def upload(self, path: Path) -> None:
         """Choose a file of the disk for the one control that takes one."""
         with self.page.expect_file_chooser() as chooser:

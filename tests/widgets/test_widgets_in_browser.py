@@ -14,6 +14,8 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import TimeoutError
 
+from tests.experiments.factories import saved_system
+from tests.experiments.run_folders import evaluation, moved_images, training, write_dataset
 from tests.widgets.lab import Explored, Lab, find_chromium, open_lab
 
 pytestmark = [
@@ -23,13 +25,40 @@ pytestmark = [
 
 # Of each explorer the line that opens it, and what changes its pictures: what is done on the page.
 EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
+    "association": (
+        "poselib.widgets.association()",
+        [
+            ("choose", "show", "tags"),
+            ("choose", "keypoint", "left elbow"),
+            ("slide", "step", "ArrowLeft"),
+            ("tick", "refinement"),
+            ("slide", "peaks above"),
+            ("choose", "order", "top_down"),
+            ("tick", "show it beside the first"),
+            ("click", 2, 0.6, 0.5),  # a step of the matrix
+            ("play",),
+            ("slide", "scene"),
+        ],
+    ),
+    "relations": (
+        "poselib.widgets.relations('rpstn.safetensors')",
+        [
+            ("slide", "frame"),
+            ("drag", 1, (0.3, 0.3), (0.6, 0.6)),
+            ("choose", "joint", "right knee"),
+            ("click", 3, 0.4, 0.4),  # a cell of the matrix of correlations
+            ("slide", "temperature"),
+            ("choose", "covers", "a run of frames"),
+            ("tick", "annotated joints"),
+            ("press", "Remove mask"),
+        ],
+    ),
     "dataset": (
         "poselib.widgets.dataset('synthetic', count=14)",
         [
             ("tick", "boxes"),
             ("choose", "sort", "most people"),
             ("slide", "people", "End"),
-            ("select", "with all of", "left ear", "right ear"),
             ("click", 0, 0.5, 0.4),
             ("press", "Augment anew"),
             ("choose", "targets of", "dekr"),
@@ -55,6 +84,17 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("tick", "flip test"),
         ],
     ),
+    "results": (
+        "poselib.widgets.results('runs', run='two', view='images')",
+        [
+            ("count", "number", 2),
+            ("choose", "errors", "jitter"),
+            ("choose", "errors", "miss"),
+            ("pick", 2, "Shift+Enter"),
+            ("click", 0, 0.93, 0.3),  # a bar of the comparison: an image
+            ("radio", "worst images"),
+        ],
+    ),
 }
 CELLS = {
     "toy": "import poselib\nfrom tests.widgets.toy_explorer import Toy\nToy()",
@@ -68,6 +108,12 @@ each_explorer = pytest.mark.parametrize("name", EXPLORERS)
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
+    (folder / "files").mkdir()
+    saved_system("rpstn", folder / "files" / "rpstn.safetensors")
+    dataset = write_dataset(folder / "toy")
+    for run, by in {"one": (0.0, 8.0, 2.0, 3.0, 0.0), "two": (4.0, 1.0, 2.0, 0.0, 0.0)}.items():
+        evaluation(folder / "files" / "runs", run, dataset, moved_images(dataset, *by))
+    training(folder / "files" / "runs", "trained").finish({"AP": 0.75})
     with open_lab(folder, list(CELLS.values()), {}) as lab:
         yield lab
 
@@ -165,12 +211,22 @@ def test_controls_of_explorers_change_pictures(opened: dict[str, Explored], name
         raise AssertionError(f"no picture changes after {done}; {explorer.status}") from error
 
 
+@pytest.mark.parametrize("name", ["association", "regression", "relations", "results"])
+def test_errors_of_explorers_are_sentences(opened: dict[str, Explored], name: str) -> None:
+    if name == "results":
+        opened[name].write("run", "absent.png")
+    else:
+        opened[name].choose("clip" if name == "relations" else "image", "file")
+        opened[name].write("file", "absent.png")
+    opened[name].says("absent.png")
+
+
 @each_explorer
 def test_explorers_are_used_by_keyboard(opened: dict[str, Explored], name: str) -> None:
     opened[name].tab_to_canvas()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["toy", "association"])
 def test_programs_that_execute_files_get_a_figure(
     lab: Lab, opened: dict[str, Explored], name: str
 ) -> None:
