@@ -97,9 +97,11 @@ def test_an_unknown_parameter_is_refused(path: Path, tmp_path: Path) -> None:
 # What runs of the notebooks that are run once per paper or study. The other studies are checked
 # without running in tests/experiments/test_ablation.py.
 STUDIES = ("hae_components", "dekr_components", "rpstn_components", "rpstn_single_images")
-# A checkpoint that is named by its system is saved before, with its first weights.
+# A checkpoint that is named by its system is saved before, with its first weights. The first
+# notebook runs in a kernel, below; each keypoint of each person takes a gradient in DEKR's.
 CLIPS = {"checkpoint": "rpstn", "dataset": "clips"}
 GIVEN = {
+    "01_quickstart": [],
     "03_train": [{}, {"system": "rpstn", "dataset": "clips"}],
     "04_evaluate": [{}, CLIPS],
     "05_predict": [{}, {"checkpoint": "rpstn"}],
@@ -112,8 +114,14 @@ GIVEN = {
     "10_complexity": [{}, {"paper": "rpstn"}],
     "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}, {"paper": "rpstn"}],
     "14_ablation": [{"study": study} for study in STUDIES],
+    "36_dekr_focus": [{"dataset": "synthetic"}],
 }
 RUNS = [(path, given) for path in NOTEBOOKS for given in GIVEN.get(path.stem, [{}])]
+
+
+def assert_sidecars(figures: Path) -> None:
+    for figure in figures.glob("*"):
+        assert figure.with_suffix(".json").is_file(), f"{figure.name} has no sidecar"
 
 
 @pytest.mark.notebooks
@@ -131,8 +139,7 @@ def test_it_runs(path: Path, given: dict[str, str], tmp_path: Path) -> None:
     if checkpoint := given.get("checkpoint"):
         parameters["checkpoint"] = saved_system(checkpoint, tmp_path / "untrained.safetensors")
     run_forked(path, parameters, tmp_path / "log.txt", timeout=60 * MINUTES)
-    for figure in (tmp_path / "figures").glob("*"):
-        assert figure.with_suffix(".json").is_file(), f"{figure.name} has no sidecar"
+    assert_sidecars(tmp_path / "figures")
     if "study" in given:
         assert (tmp_path / "figures" / f"{given['study']}.png").is_file()
 
@@ -144,6 +151,7 @@ def test_the_first_runs_in_a_kernel(tmp_path: Path) -> None:
     path = ROOT / "notebooks" / "01_quickstart.ipynb"
     copy = notebooks.run_notebook(path, tmp_path, {"preset": "smoke", **folders})
     assert copy.is_file() and any((tmp_path / "figures").glob("*.png"))
+    assert_sidecars(tmp_path / "figures")
 
 
 def test_numbers_do_not_repeat() -> None:
