@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -63,16 +64,19 @@ class AssociationWalk:
 
 
 def walk_association(
-    outputs: TagOutputs, options: AssociativeOptions | None = None
+    outputs: TagOutputs,
+    options: AssociativeOptions | None = None,
+    kept: dict[Any, Any] | None = None,
 ) -> AssociationWalk:
     """Decode the outputs of one image and keep every step.
 
     Args:
         outputs: of one image.
         options: defaults to ``AssociativeOptions()``.
+        kept: see ``trace_associative``.
     """
     options = options or AssociativeOptions()
-    steps, poses = trace_associative(outputs, options)
+    steps, poses = trace_associative(outputs, options, kept)
     step_of = np.where(poses.found, len(steps), -1)
     tags = np.full((*step_of.shape, outputs.tags.shape[2]), np.nan)
     for number, step in enumerate(steps):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -82,14 +82,23 @@ def decode_associative(
 
 @torch.no_grad()
 def trace_associative(
-    outputs: TagOutputs, options: AssociativeOptions | None = None
+    outputs: TagOutputs,
+    options: AssociativeOptions | None = None,
+    kept: dict[Any, Any] | None = None,
 ) -> tuple[tuple[GroupingStep, ...], Poses]:
     """Decode the outputs of one image, and return the steps of its grouping too.
 
     The poses are those of ``decode_associative``; person n of the steps is their n-th.
+
+    Args:
+        kept: receives resized maps, so that the same outputs are decoded with other options in
+            half the time.
     """
-    options = options or AssociativeOptions()
-    maps = _maps_of(next(_parts(outputs, options)), options)
+    options, kept = options or AssociativeOptions(), {} if kept is None else kept
+    key = options.resolution, options.frame
+    if key not in kept:
+        kept[key] = _maps_of(next(_parts(outputs, options)), options)
+    maps = kept[key]
     (candidates,) = _candidates(maps, options)
     steps = candidate_steps(candidates, options)
     people = _collect([candidates], [collect_groups(steps, candidates)])

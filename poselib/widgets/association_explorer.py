@@ -92,6 +92,7 @@ class AssociationExplorer(Explorer):
         first = self.models.predictor(self.models.name)
         system = first.system
         self._name, self._drawn = self.models.name, dict[str, Hashable]()
+        self._last: SeenImage | None = None
         self._dots: list[tuple[float, float, int, int]] = []
         self._own = self._own_settings(system)
         self._shown: dict[str, Any] = {"flip": first.options.flip}
@@ -143,6 +144,9 @@ class AssociationExplorer(Explorer):
         return SeenImage(system, inspect_image(system, sample, options, combined=True))
 
     def fit(self, values: Mapping[str, Any], computed: SeenImage) -> None:
+        if self._last is not computed and self._last is not None:
+            self._last.maps.clear()
+        self._last = computed
         if values["model"] != self._name:
             self._fit_model(values["model"], computed)
         longest = max(
@@ -166,9 +170,9 @@ class AssociationExplorer(Explorer):
             whose = f"{name} decoding: {values[order]}, " if values["compare"] else "people "
             if self._drawn.get(name) != (key := view.picture_key):
                 pixels, size = view.picture().pixels, computed.sample.size
-                self.canvases[name].show(pixels, size, view.names(), f"{whose}{view.at}")
+                self.canvases[name].show(pixels, size, view.names())
                 self._drawn[name] = key
-            self.canvases[name].title = f"{whose}{view.at}"
+            self.canvases[name].title = f"{whose}{view.at}{view.map_title}"
         self._draw_charts(self.views[side])
         text = self.views[side].explain()
         return f"{text} With the second decoding {differences}." if differences else text

@@ -32,6 +32,7 @@ class SeenImage:
     Attributes:
         heatmaps, tags: (K, h, w), at the finest resolution; of several embeddings the first.
         limits: the tags that get the first and the last color.
+        maps: resized ones, kept while decodings change; they take the most memory.
     """
 
     def __init__(self, system: System, inspection: Inspection) -> None:
@@ -39,6 +40,7 @@ class SeenImage:
         self.heatmaps = inspection.heatmaps.astype(np.float64)
         self.tags = inspection.tags.astype(np.float64)
         self.limits = tag_limits(self.tags, self.heatmaps)
+        self.maps: dict[Any, Any] = {}
         self._walks: OrderedDict[Hashable, AssociationWalk] = OrderedDict()
 
     @property
@@ -52,7 +54,7 @@ class SeenImage:
         own = decode_options(self.system)
         options = decoding_of(values, own, self.system.skeleton, prefix)
         if options not in self._walks:
-            self._walks[options] = walk_association(self.outputs, options)
+            self._walks[options] = walk_association(self.outputs, options, self.maps)
             while len(self._walks) > _KEPT:
                 self._walks.popitem(last=False)
         return self._walks[options]

@@ -29,7 +29,9 @@ _MARKS = " &emsp; ".join(
         ("inherit", "&#8729;", "a peak that waits"),
     )
 )
-LEGEND = f'<div style="{_PAPER}">{_MARKS}</div>'  # on white, as the pictures are in any theme
+_TAGS = "each dot of a person has the color of the person it lies on; red rings are outliers"
+# On white, as the pictures are in any theme.
+LEGEND = f'<div style="{_PAPER}">{_MARKS}<br>Tags: {_TAGS}</div>'
 
 
 @dataclass(frozen=True)

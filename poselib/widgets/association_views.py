@@ -91,6 +91,16 @@ class WalkView:
             f"after step {self.count} of {len(steps)}: {self._name(steps[self.count - 1].keypoint)}"
         )
 
+    @property
+    def map_title(self) -> str:
+        """Say which map is shown, and what its colors mean."""
+        whose = "all keypoints" if self.keypoint < 0 else self._name(self.keypoint)
+        if self.map_shown == HEATMAP:
+            return f"; heatmap of {whose}"
+        low, high = self.seen.limits
+        colors = f"; tags of {whose}, dark {low:.1f} to yellow {high:.1f}"
+        return colors if self.map_shown == TAGS else ""
+
     def color(self, person: int) -> Color:
         """Return the color of a person."""
         return _COLORS[int(self.numbers[person]) % len(_COLORS)]
@@ -223,7 +233,7 @@ class WalkView:
         joined, started = int((~step.started).sum()), int(step.started.sum())
         return (
             f"Step {self.count} of {len(self.walk.steps)}: {self._name(step.keypoint)} {why}; "
-            f"{counted(joined, 'keypoint')} joined and {started} started a person."
+            f"{counted(joined, 'keypoint')} joined people, {started or 'none'} started one."
         )
 
     def _summary(self) -> str:

@@ -75,6 +75,8 @@ class ModelSource:
             elif not name and self._advice:
                 raise ValueError(self._advice)
             else:
+                if name != self.name:
+                    _check_here(name)  # what is chosen on a page is not fetched
                 found = load(str(Path(name).expanduser()) if name else None, flip=False)
         check_fits(found.system, self._function)
         if name or self._first is None:
@@ -88,6 +90,13 @@ def available_weights() -> list[str]:
     """Return the names of published weights whose files are here, so that none is downloaded."""
     folder = weights_folder()
     return [name for name, row in PUBLISHED.items() if (folder / row.file).is_file()]
+
+
+def _check_here(name: str) -> None:
+    """Raise FileNotFoundError if published weights would have to be downloaded."""
+    if name in PUBLISHED and not (path := weights_folder() / PUBLISHED[name].file).is_file():
+        bring = f"poselib weights download {name}"
+        raise FileNotFoundError(f"{name}: {path} is not there; {bring} brings it")
 
 
 def fitting_explorer(system: System) -> tuple[str, str]:

@@ -14,10 +14,10 @@ pytest.importorskip("anywidget")
 import poselib
 from poselib.analysis.association_reasons import explain_keypoint
 from poselib.decoders.associative import decode_associative
-from poselib.engine.checkpoints import BUNDLED
+from poselib.engine.checkpoints import BUNDLED, save_system
 from poselib.engine.inference import PredictOptions
+from poselib.engine.variants import with_options
 from poselib.skeletons import CROWDPOSE
-from poselib.systems import System
 from poselib.widgets.association_explorer import AssociationExplorer
 from poselib.widgets.decoding import DECODING, SECOND
 
@@ -39,9 +39,8 @@ def explorer(shared: AssociationExplorer) -> AssociationExplorer:
 
 
 def reset(explorer: AssociationExplorer, **changes: Any) -> None:
-    values = {**explorer._defaults, **explorer._own, **START, **changes}
-    explorer.set(**values)
-    explorer.set(step=changes.get("step", explorer.controls["step"].max))
+    last = {"step": explorer.controls["step"].max}
+    explorer.set(**{**explorer._defaults, **explorer._own, **START, **last, **changes})
     explorer.computed()
 
 
@@ -198,15 +197,27 @@ def test_another_model_brings_its_own_decoding(
     explorer.computed()
 
 
-def untrained(**options: Any) -> System:
-    tiny = {"backbone": "hrnet_tiny", "detection_threshold": 0.0}
-    return poselib.build("hae", CROWDPOSE, **tiny, **options)
+@pytest.mark.slow
+def test_another_model_brings_its_keypoints_and_orders(
+    explorer: AssociationExplorer, tmp_path: Path
+) -> None:
+    explorer.set(keypoint="nose", person=1)
+    model = poselib.build("hae", CROWDPOSE, backbone="hrnet_tiny", detection_threshold=0.0)
+    save_system(tmp_path / "other.safetensors", model)
+    explorer.set(model=str(tmp_path / "other.safetensors"))
+    seen = explorer.computed()
+    assert seen.sample.keypoints.shape[1:] == (14, 3) and explorer.values["keypoint"] == "all"
+    assert len(explorer.controls["keypoint"].options) == 15 and explorer.values["person"] == 0
+    assert explorer.values["detection_threshold"] == 0.0
+    explorer.set(model="")
+    assert explorer.computed().sample.keypoints.shape[1] == 17
 
 
 @pytest.mark.parametrize("frame", ["center", "aligned"])
-def test_other_frames_and_skeletons_and_images_without_people(frame: str) -> None:
-    system = replace(untrained(frame=frame, progressive=False), input_size=64)
+def test_other_frames_fixed_orders_and_images_without_people(frame: str) -> None:
+    system = with_options(poselib.load().system, frame=frame, progressive=False)
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    system = replace(system, input_size=64)
     explorer = poselib.widgets.association(system, noise, min_score=0.0)
     seen, view = explorer.computed(), explorer.views["first"]
     assert explorer.code == "poselib.widgets.association(model, image, min_score=0.0)"

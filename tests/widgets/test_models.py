@@ -45,6 +45,8 @@ def test_other_kinds_are_refused_with_the_explorer_that_fits() -> None:
 def test_only_weights_that_are_here_are_offered(tmp_path: Path, monkeypatch: object) -> None:
     monkeypatch.setenv("POSELIB_CACHE", str(tmp_path))  # type: ignore[attr-defined]
     assert available_weights() == []
+    with pytest.raises(FileNotFoundError, match="poselib weights download dekr_w32_coco"):
+        ModelSource(None, "association").predictor("dekr_w32_coco")
     name, row = next(iter(PUBLISHED.items()))
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / row.file).write_bytes(b"")
