@@ -163,6 +163,8 @@ class FrameRun:
             relation.temperature = self.temperature
         (outputs,) = stream.step([self.crop(frame)], [0])
         if self.system.clips:
+            if self.mask is not None:
+                self._states.clear()  # frames follow each other; a mask begins without one
             self._states[frame] = stream
         self._outputs[frame] = outputs
 

@@ -29,7 +29,7 @@ from poselib.typing import FloatArray
 from poselib.widgets.clips import NAMES, ClipSource
 
 HERE, RUN = "this frame", "a run of frames"
-_RUNS, _MASKED = 3, 6  # of frames that are kept, without and with a mask
+_RUNS, _MASKED = 2, 6  # of frames that are kept, without and with a mask
 _LEAST = 1.0  # px of the crop: sides of a box that is a mask
 
 
@@ -97,7 +97,7 @@ class FrameRuns:
     def __init__(self, system: System, source: ClipSource) -> None:
         self.system, self.source = system, source
         self._runs: OrderedDict[Hashable, tuple[Clip, FrameRun]] = OrderedDict()
-        self._masked: OrderedDict[Hashable, FrameRun] = OrderedDict()
+        self._masked: OrderedDict[tuple[Hashable, Mask], FrameRun] = OrderedDict()
 
     def view(self, values: Mapping[str, Any], stop: Callable[[], bool]) -> View:
         """Compute a frame, and those before it that the network has to be shown.
@@ -116,9 +116,9 @@ class FrameRuns:
     ) -> View | None:
         """Return a frame that is computed; with ``stop`` compute what lacks."""
         key, frame = _key(values), values["frame"]
-        if key not in self._runs:
+        if (kept := self._runs.get(key)) is None:  # the job's thread may forget it meanwhile
             return None
-        clip, run = self._runs[key]
+        clip, run = kept
         mask = mask_of(values)
         covered = run if mask is None else self._with_mask(key, run, mask)
         if frame >= len(run):
@@ -162,13 +162,17 @@ class FrameRuns:
             own = values["temperature"] if related else None
             self._runs[key] = clip, FrameRun(self.system, crops, own)
             _forget(self._runs, _RUNS)
+            for each in list(self._masked):
+                if each[0] not in self._runs:
+                    self._masked.pop(each, None)
         return self._runs[key][1]
 
     def _with_mask(self, key: Hashable, run: FrameRun, mask: Mask) -> FrameRun:
-        if (key, mask) not in self._masked:
-            self._masked[key, mask] = run.masked(mask)
+        found = self._masked.get((key, mask))
+        if found is None:
+            found = self._masked[key, mask] = run.masked(mask)
             _forget(self._masked, _MASKED)
-        return self._masked[key, mask]
+        return found
 
 
 def mask_of(values: Mapping[str, Any]) -> Mask | None:

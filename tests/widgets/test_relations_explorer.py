@@ -143,7 +143,7 @@ def test_frames_that_were_computed_are_shown_without_the_network(
     for step in range(12):
         explorer.set(mask=f"{step} 0 30 30", temperature=1.0 + step)
     explorer.wait()
-    assert len(explorer.runs._runs) <= 3 and len(explorer.runs._masked) <= 6
+    assert len(explorer.runs._runs) <= 2 and len(explorer.runs._masked) <= 6
 
 
 def test_clicks_choose_joints(explorer: RelationExplorer) -> None:
