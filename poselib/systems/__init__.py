@@ -14,6 +14,10 @@ from poselib.systems.regression import RegressionSystemOptions
 from poselib.systems.system import LossTerms, OptionValue, System, as_mapping
 from poselib.wording import meant
 
+# Options that count layers. A damaged description would otherwise have them built for hours.
+_LAYERS = {"blocks", "deconv_blocks", "stacks", "depth", "message_layers", "propagator_layers"}
+_LAYERS |= {"relation_convs"}
+_MOST_LAYERS = 100
 SYSTEMS: Mapping[str, Callable[[Skeleton, Any], System]] = {
     "hae": hae.build,
     "dekr": dekr.build,
@@ -96,6 +100,11 @@ def check_options(name: str, options: Mapping[str, OptionValue]) -> Any:
         check_field_types(kind, options)
     except ValueError as error:
         raise ValueError(f"system {name!r}: {error}") from error
+    for key in _LAYERS & set(options):
+        if int(options[key] or 0) > _MOST_LAYERS:
+            raise ValueError(
+                f"system {name!r}: {key} must be {_MOST_LAYERS} at most, not {options[key]}"
+            )
     return kind(**options)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.systems import SYSTEMS, System, build, known_options
+from poselib.systems import SYSTEMS, System, build, check_options, known_options
 
 torch.set_num_threads(1)
 
@@ -81,6 +81,16 @@ def test_unknown_system_lists_the_known_ones() -> None:
     for ask in (lambda: build("hal", COCO), lambda: known_options("hal")):
         with pytest.raises(ValueError, match=r"unknown system 'hal'; known: \[.*'hae'"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("dekr", "blocks"), ("hae", "stacks"), ("hae", "depth"), ("logocap", "message_layers")],
+)
+def test_a_damaged_count_of_layers_is_refused_before_they_are_built(name: str, option: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}': {option} must be 100 at most, not 2147483647"):
+        build(name, COCO, **{option: 2**31 - 1})
+    check_options(name, {option: 100})
 
 
 def test_unknown_options_list_the_known_ones() -> None:
