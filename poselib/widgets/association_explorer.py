@@ -148,7 +148,7 @@ class AssociationExplorer(Explorer):
             self._last.maps.clear()
         self._last = computed
         if values["model"] != self._name:
-            self._fit_model(values["model"], computed)
+            self._fit_model(values, computed)
         longest = max(
             computed.walk(self.values, prefix).length
             for prefix in (("", SECOND) if values["compare"] else ("",))
@@ -209,20 +209,24 @@ class AssociationExplorer(Explorer):
     def _own_settings(self, system: Any) -> dict[str, Any]:
         return own_settings(decode_options(system), system.skeleton)
 
-    def _fit_model(self, name: str, seen: SeenImage) -> None:
-        """Offer the keypoints and orders of another model, with its own decoding."""
-        self._name, skeleton = name, seen.system.skeleton
-        self._own = self._own_settings(seen.system)
+    def _fit_model(self, values: Mapping[str, Any], seen: SeenImage) -> None:
+        """Offer the keypoints and orders of another model, with its own decoding.
+
+        What was set otherwise than the last model's own stays.
+        """
+        skeleton, before = seen.system.skeleton, self._own
+        self._name, self._own = values["model"], self._own_settings(seen.system)
         self._defaults |= self._own
         keypoint = self.controls["keypoint"]
-        kept = keypoint.value if keypoint.value in skeleton.keypoints else ALL
+        kept = values["keypoint"] if values["keypoint"] in skeleton.keypoints else ALL
         keypoint.options = keypoint_options(skeleton)
         keypoint.value, self.controls["person"].value = kept, 0
-        for prefix in ("", SECOND):
-            own = self._own[prefix + "order"] == OWN
-            self.controls[prefix + "order"].options = order_names(skeleton, own)
-        for control, value in self._own.items():
-            self.controls[control].value = value
+        for name, own in self._own.items():
+            control, value = self.controls[name], values[name]
+            if name.endswith("order"):
+                control.options = order_names(skeleton, own == OWN)
+                value = value if value in control.options else own
+            control.value = own if value == before[name] else value
 
     def _draw_charts(self, view: WalkView) -> None:
         """Draw the charts whose contents have changed."""

@@ -117,6 +117,8 @@ class WalkView:
         picture = Picture(self.seen.sample.image, pale=self.map_shown != IMAGE)
         self._add_map(picture)
         poses, shown = self.walk.poses, self.shown
+        unit = max(1.0, max(picture.size) / 512)  # large pictures are shown smaller
+        line = round(2 * unit)
         if self.skeletons:
             drawn = replace(poses, scores=shown.astype(np.float32), tracks=self.numbers)
             picture.add_poses(drawn, self.seen.system.skeleton)
@@ -124,12 +126,13 @@ class WalkView:
         steps = self.walk.step_of
         if self.count < self.walk.length:
             waiting = (steps >= self.count) & (steps < len(self.walk.steps))
-            picture.add_dots(points[waiting & (poses.scores > self.min_score)], WHITE, 2.5)
-            picture.add_rings(points[shown & (steps == self.count - 1)], INK, 7.0)
-        picture.add_rings(points[shown & self.differs], DIFFERENT, 12.5, 2)
-        picture.add_rings(points[shown & self.wrong], ALERT, 9.5, 2)
+            picture.add_dots(points[waiting & (poses.scores > self.min_score)], WHITE, 2.5 * unit)
+            picture.add_rings(points[shown & (steps == self.count - 1)], INK, 7.0 * unit, line)
+        picture.add_rings(points[shown & self.differs], DIFFERENT, 12.5 * unit, line)
+        picture.add_rings(points[shown & self.wrong], ALERT, 9.5 * unit, line)
         if self.chosen:
-            picture.add_rings(points[self.person, self.keypoint][None], INK, 15.0, 3)
+            chosen = points[self.person, self.keypoint][None]
+            picture.add_rings(chosen, INK, 15.0 * unit, line + 1)
         self._add_numbers(picture)
         return picture
 
@@ -151,7 +154,7 @@ class WalkView:
 
     def nearest(self, x: float, y: float) -> tuple[int, int] | None:
         """Return the person and type of the keypoint at a point of the image, if there is one."""
-        unit = max(1.0, 512 / max(self.seen.sample.size))
+        unit = 512 / max(self.seen.sample.size)
         apart = np.linalg.norm(self.walk.poses.keypoints - (x, y), axis=-1) * unit
         apart = np.where(self.shown, apart - 3.0 * self.wrong, np.inf)  # wrong ones are sought
         if not apart.size or apart.min() > _REACH:
@@ -269,10 +272,10 @@ class WalkView:
         points = self.walk.poses.keypoints
         tops = [min(points[n, self.shown[n]].tolist(), key=lambda point: point[1]) for n in people]
         if people and self.skeletons:
-            lift = 9.0 / picture.unit
-            places = np.array(tops) - (0.0, lift)
+            large = max(picture.pixels.shape) / 512
+            places = np.array(tops) - (0.0, 9.0 * large / picture.unit)
             texts = [str(self.numbers[n] + 1) for n in people]
-            picture.add_texts(places, texts, [WHITE] * len(people))
+            picture.add_texts(places, texts, [WHITE] * len(people), round(15 * large))
 
     def _add_map(self, picture: Picture) -> None:
         heatmaps, tags, k = self.seen.heatmaps, self.seen.tags, self.keypoint

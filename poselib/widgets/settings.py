@@ -31,8 +31,9 @@ def set_control(control: Any, name: str, value: Any) -> None:
     try:
         control.value = value
     except Exception as error:  # traitlets' own errors are of several kinds
-        options = getattr(control, "options", None)
-        wanted = f"; known: {', '.join(map(str, options))}" if options else ""
+        options = getattr(control, "options", None) or ()
+        known = [str(each[1] if isinstance(each, tuple) else each) for each in options]
+        wanted = f"; known: {', '.join(known)}" if known else ""
         raise ValueError(f"{name} cannot be {value!r}{wanted}") from error
     if control.value != value and not isinstance(value, str):
         raise ValueError(f"{name} must be from {control.min} to {control.max}, not {value!r}")

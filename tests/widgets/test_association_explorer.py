@@ -188,8 +188,10 @@ def test_another_model_brings_its_own_decoding(
 ) -> None:
     explorer.set(keypoint="nose", tag_threshold=0.5)
     explorer.set(model=str(BUNDLED))
-    assert explorer.computed() and explorer.values["tag_threshold"] == 1.0
-    assert "tag_threshold" not in explorer.code and explorer.values["keypoint"] == "nose"
+    assert explorer.computed() and explorer.values["keypoint"] == "nose"
+    assert "tag_threshold=0.5" in explorer.code and "max_people" not in explorer.code
+    with pytest.raises(ValueError, match="keypoint cannot be 'tail'; known: all, nose, left_eye"):
+        explorer.set(keypoint="tail")
     explorer.set(model="absent")
     explorer.wait()
     assert "unknown model" in explorer.status.value and "Error" not in explorer.status.value
