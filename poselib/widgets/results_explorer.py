@@ -194,14 +194,14 @@ class ResultsExplorer(Explorer):
         kind, only = values["errors"], found.results[0]
         ranked = worst_images(only.errors, kind)
         self.worst.layout.display = None
-        about = "lowest OKS" if kind == "oks" else KINDS[kind]
+        about = "lowest OKS first" if kind == "oks" else KINDS[kind]
         if not len(ranked):
             self.images.hide()
             self.worst.show(rows=[], pages=1, caption=f"{only.about}: no image has {about}")
             return f"no image of {only.about} has {about}"
         number = min(max(values["number"], 1), len(ranked))
         show_worst(
-            self.worst, ranked, number, f"{len(ranked)} images by {about}: {only.about}", kind
+            self.worst, ranked, number, f"{len(ranked)} images, {about}: {only.about}", kind
         )
         row = ranked.iloc[number - 1]
         heading = f"{found.runs[0].id}: OKS {row['oks']:.2f}"

@@ -25,14 +25,14 @@ from poselib.widgets.models import fitting_explorer
 from poselib.widgets.painting import Picture
 
 _SAME_PERSON = 0.1  # OKS from which a detection has the color of a person
-_WIDTH = 420  # px on the page
+_WIDTHS = {1: 480, 2: 370}  # px on the page, of the images of one run and of two
 
 
 class RunImages:
     """Canvases of the truth and of the detections of one run or two, and buttons to open them."""
 
     def __init__(self, say: Callable[..., None]) -> None:
-        self.canvases = [ImageCanvas(width=_WIDTH) for _ in range(3)]
+        self.canvases = [ImageCanvas() for _ in range(3)]
         self.buttons = [ipw.Button(icon="search", layout=ipw.Layout(width="auto")) for _ in "AB"]
         self.opened = ipw.VBox()
         self.explorer: Any = None
@@ -51,6 +51,8 @@ class RunImages:
             kind: of the errors that are marked, see ``mark_errors``.
         """
         _, _, results, position = shown[0]
+        for canvas in self.canvases:
+            canvas.width = _WIDTHS[len(shown)]
         sample, skeleton = results.dataset[position], results.dataset.skeleton
         marks = [mark_errors(each.comparison, n, kind, sample) for _, _, each, n in shown]
         truth = Picture(sample.image).add_poses(_truth(sample), skeleton)
@@ -72,6 +74,7 @@ class RunImages:
 
     def hide(self) -> None:
         """Take the images off the page."""
+        self._shown = []
         self.box.layout.display = "none"
 
     def close(self) -> None:

@@ -56,6 +56,8 @@ class TrainingView:
             as_html(["parameter", ""], [*parameters.items()], caption="Parameters"),
             as_html(["metric", ""], [*metrics.items()], caption="Results") if metrics else "",
         )
+        if not known and not run.finished:
+            return f"{run.id}: nothing is measured yet; it appears as soon as it is"
         if not known:
             return f"{run.id}: no training curves, as it did not train"
         last = lines[-1]
