@@ -200,9 +200,7 @@ class ResultsExplorer(Explorer):
             self.worst.show(rows=[], pages=1, caption=f"{only.about}: no image has {about}")
             return f"no image of {only.about} has {about}"
         number = min(max(values["number"], 1), len(ranked))
-        show_worst(
-            self.worst, ranked, number, f"{len(ranked)} images, {about}: {only.about}", kind
-        )
+        show_worst(self.worst, ranked, number, f"{len(ranked)} images, {about}: {only.about}", kind)
         row = ranked.iloc[number - 1]
         heading = f"{found.runs[0].id}: OKS {row['oks']:.2f}"
         place = int(ranked.index[number - 1])

@@ -64,7 +64,10 @@ class RunImages:
             picture = Picture(sample.image).add_poses(_colored(poses, sample, skeleton), skeleton)
             _mark(picture, own.found, own.false_boxes)
             canvas.show(picture.pixels, picture.size, _labels(poses, skeleton, "detection"), name)
-        self._shown = [(record, each, n) for _, record, each, n in shown]
+        chosen = [(record, each, n) for _, record, each, n in shown]
+        if [(record.id, n) for record, _, n in chosen] != [(r.id, n) for r, _, n in self._shown]:
+            self.close()
+        self._shown = chosen
         for number, button in enumerate(self.buttons):
             button.layout.display = None if number < len(shown) else "none"
             which = "" if len(shown) < 2 else f" with the network of {'AB'[number]}"
@@ -75,6 +78,7 @@ class RunImages:
     def hide(self) -> None:
         """Take the images off the page."""
         self._shown = []
+        self.close()
         self.box.layout.display = "none"
 
     def close(self) -> None:
@@ -88,16 +92,16 @@ class RunImages:
         try:
             self._say("opening ...")
             self.close()
-            self.explorer = open_fitting(record, results, position)
+            self.explorer, code = open_fitting(record, results, position)
             self.opened.children = [self.explorer.box]
-            self._say(f"opened below: {self.explorer.code}")
+            self._say(f"opened below: {code}")
         except Exception as error:
             expected = isinstance(error, ValueError | OSError | ImportError)
             self._say(str(error) if expected else f"{type(error).__name__}: {error}", wrong=True)
 
 
-def open_fitting(record: RunRecord, results: RunResults, position: int) -> Any:
-    """Open an image in the explorer that fits the network of a run.
+def open_fitting(record: RunRecord, results: RunResults, position: int) -> tuple[Any, str]:
+    """Open an image in the explorer that fits the network of a run; return it and its code.
 
     Raises:
         FileNotFoundError, ValueError: the weights are absent, or no explorer fits them.
@@ -112,7 +116,8 @@ def open_fitting(record: RunRecord, results: RunResults, position: int) -> Any:
         function = getattr(poselib.widgets, name)
     except AttributeError as error:
         raise ValueError(f"the explorer {name!r} is not part of this installation") from error
-    return function(weights or None, image)
+    shown = repr(image) if path is not None else f"image {sample.image_id}"
+    return function(weights or None, image), f"poselib.widgets.{name}({weights!r}, {shown})"
 
 
 def image_panels(

@@ -13,6 +13,19 @@ from poselib.skeletons import COCO
 from poselib.structures import Poses
 from tests.experiments.found_truth import moved
 
+MOVES = {"one": (0.0, 8.0, 2.0, 3.0, 0.0), "two": (4.0, 1.0, 2.0, 0.0, 0.0)}  # px
+
+
+def toy_runs(home: Path) -> Path:
+    """Write a training and two evaluations on the same images, and return their folder."""
+    runs, dataset = home / "runs", write_dataset(home / "toy")
+    for name, by in MOVES.items():
+        if not (runs / name).exists():
+            evaluation(runs, name, dataset, moved_images(dataset, *by))
+    if not (runs / "trained").exists():
+        training(runs, "trained", lr=0.5).finish({"AP": 0.75})
+    return runs
+
 
 def write_dataset(folder: Path) -> CocoKeypoints:
     """Write five small images of two people, and open them."""

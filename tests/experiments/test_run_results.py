@@ -16,9 +16,7 @@ from poselib.experiments.run_results import open_results, pair_images
 from poselib.experiments.runs import load_run, start_run
 from poselib.skeletons import COCO
 from tests.experiments.found_truth import moved
-from tests.experiments.run_folders import evaluation, moved_images, write_dataset
-
-BY = {"one": (0.0, 8.0, 2.0, 3.0, 0.0), "two": (4.0, 1.0, 2.0, 0.0, 0.0)}
+from tests.experiments.run_folders import MOVES, evaluation, moved_images, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_runs_are_paired_as_two_systems_are_compared(home: Path) -> None:
     dataset = write_dataset(home / "toy")
-    poses = {name: moved_images(dataset, *by) for name, by in BY.items()}
+    poses = {name: moved_images(dataset, *by) for name, by in MOVES.items()}
     found = [
         open_results(evaluation(home / "runs", name, dataset, each)) for name, each in poses.items()
     ]

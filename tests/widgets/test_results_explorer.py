@@ -19,19 +19,22 @@ from poselib.engine.evaluate import evaluate_poses
 from poselib.skeletons import COCO
 from poselib.structures import Poses
 from poselib.widgets.results_explorer import ResultsExplorer, results
-from tests.experiments.run_folders import evaluation, moved_images, training, write_dataset
-
-MOVES = {"one": (0.0, 8.0, 2.0, 3.0, 0.0), "two": (4.0, 1.0, 2.0, 0.0, 0.0)}
+from tests.experiments.run_folders import (
+    MOVES,
+    evaluation,
+    moved_images,
+    toy_runs,
+    training,
+    write_dataset,
+)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, dict[str, list[Poses]]]:
     home = tmp_path_factory.mktemp("results")
+    toy_runs(home)
     dataset = write_dataset(home / "toy")
     poses = {name: moved_images(dataset, *by) for name, by in MOVES.items()}
-    for name, each in poses.items():
-        evaluation(home / "runs", name, dataset, each)
-    training(home / "runs", "trained", lr=0.5).finish({"AP": 0.75})
     evaluation(home / "runs", "lost", dataset, poses["one"], data=str(home / "absent"))
     (home / "runs" / "broken").mkdir()
     (home / "runs" / "broken" / "run.json").write_text('{"name": "tra')
@@ -161,9 +164,8 @@ def test_an_image_opens_in_the_fitting_explorer(
     explorer.images.buttons[0].click()
     path = str(found[1].image_path(1))
     assert opened == [("hae_tiny_synthetic", path)] and "opened below" in explorer.status.value
-    explorer.images.buttons[0].click()
-    assert opened[1] == "closed"
-    explorer.images.close()
+    explorer.set(number=2)  # another image: what was opened is closed
+    assert opened[1] == "closed" and explorer.images.explorer is None
 
 
 def test_what_is_missing_is_said(explorer: ResultsExplorer) -> None:
