@@ -20,7 +20,7 @@ from poselib.analysis.saliency import (
 from poselib.data.loaders import collate
 from poselib.decoders import local_global, regression
 from poselib.decoders.center_options import CenterOptions
-from poselib.decoders.local_global import LocalGlobalOptions
+from poselib.decoders.local_global import LocalGlobalOptions, RefinedPoses
 from poselib.decoders.regression import RegressionOptions
 from poselib.engine.inference import PredictOptions, device_of, infer, present
 from poselib.ops.center_poses import CenterPoses
@@ -44,11 +44,13 @@ class RegressedPeople:
 
     Attributes:
         poses: n people as the decoder returns them, px of the network input.
+        scores: (n, K) heatmap scores of the keypoints.
         regressed: the n poses as regressed at their centers, px of the frame.
         suppressed: the other candidates, which pose NMS or a score of 0 removed.
     """
 
     poses: Poses
+    scores: FloatArray
     regressed: CenterPoses
     suppressed: CenterPoses
 
@@ -56,6 +58,15 @@ class RegressedPeople:
     def cells(self) -> list[Cell]:
         """The cell of each person."""
         return cells_of(self.regressed)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Poses before pose NMS: as regressed, their keypoint scores (n, K), and as adapted if so."""
+
+    people: CenterPoses
+    scores: Tensor
+    refined: RefinedPoses | None
 
 
 def cells_of(people: CenterPoses) -> list[Cell]:
@@ -151,22 +162,35 @@ class RegressedImage:
         return CenterPoses(place.new_zeros(1), score[None], points[None], place)
 
     @torch.no_grad()
-    def people(self, options: Options) -> RegressedPeople:
-        """Return the people as the decoder finds them with these options."""
+    def candidates(self, options: Options) -> Candidates:
+        """Return the poses regressed at all detected centers, moved as the options say."""
         if isinstance(options, LocalGlobalOptions):
             people = local_global.propose_poses(self.outputs, options)
             refined = local_global.refine_poses(self.outputs, people, options)
-            kept = local_global.nms_rows(refined, options)
-            (poses,) = local_global.finalize(refined, options, 1)
+            return Candidates(people, refined.scores, refined)
+        return Candidates(*regression.propose_poses(self.outputs, options), None)
+
+    @torch.no_grad()
+    def people(self, options: Options, candidates: Candidates | None = None) -> RegressedPeople:
+        """Return the people as the decoder finds them with these options.
+
+        Args:
+            candidates: those of the same options but for pose NMS; found if not given.
+        """
+        found = self.candidates(options) if candidates is None else candidates
+        if isinstance(options, LocalGlobalOptions):
+            assert found.refined is not None
+            kept = local_global.nms_rows(found.refined, options)
+            (poses,) = local_global.finalize(found.refined, options, 1)
         else:
-            people, scores = regression.propose_poses(self.outputs, options)
-            kept = regression.nms_rows(people, scores, options, 1)
+            kept = regression.nms_rows(found.people, found.scores, options, 1)
             (poses,) = regression.decode_regression(self.outputs, options)
         order = np.argsort(-poses.person_scores, kind="stable")
-        left_out = torch.ones(len(people), dtype=torch.bool, device=kept.device)
+        left_out = torch.ones(len(found.people), dtype=torch.bool, device=kept.device)
         left_out[kept] = False
-        regressed = people[kept[torch.from_numpy(order).to(kept.device)]]
-        return RegressedPeople(poses[order], regressed, people[left_out])
+        rows = kept[torch.from_numpy(order).to(kept.device)]
+        scores = found.scores[rows].double().cpu().numpy()
+        return RegressedPeople(poses[order], scores, found.people[rows], found.people[left_out])
 
     @torch.no_grad()
     def adapted(self, people: CenterPoses, options: Options) -> tuple[FloatArray, FloatArray]:
@@ -187,28 +211,41 @@ class RegressedImage:
         return points.double().cpu().numpy() + half_pixel(self.frame)
 
     @torch.no_grad()
-    def local_filter(
-        self, person: CenterPoses, keypoint: int, options: LocalGlobalOptions
-    ) -> LocalFilter:
-        """Return what moves one keypoint of a regressed pose, given as one row.
+    def attraction(self, people: CenterPoses, options: LocalGlobalOptions) -> Tensor:
+        """Return the keypoint attraction maps (n, K, r, r) of regressed poses.
 
         Raises:
             ValueError: the system was built without adaptation.
         """
-        outputs, expansion = self.outputs, options.expansion
-        if not isinstance(outputs, LocalGlobalOutputs):
+        if not isinstance(self.outputs, LocalGlobalOutputs):
             raise ValueError(f"system {self.system.name!r} was built without adaptation of poses")
-        context = local_global.read_local_context(outputs, person, expansion)
-        attraction = local_global.attraction_maps(outputs, context)
-        heatmaps = global_context(outputs.heatmaps, person, expansion, outputs.image_size)
-        kernels = torch.ones_like(attraction) if options.prior == "box" else attraction
-        moving = options.prior in ("both", "box")
-        response = convolve_each(heatmaps, kernels) if moving else heatmaps
-        if options.prior == "attraction":
-            response = attraction
-        maps = [
-            each[0, keypoint].double().cpu().numpy() for each in (heatmaps, attraction, response)
-        ]
+        context = local_global.read_local_context(self.outputs, people, options.expansion)
+        return local_global.attraction_maps(self.outputs, context)
+
+    @torch.no_grad()
+    def local_filter(
+        self, person: CenterPoses, keypoint: int, attraction: Tensor, options: LocalGlobalOptions
+    ) -> LocalFilter:
+        """Return what moves one keypoint of a regressed pose.
+
+        Args:
+            person: one row.
+            attraction: of that row, (1, K, r, r).
+        """
+        expansion, outputs = options.expansion, self.outputs
+        place, kernel = (
+            replace(person, points=person.points[:, [keypoint]]),
+            attraction[:, [keypoint]],
+        )
+        heatmap = global_context(
+            outputs.heatmaps[:, [keypoint]], place, expansion, outputs.image_size
+        )
+        response = kernel if options.prior == "attraction" else heatmap
+        if options.prior in ("both", "box"):
+            response = convolve_each(
+                heatmap, torch.ones_like(kernel) if options.prior == "box" else kernel
+            )
+        maps = [each[0, 0].double().cpu().numpy() for each in (heatmap, kernel, response)]
         spacing = expansion.step * float(expansion.rates[keypoint])
         return LocalFilter(maps[0], maps[1], maps[2], expansion.step, spacing)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
-from poselib.analysis.local_filters import can_adapt
 from poselib.analysis.regressed_people import (
     Cell,
     LocalFilter,
@@ -43,6 +43,7 @@ class Chosen:
         fit: to the annotated person it is most like; None if none is known.
         options: of the decoder.
         min_score: of the people that are shown.
+        attraction: (1, K, r, r) its keypoint attraction maps; None without any.
     """
 
     image: RegressedImage
@@ -57,6 +58,7 @@ class Chosen:
     fit: TruthFit | None
     options: Options
     min_score: float
+    attraction: Tensor | None
 
     @property
     def shown(self) -> BoolArray:
@@ -85,13 +87,13 @@ class Chosen:
     @property
     def adapts(self) -> bool:
         """Whether local filters move its keypoints."""
-        return can_adapt(self.image.system)
+        return self.attraction is not None
 
     def local_filter(self, keypoint: int | None = None) -> LocalFilter:
         """Return what moves a keypoint, by default the one that is looked into."""
-        assert isinstance(self.options, LocalGlobalOptions)
+        assert isinstance(self.options, LocalGlobalOptions) and self.attraction is not None
         number = self.keypoint if keypoint is None else keypoint
-        return self.image.local_filter(self.row, number, self.options)
+        return self.image.local_filter(self.row, number, self.attraction, self.options)
 
     @property
     def tolerances(self) -> FloatArray:

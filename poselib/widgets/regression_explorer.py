@@ -7,11 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import ipywidgets as ipw
-import numpy as np
 from matplotlib.figure import Figure
 
-from poselib.analysis.regressed_people import RegressedImage, regress_image
-from poselib.analysis.truth_fit import fit_to_truth
+from poselib.analysis.regressed_people import regress_image
 from poselib.skeletons import COCO
 from poselib.widgets import regression_pictures as painted
 from poselib.widgets.canvas import ImageCanvas
@@ -29,6 +27,7 @@ from poselib.widgets.regression_choice import (
     people_labels,
     people_title,
 )
+from poselib.widgets.regression_chooser import Chooser
 from poselib.widgets.regression_controls import (
     ACTIVATED,
     CENTERS,
@@ -38,10 +37,7 @@ from poselib.widgets.regression_controls import (
     SECTIONS,
     RegressionSettings,
     control_widgets,
-    keypoint_index,
-    options_of,
     own_settings,
-    parse_cell,
     suit_controls,
 )
 from poselib.widgets.regression_pictures import FILTER_LEGEND
@@ -77,7 +73,7 @@ class RegressionExplorer(Explorer):
         self.filters = [ImageCanvas(width=150) for _ in range(3)]
         shown, gap = [*self.filters, ipw.HTML(FILTER_LEGEND)], ipw.Layout(grid_gap="6px 12px")
         self._strip = ipw.HBox(shown, layout=gap)
-        self._images, self._salient, self._people = Kept(4), Kept(16), Kept(8)
+        self._images, self._salient, self._chooser = Kept(4), Kept(16), Chooser()
         self.chosen: Chosen | None = None
         wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 12px")
         super().__init__(
@@ -114,7 +110,7 @@ class RegressionExplorer(Explorer):
             return None
         if values["view"] != SALIENCY:
             return Seen(image)
-        saliency = self._salient.get(_saliency_key(self._choose(values, image), values))
+        saliency = self._salient.get(_saliency_key(self._chooser.choose(values, image), values))
         return None if saliency is None else Seen(image, saliency)
 
     def compute(self, values: Mapping[str, Any]) -> Seen:
@@ -128,7 +124,7 @@ class RegressionExplorer(Explorer):
             _ = image.taps
         if values["view"] != SALIENCY:
             return Seen(image)
-        chosen = self._choose(values, image)
+        chosen = self._chooser.choose(values, image)
         saliency = image.saliency(chosen.cell, chosen.keypoint, guided=values["guided"])
         return Seen(image, self._salient.put(_saliency_key(chosen, values), saliency))
 
@@ -144,7 +140,7 @@ class RegressionExplorer(Explorer):
 
     def draw(self, values: Mapping[str, Any], computed: Seen) -> str:
         image = computed.image
-        self.chosen = chosen = self._choose(values, image)
+        self.chosen = chosen = self._chooser.choose(values, image)
         size = image.sample.size
         people = painted.paint_people(chosen)
         self.left.show(people.pixels, size, people_labels(chosen), people_title(chosen))
@@ -158,43 +154,7 @@ class RegressionExplorer(Explorer):
 
     def figure(self) -> Figure:
         seen = self.computed()
-        return regression_figure(self._choose(self.values, seen.image), self.values, seen)
-
-    def _choose(self, values: Mapping[str, Any], image: RegressedImage) -> Chosen:
-        """Return the person or cell that the values mean."""
-        system = image.system
-        options = options_of(values, system)
-        key = (image, *(values[name] for name in DECODING if name != "min_score"))
-        if (people := self._people.get(key)) is None:
-            people = self._people.put(key, image.people(options))
-        person, count = -1, len(people.poses)
-        if values["cell"]:
-            cell = parse_cell(values["cell"], image.size)
-        elif count:
-            person = min(values["person"], count - 1)
-            cell = people.cells[person]
-        else:
-            cell = image.highest_cell
-        pose = people.regressed[person : person + 1] if person >= 0 else image.pose_of(cell)
-        after, scores = image.adapted(pose, options)
-        before = image.px(pose.points)
-        both = np.concatenate([before, after])
-        fit = fit_to_truth(both, image.sample, system.skeleton) if values["truth"] else None
-        keypoint = keypoint_index(values["keypoint"], system.skeleton)
-        return Chosen(
-            image,
-            people,
-            person,
-            cell,
-            pose,
-            before[0],
-            after[0],
-            scores[0],
-            keypoint,
-            fit,
-            options,
-            values["min_score"],
-        )
+        return regression_figure(self._chooser.choose(self.values, seen.image), self.values, seen)
 
     def _paint_view(
         self, picture: Picture, chosen: Chosen, seen: Seen, view: str

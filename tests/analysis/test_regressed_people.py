@@ -61,8 +61,9 @@ def test_people_are_those_of_the_decoder(image: RegressedImage) -> None:
     np.testing.assert_array_equal(people.poses.keypoints, expected.keypoints[order])
     np.testing.assert_array_equal(people.poses.person_scores, expected.person_scores[order])
     assert len(people.poses) == 2 and len(people.regressed) == 2
-    after, _ = image.adapted(people.regressed, options)
+    after, scores = image.adapted(people.regressed, options)
     np.testing.assert_allclose(after, people.poses.keypoints, atol=1e-5)
+    np.testing.assert_allclose(scores, people.scores, atol=1e-6)
 
 
 def test_the_cell_of_a_person_regresses_its_pose(image: RegressedImage) -> None:
@@ -90,7 +91,7 @@ def test_a_local_filter_moves_its_keypoint(adapting: RegressedImage) -> None:
     options = adapting.system.decode_options
     people = adapting.people(options)
     person, keypoint = people.regressed[:1], 9
-    found = adapting.local_filter(person, keypoint, options)
+    found = adapting.local_filter(person, keypoint, adapting.attraction(person, options), options)
     maps = attraction_maps_of_detections(adapting.outputs, options)  # type: ignore[arg-type]
     np.testing.assert_array_equal(found.attraction, maps[0, keypoint])
     shift, _ = soft_argmax_top2(torch.from_numpy(found.response)[None, None], options.top_weight)
@@ -126,4 +127,4 @@ def test_what_cannot_be_looked_into() -> None:
     toys = regress_image(toy(), image_of(around(20, 30)), SMALL_OPTIONS)
     options = known_people_system().decode_options
     with pytest.raises(ValueError, match="without adaptation"):
-        toys.local_filter(toys.pose_of((3, 4)), 0, options)
+        toys.attraction(toys.pose_of((3, 4)), options)
