@@ -43,7 +43,8 @@ class RegressionSettings(ImageSettings):
         min_score: people with a lower score are not drawn.
         prior: see ``decoders.local_global.LocalGlobalOptions``.
         match: see ``decoders.regression.RegressionOptions``.
-        flip: average with the outputs of the mirrored image.
+        flip: average with the outputs of the mirrored image; saliency and activated pixels are
+            those of the image itself.
     """
 
     model: str = ""

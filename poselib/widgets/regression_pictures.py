@@ -27,12 +27,14 @@ from poselib.widgets.regression_choice import COLORS, FREE, Chosen
 
 TRUTH: Color = (0.0, 0.85, 0.45)  # as in plots.local_filters
 FILTER_LEGEND = (
-    '<div style="color:var(--jp-ui-font-color1);line-height:1.5;padding-top:1.5em">'
+    '<div style="color:var(--jp-ui-font-color1);line-height:1.4;padding-top:1.5em">'
     "Around the keypoint as regressed,<br>bright is high. Rings:<br>white: as regressed<br>"
-    "in the person's color: as decoded<br>green: annotated</div>"
+    "in the person's color: as decoded<br>green: annotated<br>"
+    "The black frame in the view of<br>the filter is the global window.</div>"
 )
 _FITS = 0.1  # OKS from which a pose is that of a person
-_TOPS = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0, 200.0, 500.0)  # px
+_TOLERANCES = 2.0  # of the largest keypoint, that bars reach
+_TOPS = (2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 75.0, 100.0, 200.0, 500.0)  # px
 _SIDE = 150  # px of the picture of a filter
 
 
@@ -150,11 +152,14 @@ def _window(
 
 
 def bar_top(chosen: Chosen) -> float:
-    """Return the upper end of the axis of the bars: a round number, which many poses share."""
+    """Return the upper end of the axis of the bars: one for all people of an image.
+
+    Errors of more than some tolerances are cut: they are wrong, however large.
+    """
     if chosen.fit is None:
-        return 1.0 if chosen.scores.max(initial=0.0) > 0.2 else 0.2
-    tops = np.nan_to_num(np.concatenate([chosen.fit.errors.ravel(), chosen.tolerances]))
-    wanted = float(np.percentile(tops, 97)) * 1.15
+        return 1.0
+    areas, sigma = chosen.image.sample.areas, max(chosen.skeleton.sigmas)
+    wanted = _TOLERANCES * 2 * sigma * float(np.sqrt(areas.max()))
     return next((top for top in _TOPS if top >= wanted), wanted)
 
 

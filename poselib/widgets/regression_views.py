@@ -52,7 +52,7 @@ def view_map(
         title = f"pixels sampled for {name} (red), by ordinary convolutions (pale)"
         return None, title, describe_taps(chosen)
     if view == FILTER:
-        title = f"filter of {name} over its expansion map; black: global window"
+        title = f"filter of {name} over its expansion map"
         return None, title, ""
     values = outputs.centers[0, 0].double().clamp(min=0).cpu().numpy()
     return values, f"center map, bright at {values.max():.2f}; rings: centers found", ""
@@ -72,7 +72,7 @@ def describe(chosen: Chosen) -> str:
     center, regressed = image.px_of(chosen.cell), chosen.before[k]
     parts = [
         f"{chosen.name}: offset of {np.linalg.norm(regressed - center):.1f} px, "
-        f"heatmap score {chosen.scores[k]:.2f}"
+        f"{'refined' if chosen.adapts else 'heatmap'} score {chosen.scores[k]:.2f}"
     ]
     if chosen.moved:
         parts[0] += f", moved by {np.linalg.norm(chosen.after[k] - regressed):.1f} px"
