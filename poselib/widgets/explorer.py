@@ -26,7 +26,7 @@ from poselib.widgets.canvas import CopyButton
 from poselib.widgets.latest import LatestJob
 from poselib.widgets.page import controls_column
 from poselib.widgets.page import is_batch as is_batch
-from poselib.widgets.settings import plain, set_control
+from poselib.widgets.settings import as_code, set_control
 from poselib.widgets.settings import settings_of as settings_of
 
 _KEPT = 4  # computations, so that going back and forth between two settings costs nothing
@@ -133,8 +133,7 @@ class Explorer(ABC):
     @property
     def code(self) -> str:
         """The line of Python that gives the explorer again as it is set."""
-        changed = {n: v for n, v in self.values.items() if v != self._defaults[n]}
-        arguments = [*self.given, *(f"{name}={plain(value)!r}" for name, value in changed.items())]
+        arguments = [*self.given, *as_code(self.values, self._defaults, self.controls)]
         return f"poselib.widgets.{self.function}({', '.join(arguments)})"
 
     def set(self, **values: Any) -> None:

@@ -26,6 +26,14 @@ def plain(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value  # 0.1 + 0.2 is 0.3
 
 
+def as_code(
+    values: Mapping[str, Any], defaults: Mapping[str, Any], controls: Mapping[str, Any]
+) -> list[str]:
+    """Return the arguments that give the values again: those of hidden controls mean nothing."""
+    shown = [name for name in values if controls[name].layout.display != "none"]
+    return [f"{name}={plain(values[name])!r}" for name in shown if values[name] != defaults[name]]
+
+
 def set_control(control: Any, name: str, value: Any) -> None:
     """Set a control; raises ValueError that names the setting if it cannot have the value."""
     try:

@@ -152,6 +152,12 @@ def test_its_code_gives_it_again(explorer: Brightness) -> None:
     assert again.values == explorer.values and again.canvas.picture == explorer.canvas.picture
 
 
+def test_settings_of_controls_that_are_hidden_are_no_code(explorer: Brightness) -> None:
+    explorer.set(source="synthetic scene", scene=7)
+    explorer.set(source="images given", file="absent.png")
+    assert explorer.code == "poselib.widgets.brightness(image)"
+
+
 def test_a_figure_is_saved_with_its_settings(explorer: Brightness, tmp_path: Path) -> None:
     path = explorer.save(tmp_path / "shown.png")
     about = json.loads(path.with_suffix(".json").read_text())
