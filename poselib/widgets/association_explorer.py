@@ -174,7 +174,7 @@ class AssociationExplorer(Explorer):
                 self._drawn[name] = key
             self.canvases[name].title = f"{whose}{view.at}{view.map_title}"
         self._draw_charts(self.views[side])
-        text = self.views[side].explain()
+        text = self.views[side].explain(values["person"])
         return f"{text} With the second decoding {differences}." if differences else text
 
     @style.theme
@@ -193,8 +193,8 @@ class AssociationExplorer(Explorer):
         self.views[side].frame_matrix(axes["matrix"])
         frame_tag_strips(axes["strips"], *self.views[side].tag_limits)
         self.views[side].draw_strips(axes["strips"])
-        axes["matrix"].set_title(self.matrix.title)
-        axes["strips"].set_title(self.strips.title)
+        for name, chart in (("matrix", self.matrix), ("strips", self.strips)):
+            axes[name].set_title(style.wrapped(chart.title, 3.6))
         return figure
 
     def _resolve(self, settings: dict[str, Any]) -> dict[str, Any]:

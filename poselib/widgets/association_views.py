@@ -221,13 +221,19 @@ class WalkView:
                 ax.plot(x, y, "o", ms=15, mfc="none", mec=INK, mew=2.0, zorder=7)
         return found
 
-    def explain(self) -> str:
-        """Say in one sentence why the chosen keypoint is that person's, or what the step does."""
+    def explain(self, number: int = 0) -> str:
+        """Say in one sentence why the chosen keypoint is that person's, or what the step does.
+
+        Args:
+            number: of the person whose keypoint is asked for; 0 for none.
+        """
         skeleton = self.seen.system.skeleton
         if self.chosen:
             return explain_keypoint(
                 self.walk, self.person, self.keypoint, skeleton, self.errors, self.numbers.tolist()
             )
+        if number and self.keypoint >= 0:
+            return f"There is no person {number} with a {self._name(self.keypoint)}."
         if self.count == 0 or self.count >= self.walk.length:
             return self._summary()
         step = self.walk.steps[self.count - 1]
@@ -241,6 +247,8 @@ class WalkView:
 
     def _summary(self) -> str:
         people = counted(len(self.columns), "person", "people")
+        if not self.walk.steps:
+            return "No peak of a heatmap is above the threshold."
         if self.count == 0:
             return f"No step is done: the dots are the peaks that become {people}."
         text = f"{people} found in {counted(len(self.walk.steps), 'step')}"

@@ -89,6 +89,8 @@ def test_a_wrong_keypoint_that_is_clicked_is_explained_in_its_step(
         assert "belongs" in sentence and chosen.explain() == sentence
     explorer.canvases["first"].clicked = [0.5, 63.5, 2.0]  # nobody is there
     assert explorer.values["person"] == 0
+    explorer.set(person=99, keypoint="nose")
+    assert "There is no person 99 with a nose." in explorer.status.value
 
 
 def test_charts_are_clicked(explorer: AssociationExplorer, monkeypatch: Any) -> None:
@@ -229,6 +231,9 @@ def test_other_frames_fixed_orders_and_images_without_people(frame: str) -> None
     over = seen.over_image(seen.heatmaps[0])
     assert over.shape == (seen.sample.size if frame == "aligned" else seen.heatmaps.shape[1:])
     assert (over[0, 0], over[-1, -1]) == (seen.heatmaps[0][0, 0], seen.heatmaps[0][-1, -1])
+    explorer.set(detection_threshold=1.0, compare=True)
+    assert "No peak of a heatmap is above the threshold." in explorer.status.value
+    assert explorer.error is None and explorer.figure() is not None
     explorer.set(source="synthetic scene", map_shown="heatmap")
     explorer.computed()
     assert explorer.views["first"].errors is not None

@@ -1,0 +1,49 @@
+"""Charts that are drawn anew into a frame that stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("anywidget")
+
+from matplotlib.axes import Axes
+
+from poselib.widgets.charts import Chart
+
+
+def frame(ax: Axes) -> None:
+    ax.set(xlim=(0, 10), ylim=(0, 5), xlabel="step", xticks=range(10))
+
+
+def pixels(chart: Chart) -> Any:
+    return cv2.imdecode(np.frombuffer(chart.picture, np.uint8), cv2.IMREAD_COLOR).astype(int)
+
+
+def test_what_is_drawn_into_a_frame_equals_a_whole_drawing() -> None:
+    kept, whole, frames = Chart(2.0, 1.5), Chart(2.0, 1.5), []
+
+    def framed(ax: Axes) -> None:
+        frames.append(1)
+        frame(ax)
+
+    for x in (2.0, 7.0):
+
+        def draw(ax: Axes, x: float = x) -> None:
+            ax.bar(x, 3.0, color="0.9", zorder=1)
+            ax.plot([x], [2.0], "ro", zorder=5)
+
+        kept.redraw_within("key", framed, draw, [(x, 2.0, "dot")])
+        whole.redraw(lambda ax, draw=draw: (frame(ax), draw(ax))[0], [(x, 2.0, "dot")])
+        inside = np.s_[
+            10:-50, 30:-10
+        ]  # not the ticks, which are below
+        assert np.abs(pixels(kept)[inside] - pixels(whole)[inside]).max() < 40
+        assert np.abs(pixels(kept) - pixels(whole)).mean() < 1.0
+        np.testing.assert_allclose(kept.labels[0][:2], whole.labels[0][:2], atol=0.5)
+    assert frames == [1]
+    kept.redraw_within("other", framed, lambda ax: None)
+    assert frames == [1, 1]
