@@ -38,9 +38,7 @@ def test_what_is_drawn_into_a_frame_equals_a_whole_drawing() -> None:
 
         kept.redraw_within("key", framed, draw, [(x, 2.0, "dot")])
         whole.redraw(lambda ax, draw=draw: (frame(ax), draw(ax))[0], [(x, 2.0, "dot")])
-        inside = np.s_[
-            10:-50, 30:-10
-        ]  # not the ticks, which are below
+        inside = np.s_[10:-50, 30:-10]  # not the ticks, which are below
         assert np.abs(pixels(kept)[inside] - pixels(whole)[inside]).max() < 40
         assert np.abs(pixels(kept) - pixels(whole)).mean() < 1.0
         np.testing.assert_allclose(kept.labels[0][:2], whole.labels[0][:2], atol=0.5)
