@@ -7,25 +7,37 @@ Example::
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
+from poselib import widgets
+from poselib.api import load
 from poselib.benchmarks.run import setting_name
-from poselib.engine.timing import limited_threads
+from poselib.data.readers.coco import CocoKeypoints, write_results
+from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
+from poselib.data.synthetic.export import write_scenes
+from poselib.engine.timing import limited_threads, machine
+from poselib.experiments.loading import load_or_init
+from poselib.experiments.runs import start_run
+from poselib.ops.console import say
+from poselib.skeletons import COCO
 from poselib.widgets.explorer import Explorer
 
 _CHOICES = (ipw.Dropdown, ipw.RadioButtons, ipw.Select, ipw.SelectionSlider, ipw.ToggleButtons)
 _MOST = 5  # values of a control that are gone through
 _PAUSE = 0.02  # seconds between changes that overtake each other
 _SCENE = "scene"  # the setting that draws an image nobody has seen
+_IMAGES = 24  # of a dataset
 
 
 def alternatives(control: Any) -> list[Any]:
@@ -36,7 +48,7 @@ def alternatives(control: Any) -> list[Any]:
     now, found = control.value, []
     if isinstance(control, ipw.Checkbox | ipw.ToggleButton):
         found = [not now]
-    elif isinstance(control, ipw.IntSlider | ipw.FloatSlider):
+    elif isinstance(control, ipw.IntSlider | ipw.FloatSlider | ipw.BoundedIntText):
         steps = round((control.max - control.min) / control.step)
         chosen = np.unique(np.linspace(0, steps, min(steps + 1, _MOST)).round())
         found = [type(now)(control.min + step * control.step) for step in chosen.tolist()]
@@ -71,7 +83,8 @@ def time_controls(
                 row = {"explorer": explorer.function, "control": name, "computes": slow}
                 row |= {"setting": setting_name("cpu", count)}
                 rows.append(row | _time_changes(explorer, name, values, repeats, fresh))
-                explorer.set(**before)
+                moved = {name, _SCENE} if fresh is not None else {name}
+                explorer.set(**{each: before[each] for each in moved})
                 explorer.wait()
     return pd.DataFrame(rows)
 
@@ -98,6 +111,19 @@ def _time_changes(
     return {"ms": middle[0], "ms_95": most[0], "cpu_ms": middle[1], "cpu_ms_95": most[1]} | {
         "error": error
     }
+
+
+def slowest_controls(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, of controls that compute and of those that only draw, how many and the slowest.
+
+    Args:
+        table: of ``time_controls``; what only ends in an error is left out.
+    """
+    groups = table[table["error"] == ""].groupby(["explorer", "computes", "setting"], sort=False)
+    rows = table.loc[groups["cpu_ms"].idxmax()].drop(columns="error")
+    middle = groups[["ms", "cpu_ms"]].median().add_prefix("median_").reset_index()
+    counted = groups.size().rename("controls").reset_index()
+    return rows.merge(middle).merge(counted).rename(columns={"control": "slowest"})
 
 
 def memory_growth(explorer: Explorer, changes: int = 1000) -> dict[str, float]:
@@ -147,3 +173,84 @@ def time_overtaken(explorer: Explorer, changes: int = 10, first_scene: int = 500
 def _resident() -> float:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def open_association(size: int, folder: Path) -> Explorer:
+    """Open the bundled model on synthetic scenes."""
+    return widgets.association(size=size)
+
+
+def open_regression(size: int, folder: Path) -> Explorer:
+    """Open an untrained small network that regresses poses and adapts them, on scenes."""
+    system = load_or_init("", "smoke", "crowd", name="logocap").system
+    scenes = SyntheticScenes(SceneConfig(size), _IMAGES, 0, COCO)
+    return widgets.regression(load(system, size=size), scenes)
+
+
+def open_relations(size: int, folder: Path) -> Explorer:
+    """Open an untrained small network of crops of the size, on a synthetic clip."""
+    crop = f"height={size} width={size}"
+    system = load_or_init("", "smoke", "clips", name="rpstn", options=crop).system
+    return widgets.relations(system)
+
+
+def open_dataset(size: int, folder: Path) -> Explorer:
+    """Open a dataset in COCO's format."""
+    write_scenes(folder / "scenes", SceneConfig(size), _IMAGES, 0, COCO)
+    return widgets.dataset(folder / "scenes")
+
+
+def open_results(size: int, folder: Path) -> Explorer:
+    """Open two runs that evaluated the bundled model on a dataset, with and without flip."""
+    write_scenes(folder / "scenes", SceneConfig(size), _IMAGES, 0, COCO)
+    images = folder / "scenes" / "images"
+    dataset = CocoKeypoints(folder / "scenes" / "annotations.json", images, COCO)
+    for name, flip in (("plain", False), ("flipped", True)):
+        asked = {"data": str(dataset.table.source), "split": "val", "limit": None}
+        run = start_run(
+            folder / "runs", "evaluation", {**asked, "model": "hae_tiny_synthetic"}, name
+        )
+        paths = sorted(images.iterdir())
+        poses = zip(load(flip=flip)(paths), dataset.image_ids, strict=True)
+        found = [row for each, image in poses for row in each.to_coco(image, dataset.category_id)]
+        write_results(found, run.folder / "results.json")
+        run.finish({"AP": 0.0, "AR": 0.0})
+    return widgets.results(folder / "runs", run="plain", against="flipped", view="comparison")
+
+
+EXPLORERS: dict[str, Callable[[int, Path], Explorer]] = {
+    "association": open_association,
+    "regression": open_regression,
+    "relations": open_relations,
+    "dataset": open_dataset,
+    "results": open_results,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write tables of the times, the memory and the latency of explorers."""
+    parser = argparse.ArgumentParser(prog="python -m poselib.benchmarks.explorers")
+    parser.add_argument("--explorers", nargs="+", choices=EXPLORERS, default=list(EXPLORERS))
+    parser.add_argument("--size", type=int, default=512, help="of images and networks, px")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=20, help="changes of each control")
+    parser.add_argument("--changes", type=int, default=1000, help="for memory; 0 for none")
+    chosen = parser.parse_args(arguments)
+    about = machine()
+    say(f"{about['cpu']}, {about['cores']} cores, load {about['load_average']}")
+    for name in chosen.explorers:
+        with TemporaryDirectory() as folder:
+            explorer = EXPLORERS[name](chosen.size, Path(folder))
+            explorer.wait()
+            table = time_controls(explorer, chosen.repeats, chosen.threads).round(1)
+            say(table.to_string(index=False))
+            say(slowest_controls(table).to_string(index=False))
+            if _SCENE in explorer.values and explorer.controls[_SCENE].layout.display != "none":
+                say(f"{name}: {time_overtaken(explorer)}")
+            if chosen.changes:
+                say(f"{name}: {memory_growth(explorer, chosen.changes)}")
+            explorer.close()
+
+
+if __name__ == "__main__":
+    main()

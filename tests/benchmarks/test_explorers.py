@@ -11,6 +11,7 @@ import ipywidgets as ipw
 from poselib.benchmarks.explorers import (
     alternatives,
     memory_growth,
+    slowest_controls,
     time_controls,
     time_overtaken,
 )
@@ -42,6 +43,13 @@ def test_each_control_that_is_seen_is_timed(toy: Toy) -> None:
     assert (table["ms"] > 0).all() and (table["ms_95"] >= table["ms"]).all()
     assert table["error"]["gain"] == "" and "on purpose" in table["error"]["fault"]
     assert toy.values == before and toy.error is None
+    slowest = slowest_controls(table.reset_index())
+    assert slowest["computes"].tolist() == [True, False]
+    assert slowest["controls"].tolist() == [3, 3]  # without those that err
+    assert slowest["cpu_ms"].tolist() == [
+        table["cpu_ms"][["scene", "people", "crowd_index"]].max(),
+        table["cpu_ms"][["gain", "colors", "pale"]].max(),
+    ]
 
 
 def test_memory_and_overtaken_work_are_measured(toy: Toy) -> None:
