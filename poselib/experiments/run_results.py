@@ -14,7 +14,7 @@ import pandas as pd
 from poselib.analysis.image_errors import errors_by_image
 from poselib.annotations import AnnotationTable
 from poselib.api import load
-from poselib.data.catalog import DATASETS, KeypointDataset, open_files
+from poselib.data.catalog import DATASETS, KeypointDataset, cache_in_memory, open_files
 from poselib.data.readers.coco import read_results
 from poselib.experiments.loading import describe, evaluation_set
 from poselib.experiments.own_dataset import (
@@ -33,7 +33,7 @@ from poselib.skeletons import get_skeleton
 
 _PATHS = ("data", "data_dir", "images", "annotations", "model", "checkpoint", "skeleton", "results")
 _DECIMALS = 6  # of gains: single precision says no more
-_WRITERS = "poselib train, poselib evaluate and the notebooks 04_evaluate and 07_errors write it"
+_WRITERS = "poselib train, poselib evaluate and the notebooks 03, 04 and 07 write it"
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,12 @@ def _open_images(record: RunRecord, params: Mapping[str, Any]) -> tuple[Keypoint
 
 def _test_set(record: RunRecord, params: Mapping[str, Any]) -> tuple[KeypointDataset, str]:
     """Open the test images of a notebook: the scenes are those of the system's skeleton."""
+    if record.name == "train":
+        changed = {"size": params.get("size") or 0, "translation": params.get("translation")}
+        settings = get_preset(params["preset"], params["dataset"], params["system"], **changed)
+        folder, skeleton = params.get("data_dir", ""), params.get("skeleton", "")
+        opened = cache_in_memory(settings.open_dataset(params["dataset"], "test", folder, skeleton))
+        return opened, describe(opened, params["dataset"])
     if params.get("results"):
         settings = get_preset(params["preset"], params["dataset"], "hae")
         opened = settings.open_dataset(params["dataset"], "test", params.get("data_dir", ""))

@@ -75,7 +75,7 @@ class RunTable:
             ValueError: no run has a column that is named, or a quotation mark is not closed.
         """
         kept = pd.Series(True, self.rows.index)
-        for term in shlex.split(text):
+        for term in _terms(text):
             stated = _TERM.fullmatch(term)
             if stated is None:
                 kept &= self._words.str.contains(term.lower(), regex=False)
@@ -171,6 +171,13 @@ def weights_of(record: RunRecord) -> str:
     if not found:
         raise ValueError(f"{record.folder}: the run keeps no weights and names no model")
     return str(found[0])
+
+
+def _terms(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"filter {text!r}: a quotation mark is not closed") from error
 
 
 def _fitting(values: pd.Series, sign: str, wanted: str) -> pd.Series:

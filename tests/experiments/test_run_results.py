@@ -11,9 +11,10 @@ import pytest
 from poselib.analysis.compare import compare_detections
 from poselib.analysis.image_errors import image_poses
 from poselib.engine.evaluate import evaluate_poses
-from poselib.experiments.own_results import results_of
+from poselib.experiments.own_results import results_of, save_results
 from poselib.experiments.run_results import open_results, pair_images
 from poselib.experiments.runs import load_run, start_run
+from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
 from tests.experiments.found_truth import moved
 from tests.experiments.run_folders import MOVES, evaluation, moved_images, write_dataset
@@ -68,6 +69,17 @@ def test_what_is_missing_is_named(home: Path, tmp_path: Path) -> None:
     (lost.folder / "results.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no results.json: poselib train"):
         open_results(lost)
+
+
+def test_the_test_images_of_a_training_are_opened_again(tmp_path: Path) -> None:
+    settings = get_preset("smoke", "crowd", "dekr", size=64)
+    scenes = settings.open_dataset("crowd", "test")
+    params = {"preset": "smoke", "dataset": "crowd", "system": "dekr", "size": 64, "skeleton": ""}
+    record = start_run(tmp_path, "train", params, "run")
+    save_results(evaluate_poses(scenes, moved(scenes, 0.0), scenes.skeleton), scenes, record.folder)
+    opened = open_results(load_run(record.folder))
+    assert opened.dataset[0].size == (64, 64) and len(opened.dataset) == len(scenes)
+    assert (opened.errors["oks"] > 0.99).all()
 
 
 def test_synthetic_scenes_of_a_notebook_are_opened_again(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def test_it_is_sorted_with_absent_values_last(table: RunTable) -> None:
     assert "".join(table.sort(table.rows, "system").index) == "dcab"
     with pytest.raises(ValueError, match="no run has 'bogus'; known: run, name, system"):
         table.search("bogus=3")
+    with pytest.raises(ValueError, match="a quotation mark is not closed"):
+        table.search("name='own")
 
 
 def test_what_tells_two_runs_apart() -> None:
