@@ -233,7 +233,7 @@ def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationE
     be dragged, and with the pose before the joint relation extractor. Below are the correlations of
     the heatmaps, the relation weights W_r and the heatmaps of the chosen joint before and after: a
     click on a cell, or a joint, chooses. Joints under the mask have a green ring if they are found,
-    a red one if they are lost.
+    a red one if they are lost. The network is not shown the mirrored image.
 
     Args:
         model: what ``poselib.load`` takes, or a ``Predictor``, of a system that is shown one person
