@@ -169,9 +169,9 @@ def people_title(chosen: Chosen) -> str:
     count, drawn = len(chosen.shown), int(chosen.shown.sum())
     people = people_label(drawn)
     if drawn < count:
-        people += f" of score {chosen.min_score:.2f} or more, of {count}"
-    truth = "; green crosses: annotated" if chosen.fit is not None else ""
-    return f"{people}{truth}; click a keypoint"
+        people = f"{drawn} of {people_label(count)}, score ≥ {chosen.min_score:.2f}"
+    truth = "green: annotated; " if chosen.fit is not None else ""
+    return f"{people}; {truth}click one"
 
 
 def chart_title(chosen: Chosen) -> str:

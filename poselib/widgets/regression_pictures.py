@@ -27,10 +27,12 @@ from poselib.widgets.regression_choice import COLORS, FREE, Chosen
 
 TRUTH: Color = (0.0, 0.85, 0.45)  # as in plots.local_filters
 FILTER_LEGEND = (
-    '<div style="color:var(--jp-ui-font-color1);line-height:1.4;padding-top:1.5em">'
-    "Around the keypoint as regressed,<br>bright is high. Rings:<br>white: as regressed<br>"
+    '<div style="color:var(--jp-ui-font-color1);line-height:1.35;padding-top:1.2em">'
+    "Around the keypoint as regressed: its heatmap<br>"
+    "in the global window, the learned filter, and<br>"
+    "the heatmap convolved with it. Rings:<br>white: as regressed<br>"
     "in the person's color: as decoded<br>green: annotated<br>"
-    "The black frame in the view of<br>the filter is the global window.</div>"
+    "The view of the filter frames the global<br>window in black.</div>"
 )
 _FITS = 0.1  # OKS from which a pose is that of a person
 _TOLERANCES = 2.0  # of the largest keypoint, that bars reach
@@ -127,9 +129,9 @@ def filter_pictures(chosen: Chosen) -> list[tuple[str, Pixels, tuple[int, int]]]
         marks.append((chosen.fit.points[k, :2] - chosen.before[k], TRUTH))
     spacing = found.spacing if len(found.response) == len(found.attraction) else found.step
     windows = (
-        ("heatmap, global window", found.heatmap, found.step),
-        ("attraction map: the filter", found.attraction, found.spacing),
-        ("response, moved to its peak", found.response, spacing),
+        ("heatmap", found.heatmap, found.step),
+        ("attraction map", found.attraction, found.spacing),
+        ("response", found.response, spacing),
     )
     return [
         (f"{title}, {len(values) * px:.0f} px", *_window(values, px, marks))
