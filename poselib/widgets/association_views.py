@@ -27,7 +27,7 @@ IMAGE, HEATMAP, TAGS = "image", "heatmap", "tags"
 MAPS = (IMAGE, HEATMAP, TAGS)
 DIFFERENT: Color = (0.45, 0.0, 0.85)  # no person's color
 _COLORS = person_colors(24)
-_REACH = 12.0  # px of the picture within which a click means a keypoint
+_REACH = 16.0  # px of the picture within which a click means a keypoint
 
 
 @dataclass(frozen=True)
