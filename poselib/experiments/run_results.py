@@ -170,8 +170,13 @@ def _open_images(record: RunRecord, params: Mapping[str, Any]) -> tuple[Keypoint
 def _test_set(record: RunRecord, params: Mapping[str, Any]) -> tuple[KeypointDataset, str]:
     """Open the test images of a notebook: the scenes are those of the system's skeleton."""
     if record.name == "train":
-        changed = {"size": params.get("size") or 0, "translation": params.get("translation")}
-        settings = get_preset(params["preset"], params["dataset"], params["system"], **changed)
+        settings = get_preset(
+            params["preset"],
+            params["dataset"],
+            params["system"],
+            size=params.get("size") or 0,
+            translation=params.get("translation"),
+        )
         folder, skeleton = params.get("data_dir", ""), params.get("skeleton", "")
         opened = cache_in_memory(settings.open_dataset(params["dataset"], "test", folder, skeleton))
         return opened, describe(opened, params["dataset"])

@@ -219,10 +219,10 @@ class ResultsExplorer(Explorer):
 
     def _watch(self, found: Found, folder: Path, stop: threading.Event) -> None:
         while not stop.wait(self.every):
-            if load_run(folder).finished:
-                self.reload()
-                return
             try:
+                if load_run(folder).finished:
+                    self.reload()
+                    return
                 if found.curves[0].read() and not stop.is_set():
                     self.refresh()  # which starts another watch
                     return

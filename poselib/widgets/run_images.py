@@ -92,16 +92,18 @@ class RunImages:
         try:
             self._say("opening ...")
             self.close()
-            self.explorer, code = open_fitting(record, results, position)
+            self.explorer, said = open_fitting(record, results, position)
             self.opened.children = [self.explorer.box]
-            self._say(f"opened below: {code}")
+            self._say(f"below, {said}")
         except Exception as error:
             expected = isinstance(error, ValueError | OSError | ImportError)
             self._say(str(error) if expected else f"{type(error).__name__}: {error}", wrong=True)
 
 
 def open_fitting(record: RunRecord, results: RunResults, position: int) -> tuple[Any, str]:
-    """Open an image in the explorer that fits the network of a run; return it and its code.
+    """Open an image in the explorer that fits the network of a run; return it, and what it shows.
+
+    It is given the annotated people too, so that it can say which keypoints are wrong.
 
     Raises:
         FileNotFoundError, ValueError: the weights are absent, or no explorer fits them.
@@ -110,14 +112,12 @@ def open_fitting(record: RunRecord, results: RunResults, position: int) -> tuple
     model = load(weights or None)
     name, _ = fitting_explorer(model.system)
     sample = results.dataset[position]
-    path = getattr(results.dataset, "image_path", None)
-    image: Any = sample if path is None else str(path(position))
     try:
         function = getattr(poselib.widgets, name)
     except AttributeError as error:
         raise ValueError(f"the explorer {name!r} is not part of this installation") from error
-    shown = repr(image) if path is not None else f"image {sample.image_id}"
-    return function(weights or None, image), f"poselib.widgets.{name}({weights!r}, {shown})"
+    said = f"poselib.widgets.{name}: image {sample.image_id} by the network {model.name}"
+    return function(weights or None, sample), said
 
 
 def image_panels(

@@ -162,8 +162,9 @@ def test_an_image_opens_in_the_fitting_explorer(
     explorer.set(view="images", run="one")
     explorer.wait()
     explorer.images.buttons[0].click()
-    path = str(found[1].image_path(1))
-    assert opened == [("hae_tiny_synthetic", path)] and "opened below" in explorer.status.value
+    ((model, sample),) = opened
+    assert model == "hae_tiny_synthetic" and sample.image_id == found[1].image_ids[1]
+    assert len(sample.keypoints) == 2 and "poselib.widgets.association" in explorer.status.value
     explorer.set(number=2)  # another image: what was opened is closed
     assert opened[1] == "closed" and explorer.images.explorer is None
 
