@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from poselib.api import Predictor, load
 from poselib.engine.person_stream import folded
 from poselib.plots.relations import show_masked_frame
 from poselib.plots.style import display_name
+from poselib.typing import Float32Array
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.clips import NAMES, ClipSource
 from poselib.widgets.explorer import Explorer, settings_of
@@ -37,6 +38,7 @@ class RelationExplorer(Explorer):
     function = "relations"
     slow = (*NAMES, "frame", "mask", "masked", "run", "temperature")
     _drawn: tuple[View, dict[str, Any]] | None = None
+    _painted: Any = None  # what the pictures of poses depend on
 
     def __init__(
         self, predictor: Predictor, clip: Any, settings: RelationSettings, given: list[str]
@@ -90,6 +92,7 @@ class RelationExplorer(Explorer):
         if image is not None:
             pixels, names = frame_picture(image, drawn[0].poses[1], self.skeleton)
             self.pictures[1].show(pixels, image.shape[1:], names)
+            self._painted = None
 
     def prepare(self, values: Mapping[str, Any]) -> None:
         """Compute the other frames, so that they are there when they are asked for."""
@@ -103,20 +106,15 @@ class RelationExplorer(Explorer):
         rule = values["reference"], values["threshold"]
         found = [computed.joints(number, rule) for number in range(3)]
         truth = computed.crop.keypoints[0] if values["truth"] else None
-        for number, (canvas, poses) in enumerate(zip(self.pictures, computed.poses, strict=True)):
-            if poses is None:
-                continue
-            image, joints = computed.seen, found[number]
-            if number == 0:
-                image, joints = computed.crop.image, None
-            pixels, names = frame_picture(image, poses, self.skeleton, truth, joints)
-            canvas.show(pixels, image.shape[1:], names, heading(number, joints))
-        self._drawn = computed, dict(values)
+        if self._painted != (painted := (id(computed), *rule, values["truth"])):
+            self._draw_poses(computed, found, truth)
+        self._drawn, self._painted = (computed, dict(values)), painted
         self._place_box(values["mask"])
         self._draw_matrices(values, computed, found[1])
-        pixels, names = maps_picture(
-            self._images(computed), computed.stacks(), self.skeleton.index(values["joint"]), truth
-        )
+        joint = self.skeleton.index(values["joint"])
+        maps = computed.maps(joint)
+        images = {n: computed.seen if "mask" in n else computed.crop.image for n in maps}
+        pixels, names = maps_picture(images, maps, None if truth is None else truth[joint])
         self.maps.show(pixels, labels=names, title=maps_title(values["joint"], computed))
         return sentences(values, computed, found, self.skeleton)
 
@@ -138,8 +136,10 @@ class RelationExplorer(Explorer):
             matrices["correlation"] = as_array(view.relations.correlation[0])
             matrices["W_r, rows attend to columns"] = as_array(view.relations.weights[0])
         joint, name = self.skeleton.index(values["joint"]), display_name(values["joint"])
-        shown = self._images(view)
-        maps = {f"{name}, {n}": (shown[n], maps[joint]) for n, maps in view.stacks().items()}
+        maps = {
+            f"{name}, {n}": (view.seen if "mask" in n else view.crop.image, values)
+            for n, values in view.maps(joint).items()
+        }
         title = f"Frame {values['frame']} of {view.clip or 'the clip'}"
         return show_masked_frame(images, matrices, maps, self.skeleton, rings=rings, title=title)
 
@@ -206,6 +206,16 @@ class RelationExplorer(Explorer):
             row, column = (self.skeleton.keypoints[each] for each in pair)
             self.set(joint=row, other=column)
 
+    def _draw_poses(
+        self, view: View, found: Sequence[MaskedJoints | None], truth: Float32Array | None
+    ) -> None:
+        for number, (canvas, poses) in enumerate(zip(self.pictures, view.poses, strict=True)):
+            if poses is None:
+                continue
+            image, joints = (view.seen, found[number]) if number else (view.crop.image, None)
+            pixels, names = frame_picture(image, poses, self.skeleton, truth, joints)
+            canvas.show(pixels, image.shape[1:], names, heading(number, joints))
+
     def _draw_matrices(
         self, values: Mapping[str, Any], view: View, joints: MaskedJoints | None
     ) -> None:
@@ -220,10 +230,6 @@ class RelationExplorer(Explorer):
         self.matrices[0].paint(correlation / largest, pair, title, marked)
         title = f"W_r{how}: rows attend to columns"
         self.matrices[1].paint(as_array(view.relations.weights[0]), pair, title, marked)
-
-    def _images(self, view: View) -> dict[str, Any]:
-        """Return the image under each of the maps."""
-        return {n: view.seen if "mask" in n else view.crop.image for n in view.stacks()}
 
 
 def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationExplorer:

@@ -73,16 +73,17 @@ class View:
         parts = poses, self.poses[0], self.sample, self.crop, self.mask
         return find_masked_joints(*parts, *rule)
 
-    def stacks(self) -> dict[str, FloatArray]:
-        """Return heatmaps (K, h, w) before and after the relation, without and with the mask."""
+    def maps(self, joint: int) -> dict[str, FloatArray]:
+        """Return heatmaps (h, w) before and after the relation, without and with the mask."""
         found = {}
         for outputs, how in ((self.clear, ""), (self.covered, ", with the mask")):
             if how and not self.differs:
                 continue
             relations = relations_of(outputs)
             if relations is not None:
-                found[f"before{how}"] = as_array(relations.pseudo_heatmaps[0])
-            found[f"after{how}" if relations else f"heatmap{how}"] = as_array(outputs.heatmaps[0])
+                found[f"before{how}"] = as_array(relations.pseudo_heatmaps[0, joint])
+            name = f"after{how}" if relations else f"heatmap{how}"
+            found[name] = as_array(outputs.heatmaps[0, joint])
         return found
 
 

@@ -62,27 +62,26 @@ def frame_picture(
 
 def maps_picture(
     images: Mapping[str, NDArray[np.uint8]],
-    stacks: Mapping[str, FloatArray],
-    joint: int,
+    maps: Mapping[str, FloatArray],
     truth: Float32Array | None = None,
 ) -> tuple[Pixels, Names]:
-    """Return the maps of a joint over frames, two abreast, and what they are, px of the picture.
+    """Return maps of a joint over frames, two abreast, and what they are, px of the picture.
 
     Args:
-        images: (3, H, W) uint8 RGB, by the names of ``stacks``.
-        stacks: (K, h, w) by name; each map is painted from 0 to its own maximum.
-        joint: which of the K.
-        truth: (K, 3) annotated keypoints; that of the joint has a ring.
+        images: (3, H, W) uint8 RGB, by the names of ``maps``.
+        maps: (h, w) by name; each is painted from 0 to its own maximum.
+        truth: (3,) the annotated joint, which has a ring.
     """
     pictures, names = [], []
-    for name, stack in stacks.items():
-        values = stack[joint]
+    for name, values in maps.items():
         top = float(values.max())
-        picture = Picture(images[name], pale=True, side=_SIDE)
+        image = images[name]
+        step = max(1, round(max(image.shape) / _SIDE))  # px of large frames are left out
+        picture = Picture(image[:, ::step, ::step], pale=True, side=_SIDE)
         picture.add_map(np.maximum(values, 0), (0.0, max(top, 1e-6)), colors=_COLORS)
-        if truth is not None and truth[joint, 2] > 0:
-            color = ALERT if truth[joint, 2] == 1 else _FOUND
-            picture.add_rings(truth[joint : joint + 1, :2], color, 8.0)
+        if truth is not None and truth[2] > 0:
+            color = ALERT if truth[2] == 1 else _FOUND
+            picture.add_rings(truth[None, :2] / step, color, 8.0)
         pictures.append(picture)
         names.append(f"{name}: maximum {top:.3g}")
     several = range(0, len(pictures) - 1, 2)

@@ -121,6 +121,11 @@ def test_a_mask_is_dragged(explorer: RelationExplorer) -> None:
     masked = (seen > 0) & (x >= 12) & (x < 40) & (y >= 8) & (y < 52)
     joints = view.joints(1, ("torso", 0.2))
     assert joints is not None and (joints.masked == masked).all()
+    shown = canvas.picture
+    canvas.box = [0.0, 0.0, 20.0, 20.0]
+    canvas.box = [12.0, 8.0, 40.0, 52.0]  # back again, perhaps before the network has run
+    explorer.wait()
+    assert canvas.picture == shown
     explorer.set(mask="1 2 30 40")
     explorer.wait()
     assert canvas.box == [1, 2, 30, 40]
