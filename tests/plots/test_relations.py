@@ -7,10 +7,12 @@ import pytest
 
 from poselib.plots.relations import (
     RelationRow,
+    show_masked_frame,
     show_matrices,
     show_related_maps,
     show_relation_rows,
 )
+from poselib.poses import Poses
 from poselib.skeletons import COCO
 
 K = len(COCO)
@@ -91,3 +93,23 @@ def test_what_does_not_fit_is_refused(row, scene) -> None:
         show_relation_rows([replace(row, weights=np.zeros((2, 2)))], COCO)
     with pytest.raises(ValueError, match="before must be"):
         show_related_maps(scene.image, scene.keypoints[:1], np.zeros((2, 3, 3)), [], COCO)
+
+
+def test_a_masked_frame_has_rows_of_pictures_matrices_and_maps(row) -> None:
+    points = row.keypoints[:, :, :2]
+    poses = Poses(points, np.ones((1, K), np.float32), np.ones(1, np.float32))
+    pictures = {"clear": (row.image, poses), "masked": (row.image, poses)}
+    rings = {"masked": (points[0, :2], points[0, 2:3])}
+    heat = np.arange(12.0).reshape(3, 4)
+    figure = show_masked_frame(
+        pictures, {"W_r": row.weights}, {"nose": (row.image, heat)}, COCO, rings=rings
+    )
+    clear, masked, matrix, nose = panels(figure)
+    assert [len(ax.lines) for ax in (clear, masked)] == [0, 2]
+    found, lost = (np.stack(line.get_data(), 1) for line in masked.lines)
+    assert (found == points[0, :2]).all() and (lost == points[0, 2:3]).all()
+    assert (drawn(matrix) == row.weights).all()
+    assert (nose.images[-1].get_array() == heat).all()
+    assert len(show_masked_frame(pictures, {}, {}, COCO).subfigs) == 1
+    with pytest.raises(ValueError, match="no image"):
+        show_masked_frame({}, {}, {}, COCO)
