@@ -11,11 +11,11 @@ import pandas as pd
 
 from poselib.data.coco_export import coco_category
 from poselib.engine.training_log import write_curves
-from poselib.experiments import evaluation_record
 from poselib.experiments.ablation import check_runs, final_losses, read_ablation, training_losses
 from poselib.experiments.comparison import TableResult
 from poselib.experiments.evaluation_record import with_evaluations
 from poselib.experiments.own_dataset import held_out
+from poselib.experiments.run_table import EVALUATION
 from poselib.experiments.runs import list_runs, load_run
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.papers.catalog import get_paper
@@ -108,7 +108,7 @@ def prepare_run(folder: Path) -> None:
 
 def write_run(rng: Rng, folder: Path) -> None:
     changed = str(rng.choice([*RUN, "sidecar"]))
-    name = str(rng.choice(["train", evaluation_record.RUN]))
+    name = str(rng.choice(["train", EVALUATION]))
     sidecar = {"parameters": {"data": "x", "preset": "demo"}, "outcome": "good", "created": "2026"}
     named = {f"runs/a/{each}": content for each, content in RUN.items()}
     named["runs/a/run.json"] = {**RUN["run.json"], "name": name}
