@@ -21,6 +21,7 @@ from poselib.widgets.run_lists import ROWS, show_runs, show_worst
 from poselib.widgets.run_panels import ComparisonView, PublishedView, TrainingView
 from poselib.widgets.run_reader import Found, RunReader
 from poselib.widgets.table import Table
+from poselib.wording import counted, people_label
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,11 @@ class ResultsExplorer(Explorer):
         for name in ("run", "against"):
             self.controls[name].options = tuple(rows.index[::-1])
         self.controls["add"].options = ("", *computed.table.names)
+        listed = computed.pairs if values["view"] == "comparison" else None
+        if values["view"] == "images" and computed.results:
+            listed = worst_images(computed.results[0].errors, values["errors"])
+        if listed is not None and len(listed):
+            self.controls["number"].value = min(max(values["number"], 1), len(listed))
 
     def draw(self, values: Mapping[str, Any], computed: Found) -> str:
         """Fill the table, and the view where it changes."""
@@ -174,7 +180,7 @@ class ResultsExplorer(Explorer):
         if found.pairs is None:
             self.images.hide()
             return said
-        number = min(max(values["number"], 1), len(found.pairs))
+        number = values["number"]
         row = found.pairs.iloc[number - 1]
         places = (int(found.pairs.index[number - 1]), int(row["there"]))
         oks = (row["first"], row["second"])
@@ -199,20 +205,24 @@ class ResultsExplorer(Explorer):
             self.images.hide()
             self.worst.show(rows=[], pages=1, caption=f"{only.about}: no image has {about}")
             return f"no image of {only.about} has {about}"
-        number = min(max(values["number"], 1), len(ranked))
+        number = values["number"]
         show_worst(self.worst, ranked, number, f"{len(ranked)} images, {about}: {only.about}", kind)
         row = ranked.iloc[number - 1]
         heading = f"{found.runs[0].id}: OKS {row['oks']:.2f}"
         place = int(ranked.index[number - 1])
         self.images.show([(heading, found.runs[0], only, place)], kind)
-        count = "" if kind == "oks" else f"{row[kind]:.0f} {about}; "
-        counts = f"{row['people']:.0f} people, {row['detections']:.0f} detections"
+        count = "" if kind == "oks" else f"{about}: {row[kind]:.0f}; "
+        counts = (
+            f"{people_label(int(row['people']))}, {counted(int(row['detections']), 'detection')}"
+        )
         return f"image {only.errors['id'].loc[place]!s}: {count}{counts}"
 
     def _follow(self, found: Found, view: str) -> None:
         """Look for new lines of a training that runs, as long as it is shown."""
         self._stop.set()
-        if view == "training" and not found.runs[0].finished:
+        # By the table: a run that ended since it was read is seen to end, and read anew.
+        state = found.table.rows.at[found.runs[0].id, "state"]
+        if view == "training" and state != "finished":
             self._stop = threading.Event()
             watch = (found, found.runs[0].folder, self._stop)
             threading.Thread(target=self._watch, args=watch, daemon=True).start()

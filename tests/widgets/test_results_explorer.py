@@ -94,9 +94,10 @@ def test_a_training_is_followed_until_it_ends(
             record.finish({"AP": 0.5})
         until(lambda step=step: f"step {step}" in explorer.status.value)
         until(lambda before=before: explorer.training.loss.picture != before)
-    until(lambda: "finished" in explorer.status.value and "not" not in explorer.status.value)
+    until(lambda: dict(explorer.table.rows)["live"][4] == "finished")
     explorer.wait()
-    assert dict(explorer.table.rows)["live"][4] == "finished" and explorer._stop.is_set()
+    assert "step 6, finished" in explorer.status.value
+    until(explorer._stop.is_set)
     explorer.close()
 
 
@@ -139,6 +140,8 @@ def test_the_worst_images_by_kind(explorer: ResultsExplorer, found: Any) -> None
         assert explorer.error is None and "image" in explorer.status.value
         seen.add(explorer.images.canvases[1].picture)
     assert len(seen) > 3
+    explorer.set(number=99, errors="oks")
+    assert explorer.values["number"] == len(explorer.worst.rows) == 5
     explorer.worst.asked = ["oks", 1]
     explorer.worst.picked = ["2", False, 2]
     assert explorer.values["errors"] == "oks" and explorer.values["number"] == 2
