@@ -167,24 +167,21 @@ class Explorer(ABC):
 
     def refresh(self) -> None:
         """Draw what the controls say, once what has to be computed is there."""
-        values, key = self.values, self._key()
-        self._copy.text = self.code
-        if key not in self._computed and (found := self.known(values)) is not None:
-            self._remember(key, found)
-        if key in self._computed:
-            self._job.drop()
-            self._show(values, key)
-        else:
-            self.preview(values)
-            self.say("computing ...")
-            self._job.start(lambda: self.compute(values), lambda found: self._keep(key, found))
+        with self._drawing:
+            values, key = self.values, self._key()
+            self._copy.text = self.code
+            if key not in self._computed and (found := self.known(values)) is not None:
+                self._remember(key, found)
+            if key in self._computed:
+                self._job.drop()
+                self._show(values, key)
+            else:
+                self.preview(values)
+                self.say("computing ...")
+                self._job.start(lambda: self.compute(values), lambda found: self._keep(key, found))
 
     def wait(self, seconds: float = 600.0) -> None:
-        """Wait until everything is drawn; for scripts and tests.
-
-        Raises:
-            TimeoutError: it takes longer.
-        """
+        """Wait until everything is drawn, for scripts; raises TimeoutError if it takes longer."""
         self._job.wait(seconds)
 
     def computed(self) -> Any:
@@ -229,14 +226,16 @@ class Explorer(ABC):
 
     def _keep(self, key: Hashable, found: Any) -> None:
         # Called in the job's thread: the controls may have changed what is cheap since.
-        if isinstance(found, Exception):
-            self._fail(found)
-            return
-        self._remember(key, found)
-        if key == self._key():
+        with self._drawing:
+            if isinstance(found, Exception):
+                self._fail(found)
+                return
+            self._remember(key, found)
+            if key != self._key():
+                return
             self._show(self.values, key)
-            if self._displayed:
-                self.prepare(self.values)
+        if self._displayed:
+            self.prepare(self.values)
 
     def _remember(self, key: Hashable, found: Any) -> None:
         self._computed[key] = found
@@ -244,18 +243,19 @@ class Explorer(ABC):
             self._computed.popitem(last=False)
 
     def _show(self, values: Mapping[str, Any], key: Hashable) -> None:
-        with self._drawing:
-            self._computed.move_to_end(key)
-            begin = perf_counter()
-            try:
-                with self._quiet():
-                    self.fit(values, self._computed[key])
-                self._copy.text = self.code
-                self.say(self.draw(self.values, self._computed[key]))
-                self.error = None
-            except Exception as error:
-                self._fail(error)
-            self.seconds = perf_counter() - begin
+        self._computed.move_to_end(key)
+        begin = perf_counter()
+        try:
+            with self._quiet():
+                self.fit(values, self._computed[key])
+            self._copy.text = self.code
+            self.say(self.draw(self.values, self._computed[key]))
+            self.error = None
+        except Exception as error:
+            self._fail(error)
+        self.seconds = perf_counter() - begin
+        if key != self._key():  # a control changed in the other thread while it was quiet here
+            self.refresh()
 
     def _fail(self, error: Exception) -> None:
         self.error = error

@@ -128,6 +128,19 @@ def test_what_is_kept_is_shown_at_once_and_long_work_learns_that_it_is_overtaken
     assert overtaken[0] is False and all(overtaken[1:]) and 7 not in explorer.computations
 
 
+def test_a_change_while_another_thread_draws_is_not_lost(monkeypatch: Any) -> None:
+    explorer = Brightness()
+    explorer.wait()
+
+    def fit(values: Mapping[str, Any], computed: Any) -> None:
+        explorer.controls["scene"].value = 5  # as if by the page
+
+    monkeypatch.setattr(explorer, "fit", fit)
+    explorer.set(scene=1)
+    explorer.wait()
+    assert explorer.computations == [0, 1, 5]
+
+
 def test_memory_does_not_grow(explorer: Brightness) -> None:
     for gain in np.linspace(0, 1.9, 50):
         explorer.set(gain=float(gain))
