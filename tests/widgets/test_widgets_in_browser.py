@@ -32,7 +32,7 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("choose", "keypoint", "left elbow"),
             ("slide", "step", "ArrowLeft"),
             ("tick", "refinement"),
-            ("slide", "peaks above"),
+            ("slide", "peaks above", "PageUp"),
             ("choose", "order", "top_down"),
             ("tick", "show it beside the first"),
             ("click", 2, 0.6, 0.5),  # a step of the matrix
