@@ -266,7 +266,7 @@ def person_frames(
     Boxes are around their poses, tracks are the stream's; keypoints have no labels.
 
     Raises:
-        ValueError: nobody is found.
+        ValueError: no person is found.
     """
     found = [
         stream.step(sample.image.transpose(1, 2, 0), float(time))
@@ -275,7 +275,7 @@ def person_frames(
     tracks = sorted({track for poses in found for track in _tracks(poses)})
     if not tracks:
         here, seen = name or "the clip", counted(len(frames), "frame")
-        raise ValueError(f"{here}: nobody is found in {seen}")
+        raise ValueError(f"{here}: no person is found in {seen}")
     count, joints = len(tracks), found[0].keypoints.shape[1]
     samples = []
     for sample, poses in zip(frames, found, strict=True):

@@ -264,7 +264,7 @@ class WalkView:
         return display_name(self.seen.system.skeleton.keypoints[keypoint])
 
     def _owner_colors(self, people: IntArray) -> dict[tuple[int, int], Color]:
-        """Return the colors of wrong keypoints, by column and type: those of whom they lie on."""
+        """Return the colors of wrong keypoints, by column and type: of the people they lie on."""
         if self.errors is None:
             return {}
         columns = {int(n): column for column, n in enumerate(people)}

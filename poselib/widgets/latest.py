@@ -14,7 +14,7 @@ Job = tuple[int, Callable[[], Any], Callable[[Any], None]]
 class LatestJob:
     """Runs the latest of the jobs that are started; results of overtaken ones are dropped.
 
-    The thread ends when there is nothing to do, so that an explorer nobody looks at costs none.
+    The thread ends when there is nothing to do, so that an idle explorer costs none.
     """
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ def _fold(heading: str, section: Sequence[ipw.Widget]) -> list[ipw.Widget]:
 
 
 def is_batch() -> bool:
-    """Whether nobody looks: a notebook that papermill or nbconvert executes, or no notebook."""
+    """Return whether there is no page: papermill or nbconvert executes, or no notebook runs."""
     from IPython.core.getipython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)

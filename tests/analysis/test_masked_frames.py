@@ -179,5 +179,5 @@ def test_people_of_frames_without_annotation_are_followed() -> None:
         def step(self, image: np.ndarray, time: float) -> Poses:
             return Poses.empty(K)
 
-    with pytest.raises(ValueError, match="nobody is found in 2 frames"):
+    with pytest.raises(ValueError, match="no person is found in 2 frames"):
         person_frames(CLIP.frames[:2], np.array([0.0, 0.1]), Nobody())
