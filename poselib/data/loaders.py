@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from poselib.structures import Batch, Clip, Sample
 
@@ -42,7 +42,8 @@ def collate(items: Sequence[Sample] | Sequence[Clip]) -> Batch:
     """Stack samples, or the frames of clips, into a batch; pad people with visibility 0.
 
     Raises:
-        ValueError: no samples, or they differ in image size, number of keypoints or frames.
+        ValueError: no samples, they differ in image size, number of keypoints or frames, or the
+            keypoints or areas of one are not finite.
     """
     if not items:
         raise ValueError("a batch needs at least one sample")
@@ -70,7 +71,10 @@ def collate(items: Sequence[Sample] | Sequence[Clip]) -> Batch:
 
 def _check_alike(samples: Sequence[Sample]) -> None:
     first = samples[0]
-    for sample in samples[1:]:
+    for sample in samples:
+        for name, values in (("keypoints", sample.keypoints), ("areas", sample.areas)):
+            if not np.isfinite(values).all():
+                raise ValueError(f"image {sample.image_id}: its {name} are not finite")
         if sample.size != first.size:
             raise ValueError(
                 f"images {first.image_id} and {sample.image_id} differ in size, {first.size} and "
@@ -81,6 +85,29 @@ def _check_alike(samples: Sequence[Sample]) -> None:
                 f"images {first.image_id} and {sample.image_id} differ in keypoints, "
                 f"{first.keypoints.shape[1]} and {sample.keypoints.shape[1]}"
             )
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error of a worker: as an exception it would come with a traceback in its message."""
+
+    kind: type[Exception]
+    message: str
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        # Of a kind that can be sent to another process, whatever the error is made of.
+        return cls(OSError if isinstance(error, OSError) else ValueError, str(error))
+
+
+def _collate_in_worker(items: Sequence[Any]) -> Batch | _Failure:
+    for item in items:
+        if isinstance(item, _Failure):
+            return item
+    try:
+        return collate(items)
+    except ValueError as error:
+        return _Failure.of(error)
 
 
 @dataclass(frozen=True)
@@ -95,8 +122,15 @@ class _Prepared:
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | Clip:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, int]) -> Sample | Clip | _Failure:
+        try:
+            return self._item(*key)
+        except (OSError, ValueError) as error:
+            if get_worker_info() is None:
+                raise
+            return _Failure.of(error)
+
+    def _item(self, epoch: int, index: int) -> Sample | Clip:
         sample: Sample | Clip = self.source[index]
         if self.prepare is not None:
             sample = self.prepare(sample)
@@ -152,7 +186,7 @@ class SampleLoader:
             dataset,  # type: ignore[arg-type]
             batch_sampler=self._sampler,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=_collate_in_worker if workers else collate,
             worker_init_fn=_quiet_worker,
             persistent_workers=workers > 0,
             # With its own generator the loader does not use the global one.
@@ -171,9 +205,15 @@ class SampleLoader:
         """Yield the batches of an epoch, without reading the first ``skip``.
 
         With workers, only one epoch can be iterated at a time.
+
+        Raises:
+            OSError, ValueError: a sample cannot be read or prepared, or a batch not be made; the
+                message is the same with workers and without.
         """
         self._sampler.batches = self.plan(number)[skip:]
         for batch in self._loader:
+            if isinstance(batch, _Failure):
+                raise batch.kind(batch.message)
             yield batch.pin_memory() if self._pin else batch
 
     def plan(self, epoch: int) -> list[list[tuple[int, int]]]:

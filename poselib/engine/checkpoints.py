@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -55,13 +56,17 @@ def save_system(path: Path, system: System, *, provenance: dict[str, Any] | None
         provenance: anything that JSON can hold.
 
     Raises:
+        OSError: the disk is full or broken; a file that was there stays as it was.
         ValueError: as ``check_target``, or the skeleton has the name of another.
     """
     check_target(path)
     description = description_of(system, str(path), provenance)
     weights = {k: v.detach().cpu().contiguous() for k, v in system.model.state_dict().items()}
-    with atomic_write(Path(path)) as temporary:
-        save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
+    with atomic_write(Path(path), durable=True) as temporary:
+        try:
+            save_file(weights, temporary, metadata={"poselib": json.dumps(description)})
+        except SafetensorError as error:
+            raise OSError(f"{path}: cannot be written: {error}") from error
 
 
 def description_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from poselib.data.loaders import (
     SampleSource,
     make_loader,
 )
+from poselib.engine.finite import NotFiniteError
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.trainer import CHECKPOINT, METRICS, Report, TrainingState, Validate
 from poselib.ops.io import read_lines
@@ -89,8 +90,11 @@ def train(
         report: receives each line of ``metrics.jsonl`` as it is written.
 
     Raises:
+        OSError: an image cannot be read or the folder not be written; the message names the
+            file, and the last good checkpoint with its step.
         ValueError: the dataset is empty or annotates other keypoints, the folder's checkpoint is of
-            another recipe or system, or the loss is no longer finite.
+            another recipe or system, or the loss or a weight is no longer finite; then the
+            message names the step, the images of its batch and the last good checkpoint.
     """
     system.check_dataset(dataset)
     items = training_items(system, dataset)
@@ -110,18 +114,34 @@ def train(
     )
     state = TrainingState(system, recipe, Path(folder), torch.device(device), report)
     state.resume()
-    try:
-        _steps(state, loader, validate, progress)
-        if validate is not None and not state.measured:
-            state.measure(validate)
-    except KeyboardInterrupt:
-        with suppress(ValueError):  # weights that are not finite: the old checkpoint stays
+    with _last_good_named(state):
+        try:
+            _steps(state, loader, validate, progress)
+            if validate is not None and not state.measured:
+                state.measure(validate)
+        except KeyboardInterrupt:
+            with suppress(NotFiniteError):  # the old checkpoint stays
+                state.save()
+            raise
+        if not state.saved:
             state.save()
-        raise
-    if not state.saved:
-        state.save()
     history = read_lines(state.folder / METRICS, "step")
     return TrainResult(state.predictor, state.step, state.seconds, history, state.precision)
+
+
+@contextmanager
+def _last_good_named(state: TrainingState) -> Iterator[None]:
+    """Add to an error at which step it came and which one can be gone on from."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        at = "" if isinstance(error, NotFiniteError) else f"; training stopped at step {state.step}"
+        after = f"{error}{at}; {state.last_good()}"
+        if isinstance(error, ValueError):
+            raise ValueError(after) from error
+        raise OSError(
+            f"{after}; when this is mended, the same training goes on from there"
+        ) from error
 
 
 def training_items(system: System, dataset: SampleSource | ClipSource) -> SampleSource | ClipSource:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,22 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from poselib.engine.checkpoints import read_training
+from poselib.engine.finite import FiniteCheck
 from poselib.engine.interrupts import defer_interrupts
 from poselib.engine.optimizer import make_optimizer
 from poselib.engine.precision import resolve_precision
 from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import TrainConfig
-from poselib.ops.io import TEMPORARY, append_line, atomic_write, read_lines
+from poselib.engine.training_files import (
+    check_same_training,
+    drop_later_lines,
+    identity,
+    remove_abandoned,
+    writing,
+)
+from poselib.ops.io import append_line, atomic_write, sync
 from poselib.ops.normalization import normalize
-from poselib.skeletons import checked_name, stored_form
+from poselib.skeletons import checked_name
 from poselib.structures import Batch
 from poselib.systems import System
 
@@ -46,6 +53,7 @@ class TrainingState:
         seconds: time spent, that of earlier sittings included and validation left out.
         measured: whether the weights of this step have been validated.
         saved: whether the checkpoint holds this very state.
+        kept: the step of the checkpoint, None if there is none.
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class TrainingState:
         self.precision = resolve_precision(recipe.precision, device)
         self.average = self._moving_average() if recipe.average else None
         self.step, self.seconds, self.measured, self.saved = 0, 0.0, False, False
+        self.kept: int | None = None
+        self._finite = FiniteCheck(self.model, delayed=device.type == "cuda")
         self._terms: dict[str, Tensor] = {}
         self._mark = time.perf_counter()
 
@@ -125,6 +135,7 @@ class TrainingState:
             if self.recipe.clip is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
             self.optimizer.step()
+            self._finite.note(self.step + 1, (batch,), self._terms)
             if self.average is not None:
                 self.average.update_parameters(self.model)
             self.step, self.measured, self.saved = self.step + 1, False, False
@@ -152,34 +163,32 @@ class TrainingState:
         return self.system.losses(outputs, targets)
 
     def loss(self) -> dict[str, float]:
-        """Return the last step's loss and its terms.
-
-        Raises:
-            ValueError: one is not finite; the message names it.
-        """
+        """Return the last step's loss and its terms."""
         values = {name: float(term.detach()) for name, term in self._terms.items()}
-        wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
-        if wrong:
-            raise ValueError(
-                f"step {self.step}: the loss is not finite ({wrong}); lower learning_rate or set "
-                f"clip; {self.folder / CHECKPOINT} keeps the last good state, if there was one"
-            )
         return {"loss": sum(values.values()), **values}
 
     def _record(self) -> None:
+        self._finite.flush()
         rate = self.optimizer.param_groups[0]["lr"]
         head = {"step": self.step, "seconds": round(self.seconds, 3), "lr": rate}
         self._append({**head, **self.loss()})
 
     def _append(self, line: dict[str, Any]) -> None:
-        append_line(self.folder / METRICS, line)
+        with writing(self.folder / METRICS):
+            append_line(self.folder / METRICS, line)
         if self._report is not None:
             self._report(line)
 
     def measure(self, validate: Validate) -> None:
-        """Validate the predictor and append its figures to the metrics; its time is not counted."""
+        """Validate the predictor and append its figures to the metrics; its time is not counted.
+
+        A validation that draws random numbers does not change the training.
+        """
+        self._finite.flush()
         self._tick()
-        figures = {name: float(value) for name, value in validate(self.predictor).items()}
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            figures = {name: float(value) for name, value in validate(self.predictor).items()}
         head = {"step": self.step, "seconds": round(self.seconds, 3)}
         with defer_interrupts():
             self._append({**head, **figures})
@@ -190,12 +199,12 @@ class TrainingState:
         """Write the checkpoint.
 
         Raises:
+            OSError: it cannot be written; the old checkpoint stays.
             ValueError: the loss or a weight is not finite; the old checkpoint stays.
         """
-        self.loss()
-        _check_weights(self.model, self.step)
+        self._finite.flush()
         state = {
-            "system": _identity(self.system),
+            "system": identity(self.system),
             "input": {"input_size": self.system.input_size, "multiple": self.system.multiple},
             "recipe": asdict(self.recipe),
             "step": self.step,
@@ -205,10 +214,23 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.module.state_dict() if self.average else None,
             "random": torch.get_rng_state(),
+            "random_cuda": _cuda_random(self.device),
         }
-        with atomic_write(self.folder / CHECKPOINT) as temporary:
-            torch.save(state, temporary)
-        self.saved = True
+        path = self.folder / CHECKPOINT
+        with writing(path), atomic_write(path, durable=True) as new:
+            sync(self.folder / METRICS)  # the lines up to here, before what relies on them
+            with new.open("wb") as file:  # PyTorch's own files do not say why writing failed
+                torch.save(state, file)
+        self.saved, self.kept = True, self.step
+
+    def last_good(self) -> str:
+        """Say in words which step can be gone on from."""
+        path = self.folder / CHECKPOINT
+        if self.kept is None:
+            return "no checkpoint was written before"
+        if not path.is_file():
+            return f"the checkpoint of step {self.kept} is gone with its folder"
+        return f"the last good checkpoint, {path}, is of step {self.kept}"
 
     def resume(self) -> None:
         """Take up the folder's checkpoint, if there is one, and drop metrics that came after it.
@@ -217,73 +239,27 @@ class TrainingState:
             ValueError: the checkpoint cannot be read or is of another system or recipe.
         """
         path = self.folder / CHECKPOINT
-        for start in (TEMPORARY, f".{CHECKPOINT}."):  # the latter are of older versions
-            for abandoned in self.folder.glob(f"{start}*{path.suffix}"):  # by a killed process
-                abandoned.unlink(missing_ok=True)
+        remove_abandoned(self.folder, CHECKPOINT)
         if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / METRICS).unlink(missing_ok=True)
             torch.manual_seed(self.recipe.seed)
             return
         state = read_training(path)
-        self._check(state, path)
+        check_same_training(state, self.system, self.recipe, path)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.module.load_state_dict(state["average"])
             self.average.n_averaged.fill_(state["step"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self.measured, self.saved = state["measured"], True
+        self.measured, self.saved, self.kept = state["measured"], True, self.step
         torch.set_rng_state(state["random"])
-        _drop_lines_after(self.step, self.folder / METRICS)
+        if self.device.type == "cuda" and state.get("random_cuda") is not None:
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        drop_later_lines(self.folder / METRICS, self.step, self.measured)
         log.info("resumed %s at step %d", path, self.step)
 
-    def _check(self, state: dict[str, Any], path: Path) -> None:
-        for name, mine, usual in (
-            ("system", _identity(self.system), {}),
-            ("recipe", asdict(self.recipe), asdict(TrainConfig())),
-        ):
-            theirs = {**usual, **state[name]}  # older ones lack what came later
-            if isinstance(theirs.get("skeleton"), str):  # older ones have the name alone
-                mine = {**mine, "skeleton": self.system.skeleton.name}
-            if different := _first_difference(theirs, mine):
-                key, found, wanted = different
-                raise ValueError(
-                    f"{path}: its {name} has {key}={found!r}, this one {wanted!r}; "
-                    f"use another folder or the same settings to resume"
-                )
 
-
-def _first_difference(
-    theirs: Mapping[str, Any], mine: Mapping[str, Any]
-) -> tuple[str, Any, Any] | None:
-    """Return the first key of ours whose value differs, and both values."""
-    for key in sorted(mine):
-        found, wanted = theirs.get(key), mine[key]
-        if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-            if inside := _first_difference(found, wanted):
-                return f"{key}: {inside[0]}", *inside[1:]
-        elif found != wanted:
-            return key, found, wanted
-    return None
-
-
-def _drop_lines_after(step: int, path: Path) -> None:
-    lines = read_lines(path, "step")
-    kept = [line for line in lines if line["step"] <= step]
-    if len(kept) == len(lines):
-        return
-    with atomic_write(path) as temporary:
-        for line in kept:
-            append_line(temporary, line)
-
-
-def _check_weights(model: nn.Module, step: int) -> None:
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise ValueError(
-                f"step {step}: {name} is no longer finite; lower learning_rate or set clip"
-            )
-
-
-def _identity(system: System) -> dict[str, Any]:
-    return {"name": system.name, "skeleton": stored_form(system.skeleton), **system.options}
+def _cuda_random(device: torch.device) -> Tensor | None:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None

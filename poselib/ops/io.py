@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -24,12 +25,17 @@ _LONGEST_SUFFIX = 16
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path whose content becomes that of ``path`` when the block succeeds.
 
     A file is replaced by a rename in its own folder, so that it keeps its old content or stays
     absent if the block is interrupted. A link stays, and leads to the new content. Pipes and
     character devices are never replaced: the content is written to them.
+
+    Args:
+        path: the file.
+        durable: have the disk hold the content before the name leads to it, so that a loss of
+            power leaves the old or the new one too; a kill alone always does.
 
     Raises:
         ValueError: there is a folder, a disk or a socket of that name, or the name is too long;
@@ -62,9 +68,31 @@ def atomic_write(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        if durable:
+            sync(temporary)
         os.replace(temporary, path)
+        if durable:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file or folder; nothing is done for an absent one.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    if os.name != "posix" or not path.exists():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot be asked
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def check_output(path: Path, *, folder: bool = False) -> None:
@@ -167,14 +195,32 @@ def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def append_line(path: Path, content: Any) -> None:
-    """Append one JSON line in a single write, so that a killed process leaves no partial line."""
+    """Append one JSON line in a single write, so that a killed process leaves no partial line.
+
+    Raises:
+        OSError: it cannot be written as a whole, as on a full disk; nothing of it stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(content) + "\n").encode()
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    descriptor, written = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666), 0
     try:
-        os.write(descriptor, line)
+        while written < len(line):  # a full disk takes what fits, and refuses the rest
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        if written:
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+        raise
     finally:
         os.close(descriptor)
+
+
+def drop_cut_line(path: Path) -> None:
+    """Cut a file of lines after its last whole one, as after a loss of power; it may be absent."""
+    if path.is_file():
+        content = path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.truncate(path, end)
 
 
 def read_lines(path: Path, wanted: str = "") -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -108,11 +108,11 @@ class HangingAugment:
 def _hang_in_second_save(folder: Path) -> None:
     save, calls = torch.save, []
 
-    def half(state: Any, path: Path) -> None:
-        calls.append(path)
-        save(state, path)
+    def half(state: Any, file: BinaryIO) -> None:
+        save(state, file)
+        calls.append(file)
         if len(calls) == 2:
-            Path(path).write_bytes(Path(path).read_bytes()[:1000])
+            file.truncate(1000)
             _hang(folder)
 
     torch.save = half  # type: ignore[assignment]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT
 from poselib.skeletons import COCO, CROWDPOSE, Skeleton
 from poselib.systems import System, build
-from tests.engine.factories import RECIPE, scenes, train_toy
+from tests.engine.factories import RECIPE, scenes, toy_system, train_toy
 
 OPTIONS: dict[str, Any] = {
     "backbone": "hrnet_tiny",
@@ -315,3 +316,16 @@ def test_the_bundled_system_loads_and_is_small() -> None:
     loaded = load_checkpoint()
     assert loaded.system.input_size and loaded.provenance
     assert checkpoints.BUNDLED.stat().st_size <= 8_000_000
+
+
+def test_a_file_that_does_not_fit_on_the_disk_leaves_the_one_before(tmp_path: Path) -> None:
+    path, (soft, hard) = tmp_path / "a.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
+    save_system(path, toy_system())
+    before = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match=r"a\.safetensors: cannot be written: .*File too large"):
+            save_system(path, toy_system(seed=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import pytest
 import torch
 
 from poselib.data.augmentation import Augment
+from poselib.data.loaders import make_loader
+from poselib.engine.finite import FiniteCheck
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, METRICS, TrainResult, train
 from poselib.engine.train_config import TrainConfig
 from poselib.skeletons import COCO
-from poselib.structures import Targets
+from poselib.structures import Sample, Targets
 from poselib.systems import System, build
 from tests.engine.factories import RECIPE, interrupted_at, scenes, toy_system, train_toy
 
@@ -169,14 +175,17 @@ def test_a_failing_save_leaves_the_old_checkpoint(
 ) -> None:
     save = torch.save
 
-    def full_disk(state: dict[str, Any], path: Path) -> None:
+    def full_disk(state: dict[str, Any], file: BinaryIO) -> None:
         if state["step"] > 10:
-            Path(path).write_bytes(b"half")
-            raise OSError("no space left")
-        save(state, path)
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(state, file)
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    path = tmp_path / CHECKPOINT
+    told = f"{path}: cannot be written: No space left on device; training stopped at step 20; the "
+    told += f"last good checkpoint, {path}, is of step 10; when this is mended, the same training"
+    with pytest.raises(OSError, match=re.escape(told)):
         train_toy(tmp_path)
     assert read_state(tmp_path)["step"] == 10
     assert sorted(p.name for p in tmp_path.iterdir()) == [CHECKPOINT, METRICS]
@@ -259,29 +268,80 @@ def breaking_at(step: int, what: str) -> System:
     return replace(system, losses=losses)
 
 
+@pytest.fixture
+def delayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are read one step later, as of a GPU."""
+    later = partial(FiniteCheck, delayed=True)
+    monkeypatch.setattr("poselib.engine.trainer.FiniteCheck", lambda model, delayed: later(model))
+
+
+def of_batch(step: int) -> str:
+    """Return how a message names the images of a step, in their order."""
+    loader = make_loader(scenes(), 4, shuffle=True, seed=RECIPE.seed, drop_last=True)
+    epoch, number = divmod(step - 1, len(loader))
+    ids = ", ".join(str(index) for _, index in loader.plan(epoch)[number])
+    return f"its batch holds the images {ids};"
+
+
 @pytest.mark.parametrize(
     ("what", "log_every", "message"),
     [
-        ("loss", 1, "step 7: the loss is not finite.*'push': nan"),
-        ("loss", 0, "step 7: the loss is not finite.*'push': nan"),
-        ("gradient", 0, "step 7: .* is no longer finite"),
+        ("loss", 1, "step 7: the loss is not finite \\({'push': nan}\\); "),
+        ("loss", 0, "step 7: the loss is not finite \\({'push': nan}\\); "),
+        ("gradient", 0, "step 7: body.0.weight is no longer finite; "),
     ],
 )
-def test_weights_that_are_not_finite_never_reach_a_checkpoint(
-    tmp_path: Path, what: str, log_every: int, message: str
+@pytest.mark.parametrize("checkpoint_every", [1, 5])
+@pytest.mark.parametrize("device", ["cpu", "like a gpu"])
+def test_weights_that_are_not_finite_stop_at_their_batch(
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    what: str,
+    log_every: int,
+    message: str,
+    checkpoint_every: int,
+    device: str,
 ) -> None:
-    recipe = replace(RECIPE, log_every=log_every, checkpoint_every=1)
+    if device != "cpu":
+        request.getfixturevalue("delayed")
+    recipe = replace(RECIPE, log_every=log_every, checkpoint_every=checkpoint_every)
+    kept = 6 if checkpoint_every == 1 else 5
+    message += f"{of_batch(7)}.* the last good checkpoint, .*checkpoint.pt, is of step {kept}$"
     with pytest.raises(ValueError, match=message):
         train_toy(tmp_path, recipe, system=breaking_at(7, what))
     state = read_state(tmp_path)
-    assert state["step"] == 6
+    assert state["step"] == kept
     assert all(value.isfinite().all() for value in state["model"].values())
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_is_broken_itself_is_named(tmp_path: Path, workers: int) -> None:
+    class Broken:
+        def __len__(self) -> int:
+            return 14
+
+        def __getitem__(self, index: int) -> Sample:
+            sample = scenes()[index]
+            return replace(sample, areas=sample.areas * (np.nan if index == 9 else 1))
+
+    message = r"^image 9: its areas are not finite; training stopped at step \d; no checkpoint was"
+    with pytest.raises(ValueError, match=message):
+        train_toy(tmp_path, replace(RECIPE, workers=workers), dataset=Broken(), augment=None)
+
+
+@pytest.mark.usefixtures("delayed")
 def test_an_interrupt_after_the_loss_broke_keeps_the_good_checkpoint(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, log_every=0, checkpoint_every=5, validate_every=6)
+    recipe = replace(RECIPE, log_every=0, checkpoint_every=5)
+    read = []
+
+    def interrupt(sample: Sample, rng: np.random.Generator) -> Sample:
+        read.append(sample)
+        if len(read) > 6 * recipe.batch_size:
+            raise KeyboardInterrupt
+        return Augment(COCO, 64)(sample, rng)
+
     with pytest.raises(KeyboardInterrupt):
-        train_toy(tmp_path, recipe, system=breaking_at(6, "loss"), validate=Interrupt(1))
+        train_toy(tmp_path, recipe, system=breaking_at(6, "loss"), augment=interrupt)
     assert read_state(tmp_path)["step"] == 5
 
 
