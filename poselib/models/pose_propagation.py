@@ -174,6 +174,11 @@ class PropagationNetwork(nn.Module):
         outputs = self._step(features, state, (images.shape[2], images.shape[3]))
         return outputs, PropagationState(outputs.heatmaps, self._prepare(features))
 
+    @property
+    def kernel_cell(self) -> int:
+        """Px a cell of the maps that kernels are made of, which limits sizes; 0 without kernels."""
+        return STRIDE if self.propagator is not None else 0
+
     def saved_macs(self, images: Tensor) -> int:
         """Return the multiply-accumulates saved where a frame's features are prepared."""
         if self.propagator is None or self.config.official:
@@ -184,7 +189,8 @@ class PropagationNetwork(nn.Module):
     def _features(self, images: Tensor, *, first: bool) -> Tensor:
         """Return the features F (B, T, C, h, w) of frames; ``first`` if a clip begins with them."""
         size: Size = (images.shape[-2], images.shape[-1])
-        if self.propagator is not None:
+        # a graph may be of any size, and whoever runs it checks that of the images
+        if self.kernel_cell and not torch.compiler.is_exporting():
             check_kernel_size(size, (size[0] // STRIDE, size[1] // STRIDE), self.multiple)
         clips, frames = images.shape[:2]
         features = self.extractor(self._input(images.flatten(0, 1))).unflatten(0, (clips, frames))

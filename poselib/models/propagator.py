@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from poselib.structures import Size
 
 LAYERS = (3, 4, 5)
 _POOLS = 3
+LEAST_CELLS = 2 + 2**_POOLS  # along a side of maps, which give kernels of one cell
 
 
 def kernel_size(size: Size) -> Size:
@@ -54,6 +56,26 @@ def check_kernel_size(image: Size, size: Size, multiple: int) -> None:
         f"images of {image[0]}x{image[1]} px give propagated kernels of {kernel[0]}x{kernel[1]} "
         f"cells, whose sides must be odd; images of {', '.join(fitting)} px fit"
     )
+
+
+def distinct_size(stride: int, multiple: int) -> Size:
+    """Return (H, W), px, of the smallest images that give kernels with two sides, odd and above 1.
+
+    A graph is traced with them, in which a length of 1 would remain one.
+
+    Args:
+        stride: px a cell of the maps.
+        multiple: of px, of image sides.
+    """
+    sides: dict[int, int] = {}
+    for px in count(multiple, multiple):
+        kernel = kernel_size((px // stride, 1))[0]
+        if kernel > 1 and kernel % 2:
+            sides.setdefault(kernel, px)
+        if len(sides) == 2:
+            break
+    first, second = sides.values()
+    return first, second
 
 
 def _fitting(side: int, stride: int, multiple: int) -> list[int]:

@@ -51,25 +51,30 @@ def correlate_each(maps: Tensor, kernels: Tensor) -> Tensor:
         (n, C, h, w) float.
     """
     if torch.compiler.is_exporting():
-        return _sum_of_shifted(maps, kernels)
+        return _one_by_one(maps, kernels)
     return _CorrelateEach.apply(maps, kernels)
 
 
-def _sum_of_shifted(maps: Tensor, kernels: Tensor) -> Tensor:
-    """Correlate maps cell by cell of the kernels.
+def _one_by_one(maps: Tensor, kernels: Tensor) -> Tensor:
+    """Correlate the maps of a batch one after another, in a loop that a graph can hold.
 
-    A graph that is exported states how many groups a convolution has, and cannot have as many as
-    there are maps.
+    A graph that is exported states how many groups a convolution has: one a channel, since the
+    number of maps may be any. The sides of the kernels may be any too.
     """
-    rows, columns = _half(kernels)
-    padded = F.pad(maps, (columns, columns, rows, rows))
-    height, width = maps.shape[-2:]
-    total = torch.zeros_like(maps)
-    for row in range(kernels.shape[-2]):
-        for column in range(kernels.shape[-1]):
-            shifted = padded[..., row : row + height, column : column + width]
-            total = total + shifted * kernels[..., row, column, None, None]
-    return total
+    from torch._higher_order_ops import scan  # torch has no public name of it
+
+    rows, columns = kernels.shape[-2:]
+    above, left = _half(kernels)
+    # written so that the result has the size of the maps whatever the sides are
+    padded = F.pad(maps, (left, columns - 1 - left, above, rows - 1 - above))
+
+    def correlate(nothing: Tensor, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        image, kernel = pair
+        found = F.conv2d(image[None], kernel[:, None], groups=maps.shape[1])
+        return nothing.clone(), found[0]
+
+    correlated: Tensor = scan(correlate, maps.new_zeros(1), (padded, kernels))[1]
+    return correlated
 
 
 class _CorrelateEach(torch.autograd.Function):

@@ -11,6 +11,7 @@ from poselib.models.propagator import (
     LAYERS,
     Propagator,
     check_kernel_size,
+    distinct_size,
     kernel_size,
     receptive_field,
 )
@@ -67,6 +68,15 @@ def test_kernels_follow_the_map(size: tuple[int, int], kernel: tuple[int, int]) 
         module = Propagator(4, 3)
         got = module(module.prepare(torch.zeros(1, 4, *size)), torch.zeros(1, 3, *size))
     assert tuple(got.shape) == (1, 4, *kernel)
+
+
+@pytest.mark.parametrize("multiple", [4, 8, 16, 32, 64, 128])
+def test_sizes_to_trace_a_graph_with_have_no_side_of_one_cell(multiple: int) -> None:
+    image = distinct_size(4, multiple)
+    check_kernel_size(image, (image[0] // 4, image[1] // 4), multiple)
+    height, width = kernel_size((image[0] // 4, image[1] // 4))
+    assert 1 < height < width
+    assert not image[0] % multiple and not image[1] % multiple
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ DESCRIPTION = """Write a model as an ONNX file, which onnxruntime and other prog
 
 OUT ends in .onnx, or is a folder that receives model.onnx. A system whose decoder or state needs a
 network of its own gets a further file for it beside the first, such as model.step.onnx. Batch,
-height and width are free, multiples of the network's stride; a clip network takes its crops.
+height and width are free, multiples of the network's stride.
 
 The file is a model like any other here: poselib predict --model model.onnx gives the same poses.
 It is run once, and the largest difference from PyTorch is printed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.export import Dim
 
 from poselib.engine.export.tensors import ATTRACTION, SCORER, STEP, Tensors, to_tensors
 from poselib.models.folding import fold
-from poselib.models.propagator import PropagationState
+from poselib.models.propagator import LEAST_CELLS, PropagationState, distinct_size
 from poselib.ops.normalization import normalize
 from poselib.outputs import LocalGlobalOutputs, RegressionOutputs
 from poselib.systems import System
@@ -41,8 +42,7 @@ class Graph:
 def graphs_of(system: System, *, pixels: bool = False) -> list[Graph]:
     """Return the graphs of a system, that of its images first.
 
-    Images may be of any number and, of multiples of the network's ``multiple``, of any size; those
-    of a network whose layers depend on the size, as a clip network's do, are crops.
+    Images may be of any number and, of multiples of the network's ``multiple``, of any size.
 
     Args:
         system: stays as it is; its network is prepared for inference.
@@ -51,10 +51,12 @@ def graphs_of(system: System, *, pixels: bool = False) -> list[Graph]:
     """
     model: Any = fold(system.model).cpu()
     multiple, batch = int(model.multiple), Dim("batch")
-    sides = {2: multiple * Dim("h"), 3: multiple * Dim("w")}
-    size = (2 * multiple, 3 * multiple)
-    if system.clips and system.crop is not None:
-        size, sides = system.crop, {}
+    size, least = (2 * multiple, 3 * multiple), 0
+    if kernel_cell := getattr(model, "kernel_cell", 0):
+        size = distinct_size(kernel_cell, multiple)
+        least = ceil(LEAST_CELLS * kernel_cell / multiple)
+    steps = Dim("h", min=least), Dim("w", min=least)
+    sides = {2: multiple * steps[0], 3: multiple * steps[1]}
     images = torch.zeros((2, 3, *size))
     if pixels:
         images = torch.zeros((2, *size, 3), dtype=torch.uint8)
@@ -64,11 +66,7 @@ def graphs_of(system: System, *, pixels: bool = False) -> list[Graph]:
     tensors, outputs = main.named({"images": images})
     found = [Graph("", main, {"images": images}, (axes,), tuple(tensors))]
     if system.clips:
-        step = _Traced(model, _step)
-        before = {f"previous_{name}": value for name, value in tensors.items()}
-        inputs = {"images": images, **before}
-        state: dict[int, Any] = {0: batch}
-        found.append(Graph(STEP, step, inputs, (axes, state, state), tuple(tensors)))
+        found.append(_step_graph(model, found[0], tensors, (batch, *steps)))
     if isinstance(outputs, LocalGlobalOutputs):
         channels = outputs.embedding.shape[1] * outputs.heatmaps.shape[1]
         window = system.decode_options.expansion.local_window
@@ -78,6 +76,28 @@ def graphs_of(system: System, *, pixels: bool = False) -> list[Graph]:
     elif isinstance(outputs, RegressionOutputs) and outputs.scorer is not None:
         found.append(_scorer_graph(outputs.scorer, outputs.heatmaps.shape[1]))
     return found
+
+
+def _step_graph(model: Any, start: Graph, before: Tensors, dims: tuple[Any, ...]) -> Graph:
+    """Return the graph of a next frame, given that of a first one and what it returns."""
+    ((images, axes),) = zip(start.inputs.values(), start.axes, strict=True)
+    cells, spatial = before["heatmaps"].shape[2:], sorted(axes)[1:]
+    each_step = [
+        int(model.multiple) * count // images.shape[axis]
+        for count, axis in zip(cells, spatial, strict=True)
+    ]
+
+    def axes_of(value: Tensor) -> dict[int, Any]:
+        # layers that are not padded leave out cells at the border
+        missing = [count - length for count, length in zip(cells, value.shape[2:], strict=True)]
+        sides = [
+            n * step - less for n, step, less in zip(each_step, dims[1:], missing, strict=True)
+        ]
+        return dict(zip((0, 2, 3), (dims[0], *sides), strict=True))
+
+    inputs = {**start.inputs, **{f"previous_{name}": value for name, value in before.items()}}
+    state = map(axes_of, before.values())
+    return Graph(STEP, _Traced(model, _step), inputs, (axes, *state), start.outputs)
 
 
 def _scorer_graph(scorer: Any, keypoints: int) -> Graph:

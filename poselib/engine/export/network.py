@@ -21,7 +21,7 @@ from poselib.engine.export.tensors import (
     from_tensors,
 )
 from poselib.models.hrnet import check_images
-from poselib.models.propagator import PropagationState
+from poselib.models.propagator import PropagationState, check_kernel_size
 from poselib.ops.normalization import pixels
 from poselib.outputs import HeatmapOutputs, clip_by_clip
 
@@ -115,6 +115,7 @@ class ExportedNetwork(nn.Module):
         self.description = _description(session)
         facts = self.description["exported"]
         self.multiple: int = facts["multiple"]
+        self.kernel_cell = int(facts.get("kernel_cell", 0))  # absent where sizes are fixed
         if facts["part"]:
             raise ValueError(f"{path}: this is the part {facts['part']!r} of a model, not its file")
         self.sessions = {"": session}
@@ -188,6 +189,9 @@ class ExportedNetwork(nn.Module):
             ValueError: H or W is not one that the graph takes.
         """
         check_images(images, self.multiple)
+        if cell := self.kernel_cell:
+            size = images.shape[2], images.shape[3]
+            check_kernel_size(size, (size[0] // cell, size[1] // cell), self.multiple)
         given = self.sessions[""].inputs[0]
         takes_pixels = given.type == "tensor(uint8)"
         wanted = given.shape[1:3] if takes_pixels else given.shape[2:]

@@ -84,6 +84,7 @@ def export_system(
         "id": _fingerprint(system),
         "multiple": int(getattr(system.model, "multiple", system.multiple)),
         "parts": [graph.part for graph in graphs if graph.part],
+        "kernel_cell": int(getattr(system.model, "kernel_cell", 0)),
     }
     written = []
     for graph in graphs:

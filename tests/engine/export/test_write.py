@@ -39,9 +39,6 @@ def exported(system: System, folder: Path) -> System:
 def images_for(system: System, number: int, rows: int, columns: int) -> Tensor:
     multiple = int(system.model.multiple)  # type: ignore[arg-type]
     size = (rows * multiple, columns * multiple)
-    if system.clips:
-        assert system.crop is not None
-        size = system.crop
     return normalize(torch.randint(256, (number, 3, *size), dtype=torch.uint8))
 
 
@@ -101,8 +98,9 @@ def test_a_clip_network_has_its_step_in_a_graph_of_its_own(tmp_path: Path) -> No
     system = micro_system("rpstn")
     other = exported(system, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.step.onnx"]
-    clips = torch.stack([images_for(system, 3, 1, 1) for _ in range(2)])
-    assert_same(other.model(clips), system.model(clips))
+    for number, *size in ((1, 8, 8), (3, 13, 21), (2, 14, 8)):  # kernels of 1x1, 3x5, 3x1 cells
+        clips = images_for(system, 3 * number, *size).unflatten(0, (number, 3))
+        assert_same(other.model(clips), system.model(clips))
     network: Any = fold(system.model)  # the state of which a graph has
     (found, mine), (expected, theirs) = other.model.start(clips[:, 0]), network.start(clips[:, 0])  # type: ignore[operator]
     assert_same(found, expected)
@@ -110,8 +108,15 @@ def test_a_clip_network_has_its_step_in_a_graph_of_its_own(tmp_path: Path) -> No
     expected, theirs = network.step(clips[:, 1], theirs)
     assert_same(found, expected)
     assert_near(mine.features, theirs.features)
-    with pytest.raises(ValueError, match=r"takes images of \[112, 64\] px, not of 56x64"):
-        other.model(clips[..., :56, :])
+    for network in (other.model, system.model):
+        with pytest.raises(ValueError, match=r"kernels of 2x1 cells.* of 64x64, 104x64 px fit"):
+            network(clips[..., :72, :])
+    inputs, _ = other.model.sessions["step"].signature  # type: ignore[index,union-attr]
+    assert inputs == (
+        "images (batch, 3, 8*h, 8*w)",
+        "previous_heatmaps (batch, 17, 2*h, 2*w)",
+        "previous_features (batch, 8, 2*h - 2, 2*w - 2)",
+    )
 
     scenes = ClipConfig(size=96, people=(2, 2), height=(0.4, 0.6), frames=20)
     frames = poselib.open_dataset("clip_crowd", "train", count=1, scenes=scenes)
