@@ -118,7 +118,7 @@ def _published(
     text = f"published: AP {stated:.1f} on {entry.data}{setting}"
     key = {"coco": "COCO val", "crowdpose": "CrowdPose test", "aic": "AI Challenger"}.get(data)
     if key is None or not entry.data.startswith(key):
-        return f"{text}, which these images are not"
+        return f"{text}, on other images than these"
     ours = 100 * found.ap.AP
     boxes = " in the annotated boxes" if _in_true_boxes(model, options) else ""
     return f"{text}; measured{boxes}: {ours:.1f}, {ours - stated:+.1f}"

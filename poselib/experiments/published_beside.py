@@ -77,6 +77,6 @@ def _beside(
         published=table.published[table.metrics],
         measured=measured,
         published_on=table.about,
-        measured_on=str(stated) if real else f"{stated}, which these images are not",
+        measured_on=str(stated) if real else f"{stated}, not the published images",
         comparable=real,
     )

@@ -13,12 +13,15 @@ from poselib.analysis.association_walk import AssociationWalk, walk_association
 from poselib.analysis.inspect_image import Inspection, decode_options
 from poselib.metrics.association_errors import KeypointErrors, classify_keypoints
 from poselib.ops.map_coordinates import cell_stride
-from poselib.plots.heatmaps import tag_limits
+from poselib.plots.heatmaps import HEATMAP_COLORS, TAG_COLORS, tag_limits, tags_on_people
 from poselib.structures import Poses
 from poselib.systems import System
 from poselib.typing import FloatArray
 from poselib.widgets.decoding import decoding_of
+from poselib.widgets.painting import Picture
 
+IMAGE, HEATMAP, TAGS = "image", "heatmap", "tags"
+MAPS = (IMAGE, HEATMAP, TAGS)
 _KEPT = 8  # decodings of an image
 
 
@@ -88,3 +91,17 @@ class SeenImage:
             for side, stride in zip(self.outputs.image_size, strides, strict=True)
         )
         return values[rows[:, None], columns]
+
+    def add_map(self, picture: Picture, map_shown: str, keypoint: int) -> None:
+        """Paint a map over the image, of a keypoint type or of all, -1."""
+        heatmaps, tags, over, k = self.heatmaps, self.tags, self.over_image, keypoint
+        if map_shown == HEATMAP:
+            values = heatmaps.max(axis=0) if k < 0 else heatmaps[k]
+            top = max(float(values.max()), 1e-6)
+            picture.add_map(over(values), (0.0, top), colors=HEATMAP_COLORS)
+        elif map_shown == TAGS:
+            values, opacity = tags_on_people(tags, heatmaps)
+            if k >= 0:
+                values, opacity = tags[k], np.full(values.shape, 0.8)
+            spec: dict[str, Any] = {"colors": TAG_COLORS, "opacity": over(opacity)}
+            picture.add_map(over(values), self.limits, **spec)

@@ -11,8 +11,8 @@ import ipywidgets as ipw
 from poselib.plots.poses import MIN_SCORE
 from poselib.plots.style import display_name
 from poselib.skeletons import Skeleton
+from poselib.widgets.association_image import MAPS
 from poselib.widgets.association_sides import ALL
-from poselib.widgets.association_views import MAPS
 from poselib.widgets.decoding import DECODING, SECOND, DecodingSettings
 from poselib.widgets.images import NAMES, ImageSettings
 

@@ -16,15 +16,12 @@ from poselib.analysis.association_walk import AssociationWalk
 from poselib.metrics.association_errors import KeypointErrors, PredictionError
 from poselib.plots.embeddings import add_tag_strips, strip_limits
 from poselib.plots.grouping import add_distances, frame_distances
-from poselib.plots.heatmaps import HEATMAP_COLORS, TAG_COLORS, tags_on_people
 from poselib.plots.style import ALERT, GRAY, INK, WHITE, Color, display_name, person_colors
 from poselib.typing import BoolArray, IntArray
-from poselib.widgets.association_image import SeenImage
+from poselib.widgets.association_image import HEATMAP, IMAGE, TAGS, SeenImage
 from poselib.widgets.painting import Picture
 from poselib.wording import counted
 
-IMAGE, HEATMAP, TAGS = "image", "heatmap", "tags"
-MAPS = (IMAGE, HEATMAP, TAGS)
 DIFFERENT: Color = (0.45, 0.0, 0.85)  # no person's color
 _COLORS = person_colors(24)
 _REACH = 16.0  # px of the picture within which a click means a keypoint
@@ -42,7 +39,7 @@ class WalkView:
         differs: (P, K), keypoints to mark as different.
         person: index of the person whose keypoint is chosen; -1 for none.
         keypoint: the type whose map is shown; -1 for all.
-        map_shown: one of ``MAPS``.
+        map_shown: one of ``association_image.MAPS``.
         min_score: keypoints that do not score more are left out.
         skeletons: whether poses are drawn.
     """
@@ -65,6 +62,13 @@ class WalkView:
         steps = self.walk.step_of
         there = self.seen.drawn(self.walk).scores > max(self.min_score, 0.0)
         return there & (steps >= 0) & (steps < self.count)
+
+    @cached_property
+    def waiting(self) -> BoolArray:
+        """(P, K) keypoints that a later step groups: drawn as dots."""
+        steps = self.walk.step_of
+        later = (steps >= self.count) & (steps < len(self.walk.steps))
+        return later & (self.walk.poses.scores > self.min_score)
 
     @cached_property
     def wrong(self) -> BoolArray:
@@ -115,7 +119,7 @@ class WalkView:
     def picture(self) -> Picture:
         """Paint the image with the map and the people so far."""
         picture = Picture(self.seen.sample.image, pale=self.map_shown != IMAGE)
-        self._add_map(picture)
+        self.seen.add_map(picture, self.map_shown, self.keypoint)
         poses, shown = self.walk.poses, self.shown
         unit = max(1.0, max(picture.size) / 512)  # large pictures are shown smaller
         line = round(2 * unit)
@@ -123,11 +127,10 @@ class WalkView:
             drawn = replace(poses, scores=shown.astype(np.float32), tracks=self.numbers)
             picture.add_poses(drawn, self.seen.system.skeleton)
         points = poses.keypoints
-        steps = self.walk.step_of
         if self.count < self.walk.length:
-            waiting = (steps >= self.count) & (steps < len(self.walk.steps))
-            picture.add_dots(points[waiting & (poses.scores > self.min_score)], WHITE, 2.5 * unit)
-            picture.add_rings(points[shown & (steps == self.count - 1)], INK, 7.0 * unit, line)
+            picture.add_dots(points[self.waiting], WHITE, 2.5 * unit)
+            now = self.walk.step_of == self.count - 1
+            picture.add_rings(points[shown & now], INK, 7.0 * unit, line)
         picture.add_rings(points[shown & self.differs], DIFFERENT, 12.5 * unit, line)
         picture.add_rings(points[shown & self.wrong], ALERT, 9.5 * unit, line)
         if self.chosen:
@@ -156,11 +159,13 @@ class WalkView:
         """Return the person and type of the keypoint at a point of the image, if there is one."""
         unit = 512 / max(self.seen.sample.size)
         apart = np.linalg.norm(self.walk.poses.keypoints - (x, y), axis=-1) * unit
-        apart = np.where(self.shown, apart - 3.0 * self.wrong, np.inf)  # wrong ones are sought
-        if not apart.size or apart.min() > _REACH:
-            return None
-        person, keypoint = np.unravel_index(apart.argmin(), apart.shape)
-        return int(person), int(keypoint)
+        apart -= 3.0 * self.wrong  # they are sought
+        for there in (self.shown, self.waiting):
+            near = np.where(there, apart, np.inf)
+            if near.size and near.min() <= _REACH:
+                person, keypoint = np.unravel_index(near.argmin(), near.shape)
+                return int(person), int(keypoint)
+        return None
 
     def frame_matrix(self, ax: Axes) -> None:
         """Name the rows and columns of ``draw_matrix``."""
@@ -284,17 +289,3 @@ class WalkView:
             places = np.array(tops) - (0.0, 9.0 * large / picture.unit)
             texts = [str(self.numbers[n] + 1) for n in people]
             picture.add_texts(places, texts, [WHITE] * len(people), round(15 * large))
-
-    def _add_map(self, picture: Picture) -> None:
-        heatmaps, tags, k = self.seen.heatmaps, self.seen.tags, self.keypoint
-        over = self.seen.over_image
-        if self.map_shown == HEATMAP:
-            values = heatmaps.max(axis=0) if k < 0 else heatmaps[k]
-            top = max(float(values.max()), 1e-6)
-            picture.add_map(over(values), (0.0, top), colors=HEATMAP_COLORS)
-        elif self.map_shown == TAGS:
-            values, opacity = tags_on_people(tags, heatmaps)
-            if k >= 0:
-                values, opacity = tags[k], np.full(values.shape, 0.8)
-            spec: dict[str, Any] = {"colors": TAG_COLORS, "opacity": over(opacity)}
-            picture.add_map(over(values), self.seen.limits, **spec)

@@ -148,7 +148,7 @@ def people_labels(chosen: Chosen) -> Labels:
     for number, pose in enumerate(chosen.people.poses.keypoints.tolist()):
         if number != chosen.person and chosen.shown[number]:
             pairs = zip(pose, names, strict=True)
-            labels += [(x, y, f"{name}, person {number}") for (x, y), name in pairs]
+            labels += [(x, y, f"{name}, person {number + 1}") for (x, y), name in pairs]
     return labels + chosen_labels(chosen)
 
 

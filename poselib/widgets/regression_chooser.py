@@ -48,7 +48,7 @@ class Chooser:
         if values["cell"]:
             cell = parse_cell(values["cell"], image.size)
         elif count:
-            person = min(values["person"], count - 1)
+            person = min(values["person"], count) - 1
             cell = people.cells[person]
         else:
             cell = image.highest_cell

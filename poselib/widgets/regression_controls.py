@@ -35,7 +35,7 @@ class RegressionSettings(ImageSettings):
         model: name or file of the model; empty for the one given.
         view: the map under the arrows.
         keypoint: name of the keypoint that is looked into; empty for a wrist.
-        person: number of the person, 0 for the one with the highest score.
+        person: number of the person, from 1, the one with the highest score.
         cell: column and row of the cell whose pose is shown instead, as "12, 7".
         truth: whether annotations are shown, where they are known.
         guided: whether the saliency is that of guided backpropagation.
@@ -50,7 +50,7 @@ class RegressionSettings(ImageSettings):
     model: str = ""
     view: str = CENTERS
     keypoint: str = ""
-    person: int = 0
+    person: int = 1
     cell: str = ""
     truth: bool = True
     guided: bool = False
@@ -70,7 +70,7 @@ def control_widgets() -> dict[str, Any]:
         "view": ipw.Dropdown(options=VIEWS, description="view"),
         "guided": ipw.Checkbox(False, description="guided backpropagation", indent=False),
         "keypoint": ipw.Dropdown(options=COCO.keypoints, description="keypoint"),
-        "person": ipw.IntSlider(0, 0, 29, description="person"),
+        "person": ipw.IntSlider(1, 1, 30, description="person"),
         "cell": ipw.Text(
             "", description="cell", placeholder="column, row", continuous_update=False
         ),

@@ -203,7 +203,7 @@ class RegressionExplorer(Explorer):
             names = chosen.skeleton.keypoints
             changes: dict[str, Any] = {} if keypoint < 0 else {"keypoint": names[keypoint]}
             if person >= 0:
-                changes |= {"person": person, "cell": ""}
+                changes |= {"person": person + 1, "cell": ""}
             self.set(**changes)
 
     def _bar_clicked(self, _: Any) -> None:

@@ -68,7 +68,7 @@ def describe(chosen: Chosen) -> str:
     else:
         person_score = chosen.people.poses.person_scores[chosen.person]
         low = "" if person_score >= chosen.min_score else ", below that of those shown"
-        who = f"person {chosen.person}: score {person_score:.2f}{low}, center score {score:.2f}"
+        who = f"person {chosen.person + 1}: score {person_score:.2f}{low}, center score {score:.2f}"
     center, regressed = image.px_of(chosen.cell), chosen.before[k]
     parts = [
         f"{chosen.name}: offset of {np.linalg.norm(regressed - center):.1f} px, "
@@ -160,7 +160,7 @@ def regression_figure(chosen: Chosen, values: Mapping[str, Any], seen: Seen) -> 
         places = np.where(fit.points[:, 2:] > 0, (fit.points[:, :2] - both[0]) / spacings, np.nan)
         attraction = np.stack([each.attraction for each in filters])
         oks = (float(fit.oks[0]), float(fit.oks[-1]))
-        title = f"person {chosen.person}" if chosen.person >= 0 else "the pose of a cell"
+        title = f"person {chosen.person + 1}" if chosen.person >= 0 else "the pose of a cell"
         panel = FilterPanel(image.sample.image, fit.points, both, oks, attraction, places, title)
         return show_local_filters([panel], skeleton, title=describe(chosen))
     laid, title, words = view_map(chosen, seen.saliency, view)

@@ -89,6 +89,14 @@ def test_a_wrong_keypoint_that_is_clicked_is_explained_in_its_step(
         assert "belongs" in sentence and chosen.explain() == sentence
     explorer.canvases["first"].clicked = [0.5, 63.5, 2.0]  # nobody is there
     assert explorer.values["person"] == 0
+    explorer.set(step=0)
+    view = explorer.views["first"]
+    (person, keypoint), *_ = np.argwhere(view.waiting)
+    explorer.canvases["first"].clicked = [
+        *view.walk.poses.keypoints[person, keypoint].tolist(),
+        3.0,
+    ]
+    assert explorer.values["step"] == view.walk.step_of[person, keypoint] + 1  # a dot that waits
     explorer.set(person=99, keypoint="nose")
     assert "There is no person 99 with a nose." in explorer.status.value
 

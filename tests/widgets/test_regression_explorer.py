@@ -48,7 +48,7 @@ def pictures(explorer: RegressionExplorer) -> tuple[bytes, ...]:
 
 
 def test_the_people_are_those_of_the_decoder(adapting: RegressionExplorer) -> None:
-    adapting.set(person=1, keypoint="left_wrist", cell="", view="center map")
+    adapting.set(person=2, keypoint="left_wrist", cell="", view="center map")
     chosen = adapting.chosen
     assert chosen is not None and chosen.person == 1
     (expected,) = chosen.image.system.decode(chosen.image.outputs)
@@ -56,24 +56,24 @@ def test_the_people_are_those_of_the_decoder(adapting: RegressionExplorer) -> No
     np.testing.assert_allclose(chosen.after, expected.keypoints[row], atol=1e-5)
     assert chosen.fit is not None
     assert f"OKS {chosen.fit.oks[0]:.3f} → {chosen.fit.oks[1]:.3f}" in adapting.status.value
-    assert "left wrist" in adapting.status.value and "person 1" in adapting.status.value
+    assert "left wrist" in adapting.status.value and "person 2" in adapting.status.value
 
 
 def test_a_click_chooses_a_keypoint_its_person_or_a_cell(adapting: RegressionExplorer) -> None:
-    adapting.set(person=0, cell="")
+    adapting.set(person=1, cell="")
     assert adapting.chosen is not None
     x, y = adapting.chosen.people.poses.keypoints[1, 15].tolist()
     adapting.left.clicked = [x + 0.5, y, 1.0]
-    assert adapting.values["person"] == 1 and adapting.values["keypoint"] == "left_ankle"
+    assert adapting.values["person"] == 2 and adapting.values["keypoint"] == "left_ankle"
     center = adapting.chosen.image.px_of(adapting.chosen.people.cells[0]).tolist()
     adapting.right.clicked = [*center, 1.0]
-    assert adapting.values["person"] == 0 and adapting.values["keypoint"] == "left_ankle"
+    assert adapting.values["person"] == 1 and adapting.values["keypoint"] == "left_ankle"
     adapting.right.clicked = [2.0, 126.0, 2.0]
     assert adapting.values["cell"] == "0, 31" and adapting.chosen.person == -1
     np.testing.assert_allclose(
         adapting.chosen.before, adapting.chosen.image.px(adapting.chosen.row.points)[0]
     )
-    adapting.set(person=1)
+    adapting.set(person=2)
     assert adapting.values["cell"] == "" and adapting.chosen.person == 1
 
 
@@ -84,7 +84,7 @@ def test_a_bar_chooses_its_keypoint(adapting: RegressionExplorer) -> None:
 
 
 def test_every_control_changes_the_picture(adapting: RegressionExplorer) -> None:
-    adapting.set(person=0, keypoint="left_wrist", view="center map", cell="")
+    adapting.set(person=1, keypoint="left_wrist", view="center map", cell="")
     for name, value in {
         "keypoint": "nose", "view": "local filter", "truth": False, "cell": "9, 9",
         "prior": "expansion", "nms_distance": 1.0,
@@ -134,9 +134,9 @@ def test_what_needs_no_network_is_quick(adapting: RegressionExplorer) -> None:
 
 @pytest.mark.parametrize("view", ["center map", "local filter"])
 def test_its_figure_and_its_code(adapting: RegressionExplorer, view: str) -> None:
-    adapting.set(view=view, keypoint="left_knee", person=1, cell="")
+    adapting.set(view=view, keypoint="left_knee", person=2, cell="")
     assert isinstance(adapting.figure(), Figure)
-    rest = "keypoint='left_knee', person=1, min_score=0.0"
+    rest = "keypoint='left_knee', person=2, min_score=0.0"
     code = f"view={view!r}, " if view != "center map" else ""
     given = f"poselib.widgets.regression(model, image, {code}{rest})"
     assert adapting.code == given
