@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from poselib.data.catalog import open_dataset, open_files
     from poselib.data.video_files import open_video
     from poselib.engine.evaluate import evaluate
+    from poselib.engine.speed import SpeedOptions
     from poselib.engine.train import train
     from poselib.engine.train_config import TrainConfig
     from poselib.metrics.annotator_sigmas import estimate_sigmas
@@ -31,6 +32,7 @@ __all__ = [
     "Poses",
     "Predictor",
     "Skeleton",
+    "SpeedOptions",
     "System",
     "TrainConfig",
     "__version__",
@@ -51,6 +53,7 @@ _NAMES_OF = {
     "data.catalog": ("open_dataset", "open_files"),
     "data.video_files": ("open_video",),
     "engine.evaluate": ("evaluate",),
+    "engine.speed": ("SpeedOptions",),
     "engine.train": ("train",),
     "engine.train_config": ("TrainConfig",),
     "metrics.annotator_sigmas": ("estimate_sigmas",),

@@ -18,6 +18,7 @@ from PIL import Image
 import poselib
 from poselib import api
 from poselib.api import Predictor
+from poselib.engine import predictor
 from poselib.engine.checkpoints import BUNDLED, load_checkpoint
 from poselib.engine.inference import PredictOptions
 from poselib.engine.predict import predict
@@ -156,7 +157,7 @@ def test_options_count_for_a_model_or_for_one_call(
         seen.append(options)
         return predict(system, samples, options, **other)
 
-    monkeypatch.setattr(api, "predict", watched)
+    monkeypatch.setattr(predictor, "predict", watched)
     chosen = poselib.load(size=64, flip=False, device="cpu")
     chosen(pixels), chosen(pixels, flip=True, scales=[0.5, 1], batch_size=2, device="cpu")
     other = PredictOptions(size=64, flip=True, scales=(0.5, 1), batch_size=2)
@@ -186,7 +187,7 @@ def test_what_is_no_image_is_refused(
 def test_absent_files_are_found_before_anything_is_predicted(
     model: Predictor, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "predict", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr(predictor, "predict", lambda *_, **__: pytest.fail("predicted"))
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
         model([pixels, "absent.png"])
 

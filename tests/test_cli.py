@@ -209,7 +209,7 @@ def test_options_reach_the_prediction(
         seen.append((options, str(others["device"])))
         return predict(system, samples, options, **others)
 
-    monkeypatch.setattr("poselib.api.predict", watched)
+    monkeypatch.setattr("poselib.engine.predictor.predict", watched)
     start = ["predict", str(image), "--checkpoint", str(checkpoint), "--out", str(tmp_path)]
     options = ["--size", "128", "--no-flip", "--scales", "0.5", "1", "--batch-size", "3"]
     assert main([*start, *options, "--device", "cpu", "--format", "jpg"]) == 0
@@ -294,7 +294,9 @@ def test_bad_input_is_named_in_one_line_before_anything_is_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     arguments, named = bad_inputs(tmp_path, image, checkpoint)[case]
-    monkeypatch.setattr("poselib.api.predict", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr(
+        "poselib.engine.predictor.predict", lambda *_, **__: pytest.fail("predicted")
+    )
     status, text, error = run(capsys, "predict", *arguments, "--out", tmp_path / "out")
     assert (status, text) == (2, "")
     assert error.startswith("poselib predict: ") and named in error and error.count("\n") == 1
@@ -368,7 +370,7 @@ def test_an_interrupt_leaves_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("poselib.api.predict", interrupted)
+    monkeypatch.setattr("poselib.engine.predictor.predict", interrupted)
     out = tmp_path / "out"
     status, _, error = run(capsys, "predict", image, "--checkpoint", checkpoint, "--out", out)
     assert status == 130 and error == "poselib predict: interrupted\n" and not out.exists()

@@ -133,7 +133,7 @@ def test_too_little_memory_is_one_line(
     image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("poselib.api.predict", lambda *_, **__: np.zeros(2**46))
+    monkeypatch.setattr("poselib.engine.predictor.predict", lambda *_, **__: np.zeros(2**46))
     assert main(small(image, tmp_path / "out")) == 2
     error = capsys.readouterr().err
     assert error.startswith("poselib predict: not enough memory: Unable to allocate 512")

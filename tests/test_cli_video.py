@@ -118,7 +118,9 @@ def test_bad_input_is_named_in_one_line_before_anything_is_written(
 ) -> None:
     arguments, named = bad_inputs(tmp_path)[case]
     capsys.readouterr()
-    monkeypatch.setattr("poselib.api.predict", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr(
+        "poselib.engine.predictor.predict", lambda *_, **__: pytest.fail("predicted")
+    )
     monkeypatch.setattr("poselib.data.video_writer.has_h264", lambda: False)
     status = main(["predict", "--out", str(tmp_path / "out"), *arguments])
     text, error = capsys.readouterr()

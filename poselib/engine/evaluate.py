@@ -20,6 +20,8 @@ from poselib.data.loaders import SampleSource
 from poselib.engine.inference import PredictOptions, device_of
 from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource, box_source
 from poselib.engine.predict import detected_boxes, predict
+from poselib.engine.speed import SpeedOptions
+from poselib.engine.stage_times import StageTimes
 from poselib.engine.video_metrics import video_metrics
 from poselib.metrics.ap import APResult, evaluate_ap
 from poselib.metrics.comparison import Comparison, compare
@@ -69,6 +71,9 @@ class LoadedModel(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+
+    @property
+    def speed(self) -> SpeedOptions: ...
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,8 @@ def evaluate(
     *,
     boxes: BoxSource | LoadedModel | System | str | Path | None = None,
     device: torch.device | str | None = None,
+    speed: SpeedOptions | None = None,
+    timing: StageTimes | None = None,
     progress: bool = False,
     explain: bool = True,
 ) -> Evaluation:
@@ -147,6 +154,8 @@ def evaluate(
             a file of a detector's results in COCO's format, or a source of boxes; by default those
             of the annotated people, whatever detector the model has.
         device: where the network runs; by default that of the model.
+        speed: what the network is computed with; by default that of the model.
+        timing: receives where the time of the prediction goes.
         progress: show a bar.
         explain: look for reasons if AP is low, and log them as warnings.
 
@@ -156,6 +165,7 @@ def evaluate(
     """
     if isinstance(model, LoadedModel):
         options, device = options or model.options, device or model.device
+        speed = speed or model.speed
         model = model.system
     if not isinstance(model, System):
         kind = type(model).__name__
@@ -163,7 +173,8 @@ def evaluate(
     model.check_dataset(dataset)
     annotations = dataset.annotations()  # refused before the network runs on all images
     source = _boxes(model, boxes, annotations, device)
-    poses = predict(model, dataset, options, boxes=source, device=device, progress=progress)
+    shown: dict[str, Any] = {"boxes": source, "device": device, "progress": progress}
+    poses = predict(model, dataset, options, speed=speed, timing=timing, **shown)
     return evaluate_poses(
         dataset,
         poses,

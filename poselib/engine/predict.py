@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import load_checkpoint
-from poselib.engine.inference import PredictOptions, Views, device_of, infer, present
+from poselib.engine.image_batches import same_sized
+from poselib.engine.inference import PredictOptions, Views, device_of, infer
 from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource, DetectedBoxes
 from poselib.engine.predict_people import check_crop_options, predict_people
+from poselib.engine.speed import SpeedOptions
+from poselib.engine.stage_times import StageTimes, timed
 from poselib.ops.console import out_of_memory
-from poselib.structures import Poses, Sample, Size
+from poselib.structures import Poses, Sample
 from poselib.systems import System
+
+# Receives the index of an image and its poses by each of several decoders.
+Found = Callable[[int, Sequence[Poses]], object]
 
 
 def predict(
@@ -28,8 +35,15 @@ def predict(
     boxes: BoxSource | None = None,
     device: torch.device | str | None = None,
     progress: bool = False,
+    speed: SpeedOptions | None = None,
+    timing: StageTimes | None = None,
+    best_first: bool = False,
+    on_found: Callable[[int, Poses], object] | None = None,
 ) -> list[Poses]:
     """Find the people in each image.
+
+    Images are read ahead while the network runs, and those of one input size are in the network
+    together; what is found in an image does not depend on the others.
 
     Args:
         system: its model is put into evaluation mode, and on the device if one is given.
@@ -39,12 +53,27 @@ def predict(
             model finds them.
         device: where the network runs; where its weights are if not given.
         progress: show a bar.
+        speed: what the network is computed with; defaults to ``SpeedOptions()``.
+        timing: receives the times of each stage.
+        best_first: the highest person score is first, unless boxes are exact, whose order stays.
+        on_found: called with the index and the poses of each image as soon as they are found, in
+            the order of batches.
 
     Returns:
         The poses of each sample, in px of the file it was read from.
     """
+    receive = None if on_found is None else lambda index, poses: on_found(index, poses[0])
     return predict_variants(
-        [system], samples, options, boxes=boxes, device=device, progress=progress
+        [system],
+        samples,
+        options,
+        boxes=boxes,
+        device=device,
+        progress=progress,
+        speed=speed,
+        timing=timing,
+        best_first=best_first,
+        on_found=receive,
     )[0]
 
 
@@ -56,12 +85,17 @@ def predict_variants(
     boxes: BoxSource | None = None,
     device: torch.device | str | None = None,
     progress: bool = False,
+    speed: SpeedOptions | None = None,
+    timing: StageTimes | None = None,
+    best_first: bool = False,
+    on_found: Found | None = None,
 ) -> list[list[Poses]]:
     """Find the people in each image by several decoders, with one forward pass of the network.
 
     Args:
         systems: share one network and differ in how they decode it.
-        samples, options, boxes, device, progress: as in ``predict``.
+        samples, options, boxes, device, progress, speed, timing, best_first: as in ``predict``.
+        on_found: as in ``predict``, with a list of the poses by each system.
 
     Returns:
         For each system, what ``predict`` returns.
@@ -73,27 +107,55 @@ def predict_variants(
     """
     if not systems or any(system.model is not systems[0].model for system in systems):
         raise ValueError("predict: expected one system or more that share one network")
-    first, options = systems[0], options or PredictOptions()
+    first, options, speed = systems[0], options or PredictOptions(), speed or SpeedOptions()
     options.check_renew(first)
     first.model.to(device_of(first) if device is None else device).eval()
-    if first.crop is not None:
-        boxes = boxes or detected_boxes(load_checkpoint().system, device=device_of(first))
-        return predict_people(systems, samples, options, boxes, progress)
-    if boxes is not None:
+    if first.crop is None and boxes is not None:
         raise ValueError(f"boxes are for systems of one person; {first.name!r} sees whole images")
+    if first.crop is not None and boxes is None:
+        boxes = detected_boxes(load_checkpoint().system, device=device_of(first))
+    ranked = best_first and not (boxes is not None and boxes.exact)
     found: list[dict[int, Poses]] = [{} for _ in systems]
-    with tqdm(total=len(samples), disable=not progress, desc="predict") as bar:
-        for indices, views in _same_sized(first, samples, options):
-            with _memory_of(views, first):
-                outputs = infer(first, views, options.flip)
-                decoded = [system.decode(outputs) for system in systems]
-            frames = [view[0].to_original for view in views]
-            for system, mine, several in zip(systems, found, decoded, strict=True):
-                for index, frame, poses in zip(indices, frames, several, strict=True):
-                    # The only place where poses leave the network's frame.
-                    mine[index] = replace(poses.warped(frame), skeleton=system.skeleton)
-            bar.update(len(indices))
+    with (
+        tqdm(total=len(samples), disable=not progress, desc="predict") as bar,
+        nullcontext() if timing is None else timing.whole(len(samples)),
+    ):
+
+        def receive(index: int, several: Sequence[Poses]) -> None:
+            for system, mine, poses in zip(systems, found, several, strict=True):
+                order = np.argsort(-poses.person_scores, kind="stable") if ranked else slice(None)
+                mine[index] = replace(poses[order], skeleton=system.skeleton)
+            if on_found is not None:
+                on_found(index, [mine[index] for mine in found])
+            bar.update()
+
+        if boxes is not None:
+            predict_people(systems, samples, options, boxes, receive, speed, timing)
+        else:
+            _predict_images(systems, samples, options, receive, speed, timing)
     return [[mine[i] for i in range(len(samples))] for mine in found]
+
+
+def _predict_images(
+    systems: Sequence[System],
+    samples: SampleSource | Sequence[Sample],
+    options: PredictOptions,
+    receive: Found,
+    speed: SpeedOptions,
+    timing: StageTimes | None,
+) -> None:
+    """Predict whole images in batches of one input size."""
+    first, device = systems[0], device_of(systems[0])
+    with closing(same_sized(first, samples, options, speed.workers, timing)) as batches:
+        for indices, views in batches:
+            with _memory_of(views, first):
+                with timed(timing, "forward", device):
+                    outputs = infer(first, views, options.flip)
+                with timed(timing, "decode", device):
+                    decoded = [system.decode(outputs) for system in systems]
+            for index, view, *several in zip(indices, views, *decoded, strict=True):
+                # The only place where poses leave the network's frame.
+                receive(index, [poses.warped(view[0].to_original) for poses in several])
 
 
 def detected_boxes(
@@ -179,20 +241,3 @@ def _memory_of(views: Sequence[Views], system: System) -> Iterator[None]:
             f"image {views[0][0].image_id}: {len(views)} of {width} x {height} px need more memory "
             f"than {device_of(system)} has: choose a smaller size or fewer, smaller scales"
         ) from error
-
-
-def _same_sized(
-    system: System, samples: SampleSource | Sequence[Sample], options: PredictOptions
-) -> Iterator[tuple[list[int], list[Views]]]:
-    """Yield the images in batches of one input size, with their indices."""
-    waiting: dict[Size, list[tuple[int, Views]]] = {}
-    for index in range(len(samples)):
-        views = present(system, samples[index], options)
-        group = waiting.setdefault(views[0].size, [])
-        group.append((index, views))
-        if len(group) == options.batch_size:
-            yield [i for i, _ in group], [v for _, v in group]
-            group.clear()
-    for group in waiting.values():
-        if group:
-            yield [i for i, _ in group], [v for _, v in group]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tqdm import tqdm
+import numpy as np
+from numpy.typing import NDArray
 
 from poselib.data.coco_export import coco_poses
 from poselib.data.image_folder import ImageFiles
 from poselib.data.image_io import encode_image
 from poselib.data.readers.coco import write_results
+from poselib.engine.prefetch import Background
+from poselib.engine.stage_times import StageTimes, timed
 from poselib.ops.io import atomic_write, write_json
 from poselib.plots.poses import paint_poses
 from poselib.skeletons import Skeleton
@@ -23,8 +26,16 @@ from poselib.structures import Poses, Sample
 RESULTS = ("images.json", "results.json", "coco.json", "poses.csv")
 # Bytes of a drawing's name before the ending, and a number where names repeat.
 _LONGEST = 240
-# Images that are held in memory together, unless a batch has more.
-_IN_MEMORY = 8
+# Images that may wait in memory to be drawn.
+_WAITING = 8
+
+
+class Find(Protocol):
+    """Finds the people of images, and says what it found of each at once."""
+
+    def __call__(
+        self, samples: Any, /, *, on_found: Callable[[int, Poses], object], progress: bool
+    ) -> object: ...
 
 
 def unique_names(paths: Iterable[Path], taken: Iterable[str] = ()) -> list[str]:
@@ -70,15 +81,34 @@ def csv_of_poses(path: Path, skeleton: Skeleton) -> Iterator[Callable[..., None]
         yield append
 
 
+class _Kept:
+    """Samples that stay in memory from when they are read until they are taken."""
+
+    def __init__(self, files: ImageFiles) -> None:
+        self.files, self.image_ids = files, files.image_ids
+        self._samples: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        self._samples[index] = self.files[index]
+        return self._samples[index]
+
+    def take(self, index: int) -> Sample:
+        return self._samples.pop(index)
+
+
 def predict_images(
-    find: Callable[[list[Sample]], list[Poses]],
+    find: Find,
     files: ImageFiles,
     drawings: Sequence[Path],
     skeleton: Skeleton,
     *,
-    batch_size: int = 1,
     min_score: float = 0.0,
     draw_score: float = 0.0,
+    workers: int = 1,
+    timing: StageTimes | None = None,
     progress: bool = False,
 ) -> list[tuple[int, int]]:
     """Find the people of image files; write the images with poses drawn, and their poses.
@@ -86,37 +116,45 @@ def predict_images(
     Beside the drawings, ``results.json`` has the poses in COCO's results format, ``images.json`` is
     a COCO document of the images and their ids, and ``poses.csv`` has a row for each person and
     keypoint. ``coco.json`` has the images, by names relative to their common folder, and the people
-    that are drawn, as annotation tools import them.
+    that are drawn, as annotation tools import them. Images are drawn and written while the next
+    ones are predicted.
 
     Args:
-        find: returns the people of each of several images.
+        find: calls ``on_found`` with the index and the people of each image, in any order.
         files: the images.
         drawings: for each the file to write, all in one folder.
         skeleton: the keypoints that are predicted.
-        batch_size: images of one size that ``find`` takes at a time.
         min_score: people below it are left out.
         draw_score: people whose score is below it are not drawn.
+        workers: threads that draw and write; 0 for none.
+        timing: receives the times of drawing and writing, as stage ``"draw"``.
         progress: show a bar.
 
     Returns:
         Of each image, how many people are drawn and how many are in ``results.json``.
     """
-    found, at_once = [], max(_IN_MEMORY, batch_size)
-    with tqdm(total=len(files), disable=not progress, desc="predict") as bar:
-        for first in range(0, len(files), at_once):
-            numbers = range(first, min(first + at_once, len(files)))
-            samples = [files[number] for number in numbers]
-            for number, sample, poses in zip(numbers, samples, find(samples), strict=True):
-                kept = poses.above(min_score)
-                drawn = kept.above(draw_score)
-                picture = paint_poses(sample.image, drawn, skeleton)
-                content = encode_image(picture, drawings[number].suffix)
-                with atomic_write(drawings[number]) as temporary:
-                    temporary.write_bytes(content)
-                found.append((kept, drawn))
-                bar.update()
-    _write_poses(files, drawings, skeleton, found)
-    return [(len(drawn), len(kept)) for kept, drawn in found]
+    samples, found = _Kept(files), dict[int, tuple[Poses, Poses]]()
+
+    def draw(image: NDArray[np.uint8], drawn: Poses, path: Path) -> None:
+        with timed(timing, "draw"):
+            content = encode_image(paint_poses(image, drawn, skeleton), path.suffix)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(content)
+
+    with (
+        nullcontext() if timing is None else timing.whole(),
+        Background(workers, _WAITING) as background,
+    ):
+
+        def on_found(number: int, poses: Poses) -> None:
+            kept = poses.above(min_score)
+            found[number] = kept, kept.above(draw_score)
+            background.submit(draw, samples.take(number).image, found[number][1], drawings[number])
+
+        find(samples, on_found=on_found, progress=progress)
+    in_order = [found[number] for number in range(len(files))]
+    _write_poses(files, drawings, skeleton, in_order)
+    return [(len(drawn), len(kept)) for kept, drawn in in_order]
 
 
 def _write_poses(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from poselib.experiments.predict_command import add_model_options, model_options
 from poselib.ops.console import interactive, say
 from poselib.ops.io import check_output
 
@@ -37,13 +38,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--split", choices=("train", "val", "test"), default="val", help="default: val")
     explained = "folder of the results; default: a new one in runs/"
     add("--out", metavar="OUT", help=explained)
-    add("--size", type=int, metavar="PX", help="short side; default: that of the training")
-    add("--no-flip", action="store_true", help="do not average with the mirrored image")
-    explained = "factors of the size, 1 among them (default 1)"
-    add("--scales", type=float, nargs="+", default=[1.0], metavar="S", help=explained)
-    add("--batch-size", type=int, default=1, metavar="N", help="images at a time (default 1)")
+    add_model_options(add)
     add("--limit", type=int, metavar="N", help="measure N images at even steps, not all")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     explained = "finds people for systems that see one at a time; default: the annotated boxes"
     add("--detector", metavar="MODEL", help=explained)
     explained = "of people, instead of a detector: a detections file in COCO's results format"
@@ -66,11 +62,7 @@ def run(arguments: argparse.Namespace) -> str:
         check_output(Path(arguments.out), folder=True)
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit must be 1 or more, not {arguments.limit}")
-    shown = {
-        **{name: getattr(arguments, name) for name in ("size", "scales", "batch_size", "device")},
-        "flip": not arguments.no_flip,
-    }
-    model = load(arguments.model, **shown)
+    model = load(arguments.model, **model_options(arguments))
     dataset, name = open_labeled(vars(arguments), model.skeleton)
     model.system.check_dataset(dataset)
     detector = load(arguments.detector) if arguments.detector else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from pycocotools import coco as pycocotools
 from poselib.data.image_folder import ImageFiles, image_paths
 from poselib.data.image_io import encode_image
 from poselib.data.readers.coco import CocoKeypoints
-from poselib.engine.predict_images import RESULTS, csv_of_poses, predict_images
+from poselib.engine.predict_images import RESULTS, Find, csv_of_poses, predict_images
 from poselib.skeletons import COCO
 from poselib.structures import Poses, Sample
 
@@ -30,6 +32,16 @@ def poses_of(sample: Sample) -> Poses:
     return Poses(keypoints, scores, np.array([0.9, 0.5, 0.2], np.float32)[:people])
 
 
+def backwards(find: Callable[[Sample], Poses]) -> Find:
+    """Find the people of the last image first."""
+
+    def each(samples: Any, *, on_found: Callable[[int, Poses], object], **_: Any) -> None:
+        for index in reversed(range(len(samples))):
+            on_found(index, find(samples[index]))
+
+    return each
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three images in two folders, predicted."""
@@ -39,9 +51,7 @@ def folder(tmp_path: Path) -> Path:
         path.write_bytes(encode_image(np.full((40, 48, 3), 99, np.uint8), ".png"))
     files = ImageFiles(image_paths([tmp_path / "photos" / "day", tmp_path / "photos" / "night"]))
     drawings = [tmp_path / "out" / f"{n}.png" for n in range(3)]
-    predict_images(
-        lambda samples: [poses_of(s) for s in samples], files, drawings, COCO, draw_score=0.4
-    )
+    predict_images(backwards(poses_of), files, drawings, COCO, draw_score=0.4, workers=1)
     return tmp_path
 
 
@@ -90,7 +100,7 @@ def test_nothing_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), ".png"))
     files = ImageFiles([tmp_path / "a.png"])
     out = tmp_path / "out"
-    predict_images(lambda s: [Poses.empty(K)] * len(s), files, [out / "a.png"], COCO)
+    predict_images(backwards(lambda _: Poses.empty(K)), files, [out / "a.png"], COCO)
     assert len(pd.read_csv(out / "poses.csv")) == 0
     document = json.loads((out / "coco.json").read_text())
     assert document["images"][0]["file_name"] == "a.png" and document["annotations"] == []
