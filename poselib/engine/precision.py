@@ -1,14 +1,19 @@
-"""The precision of a training: bfloat16 where the hardware is faster in it, else float32."""
+"""The precision of a training: half precision where it is asked for or faster, else float32."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import torch
+from torch import Tensor, nn
 
 from poselib.ops.processor import onednn_allows
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+# Steps in a row that float16 may leave out: from 65536, the scale is then far below 1.
+_MOST_LEFT_OUT = 25
+_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -30,3 +35,73 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     if precision != "auto":
         return precision
     return "bfloat16" if has_fast_bfloat16(device) else "float32"
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the context in which a network computes in a precision, which is not ``"auto"``."""
+    kind = _TYPES.get(precision)
+    return torch.autocast(device.type, kind or torch.bfloat16, enabled=kind is not None)
+
+
+class GradientScaler:
+    """Scaling of the loss in float16, without which small gradients vanish; else it does nothing.
+
+    The scale is 65536 at first. Where gradients overflow, the step is left out and the scale
+    halved; after 2000 steps without, it is doubled. bfloat16 has the range of float32.
+
+    Attributes:
+        left_out: steps in a row, up to the last one, that were left out.
+    """
+
+    def __init__(self, precision: Precision, device: torch.device) -> None:
+        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+        self.left_out = 0
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """Return the loss whose gradient is computed."""
+        return self._scaler.scale(loss)
+
+    def step(
+        self,
+        optimizer: torch.optim.Optimizer,
+        weights: Iterable[Tensor] = (),
+        clip: float | None = None,
+    ) -> bool:
+        """Change the weights by the gradients, if these are finite; return whether they were.
+
+        Args:
+            optimizer: of all weights.
+            weights: whose gradient is limited together.
+            clip: its largest norm; None for no limit.
+
+        Raises:
+            ValueError: gradients of too many steps in a row have overflowed.
+        """
+        self._scaler.unscale_(optimizer)
+        if clip is not None:
+            nn.utils.clip_grad_norm_(weights, clip)
+        before = self._scaler.get_scale()
+        self._scaler.step(optimizer)
+        self._scaler.update()
+        if self._scaler.get_scale() >= before:
+            self.left_out = 0
+            return True
+        self.left_out += 1
+        if self.left_out > _MOST_LEFT_OUT:
+            raise ValueError(
+                f"the gradients of {self.left_out} steps in a row are not finite in float16; use "
+                "bfloat16 or float32, lower learning_rate or set clip"
+            )
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of it; nothing in other precisions."""
+        state = self._scaler.state_dict()
+        return {**state, "left_out": self.left_out} if state else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; from the first scale, if it holds none."""
+        if state and self._scaler.is_enabled():
+            rest = dict(state)
+            self.left_out = rest.pop("left_out")
+            self._scaler.load_state_dict(rest)

@@ -44,7 +44,7 @@ class TrainResult:
         steps: optimizer steps done.
         seconds: time spent in training, earlier sittings counted in, validation not.
         history: the lines of ``metrics.jsonl``.
-        precision: that the network was trained in, ``"float32"`` or ``"bfloat16"``.
+        precision: that the network was trained in; not ``"auto"``.
     """
 
     system: System

@@ -38,9 +38,12 @@ class TrainConfig:
         learning_rate: its peak.
         weight_decay: of the optimizer.
         schedule, warmup, milestones, decay: see ``learning_rate_factor``.
-        precision: ``"bfloat16"`` runs the network under autocast; losses stay in float32, and what
-            they ask of it, as LOGO-CAP's message passing, too. ``"auto"`` is that where the
-            hardware is faster in it, and float32 elsewhere; see ``engine.precision``.
+        precision: ``"bfloat16"`` and ``"float16"`` run the network under autocast; losses stay in
+            float32, and what they ask of it, as LOGO-CAP's message passing, too. In float16 the
+            loss is scaled, and a step whose gradients overflow is left out. ``"auto"`` is bfloat16
+            where the hardware is faster in it, and float32 elsewhere; see ``engine.precision``.
+        compile: run the network through ``torch.compile``, once for each size of images; where it
+            fails, training goes on without, after a warning. See ``engine.compiled``.
         channels_last: memory format of images and weights; faster on CPUs and recent GPUs.
         average: decay of the running mean of the weights that is kept for prediction; 0 for none.
         clip: largest norm of the gradient; None for no limit.
@@ -67,6 +70,7 @@ class TrainConfig:
     milestones: tuple[float, ...] = ()
     decay: Decay = 0.1
     precision: Precision = "float32"
+    compile: bool = False
     channels_last: bool = True
     average: float = 0.998
     clip: float | None = None

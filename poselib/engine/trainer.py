@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -10,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 
+from poselib.engine.average import MovingAverage
 from poselib.engine.checkpoints import read_training
+from poselib.engine.compiled import CompiledNetwork
 from poselib.engine.finite import FiniteCheck
 from poselib.engine.interrupts import defer_interrupts
 from poselib.engine.optimizer import make_optimizer
-from poselib.engine.precision import resolve_precision
+from poselib.engine.precision import GradientScaler, autocast, resolve_precision
 from poselib.engine.schedule import learning_rate_factor
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.training_files import (
@@ -40,7 +42,6 @@ Validate = Callable[[System], dict[str, float]]
 # Receives each line of the metrics as it is written.
 Report = Callable[[dict[str, Any]], None]
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
-_Tensors = tuple[Tensor, ...] | list[Tensor]
 _HALF_SIZE_COST = 1 / 3  # time of a step at half size, a quarter of the pixels, as measured
 
 
@@ -48,7 +49,8 @@ class TrainingState:
     """All that a training changes and a checkpoint holds.
 
     Attributes:
-        precision: that the network computes in, ``"float32"`` or ``"bfloat16"``.
+        precision: that the network computes in; not ``"auto"``.
+        network: the model, or the same compiled; only steps use it.
         step: optimizer steps done.
         seconds: time spent, that of earlier sittings included and validation left out.
         measured: whether the weights of this step have been validated.
@@ -73,7 +75,9 @@ class TrainingState:
             recipe.optimizer, self.model, recipe.learning_rate, recipe.weight_decay
         )
         self.precision = resolve_precision(recipe.precision, device)
-        self.average = self._moving_average() if recipe.average else None
+        self.scaler = GradientScaler(self.precision, device)
+        self.network = CompiledNetwork(self.model, dynamic=False) if recipe.compile else self.model
+        self.average = MovingAverage(self.model, recipe.average) if recipe.average else None
         self.step, self.seconds, self.measured, self.saved = 0, 0.0, False, False
         self.kept: int | None = None
         self._finite = FiniteCheck(self.model, delayed=device.type == "cuda")
@@ -96,23 +100,6 @@ class TrainingState:
         model = self.average.module if self.average else self.model
         return replace(self.system, model=model.eval())
 
-    def _moving_average(self) -> AveragedModel:
-        """Keep an exponential moving average of parameters and buffers.
-
-        Its decay is ``(1 + t) / (10 + t)`` at step t, so that the random start is soon forgotten,
-        and at most that of the configuration.
-        """
-
-        def update(averages: _Tensors, current: _Tensors, _: Tensor | int) -> None:
-            if not averages[0].is_floating_point():  # counters of batch normalization
-                torch._foreach_copy_(averages, current)
-                return
-            decay = min(self.recipe.average, (2 + self.step) / (11 + self.step))
-            torch._foreach_lerp_(averages, current, 1 - decay)
-
-        average = AveragedModel(self.model, multi_avg_fn=update, use_buffers=True)
-        return average.eval().requires_grad_(False)
-
     def due(self, every: int) -> bool:
         """Whether something that happens every so many steps, or never for 0, happens now."""
         return every > 0 and self.step > 0 and self.step % every == 0
@@ -129,20 +116,30 @@ class TrainingState:
         """Take one optimizer step, as a whole even if interrupted."""
         with defer_interrupts():
             self._set_learning_rate()
-            self._terms = self._losses(batch.to(self.device))
             self.optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(self._terms.values())).sum().backward()
-            if self.recipe.clip is not None:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-            self.optimizer.step()
-            self._finite.note(self.step + 1, (batch,), self._terms)
-            if self.average is not None:
-                self.average.update_parameters(self.model)
+            self._backward(batch.to(self.device))
+            taken = self.scaler.step(self.optimizer, self.model.parameters(), self.recipe.clip)
+            # A loss that is not finite is no failure where float16 left its step out.
+            self._finite.note(self.step + 1, (batch,), self._terms if taken else {})
+            if taken and self.average is not None:
+                self.average.update(self.model, self.step)
             self.step, self.measured, self.saved = self.step + 1, False, False
             # From one step's end to the next: waiting for data is training time too.
             self._tick()
             if self.due(self.recipe.log_every):
                 self._record()
+
+    def _backward(self, batch: Batch) -> None:
+        """Compute the loss and its gradient."""
+        try:
+            self._terms = self._losses(batch)
+            self.scaler.scale(torch.stack(list(self._terms.values())).sum()).backward()
+        except Exception as error:
+            # The backward pass is compiled by itself, at the first step.
+            if not (isinstance(self.network, CompiledNetwork) and self.network.give_up(error)):
+                raise
+            self.optimizer.zero_grad(set_to_none=True)
+            self._backward(batch)
 
     def _set_learning_rate(self) -> None:
         recipe = self.recipe
@@ -158,12 +155,12 @@ class TrainingState:
             batch = batch.halved()
         targets = self.system.encode(batch)
         images = normalize(batch.images).contiguous(memory_format=self.form)
-        with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bfloat16"):
-            outputs = self.system.run(images, batch.frames)
+        with autocast(self.precision, self.device):
+            outputs = replace(self.system, model=self.network).run(images, batch.frames)
         return self.system.losses(outputs, targets)
 
     def loss(self) -> dict[str, float]:
-        """Return the last step's loss and its terms."""
+        """Return the last step's loss and its terms; float16 may have left it out, not finite."""
         values = {name: float(term.detach()) for name, term in self._terms.items()}
         return {"loss": sum(values.values()), **values}
 
@@ -171,7 +168,8 @@ class TrainingState:
         self._finite.flush()
         rate = self.optimizer.param_groups[0]["lr"]
         head = {"step": self.step, "seconds": round(self.seconds, 3), "lr": rate}
-        self._append({**head, **self.loss()})
+        finite = {name: value for name, value in self.loss().items() if math.isfinite(value)}
+        self._append({**head, **finite})
 
     def _append(self, line: dict[str, Any]) -> None:
         with writing(self.folder / METRICS):
@@ -212,7 +210,9 @@ class TrainingState:
             "measured": self.measured,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "average": self.average.module.state_dict() if self.average else None,
+            "updates": int(self.average.n_averaged) if self.average else 0,
             "random": torch.get_rng_state(),
             "random_cuda": _cuda_random(self.device),
         }
@@ -249,9 +249,10 @@ class TrainingState:
         check_same_training(state, self.system, self.recipe, path)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state.get("scaler", {}))
         if self.average is not None:
             self.average.module.load_state_dict(state["average"])
-            self.average.n_averaged.fill_(state["step"])
+            self.average.n_averaged.fill_(state.get("updates", state["step"]))
         self.step, self.seconds = state["step"], state["seconds"]
         self.measured, self.saved, self.kept = state["measured"], True, self.step
         torch.set_rng_state(state["random"])

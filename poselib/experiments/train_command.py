@@ -37,6 +37,7 @@ _RUN = "own_training"  # the name of its record
 _RECORDED = {
     **dict.fromkeys(("data", "data_dir", "images", "skeleton", "system", "init", "backbone"), ""),
     **{"option": "", "size": 0, "batch": 0, "steps": 0, "epochs": 0.0, "lr": 0.0, "seed": 0},
+    **{"precision": "", "compile": False},
 }
 
 
@@ -64,6 +65,10 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--epochs", type=float, metavar="N", help="passes over the images")
     add("--lr", type=float, metavar="RATE", help="peak of the learning rate")
     add("--workers", type=int, metavar="N", help="processes that prepare images")
+    explained = "of the network; default: bfloat16 where the processor is faster in it, or float32"
+    add("--precision", choices=("float32", "bfloat16", "float16"), help=explained)
+    explained = "compile the network, which takes minutes; for long trainings on a GPU"
+    add("--compile", action="store_true", default=None, help=explained)
     add("--seed", type=int, metavar="N", help="of all chance (default 0)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
     add("--check", action="store_true", help="check the dataset and draw some of it; no training")
@@ -201,6 +206,7 @@ def _start(
     wishes = Wishes(
         size=chosen["size"], batch=chosen["batch"], steps=chosen["steps"], epochs=chosen["epochs"],
         learning_rate=chosen["lr"], workers=arguments.workers, seed=chosen["seed"],
+        precision=chosen["precision"], compile=chosen["compile"],
     )  # fmt: skip
     if arguments.resume:
         system = load_checkpoint(out / CHECKPOINT).system

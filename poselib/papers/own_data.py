@@ -37,6 +37,7 @@ class Wishes:
         steps, epochs: length of the training; not both.
         learning_rate: its peak.
         workers: processes that prepare images.
+        precision, compile: see ``TrainConfig``.
         seed: of all chance.
     """
 
@@ -46,6 +47,8 @@ class Wishes:
     epochs: float = 0.0
     learning_rate: float = 0.0
     workers: int | None = None
+    precision: str = ""
+    compile: bool = False
     seed: int = 0
 
 
@@ -96,6 +99,8 @@ def own_preset(
         "learning_rate": wishes.learning_rate or recipe.learning_rate,
         "seed": wishes.seed,
         "workers": recipe.workers if wishes.workers is None else wishes.workers,
+        "precision": wishes.precision or recipe.precision,
+        "compile": wishes.compile,
         "average": min(recipe.average, 1 - 1 / max(2.0, steps / 5)),
         "log_every": max(1, min(20, steps // 20)),
         "validate_every": every,

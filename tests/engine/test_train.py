@@ -25,6 +25,7 @@ from poselib.engine.finite import FiniteCheck
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import CHECKPOINT, METRICS, TrainResult, train
 from poselib.engine.train_config import TrainConfig
+from poselib.engine.trainer import TrainingState
 from poselib.skeletons import COCO
 from poselib.structures import Sample, Targets
 from poselib.systems import System, build
@@ -104,8 +105,10 @@ def test_the_loss_of_a_network_falls(tmp_path: Path) -> None:
     assert first["loss"] == pytest.approx(sum(terms))
 
 
-def test_half_precision_trains_with_finite_weights_in_full(tmp_path: Path) -> None:
-    trained = train_toy(tmp_path, replace(RECIPE, steps=4, precision="bfloat16"))
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_trains_with_finite_weights_in_full(tmp_path: Path, precision: Any) -> None:
+    trained = train_toy(tmp_path, replace(RECIPE, steps=4, precision=precision))
+    assert trained.precision == precision
     weights = trained.system.model.state_dict().values()
     assert all(w.dtype in (torch.float32, torch.int64) and w.isfinite().all() for w in weights)
 
@@ -137,6 +140,29 @@ def test_an_interrupt_ends_its_step_and_is_taken_up_exactly(
     assert len(lines(tmp_path)) == step
     train_toy(tmp_path, system=toy_system(seed=99))
     assert_same_training(tmp_path, whole)
+
+
+def test_float16_is_taken_up_with_its_scale(tmp_path: Path) -> None:
+    """A scale that overflows leaves steps out before and after the interrupt."""
+    recipe = replace(RECIPE, steps=7, precision="float16")
+
+    def begin(folder: Path) -> TrainingState:
+        state = TrainingState(toy_system(), recipe, folder, torch.device("cpu"))
+        state.resume()
+        state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 2.0**22})
+        state.save()
+        return state
+
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+        assert begin(tmp_path / name).scaler.state_dict()["scale"] == 2.0**22
+    train_toy(tmp_path / "whole", recipe)
+    with pytest.raises(KeyboardInterrupt):
+        train_toy(tmp_path / "parts", recipe, system=interrupted_at(2))
+    train_toy(tmp_path / "parts", recipe, system=toy_system(seed=99))
+    assert_same_training(tmp_path / "parts", tmp_path / "whole")
+    state = read_state(tmp_path / "whole")
+    assert state["scaler"]["scale"] < 2.0**21 and 0 < state["updates"] < 6
 
 
 def test_many_interrupts_change_nothing(whole: Path, tmp_path: Path) -> None:

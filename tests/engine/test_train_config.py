@@ -27,7 +27,7 @@ def test_the_defaults_are_valid_and_every_field_is_documented() -> None:
         ("milestones", (200, 260)),
         ("optimizer", "sgd"),
         ("schedule", "linear"),
-        ("precision", "float16"),
+        ("precision", "half"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(name: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,11 +42,43 @@ def test_the_average_equals_a_slow_mean_with_a_warm_up(tmp_path: Path) -> None:
     assert not torch.equal(state.average.module.head.weight, state.model.head.weight)
 
 
+def test_a_step_that_float16_leaves_out_changes_neither_weights_nor_average(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, precision="float16")
+    state = TrainingState(toy_system(), recipe, tmp_path, CPU)
+    assert state.average is not None
+    head = state.model.head.weight.clone()
+    state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 2.0**20})
+    state.advance(batch())
+    assert state.step == 1 and state.scaler.left_out == 1
+    assert torch.equal(state.model.head.weight, head) and state.average.n_averaged == 0
+    assert torch.equal(state.average.module.head.weight, head)
+    while state.scaler.left_out:
+        state.advance(batch())
+    assert not torch.equal(state.model.head.weight, head) and state.average.n_averaged == 1
+    assert torch.equal(state.average.module.head.weight, state.model.head.weight)
+
+
+def test_a_loss_that_is_not_finite_is_left_out_in_float16(tmp_path: Path) -> None:
+    system, factors = toy_system(), iter([float("inf"), 1.0])
+
+    def losses(outputs: object, targets: object) -> dict[str, torch.Tensor]:
+        factor = next(factors)
+        return {k: v * factor for k, v in system.losses(outputs, targets).items()}
+
+    recipe = replace(RECIPE, precision="float16")
+    state = TrainingState(replace(system, losses=losses), recipe, tmp_path, CPU)
+    state.advance(batch())
+    state.save()
+    state.advance(batch())
+    first, second = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert first.keys() == {"step", "seconds", "lr"} and second["loss"] > 0
+
+
 def test_a_checkpoint_written_before_an_option_existed_is_resumed(tmp_path: Path) -> None:
     train_toy(tmp_path, replace(RECIPE, steps=3))
     written = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     written["updates"] = 3  # the number of averages, as it was stored then
-    del written["recipe"]["half_size"], written["recipe"]["expected_seconds"]
+    del written["recipe"]["half_size"], written["recipe"]["expected_seconds"], written["scaler"]
     torch.save(written, tmp_path / CHECKPOINT)
     state = TrainingState(toy_system(seed=1), replace(RECIPE, steps=3), tmp_path, CPU)
     state.resume()

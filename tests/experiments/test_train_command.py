@@ -108,6 +108,30 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_been(
     assert status == 2 and "finished training" in error
 
 
+def test_options_reach_the_training_and_stay_when_it_goes_on(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = []
+
+    def interrupted(preset: Any, system: System, data: Any, out: Path, **_: Any) -> None:
+        begun.append(preset.recipe)
+        TrainingState(system, preset.recipe, out, torch.device("cpu")).save()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("poselib.experiments.training.train_preset", interrupted)
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
+    options = ("--precision", "float16", "--compile", "--workers", 1, *SHORT)
+    assert train(capsys, tmp_path / "out", "--data", folder, *options)[0] == 130
+    assert train(capsys, tmp_path / "out", "--resume", "--device", "cpu")[0] == 130
+    for recipe in begun:
+        assert (recipe.precision, recipe.compile, recipe.workers) == ("float16", True, 1)
+    status, _, error = train(capsys, tmp_path / "out", "--resume", "--precision", "bfloat16")
+    assert status == 2 and "--precision is 'bfloat16', but the training in" in error
+
+
 def _toy(skeleton: Any = COCO, **options: Any) -> System:
     seed_everything(4)
     return replace(build("hae", skeleton, backbone="hrnet_tiny", **options), input_size=64)

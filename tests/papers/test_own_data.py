@@ -57,6 +57,12 @@ def test_a_training_is_validated_ten_times_and_its_checkpoints_are_those_validat
         assert 0 <= recipe.average < 1
 
 
+def test_precision_and_compilation_are_those_wished_for() -> None:
+    assert (preset().recipe.precision, preset().recipe.compile) == ("auto", False)
+    recipe = preset(False, GPU, wishes=Wishes(precision="float16", compile=True, workers=3)).recipe
+    assert (recipe.precision, recipe.compile, recipe.workers) == ("float16", True, 3)
+
+
 def test_a_batch_is_no_larger_than_the_dataset() -> None:
     assert preset(images=3).recipe.batch_size == 3
     assert preset(images=3, wishes=Wishes(batch=2)).recipe.batch_size == 2
