@@ -12,63 +12,21 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
+from poselib.benchmarks.random_systems import Network, random_system, synthetic_outputs
 from poselib.benchmarks.run import setting_name
-from poselib.benchmarks.workloads import decode_inputs
 from poselib.data.catalog import KeypointDataset
 from poselib.decoders.local_global import LocalGlobalOptions
 from poselib.engine.checkpoints import Checkpoint
 from poselib.engine.evaluate import evaluate
 from poselib.engine.inference import PredictOptions
 from poselib.engine.predict import predict
-from poselib.engine.seed import seed_everything
 from poselib.engine.timing import Work, measure, measure_all
 from poselib.experiments.loading import load_or_init
-from poselib.outputs import LocalGlobalOutputs, RegressionOutputs, TagOutputs
+from poselib.outputs import LocalGlobalOutputs
 from poselib.skeletons import Skeleton
 from poselib.structures import Size
-from poselib.systems import System, build
-
-Network = tuple[str, str]  # key in ``poselib.systems.SYSTEMS``, and its backbone
-
-
-def random_system(network: Network, skeleton: Skeleton, seed: int, device: str) -> System:
-    """Return a system with random weights, ready to predict on a device."""
-    seed_everything(seed)
-    system = build(network[0], skeleton, backbone=network[1])
-    system.model.to(device).eval().requires_grad_(False)
-    return system
-
-
-def synthetic_outputs(
-    system: System, image: Tensor, people: int, seed: int
-) -> TagOutputs | RegressionOutputs:
-    """Return synthetic outputs that contain ``people`` detections per image.
-
-    They have the size, number and kind of the network's own outputs: an untrained network detects
-    either no one or people everywhere. Message passing is the network's own.
-
-    Args:
-        system: on the device of the image.
-        image: (B, 3, H, W).
-        people: in each image.
-    """
-    with torch.no_grad():
-        own = system.model(image)
-    size = own.image_size
-    shared: dict[str, Any] = {"keypoints": len(system.skeleton), "images": len(image)}
-    shared |= {"seed": seed, "device": image.device}
-    if isinstance(own, TagOutputs):
-        drawn = decode_inputs(people, size, length=own.tags.shape[2], **shared)
-        tags = drawn.resized_tags((own.tags.shape[3], own.tags.shape[4]))
-        return replace(drawn.resize(own.resolution), tags=tags)
-    stride = size[0] // own.heatmaps.shape[-2]
-    if not isinstance(own, LocalGlobalOutputs):
-        made = adapt_inputs(people, size, embedding=1, stride=stride, **shared)
-        return RegressionOutputs(made.heatmaps, made.centers, made.offsets, size)
-    maps = adapt_inputs(people, size, embedding=own.embedding.shape[1], stride=stride, **shared)
-    return replace(maps, attraction_network=own.attraction_network)
+from poselib.systems import System
 
 
 def time_systems(

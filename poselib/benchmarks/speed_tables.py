@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from poselib.benchmarks.adaptation_stages import STAGES
-from poselib.benchmarks.speed import Network
+from poselib.benchmarks.random_systems import Network
 from poselib.papers.published import published_table
 from poselib.wording import people_label
 

@@ -138,16 +138,24 @@ def associative_step(tags: Tensor, keypoints: Tensor, size: Size, groups: Tensor
     return torch.autograd.grad(loss, tags)[0]
 
 
-def target_inputs(batch: int, people: int, size: Size, *, seed: int = 0) -> Batch:
-    """Make black images (H, W) = ``size`` px with labeled people of 17 keypoints, to be encoded."""
+def target_inputs(
+    batch: int, people: int, size: Size, *, keypoints: int = 17, frames: int = 1, seed: int = 0
+) -> Batch:
+    """Make black images (H, W) = ``size`` px with labeled people, to be encoded.
+
+    Args:
+        batch: B images, of clips of ``frames``.
+        people, keypoints: N in each image, and K.
+    """
     rng = np.random.default_rng(seed)
     return Batch(
         images=torch.zeros((batch, 3, *size), dtype=torch.uint8),
-        keypoints=torch.from_numpy(random_people(rng, batch, people, 17, size)),
+        keypoints=torch.from_numpy(random_people(rng, batch, people, keypoints, size)),
         areas=torch.full((batch, people), size[0] * size[1] / 16),
         ignore_mask=torch.zeros((batch, *size), dtype=torch.bool),
         image_ids=tuple(range(batch)),
         to_original=(AffineTransform.identity(),) * batch,
+        frames=frames,
     )
 
 
