@@ -133,9 +133,11 @@ class Poses:
     @property
     def pixel_indices(self) -> FloatArray:
         """(N, K, 3) float64 pixel indices, as COCO's files have them, and scores; 0 if missing."""
-        xy = np.where(self.found[..., None], self.keypoints - np.float32(PIXEL_CENTER), 0.0)
-        scores = np.where(self.found, self.scores, 0.0)
-        return np.concatenate([xy, scores[..., None]], axis=-1).astype(np.float64)
+        rows = np.empty((*self.scores.shape, 3))
+        rows[..., :2] = self.keypoints - np.float32(PIXEL_CENTER)
+        rows[..., 2] = self.scores
+        rows[~self.found] = 0
+        return rows
 
     def warped(self, warp: Callable[[ArrayLike], FloatArray]) -> Poses:
         """Return the poses in another frame; missing keypoints stay at (0, 0).

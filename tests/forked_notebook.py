@@ -15,7 +15,6 @@ from poselib.ops.io import read_json
 IMPORTED = (
     "IPython.core.interactiveshell",
     "cv2",
-    "faster_coco_eval",
     "matplotlib.pyplot",
     "pycocotools.cocoeval",
     "scipy.optimize",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poselib.metrics.coco_eval import precision_and_recall
+from poselib.metrics.coco_eval import Outcomes, outcomes
 from poselib.metrics.comparison import Comparison
 
 # Crowd indices from which an image is medium and hard: the thresholds of CrowdPose's evaluation.
@@ -58,11 +58,12 @@ def evaluate_ap(comparison: Comparison, *, by_crowding: bool = False) -> APResul
     Raises:
         ValueError: an image lacks a crowd index that is needed.
     """
-    all_people = _summary(comparison)
+    counted = outcomes(comparison)
+    all_people = _summary(counted)
     if not by_crowding:
         return all_people
     levels = images_by_crowding(comparison.images, comparison.truth.crowd_indices)
-    easy, medium, hard = (_summary(comparison.at(images)).AP for images in levels.values())
+    easy, medium, hard = (_summary(counted.at(images)).AP for images in levels.values())
     return replace(all_people, AP_crowd_easy=easy, AP_crowd_medium=medium, AP_crowd_hard=hard)
 
 
@@ -83,10 +84,10 @@ def images_by_crowding(
     return levels
 
 
-def _summary(comparison: Comparison) -> APResult:
+def _summary(counted: Outcomes) -> APResult:
     all_people, medium, large = 0, 1, 2  # order of the area ranges
     at50, at75 = 0, 5  # positions among the thresholds 0.50, 0.55, ...
-    precision, recall = precision_and_recall(comparison)
+    precision, recall = counted.precision_and_recall()
 
     def mean(values: NDArray[np.float64]) -> float:
         counted = values[values > -1]  # -1 marks that no person counts

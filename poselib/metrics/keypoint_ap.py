@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from poselib.metrics.coco_eval import RECALLS, THRESHOLDS
 from poselib.metrics.comparison import Comparison
 from poselib.metrics.matching import match_people
 from poselib.ops.oks import keypoint_similarity
 from poselib.typing import BoolArray, FloatArray, IntArray
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALLS = np.linspace(0, 1, 101)
 MIN_OKS = 0.1
 
 

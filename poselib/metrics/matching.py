@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from poselib.metrics.comparison import Comparison
-from poselib.metrics.pairwise_oks import concatenated_ranges
 from poselib.ops.oks import object_keypoint_similarity
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
-from poselib.typing import FloatArray, IntArray
+from poselib.typing import BoolArray, FloatArray, IntArray
 
 
 def check_people(
@@ -78,24 +77,39 @@ def match_people(comparison: Comparison, min_oks: float) -> IntArray:
         (D,) int64 for each of ``comparison.pairs.order`` its row of ``comparison.truth``; -1 where
         unmatched.
     """
-    truth, pairs, oks = comparison.truth, comparison.pairs, comparison.oks
-    matched = np.full(len(pairs.order), -1, dtype=np.int64)
-    free = np.ones(len(truth), dtype=bool)
-    starts = pairs.starts
-    for rank in range(int(pairs.ranks.max(initial=-1)) + 1):
-        (rows,) = np.nonzero((pairs.ranks == rank) & (pairs.counts > 0))
-        for people in (~truth.ignored, truth.ignored):
-            rows = rows[matched[rows] < 0]
-            counts = pairs.counts[rows]
-            if not len(rows):
-                break
-            chosen = concatenated_ranges(starts[rows], counts)
-            candidate = pairs.truth[chosen]
-            usable = people[candidate] & (free | truth.crowds)[candidate]
-            value = np.where(usable & (oks[chosen] >= min_oks), oks[chosen], -1.0)
-            best = np.maximum.reduceat(value, np.cumsum(counts) - counts)
-            at_best = (value == np.repeat(best, counts)) & (value >= 0)
-            # Of equals the last is kept, as pycocotools does.
-            matched[np.repeat(rows, counts)[at_best]] = candidate[at_best]
-            free[matched[rows][matched[rows] >= 0]] = False
+    ignored = comparison.truth.ignored[:, None]
+    return match_by_setting(comparison, np.array([min_oks]), ignored).ravel()
+
+
+def match_by_setting(comparison: Comparison, min_oks: FloatArray, ignored: BoolArray) -> IntArray:
+    """Match detections to annotated people as COCO does, in S settings at once.
+
+    Args:
+        min_oks: (S,) OKS from which two may match.
+        ignored: (N, S) true for people who neither help nor hurt, all crowds among them.
+
+    Returns:
+        (D, S) int64, as ``match_people``.
+    """
+    pairs, oks = comparison.pairs, comparison.oks
+    matched = np.full((len(pairs.order), len(min_oks)), -1, dtype=np.int64)
+    free = np.ones(ignored.shape, dtype=bool)
+    rows = np.repeat(np.arange(len(pairs.order)), pairs.counts)
+    (similar,) = np.nonzero(oks >= min_oks.min())
+    # By rank, and for each detection the preferred last: of equals the last, as pycocotools does.
+    similar = similar[np.lexsort((oks[similar], rows[similar], pairs.ranks[rows[similar]]))]
+    rows, people, oks = rows[similar], pairs.truth[similar], oks[similar]
+    ranks = pairs.ranks[rows]
+    for rank in np.unique(ranks):
+        here = slice(*np.searchsorted(ranks, (rank, rank + 1)))
+        row, first = np.unique(rows[here], return_index=True)
+        candidate = people[here]
+        usable = (oks[here, None] >= min_oks) & free[candidate]
+        # People who count come before all others.
+        order = 1 + np.arange(len(candidate))[:, None] + len(candidate) * ~ignored[candidate]
+        best = np.maximum.reduceat(np.where(usable, order, 0), first, axis=0)
+        which, setting = np.nonzero(best)
+        person = candidate[(best[which, setting] - 1) % len(candidate)]
+        matched[row[which], setting] = person
+        free[person, setting] = comparison.truth.crowds[person]
     return matched

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
-from poselib.skeletons import COCO
+from poselib.skeletons import AIC, COCO, CROWDPOSE, MPII, Skeleton
 from tests.metrics.factories import ap_of, assert_same, plain
 
 Entry = dict[str, Any]
@@ -19,12 +19,17 @@ def ours(truth: Entry, results: list[Entry], **options: Any) -> list[float]:
     return list(ap_of(truth, results, COCO, **options).as_dict().values())
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_workload(seed: int) -> None:
-    truth, results = evaluation_workload(COCO, 60, seed)
-    expected = plain(truth, results)
-    assert 0.1 < expected[0] < 0.9
-    assert_same(ours(truth, results), expected)
+@pytest.mark.parametrize("skeleton", [COCO, CROWDPOSE, AIC, MPII], ids=lambda each: each.name)
+def test_a_workload_and_its_levels_of_crowding(skeleton: Skeleton) -> None:
+    truth, results = evaluation_workload(skeleton, 60, seed=len(skeleton))
+    expected = plain(truth, results, skeleton=skeleton)
+    assert 0.05 < expected[0] < 0.9
+    found = ap_of(truth, results, skeleton, by_crowding=True)
+    levels = {"easy": (0, 0.2), "medium": (0.2, 0.8), "hard": (0.8, 9)}
+    for low, high in levels.values():
+        images = [i["id"] for i in truth["images"] if low <= i["crowdIndex"] < high]
+        expected.append(plain(truth, results, images, skeleton=skeleton)[0])
+    assert_same(list(found.as_dict().values()), expected)
 
 
 def difficult(rng: np.random.Generator) -> tuple[Entry, list[Entry]]:
