@@ -5,7 +5,7 @@ reference embedding. For a block of cells (``poselib.ops.block_extrema``) the hi
 bounds of its tags are known: no cell scores more than that value minus the rounded distance to
 these bounds. So blocks, and tiles of several blocks, are evaluated only while they may hold a
 better cell than the best so far. Bounds are rounded like scores, step by step, so that no score
-exceeds its bound.
+exceeds its bound. Where few people lack a keypoint type, its tags are not even read to be bounded.
 """
 
 from __future__ import annotations
@@ -15,76 +15,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from poselib.ops.block_extrema import SIDE, BlockExtrema, block_extremes
+from poselib.decoders.tile_bounds import Tiles, bound_tiles, min_squares, rounded_root
+from poselib.ops.block_extrema import BlockExtrema
 from poselib.ops.lazy_upsampling import LazyUpsampled
 from poselib.typing import BoolArray, Float32Array, IntArray
 
-# Rows and columns of blocks in a tile.
-_TILE = (2, 4)
+# Up to how many people who share a map are not worth the reading of all its tags.
+_FEW_PEOPLE = 2
+# Up to what fraction of the map's blocks is scored instead, counted once for each of them.
+_FEW = 1 / 6
+# In how many parts of its map the most promising block is scored first, for each of them.
+_PARTS = 16
 # How many of the most promising tiles are evaluated before the others are bounded again.
 _FIRST = (2, 8, 32)
 # Pairs of a person and a block that are scored at a time: their cells fit a processor's cache.
 _PAIRS = 2048
 # Pairs of a person and a tile that are bounded at a time: limits the memory.
 _BOUNDS = 1 << 17
-
-
-@dataclass(frozen=True)
-class _Tiles:
-    """Bounds of t tiles of each of m maps.
-
-    Attributes:
-        heatmaps: (m, t), highest heatmap value.
-        lowest: (m, L, t), lowest tags.
-        highest: (m, L, t), highest tags.
-        low: (m, L, t, columns), lowest tags in each column of cells.
-        high: (m, L, t, columns), highest tags in each column of cells.
-        blocks: (t, rows, columns), the blocks of each.
-    """
-
-    heatmaps: Float32Array
-    lowest: Float32Array
-    highest: Float32Array
-    low: Float32Array
-    high: Float32Array
-    blocks: IntArray
-
-    def bound(self, row: IntArray, references: Float32Array) -> Float32Array:
-        """Return upper bounds (n, t) of scores, for references (n, L) in maps (n,)."""
-        squares = _min_squares(self.lowest[row], self.highest[row], references)
-        return self.heatmaps[row] - _rounded_root(squares)
-
-    def distances(self, row: IntArray, tile: IntArray, references: Float32Array) -> Float32Array:
-        """Return lower bounds (n, blocks) of the rounded distances in each block of tiles (n,)."""
-        _, length, tiles, columns = self.low.shape
-        index = (row[:, None] * length + np.arange(length)) * tiles + tile[:, None]
-        low, high = (
-            each.reshape(-1, columns).take(index, axis=0) for each in (self.low, self.high)
-        )
-        squares = _min_squares(low, high, references)
-        squares = squares.reshape(len(squares), self.blocks.shape[2], -1).min(axis=2)
-        return np.tile(_rounded_root(squares), self.blocks.shape[1])
-
-
-def _min_squares(
-    lowest: Float32Array, highest: Float32Array, references: Float32Array
-) -> Float32Array:
-    """Return the smallest squared distances (n, b) of references (n, L) to bounds (n, L, b)."""
-    squares = np.zeros((len(lowest), lowest.shape[2]), np.float32)
-    for i in range(lowest.shape[1]):
-        reference = references[:, i, None]
-        distance = lowest[:, i] - reference
-        np.fmax(distance, reference - highest[:, i], out=distance)
-        np.fmax(distance, 0, out=distance)  # also for NaN, where tags are unknown
-        squares += np.square(distance, out=distance)
-    return squares
-
-
-def _rounded_root(squares: Float32Array) -> Float32Array:
-    return np.rint(np.sqrt(squares, out=squares), out=squares)
 
 
 @dataclass
@@ -112,47 +60,62 @@ class BranchAndBound:
     def __post_init__(self) -> None:
         self.scores = np.full(len(self.maps), -np.inf, np.float32)
         self.cells = np.zeros(len(self.maps), np.int64)
+        self._highest = self.block_maxima.reshape(len(self.block_maxima), -1)
         self._blocks = BlockExtrema(self.heatmaps)
         self._corners = self._blocks.rows * self.heatmaps.shape[-1] + self._blocks.columns
 
     def run(self) -> None:
         """Find the best cell of each person."""
-        if len(self.maps) == 0:
-            return
-        maps, row = np.unique(self.maps, return_inverse=True)
+        people = np.argsort(self.maps, kind="stable")
         with np.errstate(over="ignore", invalid="ignore"):
-            tiles = self._tiles(maps)
+            if isinstance(self.tags, BlockExtrema):
+                people = self._search_few_blocks(self.tags, people)
+            if len(people) == 0:
+                return
+            maps, row = np.unique(self.maps[people], return_inverse=True)
+            tiles = bound_tiles(self.tags, self.block_maxima, maps)
             count = max(1, _BOUNDS // len(tiles.blocks))
-            for start in range(0, len(row), count):
-                people = np.arange(start, min(start + count, len(row)))
-                self._search(people, row[people], tiles)
+            for start in range(0, len(people), count):
+                part = slice(start, start + count)
+                self._search(people[part], row[part], tiles)
 
-    def _search(self, people: IntArray, row: IntArray, tiles: _Tiles) -> None:
+    def _search_few_blocks(self, tags: BlockExtrema, people: IntArray) -> IntArray:
+        """Search the maps of which few blocks are to be scored; return the people of the others.
+
+        To bound the tags of a map, all of them are read. Where few people share that, it is faster
+        to score every block whose highest value exceeds the score of a good cell.
+
+        Args:
+            people: by ascending map.
+        """
+        _, row, sizes = np.unique(self.maps[people], return_inverse=True, return_counts=True)
+        few = sizes[row] <= _FEW_PEOPLE
+        left, people = [people[~few]], people[few]
+        count = max(1, _BOUNDS // self._highest.shape[1])
+        for start in range(0, len(people), count):
+            some = people[start : start + count]
+            maps, row = np.unique(self.maps[some], return_inverse=True)
+            highest, samples = self._highest[maps][row], tags.samples(maps)[row]
+            squares = min_squares(samples, samples, self.references[some])
+            likely = _best_of_parts(highest - rounded_root(squares))
+            self._score(np.repeat(some, likely.shape[1]), likely.ravel())
+            possible = highest >= self.scores[some, None]
+            many = np.bincount(row, np.count_nonzero(possible, axis=1)) > _FEW * possible.shape[1]
+            left.append(some[many[row]])
+            possible[many[row]] = False
+            which, blocks = np.divmod(np.flatnonzero(possible), possible.shape[1])
+            self._score_promising(some[which], blocks, highest[which, blocks])
+        return np.concatenate(left)
+
+    def _search(self, people: IntArray, row: IntArray, tiles: Tiles) -> None:
         """Evaluate all tiles that may hold a better cell for people, each in one row of maps."""
         references = self.references[people]
-        block_maxima = self.block_maxima.reshape(len(self.block_maxima), -1)
         for some, tile in self._promising(people, tiles.bound(row, references)):
             distances = tiles.distances(row[some], tile, references[some]).ravel()
             person = np.repeat(people[some], tiles.blocks[0].size)
             blocks = tiles.blocks[tile].ravel()
-            bound = block_maxima[self.maps[person], blocks] - distances
+            bound = self._highest[self.maps[person], blocks] - distances
             self._score_promising(person, blocks, bound)
-
-    def _tiles(self, maps: IntArray) -> _Tiles:
-        """Bound all tiles of some maps."""
-        rows, columns = _TILE[0] * SIDE, _TILE[1] * SIDE
-        lowest, highest = self.tags.bounds(maps, rows)
-        low = _in_tiles(lowest, columns, torch.inf)
-        high = _in_tiles(highest, columns, -torch.inf)
-        heatmaps = block_extremes(torch.from_numpy(self.block_maxima[maps]), "max", _TILE)
-        return _Tiles(
-            heatmaps=heatmaps.flatten(1).numpy(),
-            lowest=low.amin(-1).numpy(),
-            highest=high.amax(-1).numpy(),
-            low=low.numpy(),
-            high=high.numpy(),
-            blocks=_blocks_of_tiles(*self.block_maxima.shape[1:]),
-        )
 
     def _promising(
         self, people: IntArray, bound: Float32Array
@@ -196,14 +159,14 @@ class BranchAndBound:
 
     def _score(self, people: IntArray, blocks: IntArray) -> None:
         """Score the cells of pairs of a person, ascending, and a block; keep the best."""
-        maps, references = self.maps[people], self.references[people]
-        tags = self.tags.cut(maps, blocks)
-        squares = np.square(tags[:, 0] - references[:, 0, None])
-        for i in range(1, tags.shape[1]):
-            distance = tags[:, i] - references[:, i, None]
-            squares += np.square(distance, out=distance)
-        scores = self._blocks.cut(maps, blocks)
-        scores -= _rounded_root(squares)
+        distances = self._distances(people, blocks)
+        # Where tags are unknown, NaN, any cell may be the best.
+        least = np.fmax(torch.from_numpy(distances).amin(dim=1).numpy(), 0)
+        kept = self._may_improve(people, blocks, self._highest[self.maps[people], blocks] - least)
+        people, blocks = people[kept], blocks[kept]
+        if len(people) == 0:
+            return
+        scores = self._blocks.cut(self.maps[people], blocks) - distances[kept]
         best, each = scores.argmax(axis=1), np.arange(len(scores))
         score = scores[each, best]
         if np.isnan(score).any():  # of a tag: no candidate
@@ -217,25 +180,24 @@ class BranchAndBound:
         first = np.minimum.reduceat(np.where(ties, cell, self.heatmaps[0].size), begins)
         self._keep(people[begins], highest, first)
 
+    def _distances(self, people: IntArray, blocks: IntArray) -> Float32Array:
+        """Return the rounded distances (n, cells) of tags in blocks to references of people."""
+        tags, references = self.tags.cut(self.maps[people], blocks), self.references[people]
+        squares = np.square(tags[:, 0] - references[:, 0, None])
+        for i in range(1, tags.shape[1]):
+            distance = tags[:, i] - references[:, i, None]
+            squares += np.square(distance, out=distance)
+        return rounded_root(squares)
+
     def _keep(self, people: IntArray, scores: Float32Array, cells: IntArray) -> None:
         equal = (scores == self.scores[people]) & (cells < self.cells[people])
         better = (scores > self.scores[people]) | equal
         self.scores[people[better]], self.cells[people[better]] = scores[better], cells[better]
 
 
-def _in_tiles(bounds: Tensor, side: int, fill: float) -> Tensor:
-    """Divide the columns of bounds (m, L, rows, w) by ``side``: (m, L, tiles, side)."""
-    padded = F.pad(bounds, (0, -bounds.shape[-1] % side), value=fill)
-    return padded.reshape(*bounds.shape[:2], -1, side)
-
-
-def _blocks_of_tiles(rows: int, columns: int) -> IntArray:
-    """Return the blocks (t, rows, columns) of each tile of maps of (rows, columns) blocks.
-
-    Incomplete tiles at the right and at the bottom repeat their last blocks.
-    """
-    y, x = (
-        np.minimum(np.arange(-(-count // side))[:, None] * side + np.arange(side), count - 1)
-        for count, side in ((rows, _TILE[0]), (columns, _TILE[1]))
-    )
-    return (y[:, None, :, None] * columns + x[None, :, None, :]).reshape(-1, *_TILE)
+def _best_of_parts(scores: Float32Array) -> IntArray:
+    """Return the highest block in each of some parts of a map, (n, parts), of scores (n, b)."""
+    side = -(-scores.shape[1] // _PARTS)
+    parts = scores.shape[1] // side  # what remains at the end is left out
+    best = scores[:, : parts * side].reshape(len(scores), parts, side).argmax(axis=2)
+    return best + side * np.arange(parts)

@@ -7,13 +7,13 @@ last ones then begin earlier and repeat cells of those before them.
 
 from __future__ import annotations
 
-import functools
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
+from torch.nn import functional as F
 
 from poselib.structures import Size
 from poselib.typing import BoolArray, Float32Array, IntArray
@@ -61,11 +61,11 @@ def row_extremes(maps: Tensor, extreme: Extreme, side: int = SIDE) -> Tensor:
 
 def _column_extremes(maps: Tensor, extreme: Extreme, side: int) -> Tensor:
     """Return the minimum or the maximum of each row in each run of columns, (..., h, runs)."""
-    reduce = torch.minimum if extreme == "min" else torch.maximum
-    # Runs are short: to compare their columns is faster than to reduce each of them.
-    runs = _runs(maps.contiguous(), maps.dim() - 1, side)
-    extremes = [functools.reduce(reduce, each.unbind(-1)) for each in runs]
-    return extremes[0] if len(extremes) == 1 else torch.cat(extremes, dim=-1)
+    if extreme == "min":
+        return -_column_extremes(-maps, "max", side)
+    # Runs are short: reductions of each take twice the time.
+    rows = maps.reshape(-1, maps.shape[-1])
+    return F.max_pool1d(rows, side, ceil_mode=True).unflatten(0, maps.shape[:-1])
 
 
 def _runs(maps: Tensor, dim: int, side: int) -> list[Tensor]:
@@ -118,11 +118,29 @@ class BlockExtrema:
         Returns:
             Two (m, L, runs, w); NaN where a column holds one.
         """
-        chosen = [torch.from_numpy(self._maps[index]) for index in maps]
-        # Both extremes of a map before the next: it is still in the processor's cache.
-        extremes = [(row_extremes(m, "min", side), row_extremes(m, "max", side)) for m in chosen]
-        lowest, highest = (torch.stack(each) for each in zip(*extremes, strict=True))
+        whole = torch.from_numpy(self._maps)
+        _, length, height, width = whole.shape
+        if not whole.is_contiguous():
+            extremes = [
+                (row_extremes(m, "min", side), row_extremes(m, "max", side))
+                for m in (whole[index] for index in maps)
+            ]
+            lowest, highest = (torch.stack(each) for each in zip(*extremes, strict=True))
+            return lowest, highest
+        shape = len(maps), length, -(-height // side), width
+        lowest, highest = torch.empty(shape), torch.empty(shape)
+        # Both extremes of a plane before the next: it is still in the processor's cache.
+        for row, index in enumerate(maps):
+            for plane, low, high in zip(whole[index], lowest[row], highest[row], strict=True):
+                for first, runs in zip((0, height // side), _runs(plane, 0, side), strict=False):
+                    torch.amin(runs, dim=1, out=low[first : first + len(runs)])
+                    torch.amax(runs, dim=1, out=high[first : first + len(runs)])
         return lowest, highest
+
+    def samples(self, maps: IntArray) -> Float32Array:
+        """Return the first cell of each block of maps (m,), (m, L, blocks)."""
+        corners = self._maps[..., ::SIDE, ::SIDE][maps]
+        return corners.reshape(len(maps), corners.shape[1], -1)
 
     def _cut(self, maps: IntArray, y: IntArray, x: IntArray) -> Float32Array:
         _, length, height, width = self._maps.shape

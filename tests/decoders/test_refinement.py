@@ -123,6 +123,9 @@ def test_chunks_and_rounds_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> Non
         wanted = wanted_of(heat, tags, 30)
         slow = every_cell(heat, tags, *wanted)
         for first, pairs, bounds in (((), 1, 1), ((1, 3), 7, 100), ((2, 4, 6, 8), 4096, 1 << 20)):
+            # Whole maps in turn, few blocks of them, and whichever of both is faster.
+            monkeypatch.setattr(search, "_FEW_PEOPLE", 0 if pairs == 1 else 30)
+            monkeypatch.setattr(search, "_FEW", 1 if pairs == 7 else 1 / 6)
             monkeypatch.setattr(search, "_FIRST", first)
             monkeypatch.setattr(search, "_PAIRS", pairs)
             monkeypatch.setattr(search, "_BOUNDS", bounds)
