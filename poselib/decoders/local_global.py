@@ -265,16 +265,14 @@ def finalize(refined: RefinedPoses, options: LocalGlobalOptions, images: int) ->
 
 def nms_rows(refined: RefinedPoses, options: LocalGlobalOptions) -> Tensor:
     """Return the indices (m,) int64 of the poses kept by score and by pose NMS."""
-    person_scores = refined.person_scores
-    positive = (person_scores > 0).nonzero().squeeze(1)
-    kept = batched_pose_nms(
-        refined.people[positive],
-        person_scores[positive],
+    return batched_pose_nms(
+        refined.people,
+        refined.person_scores,
         distance=options.nms_distance,
         fraction=options.nms_fraction,
         max_people=options.max_people,
+        above=0.0,
     )
-    return positive[kept]
 
 
 def _split_by_image(

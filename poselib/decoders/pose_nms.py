@@ -115,7 +115,13 @@ def suppress_by_oks(poses: Poses, areas: ArrayLike, sigmas: ArrayLike, most: flo
 
 
 def batched_pose_nms(
-    people: CenterPoses, scores: Tensor, *, distance: float, fraction: float, max_people: int
+    people: CenterPoses,
+    scores: Tensor,
+    *,
+    distance: float,
+    fraction: float,
+    max_people: int,
+    above: float | None = None,
 ) -> Tensor:
     """Apply ``suppress_poses`` to each image of a batch.
 
@@ -123,6 +129,7 @@ def batched_pose_nms(
         people: n poses of a batch, one image after another.
         scores: (n,), higher is better.
         distance, fraction, max_people: see ``suppress_poses``.
+        above: poses whose score is not above it are dropped first; None for all.
 
     Returns:
         (m,) int64 indices of the poses to keep, on the device of ``scores``, image by image.
@@ -130,9 +137,10 @@ def batched_pose_nms(
     columns = (people.images[:, None].float(), scores[:, None])
     table = torch.cat([*columns, people.points.flatten(1)], dim=1).cpu().numpy()
     poses = table[:, 2:].reshape(people.points.shape)
-    begins = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
+    scored = np.arange(len(table)) if above is None else np.flatnonzero(table[:, 1] > above)
+    begins = np.flatnonzero(np.diff(table[scored, 0], prepend=-1))
     selected = [np.zeros(0, dtype=np.int64)]
-    for rows in np.split(np.arange(len(table)), begins)[1:]:
+    for rows in np.split(scored, begins)[1:]:
         kept = suppress_poses(poses[rows], table[rows, 1], distance, fraction, max_people)
         selected.append(rows[kept])
     return torch.from_numpy(np.concatenate(selected)).to(scores.device)

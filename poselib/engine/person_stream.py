@@ -84,20 +84,19 @@ class PersonStream:
         model: Any = self.system.model
         if not self.system.clips:
             return model(images)
-        known = torch.tensor([key in self._states for key in keys], device=images.device)
         parts, states, order = [], [], []
         for begun in (False, True):
-            (rows,) = torch.nonzero(known == begun, as_tuple=True)
-            if not len(rows):
+            rows = [row for row, key in enumerate(keys) if (key in self._states) == begun]
+            if not rows:
                 continue
             if begun:
-                former = [self._states[keys[row]] for row in rows.tolist()]
+                former = [self._states[keys[row]] for row in rows]
                 outputs, state = model.step(images[rows], type(former[0]).join(former))
             else:
                 outputs, state = model.start(images[rows])
             parts.append(outputs)
             states += state.split()
-            order += rows.tolist()
+            order += rows
         for row, state in zip(order, states, strict=True):
             self._states[keys[row]] = state
         back = torch.tensor(order, device=images.device).argsort()

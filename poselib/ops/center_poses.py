@@ -78,11 +78,10 @@ def poses_at_centers(
     ]
     maxima = (of_scale.values[:, 0, :1] for of_scale in peaks)
     highest = [torch.where(each > 0, each, 1.0) for each in maxima]  # 0 in a map without peaks
-    people = []
+    found = []
     for index in sorted(range(len(scales)), key=lambda i: scales[i].centers.numel(), reverse=True):
         scale, values = scales[index], peaks[index].values[:, 0]
-        images, entries = (values > 0).nonzero(as_tuple=True)
-        centers: Tensor = peaks[index].cells[images, 0, entries]
+        centers: Tensor = peaks[index].cells[:, 0]
         if index > 0:
             values = values / highest[index] * highest[0] * scale_decrease
         size = _size(scale)
@@ -93,13 +92,17 @@ def poses_at_centers(
             cells = centers.floor().long()
         else:
             cells = centers
-        offsets = scale.offsets[images, :, :, cells[:, 1], cells[:, 0]].float()
-        points = cell_to_px(centers[:, None] - offsets, image_size, size, frame)
-        people.append((images, values[images, entries], points, cells))
-    images, scores, points, cells = (torch.cat(column) for column in zip(*people, strict=True))
-    order = images.sort(stable=True).indices
-    order = order[points[order].isfinite().flatten(1).all(dim=1)]
-    return CenterPoses(images[order], scores[order], points[order], cells[order])
+        images = torch.arange(len(values), device=values.device)[:, None].expand(values.shape)
+        offsets = scale.offsets[images, :, :, cells[..., 1], cells[..., 0]].float()
+        points = cell_to_px(centers[:, :, None] - offsets, image_size, size, frame)
+        found.append((images, values, points, cells, peaks[index].values[:, 0] > 0))
+    images, values, points, cells, kept = (
+        torch.cat(each, dim=1) for each in zip(*found, strict=True)
+    )
+    # The only place where a GPU is waited for, besides the search of peaks.
+    rows = (kept & points.isfinite().flatten(2).all(dim=2)).flatten().nonzero().squeeze(1)
+    columns = (each.flatten(0, 1)[rows] for each in (images, values, points, cells))
+    return CenterPoses(*columns)
 
 
 def _peaks(
