@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, get_worker_info
 
+from poselib.data.batch_parts import WHOLE, BatchParts
 from poselib.structures import Batch, Clip, Sample
 
 Prepare = Callable[[Sample], Sample] | Callable[[Clip], Clip]
@@ -177,9 +178,10 @@ class SampleLoader:
         workers: int,
         drop_last: bool,
         pin_memory: bool,
+        parts: BatchParts,
     ) -> None:
         self._count, self._seed = len(dataset), dataset.seed
-        self.batch_size = batch_size
+        self.batch_size, self._parts = batch_size, parts
         self._shuffle, self._drop_last, self._pin = shuffle, drop_last, pin_memory
         self._sampler = _EpochSampler()
         self._loader: DataLoader[Sample | Clip] = DataLoader(
@@ -202,7 +204,7 @@ class SampleLoader:
         return self.epoch(0)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, without reading the first ``skip``.
+        """Yield the batches of an epoch, or of each its parts, without reading the first ``skip``.
 
         With workers, only one epoch can be iterated at a time.
 
@@ -210,7 +212,8 @@ class SampleLoader:
             OSError, ValueError: a sample cannot be read or prepared, or a batch not be made; the
                 message is the same with workers and without.
         """
-        self._sampler.batches = self.plan(number)[skip:]
+        batches = self.plan(number)[skip:]
+        self._sampler.batches = [part for batch in batches for part in self._parts.of(batch)]
         for batch in self._loader:
             if isinstance(batch, _Failure):
                 raise batch.kind(batch.message)
@@ -236,6 +239,7 @@ def make_loader(
     workers: int = 0,
     drop_last: bool = False,
     pin_memory: bool = False,
+    parts: BatchParts = WHOLE,
 ) -> SampleLoader:
     """Return a loader whose order and augmentation depend on (seed, epoch, index) only.
 
@@ -249,9 +253,11 @@ def make_loader(
         workers: processes that prepare samples, each with one thread; 0 means this process.
         drop_last: leave out an incomplete last batch.
         pin_memory: page-lock the tensors for a faster copy to a GPU.
+        parts: what of each batch is loaded, and in how many pieces.
 
     Raises:
-        ValueError: the dataset is empty, a number is out of range, or no batch would be left.
+        ValueError: the dataset is empty, a number is out of range, no batch would be left, or one
+            cannot be divided into the parts.
 
     Example:
         >>> loader = make_loader(scenes, batch_size=4, shuffle=True)  # 8 images of 128 px
@@ -264,6 +270,7 @@ def make_loader(
         raise ValueError(f"workers and seed must be 0 or more, not {workers} and {seed}")
     if len(dataset) < (batch_size if drop_last else 1):
         raise ValueError(f"{len(dataset)} samples give no batch of {batch_size}")
+    parts.check(batch_size)
     return SampleLoader(
         _Prepared(dataset, prepare, augment, seed),
         batch_size,
@@ -271,6 +278,7 @@ def make_loader(
         workers=workers,
         drop_last=drop_last,
         pin_memory=pin_memory,
+        parts=parts,
     )
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from poselib.structures import Batch
-
 _SHOWN = 64  # image ids in a message
 
 
@@ -21,7 +19,7 @@ class NotFiniteError(ValueError):
 @dataclass(frozen=True)
 class _Step:
     number: int
-    batches: Sequence[Batch]
+    images: Sequence[int]
     terms: Sequence[str]
     values: Tensor  # (terms + 1,) on the CPU once ``copied``: the terms, the norm of the weights
     copied: torch.cuda.Event | None
@@ -47,12 +45,12 @@ class FiniteCheck:
         self._weights = [t.detach() for t in tensors if t.is_floating_point() and t.numel()]
         self._waiting: _Step | None = None
 
-    def note(self, step: int, batches: Sequence[Batch], terms: Mapping[str, Tensor]) -> None:
+    def note(self, step: int, images: Sequence[int], terms: Mapping[str, Tensor]) -> None:
         """Take the numbers of a step that was just computed; read those of the one before.
 
         Args:
             step: its number, the first being 1.
-            batches: that its gradient is of.
+            images: ids of those that its gradient is of.
             terms: of its loss, scalars.
 
         Raises:
@@ -67,7 +65,7 @@ class FiniteCheck:
             values = values.to("cpu", non_blocking=True)
             copied = torch.cuda.Event()
             copied.record()
-        self._waiting = _Step(step, batches, tuple(terms), values, copied)
+        self._waiting = _Step(step, images, tuple(terms), values, copied)
         if before is not None:
             self._read(before)
         if not self._delayed:
@@ -96,7 +94,7 @@ class FiniteCheck:
         }
         found = f"the loss is not finite ({wrong})" if wrong else self._broken_weight()
         raise NotFiniteError(
-            f"step {step.number}: {found}; its batch holds the images {_ids(step.batches)}; lower "
+            f"step {step.number}: {found}; its batch holds the images {_ids(step.images)}; lower "
             "learning_rate or set clip"
         )
 
@@ -107,6 +105,6 @@ class FiniteCheck:
         return "the weights are too large for their sum to be finite"
 
 
-def _ids(batches: Sequence[Batch]) -> str:
-    ids = list(dict.fromkeys(i for batch in batches for i in batch.image_ids))
+def _ids(images: Sequence[int]) -> str:
+    ids = list(dict.fromkeys(images))
     return ", ".join(map(str, ids[:_SHOWN])) + (", ..." if len(ids) > _SHOWN else "")

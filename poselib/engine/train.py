@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from poselib.data.batch_parts import BatchParts
 from poselib.data.clips import PersonClips, PersonImages
 from poselib.data.crops import crop_person
 from poselib.data.loaders import (
@@ -23,10 +25,12 @@ from poselib.data.loaders import (
     SampleSource,
     make_loader,
 )
+from poselib.engine.distributed import joined
 from poselib.engine.finite import NotFiniteError
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.trainer import CHECKPOINT, METRICS, Report, TrainingState, Validate
 from poselib.ops.io import read_lines
+from poselib.ops.processes import process_count, process_rank
 from poselib.structures import Batch
 from poselib.systems import System
 
@@ -74,6 +78,9 @@ def train(
     is under way and writes a checkpoint before it is passed on. A checkpoint whose weights are not
     finite is never written.
 
+    Started by ``torchrun``, processes share each batch, and so the training; see
+    ``engine.distributed``. All call this with the same arguments, and the first one writes.
+
     Args:
         system: what to train; its model is changed. Its initial weights were drawn when it was
             built: call ``engine.seed.seed_everything`` before that.
@@ -93,15 +100,36 @@ def train(
         OSError: an image cannot be read or the folder not be written; the message names the
             file, and the last good checkpoint with its step.
         ValueError: the dataset is empty or annotates other keypoints, the folder's checkpoint is of
-            another recipe or system, or the loss or a weight is no longer finite; then the
-            message names the step, the images of its batch and the last good checkpoint.
+            another recipe or system, a batch cannot be divided among the processes, or the loss or
+            a weight is no longer finite; then the message names the step, the images of its batch
+            and the last good checkpoint.
     """
+    with joined(device):
+        loader = _loader(system, dataset, recipe, augment, prepare, torch.device(device).type)
+        state = TrainingState(system, recipe, Path(folder), torch.device(device), report)
+        with state.together.agreed():
+            state.resume()
+        with state.together.signals_held():
+            _run(state, loader, validate, progress and not process_rank())
+        history = read_lines(state.folder / METRICS, "step")
+        return TrainResult(state.predictor, state.step, state.seconds, history, state.precision)
+
+
+def _loader(
+    system: System,
+    dataset: SampleSource | ClipSource,
+    recipe: TrainConfig,
+    augment: AugmentFunction | None,
+    prepare: Prepare | None,
+    device: str,
+) -> SampleLoader:
+    """Return the loader of what a system is trained on."""
     system.check_dataset(dataset)
     items = training_items(system, dataset)
     crops = getattr(augment, "crop", None) is not None
     if system.crop is not None and prepare is None and not crops:
         prepare = partial(crop_person, size=system.crop, rule=system.crop_rule)
-    loader = make_loader(
+    return make_loader(
         items,
         max(1, min(recipe.batch_size, len(items))),
         augment=augment,
@@ -110,10 +138,15 @@ def train(
         seed=recipe.seed,
         workers=recipe.workers,
         drop_last=True,
-        pin_memory=torch.device(device).type == "cuda",
+        pin_memory=device == "cuda",
+        parts=BatchParts(process_count(), process_rank(), recipe.accumulate),
     )
-    state = TrainingState(system, recipe, Path(folder), torch.device(device), report)
-    state.resume()
+
+
+def _run(
+    state: TrainingState, loader: SampleLoader, validate: Validate | None, progress: bool
+) -> None:
+    """Train, validate and save to the end."""
     with _last_good_named(state):
         try:
             _steps(state, loader, validate, progress)
@@ -123,10 +156,9 @@ def train(
             with suppress(NotFiniteError):  # the old checkpoint stays
                 state.save()
             raise
-        if not state.saved:
-            state.save()
-    history = read_lines(state.folder / METRICS, "step")
-    return TrainResult(state.predictor, state.step, state.seconds, history, state.precision)
+        with state.together.agreed():
+            if not state.saved:
+                state.save()
 
 
 @contextmanager
@@ -174,7 +206,9 @@ def _steps(
         _measure_if_due(state, validate)
         state.start_clock()
         while state.progress < 1:
-            state.advance(next(batches))
+            with state.together.agreed():
+                parts = list(islice(batches, recipe.accumulate))
+            state.advance(*parts)
             bar.update(100 * min(1.0, state.progress) - bar.n)
             if state.due(recipe.log_every):
                 of = "" if recipe.seconds else f" of {recipe.steps}"  # time may end it first
@@ -183,7 +217,8 @@ def _steps(
                 slow = slow or (progress and _report_slow(state, *begun))
             _measure_if_due(state, validate)
             if state.due(recipe.checkpoint_every):
-                state.save()
+                with state.together.agreed():
+                    state.save()
     if progress:  # in a notebook, the end of the bar's line must come before what is printed
         sys.stderr.flush()
 
@@ -223,7 +258,7 @@ def _measure_if_due(state: TrainingState, validate: Validate | None) -> None:
 
 
 def _batches(loader: SampleLoader, step: int) -> Iterator[Batch]:
-    """Yield batches for ever, starting with the one that follows ``step`` batches."""
+    """Yield batches, or their parts, for ever: first those that follow ``step`` batches."""
     epoch, skip = divmod(step, len(loader))
     while True:
         yield from loader.epoch(epoch, skip)

@@ -33,6 +33,9 @@ class TrainConfig:
         expected_seconds: how long the training takes on two quiet cores; one that will take much
             longer says so. None if unknown.
         batch_size: images a step.
+        accumulate: micro-batches that a step is computed in, one after the other, where a whole
+            batch needs too much memory. The loss and its gradient are those of the whole batch,
+            but for batch normalization, whose statistics are those of a micro-batch.
         optimizer: ``"adam"``, ``"adamw"``, or ``"muon"``, which needs fewer steps from scratch; see
             ``engine.optimizer``.
         learning_rate: its peak.
@@ -62,6 +65,7 @@ class TrainConfig:
     half_size: float = 0.0
     expected_seconds: float | None = None
     batch_size: int = 32
+    accumulate: int = 1
     optimizer: OptimizerName = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -81,7 +85,15 @@ class TrainConfig:
     validate_every: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate", "seconds", "expected_seconds", "clip"):
+        for name in (
+            "steps",
+            "batch_size",
+            "accumulate",
+            "learning_rate",
+            "seconds",
+            "expected_seconds",
+            "clip",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig: {name} must be positive, not {value}")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poselib.engine.average import MovingAverage
 from poselib.engine.checkpoints import read_training
 from poselib.engine.compiled import CompiledNetwork
+from poselib.engine.distributed import Together, seconds_of_first, values_of_all
 from poselib.engine.finite import FiniteCheck
+from poselib.engine.gradient import BatchGradient
 from poselib.engine.interrupts import defer_interrupts
 from poselib.engine.optimizer import make_optimizer
 from poselib.engine.precision import GradientScaler, autocast, resolve_precision
@@ -31,6 +33,7 @@ from poselib.engine.training_files import (
 )
 from poselib.ops.io import append_line, atomic_write, sync
 from poselib.ops.normalization import normalize
+from poselib.ops.processes import process_count, process_rank
 from poselib.skeletons import checked_name
 from poselib.structures import Batch
 from poselib.systems import System
@@ -68,7 +71,7 @@ class TrainingState:
     ) -> None:
         checked_name(system.skeleton, "training")  # or its checkpoint could not be read
         self.system, self.recipe, self.folder, self.device = system, recipe, folder, device
-        self._report = report
+        self._report, self.together, self._first = report, Together(), process_rank() == 0
         self.form = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = system.model.to(device).to(memory_format=self.form)
         self.optimizer = make_optimizer(
@@ -76,13 +79,20 @@ class TrainingState:
         )
         self.precision = resolve_precision(recipe.precision, device)
         self.scaler = GradientScaler(self.precision, device)
-        self.network = CompiledNetwork(self.model, dynamic=False) if recipe.compile else self.model
+        self.network = self._compiled() if recipe.compile else self.model
         self.average = MovingAverage(self.model, recipe.average) if recipe.average else None
+        self._gradient = BatchGradient(self.model, self._losses)
         self.step, self.seconds, self.measured, self.saved = 0, 0.0, False, False
         self.kept: int | None = None
         self._finite = FiniteCheck(self.model, delayed=device.type == "cuda")
         self._terms: dict[str, Tensor] = {}
         self._mark = time.perf_counter()
+
+    def _compiled(self) -> nn.Module:
+        if process_count() > 1:
+            log.warning("several processes train without torch.compile")
+            return self.model
+        return CompiledNetwork(self.model, dynamic=False)
 
     @property
     def progress(self) -> float:
@@ -110,36 +120,38 @@ class TrainingState:
 
     def _tick(self) -> None:
         now = time.perf_counter()
-        self.seconds, self._mark = self.seconds + now - self._mark, now
+        self.seconds, self._mark = seconds_of_first(self.seconds + now - self._mark), now
 
-    def advance(self, batch: Batch) -> None:
-        """Take one optimizer step, as a whole even if interrupted."""
+    def advance(self, *batches: Batch) -> None:
+        """Take one optimizer step by its micro-batches, as a whole even if interrupted."""
         with defer_interrupts():
             self._set_learning_rate()
             self.optimizer.zero_grad(set_to_none=True)
-            self._backward(batch.to(self.device))
+            self._backward([batch.to(self.device) for batch in batches])
             taken = self.scaler.step(self.optimizer, self.model.parameters(), self.recipe.clip)
-            # A loss that is not finite is no failure where float16 left its step out.
-            self._finite.note(self.step + 1, (batch,), self._terms if taken else {})
+            ids = values_of_all([image for batch in batches for image in batch.image_ids])
+            with self.together.agreed():
+                # A loss that is not finite is no failure where float16 left its step out.
+                self._finite.note(self.step + 1, ids, self._terms if taken else {})
             if taken and self.average is not None:
                 self.average.update(self.model, self.step)
             self.step, self.measured, self.saved = self.step + 1, False, False
             # From one step's end to the next: waiting for data is training time too.
             self._tick()
             if self.due(self.recipe.log_every):
-                self._record()
+                with self.together.agreed():
+                    self._record()
 
-    def _backward(self, batch: Batch) -> None:
+    def _backward(self, batches: Sequence[Batch]) -> None:
         """Compute the loss and its gradient."""
         try:
-            self._terms = self._losses(batch)
-            self.scaler.scale(torch.stack(list(self._terms.values())).sum()).backward()
+            self._terms = self._gradient.backward(batches, self.scaler.scale)
         except Exception as error:
             # The backward pass is compiled by itself, at the first step.
             if not (isinstance(self.network, CompiledNetwork) and self.network.give_up(error)):
                 raise
             self.optimizer.zero_grad(set_to_none=True)
-            self._backward(batch)
+            self._backward(batches)
 
     def _set_learning_rate(self) -> None:
         recipe = self.recipe
@@ -161,7 +173,7 @@ class TrainingState:
 
     def loss(self) -> dict[str, float]:
         """Return the last step's loss and its terms; float16 may have left it out, not finite."""
-        values = {name: float(term.detach()) for name, term in self._terms.items()}
+        values = {name: float(term) for name, term in self._terms.items()}
         return {"loss": sum(values.values()), **values}
 
     def _record(self) -> None:
@@ -172,6 +184,8 @@ class TrainingState:
         self._append({**head, **finite})
 
     def _append(self, line: dict[str, Any]) -> None:
+        if not self._first:
+            return
         with writing(self.folder / METRICS):
             append_line(self.folder / METRICS, line)
         if self._report is not None:
@@ -182,25 +196,33 @@ class TrainingState:
 
         A validation that draws random numbers does not change the training.
         """
-        self._finite.flush()
         self._tick()
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            figures = {name: float(value) for name, value in validate(self.predictor).items()}
-        head = {"step": self.step, "seconds": round(self.seconds, 3)}
-        with defer_interrupts():
-            self._append({**head, **figures})
-            self.measured, self.saved = True, False
+        with self.together.agreed():
+            self._finite.flush()
+            figures = {"step": self.step, "seconds": round(self.seconds, 3)}
+            if self._first:
+                with torch.random.fork_rng(devices):
+                    found = validate(self.predictor)
+                figures |= {name: float(value) for name, value in found.items()}
+            with defer_interrupts():
+                self._append(figures)
+                self.measured, self.saved = True, False
         self.start_clock()
 
     def save(self) -> None:
-        """Write the checkpoint.
+        """Write the checkpoint, if this is the first process.
 
         Raises:
             OSError: it cannot be written; the old checkpoint stays.
             ValueError: the loss or a weight is not finite; the old checkpoint stays.
         """
         self._finite.flush()
+        if self._first:
+            self._write()
+        self.saved, self.kept = True, self.step
+
+    def _write(self) -> None:
         state = {
             "system": identity(self.system),
             "input": {"input_size": self.system.input_size, "multiple": self.system.multiple},
@@ -221,7 +243,6 @@ class TrainingState:
             sync(self.folder / METRICS)  # the lines up to here, before what relies on them
             with new.open("wb") as file:  # PyTorch's own files do not say why writing failed
                 torch.save(state, file)
-        self.saved, self.kept = True, self.step
 
     def last_good(self) -> str:
         """Say in words which step can be gone on from."""
@@ -239,10 +260,12 @@ class TrainingState:
             ValueError: the checkpoint cannot be read or is of another system or recipe.
         """
         path = self.folder / CHECKPOINT
-        remove_abandoned(self.folder, CHECKPOINT)
+        if self._first:
+            remove_abandoned(self.folder, CHECKPOINT)
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / METRICS).unlink(missing_ok=True)
+            if self._first:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / METRICS).unlink(missing_ok=True)
             torch.manual_seed(self.recipe.seed)
             return
         state = read_training(path)
@@ -258,7 +281,8 @@ class TrainingState:
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and state.get("random_cuda") is not None:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
-        drop_later_lines(self.folder / METRICS, self.step, self.measured)
+        if self._first:
+            drop_later_lines(self.folder / METRICS, self.step, self.measured)
         log.info("resumed %s at step %d", path, self.step)
 
 

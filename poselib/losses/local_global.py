@@ -24,6 +24,7 @@ from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.dynamic_convolution import convolve_each
 from poselib.ops.keypoint_expansion import KeypointExpansion, global_context, local_context
 from poselib.ops.map_coordinates import half_pixel
+from poselib.ops.processes import shared_count, sum_over_processes
 from poselib.ops.window_sampling import window_steps
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Targets
@@ -53,8 +54,7 @@ class AdaptationLossOptions:
             of the Gaussian of Eq. (1), as in Sec. 3.2; the official code has 4 px.
         reduction: of the cells and keypoints of a pose in the loss of attraction maps: ``"mean"``,
             as in the official code, which the published λ belongs to, or ``"sum"`` (Eq. 7).
-        max_people, nms_kernel: of the centers in each image; see
-            ``decoders.local_global.LocalGlobalOptions``.
+        max_people, nms_kernel: of the centers in each image; see ``LocalGlobalOptions``.
 
     Raises:
         ValueError: a name is unknown or a number out of range.
@@ -102,8 +102,7 @@ class Assignment:
 def adaptation_losses(
     outputs: LocalGlobalOutputs, targets: Targets, options: AdaptationLossOptions
 ) -> tuple[Tensor, Tensor]:
-    """Compute the loss of the attraction maps and that of the refined heatmaps (LOGO-CAP, Sec.
-    3.2).
+    """Compute the losses of attraction maps and of refined heatmaps (LOGO-CAP, Sec. 3.2).
 
     Poses are those that the outputs propose. They get no gradient here: what is learned is to
     refine them. Both losses are means over the assigned poses.
@@ -134,7 +133,8 @@ def adaptation_losses(
     """
     assignment = assign_targets(outputs, targets, options)
     people, size, expansion = assignment.people, targets.image_size, options.expansion
-    if not len(people):
+    count = shared_count(len(people), outputs.embedding.device)
+    if not sum_over_processes(torch.tensor(len(people), device=count.device)):
         # Not a constant: backward finds a gradient.
         zero = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
         return zero, zero
@@ -147,8 +147,8 @@ def adaptation_losses(
         refined = convolve_each(windows, attraction)
     weights, refined_weights = keypoint_weights(assignment, options.weighting)
     return (
-        weighted_mse(attraction, assignment.similarity, weights, options.reduction),
-        weighted_mse(refined, refined_targets(assignment, options), refined_weights),
+        weighted_mse(attraction, assignment.similarity, weights, options.reduction, count),
+        weighted_mse(refined, refined_targets(assignment, options), refined_weights, count=count),
     )
 
 
@@ -258,14 +258,19 @@ def refined_targets(assignment: Assignment, options: AdaptationLossOptions) -> T
 
 
 def weighted_mse(
-    predicted: Tensor, target: Tensor, weights: Tensor, reduction: Reduction = "mean"
+    predicted: Tensor,
+    target: Tensor,
+    weights: Tensor,
+    reduction: Reduction = "mean",
+    count: Tensor | None = None,
 ) -> Tensor:
     """Compute the squared error of maps (n, K, r, r), each multiplied by its weight (n, K).
 
-    It is a mean over the n poses, and over the cells of each a mean or a sum.
+    It is a mean over n poses, or ``count`` of them, and over the cells of each a mean or a sum.
     """
-    loss = ((predicted - target).square().mean(dim=(2, 3)) * weights).mean()
-    return loss if reduction == "mean" else loss * predicted[0].numel()
+    loss = (predicted - target).square().mean(dim=(2, 3)) * weights
+    loss = loss.sum() / ((len(loss) if count is None else count) * loss.shape[1])
+    return loss if reduction == "mean" else loss * predicted.shape[1:].numel()
 
 
 def separable_oks(
@@ -288,11 +293,8 @@ def separable_oks(
     expansion = options.expansion
     along = window_steps(expansion.local_window, points.device)[:, None]
     steps = expansion.step * expansion.rates.to(points) * along  # (r, K)
-    spread = (2 * (2 * options.sigmas.to(points)) ** 2 * areas[..., None]).clamp(min=1e-6)
+    spread = (2 * (2 * options.sigmas.to(points)) ** 2 * areas[..., None, None]).clamp(min=1e-6)
     offsets = points[:, None] - ground_truth[..., :2]  # (n, P, K, 2)
     labeled = ground_truth[:, :, None, :, 2] > 0
-    x, y = (
-        torch.exp(-(offsets[:, :, None, :, axis] + steps).square() / spread[:, :, None])
-        for axis in (0, 1)
-    )
+    x, y = (torch.exp(-(offsets[:, :, None, :, a] + steps).square() / spread) for a in (0, 1))
     return torch.where(labeled, x, 0.0), torch.where(labeled, y, 0.0)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from poselib.ops.map_coordinates import CropFrame, cell_stride, px_to_map
 from poselib.ops.offsets import PersonSize, positive_cells
+from poselib.ops.processes import shared_count
 from poselib.structures import RegressionTargets, Size
 
 Reduction = Literal["mean", "sum"]
@@ -68,7 +69,7 @@ def offset_loss(
     positive = positive_cells(targets, person_size)
     cells = (positive.images, positive.rows, positive.columns)
     error = predicted.permute(0, 3, 4, 1, 2)[cells] - positive.offsets
-    count = None if reduction == "mean" else len(error)
+    count = None if reduction == "mean" else shared_count(len(error), error.device)
     return weighted_smooth_l1(error, positive.weights[..., None], beta, count)
 
 
@@ -79,7 +80,7 @@ def check_reduction(reduction: str) -> None:
 
 
 def weighted_smooth_l1(
-    error: Tensor, weight: Tensor, beta: float = BETA, count: int | None = None
+    error: Tensor, weight: Tensor, beta: float = BETA, count: Tensor | None = None
 ) -> Tensor:
     """Compute the mean of ``weight * smooth_l1(error)`` over the errors whose weight is not 0.
 
@@ -87,7 +88,7 @@ def weighted_smooth_l1(
         error: (...) float.
         weight: float, not negative, of a shape that broadcasts to that of ``error``.
         beta: below it the loss is quadratic, above it linear.
-        count: what to divide the sum by instead, at least 1.
+        count: what to divide the sum by instead; see ``ops.processes.shared_count``.
 
     Returns:
         Scalar; 0 if all weights are.
@@ -102,9 +103,9 @@ def weighted_smooth_l1(
     if not beta > 0:
         raise ValueError(f"beta must be positive, not {beta}")
     loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=beta, reduction="none") * weight
-    if count is not None:
-        return loss.sum() / max(count, 1)
-    return loss.sum() / (weight > 0).expand_as(error).sum().clamp(min=1)
+    if count is None:
+        count = shared_count((weight > 0).expand_as(error).sum())
+    return loss.sum() / count
 
 
 def keypoint_offset_mse(

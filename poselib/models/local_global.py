@@ -57,8 +57,11 @@ class MessagePassing(nn.Sequential):
                     nn.init.zeros_(part.bias)
 
     def forward(self, context: Tensor) -> Tensor:
-        """Map (n, K * D, r, r) to (n, K, r, r); no poses make none."""
-        if not context.shape[0]:
+        """Map (n, K * D, r, r) to (n, K, r, r); no poses make none.
+
+        In training they pass the layers all the same, as other processes may have some.
+        """
+        if not context.shape[0] and not self.training:
             return context.new_zeros((0, self.keypoints, *context.shape[2:]))
         attraction: Tensor = super().forward(context)
         return attraction

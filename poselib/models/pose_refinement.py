@@ -19,6 +19,7 @@ from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.ops.gaussians import gaussian_heatmaps
 from poselib.ops.map_coordinates import CropFrame, cell_to_px, half_pixel
 from poselib.ops.peaks import highest_cells
+from poselib.ops.processes import noise_like
 from poselib.outputs import HeatmapOutputs
 
 
@@ -114,6 +115,6 @@ class RefinedHeatmapNetwork(nn.Module):
         size = (maps.shape[2], maps.shape[3])
         points = cell_to_px(cells, estimated.image_size, size, self.frame) + half_pixel(self.frame)
         if self.training:
-            points = points + self.jitter * images.shape[2] * torch.randn_like(points)
+            points = points + self.jitter * images.shape[2] * noise_like(points)
         poses = torch.cat([points, (values > 0)[..., None].to(points)], dim=2)
         return replace(self.refinement(images, poses), intermediate=(estimated,))
