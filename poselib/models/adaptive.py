@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -91,7 +92,7 @@ class AdaptiveBlock(nn.Module):
         """Return the taps as (B, G, 2, 3, 3, h, w), where the map spans [-1, 1]."""
         matrices = self._matrices(x) * (2 / _size(x))[:, None]
         across, down, move = matrices[..., None, :, :].unbind(3)
-        steps = matrices.new_tensor([-1.0, 0.0, 1.0])[:, None, None]
+        steps = torch.arange(-1, 2, dtype=matrices.dtype, device=x.device)[:, None, None]
         rows = _centers(matrices)[:, None] + move + down * steps
         return rows[..., None, :, :] + (across * steps)[:, :, :, None]
 
@@ -129,10 +130,12 @@ def _size(x: Tensor) -> Tensor:
     """Return (2, 1, 1): the cells of a map in a row and in a column.
 
     In single precision at least, and so is what is computed with it: half precision has 8 or 11
-    bits, too few for locations between the cells of a map.
+    bits, too few for locations between the cells of a map. Made where the map is: a GPU would wait
+    for numbers copied from the host, and cannot capture that in a graph.
     """
     height, width = x.shape[2:]
-    return torch.tensor([width, height], dtype=torch.float32, device=x.device)[:, None, None]
+    full = partial(torch.full, (1, 1), dtype=torch.float32, device=x.device)
+    return torch.stack([full(width), full(height)])
 
 
 def _centers(like: Tensor) -> Tensor:

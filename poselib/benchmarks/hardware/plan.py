@@ -10,6 +10,7 @@ from poselib.benchmarks.hardware.bench import CROPPED, Bench, Row
 from poselib.benchmarks.hardware.inference import time_decoding, time_prediction, time_stream
 from poselib.benchmarks.hardware.setups import (
     ALONE,
+    BOTH,
     COMPILED,
     EAGER,
     FOLDED,
@@ -84,7 +85,7 @@ def make_plan(bench: Bench, choice: Choice) -> list[Task]:
     whole = [name for name in choice.systems if name not in CROPPED]
     largest, smallest = max(choice.batches), min(choice.batches)
     if MAIN in choice.systems:
-        plan.predict(MAIN, largest, EAGER, HALF, LAST, FOLDED)
+        plan.predict(MAIN, largest, EAGER, HALF, LAST, FOLDED, GRAPH)
     for name in whole:
         plan.decode(name, largest, choice.people[0])
     if MAIN in choice.systems:
@@ -108,6 +109,7 @@ def make_plan(bench: Bench, choice: Choice) -> list[Task]:
         plan.train(name, TRAINED)
     if MAIN in choice.systems:
         plan.predict(MAIN, largest, STRICT, *ALONE)
+        plan.predict(MAIN, smallest, BOTH)
     for name in choice.systems:
         for batch in choice.batches:
             plan.predict(name, batch, EAGER, HALF, LAST, FOLDED, GRAPH)

@@ -87,8 +87,9 @@ class Record:
                     self.content["rows"].append({"of": task.name, **row})
                     say(f"    {_told(row)}")
                     self.write()
-        except Exception as error:  # compilers and drivers raise every kind
-            said = one_line(error) or " ".join(f"{type(error).__name__}: {error}".split())
+        except (Exception, OutOfTime) as error:  # compilers and drivers raise every kind
+            said = str(error) if isinstance(error, OutOfTime) else one_line(error)
+            said = said or " ".join(f"{type(error).__name__}: {error}".split())
             said = said[:_LETTERS]
             self.content["failed"].append({"task": task.name, "error": said})
             say(f"    failed: {said}")
@@ -108,16 +109,20 @@ class Record:
         write_json(self.path, self.content)
 
 
+class OutOfTime(BaseException):
+    """The time of a task is up; no ``Exception``, which compilers catch and work around."""
+
+
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in a block that takes longer, where the system can interrupt it."""
+    """Raise OutOfTime in a block that takes longer, where the system can interrupt it."""
     in_main = threading.current_thread() is threading.main_thread()
     if not (in_main and hasattr(signal, "setitimer")):
         yield
         return
 
     def stop(*_: object) -> None:
-        raise TimeoutError(f"was not done after the {seconds:.0f} s that were left")
+        raise OutOfTime(f"was not done after the {seconds:.0f} s that were left")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))

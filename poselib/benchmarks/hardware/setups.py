@@ -77,6 +77,7 @@ FOLDED = replace(LAST, name=f"{LAST.name}, folded", folded=True)
 COMPILED = replace(FOLDED, name=f"{FOLDED.name}, compiled", compiled=True)
 GRAPH = replace(FOLDED, name=f"{FOLDED.name}, CUDA graph", graph=True)
 TRAINED = replace(LAST, name=f"{LAST.name}, compiled", compiled=True)  # a training folds nothing
+BOTH = replace(COMPILED, name=f"{COMPILED.name}, CUDA graph", graph=True)
 ALONE = (
     Setup("float32, channels last", channels_last=True),
     Setup("float32, folded", folded=True),

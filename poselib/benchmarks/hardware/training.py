@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,13 +37,14 @@ def time_training(bench: Bench, name: str, batch: int, setup: Setup) -> Iterator
         batch_size=batch,
         precision="bfloat16" if setup.bfloat16 else "float32",
         channels_last=setup.channels_last,
+        compile=setup.compiled,
         log_every=0,
         checkpoint_every=0,
     )
-    with setup.flags(), TemporaryDirectory() as folder:
+    with setup.flags(), TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Training would go on uncompiled, and be timed as if it were compiled.
+        warnings.filterwarnings("error", message="the network runs uncompiled")
         state = TrainingState(system, recipe, Path(folder), bench.device)
-        if setup.compiled:
-            state.model.compile(dynamic=False)
         row = bench.time(lambda: state.advance(images))
     count = batch * system.frames
     yield {"task": "training", "system": name, "batch": batch, "setup": setup.name} | {
