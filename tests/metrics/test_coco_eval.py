@@ -9,7 +9,7 @@ import pytest
 
 from poselib.benchmarks.evaluation_inputs import evaluation_workload
 from poselib.skeletons import AIC, COCO, CROWDPOSE, MPII, Skeleton
-from tests.metrics.factories import ap_of, assert_same, plain
+from tests.metrics.factories import ap_of, assert_same, person, plain, result, truth_of
 
 Entry = dict[str, Any]
 K = len(COCO)
@@ -85,6 +85,20 @@ def test_difficult_cases(seed: int) -> None:
     expected = plain(truth, results, images, most)
     found = ours(truth, results, image_ids=images, max_detections=most)
     assert_same(found, expected)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_equally_similar_people_the_last_is_matched(order: int) -> None:
+    """Then another detection finds only one of the two, in one order of the annotations."""
+    whole = np.column_stack([np.arange(2 * K).reshape(K, 2) * 9.0, np.full(K, 2)])
+    nose = np.where(np.arange(K)[:, None] == 0, whole, 0)
+    elsewhere = np.where(np.arange(K)[:, None] == 0, whole, 999)
+    fields = {"num_keypoints": 1}
+    people = [person(whole, id=1, **fields), person(nose, id=2, **fields)][::order]
+    truth, results = truth_of(people), [result(whole, 0.9), result(elsewhere, 0.8)]
+    found = ours(truth, results)
+    assert_same(found, plain(truth, results))
+    assert (found[0] > 0.9) is (order == -1)
 
 
 def test_images_without_people_results_or_both() -> None:
