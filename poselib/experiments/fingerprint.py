@@ -1,0 +1,122 @@
+"""Fingerprints of the code that a notebook executes: what a change of the code makes stale.
+
+Of each definition that the notebook's code refers to, directly or through others, the normalized
+source counts; prose and code that it does not reach change nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import poselib
+from poselib.experiments.code_base import Chosen, CodeBase, read_source
+from poselib.ops.io import read_json
+
+_PACKAGE = Path(poselib.__file__).resolve().parent
+# They draw, name and record, and do not change what a run computes. What a preset says counts as
+# it is resolved, not as code.
+_RECORDING = ("provenance", "runs", "parameters", "own_results", "fingerprint", "code_base")
+_DRAWING = ("poselib.plots", "poselib.widgets")
+_BESIDE = (
+    "poselib.papers",
+    "poselib.wording",
+    "poselib.ops.console",
+    *(f"poselib.experiments.{name}" for name in _RECORDING),
+)
+# Mappings by the names of systems and of datasets, whose other entries a run does not use.
+_SYSTEMS = (("poselib.systems", "SYSTEMS"), ("poselib.systems", "_OPTIONS"))
+_DATASETS = (("poselib.data.real_datasets", "DATASETS"), ("poselib.data.catalog", "SYNTHETIC"))
+_DIGITS = 8
+NOTEBOOK = "notebook"  # instead of a module: the cells
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The code that is executed.
+
+    Attributes:
+        modules: by the name of a module, without that of the package, a digest of what is reached
+            in it; ``"notebook"`` is the notebook's own code.
+    """
+
+    modules: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of all of it."""
+        return _digest(f"{name} {value}" for name, value in sorted(self.modules.items()))
+
+    def changed(self, before: Mapping[str, str]) -> list[str]:
+        """Return the modules that differ from those of an earlier fingerprint, sorted."""
+        names = {*self.modules, *before}
+        return sorted(name for name in names if self.modules.get(name) != before.get(name))
+
+
+def notebook_fingerprint(
+    notebook: Path | str,
+    *,
+    systems: Iterable[str] = (),
+    datasets: Iterable[str] = (),
+    drawing: bool = True,
+    package: Path = _PACKAGE,
+) -> Fingerprint:
+    """Return the fingerprint of the code that a notebook executes.
+
+    Args:
+        notebook: its file. The cell tagged ``parameters`` does not count.
+        systems: that it builds, as in ``poselib.systems.SYSTEMS``; by default any.
+        datasets: that it opens, as in ``poselib.data.catalog``; by default any.
+        drawing: whether figures depend on it; what only draws does not count for a training.
+        package: the sources.
+
+    Raises:
+        FileNotFoundError: there is no such notebook.
+        ValueError: it is no notebook, or its code is not Python.
+    """
+    source = read_source(NOTEBOOK, _code(Path(notebook)))
+    base, chosen = _code_base(package), _chosen(frozenset(systems), frozenset(datasets))
+    cells = [*source.rest, *(each for several in source.definitions.values() for each in several)]
+    roots = {place for cell in cells for place in base.uses(cell, source) if place[0] != NOTEBOOK}
+    excluded = _BESIDE if drawing else (*_BESIDE, *_DRAWING)
+    forms = defaultdict(list)
+    for place in sorted(base.reached(roots, excluded, chosen)):
+        forms[place[0].removeprefix(f"{package.name}.")].append(
+            f"{place[1]} {base.form(place, chosen)}"
+        )
+    own = _digest(ast.dump(cell) for cell in cells)
+    return Fingerprint({NOTEBOOK: own, **{name: _digest(each) for name, each in forms.items()}})
+
+
+@lru_cache(maxsize=4)
+def _code_base(package: Path) -> CodeBase:
+    """Return the sources as they are when this process first asks: those that it has imported."""
+    return CodeBase(package)
+
+
+def _code(notebook: Path) -> str:
+    if not notebook.is_file():
+        raise FileNotFoundError(f"notebook {notebook} does not exist")
+    content: Any = read_json(notebook)
+    try:
+        cells = [each for each in content["cells"] if each["cell_type"] == "code"]
+        counted = [c for c in cells if "parameters" not in c.get("metadata", {}).get("tags", [])]
+        return "\n".join("".join(cell["source"]) for cell in counted)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{notebook} is not a Jupyter notebook: {error!r}") from error
+
+
+def _chosen(systems: frozenset[str], datasets: frozenset[str]) -> Chosen:
+    pairs = [*((place, systems) for place in _SYSTEMS), *((place, datasets) for place in _DATASETS)]
+    return {place: names for place, names in pairs if names}
+
+
+def _digest(parts: Iterable[str]) -> str:
+    text = "\n".join(parts).encode(errors="surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:_DIGITS]

@@ -1,0 +1,189 @@
+"""Definitions and what they refer to, on a small package, and fingerprints of real notebooks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import poselib
+from poselib.experiments.code_base import CodeBase, Place, read_source
+from poselib.experiments.fingerprint import Fingerprint, notebook_fingerprint
+
+PACKAGE = Path(poselib.__file__).parent
+TRAIN = PACKAGE.parent / "notebooks" / "03_train.ipynb"
+FILES = {
+    "__init__": """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from toy.losses import pull
+""",
+    "losses": '''
+"""Losses."""
+import math
+from toy import ops
+from toy.ops import scale as factor
+LIMIT = 3
+def pull(x: int, unused=None) -> float:
+    """Pull."""
+    return factor(x) + LIMIT
+def push(x):
+    return ops.shift(x) * math.pi
+class Loss:
+    limit: int = LIMIT
+    def __call__(self, x):
+        from toy.ops import lazy
+        return lazy(x)
+''',
+    "ops": """
+def scale(x): return 2 * x
+def shift(x): return x + 1
+def lazy(x): return shift(x)
+def alone(x): return alone(x - 1)
+""",
+    "systems": """
+from toy import losses, systems
+from toy.losses import push as pushed
+def one(): return losses.pull
+def two(): return pushed, systems.one
+SYSTEMS = {"one": one, ("two", ""): two}
+def build(name): return SYSTEMS[name]()
+""",
+}
+
+
+def package(folder: Path, **changed: str) -> CodeBase:
+    """Write the small package, some modules with another text."""
+    root = folder / "toy"
+    root.mkdir(exist_ok=True)
+    for name, text in {**FILES, **changed}.items():
+        (root / f"{name}.py").write_text(text, encoding="utf-8")
+    return CodeBase(root)
+
+
+def named(places: set[Place]) -> set[str]:
+    return {f"{module}.{name}" for module, name in places if name}
+
+
+def forms(base: CodeBase, root: Place) -> dict[Place, str]:
+    return {place: base.form(place) for place in base.reached([root])}
+
+
+def test_a_definition_reaches_what_it_refers_to(tmp_path: Path) -> None:
+    base = package(tmp_path)
+    assert named(base.reached([("toy.losses", "pull")])) == {
+        "toy.losses.pull", "toy.losses.LIMIT", "toy.ops.scale",
+    }  # fmt: skip
+    assert named(base.reached([("toy.losses", "push")])) == {"toy.losses.push", "toy.ops.shift"}
+    lazily = base.reached([("toy.losses", "Loss")])
+    assert named(lazily) >= {"toy.ops.lazy", "toy.ops.shift"} and "toy.ops.scale" not in lazily
+    assert named(base.reached([("toy.ops", "alone")])) == {"toy.ops.alone"}
+
+
+def test_names_are_followed_through_packages_and_aliases(tmp_path: Path) -> None:
+    base = package(tmp_path)
+    source = read_source("notebook", "import toy\nfrom toy.systems import two as t\n")
+    code = read_source("cell", "toy.pull(1), toy.ops.scale, t().x, toy.unknown, print").rest[0]
+    used = base.uses(code, source)
+    assert used == {
+        ("toy.losses", "pull"),
+        ("toy.ops", "scale"),
+        ("toy.systems", "two"),
+        ("toy", ""),
+    }
+    assert ("toy.systems", "one") in base.reached(used)
+
+
+def test_a_mapping_counts_by_its_chosen_entries(tmp_path: Path) -> None:
+    base, table = package(tmp_path), ("toy.systems", "SYSTEMS")
+    everything = named(base.reached([("toy.systems", "build")]))
+    assert {"toy.losses.push", "toy.losses.pull"} <= everything
+    chosen = {table: frozenset({"one"})}
+    one = named(base.reached([("toy.systems", "build")], chosen=chosen))
+    assert "toy.losses.pull" in one and "toy.losses.push" not in one
+    assert base.form(table, chosen) != base.form(table)
+    assert "two" in base.form(table, {table: frozenset({"two"})})
+    assert named(base.reached([("toy.systems", "two")], ["toy.losses"])) == {
+        "toy.systems.two", "toy.systems.one",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"""Pull."""', '"""Pull people together."""'),
+        ("return factor(x) + LIMIT", "return factor(x)  +  (LIMIT)  # why"),
+        ("x: int, unused=None) -> float", "x, unused=None)"),
+        ("limit: int = LIMIT", "limit: float = LIMIT"),
+        ("def push(x):", "def push(x, y=5):"),  # pull does not reach it
+    ],
+)
+def test_what_changes_nothing(tmp_path: Path, old: str, new: str) -> None:
+    before = forms(package(tmp_path), ("toy.losses", "pull"))
+    changed = FILES["losses"].replace(old, new)
+    assert changed != FILES["losses"]
+    assert forms(package(tmp_path, losses=changed), ("toy.losses", "pull")) == before
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("losses", "LIMIT = 3", "LIMIT = 4"),
+        ("losses", "factor(x) + LIMIT", "factor(x) - LIMIT"),
+        ("losses", "unused=None", "unused=0"),
+        ("ops", "return 2 * x", "return 3 * x"),
+        ("losses", "import math", "import math\nprint(math)"),  # done when it is imported
+    ],
+)
+def test_what_changes_a_form(tmp_path: Path, module: str, old: str, new: str) -> None:
+    before = forms(package(tmp_path), ("toy.losses", "pull"))
+    changed = FILES[module].replace(old, new)
+    assert changed != FILES[module]
+    assert forms(package(tmp_path, **{module: changed}), ("toy.losses", "pull")) != before
+
+
+def test_modules_that_are_absent_or_no_python(tmp_path: Path) -> None:
+    base = package(tmp_path, broken="def (")
+    with pytest.raises(FileNotFoundError, match=r"toy\.absent"):
+        base.source("toy.absent")
+    with pytest.raises(ValueError, match=r"toy\.broken is not Python"):
+        base.source("toy.broken")
+
+
+def training(system: str, folder: Path = PACKAGE) -> Fingerprint:
+    return notebook_fingerprint(
+        TRAIN, systems=[system], datasets=["crowd"], drawing=False, package=folder
+    )
+
+
+def test_a_changed_loss_changes_its_dependants_alone(tmp_path: Path) -> None:
+    changed = tmp_path / "poselib"
+    ignored = shutil.ignore_patterns("*.safetensors", "*.csv", "__pycache__")
+    shutil.copytree(PACKAGE, changed, ignore=ignored)
+    for name, old, new in (
+        ("offset", "    return", "    pass\n    return"),
+        ("heatmap", "def heatmap_mse(", "def beside() -> int:\n    return 1\n\n\ndef heatmap_mse("),
+    ):
+        path = changed / "losses" / f"{name}.py"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    for name, expected in {
+        "hae": [], "dekr": ["losses.offset"], "grm": ["losses.offset"], "rpstn": [],
+    }.items():  # fmt: skip
+        before, after = training(name), training(name, changed)
+        assert after.changed(before.modules) == expected
+        assert (after.digest != before.digest) == bool(expected)
+
+
+def test_what_a_notebook_draws_counts_for_figures_alone() -> None:
+    drawn = notebook_fingerprint(TRAIN, systems=["hae"], datasets=["crowd"])
+    assert any(name.startswith("plots.") for name in drawn.modules)
+    trained = training("hae")
+    assert not any(name.startswith(("plots", "papers", "widgets")) for name in trained.modules)
+    assert {"losses.associative", "engine.trainer", "systems.hae", "notebook"} <= set(
+        trained.modules
+    )
+    with pytest.raises(FileNotFoundError, match="absent"):
+        notebook_fingerprint("absent.ipynb")
