@@ -100,6 +100,28 @@ def _code_base(package: Path) -> CodeBase:
     return CodeBase(package)
 
 
+def executed_code(
+    params: Mapping[str, Any], others: Iterable[Mapping[str, Any]] = (), *, drawing: bool = True
+) -> dict[str, Any]:
+    """Return the fingerprint of the notebook that runs, as JSON holds it.
+
+    It is empty without a notebook, and for the preset smoke, whose numbers mean nothing.
+
+    Args:
+        params: its parameters, with its name as ``notebook``; Jupyter runs it in its own folder.
+        others: the parameters of the runs that it reads: their systems count as well.
+        drawing: see ``notebook_fingerprint``.
+    """
+    file = Path(f"{params.get('notebook')}.ipynb")
+    if params.get("preset") == "smoke" or not file.is_file():
+        return {}
+    names = [each.get(key) for each in (params, *others) for key in ("system", "paper")]
+    systems = {str(name) for name in names if name}
+    datasets = {str(params["dataset"])} if params.get("dataset") else set()
+    found = notebook_fingerprint(file, systems=systems, datasets=datasets, drawing=drawing)
+    return {"digest": found.digest, "modules": dict(found.modules)}
+
+
 def _code(notebook: Path) -> str:
     if not notebook.is_file():
         raise FileNotFoundError(f"notebook {notebook} does not exist")

@@ -21,6 +21,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from poselib.experiments.fingerprint import executed_code
 from poselib.experiments.former_names import convert_run
 from poselib.experiments.provenance import provenance
 from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
@@ -97,7 +98,8 @@ def start_run(
     folder.mkdir(parents=True, exist_ok=run_id is not None)
     write_json(folder / _PARAMS, values)
     about = {"name": name, "notebook": notebook, "started": _now(), "seed": values.get("seed")}
-    write_json(folder / _RUN, {"id": folder.name, **about, **provenance()})
+    code = executed_code({**values, "notebook": notebook}, drawing=False)
+    write_json(folder / _RUN, {"id": folder.name, **about, "code": code, **provenance()})
     return RunRecord(folder, name, values)
 
 
@@ -163,8 +165,9 @@ def sidecar(
         runs: the runs it shows, or their ids.
         outcome: what came out, in one self-contained line.
     """
-    figure = Path(figure)
+    figure, runs = Path(figure), list(runs)
     parameters = plain(params, "params")
+    read = [run.params for run in runs if isinstance(run, RunRecord)]
     content = {
         "figure": figure.name,
         "notebook": parameters.pop("notebook", ""),
@@ -173,6 +176,7 @@ def sidecar(
         "seed": parameters.get("seed"),
         "runs": [run if isinstance(run, str) else run.id for run in runs],
         "outcome": outcome,
+        "code": executed_code(params, read),
         **provenance(),
     }
     path = figure.with_suffix(".json")

@@ -98,6 +98,22 @@ def test_runs_and_sidecars_name_their_notebook(tmp_path: Path) -> None:
     assert made["notebook"] == "03_train" and made["parameters"] == PARAMS
 
 
+def test_runs_and_sidecars_name_the_code_they_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2] / "notebooks")
+    params = {"notebook": "03_train", "preset": "small", "system": "dekr", "dataset": "crowd"}
+    run = start_run(tmp_path, "train", params)
+    code = json.loads((run.folder / "run.json").read_text())["code"]
+    assert "losses.offset" in code["modules"] and "losses.associative" not in code["modules"]
+    other = start_run(tmp_path, "train", {**params, "system": "hae"})
+    made = json.loads(sidecar(tmp_path / "a.png", params, runs=[other]).read_text())["code"]
+    assert {"losses.offset", "losses.associative", "plots.curves"} <= set(made["modules"])
+    assert made["digest"] != code["digest"]
+    smoke = sidecar(tmp_path / "b.png", {**params, "preset": "smoke"})
+    assert json.loads(smoke.read_text())["code"] == {}
+
+
 def test_dataclasses_and_paths_are_plain(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class TrainConfig:
