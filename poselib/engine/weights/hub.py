@@ -44,26 +44,44 @@ def load_from_hub(
     found = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name)
     if not found:
         raise ValueError(f"hf:{name}: OWNER/NAME or OWNER/NAME@REVISION is wanted")
-    from huggingface_hub import hf_hub_download  # takes a while to import
+    from huggingface_hub import hf_hub_download, hf_hub_url  # takes a while to import
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
+    repository, revision = found[1], found[2]
+    unreachable = _network_error(hf_hub_url(repository, FILE, revision=revision, endpoint=endpoint))
     try:
         path = hf_hub_download(
-            found[1],
+            repository,
             FILE,
-            revision=found[2],
+            revision=revision,
             endpoint=endpoint,
             cache_dir=cache,
             library_name="poselib",
+            local_files_only=unreachable is not None,
         )
     except RemoteEntryNotFoundError as error:
         raise ValueError(
             f"hf:{name} has no {FILE}, which poselib's save_pretrained writes"
         ) from error
     except Exception as error:  # of several network libraries, and of the hub
-        reason = textwrap.shorten(" ".join(str(error).split()), 300) or type(error).__name__
-        raise FileNotFoundError(f"hf:{name} could not be downloaded ({reason})") from error
+        cause = unreachable or error
+        reason = textwrap.shorten(" ".join(str(cause).split()), 300) or type(cause).__name__
+        raise FileNotFoundError(f"hf:{name} could not be downloaded ({reason})") from cause
     return load_checkpoint(Path(path))
+
+
+def _network_error(address: str) -> Exception | None:
+    """Return why the hub cannot be reached, if so; to download asks it for 23 seconds."""
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        get_hf_file_metadata(address)
+    except (HfHubHTTPError, OfflineModeIsEnabled):  # of which the download says more
+        return None
+    except Exception as error:  # of several network libraries
+        return error
+    return None
 
 
 def save_pretrained(

@@ -118,7 +118,9 @@ def test_a_card_without_facts_claims_none(system: System, tmp_path: Path) -> Non
         save_pretrained(tmp_path / "file", system)
 
 
-def test_a_hub_is_loaded_from(system: System, tmp_path: Path) -> None:
+def test_a_hub_is_loaded_from(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = save_pretrained(tmp_path / "mine", system)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     with hub(files) as endpoint:
@@ -127,6 +129,12 @@ def test_a_hub_is_loaded_from(system: System, tmp_path: Path) -> None:
             assert same(found.system, system)
         with pytest.raises(FileNotFoundError, match="hf:me/other could not be downloaded"):
             load_from_hub("me/other", endpoint=endpoint, cache=tmp_path / "cache")
+    with monkeypatch.context() as patch:  # nobody listens any more, and nobody waits
+        patch.setattr("time.sleep", pytest.fail)
+        found = load_from_hub("me/tiny", endpoint=endpoint, cache=tmp_path / "cache")
+        assert same(found.system, system)
+        with pytest.raises(FileNotFoundError, match=r"hf:me/tiny could not be .*refused"):
+            load_from_hub("me/tiny", endpoint=endpoint, cache=tmp_path / "another")
     with hub({"README.md": b""}) as endpoint, pytest.raises(ValueError, match=r"no model\.safet"):
         load_from_hub("me/tiny", endpoint=endpoint, cache=tmp_path / "other")
 

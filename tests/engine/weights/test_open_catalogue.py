@@ -1,8 +1,9 @@
-"""Every entry of the catalogue, at its real size, is served, loaded by its name and found whole."""
+"""Every entry of the catalogue, at its real size, is served, loaded by its name and compared."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
@@ -14,9 +15,13 @@ import torch
 from torch import Tensor, nn
 
 import poselib
+from poselib.engine.export.tensors import to_tensors
 from poselib.engine.weights.recognize import recognize
 from poselib.models.toolbox_layouts import to_toolbox
+from poselib.ops.weights_io import Weights
+from poselib.systems import System
 from poselib.systems.published import PUBLISHED, PublishedWeights
+from tests.engine.weights.rule import context, image, poses, ruled, sampled
 from tests.engine.weights.servers import Behavior, serving
 from tests.models.official import official_weights, relative
 from tests.models.test_pretrained import in_parts
@@ -24,6 +29,7 @@ from tests.models.test_pretrained import in_parts
 torch.set_num_threads(1)
 
 SUPPORTED = [row for row in PUBLISHED.values() if not row.unsupported]
+OUTPUTS = json.loads((Path(__file__).parent / "published_outputs.json").read_text())
 TRUNK = ("conv", "bn", "layer1.", "stage", *(f"transition{n}." for n in (1, 2, 3)))
 
 
@@ -34,27 +40,15 @@ def without_first_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
 
 
-@cache
-def _published(*kind: str) -> tuple[dict[str, Tensor], bytes]:
-    """As ``published``, of the first entry that has a network and a layout."""
-    row = next(row for row in SUPPORTED if kind_of(row) == kind)
-    model = poselib.build(row.system, row.skeleton, **row.options).model
-    state = enumerate(model.state_dict().items(), start=1)
-    weights = {name: torch.tensor(n, dtype=v.dtype).expand(v.shape) for n, (name, v) in state}
-    there = weights
+def layout_of(row: PublishedWeights, weights: dict[str, Tensor], model: nn.Module) -> Weights:
+    """Name and order the weights of a network as the file of an entry does."""
     if row.layout != "official":
-        there = to_toolbox(weights, model, "0.x" if row.layout == "mmpose_0.x" else "1.x")
-    elif row.system == "dekr":
-        there = in_parts(weights, len(weights["head_heatmap.1.bias"]) - 1)
-    elif row.system == "logocap":
-        there = {f"backbone.{k}" if k.startswith(TRUNK) else k: v for k, v in weights.items()}
-    if row.maps:  # further keypoints behind those of the skeleton
-        last = [name for name in there if "final_layer." in name]
-        more = row.maps - len(there[last[0]])
-        there |= {k: torch.cat([there[k], torch.zeros_like(there[k][:more])]) for k in last}
-    buffer = BytesIO()
-    torch.save({"state_dict": there, "meta": {"epoch": 210}}, buffer)
-    return weights, buffer.getvalue()
+        return to_toolbox(weights, model, "0.x" if row.layout == "mmpose_0.x" else "1.x")
+    if row.system == "dekr":
+        return in_parts(weights, len(weights["head_heatmap.1.bias"]) - 1)
+    if row.system == "logocap":
+        return {f"backbone.{k}" if k.startswith(TRUNK) else k: v for k, v in weights.items()}
+    return weights
 
 
 def kind_of(row: PublishedWeights) -> tuple[str, ...]:
@@ -62,8 +56,29 @@ def kind_of(row: PublishedWeights) -> tuple[str, ...]:
     return tuple(map(str, (row.system, row.skeleton, *options, row.layout, row.maps)))
 
 
-def published(row: PublishedWeights) -> tuple[dict[str, Tensor], bytes]:
-    """The weights of an entry, in each tensor another number, and its file as it is published."""
+FIRST = {kind_of(row): row for row in reversed(SUPPORTED)}  # entry of each network and layout
+
+
+@cache
+def _published(*kind: str) -> tuple[Weights, bytes]:
+    row = FIRST[kind]
+    # scoring nets read the order of their features from tensors, decoders their rates
+    numbers = row.options.get("scoring") or row.system == "logocap"
+    with torch.device("cpu" if numbers else "meta"):
+        model = poselib.build(row.system, row.skeleton, **row.options).model
+    there = layout_of(row, model.state_dict(), model)
+    shapes = {name: list(value.shape) for name, value in there.items()}
+    if row.maps:  # those of other data follow
+        for name in [name for name in there if "final_layer." in name]:
+            shapes[name][0] = row.maps
+    weights = {name: ruled(name, shape, there[name].dtype) for name, shape in shapes.items()}
+    buffer = BytesIO()
+    torch.save({"state_dict": weights, "meta": {"epoch": 210}}, buffer)
+    return weights, buffer.getvalue()
+
+
+def published(row: PublishedWeights) -> tuple[Weights, bytes]:
+    """Weights by the rule as the file of an entry names them, and the file."""
     return _published(*kind_of(row))
 
 
@@ -85,21 +100,47 @@ def load(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", SUPPORTED, ids=lambda row: row.name)
-def test_an_entry_loads_by_its_name(
+def test_an_entry_loads_by_its_name_and_gives_what_the_public_code_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: PublishedWeights
 ) -> None:
     weights, content = published(row)
     predictor = load(row, content, tmp_path, monkeypatch)
     assert (predictor.name, predictor.provenance["published"]) == (row.name, row.name)
-    state = predictor.system.model.state_dict()
-    assert state.keys() == weights.keys()
-    for name, value in state.items():
-        assert torch.equal(value, weights[name]), name
-    assert predictor.system.skeleton.name == row.skeleton
-    assert row.options.items() <= predictor.system.options.items()
+    system = predictor.system
+    back = layout_of(row, system.model.state_dict(), system.model)
+    assert back.keys() == weights.keys()
+    for name, value in back.items():
+        if not name.endswith("regular_matrix"):  # a constant
+            expected = weights[name][: len(value)] if value.ndim else weights[name]
+            assert torch.equal(value, expected) or torch.allclose(value, expected, atol=1e-6), name
+    assert system.skeleton.name == row.skeleton
+    assert row.options.items() <= system.options.items()
     found = recognize(tmp_path / "weights" / row.file)
     assert found.published is not None and found.published.name == row.name
-    assert (found.source, found.keypoints) == (row.layout, len(predictor.system.skeleton))
+    assert (found.source, found.keypoints) == (row.layout, len(system.skeleton))
+    compare(sampled(outputs_of(system)), OUTPUTS[FIRST[kind_of(row)].name])
+
+
+@torch.no_grad()
+def outputs_of(system: System) -> dict[str, Tensor]:
+    """Return what a network and those that its outputs carry give for the inputs of the rule."""
+    multiple, keypoints = int(system.model.multiple), len(system.skeleton)  # type: ignore[arg-type]
+    side = max(64, multiple)
+    outputs = system.model(image((side, side + multiple)))
+    found = to_tensors(outputs)
+    if getattr(outputs, "scorer", None):
+        found["scores"] = outputs.scorer(*poses(keypoints))
+    if "embedding" in found:
+        read = context(keypoints * found["embedding"].shape[1])
+        found["attraction"] = outputs.attraction_network(read)
+    return found
+
+
+def compare(found: dict[str, list[float]], expected: dict[str, list[float]]) -> None:
+    assert found.keys() == expected.keys()
+    for name, (maximum, *values) in expected.items():
+        np.testing.assert_allclose(found[name][1:], values, rtol=0, atol=1e-4 * maximum)
+        assert found[name][0] == pytest.approx(maximum, rel=1e-4)
 
 
 @pytest.mark.slow
