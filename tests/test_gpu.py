@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import poselib
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
@@ -25,6 +27,7 @@ from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.decode_maps import decode_stages
 from poselib.engine.evaluate import evaluate
 from poselib.engine.inference import PredictOptions
+from poselib.engine.speed import SpeedOptions
 from poselib.losses.heatmap import heatmap_mse
 from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
@@ -258,3 +261,29 @@ def test_the_bundled_model_is_as_good() -> None:
 def _moved(maps: TagOutputs) -> TagOutputs:
     heatmaps = tuple(heat.to(DEVICE) for heat in maps.heatmaps)
     return replace(maps, heatmaps=heatmaps, tags=maps.tags.to(DEVICE))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fold": True, "channels_last": True},
+        {"precision": "bfloat16", "channels_last": True},
+        {"precision": "float16", "fold": True},
+        {"compile": True},
+        {"cuda_graph": True, "precision": "bfloat16", "fold": True},
+    ],
+    ids=str,
+)
+def test_options_of_speed_keep_the_people(options: dict[str, Any]) -> None:
+    if DEVICE == "cpu" and {"compile", "cuda_graph"} & set(options):
+        pytest.skip("captured on a GPU alone, and compiled for minutes on a CPU")
+    model = poselib.load(device=DEVICE, batch_size=2, size=128)
+    images = [sample.image for sample in poselib.open_dataset("synthetic", "val", count=4)]
+    images[3] = images[3][:, :, :100]
+    plain, fast = model(images), model.with_options(speed=SpeedOptions(**options))
+    for _ in range(2):
+        for mine, expected in zip(fast(images), plain, strict=True):
+            assert abs(len(mine.above(0.5)) - len(expected.above(0.5))) <= 1
+            if len(mine.above(0.5)) and len(expected.above(0.5)):
+                errors = np.abs(mine[0].keypoints - expected[0].keypoints).max(axis=-1)
+                assert np.median(errors) < 1.0

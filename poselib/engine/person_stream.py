@@ -16,6 +16,7 @@ from poselib.data.loaders import collate
 from poselib.data.transforms import warp_sample
 from poselib.decoders.pose_nms import suppress_by_oks
 from poselib.engine.inference import device_of, mirrored
+from poselib.engine.speed import FastNetwork
 from poselib.models.folding import fold
 from poselib.ops.normalization import normalize
 from poselib.structures import Poses, Sample
@@ -28,7 +29,12 @@ _NMS_OKS = 0.9  # as in SimpleBaseline's official code
 
 
 def folded(system: System) -> System:
-    """Return a system for many images: its network is prepared for inference, and a copy."""
+    """Return a system for many images: its network is prepared for inference, and a copy.
+
+    One that is run by ``SpeedOptions`` is prepared already.
+    """
+    if isinstance(system.model, FastNetwork):
+        return system
     return replace(system, model=fold(system.model))
 
 

@@ -37,10 +37,16 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     return "bfloat16" if has_fast_bfloat16(device) else "float32"
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Return the context in which a network computes in a precision, which is not ``"auto"``."""
+def autocast(precision: Precision, device: torch.device, cache: bool = True) -> torch.autocast:
+    """Return the context in which a network computes in a precision, which is not ``"auto"``.
+
+    Args:
+        precision, device: of the network.
+        cache: keep the cast of a weight within the context, in which a CUDA graph is not captured.
+    """
     kind = _TYPES.get(precision)
-    return torch.autocast(device.type, kind or torch.bfloat16, enabled=kind is not None)
+    half = kind is not None
+    return torch.autocast(device.type, kind or torch.bfloat16, half, cache_enabled=cache)
 
 
 class GradientScaler:

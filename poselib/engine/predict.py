@@ -17,7 +17,7 @@ from poselib.engine.image_batches import same_sized
 from poselib.engine.inference import PredictOptions, Views, device_of, infer
 from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource, DetectedBoxes
 from poselib.engine.predict_people import check_crop_options, predict_people
-from poselib.engine.speed import SpeedOptions
+from poselib.engine.speed import SpeedOptions, fast_systems
 from poselib.engine.stage_times import StageTimes, timed
 from poselib.ops.console import out_of_memory
 from poselib.structures import Poses, Sample
@@ -102,7 +102,7 @@ def predict_variants(
 
     Raises:
         ValueError: there is no system, two of them have different networks, an image cannot be
-            presented, or an option does not apply to the system.
+            presented, or an option does not apply to the system or the device.
         MemoryError: the memory does not suffice; the message says for what.
     """
     if not systems or any(system.model is not systems[0].model for system in systems):
@@ -110,6 +110,7 @@ def predict_variants(
     first, options, speed = systems[0], options or PredictOptions(), speed or SpeedOptions()
     options.check_renew(first)
     first.model.to(device_of(first) if device is None else device).eval()
+    systems = fast_systems(systems, speed)
     if first.crop is None and boxes is not None:
         raise ValueError(f"boxes are for systems of one person; {first.name!r} sees whole images")
     if first.crop is not None and boxes is None:

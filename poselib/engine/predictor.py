@@ -21,7 +21,7 @@ from poselib.engine.image_stream import FrameStream, ImageStream, follow
 from poselib.engine.inference import PredictOptions, check_image_sizes
 from poselib.engine.person_boxes import BoxSource, box_source
 from poselib.engine.predict import check_person_options, detected_boxes, predict
-from poselib.engine.speed import SpeedOptions
+from poselib.engine.speed import SpeedOptions, fast_systems
 from poselib.engine.stage_times import StageTimes
 from poselib.engine.stream import PoseStream
 from poselib.engine.weights.open import HUB, check_name, open_model, warn_of_photographs
@@ -64,6 +64,7 @@ class Predictor:
     boxes: Any = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     speed: SpeedOptions = field(default_factory=SpeedOptions)
+    _fast: dict[Any, System] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         detector = getattr(self.detector, "system", self.detector)
@@ -128,7 +129,7 @@ class Predictor:
         boxes = chosen._people(samples.image_ids if chosen.boxes is not None else ())
         shown: dict[str, Any] = {"boxes": boxes, "device": chosen.device, "progress": progress}
         shown |= {"speed": chosen.speed, "timing": timing, "on_found": on_found}
-        found = predict(chosen.system, samples, chosen.options, best_first=True, **shown)
+        found = predict(chosen._computed, samples, chosen.options, best_first=True, **shown)
         return found if several else found[0]
 
     def plot(
@@ -184,7 +185,7 @@ class Predictor:
         shown: dict[str, Any] = {"options": self.options, "device": self.device}
         people = self._people(range(0 if video is None else video.frames))
         shown |= {"detector": people, "follow": follow} if self.boxes is None else {"boxes": people}
-        return PoseStream(self.system, **shown)
+        return PoseStream(self._computed, **shown)
 
     def save_pretrained(self, folder: str | Path, **card: Any) -> Path:
         """Write the model as a folder that Hugging Face's hub takes: weights and a model card.
@@ -205,6 +206,15 @@ class Predictor:
         """Load a folder, or else ``OWNER/NAME`` of the hub, with the options of ``load``."""
         name = source if Path(source).exists() else f"{HUB}{source}"
         return open_predictor(name).with_options(**options)
+
+    @property
+    def _computed(self) -> System:
+        """The system as ``speed`` runs it; copies of this predictor share it."""
+        key = self.system.model, self.device, self.speed.of_network
+        if key not in self._fast:
+            self.system.model.to(self.device).eval()
+            self._fast[key] = fast_systems([self.system], self.speed)[0]
+        return replace(self.system, model=self._fast[key].model)
 
     @property
     def _finder(self) -> str:

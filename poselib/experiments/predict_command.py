@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,14 @@ def add_model_options(add: Callable[..., Any]) -> None:
     explained = "pad images to multiples of it: larger, fewer sizes and fuller batches"
     add("--multiple", type=int, metavar="PX", help=explained)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
+    explained = "of the network (default: float32; auto: bfloat16 where it is faster)"
+    precisions = ("float32", "bfloat16", "float16", "auto")
+    add("--precision", choices=precisions, default="float32", help=explained)
+    add("--fold", action="store_true", help="fold normalizations into convolutions")
+    add("--channels-last", action="store_true", help="order of memory, often faster")
+    explained = "run the network through torch.compile, and as it is where that fails"
+    add("--compile", action="store_true", help=explained)
+    add("--cuda-graph", action="store_true", help="of each input size; fast for small batches")
     explained = "threads that read images while the network runs (default 1; 0: none)"
     add("--workers", type=int, default=1, metavar="N", help=explained)
 
@@ -79,8 +88,8 @@ def model_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
     names = ("size", "scales", "batch_size", "multiple", "device")
     stated = {name: getattr(arguments, name) for name in names}
-    speed = SpeedOptions(workers=arguments.workers)
-    return {**stated, "flip": not arguments.no_flip, "speed": speed}
+    computed = {each.name: getattr(arguments, each.name) for each in fields(SpeedOptions)}
+    return {**stated, "flip": not arguments.no_flip, "speed": SpeedOptions(**computed)}
 
 
 def run(arguments: argparse.Namespace) -> str:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from poselib.engine.speed import Forward, captured, in_float32
 from poselib.models.folding import fold
-
-Forward = Callable[..., Any]  # from normalized images, or clips, to outputs in float32
-
-_BEFORE_CAPTURE = 3  # calls in which libraries choose their algorithms and take their memory
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Setup:
                 outputs = call(images, *state)
             return in_float32(outputs)
 
-        return captured(forward) if self.graph else forward
+        return torch.inference_mode()(captured(forward)) if self.graph else forward
 
 
 EAGER = Setup("float32")
@@ -83,50 +79,3 @@ ALONE = (
     Setup("float32, folded", folded=True),
     Setup("float32, compiled", compiled=True),
 )
-
-
-def captured(forward: Forward) -> Forward:
-    """Return a network that is captured as a CUDA graph when it is first called.
-
-    Each call overwrites what the last one returned, and takes tensors of the same shapes.
-    """
-    kept: list[Any] = []
-
-    @torch.inference_mode()
-    def replay(*inputs: Tensor) -> Any:
-        if not kept:
-            kept.extend(_capture(forward, inputs))
-        graph, given, outputs = kept
-        for mine, other in zip(given, inputs, strict=True):
-            mine.copy_(other)
-        graph.replay()
-        return outputs
-
-    return replay
-
-
-def _capture(
-    forward: Forward, inputs: Sequence[Tensor]
-) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Any]:
-    given, aside = [each.clone() for each in inputs], torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(_BEFORE_CAPTURE):
-            forward(*given)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = forward(*given)
-    return graph, given, outputs
-
-
-def in_float32(outputs: Any) -> Any:
-    """Return outputs of a network, or a tuple of them, with their tensors in float32."""
-    if isinstance(outputs, Tensor):
-        return outputs.float() if outputs.is_floating_point() else outputs
-    if isinstance(outputs, tuple):
-        return tuple(map(in_float32, outputs))
-    if not is_dataclass(outputs) or isinstance(outputs, type):
-        return outputs
-    names = [each.name for each in fields(outputs)]
-    return replace(outputs, **{name: in_float32(getattr(outputs, name)) for name in names})
