@@ -18,7 +18,7 @@ import poselib
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
 from poselib.decoders.associative import STAGES, AssociativeOptions, decode_associative
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses

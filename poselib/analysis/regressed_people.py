@@ -17,7 +17,7 @@ from poselib.analysis.saliency import (
     regular_taps,
     to_sample_px,
 )
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.decoders import local_global, regression
 from poselib.decoders.center_options import CenterOptions
 from poselib.decoders.local_global import LocalGlobalOptions, RefinedPoses

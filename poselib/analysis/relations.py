@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from poselib.data.clips import PersonClips, VideoFrames
+from poselib.data.collation import collate
 from poselib.data.crops import crop_person
-from poselib.data.loaders import collate
 from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.pose_sampling import FAMILIES
 from poselib.engine.inference import device_of

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.encoders.regression import mean_positions
 from poselib.engine.inference import PredictOptions, device_of, present
 from poselib.ops.map_coordinates import FRAMES, Frame, cell_to_px, half_pixel

@@ -13,8 +13,8 @@ from poselib.analysis.annotated_tracks import predict_annotated
 from poselib.annotations import PIXEL_CENTER, AnnotationTable
 from poselib.data.catalog import KeypointDataset
 from poselib.data.clips import PersonClips, VideoFrames
+from poselib.data.collation import collate
 from poselib.data.crops import crop_person
-from poselib.data.loaders import collate
 from poselib.engine.inference import PredictOptions, device_of
 from poselib.engine.video_metrics import joints_of_people
 from poselib.metrics.person_pck import (

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from poselib.data.collation import collate
 from poselib.data.crops import crop_person
-from poselib.data.loaders import augmentation_generator, collate
+from poselib.data.loaders import augmentation_generator
 from poselib.data.transforms import letterbox
 from poselib.ops.map_coordinates import cell_to_px, half_pixel
 from poselib.papers.preset import Preset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import cv2
@@ -12,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, get_worker_info
 
 from poselib.data.batch_parts import WHOLE, BatchParts
+from poselib.data.collation import collate
 from poselib.structures import Batch, Clip, Sample
 
 Prepare = Callable[[Sample], Sample] | Callable[[Clip], Clip]
@@ -39,53 +41,7 @@ class ClipSource(Protocol):
     def __getitem__(self, index: int, /) -> Clip: ...
 
 
-def collate(items: Sequence[Sample] | Sequence[Clip]) -> Batch:
-    """Stack samples, or the frames of clips, into a batch; pad people with visibility 0.
-
-    Raises:
-        ValueError: no samples, they differ in image size, number of keypoints or frames, or the
-            keypoints or areas of one are not finite.
-    """
-    if not items:
-        raise ValueError("a batch needs at least one sample")
-    clips = [item.frames if isinstance(item, Clip) else (item,) for item in items]
-    if len(counts := sorted({len(frames) for frames in clips})) > 1:
-        raise ValueError(f"clips of one batch differ in frames: {counts}")
-    samples = [sample for frames in clips for sample in frames]
-    _check_alike(samples)
-    people = max(len(sample.keypoints) for sample in samples)
-    keypoints = np.zeros((len(samples), people, *samples[0].keypoints.shape[1:]), np.float32)
-    areas = np.zeros((len(samples), people), np.float32)
-    for b, sample in enumerate(samples):
-        keypoints[b, : len(sample.keypoints)] = sample.keypoints
-        areas[b, : len(sample.areas)] = sample.areas
-    return Batch(
-        images=torch.from_numpy(np.stack([np.ascontiguousarray(s.image) for s in samples])),
-        keypoints=torch.from_numpy(keypoints),
-        areas=torch.from_numpy(areas),
-        ignore_mask=torch.from_numpy(np.stack([s.ignore_mask for s in samples])),
-        image_ids=tuple(s.image_id for s in samples),
-        to_original=tuple(s.to_original for s in samples),
-        frames=counts[0],
-    )
-
-
-def _check_alike(samples: Sequence[Sample]) -> None:
-    first = samples[0]
-    for sample in samples:
-        for name, values in (("keypoints", sample.keypoints), ("areas", sample.areas)):
-            if not np.isfinite(values).all():
-                raise ValueError(f"image {sample.image_id}: its {name} are not finite")
-        if sample.size != first.size:
-            raise ValueError(
-                f"images {first.image_id} and {sample.image_id} differ in size, {first.size} and "
-                f"{sample.size}; bring them to one size or use batch_size=1"
-            )
-        if sample.keypoints.shape[1] != first.keypoints.shape[1]:
-            raise ValueError(
-                f"images {first.image_id} and {sample.image_id} differ in keypoints, "
-                f"{first.keypoints.shape[1]} and {sample.keypoints.shape[1]}"
-            )
+_collate = partial(collate, channels_last=True)
 
 
 @dataclass(frozen=True)
@@ -106,7 +62,7 @@ def _collate_in_worker(items: Sequence[Any]) -> Batch | _Failure:
         if isinstance(item, _Failure):
             return item
     try:
-        return collate(items)
+        return _collate(items)
     except ValueError as error:
         return _Failure.of(error)
 
@@ -182,13 +138,14 @@ class SampleLoader:
     ) -> None:
         self._count, self._seed = len(dataset), dataset.seed
         self.batch_size, self._parts = batch_size, parts
-        self._shuffle, self._drop_last, self._pin = shuffle, drop_last, pin_memory
+        self._shuffle, self._drop_last = shuffle, drop_last
         self._sampler = _EpochSampler()
         self._loader: DataLoader[Sample | Clip] = DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=self._sampler,
             num_workers=workers,
-            collate_fn=_collate_in_worker if workers else collate,
+            collate_fn=_collate_in_worker if workers else _collate,
+            pin_memory=pin_memory,  # with workers, by a thread of its own
             worker_init_fn=_quiet_worker,
             persistent_workers=workers > 0,
             # With its own generator the loader does not use the global one.
@@ -217,7 +174,7 @@ class SampleLoader:
         for batch in self._loader:
             if isinstance(batch, _Failure):
                 raise batch.kind(batch.message)
-            yield batch.pin_memory() if self._pin else batch
+            yield batch
 
     def plan(self, epoch: int) -> list[list[tuple[int, int]]]:
         """Return the (epoch, index) keys of each batch of an epoch."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.data.transforms import in_frame, letterbox, letterbox_size, warp_sample
 from poselib.ops.map_coordinates import cell_stride
 from poselib.ops.normalization import normalize

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from poselib.data.boxes import box_areas
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.data.transforms import warp_sample
 from poselib.decoders.pose_nms import suppress_by_oks
 from poselib.engine.inference import device_of, mirrored

@@ -20,8 +20,8 @@ from poselib.analysis.masked_frames import (
 )
 from poselib.analysis.relations import weights_at
 from poselib.data.clips import PersonClips
+from poselib.data.collation import collate
 from poselib.data.crops import crop_person
-from poselib.data.loaders import collate
 from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.config import ClipConfig
 from poselib.engine.person_stream import folded

@@ -19,7 +19,7 @@ from poselib.analysis.relations import (
     relate_clips,
 )
 from poselib.data.clips import PersonClips
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.config import ClipConfig
 from poselib.data.synthetic.pose_sampling import FAMILIES

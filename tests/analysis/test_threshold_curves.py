@@ -18,8 +18,8 @@ from poselib.analysis.threshold_curves import (
 )
 from poselib.annotations import AnnotationTable
 from poselib.data.clips import PersonClips
+from poselib.data.collation import collate
 from poselib.data.crops import crop_person
-from poselib.data.loaders import collate
 from poselib.engine.inference import PredictOptions
 from poselib.engine.person_boxes import AnnotatedBoxes
 from poselib.engine.predict import predict

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from poselib.data.augmentation import Augment
 from poselib.data.clips import PersonClips, PersonImages, VideoClips
+from poselib.data.collation import collate
 from poselib.data.crops import CropRule, crop_person
-from poselib.data.loaders import collate, make_loader
+from poselib.data.loaders import make_loader
 from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.config import ClipConfig, SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from poselib.data.augmentation import Augment
-from poselib.data.loaders import SampleLoader, collate, make_loader
+from poselib.data.collation import collate
+from poselib.data.loaders import SampleLoader, make_loader
 from poselib.data.transforms import fit
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Batch, Clip, Sample
@@ -95,6 +96,17 @@ def test_collate_refuses_unequal_samples() -> None:
     fewer = replace(other, keypoints=other.keypoints[:, :14])
     with pytest.raises(ValueError, match="differ in keypoints, 17 and 14"):
         collate([sample_of(0), fewer])
+
+
+def test_the_layout_of_images_in_memory_changes_no_value() -> None:
+    samples = [sample_of(index) for index in range(3)]
+    usual, other = collate(samples), collate(samples, channels_last=True)
+    assert_same([usual], [other])
+    assert usual.images.is_contiguous()
+    assert other.images.is_contiguous(memory_format=torch.channels_last)
+    assert_same([usual.halved()], [other.halved()])
+    (loaded,) = make_loader(Numbers(3), 3)
+    assert loaded.images.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_batches_do_not_depend_on_workers() -> None:

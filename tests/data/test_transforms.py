@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from poselib.data.augmentation import Augment
 from poselib.data.transforms import crop_transform, fit, letterbox, warp_boxes, warp_sample
 from poselib.skeletons import COCO, CROWDPOSE
-from poselib.structures import AffineTransform
+from poselib.structures import AffineTransform, Size
 from tests.data.factories.scenes import (
     BLOBS,
     assert_blobs_at_keypoints,
@@ -40,6 +41,41 @@ def test_strong_reduction_averages_pixels() -> None:
     assert_blobs_at_keypoints(fit(sample, 100))
     # Eight by eight pixels of noise average out; skipping pixels would keep its full spread.
     assert fit(speckled, 100).image[:, 10:60, 10:90].std() < 30
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("ignore_outside", [True, False])
+@pytest.mark.parametrize(("side", "masked"), [(90, 0.5), (200, 0.5), (700, 0.5), (90, 0.0)])
+def test_image_and_mask_are_those_of_each_channel_alone(
+    side: float, masked: float, ignore_outside: bool, antialias: bool
+) -> None:
+    """OpenCV's bilinear sampling of one channel is the reference."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (3, 120, 170), dtype=np.uint8)
+    mask = rng.random((120, 170)) < masked
+    sample = replace(scene((120, 170)), image=image, ignore_mask=mask)
+    warp = crop_transform((80.2, 50.7), side, (64, 96), rotation=20, flip=True)
+    outside = 255 * ignore_outside
+    options = {"ignore_outside": ignore_outside, "antialias": antialias}
+    found = warp_sample(sample, warp, (64, 96), **options)  # type: ignore[arg-type]
+    alone = [_bilinear(channel, warp, (64, 96), 0, antialias) for channel in image]
+    assert np.array_equal(found.image, alone)
+    expected = _bilinear(np.uint8(255) * mask, warp, (64, 96), outside, True)
+    assert np.array_equal(found.ignore_mask, expected > 127)
+
+
+def _bilinear(
+    channel: np.ndarray, warp: AffineTransform, size: Size, outside: int, antialias: bool
+) -> np.ndarray:
+    matrix, factor = np.vstack([warp.matrix, [0, 0, 1]]), int(1 / warp.scale)
+    if antialias and factor > 1:
+        height, width = channel.shape
+        small = round(width / factor), round(height / factor)
+        channel = cv2.resize(channel, small, interpolation=cv2.INTER_AREA)
+        matrix = matrix @ np.diag([width / small[0], height / small[1], 1])
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    matrix = np.linalg.inv(half) @ matrix @ half
+    return cv2.warpAffine(channel, matrix[:2], size[::-1], borderValue=(outside,))
 
 
 @pytest.mark.parametrize("seed", range(6))

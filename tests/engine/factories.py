@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from poselib.annotations import AnnotationTable
 from poselib.data.augmentation import Augment
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.data.transforms import letterbox
 from poselib.decoders.associative import AssociativeOptions, decode_associative

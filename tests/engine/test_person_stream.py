@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from poselib.data.collation import collate
 from poselib.data.crops import crop_person
-from poselib.data.loaders import collate
 from poselib.engine import person_stream
 from poselib.engine.inference import mirrored
 from poselib.engine.person_stream import PersonStream

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from poselib.data.clips import PersonClips
+from poselib.data.collation import collate
 from poselib.data.crops import CropRule, crop_person
-from poselib.data.loaders import collate
 from poselib.data.readers.detections import Boxes
 from poselib.data.transforms import crop_transform, warp_sample
 from poselib.engine import predict_people

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from poselib.analysis.dataset_statistics import annotation_statistics
 from poselib.annotations import PIXEL_CENTER, AnnotationTable
 from poselib.data.augmentation import Augment
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.data.transforms import letterbox
 from poselib.decoders.associative import find_candidates

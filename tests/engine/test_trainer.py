@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.engine.trainer import CHECKPOINT, TrainingState
 from poselib.skeletons import COCO
 from poselib.structures import AffineTransform, Batch

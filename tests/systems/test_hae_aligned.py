@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.engine.inference import PredictOptions, infer, present
 from poselib.outputs import TagOutputs
 from poselib.skeletons import COCO

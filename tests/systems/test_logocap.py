@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.decoders.local_global import propose_poses, refine_poses

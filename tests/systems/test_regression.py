@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from poselib.data.loaders import collate
+from poselib.data.collation import collate
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.engine.evaluate import evaluate_poses
