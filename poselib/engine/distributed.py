@@ -26,6 +26,11 @@ _STATUSES = 1000  # more than there are
 _PATIENCE = timedelta(days=2)
 
 
+def launched() -> bool:
+    """Whether this process was started by ``torchrun``."""
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
 @contextmanager
 def joined(device: torch.device | str = "cpu") -> Iterator[None]:
     """Join the other processes of ``torchrun``, if it started this one, and leave them at the end.
@@ -35,8 +40,7 @@ def joined(device: torch.device | str = "cpu") -> Iterator[None]:
     Raises:
         ValueError: there are fewer GPUs than processes.
     """
-    alone = not (dist.is_available() and dist.is_torchelastic_launched())
-    if alone or dist.is_initialized() or int(os.environ["WORLD_SIZE"]) == 1:
+    if not launched() or dist.is_initialized() or int(os.environ["WORLD_SIZE"]) == 1:
         yield
         return
     backend = "gloo"

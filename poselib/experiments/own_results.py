@@ -23,11 +23,12 @@ from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate
 from poselib.engine.train import TrainResult
 from poselib.engine.training_log import TensorBoard, write_curves
-from poselib.experiments.own_dataset import OwnData, subset
-from poselib.experiments.runs import RunRecord, save_figure
+from poselib.experiments.own_dataset import SPLIT, OwnData, from_anywhere, subset
+from poselib.experiments.runs import RunRecord, load_run, save_figure, start_run
 from poselib.experiments.training import export_system
 from poselib.metrics.diagnosis.diagnose import diagnose
 from poselib.ops.console import interactive, say
+from poselib.ops.io import write_json
 from poselib.papers.preset import Preset
 from poselib.plots.curves import show_training
 from poselib.plots.panels import show_panels
@@ -36,6 +37,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
 
+RUN = "own_training"  # the name of a training's record
 BEST, VALIDATION, RESULTS = "best.safetensors", "validation.png", "results.json"
 _VALIDATED = 200  # images, now and then
 _SHOWN = 4
@@ -133,6 +135,21 @@ def show_validation(
     )
     title = "Validation images with the lowest and the highest OKS"
     return show_panels(panels, system.skeleton, title=title)
+
+
+def start_record(chosen: Mapping[str, Any], data: OwnData, out: Path, resumed: bool) -> RunRecord:
+    """Write what a training begins with: its options, and which images it holds out."""
+    folder = out.resolve()
+    if not resumed:  # of a training that wrote no checkpoint
+        (folder / "run.json").unlink(missing_ok=True)
+    recorded = {name: from_anywhere(value) for name, value in chosen.items()}
+    if resumed:  # one that began before an option existed lacks it
+        recorded = {k: v for k, v in recorded.items() if k in load_run(folder).params}
+    record = start_run(folder.parent, RUN, recorded, folder.name)
+    if data.drawn:
+        about = {"annotations": str(data.train.table.source), "val": list(data.drawn)}
+        write_json(out / SPLIT, about)
+    return record
 
 
 def finish_training(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poselib.ops.console import complain, interactive, say
-from poselib.ops.io import check_output, read_json, write_json
+from poselib.ops.io import check_output, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +32,11 @@ takes: poselib predict photos --model OUT --out poses), curves.csv, training.png
 
 Ctrl-C ends the step under way and keeps a checkpoint; --resume goes on from it.
 """
-_RUN = "own_training"  # the name of its record
 # Options that a training records; the others may differ when it goes on.
 _RECORDED = {
     **dict.fromkeys(("data", "data_dir", "images", "skeleton", "system", "init", "backbone"), ""),
     **{"option": "", "size": 0, "batch": 0, "steps": 0, "epochs": 0.0, "lr": 0.0, "seed": 0},
-    **{"precision": "", "compile": False},
+    **{"precision": "", "compile": False, "accumulate": 0},
 }
 
 
@@ -61,6 +60,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--option", action="append", metavar="NAME=VALUE", help=explained)
     add("--size", type=int, metavar="PX", help="side of the training crops")
     add("--batch", type=int, metavar="N", help="images a step")
+    explained = "compute a step in so many parts, one after the other, to save memory (default 1)"
+    add("--accumulate", type=int, metavar="N", help=explained)
     add("--steps", type=int, metavar="N", help="length of the training; or --epochs")
     add("--epochs", type=float, metavar="N", help="passes over the images")
     add("--lr", type=float, metavar="RATE", help="peak of the learning rate")
@@ -71,6 +72,11 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--compile", action="store_true", default=None, help=explained)
     add("--seed", type=int, metavar="N", help="of all chance (default 0)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if any")
+    explained = (
+        "train in so many processes of this machine, which share each batch: one for each GPU, or "
+        "on the CPU (default 1); torchrun -m poselib.cli train starts them on several machines"
+    )
+    add("--processes", type=int, default=1, metavar="N", help=explained)
     add("--check", action="store_true", help="check the dataset and draw some of it; no training")
     add("--resume", action="store_true", help="go on with the training in OUT")
     add("--tensorboard", action="store_true", help="write events for TensorBoard to OUT too")
@@ -84,23 +90,33 @@ def run(arguments: argparse.Namespace) -> str:
             anything is trained.
     """
     from poselib.engine.device import get_device
+    from poselib.engine.distributed import Together, joined, launched
+    from poselib.engine.launch import check_processes, start_processes
     from poselib.engine.training_log import check_tensorboard
+    from poselib.experiments.own_training import describe_plan
 
-    out = Path(arguments.out)
+    out, device = Path(arguments.out), get_device(arguments.device)
     check_output(out, folder=True)
     if arguments.tensorboard:
         check_tensorboard()
-    device = get_device(arguments.device)
-    chosen = _choices(arguments, out)
-    data = _checked_data(chosen, out)
-    if arguments.check:
-        return _end_of_check(data, out)
-    system, preset, kept = _start(chosen, arguments, data, out, device)
-    from poselib.experiments.own_training import describe_plan
-
-    say(kept)
-    say(describe_plan(system, preset, data, device))
-    return _train(chosen, arguments, data, system, preset, out, device)
+    if arguments.processes > 1 and not arguments.check and not launched():
+        check_processes(arguments.processes, device)
+        _choices(arguments, out)
+        command = ("-m", "poselib.cli", *arguments.command_line)
+        raise SystemExit(start_processes(arguments.processes, command))
+    with joined(device):
+        agreed = Together().agreed
+        with agreed():
+            chosen = _choices(arguments, out)
+        with agreed():
+            data = _checked_data(chosen, out)
+        if arguments.check:
+            return _end_of_check(data, out)
+        with agreed():
+            system, preset, kept = _start(chosen, arguments, data, out, device)
+        say(kept)
+        say(describe_plan(system, preset, data, device))
+        return _train(chosen, arguments, data, system, preset, out, device)
 
 
 def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
@@ -111,18 +127,19 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
     """
     from poselib.engine.train import CHECKPOINT
     from poselib.experiments.own_dataset import from_anywhere
+    from poselib.experiments.own_results import RUN
     from poselib.experiments.runs import load_run
 
     given = {name: getattr(arguments, name) for name in _RECORDED}
     given["option"] = " ".join(given["option"] or []) or None
-    for name in ("size", "batch", "steps", "epochs", "lr"):
+    for name in ("size", "batch", "accumulate", "steps", "epochs", "lr"):
         if given[name] is not None and not given[name] > 0:
             raise ValueError(f"--{name} must be positive, not {given[name]}")
     for name, value in (("seed", given["seed"]), ("workers", arguments.workers)):
         if value is not None and value < 0:
             raise ValueError(f"--{name} must be 0 or more, not {value}")
     there = (out / CHECKPOINT).is_file()
-    if (out / "run.json").is_file() and (name := load_run(out).name) != _RUN:
+    if (out / "run.json").is_file() and (name := load_run(out).name) != RUN:
         raise ValueError(f"{out} holds a run of {name!r}, not of this command: give another --out")
     if arguments.resume and not there:
         raise ValueError(f"{out} holds no training to resume: it has no {CHECKPOINT}")
@@ -153,6 +170,7 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
         ValueError: something must be mended first.
     """
     from poselib.experiments import own_dataset as own
+    from poselib.ops.processes import process_rank
 
     known = None
     if chosen["data_dir"]:
@@ -162,8 +180,9 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
         parts = own.find_parts(chosen["data"], chosen["images"])
         skeleton = own.skeleton_for(parts, chosen["skeleton"])
         say(skeleton.summary())
-    reports = own.check_parts(parts, skeleton)
-    path = own.write_check(reports, out)
+    first = not process_rank()  # of several processes, one checks and writes
+    reports = own.check_parts(parts, skeleton) if first else ()
+    path = own.write_check(reports, out) if first else out
     say("\n".join(map(str, reports)))
     fatal = [finding for report in reports for finding in report.fatal]
     if fatal:
@@ -172,7 +191,8 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
             f"first, the first: {fatal[0]}; all are in {path}"
         )
     data = known or own.open_own(parts, skeleton, chosen["seed"])
-    own.draw_annotated(data.train, out / own.ANNOTATED)
+    if first:
+        own.draw_annotated(data.train, out / own.ANNOTATED)
     return data
 
 
@@ -204,7 +224,8 @@ def _start(
     from poselib.papers.own_data import Wishes
 
     wishes = Wishes(
-        size=chosen["size"], batch=chosen["batch"], steps=chosen["steps"], epochs=chosen["epochs"],
+        size=chosen["size"], batch=chosen["batch"], accumulate=chosen["accumulate"],
+        steps=chosen["steps"], epochs=chosen["epochs"],
         learning_rate=chosen["lr"], workers=arguments.workers, seed=chosen["seed"],
         precision=chosen["precision"], compile=chosen["compile"],
     )  # fmt: skip
@@ -236,22 +257,17 @@ def _train(
     device: torch.device,
 ) -> str:
     """Train, and evaluate the best weights."""
+    from poselib.engine.distributed import Together
     from poselib.engine.training_log import TensorBoard, write_curves
-    from poselib.experiments.own_dataset import SPLIT, from_anywhere
-    from poselib.experiments.own_results import BestKeeper, finish_training
-    from poselib.experiments.runs import start_run
+    from poselib.experiments.own_results import BestKeeper, finish_training, start_record
     from poselib.experiments.training import train_preset
+    from poselib.ops.processes import process_rank
 
-    folder = out.resolve()
-    if not arguments.resume:  # of a training that wrote no checkpoint
-        (folder / "run.json").unlink(missing_ok=True)
-    recorded = {name: from_anywhere(value) for name, value in chosen.items()}
-    record = start_run(folder.parent, _RUN, recorded, folder.name)
-    if data.drawn:
-        about = {"annotations": str(data.train.table.source), "val": list(data.drawn)}
-        write_json(out / SPLIT, about)
-    board = TensorBoard(out) if arguments.tensorboard else None
-    keeper = BestKeeper(out, preset, data, device, board)
+    first = not process_rank()
+    with Together().agreed():
+        record = start_record(chosen, data, out, arguments.resume) if first else None
+        board = TensorBoard(out) if arguments.tensorboard and first else None
+        keeper = BestKeeper(out, preset, data, device, board)
     try:
         trained = train_preset(
             preset,
@@ -273,5 +289,7 @@ def _train(
     finally:
         if board is not None:
             board.close()
+    if record is None:
+        return ""
     write_curves(out)
     return finish_training(chosen, data, preset, keeper, trained, record)

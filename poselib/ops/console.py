@@ -17,9 +17,10 @@ def say(text: str) -> None:
     """Print a line; letters that the output cannot show are written as ``\\xe9`` and the like.
 
     An output that is closed, or that is read no more, is skipped: what a command was to do
-    is done.
+    is done. Of the processes that ``torchrun`` starts, which train together, the first one prints.
     """
-    _write(sys.stdout, text)
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0":
+        _write(sys.stdout, text)
 
 
 def complain(text: str) -> None:
@@ -85,9 +86,11 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 
     Args:
         parser: whose commands state their own parsers as the default of ``parser``.
-        argv: the arguments; those of the process if not given.
+        argv: the arguments; those of the process if not given. The result has them as its
+            ``command_line``.
     """
     arguments, unknown = parser.parse_known_args(argv)
+    arguments.command_line = list(sys.argv[1:] if argv is None else argv)
     if unknown:
         command: argparse.ArgumentParser = arguments.parser
         known = [name for action in command._actions for name in action.option_strings]

@@ -34,6 +34,7 @@ class Wishes:
     Attributes:
         size: side of the crops that are trained on, px.
         batch: images a step.
+        accumulate: micro-batches a step.
         steps, epochs: length of the training; not both.
         learning_rate: its peak.
         workers: processes that prepare images.
@@ -43,6 +44,7 @@ class Wishes:
 
     size: int = 0
     batch: int = 0
+    accumulate: int = 0
     steps: int = 0
     epochs: float = 0.0
     learning_rate: float = 0.0
@@ -96,6 +98,7 @@ def own_preset(
     changes: dict[str, Any] = {
         "steps": steps,
         "batch_size": batch,
+        "accumulate": wishes.accumulate or recipe.accumulate,
         "learning_rate": wishes.learning_rate or recipe.learning_rate,
         "seed": wishes.seed,
         "workers": recipe.workers if wishes.workers is None else wishes.workers,
