@@ -25,7 +25,7 @@ from poselib.data.loaders import (
     SampleSource,
     make_loader,
 )
-from poselib.engine.distributed import joined
+from poselib.engine.distributed import Together, joined
 from poselib.engine.finite import NotFiniteError
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.trainer import CHECKPOINT, METRICS, Report, TrainingState, Validate
@@ -105,7 +105,8 @@ def train(
             and the last good checkpoint.
     """
     with joined(device):
-        loader = _loader(system, dataset, recipe, augment, prepare, torch.device(device).type)
+        with Together().agreed():
+            loader = _loader(system, dataset, recipe, augment, prepare, torch.device(device).type)
         state = TrainingState(system, recipe, Path(folder), torch.device(device), report)
         with state.together.agreed():
             state.resume()

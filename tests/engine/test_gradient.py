@@ -14,15 +14,18 @@ from torch import Tensor, nn
 from poselib.data.batch_parts import BatchParts
 from poselib.data.crops import crop_person
 from poselib.data.loaders import make_loader
+from poselib.data.synthetic.clip_dataset import SyntheticClips
+from poselib.data.synthetic.config import ClipConfig
 from poselib.engine.gradient import BatchGradient
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import training_items
 from poselib.ops.normalization import normalize
 from poselib.ops.processes import shared_count
-from poselib.skeletons import COCO
+from poselib.skeletons import COCO, POSETRACK18
 from poselib.structures import Batch
 from poselib.systems import System, build
 from tests.engine.factories import scenes
+from tests.engine.person_factories import TINY
 
 CASES: dict[str, dict[str, Any]] = {
     "hae": {"backbone": "hrnet_tiny", "host": "plain"},
@@ -31,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
         **{"backbone": "hrnet_tiny", "message_width": 8, "embedding": 4, "max_people": 4},
         **{"weighting": "similarity"},
     },
+    "rpstn": TINY["rpstn"],
     "jre": {"backbone": "hrnet_tiny", "height": 64, "width": 32, "sigma": 1.0},
 }
 
@@ -38,13 +42,14 @@ CASES: dict[str, dict[str, Any]] = {
 def small_system(name: str) -> System:
     """Return a system in evaluation mode whose normalizations know the statistics of a batch."""
     seed_everything(0)
-    system = build(name, COCO, **CASES[name])
+    skeleton = POSETRACK18 if name == "rpstn" else COCO
+    system = build(name, skeleton, **CASES[name])
     for norm in system.model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0
     (batch,) = batches(system, BatchParts())
     with torch.no_grad():
-        system.run(normalize(batch.images))
+        system.run(normalize(batch.images), batch.frames)
     system.model.eval()
     return system
 
@@ -54,7 +59,10 @@ def batches(system: System, parts: BatchParts) -> list[Batch]:
     prepare = None
     if system.crop is not None:
         prepare = partial(crop_person, size=system.crop, rule=system.crop_rule)
-    items = training_items(system, scenes(8))
+    source: Any = scenes(8)
+    if system.clips:
+        source = SyntheticClips(ClipConfig(size=64, frames=3), 4, 1, system.skeleton)
+    items = training_items(system, source)
     loader = make_loader(items, 4, prepare=prepare, drop_last=True, parts=parts)
     first = [batch for batch, _ in zip(loader, range(parts.micro_batches), strict=False)]
     if system.name != "logocap":

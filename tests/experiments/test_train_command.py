@@ -261,3 +261,25 @@ def test_without_tensorboard_a_sentence_says_how_to_get_it(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     status, _, error = train(capsys, tmp_path / "out", "--data", folder, "--tensorboard")
     assert status == 2 and "TensorBoard is not installed: pip install" in error
+
+
+def test_several_processes_are_started_with_the_same_command(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[int, tuple[str, ...]]] = []
+    monkeypatch.setattr(
+        "poselib.engine.launch.start_processes", lambda *given: calls.append(given) or 3
+    )
+    arguments = ["train", "--data", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--processes", "2"])
+    assert end.value.code == 3
+    assert calls == [(2, ("-m", "poselib.cli", *arguments, "--processes", "2"))]
+    status, _, error = train(capsys, tmp_path / "out", "--resume", "--processes", 2)
+    assert status == 2 and "holds no training to resume" in error and len(calls) == 1
+    assert "--processes must be 1 or more" in refusal(
+        capsys, "train", "--data", folder, "--out", tmp_path / "out", "--processes", 0
+    )
