@@ -15,6 +15,7 @@ from poselib.plots import style
 from poselib.widgets.canvas import ImageCanvas
 
 _DPI = 100
+_FRAMES = 16  # kept by a chart, 0.7 MB each
 
 
 class Chart(ImageCanvas):
@@ -32,7 +33,9 @@ class Chart(ImageCanvas):
         self._agg = FigureCanvasAgg(self._figure)
         self.axes: Axes = self._figure.add_subplot()
         self._laid_out = False
-        self._frame: tuple[Hashable, Any, set[Artist]] | None = None
+        # By key: pixels, the position of the axes and their limits.
+        self._frames: dict[Hashable, tuple[Any, Any, dict[str, Any]]] = {}
+        self._kept: set[Artist] = set()
 
     @style.theme
     def redraw(
@@ -50,8 +53,10 @@ class Chart(ImageCanvas):
             layout: make room for other labels; the first drawing does, and it takes as long as
                 all the rest.
         """
-        self._frame = None
-        self._draw_all(draw, layout)
+        self._frames.clear()
+        self.axes.clear()
+        draw(self.axes)
+        self._draw_figure(layout or not self._laid_out)
         self._show(names)
 
     @style.theme
@@ -64,32 +69,46 @@ class Chart(ImageCanvas):
     ) -> None:
         """Draw into a frame that stays as it is for a key: most of the time goes into its labels.
 
+        The last few frames are kept, to be shown again.
+
         Args:
             frame: sets limits, ticks and labels.
             draw: adds the rest, and leaves these alone.
             names: as in ``redraw``.
         """
-        if self._frame is None or self._frame[0] != key:
-            self._draw_all(frame, True)
-            self.axes.autoscale(False)
-            background = self._agg.copy_from_bbox(self._figure.bbox)
-            self._frame = key, background, set(self.axes.get_children())
-        _, background, kept = self._frame
-        for artist in set(self.axes.get_children()) - kept:
+        if key not in self._frames:
+            self._draw_frame(key, frame)
+        background, place, limits = self._frames[key]
+        for artist in self._added():
             artist.remove()
+        self.axes.set_position(place)
+        self.axes.set_in_layout(True)  # of the next frame
+        self.axes.set(**limits)
         draw(self.axes)
         self._agg.restore_region(background)
-        added = [artist for artist in self.axes.get_children() if artist not in kept]
-        for artist in sorted(added, key=Artist.get_zorder):
+        for artist in sorted(self._added(), key=Artist.get_zorder):
             self.axes.draw_artist(artist)
         self._show(names)
 
-    def _draw_all(self, draw: Callable[[Axes], None], layout: bool) -> None:
+    def _draw_frame(self, key: Hashable, frame: Callable[[Axes], None]) -> None:
         self.axes.clear()
-        draw(self.axes)
-        self._figure.set_layout_engine("constrained" if layout or not self._laid_out else "none")
+        frame(self.axes)
+        self.axes.autoscale(False)
+        self._draw_figure(layout=True)
+        self._kept = set(self.axes.get_children())
+        background = self._agg.copy_from_bbox(self._figure.bbox)
+        limits = {"xlim": self.axes.get_xlim(), "ylim": self.axes.get_ylim()}
+        self._frames[key] = background, self.axes.get_position(original=True), limits
+        if len(self._frames) > _FRAMES:
+            del self._frames[next(iter(self._frames))]
+
+    def _draw_figure(self, layout: bool) -> None:
+        self._figure.set_layout_engine("constrained" if layout else "none")
         self._laid_out = True
         self._agg.draw()
+
+    def _added(self) -> list[Artist]:
+        return [artist for artist in self.axes.get_children() if artist not in self._kept]
 
     def _show(self, names: Sequence[tuple[float, float, str]]) -> None:
         places = self._px([(x, y) for x, y, _ in names])

@@ -12,6 +12,7 @@ pytest.importorskip("anywidget")
 
 from matplotlib.axes import Axes
 
+from poselib.widgets import charts
 from poselib.widgets.charts import Chart
 
 
@@ -45,3 +46,27 @@ def test_what_is_drawn_into_a_frame_equals_a_whole_drawing() -> None:
     assert frames == [1]
     kept.redraw_within("other", framed, lambda ax: None)
     assert frames == [1, 1]
+
+
+def test_frames_are_shown_again_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "_FRAMES", 2)
+    chart, drawn = Chart(2.0, 1.5), []
+
+    def shown(top: float) -> tuple[bytes, Any]:
+        def framed(ax: Axes) -> None:
+            drawn.append(top)
+            ax.set(xlim=(0, 10), ylim=(0, top))
+
+        names = [(5.0, top / 2, "dot")]
+        chart.redraw_within(top, framed, lambda ax: ax.plot([5], [top / 2], "ro"), names)
+        return chart.picture, chart.labels
+
+    tops = (5.0, 50000.0)  # whose labels take more room
+    first = [shown(top) for top in tops]
+    assert first[0] != first[1]
+    assert [shown(top) for top in tops] == first and drawn == [*tops]
+    chart.redraw(lambda ax: ax.plot([0, 1], [0, 1]))
+    assert shown(tops[0]) == first[0] and drawn == [*tops, tops[0]]
+    for top in (6.0, 7.0, tops[0]):  # only the last two are kept
+        shown(top)
+    assert drawn == [*tops, tops[0], 6.0, 7.0, tops[0]]
