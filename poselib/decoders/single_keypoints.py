@@ -39,8 +39,8 @@ def single_keypoint_steps(
     chosen = chosen[np.argsort(-values[chosen], kind="stable")]
     people, nearest = np.arange(len(chosen)), np.full(len(candidates.values), np.nan)
     sums, counts = np.zeros((0, tags.shape[1])), np.zeros((0, 1))
-    # Distances of candidates to people; infinite between those that can no longer be joined.
-    pairs, left = np.zeros((len(tags), 0)), np.ones(len(tags), bool)
+    # Distances of people to candidates; infinite between those that can no longer be joined.
+    pairs, left = np.zeros((0, len(tags))), np.ones(len(tags), bool)
     while True:
         started = people >= len(sums)
         yield GroupingStep(
@@ -56,24 +56,24 @@ def single_keypoint_steps(
         if count := np.count_nonzero(started):
             sums = np.concatenate([sums, np.zeros((count, tags.shape[1]))])
             counts = np.concatenate([counts, np.zeros((count, 1))])
-            pairs = np.concatenate([pairs, np.zeros((len(tags), count))], axis=1)
+            if len(sums) > len(pairs):  # room for as many again
+                pairs = np.concatenate([pairs, np.zeros((len(sums), len(tags)))])
         sums[people] += tags[chosen]
         counts[people] += 1
         left[chosen] = False
         if not left.any():
             return
-        joined = np.isinf(pairs[:, people]) | ((types == types[chosen[0]]) | ~left)[:, None]
-        moved = cdist(tags, sums[people] / counts[people])
-        pairs[:, people] = np.where(joined, np.inf, moved)
-        pairs[chosen] = np.inf
-        known = pairs[:, : options.max_people]
-        near = known.min(axis=1)
-        nearest = np.full(len(nearest), np.nan)
+        joined = np.isinf(pairs[people]) | (types == types[chosen[0]]) | ~left
+        pairs[people] = np.where(joined, np.inf, cdist(sums[people] / counts[people], tags))
+        known = pairs[: len(sums)][: options.max_people]
+        known[:, chosen] = np.inf
+        near = known.min(axis=0)
         of_type = np.minimum.reduceat(near, begins)
+        nearest = np.full(len(nearest), np.nan)
         nearest[present] = np.where(np.isfinite(of_type), of_type, np.nan)
         best, person = int(near.argmin()), len(sums)
         if near[best] < options.tag_threshold:
-            person = int(known[best].argmin())
+            person = int(known[:, best].argmin())
         else:
             best = int(np.where(left, values, -np.inf).argmax())
         chosen, people = np.array([best]), np.array([person])

@@ -7,6 +7,7 @@ last ones then begin earlier and repeat cells of those before them.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -64,8 +65,9 @@ def _column_extremes(maps: Tensor, extreme: Extreme, side: int) -> Tensor:
     if extreme == "min":
         return -_column_extremes(-maps, "max", side)
     # Runs are short: reductions of each take twice the time.
-    rows = maps.reshape(-1, maps.shape[-1])
-    return F.max_pool1d(rows, side, ceil_mode=True).unflatten(0, maps.shape[:-1])
+    *others, length = maps.shape
+    rows = maps.reshape(math.prod(others), 1, length)  # a batch may be empty
+    return F.max_pool1d(rows, side, ceil_mode=True).view(*others, -(-length // side))
 
 
 def _runs(maps: Tensor, dim: int, side: int) -> list[Tensor]:

@@ -71,6 +71,11 @@ def test_cut_blocks_cover_the_map(size) -> None:
         assert covered.all()
 
 
+def test_block_extremes_of_no_maps() -> None:
+    for extreme in ("min", "max"):
+        assert block_extremes(torch.zeros(0, 3, 9, 17), extreme).shape == (0, 3, 2, 3)
+
+
 def test_cut_of_no_blocks() -> None:
     nothing = np.zeros(0, np.int64)
     for maps in layouts((16, 24)):
