@@ -46,6 +46,7 @@ _FILES = {
     "weights": "poselib.engine.weights.command",
     "decode": "poselib.engine.decode_command",
     "export": "poselib.engine.export.command",
+    "reproduce": "poselib.experiments.reproduce_command",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,12 +18,16 @@ from typing import Any
 
 import poselib
 from poselib.experiments.code_base import Chosen, CodeBase, read_source
+from poselib.experiments.plain import plain
 from poselib.ops.io import read_json
+from poselib.papers.presets import get_preset
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
 # They draw, name and record, and do not change what a run computes. What a preset says counts as
 # it is resolved, not as code.
-_RECORDING = ("provenance", "runs", "parameters", "own_results", "fingerprint", "code_base")
+_RECORDING = (
+    "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
+)  # fmt: skip
 _DRAWING = ("poselib.plots", "poselib.widgets")
 _BESIDE = (
     "poselib.papers",
@@ -105,21 +110,51 @@ def executed_code(
 ) -> dict[str, Any]:
     """Return the fingerprint of the notebook that runs, as JSON holds it.
 
-    It is empty without a notebook, and for the preset smoke, whose numbers mean nothing.
+    It is empty without a notebook, for one whose cells are not plain Python, so that no result is
+    lost, and for the preset smoke, whose numbers mean nothing.
 
     Args:
         params: its parameters, with its name as ``notebook``; Jupyter runs it in its own folder.
         others: the parameters of the runs that it reads: their systems count as well.
         drawing: see ``notebook_fingerprint``.
+
+    Returns:
+        ``digest`` and ``modules`` of the fingerprint, the ``systems`` and ``datasets`` that it is
+        of, and ``settings``, a digest of what the preset resolves to.
     """
     file = Path(f"{params.get('notebook')}.ipynb")
     if params.get("preset") == "smoke" or not file.is_file():
         return {}
     names = [each.get(key) for each in (params, *others) for key in ("system", "paper")]
-    systems = {str(name) for name in names if name}
-    datasets = {str(params["dataset"])} if params.get("dataset") else set()
-    found = notebook_fingerprint(file, systems=systems, datasets=datasets, drawing=drawing)
-    return {"digest": found.digest, "modules": dict(found.modules)}
+    systems = sorted({str(name) for name in names if name})
+    datasets = [str(params["dataset"])] if params.get("dataset") else []
+    try:
+        found = notebook_fingerprint(file, systems=systems, datasets=datasets, drawing=drawing)
+    except (ValueError, OSError):
+        return {}
+    about = {"systems": systems, "datasets": datasets, "settings": settings_digest(params)}
+    return {"digest": found.digest, **about, "modules": dict(found.modules)}
+
+
+def settings_digest(params: Mapping[str, Any]) -> str:
+    """Return a digest of what the preset among a notebook's parameters resolves to.
+
+    It is empty where there is none, or where it does not apply any more.
+    """
+    if not params.get("preset"):
+        return ""
+    name = params.get("system") or params.get("paper") or "hae"
+    try:
+        preset = get_preset(
+            params["preset"],
+            params.get("dataset") or "",
+            name,
+            size=params.get("size") or 0,
+            translation=params.get("translation"),
+        )
+    except (ValueError, TypeError):
+        return ""
+    return _digest([json.dumps(plain(preset, "preset"), sort_keys=True)])
 
 
 def _code(notebook: Path) -> str:

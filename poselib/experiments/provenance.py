@@ -8,7 +8,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import poselib
+from poselib.engine.timing import machine
+from poselib.wording import counted
 
 UNKNOWN = "unknown"
 _ROOT = Path(poselib.__file__).resolve().parents[1]
@@ -30,7 +34,7 @@ def provenance() -> dict[str, Any]:
         "git_commit": commit or UNKNOWN,
         "git_changed": bool(changed),
         "versions": versions(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": _machine(),
     }
 
 
@@ -44,6 +48,12 @@ def versions() -> dict[str, str]:
         **found,
         "opencv": opencv,
     }
+
+
+def _machine() -> str:
+    found = machine("cuda" if torch.cuda.is_available() else "cpu")
+    parts = (f"{platform.system()} {platform.machine()}", found["cpu"], found["gpu"])
+    return ", ".join([*filter(None, parts), counted(found["cores"], "core")])
 
 
 def _version(distribution: str) -> str:

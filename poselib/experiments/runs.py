@@ -3,26 +3,28 @@
 A run's folder ``runs/<id>/`` holds ``params.json``, ``run.json`` (name, start, seed, git commit,
 versions), ``metrics.jsonl`` (one line per measurement, while it runs) and ``metrics.json`` (its
 results; written last, so a run that has it is finished). Figures and tables are written with a
-JSON file of the same name beside them.
+JSON file of the same name beside them, and the runs that they show are kept in ``runs/`` there: a
+JSON file each, so that a table can be checked without the folders of its runs.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
 from poselib.experiments.fingerprint import executed_code
 from poselib.experiments.former_names import convert_run
+from poselib.experiments.plain import plain as plain
 from poselib.experiments.provenance import provenance
 from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
 
@@ -30,6 +32,8 @@ Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
 _DPI, _LARGE = 150, 400_000  # px an inch, bytes
 _ABOUT = ["id", "name", "started", "finished", "folder"]
+KEPT = "runs"  # in the folder of figures
+_BEGAN = time.time()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -162,7 +166,7 @@ def sidecar(
 
     Args:
         params: parameters of the notebook that made it, see ``current_parameters``.
-        runs: the runs it shows, or their ids.
+        runs: the runs it shows, which are kept beside it too, or their ids.
         outcome: what came out, in one self-contained line.
     """
     figure, runs = Path(figure), list(runs)
@@ -176,12 +180,25 @@ def sidecar(
         "seed": parameters.get("seed"),
         "runs": [run if isinstance(run, str) else run.id for run in runs],
         "outcome": outcome,
+        "seconds": round(time.time() - _BEGAN, 1),  # since the notebook began
         "code": executed_code(params, read),
         **provenance(),
     }
+    for run in runs:
+        # A figure in the folder of its run, as of a training's curves, lies beside it already.
+        if isinstance(run, RunRecord) and run.folder.resolve() not in figure.resolve().parents:
+            _keep(run, figure.parent / KEPT)
     path = figure.with_suffix(".json")
     write_json(path, content)
     return path
+
+
+def _keep(run: RunRecord, folder: Path) -> None:
+    """Write what a run was and what came out into one file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = read_json(run.folder / _RUN)
+    content = {**about, "params": dict(run.params), "metrics": run.metrics}
+    write_json(folder / f"{run.id}.json", content)
 
 
 def save_figure(
@@ -235,33 +252,6 @@ def save_table(
         table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
         sidecar(path, params, runs=runs, outcome=outcome)
     return path
-
-
-def plain(value: Any, where: str) -> Any:
-    """Return a value as JSON can hold it; NaN and infinity, which it cannot, become None.
-
-    Args:
-        value: scalars, paths, arrays, dataclasses, and mappings and sequences of them.
-        where: its name in error messages.
-
-    Raises:
-        ValueError: something in it is of another type; the message says where.
-    """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise ValueError(f"{where}: a {type(value).__name__} cannot be written as JSON")
 
 
 def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:

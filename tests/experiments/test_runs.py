@@ -168,7 +168,11 @@ def test_a_figure_has_its_sidecar(tmp_path: Path) -> None:
     about = json.loads(path.with_suffix(".json").read_text())
     assert about["figure"] == "a.png" and about["parameters"] == PARAMS and about["seed"] == 7
     assert about["runs"] == [run.id, "other"] and "git_commit" in about and "versions" in about
-    assert sorted(p.name for p in path.parent.iterdir()) == ["a.json", "a.png"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["a.json", "a.png", "runs"]
+    kept = json.loads((path.parent / "runs" / f"{run.id}.json").read_text())
+    assert kept["id"] == run.id and kept["params"] == {} and kept["metrics"] == {}
+    save_figure(figure, run.folder / "own.png", PARAMS, runs=[run])
+    assert not (run.folder / "runs").exists()
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:

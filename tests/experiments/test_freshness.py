@@ -1,0 +1,113 @@
+"""How figures stand: fresh, stale and because of what, dirty or missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from poselib import cli
+from poselib.experiments import freshness, runs
+from poselib.experiments.freshness import DIRTY, FRESH, MISSING, STALE, Freshness, check_figures
+from poselib.experiments.runs import save_table, start_run
+from tests.experiments.factories import cell, write_notebook
+
+PARAMS = {"notebook": "03_toy", "preset": "small", "system": "dekr", "dataset": "crowd"}
+CODE = "from poselib.losses.heatmap import heatmap_mse\n\nheatmap_mse\n"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a notebook, and a table that it made from a run."""
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    write_notebook(notebooks / "03_toy.ipynb", cell("preset = 'small'", "parameters"), cell(CODE))
+    monkeypatch.chdir(notebooks)
+    monkeypatch.setattr(freshness, "_asked", dict)
+    monkeypatch.setattr(runs, "provenance", lambda: {"git_commit": "a" * 40, "git_changed": False})
+    run = start_run(tmp_path / "runs", "toy", PARAMS)
+    run.finish({"AP": 0.5})
+    save_table(pd.DataFrame({"AP": [0.5]}), tmp_path / "figures" / "toy.csv", PARAMS, runs=[run])
+    return tmp_path
+
+
+def only(house: Path) -> Freshness:
+    (found,) = check_figures(house / "figures", house / "notebooks")
+    return found
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def kept(house: Path) -> Path:
+    (path,) = (house / "figures" / "runs").iterdir()
+    return path
+
+
+def test_what_was_just_made_is_fresh_without_the_runs(house: Path) -> None:
+    shutil.rmtree(house / "runs")
+    assert only(house) == Freshness("toy.csv", "03_toy", FRESH)
+    run = json.loads(kept(house).read_text())
+    assert run["metrics"] == {"AP": 0.5} and run["params"]["system"] == "dekr"
+    assert "losses.heatmap" in run["code"]["modules"]
+
+
+def test_changed_code_is_named(house: Path) -> None:
+    about = house / "figures" / "toy.json"
+    code = json.loads(about.read_text())["code"]
+    modules = {**code["modules"], "losses.heatmap": "0" * 8, "gone": "1" * 8}
+    edit(about, code={**code, "modules": modules})
+    found = only(house)
+    assert (found.state, found.because) == (STALE, "changed: gone, losses.heatmap")
+    edit(about, code={})
+    assert only(house).because == "its code was not recorded"
+
+
+def test_a_changed_notebook_or_run_makes_stale(house: Path) -> None:
+    run = json.loads(kept(house).read_text())
+    edit(kept(house), code={**run["code"], "modules": {**run["code"]["modules"], "x": "0"}})
+    assert only(house).because == f"run {run['id']}: changed: x"
+    edit(kept(house), code={**run["code"], "settings": "other"})
+    assert only(house).because == f"run {run['id']}: changed: preset 'small'"
+    kept(house).unlink()
+    assert only(house).because == f"run {run['id']} is not kept"
+    notebook = house / "notebooks" / "03_toy.ipynb"
+    text = notebook.read_text()
+    notebook.write_text(text.replace("\\n\\nheatmap_mse", "\\n\\nprint(heatmap_mse)"))
+    assert only(house).because == "changed: notebook"
+    notebook.write_text(text.replace("\\n\\nheatmap_mse", "\\n\\n%magic"))
+    assert only(house).because.startswith("notebook is not Python")
+
+
+def test_dirty_and_missing(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = house / "figures" / "toy.json"
+    edit(kept(house), git_changed=True)
+    assert only(house).state == STALE and "on top of aaaaaaaaaa" in only(house).because
+    edit(about, git_changed=True)
+    assert only(house).state == DIRTY
+    edit(about, notebook="05_gone")
+    assert only(house).because == "its notebook '05_gone' is absent"
+    about.unlink()
+    assert (only(house).state, only(house).notebook) == (MISSING, "")
+    monkeypatch.setattr(freshness, "_asked", lambda: {"toy": "03_toy", "other": "04_other"})
+    other, _ = check_figures(house / "figures", house / "notebooks")
+    assert other == Freshness("other", "04_other", MISSING, "there is no such file")
+
+
+def test_the_command_lists_what_is_not_fresh(
+    house: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(house)
+    assert cli.main(["reproduce", "--check"]) == 0
+    assert capsys.readouterr().out == "1 fresh, 0 stale, 0 dirty, 0 missing\n"
+    edit(house / "figures" / "toy.json", code={})
+    assert cli.main(["reproduce", "--check"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "toy.csv  stale    its code was not recorded"
+    assert cli.main(["reproduce", "--check", "--figures", "absent"]) == 2
+    assert "absent" in capsys.readouterr().err
