@@ -13,7 +13,7 @@ import numpy as np
 from poselib.data.annotation_table import FARTHEST, LARGEST, MAX_PIXELS
 from poselib.data.coco_folder import CocoPart
 from poselib.data.image_io import image_size
-from poselib.data.readers.coco_categories import keypoint_category
+from poselib.data.readers.coco_categories import keypoint_categories
 from poselib.data.readers.json_fields import Entry, shown
 from poselib.data.side_check import swapped_sides
 from poselib.skeletons import Skeleton
@@ -103,10 +103,10 @@ def check_dataset(part: CocoPart, skeleton: Skeleton) -> DatasetReport:
     Raises:
         ValueError: no category has the skeleton's keypoints.
     """
-    category = keypoint_category(part.content["categories"], skeleton, part.annotations)
+    chosen = keypoint_categories(part.content["categories"], skeleton, part.annotations)
     images: list[Entry] = part.content["images"]
     listed: list[Entry] = part.content["annotations"]
-    people = [person for person in listed if person.get("category_id", category) == category]
+    people = [person for person in listed if person.get("category_id", chosen[0]) in chosen]
     kinds = [each.get("id") for each in part.content["categories"]]
     foreign = tuple(_name(p) for p in listed if p.get("category_id") not in kinds)
     problem = "category_id is that of no listed category"

@@ -1,17 +1,19 @@
-"""The category of a COCO-format file whose keypoints are a skeleton's."""
+"""The categories of a COCO-format file whose keypoints are a skeleton's."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from poselib.data.readers.json_fields import Entry, integer, letters, shown
 from poselib.skeletons import Skeleton
 
 
-def keypoint_category(categories: list[Entry], skeleton: Skeleton, path: Path) -> int:
-    """Return the id of the category whose keypoints are the skeleton's, by their names.
+def keypoint_categories(categories: list[Entry], skeleton: Skeleton, path: Path) -> list[int]:
+    """Return the ids of the categories whose keypoints are the skeleton's, by their names.
 
-    A file may have categories of hands or animals beside it. Names in excess are those of another
+    Several have the same where they are kinds of one thing, as the animals of AP-10K. A file may
+    have categories of hands or other animals beside them. Names in excess are those of another
     version of the format: the number of keypoints is checked where they are read.
     """
     here, count = f"{path}: categories", len(skeleton)
@@ -21,12 +23,13 @@ def keypoint_category(categories: list[Entry], skeleton: Skeleton, path: Path) -
             found = shown(category["keypoints"])
             raise ValueError(f"{here}: keypoints: expected a list of names, found {found}")
     if not named and len(categories) == 1:
-        return integer(categories[0], "id", here)
+        return [integer(categories[0], "id", here)]
     wanted = [letters(name) for name in skeleton.keypoints]
     fits = [c for c in named if [letters(n) for n in c["keypoints"][:count]] == wanted]
     fits = [c for c in fits if len(c["keypoints"]) == count] or fits
-    if len(fits) == 1:
-        return integer(fits[0], "id", here)
+    ids = [integer(category, "id", here) for category in fits]
+    if ids and len(set(ids)) == len(ids):
+        return ids
     if len(named) != 1:
         kind = f"the keypoints of skeleton {skeleton.name!r}" if named else "keypoints"
         raise ValueError(
@@ -47,9 +50,13 @@ def keypoint_category(categories: list[Entry], skeleton: Skeleton, path: Path) -
 
 
 def of_category(
-    annotations: list[Entry], categories: list[Entry], category: int, path: Path
+    annotations: list[Entry], categories: list[Entry], chosen: Sequence[int], path: Path
 ) -> list[Entry]:
-    """Return the annotations of one category, after checking that each is of a listed one."""
+    """Return the annotations of some categories, after checking that each is of a listed one.
+
+    They are returned as of the first: an evaluation matches within categories, and no network here
+    tells them apart.
+    """
     ids = {integer(c, "id", f"{path}: categories") for c in categories}
     for person in annotations:
         number = person.get("category_id")
@@ -58,10 +65,13 @@ def of_category(
                 f"{path}: annotations: id {shown(person.get('id'))}: category_id {shown(number)} "
                 f"is not among categories, whose ids are {shown(sorted(ids))}"
             )
-    people = [person for person in annotations if person["category_id"] == category]
+    kept = set(chosen)
+    people = [person for person in annotations if person["category_id"] in kept]
     if annotations and not people:
         raise ValueError(
             f"{path}: empty dataset: {len(annotations)} annotations are of other categories than "
-            f"{category}, which has the keypoints"
+            f"{', '.join(map(str, chosen))}, which has the keypoints"
         )
+    if len(chosen) > 1:
+        people = [{**person, "category_id": chosen[0]} for person in people]
     return people

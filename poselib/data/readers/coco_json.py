@@ -13,7 +13,7 @@ import numpy as np
 from poselib.annotations import AnnotationTable
 from poselib.data.annotation_table import check_people, check_size, check_unique
 from poselib.data.boxes import keypoint_boxes
-from poselib.data.readers.coco_categories import keypoint_category, of_category
+from poselib.data.readers.coco_categories import keypoint_categories, of_category
 from poselib.data.readers.json_fields import (
     Entry,
     entries,
@@ -108,12 +108,12 @@ def read_people(
     """
     content = read_json(path)
     skeleton = skeleton or skeleton_of_categories(content, str(path))
-    category = keypoint_category(content["categories"], skeleton, path)
+    chosen = keypoint_categories(content["categories"], skeleton, path)
     images = _images(content["images"], path)
-    people = of_category(content["annotations"], content["categories"], category, path)
+    people = of_category(content["annotations"], content["categories"], chosen, path)
     _check_ids(people, images, path)
     people = _by_image(people, images)
-    table = _table(images, people, (category,), len(skeleton), str(path))
+    table = _table(images, people, (chosen[0],), len(skeleton), str(path))
     counted = ~table.masked()
     if not counted.any():
         raise ValueError(f"{path}: empty dataset: no person has a labeled keypoint")

@@ -197,8 +197,8 @@ class ExportedNetwork(nn.Module):
         wanted = given.shape[1:3] if takes_pixels else given.shape[2:]
         for side, fixed in zip(images.shape[2:], wanted, strict=True):
             if isinstance(fixed, int) and side != fixed:
-                size = "x".join(map(str, images.shape[2:]))
-                raise ValueError(f"{self.path}: takes images of {wanted} px, not of {size}")
+                found = "x".join(map(str, images.shape[2:]))
+                raise ValueError(f"{self.path}: takes images of {wanted} px, not of {found}")
         return pixels(images).permute(0, 2, 3, 1) if takes_pixels else images.float()
 
 
