@@ -17,6 +17,9 @@ import torch
 import poselib
 from poselib.benchmarks.adaptation_inputs import adapt_inputs
 from poselib.benchmarks.adaptation_stages import time_adaptation
+from poselib.benchmarks.hardware.bench import Bench
+from poselib.benchmarks.hardware.inference import Streams
+from poselib.benchmarks.hardware.setups import BOTH, COMPILED, EAGER, FOLDED, GRAPH, HALF, Setup
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.data.collation import collate
 from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
@@ -28,6 +31,7 @@ from poselib.engine.decode_maps import decode_stages
 from poselib.engine.evaluate import evaluate
 from poselib.engine.inference import PredictOptions
 from poselib.engine.speed import SpeedOptions
+from poselib.engine.trainer import TrainingState
 from poselib.losses.heatmap import heatmap_mse
 from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.ops.keypoint_expansion import KeypointExpansion, expansion_rates
@@ -43,6 +47,8 @@ from tests.ops.factories import offset_maps
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 pytestmark = pytest.mark.gpu
+needs_gpu = pytest.mark.skipif(DEVICE == "cpu", reason="only a GPU computes this another way")
+TINY_BENCH = {"size": 64, "crop": 64, "people": 2, "backbone": "hrnet_tiny"}
 
 
 def test_there_is_a_gpu() -> None:
@@ -233,6 +239,56 @@ def test_losses_of_adaptation_are_the_same(options: dict[str, str]) -> None:
     assert [len(p) for p in poses] == [len(p) for p in their_poses]
 
 
+@needs_gpu
+@pytest.mark.parametrize(
+    ("name", "setup"),
+    [
+        *((name, setup) for name in ("hae", "dekr", "jre") for setup in (HALF, FOLDED, GRAPH)),
+        *(("dekr", COMPILED), ("hae", BOTH)),
+    ],
+)
+def test_setups_compute_the_same(name: str, setup: Setup) -> None:
+    """Of two batches, one after the other: a captured graph is replayed with other images."""
+    case = Bench(torch.device(DEVICE), **TINY_BENCH).case(name, 2)
+    forward, images = setup.prepare(case.system.model), case.inputs()
+    for batch in (images, images.flip(0, -1)):
+        with torch.no_grad():
+            expected = case.system.model(batch)
+        found = forward(batch)
+        for field in ("heatmaps", "offsets", "tags"):
+            for mine, theirs in zip(_maps(found, field), _maps(expected, field), strict=True):
+                assert (mine - theirs).abs().max() <= 0.06 * theirs.abs().max()
+    torch.compiler.reset()
+
+
+@needs_gpu
+def test_streams_are_replayed_with_their_state() -> None:
+    case = Bench(torch.device(DEVICE), **TINY_BENCH).case("rpstn", 2)
+    clip, (one, other) = case.inputs(), (Streams(case, setup) for setup in (EAGER, GRAPH))
+    for frame in range(1, 4):
+        expected, found = one.step(clip[:, frame]).heatmaps, other.step(clip[:, frame]).heatmaps
+        assert (found - expected).abs().max() <= 0.1 * expected.abs().max()
+
+
+@needs_gpu
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_step_in_half_precision_is_that_of_float32(
+    precision: str, compile: bool, tmp_path: Path
+) -> None:
+    batch, states = collate([scenes(4)[i] for i in range(4)]), []
+    for changes in ({"precision": "float32"}, {"precision": precision, "compile": compile}):
+        recipe = replace(RECIPE, log_every=0, checkpoint_every=0, **changes)
+        state = TrainingState(toy_system(), recipe, tmp_path, torch.device(DEVICE))
+        state.advance(batch)
+        states.append(state)
+    exact, half = (state.loss()["loss"] for state in states)
+    assert half == pytest.approx(exact, rel=0.05)
+    for mine, theirs in zip(*(s.model.parameters() for s in states), strict=True):
+        assert mine.dtype == theirs.dtype == torch.float32 and bool(theirs.isfinite().all())
+    torch.compiler.reset()
+
+
 @pytest.mark.slow
 def test_an_interrupted_training_ends_where_a_whole_one_does(tmp_path: Path) -> None:
     whole = train_toy(tmp_path / "whole", device=DEVICE)
@@ -287,3 +343,9 @@ def test_options_of_speed_keep_the_people(options: dict[str, Any]) -> None:
             if len(mine.above(0.5)) and len(expected.above(0.5)):
                 errors = np.abs(mine[0].keypoints - expected[0].keypoints).max(axis=-1)
                 assert np.median(errors) < 1.0
+
+
+def _maps(outputs: object, field: str) -> tuple[torch.Tensor, ...]:
+    """Return the maps of a name, of none, one or several scales."""
+    maps = getattr(outputs, field, ())
+    return maps if isinstance(maps, tuple) else (maps,)
