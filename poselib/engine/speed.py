@@ -45,7 +45,7 @@ class SpeedOptions:
             Not so the step of a video network.
         cuda_graph: the network is captured for each of the first four input sizes, batch included,
             and replayed without the overhead of its launches, which are most of the time of small
-            batches. Of a GPU; not with ``compile``.
+            batches; so is the step of a video network. Of a GPU; not with ``compile``.
         workers: threads that read and resize images while the network runs; 0 for none. One thread
             reads a dataset in order, and never from two places at a time; more are for datasets
             that allow it, as image files do.
@@ -103,7 +103,7 @@ class FastNetwork(nn.Module):
         if speed.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.network = CompiledNetwork(network) if speed.compile else network
-        self._graphs: dict[tuple[int, ...], Forward] = {}
+        self._graphs: dict[tuple[str | int, ...], Forward] = {}
         self.eval()
 
     def __getattr__(self, name: str) -> Any:
@@ -116,14 +116,7 @@ class FastNetwork(nn.Module):
         """Return the outputs for normalized images (B, 3, H, W), or clips, in float32."""
         if self.speed.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
-        if not self.speed.cuda_graph:
-            return self._run(self.network, images)
-        graph = self._graphs.get(shape := tuple(images.shape))
-        if graph is None and len(self._graphs) < _CAPTURED:
-            graph = self._graphs[shape] = captured(partial(self._run, self.network))
-        if graph is None:
-            return self._run(self.network, images)
-        return map_outputs(graph(images), Tensor.clone)  # the next call overwrites them
+        return self._replayed("", self.network, images)
 
     def start(self, images: Tensor) -> Any:
         """Return what a video network returns for first frames."""
@@ -131,9 +124,26 @@ class FastNetwork(nn.Module):
         return self._run(network.start, images)
 
     def step(self, images: Tensor, state: Any) -> Any:
-        """Return what a video network returns for next frames."""
+        """Return what a video network returns for next frames and the state of their streams."""
         network: Any = self.network
-        return self._run(network.step, images, state)
+        kind, parts = type(state), [getattr(state, each.name) for each in fields(state)]
+
+        def step(images: Tensor, *parts: Tensor) -> Any:
+            return network.step(images, kind(*parts))
+
+        return self._replayed("step", step, images, *parts)
+
+    def _replayed(self, name: str, call: Callable[..., Any], *inputs: Tensor) -> Any:
+        """Run a part of the network as a graph, if graphs are wanted and not too many."""
+        if not self.speed.cuda_graph:
+            return self._run(call, *inputs)
+        shape = (name, *inputs[0].shape)
+        graph = self._graphs.get(shape)
+        if graph is None and len(self._graphs) < _CAPTURED:
+            graph = self._graphs[shape] = captured(partial(self._run, call))
+        if graph is None:
+            return self._run(call, *inputs)
+        return map_outputs(graph(*inputs), Tensor.clone)  # the next call overwrites them
 
     def _run(self, call: Callable[..., Any], *inputs: Any) -> Any:
         # Weights that were cast in one graph are not there in the next.

@@ -132,16 +132,17 @@ def test_a_compiled_network_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(mine.keypoints, plain.keypoints)
 
 
-def test_few_sizes_are_captured_and_outputs_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
+    """Let graphs be captured on a CPU: calls overwrite what earlier ones returned, as theirs do."""
     captured: list[torch.Size] = []
 
-    def stand_in(forward: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    def stand_in(forward: Callable[..., Any]) -> Callable[..., Any]:
         kept: list[Any] = []
 
-        def replay(images: Tensor) -> Any:
-            outputs = forward(images)
+        def replay(*inputs: Tensor) -> Any:
+            outputs = forward(*inputs)
             if not kept:
-                captured.append(images.shape)
+                captured.append(inputs[0].shape)
                 kept.append(outputs)
             for mine, new in zip(tensors_of(kept[0]), tensors_of(outputs), strict=True):
                 mine.copy_(new)
@@ -150,6 +151,11 @@ def test_few_sizes_are_captured_and_outputs_are_copies(monkeypatch: pytest.Monke
         return replay
 
     monkeypatch.setattr(speed_module, "captured", stand_in)
+    return captured
+
+
+def test_few_sizes_are_captured_and_outputs_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured = without_gpu(monkeypatch)
     system = toy_system()
     network = FastNetwork(system.model.eval(), SpeedOptions())
     network.speed = SpeedOptions(cuda_graph=True)
@@ -160,6 +166,20 @@ def test_few_sizes_are_captured_and_outputs_are_copies(monkeypatch: pytest.Monke
     for mine, plain in zip(found, expected, strict=True):
         assert all(map(torch.equal, tensors_of(mine), tensors_of(plain)))
     assert [shape[3] for shape in captured] == [32, 64, 96, 128]
+
+
+def test_steps_of_streams_are_captured_with_their_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, network = without_gpu(monkeypatch), tiny("rpstn").model.eval()
+    fast = FastNetwork(network, SpeedOptions())
+    fast.speed = SpeedOptions(cuda_graph=True)
+    clip = torch.randn(2, 4, 3, 64, 64)
+    with torch.no_grad():
+        _, state = fast.start(clip[:, 0])
+        for frame, expected in enumerate(network(clip).heatmaps.unflatten(0, (2, 4)).unbind(1)):
+            if frame:
+                outputs, state = fast.step(clip[:, frame], state)
+                assert_close(outputs.heatmaps, expected, 1e-4)
+    assert [tuple(shape) for shape in captured] == [(2, 3, 64, 64)]
 
 
 @pytest.mark.parametrize(

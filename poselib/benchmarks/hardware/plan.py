@@ -10,7 +10,6 @@ from poselib.benchmarks.hardware.bench import CROPPED, Bench, Row
 from poselib.benchmarks.hardware.inference import time_decoding, time_prediction, time_stream
 from poselib.benchmarks.hardware.setups import (
     ALONE,
-    BOTH,
     COMPILED,
     EAGER,
     FOLDED,
@@ -109,7 +108,6 @@ def make_plan(bench: Bench, choice: Choice) -> list[Task]:
         plan.train(name, TRAINED)
     if MAIN in choice.systems:
         plan.predict(MAIN, largest, STRICT, *ALONE)
-        plan.predict(MAIN, smallest, BOTH)
     for name in choice.systems:
         for batch in choice.batches:
             plan.predict(name, batch, EAGER, HALF, LAST, FOLDED, GRAPH)
@@ -165,11 +163,11 @@ class _Plan:
         self, kind: str, name: str, run: Callable[[], Iterator[Row]], setup: Setup = EAGER
     ) -> None:
         on_gpu = self.bench.device.type == "cuda"
-        left_out = setup.compiled and not self.choice.compiled
-        if kind not in self.choice.kinds or left_out or (setup.graph and not on_gpu):
+        left_out = setup.speed.compile and not self.choice.compiled
+        if kind not in self.choice.kinds or left_out or (setup.speed.cuda_graph and not on_gpu):
             return
         name, seconds = f"{kind}: {name}", _SECONDS[kind] + self.bench.seconds
-        if setup.compiled:
+        if setup.speed.compile:
             seconds += _COMPILING[kind]
-        task = Task(name, kind, seconds if on_gpu else 0.0, run, setup.compiled)
+        task = Task(name, kind, seconds if on_gpu else 0.0, run, setup.speed.compile)
         self._tasks.setdefault(name, task)

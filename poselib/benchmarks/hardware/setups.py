@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from poselib.engine.speed import Forward, captured, in_float32
-from poselib.models.folding import fold
+from poselib.engine.speed import FastNetwork, SpeedOptions
 
 
 @dataclass(frozen=True)
@@ -19,63 +20,46 @@ class Setup:
 
     Attributes:
         name: of its rows.
-        bfloat16: under autocast; what it returns is turned into float32.
-        channels_last: order of images and weights in memory.
-        folded: batch normalizations are folded into convolutions.
-        compiled: by ``torch.compile``.
-        graph: captured once as a CUDA graph, which is then replayed.
+        speed: the engine's options.
         tf32: convolutions in float32 may keep ten bits of their inputs, as is PyTorch's default.
     """
 
     name: str
-    bfloat16: bool = False
-    channels_last: bool = False
-    folded: bool = False
-    compiled: bool = False
-    graph: bool = False
+    speed: SpeedOptions = field(default_factory=SpeedOptions)
     tf32: bool = True
 
-    def flags(self) -> Any:
-        """Return the context in which cuDNN measures which of its algorithms is fastest."""
-        return torch.backends.cudnn.flags(
-            enabled=True, benchmark=True, deterministic=False, allow_tf32=self.tf32
-        )
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let cuDNN measure which of its algorithms is fastest, and no compilation fail unseen.
 
-    def prepare(self, model: nn.Module) -> Forward:
-        """Return the network as the setup runs it; ``model`` itself stays as it is.
-
-        Args:
-            model: in evaluation mode, on its device.
+        What runs a network uncompiled where compilation fails would be timed as if it were
+        compiled: its warning is an error here.
         """
-        order = torch.channels_last if self.channels_last else torch.contiguous_format
-        network = fold(model) if self.folded else copy.deepcopy(model)
-        network = network.to(memory_format=order)
-        call: Any = torch.compile(network, dynamic=False) if self.compiled else network
-        device = next(network.parameters()).device.type
+        allowed = {"enabled": True, "benchmark": True, "deterministic": False}
+        with torch.backends.cudnn.flags(**allowed, allow_tf32=self.tf32), warnings.catch_warnings():
+            warnings.filterwarnings("error", message="the network runs uncompiled")
+            yield
 
-        @torch.inference_mode()
-        def forward(images: Tensor, *state: Tensor) -> Any:
-            if images.ndim == 4:
-                images = images.contiguous(memory_format=order)
-            # Weights are cast anew in each call: kept ones would be those of another graph.
-            with torch.autocast(device, torch.bfloat16, self.bfloat16, cache_enabled=False):
-                outputs = call(images, *state)
-            return in_float32(outputs)
+    def prepare(self, model: nn.Module) -> FastNetwork:
+        """Return the network as the setup runs it; ``model`` itself stays as it is."""
+        return FastNetwork(model, self.speed)
 
-        return torch.inference_mode()(captured(forward)) if self.graph else forward
+
+def _with(setup: Setup, word: str, **options: Any) -> Setup:
+    return Setup(f"{setup.name}, {word}", replace(setup.speed, **options))
 
 
 EAGER = Setup("float32")
 STRICT = Setup("float32, no TF32", tf32=False)
-HALF = Setup("bf16", bfloat16=True)
-LAST = Setup("bf16, channels last", bfloat16=True, channels_last=True)
-FOLDED = replace(LAST, name=f"{LAST.name}, folded", folded=True)
-COMPILED = replace(FOLDED, name=f"{FOLDED.name}, compiled", compiled=True)
-GRAPH = replace(FOLDED, name=f"{FOLDED.name}, CUDA graph", graph=True)
-TRAINED = replace(LAST, name=f"{LAST.name}, compiled", compiled=True)  # a training folds nothing
-BOTH = replace(COMPILED, name=f"{COMPILED.name}, CUDA graph", graph=True)
+HALF = Setup("bf16", SpeedOptions(precision="bfloat16"))
+LAST = _with(HALF, "channels last", channels_last=True)
+FOLDED = _with(LAST, "folded", fold=True)
+COMPILED = _with(FOLDED, "compiled", compile=True)
+GRAPH = _with(FOLDED, "CUDA graph", cuda_graph=True)
+TRAINED = _with(LAST, "compiled", compile=True)  # a training folds nothing
 ALONE = (
-    Setup("float32, channels last", channels_last=True),
-    Setup("float32, folded", folded=True),
-    Setup("float32, compiled", compiled=True),
+    _with(EAGER, "channels last", channels_last=True),
+    _with(EAGER, "folded", fold=True),
+    _with(EAGER, "compiled", compile=True),
+    _with(EAGER, "CUDA graph", cuda_graph=True),
 )

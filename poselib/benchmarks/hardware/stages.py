@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
 
 from poselib.benchmarks.adaptation_stages import time_adaptation
 from poselib.benchmarks.hardware.bench import Bench, Row
@@ -25,7 +23,7 @@ def time_refinement(bench: Bench, people: Sequence[int]) -> Iterator[Row]:
     case = bench.case("logocap", 1)
     images = case.inputs()
     for count in people:
-        with EAGER.flags(), torch.no_grad():
+        with EAGER.in_use(), torch.no_grad():
             times = time_adaptation(
                 case.outputs(count),
                 case.system.decode_options,
@@ -52,20 +50,7 @@ def measure_accuracy(bench: Bench, setup: Setup, images: int) -> Iterator[Row]:
     system.model.to(bench.device).eval()
     scenes = SyntheticScenes(SceneConfig(size=_SIDE), images, bench.seed, COCO)
     options = PredictOptions(size=_SIDE, multiple=32, batch_size=_BATCH)
-    with setup.flags():
-        model = _Prepared(system.model, setup)
-        found = evaluate(replace(system, model=model), scenes, options, explain=False)
+    with setup.in_use():
+        found = evaluate(system, scenes, options, speed=setup.speed, explain=False)
     about = {"task": "accuracy", "system": "hae_tiny_synthetic", "batch": _BATCH, "part": "AP"}
     yield about | {"setup": setup.name, "images": images, "AP": found.ap.AP}
-
-
-class _Prepared(nn.Module):
-    """A network as a setup runs it."""
-
-    def __init__(self, network: nn.Module, setup: Setup) -> None:
-        super().__init__()
-        self.network, self.multiple = network, getattr(network, "multiple", 32)
-        self._forward = setup.prepare(network)
-
-    def forward(self, images: Tensor) -> object:
-        return self._forward(images)

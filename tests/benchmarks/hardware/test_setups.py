@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import pytest
 import torch
 
 from poselib.benchmarks.hardware.bench import Bench
-from poselib.benchmarks.hardware.setups import ALONE, EAGER, FOLDED, HALF, STRICT, in_float32
-from poselib.outputs import TagOutputs
+from poselib.benchmarks.hardware.setups import ALONE, COMPILED, EAGER, FOLDED, HALF, STRICT
 
 
 def test_setups_compute_the_same_but_for_rounding(bench: Bench) -> None:
@@ -15,10 +12,10 @@ def test_setups_compute_the_same_but_for_rounding(bench: Bench) -> None:
     expected = case.system.model(case.inputs())
     before = {name: value.clone() for name, value in case.system.model.state_dict().items()}
     for setup in (EAGER, STRICT, HALF, FOLDED, *ALONE):
-        if setup.compiled:
+        if setup.speed.compile or setup.speed.cuda_graph:
             continue
         found = setup.prepare(case.system.model)(case.inputs())
-        allowed = 0.05 if setup.bfloat16 else 1e-4
+        allowed = 0.05 if setup.speed.precision == "bfloat16" else 1e-4
         for mine, theirs in zip(
             (*found.heatmaps, found.tags), (*expected.heatmaps, expected.tags), strict=True
         ):
@@ -36,27 +33,26 @@ def test_compiled_setups_compute_the_same(bench: Bench) -> None:
     case = bench.case("hae", 1)
     with torch.no_grad():
         expected = case.system.model(case.inputs()).tags
-    compiled = next(setup for setup in ALONE if setup.compiled)
+    compiled = next(setup for setup in ALONE if setup.speed.compile)
     found = compiled.prepare(case.system.model)(case.inputs()).tags
     torch.compiler.reset()
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_names_say_which_setup_it_is() -> None:
+def test_names_are_of_one_setup_alone() -> None:
     setups = (EAGER, STRICT, HALF, FOLDED, *ALONE)
     assert len({setup.name for setup in setups}) == len(setups)
-    bare = replace(EAGER, name="")
-    for setup in setups:
-        changed = [f.name for f in fields(setup) if getattr(setup, f.name) != getattr(bare, f.name)]
-        assert (changed == ["name"]) == (setup == EAGER)
+    assert len({(setup.speed, setup.tf32) for setup in setups}) == len(setups)
 
 
-def test_outputs_are_turned_into_float32_wherever_they_are() -> None:
-    maps = torch.ones(1, 2, 3, 3, dtype=torch.bfloat16)
-    inner = TagOutputs((maps,), maps[:, :, None], (12, 12))
-    found = in_float32((TagOutputs((maps, maps), maps[:, :, None], (12, 12), (inner,)), 3))
-    outputs, number = found
-    assert number == 3 and outputs.image_size == (12, 12)
-    for each in outputs.stages:
-        assert {tensor.dtype for tensor in (*each.heatmaps, each.tags)} == {torch.float32}
-    assert in_float32(torch.arange(3)).dtype == torch.int64
+def test_a_compilation_that_fails_is_no_measurement(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    network = COMPILED.prepare(bench.case("jre", 1).system.model)
+    images = bench.case("jre", 1).inputs()
+    with COMPILED.in_use(), pytest.raises(UserWarning, match=r"runs uncompiled.*no compiler"):
+        network(images)
