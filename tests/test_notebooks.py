@@ -120,7 +120,7 @@ RUNS = [(path, given) for path in NOTEBOOKS for given in GIVEN.get(path.stem, [{
 
 
 def assert_sidecars(figures: Path) -> None:
-    for figure in figures.glob("*"):
+    for figure in figures.glob("*.*"):  # not the folder of kept runs
         assert figure.with_suffix(".json").is_file(), f"{figure.name} has no sidecar"
 
 
