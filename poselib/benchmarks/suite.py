@@ -57,29 +57,42 @@ def decoding(people: Sequence[int], size: Size, seed: int, device: str) -> list[
     four = workloads.decode_inputs(people[0], size, images=4, seed=seed, device=device)
     name = f"decode 4 images of {people[0]} people"
     found.append(Benchmark(name, device, partial(decode_associative, four)))
-
-    def read() -> Tensor:
-        """No decoding can be faster than reading every value of the maps."""
-        return torch.stack([maps.heatmaps[0].sum(), maps.tags.sum()])
-
-    found.append(Benchmark("read the maps once", device, read))
     return found
 
 
-def several_scenes(people: Iterable[int], size: Size, seed: int, device: str) -> list[Benchmark]:
-    """Decode scenes one after the other, as many for each number of people."""
+def several_scenes(
+    people: Iterable[int], size: Size, seed: int, device: str
+) -> tuple[list[Benchmark], list[Benchmark]]:
+    """Decode scenes one after the other, as many for each number of people, and read their maps.
+
+    Returns:
+        Decodings, and for each number of people the sums of all values of the same maps, beside the
+        same decodings: their ratio is how many times as long a decoding takes as to read its maps
+        once. The maps of all scenes do not fit a processor's cache.
+    """
 
     def decode(scenes: Sequence[TagOutputs]) -> None:
         for scene in scenes:
             decode_associative(scene)
 
-    found = []
+    decodings, readings = [], []
     for count in people:
         seeds = range(seed, seed + SCENES)
         scenes = [workloads.decode_inputs(count, size, seed=s, device=device) for s in seeds]
-        name = f"decode {SCENES} scenes of {people_label(count)}"
-        found.append(Benchmark(name, device, partial(decode, scenes)))
-    return found
+        whose, work = f"{SCENES} scenes of {people_label(count)}", partial(decode, scenes)
+        decodings.append(Benchmark(f"decode {whose}", device, work))
+        read = partial(_sums, scenes)
+        readings.append(Benchmark(f"read the maps of {whose}", device, read, work, _all_read))
+    return decodings, readings
+
+
+def _sums(scenes: Sequence[TagOutputs]) -> list[Tensor]:
+    """Read every value of maps: no decoding can be faster."""
+    return [torch.stack([maps.heatmaps[0].sum(), maps.tags.sum()]) for maps in scenes]
+
+
+def _all_read(sums: list[Tensor], _: None) -> bool:
+    return bool(torch.stack(sums).isfinite().all())
 
 
 def loss(batch: int, size: Size, seed: int, device: str) -> Benchmark:

@@ -138,9 +138,12 @@ def test_growth_of_what_was_not_timed_together_is_refused(less: str, more: str) 
 
 
 def test_scenes_are_decoded_for_each_number_of_people() -> None:
-    each = suite.several_scenes([1, 3], (64, 96), seed=1, device="cpu")
-    assert [benchmark.work for benchmark in each] == [
+    each, reads = suite.several_scenes([1, 3], (64, 96), seed=1, device="cpu")
+    assert [benchmark.work for benchmark in (*each, *reads)] == [
         "decode 5 scenes of 1 person",
         "decode 5 scenes of 3 people",
+        "read the maps of 5 scenes of 1 person",
+        "read the maps of 5 scenes of 3 people",
     ]
-    run_benchmarks(each, [("cpu", 1)], repeats=1, warmup=0)
+    table = run_benchmarks([*each, *reads], [("cpu", 1)], repeats=1, warmup=0)
+    assert (table["ratio"][2:] > 1).all() and table["same"][2:].all()
