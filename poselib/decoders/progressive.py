@@ -57,22 +57,24 @@ def group_progressive(candidates: Candidates, options: GroupingOptions) -> Group
 
 
 def _nearest_type(candidates: Candidates, options: GroupingOptions) -> NextType:
-    # Candidates of all types in one list, type by type: one distance matrix serves them all.
-    types, entries = np.nonzero(candidates.valid(options))
-    tags = candidates.tags[types, entries].astype(np.float64)
-    present, begins, counts = np.unique(types, return_index=True, return_counts=True)
-    nearest = np.full(len(candidates.values), np.nan)
+    valid = candidates.valid(options)
+    tags = [
+        each[kept].astype(np.float64) for each, kept in zip(candidates.tags, valid, strict=True)
+    ]
+    counts = valid.sum(axis=1)
+    reduce = np.minimum if options.distance_reduction == "min" else np.add
 
     def next_type(references: FloatArray, remaining: Sequence[int]) -> tuple[int, FloatArray]:
-        distances = np.full(len(nearest), np.nan)
+        distances = np.full(len(tags), np.nan)
         if len(references) == 0:
             return remaining[0], distances
-        to_people = cdist(tags, references).min(axis=1)
-        if options.distance_reduction == "min":
-            nearest[present] = np.minimum.reduceat(to_people, begins)
-        else:
-            nearest[present] = np.add.reduceat(to_people, begins) / counts
-        distances[remaining] = nearest[remaining]
-        return remaining[int(distances[remaining].argmin())], distances
+        # Candidates of all types in one list, type by type: one distance matrix serves them all.
+        left = np.concatenate([tags[keypoint] for keypoint in remaining])
+        ends = counts[remaining].cumsum()
+        nearest = reduce.reduceat(cdist(references, left).min(axis=0), ends - counts[remaining])
+        if reduce is np.add:
+            nearest /= counts[remaining]
+        distances[remaining] = nearest
+        return remaining[int(nearest.argmin())], distances
 
     return next_type
