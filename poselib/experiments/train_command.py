@@ -65,7 +65,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--steps", type=int, metavar="N", help="length of the training; or --epochs")
     add("--epochs", type=float, metavar="N", help="passes over the images")
     add("--lr", type=float, metavar="RATE", help="peak of the learning rate")
-    add("--workers", type=int, metavar="N", help="processes that prepare images")
+    explained = "processes that prepare images; default: none on a CPU, up to 8 for a GPU"
+    add("--workers", type=int, metavar="N", help=explained)
     explained = "of the network; default: bfloat16 where the processor is faster in it, or float32"
     add("--precision", choices=("float32", "bfloat16", "float16"), help=explained)
     explained = "compile the network, which takes minutes; for long trainings on a GPU"
@@ -234,7 +235,7 @@ def _start(
         system.check_dataset(data.train)
         state = read_training(out / CHECKPOINT)
         preset = plan(Start(system.name, system.options), data, device, wishes)
-        recipe = TrainConfig(**state["recipe"])
+        recipe = replace(TrainConfig(**state["recipe"]), workers=preset.recipe.workers)
         size = system.input_size or preset.input_size
         preset = replace(preset, recipe=recipe, input_size=size)
         return system, preset, f"resume: step {state['step']} of {recipe.steps}"

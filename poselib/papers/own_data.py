@@ -9,6 +9,7 @@ import torch
 
 from poselib.engine.inference import PredictOptions
 from poselib.engine.train_config import TrainConfig
+from poselib.ops.processor import suitable_workers
 from poselib.papers.catalog import get_paper
 from poselib.papers.common_presets import DEMO
 from poselib.papers.preset import Options, Preset
@@ -37,7 +38,7 @@ class Wishes:
         accumulate: micro-batches a step.
         steps, epochs: length of the training; not both.
         learning_rate: its peak.
-        workers: processes that prepare images.
+        workers: processes that prepare images; None for as many as suit the machine.
         precision, compile: see ``TrainConfig``.
         seed: of all chance.
     """
@@ -101,7 +102,7 @@ def own_preset(
         "accumulate": wishes.accumulate or recipe.accumulate,
         "learning_rate": wishes.learning_rate or recipe.learning_rate,
         "seed": wishes.seed,
-        "workers": recipe.workers if wishes.workers is None else wishes.workers,
+        "workers": suitable_workers(gpu) if wishes.workers is None else wishes.workers,
         "precision": wishes.precision or recipe.precision,
         "compile": wishes.compile,
         "average": min(recipe.average, 1 - 1 / max(2.0, steps / 5)),
@@ -158,5 +159,4 @@ def _large_recipe(gpu: bool, trained: bool) -> TrainConfig:
         weight_decay=0.0,
         precision="auto",
         average=0.999,
-        workers=8 if gpu else 0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,21 @@ class Preset:
         if system is None or system.crop is None:
             return Augment(skeleton, self.input_size, **self.augment)
         return Augment(skeleton, system.crop, crop=system.crop_rule, **self.augment)
+
+    def with_recipe(self, **changes: OptionValue) -> Preset:
+        """Return the preset with other settings of the training.
+
+        Raises:
+            ValueError: a name or a value is not one of ``TrainConfig``.
+        """
+        known = [each.name for each in fields(TrainConfig)]
+        if unknown := sorted(set(changes) - set(known)):
+            raise ValueError(f"a recipe has no {unknown[0]!r}; known: {', '.join(known)}")
+        try:
+            recipe = replace(self.recipe, **changes)  # type: ignore[arg-type]
+        except TypeError as error:  # of a comparison with text
+            raise ValueError(f"recipe {changes}: {error}") from error
+        return replace(self, recipe=recipe)
 
     def recipe_for(self, samples: int) -> TrainConfig:
         """Return the recipe with the steps that ``epochs`` passes over ``samples`` take."""

@@ -125,9 +125,10 @@ def test_options_reach_the_training_and_stay_when_it_goes_on(
     monkeypatch.setattr(torch, "compile", lambda network, **_: network)
     options = ("--precision", "float16", "--compile", "--workers", 1, *SHORT)
     assert train(capsys, tmp_path / "out", "--data", folder, *options)[0] == 130
-    assert train(capsys, tmp_path / "out", "--resume", "--device", "cpu")[0] == 130
-    for recipe in begun:
-        assert (recipe.precision, recipe.compile, recipe.workers) == ("float16", True, 1)
+    again = ("--resume", "--device", "cpu", "--workers", 2)
+    assert train(capsys, tmp_path / "out", *again)[0] == 130
+    assert begun[1] == replace(begun[0], workers=2)
+    assert (begun[0].precision, begun[0].compile, begun[0].workers) == ("float16", True, 1)
     status, _, error = train(capsys, tmp_path / "out", "--resume", "--precision", "bfloat16")
     assert status == 2 and "--precision is 'bfloat16', but the training in" in error
 

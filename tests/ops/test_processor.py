@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from poselib.ops.processor import onednn_allows, spin_briefly, usable_cores
+from poselib.ops.processor import onednn_allows, spin_briefly, suitable_workers, usable_cores
 
 
 def test_spin_setting_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +39,20 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("gpu", "cores", "sharing", "workers"),
+    [(False, 16, "", 0), (True, 16, "", 8), (True, 4, "", 3), (True, 1, "", 1), (True, 16, "4", 3)],
+)
+def test_workers_follow_from_cores_and_device(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, cores: int, sharing: str, workers: int
+) -> None:
+    monkeypatch.setattr("poselib.ops.processor.usable_cores", lambda: cores)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if sharing:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", sharing)
+    assert suitable_workers(gpu) == workers
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,22 @@ def test_presets_are_complete() -> None:
     assert get_preset("paper").recipe_for(6400).steps == 300 * 200
     with pytest.raises(ValueError, match="unknown preset 'big'; known: smoke"):
         get_preset("big")
+
+
+def test_a_recipe_has_settings_of_ones_own() -> None:
+    smoke = get_preset("smoke")
+    changed = smoke.with_recipe(precision="float16", compile=True, workers=2)
+    assert (
+        changed.recipe == replace(smoke.recipe, precision="float16", compile=True, workers=2)
+        and replace(changed, recipe=smoke.recipe) == smoke
+    )
+    assert smoke.with_recipe() == smoke
+    for wrong, message in (
+        ({"rate": 1.0}, "no 'rate'; known: steps"),
+        ({"steps": "x"}, "recipe {"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            smoke.with_recipe(**wrong)
 
 
 def test_scenes_are_those_of_the_preset() -> None:
