@@ -52,7 +52,7 @@ class Bench:
     people: int = 10
     repeats: int = 5
     warmup: int = 2
-    seconds: float = 1.0
+    seconds: float = 0.5
     backbone: str = ""
     seed: int = 0
     _cases: dict[Any, Case] = field(default_factory=dict, repr=False)

@@ -10,7 +10,7 @@ from typing import Any
 from poselib.ops.console import complain, one_line, parse, say
 
 _SYSTEMS = ("hae", "grm", "dekr", "logocap", "rpstn", "jre")
-_KINDS = ("inference", "decoding", "training", "adaptation", "stream", "accuracy")
+_KINDS = ("inference", "decoding", "training", "adaptation", "stream", "accuracy", "input")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +39,7 @@ def _measure(given: argparse.Namespace) -> Path:
     from poselib.benchmarks.hardware.plan import Choice, make_plan
     from poselib.benchmarks.hardware.record import Record
     from poselib.engine.device import get_device
+    from poselib.ops.processor import usable_cores
     from poselib.wording import counted
 
     device = get_device(given.device)
@@ -61,6 +62,7 @@ def _measure(given: argparse.Namespace) -> Path:
         people=given.people,
         compiled=on_gpu if given.compile is None else given.compile,
         scenes=given.scenes,
+        workers=given.workers or [0, usable_cores()],
     )
     parameters = {k: v for k, v in vars(given).items() if k not in ("parser", "draw", "out")}
     record = Record(given.out / f"{given.name}.json", bench, parameters, given.resume)
@@ -116,9 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--backbone", default="", help="of all systems, such as hrnet_tiny; default: published")
     compiling = argparse.BooleanOptionalAction
     add("--compile", action=compiling, help="torch.compile too (default: on a GPU alone)")
-    add("--seconds", type=float, default=1.0, help="that each timing lasts at least (default: 1)")
+    add("--seconds", type=float, default=0.5, help="of each timing at least (default: 0.5)")
     add("--repeats", type=int, default=5, help="calls of each timing at least (default: 5)")
     add("--scenes", type=int, default=200, help="images of which AP is measured (default: 200)")
+    add("--workers", help="processes that prepare images (default: 0 and one a core)", **numbers)
     add("--seed", type=int, default=0, help="of weights and inputs (default: 0)")
     parser.set_defaults(parser=parser)
     return parser

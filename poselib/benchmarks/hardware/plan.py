@@ -21,13 +21,13 @@ from poselib.benchmarks.hardware.setups import (
     Setup,
 )
 from poselib.benchmarks.hardware.stages import measure_accuracy, time_refinement
-from poselib.benchmarks.hardware.training import time_training
+from poselib.benchmarks.hardware.training import time_input, time_training
 
-KINDS = ("inference", "decoding", "training", "adaptation", "stream", "accuracy")
+KINDS = ("inference", "decoding", "training", "adaptation", "stream", "accuracy", "input")
 MAIN = "hae"  # the system of the first target
 # Seconds on an H200, guessed: a task begins only if this much is left.
-_SECONDS = {"inference": 7, "decoding": 3, "training": 12, "adaptation": 15, "stream": 6}
-_SECONDS |= {"accuracy": 10}
+_SECONDS = {"inference": 5, "decoding": 2, "training": 9, "adaptation": 12, "stream": 4}
+_SECONDS |= {"accuracy": 9, "input": 25}
 _COMPILING = {"inference": 90, "stream": 40, "training": 150, "accuracy": 40}
 
 
@@ -38,7 +38,7 @@ class Task:
     Attributes:
         name: of it alone.
         kind: one of ``KINDS``.
-        seconds: about how long it takes.
+        seconds: about how long it takes; 0 if unknown.
         run: yields its rows.
         compiled: whether it compiles networks.
     """
@@ -61,6 +61,7 @@ class Choice:
         people: numbers of them in decoded images; 1 person is added for refinement.
         compiled: whether networks are compiled too.
         scenes: images of which AP is measured.
+        workers: numbers of processes that prepare images of a training.
     """
 
     systems: Sequence[str]
@@ -70,14 +71,15 @@ class Choice:
     people: Sequence[int] = (10, 30)
     compiled: bool = True
     scenes: int = 200
+    workers: Sequence[int] = (0,)
 
 
 def make_plan(bench: Bench, choice: Choice) -> list[Task]:
     """Return all tasks of a choice, in the order in which they are measured.
 
-    First come the large batch and the training of the main system, with what its targets are
-    compared with, then decoding, refinement, streams and accuracy, then the other systems, and at
-    last what is compiled of these.
+    First come the large batch of the main system and what its targets are compared with, then its
+    training, refinement, streams and accuracy, then prediction by the other systems, then their
+    training, and at last what is compiled of these.
     """
     plan = _Plan(bench, choice)
     others = [name for name in choice.systems if name != MAIN]
@@ -90,13 +92,17 @@ def make_plan(bench: Bench, choice: Choice) -> list[Task]:
     if MAIN in choice.systems:
         plan.predict(MAIN, largest, COMPILED)
         plan.predict(MAIN, smallest, EAGER, GRAPH)
-        plan.train(MAIN, EAGER, LAST, TRAINED)
+        plan.train(MAIN, EAGER, LAST)
     plan.refine()
     plan.follow(EAGER, FOLDED, GRAPH)
     plan.measure(EAGER, HALF, FOLDED)
+    if MAIN in choice.systems:
+        plan.train(MAIN, TRAINED)
+    plan.feed(LAST)
     for name in others:
         plan.predict(name, largest, EAGER, FOLDED)
         plan.predict(name, smallest, EAGER, GRAPH)
+    for name in others:
         plan.train(name, EAGER, LAST)
     for people in choice.people:
         for name in whole:
@@ -140,6 +146,13 @@ class _Plan:
         for setup in setups:
             run = partial(time_training, self.bench, system, batch, setup)
             self._add("training", f"{system}, batch {batch}, {setup.name}", run, setup)
+
+    def feed(self, setup: Setup) -> None:
+        if MAIN not in self.choice.systems:
+            return
+        batch, workers = self.choice.training_batch, self.choice.workers
+        run = partial(time_input, self.bench, MAIN, batch, setup, workers)
+        self._add("input", f"{MAIN}, batch {batch}, {setup.name}", run)
 
     def refine(self) -> None:
         if "logocap" in self.choice.systems:

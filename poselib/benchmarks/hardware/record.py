@@ -23,6 +23,8 @@ from poselib.ops.console import one_line, say
 from poselib.ops.io import read_json, write_json
 
 _LETTERS = 300  # of an error
+_PATIENCE = 2.0  # times what a task takes, and some seconds more
+_MORE = 20.0
 
 
 class Record:
@@ -63,8 +65,9 @@ class Record:
     def run(self, tasks: Sequence[Task], seconds: float) -> None:
         """Run tasks one after the other, for at most about this long.
 
-        One that takes longer than what is left is not begun, and one that is not done by then is
-        interrupted; one that fails does not end the others. All of this is recorded.
+        One that takes longer than what is left is not begun. One that is not done by then, or takes
+        more than twice as long as it should, is interrupted, and one that fails does not end the
+        others. All of this is recorded.
         """
         begin, todo = time.monotonic(), [t for t in tasks if t.name not in self.content["done"]]
         for number, task in enumerate(todo, start=1):
@@ -75,7 +78,8 @@ class Record:
                 self.content["skipped"].append({"task": task.name, "reason": reason})
                 continue
             say(f"{number}/{len(todo)} {task.name} ({left:.0f} s left)")
-            self._run(task, left)
+            limit = _PATIENCE * task.seconds + _MORE if task.seconds else left
+            self._run(task, min(left, limit))
             self.content["seconds"] = round(time.monotonic() - begin, 1)
             self.write()
         self.write()
@@ -122,7 +126,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
 
     def stop(*_: object) -> None:
-        raise OutOfTime(f"was not done after the {seconds:.0f} s that were left")
+        raise OutOfTime(f"was not done after the {seconds:.0f} s that it was given")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
