@@ -26,7 +26,8 @@ from poselib.ops.normalization import pixels
 from poselib.outputs import HeatmapOutputs, clip_by_clip
 
 KEY = "poselib"  # of the description among a file's metadata
-_FACTS = {"id": str, "part": str, "parts": list, "multiple": int}  # of the export in it
+# Of the export in it; the last is px a cell of the maps that kernels are made of, if any are.
+_FACTS = {"id": str, "part": str, "parts": list, "multiple": int, "kernel_cell": int}
 
 
 class Session:
@@ -115,7 +116,7 @@ class ExportedNetwork(nn.Module):
         self.description = _description(session)
         facts = self.description["exported"]
         self.multiple: int = facts["multiple"]
-        self.kernel_cell = int(facts.get("kernel_cell", 0))  # absent where sizes are fixed
+        self.kernel_cell: int = facts["kernel_cell"]
         if facts["part"]:
             raise ValueError(f"{path}: this is the part {facts['part']!r} of a model, not its file")
         self.sessions = {"": session}
@@ -222,6 +223,7 @@ def _description(session: Session) -> dict[str, Any]:
     try:
         description = dict(json.loads(session.metadata[KEY]))
         facts = description["exported"]
+        facts.setdefault("kernel_cell", 0)  # absent where sizes are fixed
         right = all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items())
         if right and all(part in (ATTRACTION, SCORER, STEP) for part in facts["parts"]):
             return description

@@ -148,6 +148,8 @@ def with_metadata_of_bytes(path: Path) -> None:
         (with_part_of_another, "model.attraction.onnx: of another export than model.onnx"),
         (described(lambda d: d["exported"].update(multiple=[8])), "description is not complete"),
         (described(lambda d: d["exported"].update(parts=["../x"])), "description is not complete"),
+        (described(lambda d: d["exported"].update(kernel_cell="4")), "description is not complete"),
+        (described(lambda d: d["exported"].update(kernel_cell=999)), "is not that of the system"),
         (described(lambda d: d.update(exported=3)), "its description of a system is no JSON"),
         (described(lambda d: d["exported"].update(multiple=64)), "sides in multiples of 64 px"),
         (described(lambda d: d.update(system="hae", options={})), "sides in multiples of|not that"),
@@ -219,3 +221,20 @@ def test_copies_share_the_sessions_and_threads_have_their_own(model: Path) -> No
         torch.testing.assert_close(network(images).heatmaps, expected)
     finally:
         torch.set_num_threads(1)
+
+
+def test_a_graph_of_a_fixed_size_says_which(model: Path) -> None:
+    """Those of clip networks were, before their sizes became free."""
+    made = onnx.load(model)
+    sides = made.graph.input[0].type.tensor_type.shape.dim[2:]
+    for side, length in zip(sides, (16, 24), strict=True):
+        side.dim_value = length
+    (stored,) = made.metadata_props
+    description = json.loads(stored.value)
+    assert description["exported"].pop("kernel_cell") == 0
+    stored.value = json.dumps(description)
+    onnx.save(made, model)
+    network = load_checkpoint(model).system.model
+    assert network(torch.zeros(1, 3, 16, 24)).heatmaps.shape[0] == 1
+    with pytest.raises(ValueError, match=r"takes images of \[16, 24\] px, not of 24x24"):
+        network(torch.zeros(1, 3, 24, 24))
