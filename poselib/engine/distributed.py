@@ -58,6 +58,21 @@ def joined(device: torch.device | str = "cpu") -> Iterator[None]:
         dist.destroy_process_group()
 
 
+@contextmanager
+def lost_process_named() -> Iterator[None]:
+    """Say in one sentence that another process has ended, as by a kill or for want of memory.
+
+    Raises:
+        ConnectionError: it has.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if process_count() == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise ConnectionError("another of the processes that train together has ended") from error
+
+
 class Together:
     """Lets all processes leave a block alike; with one process it does nothing.
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO, cast
 
 import torch
 from torch import distributed as dist
 
 from poselib.ops.console import complain
+
+_MODULE = "poselib.engine.launch"  # run as a program, it starts processes
+_CALL = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))()"
 
 
 def check_processes(count: int, device: torch.device) -> None:
@@ -71,6 +79,65 @@ def start_processes(count: int, command: Sequence[str]) -> int:
         except SignalException as error:
             return 128 + int(error.sigval)
     return 0
+
+
+def call_in_processes(count: int, call: Callable[[], object]) -> None:
+    """Call a function in several processes, as from a notebook, and show what they print.
+
+    A notebook's kernel cannot fork once it uses a GPU, and what its cells define exists there
+    alone: the processes are new ones, and are handed the function by pickle. An interrupt is passed
+    on to them.
+
+    Args:
+        count: of the processes.
+        call: takes no arguments; what it returns is lost.
+
+    Raises:
+        ValueError: the function holds something that a cell defines or that cannot be pickled.
+        RuntimeError: a process failed; what it printed says why.
+        KeyboardInterrupt: when all have ended after an interrupt.
+    """
+    try:
+        data = pickle.dumps(call)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(f"several processes cannot be handed what they need: {error}") from error
+    if b"__main__" in data:
+        raise ValueError(
+            "several processes know nothing that is defined in a notebook's cell or in a script: "
+            "define it in a module, or use one process"
+        )
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "call.pickle")
+        path.write_bytes(data)
+        status = _relay([_MODULE, str(count), "-c", _CALL, str(path)])
+    if status:
+        raise RuntimeError(f"{count} processes ended with status {status}; see what they printed")
+
+
+def _relay(module: Sequence[str]) -> int:
+    """Run a module with arguments, copy to standard error what it prints, return its status."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a notebook interrupts its kernel's whole group
+    )
+    # Without translation, a progress bar stays in its line.
+    text = io.TextIOWrapper(cast(IO[bytes], process.stdout), errors="replace", newline="")
+    interrupted, status = False, None
+    while status is None:
+        try:
+            for line in text:
+                sys.stderr.write(line)
+            status = process.wait()
+        except KeyboardInterrupt:
+            interrupted = True
+            process.send_signal(signal.SIGINT)
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from poselib.data.loaders import (
     SampleSource,
     make_loader,
 )
-from poselib.engine.distributed import Together, joined
+from poselib.engine.distributed import Together, joined, lost_process_named
 from poselib.engine.finite import NotFiniteError
 from poselib.engine.train_config import TrainConfig
 from poselib.engine.trainer import CHECKPOINT, METRICS, Report, TrainingState, Validate
@@ -148,7 +148,7 @@ def _run(
     state: TrainingState, loader: SampleLoader, validate: Validate | None, progress: bool
 ) -> None:
     """Train, validate and save to the end."""
-    with _last_good_named(state):
+    with _last_good_named(state), lost_process_named():
         try:
             _steps(state, loader, validate, progress)
             if validate is not None and not state.measured:

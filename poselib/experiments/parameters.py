@@ -21,7 +21,7 @@ from poselib.wording import shown
 
 Scalar = str | int | float | bool | None
 # Parameters that do not change results: folders, files to write, hardware, the run to resume.
-LOCAL = ("runs_dir", "figures_dir", "data_dir", "device", "run_id", "export")
+LOCAL = ("runs_dir", "figures_dir", "data_dir", "device", "processes", "run_id", "export")
 # The environment variable that tells a notebook's kernel from where its command was called.
 CALLER = "POSELIB_CALLER"
 _TAG = "parameters"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import BUNDLED, save_system, stored_keypoints
 from poselib.engine.device import get_device as get_device
 from poselib.engine.evaluate import LabeledImages, evaluate
+from poselib.engine.inference import PredictOptions
+from poselib.engine.launch import call_in_processes, check_processes
 from poselib.engine.seed import seed_everything
 from poselib.engine.train import Report, TrainResult, Validate, train, training_items
 from poselib.engine.train_config import TrainConfig
@@ -96,6 +99,7 @@ def train_preset(
     validate: Validate | None = None,
     progress: bool = True,
     report: Report | None = None,
+    processes: int = 1,
 ) -> TrainResult:
     """Train a system by a preset's recipe, or resume the training that a folder holds.
 
@@ -106,10 +110,20 @@ def train_preset(
         steps: of the training, however long they take; 0 for the recipe's.
         validate: evaluates the system as often as the recipe says.
         progress, report: see ``engine.train.train``.
+        processes: that train together, new ones of this machine: one for each GPU, or on the CPU.
+            They receive everything by pickle; ``report`` must be left out.
 
     Raises:
-        ValueError: both steps and seconds are given; and as ``engine.train.train``.
+        ValueError: both steps and seconds are given; and as ``engine.train.train``,
+            ``engine.launch.check_processes`` and ``call_in_processes``.
+        RuntimeError: one of several processes failed.
     """
+    if processes > 1:
+        check_processes(processes, torch.device(device))
+        again: Any = partial(train_preset, preset, system, dataset, Path(folder).resolve())
+        again = partial(again, seed=seed, seconds=seconds, steps=steps, device=device)
+        again = partial(again, validate=validate, progress=progress, report=report)
+        call_in_processes(processes, again)  # what follows takes up the finished training
     items = training_items(system, dataset)
     recipe = _recipe(preset, len(items), seed, seconds, steps)
     return train(
@@ -128,13 +142,15 @@ def train_preset(
 def validator(preset: Preset, dataset: LabeledImages, device: torch.device | str) -> Validate:
     """Return a function that measures AP and AR on a dataset."""
 
-    def measure(system: System) -> dict[str, float]:
-        # At the beginning of a training a low AP needs no diagnosis.
-        found = evaluate(system, dataset, preset.predict, device=device, explain=False)
-        figures = found.ap.as_dict()
-        return {name: figures[name] for name in HEADLINES}
+    return partial(_measure, dataset=dataset, options=preset.predict, device=device)
 
-    return measure
+
+def _measure(
+    system: System, dataset: LabeledImages, options: PredictOptions, device: torch.device | str
+) -> dict[str, float]:
+    # At the beginning of a training a low AP needs no diagnosis.
+    figures = evaluate(system, dataset, options, device=device, explain=False).ap.as_dict()
+    return {name: figures[name] for name in HEADLINES}
 
 
 def export_system(

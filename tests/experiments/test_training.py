@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from poselib.skeletons import COCO
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_train.ipynb"
 # Where a run reads, works and writes does not change what comes out.
-LOCAL = {"data_dir", "device", "run_id", "export", "runs_dir", "figures_dir"}
+LOCAL = {"data_dir", "device", "processes", "run_id", "export", "runs_dir", "figures_dir"}
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +198,30 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         get_device("cuda")
     with pytest.raises(ValueError, match="unknown device 'fast'"):
         get_device("fast")
+
+
+@pytest.mark.slow
+def test_several_processes_train_first_and_are_given_the_same(
+    smoke: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they leave is taken up by this one, which has nothing left to do."""
+    counts: list[int] = []
+
+    def stand_in(count: int, call: Callable[[], object]) -> None:
+        counts.append(count)
+        pickle.loads(pickle.dumps(call))()
+
+    monkeypatch.setattr(training, "call_in_processes", stand_in)
+    scenes = smoke.open_dataset("synthetic", "train")
+    system = init_system(smoke, scenes.skeleton, 0)
+    validate = validator(smoke, scenes, "cpu")
+    trained = train_preset(
+        smoke, system, scenes, tmp_path, seed=0, steps=2, validate=validate, processes=2
+    )
+    assert counts == [2] and trained.steps == 2
+    again = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
+    for name, value in system.model.state_dict().items():
+        assert torch.equal(value, again[name])
 
 
 # The notebook
