@@ -27,6 +27,7 @@ from poselib.engine.inference import PredictOptions
 from poselib.engine.predict import predict
 from poselib.engine.predict_images import RESULTS
 from poselib.engine.seed import seed_everything
+from poselib.engine.speed import SpeedOptions
 from poselib.engine.train import CHECKPOINT, train
 from poselib.skeletons import COCO, CROWDPOSE
 from poselib.systems import build
@@ -201,21 +202,26 @@ def test_scores_choose_what_is_kept_and_what_is_drawn(
 
 
 def test_options_reach_the_prediction(
-    image: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    image: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     seen = []
 
     def watched(system, samples, options, **others):
-        seen.append((options, str(others["device"])))
+        seen.append((options, str(others["device"]), others["speed"]))
         return predict(system, samples, options, **others)
 
     monkeypatch.setattr("poselib.engine.predictor.predict", watched)
     start = ["predict", str(image), "--checkpoint", str(checkpoint), "--out", str(tmp_path)]
     options = ["--size", "128", "--no-flip", "--scales", "0.5", "1", "--batch-size", "3"]
-    assert main([*start, *options, "--device", "cpu", "--format", "jpg"]) == 0
+    options += ["--multiple", "128", "--workers", "2", "--precision", "bfloat16", "--fold"]
+    assert main([*start, *options, "--device", "cpu", "--format", "jpg", "--timing"]) == 0
+    stages = [line.split()[0] for line in capsys.readouterr().out.splitlines()[-5:]]
+    assert stages == ["load", "forward", "decode", "draw", "total"]
     assert main([*start, "--device", "cpu"]) == 0
-    wanted = PredictOptions(size=128, flip=False, scales=(0.5, 1.0), batch_size=3)
-    assert seen == [(wanted, "cpu"), (PredictOptions(), "cpu")]
+    wanted = PredictOptions(size=128, multiple=128, flip=False, scales=(0.5, 1.0), batch_size=3)
+    fast = SpeedOptions("bfloat16", fold=True, workers=2)
+    assert seen == [(wanted, "cpu", fast), (PredictOptions(), "cpu", SpeedOptions())]
     assert (tmp_path / "000000.jpg").exists()
 
 
@@ -275,6 +281,8 @@ def bad_inputs(folder: Path, image: Path, checkpoint: Path) -> dict[str, tuple[l
         "zero size": ([str(image), *with_checkpoint, "--size", "0"], "predict: size"),
         "zero batch": ([str(image), *with_checkpoint, "--batch-size", "0"], "batch_size"),
         "scales": ([str(image), *with_checkpoint, "--scales", "2"], "predict: scales"),
+        "graph": ([str(image), "--device", "cpu", "--cuda-graph"], "cuda_graph is for a GPU"),
+        "boxes": ([str(image), "--boxes", "a", "--detector", "b"], "--boxes and --detector"),
     }
     for name in ("cut.png", "cut.jpg", "text.png", "empty.png"):
         cases[name] = ([str(image), str(folder / name), *with_checkpoint], name)
@@ -286,8 +294,8 @@ def bad_inputs(folder: Path, image: Path, checkpoint: Path) -> dict[str, tuple[l
 @pytest.mark.parametrize(
     "case",
     ["missing image", "second image missing", "folder without images", "pattern without images",
-     "missing checkpoint", "checkpoint is a folder", "zero size", "zero batch", "scales",
-     "cut.png", "cut.jpg", "text.png", "empty.png", "cut.safetensors", "other.pt"],
+     "missing checkpoint", "checkpoint is a folder", "zero size", "zero batch", "scales", "graph",
+     "boxes", "cut.png", "cut.jpg", "text.png", "empty.png", "cut.safetensors", "other.pt"],
 )  # fmt: skip
 def test_bad_input_is_named_in_one_line_before_anything_is_written(
     case: str, tmp_path: Path, image: Path, checkpoint: Path,

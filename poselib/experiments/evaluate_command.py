@@ -39,6 +39,7 @@ def add_options(add: Callable[..., Any]) -> None:
     explained = "folder of the results; default: a new one in runs/"
     add("--out", metavar="OUT", help=explained)
     add_model_options(add)
+    add("--timing", action="store_true", help="print where the time of the prediction goes")
     add("--limit", type=int, metavar="N", help="measure N images at even steps, not all")
     explained = "finds people for systems that see one at a time; default: the annotated boxes"
     add("--detector", metavar="MODEL", help=explained)
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> str:
     """
     from poselib.api import load
     from poselib.engine.evaluate import evaluate
+    from poselib.engine.stage_times import StageTimes
     from poselib.experiments.evaluation_record import errors_of, measured, write_evaluation
     from poselib.experiments.own_dataset import open_labeled
 
@@ -66,14 +68,18 @@ def run(arguments: argparse.Namespace) -> str:
     dataset, name = open_labeled(vars(arguments), model.skeleton)
     model.system.check_dataset(dataset)
     detector = load(arguments.detector) if arguments.detector else None
+    timing = StageTimes() if arguments.timing else None
     found = evaluate(
         model,
         dataset,
         boxes=arguments.boxes or detector,
+        timing=timing,
         progress=interactive(),
         explain=False,
     )
     result = measured(model, arguments.model or "", dataset, name, found, vars(arguments))
     say(str(found))
+    if timing is not None:
+        say(str(timing))
     say(errors_of(result))
     return write_evaluation(result, arguments.out)
