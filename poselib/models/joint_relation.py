@@ -66,7 +66,7 @@ class JointRelation(nn.Module):
             raise ValueError(f"temperature must be a positive number, not {temperature}")
         if convolutions < 0:
             raise ValueError(f"convolutions must not be negative: {convolutions}")
-        self.temperature, self.official = temperature, official
+        self.temperature, self.official, self.folded = temperature, official, False
         layers = [conv_norm(keypoints, keypoints) for _ in range(convolutions)]
         self.convolutions = nn.Sequential(*layers)
         self.g = nn.Conv2d(keypoints, keypoints, 1)
@@ -85,11 +85,23 @@ class JointRelation(nn.Module):
         flat = maps.flatten(2)
         correlation = flat @ flat.transpose(1, 2)
         weights = self.weights(correlation)
+        if self.folded:
+            (inner, inner_bias), (outer, outer_bias) = _as_matrix(self.g), _as_matrix(self.W[0])
+            left = outer @ weights
+            related = torch.baddbmm(flat, left @ inner, flat) + (left @ inner_bias + outer_bias)
+            return related.view(maps.shape), JointRelations(maps, correlation, weights)
         mixed = weights @ self.g(maps).flatten(2)
         if self.official:
             mixed = mixed.transpose(1, 2).reshape(maps.shape)
         related = maps + self.W(mixed.view(maps.shape))
         return related, JointRelations(maps, correlation, weights)
+
+    def fold(self) -> None:
+        """Multiply Conv_o, W_r and Conv_g with each other before the maps.
+
+        Not in the official order, which reads the maps differently between them.
+        """
+        self.folded = not self.official
 
     def weights(self, correlation: Tensor) -> Tensor:
         """Return W_r (B, K, K) of correlations (B, K, K)."""
@@ -201,6 +213,12 @@ def _starting_at_zero(inputs: int, outputs: int) -> nn.Sequential:
     layers = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
     nn.init.zeros_(layers[1].weight)  # type: ignore[arg-type]
     return layers
+
+
+def _as_matrix(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return weight (K, K) and bias (K, 1) of a 1x1 convolution."""
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    return layer.weight.flatten(1), layer.bias[:, None]
 
 
 def _adjacency(keypoints: int, limbs: Sequence[tuple[int, int]]) -> Tensor:

@@ -18,7 +18,7 @@ from poselib.models.folding import fold_norm
 from poselib.models.heatmap import HeatmapNetwork, build_features, heatmap_layer
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.models.pretrained import Parts
-from poselib.models.propagator import PropagationState, Propagator, check_kernel_size
+from poselib.models.propagator import PropagationState, Propagator, at_once, check_kernel_size
 from poselib.models.residual import conv_norm, initialize
 from poselib.ops.dynamic_convolution import correlate_each
 from poselib.ops.normalization import MEAN, STD
@@ -222,17 +222,24 @@ class PropagationNetwork(nn.Module):
 
     def _step(self, features: Tensor, state: PropagationState, image_size: Size) -> HeatmapOutputs:
         """Return the outputs for a frame of features (B, C, h, w) after another (Eqs. 3, 4)."""
+        # normalizations in training see all people at once
+        some = len(features) if self.training else at_once(features)
+        parts = (each.split(some) for each in (features, state.heatmaps, state.features))
+        pseudo = torch.cat([self._pseudo(*part) for part in zip(*parts, strict=True)])
+        norm = self.output_norm if self.config.official else self.pseudo_norm
+        related, relations = self.relation(norm(pseudo))
+        return HeatmapOutputs(self.output_norm(related), image_size, relations)
+
+    def _pseudo(self, features: Tensor, heatmaps: Tensor, prepared: Tensor) -> Tensor:
+        """Return the pseudo heatmaps (B, K, h, w) of features after a frame of some state."""
         if self.propagator is not None:
             if self.config.official:
-                kernels = self.propagator.in_order(
-                    state.features, state.heatmaps, self.projection_norm
-                )
+                kernels = self.propagator.in_order(prepared, heatmaps, self.projection_norm)
             else:
-                kernels = self.propagator(state.features, state.heatmaps)
+                kernels = self.propagator(prepared, heatmaps)
             features = correlate_each(features, kernels)
-        norm = self.output_norm if self.config.official else self.pseudo_norm
-        related, relations = self.relation(norm(self.head(features)))
-        return HeatmapOutputs(self.output_norm(related), image_size, relations)
+        pseudo: Tensor = self.head(features)
+        return pseudo
 
     def _prepare(self, features: Tensor) -> Tensor:
         """Return what the next frame needs of the features (N, C, h, w) of one."""

@@ -20,6 +20,9 @@ from poselib.structures import Size
 
 LAYERS = (3, 4, 5)
 _POOLS = 3
+# Features that are propagated at once on a CPU: kernels and pseudo heatmaps of 10 people with
+# 256 x 64 x 64 take 1.4 times as long together as one after the other.
+_AT_ONCE = 256 * 64 * 64
 LEAST_CELLS = 2 + 2**_POOLS  # along a side of maps, which give kernels of one cell
 
 
@@ -91,6 +94,16 @@ def _fitting(side: int, stride: int, multiple: int) -> list[int]:
     down = [px for px in range(start, 0, -multiple) if odd(px)][:1]
     up = next(px for px in range(start, start + 64 * multiple, multiple) if odd(px))
     return [*down, up]
+
+
+def at_once(features: Tensor) -> int:
+    """Return how many people of features (B, C, h, w) to propagate at a time.
+
+    On a CPU what is computed of one stays in its cache. A graph may be of any number of people.
+    """
+    if not features.is_cpu or torch.compiler.is_compiling():
+        return len(features)
+    return max(1, _AT_ONCE // max(1, features[:1].numel()))
 
 
 @dataclass(frozen=True)

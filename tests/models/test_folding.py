@@ -95,7 +95,10 @@ def test_nothing_is_composed_at_each_step() -> None:
     run, spared = (complexity(each, (128, 64), frames=3).macs for each in (model, fold(model)))
     channels, keypoints, frames = 8, 4, 3
     # the features' part once a clip, the heatmaps' part at each step
-    assert run - spared == 9 * channels**2 * (channels + (frames - 1) * keypoints)
+    composed = 9 * channels**2 * (channels + (frames - 1) * keypoints)
+    # of three products of the relations with all cells two are with each other
+    related = keypoints**2 * (2 * 32 * 16 - 2 * keypoints - 1)
+    assert run - spared == composed + frames * related
 
 
 def test_training_mode_and_gradients_of_the_network_stay() -> None:

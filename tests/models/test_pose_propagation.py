@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from poselib.models import propagator
 from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.models.pretrained import load_official
 from poselib.models.propagator import PropagationState
@@ -117,6 +118,21 @@ def test_people_of_other_ages_step_in_one_batch(options: dict) -> None:
     again = PropagationState.join(state.split())
     assert torch.equal(again.heatmaps, state.heatmaps)
     assert torch.equal(again.features, state.features)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("options", [{}, {"propagator_layers": 0}, {"official": True, "width": 32}])
+@pytest.mark.parametrize("training", [False, True])
+def test_people_one_after_the_other_give_the_same(
+    options: dict, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Except in training, where normalizations see all of them at once."""
+    model, images = network(**options).train(training), clips(3, 2)
+    together = model(images).heatmaps
+    monkeypatch.setattr(propagator, "_AT_ONCE", 1)
+    assert propagator.at_once(images) == 1
+    alone = model(images).heatmaps
+    assert float((alone - together).abs().max()) < 1e-6 * float(together.abs().max())
 
 
 @torch.no_grad()
