@@ -18,7 +18,7 @@ from poselib.models.folding import fold_norm
 from poselib.models.heatmap import HeatmapNetwork, build_features, heatmap_layer
 from poselib.models.joint_relation import RelationKind, build_relation
 from poselib.models.pretrained import Parts
-from poselib.models.propagator import PropagationState, Propagator, at_once, check_kernel_size
+from poselib.models.propagator import PropagationState, Propagator, check_kernel_size, in_parts
 from poselib.models.residual import conv_norm, initialize
 from poselib.ops.dynamic_convolution import correlate_each
 from poselib.ops.normalization import MEAN, STD
@@ -222,10 +222,9 @@ class PropagationNetwork(nn.Module):
 
     def _step(self, features: Tensor, state: PropagationState, image_size: Size) -> HeatmapOutputs:
         """Return the outputs for a frame of features (B, C, h, w) after another (Eqs. 3, 4)."""
+        inputs = features, state.heatmaps, state.features
         # normalizations in training see all people at once
-        some = len(features) if self.training else at_once(features)
-        parts = (each.split(some) for each in (features, state.heatmaps, state.features))
-        pseudo = torch.cat([self._pseudo(*part) for part in zip(*parts, strict=True)])
+        pseudo = self._pseudo(*inputs) if self.training else in_parts(self._pseudo, *inputs)
         norm = self.output_norm if self.config.official else self.pseudo_norm
         related, relations = self.relation(norm(pseudo))
         return HeatmapOutputs(self.output_norm(related), image_size, relations)

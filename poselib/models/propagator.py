@@ -96,14 +96,17 @@ def _fitting(side: int, stride: int, multiple: int) -> list[int]:
     return [*down, up]
 
 
-def at_once(features: Tensor) -> int:
-    """Return how many people of features (B, C, h, w) to propagate at a time.
+def in_parts(compute: Callable[..., Tensor], features: Tensor, *others: Tensor) -> Tensor:
+    """Return what a function gives for features (B, C, h, w) and more of B people, few at a time.
 
-    On a CPU what is computed of one stays in its cache. A graph may be of any number of people.
+    On a CPU what is computed of a part stays in the cache. Elsewhere, and in a graph, which may be
+    of any number of people, there is one part.
     """
     if not features.is_cpu or torch.compiler.is_compiling():
-        return len(features)
-    return max(1, _AT_ONCE // max(1, features[:1].numel()))
+        return compute(features, *others)
+    people = max(1, _AT_ONCE // max(1, features[:1].numel()))
+    parts = (each.split(people) for each in (features, *others))
+    return torch.cat([compute(*part) for part in zip(*parts, strict=True)])
 
 
 @dataclass(frozen=True)
