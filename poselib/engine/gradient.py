@@ -81,11 +81,11 @@ class BatchGradient:
         """Let the processes exchange no gradient where another micro-batch follows."""
         return self._shared.no_sync() if apart and self._shared is not None else nullcontext()
 
-    def _share(self, batches: Sequence[Batch]) -> Share:
+    def _share(self, batches: Sequence[Batch]) -> Share | None:
         """Return how the count of a part becomes its share of the whole batch's."""
         processes, parts = process_count(), len(batches) * process_count()
         if parts == 1:
-            return lambda own: own.clamp(min=1)
+            return None
         if len(batches) == 1:
             return lambda own: sum_over_processes(own).clamp(min=1) / processes
         if not self._counts:

@@ -24,7 +24,7 @@ from poselib.ops.center_poses import CenterPoses, poses_at_centers
 from poselib.ops.dynamic_convolution import convolve_each
 from poselib.ops.keypoint_expansion import KeypointExpansion, global_context, local_context
 from poselib.ops.map_coordinates import half_pixel
-from poselib.ops.processes import shared_count, sum_over_processes
+from poselib.ops.processes import Count, in_any_process, shared_count
 from poselib.ops.window_sampling import window_steps
 from poselib.outputs import LocalGlobalOutputs
 from poselib.structures import Targets
@@ -134,7 +134,7 @@ def adaptation_losses(
     assignment = assign_targets(outputs, targets, options)
     people, size, expansion = assignment.people, targets.image_size, options.expansion
     count = shared_count(len(people), outputs.embedding.device)
-    if not sum_over_processes(torch.tensor(len(people), device=count.device)):
+    if not in_any_process(len(people) > 0):
         # Not a constant: backward finds a gradient.
         zero = 0.0 * (outputs.embedding.sum() + outputs.heatmaps.sum())
         return zero, zero
@@ -262,7 +262,7 @@ def weighted_mse(
     target: Tensor,
     weights: Tensor,
     reduction: Reduction = "mean",
-    count: Tensor | None = None,
+    count: Count | None = None,
 ) -> Tensor:
     """Compute the squared error of maps (n, K, r, r), each multiplied by its weight (n, K).
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from poselib.ops.map_coordinates import CropFrame, cell_stride, px_to_map
 from poselib.ops.offsets import PersonSize, positive_cells
-from poselib.ops.processes import shared_count
+from poselib.ops.processes import Count, shared_count
 from poselib.structures import RegressionTargets, Size
 
 Reduction = Literal["mean", "sum"]
@@ -80,7 +80,7 @@ def check_reduction(reduction: str) -> None:
 
 
 def weighted_smooth_l1(
-    error: Tensor, weight: Tensor, beta: float = BETA, count: Tensor | None = None
+    error: Tensor, weight: Tensor, beta: float = BETA, count: Count | None = None
 ) -> Tensor:
     """Compute the mean of ``weight * smooth_l1(error)`` over the errors whose weight is not 0.
 

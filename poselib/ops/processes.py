@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+Count = Tensor | int
 Share = Callable[[Tensor], Tensor]
 
 
@@ -35,14 +36,15 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return total
 
 
-def _own(count: Tensor) -> Tensor:
-    return count.clamp(min=1)
+def in_any_process(own: bool) -> bool:
+    """Return whether something holds in any process; all must ask for it, and no GPU waits."""
+    return bool(sum_over_processes(torch.tensor(int(own)))) if process_count() > 1 else own
 
 
-_share: ContextVar[Share] = ContextVar("_share", default=_own)
+_share: ContextVar[Share | None] = ContextVar("_share", default=None)
 
 
-def shared_count(count: int | Tensor, device: torch.device | None = None) -> Tensor:
+def shared_count(count: Count, device: torch.device | None = None) -> Count:
     """Return what the sum of a loss over ``count`` cells or poses is divided by for their mean.
 
     That is their number, at least 1. Where a batch is computed in parts, it is the number in the
@@ -51,14 +53,16 @@ def shared_count(count: int | Tensor, device: torch.device | None = None) -> Ten
 
     Example:
         >>> shared_count(12), shared_count(0)
-        (tensor(12), tensor(1))
+        (12, 1)
     """
-    return _share.get()(torch.as_tensor(count, device=device))
+    if (share := _share.get()) is not None:
+        return share(torch.as_tensor(count, device=device))
+    return max(count, 1) if isinstance(count, int) else count.clamp(min=1)
 
 
 @contextmanager
-def counting(share: Share) -> Iterator[None]:
-    """Let ``shared_count`` return what ``share`` makes of the count of a part."""
+def counting(share: Share | None) -> Iterator[None]:
+    """Let ``shared_count`` return what ``share``, if not None, makes of a part's count."""
     token = _share.set(share)
     try:
         yield

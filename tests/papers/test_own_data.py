@@ -44,6 +44,7 @@ def test_length_follows_from_the_images_and_the_start() -> None:
     assert (steps(images=10), steps(images=10**6)) == (500, 40_000)
     assert steps(images=1600, wishes=Wishes(epochs=2)) == 200
     assert steps(wishes=Wishes(steps=7)) == 7
+    assert preset(wishes=Wishes(accumulate=4)).recipe.accumulate == 4
     assert preset(new_heads=True).recipe.steps > preset().recipe.steps
     with pytest.raises(ValueError, match="--steps or --epochs"):
         steps(wishes=Wishes(steps=7, epochs=2))
