@@ -22,6 +22,7 @@ from poselib.benchmarks.hardware.inference import Streams
 from poselib.benchmarks.hardware.setups import COMPILED, EAGER, FOLDED, GRAPH, HALF, Setup
 from poselib.benchmarks.workloads import associative_step, decode_inputs, loss_inputs
 from poselib.data.collation import collate
+from poselib.data.loaders import make_loader
 from poselib.decoders.argmax import ArgmaxOptions, decode_argmax
 from poselib.decoders.associative import STAGES, AssociativeOptions, decode_associative
 from poselib.decoders.local_global import LocalGlobalOptions, propose_poses, refine_poses
@@ -287,6 +288,19 @@ def test_a_step_in_half_precision_is_that_of_float32(
     for mine, theirs in zip(*(s.model.parameters() for s in states), strict=True):
         assert mine.dtype == theirs.dtype == torch.float32 and bool(theirs.isfinite().all())
     torch.compiler.reset()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_for_a_gpu_are_pinned(workers: int) -> None:
+    if DEVICE == "cpu":
+        pytest.skip("memory is pinned for a GPU alone")
+    options = {"workers": workers, "drop_last": True}
+    pinned = make_loader(scenes(4), 2, pin_memory=True, **options)  # type: ignore[arg-type]
+    for batch, usual in zip(pinned, make_loader(scenes(4), 2), strict=True):
+        assert batch.images.is_pinned() and batch.keypoints.is_pinned()
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        moved = batch.to(DEVICE)
+        assert torch.equal(moved.images.cpu(), usual.images)
 
 
 @pytest.mark.slow
