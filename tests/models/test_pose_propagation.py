@@ -132,7 +132,7 @@ def test_people_one_after_the_other_give_the_same(
     heads: list[int] = []
     model.head.register_forward_hook(lambda _, inputs, __: heads.append(len(inputs[0])))
     alone = model(images).heatmaps
-    assert heads == ([3] if training else [1, 1, 1])  # there normalizations see all people
+    assert heads == ([3] if training else [1, 1, 1])  # normalizations see all
     assert float((alone - together).abs().max()) < 1e-6 * float(together.abs().max())
 
 
