@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from poselib.benchmarks.hardware.verdicts import PREDICTION, STREAM_MS, TRAINING
-from poselib.experiments.runs import save_figure
 from poselib.ops.io import atomic_write, read_json
 from poselib.plots.throughput import show_throughput
 
@@ -32,11 +30,10 @@ def draw_record(path: Path) -> Path:
     """
     content = read_json(path)
     figure, picture = figure_of(content, str(path)), path.with_suffix(".png")
-    # The file beside the picture holds more than other figures' do, and stays as it is.
-    with TemporaryDirectory() as folder:
-        drawn = save_figure(figure, Path(folder) / picture.name, {})
-        with atomic_write(picture) as temporary:
-            temporary.write_bytes(drawn.read_bytes())
+    # Other figures' files beside them are written anew with them; this one is what is drawn.
+    with atomic_write(picture) as temporary:
+        options: dict[str, Any] = {"bbox_inches": "tight", "metadata": {"Software": None}}
+        figure.savefig(temporary, format="png", **options)
     return picture
 
 
