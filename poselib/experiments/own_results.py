@@ -21,7 +21,7 @@ from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import write_results
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate
-from poselib.engine.train import TrainResult
+from poselib.engine.train import CHECKPOINT, TrainResult
 from poselib.engine.training_log import TensorBoard, write_curves
 from poselib.experiments.own_dataset import SPLIT, OwnData, from_anywhere, subset
 from poselib.experiments.runs import RunRecord, load_run, save_figure, start_run
@@ -68,8 +68,9 @@ class BestKeeper:
         few = np.linspace(0, count - 1, min(count, _VALIDATED)).astype(int)
         self.images = data.val if count <= _VALIDATED else subset(data.val, few)
         self.best, self.better, self.step = -1.0, False, 0
-        if (folder / BEST).is_file():
-            self.best = float(load_checkpoint(folder / BEST).provenance.get("AP") or -1.0)
+        if (folder / CHECKPOINT).is_file() and (folder / BEST).is_file():
+            kept = load_checkpoint(folder / BEST).provenance.get("AP")
+            self.best = -1.0 if kept is None else float(kept)
 
     def record(self, line: dict[str, Any]) -> None:
         """Take a line of the metrics; say what a validation came to."""
@@ -141,7 +142,8 @@ def start_record(chosen: Mapping[str, Any], data: OwnData, out: Path, resumed: b
     """Write what a training begins with: its options, and which images it holds out."""
     folder = out.resolve()
     if not resumed:  # of a training that wrote no checkpoint
-        (folder / "run.json").unlink(missing_ok=True)
+        for name in ("run.json", BEST):
+            (folder / name).unlink(missing_ok=True)
     recorded = {name: from_anywhere(value) for name, value in chosen.items()}
     if resumed:  # one that began before an option existed lacks it
         recorded = {k: v for k, v in recorded.items() if k in load_run(folder).params}

@@ -143,7 +143,9 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
     if (out / "run.json").is_file() and (name := load_run(out).name) != RUN:
         raise ValueError(f"{out} holds a run of {name!r}, not of this command: give another --out")
     if arguments.resume and not there:
-        raise ValueError(f"{out} holds no training to resume: it has no {CHECKPOINT}")
+        raise ValueError(
+            f"{out} holds no training to resume: it has no {CHECKPOINT}; start it without --resume"
+        )
     if there and not (arguments.resume or arguments.check):
         done = (out / "metrics.json").is_file()
         advice = "give another --out" if done else "--resume goes on, or give another --out"
@@ -259,6 +261,7 @@ def _train(
 ) -> str:
     """Train, and evaluate the best weights."""
     from poselib.engine.distributed import Together
+    from poselib.engine.train import CHECKPOINT
     from poselib.engine.training_log import TensorBoard, write_curves
     from poselib.experiments.own_results import BestKeeper, finish_training, start_record
     from poselib.experiments.training import train_preset
@@ -287,6 +290,10 @@ def _train(
             f"goes on, poselib predict --model {out} uses them"
         )
         raise
+    except OSError as error:
+        if not (out / CHECKPOINT).is_file():
+            raise
+        raise OSError(f"{error}: poselib train --resume --out {out}") from error
     finally:
         if board is not None:
             board.close()

@@ -18,6 +18,8 @@ from poselib.cli import main
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.seed import seed_everything
 from poselib.engine.trainer import TrainingState
+from poselib.experiments.own_dataset import OwnData
+from poselib.experiments.own_results import BEST, BestKeeper
 from poselib.experiments.own_training import find_start, start_system
 from poselib.papers.own_data import own_preset
 from poselib.skeletons import COCO, CROWDPOSE
@@ -72,6 +74,16 @@ def test_a_training_leaves_what_predict_takes(
     }
 
 
+def test_the_best_weights_so_far_are_known_though_they_find_nobody(tmp_path: Path) -> None:
+    """An AP of 0 is one: a later validation that finds nobody either is not better."""
+    save_system(tmp_path / BEST, _toy(), provenance={"AP": 0.0})
+    (tmp_path / "checkpoint.pt").touch()
+    data = OwnData("", [], [], "")  # type: ignore[arg-type]
+    preset = own_preset("hae", {}, images=9, short_side=64, device=torch.device("cpu"))
+    keeper = BestKeeper(tmp_path, preset, data, torch.device("cpu"))
+    assert keeper.best == 0.0 and not keeper.better
+
+
 @pytest.mark.slow
 def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_been(
     folder: Path,
@@ -98,12 +110,27 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_been(
     status, _, error = train(capsys, cut, "--resume", "--lr", 1)
     assert status == 2 and "--lr is 1.0" in error and "leave it out" in error
     monkeypatch.chdir(folder.parent)  # the dataset is named from another folder than before
-    status, said, _ = train(capsys, cut, "--resume", "--data", folder.name)
+    lines, full = (cut / "metrics.jsonl").read_text(), OSError(28, "No space left on device")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr("torch.save", refuse)
+    status, _, error = train(capsys, cut, "--resume")
+    monkeypatch.undo()
+    file = cut / "checkpoint.pt"
+    assert status == 2 and error.count("\n") == 1
+    assert f"{file}: cannot be written: No space left on device; training stopped at step" in error
+    assert f"the last good checkpoint, {file}, is of step 1; when this is mended" in error
+    assert error.endswith(f": poselib train --resume --out {cut}\n")
+    assert (cut / "metrics.jsonl").read_text().startswith(lines)
+    monkeypatch.chdir(folder.parent)
+    status, said, _ = train(capsys, cut, "--resume", "--data", folder.name, "--workers", 1)
     assert status == 0 and "resume: step 1 of 4" in said
     for name in ("checkpoint.pt", "best.safetensors"):
         after = weights(cut / name)
         for key, value in weights(whole / name).items():
-            torch.testing.assert_close(after[key], value)
+            assert torch.equal(after[key], value), f"{name}: {key}"
     status, _, error = train(capsys, cut, "--resume")
     assert status == 2 and "finished training" in error
 
