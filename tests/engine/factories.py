@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,53 +81,6 @@ def train_toy(folder: Path, recipe: TrainConfig = RECIPE, **changes: Any) -> Tra
     system = arguments.pop("system", None) or toy_system()
     dataset = arguments.pop("dataset") if "dataset" in arguments else scenes()
     return train(system, dataset, recipe, folder, **arguments)
-
-
-def _hang(folder: Path) -> None:
-    (folder / "hanging").touch()
-    while True:
-        time.sleep(1)
-
-
-class HangingAugment:
-    """Waits for ever before the sample number ``after``."""
-
-    def __init__(self, folder: Path, after: int) -> None:
-        self.folder, self.left, self.augment = folder, after, Augment(COCO, 64)
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if not self.left:
-            _hang(self.folder)
-        self.left -= 1
-        return self.augment(sample, rng)
-
-
-def _hang_in_second_save(folder: Path) -> None:
-    save, calls = torch.save, []
-
-    def half(state: Any, file: BinaryIO) -> None:
-        save(state, file)
-        calls.append(file)
-        if len(calls) == 2:
-            file.truncate(1000)
-            _hang(folder)
-
-    torch.save = half  # type: ignore[assignment]
-
-
-def main() -> None:
-    """Train twice, until moments to be killed at, in ``FOLDER/saving`` and ``FOLDER/loading``."""
-    torch.set_num_threads(1)
-    if os.fork():
-        _hang_in_second_save(folder := Path(sys.argv[1], "saving"))
-        train_toy(folder)
-    else:
-        folder = Path(sys.argv[1], "loading")
-        train_toy(folder, augment=HangingAugment(folder, after=13 * RECIPE.batch_size))
-
-
-if __name__ == "__main__":
-    main()
 
 
 def interrupted_at(step: int) -> Any:
