@@ -143,9 +143,7 @@ def _choices(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
     if (out / "run.json").is_file() and (name := load_run(out).name) != RUN:
         raise ValueError(f"{out} holds a run of {name!r}, not of this command: give another --out")
     if arguments.resume and not there:
-        raise ValueError(
-            f"{out} holds no training to resume: it has no {CHECKPOINT}; start it without --resume"
-        )
+        raise ValueError(f"{out} holds no training to resume: start it without --resume")
     if there and not (arguments.resume or arguments.check):
         done = (out / "metrics.json").is_file()
         advice = "give another --out" if done else "--resume goes on, or give another --out"
@@ -291,9 +289,8 @@ def _train(
         )
         raise
     except OSError as error:
-        if not (out / CHECKPOINT).is_file():
-            raise
-        raise OSError(f"{error}: poselib train --resume --out {out}") from error
+        advice = f": poselib train --resume --out {out}" if (out / CHECKPOINT).is_file() else ""
+        raise OSError(f"{error}{advice}") from error
     finally:
         if board is not None:
             board.close()

