@@ -134,7 +134,7 @@ def explain_keypoint(
     elif wrong:
         tail = f"; {_belongs(walk, found, name, called)}"
     else:
-        tail = _next_nearest(found, called)
+        tail = _next_nearest(walk, found, name, called)
     return f"{happened}{tail}{_kind_note(kind, name)}."
 
 
@@ -166,6 +166,12 @@ def _belongs(walk: AssociationWalk, found: Assignment, name: str, called: dict[i
     owner = called[found.other]
     if np.isnan(found.other_distance):
         return f"it belongs to {owner}, who was not started before step {found.other_step + 1}"
+    why = _why_not(walk, found, name)
+    return f"{owner}, to whom it belongs, is {found.other_distance:.2f} away{why}"
+
+
+def _why_not(walk: AssociationWalk, found: Assignment, name: str) -> str:
+    """Say why a keypoint did not join the person it is compared with, who had started."""
     grouping, why = walk.options.grouping, ""
     if found.other_distance >= grouping.tag_threshold:
         why = f", beyond the threshold of {grouping.tag_threshold:g}"
@@ -174,15 +180,36 @@ def _belongs(walk: AssociationWalk, found: Assignment, name: str, called: dict[i
     if not found.compared:
         why += f", and is not among the first {grouping.max_people}, who alone are compared"
     if found.taken_step >= 0:
-        when = "the same step" if found.taken_step == found.step else f"step {found.taken_step + 1}"
+        same = found.taken_step == found.step
+        when = "the same step" if same else f"step {found.taken_step + 1}"
         why += f", and got another {name} in {when}, at {found.taken_distance:.2f}"
+        why += _preferred(walk, found) if same else ""
     if not why:
         why = f", but together all assignments of {name} cost least this way"
-        rounded = grouping.round_distance and grouping.progressive_unit == "type"
-        if rounded and round(found.distance) == round(found.other_distance):
+        if _rounds_alike(walk, found.distance, found.other_distance):
             both = f"both distances round to {found.distance:.0f}"
             why = f", but {both}, and tie rule {grouping.tie_rule!r} decides"
-    return f"{owner}, to whom it belongs, is {found.other_distance:.2f} away{why}"
+    return why
+
+
+def _preferred(walk: AssociationWalk, found: Assignment) -> str:
+    """Say why a person got a keypoint that is farther than this one; empty if it is nearer."""
+    mine, other = walk.poses.scores[[found.person, found.other], found.keypoint]
+    if found.taken_distance <= found.other_distance or mine >= other:
+        return ""
+    if not _rounds_alike(walk, found.taken_distance, found.other_distance):
+        return ""
+    return (
+        f": both distances round to {found.taken_distance:.0f}, and its heatmap value is higher, "
+        f"{other:.2f} to {mine:.2f}"
+    )
+
+
+def _rounds_alike(walk: AssociationWalk, first: float, second: float) -> bool:
+    """Whether two distances cost the same, as they are rounded."""
+    grouping = walk.options.grouping
+    rounded = grouping.round_distance and grouping.progressive_unit == "type"
+    return rounded and round(first) == round(second)
 
 
 def _refined_tail(found: Assignment, name: str, called: dict[int, str]) -> str:
@@ -191,11 +218,17 @@ def _refined_tail(found: Assignment, name: str, called: dict[int, str]) -> str:
     return f"; it lies on the {name} of {called[found.other]}"
 
 
-def _next_nearest(found: Assignment, called: dict[int, str]) -> str:
+def _next_nearest(
+    walk: AssociationWalk, found: Assignment, name: str, called: dict[int, str]
+) -> str:
     if np.isnan(found.other_distance):
         return ""
-    next_one = "the nearest" if found.started else "the next nearest"
-    return f"; {called[found.other]}, {next_one}, is {found.other_distance:.2f} away"
+    other, away = called[found.other], f"is {found.other_distance:.2f} away"
+    if found.started:
+        return f"; {other}, the nearest, {away}{_why_not(walk, found, name)}"
+    if found.other_distance < found.distance:
+        return f"; {other}, who is nearer, {away}{_why_not(walk, found, name)}"
+    return f"; {other}, the next nearest, {away}"
 
 
 def _kind_note(kind: int | None, name: str) -> str:

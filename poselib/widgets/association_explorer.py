@@ -144,7 +144,8 @@ class AssociationExplorer(Explorer):
         return SeenImage(system, inspect_image(system, sample, options, combined=True))
 
     def fit(self, values: Mapping[str, Any], computed: SeenImage) -> None:
-        if self._last is not computed and self._last is not None:
+        other = self._last is not None and self._last is not computed
+        if other and self._last is not None:
             self._last.maps.clear()
         self._last = computed
         if values["model"] != self._name:
@@ -154,7 +155,7 @@ class AssociationExplorer(Explorer):
             for prefix in (("", SECOND) if values["compare"] else ("",))
         )
         step = self.controls["step"]
-        at_end = step.value >= step.max
+        at_end = other or step.value >= step.max
         step.max = self._play.max = longest
         step.value = longest if at_end else step.value
         self._defaults["step"] = longest
@@ -172,7 +173,7 @@ class AssociationExplorer(Explorer):
                 pixels, size = view.picture().pixels, computed.sample.size
                 self.canvases[name].show(pixels, size, view.names())
                 self._drawn[name] = key
-            self.canvases[name].title = f"{whose}{view.at}{view.map_title}"
+            self.canvases[name].title = f"{whose}{view.at}{view.wrong_title}{view.map_title}"
         self._draw_charts(self.views[side])
         text = self.views[side].explain(values["person"])
         return f"{text} With the second decoding {differences}." if differences else text
@@ -288,7 +289,7 @@ class AssociationExplorer(Explorer):
             self._choose(name, (int(person), int(keypoint)))
 
     def _pictures(self, step: Any, side: Any) -> ipw.Widget:
-        self._play = ipw.Play(min=0, max=END, interval=900, repeat=True)
+        self._play = ipw.Play(min=0, max=END, interval=900)
         self._link = ipw.jslink((step, "value"), (self._play, "value"))
         step.layout.flex = "1 1 auto"
         walk = ipw.HBox(

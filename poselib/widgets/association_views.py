@@ -96,6 +96,12 @@ class WalkView:
         )
 
     @property
+    def wrong_title(self) -> str:
+        """Say how many of the keypoints so far went to a wrong person."""
+        wrong = int((self.wrong & self.shown).sum())
+        return f", {wrong} to a wrong person" if wrong else ""
+
+    @property
     def map_title(self) -> str:
         """Say which map is shown, and what its colors mean."""
         whose = "all keypoints" if self.keypoint < 0 else self._name(self.keypoint)

@@ -37,10 +37,8 @@ function render({ model, el }) {
     };
     const box = model.get("box");
     if (box.length === 4) mark(() => ctx.rect(box[0] * unit, box[1] * unit, (box[2] - box[0]) * unit, (box[3] - box[1]) * unit));
-    const clicked = model.get("clicked");
-    const at = cross ?? (clicked[2] ? clicked : null);
-    if (at && !model.get("boxed")) {
-      const [x, y] = [at[0] * unit, at[1] * unit], arm = 5 * line;
+    if (cross && !model.get("boxed")) { // where the keys are
+      const [x, y] = [cross[0] * unit, cross[1] * unit], arm = 5 * line;
       mark(() => { ctx.moveTo(x - arm, y); ctx.lineTo(x + arm, y); ctx.moveTo(x, y - arm); ctx.lineTo(x, y + arm); });
     }
   };
@@ -147,7 +145,6 @@ function render({ model, el }) {
   model.on("change:size", paint);
   model.on("change:box", paint);
   model.on("change:boxed", paint);
-  model.on("change:clicked", paint);
   model.on("change:title", head);
   head();
   load();

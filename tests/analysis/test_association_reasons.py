@@ -59,8 +59,25 @@ def test_rounding_and_the_tie_rule_are_named() -> None:
     walk = walk_association(outputs_of(tags, there), options_of(tie_rule="oldest"))
     text = explain_keypoint(walk, ANN, 1, TOY, errors_of(2, ANN, 1, BOB))
     assert "is 0.15 away, but both distances round to 0, and tie rule 'oldest' decides." in text
+    right = explain_keypoint(walk, ANN, 1, TOY)
+    assert right.endswith(
+        "; person 2, who is nearer, is 0.15 away, but both distances round to 0, and tie rule "
+        "'oldest' decides."
+    )
     nearest = walk_association(outputs_of(tags, there), options_of(tie_rule="nearest"))
     assert nearest.tags[BOB, 1, 0] == pytest.approx(0.45)
+
+
+def test_a_farther_keypoint_with_a_higher_heatmap_value_is_preferred() -> None:
+    # Of two left hands the farther one scores more, and both distances round to 0.
+    tags = np.array([[0.0, 0.3, 0, 0], [3.0, 3.0, 3.0, 3.0], [0.0, 0.1, 0, 0]])
+    there = np.array([[0.9, 0.9, 0.9, 0.9], [0.8, 0.8, 0.8, 0.8], [0, 0.6, 0, 0]])
+    walk = walk_association(outputs_of(tags, there), options_of())
+    text = explain_keypoint(walk, EVE, 1, TOY, errors_of(3, EVE, 1, ANN))
+    assert text.endswith(
+        "person 1, to whom it belongs, is 0.10 away, and got another left hand in the same step, "
+        "at 0.30: both distances round to 0, and its heatmap value is higher, 0.90 to 0.60."
+    )
 
 
 def test_unmatched_and_later_people_and_refinement_are_told() -> None:
