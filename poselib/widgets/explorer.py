@@ -248,11 +248,11 @@ class Explorer(ABC):
         try:
             with self._quiet():
                 self.fit(values, self._computed[key])
-            self._copy.text = self.code
             self.say(self.draw(self.values, self._computed[key]))
             self.error = None
         except Exception as error:
             self._fail(error)
+        self._copy.text = self.code  # after the drawing, which shows and hides controls
         self.seconds = perf_counter() - begin
         if key != self._key():  # a control changed in the other thread while it was quiet here
             self.refresh()

@@ -216,6 +216,18 @@ def test_its_code_gives_it_again(explorer: DatasetExplorer) -> None:
     named.wait()
 
 
+def test_what_is_copied_is_its_code_once_controls_are_shown(explorer: DatasetExplorer) -> None:
+    explorer.set(system="dekr")
+    explorer.set(target="offsets")
+    explorer.set(system="")
+    assert "target" not in explorer._copy.text
+    explorer.set(system="dekr")
+    assert "target='offsets'" in explorer._copy.text and explorer._copy.text == explorer.code
+    explorer.set(system="", epoch=3)
+    explorer.draw_anew()
+    assert "augment=True, epoch=3" in explorer._copy.text
+
+
 def test_figures_show_the_page_or_the_image(explorer: DatasetExplorer) -> None:
     figure = explorer.figure()
     assert isinstance(figure, Figure) and len(figure.axes) == PAGE
