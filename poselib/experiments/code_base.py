@@ -53,7 +53,11 @@ class CodeBase:
         self._forms: dict[Place, str] = {}
 
     def reached(
-        self, roots: Iterable[Place], excluded: Iterable[str] = (), chosen: Chosen | None = None
+        self,
+        roots: Iterable[Place],
+        excluded: Iterable[str] = (),
+        chosen: Chosen | None = None,
+        instead: Mapping[Place, Place] | None = None,
     ) -> set[Place]:
         """Return all definitions that some refer to, directly or through others, and these.
 
@@ -61,12 +65,14 @@ class CodeBase:
             roots: where to start.
             excluded: modules, or packages of modules, that are not entered.
             chosen: see ``Chosen``.
+            instead: definitions that stand for others.
         """
-        beside = tuple(excluded)
+        beside, other = tuple(excluded), instead or {}
         found: set[Place] = set()
         waiting = list(roots)
         while waiting:
             place = waiting.pop()
+            place = other.get(place, place)
             if place in found or any(_within(place[0], each) for each in beside):
                 continue
             found.add(place)
@@ -108,7 +114,7 @@ class CodeBase:
             ValueError: it is not Python.
         """
         if module not in self._sources:
-            file = self._file(module)
+            file = self.file(module)
             if file is None:
                 raise FileNotFoundError(f"{self._folder} has no module {module}")
             self._sources[module] = read_source(module, file.read_text(encoding="utf-8"))
@@ -128,7 +134,8 @@ class CodeBase:
         statements = source.definitions[name] if name else source.rest
         return statements if texts is None else [_only(each, texts) for each in statements]
 
-    def _file(self, module: str) -> Path | None:
+    def file(self, module: str) -> Path | None:
+        """Return the file of a module; None if the package has no such module."""
         first, *parts = module.split(".")
         if first != self._folder.name:
             return None
@@ -139,7 +146,7 @@ class CodeBase:
     def _follow(self, place: Place, rest: Iterable[str]) -> Place | None:
         """Return the definition that a name means, through re-exports; None outside the package."""
         (module, name), names = place, list(rest)
-        while self._file(module) is not None:
+        while self.file(module) is not None:
             if not name:
                 if not names:
                     return module, ""
@@ -150,7 +157,7 @@ class CodeBase:
             # A package may import its own modules by name.
             if source.imports.get(name, (module, name)) != (module, name):
                 module, name = source.imports[name]
-            elif self._file(f"{module}.{name}") is not None:
+            elif self.file(f"{module}.{name}") is not None:
                 module, name = f"{module}.{name}", ""
             else:
                 return module, ""
@@ -174,7 +181,7 @@ def read_source(module: str, text: str) -> Source:
         elif names := _names(statement):
             for name in names:
                 found.definitions.setdefault(name, []).append(statement)
-        elif not isinstance(statement, ast.Pass):
+        else:
             found.imports |= _imports(_all_imports(statement))
             found.rest.append(statement)
     return found
@@ -183,9 +190,9 @@ def read_source(module: str, text: str) -> Source:
 class _Normalized(ast.NodeTransformer):
     """Takes away what does not change what code computes."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return ast.Pass() if is_text else self.generic_visit(node)  # type: ignore[return-value]
+        return None if is_text else self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None

@@ -17,24 +17,29 @@ from pathlib import Path
 from typing import Any
 
 import poselib
-from poselib.experiments.code_base import Chosen, CodeBase, read_source
+from poselib.experiments.code_base import Chosen, CodeBase, Place, read_source
 from poselib.experiments.plain import plain
 from poselib.ops.io import read_json
 from poselib.papers.presets import get_preset
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
-# They draw, name and record, and do not change what a run computes. What a preset says counts as
-# it is resolved, not as code.
+# They name and record, and do not change what a run computes.
 _RECORDING = (
     "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
 )  # fmt: skip
-_DRAWING = ("poselib.plots", "poselib.widgets")
 _BESIDE = (
-    "poselib.papers",
     "poselib.wording",
     "poselib.ops.console",
     *(f"poselib.experiments.{name}" for name in _RECORDING),
 )
+# What a preset says counts as it is resolved, not as code, and a paper's claims are prose.
+_PAPERS = tuple(
+    f"poselib.papers.{name}"
+    for name in ("dekr", "grm", "hae", "logocap", "rpstn", "catalog", "common_presets", "own_data")
+)
+_DRAWING = ("poselib.plots", "poselib.widgets", "poselib.papers.published")
+_INSTEAD = {("poselib.papers.presets", "get_preset"): ("poselib.papers.preset", "Preset")}
+_BUNDLED = ("poselib.engine.checkpoints", "BUNDLED")
 # Mappings by the names of systems and of datasets, whose other entries a run does not use.
 _SYSTEMS = (("poselib.systems", "SYSTEMS"), ("poselib.systems", "_OPTIONS"))
 _DATASETS = (("poselib.data.real_datasets", "DATASETS"), ("poselib.data.catalog", "SYNTHETIC"))
@@ -69,15 +74,19 @@ def notebook_fingerprint(
     *,
     systems: Iterable[str] = (),
     datasets: Iterable[str] = (),
+    files: Iterable[Path] = (),
     drawing: bool = True,
     package: Path = _PACKAGE,
 ) -> Fingerprint:
     """Return the fingerprint of the code that a notebook executes.
 
+    Data that come with a module count with it: files of its name, and the bundled weights.
+
     Args:
         notebook: its file. The cell tagged ``parameters`` does not count.
         systems: that it builds, as in ``poselib.systems.SYSTEMS``; by default any.
         datasets: that it opens, as in ``poselib.data.catalog``; by default any.
+        files: that it reads besides, see ``files_of``.
         drawing: whether figures depend on it; what only draws does not count for a training.
         package: the sources.
 
@@ -89,20 +98,42 @@ def notebook_fingerprint(
     base, chosen = _code_base(package), _chosen(frozenset(systems), frozenset(datasets))
     cells = [*source.rest, *(each for several in source.definitions.values() for each in several)]
     roots = {place for cell in cells for place in base.uses(cell, source) if place[0] != NOTEBOOK}
-    excluded = _BESIDE if drawing else (*_BESIDE, *_DRAWING)
+    excluded = (*_BESIDE, *_PAPERS) if drawing else (*_BESIDE, *_PAPERS, *_DRAWING)
+    reached = base.reached(roots, excluded, chosen, _INSTEAD)
     forms = defaultdict(list)
-    for place in sorted(base.reached(roots, excluded, chosen)):
-        forms[place[0].removeprefix(f"{package.name}.")].append(
-            f"{place[1]} {base.form(place, chosen)}"
-        )
-    own = _digest(ast.dump(cell) for cell in cells)
-    return Fingerprint({NOTEBOOK: own, **{name: _digest(each) for name, each in forms.items()}})
+    for module, name in sorted(reached):
+        form = base.form((module, name), chosen)
+        forms[module.removeprefix(f"{package.name}.")].append(f"{name} {form}")
+    found = {name: _digest(each) for name, each in forms.items()}
+    found[NOTEBOOK] = _digest(ast.dump(cell) for cell in cells)
+    bundled = package.glob("checkpoints/*.safetensors") if _BUNDLED in reached else ()
+    for path in (*_siblings(base, reached), *bundled, *files):
+        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
+    return Fingerprint(found)
 
 
-@lru_cache(maxsize=4)
-def _code_base(package: Path) -> CodeBase:
-    """Return the sources as they are when this process first asks: those that it has imported."""
-    return CodeBase(package)
+def files_of(notebook: Path, params: Mapping[str, Any]) -> list[Path]:
+    """Return the files that a notebook of figures reads: of its study, and the published numbers.
+
+    Args:
+        notebook: its file.
+        params: its parameters, such as ``study`` and ``paper``.
+    """
+    study, paper = params.get("study"), params.get("paper")
+    sweep = notebook.parent / "sweeps" / f"{study}.json"
+    found = [sweep] if study and sweep.is_file() else []
+    if found and not paper:
+        ablation: Any = read_json(sweep).get("ablation", {})
+        paper = ablation.get("paper")
+    published = _PACKAGE / "papers" / "published" / f"{paper}.csv"
+    return [*found, published] if paper and published.is_file() else found
+
+
+def _siblings(base: CodeBase, reached: Iterable[Place]) -> list[Path]:
+    """Return the files of data that have the names of modules and lie beside them."""
+    files = [base.file(module) for module in sorted({module for module, _ in reached})]
+    beside = (file.with_suffix(kind) for file in files if file for kind in (".csv", ".json"))
+    return [path for path in beside if path.is_file()]
 
 
 def executed_code(
@@ -125,11 +156,17 @@ def executed_code(
     file = Path(f"{params.get('notebook')}.ipynb")
     if params.get("preset") == "smoke" or not file.is_file():
         return {}
-    names = [each.get(key) for each in (params, *others) for key in ("system", "paper")]
+    names = [each.get(key) for each in (params, *others) for key in ("system", "paper", "baseline")]
     systems = sorted({str(name) for name in names if name})
     datasets = [str(params["dataset"])] if params.get("dataset") else []
     try:
-        found = notebook_fingerprint(file, systems=systems, datasets=datasets, drawing=drawing)
+        found = notebook_fingerprint(
+            file,
+            systems=systems,
+            datasets=datasets,
+            files=files_of(file, params) if drawing else (),
+            drawing=drawing,
+        )
     except (ValueError, OSError):
         return {}
     about = {"systems": systems, "datasets": datasets, "settings": settings_digest(params)}
@@ -155,6 +192,12 @@ def settings_digest(params: Mapping[str, Any]) -> str:
     except (ValueError, TypeError):
         return ""
     return _digest([json.dumps(plain(preset, "preset"), sort_keys=True)])
+
+
+@lru_cache(maxsize=4)
+def _code_base(package: Path) -> CodeBase:
+    """Return the sources as they are when this process first asks: those that it has imported."""
+    return CodeBase(package)
 
 
 def _code(notebook: Path) -> str:

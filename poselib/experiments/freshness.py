@@ -10,7 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from poselib.experiments.fingerprint import notebook_fingerprint, settings_digest
+from poselib.experiments.fingerprint import (
+    Fingerprint,
+    files_of,
+    notebook_fingerprint,
+    settings_digest,
+)
 from poselib.experiments.runs import KEPT
 from poselib.ops.io import read_json
 from poselib.papers.outcomes import listed_papers, paper_items
@@ -120,8 +125,10 @@ def _changed(
     if not isinstance(code, dict) or not code.get("modules"):
         return "its code was not recorded"
     which = tuple(code.get("systems", ())), tuple(code.get("datasets", ()))
+    file = notebooks / f"{notebook}.ipynb"
     try:
-        now = _fingerprint(notebooks / f"{notebook}.ipynb", *which, drawing)
+        files = tuple(files_of(file, params)) if drawing else ()
+        now = _fingerprint(file, *which, files, drawing)
     except ValueError as error:
         return str(error)
     if names := now.changed(code["modules"]):
@@ -134,9 +141,15 @@ def _changed(
 
 @cache
 def _fingerprint(
-    notebook: Path, systems: tuple[str, ...], datasets: tuple[str, ...], drawing: bool
-) -> Any:
-    return notebook_fingerprint(notebook, systems=systems, datasets=datasets, drawing=drawing)
+    notebook: Path,
+    systems: tuple[str, ...],
+    datasets: tuple[str, ...],
+    files: tuple[Path, ...],
+    drawing: bool,
+) -> Fingerprint:
+    return notebook_fingerprint(
+        notebook, systems=systems, datasets=datasets, files=files, drawing=drawing
+    )
 
 
 def _uncommitted(content: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import poselib
 from poselib.experiments.code_base import CodeBase, Place, read_source
-from poselib.experiments.fingerprint import Fingerprint, notebook_fingerprint
+from poselib.experiments.fingerprint import Fingerprint, files_of, notebook_fingerprint
 
 PACKAGE = Path(poselib.__file__).parent
 TRAIN = PACKAGE.parent / "notebooks" / "03_train.ipynb"
@@ -76,8 +77,8 @@ def test_a_definition_reaches_what_it_refers_to(tmp_path: Path) -> None:
         "toy.losses.pull", "toy.losses.LIMIT", "toy.ops.scale",
     }  # fmt: skip
     assert named(base.reached([("toy.losses", "push")])) == {"toy.losses.push", "toy.ops.shift"}
-    lazily = base.reached([("toy.losses", "Loss")])
-    assert named(lazily) >= {"toy.ops.lazy", "toy.ops.shift"} and "toy.ops.scale" not in lazily
+    lazily = named(base.reached([("toy.losses", "Loss")]))
+    assert lazily >= {"toy.ops.lazy", "toy.ops.shift"} and "toy.ops.scale" not in lazily
     assert named(base.reached([("toy.ops", "alone")])) == {"toy.ops.alone"}
 
 
@@ -113,6 +114,7 @@ def test_a_mapping_counts_by_its_chosen_entries(tmp_path: Path) -> None:
     ("old", "new"),
     [
         ('"""Pull."""', '"""Pull people together."""'),
+        ('    """Pull."""\n', ""),
         ("return factor(x) + LIMIT", "return factor(x)  +  (LIMIT)  # why"),
         ("x: int, unused=None) -> float", "x, unused=None)"),
         ("limit: int = LIMIT", "limit: float = LIMIT"),
@@ -151,6 +153,27 @@ def test_modules_that_are_absent_or_no_python(tmp_path: Path) -> None:
         base.source("toy.broken")
 
 
+def test_sources_import_in_ways_that_are_followed() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*from \.|^\s*from \S+ import \*", text, re.MULTILINE), file
+
+
+def test_files_that_are_read_count(tmp_path: Path) -> None:
+    ablation = TRAIN.with_name("14_ablation.ipynb")
+    files = files_of(ablation, {"study": "dekr_components"})
+    assert [path.name for path in files] == ["dekr_components.json", "dekr.csv"]
+    assert files_of(TRAIN, {"system": "dekr"}) == []
+    sweep = tmp_path / "dekr_components.json"
+    before = notebook_fingerprint(ablation, files=files)
+    sweep.write_text(files[0].read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    after = notebook_fingerprint(ablation, files=[sweep, files[1]])
+    assert after.changed(before.modules) == ["dekr_components.json"]
+    assert "hae_tiny_synthetic.safetensors" in before.modules  # the bundled weights
+    predicted = notebook_fingerprint(TRAIN.with_name("05_predict.ipynb"))
+    assert "published.csv" in predicted.modules  # beside systems.published
+
+
 def training(system: str, folder: Path = PACKAGE) -> Fingerprint:
     return notebook_fingerprint(
         TRAIN, systems=[system], datasets=["crowd"], drawing=False, package=folder
@@ -159,7 +182,7 @@ def training(system: str, folder: Path = PACKAGE) -> Fingerprint:
 
 def test_a_changed_loss_changes_its_dependants_alone(tmp_path: Path) -> None:
     changed = tmp_path / "poselib"
-    ignored = shutil.ignore_patterns("*.safetensors", "*.csv", "__pycache__")
+    ignored = shutil.ignore_patterns("*.safetensors", "__pycache__")
     shutil.copytree(PACKAGE, changed, ignore=ignored)
     for name, old, new in (
         ("offset", "    return", "    pass\n    return"),
@@ -181,9 +204,11 @@ def test_what_a_notebook_draws_counts_for_figures_alone() -> None:
     drawn = notebook_fingerprint(TRAIN, systems=["hae"], datasets=["crowd"])
     assert any(name.startswith("plots.") for name in drawn.modules)
     trained = training("hae")
-    assert not any(name.startswith(("plots", "papers", "widgets")) for name in trained.modules)
-    assert {"losses.associative", "engine.trainer", "systems.hae", "notebook"} <= set(
-        trained.modules
-    )
+    assert not any(name.startswith(("plots", "papers.hae", "widgets")) for name in trained.modules)
+    reached = {"losses.associative", "engine.trainer", "systems.hae", "data.augmentation"}
+    assert {*reached, "notebook", "data.synthetic.rendering"} <= set(trained.modules)
+    assert "data.readers.coco" not in trained.modules
+    coco = notebook_fingerprint(TRAIN, systems=["hae"], datasets=["coco"], drawing=False)
+    assert "data.readers.coco" in coco.modules
     with pytest.raises(FileNotFoundError, match="absent"):
         notebook_fingerprint("absent.ipynb")
