@@ -25,7 +25,7 @@ from poselib.experiments.own_dataset import (
     skeleton_for,
 )
 from poselib.experiments.own_results import RESULTS
-from poselib.experiments.run_table import EVALUATION, TRAINING, weights_of
+from poselib.experiments.run_table import EVALUATION, TRAINING, located, weights_of
 from poselib.experiments.runs import RunRecord
 from poselib.metrics.comparison import Comparison, compare
 from poselib.papers.presets import get_preset
@@ -72,7 +72,7 @@ def open_results(record: RunRecord, data_dir: str = "") -> RunResults:
         FileNotFoundError: the run left no detections, or its images are no longer there.
         ValueError: the run does not say what its images are, or a file has a fault.
     """
-    params = _located(record)
+    params = _Stated(record)
     path = record.folder / RESULTS
     if not path.is_file():
         path = Path(str(params.get("results") or path))
@@ -121,17 +121,18 @@ def _same_people(tables: list[AnnotationTable], places: tuple[int, int]) -> bool
     return one.shape == two.shape and bool(np.allclose(one, two, atol=0.01))
 
 
-def _located(record: RunRecord) -> dict[str, Any]:
-    """Return the parameters of a run, relative paths as found from where it may have run."""
-    params = dict(record.params)
-    homes = [Path(), record.folder.parent, *record.folder.absolute().parents[1:3]]
-    homes += [home / "notebooks" for home in homes]
-    for name in _PATHS:
-        value = params.get(name)
-        if isinstance(value, str) and value and not Path(value).is_absolute():
-            there = (home / value for home in homes if (home / value).exists())
-            params[name] = str(next(there, value))
-    return params
+class _Stated(dict[str, Any]):
+    """The parameters of a run, relative paths as found from where it may have run."""
+
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(record.params)
+        self._folder = record.folder
+        for name in _PATHS:
+            if isinstance(value := self.get(name), str):
+                self[name] = located(value, record.folder)
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(f"{self._folder} does not say what its images are: it states no {name}")
 
 
 def _find_dataset(record: RunRecord, params: dict[str, Any], data_dir: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 import shlex
 import time
@@ -69,7 +70,8 @@ class RunTable:
         """Return the rows that match all terms of a text, separated by spaces.
 
         A word is looked for in ``FIRST``; ``lr=0.001``, ``system!=jre`` and ``AP>=0.5``
-        compare a column, and ``*`` stands for any text. A term without a value restricts nothing.
+        compare a column, and ``*`` stands for any text; runs that lack it are not among those that
+        differ. A term without a value restricts nothing.
 
         Raises:
             ValueError: no run has a column that is named, or a quotation mark is not closed.
@@ -158,6 +160,21 @@ def text_of(value: Any) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
+def located(value: str, folder: Path) -> str:
+    """Return a path that a run states, a relative one as found from where it may have run.
+
+    Args:
+        value: the path, or the name of a published model, which is returned as it is.
+        folder: of the run.
+    """
+    if not value or value == "bundled" or value in PUBLISHED or Path(value).is_absolute():
+        return value
+    homes = [Path(), folder.parent, *folder.absolute().parents[1:3]]
+    homes += [home / "notebooks" for home in homes]
+    there = (str(home / value) for home in homes if os.path.exists(home / value))
+    return next(there, value)
+
+
 def weights_of(record: RunRecord) -> str:
     """Return what ``poselib.load`` takes for the model that a run trained or tested.
 
@@ -166,7 +183,7 @@ def weights_of(record: RunRecord) -> str:
     """
     for name in ("model", "checkpoint"):
         if isinstance(stated := record.params.get(name), str) and stated:
-            return "" if stated == "bundled" else stated
+            return "" if stated == "bundled" else located(stated, record.folder)
     found = visible_files(record.folder, "*.safetensors") or visible_files(record.folder, "*.pt")
     if not found:
         raise ValueError(f"{record.folder}: the run keeps no weights and names no model")
@@ -189,10 +206,10 @@ def _fitting(values: pd.Series, sign: str, wanted: str) -> pd.Series:
         limit = np.nan
     if sign in _ORDERS:
         return _ORDERS[sign](numbers, limit).fillna(False)
-    pattern = wanted.lower()
+    pattern = wanted.lower().replace("[", "[[]")  # only * stands for others
     same = values.map(lambda value: fnmatchcase(text_of(value).lower(), pattern)).astype(bool)
     same |= numbers == limit
-    return same if sign == "=" else ~same
+    return same if sign == "=" else ~same & values.notna()
 
 
 def _is_group(value: Any) -> bool:
@@ -206,16 +223,16 @@ def _system(row: Mapping[str, Any], known: dict[str, str]) -> str:
     for column in ("params.model", "params.checkpoint"):
         model = row.get(column)
         if isinstance(model, str) and model:
-            return _system_of_model(model, known)
+            return _system_of_model(model, Path(row["folder"]), known)
     return _stored_system(Path(row["folder"]), known)
 
 
-def _system_of_model(model: str, known: dict[str, str]) -> str:
+def _system_of_model(model: str, folder: Path, known: dict[str, str]) -> str:
     entry = PUBLISHED.get(model)
     if entry is not None or model == "bundled":
         return entry.system if entry is not None else next(iter(SYSTEMS))
     stem = Path(model).stem.split("_")[0]
-    return stem if stem in SYSTEMS else _stored_system(Path(model), known)
+    return stem if stem in SYSTEMS else _stored_system(Path(located(model, folder)), known)
 
 
 def _stored_system(path: Path, known: dict[str, str]) -> str:

@@ -272,17 +272,23 @@ class LineFollower:
         training that goes on from an earlier step, is read anew.
 
         Raises:
-            ValueError: a line is not JSON; the message names the file.
+            ValueError: a line is not JSON; the message names the file. The others are read.
         """
         if not self.path.exists():
             return False
         if self.path.stat().st_size < self._offset:
             self._offset = 0
             self.lines.clear()
+        before, fault = len(self.lines), None
         with self.path.open("rb") as file:
             file.seek(self._offset)
             whole, end, _ = file.read().rpartition(b"\n")
         self._offset += len(whole) + len(end)
-        new = [parse_json(line, str(self.path)) for line in whole.splitlines() if line.strip()]
-        self.lines += new
-        return bool(new)
+        for line in whole.splitlines():
+            try:
+                self.lines += [parse_json(line, str(self.path))] if line.strip() else []
+            except ValueError as error:
+                fault = fault or error
+        if fault is not None:
+            raise fault
+        return len(self.lines) > before

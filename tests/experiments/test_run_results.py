@@ -71,6 +71,24 @@ def test_what_is_missing_is_named(home: Path, tmp_path: Path) -> None:
         open_results(lost)
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "wanted"),
+    [
+        ("train", {"preset": "smoke", "dataset": "crowd"}, "system"),
+        ("own_training", {"data": "toy"}, "data_dir"),
+        ("evaluation", {"split": "val"}, "data"),
+        ("study", {"annotations": "toy.json"}, "images"),
+    ],
+)
+def test_a_parameter_that_is_missing_is_named(
+    tmp_path: Path, name: str, params: dict[str, str], wanted: str
+) -> None:
+    record = start_run(tmp_path, name, params, "run")
+    (record.folder / "results.json").write_text("[]")
+    with pytest.raises(ValueError, match=f"run does not say .* it states no {wanted}$"):
+        open_results(record)
+
+
 def test_the_test_images_of_a_training_are_opened_again(tmp_path: Path) -> None:
     settings = get_preset("smoke", "crowd", "dekr", size=64)
     scenes = settings.open_dataset("crowd", "test")

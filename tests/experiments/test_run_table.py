@@ -6,7 +6,9 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from poselib.experiments.published_beside import published_beside, published_of_model
 from poselib.experiments.run_table import (
@@ -27,7 +29,7 @@ def table(tmp_path: Path) -> RunTable:
         ("a", "train", {"system": "hae", "dataset": "crowd", "lr": 0.001}, {"AP": 0.5}),
         ("b", "train", {"system": "jre", "dataset": "clips", "lr": 0.01}, {"AP": 0.25, "lr": 9.0}),
         ("c", "evaluation", {"model": "dekr_w32_coco", "data": "/some/where/dogs"}, {"AP": None}),
-        ("d", "study", {"data": "3 images of a kind", "seeds": [1, 2]}, None),
+        ("d", "study", {"data": "3 images of a kind", "seeds": [1, 2], "note": "[a] b"}, None),
     )
     for run, name, params, metrics in runs:
         record = start_run(tmp_path, name, params, run)
@@ -73,6 +75,9 @@ def test_a_run_that_is_not_written_to_has_stopped(table: RunTable, tmp_path: Pat
         ("'where'", ""),
         ("state=running", "d"),
         ("run!=a", "bcd"),
+        ("params.lr!=0.001", "b"),
+        ("run=[a]", ""),
+        ("note=[a]*", "d"),
     ],
 )
 def test_it_is_searched(table: RunTable, text: str, expected: str) -> None:
@@ -107,6 +112,20 @@ def test_its_weights(table: RunTable, tmp_path: Path) -> None:
         weights_of(load_run(tmp_path / "a"))
     (tmp_path / "a" / "checkpoint.pt").write_bytes(b"")
     assert weights_of(load_run(tmp_path / "a")).endswith("checkpoint.pt")
+
+
+def test_weights_are_found_from_where_a_run_was_started(tmp_path: Path) -> None:
+    for folder in ("notebooks", "weights", "runs/dekr_w32_coco"):  # a run's name is no weights
+        (tmp_path / folder).mkdir(parents=True)
+    own = tmp_path / "weights" / "own.safetensors"
+    save_file({"x": np.zeros(1)}, own, {"poselib": '{"system": "jre"}'})
+    stated = ("weights/own.safetensors", "../weights/own.safetensors", "dekr_w32_coco", "absent.pt")
+    runs = [start_run(tmp_path / "runs", "evaluate", {"model": each}) for each in stated]
+    found = [weights_of(run) for run in runs]
+    assert all(Path(each).samefile(own) for each in found[:2])
+    assert found[2:] == ["dekr_w32_coco", "absent.pt"]
+    table = read_table(tmp_path / "runs").rows
+    assert [table.at[run.id, "system"] for run in runs] == ["jre", "jre", "dekr", ""]
 
 
 def test_published_numbers_are_beside_and_apart() -> None:

@@ -279,8 +279,9 @@ def test_a_growing_file_is_read_line_by_line(tmp_path: Path) -> None:
         file.write('{"step": 2')
     assert follower.read() and follower.lines == [{"step": 1}] and not follower.read()
     with follower.path.open("a") as file:
-        file.write('}\n{"step": 3}\nno JSON\n')
+        file.write('}\n{"step": 3}\nno JSON\n{"step": 4}\n')
     with pytest.raises(ValueError, match=r"lines.jsonl: not JSON"):
         follower.read()
+    assert [line["step"] for line in follower.lines] == [1, 2, 3, 4] and not follower.read()
     follower.path.write_text('{"step": 1}\n')  # a training that goes on from an earlier step
     assert follower.read() and follower.lines == [{"step": 1}]
