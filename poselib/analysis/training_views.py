@@ -109,7 +109,8 @@ def _only(sample: Sample, person: int) -> Sample:
     count = len(sample.keypoints)
     if not 0 <= person < count:
         raise ValueError(
-            f"image {sample.image_id}: there is no person {person} to crop, {count} are labeled"
+            f"image with id {sample.image_id}: there is no person {person} to crop, "
+            f"{count} are labeled"
         )
     return sample.only(np.array([person]))
 

@@ -157,7 +157,7 @@ def message(text: str, size: int = _SIDE, *, wrong: bool = False) -> Pixels:
 
 
 def tile_at(x: float, y: float) -> int | None:
-    """Return the number of the tile at a point of the sheet, px; None between them."""
+    """Return the number of the tile at a point of the sheet, px; a gap is the next one's."""
     column, row = int(x // (_SIDE + _GAP)), int(y // (_SIDE + _TEXT + _GAP))
     return row * COLUMNS + column if column < COLUMNS and row < ROWS else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from poselib.data.synthetic.config import SceneConfig
 from poselib.experiments.any_dataset import annotations_of, open_any
 from poselib.plots.heatmaps import show_targets
 from poselib.plots.poses import contact_sheet
-from poselib.skeletons import Skeleton
+from poselib.skeletons import Skeleton, stored_form
 from poselib.structures import Sample
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.contact_tiles import ImageStore, fitting, message, sheet_of, tile_at
@@ -101,15 +102,19 @@ class DatasetExplorer(Explorer):
         if computed.chosen is None:
             self.canvas.show(message("no image", _LARGE), title="")
             return f"{summary}: no image has all of this; widen a range"
-        show_fitting(self.controls, self._one_person(values))
         sample = self.store.sample(computed.chosen)
         title = self._title(computed.chosen)
         if isinstance(sample, Exception):
             text = str(sample) or type(sample).__name__
             self.canvas.show(message(text, _LARGE, wrong=True), title=title)
             return f"{summary}. Image {computed.chosen} cannot be shown: {text}"
-        view, note = self._as_asked(values, sample, computed.chosen)
-        picture, labels, drawn = view.paint(Layers.of(values))
+        try:
+            show_fitting(self.controls, self._one_person(values))
+            view, note = self._as_asked(values, sample, computed.chosen)
+            picture, labels, drawn = view.paint(Layers.of(values))
+        except Exception as error:  # no other image stays beside it
+            self.canvas.show(message(str(error), _LARGE, wrong=True), title=title)
+            raise
         height, width = picture.size
         self.canvas.width = min(_LARGE, round(1.1 * _LARGE * width / height))
         self._legend.value = _DOTS if values["system"] else _MARKERS
@@ -171,6 +176,7 @@ class DatasetExplorer(Explorer):
         if not values["augment"] and not values["system"]:
             return SampleView(sample, self.skeleton), ""
         views = self._views(values["preset"], values["system"])
+        sample = replace(sample, image_id=self.annotations.image_ids[position])  # as in the title
         return SampleView.in_training(views, sample, position, values)
 
     def _draw_sheet(self, shown: Page) -> None:
@@ -208,6 +214,9 @@ class DatasetExplorer(Explorer):
         usual: dict[str, Any] = {name: (0, self._own[name].max) for name in RANGES}
         usual["preset"] = "small" if synthetic else "paper"
         given = {name: value for name, value in settings.items() if name not in usual or value}
+        for name in given.keys() & set(RANGES):  # they may end beyond the dataset, not begin there
+            (low, high), most = given[name], usual[name][1]
+            given[name] = (low, high if low > most else min(high, most))
         return {**usual, **given}
 
     def _changed(self, change: Any) -> None:
@@ -284,8 +293,8 @@ def dataset(
     usual = {"split": "val", "folder": "", "images": "", "skeleton": ""}
     for key, value in arguments.items():
         if value != usual[key]:
-            text = value.name if isinstance(value, Skeleton) else str(value)
-            given.append(f"{key}={text!r}")
+            text = stored_form(value) if isinstance(value, Skeleton) else str(value)
+            given.append(f"{key}={repr(text) if isinstance(text, str) else key}")
     if count is not None:
         given.append(f"count={count}")
     return DatasetExplorer(opened, own, name, given=given, **settings)

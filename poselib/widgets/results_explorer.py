@@ -16,7 +16,7 @@ from poselib.experiments.runs import load_run
 from poselib.widgets.explorer import Explorer, settings_of
 from poselib.widgets.results_controls import SECTIONS, result_controls
 from poselib.widgets.run_figures import run_figure
-from poselib.widgets.run_images import RunImages
+from poselib.widgets.run_images import RunImages, oks_label
 from poselib.widgets.run_lists import ROWS, show_runs, show_worst
 from poselib.widgets.run_panels import ComparisonView, PublishedView, TrainingView
 from poselib.widgets.run_reader import Found, RunReader
@@ -139,7 +139,7 @@ class ResultsExplorer(Explorer):
     def draw(self, values: Mapping[str, Any], computed: Found) -> str:
         """Fill the table, and the view where it changes."""
         missing = show_runs(self.table, computed.table, values, self.runs_dir, computed.runs)
-        lines = len(computed.curves[0].lines)
+        lines = sum(len(curve.lines) for curve in computed.curves)
         drawn = (values["view"], values["errors"], values["number"], lines)
         if self._drawn[0] is not computed or self._drawn[1] != drawn:
             self._said = self._draw_view(values, computed)
@@ -208,7 +208,7 @@ class ResultsExplorer(Explorer):
         number = values["number"]
         show_worst(self.worst, ranked, number, f"{len(ranked)} images, {about}: {only.about}", kind)
         row = ranked.iloc[number - 1]
-        heading = f"{found.runs[0].id}: OKS {row['oks']:.2f}"
+        heading = f"{found.runs[0].id}: {oks_label(float(row['oks']))}"
         place = int(ranked.index[number - 1])
         self.images.show([(heading, found.runs[0], only, place)], kind)
         count = "" if kind == "oks" else f"{about}: {row[kind]:.0f}; "
@@ -218,26 +218,34 @@ class ResultsExplorer(Explorer):
         return f"image {only.errors['id'].loc[place]!s}: {count}{counts}"
 
     def _follow(self, found: Found, view: str) -> None:
-        """Look for new lines of a training that runs, as long as it is shown."""
+        """Look for new lines of trainings that run, as long as they are shown."""
         self._stop.set()
         # By the table: a run that ended since it was read is seen to end, and read anew.
-        state = found.table.rows.at[found.runs[0].id, "state"]
-        if view == "training" and state != "finished":
+        states = [found.table.rows.at[run.id, "state"] for run in found.runs]
+        going = [n for n, state in enumerate(states) if state != "finished"]
+        if view == "training" and going:
             self._stop = threading.Event()
-            watch = (found, found.runs[0].folder, self._stop)
+            watch = (found, going, self._stop)
             threading.Thread(target=self._watch, args=watch, daemon=True).start()
 
-    def _watch(self, found: Found, folder: Path, stop: threading.Event) -> None:
+    def _watch(self, found: Found, going: list[int], stop: threading.Event) -> None:
         while not stop.wait(self.every):
             try:
-                if load_run(folder).finished:
+                if any(load_run(found.runs[n].folder).finished for n in going):
                     self.reload()
                     return
-                if found.curves[0].read() and not stop.is_set():
+                grown = [found.curves[n].read() for n in going]
+                if any(grown) and not stop.is_set():
                     self.refresh()  # which starts another watch
                     return
             except (OSError, ValueError) as error:
                 self.say(str(error), wrong=True)
+
+    def _changed(self, change: Any) -> None:
+        if not self._held and change.owner is self.controls["filter"]:
+            self.set(page=1)  # of what is found now
+            return
+        super()._changed(change)
 
     def _pick(self, change: dict[str, Any]) -> None:
         run, second, _ = change["new"]

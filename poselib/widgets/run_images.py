@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -120,6 +121,11 @@ def open_fitting(record: RunRecord, results: RunResults, position: int) -> tuple
     return function(weights or None, sample), said
 
 
+def oks_label(oks: float) -> str:
+    """Return the mean OKS of an image in words; it is NaN where nobody is labeled."""
+    return "nobody is labeled" if math.isnan(oks) else f"OKS {oks:.2f}"
+
+
 def image_panels(
     name: str, results: RunResults, positions: Sequence[int], kind: str
 ) -> list[Panel]:
@@ -132,7 +138,7 @@ def image_panels(
         oks = float(results.errors["oks"].loc[position])
         title = f"image {sample.image_id}: truth"
         panels.append(Panel(sample.image, sample.keypoints, title=title, rings=marks.truth))
-        found = f"{name}: OKS {oks:.2f}"
+        found = f"{name}: {oks_label(oks)}"
         partners = _partners(poses, sample, skeleton)
         panels.append(
             Panel(sample.image, sample.keypoints, poses, partners, found, rings=marks.found)

@@ -12,6 +12,7 @@ from poselib.analysis.image_errors import KINDS
 from poselib.experiments.run_table import FIRST, RunTable, text_of
 from poselib.experiments.runs import RunRecord
 from poselib.widgets.table import Table
+from poselib.wording import counted
 
 ROWS = 8  # of a page
 _USUAL = ("AP", "AR")  # columns that are there unless others are asked for
@@ -61,7 +62,7 @@ def show_runs(
         descending=values["descending"],
         page=page,
         pages=pages,
-        caption=f"{among}{len(table.rows)} runs in {runs_dir}{broken}",
+        caption=f"{among}{counted(len(table.rows), 'run')} in {runs_dir}{broken}",
         **({"second": "", **marked} if runs else {}),
     )
     return [f"no run has a column {name!r}" for name in missing if name not in _USUAL]

@@ -44,7 +44,7 @@ def test_crops_are_those_of_the_training() -> None:
     found = shown.augmented(SCENES[0], seed=0, epoch=3, index=1, person=1)
     assert np.array_equal(batch.images[1].numpy(), found.image)
     assert shown.plain(SCENES[0], 1).size == shown.system.crop
-    with pytest.raises(ValueError, match=r"image 0: there is no person 7 to crop, \d are labeled"):
+    with pytest.raises(ValueError, match=r"id 0: there is no person 7 to crop, [0-9] are labeled"):
         shown.plain(SCENES[0], 7)
 
 

@@ -238,7 +238,7 @@ def test_figures_show_the_page_or_the_image(explorer: DatasetExplorer) -> None:
         child.get_ylabel() for ax in explorer.figure().axes for child in ax.child_axes
     }
     explorer.set(target="offsets")
-    assert "offsets" not in status(explorer) or len(explorer.figure().axes) == 1
+    assert "offsets from centers" in status(explorer) and len(explorer.figure().axes) == 1
 
 
 def test_nothing_found_is_said(explorer: DatasetExplorer) -> None:
@@ -289,6 +289,37 @@ def test_samples_without_people_and_with_ignored_regions() -> None:
     assert explorer.error is None and "0 people" in explorer.canvas.title
     with pytest.raises(ValueError, match="no image to show"):
         dataset([])
+
+
+def test_no_other_image_stays_beside_an_error() -> None:
+    explorer = dataset([SOURCE.scenes[1].image.transpose(1, 2, 0), SOURCE.scenes[0]], image=1)
+    explorer.wait()
+    before = explorer.canvas.picture
+    explorer.set(system="jre", image=0)
+    explorer.wait()
+    number = explorer.annotations.image_ids[0]
+    assert isinstance(explorer.error, ValueError) and f"image with id {number}" in status(explorer)
+    assert explorer.canvas.title.startswith(f"image 0 (id {number})")
+    assert explorer.canvas.picture != before and not explorer.canvas.labels
+    explorer.set(image=1)
+    assert explorer.error is None and explorer.canvas.labels
+
+
+def test_ranges_may_reach_beyond_the_dataset(explorer: DatasetExplorer) -> None:
+    wide = dataset(SOURCE, preset="smoke", people=(2, 99), crowding=(0.0, 9.0), size=(1, 9999))
+    most = [wide.controls[name].max for name in ("people", "size")]
+    assert wide.values["people"] == (2, most[0]) and wide.values["size"] == (1, most[1])
+    assert len(wide.pages.at(wide.values).found) == (explorer.index.people >= 2).sum()
+    with pytest.raises(ValueError, match=rf"people must be from 0 to {most[0]}, not \(98, 99\)"):
+        dataset(SOURCE, people=(98, 99))
+
+
+def test_an_own_skeleton_is_a_name_in_the_code() -> None:
+    images = [SOURCE.scenes[0].image.transpose(1, 2, 0)]
+    for own, code in ((replace(COCO, name="own"), "skeleton"), (COCO, "'coco'")):
+        explorer = dataset(images, skeleton=own)
+        explorer.wait()
+        assert explorer.code == f"poselib.widgets.dataset(dataset, skeleton={code})"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from matplotlib.figure import Figure
 import poselib
 from poselib.analysis.compare import compare_detections
 from poselib.analysis.image_errors import KINDS
+from poselib.data.readers.coco import CocoKeypoints
+from poselib.data.synthetic.config import SceneConfig
+from poselib.data.synthetic.export import write_scenes
 from poselib.engine.evaluate import evaluate_poses
 from poselib.skeletons import COCO
 from poselib.structures import Poses
@@ -101,6 +105,23 @@ def test_a_training_is_followed_until_it_ends(
     explorer.close()
 
 
+def test_a_second_training_is_followed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ResultsExplorer, "every", 0.01)
+    training(tmp_path, "ended").finish({"AP": 0.5})
+    record = training(tmp_path, "live")
+    explorer = results(tmp_path, run="ended", against="live")
+    explorer.wait()
+    before = explorer.training.loss.picture
+    with (record.folder / "metrics.jsonl").open("a") as file:
+        file.write('half a line"}\n')
+    until(lambda: "not JSON" in explorer.status.value)
+    record.log({"step": 5, "loss": 0.1, "heatmap": 0.1})
+    until(lambda: explorer.training.loss.picture != before)
+    record.finish({"AP": 0.5})
+    until(lambda: dict(explorer.table.rows)["live"][4] == "finished")
+    explorer.close()
+
+
 def until(is_so: Any) -> None:
     end = time.monotonic() + 20
     while not is_so():
@@ -142,9 +163,35 @@ def test_the_worst_images_by_kind(explorer: ResultsExplorer, found: Any) -> None
     assert len(seen) > 3
     explorer.set(number=99, errors="oks")
     assert explorer.values["number"] == len(explorer.worst.rows) == 5
-    explorer.worst.asked = ["oks", 1]
-    explorer.worst.picked = ["2", False, 2]
+    explorer.worst.asked = ["jitter", 1]
+    assert explorer.values["errors"] == "jitter" and explorer.values["number"] == 1
+    explorer.worst.asked = ["OKS", 2]
+    explorer.worst.picked = ["2", False, 3]
     assert explorer.values["errors"] == "oks" and explorer.values["number"] == 2
+
+
+def test_an_image_without_people_has_no_oks(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "toy", SceneConfig(64, people=(1, 1)), 2, 1, COCO)
+    path = tmp_path / "toy" / "annotations.json"
+    content = json.loads(path.read_text())
+    empty = content["images"][1]["id"]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != empty]
+    path.write_text(json.dumps(content))
+    dataset = CocoKeypoints(path, tmp_path / "toy" / "images", COCO)
+    evaluation(tmp_path / "runs", "found", dataset, moved_images(dataset, 0.0, 0.0)[:1] * 2)
+    explorer = results(tmp_path / "runs", view="images", errors="false")
+    explorer.wait()
+    assert explorer.images.canvases[1].title == "found: nobody is labeled"
+    assert "0 people, 1 detection" in explorer.status.value and explorer.error is None
+    assert explorer.table.caption.startswith("1 run in ")
+    titles = [ax.get_title() for ax in explorer.figure().axes]
+    assert any("nobody is labeled" in each for each in titles) and "nan" not in str(titles)
+
+
+def test_a_changed_filter_begins_at_its_first_page(explorer: ResultsExplorer) -> None:
+    explorer.set(page=3)
+    explorer.controls["filter"].value = "name=evaluation"
+    assert explorer.values["page"] == 1 and set(ids(explorer)) == {"one", "two", "lost"}
 
 
 def test_an_image_opens_in_the_fitting_explorer(
@@ -200,14 +247,26 @@ def test_its_code_gives_it_again(explorer: ResultsExplorer, found: Any) -> None:
     assert explorer.code == again.code
     assert explorer.code.endswith("view='images', run='two', errors='jitter', number=2)")
     assert again.images.canvases[1].picture == explorer.images.canvases[1].picture
+    assert explorer._copy.text == explorer.code
     again.close()
 
 
-@pytest.mark.parametrize("view", ["training", "comparison", "images", "published"])
-def test_each_view_is_a_figure(explorer: ResultsExplorer, view: str) -> None:
+@pytest.mark.parametrize(
+    ("view", "runs"),
+    [
+        ("training", ["trained"]),
+        ("comparison", ["one"]),
+        ("images", ["one"]),
+        ("published", ["one", "trained"]),
+    ],
+)
+def test_each_view_is_a_figure(explorer: ResultsExplorer, view: str, runs: list[str]) -> None:
     for run in ("one", "trained"):
         explorer.set(view=view, run=run, against="two")
-        assert isinstance(explorer.figure(), Figure)
+        figure = explorer.figure()
+        drawn = any(ax.images or ax.lines or ax.patches or len(ax.texts) > 1 for ax in figure.axes)
+        assert isinstance(figure, Figure)
+        assert drawn == (run in runs)  # of others a sentence says what is missing
 
 
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:
