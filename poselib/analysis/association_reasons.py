@@ -155,7 +155,9 @@ def _happened(walk: AssociationWalk, found: Assignment, name: str, called: dict[
     if not found.started:
         near = f"its tag is {found.distance:.2f} from that person's mean"
         return f"{step} joined {person}: {near}, below the threshold of {limit:g}"
-    first = "the first keypoints start people" if found.step == 0 else "no person was free and near"
+    first = "no person within the threshold was assigned to it"
+    if found.step == 0:
+        first = "the first keypoints start people"
     return f"{step} started {person}, since {first}"
 
 

@@ -75,7 +75,7 @@ def _masked(view: View, found: Sequence[MaskedJoints | None], skeleton: Skeleton
     if masked is None:
         return "the mask covers other frames" if view.differs else "no mask here"
     if not masked.masked.any():
-        return "no joint is under the mask"
+        return "no joint that PCK counts is under the mask"
     parts = [("found", masked.found), ("lost", masked.lost)]
     named = [f"{word} {_names(which, skeleton)}" for word, which in parts if which.any()]
     said = f"under the mask {', '.join(named)}"

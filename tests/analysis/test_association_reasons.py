@@ -47,7 +47,8 @@ def test_a_keypoint_whose_person_took_another_starts_one() -> None:
     assert walk.tags[EVE, 1, 0] == pytest.approx(0.2)
     text = explain_keypoint(walk, EVE, 1, TOY, errors, numbers=[0, 1, 6])
     assert text == (
-        "In step 2 this left hand started person 7, since no person was free and near; person 1, "
+        "In step 2 this left hand started person 7, since no person within the threshold was "
+        "assigned to it; person 1, "
         "to whom it belongs, is 0.20 away, and got another left hand in the same step, at 0.10."
     )
 
