@@ -21,6 +21,7 @@ from poselib.widgets.association_settings import (
     SECTIONS,
     AssociationSettings,
     keypoint_options,
+    shown_by,
     view_controls,
 )
 from poselib.widgets.association_sides import ALL, views_of
@@ -28,18 +29,15 @@ from poselib.widgets.association_views import WalkView
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.charts import Chart
 from poselib.widgets.decoding import (
-    OWN,
     SECOND,
     decoding_controls,
-    order_names,
     own_settings,
+    suit_decoding,
 )
 from poselib.widgets.explorer import Explorer, settings_of
 from poselib.widgets.images import NAMES, ImageSource
 from poselib.widgets.models import ModelSource
-
-_MATRIX = "distance of each keypoint type to the people (Eq. 18): yellow is near, dark is far"
-_STRIPS = "tags by person: a diamond is the mean, gray is within the threshold"
+from poselib.widgets.settings import argument
 
 
 def association(model: Any = None, image: Any = None, **settings: Any) -> AssociationExplorer:
@@ -95,8 +93,7 @@ class AssociationExplorer(Explorer):
         self._last: SeenImage | None = None
         self._dots: list[tuple[float, float, int, int]] = []
         self._own = self._own_settings(system)
-        self._shown: dict[str, Any] = {"flip": first.options.flip}
-        self._shown["scales"] = ", ".join(f"{scale:g}" for scale in first.options.scales)
+        self._shown = shown_by(first.options)
         self.source = ImageSource(image, system.skeleton, first.options.size_for(system))
         self.canvases = {name: ImageCanvas(width=420) for name in ("first", "second")}
         self.matrix = Chart(
@@ -107,18 +104,15 @@ class AssociationExplorer(Explorer):
         )
         controls = view_controls(system.skeleton, self._shown["scales"])
         controls |= {**self.source.controls, "model": self.models.control}
-        given = ["model"] if self.models.given else []
-        if image is not None:
-            given.append("image" if given else "image=image")
+        self._image = [] if image is None else [argument(image, "image")]
         if self.models.name:
             settings = {"model": self.models.name, **settings}
         super().__init__(
             settings_of(AssociationSettings, self.function, settings),
-            {**controls, **decoding_controls(system.skeleton)},
+            {**controls, **decoding_controls(system.skeleton, self._own)},
             [self._pictures(controls["step"], controls["side"])],
             sections=SECTIONS,
             folded=FOLDED,
-            given=given,
             resolve=self._resolve,
         )
         for name, canvas in self.canvases.items():
@@ -126,16 +120,20 @@ class AssociationExplorer(Explorer):
         self.matrix.observe(lambda _: self._matrix_clicked(), "clicked")
         self.strips.observe(lambda _: self._strips_clicked(), "clicked")
 
+    @property
+    def code(self) -> str:
+        if self.models.given and not self.controls["model"].value:
+            self.given = ["model", *self._image]
+        else:
+            self.given = [f"image={image}" for image in self._image]
+        return super().code
+
     def state(self) -> Hashable:
         return self.source.uploads
 
     def compute(self, values: Mapping[str, Any]) -> SeenImage:
         predictor = self.models.predictor(values["model"])
-        try:
-            scales = tuple(float(part) for part in values["scales"].split(","))
-        except ValueError:
-            text = f"scales must be numbers such as '1, 0.5', not {values['scales']!r}"
-            raise ValueError(text) from None
+        scales = tuple(float(part) for part in values["scales"].split(","))
         size = values["size"] or predictor.options.size
         options = replace(predictor.options, size=size, flip=values["flip"], scales=scales)
         system = predictor.system
@@ -217,16 +215,16 @@ class AssociationExplorer(Explorer):
         """
         skeleton, before = seen.system.skeleton, self._own
         self._name, self._own = values["model"], self._own_settings(seen.system)
-        self._defaults |= self._own
+        self._defaults |= self._own | shown_by(self.models.predictor(self._name).options)
         keypoint = self.controls["keypoint"]
         kept = values["keypoint"] if values["keypoint"] in skeleton.keypoints else ALL
         keypoint.options = keypoint_options(skeleton)
         keypoint.value, self.controls["person"].value = kept, 0
+        suit_decoding(self.controls, self._own, skeleton)
         for name, own in self._own.items():
             control, value = self.controls[name], values[name]
-            if name.endswith("order"):
-                control.options = order_names(skeleton, own == OWN)
-                value = value if value in control.options else own
+            if name.endswith("order") and value not in control.options:
+                value = own
             control.value = own if value == before[name] else value
 
     def _draw_charts(self, view: WalkView) -> None:
@@ -252,7 +250,6 @@ class AssociationExplorer(Explorer):
         x, y, count = self.canvases[name].clicked
         if count and name in self.views:
             self._choose(name, self.views[name].nearest(x, y))
-            self.canvases[name].clicked = [0.0, 0.0, 0.0]
 
     def _choose(self, name: str, found: tuple[int, int] | None) -> None:
         """Explain a keypoint in the step in which it was grouped; None for no keypoint."""

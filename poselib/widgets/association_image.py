@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,17 +11,16 @@ import numpy as np
 from poselib.analysis.association_walk import AssociationWalk, walk_association
 from poselib.analysis.inspect_image import Inspection, decode_options
 from poselib.metrics.association_errors import KeypointErrors, classify_keypoints
-from poselib.ops.map_coordinates import cell_stride
 from poselib.plots.heatmaps import HEATMAP_COLORS, TAG_COLORS, tag_limits, tags_on_people
 from poselib.structures import Poses
 from poselib.systems import System
 from poselib.typing import FloatArray
 from poselib.widgets.decoding import decoding_of
-from poselib.widgets.painting import Picture
+from poselib.widgets.latest import Kept
+from poselib.widgets.painting import Picture, over_image
 
 IMAGE, HEATMAP, TAGS = "image", "heatmap", "tags"
 MAPS = (IMAGE, HEATMAP, TAGS)
-_KEPT = 8  # decodings of an image
 
 
 class SeenImage:
@@ -44,7 +42,7 @@ class SeenImage:
         self.tags = inspection.tags.astype(np.float64)
         self.limits = tag_limits(self.tags, self.heatmaps)
         self.maps: dict[Any, Any] = {}
-        self._walks: OrderedDict[Hashable, AssociationWalk] = OrderedDict()
+        self._walks = Kept(8)  # decodings
 
     @property
     def annotated(self) -> bool:
@@ -57,10 +55,9 @@ class SeenImage:
         own = decode_options(self.system)
         options = decoding_of(values, own, self.system.skeleton, prefix)
         if options not in self._walks:
-            self._walks[options] = walk_association(self.outputs, options, self.maps)
-            while len(self._walks) > _KEPT:
-                self._walks.popitem(last=False)
-        return self._walks[options]
+            self._walks.put(options, walk_association(self.outputs, options, self.maps))
+        found: AssociationWalk = self._walks[options]
+        return found
 
     def errors(self, walk: AssociationWalk, min_score: float) -> KeypointErrors | None:
         """Return which grouped keypoints are wrong, if people are annotated.
@@ -83,14 +80,7 @@ class SeenImage:
 
     def over_image(self, values: FloatArray) -> FloatArray:
         """Return a map so that it covers the image, each value where its cell stands."""
-        if self.system.frame != "aligned":
-            return values
-        strides = cell_stride(self.outputs.image_size, self.outputs.resolution, "aligned")
-        rows, columns = (
-            (np.arange(side) / stride).round().astype(int)
-            for side, stride in zip(self.outputs.image_size, strides, strict=True)
-        )
-        return values[rows[:, None], columns]
+        return over_image(values, self.outputs.image_size, self.system.frame)
 
     def add_map(self, picture: Picture, map_shown: str, keypoint: int) -> None:
         """Paint a map over the image, of a keypoint type or of all, -1."""

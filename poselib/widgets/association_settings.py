@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from poselib.engine.inference import PredictOptions
 from poselib.plots.poses import MIN_SCORE
 from poselib.plots.style import display_name
 from poselib.skeletons import Skeleton
@@ -104,6 +105,12 @@ def view_controls(skeleton: Skeleton, scales: str) -> dict[str, Any]:
         "compare": ipw.Checkbox(description="show it beside the first", indent=False),
         "side": ipw.ToggleButtons(options=("first", "second"), description="charts of"),
     }
+
+
+def shown_by(options: PredictOptions) -> dict[str, Any]:
+    """Return the settings that a predictor's own options stand for."""
+    scales = ", ".join(f"{scale:g}" for scale in options.scales)
+    return {"flip": options.flip, "scales": scales}
 
 
 def keypoint_options(skeleton: Skeleton) -> list[tuple[str, str]]:

@@ -11,7 +11,10 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-_HERE = Path(__file__).parent
+
+def source_of(name: str) -> str:
+    """Return the text of a script or style sheet: given its path, anywidget keeps each widget."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 class ImageCanvas(anywidget.AnyWidget):
@@ -34,8 +37,8 @@ class ImageCanvas(anywidget.AnyWidget):
         title: for those who cannot see it, and above it.
     """
 
-    _esm = _HERE / "canvas.js"
-    _css = _HERE / "canvas.css"
+    _esm = source_of("canvas.js")
+    _css = source_of("canvas.css")
     picture = traitlets.Bytes(b"").tag(sync=True)
     size = traitlets.List(traitlets.Float(), [1.0, 1.0]).tag(sync=True)
     width = traitlets.Int(512).tag(sync=True)
@@ -79,7 +82,7 @@ class CopyButton(anywidget.AnyWidget):
         tooltip: what it does.
     """
 
-    _esm = _HERE / "copy.js"
+    _esm = source_of("copy.js")
     text = traitlets.Unicode("").tag(sync=True)
     description = traitlets.Unicode("Copy code").tag(sync=True)
     tooltip = traitlets.Unicode("").tag(sync=True)

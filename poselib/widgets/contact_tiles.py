@@ -21,6 +21,7 @@ from poselib.data.image_folder import as_samples
 from poselib.plots.poses import paint_truth
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
+from poselib.widgets.latest import Kept
 from poselib.widgets.painting import font_of
 
 Pixels = NDArray[np.uint8]
@@ -29,7 +30,6 @@ COLUMNS, ROWS = 3, 4
 PAGE = COLUMNS * ROWS
 _SIDE, _GAP, _TEXT = 200, 8, 26  # px: of a thumbnail, between them, of the line below
 _GRAY, _DARK, _RED, _CHOSEN = (236, 236, 238), (33, 33, 38), (198, 40, 40), (208, 28, 139)
-_THUMBNAILS = 20 * PAGE
 _BYTES = 64 * 2**20  # of images that are kept whole
 
 
@@ -44,7 +44,7 @@ class ImageStore:
     def __init__(self, dataset: Any, skeleton: Skeleton) -> None:
         self._dataset, self._skeleton = dataset, skeleton
         self._samples: OrderedDict[int, Sample | Exception] = OrderedDict()
-        self._thumbnails: OrderedDict[int, Pixels] = OrderedDict()
+        self._thumbnails = Kept(20 * PAGE)
         self._keeping, self._reading = threading.Lock(), threading.Lock()
 
     def holds(self, positions: Sequence[int], chosen: int | None) -> bool:
@@ -72,12 +72,9 @@ class ImageStore:
         found = self.sample(position)
         tile = _failed(found) if isinstance(found, Exception) else self._small(found)
         with self._keeping:
-            self._thumbnails[position] = tile
-            while len(self._thumbnails) > _THUMBNAILS:
-                self._thumbnails.popitem(last=False)
-        return tile
+            return self._thumbnails.put(position, tile)
 
-    def _latest(self, kept: OrderedDict[int, T], position: int) -> T | None:
+    def _latest(self, kept: OrderedDict[Any, T], position: int) -> T | None:
         with self._keeping:
             if position in kept:
                 kept.move_to_end(position)

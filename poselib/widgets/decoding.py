@@ -115,12 +115,16 @@ def decoding_of(
     return replace(own, order=order, grouping=grouping, **shown)
 
 
-def decoding_controls(skeleton: Skeleton) -> dict[str, Any]:
-    """Return the controls of both decodings, by the name of their setting."""
+def decoding_controls(skeleton: Skeleton, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the controls of both decodings, by the name of their setting.
+
+    Args:
+        own: of the model, see ``own_settings``.
+    """
     controls: dict[str, Any] = {}
     for prefix in ("", SECOND):
         made: dict[str, Any] = {
-            "order": ipw.Dropdown(options=order_names(skeleton), description="order"),
+            "order": ipw.Dropdown(options=(PROGRESSIVE,), description="order"),
             "detection_threshold": _slider(1.0, 0.01, "peaks above", "least heatmap value"),
             "tag_threshold": _slider(5.0, 0.05, "tags within", "largest distance to a person"),
             "progressive_unit": _choice(ProgressiveUnit, "a step is a", "of progressive decoding"),
@@ -139,12 +143,18 @@ def decoding_controls(skeleton: Skeleton) -> dict[str, Any]:
             "refine": _check("refinement", "look for the keypoints that a person lacks"),
         }
         controls |= {prefix + name: control for name, control in made.items()}
+    suit_decoding(controls, own, skeleton)
     return controls
 
 
-def order_names(skeleton: Skeleton, own: bool = False) -> tuple[str, ...]:
-    """Return what the control of the order offers; ``own`` if the model has one of its own."""
-    return (PROGRESSIVE, *orders(skeleton), *((OWN,) if own else ()))
+def suit_decoding(controls: Mapping[str, Any], own: Mapping[str, Any], skeleton: Skeleton) -> None:
+    """Let the controls of both decodings have what is a model's own, see ``own_settings``."""
+    offered = (PROGRESSIVE, *orders(skeleton), *((OWN,) if own["order"] == OWN else ()))
+    for name, value in own.items():
+        if name.endswith("order"):
+            controls[name].options = offered
+        elif hasattr(controls[name], "max"):
+            controls[name].max = max(controls[name].max, value)
 
 
 def _slider(top: float, step: float, description: str, tooltip: str) -> Any:

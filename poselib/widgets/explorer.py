@@ -10,7 +10,6 @@ import html
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,13 +22,12 @@ from matplotlib.figure import Figure
 
 from poselib.experiments.runs import save_figure
 from poselib.widgets.canvas import CopyButton
-from poselib.widgets.latest import LatestJob
-from poselib.widgets.page import controls_column
+from poselib.widgets.latest import Kept, LatestJob
+from poselib.widgets.page import close_all, controls_column
 from poselib.widgets.page import is_batch as is_batch
 from poselib.widgets.settings import as_code, set_control
 from poselib.widgets.settings import settings_of as settings_of
 
-_KEPT = 4  # computations, so that going back and forth between two settings costs nothing
 _LOG = logging.getLogger("poselib.widgets")
 
 
@@ -77,7 +75,7 @@ class Explorer(ABC):
         self.error: Exception | None = None
         self.seconds = 0.0
         self._defaults = resolve(asdict(type(settings)()))
-        self._computed: OrderedDict[Hashable, Any] = OrderedDict()
+        self._computed = Kept(4)  # going back and forth between settings costs nothing
         self._held, self._drawing, self._displayed = 0, threading.RLock(), False
         self._job = LatestJob()
         for name, value in resolve(asdict(settings)).items():
@@ -152,10 +150,12 @@ class Explorer(ABC):
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Draw once at the end, however many controls change within."""
-        with self._quiet():
-            yield
-        if not self._held:
-            self.refresh()
+        try:
+            with self._quiet():
+                yield
+        finally:  # what was set before a fault is drawn
+            if not self._held:
+                self.refresh()
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -171,7 +171,7 @@ class Explorer(ABC):
             values, key = self.values, self._key()
             self._copy.text = self.code
             if key not in self._computed and (found := self.known(values)) is not None:
-                self._remember(key, found)
+                self._computed.put(key, found)
             if key in self._computed:
                 self._job.drop()
                 self._show(values, key)
@@ -190,7 +190,10 @@ class Explorer(ABC):
         Raises:
             Exception: what ``compute`` or ``draw`` raised.
         """
-        self.wait()
+        with self._drawing:
+            there = self._key() in self._computed
+        if not there:
+            self.wait()
         if self.error is not None:
             raise self.error
         return self._computed[self._key()]
@@ -214,7 +217,7 @@ class Explorer(ABC):
         """Drop what is kept and take the explorer off the page."""
         self._job.drop()
         self._computed.clear()
-        self.box.close()
+        close_all(list(vars(self).values()))
 
     def _key(self) -> Hashable:
         values = self.values
@@ -227,20 +230,16 @@ class Explorer(ABC):
     def _keep(self, key: Hashable, found: Any) -> None:
         # Called in the job's thread: the controls may have changed what is cheap since.
         with self._drawing:
+            if not isinstance(found, Exception):
+                self._computed.put(key, found)
+            if key != self._key():
+                return
             if isinstance(found, Exception):
                 self._fail(found)
-                return
-            self._remember(key, found)
-            if key != self._key():
                 return
             self._show(self.values, key)
         if self._displayed:
             self.prepare(self.values)
-
-    def _remember(self, key: Hashable, found: Any) -> None:
-        self._computed[key] = found
-        while len(self._computed) > _KEPT:
-            self._computed.popitem(last=False)
 
     def _show(self, values: Mapping[str, Any], key: Hashable) -> None:
         self._computed.move_to_end(key)
@@ -259,6 +258,9 @@ class Explorer(ABC):
 
     def _fail(self, error: Exception) -> None:
         self.error = error
+        self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
         _LOG.debug("%s", self.code, exc_info=error)
         expected = isinstance(error, ValueError | OSError | ImportError)
         sentence = str(error) or type(error).__name__
@@ -271,9 +273,8 @@ class Explorer(ABC):
         pictures: Sequence[ipw.Widget],
     ) -> ipw.Widget:
         column = controls_column(self.controls, sections, folded)
-        first = [self.status] if self.status_first else []
-        last = [] if self.status_first else [self.status]
-        shown = ipw.VBox([*first, *pictures, *last], layout=ipw.Layout(flex="1 1 auto"))
+        parts = [self.status, *pictures] if self.status_first else [*pictures, self.status]
+        shown = ipw.VBox(parts, layout=ipw.Layout(flex="1 1 auto"))
         top = ipw.HBox([column, shown], layout=ipw.Layout(width="100%"))
         return ipw.VBox([top, self._footer()])
 
@@ -287,7 +288,7 @@ class Explorer(ABC):
             try:
                 self.say(f"written: {self.save(path.value)}")
             except Exception as error:
-                self._fail(error)
+                self._complain(error)
 
         button.on_click(saved)
         return ipw.HBox([self._copy, path, button])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from poselib.data.image_folder import as_samples
 from poselib.data.synthetic.dataset import SceneConfig, SyntheticScenes
 from poselib.skeletons import Skeleton
 from poselib.structures import Sample
+from poselib.widgets.latest import Kept
 
 SYNTHETIC, GIVEN, FILE, UPLOAD = "synthetic scene", "images given", "file", "upload"
 NAMES = ("source", "scene", "people", "crowd_index", "index", "file", "upload")
@@ -25,7 +25,6 @@ _SHOWN = {
     FILE: ("file",),
     UPLOAD: ("upload",),
 }
-_KEPT = 8  # synthetic scenes
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class ImageSource:
         size: side of synthetic scenes, px.
 
     Attributes:
-        uploads: how often a file was uploaded.
+        uploads: how often a file was uploaded: an image depends on it beside the settings.
         controls: by the name of a setting, with ``upload``, which has none: a file from the disk
             of the browser's machine.
     """
@@ -86,13 +85,7 @@ class ImageSource:
         self.controls["source"].observe(self._show_fitting, "value")
         self.controls["upload"].observe(self._receive, "value")
         self._show_fitting()
-        self._rendered: OrderedDict[tuple[Any, ...], Sample] = OrderedDict()
-
-    @property
-    def uploaded(self) -> tuple[tuple[str, int, str], ...]:
-        """Which file was uploaded: what an image depends on beside the settings."""
-        files = self.controls["upload"].value
-        return tuple((f["name"], f["size"], str(f["last_modified"])) for f in files)
+        self._rendered = Kept(8)  # synthetic scenes
 
     def resolve(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the image's settings with the source that an empty one means."""
@@ -132,10 +125,9 @@ class ImageSource:
         if key not in self._rendered:
             index = crowd_index if people > 1 else 0.0
             config = SceneConfig(size, people=(people, people), crowd_index=index)
-            self._rendered[key] = SyntheticScenes(config, scene + 1, 5, skeleton)[scene]
-            while len(self._rendered) > _KEPT:
-                self._rendered.popitem(last=False)
-        return self._rendered[key]
+            self._rendered.put(key, SyntheticScenes(config, scene + 1, 5, skeleton)[scene])
+        found: Sample = self._rendered[key]
+        return found
 
     def _show_fitting(self, _: Any = None) -> None:
         fitting = _SHOWN[self.controls["source"].value]
@@ -148,5 +140,5 @@ class ImageSource:
             try:
                 with Image.open(io.BytesIO(bytes(file["content"]))) as image:
                     self._uploaded = as_samples(image)[0][0]
-            except (OSError, ValueError) as error:  # said when the image is asked for
+            except Exception as error:  # a decompression bomb too; said when the image is asked for
                 self._uploaded = ValueError(f"{file['name']} is not an image: {error}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_LOG = logging.getLogger("poselib.widgets")
 Job = tuple[int, Callable[[], Any], Callable[[Any], None]]
 
 
@@ -57,8 +59,11 @@ class LatestJob:
                 found = work()
             except Exception as error:
                 found = error
-            if number == self._number:
-                done(found)
+            try:
+                if number == self._number:
+                    done(found)
+            except Exception:  # the thread goes on, or nothing would ever be computed again
+                _LOG.exception("what was computed cannot be shown")
 
     def _take(self) -> Job | None:
         with self._state:

@@ -41,7 +41,6 @@ class MatrixChart(ImageCanvas):
         pair: tuple[int, int],
         title: str,
         marked: ArrayLike = (),
-        value: str = "{:.3f}",
     ) -> None:
         """Show a matrix (K, K).
 
@@ -49,7 +48,6 @@ class MatrixChart(ImageCanvas):
             pair: row and column of the chosen cell.
             title: above it.
             marked: rows and columns with a red mark at their ends, such as those of masked joints.
-            value: how a cell's value is named.
         """
         table = np.asarray(matrix, np.float64)
         levels = (255 * np.clip(table, 0, 1) ** GAMMA).round().astype(np.intp)
@@ -64,7 +62,7 @@ class MatrixChart(ImageCanvas):
         for joint in np.atleast_1d(np.asarray(marked, int)).tolist():
             pixels[rows[joint] : rows[joint + 1] - 1, columns[-1] + 1 : columns[-1] + 4] = _MARK
             pixels[rows[0] - 4 : rows[0] - 1, columns[joint] : columns[joint + 1] - 1] = _MARK
-        self.show(pixels, labels=self._names(table, pair, value), title=title)
+        self.show(pixels, labels=self._names(table, pair), title=title)
 
     def pair_at_click(self) -> tuple[int, int] | None:
         """Return the row and the column of the cell last clicked, None beside the matrix."""
@@ -74,13 +72,13 @@ class MatrixChart(ImageCanvas):
         return (int(row) - 1, int(column) - 1) if within else None
 
     def _names(
-        self, table: NDArray[np.float64], pair: tuple[int, int], value: str
+        self, table: NDArray[np.float64], pair: tuple[int, int]
     ) -> list[tuple[float, float, str]]:
         names = [style.display_name(name) for name in self.skeleton.keypoints]
         xs, ys = ((edges[:-1] + edges[1:]) / 2 for edges in (self._columns, self._rows))
         count = len(names)
         return [
-            (float(xs[b]), float(ys[a]), f"{names[a]} to {names[b]}: {value.format(table[a, b])}")
+            (float(xs[b]), float(ys[a]), f"{names[a]} to {names[b]}: {table[a, b]:.3f}")
             for a in range(count)
             for b in range(count)
             if count <= _NAMED or a == pair[0] or b == pair[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from poselib.engine.checkpoints import BUNDLED, MODELS
 from poselib.engine.weights.open import weights_folder
 from poselib.systems import System
 from poselib.systems.published import PUBLISHED
-
-_KEPT = 2  # models, so that two can be compared
+from poselib.widgets.latest import Kept
 
 
 class ModelSource:
@@ -40,7 +38,7 @@ class ModelSource:
 
     def __init__(self, model: Any, function: str, advice: str = "") -> None:
         self._function, self._lock, self._advice = function, threading.Lock(), advice
-        self._loaded: OrderedDict[str, Predictor] = OrderedDict()
+        self._loaded = Kept(2)  # so that two can be compared
         self.given = model is not None and not isinstance(model, str | Path)
         self.name = "" if self.given or model is None else str(model)
         self._first = model if isinstance(model, Predictor) else None
@@ -80,9 +78,7 @@ class ModelSource:
                 found = load(str(Path(name).expanduser()) if name else None, flip=False)
         check_fits(found.system, self._function)
         if name or self._first is None:
-            self._loaded[name] = found
-            while len(self._loaded) > _KEPT:
-                self._loaded.popitem(last=False)
+            self._loaded.put(name, found)
         return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
@@ -54,6 +54,19 @@ def _fold(heading: str, section: Sequence[ipw.Widget]) -> list[ipw.Widget]:
 
     button.observe(turn, "value")
     return [button, content]
+
+
+def close_all(values: Iterable[Any]) -> None:
+    """Close the widgets among values, with all that belong to them.
+
+    ipywidgets keeps each one that is open, and with it whatever observes it.
+    """
+    for each in values:
+        if isinstance(each, list | tuple):
+            close_all(each)
+        elif isinstance(each, ipw.Widget) and each.comm is not None:
+            each.close()
+            close_all([getattr(each, name) for name in each.keys])
 
 
 def is_batch() -> bool:

@@ -16,14 +16,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from poselib.ops.map_coordinates import CropFrame, cell_stride
 from poselib.plots.poses import paint_poses, paint_truth
 from poselib.plots.style import ALERT, INK, WHITE, Color, as_image, to_pale_gray
 from poselib.poses import Poses
 from poselib.skeletons import Skeleton
+from poselib.structures import Size
+from poselib.typing import FloatArray
 
 Pixels = NDArray[np.uint8]
 _SIDE = 512  # px to which small images are enlarged
 _HATCH = 15  # px of the picture between the lines of a hatched region
+BRIGHT: Color = (0.0, 0.85, 0.45)  # green, of what is right, as in plots.local_filters
 _SHIFT = 4  # bits of a pixel's fractions in OpenCV's drawing
 
 
@@ -182,6 +186,23 @@ class Picture:
         bound = 4.0 * max(self.pixels.shape)
         array = np.clip(np.nan_to_num(array, nan=-bound), -bound, bound) * 2**_SHIFT
         return [(x, y) for x, y in array.round().astype(int).tolist()]
+
+
+def over_image(values: FloatArray, size: Size, frame: CropFrame) -> FloatArray:
+    """Return a map (h, w) so that ``Picture.add_map`` lays each value where its cell stands.
+
+    Args:
+        size: (H, W) of the image, px; the result has it in frames of pixel indices.
+        frame: what a cell of the map stands for.
+    """
+    if frame == "center":
+        return values
+    cells = (values.shape[0], values.shape[1])
+    rows, columns = (
+        np.minimum(np.rint(np.arange(side) / stride), count - 1).astype(int)
+        for side, stride, count in zip(size, cell_stride(size, cells, frame), cells, strict=True)
+    )
+    return values[rows[:, None], columns]
 
 
 def side_by_side(first: Picture, second: Picture, gap: int = 8) -> Pixels:

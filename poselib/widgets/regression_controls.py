@@ -95,7 +95,9 @@ def suit_controls(controls: Mapping[str, Any], system: System) -> None:
         kept = controls["view"].value
         controls["view"].options = views
         controls["view"].value = kept if kept in views else CENTERS
-    adapts = isinstance(system.decode_options, LocalGlobalOptions)
+    options: Options = system.decode_options
+    controls["person"].max = options.max_people
+    adapts = isinstance(options, LocalGlobalOptions)
     controls["prior"].layout.display = None if can_adapt(system) else "none"
     controls["match"].layout.display = "none" if adapts else None
 

@@ -42,7 +42,7 @@ from poselib.widgets.regression_controls import (
 )
 from poselib.widgets.regression_pictures import FILTER_LEGEND
 from poselib.widgets.regression_views import Seen, describe, regression_figure, view_map
-from poselib.widgets.settings import settings_of
+from poselib.widgets.settings import argument, settings_of
 
 _NEAR = 0.03  # of the image's side: a click so near to a keypoint chooses it
 _ADVICE = (
@@ -63,7 +63,7 @@ class RegressionExplorer(Explorer):
         self.source = ImageSource(image, COCO, 256)
         self._arguments = [
             "model" if self.models.given else "None",
-            *(["image"] * (image is not None)),
+            *([] if image is None else [argument(image, "image")]),
         ]
         controls = {"model": self.models.control, **self.source.controls, **control_widgets()}
         if self._system is not None:
@@ -97,12 +97,17 @@ class RegressionExplorer(Explorer):
         self._defaults["model"] = self.controls["model"].value  # an argument by its place
         return super().code
 
+    def set(self, **values: Any) -> None:
+        if "cell" in values:  # last, as another person forgets it
+            values["cell"] = values.pop("cell")
+        super().set(**values)
+
     def state(self) -> Hashable:
         values = self.values
         view, names = values["view"], ("keypoint", "person", "cell", "guided", *DECODING)
         asked = tuple(values[name] for name in names) if view == SALIENCY else ()
         slow = (view,) if view in (SALIENCY, ACTIVATED) else ()
-        return (self.source.uploaded, *slow, *asked)
+        return (self.source.uploads, *slow, *asked)
 
     def known(self, values: Mapping[str, Any]) -> Seen | None:
         image = self._images.get(self._image_key(values))
@@ -110,7 +115,11 @@ class RegressionExplorer(Explorer):
             return None
         if values["view"] != SALIENCY:
             return Seen(image)
-        saliency = self._salient.get(_saliency_key(self._chooser.choose(values, image), values))
+        try:
+            chosen = self._chooser.choose(values, image)
+        except ValueError:  # said by ``compute``
+            return None
+        saliency = self._salient.get(_saliency_key(chosen, values))
         return None if saliency is None else Seen(image, saliency)
 
     def compute(self, values: Mapping[str, Any]) -> Seen:
@@ -221,7 +230,7 @@ class RegressionExplorer(Explorer):
         return {n: own[n] if n in own and v in ("", None) else v for n, v in resolved.items()}
 
     def _image_key(self, values: Mapping[str, Any]) -> Hashable:
-        return (self.source.uploaded, *(values[name] for name in self.slow))
+        return (self.source.uploads, *(values[name] for name in self.slow))
 
 
 def regression(model: Any = None, image: Any = None, **settings: Any) -> RegressionExplorer:

@@ -22,10 +22,9 @@ from poselib.plots.style import (
     person_colors,
 )
 from poselib.typing import FloatArray
-from poselib.widgets.painting import Picture, Pixels
+from poselib.widgets.painting import BRIGHT, Picture, Pixels
 from poselib.widgets.regression_choice import COLORS, FREE, Chosen
 
-TRUTH: Color = (0.0, 0.85, 0.45)  # as in plots.local_filters
 FILTER_LEGEND = (
     '<div style="color:var(--jp-ui-font-color1);line-height:1.35;padding-top:1.2em">'
     "Around the keypoint as regressed: its heatmap<br>"
@@ -126,7 +125,7 @@ def filter_pictures(chosen: Chosen) -> list[tuple[str, Pixels, tuple[int, int]]]
     moved = chosen.after[k] - chosen.before[k]
     marks = [(np.zeros(2), WHITE), (moved, chosen.color)]
     if chosen.fit is not None and chosen.fit.points[k, 2] > 0:
-        marks.append((chosen.fit.points[k, :2] - chosen.before[k], TRUTH))
+        marks.append((chosen.fit.points[k, :2] - chosen.before[k], BRIGHT))
     spacing = found.spacing if len(found.response) == len(found.attraction) else found.step
     windows = (
         ("heatmap", found.heatmap, found.step),
@@ -210,4 +209,4 @@ def _paint_truth(picture: Picture, chosen: Chosen, keypoints: list[int] | None =
     truth: NDArray[np.float64] = chosen.fit.points[labeled, :2]
     if chosen.person >= 0 or chosen.fit.oks[-1] >= _FITS:
         picture.add_lines(chosen.after[labeled], truth, ALERT, 1)
-    picture.add_crosses(truth, TRUTH)
+    picture.add_crosses(truth, BRIGHT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from poselib.plots.local_filters import FilterPanel, show_local_filters
 from poselib.plots.regression import OffsetPanel, show_offsets
 from poselib.plots.style import person_colors
 from poselib.typing import FloatArray
+from poselib.widgets.painting import over_image
 from poselib.widgets.regression_choice import COLORS, Chosen
 from poselib.widgets.regression_controls import ACTIVATED, FILTER, HEATMAP, SALIENCY
 from poselib.wording import counted
@@ -39,10 +41,11 @@ def view_map(
 ) -> tuple[FloatArray | None, str, str]:
     """Return what a view lays over the image (h, w), None for marks alone; its title, and words."""
     outputs, name = chosen.image.outputs, chosen.name
+    laid = partial(over_image, size=chosen.image.sample.size, frame=chosen.image.frame)
     if view == HEATMAP:
         values = outputs.heatmaps[0, chosen.keypoint].double().clamp(min=0).cpu().numpy()
         peak = f"heatmap of {name}, bright at {values.max():.2f}"
-        return values, f"{peak}; arrows: offsets from the center", ""
+        return laid(values), f"{peak}; arrows: offsets from the center", ""
     if view == SALIENCY and saliency is not None:
         blurred = gaussian_filter(saliency.astype(np.float64), _BLUR, mode="constant")
         top = float(np.percentile(blurred, _BRIGHTEST))
@@ -55,7 +58,7 @@ def view_map(
         title = f"filter of {name} over its expansion map"
         return None, title, ""
     values = outputs.centers[0, 0].double().clamp(min=0).cpu().numpy()
-    return values, f"center map, bright at {values.max():.2f}; rings: centers found", ""
+    return laid(values), f"center map, bright at {values.max():.2f}; rings: centers found", ""
 
 
 def describe(chosen: Chosen) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
@@ -25,9 +24,14 @@ from poselib.widgets.matrices import MatrixChart
 from poselib.widgets.models import check_fits
 from poselib.widgets.relations_frames import RUN, FrameRuns, View, mask_text
 from poselib.widgets.relations_pictures import frame_picture, maps_picture
-from poselib.widgets.relations_settings import RelationSettings, relation_controls, resolved
+from poselib.widgets.relations_settings import (
+    RelationSettings,
+    first_frames,
+    relation_controls,
+    resolved,
+)
 from poselib.widgets.relations_texts import HEADINGS, LEGEND, heading, maps_title, sentences
-from poselib.widgets.settings import set_control
+from poselib.widgets.settings import argument, set_control
 
 _WIDTH = 300  # px of a picture on the page
 
@@ -98,13 +102,17 @@ class RelationExplorer(Explorer):
         """Compute the other frames, so that they are there when they are asked for."""
         try:
             self.runs.fill(values, lambda: self.overtaken)
-        except InterruptedError:
+        except (OSError, ValueError):  # interrupted; or said by ``compute``
             return
+
+    def fit(self, values: Mapping[str, Any], computed: View) -> None:
+        """Let the defaults be those of a clip as long as this one."""
+        self._defaults |= first_frames(self.controls["frame"].max)
 
     def draw(self, values: Mapping[str, Any], computed: View) -> str:
         """Fill the pictures, the matrices and the maps."""
         rule = values["reference"], values["threshold"]
-        found = [computed.joints(number, rule) for number in range(3)]
+        found = [None, *(computed.joints(number, rule) for number in (1, 2))]
         truth = computed.crop.keypoints[0] if values["truth"] else None
         if self._painted != (painted := (id(computed), *rule, values["truth"])):
             self._draw_poses(computed, found, truth)
@@ -267,9 +275,9 @@ def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationE
         )
     predictor = model if isinstance(model, Predictor) else load(model)
     check_fits(predictor.system, "relations")
-    given = [repr(str(model)) if isinstance(model, str | Path) else "model"]
+    given = [argument(model, "model")]
     if clip is not None:
-        given.append(repr(str(clip)) if isinstance(clip, str | Path) else "clip")
+        given.append(argument(clip, "clip"))
     return RelationExplorer(
         predictor, clip, settings_of(RelationSettings, "relations", settings), given
     )

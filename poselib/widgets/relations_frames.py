@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,14 +21,16 @@ from poselib.analysis.masked_frames import (
 )
 from poselib.analysis.relations import as_array
 from poselib.data.crops import crop_person
+from poselib.ops.map_coordinates import CropFrame
 from poselib.outputs import JointRelations
-from poselib.structures import Clip, Poses, Sample
+from poselib.structures import Poses, Sample
 from poselib.systems import System
 from poselib.typing import FloatArray
 from poselib.widgets.clips import NAMES, ClipSource
+from poselib.widgets.latest import Kept
+from poselib.widgets.painting import over_image
 
 HERE, RUN = "this frame", "a run of frames"
-_RUNS, _MASKED = 2, 6  # of frames that are kept, without and with a mask
 _LEAST = 1.0  # px of the crop: sides of a box that is a mask
 
 
@@ -44,6 +45,7 @@ class View:
         clear, covered: outputs without and with the mask; one and the same without a mask.
         poses: without the mask, with it, and with it before the relation, if there is one.
         mask: where it covers this frame; None where not.
+        frame: what a cell of the maps stands for.
     """
 
     clip: str
@@ -54,6 +56,7 @@ class View:
     covered: Any
     poses: tuple[Poses, Poses, Poses | None]
     mask: Mask | None
+    frame: CropFrame
 
     @property
     def differs(self) -> bool:
@@ -74,7 +77,10 @@ class View:
         return find_masked_joints(*parts, *rule)
 
     def maps(self, joint: int) -> dict[str, FloatArray]:
-        """Return heatmaps (h, w) before and after the relation, without and with the mask."""
+        """Return heatmaps before and after the relation, without and with the mask.
+
+        They are as ``painting.over_image`` gives them.
+        """
         found = {}
         for outputs, how in ((self.clear, ""), (self.covered, ", with the mask")):
             if how and not self.differs:
@@ -84,7 +90,7 @@ class View:
                 found[f"before{how}"] = as_array(relations.pseudo_heatmaps[0, joint])
             name = f"after{how}" if relations else f"heatmap{how}"
             found[name] = as_array(outputs.heatmaps[0, joint])
-        return found
+        return {n: over_image(each, self.crop.size, self.frame) for n, each in found.items()}
 
 
 class FrameRuns:
@@ -97,8 +103,7 @@ class FrameRuns:
 
     def __init__(self, system: System, source: ClipSource) -> None:
         self.system, self.source = system, source
-        self._runs: OrderedDict[Hashable, tuple[Clip, FrameRun]] = OrderedDict()
-        self._masked: OrderedDict[tuple[Hashable, Mask], FrameRun] = OrderedDict()
+        self._runs, self._masked = Kept(2), Kept(6)  # without and with a mask
 
     def view(self, values: Mapping[str, Any], stop: Callable[[], bool]) -> View:
         """Compute a frame, and those before it that the network has to be shown.
@@ -136,7 +141,15 @@ class FrameRuns:
         here = mask if mask is not None and mask.first <= frame <= mask.last else None
         seen = covered.crop(frame).image
         return View(
-            clip.video, clip.frames[frame], run.crop(frame), seen, clear, hidden, poses, here
+            clip.video,
+            clip.frames[frame],
+            run.crop(frame),
+            seen,
+            clear,
+            hidden,
+            poses,
+            here,
+            self.system.frame,
         )
 
     def seen(self, values: Mapping[str, Any]) -> NDArray[np.uint8] | None:
@@ -161,19 +174,16 @@ class FrameRuns:
             crops = crop_person(clip, self.system.crop, self.system.crop_rule).frames
             related = relation_of(self.system) is not None
             own = values["temperature"] if related else None
-            self._runs[key] = clip, FrameRun(self.system, crops, own)
-            _forget(self._runs, _RUNS)
-            for each in list(self._masked):
+            self._runs.put(key, (clip, FrameRun(self.system, crops, own)))
+            for each in list[Any](self._masked):
                 if each[0] not in self._runs:
                     self._masked.pop(each, None)
-        return self._runs[key][1]
+        found: FrameRun = self._runs[key][1]
+        return found
 
     def _with_mask(self, key: Hashable, run: FrameRun, mask: Mask) -> FrameRun:
-        found = self._masked.get((key, mask))
-        if found is None:
-            found = self._masked[key, mask] = run.masked(mask)
-            _forget(self._masked, _MASKED)
-        return found
+        found: FrameRun | None = self._masked.get((key, mask))
+        return found or self._masked.put((key, mask), run.masked(mask))
 
 
 def mask_of(values: Mapping[str, Any]) -> Mask | None:
@@ -202,8 +212,3 @@ def mask_text(box: Any) -> str:
 
 def _key(values: Mapping[str, Any]) -> Hashable:
     return (*(values[name] for name in NAMES), values["temperature"])
-
-
-def _forget(kept: OrderedDict[Any, Any], count: int) -> None:
-    while len(kept) > count:
-        kept.popitem(last=False)

@@ -13,10 +13,9 @@ from poselib.plots.style import ALERT, YELLOW, display_name
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import Float32Array, FloatArray
-from poselib.widgets.painting import Picture, Pixels, side_by_side
+from poselib.widgets.painting import BRIGHT, Picture, Pixels, side_by_side
 
 Names = list[tuple[float, float, str]]
-_FOUND = (0.0, 0.85, 0.45)
 _SIDE, _GAP = 256, 6  # px of a map's picture, and between two
 _COLORS = "inferno"
 
@@ -48,7 +47,7 @@ def frame_picture(
         if truth is not None:
             arrows = points[lost], truth[lost, :2]
             picture.add_arrows(*arrows, [ALERT] * int(lost.sum()))
-        picture.add_rings(points[joints.found], _FOUND)
+        picture.add_rings(points[joints.found], BRIGHT)
         picture.add_rings(points[joints.lost], ALERT)
     names = []
     for k, name in enumerate(skeleton.keypoints):
@@ -80,7 +79,7 @@ def maps_picture(
         picture = Picture(image[:, ::step, ::step], pale=True, side=_SIDE)
         picture.add_map(np.maximum(values, 0), (0.0, max(top, 1e-6)), colors=_COLORS)
         if truth is not None and truth[2] > 0:
-            color = ALERT if truth[2] == 1 else _FOUND
+            color = ALERT if truth[2] == 1 else BRIGHT
             picture.add_rings(truth[None, :2] / step, color, 8.0)
         pictures.append(picture)
         names.append(f"{name}: maximum {top:.3g}")

@@ -75,6 +75,12 @@ def relation_controls(skeleton: Skeleton, temperature: float | None) -> dict[str
     }
 
 
+def first_frames(last: int) -> dict[str, Any]:
+    """Return the defaults of ``frame`` and ``run`` in a clip, by its last frame."""
+    run = tuple(min(each, last) for each in RelationSettings.run)
+    return {"frame": min(RelationSettings.frame, last), "run": run}
+
+
 def resolved(
     found: dict[str, Any], controls: Mapping[str, Any], skeleton: Skeleton, crop: Size
 ) -> dict[str, Any]:
@@ -91,11 +97,10 @@ def resolved(
         found[name] = found[name] or (usual if usual in known else known[place])
     found["temperature"] = found["temperature"] or controls["temperature"].value
     found["reference"] = found["reference"] or controls["reference"].options[0]
-    if found["frame"] == RelationSettings.frame:
-        found["frame"] = min(found["frame"], last)
     found["run"] = tuple(found["run"])
-    if found["run"] == RelationSettings.run:
-        found["run"] = tuple(min(each, last) for each in found["run"])
+    for name, value in first_frames(last).items():
+        if found[name] == getattr(RelationSettings, name):
+            found[name] = value
     if found["mask"] is None:
         found["mask"] = np.tile(crop[::-1], 2) * _AT_FIRST
     if not isinstance(found["mask"], str):

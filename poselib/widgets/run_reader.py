@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from poselib.experiments.run_results import RunResults, open_results, pair_image
 from poselib.experiments.run_table import RunTable, read_table
 from poselib.experiments.runs import RunRecord, load_run
 from poselib.ops.io import LineFollower
-
-_KEPT = 4  # datasets with the detections of a run
+from poselib.widgets.latest import Kept
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class RunReader:
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
         self.table: RunTable | None = None
-        self._results: OrderedDict[Hashable, RunResults] = OrderedDict()
+        self._results = Kept(4)  # datasets with the detections of a run
 
     def read(self, values: Mapping[str, Any]) -> Found:
         """Return what a view needs.
@@ -111,10 +109,8 @@ class RunReader:
         written = path.stat().st_mtime if path.is_file() else 0.0
         key = (str(run.folder), written, values["data_dir"])
         if key not in self._results:
-            self._results[key] = open_results(run, values["data_dir"])
+            self._results.put(key, open_results(run, values["data_dir"]))
         self._results.move_to_end(key)
-        while len(self._results) > _KEPT:
-            self._results.popitem(last=False)
-        found = self._results[key].above(values["min_score"])
+        found: RunResults = self._results[key].above(values["min_score"])
         found.errors  # noqa: B018  counted here, in the thread, not while it is drawn
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,6 +25,11 @@ def settings_of(kind: type[T], function: str, given: Mapping[str, Any]) -> T:
 def plain(value: Any) -> Any:
     """Return a value as code shows it."""
     return round(value, 6) if isinstance(value, float) else value  # 0.1 + 0.2 is 0.3
+
+
+def argument(value: Any, name: str) -> str:
+    """Return an argument as code: the path it is, or the name that stands for an object."""
+    return repr(str(value)) if isinstance(value, str | Path) else name
 
 
 def as_code(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-_HERE = Path(__file__).parent
+from poselib.widgets.canvas import source_of
 
 
 class Table(anywidget.AnyWidget):
@@ -32,8 +31,8 @@ class Table(anywidget.AnyWidget):
         turned: (page, n) of the n-th turn.
     """
 
-    _esm = _HERE / "table.js"
-    _css = _HERE / "table.css"
+    _esm = source_of("table.js")
+    _css = source_of("table.css")
     columns: traitlets.List[Any] = traitlets.List([]).tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List([]).tag(sync=True)
     chosen = traitlets.Unicode("").tag(sync=True)

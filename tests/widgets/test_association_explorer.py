@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("anywidget")
+
+from PIL import Image
 
 import poselib
 from poselib.analysis.association_reasons import explain_keypoint
@@ -92,10 +96,8 @@ def test_a_wrong_keypoint_that_is_clicked_is_explained_in_its_step(
     explorer.set(step=0)
     view = explorer.views["first"]
     (person, keypoint), *_ = np.argwhere(view.waiting)
-    explorer.canvases["first"].clicked = [
-        *view.walk.poses.keypoints[person, keypoint].tolist(),
-        3.0,
-    ]
+    place = view.walk.poses.keypoints[person, keypoint].tolist()
+    explorer.canvases["first"].clicked = [*place, 3.0]
     assert explorer.values["step"] == view.walk.step_of[person, keypoint] + 1  # a dot that waits
     explorer.set(person=99, keypoint="nose")
     assert "There is no person 99 with a nose." in explorer.status.value
@@ -197,9 +199,13 @@ def test_another_model_brings_its_own_decoding(
     explorer: AssociationExplorer, tmp_path: Path
 ) -> None:
     explorer.set(keypoint="nose", tag_threshold=0.5)
-    explorer.set(model=str(BUNDLED))
+    other = with_options(poselib.load().system, detection_threshold=0.3, tag_threshold=6.0)
+    save_system(tmp_path / "other.safetensors", other)
+    explorer.set(model=str(tmp_path / "other.safetensors"))
     assert explorer.computed() and explorer.values["keypoint"] == "nose"
-    assert "tag_threshold=0.5" in explorer.code and "max_people" not in explorer.code
+    assert explorer.values["detection_threshold"] == 0.3
+    assert explorer.values["second_tag_threshold"] == 6.0
+    assert "tag_threshold=0.5" in explorer.code and "detection" not in explorer.code
     with pytest.raises(ValueError, match="keypoint cannot be 'tail'; known: all, nose, left_eye"):
         explorer.set(keypoint="tail")
     explorer.set(model="absent")
@@ -245,7 +251,34 @@ def test_other_frames_fixed_orders_and_images_without_people(frame: str) -> None
     explorer.set(source="synthetic scene", map_shown="heatmap")
     explorer.computed()
     assert explorer.views["first"].errors is not None
+    kept = weakref.ref(explorer)
     explorer.close()
+    del explorer
+    gc.collect()
+    assert kept() is None
+
+
+def test_options_of_its_own_are_offered() -> None:
+    system = poselib.load().system
+    grouping = replace(system.decode_options.grouping, tag_threshold=6.0, max_people=2000)
+    own = replace(system.decode_options, order=tuple(range(16, -1, -1)), grouping=grouping)
+    explorer = poselib.widgets.association(replace(system, decode_options=own), **START)
+    assert explorer.computed() and explorer.views["first"].walk.options == own
+    assert explorer.code.startswith("poselib.widgets.association(model, scene=3")
+
+
+def test_its_code_gives_it_again_with_another_model_and_image(tmp_path: Path) -> None:
+    path = str(tmp_path / "noise.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)).save(path)
+    given = poselib.load(size=64, flip=True)
+    explorer = poselib.widgets.association(given, path, size=64)
+    assert explorer.code.endswith(f"(model, {path!r}, size=64)")
+    explorer.set(model=str(BUNDLED))
+    explorer.computed()
+    arguments = f"image={path!r}, model={str(BUNDLED)!r}, size=64, flip=True"
+    assert explorer.code == f"poselib.widgets.association({arguments})"
+    again = eval(explorer.code)
+    assert again.computed() and again.values == explorer.values
 
 
 def test_it_is_drawn_without_computing_and_keeps_little(explorer: AssociationExplorer) -> None:

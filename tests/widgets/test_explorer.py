@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import json
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,13 +19,18 @@ import pytest
 pytest.importorskip("anywidget")
 
 import ipywidgets as ipw
+import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
+from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame, cell_to_px, half_pixel
 from poselib.skeletons import SKELETONS
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.explorer import Explorer, is_batch, settings_of
 from poselib.widgets.images import NAMES, ImageSettings, ImageSource
-from poselib.widgets.painting import Picture
+from poselib.widgets.latest import LatestJob
+from poselib.widgets.painting import Picture, over_image
+from poselib.widgets.table import Table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,7 +46,9 @@ class Brightness(Explorer):
 
     def __init__(self, images: Any = None, **settings: Any) -> None:
         self.source = ImageSource(images, SKELETONS["coco"], 64)
-        self.canvas = ImageCanvas()
+        self.canvas, self.tables = ImageCanvas(), [Table()]
+        self.canvas.observe(lambda _: self.refresh(), "clicked")
+        self.tables[0].observe(lambda _: self.refresh(), "picked")
         self.computations: list[int] = []
         self.go = threading.Event()
         self.go.set()
@@ -154,6 +164,61 @@ def test_memory_does_not_grow(explorer: Brightness) -> None:
     assert not explorer._computed
 
 
+def test_a_closed_explorer_is_forgotten() -> None:
+    explorer = Brightness()
+    explorer.wait()
+    kept = weakref.ref(explorer)
+    explorer.close()
+    del explorer
+    gc.collect()
+    assert kept() is None
+
+
+def test_what_cannot_be_shown_stops_no_later_job() -> None:
+    job, found = LatestJob(), list[int]()
+    job.start(lambda: 0, lambda value: found.append(1 // value))
+    job.wait(10)
+    job.start(lambda: 2, found.append)
+    job.wait(10)
+    assert found == [2]
+
+
+def test_faults_of_settings_that_have_changed_since_are_not_said(explorer: Brightness) -> None:
+    explorer._keep("settings of before", ValueError("of before"))
+    assert explorer.error is None and "of before" not in explorer.status.value
+
+
+def test_a_figure_does_not_wait_for_what_may_be_next() -> None:
+    began, go_on, ended = (threading.Event() for _ in range(3))
+
+    class Preparing(Brightness):
+        def prepare(self, values: Mapping[str, Any]) -> None:
+            began.set()
+            go_on.wait(10)
+            ended.set()
+
+    explorer = Preparing()
+    explorer.wait()
+    explorer._displayed = True
+    explorer.set(scene=1)
+    assert began.wait(10) and isinstance(explorer.figure(), Figure) and not ended.is_set()
+    go_on.set()
+    explorer.wait()
+
+
+@pytest.mark.parametrize("frame", CROP_FRAMES)
+def test_a_map_lies_where_its_cells_stand(frame: CropFrame) -> None:
+    size, cells = (32, 24), np.arange(48.0).reshape(8, 6)
+    pixels = over_image(cells, size, frame)
+    if frame == "center":
+        pixels = pixels.repeat(4, 0).repeat(4, 1)
+    places = torch.tensor([(column, row) for row in range(8) for column in range(6)])
+    points = cell_to_px(places, size, (8, 6), frame).numpy() + half_pixel(frame)
+    for (x, y), value in zip(points.tolist(), cells.ravel(), strict=True):
+        assert pixels[min(int(y), 31), min(int(x), 23)] == value
+        assert pixels[max(int(y - 1.4), 0), max(int(x - 1.4), 0)] == value
+
+
 def test_its_code_gives_it_again(explorer: Brightness) -> None:
     assert explorer.code == "poselib.widgets.brightness(image)"
     explorer.set(gain=0.5, source="synthetic scene", scene=7)
@@ -175,9 +240,16 @@ def test_a_figure_is_saved_with_its_settings(explorer: Brightness, tmp_path: Pat
     path = explorer.save(tmp_path / "shown.png")
     about = json.loads(path.with_suffix(".json").read_text())
     assert about["parameters"]["code"] == explorer.code and about["parameters"]["gain"] == 1.0
+    _, name, button = explorer.box.children[-1].children
+    for given, said in ("bad.jpg", ".png"), ("good.png", "written: "):
+        name.value = str(tmp_path / given)
+        button.click()
+        assert said in explorer.status.value
 
 
-def test_errors_are_sentences(explorer: Brightness, tmp_path: Path) -> None:
+def test_errors_are_sentences(
+    explorer: Brightness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     explorer.set(gain=2.0)
     assert "ZeroDivisionError: too bright" in explorer.status.value
     explorer.set(source="file", gain=1.0, file=str(tmp_path / "absent.png"))
@@ -188,17 +260,14 @@ def test_errors_are_sentences(explorer: Brightness, tmp_path: Path) -> None:
     explorer.set(source="upload")
     explorer.wait()
     assert "choose a file" in explorer.status.value
-    explorer.controls["upload"].value = (
-        {
-            "name": "a.png",
-            "type": "",
-            "size": 3,
-            "content": memoryview(b"abc"),
-            "last_modified": NOW,
-        },
-    )
-    explorer.wait()
-    assert "a.png is not an image" in explorer.status.value
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    large = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(large, "png")
+    for content, why in ((b"abc", "cannot identify"), (large.getvalue(), "exceeds limit")):
+        file = {"name": "a.png", "type": "", "size": len(content), "last_modified": NOW}
+        explorer.controls["upload"].value = ({**file, "content": memoryview(content)},)
+        explorer.wait()
+        assert "a.png is not an image" in explorer.status.value and why in explorer.status.value
 
 
 @pytest.mark.parametrize(
@@ -212,6 +281,13 @@ def test_errors_are_sentences(explorer: Brightness, tmp_path: Path) -> None:
 def test_wrong_settings_are_named(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Brightness(**given)
+
+
+def test_what_is_set_before_a_wrong_setting_is_drawn(explorer: Brightness) -> None:
+    with pytest.raises(ValueError, match="gain must be"):
+        explorer.set(source="synthetic scene", gain=3.0)
+    explorer.wait()
+    assert explorer.computations == [0, 0] and "brightness 100" not in explorer.status.value
 
 
 def test_without_a_page_it_is_a_figure(explorer: Brightness, monkeypatch: Any) -> None:

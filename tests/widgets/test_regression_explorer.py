@@ -70,11 +70,15 @@ def test_a_click_chooses_a_keypoint_its_person_or_a_cell(adapting: RegressionExp
     assert adapting.values["person"] == 1 and adapting.values["keypoint"] == "left_ankle"
     adapting.right.clicked = [2.0, 126.0, 2.0]
     assert adapting.values["cell"] == "0, 31" and adapting.chosen.person == -1
+    image = adapting.chosen.image
+    offsets = image.outputs.offsets[0, :, :, 31, 0].numpy()
     np.testing.assert_allclose(
-        adapting.chosen.before, adapting.chosen.image.px(adapting.chosen.row.points)[0]
+        adapting.chosen.before, image.px_of((0, 31)) - 4 * offsets, atol=1e-3
     )
     adapting.set(person=2)
     assert adapting.values["cell"] == "" and adapting.chosen.person == 1
+    adapting.set(cell="3, 4", person=1)
+    assert adapting.values["cell"] == "3, 4" and adapting.values["person"] == 1
 
 
 def test_a_bar_chooses_its_keypoint(adapting: RegressionExplorer) -> None:
@@ -173,7 +177,9 @@ def test_cells_that_are_none(adapting: RegressionExplorer) -> None:
     for wrong in ("6, 0", "0, 5", "a, b", "3"):
         with pytest.raises(ValueError, match="column below 6 and a row below 5"):
             parse_cell(wrong, (5, 6))
-    adapting.set(cell="99, 1")
-    assert "cell must be a column below 32" in adapting.status.value
-    adapting.set(cell="")
-    assert adapting.error is None
+    for view in ("center map", "saliency"):
+        adapting.set(cell="99, 1", view=view)
+        adapting.wait()
+        assert "cell must be a column below 32" in adapting.status.value
+        adapting.set(cell="", view="center map")
+        assert adapting.error is None

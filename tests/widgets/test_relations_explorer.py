@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,10 +147,14 @@ def test_frames_that_were_computed_are_shown_without_the_network(
         assert f"frame {frame}:" in explorer.status.value
     assert len(explorer._computed) <= 4
     monkeypatch.undo()
-    for step in range(12):
-        explorer.set(mask=f"{step} 0 30 30", temperature=1.0 + step)
-    explorer.wait()
-    assert len(explorer.runs._runs) <= 2 and len(explorer.runs._masked) <= 6
+    for step in range(8):
+        explorer.set(mask=f"{step} 0 30 30", frame=0)
+        explorer.wait()
+    assert len(explorer.runs._masked) == 6
+    for step in range(3):
+        explorer.set(temperature=2.0 + step)
+        explorer.wait()
+    assert len(explorer.runs._runs) == len(explorer.runs._masked) == 2
 
 
 def test_clicks_choose_joints(explorer: RelationExplorer) -> None:
@@ -183,6 +189,23 @@ def test_its_code_and_its_figure_are_of_what_is_seen(
     assert again.values == explorer.values and shown(again) == shown(explorer)
     figure = explorer.figure()
     assert isinstance(figure, Figure) and len(figure.subfigs) == 3
+
+
+def test_its_code_names_another_source_than_the_one_given(model: Predictor) -> None:
+    explorer = relations(model, CLIP, frame=2)
+    explorer.set(source="synthetic clip", frame=4, mask="", run=(6, 9))
+    explorer.computed()
+    code = "poselib.widgets.relations(model, clip, source='synthetic clip', frame=4, mask='')"
+    assert explorer.code == code
+    again = relations(model, CLIP, source="synthetic clip", frame=4, mask="")
+    again.computed()
+    assert again.code == code and again.values == explorer.values
+    again.prepare({**again.values, "source": "file", "file": "absent.mp4"})  # says nothing
+    kept = weakref.ref(again)
+    again.close()
+    del again
+    gc.collect()
+    assert kept() is None
 
 
 def test_networks_without_an_extractor_show_poses_and_maps() -> None:
