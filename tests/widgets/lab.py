@@ -138,10 +138,10 @@ class Explored:
         return str(self.cell.locator("div[role=status]").inner_text())
 
     @property
-    def shown(self) -> int:
-        """How many pictures have been shown."""
-        counts = "all => all.reduce((sum, each) => sum + Number(each.dataset.shown ?? 0), 0)"
-        return int(self.cell.locator("canvas").evaluate_all(counts))
+    def shown(self) -> list[int]:
+        """How many pictures each canvas has shown, hidden ones included."""
+        counts = "all => all.map(each => Number(each.dataset.shown ?? 0))"
+        return list(self.cell.locator("canvas").evaluate_all(counts))
 
     @property
     def canvases(self) -> Any:
@@ -158,12 +158,13 @@ class Explored:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Wait, after what is done within, until another picture is shown."""
+        """Wait, after what is done within, until another picture can be seen."""
         before = self.shown
         yield
         self._until(
             "(cell, before) => [...cell.querySelectorAll('canvas')]"
-            ".reduce((sum, each) => sum + Number(each.dataset.shown ?? 0), 0) > before",
+            ".some((each, n) => each.checkVisibility()"
+            " && Number(each.dataset.shown ?? 0) > (before[n] ?? 0))",
             before,
         )
         self.settle()
