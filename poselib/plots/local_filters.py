@@ -23,7 +23,7 @@ from poselib.typing import FloatArray
 
 _ROW, _SIDES = 2.95, [1.0, 1.0, 1.95]  # inches of a row, and fractions of its width
 _DEEP = 3  # rows of filters
-_CROSS = style.marker_style("P", 5.5, (0.0, 0.85, 0.45))
+_CROSS = style.marker_style("P", 5.5, style.BRIGHT)
 _DOT = style.marker_style("o", 3.5, WHITE)
 
 

@@ -19,7 +19,7 @@ from poselib.structures import Poses
 from poselib.typing import FloatArray
 from poselib.wording import people_label
 
-_CROSS = style.marker_style("P", 5.0, (0.0, 0.85, 0.45))
+_CROSS = style.marker_style("P", 5.0, style.BRIGHT)
 _STAR = style.marker_style("*", 9.0, WHITE)
 _TAP = style.marker_style("o", 2.6, VERMILION, INK, 0.2)
 _REGULAR = style.marker_style("o", 2.0, GRAY, GRAY, 0.0)

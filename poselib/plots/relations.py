@@ -274,4 +274,4 @@ def _width(columns: int) -> float:
 
 
 def _ring(hidden: bool) -> dict[str, Any]:
-    return style.marker_style("o", 6, "none", ALERT if hidden else (0.0, 0.85, 0.45), 1.4)
+    return style.marker_style("o", 6, "none", ALERT if hidden else style.BRIGHT, 1.4)

@@ -40,6 +40,7 @@ WHITE: Color = (1.0, 1.0, 1.0)
 INK: Color = (0.13, 0.13, 0.15)
 GRAY: Color = (0.55, 0.55, 0.58)
 ALERT: Color = (0.80, 0.10, 0.12)
+BRIGHT: Color = (0.00, 0.85, 0.45)  # what is right, over photographs
 
 # The order keeps the first few people, and the first few lines of a plot, as far apart as possible.
 _PEOPLE = (ORANGE, SKY, PURPLE, GREEN, YELLOW, BLUE, VERMILION)

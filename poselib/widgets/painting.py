@@ -27,7 +27,6 @@ from poselib.typing import FloatArray
 Pixels = NDArray[np.uint8]
 _SIDE = 512  # px to which small images are enlarged
 _HATCH = 15  # px of the picture between the lines of a hatched region
-BRIGHT: Color = (0.0, 0.85, 0.45)  # green, of what is right, as in plots.local_filters
 _SHIFT = 4  # bits of a pixel's fractions in OpenCV's drawing
 
 

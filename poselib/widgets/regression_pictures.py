@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from poselib.analysis.regressed_people import LocalFilter, cells_of
 from poselib.plots.style import (
     ALERT,
+    BRIGHT,
     GRAY,
     INK,
     VERMILION,
@@ -22,7 +23,7 @@ from poselib.plots.style import (
     person_colors,
 )
 from poselib.typing import FloatArray
-from poselib.widgets.painting import BRIGHT, Picture, Pixels
+from poselib.widgets.painting import Picture, Pixels
 from poselib.widgets.regression_choice import COLORS, FREE, Chosen
 
 FILTER_LEGEND = (

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.analysis.masked_frames import MaskedJoints
-from poselib.plots.style import ALERT, YELLOW, display_name
+from poselib.plots.style import ALERT, BRIGHT, YELLOW, display_name
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import Float32Array, FloatArray
-from poselib.widgets.painting import BRIGHT, Picture, Pixels, side_by_side
+from poselib.widgets.painting import Picture, Pixels, side_by_side
 
 Names = list[tuple[float, float, str]]
 _SIDE, _GAP = 256, 6  # px of a map's picture, and between two

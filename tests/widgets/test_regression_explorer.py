@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import poselib
 from poselib.engine.checkpoints import save_system
 from poselib.skeletons import SKELETONS
 from poselib.systems import build
-from poselib.widgets.regression_controls import parse_cell
+from poselib.widgets.regression_controls import control_widgets, parse_cell, suit_controls
 from poselib.widgets.regression_explorer import RegressionExplorer, regression
 from tests.analysis.factories import STANDING, build_tiny, known_people_system, standing
 
@@ -110,6 +111,10 @@ def test_views_follow_from_the_system(
     assert adaptive._strip.layout.display == "none"
     assert adaptive.controls["prior"].layout.display == "none"
     assert tuple(adaptive.controls["keypoint"].options) == CROWDPOSE.keypoints
+    system, controls = adaptive.models.predictor("").system, control_widgets()
+    options = replace(system.decode_options, max_people=50)
+    suit_controls(controls, replace(system, decode_options=options))
+    assert controls["person"].max == 50  # each one that may be clicked
 
 
 def test_saliency_and_activated_pixels(adaptive: RegressionExplorer) -> None:
