@@ -10,6 +10,7 @@ import cv2
 import pytest
 import torch
 from hypothesis import settings
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,3 +84,10 @@ def photographs() -> Path | None:
     """The same folder for tests that use something else where it is absent."""
     folder = _place("POSELIB_SAMPLES", "../shared/samples")
     return folder if folder.is_dir() else None
+
+
+@pytest.fixture
+def undrawn_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave new networks as they lie in memory: drawing their weights takes most of the time."""
+    for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "trunc_normal_"):
+        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)

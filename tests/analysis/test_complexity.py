@@ -162,6 +162,7 @@ def test_networks_are_those_of_a_paper_and_its_first_tables() -> None:
         counted_networks(get_paper("jre"))
 
 
+@pytest.mark.usefixtures("undrawn_weights")
 @pytest.mark.slow
 def test_the_costs_of_clips_and_hosts_are_the_published_ones() -> None:
     rows = ("RPSTN, ResNet-18", "RPSTN, 5 frames", "SBL-JRE", "HRNet-W32", "UDP")

@@ -68,6 +68,7 @@ def test_every_study_is_complete(name: str, tmp_path: Path) -> None:
         assert set(ablation.loss["panels"]) <= set(ablation.metrics)
 
 
+@pytest.mark.usefixtures("undrawn_weights")
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_row_is_another_network_and_knows_its_decodings(name: str, tmp_path: Path) -> None:
     study = open_study(SWEEPS / f"{name}.json", "small", "0", tmp_path)

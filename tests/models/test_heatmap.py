@@ -31,6 +31,7 @@ def images(*size: int, batch: int = 2) -> Tensor:
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.usefixtures("undrawn_weights")
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", HOSTS)
 def test_parameters_are_the_published(backbone: str) -> None:
@@ -46,6 +47,7 @@ def test_parameters_are_the_published(backbone: str) -> None:
         assert counted == pytest.approx(numbers[row], abs=1.01e-3)
 
 
+@pytest.mark.usefixtures("undrawn_weights")
 @pytest.mark.slow
 def test_operations_of_the_hosts() -> None:
     """True ones, and as the paper counts them; it prints 8.911 where UDP and DARK have 8.991."""

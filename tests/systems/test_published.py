@@ -34,6 +34,7 @@ def test_every_row_is_whole(row: PublishedWeights) -> None:
         assert (row.layout == "mmpose_1.x") == ("/v1/" in row.address)
 
 
+@pytest.mark.usefixtures("undrawn_weights")
 @pytest.mark.slow
 def test_every_network_is_built() -> None:
     built = [row for row in ROWS if not row.unsupported]

@@ -69,6 +69,7 @@ def test_an_entry_is_downloaded_and_loaded(tmp_path: Path, row: PublishedWeights
     assert load_published(closed, folder=tmp_path).options == system.options
 
 
+@pytest.mark.usefixtures("undrawn_weights")
 @pytest.mark.slow
 def test_every_entry_has_the_network_of_its_file() -> None:
     """Names and shapes of the catalogue's networks are those that mmpose builds."""

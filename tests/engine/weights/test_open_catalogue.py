@@ -33,11 +33,7 @@ OUTPUTS = json.loads((Path(__file__).parent / "published_outputs.json").read_tex
 TRUNK = ("conv", "bn", "layer1.", "stage", *(f"transition{n}." for n in (1, 2, 3)))
 
 
-@pytest.fixture(autouse=True)
-def without_first_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave new networks as they lie in memory: drawing their weights takes most of the time."""
-    for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "trunc_normal_"):
-        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
+pytestmark = pytest.mark.usefixtures("undrawn_weights")
 
 
 def layout_of(row: PublishedWeights, weights: dict[str, Tensor], model: nn.Module) -> Weights:
