@@ -118,7 +118,7 @@ def _only(sample: Sample, person: int) -> Sample:
 def _without_network(name: str, preset: Preset, skeleton: Skeleton) -> System | None:
     if not name:
         return None
-    with torch.random.fork_rng(devices=()):  # weights that nobody sees change no later numbers
+    with torch.random.fork_rng(devices=()):  # weights that are dropped change no later numbers
         system = build(name, skeleton, **preset.options)
     return replace(system, model=nn.Identity())
 

@@ -36,7 +36,7 @@ from poselib.widgets.explorer import Explorer
 _CHOICES = (ipw.Dropdown, ipw.RadioButtons, ipw.Select, ipw.SelectionSlider, ipw.ToggleButtons)
 _MOST = 5  # values of a control that are gone through
 _PAUSE = 0.02  # seconds between changes that overtake each other
-_SCENE = "scene"  # the setting that draws an image nobody has seen
+_SCENE = "scene"  # the setting that draws an image that is new
 _IMAGES = 24  # of a dataset
 
 

@@ -122,8 +122,8 @@ def open_fitting(record: RunRecord, results: RunResults, position: int) -> tuple
 
 
 def oks_label(oks: float) -> str:
-    """Return the mean OKS of an image in words; it is NaN where nobody is labeled."""
-    return "nobody is labeled" if math.isnan(oks) else f"OKS {oks:.2f}"
+    """Return the mean OKS of an image in words; it is NaN where no person is labeled."""
+    return "no person is labeled" if math.isnan(oks) else f"OKS {oks:.2f}"
 
 
 def image_panels(

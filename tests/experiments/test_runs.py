@@ -110,6 +110,8 @@ def test_runs_and_sidecars_name_the_code_they_executed(
     made = json.loads(sidecar(tmp_path / "a.png", params, runs=[other]).read_text())["code"]
     assert {"losses.offset", "losses.associative", "plots.curves"} <= set(made["modules"])
     assert made["digest"] != code["digest"]
+    beside = sidecar(tmp_path / "c.png", {**params, "baseline": "hae"})
+    assert "losses.associative" in json.loads(beside.read_text())["code"]["modules"]
     smoke = sidecar(tmp_path / "b.png", {**params, "preset": "smoke"})
     assert json.loads(smoke.read_text())["code"] == {}
 

@@ -181,11 +181,11 @@ def test_an_image_without_people_has_no_oks(tmp_path: Path) -> None:
     evaluation(tmp_path / "runs", "found", dataset, moved_images(dataset, 0.0, 0.0)[:1] * 2)
     explorer = results(tmp_path / "runs", view="images", errors="false")
     explorer.wait()
-    assert explorer.images.canvases[1].title == "found: nobody is labeled"
+    assert explorer.images.canvases[1].title == "found: no person is labeled"
     assert "0 people, 1 detection" in explorer.status.value and explorer.error is None
     assert explorer.table.caption.startswith("1 run in ")
     titles = [ax.get_title() for ax in explorer.figure().axes]
-    assert any("nobody is labeled" in each for each in titles) and "nan" not in str(titles)
+    assert any("no person is labeled" in each for each in titles) and "nan" not in str(titles)
 
 
 def test_a_changed_filter_begins_at_its_first_page(explorer: ResultsExplorer) -> None:
