@@ -138,7 +138,7 @@ def matching_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
 
 
 def summarize_matching(table: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """Summarize in one line the gains of matching and whether they exceed the spread over seeds.
+    """Summarize in one line the gains of matching and whether their intervals exclude zero.
 
     Args:
         table: from ``summary_by`` of the scales, in per cent; AP is among its metrics.

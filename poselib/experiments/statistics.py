@@ -1,11 +1,13 @@
-"""Statistics over seeds: means, standard deviations and gains over a baseline."""
+"""Statistics over seeds: means, deviations, and gains over a baseline with their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from poselib.ops.intervals import direction, mean_interval
 from poselib.wording import counted
 
 # Factors by which columns are multiplied for display; all other metrics are shown in per cent.
@@ -68,11 +70,34 @@ def summary(results: pd.DataFrame, metrics: Sequence[str], baseline: str) -> pd.
 
     Returns:
         One line per row: ``row``, ``seeds``, and for each metric ``<metric>``, ``<metric>_std``,
-        ``<metric>_gain`` and ``<metric>_gain_std``; arguments and errors are those of ``gains``.
+        ``<metric>_gain``, ``<metric>_gain_std`` and the ends of the gain's 95% interval,
+        ``<metric>_gain_low`` and ``<metric>_gain_high``, NaN with fewer than three seeds;
+        arguments and errors are those of ``gains``.
     """
     more = gains(results, metrics, baseline)[list(metrics)].add_suffix("_gain")
     both = [name for metric in metrics for name in (metric, f"{metric}_gain")]
-    return mean_and_spread(results.assign(**more), both)
+    # A seed that the baseline lacks has no gain.
+    pairs = more.groupby(results["row"], sort=False).count().reset_index(drop=True)
+    return with_intervals(mean_and_spread(results.assign(**more), both), pairs)
+
+
+def with_intervals(table: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return a table of ``summary`` with the 95% interval of each gain behind its deviation.
+
+    A table that was written without intervals gets them from its deviations and ``seeds``.
+
+    Args:
+        pairs: how many seeds each gain is of, if not ``seeds``; lines and names of ``table``.
+    """
+    done = table.copy()
+    for name in [str(each) for each in table if str(each).endswith("_gain")]:
+        count = table["seeds"] if pairs is None else pairs[name]
+        low, high = mean_interval(table[name], table[f"{name}_std"], count)
+        done = done.drop(columns=[f"{name}_low", f"{name}_high"], errors="ignore")
+        behind = list(done).index(f"{name}_std") + 1
+        done.insert(behind, f"{name}_low", low)
+        done.insert(behind + 1, f"{name}_high", high)
+    return done
 
 
 def summary_by(
@@ -87,43 +112,39 @@ def summary_by(
 def side_by_side(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Return a table to read: a line per metric, a column per row of ``summary``.
 
-    A cell holds mean and deviation, and in brackets the gain over the baseline and its deviation.
+    A cell holds mean and deviation, and in brackets the gain over the baseline and its interval.
     """
     columns = {}
     for line in table.to_dict("records"):
         cells = []
         for metric in metrics:
-            gain, spread = line[f"{metric}_gain"], _spread(line[f"{metric}_gain_std"])
-            gained = f" ({gain:+.1f}{spread})" if abs(gain) > 0 else ""
-            cells.append(f"{line[metric]:.1f}{_spread(line[f'{metric}_std'])}{gained}")
-        columns[f"{line['row']}, {_seeds(line['seeds'])}"] = cells
+            deviation = line[f"{metric}_std"]
+            spread = "" if pd.isna(deviation) else f" ± {deviation:.1f}"
+            gained = f" ({_gain(line, metric)})" if abs(line[f"{metric}_gain"]) > 0 else ""
+            cells.append(f"{line[metric]:.1f}{spread}{gained}")
+        columns[f"{line['row']}, {counted(line['seeds'], 'seed')}"] = cells
     return pd.DataFrame(columns, index=list(metrics))
 
 
 def outcome(table: pd.DataFrame, baseline: str, metric: str = "AP", unit: str = "") -> str:
     """Summarize in one line what each row gained over the baseline, and whether by chance.
 
-    A gain counts where its mean is larger than its standard deviation over three seeds or more.
+    ``more`` and ``less`` stand only where the 95% interval of the gain excludes zero, which takes
+    three seeds or more; else the two are ``not told apart``.
 
     Args:
         table: of ``summary``, in units of display.
     """
     parts = []
-    for _, line in table[table["row"] != baseline].iterrows():
-        gain, spread = line[f"{metric}_gain"], line[f"{metric}_gain_std"]
-        if line["seeds"] < 3:
-            verdict = f"{_seeds(line['seeds'])}, too few to tell"
-        elif abs(gain) <= spread:
-            verdict = "within the spread"
-        else:
-            verdict = "more" if gain > 0 else "less"
-        parts.append(f"{line['row']} {gain:+.1f}{_spread(spread)} ({verdict})")
+    for line in table[table["row"] != baseline].to_dict("records"):
+        verdict = direction(line[f"{metric}_gain_low"], line[f"{metric}_gain_high"])
+        if verdict == "too few to tell":
+            verdict = f"{counted(line['seeds'], 'seed')}, {verdict}"
+        parts.append(f"{line['row']} {_gain(line, metric)} ({verdict})")
     return f"{metric}{unit} against {baseline}: {'; '.join(parts)}"
 
 
-def _spread(deviation: float) -> str:
-    return "" if pd.isna(deviation) else f" ± {deviation:.1f}"
-
-
-def _seeds(count: int) -> str:
-    return counted(count, "seed")
+def _gain(line: Mapping[Hashable, Any], metric: str) -> str:
+    """``+2.8 [+0.9, +4.7]``: a gain with its interval, if it has one."""
+    gain, low, high = (line[f"{metric}_gain{end}"] for end in ("", "_low", "_high"))
+    return f"{gain:+.1f}" + ("" if pd.isna(low) else f" [{low:+.1f}, {high:+.1f}]")

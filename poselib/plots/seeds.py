@@ -1,4 +1,4 @@
-"""Measurements of several seeds, their mean and deviation, beside a paper's numbers."""
+"""Measurements of several seeds, with deviation or interval, beside a paper's numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from poselib.ops.intervals import interval_of
 from poselib.plots import style
 from poselib.plots.style import BLUE, GRAY, INK, LINES, WHITE
 
@@ -34,6 +35,8 @@ def show_ablation(
     title: str = "",
 ) -> Figure:
     """Draw every seed of every row, their mean and standard deviation, one panel a metric.
+
+    Of a gain, ``<metric>_gain``, the bar is the 95% interval of the mean.
 
     Args:
         results: one line a run: ``row`` and the metrics.
@@ -60,8 +63,10 @@ def show_ablation(
         ax.plot(values, range(len(rows)), **_PUBLISHED)
         _style(ax, f"published {metric}\n{published_on}", rows, ax is axes[0, 0])
     ours = list(axes[-1, theirs if lines == 1 else 0 :])
-    _draw_seeds(ours, results, metrics, rows, named=list(axes[:, 0]))
-    style.legend_below(figure, {"published": _PUBLISHED, **_SEEDS} if theirs else _SEEDS)
+    compared = [name for name in metrics if name.endswith("_gain")]
+    _draw_seeds(ours, results, metrics, rows, named=list(axes[:, 0]), gains=compared)
+    bars = _GAINS if len(compared) == len(metrics) else _BOTH if compared else _SEEDS
+    style.legend_below(figure, {"published": _PUBLISHED, **bars} if theirs else bars)
     return figure
 
 
@@ -76,6 +81,8 @@ def show_gains(
     title: str = "",
 ) -> Figure:
     """Draw differences to a baseline: a paper's on the left, each seed's here on the right.
+
+    The bar is the 95% interval of the mean over seeds, of which there must be three.
 
     Args:
         results, metrics: as in ``show_ablation``, of differences.
@@ -101,11 +108,11 @@ def show_gains(
     for row, marker in markers.items():
         left.plot(published[row].to_numpy(float), range(len(published)), **marker, zorder=3)
     _style(left, published_about, list(published.index))
-    _draw_seeds(others, results, metrics, rows, named=others[:1])
+    _draw_seeds(others, results, metrics, rows, named=others[:1], gains=list(metrics))
     for ax in (left, *others):
         ax.axvline(0, color=INK, linewidth=0.8, zorder=1, gid="no difference")
     entries = {f"published, {row}": marker for row, marker in markers.items()}
-    style.legend_below(figure, {**entries, **_SEEDS})
+    style.legend_below(figure, {**entries, **_GAINS})
     return figure
 
 
@@ -209,13 +216,18 @@ def _draw_seeds(
     metrics: Mapping[str, str],
     rows: Sequence[str],
     named: Sequence[Axes],
+    gains: Sequence[str] = (),
 ) -> None:
-    """Draw a metric each: every seed of each row, their mean and deviation, the first row at 0."""
+    """Draw a metric each: every seed of each row, their mean and deviation, the first row at 0.
+
+    Gains have the 95% interval of the mean instead of the deviation.
+    """
     for ax, (metric, heading) in zip(axes, metrics.items(), strict=False):
         data = {"data": results, "x": metric, "y": "row", "order": list(rows), "orient": "y"}
         sns.pointplot(
-            **data, errorbar="sd", linestyle="none", color=BLUE, marker="|", markersize=13,
-            markeredgewidth=2, capsize=0.15, err_kws={"linewidth": 1.5}, ax=ax,
+            **data, errorbar=interval_of if metric in gains else "sd", linestyle="none", color=BLUE,
+            marker="|", markersize=13, markeredgewidth=2, capsize=0.15, err_kws={"linewidth": 1.5},
+            ax=ax,
         )  # fmt: skip
         sns.stripplot(**data, jitter=False, size=3.5, color=INK, alpha=0.6, ax=ax)
         _style(ax, heading, rows, ax in named)
@@ -231,7 +243,8 @@ def _style(ax: Axes, title: str, rows: Sequence[object], named: bool = True) -> 
 
 
 _PUBLISHED = style.marker_style("D", 5, GRAY, GRAY)
-_SEEDS: dict[str, Any] = {
-    "one seed, here": style.marker_style("o", 3, INK, INK),
-    "mean ± std, here": {"marker": "|", "color": BLUE, "markersize": 10},
-}
+_SEED = {"one seed, here": style.marker_style("o", 3, INK, INK)}
+_MEAN: dict[str, Any] = {"marker": "|", "color": BLUE, "markersize": 10}
+_SEEDS: dict[str, Any] = {**_SEED, "mean ± std, here": _MEAN}
+_GAINS: dict[str, Any] = {**_SEED, "mean with 95% interval, here": _MEAN}
+_BOTH: dict[str, Any] = {**_SEED, "mean ± std, of a difference with 95% interval, here": _MEAN}

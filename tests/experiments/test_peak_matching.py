@@ -102,7 +102,7 @@ def test_gains_are_over_direct_regression_at_the_same_scales() -> None:
     line = summarize_matching(table.reset_index(), ["AP"])
     assert line == (
         "direct AP 51.0 at one scale, 61.0 at several scales; matched AP in % against direct: "
-        "one scale +0.0 ± 1.0 (within the spread); several scales +3.0 ± 1.0 (more)"
+        "one scale +0.0 [-2.5, +2.5] (not told apart); several scales +3.0 [+0.5, +5.5] (more)"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_rel
 
 from poselib.experiments.statistics import (
     gains,
@@ -13,6 +14,7 @@ from poselib.experiments.statistics import (
     side_by_side,
     summary,
     to_display,
+    with_intervals,
 )
 
 
@@ -74,8 +76,32 @@ def test_a_summary_has_means_gains_and_spreads() -> None:
     assert table.loc["base", "AP_gain"] == 0
     line = outcome(table.reset_index(), "base", unit=" in %")
     assert line == (
-        "AP in % against base: up +2.8 ± 0.8 (more); same +0.2 ± 1.0 (within the spread)"
+        "AP in % against base: up +2.8 [+0.9, +4.7] (more); same +0.2 [-2.4, +2.8] (not told apart)"
     )
+
+
+def test_intervals_of_gains_are_those_of_a_paired_t_test() -> None:
+    rng = np.random.default_rng(0)
+    lines = pd.DataFrame({"row": ["base", "new", "off"] * 5, "seed": np.repeat(range(5), 3)})
+    lines = lines.assign(AP=rng.normal(50, 3, 15), AR=rng.normal(60, 3, 15))
+    table = summary(lines, ["AP", "AR"], "base").set_index("row")
+    wide = lines.pivot(index="seed", columns="row", values="AR")
+    expected = ttest_rel(wide["new"], wide["base"]).confidence_interval(0.95)
+    ends = ["AR_gain_low", "AR_gain_high"]
+    np.testing.assert_allclose(table.loc["new", ends].tolist(), expected)
+    assert table.loc["base", ends].tolist() == [0, 0]
+    kept = table.drop(columns=[name for name in table if name.endswith(("low", "high"))])
+    pd.testing.assert_frame_equal(with_intervals(kept), table)
+
+
+def test_a_seed_that_the_baseline_lacks_is_no_pair() -> None:
+    ap = {"base": [40.0, 44.0], "up": [43.0, 46.0, 45.5]}
+    lines = [
+        {"row": row, "seed": n, "AP": v} for row, each in ap.items() for n, v in enumerate(each)
+    ]
+    table = summary(pd.DataFrame(lines), ["AP"], "base").set_index("row")
+    assert table.loc["up", "seeds"] == 3 and table.loc["up", "AP_gain"] == 2.5
+    assert np.isnan(table.loc["up", "AP_gain_low"])
 
 
 def test_a_summary_can_be_read() -> None:
@@ -86,7 +112,7 @@ def test_a_summary_can_be_read() -> None:
     table = side_by_side(summary(pd.DataFrame(lines), ["AP"], "base"), ["AP"])
     assert table.loc["AP"].to_dict() == {
         "base, 3 seeds": "42.0 ± 2.0",
-        "up, 3 seeds": "44.8 ± 1.6 (+2.8 ± 0.8)",
+        "up, 3 seeds": "44.8 ± 1.6 (+2.8 [+0.9, +4.7])",
     }
     alone = side_by_side(summary(pd.DataFrame(lines[3:4]), ["AP"], "up"), ["AP"])
     assert alone.loc["AP"].to_dict() == {"up, 1 seed": "43.0"}

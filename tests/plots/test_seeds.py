@@ -64,13 +64,19 @@ def means(ax: Axes) -> dict[float, float]:
     return {float(y): float(x) for x, y in pairs if np.isfinite(x)}
 
 
+def spans(ax: Axes) -> list[tuple[float, float]]:
+    """The ends of the bars of the rows that have one."""
+    drawn = [line.get_xdata() for line in ax.lines if line.get_marker() != "|"]
+    ends = [(min(x), max(x)) for x in drawn if len(x) > 2]
+    return [pair for pair in ends if np.isfinite(pair).all()]
+
+
 def test_every_seed_their_means_and_deviations_are_drawn() -> None:
     _, ax = ablation({"AP": "average precision"}).axes
     assert ax.get_title() == "average precision"
     assert seeds(ax) == [[40, 42, 44], [50, 54]]
     assert means(ax) == {0: 42, 1: 52}
-    spans = [(min(x), max(x)) for x in (line.get_xdata() for line in ax.lines) if len(x) > 2]
-    assert (40, 44) in spans  # sample deviation of 40, 42, 44
+    assert (40, 44) in spans(ax)  # sample deviation of 40, 42, 44
 
 
 def test_rows_without_runs_keep_their_place() -> None:
@@ -114,6 +120,10 @@ def test_many_panels_are_drawn_in_two_lines() -> None:
 def test_gains_are_drawn_beside_zero() -> None:
     _, ap, _ = axes = gains().axes
     assert means(ap) == {0: 42, 1: 52} and seeds(ap) == [[40, 42, 44], [50, 54]]
+    # The interval of 40, 42, 44; two seeds have none.
+    half = 4.302653 * 2 / 3**0.5
+    (span,) = spans(ap)
+    np.testing.assert_allclose(span, (42 - half, 42 + half), 1e-6)
     for ax in axes:
         (zero,) = (line for line in ax.lines if line.get_gid() == "no difference")
         assert list(zero.get_xdata()) == [0, 0]
@@ -138,6 +148,12 @@ def test_a_row_without_runs_keeps_its_color(losses: pd.DataFrame) -> None:
     assert whole.lines[0].get_color() == part.lines[1].get_color()
     one = pd.DataFrame({"row": ["a"], "run": ["r"], "step": [4], "loss": [0.1]})
     np.testing.assert_array_equal(curves(one).axes[0].lines[0].get_xydata(), [[4, 0.1]])
+
+
+def test_differences_among_other_metrics_have_intervals() -> None:
+    both = RESULTS.assign(AP_gain=RESULTS["AP"])
+    plain, gained = ablation({"AP": "AP", "AP_gain": "gain"}, results=both).axes[1:]
+    assert (40, 44) in spans(plain) and (40, 44) not in spans(gained)
 
 
 def test_text_does_not_overlap(no_overlap: Any) -> None:
