@@ -12,6 +12,7 @@ from poselib.data.loaders import SampleSource
 from poselib.engine.evaluate import LabeledImages
 from poselib.engine.inference import PredictOptions
 from poselib.engine.scoring_net import best_oks, has_labels
+from poselib.metrics.bootstrap import APGain, ap_gain
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.systems import System
@@ -32,9 +33,10 @@ def compare_rankings(
         options, device, progress: as in ``evaluate_decoders``.
 
     Returns:
-        One row per system: ``ranked_by``, its name, the fields of ``APResult`` and
-        ``rank_correlation``, Spearman's, of scores with OKS, NaN if either is
-        constant; and the table of ``rank_people``.
+        One row per system: ``ranked_by``, its name, the fields of ``APResult``,
+        ``rank_correlation``, Spearman's, of scores with OKS, NaN if either is constant, and
+        ``AP_gain``, ``AP_gain_low`` and ``AP_gain_high``, the AP more than the first system's with
+        its interval over images, as ``ap_gain``; and the table of ``rank_people``.
 
     Raises:
         ValueError: as ``evaluate_decoders``, or the detections are not the same.
@@ -46,6 +48,9 @@ def compare_rankings(
     people = rank_people(dataset, {n: each.poses for n, each in evaluations.items()}, skeleton)
     table = pd.DataFrame({name: each.ap.as_dict() for name, each in evaluations.items()}).T
     table["rank_correlation"] = people.corr(method="spearman")["oks"]
+    first, *others = (each.comparison for each in evaluations.values())
+    more = [APGain(0.0, 0.0, 0.0), *(ap_gain(first, each) for each in others)]
+    table[["AP_gain", "AP_gain_low", "AP_gain_high"]] = more
     return table.rename_axis("ranked_by").reset_index(), people
 
 
