@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from poselib.data.collation import collate
 from poselib.data.crops import crop_person
 from poselib.data.loaders import augmentation_generator
 from poselib.data.transforms import letterbox
+from poselib.models import BACKBONES
 from poselib.ops.map_coordinates import cell_to_px, half_pixel
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
 from poselib.skeletons import Skeleton
 from poselib.structures import RegressionTargets, Sample, Size, Targets
-from poselib.systems import System, build
+from poselib.systems import System, build, known_options
+from poselib.systems.system import OptionValue
 from poselib.typing import FloatArray, IntArray
+
+_SMALLEST = "hrnet_tiny"
+_NAMES = ("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_")
+# What draws random numbers into its first argument, and returns it.
+_DRAWS = {Tensor.uniform_, Tensor.normal_, *(getattr(nn.init, name) for name in _NAMES)}
 
 
 @dataclass(frozen=True)
@@ -118,9 +128,32 @@ def _only(sample: Sample, person: int) -> Sample:
 def _without_network(name: str, preset: Preset, skeleton: Skeleton) -> System | None:
     if not name:
         return None
-    with torch.random.fork_rng(devices=()):  # weights that are dropped change no later numbers
-        system = build(name, skeleton, **preset.options)
-    return replace(system, model=nn.Identity())
+    meant = {**known_options(name, preset.options.get("head", "")), **preset.options}
+    shape, small = BACKBONES.get(str(meant["backbone"])), dict[str, OptionValue]()
+    if shape is not None and shape.stem_stride == BACKBONES[_SMALLEST].stem_stride:
+        small["backbone"] = _SMALLEST  # targets depend on its stride alone
+    # The few numbers that are drawn nevertheless change no later ones.
+    with torch.random.fork_rng(devices=()), _Undrawn():
+        system = build(name, skeleton, **{**preset.options, **small})
+    return replace(system, model=nn.Identity(), options=meant)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leave new weights as they lie in memory: drawing them takes most of the time of building.
+
+    It holds in one thread alone, so that a network built meanwhile in another one is drawn.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in _DRAWS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def offset_arrows(

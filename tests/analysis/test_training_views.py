@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 
 from poselib.analysis.training_views import TrainingViews, offset_arrows
 from poselib.data.clips import PersonImages
+from poselib.data.collation import collate
 from poselib.data.loaders import make_loader
 from poselib.data.synthetic.config import SceneConfig
 from poselib.data.synthetic.dataset import SyntheticScenes
 from poselib.papers.presets import get_preset
 from poselib.skeletons import COCO
-from poselib.systems import build
+from poselib.systems import SYSTEMS, build
 
 SCENES = SyntheticScenes(SceneConfig(people=(2, 3)), 3, 5, COCO).cached()
 
@@ -61,6 +63,33 @@ def test_targets_are_those_of_the_system(name: str) -> None:
         assert torch.equal(one, other)
     with pytest.raises(ValueError, match="targets need a system"):
         views().targets(sample)
+
+
+@pytest.mark.usefixtures("undrawn_weights")
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_targets_are_those_of_the_network_of_the_paper(name: str) -> None:
+    found = TrainingViews.of("paper", "", COCO, name)
+    assert found.system is not None
+    whole = build(name, COCO, **found.preset.options)
+    assert found.system.options == whole.options
+    assert (found.system.crop, found.system.crop_rule) == (whole.crop, whole.crop_rule)
+    sample = found.plain(SCENES[0])
+    expected = whole.encode(collate([replace(sample, boxes=None, tracks=None)]))
+    for value, other in zip(
+        vars(found.targets(sample)).values(), vars(expected).values(), strict=True
+    ):
+        if isinstance(other, str):
+            assert value == other
+        else:
+            torch.testing.assert_close(value, other, rtol=0, atol=0, equal_nan=True)
+
+
+def test_no_weight_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
+    before = torch.random.get_rng_state()
+    for name in ("hae", "dekr", "rpstn"):
+        views(name)
+        assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_arrows_end_at_labeled_keypoints() -> None:
