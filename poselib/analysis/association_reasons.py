@@ -138,6 +138,39 @@ def explain_keypoint(
     return f"{happened}{tail}{_kind_note(kind, name)}."
 
 
+def explain_distance(
+    walk: AssociationWalk,
+    step: int,
+    keypoint: int,
+    skeleton: Skeleton,
+    numbers: Sequence[int] | None = None,
+) -> str:
+    """Say in one sentence which keypoint and person a distance of the walk is between.
+
+    Args:
+        step, keypoint: of ``AssociationWalk.distances``, from 0.
+        numbers: as in ``explain_keypoint``.
+
+    Raises:
+        ValueError: the walk has no such distance.
+    """
+    pair = walk.nearest.get((step, keypoint))
+    if pair is None:
+        raise ValueError(f"step {step} has no distance of keypoint {keypoint}")
+    names = range(len(walk.poses)) if numbers is None else numbers
+    owner, reference = (f"person {int(names[n]) + 1}" for n in (pair.owner, pair.reference))
+    name, taken = display_name(skeleton.keypoints[keypoint]), walk.step_of[pair.owner, keypoint]
+    then = f", whom it joins in step {taken + 1}"
+    if owner != reference:
+        does = "starts" if pair.owner >= len(walk.steps[taken].references) else "joins"
+        then = f", but it {does} {owner} in step {taken + 1}"
+    said = f"nearest {name} is {pair.distance:.3f} from the mean of {reference}{then}."
+    if walk.options.grouping.distance_reduction == "mean" and pair.waiting > 1:
+        mean = f"{walk.distances[step, keypoint]:.3f} is the mean of {pair.waiting}"
+        return f"The distance of {name} {mean}; the {said}"
+    return f"The {said}"
+
+
 def _right_person(errors: KeypointErrors, person: int, keypoint: int) -> int:
     """Return the detection of the annotated person that a keypoint lies on; -1 if it has none."""
     (found,) = np.nonzero(errors.partners == errors.owners[person, keypoint])

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -24,6 +25,22 @@ from poselib.plots.grouping import reference_paths
 from poselib.structures import GroupingStep, Poses
 from poselib.typing import BoolArray, FloatArray, IntArray
 from poselib.wording import counted
+
+
+class NearestPair(NamedTuple):
+    """A keypoint of a type that waits for its step, and the person whose tag is nearest.
+
+    Attributes:
+        owner: the person whom the keypoint joins in the end.
+        reference: the person who is nearest; a keypoint may join another one.
+        distance: between the keypoint's tag and that person's reference embedding.
+        waiting: how many keypoints of the type wait.
+    """
+
+    owner: int
+    reference: int
+    distance: float
+    waiting: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,25 @@ class AssociationWalk:
     tags: FloatArray
     references: FloatArray
     distances: FloatArray
+
+    @cached_property
+    def nearest(self) -> dict[tuple[int, int], NearestPair]:
+        """By step and type, what is nearest before the step, where ``distances`` has a value."""
+        cells = np.argwhere(np.isfinite(self.distances)).tolist()
+        return {(step, keypoint): self._nearest(step, keypoint) for step, keypoint in cells}
+
+    def _nearest(self, step: int, keypoint: int) -> NearestPair:
+        """Return the keypoint of a type that waits and the person whom it is nearest to."""
+        grouping, taken = self.options.grouping, self.step_of[:, keypoint]
+        (waiting,) = np.nonzero((taken >= step) & (taken < len(self.steps)))
+        references = self.steps[step].references[: grouping.max_people]
+        apart = cdist(self.tags[waiting, keypoint], references)
+        if grouping.progressive_unit == "keypoint":  # people who have one get no other
+            had = taken[: len(references)]
+            apart[:, (had >= 0) & (had < step)] = np.inf
+        row, reference = np.unravel_index(apart.argmin(), apart.shape)
+        distance = float(apart[row, reference])
+        return NearestPair(int(waiting[row]), int(reference), distance, len(waiting))
 
     @property
     def length(self) -> int:

@@ -7,7 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from poselib.analysis.association_reasons import explain_keypoint, find_assignment
+from poselib.analysis.association_reasons import (
+    explain_distance,
+    explain_keypoint,
+    find_assignment,
+)
 from poselib.analysis.association_walk import walk_association
 from poselib.metrics.association_errors import KeypointErrors, PredictionError
 from tests.analysis.tag_scenes import ANN, BOB, EVE, options_of, outputs_of
@@ -98,3 +102,30 @@ def test_unmatched_and_later_people_and_refinement_are_told() -> None:
     with pytest.raises(ValueError, match="person 1 has no keypoint 0"):
         bare = walk_association(outputs_of(tags, there), replace(options_of(), refine=False))
         find_assignment(bare, BOB, 0)
+
+
+def test_a_distance_names_its_keypoint_and_its_person() -> None:
+    tags = np.array([[0.0, 0.1, 0, 0], [3.0, 3.3, 3.0, 3.0]])
+    there = np.array([[0.9, 0.9, 0.9, 0.9], [0.8, 0.8, 0.8, 0.8]])
+    walk = walk_association(outputs_of(tags, there), options_of())
+    step = int(walk.step_of[ANN, 1])
+    sentence = "nearest left hand is 0.100 from the mean of person 5, whom it joins in step 4."
+    assert step == 3 and explain_distance(walk, step, 1, TOY, [4, 1]) == f"The {sentence}"
+    walk = walk_association(outputs_of(tags, there), options_of(distance_reduction="mean"))
+    mean = "The distance of left hand 0.200 is the mean of 2; the "
+    assert explain_distance(walk, step, 1, TOY, [4, 1]) == mean + sentence
+    with pytest.raises(ValueError, match="step 0 has no distance of keypoint 1"):
+        explain_distance(walk, 0, 1, TOY)
+
+
+def test_the_nearest_keypoint_may_join_another_person() -> None:
+    # Both hands cost the same as their distances are rounded, and Ann's has the higher value.
+    tags = np.array([[0.0, 0.2, 0, 0], [3.0, 3.3, 3.0, 3.0], [0, 0.05, 0, 0]])
+    there = np.array([[0.9, 0.9, 0.9, 0.9], [0.8, 0.8, 0.8, 0.8], [0, 0.3, 0, 0]])
+    walk = walk_association(outputs_of(tags, there), options_of())
+    step = int(walk.step_of[EVE, 1])
+    text = explain_distance(walk, step, 1, TOY)
+    assert text == (
+        "The nearest left hand is 0.050 from the mean of person 1, but it starts person 3 in step "
+        f"{step + 1}."
+    )

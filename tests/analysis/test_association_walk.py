@@ -44,6 +44,34 @@ def test_distances_are_those_that_progressive_grouping_records(reduction: str) -
         assert np.nanargmin(table[1:], axis=1).tolist() == chosen
 
 
+FIXED = (3, 0, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "order"), [("type", "progressive"), ("keypoint", "progressive"), ("type", FIXED)]
+)
+def test_each_distance_is_between_a_keypoint_and_a_person(unit: str, order: object) -> None:
+    joined = 0
+    for seed in range(5):
+        options = replace(options_of(progressive_unit=unit, max_people=3), order=order)  # type: ignore[arg-type]
+        walk = walk_association(random_outputs(seed), options)
+        assert np.argwhere(np.isfinite(walk.distances)).tolist() == [[*k] for k in walk.nearest]
+        for (step, keypoint), pair in walk.nearest.items():
+            reference = walk.steps[step].references[pair.reference]
+            apart = np.linalg.norm(walk.tags[pair.owner, keypoint] - reference)
+            assert apart == pytest.approx(walk.distances[step, keypoint], abs=1e-12)
+            assert pair.distance == apart and walk.step_of[pair.owner, keypoint] >= step
+            joined += pair.owner == pair.reference
+    assert joined
+
+
+def test_of_a_mean_distance_the_nearest_pair_is_told() -> None:
+    walk = walk_association(random_outputs(1), options_of(distance_reduction="mean"))
+    for cell, pair in walk.nearest.items():
+        assert pair.distance <= walk.distances[cell] + 1e-12
+        assert (pair.waiting > 1) or pair.distance == pytest.approx(walk.distances[cell])
+
+
 def test_a_fixed_order_shows_the_nearer_types_that_it_passes_by() -> None:
     tags = np.array([[0.0, 0.5, 0.1, 0.3], [4.0, 4.0, 4.0, 4.0]])
     fixed = replace(MAP, order=(0, 1, 2, 3))
