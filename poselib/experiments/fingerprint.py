@@ -100,16 +100,52 @@ def notebook_fingerprint(
     roots = {place for cell in cells for place in base.uses(cell, source) if place[0] != NOTEBOOK}
     excluded = (*_BESIDE, *_PAPERS) if drawing else (*_BESIDE, *_PAPERS, *_DRAWING)
     reached = base.reached(roots, excluded, chosen, _INSTEAD)
-    forms = defaultdict(list)
+    found = _digests(package, reached, files, chosen)
+    found[NOTEBOOK] = _digest(ast.dump(cell) for cell in cells)
+    return Fingerprint(found)
+
+
+def module_fingerprint(module: str, package: Path = _PACKAGE) -> Fingerprint:
+    """Return the fingerprint of the code that ``python -m MODULE`` executes.
+
+    Raises:
+        FileNotFoundError: the package has no such module.
+        ValueError: a module is not Python.
+    """
+    base = _code_base(package)
+    roots = {(module, name) for name in ("", *base.source(module).definitions)}
+    reached = base.reached(roots, (*_BESIDE, *_PAPERS), instead=_INSTEAD)
+    return Fingerprint(_digests(package, reached))
+
+
+def module_of(command: str) -> str:
+    """Return the module that a command runs, as of ``python -m poselib.benchmarks.kills``.
+
+    Raises:
+        ValueError: the command is of another form.
+    """
+    words = command.split()
+    if words[:2] != ["python", "-m"] or len(words) < 3:
+        raise ValueError(f"the command of a figure must be 'python -m MODULE', not {command!r}")
+    return words[2]
+
+
+def _digests(
+    package: Path,
+    reached: Iterable[Place],
+    files: Iterable[Path] = (),
+    chosen: Chosen | None = None,
+) -> dict[str, str]:
+    """Return a digest of what is reached in each module, and of the files that belong to them."""
+    base, forms = _code_base(package), defaultdict(list)
     for module, name in sorted(reached):
         form = base.form((module, name), chosen)
         forms[module.removeprefix(f"{package.name}.")].append(f"{name} {form}")
     found = {name: _digest(each) for name, each in forms.items()}
-    found[NOTEBOOK] = _digest(ast.dump(cell) for cell in cells)
     bundled = package.glob("checkpoints/*.safetensors") if _BUNDLED in reached else ()
     for path in (*_siblings(base, reached), *bundled, *files):
         found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
-    return Fingerprint(found)
+    return found
 
 
 def files_of(notebook: Path, params: Mapping[str, Any]) -> list[Path]:
@@ -139,13 +175,14 @@ def _siblings(base: CodeBase, reached: Iterable[Place]) -> list[Path]:
 def executed_code(
     params: Mapping[str, Any], others: Iterable[Mapping[str, Any]] = (), *, drawing: bool = True
 ) -> dict[str, Any]:
-    """Return the fingerprint of the notebook that runs, as JSON holds it.
+    """Return the fingerprint of the notebook or command that runs, as JSON holds it.
 
-    It is empty without a notebook, for one whose cells are not plain Python, so that no result is
-    lost, and for the preset smoke, whose numbers mean nothing.
+    It is empty without either, for a notebook whose cells are not plain Python, so that no result
+    is lost, and for the preset smoke, whose numbers mean nothing.
 
     Args:
-        params: its parameters, with its name as ``notebook``; Jupyter runs it in its own folder.
+        params: its parameters, with the name of the notebook as ``notebook``, which Jupyter runs in
+            its own folder, or with the ``command``, ``python -m MODULE`` and options.
         others: the parameters of the runs that it reads: their systems count as well.
         drawing: see ``notebook_fingerprint``.
 
@@ -153,6 +190,9 @@ def executed_code(
         ``digest`` and ``modules`` of the fingerprint, the ``systems`` and ``datasets`` that it is
         of, and ``settings``, a digest of what the preset resolves to.
     """
+    if command := params.get("command"):
+        found = module_fingerprint(module_of(str(command)))
+        return {"digest": found.digest, "modules": dict(found.modules)}
     file = Path(f"{params.get('notebook')}.ipynb")
     if params.get("preset") == "smoke" or not file.is_file():
         return {}

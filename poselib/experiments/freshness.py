@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,18 @@ import pandas as pd
 from poselib.experiments.fingerprint import (
     Fingerprint,
     files_of,
+    module_fingerprint,
+    module_of,
     notebook_fingerprint,
     settings_digest,
 )
+from poselib.experiments.recipes import Recipe, read_recipes
 from poselib.experiments.runs import KEPT
 from poselib.ops.io import read_json
-from poselib.papers.outcomes import listed_papers, paper_items
 
 FRESH, STALE, DIRTY, MISSING = "fresh", "stale", "dirty", "missing"
 STATES = (FRESH, STALE, DIRTY, MISSING)
+_COMMAND = "python -m "
 _SHOWN = 3  # modules that a reason names
 
 
@@ -31,73 +34,108 @@ class Freshness:
 
     Attributes:
         file: its name.
-        notebook: that makes it, without ``.ipynb``.
-        state: ``"fresh"``; ``"stale"``, made from code, settings or runs that have changed;
+        maker: the notebook that makes it, without ``.ipynb``, or the command.
+        state: ``"fresh"``; ``"stale"``, made from code, settings, data or runs that have changed;
             ``"dirty"``, made from changes that no commit has; or ``"missing"``.
         because: why it is not fresh.
     """
 
     file: str
-    notebook: str
+    maker: str
     state: str
     because: str = ""
 
 
-def check_figures(figures_dir: Path | str, notebooks_dir: Path | str) -> list[Freshness]:
+def check_figures(
+    figures_dir: Path | str, notebooks_dir: Path | str, recipes: Sequence[Recipe] | None = None
+) -> list[Freshness]:
     """Compare all figures and tables with the code, settings and runs of now; nothing is run.
 
     Args:
         figures_dir: holds figures, tables, the JSON file of each, and the runs that are kept.
         notebooks_dir: holds the notebooks that make them.
+        recipes: how they are made; by default what ``read_recipes`` finds.
 
     Returns:
-        By name, one for each PNG and CSV file and for each that the papers' lists ask for.
+        By name, one for each PNG and CSV file and for each that a recipe makes.
 
     Raises:
         FileNotFoundError: one of the folders is absent.
+        ValueError: as ``read_recipes``.
     """
     figures, notebooks = Path(figures_dir), Path(notebooks_dir)
     for folder in (figures, notebooks):
         if not folder.is_dir():
             raise FileNotFoundError(f"folder {folder} does not exist")
-    files = sorted(path.name for kind in ("*.png", "*.csv") for path in figures.glob(kind))
-    found = [_figure(figures / name, notebooks) for name in files]
-    stems = {Path(name).stem for name in files}
-    for artifact, notebook in _asked().items():
-        if artifact not in stems:
-            found.append(Freshness(artifact, notebook, MISSING, "there is no such file"))
+    recipes = read_recipes(notebooks) if recipes is None else recipes
+    files = [path.name for kind in ("*.png", "*.csv") for path in figures.glob(kind)]
+    makers = {name: recipe for recipe in recipes for name in recipe.names(files)}
+    found = {name: _figure(figures / name, notebooks, makers.get(name)) for name in files}
+    for name in makers.keys() - found.keys():
+        found[name] = Freshness(name, makers[name].maker, MISSING, "there is no such file")
     _fingerprint.cache_clear()
-    return sorted(found, key=lambda each: each.file)
+    _module_fingerprint.cache_clear()
+    for recipe in recipes:  # in the order in which they are made
+        others = recipe.names_read(found)
+        for name in recipe.names(files):
+            found[name] = _among_others(found[name], [found[each] for each in others], figures)
+    return [found[name] for name in sorted(found)]
 
 
-def freshness_table(found: list[Freshness]) -> pd.DataFrame:
+def freshness_table(found: Iterable[Freshness]) -> pd.DataFrame:
     """Return a table of what ``check_figures`` found, one line for each figure."""
     return pd.DataFrame([vars(each) for each in found], columns=list(Freshness.__annotations__))
 
 
-def _asked() -> dict[str, str]:
-    """Return the notebook of each figure or table that a paper's list asks for."""
-    items = [item for paper in listed_papers() for item in paper_items(paper).to_dict("records")]
-    return {str(i["artifact"]): str(i["notebook"]) for i in items if i["artifact"]}
-
-
-def _figure(path: Path, notebooks: Path) -> Freshness:
+def _figure(path: Path, notebooks: Path, recipe: Recipe | None) -> Freshness:
     about = path.with_suffix(".json")
+    maker = recipe.maker if recipe else ""
     if not about.is_file():
-        return Freshness(
-            path.name, "", MISSING, f"{about.name}, which says what made it, is absent"
-        )
+        reason = f"{about.name}, which says what made it, is absent"
+        return Freshness(path.name, maker, MISSING, reason)
     content = read_json(about)
-    notebook = str(content.get("notebook") or _asked().get(path.stem, ""))
-    if not (notebooks / f"{notebook}.ipynb").is_file():
-        reason = f"its notebook {notebook!r} is absent" if notebook else "it names no notebook"
-        return Freshness(path.name, notebook, MISSING, reason)
+    maker = str(content.get("notebook") or content.get("command") or maker)
+    if reason := _absent(maker, notebooks):
+        return Freshness(path.name, maker, MISSING, reason)
     if content.get("git_changed"):
-        return Freshness(path.name, notebook, DIRTY, _uncommitted(content))
-    params = {"notebook": notebook, **content.get("parameters", {})}
-    reason = _changed(content.get("code"), notebook, params, notebooks, drawing=True)
+        return Freshness(path.name, maker, DIRTY, _uncommitted(content))
+    reason = _changed(content, maker, notebooks, drawing=True)
     reason = reason or _changed_runs(content.get("runs", []), path.parent / KEPT, notebooks)
-    return Freshness(path.name, notebook, STALE if reason else FRESH, reason)
+    return Freshness(path.name, maker, STALE if reason else FRESH, reason)
+
+
+def _absent(maker: str, notebooks: Path) -> str:
+    """Say that a notebook, or the module of a command, is not there any more."""
+    if not maker:
+        return "it names no notebook"
+    if not maker.startswith(_COMMAND):
+        found = (notebooks / f"{maker}.ipynb").is_file()
+        return "" if found else f"its notebook {maker!r} is absent"
+    try:
+        _module_fingerprint(module_of(maker))
+    except (FileNotFoundError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def _among_others(figure: Freshness, others: Sequence[Freshness], figures: Path) -> Freshness:
+    """Return a figure as stale if those that it reads are, or were made after it."""
+    if figure.state != FRESH:
+        return figure
+    made = _created(figures / figure.file)
+    for other in others:
+        if other.state != FRESH:
+            reason = f"it reads {other.file}, which is {other.state}"
+        elif _created(figures / other.file) > made:
+            reason = f"it reads {other.file}, which was made after it"
+        else:
+            continue
+        return replace(figure, state=STALE, because=reason)
+    return figure
+
+
+def _created(path: Path) -> str:
+    return str(read_json(path.with_suffix(".json")).get("created", ""))
 
 
 def _changed_runs(ids: list[str], folder: Path, notebooks: Path) -> str:
@@ -112,23 +150,25 @@ def _changed_runs(ids: list[str], folder: Path, notebooks: Path) -> str:
         notebook = str(run.get("notebook", ""))
         if not (notebooks / f"{notebook}.ipynb").is_file():
             return f"run {number}: its notebook {notebook!r} is absent"
-        params = run.get("params", {})
-        if reason := _changed(run.get("code"), notebook, params, notebooks, drawing=False):
+        about = {**run, "parameters": run.get("params", {})}
+        if reason := _changed(about, notebook, notebooks, drawing=False):
             return f"run {number}: {reason}"
     return ""
 
 
-def _changed(
-    code: Any, notebook: str, params: Mapping[str, Any], notebooks: Path, *, drawing: bool
-) -> str:
+def _changed(content: Mapping[str, Any], maker: str, notebooks: Path, *, drawing: bool) -> str:
     """Say which code or settings differ from those recorded; empty if none do."""
+    code, params = content.get("code"), content.get("parameters", {})
     if not isinstance(code, dict) or not code.get("modules"):
         return "its code was not recorded"
-    which = tuple(code.get("systems", ())), tuple(code.get("datasets", ()))
-    file = notebooks / f"{notebook}.ipynb"
     try:
-        files = tuple(files_of(file, params)) if drawing else ()
-        now = _fingerprint(file, *which, files, drawing)
+        if maker.startswith(_COMMAND):
+            now = _module_fingerprint(module_of(maker))
+        else:
+            file = notebooks / f"{maker}.ipynb"
+            which = tuple(code.get("systems", ())), tuple(code.get("datasets", ()))
+            files = tuple(files_of(file, params)) if drawing else ()
+            now = _fingerprint(file, *which, files, drawing)
     except ValueError as error:
         return str(error)
     if names := now.changed(code["modules"]):
@@ -137,6 +177,11 @@ def _changed(
     if settings_digest(params) != code.get("settings", ""):
         return f"changed: preset {params.get('preset')!r}"
     return ""
+
+
+@cache
+def _module_fingerprint(module: str) -> Fingerprint:
+    return module_fingerprint(module)
 
 
 @cache

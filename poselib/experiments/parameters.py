@@ -32,6 +32,8 @@ _PATHS = re.compile(
     r"\w+_dir|checkpoints?|checkpoint_\w+|images?|image_info|annotations|results|pretrained|export"
 )
 
+_TRAINED = (".safetensors", ".pt")
+
 # Those of them that are read, one file or folder each.
 _READ = re.compile(r"checkpoint(_\w+)?|images?|image_info|annotations|results")
 
@@ -78,7 +80,8 @@ def current_parameters(
 
     Returns:
         ``notebook``, every parameter except those in ``LOCAL`` and other folders (``..._dir``),
-        and ``derived``. Of a ``skeleton`` that is a file, what the file states.
+        and ``derived``. Of a ``skeleton`` that is a file, what the file states. Where a value is
+        not the parameter's own, ``given`` has that one by name.
 
     Raises:
         FileNotFoundError: the working directory holds no such notebook.
@@ -89,7 +92,9 @@ def current_parameters(
     values = {name: namespace[name] for name in recorded}
     if _is_skeleton_file("skeleton", values.get("skeleton")):
         values["skeleton"] = stored_form(get_skeleton(values["skeleton"]))
-    return {"notebook": notebook, **values, **derived}
+    found = {**values, **derived}
+    given = {name: namespace[name] for name in recorded if found[name] is not namespace[name]}
+    return {"notebook": notebook, **found, **({"given": given} if given else {})}
 
 
 def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -111,6 +116,13 @@ def parse_parameters(path: Path | str, given: Mapping[str, str]) -> dict[str, Sc
     known = notebook_parameters(path)
     values = {name: _parsed(text, known.get(name)) for name, text in given.items()}
     return check_parameters(path, values)
+
+
+def folders_read(values: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of the trained systems that parameters name, such as ``checkpoints``."""
+    texts = (value for value in values.values() if isinstance(value, str))
+    words = (word for text in texts for word in re.split(r"[\s=,]+", text))
+    return sorted({Path(word).parent for word in words if word.endswith(_TRAINED)})
 
 
 def add_parameter_options(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from poselib.experiments.fingerprint import executed_code
 from poselib.experiments.former_names import convert_run
+from poselib.experiments.parameters import folders_read
 from poselib.experiments.plain import plain as plain
 from poselib.experiments.provenance import provenance
 from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
@@ -95,7 +96,7 @@ def start_run(
             JSON, or the id belongs to a run with another name or other parameters.
     """
     values = plain(params, "params")
-    notebook = values.pop("notebook", "")
+    notebook, _ = values.pop("notebook", ""), values.pop("given", None)
     folder = Path(runs_dir) / _checked(run_id or new_id(name))
     if (folder / _RUN).exists():
         return _same_run(load_run(folder), name, values)
@@ -165,16 +166,21 @@ def sidecar(
     """Write the provenance of a figure or table beside it, and return that file's path.
 
     Args:
-        params: parameters of the notebook that made it, see ``current_parameters``.
-        runs: the runs it shows, which are kept beside it too, or their ids.
+        params: parameters of the notebook that made it, see ``current_parameters``, or its
+            ``command``, ``python -m MODULE`` and options, and what else is to be recorded.
+        runs: the runs it shows, or their ids. They are kept beside it too, and so are those whose
+            trained systems ``params`` name.
         outcome: what came out, in one self-contained line.
     """
-    figure, runs = Path(figure), list(runs)
-    parameters = plain(params, "params")
+    figure, parameters = Path(figure), plain(params, "params")
+    trained = [each for each in folders_read(parameters) if (each / _RUN).is_file()]
+    runs = [*runs, *map(load_run, trained)]
     read = [run.params for run in runs if isinstance(run, RunRecord)]
     content = {
         "figure": figure.name,
         "notebook": parameters.pop("notebook", ""),
+        "command": parameters.pop("command", ""),
+        "given": parameters.pop("given", {}),
         "created": _now(),
         "parameters": parameters,
         "seed": parameters.get("seed"),

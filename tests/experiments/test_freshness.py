@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from poselib import cli
-from poselib.experiments import freshness, runs
+from poselib.experiments import runs
 from poselib.experiments.freshness import DIRTY, FRESH, MISSING, STALE, Freshness, check_figures
 from poselib.experiments.runs import save_table, start_run
 from tests.experiments.factories import cell, write_notebook
@@ -27,7 +27,6 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     notebooks.mkdir()
     write_notebook(notebooks / "03_toy.ipynb", cell("preset = 'small'", "parameters"), cell(CODE))
     monkeypatch.chdir(notebooks)
-    monkeypatch.setattr(freshness, "_asked", dict)
     monkeypatch.setattr(runs, "provenance", lambda: {"git_commit": "a" * 40, "git_changed": False})
     run = start_run(tmp_path / "runs", "toy", PARAMS)
     run.finish({"AP": 0.5})
@@ -42,6 +41,10 @@ def only(house: Path) -> Freshness:
 
 def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def recipe(house: Path, **entry: Any) -> None:
+    (house / "notebooks" / "figures.json").write_text(json.dumps({"recipes": [entry]}))
 
 
 def kept(house: Path) -> Path:
@@ -84,7 +87,7 @@ def test_a_changed_notebook_or_run_makes_stale(house: Path) -> None:
     assert only(house).because.startswith("notebook is not Python")
 
 
-def test_dirty_and_missing(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dirty_and_missing(house: Path) -> None:
     about = house / "figures" / "toy.json"
     edit(kept(house), git_changed=True)
     assert only(house).state == STALE and "on top of aaaaaaaaaa" in only(house).because
@@ -93,10 +96,55 @@ def test_dirty_and_missing(house: Path, monkeypatch: pytest.MonkeyPatch) -> None
     edit(about, notebook="05_gone")
     assert only(house).because == "its notebook '05_gone' is absent"
     about.unlink()
-    assert (only(house).state, only(house).notebook) == (MISSING, "")
-    monkeypatch.setattr(freshness, "_asked", lambda: {"toy": "03_toy", "other": "04_other"})
+    assert (only(house).state, only(house).maker) == (MISSING, "")
+    recipe(house, notebook="03_toy", figures=["toy.csv", "other.png", "perhaps_*.png"])
     other, _ = check_figures(house / "figures", house / "notebooks")
-    assert other == Freshness("other", "04_other", MISSING, "there is no such file")
+    assert other == Freshness("other.png", "03_toy", MISSING, "there is no such file")
+
+
+def test_a_figure_is_as_stale_as_what_it_reads(house: Path) -> None:
+    sidecar, other = house / "figures" / "toy.json", house / "figures" / "sum.json"
+    other.write_text(sidecar.read_text())
+    other.with_suffix(".csv").touch()
+    recipe(house, notebook="03_toy", figures=["sum.csv"], reads=["*.csv"])
+    assert [each.state for each in check_figures(house / "figures", house / "notebooks")] == [
+        FRESH,
+        FRESH,
+    ]
+    edit(sidecar, created="2999-01-01")
+    found, _ = check_figures(house / "figures", house / "notebooks")
+    assert found.because == "it reads toy.csv, which was made after it"
+    edit(sidecar, git_changed=True)
+    found, _ = check_figures(house / "figures", house / "notebooks")
+    assert (found.state, found.because) == (STALE, "it reads toy.csv, which is dirty")
+
+
+def test_figures_of_commands_stand_like_those_of_notebooks(house: Path) -> None:
+    params = {"command": "python -m poselib.losses.heatmap --kills 2"}
+    save_table(pd.DataFrame({"a": [1]}), house / "figures" / "killed.csv", params)
+    about = house / "figures" / "killed.json"
+
+    def killed() -> Freshness:
+        return check_figures(house / "figures", house / "notebooks")[0]
+
+    assert killed() == Freshness("killed.csv", params["command"], FRESH)
+    code = json.loads(about.read_text())["code"]
+    assert "losses.heatmap" in code["modules"]
+    edit(about, code={**code, "modules": {**code["modules"], "losses.heatmap": "0"}})
+    assert (killed().state, killed().because) == (STALE, "changed: losses.heatmap")
+    edit(about, command="python -m poselib.benchmarks.gone")
+    assert killed().state == MISSING and "no module poselib.benchmarks.gone" in killed().because
+
+
+def test_the_runs_of_trained_systems_that_it_takes_count(house: Path) -> None:
+    trained = start_run(house / "runs", "train", PARAMS, "train-1")
+    trained.finish({"AP": 0.5})
+    params = {**PARAMS, "checkpoints": "a,_seed_0=../runs/train-1/a.safetensors ../runs/x.pt"}
+    save_table(pd.DataFrame({"AP": [0.5]}), house / "figures" / "toy.csv", params)
+    assert json.loads((house / "figures" / "toy.json").read_text())["runs"] == ["train-1"]
+    assert only(house).state == FRESH
+    edit(house / "figures" / "runs" / "train-1.json", code={})
+    assert only(house).because == "run train-1: its code was not recorded"
 
 
 def test_the_command_lists_what_is_not_fresh(
