@@ -28,10 +28,11 @@ from poselib.experiments.parameters import folders_read
 from poselib.experiments.plain import plain as plain
 from poselib.experiments.provenance import provenance
 from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
+from poselib.plots.small_png import reduce_colors
 
 Params = Mapping[str, Any]
 _PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
-_DPI, _LARGE = 150, 400_000  # px an inch, bytes
+_DPI, _LARGE = 150, 50_000  # px an inch, bytes
 _ABOUT = ["id", "name", "started", "finished", "folder"]
 KEPT = "runs"  # in the folder of figures
 _BEGAN = time.time()
@@ -217,8 +218,9 @@ def save_figure(
 ) -> Path:
     """Write a figure as PNG with its sidecar and return the path of the PNG.
 
-    A file of more than 0.4 MB, as of pages of grainy images, is reduced to 256 colors, which makes
-    it three to five times smaller: figures are under version control.
+    A file of more than 50 kB is reduced to 256 colors, which makes a chart three times smaller, and
+    a page of grainy images four times: figures are under version control. The preset smoke, whose
+    figures nobody keeps, is spared the time.
 
     Raises:
         ValueError: the path does not end in ``.png``.
@@ -228,14 +230,9 @@ def save_figure(
         figure.savefig(
             temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
         )
-        if temporary.stat().st_size > _LARGE:
+        if temporary.stat().st_size > _LARGE and params.get("preset") != "smoke":
             with Image.open(temporary) as image:
-                full = image.convert("RGB")
-                # Median cut would shift colors of small areas. A ninth of the pixels is enough.
-                few = full.resize((full.width // 3, full.height // 3), Image.Resampling.NEAREST)
-                palette = few.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
-                colors = full.quantize(palette=palette, dither=Image.Dither.NONE)
-            colors.save(temporary, format="png", optimize=True)
+                reduce_colors(image).save(temporary, format="png", optimize=True)
         sidecar(path, params, runs=runs, outcome=outcome)
     return path
 
