@@ -80,8 +80,8 @@ def current_parameters(
 
     Returns:
         ``notebook``, every parameter except those in ``LOCAL`` and other folders (``..._dir``),
-        and ``derived``. Of a ``skeleton`` that is a file, what the file states. Where a value is
-        not the parameter's own, ``given`` has that one by name.
+        and ``derived``. Of a ``skeleton`` that is a file, what the file states. ``given`` has those
+        that are not the notebook's defaults, as they were given.
 
     Raises:
         FileNotFoundError: the working directory holds no such notebook.
@@ -92,9 +92,8 @@ def current_parameters(
     values = {name: namespace[name] for name in recorded}
     if _is_skeleton_file("skeleton", values.get("skeleton")):
         values["skeleton"] = stored_form(get_skeleton(values["skeleton"]))
-    found = {**values, **derived}
-    given = {name: namespace[name] for name in recorded if found[name] is not namespace[name]}
-    return {"notebook": notebook, **found, **({"given": given} if given else {})}
+    given = {name: namespace[name] for name in recorded if namespace[name] != names[name]}
+    return {"notebook": notebook, **values, **derived, **({"given": given} if given else {})}
 
 
 def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Scalar]:
