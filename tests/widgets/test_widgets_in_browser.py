@@ -38,7 +38,7 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("tick", "refinement"),
             ("slide", "peaks above", "PageUp"),
             ("choose", "order", "top_down"),
-            ("tick", "show it beside the first"),
+            ("tick", "compare with a second decoding"),
             ("click", 2, 0.6, 0.5),  # a step of the matrix
             ("play",),
             ("slide", "scene"),
