@@ -41,7 +41,7 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("tick", "compare with a second decoding"),
             ("click", 2, 0.6, 0.5),  # a step of the matrix
             ("play",),
-            ("slide", "scene"),
+            ("count", "scene", 22),
         ],
     ),
     "relations": (
@@ -145,7 +145,7 @@ def test_controls_change_the_picture(toy: Explored) -> None:
     with toy.changing():
         toy.tick("pale")
     with toy.changing():
-        toy.slide("scene", "ArrowRight")
+        toy.count("scene", 7)
     assert toy.status == "point [0, 0, 0], box []"
 
 
