@@ -31,6 +31,7 @@ from poselib.models.start_weights import (
     load_backbones,
 )
 from poselib.ops.io import write_json
+from poselib.papers.own_data import is_small
 from poselib.papers.preset import Preset
 from poselib.skeletons import Skeleton
 from poselib.systems import OptionValue, System, build, known_options
@@ -56,9 +57,10 @@ def init_system(
         name: key in ``poselib.systems.SYSTEMS``.
         pretrained: the backbone's first weights: ``"imagenet"`` or ``"bundled"``, see ``Preset``,
             the name of a classifier, or a file; empty for random weights; None for the preset's,
-            for networks with a backbone. See ``models.pretrained.load_backbone`` and, of networks
-            of one person, ``models.start_weights.load_backbones``: those may have several, and
-            are given several files with commas between, the last that fits winning.
+            for networks whose backbone it has weights for. See
+            ``models.pretrained.load_backbone`` and, of networks of one person,
+            ``models.start_weights.load_backbones``: those may have several, and are given several
+            files with commas between, the last that fits winning.
         options: of the system; None is a value like others, for options that have it.
 
     Raises:
@@ -77,9 +79,7 @@ def init_system(
     system = build(name, skeleton, **{**usual, **options})
     if system.crop is None:
         system = replace(system, input_size=preset.input_size, multiple=preset.multiple)
-    if pretrained is None and (
-        isinstance(system.model, HRNetTrunk) or has_classifiers(system.model)
-    ):
+    if pretrained is None and _may_start(system, preset.pretrained):
         pretrained = preset.pretrained
     if pretrained:
         _start_from(system, pretrained, preset.pretrained_stages)
@@ -180,6 +180,13 @@ def export_system(
     save_system(path, trained.system, provenance=story)
     write_json(Path(path).with_suffix(".json"), story)
     return story
+
+
+def _may_start(system: System, source: str) -> bool:
+    """Whether a preset's source of weights has any for the backbone of a system."""
+    if source == "bundled" and not is_small(system.options):
+        return False
+    return isinstance(system.model, HRNetTrunk) or has_classifiers(system.model)
 
 
 def _start_from(system: System, source: str, stages: int) -> None:

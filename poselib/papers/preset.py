@@ -30,8 +30,9 @@ class Preset:
         predict: how images are presented in evaluation, besides their size.
         options: of the system.
         pretrained: source of the backbone's initial weights: ``"imagenet"``, those that timm or
-            torchvision has under its name; ``"bundled"``, the model that comes with poselib; empty
-            for random ones. Networks without a backbone always get random ones.
+            torchvision has under its name; ``"bundled"``, the model that comes with poselib, which
+            has those of ``hrnet_tiny``; empty for random ones. Networks without a backbone, or
+            with one that the source does not have, always get random ones.
         pretrained_stages: how many of the backbone's stages get them.
         epochs: passes over the dataset, or None to use the steps of ``recipe``.
         scenes: configuration of the synthetic scenes.

@@ -1,8 +1,9 @@
 """Complete settings of a training and its evaluation, by the names that notebooks take.
 
 ``smoke`` takes seconds and only shows that everything runs; ``demo`` trains for five minutes on
-two cores; ``small`` trains for an hour or two and made the bundled checkpoint; ``paper`` is the
-recipe of the paper, on the real dataset.
+two cores; ``small`` trains for an hour on scenes of a few people, which made the bundled
+checkpoint, and for two to five minutes of one core on the data of ablations, crowds, groups and
+clips; ``paper`` is the recipe of the paper, on the real dataset.
 """
 
 from __future__ import annotations

@@ -169,6 +169,29 @@ def test_a_backbone_starts_from_the_bundled_model() -> None:
     assert all(torch.equal(state[k], drawn[k]) for k in state if k not in shared)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "system", "options"),
+    [
+        ("crowd", "hae", {"host": "hourglass"}),
+        ("crowd", "dekr", {"backbone": "hrnet_w18"}),
+        ("clips", "jre", {"backbone": "resnet18"}),
+        ("clips", "rpstn", {"backbone": "resnet18"}),
+    ],
+)
+def test_a_backbone_that_the_bundled_model_lacks_starts_at_random(
+    dataset: str, system: str, options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        training, "_start_from", lambda system, source, stages: asked.append(source)
+    )
+    preset = get_preset("small", dataset, system)
+    init_system(preset, COCO, 0, system, **options)
+    assert not asked
+    init_system(preset, COCO, 0, system)
+    assert asked == ["bundled"]
+
+
 def test_all_rows_of_feature_alignment_draw_the_last_stage() -> None:
     bundled = load_checkpoint().system.model.state_dict()
     preset = get_preset("small", "crowd", "grm")

@@ -74,11 +74,21 @@ def test_papers_override_what_they_share() -> None:
                 "clips",
                 "clip_crowd",
             )
-    for system in ("dekr", "grm", "logocap"):
-        crowd = get_preset("small", "crowd", system)
-        assert crowd.recipe.steps == 500 and crowd.pretrained == "bundled"
-        assert crowd.scenes == get_preset("small", "crowd").scenes
     assert get_preset("small", "crowd", "grm").pretrained_stages == 3
+
+
+def test_studies_are_alike() -> None:
+    """Their trainings are as long, start from one backbone, and see each crowded scene twice."""
+    for system in ("hae", "dekr", "grm", "logocap"):
+        for dataset in ("crowd", "groups") if system == "hae" else ("crowd",):
+            preset = get_preset("small", dataset, system)
+            recipe = preset.recipe
+            assert preset.pretrained == "bundled" and recipe.seconds is None
+            assert (recipe.steps, recipe.batch_size) == (400, 16)
+            assert recipe.steps * recipe.batch_size == 2 * preset.train_scenes
+            assert preset.scenes == COMMON_PRESETS["small", dataset].scenes
+    clips = [get_preset("small", "clips", system) for system in ("rpstn", "jre")]
+    assert {(clip.pretrained, clip.recipe.steps) for clip in clips} == {("bundled", 300)}
 
 
 @pytest.mark.parametrize("system", sorted(SYSTEMS))
