@@ -17,7 +17,8 @@ from poselib.ops.processor import spin_briefly
 # What takes long to import is imported by the command that needs it.
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-    Run = Callable[[argparse.Namespace], str]
+    # What a command says, and its status if that is not 0.
+    Run = Callable[[argparse.Namespace], str | tuple[str, int]]
 
 _EXAMPLES = """examples:
   poselib predict street.jpg --out poses
@@ -51,13 +52,18 @@ _FILES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted."""
+    """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted.
+
+    Commands that report of several things return 1 where one of them is not as it should be.
+    """
     spin_briefly()
     arguments = parse(_parser(), argv)
     try:
         _check_options(arguments)
         with exit_on_signals():
-            say(arguments.run(arguments))
+            said = arguments.run(arguments)
+            text, status = said if isinstance(said, tuple) else (said, 0)
+            say(text)
     except KeyboardInterrupt:
         complain(f"poselib {arguments.command}: interrupted")
         return 130
@@ -66,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         complain(f"poselib {arguments.command}: {reason}")
         return 2
-    return 0
+    return status
 
 
 def _check_options(arguments: argparse.Namespace) -> None:

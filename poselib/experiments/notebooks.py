@@ -181,7 +181,7 @@ def _figures(notebook: Path, values: Mapping[str, Any], start: float) -> list[st
     folder = _folder(notebook, values, "figures_dir")
     if folder is None or not folder.is_dir():
         return []
-    written = sorted(p for s in ("png", "csv") for p in folder.glob(f"*.{s}") if _newer(p, start))
+    written = sorted(p for s in ("png", "csv") for p in folder.glob(f"*.{s}") if is_newer(p, start))
     return [f"figures: {display_path(path)}" for path in written]
 
 
@@ -192,13 +192,14 @@ def _latest(notebook: Path, values: Mapping[str, Any], start: float) -> RunRecor
         raise ValueError(f"{notebook} has no parameter 'runs_dir'")
     name = unnumbered(notebook)
     folders = [Path(folder) for folder in list_runs(runs_dir, name)["folder"]]
-    new = [folder for folder in folders if _newer(folder / "metrics.json", start)]
+    new = [folder for folder in folders if is_newer(folder / "metrics.json", start)]
     if not new:
         raise ValueError(f"{notebook} finished no run named {name!r} in {display_path(runs_dir)}")
     return load_run(new[-1])
 
 
-def _newer(path: Path, start: float) -> bool:
+def is_newer(path: Path, start: float) -> bool:
+    """Whether a file was written after a time, of ``time.time()``."""
     # Some file systems store whole seconds only.
     return path.exists() and path.stat().st_mtime >= int(start)
 

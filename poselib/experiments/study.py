@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -230,6 +231,33 @@ class Study:
         return pd.Series(times, dtype=float)
 
 
+def study_runs(
+    path: Path | str,
+    preset: str,
+    seeds: str,
+    *,
+    steps: int = 0,
+    rows: Sequence[str] | None = None,
+) -> tuple[PlannedRun, ...]:
+    """Plan the runs of an ablation as ``open_study`` does; nothing is opened.
+
+    Args:
+        rows: those to plan; by default all that the preset takes.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``open_study``.
+    """
+    parts = seeds.split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise ValueError(f"seeds must be whole numbers, as '0 1 2', not {seeds!r}")
+    smoke, numbers = preset == "smoke", [int(part) for part in parts]
+    # Only where they are given: a sweep may have steps of its own.
+    common = {"preset": preset, **({"steps": steps} if steps else {})}
+    if rows is None and smoke:
+        rows = list(read_ablation(path).smoke) or None
+    return tuple(plan(read_sweep(path), numbers[:1] if smoke else numbers, common, rows))
+
+
 def open_study(
     path: Path | str, preset: str, seeds: str, runs_dir: Path | str, *, steps: int = 0
 ) -> Study:
@@ -245,15 +273,8 @@ def open_study(
         ValueError: seeds are no whole numbers, the preset or a row is unknown, the file has a
             fault, its rows differ in dataset, system, skeleton or size, or an option is unknown.
     """
-    parts = seeds.split()
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise ValueError(f"seeds must be whole numbers, as '0 1 2', not {seeds!r}")
-    smoke, numbers = preset == "smoke", [int(part) for part in parts]
     sweep, ablation = read_sweep(path), read_ablation(path)
-    # Only where they are given: a sweep may have steps of its own.
-    common = {"preset": preset, **({"steps": steps} if steps else {})}
-    rows = list(ablation.smoke) if smoke and ablation.smoke else None
-    runs = tuple(plan(sweep, numbers[:1] if smoke else numbers, common, rows))
+    runs = study_runs(path, preset, seeds, steps=steps)
     shared = check_runs(path, ablation, runs)
     dataset = str(shared["dataset"])
     settings = get_preset(preset, dataset, str(shared["system"]), size=int(shared["size"] or 0))

@@ -1,0 +1,185 @@
+"""Plan how figures are made again: which trainings, then which notebooks and commands, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from poselib.experiments.freshness import FRESH, Freshness, check_figures
+from poselib.experiments.parameters import LOCAL, Scalar, check_parameters, notebook_parameters
+from poselib.experiments.recipes import ABLATION, Recipe, Trained, read_recipes, select_figures
+from poselib.experiments.recorded_times import RecordedTimes
+from poselib.experiments.study import study_runs
+from poselib.experiments.sweep import PlannedRun
+from poselib.ops.io import read_json
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is to be executed, and how long it may take; None if nothing tells."""
+
+    run: PlannedRun
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A notebook or command that is to be executed.
+
+    Attributes:
+        recipe: of its figures.
+        parameters: of the notebook, with the names of trained systems not yet replaced.
+        because: why, by the name of each figure or table that is asked for.
+        trained: the trainings whose systems each placeholder in ``parameters`` stands for.
+        runs: all trainings that it needs.
+        seconds: what it took when it was last recorded; None if it was not.
+    """
+
+    recipe: Recipe
+    parameters: Mapping[str, Scalar]
+    because: Mapping[str, str]
+    trained: Mapping[str, tuple[PlannedRun, ...]] = field(default_factory=dict)
+    runs: tuple[PlannedRun, ...] = ()
+    seconds: float | None = None
+
+    @property
+    def call(self) -> str:
+        """The command, or the notebook and the parameters that are not its defaults."""
+        given = (f"{name}={value!r}" for name, value in self.parameters.items())
+        return " ".join([self.recipe.maker, *given])
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What is to be done, in this order.
+
+    Attributes:
+        trainings: those that are not finished, each once.
+        executions: notebooks and commands.
+        unmade: figures for which there is no recipe, and how they stand.
+    """
+
+    trainings: tuple[Training, ...]
+    executions: tuple[Execution, ...]
+    unmade: tuple[Freshness, ...]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where everything is.
+
+    Attributes:
+        figures: figures, tables, the JSON file of each and the runs that are kept.
+        notebooks: notebooks, their sweeps and ``figures.json``.
+        runs: the runs.
+    """
+
+    figures: Path = Path("figures")
+    notebooks: Path = Path("notebooks")
+    runs: Path = Path("runs")
+
+
+def plan_reproduction(
+    folders: Folders, names: Sequence[str] = (), preset: str | None = None
+) -> Reproduction:
+    """Plan how figures and tables are made that are stale, dirty or missing; nothing is run.
+
+    Args:
+        names: of figures and tables, with or without suffix; only these are made then, also if they
+            are fresh, and what they read if that is not.
+        preset: of all notebooks; by default that of each figure's recipe, else that with which it
+            was made, else the notebook's own.
+
+    Raises:
+        FileNotFoundError: a folder is absent.
+        ValueError: a name is unknown, or a recipe or sweep has a fault.
+    """
+    recipes = read_recipes(folders.notebooks)
+    found = check_figures(folders.figures, folders.notebooks, recipes)
+    states = {each.file: each for each in found}
+    wanted = {name for name, each in states.items() if each.state != FRESH}
+    if names:
+        wanted = select_figures(names, states)
+    asked = _chosen(recipes, wanted, states)
+    plans = _Plans(folders, recipes, preset)
+    executions = tuple(plans.execution(recipe, states, some) for recipe, some in asked)
+    made = {name for _, some in asked for name in some}
+    trainings = {run.run_id: run for each in executions for run in each.runs}
+    waiting = [run for run in trainings.values() if run.record(folders.runs) is None]
+    return Reproduction(
+        tuple(Training(run, plans.times.training(run)) for run in waiting),
+        executions,
+        tuple(states[name] for name in sorted(wanted - made)),
+    )
+
+
+def _chosen(
+    recipes: Sequence[Recipe], wanted: Iterable[str], states: Mapping[str, Freshness]
+) -> list[tuple[Recipe, list[str]]]:
+    """Return the recipes of figures, and of those that they read and that are not fresh."""
+    needed, chosen = set(wanted), []
+    for recipe in reversed(recipes):  # each comes after what it reads
+        if some := [name for name in recipe.names(states) if name in needed]:
+            chosen.append((recipe, some))
+            needed |= {name for name in recipe.names_read(states) if states[name].state != FRESH}
+    return chosen[::-1]
+
+
+def _reason(figure: Freshness) -> str:
+    return f"{figure.state}: {figure.because}" if figure.because else "fresh, but named"
+
+
+class _Plans:
+    """Plans executions, with what was recorded when their figures were last made."""
+
+    def __init__(self, folders: Folders, recipes: Sequence[Recipe], preset: str | None) -> None:
+        self.folders, self.preset = folders, preset
+        self.studies = {recipe.study: recipe for recipe in recipes if recipe.study}
+        self.times = RecordedTimes(folders.figures, folders.runs)
+
+    def execution(
+        self, recipe: Recipe, states: Mapping[str, Freshness], names: Sequence[str]
+    ) -> Execution:
+        because = {name: _reason(states[name]) for name in names}
+        seconds = self.times.making(recipe.names(states))
+        if recipe.command:
+            return Execution(recipe, {}, because, seconds=seconds)
+        parameters = self.parameters(recipe)
+        trained = {each.text: self.trained(each) for each in recipe.trained}
+        runs = [run for several in trained.values() for run in several]
+        if recipe.study:
+            runs += self.study(recipe.study)
+        return Execution(recipe, parameters, because, trained, tuple(runs), seconds)
+
+    def parameters(self, recipe: Recipe) -> dict[str, Scalar]:
+        """Return those of a recipe, those that its figures were last made with, and the preset."""
+        notebook = self.folders.notebooks / f"{recipe.notebook}.ipynb"
+        known = notebook_parameters(notebook)
+        given = {name: value for name, value in self.given(recipe).items() if name in known}
+        preset = {"preset": self.preset} if self.preset and "preset" in known else {}
+        return check_parameters(notebook, {**given, **recipe.parameters, **preset})
+
+    def given(self, recipe: Recipe) -> dict[str, Any]:
+        """Return what the sidecar of one of its figures says that the notebook was given."""
+        for name in recipe.always:
+            path = (self.folders.figures / name).with_suffix(".json")
+            if path.is_file() and (content := read_json(path)).get("notebook") == recipe.notebook:
+                return {k: v for k, v in content.get("given", {}).items() if k not in LOCAL}
+        return {}
+
+    def study(
+        self, study: str, row: str | None = None, seed: int | None = None
+    ) -> list[PlannedRun]:
+        """Return the trainings of a study, of all rows and seeds or of one."""
+        recipe = self.studies.get(study)
+        given = self.parameters(recipe) if recipe else {}
+        values = {**notebook_parameters(self.folders.notebooks / f"{ABLATION}.ipynb"), **given}
+        seeds = str(values["seeds"]) if seed is None else str(seed)
+        path, rows = self.folders.notebooks / "sweeps" / f"{study}.json", [row] if row else None
+        preset, steps = str(values["preset"]), int(values["steps"] or 0)
+        return list(study_runs(path, preset, seeds, steps=steps, rows=rows))
+
+    def trained(self, trained: Trained) -> tuple[PlannedRun, ...]:
+        return tuple(self.study(trained.study, trained.row, trained.seed))
