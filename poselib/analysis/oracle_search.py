@@ -14,6 +14,7 @@ import pandas as pd
 from poselib.data.transforms import letterbox_scale
 from poselib.engine.evaluate import Evaluation, LabeledImages, evaluate_poses
 from poselib.engine.inference import PredictOptions
+from poselib.metrics.bootstrap import APGain, ap_gain
 from poselib.metrics.localization_errors import classify_localization
 from poselib.metrics.oracle_search import candidate_spacing, offset_in_steps, oracle_search
 from poselib.papers.published import published_table
@@ -100,7 +101,8 @@ def measure_oracle_search(
     Returns:
         The evaluations and ``window_fractions``, each with the name of the detections in a column
         ``row``. The former have one row per name and window, the smallest first: ``window``, the
-        fields of ``APResult``, from 0 to 1, and ``gain``, the gain of AP over window 1.
+        fields of ``APResult``, from 0 to 1, and ``AP_gain``, the gain of AP over window 1, with the
+        ends of its interval over images, ``AP_gain_low`` and ``AP_gain_high``: see ``ap_gain``.
 
     Raises:
         ValueError: the dataset has no annotations, ``detections`` are empty or of another number of
@@ -118,15 +120,20 @@ def measure_oracle_search(
     tables, fractions = [], []
     for name, poses in detections.items():
         predicted = evaluate_poses(dataset, poses, skeleton, explain=False)
-        results = {1: predicted.ap}
+        ap, more = [predicted.ap], [APGain(0.0, 0.0, 0.0)]
         for side in sides[1:]:
             moved = [
                 oracle_search(each, truth, areas, skeleton.sigmas, side, px)
                 for each, (truth, areas, px) in zip(poses, people, strict=True)
             ]
-            results[side] = evaluate_poses(dataset, moved, skeleton, explain=False).ap
-        rows = [{"row": name, "window": n, **ap.as_dict()} for n, ap in results.items()]
-        tables.append(pd.DataFrame(rows).assign(gain=lambda table: table["AP"] - table["AP"][0]))
+            searched = evaluate_poses(dataset, moved, skeleton, explain=False)
+            ap.append(searched.ap)
+            more.append(ap_gain(predicted.comparison, searched.comparison))
+        table = pd.DataFrame([each.as_dict() for each in ap])
+        table.insert(0, "row", name)
+        table.insert(1, "window", sides)
+        table[["AP_gain", "AP_gain_low", "AP_gain_high"]] = more
+        tables.append(table)
         within = window_fractions(
             steps_to_ground_truth(predicted, steps, skeleton), skeleton, sides
         )

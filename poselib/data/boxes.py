@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_iou
 
 from poselib.ops.oks import AREA_OF_BOX
 from poselib.skeletons import Skeleton
@@ -66,6 +65,9 @@ def match_boxes(boxes: ArrayLike, others: ArrayLike, min_iou: float = 0.3) -> In
     Returns:
         (N,) int64, which of the others; -1 for none.
     """
+    # Imported here: torchvision takes as long to start as PyTorch itself.
+    from torchvision.ops import box_iou
+
     one, other = (torch.as_tensor(np.asarray(each, np.float64)) for each in (boxes, others))
     overlap = np.nan_to_num(box_iou(one, other).numpy())  # NaN of two boxes without area
     overlap[overlap < min_iou] = 0

@@ -40,10 +40,12 @@ class DatasetEntry:
         open: opens a part of the dataset, from its folder, the name that the dataset itself gives
             the part, and whether images without people are kept, as evaluation must.
         splits: the dataset's own name of the part behind each split it has.
+        files: patterns of its annotation files in its folder, which the results depend on.
     """
 
     open: Callable[[Path, Any, bool], KeypointImages]
     splits: Mapping[str, str]
+    files: tuple[str, ...]
 
 
 def _coco(folder: Path, part: str, keep_empty: bool) -> KeypointImages:
@@ -165,22 +167,52 @@ def _held_out(train: str, test: str) -> dict[str, str]:
     return {"train": train, "val": test, "test": test}
 
 
+_HIEVE_LABELS = ("labels/train/track2&3/*.json",)
+_SUB_JHMDB = ("sub_splits/*.txt", "joint_positions/**/*.mat", "puppet_mask/**/*.mat")
+
+
 DATASETS: dict[str, DatasetEntry] = {
-    "coco": DatasetEntry(_coco, _held_out("train2017", "val2017")),
-    "coco_testdev": DatasetEntry(_coco_testdev, {"test": "test-dev2017"}),
-    "crowdpose": DatasetEntry(_crowdpose, _held_out("trainval", "test")),
-    "ochuman": DatasetEntry(_ochuman, {"train": "val", "val": "val", "test": "test"}),
-    "ochuman_val": DatasetEntry(_ochuman, {"val": "val", "test": "val"}),
-    "mpii": DatasetEntry(_mpii, _held_out("train", "test")),
-    "aic": DatasetEntry(_aic, _held_out("train", "validation")),
-    "lsp": DatasetEntry(_lsp, _held_out("train", "test")),
-    "flic": DatasetEntry(_flic, _held_out("train", "test")),
-    "hieve": DatasetEntry(_hieve, _held_out("training videos", "last training videos")),
-    "uav_human": DatasetEntry(_uav_human, _held_out("train", "test")),
-    "hieve_clips": DatasetEntry(_hieve_clips, _held_out("training videos", "videos 3, 7, 8, 17")),
-    "penn_action": DatasetEntry(_penn_action, _held_out("train", "test")),
-    "sub_jhmdb_1": DatasetEntry(_sub_jhmdb(1), _held_out("train", "test")),
-    "sub_jhmdb_2": DatasetEntry(_sub_jhmdb(2), _held_out("train", "test")),
-    "sub_jhmdb_3": DatasetEntry(_sub_jhmdb(3), _held_out("train", "test")),
-    "posetrack18": DatasetEntry(_posetrack18, _held_out("train", "val")),
+    "coco": DatasetEntry(
+        _coco, _held_out("train2017", "val2017"), ("annotations/person_keypoints_*2017.json",)
+    ),
+    "coco_testdev": DatasetEntry(
+        _coco_testdev, {"test": "test-dev2017"}, ("annotations/image_info_test-dev2017.json",)
+    ),
+    "crowdpose": DatasetEntry(
+        _crowdpose, _held_out("trainval", "test"), ("json/crowdpose_*.json",)
+    ),
+    "ochuman": DatasetEntry(
+        _ochuman, {"train": "val", "val": "val", "test": "test"}, ("annotations/ochuman*.json",)
+    ),
+    "ochuman_val": DatasetEntry(
+        _ochuman, {"val": "val", "test": "val"}, ("annotations/ochuman*.json",)
+    ),
+    "mpii": DatasetEntry(
+        _mpii, _held_out("train", "test"), ("*.mat", "annot/*.json", "annot/*.mat")
+    ),
+    "aic": DatasetEntry(
+        _aic,
+        _held_out("train", "validation"),
+        ("ai_challenger_keypoint_*/keypoint_*_annotations_*.json",),
+    ),
+    "lsp": DatasetEntry(_lsp, _held_out("train", "test"), ("joints.mat",)),
+    "flic": DatasetEntry(_flic, _held_out("train", "test"), ("examples.mat",)),
+    "hieve": DatasetEntry(
+        _hieve, _held_out("training videos", "last training videos"), _HIEVE_LABELS
+    ),
+    "uav_human": DatasetEntry(_uav_human, _held_out("train", "test"), ("annotations/**/*.json",)),
+    "hieve_clips": DatasetEntry(
+        _hieve_clips, _held_out("training videos", "videos 3, 7, 8, 17"), _HIEVE_LABELS
+    ),
+    "penn_action": DatasetEntry(_penn_action, _held_out("train", "test"), ("labels/*.mat",)),
+    "sub_jhmdb_1": DatasetEntry(
+        _sub_jhmdb(1), _held_out("train", "test"), (*_SUB_JHMDB, "annotations/Sub1_*.json")
+    ),
+    "sub_jhmdb_2": DatasetEntry(
+        _sub_jhmdb(2), _held_out("train", "test"), (*_SUB_JHMDB, "annotations/Sub2_*.json")
+    ),
+    "sub_jhmdb_3": DatasetEntry(
+        _sub_jhmdb(3), _held_out("train", "test"), (*_SUB_JHMDB, "annotations/Sub3_*.json")
+    ),
+    "posetrack18": DatasetEntry(_posetrack18, _held_out("train", "val"), ("annotations/*/*.json",)),
 }

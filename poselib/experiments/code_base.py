@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 # A module and the name of a definition in it. The empty name is the module itself: what it does
 # when it is imported.
@@ -280,8 +281,17 @@ def _first_text(key: ast.expr | None) -> object:
     return key.value if isinstance(key, ast.Constant) else None
 
 
+def form_of(node: Any) -> str:
+    """Return code as text that is the same in all versions of Python: without absent parts."""
+    if isinstance(node, ast.AST):
+        parts = ((name, getattr(node, name, None)) for name in node._fields)
+        stated = (f"{k}={form_of(v)}" for k, v in parts if v is not None and v != [])
+        return f"{type(node).__name__}({', '.join(stated)})"
+    return f"[{', '.join(map(form_of, node))}]" if isinstance(node, list) else repr(node)
+
+
 def _dump(statements: Iterable[ast.stmt]) -> str:
-    return "\n".join(ast.dump(statement) for statement in statements)
+    return "\n".join(map(form_of, statements))
 
 
 def _within(module: str, package: str) -> bool:

@@ -6,9 +6,7 @@ source counts; prose and code that it does not reach change nothing.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import poselib
-from poselib.experiments.code_base import Chosen, CodeBase, Place, read_source
-from poselib.experiments.plain import plain
+from poselib.experiments.code_base import Chosen, CodeBase, Place, form_of, read_source
+from poselib.experiments.named_files import file_digest
+from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.ops.io import read_json
-from poselib.papers.presets import get_preset
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
 # They name and record, and do not change what a run computes.
 _RECORDING = (
     "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
+    "identity", "named_files", "preset_settings", "run_record",
 )  # fmt: skip
 _BESIDE = (
     "poselib.wording",
@@ -76,6 +75,7 @@ def notebook_fingerprint(
     datasets: Iterable[str] = (),
     files: Iterable[Path] = (),
     drawing: bool = True,
+    bundled: bool = True,
     package: Path = _PACKAGE,
 ) -> Fingerprint:
     """Return the fingerprint of the code that a notebook executes.
@@ -88,6 +88,7 @@ def notebook_fingerprint(
         datasets: that it opens, as in ``poselib.data.catalog``; by default any.
         files: that it reads besides, see ``files_of``.
         drawing: whether figures depend on it; what only draws does not count for a training.
+        bundled: whether the bundled weights count where they are reached, see ``starts_bundled``.
         package: the sources.
 
     Raises:
@@ -100,8 +101,8 @@ def notebook_fingerprint(
     roots = {place for cell in cells for place in base.uses(cell, source) if place[0] != NOTEBOOK}
     excluded = (*_BESIDE, *_PAPERS) if drawing else (*_BESIDE, *_PAPERS, *_DRAWING)
     reached = base.reached(roots, excluded, chosen, _INSTEAD)
-    found = _digests(package, reached, files, chosen)
-    found[NOTEBOOK] = _digest(ast.dump(cell) for cell in cells)
+    found = _digests(package, reached, files, chosen, bundled=bundled)
+    found[NOTEBOOK] = _digest(map(form_of, cells))
     return Fingerprint(found)
 
 
@@ -135,6 +136,8 @@ def _digests(
     reached: Iterable[Place],
     files: Iterable[Path] = (),
     chosen: Chosen | None = None,
+    *,
+    bundled: bool = True,
 ) -> dict[str, str]:
     """Return a digest of what is reached in each module, and of the files that belong to them."""
     base, forms = _code_base(package), defaultdict(list)
@@ -142,8 +145,8 @@ def _digests(
         form = base.form((module, name), chosen)
         forms[module.removeprefix(f"{package.name}.")].append(f"{name} {form}")
     found = {name: _digest(each) for name, each in forms.items()}
-    bundled = package.glob("checkpoints/*.safetensors") if _BUNDLED in reached else ()
-    for path in (*_siblings(base, reached), *bundled, *files):
+    weights = package.glob("checkpoints/*.safetensors") if bundled and _BUNDLED in reached else ()
+    for path in (*_siblings(base, reached), *weights, *files):
         found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
     return found
 
@@ -173,7 +176,11 @@ def _siblings(base: CodeBase, reached: Iterable[Place]) -> list[Path]:
 
 
 def executed_code(
-    params: Mapping[str, Any], others: Iterable[Mapping[str, Any]] = (), *, drawing: bool = True
+    params: Mapping[str, Any],
+    others: Iterable[Mapping[str, Any]] = (),
+    *,
+    drawing: bool = True,
+    folder: Path = Path(),
 ) -> dict[str, Any]:
     """Return the fingerprint of the notebook or command that runs, as JSON holds it.
 
@@ -181,10 +188,11 @@ def executed_code(
     is lost, and for the preset smoke, whose numbers mean nothing.
 
     Args:
-        params: its parameters, with the name of the notebook as ``notebook``, which Jupyter runs in
-            its own folder, or with the ``command``, ``python -m MODULE`` and options.
+        params: its parameters, with the name of the notebook as ``notebook``, or with the
+            ``command``, ``python -m MODULE`` and options.
         others: the parameters of the runs that it reads: their systems count as well.
         drawing: see ``notebook_fingerprint``.
+        folder: of the notebook; Jupyter runs it there.
 
     Returns:
         ``digest`` and ``modules`` of the fingerprint, the ``systems`` and ``datasets`` that it is
@@ -193,45 +201,41 @@ def executed_code(
     if command := params.get("command"):
         found = module_fingerprint(module_of(str(command)))
         return {"digest": found.digest, "modules": dict(found.modules)}
-    file = Path(f"{params.get('notebook')}.ipynb")
+    file = folder / f"{params.get('notebook')}.ipynb"
     if params.get("preset") == "smoke" or not file.is_file():
         return {}
     names = [each.get(key) for each in (params, *others) for key in ("system", "paper", "baseline")]
     systems = sorted({str(name) for name in names if name})
     datasets = [str(params["dataset"])] if params.get("dataset") else []
+    bundled = drawing or starts_bundled(params)
     try:
-        found = notebook_fingerprint(
-            file,
-            systems=systems,
-            datasets=datasets,
-            files=files_of(file, params) if drawing else (),
-            drawing=drawing,
-        )
+        files = tuple(files_of(file, params)) if drawing else ()
+        which = tuple(systems), tuple(datasets), files, drawing, bundled
+        found = _of_now(file.resolve(), file_digest(file), *which)
     except (ValueError, OSError):
         return {}
     about = {"systems": systems, "datasets": datasets, "settings": settings_digest(params)}
     return {"digest": found.digest, **about, "modules": dict(found.modules)}
 
 
-def settings_digest(params: Mapping[str, Any]) -> str:
-    """Return a digest of what the preset among a notebook's parameters resolves to.
-
-    It is empty where there is none, or where it does not apply any more.
-    """
-    if not params.get("preset"):
-        return ""
-    name = params.get("system") or params.get("paper") or "hae"
-    try:
-        preset = get_preset(
-            params["preset"],
-            params.get("dataset") or "",
-            name,
-            size=params.get("size") or 0,
-            translation=params.get("translation"),
-        )
-    except (ValueError, TypeError):
-        return ""
-    return _digest([json.dumps(plain(preset, "preset"), sort_keys=True)])
+@lru_cache(maxsize=64)
+def _of_now(
+    notebook: Path,
+    content: str,  # its digest: a notebook that was edited has another fingerprint
+    systems: tuple[str, ...],
+    datasets: tuple[str, ...],
+    files: tuple[Path, ...],
+    drawing: bool,
+    bundled: bool,
+) -> Fingerprint:
+    return notebook_fingerprint(
+        notebook,
+        systems=systems,
+        datasets=datasets,
+        files=files,
+        drawing=drawing,
+        bundled=bundled,
+    )
 
 
 @lru_cache(maxsize=4)

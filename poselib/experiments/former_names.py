@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from poselib.engine.old_options import OLD_OPTION_NAMES, with_current_names
-from poselib.experiments.parameters import Scalar, format_options, parse_options
+from poselib.experiments.parameters import format_options, parse_options
 
-_FIRST_NAMES = {new: old for old, new in OLD_OPTION_NAMES.items()}
 # Options of HAE that were parameters of 03_train before all options were one parameter.
 _SINGLE_OPTIONS = (
     *("host", "backbone", "hierarchical", "hierarchy", "high_weight", "focal", "mining", "alpha"),
@@ -55,19 +54,3 @@ def convert_run(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     }
     options |= parse_options(str(params.get("switches", "")))
     return {**kept, "options": format_options(with_current_names(options))}
-
-
-def former_parameters(parameters: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return the parameters that a former sweep had in place of ``options``.
-
-    The id of a run follows from its parameters, so these give the id of a run that was made
-    under the former names.
-    """
-    options = parse_options(str(parameters.get("options", "")))
-    former = {_FIRST_NAMES.get(name, name): value for name, value in options.items()}
-    single = {}
-    if parameters.get("system", "hae") == "hae":
-        single = {name: value for name, value in former.items() if name in _SINGLE_OPTIONS}
-    rest = {name: value for name, value in former.items() if name not in single}
-    kept = {name: value for name, value in parameters.items() if name != "options"}
-    return {**kept, **single, **({"switches": format_options(rest)} if rest else {})}

@@ -16,8 +16,8 @@ from poselib.experiments.fingerprint import (
     module_fingerprint,
     module_of,
     notebook_fingerprint,
-    settings_digest,
 )
+from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.experiments.recipes import Recipe, read_recipes
 from poselib.experiments.runs import KEPT
 from poselib.ops.io import read_json
@@ -168,7 +168,7 @@ def _changed(content: Mapping[str, Any], maker: str, notebooks: Path, *, drawing
             file = notebooks / f"{maker}.ipynb"
             which = tuple(code.get("systems", ())), tuple(code.get("datasets", ()))
             files = tuple(files_of(file, params)) if drawing else ()
-            now = _fingerprint(file, *which, files, drawing)
+            now = _fingerprint(file, *which, files, drawing, drawing or starts_bundled(params))
     except ValueError as error:
         return str(error)
     if names := now.changed(code["modules"]):
@@ -191,9 +191,15 @@ def _fingerprint(
     datasets: tuple[str, ...],
     files: tuple[Path, ...],
     drawing: bool,
+    bundled: bool,
 ) -> Fingerprint:
     return notebook_fingerprint(
-        notebook, systems=systems, datasets=datasets, files=files, drawing=drawing
+        notebook,
+        systems=systems,
+        datasets=datasets,
+        files=files,
+        drawing=drawing,
+        bundled=bundled,
     )
 
 

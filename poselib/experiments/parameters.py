@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from poselib.experiments.named_files import parameter_digests
 from poselib.ops.io import read_json
 from poselib.papers.preset_names import PRESETS
 from poselib.skeletons import get_skeleton, stored_form
@@ -79,22 +80,37 @@ def current_parameters(
         derived: values to record as well, or instead of a parameter's own.
 
     Returns:
-        ``notebook``, every parameter except those in ``LOCAL`` and other folders (``..._dir``),
-        and ``derived``. Of a ``skeleton`` that is a file, what the file states. Where a value is
-        not the parameter's own, ``given`` has that one by name.
+        ``notebook``, what ``recorded_values`` has of the parameters, and ``derived``. ``given``
+        has those that are not the notebook's defaults, as they were given.
 
     Raises:
         FileNotFoundError: the working directory holds no such notebook.
         ValueError: it does not have exactly one cell tagged ``parameters``.
     """
-    names = notebook_parameters(Path(f"{notebook}.ipynb"))
-    recorded = [name for name in names if name not in LOCAL and not name.endswith("_dir")]
-    values = {name: namespace[name] for name in recorded}
-    if _is_skeleton_file("skeleton", values.get("skeleton")):
-        values["skeleton"] = stored_form(get_skeleton(values["skeleton"]))
-    found = {**values, **derived}
-    given = {name: namespace[name] for name in recorded if found[name] is not namespace[name]}
-    return {"notebook": notebook, **found, **({"given": given} if given else {})}
+    defaults = notebook_parameters(Path(f"{notebook}.ipynb"))
+    values = {name: namespace[name] for name in defaults}
+    recorded = recorded_values(values)
+    given = {k: v for k, v in values.items() if k in recorded and v != defaults[k]}
+    return {"notebook": notebook, **recorded, **derived, **({"given": given} if given else {})}
+
+
+def recorded_values(values: Mapping[str, Any], folder: Path = Path()) -> dict[str, Any]:
+    """Return what is recorded of a notebook's parameters.
+
+    Args:
+        values: all of them.
+        folder: of the notebook, which paths are relative to.
+
+    Returns:
+        Those except the ones in ``LOCAL`` and other folders (``..._dir``); of a ``skeleton`` that
+        is a file, what the file states; and if parameters name files of data or of weights,
+        ``digests`` of these, see ``parameter_digests``.
+    """
+    kept = {k: v for k, v in values.items() if k not in LOCAL and not k.endswith("_dir")}
+    if _is_skeleton_file("skeleton", kept.get("skeleton")):
+        kept["skeleton"] = stored_form(get_skeleton(folder / kept["skeleton"]))
+    digests = parameter_digests(values, folder)
+    return {**kept, "digests": digests} if digests else kept
 
 
 def check_parameters(path: Path | str, given: Mapping[str, Any]) -> dict[str, Scalar]:

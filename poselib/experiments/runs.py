@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,60 +22,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from poselib.experiments.fingerprint import executed_code
-from poselib.experiments.former_names import convert_run
+from poselib.experiments.identity import is_as_planned
 from poselib.experiments.parameters import folders_read
 from poselib.experiments.plain import plain as plain
 from poselib.experiments.provenance import provenance
-from poselib.ops.io import append_line, atomic_write, read_json, read_lines, write_json
+from poselib.experiments.run_record import PARAMS, RUN, Params
+from poselib.experiments.run_record import RunRecord as RunRecord
+from poselib.experiments.run_record import load_run as load_run
+from poselib.ops.io import atomic_write, read_json, write_json
+from poselib.plots.small_png import reduce_colors
 
-Params = Mapping[str, Any]
-_PARAMS, _RUN, _METRICS, _LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
-_DPI, _LARGE = 150, 400_000  # px an inch, bytes
+_DPI, _LARGE = 150, 50_000  # px an inch, bytes
 _ABOUT = ["id", "name", "started", "finished", "folder"]
 KEPT = "runs"  # in the folder of figures
 _BEGAN = time.time()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run on disk.
-
-    Attributes:
-        folder: the run's folder; its last part is the run's id.
-        name: what was run, such as ``"quickstart"``.
-        params: the parameters it was started with, as read back from JSON.
-    """
-
-    folder: Path
-    name: str
-    params: Params
-
-    @property
-    def id(self) -> str:
-        return self.folder.name
-
-    @property
-    def finished(self) -> bool:
-        return (self.folder / _METRICS).exists()
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """Results of the run; empty while it is not finished."""
-        return read_json(self.folder / _METRICS) if self.finished else {}
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``, oldest first."""
-        return read_lines(self.folder / _LINES)
-
-    def log(self, values: Params) -> None:
-        """Append one line of measurements to ``metrics.jsonl``."""
-        append_line(self.folder / _LINES, plain(values, "metrics"))
-
-    def finish(self, metrics: Params) -> None:
-        """Write the results, which makes the run a finished one."""
-        write_json(self.folder / _METRICS, plain(metrics, "metrics"))
 
 
 def start_run(
@@ -93,35 +53,25 @@ def start_run(
 
     Raises:
         ValueError: the name or id holds other characters, a parameter cannot be written as
-            JSON, or the id belongs to a run with another name or other parameters.
+            JSON, the id belongs to a run with another name or other parameters, or it is that of
+            a plan for other code, settings or files than those of now.
     """
     values = plain(params, "params")
     notebook, _ = values.pop("notebook", ""), values.pop("given", None)
     folder = Path(runs_dir) / _checked(run_id or new_id(name))
-    if (folder / _RUN).exists():
+    code = executed_code({**values, "notebook": notebook}, drawing=False)
+    if not is_as_planned(folder.name, values, code):
+        raise ValueError(
+            f"run {folder.name!r} was planned with other code, settings or files than those of "
+            "now: they were changed since; plan again, in a new process"
+        )
+    if (folder / RUN).exists():
         return _same_run(load_run(folder), name, values)
     folder.mkdir(parents=True, exist_ok=run_id is not None)
-    write_json(folder / _PARAMS, values)
+    write_json(folder / PARAMS, values)
     about = {"name": name, "notebook": notebook, "started": _now(), "seed": values.get("seed")}
-    code = executed_code({**values, "notebook": notebook}, drawing=False)
-    write_json(folder / _RUN, {"id": folder.name, **about, "code": code, **provenance()})
+    write_json(folder / RUN, {"id": folder.name, **about, "code": code, **provenance()})
     return RunRecord(folder, name, values)
-
-
-def load_run(folder: Path | str) -> RunRecord:
-    """Open the run in a folder.
-
-    Raises:
-        FileNotFoundError: the folder holds no run.
-        ValueError: one of its files is not JSON, or lacks the run's name or start.
-    """
-    folder = Path(folder)
-    if not (folder / _RUN).exists():
-        raise FileNotFoundError(f"{folder} holds no run: it has no {_RUN}")
-    about = read_json(folder / _RUN)
-    if lacking := [key for key in ("name", "started") if not isinstance(about.get(key), str)]:
-        raise ValueError(f"{folder / _RUN}: expected text named {lacking[0]!r}")
-    return RunRecord(folder, about["name"], convert_run(about["name"], read_json(folder / _PARAMS)))
 
 
 def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
@@ -131,13 +81,13 @@ def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
         Columns ``id``, ``name``, ``started``, ``finished``, ``folder`` and, for each parameter
         and metric of any of the runs, ``params.<name>`` and ``metrics.<name>``.
     """
-    records = [load_run(path.parent) for path in Path(runs_dir).glob(f"*/{_RUN}")]
+    records = [load_run(path.parent) for path in Path(runs_dir).glob(f"*/{RUN}")]
     return rows_of([row_of(record) for record in records if name in (None, record.name)])
 
 
 def row_of(record: RunRecord) -> dict[str, Any]:
     """Return the row of a run in ``list_runs``."""
-    started = read_json(record.folder / _RUN)["started"]
+    started = read_json(record.folder / RUN)["started"]
     about = (record.id, record.name, started, record.finished, str(record.folder))
     groups = {"params": record.params, "metrics": record.metrics}
     values = {f"{group}.{k}": v for group, each in groups.items() for k, v in each.items()}
@@ -173,7 +123,7 @@ def sidecar(
         outcome: what came out, in one self-contained line.
     """
     figure, parameters = Path(figure), plain(params, "params")
-    trained = [each for each in folders_read(parameters) if (each / _RUN).is_file()]
+    trained = [each for each in folders_read(parameters) if (each / RUN).is_file()]
     runs = [*runs, *map(load_run, trained)]
     read = [run.params for run in runs if isinstance(run, RunRecord)]
     content = {
@@ -202,7 +152,7 @@ def sidecar(
 def _keep(run: RunRecord, folder: Path) -> None:
     """Write what a run was and what came out into one file."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = read_json(run.folder / _RUN)
+    about = read_json(run.folder / RUN)
     content = {**about, "params": dict(run.params), "metrics": run.metrics}
     write_json(folder / f"{run.id}.json", content)
 
@@ -217,8 +167,9 @@ def save_figure(
 ) -> Path:
     """Write a figure as PNG with its sidecar and return the path of the PNG.
 
-    A file of more than 0.4 MB, as of pages of grainy images, is reduced to 256 colors, which makes
-    it three to five times smaller: figures are under version control.
+    A file of more than 50 kB is reduced to 256 colors, which makes a chart three times smaller, and
+    a page of grainy images four times: figures are under version control. The preset smoke, whose
+    figures nobody keeps, is spared the time.
 
     Raises:
         ValueError: the path does not end in ``.png``.
@@ -228,14 +179,9 @@ def save_figure(
         figure.savefig(
             temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
         )
-        if temporary.stat().st_size > _LARGE:
+        if temporary.stat().st_size > _LARGE and params.get("preset") != "smoke":
             with Image.open(temporary) as image:
-                full = image.convert("RGB")
-                # Median cut would shift colors of small areas. A ninth of the pixels is enough.
-                few = full.resize((full.width // 3, full.height // 3), Image.Resampling.NEAREST)
-                palette = few.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
-                colors = full.quantize(palette=palette, dither=Image.Dither.NONE)
-            colors.save(temporary, format="png", optimize=True)
+                reduce_colors(image).save(temporary, format="png", optimize=True)
         sidecar(path, params, runs=runs, outcome=outcome)
     return path
 

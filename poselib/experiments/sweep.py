@@ -9,28 +9,22 @@ A sweep is a JSON file beside the notebooks::
       "rows": {"baseline": {"focal": false}, "focal": {"focal": true}}
     }
 
-``parameters`` are common to all rows. A run's id is a hash of its parameters, so a run that
-several sweeps need is made once, and an interrupted one is resumed. Further objects of the file
-are read elsewhere: see ``ablation``.
+``parameters`` are common to all rows. A run's id follows from its parameters and what they mean
+(see ``identity``), so a run that several sweeps need is made once, and an interrupted one is
+resumed, unless its code has changed. Further objects of the file are read elsewhere: see
+``ablation``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poselib.experiments.former_names import convert_rows, former_parameters
-from poselib.experiments.parameters import (
-    LOCAL,
-    Scalar,
-    check_parameters,
-    notebook_parameters,
-    unnumbered,
-)
+from poselib.experiments.former_names import convert_rows
+from poselib.experiments.identity import planned_id
+from poselib.experiments.parameters import Scalar, check_parameters, notebook_parameters
 from poselib.experiments.runs import RunRecord, load_run
 from poselib.ops.io import read_json
 
@@ -66,7 +60,6 @@ class PlannedRun:
         notebook: path of the notebook.
         parameters: to pass to it, folders excepted.
         run_id: name of the run's folder.
-        former_id: its name under the former names of the parameters.
     """
 
     sweep: str
@@ -75,18 +68,14 @@ class PlannedRun:
     notebook: Path
     parameters: Mapping[str, Scalar]
     run_id: str
-    former_id: str = ""
 
     def record(self, runs_dir: Path | str) -> RunRecord | None:
-        """Return the run if it is finished, else None."""
-        for name in filter(None, (self.run_id, self.former_id)):
-            try:
-                record = load_run(Path(runs_dir) / name)
-            except FileNotFoundError:
-                continue
-            if record.finished:
-                return record
-        return None
+        """Return the run if it is finished, and was made as its id says, else None."""
+        try:
+            record = load_run(Path(runs_dir) / self.run_id)
+        except FileNotFoundError:
+            return None
+        return record if record.finished and record.as_planned else None
 
 
 def read_sweep(path: Path | str) -> Sweep:
@@ -145,19 +134,5 @@ def plan(
 def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> PlannedRun:
     given = {**common, **sweep.rows[row], "seed": seed}
     values = check_parameters(sweep.notebook, given)
-    defaults = notebook_parameters(sweep.notebook)
-    # A parameter that the notebook gains later leaves the ids of earlier runs as they were.
-    changed = {
-        key: value
-        for key, value in values.items()
-        if key not in LOCAL and (value != defaults[key] or type(value) is not type(defaults[key]))
-    }
-    name = unnumbered(sweep.notebook)
-    run_id, former_id = _run_id(name, changed), _run_id(name, former_parameters(changed))
-    return PlannedRun(sweep.name, row, seed, sweep.notebook, values, run_id, former_id)
-
-
-def _run_id(name: str, changed: Mapping[str, Scalar]) -> str:
-    """Name a run by the parameters that differ from the notebook's own defaults."""
-    text = json.dumps(changed, sort_keys=True)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    run_id = planned_id(sweep.notebook, values)
+    return PlannedRun(sweep.name, row, seed, sweep.notebook, values, run_id)

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from poselib.metrics.coco_eval import Outcomes, outcomes
+from poselib.metrics.coco_eval import RECALLS, Outcomes, outcomes
 from poselib.metrics.comparison import Comparison
 from poselib.ops.intervals import LEVEL, direction
-from poselib.typing import FloatArray, IntArray
+from poselib.typing import BoolArray, FloatArray, IntArray
+
+_BATCH = 100  # drawings at once, for memory
 
 
 class APGain(NamedTuple):
@@ -53,23 +55,80 @@ def ap_gain(
             f"{len(after.images)} images that are not the same"
         )
     count = len(before.images)
-    first, second = (outcomes(each).of_all_sizes() for each in (before, after))
-    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-    drawn = _resampled_ap(second, times) - _resampled_ap(first, times)
+    # The images as they are come first.
     once = np.ones((1, count), np.int64)
-    (gain,) = _resampled_ap(second, once) - _resampled_ap(first, once)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
+    times = np.vstack([once, drawn])
+    first, second = (resampled_ap(outcomes(each), times) for each in (before, after))
+    gain, gains = second[0] - first[0], second[1:] - first[1:]
     if np.isnan(gain):
         return APGain(np.nan, np.nan, np.nan)
     # Images drawn without an annotated person have no AP.
-    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.nanquantile(gains, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return APGain(float(gain), float(low), float(high))
 
 
+def resampled_ap(counted: Outcomes, times: IntArray) -> FloatArray:
+    """Measure AP in datasets that have each of the M images a number of times.
+
+    Args:
+        times: (R, M) how often each image is there.
+
+    Returns:
+        (R,) AP over all sizes, from 0 to 1; NaN where no annotated person counts.
+    """
+    parts = [times[start : start + _BATCH] for start in range(0, len(times), _BATCH)]
+    return np.concatenate([_resampled_ap(counted, part) for part in parts])
+
+
 def _resampled_ap(counted: Outcomes, times: IntArray) -> FloatArray:
-    """AP (R,) of datasets with each image as often as a line of ``times`` (R, M) says."""
-    values = []
-    for line in times:
-        precision, _ = counted.repeated(line).precision_and_recall()
-        known = precision[precision > -1]
-        values.append(known.mean() if known.size else np.nan)
-    return np.array(values)
+    everyone = 0  # of the ranges of sizes
+    levels, means = len(counted.right[everyone]), []
+    for kind in range(counted.kinds):
+        rows = slice(*np.searchsorted(counted.categories, (kind, kind + 1)))
+        here = counted.people[:, everyone] & (counted.people_categories == kind)
+        total = times[:, counted.people_images[here]].sum(axis=1)
+        often, needed = times[:, counted.images[rows]], _people_at_recalls(total)
+        for level in range(levels):
+            right = counted.right[everyone, level, rows]
+            taken = counted.counted[everyone, level, rows]
+            mean = _mean_precision(often, right, taken, needed)
+            means.append(np.where(total > 0, mean, np.nan))
+    known = ~np.isnan(means)
+    return np.nansum(means, axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+
+
+def _people_at_recalls(total: IntArray) -> IntArray:
+    """Return the least numbers (R, 101), from 1 on, of people (R,) that are each recall or more."""
+    people = np.maximum(total, 1)[:, None]
+    needed = np.ceil(RECALLS * people).astype(np.int64)
+    # To the number that division gives, as in the evaluation.
+    needed -= (needed - 1) / people >= RECALLS
+    needed += needed / people < RECALLS
+    return np.maximum(needed, 1)
+
+
+def _mean_precision(
+    often: IntArray, right: BoolArray, counted: BoolArray, needed: IntArray
+) -> FloatArray:
+    """Return the mean (R,) of the precision at 101 recalls, of D detections by falling score.
+
+    Args:
+        often: (R, D) how often each detection is there.
+        right, counted: (D,).
+        needed: (R, 101) how many people are each recall.
+    """
+    resamples, (hits,) = len(often), np.nonzero(right)
+    if not len(hits):
+        return np.zeros(resamples)
+    found = np.cumsum(often[:, hits], axis=1)
+    precision = found / (np.cumsum(often * counted, axis=1)[:, hits] + np.spacing(1))
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # One search for all resamples, whose numbers are shifted apart.
+    number = np.arange(resamples)[:, None]
+    shift = number * (int(needed.max()) + 1)
+    inside = np.minimum(found, needed[:, -1:]) + shift
+    at = np.searchsorted(inside.ravel(), needed + shift) - number * len(hits)
+    reached = at < len(hits)
+    values = np.take_along_axis(best, np.where(reached, at, 0), axis=1)
+    return np.where(reached, values, 0.0).mean(axis=1)

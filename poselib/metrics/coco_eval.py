@@ -42,19 +42,8 @@ class Outcomes:
 
     def at(self, images: Sequence[int]) -> Outcomes:
         """Return the outcomes in the images at some positions, in their order in the dataset."""
-        return self._only(np.isin(self.images, images), np.isin(self.people_images, images))
-
-    def repeated(self, times: IntArray) -> Outcomes:
-        """Return the outcomes in a dataset that has each of the M images as often as ``times`` say.
-
-        Args:
-            times: (M,) whole numbers; 0 leaves an image out.
-        """
-        here = np.repeat(np.arange(len(self.images)), times[self.images])
-        people = np.repeat(np.arange(len(self.people_images)), times[self.people_images])
-        return self._only(here, people)
-
-    def _only(self, here: BoolArray | IntArray, people: BoolArray | IntArray) -> Outcomes:
+        here = np.isin(self.images, images)
+        people = np.isin(self.people_images, images)
         return replace(
             self,
             right=self.right[..., here],
@@ -64,12 +53,6 @@ class Outcomes:
             people=self.people[people],
             people_images=self.people_images[people],
             people_categories=self.people_categories[people],
-        )
-
-    def of_all_sizes(self) -> Outcomes:
-        """Return the outcomes of people of all sizes alone, A = 1."""
-        return replace(
-            self, right=self.right[:1], counted=self.counted[:1], people=self.people[:, :1]
         )
 
     def precision_and_recall(self) -> tuple[FloatArray, FloatArray]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torchvision
 from torch import Tensor, nn
 
 from poselib.models.hrnet import check_images
@@ -46,7 +45,10 @@ class DeconvolutionResNet(nn.Module):
         if depth not in RESNET_DEPTHS:
             raise ValueError(f"depth must be one of {RESNET_DEPTHS}, not {depth}")
         self.depth, self.width = depth, width
-        network = getattr(torchvision.models, f"resnet{depth}")(weights=None)
+        # Imported here: torchvision takes as long to start as PyTorch itself.
+        from torchvision import models
+
+        network = getattr(models, f"resnet{depth}")(weights=None)
         self.conv1 = network.conv1
         if inputs != 3:
             self.conv1 = nn.Conv2d(inputs, 64, 7, stride=2, padding=3, bias=False)

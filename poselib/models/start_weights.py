@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from poselib.models import BACKBONES
@@ -98,7 +97,10 @@ def _classifier(name: str) -> Weights:
     """Return the ImageNet weights of a classifier: those that official networks start from."""
     if name not in RESNETS:
         return timm_weights(name)
-    stored = torchvision.models.get_weight(f"ResNet{name[6:]}_Weights.IMAGENET1K_V1")
+    # Imported here: torchvision takes as long to start as PyTorch itself.
+    from torchvision.models import get_weight
+
+    stored = get_weight(f"ResNet{name[6:]}_Weights.IMAGENET1K_V1")
     try:
         weights: Weights = dict(stored.get_state_dict(progress=False, check_hash=True))
     except Exception as error:  # the download may fail in the ways of several network libraries

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from poselib.structures import Poses
 from poselib.typing import BoolArray, FloatArray
@@ -157,6 +156,9 @@ def savitzky_golay(poses: Sequence[Poses], window: int = 7, order: int = 2) -> l
         raise ValueError(f"window must be odd and order less, not {window} and {order}")
     if any(frame.tracks is None for frame in poses):
         raise ValueError("poses need tracks to be smoothed over time")
+    # Imported here: all other commands start sooner without it.
+    from scipy.signal import savgol_filter
+
     keypoints = [frame.keypoints.copy() for frame in poses]
     rows: dict[int, list[tuple[int, int]]] = {}
     for t, frame in enumerate(poses):
@@ -170,9 +172,8 @@ def savitzky_golay(poses: Sequence[Poses], window: int = 7, order: int = 2) -> l
                 if size <= order:
                     continue
                 values = np.array([poses[t].keypoints[row, k] for t, row in run], np.float64)
-                for (t, row), xy in zip(
-                    run, savgol_filter(values, size, order, axis=0), strict=True
-                ):
+                smooth = savgol_filter(values, size, order, axis=0)
+                for (t, row), xy in zip(run, smooth, strict=True):
                     keypoints[t][row, k] = xy
     return [replace(f, keypoints=xy) for f, xy in zip(poses, keypoints, strict=True)]
 

@@ -20,7 +20,7 @@ from poselib.typing import BoolArray, FloatArray, IntArray
 
 _ROW = 2.7  # inches
 _OUTLIER = style.marker_style("o", 6, WHITE, ALERT, 1.5)
-_RING = style.marker_style("o", 10, "none", ALERT, 1.2)
+_FRAME = style.marker_style("s", 12, "none", INK, 1.2)
 _GROUP = style.marker_style("s", 5.5, WHITE, GREEN, 1.4)
 _REFERENCE = style.marker_style("D", 6.5, WHITE, INK, 1.5)
 
@@ -125,7 +125,7 @@ def add_tag_strips(
     references: ArrayLike | None = None,
     threshold: float = 0.0,
 ) -> list[tuple[float, float, int, int]]:
-    """Draw the tags of people as strips of dots, one column a person, with outliers ringed.
+    """Draw the tags of people as strips of dots, one column a person, with outliers framed.
 
     Limits and ticks of the tag axis stay as ``frame_tag_strips`` set them.
 
@@ -163,7 +163,7 @@ def add_tag_strips(
         x, y = np.array([dot[:2] for dot in dots]).T
         ax.scatter(x, y, 30, faces, edgecolors=INK, linewidths=0.5, zorder=5, gid="keypoints")
     if outliers:
-        ax.plot(*np.array(outliers).T, **_RING, zorder=6, gid="outliers")
+        ax.plot(*np.array(outliers).T, **_FRAME, zorder=6, gid="outliers")
     below: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "fontsize": style.SMALL}
     for n, label in enumerate(labels):
         ax.text(n, -0.02, label, ha="center", va="top", **below)

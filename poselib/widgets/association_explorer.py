@@ -13,26 +13,36 @@ from matplotlib.figure import Figure
 from poselib.analysis.inspect_image import decode_options, inspect_image
 from poselib.plots import style
 from poselib.plots.embeddings import frame_tag_strips
+from poselib.widgets.association_charts import (
+    draw_matrix,
+    draw_strips,
+    frame_matrix,
+    matrix_names,
+    tag_limits,
+)
 from poselib.widgets.association_image import SeenImage
 from poselib.widgets.association_settings import (
     END,
     FOLDED,
     LEGEND,
+    MATRIX,
     SECTIONS,
+    STRIPS,
     AssociationSettings,
-    keypoint_options,
+    parse_scales,
     shown_by,
+    suit_model,
     view_controls,
 )
-from poselib.widgets.association_sides import ALL, views_of
+from poselib.widgets.association_sides import views_of
 from poselib.widgets.association_views import WalkView
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.charts import Chart
 from poselib.widgets.decoding import (
+    DECODING,
     SECOND,
     decoding_controls,
     own_settings,
-    suit_decoding,
 )
 from poselib.widgets.explorer import Explorer, settings_of
 from poselib.widgets.images import NAMES, ImageSource
@@ -45,9 +55,9 @@ def association(model: Any = None, image: Any = None, **settings: Any) -> Associ
 
     Click a keypoint to see the step in which it was grouped, and why; where people are annotated,
     keypoints that went to the wrong person are ringed. The matrix holds the distance of each
-    keypoint type to the people in each step (HAE, Eq. 18), the smallest of a column framed; the
-    strips are the tags of each person's keypoints, outliers (HAE, Sec. III-D) ringed, each
-    keypoint in the color of the person it lies on.
+    keypoint type to the people in each step (HAE, Eq. 18), and a cell says between which keypoint
+    and person it is; the strips are the tags of each person's keypoints, outliers (HAE, Sec.
+    III-D) in squares, each keypoint in the color of the person it lies on.
 
     Args:
         model: what ``poselib.load`` takes, or a ``Predictor``; by default the bundled model.
@@ -91,26 +101,24 @@ class AssociationExplorer(Explorer):
         system = first.system
         self._name, self._drawn = self.models.name, dict[str, Hashable]()
         self._last: SeenImage | None = None
+        self._said = ""
         self._dots: list[tuple[float, float, int, int]] = []
-        self._own = self._own_settings(system)
+        self._own = own_settings(decode_options(system), system.skeleton)
         self._shown = shown_by(first.options)
         self.source = ImageSource(image, system.skeleton, first.options.size_for(system))
         self.canvases = {name: ImageCanvas(width=420) for name in ("first", "second")}
-        self.matrix = Chart(
-            4.3, 4.0, "distance of keypoint types to the people (Eq. 18): yellow near, dark far"
-        )
-        self.strips = Chart(
-            4.3, 2.8, "tags by person: diamonds are means, gray is within the threshold"
-        )
-        controls = view_controls(system.skeleton, self._shown["scales"])
+        self.matrix, self.strips = Chart(4.3, 4.0, MATRIX), Chart(4.3, 2.8, STRIPS)
+        scales = settings.get("scales") or self._shown["scales"]
+        controls = view_controls(system.skeleton, (self._shown["scales"], scales))
         controls |= {**self.source.controls, "model": self.models.control}
+        controls |= decoding_controls(system.skeleton, self._own, settings)
         self._image = [] if image is None else [argument(image, "image")]
         if self.models.name:
             settings = {"model": self.models.name, **settings}
         super().__init__(
             settings_of(AssociationSettings, self.function, settings),
-            {**controls, **decoding_controls(system.skeleton, self._own)},
-            [self._pictures(controls["step"], controls["side"])],
+            controls,
+            [self._pictures(controls)],
             sections=SECTIONS,
             folded=FOLDED,
             resolve=self._resolve,
@@ -133,9 +141,9 @@ class AssociationExplorer(Explorer):
 
     def compute(self, values: Mapping[str, Any]) -> SeenImage:
         predictor = self.models.predictor(values["model"])
-        scales = tuple(float(part) for part in values["scales"].split(","))
+        shown = {"flip": values["flip"], "scales": parse_scales(values["scales"])}
         size = values["size"] or predictor.options.size
-        options = replace(predictor.options, size=size, flip=values["flip"], scales=scales)
+        options = replace(predictor.options, size=size, **shown)
         system = predictor.system
         system.model.to(predictor.device)
         sample = self.source.sample(values, system.skeleton, options.size_for(system))
@@ -160,8 +168,8 @@ class AssociationExplorer(Explorer):
 
     def draw(self, values: Mapping[str, Any], computed: SeenImage) -> str:
         names = ("first", "second") if values["compare"] else ("first",)
-        self.controls["side"].layout.display = None if values["compare"] else "none"
-        self.canvases["second"].layout.display = None if values["compare"] else "none"
+        for widget in (self.controls["side"], self._second, self.canvases["second"]):
+            widget.layout.display = None if values["compare"] else "none"
         side = values["side"] if values["compare"] else "first"
         self.views, differences = views_of(values, computed)
         for name in names:
@@ -173,25 +181,28 @@ class AssociationExplorer(Explorer):
                 self._drawn[name] = key
             self.canvases[name].title = f"{whose}{view.at}{view.wrong_title}{view.map_title}"
         self._draw_charts(self.views[side])
-        text = self.views[side].explain(values["person"])
-        return f"{text} With the second decoding {differences}." if differences else text
+        self._said = self.views[side].explain(values["person"])
+        if differences:
+            marked = ", ringed in purple" if self.views["first"].differs.any() else ""
+            self._said += f" With the second decoding {differences}{marked}."
+        return self._said
 
     @style.theme
     def figure(self) -> Figure:
         self.computed()
         compared = "second" in self.views
         side = self.controls["side"].value if compared else "first"
-        figure = style.new_figure(8.6, style.WIDTH, self.views[side].explain())
+        figure = style.new_figure(8.6, style.WIDTH, self._said)
         rows: list[Any] = [["first", "second"], ["matrix", "strips"]]
         rows = rows if compared else [["first", "matrix"], ["strips", "strips"]]
         axes = figure.subplot_mosaic(rows, height_ratios=(1.2, 1) if compared else (1.4, 1))
         for name, view in self.views.items():
             title = f"{name} decoding, {view.at}" if compared else f"people {view.at}"
             style.show_image(axes[name], view.picture().pixels.transpose(2, 0, 1), title)
-        self.views[side].draw_matrix(axes["matrix"])
-        self.views[side].frame_matrix(axes["matrix"])
-        frame_tag_strips(axes["strips"], *self.views[side].tag_limits)
-        self.views[side].draw_strips(axes["strips"])
+        draw_matrix(axes["matrix"], self.views[side])
+        frame_matrix(axes["matrix"], self.views[side])
+        frame_tag_strips(axes["strips"], *tag_limits(self.views[side]))
+        draw_strips(axes["strips"], self.views[side])
         for name, chart in (("matrix", self.matrix), ("strips", self.strips)):
             axes[name].set_title(style.wrapped(chart.title, 3.6))
         return figure
@@ -205,44 +216,34 @@ class AssociationExplorer(Explorer):
         values["step"] = END if values["step"] < 0 else values["step"]
         return values
 
-    def _own_settings(self, system: Any) -> dict[str, Any]:
-        return own_settings(decode_options(system), system.skeleton)
-
     def _fit_model(self, values: Mapping[str, Any], seen: SeenImage) -> None:
-        """Offer the keypoints and orders of another model, with its own decoding.
-
-        What was set otherwise than the last model's own stays.
-        """
-        skeleton, before = seen.system.skeleton, self._own
-        self._name, self._own = values["model"], self._own_settings(seen.system)
-        self._defaults |= self._own | shown_by(self.models.predictor(self._name).options)
-        keypoint = self.controls["keypoint"]
-        kept = values["keypoint"] if values["keypoint"] in skeleton.keypoints else ALL
-        keypoint.options = keypoint_options(skeleton)
-        keypoint.value, self.controls["person"].value = kept, 0
-        suit_decoding(self.controls, self._own, skeleton)
-        for name, own in self._own.items():
-            control, value = self.controls[name], values[name]
-            if name.endswith("order") and value not in control.options:
-                value = own
-            control.value = own if value == before[name] else value
+        """Offer what another model has, with its own decoding; see ``suit_model``."""
+        before, skeleton = self._own, seen.system.skeleton
+        self._name, self._own = values["model"], own_settings(decode_options(seen.system), skeleton)
+        shown = shown_by(self.models.predictor(self._name).options)
+        self._defaults |= self._own | shown
+        suit_model(self.controls, before, self._own, skeleton, shown["scales"])
 
     def _draw_charts(self, view: WalkView) -> None:
         """Draw the charts whose contents have changed."""
         place, keypoints = (view.count, view.keypoint), view.seen.system.skeleton.keypoints
-        matrix = id(view.walk), *place
+        matrix = id(view.walk), *place, view.numbers.tobytes()
         if self._drawn.get("matrix") != matrix:
             key = keypoints, len(view.walk.steps)
-            names = view.matrix_names()
-            self.matrix.redraw_within(key, view.frame_matrix, view.draw_matrix, names)
+            self.matrix.redraw_within(
+                key,
+                lambda ax: frame_matrix(ax, view),
+                lambda ax: draw_matrix(ax, view),
+                matrix_names(view),
+            )
             self._drawn["matrix"] = matrix
         strips = id(view.walk), *place, view.person, view.min_score, view.numbers.tobytes()
         if self._drawn.get("strips") != strips:
-            limits = view.tag_limits
+            limits = tag_limits(view)
             self.strips.redraw_within(
                 limits,
                 lambda ax: frame_tag_strips(ax, *limits),
-                lambda ax: setattr(self, "_dots", view.draw_strips(ax)),
+                lambda ax: setattr(self, "_dots", draw_strips(ax, view)),
             )
             self._drawn["strips"] = strips
 
@@ -270,28 +271,29 @@ class AssociationExplorer(Explorer):
         x, y = self.matrix.at_click()
         keypoints = () if view is None else view.seen.system.skeleton.keypoints
         if view is not None and 0 <= y < len(keypoints) and 0 <= x < len(view.walk.steps):
-            self.set(step=int(x) + 1, keypoint=keypoints[int(y)], person=0)
+            self.set(step=int(x) + 1, keypoint=keypoints[int(y)], person=0)  # says between whom
 
     def _strips_clicked(self) -> None:
         name = self.controls["side"].value if "second" in self.views else "first"
         if not self.views or not self._dots:
             return
-        places = np.array(self._dots)
-        px = self.strips.axes.transData.transform(places[:, :2])
-        apart = np.linalg.norm(
-            px - self.strips.axes.transData.transform(self.strips.at_click()), axis=1
-        )
+        places, px = np.array(self._dots), self.strips.axes.transData.transform
+        apart = np.linalg.norm(px(places[:, :2]) - px(self.strips.at_click()), axis=1)
         if apart.min() < 15:
             person, keypoint = places[apart.argmin(), 2:].astype(int)
             self._choose(name, (int(person), int(keypoint)))
 
-    def _pictures(self, step: Any, side: Any) -> ipw.Widget:
+    def _pictures(self, controls: Mapping[str, Any]) -> ipw.Widget:
+        """Return the pictures, with the controls of steps and of the comparison above them."""
+        step, wide = controls["step"], {"width": "100%", "max_width": "860px"}
         self._play = ipw.Play(min=0, max=END, interval=900)
         self._link = ipw.jslink((step, "value"), (self._play, "value"))
         step.layout.flex = "1 1 auto"
-        walk = ipw.HBox(
-            [self._play, step, side], layout=ipw.Layout(width="100%", max_width="860px")
-        )
+        walk = ipw.HBox([self._play, step], layout=ipw.Layout(**wide))
+        compare = ipw.HBox([controls["compare"], controls["side"]])
+        columns = {"grid_template_columns": "repeat(auto-fill, minmax(19em, 1fr))"}
+        second = [controls[SECOND + name] for name in DECODING]
+        self._second = ipw.GridBox(second, layout=ipw.Layout(**wide, **columns))
         wrapped = ipw.Layout(flex_flow="row wrap", grid_gap="6px 14px")
         shown = ipw.HBox([*self.canvases.values(), self.matrix, self.strips], layout=wrapped)
-        return ipw.VBox([walk, shown, ipw.HTML(LEGEND)])
+        return ipw.VBox([walk, compare, self._second, shown, ipw.HTML(LEGEND)])

@@ -1,22 +1,21 @@
-"""What an explorer of association draws of one decoding: picture, distances, tags of people."""
+"""What an explorer of association draws over the image of one decoding, and what it says."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
-from poselib.analysis.association_reasons import ASSOCIATION_ERRORS, explain_keypoint
+from poselib.analysis.association_reasons import (
+    ASSOCIATION_ERRORS,
+    explain_distance,
+    explain_keypoint,
+)
 from poselib.analysis.association_walk import AssociationWalk
 from poselib.metrics.association_errors import KeypointErrors, PredictionError
-from poselib.plots.embeddings import add_tag_strips, strip_limits
-from poselib.plots.grouping import add_distances, frame_distances
-from poselib.plots.style import ALERT, GRAY, INK, WHITE, Color, display_name, person_colors
+from poselib.plots.style import ALERT, INK, WHITE, Color, display_name, person_colors
 from poselib.typing import BoolArray, IntArray
 from poselib.widgets.association_image import HEATMAP, IMAGE, TAGS, SeenImage
 from poselib.widgets.painting import Picture
@@ -92,7 +91,7 @@ class WalkView:
         if self.count == 0:
             return "before the first step"
         return (
-            f"after step {self.count} of {len(steps)}: {self._name(steps[self.count - 1].keypoint)}"
+            f"after step {self.count} of {len(steps)}: {self.name(steps[self.count - 1].keypoint)}"
         )
 
     @property
@@ -104,7 +103,7 @@ class WalkView:
     @property
     def map_title(self) -> str:
         """Say which map is shown, and what its colors mean."""
-        whose = "all keypoints" if self.keypoint < 0 else self._name(self.keypoint)
+        whose = "all keypoints" if self.keypoint < 0 else self.name(self.keypoint)
         if self.map_shown == HEATMAP:
             return f"; heatmap of {whose}"
         low, high = self.seen.limits
@@ -139,9 +138,11 @@ class WalkView:
             picture.add_rings(points[shown & now], INK, 7.0 * unit, line)
         picture.add_rings(points[shown & self.differs], DIFFERENT, 12.5 * unit, line)
         picture.add_rings(points[shown & self.wrong], ALERT, 9.5 * unit, line)
-        if self.chosen:
-            chosen = points[self.person, self.keypoint][None]
-            picture.add_rings(chosen, INK, 15.0 * unit, line + 1)
+        marked = self.person if self.chosen else -1
+        if self.cell is not None:
+            marked = self.walk.nearest[self.cell].owner
+        if marked >= 0:
+            picture.add_rings(points[marked, self.keypoint][None], INK, 15.0 * unit, line + 1)
         self._add_numbers(picture)
         return picture
 
@@ -150,7 +151,7 @@ class WalkView:
         found = []
         for n, k in np.argwhere(self.shown):
             x, y = self.walk.poses.keypoints[n, k].tolist()
-            text = f"person {self.numbers[n] + 1}: {self._name(k)}, "
+            text = f"person {self.numbers[n] + 1}: {self.name(k)}, "
             text += f"heatmap {self.walk.poses.scores[n, k]:.2f}"
             if np.isfinite(tag := self.walk.tags[n, k, 0]):
                 text += f", tag {tag:.2f}"
@@ -173,30 +174,6 @@ class WalkView:
                 return int(person), int(keypoint)
         return None
 
-    def frame_matrix(self, ax: Axes) -> None:
-        """Name the rows and columns of ``draw_matrix``."""
-        frame_distances(ax, len(self.walk.steps), self.seen.system.skeleton)
-
-    def draw_matrix(self, ax: Axes) -> None:
-        """Draw the distances of keypoint types to people in each step (HAE, Eq. 18)."""
-        steps, height = self.walk.steps, len(self.seen.system.skeleton)
-        if not steps:
-            return
-        add_distances(ax, self.walk.distances, [step.keypoint for step in steps])
-        spec: dict[str, Any] = {"fill": False, "ec": INK, "lw": 1.6}
-        if 0 < self.count <= len(steps) and self.count < self.walk.length:
-            ax.add_artist(Rectangle((self.count - 1, 0), 1, height, **spec)).set_clip_on(False)
-        if self.keypoint >= 0:
-            row = Rectangle((0, self.keypoint), len(steps), 1, **spec)
-            ax.add_artist(row).set_clip_on(False)
-
-    def matrix_names(self) -> list[tuple[float, float, str]]:
-        """Return what the cells of ``draw_matrix`` say, at their centers."""
-        return [
-            (s + 0.5, k + 0.5, f"step {s + 1}, {self._name(k)}: {self.walk.distances[s, k]:.3f}")
-            for s, k in np.argwhere(np.isfinite(self.walk.distances))
-        ]
-
     @cached_property
     def columns(self) -> IntArray:
         """The people of ``draw_strips``: those with a keypoint in the end, by number."""
@@ -204,33 +181,6 @@ class WalkView:
         found = (grouped & (self.walk.poses.scores > self.min_score)).any(axis=1)
         (people,) = np.nonzero(found)
         return people[np.argsort(self.numbers[people], kind="stable")]
-
-    @property
-    def tag_limits(self) -> tuple[float, float]:
-        """The ends of the tag axis, for all steps of the walk."""
-        return strip_limits(self.walk.tags[self.walk.poses.scores > self.min_score, 0])
-
-    def draw_strips(self, ax: Axes) -> list[tuple[float, float, int, int]]:
-        """Draw the tags of the people so far, and return (x, y, person, type) of each dot."""
-        people = self.columns
-        tags = np.where(self.shown, self.walk.tags[..., 0], np.nan)[people]
-        done = min(self.count, len(self.walk.steps))
-        references = self.walk.references[done - 1, people, 0] if done else None
-        single = self.walk.tags.shape[2] == 1
-        dots = add_tag_strips(
-            ax,
-            tags,
-            [self.color(n) for n in people],
-            [str(self.numbers[n] + 1) for n in people],
-            fills=self._owner_colors(people),
-            references=references,
-            threshold=self.walk.options.grouping.tag_threshold if single else 0.0,
-        )
-        found = [(x, y, int(people[n]), k) for x, y, n, k in dots]
-        for x, y, n, k in found:
-            if (n, k) == (self.person, self.keypoint):
-                ax.plot(x, y, "o", ms=15, mfc="none", mec=INK, mew=2.0, zorder=7)
-        return found
 
     def explain(self, number: int = 0) -> str:
         """Say in one sentence why the chosen keypoint is that person's, or what the step does.
@@ -244,17 +194,21 @@ class WalkView:
                 self.walk, self.person, self.keypoint, skeleton, self.errors, self.numbers.tolist()
             )
         if number and self.keypoint >= 0:
-            return f"There is no person {number} with a {self._name(self.keypoint)}."
+            return f"There is no person {number} with a {self.name(self.keypoint)}."
         if self.count == 0 or self.count >= self.walk.length:
             return self._summary()
         step = self.walk.steps[self.count - 1]
         distance = self.walk.distances[self.count - 1, step.keypoint]
         why = "starts" if np.isnan(distance) else f"comes at distance {distance:.3f}"
         joined, started = int((~step.started).sum()), int(step.started.sum())
-        return (
-            f"Step {self.count} of {len(self.walk.steps)}: {self._name(step.keypoint)} {why}; "
+        said = (
+            f"Step {self.count} of {len(self.walk.steps)}: {self.name(step.keypoint)} {why}; "
             f"{counted(joined, 'keypoint')} joined people, {started or 'none'} started one."
         )
+        if self.cell is None:
+            return said
+        near = explain_distance(self.walk, *self.cell, skeleton, self.numbers.tolist())
+        return f"{said} {near}"
 
     def _summary(self) -> str:
         people = counted(len(self.columns), "person", "people")
@@ -271,19 +225,16 @@ class WalkView:
         went = f"{counted(wrong, 'keypoint')} went to a wrong person"
         return f"{text}; {went}, ringed in red: click one to see why."
 
-    def _name(self, keypoint: int) -> str:
+    def name(self, keypoint: int) -> str:
+        """Return what a keypoint type is called."""
         return display_name(self.seen.system.skeleton.keypoints[keypoint])
 
-    def _owner_colors(self, people: IntArray) -> dict[tuple[int, int], Color]:
-        """Return the colors of wrong keypoints, by column and type: of the people they lie on."""
-        if self.errors is None:
-            return {}
-        columns = {int(n): column for column, n in enumerate(people)}
-        fills = {}
-        for n, k in np.argwhere(self.wrong & self.shown):
-            (right,) = np.nonzero(self.errors.partners == self.errors.owners[n, k])
-            fills[columns[int(n)], int(k)] = self.color(int(right[0])) if len(right) else GRAY
-        return fills
+    @cached_property
+    def cell(self) -> tuple[int, int] | None:
+        """The step and type whose distance is chosen: of a type without a person, and a step."""
+        found = self.count - 1, self.keypoint
+        alone = self.person < 0 and self.count < self.walk.length
+        return found if alone and found in self.walk.nearest else None
 
     def _add_numbers(self, picture: Picture) -> None:
         """Write the number of each person above its highest keypoint."""
@@ -293,5 +244,9 @@ class WalkView:
         if people and self.skeletons:
             large = max(picture.pixels.shape) / 512
             places = np.array(tops) - (0.0, 9.0 * large / picture.unit)
+            reach = 14.0 * large / picture.unit  # of a number
+            for n in range(1, len(places)):  # beside the one it would cover
+                while (np.abs(places[:n] - places[n]).max(axis=1) < reach).any():
+                    places[n, 0] += reach
             texts = [str(self.numbers[n] + 1) for n in people]
             picture.add_texts(places, texts, [WHITE] * len(people), round(15 * large))

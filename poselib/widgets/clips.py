@@ -82,14 +82,14 @@ class ClipSource:
         kinds = [SYNTHETIC, *([GIVEN] if count else []), FILE]
         self.controls: dict[str, Any] = {
             "source": ipw.Dropdown(options=kinds, description="clip"),
-            "number": ipw.IntSlider(0, 0, _MOST, description="number"),
+            "number": ipw.BoundedIntText(0, 0, _MOST, description="number"),
             "people": ipw.IntSlider(1, 1, 5, description="people"),
             "crowd_index": ipw.FloatSlider(0.0, min=0, max=0.9, step=0.05, description="crowding"),
             "file": ipw.Text("", description="file", continuous_update=False),
             "begin": ipw.BoundedIntText(0, 0, 10**6, description="from frame"),
             "person": ipw.BoundedIntText(0, 0, 99, description="person"),
         }
-        for name in ("number", "people", "crowd_index"):
+        for name in ("people", "crowd_index"):
             self.controls[name].continuous_update = False
         self.controls["file"].placeholder = "video, folder of frames, image"
         self.first = GIVEN if count else SYNTHETIC

@@ -18,10 +18,11 @@ from poselib.widgets.contact_tiles import PAGE
 from poselib.widgets.sample_view import HEATMAPS, TARGETS
 
 FIRST = -1
+SHOWN = "shown"  # the control, without a setting, of the image that is shown large
 FILTERS = ("people", "crowding", "labeled", "keypoints", "size", "order")
 RANGES = ("people", "crowding", "size")
 SECTIONS = {
-    "Images": (*FILTERS, "page", "image"),
+    "Images": (*FILTERS, "page", SHOWN),
     "Annotation": ("poses", "boxes", "numbers", "ignored"),
     "Training": ("augment", "seed", "epoch", "preset", "system", "target", "keypoint", "person"),
 }
@@ -75,7 +76,10 @@ class DatasetSettings:
 
 
 def make_controls(index: ImageIndex, skeleton: Skeleton) -> dict[str, Any]:
-    """Return the controls by the names of settings, with the ranges of a dataset."""
+    """Return the controls by the names of settings, with the ranges of a dataset.
+
+    The setting ``image`` may be no image in particular: a control of its own says which is shown.
+    """
     images, most = len(index), int(index.people.max(initial=0))
     crowded = math.ceil(index.crowding.max(initial=0) / _STEP) * _STEP
     finite = index.sizes[index.sizes < math.inf]
@@ -92,7 +96,8 @@ def make_controls(index: ImageIndex, skeleton: Skeleton) -> dict[str, Any]:
         "size": _range(ipw.IntRangeSlider, max=max(1, largest), description="√area, px"),
         "order": ipw.Dropdown(options=list(ORDERS), description="sort"),
         "page": _number(1, max(1, -(-images // PAGE)), "page", at=1),
-        "image": _number(FIRST, images - 1, "image", at=FIRST, tip="-1: the first of the page"),
+        "image": _number(FIRST, images - 1, "image", at=FIRST),
+        SHOWN: _number(0, images - 1, "image", tip="its position in the dataset"),
         "poses": _check(True, "poses"),
         "boxes": _check(False, "boxes"),
         "numbers": _check(False, "numbers and sizes"),
@@ -106,6 +111,23 @@ def make_controls(index: ImageIndex, skeleton: Skeleton) -> dict[str, Any]:
         "keypoint": ipw.Dropdown(options=[("all", ""), *names], description="keypoint"),
         "person": _number(0, max(0, most - 1), "person"),
     }
+
+
+def resolved(
+    settings: Mapping[str, Any], controls: Mapping[str, Any], preset: str
+) -> dict[str, Any]:
+    """Return settings in which every default has its value.
+
+    Args:
+        preset: the usual one of the dataset.
+    """
+    usual: dict[str, Any] = {name: (0, controls[name].max) for name in RANGES}
+    usual["preset"] = preset
+    given = {name: value for name, value in settings.items() if name not in usual or value}
+    for name in given.keys() & set(RANGES):  # they may end beyond the dataset, not begin there
+        (low, high), most = given[name], usual[name][1]
+        given[name] = (low, high if low > most else min(high, most))
+    return {**usual, **given}
 
 
 def show_fitting(controls: Mapping[str, Any], one_person: bool) -> None:

@@ -28,8 +28,10 @@ from poselib.widgets.dataset_controls import (
     FIRST,
     RANGES,
     SECTIONS,
+    SHOWN,
     DatasetSettings,
     make_controls,
+    resolved,
     show_fitting,
 )
 from poselib.widgets.dataset_pages import MOVES, TURNS, Page, Pages
@@ -96,6 +98,10 @@ class DatasetExplorer(Explorer):
             if not self.overtaken:
                 self.store.thumbnail(position)
 
+    def fit(self, values: Mapping[str, Any], computed: Page) -> None:
+        if computed.chosen is not None:
+            self.controls[SHOWN].value = computed.chosen
+
     def draw(self, values: Mapping[str, Any], computed: Page) -> str:
         self._draw_sheet(computed)
         summary = self.index.summary(computed.found)
@@ -133,7 +139,7 @@ class DatasetExplorer(Explorer):
             return contact_sheet(samples, self.skeleton, titles=titles, title=heading)
         sample, title = self._drawable(shown.chosen)
         view, note = self._as_asked(values, sample, shown.chosen)
-        title = f"{self.title}, image {title}" + (f": {note}" if note else "")
+        title = ": ".join(filter(None, (f"{self.title}, image {title}", note)))
         if view.targets is None:
             return contact_sheet([view.sample], self.skeleton, columns=1, titles=[title])
         heat, keypoints = view.targets.heatmaps[-1][0], view.sample.keypoints
@@ -152,11 +158,9 @@ class DatasetExplorer(Explorer):
         earlier.on_click(lambda _: self.press("PageUp"))
         later.on_click(lambda _: self.press("PageDown"))
         anew.on_click(lambda _: self.draw_anew())
-        self._buttons, self._where = (earlier, later), ipw.HTML()
-        self._legend = ipw.HTML()
-        turning = ipw.HBox([earlier, self._where, later])
+        self._buttons, self._where, self._legend = (earlier, later), ipw.HTML(), ipw.HTML()
         columns = [
-            ipw.VBox([self.sheet, turning]),
+            ipw.VBox([self.sheet, ipw.HBox([earlier, self._where, later])]),
             ipw.VBox([self.canvas, ipw.HBox([anew, self._legend])]),
         ]
         return ipw.HBox(columns, layout=ipw.Layout(flex_flow="row wrap", grid_gap="0 16px"))
@@ -211,21 +215,17 @@ class DatasetExplorer(Explorer):
 
     def _resolve(self, settings: dict[str, Any]) -> dict[str, Any]:
         synthetic = isinstance(getattr(self.dataset, "config", None), SceneConfig)
-        usual: dict[str, Any] = {name: (0, self._own[name].max) for name in RANGES}
-        usual["preset"] = "small" if synthetic else "paper"
-        given = {name: value for name, value in settings.items() if name not in usual or value}
-        for name in given.keys() & set(RANGES):  # they may end beyond the dataset, not begin there
-            (low, high), most = given[name], usual[name][1]
-            given[name] = (low, high if low > most else min(high, most))
-        return {**usual, **given}
+        return resolved(settings, self._own, "small" if synthetic else "paper")
 
     def _changed(self, change: Any) -> None:
-        if not self._held and change.owner in [self.controls[name] for name in FILTERS]:
-            with self.hold():  # the first page of what is found now
-                self.controls["page"].value = 1
-                self.controls["image"].value = FIRST
+        if self._held:
             return
-        super()._changed(change)
+        if change.owner is self.controls[SHOWN]:
+            self.set(**self.pages.choosing(self.values, change.new))
+        elif change.owner in [self.controls[name] for name in FILTERS]:
+            self.set(page=1, image=FIRST)  # of what is found now
+        else:
+            super()._changed(change)
 
     def _clicked(self, change: Any) -> None:
         x, y, number = change["new"]

@@ -72,7 +72,12 @@ class Pages:
         at = np.flatnonzero(page.found == page.chosen)
         first = int(at[0]) if len(at) else (page.number - 1) * PAGE
         place = int(np.clip(first + MOVES[key], 0, len(page.found) - 1))
-        return {"image": int(page.found[place]), "page": place // PAGE + 1}
+        return self.choosing(values, int(page.found[place]))
+
+    def choosing(self, values: Mapping[str, Any], image: int) -> dict[str, int]:
+        """Return the settings that show an image large, on the page that has it if one has."""
+        (place,) = np.nonzero(self.at(values).found == image)
+        return {"image": image, **({"page": int(place[0]) // PAGE + 1} if len(place) else {})}
 
     def _find(self, wanted: ImageFilter) -> IntArray:
         return wanted(self._index)

@@ -115,11 +115,14 @@ def decoding_of(
     return replace(own, order=order, grouping=grouping, **shown)
 
 
-def decoding_controls(skeleton: Skeleton, own: Mapping[str, Any]) -> dict[str, Any]:
+def decoding_controls(
+    skeleton: Skeleton, own: Mapping[str, Any], asked: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the controls of both decodings, by the name of their setting.
 
     Args:
         own: of the model, see ``own_settings``.
+        asked: settings that the controls have to reach, such as those of another model before.
     """
     controls: dict[str, Any] = {}
     for prefix in ("", SECOND):
@@ -144,6 +147,9 @@ def decoding_controls(skeleton: Skeleton, own: Mapping[str, Any]) -> dict[str, A
         }
         controls |= {prefix + name: control for name, control in made.items()}
     suit_decoding(controls, own, skeleton)
+    for name in own.keys() & asked.keys():
+        if hasattr(controls[name], "max") and asked[name] is not None:
+            controls[name].max = max(controls[name].max, asked[name])
     return controls
 
 

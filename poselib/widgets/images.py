@@ -72,14 +72,14 @@ class ImageSource:
         kinds = [SYNTHETIC, *([GIVEN] if count else []), FILE, UPLOAD]
         self.controls: dict[str, Any] = {
             "source": ipw.Dropdown(options=kinds, description="image"),
-            "scene": ipw.IntSlider(0, 0, 999, description="scene"),
+            "scene": ipw.BoundedIntText(0, 0, 999, description="scene"),
             "people": ipw.IntSlider(3, 1, 8, description="people"),
             "crowd_index": ipw.FloatSlider(0.4, min=0, max=0.9, step=0.05, description="crowding"),
-            "index": ipw.IntSlider(0, 0, max(count - 1, 0), description="number"),
+            "index": ipw.BoundedIntText(0, 0, max(count - 1, 0), description="number"),
             "file": ipw.Text("", description="file", continuous_update=False),
             "upload": ipw.FileUpload(accept="image/*", description="Choose a file"),
         }
-        for name in NAMES[1:4]:
+        for name in ("people", "crowd_index"):
             self.controls[name].continuous_update = False
         self.controls["source"].value = GIVEN if count else SYNTHETIC
         self.controls["source"].observe(self._show_fitting, "value")

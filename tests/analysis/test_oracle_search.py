@@ -128,7 +128,7 @@ def test_search_step_is_in_px_of_the_network_input() -> None:
     expected = ap_of(FILES.annotations(), results, COCO)
     assert table["AP"][1] == expected.AP > table["AP"][0] > 0.1
     assert table["AP75"][1] == expected.AP75
-    assert table["gain"].tolist() == pytest.approx([0, expected.AP - table["AP"][0]])
+    assert table["AP_gain"].tolist() == pytest.approx([0, expected.AP - table["AP"][0]])
 
 
 def test_larger_windows_gain_more() -> None:
@@ -137,7 +137,7 @@ def test_larger_windows_gain_more() -> None:
     both = {"found": poses, "exact": found_in(FILES, 0.0)}
     table, shares = measure_oracle_search(SYSTEM, FILES, both, OPTIONS, step=0.25, windows=sides)
     assert table["row"].tolist() == ["found"] * 5 + ["exact"] * 5
-    assert table["AP"][5:].tolist() == [1.0] * 5 and not table["gain"][5:].any()
+    assert table["AP"][5:].tolist() == [1.0] * 5 and not table["AP_gain"][5:].any()
     assert shares["row"].unique().tolist() == ["found", "exact"]
     table, shares = table[:5], shares[shares["row"] == "found"]
     ap = table["AP"].tolist()
@@ -198,7 +198,7 @@ def test_window_fractions_by_hand() -> None:
 
 
 def test_search_table_separates_published_and_measured() -> None:
-    table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.0], "gain": [0, 30.0]})
+    table = pd.DataFrame({"row": "it", "window": [1, 11], "AP": [50.0, 80.0], "AP_gain": [0, 30.0]})
     lines = search_table(table, "3 scenes")
     assert lines["published_AP"].tolist()[:3] == [60.1, 88.9, 70.0]
     assert lines["published_AP"][3:].isna().all() and lines["AP"][:3].isna().all()

@@ -308,6 +308,17 @@ def test_datasets_open_in_their_published_folder(
         assert (~dataset.annotations().crowds).sum() == people
 
 
+@pytest.mark.parametrize(("name", "layout"), {name: f for name, f, *_ in LAYOUTS}.items())
+def test_annotation_files_are_known(
+    name: str, layout: Callable[[Path], None], tmp_path: Path
+) -> None:
+    layout(tmp_path)
+    known = {path for pattern in DATASETS[name].files for path in tmp_path.glob(pattern)}
+    annotations = {p for p in tmp_path.rglob("*") if p.suffix in (".json", ".mat", ".txt")}
+    others = ("image_info",) if name == "coco" else ("person_keypoints",)
+    assert known == {path for path in annotations if not path.name.startswith(others)}
+
+
 @pytest.mark.parametrize(("name", "layout"), [(n, f) for n, f, s, *_ in LAYOUTS if s == "train"])
 def test_training_and_test_images_are_disjoint(
     name: str, layout: Callable[[Path], None], tmp_path: Path

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import poselib
 from poselib.analysis import compare as comparing
 from poselib.data.catalog import KeypointDataset
 from poselib.engine.inference import PredictOptions
@@ -32,3 +35,20 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
 
     monkeypatch.setattr(comparing, "predict_variants", found)
     return seen
+
+
+@pytest.fixture(scope="session")
+def changed_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the package: one changed loss, a new function and a new sentence."""
+    source, copied = Path(poselib.__file__).parent, tmp_path_factory.mktemp("changed") / "poselib"
+    shutil.copytree(source, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, old, new in (
+        ("offset", "return weighted_smooth_l1(", "return 2 * weighted_smooth_l1("),
+        ("heatmap", "def heatmap_mse(", "def beside() -> int:\n    return 1\n\n\ndef heatmap_mse("),
+        ("associative", '"""Associative', '"""A new sentence. Associative'),
+    ):
+        path = copied / "losses" / f"{name}.py"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    return copied

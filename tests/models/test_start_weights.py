@@ -16,7 +16,6 @@ from torch import Tensor, nn
 import poselib
 from poselib.engine.checkpoints import save_system, stored_keypoints
 from poselib.experiments.training import init_system
-from poselib.models import start_weights
 from poselib.models.heatmap import HeatmapNetwork
 from poselib.models.pose_propagation import PropagationConfig, PropagationNetwork
 from poselib.models.pose_refinement import PoseRefinementNetwork
@@ -159,7 +158,7 @@ def test_what_cannot_be_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         raise ConnectionError("no route to host")
 
     stored = SimpleNamespace(get_state_dict=unreachable, url="https://there/resnet18.pth")
-    monkeypatch.setattr(start_weights.torchvision.models, "get_weight", lambda name: stored)
+    monkeypatch.setattr(torchvision.models, "get_weight", lambda name: stored)
     with pytest.raises(FileNotFoundError, match=r"no route to host.*https://there/resnet18\.pth"):
         load_backbones(HeatmapNetwork("resnet18", 4), "resnet18")
 

@@ -13,16 +13,21 @@ import pytest
 
 pytest.importorskip("anywidget")
 
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
 from PIL import Image
 
 import poselib
-from poselib.analysis.association_reasons import explain_keypoint
+from poselib.analysis.association_reasons import explain_distance, explain_keypoint
 from poselib.decoders.associative import decode_associative
 from poselib.engine.checkpoints import BUNDLED, save_system
 from poselib.engine.inference import PredictOptions
 from poselib.engine.variants import with_options
+from poselib.plots.style import ALERT, display_name
 from poselib.skeletons import CROWDPOSE
+from poselib.widgets.association_charts import draw_matrix, draw_strips
 from poselib.widgets.association_explorer import AssociationExplorer
+from poselib.widgets.association_settings import LEGEND
 from poselib.widgets.decoding import DECODING, SECOND
 
 START: dict[str, Any] = {"size": 64, "scene": 3, "crowd_index": 0.3}
@@ -114,6 +119,56 @@ def test_charts_are_clicked(explorer: AssociationExplorer, monkeypatch: Any) -> 
     view = explorer.views["first"]
     assert (view.person, view.keypoint) == (person, keypoint) and view.chosen
     assert explorer.values["step"] == view.walk.step_of[person, keypoint] + 1
+
+
+def test_a_cell_of_the_matrix_names_its_keypoint_and_its_person(
+    explorer: AssociationExplorer, monkeypatch: Any
+) -> None:
+    walk, skeleton = explorer.views["first"].walk, explorer.computed().system.skeleton
+    assert len(explorer.matrix.labels) == len(walk.nearest)
+    (step, k), pair = next(each for each in walk.nearest.items() if each[0][0] == 3)
+    name, value = display_name(skeleton.keypoints[k]), walk.distances[step, k]
+    there = f"step 4, {name}: {value:.3f} to person"
+    (label,) = (text for _, _, text in explorer.matrix.labels if text.startswith(there))
+    assert label.startswith(f"{there} {pair.reference + 1}")
+    explorer.set(step=step + 1)
+    before = explorer.canvases["first"].picture
+    monkeypatch.setattr(explorer.matrix, "at_click", lambda: (step + 0.5, k + 0.5))
+    explorer.matrix.clicked = [1.0, 1.0, 2.0]
+    assert explain_distance(walk, step, k, skeleton) in explorer.status.value
+    assert explorer.canvases["first"].picture != before  # the keypoint is ringed
+    explorer.set(compare=True, second_order="top_down", side="second")
+    walk, numbers = explorer.views["second"].walk, explorer.views["second"].numbers.tolist()
+    step, k = next(iter(walk.nearest))
+    explorer.set(step=step + 1, keypoint=skeleton.keypoints[k])
+    assert explain_distance(walk, step, k, skeleton, numbers) in explorer.status.value
+
+
+def test_red_is_the_wrong_person_alone(explorer: AssociationExplorer) -> None:
+    view = explorer.views["first"]
+    axes = Figure().subplots(1, 2)
+    draw_matrix(axes[0], view)
+    draw_strips(axes[1], view)
+    for ax in axes:
+        red = [each for each in ax.lines if same_color(each.get_markeredgecolor(), ALERT)]
+        red += [each for each in ax.patches if same_color(each.get_edgecolor(), ALERT)]
+        assert {each.get_gid() for each in red} == ({"wrong"} if ax is axes[1] else set())
+    assert len([each for each in axes[1].lines if each.get_gid() == "wrong"]) == len(
+        wrong_of(explorer)
+    )
+    assert "outlier" in LEGEND and "wrong person" in LEGEND and "Red" not in LEGEND
+
+
+def test_controls_of_the_comparison_are_above_the_pictures(explorer: AssociationExplorer) -> None:
+    rows = explorer.box.children[0].children[1].children[1].children
+    sought = (explorer.controls["compare"], explorer.controls[SECOND + "order"], explorer.matrix)
+    toggle, second, pictures = (
+        next(n for n, row in enumerate(rows) if each in getattr(row, "children", ()))
+        for each in sought
+    )
+    assert toggle < second < pictures and rows[second].layout.display == "none"
+    explorer.set(compare=True)
+    assert rows[second].layout.display is None
 
 
 def other_value(explorer: AssociationExplorer, name: str) -> Any:
@@ -279,6 +334,24 @@ def test_its_code_gives_it_again_with_another_model_and_image(tmp_path: Path) ->
     assert explorer.code == f"poselib.widgets.association({arguments})"
     again = eval(explorer.code)
     assert again.computed() and again.values == explorer.values
+
+
+def test_its_code_gives_what_another_model_left(explorer: AssociationExplorer) -> None:
+    grouping = replace(poselib.load().system.decode_options.grouping, tag_threshold=6.0)
+    own = replace(poselib.load().system.decode_options, grouping=grouping)
+    given = poselib.load(replace(poselib.load().system, decode_options=own), scales=(0.75, 1.0))
+    first = poselib.widgets.association(given, **START, tag_threshold=5.5)
+    assert "scales" not in first.code
+    first.set(model=str(BUNDLED))
+    first.computed()
+    assert "scales='0.75, 1'" in first.code and "tag_threshold=5.5" in first.code
+    again = eval(first.code)
+    assert again.computed() and again.values == first.values and again.code == first.code
+    first.set(scales="1")
+    explorer.set(scales="1")
+    assert first.computed() and "scales" not in first.code
+    with pytest.raises(ValueError, match=r"scales must be numbers with commas .*, not '1, x'"):
+        poselib.widgets.association(scales="1, x")
 
 
 def test_it_is_drawn_without_computing_and_keeps_little(explorer: AssociationExplorer) -> None:

@@ -135,6 +135,29 @@ def test_clicks_and_keys_choose_an_image(explorer: DatasetExplorer) -> None:
     assert explorer.values["page"] == 3 and explorer._buttons[1].disabled
 
 
+def test_the_number_of_the_image_that_is_shown_is_seen_and_written(
+    explorer: DatasetExplorer,
+) -> None:
+    control = explorer.controls["shown"]
+    assert control.value == 0 and explorer.values["image"] == -1 and control.min == 0
+    explorer.controls["order"].value = "most crowded"
+    explorer.wait()
+    assert control.value == int(explorer.index.crowding.argmax())
+    assert explorer.values["image"] == -1 and "image" not in explorer.code
+    explorer.press("PageDown")
+    explorer.wait()
+    page = explorer.pages.at(explorer.values)
+    assert page.number == 2 and control.value == page.images[0]
+    control.value = sought = int(page.found[-1])  # as if by the page
+    explorer.wait()
+    assert (explorer.values["image"], explorer.values["page"]) == (sought, page.pages)
+    assert explorer.canvas.title.startswith(f"image {sought} ")
+    explorer.set(people=(1, 1))
+    control.value = other = int(explorer.index.people.argmax())  # it is not found, yet shown
+    explorer.wait()
+    assert explorer.canvas.title.startswith(f"image {other} ") and explorer.error is None
+
+
 @pytest.mark.parametrize(
     ("first", "change"),
     [

@@ -230,6 +230,20 @@ def test_its_code_gives_it_again(explorer: Brightness) -> None:
     assert again.values == explorer.values and again.canvas.picture == explorer.canvas.picture
 
 
+def test_any_scene_and_image_is_a_number_to_be_written() -> None:
+    images = [np.full((4, 6, 3), tone, np.uint8) for tone in (10, 20, 30)]
+    controls = Brightness(images).source.controls
+    fields = {"scene": 999, "index": 2}
+    for name, last in fields.items():
+        assert isinstance(controls[name], ipw.BoundedIntText) and controls[name].max == last
+    explorer = Brightness(images, index=2)
+    explorer.wait()
+    assert "brightness 30" in explorer.status.value
+    explorer.set(source="synthetic scene", scene=998)
+    explorer.wait()
+    assert explorer.error is None and "scene=998" in explorer.code
+
+
 def test_settings_of_controls_that_are_hidden_are_no_code(explorer: Brightness) -> None:
     explorer.set(source="synthetic scene", scene=7)
     explorer.set(source="images given", file="absent.png")

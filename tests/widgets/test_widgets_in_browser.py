@@ -38,10 +38,10 @@ EXPLORERS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("tick", "refinement"),
             ("slide", "peaks above", "PageUp"),
             ("choose", "order", "top_down"),
-            ("tick", "show it beside the first"),
+            ("tick", "compare with a second decoding"),
             ("click", 2, 0.6, 0.5),  # a step of the matrix
             ("play",),
-            ("slide", "scene"),
+            ("count", "scene", 22),
         ],
     ),
     "relations": (
@@ -145,7 +145,7 @@ def test_controls_change_the_picture(toy: Explored) -> None:
     with toy.changing():
         toy.tick("pale")
     with toy.changing():
-        toy.slide("scene", "ArrowRight")
+        toy.count("scene", 7)
     assert toy.status == "point [0, 0, 0], box []"
 
 

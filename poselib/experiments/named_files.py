@@ -1,0 +1,96 @@
+"""Digests of the files that a notebook's parameters name: annotations of datasets, and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from poselib.ops.io import read_json, write_json
+
+# Of larger files the digest is kept on disk, so that a file is read once for all processes.
+_LARGE = 4_000_000  # bytes
+_BLOCK = 1 << 20
+_DIGITS = 12
+_FILES = re.compile(r"checkpoints?(_\w+)?|pretrained|annotations|image_info|results")
+_SEPARATORS = {"pretrained": ",", "checkpoints": None}  # None: white space
+
+
+def parameter_digests(values: Mapping[str, Any], folder: Path = Path()) -> dict[str, str]:
+    """Return digests of the files that parameters name, by the name of the parameter.
+
+    Args:
+        values: a notebook's parameters. Of the ``data_dir`` of a real ``dataset`` the annotation
+            files count, see ``DatasetEntry.files``; the images do not.
+        folder: that relative paths are relative to.
+    """
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, str) and value and _FILES.fullmatch(name):
+            parts = value.split(_SEPARATORS[name]) if name in _SEPARATORS else [value]
+            files = [path for part in parts if (path := folder / part).is_file()]
+            if files:
+                found[name] = _combined(map(file_digest, files))
+    place, dataset = values.get("data_dir"), values.get("dataset")
+    if place and dataset and (files := annotation_files(dataset, folder / str(place))):
+        names = (file.relative_to(folder / str(place)).as_posix() for file in files)
+        digests = map(file_digest, files)
+        found["data_dir"] = _combined(f"{n} {d}" for n, d in zip(names, digests, strict=True))
+    return found
+
+
+def annotation_files(dataset: str, folder: Path) -> list[Path]:
+    """Return the annotation files of a real dataset, sorted; of a synthetic one there are none."""
+    from poselib.data.real_datasets import DATASETS  # opens nothing, but imports all readers
+
+    if dataset not in DATASETS:
+        return []
+    patterns = DATASETS[dataset].files
+    return sorted({path for each in patterns for path in folder.glob(each) if path.is_file()})
+
+
+def file_digest(path: Path) -> str:
+    """Return a digest of a file's content; one of the same size and time is not read again."""
+    path = path.resolve()
+    about = path.stat()
+    return _digest(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _digest(path: Path, size: int, time: int) -> str:
+    if size < _LARGE:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
+    known = _known()
+    if (entry := known.get(str(path))) and entry[:2] == [size, time]:
+        return str(entry[2])
+    whole = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            whole.update(block)
+    digest = whole.hexdigest()[:_DIGITS]
+    try:
+        _store().parent.mkdir(parents=True, exist_ok=True)
+        write_json(_store(), {**_known(), str(path): [size, time, digest]})
+    except OSError:
+        pass  # a cache that cannot be written costs time alone
+    return digest
+
+
+def _known() -> dict[str, Any]:
+    try:
+        return read_json(_store())
+    except (OSError, ValueError):
+        return {}
+
+
+def _store() -> Path:
+    from poselib.engine.weights.download import cache_folder
+
+    return cache_folder() / "digests.json"
+
+
+def _combined(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_DIGITS]
