@@ -43,10 +43,12 @@ class RunTable:
             ``params.<name>`` and ``metrics.<name>`` of ``list_runs``. ``system`` and ``dataset``
             are empty where nothing tells them, ``state`` is finished, running or stopped.
         faults: a sentence for each folder whose run cannot be read.
+        unread: these folders.
     """
 
     rows: pd.DataFrame
     faults: tuple[str, ...] = ()
+    unread: tuple[Path, ...] = ()
 
     @cached_property
     def names(self) -> list[str]:
@@ -106,16 +108,16 @@ class RunTable:
 
 def read_table(runs_dir: Path | str) -> RunTable:
     """Read the runs of a folder; what cannot be read is said, and the rest is there."""
-    faults: list[str] = []
+    faults: dict[Path, str] = {}
     found: list[dict[str, Any]] = []
     for path in Path(runs_dir).glob("*/run.json"):
         try:
             found.append(row_of(load_run(path.parent)))
         except (OSError, ValueError) as error:
-            faults.append(str(error))
-    rows = rows_of(found)
+            faults[path.parent] = str(error)
+    rows, unread = rows_of(found), (tuple(faults.values()), tuple(faults))
     if not len(rows):
-        return RunTable(pd.DataFrame(columns=[*FIRST, "folder"]), tuple(faults))
+        return RunTable(pd.DataFrame(columns=[*FIRST, "folder"]), *unread)
     now = time.time()
     known: dict[str, str] = {}
     listed = sorted(found, key=lambda row: (row["started"], row["id"]))
@@ -128,7 +130,7 @@ def read_table(runs_dir: Path | str) -> RunTable:
         }
     )
     table = pd.concat([about, rows.drop(columns="finished")], axis=1).set_index("id")
-    return RunTable(table[[*FIRST, *(n for n in table if n not in FIRST)]], tuple(faults))
+    return RunTable(table[[*FIRST, *(n for n in table if n not in FIRST)]], *unread)
 
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> pd.DataFrame:

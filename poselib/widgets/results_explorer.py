@@ -84,7 +84,7 @@ class ResultsExplorer(Explorer):
         self.published, self.images = PublishedView(), RunImages(self.say)
         self._scans, self._reader = 0, RunReader(self.runs_dir)
         self._drawn: tuple[Found | None, Hashable] = (None, None)
-        self._said = ""
+        self._said, self._asked = "", list[Any]()
         self._stop = threading.Event()
         self._stop.set()
         given = [] if str(runs_dir) == "runs" else [repr(str(runs_dir))]
@@ -111,6 +111,21 @@ class ResultsExplorer(Explorer):
         self._scans += 1
         self._reader.table = None
         self.refresh()
+
+    def refresh(self) -> None:
+        """Draw, and read anew what was written since, or could not be read and is chosen again."""
+        with self._drawing:
+            asked = [self.values[name] for name in self.slow]
+            if self._reader.changed(self.values):
+                self._scans, self._reader.table = self._scans + 1, None
+            elif asked != self._asked:
+                self._forget_faults()
+            self._asked = asked
+        super().refresh()
+
+    def _forget_faults(self) -> None:
+        for key in [key for key, found in self._computed.items() if found.fault]:
+            del self._computed[key]
 
     def compute(self, values: Mapping[str, Any]) -> Found:
         """Read the runs, and of those that are chosen what the view needs."""
@@ -249,6 +264,7 @@ class ResultsExplorer(Explorer):
 
     def _pick(self, change: dict[str, Any]) -> None:
         run, second, _ = change["new"]
+        self._forget_faults()  # also of a run that is chosen already
         if not second:
             self.set(run=run, number=1)
         elif run == self.values["against"]:

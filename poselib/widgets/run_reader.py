@@ -11,11 +11,14 @@ import pandas as pd
 
 from poselib.experiments.own_results import RESULTS
 from poselib.experiments.published_beside import PublishedBeside, published_beside
+from poselib.experiments.run_record import METRICS, PARAMS, RUN
 from poselib.experiments.run_results import RunResults, open_results, pair_images
 from poselib.experiments.run_table import RunTable, read_table
 from poselib.experiments.runs import RunRecord, load_run
 from poselib.ops.io import LineFollower
 from poselib.widgets.latest import Kept
+
+_FILES = (RUN, PARAMS, METRICS, RESULTS)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,16 @@ class RunReader:
         self.runs_dir = runs_dir
         self.table: RunTable | None = None
         self._results = Kept(4)  # datasets with the detections of a run
+        self._written: dict[Path, tuple[int, ...]] = {}  # when what was read of a run was
+
+    def changed(self, values: Mapping[str, Any]) -> bool:
+        """Whether files were written since they were read: of the chosen runs, or unread ones."""
+        if (table := self.table) is None:
+            return False
+        names = [n for n in (values["run"], values["against"]) if n in table.rows.index]
+        folders = [*map(Path, table.rows.loc[names, "folder"]), *table.unread]
+        now = {each: _times(each) for each in folders}
+        return any(self._written.get(each, when) != when for each, when in now.items())
 
     def read(self, values: Mapping[str, Any]) -> Found:
         """Return what a view needs.
@@ -73,7 +86,11 @@ class RunReader:
         Raises:
             ValueError: there is no run, or not the one that is chosen.
         """
-        table = self.table = self.table or read_table(self.runs_dir)
+        table = self.table
+        asked = {values["run"], values["against"]} - {""}
+        if table is None or not asked <= set(table.rows.index):  # a new one, or mended
+            table = self.table = read_table(self.runs_dir)
+            self._written |= {folder: _times(folder) for folder in table.unread}
         if not len(table.rows):
             why = f": {table.faults[0]}" if table.faults else ""
             raise ValueError(f"{self.runs_dir} holds no run that can be read{why}")
@@ -102,7 +119,9 @@ class RunReader:
     def _open(self, table: RunTable, name: str) -> RunRecord:
         if name not in table.rows.index:
             raise ValueError(f"{self.runs_dir} holds no run {name!r} that can be read")
-        return load_run(str(table.rows.at[name, "folder"]))
+        folder = Path(str(table.rows.at[name, "folder"]))
+        self._written[folder] = _times(folder)
+        return load_run(folder)
 
     def _results_of(self, run: RunRecord, values: Mapping[str, Any]) -> RunResults:
         path = run.folder / RESULTS
@@ -114,3 +133,9 @@ class RunReader:
         found: RunResults = self._results[key].above(values["min_score"])
         found.errors  # noqa: B018  counted here, in the thread, not while it is drawn
         return found
+
+
+def _times(folder: Path) -> tuple[int, ...]:
+    """Return when the files of a run were last written, ns; 0 for those that are absent."""
+    paths = [folder / name for name in _FILES]
+    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)

@@ -231,6 +231,62 @@ def test_what_is_missing_is_said(explorer: ResultsExplorer) -> None:
     assert "holds no run &#x27;nothing&#x27;" in explorer.status.value
 
 
+def test_what_could_not_be_read_is_read_when_it_is_chosen_again(tmp_path: Path) -> None:
+    toy, runs = write_dataset(tmp_path / "toy"), tmp_path / "runs"
+    poses = moved_images(toy, *MOVES["one"])
+    for name in ("first", "second"):
+        evaluation(runs, name, toy, poses)
+    annotations = tmp_path / "toy" / "annotations.json"
+    annotations.rename(tmp_path / "away.json")
+    explorer = results(runs, view="images", run="first")
+    explorer.wait()
+    assert "annotations.json" in explorer.status.value and explorer.worst.layout.display == "none"
+    (tmp_path / "away.json").rename(annotations)
+    explorer.table.picked = ["first", False, 1]  # it is chosen already
+    explorer.wait()
+    assert explorer.status.value.count("image ") and explorer.worst.layout.display is None
+
+    path = runs / "second" / "results.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    explorer.set(run="second")
+    explorer.wait()
+    assert "results.json" in explorer.status.value
+    explorer.set(run="first")
+    path.write_text(whole)
+    explorer.set(run="second")
+    explorer.wait()
+    assert "results.json" not in explorer.status.value and explorer.error is None
+
+
+def test_what_is_written_anew_is_read_anew(tmp_path: Path) -> None:
+    for name in ("broken", "sound"):
+        training(tmp_path, name).finish({"AP": 0.5})
+    path = tmp_path / "broken" / "run.json"
+    whole = path.read_text()
+    path.write_text(whole[:20])
+    explorer = results(tmp_path, run="sound")
+    explorer.wait()
+    assert "1 cannot be read" in explorer.table.caption and ids(explorer) == ["sound"]
+    path.write_text(whole)
+    explorer.set(columns="AP")  # whatever is done next
+    explorer.wait()
+    assert set(ids(explorer)) == {"broken", "sound"} and "cannot" not in explorer.table.caption
+    metrics = tmp_path / "sound" / "metrics.json"
+    metrics.write_text(metrics.read_text().replace("0.5", "0.75"))
+    explorer.set(sort="run")
+    explorer.wait()
+    assert dict(explorer.table.rows)["sound"][-1] == "0.7500"
+    scans = explorer.state()
+    explorer.set(sort="AP")
+    explorer.wait()
+    assert explorer.state() == scans  # nothing is read that did not change
+    training(tmp_path, "new").finish({"AP": 0.1})
+    explorer.set(run="new")
+    explorer.wait()
+    assert explorer.error is None and "new" in ids(explorer)
+
+
 def test_published_numbers_are_beside(explorer: ResultsExplorer) -> None:
     explorer.set(view="published", run="trained")
     explorer.wait()
