@@ -134,6 +134,7 @@ def study_figures(study: str, ablation: Ablation) -> tuple[str, ...]:
     within = f"{study}_{ablation.within.get('name')}"
     wanted = {
         f"{study}.csv": True,
+        f"{study}_seeds.csv": True,
         f"{study}.png": bool(ablation.panels),
         f"{study}_loss.png": bool(ablation.loss),
         f"{within}.csv": bool(ablation.within),

@@ -165,6 +165,11 @@ class Study:
                 lines[name] = gains(lines, [metric], self.ablation.baseline)[metric]
         return lines
 
+    def seeds_table(self, lines: pd.DataFrame) -> pd.DataFrame:
+        """Return the metrics of the table for each row and seed, so that any rows can be paired."""
+        names = dict.fromkeys([*self.ablation.metrics, *self.ablation.outcome])
+        return lines[["row", "seed", "run", *names]]
+
     def summarize(self, lines: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         """Return the table of the ablation, and in one line what came out."""
         spec = self.ablation
