@@ -90,7 +90,8 @@ def with_intervals(table: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd
         pairs: how many seeds each gain is of, if not ``seeds``; lines and names of ``table``.
     """
     done = table.copy()
-    for name in [str(each) for each in table if str(each).endswith("_gain")]:
+    ends = [str(each) for each in table if str(each).endswith("_gain_std")]
+    for name in [each.removesuffix("_std") for each in ends]:
         count = table["seeds"] if pairs is None else pairs[name]
         low, high = mean_interval(table[name], table[f"{name}_std"], count)
         done = done.drop(columns=[f"{name}_low", f"{name}_high"], errors="ignore")

@@ -90,6 +90,7 @@ def test_intervals_of_gains_are_those_of_a_paired_t_test() -> None:
     ends = ["AR_gain_low", "AR_gain_high"]
     np.testing.assert_allclose(table.loc["new", ends].tolist(), expected)
     assert table.loc["base", ends].tolist() == [0, 0]
+    table["published_AP_gain"] = 1.0  # has no deviation
     kept = table.drop(columns=[name for name in table if name.endswith(("low", "high"))])
     pd.testing.assert_frame_equal(with_intervals(kept), table)
 

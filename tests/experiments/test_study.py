@@ -176,6 +176,9 @@ def test_lines_name_a_row_and_a_decoding(study: Study) -> None:
     np.testing.assert_allclose(
         lines["not_found_rate_gain"], lines["not_found_rate"] - lines["not_found_rate"].iloc[0]
     )
+    each_seed = study.seeds_table(lines)
+    assert list(each_seed) == ["row", "seed", "run", *study.ablation.metrics]
+    assert each_seed["row"].tolist() == ["with", "without", "both"]
     table, line = study.summarize(lines)
     assert table["row"].tolist() == ["with", "without", "both"]
     assert line.startswith("AP in % against with: without ") and "too few to tell" in line
