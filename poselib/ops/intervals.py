@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from poselib.typing import FloatArray
 
@@ -28,7 +28,7 @@ def mean_interval(mean: ArrayLike, deviation: ArrayLike, count: ArrayLike) -> Fl
     """
     number = np.asarray(count, dtype=float)
     enough = np.where(number >= MIN_SEEDS, number, np.nan)
-    quantile = t.ppf((1 + LEVEL) / 2, enough - 1)
+    quantile = stdtrit(enough - 1, (1 + LEVEL) / 2)
     center, half = np.asarray(mean, float), quantile * np.asarray(deviation, float) / enough**0.5
     return np.stack(np.broadcast_arrays(center - half, center + half))
 
