@@ -141,8 +141,15 @@ def test_bundled_weights_count_for_trainings_that_start_from_them(
 ) -> None:
     monkeypatch.chdir(NOTEBOOKS)
     params = {"notebook": "03_train", "preset": "small", **CROWD}
-    for source, counted in (("", False), (None, False), ("bundled", True), ("a.pt,bundled", True)):
-        code = runs.executed_code({**params, "pretrained": source}, drawing=False)
+    for source, dataset, counted in (
+        ("", "crowd", False),
+        (None, "crowd", True),  # as its preset says
+        (None, "synthetic", False),
+        ("bundled", "crowd", True),
+        ("a.pt,bundled", "crowd", True),
+    ):
+        given = {**params, "dataset": dataset, "pretrained": source}
+        code = runs.executed_code(given, drawing=False)
         assert ("hae_tiny_synthetic.safetensors" in code["modules"]) == counted
 
 
