@@ -100,4 +100,4 @@ docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html, 
 	@echo "docs/_build/html/index.html"
 
 clean: ## remove the environment and the caches; runs/ and figures/ stay
-	@rm -rf $(VENV) docs/_build docs/_api docs/notebooks .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) docs/_build docs/_api docs/_freshness.csv docs/notebooks .mypy_cache .pytest_cache .ruff_cache

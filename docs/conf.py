@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import poselib
+from poselib.experiments.freshness import check_figures, freshness_table
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -60,9 +61,16 @@ def copy_notebooks() -> None:
         shutil.copy(path, target)
 
 
+def write_freshness() -> None:
+    """Write how figures and tables stand, for the page that shows it."""
+    standing = freshness_table(check_figures(ROOT / "figures", ROOT / "notebooks"))
+    standing.to_csv(HERE / "_freshness.csv", index=False)
+
+
 # Before Sphinx looks for pages: those of modules that are gone would be warnings.
 shutil.rmtree(HERE / "_api", ignore_errors=True)
 copy_notebooks()
+write_freshness()
 
 # Several classes have an attribute of the same name, such as ``videos``, to which an entry of a
 # list of attributes could refer.

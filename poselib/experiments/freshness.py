@@ -87,6 +87,19 @@ def freshness_table(found: Iterable[Freshness]) -> pd.DataFrame:
     return pd.DataFrame([vars(each) for each in found], columns=list(Freshness.__annotations__))
 
 
+def states_by_stem(found: Iterable[Freshness]) -> dict[str, str]:
+    """Return the state of figures and tables by name without suffix, and in brackets why.
+
+    Of a figure and a table of one name it is the state of the one that is not fresh.
+    """
+    states: dict[str, str] = {}
+    for each in found:
+        stem = Path(each.file).stem
+        if states.get(stem, FRESH) == FRESH:
+            states[stem] = f"{each.state} ({each.because})" if each.because else each.state
+    return states
+
+
 def _figure(path: Path, notebooks: Path, recipe: Recipe | None) -> Freshness:
     about = path.with_suffix(".json")
     maker = recipe.maker if recipe else ""

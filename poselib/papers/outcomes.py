@@ -38,8 +38,9 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
     """Return what came out for each table and figure of a paper, from the sidecars.
 
     Returns:
-        Columns ``item``, ``about``, ``notebook``, ``parameters``, ``data`` (what it was run on),
-        ``preset``, ``what came out`` and ``made`` (the day). An absent artifact reads ``"not run
+        Columns ``item``, ``about``, ``notebook``, ``parameters``, ``artifact`` (see
+        ``paper_items``), ``data`` (what it was run on), ``preset``, ``what came out`` and ``made``
+        (the day). An absent artifact reads ``"not run
         yet"``, an item that needs none ``"shown in the notebook"``.
 
     Raises:
@@ -47,7 +48,7 @@ def outcomes(paper: str, figures_dir: Path | str) -> pd.DataFrame:
     """
     lines = []
     for item in paper_items(paper).to_dict("records"):
-        made = _from_sidecar(Path(figures_dir), str(item.pop("artifact")))
+        made = _from_sidecar(Path(figures_dir), str(item["artifact"]))
         lines.append({**{str(key): value for key, value in item.items()}, **made})
     return pd.DataFrame(lines)
 

@@ -12,7 +12,15 @@ import pytest
 
 from poselib import cli
 from poselib.experiments import runs
-from poselib.experiments.freshness import DIRTY, FRESH, MISSING, STALE, Freshness, check_figures
+from poselib.experiments.freshness import (
+    DIRTY,
+    FRESH,
+    MISSING,
+    STALE,
+    Freshness,
+    check_figures,
+    states_by_stem,
+)
 from poselib.experiments.runs import save_table, start_run
 from tests.experiments.factories import cell, write_notebook
 
@@ -117,6 +125,21 @@ def test_a_figure_is_as_stale_as_what_it_reads(house: Path) -> None:
     edit(sidecar, git_changed=True)
     found, _ = check_figures(house / "figures", house / "notebooks")
     assert (found.state, found.because) == (STALE, "it reads toy.csv, which is dirty")
+
+
+def test_a_name_without_suffix_has_the_state_that_is_not_fresh() -> None:
+    found = [
+        Freshness("a.csv", "", FRESH),
+        Freshness("a.png", "", STALE, "changed: x"),
+        Freshness("b.csv", "", MISSING, "it names no notebook"),
+        Freshness("b.png", "", FRESH),
+        Freshness("c.csv", "", FRESH),
+    ]
+    assert states_by_stem(found) == {
+        "a": "stale (changed: x)",
+        "b": "missing (it names no notebook)",
+        "c": FRESH,
+    }
 
 
 def test_figures_of_commands_stand_like_those_of_notebooks(house: Path) -> None:

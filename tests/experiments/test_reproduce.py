@@ -169,7 +169,7 @@ def command(house: Folders, *words: str) -> list[str]:
 
 def test_the_command_checks_and_plans(house: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, *command(house, "--check", "--fail-on", "dirty"))
-    assert status == 0 and out.endswith("0 fresh, 0 stale, 0 dirty, 4 missing\n")
+    assert status == 0 and out.endswith("0 fresh, 0 stale, 0 dirty, 5 missing\n")
     assert run(capsys, *command(house, "--check", "--fail-on", "dirty", "missing"))[0] == 1
     status, out, _ = run(capsys, *command(house, "--dry-run", "killed"))
     assert status == 0 and out.startswith("trainings: 0\nnotebooks and commands: 1\n")
