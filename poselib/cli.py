@@ -31,6 +31,7 @@ _EXAMPLES = """examples:
   poselib train --data hands/ --init dekr_w32_coco --steps 2000 --out runs/hands
   poselib evaluate --model runs/hands --data hands/
   poselib evaluate --model dekr_w32_coco --data coco --data-dir data/coco --out runs/dekr_w32
+  poselib sweep notebooks/sweeps/hae_components.json --seeds 0 1 2 --workers 2
   poselib decode maps.npz --out poses.npz --order associative --threads 2
   poselib synthetic data/train --count 5000 --people 1 4
   poselib synthetic data/crowd --count 500 --size 256 --people 3 6 --crowd-index 0.5
@@ -47,6 +48,7 @@ _FILES = {
     "weights": "poselib.engine.weights.command",
     "decode": "poselib.engine.decode_command",
     "export": "poselib.engine.export.command",
+    "sweep": "poselib.experiments.sweep_command",
     "reproduce": "poselib.experiments.reproduce_command",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, ClassVar, TextIO
 
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
@@ -20,11 +21,27 @@ class ThisInterpreter(AsyncKernelManager):
     taken. And a kernel that starts in a notebook's folder does not find a poselib that was
     imported through a relative path.
 
+    A process executes one notebook at a time: what it is told of it are attributes of the class.
+
     Attributes:
         caller: the folder from which the notebook was started, which the kernel is told.
+        copy: the executed copy.
+        output: receives what the kernel's process itself writes, as when it crashes; the kernel
+            holds it open until its end.
+        process: id of the kernel's process, or 0.
     """
 
     caller = Path()
+    copy = Path()
+    output: ClassVar[TextIO | None] = None
+    process = 0
+
+    async def start_kernel(self, **kw: Any) -> None:  # type: ignore[override]
+        """Start the kernel's process."""
+        if self.output is not None:
+            kw |= {"stdout": self.output, "stderr": self.output}
+        await super().start_kernel(**kw)
+        ThisInterpreter.process = getattr(self.provisioner, "pid", None) or 0
 
     @property
     def kernel_spec(self) -> KernelSpec:

@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from poselib.experiments.failed_cells import failed_cell
 from poselib.experiments.parameters import (
     add_parameter_options,
     check_parameters,
@@ -30,7 +31,13 @@ _HOUR = 3600.0
 
 
 class NotebookError(RuntimeError):
-    """A notebook failed; the message says where its partial copy is."""
+    """A notebook failed; the message says where its partial copy is.
+
+    Attributes:
+        line: the cell that failed and its error, in one line.
+    """
+
+    line = ""
 
 
 def run_notebook(
@@ -39,13 +46,14 @@ def run_notebook(
     parameters: Mapping[str, Any] | None = None,
     timeout: float = _HOUR,
     *,
-    stream: bool = False,
+    stream: bool | TextIO = False,
+    name: str | None = None,
 ) -> Path:
     """Execute a notebook in its own folder and return the path of the executed copy.
 
     The kernel is the calling interpreter, whatever kernels are installed, and imports the same
-    poselib. While it runs, the copy is named ``<id>.running.ipynb``; afterwards ``<id>.ipynb``, or
-    ``<id>.failed.ipynb`` with the cells that were executed.
+    poselib. While it runs, the copy is named ``<name>.running.ipynb``; afterwards ``<name>.ipynb``,
+    or ``<name>.failed.ipynb`` with the cells that were executed.
 
     Args:
         path: the notebook; it is not changed.
@@ -53,7 +61,8 @@ def run_notebook(
         parameters: values for the notebook's cell tagged ``parameters``. Relative paths among
             them are relative to the notebook's folder.
         timeout: seconds that one cell may take.
-        stream: print the output of the cells here.
+        stream: print the output of the cells here, or write it to a file.
+        name: of the copy, which replaces an earlier one; by default a new one with the time.
 
     Raises:
         FileNotFoundError: there is no such notebook.
@@ -65,19 +74,22 @@ def run_notebook(
     values = check_parameters(path, parameters or {})
     if not timeout > 0:
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
-    for name in ("runs_dir", "figures_dir"):
-        if (place := _folder(path, values, name)) is not None:
+    for written in ("runs_dir", "figures_dir"):
+        if (place := _folder(path, values, written)) is not None:
             check_output(place, folder=True)
     folder = Path(output_folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    run_id = new_id(path.stem)
-    running, copy = folder / f"{run_id}.running.ipynb", folder / f"{run_id}.failed.ipynb"
+    name = name or new_id(path.stem)
+    running, copy = folder / f"{name}.running.ipynb", folder / f"{name}.failed.ipynb"
     try:
         _execute(path, running, values, timeout, stream)
-        copy = folder / f"{run_id}.ipynb"
+        copy.unlink(missing_ok=True)
+        copy = folder / f"{name}.ipynb"
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
-        raise NotebookError(f"{path.name} failed; its partial copy is {copy}\n{reason}") from error
+        failure = NotebookError(f"{path.name} failed; its partial copy is {copy}\n{reason}")
+        failure.line = failed_cell(running, error)
+        raise failure from error
     finally:
         if running.exists():
             os.replace(running, copy)
@@ -85,7 +97,7 @@ def run_notebook(
 
 
 def _execute(
-    path: Path, output: Path, values: Mapping[str, Any], timeout: float, stream: bool
+    path: Path, output: Path, values: Mapping[str, Any], timeout: float, stream: bool | TextIO
 ) -> None:
     # Imported here: only those who execute notebooks need papermill installed.
     import papermill
@@ -94,6 +106,9 @@ def _execute(
 
     spin_briefly()
     ThisInterpreter.caller = Path.cwd()  # before papermill changes it
+    ThisInterpreter.copy, ThisInterpreter.process = output, 0
+    ThisInterpreter.output = None if isinstance(stream, bool) else stream
+    streams = (sys.stdout, sys.stderr) if stream is True else (ThisInterpreter.output,) * 2
     papermill.execute_notebook(
         path,
         output,
@@ -102,8 +117,8 @@ def _execute(
         language="python",
         cwd=path.parent,
         progress_bar=False,  # of cells: it would contradict that of a training
-        stdout_file=sys.stdout if stream else None,
-        stderr_file=sys.stderr if stream else None,
+        stdout_file=streams[0],
+        stderr_file=streams[1],
         execution_timeout=max(1, round(timeout)),
         kernel_manager_class=ThisInterpreter,
     )
@@ -154,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m poselib.experiments.notebooks")
     parser.add_argument("notebook", type=Path)
-    add_parameter_options(parser)
+    add_parameter_options(parser.add_argument)
     parser.add_argument("--output", type=Path, default=Path("runs/notebooks"), metavar="FOLDER")
     parser.add_argument("--timeout", type=float, default=_HOUR, help="seconds for one cell")
     parser.add_argument("--quiet", action="store_true", help="do not show what the cells print")

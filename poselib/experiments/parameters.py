@@ -10,7 +10,7 @@ import math
 import os
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +141,12 @@ def folders_read(values: Mapping[str, Any]) -> list[Path]:
     return sorted({Path(word).parent for word in words if word.endswith(_TRAINED)})
 
 
-def add_parameter_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options ``--preset`` and ``-p``, which ``cli_parameters`` reads."""
-    parser.add_argument("--preset", help="short for: -p preset PRESET")
+def add_parameter_options(add: Callable[..., Any]) -> None:
+    """Add ``--preset`` and ``-p``, which ``cli_parameters`` reads, with a parser's method."""
+    add("--preset", help="short for: -p preset PRESET")
     names = ("-p", "--parameter")
-    parser.add_argument(
-        *names, nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+    add(
+        *names, nargs=2, action="append", metavar=("NAME", "VALUE"),
         help="to be set; a path is looked for in the notebook's folder, then in the working one",
     )  # fmt: skip
 
@@ -162,7 +162,7 @@ def cli_parameters(path: Path | str, options: argparse.Namespace) -> dict[str, S
         ValueError: as ``parse_parameters``, or the preset is unknown.
     """
     preset = {} if options.preset is None else {"preset": options.preset}
-    values = parse_parameters(path, {**dict(options.parameter), **preset})
+    values = parse_parameters(path, {**dict(options.parameter or ()), **preset})
     if values.get("preset", PRESETS[0]) not in PRESETS:
         raise ValueError(f"unknown preset {values['preset']!r}; known: {', '.join(PRESETS)}")
     folder = Path(path).resolve().parent

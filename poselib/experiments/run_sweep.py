@@ -1,34 +1,32 @@
-"""Run sweeps: execute a notebook many times, several processes at a time.
+"""Execution of planned runs on workers, several at a time, each once.
 
-From a shell: ``python -m poselib.experiments.run_sweep notebooks/sweeps/NAME.json --seeds 0 1 2``.
 Finished runs are not executed again, interrupted ones are resumed, and one failure does not stop
 the others.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from tqdm import tqdm
+from poselib.experiments.clusters import Cluster, open_cluster
+from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.run_worker import Ended, end_runs, execute_run
+from poselib.experiments.run_worker import log_of as log_of
+from poselib.experiments.sweep import PlannedRun
+from poselib.experiments.sweep_progress import SweepProgress, open_screen
 
-from poselib.experiments.ablation import check_runs, read_ablation
-from poselib.experiments.parameters import add_parameter_options, cli_parameters
-from poselib.experiments.sweep import PlannedRun, plan, read_sweep
-from poselib.ops.console import complain, say
-from poselib.ops.io import read_json
-from poselib.ops.processor import usable_cores
+if TYPE_CHECKING:
+    from distributed import Future
 
-_DAY = 86400.0
-# Metrics of a finished run in the report, as far as it has them.
-_SHOWN = ("AP", "AP50", "AR", "pck_torso_total")
+DAY = 86400.0
+_LOOK = 1.0  # seconds between two looks at the runs
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,13 @@ class Outcome:
         run: the run.
         state: ``"done before"``, ``"done"`` or ``"failed"``.
         log: output of its process, or None if it did not have to run.
+        error: of a failed run, its cell and what was raised, in one line.
     """
 
     run: PlannedRun
     state: str
     log: Path | None
+    error: str = ""
 
 
 def execute_runs(
@@ -51,138 +51,136 @@ def execute_runs(
     runs_dir: Path | str,
     workers: int = 1,
     folders: Mapping[str, str] | None = None,
-    timeout: float = _DAY,
+    timeout: float = DAY,
+    scheduler: str | None = None,
+    on_end: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Execute planned runs, several at a time, and return how each ended, in the given order.
 
-    Runs of equal id are executed once. The cores are divided among the processes.
+    Runs of equal id are executed once. Each has a kernel of its own in a worker of its own: one of
+    ``workers`` processes of this machine, among which the cores are divided, or one of a Dask
+    scheduler, which must see the same files. A run whose worker is killed begins again on another.
 
     Args:
         runs_dir: receives the runs; executed notebooks and logs go to ``notebooks`` in it.
         folders: further parameters of every run that do not change its results, as ``device``.
         timeout: seconds that one cell may take.
+        scheduler: its address, as ``"tcp://node1:8786"``, or the file that it wrote with
+            ``--scheduler-file``; ``workers`` does not count then.
+        on_end: receives each run that is executed here, as it ends.
 
     Raises:
-        ValueError: ``workers`` is below 1.
+        ValueError: ``workers`` is below 1, or there is no scheduler or GPU where one is wanted.
     """
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers}")
+    if not timeout > 0:
+        raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
     runs_dir = Path(runs_dir).resolve()
     once = {run.run_id: run for run in runs}
     waiting = [run for run in once.values() if run.record(runs_dir) is None]
     outcomes = {run.run_id: Outcome(run, "done before", None) for run in once.values()}
-    environment = _environment(min(workers, len(waiting) or 1))
-    with (
-        ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(once), initial=len(once) - len(waiting), desc="runs", unit="run") as bar,
-    ):
-        started = [
-            pool.submit(_execute, run, runs_dir, dict(folders or {}), timeout, environment)
-            for run in waiting
-        ]
-        try:
-            for future in as_completed(started):
-                outcome = future.result()
-                outcomes[outcome.run.run_id] = outcome
-                bar.update()
-        except BaseException:
-            # Runs that have not begun must not begin; those that have get the same Ctrl-C.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    if waiting:
+        given = dict(folders or {})
+        count = min(workers, len(waiting))
+        with (
+            open_cluster(count, _device(waiting[0], given), scheduler) as cluster,
+            open_screen() as screen,
+        ):
+            progress = SweepProgress(len(once), len(once) - len(waiting), runs_dir, screen)
+            sweep = _Sweep(cluster, runs_dir, given, timeout, progress)
+            with closing(sweep.execute(waiting)) as ends:
+                for run, ended in ends:
+                    outcome = _outcome(run, ended, runs_dir)
+                    outcomes[run.run_id] = outcome
+                    if on_end is not None:
+                        on_end(outcome)
     return [outcomes[run.run_id] for run in runs]
 
 
-def log_of(run: PlannedRun, runs_dir: Path) -> Path:
-    """Return the file to which the process of a run writes."""
-    return runs_dir / "notebooks" / f"{run.run_id}.log"
+def _outcome(run: PlannedRun, ended: Ended, runs_dir: Path) -> Outcome:
+    log = None if ended.state == "done before" else log_of(run, runs_dir)
+    return Outcome(run, ended.state, log, ended.error)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run sweeps from the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        runs = [run for path in options.sweeps for run in _plans(path, options)]
-        given = {"device": options.device} if options.device else {}
-        outcomes = execute_runs(runs, options.runs, options.workers, given, options.timeout)
-    except (ValueError, OSError) as error:
-        complain(f"{error}")
-        return 1
-    _report(outcomes, options.runs)
-    return 1 if any(outcome.state == "failed" for outcome in outcomes) else 0
+@dataclass
+class _Sweep:
+    """Runs on their way.
 
+    Workers get one run each and the next when it has ended: were more handed to one, its end
+    would count against runs that it never began.
+    """
 
-def _plans(path: Path, options: argparse.Namespace) -> list[PlannedRun]:
-    sweep = read_sweep(path)
-    runs = plan(sweep, options.seeds, cli_parameters(sweep.notebook, options), options.rows)
-    if "ablation" in read_json(path):
-        # A fault of it must not wait until everything is trained.
-        check_runs(path, read_ablation(path), runs)
-    return runs
+    cluster: Cluster
+    runs_dir: Path
+    folders: Mapping[str, str]
+    timeout: float
+    progress: SweepProgress
+    running: dict[Future, PlannedRun] = field(default_factory=dict)
+    moved: threading.Event = field(default_factory=threading.Event)
 
+    def execute(self, runs: Sequence[PlannedRun]) -> Generator[tuple[PlannedRun, Ended]]:
+        """Yield each run as it ends."""
+        waiting = deque(runs)
+        try:
+            while waiting or self.running:
+                places = self.cluster.places()
+                while waiting and len(self.running) < places and not self.cluster.lost:
+                    self._begin(waiting.popleft())
+                self.progress.show(len(waiting), places)
+                self.moved.wait(_LOOK)
+                self.moved.clear()
+                for future in [each for each in self.running if each.done()]:
+                    run, ended = self.running.pop(future), _ended(future)
+                    future.release()
+                    self.progress.ended(run, ended.state, ended.error)
+                    yield run, ended
+                while waiting and self.cluster.lost and not self.running:
+                    yield waiting.popleft(), Ended("failed", "not begun: the scheduler is gone")
+        finally:
+            self._end_all()
 
-def _report(outcomes: Sequence[Outcome], runs_dir: Path) -> None:
-    lines = []
-    for outcome in outcomes:
-        record = outcome.run.record(runs_dir)
-        metrics = record.metrics if record else {}
-        lines.append(
-            {
-                "row": outcome.run.row,
-                "seed": outcome.run.seed,
-                "run": record.id if record else outcome.run.run_id,
-                **{name: metrics.get(name) for name in _SHOWN},
-                "state": outcome.state,
-            }
+    def _begin(self, run: PlannedRun) -> None:
+        future = self.cluster.client.submit(
+            execute_run,
+            run,
+            self.runs_dir,
+            self.folders,
+            self.timeout,
+            self.cluster.threads,
+            self.cluster.gpus,
+            key=f"{run.run_id}-{secrets.token_hex(4)}",
+            pure=False,
+            retries=0,  # what a cell raises it would raise again
+            resources=dict(self.cluster.resources),
         )
-    table = pd.DataFrame(lines).dropna(axis=1, how="all").drop_duplicates()
-    say(table.to_string(index=False, float_format="%.3f"))
-    for outcome in outcomes:
-        if outcome.state == "failed":
-            say(f"failed: {outcome.run.row}, seed {outcome.run.seed}: {outcome.log}")
+        future.add_done_callback(lambda _: self.moved.set())
+        self.running[future] = run
+        self.progress.began(run)
+
+    def _end_all(self) -> None:
+        """End what is still running, as after an interrupt, with its kernels."""
+        if self.running and not self.cluster.lost:
+            ids = [run.run_id for run in self.running.values()]
+            with suppress(Exception):
+                self.cluster.client.cancel(list(self.running), force=True)
+                self.cluster.client.run(end_runs, ids)
 
 
-def _execute(
-    run: PlannedRun,
-    runs_dir: Path,
-    folders: Mapping[str, str],
-    timeout: float,
-    environment: Mapping[str, str],
-) -> Outcome:
-    if run.record(runs_dir) is not None:  # made by another process in the meantime
-        return Outcome(run, "done before", None)
-    log = log_of(run, runs_dir)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    values = {**run.parameters, **folders, "runs_dir": str(runs_dir), "run_id": run.run_id}
-    given = [text for key, value in values.items() for text in ("-p", key, str(value))]
-    command = [sys.executable, "-m", "poselib.experiments.notebooks", str(run.notebook), *given]
-    command += ["--output", str(log.parent), "--timeout", str(timeout)]
-    with log.open("ab") as output:
-        status = subprocess.run(
-            command, stdout=output, stderr=subprocess.STDOUT, env=dict(environment), check=False
-        ).returncode
-    # A notebook may end without an error and without a finished run: that is a failure too.
-    good = status == 0 and run.record(runs_dir) is not None
-    return Outcome(run, "done" if good else "failed", log)
+def _ended(future: Future) -> Ended:
+    """Return how a run ended, whatever became of its worker."""
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return future.result()
+    if future.status != "error":
+        return Ended("failed", "cancelled: the scheduler is gone, or another process cancelled it")
+    error: Any = future.exception()
+    if isinstance(error, KilledWorker):
+        return Ended("failed", f"its worker was killed, {error.allowed_failures + 1} times")
+    return Ended("failed", f"{type(error).__name__}: {error}")
 
 
-def _environment(workers: int) -> dict[str, str]:
-    """Return this process's environment with the cores divided among the workers."""
-    threads = max(1, usable_cores() // workers)
-    return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m poselib.experiments.run_sweep")
-    parser.add_argument("sweeps", type=Path, nargs="+", help="sweep files, as notebooks/sweeps/*")
-    add_parameter_options(parser)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rows", nargs="+", help="only these rows")
-    parser.add_argument("--workers", type=int, default=1, help="processes side by side")
-    parser.add_argument("--device", help="where to train: cpu, cuda or auto")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER")
-    parser.add_argument("--timeout", type=float, default=_DAY, help="seconds for one cell")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _device(run: PlannedRun, folders: Mapping[str, str]) -> str:
+    """Return the device that runs are told, or that their notebook chooses."""
+    return str({**notebook_parameters(run.notebook), **run.parameters, **folders}.get("device", ""))

@@ -28,7 +28,9 @@ from poselib.experiments.run_sweep import execute_runs, log_of
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
+from poselib.experiments.sweep_report import failures
 from poselib.experiments.training import get_device
+from poselib.ops.console import say
 from poselib.papers.preset import Preset
 from poselib.papers.presets import get_preset
 
@@ -93,7 +95,7 @@ class Study:
         else:
             done += "; "
         seeds = " ".join(map(str, self.seeds))
-        command = f"python -m poselib.experiments.run_sweep notebooks/sweeps/{self.name}.json"
+        command = f"poselib sweep notebooks/sweeps/{self.name}.json"
         return f"{done}the others are made by\n{command} --seeds {seeds} --workers 2"
 
     @property
@@ -107,8 +109,13 @@ class Study:
         return [(run, record) for run in self.runs if (record := run.record(self.runs_dir))]
 
     def train(self, workers: int = 1, device: str = "auto") -> None:
-        """Train what is missing, ``workers`` runs at a time: see ``execute_runs``."""
-        execute_runs(self.runs, self.runs_dir, workers, {"device": device})
+        """Train what is missing, ``workers`` runs at a time: see ``execute_runs``.
+
+        What failed is printed, with the cell, the error and the log.
+        """
+        outcomes = execute_runs(self.runs, self.runs_dir, workers, {"device": device})
+        for line in failures(outcomes):
+            say(line)
 
     def evaluate(self, device: str = "auto") -> pd.DataFrame:
         """Evaluate every finished run with every decoding.

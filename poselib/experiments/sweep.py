@@ -17,6 +17,8 @@ resumed, unless its code has changed. Further objects of the file are read elsew
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,12 +86,13 @@ def read_sweep(path: Path | str) -> Sweep:
     Raises:
         FileNotFoundError: the file or its notebook is absent.
         ValueError: the file is no JSON object, a field is missing or of another type, it has no
-            rows, or a parameter is not one of the notebook.
+            rows or two of one name, or a parameter is not one of the notebook.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"sweep file {path} does not exist")
     content = read_json(path)
+    _check_names(path)
     for field, kind in _FIELDS.items():
         if not isinstance(content.get(field), kind):
             raise ValueError(f"{path}: expected a {kind.__name__} named {field!r}")
@@ -119,16 +122,43 @@ def plan(
         parameters: override those that are common to all rows.
 
     Raises:
-        ValueError: a row or a parameter is unknown, or a parameter has another type.
+        ValueError: there are no rows or no seeds, one of them is given twice or two rows are the
+            same run, a row or a parameter is unknown, or a parameter has another type.
     """
     wanted = list(sweep.rows) if rows is None else list(rows)
+    check_unique("seeds", seeds)
+    check_unique("rows", wanted)
     if unknown := [row for row in wanted if row not in sweep.rows]:
         raise ValueError(f"sweep {sweep.name!r} has no rows {unknown}; it has {list(sweep.rows)}")
-    return [
+    runs = [
         _planned(sweep, row, seed, {**sweep.parameters, **(parameters or {})})
         for seed in seeds
         for row in wanted
     ]
+    first: dict[str, PlannedRun] = {}
+    for run in runs:
+        if (other := first.setdefault(run.run_id, run)) is not run:
+            raise ValueError(f"sweep {sweep.name!r}: rows {other.row!r} and {run.row!r} are equal")
+    return runs
+
+
+def check_unique(what: str, values: Sequence[object]) -> None:
+    """Raise ValueError where there are no values, or one of them occurs twice."""
+    if not values:
+        raise ValueError(f"there are no {what}")
+    if twice := [value for value, count in Counter(values).items() if count > 1]:
+        raise ValueError(f"{what}: {twice[0]} is given twice")
+
+
+def _check_names(path: Path) -> None:
+    """Raise ValueError for a name that an object has twice; JSON keeps the last one silently."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        names = Counter(name for name, _ in pairs)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"{path}: {twice[0]!r} occurs twice in one object")
+
+    json.loads(path.read_bytes(), object_pairs_hook=check)
 
 
 def _planned(sweep: Sweep, row: str, seed: int, common: Mapping[str, Any]) -> PlannedRun:

@@ -1,80 +1,161 @@
-"""Execution of sweeps in parallel processes."""
+"""Execution of sweeps on a scheduler and two workers, which are processes of their own."""
 
 from __future__ import annotations
 
 import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("papermill")
+pytest.importorskip("distributed")
 
-from poselib.experiments.run_sweep import execute_runs, main
-from poselib.experiments.sweep import plan, read_sweep
-from tests.experiments.factories import cell, write_notebook
+from poselib.benchmarks.short_sweeps import start_scheduler, start_worker, write_sweep
+from poselib.cli import main
+from poselib.experiments.run_sweep import Outcome, execute_runs, log_of
+from poselib.experiments.run_worker import execute_run
+from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 
-DECLARED = cell(
-    'preset = "small"\nseed = 0\nrow = ""\nrun_id = ""\nruns_dir = "runs"\nfigures_dir = ""',
-    "parameters",
-)
-WORK = cell(
-    "from pathlib import Path\n"
-    "from poselib.experiments.runs import start_run\n"
-    "run = start_run(runs_dir, 'work', {'row': row, 'seed': seed}, run_id or None)\n"
-    "counted = run.folder / 'times'\n"
-    "counted.write_text(counted.read_text() + 'x' if counted.exists() else 'x')\n"
-    "if row == 'bad' and not (Path(runs_dir) / 'mended').exists():\n"
-    "    raise RuntimeError('this row is broken')\n"
-    "run.finish({'AP': 0.1 * seed})"
-)
+ROWS = ("good", "broken", "other")
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler with two workers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    first, address = start_scheduler(folder)
+    processes = [first, *(start_worker(folder, address) for _ in range(2))]
+    yield address
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    write_notebook(tmp_path / "work.ipynb", DECLARED, WORK)
-    path = tmp_path / "sweep.json"
-    rows = {"good": {"row": "good"}, "bad": {"row": "bad"}}
-    path.write_text(
-        json.dumps({"about": "", "notebook": "work.ipynb", "parameters": {}, "rows": rows})
-    )
-    return path
+    return write_sweep(tmp_path, ROWS, pause=0.01)
+
+
+def planned(sweep: Path, *seeds: int) -> list[PlannedRun]:
+    return plan(read_sweep(sweep), seeds)
+
+
+def begun(runs: Path, run: PlannedRun) -> int:
+    return len((runs / run.run_id / "begun").read_text().split())
+
+
+def write_finished(runs: Path, run: PlannedRun) -> None:
+    folder = runs / run.run_id
+    folder.mkdir(parents=True)
+    (folder / "params.json").write_text("{}")
+    (folder / "run.json").write_text('{"name": "short", "started": "now"}')
+    (folder / "metrics.json").write_text('{"AP": 0.5}')
 
 
 @pytest.mark.notebooks
-def test_failures_are_reported_and_only_they_run_again(
-    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_failures_are_named_and_only_they_run_again(
+    sweep: Path, scheduler: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    runs = plan(read_sweep(sweep), [3])
-    folder = tmp_path / "runs"
-    assert main([str(sweep), "--seeds", "3", "--runs", str(folder), "--workers", "2"]) == 1
-    printed = capsys.readouterr().out
-    log = folder / "notebooks" / f"{runs[1].run_id}.log"
-    assert f"failed: bad, seed 3: {log}" in printed and "0.300" in printed
+    runs, folder = planned(sweep, 3), tmp_path / "runs"
+    command = ["sweep", str(sweep), "--seeds", "3", "--runs", str(folder)]
+    assert main([*command, "--scheduler", scheduler]) == 1
+    out, err = capfd.readouterr()
+    log = log_of(runs[1], folder)
+    line = (
+        "failed: short, broken, seed 3: cell 3 (for step in range(1, steps + 1):): RuntimeError: "
+    )
+    assert f"{line}this row is broken ({log})\n3 runs: 2 done, 1 failed\n" in out
+    assert "   row  seed" in out and "0.300" in out and f"{line}this row is broken\n" in err
+    assert "begun: short, good, seed 3" in err and "done: short, other, seed 3" in err
     assert "this row is broken" in log.read_text()
+    copies = {path.name for path in log.parent.glob("*.ipynb")}
+    failed = f"{runs[1].run_id}.failed.ipynb"
+    assert copies == {f"{runs[0].run_id}.ipynb", failed, f"{runs[2].run_id}.ipynb"}
 
     (folder / "mended").touch()
-    outcomes = execute_runs([*runs, runs[0]], folder)
-    assert [outcome.state for outcome in outcomes] == ["done before", "done", "done before"]
-    assert [outcome.log for outcome in outcomes] == [None, log, None]
-    assert (folder / runs[0].run_id / "times").read_text() == "x"
-    assert (folder / runs[1].run_id / "times").read_text() == "xx"
+    ended: list[Outcome] = []
+    outcomes = execute_runs([*runs, runs[0]], folder, scheduler=scheduler, on_end=ended.append)
+    states = ["done before", "done", "done before", "done before"]
+    assert [outcome.state for outcome in outcomes] == states and ended == [outcomes[1]]
+    assert [outcome.log for outcome in outcomes] == [None, log, None, None]
+    assert [begun(folder, run) for run in runs] == [1, 2, 1]
+    assert not (log.parent / failed).exists()
+
+
+@pytest.mark.notebooks
+def test_a_run_that_ends_unfinished_and_one_that_takes_too_long_fail(
+    tmp_path: Path, scheduler: str
+) -> None:
+    sweep = write_sweep(tmp_path, ["one"], pause=60)
+    (slow,) = planned(sweep, 0)
+    nothing = tmp_path / "nothing.ipynb"
+    book = json.loads((tmp_path / "short.ipynb").read_text())
+    nothing.write_text(json.dumps({**book, "cells": book["cells"][:1]}))
+    empty = replace(slow, notebook=nothing, run_id="empty")
+    outcomes = execute_runs([slow, empty], tmp_path / "runs", timeout=1, scheduler=scheduler)
+    assert [outcome.state for outcome in outcomes] == ["failed", "failed"]
+    assert "cell 3" in outcomes[0].error and "CellTimeoutError" in outcomes[0].error
+    assert outcomes[1].error == "the notebook ended without an error, and the run is not finished"
 
 
 def test_bad_input_is_refused_before_anything_runs(
     sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(sweep), "-p", "rwo", "x", "--runs", str(tmp_path / "runs")]) == 1
-    assert "has no parameter 'rwo'" in capsys.readouterr().err
-    assert main([str(tmp_path / "none.json")]) == 1
-    assert "none.json does not exist" in capsys.readouterr().err
+    def refused(*words: str, file: Path = sweep) -> str:
+        assert main(["sweep", str(file), "--runs", str(tmp_path / "runs"), *words]) == 2
+        return capsys.readouterr().err
+
+    assert main(["sweep", str(sweep), str(sweep)]) == 2
+    assert f"sweep files: {sweep} is given twice" in capsys.readouterr().err
+    assert "has no parameter 'rwo'" in refused("-p", "rwo", "x")
+    assert "none.json does not exist" in refused(file=tmp_path / "none.json")
+    assert "seeds: 1 is given twice" in refused("--seeds", "1", "2", "1")
+    assert "rows: good is given twice" in refused("--rows", "good", "good")
+    assert "workers must be 1 or more, not 0" in refused("--workers", "0")
+    assert "timeout must be a positive number of seconds" in refused("--timeout", "0")
+    assert "scheduler none.json is no file, and no add" in refused("--scheduler", "none.json")
     content = json.loads(sweep.read_text())
     for ablation, message in (
-        ({"baseline": "good", "metrics": ["AP"]}, "sweep.json: ablation: missing 'claim'"),
+        ({"baseline": "good", "metrics": ["AP"]}, "short.json: ablation: missing 'claim'"),
         ({"clam": ""}, "ablation: unknown fields ['clam']; known: ['claim', 'baseline', "),
     ):
         sweep.write_text(json.dumps({**content, "ablation": ablation}))
-        assert main([str(sweep), "--runs", str(tmp_path / "runs")]) == 1
-        assert message in capsys.readouterr().err
-    with pytest.raises(ValueError, match="workers must be 1 or more, not 0"):
-        execute_runs([], tmp_path / "runs", workers=0)
+        assert message in refused()
+    sweep.write_text(json.dumps({**content, "rows": {}}))
+    assert "expected one row or more" in refused()
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files are not locked there")
+def test_a_run_that_another_process_executes_is_waited_for(sweep: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    run, runs = planned(sweep, 0)[0], tmp_path / "runs"
+    log = log_of(run, runs)
+    log.parent.mkdir(parents=True)
+    ended: list[object] = []
+    with log.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        thread = threading.Thread(
+            target=lambda: ended.append(execute_run(run, runs, {}, timeout=60)), daemon=True
+        )
+        thread.start()
+        time.sleep(0.1)
+        write_finished(runs, run)
+        assert not ended
+    thread.join(10)
+    assert [each.state for each in ended] == ["done before"]  # type: ignore[attr-defined]
+
+
+def test_finished_runs_need_no_workers(sweep: Path, tmp_path: Path) -> None:
+    runs = planned(sweep, 0)
+    for run in runs:
+        write_finished(tmp_path / "runs", run)
+    outcomes = execute_runs(runs, tmp_path / "runs", scheduler="tcp://nowhere:1")
+    assert [outcome.state for outcome in outcomes] == ["done before"] * 3
+    assert execute_runs([], tmp_path / "runs") == []

@@ -16,7 +16,7 @@ from poselib.engine.variants import Variant
 from poselib.experiments import study as study_module
 from poselib.experiments.ablation import trained_file
 from poselib.experiments.loading import describe
-from poselib.experiments.run_sweep import execute_runs
+from poselib.experiments.run_sweep import Outcome, execute_runs
 from poselib.experiments.statistics import summary, to_display
 from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import plan, read_sweep
@@ -118,7 +118,7 @@ def test_images_have_the_size_and_the_skeleton_of_its_trainings(tmp_path: Path) 
 def test_its_text_and_state_are_reported(study: Study) -> None:
     assert study.text == "# Title\n\n**Claim:** a claim.\n\nSetup."
     assert study.steps == [] and study.missing["row"].tolist() == ["with", "without"]
-    assert study.state.startswith("0 of 2 runs are finished; the others are made by\npython -m ")
+    assert study.state.startswith("0 of 2 runs are finished; the others are made by\nposelib s")
     assert study.state.endswith("notebooks/sweeps/sweep.json --seeds 0 --workers 2")
     log = Path(study.runs_dir) / "notebooks" / f"{study.runs[0].run_id}.log"
     log.parent.mkdir(parents=True)
@@ -132,10 +132,16 @@ def test_its_text_and_state_are_reported(study: Study) -> None:
     assert study.state == "2 of 2 runs are finished" and study.missing.empty
 
 
-def test_missing_runs_are_left_to_the_batch(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(study_module, "execute_runs", lambda *given: asked.append(given))
+def test_missing_runs_are_left_to_the_batch(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    outcome = Outcome(study.runs[0], "failed", Path("x.log"), "cell 3 (1 / 0): ZeroDivisionError")
+    execute = lambda *given: asked.append(given) or [outcome]  # noqa: E731
+    monkeypatch.setattr(study_module, "execute_runs", execute)
     study.train(3, "cpu")
+    told = "failed: sweep, with, seed 0: cell 3 (1 / 0): ZeroDivisionError (x.log)\n"
+    assert capsys.readouterr().out == told
     assert asked == [(study.runs, study.runs_dir, 3, {"device": "cpu"})]
     assert execute_runs.__code__.co_varnames[:4] == ("runs", "runs_dir", "workers", "folders")
 

@@ -111,3 +111,22 @@ def test_only_finished_runs_are_found(tmp_path: Path) -> None:
     start_run(tmp_path / "runs", "train", {}, runs[1].run_id)  # not finished
     found = [run.record(tmp_path / "runs") for run in runs]
     assert found[0] is not None and found[0].metrics == {"AP": 0.25} and not any(found[1:])
+
+
+def test_empty_and_repeated_rows_and_seeds_are_refused(tmp_path: Path) -> None:
+    sweep = read_sweep(sweep_file(tmp_path))
+    for seeds, rows, message in (
+        ([], None, "there are no seeds"),
+        ([0], [], "there are no rows"),
+        ([0, 1, 0], None, "seeds: 0 is given twice"),
+        ([0], ["focal", "focal"], "rows: focal is given twice"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plan(sweep, seeds, rows=rows)
+    same = read_sweep(sweep_file(tmp_path, rows={**ROWS, "again": {"focal": True}}))
+    with pytest.raises(ValueError, match="sweep 'ablation': rows 'focal' and 'again' are equal"):
+        plan(same, [0])
+    path = sweep_file(tmp_path)
+    path.write_text(path.read_text().replace('"baseline":', '"focal":'))
+    with pytest.raises(ValueError, match=r"ablation\.json: 'focal' occurs twice in one object"):
+        read_sweep(path)

@@ -1,0 +1,50 @@
+"""How the runs of a sweep ended: a table, and each failure with its cell and error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from poselib.experiments.run_sweep import Outcome
+from poselib.experiments.sweep_progress import name_of
+
+# Metrics of a finished run in the report, as far as it has them.
+_SHOWN = ("AP", "AP50", "AR", "pck_torso_total")
+
+
+def outcome_table(outcomes: Sequence[Outcome], runs_dir: Path) -> pd.DataFrame:
+    """Return one line for each run: its row and seed, metrics that it has, and how it ended."""
+    lines = []
+    for outcome in outcomes:
+        record = outcome.run.record(runs_dir)
+        metrics = record.metrics if record else {}
+        lines.append(
+            {
+                "sweep": outcome.run.sweep,
+                "row": outcome.run.row,
+                "seed": outcome.run.seed,
+                "run": record.id if record else outcome.run.run_id,
+                **{name: metrics.get(name) for name in _SHOWN},
+                "state": outcome.state,
+            }
+        )
+    table = pd.DataFrame(lines).dropna(axis=1, how="all")
+    return table.drop(columns="sweep") if table["sweep"].nunique() == 1 else table
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a line for each failed run: which it is, its cell and error, and its log."""
+    failed = {each.run.run_id: each for each in outcomes if each.state == "failed"}
+    return [f"failed: {name_of(each.run)}: {each.error} ({each.log})" for each in failed.values()]
+
+
+def report(outcomes: Sequence[Outcome], runs_dir: Path) -> str:
+    """Return the table, the failures, and how many runs there are of each state."""
+    table = outcome_table(outcomes, runs_dir)
+    counts = Counter(each.state for each in {each.run.run_id: each for each in outcomes}.values())
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    shown = table.to_string(index=False, float_format="%.3f")
+    return "\n".join([shown, *failures(outcomes), f"{sum(counts.values())} runs: {states}"])
