@@ -66,11 +66,13 @@ demo: $(VENV)/.installed ## train a model in five minutes on a CPU, evaluate it,
 
 # Tests of more than a second, trainings, notebooks and the browser are left out by: make test FAST=1
 QUICK := $(if $(FAST),-m "not slow and not overfit and not notebooks and not browser")
+# Each of some hundred processes would compile the library anew where no bytecode is to be written.
+BYTECODE := PYTHONDONTWRITEBYTECODE=
 CHROMIUM = $(shell command -v chromium chromium-browser google-chrome)
 
 test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes, FAST=1 leaves out long ones
 	@$(if $(FAST)$(CHROMIUM),,echo "no Chromium is installed: the explorers are not tried in a browser")
-	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal $(QUICK)
+	@$(BYTECODE) MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist worksteal $(QUICK)
 
 SEED ?= 0
 CASES ?= 100000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -18,9 +19,12 @@ IMPORTED = (
     "matplotlib.pyplot",
     "pycocotools.cocoeval",
     "scipy.optimize",
+    "scipy.signal",
     "seaborn",
     "timm",
     "torch",
+    "torch._dynamo",
+    "torchvision",
     "poselib.api",
     "poselib.engine.evaluate",
     "poselib.experiments.training",
@@ -55,6 +59,7 @@ def _run(path: Path, given: Mapping[str, Any], log: Path) -> None:
 
     from poselib.experiments import runs
 
+    gc.freeze()  # what was imported before the fork stays, and no page of it is copied
     runs._DPI = 50  # nobody looks at the figures
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     os.dup2(descriptor, 1)
