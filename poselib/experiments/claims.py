@@ -57,6 +57,25 @@ def claim_outcome(table: pd.DataFrame) -> str:
     return f"of {len(table)} claims {parts}; {untested} are not tested"
 
 
+def more_could_decide(table: pd.DataFrame, seeds: int = 5) -> list[str]:
+    """Return which claims of ``claim_table`` that are not shown a number of seeds could decide.
+
+    Their intervals would exclude zero if mean and deviation stayed as they are with fewer seeds.
+
+    Returns:
+        Study and name of each claim, as in ``"hae_components: hierarchical loss (HAL)"``.
+    """
+    found = []
+    for line in table[table["verdict"] == NOT_SHOWN].to_dict("records"):
+        number, _, rest = str(line["over"]).partition(" ")
+        if not rest.startswith("seeds") or int(number) >= seeds:
+            continue
+        now, then = (mean_interval(0, 1, count)[1] for count in (int(number), seeds))
+        if abs(line["measured"]) > (line["high"] - line["measured"]) * then / now:
+            found.append(f"{line['study']}: {line['name']}")
+    return found
+
+
 def verdict(effect: float, low: float, high: float) -> str:
     """Say whether a measured interval shows what a published effect claims: its sign.
 

@@ -19,6 +19,7 @@ from poselib.experiments.claims import (
     UNTESTED,
     claim_outcome,
     claim_table,
+    more_could_decide,
     tables_of,
     verdict,
 )
@@ -123,6 +124,20 @@ def test_verdicts_are_counted() -> None:
     assert claim_outcome(table) == (
         "of 4 claims 2 are shown, 0 are not, of 1 the opposite is; 1 are not tested"
     )
+
+
+def test_claims_that_more_seeds_could_decide() -> None:
+    # Three seeds with a deviation of 1: 2.48 to each side; five would have 1.24.
+    ends = {"verdict": NOT_SHOWN, "over": "3 seeds", "study": "s", "name": "n"}
+    lines = [
+        {**ends, "measured": 1.3, "high": 1.3 + 2.484},
+        {**ends, "measured": 1.2, "high": 1.2 + 2.484},
+        {**ends, "measured": -1.3, "high": -1.3 + 2.484, "study": "t"},
+        {**ends, "measured": 1.3, "high": 1.3 + 2.484, "verdict": UNTESTED},
+        {**ends, "measured": 1.2, "high": 2.4, "over": "images"},
+        {**ends, "measured": 1.2, "high": 2.4, "over": "5 seeds"},
+    ]
+    assert more_could_decide(pd.DataFrame(lines)) == ["s: n", "t: n"]
 
 
 def test_the_recipe_names_the_tables_that_claims_read() -> None:
