@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from poselib.plots import style
 from poselib.plots.heatmaps import add_heatmap, as_maps
 from poselib.plots.poses import as_people, draw_poses, draw_truth
-from poselib.plots.style import ALERT, GRAY, to_pale_gray
+from poselib.plots.style import ALERT, GRAY, INK, WHITE, YELLOW, marker_style, to_pale_gray
 from poselib.poses import Poses
 from poselib.skeletons import Skeleton
 from poselib.typing import FloatArray
@@ -24,6 +24,8 @@ _NAMED = 40  # keypoints at most; of more, every second or third is named, and s
 COLORS, GAMMA = "magma_r", 0.5  # weak relations are seen beside the diagonal
 _SIDE, _NAMES = 2.5, 0.75  # inches of a matrix, and of the names beside or below it
 _SMALL = 6.5  # points
+_TRUE = marker_style("o", 4, YELLOW, INK)
+_LOST = marker_style("X", 9, ALERT, WHITE, 0.8)
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def show_masked_frame(
     skeleton: Skeleton,
     *,
     rings: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    truth: ArrayLike = (),
     title: str = "",
 ) -> Figure:
     """Draw a frame with poses, how its keypoints are related, and maps of one of them, in rows.
@@ -175,14 +178,17 @@ def show_masked_frame(
         pictures: by heading, an image (3, H, W) uint8 RGB and the pose in it, px.
         matrices: (K, K) by heading; each on a scale of its own.
         maps: by heading, an image and a map (h, w) over it, from 0 to its own maximum.
-        rings: by the heading of a picture, points (n, 2) and (m, 2), px, that are ringed: those
-            found under a mask and those lost.
+        rings: by the heading of a picture, points (n, 2) and (m, 2), px: those found under a mask
+            are ringed, those lost are crossed out.
+        truth: (n, 2) px, annotated keypoints, drawn as dots in each picture.
 
     Raises:
         ValueError: there is no picture, or a shape does not fit.
     """
     if not pictures:
         raise ValueError("nothing to draw: there is no image")
+    dots = np.asarray(truth, float).reshape(-1, 2)
+    marks = {"found under the mask": _ring(False), "lost under the mask": _LOST}
     shapes = [style.as_image(image).shape[1:] for image, _ in pictures.values()]
     ratio = max(height / width for height, width in shapes)
     rows = {
@@ -200,8 +206,10 @@ def show_masked_frame(
     }
     for ax, (heading, (image, poses)) in zip(axes["pictures"], pictures.items(), strict=True):
         draw_poses(image, poses, skeleton, ax=ax, title=heading, min_score=0.0)
-        for points, missed in zip((rings or {}).get(heading, ()), (False, True), strict=False):
-            ax.plot(*np.asarray(points, float).reshape(-1, 2).T, zorder=4, **_ring(missed))
+        if len(dots):
+            ax.plot(*dots.T, zorder=4, gid="truth", **_TRUE)
+        for points, mark in zip((rings or {}).get(heading, ()), marks.values(), strict=False):
+            ax.plot(*np.asarray(points, float).reshape(-1, 2).T, zorder=4, **mark)
     for ax, (heading, matrix) in zip(axes.get("matrices", ()), matrices.items(), strict=True):
         table = as_matrix(matrix, skeleton)
         add_bar(ax, draw_matrix(ax, table, skeleton.keypoints, float(table.max())), "root scale")
@@ -210,8 +218,8 @@ def show_masked_frame(
         pixels, heat = style.as_image(image), np.maximum(np.asarray(values, np.float64), 0)
         style.show_image(ax, to_pale_gray(pixels), heading)
         add_heatmap(ax, heat, pixels.shape[1:], max(float(heat.max()), 1e-6))
-    marks = {"found under the mask": _ring(False), "lost under the mask": _ring(True)}
-    style.legend_below(figure, {**style.SIDES, **(marks if rings else {})})
+    known = {"annotated": _TRUE} if len(dots) else {}
+    style.legend_below(figure, {**style.SIDES, **known, **(marks if rings else {})})
     return figure
 
 

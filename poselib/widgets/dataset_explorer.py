@@ -140,10 +140,9 @@ class DatasetExplorer(Explorer):
         sample, title = self._drawable(shown.chosen)
         view, note = self._as_asked(values, sample, shown.chosen)
         title = ": ".join(filter(None, (f"{self.title}, image {title}", note)))
-        if view.targets is None:
-            return contact_sheet([view.sample], self.skeleton, columns=1, titles=[title])
-        heat, keypoints = view.targets.heatmaps[-1][0], view.sample.keypoints
-        if values["target"] == HEATMAPS and not values["keypoint"]:
+        whole = values["target"] == HEATMAPS and not values["keypoint"]
+        if view.targets is not None and whole:
+            heat, keypoints = view.targets.heatmaps[-1][0], view.sample.keypoints
             maps = heat[: len(self.skeleton)]
             return show_targets(view.sample.image, maps, keypoints, self.skeleton, title=title)
         return view.figure(Layers.of(values), title)

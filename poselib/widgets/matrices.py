@@ -18,7 +18,7 @@ from poselib.typing import IntArray
 from poselib.widgets.canvas import ImageCanvas
 
 _NAMED = 40  # keypoints; of more, cells of the chosen ones alone are named
-_CHOSEN, _MARK = (0, 120, 200), (204, 26, 31)
+_CHOSEN, _MARK = (0, 120, 200), (110, 110, 115)
 _WIDTH, _HEIGHT, _DPI = 3.0, 2.8, 100  # inches, px an inch
 
 
@@ -47,7 +47,7 @@ class MatrixChart(ImageCanvas):
         Args:
             pair: row and column of the chosen cell.
             title: above it.
-            marked: rows and columns with a red mark at their ends, such as those of masked joints.
+            marked: rows and columns with a gray mark at their ends, such as those of masked joints.
         """
         table = np.asarray(matrix, np.float64)
         levels = (255 * np.clip(table, 0, 1) ** GAMMA).round().astype(np.intp)

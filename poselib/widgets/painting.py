@@ -162,11 +162,18 @@ class Picture:
                 cv2.line(self.pixels, first, last, _bytes(tone), line + extra, cv2.LINE_AA, _SHIFT)
         return self
 
-    def add_crosses(self, points: ArrayLike, color: Color, arm: float = 5.0) -> Picture:
-        """Paint upright crosses at points (n, 2), px of the image; arms are px of the picture."""
+    def add_crosses(
+        self, points: ArrayLike, color: Color, arm: float = 5.0, *, diagonal: bool = False
+    ) -> Picture:
+        """Paint crosses at points (n, 2), px of the image; arms are px of the picture.
+
+        Args:
+            diagonal: thick ones, edged white, that cross something out.
+        """
         places, reach = np.asarray(points, np.float64).reshape(-1, 2), arm / self.unit
-        for tone, line in ((INK, 3), (color, 1)):
-            for axis in ([reach, 0.0], [0.0, reach]):
+        arms = ([reach, reach], [reach, -reach]) if diagonal else ([reach, 0.0], [0.0, reach])
+        for tone, line in ((WHITE, 5), (color, 3)) if diagonal else ((INK, 3), (color, 1)):
+            for axis in arms:
                 pairs = zip(self._fixed(places - axis), self._fixed(places + axis), strict=True)
                 for first, last in pairs:
                     cv2.line(self.pixels, first, last, _bytes(tone), line, cv2.LINE_AA, _SHIFT)

@@ -52,7 +52,7 @@ def view_map(
         title = f"saliency: pixels that change the offset to {name} most"
         return np.minimum(blurred, top), title, describe_saliency(chosen, saliency)
     if view == ACTIVATED:
-        title = f"pixels sampled for {name} (red), by ordinary convolutions (pale)"
+        title = f"pixels sampled for {name} (dark orange), by ordinary convolutions (pale)"
         return None, title, describe_taps(chosen)
     if view == FILTER:
         title = f"filter of {name} over its expansion map"
@@ -187,7 +187,7 @@ def regression_figure(chosen: Chosen, values: Mapping[str, Any], seen: Seen) -> 
         extent,
         None if chosen.fit is None else chosen.fit.points,
         color=chosen.color,
-        title=title,
+        title=title.partition(";")[0],  # what else is drawn is in the legend
         **taps,
     )
     heading = "; ".join(part for part in (describe(chosen), words) if part)

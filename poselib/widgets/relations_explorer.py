@@ -149,7 +149,9 @@ class RelationExplorer(Explorer):
             for n, values in view.maps(joint).items()
         }
         title = f"Frame {values['frame']} of {view.clip or 'the clip'}"
-        return show_masked_frame(images, matrices, maps, self.skeleton, rings=rings, title=title)
+        known = view.crop.keypoints[0][view.crop.keypoints[0][:, 2] > 0, :2]
+        shown: dict[str, Any] = {"rings": rings, "truth": known if values["truth"] else ()}
+        return show_masked_frame(images, matrices, maps, self.skeleton, title=title, **shown)
 
     def _build_pictures(self) -> list[ipw.Widget]:
         self.pictures = [ImageCanvas(width=_WIDTH, boxed=number == 1) for number in range(3)]
@@ -247,7 +249,7 @@ def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationE
     be dragged, and with the pose before the joint relation extractor. Below are the correlations of
     the heatmaps, the relation weights W_r and the heatmaps of the chosen joint before and after: a
     click on a cell, or a joint, chooses. Joints under the mask have a green ring if they are found,
-    a red one if they are lost. The network is not shown the mirrored image.
+    a red cross if they are lost. The network is not shown the mirrored image.
 
     Args:
         model: what ``poselib.load`` takes, or a ``Predictor``, of a system that is shown one person

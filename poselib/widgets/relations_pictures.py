@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poselib.analysis.masked_frames import MaskedJoints
-from poselib.plots.style import ALERT, BRIGHT, YELLOW, display_name
+from poselib.plots.style import ALERT, BRIGHT, INK, YELLOW, display_name
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import Float32Array, FloatArray
@@ -33,7 +33,7 @@ def frame_picture(
         image: (3, H, W) uint8 RGB.
         poses: one person.
         truth: (K, 3) annotated keypoints, painted as yellow dots.
-        joints: under a mask; those found have a green ring, lost ones a red one and, where the
+        joints: under a mask; those found have a green ring, lost ones a red cross and, where the
             truth is annotated, an arrow to it.
     """
     shown = replace(poses, scores=(poses.scores > 0).astype(np.float32))  # also uncertain joints
@@ -48,7 +48,7 @@ def frame_picture(
             arrows = points[lost], truth[lost, :2]
             picture.add_arrows(*arrows, [ALERT] * int(lost.sum()))
         picture.add_rings(points[joints.found], BRIGHT)
-        picture.add_rings(points[joints.lost], ALERT)
+        picture.add_crosses(points[joints.lost], ALERT, 6.0, diagonal=True)
     names = []
     for k, name in enumerate(skeleton.keypoints):
         state = ""
@@ -79,8 +79,7 @@ def maps_picture(
         picture = Picture(image[:, ::step, ::step], pale=True, side=_SIDE)
         picture.add_map(np.maximum(values, 0), (0.0, max(top, 1e-6)), colors=_COLORS)
         if truth is not None and truth[2] > 0:
-            color = ALERT if truth[2] == 1 else BRIGHT
-            picture.add_rings(truth[None, :2] / step, color, 8.0)
+            picture.add_rings(truth[None, :2] / step, INK, 8.0)
         pictures.append(picture)
         names.append(f"{name}: maximum {top:.3g}")
     several = range(0, len(pictures) - 1, 2)

@@ -17,13 +17,18 @@ from poselib.widgets.relations_frames import View
 HEADINGS = ("without the mask", "with the mask", "with the mask, before the extractor")
 
 _DOT = '<span style="display:inline-block;width:0.7em;height:0.7em;border-radius:50%;{}"></span> {}'
+_CROSS = ",".join(
+    f"linear-gradient({way}deg,transparent 38%,#cc1a1f 38% 62%,transparent 62%)"
+    for way in (45, -45)
+)
 _MARKS = {
     "background:#f0e442;border:1px solid #222": "annotated",
     "border:2px solid #00d973": "found under the mask",
-    "border:2px solid #cc1a1f": "lost, with an arrow to where it is",
+    f"border-radius:0;background:{_CROSS}": "lost, with an arrow to where it is",
+    "border:2px solid #212126;outline:1px solid #fff": "annotated, in a map",
     "background:#f3cf80;border:1px solid #222": "left side of the person",
     "background:#b98005;border:1px solid #222;border-radius:0": "right side",
-    "background:#cc1a1f;border-radius:0;width:0.25em": "joint under the mask, in a matrix",
+    "background:#6e6e73;border-radius:0;width:0.25em": "joint under the mask, in a matrix",
     "border:3px solid #0078c8;border-radius:0": "the chosen pair",
 }
 LEGEND = " &emsp; ".join(_DOT.format(style, text) for style, text in _MARKS.items())

@@ -109,10 +109,13 @@ class SampleView:
         return picture, labels, remark
 
     def figure(self, layers: Layers, title: str) -> Figure:
-        """Return the picture as a figure."""
-        picture, _, _ = self.paint(layers)
+        """Return the picture as a figure, with what is seen of targets and what marks mean."""
+        picture, _, remark = self.paint(layers)
         figure, (ax,) = style.panel_grid([picture.size], 1)
+        title = "; ".join(filter(None, (title, remark)))
         style.show_image(ax, picture.pixels.transpose(2, 0, 1), title)
+        if layers.poses and self.targets is None:
+            style.legend_below(figure, style.VISIBILITY)
         return figure
 
     def _add_targets(

@@ -101,13 +101,17 @@ def test_a_masked_frame_has_rows_of_pictures_matrices_and_maps(row) -> None:
     pictures = {"clear": (row.image, poses), "masked": (row.image, poses)}
     rings = {"masked": (points[0, :2], points[0, 2:3])}
     heat = np.arange(12.0).reshape(3, 4)
-    figure = show_masked_frame(
-        pictures, {"W_r": row.weights}, {"nose": (row.image, heat)}, COCO, rings=rings
-    )
+    maps = {"nose": (row.image, heat)}
+    figure = show_masked_frame(pictures, {"W_r": row.weights}, maps, COCO, rings=rings)
     clear, masked, matrix, nose = panels(figure)
     assert [len(ax.lines) for ax in (clear, masked)] == [0, 2]
     found, lost = (np.stack(line.get_data(), 1) for line in masked.lines)
     assert (found == points[0, :2]).all() and (lost == points[0, 2:3]).all()
+    # They differ in shape too, for those who do not see red and green.
+    assert masked.lines[0].get_marker() != masked.lines[1].get_marker()
+    known = show_masked_frame(pictures, {}, {}, COCO, rings=rings, truth=points[0, :4])
+    dots = [line for ax in panels(known) for line in ax.lines if line.get_gid() == "truth"]
+    assert len(dots) == 2 and (np.stack(dots[0].get_data(), 1) == points[0, :4]).all()
     assert (drawn(matrix) == row.weights).all()
     assert (nose.images[-1].get_array() == heat).all()
     assert len(show_masked_frame(pictures, {}, {}, COCO).subfigs) == 1

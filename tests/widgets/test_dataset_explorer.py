@@ -262,6 +262,22 @@ def test_figures_show_the_page_or_the_image(explorer: DatasetExplorer) -> None:
     }
     explorer.set(target="offsets")
     assert "offsets from centers" in status(explorer) and len(explorer.figure().axes) == 1
+    assert "offsets from centers" in explorer.figure().axes[0].get_title().replace("\n", " ")
+
+
+def test_a_figure_of_an_image_has_what_is_drawn_over_it(explorer: DatasetExplorer) -> None:
+    def drawn() -> np.ndarray:
+        figure = explorer.figure()
+        assert bool(figure.legends) == explorer.values["poses"]
+        return np.asarray(figure.axes[0].images[0].get_array()).astype(int)
+
+    explorer.set(image=3)
+    before = drawn()
+    for change in ({"boxes": True}, {"numbers": True}, {"poses": False}):
+        explorer.set(**change)
+        after = drawn()
+        assert np.abs(before - after).max() > 60
+        before = after
 
 
 def test_nothing_found_is_said(explorer: DatasetExplorer) -> None:
