@@ -1,4 +1,4 @@
-# make demo | test | fuzz | lab | lint | docs: each sets itself up once in .venv and again when what is to be
+# make demo | test | fuzz | lab | lint | check | docs: each sets itself up once in .venv and again when what is to be
 # installed changes. make demo PYTHON=python3.12 chooses the Python;
 # make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the much smaller CPU-only torch.
 
@@ -41,7 +41,7 @@ define install
 	@touch $@
 endef
 
-.PHONY: help demo test fuzz lab lint format docs clean
+.PHONY: help demo test fuzz lab lint format check docs clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -96,6 +96,9 @@ format: $(VENV)/.installed-dev ## put code and notebooks into the agreed form
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 	@$(if $(NOTEBOOKS),$(RUN) -m nbstripout --extra-keys "$(NOTEBOOK_KEYS)" $(NOTEBOOKS))
+
+check: $(VENV)/.installed ## say how all figures stand; fail if one is dirty, missing or without a notebook
+	@$(RUN) -m poselib.cli reproduce --check --fail-on dirty missing
 
 docs: $(VENV)/.installed-docs ## build the documentation into docs/_build/html, without a warning
 	@$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html

@@ -17,6 +17,7 @@ from poselib.experiments.fingerprint import (
     module_of,
     notebook_fingerprint,
 )
+from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.experiments.recipes import Recipe, read_recipes
 from poselib.experiments.runs import KEPT
@@ -112,9 +113,22 @@ def _figure(path: Path, notebooks: Path, recipe: Recipe | None) -> Freshness:
         return Freshness(path.name, maker, MISSING, reason)
     if content.get("git_changed"):
         return Freshness(path.name, maker, DIRTY, _uncommitted(content))
-    reason = _changed(content, maker, notebooks, drawing=True)
+    reason = _made_otherwise(content, notebooks, recipe) if recipe else ""
+    reason = reason or _changed(content, maker, notebooks, drawing=True)
     reason = reason or _changed_runs(content.get("runs", []), path.parent / KEPT, notebooks)
     return Freshness(path.name, maker, STALE if reason else FRESH, reason)
+
+
+def _made_otherwise(content: Mapping[str, Any], notebooks: Path, recipe: Recipe) -> str:
+    """Say which parameter of a recipe is not what the notebook was given; empty if all are."""
+    if not isinstance(given := content.get("given"), dict) or not recipe.parameters:
+        return ""  # it was not recorded, and neither was its code
+    values = {**notebook_parameters(notebooks / f"{recipe.notebook}.ipynb"), **given}
+    trained = {each.text for each in recipe.trained}
+    for name, wanted in recipe.parameters.items():
+        if not any(text in str(wanted) for text in trained) and values.get(name) != wanted:
+            return f"changed: {name}, now {wanted!r}"
+    return ""
 
 
 def _absent(maker: str, notebooks: Path) -> str:

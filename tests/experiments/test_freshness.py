@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from poselib import cli
-from poselib.experiments import runs
+from poselib.experiments import freshness, runs
 from poselib.experiments.freshness import (
     DIRTY,
     FRESH,
@@ -24,6 +25,7 @@ from poselib.experiments.freshness import (
 from poselib.experiments.runs import save_table, start_run
 from tests.experiments.factories import cell, write_notebook
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 PARAMS = {"notebook": "03_toy", "preset": "small", "system": "dekr", "dataset": "crowd"}
 CODE = "from poselib.losses.heatmap import heatmap_mse\n\nheatmap_mse\n"
 
@@ -79,6 +81,29 @@ def test_changed_code_is_named(house: Path) -> None:
     assert only(house).because == "its code was not recorded"
 
 
+@pytest.mark.slow
+def test_a_changed_loss_makes_exactly_the_figures_stale_that_depend_on_it(
+    house: Path, changed_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(NOTEBOOKS / "03_train.ipynb", house / "notebooks")
+    for system in ("hae", "dekr"):
+        params = {**PARAMS, "notebook": "03_train", "system": system}
+        run = start_run(house / "runs", "train", params, system)
+        run.finish({"AP": 0.5})
+        path = house / "figures" / f"{system}.csv"
+        save_table(pd.DataFrame({"AP": [0.5]}), path, PARAMS, runs=[run])
+
+    def states() -> dict[str, str]:
+        found = check_figures(house / "figures", house / "notebooks")
+        return {each.file: each.because for each in found}
+
+    assert states() == {"dekr.csv": "", "hae.csv": "", "toy.csv": ""}
+    compared = partial(freshness.notebook_fingerprint, package=changed_package)
+    monkeypatch.setattr(freshness, "notebook_fingerprint", compared)
+    stale = {"dekr.csv": "run dekr: changed: losses.offset"}
+    assert states() == {"hae.csv": "", "toy.csv": "", **stale}
+
+
 def test_a_changed_notebook_or_run_makes_stale(house: Path) -> None:
     run = json.loads(kept(house).read_text())
     edit(kept(house), code={**run["code"], "modules": {**run["code"]["modules"], "x": "0"}})
@@ -125,6 +150,19 @@ def test_a_figure_is_as_stale_as_what_it_reads(house: Path) -> None:
     edit(sidecar, git_changed=True)
     found, _ = check_figures(house / "figures", house / "notebooks")
     assert (found.state, found.because) == (STALE, "it reads toy.csv, which is dirty")
+
+
+def test_parameters_that_a_recipe_changed_make_stale(house: Path) -> None:
+    assert "given" in json.loads((house / "figures" / "toy.json").read_text())
+    entry: dict[str, Any] = {"notebook": "03_toy", "figures": ["toy.csv"]}
+    recipe(house, **entry, parameters={"preset": "small"})
+    assert only(house).state == FRESH
+    recipe(house, **entry, parameters={"preset": "demo"})
+    assert (only(house).state, only(house).because) == (STALE, "changed: preset, now 'demo'")
+    edit(house / "figures" / "toy.json", given={"preset": "demo"})
+    assert only(house).state == FRESH
+    recipe(house, **entry, parameters={"preset": "{study:row}"})
+    assert only(house).state == FRESH
 
 
 def test_a_name_without_suffix_has_the_state_that_is_not_fresh() -> None:
