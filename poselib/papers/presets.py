@@ -2,7 +2,7 @@
 
 ``smoke`` takes seconds and only shows that everything runs; ``demo`` trains for five minutes on
 two cores; ``small`` trains for an hour on scenes of a few people, which made the bundled
-checkpoint, and for two to five minutes of one core on the data of ablations, crowds, groups and
+checkpoint, and for two to seven minutes of one core on the data of ablations, crowds, groups and
 clips; ``paper`` is the recipe of the paper, on the real dataset.
 """
 
