@@ -18,7 +18,7 @@ from poselib.experiments.sweep import PlannedRun
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartAP
 from poselib.ops.field_types import check_field_types
-from poselib.ops.io import is_finite, read_json, read_lines, visible_files
+from poselib.ops.io import is_finite, read_json, visible_files
 from poselib.papers.catalog import get_paper
 from poselib.papers.published import published_table
 from poselib.systems import OptionValue, check_options
@@ -222,8 +222,8 @@ def training_losses(finished: Sequence[tuple[PlannedRun, RunRecord]], term: str)
         term: its name in ``metrics.jsonl``, such as ``"offset"``, or ``"loss"``, their sum.
 
     Returns:
-        One line per run and logged step: ``row``, ``seed``, ``run``, ``step`` and ``loss``: the
-        term of that step's batch times its weight.
+        One line per run and logged step, of long trainings per some steps: ``row``, ``seed``,
+        ``run``, ``step`` and ``loss``: the term of that step's batch times its weight.
 
     Raises:
         ValueError: a run has no such term, and the message lists those that it has; or what it
@@ -231,11 +231,9 @@ def training_losses(finished: Sequence[tuple[PlannedRun, RunRecord]], term: str)
     """
     parts = []
     for run, record in finished:
-        # Lines without a loss are validations.
-        history = read_lines(record.folder / METRICS, "step")
-        lines = pd.DataFrame([line for line in history if "loss" in line])
+        lines = pd.DataFrame(record.losses)
         if term not in lines:
-            known = sorted({*lines} - {"step", "seconds", "lr"})
+            known = sorted({*lines} - {"step"})
             raise ValueError(
                 f"run {record.folder} has no term {term!r} of the loss; it has {known}"
             )

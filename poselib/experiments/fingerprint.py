@@ -24,7 +24,7 @@ _PACKAGE = Path(poselib.__file__).resolve().parent
 # They name and record, and do not change what a run computes.
 _RECORDING = (
     "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
-    "identity", "named_files", "preset_settings", "run_record",
+    "identity", "named_files", "preset_settings", "run_record", "kept_runs",
 )  # fmt: skip
 _BESIDE = (
     "poselib.wording",
@@ -104,6 +104,16 @@ def notebook_fingerprint(
     found = _digests(package, reached, files, chosen, bundled=bundled)
     found[NOTEBOOK] = _digest(map(form_of, cells))
     return Fingerprint(found)
+
+
+@lru_cache(maxsize=64)
+def code_digest(
+    roots: tuple[Place, ...], systems: tuple[str, ...], datasets: tuple[str, ...]
+) -> str:
+    """Return a digest of the code that some definitions reach, without what only draws."""
+    base, chosen = _code_base(_PACKAGE), _chosen(frozenset(systems), frozenset(datasets))
+    reached = base.reached(roots, (*_BESIDE, *_PAPERS, *_DRAWING), chosen, _INSTEAD)
+    return Fingerprint(_digests(_PACKAGE, reached, (), chosen, bundled=False)).digest
 
 
 def module_fingerprint(module: str, package: Path = _PACKAGE) -> Fingerprint:

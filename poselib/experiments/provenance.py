@@ -34,7 +34,7 @@ def provenance() -> dict[str, Any]:
         "git_commit": commit or UNKNOWN,
         "git_changed": bool(changed),
         "versions": versions(),
-        "machine": _machine(),
+        "machine": machine_name(),
     }
 
 
@@ -50,7 +50,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def _machine() -> str:
+def machine_name() -> str:
+    """Return the machine in words: system, processor, GPU and number of cores."""
     found = machine("cuda" if torch.cuda.is_available() else "cpu")
     parts = (f"{platform.system()} {platform.machine()}", found["cpu"], found["gpu"])
     return ", ".join([*filter(None, parts), counted(found["cores"], "core")])

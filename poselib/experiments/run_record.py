@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 from poselib.experiments.former_names import convert_run
 from poselib.experiments.identity import is_as_planned
 from poselib.experiments.plain import plain
-from poselib.ops.io import append_line, read_json, read_lines, write_json
+from poselib.ops.io import append_line, is_finite, read_json, read_lines, write_json
 
 Params = Mapping[str, Any]
 PARAMS, RUN, METRICS, LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
+EVALUATIONS = "evaluations.json"
+_NOT_LOSSES = ("seconds", "lr")
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,40 @@ class RunRecord:
         return read_json(self.folder / METRICS) if self.finished else {}
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What is recorded at its start: time, seed, code, commit, versions, machine."""
+        return read_json(self.folder / RUN)
+
+    @property
     def as_planned(self) -> bool:
         """Whether code, settings and files were those that its id states: see ``identity``."""
-        code = read_json(self.folder / RUN).get("code", {})
-        return is_as_planned(self.id, self.params, code)
+        return is_as_planned(self.id, self.params, self.about.get("code", {}))
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``, oldest first."""
         return read_lines(self.folder / LINES)
+
+    @property
+    def losses(self) -> list[dict[str, Any]]:
+        """The training's loss and its terms by step; of a long one means of successive steps.
+
+        Raises:
+            ValueError: a line is no JSON object or has no number named ``step``.
+        """
+        lines = read_lines(self.folder / LINES, "step")
+        terms = [
+            {name: value for name, value in line.items() if name not in _NOT_LOSSES}
+            for line in lines
+            if "loss" in line  # others are validations
+        ]
+        return thinned(terms)
+
+    @property
+    def evaluations(self) -> dict[str, Any]:
+        """Evaluations of what it trained: see ``stored_evaluations``; empty if there are none."""
+        path = self.folder / EVALUATIONS
+        return read_json(path) if path.is_file() else {}
 
     def log(self, values: Params) -> None:
         """Append one line of measurements to ``metrics.jsonl``."""
@@ -61,6 +88,28 @@ class RunRecord:
     def finish(self, metrics: Params) -> None:
         """Write the results, which makes the run a finished one."""
         write_json(self.folder / METRICS, plain(metrics, "metrics"))
+
+
+def thinned(lines: Sequence[Mapping[str, Any]], most: int = 40) -> list[dict[str, Any]]:
+    """Return lines of measurements, if they are many the means of as many successive ones each.
+
+    The means have five digits; a value that is no number stays as it is.
+    """
+    if len(lines) <= most:
+        return [dict(line) for line in lines]
+    found = []
+    for part in range(most):
+        block = lines[part * len(lines) // most : (part + 1) * len(lines) // most]
+        names = dict.fromkeys(name for line in block for name in line)
+        found.append({name: _mean([line.get(name) for line in block]) for name in names})
+    return found
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    stated = [value for value in values if value is not None]
+    if odd := [value for value in stated if not is_finite(value)]:
+        return odd[0]
+    return float(f"{sum(stated) / len(stated):.5g}") if stated else None
 
 
 def load_run(folder: Path | str) -> RunRecord:

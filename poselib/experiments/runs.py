@@ -23,18 +23,19 @@ from PIL import Image
 
 from poselib.experiments.fingerprint import executed_code
 from poselib.experiments.identity import is_as_planned
+from poselib.experiments.kept_runs import KEPT as KEPT
+from poselib.experiments.kept_runs import keep_run
 from poselib.experiments.parameters import folders_read
 from poselib.experiments.plain import plain as plain
 from poselib.experiments.provenance import provenance
 from poselib.experiments.run_record import PARAMS, RUN, Params
 from poselib.experiments.run_record import RunRecord as RunRecord
 from poselib.experiments.run_record import load_run as load_run
-from poselib.ops.io import atomic_write, read_json, write_json
+from poselib.ops.io import atomic_write, write_json
 from poselib.plots.small_png import reduce_colors
 
 _DPI, _LARGE = 150, 50_000  # px an inch, bytes
 _ABOUT = ["id", "name", "started", "finished", "folder"]
-KEPT = "runs"  # in the folder of figures
 _BEGAN = time.time()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -87,7 +88,7 @@ def list_runs(runs_dir: Path | str, name: str | None = None) -> pd.DataFrame:
 
 def row_of(record: RunRecord) -> dict[str, Any]:
     """Return the row of a run in ``list_runs``."""
-    started = read_json(record.folder / RUN)["started"]
+    started = record.about["started"]
     about = (record.id, record.name, started, record.finished, str(record.folder))
     groups = {"params": record.params, "metrics": record.metrics}
     values = {f"{group}.{k}": v for group, each in groups.items() for k, v in each.items()}
@@ -143,18 +144,10 @@ def sidecar(
     for run in runs:
         # A figure in the folder of its run, as of a training's curves, lies beside it already.
         if isinstance(run, RunRecord) and run.folder.resolve() not in figure.resolve().parents:
-            _keep(run, figure.parent / KEPT)
+            keep_run(run, figure.parent)
     path = figure.with_suffix(".json")
     write_json(path, content)
     return path
-
-
-def _keep(run: RunRecord, folder: Path) -> None:
-    """Write what a run was and what came out into one file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    about = read_json(run.folder / RUN)
-    content = {**about, "params": dict(run.params), "metrics": run.metrics}
-    write_json(folder / f"{run.id}.json", content)
 
 
 def save_figure(

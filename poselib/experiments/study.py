@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from poselib.analysis.compare import evaluate_variants
 from poselib.data.catalog import KeypointDataset, cache_in_memory
-from poselib.engine.checkpoints import load_checkpoint
-from poselib.engine.predict import predict
-from poselib.engine.timing import measure
-from poselib.engine.variants import Variant
 from poselib.experiments.ablation import (
     Ablation,
     check_runs,
     final_losses,
     read_ablation,
-    trained_file,
     training_losses,
 )
+from poselib.experiments.kept_runs import keep_run
 from poselib.experiments.loading import describe
 from poselib.experiments.run_sweep import execute_runs, log_of
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
+from poselib.experiments.stored_evaluations import (
+    evaluate_stored,
+    evaluation_digest,
+    time_stored,
+)
 from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.experiments.sweep_report import failures
 from poselib.experiments.training import get_device
@@ -50,6 +50,8 @@ class Study:
         settings: the preset of the runs.
         test_set: images that all are tested on.
         data: those in words.
+        figures_dir: folder of figures, whose kept runs count where the folder of one is absent;
+            None for none.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Study:
     settings: Preset
     test_set: KeypointDataset
     data: str
+    figures_dir: Path | None = None
 
     @property
     def lines(self) -> dict[str, tuple[str, str]]:
@@ -79,8 +82,7 @@ class Study:
     @property
     def missing(self) -> pd.DataFrame:
         """``row``, ``seed`` and ``run`` of the runs that are not finished."""
-        absent = [run for run in self.runs if run.record(self.runs_dir) is None]
-        lines = [(run.row, run.seed, run.run_id) for run in absent]
+        lines = [(run.row, run.seed, run.run_id) for run in self._absent]
         return pd.DataFrame(lines, columns=["row", "seed", "run"])
 
     @property
@@ -89,7 +91,7 @@ class Study:
         done = f"{len(self.runs) - len(self.missing)} of {len(self.runs)} runs are finished"
         if self.missing.empty:
             return done
-        logs = {log_of(run, self.runs_dir) for run in self.runs if not run.record(self.runs_dir)}
+        logs = {log_of(run, self.runs_dir) for run in self._absent}
         if begun := sorted(str(log) for log in logs if log.exists()):
             done += f"; {len(begun)} failed or are under way, see\n" + "\n".join(begun) + "\n"
         else:
@@ -106,14 +108,31 @@ class Study:
     @property
     def finished(self) -> list[tuple[PlannedRun, RunRecord]]:
         """The runs that are finished, with their records."""
-        return [(run, record) for run in self.runs if (record := run.record(self.runs_dir))]
+        where = self.runs_dir, self.figures_dir
+        return [(run, record) for run in self.runs if (record := run.record(*where))]
+
+    @property
+    def _absent(self) -> tuple[PlannedRun, ...]:
+        return tuple(r for r in self.runs if r.record(self.runs_dir, self.figures_dir) is None)
+
+    @cached_property
+    def _images(self) -> KeypointDataset:
+        return cache_in_memory(self.test_set)
+
+    @cached_property
+    def _digest(self) -> str:
+        """A digest of what evaluations follow from besides weights and decodings."""
+        shared = self.runs[0].parameters
+        names = str(shared.get("system") or "hae"), str(shared["dataset"])
+        preset = str(shared.get("preset") or "")
+        return evaluation_digest(self.settings, *names, self.test_set.skeleton, preset)
 
     def train(self, workers: int = 1, device: str = "auto") -> None:
         """Train what is missing, ``workers`` runs at a time: see ``execute_runs``.
 
         What failed is printed, with the cell, the error and the log.
         """
-        outcomes = execute_runs(self.runs, self.runs_dir, workers, {"device": device})
+        outcomes = execute_runs(self._absent, self.runs_dir, workers, {"device": device})
         for line in failures(outcomes):
             say(line)
 
@@ -128,17 +147,10 @@ class Study:
         Raises:
             FileNotFoundError: no run is finished, or one has no trained system.
         """
-        decodings = self.ablation.decodings.items()
-        images, options = cache_in_memory(self.test_set), self.settings.predict
         parts = []
         for run, record in self.finished:
-            system = load_checkpoint(trained_file(record)).system
-            renew = system.frames if self.ablation.renew and system.clips else None
-            variants = [Variant(name, changes, renew=renew) for name, changes in decodings]
-            evaluated = evaluate_variants(
-                system, images, variants, options, errors=True, device=get_device(device)
-            )
-            table = evaluated.table.rename_axis("decoding").reset_index()
+            table = pd.DataFrame.from_dict(self.evaluate_run(record, device), orient="index")
+            table = table.rename_axis("decoding").reset_index()
             front = {"row": run.row, "seed": run.seed, "run": record.id}
             parts.append(pd.DataFrame(front, index=table.index).join(table))
         if not parts:
@@ -150,6 +162,29 @@ class Study:
             results["ms"] = results["row"].map(self.time_rows(device=device))
             results["fps"] = 1000 / results["ms"]
         return results
+
+    def evaluate_run(self, record: RunRecord, device: str = "auto") -> dict[str, dict[str, float]]:
+        """Evaluate a finished run with every decoding: see ``evaluate_stored``."""
+        spec = self.ablation
+        options, where = self.settings.predict, get_device(device)
+        return evaluate_stored(
+            record, self._digest, spec.decodings, self._images, options, where, renew=spec.renew
+        )
+
+    def keep(self, figures_dir: Path | str, device: str = "auto") -> list[Path]:
+        """Evaluate all finished runs, and keep each with its evaluations: see ``keep_run``.
+
+        What was evaluated before costs nothing. A sweep may call it after each run, so that a
+        long measuring loses nothing if its machine ends.
+
+        Returns:
+            The files of the runs.
+        """
+        files = []
+        for _, record in self.finished:
+            self.evaluate_run(record, device)
+            files.append(keep_run(record, figures_dir))
+        return files
 
     def losses(self) -> pd.DataFrame:
         """Return the training loss that the ablation plots: see ``training_losses``."""
@@ -222,24 +257,16 @@ class Study:
         Returns:
             ms per image by row, from the image in memory to its poses. On a CPU it is processor
             time with one thread, which is steadier if others use the machine; on a GPU wall-clock
-            time. Rows without a finished run are absent.
+            time. Rows without a finished run are absent. See ``time_stored``.
         """
-        hardware = get_device(device)
         options = replace(self.settings.predict, flip=False, batch_size=1)
-        count = min(self.ablation.timed_images, len(self.test_set))
-        samples = [self.test_set[index] for index in range(count)]
+        images = self.test_set, min(self.ablation.timed_images, len(self.test_set))
         times: dict[str, float] = {}
         for run, record in self.finished:
-            if run.row in times:
-                continue
-            system = load_checkpoint(trained_file(record)).system
-            timing = measure(
-                partial(predict, system, samples, options, device=hardware),
-                repeats,
-                device=hardware,
-            )
-            total = timing.cpu_median if hardware.type == "cpu" else timing.median
-            times[run.row] = total / len(samples)
+            if run.row not in times:
+                times[run.row] = time_stored(
+                    record, self._digest, *images, options, get_device(device), repeats
+                )
         return pd.Series(times, dtype=float)
 
 
@@ -271,7 +298,13 @@ def study_runs(
 
 
 def open_study(
-    path: Path | str, preset: str, seeds: str, runs_dir: Path | str, *, steps: int = 0
+    path: Path | str,
+    preset: str,
+    seeds: str,
+    runs_dir: Path | str,
+    *,
+    steps: int = 0,
+    figures_dir: Path | str | None = None,
 ) -> Study:
     """Open an ablation and plan its runs as the parameters of a notebook ask for them.
 
@@ -279,6 +312,7 @@ def open_study(
         preset: of every run; ``"smoke"`` takes the first seed and the ablation's ``smoke`` rows.
         seeds: whole numbers with spaces between; each row is trained with each of them.
         steps: of every training; 0 for what the sweep and the preset say.
+        figures_dir: whose kept runs count where the folder of one is absent; None for none.
 
     Raises:
         FileNotFoundError: the sweep or its notebook is absent.
@@ -293,4 +327,5 @@ def open_study(
     test_set = settings.open_dataset(dataset, "test", skeleton=str(shared["skeleton"] or ""))
     data = describe(test_set, dataset)
     names = tuple(sweep.rows)
-    return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data)
+    kept = None if figures_dir is None else Path(figures_dir)
+    return Study(sweep.name, ablation, names, runs, Path(runs_dir), settings, test_set, data, kept)

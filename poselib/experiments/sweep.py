@@ -26,6 +26,7 @@ from typing import Any
 
 from poselib.experiments.former_names import convert_rows
 from poselib.experiments.identity import planned_id
+from poselib.experiments.kept_runs import KEPT, load_kept
 from poselib.experiments.parameters import Scalar, check_parameters, notebook_parameters
 from poselib.experiments.runs import RunRecord, load_run
 from poselib.ops.io import read_json
@@ -71,12 +72,22 @@ class PlannedRun:
     parameters: Mapping[str, Scalar]
     run_id: str
 
-    def record(self, runs_dir: Path | str) -> RunRecord | None:
-        """Return the run if it is finished, and was made as its id says, else None."""
+    def record(
+        self, runs_dir: Path | str, figures_dir: Path | str | None = None
+    ) -> RunRecord | None:
+        """Return the run if it is finished, and was made as its id says, else None.
+
+        Args:
+            runs_dir: holds the folders of runs.
+            figures_dir: holds runs that are kept, which count where the folder of one is absent.
+        """
         try:
             record = load_run(Path(runs_dir) / self.run_id)
         except FileNotFoundError:
-            return None
+            kept = Path(figures_dir or runs_dir) / KEPT / f"{self.run_id}.json"
+            if figures_dir is None or not kept.is_file():
+                return None
+            record = load_kept(kept, runs_dir)
         return record if record.finished and record.as_planned else None
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +17,14 @@ import pytest
 from poselib.analysis.compare import ASSOCIATION, LOCALIZATION, evaluate_variants
 from poselib.engine.checkpoints import load_checkpoint
 from poselib.engine.variants import Variant
+from poselib.experiments import stored_evaluations
 from poselib.experiments import study as study_module
 from poselib.experiments.ablation import trained_file
 from poselib.experiments.loading import describe
 from poselib.experiments.run_sweep import Outcome, execute_runs
+from poselib.experiments.runs import save_table
 from poselib.experiments.statistics import summary, to_display
+from poselib.experiments.stored_evaluations import evaluation_digest
 from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import plan, read_sweep
 from poselib.papers.presets import get_preset
@@ -166,6 +173,86 @@ def test_finished_runs_are_evaluated_with_every_decoding(study: Study) -> None:
     np.testing.assert_equal(results[list(expected)].to_numpy(), expected.to_numpy())
 
 
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let evaluations be quick, and list the decodings that are measured."""
+    names: list[str] = []
+
+    def fake(system: Any, images: Any, variants: Any, *_: Any, **__: Any) -> Any:
+        names.extend(variant.name for variant in variants)
+        rows = {
+            each.name: {"AP": 0.1 + system.options["background"], "not_found_rate": np.nan}
+            for each in variants
+        }
+        return SimpleNamespace(table=pd.DataFrame.from_dict(rows, orient="index"))
+
+    monkeypatch.setattr(stored_evaluations, "evaluate_variants", fake)
+    monkeypatch.setattr(stored_evaluations, "predict", lambda *_, **__: sum(range(10_000)))
+    return names
+
+
+def test_tables_are_made_again_from_what_is_kept(tmp_path: Path, measured: list[str]) -> None:
+    """Nothing is measured twice, and the folders of the runs are not needed."""
+    loss = {"term": "offset", "column": "offset_loss", "compared": ["with", "without"]}
+    loss |= {"panels": {"offset_loss": "loss"}, "heading": "", "figure": ""}
+    path = study_file(tmp_path, ablation={"loss": loss, "timed_images": 1})
+    runs, figures = tmp_path / "runs", tmp_path / "figures"
+    study = open_study(path, "smoke", "0", runs)
+    finish_study(study)
+    first = study.evaluate("cpu")
+    assert first["not_found_rate"].isna().all() and measured == [*DECODINGS] * 2
+    assert [file.stem for file in study.keep(figures, "cpu")] == ids(study.runs)
+    pd.testing.assert_frame_equal(study.evaluate("cpu"), first)
+    runs.rename(tmp_path / "elsewhere")
+    assert study.finished == []
+    again = open_study(path, "smoke", "0", runs, figures_dir=figures)
+    assert again.missing.empty and again.state == "2 of 2 runs are finished"
+    pd.testing.assert_frame_equal(again.evaluate("cpu"), first)
+    assert len(again.losses()) == 2 * 4 and again.steps == [4]
+    table = again.summarize(again.select_lines(first))[0]
+    save_table(table, figures / "t.csv", {}, runs=[record for _, record in again.finished])
+    assert measured == [*DECODINGS] * 2 and not runs.exists()
+
+
+def test_only_what_is_not_fresh_is_measured(tmp_path: Path, measured: list[str]) -> None:
+    runs, figures = tmp_path / "runs", tmp_path / "figures"
+    study = open_study(study_file(tmp_path), "smoke", "0", runs)
+    finish_study(study)
+    study.keep(figures, "cpu")
+    more = {**DECODINGS, "far": {"match": True, "match_distance": 9.0}}
+    path = study_file(tmp_path, ablation={"decodings": more, "renew": False})
+    other = open_study(path, "smoke", "0", runs, figures_dir=figures)
+    measured.clear()
+    assert other.evaluate("cpu")["decoding"].tolist() == [*more] * 2
+    assert measured == ["far", "far"]  # the other two were known
+    for _, record in study.finished:
+        stored = json.loads((record.folder / "evaluations.json").read_text())
+        (record.folder / "evaluations.json").write_text(json.dumps({**stored, "digest": "old"}))
+    measured.clear()
+    study.evaluate("cpu")
+    assert measured == [*DECODINGS] * 2
+    shutil.rmtree(runs)
+    with pytest.raises(FileNotFoundError, match=rf"{study.runs[0].run_id}.* is kept without its w"):
+        other.evaluate("cpu")
+
+
+def test_the_digest_of_evaluations_follows_from_code_and_test_images(tmp_path: Path) -> None:
+    usual = get_preset("small", "crowd", "hae")
+    fewer = replace(usual, test_scenes=usual.test_scenes - 1)
+    longer = replace(usual, recipe=replace(usual.recipe, steps=9), train_scenes=9)
+    digest = partial(evaluation_digest, dataset="crowd", skeleton=CROWDPOSE, name="small")
+    first = digest(usual, "hae")
+    assert digest(longer, "hae") == first
+    others = [
+        digest(fewer, "hae"),
+        digest(usual, "dekr"),
+        digest(usual, "hae", skeleton=COCO),
+        digest(usual, "hae", dataset="synthetic"),
+        digest(usual, "hae", name="smoke"),
+    ]
+    assert len({first, *others}) == 6
+
+
 @pytest.mark.slow
 def test_lines_name_a_row_and_a_decoding(study: Study) -> None:
     finish_study(study)
@@ -242,7 +329,7 @@ def test_one_finished_run_of_each_row_is_timed(
         calls.append((system.name, len(samples), options.flip, options.batch_size, str(device)))
         sum(range(100_000))  # takes some time
 
-    monkeypatch.setattr(study_module, "predict", spy)
+    monkeypatch.setattr(stored_evaluations, "predict", spy)
     times = study.time_rows(3, "cpu")
     assert set(calls) == {("dekr", 2, False, 1, "cpu")} and len(calls) >= 3
     assert list(times.index) == ["without"] and times["without"] > 0
