@@ -14,7 +14,7 @@ from poselib.engine.trainer import METRICS
 from poselib.engine.video_metrics import OTHER_METRICS, PART_METRICS
 from poselib.experiments.parameters import Scalar, notebook_parameters, parse_options
 from poselib.experiments.runs import RunRecord
-from poselib.experiments.sweep import PlannedRun
+from poselib.experiments.sweep import PlannedRun, plan, read_sweep
 from poselib.metrics.ap import APResult
 from poselib.metrics.pck import PartAP
 from poselib.ops.field_types import check_field_types
@@ -190,6 +190,33 @@ def check_runs(
         except ValueError as error:
             raise ValueError(f"{path}: {name!r}: {error}") from error
     return shared
+
+
+def study_runs(
+    path: Path | str,
+    preset: str,
+    seeds: str,
+    *,
+    steps: int = 0,
+    rows: Sequence[str] | None = None,
+) -> tuple[PlannedRun, ...]:
+    """Plan the runs of an ablation as ``open_study`` does; nothing is opened.
+
+    Args:
+        rows: those to plan; by default all that the preset takes.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``open_study``.
+    """
+    parts = seeds.split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise ValueError(f"seeds must be whole numbers, as '0 1 2', not {seeds!r}")
+    smoke, numbers = preset == "smoke", [int(part) for part in parts]
+    # Only where they are given: a sweep may have steps of its own.
+    common = {"preset": preset, **({"steps": steps} if steps else {})}
+    if rows is None and smoke:
+        rows = list(read_ablation(path).smoke) or None
+    return tuple(plan(read_sweep(path), numbers[:1] if smoke else numbers, common, rows))
 
 
 def _shared(path: Path | str, runs: Sequence[PlannedRun], name: str) -> Scalar:

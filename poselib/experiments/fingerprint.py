@@ -34,7 +34,7 @@ _BESIDE = (
 # What a preset says counts as it is resolved, not as code, and a paper's claims are prose.
 _PAPERS = tuple(
     f"poselib.papers.{name}"
-    for name in ("dekr", "grm", "hae", "logocap", "rpstn", "catalog", "common_presets", "own_data")
+    for name in ("dekr", "grm", "hae", "logocap", "rpstn", "catalog", "common_presets")
 )
 _DRAWING = ("poselib.plots", "poselib.widgets", "poselib.papers.published")
 _INSTEAD = {("poselib.papers.presets", "get_preset"): ("poselib.papers.preset", "Preset")}

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from poselib.experiments.ablation import study_runs
 from poselib.experiments.freshness import FRESH, Freshness, check_figures
 from poselib.experiments.parameters import LOCAL, Scalar, check_parameters, notebook_parameters
 from poselib.experiments.recipes import ABLATION, Recipe, Trained, read_recipes, select_figures
 from poselib.experiments.recorded_times import RecordedTimes
-from poselib.experiments.study import study_runs
 from poselib.experiments.sweep import PlannedRun
 from poselib.ops.io import read_json
 

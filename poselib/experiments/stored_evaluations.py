@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -44,20 +44,20 @@ _ROOTS = (
 )
 
 
-def evaluation_digest(
-    settings: Preset, system: str, dataset: str, skeleton: Skeleton, name: str
-) -> str:
+def evaluation_digest(settings: Preset, params: Mapping[str, Any], skeleton: Skeleton) -> str:
     """Return a digest of what an evaluation follows from besides the weights and the decoding.
 
     It is the code that is executed, how images are presented, and the synthetic test images.
 
     Args:
         settings: the preset; how it trains does not count.
-        system, dataset: names of both.
+        params: parameters of the run: ``system``, ``dataset`` and ``preset``. The code does not
+            count for the preset smoke, as for its runs.
         skeleton: of the test images.
-        name: of the preset; the code does not count for ``"smoke"``, as for its runs.
     """
-    code = "" if name == "smoke" else code_digest(_ROOTS, (system,), (dataset,))
+    system, dataset = str(params.get("system") or "hae"), str(params["dataset"])
+    smoke = params.get("preset") == "smoke"
+    code = "" if smoke else code_digest(_ROOTS, (system,), (dataset,))
     names = ("input_size", "multiple", "predict", "scenes", "test_scenes")
     counted = {each: getattr(settings, each) for each in names}
     content = [code, dataset, plain(counted, "preset"), stored_form(skeleton)]
@@ -69,7 +69,7 @@ def evaluate_stored(
     run: RunRecord,
     digest: str,
     decodings: Mapping[str, Mapping[str, OptionValue]],
-    images: LabeledImages,
+    images: Callable[[], LabeledImages],
     options: PredictOptions,
     device: torch.device | str,
     *,
@@ -82,7 +82,8 @@ def evaluate_stored(
     Args:
         digest: see ``evaluation_digest``.
         decodings: decoding options, by name.
-        images, options: the test set, and how it is presented.
+        images: returns the test set, which is rendered only where something is measured.
+        options: how it is presented.
         renew: test a video network as it is trained: see ``Ablation``.
 
     Returns:
@@ -102,7 +103,7 @@ def evaluate_stored(
         found: dict[str, Any] = {}
         if any(variant.supports(system) for variant in variants):
             evaluated = evaluate_variants(
-                system, images, variants, options, errors=True, device=device
+                system, images(), variants, options, errors=True, device=device
             )
             found = {str(n): row.to_dict() for n, row in evaluated.table.iterrows()}
         _store(run, digest, "decodings", {keys[name]: found.get(name) for name in lacking})

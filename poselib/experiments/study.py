@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from poselib.experiments.ablation import (
     check_runs,
     final_losses,
     read_ablation,
+    study_runs,
     training_losses,
 )
 from poselib.experiments.kept_runs import keep_run
@@ -22,12 +22,8 @@ from poselib.experiments.loading import describe
 from poselib.experiments.run_sweep import execute_runs, log_of
 from poselib.experiments.runs import RunRecord
 from poselib.experiments.statistics import gains, outcome, summary, summary_by, to_display
-from poselib.experiments.stored_evaluations import (
-    evaluate_stored,
-    evaluation_digest,
-    time_stored,
-)
-from poselib.experiments.sweep import PlannedRun, plan, read_sweep
+from poselib.experiments.stored_evaluations import evaluate_stored, evaluation_digest, time_stored
+from poselib.experiments.sweep import PlannedRun, read_sweep
 from poselib.experiments.sweep_report import failures
 from poselib.experiments.training import get_device
 from poselib.ops.console import say
@@ -122,10 +118,7 @@ class Study:
     @cached_property
     def _digest(self) -> str:
         """A digest of what evaluations follow from besides weights and decodings."""
-        shared = self.runs[0].parameters
-        names = str(shared.get("system") or "hae"), str(shared["dataset"])
-        preset = str(shared.get("preset") or "")
-        return evaluation_digest(self.settings, *names, self.test_set.skeleton, preset)
+        return evaluation_digest(self.settings, self.runs[0].parameters, self.test_set.skeleton)
 
     def train(self, workers: int = 1, device: str = "auto") -> None:
         """Train what is missing, ``workers`` runs at a time: see ``execute_runs``.
@@ -165,26 +158,21 @@ class Study:
 
     def evaluate_run(self, record: RunRecord, device: str = "auto") -> dict[str, dict[str, float]]:
         """Evaluate a finished run with every decoding: see ``evaluate_stored``."""
-        spec = self.ablation
-        options, where = self.settings.predict, get_device(device)
+        spec, how = self.ablation, (self.settings.predict, get_device(device))
         return evaluate_stored(
-            record, self._digest, spec.decodings, self._images, options, where, renew=spec.renew
+            record, self._digest, spec.decodings, lambda: self._images, *how, renew=spec.renew
         )
 
     def keep(self, figures_dir: Path | str, device: str = "auto") -> list[Path]:
         """Evaluate all finished runs, and keep each with its evaluations: see ``keep_run``.
 
-        What was evaluated before costs nothing. A sweep may call it after each run, so that a
-        long measuring loses nothing if its machine ends.
-
-        Returns:
-            The files of the runs.
+        What was evaluated before costs nothing: a sweep may call it after each run, so that its
+        results outlive the machine.
         """
-        files = []
-        for _, record in self.finished:
+        finished = [record for _, record in self.finished]
+        for record in finished:
             self.evaluate_run(record, device)
-            files.append(keep_run(record, figures_dir))
-        return files
+        return [keep_run(record, figures_dir) for record in finished]
 
     def losses(self) -> pd.DataFrame:
         """Return the training loss that the ablation plots: see ``training_losses``."""
@@ -268,33 +256,6 @@ class Study:
                     record, self._digest, *images, options, get_device(device), repeats
                 )
         return pd.Series(times, dtype=float)
-
-
-def study_runs(
-    path: Path | str,
-    preset: str,
-    seeds: str,
-    *,
-    steps: int = 0,
-    rows: Sequence[str] | None = None,
-) -> tuple[PlannedRun, ...]:
-    """Plan the runs of an ablation as ``open_study`` does; nothing is opened.
-
-    Args:
-        rows: those to plan; by default all that the preset takes.
-
-    Raises:
-        FileNotFoundError, ValueError: as ``open_study``.
-    """
-    parts = seeds.split()
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise ValueError(f"seeds must be whole numbers, as '0 1 2', not {seeds!r}")
-    smoke, numbers = preset == "smoke", [int(part) for part in parts]
-    # Only where they are given: a sweep may have steps of its own.
-    common = {"preset": preset, **({"steps": steps} if steps else {})}
-    if rows is None and smoke:
-        rows = list(read_ablation(path).smoke) or None
-    return tuple(plan(read_sweep(path), numbers[:1] if smoke else numbers, common, rows))
 
 
 def open_study(
