@@ -18,12 +18,12 @@ from poselib.experiments.fingerprint import module_of
 from poselib.experiments.notebooks import NotebookError, is_newer, run_notebook
 from poselib.experiments.parameters import Scalar, notebook_parameters
 from poselib.experiments.reproduction import Execution, Folders, Reproduction
-from poselib.experiments.run_sweep import execute_runs
+from poselib.experiments.run_sweep import DAY, Outcome, execute_runs
 from poselib.experiments.runs import new_id
 from poselib.experiments.sweep import PlannedRun
+from poselib.experiments.sweep_progress import name_of, span
 from poselib.ops.console import say
 
-_DAY = 86400.0
 _SMOKE = "figures"  # in the folder of runs: those of the preset smoke mean nothing
 
 
@@ -67,7 +67,11 @@ def describe(plan: Reproduction, workers: int = 1) -> str:
 
 
 def reproduce(
-    plan: Reproduction, folders: Folders, workers: int = 1, device: str | None = None
+    plan: Reproduction,
+    folders: Folders,
+    workers: int = 1,
+    device: str | None = None,
+    scheduler: str | None = None,
 ) -> list[End]:
     """Execute a plan, and go on after what fails.
 
@@ -77,14 +81,16 @@ def reproduce(
     Args:
         workers: trainings side by side.
         device: of trainings and notebooks.
+        scheduler: whose workers train instead: see ``execute_runs``.
     """
     given = {"device": device} if device else {}
-    trained = execute_runs([each.run for each in plan.trainings], folders.runs, workers, given)
-    ends = [End(f"training {_name(each.run)}", each.state, str(each.log or "")) for each in trained]
+    runs = [each.run for each in plan.trainings]
+    trained = execute_runs(runs, folders.runs, workers, given, scheduler=scheduler)
+    ends = [End(f"training {name_of(each.run)}", each.state, _about(each)) for each in trained]
     failed = {each.run.run_id for each in trained if each.state == "failed"}
     absent: set[str] = set()
     for execution in plan.executions:
-        lacking = [_name(run) for run in execution.runs if run.run_id in failed]
+        lacking = [name_of(run) for run in execution.runs if run.run_id in failed]
         lacking += execution.recipe.names_read(absent)
         if lacking:
             end = End(execution.call, "not begun", f"it needs {lacking[0]}")
@@ -120,9 +126,9 @@ def _execute(execution: Execution, folders: Folders, given: Mapping[str, str]) -
             values["runs_dir"] = str(folders.runs)
             known = notebook_parameters(notebook)
             values = {name: value for name, value in values.items() if name in known}
-            run_notebook(notebook, logs, values, _DAY)
+            run_notebook(notebook, logs, values, DAY)
     except (NotebookError, ValueError, OSError) as error:
-        return End(execution.call, "failed", str(error))
+        return End(execution.call, "failed", _reason(error))
     old = [name for name in execution.recipe.always if not is_newer(figures / name, start)]
     if old and not smoke:
         return End(execution.call, "failed", f"it wrote no {old[0]}")
@@ -152,18 +158,19 @@ def _run_command(command: str, figures: Path, logs: Path) -> None:
         raise ValueError(f"status {status.returncode}; see {log}")
 
 
+def _reason(error: Exception) -> str:
+    """Return what failed in one line: of a notebook, its cell, error and partial copy."""
+    first, line = str(error).partition("\n")[0], getattr(error, "line", "")
+    return f"{line} ({first})" if line else first
+
+
+def _about(outcome: Outcome) -> str:
+    return f"{outcome.error} ({outcome.log})" if outcome.error else ""
+
+
 def _training(run: PlannedRun) -> str:
-    return f"{_name(run)}, preset {run.parameters.get('preset', 'of its notebook')}"
-
-
-def _name(run: PlannedRun) -> str:
-    return f"{run.sweep}, {run.row}, seed {run.seed}"
+    return f"{name_of(run)}, preset {run.parameters.get('preset', 'of its notebook')}"
 
 
 def _span(seconds: float | None) -> str:
-    if seconds is None:
-        return "time unknown"
-    minutes, hours = round(seconds / 60), int(seconds / 3600)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{hours} h {minutes - 60 * hours} min" if hours else f"{minutes} min"
+    return "time unknown" if seconds is None else span(seconds)

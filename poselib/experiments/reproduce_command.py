@@ -37,6 +37,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--fail-on", nargs="+", choices=states, default=(), metavar="STATE", help=text)
     add("--preset", help="of notebooks and trainings; default: that of each figure")
     add("--workers", type=int, default=1, help="trainings side by side; default: 1")
+    text = "train on the workers of this Dask scheduler, as tcp://node1:8786 or its file, instead"
+    add("--scheduler", metavar="ADDRESS", help=text)
     add("--device", help="where to train: cpu, cuda or auto")
     add("--runs", default="runs", metavar="FOLDER", help="default: runs")
     add("--figures", default="figures", metavar="FOLDER", help="default: figures")
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
 
 def _check_together(arguments: argparse.Namespace) -> None:
     """Raise ValueError for options that mean nothing together."""
-    others = ("figure", "dry_run", "preset", "device")
+    others = ("figure", "dry_run", "preset", "device", "scheduler")
     if arguments.check and (given := [name for name in others if getattr(arguments, name)]):
         name = "names of figures" if given[0] == "figure" else f"--{given[0].replace('_', '-')}"
         raise ValueError(f"--check runs nothing and checks all figures: leave out {name}")
@@ -87,7 +89,7 @@ def _make(arguments: argparse.Namespace, folders: Folders) -> tuple[str, int]:
     if arguments.dry_run or not plan.executions:
         return text, 0 if arguments.dry_run else int(bool(unmade))
     say(text)
-    ends = reproduce(plan, folders, arguments.workers, arguments.device)
+    ends = reproduce(plan, folders, arguments.workers, arguments.device, arguments.scheduler)
     return "\n".join([report(ends), *unmade]), int(bool(unmade) or any(e.failed for e in ends))
 
 

@@ -143,8 +143,9 @@ def test_a_figure_is_made_as_it_was_made_before(
 def test_it_goes_on_after_failures(house: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_reproduction(house)
 
-    def train(runs: Any, *_: Any) -> list[Outcome]:
-        return [Outcome(r, "failed" if r.row == "a" else "done", Path("log")) for r in runs]
+    def train(runs: Any, *_: Any, **__: Any) -> list[Outcome]:
+        bad = ("failed", Path("log"), "cell 2: ValueError")
+        return [Outcome(r, *(bad if r.row == "a" else ("done", Path("log")))) for r in runs]
 
     def show(notebook: Path, _: Any, values: Mapping[str, Any], *__: Any) -> None:
         raise NotebookError(f"{notebook.stem} is broken")
@@ -153,7 +154,7 @@ def test_it_goes_on_after_failures(house: Folders, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(reproduce_module, "run_notebook", show)
     ends = reproduce(plan, house)
     found = {end.name: (end.state, end.about) for end in ends}
-    assert found["training toys, a, seed 0"] == ("failed", "log")
+    assert found["training toys, a, seed 0"] == ("failed", "cell 2: ValueError (log)")
     assert found["14_ablation study='toys'"] == ("not begun", "it needs toys, a, seed 0")
     assert found["34_show checkpoints='{toys:b}'"] == ("failed", "34_show is broken")
     assert found["python -m poselib.wording"] == ("failed", "it wrote no killed.csv")
