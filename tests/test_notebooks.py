@@ -105,6 +105,7 @@ GIVEN = {
     "03_train": [{}, {"system": "rpstn", "dataset": "clips"}],
     "04_evaluate": [{}, CLIPS],
     "05_predict": [{}, {"checkpoint": "rpstn"}],
+    "06_benchmark": [{"threads": "1"}],  # tests/benchmarks/test_run.py takes two
     "07_errors": [{}, {"checkpoint": "jre", "dataset": "clip_crowd"}],
     "09_examples": [
         {},
