@@ -12,6 +12,7 @@ from poselib.decoders.associative import AssociativeOptions
 from poselib.decoders.grouping import DistanceReduction, ProgressiveUnit, TieRule
 from poselib.decoders.keypoint_order import ORDERS, keypoint_order
 from poselib.skeletons import Skeleton
+from poselib.widgets.settings import reach
 
 PROGRESSIVE, OWN = "progressive", "the model's own"
 SECOND = "second_"  # before the names of the controls of a second decoding
@@ -147,20 +148,17 @@ def decoding_controls(
         }
         controls |= {prefix + name: control for name, control in made.items()}
     suit_decoding(controls, own, skeleton)
-    for name in own.keys() & asked.keys():
-        if hasattr(controls[name], "max") and asked[name] is not None:
-            controls[name].max = max(controls[name].max, asked[name])
+    reach(controls, asked)
     return controls
 
 
 def suit_decoding(controls: Mapping[str, Any], own: Mapping[str, Any], skeleton: Skeleton) -> None:
     """Let the controls of both decodings have what is a model's own, see ``own_settings``."""
     offered = (PROGRESSIVE, *orders(skeleton), *((OWN,) if own["order"] == OWN else ()))
-    for name, value in own.items():
+    for name in own:
         if name.endswith("order"):
             controls[name].options = offered
-        elif hasattr(controls[name], "max"):
-            controls[name].max = max(controls[name].max, value)
+    reach(controls, own)
 
 
 def _slider(top: float, step: float, description: str, tooltip: str) -> Any:

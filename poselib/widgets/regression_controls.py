@@ -14,6 +14,7 @@ from poselib.decoders.local_global import LocalGlobalOptions, Prior
 from poselib.skeletons import COCO, Skeleton
 from poselib.systems import System
 from poselib.widgets.images import NAMES, ImageSettings
+from poselib.widgets.settings import reach
 
 CENTERS, HEATMAP = "center map", "keypoint heatmap"
 SALIENCY, ACTIVATED, FILTER = "saliency", "activated pixels", "local filter"
@@ -97,6 +98,7 @@ def suit_controls(controls: Mapping[str, Any], system: System) -> None:
         controls["view"].value = kept if kept in views else CENTERS
     options: Options = system.decode_options
     controls["person"].max = options.max_people
+    reach({name: controls[name] for name in DECODING}, own_settings(system))
     adapts = isinstance(options, LocalGlobalOptions)
     controls["prior"].layout.display = None if can_adapt(system) else "none"
     controls["match"].layout.display = "none" if adapts else None

@@ -42,7 +42,7 @@ from poselib.widgets.regression_controls import (
 )
 from poselib.widgets.regression_pictures import FILTER_LEGEND
 from poselib.widgets.regression_views import Seen, describe, regression_figure, view_map
-from poselib.widgets.settings import argument, settings_of
+from poselib.widgets.settings import argument, reach, settings_of
 
 _NEAR = 0.03  # of the image's side: a click so near to a keypoint chooses it
 _ADVICE = (
@@ -66,6 +66,7 @@ class RegressionExplorer(Explorer):
             *([] if image is None else [argument(image, "image")]),
         ]
         controls = {"model": self.models.control, **self.source.controls, **control_widgets()}
+        reach({name: controls[name] for name in DECODING}, vars(settings))
         if self._system is not None:
             suit_controls(controls, self._system)
         self.left, self.right = ImageCanvas(width=410), ImageCanvas(width=410)

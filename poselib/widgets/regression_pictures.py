@@ -95,7 +95,7 @@ def paint_taps(picture: Picture, chosen: Chosen) -> Picture:
     """Paint the pixels that the branch of the keypoint samples, and those of a fixed grid."""
     image = chosen.image
     picture.add_dots(image.regular_points(chosen.cell), WHITE, 2.0)
-    return picture.add_dots(image.sampling_points(chosen.cell, chosen.keypoint), VERMILION, 2.5)
+    return picture.add_dots(image.sampling_points(chosen.cell, chosen.keypoint), INK, 2.5)
 
 
 def paint_filter(picture: Picture, chosen: Chosen, found: LocalFilter) -> Picture:

@@ -52,7 +52,7 @@ def view_map(
         title = f"saliency: pixels that change the offset to {name} most"
         return np.minimum(blurred, top), title, describe_saliency(chosen, saliency)
     if view == ACTIVATED:
-        title = f"pixels sampled for {name} (dark orange), by ordinary convolutions (pale)"
+        title = f"pixels sampled for {name}; black: by it, white: by ordinary convolutions"
         return None, title, describe_taps(chosen)
     if view == FILTER:
         title = f"filter of {name} over its expansion map"

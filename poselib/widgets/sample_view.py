@@ -108,6 +108,7 @@ class SampleView:
             self._add_numbers(picture, shrunk, colors)
         return picture, labels, remark
 
+    @style.theme
     def figure(self, layers: Layers, title: str) -> Figure:
         """Return the picture as a figure, with what is seen of targets and what marks mean."""
         picture, _, remark = self.paint(layers)

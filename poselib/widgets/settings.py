@@ -40,6 +40,13 @@ def as_code(
     return [f"{name}={plain(values[name])!r}" for name in shown if values[name] != defaults[name]]
 
 
+def reach(controls: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Let sliders reach the values that are wanted of them: a model's own, and those of code."""
+    for name in controls.keys() & wanted.keys():
+        if wanted[name] is not None and hasattr(controls[name], "max"):
+            controls[name].max = max(controls[name].max, wanted[name])
+
+
 def set_control(control: Any, name: str, value: Any) -> None:
     """Set a control; raises ValueError that names the setting if it cannot have the value."""
     try:

@@ -30,6 +30,7 @@ from poselib.widgets.explorer import Explorer, is_batch, settings_of
 from poselib.widgets.images import NAMES, ImageSettings, ImageSource
 from poselib.widgets.latest import LatestJob
 from poselib.widgets.painting import Picture, over_image
+from poselib.widgets.settings import reach
 from poselib.widgets.table import Table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -242,6 +243,14 @@ def test_any_scene_and_image_is_a_number_to_be_written() -> None:
     explorer.set(source="synthetic scene", scene=998)
     explorer.wait()
     assert explorer.error is None and "scene=998" in explorer.code
+
+
+def test_sliders_reach_what_is_wanted() -> None:
+    controls = {"a": ipw.FloatSlider(max=1.0), "b": ipw.IntSlider(max=5), "c": ipw.Checkbox()}
+    reach(controls, {"a": 8.0, "b": 3, "c": True, "d": 2})
+    assert (controls["a"].max, controls["b"].max) == (8.0, 5)
+    reach(controls, {"a": None, "b": 9})
+    assert (controls["a"].max, controls["b"].max) == (8.0, 9)
 
 
 def test_settings_of_controls_that_are_hidden_are_no_code(explorer: Brightness) -> None:

@@ -50,6 +50,15 @@ def pictures(explorer: RegressionExplorer) -> tuple[bytes, ...]:
     return tuple(canvas.picture for canvas in canvases)
 
 
+def test_options_of_a_models_own_are_reached(adaptive: RegressionExplorer) -> None:
+    own = build("dekr", CROWDPOSE, backbone="hrnet_tiny", width=4, nms_distance=8.0)
+    explorer = regression(poselib.load(own, size=64), scene=2, min_score=1.5)
+    explorer.computed()
+    assert explorer.values["nms_distance"] == 8.0 and explorer.values["min_score"] == 1.5
+    assert explorer.code == "poselib.widgets.regression(model, scene=2, min_score=1.5)"
+    assert adaptive.controls["nms_distance"].max == 1.0
+
+
 def test_the_people_are_those_of_the_decoder(adapting: RegressionExplorer) -> None:
     adapting.set(person=2, keypoint="left_wrist", cell="", view="center map")
     chosen = adapting.chosen
