@@ -27,7 +27,7 @@ from poselib.experiments.preset_settings import settings_digest
 _PARAMETERS, _BASIS = 12, 8  # hexadecimal digits
 _PLANNED = re.compile(rf"(?P<name>.+)-[0-9a-f]{{{_PARAMETERS}}}-(?P<basis>[0-9a-f]{{{_BASIS}}})")
 # Options in one parameter, whose order does not matter.
-_OPTIONS = ("options", "recipe", "decode_options")
+OPTIONS = ("options", "recipe", "decode_options")
 
 
 def planned_id(notebook: Path, given: Mapping[str, Scalar]) -> str:
@@ -77,7 +77,7 @@ def _same(value: Scalar, default: Scalar) -> bool:
 
 
 def _in_order(name: str, value: Any) -> Any:
-    if name not in _OPTIONS or not isinstance(value, str):
+    if name not in OPTIONS or not isinstance(value, str):
         return value
     try:
         return dict(sorted(parse_options(value).items()))

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from poselib.experiments.fingerprint import executed_code
-from poselib.experiments.identity import is_as_planned
+from poselib.experiments.identity import OPTIONS, is_as_planned
 from poselib.experiments.kept_runs import KEPT as KEPT
 from poselib.experiments.kept_runs import keep_run
 from poselib.experiments.parameters import folders_read
@@ -215,7 +215,7 @@ def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:
 def _unordered(key: str, params: Params) -> Any:
     """Return a parameter to compare; the order in which options are written does not matter."""
     value = params.get(key)
-    return sorted(value.split()) if key == "options" and isinstance(value, str) else value
+    return sorted(value.split()) if key in OPTIONS and isinstance(value, str) else value
 
 
 def _checked(name: str) -> str:
