@@ -122,7 +122,12 @@ def view_controls(skeleton: Skeleton, scales: Sequence[str]) -> dict[str, Any]:
         "min_score": score,
         "step": ipw.IntSlider(END, 0, END, description="step"),
         "compare": ipw.Checkbox(description="compare with a second decoding", indent=False),
-        "side": ipw.ToggleButtons(options=("first", "second"), description="charts of"),
+        "side": ipw.ToggleButtons(
+            options=("first", "second"),
+            description="charts of",
+            style={"button_width": "5em"},
+            layout={"flex": "0 0 auto"},
+        ),
     }
 
 
