@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,13 @@ import pandas as pd
 
 from poselib.experiments.ablation import trained_file
 from poselib.experiments.fingerprint import module_of
+from poselib.experiments.kept_runs import keep_run
 from poselib.experiments.notebooks import NotebookError, is_newer, run_notebook
 from poselib.experiments.parameters import Scalar, notebook_parameters
-from poselib.experiments.reproduction import Execution, Folders, Reproduction
+from poselib.experiments.reproduction import Execution, Folders, Reproduction, open_execution
 from poselib.experiments.run_sweep import DAY, Outcome, execute_runs
 from poselib.experiments.runs import new_id
+from poselib.experiments.study import Study
 from poselib.experiments.sweep import PlannedRun
 from poselib.experiments.sweep_progress import name_of, span
 from poselib.ops.console import say
@@ -85,7 +87,9 @@ def reproduce(
     """
     given = {"device": device} if device else {}
     runs = [each.run for each in plan.trainings]
-    trained = execute_runs(runs, folders.runs, workers, given, scheduler=scheduler)
+    _put_aside(runs, folders)
+    keep = _keeping(plan, folders, device or "auto")
+    trained = execute_runs(runs, folders.runs, workers, given, scheduler=scheduler, on_end=keep)
     ends = [End(f"training {name_of(each.run)}", each.state, _about(each)) for each in trained]
     failed = {each.run.run_id for each in trained if each.state == "failed"}
     absent: set[str] = set()
@@ -109,6 +113,38 @@ def report(ends: Sequence[End]) -> str:
     table = pd.DataFrame([vars(end) for end in ends])
     states = ", ".join(f"{number} {state}" for state, number in counts.items())
     return f"{table.to_string(index=False, header=False)}\n{states}"
+
+
+def _put_aside(runs: Sequence[PlannedRun], folders: Folders) -> None:
+    """Move the folders of finished runs that are to be executed again; nothing is lost."""
+    for run in runs:
+        if record := run.record(folders.runs):
+            target = folders.runs / "replaced" / f"{run.run_id}-{time.time_ns()}"
+            target.parent.mkdir(exist_ok=True)
+            record.folder.rename(target)
+
+
+def _keeping(plan: Reproduction, folders: Folders, device: str) -> Callable[[Outcome], None]:
+    """Return what keeps each finished training of a study, with what the study evaluates of it."""
+    executions = [each for each in plan.executions if each.recipe.study]
+    studies: dict[str, Study] = {}
+
+    def keep(outcome: Outcome) -> None:
+        run = outcome.run
+        record = run.record(folders.runs)
+        if record is None or run.parameters.get("preset") == "smoke":
+            return
+        try:
+            for each in executions:
+                if run.run_id in [other.run_id for other in each.runs]:
+                    name = each.recipe.study
+                    studies[name] = studies.get(name) or open_execution(each.parameters, folders)
+                    studies[name].evaluate_run(record, device)
+            keep_run(record, folders.figures)
+        except (ValueError, OSError, RuntimeError) as error:
+            say(f"{name_of(run)}: it is not kept yet: {error}")
+
+    return keep
 
 
 def _execute(execution: Execution, folders: Folders, given: Mapping[str, str]) -> End:

@@ -9,9 +9,13 @@ from typing import Any
 
 from poselib.experiments.ablation import study_runs
 from poselib.experiments.freshness import FRESH, Freshness, check_figures
+from poselib.experiments.kept_runs import KeptRun
 from poselib.experiments.parameters import LOCAL, Scalar, check_parameters, notebook_parameters
-from poselib.experiments.recipes import ABLATION, Recipe, Trained, read_recipes, select_figures
+from poselib.experiments.provenance import provenance
+from poselib.experiments.recipes import ABLATION, Recipe, read_recipes, select_figures
 from poselib.experiments.recorded_times import RecordedTimes
+from poselib.experiments.run_record import RunRecord
+from poselib.experiments.study import Study, open_study
 from poselib.experiments.sweep import PlannedRun
 from poselib.ops.io import read_json
 
@@ -34,6 +38,7 @@ class Execution:
         because: why, by the name of each figure or table that is asked for.
         trained: the trainings whose systems each placeholder in ``parameters`` stands for.
         runs: all trainings that it needs.
+        waiting: those of them that are to be executed.
         seconds: what it took when it was last recorded; None if it was not.
     """
 
@@ -42,6 +47,7 @@ class Execution:
     because: Mapping[str, str]
     trained: Mapping[str, tuple[PlannedRun, ...]] = field(default_factory=dict)
     runs: tuple[PlannedRun, ...] = ()
+    waiting: tuple[PlannedRun, ...] = ()
     seconds: float | None = None
 
     @property
@@ -56,7 +62,9 @@ class Reproduction:
     """What is to be done, in this order.
 
     Attributes:
-        trainings: those that are not finished, each once.
+        trainings: those that are not finished, each once. One whose weights are absent is among
+            them where they are needed: for its trained system, or for an evaluation that is not
+            kept with it.
         executions: notebooks and commands.
         unmade: figures for which there is no recipe, and how they stand.
     """
@@ -106,10 +114,9 @@ def plan_reproduction(
     plans = _Plans(folders, recipes, preset)
     executions = tuple(plans.execution(recipe, states, some) for recipe, some in asked)
     made = {name for _, some in asked for name in some}
-    trainings = {run.run_id: run for each in executions for run in each.runs}
-    waiting = [run for run in trainings.values() if run.record(folders.runs) is None]
+    waiting = {run.run_id: run for each in executions for run in each.waiting}
     return Reproduction(
-        tuple(Training(run, plans.times.training(run)) for run in waiting),
+        tuple(Training(run, plans.times.training(run)) for run in waiting.values()),
         executions,
         tuple(states[name] for name in sorted(wanted - made)),
     )
@@ -138,6 +145,7 @@ class _Plans:
         self.folders, self.preset = folders, preset
         self.studies = {recipe.study: recipe for recipe in recipes if recipe.study}
         self.times = RecordedTimes(folders.figures, folders.runs)
+        self.clean = not provenance()["git_changed"]
 
     def execution(
         self, recipe: Recipe, states: Mapping[str, Freshness], names: Sequence[str]
@@ -147,11 +155,15 @@ class _Plans:
         if recipe.command:
             return Execution(recipe, {}, because, seconds=seconds)
         parameters = self.parameters(recipe)
-        trained = {each.text: self.trained(each) for each in recipe.trained}
+        trained = {
+            each.text: tuple(self.runs(each.study, each.row, each.seed)) for each in recipe.trained
+        }
         runs = [run for several in trained.values() for run in several]
+        waiting = [run for run in runs if self.absent(run.record(self.folders.runs))]
         if recipe.study:
-            runs += self.study(recipe.study)
-        return Execution(recipe, parameters, because, trained, tuple(runs), seconds)
+            runs += self.runs(recipe.study)
+            waiting += self.unevaluated(parameters, self.runs(recipe.study))
+        return Execution(recipe, parameters, because, trained, tuple(runs), tuple(waiting), seconds)
 
     def parameters(self, recipe: Recipe) -> dict[str, Scalar]:
         """Return those of a recipe, those that its figures were last made with, and the preset."""
@@ -169,17 +181,47 @@ class _Plans:
                 return {k: v for k, v in content.get("given", {}).items() if k not in LOCAL}
         return {}
 
-    def study(
-        self, study: str, row: str | None = None, seed: int | None = None
-    ) -> list[PlannedRun]:
+    def runs(self, study: str, row: str | None = None, seed: int | None = None) -> list[PlannedRun]:
         """Return the trainings of a study, of all rows and seeds or of one."""
         recipe = self.studies.get(study)
-        given = self.parameters(recipe) if recipe else {}
-        values = {**notebook_parameters(self.folders.notebooks / f"{ABLATION}.ipynb"), **given}
-        seeds = str(values["seeds"]) if seed is None else str(seed)
-        path, rows = self.folders.notebooks / "sweeps" / f"{study}.json", [row] if row else None
-        preset, steps = str(values["preset"]), int(values["steps"] or 0)
+        given = self.parameters(recipe) if recipe else {"study": study}
+        path, preset, seeds, steps = study_arguments(given, self.folders)
+        seeds, rows = seeds if seed is None else str(seed), [row] if row else None
         return list(study_runs(path, preset, seeds, steps=steps, rows=rows))
 
-    def trained(self, trained: Trained) -> tuple[PlannedRun, ...]:
-        return tuple(self.study(trained.study, trained.row, trained.seed))
+    def absent(self, record: RunRecord | None) -> bool:
+        """Whether a training is to be executed: unfinished, or dirty where that can be mended."""
+        return record is None or (self.clean and bool(record.about.get("git_changed")))
+
+    def unevaluated(
+        self, parameters: Mapping[str, Scalar], runs: Sequence[PlannedRun]
+    ) -> list[PlannedRun]:
+        """Return the trainings of a study that are absent, or kept without its evaluations."""
+        records = [run.record(self.folders.runs, self.folders.figures) for run in runs]
+        study = None
+        found = []
+        for run, record in zip(runs, records, strict=True):
+            if not self.absent(record) and isinstance(record, KeptRun):
+                study = study or open_execution(parameters, self.folders)
+                try:
+                    study.evaluate_run(record)
+                except FileNotFoundError:
+                    record = None
+            if self.absent(record):
+                found.append(run)
+        return found
+
+
+def open_execution(parameters: Mapping[str, Scalar], folders: Folders) -> Study:
+    """Open the study that an execution of the notebook of ablations shows."""
+    path, preset, seeds, steps = study_arguments(parameters, folders)
+    return open_study(path, preset, seeds, folders.runs, steps=steps, figures_dir=folders.figures)
+
+
+def study_arguments(
+    parameters: Mapping[str, Scalar], folders: Folders
+) -> tuple[Path, str, str, int]:
+    """Return sweep file, preset, seeds and steps of an execution of the notebook of ablations."""
+    values = {**notebook_parameters(folders.notebooks / f"{ABLATION}.ipynb"), **parameters}
+    path = folders.notebooks / "sweeps" / f"{values['study']}.json"
+    return path, str(values["preset"]), str(values["seeds"]), int(values["steps"] or 0)

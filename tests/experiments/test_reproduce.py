@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,15 @@ import pytest
 pytest.importorskip("papermill")
 
 from poselib.experiments import reproduce as reproduce_module
+from poselib.experiments import reproduction, runs
 from poselib.experiments.notebooks import NotebookError
 from poselib.experiments.reproduce import describe, report, reproduce
 from poselib.experiments.reproduction import Folders, plan_reproduction
+from poselib.experiments.run_record import RunRecord
 from poselib.experiments.run_sweep import Outcome
 from poselib.experiments.runs import save_table, start_run
+from poselib.experiments.sweep import PlannedRun
+from poselib.ops.io import write_json
 from tests.experiments.commands import refusal, run
 from tests.experiments.factories import cell, write_notebook
 
@@ -116,12 +120,76 @@ def test_finished_trainings_are_not_planned_and_tell_the_time(
 ) -> None:
     first = plan_reproduction(house, ["toys"]).trainings[0].run
     monkeypatch.chdir(house.notebooks)
-    params = {"notebook": "03_toy", "preset": "small", "value": 1, **first.parameters}
-    start_run(house.runs, "toy", params, first.run_id).finish({"train_seconds": 600.0})
+    finish(house, first)
     plan = plan_reproduction(house, ["toys"])
     assert [each.run.row for each in plan.trainings] == ["b", "a", "b"]
     assert [each.seconds for each in plan.trainings] == [None, 600.0, None]
     assert "in all: 10 min, and 3 of them of unknown time" in describe(plan)
+
+
+class Evaluating:
+    """A study that evaluates runs, or needs their weights."""
+
+    def __init__(self, *known: str) -> None:
+        self.known, self.evaluated = known, list[str]()
+
+    def evaluate_run(self, record: RunRecord, *_: Any) -> None:
+        if record.id not in self.known:
+            raise FileNotFoundError(record.id)
+        self.evaluated.append(record.id)
+
+
+def test_kept_trainings_do_for_tables_where_they_were_evaluated(
+    house: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *others = plan_reproduction(house, ["toys"]).executions[0].runs
+    for each in (first, second):
+        content = {"name": "toy", "params": {}, "metrics": {}, "code": {}}
+        write_json(house.figures / "runs" / f"{each.run_id}.json", content)
+    study = Evaluating(first.run_id)
+    monkeypatch.setattr(reproduction, "open_execution", lambda *_: study)
+    plan = plan_reproduction(house, ["toys"])
+    assert [each.run for each in plan.trainings] == [second, *others]
+    assert study.evaluated == [first.run_id]
+    shown = plan_reproduction(house, ["show"])  # needs weights
+    assert [each.run.row for each in shown.trainings] == ["b", "b"]
+
+
+def test_dirty_trainings_are_repeated_from_a_commit_and_every_one_is_kept(
+    house: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = plan_reproduction(house, ["toys"]).trainings[0].run
+    monkeypatch.chdir(house.notebooks)
+    monkeypatch.setattr(runs, "provenance", lambda: {"git_changed": True})
+    finish(house, run)
+    for changed, absent in ((True, 3), (False, 4)):
+        monkeypatch.setattr(reproduction, "provenance", lambda c=changed: {"git_changed": c})
+        plan = plan_reproduction(house, ["toys"])
+        assert len(plan.trainings) == absent
+
+    def train(waiting: Sequence[PlannedRun], *_: Any, on_end: Any, **__: Any) -> list[Outcome]:
+        assert waiting[0].run_id == run.run_id and waiting[0].record(house.runs) is None
+        for each in waiting:
+            finish(house, each)
+            on_end(Outcome(each, "done", None))
+        return [Outcome(each, "done", None) for each in waiting]
+
+    study = Evaluating(*(each.run.run_id for each in plan.trainings[1:]))
+    monkeypatch.setattr(reproduce_module, "execute_runs", train)
+    monkeypatch.setattr(reproduce_module, "run_notebook", lambda *_: None)
+    monkeypatch.setattr(reproduce_module, "open_execution", lambda *_: study)
+    reproduce(plan, house)
+    assert study.evaluated == list(study.known)
+    # The first one was not evaluated: it is kept when it can be.
+    assert {path.stem for path in (house.figures / "runs").iterdir()} == set(study.known)
+    assert [path.name[: len(run.run_id)] for path in (house.runs / "replaced").iterdir()] == [
+        run.run_id
+    ]
+
+
+def finish(house: Folders, run: PlannedRun) -> None:
+    params = {"notebook": "03_toy", "preset": "small", "value": 1, **run.parameters}
+    start_run(house.runs, "toy", params, run.run_id).finish({"train_seconds": 600.0})
 
 
 def test_a_figure_is_made_as_it_was_made_before(
