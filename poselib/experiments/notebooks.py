@@ -22,7 +22,7 @@ from poselib.experiments.parameters import (
     notebook_parameters,
     unnumbered,
 )
-from poselib.experiments.runs import RunRecord, list_runs, load_run, new_id
+from poselib.experiments.run_record import RunRecord, load_run
 from poselib.ops.console import complain, say
 from poselib.ops.io import check_output
 from poselib.ops.processor import spin_briefly
@@ -79,7 +79,7 @@ def run_notebook(
             check_output(place, folder=True)
     folder = Path(output_folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    name = name or new_id(path.stem)
+    name = name or _new_name(path)
     running, copy = folder / f"{name}.running.ipynb", folder / f"{name}.failed.ipynb"
     try:
         _execute(path, running, values, timeout, stream)
@@ -94,6 +94,13 @@ def run_notebook(
         if running.exists():
             os.replace(running, copy)
     return copy
+
+
+def _new_name(path: Path) -> str:
+    # Imported here, as torch and Matplotlib with it: workers of sweeps need neither.
+    from poselib.experiments.runs import new_id
+
+    return new_id(path.stem)
 
 
 def _execute(
@@ -205,6 +212,8 @@ def _latest(notebook: Path, values: Mapping[str, Any], start: float) -> RunRecor
     runs_dir = _folder(notebook, values, "runs_dir")
     if runs_dir is None:
         raise ValueError(f"{notebook} has no parameter 'runs_dir'")
+    from poselib.experiments.runs import list_runs
+
     name = unnumbered(notebook)
     folders = [Path(folder) for folder in list_runs(runs_dir, name)["folder"]]
     new = [folder for folder in folders if is_newer(folder / "metrics.json", start)]

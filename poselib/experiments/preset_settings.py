@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poselib.experiments.plain import plain
-from poselib.papers.preset import Preset
-from poselib.papers.presets import get_preset
+
+if TYPE_CHECKING:
+    from poselib.papers.preset import Preset
 
 _DIGITS = 8
 
@@ -39,6 +40,9 @@ def starts_bundled(params: Mapping[str, Any]) -> bool:
 def _preset(params: Mapping[str, Any]) -> Preset | None:
     if not params.get("preset"):
         return None
+    # Imported here, as torch with it: who only reads runs, as workers of sweeps do, needs neither.
+    from poselib.papers.presets import get_preset
+
     name = params.get("system") or params.get("paper") or "hae"
     try:
         return get_preset(

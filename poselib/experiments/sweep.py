@@ -28,7 +28,7 @@ from poselib.experiments.former_names import convert_rows
 from poselib.experiments.identity import planned_id
 from poselib.experiments.kept_runs import KEPT, load_kept
 from poselib.experiments.parameters import Scalar, check_parameters, notebook_parameters
-from poselib.experiments.runs import RunRecord, load_run
+from poselib.experiments.run_record import RunRecord, load_run
 from poselib.ops.io import read_json
 
 _FIELDS = {"about": str, "notebook": str, "parameters": dict, "rows": dict}

@@ -56,7 +56,6 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
 
 
 def _plans(path: Path, arguments: argparse.Namespace) -> list[PlannedRun]:
-    from poselib.experiments.ablation import check_runs, read_ablation
     from poselib.experiments.parameters import cli_parameters
     from poselib.experiments.sweep import plan, read_sweep
     from poselib.ops.io import read_json
@@ -65,6 +64,8 @@ def _plans(path: Path, arguments: argparse.Namespace) -> list[PlannedRun]:
     given = cli_parameters(sweep.notebook, arguments)
     runs = plan(sweep, arguments.seeds, given, arguments.rows)
     if "ablation" in read_json(path):
+        from poselib.experiments.ablation import check_runs, read_ablation
+
         # A fault of it must not wait until everything is trained.
         check_runs(path, read_ablation(path), runs)
     return runs
