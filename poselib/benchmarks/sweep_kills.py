@@ -234,7 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     say(outcome)
     if chosen.out:
-        params = {"kills": chosen.kills, "seed": chosen.seed, "machine": machine()}
+        command = f"{parser.prog} --kills {chosen.kills} --seed {chosen.seed}"
+        params = {"command": command, "seed": chosen.seed, "machine": machine()}
         save_table(table, chosen.out / "sweep_kills.csv", params, outcome=outcome)
     return 0 if bool(good.all()) else 1
 
