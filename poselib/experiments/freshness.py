@@ -17,6 +17,7 @@ from poselib.experiments.fingerprint import (
     module_of,
     notebook_fingerprint,
 )
+from poselib.experiments.named_files import parameter_digests
 from poselib.experiments.parameters import notebook_parameters
 from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.experiments.recipes import Recipe, read_recipes
@@ -184,7 +185,7 @@ def _changed_runs(ids: list[str], folder: Path, notebooks: Path) -> str:
 
 
 def _changed(content: Mapping[str, Any], maker: str, notebooks: Path, *, drawing: bool) -> str:
-    """Say which code or settings differ from those recorded; empty if none do."""
+    """Say which code, settings or files differ from those recorded; empty if none do."""
     code, params = content.get("code"), content.get("parameters", {})
     if not isinstance(code, dict) or not code.get("modules"):
         return "its code was not recorded"
@@ -203,6 +204,9 @@ def _changed(content: Mapping[str, Any], maker: str, notebooks: Path, *, drawing
         return f"changed: {', '.join(names[:_SHOWN])}{more}"
     if settings_digest(params) != code.get("settings", ""):
         return f"changed: preset {params.get('preset')!r}"
+    before, files_now = params.get("digests", {}), parameter_digests(params, notebooks)
+    if names := [n for n, digest in before.items() if files_now.get(n, digest) != digest]:
+        return f"changed: {', '.join(f'{name} {params[name]}' for name in names)}"
     return ""
 
 

@@ -109,7 +109,7 @@ def _mean(values: Sequence[Any]) -> Any:
     stated = [value for value in values if value is not None]
     if odd := [value for value in stated if not is_finite(value)]:
         return odd[0]
-    return float(f"{sum(stated) / len(stated):.5g}") if stated else None
+    return float(f"{sum(map(float, stated)) / len(stated):.5g}") if stated else None
 
 
 def load_run(folder: Path | str) -> RunRecord:

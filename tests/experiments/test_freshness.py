@@ -22,6 +22,7 @@ from poselib.experiments.freshness import (
     check_figures,
     states_by_stem,
 )
+from poselib.experiments.named_files import parameter_digests
 from poselib.experiments.runs import save_table, start_run
 from tests.experiments.factories import cell, write_notebook
 
@@ -118,6 +119,21 @@ def test_a_changed_notebook_or_run_makes_stale(house: Path) -> None:
     assert only(house).because == "changed: notebook"
     notebook.write_text(text.replace("\\n\\nheatmap_mse", "\\n\\n%magic"))
     assert only(house).because.startswith("notebook is not Python")
+
+
+def test_changed_files_of_weights_are_named_where_they_are(house: Path) -> None:
+    weights = house / "notebooks" / "first.pt"
+    weights.write_bytes(b"weights")
+    params = {**PARAMS, "pretrained": "first.pt"}
+    recorded = {**params, "digests": parameter_digests(params, weights.parent)}
+    run = start_run(house / "runs", "toy", recorded)
+    run.finish({"AP": 0.5})
+    save_table(pd.DataFrame({"AP": [0.5]}), house / "figures" / "toy.csv", PARAMS, runs=[run])
+    assert only(house).state == FRESH
+    weights.write_bytes(b"others")
+    assert only(house).because == f"run {run.id}: changed: pretrained first.pt"
+    weights.unlink()  # as in a clone: nothing to compare with
+    assert only(house).state == FRESH
 
 
 def test_dirty_and_missing(house: Path) -> None:
