@@ -125,8 +125,8 @@ def view_controls(skeleton: Skeleton, scales: Sequence[str]) -> dict[str, Any]:
         "side": ipw.ToggleButtons(
             options=("first", "second"),
             description="charts of",
-            style={"button_width": "5em"},
-            layout={"flex": "0 0 auto"},
+            style={"button_width": "7em"},
+            layout={"flex": "0 0 auto", "min_width": "30em"},
         ),
     }
 
