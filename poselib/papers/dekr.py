@@ -29,9 +29,15 @@ TINY: Options = {
 COCO_OPTIONS: Options = {"min_area": 32.0**2}
 CROWDPOSE_OPTIONS: Options = {"scale_decrease": 0.8}
 
-# Adaptive convolutions have no normalization behind them, which Muon is for.
+# Regression was tried with AdamW alone. Adaptive convolutions need more steps than other networks:
+# DEKR had 37.4 AP after 300, 47.5 after 500.
 SMALL_CROWD_REGRESSION = replace(
     SMALL_CROWD, recipe=replace(SMALL_CROWD.recipe, optimizer="adamw", learning_rate=4e-3)
+)
+SMALL_CROWD_ADAPTIVE = replace(
+    SMALL_CROWD_REGRESSION,
+    recipe=replace(SMALL_CROWD_REGRESSION.recipe, steps=500, average=0.99),
+    train_scenes=4000,
 )
 # DEKR, Secs. 4.1 and 4.4. The paper does not say how many images a batch has: 4 GPUs of 10 in the
 # official configuration.
@@ -91,7 +97,7 @@ DEKR = Paper(
     options={"smoke": TINY, "demo": TINY, "small": TINY, "paper": {"backbone": "hrnet_w32"}},
     dataset_options={("paper", "coco"): COCO_OPTIONS, ("paper", "crowdpose"): CROWDPOSE_OPTIONS},
     presets={
-        ("small", "crowd"): SMALL_CROWD_REGRESSION,
+        ("small", "crowd"): SMALL_CROWD_ADAPTIVE,
         ("paper", ""): PUBLISHED,
         ("paper", "crowdpose"): PUBLISHED_CROWDPOSE,
     },

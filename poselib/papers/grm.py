@@ -61,7 +61,7 @@ GRM = Paper(
     presets={
         # Feature alignment replaces the last stage's blocks: all rows of its table have that stage
         # at random.
-        ("small", "crowd"): replace(dekr.SMALL_CROWD_REGRESSION, pretrained_stages=3),
+        ("small", "crowd"): replace(dekr.SMALL_CROWD_ADAPTIVE, pretrained_stages=3),
         # GRM/MFA, Sec. IV-A: as DEKR.
         ("paper", ""): dekr.PUBLISHED,
         ("paper", "crowdpose"): dekr.PUBLISHED_CROWDPOSE,
