@@ -18,7 +18,7 @@ from poselib.experiments.fingerprint import (
     notebook_fingerprint,
 )
 from poselib.experiments.named_files import parameter_digests
-from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.parameters import folders_read, notebook_parameters
 from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.experiments.recipes import Recipe, read_recipes
 from poselib.experiments.runs import KEPT
@@ -204,10 +204,20 @@ def _changed(content: Mapping[str, Any], maker: str, notebooks: Path, *, drawing
         return f"changed: {', '.join(names[:_SHOWN])}{more}"
     if settings_digest(params) != code.get("settings", ""):
         return f"changed: preset {params.get('preset')!r}"
-    before, files_now = params.get("digests", {}), parameter_digests(params, notebooks)
-    if names := [n for n, digest in before.items() if files_now.get(n, digest) != digest]:
-        return f"changed: {', '.join(f'{name} {params[name]}' for name in names)}"
-    return ""
+    values = {**params, **content.get("given", {})}
+    return _changed_files(values, content.get("runs", []), notebooks)
+
+
+def _changed_files(values: Mapping[str, Any], runs: Sequence[str], notebooks: Path) -> str:
+    """Say which file that a parameter names has changed; empty if none that is there has.
+
+    What the runs of a figure trained is not among them: they count as the runs that they are.
+    """
+    read = {name: {each.name for each in folders_read({name: v})} for name, v in values.items()}
+    others = {name: value for name, value in values.items() if not read[name] & {*runs}}
+    before, found = values.get("digests", {}), parameter_digests(others, notebooks)
+    changed = [name for name, digest in found.items() if before.get(name, digest) != digest]
+    return f"changed: {', '.join(f'{name} {values[name]}' for name in changed)}" if changed else ""
 
 
 @cache

@@ -181,6 +181,23 @@ def test_parameters_that_a_recipe_changed_make_stale(house: Path) -> None:
     assert only(house).state == FRESH
 
 
+def test_changed_files_of_data_make_stale_and_absent_ones_do_not(house: Path) -> None:
+    file = house / "notebooks" / "truth.json"
+    file.write_text("1")
+    digests = parameter_digests({"annotations": "truth.json"}, file.parent)
+    parameters = json.loads((house / "figures" / "toy.json").read_text())["parameters"]
+    edit(
+        house / "figures" / "toy.json",
+        parameters={**parameters, "annotations": "", "digests": digests},
+        given={"annotations": "truth.json"},
+    )
+    assert only(house).state == FRESH
+    file.write_text("2")
+    assert (only(house).state, only(house).because) == (STALE, "changed: annotations truth.json")
+    file.unlink()
+    assert only(house).state == FRESH
+
+
 def test_a_name_without_suffix_has_the_state_that_is_not_fresh() -> None:
     found = [
         Freshness("a.csv", "", FRESH),
@@ -216,7 +233,9 @@ def test_figures_of_commands_stand_like_those_of_notebooks(house: Path) -> None:
 def test_the_runs_of_trained_systems_that_it_takes_count(house: Path) -> None:
     trained = start_run(house / "runs", "train", PARAMS, "train-1")
     trained.finish({"AP": 0.5})
-    params = {**PARAMS, "checkpoints": "a,_seed_0=../runs/train-1/a.safetensors ../runs/x.pt"}
+    (trained.folder / "a.safetensors").touch()
+    files = "../runs/train-1/a.safetensors a,_seed_0=../runs/train-1/a.safetensors ../runs/x.pt"
+    params = {**PARAMS, "checkpoints": files, "digests": {"checkpoints": "of equal weights"}}
     save_table(pd.DataFrame({"AP": [0.5]}), house / "figures" / "toy.csv", params)
     assert json.loads((house / "figures" / "toy.json").read_text())["runs"] == ["train-1"]
     assert only(house).state == FRESH

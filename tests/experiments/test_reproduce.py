@@ -24,6 +24,7 @@ from poselib.experiments.sweep import PlannedRun
 from poselib.ops.io import write_json
 from tests.experiments.commands import refusal, run
 from tests.experiments.factories import cell, write_notebook
+from tests.forked_notebook import run_forked
 
 LOCAL = 'runs_dir = "../runs"\nfigures_dir = "../figures"\n'
 IMPORTS = (
@@ -279,6 +280,12 @@ def test_a_deleted_figure_and_its_runs_come_back_with_the_same_numbers(
     shutil.rmtree(house.figures)
     house.figures.mkdir()
     shutil.rmtree(house.runs)
+    log = house.runs.with_name("log")
+    monkeypatch.setattr(
+        reproduce_module,
+        "run_notebook",
+        lambda path, _, given, __: run_forked(path, given, log, 99),
+    )
     status, out, _ = run(capsys, *command(house, "show"))
     assert status == 0 and out.endswith("2 done\n")
     assert (house.figures / "show.csv").read_text() == before["show.csv"]
