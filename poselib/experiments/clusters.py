@@ -44,15 +44,16 @@ class Cluster:
         return self.client.status != "running"
 
     def places(self) -> int:
-        """Return how many runs the workers can execute side by side."""
+        """Return how many runs the workers can execute side by side: one each."""
         try:
             workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         except OSError:  # the scheduler is gone
             return 0
-        return int(sum(min(w["nthreads"], *self._limits(w["resources"])) for w in workers))
+        return sum(map(self._suits, workers))
 
-    def _limits(self, has: Mapping[str, float]) -> list[float]:
-        return [has.get(name, 0) // count for name, count in self.resources.items()] or [1]
+    def _suits(self, worker: Mapping[str, Any]) -> bool:
+        has = worker["resources"]
+        return all(has.get(name, 0) >= count for name, count in self.resources.items())
 
 
 @contextmanager

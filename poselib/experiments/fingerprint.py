@@ -23,10 +23,12 @@ from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.ops.io import read_json
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
-# They name and record, and do not change what a run computes.
+# They name, record and execute, and do not change what a run computes.
 _RECORDING = (
     "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
     "identity", "named_files", "preset_settings", "run_record", "kept_runs",
+    "notebooks", "kernels", "failed_cells", "run_worker", "run_sweep", "clusters",
+    "sweep_progress", "sweep_report",
 )  # fmt: skip
 _BESIDE = (
     "poselib.wording",

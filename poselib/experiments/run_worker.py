@@ -15,6 +15,7 @@ from poselib.experiments.notebooks import NotebookError, run_notebook
 from poselib.experiments.sweep import PlannedRun
 
 _DEVICES = "CUDA_VISIBLE_DEVICES"
+_ONE_AT_A_TIME = threading.Lock()  # also where a worker was started with more threads
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,15 @@ def execute_run(
         threads: of the run; by default what the environment of the worker says.
         gpus: of this machine, as ``CUDA_VISIBLE_DEVICES`` names them: the worker takes one.
     """
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    if gpus:
-        os.environ[_DEVICES] = _mine(gpus)
     log = log_of(run, runs_dir)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as output, _alone(output):
+    with _ONE_AT_A_TIME, log.open("a") as output, _alone(output):
         if run.record(runs_dir) is not None:
             return Ended("done before")
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+        if gpus:
+            os.environ[_DEVICES] = _mine(gpus)
         values = {**run.parameters, **folders, "runs_dir": str(runs_dir), "run_id": run.run_id}
         try:
             run_notebook(run.notebook, log.parent, values, timeout, stream=output, name=run.run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--scheduler", metavar="ADDRESS", help=text)
     add("--device", help="where to train: cpu, cuda or auto; of GPUs each run has one")
     add("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="default: runs")
+    text = "keep each finished run in runs of this folder, usually figures: a small file each"
+    add("--keep", type=Path, metavar="FOLDER", help=text)
     text = "that one cell may take; default: a day"
     add("--timeout", type=float, default=86400.0, metavar="SECONDS", help=text)
 
@@ -40,9 +43,16 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
     from poselib.experiments.run_sweep import execute_runs
     from poselib.experiments.sweep import check_unique
     from poselib.experiments.sweep_report import report
+    from poselib.ops.io import check_output
 
     check_unique("sweep files", [path.resolve() for path in arguments.sweeps])
     runs = [each for path in arguments.sweeps for each in _plans(path, arguments)]
+    keep = None
+    if arguments.keep:
+        check_output(arguments.keep, folder=True)
+        keep = partial(_keep, runs_dir=arguments.runs, folder=arguments.keep)
+        for each in runs:
+            keep(each)
     outcomes = execute_runs(
         runs,
         arguments.runs,
@@ -50,9 +60,19 @@ def run(arguments: argparse.Namespace) -> tuple[str, int]:
         {"device": arguments.device} if arguments.device else {},
         arguments.timeout,
         arguments.scheduler,
+        on_end=(lambda outcome: keep(outcome.run)) if keep else None,
     )
     failed = any(outcome.state == "failed" for outcome in outcomes)
     return report(outcomes, arguments.runs), int(failed)
+
+
+def _keep(run: PlannedRun, runs_dir: Path, folder: Path) -> None:
+    """Keep a run that is finished; the numbers of the preset smoke mean nothing."""
+    from poselib.experiments.kept_runs import keep_run
+
+    record = run.record(runs_dir)
+    if record is not None and record.params.get("preset") != "smoke":
+        keep_run(record, folder)
 
 
 def _plans(path: Path, arguments: argparse.Namespace) -> list[PlannedRun]:

@@ -159,3 +159,13 @@ def test_finished_runs_need_no_workers(sweep: Path, tmp_path: Path) -> None:
     outcomes = execute_runs(runs, tmp_path / "runs", scheduler="tcp://nowhere:1")
     assert [outcome.state for outcome in outcomes] == ["done before"] * 3
     assert execute_runs([], tmp_path / "runs") == []
+
+
+def test_finished_runs_are_kept(sweep: Path, tmp_path: Path) -> None:
+    runs = planned(sweep, 0)
+    for run in runs:
+        write_finished(tmp_path / "runs", run)
+    command = ["sweep", str(sweep), "--seeds", "0", "--runs", str(tmp_path / "runs")]
+    assert main([*command, "--keep", str(tmp_path / "figures")]) == 0
+    kept = sorted(path.stem for path in (tmp_path / "figures" / "runs").glob("*.json"))
+    assert kept == sorted(run.run_id for run in runs)
