@@ -43,8 +43,10 @@ def planned_id(notebook: Path, given: Mapping[str, Scalar]) -> str:
     defaults = notebook_parameters(notebook)
     values = {**defaults, **given}
     params = {"notebook": notebook.stem, **recorded_values(values, notebook.parent)}
+    digests = params.get("digests", {})
     counted = {
-        name: _in_order(name, params[name])
+        # Of files the content counts, wherever they lie.
+        name: _names(str(value)) if name in digests else _in_order(name, params[name])
         for name, value in values.items()
         if name in params and (value or not _same(value, defaults[name]))
     }
@@ -74,6 +76,10 @@ def is_as_planned(run_id: str, params: Mapping[str, Any], code: Mapping[str, Any
 
 def _same(value: Scalar, default: Scalar) -> bool:
     return value == default and type(value) is type(default)
+
+
+def _names(paths: str) -> list[str]:
+    return [Path(path).name for path in re.split(r"[,\s]+", paths)]
 
 
 def _in_order(name: str, value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -132,8 +133,12 @@ def test_changed_annotations_and_weights_change_ids(tmp_path: Path) -> None:
         file.write("\n")
     assert data() != first and elsewhere() == third
     first, second = data(), weights()
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / "first.pt", tmp_path / "copy")
+    elsewhere = partial(planned_id, TRAIN, {**about, "pretrained": f"{tmp_path}/copy/first.pt"})
+    assert elsewhere() == second
     (tmp_path / "first.pt").write_bytes(b"others")
-    assert weights() != second and data() == first
+    assert weights() != second and data() == first and elsewhere() == second
 
 
 def test_bundled_weights_count_for_trainings_that_start_from_them(
