@@ -10,6 +10,7 @@ import pytest
 
 from poselib.experiments.recipes import Recipe, Trained, read_recipes, select_figures
 from poselib.experiments.sweep import read_sweep
+from poselib.ops.io import read_json
 from poselib.papers.outcomes import listed_papers, paper_items
 from tests.experiments.factories import cell, write_notebook
 
@@ -25,6 +26,13 @@ def test_every_kept_figure_has_a_recipe(recipes: list[Recipe]) -> None:
     files = [path.name for path in (ROOT / "figures").iterdir() if path.suffix in (".png", ".csv")]
     known = {name for recipe in recipes for name in recipe.names(files)}
     assert not set(files) - known
+
+
+def test_no_figure_is_dirty_whose_code_was_recorded() -> None:
+    # Older ones wait to be made again: make check names them.
+    for path in (ROOT / "figures").rglob("*.json"):
+        content = read_json(path)
+        assert not (content.get("code") and content["git_changed"]), path.name
 
 
 def test_what_the_papers_list_is_made_by_the_notebook_that_they_name(
