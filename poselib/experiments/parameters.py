@@ -11,6 +11,7 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ _PATHS = re.compile(
 )
 
 _TRAINED = (".safetensors", ".pt")
-
 # Those of them that are read, one file or folder each.
 _READ = re.compile(r"checkpoint(_\w+)?|images?|image_info|annotations|results")
 
@@ -44,8 +44,7 @@ def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
 
     Raises:
         FileNotFoundError: there is no such notebook.
-        ValueError: the file is not a notebook, does not have exactly one such cell, or the cell
-            does more than assign plain scalars to names.
+        ValueError: it is no notebook, has no or two such cells, or one that does more than assign.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,11 +57,16 @@ def notebook_parameters(path: Path | str) -> dict[str, Scalar]:
         raise ValueError(f"{path} is not a Jupyter notebook: {error!r}") from error
     if len(sources) != 1:
         raise ValueError(f"{path} must have one cell tagged {_TAG!r}, not {len(sources)}")
+    return dict(_declared(path, sources[0]))
+
+
+@lru_cache(maxsize=64)  # a plan asks for each of its runs
+def _declared(path: Path, source: str) -> tuple[tuple[str, Scalar], ...]:
     try:
-        statements = ast.parse(sources[0]).body
+        statements = ast.parse(source).body
     except _NOT_PYTHON as error:
         raise ValueError(f"{path}: its {_TAG} cell is not Python: {error}") from error
-    return dict(_assignment(path, statement) for statement in statements)
+    return tuple(_assignment(path, statement) for statement in statements)
 
 
 def current_parameters(
@@ -102,9 +106,8 @@ def recorded_values(values: Mapping[str, Any], folder: Path = Path()) -> dict[st
         folder: of the notebook, which paths are relative to.
 
     Returns:
-        Those except the ones in ``LOCAL`` and other folders (``..._dir``); of a ``skeleton`` that
-        is a file, what the file states; and if parameters name files of data or of weights,
-        ``digests`` of these, see ``parameter_digests``.
+        Those but ``LOCAL`` and other folders (``..._dir``); of a ``skeleton`` that is a file, what
+        it states; and ``digests`` of files of data or weights, see ``parameter_digests``.
     """
     kept = {k: v for k, v in values.items() if k not in LOCAL and not k.endswith("_dir")}
     if _is_skeleton_file("skeleton", kept.get("skeleton")):
