@@ -98,7 +98,7 @@ def _start(count: int, resources: Mapping[str, float]) -> Iterator[Client]:
             threads_per_worker=1,
             processes=True,
             memory_limit=None,  # kernels have the memory, and Dask does not see them
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: without one Dask wants 8787
             silence_logs=logging.CRITICAL,
             resources=dict(resources),
             preload=[execute_run.__module__],

@@ -137,6 +137,7 @@ class _Sweep:
                     yield run, ended
                 while waiting and self.cluster.lost and not self.running:
                     yield waiting.popleft(), Ended("failed", "not begun: the scheduler is gone")
+            self.progress.show(0, 0)
         finally:
             self._end_all()
 
