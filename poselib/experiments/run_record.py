@@ -11,6 +11,7 @@ from poselib.experiments.former_names import convert_run
 from poselib.experiments.identity import is_as_planned
 from poselib.experiments.plain import plain
 from poselib.ops.io import append_line, is_finite, read_json, read_lines, write_json
+from poselib.wording import shown
 
 Params = Mapping[str, Any]
 PARAMS, RUN, METRICS, LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
@@ -65,13 +66,16 @@ class RunRecord:
         """The training's loss and its terms by step; of a long one means of successive steps.
 
         Raises:
-            ValueError: a line is no JSON object or has no number named ``step``.
+            ValueError: a line is no JSON object, or has a loss and no number named ``step``.
         """
-        lines = read_lines(self.folder / LINES, "step")
+        # Others are validations, or what a notebook that trains nothing noted.
+        lines = [line for line in self.history if "loss" in line]
+        if odd := [line for line in lines if not is_finite(line.get("step"))]:
+            found = shown(odd[0].get("step"))
+            raise ValueError(f"{self.folder / LINES}: step: expected a number, found {found}")
         terms = [
             {name: value for name, value in line.items() if name not in _NOT_LOSSES}
             for line in lines
-            if "loss" in line  # others are validations
         ]
         return thinned(terms)
 

@@ -59,6 +59,17 @@ def test_a_kept_run_says_what_the_run_said(run: RunRecord, tmp_path: Path) -> No
             change({})
 
 
+def test_notes_of_what_trains_nothing_are_no_losses(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "runs", "runtime", {})
+    run.log({"people": 3, "total": 5.5, "same": True})
+    run.finish({"rows": 1})
+    assert run.losses == []
+    assert load_kept(keep_run(run, tmp_path / "figures"), tmp_path).metrics == {"rows": 1}
+    run.log({"loss": 0.5})
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: step: expected a number, found None"):
+        _ = run.losses
+
+
 def test_a_short_training_is_kept_whole(run: RunRecord, tmp_path: Path) -> None:
     short = trained(tmp_path / "runs", "short", 5)
     logged = [line for line in short.history if "loss" in line]
