@@ -115,7 +115,9 @@ GIVEN = {
     "10_complexity": [{}, {"paper": "rpstn"}],
     "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}, {"paper": "rpstn"}],
     "14_ablation": [{"study": study} for study in STUDIES],
-    "36_dekr_focus": [{"dataset": "synthetic"}],
+    "36_dekr_focus": [
+        {"dataset": "synthetic", "shown": "1", "salient": "nose", "activated": "nose head"}
+    ],
 }
 RUNS = [(path, given) for path in NOTEBOOKS for given in GIVEN.get(path.stem, [{}])]
 
