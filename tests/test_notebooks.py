@@ -116,7 +116,7 @@ GIVEN = {
     "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}, {"paper": "rpstn"}],
     "14_ablation": [{"study": study} for study in STUDIES],
     "36_dekr_focus": [
-        {"dataset": "synthetic", "shown": "1", "salient": "nose", "activated": "nose head"}
+        {"dataset": "synthetic", "shown": 1, "salient": "nose", "activated": "nose head"}
     ],
 }
 RUNS = [(path, given) for path in NOTEBOOKS for given in GIVEN.get(path.stem, [{}])]
@@ -131,7 +131,7 @@ def assert_sidecars(figures: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "given"), RUNS, ids=["-".join([p.stem, *map(str, g.values())]) for p, g in RUNS]
 )
-def test_it_runs(path: Path, given: dict[str, str], tmp_path: Path) -> None:
+def test_it_runs(path: Path, given: dict[str, str | int], tmp_path: Path) -> None:
     pytest.importorskip("IPython")
     runs_dir = tmp_path / "runs"
     if "study" in given:  # its trainings are 03_train's, which runs by itself
