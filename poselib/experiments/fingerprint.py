@@ -238,23 +238,28 @@ def executed_code(
     try:
         files = tuple(files_of(file, params)) if drawing else ()
         which = tuple(systems), tuple(datasets), files, drawing, bundled
-        found = _of_now(file.resolve(), file_digest(file), *which)
+        found = fingerprint_of_now(file.resolve(), file_digest(file), *which)
     except (ValueError, OSError):
         return {}
     about = {"systems": systems, "datasets": datasets, "settings": settings_digest(params)}
     return {"digest": found.digest, **about, "modules": dict(found.modules)}
 
 
-@lru_cache(maxsize=64)
-def _of_now(
+@lru_cache(maxsize=256)
+def fingerprint_of_now(
     notebook: Path,
-    content: str,  # its digest: a notebook that was edited has another fingerprint
+    content: str,
     systems: tuple[str, ...],
     datasets: tuple[str, ...],
     files: tuple[Path, ...],
     drawing: bool,
     bundled: bool,
 ) -> Fingerprint:
+    """Return ``notebook_fingerprint``, computed once; ``cache_clear`` forgets it.
+
+    Args:
+        content: digest of the notebook's file: one that was edited has another fingerprint.
+    """
     return notebook_fingerprint(
         notebook,
         systems=systems,

@@ -13,11 +13,11 @@ import pandas as pd
 from poselib.experiments.fingerprint import (
     Fingerprint,
     files_of,
+    fingerprint_of_now,
     module_fingerprint,
     module_of,
-    notebook_fingerprint,
 )
-from poselib.experiments.named_files import parameter_digests
+from poselib.experiments.named_files import file_digest, parameter_digests
 from poselib.experiments.parameters import folders_read, notebook_parameters
 from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.experiments.recipes import Recipe, read_recipes
@@ -75,7 +75,7 @@ def check_figures(
     found = {name: _figure(figures / name, notebooks, makers.get(name)) for name in files}
     for name in makers.keys() - found.keys():
         found[name] = Freshness(name, makers[name].maker, MISSING, "there is no such file")
-    _fingerprint.cache_clear()
+    fingerprint_of_now.cache_clear()
     _module_fingerprint.cache_clear()
     for recipe in recipes:  # in the order in which they are made
         others = recipe.names_read(found)
@@ -196,7 +196,8 @@ def _changed(content: Mapping[str, Any], maker: str, notebooks: Path, *, drawing
             file = notebooks / f"{maker}.ipynb"
             which = tuple(code.get("systems", ())), tuple(code.get("datasets", ()))
             files = tuple(files_of(file, params)) if drawing else ()
-            now = _fingerprint(file, *which, files, drawing, drawing or starts_bundled(params))
+            options = *which, files, drawing, drawing or starts_bundled(params)
+            now = fingerprint_of_now(file.resolve(), file_digest(file), *options)
     except ValueError as error:
         return str(error)
     if names := now.changed(code["modules"]):
@@ -223,25 +224,6 @@ def _changed_files(values: Mapping[str, Any], runs: Sequence[str], notebooks: Pa
 @cache
 def _module_fingerprint(module: str) -> Fingerprint:
     return module_fingerprint(module)
-
-
-@cache
-def _fingerprint(
-    notebook: Path,
-    systems: tuple[str, ...],
-    datasets: tuple[str, ...],
-    files: tuple[Path, ...],
-    drawing: bool,
-    bundled: bool,
-) -> Fingerprint:
-    return notebook_fingerprint(
-        notebook,
-        systems=systems,
-        datasets=datasets,
-        files=files,
-        drawing=drawing,
-        bundled=bundled,
-    )
 
 
 def _uncommitted(content: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from poselib import cli
-from poselib.experiments import freshness, runs
+from poselib.experiments import fingerprint, runs
 from poselib.experiments.freshness import (
     DIRTY,
     FRESH,
@@ -99,8 +99,8 @@ def test_a_changed_loss_makes_exactly_the_figures_stale_that_depend_on_it(
         return {each.file: each.because for each in found}
 
     assert states() == {"dekr.csv": "", "hae.csv": "", "toy.csv": ""}
-    compared = partial(freshness.notebook_fingerprint, package=changed_package)
-    monkeypatch.setattr(freshness, "notebook_fingerprint", compared)
+    compared = partial(fingerprint.notebook_fingerprint, package=changed_package)
+    monkeypatch.setattr(fingerprint, "notebook_fingerprint", compared)
     stale = {"dekr.csv": "run dekr: changed: losses.offset"}
     assert states() == {"hae.csv": "", "toy.csv": "", **stale}
 

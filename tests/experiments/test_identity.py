@@ -43,9 +43,9 @@ def test_a_changed_loss_changes_the_ids_of_trainings_that_minimize_it(
     before = {name: training_id(system=name) for name in SYSTEMS}
     changed = partial(fingerprint.notebook_fingerprint, package=changed_package)
     monkeypatch.setattr(fingerprint, "notebook_fingerprint", changed)
-    fingerprint._of_now.cache_clear()
+    fingerprint.fingerprint_of_now.cache_clear()
     after = {name: training_id(system=name) for name in SYSTEMS}
-    fingerprint._of_now.cache_clear()
+    fingerprint.fingerprint_of_now.cache_clear()
     assert [n for n in SYSTEMS if after[n] != before[n]] == ["dekr", "grm", "logocap"]
 
 
