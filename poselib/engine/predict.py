@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from poselib.data.loaders import SampleSource
 from poselib.engine.checkpoints import load_checkpoint
+from poselib.engine.device import keep_freed_memory
 from poselib.engine.image_batches import same_sized
 from poselib.engine.inference import PredictOptions, Views, device_of, infer
 from poselib.engine.person_boxes import AnnotatedBoxes, BoxSource, DetectedBoxes
@@ -109,6 +110,7 @@ def predict_variants(
         raise ValueError("predict: expected one system or more that share one network")
     first, options, speed = systems[0], options or PredictOptions(), speed or SpeedOptions()
     options.check_renew(first)
+    keep_freed_memory()
     first.model.to(device_of(first) if device is None else device).eval()
     systems = fast_systems(systems, speed)
     if first.crop is None and boxes is not None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from poselib.data.image_folder import ImageLike, Images, as_samples
 from poselib.data.image_io import image_size
 from poselib.data.video_files import Video, is_video_file, open_video
-from poselib.engine.device import get_device
+from poselib.engine.device import get_device, keep_freed_memory
 from poselib.engine.export.write import export_system
 from poselib.engine.followed_boxes import FollowOptions
 from poselib.engine.image_stream import FrameStream, ImageStream, follow
@@ -67,6 +67,7 @@ class Predictor:
     _fast: dict[Any, System] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        keep_freed_memory()
         detector = getattr(self.detector, "system", self.detector)
         check_person_options(self.system, self.options, detector, self.boxes)
 

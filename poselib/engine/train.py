@@ -25,6 +25,7 @@ from poselib.data.loaders import (
     SampleSource,
     make_loader,
 )
+from poselib.engine.device import keep_freed_memory
 from poselib.engine.distributed import Together, joined, lost_process_named
 from poselib.engine.finite import NotFiniteError
 from poselib.engine.train_config import TrainConfig
@@ -104,6 +105,7 @@ def train(
             a weight is no longer finite; then the message names the step, the images of its batch
             and the last good checkpoint.
     """
+    keep_freed_memory()
     with joined(device):
         with Together().agreed():
             loader = _loader(system, dataset, recipe, augment, prepare, torch.device(device).type)
