@@ -48,4 +48,5 @@ def keep_freed_memory() -> bool:
         "MALLOC_TRIM_THRESHOLD_": (_TRIM_THRESHOLD, _LARGEST_TRIM),
         "MALLOC_MMAP_THRESHOLD_": (_MMAP_THRESHOLD, _LARGEST_MMAP),
     }
-    return all([adjust(*limit) == 1 for name, limit in limits.items() if name not in os.environ])
+    left = [limit for name, limit in limits.items() if name not in os.environ]
+    return sum(adjust(*limit) for limit in left) == len(left)

@@ -12,14 +12,17 @@ import pytest
 
 from poselib.engine.device import keep_freed_memory
 
-# Fetches and frees 64 tensors of 4 MB, and prints how many pages the system gave for the last.
+# Fetches and frees 64 tensors of 1 MB, and prints how many pages the system gave for the last. The
+# library raises its thresholds as it runs, depending on what else is freed; here they are fixed.
 _PAGES = """
-import resource, torch
+import ctypes, resource, torch
 from poselib.engine.device import keep_freed_memory
+for threshold in (-1, -3):
+    ctypes.CDLL(None).mallopt(threshold, 2**17)
 def last():
     for _ in range(4):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        tensors = [torch.ones(2**20) for _ in range(64)]
+        tensors = [torch.ones(2**18) for _ in range(64)]
         del tensors
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(last(), int(keep_freed_memory()), last(), resource.getpagesize())
@@ -30,9 +33,9 @@ print(last(), int(keep_freed_memory()), last(), resource.getpagesize())
 def test_freed_memory_is_fetched_once() -> None:
     done = subprocess.run([sys.executable, "-c", _PAGES], stdout=subprocess.PIPE, check=True)
     fetched, kept, again, page = map(int, done.stdout.split())
-    assert fetched > 2**28 // page // 2  # else there is nothing to mend
+    assert fetched > 2**26 // page // 2  # else there is nothing to mend
     assert kept
-    assert again < 2**28 // page // 100
+    assert again < 2**26 // page // 100
 
 
 @pytest.mark.parametrize(
