@@ -37,6 +37,7 @@ _CHOICES = (ipw.Dropdown, ipw.RadioButtons, ipw.Select, ipw.SelectionSlider, ipw
 _MOST = 5  # values of a control that are gone through
 _PAUSE = 0.02  # seconds between changes that overtake each other
 _SCENE = "scene"  # the setting that draws an image that is new
+_COMPARE, _SECOND = "compare", "second_"  # opens a comparison; what its controls begin with
 _IMAGES = 24  # of a dataset
 
 
@@ -59,12 +60,16 @@ def alternatives(control: Any) -> list[Any]:
 
 
 def time_controls(
-    explorer: Explorer, repeats: int = 20, threads: Sequence[int] = (1,)
+    explorer: Explorer,
+    repeats: int = 8,
+    threads: Sequence[int] = (1,),
+    names: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Time each control of an explorer that can be seen, and has other values.
+    """Time each control of an explorer that can be seen, and has other values, or some by name.
 
     A change is timed from the moment it is made to the encoded picture. A control that needs
-    ``compute`` is moved on a synthetic scene that was never shown, so that nothing is kept.
+    ``compute`` is moved on a synthetic scene that was never shown, so that nothing is kept; one of
+    a second decoding while it is compared with the first.
 
     Returns:
         One row per control and number of threads: ``explorer``, ``control``, ``computes``,
@@ -74,16 +79,21 @@ def time_controls(
     rows, scenes, before = [], itertools.count(1), explorer.values
     for count in threads:
         with limited_threads(count):
-            for name in before:
+            for name in names or before:
                 values = alternatives(explorer.controls[name])
                 if len(values) < 2 or explorer.controls[name].layout.display == "none":
                     continue
+                compared = name.startswith(_SECOND) and _COMPARE in before
+                explorer.set(**({_COMPARE: True} if compared else {}))
+                explorer.wait()
                 slow = name in explorer.slow
                 fresh = scenes if slow and _SCENE in before else None
                 row = {"explorer": explorer.function, "control": name, "computes": slow}
                 row |= {"setting": setting_name("cpu", count)}
                 rows.append(row | _time_changes(explorer, name, values, repeats, fresh))
-                moved = {name, _SCENE} if fresh is not None else {name}
+                moved = (
+                    {name} | ({_SCENE} if fresh else set()) | ({_COMPARE} if compared else set())
+                )
                 explorer.set(**{each: before[each] for each in moved})
                 explorer.wait()
     return pd.DataFrame(rows)
@@ -233,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--explorers", nargs="+", choices=EXPLORERS, default=list(EXPLORERS))
     parser.add_argument("--size", type=int, default=512, help="of images and networks, px")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repeats", type=int, default=20, help="changes of each control")
+    parser.add_argument("--repeats", type=int, default=8, help="changes of each control")
     parser.add_argument("--changes", type=int, default=1000, help="for memory; 0 for none")
     chosen = parser.parse_args(arguments)
     about = machine()

@@ -8,6 +8,7 @@ pytest.importorskip("anywidget")
 
 import ipywidgets as ipw
 
+from poselib import widgets
 from poselib.benchmarks.explorers import (
     alternatives,
     memory_growth,
@@ -50,6 +51,19 @@ def test_each_control_that_is_seen_is_timed(toy: Toy) -> None:
         table["cpu_ms"][["scene", "people", "crowd_index"]].max(),
         table["cpu_ms"][["gain", "colors", "pale"]].max(),
     ]
+
+
+def test_a_second_decoding_is_timed_while_it_is_compared() -> None:
+    explorer = widgets.association(size=64)
+    explorer.wait()
+    opened: list[bool] = []
+    explorer.controls["second_order"].observe(
+        lambda _: opened.append(explorer.controls["compare"].value), "value"
+    )
+    time_controls(explorer, repeats=1, names=["second_order"])
+    assert opened and all(opened[:-1])
+    assert not explorer.values["compare"]
+    explorer.close()
 
 
 def test_memory_and_overtaken_work_are_measured(toy: Toy) -> None:
