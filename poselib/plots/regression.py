@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from poselib.plots import style
 from poselib.plots.heatmaps import HEATMAP_COLORS
 from poselib.plots.poses import draw_poses
-from poselib.plots.style import ALERT, GRAY, INK, SKY, VERMILION, WHITE, Color, to_pale_gray
+from poselib.plots.style import BRIGHT, GRAY, INK, SKY, VERMILION, WHITE, Color, to_pale_gray
 from poselib.skeletons import Skeleton
 from poselib.structures import Poses
 from poselib.typing import FloatArray
@@ -151,6 +151,6 @@ def _draw_truth(ax: Axes, panel: OffsetPanel) -> dict[str, object]:
     assert panel.truth is not None
     labeled = panel.truth[:, 2] > 0
     ends = np.stack([panel.decoded[labeled], panel.truth[labeled, :2]])
-    ax.plot(*ends.transpose(2, 0, 1), color=ALERT, lw=1.1, zorder=5, gid="residual")
+    ax.plot(*ends.transpose(2, 0, 1), color=BRIGHT, lw=1.1, zorder=5, gid="residual")
     ax.plot(*ends[1].T, zorder=6, gid="truth", **_CROSS)
-    return {"annotated": _CROSS, "error": {"color": ALERT, "linewidth": 1.1}}
+    return {"annotated": _CROSS, "error": {"color": BRIGHT, "linewidth": 1.1}}

@@ -16,7 +16,6 @@ from poselib.plots.style import (
     BRIGHT,
     GRAY,
     INK,
-    VERMILION,
     WHITE,
     Color,
     display_name,
@@ -177,14 +176,13 @@ def draw_bar_frame(ax: Axes, chosen: Chosen, top: float) -> None:
 def draw_bars(ax: Axes, chosen: Chosen, top: float) -> None:
     """Draw the error of each keypoint as a bar, or without annotations its score."""
     fit, count = chosen.fit, len(chosen.skeleton)
-    color = [VERMILION if k == chosen.keypoint else chosen.color for k in range(count)]
     if fit is None:
-        _add_bars(ax, chosen.scores, 0.0, 0.7, color)
+        _add_bars(ax, chosen.scores, 0.0, 0.7, chosen.color, chosen.keypoint)
         return
     shift, width = (0.2, 0.4) if chosen.moved else (0.0, 0.7)
     if chosen.moved:
-        _add_bars(ax, fit.errors[0], -shift, width, [GRAY] * count)
-    _add_bars(ax, fit.errors[-1], shift, width, color)
+        _add_bars(ax, fit.errors[0], -shift, width, GRAY, chosen.keypoint)
+    _add_bars(ax, fit.errors[-1], shift, width, chosen.color, chosen.keypoint)
     places = np.arange(count)
     ax.hlines(chosen.tolerances, places - 0.4, places + 0.4, color=INK, lw=1.2, zorder=3)
     (rivals,) = np.nonzero(fit.rivals >= 0)
@@ -192,12 +190,14 @@ def draw_bars(ax: Axes, chosen: Chosen, top: float) -> None:
 
 
 def _add_bars(
-    ax: Axes, heights: FloatArray, shift: float, width: float, colors: list[Color]
+    ax: Axes, heights: FloatArray, shift: float, width: float, color: Color, outlined: int
 ) -> None:
     left, tops = np.arange(len(heights)) + shift - width / 2, np.nan_to_num(heights)
     corners = [(x, 0.0, x + width, top) for x, top in zip(left, tops, strict=True)]
     outlines = [[(a, b), (a, d), (c, d), (c, b)] for a, b, c, d in corners]
-    ax.add_collection(PolyCollection(outlines, facecolors=colors, zorder=2), autolim=False)
+    widths = [1.5 if bar == outlined else 0.0 for bar in range(len(heights))]
+    bars = PolyCollection(outlines, facecolors=color, edgecolors=INK, linewidths=widths, zorder=2)
+    ax.add_collection(bars, autolim=False)
 
 
 def _paint_truth(picture: Picture, chosen: Chosen, keypoints: list[int] | None = None) -> None:
@@ -209,5 +209,5 @@ def _paint_truth(picture: Picture, chosen: Chosen, keypoints: list[int] | None =
         labeled &= np.isin(np.arange(len(labeled)), keypoints)
     truth: NDArray[np.float64] = chosen.fit.points[labeled, :2]
     if chosen.person >= 0 or chosen.fit.oks[-1] >= _FITS:
-        picture.add_lines(chosen.after[labeled], truth, ALERT, 1)
+        picture.add_lines(chosen.after[labeled], truth, BRIGHT, 1)
     picture.add_crosses(truth, BRIGHT)
