@@ -15,11 +15,14 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from poselib.engine.device import keep_freed_memory
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Several test processes share the cores, and threads that wait by spinning take them from others.
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
+keep_freed_memory()
 
 # The same examples every time, and as long as each takes on a busy machine.
 settings.register_profile("poselib", deadline=None, derandomize=True, database=None)
@@ -109,6 +112,6 @@ def photographs() -> Path | None:
 
 @pytest.fixture
 def undrawn_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave new networks as they lie in memory: drawing their weights takes most of the time."""
+    """Give all weights of new networks one value: drawing them takes most of the time."""
     for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "trunc_normal_"):
-        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
+        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: nn.init.constant_(tensor, 0.01))

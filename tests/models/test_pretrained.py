@@ -21,6 +21,8 @@ from poselib.skeletons import COCO
 
 torch.set_num_threads(1)
 
+pytestmark = pytest.mark.usefixtures("undrawn_weights")
+
 TINY = BACKBONES["hrnet_tiny"]
 
 

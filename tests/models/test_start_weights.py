@@ -27,6 +27,8 @@ from poselib.skeletons import MPII, PENN_ACTION
 from poselib.systems import build
 from tests.models.official import official_weights, relative
 
+pytestmark = pytest.mark.usefixtures("undrawn_weights")
+
 CONFIG = PropagationConfig(backbone="resnet18", initializer_backbone="resnet18")
 
 

@@ -29,6 +29,8 @@ from tests.models.official import official_weights, relative
 
 torch.set_num_threads(1)
 
+pytestmark = pytest.mark.usefixtures("undrawn_weights")
+
 TINY = BACKBONES["hrnet_tiny"]
 GRID = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 

@@ -22,6 +22,8 @@ from poselib.systems.published import PUBLISHED, PublishedWeights
 
 torch.set_num_threads(1)
 
+pytestmark = pytest.mark.usefixtures("undrawn_weights")
+
 Shapes = dict[str, tuple[int, ...]]
 
 
