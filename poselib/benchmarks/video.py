@@ -27,7 +27,6 @@ CLIP = 5  # frames
 KEYPOINTS = 13  # of Penn Action
 _SIZE = (480, 640)  # px, of frames
 _HEAD = 30.0  # px, the sides of head boxes
-_LATE = 900  # frames before those of a late stream
 
 
 def posetrack(frames: int, seed: int) -> Benchmark:
@@ -117,17 +116,19 @@ def parts_of_a_step(
     return found
 
 
-def length_of_streams(backbone: str, size: Size, seed: int, device: str) -> list[Benchmark]:
-    """Step two streams in turns: one that begins, and one that has run for 900 frames."""
+def length_of_streams(
+    backbone: str, size: Size, seed: int, device: str, frames: int = 900
+) -> list[Benchmark]:
+    """Step two streams in turns: one that begins, and one that has run for some frames."""
     folded = fold(propagation_network(backbone, seed).to(device))
     image = torch.randn(1, 3, *size, device=device)
     late = Stepping(folded, image)
-    for _ in range(_LATE):
+    for _ in range(frames):
         late()
     begun = Stepping(folded, image)
     return [
         Benchmark("a frame from the 1st on", device, begun),
-        Benchmark(f"a frame from the {_LATE + 1}st on", device, late),
+        Benchmark(f"a frame from the {frames + 1}st on", device, late),
     ]
 
 
