@@ -9,20 +9,10 @@ import signal
 from collections.abc import Generator
 from pathlib import Path
 
-import cv2
 import pytest
-import torch
 from hypothesis import settings
-from torch import nn
-
-from poselib.engine.device import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
-
-# Several test processes share the cores, and threads that wait by spinning take them from others.
-torch.set_num_threads(1)
-cv2.setNumThreads(1)
-keep_freed_memory()
 
 # The same examples every time, and as long as each takes on a busy machine.
 settings.register_profile("poselib", deadline=None, derandomize=True, database=None)
@@ -32,6 +22,23 @@ settings.load_profile("poselib")
 # one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare a process that computes; the one that hands tests to others imports nothing for it.
+
+    Several processes share the cores, and threads that wait by spinning take them from others.
+    """
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    import cv2
+    import torch
+
+    from poselib.engine.device import keep_freed_memory
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    keep_freed_memory()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -113,5 +120,7 @@ def photographs() -> Path | None:
 @pytest.fixture
 def undrawn_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give all weights of new networks one value: drawing them takes most of the time."""
+    from torch import nn
+
     for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "trunc_normal_"):
         monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: nn.init.constant_(tensor, 0.01))
