@@ -115,6 +115,7 @@ GIVEN = {
     "10_complexity": [{}, {"paper": "rpstn"}],
     "13_comparison": [{"paper": "dekr", "scales": "0.5 1"}, {"paper": "rpstn"}],
     "14_ablation": [{"study": study} for study in STUDIES],
+    "60_rpstn_relations": [{"clips": 2, "shown": 1}],
     "36_dekr_focus": [
         {"dataset": "synthetic", "shown": 1, "salient": "nose", "activated": "nose head"}
     ],

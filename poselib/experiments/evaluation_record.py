@@ -189,7 +189,7 @@ def write_evaluation(result: Measured, out: str | None) -> str:
     )
     figure = show_validation(result.dataset, found, result.model.system)
     if figure is not None:
-        save_figure(figure, folder / VALIDATION, result.params, runs=[record])
+        save_figure(figure, folder / VALIDATION, result.params, runs=[record], small=False)
     record.finish(
         {
             **found.as_dict(),

@@ -185,7 +185,7 @@ def finish_training(
                VALIDATION: show_validation(data.val, found, best)}  # fmt: skip
     for name, figure in figures.items():
         if figure is not None:
-            save_figure(figure, out / name, chosen, runs=[record])
+            save_figure(figure, out / name, chosen, runs=[record], small=False)
     record.finish({**scores, "train_seconds": trained.seconds, "steps": trained.steps})
     lines = [str(found), *(f"AP is low: {reason}" for reason in reasons_of(found)), ""]
     return "\n".join(lines) + (

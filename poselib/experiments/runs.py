@@ -157,12 +157,14 @@ def save_figure(
     *,
     runs: Iterable[RunRecord | str] = (),
     outcome: str = "",
+    small: bool = True,
 ) -> Path:
     """Write a figure as PNG with its sidecar and return the path of the PNG.
 
-    A file of more than 50 kB is reduced to 256 colors, which makes a chart three times smaller, and
-    a page of grainy images four times: figures are under version control. The preset smoke, whose
-    figures nobody keeps, is spared the time.
+    Args:
+        small: reduce a file of more than 50 kB to 256 colors, which makes a chart three times
+            smaller, and a page of grainy images four times: figures are under version control.
+            It takes a second or two. The preset smoke, whose figures nobody keeps, is spared them.
 
     Raises:
         ValueError: the path does not end in ``.png``.
@@ -172,7 +174,8 @@ def save_figure(
         figure.savefig(
             temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
         )
-        if temporary.stat().st_size > _LARGE and params.get("preset") != "smoke":
+        reduced = small and params.get("preset") != "smoke"
+        if reduced and temporary.stat().st_size > _LARGE:
             with Image.open(temporary) as image:
                 reduce_colors(image).save(temporary, format="png", optimize=True)
         sidecar(path, params, runs=runs, outcome=outcome)

@@ -269,8 +269,9 @@ def test_large_figures_are_kept_in_few_colors(tmp_path: Path) -> None:
     figure.add_axes((0, 0, 1, 1)).imshow(noise, interpolation="nearest")
     path = save_figure(figure, tmp_path / "noise.png", {})
     small = save_figure(Figure(figsize=(2, 2)), tmp_path / "blank.png", {})
-    with Image.open(path) as many, Image.open(small) as few:
-        assert many.mode == "P" and few.mode == "RGBA"
+    whole = save_figure(figure, tmp_path / "whole.png", {}, small=False)
+    with Image.open(path) as many, Image.open(small) as few, Image.open(whole) as all_colors:
+        assert many.mode == "P" and few.mode == all_colors.mode == "RGBA"
         seen = np.asarray(many.convert("RGB"), float)
     figure.savefig(tmp_path / "full.png", dpi=150, bbox_inches="tight")
     with Image.open(tmp_path / "full.png") as full:
