@@ -42,7 +42,7 @@ TINY: dict[str, Any] = {
     **{"per_frame": True, "stretch": True, "margin": 1.0, "frames": 3},
 }
 RECIPE = TrainConfig(
-    steps=120,
+    steps=200,
     batch_size=8,
     learning_rate=6e-3,
     average=0.95,
