@@ -24,8 +24,8 @@ from poselib.experiments.recipes import Recipe, read_recipes
 from poselib.experiments.runs import KEPT
 from poselib.ops.io import read_json
 
-FRESH, STALE, DIRTY, MISSING = "fresh", "stale", "dirty", "missing"
-STATES = (FRESH, STALE, DIRTY, MISSING)
+FRESH, STALE, DIRTY, MISSING, WAITING = "fresh", "stale", "dirty", "missing", "waiting"
+STATES = (FRESH, STALE, DIRTY, MISSING, WAITING)
 _COMMAND = "python -m "
 _SHOWN = 3  # modules that a reason names
 
@@ -38,7 +38,8 @@ class Freshness:
         file: its name.
         maker: the notebook that makes it, without ``.ipynb``, or the command.
         state: ``"fresh"``; ``"stale"``, made from code, settings, data or runs that have changed;
-            ``"dirty"``, made from changes that no commit has; or ``"missing"``.
+            ``"dirty"``, made from changes that no commit has; ``"missing"``; or ``"waiting"``,
+            absent because it needs a GPU.
         because: why it is not fresh.
     """
 
@@ -74,7 +75,7 @@ def check_figures(
     makers = {name: recipe for recipe in recipes for name in recipe.names(files)}
     found = {name: _figure(figures / name, notebooks, makers.get(name)) for name in files}
     for name in makers.keys() - found.keys():
-        found[name] = Freshness(name, makers[name].maker, MISSING, "there is no such file")
+        found[name] = _not_there(name, makers[name])
     fingerprint_of_now.cache_clear()
     _module_fingerprint.cache_clear()
     for recipe in recipes:  # in the order in which they are made
@@ -100,6 +101,12 @@ def states_by_stem(found: Iterable[Freshness]) -> dict[str, str]:
         if states.get(stem, FRESH) == FRESH:
             states[stem] = f"{each.state} ({each.because})" if each.because else each.state
     return states
+
+
+def _not_there(name: str, recipe: Recipe) -> Freshness:
+    if recipe.needs:
+        return Freshness(name, recipe.maker, WAITING, "it needs a GPU, and was not made yet")
+    return Freshness(name, recipe.maker, MISSING, "there is no such file")
 
 
 def _figure(path: Path, notebooks: Path, recipe: Recipe | None) -> Freshness:
@@ -152,6 +159,8 @@ def _among_others(figure: Freshness, others: Sequence[Freshness], figures: Path)
         return figure
     made = _created(figures / figure.file)
     for other in others:
+        if other.state == WAITING:
+            continue
         if other.state != FRESH:
             reason = f"it reads {other.file}, which is {other.state}"
         elif _created(figures / other.file) > made:

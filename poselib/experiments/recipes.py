@@ -11,8 +11,9 @@ The folder of notebooks has a file ``figures.json``::
 ``{STUDY:ROW}`` in a parameter stands for the trained systems of a row of ``sweeps/STUDY.json``, one
 per seed with spaces between, and ``{STUDY:ROW:SEED}`` for one. What takes no notebook has a
 ``command`` instead, ``python -m MODULE`` and options; it is given ``--out FOLDER`` as well. A
-recipe that ``reads`` other figures, named by patterns, is made after them. Sweeps with an ablation
-need no entry; one replaces what follows from the file, as for other seeds.
+recipe that ``reads`` other figures, named by patterns, is made after them, and one that ``needs``
+``cuda`` where there is a GPU. Sweeps with an ablation need no entry; one replaces what follows from
+the file, as for other seeds.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ from poselib.experiments.ablation import Ablation, read_ablation
 from poselib.experiments.parameters import Scalar, check_parameters
 from poselib.ops.io import read_json
 
-_FILE, ABLATION = "figures.json", "14_ablation"
+_FILE, ABLATION, GPU = "figures.json", "14_ablation", "cuda"
 _TRAINED = re.compile(r"\{([^{}:]+):([^{}]+?)(?::(\d+))?\}")
-_TYPES = {"notebook": str, "command": str, "parameters": dict, "figures": list, "reads": list}
+_TYPES: dict[str, type] = {
+    **{"notebook": str, "command": str, "parameters": dict, "figures": list, "reads": list},
+    "needs": str,
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Recipe:
         command: that is executed; empty for a notebook.
         parameters: of the notebook, as far as they are not its defaults.
         reads: patterns of the names of other figures that it reads.
+        needs: ``"cuda"`` if a CPU would take too long; empty for any machine.
     """
 
     figures: tuple[str, ...]
@@ -69,6 +74,7 @@ class Recipe:
     command: str = ""
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
+    needs: str = ""
 
     @property
     def maker(self) -> str:
@@ -215,5 +221,7 @@ def _recipe(path: Path, number: int, entry: Any) -> Recipe:
         if not (study := str(parameters.get("study", ""))) or notebook != ABLATION:
             raise ValueError(f"{where}: expected the names of its figures")
         figures = study_figures(study, read_ablation(path.parent / "sweeps" / f"{study}.json"))
+    if (needs := entry.get("needs", "")) not in ("", GPU):
+        raise ValueError(f"{where}: needs must be {GPU!r} or absent, not {needs!r}")
     command, reads = entry.get("command", ""), tuple(map(str, entry.get("reads", [])))
-    return Recipe(figures, notebook, command, parameters, reads)
+    return Recipe(figures, notebook, command, parameters, reads, needs)

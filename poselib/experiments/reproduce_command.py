@@ -18,7 +18,8 @@ that they need and that are not finished, then tables, then figures.
 
 Fresh: the code that its notebook and its runs reach, the preset's settings and the runs are those
 of now. Stale: one of them has changed, and is named. Dirty: made from changes that no commit has.
-Missing: the file, what says how it was made, or its notebook is absent.
+Missing: the file, what says how it was made, or its notebook is absent. Waiting: it needs a GPU,
+and was not made yet; without one it is left out unless it is named.
 """
 
 
@@ -67,13 +68,14 @@ def _check_together(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace, folders: Folders) -> tuple[str, int]:
-    from poselib.experiments.freshness import FRESH, STATES, check_figures
+    from poselib.experiments.freshness import FRESH, STATES, WAITING, check_figures
 
     found = check_figures(folders.figures, folders.notebooks)
     lines = _lines(each for each in found if each.state != FRESH)
     counts = Counter(each.state for each in found)
     failed = any(counts[state] for state in arguments.fail_on)
-    summary = ", ".join(f"{counts[state]} {state}" for state in STATES)
+    shown = [state for state in STATES if counts[state] or state != WAITING]
+    summary = ", ".join(f"{counts[state]} {state}" for state in shown)
     return "\n".join([*lines, summary]), int(failed)
 
 
@@ -82,15 +84,27 @@ def _make(arguments: argparse.Namespace, folders: Folders) -> tuple[str, int]:
     from poselib.experiments.reproduction import plan_reproduction
     from poselib.ops.console import say
 
-    plan = plan_reproduction(folders, arguments.figure, arguments.preset)
-    lines = _lines(plan.unmade)
+    plan = plan_reproduction(folders, arguments.figure, arguments.preset, gpu=_finds_gpu(arguments))
+    lines, waiting = _lines(plan.unmade), _lines(plan.waiting)
     unmade = ["no recipe says how these are made:", *lines] if lines else []
-    text = "\n".join([describe(plan, arguments.workers), *unmade])
+    left = ["left out, as they need a GPU (name them to make them here):"] if waiting else []
+    text = "\n".join([describe(plan, arguments.workers), *left, *waiting, *unmade])
     if arguments.dry_run or not plan.executions:
         return text, 0 if arguments.dry_run else int(bool(unmade))
     say(text)
     ends = reproduce(plan, folders, arguments.workers, arguments.device, arguments.scheduler)
     return "\n".join([report(ends), *unmade]), int(bool(unmade) or any(e.failed for e in ends))
+
+
+def _finds_gpu(arguments: argparse.Namespace) -> bool:
+    """Whether to make what needs a GPU: with one, elsewhere, or as a trial that needs none."""
+    if arguments.scheduler or arguments.preset == "smoke":
+        return True
+    if arguments.device in ("cpu", "cuda"):
+        return bool(arguments.device == "cuda")
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _lines(figures: Iterable[Freshness]) -> list[str]:

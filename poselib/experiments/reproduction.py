@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,13 @@ class Reproduction:
             kept with it.
         executions: notebooks and commands.
         unmade: figures for which there is no recipe, and how they stand.
+        waiting: figures that are not made because this machine has no GPU.
     """
 
     trainings: tuple[Training, ...]
     executions: tuple[Execution, ...]
     unmade: tuple[Freshness, ...]
+    waiting: tuple[Freshness, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,16 @@ class Folders:
 
 
 def plan_reproduction(
-    folders: Folders, names: Sequence[str] = (), preset: str | None = None
+    folders: Folders, names: Sequence[str] = (), preset: str | None = None, *, gpu: bool = True
 ) -> Reproduction:
-    """Plan how figures and tables are made that are stale, dirty or missing; nothing is run.
+    """Plan how figures and tables are made that are not fresh; nothing is run.
 
     Args:
         names: of figures and tables, with or without suffix; only these are made then, also if they
             are fresh, and what they read if that is not.
         preset: of all notebooks; by default that of each figure's recipe, else that with which it
             was made, else the notebook's own.
+        gpu: whether to make what needs a GPU as well; what is named is made in any case.
 
     Raises:
         FileNotFoundError: a folder is absent.
@@ -110,7 +113,9 @@ def plan_reproduction(
     wanted = {name for name, each in states.items() if each.state != FRESH}
     if names:
         wanted = select_figures(names, states)
-    asked = _chosen(recipes, wanted, states)
+    needing = {name for each in recipes if each.needs for name in each.names(states)}
+    left = needing - (wanted if names else set()) if not gpu else set()
+    asked = _chosen(recipes, wanted, states, left)
     plans = _Plans(folders, recipes, preset)
     executions = tuple(plans.execution(recipe, states, some) for recipe, some in asked)
     made = {name for _, some in asked for name in some}
@@ -118,19 +123,27 @@ def plan_reproduction(
     return Reproduction(
         tuple(Training(run, plans.times.training(run)) for run in waiting.values()),
         executions,
-        tuple(states[name] for name in sorted(wanted - made)),
+        tuple(states[name] for name in sorted(wanted - made - left)),
+        tuple(states[name] for name in sorted(wanted & left)),
     )
 
 
 def _chosen(
-    recipes: Sequence[Recipe], wanted: Iterable[str], states: Mapping[str, Freshness]
+    recipes: Sequence[Recipe],
+    wanted: Iterable[str],
+    states: Mapping[str, Freshness],
+    left: Collection[str],
 ) -> list[tuple[Recipe, list[str]]]:
-    """Return the recipes of figures, and of those that they read and that are not fresh."""
-    needed, chosen = set(wanted), []
+    """Return the recipes of figures, and of those that they read and that are not fresh.
+
+    Those that are left out are not among them.
+    """
+    needed, chosen = set(wanted) - {*left}, []
     for recipe in reversed(recipes):  # each comes after what it reads
         if some := [name for name in recipe.names(states) if name in needed]:
             chosen.append((recipe, some))
-            needed |= {name for name in recipe.names_read(states) if states[name].state != FRESH}
+            read = {name for name in recipe.names_read(states) if states[name].state != FRESH}
+            needed |= read - {*left}
     return chosen[::-1]
 
 

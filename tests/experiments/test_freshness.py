@@ -18,6 +18,7 @@ from poselib.experiments.freshness import (
     FRESH,
     MISSING,
     STALE,
+    WAITING,
     Freshness,
     check_figures,
     states_by_stem,
@@ -149,6 +150,23 @@ def test_dirty_and_missing(house: Path) -> None:
     recipe(house, notebook="03_toy", figures=["toy.csv", "other.png", "perhaps_*.png"])
     other, _ = check_figures(house / "figures", house / "notebooks")
     assert other == Freshness("other.png", "03_toy", MISSING, "there is no such file")
+
+
+def test_what_needs_a_gpu_waits_for_it_and_holds_up_nothing_that_reads_it(house: Path) -> None:
+    entries = [
+        {"notebook": "03_toy", "figures": ["toy.csv"], "reads": ["large.csv"]},
+        {"notebook": "03_toy", "figures": ["large.csv"], "needs": "cuda"},
+    ]
+    (house / "notebooks" / "figures.json").write_text(json.dumps({"recipes": entries}))
+    large, toy = check_figures(house / "figures", house / "notebooks")
+    assert (large.state, toy.state) == (WAITING, FRESH)
+    assert "needs a GPU" in large.because
+    table = house / "figures" / "large.csv"
+    table.touch()
+    table.with_suffix(".json").write_text((house / "figures" / "toy.json").read_text())
+    edit(table.with_suffix(".json"), git_changed=True)
+    large, toy = check_figures(house / "figures", house / "notebooks")
+    assert (large.state, toy.state) == (DIRTY, STALE)
 
 
 def test_a_figure_is_as_stale_as_what_it_reads(house: Path) -> None:

@@ -94,6 +94,7 @@ def test_trained_systems_are_named_in_parameters() -> None:
         ({"notebook": "03_toy", "parameters": {"fil": ""}, "figures": ["a"]}, "mean 'file'"),
         ({"notebook": "03_toy", "figures": ["b.png"]}, "b.png is made by two recipes"),
         ({"notebook": "03_toy", "figures": ["c"], "reads": ["b*"]}, "read each other: "),
+        ({"notebook": "03_toy", "figures": ["a"], "needs": "GPU"}, "needs must be 'cuda'"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, entry: Any, message: str) -> None:

@@ -116,6 +116,36 @@ def test_what_a_named_figure_reads_is_made_first(house: Folders) -> None:
     assert made == ["toys.csv", "show.csv", "sum.csv"]
 
 
+def needing_a_gpu(house: Folders, study: str) -> None:
+    entry = {"notebook": "14_ablation", "parameters": {"study": study}, "needs": "cuda"}
+    recipes = [*RECIPES, entry]
+    (house.notebooks / "figures.json").write_text(json.dumps({"recipes": recipes}))
+
+
+def test_what_needs_a_gpu_is_left_out_without_one_unless_it_is_named(
+    house: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needing_a_gpu(house, "toys")
+    study = "14_ablation study='toys'"
+    assert study in [each.call for each in plan_reproduction(house).executions]
+    plan = plan_reproduction(house, gpu=False)
+    assert study not in [each.call for each in plan.executions]
+    assert [each.file for each in plan.waiting] == ["toys.csv", "toys_seeds.csv"]
+    assert {each.run.row for each in plan.trainings} == {"b"}, "show.csv takes its systems"
+    (named,) = plan_reproduction(house, ["toys"], gpu=False).executions
+    assert named.call == study
+    read = plan_reproduction(house, ["sum"], gpu=False)
+    assert study not in [each.call for each in read.executions] and not read.waiting
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for words, count in {("--device", "cpu"): 3, (): 3, ("--device", "cuda"): 4}.items():
+        out = run(capsys, *command(house, "--dry-run", *words))[1]
+        assert f"notebooks and commands: {count}\n" in out
+        assert ("left out, as they need a GPU" in out) == (count == 3)
+    out = run(capsys, *command(house, "--check"))[1]
+    assert "toys.csv        waiting" in out and out.endswith("3 missing, 2 waiting\n")
+
+
 def test_finished_trainings_are_not_planned_and_tell_the_time(
     house: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
