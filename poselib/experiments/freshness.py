@@ -187,7 +187,7 @@ def _changed_runs(ids: list[str], folder: Path, notebooks: Path) -> str:
         notebook = str(run.get("notebook", ""))
         if not (notebooks / f"{notebook}.ipynb").is_file():
             return f"run {number}: its notebook {notebook!r} is absent"
-        about = {**run, "parameters": run.get("params", {})}
+        about = {**run, "parameters": run.get("params", {}), "runs": ids}
         if reason := _changed(about, notebook, notebooks, drawing=False):
             return f"run {number}: {reason}"
     return ""

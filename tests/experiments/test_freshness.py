@@ -261,6 +261,21 @@ def test_the_runs_of_trained_systems_that_it_takes_count(house: Path) -> None:
     assert only(house).because == "run train-1: its code was not recorded"
 
 
+def test_a_training_repeated_on_another_machine_counts_as_the_run_that_it_is(house: Path) -> None:
+    trained = start_run(house / "runs", "train", PARAMS, "train-1")
+    trained.finish({"AP": 0.5})
+    weights = trained.folder / "a.safetensors"
+    weights.write_text("rounded so")
+    params = {**PARAMS, "checkpoint": "../runs/train-1/a.safetensors"}
+    about = {**params, "digests": parameter_digests(params, house / "notebooks")}
+    shown = start_run(house / "runs", "toy", about)
+    shown.finish({"AP": 0.5})
+    table = pd.DataFrame({"AP": [0.5]})
+    save_table(table, house / "figures" / "toy.csv", about, runs=[shown])
+    weights.write_text("rounded otherwise")
+    assert only(house).state == FRESH
+
+
 def test_the_command_lists_what_is_not_fresh(
     house: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
