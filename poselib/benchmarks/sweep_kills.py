@@ -36,6 +36,14 @@ CASES = (
     ("cluster", "worker"),
     ("own workers", "driver"),
 )
+# What its processes execute: this table is as fresh as they are.
+STARTS = (
+    "poselib.experiments.sweep",
+    "poselib.experiments.run_sweep",
+    "poselib.experiments.run_worker",
+    "poselib.experiments.clusters",
+    "poselib.experiments.kernels",
+)
 ROWS, SEEDS = ("one", "two"), (0, 1)
 _SECONDS = 600  # that a command may take
 _PATIENCE = 20  # seconds, within which the processes of a killed one end themselves

@@ -26,6 +26,13 @@ from poselib.experiments.runs import save_table
 from poselib.experiments.sweep import plan, read_sweep
 from poselib.ops.console import say
 
+# What its processes execute: this table is as fresh as they are.
+STARTS = (
+    "poselib.experiments.run_sweep",
+    "poselib.experiments.run_worker",
+    "poselib.experiments.clusters",
+    "poselib.experiments.kernels",
+)
 _STEPS = 10
 
 

@@ -6,6 +6,7 @@ source counts; prose and code that it does not reach change nothing.
 
 from __future__ import annotations
 
+import ast
 import gc
 import hashlib
 from collections import defaultdict
@@ -136,14 +137,18 @@ def code_digest(
 def module_fingerprint(module: str, package: Path = _PACKAGE) -> Fingerprint:
     """Return the fingerprint of the code that ``python -m MODULE`` executes.
 
+    What the module starts in other processes counts if it names those modules, ``STARTS = (...)``.
+
     Raises:
         FileNotFoundError: the package has no such module.
         ValueError: a module is not Python.
     """
     base = _code_base(package)
-    roots = {(module, name) for name in ("", *base.source(module).definitions)}
-    reached = base.reached(roots, (*_BESIDE, *_PAPERS), instead=_INSTEAD)
-    return Fingerprint(_digests(package, reached))
+    stated: list[Any] = [*base.source(module).definitions.get("STARTS", [])]
+    measured = [module, *(name for each in stated for name in ast.literal_eval(each.value))]
+    roots = {(each, name) for each in measured for name in ("", *base.source(each).definitions)}
+    excluded = [each for each in (*_BESIDE, *_PAPERS) if each not in measured]
+    return Fingerprint(_digests(package, base.reached(roots, excluded, instead=_INSTEAD)))
 
 
 def module_of(command: str) -> str:
@@ -260,14 +265,8 @@ def fingerprint_of_now(
     Args:
         content: digest of the notebook's file: one that was edited has another fingerprint.
     """
-    return notebook_fingerprint(
-        notebook,
-        systems=systems,
-        datasets=datasets,
-        files=files,
-        drawing=drawing,
-        bundled=bundled,
-    )
+    which: dict[str, Any] = {"systems": systems, "datasets": datasets, "files": files}
+    return notebook_fingerprint(notebook, **which, drawing=drawing, bundled=bundled)
 
 
 @lru_cache(maxsize=4)

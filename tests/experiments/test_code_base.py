@@ -9,7 +9,12 @@ import pytest
 
 import poselib
 from poselib.experiments.code_base import CodeBase, Place, form_of, read_source
-from poselib.experiments.fingerprint import Fingerprint, files_of, notebook_fingerprint
+from poselib.experiments.fingerprint import (
+    Fingerprint,
+    files_of,
+    module_fingerprint,
+    notebook_fingerprint,
+)
 
 PACKAGE = Path(poselib.__file__).parent
 TRAIN = PACKAGE.parent / "notebooks" / "03_train.ipynb"
@@ -185,6 +190,20 @@ def test_files_that_are_read_count(tmp_path: Path) -> None:
     assert "hae_tiny_synthetic.safetensors" in before.modules  # the bundled weights
     predicted = notebook_fingerprint(TRAIN.with_name("05_predict.ipynb"))
     assert "published.csv" in predicted.modules  # beside systems.published
+
+
+def test_what_a_command_starts_in_other_processes_counts_with_it(tmp_path: Path) -> None:
+    losses = FILES["losses"]
+    for text in (losses, losses + 'STARTS = ("toy.systems",)\n'):
+        folder = tmp_path / str(len(text))
+        folder.mkdir()
+        base = package(folder, losses=text)
+        before = module_fingerprint("toy.losses", folder / "toy")
+        assert ("systems" in before.modules) == ("STARTS" in base.source("toy.losses").definitions)
+    # Even of those that do not count elsewhere, as they do not change what a run computes.
+    executing = {"experiments.run_sweep", "experiments.run_worker", "experiments.clusters"}
+    assert executing <= set(module_fingerprint("poselib.benchmarks.sweep_kills").modules)
+    assert not executing & set(module_fingerprint("poselib.benchmarks.kills").modules)
 
 
 def training(system: str, folder: Path = PACKAGE) -> Fingerprint:
