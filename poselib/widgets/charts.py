@@ -81,6 +81,7 @@ class Chart(ImageCanvas):
         background, place, limits = self._frames[key]
         for artist in self._added():
             artist.remove()
+        self.axes.containers.clear()  # which would keep the bars that were removed
         self.axes.set_position(place)
         self.axes.set_in_layout(True)  # of the next frame
         self.axes.set(**limits)

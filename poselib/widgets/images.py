@@ -113,7 +113,7 @@ class ImageSource:
             return as_samples(Path(values["file"]).expanduser())[0][0]
         if values["source"] == UPLOAD:
             if isinstance(self._uploaded, Exception):
-                raise self._uploaded
+                raise self._uploaded.with_traceback(None)  # raised again, it would grow
             return self._uploaded
         assert self._samples is not None
         return self._samples[values["index"]]

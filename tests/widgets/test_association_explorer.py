@@ -29,6 +29,7 @@ from poselib.widgets.association_charts import draw_matrix, draw_strips
 from poselib.widgets.association_explorer import AssociationExplorer
 from poselib.widgets.association_settings import LEGEND
 from poselib.widgets.decoding import DECODING, SECOND
+from poselib.widgets.images import UPLOAD
 
 START: dict[str, Any] = {"size": 64, "scene": 3, "crowd_index": 0.3}
 
@@ -51,6 +52,21 @@ def reset(explorer: AssociationExplorer, **changes: Any) -> None:
     last = {"step": explorer.controls["step"].max}
     explorer.set(**{**explorer._defaults, **explorer._own, **START, **last, **changes})
     explorer.computed()
+
+
+def test_changes_leave_nothing_behind(explorer: AssociationExplorer) -> None:
+    def objects_after(changes: int) -> int:
+        for _ in range(changes):
+            for control, value in {"refine": False, "source": UPLOAD, "poses": False}.items():
+                before = explorer.values[control]
+                for each in (value, before):
+                    explorer.set(**{control: each})
+                    explorer.wait()
+        gc.collect()
+        return len(gc.get_objects())
+
+    objects_after(3)
+    assert abs(objects_after(1) - objects_after(6)) < 50
 
 
 def pictures(explorer: AssociationExplorer) -> tuple[bytes, ...]:

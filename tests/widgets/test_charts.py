@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import cv2
@@ -46,6 +47,23 @@ def test_what_is_drawn_into_a_frame_equals_a_whole_drawing() -> None:
     assert frames == [1]
     kept.redraw_within("other", framed, lambda ax: None)
     assert frames == [1, 1]
+
+
+def test_what_was_drawn_before_is_not_kept() -> None:
+    chart = Chart(2.0, 1.5)
+
+    def draw(ax: Axes) -> None:
+        ax.bar([1, 2, 3], 3.0)
+        ax.errorbar([1, 2], [1, 2], yerr=0.5)
+
+    def objects_after(drawings: int) -> int:
+        for _ in range(drawings):
+            chart.redraw_within("key", frame, draw)
+        gc.collect()
+        return len(gc.get_objects())
+
+    objects_after(3)
+    assert abs(objects_after(1) - objects_after(10)) < 50
 
 
 def test_frames_are_shown_again_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
