@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from poselib.experiments.fingerprint import executed_code
+from poselib.experiments.fingerprint import Fingerprint, executed_code
 from poselib.experiments.identity import OPTIONS, is_as_planned
 from poselib.experiments.kept_runs import KEPT as KEPT
 from poselib.experiments.kept_runs import keep_run
@@ -54,8 +54,8 @@ def start_run(
 
     Raises:
         ValueError: the name or id holds other characters, a parameter cannot be written as
-            JSON, the id belongs to a run with another name or other parameters, or it is that of
-            a plan for other code, settings or files than those of now.
+            JSON, the id belongs to a run with another name, other parameters, or other code or
+            settings, or it is that of a plan for other code, settings or files than those of now.
     """
     values = plain(params, "params")
     notebook, _ = values.pop("notebook", ""), values.pop("given", None)
@@ -67,7 +67,7 @@ def start_run(
             "now: they were changed since; plan again, in a new process"
         )
     if (folder / RUN).exists():
-        return _same_run(load_run(folder), name, values)
+        return _same_run(load_run(folder), name, values, code)
     folder.mkdir(parents=True, exist_ok=run_id is not None)
     write_json(folder / PARAMS, values)
     about = {"name": name, "notebook": notebook, "started": _now(), "seed": values.get("seed")}
@@ -202,7 +202,7 @@ def save_table(
     return path
 
 
-def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:
+def _same_run(record: RunRecord, name: str, params: Params, code: Mapping[str, Any]) -> RunRecord:
     if record.name != name:
         raise ValueError(f"run {record.id!r} is one of {record.name!r}, not of {name!r}")
     keys = sorted({*record.params, *params})
@@ -212,7 +212,18 @@ def _same_run(record: RunRecord, name: str, params: Params) -> RunRecord:
             f"run {record.id!r} has {other[0]}={record.params.get(other[0])!r}, not "
             f"{params.get(other[0])!r}; resume a run with its own parameters or use another id"
         )
+    before: Mapping[str, Any] = record.about.get("code") or {}
+    if code and before and (changed := _changed(before, code)):
+        raise ValueError(
+            f"run {record.id!r} was begun before {', '.join(changed)} changed: use another id"
+        )
     return record
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return which modules differ in what was recorded of two executions, or the preset."""
+    names = Fingerprint(now["modules"]).changed(before.get("modules", {}))
+    return names or (["its preset"] if before.get("settings") != now.get("settings") else [])
 
 
 def _unordered(key: str, params: Params) -> Any:

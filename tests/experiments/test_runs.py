@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from poselib.experiments import provenance as provenance_module
+from poselib.experiments import runs
 from poselib.experiments.provenance import provenance
 from poselib.experiments.runs import (
     list_runs,
@@ -114,6 +115,25 @@ def test_runs_and_sidecars_name_the_code_they_executed(
     assert "losses.associative" in json.loads(beside.read_text())["code"]["modules"]
     smoke = sidecar(tmp_path / "b.png", {**params, "preset": "smoke"})
     assert json.loads(smoke.read_text())["code"] == {}
+
+
+def test_a_run_is_not_taken_up_after_its_code_or_preset_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2] / "notebooks")
+    params = {"notebook": "03_train", "preset": "small", "system": "dekr", "dataset": "crowd"}
+    start_run(tmp_path, "train", params, "mine")
+    usual = runs.executed_code(params, drawing=False)
+    for changed, named in {
+        "losses.offset": {"modules": {**usual["modules"], "losses.offset": "0"}},
+        "its preset": {"settings": "0"},
+    }.items():
+        code = {**usual, **named}
+        monkeypatch.setattr(runs, "executed_code", lambda *_, code=code, **__: code)
+        with pytest.raises(ValueError, match=rf"'mine' was begun before {changed} changed"):
+            start_run(tmp_path, "train", params, "mine")
+    monkeypatch.setattr(runs, "executed_code", lambda *_, **__: usual)
+    assert start_run(tmp_path, "train", params, "mine").id == "mine"
 
 
 def test_dataclasses_and_paths_are_plain(tmp_path: Path) -> None:
