@@ -34,6 +34,7 @@ _RECORDING = (
 _BESIDE = (
     "poselib.wording",
     "poselib.ops.console",
+    "poselib.widgets",  # shown at the end of a notebook, and never a figure that it saves
     *(f"poselib.experiments.{name}" for name in _RECORDING),
 )
 # What a preset says counts as it is resolved, not as code, and a paper's claims are prose.
@@ -41,7 +42,7 @@ _PAPERS = tuple(
     f"poselib.papers.{name}"
     for name in ("dekr", "grm", "hae", "logocap", "rpstn", "catalog", "common_presets")
 )
-_DRAWING = ("poselib.plots", "poselib.widgets", "poselib.papers.published")
+_DRAWING = ("poselib.plots", "poselib.papers.published")
 _INSTEAD = {("poselib.papers.presets", "get_preset"): ("poselib.papers.preset", "Preset")}
 _BUNDLED = ("poselib.engine.checkpoints", "BUNDLED")
 # Mappings by the names of systems and of datasets, whose other entries a run does not use.
@@ -68,9 +69,13 @@ class Fingerprint:
         return _digest(f"{name} {value}" for name, value in sorted(self.modules.items()))
 
     def changed(self, before: Mapping[str, str]) -> list[str]:
-        """Return the modules that differ from those of an earlier fingerprint, sorted."""
-        names = {*self.modules, *before}
-        return sorted(name for name in names if self.modules.get(name) != before.get(name))
+        """Return the modules that differ from those of an earlier fingerprint, sorted.
+
+        Of those that are not reached any more the code that reached them has changed as well,
+        unless it does not count any more.
+        """
+        names = [name for name, digest in self.modules.items() if before.get(name) != digest]
+        return sorted({*names, *(before.keys() - self.modules.keys())}) if names else []
 
 
 @contextmanager

@@ -6,8 +6,12 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from time import perf_counter
 from typing import Any, TypeVar
 
+from poselib.engine.device import release_freed_memory
+
+_LONG = 0.5  # s: of a job that large images need, and that can wait for memory to be fetched
 T = TypeVar("T")
 _LOG = logging.getLogger("poselib.widgets")
 Job = tuple[int, Callable[[], Any], Callable[[Any], None]]
@@ -55,6 +59,7 @@ class LatestJob:
         while (job := self._take()) is not None:
             number, work, done = job
             self._current = number
+            begin = perf_counter()
             try:
                 found = work()
             except Exception as error:
@@ -64,6 +69,8 @@ class LatestJob:
                     done(found)
             except Exception:  # the thread goes on, or nothing would ever be computed again
                 _LOG.exception("what was computed cannot be shown")
+            if perf_counter() - begin > _LONG:
+                release_freed_memory()
 
     def _take(self) -> Job | None:
         with self._state:

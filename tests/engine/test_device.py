@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from poselib.engine.device import keep_freed_memory
+from poselib.engine.device import keep_freed_memory, release_freed_memory
 
 # Fetches and frees 64 tensors of 1 MB, and prints how many pages the system gave for the last. The
 # library raises its thresholds as it runs, depending on what else is freed; here they are fixed.
@@ -27,6 +27,19 @@ def last():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(last(), int(keep_freed_memory()), last(), resource.getpagesize())
 """
+# The same, in MB: what the process holds after that, and after it gave back what is free.
+_HELD = """
+import torch
+from pathlib import Path
+from poselib.engine.device import keep_freed_memory, release_freed_memory
+def held():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1000
+keep_freed_memory()
+tensors = [torch.ones(2**18) for _ in range(64)]
+del tensors
+print(held(), int(release_freed_memory()), held())
+"""
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs GNU's C library")
@@ -36,6 +49,14 @@ def test_freed_memory_is_fetched_once() -> None:
     assert fetched > 2**26 // page // 2  # else there is nothing to mend
     assert kept
     assert again < 2**26 // page // 100
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs GNU's C library")
+def test_what_is_kept_can_be_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", _HELD], stdout=subprocess.PIPE, check=True)
+    before, released, after = map(int, done.stdout.split())
+    assert released
+    assert after < before - 55
 
 
 @pytest.mark.parametrize(
@@ -63,3 +84,4 @@ def test_thresholds_of_the_environment_stay(
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
     assert not keep_freed_memory.__wrapped__()
+    assert not release_freed_memory()

@@ -224,6 +224,8 @@ def test_a_changed_loss_changes_its_dependants_alone(changed_package: Path) -> N
 def test_what_a_notebook_draws_counts_for_figures_alone() -> None:
     drawn = notebook_fingerprint(TRAIN, systems=["hae"], datasets=["crowd"])
     assert any(name.startswith("plots.") for name in drawn.modules)
+    explored = notebook_fingerprint(TRAIN.with_name("12_hae_decoding.ipynb"))  # at its end
+    assert not any(name.startswith("widgets") for name in explored.modules)
     trained = training("hae")
     assert not any(name.startswith(("plots", "papers.hae", "widgets")) for name in trained.modules)
     reached = {"losses.associative", "engine.trainer", "systems.hae", "data.augmentation"}

@@ -108,8 +108,15 @@ def test_a_changed_loss_makes_exactly_the_figures_stale_that_depend_on_it(
 
 def test_a_changed_notebook_or_run_makes_stale(house: Path) -> None:
     run = json.loads(kept(house).read_text())
-    edit(kept(house), code={**run["code"], "modules": {**run["code"]["modules"], "x": "0"}})
-    assert only(house).because == f"run {run['id']}: changed: x"
+    modules = run["code"]["modules"]
+    edit(kept(house), code={**run["code"], "modules": {**modules, "losses.heatmap": "0"}})
+    assert only(house).because == f"run {run['id']}: changed: losses.heatmap"
+    # What else was recorded does not count any more, or what reached it has changed as well.
+    edit(kept(house), code={**run["code"], "modules": {**modules, "widgets.page": "0"}})
+    assert only(house).state == FRESH
+    edit(kept(house), code={**run["code"], "modules": {**modules, "x": "0", "losses.heatmap": "0"}})
+    assert only(house).because == f"run {run['id']}: changed: losses.heatmap, x"
+    edit(kept(house), code=run["code"])
     edit(kept(house), code={**run["code"], "settings": "other"})
     assert only(house).because == f"run {run['id']}: changed: preset 'small'"
     kept(house).unlink()

@@ -25,6 +25,7 @@ from PIL import Image
 
 from poselib.ops.map_coordinates import CROP_FRAMES, CropFrame, cell_to_px, half_pixel
 from poselib.skeletons import SKELETONS
+from poselib.widgets import latest
 from poselib.widgets.canvas import ImageCanvas
 from poselib.widgets.explorer import Explorer, is_batch, settings_of
 from poselib.widgets.images import NAMES, ImageSettings, ImageSource
@@ -182,6 +183,17 @@ def test_what_cannot_be_shown_stops_no_later_job() -> None:
     job.start(lambda: 2, found.append)
     job.wait(10)
     assert found == [2]
+
+
+def test_memory_is_given_back_after_long_jobs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back = list[int]()
+    monkeypatch.setattr(latest, "release_freed_memory", lambda: given_back.append(1))
+    job = LatestJob()
+    for longest, times in ((60.0, 0), (0.0, 1)):
+        monkeypatch.setattr(latest, "_LONG", longest)
+        job.start(lambda: 0, lambda _: None)
+        job.wait(10)
+        assert len(given_back) == times
 
 
 def test_faults_of_settings_that_have_changed_since_are_not_said(explorer: Brightness) -> None:
