@@ -69,11 +69,8 @@ class Fingerprint:
         return _digest(f"{name} {value}" for name, value in sorted(self.modules.items()))
 
     def changed(self, before: Mapping[str, str]) -> list[str]:
-        """Return the modules that differ from those of an earlier fingerprint, sorted.
-
-        Of those that are not reached any more the code that reached them has changed as well,
-        unless it does not count any more.
-        """
+        """Return the modules that differ from those of an earlier fingerprint, sorted."""
+        # What is not reached any more does not count alone: what reached it has changed as well.
         names = [name for name, digest in self.modules.items() if before.get(name) != digest]
         return sorted({*names, *(before.keys() - self.modules.keys())}) if names else []
 
