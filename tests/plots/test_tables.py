@@ -37,6 +37,17 @@ def test_numbers_have_as_many_digits_as_wanted():
     assert {"66", "31"} <= {text.get_text() for text in whole.axes[0].texts}
 
 
+def test_measured_numbers_of_other_methods_stand_below_in_the_same_columns():
+    other = MEASURED.rename(index={"ours": "here"})
+    texts = show_comparison(PUBLISHED, other, **WHERE).axes[0].texts
+    places = {text.get_text(): text.get_position() for text in texts}
+    assert [text.get_text() for text in texts].count("AP") == 1
+    assert places["66.4"][0] == places["31.2"][0] == places["AP"][0]
+    heading = places["measured: 200 synthetic scenes, 128 px"]
+    assert places["ours"][1] < heading[1] < places["here"][1]
+    assert places["64.0"] == (places["AP50"][0], places["here"][1])
+
+
 def test_methods_measured_alone_are_added():
     more = pd.DataFrame({"AP": [1.0]}, index=["new"])
     assert list(comparison_table(PUBLISHED, more, **WHERE).index) == ["baseline", "ours", "new"]
@@ -58,6 +69,6 @@ def test_no_text_lies_on_another_one_in_wide_tables(value: float, digits: int, n
     where = (
         "200 synthetic scenes of 5 to 7 people, crowd index 0 to 1, 128 px, network input 128 px"
     )
-    no_overlap(
-        show_comparison(published, measured, published_on=where, measured_on=where, digits=digits)
-    )
+    about = {"published_on": where, "measured_on": where, "digits": digits}
+    no_overlap(show_comparison(published, measured, **about))
+    no_overlap(show_comparison(published, published, **about))
