@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -75,7 +76,8 @@ class TableResult:
         """
         parts = [_long(self.table.published, "published").assign(published_on=self.table.about)]
         if len(self.numbers):
-            about = {"measured_on": self.measured_on, "checkpoint": self.checkpoint}
+            checkpoint = "/".join(Path(self.checkpoint).parts[-2:])  # its run, wherever that is
+            about = {"measured_on": self.measured_on, "checkpoint": checkpoint}
             parts.append(_long(self.numbers, "measured").assign(**about))
         lines = pd.concat(parts, ignore_index=True).assign(table=self.table.number)
         columns = ["table", "row", "metric", "published", "published_on", "measured", "measured_on"]

@@ -8,11 +8,12 @@ repository alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from poselib.experiments.parameters import folders_read
 from poselib.experiments.run_record import (
     EVALUATIONS,
     METRICS,
@@ -24,6 +25,7 @@ from poselib.experiments.run_record import (
 from poselib.ops.io import atomic_write, read_json
 
 KEPT = "runs"  # in the folder of figures
+_DEFAULT = Path("../runs")  # of runs, from the notebooks
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def keep_run(run: RunRecord, figures_dir: Path | str) -> Path:
         "evaluations": run.evaluations,
         "losses": {name: [line.get(name) for line in lines] for name in names},
     }
+    content = in_default_folder(content, trained_folders(run.params))
     path = Path(figures_dir) / KEPT / f"{run.id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     # One line a field: small, and yet a difference shows where it is.
@@ -118,6 +121,26 @@ def keep_run(run: RunRecord, figures_dir: Path | str) -> Path:
     with atomic_write(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def trained_folders(params: Params) -> list[Path]:
+    """Return the folders of the runs whose trained systems parameters name."""
+    return [folder for folder in folders_read(params) if (folder / RUN).is_file()]
+
+
+def in_default_folder(content: dict[str, Any], folders: Iterable[Path]) -> dict[str, Any]:
+    """Return what is kept with runs named as in the default folder: other paths are of one machine.
+
+    Args:
+        content: as JSON can hold it.
+        folders: of the runs that it names, as it names them.
+    """
+    text = json.dumps(content)
+    for folder in folders:
+        here, default = (json.dumps(f"{each}/")[1:-1] for each in (folder, _DEFAULT / folder.name))
+        text = text.replace(here, default)
+    kept: dict[str, Any] = json.loads(text)
+    return kept
 
 
 def keep_finished(runs_dir: Path | str, figures_dir: Path | str, name: str = "train") -> list[Path]:

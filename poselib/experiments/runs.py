@@ -24,8 +24,7 @@ from PIL import Image
 from poselib.experiments.fingerprint import Fingerprint, executed_code
 from poselib.experiments.identity import OPTIONS, is_as_planned
 from poselib.experiments.kept_runs import KEPT as KEPT
-from poselib.experiments.kept_runs import keep_run
-from poselib.experiments.parameters import folders_read
+from poselib.experiments.kept_runs import in_default_folder, keep_run, trained_folders
 from poselib.experiments.plain import plain as plain
 from poselib.experiments.provenance import provenance
 from poselib.experiments.run_record import PARAMS, RUN, Params
@@ -124,7 +123,7 @@ def sidecar(
         outcome: what came out, in one self-contained line.
     """
     figure, parameters = Path(figure), plain(params, "params")
-    trained = [each for each in folders_read(parameters) if (each / RUN).is_file()]
+    trained = trained_folders(parameters)
     runs = [*runs, *map(load_run, trained)]
     read = [run.params for run in runs if isinstance(run, RunRecord)]
     content = {
@@ -146,7 +145,7 @@ def sidecar(
         if isinstance(run, RunRecord) and run.folder.resolve() not in figure.resolve().parents:
             keep_run(run, figure.parent)
     path = figure.with_suffix(".json")
-    write_json(path, content)
+    write_json(path, in_default_folder(content, trained))
     return path
 
 

@@ -197,6 +197,23 @@ def test_a_figure_has_its_sidecar(tmp_path: Path) -> None:
     assert not (run.folder / "runs").exists()
 
 
+def test_what_is_kept_names_runs_as_in_the_default_folder(tmp_path: Path) -> None:
+    training = start_run(tmp_path / "scratch", "train", {}, "two")
+    other = tmp_path / "models" / "other.safetensors"
+    file = training.folder / "best.safetensors"
+    params = {"checkpoints": f"A={file} B={other}", "given": {"checkpoint": str(file)}}
+    shown = start_run(tmp_path / "scratch", "compare", params, "three")
+    shown.finish({"rows": [{"checkpoint": str(file)}]})
+    path = save_figure(Figure(), tmp_path / "figures" / "a.png", params, runs=[shown])
+    about = json.loads(path.with_suffix(".json").read_text())
+    assert about["given"] == {"checkpoint": "../runs/two/best.safetensors"}
+    assert about["parameters"] == {"checkpoints": f"A=../runs/two/best.safetensors B={other}"}
+    assert about["runs"] == ["three", "two"]
+    kept = json.loads((path.parent / "runs" / "three.json").read_text())
+    assert kept["metrics"] == {"rows": [{"checkpoint": "../runs/two/best.safetensors"}]}
+    assert shown.params["checkpoints"] == params["checkpoints"]  # the run itself is where it is
+
+
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
     figure = Figure(figsize=(2, 2))
     figure.add_subplot().plot([0, 1])
