@@ -1,4 +1,4 @@
-"""Association errors: detected keypoints that were assigned to a wrong person.
+"""Association errors: keypoints found in the right place but in another pose than they belong to.
 
 A detected keypoint is compared with annotated ones by one term of OKS (HAE, Eq. 19),
 ``exp(-d² / (2 s² k²))`` with the scale s of the annotated person and k = 2 sigma, and is near where

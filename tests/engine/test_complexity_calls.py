@@ -105,7 +105,7 @@ def test_true_costs_of_a_clip(backbone: str, params: float, gmac: float) -> None
 
 
 @pytest.mark.slow
-def test_a_stream_costs_a_fifth_of_a_clip_for_each_frame() -> None:
+def test_a_further_frame_costs_a_sixth_of_a_clip_of_five() -> None:
     model = network("resnet18")
     clip = complexity(model, 256, frames=5)
     more = complexity(model, 256, frames=6)
