@@ -20,7 +20,7 @@ from typing import Any
 import poselib
 from poselib.experiments.code_base import Chosen, CodeBase, Place, form_of, read_source
 from poselib.experiments.named_files import file_digest
-from poselib.experiments.preset_settings import settings_digest, starts_bundled
+from poselib.experiments.preset_settings import settings_digest, starts_bundled, systems_built
 from poselib.ops.io import read_json
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
@@ -224,7 +224,7 @@ def executed_code(
     Args:
         params: its parameters, with the name of the notebook as ``notebook``, or with the
             ``command``, ``python -m MODULE`` and options.
-        others: the parameters of the runs that it reads: their systems count as well.
+        others: the parameters of the runs that it reads, see ``systems_built``.
         drawing: see ``notebook_fingerprint``.
         folder: of the notebook; Jupyter runs it there.
 
@@ -238,8 +238,7 @@ def executed_code(
     file = folder / f"{params.get('notebook')}.ipynb"
     if params.get("preset") == "smoke" or not file.is_file():
         return {}
-    names = [each.get(key) for each in (params, *others) for key in ("system", "paper", "baseline")]
-    systems = sorted({str(name) for name in names if name})
+    systems = sorted(systems_built(params, others, drawing=drawing, folder=folder))
     datasets = [str(params["dataset"])] if params.get("dataset") else []
     bundled = drawing or starts_bundled(params)
     try:

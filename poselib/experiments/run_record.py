@@ -10,11 +10,12 @@ from typing import Any
 from poselib.experiments.former_names import convert_run
 from poselib.experiments.identity import is_as_planned
 from poselib.experiments.plain import plain
+from poselib.experiments.preset_settings import PARAMS
 from poselib.ops.io import append_line, is_finite, read_json, read_lines, write_json
 from poselib.wording import shown
 
 Params = Mapping[str, Any]
-PARAMS, RUN, METRICS, LINES = "params.json", "run.json", "metrics.json", "metrics.jsonl"
+RUN, METRICS, LINES = "run.json", "metrics.json", "metrics.jsonl"
 EVALUATIONS = "evaluations.json"
 _NOT_LOSSES = ("seconds", "lr")
 

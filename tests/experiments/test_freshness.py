@@ -106,6 +106,36 @@ def test_a_changed_loss_makes_exactly_the_figures_stale_that_depend_on_it(
     assert states() == {"hae.csv": "", "toy.csv": "", **stale}
 
 
+@pytest.mark.slow
+def test_of_systems_those_count_whose_weights_a_figure_takes(
+    house: Path, changed_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from poselib.engine.checkpoints import load_checkpoint\n\nload_checkpoint()\n"
+    write_notebook(house / "notebooks" / "04_eye.ipynb", cell("", "parameters"), cell(code))
+    for system in ("hae", "dekr"):
+        start_run(house / "runs", "train", {**PARAMS, "system": system}, system).finish({})
+    taken = {
+        "bundled": "bundled",
+        "hae": "../runs/hae/hae.safetensors",
+        "dekr": "../runs/dekr/dekr.safetensors",
+        "any": "elsewhere.pt",
+    }
+    for name, checkpoint in taken.items():
+        params = {"notebook": "04_eye", "preset": "small", "checkpoint": checkpoint}
+        run = start_run(house / "runs", "eye", params, f"eye-{name}")
+        run.finish({})
+        save_table(
+            pd.DataFrame({"AP": [0.5]}), house / "figures" / f"{name}.csv", params, runs=[run]
+        )
+    found = check_figures(house / "figures", house / "notebooks")
+    assert {each.state for each in found} == {FRESH}
+    compared = partial(fingerprint.notebook_fingerprint, package=changed_package)
+    monkeypatch.setattr(fingerprint, "notebook_fingerprint", compared)
+    found = check_figures(house / "figures", house / "notebooks")
+    stale = {each.file for each in found if each.state == STALE}
+    assert stale == {"dekr.csv", "any.csv"}
+
+
 def test_a_changed_notebook_or_run_makes_stale(house: Path) -> None:
     run = json.loads(kept(house).read_text())
     modules = run["code"]["modules"]
