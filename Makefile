@@ -77,7 +77,7 @@ test: $(VENV)/.installed ## run the tests; JOBS=8 uses eight processes, FAST=1 l
 SEED ?= 0
 CASES ?= 100000
 
-fuzz: $(VENV)/.installed ## hand 100,000 generated inputs to every reader; CASES=2000 fewer, SEED=1 others
+fuzz: $(VENV)/.installed ## hand 100,000 generated inputs to what reads files and options; CASES=2000 fewer, SEED=1 others
 	@MPLBACKEND=Agg OMP_NUM_THREADS=1 nice $(RUN) -m tests.fuzz.driver --seed $(SEED) --cases $(CASES)
 
 # In a container one is often root, which Jupyter wants to be told.
