@@ -61,7 +61,8 @@ def show_ablation(
     for ax, metric in zip(axes[0], published, strict=False):
         values = published[metric].reindex(list(rows)).to_numpy(float)
         ax.plot(values, range(len(rows)), **_PUBLISHED)
-        _style(ax, f"published {metric}\n{published_on}", rows, ax is axes[0, 0])
+        heading = f"published {metrics.get(metric, metric)}\n{published_on}"
+        _style(ax, heading, rows, ax is axes[0, 0])
     ours = list(axes[-1, theirs if lines == 1 else 0 :])
     compared = [name for name in metrics if name.endswith("_gain")]
     _draw_seeds(ours, results, metrics, rows, named=list(axes[:, 0]), gains=compared)
