@@ -27,7 +27,7 @@ _POINTS = 200  # of a curve
 @style.theme
 def show_ablation(
     results: pd.DataFrame,
-    metrics: Mapping[str, str],
+    metrics: Mapping[Any, str],  # pandas does not promise that its columns have texts
     published: pd.DataFrame,
     *,
     published_on: str,
