@@ -52,7 +52,7 @@ def systems_built(
     """Return the names of the systems that a notebook builds, as its parameters tell.
 
     Stated ones count, and for a run that states none, or for figures, those of the trained systems
-    that parameters name. None at all means any.
+    that parameters name. None at all means any, and so do weights whose run is not there.
 
     Args:
         others: the parameters of other runs that it reads, whose systems count for figures.
@@ -61,7 +61,9 @@ def systems_built(
     """
     found = _stated(params)
     if drawing or not found:
-        files = (folder / each / PARAMS for each in folders_read(params))
+        files = [folder / each / PARAMS for each in folders_read(params)]
+        if not found and not all(file.is_file() for file in files):
+            return set()  # weights of one's own may be of any system
         trained = [read_json(file) for file in files if file.is_file()]
         bundled = (value == _BUNDLED for name, value in params.items() if name != "pretrained")
         found |= {_BUNDLED_SYSTEM} if any(bundled) else set()

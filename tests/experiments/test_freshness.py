@@ -119,6 +119,7 @@ def test_of_systems_those_count_whose_weights_a_figure_takes(
         "hae": "../runs/hae/hae.safetensors",
         "dekr": "../runs/dekr/dekr.safetensors",
         "any": "elsewhere.pt",
+        "both": "../runs/hae/hae.safetensors ../weights/mine.safetensors",
     }
     for name, checkpoint in taken.items():
         params = {"notebook": "04_eye", "preset": "small", "checkpoint": checkpoint}
@@ -133,7 +134,7 @@ def test_of_systems_those_count_whose_weights_a_figure_takes(
     monkeypatch.setattr(fingerprint, "notebook_fingerprint", compared)
     found = check_figures(house / "figures", house / "notebooks")
     stale = {each.file for each in found if each.state == STALE}
-    assert stale == {"dekr.csv", "any.csv"}
+    assert stale == {"dekr.csv", "any.csv", "both.csv"}
 
 
 def test_a_changed_notebook_or_run_makes_stale(house: Path) -> None:
