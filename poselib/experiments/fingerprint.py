@@ -20,14 +20,14 @@ from typing import Any
 import poselib
 from poselib.experiments.code_base import Chosen, CodeBase, Place, form_of, read_source
 from poselib.experiments.named_files import file_digest
-from poselib.experiments.preset_settings import settings_digest, starts_bundled, systems_built
+from poselib.experiments.resolved_parameters import settings_digest, starts_bundled, systems_built
 from poselib.ops.io import read_json
 
 _PACKAGE = Path(poselib.__file__).resolve().parent
 # They name, record and execute, and do not change what a run computes.
 _RECORDING = (
     "provenance", "runs", "parameters", "own_results", "fingerprint", "code_base", "plain",
-    "identity", "named_files", "preset_settings", "run_record", "kept_runs",
+    "identity", "named_files", "resolved_parameters", "run_record", "kept_runs",
     "notebooks", "kernels", "failed_cells", "run_worker", "run_sweep", "clusters",
     "sweep_progress", "sweep_report",
 )  # fmt: skip

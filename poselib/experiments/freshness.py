@@ -19,8 +19,8 @@ from poselib.experiments.fingerprint import (
 )
 from poselib.experiments.named_files import file_digest, parameter_digests
 from poselib.experiments.parameters import folders_read, notebook_parameters
-from poselib.experiments.preset_settings import settings_digest, starts_bundled
 from poselib.experiments.recipes import Recipe, read_recipes
+from poselib.experiments.resolved_parameters import settings_digest, starts_bundled
 from poselib.experiments.runs import KEPT
 from poselib.ops.io import read_json
 

@@ -22,7 +22,7 @@ from poselib.experiments.parameters import (
     recorded_values,
     unnumbered,
 )
-from poselib.experiments.preset_settings import settings_digest
+from poselib.experiments.resolved_parameters import settings_digest
 
 _PARAMETERS, _BASIS = 12, 8  # hexadecimal digits
 _PLANNED = re.compile(rf"(?P<name>.+)-[0-9a-f]{{{_PARAMETERS}}}-(?P<basis>[0-9a-f]{{{_BASIS}}})")

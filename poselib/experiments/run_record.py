@@ -10,7 +10,7 @@ from typing import Any
 from poselib.experiments.former_names import convert_run
 from poselib.experiments.identity import is_as_planned
 from poselib.experiments.plain import plain
-from poselib.experiments.preset_settings import PARAMS
+from poselib.experiments.resolved_parameters import PARAMS
 from poselib.ops.io import append_line, is_finite, read_json, read_lines, write_json
 from poselib.wording import shown
 

@@ -26,8 +26,8 @@ from poselib.experiments.identity import OPTIONS, is_as_planned
 from poselib.experiments.kept_runs import KEPT as KEPT
 from poselib.experiments.kept_runs import in_default_folder, keep_run, trained_folders
 from poselib.experiments.plain import plain as plain
-from poselib.experiments.preset_settings import PARAMS
 from poselib.experiments.provenance import provenance
+from poselib.experiments.resolved_parameters import PARAMS
 from poselib.experiments.run_record import RUN, Params
 from poselib.experiments.run_record import RunRecord as RunRecord
 from poselib.experiments.run_record import load_run as load_run

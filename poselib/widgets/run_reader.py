@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from poselib.experiments.own_results import RESULTS
-from poselib.experiments.preset_settings import PARAMS
 from poselib.experiments.published_beside import PublishedBeside, published_beside
+from poselib.experiments.resolved_parameters import PARAMS
 from poselib.experiments.run_record import METRICS, RUN
 from poselib.experiments.run_results import RunResults, open_results, pair_images
 from poselib.experiments.run_table import RunTable, read_table
