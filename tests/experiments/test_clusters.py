@@ -65,7 +65,7 @@ def test_each_worker_of_this_machine_has_a_gpu_or_a_part_of_the_cores(
 
     monkeypatch.setattr(clusters, "_start", start)
     monkeypatch.setattr(clusters, "usable_cores", lambda: 16)
-    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
     with open_cluster(8, "auto") as cluster:
