@@ -34,7 +34,7 @@ PUBLISHED_ON = "2346 images of COCO val2017, HRNet-W32"
 
 
 def published_bound() -> pd.DataFrame:
-    """Return the published numbers of LOGO-CAP, Fig. 2, AP in per cent.
+    """Return the published numbers of LOGO-CAP, Fig. 2, AP in percent.
 
     Returns:
         One row per number: ``row``, its name; ``window``, NaN for predictions without an oracle;
@@ -176,7 +176,7 @@ def window_fractions(steps: FloatArray, skeleton: Skeleton, windows: Sequence[in
 
     Returns:
         One row per keypoint type, and a last one ``"all"``: ``keypoint``; ``counted``, the labeled
-        keypoints of matched people; in per cent of them ``within_1`` and so on for each window, and
+        keypoints of matched people; in percent of them ``within_1`` and so on for each window, and
         ``missing``, not predicted; NaN where none is counted.
     """
     counted = (~np.isnan(steps)).sum(axis=0)
@@ -194,7 +194,7 @@ def search_table(table: pd.DataFrame, measured_on: str) -> pd.DataFrame:
     """Return published and measured numbers in one table, in different columns.
 
     Args:
-        table: from ``measure_oracle_search``, in per cent.
+        table: from ``measure_oracle_search``, in percent.
 
     Returns:
         Rows of ``published_bound``, with ``published_on`` and ``published_AP``, and those of
@@ -210,7 +210,7 @@ def summarize_search(table: pd.DataFrame, fractions: pd.DataFrame, window: int) 
     """Summarize in one line the gain of an oracle search and the keypoints within its window.
 
     Args:
-        table, fractions: from ``measure_oracle_search``, AP in per cent.
+        table, fractions: from ``measure_oracle_search``, AP in percent.
         window: one of those measured.
     """
     sentences = []

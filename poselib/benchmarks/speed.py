@@ -199,7 +199,7 @@ def speed_accuracy(
 
     Returns:
         One row per system, and with ``sizes`` per size, named by them, as ``"DEKR, seed 0, 96
-        px"``: ``method``, ``ms`` per image, and ``AP`` in per cent.
+        px"``: ``method``, ``ms`` per image, and ``AP`` in percent.
     """
     lines = {}
     sides: list[int | None] = [*sizes] or [options.size]

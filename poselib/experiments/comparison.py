@@ -34,7 +34,7 @@ class TableResult:
 
     Attributes:
         table: which one.
-        numbers: one row per test variant, one column per metric of the table, in per cent; before
+        numbers: one row per test variant, one column per metric of the table, in percent; before
             them ``params_m``, millions of weights, and where the paper has it ``input_size``,
             px. Empty where there is nothing to measure on.
         measured_on: data and size of the images; empty likewise.
@@ -141,7 +141,7 @@ def compare(
 
 
 def scores_of(protocol: Protocol, evaluation: Evaluation) -> dict[str, float]:
-    """Return the numbers of a protocol under the names of the published tables, in per cent.
+    """Return the numbers of a protocol under the names of the published tables, in percent.
 
     Args:
         protocol: ``"coco"``, AP and AR by size; ``"crowdpose"``, AP by crowding; ``"mpii"``, AP by

@@ -32,7 +32,7 @@ _NETWORKS = ("HRNet-W32", "HRNet-W48")
 
 
 def published_matching() -> pd.DataFrame:
-    """Return the published AP of direct and of matched regression, in per cent.
+    """Return the published AP of direct and of matched regression, in percent.
 
     Returns:
         One row per dataset, network and number of scales: ``data``, ``network``, ``scales``,
@@ -141,7 +141,7 @@ def summarize_matching(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     """Summarize in one line the gains of matching and whether their intervals exclude zero.
 
     Args:
-        table: from ``summary_by`` of the scales, in per cent; AP is among its metrics.
+        table: from ``summary_by`` of the scales, in percent; AP is among its metrics.
         metrics: whose gains to report, as in ``outcome``.
     """
     direct = table[table["row"] == DIRECT]

@@ -20,7 +20,7 @@ class PublishedBeside:
 
     Attributes:
         heading: the paper and the table.
-        published: one row per method, one column per metric; AP and PCK in per cent.
+        published: one row per method, one column per metric; AP and PCK in percent.
         measured: the run's row, by its name; empty columns are not measured.
         published_on, measured_on: on which images, in words.
         comparable: whether these are the same images.

@@ -10,7 +10,7 @@ import pandas as pd
 from poselib.ops.intervals import direction, mean_interval
 from poselib.wording import counted
 
-# Factors by which columns are multiplied for display; all other metrics are shown in per cent.
+# Factors by which columns are multiplied for display; all other metrics are shown in percent.
 _FACTORS = {"offset_loss": 1e5, "ms": 1.0, "fps": 1.0}
 _LABELS = ["row", "seed", "run", "decoding"]
 
@@ -18,7 +18,7 @@ _LABELS = ["row", "seed", "run", "decoding"]
 def to_display(results: pd.DataFrame) -> pd.DataFrame:
     """Return results, one line per run, in the units of tables and figures.
 
-    Metrics from 0 to 1 become per cent, ``offset_loss`` units of 1e-5; all else stays.
+    Metrics from 0 to 1 become percent, ``offset_loss`` units of 1e-5; all else stays.
     """
     metrics = results.drop(columns=_LABELS, errors="ignore")
     return results.assign(**{str(n): results[n] * _FACTORS.get(str(n), 100.0) for n in metrics})

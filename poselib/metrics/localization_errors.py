@@ -126,7 +126,7 @@ def error_rates(classified: LocalizationErrors) -> pd.DataFrame:
 
     Returns:
         One row for each keypoint type, by name, and a last one ``"all"``: ``good``, ``jitter``,
-        ``miss``, ``inversion`` and ``swap`` in per cent of the ``counted`` keypoints, NaN where
+        ``miss``, ``inversion`` and ``swap`` in percent of the ``counted`` keypoints, NaN where
         none is, as in DEKR, Table 5; and ``labeled``, the number of annotated ones, whether their
         person was matched or not.
     """

@@ -36,8 +36,8 @@ class Claim:
         published_on: their data.
         metric: column of that table.
         row, against: rows of that table; empty where the paper states the difference alone.
-        effect: the published difference of ``row`` to ``against``, in points of per cent, or for
-            times in per cent of the latter. Its sign is what the claim says.
+        effect: the published difference of ``row`` to ``against``, in percentage points, or for
+            times in percent of the latter. Its sign is what the claim says.
         study: stem of the measured table; of an ablation the name of its sweep.
         measured: its metric.
         measured_row, measured_against: its rows that test the claim.

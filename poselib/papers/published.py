@@ -10,7 +10,7 @@ _FOLDER = Path(__file__).with_name("published")
 
 
 def published(paper: str) -> pd.DataFrame:
-    """Return the numbers in a paper's tables, as in the paper: AP and AR in per cent.
+    """Return the numbers in a paper's tables, as in the paper: AP and AR in percent.
 
     Returns:
         One row per number, with the columns ``table`` (as numbered in the paper, and for a table of

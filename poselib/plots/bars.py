@@ -102,7 +102,7 @@ def stack_bars(
 def stack_percentages(
     ax: Axes, counts: pd.DataFrame, colors: Sequence[Color], heading: str
 ) -> None:
-    """Draw each row's columns in per cent of their sum; a row without any has no bar."""
+    """Draw each row's columns in percent of their sum; a row without any has no bar."""
     totals = counts.sum(axis=1)
     stack_bars(ax, 100 * counts.div(totals.where(totals > 0, 1), axis=0), colors, heading)
     ax.set(xlabel="%", xlim=(0, 100))
@@ -145,7 +145,7 @@ def show_localization_errors(
 
     Args:
         rates: one row a keypoint type and a last one of all; ``good``, ``jitter``, ``miss``,
-            ``inversion`` and ``swap`` in per cent, NaN where none was counted (no bar), and how
+            ``inversion`` and ``swap`` in percent, NaN where none was counted (no bar), and how
             many were ``counted``.
         gains: one row for what was corrected, by name, with its ``gain`` of AP, from 0 to 1; the
             first, of nothing, is not drawn.

@@ -96,7 +96,7 @@ def _axis(ax: Axes, names: Sequence[str], title: str, drawn: pd.DataFrame) -> No
     ax.set_xscale("symlog", linthresh=_LINEAR)
     values = drawn.to_numpy(float)
     low, high = (1.6 * float(np.nanmax(side, initial=_LINEAR)) for side in (-values, values))
-    ax.set(xlim=(-low, high), title=title, xlabel="difference, points; of time, per cent")
+    ax.set(xlim=(-low, high), title=title, xlabel="difference, points; of time, percent")
     ax.set_xticks([tick for tick in _TICKS if -low <= tick <= high])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
     ax.xaxis.set_minor_locator(NullLocator())

@@ -37,9 +37,9 @@ def show_local_search(
     right is the percentage of keypoints inside nested windows.
 
     Args:
-        results: AP in per cent, one line per row and window: ``row``, of which detections,
+        results: AP in percent, one line per row and window: ``row``, of which detections,
             ``window``, ``AP``.
-        rates: of one row, in per cent, one line a keypoint: ``keypoint``, ``missing`` and
+        rates: of one row, in percent, one line a keypoint: ``keypoint``, ``missing`` and
             ``within_1`` and the like; one without numbers keeps its place.
         published: the same as ``results``; without a window a number is drawn as a line.
         window: side of the window that the figure is about.

@@ -18,7 +18,7 @@ from poselib.typing import FloatArray
 
 # Convolutions of stride 2 read neighboring pixels unequally often: a blur shows regions instead.
 _BLUR = 2.0  # px
-_BRIGHTEST = 99.5  # per cent of pixels below the brightest color: single pixels are outliers
+_BRIGHTEST = 99.5  # percent of pixels below the brightest color: single pixels are outliers
 _MARGIN = 0.45  # inches, for a heading of two lines
 _DOT = style.marker_style("o", 2.6, VERMILION, INK, 0.2)
 _CROSS = style.marker_style("P", 6.0, SKY)

@@ -66,6 +66,6 @@ def show_scoring(
 
 
 def percent_ranks(scores: ArrayLike) -> pd.Series:
-    """Return (P,) how many detections have lower scores than each, in per cent; ties share."""
+    """Return (P,) how many detections have lower scores than each, in percent; ties share."""
     values = pd.Series(np.asarray(scores, dtype=np.float64))
     return 100 * (values.rank() - 0.5) / max(len(values), 1)

@@ -128,7 +128,7 @@ def show_tradeoff(panels: Mapping[str, pd.DataFrame], *, title: str = "") -> Fig
 
     Args:
         panels: by the heading of a panel, one row a network: its index is written beside the point;
-            ``method``, ``ms`` an image, and ``AP`` in per cent.
+            ``method``, ``ms`` an image, and ``AP`` in percent.
 
     Raises:
         ValueError: a panel is incomplete, a time is not positive, or there are more than seven

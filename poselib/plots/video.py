@@ -34,7 +34,7 @@ def show_thresholds(
 
     Args:
         curves: one line a ``method``, ``seed``, ``reference``, ``part`` and ``threshold``, with
-            ``PCK`` in per cent, NaN where a part has no labeled joint.
+            ``PCK`` in percent, NaN where a part has no labeled joint.
         groups: the parts of each column, up to four, by its heading.
         methods: in the order of the legend; those without a line are left out.
 

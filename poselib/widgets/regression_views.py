@@ -24,7 +24,7 @@ from poselib.widgets.regression_choice import COLORS, Chosen
 from poselib.widgets.regression_controls import ACTIVATED, FILTER, HEATMAP, SALIENCY
 from poselib.wording import counted
 
-_BLUR, _BRIGHTEST = 2.0, 99.5  # px, and per cent of pixels below the brightest: plots.saliency
+_BLUR, _BRIGHTEST = 2.0, 99.5  # px, and percent of pixels below the brightest: plots.saliency
 NEAR = 0.25  # of a person's size: the region around a keypoint, as in saliency_measures
 
 

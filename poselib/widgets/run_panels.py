@@ -186,7 +186,7 @@ def _published(beside: PublishedBeside) -> str:
             (str(name), *("" if value != value else f"{value:.1f}" for value in row))
             for name, row in zip(table.index, table[metrics].to_numpy(float), strict=True)
         ]
-    return as_html(["per cent", *metrics], rows, caption=beside.heading)
+    return as_html(["percent", *metrics], rows, caption=beside.heading)
 
 
 def _side_by_side(*blocks: str) -> str:
