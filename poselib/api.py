@@ -1,4 +1,4 @@
-"""The front door: load a model, show it images of any kind, get poses and figures.
+"""Load a model, show it images of any kind, get poses and figures.
 
 Example:
     >>> import poselib
@@ -60,6 +60,9 @@ def load(
             format, with the numbers of the images; (N, 4) left, top, right, bottom, px, of one
             image, or a list of these for several images; or an ``engine.person_boxes.BoxSource``.
         speed: what the network is computed with; the defaults change no digit.
+
+    Returns:
+        A ``Predictor``: called with images, it returns their ``Poses``, in px of the images.
 
     Raises:
         FileNotFoundError: the file or folder is absent.

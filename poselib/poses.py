@@ -30,9 +30,11 @@ class Poses:
     """The people found in one image: a sequence that can be indexed, filtered and converted.
 
     Attributes:
-        keypoints: (N, K, 2) float32, px; (0, 0) where a keypoint is missing.
-        scores: (N, K) float32; 0 where a keypoint is missing.
-        person_scores: (N,) float32.
+        keypoints: (N, K, 2) float32, (x, y), px, the first pixel's center at (0.5, 0.5): of the
+            image in results of a model, of the network input in those of a decoder; (0, 0) where
+            a keypoint is missing.
+        scores: (N, K) float32, mostly heatmap values; 0 where a keypoint is missing.
+        person_scores: (N,) float32, which rank detections; comparable within a system alone.
         skeleton: names of the keypoints, if known.
         tracks: (N,) int64, the number that a person keeps throughout a video; None in images.
         time: of the frame of a video, seconds; None in images.

@@ -70,7 +70,7 @@ def warp_sample(
         ignore_outside: mark pixels from outside the image as ignored, as HigherHRNet's code
             does; otherwise they are background.
         antialias: average the pixels of an image first that bilinear sampling would skip; the
-            official codes do not.
+            official implementations do not.
     """
     image, mask = _warp_pixels(sample, warp, size, ignore_outside, antialias)
     points = np.concatenate([warp(sample.keypoints[..., :2]), sample.keypoints[..., 2:]], axis=-1)
@@ -103,7 +103,7 @@ def letterbox(sample: Sample, size: int, multiple: int = 64, frame: CropFrame = 
         size: short side of the image in the result, px.
         multiple: of px, to which both sides are padded.
         frame: how pixels are resampled. ``"center"``: by their centers, and padding is right and
-            bottom. ``"index"``: as in the official codes of HigherHRNet, DEKR and LOGO-CAP, by
+            bottom. ``"index"``: as in the official code of HigherHRNet, DEKR and LOGO-CAP, by
             pixel indices and without averaging, with half of the padding on each side and the
             image's center rounded to a whole pixel. ``"aligned"``, as in the public code of UDP:
             the centers of the short side's outermost pixels become those of the result, without

@@ -84,7 +84,8 @@ def decode_offsets(outputs: RegressionOutputs, options: ArgmaxOptions | None = N
     ``decode_argmax``.
 
     Args:
-        outputs: heatmaps and offsets of one person; what is not finite counts as 0.
+        outputs: of one person each: heatmaps (B, K, h, w), and offsets (B, K, 2, h, w), (x, y) in
+            cells, the cell minus the keypoint; what is not finite counts as 0.
         options: of the decoding; ``subpixel`` is not read.
 
     Returns:

@@ -50,6 +50,7 @@ class LocalGlobalOptions(CenterOptions):
         ties: of equal highest cells of an attraction map, many where it is cut off at 1:
             ``"first"`` of them, the upper left, as in the official code, or their ``"mean"``.
         top_weight: weight λ of the highest cell in the mean of the two highest, 0.5 to 1.
+        nms_kernel, nms_distance, and others: see ``CenterOptions``.
 
     Raises:
         ValueError: an option is out of range or unknown.

@@ -78,7 +78,7 @@ class LoadedModel(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of detections on a labeled dataset.
+    """The metrics of detections on a labeled dataset, rates as fractions from 0 to 1.
 
     Attributes:
         ap: average precision and recall; also of easy, medium and hard images where all images
@@ -158,6 +158,9 @@ def evaluate(
         timing: receives where the time of the prediction goes.
         progress: show a bar.
         explain: look for reasons if AP is low, and log them as warnings.
+
+    Returns:
+        Metrics, poses and the comparison that they are computed from.
 
     Raises:
         ValueError: the model is neither, or the dataset has no annotations or other keypoints;

@@ -157,7 +157,8 @@ def _effect(claim: Claim, table: pd.DataFrame) -> Effect | None:
     deviation = line[f"{gain}_std"] + against[f"{gain}_std"]
     low, high = mean_interval(value, deviation, line["seeds"])
     at_most = ", at most" if against[f"{gain}_std"] else ""
-    return Effect(value, float(low), float(high), f"{line['seeds']:.0f} seeds{at_most}")
+    pairs = "scenes" if claim.unit == "time" else "seeds"  # times need no training
+    return Effect(value, float(low), float(high), f"{line['seeds']:.0f} {pairs}{at_most}")
 
 
 def _of_seeds(claim: Claim, table: pd.DataFrame) -> Effect | None:

@@ -10,7 +10,7 @@ from poselib.data.catalog import KeypointDataset, Split, cache_in_memory, traini
 from poselib.data.loaders import SampleSource
 from poselib.data.synthetic.clip_dataset import SyntheticClips
 from poselib.data.synthetic.dataset import SyntheticScenes
-from poselib.engine.checkpoints import Checkpoint
+from poselib.engine.checkpoints import Checkpoint, load_checkpoint
 from poselib.engine.weights.open import load_model
 from poselib.experiments.parameters import format_options, parse_options
 from poselib.experiments.training import init_system
@@ -19,6 +19,14 @@ from poselib.papers.presets import get_preset
 from poselib.skeletons import Skeleton
 from poselib.systems import System
 from poselib.wording import counted
+
+
+def load_or_bundled(name: str) -> Checkpoint:
+    """Load a model by its name or from a file; the bundled one if ``name`` is empty.
+
+    Arguments and errors are those of ``load_model``.
+    """
+    return load_model(name) if name else load_checkpoint()
 
 
 def load_or_init(

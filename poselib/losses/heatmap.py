@@ -18,7 +18,7 @@ def heatmap_mse(
         predicted: (B, K, h, w) float.
         target: (B, K, h, w) float, Gaussian heatmaps.
         weight: (B, 1, h, w) or (B, K, h, w) float; 0 where the loss must not count. As in the
-            official codes the mean is over all cells: ignored cells count as solved.
+            official implementations the mean is over all cells: ignored cells count as solved.
         background: weight of cells near no keypoint of any type (all targets below 1% of a peak).
             Values below 1 down-weight the background, which speeds up short trainings. Cells near
             a keypoint of any type keep their full weight: otherwise a map would hardly be penalized

@@ -40,8 +40,8 @@ def offset_loss(
         beta: errors below this many cells are squared.
         person_size: what normalizes the error; see ``ops.offsets.positive_cells``.
         reduction: ``"mean"`` over all coordinates of labeled keypoints inside the image, as in the
-            official codes; ``"sum"`` over the coordinates of a cell, in the mean over the positive
-            cells, as the papers have it (DEKR, Eq. 5; LOGO-CAP, Eq. 6).
+            official implementations; ``"sum"`` over the coordinates of a cell, in the mean over the
+            positive cells, as the papers have it (DEKR, Eq. 5; LOGO-CAP, Eq. 6).
 
     Returns:
         Scalar; 0 if no cell is positive or no keypoint of theirs is labeled and inside the image.
@@ -116,7 +116,13 @@ def keypoint_offset_mse(
     frame: CropFrame = "center",
     unit: float = 1.0,
 ) -> Tensor:
-    """Compute the squared error of the offsets of each keypoint of one person, of x plus that of y.
+    r"""Compute the squared error of the offsets of each keypoint of one person, x plus y.
+
+    .. math::
+        \ell = \frac{1}{K h w} \sum_{k, c} w_k(c)
+            \left\lVert \frac{o_k(c) - (c - p_k)}{u} \right\rVert^2
+
+    with cells c, predicted offsets o, weights w, keypoints p in cells and the unit u.
 
     Args:
         predicted: (B, K, 2, h, w) float, in cells, (x, y): the cell minus the keypoint.
@@ -128,6 +134,12 @@ def keypoint_offset_mse(
 
     Returns:
         (B,) loss of each image.
+
+    Example:
+        >>> keypoints = torch.tensor([[[6.0, 2.0, 2.0]]])  # a cell right of the middle of the cell
+        >>> zeros, weight = torch.zeros(1, 1, 2, 1, 1), torch.ones(1, 1, 1, 1)
+        >>> keypoint_offset_mse(zeros, keypoints, weight, (4, 4))
+        tensor([1.])
     """
     height, width = predicted.shape[-2:]
     stride = cell_stride(image_size, (height, width), frame)

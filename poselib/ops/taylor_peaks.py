@@ -68,7 +68,7 @@ def taylor_shift(
     Returns:
         (n, 2) float32 (x, y), in cells, at most one along each axis. 0 where the cell is not at a
         maximum of the expansion, and within two cells of the border unless ``near``, as in the
-        official codes.
+        official implementations.
 
     Raises:
         ValueError: ``kernel`` is even or not positive.
@@ -95,7 +95,7 @@ def taylor_shift(
     dxx, dyy, dxy = _near_differences(patch) if near else _differences(patch)
     determinant = dxx * dyy - dxy**2
     shift = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=1) / determinant[:, None]
-    # the official codes invert any matrix and may shift by any number of cells
+    # the official implementations invert any matrix and may shift by any number of cells
     valid = (determinant > 0) & (dxx < 0) & shift.isfinite().all(dim=1)
     if not near:
         valid &= (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)

@@ -107,7 +107,7 @@ _BACKBONES = {
 
 
 def _row(name: str, ap: str, ap_scales: str, file: str, source: str) -> PublishedWeights:
-    """Return an entry of the catalogue from a row of the file; ``source`` is a folder or a page."""
+    """Return an entry of the catalog from a row of the file; ``source`` is a folder or a page."""
     words = name.split("_")
     skeleton = next(each for each in ("crowdpose", "coco", "aic") if each in words)
     official, stated = words[-1] == "official", re.search(r"[-_]([0-9a-f]{8})[-_]\d{8}\.pth$", file)

@@ -34,7 +34,7 @@ class SinglePersonOptions:
             ``data.crops.CropRule``.
         sigma: of the target Gaussians, in cells of 4 px.
         subpixel_targets: Gaussians centered on the keypoints, not on their cells as in official
-            codes.
+            implementations.
         background: weight of heatmap cells near no keypoint, see ``losses.heatmap.heatmap_mse``; 1
             in the papers.
         frame: what a cell stands for; ``"aligned"`` is that of unbiased data processing (UDP).

@@ -257,7 +257,7 @@ def relations(model: Any = None, clip: Any = None, **settings: Any) -> RelationE
         clip: what ``data.footage.footage`` takes: a clip, consecutive images, a dataset, a video or
             an image; or the name of a synthetic dataset, such as ``"clip_crowd"``. By default
             synthetic clips.
-        settings: those of ``RelationSettings``: ``source``, ``number``, ``people``,
+        **settings: those of ``RelationSettings``: ``source``, ``number``, ``people``,
             ``crowd_index``, ``file``, ``begin``, ``person``, ``frame``, ``mask``, ``masked``,
             ``run``, ``joint``, ``other``, ``temperature``, ``reference``, ``threshold``,
             ``truth``.

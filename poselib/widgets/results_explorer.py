@@ -47,7 +47,7 @@ def results(runs_dir: str | Path = "runs", **settings: Any) -> ResultsExplorer:
 
     Args:
         runs_dir: the folder of the runs, those of notebooks and of ``poselib train`` and
-            ``poselib evaluate``; a run that cannot be read is said above the table.
+            ``poselib evaluate``; a run that cannot be read is reported above the table.
         **settings: ``view``, what is shown of the chosen run, ``"training"`` (its curves, which
             grow while it trains, parameters and results), ``"comparison"`` (with a second run:
             parameters that differ, results, and which images each wins), ``"images"`` (those with

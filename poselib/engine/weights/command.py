@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def listed() -> str:
-    """Return the catalogue as a table of text."""
+    """Return the catalog as a table of text."""
     from poselib.systems.published import PUBLISHED
 
     rows = [("name", "data", "AP", "scales", "input", "file")]

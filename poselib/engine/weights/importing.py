@@ -1,4 +1,4 @@
-"""Files of bare weights become systems: recognized, or like an entry of the catalogue."""
+"""Files of bare weights become systems: recognized, or like an entry of the catalog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_weights(path: Path, like: str = "") -> tuple[Checkpoint, str]:
 
     Args:
         path: of ``torch.save`` or safetensors.
-        like: entry of the catalogue that the file is another one of: of the same network, input
+        like: entry of the catalog that the file is another one of: of the same network, input
             and decoding. Needed where the weights do not tell these.
 
     Returns:
@@ -50,7 +50,7 @@ def _told(found: Recognized) -> str:
 
 
 def _entries(found: Recognized) -> list[PublishedWeights]:
-    """Return the entries of the catalogue with the network of a file, of its layout first."""
+    """Return the entries of the catalog with the network of a file, of its layout first."""
     told = ("backbone", "host")
     same = [
         row

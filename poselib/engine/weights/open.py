@@ -127,7 +127,7 @@ def load_published(
 
 
 def find_published(name: str) -> PublishedWeights:
-    """Return an entry of the catalogue.
+    """Return an entry of the catalog.
 
     Raises:
         ValueError: there is none of this name.
@@ -163,7 +163,7 @@ def weights_folder() -> Path:
 
 
 def system_of(row: PublishedWeights, path: Path) -> System:
-    """Return the system of an entry of the catalogue, with the weights of a file.
+    """Return the system of an entry of the catalog, with the weights of a file.
 
     Raises:
         ValueError: the file holds no weights or those of another network.

@@ -3,7 +3,7 @@
 Weights tell the network, its width or depth, the number of its maps and who named them. They do not
 tell what a cell of a map stands for (pixel indices, pixel centers or UDP's grid), by which rule
 peaks are refined (DARK), how large crops were, or which of several skeletons with as many keypoints
-it is: this follows from the name or the SHA-256 of a file of the catalogue, or has to be given.
+it is: this follows from the name or the SHA-256 of a file of the catalog, or has to be given.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Recognized:
         keypoints: their number; 0 of a backbone alone.
         system: of ``poselib.systems.build``; empty of a backbone, which is given to a training, and
             of a checkpoint of poselib, which describes itself.
-        options: of the system. Those of the catalogue if the file is one of it; else those that the
-            weights tell, with the rest from the catalogue's entry of the same network.
-        skeletons: names of those that have as many keypoints; the catalogue's alone if the file is
+        options: of the system. Those of the catalog if the file is one of it; else those that the
+            weights tell, with the rest from the catalog's entry of the same network.
+        skeletons: names of those that have as many keypoints; the catalog's alone if the file is
             one of it.
-        published: the entry of the catalogue, if the file is one of it by its name or its SHA-256.
+        published: the entry of the catalog, if the file is one of it by its name or its SHA-256.
         verified: whether the file has the SHA-256 of the entry.
-        unknown: what the weights do not tell and the catalogue did not: ``"skeleton"`` and names of
+        unknown: what the weights do not tell and the catalog did not: ``"skeleton"`` and names of
             options; a person has to give them, or accept the options here.
     """
 
@@ -112,7 +112,7 @@ def _completed(
     entry: PublishedWeights | None,
     verified: bool,
 ) -> Recognized:
-    """Add what the catalogue knows."""
+    """Add what the catalog knows."""
     if entry is not None:
         _check_entry(path, network, entry)
         return Recognized(
@@ -137,7 +137,7 @@ def _completed(
 
 
 def _nearest(network: Network, source: Source) -> PublishedWeights | None:
-    """Return the entry of the catalogue that is most like a network, if any has its system."""
+    """Return the entry of the catalog that is most like a network, if any has its system."""
 
     def likeness(entry: PublishedWeights) -> tuple[int, ...]:
         agreeing = sum(entry.options.get(k) == v for k, v in network.options.items())
@@ -154,7 +154,7 @@ def _nearest(network: Network, source: Source) -> PublishedWeights | None:
 
 
 def _check_entry(path: Path, network: Network, entry: PublishedWeights) -> None:
-    """Raise ValueError unless a file holds what its name in the catalogue stands for."""
+    """Raise ValueError unless a file holds what its name in the catalog stands for."""
     count = entry.maps or len(SKELETONS[entry.skeleton])
     told = {k: v for k, v in network.options.items() if k in entry.options}
     differing = {k: v for k, v in told.items() if entry.options[k] != v}
@@ -166,7 +166,7 @@ def _check_entry(path: Path, network: Network, entry: PublishedWeights) -> None:
 
 
 def _catalogued(path: Path) -> tuple[PublishedWeights | None, bool]:
-    """Return the entry of a file in the catalogue, and whether its SHA-256 is the entry's."""
+    """Return the entry of a file in the catalog, and whether its SHA-256 is the entry's."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     entries = [e for e in PUBLISHED.values() if e.sha256 and digest.startswith(e.sha256)]
