@@ -62,7 +62,7 @@ def association(model: Any = None, image: Any = None, **settings: Any) -> Associ
     Args:
         model: what ``poselib.load`` takes, or a ``Predictor``; by default the bundled model.
         image: one image or several, or a dataset; by default synthetic scenes.
-        **settings: those of ``AssociationSettings``: of the image ``source``, ``scene``,
+        **settings: see ``widgets.association_settings``: of the image ``source``, ``scene``,
             ``people``, ``crowd_index``, ``index`` and ``file``; ``model``, ``size``, ``scales`` and
             ``flip``; ``map_shown``, ``keypoint``, ``person``, ``step``, ``poses`` and
             ``min_score``; of the decoding ``order``, ``detection_threshold``, ``tag_threshold``,
