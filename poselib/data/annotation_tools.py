@@ -208,10 +208,15 @@ def _regions(person: Entry, category: Entry, image: Entry) -> list[Entry]:
     return regions
 
 
+def _ends_in(address: str, name: str) -> bool:
+    """Say whether an address ends in a whole file name; ``-`` is before that of an upload."""
+    return address.endswith(name) and address.removesuffix(name)[-1:] in ("", "/", "=", "-", "\\")
+
+
 def _image_of(task: Entry, images: dict[int, Entry], where: str) -> Entry:
     """Return the image whose file a task shows, by the end of the address."""
     address = unquote(text(entry(task.get("data"), f"{where}: data"), _IMAGE, f"{where}: data"))
-    fits = [image for image in images.values() if address.endswith(image["file_name"])]
+    fits = [image for image in images.values() if _ends_in(address, image["file_name"])]
     if not fits:
         raise ValueError(f"{where}: {_IMAGE} {address!r} ends in no file name of the document")
     return max(fits, key=lambda image: len(image["file_name"]))

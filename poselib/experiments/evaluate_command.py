@@ -57,11 +57,19 @@ def run(arguments: argparse.Namespace) -> str:
     from poselib.api import load
     from poselib.engine.evaluate import evaluate
     from poselib.engine.stage_times import StageTimes
-    from poselib.experiments.evaluation_record import errors_of, measured, write_evaluation
+    from poselib.experiments.evaluation_record import (
+        check_kind,
+        errors_of,
+        measured,
+        write_evaluation,
+    )
     from poselib.experiments.own_dataset import open_labeled
 
     if arguments.out:
         check_output(Path(arguments.out), folder=True)
+        check_kind(Path(arguments.out))
+    if arguments.boxes and arguments.detector:
+        raise ValueError("--boxes and --detector are given: one of them says where people are")
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit must be 1 or more, not {arguments.limit}")
     model = load(arguments.model, **model_options(arguments))

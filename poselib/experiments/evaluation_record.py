@@ -170,6 +170,12 @@ def errors_of(result: Measured) -> str:
     return "\n".join([*lines, *([result.published] if result.published else [])])
 
 
+def check_kind(folder: Path) -> None:
+    """Raise ValueError if a folder holds a run that is no evaluation."""
+    if (folder / "run.json").is_file() and load_run(folder).name != EVALUATION:
+        raise ValueError(f"--out {folder}: holds a run of another kind")
+
+
 def write_evaluation(result: Measured, out: str | None) -> str:
     """Write the results to a folder, by default a new one in ``runs``; return what is where."""
     home, run_id = (
@@ -178,8 +184,7 @@ def write_evaluation(result: Measured, out: str | None) -> str:
         else (Path(out).resolve().parent, Path(out).resolve().name)
     )
     if run_id is not None and (home / run_id / "run.json").is_file():
-        if load_run(home / run_id).name != EVALUATION:
-            raise ValueError(f"--out {out}: holds a run of another kind")
+        check_kind(home / run_id)
         (home / run_id / "run.json").unlink()
     record = start_run(home, EVALUATION, result.params, run_id)
     found, folder = result.evaluation, record.folder

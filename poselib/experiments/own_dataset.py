@@ -15,6 +15,7 @@ from poselib.data.dataset_check import DatasetReport, check_dataset
 from poselib.data.keypoint_dataset import KeypointImages
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.data.readers.json_fields import load_json
+from poselib.ops.console import complain
 from poselib.ops.io import read_json, write_json
 from poselib.plots.poses import contact_sheet
 from poselib.skeletons import Skeleton, get_skeleton, skeleton_of_categories
@@ -190,11 +191,15 @@ def _open_split(
     dataset = CocoKeypoints(part.annotations, part.images, wanted)
     if split in parts:
         return dataset, str(part.annotations)
-    model = Path(options.get("model") or "")
-    drawn = held_out(model, part.annotations) if split == "val" else []
+    drawn = held_out(Path(options.get("model") or ""), part.annotations)
     chosen = positions_of(dataset, drawn)
     if not len(chosen):
         return dataset, str(part.annotations)
+    if split == "test":
+        raise ValueError(f"{data} has no part 'test': --split val takes what training held out")
+    if split == "train":
+        rest = np.setdiff1d(np.arange(len(dataset)), chosen)
+        return subset(dataset, rest), f"the images of {part.annotations} that were not held out"
     return subset(dataset, chosen), f"the held-out images of {part.annotations}"
 
 
@@ -254,7 +259,10 @@ def held_out(training: Path, annotations: Path) -> list[int]:
         raise ValueError(
             f"{split}: expected the name of a file, annotations, and a list of ids, val"
         )
-    return ids if Path(name).resolve() == annotations.resolve() else []
+    if Path(name).resolve() == annotations.resolve():
+        return ids
+    complain(f"{split}: the training held out images of {name}; of {annotations} all are taken")
+    return []
 
 
 def positions_of(dataset: KeypointImages, ids: Sequence[int]) -> IntArray:

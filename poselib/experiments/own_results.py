@@ -149,7 +149,8 @@ def start_record(chosen: Mapping[str, Any], data: OwnData, out: Path, resumed: b
         recorded = {k: v for k, v in recorded.items() if k in load_run(folder).params}
     record = start_run(folder.parent, RUN, recorded, folder.name)
     if data.drawn:
-        about = {"annotations": str(data.train.table.source), "val": list(data.drawn)}
+        source = from_anywhere(str(data.train.table.source))
+        about = {"annotations": source, "val": list(data.drawn)}
         write_json(out / SPLIT, about)
     return record
 

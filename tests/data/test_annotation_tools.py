@@ -142,6 +142,7 @@ def _other_label(task: Any) -> None:
     [
         (lambda task: task.pop("annotations"), "export as JSON, not JSON-MIN"),
         (lambda task: task["data"].update(image="c.png"), "'c.png' ends in no file name"),
+        (lambda task: task["data"].update(image="/d/1b.png"), "ends in no file name"),
         (_other_label, "label 'tail' is not among"),
         (_twice, "has a head already"),
         (_child_of_none, "head is the child of no box, and lies in 0"),

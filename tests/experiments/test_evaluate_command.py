@@ -105,7 +105,23 @@ def test_images_that_a_training_held_out_are_the_measure(
     status, said, _ = evaluated(
         capsys, "--model", trained, "--data", folder, "--out", out, "--split", "train"
     )
-    assert status == 0 and "6 images" in said
+    assert status == 0 and "4 images of the images of" in said and "not held out" in said
+    images = {row["image_id"] for row in json.loads((out / "results.json").read_text())}
+    assert not images & {1, 4}
+    said = refusal(capsys, "evaluate", "--model", trained, "--data", folder, "--split", "test")
+    assert "has no part 'test': --split val takes what training held out" in said
+
+
+def test_a_run_of_another_kind_is_refused_before_anything_is_predicted(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start_run(tmp_path, "train", {}, "mine")
+    monkeypatch.setattr("poselib.api.load", None)
+    said = refusal(capsys, "evaluate", "--data", folder, "--out", tmp_path / "mine")
+    assert "holds a run of another kind" in said
 
 
 @pytest.mark.parametrize(
@@ -119,6 +135,7 @@ def test_images_that_a_training_held_out_are_the_measure(
         (["--data", "DATA", "--size", "0"], "size must be 1 or more"),
         (["--data", "DATA", "--model", "MPII"], "the dataset annotates the 17 keypoints of 'coco'"),
         (["--data", "DATA", "--boxes", "nowhere.json"], "nowhere.json"),
+        (["--data", "DATA", "--boxes", "b.json", "--detector", "d"], "--boxes and --detector"),
     ],
 )
 def test_wrong_options_are_one_sentence(

@@ -91,13 +91,15 @@ def test_the_keypoints_are_those_of_the_files(folder: Path, tmp_path: Path) -> N
 
 
 def test_what_a_training_held_out_is_found_by_its_folder_or_checkpoint(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = folder / "annotations.json"
     assert held_out(tmp_path, file) == []
     (tmp_path / "split.json").write_text(json.dumps({"annotations": str(file), "val": [3, 5]}))
     assert held_out(tmp_path, file) == held_out(tmp_path / "best.safetensors", file) == [3, 5]
+    assert capsys.readouterr().err == ""
     assert held_out(tmp_path, tmp_path / "others.json") == []
+    assert f"held out images of {file}; of {tmp_path / 'others.json'}" in capsys.readouterr().err
     for wrong in ({"annotations": str(file), "val": 3}, {"annotations": "\0", "val": []}):
         (tmp_path / "split.json").write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match=r"split\.json: expected .* a list of ids, val"):

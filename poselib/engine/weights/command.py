@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poselib.systems.published import PublishedWeights
 
 SUMMARY = "list, download and import published weights"
 DESCRIPTION = """List, download and import published weights.
@@ -70,10 +73,19 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _show(name: str) -> str:
-    from poselib.engine.weights.open import find_published, weights_folder
+def _entry(name: str) -> PublishedWeights:
+    from poselib.engine.checkpoints import MODELS
+    from poselib.engine.weights.open import find_published
 
-    row = find_published(name)
+    if name in MODELS:
+        raise ValueError(f"{name} comes with poselib: --model {name} takes it, there is no file")
+    return find_published(name)
+
+
+def _show(name: str) -> str:
+    from poselib.engine.weights.open import weights_folder
+
+    row = _entry(name)
     path = weights_folder() / row.file
     shown = f"crops of {row.crop[0]} x {row.crop[1]} px" if row.crop else ""
     facts = {
@@ -98,9 +110,9 @@ def _show(name: str) -> str:
 
 
 def _download(name: str) -> str:
-    from poselib.engine.weights.open import fetch, find_published
+    from poselib.engine.weights.open import fetch
 
-    return f"{name}: {fetch(find_published(name))}"
+    return f"{name}: {fetch(_entry(name))}"
 
 
 def _import(path: Path, out: str | None, like: str | None) -> str:

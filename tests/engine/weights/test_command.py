@@ -65,6 +65,12 @@ def test_an_entry_is_shown(name: str, cache: Path, capsys: pytest.CaptureFixture
     assert ("not supported" in shown) == bool(row.unsupported)
 
 
+@pytest.mark.parametrize("action", ["show", "download"])
+def test_the_bundled_model_is_no_file(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", action, "hae_tiny_synthetic"]) != 0
+    assert "hae_tiny_synthetic comes with poselib" in capsys.readouterr().err
+
+
 def test_an_entry_is_downloaded_and_predicts(
     tiny: PublishedWeights,
     cache: Path,
