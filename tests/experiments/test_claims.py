@@ -72,13 +72,18 @@ def test_a_table_of_deviations_has_intervals(tmp_path: Path, given: list[Claim])
     expected = ttest_rel(AP["up"], AP["base"]).confidence_interval(0.95)
     np.testing.assert_allclose([found["low"], found["high"]], expected)
     assert (found["verdict"], found["over"], found["paper"]) == (SHOWN, "3 seeds", "HAE")
-    given[0] = replace(CLAIM, unit="time")  # measured on scenes, without a training
-    assert line(tmp_path)["over"] == "3 scenes"
     # Of rows that are not the baseline the deviation may be anything up to the sum.
     given[0] = replace(CLAIM, measured_row="top", measured_against="up")
     found, pair = line(tmp_path), ttest_rel(AP["top"], AP["up"]).confidence_interval(0.95)
     assert found["over"] == "3 seeds, at most" and found["measured"] == pytest.approx(1.0)
     assert found["low"] < pair.low < pair.high < found["high"]
+
+
+def test_times_are_of_scenes_without_a_training(tmp_path: Path, given: list[Claim]) -> None:
+    table = summary(LINES.rename(columns={"AP": "time"}), ["time"], "base")
+    table.to_csv(tmp_path / "toy.csv", index=False)
+    given[0] = replace(CLAIM, measured="time")
+    assert line(tmp_path)["over"] == "3 scenes"
 
 
 def test_one_network_has_the_interval_over_images(tmp_path: Path, given: list[Claim]) -> None:
