@@ -6,6 +6,7 @@ joints, or remembers the frames before, may still find them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from poselib.skeletons import Skeleton
 from poselib.structures import Poses, Sample
 from poselib.systems import System
 from poselib.typing import BoolArray, FloatArray
+from poselib.wording import shown
 
 _HIDDEN = 1
 
@@ -125,7 +127,14 @@ def find_all(
     threshold: float = 0.2,
     device: torch.device | str | None = None,
 ) -> dict[str, list[JointResults]]:
-    """Return ``find_joints`` of each method, one result for each of its seeds."""
+    """Return ``find_joints`` of each method, one result for each of its seeds.
+
+    Raises:
+        ValueError: methods have different numbers of seeds, whose means would not compare.
+    """
+    seeds = {name: len(systems) for name, (systems, _) in methods.items()}
+    if len(set(seeds.values())) > 1:
+        raise ValueError(f"methods are compared with as many seeds each, not {shown(seeds)}")
     how: Any = {"reference": reference, "threshold": threshold, "device": device}
     return {
         name: [find_joints(system, dataset, options, **how) for system in systems]
@@ -149,16 +158,33 @@ def find_masked(
     Args:
         methods: by name.
         dataset: frames of videos.
-        lengths: frames of a run; each replaces ``frames`` of the rule.
+        lengths: frames of a run; each replaces ``frames`` of the rule. Those that no video has
+            behind its clear frames are left out, with a warning.
         rule, seed: see ``MaskedVideos``.
         reference, threshold, device: see ``find_joints``.
+
+    Raises:
+        ValueError: no video has any of the lengths.
     """
     found = {}
     for length in lengths:
         videos = MaskedVideos(dataset, replace(rule, frames=length), seed)
+        longest = videos.since.max(initial=0)
+        if longest < length:
+            warnings.warn(
+                f"runs of {length} masked frames are left out: after {rule.clear} clear frames "
+                f"no video has more than {longest}",
+                stacklevel=2,
+            )
+            continue
         masked = [videos.masked(index, dataset[index]) for index in range(len(videos))]
         results = find_all(methods, videos, reference=reference, threshold=threshold, device=device)
         found[length] = MaskedResults(videos, masked, results)
+    if not found:
+        raise ValueError(
+            f"no video has runs of any of the lengths {shown(list(lengths))} after {rule.clear} "
+            "clear frames"
+        )
     return found
 
 

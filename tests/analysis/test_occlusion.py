@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from poselib.analysis.occlusion import (
+    find_all,
     find_joints,
     find_masked,
     hidden_joints,
@@ -73,6 +76,31 @@ def test_joints_are_right_where_pck_counts_them() -> None:
     assert row.hidden == pytest.approx(mine[seen == 1].mean())
     assert row.visible == pytest.approx(mine[seen == 2].mean())
     assert np.isnan(results.rate([np.zeros_like(mask) for mask in hidden]))
+
+
+def test_masked_runs_are_whole_in_some_video() -> None:
+    frames = max(Counter(FRAMES.videos).values())
+    methods = {"a": ([middle_system()], OPTIONS)}
+    rule = MaskRule(clear=frames - 2, joints=1)
+    with pytest.warns(UserWarning, match=rf"runs of 3 masked frames.*{frames - 2} clear.*than 2"):
+        found = find_masked(methods, FRAMES, [3, 2], rule)
+    assert list(found) == [2]
+    assert max(found[2].videos.since) == 2
+    for lengths in ([3, 4], []):
+        with (
+            pytest.raises(ValueError, match="no video has runs of any of the lengths"),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            find_masked(methods, FRAMES, lengths, rule)
+
+
+def test_methods_are_compared_with_as_many_seeds_each() -> None:
+    one, two = ([middle_system()] * count for count in (1, 2))
+    with pytest.raises(ValueError, match=r"as many seeds each, not .*'a': 1.*'b': 2"):
+        find_all({"a": (one, OPTIONS), "b": (two, OPTIONS)}, FRAMES)
+    found = find_all({"a": (two, OPTIONS), "b": (two, OPTIONS)}, FRAMES, threshold=0.6)
+    assert {name: len(each) for name, each in found.items()} == {"a": 2, "b": 2}
 
 
 def test_rates_under_masks_and_by_frame() -> None:
