@@ -226,6 +226,8 @@ def _open(
     )
     description += f", {settings.predict.input_for(system)}"
     network = str(system.options.get("backbone") or system.options.get("host"))
+    if system.name != paper.name:  # a file may hold another system
+        network = f"{get_paper(system.name).title}, {network}"
     options = PredictOptions(flip=True)
     first = _Test(network, system, dataset, description, options, name or "untrained")
     beside = {} if folder or data == _GROUPS else others

@@ -17,12 +17,18 @@ from poselib.experiments.fingerprint import (
     module_fingerprint,
     module_of,
 )
-from poselib.experiments.named_files import file_digest, parameter_digests
-from poselib.experiments.parameters import folders_read, notebook_parameters
-from poselib.experiments.recipes import Recipe, read_recipes
+from poselib.experiments.named_files import (
+    file_digest,
+    folders_read,
+    parameter_digests,
+    trained_files,
+)
+from poselib.experiments.parameters import notebook_parameters
+from poselib.experiments.recipes import ABLATION, Recipe, read_recipes, trained_in
 from poselib.experiments.resolved_parameters import settings_digest, starts_bundled
 from poselib.experiments.runs import KEPT
 from poselib.ops.io import read_json
+from poselib.wording import counted
 
 FRESH, STALE, DIRTY, MISSING, WAITING = "fresh", "stale", "dirty", "missing", "waiting"
 STATES = (FRESH, STALE, DIRTY, MISSING, WAITING)
@@ -73,7 +79,8 @@ def check_figures(
     recipes = read_recipes(notebooks) if recipes is None else recipes
     files = [path.name for kind in ("*.png", "*.csv") for path in figures.glob(kind)]
     makers = {name: recipe for recipe in recipes for name in recipe.names(files)}
-    found = {name: _figure(figures / name, notebooks, makers.get(name)) for name in files}
+    studies = {recipe.study: recipe for recipe in recipes if recipe.study}
+    found = {name: _figure(figures / name, notebooks, makers.get(name), studies) for name in files}
     for name in makers.keys() - found.keys():
         found[name] = _not_there(name, makers[name])
     fingerprint_of_now.cache_clear()
@@ -109,7 +116,9 @@ def _not_there(name: str, recipe: Recipe) -> Freshness:
     return Freshness(name, recipe.maker, MISSING, "there is no such file")
 
 
-def _figure(path: Path, notebooks: Path, recipe: Recipe | None) -> Freshness:
+def _figure(
+    path: Path, notebooks: Path, recipe: Recipe | None, studies: Mapping[str, Recipe]
+) -> Freshness:
     about = path.with_suffix(".json")
     maker = recipe.maker if recipe else ""
     if not about.is_file():
@@ -121,22 +130,42 @@ def _figure(path: Path, notebooks: Path, recipe: Recipe | None) -> Freshness:
         return Freshness(path.name, maker, MISSING, reason)
     if content.get("git_changed"):
         return Freshness(path.name, maker, DIRTY, _uncommitted(content))
-    reason = _made_otherwise(content, notebooks, recipe) if recipe else ""
+    reason = _made_otherwise(content, path.parent, notebooks, recipe, studies) if recipe else ""
     reason = reason or _changed(content, maker, notebooks, drawing=True)
     reason = reason or _changed_runs(content.get("runs", []), path.parent / KEPT, notebooks)
     return Freshness(path.name, maker, STALE if reason else FRESH, reason)
 
 
-def _made_otherwise(content: Mapping[str, Any], notebooks: Path, recipe: Recipe) -> str:
+def _made_otherwise(
+    content: Mapping[str, Any],
+    figures: Path,
+    notebooks: Path,
+    recipe: Recipe,
+    studies: Mapping[str, Recipe],
+) -> str:
     """Say which parameter of a recipe is not what the notebook was given; empty if all are."""
     if not isinstance(given := content.get("given"), dict) or not recipe.parameters:
         return ""  # it was not recorded, and neither was its code
     values = {**notebook_parameters(notebooks / f"{recipe.notebook}.ipynb"), **given}
-    trained = {each.text for each in recipe.trained}
     for name, wanted in recipe.parameters.items():
-        if not any(text in str(wanted) for text in trained) and values.get(name) != wanted:
-            return f"changed: {name}, now {wanted!r}"
+        if not (trained := trained_in(wanted)):
+            if values.get(name) != wanted:
+                return f"changed: {name}, now {wanted!r}"
+            continue
+        seeds = [each.seeds or _seeds(each.study, figures, notebooks, studies) for each in trained]
+        before, now = len(trained_files(values.get(name))), len(" ".join(seeds).split())
+        if before != now:
+            return f"changed: {name}, now {counted(now, 'trained system')} instead of {before}"
     return ""
+
+
+def _seeds(study: str, figures: Path, notebooks: Path, studies: Mapping[str, Recipe]) -> str:
+    """Return the seeds of a study: of its recipe, else those that it was last made with."""
+    about = figures / f"{study}.json"
+    given = read_json(about).get("given", {}) if about.is_file() else {}
+    chosen = studies[study].parameters if study in studies else {}
+    values = {**notebook_parameters(notebooks / f"{ABLATION}.ipynb"), **given, **chosen}
+    return str(values["seeds"])
 
 
 def _absent(maker: str, notebooks: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from poselib.experiments.parameters import folders_read
+from poselib.experiments.named_files import folders_read
 from poselib.experiments.run_record import (
     EVALUATIONS,
     METRICS,

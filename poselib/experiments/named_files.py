@@ -1,4 +1,4 @@
-"""Digests of the files that a notebook's parameters name: annotations of datasets, and weights."""
+"""Files that a notebook's parameters name, annotations of datasets and weights: their digests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ _LARGE = 4_000_000  # bytes
 _BLOCK = 1 << 20
 _DIGITS = 12
 _FILES = re.compile(r"checkpoints?(_\w+)?|pretrained|annotations|image_info|results")
+_TRAINED = (".safetensors", ".pt")
 _SEPARATORS = {"pretrained": ",", "checkpoints": None}  # None: white space
+
+
+def folders_read(values: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of the trained systems that parameters name, such as ``checkpoints``."""
+    return sorted({Path(each).parent for value in values.values() for each in trained_files(value)})
+
+
+def trained_files(value: object) -> list[str]:
+    """Return the files of trained systems that a parameter names, such as ``checkpoints``."""
+    words = re.split(r"[\s=,]+", value) if isinstance(value, str) else []
+    return [word for word in words if word.endswith(_TRAINED)]
 
 
 def parameter_digests(values: Mapping[str, Any], folder: Path = Path()) -> dict[str, str]:

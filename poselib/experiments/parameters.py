@@ -34,7 +34,6 @@ _PATHS = re.compile(
     r"\w+_dir|checkpoints?|checkpoint_\w+|images?|image_info|annotations|results|pretrained|export"
 )
 
-_TRAINED = (".safetensors", ".pt")
 # Those of them that are read, one file or folder each.
 _READ = re.compile(r"checkpoint(_\w+)?|images?|image_info|annotations|results")
 
@@ -135,13 +134,6 @@ def parse_parameters(path: Path | str, given: Mapping[str, str]) -> dict[str, Sc
     known = notebook_parameters(path)
     values = {name: _parsed(text, known.get(name)) for name, text in given.items()}
     return check_parameters(path, values)
-
-
-def folders_read(values: Mapping[str, Any]) -> list[Path]:
-    """Return the folders of the trained systems that parameters name, such as ``checkpoints``."""
-    texts = (value for value in values.values() if isinstance(value, str))
-    words = (word for text in texts for word in re.split(r"[\s=,]+", text))
-    return sorted({Path(word).parent for word in words if word.endswith(_TRAINED)})
 
 
 def add_parameter_options(add: Callable[..., Any]) -> None:

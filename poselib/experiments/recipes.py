@@ -9,11 +9,11 @@ The folder of notebooks has a file ``figures.json``::
     ]}
 
 ``{STUDY:ROW}`` in a parameter stands for the trained systems of a row of ``sweeps/STUDY.json``, one
-per seed with spaces between, and ``{STUDY:ROW:SEED}`` for one. What takes no notebook has a
-``command`` instead, ``python -m MODULE`` and options; it is given ``--out FOLDER`` as well. A
-recipe that ``reads`` other figures, named by patterns, is made after them, and one that ``needs``
-``cuda`` where there is a GPU. Sweeps with an ablation need no entry; one replaces what follows from
-the file, as for other seeds.
+per seed with spaces between, and ``{STUDY:ROW:0 2}`` for those of some seeds. What takes no
+notebook has a ``command`` instead, ``python -m MODULE`` and options; it is given ``--out FOLDER``
+as well. A recipe that ``reads`` other figures, named by patterns, is made after them, and one that
+``needs`` ``cuda`` where there is a GPU. Sweeps with an ablation need no entry; one replaces what
+follows from the file, as for other seeds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from poselib.experiments.parameters import Scalar, check_parameters
 from poselib.ops.io import read_json
 
 _FILE, ABLATION, GPU = "figures.json", "14_ablation", "cuda"
-_TRAINED = re.compile(r"\{([^{}:]+):([^{}]+?)(?::(\d+))?\}")
+_TRAINED = re.compile(r"\{([^{}:]+):([^{}]+?)(?::(\d+(?: \d+)*))?\}")
 _TYPES: dict[str, type] = {
     **{"notebook": str, "command": str, "parameters": dict, "figures": list, "reads": list},
     "needs": str,
@@ -46,13 +46,13 @@ class Trained:
     Attributes:
         study: stem of its sweep file.
         row: of the sweep.
-        seed: of the one system; None for those of all seeds.
+        seeds: of the systems, separated by spaces; empty for all of the study.
         text: the placeholder.
     """
 
     study: str
     row: str
-    seed: int | None
+    seeds: str
     text: str
 
 
@@ -89,12 +89,7 @@ class Recipe:
     @property
     def trained(self) -> list[Trained]:
         """Whose trained systems the parameters name."""
-        texts = (value for value in self.parameters.values() if isinstance(value, str))
-        return [
-            Trained(found[1], found[2], None if found[3] is None else int(found[3]), found[0])
-            for text in texts
-            for found in _TRAINED.finditer(text)
-        ]
+        return [each for value in self.parameters.values() for each in trained_in(value)]
 
     def names(self, files: Iterable[str]) -> list[str]:
         """Return the names of its figures, given the files there are, which patterns may match."""
@@ -113,6 +108,12 @@ class Recipe:
             for name in files
             if _matches(name, self.reads) and not _matches(name, self.figures)
         )
+
+
+def trained_in(value: Scalar) -> list[Trained]:
+    """Return whose trained systems a parameter of a recipe names."""
+    found = _TRAINED.finditer(value if isinstance(value, str) else "")
+    return [Trained(each[1], each[2], each[3] or "", each[0]) for each in found]
 
 
 def read_recipes(notebooks_dir: Path | str) -> list[Recipe]:

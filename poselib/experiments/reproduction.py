@@ -169,7 +169,7 @@ class _Plans:
             return Execution(recipe, {}, because, seconds=seconds)
         parameters = self.parameters(recipe)
         trained = {
-            each.text: tuple(self.runs(each.study, each.row, each.seed)) for each in recipe.trained
+            each.text: tuple(self.runs(each.study, each.row, each.seeds)) for each in recipe.trained
         }
         runs = [run for several in trained.values() for run in several]
         waiting = [run for run in runs if self.absent(run.record(self.folders.runs))]
@@ -194,13 +194,13 @@ class _Plans:
                 return {k: v for k, v in content.get("given", {}).items() if k not in LOCAL}
         return {}
 
-    def runs(self, study: str, row: str | None = None, seed: int | None = None) -> list[PlannedRun]:
-        """Return the trainings of a study, of all rows and seeds or of one."""
+    def runs(self, study: str, row: str = "", seeds: str = "") -> list[PlannedRun]:
+        """Return the trainings of a study, of all rows and seeds or of some."""
         recipe = self.studies.get(study)
         given = self.parameters(recipe) if recipe else {"study": study}
-        path, preset, seeds, steps = study_arguments(given, self.folders)
-        seeds, rows = seeds if seed is None else str(seed), [row] if row else None
-        return list(study_runs(path, preset, seeds, steps=steps, rows=rows))
+        path, preset, every, steps = study_arguments(given, self.folders)
+        rows = [row] if row else None
+        return list(study_runs(path, preset, seeds or every, steps=steps, rows=rows))
 
     def absent(self, record: RunRecord | None) -> bool:
         """Whether a training is to be executed: unfinished, or dirty where that can be mended."""

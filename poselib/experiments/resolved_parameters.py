@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poselib.experiments.parameters import folders_read
+from poselib.experiments.named_files import folders_read
 from poselib.experiments.plain import plain
 from poselib.ops.io import read_json
 

@@ -203,6 +203,17 @@ def test_further_systems_have_rows_beside_it(looks: list[Look], tmp_path: Path) 
         compare("hae", "smoke", beside={"AE": str(file)})
 
 
+def test_rows_name_the_system_of_a_file_that_is_not_the_papers(
+    looks: list[Look], tmp_path: Path
+) -> None:
+    file = tmp_path / "hae.safetensors"
+    save_system(file, init_system(get_preset("smoke", "synthetic", "hae"), COCO, 1, "hae"))
+    rows = list(compare("grm", "smoke", str(file), scales=(1.0, 2.0))[1].numbers.index)
+    assert rows and all(row.startswith("poselib, HAE, hrnet_") for row in rows), rows
+    own = list(compare("grm", "smoke", scales=(1.0, 2.0))[1].numbers.index)
+    assert own and all(row.startswith("poselib, hrnet_") for row in own), own
+
+
 def test_a_network_for_mpii_is_tested_on_groups(looks: list[Look], tmp_path: Path) -> None:
     """HAE, Table V."""
     file = str(tmp_path / "mpii.safetensors")

@@ -75,10 +75,11 @@ def test_recipes_come_after_those_that_they_read(tmp_path: Path) -> None:
 
 
 def test_trained_systems_are_named_in_parameters() -> None:
-    text = "a={x_y:A+B, 5 frames:1} {x_y:w/o C}"
+    text = "a={x_y:A+B, 5 frames:1} {x_y:w/o C} {x:A: 2:0 10}"
     assert Recipe(("a.png",), parameters={"files": text, "n": 3}).trained == [
-        Trained("x_y", "A+B, 5 frames", 1, "{x_y:A+B, 5 frames:1}"),
-        Trained("x_y", "w/o C", None, "{x_y:w/o C}"),
+        Trained("x_y", "A+B, 5 frames", "1", "{x_y:A+B, 5 frames:1}"),
+        Trained("x_y", "w/o C", "", "{x_y:w/o C}"),
+        Trained("x", "A: 2", "0 10", "{x:A: 2:0 10}"),
     ]
 
 
