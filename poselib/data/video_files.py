@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import heapq
 import os
 from collections.abc import Iterator, Sequence
@@ -100,7 +101,8 @@ def open_inputs(
 
     Args:
         names: as in ``image_folder.image_paths``; video files are known by their endings.
-        folders: take all of them for videos: each folder is one, and its images are the frames.
+        folders: take all of them for videos: each folder is one, and its images are the frames;
+            patterns refer to folders and files.
         fps: frames a second of folders, 25 if None.
 
     Returns:
@@ -112,10 +114,23 @@ def open_inputs(
     """
     if fps is not None and not folders:
         raise ValueError("fps is of folders that are videos (--video); files have their own")
-    paths = [Path(name) for name in names] if folders else image_paths(names)
+    paths = _video_paths(names) if folders else image_paths(names)
     sources = [path for path in paths if folders or is_video_file(path)]
     videos = {path: open_video(path, FPS if fps is None else fps) for path in sources}
     return [path for path in paths if path not in videos], videos
+
+
+def _video_paths(names: Sequence[str | Path]) -> list[Path]:
+    """Return the folders and files that names and patterns refer to, each once."""
+    paths: dict[Path, Path] = {}
+    for name in map(str, names):
+        pattern = glob.has_magic(name) and not os.path.lexists(name)
+        found = sorted(glob.glob(name, recursive=True)) if pattern else [name]
+        if not found:
+            raise FileNotFoundError(f"no folder or file matches {name}")
+        for path in map(Path, found):
+            paths.setdefault(Path(os.path.abspath(path)), path)
+    return list(paths.values())
 
 
 def native_name(path: Path) -> str:
