@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from poselib.ops.console import complain, interactive, say
 from poselib.ops.io import check_output, read_json
+from poselib.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -185,11 +186,10 @@ def _checked_data(chosen: dict[str, Any], out: Path) -> OwnData:
     reports = own.check_parts(parts, skeleton) if first else ()
     path = own.write_check(reports, out) if first else out
     say("\n".join(map(str, reports)))
-    fatal = [finding for report in reports for finding in report.fatal]
-    if fatal:
+    if fatal := [finding for report in reports for finding in report.fatal]:
         raise ValueError(
-            f"{chosen['data']}: {len(fatal)} kind{'s' * (len(fatal) > 1)} of faults must be mended "
-            f"first, the first: {fatal[0]}; all are in {path}"
+            f"{chosen['data']}: {counted(len(fatal), 'kind')} of faults must be mended first, the "
+            f"first: {fatal[0]}; all are in {path}"
         )
     data = known or own.open_own(parts, skeleton, chosen["seed"])
     if first:
@@ -202,7 +202,7 @@ def _end_of_check(data: OwnData, out: Path) -> str:
 
     pictures = f", the first images in {out / ANNOTATED}" if (out / ANNOTATED).is_file() else ""
     return (
-        f"{len(data.train)} images to train on, validation on {data.about}; report in "
+        f"{counted(len(data.train), 'image')} to train on, validation on {data.about}; report in "
         f"{out / CHECK}{pictures}"
     )
 

@@ -128,6 +128,12 @@ def test_a_run_of_another_kind_is_refused_before_anything_is_predicted(
     ("options", "wrong"),
     [
         (["--data", "nowhere"], "no such folder or file"),
+        (
+            ["--data", "ochumann"],
+            "did you mean ochuman or ochuman_val? known with --data-dir: coco",
+        ),
+        (["--data", "coco"], "needs the folder where it lies, --data-dir, as in --data coco --dat"),
+        (["--data", "clips"], "the dataset of this name has no files; poselib synthetic"),
         (["--data", "DATA", "--model", "nothing"], "nothing"),
         (["--data", "DATA", "--limit", "0"], "--limit must be 1 or more"),
         (["--data", "coco", "--data-dir", "nowhere"], "does not exist"),
@@ -151,6 +157,22 @@ def test_wrong_options_are_one_sentence(
         save_system(paths["MPII"], replace(other, input_size=64))
     given = [paths.get(option, option) for option in options]
     assert wrong in refusal(capsys, "evaluate", *given, "--out", tmp_path / "o")
+
+
+@pytest.mark.slow
+def test_the_bundled_model_is_not_for_photographs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "images", tmp_path / "photos")
+    content = json.loads((folder / "annotations.json").read_text())
+    file = tmp_path / "people.json"
+    file.write_text(json.dumps({**content, "info": {"description": "photographs"}}))
+    options = ("--data", file, "--images", tmp_path / "photos", "--limit", 1, "--out")
+    _, _, error = evaluated(capsys, *options, tmp_path / "a")
+    assert error.startswith("poselib evaluate: the bundled model hae_tiny_synthetic knows synthet")
+    assert error.endswith(": --model dekr_w32_coco\n")
+    named = ("--model", "hae_tiny_synthetic")
+    assert evaluated(capsys, *options, tmp_path / "b", *named)[::2] == (0, "")
 
 
 def _lay_out_coco(folder: Path, scenes: Path) -> Path:
