@@ -13,7 +13,6 @@ from poselib.experiments.predict_command import (
     tell_of_photographs,
 )
 from poselib.ops.console import interactive, say
-from poselib.ops.io import check_output
 
 SUMMARY = "measure a model on a labeled dataset"
 DESCRIPTION = """Measure a model on a labeled dataset: AP and AR as COCO defines them, and errors.
@@ -69,9 +68,10 @@ def run(arguments: argparse.Namespace) -> str:
         write_evaluation,
     )
     from poselib.experiments.own_dataset import open_labeled
+    from poselib.experiments.own_results import check_folder
 
     if arguments.out:
-        check_output(Path(arguments.out), folder=True)
+        check_folder(Path(arguments.out))
         check_kind(Path(arguments.out))
     if arguments.boxes and arguments.detector:
         raise ValueError("--boxes and --detector are given: one of them says where people are")

@@ -18,6 +18,7 @@ from poselib.cli import main
 from poselib.data.readers.coco import CocoKeypoints
 from poselib.engine.checkpoints import load_checkpoint, save_system
 from poselib.engine.evaluate import evaluate
+from poselib.engine.predict_images import RESULTS as PREDICTED
 from poselib.experiments import evaluation_record
 from poselib.experiments.comparison import TableResult
 from poselib.experiments.evaluation_record import with_evaluations
@@ -122,6 +123,22 @@ def test_a_run_of_another_kind_is_refused_before_anything_is_predicted(
     monkeypatch.setattr("poselib.api.load", None)
     said = refusal(capsys, "evaluate", "--data", folder, "--out", tmp_path / "mine")
     assert "holds a run of another kind" in said
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_predictions_are_not_replaced(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    for name in PREDICTED:
+        (tmp_path / name).write_text("[]")
+    monkeypatch.setattr("poselib.api.load", None)
+    said = refusal(capsys, command, "--data", folder, "--out", tmp_path)
+    assert "holds predictions, whose results.json would be replaced" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PREDICTED)
 
 
 @pytest.mark.parametrize(
