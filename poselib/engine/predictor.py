@@ -69,6 +69,8 @@ class Predictor:
 
     def __post_init__(self) -> None:
         keep_freed_memory()
+        if not isinstance(self.speed, SpeedOptions):
+            raise ValueError(f"speed: SpeedOptions are wanted, not {type(self.speed).__name__}")
         detector = getattr(self.detector, "system", self.detector)
         check_person_options(self.system, self.options, detector, self.boxes)
 

@@ -234,7 +234,7 @@ def split_images(dataset: KeypointImages, seed: int) -> tuple[KeypointImages, Ke
     people = np.flatnonzero(table.has_people)
     if len(people) < 2:
         raise ValueError(
-            f"{table.source}: {counted(len(people), 'image')} with people: too few to hold some out"
+            f"{table.source}: {counted(len(people), 'image')} with people, too few to hold some out"
         )
     rng = np.random.default_rng(seed)
     count = max(1, round(_HELD_OUT * len(people)))

@@ -139,10 +139,11 @@ def describe_plan(system: System, preset: Preset, data: OwnData, device: torch.d
     recipe = preset.recipe
     network = system.options.get("backbone") or system.options.get("host") or "its network"
     size = f"{preset.input_size} px" if system.crop is None else preset.predict.input_for(system)
-    passes = recipe.steps * recipe.batch_size / max(1, len(data.train))
+    passes = f"{recipe.steps * recipe.batch_size / max(1, len(data.train)):.3g}"
+    passes += " pass" if passes == "1" else " passes"
     return (
         f"{system.name} on {network}, {counted(len(system.skeleton), 'keypoint')}, {size}; "
-        f"{counted(recipe.steps, 'step')} of {counted(recipe.batch_size, 'image')} ({passes:.3g} "
-        f"passes over {len(data.train)}), {recipe.optimizer} to {recipe.learning_rate:g}, "
+        f"{counted(recipe.steps, 'step')} of {counted(recipe.batch_size, 'image')} "
+        f"({passes} over {len(data.train)}), {recipe.optimizer} to {recipe.learning_rate:g}, "
         f"{device}, seed {recipe.seed}; validation on {data.about}"
     )

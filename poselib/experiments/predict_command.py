@@ -96,7 +96,7 @@ def model_options(arguments: argparse.Namespace) -> dict[str, Any]:
 def run(arguments: argparse.Namespace) -> str:
     """Check every input, find people, write the results; return a summary."""
     from poselib.data.image_folder import ImageFiles
-    from poselib.data.video_files import open_inputs
+    from poselib.data.named_inputs import open_inputs
     from poselib.engine.predict_images import RESULTS, predict_images, unique_names
     from poselib.engine.predict_video import predict_video, video_outputs
     from poselib.engine.stage_times import StageTimes

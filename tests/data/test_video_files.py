@@ -13,7 +13,7 @@ from PIL import Image
 
 from poselib.data.image_folder import ImageSamples
 from poselib.data.image_io import read_image
-from poselib.data.video_files import Video, VideoFile, is_video_file, open_inputs, open_video
+from poselib.data.video_files import Video, VideoFile, is_video_file, open_video
 from poselib.data.video_writer import VideoWriter
 from tests.data.factories.videos import (
     SIZE,
@@ -250,19 +250,3 @@ def test_a_real_video_is_its_frames(samples_dir: Path) -> None:
         assert mine.time == pytest.approx(theirs.time)
         difference = np.abs(mine.image.astype(int) - read_image(folder / theirs.name))
         assert difference.mean() < 6
-
-
-def test_patterns_refer_to_folders_of_frames_and_each_is_a_video_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("day [1]", "day 2", "night"):
-        frame_files(tmp_path / name, ["0.png", "1.png"])
-    monkeypatch.chdir(tmp_path)
-    names = ["day*", "night", tmp_path / "night", "day [1]", "./night/../day 2"]
-    images, videos = open_inputs(names, folders=True, fps=10)
-    assert images == [] and [*map(str, videos)] == ["day 2", "day [1]", "night"]
-    assert all(times_of(video) == [0, 0.1] for video in videos.values())
-    with pytest.raises(FileNotFoundError, match=r"no folder or file matches w[?]lk"):
-        open_inputs(["w?lk"], folders=True)
-    with pytest.raises(FileNotFoundError, match="absent does not exist"):
-        open_inputs(["absent"], folders=True)
